@@ -1,0 +1,76 @@
+"""What clinical data can be refused for.
+
+Every class carries `reason`. Messages name places and rules, never a value out of the record: they reach logs, audit
+events and error details, which people read who may not read the record.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MAX_FAULTS = 20
+"""How many faults a refusal carries; the rest are only counted."""
+
+
+class ClinicalError(Exception):
+    """Clinical data that can't be used; `reason` says why in one word."""
+
+    reason = "CLINICAL_ERROR"
+
+
+class NotJson(ClinicalError):
+    """The bytes aren't the JSON that we accept: UTF-8, no name twice in an object, finite numbers, bounded depth."""
+
+    reason = "FHIR_NOT_JSON"
+
+
+class FhirTooLarge(ClinicalError):
+    """The resource has more bytes, or more values, than a validator should be made to hold."""
+
+    reason = "FHIR_TOO_LARGE"
+
+
+class EcgInvalid(ClinicalError):
+    """A DICOM file or an Observation from which no ECG can be read."""
+
+    reason = "ECG_INVALID"
+
+
+class WrongSubject(ClinicalError):
+    """A resource that is about another patient than the one it was to be filed under."""
+
+    reason = "WRONG_SUBJECT"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One broken rule of FHIR R4.
+
+    `path` says where in the document (`Bundle.entry[16].resource.category`), `element` the same place as the specification
+    calls it (`Condition.category`), `words` which rule. None of them repeats a value.
+    """
+
+    path: str
+    element: str
+    words: str
+
+    def __str__(self) -> str:
+        place = self.element if self.element == self.path else f"{self.element} (at {self.path})"
+        return f"{place} {self.words}"
+
+
+class FhirInvalid(ClinicalError):
+    """Well-formed JSON that isn't the FHIR R4 resource asked for.
+
+    `faults` holds the first MAX_FAULTS; `count` how many were found, a lower bound once the search was cut short.
+    """
+
+    reason = "FHIR_INVALID"
+
+    def __init__(self, faults: Sequence[Fault], count: int | None = None) -> None:
+        self.faults = tuple(faults[:MAX_FAULTS])
+        self.count = len(faults) if count is None else count
+        super().__init__(f"not valid FHIR R4, {self.count} fault{'s' * (self.count != 1)}: {self._listed()}")
+
+    def _listed(self) -> str:
+        rest = self.count - len(self.faults)
+        return "; ".join(map(str, self.faults)) + (f"; and {rest} more" if rest else "")

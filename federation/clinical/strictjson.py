@@ -1,0 +1,86 @@
+"""JSON from strangers, read strictly, and JSON of our own, written one way only.
+
+Two readers must never understand one signed document differently, so what RFC 8259 leaves to the reader (a name used
+twice, NaN, lone surrogates, other encodings) is refused here.
+"""
+
+import json
+import math
+from typing import Any, Never
+
+from federation.clinical.errors import FhirTooLarge, NotJson
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Largest resource, 16 MiB (docs/protocol.md, H2)."""
+
+MAX_VALUES = 1_000_000
+"""Most values in a resource. Python needs up to 30 times the bytes of hostile JSON such as `[[],[],...]`; real records hold a
+value per 40 bytes."""
+
+MAX_DEPTH = 100
+"""Deepest nesting of objects and lists. Real records stay under 20; Python's parser gives up near 1,000."""
+
+
+def parse(data: bytes) -> Any:  # noqa: ANN401 - JSON is of any type until it is validated
+    """The JSON value in `data`.
+
+    Raises FhirTooLarge over MAX_BYTES or MAX_VALUES, NotJson for anything that isn't strict JSON within MAX_DEPTH.
+    """
+    if len(data) > MAX_BYTES:
+        raise FhirTooLarge(f"{len(data)} bytes; at most {MAX_BYTES} are accepted")
+    # Each value but the first follows one of these; inside text they only make the estimate higher.
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise FhirTooLarge(f"more than {MAX_VALUES} values")
+    try:
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant
+        )
+        if b"\\ud" in data.lower():  # an escape that may be half a surrogate pair, which no UTF-8 can hold
+            dump(value)
+    except UnicodeError:
+        raise NotJson("the text is not valid UTF-8") from None
+    except RecursionError:
+        raise NotJson(f"nested deeper than {MAX_DEPTH} levels") from None
+    except json.JSONDecodeError as error:
+        # `from None`: the original carries the whole document, which is somebody's record.
+        raise NotJson(f"not JSON at line {error.lineno}, column {error.colno}") from None
+    except ValueError:
+        raise NotJson("a number has too many digits") from None
+    _check_depth(value)
+    return value
+
+
+def dump(value: object) -> bytes:
+    """The one encoding that we write: sorted names, no spaces, UTF-8. Equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise NotJson("an object uses one name twice")
+    return unique
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise NotJson("a number is too large")
+    return number
+
+
+def _refuse_constant(text: str) -> Never:
+    raise NotJson(f"{text} is no JSON number")
+
+
+def _check_depth(value: object) -> None:
+    level, depth = [value], 0
+    while level := [child for parent in level for child in _containers(parent)]:
+        depth += 1
+        if depth >= MAX_DEPTH:
+            raise NotJson(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _containers(value: object) -> list[object]:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [child for child in children if isinstance(child, dict | list)]
