@@ -45,8 +45,8 @@ class WrongSubject(ClinicalError):
 class Fault:
     """One broken rule of FHIR R4.
 
-    `path` says where in the document (`Bundle.entry[16].resource.category`), `element` the same place as the specification
-    calls it (`Condition.category`), `words` which rule. None of them repeats a value.
+    `path` says where in the document (`Bundle.entry[16].resource.category`), `element` the same place as the
+    specification calls it (`Condition.category`), `words` which rule. None of them repeats a value.
     """
 
     path: str

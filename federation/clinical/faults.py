@@ -22,6 +22,12 @@ JSON_TYPES = {
     "string": "text",
 }
 
+PRIMITIVES = (
+    *("base64Binary", "boolean", "canonical", "code", "dateTime", "date", "time", "decimal", "instant", "integer"),
+    *("markdown", "oid", "positiveInt", "unsignedInt", "uuid", "id", "string", "uri", "url"),
+)
+"""R4's datatypes that are texts or numbers, those that end like another one first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -77,4 +83,4 @@ def _datatype(error: jsonschema_rs.ValidationError) -> str:
     owner, leaf = error.schema_path[1], str(error.schema_path[-2])
     if leaf == owner:
         return leaf
-    return next((word for word in ("dateTime", "time", "date", "instant") if leaf.lower().endswith(word.lower())), "value")
+    return next((name for name in PRIMITIVES if leaf.lower().endswith(name.lower())), "value")

@@ -14,8 +14,8 @@ MAX_BYTES = 16 * 1024 * 1024
 """Largest resource, 16 MiB (docs/protocol.md, H2)."""
 
 MAX_VALUES = 1_000_000
-"""Most values in a resource. Python needs up to 30 times the bytes of hostile JSON such as `[[],[],...]`; real records hold a
-value per 40 bytes."""
+"""Most values in a resource. Python needs up to 30 times the bytes of hostile JSON such as `[[],[],...]`; real records
+hold a value per 40 bytes."""
 
 MAX_DEPTH = 100
 """Deepest nesting of objects and lists. Real records stay under 20; Python's parser gives up near 1,000."""

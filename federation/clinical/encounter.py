@@ -1,0 +1,50 @@
+"""A consultation as the record that a hospital files: the biosignal and the diagnosis in one FHIR R4 Bundle."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from federation.clinical.fhir import load_resource, validate_bundle
+from federation.clinical.identity import instant, patient_reference, require_subject
+from federation.clinical.strictjson import dump
+
+ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+
+
+def encounter_bundle(*, patient_id: str, observation: bytes, report: bytes, recorded: datetime) -> bytes:
+    """A collection of an ambulatory Encounter that ended at `recorded`, the Observation and the DiagnosticReport.
+
+    The two go in byte for byte, so that what their authors signed can be cut out of the record again. The same
+    arguments give the same bytes. Raises WrongSubject if one of them isn't about this patient, and what validate_bundle
+    raises.
+    """
+    require_subject(load_resource(observation, "Observation"), patient_id)
+    require_subject(load_resource(report, "DiagnosticReport"), patient_id)
+    contents = (dump(_encounter(patient_id, recorded)), observation, report)
+    bundle = b"".join(
+        (
+            b'{"entry":[',
+            b",".join(map(_entry, contents)),
+            b'],"resourceType":"Bundle","timestamp":',
+            dump(instant(recorded)),
+            b',"type":"collection"}',
+        )
+    )
+    validate_bundle(bundle)
+    return bundle
+
+
+def _encounter(patient_id: str, recorded: datetime) -> dict[str, Any]:
+    return {
+        "resourceType": "Encounter",
+        "status": "finished",
+        "class": {"system": ACT_CODE, "code": "AMB", "display": "ambulatory"},
+        "subject": patient_reference(patient_id),
+        "period": {"end": instant(recorded)},
+    }
+
+
+def _entry(resource: bytes) -> bytes:
+    """An entry named after its content. The splice is safe: each resource was parsed as exactly one JSON object."""
+    name = uuid.uuid5(uuid.NAMESPACE_URL, resource.decode("utf-8"))
+    return b'{"fullUrl":%s,"resource":%s}' % (dump(name.urn), resource)

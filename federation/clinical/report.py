@@ -1,0 +1,110 @@
+"""The doctor's diagnosis as a FHIR R4 DiagnosticReport, and the encounter that a hospital files."""
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from federation.clinical.fhir import load_resource, validate_resource
+from federation.clinical.identity import doctor_reference, identity, instant, patient_reference
+from federation.clinical.strictjson import dump
+from federation.clinical.text import printable
+
+DIAGNOSIS_CODE = {"system": "http://loinc.org", "code": "29308-4", "display": "Diagnosis"}
+
+SUPPORTING_INFO = "http://hl7.org/fhir/StructureDefinition/workflow-supportingInfo"
+"""HL7's R4 extension for what a report was made from; `basedOn` means orders, not findings."""
+
+DIGEST_SYSTEM = "urn:ietf:rfc:3986"
+"""FHIR's system for an identifier that is a URI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """A diagnosis in a terminology, such as ("http://hl7.org/fhir/sid/icd-10", "I10", "Essential hypertension")."""
+
+    system: str
+    code: str
+    display: str
+
+
+def diagnostic_report(
+    *,
+    patient_id: str,
+    doctor_id: str,
+    conclusion: str,
+    codes: Sequence[Coding],
+    issued: datetime,
+    based_on: Sequence[bytes],
+) -> bytes:
+    """A final DiagnosticReport, in one encoding: the same arguments give the same bytes, and these get signed.
+
+    `issued` carries its zone; `based_on` are SHA-256 digests (32 bytes) of the records that the doctor read, written as
+    RFC 6920 URIs. Raises FhirInvalid if a text or code isn't what FHIR allows.
+    """
+    report: dict[str, Any] = {
+        "resourceType": "DiagnosticReport",
+        "status": "final",
+        "code": {"coding": [DIAGNOSIS_CODE]},
+        "subject": patient_reference(patient_id),
+        "performer": [doctor_reference(doctor_id)],
+        "issued": instant(issued),
+        "conclusion": conclusion,
+    }
+    if codes:
+        report["conclusionCode"] = [{"coding": [_coding(code)]} for code in codes]
+    if based_on:
+        report["extension"] = [_supporting(digest) for digest in based_on]
+    encoded = dump(report)
+    validate_resource(encoded, "DiagnosticReport")
+    return encoded
+
+
+def summarise(data: bytes) -> str:
+    """A DiagnosticReport as one paragraph of plain text that is safe to print, whoever wrote it.
+
+    Raises what validate_resource raises.
+    """
+    report = load_resource(data, "DiagnosticReport")
+    doctors = ", ".join(identity(performer) for performer in report.get("performer", ())) or "an unnamed doctor"
+    codes = "; ".join(_words(concept) for concept in report.get("conclusionCode", ()))
+    patient = identity(report.get("subject", {})) or "an unnamed patient"
+    conclusion = report.get("conclusion", "no conclusion")
+    sentences = (
+        f"Diagnosis by {doctors} for {patient}{_issued(report)}, {report['status']}: {conclusion}",
+        f"Coded as {codes}" if codes else "",
+        _sources(report),
+    )
+    return printable(" ".join(f"{sentence.rstrip('. ')}." for sentence in sentences if sentence), limit=2000)
+
+
+def _coding(code: Coding) -> dict[str, str]:
+    return {"system": code.system, "code": code.code, "display": code.display}
+
+
+def _supporting(digest: bytes) -> dict[str, Any]:
+    if len(digest) != 32:
+        raise ValueError("a SHA-256 digest has 32 bytes")
+    uri = f"ni:///sha-256;{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+    return {"url": SUPPORTING_INFO, "valueReference": {"identifier": {"system": DIGEST_SYSTEM, "value": uri}}}
+
+
+def _words(concept: dict[str, Any]) -> str:
+    coded = [
+        f"{coding.get('display', '')} ({coding['code']})".strip()
+        for coding in concept.get("coding", ())
+        if "code" in coding
+    ]
+    return concept.get("text") or ", ".join(coded) or "a code without words"
+
+
+def _issued(report: dict[str, Any]) -> str:
+    match = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?:[:.\d]*)(Z|[+-]\d\d:\d\d)", report.get("issued", ""))
+    return f", issued {match[1]} {match[2]} {'UTC' if match[3] == 'Z' else match[3]}" if match else ""
+
+
+def _sources(report: dict[str, Any]) -> str:
+    count = sum(extension["url"] == SUPPORTING_INFO for extension in report.get("extension", ()))
+    return f"Based on {count} record{'s' * (count != 1)} from elsewhere" if count else ""

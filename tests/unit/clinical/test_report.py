@@ -1,0 +1,105 @@
+"""The diagnosis and the encounter that is filed."""
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+
+from federation.clinical.encounter import encounter_bundle
+from federation.clinical.errors import FhirInvalid, WrongSubject
+from federation.clinical.fhir import validate_bundle, validate_resource
+from federation.clinical.report import Coding, diagnostic_report, summarise
+
+ISSUED = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+HYPERTENSION = Coding("http://hl7.org/fhir/sid/icd-10", "I10", "Essential (primary) hypertension")
+
+REPORT = (
+    b'{"code":{"coding":[{"code":"29308-4","display":"Diagnosis","system":"http://loinc.org"}]},'
+    b'"conclusion":"Sinus rhythm, normal ECG.","conclusionCode":[{"coding":[{"code":"I10",'
+    b'"display":"Essential (primary) hypertension","system":"http://hl7.org/fhir/sid/icd-10"}]}],'
+    b'"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/workflow-supportingInfo","valueReference":'
+    b'{"identifier":{"system":"urn:ietf:rfc:3986",'
+    b'"value":"ni:///sha-256;47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"}}}],'
+    b'"issued":"2026-03-01T09:30:00.000Z","performer":[{"identifier":{"value":"D:rossi"},"type":"Practitioner"}],'
+    b'"resourceType":"DiagnosticReport","status":"final",'
+    b'"subject":{"identifier":{"value":"P:johnnie679"},"type":"Patient"}}'
+)
+EMPTY_SHA256 = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+
+
+def report(patient_id: str = "P:johnnie679", **changes: object) -> bytes:
+    arguments = {
+        "patient_id": patient_id,
+        "doctor_id": "D:rossi",
+        "conclusion": "Sinus rhythm, normal ECG.",
+        "codes": [HYPERTENSION],
+        "issued": ISSUED,
+        "based_on": [EMPTY_SHA256],
+    }
+    return diagnostic_report(**{**arguments, **changes})
+
+
+def test_report_has_exactly_these_bytes():
+    assert report() == REPORT
+
+
+def test_report_without_codes_and_sources_is_valid():
+    validate_resource(report(codes=[], based_on=[]), "DiagnosticReport")
+
+
+def test_fhir_invalid_for_an_empty_conclusion():
+    with pytest.raises(FhirInvalid, match=r"DiagnosticReport\.conclusion is not a valid string"):
+        report(conclusion="")
+
+
+def test_digest_of_another_length_is_a_mistake_of_ours():
+    with pytest.raises(ValueError, match="32 bytes"):
+        report(based_on=[b"short"])
+
+
+def test_summary_is_one_plain_paragraph():
+    assert summarise(REPORT) == (
+        "Diagnosis by D:rossi for P:johnnie679, issued 2026-03-01 09:30 UTC, final: Sinus rhythm, normal ECG. "
+        "Coded as Essential (primary) hypertension (I10). Based on 1 record from elsewhere."
+    )
+
+
+def test_summary_of_a_strangers_report_is_safe_to_print():
+    foreign = {
+        "resourceType": "DiagnosticReport",
+        "status": "amended",
+        "code": {},
+        "conclusion": "\x1b[2Jgone\n\nYour PIN:",
+        "conclusionCode": [{"text": "flu"}, {}],
+    }
+    assert summarise(json.dumps(foreign).encode()) == (
+        "Diagnosis by an unnamed doctor for an unnamed patient, amended: [2Jgone Your PIN:. "
+        "Coded as flu; a code without words."
+    )
+
+
+def test_encounter_is_a_valid_bundle_that_keeps_both_parts_byte_for_byte(observation):
+    filed = encounter_bundle(patient_id="P:johnnie679", observation=observation, report=REPORT, recorded=ISSUED)
+    summary = validate_bundle(filed)
+    assert summary.entries == {"Encounter": 1, "Observation": 1, "DiagnosticReport": 1}
+    assert summary.period == (date(2013, 1, 25), date(2026, 3, 1))
+    assert observation in filed
+    assert REPORT in filed
+    names = [entry["fullUrl"] for entry in json.loads(filed)["entry"]]
+    assert len(set(names)) == 3
+    assert names[2] == "urn:uuid:dd138193-26e1-584c-973b-f89210c9fad6"
+
+
+def test_wrong_subject_is_not_filed(observation):
+    for observed, diagnosed in (
+        (observation, report("P:luna")),
+        (observation.replace(b"P:johnnie679", b"P:x"), REPORT),
+    ):
+        with pytest.raises(WrongSubject) as caught:
+            encounter_bundle(patient_id="P:johnnie679", observation=observed, report=diagnosed, recorded=ISSUED)
+        assert caught.value.reason == "WRONG_SUBJECT"
+
+
+def test_fhir_invalid_when_the_parts_are_exchanged(observation):
+    with pytest.raises(FhirInvalid):
+        encounter_bundle(patient_id="P:johnnie679", observation=REPORT, report=observation, recorded=ISSUED)
