@@ -55,9 +55,10 @@ def _compiled() -> _Compiled:
     """The schema, compiled at first use (0.15 s). Its regular expressions run in linear time: no input can stall it."""
     packed = resources.files("federation.clinical").joinpath(SCHEMA).read_bytes()
     definitions: dict[str, Any] = json.loads(gzip.decompress(packed))["definitions"]
-    for definition in definitions.values():
+    for name, definition in definitions.items():
         if "properties" in definition:
-            definition["type"] = "object"
+            # An Element extends a primitive, and lists of them hold null where there is nothing to extend (R4, json.html).
+            definition["type"] = ["object", "null"] if name == "Element" else "object"
     kinds = [reference["$ref"].rpartition("/")[2] for reference in definitions["ResourceList"]["oneOf"]]
     definitions["ResourceList"] = _dispatch(kinds)
     schema = {"$ref": "#/definitions/ResourceList", "definitions": definitions}
@@ -73,7 +74,7 @@ def _dispatch(kinds: list[str]) -> dict[str, Any]:
         "properties": {"resourceType": {"enum": kinds}},
         "allOf": [
             {
-                "if": {"required": ["resourceType"], "properties": {"resourceType": {"const": kind}}},
+                "if": {"type": "object", "required": ["resourceType"], "properties": {"resourceType": {"const": kind}}},
                 "then": {"$ref": f"#/definitions/{kind}"},
             }
             for kind in kinds
