@@ -1,0 +1,98 @@
+"""Cert_D: is it legal, is it this doctor's, does it still hold (findings B16)."""
+
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from federation.errors import (
+    CertificateExpired,
+    CertificateForeign,
+    CertificateIllegal,
+    CertificateRevoked,
+    StaleRevocationList,
+)
+from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.time import Instant
+
+URN = "urn:medunion:"
+
+
+def read_certificate(der: bytes) -> x509.Certificate:
+    """Parse Cert_D. Raises CertificateIllegal."""
+    try:
+        return x509.load_der_x509_certificate(der)
+    except ValueError as error:
+        raise CertificateIllegal("Cert_D is no X.509 certificate") from error
+
+
+def verify_certificate(
+    der: bytes, *, anchors: Anchors, lists: Lists, doctor_id: str, verifying_key: bytes, now: Instant
+) -> None:
+    """Raise unless Cert_D is legal: from an authority of the federation, valid, not revoked, this ID_D's and this key's."""
+    certificate = read_certificate(der)
+    authority = _authority_of(certificate, anchors)
+    _require_end_entity(certificate)
+    moment = datetime.fromtimestamp(now / 1000, UTC)
+    _require_valid(certificate, moment)
+    _require_valid(authority, moment)
+    _require_not_revoked(certificate, authority, lists, moment)
+    _require_owner(certificate, doctor_id, verifying_key)
+
+
+def _authority_of(certificate: x509.Certificate, anchors: Anchors) -> x509.Certificate:
+    for authority in anchors.authorities.values():
+        if authority.subject == certificate.issuer:
+            try:
+                certificate.verify_directly_issued_by(authority)
+            except (ValueError, TypeError, InvalidSignature) as error:
+                raise CertificateIllegal("Cert_D is not signed by the authority that it names") from error
+            return authority
+    raise CertificateIllegal("Cert_D comes from no medical authority of this federation")
+
+
+def _require_end_entity(certificate: x509.Certificate) -> None:
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except (x509.ExtensionNotFound, ValueError) as error:
+        raise CertificateIllegal("Cert_D lacks BasicConstraints or KeyUsage") from error
+    if constraints.ca or not usage.digital_signature:
+        raise CertificateIllegal("Cert_D is not a certificate for signatures")
+
+
+def _require_valid(certificate: x509.Certificate, moment: datetime) -> None:
+    if not certificate.not_valid_before_utc <= moment < certificate.not_valid_after_utc:
+        raise CertificateExpired("Cert_D or its authority is outside its validity")
+
+
+def _require_not_revoked(
+    certificate: x509.Certificate, authority: x509.Certificate, lists: Lists, moment: datetime
+) -> None:
+    crl = current_crl(authority, lists, moment)
+    if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+        raise CertificateRevoked("Cert_D is revoked")
+
+
+def current_crl(authority: x509.Certificate, lists: Lists, moment: datetime) -> x509.CertificateRevocationList:
+    """Give the authority's current CRL, its signature checked. Raises StaleRevocationList: without one, no."""
+    key = authority.public_key()
+    for crl in lists.crls:
+        if crl.issuer != authority.subject or not isinstance(key, Ed25519PublicKey) or not crl.is_signature_valid(key):
+            continue
+        if crl.next_update_utc is not None and crl.last_update_utc <= moment < crl.next_update_utc:
+            return crl
+    raise StaleRevocationList("no current CRL of the medical authority is at hand")
+
+
+def _require_owner(certificate: x509.Certificate, doctor_id: str, verifying_key: bytes) -> None:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound as error:
+        raise CertificateForeign("Cert_D names nobody") from error
+    if names.get_values_for_type(x509.UniformResourceIdentifier) != [URN + doctor_id]:
+        raise CertificateForeign("Cert_D is another doctor's")
+    key = certificate.public_key()
+    if not isinstance(key, Ed25519PublicKey) or key.public_bytes_raw() != verifying_key:
+        raise CertificateForeign("Cert_D is for another key")

@@ -1,0 +1,102 @@
+"""The patient's grant (C1), and the one decision that the public cloud and every hospital make on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from federation.errors import (
+    GrantExpired,
+    GrantInvalid,
+    GrantMissing,
+    GrantScope,
+    MalformedMessage,
+    SignatureInvalid,
+)
+from federation.protocol.anchors import Lists
+from federation.protocol.identities import ANY
+from federation.protocol.parties import Entropy, Party
+from federation.protocol.statements import open_statement, sign_statement
+from federation.protocol.time import Instant, milliseconds
+from federation.protocol.verifier import VerifiedParty
+from federation.v1 import statement_pb2 as pb
+from federation.v1.statement_pb2 import Grant, SignedStatement
+from keystore.transcript import digest
+
+DEFAULT_LIFE = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a patient allows a doctor. Empty lists allow nothing; ANY allows every one."""
+
+    hospitals: Sequence[str] = (ANY,)
+    department_classes: Sequence[str] = (ANY,)
+    rights: Sequence["pb.Right.ValueType"] = (pb.RIGHT_INDEX, pb.RIGHT_READ, pb.RIGHT_WRITE)
+    purpose: str = "consultation"
+    life: timedelta = DEFAULT_LIFE
+
+
+@dataclass(frozen=True)
+class Use:
+    """What somebody wants to do under a grant. `department_class` and `hospital` None: not of this decision."""
+
+    right: "pb.Right.ValueType"
+    doctor_id: str
+    certificate_digest: bytes
+    hospital: str | None
+    department_class: str | None
+
+
+def make_grant(
+    patient: Party, doctor_id: str, certificate: bytes, terms: Terms, *, now: Instant, entropy: Entropy
+) -> SignedStatement:
+    """Sign a grant for one doctor (PRK_P)."""
+    grant = Grant(
+        grant_id=entropy(16),
+        patient_id=patient.identity,
+        patient_serial=patient.self_.serial,
+        doctor_id=doctor_id,
+        doctor_certificate_digest=digest(certificate),
+        hospitals=terms.hospitals,
+        department_classes=terms.department_classes,
+        rights=terms.rights,
+        purpose=terms.purpose,
+        not_before=now,
+        not_after=now + milliseconds(terms.life),
+    )
+    return sign_statement("grant", grant, patient.signing_key)
+
+
+def open_grant(signed: SignedStatement, patient: VerifiedParty) -> Grant:
+    """Verify that the patient signed this grant for its own live credential. Raises GrantInvalid."""
+    try:
+        grant = open_statement("grant", Grant, signed, patient.key)
+    except (SignatureInvalid, MalformedMessage) as error:
+        raise GrantInvalid("the grant does not bear this patient's signature") from error
+    if grant.patient_id != patient.identity or grant.patient_serial != patient.serial:
+        raise GrantInvalid("the grant is another patient's, or of an earlier registration")
+    return grant
+
+
+def authorize(signed: SignedStatement | None, patient: VerifiedParty, use: Use, lists: Lists, *, now: Instant) -> Grant:
+    """Give the grant if it allows this use now. Raises Authorization: missing, invalid, expired, revoked, or its scope."""
+    if signed is None:
+        raise GrantMissing("no grant, no record")
+    grant = open_grant(signed, patient)
+    if grant.doctor_id != use.doctor_id or grant.doctor_certificate_digest != use.certificate_digest:
+        raise GrantInvalid("the grant is for another doctor")
+    if not grant.not_before <= now < grant.not_after:
+        raise GrantExpired("the grant is not yet, or no longer, valid")
+    lists.require_grant_good(grant.patient_id, grant.grant_id)
+    if use.right not in grant.rights:
+        raise GrantScope("the grant does not give this right")
+    if use.hospital is not None and not covers(grant.hospitals, use.hospital):
+        raise GrantScope("the grant is not for this hospital")
+    if use.department_class is not None and not covers(grant.department_classes, use.department_class):
+        raise GrantScope("the grant is not for this department class")
+    return grant
+
+
+def covers(allowed: Sequence[str], value: str) -> bool:
+    """Say whether a list of a grant covers a value; asking for ANY needs ANY."""
+    return ANY in allowed or value in allowed

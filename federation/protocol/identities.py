@@ -1,0 +1,41 @@
+"""Identities and departments, as text with a form (docs/protocol.md, 1)."""
+
+from typing import NewType
+
+from federation.errors import FieldInvalid
+from federation.protocol.parsing import is_identity
+from federation.v1 import rules_pb2 as rules
+
+PatientId = NewType("PatientId", str)
+DoctorId = NewType("DoctorId", str)
+HospitalId = NewType("HospitalId", str)
+CloudId = NewType("CloudId", str)
+DepartmentId = NewType("DepartmentId", str)
+
+ANY = "*"
+_KINDS = {
+    "patient": rules.KIND_PATIENT_ID,
+    "doctor": rules.KIND_DOCTOR_ID,
+    "hospital": rules.KIND_HOSPITAL_ID,
+    "cloud": rules.KIND_CLOUD_ID,
+    "authority": rules.KIND_AUTHORITY_ID,
+    "department": rules.KIND_DEPARTMENT_ID,
+    "department class": rules.KIND_DEPARTMENT_CLASS,
+}
+
+
+def require_identity(kind: str, value: str) -> str:
+    """Return the text if it has the form of that kind ("patient", "doctor", ...). Raises FieldInvalid."""
+    if not is_identity(_KINDS[kind], value):
+        raise FieldInvalid(f"{value!r} is not the id of a {kind}")
+    return value
+
+
+def hospital_of(department_id: str) -> HospitalId:
+    """Give the hospital of `ID_HPC/class[.local]`."""
+    return HospitalId(department_id.partition("/")[0])
+
+
+def class_of(department_id: str) -> str:
+    """Give the class of `ID_HPC/class[.local]`."""
+    return department_id.partition("/")[2].partition(".")[0]

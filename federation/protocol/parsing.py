@@ -1,0 +1,140 @@
+"""Strict parsing of messages by the rules in their own definitions (protos/federation/v1/rules.proto).
+
+Explicit presence: a missing field is refused unless its rule says that it may be absent; an unknown field is refused at any
+depth. Received points are checked here too, so no later step can forget (B6).
+"""
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import TypeVar, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge, MissingField, PointInvalid, UnknownField
+from federation.v1 import rules_pb2 as rules
+from keystore.errors import InvalidPoint
+from keystore.group import require_received_point
+
+M = TypeVar("M", bound=Message)
+
+_NAME = r"[A-Za-z0-9._-]{1,64}"
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_CLASS = r"[a-z][a-z0-9-]{0,31}"
+_PATTERNS = {
+    rules.KIND_PATIENT_ID: rf"P:{_NAME}",
+    rules.KIND_DOCTOR_ID: rf"D:{_NAME}",
+    rules.KIND_HOSPITAL_ID: rf"H:{_LABEL}",
+    rules.KIND_CLOUD_ID: rf"C:{_LABEL}",
+    rules.KIND_AUTHORITY_ID: rf"M:{_NAME}",
+    rules.KIND_PARTY_ID: rf"[PD]:{_NAME}|[HC]:{_LABEL}",
+    rules.KIND_DEPARTMENT_CLASS: _CLASS,
+    rules.KIND_DEPARTMENT_CLASS_OR_ANY: rf"{_CLASS}|\*",
+    rules.KIND_DEPARTMENT_ID: rf"H:{_LABEL}/{_CLASS}(\.[a-z0-9-]{{1,32}})?",
+    rules.KIND_HOSPITAL_ID_OR_ANY: rf"H:{_LABEL}|\*",
+    rules.KIND_ADDRESS: r"[A-Za-z0-9._\[\]:-]{1,249}:[0-9]{1,5}",
+}
+_SIZES = {
+    rules.KIND_POINT: {32},
+    rules.KIND_SIGNATURE: {64},
+    rules.KIND_DIGEST: {32},
+    rules.KIND_ID16: {16},
+    rules.KIND_SESSION_ID: {0, 16},
+    rules.KIND_BYTES32: {32},
+    rules.KIND_VERIFYING_KEY: {32},
+    rules.KIND_ENCAPSULATION_KEY: {1216},
+}
+_COMPILED = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
+
+
+def parse(message_type: type[M], data: bytes) -> M:
+    """Parse a payload or statement and check it by its rules. Raises MalformedMessage."""
+    limit = payload_rule(message_type.DESCRIPTOR).max_size
+    if limit and len(data) > limit:
+        raise MessageTooLarge(f"{message_type.DESCRIPTOR.name} has {len(data)} bytes of {limit}")
+    message = message_type()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise MalformedMessage(f"not a {message_type.DESCRIPTOR.name}") from error
+    check(message)
+    return message
+
+
+def check(message: Message) -> None:
+    """Check a parsed message by its rules, at every depth. Raises MalformedMessage."""
+    if len(UnknownFieldSet(message)):
+        raise UnknownField(f"{message.DESCRIPTOR.name} has a field that its definition does not have")
+    for field in message.DESCRIPTOR.fields:
+        _check_field(message, cast("FieldDescriptor", field))
+
+
+def is_identity(kind: "rules.Kind.ValueType", value: str) -> bool:
+    """Say whether the text has the form of that kind of identity."""
+    return _COMPILED[kind].fullmatch(value) is not None
+
+
+@cache
+def payload_rule(descriptor: Descriptor) -> rules.PayloadRule:
+    """Give the rule of a sealed payload."""
+    return descriptor.GetOptions().Extensions[rules.payload]
+
+
+@cache
+def _field_rule(field: FieldDescriptor) -> rules.FieldRule:
+    return field.GetOptions().Extensions[rules.rule]
+
+
+def _check_field(message: Message, field: FieldDescriptor) -> None:
+    rule = _field_rule(field)
+    if field.is_repeated:
+        values: Iterable[object] = getattr(message, field.name)
+        if len(getattr(message, field.name)) > rule.max_items:
+            raise FieldInvalid(f"{field.full_name} has more than {rule.max_items} elements")
+    elif message.HasField(field.name):
+        values = (getattr(message, field.name),)
+    elif rule.may_be_absent or _in_real_oneof(field):
+        return
+    else:
+        raise MissingField(f"{field.full_name} is missing")
+    for value in values:
+        _check_value(field, rule, value)
+
+
+def _in_real_oneof(field: FieldDescriptor) -> bool:
+    """Say whether presence is the oneof's affair; the one synthetic oneof of `optional` is named after its field."""
+    return field.containing_oneof is not None and field.containing_oneof.name != f"_{field.name}"
+
+
+def _check_value(field: FieldDescriptor, rule: rules.FieldRule, value: object) -> None:
+    if isinstance(value, Message):
+        check(value)
+    elif isinstance(value, bytes | str):
+        _check_sized(field, rule, value)
+    elif field.enum_type is not None and value not in {v.number for v in field.enum_type.values if v.number}:
+        raise FieldInvalid(f"{field.full_name} has a value that its definition does not have")
+
+
+def _check_sized(field: FieldDescriptor, rule: rules.FieldRule, value: bytes | str) -> None:
+    size = len(value)
+    if isinstance(value, str) and not value.isascii():
+        raise FieldInvalid(f"{field.full_name} is not ASCII")
+    if rule.max_size and size > rule.max_size:
+        raise MessageTooLarge(f"{field.full_name} has {size} bytes of {rule.max_size}")
+    sizes = _SIZES.get(rule.kind)
+    if sizes is not None and size not in sizes:
+        raise FieldInvalid(f"{field.full_name} has {size} bytes")
+    pattern = _COMPILED.get(rule.kind)
+    if pattern is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
+        raise FieldInvalid(f"{field.full_name} has not the form of its kind")
+    if rule.kind == rules.KIND_POINT and isinstance(value, bytes):
+        _check_point(field, value)
+
+
+def _check_point(field: FieldDescriptor, value: bytes) -> None:
+    try:
+        require_received_point(value)
+    except InvalidPoint as error:
+        raise PointInvalid(f"{field.full_name}: {error}") from error

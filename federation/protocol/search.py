@@ -1,0 +1,378 @@
+"""EMR search, first half, Chen et al. 2020, eq. 25-32: the doctor asks the public cloud where a patient's records are.
+
+D2  The doctor asks under the patient's grant, and proves that it shares K_D with the cloud (X7).
+C   The cloud checks doctor and grant, looks in its blind index, logs, and answers bound to the question (C2).
+"""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from federation.errors import (
+    AnswerMismatch,
+    Authorization,
+    EmergencyNotSupported,
+    GrantExpired,
+    GrantInvalid,
+    GrantMissing,
+    GrantRevoked,
+    GrantScope,
+    IdentityMismatch,
+    NotRegistered,
+    ProofInvalid,
+    SessionUnknown,
+)
+from federation.protocol.grant import Use, authorize, covers
+from federation.protocol.identities import ANY
+from federation.protocol.parsing import check
+from federation.protocol.parties import AccessEvent, Entropy, Party, Pending
+from federation.protocol.sealing import (
+    UNNAMED,
+    Context,
+    Opened,
+    after_opening,
+    find_key,
+    open_payload,
+    require_session_id,
+    seal_opening,
+    seal_reply,
+)
+from federation.protocol.statements import digest_or_empty, verify_signature
+from federation.protocol.time import Instant
+from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
+from federation.v1 import search_pb2 as pb
+from federation.v1.envelope_pb2 import SealedOpening, SealedReply
+from federation.v1.search_pb2 import IndexRow, SearchAnswer, SearchQuery
+from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT, Grant, SignedStatement
+from keystore.encryption import DecryptionKey, Keyring
+from keystore.transcript import digest, listing, row, text, transcript, u64
+
+ROWS_PER_PAGE = 8
+
+OUTCOME_NAMES: dict["pb.SearchOutcome.ValueType", str] = {
+    pb.SEARCH_OUTCOME_FOUND: "found",
+    pb.SEARCH_OUTCOME_NONE: "none",
+    pb.SEARCH_OUTCOME_GRANT_MISSING: "grant-missing",
+    pb.SEARCH_OUTCOME_GRANT_INVALID: "grant-invalid",
+    pb.SEARCH_OUTCOME_GRANT_EXPIRED: "grant-expired",
+    pb.SEARCH_OUTCOME_GRANT_REVOKED: "grant-revoked",
+    pb.SEARCH_OUTCOME_GRANT_SCOPE: "grant-scope",
+    pb.SEARCH_OUTCOME_EMERGENCY_REFUSED: "emergency-refused",
+}
+OUTCOME_ERRORS: dict["pb.SearchOutcome.ValueType", type[Authorization]] = {
+    pb.SEARCH_OUTCOME_GRANT_MISSING: GrantMissing,
+    pb.SEARCH_OUTCOME_GRANT_INVALID: GrantInvalid,
+    pb.SEARCH_OUTCOME_GRANT_EXPIRED: GrantExpired,
+    pb.SEARCH_OUTCOME_GRANT_REVOKED: GrantRevoked,
+    pb.SEARCH_OUTCOME_GRANT_SCOPE: GrantScope,
+    pb.SEARCH_OUTCOME_EMERGENCY_REFUSED: EmergencyNotSupported,
+}
+_OUTCOME_OF = {error: outcome for outcome, error in OUTCOME_ERRORS.items()}
+
+
+def _hmac(key: bytes, message: bytes) -> bytes:
+    return hmac.digest(key, message, "sha256")
+
+
+def query_proof(shared_key: bytes, query: SearchQuery) -> bytes:
+    """Give HMAC(K_D, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only D and the cloud can (X7)."""
+    fields = u64(query.sent_at), text(query.patient_id), text(query.department_class), query.nonce
+    return _hmac(shared_key, transcript("D2-proof", *fields))
+
+
+def answer_proof(shared_key: bytes, sent_at: Instant, query_signature: bytes) -> bytes:
+    """Give HMAC(K_D, T("C-proof", T_C, H(Sig_D2))) (X8)."""
+    return _hmac(shared_key, transcript("C-proof", u64(sent_at), digest(query_signature)))
+
+
+def query_transcript(query: SearchQuery, doctor: VerifiedParty, cloud_id: str) -> bytes:
+    """Give what Sig_D2 covers: eq. 26 with the proof in S_D's slot."""
+    return transcript(
+        "D2",
+        query.proof,
+        doctor.registration_point,
+        doctor.serial,
+        u64(query.sent_at),
+        text(query.patient_id),
+        text(query.department_class),
+        text(query.doctor_id),
+        digest(query.doctor_certificate),
+        _authorization_digest(query),
+        u64(query.page),
+        query.nonce,
+        text(cloud_id),
+    )
+
+
+def rows_digest(rows: Sequence[IndexRow]) -> bytes:
+    """Give H(rows)."""
+    return digest(listing([_row(entry) for entry in rows]))
+
+
+def answer_transcript(answer: SearchAnswer, query: SearchQuery, doctor: VerifiedParty) -> bytes:
+    """Give what Sig_C covers: eq. 30, bound to the question (C2)."""
+    return transcript(
+        "C",
+        text(OUTCOME_NAMES[answer.outcome]),
+        text(query.department_class),
+        answer.proof,
+        doctor.registration_point,
+        doctor.serial,
+        listing([text(entry.hospital_id) for entry in answer.rows]),
+        u64(answer.sent_at),
+        text(query.doctor_id),
+        digest(query.signature),
+        rows_digest(answer.rows),
+        u64(answer.page),
+        u64(answer.pages),
+    )
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a doctor wants to know: a page of a patient's records of one department class, or of ANY."""
+
+    patient_id: str
+    department_class: str = ANY
+    page: int = 0
+
+
+def ask(
+    doctor: Party,
+    question: Question,
+    grant: SignedStatement | None,
+    patient_key_statement: SignedStatement | None,
+    cloud_key: EncryptionKey,
+    verifier: Verifier,
+    *,
+    now: Instant,
+    entropy: Entropy,
+) -> "tuple[AwaitingAnswer, SealedOpening]":
+    """Send D2 (eq. 25, 26)."""
+    session_id = entropy(16)
+    query = SearchQuery(
+        patient_id=question.patient_id,
+        sent_at=now,
+        doctor_id=doctor.identity,
+        doctor_certificate=doctor.certificate,
+        department_class=question.department_class,
+        page=question.page,
+        nonce=entropy(16),
+        key_statement=doctor.self_.key_statement,
+        encryption_key_statement=doctor.encryption_key_statement,
+        grant=grant,
+        patient_key_statement=patient_key_statement,
+    )
+    issuer = verifier.anchors.issuer_public_key
+    shared_key = doctor.registration_secret.shared_key(issuer, doctor.identity, doctor.self_.serial)
+    query.proof = query_proof(shared_key, query)
+    query.signature = doctor.signing_key.sign(query_transcript(query, doctor.self_, cloud_key.owner))
+    context = Context("d2", UNNAMED, cloud_key.owner, cloud_key.key_id, session_id, now)
+    opening, _ = seal_opening(query, cloud_key.encryption_key, context)
+    own_key = verifier.encryption_key(doctor.encryption_key_statement, doctor.self_, now=now).key_id
+    state = AwaitingAnswer(doctor, query, session_id, shared_key, cloud_key.owner, doctor.keyring.find(own_key))
+    return state, opening
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a record is: an index row whose hospital's statements held."""
+
+    hospital: VerifiedParty
+    encryption_key: EncryptionKey
+    address: str
+    department_id: str
+    handle: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the cloud answered. No record yet is no error: `places` is empty."""
+
+    places: tuple[Place, ...]
+    page: int
+    pages: int
+    signed: SearchAnswer
+    query: SearchQuery
+
+
+@dataclass(frozen=True, repr=False)
+class AwaitingAnswer:
+    """D2 is sent."""
+
+    doctor: Party
+    query: SearchQuery
+    session_id: bytes
+    shared_key: bytes
+    cloud_id: str
+    decryption_key: DecryptionKey
+
+    def receive(self, reply: SealedReply, verifier: Verifier, *, now: Instant) -> Answer:
+        """Take C (eq. 31, 32). Raises Authorization for what is wrong with the grant, Rejected for a false answer."""
+        check(reply)
+        if reply.session_id != self.session_id:
+            raise SessionUnknown("the answer belongs to another question")
+        verifier.freshness.require(reply.sent_at, now=now)
+        with after_opening():
+            answer, places = self._accept(reply, verifier, now)
+        if answer.outcome in OUTCOME_ERRORS:
+            raise OUTCOME_ERRORS[answer.outcome]("the public cloud refuses: " + OUTCOME_NAMES[answer.outcome])
+        return Answer(places, answer.page, answer.pages, answer, self.query)
+
+    def _accept(self, reply: SealedReply, verifier: Verifier, now: Instant) -> tuple[SearchAnswer, tuple[Place, ...]]:
+        context = Context(
+            "c", self.cloud_id, self.doctor.identity, self.decryption_key.key_id, self.session_id, reply.sent_at
+        )
+        answer = open_payload(SearchAnswer, reply.sealed, self.decryption_key, context).payload
+        expected = answer_proof(self.shared_key, answer.sent_at, self.query.signature)
+        if not hmac.compare_digest(expected, answer.proof):
+            raise ProofInvalid("the answer is not from the cloud that shares K_D, or to another question")
+        signed = answer_transcript(answer, self.query, self.doctor.self_)
+        verify_signature(verifier.anchors.cloud_key, answer.signature, signed)
+        if answer.page != self.query.page:
+            raise AnswerMismatch("the answer is of another page")
+        return answer, tuple(_place(entry, verifier, now) for entry in answer.rows)
+
+
+def _place(entry: IndexRow, verifier: Verifier, now: Instant) -> Place:
+    hospital = verifier.party(entry.key_statement, ROLE_HOSPITAL, now=now)
+    if hospital.identity != entry.hospital_id:
+        raise IdentityMismatch("an index row names another hospital than its statement")
+    key = verifier.encryption_key(entry.encryption_key_statement, hospital, now=now)
+    return Place(hospital, key, entry.address, entry.department_id, entry.handle)
+
+
+@dataclass(frozen=True)
+class ClaimedQuery:
+    """D2 is open. Look up the live registration of `claimed_doctor` and its K_D, then verify."""
+
+    opened: Opened[SearchQuery]
+    session_id: bytes
+
+    @property
+    def claimed_doctor(self) -> str:
+        """Give the ID_D that the query names; nothing is verified yet."""
+        return self.opened.payload.doctor_id
+
+    def verify(
+        self, registered_serial: bytes | None, shared_key: bytes, verifier: Verifier, *, now: Instant
+    ) -> "Pending[VerifiedQuery]":
+        """Check doctor, Cert_D, proof and Sig_D2 (eq. 27, 28). Raises Rejected."""
+        query = self.opened.payload
+        with after_opening():
+            doctor = verifier.doctor(query.key_statement, query.doctor_certificate, now=now)
+            if doctor.identity != query.doctor_id:
+                raise IdentityMismatch("the key statement is another doctor's")
+            if doctor.serial != registered_serial:
+                raise NotRegistered("the doctor has no live registration with this credential")
+            key = verifier.encryption_key(query.encryption_key_statement, doctor, now=now)
+            if not hmac.compare_digest(query_proof(shared_key, query), query.proof):
+                raise ProofInvalid("the asker does not share K_D with this cloud")
+            verify_signature(doctor.key, query.signature, query_transcript(query, doctor, verifier.anchors.cloud_id))
+        verified = VerifiedQuery(query, doctor, key, self.session_id, shared_key)
+        replay_key = digest(transcript("D2", text(query.doctor_id), query.nonce))
+        return Pending(replay_key, verifier.freshness.replay_key_until(now=now), verified)
+
+
+def receive_query(opening: SealedOpening, keyring: Keyring, verifier: Verifier, *, now: Instant) -> ClaimedQuery:
+    """Open D2. Raises precise errors for clear fields, Rejected for anything after opening."""
+    key = find_key(opening, keyring, freshness=verifier.freshness, now=now)
+    require_session_id(opening, size=16)
+    with after_opening():
+        context = Context("d2", UNNAMED, verifier.anchors.cloud_id, key.key_id, opening.session_id, opening.sent_at)
+        return ClaimedQuery(open_payload(SearchQuery, opening.sealed, key, context), opening.session_id)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the cloud is about to say: an outcome, and the rows of all pages."""
+
+    outcome: "pb.SearchOutcome.ValueType"
+    rows: tuple[IndexRow, ...] = ()
+
+
+@dataclass(frozen=True, repr=False)
+class VerifiedQuery:
+    """The doctor is proved. Next: the grant."""
+
+    query: SearchQuery
+    doctor: VerifiedParty
+    doctor_key: EncryptionKey
+    session_id: bytes
+    shared_key: bytes
+
+    def authorize(self, verifier: Verifier, *, now: Instant) -> "tuple[Grant, tuple[str, ...]]":
+        """Decide on the grant; give it and the classes that may be looked up. Raises Authorization, Rejected."""
+        query = self.query
+        if query.WhichOneof("authorization") == "emergency":
+            raise EmergencyNotSupported("emergencies are not served in this release")
+        if query.WhichOneof("authorization") is None or not query.HasField("patient_key_statement"):
+            raise GrantMissing("no grant, no record")
+        with after_opening():
+            patient = verifier.party(query.patient_key_statement, ROLE_PATIENT, now=now)
+            if patient.identity != query.patient_id:
+                raise IdentityMismatch("the patient's key statement is another patient's")
+        certificate_digest = digest(query.doctor_certificate)
+        use = Use(RIGHT_INDEX, self.doctor.identity, certificate_digest, hospital=None, department_class=None)
+        grant = authorize(query.grant, patient, use, verifier.lists, now=now)
+        return grant, classes_covered(grant, query.department_class, verifier.anchors.department_classes)
+
+    def refusal(self, error: Authorization) -> Findings:
+        """Give the outcome that tells a proved doctor what is wrong with its grant."""
+        return Findings(_OUTCOME_OF.get(type(error), pb.SEARCH_OUTCOME_GRANT_INVALID))
+
+    def event(self, reason: str) -> AccessEvent:
+        """Give the entry for the access log."""
+        query = self.query
+        return AccessEvent(
+            kind="SEARCH",
+            doctor_id=query.doctor_id,
+            patient_id=query.patient_id,
+            scope=query.department_class,
+            authorization=_authorization_digest(query),
+            reason=reason,
+        )
+
+    def answer(self, findings: Findings, cloud_id: str, signing_key: Ed25519PrivateKey, *, now: Instant) -> SealedReply:
+        """Send C (eq. 29, 30): the page asked for, in one size whatever the outcome."""
+        query = self.query
+        start = query.page * ROWS_PER_PAGE
+        answer = SearchAnswer(
+            outcome=findings.outcome,
+            rows=findings.rows[start : start + ROWS_PER_PAGE],
+            page=query.page,
+            pages=max(1, -(-len(findings.rows) // ROWS_PER_PAGE)),
+            sent_at=now,
+            proof=answer_proof(self.shared_key, now, query.signature),
+        )
+        answer.signature = signing_key.sign(answer_transcript(answer, query, self.doctor))
+        context = Context("c", cloud_id, self.doctor.identity, self.doctor_key.key_id, self.session_id, now)
+        return seal_reply(answer, self.doctor_key.encryption_key, context)
+
+
+def classes_covered(grant: Grant, asked: str, published: frozenset[str]) -> tuple[str, ...]:
+    """Give the classes that the question and the grant both cover. Raises GrantScope for none."""
+    wanted = sorted(published) if asked == ANY else [asked]
+    covered = tuple(name for name in wanted if covers(grant.department_classes, name))
+    if not covered:
+        raise GrantScope("the grant is not for this department class")
+    return covered
+
+
+def _authorization_digest(query: SearchQuery) -> bytes:
+    if query.WhichOneof("authorization") == "emergency":
+        return digest_or_empty("bg", query.emergency)
+    return digest_or_empty("grant", query.grant if query.HasField("grant") else None)
+
+
+def _row(entry: IndexRow) -> bytes:
+    return row(
+        text(entry.hospital_id),
+        text(entry.department_id),
+        text(entry.address),
+        entry.key_statement.statement,
+        entry.encryption_key_statement.statement,
+        entry.handle,
+    )

@@ -1,0 +1,66 @@
+"""E_SEK: the frames of a session. Sequence starts at 0 in each direction and must be exactly the next (findings B12)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from federation.errors import OutOfOrder, SealInvalid, SessionUnknown
+from federation.protocol.parsing import check
+from federation.protocol.schedule import DirectionKeys
+from federation.protocol.time import Instant
+from federation.v1.envelope_pb2 import SessionFrame
+from keystore.transcript import text, transcript, u64
+
+SLICE_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction of a session, and the sequence of its next frame."""
+
+    session_id: bytes
+    keys: DirectionKeys
+    sequence: int = 0
+
+    def seal(self, name: str, plaintext: bytes, *, last: bool, sent_at: Instant) -> "tuple[Direction, SessionFrame]":
+        """Seal the next frame."""
+        context = self._context(name, sent_at, last=last)
+        sealed = AESGCM(self.keys.key).encrypt(self._nonce(), plaintext, context)
+        frame = SessionFrame(
+            session_id=self.session_id, sequence=self.sequence, last=last, sealed=sealed, sent_at=sent_at
+        )
+        return replace(self, sequence=self.sequence + 1), frame
+
+    def open(self, name: str, frame: SessionFrame) -> "tuple[Direction, bytes]":
+        """Open the next frame. Raises MalformedMessage, OutOfOrder, SessionUnknown, SealInvalid."""
+        check(frame)
+        if frame.session_id != self.session_id:
+            raise SessionUnknown("the frame belongs to another session")
+        if frame.sequence != self.sequence:
+            raise OutOfOrder(f"frame {frame.sequence} came where {self.sequence} is next")
+        context = self._context(name, frame.sent_at, last=frame.last)
+        try:
+            plaintext = AESGCM(self.keys.key).decrypt(self._nonce(), frame.sealed, context)
+        except InvalidTag as error:
+            raise SealInvalid("the frame does not open") from error
+        return replace(self, sequence=self.sequence + 1), plaintext
+
+    def _nonce(self) -> bytes:
+        return bytes(a ^ b for a, b in zip(self.keys.iv, self.sequence.to_bytes(12, "big"), strict=True))
+
+    def _context(self, name: str, sent_at: Instant, *, last: bool) -> bytes:
+        return transcript(text(name).decode(), self.session_id, u64(self.sequence), u64(sent_at), u64(int(last)))
+
+
+def slices(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a byte stream into slices of SLICE_BYTES; the last may be shorter, none is empty."""
+    pending = bytearray()
+    for chunk in chunks:
+        pending += chunk
+        while len(pending) >= SLICE_BYTES:
+            yield bytes(pending[:SLICE_BYTES])
+            del pending[:SLICE_BYTES]
+    if pending:
+        yield bytes(pending)

@@ -1,0 +1,53 @@
+"""Signatures over transcripts, and statements: exact bytes, signed under a label, parsed only after the signature holds."""
+
+from typing import TypeVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from google.protobuf.message import Message
+
+from federation.errors import SignatureInvalid
+from federation.protocol.parsing import check, parse
+from federation.v1 import statement_pb2 as pb
+from federation.v1.statement_pb2 import SignedStatement
+from keystore.transcript import statement_digest, transcript
+
+M = TypeVar("M", bound=Message)
+
+ROLE_NAMES: dict["pb.Role.ValueType", str] = {
+    pb.ROLE_PATIENT: "patient",
+    pb.ROLE_DOCTOR: "doctor",
+    pb.ROLE_HOSPITAL: "hospital",
+}
+RIGHT_NAMES: dict["pb.Right.ValueType", str] = {pb.RIGHT_INDEX: "index", pb.RIGHT_READ: "read", pb.RIGHT_WRITE: "write"}
+
+
+def sign_statement(label: str, message: Message, key: Ed25519PrivateKey) -> SignedStatement:
+    """Sign a statement over T(label, its bytes). Raises MalformedMessage for one that breaks its own rules."""
+    check(message)
+    statement = message.SerializeToString(deterministic=True)
+    return SignedStatement(statement=statement, signature=key.sign(transcript(label, statement)))
+
+
+def verify_signature(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> None:
+    """Raise SignatureInvalid unless the signature holds over the transcript."""
+    try:
+        key.verify(signature, signed)
+    except InvalidSignature as error:
+        raise SignatureInvalid("a signature does not hold") from error
+
+
+def open_statement(label: str, message_type: type[M], signed: SignedStatement, key: Ed25519PublicKey) -> M:
+    """Verify a statement, then parse it. Raises SignatureInvalid, MalformedMessage."""
+    verify_signature(key, signed.signature, transcript(label, signed.statement))
+    return parse(message_type, signed.statement)
+
+
+def peek_statement(message_type: type[M], signed: SignedStatement) -> M:
+    """Parse a statement whose signer is named inside. Nothing in it may be used before its signature is verified."""
+    return parse(message_type, signed.statement)
+
+
+def digest_or_empty(label: str, signed: SignedStatement | None) -> bytes:
+    """Give H(statement), 32 bytes, or nothing for an absent one: the field of a transcript."""
+    return b"" if signed is None else statement_digest(label, signed.statement)

@@ -1,0 +1,43 @@
+"""Freshness of messages (B2, B3). An instant is milliseconds since the Unix epoch, as T travels."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from federation.errors import FutureDated, StaleMessage, TimeMismatch
+
+Instant = int
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def milliseconds(duration: timedelta) -> int:
+    """Give a duration in whole milliseconds."""
+    return duration // _MILLISECOND
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """The window Delta T and the skew sigma between clocks: fresh means -sigma <= now - T <= Delta T."""
+
+    window: timedelta = timedelta(seconds=30)
+    skew: timedelta = timedelta(seconds=5)
+
+    def require(self, sent_at: Instant, *, now: Instant) -> None:
+        """Raise StaleMessage or FutureDated unless T is fresh; the sentence holds this party's time."""
+        self.require_not_future(sent_at, now=now)
+        if now - sent_at > milliseconds(self.window):
+            raise StaleMessage(f"sent at {sent_at}, and it is {now} here: longer ago than {self.window}")
+
+    def require_not_future(self, sent_at: Instant, *, now: Instant) -> None:
+        """Raise FutureDated if T lies further ahead than clocks may differ."""
+        if sent_at - now > milliseconds(self.skew):
+            raise FutureDated(f"sent at {sent_at}, and it is {now} here: further ahead than {self.skew}")
+
+    def replay_key_until(self, *, now: Instant) -> Instant:
+        """Say how long a replay key admitted now is kept: Delta T + 2 sigma."""
+        return now + milliseconds(self.window + 2 * self.skew)
+
+
+def require_same_time(inside: Instant, outside: Instant) -> None:
+    """Raise TimeMismatch unless the T inside the seal is the T in clear (B2)."""
+    if inside != outside:
+        raise TimeMismatch("the time inside the seal is not the time outside")

@@ -1,0 +1,149 @@
+"""CRED(X) and its company: the checks that every receiver makes (docs/protocol.md, 2)."""
+
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from federation.errors import CredentialExpired, CredentialInvalid, IdentityMismatch, PointInvalid
+from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.doctor_certificate import verify_certificate
+from federation.protocol.parsing import parse
+from federation.protocol.statements import open_statement
+from federation.protocol.time import Freshness, Instant, milliseconds
+from federation.v1 import statement_pb2 as pb
+from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, SignedStatement
+from keystore.encryption import KEM_ID, key_id_of
+from keystore.errors import InvalidPoint
+from keystore.group import public_point
+from keystore.issuing import credential_transcript
+from keystore.transcript import digest
+
+
+@dataclass(frozen=True)
+class VerifiedParty:
+    """Somebody whose CRED held: what others may use of it."""
+
+    role: "pb.Role.ValueType"
+    identity: str
+    serial: bytes
+    attribute: bytes
+    credential: bytes
+    registration_point: bytes
+    public_point: bytes
+    verifying_key: bytes
+    key_statement: SignedStatement
+
+    @property
+    def key(self) -> Ed25519PublicKey:
+        """Give PUK_X."""
+        return Ed25519PublicKey.from_public_bytes(self.verifying_key)
+
+
+@dataclass(frozen=True)
+class EncryptionKey:
+    """Somebody's encryption key of the epoch, verified."""
+
+    owner: str
+    key_id: bytes
+    encryption_key: bytes
+    statement: SignedStatement
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """A receiver's checks at one moment: anchors, lists, the freshness window."""
+
+    anchors: Anchors
+    lists: Lists
+    freshness: Freshness = field(default_factory=Freshness)
+
+    def party(self, signed: SignedStatement, role: "pb.Role.ValueType", *, now: Instant) -> VerifiedParty:
+        """Make CRED(X) for a key statement. Raises Authentication, MalformedMessage, StaleRevocationList."""
+        self.lists.require_current(now, skew_ms=milliseconds(self.freshness.skew))
+        statement = open_statement("ks", KeyStatement, signed, self.anchors.cloud_key)
+        credential = parse(Credential, statement.credential)
+        _require_agreement(statement, credential, role)
+        _require_valid(statement.not_before, statement.not_after, now)
+        _require_valid(credential.not_before, credential.not_after, now)
+        self.lists.require_serial_good(credential.serial)
+        return VerifiedParty(
+            role=role,
+            identity=statement.identity,
+            serial=credential.serial,
+            attribute=credential.attribute,
+            credential=statement.credential,
+            registration_point=statement.registration_point,
+            public_point=self._public_point(statement),
+            verifying_key=statement.verifying_key,
+            key_statement=signed,
+        )
+
+    def doctor(self, signed: SignedStatement, certificate: bytes, *, now: Instant) -> VerifiedParty:
+        """Make CRED(D) and require Cert_D to be legal, this doctor's, and the one in the credential."""
+        party = self.party(signed, pb.ROLE_DOCTOR, now=now)
+        if party.attribute != digest(certificate):
+            raise CredentialInvalid("the credential was issued for another Cert_D")
+        verify_certificate(
+            certificate,
+            anchors=self.anchors,
+            lists=self.lists,
+            doctor_id=party.identity,
+            verifying_key=party.verifying_key,
+            now=now,
+        )
+        return party
+
+    def encryption_key(self, signed: SignedStatement, owner: VerifiedParty, *, now: Instant) -> EncryptionKey:
+        """Verify EK_X by PUK_X. Raises Authentication, MalformedMessage."""
+        return self._encryption_key(signed, owner.identity, owner.verifying_key, now)
+
+    def cloud_encryption_key(self, signed: SignedStatement, *, now: Instant) -> EncryptionKey:
+        """Verify EK_C by PUK_C. Raises Authentication, MalformedMessage."""
+        return self._encryption_key(signed, self.anchors.cloud_id, self.anchors.cloud_key.public_bytes_raw(), now)
+
+    def _encryption_key(self, signed: SignedStatement, owner: str, key: bytes, now: Instant) -> EncryptionKey:
+        statement = open_encryption_key(signed, key)
+        if statement.identity != owner:
+            raise IdentityMismatch("the encryption key is somebody else's")
+        _require_valid(statement.not_before, statement.not_after, now)
+        self.lists.require_key_good(statement.key_id)
+        return EncryptionKey(owner, statement.key_id, statement.encryption_key, signed)
+
+    def _public_point(self, statement: KeyStatement) -> bytes:
+        try:
+            return public_point(
+                statement.registration_point,
+                self.anchors.issuer_public_key,
+                credential_transcript(statement.credential),
+            )
+        except InvalidPoint as error:
+            raise PointInvalid("U_X is not a point that a party can have") from error
+
+
+def open_encryption_key(signed: SignedStatement, verifying_key: bytes) -> EncryptionKeyStatement:
+    """Verify EK_X by the key that it names and require key id and KEM to fit. Raises Authentication, MalformedMessage."""
+    statement = open_statement("ek", EncryptionKeyStatement, signed, Ed25519PublicKey.from_public_bytes(verifying_key))
+    if statement.verifying_key_digest != digest(verifying_key):
+        raise CredentialInvalid("the encryption key names another verifying key")
+    if statement.kem != KEM_ID or statement.key_id != key_id_of(statement.encryption_key):
+        raise CredentialInvalid("the encryption key is not of its key id and KEM")
+    return statement
+
+
+def _require_agreement(statement: KeyStatement, credential: Credential, role: "pb.Role.ValueType") -> None:
+    if not (statement.role == credential.role == role):
+        raise CredentialInvalid("the credential is for another role")
+    if statement.identity != credential.identity:
+        raise CredentialInvalid("the credential is another identity's")
+    if credential.verifying_key_digest != digest(statement.verifying_key):
+        raise CredentialInvalid("the credential is for another key")
+    if statement.identity[:2] != _PREFIXES[role]:
+        raise CredentialInvalid("the identity is not of this role")
+
+
+def _require_valid(not_before: Instant, not_after: Instant, now: Instant) -> None:
+    if not not_before <= now < not_after:
+        raise CredentialExpired("outside its validity")
+
+
+_PREFIXES = {pb.ROLE_PATIENT: "P:", pb.ROLE_DOCTOR: "D:", pb.ROLE_HOSPITAL: "H:"}

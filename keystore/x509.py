@@ -1,0 +1,237 @@
+"""X.509 issuing: the medical authority's certificates of doctors, and the TLS names of the federation (RFC 5280).
+
+Every CA key is Ed25519 in a token. A TLS name says who a server is, not where: `<label>.<role>.medunion.internal`. A hospital's
+identity CA is constrained to its own name, so no hospital can mint another's (facts 11).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from keystore.errors import CertificateRejected
+
+URN = "urn:medunion:"
+TLS_DOMAIN = "medunion.internal"
+AUTHORITY_LIFE = timedelta(days=3650)
+DOCTOR_LIFE = timedelta(days=730)
+IDENTITY_CA_LIFE = timedelta(days=365)
+LEAF_LIFE = timedelta(hours=12)
+CRL_LIFE = timedelta(hours=24)
+BACKDATING = timedelta(minutes=5)
+_ROLES = {"C:": "cloud", "H:": "hospital"}
+_NO_ADDRESS = x509.IPAddress(ip_network("0.0.0.0/0")), x509.IPAddress(ip_network("::/0"))
+
+
+@dataclass(frozen=True)
+class RevokedCertificate:
+    """A revoked certificate's serial number, and when it was revoked."""
+
+    serial_number: int
+    revoked_at: datetime
+
+
+@dataclass(frozen=True, repr=False)
+class TlsLeaf:
+    """A TLS key of hours, in memory alone, and its chain without the root; both PEM."""
+
+    private_key: bytes
+    chain: bytes
+    not_after: datetime
+
+
+def tls_name(identity: str) -> str:
+    """Give the TLS name of a public cloud (`C:x`) or hospital (`H:x`)."""
+    return f"{identity[2:]}.{_ROLES[identity[:2]]}.{TLS_DOMAIN}"
+
+
+def identity_of_tls_name(name: str) -> str | None:
+    """Give whose TLS name that is, or None."""
+    label, _, rest = name.partition(".")
+    prefixes = {f"{role}.{TLS_DOMAIN}": prefix for prefix, role in _ROLES.items()}
+    return prefixes[rest] + label if rest in prefixes else None
+
+
+def request_certificate(key: Ed25519PrivateKey, identity: str) -> bytes:
+    """Make a PKCS#10 request, DER, that names an identity (RFC 2986)."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(identity))
+    return builder.add_extension(_identity_name(identity), critical=False).sign(key, None).public_bytes(Encoding.DER)
+
+
+def requested_key(request: bytes, identity: str) -> Ed25519PublicKey:
+    """Give the key of a request that proves possession of it and names this identity. Raises CertificateRejected."""
+    try:
+        parsed = x509.load_der_x509_csr(request)
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise CertificateRejected("this is no certificate request with a name in it") from error
+    key = parsed.public_key()
+    if not isinstance(key, Ed25519PublicKey) or not _proves_possession(parsed):
+        raise CertificateRejected("the request does not prove possession of an Ed25519 key")
+    if names.get_values_for_type(x509.UniformResourceIdentifier) != [URN + identity]:
+        raise CertificateRejected(f"the request does not name {identity}")
+    return key
+
+
+def create_authority(key: Ed25519PrivateKey, authority_id: str, *, now: datetime) -> x509.Certificate:
+    """Make a medical authority's CA certificate, signed by its own key."""
+    return _self_signed(key, _name(authority_id), _identity_name(authority_id), now)
+
+
+def issue_doctor_certificate(
+    authority: x509.Certificate,
+    authority_key: Ed25519PrivateKey,
+    request: bytes,
+    doctor_id: str,
+    *,
+    now: datetime,
+    life: timedelta = DOCTOR_LIFE,
+) -> x509.Certificate:
+    """Issue Cert_D for a request of that doctor. Raises CertificateRejected."""
+    builder = (
+        _builder(_name(doctor_id), authority.subject, requested_key(request, doctor_id), now, life)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(_identity_name(doctor_id), critical=False)
+        .add_extension(_issuer_id(authority_key), critical=False)
+    )
+    return builder.sign(authority_key, None)
+
+
+def issue_crl(
+    authority: x509.Certificate,
+    authority_key: Ed25519PrivateKey,
+    revoked: list[RevokedCertificate],
+    number: int,
+    *,
+    now: datetime,
+    life: timedelta = CRL_LIFE,
+) -> x509.CertificateRevocationList:
+    """Issue the authority's CRL (RFC 5280, section 5)."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.subject)
+        .last_update(now - BACKDATING)
+        .next_update(now + life)
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(_issuer_id(authority_key), critical=False)
+    )
+    for entry in revoked:
+        certificate = x509.RevokedCertificateBuilder().serial_number(entry.serial_number)
+        builder = builder.add_revoked_certificate(certificate.revocation_date(entry.revoked_at).build())
+    return builder.sign(authority_key, None)
+
+
+def create_tls_ca(key: Ed25519PrivateKey, realm: str, *, now: datetime) -> x509.Certificate:
+    """Make the federation's TLS CA certificate, signed by its own key, for names of the federation only."""
+    return _self_signed(key, _name(f"{realm} TLS"), _constraint(TLS_DOMAIN), now)
+
+
+def issue_identity_ca(
+    ca: x509.Certificate, ca_key: Ed25519PrivateKey, request: bytes, hospital_id: str, *, now: datetime
+) -> x509.Certificate:
+    """Certify a hospital's identity CA, constrained to the hospital's own TLS name. Raises CertificateRejected."""
+    builder = (
+        _builder(_name(hospital_id), ca.subject, requested_key(request, hospital_id), now, IDENTITY_CA_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(_constraint(tls_name(hospital_id)), critical=True)
+        .add_extension(_issuer_id(ca_key), critical=False)
+    )
+    return builder.sign(ca_key, None)
+
+
+def issue_leaf(
+    ca: x509.Certificate, ca_key: Ed25519PrivateKey, identity: str, *, now: datetime, life: timedelta = LEAF_LIFE
+) -> TlsLeaf:
+    """Make a TLS key (P-256) in memory and its certificate for an identity's TLS name, for server and client use."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    builder = (
+        _builder(_name(identity), ca.subject, key.public_key(), now, life)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(tls_name(identity))]), critical=False)
+        .add_extension(_issuer_id(ca_key), critical=False)
+    )
+    leaf = builder.sign(ca_key, None)
+    chain = leaf.public_bytes(Encoding.PEM)
+    if ca.issuer != ca.subject:
+        chain += ca.public_bytes(Encoding.PEM)
+    private_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return TlsLeaf(private_key, chain, now + life)
+
+
+def _self_signed(
+    key: Ed25519PrivateKey, name: x509.Name, extension: x509.ExtensionType, now: datetime
+) -> x509.Certificate:
+    builder = (
+        _builder(name, name, key.public_key(), now, AUTHORITY_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(extension, critical=isinstance(extension, x509.NameConstraints))
+    )
+    return builder.sign(key, None)
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: Ed25519PublicKey | ec.EllipticCurvePublicKey,
+    now: datetime,
+    life: timedelta,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now.astimezone(UTC) - BACKDATING)
+        .not_valid_after(now.astimezone(UTC) + life)
+    )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _identity_name(identity: str) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(URN + identity)])
+
+
+def _constraint(name: str) -> x509.NameConstraints:
+    return x509.NameConstraints(permitted_subtrees=[x509.DNSName(name)], excluded_subtrees=list(_NO_ADDRESS))
+
+
+def _issuer_id(key: Ed25519PrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+
+
+def _proves_possession(request: x509.CertificateSigningRequest) -> bool:
+    try:
+        return request.is_signature_valid
+    except InvalidSignature:
+        return False
+
+
+def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=digital_signature,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
