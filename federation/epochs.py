@@ -1,0 +1,110 @@
+"""A party's encryption keys over time: one current epoch, the ended ones kept 5 minutes more, then destroyed (B5).
+
+First flights get delayed forward secrecy from this: once an epoch's key is gone, what was sealed to it stays sealed.
+"""
+
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+
+from federation.protocol.statements import sign_statement
+from federation.protocol.time import Instant, milliseconds
+from federation.store.interfaces import Epochs, StoredEpoch, StoredStatement
+from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
+from keystore.encryption import KEM_ID, DecryptionKey
+from keystore.errors import EpochKeyUnknown
+from keystore.party import PartyKeys
+from keystore.transcript import digest
+
+EPOCH_LIFE = timedelta(days=7)
+RENEW_BEFORE_END = timedelta(days=1)
+KEPT_AFTER_END = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """How long an epoch lasts, and how long before its end the next one begins."""
+
+    epoch: timedelta = EPOCH_LIFE
+    renew_before_end: timedelta = RENEW_BEFORE_END
+
+
+class EpochKeeper:
+    """Keeps the epochs of one party. Safe for several threads; several processes see each other's epochs by the store."""
+
+    def __init__(self, identity: str, keys: PartyKeys, store: Epochs, lifetimes: Lifetimes | None = None) -> None:
+        """Keep epochs for this identity, in this token and store."""
+        self._identity = identity
+        self._keys = keys
+        self._store = store
+        self._lifetimes = lifetimes or Lifetimes()
+        self._open: dict[bytes, DecryptionKey] = {}
+        self._lock = threading.Lock()
+
+    def current(self, now: Instant) -> SignedStatement:
+        """Give the newest EK_X, making the first one if there is none."""
+        newest = self._newest()
+        if newest is None or newest.not_after <= now:
+            return self.rotate(now)
+        return as_signed(newest.statement)
+
+    def is_due(self, now: Instant) -> bool:
+        """Say whether the next epoch should begin."""
+        newest = self._newest()
+        return newest is None or newest.not_after - milliseconds(self._lifetimes.renew_before_end) <= now
+
+    def rotate(self, now: Instant) -> SignedStatement:
+        """Begin a new epoch and give its EK_X. The old ones stay until they end."""
+        epoch = self._keys.new_epoch()
+        verifying_key = self._keys.signing_key.public_key().public_bytes_raw()
+        not_after = now + milliseconds(self._lifetimes.epoch)
+        statement = EncryptionKeyStatement(
+            identity=self._identity,
+            verifying_key_digest=digest(verifying_key),
+            key_id=epoch.key.key_id,
+            kem=KEM_ID,
+            encryption_key=epoch.key.encryption_key,
+            not_before=now - milliseconds(timedelta(minutes=1)),
+            not_after=not_after,
+        )
+        signed = sign_statement("ek", statement, self._keys.signing_key)
+        stored = StoredStatement(signed.statement, signed.signature)
+        self._store.put(StoredEpoch(epoch.key.key_id, epoch.token_label, epoch.sealed_seed, stored, not_after))
+        return signed
+
+    def sweep(self, now: Instant) -> int:
+        """Destroy the keys of epochs that ended 5 minutes ago or more; give how many."""
+        ended = [e for e in self._store.all() if e.not_after + milliseconds(KEPT_AFTER_END) <= now]
+        for epoch in ended:
+            self._keys.end_epoch(epoch.token_label)
+            self._store.drop(epoch.key_id)
+            with self._lock:
+                self._open.pop(epoch.key_id, None)
+        return len(ended)
+
+    def find(self, key_id: bytes) -> DecryptionKey:
+        """Give the key of an epoch (a Keyring). Raises EpochKeyUnknown."""
+        with self._lock:
+            if key_id not in self._open:
+                self._open[key_id] = self._opened(key_id)
+            return self._open[key_id]
+
+    def _opened(self, key_id: bytes) -> DecryptionKey:
+        for epoch in self._store.all():
+            if epoch.key_id == key_id:
+                return self._keys.open_epoch(epoch.token_label, epoch.sealed_seed)
+        raise EpochKeyUnknown("no decryption key of this party has that key id")
+
+    def _newest(self) -> StoredEpoch | None:
+        epochs = self._store.all()
+        return epochs[0] if epochs else None
+
+
+def as_signed(stored: StoredStatement) -> SignedStatement:
+    """Give a stored statement in its wire form."""
+    return SignedStatement(statement=stored.statement, signature=stored.signature)
+
+
+def as_stored(signed: SignedStatement) -> StoredStatement:
+    """Give a statement in its stored form."""
+    return StoredStatement(signed.statement, signed.signature)

@@ -1,0 +1,43 @@
+"""What goes wrong in a store."""
+
+
+class StoreError(Exception):
+    """Root of the family; never raised itself."""
+
+    reason = "STORE_ERROR"
+
+
+class AlreadyStored(StoreError):
+    """Something else is kept under that name already."""
+
+    reason = "ALREADY_EXISTS"
+
+
+class NotStored(StoreError):
+    """Nothing is kept under that name."""
+
+    reason = "NOT_FOUND"
+
+
+class OutOfSequence(StoreError):
+    """A frame that is not the next one of its direction."""
+
+    reason = "OUT_OF_ORDER"
+
+
+class StoreLimit(StoreError):
+    """A bound on what one party may keep here is reached."""
+
+    reason = "LIMIT_REACHED"
+
+
+class StoreUnavailable(StoreError):
+    """The database does not answer or is locked; try again."""
+
+    reason = "STORE_UNAVAILABLE"
+
+
+class StoredRecordCorrupt(StoreError):
+    """What was kept is not what comes back."""
+
+    reason = "STORED_RECORD_CORRUPT"

@@ -1,0 +1,58 @@
+"""The append-only log, in SQL: a chain of digests whose head is its last entry.
+
+The chain shows any change to entries below a head that somebody else knows (a signed log head); without one, whoever
+writes the file at will can also write the chain anew.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from federation.store.database import Database
+from federation.store.errors import StoredRecordCorrupt
+from federation.store.interfaces import LogEntry
+from federation.store.portable import pages
+from federation.store.schema import log
+
+START = bytes(32)
+"""The digest before the first entry."""
+
+
+def chained(previous: bytes, at: int, sealed: bytes) -> bytes:
+    """The digest of an entry: SHA-256(digest of the previous entry || u64be(at) || sealed)."""
+    return hashlib.sha256(previous + at.to_bytes(8, "big") + sealed).digest()
+
+
+class SqlLog:
+    """`Log`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, *, at: int, sealed: bytes) -> LogEntry:
+        """Add an entry behind the last one. Appenders take turns: the chain has no forks."""
+        newest = sa.select(log.c.sequence, log.c.digest).order_by(log.c.sequence.desc()).limit(1)
+
+        def step(connection: sa.Connection) -> LogEntry:
+            last = connection.execute(newest).first()
+            sequence, previous = (0, START) if last is None else last
+            entry = LogEntry(sequence + 1, at, sealed, chained(previous, at, sealed))
+            connection.execute(sa.insert(log).values(vars(entry)))
+            return entry
+
+        return self._database.write(step)
+
+    def entries(self, *, after: int = 0) -> Iterator[LogEntry]:
+        """The entries whose sequence is above `after`, in order; the first one's sequence is 1."""
+        query = sa.select(log).where(log.c.sequence > after)
+        return pages(self._database, query, (log.c.sequence,), lambda row: LogEntry(**row))
+
+    def verify(self) -> int:
+        """Check the chain of digests and return the number of entries. Raises StoredRecordCorrupt."""
+        number, digest = 0, START
+        for number, entry in enumerate(self.entries(), start=1):
+            digest = chained(digest, entry.at, entry.sealed)
+            if (entry.sequence, entry.digest) != (number, digest):
+                raise StoredRecordCorrupt(f"the log is not what was written: entry {number}")
+        return number

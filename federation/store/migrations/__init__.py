@@ -1,0 +1,1 @@
+"""Alembic migrations of the store: packaged, and run by `open_database`."""

@@ -1,0 +1,1 @@
+"""One file per step, named rNNNN; a step that was released is never edited."""

@@ -1,0 +1,40 @@
+"""What every party keeps: replay memory, settings, epochs, log, evidence."""
+
+import sqlalchemy as sa
+
+from federation.store.migrations import append_only
+from federation.store.migrations.columns import blob, create, index, integer, key, text
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Create the tables; the log takes appends alone."""
+    create("replay", key("key"), integer("until"))
+    index("replay", "until")
+    create("settings", key("name", sa.Text), blob("value"), integer("sequence", nullable=True), clustered=False)
+    create(
+        "epochs",
+        key("key_id"),
+        text("token_label"),
+        blob("sealed_seed"),
+        blob("statement"),
+        blob("signature"),
+        integer("not_after"),
+        clustered=False,
+    )
+    create("log", key("sequence", sa.BigInteger), integer("at"), blob("sealed"), blob("digest"))
+    append_only.prepare()
+    append_only.guard("log")
+    append_only.guard_order("log", "sequence")
+    create(
+        "evidence",
+        key("entry_id"),
+        text("kind"),
+        blob("reference"),
+        blob("sealed"),
+        integer("at"),
+        clustered=False,
+    )
+    index("evidence", "at", "entry_id")

@@ -1,0 +1,70 @@
+"""What the public cloud keeps: registrations and their issuance log, the blind index, revocations, authorities."""
+
+import sqlalchemy as sa
+
+from federation.store.migrations import append_only
+from federation.store.migrations.columns import blob, create, index, integer, key, text
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Create the tables; the issuance log takes appends alone."""
+    _admission()
+    _issuance()
+    _registrations()
+    create("index_rows", key("row_key"), key("row_id"), blob("sealed"))
+    create("revocations", key("digest"), key("kind", sa.Text), integer("expires_at"), integer("at"))
+    index("revocations", "expires_at")
+    create("revocation_version", key("book", sa.Text), integer("version"))
+    create(
+        "authorities",
+        key("authority_id", sa.Text),
+        blob("certificate"),
+        blob("crl", nullable=True),
+        text("crl_number"),
+        clustered=False,
+    )
+
+
+def _admission() -> None:
+    create("challenges", key("challenge"), integer("expires_at"))
+    index("challenges", "expires_at")
+    create("tickets", key("digest"), text("role"), text("identity"), integer("expires_at"), text("issued_by"))
+    index("tickets", "expires_at")
+    create("answers", key("request_digest"), blob("answer"), integer("until"), clustered=False)
+    index("answers", "until")
+
+
+def _issuance() -> None:
+    create("issuances", key("serial"), text("role"), text("identity"), blob("credential"), integer("at"))
+    index("issuances", "at", "serial")
+    create(
+        "issued_points",
+        sa.Column("serial", sa.LargeBinary, sa.ForeignKey("issuances.serial"), primary_key=True),
+        blob("registration_point"),
+        integer("at"),
+    )
+    append_only.guard("issuances")
+    append_only.guard("issued_points")
+
+
+def _registrations() -> None:
+    create(
+        "registrations",
+        key("identity", sa.Text),
+        text("role"),
+        sa.Column("serial", sa.LargeBinary, sa.ForeignKey("issued_points.serial"), nullable=False),
+        blob("credential"),
+        blob("registration_point"),
+        blob("verifying_key"),
+        blob("key_statement"),
+        blob("key_signature"),
+        blob("encryption_statement"),
+        blob("encryption_signature"),
+        blob("sealed_shared_key"),
+        integer("not_after"),
+        text("address", nullable=True),
+        clustered=False,
+    )

@@ -1,0 +1,59 @@
+"""The few statements that SQLite and PostgreSQL spell in their own way, and reading without holding a transaction open."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from federation.store.database import Database
+
+PAGE_ROWS = 256
+"""Rows that an iterator reads in one transaction and holds in memory."""
+
+T = TypeVar("T")
+
+
+def insert_if_absent(connection: sa.Connection, table: sa.Table, **values: object) -> bool:
+    """Insert a row unless its primary key is there, and say whether it was inserted."""
+    return connection.execute(_insert(connection, table).values(values).on_conflict_do_nothing()).rowcount == 1
+
+
+def upsert(connection: sa.Connection, table: sa.Table, **values: object) -> None:
+    """Insert a row, or give the row of the same primary key these values; columns not named keep theirs."""
+    key = table.primary_key.columns.keys()
+    statement = _insert(connection, table).values(values)
+    changed = {name: statement.excluded[name] for name in values if name not in key}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed))
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def pages(
+    database: Database,
+    query: sa.Select[Any],
+    order: Sequence[sa.ColumnElement[Any]],
+    convert: Callable[[sa.RowMapping], T],
+) -> Iterator[T]:
+    """All rows of a query in an order that is unique, read page by page: a slow reader holds no transaction open.
+
+    The query selects the columns of the order. Rows that appear behind the reader's place meanwhile are not seen.
+    """
+    page = query.order_by(*order).limit(PAGE_ROWS)
+    while True:
+        rows = database.read(partial(_fetch, page))
+        yield from map(convert, rows)
+        if len(rows) < PAGE_ROWS:
+            return
+        page = query.order_by(*order).limit(PAGE_ROWS).where(sa.tuple_(*order) > _place(rows[-1], order))
+
+
+def _fetch(query: sa.Select[Any], connection: sa.Connection) -> Sequence[sa.RowMapping]:
+    return connection.execute(query).mappings().all()
+
+
+def _place(row: sa.RowMapping, order: Sequence[sa.ColumnElement[Any]]) -> sa.Tuple:
+    return sa.tuple_(*(sa.literal(row[column], column.type) for column in order))

@@ -1,0 +1,157 @@
+"""The public cloud's registrations, tickets and challenges, in SQL."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from federation.store.database import Database
+from federation.store.errors import AlreadyStored, NotStored, StoreLimit
+from federation.store.interfaces import Registration, StoredStatement, Ticket
+from federation.store.portable import insert_if_absent, pages
+from federation.store.registration_rows import complete_issuance, registration_of, values_of
+from federation.store.schema import answers, challenges, issuances, registrations, tickets
+
+MOST_CHALLENGES = 100_000
+
+
+class SqlRegistrations:
+    """`Registrations`."""
+
+    def __init__(self, database: Database, *, most_challenges: int = MOST_CHALLENGES) -> None:
+        self._database = database
+        self._most_challenges = most_challenges
+
+    def put_challenge(self, challenge: bytes, *, now: int, expires_at: int) -> None:
+        """Keep a challenge; expired ones go. Raises StoreLimit when too many are open, AlreadyStored for one that is there."""
+
+        def step(connection: sa.Connection) -> None:
+            connection.execute(sa.delete(challenges).where(challenges.c.expires_at < now))
+            if connection.scalars(sa.select(sa.func.count()).select_from(challenges)).one() >= self._most_challenges:
+                raise StoreLimit("too many registrations are under way")
+            if not insert_if_absent(connection, challenges, challenge=challenge, expires_at=expires_at):
+                raise AlreadyStored("this challenge is given out already")
+
+        self._database.write(step)
+
+    def consume_challenge(self, challenge: bytes, *, now: int) -> bool:
+        """Take the challenge away and say whether it was there and not expired: single use."""
+        taken = sa.delete(challenges).where(challenges.c.challenge == challenge).returning(challenges.c.expires_at)
+        expires_at = self._database.write(lambda connection: connection.scalar(taken))
+        return expires_at is not None and now <= expires_at
+
+    def put_ticket(self, ticket: Ticket) -> None:
+        """Keep a ticket. Raises AlreadyStored for one that is there."""
+
+        def step(connection: sa.Connection) -> None:
+            if not insert_if_absent(connection, tickets, **vars(ticket)):
+                raise AlreadyStored("this ticket is kept already")
+
+        self._database.write(step)
+
+    def find_ticket(self, digest: bytes, *, now: int) -> Ticket | None:
+        """The ticket of this digest, unless it has expired or was consumed."""
+        query = sa.select(tickets).where(tickets.c.digest == digest, tickets.c.expires_at >= now)
+        row = self._database.read(lambda connection: connection.execute(query).mappings().first())
+        return None if row is None else Ticket(**row)
+
+    def answer_to(self, request_digest: bytes, *, now: int) -> bytes | None:
+        """The kept sealed answer to the same reg1, if its time is not over."""
+        query = sa.select(answers.c.answer).where(answers.c.request_digest == request_digest, answers.c.until >= now)
+        return self._database.read(lambda connection: connection.scalar(query))
+
+    def reserve_serial(self, serial: bytes, *, role: str, identity: str, credential: bytes, at: int) -> None:
+        """Insert the serial into the issuance log before anything is signed for it. Raises AlreadyStored for one used before."""
+
+        def step(connection: sa.Connection) -> None:
+            values = {"role": role, "identity": identity, "credential": credential, "at": at}
+            if not insert_if_absent(connection, issuances, serial=serial, **values):
+                raise AlreadyStored("this serial was used before")
+
+        self._database.write(step)
+
+    def complete(
+        self,
+        registration: Registration,
+        *,
+        request_digest: bytes,
+        answer: bytes,
+        answer_until: int,
+        ticket_digest: bytes | None,
+        now: int,
+    ) -> None:
+        """Make the registration live in one transaction: consume the ticket, mark the issuance, keep the answer.
+
+        A registration whose `not_after` is over gives way. Raises AlreadyStored if the identity has a live registration and
+        no re-issue was authorized, or if the serial was completed; NotStored if the ticket is gone, has expired or names
+        another, or if the serial was not reserved for this credential.
+        """
+
+        def step(connection: sa.Connection) -> None:
+            _forget_expired(connection, registration.identity, now)
+            complete_issuance(connection, registration, at=now)
+            if not insert_if_absent(connection, registrations, **values_of(registration)):
+                raise AlreadyStored("this identity has a live registration")
+            if ticket_digest is not None:
+                _consume_ticket(connection, ticket_digest, registration)
+            if not insert_if_absent(
+                connection, answers, request_digest=request_digest, answer=answer, until=answer_until
+            ):
+                raise AlreadyStored("this request was answered already")
+
+        self._database.write(step)
+
+    def live(self, identity: str) -> Registration | None:
+        """The registration of an identity; whether its `not_after` is over is the caller's to look at."""
+        query = sa.select(registrations).where(registrations.c.identity == identity)
+        row = self._database.read(lambda connection: connection.execute(query).mappings().first())
+        return None if row is None else registration_of(row)
+
+    def renew(self, identity: str, encryption_key_statement: StoredStatement, address: str | None) -> None:
+        """Keep the newest encryption key and, if given, the address. Raises NotStored."""
+        values = {
+            "encryption_statement": encryption_key_statement.statement,
+            "encryption_signature": encryption_key_statement.signature,
+        } | ({} if address is None else {"address": address})
+        statement = sa.update(registrations).where(registrations.c.identity == identity).values(values)
+
+        def step(connection: sa.Connection) -> None:
+            if connection.execute(statement).rowcount == 0:
+                raise NotStored("this identity has no live registration")
+
+        self._database.write(step)
+
+    def authorize_reissue(self, identity: str) -> Registration:
+        """End the live registration so that its identity may register again; return it. Raises NotStored."""
+        statement = sa.delete(registrations).where(registrations.c.identity == identity).returning(*registrations.c)
+
+        def step(connection: sa.Connection) -> Registration:
+            row = connection.execute(statement).mappings().first()
+            if row is None:
+                raise NotStored("this identity has no live registration")
+            return registration_of(row)
+
+        return self._database.write(step)
+
+    def issued(self) -> Iterator[tuple[bytes, str, str, int]]:
+        """The issuance log: serial, role, identity, time of every serial that was reserved, the oldest first."""
+        columns = (issuances.c.serial, issuances.c.role, issuances.c.identity, issuances.c.at)
+        order = (issuances.c.at, issuances.c.serial)
+        return pages(
+            self._database,
+            sa.select(*columns),
+            order,
+            lambda row: (row["serial"], row["role"], row["identity"], row["at"]),
+        )
+
+
+def _forget_expired(connection: sa.Connection, identity: str, now: int) -> None:
+    over = (registrations.c.identity == identity, registrations.c.not_after < now)
+    connection.execute(sa.delete(registrations).where(*over))
+    connection.execute(sa.delete(tickets).where(tickets.c.expires_at < now))
+    connection.execute(sa.delete(answers).where(answers.c.until < now))
+
+
+def _consume_ticket(connection: sa.Connection, digest: bytes, registration: Registration) -> None:
+    named = (tickets.c.role == registration.role, tickets.c.identity == registration.identity)
+    if connection.execute(sa.delete(tickets).where(tickets.c.digest == digest, *named)).rowcount == 0:
+        raise NotStored("the ticket is used, expired or another's")

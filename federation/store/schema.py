@@ -1,0 +1,201 @@
+"""The tables of every role, as the newest migration leaves them. A role fills only its own.
+
+Keys come hash first: they are random, digests or HMACs, so that a database of many machines spreads them; no sequence is
+asked of the database. The one exception is the log, whose entries have an order by meaning.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+
+class Unsigned64(sa.types.TypeDecorator[int]):
+    """A u64 of the wire. Above 2^63 - 1 it is kept as that: a peer's absurd time then means "never", not an overflow."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+    greatest = 2**63 - 1
+
+    def process_bind_param(self, value: int | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else min(value, self.greatest)
+
+
+def _table(name: str, *items: sa.schema.SchemaItem, clustered: bool = True) -> sa.Table:
+    """A table of small rows lies in its primary key in SQLite too (no rowid); one of large rows must not."""
+    return sa.Table(name, metadata, *items, sqlite_with_rowid=not clustered)
+
+
+def _key(name: str, kind: type[sa.types.TypeEngine[Any]] = sa.LargeBinary) -> sa.Column[Any]:
+    return sa.Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def _bytes(name: str, *, nullable: bool = False) -> sa.Column[bytes]:
+    return sa.Column(name, sa.LargeBinary, nullable=nullable)
+
+
+def _signed(*names: str) -> list[sa.Column[bytes]]:
+    return [_bytes(f"{name}_{part}") for name in names for part in ("statement", "signature")]
+
+
+def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=nullable)
+
+
+def _u64(name: str, *, nullable: bool = False) -> sa.Column[int]:
+    return sa.Column(name, Unsigned64, nullable=nullable)
+
+
+replay = _table("replay", _key("key"), _u64("until"), sa.Index("replay_until", "until"))
+
+settings = _table("settings", _key("name", sa.Text), _bytes("value"), _u64("sequence", nullable=True), clustered=False)
+
+epochs = _table(
+    "epochs",
+    _key("key_id"),
+    _text("token_label"),
+    _bytes("sealed_seed"),
+    _bytes("statement"),
+    _bytes("signature"),
+    _u64("not_after"),
+    clustered=False,
+)
+
+log = _table("log", _key("sequence", sa.BigInteger), _u64("at"), _bytes("sealed"), _bytes("digest"))
+
+evidence = _table(
+    "evidence",
+    _key("entry_id"),
+    _text("kind"),
+    _bytes("reference"),
+    _bytes("sealed"),
+    _u64("at"),
+    sa.Index("evidence_at", "at", "entry_id"),
+    clustered=False,
+)
+
+challenges = _table(
+    "challenges", _key("challenge"), _u64("expires_at"), sa.Index("challenges_expires_at", "expires_at")
+)
+
+tickets = _table(
+    "tickets",
+    _key("digest"),
+    _text("role"),
+    _text("identity"),
+    _u64("expires_at"),
+    _text("issued_by"),
+    sa.Index("tickets_expires_at", "expires_at"),
+)
+
+answers = _table(
+    "answers",
+    _key("request_digest"),
+    _bytes("answer"),
+    _u64("until"),
+    sa.Index("answers_until", "until"),
+    clustered=False,
+)
+
+issuances = _table(
+    "issuances",
+    _key("serial"),
+    _text("role"),
+    _text("identity"),
+    _bytes("credential"),
+    _u64("at"),
+    sa.Index("issuances_at", "at", "serial"),
+)
+
+issued_points = _table(
+    "issued_points",
+    sa.Column("serial", sa.LargeBinary, sa.ForeignKey("issuances.serial"), primary_key=True),
+    _bytes("registration_point"),
+    _u64("at"),
+)
+
+registrations = _table(
+    "registrations",
+    _key("identity", sa.Text),
+    _text("role"),
+    sa.Column("serial", sa.LargeBinary, sa.ForeignKey("issued_points.serial"), nullable=False),
+    _bytes("credential"),
+    _bytes("registration_point"),
+    _bytes("verifying_key"),
+    *_signed("key", "encryption"),
+    _bytes("sealed_shared_key"),
+    _u64("not_after"),
+    _text("address", nullable=True),
+    clustered=False,
+)
+
+index_rows = _table("index_rows", _key("row_key"), _key("row_id"), _bytes("sealed"))
+
+revocations = _table(
+    "revocations",
+    _key("digest"),
+    _key("kind", sa.Text),
+    _u64("expires_at"),
+    _u64("at"),
+    sa.Index("revocations_expires_at", "expires_at"),
+)
+
+revocation_version = _table("revocation_version", _key("book", sa.Text), _u64("version"))
+
+authorities = _table(
+    "authorities",
+    _key("authority_id", sa.Text),
+    _bytes("certificate"),
+    _bytes("crl", nullable=True),
+    _text("crl_number"),
+    clustered=False,
+)
+
+records = _table(
+    "records",
+    _key("handle"),
+    _key("version", sa.BigInteger),
+    _bytes("patient_key"),
+    _text("department_id"),
+    _text("department_class"),
+    _u64("stored_at"),
+    _bytes("wrapped_key"),
+    _bytes("sealed_parts"),
+    sa.Index("records_patient_key", "patient_key", "handle"),
+    clustered=False,
+)
+
+deposit_answers = _table("deposit_answers", _key("deposit_digest"), _bytes("answer"), clustered=False)
+
+outbox = _table(
+    "outbox",
+    _key("entry_id"),
+    _bytes("sealed"),
+    sa.Column("attempts", sa.BigInteger, nullable=False),
+    _u64("not_before"),
+    sa.Index("outbox_not_before", "not_before"),
+    clustered=False,
+)
+
+rooms = _table(
+    "rooms",
+    _key("room_id"),
+    _text("doctor_id"),
+    *_signed("key", "encryption"),
+    _bytes("doctor_certificate"),
+    _u64("expires_at"),
+    sa.Column("held_bytes", sa.BigInteger, nullable=False),
+    sa.Index("rooms_expires_at", "expires_at"),
+    sa.Index("rooms_doctor_id", "doctor_id"),
+    clustered=False,
+)
+
+frames = _table(
+    "frames",
+    sa.Column("room_id", sa.LargeBinary, sa.ForeignKey("rooms.room_id", ondelete="CASCADE"), primary_key=True),
+    _key("direction", sa.BigInteger),
+    _key("number", Unsigned64),
+    _bytes("frame"),
+    clustered=False,
+)

@@ -1,0 +1,79 @@
+"""The embedded database: one SQLite file that several processes and threads share."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.pool import ConnectionPoolEntry
+
+BUSY_SECONDS = 10
+"""How long a transaction waits for another process's before the store is unavailable."""
+
+_PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
+    # FULL: a commit is on the disk when it returns, also after a power cut.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    # INSERT OR REPLACE then fires the triggers that refuse DELETE.
+    "PRAGMA recursive_triggers = ON",
+)
+
+
+def make_engine(url: sa.URL) -> sa.Engine:
+    """An engine whose transactions are SQLite's own: BEGIN, or BEGIN IMMEDIATE where the option `writes` is set.
+
+    A transaction that reads and then writes would otherwise fail at once when another one wrote in between.
+    """
+    engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS)
+    sa.event.listen(engine, "connect", _configure)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+@contextmanager
+def prepared_file(path: Path) -> Iterator[None]:
+    """Make the file, mode 0600 and in WAL mode, and keep out the other processes that open it until the block ends.
+
+    Raises OSError or sqlite3.Error.
+    """
+    with _locked(path.with_name(path.name + ".lock")):
+        _make_private(path)
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            # The mode stays with the file. The change has no busy handler: two processes at it would fail at random.
+            connection.execute("PRAGMA journal_mode = WAL")
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_private(path: Path) -> None:
+    """SQLite gives its side files the mode of the database file."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        # By name: closing a descriptor of the file would drop the locks that this process's other connections hold.
+        path.chmod(0o600)
+
+
+def _configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    # The driver begins no transaction of its own: _begin does.
+    connection.isolation_level = None
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

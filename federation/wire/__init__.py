@@ -1,0 +1,1 @@
+"""The border: errors and google.rpc.Status, who may call what, channels and servers."""
