@@ -1,0 +1,30 @@
+"""PKCS#11 and nothing of medicine: tokens, sessions, and keys that never leave them."""
+
+from hsm import errors, softhsm
+from hsm.keys import TokenEd25519Key, TokenX25519Key
+from hsm.objects import ObjectInfo
+from hsm.pin import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_prompt, pin_from_value
+from hsm.policy import KeyPolicy
+from hsm.secret_keys import AeadKey, MacKey
+from hsm.token import Token, open_token
+from hsm.uri import TokenUri
+
+__all__ = [
+    "AeadKey",
+    "KeyPolicy",
+    "MacKey",
+    "ObjectInfo",
+    "Pin",
+    "PinProvider",
+    "Token",
+    "TokenEd25519Key",
+    "TokenUri",
+    "TokenX25519Key",
+    "errors",
+    "open_token",
+    "pin_from_fd",
+    "pin_from_file",
+    "pin_from_prompt",
+    "pin_from_value",
+    "softhsm",
+]

@@ -23,7 +23,7 @@ ISSUING = "issuer"
 TLS_CA = "tls-ca"
 RECORDS = "records"
 _EPOCH = "kem-"
-_SECRET = "registration-secret-"
+_REGISTRATION = "registration-secret-"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class PartyKeys:
 
         Raises InvalidScalar, CredentialMismatch; then nothing stays in the token.
         """
-        label = _SECRET + serial.hex()
+        label = _REGISTRATION + serial.hex()
         form = token_form(bytes(secret))
         try:
             public = u_coordinate(public_point(point, issuer_public_key, credential_transcript(credential)))
@@ -93,7 +93,7 @@ class PartyKeys:
         self, point: bytes, issuer_public_key: bytes, credential: bytes, serial: bytes
     ) -> RegistrationSecret:
         """Open S_X of a credential. Raises hsm.errors.KeyNotFound, InvalidPoint."""
-        key = self.token.x25519(_SECRET + serial.hex())
+        key = self.token.x25519(_REGISTRATION + serial.hex())
         return registration_secret(key, point, issuer_public_key, credential)
 
 

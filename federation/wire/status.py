@@ -53,7 +53,7 @@ def code_of(error: BaseException) -> int:
     for cls in type(error).__mro__:
         if cls in _CODES:
             return _CODES[cls]
-    return code_pb2.INTERNAL
+    return int(code_pb2.INTERNAL)
 
 
 def to_status(error: BaseException, request_id: str) -> status_pb2.Status:
