@@ -1,0 +1,108 @@
+"""Making, importing and destroying keys in a writable session. Nothing is left behind half-made."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import pkcs11
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from pkcs11 import Attribute, ObjectClass
+
+from hsm import errors
+from hsm.keys import agree, refuse_low_order
+from hsm.policy import AGREEMENT, KEY_SIZE_BYTES, VERIFIED_ATTRIBUTES, KeyPolicy
+from hsm.quirks import Curve
+from hsm.raw import NO_CAPABILITIES, RawKey
+from hsm.sessions import Session
+from hsm.templates import Template, packed, template
+
+_ID_SIZE_BYTES: Final = 16
+_BASE_POINT: Final = bytes([9]).ljust(KEY_SIZE_BYTES, b"\0")  # RFC 7748, section 4.1
+
+
+def generate_pair(session: Session, label: str, policy: KeyPolicy, curve: Curve) -> None:
+    """Generate a key pair that keeps its policy; raises `KeyExists`, `KeyPolicyViolation`."""
+    with _new_label(session, label) as names:
+        parameters = session.raw.create_domain_parameters(
+            curve.key_type, template({Attribute.EC_PARAMS: curve.parameters}), local=True
+        )
+        parameters.generate_keypair(
+            store=True,
+            capabilities=NO_CAPABILITIES,
+            mechanism=curve.generation,
+            public_template=template(names, policy.public_template()),
+            private_template=template(names, policy.secret_template(session.quirks)),
+        )
+        _verify(session, label, policy)
+
+
+def generate_secret(session: Session, label: str, policy: KeyPolicy) -> None:
+    """Generate a 256-bit secret key that keeps its policy; raises `KeyExists`, `KeyPolicyViolation`."""
+    with _new_label(session, label) as names:
+        session.raw.generate_key(
+            policy.kind.key_type(session.quirks),
+            KEY_SIZE_BYTES * 8,
+            store=True,
+            capabilities=NO_CAPABILITIES,
+            mechanism=policy.kind.generation(session.quirks),
+            template=template(names, policy.secret_template(session.quirks)),
+        )
+        _verify(session, label, policy)
+
+
+def import_x25519(session: Session, label: str, secret: bytearray, public: bytes) -> None:
+    """Store an X25519 key that was made elsewhere, and its public half beside it.
+
+    The token reads `secret` where it lies; the caller wipes it. Raises `KeyInvalid` unless both have 32 bytes and the
+    token itself finds `public` to be the secret's: so the sizes and the halves are right, or nothing is kept.
+    """
+    if len(secret) != KEY_SIZE_BYTES or len(public) != KEY_SIZE_BYTES:
+        raise errors.KeyInvalid("An X25519 key has 32 bytes in each half.")
+    curve = session.quirks.x25519
+    with _new_label(session, label) as names:
+        shape: Template = {Attribute.KEY_TYPE: curve.key_type, Attribute.EC_PARAMS: curve.parameters}
+        private = {Attribute.CLASS: ObjectClass.PRIVATE_KEY}
+        visible = template(private, names, shape, AGREEMENT.secret_template(session.quirks))
+        values = [(attribute, bytearray(packed(attribute, value))) for attribute, value in visible.items()]
+        session.cryptoki.create_object(session.raw.handle, [*values, (Attribute.VALUE, secret)])
+        _verify(session, label, AGREEMENT)
+        verify_x25519_halves(session, session.key(label, AGREEMENT), public)
+        point = {Attribute.EC_POINT: session.quirks.point_attribute(public)}
+        public_class = {Attribute.CLASS: ObjectClass.PUBLIC_KEY}
+        session.raw.create_object(template(public_class, names, shape, point, AGREEMENT.public_template()))
+
+
+def verify_x25519_halves(session: Session, key: RawKey, public: bytes) -> None:
+    """Raise `KeyInvalid` unless the token, multiplying the base point, finds the public half itself."""
+    refuse_low_order(X25519PublicKey.from_public_bytes(public))
+    if agree(session, key, _BASE_POINT) != public:
+        raise errors.KeyInvalid("The halves of an X25519 key in the token don't belong together.")
+
+
+def destroy(session: Session, label: str) -> None:
+    """Destroy every object of the label; raises `KeyNotFound` if there is none."""
+    found = session.search({Attribute.LABEL: label})
+    if not found:
+        raise errors.KeyNotFound(f"The token holds nothing called {label!r}.")
+    for thing in found:
+        thing.destroy()
+
+
+@contextmanager
+def _new_label(session: Session, label: str) -> Iterator[Template]:
+    """Give the names of a key to be made; if making it fails, destroy what was made of it."""
+    if session.search({Attribute.LABEL: label}):
+        raise errors.KeyExists(f"The token holds a key {label!r} already.")
+    identifier = session.random(_ID_SIZE_BYTES)
+    try:
+        yield template({Attribute.LABEL: label, Attribute.ID: identifier})
+    except BaseException:
+        with suppress(pkcs11.PKCS11Error, errors.HsmError):
+            for thing in session.search({Attribute.ID: identifier}):
+                thing.destroy()
+        raise
+
+
+def _verify(session: Session, label: str, policy: KeyPolicy) -> None:
+    key = session.one(policy.kind.object_class, label)
+    policy.verify(label, key.get_attributes(VERIFIED_ATTRIBUTES), session.quirks)

@@ -1,0 +1,167 @@
+"""The few PKCS#11 functions that python-pkcs11 lacks or calls unsafely, by ctypes on the same library.
+
+python-pkcs11 initialises with C_Initialize(NULL), "I have one thread", yet releases the GIL round every call; its
+sessions log the whole process out when they close, and a login that fails leaks its session. So initialising, login
+and logout happen here, and so does what it has no function for: making tokens, and creating an object from a buffer
+that the caller can wipe. Failures are raised as python-pkcs11's exceptions, so that `hsm.border` translates one family.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+from pkcs11 import Attribute, PKCS11Error, UserType, exceptions
+
+_OS_LOCKING_OK: Final = 0x2  # CKF_OS_LOCKING_OK
+_LOGGED_IN_STATES: Final = (1, 3)  # CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
+_TOKEN_LABEL_SIZE_BYTES: Final = 32
+
+
+class NotInitialized(PKCS11Error):
+    """CKR_CRYPTOKI_NOT_INITIALIZED, which python-pkcs11 has no class for."""
+
+
+class AlreadyInitialized(PKCS11Error):
+    """CKR_CRYPTOKI_ALREADY_INITIALIZED, which python-pkcs11 has no class for."""
+
+
+# PKCS#11 3.0, section 5: the return values that the calls below are known to give.
+_RETURN_VALUES: Final[dict[int, type[PKCS11Error]]] = {
+    0x002: exceptions.HostMemory,
+    0x005: exceptions.GeneralError,
+    0x006: exceptions.FunctionFailed,
+    0x007: exceptions.ArgumentsBad,
+    0x010: exceptions.AttributeReadOnly,
+    0x012: exceptions.AttributeTypeInvalid,
+    0x013: exceptions.AttributeValueInvalid,
+    0x030: exceptions.DeviceError,
+    0x031: exceptions.DeviceMemory,
+    0x032: exceptions.DeviceRemoved,
+    0x054: exceptions.FunctionNotSupported,
+    0x0A0: exceptions.PinIncorrect,
+    0x0A1: exceptions.PinInvalid,
+    0x0A2: exceptions.PinLenRange,
+    0x0A3: exceptions.PinExpired,
+    0x0A4: exceptions.PinLocked,
+    0x0B0: exceptions.SessionClosed,
+    0x0B1: exceptions.SessionCount,
+    0x0B3: exceptions.SessionHandleInvalid,
+    0x0B5: exceptions.SessionReadOnly,
+    0x0B6: exceptions.SessionExists,
+    0x0D0: exceptions.TemplateIncomplete,
+    0x0D1: exceptions.TemplateInconsistent,
+    0x0E0: exceptions.TokenNotPresent,
+    0x0E1: exceptions.TokenNotRecognised,
+    0x0E2: exceptions.TokenWriteProtected,
+    0x100: exceptions.UserAlreadyLoggedIn,
+    0x101: exceptions.UserNotLoggedIn,
+    0x102: exceptions.UserPinNotInitialized,
+    0x104: exceptions.AnotherUserAlreadyLoggedIn,
+    0x190: NotInitialized,
+    0x191: AlreadyInitialized,
+}
+
+
+class _Function(IntEnum):
+    """Places in CK_FUNCTION_LIST (PKCS#11 3.0, section 3.6): all that a module has to export is C_GetFunctionList."""
+
+    C_Initialize = 0
+    C_Finalize = 1
+    C_InitToken = 9
+    C_InitPIN = 10
+    C_GetSessionInfo = 15
+    C_Login = 18
+    C_Logout = 19
+    C_CreateObject = 20
+
+
+class _FunctionList(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_ubyte * 2), ("functions", ctypes.c_void_p * (_Function.C_CreateObject + 1)))
+
+
+class _InitializeArgs(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("create_mutex", "destroy_mutex", "lock_mutex", "unlock_mutex")),
+        ("flags", ctypes.c_ulong),
+        ("reserved", ctypes.c_void_p),
+    )
+
+
+class _SessionInfo(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_ulong) for name in ("slot", "state", "flags", "device_error"))
+
+
+class _Attribute(ctypes.Structure):
+    _fields_ = (("type", ctypes.c_ulong), ("value", ctypes.c_void_p), ("size_bytes", ctypes.c_ulong))
+
+
+class Cryptoki:
+    """Raw calls on one loaded module; each raises a `PKCS11Error` unless the module returns CKR_OK."""
+
+    def __init__(self, path: Path) -> None:
+        """Find the module's function list; raises OSError or AttributeError if the file is no PKCS#11 module."""
+        self._library = ctypes.CDLL(str(path))
+        pointer = ctypes.POINTER(_FunctionList)()
+        get_function_list = self._library.C_GetFunctionList
+        get_function_list.restype = ctypes.c_ulong
+        _accept(get_function_list(ctypes.byref(pointer)))
+        self._functions = pointer.contents.functions
+
+    def initialize(self) -> None:
+        """Initialise the module for use by many threads."""
+        self._call(_Function.C_Initialize, ctypes.byref(_InitializeArgs(flags=_OS_LOCKING_OK)))
+
+    def finalize(self) -> None:
+        """End the module's use; a module that is not initialised is left as it is."""
+        try:
+            self._call(_Function.C_Finalize, None)
+        except NotInitialized:
+            return
+
+    def login(self, session: int, user: UserType, pin: str) -> None:
+        """Log the whole process in to the session's token."""
+        encoded = pin.encode()
+        self._call(_Function.C_Login, session, ctypes.c_ulong(user), encoded, len(encoded))
+
+    def logout(self, session: int) -> None:
+        """Log the whole process out of the session's token; handles of private objects die."""
+        self._call(_Function.C_Logout, session)
+
+    def is_logged_in(self, session: int) -> bool:
+        """Say whether the user is logged in to the session's token."""
+        info = _SessionInfo()
+        self._call(_Function.C_GetSessionInfo, session, ctypes.byref(info))
+        return info.state in _LOGGED_IN_STATES
+
+    def init_token(self, slot: int, so_pin: str, label: str) -> None:
+        """Make the token in the slot anew, under the security officer's PIN."""
+        encoded, padded = so_pin.encode(), label.encode().ljust(_TOKEN_LABEL_SIZE_BYTES)
+        self._call(_Function.C_InitToken, slot, encoded, len(encoded), padded)
+
+    def init_pin(self, session: int, pin: str) -> None:
+        """Set the user's PIN, in a session of the security officer."""
+        encoded = pin.encode()
+        self._call(_Function.C_InitPIN, session, encoded, len(encoded))
+
+    def create_object(self, session: int, template: Sequence[tuple[Attribute, bytearray]]) -> int:
+        """Create an object from values that the token reads where they lie: nothing of them is copied. Its handle."""
+        attributes = (_Attribute * len(template))()
+        for attribute, (kind, value) in zip(attributes, template, strict=True):
+            attribute.type, attribute.size_bytes = int(kind), len(value)
+            attribute.value = ctypes.addressof((ctypes.c_char * len(value)).from_buffer(value))
+        handle = ctypes.c_ulong()
+        self._call(_Function.C_CreateObject, session, attributes, len(template), ctypes.byref(handle))
+        return handle.value
+
+    def _call(self, function: _Function, *arguments: object) -> None:
+        # Handles and lengths are CK_ULONG; ctypes would pass a plain int as a 32-bit one.
+        passed = [ctypes.c_ulong(value) if type(value) is int else value for value in arguments]
+        _accept(ctypes.CFUNCTYPE(ctypes.c_ulong)(self._functions[function])(*passed))
+
+
+def _accept(return_value: int) -> None:
+    if return_value:
+        kind = _RETURN_VALUES.get(return_value, PKCS11Error)
+        raise kind(f"PKCS#11 return value 0x{return_value:x}")

@@ -1,0 +1,159 @@
+"""One token's login in this process, and how it comes back after a loss.
+
+A login belongs to the whole process, and closing the session that made it would log everyone out: so one session logs
+in, stays, and does nothing else. A PIN that was refused is never tried again: tokens lock after a few.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Final
+
+import pkcs11
+
+from hsm import errors
+from hsm.border import crossing
+from hsm.module import Module, ModuleUser
+from hsm.pin import Pin, PinProvider, can_ask_again
+from hsm.raw import RawSession, RawToken
+from hsm.templates import MAPPER
+from hsm.turns import turn
+from hsm.uri import TokenUri
+
+_ATTEMPTS: Final = 3
+# Looking for a lost token may restart the module under other tokens' users: not at every call.
+_RENEWAL_INTERVAL: Final = timedelta(seconds=1)
+
+
+class Login(ModuleUser):
+    """Finds the token, asks for the PIN, logs in. `count` grows with each login, `generation` is the module's then."""
+
+    def __init__(self, module: Module, uri: TokenUri, ask_pin: PinProvider) -> None:
+        """Log in for the first time; raises what `hsm.open_token` names."""
+        self._module, self._uri, self._ask_pin = module, uri, ask_pin
+        self._may_renew = can_ask_again(ask_pin)
+        self._lost = False
+        self._next_renewal = 0.0  # by the monotonic clock, in seconds
+        self.count = 0
+        self.generation = -1  # no login yet
+        self.token: RawToken
+        self._session: RawSession
+        self._establish()
+
+    @property
+    def is_current(self) -> bool:
+        """Say whether sessions may be opened under this login, as far as is known without asking the token."""
+        return not self._lost and self.generation == self._module.generation
+
+    @property
+    def survives_restart(self) -> bool:
+        """Say whether there is no login to lose, or the PIN can be asked for again."""
+        return self._lost or self._may_renew
+
+    def holds(self, token: RawToken) -> bool:
+        """Say whether this is the login to the token."""
+        return (self.token.label, self.token.serial) == (token.label, token.serial)
+
+    def is_good(self) -> bool:
+        """Ask the token whether the login still stands."""
+        if not self.is_current:
+            return False
+        try:
+            with self._module.call(), crossing("look at the login"):
+                self._module.find(self._uri)  # SoftHSM calls a login good whose token is gone
+                return self._module.cryptoki.is_logged_in(self._session.handle)
+        except (errors.SessionLost, errors.TokenFailed, errors.TokenNotFound):
+            return False
+
+    def renew(self) -> None:
+        """Log in again after a loss, once; raises `PinIncorrect` at most once, else `TokenUnavailable`."""
+        self._lost = True
+        if not self._may_renew:
+            raise errors.TokenUnavailable("The token was lost, and its PIN cannot be asked for again.")
+        if time.monotonic() < self._next_renewal:
+            raise errors.TokenUnavailable("The token was lost; it is looked for again in a moment.")
+        self._next_renewal = time.monotonic() + _RENEWAL_INTERVAL.total_seconds()
+        try:
+            self._establish()
+        except errors.PinIncorrect:
+            self._may_renew = False
+            raise
+        except errors.TokenBusy:
+            raise
+        except errors.HsmError as error:
+            raise errors.TokenUnavailable(f"The token was lost and is not back: {error}") from error
+        self._next_renewal = 0.0
+
+    def end(self) -> None:
+        """Log out and close the session, inside `Module.call`; nothing happens if the login is no longer there."""
+        self._module.users.discard(self)
+        if self.generation == self._module.generation:
+            with suppress(pkcs11.PKCS11Error):
+                self._module.cryptoki.logout(self._session.handle)
+            close(self._session)
+
+    def _establish(self) -> None:
+        """Find the token, ask for its PIN and log in.
+
+        Another process that starts now may make the token vanish from this one until the module is restarted
+        (SoftHSM 2.6.1): so try again. A refused PIN ends it at once.
+        """
+        pin: Pin | None = None
+        for last in (False,) * (_ATTEMPTS - 1) + (True,):
+            generation = self._module.generation
+            try:
+                with self._approach() as token:
+                    refuse_risky_login(token.flags, token.label)
+                pin = pin or self._ask_pin()  # a person may need a while: nobody waits for a turn or at the gate
+                with self._approach() as token:
+                    self._log_in(token, pin)
+            except (errors.TokenNotFound, errors.SessionLost, errors.TokenFailed):
+                if last or not self._module.restart(generation):
+                    raise
+            else:
+                return
+
+    @contextmanager
+    def _approach(self) -> Iterator[RawToken]:
+        with turn(), self._module.call(), crossing("log in to the token"):
+            token = self._module.find(self._uri)
+            if any(user is not self and user.holds(token) for user in self._module.users):
+                raise errors.TokenInUse(f"This process has the token {token.label!r} open already: share that Token.")
+            yield token
+
+    def _log_in(self, token: RawToken, pin: Pin) -> None:
+        session = token.open(attribute_mapper=MAPPER)
+        try:
+            self._present(pin, session.handle)
+        except BaseException:
+            close(session)
+            raise
+        if self.generation == self._module.generation:
+            close(self._session)
+        self.token, self._session = token, session
+        self.generation, self._lost = self._module.generation, False
+        self.count += 1
+        self._module.users.add(self)
+
+    def _present(self, pin: Pin, session: int) -> None:
+        try:
+            self._module.cryptoki.login(session, pkcs11.UserType.USER, pin.reveal())
+        except pkcs11.UserAlreadyLoggedIn:
+            # Left over from a Token that was dropped unclosed: this PIN has not been checked yet.
+            self._module.cryptoki.logout(session)
+            self._module.cryptoki.login(session, pkcs11.UserType.USER, pin.reveal())
+
+
+def refuse_risky_login(flags: int, label: str) -> None:
+    """Raise `PinLocked` or `PinFinalTry` if the token says that a login is no use or may be the last."""
+    if flags & pkcs11.TokenFlag.USER_PIN_LOCKED:
+        raise errors.PinLocked(f"The PIN of the token {label!r} is locked.")
+    if flags & pkcs11.TokenFlag.USER_PIN_FINAL_TRY:
+        raise errors.PinFinalTry(f"The token {label!r} allows one more try: log in by its maker's tool first.")
+
+
+def close(session: RawSession) -> None:
+    """Close a session that was opened without a PIN; it may be dead already."""
+    with suppress(pkcs11.PKCS11Error):
+        session.close()

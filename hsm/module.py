@@ -1,0 +1,174 @@
+"""A PKCS#11 module, loaded once per process and safe under threads.
+
+Three things can kill a process or lose a token here, each measured on SoftHSM 2.6.1 (docs/adr/0003-pkcs11.md):
+
+- calls from two threads, because python-pkcs11 says C_Initialize(NULL): the module is initialised again with locking;
+- C_Finalize while another thread is inside: calls pass a gate that `restart` shuts;
+- processes that start together, because each login rewrites the token's file: they take turns by a file lock.
+
+After a fork nothing of the parent's is used: PKCS#11 leaves a child with an uninitialised module.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Final, cast
+from weakref import WeakSet
+
+import pkcs11
+
+from hsm import errors
+from hsm.border import crossing
+from hsm.cryptoki import Cryptoki
+from hsm.raw import RawToken
+from hsm.turns import Gate, turn
+from hsm.uri import TokenUri
+
+# A slot that is empty, or whose token is broken: it must not hide the others.
+_ABSENT: Final = (pkcs11.TokenNotPresent, pkcs11.TokenNotRecognised, pkcs11.DeviceError, pkcs11.GeneralError)
+
+
+class Module:
+    """One loaded module. `generation` grows with every initialisation: sessions of an older one are dead."""
+
+    def __init__(self, path: Path) -> None:
+        """Load and initialise; raises `ModuleUnusable`."""
+        self.path = path
+        self.generation = 0
+        self._start_over()
+        try:
+            with turn(), crossing(f"load {path}"):
+                self._library = pkcs11.lib(str(path))
+                self._library.finalize()
+                self.cryptoki = Cryptoki(path)
+                self.cryptoki.initialize()
+        except (OSError, AttributeError, errors.TokenFailed) as error:
+            raise errors.ModuleUnusable(f"{path} is no PKCS#11 module that can be used here.") from error
+
+    def _start_over(self) -> None:
+        """Forget locks and users that belong to a parent process."""
+        self.pid = os.getpid()
+        self.users: WeakSet[ModuleUser] = WeakSet()
+        self._gate = Gate()
+
+    def enter_child(self) -> None:
+        """Initialise anew in a process that was forked from the one that loaded the module."""
+        self._start_over()
+        with turn():
+            self._initialize_again()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Every call to the module happens inside; raises `TokenBusy` if a restart keeps the gate shut for long."""
+        with self._gate.passage():
+            yield
+
+    def restart(self, seen_generation: int) -> bool:
+        """Initialise again unless another thread has since `seen_generation`; every login through the module is lost.
+
+        Returns False, with nothing done, if someone in this process could not log in again.
+        """
+        with turn(), self._gate.shut():
+            if not all(user.survives_restart for user in self.users):
+                return False
+            if self.generation == seen_generation:
+                self._initialize_again()
+            return True
+
+    def _initialize_again(self) -> None:
+        with crossing("restart the module"):
+            self.cryptoki.finalize()
+            self.cryptoki.initialize()
+        self.generation += 1
+
+    def tokens(self) -> list[RawToken]:
+        """Return every initialised token present, with its flags as they are now."""
+        return [token for token in self._in_slots() if token.flags & pkcs11.TokenFlag.TOKEN_INITIALIZED]
+
+    def blank_token(self) -> RawToken:
+        """Return a token that nobody has initialised; raises `TokenNotFound`."""
+        for token in self._in_slots():
+            if not token.flags & pkcs11.TokenFlag.TOKEN_INITIALIZED:
+                return token
+        raise errors.TokenNotFound("The module has no uninitialised token.")
+
+    def find(self, uri: TokenUri) -> RawToken:
+        """Return the one token that the URI names; raises `TokenNotFound` or `AmbiguousToken`."""
+        matching = [token for token in self.tokens() if _matches(uri, token)]
+        if not matching:
+            raise errors.TokenNotFound(f"No token matches {uri}.")
+        if len(matching) > 1:
+            raise errors.AmbiguousToken(f"{len(matching)} tokens match {uri}: name the serial number too.")
+        return matching[0]
+
+    def _in_slots(self) -> Iterator[RawToken]:
+        with crossing("list the tokens"):
+            for slot in self._library.get_slots():
+                try:
+                    yield cast("RawToken", slot.get_token())
+                except _ABSENT:
+                    continue
+
+
+class ModuleUser:
+    """Whoever holds a login through a module; `Module.users` changes inside `Module.call` alone."""
+
+    @property
+    def survives_restart(self) -> bool:
+        """Say whether the user has no login now, or could log in again after a restart."""
+        raise NotImplementedError
+
+    def holds(self, token: RawToken) -> bool:
+        """Say whether the login is to this token."""
+        raise NotImplementedError
+
+
+def _matches(uri: TokenUri, token: RawToken) -> bool:
+    wanted = (
+        (uri.token, token.label),
+        (uri.serial, serial_of(token)),
+        (uri.manufacturer, token.manufacturer_id),
+        (uri.model, token.model),
+    )
+    return all(expected is None or expected == actual for expected, actual in wanted)
+
+
+def serial_of(token: RawToken) -> str:
+    """Return the serial number, which PKCS#11 gives as blank-padded ASCII."""
+    return token.serial.decode("ascii", "replace").strip()
+
+
+class _Loaded:
+    """The modules of this process by their real path."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.modules: dict[Path, Module] = {}
+
+    def forget_lock(self) -> None:
+        self.lock = Lock()
+
+
+_loaded: Final = _Loaded()
+os.register_at_fork(after_in_child=_loaded.forget_lock)
+
+
+def load(path: Path) -> Module:
+    """Return the module at an absolute path, loading it once per process; raises `ModuleNotFound`, `ModuleUnusable`."""
+    if not path.is_absolute() or not path.is_file():
+        raise errors.ModuleNotFound(f"There is no PKCS#11 module at {path}: give an absolute path.")
+    real = path.resolve()
+    with _loaded.lock:
+        module = _loaded.modules.get(real)
+        if module is None:
+            module = _loaded.modules[real] = Module(real)
+        elif module.pid != os.getpid():
+            module.enter_child()
+        return module
+
+
+def is_loaded(path: Path) -> bool:
+    """Say whether this process has loaded the module at the path."""
+    return path.resolve() in _loaded.modules

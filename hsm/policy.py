@@ -1,0 +1,157 @@
+"""What a key of each purpose may be: generation applies it, opening verifies it, an audit reports on it.
+
+Every private or secret key lives in the token for good (TOKEN, PRIVATE, SENSITIVE, not EXTRACTABLE), does exactly one
+kind of thing (SIGN and DERIVE never meet on a key, nor WRAP and DECRYPT: Clulow 2003, "On the security of PKCS#11") and
+cannot be changed or copied into something that does more (not MODIFIABLE, not COPYABLE).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+
+from hsm.errors import KeyPolicyViolation
+from hsm.quirks import Curve, Quirks
+from hsm.templates import AttributeValue, Template, template
+
+KEY_SIZE_BYTES: Final = 32
+USAGES: Final = {
+    attribute.name: attribute
+    for attribute in (
+        Attribute.ENCRYPT,
+        Attribute.DECRYPT,
+        Attribute.SIGN,
+        Attribute.SIGN_RECOVER,
+        Attribute.VERIFY,
+        Attribute.VERIFY_RECOVER,
+        Attribute.WRAP,
+        Attribute.UNWRAP,
+        Attribute.DERIVE,
+    )
+}
+# PKCS#11 3.0, tables 29 and 31: the usages that an object of the class has at all.
+_USAGES_OF_CLASS: Final = {
+    ObjectClass.PRIVATE_KEY: ("DECRYPT", "SIGN", "SIGN_RECOVER", "UNWRAP", "DERIVE"),
+    ObjectClass.SECRET_KEY: ("ENCRYPT", "DECRYPT", "SIGN", "VERIFY", "WRAP", "UNWRAP", "DERIVE"),
+    ObjectClass.PUBLIC_KEY: ("ENCRYPT", "VERIFY", "VERIFY_RECOVER", "WRAP", "DERIVE"),
+}
+
+
+class KeyKind(Enum):
+    """The four kinds of key that a token holds for us."""
+
+    ED25519 = "Ed25519"
+    X25519 = "X25519"
+    AES_256 = "AES-256"
+    HMAC_256 = "HMAC-SHA256"
+
+    @property
+    def object_class(self) -> ObjectClass:
+        """The class of the half that must stay secret."""
+        pairs = (KeyKind.ED25519, KeyKind.X25519)
+        return ObjectClass.PRIVATE_KEY if self in pairs else ObjectClass.SECRET_KEY
+
+    def curve(self, quirks: Quirks) -> Curve | None:
+        """The curve as this token names it; None for a secret key."""
+        return {KeyKind.ED25519: quirks.ed25519, KeyKind.X25519: quirks.x25519}.get(self)
+
+    def key_type(self, quirks: Quirks) -> KeyType:
+        """The CKK_ value that this token gives such keys."""
+        curve = self.curve(quirks)
+        if curve is not None:
+            return curve.key_type
+        return KeyType.AES if self is KeyKind.AES_256 else KeyType.GENERIC_SECRET
+
+    def generation(self, quirks: Quirks) -> Mechanism:
+        """The mechanism that generates such keys."""
+        curve = self.curve(quirks)
+        if curve is not None:
+            return curve.generation
+        return Mechanism.AES_KEY_GEN if self is KeyKind.AES_256 else Mechanism.GENERIC_SECRET_KEY_GEN
+
+
+@dataclass(frozen=True)
+class KeyPolicy:
+    """What a key of one purpose is and may do. `usages` are exact: one too many breaks the policy too."""
+
+    purpose: str
+    kind: KeyKind
+    usages: frozenset[str]
+    public_usages: frozenset[str] = frozenset()
+    private: bool = True
+    sensitive: bool = True
+    extractable: bool = False
+    modifiable: bool = False
+    copyable: bool = False
+
+    def secret_template(self, quirks: Quirks) -> Template:
+        """Return the attributes of the private or secret half, its names and value aside."""
+        copyable = {Attribute.COPYABLE: self.copyable} if quirks.has_copyable else {}
+        return template(self._flags(), copyable, _usage_flags(_USAGES_OF_CLASS[self.kind.object_class], self.usages))
+
+    def public_template(self) -> Template:
+        """Return the attributes of the public half, its names and value aside."""
+        flags = {Attribute.TOKEN: True, Attribute.PRIVATE: False, Attribute.MODIFIABLE: self.modifiable}
+        return template(flags, _usage_flags(_USAGES_OF_CLASS[ObjectClass.PUBLIC_KEY], self.public_usages))
+
+    def violations(self, attributes: Mapping[int, object], quirks: Quirks) -> list[str]:
+        """Name every attribute of a private or secret key that is not as the policy wants it.
+
+        A usage that the token does not report counts as not granted; CKA_COPYABLE, which older tokens lack, as False.
+        """
+        required: dict[Attribute, AttributeValue] = {
+            Attribute.CLASS: self.kind.object_class,
+            Attribute.KEY_TYPE: self.kind.key_type(quirks),
+            **self._flags(),
+        }
+        wrong = [attribute.name for attribute, value in required.items() if attributes.get(attribute) != value]
+        denied = {Attribute.COPYABLE: self.copyable, **_usage_flags(USAGES, self.usages)}
+        wrong += [attribute.name for attribute, value in denied.items() if attributes.get(attribute, False) != value]
+        return wrong + self._wrong_shape(attributes, quirks)
+
+    def verify(self, label: str, attributes: Mapping[int, object], quirks: Quirks) -> None:
+        """Raise `KeyPolicyViolation`, naming the attributes, unless a key is as the policy wants it."""
+        wrong = self.violations(attributes, quirks)
+        if wrong:
+            raise KeyPolicyViolation(f"The key {label!r} breaks the {self.purpose} policy: {', '.join(wrong)}.")
+
+    def _flags(self) -> dict[Attribute, bool]:
+        return {
+            Attribute.TOKEN: True,
+            Attribute.PRIVATE: self.private,
+            Attribute.SENSITIVE: self.sensitive,
+            Attribute.EXTRACTABLE: self.extractable,
+            Attribute.MODIFIABLE: self.modifiable,
+        }
+
+    def _wrong_shape(self, attributes: Mapping[int, object], quirks: Quirks) -> list[str]:
+        curve = self.kind.curve(quirks)
+        if curve is not None:
+            return [] if attributes.get(Attribute.EC_PARAMS) in curve.names else [Attribute.EC_PARAMS.name]
+        return [] if attributes.get(Attribute.VALUE_LEN) == KEY_SIZE_BYTES else [Attribute.VALUE_LEN.name]
+
+
+def _usage_flags(names: Iterable[str], allowed: frozenset[str]) -> dict[Attribute, bool]:
+    """Say yes or no to each of the usages, so that no token's default decides one."""
+    return {USAGES[name]: name in allowed for name in names}
+
+
+VERIFIED_ATTRIBUTES: Final = (
+    Attribute.CLASS,
+    Attribute.KEY_TYPE,
+    Attribute.EC_PARAMS,
+    Attribute.VALUE_LEN,
+    Attribute.TOKEN,
+    Attribute.PRIVATE,
+    Attribute.SENSITIVE,
+    Attribute.EXTRACTABLE,
+    Attribute.MODIFIABLE,
+    Attribute.COPYABLE,
+    *USAGES.values(),
+)
+SIGNING: Final = KeyPolicy("signing", KeyKind.ED25519, frozenset({"SIGN"}), public_usages=frozenset({"VERIFY"}))
+AGREEMENT: Final = KeyPolicy("agreement", KeyKind.X25519, frozenset({"DERIVE"}))
+SEALING: Final = KeyPolicy("sealing", KeyKind.AES_256, frozenset({"ENCRYPT", "DECRYPT"}))
+MAC: Final = KeyPolicy("mac", KeyKind.HMAC_256, frozenset({"SIGN"}))

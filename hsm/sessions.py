@@ -1,0 +1,201 @@
+"""The sessions of one token in this process: a bounded pool under one login.
+
+Sessions of the pool are opened without a PIN (`hsm.login` holds the login). When a session, a handle or the login is
+lost (module restarted, token taken out, logged out by someone else), the work is done again, once, on what could be
+re-established.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import BoundedSemaphore, Lock
+from typing import Final, TypeVar
+
+from pkcs11 import Attribute, ObjectClass
+
+from hsm import errors
+from hsm.border import crossing
+from hsm.cryptoki import Cryptoki
+from hsm.login import Login, close
+from hsm.module import Module
+from hsm.policy import VERIFIED_ATTRIBUTES, KeyPolicy
+from hsm.quirks import Quirks
+from hsm.raw import RawKey, RawSession
+from hsm.templates import MAPPER, AttributeValue, template
+
+_Result = TypeVar("_Result")
+# After these the session is as good as before; after anything else it is closed.
+_HARMLESS: Final = (
+    errors.AuthenticationFailed,
+    errors.KeyAmbiguous,
+    errors.KeyExists,
+    errors.KeyNotFound,
+    errors.KeyPolicyViolation,
+    errors.MechanismMissing,
+)
+
+
+@dataclass
+class Session:
+    """A session on loan to one thread, and the key handles that were looked up in it."""
+
+    raw: RawSession
+    cryptoki: Cryptoki
+    quirks: Quirks
+    epoch: tuple[int, int]
+    generation: int
+    _keys: dict[tuple[str, KeyPolicy], RawKey] = field(default_factory=dict)
+
+    def random(self, size_bytes: int) -> bytes:
+        """Return bytes from the token's generator."""
+        return self.raw.generate_random(size_bytes * 8)
+
+    def search(self, attributes: dict[Attribute, AttributeValue]) -> list[RawKey]:
+        """Return all objects with these attributes.
+
+        Raises `SessionLost` if nobody is logged in: a token then hides its private objects as if they weren't there.
+        """
+        if not self.cryptoki.is_logged_in(self.raw.handle):
+            raise errors.SessionLost("The token's login was lost.")
+        return list(self.raw.get_objects(template(attributes)))
+
+    def key(self, label: str, policy: KeyPolicy) -> RawKey:
+        """Return the private or secret key, looked up and checked against its policy once per session.
+
+        Raises `KeyNotFound`, `KeyAmbiguous` or `KeyPolicyViolation`.
+        """
+        if (label, policy) not in self._keys:
+            key = self.one(policy.kind.object_class, label)
+            policy.verify(label, key.get_attributes(VERIFIED_ATTRIBUTES), self.quirks)
+            self._keys[label, policy] = key
+        return self._keys[label, policy]
+
+    def one(self, object_class: ObjectClass, label: str) -> RawKey:
+        """Return the only object of this class and label; raises `KeyNotFound` or `KeyAmbiguous`."""
+        found = self.search({Attribute.CLASS: object_class, Attribute.LABEL: label})
+        if not found:
+            raise errors.KeyNotFound(f"The token holds no {object_class.name.lower()} {label!r}.")
+        if len(found) > 1:
+            raise errors.KeyAmbiguous(f"The token holds {len(found)} objects {object_class.name.lower()} {label!r}.")
+        return found[0]
+
+
+class Sessions:
+    """At most `size` sessions at work at a time; one more waits at most `wait`."""
+
+    def __init__(self, module: Module, login: Login, quirks: Quirks, *, size: int, wait: timedelta) -> None:
+        """Prepare an empty pool."""
+        self._module, self._login, self._quirks = module, login, quirks
+        self._size, self._wait_seconds = size, wait.total_seconds()
+        self._permits = BoundedSemaphore(size)
+        self._idle: list[Session] = []
+        self._changing = Lock()
+        self._pid = os.getpid()
+        self._closed = False
+        self._forgotten = 0
+
+    def run(self, work: Callable[[Session], _Result], *, doing: str, writable: bool = False) -> _Result:
+        """Do some work in a session, a second time if the token was lost and found again meanwhile.
+
+        `doing` completes "Could not ..." in errors. Raises `TokenBusy` when no session comes free in time,
+        `TokenUnavailable` when the token cannot be brought back, `TokenClosed` after `close`.
+        """
+        epoch = self._epoch
+        try:
+            with self._lend(doing, writable=writable) as session:
+                return work(session)
+        except errors.SessionLost:
+            self._reestablish(epoch)
+        with self._lend(doing, writable=writable) as session:
+            return work(session)
+
+    def forget_handles(self) -> None:
+        """Look every key up again before its next use, because one was destroyed and a token may reuse its handle."""
+        with self._changing:
+            self._forgotten += 1
+
+    def close(self) -> None:
+        """Wait for sessions on loan, then log out and close all; a second call does nothing."""
+        with self._changing:
+            if self._closed or self._pid != os.getpid():
+                return
+            self._closed = True
+        for _ in range(self._size):
+            self._permits.acquire(timeout=self._wait_seconds)
+        with self._module.call():
+            while self._idle:
+                self._discard(self._idle.pop())
+            self._login.end()
+
+    @property
+    def _epoch(self) -> tuple[int, int]:
+        """When this changes, handles from before are no longer good."""
+        return self._login.count, self._forgotten
+
+    @contextmanager
+    def _lend(self, doing: str, *, writable: bool) -> Iterator[Session]:
+        self._check_usable()
+        if not self._permits.acquire(timeout=self._wait_seconds):
+            raise errors.TokenBusy(f"Could not {doing}: no session of the token came free in time.")
+        try:
+            with self._module.call():
+                with crossing(doing):
+                    session = self._take(writable=writable)
+                with self._returned(session, doing, reusable=not writable):
+                    yield session
+        finally:
+            self._permits.release()
+
+    def _check_usable(self) -> None:
+        if self._pid != os.getpid():
+            raise errors.TokenUnavailable("The token was opened before this process was forked: open it again here.")
+        if self._closed:
+            raise errors.TokenClosed("The token was closed.")
+
+    def _take(self, *, writable: bool) -> Session:
+        if not self._login.is_current:
+            raise errors.SessionLost("The token's login was lost.")
+        while self._idle and not writable:
+            with suppress(IndexError):  # another thread took the last one
+                session = self._idle.pop()
+                if session.epoch == self._epoch:
+                    return session
+                self._discard(session)
+        epoch, generation = self._epoch, self._login.generation
+        raw = self._login.token.open(rw=writable, attribute_mapper=MAPPER)
+        return Session(raw, self._module.cryptoki, self._quirks, epoch, generation)
+
+    @contextmanager
+    def _returned(self, session: Session, doing: str, *, reusable: bool) -> Iterator[None]:
+        """Put a session back when its work is done, or close it if the work left it in doubt."""
+        sound = False
+        try:
+            with crossing(doing):
+                yield
+            sound = True
+        except _HARMLESS:
+            sound = True
+            raise
+        finally:
+            if sound and reusable:
+                self._idle.append(session)
+            else:
+                self._discard(session)
+
+    def _discard(self, session: Session) -> None:
+        # Handle numbers start again after a restart: an old one may be someone else's new one, not ours to close.
+        if session.generation == self._module.generation:
+            close(session.raw)
+
+    def _reestablish(self, epoch: tuple[int, int]) -> None:
+        """Make sessions and handles good again, unless another thread has since `epoch`."""
+        with self._changing:
+            self._check_usable()
+            if epoch != self._epoch:
+                return
+            if self._login.is_good():
+                self._forgotten += 1  # so a session or a handle was not
+            else:
+                self._login.renew()

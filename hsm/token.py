@@ -1,0 +1,168 @@
+"""A token, opened: its keys by label, its random numbers, what it holds."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from pkcs11 import Attribute, ObjectClass
+
+from hsm import creation, module
+from hsm.keys import TokenEd25519Key, TokenX25519Key
+from hsm.labels import checked_label
+from hsm.login import Login
+from hsm.objects import ObjectInfo, describe
+from hsm.pin import PinProvider
+from hsm.policy import AGREEMENT, MAC, SEALING, SIGNING, KeyPolicy
+from hsm.quirks import point_of, quirks_of
+from hsm.raw import RawToken
+from hsm.secret_keys import AeadKey, MacKey
+from hsm.sessions import Session, Sessions
+from hsm.turns import turn_to_make_keys
+from hsm.uri import TokenUri
+
+_DEFAULT_WAIT: Final = timedelta(seconds=5)
+
+
+class Token:
+    """One token that this process is logged in to; safe to share between threads, useless after a fork.
+
+    Every method raises `hsm.errors.HsmError`: `TokenBusy` and `TokenUnavailable` may pass, `TokenClosed` after `close`.
+    Opening a key raises `KeyNotFound`, `KeyAmbiguous`, or `KeyPolicyViolation` if the key could do more than it should.
+    """
+
+    def __init__(self, sessions: Sessions, token: RawToken) -> None:
+        """Take over the sessions of a login to the token; use `open_token`."""
+        self._sessions = sessions
+        self.label = token.label
+        self.serial = module.serial_of(token)
+        self.manufacturer = token.manufacturer_id
+        self.model = token.model
+
+    def random(self, size_bytes: int) -> bytes:
+        """Return bytes from the token's random number generator; raises ValueError for less than one."""
+        if size_bytes < 1:
+            raise ValueError("Ask for one random byte at least.")
+        return self._sessions.run(lambda session: session.random(size_bytes), doing="draw random bytes")
+
+    def generate_ed25519(self, label: str, policy: KeyPolicy = SIGNING) -> TokenEd25519Key:
+        """Generate a signing key; raises `KeyExists`."""
+        self._create(lambda session, name: creation.generate_pair(session, name, policy, session.quirks.ed25519), label)
+        return self.ed25519(label, policy)
+
+    def generate_x25519(self, label: str) -> TokenX25519Key:
+        """Generate an agreement key; raises `KeyExists`."""
+        self._create(
+            lambda session, name: creation.generate_pair(session, name, AGREEMENT, session.quirks.x25519), label
+        )
+        return self.x25519(label)
+
+    def generate_aes(self, label: str) -> AeadKey:
+        """Generate an AES-256 key for sealing; raises `KeyExists`."""
+        self._create(lambda session, name: creation.generate_secret(session, name, SEALING), label)
+        return self.aead(label)
+
+    def generate_mac(self, label: str) -> MacKey:
+        """Generate an HMAC-SHA256 key; raises `KeyExists`."""
+        self._create(lambda session, name: creation.generate_secret(session, name, MAC), label)
+        return self.mac(label)
+
+    def import_x25519(self, label: str, secret: bytearray, public: bytes) -> TokenX25519Key:
+        """Store an agreement key made elsewhere; raises `KeyExists`, or `KeyInvalid` if the halves don't match.
+
+        `secret` is read in place by the token and is the caller's to wipe.
+        """
+        self._create(lambda session, name: creation.import_x25519(session, name, secret, public), label)
+        return self.x25519(label)
+
+    def ed25519(self, label: str, policy: KeyPolicy = SIGNING) -> TokenEd25519Key:
+        """Open a signing key."""
+
+        def public_half(session: Session) -> bytes:
+            session.key(label, policy)
+            return _public_point(session, label)
+
+        public = self._sessions.run(public_half, doing=f"open the key {label!r}")
+        return TokenEd25519Key(self._sessions, label, policy, Ed25519PublicKey.from_public_bytes(public))
+
+    def x25519(self, label: str) -> TokenX25519Key:
+        """Open an agreement key; raises `KeyInvalid` if its public half in the token is another key's."""
+
+        def public_half(session: Session) -> bytes:
+            public = _public_point(session, label)
+            creation.verify_x25519_halves(session, session.key(label, AGREEMENT), public)
+            return public
+
+        public = self._sessions.run(public_half, doing=f"open the key {label!r}")
+        return TokenX25519Key(self._sessions, label, AGREEMENT, X25519PublicKey.from_public_bytes(public))
+
+    def aead(self, label: str) -> AeadKey:
+        """Open a sealing key."""
+        self._sessions.run(lambda session: session.key(label, SEALING), doing=f"open the key {label!r}")
+        return AeadKey(self._sessions, label, SEALING)
+
+    def mac(self, label: str) -> MacKey:
+        """Open an HMAC key."""
+        self._sessions.run(lambda session: session.key(label, MAC), doing=f"open the key {label!r}")
+        return MacKey(self._sessions, label, MAC)
+
+    def has(self, label: str) -> bool:
+        """Say whether the token holds anything of this label."""
+        return bool(
+            self._sessions.run(lambda session: session.search({Attribute.LABEL: label}), doing="look for a key")
+        )
+
+    def destroy(self, label: str) -> None:
+        """Destroy every object of this label; raises `KeyNotFound` if there is none."""
+        self._sessions.run(lambda session: creation.destroy(session, label), doing="destroy a key", writable=True)
+        self._sessions.forget_handles()
+
+    def objects(self) -> list[ObjectInfo]:
+        """Describe every object that the token holds."""
+        return self._sessions.run(
+            lambda session: [describe(thing) for thing in session.search({})], doing="list the token's objects"
+        )
+
+    def close(self) -> None:
+        """Log out and give all sessions back; a second call does nothing."""
+        self._sessions.close()
+
+    def __enter__(self) -> Self:
+        """Return the token itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Show label and serial number."""
+        return f"<Token {self.label!r} serial {self.serial}>"
+
+    def _create(self, make: Callable[[Session, str], None], label: str) -> None:
+        name = checked_label(label)
+        with turn_to_make_keys():
+            self._sessions.run(lambda session: make(session, name), doing=f"make the key {name!r}", writable=True)
+
+
+def open_token(
+    uri: TokenUri, pin_provider: PinProvider, *, sessions: int = 4, wait: timedelta = _DEFAULT_WAIT
+) -> Token:
+    """Find the token, ask for its PIN and log in, once.
+
+    At most `sessions` calls work at a time; a further one waits at most `wait`, then raises `TokenBusy`. Raises
+    `ModuleNotFound`, `ModuleUnusable`, `TokenNotFound`, `AmbiguousToken`, `TokenInUse`, `PinIncorrect`, `PinLocked`,
+    `PinFinalTry`, `PinUnavailable`.
+    """
+    loaded = module.load(uri.module_path)
+    login = Login(loaded, uri, pin_provider)
+    quirks = quirks_of(login.token.manufacturer_id, login.token.model)
+    return Token(Sessions(loaded, login, quirks, size=sessions, wait=wait), login.token)
+
+
+def _public_point(session: Session, label: str) -> bytes:
+    return point_of(session.one(ObjectClass.PUBLIC_KEY, label)[Attribute.EC_POINT])

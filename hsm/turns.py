@@ -1,0 +1,103 @@
+"""Who may go when: a gate within the process, file locks between processes."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from threading import Condition
+from typing import Final
+
+from hsm import errors
+
+_GATE_WAIT: Final = timedelta(seconds=5)
+_TURN_WAIT: Final = timedelta(seconds=10)
+_POLL_SECONDS: Final = 0.01
+
+
+class Gate:
+    """Many may be inside at once, or one may shut the gate once all have left; raises `TokenBusy` after 5 s of waiting.
+
+    Whoever is inside must not go through again: a shut gate would wait for both.
+    """
+
+    def __init__(self) -> None:
+        """Begin open and empty."""
+        self._changed = Condition()
+        self._inside = 0
+        self._is_shut = False
+
+    @contextmanager
+    def passage(self) -> Iterator[None]:
+        """Be inside."""
+        with self._changed:
+            self._await(lambda: not self._is_shut)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def shut(self) -> Iterator[None]:
+        """Be alone: nobody is inside, nobody enters."""
+        with self._changed:
+            self._await(lambda: not self._is_shut)
+            self._is_shut = True
+        try:
+            with self._changed:
+                self._await(lambda: self._inside == 0)
+            yield
+        finally:
+            with self._changed:
+                self._is_shut = False
+                self._changed.notify_all()
+
+    def _await(self, condition: Callable[[], bool]) -> None:
+        if not self._changed.wait_for(condition, _GATE_WAIT.total_seconds()):
+            raise errors.TokenBusy("The module is busy: calls to it did not end in time.")
+
+
+def turn() -> AbstractContextManager[None]:
+    """Take turns with other threads and processes at starting up and logging in; taken before the gate, never inside."""
+    return _lock(_common_file())
+
+
+def turn_to_make_keys() -> AbstractContextManager[None]:
+    """Take turns at making keys, so that a label is looked for and taken at once; taken before `turn`."""
+    return _lock(_common_file().parent)
+
+
+def _common_file() -> Path:
+    """Return a file that every process on the same tokens can read: SoftHSM's configuration, else this one."""
+    configuration = os.environ.get("SOFTHSM2_CONF", "")
+    return Path(configuration if os.access(configuration, os.R_OK) else __file__).absolute()
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold flock(2) on a file or directory; reading is right enough for that, so nothing is created.
+
+    Whoever does not get its turn in time goes on without: the lock makes races rare, callers cope with what is left.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _wait_for_lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int) -> None:
+    deadline = time.monotonic() + _TURN_WAIT.total_seconds()
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_POLL_SECONDS)
+        else:
+            return

@@ -1,0 +1,63 @@
+"""What every test may use: a SoftHSM of the test process's own, and tokens in it."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hsm import Pin, Token, TokenUri, open_token, pin_from_value
+from hsm.softhsm import SoftHsm
+
+USER_PIN = "user-pin-4711"
+SO_PIN = "officer-pin-0815"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def softhsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
+    """Give a SoftHSM in a temporary directory, active in this process and its children; each xdist worker has its own."""
+    soft_hsm = SoftHsm(tmp_path_factory.mktemp("softhsm"))
+    soft_hsm.activate()
+    return soft_hsm
+
+
+@pytest.fixture(scope="session")
+def user_pin() -> Pin:
+    """Give the user PIN of every token that the fixtures here make."""
+    return Pin(USER_PIN)
+
+
+@pytest.fixture(scope="session")
+def so_pin() -> Pin:
+    """Give the security officer's PIN of those tokens."""
+    return Pin(SO_PIN)
+
+
+@pytest.fixture(scope="session")
+def make_token_uri(softhsm: SoftHsm) -> Callable[..., TokenUri]:
+    """Give a function that makes a fresh token, not opened: `make_token_uri(label_prefix="t") -> TokenUri`."""
+
+    def make(label_prefix: str = "t") -> TokenUri:
+        return softhsm.create_token(f"{label_prefix}-{next(_numbers)}", pin=Pin(USER_PIN), so_pin=Pin(SO_PIN))
+
+    return make
+
+
+@pytest.fixture
+def make_token(make_token_uri: Callable[..., TokenUri]) -> Iterator[Callable[..., Token]]:
+    """Give a function that makes and opens a fresh token, closed after the test: `make_token(label_prefix="t")`."""
+    opened: list[Token] = []
+
+    def make(label_prefix: str = "t") -> Token:
+        opened.append(open_token(make_token_uri(label_prefix), pin_from_value(USER_PIN)))
+        return opened[-1]
+
+    yield make
+    for token in opened:
+        token.close()
+
+
+@pytest.fixture
+def token(make_token: Callable[..., Token]) -> Token:
+    """Give one fresh token, open."""
+    return make_token()

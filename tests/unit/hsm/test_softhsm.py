@@ -1,0 +1,40 @@
+"""SoftHSM made on demand."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from hsm import errors
+from hsm.softhsm import SoftHsm, find_module
+
+
+def test_module_is_found_where_distributions_put_it() -> None:
+    assert find_module().name == "libsofthsm2.so"
+
+
+def test_module_named_by_the_environment_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mine.so").touch()
+    monkeypatch.setenv("SOFTHSM2_MODULE", str(tmp_path / "mine.so"))
+    assert find_module() == tmp_path / "mine.so"
+
+
+def test_missing_module_is_not_silently_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SOFTHSM2_MODULE", str(tmp_path / "absent.so"))
+    with pytest.raises(errors.ModuleNotFound):
+        find_module()
+
+
+def test_configuration_makes_private_file_tokens_that_forks_do_not_inherit(tmp_path: Path) -> None:
+    soft_hsm = SoftHsm(tmp_path / "new")
+    lines = soft_hsm.configuration.read_text().splitlines()
+    assert "objectstore.backend = file" in lines
+    assert "library.reset_on_fork = true" in lines
+    assert f"directories.tokendir = {tmp_path / 'new' / 'tokens'}" in lines
+    assert stat.S_IMODE((tmp_path / "new" / "tokens").stat().st_mode) == 0o700
+
+
+def test_configuration_that_is_right_is_left_alone(tmp_path: Path) -> None:
+    before = SoftHsm(tmp_path).configuration.stat()
+    after = SoftHsm(tmp_path).configuration.stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
