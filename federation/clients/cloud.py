@@ -1,0 +1,313 @@
+"""The calling side towards the public cloud, for hospitals, doctors and patients alike."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from google.protobuf.message import Message
+
+from federation.clients.calls import call, peer_errors
+from federation.clock import Clock, system_clock, system_entropy
+from federation.errors import AnswerMismatch, GrantRevoked, Unavailable, UnknownKeyId
+from federation.member import Member
+from federation.protocol import search as protocol
+from federation.protocol.anchors import Lists
+from federation.protocol.calls import CERTIFY_TLS, PUBLISH, RENEW, REVOKE, TICKET, Call
+from federation.protocol.parties import Entropy
+from federation.protocol.statements import open_statement, peek_statement
+from federation.protocol.verifier import EncryptionKey
+from federation.v1.directory_pb2 import (
+    GetDirectoryRequest,
+    GetDirectoryResponse,
+    TrustBundle,
+    WatchDirectoryRequest,
+    WatchDirectoryResponse,
+)
+from federation.v1.directory_pb2_grpc import DirectoryServiceStub
+from federation.v1.envelope_pb2 import SealedOpening, SealedReply
+from federation.v1.membership_pb2 import (
+    CertifyTlsIdentityRequest,
+    EncryptionKeyRenewal,
+    IssueTicketRequest,
+    IssueTicketResponse,
+    PutEncryptionKeyRequest,
+    RenewalReceipt,
+    TicketRequest,
+    TlsIdentityRequest,
+)
+from federation.v1.membership_pb2_grpc import MembershipServiceStub
+from federation.v1.publication_pb2 import Publication, PublicationReceipt, PublishRequest
+from federation.v1.publication_pb2_grpc import PublicationServiceStub
+from federation.v1.registration_pb2 import (
+    OpenRegistrationRequest,
+    OpenRegistrationResponse,
+    RegisterRequest,
+)
+from federation.v1.registration_pb2_grpc import RegistrationServiceStub
+from federation.v1.revocation_pb2 import GrantRevocation, RevokeGrantRequest
+from federation.v1.revocation_pb2_grpc import RevocationServiceStub
+from federation.v1.search_pb2 import SearchRequest
+from federation.v1.search_pb2_grpc import SearchServiceStub
+from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, SignedStatement
+from federation.wire.channel import open_channel
+from keystore.transcript import digest
+from keystore.x509 import TlsLeaf, requested_key
+
+Payload = TypeVar("Payload", bound=Message)
+Answered = TypeVar("Answered")
+
+CLOUD_KEY_KEPT_MS = 60_000
+"""How long a verified EK_C is used without asking again."""
+
+WATCH_SECONDS = 3600.0
+"""How long one stream of the directory lives; its follower then opens the next."""
+
+
+@dataclass(frozen=True)
+class IssuedTicket:
+    """A patient's ticket: 16 bytes, single use, and when it goes (ms)."""
+
+    ticket: bytes
+    expires_at: int
+
+    def __repr__(self) -> str:
+        return f"IssuedTicket(ticket={len(self.ticket)} bytes, expires_at={self.expires_at})"
+
+
+class CloudClient:
+    """Calls to the public cloud. Safe for several threads; close it, or use it as a context manager.
+
+    Every method raises the cloud's refusal as its own class (`federation.errors`), or Unavailable.
+    """
+
+    def __init__(
+        self,
+        bundle: TrustBundle,
+        *,
+        leaf: Callable[[], TlsLeaf] | None = None,
+        clock: Clock = system_clock,
+        entropy: Entropy = system_entropy,
+    ) -> None:
+        """Prepare channels to the cloud of a trust bundle; a hospital's `leaf` opens the one for peers (mutual TLS)."""
+        self.clock = clock
+        self.entropy = entropy
+        self._bundle = bundle
+        self._root = x509.load_der_x509_certificate(bundle.tls_ca_certificate)
+        self._root_pem = self._root.public_bytes(Encoding.PEM)
+        self._leaf = leaf
+        self._lock = threading.Lock()
+        self._channel = open_channel(bundle.cloud_address, bundle.cloud_id, self._root_pem)
+        self._peer: tuple[TlsLeaf, grpc.Channel] | None = None
+        self._cloud_key: tuple[int, EncryptionKey] | None = None
+
+    def directory(self) -> GetDirectoryResponse:
+        """Fetch EK_C, the revocation list and the authorities' CRLs; nothing of it is verified yet."""
+        return call(DirectoryServiceStub(self._channel).GetDirectory, GetDirectoryRequest())
+
+    def refresh(self, member: Member) -> Lists:
+        """Bring the member's lists up to date. Raises SignatureInvalid, MalformedMessage for a false directory."""
+        return member.update(self.directory())
+
+    @contextmanager
+    def watch(self) -> Iterator[Iterator[GetDirectoryResponse]]:
+        """Follow the directory: one message at once, and another at each change. Leaving the block ends the stream."""
+        stream = DirectoryServiceStub(self._channel).WatchDirectory(WatchDirectoryRequest(), timeout=WATCH_SECONDS)
+        try:
+            yield _directories(stream)
+        finally:
+            stream.cancel()
+
+    def cloud_key(self, member: Member) -> EncryptionKey:
+        """Give EK_C, verified by PUK_C; asked for anew every minute."""
+        now = self.clock()
+        if self._cloud_key is not None and 0 <= now - self._cloud_key[0] < CLOUD_KEY_KEPT_MS:
+            return self._cloud_key[1]
+        directory = self.directory()
+        member.update(directory)
+        key = member.verifier().cloud_encryption_key(directory.cloud_encryption_key_statement, now=now)
+        self._cloud_key = now, key
+        return key
+
+    def open_registration(self) -> OpenRegistrationResponse:
+        """Ask for a challenge and EK_C."""
+        return call(RegistrationServiceStub(self._channel).OpenRegistration, OpenRegistrationRequest())
+
+    def send_registration(self, opening: SealedOpening) -> SealedReply:
+        """Send reg1 and give reg2, not opened yet. The same reg1 again gets the same answer."""
+        return call(RegistrationServiceStub(self._channel).Register, RegisterRequest(opening=opening)).reply
+
+    def renew(self, member: Member, address: str | None = None) -> RenewalReceipt:
+        """Put the newest EK_X to the cloud, of a new epoch if one is due, and a hospital's address."""
+        now = self.clock()
+        statement = member.epochs.rotate(now) if member.epochs.is_due(now) else member.epochs.current(now)
+        payload = EncryptionKeyRenewal(encryption_key_statement=statement, address=address)
+        stub = MembershipServiceStub(self._channel)
+
+        def send(opening: SealedOpening) -> SignedStatement:
+            return call(stub.PutEncryptionKey, PutEncryptionKeyRequest(opening=opening)).receipt
+
+        signed, _ = self._sealed(member, RENEW, payload, send)
+        receipt = open_statement("ekack", RenewalReceipt, signed, member.anchors.cloud_key)
+        if receipt.key_id != peek_statement(EncryptionKeyStatement, statement).key_id:
+            raise AnswerMismatch("the receipt is for another encryption key")
+        return receipt
+
+    def publish(self, member: Member, publication: Publication) -> SignedStatement:
+        """Publish or withdraw a record over mutual TLS; give PUBACK, verified. T, nonce and signature are set here."""
+        publication.nonce = self.entropy(16)
+        stub = PublicationServiceStub(self._peer_channel())
+
+        def send(opening: SealedOpening) -> SignedStatement:
+            return call(stub.Publish, PublishRequest(opening=opening)).receipt
+
+        signed, plaintext = self._sealed(member, PUBLISH, publication, send)
+        receipt = open_statement("puback", PublicationReceipt, signed, member.anchors.cloud_key)
+        if receipt.publication_digest != digest(plaintext):
+            raise AnswerMismatch("the receipt is for another publication")
+        return signed
+
+    def issue_ticket(self, member: Member, patient_id: str) -> IssuedTicket:
+        """Get a ticket for a patient whom this hospital has identified."""
+        payload = TicketRequest(hospital_id=member.identity, patient_id=patient_id, nonce=self.entropy(16))
+        stub = MembershipServiceStub(self._channel)
+
+        def send(opening: SealedOpening) -> IssueTicketResponse:
+            return call(stub.IssueTicket, IssueTicketRequest(opening=opening))
+
+        answer, _ = self._sealed(member, TICKET, payload, send)
+        return IssuedTicket(answer.ticket, answer.expires_at)
+
+    def certify_tls_identity(self, member: Member, request: bytes) -> x509.Certificate:
+        """Have a hospital's identity CA certified; `request` is PKCS#10, DER. Raises AnswerMismatch for another's."""
+        payload = TlsIdentityRequest(
+            hospital_id=member.identity, certificate_signing_request=request, nonce=self.entropy(16)
+        )
+        stub = MembershipServiceStub(self._channel)
+
+        def send(opening: SealedOpening) -> bytes:
+            return call(stub.CertifyTlsIdentity, CertifyTlsIdentityRequest(opening=opening)).certificate
+
+        certificate, _ = self._sealed(member, CERTIFY_TLS, payload, send)
+        return self._require_issued(certificate, requested_key(request, member.identity).public_bytes_raw())
+
+    def revoke_grant(self, member: Member, grant: SignedStatement) -> Lists:
+        """Take a patient's own grant back; give the list that names it, verified."""
+        payload = GrantRevocation(grant=grant, patient_key_statement=member.key_statement, nonce=self.entropy(16))
+        stub = RevocationServiceStub(self._channel)
+
+        def send(opening: SealedOpening) -> SignedStatement:
+            return call(stub.RevokeGrant, RevokeGrantRequest(opening=opening)).revocation_list
+
+        signed, _ = self._sealed(member, REVOKE, payload, send)
+        lists = Lists.read(member.anchors, signed, ())
+        named = peek_statement(Grant, grant)
+        try:
+            lists.require_grant_good(named.patient_id, named.grant_id)
+        except GrantRevoked:
+            self.refresh(member)
+            return lists
+        raise AnswerMismatch("the revocation list of the answer does not name the grant")
+
+    def search(
+        self,
+        member: Member,
+        question: protocol.Question,
+        grant: SignedStatement | None,
+        patient_key_statement: SignedStatement | None,
+    ) -> protocol.Answer:
+        """Ask where a patient's records are: D2 and C. Raises Authorization for what is wrong with the grant."""
+        try:
+            return self._search_once(member, question, grant, patient_key_statement)
+        except UnknownKeyId:
+            self._cloud_key = None
+            return self._search_once(member, question, grant, patient_key_statement)
+
+    def close(self) -> None:
+        """Close the channels."""
+        self._channel.close()
+        if self._peer is not None:
+            self._peer[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _sealed(
+        self, member: Member, kind: Call[Payload], payload: Payload, send: Callable[[SealedOpening], Answered]
+    ) -> tuple[Answered, bytes]:
+        """Sign, seal and send one call; give the answer and the payload's exact bytes. Once more if EK_C has changed."""
+        try:
+            return self._sealed_once(member, kind, payload, send)
+        except UnknownKeyId:
+            self._cloud_key = None
+            return self._sealed_once(member, kind, payload, send)
+
+    def _sealed_once(
+        self, member: Member, kind: Call[Payload], payload: Payload, send: Callable[[SealedOpening], Answered]
+    ) -> tuple[Answered, bytes]:
+        key = self.cloud_key(member)
+        opening, plaintext = kind.send(payload, member.keys.signing_key, key, now=self.clock())
+        return send(opening), plaintext
+
+    def _search_once(
+        self,
+        member: Member,
+        question: protocol.Question,
+        grant: SignedStatement | None,
+        patient_key_statement: SignedStatement | None,
+    ) -> protocol.Answer:
+        key = self.cloud_key(member)
+        now = self.clock()
+        awaiting, opening = protocol.ask(
+            member.party(now),
+            question,
+            grant,
+            patient_key_statement,
+            key,
+            member.verifier(),
+            now=now,
+            entropy=self.entropy,
+        )
+        reply = call(SearchServiceStub(self._channel).Search, SearchRequest(opening=opening)).reply
+        return awaiting.receive(reply, member.verifier(), now=self.clock())
+
+    def _peer_channel(self) -> grpc.Channel:
+        if self._leaf is None:
+            raise Unavailable("this party has no TLS identity to show to the cloud")
+        with self._lock:
+            leaf = self._leaf()
+            if self._peer is None or self._peer[0] is not leaf:
+                if self._peer is not None:
+                    self._peer[1].close()
+                address, identity = self._bundle.cloud_peer_address, self._bundle.cloud_id
+                self._peer = leaf, open_channel(address, identity, self._root_pem, leaf)
+            return self._peer[1]
+
+    def _require_issued(self, certificate: bytes, key: bytes) -> x509.Certificate:
+        try:
+            issued = x509.load_der_x509_certificate(certificate)
+            issued.verify_directly_issued_by(self._root)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise AnswerMismatch("the certificate does not come from the federation's CA") from error
+        certified = issued.public_key()
+        if not isinstance(certified, Ed25519PublicKey) or certified.public_bytes_raw() != key:
+            raise AnswerMismatch("the certificate is for another key")
+        return issued
+
+
+def _directories(stream: Iterator[WatchDirectoryResponse]) -> Iterator[GetDirectoryResponse]:
+    with peer_errors():
+        for answer in stream:
+            yield answer.directory
