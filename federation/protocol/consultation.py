@@ -53,7 +53,7 @@ def consultation_transcript_hash(
     session_id: bytes,
 ) -> bytes:
     """Give TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13)."""
-    fields = text(doctor_id), transcript("cred", credential), registration_point, digest(certificate), ephemeral_point
+    fields = text(doctor_id), credential, registration_point, digest(certificate), ephemeral_point
     return digest(transcript("th1", digest(opening_plaintext), *fields, u64(sent_at), session_id))
 
 

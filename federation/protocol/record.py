@@ -73,7 +73,7 @@ def session_transcript_hash(
     session_id: bytes,
 ) -> bytes:
     """Give TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, T_HPC1, session id))."""
-    fields = text(hospital_id), transcript("cred", credential), registration_point, ephemeral_point
+    fields = text(hospital_id), credential, registration_point, ephemeral_point
     return digest(transcript("th2", digest(opening_plaintext), *fields, u64(sent_at), session_id))
 
 

@@ -71,8 +71,9 @@ def request_transcript(request: RegistrationRequest, cloud_id: str) -> bytes:
 
 def answer_transcript(request_digest: bytes, answer: RegistrationAnswer, public_point: bytes) -> bytes:
     """Give what reg2's signature covers: T("reg2", H(reg1 plaintext), M_X, R_X1, U_X, T)."""
-    credential = transcript("cred", answer.credential)
-    return transcript("reg2", request_digest, credential, answer.registration_point, public_point, u64(answer.sent_at))
+    return transcript(
+        "reg2", request_digest, answer.credential, answer.registration_point, public_point, u64(answer.sent_at)
+    )
 
 
 @dataclass(frozen=True)
