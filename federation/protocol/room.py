@@ -1,0 +1,57 @@
+"""Opening a room of the relay: a registered doctor shows who it is, in clear, signed for this hospital.
+
+Nothing here is secret: a room's statements are served to whoever has the room's number. So refusals are precise.
+"""
+
+from dataclasses import dataclass
+
+from federation.protocol.parsing import check
+from federation.protocol.parties import Entropy, Party, Pending
+from federation.protocol.statements import verify_signature
+from federation.protocol.time import Instant
+from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
+from federation.v1.consultation_pb2 import OpenRoomRequest
+from keystore.transcript import digest, text, transcript, u64
+
+
+@dataclass(frozen=True)
+class RoomHolder:
+    """Whose room it is: CRED(D), Cert_D and EK_D held."""
+
+    doctor: VerifiedParty
+    certificate: bytes
+    encryption_key: EncryptionKey
+
+
+def request_transcript(request: OpenRoomRequest, doctor_id: str, hospital_id: str) -> bytes:
+    """Give T("room", ID_D, ID_HPC, EK_D, nonce, T)."""
+    statement = request.encryption_key_statement.statement
+    fields = text(doctor_id), text(hospital_id), statement, request.nonce, u64(request.sent_at)
+    return transcript("room", *fields)
+
+
+def ask_for_room(doctor: Party, hospital_id: str, *, now: Instant, entropy: Entropy) -> OpenRoomRequest:
+    """Make the request of a doctor to this hospital's relay."""
+    request = OpenRoomRequest(
+        key_statement=doctor.self_.key_statement,
+        doctor_certificate=doctor.certificate,
+        encryption_key_statement=doctor.encryption_key_statement,
+        nonce=entropy(16),
+        sent_at=now,
+    )
+    request.signature = doctor.signing_key.sign(request_transcript(request, doctor.identity, hospital_id))
+    return request
+
+
+def receive_room_request(
+    request: OpenRoomRequest, hospital_id: str, verifier: Verifier, *, now: Instant
+) -> Pending[RoomHolder]:
+    """Check T, CRED(D), Cert_D, EK_D and the signature. Raises MalformedMessage, Authentication, StaleRevocationList."""
+    check(request)
+    verifier.freshness.require(request.sent_at, now=now)
+    doctor = verifier.doctor(request.key_statement, request.doctor_certificate, now=now)
+    key = verifier.encryption_key(request.encryption_key_statement, doctor, now=now)
+    verify_signature(doctor.key, request.signature, request_transcript(request, doctor.identity, hospital_id))
+    replay_key = digest(transcript("ROOM", text(doctor.identity), request.nonce))
+    holder = RoomHolder(doctor, request.doctor_certificate, key)
+    return Pending(replay_key, verifier.freshness.replay_key_until(now=now), holder)
