@@ -1,6 +1,7 @@
 """A party's database: opened, migrated, and the two kinds of transaction that everything here consists of."""
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._writer = engine.execution_options(writes=True)
+        # SQLite lets waiting writers poll, up to 100 ms at a time: the threads of one process take turns here instead.
+        self._turn = threading.Lock()
 
     def read(self, step: Callable[[sa.Connection], T]) -> T:
         """Run a step that only reads, on one snapshot. Raises StoreUnavailable."""
@@ -34,8 +37,17 @@ class Database:
 
         A step may have no effect but on its connection: a database of many machines may ask for it to run again.
         """
-        with _translated(), self._writer.begin() as connection:
+        with _translated(), self._writers_turn(), self._writer.begin() as connection:
             return step(connection)
+
+    @contextmanager
+    def _writers_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=sqlite.BUSY_SECONDS):
+            raise StoreUnavailable("too many changes wait for the database")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -69,10 +81,10 @@ def open_database(url: str) -> Database:
 def _parsed(url: str) -> sa.URL:
     try:
         place = sa.make_url(url)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         # Not chained, not quoted: it may hold a password.
         raise StoreUnavailable("the database URL can't be read; write sqlite:////path/to/file") from None
-    if place.get_backend_name() != "sqlite" or place.database in {None, "", ":memory:"}:
+    if place != sa.URL.create("sqlite", database=place.database) or place.database in {None, "", ":memory:"}:
         raise StoreUnavailable("the database must be a SQLite file: sqlite:////path/to/file")
     return place
 
@@ -82,7 +94,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        # The driver's words alone: SQLAlchemy's add the statement and what was in it.
-        raise StoreUnavailable(f"the database refuses: {error.orig}") from error
+        # The first line of the driver's words alone: what follows, and what SQLAlchemy adds, shows what was in the statement.
+        words = str(error.orig).partition("\n")[0]
+        raise StoreUnavailable(f"the database refuses: {words}") from error
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise StoreUnavailable(f"the database is not available: {error}") from error

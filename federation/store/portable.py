@@ -17,7 +17,9 @@ T = TypeVar("T")
 
 def insert_if_absent(connection: sa.Connection, table: sa.Table, **values: object) -> bool:
     """Insert a row unless its primary key is there, and say whether it was inserted."""
-    return connection.execute(_insert(connection, table).values(values).on_conflict_do_nothing()).rowcount == 1
+    statement = _insert(connection, table).values(values).on_conflict_do_nothing()
+    # SQLAlchemy keeps the number of rows of UPDATE and DELETE alone unless it is asked.
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def upsert(connection: sa.Connection, table: sa.Table, **values: object) -> None:

@@ -1,0 +1,133 @@
+"""Databases to run the store's contract on, and things to put into them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from federation.store.database import Database, open_database
+from federation.store.interfaces import (
+    OutboxEntry,
+    Registration,
+    StoredEpoch,
+    StoredRecord,
+    StoredRoom,
+    StoredStatement,
+    Ticket,
+)
+
+IMPLEMENTATIONS = ("sqlite",)
+"""Each is a parameter of the whole suite; PostgreSQL joins by a name here and a URL below."""
+
+NOW = 1_700_000_000_000
+MINUTE = 60_000
+ROOT = Path(__file__).parents[2]
+
+
+def url_of(implementation: str, directory: Path) -> str:
+    """A URL of a database of the test's own."""
+    return {"sqlite": f"sqlite:///{directory}/party.sqlite"}[implementation]
+
+
+def opened(implementation: str, directory: Path) -> Iterator[Database]:
+    """What a module's `database` fixture yields from."""
+    with open_database(url_of(implementation, directory)) as database:
+        yield database
+
+
+def drop_guards(connection: sa.Connection) -> None:
+    """Take away what keeps the log append-only, as one who owns the database can."""
+    statements = {
+        "sqlite": ["DROP TRIGGER log_no_update", "DROP TRIGGER log_no_delete"],
+        "postgresql": ["ALTER TABLE log DISABLE TRIGGER USER"],
+    }
+    for statement in statements[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
+
+
+def run_together(job: str, url: str, arguments: Sequence[str]) -> list[str]:
+    """Run a job of `store_worker` in one process for each argument, started at one signal; what each printed."""
+    command = [sys.executable, "-m", "tests.contract.store_worker", job, url]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [*command, argument],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    cwd=ROOT,
+                    env=environment,
+                    text=True,
+                )
+            )
+            for argument in arguments
+        ]
+        for worker in workers:
+            assert worker.stdout.readline() == "ready\n"
+        for worker in workers:
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        printed = [worker.communicate(timeout=120)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * len(workers)
+    return printed
+
+
+def statement(text: str = "") -> StoredStatement:
+    return StoredStatement(b"statement " + text.encode(), b"signature " + text.encode())
+
+
+def epoch(number: int, *, not_after: int) -> StoredEpoch:
+    return StoredEpoch(bytes([number]) * 16, f"epoch-{number}", b"sealed seed", statement(str(number)), not_after)
+
+
+def registration(identity: str = "P:ann", *, serial: bytes = b"s" * 16, not_after: int = NOW + MINUTE) -> Registration:
+    return Registration(
+        role="patient",
+        identity=identity,
+        serial=serial,
+        credential=b"M_X " + serial,
+        registration_point=b"R" * 32,
+        verifying_key=b"V" * 32,
+        key_statement=statement("ks"),
+        encryption_key_statement=statement("ek"),
+        sealed_shared_key=b"sealed",
+        not_after=not_after,
+        address=None,
+    )
+
+
+def ticket(identity: str = "P:ann", *, digest: bytes = b"t" * 32, expires_at: int = NOW + MINUTE) -> Ticket:
+    return Ticket(digest, "patient", identity, expires_at, "H:north")
+
+
+def record(
+    handle: bytes = b"h" * 16,
+    version: int = 1,
+    *,
+    patient: bytes = b"p" * 32,
+    department_class: str = "cardiology",
+    stored_at: int = NOW,
+) -> StoredRecord:
+    return StoredRecord(
+        handle,
+        version,
+        patient,
+        f"H:north/{department_class}",
+        department_class,
+        stored_at,
+        b"wrapped key",
+        b"sealed parts",
+    )
+
+
+def outbox_entry(number: int = 1, *, not_before: int = NOW) -> OutboxEntry:
+    return OutboxEntry(bytes([number]) * 16, b"sealed publication", 0, not_before)
+
+
+def room(number: int = 1, *, doctor_id: str = "D:bob", expires_at: int = NOW + MINUTE) -> StoredRoom:
+    return StoredRoom(bytes([number]) * 16, doctor_id, statement("ks"), b"Cert_D", statement("ek"), expires_at)

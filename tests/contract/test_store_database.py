@@ -1,0 +1,160 @@
+"""Opening, migrating, refusing: what holds of the database itself."""
+
+import sqlite3
+import stat
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from federation.store import sqlite
+from federation.store.database import open_database
+from federation.store.errors import StoreUnavailable
+from federation.store.log import SqlLog
+from federation.store.party import SqlReplayMemory, SqlSettings
+from federation.store.schema import metadata, settings
+from federation.store.upgrade import upgrade
+from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, url_of
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def database(request, tmp_path):
+    yield from opened(request.param, tmp_path)
+
+
+def configured(database, pragma):
+    """The database with a pragma on each new connection."""
+    sa.event.listen(database.engine, "connect", lambda connection, _entry: connection.execute(f"PRAGMA {pragma}"))
+    database.engine.dispose()
+    return database
+
+
+def test_database_migrated_has_the_tables_of_the_code(database):
+    differences = database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), metadata))
+    assert differences == []
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_database_of_the_first_migration_upgrades_and_keeps_its_rows(implementation, tmp_path):
+    url = url_of(implementation, tmp_path)
+    engine = sqlite.make_engine(sa.make_url(url))
+    with engine.begin() as connection:
+        upgrade(connection, revision="0001")
+        assert "rooms" not in sa.inspect(connection).get_table_names()
+        connection.exec_driver_sql("INSERT INTO settings (name, value) VALUES ('ks', x'01')")
+    engine.dispose()
+    with open_database(url) as database:
+        assert SqlSettings(database).get("ks") == b"\x01"
+        assert set(sa.inspect(database.engine).get_table_names()) == {*metadata.tables, "alembic_version"}
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_database_newer_than_the_code_is_refused_and_left_alone(implementation, tmp_path):
+    url = url_of(implementation, tmp_path)
+    with open_database(url) as database:
+        database.write(lambda connection: connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreUnavailable, match="newer release"):
+        open_database(url)
+
+
+def test_database_reopened_has_what_was_kept(tmp_path):
+    for expected in (None, b"1"):
+        with open_database(url_of("sqlite", tmp_path)) as database:
+            assert SqlSettings(database).get("name") == expected
+            SqlSettings(database).put("name", b"1")
+
+
+def test_database_files_are_the_owners_alone(tmp_path):
+    (tmp_path / "party.sqlite").touch(mode=0o644)
+    with open_database(url_of("sqlite", tmp_path)) as database:
+        SqlSettings(database).put("name", b"1")
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {f"party.sqlite{end}": 0o600 for end in ("", "-wal", "-shm", ".lock")}
+
+
+def test_database_connections_are_durable_and_check_foreign_keys(tmp_path):
+    with open_database(url_of("sqlite", tmp_path)) as database, database.engine.connect() as connection:
+        names = ("journal_mode", "synchronous", "foreign_keys")
+        assert [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names] == ["wal", 2, 1]
+
+
+UNUSABLE = {
+    "not_a_url": "party.sqlite",
+    "in_memory": "sqlite://",
+    "unknown_driver": "oracle+nothing://user:hunter2@host/db",
+    "options": "sqlite:////tmp/party.sqlite?mode=ro&uri=true",
+    "another_driver": "sqlite+aiosqlite:////tmp/party.sqlite",
+    "port_not_a_number": "sqlite://user:hunter2@host:port/db",
+    "directory_missing": "sqlite:////nowhere/at/all/party.sqlite",
+}
+
+
+@pytest.mark.parametrize("url", UNUSABLE.values(), ids=UNUSABLE)
+def test_database_url_that_cannot_be_used_is_refused_in_words_without_its_password(url):
+    with pytest.raises(StoreUnavailable) as caught:
+        open_database(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_database_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "party.sqlite").write_bytes(b"not a database, " * 100)
+    with pytest.raises(StoreUnavailable):
+        open_database(url_of("sqlite", tmp_path))
+
+
+def test_database_locked_fails_closed(tmp_path):
+    with open_database(url_of("sqlite", tmp_path)) as database:
+        configured(database, "busy_timeout = 1")
+        other = sqlite3.connect(tmp_path / "party.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            SqlReplayMemory(database).admit(b"k", now=NOW, until=NOW)
+        other.close()
+        assert SqlReplayMemory(database).admit(b"k", now=NOW, until=NOW)
+
+
+def test_database_full_fails_closed_and_shows_nothing_of_what_it_was_given(tmp_path):
+    with open_database(url_of("sqlite", tmp_path)) as database:
+        configured(database, "max_page_count = 1")
+        with pytest.raises(StoreUnavailable) as caught:
+            SqlSettings(database).put("name", b"sealed words" * 100_000)
+        assert "sealed words" not in str(caught.value)
+        assert SqlSettings(database).get("name") is None
+
+
+STRANGERS = {
+    "update": "UPDATE log SET sealed = x'00'",
+    "delete": "DELETE FROM log",
+    "replace": "INSERT OR REPLACE INTO log (sequence, at, sealed, digest) VALUES (1, 0, x'00', x'00')",
+    "gap": "INSERT INTO log (sequence, at, sealed, digest) VALUES (9, 0, x'00', x'00')",
+}
+
+
+@pytest.mark.parametrize("statement", STRANGERS.values(), ids=STRANGERS)
+def test_log_change_by_a_stranger_to_this_code_is_refused_by_the_database(tmp_path, statement):
+    with open_database(url_of("sqlite", tmp_path)) as database:
+        kept = SqlLog(database).append(at=NOW, sealed=b"1")
+        stranger = sqlite3.connect(tmp_path / "party.sqlite", isolation_level=None)
+        with pytest.raises(sqlite3.IntegrityError):
+            stranger.execute(statement)
+        stranger.close()
+        assert list(SqlLog(database).entries()) == [kept]
+
+
+def test_database_step_that_raises_leaves_nothing(database):
+    def step(connection):
+        connection.execute(sa.insert(settings).values(name="half", value=b"1"))
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        database.write(step)
+    assert SqlSettings(database).get("half") is None
+
+
+def test_database_whose_writers_queue_too_long_fails_closed(database, monkeypatch):
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    memory = SqlReplayMemory(database)
+    with pytest.raises(StoreUnavailable):
+        database.write(lambda _: memory.admit(b"k", now=NOW, until=NOW))
+    assert memory.admit(b"k", now=NOW, until=NOW)

@@ -1,0 +1,192 @@
+"""The contract of a hospital's records and outbox, and of the relay's rooms."""
+
+import pytest
+
+from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
+from federation.store.portable import PAGE_ROWS
+from federation.store.records import SqlRecords
+from federation.store.rooms import FRAME_COST, SqlRooms
+from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, outbox_entry, record, room
+
+PATIENT = record().patient_key
+ROOM = room().room_id
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def database(request, tmp_path):
+    yield from opened(request.param, tmp_path)
+
+
+@pytest.fixture
+def records(database):
+    return SqlRecords(database)
+
+
+@pytest.fixture
+def rooms(database):
+    store = SqlRooms(database)
+    store.open(room(), now=NOW, most_per_doctor=9)
+    return store
+
+
+def put(rooms, number, frame=b"frame", *, room_id=ROOM, direction=1, now=NOW, most_bytes=10_000):
+    rooms.put_frame(room_id, direction, number, frame, now=now, most_bytes=most_bytes)
+
+
+def find(records, *, department_class=None, handles=()):
+    return records.find(PATIENT, department_class=department_class, handles=handles)
+
+
+def test_record_found_is_the_newest_version_of_each_oldest_first(records):
+    old, new = record(b"a", 1), record(b"a", 2, stored_at=NOW + 2)
+    other, strangers = record(b"b", stored_at=NOW + 1), record(b"c", patient=b"q")
+    for one in (old, new, other, strangers):
+        records.add(one, outbox=None, answer=None)
+    assert find(records) == [other, new]
+    assert list(records.all()) == [old, new, other, strangers]
+
+
+def test_record_outside_class_and_handles_is_not_found(records):
+    heart, skin = record(b"a"), record(b"b", department_class="dermatology", stored_at=NOW + 1)
+    for one in (heart, skin):
+        records.add(one, outbox=None, answer=None)
+    assert find(records, department_class="dermatology") == [skin]
+    assert find(records, handles=[b"a", b"absent"]) == [heart]
+    assert find(records, department_class="dermatology", handles=[b"a"]) == []
+
+
+def test_record_moved_to_another_class_is_not_found_under_the_old_one(records):
+    records.add(record(b"a", 1), outbox=None, answer=None)
+    records.add(record(b"a", 2, department_class="oncology"), outbox=None, answer=None)
+    assert find(records, department_class="cardiology") == []
+
+
+def test_record_version_that_is_there_is_not_overwritten_and_nothing_else_is_kept(records):
+    records.add(record(), outbox=None, answer=None)
+    with pytest.raises(AlreadyStored):
+        records.add(record(patient=b"q"), outbox=outbox_entry(), answer=(b"deposit", b"stoack"))
+    assert find(records) == [record()]
+    assert records.outbox_size() == 0
+    assert records.answer_to(b"deposit") is None
+
+
+def test_record_of_a_deposit_answered_before_is_refused(records):
+    records.add(record(b"a"), outbox=outbox_entry(), answer=(b"deposit", b"stoack"))
+    with pytest.raises(AlreadyStored):
+        records.add(record(b"b"), outbox=outbox_entry(2), answer=(b"deposit", b"again"))
+    assert find(records) == [record(b"a")]
+    assert records.outbox_size() == 1
+    assert records.answer_to(b"deposit") == b"stoack"
+
+
+def test_record_with_a_publication_under_way_is_refused(records):
+    records.add(record(b"a"), outbox=outbox_entry(), answer=None)
+    with pytest.raises(AlreadyStored):
+        records.add(record(b"b"), outbox=outbox_entry(), answer=None)
+    assert find(records) == [record(b"a")]
+
+
+def test_records_of_many_pages_come_whole(records):
+    for number in range(PAGE_ROWS + 1):
+        records.add(record(b"h", number), outbox=None, answer=None)
+    assert [one.version for one in records.all()] == list(range(PAGE_ROWS + 1))
+
+
+def test_outbox_gives_what_is_due_the_longest_due_first(records):
+    for number, not_before in ((1, NOW), (2, NOW - 5), (3, NOW + 1)):
+        records.add(record(b"%d" % number), outbox=outbox_entry(number, not_before=not_before), answer=None)
+    assert records.due(now=NOW, limit=9) == [outbox_entry(2, not_before=NOW - 5), outbox_entry(1)]
+    assert records.due(now=NOW, limit=1) == [outbox_entry(2, not_before=NOW - 5)]
+    assert records.outbox_size() == 3
+
+
+def test_outbox_entry_postponed_counts_the_attempt_and_waits(records):
+    records.add(record(), outbox=outbox_entry(), answer=None)
+    records.postpone(outbox_entry().entry_id, not_before=NOW + 5)
+    records.postpone(b"settled meanwhile", not_before=NOW + 5)
+    assert records.due(now=NOW + 4, limit=9) == []
+    assert [entry.attempts for entry in records.due(now=NOW + 5, limit=9)] == [1]
+
+
+def test_outbox_entry_settled_is_gone(records):
+    records.add(record(), outbox=outbox_entry(), answer=None)
+    for _ in range(2):
+        records.settle(outbox_entry().entry_id)
+    assert records.outbox_size() == 0
+
+
+def test_room_is_found_until_it_expires(rooms):
+    assert rooms.get(ROOM, now=room().expires_at) == room()
+    assert rooms.get(ROOM, now=room().expires_at + 1) is None
+    assert rooms.get(b"absent", now=NOW) is None
+
+
+def test_room_that_is_open_is_not_replaced(rooms):
+    with pytest.raises(AlreadyStored):
+        rooms.open(room(doctor_id="D:eve"), now=NOW, most_per_doctor=9)
+    assert rooms.get(ROOM, now=NOW).doctor_id == "D:bob"
+
+
+def test_rooms_beyond_a_doctors_limit_are_refused_until_some_expire(rooms):
+    with pytest.raises(StoreLimit):
+        rooms.open(room(2), now=NOW, most_per_doctor=1)
+    rooms.open(room(2, doctor_id="D:eve"), now=NOW, most_per_doctor=1)
+    later = room().expires_at + 1
+    rooms.open(room(3, expires_at=later), now=later, most_per_doctor=1)
+
+
+def test_room_expired_goes_with_its_frames(rooms):
+    put(rooms, 0)
+    later = room().expires_at + 1
+    rooms.open(room(2, expires_at=later), now=later, most_per_doctor=1)
+    assert rooms.frames(ROOM, 1, from_number=0, limit=9) == []
+
+
+def test_frames_come_in_order_from_a_number_on(rooms):
+    for number in range(4):
+        put(rooms, number, b"%d" % number)
+    put(rooms, 0, b"the other way", direction=2)
+    assert rooms.frames(ROOM, 1, from_number=1, limit=2) == [(1, b"1"), (2, b"2")]
+    assert rooms.frames(ROOM, 2, from_number=0, limit=9) == [(0, b"the other way")]
+    assert rooms.frames(ROOM, 1, from_number=2**64 - 1, limit=9) == []
+
+
+def test_frame_put_again_is_taken_once(rooms):
+    for _ in range(2):
+        put(rooms, 0, most_bytes=FRAME_COST + 5)
+    assert rooms.frames(ROOM, 1, from_number=0, limit=9) == [(0, b"frame")]
+
+
+def test_frame_other_than_the_one_under_its_number_is_refused(rooms):
+    put(rooms, 0)
+    with pytest.raises(AlreadyStored):
+        put(rooms, 0, b"another")
+
+
+@pytest.mark.parametrize("number", [0, 2, 2**64 - 1])
+def test_frame_that_is_not_the_next_is_refused(rooms, number):
+    if number:
+        put(rooms, 0)
+    with pytest.raises(OutOfSequence):
+        put(rooms, number or 1)
+
+
+def test_frame_for_no_room_or_an_expired_one_is_refused(rooms):
+    with pytest.raises(NotStored):
+        put(rooms, 0, room_id=b"absent")
+    with pytest.raises(NotStored):
+        put(rooms, 0, now=room().expires_at + 1)
+
+
+def test_frame_too_much_for_the_room_is_refused_whichever_way_it_goes(rooms):
+    most = 2 * (FRAME_COST + 5)
+    put(rooms, 0, most_bytes=most)
+    with pytest.raises(StoreLimit):
+        put(rooms, 0, b"frames", direction=2, most_bytes=most)
+    put(rooms, 0, direction=2, most_bytes=most)
+
+
+def test_frames_that_are_empty_fill_a_room_too(rooms):
+    put(rooms, 0, b"", most_bytes=FRAME_COST)
+    with pytest.raises(StoreLimit):
+        put(rooms, 1, b"", most_bytes=FRAME_COST)

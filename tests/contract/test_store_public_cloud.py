@@ -1,0 +1,128 @@
+"""The contract of the blind index, the revocation book and the authorities."""
+
+import pytest
+
+from federation.store.authorities import SqlAuthorities
+from federation.store.errors import AlreadyStored, NotStored
+from federation.store.index import KEYS_A_QUERY, SqlIndex
+from federation.store.interfaces import Revocations, SealedRow, StoredAuthority
+from federation.store.revocations import SqlRevocationBook
+from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def database(request, tmp_path):
+    yield from opened(request.param, tmp_path)
+
+
+def test_index_gives_all_rows_of_the_keys_in_a_stable_order(database):
+    index = SqlIndex(database)
+    rows = [SealedRow(key, row_id, b"sealed") for key in (b"1", b"2", b"3") for row_id in (b"a", b"b")]
+    for row in reversed(rows):
+        index.upsert(row)
+    assert index.rows([b"3", b"1", b"1", b"absent"]) == [*rows[:2], *rows[4:]]
+    assert index.rows([]) == []
+
+
+def test_index_takes_more_keys_than_one_query_does(database):
+    index = SqlIndex(database)
+    index.upsert(SealedRow(b"zz", b"a", b"sealed"))
+    keys = [b"%d" % number for number in range(KEYS_A_QUERY * 2)]
+    assert index.rows([*keys, b"zz"]) == [SealedRow(b"zz", b"a", b"sealed")]
+
+
+def test_index_row_upserted_again_gives_way(database):
+    index = SqlIndex(database)
+    index.upsert(SealedRow(b"1", b"a", b"old"))
+    index.upsert(SealedRow(b"1", b"a", b"new"))
+    assert index.rows([b"1"]) == [SealedRow(b"1", b"a", b"new")]
+
+
+def test_index_row_withdrawn_is_gone_and_others_stay(database):
+    index = SqlIndex(database)
+    index.upsert(SealedRow(b"1", b"a", b"sealed"))
+    index.upsert(SealedRow(b"1", b"b", b"sealed"))
+    index.withdraw(b"1", b"a")
+    index.withdraw(b"1", b"a")
+    assert index.rows([b"1"]) == [SealedRow(b"1", b"b", b"sealed")]
+
+
+def test_revocation_raises_the_version_and_is_listed_by_kind(database):
+    book = SqlRevocationBook(database)
+    assert book.current(now=NOW) == Revocations(0, [], [], [])
+    assert book.revoke("serial", b"s", expires_at=NOW, at=NOW) == 1
+    assert book.revoke("grant", b"h", expires_at=NOW, at=NOW) == 2
+    assert book.revoke("grant", b"g", expires_at=NOW, at=NOW) == 3
+    assert book.revoke("key", b"k", expires_at=NOW, at=NOW) == 4
+    assert book.current(now=NOW) == Revocations(4, [b"s"], [b"g", b"h"], [b"k"])
+
+
+def test_revocation_already_there_is_no_change(database):
+    book = SqlRevocationBook(database)
+    book.revoke("serial", b"s", expires_at=NOW, at=NOW)
+    assert book.revoke("serial", b"s", expires_at=NOW, at=NOW) == 1
+    assert book.revoke("grant", b"s", expires_at=NOW, at=NOW) == 2
+
+
+def test_revocation_leaves_when_its_time_is_over_and_that_is_a_change(database):
+    book = SqlRevocationBook(database)
+    book.revoke("serial", b"s", expires_at=NOW, at=NOW)
+    book.revoke("serial", b"t", expires_at=NOW + 1, at=NOW)
+    assert book.current(now=NOW + 1) == Revocations(3, [b"t"], [], [])
+    assert book.current(now=NOW + 1).version == 3
+
+
+def test_revocation_stays_for_the_longer_of_two_times(database):
+    book = SqlRevocationBook(database)
+    book.revoke("serial", b"s", expires_at=NOW, at=NOW)
+    book.revoke("serial", b"s", expires_at=NOW + 9, at=NOW)
+    book.revoke("serial", b"s", expires_at=NOW + 1, at=NOW)
+    assert book.current(now=NOW + 9) == Revocations(1, [b"s"], [], [])
+
+
+def test_revocation_of_an_unknown_kind_is_refused(database):
+    book = SqlRevocationBook(database)
+    with pytest.raises(ValueError, match="kind"):
+        book.revoke("certificate", b"s", expires_at=NOW, at=NOW)
+    assert book.current(now=NOW).version == 0
+
+
+def test_authority_keeps_its_newest_crl(database):
+    authorities = SqlAuthorities(database)
+    authorities.put("M:north", b"certificate")
+    assert authorities.all() == [StoredAuthority("M:north", b"certificate", None, 0)]
+    authorities.put_crl("M:north", b"crl 0", 0)
+    authorities.put_crl("M:north", b"crl 9", 9)
+    authorities.put_crl("M:north", b"crl 10", 10)
+    authorities.put("M:north", b"certificate")
+    assert authorities.all() == [StoredAuthority("M:north", b"certificate", b"crl 10", 10)]
+
+
+def test_authority_crl_number_of_20_octets_is_kept(database):
+    authorities = SqlAuthorities(database)
+    authorities.put("M:north", b"certificate")
+    authorities.put_crl("M:north", b"crl", 2**159)
+    assert authorities.all()[0].crl_number == 2**159
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_authority_crl_not_above_the_kept_one_is_refused(database, number):
+    authorities = SqlAuthorities(database)
+    authorities.put("M:north", b"certificate")
+    authorities.put_crl("M:north", b"kept", 5)
+    with pytest.raises(AlreadyStored):
+        authorities.put_crl("M:north", b"older", number)
+    assert authorities.all()[0].crl == b"kept"
+
+
+def test_authority_unknown_gets_no_crl(database):
+    with pytest.raises(NotStored):
+        SqlAuthorities(database).put_crl("M:north", b"crl", 1)
+
+
+def test_authority_with_another_certificate_loses_the_crl_of_the_old(database):
+    authorities = SqlAuthorities(database)
+    authorities.put("M:north", b"old")
+    authorities.put_crl("M:north", b"crl", 5)
+    authorities.put("M:north", b"new")
+    assert authorities.all() == [StoredAuthority("M:north", b"new", None, 0)]

@@ -1,0 +1,212 @@
+"""The contract of the public cloud's registrations, tickets and challenges."""
+
+import pytest
+import sqlalchemy as sa
+
+from federation.store.errors import AlreadyStored, NotStored, StoreLimit, StoreUnavailable
+from federation.store.portable import PAGE_ROWS
+from federation.store.registrations import MOST_CHALLENGES, SqlRegistrations
+from federation.store.schema import issuances, issued_points
+from tests.contract.store_support import IMPLEMENTATIONS, MINUTE, NOW, opened, registration, statement, ticket
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def database(request, tmp_path):
+    yield from opened(request.param, tmp_path)
+
+
+@pytest.fixture
+def store(database):
+    return SqlRegistrations(database)
+
+
+def reserve(store, wanted, *, at=NOW):
+    store.reserve_serial(wanted.serial, role=wanted.role, identity=wanted.identity, credential=wanted.credential, at=at)
+
+
+def complete(store, wanted, *, request=b"q" * 32, ticket_digest=None, now=NOW):
+    store.complete(
+        wanted,
+        request_digest=request,
+        answer=b"answer",
+        answer_until=now + 10 * MINUTE,
+        ticket_digest=ticket_digest,
+        now=now,
+    )
+
+
+def test_challenge_is_consumed_once(store):
+    store.put_challenge(b"c", now=NOW, expires_at=NOW + 1)
+    assert store.consume_challenge(b"c", now=NOW + 1)
+    assert not store.consume_challenge(b"c", now=NOW + 1)
+
+
+def test_challenge_expired_is_refused_and_gone(store):
+    store.put_challenge(b"c", now=NOW, expires_at=NOW)
+    assert not store.consume_challenge(b"c", now=NOW + 1)
+    assert not store.consume_challenge(b"c", now=NOW)
+
+
+def test_challenge_unknown_is_refused(store):
+    assert not store.consume_challenge(b"c", now=NOW)
+
+
+def test_challenge_given_out_twice_is_refused(store):
+    store.put_challenge(b"c", now=NOW, expires_at=NOW)
+    with pytest.raises(AlreadyStored):
+        store.put_challenge(b"c", now=NOW, expires_at=NOW)
+
+
+def test_challenges_beyond_the_limit_are_refused_until_some_expire(database):
+    assert MOST_CHALLENGES == 100_000
+    store = SqlRegistrations(database, most_challenges=2)
+    for challenge in (b"1", b"2"):
+        store.put_challenge(challenge, now=NOW, expires_at=NOW)
+    with pytest.raises(StoreLimit):
+        store.put_challenge(b"3", now=NOW, expires_at=NOW)
+    store.put_challenge(b"3", now=NOW + 1, expires_at=NOW + 1)
+
+
+def test_ticket_is_found_until_it_expires(store):
+    kept = ticket(expires_at=NOW)
+    store.put_ticket(kept)
+    assert store.find_ticket(kept.digest, now=NOW) == kept
+    assert store.find_ticket(kept.digest, now=NOW + 1) is None
+    assert store.find_ticket(b"another", now=NOW) is None
+
+
+def test_ticket_that_is_there_is_not_replaced(store):
+    store.put_ticket(ticket("P:ann"))
+    with pytest.raises(AlreadyStored):
+        store.put_ticket(ticket("P:eve"))
+    assert store.find_ticket(ticket().digest, now=NOW).identity == "P:ann"
+
+
+def test_serial_used_before_is_refused_also_for_the_same_credential(store):
+    reserve(store, registration())
+    with pytest.raises(AlreadyStored):
+        reserve(store, registration())
+
+
+def test_registration_completed_is_live_its_ticket_used_its_answer_kept(store):
+    wanted, paper = registration(), ticket()
+    store.put_ticket(paper)
+    reserve(store, wanted)
+    assert store.live(wanted.identity) is None
+    complete(store, wanted, ticket_digest=paper.digest)
+    assert store.live(wanted.identity) == wanted
+    assert store.find_ticket(paper.digest, now=NOW) is None
+    assert store.answer_to(b"q" * 32, now=NOW + 10 * MINUTE) == b"answer"
+
+
+def test_answer_older_than_its_time_is_not_given(store):
+    reserve(store, registration())
+    complete(store, registration())
+    assert store.answer_to(b"q" * 32, now=NOW + 10 * MINUTE + 1) is None
+    assert store.answer_to(b"another", now=NOW) is None
+
+
+def test_registration_of_a_live_identity_is_refused_and_leaves_its_ticket(store):
+    reserve(store, registration())
+    complete(store, registration())
+    second, paper = registration(serial=b"2" * 16), ticket()
+    store.put_ticket(paper)
+    reserve(store, second)
+    with pytest.raises(AlreadyStored):
+        complete(store, second, request=b"r" * 32, ticket_digest=paper.digest)
+    assert store.live("P:ann") == registration()
+    assert store.find_ticket(paper.digest, now=NOW) == paper
+    assert store.answer_to(b"r" * 32, now=NOW) is None
+
+
+def test_registration_of_an_identity_whose_credential_ended_is_taken(store):
+    reserve(store, registration(not_after=NOW))
+    complete(store, registration(not_after=NOW))
+    second = registration(serial=b"2" * 16, not_after=NOW + MINUTE)
+    reserve(store, second)
+    with pytest.raises(AlreadyStored):
+        complete(store, second, request=b"r" * 32, now=NOW)
+    complete(store, second, request=b"r" * 32, now=NOW + 1)
+    assert store.live("P:ann") == second
+
+
+@pytest.mark.parametrize(
+    "paper",
+    [None, ticket("P:eve"), ticket(expires_at=NOW - 1)],
+    ids=["absent", "of_another_identity", "expired"],
+)
+def test_registration_without_its_ticket_is_refused_and_leaves_nothing(store, paper):
+    if paper is not None:
+        store.put_ticket(paper)
+    reserve(store, registration())
+    with pytest.raises(NotStored):
+        complete(store, registration(), ticket_digest=ticket().digest)
+    assert store.live("P:ann") is None
+    assert store.answer_to(b"q" * 32, now=NOW) is None
+    complete(store, registration())
+
+
+@pytest.mark.parametrize("reserved", [None, registration("P:eve")], ids=["not_at_all", "for_another"])
+def test_registration_with_a_serial_not_reserved_for_it_is_refused(store, reserved):
+    if reserved is not None:
+        reserve(store, reserved)
+    with pytest.raises(NotStored):
+        complete(store, registration())
+
+
+def test_registration_with_a_serial_completed_before_is_refused(store):
+    reserve(store, registration())
+    complete(store, registration())
+    store.authorize_reissue("P:ann")
+    with pytest.raises(AlreadyStored):
+        complete(store, registration(), request=b"r" * 32)
+
+
+def test_reissue_authorized_ends_the_registration_and_lets_the_identity_register_again(store):
+    reserve(store, registration())
+    complete(store, registration())
+    assert store.authorize_reissue("P:ann") == registration()
+    assert store.live("P:ann") is None
+    second = registration(serial=b"2" * 16)
+    reserve(store, second)
+    complete(store, second, request=b"r" * 32)
+    assert store.live("P:ann") == second
+
+
+def test_reissue_of_an_unknown_identity_is_refused(store):
+    with pytest.raises(NotStored):
+        store.authorize_reissue("P:ann")
+
+
+def test_renewal_keeps_the_newest_key_and_an_address_only_if_given(store):
+    reserve(store, registration())
+    complete(store, registration())
+    store.renew("P:ann", statement("new"), "north:443")
+    store.renew("P:ann", statement("newer"), None)
+    renewed = store.live("P:ann")
+    assert renewed.encryption_key_statement == statement("newer")
+    assert renewed.address == "north:443"
+    assert renewed.key_statement == registration().key_statement
+
+
+def test_renewal_of_an_unknown_identity_is_refused(store):
+    with pytest.raises(NotStored):
+        store.renew("P:ann", statement("new"), None)
+
+
+def test_issuance_log_tells_every_serial_reserved_oldest_first(store):
+    expected = []
+    for number in range(PAGE_ROWS + 2):
+        one = registration(serial=number.to_bytes(16, "big"))
+        reserve(store, one, at=NOW + number // 2)
+        expected.append((one.serial, one.role, one.identity, NOW + number // 2))
+    assert list(store.issued()) == expected
+
+
+@pytest.mark.parametrize("table", [issuances, issued_points])
+@pytest.mark.parametrize("change", [lambda table: sa.update(table).values(at=0), sa.delete], ids=["update", "delete"])
+def test_issuance_log_change_is_refused_by_the_database(database, store, table, change):
+    reserve(store, registration())
+    complete(store, registration())
+    with pytest.raises(StoreUnavailable, match="append-only"):
+        database.write(lambda connection: connection.execute(change(table)))
