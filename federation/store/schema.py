@@ -1,7 +1,7 @@
 """The tables of every role, as the newest migration leaves them. A role fills only its own.
 
-Keys come hash first: they are random, digests or HMACs, so that a database of many machines spreads them; no sequence is
-asked of the database. The one exception is the log, whose entries have an order by meaning.
+Keys are random, digests or HMACs, so that a database of many machines spreads them; none comes from a sequence of the
+database. Only the log's have an order.
 """
 
 from typing import Any
