@@ -38,6 +38,11 @@ def seal(encryption_key: bytes, plaintext: bytes, info: bytes) -> bytes:
         raise SealBroken("the receiver's encryption key is no key") from error
 
 
+def require_encryption_key(encryption_key: bytes) -> None:
+    """Raise SealBroken for bytes to which nothing can be sealed: no ML-KEM key, or an X25519 key of low order."""
+    seal(encryption_key, b"", b"")
+
+
 class DecryptionKey:
     """The private key of one epoch."""
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -25,6 +25,15 @@ IDENTITY_CA_LIFE = timedelta(days=365)
 LEAF_LIFE = timedelta(hours=12)
 CRL_LIFE = timedelta(hours=24)
 BACKDATING = timedelta(minutes=5)
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What pyca raises for a structure that is no certificate, request or list, when it reads the part that is wrong."""
 _ROLES = {"C:": "cloud", "H:": "hospital"}
 _NO_ADDRESS = x509.IPAddress(ip_network("0.0.0.0/0")), x509.IPAddress(ip_network("::/0"))
 
@@ -69,9 +78,9 @@ def requested_key(request: bytes, identity: str) -> Ed25519PublicKey:
     try:
         parsed = x509.load_der_x509_csr(request)
         names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound) as error:
+        key = parsed.public_key()
+    except (*UNREADABLE, x509.ExtensionNotFound) as error:
         raise CertificateRejected("this is no certificate request with a name in it") from error
-    key = parsed.public_key()
     if not isinstance(key, Ed25519PublicKey) or not _proves_possession(parsed):
         raise CertificateRejected("the request does not prove possession of an Ed25519 key")
     if names.get_values_for_type(x509.UniformResourceIdentifier) != [URN + identity]:
@@ -219,7 +228,7 @@ def _issuer_id(key: Ed25519PrivateKey) -> x509.AuthorityKeyIdentifier:
 def _proves_possession(request: x509.CertificateSigningRequest) -> bool:
     try:
         return request.is_signature_valid
-    except InvalidSignature:
+    except (*UNREADABLE, InvalidSignature):
         return False
 
 

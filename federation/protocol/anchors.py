@@ -14,6 +14,7 @@ from federation.protocol.time import Instant
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import RevocationList, SignedStatement
 from keystore.transcript import digest, text, transcript
+from keystore.x509 import UNREADABLE
 
 LONGEST_LIST_LIFE_MS = 3_600_000
 
@@ -50,6 +51,14 @@ class Anchors:
         )
 
 
+def _read_crl(der: bytes) -> x509.CertificateRevocationList:
+    """Read a CRL, all that `current_crl` asks of it before it checks the signature: pyca reads most parts late."""
+    crl = x509.load_der_x509_crl(der)
+    for part in ("issuer", "signature_algorithm_oid", "last_update_utc", "next_update_utc"):
+        getattr(crl, part)
+    return crl
+
+
 def serial_entry(serial: bytes) -> bytes:
     """Give the revocation list's entry of a credential: H(T("serial", serial))."""
     return digest(transcript("serial", serial))
@@ -75,8 +84,8 @@ class Lists:
         if revocations.next_update - revocations.this_update > LONGEST_LIST_LIFE_MS:
             raise MalformedMessage("a revocation list may not live longer than an hour")
         try:
-            return cls(signed, revocations, tuple(map(x509.load_der_x509_crl, crls)))
-        except ValueError as error:
+            return cls(signed, revocations, tuple(map(_read_crl, crls)))
+        except UNREADABLE as error:
             raise MalformedMessage("an authority's revocation list is none") from error
 
     @property

@@ -15,16 +15,21 @@ from federation.errors import (
 )
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.time import Instant
+from keystore.x509 import UNREADABLE
 
 URN = "urn:medunion:"
 
 
 def read_certificate(der: bytes) -> x509.Certificate:
-    """Parse Cert_D. Raises CertificateIllegal."""
+    """Parse Cert_D, all of it: pyca reads most parts late, and then raises errors of its own. Raises CertificateIllegal."""
     try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as error:
+        certificate = x509.load_der_x509_certificate(der)
+        for part in ("issuer", "subject", "extensions", "signature_algorithm_oid", "not_valid_after_utc"):
+            getattr(certificate, part)
+        certificate.public_key()
+    except UNREADABLE as error:
         raise CertificateIllegal("Cert_D is no X.509 certificate") from error
+    return certificate
 
 
 def verify_certificate(
@@ -46,7 +51,7 @@ def _authority_of(certificate: x509.Certificate, anchors: Anchors) -> x509.Certi
         if authority.subject == certificate.issuer:
             try:
                 certificate.verify_directly_issued_by(authority)
-            except (ValueError, TypeError, InvalidSignature) as error:
+            except (*UNREADABLE, InvalidSignature) as error:
                 raise CertificateIllegal("Cert_D is not signed by the authority that it names") from error
             return authority
     raise CertificateIllegal("Cert_D comes from no medical authority of this federation")

@@ -46,6 +46,8 @@ _SIZES = {
     rules.KIND_VERIFYING_KEY: {32},
     rules.KIND_ENCAPSULATION_KEY: {1216},
 }
+# A verifying key is a point too: with one of small order, any signature "verifies" over anything (B6).
+_POINTS = {rules.KIND_POINT, rules.KIND_VERIFYING_KEY}
 _COMPILED = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
 
 
@@ -129,7 +131,7 @@ def _check_sized(field: FieldDescriptor, rule: rules.FieldRule, value: bytes | s
     pattern = _COMPILED.get(rule.kind)
     if pattern is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
         raise FieldInvalid(f"{field.full_name} has not the form of its kind")
-    if rule.kind == rules.KIND_POINT and isinstance(value, bytes):
+    if rule.kind in _POINTS and isinstance(value, bytes):
         _check_point(field, value)
 
 

@@ -12,8 +12,8 @@ from federation.protocol.statements import open_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, SignedStatement
-from keystore.encryption import KEM_ID, key_id_of
-from keystore.errors import InvalidPoint
+from keystore.encryption import KEM_ID, key_id_of, require_encryption_key
+from keystore.errors import InvalidPoint, SealBroken
 from keystore.group import public_point
 from keystore.issuing import credential_transcript
 from keystore.transcript import digest
@@ -127,6 +127,10 @@ def open_encryption_key(signed: SignedStatement, verifying_key: bytes) -> Encryp
         raise CredentialInvalid("the encryption key names another verifying key")
     if statement.kem != KEM_ID or statement.key_id != key_id_of(statement.encryption_key):
         raise CredentialInvalid("the encryption key is not of its key id and KEM")
+    try:
+        require_encryption_key(statement.encryption_key)
+    except SealBroken as error:
+        raise CredentialInvalid("nothing can be sealed to the encryption key") from error
     return statement
 
 

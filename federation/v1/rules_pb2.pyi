@@ -65,7 +65,9 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     KIND_BYTES32: _Kind.ValueType  # 16
     """32 bytes: a random contribution, blind, HMAC-SHA256 tag or other 32-byte secret."""
     KIND_VERIFYING_KEY: _Kind.ValueType  # 17
-    """32 bytes: an Ed25519 public key (RFC 8032, section 5.1.5)."""
+    """32 bytes: an Ed25519 public key (RFC 8032, section 5.1.5). The receiver refuses one that is no valid point, by the rule
+    of KIND_POINT: with a key of small order, signatures hold over anything (B6).
+    """
     KIND_ENCAPSULATION_KEY: _Kind.ValueType  # 18
     """1,216 bytes: ML-KEM-768 encapsulation key (1,184) || X25519 public key (32)."""
     KIND_TIME: _Kind.ValueType  # 19
@@ -113,7 +115,9 @@ KIND_SESSION_ID: Kind.ValueType  # 15
 KIND_BYTES32: Kind.ValueType  # 16
 """32 bytes: a random contribution, blind, HMAC-SHA256 tag or other 32-byte secret."""
 KIND_VERIFYING_KEY: Kind.ValueType  # 17
-"""32 bytes: an Ed25519 public key (RFC 8032, section 5.1.5)."""
+"""32 bytes: an Ed25519 public key (RFC 8032, section 5.1.5). The receiver refuses one that is no valid point, by the rule
+of KIND_POINT: with a key of small order, signatures hold over anything (B6).
+"""
 KIND_ENCAPSULATION_KEY: Kind.ValueType  # 18
 """1,216 bytes: ML-KEM-768 encapsulation key (1,184) || X25519 public key (32)."""
 KIND_TIME: Kind.ValueType  # 19
