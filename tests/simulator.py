@@ -3,220 +3,32 @@
 In place of mocks: tests drive the parties step by step, change what they want changed, and watch who refuses.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
-from federation.epochs import Lifetimes
-from federation.errors import Authorization
 from federation.member import Member
 from federation.protocol import doctor_consultation, doctor_record, hospital_record, patient_consultation, search
-from federation.protocol.anchors import Anchors, grant_entry, serial_entry
+from federation.protocol.anchors import grant_entry
+from federation.protocol.consultation import code_digest
 from federation.protocol.grant import Terms, make_grant
-from federation.protocol.index import BlindIndex, Location
 from federation.protocol.parties import Party
-from federation.protocol.registration import TicketTerms, receive_request
-from federation.protocol.statements import sign_statement
-from federation.protocol.verifier import EncryptionKey, Verifier
-from federation.v1 import record_pb2, search_pb2
+from federation.v1 import record_pb2
 from federation.v1.consultation_pb2 import GetRoomResponse
-from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
-from federation.v1.envelope_pb2 import SealedOpening, SealedReply
+from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.record_pb2 import Scope
-from federation.v1.search_pb2 import IndexRow
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, RevocationList, SignedStatement
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, Grant, SignedStatement
 from hsm import Token
-from keystore import x509 as issuing
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
 from keystore.transcript import digest
 from tests.memory_store import MemoryEpochs, MemoryReplay, MemorySettings
+from tests.simulated_cloud import CLASSES, CLOUD_ID, START, Authority, Clock, Cloud
 
-START = 1_790_000_000_000
-CLASSES = ("cardiology", "neurology", "psychiatry")
-CLOUD_ID = "C:union"
+__all__ = ["BIOMETRIC_PASSWORD", "CLASSES", "CLOUD_ID", "START", "Authority", "Clock", "Cloud", "Federation", "lent"]
+
 BIOMETRIC_PASSWORD = bytes(range(32))
 
 TokenFactory = Callable[[str], Token]
-
-
-@dataclass
-class Clock:
-    """The federation's one clock; each party may differ from it by its own skew."""
-
-    now: int = START
-
-    def advance(self, duration: timedelta) -> None:
-        self.now += duration // timedelta(milliseconds=1)
-
-    @property
-    def moment(self) -> datetime:
-        return datetime.fromtimestamp(self.now / 1000, UTC)
-
-
-class Authority:
-    """A medical authority, its CA key in a token."""
-
-    def __init__(self, token: Token, clock: Clock, authority_id: str = "M:chamber") -> None:
-        self.clock = clock
-        self.authority_id = authority_id
-        self.key = token.generate_ed25519("authority")
-        self.certificate = issuing.create_authority(self.key, authority_id, now=clock.moment)
-        self.revoked: list[issuing.RevokedCertificate] = []
-
-    def certify(self, keys: PartyKeys, doctor_id: str, life: timedelta = issuing.DOCTOR_LIFE) -> bytes:
-        request = issuing.request_certificate(keys.signing_key, doctor_id)
-        issued = issuing.issue_doctor_certificate(
-            self.certificate, self.key, request, doctor_id, now=self.clock.moment, life=life
-        )
-        return issued.public_bytes(Encoding.DER)
-
-    def revoke(self, certificate: bytes) -> None:
-        serial = x509.load_der_x509_certificate(certificate).serial_number
-        self.revoked.append(issuing.RevokedCertificate(serial, self.clock.moment))
-
-    def crl(self) -> bytes:
-        number = len(self.revoked) + 1
-        crl = issuing.issue_crl(self.certificate, self.key, self.revoked, number, now=self.clock.moment)
-        return crl.public_bytes(Encoding.DER)
-
-    def as_anchor(self) -> MedicalAuthority:
-        return MedicalAuthority(authority_id=self.authority_id, certificate=self.certificate.public_bytes(Encoding.DER))
-
-
-@dataclass
-class Cloud:
-    """The public cloud."""
-
-    keys: CloudKeys
-    clock: Clock
-    authority: Authority
-    entropy: Callable[[int], bytes]
-    sequence: int = 0
-    revoked_serials: list[bytes] = field(default_factory=list)
-    revoked_grants: list[bytes] = field(default_factory=list)
-    shared_keys: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
-    replay: MemoryReplay = field(default_factory=MemoryReplay)
-    rows: dict[bytes, dict[bytes, bytes]] = field(default_factory=dict)
-    hospitals: dict[str, tuple[SignedStatement, SignedStatement]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        from federation.epochs import EpochKeeper
-
-        self.epochs = EpochKeeper(CLOUD_ID, self.keys, MemoryEpochs(), Lifetimes())
-        self.index = BlindIndex(self.keys.index, self.keys.sealing)
-        self.bundle = TrustBundle(
-            realm="test",
-            cloud_id=CLOUD_ID,
-            cloud_address="localhost:1",
-            cloud_peer_address="localhost:2",
-            issuer_public_key=self.keys.issuing.public_key,
-            cloud_verifying_key=self.keys.signing_key.public_key().public_bytes_raw(),
-            tls_ca_certificate=b"unused",
-            medical_authorities=[self.authority.as_anchor()],
-            department_classes=CLASSES,
-        )
-        self.anchors = Anchors.of(self.bundle)
-
-    def revocation_list(self) -> SignedStatement:
-        self.sequence += 1
-        now = self.clock.now
-        content = RevocationList(
-            sequence=self.sequence,
-            this_update=now,
-            next_update=now + 3_600_000,
-            serials=map(serial_entry, self.revoked_serials),
-            grants=self.revoked_grants,
-        )
-        return sign_statement("rl", content, self.keys.signing_key)
-
-    def directory(self) -> GetDirectoryResponse:
-        return GetDirectoryResponse(
-            cloud_encryption_key_statement=self.epochs.current(self.clock.now),
-            revocation_list=self.revocation_list(),
-            certificate_revocation_lists=[self.authority.crl()],
-        )
-
-    def verifier(self) -> Verifier:
-        from federation.protocol.anchors import Lists
-
-        directory = self.directory()
-        lists = Lists.read(self.anchors, directory.revocation_list, tuple(directory.certificate_revocation_lists))
-        return Verifier(self.anchors, lists)
-
-    def encryption_key(self) -> EncryptionKey:
-        return self.verifier().cloud_encryption_key(self.epochs.current(self.clock.now), now=self.clock.now)
-
-    def register(self, member: Member, role: int, evidence: bytes, certificate: bytes = b"") -> None:
-        """Run the registration phase for a member who has a ticket (or Cert_D)."""
-        now, challenge = self.clock.now, self.entropy(16)
-        ticket = None if role == ROLE_DOCTOR else self.entropy(16)
-        applicant = member.applicant(role, evidence, ticket, now=now)
-        waiting, opening = applicant.apply(challenge, self.encryption_key(), now=now)
-        received = receive_request(opening, self.epochs, CLOUD_ID)
-        accepted = received.accept(
-            self.verifier(),
-            challenge_consumed=True,
-            ticket=TicketTerms(role, member.identity),
-            registered_already=False,
-            now=now,
-        )
-        serial = self.entropy(16)
-        credential = accepted.credential(serial, now=now)
-        issued = self.keys.issuing.issue(credential)
-        key_statement, reply = accepted.answer(
-            credential, issued, self.keys.signing_key, self.revocation_list(), now=now
-        )
-        shared = issued.shared_key(self.anchors.issuer_public_key, member.identity, serial)
-        self.shared_keys[member.identity] = serial, shared
-        issued.wipe()
-        registered = waiting.receive(reply, self.anchors, (self.authority.crl(),), member.freshness, now=now)
-        member.install(registered, certificate)
-        member.update(self.directory())
-        if role == ROLE_HOSPITAL:
-            self.hospitals[member.identity] = key_statement, applicant.encryption_key_statement
-
-    def publish(self, patient_id: str, location: Location) -> None:
-        row_key, row_id, sealed = self.index.blind(patient_id, location)
-        self.rows.setdefault(row_key, {})[row_id] = sealed
-
-    def index_rows(self, patient_id: str, classes: tuple[str, ...]) -> tuple[IndexRow, ...]:
-        found = []
-        for name in classes:
-            key = self.index.row_key(patient_id, name)
-            for row_id, sealed in self.rows.get(key, {}).items():
-                location = self.index.reveal(key, row_id, sealed)
-                key_statement, encryption_key = self.hospitals[location.hospital_id]
-                found.append(
-                    IndexRow(
-                        hospital_id=location.hospital_id,
-                        department_id=location.department_id,
-                        address="localhost:3",
-                        key_statement=key_statement,
-                        encryption_key_statement=encryption_key,
-                        handle=location.handle,
-                    )
-                )
-        return tuple(found)
-
-    def answer(self, opening: SealedOpening) -> SealedReply:
-        """Take D2 and answer C, as the search service does."""
-        now, verifier = self.clock.now, self.verifier()
-        claimed = search.receive_query(opening, self.epochs, verifier, now=now)
-        serial, shared = self.shared_keys.get(claimed.claimed_doctor, (None, bytes(32)))
-        pending = claimed.verify(serial, shared, verifier, now=now)
-        query = pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
-        try:
-            _, classes = query.authorize(verifier, now=now)
-        except Authorization as error:
-            findings = query.refusal(error)
-        else:
-            rows = self.index_rows(query.query.patient_id, classes)
-            outcome = search_pb2.SEARCH_OUTCOME_FOUND if rows else search_pb2.SEARCH_OUTCOME_NONE
-            findings = search.Findings(outcome, rows)
-        return query.answer(findings, CLOUD_ID, self.keys.signing_key, now=now)
 
 
 class Federation:
@@ -226,6 +38,7 @@ class Federation:
         self.make_token = make_token
         self.entropy = entropy
         self.clock = Clock()
+        self.members: list[Member] = []
         self.replay = MemoryReplay()
         self.authority = Authority(make_token("authority"), self.clock)
         self.cloud = Cloud(CloudKeys.create(make_token("cloud")), self.clock, self.authority, entropy)
@@ -234,12 +47,23 @@ class Federation:
         self.doctor = self.new_doctor("D:chen")
         self.patient = self.new_patient("P:wang")
 
+    @cached_property
+    def other_doctor(self) -> Member:
+        """A second doctor: honest, or rogue, as the test needs."""
+        return self.new_doctor("D:roe")
+
+    @cached_property
+    def other_patient(self) -> Member:
+        """A second patient."""
+        return self.new_patient("P:lin")
+
     def new_member(self, identity: str, keys: PartyKeys) -> Member:
         return Member(identity, keys, MemorySettings(), MemoryEpochs(), self.cloud.anchors)
 
     def new_hospital(self, hospital_id: str) -> Member:
         member = self.new_member(hospital_id, HospitalKeys.create(self.make_token("hospital")))
         self.cloud.register(member, ROLE_HOSPITAL, b"licence of " + hospital_id.encode())
+        self.members.append(member)
         return member
 
     def new_doctor(self, doctor_id: str) -> Member:
@@ -247,17 +71,19 @@ class Federation:
         member.update(self.cloud.directory())
         certificate = self.authority.certify(member.keys, doctor_id)
         self.cloud.register(member, ROLE_DOCTOR, certificate, certificate)
+        self.members.append(member)
         return member
 
     def new_patient(self, patient_id: str) -> Member:
         member = self.new_member(patient_id, PartyKeys.create(self.make_token("patient")))
         self.cloud.register(member, ROLE_PATIENT, BIOMETRIC_PASSWORD)
+        self.members.append(member)
         return member
 
     def refresh(self, *members: Member) -> None:
         """Hand the newest lists to these members, or to all."""
         directory = self.cloud.directory()
-        for member in members or (self.hospital_a, self.hospital_b, self.doctor, self.patient):
+        for member in members or self.members:
             member.update(directory)
 
     def party(self, member: Member) -> Party:
@@ -265,8 +91,6 @@ class Federation:
 
     def room(self, doctor: Member | None = None) -> tuple[GetRoomResponse, bytes]:
         """What the relay serves of the doctor, and the digest in the doctor's code."""
-        from federation.protocol.consultation import code_digest
-
         party = self.party(doctor or self.doctor)
         statement = party.self_.key_statement
         room = GetRoomResponse(
@@ -278,26 +102,32 @@ class Federation:
         )
         return room, code_digest(statement.statement, statement.signature, party.certificate)
 
-    def open_consultation(self) -> tuple[patient_consultation.AwaitingReply, SealedOpening]:
+    def open_consultation(
+        self, doctor_member: Member | None = None, patient: Member | None = None
+    ) -> tuple[patient_consultation.AwaitingReply, SealedOpening]:
         """The patient sends P1 to the doctor."""
         now = self.clock.now
-        verifier = self.patient.verifier()
-        room, code = self.room()
+        patient = patient or self.patient
+        verifier = patient.verifier()
+        room, code = self.room(doctor_member)
         doctor = patient_consultation.check_room(room, code, verifier, now=now)
         return patient_consultation.begin(
-            self.party(self.patient), doctor, BIOMETRIC_PASSWORD, verifier, now=now, entropy=self.entropy
+            self.party(patient), doctor, BIOMETRIC_PASSWORD, verifier, now=now, entropy=self.entropy
         )
 
-    def receive_opening(self, opening: SealedOpening) -> doctor_consultation.Asked:
+    def receive_opening(self, opening: SealedOpening, doctor: Member | None = None) -> doctor_consultation.Asked:
         """The doctor takes P1."""
         now = self.clock.now
-        pending = doctor_consultation.receive_opening(self.party(self.doctor), opening, self.doctor.verifier(), now=now)
+        doctor = doctor or self.doctor
+        pending = doctor_consultation.receive_opening(self.party(doctor), opening, doctor.verifier(), now=now)
         return pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
 
-    def grant(self, terms: Terms | None = None, doctor: Member | None = None) -> SignedStatement:
+    def grant(
+        self, terms: Terms | None = None, doctor: Member | None = None, patient: Member | None = None
+    ) -> SignedStatement:
         party = self.party(doctor or self.doctor)
         return make_grant(
-            self.party(self.patient),
+            self.party(patient or self.patient),
             party.identity,
             party.certificate,
             terms or Terms(),
@@ -306,8 +136,6 @@ class Federation:
         )
 
     def revoke_grant(self, signed: SignedStatement) -> None:
-        from federation.v1.statement_pb2 import Grant
-
         grant = Grant.FromString(signed.statement)
         self.cloud.revoked_grants.append(grant_entry(grant.patient_id, grant.grant_id))
         self.refresh()
@@ -328,15 +156,23 @@ class Federation:
         assert isinstance(state, doctor_consultation.InConsultation)
         return waiting, state
 
-    def ask(self, grant: SignedStatement | None, department_class: str = "*", page: int = 0):
+    def ask(
+        self,
+        grant: SignedStatement | None,
+        department_class: str = "*",
+        page: int = 0,
+        doctor: Member | None = None,
+        patient: Member | None = None,
+    ) -> tuple[search.AwaitingAnswer, SealedOpening]:
         """The doctor sends D2."""
+        doctor, patient = doctor or self.doctor, patient or self.patient
         return search.ask(
-            self.party(self.doctor),
-            search.Question("P:wang", department_class, page),
+            self.party(doctor),
+            search.Question(patient.identity, department_class, page),
             grant,
-            self.patient.key_statement,
+            patient.key_statement,
             self.cloud.encryption_key(),
-            self.doctor.verifier(),
+            doctor.verifier(),
             now=self.clock.now,
             entropy=self.entropy,
         )
@@ -358,19 +194,22 @@ class Federation:
         purpose: int = record_pb2.PURPOSE_READ,
         department_class: str = "*",
         handles: tuple[bytes, ...] = (),
+        patient: Member | None = None,
     ) -> doctor_record.Intent:
+        patient = patient or self.patient
         scope = Scope(purpose=purpose, department_class=department_class, handles=handles)
-        return doctor_record.Intent("P:wang", scope, grant, self.patient.key_statement, self.entropy(32))
+        return doctor_record.Intent(patient.identity, scope, grant, patient.key_statement, self.entropy(32))
 
     def open_session(
-        self, hospital: Member, intent: doctor_record.Intent
+        self, hospital: Member, intent: doctor_record.Intent, doctor: Member | None = None
     ) -> tuple[doctor_record.AwaitingReply, SealedOpening]:
         """The doctor sends D3."""
+        doctor = doctor or self.doctor
         return doctor_record.begin(
-            self.party(self.doctor),
+            self.party(doctor),
             self.address(hospital),
             intent,
-            self.doctor.verifier(),
+            doctor.verifier(),
             now=self.clock.now,
             entropy=self.entropy,
         )
@@ -382,13 +221,29 @@ class Federation:
         return pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
 
     def establish(
-        self, hospital: Member, intent: doctor_record.Intent
+        self, hospital: Member, intent: doctor_record.Intent, doctor: Member | None = None
     ) -> tuple[doctor_record.Established, hospital_record.AwaitingRequest]:
         """D3, H1."""
         now = self.clock.now
-        awaiting, opening = self.open_session(hospital, intent)
+        awaiting, opening = self.open_session(hospital, intent, doctor)
         requested, reply = self.receive_session(hospital, opening).reply(now=now, entropy=self.entropy)
-        return awaiting.receive(reply, self.doctor.verifier(), now=now), requested
+        return awaiting.receive(reply, (doctor or self.doctor).verifier(), now=now), requested
 
     def certificate_digest(self) -> bytes:
         return digest(self.party(self.doctor).certificate)
+
+
+@contextmanager
+def lent(federation: Federation) -> Iterator[Federation]:
+    """Lend a federation to one test, and put back what a test may change: the clock, the lists, the index.
+
+    A test that goes on by days ends epochs or credentials: it takes a federation of its own.
+    """
+    now = federation.clock.now
+    yield federation
+    federation.clock.now = now
+    cloud = federation.cloud
+    for changed in (cloud.revoked_serials, cloud.revoked_grants, cloud.revoked_keys, federation.authority.revoked):
+        changed.clear()
+    cloud.rows.clear()
+    federation.refresh()

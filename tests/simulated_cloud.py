@@ -1,0 +1,204 @@
+"""The public cloud, the medical authority and the clock of the in-memory federation (tests/simulator.py)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.epochs import EpochKeeper, Lifetimes
+from federation.errors import Authorization
+from federation.member import Member
+from federation.protocol import search
+from federation.protocol.anchors import Anchors, Lists, serial_entry
+from federation.protocol.index import BlindIndex, Location
+from federation.protocol.registration import TicketTerms, receive_request
+from federation.protocol.statements import sign_statement
+from federation.protocol.verifier import EncryptionKey, Verifier
+from federation.v1 import search_pb2
+from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
+from federation.v1.envelope_pb2 import SealedOpening, SealedReply
+from federation.v1.search_pb2 import IndexRow
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, RevocationList, SignedStatement
+from hsm import Token
+from keystore import x509 as issuing
+from keystore.party import CloudKeys, PartyKeys
+from tests.memory_store import MemoryEpochs, MemoryReplay
+
+START = 1_790_000_000_000
+CLASSES = ("cardiology", "neurology", "psychiatry")
+CLOUD_ID = "C:union"
+
+
+@dataclass
+class Clock:
+    """The federation's one clock; each party may differ from it by its own skew."""
+
+    now: int = START
+
+    def advance(self, duration: timedelta) -> None:
+        self.now += duration // timedelta(milliseconds=1)
+
+    @property
+    def moment(self) -> datetime:
+        return datetime.fromtimestamp(self.now / 1000, UTC)
+
+
+class Authority:
+    """A medical authority, its CA key in a token."""
+
+    def __init__(self, token: Token, clock: Clock, authority_id: str = "M:chamber") -> None:
+        self.clock = clock
+        self.authority_id = authority_id
+        self.key = token.generate_ed25519("authority")
+        self.certificate = issuing.create_authority(self.key, authority_id, now=clock.moment)
+        self.revoked: list[issuing.RevokedCertificate] = []
+
+    def certify(self, keys: PartyKeys, doctor_id: str, life: timedelta = issuing.DOCTOR_LIFE) -> bytes:
+        request = issuing.request_certificate(keys.signing_key, doctor_id)
+        issued = issuing.issue_doctor_certificate(
+            self.certificate, self.key, request, doctor_id, now=self.clock.moment, life=life
+        )
+        return issued.public_bytes(Encoding.DER)
+
+    def revoke(self, certificate: bytes) -> None:
+        serial = x509.load_der_x509_certificate(certificate).serial_number
+        self.revoked.append(issuing.RevokedCertificate(serial, self.clock.moment))
+
+    def crl(self) -> bytes:
+        number = len(self.revoked) + 1
+        crl = issuing.issue_crl(self.certificate, self.key, self.revoked, number, now=self.clock.moment)
+        return crl.public_bytes(Encoding.DER)
+
+    def as_anchor(self) -> MedicalAuthority:
+        return MedicalAuthority(authority_id=self.authority_id, certificate=self.certificate.public_bytes(Encoding.DER))
+
+
+@dataclass
+class Cloud:
+    """The public cloud."""
+
+    keys: CloudKeys
+    clock: Clock
+    authority: Authority
+    entropy: Callable[[int], bytes]
+    sequence: int = 0
+    revoked_serials: list[bytes] = field(default_factory=list)
+    revoked_grants: list[bytes] = field(default_factory=list)
+    revoked_keys: list[bytes] = field(default_factory=list)
+    shared_keys: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    replay: MemoryReplay = field(default_factory=MemoryReplay)
+    rows: dict[bytes, dict[bytes, bytes]] = field(default_factory=dict)
+    hospitals: dict[str, tuple[SignedStatement, SignedStatement]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.epochs = EpochKeeper(CLOUD_ID, self.keys, MemoryEpochs(), Lifetimes())
+        self.index = BlindIndex(self.keys.index, self.keys.sealing)
+        self.bundle = TrustBundle(
+            realm="test",
+            cloud_id=CLOUD_ID,
+            cloud_address="localhost:1",
+            cloud_peer_address="localhost:2",
+            issuer_public_key=self.keys.issuing.public_key,
+            cloud_verifying_key=self.keys.signing_key.public_key().public_bytes_raw(),
+            tls_ca_certificate=b"unused",
+            medical_authorities=[self.authority.as_anchor()],
+            department_classes=CLASSES,
+        )
+        self.anchors = Anchors.of(self.bundle)
+
+    def revocation_list(self) -> SignedStatement:
+        self.sequence += 1
+        now = self.clock.now
+        content = RevocationList(
+            sequence=self.sequence,
+            this_update=now,
+            next_update=now + 3_600_000,
+            serials=map(serial_entry, self.revoked_serials),
+            grants=self.revoked_grants,
+            key_ids=self.revoked_keys,
+        )
+        return sign_statement("rl", content, self.keys.signing_key)
+
+    def directory(self) -> GetDirectoryResponse:
+        return GetDirectoryResponse(
+            cloud_encryption_key_statement=self.epochs.current(self.clock.now),
+            revocation_list=self.revocation_list(),
+            certificate_revocation_lists=[self.authority.crl()],
+        )
+
+    def verifier(self) -> Verifier:
+        return Verifier(self.anchors, Lists.read(self.anchors, self.revocation_list(), (self.authority.crl(),)))
+
+    def encryption_key(self) -> EncryptionKey:
+        return self.verifier().cloud_encryption_key(self.epochs.current(self.clock.now), now=self.clock.now)
+
+    def register(self, member: Member, role: int, evidence: bytes, certificate: bytes = b"") -> None:
+        """Run the registration phase for a member who has a ticket (or Cert_D)."""
+        now, challenge = self.clock.now, self.entropy(16)
+        ticket = None if role == ROLE_DOCTOR else self.entropy(16)
+        applicant = member.applicant(role, evidence, ticket, now=now)
+        waiting, opening = applicant.apply(challenge, self.encryption_key(), now=now)
+        received = receive_request(opening, self.epochs, CLOUD_ID)
+        accepted = received.accept(
+            self.verifier(),
+            challenge_consumed=True,
+            ticket=TicketTerms(role, member.identity),
+            registered_already=False,
+            now=now,
+        )
+        serial = self.entropy(16)
+        credential = accepted.credential(serial, now=now)
+        issued = self.keys.issuing.issue(credential)
+        key_statement, reply = accepted.answer(
+            credential, issued, self.keys.signing_key, self.revocation_list(), now=now
+        )
+        shared = issued.shared_key(self.anchors.issuer_public_key, member.identity, serial)
+        self.shared_keys[member.identity] = serial, shared
+        issued.wipe()
+        registered = waiting.receive(reply, self.anchors, (self.authority.crl(),), member.freshness, now=now)
+        member.install(registered, certificate)
+        member.update(self.directory())
+        if role == ROLE_HOSPITAL:
+            self.hospitals[member.identity] = key_statement, applicant.encryption_key_statement
+
+    def publish(self, patient_id: str, location: Location) -> None:
+        row_key, row_id, sealed = self.index.blind(patient_id, location)
+        self.rows.setdefault(row_key, {})[row_id] = sealed
+
+    def index_rows(self, patient_id: str, classes: tuple[str, ...]) -> tuple[IndexRow, ...]:
+        found = []
+        for name in classes:
+            key = self.index.row_key(patient_id, name)
+            for row_id, sealed in self.rows.get(key, {}).items():
+                location = self.index.reveal(key, row_id, sealed)
+                key_statement, encryption_key = self.hospitals[location.hospital_id]
+                found.append(
+                    IndexRow(
+                        hospital_id=location.hospital_id,
+                        department_id=location.department_id,
+                        address="localhost:3",
+                        key_statement=key_statement,
+                        encryption_key_statement=encryption_key,
+                        handle=location.handle,
+                    )
+                )
+        return tuple(found)
+
+    def answer(self, opening: SealedOpening) -> SealedReply:
+        """Take D2 and answer C, as the search service does."""
+        now, verifier = self.clock.now, self.verifier()
+        claimed = search.receive_query(opening, self.epochs, verifier, now=now)
+        serial, shared = self.shared_keys.get(claimed.claimed_doctor, (None, bytes(32)))
+        pending = claimed.verify(serial, shared, verifier, now=now)
+        query = pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
+        try:
+            _, classes = query.authorize(verifier, now=now)
+        except Authorization as error:
+            findings = query.refusal(error)
+        else:
+            rows = self.index_rows(query.query.patient_id, classes)
+            outcome = search_pb2.SEARCH_OUTCOME_FOUND if rows else search_pb2.SEARCH_OUTCOME_NONE
+            findings = search.Findings(outcome, rows)
+        return query.answer(findings, CLOUD_ID, self.keys.signing_key, now=now)
