@@ -175,9 +175,9 @@ class CloudClient:
         return signed
 
     def issue_ticket(self, member: Member, patient_id: str) -> IssuedTicket:
-        """Get a ticket for a patient whom this hospital has identified."""
+        """Get a ticket for a patient whom this hospital has identified, over mutual TLS."""
         payload = TicketRequest(hospital_id=member.identity, patient_id=patient_id, nonce=self.entropy(16))
-        stub = MembershipServiceStub(self._channel)
+        stub = MembershipServiceStub(self._peer_channel())
 
         def send(opening: SealedOpening) -> IssueTicketResponse:
             return call(stub.IssueTicket, IssueTicketRequest(opening=opening))

@@ -1,0 +1,144 @@
+"""Deposits: STO becomes a record (docs/protocol.md, 6). Valid FHIR about this patient, or nothing is kept.
+
+The record holds the encounter as a FHIR bundle, M_SD and M_DINF byte for byte as they were signed, and the statements and
+signatures that prove them. Record, intent to publish and answer are one transaction: a crash leaves all of them or none.
+"""
+
+import base64
+import json
+from datetime import UTC, datetime
+
+from federation.clinical.encounter import encounter_bundle
+from federation.clinical.errors import ClinicalError
+from federation.errors import Rejected
+from federation.protocol.hospital_record import AcceptedDeposit, ReceivedDeposit
+from federation.protocol.record import authorization_digest
+from federation.protocol.time import Instant
+from federation.services.hospital.hospital import Hospital
+from federation.services.hospital.intents import intend
+from federation.services.hospital.vault import Draft, PartLabel, Place
+from federation.store.errors import AlreadyStored
+from federation.store.interfaces import OutboxEntry
+from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
+from federation.v1.statement_pb2 import SignedStatement
+
+FHIR_JSON = "application/fhir+json"
+FIRST_VERSION = 1
+_ENCOUNTER = PartLabel("fhir-bundle", "encounter.json", FHIR_JSON)
+_BIOSIGNAL = PartLabel("attachment", "biosignal.json", FHIR_JSON)
+_DIAGNOSIS = PartLabel("attachment", "diagnosis.json", FHIR_JSON)
+_EVIDENCE = PartLabel("attachment", "evidence.json", "application/json")
+
+
+def kept_receipt(hospital: Hospital, received: ReceivedDeposit) -> SignedStatement | None:
+    """Give the receipt of the same sto, if this doctor had it kept before."""
+    same_doctor = received.opened.payload.doctor_id == received.session.asked.doctor.identity
+    answer = hospital.stores.records.answer_to(received.digest) if same_doctor else None
+    return None if answer is None else SignedStatement.FromString(answer)
+
+
+def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStatement:
+    """Decide, log, and keep the deposit; give its receipt. The same sto again gets the same receipt.
+
+    Raises Authorization for what is wrong with the grant, Rejected for anything else, StoreError, HsmError; then nothing
+    is kept.
+    """
+    kept = kept_receipt(hospital, received)
+    if kept is not None:
+        return kept
+    now = hospital.clock()
+    logged = received.decide(hospital.member.verifier(), now=now)
+    hospital.audit.record(logged.event, now=now)
+    return _kept(hospital, logged.recorded(), now)
+
+
+def _kept(hospital: Hospital, deposit: AcceptedDeposit, now: Instant) -> SignedStatement:
+    sto = deposit.received.opened.payload
+    department_id = hospital.department_of(sto.scope.department_class)
+    place = Place(sto.patient_id, department_id, hospital.entropy(16), FIRST_VERSION, now)
+    receipt = deposit.receipt(place.handle, place.version, now=now)
+    with hospital.vault.draft() as draft:
+        _write(draft, deposit, now)
+        return _stored(hospital, draft, place, deposit, receipt)
+
+
+def _write(draft: Draft, deposit: AcceptedDeposit, now: Instant) -> None:
+    sto = deposit.received.opened.payload
+    try:
+        bundle = encounter_bundle(
+            patient_id=sto.patient_id,
+            observation=deposit.biosignal,
+            report=deposit.diagnosis,
+            recorded=datetime.fromtimestamp(now / 1000, UTC),
+        )
+    except ClinicalError as error:
+        raise Rejected("the message was not accepted") from error
+    draft.add(_ENCOUNTER, [bundle])
+    draft.add(_BIOSIGNAL, [deposit.biosignal])
+    draft.add(_DIAGNOSIS, [deposit.diagnosis])
+    draft.add(_EVIDENCE, [_evidence(deposit, now)])
+
+
+def _stored(
+    hospital: Hospital, draft: Draft, place: Place, deposit: AcceptedDeposit, receipt: SignedStatement
+) -> SignedStatement:
+    record = draft.sealed(place)
+    answer = deposit.received.digest, receipt.SerializeToString(deterministic=True)
+    # Kept from here on: a commit whose answer is lost may have happened. The sweep removes what is of no record.
+    draft.keep()
+    try:
+        hospital.stores.records.add(record, outbox=_intent(hospital, place, deposit), answer=answer)
+    except AlreadyStored:
+        # The same sto in another session was faster.
+        draft.discard()
+        kept = kept_receipt(hospital, deposit.received)
+        if kept is None:
+            raise
+        return kept
+    return receipt
+
+
+def _intent(hospital: Hospital, place: Place, deposit: AcceptedDeposit) -> OutboxEntry:
+    sto = deposit.received.opened.payload
+    publication = Publication(
+        action=PUBLICATION_ACTION_ADD,
+        patient_id=place.patient_id,
+        department_id=place.department_id,
+        hospital_id=hospital.identity,
+        doctor_id=sto.doctor_id,
+        handle=place.handle,
+        consent_digest=authorization_digest(sto),
+    )
+    return intend(publication, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
+
+
+def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:
+    """Give what a judge needs beside M_SD and M_DINF to check Sig_P2 and Sig_D5 (docs/protocol.md, 7), as JSON."""
+    sto, d3 = deposit.received.opened.payload, deposit.received.session.asked.opened.payload
+    fields = {
+        "received_at": now,
+        "patient_id": sto.patient_id,
+        "doctor_id": sto.doctor_id,
+        "doctor_certificate": _base64(d3.doctor_certificate),
+        "doctor_key_statement": _signed(d3.key_statement),
+        "patient_key_statement": _signed(sto.patient_key_statement),
+        "grant": _signed(sto.grant),
+        "consultation_digest": sto.consultation_digest.hex(),
+        "biosignal_digest": sto.biosignal_digest.hex(),
+        "biosignal_grant_digest": sto.biosignal_grant_digest.hex(),
+        "biosignal_sent_at": sto.biosignal_sent_at,
+        "biosignal_signature": _base64(sto.biosignal_signature),
+        "diagnosis_digest": sto.diagnosis_digest.hex(),
+        "based_on": [digest.hex() for digest in sto.based_on],
+        "diagnosis_sent_at": sto.diagnosis_sent_at,
+        "diagnosis_signature": _base64(sto.diagnosis_signature),
+    }
+    return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _signed(statement: SignedStatement) -> dict[str, str]:
+    return {"statement": _base64(statement.statement), "signature": _base64(statement.signature)}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

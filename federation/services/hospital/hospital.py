@@ -1,0 +1,56 @@
+"""What a hospital's services work with."""
+
+from dataclasses import dataclass
+
+from federation.audit import Audit
+from federation.clock import Clock
+from federation.errors import DepartmentForeign
+from federation.member import Member
+from federation.protocol.identities import class_of
+from federation.protocol.parties import Entropy
+from federation.services.hospital.vault import Vault
+from federation.store.interfaces import Evidence, Records, ReplayMemory, Rooms, Settings
+from keystore.sealing import Sealing
+
+
+@dataclass(frozen=True)
+class Stores:
+    """A hospital's stores beside its vault."""
+
+    settings: Settings
+    replay: ReplayMemory
+    records: Records
+    rooms: Rooms
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Hospital:
+    """One hospital. `departments` are ID_DEs; a deposit goes to the first of the class that it names."""
+
+    member: Member
+    sealing: Sealing
+    vault: Vault
+    stores: Stores
+    audit: Audit
+    departments: tuple[str, ...]
+    clock: Clock
+    entropy: Entropy
+
+    @property
+    def identity(self) -> str:
+        """Give ID_HPC."""
+        return self.member.identity
+
+    def department_of(self, department_class: str) -> str:
+        """Give the department that takes deposits of a class. Raises DepartmentForeign."""
+        for department_id in self.departments:
+            if class_of(department_id) == department_class:
+                return department_id
+        raise DepartmentForeign(f"{self.identity} has no department of the class {department_class}")
+
+    def require_department(self, department_id: str) -> str:
+        """Return the department if it is this hospital's. Raises DepartmentForeign."""
+        if department_id not in self.departments:
+            raise DepartmentForeign(f"{department_id} is no department of {self.identity}")
+        return department_id

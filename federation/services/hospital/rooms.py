@@ -1,0 +1,124 @@
+"""The relay's rooms: a mailbox for each, in the hospital's store, so that any worker serves either side. Blocking, no gRPC.
+
+The relay sees sealed frames only, and whoever knows a room's number, 16 random bytes, may put and follow: it is the paper's
+insecure channel, and nothing rests on it.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.epochs import as_signed, as_stored
+from federation.errors import Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
+from federation.protocol.doctor_certificate import current_crl, read_certificate
+from federation.protocol.parsing import check
+from federation.protocol.room import RoomHolder, receive_room_request
+from federation.protocol.time import Instant, milliseconds
+from federation.services.hospital.hospital import Hospital
+from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
+from federation.store.interfaces import StoredRoom
+from federation.v1.consultation_pb2 import (
+    FollowFramesRequest,
+    FollowFramesResponse,
+    GetRoomRequest,
+    GetRoomResponse,
+    OpenRoomRequest,
+    OpenRoomResponse,
+    PutFrameRequest,
+    RelayFrame,
+)
+
+ROOM_LIFE = timedelta(hours=12)
+MOST_ROOMS_PER_DOCTOR = 16
+MOST_ROOM_BYTES = 80 * 1024 * 1024
+"""A biosignal of 64 MiB, its seals, a diagnosis and its receipt."""
+MOST_FRAMES = 1024
+"""Of one direction of a room."""
+FRAMES_AT_ONCE = 4
+"""Frames that a follower holds in memory, at most 1.1 MB each."""
+
+
+def open_room(hospital: Hospital, request: OpenRoomRequest) -> OpenRoomResponse:
+    """Open a room for a registered doctor. Raises precisely what is wrong with the request, Limit for too many rooms."""
+    now = hospital.clock()
+    pending = receive_room_request(request, hospital.identity, hospital.member.verifier(), now=now)
+    holder = pending.admit(hospital.stores.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
+    room = _room(holder, hospital.entropy(16), now + milliseconds(ROOM_LIFE))
+    try:
+        hospital.stores.rooms.open(room, now=now, most_per_doctor=MOST_ROOMS_PER_DOCTOR)
+    except StoreLimit as error:
+        raise Limit("this doctor has too many rooms open") from error
+    return OpenRoomResponse(room_id=room.room_id, expires_at=room.expires_at)
+
+
+def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
+    """Give a room's doctor, and the lists to check it with. Raises NoSuchRoom, StaleRevocationList."""
+    check(request)
+    room = require_room(hospital, request.room_id)
+    directory = hospital.member.directory
+    if directory is None:
+        raise StaleRevocationList("no revocation list is at hand")
+    return GetRoomResponse(
+        key_statement=as_signed(room.key_statement),
+        doctor_certificate=room.doctor_certificate,
+        encryption_key_statement=as_signed(room.encryption_key_statement),
+        revocation_list=directory.revocation_list,
+        certificate_revocation_list=_crl_for(hospital, read_certificate(room.doctor_certificate)),
+    )
+
+
+def put_frame(hospital: Hospital, request: PutFrameRequest) -> None:
+    """Keep a frame. Raises NoSuchRoom, OutOfOrder, Conflict for another frame under its number, Limit for a full room."""
+    check(request)
+    if request.frame.WhichOneof("content") is None:
+        raise MissingField("the frame holds nothing")
+    if request.number >= MOST_FRAMES:
+        raise Limit(f"a room takes {MOST_FRAMES} frames each way")
+    frame = request.frame.SerializeToString(deterministic=True)
+    place = request.room_id, request.direction, request.number
+    try:
+        hospital.stores.rooms.put_frame(*place, frame, now=hospital.clock(), most_bytes=MOST_ROOM_BYTES)
+    except NotStored as error:
+        raise NoSuchRoom("there is no such room, or it has expired") from error
+    except OutOfSequence as error:
+        raise OutOfOrder(str(error)) from error
+    except AlreadyStored as error:
+        raise Conflict("another frame has this number in this room") from error
+    except StoreLimit as error:
+        raise Limit("this room holds no more") from error
+
+
+def require_room(hospital: Hospital, room_id: bytes) -> StoredRoom:
+    """Give a room. Raises NoSuchRoom."""
+    room = hospital.stores.rooms.get(room_id, now=hospital.clock())
+    if room is None:
+        raise NoSuchRoom("there is no such room, or it has expired")
+    return room
+
+
+def next_frames(hospital: Hospital, request: FollowFramesRequest, number: int) -> list[FollowFramesResponse]:
+    """Give some frames of a direction from a number on, none if none is there yet. Raises NoSuchRoom."""
+    require_room(hospital, request.room_id)
+    found = hospital.stores.rooms.frames(request.room_id, request.direction, from_number=number, limit=FRAMES_AT_ONCE)
+    return [FollowFramesResponse(number=at, frame=RelayFrame.FromString(frame)) for at, frame in found]
+
+
+def _room(holder: RoomHolder, room_id: bytes, expires_at: Instant) -> StoredRoom:
+    return StoredRoom(
+        room_id=room_id,
+        doctor_id=holder.doctor.identity,
+        key_statement=as_stored(holder.doctor.key_statement),
+        doctor_certificate=holder.certificate,
+        encryption_key_statement=as_stored(holder.encryption_key.statement),
+        expires_at=expires_at,
+    )
+
+
+def _crl_for(hospital: Hospital, certificate: x509.Certificate) -> bytes:
+    verifier = hospital.member.verifier()
+    moment = datetime.fromtimestamp(hospital.clock() / 1000, UTC)
+    for authority in verifier.anchors.authorities.values():
+        if authority.subject == certificate.issuer:
+            return current_crl(authority, verifier.lists, moment).public_bytes(Encoding.DER)
+    raise StaleRevocationList("no revocation list of the doctor's medical authority is at hand")
