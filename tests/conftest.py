@@ -61,3 +61,17 @@ def make_token(make_token_uri: Callable[..., TokenUri]) -> Iterator[Callable[...
 def token(make_token: Callable[..., Token]) -> Token:
     """Give one fresh token, open."""
     return make_token()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which tests were skipped: a skipped test hides a missing tool, and `ci/test` has installed them all."""
+    for report in terminalreporter.stats.get("skipped", ()):
+        terminalreporter.write_line(f"skipped, and may not be: {report.nodeid}", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which a test was skipped."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and reporter.stats.get("skipped") and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

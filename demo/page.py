@@ -1,0 +1,89 @@
+"""The demonstration's HTML page: the ECG as the doctor saw it, the messages, what an onlooker saw. Self-contained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from demo.events import Event, in_words
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1c2733; --soft: #5b6b7b; --line: #d9e0e7; --good: #1a7f4b; --bad: #b3261e; --accent: #0b5cad; }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); max-width: 1040px; margin: 0 auto; padding: 32px 24px 64px; }
+h1 { font-size: 28px; margin: 0 0 4px; } h2 { font-size: 20px; margin: 44px 0 8px; } p { max-width: 46em; }
+.lead { color: var(--soft); margin: 0 0 20px; }
+.verdict { border-left: 6px solid var(--good); background: #eef8f2; padding: 12px 16px; border-radius: 0 6px 6px 0; }
+.verdict.bad { border-color: var(--bad); background: #fdeeed; }
+.verdict ul { margin: 6px 0 0; padding-left: 20px; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; }
+th, td { text-align: left; padding: 6px 10px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { color: var(--soft); font-weight: 600; } td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+code { font: 13px ui-monospace, monospace; color: var(--soft); overflow-wrap: anywhere; }
+blockquote { margin: 8px 0; padding: 8px 16px; border-left: 4px solid var(--accent); background: #f2f7fc; }
+svg { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 6px; background: #fff; }
+.sequence .life { stroke: var(--line); stroke-width: 2; } .sequence .arrow { stroke: var(--accent); stroke-width: 1.6; }
+.sequence .head { fill: var(--accent); } .sequence text { text-anchor: middle; fill: var(--ink); font: 13px system-ui, sans-serif; }
+.sequence .who { font-weight: 600; } .sequence .id { fill: var(--soft); font-size: 12px; } .sequence .label { font-size: 12.5px; }
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One claim of the demonstration, and whether it held."""
+
+    claim: str
+    held: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows."""
+
+    checks: Sequence[Check]
+    electrocardiogram: str
+    diagnosis: str
+    records: Sequence[str]
+    sequence: str
+    events: Sequence[Event]
+    seconds: float
+
+
+def render(page: Page) -> str:
+    """Give the page as HTML."""
+    held = all(check.held for check in page.checks)
+    verdict = "The visit held, end to end." if held else "The visit did not hold."
+    claims = "".join(f"<li>{'' if c.held else '<b>Failed:</b> '}{escape(c.claim)}</li>" for c in page.checks)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>medunion: a patient's visit</title><style>{_STYLE}</style></head><body>
+<h1>A patient's visit</h1>
+<p class="lead">One public cloud, two hospitals, a doctor and a patient, each with its own token; {page.seconds:.0f} seconds.</p>
+<div class="verdict{"" if held else " bad"}"><b>{verdict}</b><ul>{claims}</ul></div>
+<h2>What the patient's device sent</h2>
+<p>A real, anonymised 12-lead ECG (10 s at 1 kHz), as a FHIR Observation; the doctor's client drew this from what arrived.</p>
+{page.electrocardiogram}
+<h2>What the doctor found elsewhere</h2>
+<ul>{"".join(f"<li>{escape(record)}</li>" for record in page.records)}</ul>
+<h2>What the patient got</h2>
+<blockquote>{escape(page.diagnosis)}</blockquote>
+<h2>Who sent what to whom</h2>
+<p>Sizes are those on the wire inside TLS. The patient and the doctor speak through the relay of the doctor's hospital.</p>
+{page.sequence}
+<h2>What somebody sees who breaks TLS, or runs the relay</h2>
+<p>Sealed sizes are padded; session ids are random and differ between the consultation, the search and each record session.</p>
+{_table(page.events)}
+</body></html>
+"""
+
+
+def _table(events: Sequence[Event]) -> str:
+    rows = "".join(
+        f'<tr><td><b>{escape(e.name)}</b></td><td>{escape(e.meaning)}</td><td class="number">{in_words(e.wire_bytes)}</td>'
+        f"<td><code>{escape(_seen(e))}</code></td></tr>"
+        for e in events
+    )
+    head = "<tr><th>message</th><th>says, to who can open it</th><th>on the wire</th><th>in clear</th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+
+def _seen(event: Event) -> str:
+    return ", ".join(f"{name} {value}" for name, value in event.onlooker_sees.items())
