@@ -1,0 +1,103 @@
+"""The audit log: who was given or refused what, sealed, in the append-only log. Durable before `record` returns.
+
+An entry may name identities, so it is sealed under the party's token; it never holds a key, a PIN or a record's content. What
+operators watch day by day is another thing (`federation.wire.operations`), and names nobody.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from federation.errors import Corrupt, FederationError
+from federation.protocol.parties import AccessEvent, reason_of
+from federation.store.interfaces import Log, LogEntry
+from keystore.errors import SealBroken
+from keystore.sealing import Sealing
+from keystore.transcript import transcript, u64
+
+OK = "OK"
+_LONGEST_DETAIL = 300
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """Something that was done or refused. `reason` is OK or an error's reason; `detail` a sentence for the operator."""
+
+    kind: str
+    reason: str
+    method: str = ""
+    detail: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """An entry as the operator reads it."""
+
+    sequence: int
+    at: int
+    event: AccessEvent | AuditEvent
+
+
+def refusal(error: BaseException, method: str, request_id: str) -> AuditEvent:
+    """Give the event of a refused call: the precise reason, which the wire may not have said.
+
+    An error without a reason is a fault of ours whose sentence could hold anything: its class alone is kept.
+    """
+    reason = reason_of(error)
+    detail = type(error).__name__ if reason == FederationError.reason else precise_sentence(error)[:_LONGEST_DETAIL]
+    return AuditEvent("REFUSAL", reason, method, detail, request_id)
+
+
+def precise_sentence(error: BaseException) -> str:
+    """Give the sentence of what `reason_of` names: of the cause, where the refusal hides one."""
+    cause = error.__cause__
+    hidden = cause is not None and reason_of(error) == reason_of(cause)
+    return precise_sentence(cause) if hidden and cause is not None else str(error)
+
+
+class Audit:
+    """Writes and reads the audit log of one party. Safe for several threads and processes."""
+
+    def __init__(self, log: Log, sealing: Sealing) -> None:
+        """Log to this store, sealed under this key of the token."""
+        self._log = log
+        self._sealing = sealing
+
+    def record(self, event: AccessEvent | AuditEvent, *, now: int) -> None:
+        """Seal and append an event; it is durable when this returns. Raises StoreError, HsmError: then release nothing."""
+        plaintext = json.dumps(_as_json(event), separators=(",", ":"), sort_keys=True).encode()
+        self._log.append(at=now, sealed=self._sealing.seal(plaintext, _context(now)))
+
+    def entries(self, *, after: int = 0) -> Iterator[AuditEntry]:
+        """Open the entries in order. Raises Corrupt for one that does not open."""
+        return map(self._opened, self._log.entries(after=after))
+
+    def verify(self) -> int:
+        """Check the chain and give the number of entries. Raises StoredRecordCorrupt."""
+        return self._log.verify()
+
+    def _opened(self, entry: LogEntry) -> AuditEntry:
+        try:
+            plaintext = self._sealing.open(entry.sealed, _context(entry.at))
+        except SealBroken as error:
+            raise Corrupt(f"entry {entry.sequence} of the audit log does not open") from error
+        return AuditEntry(entry.sequence, entry.at, _from_json(json.loads(plaintext)))
+
+
+def _context(at: int) -> bytes:
+    return transcript("audit", u64(at))
+
+
+def _as_json(event: AccessEvent | AuditEvent) -> dict[str, str]:
+    fields = dict(vars(event))
+    if isinstance(event, AccessEvent):
+        fields["authorization"] = event.authorization.hex()
+    return fields
+
+
+def _from_json(fields: dict[str, Any]) -> AccessEvent | AuditEvent:
+    if "authorization" not in fields:
+        return AuditEvent(**fields)
+    return AccessEvent(**fields | {"authorization": bytes.fromhex(fields["authorization"])})

@@ -1,0 +1,21 @@
+"""`medunion`: one command for every kind of node."""
+
+import click
+
+from federation.cli.common import LazyGroup
+
+_GROUPS = {
+    "authority": "federation.cli.authority:authority",
+    "doctor": "federation.cli.doctor:doctor",
+    "hospital": "federation.cli.hospital:hospital",
+    "patient": "federation.cli.patient:patient",
+    "public-cloud": "federation.cli.public_cloud:public_cloud",
+    "token": "federation.cli.token:token",
+}
+
+
+@click.group(cls=LazyGroup, lazy=_GROUPS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show a stack trace when something fails.")
+@click.version_option(package_name="medunion")
+def main(debug: bool) -> None:
+    """A medical union cloud: hospitals share records under the patient's grant."""

@@ -1,0 +1,41 @@
+"""`medunion token`: tokens for development. Real tokens are initialised with their vendor's tools (docs/ceremonies)."""
+
+import os
+import secrets
+from pathlib import Path
+
+import click
+
+from federation.app.node import NodeDirectory, write_private
+from federation.cli.common import TOKEN_URI_FILE, directory_option
+from hsm import Pin, pin_from_file
+from hsm.softhsm import SoftHsm
+
+
+@click.group()
+def token() -> None:
+    """Make a token for development."""
+
+
+@token.command("init-softhsm")
+@directory_option
+@click.option("--label", required=True, help="The token's label.")
+@click.option("--pin-file", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File with its PIN.")
+def init_softhsm(directory: NodeDirectory, label: str, pin_file: Path) -> None:
+    """Make a SoftHSM token in DIRECTORY/tokens, which `init` then uses, and print its URI.
+
+    If the PIN file is not there, a random PIN is written to it. SoftHSM protects keys from mistakes, not from its machine.
+    """
+    directory.create()
+    if not pin_file.exists():
+        _write_pin(pin_file)
+    pin = pin_from_file(pin_file)()
+    uri = SoftHsm(directory.tokens).create_token(label, pin=pin, so_pin=Pin(secrets.token_urlsafe(24)))
+    write_private(directory.tokens / TOKEN_URI_FILE, f"{uri}\n".encode())
+    click.echo(str(uri))
+
+
+def _write_pin(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(secrets.token_urlsafe(24))

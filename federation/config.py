@@ -1,0 +1,198 @@
+"""Settings: frozen dataclasses read from TOML, `medunion.toml` in a node's directory.
+
+An unknown key, a value out of its range or a secret that others may read is an error that names the key.
+"""
+
+import dataclasses
+import json
+import stat
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from federation.epochs import Lifetimes
+from federation.protocol.time import Freshness
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+N = TypeVar("N", int, float)
+
+
+class ConfigError(Exception):
+    """The settings can't be used; the sentence names the key."""
+
+    reason = "SETTINGS_INVALID"
+
+
+def between(least: float, most: float, default: N) -> N:
+    """Declare a number with its range, both ends included."""
+    return field(default=default, metadata={"least": least, "most": most})
+
+
+@dataclass(frozen=True)
+class TokenSettings:
+    """`[token]`: which token, by RFC 7512 URI. `softhsm_configuration` leads a development node to its SoftHSM directory."""
+
+    uri: str
+    softhsm_configuration: Path | None = None
+    pin_file: Path | None = None
+    sessions: int = between(1, 64, 4)
+
+
+@dataclass(frozen=True)
+class ProtocolSettings:
+    """`[protocol]`: Delta T, sigma, and the life of an epoch."""
+
+    freshness_seconds: float = between(1, 600, 30)
+    skew_seconds: float = between(0, 60, 5)
+    epoch_hours: float = between(0.01, 24 * 30, 168)
+    renew_hours_before_end: float = between(0, 24 * 7, 24)
+
+    @property
+    def freshness(self) -> Freshness:
+        """Give Delta T and sigma."""
+        return Freshness(timedelta(seconds=self.freshness_seconds), timedelta(seconds=self.skew_seconds))
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """Give the life of epochs."""
+        return Lifetimes(timedelta(hours=self.epoch_hours), timedelta(hours=self.renew_hours_before_end))
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """`[server]`: bounds of one process's servers."""
+
+    threads: int = between(1, 64, 4)
+    most_waiting_calls: int = between(1, 10_000, 256)
+    most_concurrent_calls: int = between(1, 100_000, 2_000)
+    openers_per_second: float = between(0.1, 100_000, 50)
+    openers_burst: int = between(1, 100_000, 200)
+    first_message_seconds: float = between(0.1, 300, 10)
+    next_message_seconds: float = between(1, 3_600, 120)
+    connection_age_minutes: float = between(1, 1_440, 30)
+    stop_seconds: float = between(0, 300, 10)
+
+
+@dataclass(frozen=True)
+class CloudSettings:
+    """The public cloud's `medunion.toml`."""
+
+    identity: str
+    public_listen: str
+    peer_listen: str
+    token: TokenSettings
+    protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    ticket_hours: float = between(0.01, 24 * 90, 24 * 7)
+    revocation_list_minutes: float = between(1, 60, 60)
+    revocation_list_renewal_minutes: float = between(0.01, 59, 10)
+
+
+@dataclass(frozen=True)
+class HospitalSettings:
+    """A hospital's `medunion.toml`. `address` is where others dial it; departments are `class` or `class.local`."""
+
+    identity: str
+    listen: str
+    address: str
+    token: TokenSettings
+    departments: tuple[str, ...] = ()
+    protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+
+
+@dataclass(frozen=True)
+class MemberSettings:
+    """A doctor's or patient's `medunion.toml`."""
+
+    identity: str
+    token: TokenSettings
+    protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
+
+
+def read_settings(path: Path, kind: type[T]) -> T:
+    """Read a settings file into its dataclass. Raises ConfigError."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    return _section(table, kind, "")
+
+
+def to_toml(settings: object) -> str:
+    """Write settings as TOML that `read_settings` reads back; what is None is left out."""
+    plain: list[str] = []
+    tables: list[str] = []
+    for item in fields(cast("DataclassInstance", settings)):
+        value = getattr(settings, item.name)
+        if dataclasses.is_dataclass(value):
+            tables.append(f"\n[{item.name}]\n{to_toml(value)}")
+        elif value is not None:
+            plain.append(f"{item.name} = {_toml_value(value)}\n")
+    return "".join(plain + tables)
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    # A TOML basic string takes every escape that JSON makes; a JSON number is a TOML number.
+    return json.dumps(value if isinstance(value, bool | int | float | str) else str(value))
+
+
+def _section(table: dict[str, object], kind: type[T], prefix: str) -> T:
+    known = {item.name: item for item in fields(cast("type[DataclassInstance]", kind))}
+    hints = typing.get_type_hints(kind)
+    for name in table:
+        if name not in known:
+            raise ConfigError(f"{prefix}{name}: there is no such setting")
+    values = {name: _value(value, hints[name], known[name], prefix + name) for name, value in table.items()}
+    for name, item in known.items():
+        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise ConfigError(f"{prefix}{name}: this setting is missing")
+    return kind(**values)
+
+
+def _value(value: object, hint: object, item: "dataclasses.Field[Any]", name: str) -> object:
+    if isinstance(hint, types.UnionType):
+        hint = next(option for option in typing.get_args(hint) if option is not type(None))
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _section(_of((dict,), value, name), hint, name + ".")
+    if hint is Path:
+        return _path(Path(_of((str,), value, name)), name)
+    if typing.get_origin(hint) is tuple:
+        return tuple(_of((str,), element, name) for element in _of((list,), value, name))
+    if "least" in item.metadata:
+        number = _of((int, float) if hint is float else (int,), value, name)
+        return _in_range(number, item, name)
+    return _of((cast("type", hint),), value, name)
+
+
+def _of(kinds: tuple[type, ...], value: object, name: str) -> Any:  # noqa: ANN401 - the kinds say which
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise ConfigError(f"{name}: a value of another type is needed")
+    return value
+
+
+def _in_range(value: float, item: "dataclasses.Field[Any]", name: str) -> float:
+    least, most = item.metadata["least"], item.metadata["most"]
+    if not least <= value <= most:
+        raise ConfigError(f"{name}: {value} is not between {least} and {most}")
+    return value
+
+
+def _path(path: Path, name: str) -> Path:
+    if not path.is_absolute():
+        raise ConfigError(f"{name}: an absolute path is needed")
+    if name.endswith("pin_file") and path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(f"{name}: others may read {path}; give it mode 0600")
+    return path

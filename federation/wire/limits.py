@@ -1,0 +1,94 @@
+"""Bounds on what a caller can make a server do: sizes of requests, silence on streams, the rate of openers."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from federation.errors import FederationError, Limit, MalformedMessage, MessageTooLarge, SilentStream
+
+MOST_MESSAGE_BYTES = 2 * 1024 * 1024
+"""What gRPC itself reads of one message; a larger one is RESOURCE_EXHAUSTED before it reaches us."""
+
+_MOST_PEERS = 10_000
+
+
+@dataclass(frozen=True)
+class StreamDeadlines:
+    """How long a client may stay silent: before its first message, and while a next one is awaited."""
+
+    first: timedelta = timedelta(seconds=10)
+    next: timedelta = timedelta(seconds=120)
+
+
+def bounded_deserializer(
+    deserialize: Callable[[bytes], Message], most_bytes: int
+) -> Callable[[bytes], Message | FederationError]:
+    """Give a deserializer that yields, in place of a message, why it is none: gRPC would answer an exception with INTERNAL."""
+
+    def read(data: bytes) -> Message | FederationError:
+        if len(data) > most_bytes:
+            return MessageTooLarge(f"the message has {len(data)} bytes, and this method takes {most_bytes}")
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return MalformedMessage("the request is not the message of this method")
+
+    return read
+
+
+def require_message(request: Message | FederationError) -> Message:
+    """Raise what `bounded_deserializer` found."""
+    if isinstance(request, FederationError):
+        raise request
+    return request
+
+
+async def paced(
+    requests: AsyncIterator[Any], deadlines: StreamDeadlines, touch: Callable[[], None]
+) -> AsyncIterator[Any]:
+    """Pass on a stream's messages; `touch` is told of each. Raises SilentStream when none comes in time."""
+    allowed = deadlines.first
+    while True:
+        try:
+            async with asyncio.timeout(allowed.total_seconds()):
+                request = await anext(requests)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise SilentStream(f"nothing came on the stream for {allowed.total_seconds():g} s") from None
+        touch()
+        yield require_message(request)
+        allowed = deadlines.next
+
+
+class RateBound:
+    """A token bucket for each of many callers; those not heard of for longest are forgotten first."""
+
+    def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Allow so many calls a second, and so many at once."""
+        self._per_second = per_second
+        self._burst = burst
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def require(self, caller: str) -> None:
+        """Take one call of the caller's. Raises Limit when it has none left."""
+        now = self._clock()
+        left, since = self._buckets.pop(caller, (self._burst, now))
+        left = min(self._burst, left + (now - since) * self._per_second)
+        self._buckets[caller] = (left - 1 if left >= 1 else left, now)
+        while len(self._buckets) > _MOST_PEERS:
+            self._buckets.popitem(last=False)
+        if left < 1:
+            raise Limit("too many calls from there; try again in a moment")
+
+
+def host_of_peer(peer: str) -> str:
+    """Give the host of gRPC's `ipv4:127.0.0.1:1234`: what a client can't vary by opening another connection."""
+    return peer.rpartition(":")[0]

@@ -1,0 +1,54 @@
+"""The operational log: one JSON object a line, with request ids and never an identity, a message's content or a secret.
+
+What was refused precisely, and to whom, is in the sealed audit log (`federation.audit`); a request id leads there.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+_LOGGER = logging.getLogger("medunion.operations")
+_FIELDS = "fields"
+
+
+def configure(stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Write the operational log of this process to a stream; standard error by default."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_JsonLines())
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.propagate = False
+    _LOGGER.setLevel(level)
+
+
+def info(event: str, **fields: str | float) -> None:
+    """Log something that is as it should be."""
+    _LOGGER.info(event, extra={_FIELDS: fields})
+
+
+def warning(event: str, **fields: str | float) -> None:
+    """Log something that an operator should look at."""
+    _LOGGER.warning(event, extra={_FIELDS: fields})
+
+
+def failure(event: str, error: BaseException, **fields: str | float) -> None:
+    """Log a fault of our own with where it arose: frames and classes, not the sentence, which might name somebody."""
+    _LOGGER.error(event, extra={_FIELDS: fields | {"trace": _trace(error)}})
+
+
+def _trace(error: BaseException) -> list[str]:
+    lines = [type(error).__name__]
+    lines += [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    return lines + (_trace(error.__cause__) if error.__cause__ is not None else [])
+
+
+class _JsonLines(logging.Formatter):
+    """One object a line, times in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the record as one JSON object."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        entry: dict[str, Any] = {"at": at, "level": record.levelname, "event": record.getMessage()}
+        return json.dumps(entry | getattr(record, _FIELDS, {}), default=str)

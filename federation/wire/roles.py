@@ -1,0 +1,121 @@
+"""The table of methods: who may call each, with how large a message. It is total, and what is not in it is denied.
+
+Patients and doctors come without a client certificate (B8): a method for ANYONE proves its sender inside the message. A method
+for a HOSPITAL asks for a client certificate under the federation's CA, whose TLS name says which hospital calls.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, TypeAlias
+
+import grpc
+
+from federation.errors import IdentityMismatch, RoleForbidden
+from federation.protocol.sealing import after_opening
+from keystore.x509 import identity_of_tls_name
+
+
+class Caller(Enum):
+    """Who may call a method, as far as the connection shows it."""
+
+    NOBODY = auto()
+    ANYONE = auto()
+    HOSPITAL = auto()
+
+
+@dataclass(frozen=True)
+class MethodRule:
+    """The rule of one method. An opener makes the server work before it knows the caller, so its rate is bounded."""
+
+    caller: Caller
+    most_request_bytes: int
+    is_opener: bool = True
+
+
+_DENIED = MethodRule(Caller.NOBODY, 0)
+_EMPTY = 64
+_NAMED = 256
+_ROOM = 16_384
+_FRAME = 1_114_112 + 8_192
+
+
+def _sealed(payload_bytes: int) -> int:
+    """Give the size of a SealedOpening around a payload of at most so many bytes: seal, padding and clear fields."""
+    return payload_bytes + 2_048
+
+
+def _anyone(most_request_bytes: int, *, is_opener: bool = True) -> MethodRule:
+    return MethodRule(Caller.ANYONE, most_request_bytes, is_opener)
+
+
+def _hospital(most_request_bytes: int) -> MethodRule:
+    return MethodRule(Caller.HOSPITAL, most_request_bytes)
+
+
+_SERVICES: dict[str, dict[str, MethodRule]] = {
+    "federation.v1.DirectoryService": {
+        "GetDirectory": _anyone(_EMPTY, is_opener=False),
+        "WatchDirectory": _anyone(_EMPTY),
+    },
+    "federation.v1.RegistrationService": {
+        "OpenRegistration": _anyone(_EMPTY),
+        "Register": _anyone(_sealed(16_384)),
+    },
+    "federation.v1.SearchService": {"Search": _anyone(_sealed(16_384))},
+    "federation.v1.MembershipService": {
+        "PutEncryptionKey": _anyone(_sealed(4_096)),
+        "CertifyTlsIdentity": _anyone(_sealed(8_192)),
+        "IssueTicket": _hospital(_sealed(1_024)),
+    },
+    "federation.v1.PublicationService": {"Publish": _hospital(_sealed(2_048))},
+    "federation.v1.RevocationService": {"RevokeGrant": _anyone(_sealed(8_192))},
+    "federation.v1.RelayService": {
+        "OpenRoom": _anyone(_ROOM),
+        "GetRoom": _anyone(_NAMED),
+        "PutFrame": _anyone(_FRAME, is_opener=False),
+        "FollowFrames": _anyone(_NAMED, is_opener=False),
+    },
+    "federation.v1.RecordService": {
+        "OpenSession": _anyone(_FRAME),
+        "GetHospital": _anyone(_EMPTY, is_opener=False),
+    },
+    "grpc.health.v1.Health": {
+        "Check": _anyone(_NAMED, is_opener=False),
+        "List": _anyone(_EMPTY, is_opener=False),
+        "Watch": _anyone(_NAMED, is_opener=False),
+    },
+}
+METHODS: Mapping[str, MethodRule] = {
+    f"/{service}/{method}": rule for service, methods in _SERVICES.items() for method, rule in methods.items()
+}
+
+ServicerContext: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+def rule_of(method: str) -> MethodRule:
+    """Give the rule of a method, `/package.Service/Method`; one that is not in the table is for nobody."""
+    return METHODS.get(method, _DENIED)
+
+
+def calling_hospital(context: ServicerContext) -> str | None:
+    """Give the hospital that the client certificate names; None without a certificate, or with one of another kind."""
+    entries: Any = context.auth_context().get("x509_subject_alternative_name", ())
+    names = {identity_of_tls_name(entry.decode("ascii", "replace")) for entry in entries}
+    identity = names.pop() if len(names) == 1 else None
+    return identity if identity is not None and identity.startswith("H:") else None
+
+
+def require_caller(rule: MethodRule, context: ServicerContext) -> None:
+    """Raise RoleForbidden unless the connection shows a caller of the rule's kind."""
+    if rule.caller is Caller.NOBODY:
+        raise RoleForbidden("this method is for nobody")
+    if rule.caller is Caller.HOSPITAL and calling_hospital(context) is None:
+        raise RoleForbidden("this method is for hospitals, by mutual TLS")
+
+
+def require_same_hospital(calling: str | None, hospital_id: str) -> None:
+    """Require the hospital in a payload to be the one on the connection. Raises Rejected."""
+    with after_opening():
+        if calling is None or calling != hospital_id:
+            raise IdentityMismatch("the message names another hospital than the client certificate")

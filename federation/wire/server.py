@@ -1,0 +1,118 @@
+"""gRPC servers over TLS: certificates that rotate, keys in memory alone, bounds, health, a graceful stop (docs/adr/0007)."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from federation.clock import Clock, system_clock
+from federation.config import ServerSettings
+from federation.errors import Unavailable
+from federation.wire import operations
+from federation.wire.limits import MOST_MESSAGE_BYTES
+from keystore.x509 import LEAF_LIFE, TlsLeaf
+
+_MOST_METADATA_BYTES = 16 * 1024
+_STREAM_GRACE = timedelta(hours=12)
+
+
+class LeafRotation:
+    """A TLS leaf in memory, made anew when half its life is over. Safe for several threads."""
+
+    def __init__(self, issue: Callable[[datetime], TlsLeaf], clock: Clock = system_clock) -> None:
+        """Make leaves with `issue`, which signs in the token."""
+        self._issue = issue
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._leaf = issue(self._now())
+
+    def current(self) -> TlsLeaf:
+        """Give the leaf to serve. If a new one can't be made now, the old one serves as long as it lives."""
+        now = self._now()
+        with self._lock:
+            if self._leaf.not_after - now < LEAF_LIFE / 2:
+                self._renew(now)
+            return self._leaf
+
+    def _renew(self, now: datetime) -> None:
+        try:
+            self._leaf = self._issue(now)
+        except Exception as error:  # noqa: BLE001 - called from gRPC's handshake: the old leaf still holds
+            operations.failure("tls-leaf-not-renewed", error)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock() / 1000, UTC)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that listens. `port` is the one that was bound: the system's choice where 0 was asked for."""
+
+    grpc: grpc.aio.Server
+    port: int
+    health: health.aio.HealthServicer
+
+    async def start(self) -> None:
+        """Take calls."""
+        await self.grpc.start()
+        await self.health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take no new calls, and let those under way end within the grace."""
+        await self.health.enter_graceful_shutdown()
+        await self.grpc.stop(grace.total_seconds())
+
+
+def build_server(
+    address: str,
+    leaf: LeafRotation,
+    root_pem: bytes,
+    *,
+    require_client_certificate: bool,
+    interceptors: Sequence[grpc.aio.ServerInterceptor],
+    settings: ServerSettings,
+) -> Server:
+    """Build a server at `host:port`, within a running event loop. Add its servicers to `.grpc`, then start it.
+
+    Raises Unavailable if nothing can listen there.
+    """
+    server = grpc.aio.server(
+        interceptors=interceptors,
+        options=_options(settings),
+        maximum_concurrent_rpcs=settings.most_concurrent_calls,
+    )
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    credentials = _credentials(leaf, root_pem, require_client_certificate=require_client_certificate)
+    try:
+        port = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise Unavailable(f"nothing can listen at {address}; is something else there?") from error
+    return Server(server, port, servicer)
+
+
+def _credentials(leaf: LeafRotation, root_pem: bytes, *, require_client_certificate: bool) -> grpc.ServerCredentials:
+    roots = root_pem if require_client_certificate else None
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        served = leaf.current()
+        return grpc.ssl_server_certificate_configuration([(served.private_key, served.chain)], roots)
+
+    return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_certificate)
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
+        ("grpc.max_metadata_size", _MOST_METADATA_BYTES),
+        # Two processes at one port would each get half the connections, silently.
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+        ("grpc.max_connection_age_ms", round(settings.connection_age_minutes * 60_000)),
+        ("grpc.max_connection_age_grace_ms", round(_STREAM_GRACE.total_seconds() * 1000)),
+    ]
