@@ -1,0 +1,96 @@
+"""Import of existing records from files: one record a bundle, whole or not at all, and published through the outbox."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from mimetypes import guess_type
+from pathlib import Path
+
+from federation.clinical.fhir import validate_bundle
+from federation.errors import FieldInvalid, MessageTooLarge
+from federation.protocol.identities import require_identity
+from federation.services.hospital.deposits import FHIR_JSON, FIRST_VERSION
+from federation.services.hospital.hospital import Hospital
+from federation.services.hospital.intents import intend
+from federation.services.hospital.vault import PartLabel, Place
+from federation.store.interfaces import OutboxEntry
+from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
+
+MOST_BUNDLE_BYTES = 16 * 1024 * 1024
+MOST_NAME_BYTES = 128
+CHUNK_BYTES = 1024 * 1024
+MOST_PARTS = 256
+
+Progress = Callable[[int], None]
+"""Is told of bytes as they are written."""
+
+
+@dataclass(frozen=True)
+class RecordFiles:
+    """One record to import: whose, of which department, its FHIR bundle, its attachments."""
+
+    patient_id: str
+    department_id: str
+    bundle: Path
+    attachments: tuple[Path, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Give the size of all files. Raises OSError."""
+        return sum(path.stat().st_size for path in (self.bundle, *self.attachments))
+
+
+def import_record(hospital: Hospital, files: RecordFiles, progress: Progress) -> bytes:
+    """Keep one record and the intent to publish it; give its handle.
+
+    Raises ClinicalError with every fault of a bundle, FederationError for what may not be imported, OSError, StoreError;
+    then nothing of the record is kept.
+    """
+    require_identity("patient", files.patient_id)
+    hospital.require_department(files.department_id)
+    if len(files.attachments) >= MOST_PARTS:
+        raise FieldInvalid(f"a record has at most {MOST_PARTS} parts")
+    bundle = _read_bundle(files.bundle)
+    validate_bundle(bundle)
+    place = Place(files.patient_id, files.department_id, hospital.entropy(16), FIRST_VERSION, hospital.clock())
+    with hospital.vault.draft() as draft:
+        draft.add(_label(files.bundle, "fhir-bundle"), [bundle])
+        progress(len(bundle))
+        for path in files.attachments:
+            draft.add(_label(path, "attachment"), _chunks(path, progress))
+        record = draft.sealed(place)
+        draft.keep()
+        hospital.stores.records.add(record, outbox=_entry(hospital, place), answer=None)
+    return place.handle
+
+
+def _entry(hospital: Hospital, place: Place) -> OutboxEntry:
+    publication = Publication(
+        action=PUBLICATION_ACTION_ADD,
+        patient_id=place.patient_id,
+        department_id=place.department_id,
+        hospital_id=hospital.identity,
+        handle=place.handle,
+    )
+    return intend(publication, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
+
+
+def _read_bundle(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MOST_BUNDLE_BYTES + 1)
+    if len(data) > MOST_BUNDLE_BYTES:
+        raise MessageTooLarge(f"a FHIR bundle has at most {MOST_BUNDLE_BYTES} bytes")
+    return data
+
+
+def _chunks(path: Path, progress: Progress) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+            progress(len(chunk))
+
+
+def _label(path: Path, kind: str) -> PartLabel:
+    """Name a part for display: what is not printable ASCII would not travel in a manifest."""
+    name = "".join(c if c.isascii() and c.isprintable() else "_" for c in path.name)[-MOST_NAME_BYTES:]
+    media_type = FHIR_JSON if kind == "fhir-bundle" else guess_type(path.name)[0] or "application/octet-stream"
+    return PartLabel(kind, name, media_type)

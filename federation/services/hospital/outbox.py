@@ -1,0 +1,82 @@
+"""The outbox: publications on their way to the public cloud (X11, X12). A crash at any point loses none.
+
+An entry is put off before each attempt and leaves only with the cloud's receipt, PUBACK. So an attempt whose answer is lost is
+made again, with a new T, nonce, signature and seal; the cloud's upsert makes the second do no harm.
+"""
+
+from collections.abc import Callable
+
+from federation.audit import OK, AuditEvent
+from federation.errors import FederationError, Unavailable
+from federation.protocol.parties import reason_of
+from federation.protocol.time import Instant
+from federation.services.hospital.hospital import Hospital
+from federation.services.hospital.intents import intended
+from federation.store.interfaces import OutboxEntry
+from federation.v1.publication_pb2 import Publication
+from federation.v1.statement_pb2 import SignedStatement
+from federation.wire import operations
+from keystore.transcript import transcript
+
+FIRST_PAUSE_MS = 2_000
+LONGEST_PAUSE_MS = 10 * 60 * 1_000
+AT_ONCE = 32
+PUBACK = "puback"
+
+Publish = Callable[[Publication], SignedStatement]
+"""Publishes and gives PUBACK, verified. Raises FederationError."""
+
+
+class Outbox:
+    """Publishes what is due."""
+
+    def __init__(self, hospital: Hospital, publish: Publish) -> None:
+        """Empty this hospital's outbox by these calls."""
+        self._hospital = hospital
+        self._publish = publish
+
+    def publish_due(self) -> int:
+        """Attempt what is due now, the longest due first; give how many the cloud has acknowledged.
+
+        Ends early when the cloud does not answer: nothing else would get through either.
+        """
+        acknowledged = 0
+        for entry in self._hospital.stores.records.due(now=self._hospital.clock(), limit=AT_ONCE):
+            try:
+                self._attempt(entry)
+            except Unavailable as error:
+                operations.warning("publication-postponed", reason=reason_of(error), attempts=entry.attempts + 1)
+                break
+            except FederationError as error:
+                self._refused(entry, error)
+            else:
+                acknowledged += 1
+        return acknowledged
+
+    def _attempt(self, entry: OutboxEntry) -> None:
+        hospital = self._hospital
+        now = hospital.clock()
+        hospital.stores.records.postpone(entry.entry_id, not_before=now + pause_after(entry.attempts))
+        publication = intended(entry, hospital.sealing)
+        receipt = self._publish(publication)
+        self._keep(publication, receipt, hospital.clock())
+        hospital.stores.records.settle(entry.entry_id)
+
+    def _keep(self, publication: Publication, receipt: SignedStatement, now: Instant) -> None:
+        """Keep PUBACK as evidence that the row was taken."""
+        hospital = self._hospital
+        plaintext = receipt.SerializeToString(deterministic=True)
+        sealed = hospital.sealing.seal(plaintext, transcript("evidence", PUBACK.encode(), publication.handle))
+        hospital.stores.evidence.add(PUBACK, publication.handle, sealed, at=now)
+        hospital.audit.record(AuditEvent("PUBLISHED", OK, detail=publication.handle.hex()), now=now)
+
+    def _refused(self, entry: OutboxEntry, error: FederationError) -> None:
+        """Tell the operator; the entry stays, for what the cloud refuses today it may take tomorrow."""
+        reason = reason_of(error)
+        operations.warning("publication-refused", reason=reason, attempts=entry.attempts + 1)
+        self._hospital.audit.record(AuditEvent("PUBLICATION", reason, detail=str(error)), now=self._hospital.clock())
+
+
+def pause_after(attempts: int) -> int:
+    """Give how long to wait before the next attempt, in ms: doubling from 2 s to 10 minutes."""
+    return int(min(FIRST_PAUSE_MS * 2 ** min(attempts, 16), LONGEST_PAUSE_MS))
