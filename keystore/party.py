@@ -71,7 +71,7 @@ class PartyKeys:
     ) -> RegistrationSecret:
         """Import S_X, test it in the token, and wipe the caller's copy whatever happens.
 
-        Raises InvalidScalar, CredentialMismatch; then nothing stays in the token.
+        Raises InvalidScalar, CredentialMismatch, hsm.errors.KeyInvalid; then nothing stays in the token.
         """
         label = _REGISTRATION + serial.hex()
         form = token_form(bytes(secret))

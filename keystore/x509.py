@@ -146,11 +146,13 @@ def issue_identity_ca(
     ca: x509.Certificate, ca_key: Ed25519PrivateKey, request: bytes, hospital_id: str, *, now: datetime
 ) -> x509.Certificate:
     """Certify a hospital's identity CA, constrained to the hospital's own TLS name. Raises CertificateRejected."""
+    key = requested_key(request, hospital_id)
     builder = (
-        _builder(_name(hospital_id), ca.subject, requested_key(request, hospital_id), now, IDENTITY_CA_LIFE)
+        _builder(_name(hospital_id), ca.subject, key, now, IDENTITY_CA_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(_constraint(tls_name(hospital_id)), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(_issuer_id(ca_key), critical=False)
     )
     return builder.sign(ca_key, None)

@@ -1,0 +1,165 @@
+"""Certificates: what may be issued, what is refused, and a chain that OpenSSL itself verifies."""
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from keystore import x509 as issuing
+from keystore.errors import CertificateRejected
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+ROOT_KEY, HOSPITAL_KEY, AUTHORITY_KEY, DOCTOR_KEY = (Ed25519PrivateKey.generate() for _ in range(4))
+ROOT = issuing.create_tls_ca(ROOT_KEY, "test", now=NOW)
+IDENTITY_CA = issuing.issue_identity_ca(
+    ROOT, ROOT_KEY, issuing.request_certificate(HOSPITAL_KEY, "H:alpha"), "H:alpha", now=NOW
+)
+AUTHORITY = issuing.create_authority(AUTHORITY_KEY, "M:chamber", now=NOW)
+REQUEST = issuing.request_certificate(DOCTOR_KEY, "D:chen")
+
+
+def openssl_verify(path, chain: bytes) -> subprocess.CompletedProcess[str]:
+    """Verify a leaf with its chain against the root, by OpenSSL's own program."""
+    blocks = [block + b"-----END CERTIFICATE-----\n" for block in chain.split(b"-----END CERTIFICATE-----\n")[:-1]]
+    for name, content in {
+        "root.pem": ROOT.public_bytes(Encoding.PEM),
+        "leaf.pem": blocks[0],
+        "chain.pem": b"".join(blocks[1:]) or ROOT.public_bytes(Encoding.PEM),
+    }.items():
+        (path / name).write_bytes(content)
+    command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "root.pem"]
+    return subprocess.run(
+        [*command, "-untrusted", "chain.pem", "leaf.pem"], cwd=path, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_hospitals_leaf_verifies_under_openssl(tmp_path):
+    leaf = issuing.issue_leaf(IDENTITY_CA, HOSPITAL_KEY, "H:alpha", now=NOW)
+    result = openssl_verify(tmp_path, leaf.chain)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_clouds_leaf_verifies_under_openssl(tmp_path):
+    leaf = issuing.issue_leaf(ROOT, ROOT_KEY, "C:union", now=NOW)
+    assert leaf.chain.count(b"BEGIN CERTIFICATE") == 1
+    result = openssl_verify(tmp_path, leaf.chain)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_leaf_in_another_hospitals_name_is_refused_by_name_constraints(tmp_path):
+    leaf = issuing.issue_leaf(IDENTITY_CA, HOSPITAL_KEY, "H:beta", now=NOW)
+    result = openssl_verify(tmp_path, leaf.chain)
+    assert result.returncode != 0
+    assert "permitted subtree violation" in result.stderr
+
+
+def test_a_leaf_in_the_clouds_name_is_refused_by_name_constraints(tmp_path):
+    leaf = issuing.issue_leaf(IDENTITY_CA, HOSPITAL_KEY, "C:alpha", now=NOW)
+    assert openssl_verify(tmp_path, leaf.chain).returncode != 0
+
+
+def test_name_constraints_are_critical_and_name_one_hospital():
+    extension = IDENTITY_CA.extensions.get_extension_for_class(x509.NameConstraints)
+    assert extension.critical
+    assert [name.value for name in extension.value.permitted_subtrees or ()] == ["alpha.hospital.medunion.internal"]
+    assert len(extension.value.excluded_subtrees or ()) == 2  # no address of either family
+
+
+def test_a_leaf_lives_for_hours_and_an_expired_one_is_refused(tmp_path):
+    leaf = issuing.issue_leaf(IDENTITY_CA, HOSPITAL_KEY, "H:alpha", now=NOW)
+    assert leaf.not_after - NOW == timedelta(hours=12)
+    old = issuing.issue_leaf(IDENTITY_CA, HOSPITAL_KEY, "H:alpha", now=NOW - timedelta(hours=13))
+    result = openssl_verify(tmp_path, old.chain)
+    assert result.returncode != 0
+    assert "expired" in result.stderr
+
+
+def test_a_tls_leafs_key_is_shown_by_no_repr():
+    leaf = issuing.issue_leaf(ROOT, ROOT_KEY, "C:union", now=NOW)
+    assert "PRIVATE" not in repr(leaf)
+
+
+@pytest.mark.parametrize(
+    ("identity", "name"),
+    [("H:alpha", "alpha.hospital.medunion.internal"), ("C:union", "union.cloud.medunion.internal")],
+)
+def test_tls_names_say_who(identity, name):
+    assert issuing.tls_name(identity) == name
+    assert issuing.identity_of_tls_name(name) == identity
+
+
+@pytest.mark.parametrize(
+    "name", ["alpha.hospital.example", "hospital.medunion.internal", "alpha.doctor.medunion.internal", "alpha"]
+)
+def test_a_foreign_tls_name_names_nobody(name):
+    assert issuing.identity_of_tls_name(name) is None
+
+
+def test_a_doctors_certificate_holds_name_key_and_use():
+    certificate = issuing.issue_doctor_certificate(AUTHORITY, AUTHORITY_KEY, REQUEST, "D:chen", now=NOW)
+    certificate.verify_directly_issued_by(AUTHORITY)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.UniformResourceIdentifier) == ["urn:medunion:D:chen"]
+    assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert certificate.public_key() == DOCTOR_KEY.public_key()
+
+
+def test_a_request_for_another_identity_is_refused():
+    with pytest.raises(CertificateRejected, match="does not name D:roe"):
+        issuing.issue_doctor_certificate(AUTHORITY, AUTHORITY_KEY, REQUEST, "D:roe", now=NOW)
+
+
+def test_a_request_without_possession_of_its_key_is_refused():
+    """The key of another doctor in a request that Mallory signs."""
+    stolen = bytearray(REQUEST)
+    stolen[-1] ^= 1
+    with pytest.raises(CertificateRejected, match="possession"):
+        issuing.requested_key(bytes(stolen), "D:chen")
+
+
+def test_a_request_for_a_key_of_another_kind_is_refused():
+    name = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:medunion:D:chen")])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(name, critical=False)
+    request = builder.sign(ec.generate_private_key(ec.SECP256R1()), SHA256()).public_bytes(Encoding.DER)
+    with pytest.raises(CertificateRejected, match="Ed25519"):
+        issuing.requested_key(request, "D:chen")
+
+
+def test_a_request_without_a_name_is_refused():
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    with pytest.raises(CertificateRejected, match="no certificate request"):
+        issuing.requested_key(builder.sign(DOCTOR_KEY, None).public_bytes(Encoding.DER), "D:chen")
+
+
+def test_a_request_that_reads_late_is_refused():
+    """Version and algorithms are read by pyca only when asked for, with errors of its own kinds."""
+    version = REQUEST.index(b"\x02\x01\x00")
+    algorithm = REQUEST.index(bytes.fromhex("06032b6570"))
+    for position in (version + 2, algorithm + 4):
+        changed = bytearray(REQUEST)
+        changed[position] ^= 0x20
+        with pytest.raises(CertificateRejected):
+            issuing.requested_key(bytes(changed), "D:chen")
+
+
+@pytest.mark.parametrize("request_bytes", [b"", b"junk", REQUEST[:-1]])
+def test_what_is_no_request_is_refused(request_bytes):
+    with pytest.raises(CertificateRejected):
+        issuing.requested_key(request_bytes, "D:chen")
+
+
+def test_a_crl_names_the_revoked_and_its_time():
+    certificate = issuing.issue_doctor_certificate(AUTHORITY, AUTHORITY_KEY, REQUEST, "D:chen", now=NOW)
+    entry = issuing.RevokedCertificate(certificate.serial_number, NOW)
+    crl = issuing.issue_crl(AUTHORITY, AUTHORITY_KEY, [entry], 7, now=NOW)
+    assert crl.is_signature_valid(AUTHORITY_KEY.public_key())
+    assert crl.issuer == AUTHORITY.subject
+    assert crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+    assert crl.get_revoked_certificate_by_serial_number(certificate.serial_number + 1) is None
+    assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 7
+    assert crl.next_update_utc == NOW + timedelta(hours=24)
