@@ -40,6 +40,11 @@ class Bells:
         for event in self._listening.get(mailbox, ()):
             event.set()
 
+    def ring_all(self) -> None:
+        """Wake everybody."""
+        for mailbox in list(self._listening):
+            self.ring(mailbox)
+
     @contextmanager
     def listen(self, mailbox: _Mailbox) -> Iterator[asyncio.Event]:
         """Give an event that is set at each ring, until the block ends."""
@@ -62,6 +67,12 @@ class RelayServicer(RelayServiceServicer):
         self._hospital = hospital
         self._workers = workers
         self._bells = Bells()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End the followers' streams, so that a server can stop; they follow again elsewhere, or later."""
+        self._stopping = True
+        self._bells.ring_all()
 
     async def OpenRoom(self, request: OpenRoomRequest, context: ServicerContext) -> OpenRoomResponse:  # noqa: N802 - gRPC's name
         """Open a room for a registered doctor."""
@@ -89,7 +100,7 @@ class RelayServicer(RelayServiceServicer):
         number = request.from_number
         frames = await self._workers.run(next_frames, self._hospital, request, number)
         with self._bells.listen((request.room_id, request.direction)) as rung:
-            while True:
+            while not self._stopping:
                 for frame in frames:
                     yield frame
                     number = frame.number + 1

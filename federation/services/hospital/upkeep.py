@@ -4,7 +4,7 @@ Each is a loop in a thread of its own. A loop survives every fault: it says so i
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Protocol
@@ -45,18 +45,31 @@ class PublicCloud(Protocol):
 class Upkeep:
     """The loops of one process."""
 
-    def __init__(self, hospital: Hospital, cloud: PublicCloud, outbox: Outbox, address: str) -> None:
-        """Keep this hospital up; `address` is where others dial it."""
+    def __init__(
+        self,
+        hospital: Hospital,
+        cloud: PublicCloud,
+        outbox: Outbox,
+        address: str,
+        chores: Sequence[Callable[[], object]] = (),
+    ) -> None:
+        """Keep this hospital up; `address` is where others dial it, `chores` is what else is done once a minute."""
         self._hospital = hospital
         self._cloud = cloud
         self._outbox = outbox
         self._address = address
+        self._chores = (self.announce, self.sweep, *chores)
         self._stopping = threading.Event()
         self._swept_at = hospital.clock()
         self._threads = [
             threading.Thread(target=body, name=f"medunion-{name}", daemon=True)
             for name, body in (("follower", self._follow), ("outbox", self._empty), ("chores", self._do_chores))
         ]
+
+    def prepare(self) -> None:
+        """Take the directory and announce this hospital, if the public cloud answers; a hospital starts without it too."""
+        self._surviving("directory-not-at-hand", self._ask)
+        self._surviving("chore-failed", self.announce)
 
     def start(self) -> None:
         """Start the loops."""
@@ -117,8 +130,8 @@ class Upkeep:
 
     def _do_chores(self) -> None:
         while not self._stopping.is_set():
-            self._surviving("renewal-failed", self.announce)
-            self._surviving("sweep-failed", self.sweep)
+            for chore in self._chores:
+                self._surviving("chore-failed", chore)
             self._stopping.wait(CHORES_SECONDS)
 
     def _surviving(self, event: str, step: Callable[[], object]) -> None:

@@ -1,0 +1,175 @@
+"""`medunion hospital`: make, register and run a hospital; its enrolment desk, its records, its logs."""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import segno
+
+from federation.app.hospital import HospitalNode, init_hospital, serve
+from federation.app.node import NodeDirectory, read_trust, write_private
+from federation.audit import AuditEntry
+from federation.cli.common import PinChoice, TokenChoice, directory_option, pin_options, token_options
+from federation.cli.hospital_import import import_records
+from federation.config import HospitalSettings
+from federation.protocol.anchors import Anchors
+from federation.protocol.parties import AccessEvent
+from federation.ticket import parse_ticket, ticket_text
+from federation.wire import operations
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def hospital() -> None:
+    """Make, register and run a hospital."""
+
+
+hospital.add_command(import_records)
+
+
+def open_node(directory: NodeDirectory, pin: PinChoice) -> HospitalNode:
+    """Open the node of a directory with the PIN that the command line names."""
+    return HospitalNode(directory, pin.provider(directory.settings(HospitalSettings).token))
+
+
+@hospital.command()
+@directory_option
+@token_options
+@click.option("--id", "identity", required=True, help="The hospital's id, H:name.")
+@click.option("--trust", type=_FILE, required=True, help="The federation's trust.json.")
+@click.option("--listen", required=True, help="host:port to listen at; port 0 lets the system choose.")
+@click.option("--address", help="host:port where others dial this hospital; by default what it listens at.")
+@click.option("--department", "departments", multiple=True, help="A class or class.local; by default every class.")
+def init(
+    directory: NodeDirectory,
+    token: TokenChoice,
+    identity: str,
+    trust: Path,
+    listen: str,
+    address: str | None,
+    departments: tuple[str, ...],
+) -> None:
+    """Make a hospital's keys in its token, its store and its settings."""
+    bundle = read_trust(trust)
+    settings = HospitalSettings(
+        identity=identity,
+        listen=listen,
+        address=address or listen,
+        token=token.settings(directory),
+        departments=departments or tuple(sorted(Anchors.of(bundle).department_classes)),
+    )
+    init_hospital(directory, settings, bundle, token.pin.provider(settings.token))
+    click.echo(f"{identity} is made in {directory.path}. Next: register it with the ticket of the cloud's operator.")
+
+
+@hospital.command()
+@directory_option
+@pin_options
+@click.option("--ticket", help="The ticket of the public cloud's operator; it is asked for if it is left out.")
+@click.option(
+    "--licence", type=_FILE, required=True, help="The hospital's licence; its digest goes into the credential."
+)
+def register(directory: NodeDirectory, pin: PinChoice, ticket: str | None, licence: Path) -> None:
+    """Register with the public cloud, and have the TLS identity certified. What failed half-way goes on here."""
+    with open_node(directory, pin) as node:
+        text = "" if node.member.is_registered else ticket or click.prompt("Ticket", hide_input=True)
+        node.register(licence.read_bytes(), parse_ticket(text) if text else b"")
+        click.echo(f"{node.settings.identity} is registered.")
+
+
+@hospital.command("serve")
+@directory_option
+@pin_options
+@click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="File to write the address to.")
+def serve_command(directory: NodeDirectory, pin: PinChoice, ready_file: Path | None) -> None:
+    """Serve doctors and patients until SIGTERM or SIGINT."""
+    operations.configure()
+    with open_node(directory, pin) as node:
+
+        def ready(address: str) -> None:
+            if ready_file is not None:
+                write_private(ready_file.resolve(), f"{address}\n".encode())
+            click.echo(f"{node.settings.identity} serves at {address}")
+
+        asyncio.run(_serve(node, ready))
+
+
+async def _serve(node: HospitalNode, ready: Callable[[str], None]) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await serve(node, ready, stopped.wait)
+
+
+@hospital.command()
+@directory_option
+@pin_options
+@click.argument("patient_id", metavar="P:ID")
+@click.option("--qr/--no-qr", default=True, help="Show the ticket as QR code too.")
+def ticket(directory: NodeDirectory, pin: PinChoice, patient_id: str, qr: bool) -> None:
+    """Get a ticket for a patient whom the enrolment desk has identified, to be shown once."""
+    with open_node(directory, pin) as node:
+        issued = node.issue_ticket(patient_id)
+    text = ticket_text(issued.ticket)
+    click.echo(f"Ticket for {patient_id}, good once, until {_moment(issued.expires_at)}:\n\n    {text}\n")
+    if qr:
+        segno.make(text).terminal(compact=True)
+
+
+@hospital.command()
+@directory_option
+@pin_options
+def records(directory: NodeDirectory, pin: PinChoice) -> None:
+    """Count the records of each department. Whose they are is not shown."""
+    with open_node(directory, pin) as node:
+        counts = Counter(record.department_id for record in node.hospital.stores.records.all())
+        for department_id in node.hospital.departments:
+            click.echo(f"{department_id}: {counts.pop(department_id, 0)}")
+        for department_id, count in sorted(counts.items()):
+            click.echo(f"{department_id} (closed): {count}")
+
+
+@hospital.command()
+@directory_option
+@pin_options
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Show entries after this number.")
+@click.option("--verify", is_flag=True, help="Check the chain of the whole log first.")
+def log(directory: NodeDirectory, pin: PinChoice, after: int, verify: bool) -> None:
+    """Show who was given, or refused, what."""
+    with open_node(directory, pin) as node:
+        if verify:
+            click.echo(f"The log is whole: {node.hospital.audit.verify()} entries.")
+        for entry in node.hospital.audit.entries(after=after):
+            click.echo(_line(entry))
+
+
+@hospital.command()
+@directory_option
+@pin_options
+@click.option("--publish", is_flag=True, help="Attempt what is due now.")
+def outbox(directory: NodeDirectory, pin: PinChoice, publish: bool) -> None:
+    """Count the records that the public cloud's index does not know yet."""
+    with open_node(directory, pin) as node:
+        if publish:
+            node.cloud.refresh(node.member)
+            click.echo(f"{node.outbox.publish_due()} published.")
+        click.echo(f"{node.hospital.stores.records.outbox_size()} waiting.")
+
+
+def _line(entry: AuditEntry) -> str:
+    event = entry.event
+    if isinstance(event, AccessEvent):
+        words = f"{event.kind} {event.doctor_id} {event.patient_id} {event.scope}"
+    else:
+        words = " ".join(filter(None, (event.kind, event.method, event.detail)))
+    return f"{entry.sequence} {_moment(entry.at)} {event.reason} {words}"
+
+
+def _moment(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
