@@ -3,27 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from demo.events import Event, in_words
 
-_STYLE = """
-:root { color-scheme: light; --ink: #1c2733; --soft: #5b6b7b; --line: #d9e0e7; --good: #1a7f4b; --bad: #b3261e; --accent: #0b5cad; }
-body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); max-width: 1040px; margin: 0 auto; padding: 32px 24px 64px; }
-h1 { font-size: 28px; margin: 0 0 4px; } h2 { font-size: 20px; margin: 44px 0 8px; } p { max-width: 46em; }
-.lead { color: var(--soft); margin: 0 0 20px; }
-.verdict { border-left: 6px solid var(--good); background: #eef8f2; padding: 12px 16px; border-radius: 0 6px 6px 0; }
-.verdict.bad { border-color: var(--bad); background: #fdeeed; }
-.verdict ul { margin: 6px 0 0; padding-left: 20px; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th, td { text-align: left; padding: 6px 10px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--soft); font-weight: 600; } td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-code { font: 13px ui-monospace, monospace; color: var(--soft); overflow-wrap: anywhere; }
-blockquote { margin: 8px 0; padding: 8px 16px; border-left: 4px solid var(--accent); background: #f2f7fc; }
-svg { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 6px; background: #fff; }
-.sequence .life { stroke: var(--line); stroke-width: 2; } .sequence .arrow { stroke: var(--accent); stroke-width: 1.6; }
-.sequence .head { fill: var(--accent); } .sequence text { text-anchor: middle; fill: var(--ink); font: 13px system-ui, sans-serif; }
-.sequence .who { font-weight: 600; } .sequence .id { fill: var(--soft); font-size: 12px; } .sequence .label { font-size: 12.5px; }
-"""
+_STYLE = Path(__file__).with_name("page.css").read_text()
 
 
 @dataclass(frozen=True)
