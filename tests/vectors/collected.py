@@ -1,0 +1,147 @@
+"""Statements, and everything that is a hash, HMAC or HKDF of a transcript without being signed."""
+
+import hmac
+from typing import Any
+
+from google.protobuf.message import Message
+
+from federation.protocol.statements import sign_statement
+from federation.v1 import membership_pb2, publication_pb2, record_pb2, statement_pb2
+from federation.v1.statement_pb2 import SignedStatement
+from tests.vectors import signed, spec
+from tests.vectors.describe import plaintext_of
+from tests.vectors.signed import Transcript, t
+from tests.vectors.software import Json
+from tests.vectors.spec import sha256, text, u64
+from tests.vectors.world import Step, World
+
+
+def statements(world: World, steps: dict[str, Step]) -> list[Json]:
+    """Every statement: its exact bytes, what is signed, the signature, H of it."""
+    cloud, now, day = world.cloud, world.now, 24 * 3_600_000
+    emergency = statement_pb2.Emergency(
+        patient_id=world.patient.identity,
+        doctor_id=world.doctor.identity,
+        doctor_certificate_digest=sha256(world.doctor.certificate),
+        hospital="*",
+        reason_code="unconscious",
+        note_digest=sha256(b"note"),
+        nonce=bytes(16),
+        declared_at=now,
+        not_after=now + 3_600_000,
+    )
+    revocations = statement_pb2.RevocationList(
+        sequence=2,
+        this_update=now,
+        next_update=now + day // 24,
+        serials=[sha256(t("serial", world.hospital.self_.serial).encoded)],
+        grants=[sha256(t("gid", text(world.patient.identity), bytes(16)).encoded)],
+        key_ids=[bytes(16)],
+    )
+    puback = publication_pb2.PublicationReceipt(publication_digest=sha256(plaintext_of(steps["pub"])), done_at=now)
+    renewed = statement_pb2.EncryptionKeyStatement.FromString(world.hospital.encryption_key_statement.statement)
+    ekack = membership_pb2.RenewalReceipt(key_id=renewed.key_id, done_at=now)
+    stoack = _payload(steps["STOACK"]).receipt
+    grant = _payload(steps["P2-1"]).grant
+    cloud_key = cloud.signing_key.public_key().public_bytes_raw()
+    parties = {"patient": world.patient, "doctor": world.doctor, "hospital": world.hospital}
+    found = [
+        _statement(
+            "ek of the cloud", "ek", statement_pb2.EncryptionKeyStatement, cloud.encryption_key.statement, cloud_key
+        )
+    ]
+    for name, party in parties.items():
+        own, keys = party.self_, party.encryption_key_statement
+        found.append(_statement(f"ks of the {name}", "ks", statement_pb2.KeyStatement, own.key_statement, cloud_key))
+        key = own.verifying_key
+        found.append(_statement(f"ek of the {name}", "ek", statement_pb2.EncryptionKeyStatement, keys, key))
+    patient_key, hospital_key = world.patient.self_.verifying_key, world.hospital.self_.verifying_key
+    found += [
+        _statement("grant", "grant", statement_pb2.Grant, grant, patient_key),
+        _statement("stoack", "stoack", record_pb2.DepositReceipt, stoack, hospital_key),
+        _signed("rl", revocations, cloud.signing_key),
+        _signed("puback", puback, cloud.signing_key),
+        _signed("ekack", ekack, cloud.signing_key),
+        _signed("bg", emergency, world.doctor.signing_key),
+    ]
+    return found
+
+
+def _signed(label: str, message: Message, key: Any) -> Json:
+    statement = sign_statement(label, message, key)
+    return _statement(label, label, type(message), statement, key.public_key().public_bytes_raw())
+
+
+def _statement(name: str, label: str, kind: type[Message], statement: SignedStatement, key: bytes) -> Json:
+    transcript = spec.transcript(label, statement.statement)
+    return {
+        "name": name,
+        "expect": "success",
+        "label": label,
+        "message_type": kind.DESCRIPTOR.full_name,
+        "statement": statement.statement.hex(),
+        "transcript": transcript.hex(),
+        "verifying_key": key.hex(),
+        "signature": statement.signature.hex(),
+        "digest": sha256(transcript).hex(),
+    }
+
+
+def derived(world: World, steps: dict[str, Step]) -> list[Json]:
+    """Codes, commitments, proofs, replay keys, index keys, biometric derivations."""
+    p1, d2, answer = (_payload(steps[name]) for name in ("P1", "D2", "C"))
+    d3, d4, pub, room = (_payload(steps[name]) for name in ("D3-read", "D4", "pub", "room"))
+    ks, doctor = world.doctor.self_.key_statement, text(world.doctor.identity)
+    index_key, index = bytes(range(32)), t("idx", text("P:wang"), text("cardiology"))
+    row_key = hmac.digest(index_key, index.encoded, "sha256")
+    grant = statement_pb2.Grant.FromString(d2.grant.statement)
+    hashes = {
+        "the doctor's code": t("code", ks.statement, ks.signature, world.doctor.certificate),
+        "attribute of a patient": t("bp", world.biometric_password),
+        "revocation entry of a credential": t("serial", world.patient.self_.serial),
+        "revocation entry of a grant": t("gid", text(grant.patient_id), grant.grant_id),
+        "scope": signed.scope(d4.scope),
+        "commitment c_P": signed.commitment(d4),
+        "replay key of P1": t("P1", text(p1.patient_id), p1.ephemeral_point),
+        "replay key of D2": t("D2", text(d2.doctor_id), d2.nonce),
+        "replay key of D3": t("D3", text(d3.doctor_id), d3.ephemeral_point),
+        "replay key of PUB": t("PUB", text(pub.hospital_id), pub.nonce),
+        "replay key of a room": t("ROOM", doctor, room.nonce),
+    }
+    codes = {
+        "proof of D2": (world.doctor_shared_key, signed.d2_proof(d2)),
+        "proof of C": (world.doctor_shared_key, signed.c_proof(answer, signed.Facts(query=d2))),
+        "row key of the index": (index_key, index),
+        "row id of the index": (index_key, t("idx-row", row_key, b"H:alpha", b"handle of record")),
+    }
+    fuzzy, device = bytes(range(32)), bytes(range(32, 64))
+    infos = {
+        "biometric password": (t("bp-derive", text("vectors"), u64(1)), 32),
+        "token PIN, before base 32": (t("token-pin", text("vectors")), 15),
+    }
+    found = [_value(name, "sha256", sha256(transcript.encoded), transcript) for name, transcript in hashes.items()]
+    for name, (key, transcript) in codes.items():
+        value = hmac.digest(key, transcript.encoded, "sha256")
+        found.append(_value(name, "hmac-sha256", value, transcript) | {"key": key.hex()})
+    for name, (transcript, size) in infos.items():
+        value = spec.expand(spec.extract(bytes(32), fuzzy + device), transcript.encoded, size)
+        inputs = {"fuzzy_key": fuzzy.hex(), "device_secret": device.hex()}
+        found.append(_value(name, "hkdf-sha256", value, transcript) | inputs)
+    return found
+
+
+def _value(name: str, kind: str, value: bytes, transcript: Transcript) -> Json:
+    return {
+        "name": name,
+        "expect": "success",
+        "kind": kind,
+        "label": transcript.label,
+        "fields": [field.hex() for field in transcript.fields],
+        "transcript": transcript.encoded.hex(),
+        "value": value.hex(),
+    }
+
+
+def _payload(step: Step) -> Any:
+    assert step.payload_type is not None
+    return step.payload_type.FromString(plaintext_of(step))

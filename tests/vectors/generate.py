@@ -1,0 +1,183 @@
+"""Makes tests/vectors/*.json: `python -m tests.vectors.generate [--check] [--reseal]`.
+
+Deterministic but for HPKE's encapsulation, whose randomness the library does not let us fix: a ciphertext that was made
+once is kept as long as it still says the same to the same receiver.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from federation.protocol.registration import Registered
+from keystore.encryption import seal
+from keystore.errors import SealBroken
+from tests.vectors import collected, layers, scenario, signed
+from tests.vectors.describe import describe, padded_plaintext, plaintext_of
+from tests.vectors.refusals import Refusals
+from tests.vectors.replay import outcome
+from tests.vectors.software import Cast, Json, Stream, create_cast
+from tests.vectors.world import Step, register
+
+DIRECTORY = Path(__file__).parent
+ROLES = ("patient", "doctor", "hospital")
+PHASES = {
+    "registration": ("reg1", "reg2"),
+    "consultation": ("room", "P1", "D1", "P2"),
+    "search": ("D2", "C"),
+    "record": ("D3", "H1", "D4", "H2", "STO"),
+    "diagnosis": ("D5", "P6"),
+    "calls": ("pub", "ekput", "tlsca", "tkt", "rev"),
+}
+
+
+@dataclass
+class Recorder:
+    """Carries messages, and writes down what goes by."""
+
+    kept: dict[str, Json]
+    now: int
+    vectors: list[Json] = field(default_factory=list)
+    steps: dict[str, Step] = field(default_factory=dict)
+    streams: dict[str, Stream] = field(default_factory=dict)
+
+    def entropy(self, name: str) -> Stream:
+        return self.streams.setdefault(name, Stream(name))
+
+    def carry(self, step: Step) -> Any:
+        step = self._with_kept_ciphertext(step)
+        vector = describe(step, self.now)
+        assert vector.get("signed", {"signature": ""})["signature"] in vector["plaintext"], step.name
+        self.vectors.append(vector)
+        self.steps[step.name] = step
+        return step.receive(step.message, now=self.now)
+
+    def _with_kept_ciphertext(self, step: Step) -> Step:
+        if not step.sealed or step.name not in self.kept:
+            return step
+        old = type(step.message).FromString(bytes.fromhex(self.kept[step.name]["message"]))
+        key, context = step.sealed
+        try:
+            same = padded_plaintext(key, context, old.sealed) == padded_plaintext(key, context, step.message.sealed)
+        except SealBroken:
+            return step
+        return replace(step, message=old) if same else step
+
+
+def create(kept: dict[str, Any]) -> dict[str, Json]:
+    """Make every file's content, with the ciphertexts of the files that are there."""
+    data = create_cast()
+    cast = Cast(data)
+    old = {vector["name"]: vector for phase in PHASES for vector in kept.get(phase, {}).get("vectors", [])}
+    recorder = Recorder(old, cast.now)
+    registered: dict[str, Registered] = {}
+    for role in ROLES:
+        applicant = cast.applicant(role)
+        registered[role] = register(
+            cast.cloud(), cast.verifier(), applicant, recorder.entropy, recorder.carry, cast.now
+        )
+    parties = {role: cast.party(role, registered[role]) for role in ROLES}
+    world = cast.world(parties, recorder.entropy)
+    scenario.run(world, recorder.carry)
+    steps = recorder.steps
+    issued = layers.issuing(data, {role: _payload(steps[f"reg2-{role}"]) for role in ROLES})
+    files: dict[str, Any] = {
+        "parties": data,
+        "entropy": {name: stream.consumed.hex() for name, stream in sorted(recorder.streams.items())},
+        "transcript": {"vectors": layers.transcripts()},
+        "points": {"vectors": layers.points()},
+        "issuing": {"vectors": issued},
+        "full_point": {"vectors": layers.full_points(issued)},
+        "schedule": {"vectors": _schedules(recorder, {entry["name"]: entry for entry in issued})},
+        "hpke": {"vectors": [_hpke(cast, kept.get("hpke"))]},
+        "statements": {"vectors": collected.statements(world, steps)},
+        "derived": {"vectors": collected.derived(world, steps)},
+    }
+    for phase, prefixes in PHASES.items():
+        files[phase] = {"vectors": [v for v in recorder.vectors if v["name"].startswith(prefixes)]}
+    before = {vector["name"]: vector for vector in kept.get("refusals", {}).get("vectors", [])}
+    refusals = Refusals(steps, before | {"shared_key": {"value": world.doctor_shared_key.hex()}}, cast.now).all()
+    files["refusals"] = {"vectors": refusals}
+    _require_refused(refusals, steps)
+    return files
+
+
+def _payload(step: Step) -> Any:
+    assert step.payload_type is not None
+    return step.payload_type.FromString(plaintext_of(step))
+
+
+def _schedules(recorder: Recorder, issued: dict[str, Json]) -> list[Json]:
+    first, second = ("P1", "D1"), ("D3-read", "H1-read")
+    return [
+        _schedule(recorder, "SEK_1", "PD", first, (issued["patient"], issued["doctor"]), signed.th1),
+        _schedule(recorder, "SEK_2", "DH", second, (issued["doctor"], issued["hospital"]), signed.th2),
+    ]
+
+
+def _schedule(
+    recorder: Recorder, name: str, roles: str, messages: tuple[str, str], issued: tuple[Json, Json], th: Any
+) -> Json:
+    opening, reply = (recorder.steps[message] for message in messages)
+    draws = recorder.streams[messages[0]].consumed, recorder.streams[messages[1]].consumed
+    credential = bytes.fromhex(issued[1]["credential"])
+    assert opening.sealed is not None
+    transcript = th(plaintext_of(opening), _payload(reply), credential, opening.sealed[1].session_id)
+    return layers.session(name, roles, draws, issued, (_payload(opening), _payload(reply)), transcript)
+
+
+def _hpke(cast: Cast, kept: Any) -> Json:
+    """The smallest seal, without a message in it."""
+    key, info, plaintext = cast.applicant("doctor").decryption_key, b"info", b"plaintext"
+    if kept and key.open(bytes.fromhex(kept["vectors"][0]["sealed"]), info) == plaintext:
+        sealed = bytes.fromhex(kept["vectors"][0]["sealed"])
+    else:
+        sealed = seal(key.encryption_key, plaintext, info)
+    own = {name: cast.data["parties"]["doctor"][name] for name in ("mlkem_seed", "x25519_private_key")}
+    keys = own | {"encryption_key": key.encryption_key.hex(), "key_id": key.key_id.hex()}
+    return {"expect": "success", **keys, "info": info.hex(), "plaintext": plaintext.hex(), "sealed": sealed.hex()}
+
+
+def _require_refused(refusals: list[Json], steps: dict[str, Step]) -> None:
+    for vector in refusals:
+        said = outcome(steps[vector["base"]], vector)
+        if said != (vector["expect"], vector["wire"]):
+            sys.exit(f"{vector['name']}: the code says {said}, the vector {vector['expect'], vector['wire']}")
+
+
+def read() -> dict[str, Any]:
+    """Read the files that are there."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(DIRECTORY.glob("*.json"))}
+
+
+def encode(content: Json) -> str:
+    """Give a file's exact text."""
+    return json.dumps(content, indent=1) + "\n"
+
+
+def main() -> int:
+    """Write the files, or say which differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file would change")
+    parser.add_argument("--reseal", action="store_true", help="make every ciphertext anew")
+    arguments = parser.parse_args()
+    files = {name: encode(content) for name, content in create({} if arguments.reseal else read()).items()}
+    if arguments.check:
+        return _check(files)
+    for name, content in files.items():
+        (DIRECTORY / f"{name}.json").write_text(content)
+    return 0
+
+
+def _check(files: dict[str, str]) -> int:
+    there = {path.stem: path.read_text() for path in DIRECTORY.glob("*.json")}
+    differing = sorted(name for name in files | there if files.get(name) != there.get(name))
+    for name in differing:
+        sys.stderr.write(f"{name}.json is not what generate.py makes\n")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

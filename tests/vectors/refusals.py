@@ -1,0 +1,259 @@
+"""What must be refused, and why: each vector bends one message of the run in one way.
+
+`expect` is the precise reason (the audit log's), `wire` what the peer is told (docs/protocol.md, 1, Refusals).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from federation.protocol.sealing import Context
+from keystore.encryption import DecryptionKey, seal
+from keystore.errors import SealBroken
+from tests.vectors import layers, spec
+from tests.vectors.describe import info_of, padded, padded_plaintext, plaintext_of, sign_again
+from tests.vectors.signed import SIGNED, c_proof, d2_proof
+from tests.vectors.software import Json
+from tests.vectors.world import Step
+
+WINDOW_MS, SKEW_MS = 30_000, 5_000
+UNKNOWN_FIELD = bytes.fromhex("f80701")
+"""Field 127, varint 1."""
+OTHER_SESSION = b"another session!"
+CALLS = ("pub", "ekput", "tlsca", "tkt", "rev")
+OPENINGS = ("reg1-patient", "P1", "D2", "D3-read", *CALLS)
+REPLIES = ("reg2-patient", "D1", "C", "H1-read")
+LAST_FRAMES = ("P2-1", "D4", "H2-2", "D5", "P6", "STO-1", "STOACK")
+FRAMES = ("P2-0", "H2-0", "STO-0", *LAST_FRAMES)
+BAD_POINTS = {point["name"]: point["point"] for point in layers.points() if point["expect"] != "success"}
+POINTS_TRIED = (
+    "the neutral element O",
+    "B",
+    "-B",
+    "of order 8",
+    "of order 8 L",
+    "y = p + 1, not canonical",
+    "not on the curve",
+)
+Change = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """Makes the vectors from the steps of a run; ciphertexts that were made before are used again."""
+
+    steps: dict[str, Step]
+    kept: dict[str, Json]
+    now: int
+
+    def all(self) -> list[Json]:
+        """Give every refusal."""
+        makers = self._clear_openings(), self._clear_replies(), self._frames(), self._inside(), self._special()
+        return [vector for maker in makers for vector in maker]
+
+    def _clear_openings(self) -> Iterator[Json]:
+        for name in OPENINGS:
+            step = self.steps[name]
+            once = "CHALLENGE_INVALID" if name.startswith("reg1") else "MESSAGE_REPLAYED"
+            bad_session = "FIELD_INVALID" if name in CALLS else "SEAL_INVALID"
+            yield self._flipped(name)
+            yield self._vector(name, "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
+            yield self._vector(name, "future", "FUTURE_DATED", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
+            yield self._vector(name, "taken before", once, replayed=True)
+            yield self._clear(step, "another version", "UNSUPPORTED_VERSION", precise=True, version=2)
+            yield self._clear(step, "unknown key id", "UNKNOWN_KEY_ID", precise=True, key_id=bytes(16))
+            precise = name in CALLS
+            yield self._clear(step, "another session", bad_session, precise=precise, session_id=OTHER_SESSION)
+            yield self._clear(step, "another outer time", "SEAL_INVALID", sent_at=self.now + 1)
+
+    def _clear_replies(self) -> Iterator[Json]:
+        for name in REPLIES:
+            step = self.steps[name]
+            yield self._flipped(name)
+            if name != "reg2-patient":
+                yield self._vector(name, "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
+                yield self._vector(name, "future", "FUTURE_DATED", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
+            yield self._clear(step, "another session", "SESSION_UNKNOWN", precise=True, session_id=OTHER_SESSION)
+            yield self._clear(step, "another outer time", "SEAL_INVALID", sent_at=self.now + 1)
+
+    def _frames(self) -> Iterator[Json]:
+        for name in FRAMES:
+            step = self.steps[name]
+            yield self._flipped(name)
+            yield self._clear(step, "another session", "SESSION_UNKNOWN", session_id=OTHER_SESSION)
+            yield self._clear(step, "a frame too far", "OUT_OF_ORDER", sequence=step.message.sequence + 1)
+            yield self._clear(step, "last turned around", "SEAL_INVALID", last=not step.message.last)
+            yield self._clear(step, "another outer time", "SEAL_INVALID", sent_at=self.now + 1)
+        for name in ("P2-0", "P2-1", "D4", "H2-0", "STO-1"):
+            yield self._vector(name, "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
+            yield self._vector(name, "future", "FUTURE_DATED", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
+        yield self._vector("D5", "future", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
+
+    def _inside(self) -> Iterator[Json]:
+        for name in (*OPENINGS, *REPLIES):
+            step = self.steps[name]
+            if name not in ("C", "D2"):
+                other = replace(self._context(step), receiver="D:other")
+                yield self._resealed(step, "for another receiver", "SEAL_INVALID", context=other)
+                yield self._resealed(step, "an unknown field", "UNKNOWN_FIELD", append=UNKNOWN_FIELD)
+                yield self._resealed(step, "padding that is not zero", "PADDING_INVALID", spoil_padding=True)
+            yield self._changed(step, "another inner time", "TIME_MISMATCH", _later)
+            yield self._changed(step, "without its signature", "MISSING_FIELD", _unsigned)
+            yield self._changed(step, "somebody else's signature", "SIGNATURE_INVALID", self._forged)
+        for name in LAST_FRAMES:
+            step = self.steps[name]
+            yield self._resealed(step, "an unknown field", "UNKNOWN_FIELD", append=UNKNOWN_FIELD)
+            yield self._changed(step, "another inner time", "TIME_MISMATCH", _later)
+            yield self._changed(step, "without its time", "MISSING_FIELD", lambda m: m.ClearField("sent_at"))
+            if step.label in SIGNED:
+                yield self._changed(step, "somebody else's signature", "SIGNATURE_INVALID", self._forged)
+        for name in ("P1", "D1", "D3-read", "H1-read"):
+            points = POINTS_TRIED if name == "P1" else POINTS_TRIED[1:4]
+            for point in points:
+                change = _with(ephemeral_point=bytes.fromhex(BAD_POINTS[point]))
+                yield self._changed(self.steps[name], f"a point that is {point}", "INVALID_POINT", change)
+
+    def _special(self) -> Iterator[Json]:
+        steps, zeros = self.steps, bytes(32)
+        hospital = _payload(steps["H1-read"]).key_statement
+        wrong_patient = _with(biometric_password=zeros)
+        yield self._changed(steps["P1"], "another biometric password", "CREDENTIAL_INVALID", wrong_patient)
+        yield self._changed(
+            steps["P1"], "a hospital's key statement", "CREDENTIAL_INVALID", _with(key_statement=hospital)
+        )
+        confirmation = _with(key_confirmation=zeros)
+        yield self._changed(steps["D1"], "another key confirmation", "KEY_CONFIRMATION_FAILED", confirmation)
+        yield self._changed(steps["H1-read"], "another key confirmation", "KEY_CONFIRMATION_FAILED", confirmation)
+        yield self._changed(steps["D1"], "another doctor", "IDENTITY_MISMATCH", _with(doctor_id="D:other"))
+        yield self._changed(steps["H1-read"], "another hospital", "IDENTITY_MISMATCH", _with(hospital_id="H:other"))
+        yield self._changed(steps["D2"], "another proof", "PROOF_INVALID", _with(proof=zeros))
+        yield self._changed(steps["C"], "another proof", "PROOF_INVALID", _with(proof=zeros))
+        yield self._changed(steps["C"], "another page", "ANSWER_MISMATCH", _with(page=1))
+        missing = lambda m: m.ClearField("grant")  # noqa: E731
+        yield self._changed(steps["D2"], "no grant", "GRANT_MISSING", missing, wire="GRANT_MISSING")
+        yield self._changed(steps["D4"], "another blind", "COMMITMENT_MISMATCH", _with(blind=zeros))
+        yield self._changed(steps["D4"], "another patient", "COMMITMENT_MISMATCH", _with(patient_id="P:other"))
+        yield self._changed(
+            steps["D4"], "another Cert_D", "CERTIFICATE_FOREIGN", _with(doctor_certificate_digest=zeros)
+        )
+        yield self._changed(steps["STO-1"], "another blind", "COMMITMENT_MISMATCH", _with(blind=zeros))
+        false = _with(diagnosis_signature=bytes(64))
+        yield self._changed(steps["STO-1"], "a diagnosis signed by nobody", "SIGNATURE_INVALID", false)
+        yield self._changed(steps["STO-1"], "other content", "RECORD_DIGEST_MISMATCH", _with(biosignal_digest=zeros))
+        yield self._changed(steps["P2-1"], "another biosignal", "RECORD_DIGEST_MISMATCH", _with(biosignal_digest=zeros))
+        secret = _with(registration_secret=(1).to_bytes(32, "little"))
+        yield self._changed(steps["reg2-patient"], "another secret", "CREDENTIAL_INVALID", secret)
+        yield self._changed(steps["reg1-patient"], "another ticket", "TICKET_INVALID", _with(ticket=bytes(16)))
+
+    def _flipped(self, name: str) -> Json:
+        message = self.steps[name].message
+        start = message.SerializeToString(deterministic=True).index(message.sealed)
+        bit = (start + len(message.sealed) // 2) * 8 + 3
+        return self._vector(name, "a flipped bit", "SEAL_INVALID", flip_bit=bit)
+
+    def _clear(self, step: Step, change: str, expect: str, *, precise: bool = False, **fields: Any) -> Json:
+        said = {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}
+        return self._vector(step.name, change, expect, expect if precise else "REJECTED", set=said)
+
+    def _changed(self, step: Step, name: str, expect: str, change: Change, wire: str = "REJECTED") -> Json:
+        payload = _payload(step)
+        change(payload)
+        if change not in (self._forged, _unsigned):
+            self._sign_again(step, payload)
+        return self._resealed(step, name, expect, plaintext=payload.SerializeToString(deterministic=True), wire=wire)
+
+    def _sign_again(self, step: Step, payload: Any) -> None:
+        """An insider's message: everything that an insider can make right again is right again."""
+        if step.name == "D2" and payload.proof != bytes(32):
+            payload.proof = spec.hmac.digest(self._shared_key, d2_proof(payload).encoded, "sha256")
+        if step.name == "C" and payload.proof != bytes(32):
+            payload.proof = spec.hmac.digest(self._shared_key, c_proof(payload, step.facts).encoded, "sha256")
+        if step.label in SIGNED:
+            sign_again(step, payload)
+
+    @property
+    def _shared_key(self) -> bytes:
+        return bytes.fromhex(self.kept["shared_key"]["value"])
+
+    def _forged(self, payload: Any) -> None:
+        payload.signature = self.steps["P1"].signing_key.sign(b"something else")
+
+    def _resealed(
+        self,
+        step: Step,
+        change: str,
+        expect: str,
+        *,
+        context: Context | None = None,
+        plaintext: bytes | None = None,
+        append: bytes = b"",
+        spoil_padding: bool = False,
+        wire: str = "REJECTED",
+    ) -> Json:
+        message = type(step.message)()
+        message.CopyFrom(step.message)
+        content = (plaintext_of(step) if plaintext is None else plaintext) + append
+        if step.sealed:
+            whole = padded(step, content)
+            whole = whole[:-1] + b"\x01" if spoil_padding else whole
+            message.sealed = self._seal(f"{step.name}: {change}", step, context or step.sealed[1], whole)
+        else:
+            message.sealed = _frame(step, content)
+        encoded = message.SerializeToString(deterministic=True).hex()
+        return self._vector(step.name, change, expect, wire, message=encoded)
+
+    def _seal(self, name: str, step: Step, context: Context, whole: bytes) -> bytes:
+        assert step.sealed is not None
+        key = step.sealed[0]
+        sealed = self._kept(name, step, key, context, whole)
+        return sealed or seal(key.encryption_key, whole, info_of(context))
+
+    def _kept(self, name: str, step: Step, key: DecryptionKey, context: Context, whole: bytes) -> bytes | None:
+        """Give the ciphertext that was made before, if it still says the same to the same receiver."""
+        if "message" not in self.kept.get(name, {}):
+            return None
+        sealed: bytes = type(step.message).FromString(bytes.fromhex(self.kept[name]["message"])).sealed
+        try:
+            return sealed if padded_plaintext(key, context, sealed) == whole else None
+        except SealBroken:
+            return None
+
+    def _context(self, step: Step) -> Context:
+        assert step.sealed is not None
+        return step.sealed[1]
+
+    def _vector(self, base: str, change: str, expect: str, wire: str = "REJECTED", **more: Any) -> Json:
+        return {"name": f"{base}: {change}", "base": base, "expect": expect, "wire": wire, "now": self.now} | more
+
+
+def _payload(step: Step) -> Any:
+    assert step.payload_type is not None
+    return step.payload_type.FromString(plaintext_of(step))
+
+
+def _later(payload: Any) -> None:
+    payload.sent_at += 1
+
+
+def _unsigned(payload: Any) -> None:
+    payload.ClearField("signature")
+
+
+def _with(**fields: Any) -> Change:
+    def change(payload: Any) -> None:
+        for name, value in fields.items():
+            if isinstance(value, bytes | str | int):
+                setattr(payload, name, value)
+            else:
+                getattr(payload, name).CopyFrom(value)
+
+    return change
+
+
+def _frame(step: Step, plaintext: bytes) -> bytes:
+    assert step.framed is not None
+    (name, keys), frame = step.framed, step.message
+    data = spec.frame_associated_data(name, frame.session_id, frame.sequence, frame.sent_at, last=frame.last)
+    return AESGCM(keys.key).encrypt(spec.frame_nonce(keys.iv, frame.sequence), plaintext, data)

@@ -1,0 +1,366 @@
+"""One run through every phase, each side's own steps in the real code. Who carries the messages is the caller's affair.
+
+The vectors' generator records what goes by, the vectors' test puts the recorded bytes in its place, the properties bend it.
+States are frozen, so a step's `receive` may be tried again with other bytes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from federation.protocol import (
+    doctor_consultation,
+    doctor_record,
+    hospital_record,
+    patient_consultation,
+    search,
+)
+from federation.protocol import room as asking
+from federation.protocol.consultation import code_digest
+from federation.protocol.grant import Terms, make_grant
+from federation.protocol.schedule import SessionKeys
+from federation.protocol.sealing import UNNAMED, Context
+from federation.protocol.statements import digest_or_empty
+from federation.protocol.verifier import Verifier
+from federation.v1 import record_pb2, search_pb2, statement_pb2
+from federation.v1.consultation_pb2 import (
+    BiosignalDelivery,
+    ConsultationOpening,
+    ConsultationReply,
+    GetRoomResponse,
+    OpenRoomRequest,
+)
+from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
+from federation.v1.statement_pb2 import SignedStatement
+from keystore.transcript import digest
+from tests.vectors.signed import Facts
+from tests.vectors.single_calls import DEPARTMENT_CLASS, HANDLE, call_all
+from tests.vectors.spec import sha256
+from tests.vectors.world import Carry, Step, World
+
+BIOSIGNAL = b"ecg " * 30
+RECORD = (b"the first slice of M_EMR", b"and the second")
+DIAGNOSIS = b'{"resourceType": "DiagnosticReport"}'
+
+
+@dataclass(frozen=True)
+class Consulted:
+    """What a consultation leaves: both sides' states, and TH1."""
+
+    patient: patient_consultation.AwaitingDiagnosis
+    doctor: doctor_consultation.InConsultation
+    grant: SignedStatement
+
+
+def room(world: World) -> tuple[GetRoomResponse, bytes]:
+    """What the relay serves of the doctor, and the digest in the doctor's code."""
+    own = world.doctor
+    statement = own.self_.key_statement
+    served = GetRoomResponse(
+        key_statement=statement,
+        doctor_certificate=own.certificate,
+        encryption_key_statement=own.encryption_key_statement,
+        revocation_list=world.cloud.revocation_list,
+        certificate_revocation_list=world.cloud.crls[0],
+    )
+    return served, code_digest(statement.statement, statement.signature, own.certificate)
+
+
+def open_room(world: World, carry: Carry) -> None:
+    """The doctor asks its hospital's relay for a room: signed, in clear."""
+    hospital_id, doctor = world.hospital.identity, world.doctor
+    request = asking.ask_for_room(doctor, hospital_id, now=world.now, entropy=world.entropy("room"))
+
+    def receive(message: Any, *, now: int, admitted: bool = True) -> asking.RoomHolder:
+        return asking.receive_room_request(message, hospital_id, world.verifier, now=now).admit(admitted)
+
+    facts = Facts(receiver=hospital_id, query=doctor.identity)
+    carry(Step("room", OpenRoomRequest, request, receive, None, None, facts, doctor.signing_key))
+
+
+def consult(world: World, carry: Carry) -> Consulted:
+    """P1, D1, P2."""
+    now, verifier = world.now, world.verifier
+    doctor = patient_consultation.check_room(*room(world), verifier, now=now)
+    waiting, opening = patient_consultation.begin(
+        world.patient, doctor, world.biometric_password, verifier, now=now, entropy=world.entropy("P1")
+    )
+
+    def receive(message: Any, *, now: int, admitted: bool = True) -> doctor_consultation.Asked:
+        pending = doctor_consultation.receive_opening(world.doctor, message, verifier, now=now)
+        return pending.admit(admitted)
+
+    key = world.doctor.keyring.find(opening.key_id)
+    context = Context("p1", UNNAMED, world.doctor.identity, key.key_id, opening.session_id, now)
+    issuer = verifier.anchors.issuer_public_key
+    facts = Facts(
+        issuer_public_key=issuer, receiver=world.doctor.identity, key_id=key.key_id, session_id=opening.session_id
+    )
+    signer = world.patient.signing_key
+    asked = carry(Step("P1", ConsultationOpening, opening, receive, (key, context), None, facts, signer))
+    replying, reply = asked.reply(now=now, entropy=world.entropy("D1"))
+    context = Context(
+        "d1", world.doctor.identity, world.patient.identity, waiting.decryption_key.key_id, opening.session_id, now
+    )
+    facts = Facts(issuer_public_key=issuer, transcript_hash=replying.transcript_hash)
+    keys = SessionKeys(replying.receiving.keys, replying.sending.keys, b"")
+    step = Step(
+        "D1",
+        ConsultationReply,
+        reply,
+        lambda message, *, now, admitted=True: waiting.receive(message, verifier, now=now),
+        (waiting.decryption_key, context),
+        None,
+        facts,
+        world.doctor.signing_key,
+        keys,
+    )
+    established = carry(step)
+    return deliver(world, carry, established, replying)
+
+
+def deliver(
+    world: World,
+    carry: Carry,
+    established: patient_consultation.Established,
+    replying: doctor_consultation.AwaitingBiosignal,
+) -> Consulted:
+    """P2, in two frames."""
+    now = world.now
+    certificate = world.doctor.certificate
+    grant = make_grant(
+        world.patient, world.doctor.identity, certificate, Terms(), now=now, entropy=world.entropy("grant")
+    )
+    waiting, frames = established.deliver(BIOSIGNAL, grant, now=now)
+    facts = Facts(transcript_hash=replying.transcript_hash)
+    state: Any = replying
+    for number, frame in enumerate(frames):
+        framed = "p2", replying.receiving.keys
+        receive = _receiving(state, world.verifier)
+        kind = BiosignalDelivery if frame.last else None
+        state = carry(Step(f"P2-{number}", kind, frame, receive, None, framed, facts, world.patient.signing_key))
+    return Consulted(waiting, state, grant)
+
+
+def _receiving(state: Any, verifier: Verifier) -> Callable[..., Any]:
+    return lambda message, *, now, admitted=True: state.receive(message, verifier, now=now)
+
+
+def look_up(world: World, carry: Carry, grant: SignedStatement) -> search.Answer:
+    """D2, C."""
+    now, cloud, verifier = world.now, world.cloud, world.verifier
+    question = search.Question(world.patient.identity, DEPARTMENT_CLASS)
+    patient = world.patient.self_.key_statement
+    waiting, opening = search.ask(
+        world.doctor, question, grant, patient, cloud.encryption_key, verifier, now=now, entropy=world.entropy("D2")
+    )
+    serial = world.doctor.self_.serial
+
+    def receive(message: Any, *, now: int, admitted: bool = True) -> search.VerifiedQuery:
+        claimed = search.receive_query(message, cloud.keyring, verifier, now=now)
+        known = claimed.claimed_doctor == world.doctor.identity
+        pending = claimed.verify(serial if known else None, world.doctor_shared_key, verifier, now=now)
+        query = pending.admit(admitted)
+        query.authorize(verifier, now=now)
+        return query
+
+    key = cloud.keyring.find(opening.key_id)
+    context = Context("d2", UNNAMED, cloud.identity, key.key_id, opening.session_id, now)
+    own = world.doctor.self_
+    facts = Facts(cloud_id=cloud.identity, registration_point=own.registration_point, serial=own.serial)
+    signer = world.doctor.signing_key
+    query = carry(Step("D2", search_pb2.SearchQuery, opening, receive, (key, context), None, facts, signer))
+    hospital = world.hospital
+    row = search_pb2.IndexRow(
+        hospital_id=hospital.identity,
+        department_id=f"{hospital.identity}/{DEPARTMENT_CLASS}",
+        address="localhost:4443",
+        key_statement=hospital.self_.key_statement,
+        encryption_key_statement=hospital.encryption_key_statement,
+        handle=HANDLE,
+    )
+    findings = search.Findings(search_pb2.SEARCH_OUTCOME_FOUND, (row,))
+    reply = query.answer(findings, cloud.identity, cloud.signing_key, now=now)
+    context = Context(
+        "c", cloud.identity, world.doctor.identity, waiting.decryption_key.key_id, opening.session_id, now
+    )
+    step = Step(
+        "C",
+        search_pb2.SearchAnswer,
+        reply,
+        lambda message, *, now, admitted=True: waiting.receive(message, verifier, now=now),
+        (waiting.decryption_key, context),
+        None,
+        replace(facts, query=query.query),
+        cloud.signing_key,
+    )
+    return carry(step)
+
+
+def establish(
+    world: World, carry: Carry, intent: doctor_record.Intent, suffix: str
+) -> tuple[doctor_record.Established, hospital_record.AwaitingRequest]:
+    """D3, H1."""
+    now, verifier, hospital = world.now, world.verifier, world.hospital
+    key = verifier.encryption_key(hospital.encryption_key_statement, hospital.self_, now=now)
+    addressed = doctor_record.AddressedHospital(hospital.self_, key)
+    waiting, opening = doctor_record.begin(
+        world.doctor, addressed, intent, verifier, now=now, entropy=world.entropy("D3" + suffix)
+    )
+
+    def receive(message: Any, *, now: int, admitted: bool = True) -> hospital_record.Asked:
+        return hospital_record.receive_opening(hospital, message, verifier, now=now).admit(admitted)
+
+    own_key = hospital.keyring.find(opening.key_id)
+    context = Context("d3", UNNAMED, hospital.identity, own_key.key_id, opening.session_id, now)
+    issuer = verifier.anchors.issuer_public_key
+    facts = Facts(
+        issuer_public_key=issuer,
+        receiver=hospital.identity,
+        key_id=own_key.key_id,
+        session_id=opening.session_id,
+    )
+    signer = world.doctor.signing_key
+    asked = carry(
+        Step("D3" + suffix, record_pb2.RecordOpening, opening, receive, (own_key, context), None, facts, signer)
+    )
+    requested, reply = asked.reply(now=now, entropy=world.entropy("H1" + suffix))
+    doctor_key = waiting.decryption_key
+    context = Context("h1", hospital.identity, world.doctor.identity, doctor_key.key_id, opening.session_id, now)
+    facts = Facts(issuer_public_key=issuer, transcript_hash=requested.transcript_hash)
+    keys = SessionKeys(requested.receiving.keys, requested.sending.keys, b"")
+    step = Step(
+        "H1" + suffix,
+        record_pb2.RecordReply,
+        reply,
+        lambda message, *, now, admitted=True: waiting.receive(message, verifier, now=now),
+        (doctor_key, context),
+        None,
+        facts,
+        hospital.signing_key,
+        keys,
+    )
+    return carry(step), requested
+
+
+def read_record(world: World, carry: Carry, grant: SignedStatement) -> doctor_record.Received:
+    """D3, H1, D4, H2 in three frames."""
+    now, verifier = world.now, world.verifier
+    scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_READ, department_class=DEPARTMENT_CLASS, handles=[HANDLE])
+    blind = world.entropy("rho-read")(32)
+    intent = doctor_record.Intent(world.patient.identity, scope, grant, world.patient.self_.key_statement, blind)
+    established, requested = establish(world, carry, intent, "-read")
+    state: Any
+    state, frame = established.query(now=now)
+
+    def receive(message: Any, *, now: int, admitted: bool = True) -> hospital_record.Release:
+        received = requested.receive(message, verifier, now=now)
+        assert isinstance(received, hospital_record.ReceivedQuery)
+        return received.decide(verifier, now=now).recorded()
+
+    framed = "d4", requested.receiving.keys
+    release = carry(Step("D4", record_pb2.RecordQuery, frame, receive, None, framed))
+    facts = Facts(
+        transcript_hash=requested.transcript_hash,
+        commitment=intent.commitment,
+        content_digest=sha256(b"".join(RECORD)),
+        authorization_id=statement_pb2.Grant.FromString(grant.statement).grant_id,
+    )
+    framed = "h2", requested.sending.keys
+    for number, content in enumerate(RECORD):
+        release, frame = release.slice(content, now=now)
+        state, _ = carry(Step(f"H2-{number}", None, frame, _receiving(state, verifier), None, framed))
+    frame = release.end(7, now=now)
+    name, receive_end = f"H2-{len(RECORD)}", _receiving(state, verifier)
+    signer = world.hospital.signing_key
+    step = Step(name, record_pb2.RecordEnd, frame, receive_end, None, framed, facts, signer)
+    return carry(step)[1]
+
+
+def diagnose(world: World, carry: Carry, consulted: Consulted, record_signature: bytes) -> DiagnosisDelivery:
+    """D5, P6."""
+    now, verifier = world.now, world.verifier
+    waiting, frame = consulted.doctor.diagnose(DIAGNOSIS, (record_signature,), now=now)
+    facts = Facts(
+        transcript_hash=consulted.patient.transcript_hash,
+        biosignal_signature=consulted.doctor.delivery.signature,
+    )
+    framed = "d5", consulted.patient.receiving.keys
+    receive = _receiving(consulted.patient, verifier)
+    signer = world.doctor.signing_key
+    diagnosed = carry(Step("D5", DiagnosisDelivery, frame, receive, None, framed, facts, signer))
+    framed = "p6", consulted.patient.sending.keys
+    receive, signer = _receiving(waiting, verifier), world.patient.signing_key
+    carry(Step("P6", DiagnosisReceipt, diagnosed.receipt(now=now), receive, None, framed, Facts(), signer))
+    return diagnosed.delivery
+
+
+def deposit(world: World, carry: Carry, consulted: Consulted, diagnosis: DiagnosisDelivery) -> Any:
+    """D3, H1, STO in two frames, STOACK."""
+    now, verifier = world.now, world.verifier
+    scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_STORE, department_class=DEPARTMENT_CLASS)
+    patient, grant = world.patient.self_, consulted.grant
+    blind = world.entropy("rho-store")(32)
+    intent = doctor_record.Intent(patient.identity, scope, grant, patient.key_statement, blind)
+    established, requested = establish(world, carry, intent, "-store")
+    sto = _deposit(world, consulted, diagnosis, intent)
+    waiting, frames = established.deposit(BIOSIGNAL, DIAGNOSIS, sto)
+    state: Any = requested
+    framed = "sto", requested.receiving.keys
+    for number, frame in enumerate(frames):
+        kind = record_pb2.Deposit if frame.last else None
+        state = carry(Step(f"STO-{number}", kind, frame, _storing(state, verifier), None, framed))
+    receipt = state.receipt(HANDLE, 1, now=now)
+    answer = state.received.answer(receipt, now=now)
+    framed = "stoack", requested.sending.keys
+
+    def receive(message: Any, *, now: int, admitted: bool = True) -> Any:
+        return waiting.receive(message, now=now)
+
+    return carry(Step("STOACK", record_pb2.DepositEnd, answer, receive, None, framed))
+
+
+def _storing(state: hospital_record.AwaitingRequest, verifier: Verifier) -> Callable[..., Any]:
+    def receive(message: Any, *, now: int, admitted: bool = True) -> Any:
+        taken = state.receive(message, verifier, now=now)
+        if isinstance(taken, hospital_record.ReceivedDeposit):
+            return taken.decide(verifier, now=now).recorded()
+        return taken
+
+    return receive
+
+
+def _deposit(
+    world: World, consulted: Consulted, d5: DiagnosisDelivery, intent: doctor_record.Intent
+) -> record_pb2.Deposit:
+    p2 = consulted.doctor.delivery
+    return record_pb2.Deposit(
+        patient_id=intent.patient_id,
+        doctor_id=world.doctor.identity,
+        sent_at=world.now,
+        blind=intent.blind,
+        scope=intent.scope,
+        grant=intent.grant,
+        patient_key_statement=intent.patient_key_statement,
+        consultation_digest=consulted.patient.transcript_hash,
+        biosignal_size_bytes=len(BIOSIGNAL),
+        biosignal_digest=p2.biosignal_digest,
+        biosignal_grant_digest=digest_or_empty("grant", consulted.grant),
+        biosignal_sent_at=p2.sent_at,
+        biosignal_signature=p2.signature,
+        diagnosis_digest=digest(d5.diagnosis),
+        based_on=d5.based_on,
+        diagnosis_sent_at=d5.sent_at,
+        diagnosis_signature=d5.signature,
+    )
+
+
+def run(world: World, carry: Carry) -> None:
+    """Every phase after registration."""
+    open_room(world, carry)
+    consulted = consult(world, carry)
+    look_up(world, carry, consulted.grant)
+    received = read_record(world, carry, consulted.grant)
+    diagnosis = diagnose(world, carry, consulted, received.end.signature)
+    deposit(world, carry, consulted, diagnosis)
+    call_all(world, carry, consulted.grant)

@@ -1,0 +1,225 @@
+"""What every signature and hash of the protocol covers, field by field, written from docs/protocol.md and not from the code."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.vectors import spec
+from tests.vectors.spec import listing, sha256, text, u64
+
+OUTCOMES = (
+    "",
+    "found",
+    "none",
+    "grant-missing",
+    "grant-invalid",
+    "grant-expired",
+    "grant-revoked",
+    "grant-scope",
+    "emergency-refused",
+)
+ROLES = ("", "patient", "doctor", "hospital")
+PURPOSES = ("", "read", "store")
+ACTIONS = ("", "add", "withdraw")
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """T(label, fields), its parts still apart."""
+
+    label: str
+    fields: tuple[bytes, ...]
+
+    @property
+    def encoded(self) -> bytes:
+        """The bytes."""
+        return spec.transcript(self.label, *self.fields)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a transcript holds beside the message itself."""
+
+    issuer_public_key: bytes = b""
+    cloud_id: str = ""
+    receiver: str = ""
+    key_id: bytes = b""
+    session_id: bytes = b""
+    transcript_hash: bytes = b""
+    registration_point: bytes = b""
+    serial: bytes = b""
+    commitment: bytes = b""
+    content_digest: bytes = b""
+    authorization_id: bytes = b""
+    biosignal_signature: bytes = b""
+    request_digest: bytes = b""
+    public_point: bytes = b""
+    query: Any = None
+    """The question that C answers; in a room's request, ID_D."""
+
+
+def t(label: str, *fields: bytes) -> Transcript:
+    """Put a transcript together."""
+    return Transcript(label, fields)
+
+
+def grant_digest(message: Any) -> bytes:
+    """H(grant), or an empty field."""
+    return spec.hash_of("grant", message.grant.statement) if message.HasField("grant") else b""
+
+
+def reg1(m: Any, f: Facts) -> Transcript:
+    """Section 3, step 1."""
+    names = text(ROLES[m.role]), text(m.identity)
+    keys = m.verifying_key, m.encryption_key_statement.statement
+    return t("reg1", *names, m.evidence, *keys, m.ticket, m.challenge, u64(m.sent_at), text(f.cloud_id))
+
+
+def reg2(m: Any, f: Facts) -> Transcript:
+    """Section 3, step 2."""
+    return t("reg2", f.request_digest, m.credential, m.registration_point, f.public_point, u64(m.sent_at))
+
+
+def p1(m: Any, f: Facts) -> Transcript:
+    """Sig_P1 (eq. 13 and the doctor)."""
+    own = m.registration_point, text(m.patient_id), m.ephemeral_point, m.biometric_password, f.issuer_public_key
+    return t("P1", *own, u64(m.sent_at), text(f.receiver), f.key_id, f.session_id, sha256(m.contribution))
+
+
+def d1(m: Any, f: Facts) -> Transcript:
+    """Sig_D1 (eq. 19)."""
+    own = m.ephemeral_point, text(m.doctor_id), u64(m.sent_at), sha256(m.doctor_certificate)
+    return t("D1", *own, m.key_confirmation, f.issuer_public_key, f.transcript_hash)
+
+
+def p2(m: Any, f: Facts) -> Transcript:
+    """Sig_P2."""
+    return t("P2", f.transcript_hash, m.biosignal_digest, grant_digest(m), u64(m.sent_at))
+
+
+def d5(m: Any, f: Facts) -> Transcript:
+    """Sig_D5 (eq. 49)."""
+    based_on = listing(list(m.based_on))
+    return t("D5", f.transcript_hash, sha256(m.diagnosis), sha256(f.biosignal_signature), based_on, u64(m.sent_at))
+
+
+def p6(m: Any, f: Facts) -> Transcript:
+    """The receipt."""
+    return t("P6", m.diagnosis_digest, u64(m.sent_at))
+
+
+def d2_proof(m: Any) -> Transcript:
+    """What HMAC(K_D, ..) covers in D2."""
+    return t("D2-proof", u64(m.sent_at), text(m.patient_id), text(m.department_class), m.nonce)
+
+
+def c_proof(m: Any, f: Facts) -> Transcript:
+    """What HMAC(K_D, ..) covers in C."""
+    return t("C-proof", u64(m.sent_at), sha256(f.query.signature))
+
+
+def d2(m: Any, f: Facts) -> Transcript:
+    """Sig_D2 (eq. 26)."""
+    who = text(m.patient_id), text(m.department_class), text(m.doctor_id), sha256(m.doctor_certificate)
+    own = m.proof, f.registration_point, f.serial, u64(m.sent_at)
+    return t("D2", *own, *who, grant_digest(m), u64(m.page), m.nonce, text(f.cloud_id))
+
+
+def c(m: Any, f: Facts) -> Transcript:
+    """Sig_C (eq. 30)."""
+    hospitals = listing([text(row.hospital_id) for row in m.rows])
+    what = text(OUTCOMES[m.outcome]), text(f.query.department_class), m.proof, f.registration_point, f.serial
+    question = text(f.query.doctor_id), sha256(f.query.signature)
+    rows = sha256(listing([_index_row(row) for row in m.rows]))
+    return t("C", *what, hospitals, u64(m.sent_at), *question, rows, u64(m.page), u64(m.pages))
+
+
+def _index_row(row: Any) -> bytes:
+    names = text(row.hospital_id), text(row.department_id), text(row.address)
+    statements = row.key_statement.statement, row.encryption_key_statement.statement
+    return spec.transcript("row", *names, *statements, row.handle)
+
+
+def scope(m: Any) -> Transcript:
+    """scope, as a field of a transcript."""
+    return t("scope", text(PURPOSES[m.purpose]), text(m.department_class), listing(list(m.handles)))
+
+
+def commitment(m: Any) -> Transcript:
+    """c_P, of a D4 or STO that opens it."""
+    return t("cp", text(m.patient_id), grant_digest(m), sha256(scope(m.scope).encoded), m.blind)
+
+
+def d3(m: Any, f: Facts) -> Transcript:
+    """Sig_D3 (eq. 35 and the hospital)."""
+    own = u64(m.sent_at), m.patient_commitment, m.ephemeral_point, m.registration_point
+    bound = text(f.receiver), f.key_id, f.session_id, sha256(m.contribution), sha256(m.doctor_certificate)
+    return t("D3", f.issuer_public_key, *own, *bound)
+
+
+def h1(m: Any, f: Facts) -> Transcript:
+    """Sig_HPC1 (eq. 41)."""
+    own = u64(m.sent_at), text(m.hospital_id), m.key_confirmation
+    return t("H1", f.issuer_public_key, *own, f.transcript_hash)
+
+
+def h2(m: Any, f: Facts) -> Transcript:
+    """Sig_HPC2."""
+    what = f.commitment, f.content_digest, f.authorization_id
+    return t("H2", f.transcript_hash, *what, u64(m.version), u64(m.sent_at))
+
+
+def pub(m: Any, f: Facts) -> Transcript:
+    """PUB."""
+    who = text(m.patient_id), text(m.department_id), text(m.hospital_id), text(m.doctor_id)
+    what = m.handle, m.consent_digest, m.nonce, u64(m.sent_at)
+    return t("pub", text(ACTIONS[m.action]), *who, *what, text(f.cloud_id))
+
+
+def ekput(m: Any, f: Facts) -> Transcript:
+    """Renewal."""
+    fields = m.encryption_key_statement.statement, text(m.address), u64(m.sent_at)
+    return t("ekput", *fields, text(f.cloud_id))
+
+
+def tlsca(m: Any, f: Facts) -> Transcript:
+    """TLS identity."""
+    fields = text(m.hospital_id), m.certificate_signing_request, m.nonce, u64(m.sent_at)
+    return t("tlsca", *fields, text(f.cloud_id))
+
+
+def tkt(m: Any, f: Facts) -> Transcript:
+    """Ticket."""
+    fields = text(m.hospital_id), text(m.patient_id), m.nonce, u64(m.sent_at)
+    return t("tkt", *fields, text(f.cloud_id))
+
+
+def rev(m: Any, f: Facts) -> Transcript:
+    """Revocation of a grant."""
+    fields = m.grant.statement, m.patient_key_statement.statement, m.nonce, u64(m.sent_at)
+    return t("rev", *fields, text(f.cloud_id))
+
+
+def room(m: Any, f: Facts) -> Transcript:
+    """A room of the relay."""
+    fields = m.encryption_key_statement.statement, m.nonce, u64(m.sent_at)
+    return t("room", text(f.query), text(f.receiver), *fields)
+
+
+def th1(opening: bytes, reply: Any, credential: bytes, session_id: bytes) -> Transcript:
+    """TH1 is H of this."""
+    doctor = text(reply.doctor_id), credential, reply.registration_point
+    rest = sha256(reply.doctor_certificate), reply.ephemeral_point, u64(reply.sent_at), session_id
+    return t("th1", sha256(opening), *doctor, *rest)
+
+
+def th2(opening: bytes, reply: Any, credential: bytes, session_id: bytes) -> Transcript:
+    """TH2 is H of this."""
+    hospital = text(reply.hospital_id), credential, reply.registration_point
+    return t("th2", sha256(opening), *hospital, reply.ephemeral_point, u64(reply.sent_at), session_id)
+
+
+SIGNED = {
+    function.__name__: function
+    for function in (reg1, reg2, p1, d1, p2, d5, p6, d2, c, d3, h1, h2, pub, ekput, tlsca, tkt, rev, room)
+}
+"""By the name of the payload that carries the signature. d4 and sto carry none of their own."""

@@ -1,0 +1,62 @@
+"""The single calls of registered parties to the public cloud."""
+
+from typing import Any
+
+from google.protobuf.message import Message
+
+from federation.protocol import calls
+from federation.protocol.parties import Party
+from federation.protocol.sealing import UNNAMED, Context
+from federation.protocol.statements import digest_or_empty
+from federation.v1 import membership_pb2, publication_pb2, revocation_pb2
+from federation.v1.statement_pb2 import SignedStatement
+from tests.vectors.signed import Facts
+from tests.vectors.world import Carry, Step, World
+
+HANDLE = b"handle of record"
+DEPARTMENT_CLASS = "cardiology"
+
+
+def call_all(world: World, carry: Carry, grant: SignedStatement) -> None:
+    """pub, ekput, tlsca, tkt, rev."""
+    hospital, patient = world.hospital, world.patient
+    nonces = {name: world.entropy(name)(16) for name in ("pub", "tlsca", "tkt", "rev")}
+    publication = publication_pb2.Publication(
+        action=publication_pb2.PUBLICATION_ACTION_ADD,
+        patient_id=patient.identity,
+        department_id=f"{hospital.identity}/{DEPARTMENT_CLASS}",
+        hospital_id=hospital.identity,
+        doctor_id=world.doctor.identity,
+        handle=HANDLE,
+        consent_digest=digest_or_empty("grant", grant),
+        nonce=nonces["pub"],
+    )
+    renewal = membership_pb2.EncryptionKeyRenewal(
+        encryption_key_statement=hospital.encryption_key_statement, address="localhost:4443"
+    )
+    tls = membership_pb2.TlsIdentityRequest(
+        hospital_id=hospital.identity, certificate_signing_request=world.tls_request, nonce=nonces["tlsca"]
+    )
+    ticket = membership_pb2.TicketRequest(hospital_id=hospital.identity, patient_id="P:new", nonce=nonces["tkt"])
+    revocation = revocation_pb2.GrantRevocation(
+        grant=grant, patient_key_statement=patient.self_.key_statement, nonce=nonces["rev"]
+    )
+    _call(world, carry, calls.PUBLISH, publication, hospital)
+    _call(world, carry, calls.RENEW, renewal, hospital)
+    _call(world, carry, calls.CERTIFY_TLS, tls, hospital)
+    _call(world, carry, calls.TICKET, ticket, hospital)
+    _call(world, carry, calls.REVOKE, revocation, patient)
+
+
+def _call(world: World, carry: Carry, call: calls.Call[Any], payload: Message, sender: Party) -> None:
+    cloud, now = world.cloud, world.now
+    opening, _ = call.send(payload, sender.signing_key, cloud.encryption_key, now=now)
+
+    def receive(message: Any, *, now: int, admitted: bool = True) -> Any:
+        claimed = call.receive(message, cloud.keyring, cloud.identity, world.verifier.freshness, now=now)
+        return claimed.verify(sender.self_, now=now).admit(admitted)
+
+    key = cloud.keyring.find(opening.key_id)
+    context = Context(call.name, UNNAMED, cloud.identity, key.key_id, b"", now)
+    facts = Facts(cloud_id=cloud.identity)
+    carry(Step(call.name, type(payload), opening, receive, (key, context), None, facts, sender.signing_key))

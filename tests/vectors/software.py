@@ -1,0 +1,235 @@
+"""The cast of the vectors: every party's keys in software from fixed seeds, behind the classes that token keys have."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.parties import Party
+from federation.protocol.registration import Applicant, Registered
+from federation.protocol.statements import sign_statement
+from federation.protocol.verifier import Verifier
+from federation.v1 import statement_pb2 as pb
+from federation.v1.directory_pb2 import MedicalAuthority, TrustBundle
+from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList, SignedStatement
+from keystore.encryption import KEM_ID, DecryptionKey, FixedKeyring
+from keystore.issuing import IssuingKey, registration_secret
+from keystore.registration_secret import token_form
+from keystore.x509 import request_certificate
+from tests.vectors import spec
+from tests.vectors.world import CloudSide, World
+
+NOW = 1_790_000_000_000
+YEAR_MS = 365 * 24 * 3_600_000
+CLASSES = ("cardiology", "neurology")
+Json = dict[str, Any]
+
+
+class Stream:
+    """Fixed randomness: SHAKE-256 of a name, or bytes recorded before; remembers what was drawn."""
+
+    def __init__(self, source: bytes | str) -> None:
+        self._bytes = hashlib.shake_256(f"medunion vectors/{source}".encode()).digest(512)
+        if isinstance(source, bytes):
+            self._bytes = source
+        self.drawn = 0
+
+    def __call__(self, size: int) -> bytes:
+        taken = self._bytes[self.drawn : self.drawn + size]
+        assert len(taken) == size, "more is drawn than was recorded"
+        self.drawn += size
+        return taken
+
+    @property
+    def consumed(self) -> bytes:
+        return self._bytes[: self.drawn]
+
+
+def signing_key(seed: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed))
+
+
+def decryption_key(party: Json) -> DecryptionKey:
+    x25519 = X25519PrivateKey.from_private_bytes(bytes.fromhex(party["x25519_private_key"]))
+    return DecryptionKey(bytes.fromhex(party["mlkem_seed"]), x25519)
+
+
+def signed(entry: Json) -> SignedStatement:
+    return SignedStatement(statement=bytes.fromhex(entry["statement"]), signature=bytes.fromhex(entry["signature"]))
+
+
+def unsigned(statement: SignedStatement) -> Json:
+    return {"statement": statement.statement.hex(), "signature": statement.signature.hex()}
+
+
+def create_cast() -> Json:
+    """Make the content of parties.json."""
+    cloud, authority = _keys("C:union"), {"identity": "M:chamber", "signing_seed": Stream("M:chamber")(32).hex()}
+    cloud["issuing_seed"] = Stream("issuer")(32).hex()
+    parties = {name: _keys(identity) for name, identity in _IDENTITIES.items()}
+    _certify(authority, parties["doctor"])
+    evidence = {
+        "patient": Stream("biometric password")(32).hex(),
+        "doctor": parties["doctor"]["certificate"],
+        "hospital": b"licence of the hospital".hex(),
+    }
+    for name, party in parties.items():
+        party["evidence"] = evidence[name]
+        party["ticket"] = "" if name == "doctor" else Stream(f"ticket {name}")(16).hex()
+    revocations = RevocationList(sequence=1, this_update=NOW, next_update=NOW + 3_600_000)
+    bundle = _bundle(cloud, authority)
+    return {
+        "now": NOW,
+        "trust_bundle": bundle.SerializeToString(deterministic=True).hex(),
+        "revocation_list": unsigned(sign_statement("rl", revocations, signing_key(cloud["signing_seed"]))),
+        "authority": authority,
+        "cloud": cloud,
+        "parties": parties,
+        "tls_certificate_request": request_certificate(signing_key(Stream("tls")(32).hex()), "H:alpha").hex(),
+    }
+
+
+_IDENTITIES = {"patient": "P:wang", "doctor": "D:chen", "hospital": "H:alpha"}
+
+
+def _keys(identity: str) -> Json:
+    draw = Stream(identity)
+    keys: Json = {"identity": identity, "signing_seed": draw(32).hex()}
+    keys |= {"mlkem_seed": draw(64).hex(), "x25519_private_key": draw(32).hex()}
+    key, decryption = signing_key(keys["signing_seed"]), decryption_key(keys)
+    statement = EncryptionKeyStatement(
+        identity=identity,
+        verifying_key_digest=spec.sha256(key.public_key().public_bytes_raw()),
+        key_id=decryption.key_id,
+        kem=KEM_ID,
+        encryption_key=decryption.encryption_key,
+        not_before=NOW - 60_000,
+        not_after=NOW + 7 * 24 * 3_600_000,
+    )
+    return keys | {"encryption_key_statement": unsigned(sign_statement("ek", statement, key))}
+
+
+def _bundle(cloud: Json, authority: Json) -> TrustBundle:
+    return TrustBundle(
+        realm="vectors",
+        cloud_id=cloud["identity"],
+        cloud_address="localhost:4001",
+        cloud_peer_address="localhost:4002",
+        issuer_public_key=spec.public_key(bytes.fromhex(cloud["issuing_seed"])),
+        cloud_verifying_key=spec.public_key(bytes.fromhex(cloud["signing_seed"])),
+        tls_ca_certificate=b"unused here",
+        medical_authorities=[
+            MedicalAuthority(authority_id="M:chamber", certificate=bytes.fromhex(authority["certificate"]))
+        ],
+        department_classes=CLASSES,
+    )
+
+
+def _certify(authority: Json, doctor: Json) -> None:
+    """Fill in the authority's certificate and CRL, and Cert_D: with fixed serial numbers, as the product's have random ones."""
+    ca_key, ca_name = signing_key(authority["signing_seed"]), _name("M:chamber")
+    own = _builder(ca_name, ca_key.public_key(), 1).add_extension(x509.BasicConstraints(True, 1), critical=True)
+    certificate = _usage(own, sign=False).sign(ca_key, None)
+    doctor_key = signing_key(doctor["signing_seed"]).public_key()
+    builder = _builder(_name("D:chen"), doctor_key, 2).add_extension(x509.BasicConstraints(False, None), critical=True)
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:medunion:D:chen")])
+    issued = _usage(builder, sign=True).add_extension(names, critical=False).sign(ca_key, None)
+    moment = datetime.fromtimestamp(NOW / 1000, UTC)
+    crl = x509.CertificateRevocationListBuilder().issuer_name(ca_name).last_update(moment)
+    crl = crl.next_update(moment + timedelta(days=1)).add_extension(x509.CRLNumber(1), critical=False)
+    authority["certificate"] = certificate.public_bytes(Encoding.DER).hex()
+    authority["crl"] = crl.sign(ca_key, None).public_bytes(Encoding.DER).hex()
+    doctor["certificate"] = issued.public_bytes(Encoding.DER).hex()
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _builder(subject: x509.Name, key: Ed25519PublicKey, serial: int) -> x509.CertificateBuilder:
+    moment = datetime.fromtimestamp(NOW / 1000, UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(_name("M:chamber")).public_key(key)
+    builder = builder.serial_number(serial).not_valid_before(moment - timedelta(days=1))
+    return builder.not_valid_after(moment + timedelta(days=700))
+
+
+def _usage(builder: x509.CertificateBuilder, *, sign: bool) -> x509.CertificateBuilder:
+    usage = x509.KeyUsage(sign, sign, False, False, False, not sign, not sign, False, False)
+    return builder.add_extension(usage, critical=True)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """parties.json, read."""
+
+    data: Json
+
+    @property
+    def now(self) -> int:
+        return int(self.data["now"])
+
+    def verifier(self) -> Verifier:
+        anchors = Anchors.of(TrustBundle.FromString(bytes.fromhex(self.data["trust_bundle"])))
+        return Verifier(anchors, Lists.read(anchors, signed(self.data["revocation_list"]), self._crls()))
+
+    def cloud(self) -> CloudSide:
+        cloud = self.data["cloud"]
+        verifier = self.verifier()
+        return CloudSide(
+            identity=cloud["identity"],
+            keyring=FixedKeyring.of(decryption_key(cloud)),
+            signing_key=signing_key(cloud["signing_seed"]),
+            issuing=IssuingKey(signing_key(cloud["issuing_seed"])),
+            encryption_key=verifier.cloud_encryption_key(signed(cloud["encryption_key_statement"]), now=self.now),
+            revocation_list=signed(self.data["revocation_list"]),
+            crls=self._crls(),
+        )
+
+    def applicant(self, name: str) -> Applicant:
+        own = self.data["parties"][name]
+        return Applicant(
+            role=pb.Role.Value(f"ROLE_{name.upper()}"),
+            identity=own["identity"],
+            evidence=bytes.fromhex(own["evidence"]),
+            ticket=bytes.fromhex(own["ticket"]) or None,
+            signing_key=signing_key(own["signing_seed"]),
+            decryption_key=decryption_key(own),
+            encryption_key_statement=signed(own["encryption_key_statement"]),
+        )
+
+    def party(self, name: str, registered: Registered, key: X25519PrivateKey | None = None) -> Party:
+        """Give the party with S_X in software, or with the key of a token in its place."""
+        own, self_ = self.data["parties"][name], registered.party
+        software = X25519PrivateKey.from_private_bytes(bytes(token_form(bytes(registered.registration_secret))))
+        issuer = self.verifier().anchors.issuer_public_key
+        secret = registration_secret(key or software, self_.registration_point, issuer, self_.credential)
+        keyring = FixedKeyring.of(decryption_key(own))
+        statement = signed(own["encryption_key_statement"])
+        certificate = bytes.fromhex(own.get("certificate", ""))
+        return Party(self_, signing_key(own["signing_seed"]), secret, keyring, statement, certificate)
+
+    def world(self, parties: dict[str, Party], entropy: Any) -> World:
+        verifier, doctor = self.verifier(), parties["doctor"]
+        issuer = verifier.anchors.issuer_public_key
+        return World(
+            now=self.now,
+            verifier=verifier,
+            cloud=self.cloud(),
+            patient=parties["patient"],
+            doctor=doctor,
+            hospital=parties["hospital"],
+            doctor_shared_key=doctor.registration_secret.shared_key(issuer, doctor.identity, doctor.self_.serial),
+            biometric_password=bytes.fromhex(self.data["parties"]["patient"]["evidence"]),
+            tls_request=bytes.fromhex(self.data["tls_certificate_request"]),
+            entropy=entropy,
+        )
+
+    def _crls(self) -> tuple[bytes, ...]:
+        return (bytes.fromhex(self.data["authority"]["crl"]),)

@@ -1,0 +1,122 @@
+"""Who takes part in a run of the protocol, a step of it, and the registration phase."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+
+from federation.protocol import registration
+from federation.protocol.parties import Entropy, Party
+from federation.protocol.schedule import DirectionKeys, SessionKeys
+from federation.protocol.sealing import UNNAMED, Context
+from federation.protocol.verifier import EncryptionKey, Verifier
+from federation.v1 import statement_pb2
+from federation.v1.registration_pb2 import RegistrationAnswer, RegistrationRequest
+from federation.v1.statement_pb2 import SignedStatement
+from keystore.encryption import DecryptionKey, Keyring
+from keystore.issuing import IssuingKey
+from tests.vectors.signed import Facts
+
+
+@dataclass(frozen=True)
+class CloudSide:
+    """The public cloud's keys and what it hands out."""
+
+    identity: str
+    keyring: Keyring
+    signing_key: Any
+    issuing: IssuingKey
+    encryption_key: EncryptionKey
+    revocation_list: SignedStatement
+    crls: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class World:
+    """Who takes part, at one moment."""
+
+    now: int
+    verifier: Verifier
+    cloud: CloudSide
+    patient: Party
+    doctor: Party
+    hospital: Party
+    doctor_shared_key: bytes
+    biometric_password: bytes
+    tls_request: bytes
+    entropy: Callable[[str], Entropy]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One message as its sender made it, and how its receiver takes it: `receive(message, now=..., admitted=True)`."""
+
+    name: str
+    payload_type: type[Message] | None
+    message: Any
+    receive: Callable[..., Any]
+    sealed: tuple[DecryptionKey, Context] | None = None
+    framed: tuple[str, DirectionKeys] | None = None
+    facts: Facts = field(default_factory=Facts)
+    signing_key: Any = None
+    keys: SessionKeys | None = None
+
+    @property
+    def label(self) -> str:
+        """Give the payload's name: what HPKE's info or the frame's associated data holds, where there is one."""
+        if self.sealed:
+            return self.sealed[1].name
+        return self.framed[0] if self.framed else self.name
+
+
+Carry = Callable[[Step], Any]
+"""Carries a step's message to its receiver, and gives the receiver's next state."""
+
+
+def register(
+    cloud: CloudSide,
+    verifier: Verifier,
+    applicant: registration.Applicant,
+    entropy: Callable[[str], Entropy],
+    carry: Carry,
+    now: int,
+) -> registration.Registered:
+    """reg1, reg2."""
+    who = statement_pb2.Role.Name(applicant.role).removeprefix("ROLE_").lower()
+    draw = entropy(f"reg1-{who}")
+    challenge, serial = draw(16), draw(16)
+    waiting, opening = applicant.apply(challenge, cloud.encryption_key, now=now)
+    terms = registration.TicketTerms(applicant.role, applicant.identity)
+
+    def receive(message: Any, *, now: int, admitted: bool = True) -> registration.AcceptedRequest:
+        received = registration.receive_request(message, cloud.keyring, cloud.identity)
+        return received.accept(
+            verifier,
+            challenge_consumed=admitted and message.session_id == challenge,
+            ticket=terms if received.opened.payload.ticket == (applicant.ticket or b"") else None,
+            registered_already=False,
+            now=now,
+        )
+
+    key = cloud.keyring.find(cloud.encryption_key.key_id)
+    context = Context("reg1", UNNAMED, cloud.identity, key.key_id, challenge, now)
+    facts = Facts(cloud_id=cloud.identity)
+    step = Step(
+        f"reg1-{who}", RegistrationRequest, opening, receive, (key, context), None, facts, applicant.signing_key
+    )
+    accepted = carry(step)
+    credential = accepted.credential(serial, now=now)
+    issued = cloud.issuing.issue(credential)
+    _, reply = accepted.answer(credential, issued, cloud.signing_key, cloud.revocation_list, now=now)
+    own = applicant.decryption_key
+    context = Context("reg2", cloud.identity, applicant.identity, own.key_id, challenge, now)
+    facts = Facts(request_digest=accepted.request_digest, public_point=issued.public_point)
+
+    def receive_answer(message: Any, *, now: int, admitted: bool = True) -> registration.Registered:
+        return waiting.receive(message, verifier.anchors, cloud.crls, verifier.freshness, now=now)
+
+    step = Step(
+        f"reg2-{who}", RegistrationAnswer, reply, receive_answer, (own, context), None, facts, cloud.signing_key
+    )
+    return carry(step)
