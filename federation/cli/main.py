@@ -19,3 +19,7 @@ _GROUPS = {
 @click.version_option(package_name="medunion")
 def main(debug: bool) -> None:
     """A medical union cloud: hospitals share records under the patient's grant."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The public cloud's process: two ports, and what runs beside them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.app.public_cloud import PublicCloudNode
+from federation.services.cloud.cloud import Cloud
+from federation.services.cloud.directory import DirectoryServicer
+from federation.services.cloud.membership import MembershipServicer
+from federation.services.cloud.news import News
+from federation.services.cloud.publication import PublicationServicer
+from federation.services.cloud.registration import RegistrationServicer
+from federation.services.cloud.revocation import RevocationServicer
+from federation.services.cloud.search import SearchServicer
+from federation.v1.directory_pb2_grpc import add_DirectoryServiceServicer_to_server
+from federation.v1.membership_pb2_grpc import add_MembershipServiceServicer_to_server
+from federation.v1.publication_pb2_grpc import add_PublicationServiceServicer_to_server
+from federation.v1.registration_pb2_grpc import add_RegistrationServiceServicer_to_server
+from federation.v1.revocation_pb2_grpc import add_RevocationServiceServicer_to_server
+from federation.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
+from federation.wire import operations
+from federation.wire.limits import RateBound, StreamDeadlines
+from federation.wire.refusal import Border
+from federation.wire.server import LeafRotation, Server, build_server
+from federation.wire.workers import Workers
+from keystore.x509 import issue_leaf
+
+_LISTS_EVERY = timedelta(seconds=1)
+_EPOCHS_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports that were bound."""
+
+    public: int
+    peer: int
+
+
+async def serve(node: PublicCloudNode, stop: asyncio.Event, ready: Callable[[Ports], None]) -> None:
+    """Serve until `stop` is set; `ready` is told when calls are taken. Raises Unavailable if a port is taken."""
+    settings = node.settings.server
+    workers = Workers(settings.threads, settings.most_waiting_calls)
+    try:
+        await workers.run(node.cloud.bulletin.refresh, node.cloud.clock())
+        news = News(node.cloud.bulletin)
+        public, peer = _servers(node, workers, news)
+        async with asyncio.TaskGroup() as tasks:
+            chores = [
+                tasks.create_task(_repeat(_LISTS_EVERY, lambda: _refresh(node.cloud, workers, news))),
+                tasks.create_task(_repeat(_EPOCHS_EVERY, lambda: workers.run_regardless(_turn_epochs, node.cloud))),
+            ]
+            await public.start()
+            await peer.start()
+            ready(Ports(public.port, peer.port))
+            await stop.wait()
+            await news.close()
+            grace = timedelta(seconds=settings.stop_seconds)
+            await asyncio.gather(public.stop(grace), peer.stop(grace))
+            for chore in chores:
+                chore.cancel()
+    finally:
+        workers.close()
+
+
+def _servers(node: PublicCloudNode, workers: Workers, news: News) -> tuple[Server, Server]:
+    """Build the public port, and the peer port for hospitals by mutual TLS."""
+    cloud, settings = node.cloud, node.settings
+    root = cloud.tls_ca.public_bytes(Encoding.PEM)
+    leaf = LeafRotation(
+        lambda now: issue_leaf(cloud.tls_ca, cloud.keys.tls_ca_key, cloud.identity, now=now), cloud.clock
+    )
+    border = _border(node, workers)
+    public, peer = (
+        build_server(
+            address,
+            leaf,
+            root,
+            require_client_certificate=by_peers,
+            interceptors=[border],
+            settings=settings.server,
+        )
+        for address, by_peers in ((settings.public_listen, False), (settings.peer_listen, True))
+    )
+    for server in (public, peer):
+        add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, news), server.grpc)
+        add_MembershipServiceServicer_to_server(MembershipServicer(cloud, workers), server.grpc)
+    add_RegistrationServiceServicer_to_server(RegistrationServicer(cloud, workers), public.grpc)
+    add_SearchServiceServicer_to_server(SearchServicer(cloud, workers), public.grpc)
+    add_RevocationServiceServicer_to_server(RevocationServicer(cloud, workers, news), public.grpc)
+    add_PublicationServiceServicer_to_server(PublicationServicer(cloud, workers), peer.grpc)
+    return public, peer
+
+
+def _border(node: PublicCloudNode, workers: Workers) -> Border:
+    settings, cloud = node.settings.server, node.cloud
+    return Border(
+        audit=lambda event: cloud.audit.record(event, now=cloud.clock()),
+        workers=workers,
+        rate=RateBound(settings.openers_per_second, settings.openers_burst),
+        deadlines=StreamDeadlines(
+            timedelta(seconds=settings.first_message_seconds), timedelta(seconds=settings.next_message_seconds)
+        ),
+    )
+
+
+async def _repeat(every: timedelta, chore: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(every.total_seconds())
+        await chore()
+
+
+async def _refresh(cloud: Cloud, workers: Workers, news: News) -> None:
+    """Sign a new list if one is needed: other processes change the book too. A failure is tried again a second later."""
+    before = cloud.bulletin.current.sequence
+    try:
+        issue = await workers.run_regardless(cloud.bulletin.refresh, cloud.clock())
+    except Exception as error:  # noqa: BLE001 - the list in hand holds until it ends, then everything is refused
+        operations.failure("list-not-refreshed", error)
+        return
+    if issue.sequence != before:
+        operations.info("list-issued", sequence=issue.sequence)
+        await news.announce()
+
+
+def _turn_epochs(cloud: Cloud) -> None:
+    """Begin the next epoch when it is due, and destroy the keys of those that ended."""
+    now = cloud.clock()
+    try:
+        if cloud.epochs.is_due(now):
+            cloud.epochs.rotate(now)
+            operations.info("epoch-begun")
+        if ended := cloud.epochs.sweep(now):
+            operations.info("epochs-ended", number=ended)
+    except Exception as error:  # noqa: BLE001 - tried again a minute later
+        operations.failure("epochs-not-turned", error)

@@ -1,0 +1,79 @@
+"""`medunion authority`: a medical authority that says who is a doctor."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.app.authority import MedicalAuthority, found_authority, open_authority
+from federation.app.certificates import read_request
+from federation.app.node import NodeDirectory, write_private
+from federation.cli.common import PinChoice, TokenChoice, directory_option, pin_options, token_options
+from federation.config import MemberSettings
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_output = click.option("--output", type=_FILE, required=True, help="File to write it to, DER.")
+
+
+@click.group()
+def authority() -> None:
+    """Certify doctors, and take certificates back."""
+
+
+@authority.command()
+@directory_option
+@click.option("--identity", required=True, help="The authority's id, such as M:board.")
+@_output
+@token_options
+def init(directory: NodeDirectory, identity: str, output: Path, token: TokenChoice) -> None:
+    """Make an authority: its key in the token, and the certificate that the public cloud has to recognise."""
+    settings = token.settings(directory)
+    certificate = found_authority(directory, identity, settings, token.pin.provider(settings))
+    write_private(output, certificate.public_bytes(Encoding.DER))
+    click.echo(f"{identity} is made; its certificate is {output}.")
+
+
+@authority.command()
+@directory_option
+@click.option("--request", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="PKCS#10.")
+@click.option("--doctor", required=True, help="Whom you have identified, such as D:house.")
+@_output
+@pin_options
+def issue(directory: NodeDirectory, request: Path, doctor: str, output: Path, pin: PinChoice) -> None:
+    """Issue a doctor's certificate for a request that names the doctor and proves its key."""
+    with _opened(directory, pin) as node:
+        certificate = node.issue(read_request(request), doctor)
+    write_private(output, certificate.public_bytes(Encoding.DER))
+    click.echo(f"The certificate of {doctor}, serial {certificate.serial_number:x}, is {output}.")
+
+
+@authority.command()
+@directory_option
+@click.argument("doctor")
+@pin_options
+def revoke(directory: NodeDirectory, doctor: str, pin: PinChoice) -> None:
+    """Revoke all certificates of DOCTOR. It takes effect with the next list: `medunion authority crl`."""
+    with _opened(directory, pin) as node:
+        serials = node.revoke(doctor)
+    click.echo(f"Revoked of {doctor}: {', '.join(serials)}. Now issue a list and hand it to the public cloud.")
+
+
+@authority.command()
+@directory_option
+@_output
+@pin_options
+def crl(directory: NodeDirectory, output: Path, pin: PinChoice) -> None:
+    """Issue the next list of revoked certificates; it holds for 24 hours."""
+    with _opened(directory, pin) as node:
+        listed = node.crl()
+    write_private(output, listed.public_bytes(Encoding.DER))
+    click.echo(f"The list, with {len(listed)} revoked, is {output}.")
+
+
+@contextmanager
+def _opened(directory: NodeDirectory, pin: PinChoice) -> Iterator[MedicalAuthority]:
+    settings = directory.settings(MemberSettings)
+    with open_authority(directory, pin.provider(settings.token)) as node:
+        yield node

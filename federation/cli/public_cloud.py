@@ -1,0 +1,186 @@
+"""`medunion public-cloud`: found a federation, serve it, and look after it."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import segno
+
+from federation.app.certificates import read_certificate, read_crl
+from federation.app.node import NodeDirectory, message_to_json, write_private
+from federation.app.public_cloud import DEPARTMENT_CLASSES, Founding, PublicCloudNode, found, open_public_cloud
+from federation.app.public_cloud_server import Ports
+from federation.app.public_cloud_server import serve as serve_public_cloud
+from federation.audit import AuditEntry
+from federation.cli.common import PinChoice, TokenChoice, directory_option, pin_options, token_options
+from federation.config import CloudSettings
+from federation.wire import operations
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group("public-cloud")
+def public_cloud() -> None:
+    """Run the public cloud of a federation."""
+
+
+@public_cloud.command()
+@directory_option
+@click.option("--identity", required=True, help="ID_C, such as C:union.")
+@click.option("--realm", required=True, help="The federation's name.")
+@click.option("--address", required=True, help="host:port where everybody dials this cloud.")
+@click.option("--peer-address", required=True, help="host:port where hospitals dial it by mutual TLS.")
+@click.option("--listen", help="host:port to listen at, if not --address.")
+@click.option("--peer-listen", help="host:port to listen at for hospitals, if not --peer-address.")
+@click.option("--department-class", "classes", multiple=True, help="A class of the published list; repeat.")
+@token_options
+def init(
+    directory: NodeDirectory,
+    identity: str,
+    realm: str,
+    address: str,
+    peer_address: str,
+    listen: str | None,
+    peer_listen: str | None,
+    classes: tuple[str, ...],
+    token: TokenChoice,
+) -> None:
+    """Found a federation: make the cloud's keys in its token, the TLS CA, the store and the trust bundle."""
+    founding = Founding(
+        identity=identity,
+        realm=realm,
+        address=address,
+        peer_address=peer_address,
+        public_listen=listen or address,
+        peer_listen=peer_listen or peer_address,
+        department_classes=classes or DEPARTMENT_CLASSES,
+    )
+    settings = token.settings(directory)
+    found(directory, founding, settings, token.pin.provider(settings))
+    click.echo(f"{identity} is founded. Everybody needs {directory.trust_file} once its medical authorities are added.")
+
+
+@public_cloud.command()
+@directory_option
+@click.option("--ready-file", type=_FILE, help="File to write the bound ports to, as JSON, when calls are taken.")
+@pin_options
+def serve(directory: NodeDirectory, ready_file: Path | None, pin: PinChoice) -> None:
+    """Serve until SIGTERM or SIGINT; calls under way may end first."""
+    operations.configure()
+    with _opened(directory, pin) as node:
+        asyncio.run(_serve(node, ready_file))
+
+
+async def _serve(node: PublicCloudNode, ready_file: Path | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def ready(ports: Ports) -> None:
+        if ready_file is not None:
+            write_private(ready_file, json.dumps(vars(ports) | {"pid": os.getpid()}).encode())
+        click.echo(f"{node.settings.identity} serves at port {ports.public}, hospitals at port {ports.peer}")
+
+    await serve_public_cloud(node, stop, ready)
+
+
+@public_cloud.command()
+@directory_option
+@click.argument("hospital")
+@pin_options
+def invite(directory: NodeDirectory, hospital: str, pin: PinChoice) -> None:
+    """Make a ticket with which HOSPITAL (H:...) may register, once."""
+    with _opened(directory, pin) as node:
+        ticket, expires_at = node.invite(hospital)
+    click.echo(f"Ticket for {hospital}, good until {_time(expires_at)}:\n\n    {ticket.hex()}\n")
+    segno.make(ticket.hex(), micro=False).terminal(compact=True)
+
+
+@public_cloud.group("authority")
+def authority() -> None:
+    """Say whose certificates make a doctor legal."""
+
+
+@authority.command("add")
+@directory_option
+@click.argument("certificate", type=_EXISTING)
+@pin_options
+def authority_add(directory: NodeDirectory, certificate: Path, pin: PinChoice) -> None:
+    """Recognise the medical authority of CERTIFICATE. The trust bundle is written anew: hand it out again."""
+    with _opened(directory, pin) as node:
+        authority_id = node.add_authority(read_certificate(certificate))
+    click.echo(
+        f"{authority_id} is recognised. No doctor can register before its first list: `medunion public-cloud crl`."
+    )
+
+
+@public_cloud.command()
+@directory_option
+@click.argument("file", type=_EXISTING)
+@pin_options
+def crl(directory: NodeDirectory, file: Path, pin: PinChoice) -> None:
+    """Take an authority's newer list of revoked certificates."""
+    with _opened(directory, pin) as node:
+        authority_id, number = node.put_crl(read_crl(file))
+    click.echo(f"List {number} of {authority_id} is taken; members have it within seconds.")
+
+
+@public_cloud.command()
+@directory_option
+@click.argument("identity")
+@pin_options
+def revoke(directory: NodeDirectory, identity: str, pin: PinChoice) -> None:
+    """Revoke the credential of IDENTITY, which may then register again."""
+    with _opened(directory, pin) as node:
+        serial = node.revoke(identity)
+    click.echo(f"The credential {serial.hex()} of {identity} is revoked; the next list names it within seconds.")
+
+
+@public_cloud.command()
+@directory_option
+@click.option("--output", type=_FILE, help="File to write it to, if not standard output.")
+@pin_options
+def trust(directory: NodeDirectory, output: Path | None, pin: PinChoice) -> None:
+    """Give the trust bundle that every member pins."""
+    with _opened(directory, pin) as node:
+        bundle = message_to_json(node.trust())
+    if output is None:
+        click.echo(bundle)
+    else:
+        write_private(output, bundle.encode())
+
+
+@public_cloud.command()
+@directory_option
+@click.option("--after", default=0, help="Only entries above this number.")
+@click.option("--verify", is_flag=True, help="Check the chain of digests first.")
+@pin_options
+def log(directory: NodeDirectory, after: int, verify: bool, pin: PinChoice) -> None:
+    """Show the audit log, one entry a line, as JSON."""
+    with _opened(directory, pin) as node:
+        if verify:
+            click.echo(f"{node.cloud.audit.verify()} entries, the chain holds", err=True)
+        for entry in node.cloud.audit.entries(after=after):
+            click.echo(_line(entry))
+
+
+def _line(entry: AuditEntry) -> str:
+    return json.dumps({"sequence": entry.sequence, "at": _time(entry.at)} | vars(entry.event), default=bytes.hex)
+
+
+def _time(instant: int) -> str:
+    return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _opened(directory: NodeDirectory, pin: PinChoice) -> Iterator[PublicCloudNode]:
+    settings = directory.settings(CloudSettings)
+    with open_public_cloud(directory, pin.provider(settings.token)) as node:
+        yield node

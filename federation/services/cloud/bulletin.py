@@ -1,0 +1,176 @@
+"""What the cloud hands out: EK_C, the revocation list, the authorities' CRLs. Each issue is signed once and kept.
+
+A list's sequence grows with every issue, also when only a CRL or EK_C changed, because a party takes a directory only under a
+higher sequence. Several processes share one store: the first to keep a sequence has it, the others take what it kept.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from federation.epochs import EpochKeeper
+from federation.errors import Unavailable
+from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.statements import peek_statement, sign_statement
+from federation.protocol.time import Freshness, Instant, milliseconds
+from federation.protocol.verifier import Verifier
+from federation.store.interfaces import Authorities, RevocationBook, Revocations, Settings, StoredAuthority
+from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
+from federation.v1.statement_pb2 import RevocationList, SignedStatement
+
+MOST_ENTRIES = 4096
+"""Serials, and grants, that one list may name (protos/federation/v1/statement.proto)."""
+
+_DIRECTORY = "directory"
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Issue:
+    """The directory at one moment, and the checks that the cloud itself makes with it."""
+
+    directory: GetDirectoryResponse
+    trust: TrustBundle
+    verifier: Verifier
+
+    @property
+    def sequence(self) -> int:
+        """Give the revocation list's sequence."""
+        return self.verifier.lists.sequence
+
+    @property
+    def revocation_list(self) -> SignedStatement:
+        """Give the list, signed by PRK_C."""
+        return self.directory.revocation_list
+
+
+@dataclass(frozen=True)
+class ListLife:
+    """How long a list is good, and after how long it is signed anew although nothing changed."""
+
+    good_for: timedelta = timedelta(hours=1)
+    renewed_after: timedelta = timedelta(minutes=10)
+
+
+class Bulletin:
+    """Keeps the newest issue. Safe for several threads and processes."""
+
+    def __init__(
+        self,
+        trust: TrustBundle,
+        signing_key: Ed25519PrivateKey,
+        settings: Settings,
+        book: RevocationBook,
+        authorities: Authorities,
+        epochs: EpochKeeper,
+        freshness: Freshness,
+        life: ListLife | None = None,
+    ) -> None:
+        """Make issues signed by PRK_C. The medical authorities are the store's, whatever the bundle says."""
+        self._trust = trust
+        self._signing_key = signing_key
+        self._settings = settings
+        self._book = book
+        self._authorities = authorities
+        self._epochs = epochs
+        self._freshness = freshness
+        self._life = life or ListLife()
+        self._lock = threading.Lock()
+        self._issue: Issue | None = None
+
+    @property
+    def current(self) -> Issue:
+        """Give the issue of the last refresh. Raises Unavailable before the first."""
+        if self._issue is None:
+            raise Unavailable("the directory is not made yet")
+        return self._issue
+
+    def refresh(self, now: Instant) -> Issue:
+        """Make a new issue if anything changed or the list is due, and give the newest. Raises StoreError, HsmError."""
+        with self._lock:
+            authorities = self._authorities.all()
+            directory = self._newest(self._book.current(now=now), _crls(authorities), now)
+            trust = with_authorities(self._trust, authorities)
+            if self._issue is None or (self._issue.directory, self._issue.trust) != (directory, trust):
+                self._issue = self._made(directory, trust)
+            return self._issue
+
+    def _newest(self, book: Revocations, crls: list[bytes], now: Instant) -> GetDirectoryResponse:
+        encryption_key = self._epochs.current(now)
+        for _ in range(_ATTEMPTS):
+            kept = self._kept()
+            if kept is not None and self._still_holds(kept, book, crls, encryption_key, now):
+                return kept
+            sequence = 1 if kept is None else _list_of(kept).sequence + 1
+            directory = GetDirectoryResponse(
+                cloud_encryption_key_statement=encryption_key,
+                revocation_list=self._signed(book, sequence, now),
+                certificate_revocation_lists=crls,
+            )
+            if self._settings.advance(_DIRECTORY, sequence, directory.SerializeToString(deterministic=True)):
+                return directory
+        raise Unavailable("other processes make lists faster than this one")
+
+    def _kept(self) -> GetDirectoryResponse | None:
+        kept = self._settings.get(_DIRECTORY)
+        return None if kept is None else GetDirectoryResponse.FromString(kept)
+
+    def _still_holds(
+        self,
+        kept: GetDirectoryResponse,
+        book: Revocations,
+        crls: list[bytes],
+        encryption_key: SignedStatement,
+        now: Instant,
+    ) -> bool:
+        listed = _list_of(kept)
+        age = now - listed.this_update
+        return (
+            _entries(listed) == (list(book.serials), list(book.grants), list(book.key_ids))
+            and list(kept.certificate_revocation_lists) == crls
+            and kept.cloud_encryption_key_statement == encryption_key
+            and 0 <= age < milliseconds(self._life.renewed_after)
+        )
+
+    def _signed(self, book: Revocations, sequence: int, now: Instant) -> SignedStatement:
+        statement = RevocationList(
+            sequence=sequence,
+            this_update=now,
+            next_update=now + milliseconds(self._life.good_for),
+            serials=book.serials,
+            grants=book.grants,
+            key_ids=book.key_ids,
+        )
+        return sign_statement("rl", statement, self._signing_key)
+
+    def _made(self, directory: GetDirectoryResponse, trust: TrustBundle) -> Issue:
+        anchors = Anchors.of(trust)
+        lists = Lists.read(anchors, directory.revocation_list, tuple(directory.certificate_revocation_lists))
+        return Issue(directory, trust, Verifier(anchors, lists, self._freshness))
+
+
+def with_authorities(trust: TrustBundle, authorities: Sequence[StoredAuthority]) -> TrustBundle:
+    """Give the trust bundle with the medical authorities that the cloud recognises now."""
+    bundle = TrustBundle()
+    bundle.CopyFrom(trust)
+    del bundle.medical_authorities[:]
+    for authority in authorities:
+        bundle.medical_authorities.append(
+            MedicalAuthority(authority_id=authority.authority_id, certificate=authority.certificate)
+        )
+    return bundle
+
+
+def _crls(authorities: Sequence[StoredAuthority]) -> list[bytes]:
+    return [authority.crl for authority in authorities if authority.crl is not None]
+
+
+def _list_of(directory: GetDirectoryResponse) -> RevocationList:
+    return peek_statement(RevocationList, directory.revocation_list)
+
+
+def _entries(listed: RevocationList) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    return list(listed.serials), list(listed.grants), list(listed.key_ids)

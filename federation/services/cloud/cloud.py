@@ -1,0 +1,117 @@
+"""What every service of the public cloud works with, and the steps that they share."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+from cryptography import x509
+from google.protobuf.message import Message
+
+from federation.audit import OK, Audit, AuditEvent
+from federation.clock import Clock
+from federation.epochs import EpochKeeper, as_signed
+from federation.errors import NotRegistered
+from federation.protocol.calls import Call
+from federation.protocol.index import BlindIndex
+from federation.protocol.parties import AccessEvent, Pending
+from federation.protocol.sealing import Opened, after_opening
+from federation.protocol.statements import ROLE_NAMES
+from federation.protocol.time import Freshness, Instant
+from federation.protocol.verifier import VerifiedParty
+from federation.services.cloud.bulletin import Bulletin
+from federation.store.interfaces import Index, Registration, Registrations, ReplayMemory, RevocationBook
+from federation.v1 import statement_pb2 as pb
+from federation.v1.envelope_pb2 import SealedOpening
+from keystore.party import CloudKeys
+
+M = TypeVar("M", bound=Message)
+S = TypeVar("S")
+
+ROLES: dict[str, "pb.Role.ValueType"] = {name: role for role, name in ROLE_NAMES.items()}
+
+
+@dataclass(frozen=True)
+class CloudStores:
+    """What the public cloud keeps."""
+
+    registrations: Registrations
+    index: Index
+    replay: ReplayMemory
+    revocations: RevocationBook
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The public cloud of a federation. Every method of its services blocks: it runs in a worker."""
+
+    identity: str
+    keys: CloudKeys
+    tls_ca: x509.Certificate
+    stores: CloudStores
+    epochs: EpochKeeper
+    bulletin: Bulletin
+    audit: Audit
+    freshness: Freshness
+    ticket_life: timedelta
+    clock: Clock
+
+    @property
+    def blind_index(self) -> BlindIndex:
+        """Give the keys of the index."""
+        return BlindIndex(self.keys.index, self.keys.sealing)
+
+    def member(self, identity: str, *, now: Instant) -> VerifiedParty:
+        """Give a party with a live registration whose CRED holds. Raises Rejected: a seal was opened to learn its name."""
+        with after_opening():
+            live = self.live(identity, now=now)
+            if live is None:
+                raise NotRegistered("the sender has no live registration")
+            verifier = self.bulletin.current.verifier
+            return verifier.party(as_signed(live.key_statement), ROLES[live.role], now=now)
+
+    def authenticated(self, call: Call[M], opening: SealedOpening, *, now: Instant) -> "Authenticated[M]":
+        """Open a single call and prove its sender. Raises precise errors for clear fields, Rejected for the rest."""
+        claimed = call.receive(opening, self.epochs, self.identity, self.freshness, now=now)
+        sender = self.member(claimed.claimed_sender, now=now)
+        return Authenticated(self, sender, claimed.opened, claimed.verify(sender, now=now))
+
+    def live(self, identity: str, *, now: Instant) -> Registration | None:
+        """Give the registration of an identity unless its time is over."""
+        registration = self.stores.registrations.live(identity)
+        return registration if registration is not None and now <= registration.not_after else None
+
+    def admit(self, pending: Pending[S], *, now: Instant) -> S:
+        """Keep a message's replay key, after every other check. Raises Rejected for one that was taken before."""
+        return pending.admit(self.stores.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
+
+    def record(self, kind: str, detail: str, *, now: Instant) -> None:
+        """Write what is about to be done to the audit log."""
+        self.audit.record(AuditEvent(kind, OK, detail=detail), now=now)
+
+    def record_access(self, event: AccessEvent, *, now: Instant) -> None:
+        """Write an access to the audit log, before its answer goes out."""
+        self.audit.record(event, now=now)
+
+
+@dataclass(frozen=True)
+class Authenticated(Generic[M]):
+    """A single call of a registered party. What it asks for is the service's to check; then `admit` it once."""
+
+    cloud: Cloud
+    sender: VerifiedParty
+    opened: Opened[M]
+    pending: Pending[Opened[M]]
+
+    @property
+    def payload(self) -> M:
+        """Give what was asked."""
+        return self.opened.payload
+
+    def admit(self, *, now: Instant) -> None:
+        """Take the call, if it is new. Raises Rejected."""
+        self.cloud.admit(self.pending, now=now)
+
+
+def as_datetime(now: Instant) -> datetime:
+    """Give an instant as X.509 wants it."""
+    return datetime.fromtimestamp(now / 1000, UTC)

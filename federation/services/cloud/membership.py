@@ -1,0 +1,117 @@
+"""MembershipService: the next encryption key, a hospital's TLS identity, tickets for patients."""
+
+import hashlib
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.epochs import as_stored
+from federation.errors import CredentialExpired, FieldInvalid, IdentityMismatch
+from federation.protocol.calls import CERTIFY_TLS, RENEW, TICKET
+from federation.protocol.sealing import after_opening
+from federation.protocol.statements import ROLE_NAMES, sign_statement
+from federation.protocol.time import Instant, milliseconds
+from federation.protocol.verifier import VerifiedParty, open_encryption_key
+from federation.services.cloud.cloud import Cloud, as_datetime
+from federation.store.interfaces import Ticket
+from federation.v1 import membership_pb2 as pb
+from federation.v1.membership_pb2_grpc import MembershipServiceServicer
+from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, EncryptionKeyStatement
+from federation.wire.roles import ServicerContext, calling_hospital, require_same_hospital
+from federation.wire.workers import Workers
+from keystore.x509 import issue_identity_ca
+
+
+class MembershipServicer(MembershipServiceServicer):
+    """The wire's side."""
+
+    def __init__(self, cloud: Cloud, workers: Workers) -> None:
+        """Serve this cloud's members."""
+        self._cloud = cloud
+        self._workers = workers
+
+    async def PutEncryptionKey(  # noqa: N802 - the name in the proto
+        self,
+        request: pb.PutEncryptionKeyRequest,
+        context: ServicerContext,  # noqa: ARG002 - proved inside
+    ) -> pb.PutEncryptionKeyResponse:
+        """Take the next encryption key of a party."""
+        return await self._workers.run(put_encryption_key, self._cloud, request)
+
+    async def CertifyTlsIdentity(  # noqa: N802
+        self,
+        request: pb.CertifyTlsIdentityRequest,
+        context: ServicerContext,  # noqa: ARG002 - proved inside
+    ) -> pb.CertifyTlsIdentityResponse:
+        """Certify a hospital's TLS identity CA."""
+        return await self._workers.run(certify_tls_identity, self._cloud, request)
+
+    async def IssueTicket(  # noqa: N802
+        self, request: pb.IssueTicketRequest, context: ServicerContext
+    ) -> pb.IssueTicketResponse:
+        """Give a hospital a ticket for a patient."""
+        return await self._workers.run(issue_ticket, self._cloud, request, calling_hospital(context))
+
+
+def put_encryption_key(cloud: Cloud, request: pb.PutEncryptionKeyRequest) -> pb.PutEncryptionKeyResponse:
+    """Keep a party's newest EK_X and a hospital's address; answer a signed receipt. Raises Rejected."""
+    now = cloud.clock()
+    call = cloud.authenticated(RENEW, request.opening, now=now)
+    with after_opening():
+        statement = _own_encryption_key(call.payload, call.sender, now)
+        if call.payload.HasField("address") and call.sender.role != ROLE_HOSPITAL:
+            raise FieldInvalid("only a hospital has an address")
+    call.admit(now=now)
+    address = call.payload.address if call.payload.HasField("address") else None
+    kept = as_stored(call.payload.encryption_key_statement)
+    cloud.record("RENEWAL", f"{call.sender.identity} key {statement.key_id.hex()}", now=now)
+    cloud.stores.registrations.renew(call.sender.identity, kept, address)
+    receipt = pb.RenewalReceipt(key_id=statement.key_id, done_at=now)
+    return pb.PutEncryptionKeyResponse(receipt=sign_statement("ekack", receipt, cloud.keys.signing_key))
+
+
+def _own_encryption_key(payload: pb.EncryptionKeyRenewal, owner: VerifiedParty, now: Instant) -> EncryptionKeyStatement:
+    statement = open_encryption_key(payload.encryption_key_statement, owner.verifying_key)
+    if statement.identity != owner.identity:
+        raise IdentityMismatch("the encryption key is somebody else's")
+    if not statement.not_before <= now < statement.not_after:
+        raise CredentialExpired("the encryption key is outside its validity")
+    return statement
+
+
+def certify_tls_identity(cloud: Cloud, request: pb.CertifyTlsIdentityRequest) -> pb.CertifyTlsIdentityResponse:
+    """Certify a hospital's identity CA, constrained to the hospital's own TLS name. Raises Rejected."""
+    now = cloud.clock()
+    call = cloud.authenticated(CERTIFY_TLS, request.opening, now=now)
+    hospital_id = call.sender.identity
+    with after_opening():
+        certificate = issue_identity_ca(
+            cloud.tls_ca,
+            cloud.keys.tls_ca_key,
+            call.payload.certificate_signing_request,
+            hospital_id,
+            now=as_datetime(now),
+        )
+    call.admit(now=now)
+    cloud.record("TLS-IDENTITY", f"{hospital_id} certificate {certificate.serial_number:x}", now=now)
+    return pb.CertifyTlsIdentityResponse(certificate=certificate.public_bytes(Encoding.DER))
+
+
+def issue_ticket(cloud: Cloud, request: pb.IssueTicketRequest, calling: str | None) -> pb.IssueTicketResponse:
+    """Give the enrolment desk of the calling hospital a ticket for a patient. Raises Rejected."""
+    now = cloud.clock()
+    call = cloud.authenticated(TICKET, request.opening, now=now)
+    require_same_hospital(calling, call.sender.identity)
+    call.admit(now=now)
+    patient_id = call.payload.patient_id
+    cloud.record("TICKET", f"{patient_id} by {call.sender.identity}", now=now)
+    ticket, expires_at = new_ticket(cloud, ROLE_NAMES[ROLE_PATIENT], patient_id, call.sender.identity, now=now)
+    return pb.IssueTicketResponse(ticket=ticket, expires_at=expires_at)
+
+
+def new_ticket(cloud: Cloud, role: str, identity: str, issued_by: str, *, now: Instant) -> tuple[bytes, Instant]:
+    """Make a ticket: single use, expiring; its hash alone is kept (A3). Give it and when it goes."""
+    ticket = cloud.keys.token.random(16)
+    expires_at = now + milliseconds(cloud.ticket_life)
+    kept = Ticket(hashlib.sha256(ticket).digest(), role, identity, expires_at, issued_by)
+    cloud.stores.registrations.put_ticket(kept)
+    return ticket, expires_at

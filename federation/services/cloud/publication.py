@@ -1,0 +1,67 @@
+"""PublicationService: PUB in, PUBACK out; how a record gets into the blind index (X11, X12)."""
+
+from federation.errors import DepartmentForeign, FieldInvalid
+from federation.protocol.calls import PUBLISH
+from federation.protocol.identities import class_of, hospital_of
+from federation.protocol.index import Location
+from federation.protocol.sealing import after_opening
+from federation.protocol.statements import sign_statement
+from federation.services.cloud.cloud import Cloud
+from federation.store.interfaces import SealedRow
+from federation.v1.publication_pb2 import (
+    PUBLICATION_ACTION_ADD,
+    Publication,
+    PublicationAction,
+    PublicationReceipt,
+    PublishRequest,
+    PublishResponse,
+)
+from federation.v1.publication_pb2_grpc import PublicationServiceServicer
+from federation.wire.roles import ServicerContext, calling_hospital, require_same_hospital
+from federation.wire.workers import Workers
+from keystore.transcript import digest
+
+
+class PublicationServicer(PublicationServiceServicer):
+    """The wire's side."""
+
+    def __init__(self, cloud: Cloud, workers: Workers) -> None:
+        """Keep rows in this cloud's index."""
+        self._cloud = cloud
+        self._workers = workers
+
+    async def Publish(self, request: PublishRequest, context: ServicerContext) -> PublishResponse:  # noqa: N802
+        """Take PUB and answer PUBACK."""
+        return await self._workers.run(publish, self._cloud, request, calling_hospital(context))
+
+
+def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> PublishResponse:
+    """Add or withdraw one row for the calling hospital. Raises Rejected."""
+    now = cloud.clock()
+    call = cloud.authenticated(PUBLISH, request.opening, now=now)
+    require_same_hospital(calling, call.sender.identity)
+    with after_opening():
+        _require_own_department(call.payload, cloud.bulletin.current.verifier.anchors.department_classes)
+    call.admit(now=now)
+    publication = call.payload
+    action = PublicationAction.Name(publication.action)
+    cloud.record("PUBLICATION", f"{action} {publication.patient_id} {publication.department_id}", now=now)
+    _apply(cloud, publication)
+    receipt = PublicationReceipt(publication_digest=digest(call.opened.plaintext), done_at=now)
+    return PublishResponse(receipt=sign_statement("puback", receipt, cloud.keys.signing_key))
+
+
+def _require_own_department(publication: Publication, published_classes: frozenset[str]) -> None:
+    if hospital_of(publication.department_id) != publication.hospital_id:
+        raise DepartmentForeign("the department is another hospital's")
+    if class_of(publication.department_id) not in published_classes:
+        raise FieldInvalid("the department's class is not on the federation's list: no doctor would find the record")
+
+
+def _apply(cloud: Cloud, publication: Publication) -> None:
+    location = Location(publication.department_id, publication.handle, publication.doctor_id)
+    row_key, row_id, sealed = cloud.blind_index.blind(publication.patient_id, location)
+    if publication.action == PUBLICATION_ACTION_ADD:
+        cloud.stores.index.upsert(SealedRow(row_key, row_id, sealed))
+    else:
+        cloud.stores.index.withdraw(row_key, row_id)

@@ -1,0 +1,166 @@
+"""RegistrationService: reg1 in the order of docs/protocol.md, section 3, and reg2 (eq. 2-10)."""
+
+from datetime import timedelta
+
+from federation.epochs import as_stored
+from federation.errors import AlreadyRegistered, TicketInvalid
+from federation.protocol.registration import AcceptedRequest, ReceivedRequest, TicketTerms, receive_request
+from federation.protocol.sealing import after_opening
+from federation.protocol.statements import ROLE_NAMES
+from federation.protocol.time import Instant, milliseconds
+from federation.services.cloud.cloud import ROLES, Cloud
+from federation.store.errors import AlreadyStored, NotStored
+from federation.store.interfaces import Registration
+from federation.v1.envelope_pb2 import SealedReply
+from federation.v1.registration_pb2 import (
+    OpenRegistrationRequest,
+    OpenRegistrationResponse,
+    RegisterRequest,
+    RegisterResponse,
+)
+from federation.v1.registration_pb2_grpc import RegistrationServiceServicer
+from federation.v1.statement_pb2 import Credential, SignedStatement
+from federation.wire.roles import ServicerContext
+from federation.wire.workers import Workers
+from keystore.errors import InvalidScalar
+from keystore.issuing import Issued
+from keystore.transcript import digest, text, transcript
+
+CHALLENGE_LIFE = timedelta(minutes=5)
+ANSWER_KEPT = timedelta(minutes=10)
+
+
+class RegistrationServicer(RegistrationServiceServicer):
+    """The wire's side."""
+
+    def __init__(self, cloud: Cloud, workers: Workers) -> None:
+        """Register parties with this cloud."""
+        self._cloud = cloud
+        self._workers = workers
+
+    async def OpenRegistration(  # noqa: N802 - the name in the proto
+        self,
+        request: OpenRegistrationRequest,  # noqa: ARG002 - empty
+        context: ServicerContext,  # noqa: ARG002 - anyone may call
+    ) -> OpenRegistrationResponse:
+        """Give a challenge and EK_C."""
+        return await self._workers.run(open_registration, self._cloud)
+
+    async def Register(self, request: RegisterRequest, context: ServicerContext) -> RegisterResponse:  # noqa: N802, ARG002
+        """Take reg1 and answer reg2."""
+        return RegisterResponse(reply=await self._workers.run(register, self._cloud, request))
+
+
+def open_registration(cloud: Cloud) -> OpenRegistrationResponse:
+    """Give a challenge, single use, and EK_C. Raises StoreLimit when too many are open."""
+    now = cloud.clock()
+    challenge = cloud.keys.token.random(16)
+    cloud.stores.registrations.put_challenge(challenge, now=now, expires_at=now + milliseconds(CHALLENGE_LIFE))
+    statement = cloud.epochs.current(now)
+    return OpenRegistrationResponse(challenge=challenge, cloud_encryption_key_statement=statement)
+
+
+def register(cloud: Cloud, request: RegisterRequest) -> SealedReply:
+    """Answer reg1. The same reg1 within 10 minutes gets the kept answer again. Raises precise errors, then Rejected."""
+    now = cloud.clock()
+    received = receive_request(request.opening, cloud.epochs, cloud.identity)
+    kept = cloud.stores.registrations.answer_to(received.digest, now=now)
+    if kept is not None:
+        return SealedReply.FromString(kept)
+    accepted = _accept(cloud, received, now)
+    return _issue(cloud, accepted, now)
+
+
+def _accept(cloud: Cloud, received: ReceivedRequest, now: Instant) -> AcceptedRequest:
+    cloud.freshness.require(received.sent_at, now=now)
+    request = received.opened.payload
+    registrations = cloud.stores.registrations
+    ticket = registrations.find_ticket(digest(request.ticket), now=now) if request.ticket else None
+    return received.accept(
+        cloud.bulletin.current.verifier,
+        challenge_consumed=registrations.consume_challenge(received.session_id, now=now),
+        ticket=None if ticket is None else TicketTerms(ROLES[ticket.role], ticket.identity),
+        registered_already=cloud.live(request.identity, now=now) is not None,
+        now=now,
+    )
+
+
+def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply:
+    serial, credential, issued = _signed_credential(cloud, accepted, now)
+    try:
+        statement, reply = accepted.answer(
+            credential, issued, cloud.keys.signing_key, cloud.bulletin.current.revocation_list, now=now
+        )
+        registration = _registration(cloud, accepted, serial, credential, issued, statement)
+    finally:
+        issued.wipe()
+    cloud.record("REGISTRATION", f"{registration.role} {registration.identity} serial {serial.hex()}", now=now)
+    return _complete(cloud, accepted, registration, reply, now)
+
+
+def _signed_credential(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> tuple[bytes, bytes, Issued]:
+    """Reserve a serial, then sign M_X with s: the same M_X is never signed twice. Another serial where one won't do."""
+    request = accepted.request
+    while True:
+        serial = cloud.keys.token.random(16)
+        credential = accepted.credential(serial, now=now)
+        role = ROLE_NAMES[request.role]
+        cloud.stores.registrations.reserve_serial(
+            serial, role=role, identity=request.identity, credential=credential, at=now
+        )
+        try:
+            return serial, credential, cloud.keys.issuing.issue(credential)
+        except InvalidScalar:
+            continue
+
+
+def _registration(
+    cloud: Cloud,
+    accepted: AcceptedRequest,
+    serial: bytes,
+    credential: bytes,
+    issued: Issued,
+    statement: SignedStatement,
+) -> Registration:
+    request = accepted.request
+    shared_key = issued.shared_key(cloud.keys.issuing.public_key, request.identity, serial)
+    return Registration(
+        role=ROLE_NAMES[request.role],
+        identity=request.identity,
+        serial=serial,
+        credential=credential,
+        registration_point=issued.registration_point,
+        verifying_key=request.verifying_key,
+        key_statement=as_stored(statement),
+        encryption_key_statement=as_stored(request.encryption_key_statement),
+        sealed_shared_key=cloud.keys.sealing.seal(shared_key, shared_key_context(request.identity, serial)),
+        not_after=Credential.FromString(credential).not_after,
+        address=None,
+    )
+
+
+def _complete(
+    cloud: Cloud, accepted: AcceptedRequest, registration: Registration, reply: SealedReply, now: Instant
+) -> SealedReply:
+    """Make it live: somebody else may have taken the identity or the ticket meanwhile. Raises Rejected."""
+    request = accepted.request
+    with after_opening():
+        try:
+            cloud.stores.registrations.complete(
+                registration,
+                request_digest=accepted.request_digest,
+                answer=reply.SerializeToString(deterministic=True),
+                answer_until=now + milliseconds(ANSWER_KEPT),
+                ticket_digest=digest(request.ticket) if request.ticket else None,
+                now=now,
+            )
+        except AlreadyStored as error:
+            raise AlreadyRegistered("the identity was registered meanwhile") from error
+        except NotStored as error:
+            raise TicketInvalid("the ticket was used meanwhile") from error
+    return reply
+
+
+def shared_key_context(identity: str, serial: bytes) -> bytes:
+    """Give what K_X is sealed with: T("kx", ID_X, serial)."""
+    return transcript("kx", text(identity), serial)

@@ -1,0 +1,103 @@
+"""SearchService: D2 in, C out (eq. 25-32). The access is in the audit log before the answer leaves."""
+
+from federation.audit import OK
+from federation.epochs import as_signed
+from federation.errors import Authorization, FederationError
+from federation.protocol.grant import covers
+from federation.protocol.index import Location
+from federation.protocol.parties import reason_of
+from federation.protocol.search import Findings, VerifiedQuery, receive_query
+from federation.protocol.time import Instant
+from federation.protocol.verifier import Verifier
+from federation.services.cloud.cloud import Cloud
+from federation.services.cloud.registration import shared_key_context
+from federation.store.interfaces import Registration
+from federation.v1 import search_pb2 as pb
+from federation.v1.envelope_pb2 import SealedReply
+from federation.v1.search_pb2 import IndexRow, SearchRequest, SearchResponse
+from federation.v1.search_pb2_grpc import SearchServiceServicer
+from federation.v1.statement_pb2 import ROLE_HOSPITAL, Grant
+from federation.wire import operations
+from federation.wire.roles import ServicerContext
+from federation.wire.workers import Workers
+
+
+class SearchServicer(SearchServiceServicer):
+    """The wire's side."""
+
+    def __init__(self, cloud: Cloud, workers: Workers) -> None:
+        """Answer from this cloud's index."""
+        self._cloud = cloud
+        self._workers = workers
+
+    async def Search(self, request: SearchRequest, context: ServicerContext) -> SearchResponse:  # noqa: N802, ARG002
+        """Take D2 and answer C."""
+        return SearchResponse(reply=await self._workers.run(search, self._cloud, request))
+
+
+def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
+    """Answer a query. Raises precise errors for clear fields, Rejected for anything else but what C itself says."""
+    now = cloud.clock()
+    verifier = cloud.bulletin.current.verifier
+    query = _verified(cloud, request, verifier, now)
+    try:
+        grant, classes = query.authorize(verifier, now=now)
+        findings = _found(cloud, query, grant, classes, verifier, now)
+        reason = OK
+    except Authorization as refusal:
+        findings, reason = query.refusal(refusal), reason_of(refusal)
+    cloud.record_access(query.event(reason), now=now)
+    return query.answer(findings, cloud.identity, cloud.keys.signing_key, now=now)
+
+
+def _verified(cloud: Cloud, request: SearchRequest, verifier: Verifier, now: Instant) -> VerifiedQuery:
+    claimed = receive_query(request.opening, cloud.epochs, verifier, now=now)
+    live = cloud.live(claimed.claimed_doctor, now=now)
+    serial = None if live is None else live.serial
+    pending = claimed.verify(serial, _shared_key(cloud, live), verifier, now=now)
+    return cloud.admit(pending, now=now)
+
+
+def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
+    """Give K_D. An unregistered doctor is refused before its key is used; a random one stands in, so that none is known."""
+    if live is None:
+        return cloud.keys.token.random(32)
+    return cloud.keys.sealing.open(live.sealed_shared_key, shared_key_context(live.identity, live.serial))
+
+
+def _found(
+    cloud: Cloud, query: VerifiedQuery, grant: Grant, classes: tuple[str, ...], verifier: Verifier, now: Instant
+) -> Findings:
+    index = cloud.blind_index
+    keys = [index.row_key(query.query.patient_id, name) for name in classes]
+    locations = [index.reveal(row.row_key, row.row_id, row.sealed) for row in cloud.stores.index.rows(keys)]
+    granted = [location for location in locations if covers(grant.hospitals, location.hospital_id)]
+    hospitals = {name: _hospital(cloud, name, verifier, now) for name in {place.hospital_id for place in granted}}
+    ordered = sorted(granted, key=lambda place: (place.department_id, place.handle))
+    rows = tuple(_row(place, hospital) for place in ordered if (hospital := hospitals[place.hospital_id]) is not None)
+    return Findings(pb.SEARCH_OUTCOME_FOUND if rows else pb.SEARCH_OUTCOME_NONE, rows)
+
+
+def _hospital(cloud: Cloud, hospital_id: str, verifier: Verifier, now: Instant) -> Registration | None:
+    """Give a hospital that can be dialled now. The rows of another are left out: the doctor would refuse the whole answer."""
+    live = cloud.live(hospital_id, now=now)
+    if live is None or live.address is None:
+        return None
+    try:
+        owner = verifier.party(as_signed(live.key_statement), ROLE_HOSPITAL, now=now)
+        verifier.encryption_key(as_signed(live.encryption_key_statement), owner, now=now)
+    except FederationError as error:
+        operations.warning("hospital-left-out", reason=reason_of(error))
+        return None
+    return live
+
+
+def _row(location: Location, hospital: Registration) -> IndexRow:
+    return IndexRow(
+        hospital_id=hospital.identity,
+        department_id=location.department_id,
+        address=hospital.address,
+        key_statement=as_signed(hospital.key_statement),
+        encryption_key_statement=as_signed(hospital.encryption_key_statement),
+        handle=location.handle,
+    )
