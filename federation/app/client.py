@@ -1,0 +1,233 @@
+"""Doctors' and patients' clients: made once in a directory of their own, and opened from it."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TextIO
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.app.node import NodeDirectory, open_node_token, read_trust, write_private
+from federation.audit import Audit
+from federation.clients.cloud import CloudClient
+from federation.clients.device import Unlocked, create_person, enrol_device, unlock
+from federation.clients.doctor import DoctorClient
+from federation.clients.errors import ProfileUnusable
+from federation.clients.patient import PatientClient
+from federation.clients.profile import DeviceSettings, DoctorSettings, PatientSettings, Profile
+from federation.clients.trace import Trace
+from federation.clients.traced_cloud import TracedCloud
+from federation.clock import system_clock, system_entropy
+from federation.config import ProtocolSettings, TokenSettings
+from federation.errors import Unavailable
+from federation.member import Member
+from federation.protocol.anchors import Anchors
+from federation.protocol.identities import require_identity
+from federation.store.database import Database
+from federation.store.log import SqlLog
+from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
+from federation.v1.directory_pb2 import TrustBundle
+from federation.wire.channel import open_channel
+from hsm import Pin, PinProvider, Token
+from hsm.softhsm import SoftHsm
+from keystore.party import PartyKeys
+from keystore.x509 import request_certificate
+
+REQUEST_FILE = "certificate-request.der"
+
+
+class Channels:
+    """Channels to hospitals, one for each address and identity, each verifying whose server answers. Close it."""
+
+    def __init__(self, bundle: TrustBundle) -> None:
+        """Trust the federation's TLS CA, and nothing else."""
+        self._root = x509.load_der_x509_certificate(bundle.tls_ca_certificate).public_bytes(Encoding.PEM)
+        self._open: dict[tuple[str, str], grpc.Channel] = {}
+
+    def connect(self, address: str, identity: str) -> grpc.Channel:
+        """Give the channel to an address that verifies that identity."""
+        if (address, identity) not in self._open:
+            self._open[address, identity] = open_channel(address, identity, self._root)
+        return self._open[address, identity]
+
+    def close(self) -> None:
+        """Close all of them."""
+        for channel in self._open.values():
+            channel.close()
+
+
+@dataclass(frozen=True)
+class OpenDoctor:
+    """A doctor's client, open. `client` works once the member is registered."""
+
+    member: Member
+    cloud: CloudClient
+    client: DoctorClient
+
+
+@dataclass(frozen=True)
+class OpenPatient:
+    """A patient's client, open and unlocked. `client` works once the member is registered."""
+
+    member: Member
+    cloud: CloudClient
+    client: PatientClient
+    unlocked: Unlocked
+
+
+def make_softhsm_token(node: NodeDirectory, label: str, pin: Pin) -> TokenSettings:
+    """Make a software token in the client's directory. The officer's PIN is random and forgotten: nobody resets this token."""
+    softhsm = SoftHsm(node.tokens)
+    uri = softhsm.create_token(label, pin=pin, so_pin=Pin(secrets.token_urlsafe(24)))
+    return TokenSettings(uri=str(uri), softhsm_configuration=softhsm.configuration)
+
+
+def init_doctor(
+    node: NodeDirectory,
+    trust: Path,
+    identity: str,
+    token: TokenSettings | None,
+    pin: PinProvider,
+    pin_file: Path | None,
+) -> Path:
+    """Make a doctor's client: keys in its token, a software one unless one is named; give the certificate request's file."""
+    require_identity("doctor", identity)
+    bundle = _new_node(node, trust)
+    settings = token or replace(make_softhsm_token(node, _label(identity), pin()), pin_file=pin_file)
+    with open_node_token(settings, pin) as opened:
+        keys = PartyKeys.create(opened)
+        request = request_certificate(keys.signing_key, identity)
+    write_private(node.path / REQUEST_FILE, request)
+    node.write_trust(bundle)
+    node.write_settings(DoctorSettings(identity, settings))
+    return node.path / REQUEST_FILE
+
+
+def enrol_patient(node: NodeDirectory, trust: Path, identity: str, sensor: Path) -> bool:
+    """Make a patient's client: device secret, helper data, and a software token under the derived PIN.
+
+    Say whether the file that stands for the person was made, too. Raises ProfileUnusable, ConfigError.
+    """
+    require_identity("patient", identity)
+    bundle = _new_node(node, trust)
+    made = create_person(sensor, system_entropy)
+    device = DeviceSettings(sensor)
+    unlocked = enrol_device(Profile(node.path), device, bundle.realm, system_entropy)
+    token = make_softhsm_token(node, _label(identity), unlocked.pin)
+    with open_node_token(token, lambda: unlocked.pin) as opened:
+        PartyKeys.create(opened)
+    node.write_trust(bundle)
+    node.write_settings(PatientSettings(identity, token, device))
+    return made
+
+
+@contextmanager
+def open_doctor(node: NodeDirectory, pin: PinProvider | None, trace: TextIO | None = None) -> Iterator[OpenDoctor]:
+    """Open a doctor's client. Raises ConfigError, ProfileUnusable, HsmError, StoreError."""
+    settings = node.settings(DoctorSettings)
+    require_identity("doctor", settings.identity)
+    with ExitStack() as stack:
+        token = stack.enter_context(open_node_token(settings.token, pin))
+        parts = _Parts(stack, node, settings.identity, settings.protocol, token, trace)
+        client = DoctorClient(
+            parts.member,
+            parts.cloud,
+            parts.channels.connect,
+            SqlReplayMemory(parts.database),
+            SqlEvidence(parts.database),
+            Audit(SqlLog(parts.database), parts.member.keys.sealing),
+            Profile(node.path).spool,
+            parts.trace,
+            clock=system_clock,
+            entropy=system_entropy,
+        )
+        yield OpenDoctor(parts.member, parts.cloud, client)
+
+
+@contextmanager
+def open_patient(node: NodeDirectory, sensor: Path | None = None, trace: TextIO | None = None) -> Iterator[OpenPatient]:
+    """Take a reading, unlock with it and open a patient's client. `sensor` stands for whoever holds the device now.
+
+    Raises BiometricMismatch for a stranger, ConfigError, ProfileUnusable, HsmError, StoreError.
+    """
+    settings = node.settings(PatientSettings)
+    require_identity("patient", settings.identity)
+    device = settings.device if sensor is None else replace(settings.device, simulated_sensor=sensor)
+    profile = Profile(node.path)
+    unlocked = unlock(profile, device, node.trust().realm)
+    with ExitStack() as stack:
+        token = stack.enter_context(open_node_token(settings.token, lambda: unlocked.pin))
+        parts = _Parts(stack, node, settings.identity, settings.protocol, token, trace)
+        client = PatientClient(
+            parts.member,
+            parts.cloud,
+            parts.channels.connect,
+            SqlEvidence(parts.database),
+            profile.pending,
+            unlocked.password,
+            parts.trace,
+            clock=system_clock,
+            entropy=system_entropy,
+        )
+        yield OpenPatient(parts.member, parts.cloud, client, unlocked)
+
+
+class _Parts:
+    """What doctors' and patients' clients have in common, closed with the stack."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        node: NodeDirectory,
+        identity: str,
+        protocol: ProtocolSettings,
+        token: Token,
+        trace: TextIO | None,
+    ) -> None:
+        bundle = node.trust()
+        self.database: Database = stack.enter_context(node.database())
+        self.trace = Trace(trace, system_clock)
+        self.cloud: CloudClient = stack.enter_context(TracedCloud(bundle, identity, self.trace))
+        self.channels = Channels(bundle)
+        stack.callback(self.channels.close)
+        self.member = Member(
+            identity,
+            PartyKeys(token),
+            SqlSettings(self.database),
+            SqlEpochs(self.database),
+            Anchors.of(bundle),
+            protocol.freshness,
+            protocol.lifetimes,
+        )
+        _keep_up(self.member, self.cloud)
+
+
+def _keep_up(member: Member, cloud: CloudClient) -> None:
+    """Begin the next epoch if it is due, and destroy the keys of those that ended. Without the cloud this waits."""
+    if not member.is_registered:
+        return
+    now = system_clock()
+    with suppress(Unavailable):
+        if member.epochs.is_due(now):
+            cloud.refresh(member)
+            cloud.renew(member)
+    member.epochs.sweep(now)
+
+
+def _new_node(node: NodeDirectory, trust: Path) -> TrustBundle:
+    """Require that nobody lives in the directory, and that the trust bundle holds, before anything is made."""
+    if node.is_initialised:
+        raise ProfileUnusable(f"There is a client in {node.path} already.")
+    bundle = read_trust(trust)
+    Anchors.of(bundle)
+    node.create()
+    return bundle
+
+
+def _label(identity: str) -> str:
+    """Give a token's label: at most 32 bytes."""
+    return identity[2:][:32]

@@ -1,0 +1,226 @@
+"""`medunion doctor consult`, as a story: what it shows, asks and sends, in the order of a visit."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from federation.cli import terminal
+from federation.cli.terminal import say
+from federation.clients.doctor import DoctorClient, DoctorRoom
+from federation.clients.records import FetchedRecord
+from federation.clinical.drawing import svg
+from federation.clinical.ecg import leads_from_observation
+from federation.clinical.errors import ClinicalError
+from federation.clinical.fhir import load_resource, validate_bundle
+from federation.clinical.identity import require_subject
+from federation.clinical.report import Coding, diagnostic_report, summarise
+from federation.clinical.text import printable
+from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
+from federation.protocol.statements import RIGHT_NAMES, peek_statement
+from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
+from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant, Right
+
+SHOWN_KINDS = 6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the command line asks of one visit."""
+
+    hospital_id: str
+    address: str
+    department: str | None
+    fetch: bool
+    conclusion: str | None
+    codes: Sequence[Coding]
+    deposit: bool
+    code_file: Path | None
+    save: Path | None
+    patience_seconds: float
+    receipt_seconds: float
+
+
+@dataclass
+class Visit:
+    """One visit at the doctor's terminal."""
+
+    client: DoctorClient
+    doctor_id: str
+    plan: Plan
+    records: list[FetchedRecord] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Run it. Raises what the client raises."""
+        room = self.client.open_room(self.plan.hospital_id, self.plan.address)
+        self._show_code(room)
+        consultation = self.client.await_patient(
+            room,
+            seconds=self.plan.patience_seconds,
+            on_refusal=lambda reason: say(f"Somebody was refused ({reason}); still waiting."),
+        )
+        try:
+            self._show_arrival(consultation)
+            self._read_records(consultation)
+            diagnosed = self._diagnose(room, consultation)
+            self._deposit(diagnosed)
+            self._await_receipt(room, diagnosed)
+        finally:
+            for record in self.records:
+                record.close()
+
+    def _show_code(self, room: DoctorRoom) -> None:
+        code = str(room.code)
+        say("Show this code to your patient (or read it out); whoever has it may ask for you:\n")
+        say(terminal.qr(code))
+        say(f"{code}\n")
+        say(f"The room is open until {terminal.moment(room.expires_at)}. Waiting for the patient ...")
+        if self.plan.code_file is not None:
+            partial = self.plan.code_file.with_name(self.plan.code_file.name + ".partial")
+            terminal.write_new(partial, code.encode() + b"\n")
+            partial.replace(self.plan.code_file)
+
+    def _show_arrival(self, consultation: InConsultation) -> None:
+        patient_id = consultation.asked.patient.identity
+        say(f"\n{patient_id} is here; both sides have proved who they are.")
+        say(f"  Biosignal: {describe_biosignal(consultation.biosignal, patient_id)}")
+        say(f"  Consent: {describe_consent(consultation)}")
+        if self.plan.save is not None:
+            save_biosignal(self.plan.save, consultation)
+
+    def _read_records(self, consultation: InConsultation) -> None:
+        if not allows(consultation, RIGHT_INDEX):
+            say("\nWithout consent to look for records, none is looked for.")
+            return
+        places = self.client.search(consultation)
+        if not places:
+            say("\nNo record of this patient is known yet.")
+            return
+        say(f"\n{len(places)} record{'s' * (len(places) != 1)} found:")
+        for place in places:
+            say(f"  {place.department_id} at {place.address}")
+        if not self.plan.fetch or not allows(consultation, RIGHT_READ):
+            say("None is fetched.")
+            return
+        with terminal.transfer("fetching from") as progress:
+            for record in self.client.fetch(consultation, places, progress):
+                self.records.append(record)
+        for record in self.records:
+            show_record(record, self.plan.save)
+
+    def _diagnose(self, room: DoctorRoom, consultation: InConsultation) -> AwaitingReceipt:
+        conclusion = self.plan.conclusion or click.prompt("\nYour conclusion")
+        report = diagnostic_report(
+            patient_id=consultation.asked.patient.identity,
+            doctor_id=self.doctor_id,
+            conclusion=conclusion,
+            codes=self.plan.codes,
+            issued=datetime.now(UTC),
+            based_on=[record.record_digest for record in self.records],
+        )
+        diagnosed = self.client.diagnose(room, consultation, report, self.records)
+        say(f"\nSigned and sent to the patient: {summarise(report)}")
+        return diagnosed
+
+    def _deposit(self, diagnosed: AwaitingReceipt) -> None:
+        if not self.plan.deposit or self.plan.department is None:
+            return
+        if not allows(diagnosed.consultation, RIGHT_WRITE):
+            say("Without consent to keep this encounter, it is not deposited.")
+            return
+        prepared = self.client.prepare_deposit(
+            diagnosed, self.plan.hospital_id, self.plan.address, self.plan.department
+        )
+        receipt = self.client.deposit(prepared)
+        say(
+            f"{self.plan.hospital_id} keeps this encounter as record {receipt.handle.hex()}, version {receipt.version}, "
+            f"and has signed for it."
+        )
+
+    def _await_receipt(self, room: DoctorRoom, diagnosed: AwaitingReceipt) -> None:
+        say("Waiting for the patient's receipt ...")
+        receipt = self.client.await_receipt(room, diagnosed, seconds=self.plan.receipt_seconds)
+        if receipt is None:
+            say("No receipt yet; the patient fetches the diagnosis from the room within twelve hours.")
+        else:
+            say(f"The patient signed for the diagnosis at {terminal.moment(receipt.sent_at)}.")
+
+
+def allows(consultation: InConsultation, right: "Right.ValueType") -> bool:
+    """Say whether the patient's grant holds a right; servers decide this for themselves."""
+    return consultation.grant is not None and right in peek_statement(Grant, consultation.grant).rights
+
+
+def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
+    """Say in words what a biosignal is, and whether it is this patient's."""
+    try:
+        observation = load_resource(biosignal, "Observation")
+        require_subject(observation, patient_id)
+    except ClinicalError as error:
+        return f"{terminal.size(len(biosignal))}, which is no usable Observation ({error.reason})"
+    with suppress(ClinicalError):
+        leads = leads_from_observation(biosignal)
+        seconds = max(lead.duration for lead in leads).total_seconds()
+        return f"ECG, {len(leads)} leads, {seconds:g} s, {terminal.size(len(biosignal))}"
+    return f"an Observation of {terminal.size(len(biosignal))}"
+
+
+def describe_consent(consultation: InConsultation) -> str:
+    """Say in words what the patient consents to."""
+    if consultation.grant is None:
+        return "none beyond this visit"
+    grant = peek_statement(Grant, consultation.grant)
+    rights = ", ".join(RIGHT_NAMES[right] for right in grant.rights)
+    hospitals, classes = ", ".join(grant.hospitals), ", ".join(grant.department_classes)
+    return f"{rights}; hospitals {hospitals}; departments {classes}; until {terminal.moment(grant.not_after)}"
+
+
+def show_record(record: FetchedRecord, save: Path | None) -> None:
+    """Say what a record holds, and save its parts if asked."""
+    say(
+        f"\nFrom {record.hospital_id}, {terminal.size(record.size_bytes)}, signed {terminal.moment(record.end.sent_at)}:"
+    )
+    for number, (entry, part, content) in enumerate(record.parts(), start=1):
+        heading = f"  {entry.department_id}, stored {terminal.moment(entry.stored_at)}: {printable(part.name, 80)}"
+        if part.kind == PART_KIND_FHIR_BUNDLE:
+            data = b"".join(content)
+            say(f"{heading}, {terminal.size(part.size_bytes)}\n    {describe_bundle(data)}")
+            pieces = [data]
+        else:
+            say(f"{heading}, {printable(part.media_type, 60)}, {terminal.size(part.size_bytes)}")
+            pieces = content  # type: ignore[assignment] # an attachment is written as it is read
+        if save is not None:
+            save.mkdir(mode=0o700, parents=True, exist_ok=True)
+            terminal.write_new(save / part_name(record, entry, part, number), pieces)
+
+
+def describe_bundle(data: bytes) -> str:
+    """Say in words what a FHIR bundle holds."""
+    try:
+        summary = validate_bundle(data)
+    except ClinicalError as error:
+        return f"not readable as FHIR R4 ({error.reason})"
+    kinds = list(summary.entries.items())
+    shown = ", ".join(f"{count} {kind}" for kind, count in kinds[:SHOWN_KINDS])
+    more = f" and {len(kinds) - SHOWN_KINDS} more kinds" if len(kinds) > SHOWN_KINDS else ""
+    period = f"; {summary.period[0]} to {summary.period[1]}" if summary.period else ""
+    who = f"{summary.patient_name}, born {summary.birth_date}: " if summary.patient_name else ""
+    return f"{who}{shown}{more}{period}"
+
+
+def save_biosignal(directory: Path, consultation: InConsultation) -> None:
+    """Save the biosignal, and its drawing where it is an ECG."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    terminal.write_new(directory / "biosignal.json", consultation.biosignal)
+    with suppress(ClinicalError):
+        drawing = svg(leads_from_observation(consultation.biosignal), lines=[consultation.asked.patient.identity])
+        terminal.write_new(directory / "ecg.svg", drawing.encode())
+
+
+def part_name(record: FetchedRecord, entry: RecordEntry, part: RecordPart, number: int) -> str:
+    """Give a file name for a part: ours, so that no name from a hospital chooses where we write."""
+    ending = "".join(char for char in Path(part.name).suffix if char.isascii() and char.isalnum())[:8] or "bin"
+    return f"{record.hospital_id[2:]}-{entry.handle.hex()[:8]}-v{entry.version}-{number:03}.{ending}"

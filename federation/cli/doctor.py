@@ -1,0 +1,162 @@
+"""`medunion doctor`: a doctor's client, from its keys to a consultation."""
+
+from pathlib import Path
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.app.client import init_doctor, open_doctor
+from federation.app.node import NodeDirectory
+from federation.cli import terminal
+from federation.cli.common import TOKEN_URI_FILE, PinChoice, TokenChoice, directory_option, pin_options, token_options
+from federation.cli.consultation import Plan, Visit
+from federation.cli.terminal import say
+from federation.clients.errors import WrongFile
+from federation.clients.profile import DoctorSettings
+from federation.clients.registration import register as register_member
+from federation.clinical.report import Coding
+from federation.v1.statement_pb2 import ROLE_DOCTOR
+from hsm import PinProvider, pin_from_file, pin_from_value
+
+ICD_10 = "http://hl7.org/fhir/sid/icd-10"
+_READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(cls=terminal.ClientGroup)
+def doctor() -> None:
+    """See patients, read their records under their consent, and sign diagnoses."""
+
+
+@doctor.command()
+@directory_option
+@click.option("--trust", type=_READABLE, required=True, help="The federation's trust bundle.")
+@click.option("--id", "identity", required=True, help="Who you are: D:name.")
+@token_options
+def init(directory: NodeDirectory, trust: Path, identity: str, token: TokenChoice) -> None:
+    """Make your keys, in the token that you name or else in a software token of its own, and a certificate request."""
+    named = token.uri is not None or (directory.tokens / TOKEN_URI_FILE).exists()
+    settings = token.settings(directory) if named else None
+    pin = token.pin.provider(settings) if settings else _new_pin(token.pin)
+    request = init_doctor(directory, trust, identity, settings, pin, _kept(token.pin.pin_file))
+    if settings is None:
+        say("Your keys are in a software token: fit for trying out, not for patients.")
+    say(f"Take {request} to your medical authority; its certificate registers you:")
+    say(f"  medunion doctor register --directory {directory.path} --certificate FILE")
+
+
+@doctor.command()
+@directory_option
+@click.option("--certificate", type=_READABLE, required=True, help="Your certificate, DER or PEM.")
+@pin_options
+def register(directory: NodeDirectory, certificate: Path, pin: PinChoice) -> None:
+    """Register with the public cloud; your certificate is your ticket."""
+    data = read_certificate(certificate)
+    with open_doctor(directory, _pin(directory, pin)) as opened:
+        party = register_member(opened.member, opened.cloud, ROLE_DOCTOR, data, None, certificate=data)
+    say(f"{party.identity} is registered.")
+
+
+@doctor.command()
+@directory_option
+@click.option("--hospital", "hospital_id", required=True, help="Your hospital: H:name.")
+@click.option("--address", required=True, help="Where your hospital is dialled: host:port.")
+@click.option("--department", help="Department class under which the encounter is kept, such as cardiology.")
+@click.option("--fetch", type=click.Choice(["all", "none"]), default="all", show_default=True, help="Records to fetch.")
+@click.option("--conclusion", help="Your conclusion; asked for when it is not given.")
+@click.option("--conclusion-file", type=_READABLE, help="File with your conclusion.")
+@click.option("--code", "codes", multiple=True, metavar="ICD10=WORDS", help="A coded diagnosis; may be repeated.")
+@click.option("--deposit/--no-deposit", default=True, help="Keep the encounter at your hospital.")
+@click.option("--code-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the room's code there, too.")
+@click.option("--save", type=click.Path(file_okay=False, path_type=Path), help="Save what was read there, unencrypted.")
+@click.option("--patience", type=click.FloatRange(min=0, max=720), default=60, help="Minutes to wait for the patient.")
+@click.option("--receipt-seconds", type=click.FloatRange(min=0, max=3600), default=60, help="Seconds for the receipt.")
+@click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), help="Write a line for every message there.")
+@pin_options
+def consult(
+    directory: NodeDirectory,
+    hospital_id: str,
+    address: str,
+    department: str | None,
+    fetch: str,
+    conclusion: str | None,
+    conclusion_file: Path | None,
+    codes: tuple[str, ...],
+    deposit: bool,
+    code_file: Path | None,
+    save: Path | None,
+    patience: float,
+    receipt_seconds: float,
+    trace: Path | None,
+    pin: PinChoice,
+) -> None:
+    """Open a room, wait for a patient, read its records, diagnose."""
+    if deposit and department is None:
+        raise click.UsageError("--department says where the encounter is kept; or give --no-deposit.")
+    if conclusion_file is not None:
+        conclusion = conclusion_file.read_text(encoding="utf-8").strip()
+    plan = Plan(
+        hospital_id=hospital_id,
+        address=address,
+        department=department,
+        fetch=fetch == "all",
+        conclusion=conclusion,
+        codes=[coding(code) for code in codes],
+        deposit=deposit,
+        code_file=code_file,
+        save=save,
+        patience_seconds=patience * 60,
+        receipt_seconds=receipt_seconds,
+    )
+    with terminal.trace_file(trace) as file, open_doctor(directory, _pin(directory, pin), file) as opened:
+        Visit(opened.client, opened.member.identity, plan).run()
+
+
+@doctor.group()
+def evidence() -> None:
+    """What you could show a judge."""
+
+
+@evidence.command("export")
+@directory_option
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@pin_options
+def export(directory: NodeDirectory, target: Path, pin: PinChoice) -> None:
+    """Write every signature that you hold, and what it covers, to files in TARGET, unencrypted."""
+    with open_doctor(directory, _pin(directory, pin)) as opened:
+        count = terminal.export_evidence(opened.client.book, target)
+    say(f"{count} exhibits written to {target}.")
+
+
+def read_certificate(path: Path) -> bytes:
+    """Read Cert_D, DER or PEM; give DER. Raises WrongFile."""
+    data = path.read_bytes()
+    try:
+        if data.startswith(b"-----BEGIN"):
+            return x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
+        return x509.load_der_x509_certificate(data).public_bytes(Encoding.DER)
+    except ValueError as error:
+        raise WrongFile(f"{path} is no certificate.") from error
+
+
+def coding(text: str) -> Coding:
+    """Read `I48.0=Paroxysmal atrial fibrillation` as an ICD-10 code."""
+    code, equals, words = text.partition("=")
+    if not equals or not code or not words:
+        raise click.BadParameter("write it as I48.0=Paroxysmal atrial fibrillation", param_hint="--code")
+    return Coding(ICD_10, code, words)
+
+
+def _pin(directory: NodeDirectory, choice: PinChoice) -> PinProvider:
+    return choice.provider(directory.settings(DoctorSettings).token)
+
+
+def _new_pin(choice: PinChoice) -> PinProvider:
+    """Give the PIN for a token that is about to be made: from a file, or chosen at the terminal."""
+    if choice.pin_file is not None:
+        return pin_from_file(choice.pin_file)
+    return pin_from_value(click.prompt("A PIN for your new token", hide_input=True, confirmation_prompt=True))
+
+
+def _kept(pin_file: Path | None) -> Path | None:
+    return None if pin_file is None else pin_file.resolve()

@@ -1,0 +1,253 @@
+"""`medunion patient`: a patient's client, from enrolment to a signed diagnosis."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from federation.app.client import enrol_patient, open_patient
+from federation.app.node import NodeDirectory
+from federation.cli import terminal
+from federation.cli.common import directory_option
+from federation.cli.terminal import say
+from federation.clients.code import DoctorCode
+from federation.clients.errors import NoAnswer, NoSuchGrant
+from federation.clients.patient import Diagnosis, KeptGrant
+from federation.clients.registration import register as register_member
+from federation.clinical.ecg import observation_from_dicom
+from federation.clinical.errors import ClinicalError
+from federation.clinical.fhir import load_resource
+from federation.clinical.identity import require_subject
+from federation.clinical.report import summarise
+from federation.clinical.text import printable
+from federation.clock import system_clock
+from federation.errors import FederationError
+from federation.protocol.grant import Terms
+from federation.protocol.identities import ANY, require_identity
+from federation.protocol.statements import RIGHT_NAMES
+from federation.ticket import parse_ticket
+from federation.v1.statement_pb2 import ROLE_PATIENT
+
+F = TypeVar("F", bound=Callable[..., None])
+
+FETCH_SECONDS = 3.0
+"""How long `diagnoses` looks for each that is waited for."""
+
+_RIGHTS = {name: right for right, name in RIGHT_NAMES.items()}
+_READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SENSOR = click.Path(dir_okay=False, path_type=Path, resolve_path=True)
+
+
+def sensor_option(command: F) -> F:
+    """Add `--simulated-sensor`: whose body is before the sensor now; the enrolled person's by default."""
+    return click.option(
+        "--simulated-sensor", "sensor", type=_SENSOR, help="File that stands for the person who holds the device."
+    )(command)
+
+
+@click.group(cls=terminal.ClientGroup)
+def patient() -> None:
+    """Visit doctors, give and take back consent, read your diagnoses."""
+
+
+@patient.command()
+@directory_option
+@click.option("--trust", type=_READABLE, required=True, help="The federation's trust bundle.")
+@click.option("--id", "identity", required=True, help="Who you are: P:name.")
+@click.option(
+    "--simulated-sensor", "sensor", type=_SENSOR, required=True, help="File that stands for you; made if absent."
+)
+def enrol(directory: NodeDirectory, trust: Path, identity: str, sensor: Path) -> None:
+    """Make this device yours: a secret, your (simulated) biometric, and keys in a token that they open together."""
+    made = enrol_patient(directory, trust, identity, sensor)
+    say("The sensor is SIMULATED: a file stands for your body, nothing of it was measured.")
+    if made:
+        say(f"{sensor} now stands for you. Whoever has this file and the device can act as you.")
+    say(f"{identity} is enrolled on this device. With a ticket from a hospital's desk:")
+    say(f"  medunion patient register --directory {directory.path} --ticket TICKET")
+
+
+@patient.command()
+@directory_option
+@click.option("--ticket", required=True, help="The ticket from the desk.")
+@sensor_option
+def register(directory: NodeDirectory, ticket: str, sensor: Path | None) -> None:
+    """Register with the public cloud; a ticket is good once."""
+    with open_patient(directory, sensor) as opened:
+        password = opened.unlocked.password.value
+        party = register_member(opened.member, opened.cloud, ROLE_PATIENT, password, parse_ticket(ticket))
+    say(f"{party.identity} is registered.")
+
+
+@patient.command()
+@directory_option
+@click.argument("code")
+@click.option("--ecg", type=_READABLE, help="An ECG, DICOM.")
+@click.option("--observation", type=_READABLE, help="A FHIR R4 Observation about you, JSON.")
+@click.option("--hospital", "hospitals", multiple=True, help="Consent covers this hospital only (repeat for more).")
+@click.option("--department", "departments", multiple=True, help="Consent covers this department class only (repeat).")
+@click.option("--rights", default="index,read,write", show_default=True, help="What the doctor may do.")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True, max=24 * 365), default=24, show_default=True)
+@click.option("--purpose", default="consultation", show_default=True, help="Why, in your words.")
+@click.option("--no-grant", is_flag=True, help="Consent to nothing beyond this visit.")
+@click.option("--wait/--no-wait", default=True, help="Wait for the diagnosis.")
+@click.option("--patience", type=click.FloatRange(min=0, max=720), default=60, help="Minutes to wait for it.")
+@click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), help="Write a line for every message there.")
+@sensor_option
+def visit(
+    directory: NodeDirectory,
+    code: str,
+    ecg: Path | None,
+    observation: Path | None,
+    hospitals: tuple[str, ...],
+    departments: tuple[str, ...],
+    rights: str,
+    hours: float,
+    purpose: str,
+    no_grant: bool,
+    wait: bool,
+    patience: float,
+    trace: Path | None,
+    sensor: Path | None,
+) -> None:
+    """Visit the doctor of CODE: show who you are, hand over your biosignal, and consent to what your doctor may do."""
+    addressed = DoctorCode.parse(code)
+    terms = None if no_grant else read_terms(hospitals, departments, rights, hours, purpose)
+    with terminal.trace_file(trace) as file, open_patient(directory, sensor, file) as opened:
+        biosignal = read_biosignal(ecg, observation, opened.member.identity)
+        waiting = opened.client.visit(
+            addressed, biosignal, terms, started=lambda doctor_id: say(f"You are talking to {doctor_id}.")
+        )
+        doctor_id = waiting.state.doctor.party.identity
+        say(f"{doctor_id} has your biosignal ({terminal.size(len(biosignal))})" + _consent_words(terms))
+        if not wait:
+            say("`medunion patient diagnoses` fetches the diagnosis later, within twelve hours.")
+            return
+        say("Waiting for the diagnosis ...")
+        show_diagnosis(opened.client.await_diagnosis(waiting, seconds=patience * 60))
+
+
+@patient.command()
+@directory_option
+@sensor_option
+def diagnoses(directory: NodeDirectory, sensor: Path | None) -> None:
+    """Fetch the diagnoses that wait for you, and show all that you have."""
+    with open_patient(directory, sensor) as opened:
+        for waiting in list(opened.client.waiting()):
+            doctor_id = waiting.state.doctor.party.identity
+            try:
+                opened.client.await_diagnosis(waiting, seconds=FETCH_SECONDS)
+            except NoAnswer:
+                say(f"{doctor_id} has not sent a diagnosis yet.")
+            except FederationError as error:
+                say(f"From {doctor_id}: {terminal.plain(error)}")
+        found = opened.client.diagnoses()
+    if not found:
+        say("You have no diagnosis.")
+    for diagnosis in found:
+        show_diagnosis(diagnosis)
+
+
+@patient.command()
+@directory_option
+@sensor_option
+def grants(directory: NodeDirectory, sensor: Path | None) -> None:
+    """List the consents that you gave."""
+    with open_patient(directory, sensor) as opened:
+        opened.client.refresh()
+        found = opened.client.grants()
+    if not found:
+        say("You gave no consent.")
+    for kept in found:
+        show_grant(kept, system_clock())
+
+
+@patient.command()
+@directory_option
+@click.argument("grant_id", metavar="GRANT-ID")
+@sensor_option
+def revoke(directory: NodeDirectory, grant_id: str, sensor: Path | None) -> None:
+    """Take a consent back, by its number as `grants` shows it."""
+    try:
+        number = bytes.fromhex(grant_id)
+    except ValueError as error:
+        raise NoSuchGrant("You gave no consent of this number from here.") from error
+    with open_patient(directory, sensor) as opened:
+        opened.client.revoke_grant(number)
+    say("Taken back. Hospitals know as soon as they have the next list, within the hour at the latest.")
+
+
+@patient.group()
+def evidence() -> None:
+    """What you could show a judge."""
+
+
+@evidence.command("export")
+@directory_option
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@sensor_option
+def export(directory: NodeDirectory, target: Path, sensor: Path | None) -> None:
+    """Write every signature that you hold, and what it covers, to files in TARGET, unencrypted."""
+    with open_patient(directory, sensor) as opened:
+        count = terminal.export_evidence(opened.client.book, target)
+    say(f"{count} exhibits written to {target}.")
+
+
+def read_terms(
+    hospitals: tuple[str, ...], departments: tuple[str, ...], rights: str, hours: float, purpose: str
+) -> Terms:
+    """Read what the patient consents to."""
+    names = [name.strip() for name in rights.split(",")]
+    if not set(names) <= set(_RIGHTS):
+        raise click.BadParameter(f"choose from {', '.join(_RIGHTS)}", param_hint="--rights")
+    return Terms(
+        hospitals=tuple(require_identity("hospital", name) for name in hospitals) or (ANY,),
+        department_classes=tuple(require_identity("department class", name) for name in departments) or (ANY,),
+        rights=tuple(_RIGHTS[name] for name in dict.fromkeys(names)),
+        purpose=purpose,
+        life=timedelta(hours=hours),
+    )
+
+
+def read_biosignal(ecg: Path | None, observation: Path | None, patient_id: str) -> bytes:
+    """Read the biosignal: an ECG as an Observation about this patient, or one that is about it already."""
+    if (ecg is None) == (observation is None):
+        raise click.UsageError("Give either --ecg or --observation.")
+    if ecg is not None:
+        return observation_from_dicom(ecg.read_bytes(), subject=patient_id)
+    assert observation is not None  # noqa: S101 - one of the two is there
+    data = observation.read_bytes()
+    require_subject(load_resource(data, "Observation"), patient_id)
+    return data
+
+
+def show_diagnosis(diagnosis: Diagnosis) -> None:
+    """Show a diagnosis, whose signature held when it came."""
+    say(f"\nSigned by {diagnosis.doctor_id} on {terminal.moment(diagnosis.sent_at)}:")
+    try:
+        say(f"  {summarise(diagnosis.report)}")
+    except ClinicalError as error:
+        say(f"  The report is not readable as FHIR ({error.reason}); it begins: {_beginning(diagnosis.report)}")
+
+
+def show_grant(kept: KeptGrant, now: int) -> None:
+    """Show a consent on two lines."""
+    grant = kept.grant
+    over = "ended" if grant.not_after <= now else f"until {terminal.moment(grant.not_after)}"
+    state = "TAKEN BACK" if kept.revoked else over
+    rights = ", ".join(RIGHT_NAMES[right] for right in grant.rights)
+    say(f"{grant.grant_id.hex()}  {grant.doctor_id}  {state}")
+    say(f"  {rights}; hospitals {', '.join(grant.hospitals)}; departments {', '.join(grant.department_classes)}")
+
+
+def _consent_words(terms: Terms | None) -> str:
+    if terms is None:
+        return ", and no consent beyond this visit."
+    rights = ", ".join(terminal.RIGHTS[RIGHT_NAMES[right]] for right in terms.rights)
+    return f", and may {rights} for {terminal.life(terms.life)}."
+
+
+def _beginning(report: bytes) -> str:
+    return printable(report[:200].decode("utf-8", "replace"))

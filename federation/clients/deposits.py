@@ -1,0 +1,98 @@
+"""The deposit of a consultation at the doctor's own hospital, which a retry finishes instead of repeating (X11)."""
+
+import time
+from dataclasses import dataclass
+
+from federation.clients import exhibits
+from federation.clients.hospital_session import SessionOpener, address_hospital
+from federation.clients.records import intent_of
+from federation.errors import GrantMissing, RecordCutShort, StaleMessage, Unavailable
+from federation.protocol.doctor_consultation import AwaitingReceipt
+from federation.protocol.doctor_record import AddressedHospital, Intent
+from federation.protocol.statements import digest_or_empty
+from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, DepositReceipt, Scope
+from keystore.transcript import digest
+
+ATTEMPTS = 4
+PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, repr=False)
+class PreparedDeposit:
+    """An encounter to deposit. Keep it until there is a receipt: the same deposit again gets the same receipt."""
+
+    address: str
+    hospital_id: str
+    intent: Intent
+    deposit: Deposit
+    biosignal: bytes
+    diagnosis: bytes
+
+
+def prepare_deposit(
+    diagnosed: AwaitingReceipt, address: str, hospital_id: str, department_class: str, blind: bytes, *, now: int
+) -> PreparedDeposit:
+    """Put STO together: what the patient and the doctor signed in the consultation. Raises GrantMissing."""
+    consultation, delivery = diagnosed.consultation, diagnosed.diagnosis
+    if consultation.grant is None:
+        raise GrantMissing("The patient gave no consent to keep this encounter.")
+    scope = Scope(purpose=PURPOSE_STORE, department_class=department_class)
+    intent = intent_of(consultation, scope, blind)
+    biosignal = consultation.delivery
+    deposit = Deposit(
+        patient_id=intent.patient_id,
+        doctor_id=consultation.asked.doctor.identity,
+        sent_at=now,
+        blind=blind,
+        scope=scope,
+        grant=consultation.grant,
+        patient_key_statement=intent.patient_key_statement,
+        consultation_digest=consultation.transcript_hash,
+        biosignal_size_bytes=len(consultation.biosignal),
+        biosignal_digest=biosignal.biosignal_digest,
+        biosignal_grant_digest=digest_or_empty("grant", consultation.grant),
+        biosignal_sent_at=biosignal.sent_at,
+        biosignal_signature=biosignal.signature,
+        diagnosis_digest=digest(delivery.diagnosis),
+        based_on=delivery.based_on,
+        diagnosis_sent_at=delivery.sent_at,
+        diagnosis_signature=delivery.signature,
+    )
+    return PreparedDeposit(address, hospital_id, intent, deposit, consultation.biosignal, delivery.diagnosis)
+
+
+def send_deposit(opener: SessionOpener, prepared: PreparedDeposit) -> DepositReceipt:
+    """Deposit, again if the session is lost. Raises Authorization, NotFound, Rejected, Unavailable after some attempts.
+
+    A deposit that the hospital did not keep and that has grown stale gets a new T; one that it kept is answered by its digest.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _send_once(opener, prepared)
+        except StaleMessage:
+            prepared.deposit.sent_at = opener.clock()
+            if attempt == ATTEMPTS:
+                raise
+        except (Unavailable, RecordCutShort):
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(PAUSE_SECONDS * attempt)
+    raise AssertionError  # the last attempt returned or raised
+
+
+def _send_once(opener: SessionOpener, prepared: PreparedDeposit) -> DepositReceipt:
+    hospital = _hospital(opener, prepared)
+    with opener.open(prepared.address, hospital, prepared.intent) as (stream, session):
+        awaiting, frames = session.deposit(prepared.biosignal, prepared.diagnosis, prepared.deposit)
+        for frame in frames:
+            opener.sent("STO", stream, prepared.hospital_id, frame)
+        answer = opener.received("STOACK", stream, prepared.hospital_id)
+        receipt, signed = awaiting.receive(answer, now=opener.clock())
+    exhibit = exhibits.of_deposit(signed, session.hospital, prepared.deposit)
+    opener.book.keep(exhibit, receipt.handle, now=opener.clock())
+    return receipt
+
+
+def _hospital(opener: SessionOpener, prepared: PreparedDeposit) -> AddressedHospital:
+    channel = opener.connect(prepared.address, prepared.hospital_id)
+    return address_hospital(channel, prepared.hospital_id, opener.member, now=opener.clock())

@@ -1,0 +1,287 @@
+"""The doctor's client: a room for a patient, a search, records, a diagnosis, its deposit."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from federation.audit import Audit, refusal
+from federation.clients import exhibits
+from federation.clients.calls import call
+from federation.clients.cloud import CloudClient
+from federation.clients.code import DoctorCode
+from federation.clients.deposits import PreparedDeposit, prepare_deposit, send_deposit
+from federation.clients.errors import NoAnswer
+from federation.clients.evidence import EvidenceBook
+from federation.clients.hospital_session import SessionOpener
+from federation.clients.records import FetchedRecord, Progress, RecordFetcher, no_progress
+from federation.clients.relay import Connect, Mailbox
+from federation.clients.trace import Trace
+from federation.clock import Clock
+from federation.errors import FederationError, GrantMissing, Unavailable
+from federation.member import Member
+from federation.protocol.consultation import code_digest
+from federation.protocol.doctor_consultation import (
+    AwaitingBiosignal,
+    AwaitingReceipt,
+    InConsultation,
+    receive_opening,
+)
+from federation.protocol.grant import covers
+from federation.protocol.identities import ANY
+from federation.protocol.parties import Entropy, reason_of
+from federation.protocol.room import ask_for_room
+from federation.protocol.search import Place, Question
+from federation.protocol.statements import peek_statement
+from federation.protocol.time import Instant
+from federation.store.blobs import BlobStore
+from federation.store.interfaces import Evidence, ReplayMemory
+from federation.v1 import consultation_pb2 as pb
+from federation.v1.consultation_pb2 import RelayFrame
+from federation.v1.consultation_pb2_grpc import RelayServiceStub
+from federation.v1.diagnosis_pb2 import DiagnosisReceipt
+from federation.v1.envelope_pb2 import SealedOpening, SessionFrame, SessionRefusal
+from federation.v1.record_pb2 import DepositReceipt
+from federation.v1.statement_pb2 import Grant, SignedStatement
+from keystore.errors import KeystoreError
+
+ROOM_SECONDS = 12 * 3600.0
+REFUSAL_FLOOR_SECONDS = 0.05
+MOST_SESSIONS = 8
+"""How many patients may be between P1 and P2 in one room; the oldest gives way."""
+
+LISTS_KEPT_MS = 60_000
+SPOOL_KEPT_MS = 12 * 3_600_000
+
+OnRefusal = Callable[[str], None]
+"""Told the reason for which a message in the room was refused; its sender learns only that it was."""
+
+
+@dataclass
+class DoctorRoom:
+    """A room that is open, its code, and who is between P1 and P2 in it."""
+
+    code: DoctorCode
+    expires_at: Instant
+    mailbox: Mailbox
+    sessions: dict[bytes, tuple[SealedOpening, AwaitingBiosignal]] = field(default_factory=dict, repr=False)
+
+
+class DoctorClient:
+    """A registered doctor at work. Every method raises `federation.errors` and, for the token, `hsm.errors`."""
+
+    def __init__(
+        self,
+        member: Member,
+        cloud: CloudClient,
+        connect: Connect,
+        replay: ReplayMemory,
+        evidence: Evidence,
+        audit: Audit,
+        spool: Path,
+        trace: Trace,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        """Put the client together; `spool` is a directory for records on their way in."""
+        self._member = member
+        self._cloud = cloud
+        self._connect = connect
+        self._replay = replay
+        self._audit = audit
+        self._trace = trace
+        self._clock = clock
+        self._entropy = entropy
+        self.book = EvidenceBook(member, evidence)
+        self._sessions = SessionOpener(member, connect, self.book, trace, clock, entropy)
+        blobs = BlobStore(spool)
+        # What a program that crashed left behind: nobody has its key any more.
+        blobs.remove_orphans(frozenset(), older_than=clock() - SPOOL_KEPT_MS)
+        self._fetcher = RecordFetcher(self._sessions, blobs)
+        self._lists_read_at = 0
+
+    def open_room(self, hospital_id: str, address: str) -> DoctorRoom:
+        """Open a room at the relay of the doctor's hospital; its code is what the patient gets."""
+        now = self._refreshed()
+        party = self._member.party(now)
+        request = ask_for_room(party, hospital_id, now=now, entropy=self._entropy)
+        channel = self._connect(address, hospital_id)
+        answer = call(RelayServiceStub(channel).OpenRoom, request)
+        self._trace.note("room", self._member.identity, hospital_id, request)
+        statement = request.key_statement
+        digest = code_digest(statement.statement, statement.signature, party.certificate)
+        code = DoctorCode(address, hospital_id, answer.room_id, digest)
+        return DoctorRoom(code, answer.expires_at, Mailbox(channel, answer.room_id, pb.DIRECTION_TO_PATIENT))
+
+    def await_patient(
+        self, room: DoctorRoom, *, seconds: float = ROOM_SECONDS, on_refusal: OnRefusal = lambda _reason: None
+    ) -> InConsultation:
+        """Answer who asks in the room until one patient is present: P1, D1, P2. Raises NoAnswer, NoSuchRoom.
+
+        Who is refused gets a SessionRefusal, and the room goes on waiting.
+        """
+        for frame in room.mailbox.follow(seconds=seconds):
+            began = time.monotonic()
+            try:
+                present = self._take(room, frame)
+            except (FederationError, KeystoreError) as error:
+                self._audit.record(refusal(error, "await_patient", ""), now=self._clock())
+                on_refusal(reason_of(error))
+                self._refuse(room, frame, began)
+                continue
+            if present is not None:
+                return present
+        raise NoAnswer("No patient came to the room in time.")
+
+    def search(self, consultation: InConsultation, department_class: str | None = None) -> list[Place]:
+        """Ask the public cloud where the patient's records are: every page, of one class or of all that the grant covers.
+
+        No record yet is an empty list. Raises GrantMissing without a grant, Authorization for what is wrong with it.
+        """
+        if consultation.grant is None:
+            raise GrantMissing("The patient gave no consent to look for records.")
+        self._refreshed()
+        asked = [department_class] if department_class else _classes(consultation.grant)
+        return [place for name in asked for place in self._search_class(consultation, name)]
+
+    def fetch(
+        self, consultation: InConsultation, places: Sequence[Place], progress: Progress = no_progress
+    ) -> Iterator[FetchedRecord]:
+        """Fetch the records at these places; each is whole and verified when it comes. Close each after use."""
+        self._refreshed()
+        return self._fetcher.fetch(consultation, places, progress)
+
+    def diagnose(
+        self, room: DoctorRoom, consultation: InConsultation, report: bytes, records: Sequence[FetchedRecord]
+    ) -> AwaitingReceipt:
+        """Sign and send the diagnosis, a FHIR DiagnosticReport that rests on these records: D5. Raises SessionExpired."""
+        signatures = tuple(record.end.signature for record in records)
+        now = self._clock()
+        awaiting, frame = consultation.diagnose(report, signatures, now=now)
+        self.book.keep(exhibits.of_own_diagnosis(awaiting), consultation.asked.session_id, now=now)
+        self._put_frame(room, "D5", consultation.asked.patient.identity, frame)
+        return awaiting
+
+    def await_receipt(self, room: DoctorRoom, awaiting: AwaitingReceipt, *, seconds: float) -> DiagnosisReceipt | None:
+        """Wait so long for the patient's receipt, P6; None if none came, for it is the patient's to give."""
+        patient = awaiting.consultation.asked.patient
+        for frame in room.mailbox.follow(seconds=seconds):
+            if (
+                frame.WhichOneof("content") != "frame"
+                or frame.frame.session_id != awaiting.consultation.asked.session_id
+            ):
+                continue
+            self._trace.note("P6", patient.identity, self._member.identity, frame.frame)
+            try:
+                receipt = awaiting.receive(frame.frame, self._member.verifier(), now=self._clock())
+            except FederationError:
+                continue  # not the patient's: anybody with the code may put frames
+            self.book.keep(exhibits.of_receipt(receipt, patient), frame.frame.session_id, now=self._clock())
+            return receipt
+        return None
+
+    def prepare_deposit(
+        self, awaiting: AwaitingReceipt, hospital_id: str, address: str, department_class: str
+    ) -> PreparedDeposit:
+        """Put the deposit together. Keep it until there is a receipt. Raises GrantMissing."""
+        return prepare_deposit(awaiting, address, hospital_id, department_class, self._entropy(32), now=self._clock())
+
+    def deposit(self, prepared: PreparedDeposit) -> DepositReceipt:
+        """Deposit at the doctor's own hospital; the same prepared deposit again gets the same receipt."""
+        self._refreshed()
+        return send_deposit(self._sessions, prepared)
+
+    def _take(self, room: DoctorRoom, frame: RelayFrame) -> InConsultation | None:
+        content = frame.WhichOneof("content")
+        if content == "opening":
+            self._answer(room, frame.opening)
+        elif content == "frame" and frame.frame.session_id in room.sessions:
+            return self._take_frame(room, frame.frame)
+        elif content == "refusal":
+            room.sessions.pop(frame.refusal.session_id, None)
+        return None
+
+    def _answer(self, room: DoctorRoom, opening: SealedOpening) -> None:
+        """Take P1 and send D1. The replay key is in this doctor's own store before anything is answered."""
+        if opening.session_id in room.sessions:
+            return  # the relay's room says who is asking already; a second P1 of that name changes nothing
+        now = self._refreshed()
+        try:
+            pending = receive_opening(self._member.party(now), opening, self._member.verifier(), now=now)
+            inserted = self._replay.admit(pending.replay_key, now=now, until=pending.keep_until)
+            asked = pending.admit(inserted)
+        except FederationError:
+            self._trace.note("P1", "?", self._member.identity, opening)
+            raise
+        patient_id = asked.patient.identity
+        self._trace.note("P1", patient_id, self._member.identity, opening)
+        state, reply = asked.reply(now=self._clock(), entropy=self._entropy)
+        while len(room.sessions) >= MOST_SESSIONS:
+            del room.sessions[next(iter(room.sessions))]
+        room.sessions[opening.session_id] = opening, state
+        self._trace.note("D1", self._member.identity, patient_id, reply)
+        room.mailbox.put(RelayFrame(reply=reply))
+
+    def _take_frame(self, room: DoctorRoom, frame: SessionFrame) -> InConsultation | None:
+        """Take a frame of P2; the last one makes the patient present."""
+        opening, state = room.sessions.pop(frame.session_id)
+        self._trace.note("P2", state.asked.patient.identity, self._member.identity, frame)
+        now = self._clock()
+        outcome = state.receive(frame, self._member.verifier(), now=now)
+        if isinstance(outcome, AwaitingBiosignal):
+            room.sessions[frame.session_id] = opening, outcome
+            return None
+        room.sessions.clear()
+        self.book.keep(exhibits.of_opening(outcome, opening), frame.session_id, now=now)
+        self.book.keep(exhibits.of_biosignal(outcome), frame.session_id, now=now)
+        return outcome
+
+    def _refuse(self, room: DoctorRoom, frame: RelayFrame, began: float) -> None:
+        """Say no and nothing else, not before a fixed floor (B9)."""
+        session_id = _session_id(frame)
+        if len(session_id) == 16:
+            time.sleep(max(0.0, REFUSAL_FLOOR_SECONDS - (time.monotonic() - began)))
+            answer = SessionRefusal(session_id=session_id, sent_at=self._clock())
+            self._trace.note("refusal", self._member.identity, "?", answer)
+            room.mailbox.put(RelayFrame(refusal=answer))
+
+    def _put_frame(self, room: DoctorRoom, name: str, patient_id: str, frame: SessionFrame) -> None:
+        self._trace.note(name, self._member.identity, patient_id, frame)
+        room.mailbox.put(RelayFrame(frame=frame))
+
+    def _search_class(self, consultation: InConsultation, department_class: str) -> Iterator[Place]:
+        patient, pages, page = consultation.asked.patient, 1, 0
+        while page < pages:
+            question = Question(patient.identity, department_class, page)
+            answer = self._cloud.search(self._member, question, consultation.grant, patient.key_statement)
+            now = self._clock()
+            own = self._member.party(now).self_
+            for exhibit in exhibits.of_answer(answer, own, self._member.anchors.cloud_id):
+                self.book.keep(exhibit, consultation.asked.session_id, now=now)
+            yield from answer.places
+            page, pages = page + 1, answer.pages
+
+    def _refreshed(self) -> Instant:
+        """Bring lists and epoch up to date if a minute has passed; give now."""
+        now = self._clock()
+        if not 0 <= now - self._lists_read_at < LISTS_KEPT_MS:
+            # Without the cloud the kept lists do, as long as they are current: whoever uses them checks that.
+            with suppress(Unavailable):
+                self._cloud.refresh(self._member)
+                self._lists_read_at = now
+        return now
+
+
+def _classes(grant: SignedStatement) -> list[str]:
+    """Give what to ask for: all classes at once where the grant covers all, else each that it names."""
+    named = list(peek_statement(Grant, grant).department_classes)
+    return [ANY] if covers(named, ANY) else named
+
+
+def _session_id(frame: RelayFrame) -> bytes:
+    content = frame.WhichOneof("content")
+    if content == "opening":
+        return frame.opening.session_id
+    return frame.frame.session_id if content == "frame" else b""

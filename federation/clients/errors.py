@@ -1,0 +1,33 @@
+"""What goes wrong at a client itself, before or beside any message."""
+
+from federation.errors import FederationError, MalformedMessage, Unavailable
+
+
+class ProfileUnusable(FederationError):
+    """The client's directory is missing, incomplete or in the way of a new one."""
+
+    reason = "PROFILE_UNUSABLE"
+
+
+class CodeInvalid(MalformedMessage):
+    """The text is no doctor's code."""
+
+    reason = "CODE_INVALID"
+
+
+class NoAnswer(Unavailable):
+    """The other side of the room did not answer in time."""
+
+    reason = "NO_ANSWER"
+
+
+class NoSuchGrant(FederationError):
+    """No grant of that id was given by this patient from this profile."""
+
+    reason = "NO_SUCH_GRANT"
+
+
+class WrongFile(FederationError):
+    """A file that the person named can't be used for what it was named for."""
+
+    reason = "FILE_UNUSABLE"

@@ -1,0 +1,141 @@
+"""A doctor's session with a hospital: one stream, D3 and H1, then D4 and H2, or STO and STOACK (eq. 33-48)."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import grpc
+
+from federation.clients import exhibits
+from federation.clients.calls import call, peer_errors
+from federation.clients.evidence import EvidenceBook
+from federation.clients.trace import Trace
+from federation.clock import Clock
+from federation.errors import IdentityMismatch, OutOfOrder, RecordCutShort, Unavailable
+from federation.member import Member
+from federation.protocol import doctor_record
+from federation.protocol.doctor_record import AddressedHospital, Established, Intent
+from federation.protocol.parties import Entropy
+from federation.v1.envelope_pb2 import SealedReply, SessionFrame
+from federation.v1.record_pb2 import GetHospitalRequest, OpenSessionRequest, OpenSessionResponse
+from federation.v1.record_pb2_grpc import RecordServiceStub
+from federation.v1.statement_pb2 import ROLE_HOSPITAL
+
+LONGEST_SESSION_SECONDS = 3600.0
+SILENCE_SECONDS = 60.0
+"""How long a hospital may say nothing in a session before it is given up."""
+
+
+class SessionStream:
+    """The stream. Close it, whatever happened."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        """Open it; nothing is sent yet."""
+        self._requests: queue.SimpleQueue[OpenSessionRequest | None] = queue.SimpleQueue()
+        requests: Iterator[OpenSessionRequest] = iter(self._requests.get, None)
+        self._responses = RecordServiceStub(channel).OpenSession(requests, timeout=LONGEST_SESSION_SECONDS)
+        self._silent = False
+
+    def send(self, request: OpenSessionRequest) -> None:
+        """Send one message."""
+        self._requests.put(request)
+
+    def receive_reply(self) -> SealedReply:
+        """Give H1. Raises the hospital's refusal, RecordCutShort, OutOfOrder."""
+        response = self._receive()
+        if response.WhichOneof("content") != "reply":
+            raise OutOfOrder("the hospital does not begin with its reply")
+        return response.reply
+
+    def receive_frame(self) -> SessionFrame:
+        """Give the next frame. Raises the hospital's refusal, RecordCutShort, OutOfOrder."""
+        response = self._receive()
+        if response.WhichOneof("content") != "frame":
+            raise OutOfOrder("the hospital sends something else than a frame")
+        return response.frame
+
+    def close(self) -> None:
+        """End the stream on this side, and give up what still comes."""
+        self._requests.put(None)
+        self._responses.cancel()
+
+    def _receive(self) -> OpenSessionResponse:
+        watchdog = threading.Timer(SILENCE_SECONDS, self._give_up)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            with peer_errors():
+                response = next(self._responses, None)
+        except Exception as error:
+            if self._silent:
+                raise Unavailable("the hospital fell silent in the middle of a session") from error
+            raise
+        finally:
+            watchdog.cancel()
+        if response is None:
+            raise RecordCutShort("the hospital ended the session before its last message")
+        return response
+
+    def _give_up(self) -> None:
+        self._silent = True
+        self._responses.cancel()
+
+
+def address_hospital(channel: grpc.Channel, hospital_id: str, member: Member, *, now: int) -> AddressedHospital:
+    """Ask a hospital for its own statements and verify them. Raises IdentityMismatch, Authentication, Unavailable."""
+    answer = call(RecordServiceStub(channel).GetHospital, GetHospitalRequest())
+    verifier = member.verifier()
+    party = verifier.party(answer.key_statement, ROLE_HOSPITAL, now=now)
+    if party.identity != hospital_id:
+        raise IdentityMismatch("another hospital answers than the one addressed")
+    return AddressedHospital(party, verifier.encryption_key(answer.encryption_key_statement, party, now=now))
+
+
+@dataclass(frozen=True)
+class SessionOpener:
+    """What every session of one doctor needs."""
+
+    member: Member
+    connect: Callable[[str, str], grpc.Channel]
+    book: EvidenceBook
+    trace: Trace
+    clock: Clock
+    entropy: Entropy
+
+    @contextmanager
+    def open(
+        self, address: str, hospital: AddressedHospital, intent: Intent
+    ) -> Iterator[tuple[SessionStream, Established]]:
+        """Open a session: D3 and H1. Leaving the block ends it."""
+        stream = SessionStream(self.connect(address, hospital.party.identity))
+        try:
+            yield stream, self._established(stream, hospital, intent)
+        finally:
+            stream.close()
+
+    def sent(self, name: str, stream: SessionStream, hospital_id: str, frame: SessionFrame) -> None:
+        """Send a frame and note it."""
+        self.trace.note(name, self.member.identity, hospital_id, frame)
+        stream.send(OpenSessionRequest(frame=frame))
+
+    def received(self, name: str, stream: SessionStream, hospital_id: str) -> SessionFrame:
+        """Receive a frame and note it."""
+        frame = stream.receive_frame()
+        self.trace.note(name, hospital_id, self.member.identity, frame)
+        return frame
+
+    def _established(self, stream: SessionStream, hospital: AddressedHospital, intent: Intent) -> Established:
+        now, own, peer = self.clock(), self.member.identity, hospital.party.identity
+        party, verifier = self.member.party(now), self.member.verifier()
+        awaiting, opening = doctor_record.begin(party, hospital, intent, verifier, now=now, entropy=self.entropy)
+        self.trace.note("D3", own, peer, opening)
+        stream.send(OpenSessionRequest(opening=opening))
+        reply = stream.receive_reply()
+        self.trace.note("H1", peer, own, reply)
+        now = self.clock()
+        established = awaiting.receive(reply, verifier, now=now)
+        exhibit = exhibits.of_hospital_reply(awaiting, reply, verifier.anchors.issuer_public_key)
+        self.book.keep(exhibit, established.session_id, now=now)
+        return established

@@ -1,0 +1,73 @@
+"""A client's directory: who it is, which token holds its keys, what it pins, what it keeps.
+
+medunion.toml   settings: identity, token URI; of a patient its enrolment and its simulated sensor
+trust.json      the federation's TrustBundle
+store.sqlite    settings, epochs, replay memory, evidence (federation.store)
+tokens/         a software token, where there is no better one
+device.secret   of a patient: 32 random bytes behind B_P and the token's PIN
+helper.bin      of a patient: the fuzzy extractor's helper data
+pending/        of a patient: consultations that wait for a diagnosis, sealed under the token's key
+spool/          of a doctor: records on their way in, encrypted under a key that is only in memory
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from federation.config import ProtocolSettings, TokenSettings, between
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """`[device]`: how a patient's readings are made. `simulated_sensor` names the file that stands for the person.
+
+    `enrolment` counts: a later one has another B_P.
+    """
+
+    simulated_sensor: Path
+    enrolment: int = between(1, 1_000_000, 1)
+
+
+@dataclass(frozen=True)
+class DoctorSettings:
+    """A doctor's `medunion.toml`."""
+
+    identity: str
+    token: TokenSettings
+    protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
+
+
+@dataclass(frozen=True)
+class PatientSettings:
+    """A patient's `medunion.toml`."""
+
+    identity: str
+    token: TokenSettings
+    device: DeviceSettings
+    protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where a client keeps what is its own."""
+
+    directory: Path
+
+    @property
+    def device_secret(self) -> Path:
+        """Give the file of the device secret."""
+        return self.directory / "device.secret"
+
+    @property
+    def helper_data(self) -> Path:
+        """Give the file of the helper data."""
+        return self.directory / "helper.bin"
+
+    @property
+    def pending(self) -> Path:
+        """Give the directory of consultations that wait."""
+        return self.directory / "pending"
+
+    @property
+    def spool(self) -> Path:
+        """Give the directory of records on their way in."""
+        return self.directory / "spool"

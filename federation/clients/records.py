@@ -1,0 +1,164 @@
+"""Records on their way to the doctor: fetched by session, spooled encrypted, verified, and only then readable (C8)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from federation.clients import exhibits
+from federation.clients.hospital_session import SessionOpener, SessionStream, address_hospital
+from federation.clients.record_reader import Part, RecordReader, verify_record
+from federation.errors import AnswerMismatch, IdentityMismatch, UnknownKeyId
+from federation.protocol.doctor_consultation import InConsultation
+from federation.protocol.doctor_record import AddressedHospital, AwaitingRecord, Established, Intent, Received, Slice
+from federation.protocol.identities import class_of
+from federation.protocol.search import Place
+from federation.store.blobs import BlobStore, BlobWriter
+from federation.v1.envelope_pb2 import SessionFrame
+from federation.v1.record_pb2 import PURPOSE_READ, RecordEnd, RecordManifest, Scope
+
+KEY_BYTES = 32
+MOST_HANDLES = 64
+
+Progress = Callable[[str, int], None]
+"""Told, at each slice, whose record comes and how many bytes of it have come so far."""
+
+
+def no_progress(_hospital_id: str, _received_bytes: int) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True)
+class FetchedRecord:
+    """What one hospital released in one session, whole and verified: signature, sizes and digests held."""
+
+    hospital_id: str
+    manifest: RecordManifest
+    record_digest: bytes
+    end: RecordEnd
+    size_bytes: int
+    _spool: BlobStore = field(repr=False)
+    _key: bytes = field(repr=False)
+    _blob: str = field(repr=False)
+
+    def parts(self) -> Iterator[Part]:
+        """Give the parts with their bytes, in order; what is left of one is read before the next comes."""
+        return RecordReader(self._spool.reader(self._blob, self._key)).parts()
+
+    def close(self) -> None:
+        """Remove what was spooled; its key goes with this object."""
+        self._spool.remove(self._blob)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What one session asks for: records of one class at one hospital."""
+
+    address: str
+    hospital: AddressedHospital
+    department_class: str
+    handles: tuple[bytes, ...]
+
+
+class RecordFetcher:
+    """Fetches records for one doctor. The spool's key is made here, lives in memory, and is never written."""
+
+    def __init__(self, opener: SessionOpener, spool: BlobStore) -> None:
+        """Fetch with these sessions, into this spool."""
+        self._opener = opener
+        self._spool = spool
+        self._key = opener.entropy(KEY_BYTES)
+
+    def fetch(
+        self, consultation: InConsultation, places: Sequence[Place], progress: Progress
+    ) -> Iterator[FetchedRecord]:
+        """Fetch what these places hold: one session for each hospital and class, one record for each session.
+
+        Raises what the hospital says is wrong (NotFound, Authorization), Rejected for a false record, RecordCutShort,
+        RecordDigestMismatch, Unavailable. What was fetched before stays good.
+        """
+        for order in _orders(places):
+            yield self._fetch_with_current_key(consultation, order, progress)
+
+    def _fetch_with_current_key(self, consultation: InConsultation, order: _Order, progress: Progress) -> FetchedRecord:
+        try:
+            return self._fetch(consultation, order, order.hospital, progress)
+        except UnknownKeyId:  # the hospital began a new epoch since the public cloud was asked
+            hospital_id = order.hospital.party.identity
+            channel = self._opener.connect(order.address, hospital_id)
+            newer = address_hospital(channel, hospital_id, self._opener.member, now=self._opener.clock())
+            return self._fetch(consultation, order, newer, progress)
+
+    def _fetch(
+        self, consultation: InConsultation, order: _Order, hospital: AddressedHospital, progress: Progress
+    ) -> FetchedRecord:
+        scope = Scope(purpose=PURPOSE_READ, department_class=order.department_class, handles=order.handles)
+        intent = intent_of(consultation, scope, self._opener.entropy(32))
+        opened = self._opener.open(order.address, hospital, intent)
+        with opened as (stream, session), self._spool.writer(self._key) as blob:
+            received, grant_id = self._receive(stream, session, blob, progress)
+        try:
+            return self._verified(order, session, received, grant_id, blob)
+        except Exception:
+            self._spool.remove(blob.name)
+            raise
+
+    def _receive(
+        self, stream: SessionStream, session: Established, blob: BlobWriter, progress: Progress
+    ) -> tuple[Received, bytes]:
+        opener, hospital_id = self._opener, session.hospital.identity
+        awaiting, query = session.query(now=opener.clock())
+        opener.sent("D4", stream, hospital_id, query)
+        while True:
+            frame = opener.received("H2", stream, hospital_id)
+            awaiting, outcome = self._taken(awaiting, frame)
+            if isinstance(outcome, Received):
+                return outcome, awaiting.grant_id
+            blob.write(outcome.content)
+            progress(hospital_id, blob.size_bytes)
+
+    def _taken(self, awaiting: AwaitingRecord, frame: SessionFrame) -> tuple[AwaitingRecord, Slice | Received]:
+        return awaiting.receive(frame, self._opener.member.verifier(), now=self._opener.clock())
+
+    def _verified(
+        self, order: _Order, session: Established, received: Received, grant_id: bytes, blob: BlobWriter
+    ) -> FetchedRecord:
+        manifest = verify_record(self._spool.reader(blob.name, self._key))
+        _require_asked(manifest, session, order)
+        exhibit = exhibits.of_record(session, grant_id, received.record_digest, received.end)
+        self._opener.book.keep(exhibit, session.session_id, now=self._opener.clock())
+        return FetchedRecord(
+            hospital_id=session.hospital.identity,
+            manifest=manifest,
+            record_digest=received.record_digest,
+            end=received.end,
+            size_bytes=blob.size_bytes,
+            _spool=self._spool,
+            _key=self._key,
+            _blob=blob.name,
+        )
+
+
+def intent_of(consultation: InConsultation, scope: Scope, blind: bytes) -> Intent:
+    """Give what a session about this consultation's patient is for."""
+    patient = consultation.asked.patient
+    return Intent(patient.identity, scope, consultation.grant, patient.key_statement, blind)
+
+
+def _orders(places: Sequence[Place]) -> Iterator[_Order]:
+    def key(place: Place) -> tuple[str, str]:
+        return place.hospital.identity, class_of(place.department_id)
+
+    for (_, department_class), group in groupby(sorted(places, key=key), key):
+        found = list(group)
+        hospital = AddressedHospital(found[0].hospital, found[0].encryption_key)
+        for start in range(0, len(found), MOST_HANDLES):
+            handles = tuple(place.handle for place in found[start : start + MOST_HANDLES])
+            yield _Order(found[0].address, hospital, department_class, handles)
+
+
+def _require_asked(manifest: RecordManifest, session: Established, order: _Order) -> None:
+    """Require that the manifest is of the patient, hospital and records that were asked for."""
+    if manifest.patient_id != session.intent.patient_id or manifest.hospital_id != session.hospital.identity:
+        raise IdentityMismatch("the record names another patient or hospital")
+    if any(entry.handle not in order.handles for entry in manifest.records):
+        raise AnswerMismatch("the hospital sent a record that was not asked for")

@@ -1,0 +1,133 @@
+"""One side of a room at the relay: frames put under the next number, frames followed through lost connections."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import grpc
+
+from federation.clients.calls import call
+from federation.errors import Conflict, FederationError, Limit, OutOfOrder, Unavailable
+from federation.protocol.identities import require_identity
+from federation.v1 import consultation_pb2 as pb
+from federation.v1.consultation_pb2 import (
+    FollowFramesRequest,
+    GetRoomRequest,
+    GetRoomResponse,
+    PutFrameRequest,
+    RelayFrame,
+)
+from federation.v1.consultation_pb2_grpc import RelayServiceStub
+from federation.wire.status import from_rpc_error
+
+LONGEST_STREAM_SECONDS = 300.0
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+MOST_PUT_ATTEMPTS = 6
+MOST_NUMBERS_PASSED = 4096
+"""How many of its direction's numbers a sender finds taken by others before it gives up."""
+
+Connect = Callable[[str, str], grpc.Channel]
+"""Gives a channel to `host:port` that verifies whose server it is: (address, identity)."""
+
+
+class Mailbox:
+    """A room as one of its two sides uses it. `next_put` and `next_read` may be kept, to go on in another process."""
+
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        room_id: bytes,
+        puts: "pb.Direction.ValueType",
+        *,
+        next_put: int = 0,
+        next_read: int = 0,
+    ) -> None:
+        """Use a room over this channel; `puts` is the direction that this side sends in."""
+        self._stub = RelayServiceStub(channel)
+        self.room_id = room_id
+        self._puts = puts
+        self._reads = pb.DIRECTION_TO_PATIENT if puts == pb.DIRECTION_TO_DOCTOR else pb.DIRECTION_TO_DOCTOR
+        self.next_put = next_put
+        self.next_read = next_read
+
+    def room(self) -> GetRoomResponse:
+        """Fetch whose room it is. Raises NoSuchRoom; nothing of it is verified yet."""
+        return call(self._stub.GetRoom, GetRoomRequest(room_id=self.room_id))
+
+    def put(self, frame: RelayFrame) -> None:
+        """Put a frame once, however often the connection fails. Raises NoSuchRoom, Limit, Unavailable.
+
+        The relay takes the same frame again under its number; a number that somebody else's frame has is passed over.
+        """
+        attempts, pause = 0, FIRST_PAUSE_SECONDS
+        for _ in range(MOST_NUMBERS_PASSED):
+            try:
+                self._put_as(self.next_put, frame)
+            except Conflict:
+                self.next_put += 1
+                continue
+            except (Unavailable, Limit):
+                attempts += 1
+                if attempts == MOST_PUT_ATTEMPTS:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                continue
+            self.next_put += 1
+            return
+        raise Limit("the room is full of other messages")
+
+    def follow(self, *, seconds: float) -> Iterator[RelayFrame]:
+        """Give the other side's frames as they come, for so long; then end. Raises NoSuchRoom.
+
+        A lost connection is opened again from the next number on.
+        """
+        deadline = time.monotonic() + seconds
+        pause = FIRST_PAUSE_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            before = self.next_read
+            yield from self._stream(min(left, LONGEST_STREAM_SECONDS))
+            pause = FIRST_PAUSE_SECONDS if self.next_read > before else min(2 * pause, LONGEST_PAUSE_SECONDS)
+            time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+
+    def _put_as(self, number: int, frame: RelayFrame) -> None:
+        request = PutFrameRequest(room_id=self.room_id, direction=self._puts, number=number, frame=frame)
+        call(self._stub.PutFrame, request)
+
+    def _stream(self, seconds: float) -> Iterator[RelayFrame]:
+        request = FollowFramesRequest(room_id=self.room_id, direction=self._reads, from_number=self.next_read)
+        stream = self._stub.FollowFrames(request, timeout=seconds)
+        try:
+            for response in stream:
+                if response.number != self.next_read:
+                    raise OutOfOrder("the relay left a message out")
+                self.next_read += 1
+                yield response.frame
+        except grpc.RpcError as error:
+            _require_passing(error)
+        finally:
+            stream.cancel()
+
+
+def open_mailbox(
+    connect: Connect,
+    address: str,
+    hospital_id: str,
+    room_id: bytes,
+    puts: "pb.Direction.ValueType",
+    *,
+    next_put: int = 0,
+    next_read: int = 0,
+) -> Mailbox:
+    """Open a room at the relay of a hospital. Raises FieldInvalid for what is no hospital's id."""
+    channel = connect(address, require_identity("hospital", hospital_id))
+    return Mailbox(channel, room_id, puts, next_put=next_put, next_read=next_read)
+
+
+def _require_passing(error: grpc.RpcError) -> None:
+    """Raise the relay's refusal, unless it is one that passes: the connection is then opened again."""
+    if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.CANCELLED:
+        return
+    refusal: FederationError = from_rpc_error(error)
+    if not isinstance(refusal, Unavailable | Limit):
+        raise refusal from None
