@@ -4,7 +4,7 @@ from federation.protocol.doctor_record import Received, Slice
 from federation.protocol.hospital_record import AcceptedDeposit, ReceivedDeposit, ReceivedQuery
 from federation.protocol.index import Location
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit
-from keystore.transcript import digest
+from keystore.transcript import digest, statement_digest
 from tests.simulator import Federation
 
 
@@ -31,7 +31,8 @@ def test_a_visit_runs_from_the_biosignal_to_the_deposit(federation: Federation) 
         received += piece.content
     state, end = state.receive(release.end(3, now=now), federation.doctor.verifier(), now=now)
     assert isinstance(end, Received)
-    assert received == record and end.end.version == 3
+    assert received == record
+    assert end.end.version == 3
 
     awaiting_receipt, frame = consultation.diagnose(b"all is well", (end.end.signature,), now=now)
     diagnosed = waiting.receive(frame, federation.patient.verifier(), now=now)
@@ -52,7 +53,7 @@ def test_a_visit_runs_from_the_biosignal_to_the_deposit(federation: Federation) 
         consultation_digest=consultation.transcript_hash,
         biosignal_size_bytes=len(consultation.biosignal),
         biosignal_digest=p2.biosignal_digest,
-        biosignal_grant_digest=digest_of_grant(consultation.grant),
+        biosignal_grant_digest=statement_digest("grant", consultation.grant.statement),
         biosignal_sent_at=p2.sent_at,
         biosignal_signature=p2.signature,
         diagnosis_digest=digest(d5.diagnosis),
@@ -71,9 +72,3 @@ def test_a_visit_runs_from_the_biosignal_to_the_deposit(federation: Federation) 
     receipt = accepted.receipt(b"r" * 16, 1, now=now)
     shown, _ = receiving.receive(taken.answer(receipt, now=now), now=now)
     assert shown.handle == b"r" * 16
-
-
-def digest_of_grant(grant):
-    from keystore.transcript import statement_digest
-
-    return statement_digest("grant", grant.statement)

@@ -1,0 +1,206 @@
+"""Cert_D: legal, in force, not revoked, this doctor's (B16)."""
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.errors import (
+    CertificateExpired,
+    CertificateForeign,
+    CertificateIllegal,
+    CertificateRevoked,
+    CredentialInvalid,
+    StaleRevocationList,
+)
+from federation.protocol.anchors import Lists
+from federation.protocol.doctor_certificate import verify_certificate
+from federation.protocol.verifier import Verifier
+from keystore import x509 as issuing
+from tests.mallory import refused
+
+
+@pytest.fixture
+def key():
+    return Ed25519PrivateKey.generate()
+
+
+@pytest.fixture
+def verify(federation, key):
+    def run(der: bytes, doctor_id: str = "D:new", *, crls: tuple[bytes, ...] | None = None, of=None) -> None:
+        cloud = federation.cloud
+        crls = (federation.authority.crl(),) if crls is None else crls
+        lists = Lists.read(cloud.anchors, cloud.revocation_list(), crls)
+        verifying_key = (of or key).public_key().public_bytes_raw()
+        now = federation.clock.now
+        verify_certificate(
+            der, anchors=cloud.anchors, lists=lists, doctor_id=doctor_id, verifying_key=verifying_key, now=now
+        )
+
+    return run
+
+
+@pytest.fixture
+def certify(federation, key):
+    def run(**changes) -> bytes:
+        authority = federation.authority
+        request = issuing.request_certificate(key, "D:new")
+        arguments = {"now": federation.clock.moment, **changes}
+        issued = issuing.issue_doctor_certificate(authority.certificate, authority.key, request, "D:new", **arguments)
+        return issued.public_bytes(Encoding.DER)
+
+    return run
+
+
+def built(federation, key, *, ca=False, digital_signature=True, name="D:new", omit=()) -> bytes:
+    """Build what our own issuing would not, signed by the authority."""
+    moment, authority = federation.clock.moment, federation.authority
+    usage = dict.fromkeys(
+        ["key_encipherment", "data_encipherment", "key_agreement", "crl_sign", "encipher_only", "decipher_only"], False
+    )
+    extensions = {
+        "constraints": x509.BasicConstraints(ca=ca, path_length=None),
+        "usage": x509.KeyUsage(
+            digital_signature=digital_signature, content_commitment=False, key_cert_sign=ca, **usage
+        ),
+        "name": x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:medunion:" + name)]),
+    }
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(authority.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(moment - timedelta(hours=1))
+        .not_valid_after(moment + timedelta(hours=1))
+    )
+    for kind, extension in extensions.items():
+        if kind not in omit:
+            builder = builder.add_extension(extension, critical=False)
+    return builder.sign(authority.key, None).public_bytes(Encoding.DER)
+
+
+def test_a_legal_certificate_is_taken(verify, certify):
+    verify(certify())
+
+
+@pytest.mark.parametrize("der", [b"", b"junk", b"0\x80"])
+def test_what_is_no_certificate_is_illegal(verify, der):
+    with refused(CertificateIllegal):
+        verify(der)
+
+
+def test_a_certificate_that_reads_late_is_illegal(verify, certify):
+    """pyca reads names, extensions and the key only when asked: whatever byte is wrong, the reason is the same."""
+    der = certify()
+    for position in range(20, len(der), 3):
+        changed = bytearray(der)
+        changed[position] ^= 0x10
+        if changed[15] & 0x80:
+            continue
+        with refused(CertificateIllegal):
+            verify(bytes(changed))
+
+
+def test_a_certificate_of_a_foreign_authority_is_illegal(verify, federation, key):
+    other_key = Ed25519PrivateKey.generate()
+    other = issuing.create_authority(other_key, "M:elsewhere", now=federation.clock.moment)
+    request = issuing.request_certificate(key, "D:new")
+    issued = issuing.issue_doctor_certificate(other, other_key, request, "D:new", now=federation.clock.moment)
+    with refused(CertificateIllegal):
+        verify(issued.public_bytes(Encoding.DER))
+
+
+def test_a_certificate_that_only_names_the_authority_is_illegal(verify, federation, key):
+    other_key = Ed25519PrivateKey.generate()
+    pretended = issuing.create_authority(other_key, federation.authority.authority_id, now=federation.clock.moment)
+    request = issuing.request_certificate(key, "D:new")
+    issued = issuing.issue_doctor_certificate(pretended, other_key, request, "D:new", now=federation.clock.moment)
+    with refused(CertificateIllegal):
+        verify(issued.public_bytes(Encoding.DER))
+
+
+def test_a_self_signed_certificate_is_illegal(verify, federation, key):
+    certificate = issuing.create_authority(key, "D:new", now=federation.clock.moment)
+    with refused(CertificateIllegal):
+        verify(certificate.public_bytes(Encoding.DER))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [{"ca": True}, {"digital_signature": False}, {"omit": ("constraints",)}, {"omit": ("usage",)}],
+    ids=["a CA's", "not for signatures", "no BasicConstraints", "no KeyUsage"],
+)
+def test_a_certificate_that_is_not_a_doctors_is_illegal(verify, federation, key, shape):
+    verify(built(federation, key))
+    with refused(CertificateIllegal):
+        verify(built(federation, key, **shape))
+
+
+def test_an_expired_certificate_is_refused(verify, certify, federation):
+    with refused(CertificateExpired):
+        verify(certify(now=federation.clock.moment - timedelta(days=1), life=timedelta(days=1)))
+
+
+def test_a_certificate_that_is_not_yet_valid_is_refused(verify, certify, federation):
+    with refused(CertificateExpired):
+        verify(certify(now=federation.clock.moment + timedelta(minutes=6)))
+
+
+def test_a_revoked_certificate_is_refused(verify, certify, federation):
+    certificate = certify()
+    federation.authority.revoke(certificate)
+    with refused(CertificateRevoked):
+        verify(certificate)
+
+
+def test_a_certificate_without_a_current_crl_is_refused_as_stale(verify, certify, federation):
+    authority, moment = federation.authority, federation.clock.moment
+    certificate = certify()
+    old = issuing.issue_crl(authority.certificate, authority.key, [], 1, now=moment - timedelta(hours=24))
+    ahead = issuing.issue_crl(authority.certificate, authority.key, [], 1, now=moment + timedelta(hours=1))
+    forged = issuing.issue_crl(authority.certificate, Ed25519PrivateKey.generate(), [], 9, now=moment)
+    for crls in ((), *((crl.public_bytes(Encoding.DER),) for crl in (old, ahead, forged))):
+        with refused(StaleRevocationList):
+            verify(certificate, crls=crls)
+
+
+def test_another_doctors_certificate_is_foreign(verify, certify):
+    with refused(CertificateForeign):
+        verify(certify(), "D:roe")
+
+
+def test_a_certificate_for_another_key_is_foreign(verify, certify):
+    with refused(CertificateForeign):
+        verify(certify(), of=Ed25519PrivateKey.generate())
+
+
+def test_a_certificate_that_names_nobody_is_foreign(verify, federation, key):
+    with refused(CertificateForeign):
+        verify(built(federation, key, omit=("name",)))
+
+
+def test_a_certificate_other_than_the_credentials_is_refused(federation):
+    """The authority issues a second one to the same doctor and key: CRED(D) still names the first."""
+    second = federation.authority.certify(federation.doctor.keys, "D:chen")
+    verifier: Verifier = federation.cloud.verifier()
+    with refused(CredentialInvalid):
+        verifier.doctor(federation.doctor.key_statement, second, now=federation.clock.now)
+
+
+def test_no_authorities_means_no_doctor(federation, certify):
+    anchors = federation.cloud.anchors
+    nobody = type(anchors)(
+        anchors.realm, anchors.cloud_id, anchors.issuer_public_key, anchors.cloud_key, {}, frozenset()
+    )
+    with refused(CertificateIllegal):
+        verify_certificate(
+            certify(),
+            anchors=nobody,
+            lists=Lists(),
+            doctor_id="D:new",
+            verifying_key=bytes(32),
+            now=federation.clock.now,
+        )

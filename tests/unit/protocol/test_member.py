@@ -1,0 +1,118 @@
+"""A party at home: its registration, its lists, its epochs."""
+
+from datetime import timedelta
+
+import pytest
+
+from federation.epochs import EPOCH_LIFE, EpochKeeper
+from federation.errors import CredentialRevoked, NotRegistered, Rejected, StaleRevocationList, UnknownKeyId
+from federation.protocol.parties import reason_of
+from federation.protocol.statements import peek_statement
+from federation.v1.statement_pb2 import EncryptionKeyStatement
+from keystore.errors import EpochKeyUnknown
+from keystore.party import PartyKeys
+from tests.mallory import refused
+from tests.memory_store import MemoryEpochs
+from tests.simulator import START
+
+
+@pytest.fixture
+def keeper(token):
+    return EpochKeeper("P:wang", PartyKeys.create(token), MemoryEpochs())
+
+
+def key_id(statement) -> bytes:
+    return peek_statement(EncryptionKeyStatement, statement).key_id
+
+
+def test_a_party_that_is_not_registered_is_refused(federation, make_token):
+    member = federation.new_member("P:new", PartyKeys.create(make_token("new")))
+    assert not member.is_registered
+    with refused(NotRegistered):
+        member.party(federation.clock.now)
+
+
+def test_a_party_without_lists_trusts_nobody(federation, make_token):
+    member = federation.new_member("P:new", PartyKeys.create(make_token("new")))
+    with refused(StaleRevocationList):
+        member.verifier().party(federation.doctor.key_statement, 2, now=federation.clock.now)
+
+
+def test_a_party_whose_own_credential_is_revoked_does_not_act(federation):
+    serial = federation.party(federation.other_patient).self_.serial
+    federation.cloud.revoked_serials.append(serial)
+    federation.refresh()
+    federation.other_patient._party = None  # as after a restart
+    with refused(CredentialRevoked):
+        federation.party(federation.other_patient)
+
+
+def test_an_epoch_stays_until_it_ends(keeper):
+    first = keeper.current(START)
+    assert keeper.current(START + 1) == first
+    week = EPOCH_LIFE // timedelta(milliseconds=1)
+    assert keeper.current(START + week - 1) == first
+    assert keeper.current(START + week) != first
+
+
+def test_renewal_is_due_a_day_before_the_end(keeper):
+    keeper.current(START)
+    due = START + 6 * 86_400_000
+    assert not keeper.is_due(due - 1)
+    assert keeper.is_due(due)
+    keeper.rotate(due)
+    assert not keeper.is_due(due)
+
+
+def test_a_renewed_key_leaves_the_old_one_in_force(keeper):
+    old = key_id(keeper.current(START))
+    new = key_id(keeper.rotate(START + 1))
+    assert keeper.find(old).key_id == old
+    assert keeper.find(new).key_id == new
+    assert key_id(keeper.current(START + 2)) == new
+
+
+def test_an_ended_epochs_key_is_destroyed_five_minutes_after_its_end(keeper):
+    old = key_id(keeper.current(START))
+    end = START + EPOCH_LIFE // timedelta(milliseconds=1)
+    assert keeper.sweep(end + 299_999) == 0
+    keeper.find(old)
+    assert keeper.sweep(end + 300_000) == 1
+    with pytest.raises(EpochKeyUnknown):
+        keeper.find(old)
+
+
+def test_a_first_flight_to_an_ended_epoch_is_refused_as_unknown_key_id(own_federation):
+    federation = own_federation
+    _, opening = federation.open_consultation()
+    federation.doctor.epochs.rotate(federation.clock.now + 1)
+    federation.doctor.epochs.sweep(federation.clock.now + EPOCH_LIFE // timedelta(milliseconds=1) + 300_000)
+    with refused(UnknownKeyId):
+        federation.receive_opening(opening)
+
+
+def test_a_pending_session_holds_its_key_beyond_the_epoch(own_federation):
+    """The patient's epoch ends between P1 and D1: the answer still opens (section 2)."""
+    federation = own_federation
+    awaiting, opening = federation.open_consultation()
+    _, reply = federation.receive_opening(opening).reply(now=federation.clock.now, entropy=federation.entropy)
+    federation.patient.epochs.rotate(federation.clock.now)
+    established = awaiting.receive(reply, federation.patient.verifier(), now=federation.clock.now)
+    assert established.session_id == opening.session_id
+
+
+def test_renewal_gives_the_next_key_when_it_is_due(own_federation):
+    member, now = own_federation.hospital_a, own_federation.clock.now
+    assert member.renewal("localhost:3", now=now) is None
+    renewal = member.renewal("localhost:3", now=now + 6 * 86_400_000)
+    assert renewal is not None
+    assert renewal.address == "localhost:3"
+    current = member.epochs.current(now + 6 * 86_400_000)
+    assert renewal.encryption_key_statement == current
+
+
+def test_an_errors_cause_is_told_to_the_audit_log_alone():
+    error = Rejected("the message was not accepted")
+    error.__cause__ = CredentialRevoked("the credential is revoked")
+    assert reason_of(error) == "CREDENTIAL_REVOKED"
+    assert "revoked" not in str(error)

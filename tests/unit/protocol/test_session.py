@@ -1,0 +1,124 @@
+"""Frames of a session: order, direction, session, and every clear field under the seal (B12)."""
+
+import pytest
+
+from federation.errors import FieldInvalid, MessageTooLarge, MissingField, OutOfOrder, SealInvalid, SessionUnknown
+from federation.protocol.schedule import DirectionKeys
+from federation.protocol.session import SLICE_BYTES, Direction, slices
+from federation.v1.envelope_pb2 import SessionFrame
+from tests.mallory import refused
+
+SESSION = b"s" * 16
+FORWARD = Direction(SESSION, DirectionKeys(b"f" * 32, b"i" * 12))
+BACKWARD = Direction(SESSION, DirectionKeys(b"b" * 32, b"j" * 12))
+NOW = 1_790_000_000_000
+AFTER_ONE, FRAME = FORWARD.seal("p2", b"content", last=False, sent_at=NOW)
+
+
+def frame(**fields) -> SessionFrame:
+    copy = SessionFrame()
+    copy.CopyFrom(FRAME)
+    for name, value in fields.items():
+        setattr(copy, name, value)
+    return copy
+
+
+def test_frames_open_in_their_order():
+    state, plaintext = FORWARD.open("p2", FRAME)
+    assert plaintext == b"content"
+    _, second = AFTER_ONE.seal("p2", b"more", last=True, sent_at=NOW)
+    assert state.open("p2", second)[1] == b"more"
+
+
+def test_no_two_frames_share_a_nonce():
+    nonces = {Direction(SESSION, FORWARD.keys, sequence)._nonce() for sequence in (0, 1, 255, 256, 2**32)}
+    assert len(nonces) == 5
+
+
+def test_a_frame_out_of_order_is_refused():
+    _, second = AFTER_ONE.seal("p2", b"more", last=True, sent_at=NOW)
+    with refused(OutOfOrder):
+        FORWARD.open("p2", second)
+
+
+def test_a_frame_taken_again_is_refused():
+    state, _ = FORWARD.open("p2", FRAME)
+    with refused(OutOfOrder):
+        state.open("p2", FRAME)
+
+
+def test_a_frame_renumbered_is_refused():
+    state, _ = FORWARD.open("p2", FRAME)
+    with refused(SealInvalid):
+        state.open("p2", frame(sequence=1))
+
+
+def test_a_reflected_frame_is_refused():
+    with refused(SealInvalid):
+        BACKWARD.open("p2", FRAME)
+
+
+def test_a_frame_of_another_session_is_refused():
+    with refused(SessionUnknown):
+        Direction(b"t" * 16, FORWARD.keys).open("p2", FRAME)
+    with refused(SealInvalid):
+        Direction(b"t" * 16, FORWARD.keys).open("p2", frame(session_id=b"t" * 16))
+
+
+def test_a_frame_with_a_wrong_last_flag_is_refused():
+    with refused(SealInvalid):
+        FORWARD.open("p2", frame(last=True))
+
+
+def test_a_frame_with_another_time_is_refused():
+    with refused(SealInvalid):
+        FORWARD.open("p2", frame(sent_at=NOW + 1))
+
+
+def test_a_frame_of_another_message_is_refused():
+    with refused(SealInvalid):
+        FORWARD.open("d4", FRAME)
+
+
+@pytest.mark.parametrize("position", [0, -1])
+def test_a_tampered_frame_is_refused(position):
+    tampered = bytearray(FRAME.sealed)
+    tampered[position] ^= 1
+    with refused(SealInvalid):
+        FORWARD.open("p2", frame(sealed=bytes(tampered)))
+
+
+def test_a_frame_shorter_than_its_tag_is_refused():
+    for size in (0, 1, 15):
+        with refused(SealInvalid):
+            FORWARD.open("p2", frame(sealed=FRAME.sealed[:size]))
+
+
+def test_a_frame_that_is_too_large_is_refused():
+    with refused(MessageTooLarge):
+        FORWARD.open("p2", frame(sealed=bytes(1_114_113)))
+
+
+def test_a_frame_without_a_field_is_refused():
+    for field in ("session_id", "sequence", "last", "sealed", "sent_at"):
+        incomplete = frame()
+        incomplete.ClearField(field)
+        with refused(MissingField):
+            FORWARD.open("p2", incomplete)
+
+
+def test_a_frame_with_a_session_id_of_another_size_is_refused():
+    with refused(FieldInvalid):
+        FORWARD.open("p2", frame(session_id=b""))
+
+
+def test_a_stream_is_cut_into_slices_of_one_size():
+    content = [bytes(SLICE_BYTES - 1), b"ab", b"", bytes(SLICE_BYTES)]
+    assert [len(piece) for piece in slices(content)] == [SLICE_BYTES, SLICE_BYTES, 1]
+    assert list(slices([])) == list(slices([b""])) == []
+    assert b"".join(slices(content)) == b"".join(content)
+
+
+def test_keys_are_shown_by_no_repr():
+    assert "ffff" not in repr(FORWARD)
+    assert "b'f" not in repr(FORWARD)
