@@ -31,7 +31,7 @@ def doctor() -> None:
 @doctor.command()
 @directory_option
 @click.option("--trust", type=_READABLE, required=True, help="The federation's trust bundle.")
-@click.option("--id", "identity", required=True, help="Who you are: D:name.")
+@click.option("--id", "--identity", "identity", required=True, help="Who you are: D:name.")
 @token_options
 def init(directory: NodeDirectory, trust: Path, identity: str, token: TokenChoice) -> None:
     """Make your keys, in the token that you name or else in a software token of its own, and a certificate request."""

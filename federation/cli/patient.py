@@ -55,7 +55,7 @@ def patient() -> None:
 @patient.command()
 @directory_option
 @click.option("--trust", type=_READABLE, required=True, help="The federation's trust bundle.")
-@click.option("--id", "identity", required=True, help="Who you are: P:name.")
+@click.option("--id", "--identity", "identity", required=True, help="Who you are: P:name.")
 @click.option(
     "--simulated-sensor", "sensor", type=_SENSOR, required=True, help="File that stands for you; made if absent."
 )

@@ -1,0 +1,250 @@
+"""A patient's visit through the command line, every party a real process with its own token, over TLS on loopback."""
+
+import base64
+import json
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from federation.clients.code import DoctorCode
+from federation.v1.statement_pb2 import KeyStatement
+from tests.e2e.processes import Federation, Running, federation, run
+
+DATA = Path(__file__).parents[1] / "data"
+ECG = DATA / "waveform_ecg.dcm"
+RECORD = DATA / "synthea-johnnie679.json"
+CONCLUSION = "Sinus rhythm, no ischaemia."
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass
+class Clinic:
+    """A federation with a doctor at H:b and a patient of H:a."""
+
+    federation: Federation
+    doctor: Path
+    patient: Path
+
+    def consult(self, name: str, *words: object) -> tuple[Running, str]:
+        return self.federation.consult(self.doctor, "b", name, "--conclusion", CONCLUSION, *words)
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    with federation(tmp_path_factory.mktemp("federation")) as made:
+        doctor, patient = made.add_doctor("house"), made.add_patient("johnnie", "a")
+        run(
+            *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
+            *("--department", "H:a/cardiology", RECORD),
+        )
+        yield Clinic(made, doctor, patient)
+
+
+def test_second_visit_finds_the_record_of_the_first(clinic: Clinic) -> None:
+    root = clinic.federation.root
+    first, code = clinic.consult(
+        "first", "--department", "cardiology", "--trace", root / "d.trace", "--save", root / "saved"
+    )
+    said = run(
+        *("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--trace", root / "p.trace"),
+    )
+    assert "You are talking to D:house." in said
+    assert CONCLUSION in said
+    story = first.wait()
+    assert "ECG, 12 leads, 10 s" in story
+    assert "1 record found" in story
+    assert "Johnnie679" in story
+    assert "H:b keeps this encounter" in story
+    assert "The patient signed for the diagnosis" in story
+    saved = sorted((root / "saved").glob("a-*.json"))
+    assert [path.read_bytes() for path in saved] == [RECORD.read_bytes()]
+    require_private_trace(root / "d.trace", {"P1", "D1", "P2", "D2", "C", "D3", "H1", "D4", "H2", "D5", "STO", "P6"})
+    require_private_trace(root / "p.trace", {"P1", "D1", "P2", "D5", "P6"})
+    await_publication(root / "b")
+
+    second, code = clinic.consult("second", "--department", "cardiology")
+    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
+    story = second.wait()
+    assert "2 records found" in story
+    assert "From H:a," in story
+    assert "From H:b," in story
+    assert "1 Encounter, 1 Observation, 1 DiagnosticReport" in story
+
+
+def test_diagnosis_that_comes_after_the_patient_left_is_fetched_later(clinic: Clinic) -> None:
+    before = run("patient", "diagnoses", "--directory", clinic.patient).count("Signed by D:house")
+    later, code = clinic.consult("later", "--no-deposit", "--receipt-seconds", "30")
+    said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--no-wait", "--no-grant")
+    assert "no consent beyond this visit" in said
+    time.sleep(1)
+    said = run("patient", "diagnoses", "--directory", clinic.patient)
+    assert said.count("Signed by D:house") == before + 1
+    story = later.wait()
+    assert "Without consent to look for records" in story
+    assert "The patient signed for the diagnosis" in story
+    assert not list((clinic.patient / "pending").iterdir())
+
+
+def test_grant_revoked_by_its_number_is_shown_as_taken_back(clinic: Clinic) -> None:
+    visit, code = clinic.consult("revoking", "--no-deposit", "--fetch", "none")
+    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--rights", "index", "--hours", "2")
+    visit.wait()
+    newest = run("patient", "grants", "--directory", clinic.patient).split()[0]
+    run("patient", "revoke", "--directory", clinic.patient, newest)
+    listed = run("patient", "grants", "--directory", clinic.patient)
+    assert listed.splitlines()[0] == f"{newest}  D:house  TAKEN BACK"
+    said = run("patient", "revoke", "--directory", clinic.patient, "00" * 16, expect=1)
+    assert "NO_SUCH_GRANT" in said
+
+
+def test_grant_for_another_hospital_finds_nothing(clinic: Clinic) -> None:
+    visit, code = clinic.consult("elsewhere", "--no-deposit")
+    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--hospital", "H:elsewhere")
+    assert "No record of this patient is known yet." in visit.wait()
+
+
+def test_exported_evidence_is_judged_without_any_server(clinic: Clinic) -> None:
+    root = clinic.federation.root
+    for kind, directory in (("doctor", clinic.doctor), ("patient", clinic.patient)):
+        run(kind, "evidence", "export", "--directory", directory, root / f"{kind}-evidence")
+    exhibits = [json.loads(path.read_text()) for path in root.glob("*-evidence/*.json")]
+    assert {exhibit["kind"] for exhibit in exhibits} == {
+        *("P1", "D1", "P2", "D2", "C", "H1", "H2", "D5", "P6", "STOACK", "grant"),
+    }
+    for exhibit in exhibits:
+        require_signature(exhibit, clinic.federation.trust)
+
+
+def test_room_code_of_another_doctor_is_refused_before_anything_is_sent(clinic: Clinic) -> None:
+    visit, text = clinic.consult("swapped", "--no-deposit", "--patience", "1")
+    code = DoctorCode.parse(text)
+    swapped = DoctorCode(code.address, code.hospital_id, code.room_id, bytes(32))
+    said = run("patient", "visit", "--directory", clinic.patient, str(swapped), "--ecg", ECG, expect=1)
+    assert "IDENTITY_MISMATCH" in said
+    assert "talking" not in said
+    visit.stop()
+    assert "is here" not in visit.said()
+
+
+def test_code_damaged_is_refused_in_plain_words(clinic: Clinic) -> None:
+    said = run("patient", "visit", "--directory", clinic.patient, "medunion://nowhere", "--ecg", ECG, expect=1)
+    assert "no doctor's code" in said
+    require_plain(said)
+
+
+def test_room_unknown_is_refused_in_plain_words(clinic: Clinic) -> None:
+    code = DoctorCode(clinic.federation.addresses["b"], "H:b", bytes(16), bytes(32))
+    said = run("patient", "visit", "--directory", clinic.patient, str(code), "--ecg", ECG, expect=1)
+    assert "NO_SUCH_ROOM" in said
+    require_plain(said)
+
+
+def test_hospital_under_another_name_is_not_talked_to(clinic: Clinic) -> None:
+    code = DoctorCode(clinic.federation.addresses["b"], "H:a", bytes(16), bytes(32))
+    said = run("patient", "visit", "--directory", clinic.patient, str(code), "--ecg", ECG, expect=1)
+    assert "UNAVAILABLE" in said
+    require_plain(said)
+
+
+def test_biometric_of_a_stranger_unlocks_nothing(clinic: Clinic, tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger.person"
+    stranger.write_bytes(b"somebody else")
+    said = run("patient", "grants", "--directory", clinic.patient, "--simulated-sensor", stranger, expect=1)
+    assert "BIOMETRIC_MISMATCH" in said
+    require_plain(said)
+
+
+def test_pin_incorrect_is_refused_in_plain_words(clinic: Clinic, tmp_path: Path) -> None:
+    pin_file = tmp_path / "pin"
+    pin_file.write_text("not the pin")
+    pin_file.chmod(0o600)
+    words = "doctor", "evidence", "export", "--directory", clinic.doctor, tmp_path / "out"
+    said = run(*words, "--pin-file", pin_file, expect=1)
+    assert "PIN_INCORRECT" in said
+    require_plain(said)
+
+
+def test_token_missing_is_refused_in_plain_words(clinic: Clinic, tmp_path: Path) -> None:
+    moved = tmp_path / "doctor"
+    shutil.copytree(clinic.doctor, moved)
+    settings = moved / "medunion.toml"
+    settings.write_text(settings.read_text().replace(f"{clinic.doctor}/", f"{moved}/"))
+    shutil.rmtree(moved / "tokens" / "tokens")
+    said = run("doctor", "evidence", "export", "--directory", moved, tmp_path / "out", expect=1)
+    assert "TOKEN_NOT_FOUND" in said
+    require_plain(said)
+
+
+def test_patient_not_registered_is_told_what_comes_first(clinic: Clinic, tmp_path: Path) -> None:
+    newcomer = tmp_path / "newcomer"
+    run(
+        *("patient", "enrol", "--directory", newcomer, "--trust", clinic.federation.trust, "--id", "P:newcomer"),
+        *("--simulated-sensor", tmp_path / "person"),
+    )
+    said = run("patient", "register", "--directory", newcomer, "--ticket", "AAAA", expect=1)
+    assert "TICKET_INVALID" in said
+    visit, code = clinic.consult("newcomer", "--no-deposit")
+    said = run("patient", "visit", "--directory", newcomer, code, "--ecg", ECG, expect=1)
+    assert "NOT_REGISTERED" in said
+    visit.stop()
+
+
+def test_observation_about_somebody_else_is_not_sent(clinic: Clinic, tmp_path: Path) -> None:
+    observation = tmp_path / "observation.json"
+    about = {"type": "Patient", "identifier": {"value": "P:other"}}
+    content = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "subject": about}
+    observation.write_text(json.dumps(content))
+    code = DoctorCode(clinic.federation.addresses["b"], "H:b", bytes(16), bytes(32))
+    words = "patient", "visit", "--directory", clinic.patient, code, "--observation", observation
+    said = run(*words, expect=1)
+    assert "WRONG_SUBJECT" in said
+
+
+def test_usage_that_is_wrong_ends_with_exit_code_2(clinic: Clinic) -> None:
+    where = "--directory", clinic.doctor, "--hospital", "H:b", "--address", "localhost:1"
+    assert "--department" in run("doctor", "consult", *where, expect=2)
+    code = DoctorCode("localhost:1", "H:b", bytes(16), bytes(32))
+    assert "--ecg" in run("patient", "visit", "--directory", clinic.patient, code, expect=2)
+
+
+def await_publication(hospital: Path) -> None:
+    """Wait until the public cloud knows of the deposit: the hospital's outbox is empty."""
+    deadline = time.monotonic() + 30
+    while "0 waiting" not in run("hospital", "outbox", "--directory", hospital):
+        assert time.monotonic() < deadline, "the deposit was not published"
+
+
+def require_plain(said: str) -> None:
+    """Require a sentence: no stack trace, no class of ours."""
+    assert "Traceback" not in said
+    assert "Error: " in said
+
+
+def require_private_trace(path: Path, names: set[str]) -> None:
+    """Require that every message is noted, and nothing of the patient is in what an onlooker sees."""
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert names <= {line["name"] for line in lines}
+    seen = json.dumps([line["onlooker_sees"] for line in lines])
+    assert "johnnie" not in seen
+    assert "Sinus" not in seen
+
+
+def require_signature(exhibit: dict[str, object], trust: Path) -> None:
+    """Judge an exhibit: the key is the one that a key statement, or the trust bundle, names."""
+    bundle = json.loads(trust.read_text())
+    key = base64.b64decode(bundle["cloud_verifying_key"])
+    if exhibit["signer"] != bundle["cloud_id"]:
+        statement = base64.b64decode(exhibit["key_statement"]["statement"])
+        named = KeyStatement.FromString(statement)
+        assert named.identity == exhibit["signer"]
+        key = named.verifying_key
+    signed, signature = base64.b64decode(exhibit["signed"]), base64.b64decode(exhibit["signature"])
+    Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
