@@ -1,0 +1,221 @@
+"""A real public cloud, served in this process over TLS on loopback, and parties with tokens and stores of their own."""
+
+import asyncio
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.app.authority import MedicalAuthority, found_authority, open_authority
+from federation.app.node import NodeDirectory
+from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
+from federation.app.public_cloud_server import Ports, serve
+from federation.audit import AuditEvent
+from federation.clients.cloud import CloudClient
+from federation.clients.registration import register
+from federation.clock import system_clock, system_entropy
+from federation.config import TokenSettings
+from federation.errors import Rejected
+from federation.member import Member
+from federation.protocol.anchors import Anchors
+from federation.protocol.grant import Terms, make_grant
+from federation.store.database import open_database
+from federation.store.party import SqlEpochs, SqlSettings
+from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, SignedStatement
+from hsm import PinProvider, Token, TokenUri, open_token
+from keystore.party import HospitalKeys, PartyKeys
+from keystore.x509 import issue_leaf, request_certificate
+
+CLOUD = "C:union"
+_numbers = itertools.count(1)
+
+
+@dataclass
+class CloudLab:
+    """One cloud, one medical authority, and functions that make parties."""
+
+    node: PublicCloudNode
+    authority: MedicalAuthority
+    directory: Path
+    make_uri: Callable[..., TokenUri]
+    pin: PinProvider
+    ports: Ports | None = None
+    closing: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def anchors(self) -> Anchors:
+        """Give the anchors that everybody pins."""
+        return Anchors.of(self.node.trust())
+
+    def client(self, **settings: object) -> CloudClient:
+        """Give a client of the cloud."""
+        return self.closing.enter_context(CloudClient(self.node.trust(), **settings))
+
+    def token(self) -> Token:
+        """Give a fresh token, open."""
+        return self.closing.enter_context(open_token(self.make_uri("party"), self.pin))
+
+    def member(self, identity: str, keys: PartyKeys | None = None) -> Member:
+        """Give a party that is not registered yet, with a token and a store of its own."""
+        database = open_database(f"sqlite:///{self.directory}/{next(_numbers)}.sqlite")
+        self.closing.enter_context(database)
+        keys = keys or PartyKeys.create(self.token())
+        return Member(identity, keys, SqlSettings(database), SqlEpochs(database), self.anchors)
+
+    def hospital(self, identity: str, address: str = "127.0.0.1:9") -> tuple[Member, CloudClient]:
+        """Give a registered hospital, its address known to the cloud, and its client with a TLS identity."""
+        keys = HospitalKeys.create(self.token())
+        member = self.member(identity, keys)
+        plain = self.client()
+        register(member, plain, ROLE_HOSPITAL, b"licence", self.node.invite(identity)[0])
+        request = request_certificate(keys.tls_ca_key, identity)
+        certificate = plain.certify_tls_identity(member, request)
+        leaf = issue_leaf(certificate, keys.tls_ca_key, identity, now=datetime.now(UTC))
+        plain.renew(member, address)
+        return member, self.client(leaf=lambda: leaf)
+
+    def certificate(self, member: Member) -> bytes:
+        """Give Cert_D of a doctor, DER."""
+        request = request_certificate(member.keys.signing_key, member.identity)
+        return self.authority.issue(request, member.identity).public_bytes(Encoding.DER)
+
+    def doctor(self, identity: str) -> Member:
+        """Give a registered doctor."""
+        member = self.member(identity)
+        certificate = self.certificate(member)
+        register(member, self.client(), ROLE_DOCTOR, certificate, None, certificate=certificate)
+        return member
+
+    def patient(self, identity: str, hospital: tuple[Member, CloudClient]) -> Member:
+        """Give a registered patient, by a ticket of this hospital's enrolment desk."""
+        member = self.member(identity)
+        ticket = hospital[1].issue_ticket(hospital[0], identity).ticket
+        register(member, self.client(), ROLE_PATIENT, bytes(32), ticket)
+        return member
+
+    def grant(self, patient: Member, doctor: Member, terms: Terms | None = None) -> SignedStatement:
+        """Give a grant of the patient's for this doctor."""
+        now = system_clock()
+        party = patient.party(now)
+        return make_grant(party, doctor.identity, doctor.certificate, terms or Terms(), now=now, entropy=system_entropy)
+
+    def refusals(self) -> list[AuditEvent]:
+        """Give the refusals in the cloud's audit log."""
+        events = [entry.event for entry in self.node.cloud.audit.entries()]
+        return [event for event in events if isinstance(event, AuditEvent) and event.kind == "REFUSAL"]
+
+    @contextmanager
+    def rejected_for(self, reason: str) -> Iterator[None]:
+        """Require the block to be refused with REJECTED on the wire, and with this reason in the audit log."""
+        before = len(self.refusals())
+        with pytest.raises(Rejected) as raised:
+            yield
+        assert str(raised.value) == "The message was not accepted."
+        assert [event.reason for event in self.refusals()[before:]] == [reason]
+
+    @contextmanager
+    def refused_in_clear(self, kind: type[Exception]) -> Iterator[None]:
+        """Require the block to be refused precisely, on the wire and in the audit log."""
+        before = len(self.refusals())
+        with pytest.raises(kind):
+            yield
+        assert [event.reason for event in self.refusals()[before:]] == [kind.reason]
+
+    def publish(self, hospital: tuple[Member, CloudClient], patient_id: str, department: str) -> Publication:
+        """Publish a record of this hospital's."""
+        publication = publication_of(hospital[0].identity, patient_id, f"{hospital[0].identity}/{department}")
+        hospital[1].publish(hospital[0], publication)
+        return publication
+
+
+def publication_of(hospital_id: str, patient_id: str, department_id: str) -> Publication:
+    """Give a publication to be sent: T, nonce and signature come with sending."""
+    return Publication(
+        action=PUBLICATION_ACTION_ADD,
+        patient_id=patient_id,
+        department_id=department_id,
+        hospital_id=hospital_id,
+        handle=system_entropy(16),
+        nonce=system_entropy(16),
+    )
+
+
+@contextmanager
+def cloud_lab(directory: Path, make_uri: Callable[..., TokenUri], pin: PinProvider) -> Iterator[CloudLab]:
+    """Found a federation with one medical authority, and serve its cloud for the block."""
+    public, peer = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    cloud, board = NodeDirectory(directory / "cloud"), NodeDirectory(directory / "board")
+    found(cloud, Founding(CLOUD, "test", public, peer, public, peer), TokenSettings(str(make_uri("cloud"))), pin)
+    certificate = found_authority(board, "M:board", TokenSettings(str(make_uri("board"))), pin)
+    with ExitStack() as stack:
+        authority = stack.enter_context(open_authority(board, pin))
+        node = stack.enter_context(open_public_cloud(cloud, pin))
+        node.add_authority(certificate)
+        node.put_crl(authority.crl())
+        lab = CloudLab(node, authority, directory, make_uri, pin)
+        with lab.closing, _served(lab):
+            yield lab
+
+
+@contextmanager
+def _served(lab: CloudLab) -> Iterator[None]:
+    """Serve in a thread with an event loop of its own."""
+    ready = threading.Event()
+    ended: list[BaseException] = []
+    handles: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        handles.append((asyncio.get_running_loop(), stop))
+
+        def told(ports: Ports) -> None:
+            lab.ports = ports
+            ready.set()
+
+        await serve(lab.node, stop, told)
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            ended.append(error)
+            ready.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert ready.wait(30)
+    try:
+        yield
+    finally:
+        if not ended:
+            loop, stop = handles[0]
+            loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        assert not thread.is_alive()
+        assert not ended
+
+
+def free_port() -> int:
+    """Give a port that nothing listens at now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def foreign_certificate(lab: CloudLab, member: Member, make_uri: Callable[..., TokenUri]) -> bytes:
+    """Give a certificate of a board that the federation does not recognise."""
+    board = NodeDirectory(lab.directory / f"foreign-{next(_numbers)}")
+    found_authority(board, "M:foreign", TokenSettings(str(make_uri("foreign"))), lab.pin)
+    with open_authority(board, lab.pin) as authority:
+        request = request_certificate(member.keys.signing_key, member.identity)
+        certificate: x509.Certificate = authority.issue(request, member.identity)
+    return certificate.public_bytes(Encoding.DER)
