@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.app.node import NodeDirectory, open_node_token
-from federation.audit import Audit, AuditEvent
+from federation.audit import OK, Audit, AuditEvent
 from federation.clients.cloud import CloudClient, IssuedTicket
 from federation.clients.registration import register
 from federation.clock import Clock, system_clock, system_entropy
@@ -147,7 +147,9 @@ class HospitalNode:
 
     def issue_ticket(self, patient_id: str) -> IssuedTicket:
         """Get a ticket for a patient whom the desk has identified."""
-        return self.cloud.issue_ticket(self.member, require_identity("patient", patient_id))
+        issued = self.cloud.issue_ticket(self.member, require_identity("patient", patient_id))
+        self.hospital.audit.record(AuditEvent("TICKET", OK, detail=patient_id), now=self.clock())
+        return issued
 
     def close(self) -> None:
         """Close channels, store and token."""

@@ -1,6 +1,8 @@
 """`medunion hospital`: make, register and run a hospital; its enrolment desk, its records, its logs."""
 
 import asyncio
+import json
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +19,6 @@ from federation.cli.common import PinChoice, TokenChoice, directory_option, pin_
 from federation.cli.hospital_import import import_records
 from federation.config import HospitalSettings
 from federation.protocol.anchors import Anchors
-from federation.protocol.parties import AccessEvent
 from federation.ticket import parse_ticket, ticket_text
 from federation.wire import operations
 
@@ -40,7 +41,7 @@ def open_node(directory: NodeDirectory, pin: PinChoice) -> HospitalNode:
 @hospital.command()
 @directory_option
 @token_options
-@click.option("--id", "identity", required=True, help="The hospital's id, H:name.")
+@click.option("--identity", required=True, help="The hospital's id, H:name.")
 @click.option("--trust", type=_FILE, required=True, help="The federation's trust.json.")
 @click.option("--listen", required=True, help="host:port to listen at; port 0 lets the system choose.")
 @click.option("--address", help="host:port where others dial this hospital; by default what it listens at.")
@@ -85,7 +86,11 @@ def register(directory: NodeDirectory, pin: PinChoice, ticket: str | None, licen
 @hospital.command("serve")
 @directory_option
 @pin_options
-@click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="File to write the address to.")
+@click.option(
+    "--ready-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write the address to, as JSON, when calls are taken.",
+)
 def serve_command(directory: NodeDirectory, pin: PinChoice, ready_file: Path | None) -> None:
     """Serve doctors and patients until SIGTERM or SIGINT."""
     operations.configure()
@@ -93,7 +98,7 @@ def serve_command(directory: NodeDirectory, pin: PinChoice, ready_file: Path | N
 
         def ready(address: str) -> None:
             if ready_file is not None:
-                write_private(ready_file.resolve(), f"{address}\n".encode())
+                write_private(ready_file.resolve(), json.dumps({"address": address, "pid": os.getpid()}).encode())
             click.echo(f"{node.settings.identity} serves at {address}")
 
         asyncio.run(_serve(node, ready))
@@ -119,7 +124,7 @@ def ticket(directory: NodeDirectory, pin: PinChoice, patient_id: str, qr: bool) 
     text = ticket_text(issued.ticket)
     click.echo(f"Ticket for {patient_id}, good once, until {_moment(issued.expires_at)}:\n\n    {text}\n")
     if qr:
-        segno.make(text).terminal(compact=True)
+        segno.make(text, micro=False).terminal(compact=True)
 
 
 @hospital.command()
@@ -141,10 +146,10 @@ def records(directory: NodeDirectory, pin: PinChoice) -> None:
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Show entries after this number.")
 @click.option("--verify", is_flag=True, help="Check the chain of the whole log first.")
 def log(directory: NodeDirectory, pin: PinChoice, after: int, verify: bool) -> None:
-    """Show who was given, or refused, what."""
+    """Show who was given, or refused, what: one entry a line, as JSON."""
     with open_node(directory, pin) as node:
         if verify:
-            click.echo(f"The log is whole: {node.hospital.audit.verify()} entries.")
+            click.echo(f"{node.hospital.audit.verify()} entries, the chain holds", err=True)
         for entry in node.hospital.audit.entries(after=after):
             click.echo(_line(entry))
 
@@ -163,12 +168,7 @@ def outbox(directory: NodeDirectory, pin: PinChoice, publish: bool) -> None:
 
 
 def _line(entry: AuditEntry) -> str:
-    event = entry.event
-    if isinstance(event, AccessEvent):
-        words = f"{event.kind} {event.doctor_id} {event.patient_id} {event.scope}"
-    else:
-        words = " ".join(filter(None, (event.kind, event.method, event.detail)))
-    return f"{entry.sequence} {_moment(entry.at)} {event.reason} {words}"
+    return json.dumps({"sequence": entry.sequence, "at": _moment(entry.at)} | vars(entry.event), default=bytes.hex)
 
 
 def _moment(at: int) -> str:

@@ -102,7 +102,7 @@ def _import_all(node: HospitalNode, found: list[RecordFiles]) -> int:
                 import_record(node.hospital, files, lambda size: progress.advance(task, size))
             except (ClinicalError, FederationError, OSError) as error:
                 faulty += 1
-                progress.console.print(_fault(files, error), markup=False, highlight=False)
+                progress.console.print(_fault(files, error), markup=False, highlight=False, soft_wrap=True)
     return faulty
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mimetypes import guess_type
 from pathlib import Path
 
+from federation.audit import OK, AuditEvent
 from federation.clinical.fhir import validate_bundle
 from federation.errors import FieldInvalid, MessageTooLarge
 from federation.protocol.identities import require_identity
@@ -60,6 +61,7 @@ def import_record(hospital: Hospital, files: RecordFiles, progress: Progress) ->
         record = draft.sealed(place)
         draft.keep()
         hospital.stores.records.add(record, outbox=_entry(hospital, place), answer=None)
+    hospital.audit.record(AuditEvent("IMPORT", OK, detail=place.handle.hex()), now=place.stored_at)
     return place.handle
 
 

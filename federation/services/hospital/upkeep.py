@@ -9,15 +9,18 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Protocol
 
+from federation.errors import FederationError
 from federation.member import Member
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.outbox import Outbox
+from federation.store.errors import StoreError
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
 from federation.wire import operations
+from hsm.errors import HsmError
 
 OUTBOX_SECONDS = 1.0
 FOLLOW_SECONDS = 30.0
@@ -137,9 +140,13 @@ class Upkeep:
     def _surviving(self, event: str, step: Callable[[], object]) -> None:
         try:
             step()
+        except (FederationError, StoreError, HsmError) as error:
+            # What passes by itself, and what an operator can do something about.
+            if not self._stopping.is_set():
+                operations.warning(event, reason=error.reason)
         except Exception as error:  # noqa: BLE001 - a loop that ends would leave the hospital without it, silently
             if not self._stopping.is_set():
-                operations.failure(event, error, reason=str(getattr(error, "reason", "INTERNAL")))
+                operations.failure(event, error)
 
 
 def _announcement(statement: SignedStatement, address: str) -> bytes:

@@ -1,0 +1,351 @@
+"""A hospital that really serves: TLS on loopback, SQLite, blobs, its keys in a SoftHSM token; the rest of the federation is
+tests/simulator.py, in memory. The doctor's side is the protocol itself over the stubs."""
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.app.hospital import Listening, listen
+from federation.audit import Audit
+from federation.clinical.ecg import observation_from_dicom
+from federation.clinical.report import diagnostic_report
+from federation.config import ServerSettings
+from federation.errors import RecordCutShort
+from federation.protocol.calls import PUBLISH
+from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
+from federation.protocol.doctor_record import Established, Intent, Received, Slice
+from federation.protocol.statements import sign_statement
+from federation.services.hospital.hospital import Hospital, Stores
+from federation.services.hospital.importing import RecordFiles, import_record
+from federation.services.hospital.outbox import Outbox
+from federation.services.hospital.vault import Vault
+from federation.store.blobs import BlobStore
+from federation.store.database import Database, open_database
+from federation.store.log import SqlLog
+from federation.store.party import SqlEvidence, SqlReplayMemory, SqlSettings
+from federation.store.records import SqlRecords
+from federation.store.rooms import SqlRooms
+from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
+from federation.v1.publication_pb2 import Publication, PublicationReceipt
+from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, OpenSessionRequest
+from federation.v1.record_pb2_grpc import RecordServiceStub
+from federation.v1.statement_pb2 import SignedStatement
+from federation.wire.channel import open_channel
+from federation.wire.server import LeafRotation
+from federation.wire.status import from_rpc_error
+from federation.wire.workers import Workers
+from hsm import Token, TokenUri, open_token, pin_from_value
+from keystore import x509 as issuing
+from keystore.party import CloudKeys, HospitalKeys
+from keystore.transcript import digest, listing, statement_digest
+from tests.conftest import USER_PIN
+from tests.simulator import Federation
+
+DATA = Path(__file__).parent / "data"
+JOHNNIE = DATA / "synthea-johnnie679.json"
+LUNA = DATA / "synthea-luna60.json"
+CARDIOLOGY = "H:alpha/cardiology"
+SECONDS = 20.0
+
+
+@dataclass
+class HospitalLab:
+    """H:alpha of a simulated federation, with a store of its own in a directory."""
+
+    federation: Federation
+    directory: Path
+    settings: ServerSettings = field(default_factory=lambda: ServerSettings(first_message_seconds=1))
+    published: list[Publication] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        keys = self.federation.hospital_a.keys
+        assert isinstance(keys, HospitalKeys)
+        self.keys = keys
+        self.database = self._open_database()
+        self.hospital = self._hospital()
+
+    def _open_database(self) -> Database:
+        return open_database(f"sqlite:///{self.directory / 'store.sqlite'}")
+
+    def _hospital(self) -> Hospital:
+        stores = Stores(
+            settings=SqlSettings(self.database),
+            replay=SqlReplayMemory(self.database),
+            records=SqlRecords(self.database),
+            rooms=SqlRooms(self.database),
+            evidence=SqlEvidence(self.database),
+        )
+        return Hospital(
+            member=self.federation.hospital_a,
+            sealing=self.keys.sealing,
+            vault=Vault(self.keys, BlobStore(self.directory / "blobs"), self.federation.entropy),
+            stores=stores,
+            audit=Audit(SqlLog(self.database), self.keys.sealing),
+            departments=(CARDIOLOGY, "H:alpha/neurology"),
+            clock=lambda: self.federation.clock.now,
+            entropy=self.federation.entropy,
+        )
+
+    def restart(self) -> None:
+        """Lose all memory: what is left is what is in the directory."""
+        self.database.close()
+        self.database = self._open_database()
+        self.hospital = self._hospital()
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons in the audit log, in order; imports aside."""
+        events = (entry.event for entry in self.hospital.audit.entries())
+        return [event.reason for event in events if event.kind != "IMPORT"]
+
+    @property
+    def blobs(self) -> list[Path]:
+        """Every file of the blob store, unfinished ones too."""
+        return [path for path in (self.directory / "blobs").rglob("*") if path.is_file()]
+
+    def import_files(
+        self, bundle: Path = JOHNNIE, patient_id: str = "P:wang", department_id: str = CARDIOLOGY, *attached: Path
+    ) -> bytes:
+        return import_record(self.hospital, RecordFiles(patient_id, department_id, bundle, attached), lambda _: None)
+
+    def publish(self, publication: Publication) -> SignedStatement:
+        """Take a publication as the public cloud does: opened, verified, and answered with PUBACK."""
+        federation, cloud, now = self.federation, self.federation.cloud, self.federation.clock.now
+        publication.nonce = federation.entropy(16)
+        opening, plaintext = PUBLISH.send(publication, self.keys.signing_key, cloud.encryption_key(), now=now)
+        claimed = PUBLISH.receive(
+            opening, cloud.epochs, cloud.anchors.cloud_id, self.hospital.member.freshness, now=now
+        )
+        claimed.verify(federation.party(federation.hospital_a).self_, now=now)
+        self.published.append(claimed.opened.payload)
+        receipt = PublicationReceipt(publication_digest=digest(plaintext), done_at=now)
+        return sign_statement("puback", receipt, cloud.keys.signing_key)
+
+    @property
+    def outbox(self) -> Outbox:
+        return Outbox(self.hospital, self.publish)
+
+    @contextmanager
+    def serving(self) -> "Iterator[Client]":
+        """Serve until the block ends; give a client of the doctor's."""
+        now = datetime.now(UTC)
+        cloud = self.federation.cloud.keys
+        assert isinstance(cloud, CloudKeys)
+        root = issuing.create_tls_ca(cloud.tls_ca_key, "test", now=now)
+        request = issuing.request_certificate(self.keys.tls_ca_key, "H:alpha")
+        ca = issuing.issue_identity_ca(root, cloud.tls_ca_key, request, "H:alpha", now=now)
+        leaf = LeafRotation(lambda at: issuing.issue_leaf(ca, self.keys.tls_ca_key, "H:alpha", now=at))
+        root_pem = root.public_bytes(Encoding.PEM)
+        with _running(
+            lambda workers: listen(self.hospital, self.settings, "127.0.0.1:0", leaf, root_pem, workers)
+        ) as port:
+            channel = open_channel(f"127.0.0.1:{port}", "H:alpha", root_pem)
+            try:
+                yield Client(self.federation, channel)
+            finally:
+                channel.close()
+
+
+@contextmanager
+def _running(build: Callable[[Workers], Listening]) -> Iterator[int]:
+    """Run a server in a thread with an event loop of its own; give its port."""
+    ports: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+    loop = asyncio.new_event_loop()
+    stopped = asyncio.Event()
+
+    async def run() -> None:
+        workers = Workers(4, 64)
+        listening = build(workers)
+        await listening.server.start()
+        ports.put(listening.server.port)
+        await stopped.wait()
+        await listening.stop(timedelta(seconds=0.2))
+        workers.close()
+
+    def body() -> None:
+        try:
+            loop.run_until_complete(run())
+        except BaseException as error:
+            ports.put(error)
+            raise
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=body, daemon=True)
+    thread.start()
+    port = ports.get(timeout=SECONDS)
+    assert isinstance(port, int), port
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join(SECONDS)
+
+
+class Session:
+    """One stream to the hospital."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._requests: queue.SimpleQueue[OpenSessionRequest | None] = queue.SimpleQueue()
+        self._responses = RecordServiceStub(channel).OpenSession(iter(self._requests.get, None), timeout=SECONDS * 3)
+
+    def send(self, *, opening: SealedOpening | None = None, frame: SessionFrame | None = None) -> None:
+        self._requests.put(OpenSessionRequest(opening=opening, frame=frame))
+
+    def half_close(self) -> None:
+        self._requests.put(None)
+
+    def receive(self):
+        try:
+            response = next(self._responses, None)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None
+        if response is None:
+            raise RecordCutShort("the hospital ended the stream")
+        return response
+
+    def cut(self) -> None:
+        self._responses.cancel()
+        self._requests.put(None)
+
+
+@dataclass
+class Client:
+    """The doctor at the hospital's server."""
+
+    federation: Federation
+    channel: grpc.Channel
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        session = Session(self.channel)
+        try:
+            yield session
+        finally:
+            session.cut()
+
+    def establish(self, session: Session, intent: Intent, doctor=None) -> Established:
+        """D3, H1."""
+        federation = self.federation
+        awaiting, opening = federation.open_session(federation.hospital_a, intent, doctor)
+        session.send(opening=opening)
+        verifier = (doctor or federation.doctor).verifier()
+        return awaiting.receive(session.receive().reply, verifier, now=federation.clock.now)
+
+    def read(
+        self, intent: Intent, sink: Callable[[bytes], object] | None = None, doctor=None
+    ) -> tuple[bytes, Received]:
+        """D3, H1, D4, H2: M_EMR (unless a sink takes it), and its signed end."""
+        with self.session() as session:
+            state, frame = self.establish(session, intent, doctor).query(now=self.federation.clock.now)
+            return self.receive_record(session, state, frame, sink)
+
+    def receive_record(self, session, state, frame, sink=None) -> tuple[bytes, Received]:
+        received = bytearray()
+        take = sink or received.extend
+        session.send(frame=frame)
+        while True:
+            state, piece = state.receive(
+                session.receive().frame, self.federation.doctor.verifier(), now=self.federation.clock.now
+            )
+            if not isinstance(piece, Slice):
+                return bytes(received), piece
+            take(piece.content)
+
+    def deposit(self, encounter: "Encounter"):
+        """D3, H1, STO, STOACK: the receipt, and as it was signed."""
+        with self.session() as session:
+            state, frames = self.establish(session, encounter.intent).deposit(
+                encounter.biosignal, encounter.diagnosis, encounter.deposit
+            )
+            for frame in frames:
+                session.send(frame=frame)
+            return state.receive(session.receive().frame, now=self.federation.clock.now)
+
+
+@dataclass(frozen=True)
+class Encounter:
+    """What a doctor deposits: M_SD and M_DINF with what patient and doctor signed in a consultation."""
+
+    intent: Intent
+    biosignal: bytes
+    diagnosis: bytes
+    deposit: Deposit
+
+
+@contextmanager
+def simulated(make_token_uri: Callable[..., TokenUri]) -> Iterator[Federation]:
+    """The simulated federation on tokens of its own, closed at the end."""
+    opened: list[Token] = []
+
+    def make(label_prefix: str) -> Token:
+        opened.append(open_token(make_token_uri(label_prefix), pin_from_value(USER_PIN)))
+        return opened[-1]
+
+    try:
+        yield Federation(make, os.urandom)
+    finally:
+        for token in opened:
+            token.close()
+
+
+def ecg(patient_id: str = "P:wang") -> bytes:
+    return observation_from_dicom((DATA / "waveform_ecg.dcm").read_bytes(), subject=patient_id)
+
+
+def report(federation: Federation, patient_id: str = "P:wang") -> bytes:
+    return diagnostic_report(
+        patient_id=patient_id,
+        doctor_id="D:chen",
+        conclusion="Sinus rhythm.",
+        codes=[],
+        issued=federation.clock.moment,
+        based_on=[],
+    )
+
+
+def encounter_of(
+    federation: Federation,
+    biosignal: bytes,
+    diagnosis: bytes,
+    grant: SignedStatement,
+    department_class: str = "cardiology",
+) -> Encounter:
+    """Sign M_SD as the patient and M_DINF as the doctor, as P2 and D5 do."""
+    now, consultation = federation.clock.now, federation.entropy(32)
+    intent = federation.intent(grant, PURPOSE_STORE, department_class)
+    granted = statement_digest("grant", grant.statement)
+    sig_p2 = federation.patient.keys.signing_key.sign(
+        biosignal_transcript(consultation, digest(biosignal), granted, now)
+    )
+    sig_d5 = federation.doctor.keys.signing_key.sign(
+        diagnosis_transcript(consultation, digest(diagnosis), sig_p2, listing([]), now)
+    )
+    deposit = Deposit(
+        patient_id="P:wang",
+        doctor_id="D:chen",
+        sent_at=now,
+        blind=intent.blind,
+        scope=intent.scope,
+        grant=grant,
+        patient_key_statement=federation.patient.key_statement,
+        consultation_digest=consultation,
+        biosignal_size_bytes=len(biosignal),
+        biosignal_digest=digest(biosignal),
+        biosignal_grant_digest=granted,
+        biosignal_sent_at=now,
+        biosignal_signature=sig_p2,
+        diagnosis_digest=digest(diagnosis),
+        diagnosis_sent_at=now,
+        diagnosis_signature=sig_d5,
+    )
+    return Encounter(intent, biosignal, diagnosis, deposit)

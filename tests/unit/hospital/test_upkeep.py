@@ -1,0 +1,91 @@
+"""Upkeep: announced once, renewed when due, swept when over; the outbox's patience."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from federation.errors import DepartmentForeign, Rejected, Unavailable
+from federation.protocol.statements import peek_statement
+from federation.services.hospital.outbox import LONGEST_PAUSE_MS, Outbox, pause_after
+from federation.services.hospital.upkeep import Upkeep
+from federation.v1.directory_pb2 import GetDirectoryResponse
+from federation.v1.membership_pb2 import RenewalReceipt
+from federation.v1.statement_pb2 import EncryptionKeyStatement
+from tests.hospital_lab import HospitalLab
+
+
+class Announcements:
+    """The public cloud of the simulator, as upkeep calls it; it does not answer while `down`."""
+
+    def __init__(self, lab: HospitalLab) -> None:
+        self.lab = lab
+        self.down = False
+        self.renewed: list[tuple[bytes, str | None]] = []
+
+    def directory(self) -> GetDirectoryResponse:
+        return self.lab.federation.cloud.directory()
+
+    @contextmanager
+    def watch(self) -> Iterator[Iterator[GetDirectoryResponse]]:
+        yield iter([self.directory(), self.directory()])
+
+    def renew(self, member, address=None) -> RenewalReceipt:
+        now = self.lab.federation.clock.now
+        statement = member.epochs.rotate(now) if member.epochs.is_due(now) else member.epochs.current(now)
+        if self.down:
+            raise Unavailable("no answer")
+        key_id = peek_statement(EncryptionKeyStatement, statement).key_id
+        self.renewed.append((key_id, address))
+        return RenewalReceipt(key_id=key_id, done_at=now)
+
+
+def upkeep(lab: HospitalLab, address: str = "localhost:1") -> tuple[Upkeep, Announcements]:
+    cloud = Announcements(lab)
+    return Upkeep(lab.hospital, cloud, lab.outbox, address), cloud
+
+
+def test_a_key_and_address_are_announced_once(lab: HospitalLab) -> None:
+    kept, cloud = upkeep(lab)
+    assert kept.announce()
+    assert not kept.announce()
+    moved, _ = upkeep(lab, "localhost:2")
+    assert moved.announce()
+    assert len(cloud.renewed) == 1
+
+
+def test_an_epoch_whose_announcement_failed_is_announced_again(lab: HospitalLab) -> None:
+    kept, cloud = upkeep(lab)
+    kept.announce()
+    lab.federation.clock.advance(timedelta(days=6, hours=1))
+    lab.federation.refresh()
+    cloud.down = True
+    kept.prepare()  # survives
+    cloud.down = False
+    assert kept.announce()
+    (first, _), (second, _) = cloud.renewed
+    assert first != second
+
+
+def test_lists_that_the_stream_brings_are_taken(lab: HospitalLab) -> None:
+    kept, _ = upkeep(lab)
+    before = lab.hospital.member.verifier().lists.sequence
+    kept.follow_once()
+    assert lab.hospital.member.verifier().lists.sequence == before + 2
+
+
+def test_a_publication_that_the_cloud_refuses_stays_and_is_told(lab: HospitalLab) -> None:
+    lab.import_files()
+
+    def refuse(_: object) -> None:
+        raise Rejected("the message was not accepted") from DepartmentForeign("not yours")
+
+    assert Outbox(lab.hospital, refuse).publish_due() == 0
+    assert lab.hospital.stores.records.outbox_size() == 1
+    assert lab.reasons == ["DEPARTMENT_FOREIGN"]
+
+
+def test_attempts_grow_rarer_to_ten_minutes() -> None:
+    pauses = [pause_after(attempts) for attempts in range(40)]
+    assert pauses[:3] == [2_000, 4_000, 8_000]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_PAUSE_MS
