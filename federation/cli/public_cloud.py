@@ -20,6 +20,7 @@ from federation.app.public_cloud_server import serve as serve_public_cloud
 from federation.audit import AuditEntry
 from federation.cli.common import PinChoice, TokenChoice, directory_option, pin_options, token_options
 from federation.config import CloudSettings
+from federation.ticket import ticket_text
 from federation.wire import operations
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -99,8 +100,8 @@ def invite(directory: NodeDirectory, hospital: str, pin: PinChoice) -> None:
     """Make a ticket with which HOSPITAL (H:...) may register, once."""
     with _opened(directory, pin) as node:
         ticket, expires_at = node.invite(hospital)
-    click.echo(f"Ticket for {hospital}, good until {_time(expires_at)}:\n\n    {ticket.hex()}\n")
-    segno.make(ticket.hex(), micro=False).terminal(compact=True)
+    click.echo(f"Ticket for {hospital}, good until {_time(expires_at)}:\n\n    {ticket_text(ticket)}\n")
+    segno.make(ticket_text(ticket), micro=False).terminal(compact=True)
 
 
 @public_cloud.group("authority")

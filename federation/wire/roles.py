@@ -82,7 +82,6 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
     },
     "grpc.health.v1.Health": {
         "Check": _anyone(_NAMED, is_opener=False),
-        "List": _anyone(_EMPTY, is_opener=False),
         "Watch": _anyone(_NAMED, is_opener=False),
     },
 }

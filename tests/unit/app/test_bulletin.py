@@ -1,0 +1,84 @@
+"""The revocation list: signed once, anew at a change and in time, its sequence growing for all processes of a cloud."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from federation.app.node import NodeDirectory
+from federation.app.public_cloud import Founding, found, open_public_cloud
+from federation.clock import system_clock
+from federation.config import TokenSettings
+from federation.errors import Unavailable
+from federation.services.cloud.bulletin import Bulletin
+from hsm import pin_from_value
+
+MINUTE = timedelta(minutes=1) // timedelta(milliseconds=1)
+
+
+@pytest.fixture
+def node(tmp_path: Path, make_token_uri, user_pin):
+    """Give an opened cloud that does not serve."""
+    directory, pin = NodeDirectory(tmp_path / "cloud"), pin_from_value(user_pin.reveal())
+    found(directory, Founding("C:a", "r", "a:1", "a:2", "a:1", "a:2"), TokenSettings(str(make_token_uri())), pin)
+    with open_public_cloud(directory, pin) as opened:
+        yield opened
+
+
+def _other_process(bulletin: Bulletin) -> Bulletin:
+    """Give a bulletin over the same store, as another process would have it."""
+    parts = ("trust", "signing_key", "settings", "book", "authorities", "epochs", "freshness", "life")
+    return Bulletin(*(getattr(bulletin, f"_{part}") for part in parts))
+
+
+def test_nothing_is_handed_out_before_the_first_list(node) -> None:
+    with pytest.raises(Unavailable):
+        _ = node.cloud.bulletin.current
+
+
+def test_list_stays_the_same_until_something_changes(node) -> None:
+    now, bulletin = system_clock(), node.cloud.bulletin
+    first = bulletin.refresh(now)
+    assert bulletin.refresh(now + 9 * MINUTE) is first
+
+
+def test_list_is_signed_anew_every_ten_minutes(node) -> None:
+    now, bulletin = system_clock(), node.cloud.bulletin
+    first = bulletin.refresh(now)
+    second = bulletin.refresh(now + 10 * MINUTE)
+    assert second.sequence == first.sequence + 1
+    listed = second.verifier.lists.revocations
+    assert listed.next_update - listed.this_update == 60 * MINUTE
+
+
+def test_revocation_by_another_process_is_on_the_next_list(node) -> None:
+    now, bulletin = system_clock(), node.cloud.bulletin
+    first = bulletin.refresh(now)
+    node.cloud.stores.revocations.revoke("serial", bytes(32), expires_at=now + 60 * MINUTE, at=now)
+    second = bulletin.refresh(now + 1)
+    assert second.sequence == first.sequence + 1
+    assert list(second.verifier.lists.revocations.serials) == [bytes(32)]
+
+
+def test_processes_share_one_sequence_and_one_list(node) -> None:
+    now, here = system_clock(), node.cloud.bulletin
+    there = _other_process(here)
+    assert there.refresh(now).directory == here.refresh(now + 1).directory
+    node.cloud.stores.revocations.revoke("grant", bytes(32), expires_at=now + 60 * MINUTE, at=now)
+    assert here.refresh(now + 2).directory == there.refresh(now + 3).directory
+    assert here.current.sequence == 2
+
+
+def test_clock_that_goes_back_makes_a_new_list_under_a_higher_sequence(node) -> None:
+    now, bulletin = system_clock(), node.cloud.bulletin
+    first = bulletin.refresh(now)
+    assert bulletin.refresh(now - MINUTE).sequence == first.sequence + 1
+
+
+def test_new_epoch_makes_a_new_list_so_that_members_take_it(node) -> None:
+    now, bulletin = system_clock(), node.cloud.bulletin
+    first = bulletin.refresh(now)
+    node.cloud.epochs.rotate(now + 1)
+    second = bulletin.refresh(now + 2)
+    assert second.sequence == first.sequence + 1
+    assert second.directory.cloud_encryption_key_statement != first.directory.cloud_encryption_key_statement

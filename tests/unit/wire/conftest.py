@@ -1,0 +1,162 @@
+"""A real gRPC server over TLS on loopback, with the border in front of servicers that do as a test says."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.audit import AuditEvent
+from federation.config import ServerSettings
+from federation.v1.directory_pb2 import GetDirectoryResponse, WatchDirectoryResponse
+from federation.v1.directory_pb2_grpc import DirectoryServiceServicer, add_DirectoryServiceServicer_to_server
+from federation.v1.membership_pb2 import IssueTicketResponse
+from federation.v1.membership_pb2_grpc import MembershipServiceServicer, add_MembershipServiceServicer_to_server
+from federation.v1.record_pb2 import GetHospitalResponse, OpenSessionResponse
+from federation.v1.record_pb2_grpc import RecordServiceServicer, add_RecordServiceServicer_to_server
+from federation.wire.channel import open_channel
+from federation.wire.limits import RateBound, StreamDeadlines
+from federation.wire.refusal import Border
+from federation.wire.roles import calling_hospital
+from federation.wire.server import LeafRotation, build_server
+from federation.wire.workers import Workers
+from keystore.x509 import TlsLeaf, create_tls_ca, issue_identity_ca, issue_leaf, request_certificate
+
+CLOUD = "C:unit"
+
+
+class Authority:
+    """A federation's TLS CA, in memory: these tests are about the wire, not about tokens."""
+
+    def __init__(self) -> None:
+        self._key = Ed25519PrivateKey.generate()
+        self._ca = create_tls_ca(self._key, "unit", now=datetime.now(UTC))
+        self.root_pem = self._ca.public_bytes(Encoding.PEM)
+
+    def cloud_leaf(self, now: datetime) -> TlsLeaf:
+        """Give a leaf of the cloud."""
+        return issue_leaf(self._ca, self._key, CLOUD, now=now)
+
+    def hospital_leaf(self, name: str) -> TlsLeaf:
+        """Give a leaf of a hospital, by its identity CA."""
+        key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
+        ca = issue_identity_ca(self._ca, self._key, request_certificate(key, name), name, now=now)
+        return issue_leaf(ca, key, name, now=now)
+
+
+class Bench:
+    """A served port, and what its border wrote to the audit log. `behave` is what the servicers do."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+        self.port = 0
+        self.audited: list[AuditEvent] = []
+        self.behave: Callable[[], Any] = lambda: None
+
+    def channel(self, leaf: TlsLeaf | None = None) -> grpc.Channel:
+        """Give a channel to it."""
+        return open_channel(f"127.0.0.1:{self.port}", CLOUD, self.authority.root_pem, leaf)
+
+    def audit(self, event: AuditEvent) -> None:
+        """Take an event."""
+        self.audited.append(event)
+
+
+class _Directory(DirectoryServiceServicer):
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    async def GetDirectory(self, request, context):
+        self._bench.behave()
+        return GetDirectoryResponse()
+
+    async def WatchDirectory(self, request, context):
+        yield WatchDirectoryResponse()
+        self._bench.behave()
+
+
+class _Membership(MembershipServiceServicer):
+    async def PutEncryptionKey(self, request, context):
+        raise NotImplementedError
+
+    async def CertifyTlsIdentity(self, request, context):
+        raise NotImplementedError
+
+    async def IssueTicket(self, request, context):
+        return IssueTicketResponse(ticket=str(calling_hospital(context)).encode())
+
+
+class _Record(RecordServiceServicer):
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    async def OpenSession(self, requests, context):
+        async for _ in requests:
+            self._bench.behave()
+            yield OpenSessionResponse()
+
+    async def GetHospital(self, request, context):
+        return GetHospitalResponse()
+
+
+@contextmanager
+def _served(bench: Bench, *, require_client_certificate: bool) -> Iterator[Bench]:
+    ready, handles = threading.Event(), []
+
+    async def main() -> None:
+        workers, stop = Workers(2, 8), asyncio.Event()
+        border = Border(bench.audit, workers, RateBound(1000, 1000), StreamDeadlines(first=timedelta(seconds=0.3)))
+        server = build_server(
+            "127.0.0.1:0",
+            LeafRotation(bench.authority.cloud_leaf),
+            bench.authority.root_pem,
+            require_client_certificate=require_client_certificate,
+            interceptors=[border],
+            settings=ServerSettings(),
+        )
+        add_DirectoryServiceServicer_to_server(_Directory(bench), server.grpc)
+        add_MembershipServiceServicer_to_server(_Membership(), server.grpc)
+        add_RecordServiceServicer_to_server(_Record(bench), server.grpc)
+        await server.start()
+        bench.port = server.port
+        handles.append((asyncio.get_running_loop(), stop))
+        ready.set()
+        await stop.wait()
+        await server.stop(timedelta(seconds=1))
+        workers.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield bench
+    finally:
+        loop, stop = handles[0]
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Give a TLS CA."""
+    return Authority()
+
+
+@pytest.fixture
+def bench(authority: Authority) -> Iterator[Bench]:
+    """Give a port for anyone."""
+    with _served(Bench(authority), require_client_certificate=False) as served:
+        yield served
+
+
+@pytest.fixture
+def peer_bench(authority: Authority) -> Iterator[Bench]:
+    """Give a port for peers, by mutual TLS."""
+    with _served(Bench(authority), require_client_certificate=True) as served:
+        yield served

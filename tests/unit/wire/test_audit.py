@@ -1,0 +1,63 @@
+"""The audit log: sealed in a real token, read back, and told when it was altered."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from federation.audit import Audit, AuditEvent, refusal
+from federation.errors import Corrupt, GrantMissing, Rejected
+from federation.protocol.parties import AccessEvent
+from federation.store.database import Database, open_database
+from federation.store.interfaces import LogEntry
+from federation.store.log import SqlLog
+from keystore.party import PartyKeys
+
+ACCESS = AccessEvent("SEARCH", "D:a", "P:b", "*", bytes(range(32)), "OK")
+
+
+@pytest.fixture
+def database(tmp_path: Path):
+    """Give a store."""
+    with open_database(f"sqlite:///{tmp_path}/store.sqlite") as opened:
+        yield opened
+
+
+def test_events_come_back_as_they_were(token, database: Database) -> None:
+    audit = Audit(SqlLog(database), PartyKeys.create(token).sealing)
+    event = AuditEvent("REFUSAL", "STALE", "/s/M", "sent long ago", "0123")
+    audit.record(ACCESS, now=1)
+    audit.record(event, now=2)
+    assert [(e.sequence, e.at, e.event) for e in audit.entries()] == [(1, 1, ACCESS), (2, 2, event)]
+    assert audit.verify() == 2
+
+
+def test_names_are_not_in_the_database(token, database: Database) -> None:
+    Audit(SqlLog(database), PartyKeys.create(token).sealing).record(ACCESS, now=1)
+    with database.engine.connect() as connection:
+        rows = connection.execute(sa.text("SELECT sealed FROM log")).all()
+    assert b"P:b" not in rows[0][0]
+
+
+def test_entry_moved_to_another_time_does_not_open(token, database: Database) -> None:
+    sealing = PartyKeys.create(token).sealing
+    audit = Audit(SqlLog(database), sealing)
+    audit.record(ACCESS, now=1)
+    entry = next(SqlLog(database).entries())
+
+    class Moved:
+        def entries(self, *, after: int = 0):
+            return iter([LogEntry(1, 2, entry.sealed, entry.digest)])
+
+    with pytest.raises(Corrupt):
+        list(Audit(Moved(), sealing).entries())
+
+
+def test_refusal_names_the_cause_behind_rejected() -> None:
+    error = Rejected("the message was not accepted")
+    error.__cause__ = GrantMissing("no grant, no record")
+    assert refusal(error, "/s/M", "id") == AuditEvent("REFUSAL", "GRANT_MISSING", "/s/M", "no grant, no record", "id")
+
+
+def test_sentence_of_an_unmapped_error_is_not_kept() -> None:
+    assert refusal(ValueError("the PIN is 1234"), "/s/M", "id").detail == "ValueError"

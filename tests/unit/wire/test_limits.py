@@ -1,0 +1,87 @@
+"""Bounds on requests, rates and work."""
+
+import asyncio
+import threading
+
+import grpc
+import pytest
+
+from federation.errors import Limit, MalformedMessage, MessageTooLarge
+from federation.v1.directory_pb2 import GetDirectoryRequest
+from federation.v1.directory_pb2_grpc import DirectoryServiceStub
+from federation.v1.registration_pb2 import RegisterRequest
+from federation.wire.limits import RateBound, bounded_deserializer, host_of_peer, require_message
+from federation.wire.roles import METHODS
+from federation.wire.status import from_rpc_error
+from federation.wire.workers import Workers
+
+
+def test_message_at_its_limit_is_taken_and_one_byte_more_is_refused() -> None:
+    request = RegisterRequest()
+    request.opening.sealed = bytes(100)
+    data = request.SerializeToString()
+    assert require_message(bounded_deserializer(RegisterRequest.FromString, len(data))(data)) == request
+    with pytest.raises(MessageTooLarge):
+        require_message(bounded_deserializer(RegisterRequest.FromString, len(data) - 1)(data))
+
+
+def test_bytes_that_are_no_message_are_malformed() -> None:
+    with pytest.raises(MalformedMessage):
+        require_message(bounded_deserializer(RegisterRequest.FromString, 100)(b"\xff\xff"))
+
+
+def test_oversized_message_is_refused_over_the_wire(bench) -> None:
+    with bench.channel() as channel, pytest.raises(grpc.RpcError) as raised:
+        channel.unary_unary("/federation.v1.DirectoryService/GetDirectory")(bytes(1000))
+    assert isinstance(from_rpc_error(raised.value), MessageTooLarge)
+    with bench.channel() as channel:
+        DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest())
+
+
+def test_no_method_takes_more_than_grpc_reads() -> None:
+    assert all(0 < rule.most_request_bytes < 2 * 1024 * 1024 for rule in METHODS.values())
+
+
+def test_rate_bound_refuses_above_the_burst_and_allows_again_later() -> None:
+    now = [0.0]
+    bound = RateBound(per_second=1, burst=2, clock=lambda: now[0])
+    bound.require("a")
+    bound.require("a")
+    with pytest.raises(Limit):
+        bound.require("a")
+    bound.require("b")
+    now[0] = 1.0
+    bound.require("a")
+    with pytest.raises(Limit):
+        bound.require("a")
+
+
+def test_rate_bound_does_not_punish_a_caller_for_being_refused() -> None:
+    now = [0.0]
+    bound = RateBound(per_second=1, burst=1, clock=lambda: now[0])
+    bound.require("a")
+    for _ in range(10):
+        now[0] += 0.09
+        with pytest.raises(Limit):
+            bound.require("a")
+    now[0] += 0.11
+    bound.require("a")
+
+
+def test_another_port_of_the_same_host_is_the_same_caller() -> None:
+    assert host_of_peer("ipv4:192.0.2.1:1000") == host_of_peer("ipv4:192.0.2.1:2000")
+    assert host_of_peer("ipv6:%5B::1%5D:1") == host_of_peer("ipv6:%5B::1%5D:2")
+
+
+def test_workers_refuse_when_too_many_wait() -> None:
+    async def crowd() -> None:
+        workers, gate = Workers(threads=1, most_waiting=1), threading.Event()
+        taken = [asyncio.ensure_future(workers.run(gate.wait, 5)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Limit):
+            await workers.run(gate.wait, 5)
+        gate.set()
+        assert await asyncio.gather(*taken) == [True, True]
+        workers.close()
+
+    asyncio.run(crowd())

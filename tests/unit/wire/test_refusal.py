@@ -1,0 +1,159 @@
+"""Errors at the border: one form for what is rejected, nothing for what is not mapped, the reason in the audit log."""
+
+import io
+import json
+import threading
+import time
+
+import grpc
+import pytest
+
+from federation import errors
+from federation.errors import FederationError, GrantMissing, Limit, Rejected, SealInvalid, StaleMessage
+from federation.store.errors import StoreUnavailable
+from federation.v1.directory_pb2 import GetDirectoryRequest, WatchDirectoryRequest
+from federation.v1.directory_pb2_grpc import DirectoryServiceStub
+from federation.v1.record_pb2 import OpenSessionRequest
+from federation.v1.record_pb2_grpc import RecordServiceStub
+from federation.wire import operations
+from federation.wire.status import from_rpc_error
+
+
+def _raising(error: Exception, cause: Exception | None = None):
+    def behave() -> None:
+        raise error from cause
+
+    return behave
+
+
+def _refused(bench) -> grpc.RpcError:
+    with bench.channel() as channel, pytest.raises(grpc.RpcError) as raised:
+        DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest())
+    return raised.value
+
+
+def _all_families() -> list[type[FederationError]]:
+    found, queue = [], [FederationError]
+    while queue:
+        found += (children := queue.pop().__subclasses__())
+        queue += children
+    return found
+
+
+def test_rejected_reads_the_same_whatever_the_cause(bench) -> None:
+    told = set()
+    for cause in (GrantMissing("no grant"), SealInvalid("a seal that does not open, at some length")):
+        bench.behave = _raising(Rejected("the message was not accepted"), cause)
+        error = _refused(bench)
+        told.add((error.code(), error.details(), tuple(error.trailing_metadata())))
+    assert len(told) == 1
+    assert [event.reason for event in bench.audited] == ["GRANT_MISSING", "SEAL_INVALID"]
+
+
+def test_rejected_does_not_come_before_the_floor_and_others_do(bench) -> None:
+    bench.behave = _raising(Rejected("x"))
+    started = time.monotonic()
+    _refused(bench)
+    assert time.monotonic() - started >= 0.05
+    bench.behave = _raising(StaleMessage("x"))
+    with bench.channel() as channel:
+        stub = DirectoryServiceStub(channel)
+        with pytest.raises(grpc.RpcError):
+            stub.GetDirectory(GetDirectoryRequest())
+        started = time.monotonic()
+        with pytest.raises(grpc.RpcError):
+            stub.GetDirectory(GetDirectoryRequest())
+        assert time.monotonic() - started < 0.05
+
+
+def test_many_rejections_wait_at_once_without_a_thread_each(bench) -> None:
+    bench.behave = _raising(Rejected("x"))
+    with bench.channel() as channel:
+        stub = DirectoryServiceStub(channel)
+        calls = [stub.GetDirectory.future(GetDirectoryRequest()) for _ in range(100)]
+        before = threading.active_count()
+        started = time.monotonic()
+        assert all(call.exception() is not None for call in calls)
+    assert time.monotonic() - started < 2  # one after the other they would take 5 s
+    assert before < 60
+
+
+def test_internal_error_says_a_request_id_and_nothing_more(bench) -> None:
+    log = io.StringIO()
+    operations.configure(log)
+    bench.behave = _raising(ZeroDivisionError("P:somebody divided"))
+    error = _refused(bench)
+    assert error.code() == grpc.StatusCode.INTERNAL
+    request_id = error.details().removeprefix("internal error, request ")
+    assert len(request_id) == 16
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    traced = next(line for line in lines if line["event"] == "internal-error")
+    assert traced["request_id"] == request_id
+    assert traced["trace"][0] == "ZeroDivisionError"
+    assert "somebody" not in log.getvalue()
+    assert [(event.reason, event.detail) for event in bench.audited] == [("INTERNAL", "ZeroDivisionError")]
+
+
+def test_database_that_does_not_answer_is_unavailable_and_says_no_more(bench) -> None:
+    bench.behave = _raising(StoreUnavailable("disk I/O error in /var/lib/medunion"))
+    error = _refused(bench)
+    assert error.code() == grpc.StatusCode.UNAVAILABLE
+    assert "medunion" not in error.details()
+
+
+def test_overload_is_not_audited(bench) -> None:
+    bench.behave = _raising(Limit("too many"))
+    assert _refused(bench).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert bench.audited == []
+
+
+def test_refusal_stands_where_the_audit_log_fails(bench) -> None:
+    bench.audit = _raising(StoreUnavailable("full"))
+    bench.behave = _raising(Rejected("x"))
+    assert _refused(bench).code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_refusal_on_a_stream_has_the_same_form(bench) -> None:
+    bench.behave = _raising(Rejected("x"), GrantMissing("no grant"))
+    with bench.channel() as channel:
+        responses = DirectoryServiceStub(channel).WatchDirectory(WatchDirectoryRequest())
+        next(responses)
+        with pytest.raises(grpc.RpcError) as raised:
+            next(responses)
+    assert isinstance(from_rpc_error(raised.value), Rejected)
+    assert [event.reason for event in bench.audited] == ["GRANT_MISSING"]
+
+
+def test_floor_of_a_stream_counts_from_its_newest_message(bench) -> None:
+    bench.behave = _raising(Rejected("x"))
+    with bench.channel() as channel:
+        sent: list[float] = []
+
+        def later():
+            time.sleep(0.15)
+            sent.append(time.monotonic())
+            yield OpenSessionRequest()
+
+        with pytest.raises(grpc.RpcError):
+            list(RecordServiceStub(channel).OpenSession(later()))
+        assert time.monotonic() - sent[0] >= 0.05
+
+
+def test_silent_stream_is_refused(bench) -> None:
+    silence = threading.Event()
+
+    def nothing():
+        silence.wait(5)
+        return
+        yield
+
+    with bench.channel() as channel, pytest.raises(grpc.RpcError) as raised:
+        list(RecordServiceStub(channel).OpenSession(nothing()))
+    silence.set()
+    assert isinstance(from_rpc_error(raised.value), errors.SilentStream)
+
+
+@pytest.mark.parametrize("kind", _all_families(), ids=lambda kind: kind.__name__)
+def test_every_refusal_arrives_as_its_own_class(bench, kind: type[FederationError]) -> None:
+    bench.behave = _raising(kind("a sentence"))
+    assert type(from_rpc_error(_refused(bench))) is kind
