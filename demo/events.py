@@ -1,15 +1,14 @@
 """What the clients' traces say: every message once, as its sender or its receiver noted it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 MEANINGS = {
     "reg1": "I hold these keys, and a ticket (or Cert_D) says that I may be this identity",
     "reg2": "your registration secret S_X, and a statement of your keys",
-    "room?": "open a room for me",
-    "room": "your room, and the statements to check me by",
+    "room": "a room for a patient, please; this is who I am",
     "P1": "who I am, and R_P2; for this doctor alone",
     "D1": "who I am, R_D2, and the proof that I have SEK_1",
     "P2": "the ECG, and my consent, under SEK_1",
@@ -39,9 +38,22 @@ class Event:
     onlooker_sees: dict[str, object]
 
     @property
+    def in_clear(self) -> str:
+        """Say what somebody sees who holds the message and no key."""
+        return ", ".join(_clear(self.onlooker_sees))
+
+    @property
     def meaning(self) -> str:
         """Say in words what the message says to who can open it."""
         return MEANINGS.get(self.name, "")
+
+
+def _clear(fields: dict[str, object], prefix: str = "") -> Iterator[str]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _clear(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name} {value}"
 
 
 def read_traces(*paths: Path) -> list[Event]:

@@ -52,8 +52,9 @@ def render(page: Page) -> str:
 <h2>Who sent what to whom</h2>
 <p>Sizes are those on the wire inside TLS. The patient and the doctor speak through the relay of the doctor's hospital.</p>
 {page.sequence}
-<h2>What somebody sees who breaks TLS, or runs the relay</h2>
-<p>Sealed sizes are padded; session ids are random and differ between the consultation, the search and each record session.</p>
+<h2>What an onlooker sees who breaks TLS, or runs the relay</h2>
+<p>From outside TLS there are addresses, sizes and times alone. Inside it, the relay and the servers hold this much in clear:
+sealed sizes are padded, session ids random and of one exchange only, and no message names the patient.</p>
 {_table(page.events)}
 </body></html>
 """
@@ -62,12 +63,8 @@ def render(page: Page) -> str:
 def _table(events: Sequence[Event]) -> str:
     rows = "".join(
         f'<tr><td><b>{escape(e.name)}</b></td><td>{escape(e.meaning)}</td><td class="number">{in_words(e.wire_bytes)}</td>'
-        f"<td><code>{escape(_seen(e))}</code></td></tr>"
+        f"<td><code>{escape(e.in_clear)}</code></td></tr>"
         for e in events
     )
     head = "<tr><th>message</th><th>says, to who can open it</th><th>on the wire</th><th>in clear</th></tr>"
     return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
-
-
-def _seen(event: Event) -> str:
-    return ", ".join(f"{name} {value}" for name, value in event.onlooker_sees.items())

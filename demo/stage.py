@@ -1,0 +1,234 @@
+"""A federation as its people run it: every party a process of its own, driven through the command line as a user types it.
+
+Each party has its own directory and SoftHSM; servers listen on loopback under TLS. The demonstration and the end-to-end tests
+stand on this stage.
+"""
+
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MEDUNION = [sys.executable, "-c", "from federation.cli.main import main; main()"]
+SECONDS = 60
+
+
+class Refused(AssertionError):
+    """A command ended with another exit code than it should."""
+
+
+def environment() -> dict[str, str]:
+    """Give the environment of a fresh shell: no SoftHSM of this process."""
+    return {name: value for name, value in os.environ.items() if name != "SOFTHSM2_CONF"} | {"COLUMNS": "200"}
+
+
+def run(*words: object, expect: int = 0, stdin: str = "") -> str:
+    """Type a command, wait for its end, require its exit code, and give what it said (both streams). Raises Refused."""
+    done = subprocess.run(
+        [*MEDUNION, *map(str, words)],
+        env=environment(),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    if done.returncode != expect:
+        raise Refused(f"medunion {' '.join(map(str, words))}: exit code {done.returncode}\n{said}")
+    return said
+
+
+class Running:
+    """A command that goes on in the background."""
+
+    def __init__(self, log: Path, *words: object) -> None:
+        """Start it; what it says goes to the log."""
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*MEDUNION, *map(str, words)],
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def said(self) -> str:
+        """Give what it has said so far."""
+        return self.log.read_text()
+
+    def wait(self, expect: int = 0) -> str:
+        """Wait for its end and give what it said. Raises Refused for another exit code."""
+        code = self.process.wait(SECONDS)
+        if code != expect:
+            raise Refused(f"exit code {code}\n{self.said()}")
+        return self.said()
+
+    def wait_for(self, path: Path) -> str:
+        """Wait for a file that it writes, and give its content. Raises Refused if it ends without."""
+        deadline = time.monotonic() + SECONDS
+        while not path.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise Refused(f"{path.name} did not come\n{self.said()}")
+            time.sleep(0.05)
+        return path.read_text().strip()
+
+    def stop(self) -> None:
+        """Ask it to end, and see that it does."""
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def free_address() -> str:
+    """Give an address of this machine where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def ticket_in(said: str) -> str:
+    """Give the ticket that a desk printed: on a line of its own, indented."""
+    found = re.search(r"^    (\S+)$", said, re.MULTILINE)
+    if found is None:
+        raise Refused(f"no ticket in: {said}")
+    return found[1]
+
+
+def write_pin(path: Path) -> Path:
+    """Write a fresh PIN to a file that only its owner reads."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(18))
+    return path
+
+
+def make_token(directory: Path, label: str) -> Path:
+    """Make a node's development token and give its PIN file."""
+    directory.mkdir(parents=True)
+    pin_file = write_pin(directory / "pin")
+    run("token", "init-softhsm", "--directory", directory, "--label", label, "--pin-file", pin_file)
+    return pin_file
+
+
+class Federation:
+    """One public cloud and one medical authority; hospitals, doctors and patients as they come."""
+
+    def __init__(self, root: Path) -> None:
+        """Keep everybody's directories there."""
+        self.root = root
+        self.trust = root / "trust.json"
+        self.addresses: dict[str, str] = {}
+        self.running: list[Running] = []
+
+    def found(self) -> None:
+        """Make the public cloud and the medical authority, and start the cloud."""
+        cloud, authority = self.root / "cloud", self.root / "authority"
+        address, peers = free_address(), free_address()
+        pin = make_token(cloud, "cloud")
+        names = "--identity", "C:union", "--realm", "demo", "--address", address, "--peer-address", peers
+        run("public-cloud", "init", "--directory", cloud, *names, "--pin-file", pin)
+        pin = make_token(authority, "authority")
+        certificate, crl = self.root / "authority.der", self.root / "authority.crl"
+        run(
+            *("authority", "init", "--directory", authority, "--identity", "M:board"),
+            *("--output", certificate, "--pin-file", pin),
+        )
+        run("authority", "crl", "--directory", authority, "--output", crl)
+        run("public-cloud", "authority", "add", "--directory", cloud, certificate)
+        run("public-cloud", "crl", "--directory", cloud, crl)
+        run("public-cloud", "trust", "--directory", cloud, "--output", self.trust)
+        self.serve("public-cloud", cloud)
+
+    def add_hospital(self, label: str) -> None:
+        """Make a hospital `H:label`, register and start it."""
+        directory, address = self.root / label, free_address()
+        pin = make_token(directory, label)
+        licence = self.root / f"{label}.licence"
+        licence.write_text(f"licence of {label}")
+        run(
+            *("hospital", "init", "--directory", directory, "--identity", f"H:{label}", "--trust", self.trust),
+            *("--listen", address, "--pin-file", pin),
+        )
+        ticket = ticket_in(run("public-cloud", "invite", "--directory", self.root / "cloud", f"H:{label}"))
+        run("hospital", "register", "--directory", directory, "--ticket", ticket, "--licence", licence)
+        self.addresses[label] = address
+        self.serve("hospital", directory)
+
+    def serve(self, kind: str, directory: Path) -> None:
+        """Start a server and wait until it takes calls."""
+        ready = directory / "ready"
+        server = Running(directory / "serve.log", kind, "serve", "--directory", directory, "--ready-file", ready)
+        self.running.append(server)
+        server.wait_for(ready)
+
+    def add_doctor(self, label: str) -> Path:
+        """Make a doctor `D:label`, certified by the authority and registered; give its directory."""
+        directory, certificate = self.root / label, self.root / f"{label}.der"
+        pin_file = write_pin(self.root / f"{label}.pin")
+        run(
+            *("doctor", "init", "--directory", directory, "--trust", self.trust, "--id", f"D:{label}"),
+            *("--pin-file", pin_file),
+        )
+        run(
+            *("authority", "issue", "--directory", self.root / "authority", "--doctor", f"D:{label}"),
+            *("--request", directory / "certificate-request.der", "--output", certificate),
+        )
+        run("doctor", "register", "--directory", directory, "--certificate", certificate)
+        return directory
+
+    def add_patient(self, label: str, hospital: str) -> Path:
+        """Make a patient `P:label`, enrolled at a hospital's desk and registered; give its directory."""
+        directory, person = self.root / label, self.root / f"{label}.person"
+        run(
+            *("patient", "enrol", "--directory", directory, "--trust", self.trust, "--id", f"P:{label}"),
+            *("--simulated-sensor", person),
+        )
+        said = run("hospital", "ticket", "--directory", self.root / hospital, "--no-qr", f"P:{label}")
+        run("patient", "register", "--directory", directory, "--ticket", ticket_in(said))
+        return directory
+
+    def consult(self, doctor: Path, hospital: str, name: str, *words: object) -> tuple[Running, str]:
+        """Let a doctor open a room; give the command, which goes on, and the room's code."""
+        code_file = self.root / f"{name}.code"
+        running = Running(
+            self.root / f"{name}.log",
+            *("doctor", "consult", "--directory", doctor, "--hospital", f"H:{hospital}"),
+            *("--address", self.addresses[hospital], "--code-file", code_file, *words),
+        )
+        self.running.append(running)
+        return running, running.wait_for(code_file)
+
+    def await_publication(self, hospital: str) -> None:
+        """Wait until the public cloud knows of all records: the hospital's outbox is empty. Raises Refused."""
+        deadline = time.monotonic() + SECONDS
+        while "0 waiting" not in run("hospital", "outbox", "--directory", self.root / hospital):
+            if time.monotonic() > deadline:
+                raise Refused("a record was not published")
+
+    def stop(self) -> None:
+        """Stop everybody, the last one started first."""
+        for running in reversed(self.running):
+            running.stop()
+
+
+@contextmanager
+def federation(root: Path) -> Iterator[Federation]:
+    """Found a federation with hospitals a and b, and stop it at the end."""
+    made = Federation(root)
+    try:
+        made.found()
+        made.add_hospital("a")
+        made.add_hospital("b")
+        yield made
+    finally:
+        made.stop()
