@@ -41,12 +41,14 @@ class Mailbox:
         *,
         next_put: int = 0,
         next_read: int = 0,
+        stream_seconds: float = LONGEST_STREAM_SECONDS,
     ) -> None:
         """Use a room over this channel; `puts` is the direction that this side sends in."""
         self._stub = RelayServiceStub(channel)
         self.room_id = room_id
         self._puts = puts
         self._reads = pb.DIRECTION_TO_PATIENT if puts == pb.DIRECTION_TO_DOCTOR else pb.DIRECTION_TO_DOCTOR
+        self._stream_seconds = stream_seconds
         self.next_put = next_put
         self.next_read = next_read
 
@@ -86,7 +88,7 @@ class Mailbox:
         pause = FIRST_PAUSE_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             before = self.next_read
-            yield from self._stream(min(left, LONGEST_STREAM_SECONDS))
+            yield from self._stream(min(left, self._stream_seconds))
             pause = FIRST_PAUSE_SECONDS if self.next_read > before else min(2 * pause, LONGEST_PAUSE_SECONDS)
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
 

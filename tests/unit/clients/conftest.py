@@ -1,0 +1,129 @@
+"""Clients at work: the doctor's and the patient's own code, against a hospital that really serves and a cloud in memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from federation.audit import Audit
+from federation.clients.doctor import DoctorClient
+from federation.clients.patient import PatientClient
+from federation.clients.relay import Connect
+from federation.clients.trace import Trace
+from federation.member import Member
+from federation.protocol import search
+from federation.protocol.anchors import Lists
+from federation.store.database import open_database
+from federation.store.log import SqlLog
+from federation.store.party import SqlEvidence, SqlReplayMemory
+from federation.v1.statement_pb2 import SignedStatement
+from hsm import TokenUri
+from keystore.biometric import BiometricPassword
+from tests.hospital_lab import HospitalLab, simulated
+from tests.simulator import BIOMETRIC_PASSWORD, Federation, lent
+
+
+@pytest.fixture(scope="session")
+def shared_federation(make_token_uri: Callable[..., TokenUri]) -> Iterator[Federation]:
+    with simulated(make_token_uri) as federation:
+        yield federation
+
+
+@pytest.fixture
+def federation(shared_federation: Federation) -> Iterator[Federation]:
+    with lent(shared_federation) as federation:
+        yield federation
+
+
+class CloudInMemory:
+    """The calls of `CloudClient` that clients make, answered by the simulated cloud itself."""
+
+    def __init__(self, federation: Federation) -> None:
+        self._federation = federation
+
+    def refresh(self, member: Member) -> Lists:
+        return member.update(self._federation.cloud.directory())
+
+    def search(
+        self,
+        member: Member,
+        question: search.Question,
+        grant: SignedStatement | None,
+        patient_key_statement: SignedStatement | None,
+    ) -> search.Answer:
+        del question, patient_key_statement
+        awaiting, opening = self._federation.ask(grant, doctor=member)
+        reply = self._federation.cloud.answer(opening)
+        return awaiting.receive(reply, member.verifier(), now=self._federation.clock.now)
+
+
+@dataclass
+class Surgery:
+    """A doctor and patients at a hospital that serves."""
+
+    federation: Federation
+    lab: HospitalLab
+    channel: grpc.Channel
+    directory: Path
+    doctor: DoctorClient
+
+    address = "localhost:1"
+
+    def connect(self, _address: str, _identity: str) -> grpc.Channel:
+        return self.channel
+
+    def patient(self, member: Member | None = None, password: bytes = BIOMETRIC_PASSWORD) -> PatientClient:
+        member = member or self.federation.patient
+        name = member.identity.replace(":", "-")
+        return PatientClient(
+            member,
+            CloudInMemory(self.federation),
+            self.connect,
+            SqlEvidence(open_database(f"sqlite:///{self.directory / name}.sqlite")),
+            self.directory / name,
+            BiometricPassword(password),
+            Trace(None, lambda: 0),
+            clock=lambda: self.federation.clock.now,
+            entropy=self.federation.entropy,
+        )
+
+    def reasons(self) -> list[str]:
+        """What the doctor's audit log says."""
+        return [entry.event.reason for entry in self.audit.entries()]
+
+    @property
+    def audit(self) -> Audit:
+        return doctor_audit(self.federation, self.directory)
+
+
+def doctor_audit(federation: Federation, directory: Path) -> Audit:
+    return Audit(SqlLog(open_database(f"sqlite:///{directory / 'doctor'}.sqlite")), federation.doctor.keys.sealing)
+
+
+def make_doctor(federation: Federation, directory: Path, connect: Connect) -> DoctorClient:
+    database = open_database(f"sqlite:///{directory / 'doctor'}.sqlite")
+    return DoctorClient(
+        federation.doctor,
+        CloudInMemory(federation),
+        connect,
+        SqlReplayMemory(database),
+        SqlEvidence(database),
+        Audit(SqlLog(database), federation.doctor.keys.sealing),
+        directory / "spool",
+        Trace(None, lambda: 0),
+        clock=lambda: federation.clock.now,
+        entropy=federation.entropy,
+    )
+
+
+@pytest.fixture
+def surgery(federation: Federation, tmp_path: Path) -> Iterator[Surgery]:
+    directory = tmp_path / "hospital"
+    directory.mkdir()
+    lab = HospitalLab(federation, directory)
+    with lab.serving() as client:
+        doctor = make_doctor(federation, tmp_path, lambda _address, _identity: client.channel)
+        yield Surgery(federation, lab, client.channel, tmp_path, doctor)
+    lab.database.close()

@@ -1,0 +1,189 @@
+"""The doctor's and the patient's client in one room, at a relay that really serves."""
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from federation.clients.code import DoctorCode
+from federation.clients.doctor import DoctorRoom
+from federation.clients.errors import NoAnswer, NoSuchGrant
+from federation.clients.pending import PendingConsultation
+from federation.clients.relay import Mailbox
+from federation.errors import IdentityMismatch, NoSuchRoom, Refused
+from federation.protocol.doctor_consultation import InConsultation
+from federation.protocol.grant import Terms
+from federation.v1 import consultation_pb2 as pb
+from federation.v1.consultation_pb2 import RelayFrame
+from federation.v1.envelope_pb2 import SealedReply, SessionFrame, SessionRefusal
+from tests.hospital_lab import ecg, report
+from tests.unit.clients.conftest import Surgery
+
+SECONDS = 20.0
+
+
+def visit(surgery: Surgery, room: DoctorRoom, terms: Terms | None) -> tuple[PendingConsultation, InConsultation]:
+    """P1, D1, P2, each side in a thread of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        present: Future[InConsultation] = pool.submit(surgery.doctor.await_patient, room, seconds=SECONDS)
+        waiting = surgery.patient().visit(room.code, ecg(), terms)
+        return waiting, present.result(SECONDS)
+
+
+@pytest.fixture
+def room(surgery: Surgery) -> DoctorRoom:
+    return surgery.doctor.open_room("H:alpha", surgery.address)
+
+
+def onlooker(surgery: Surgery, room: DoctorRoom, direction: int) -> Mailbox:
+    """Somebody else who has the code."""
+    return Mailbox(surgery.channel, room.code.room_id, direction)
+
+
+def test_visit_brings_biosignal_and_grant_and_a_signed_diagnosis_back(surgery: Surgery, room: DoctorRoom) -> None:
+    waiting, present = visit(surgery, room, Terms())
+    assert present.biosignal == ecg()
+    assert present.grant is not None
+    content = report(surgery.federation)
+    awaiting = surgery.doctor.diagnose(room, present, content, [])
+    patient = surgery.patient()
+    diagnosis = patient.await_diagnosis(waiting, seconds=SECONDS)
+    assert (diagnosis.doctor_id, diagnosis.report) == ("D:chen", content)
+    assert surgery.doctor.await_receipt(room, awaiting, seconds=SECONDS) is not None
+    assert not list(patient.waiting())
+    assert [kept.exhibit.kind for kept in surgery.doctor.book.all()].count("P6") == 1
+
+
+def test_patient_who_comes_back_reads_the_diagnosis_from_the_room(surgery: Surgery, room: DoctorRoom) -> None:
+    _, present = visit(surgery, room, None)
+    surgery.doctor.diagnose(room, present, report(surgery.federation), [])
+    (waiting,) = surgery.patient().waiting()
+    assert surgery.patient().await_diagnosis(waiting, seconds=SECONDS).doctor_id == "D:chen"
+
+
+def test_receipt_is_made_once_however_often_it_is_sent(surgery: Surgery, room: DoctorRoom) -> None:
+    waiting, present = visit(surgery, room, None)
+    awaiting = surgery.doctor.diagnose(room, present, report(surgery.federation), [])
+    patient = surgery.patient()
+    patient.await_diagnosis(waiting, seconds=SECONDS)
+    # As after a crash between the two: the kept state has the receipt, and nothing says that it was sent.
+    frames = list(onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).follow(seconds=1))
+    receipt = frames[-1].frame
+    patient.pending.put(replace(waiting, receipt=receipt))
+    (again,) = patient.waiting()
+    patient.await_diagnosis(again, seconds=1)
+    sent = [frame.frame for frame in onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).follow(seconds=1)]
+    assert {frame.SerializeToString() for frame in sent if frame.sequence == receipt.sequence} == {
+        receipt.SerializeToString()
+    }
+    assert surgery.doctor.await_receipt(room, awaiting, seconds=SECONDS) is not None
+
+
+def test_refused_by_peer_for_a_false_biometric_password_and_the_room_waits_on(
+    surgery: Surgery, room: DoctorRoom
+) -> None:
+    refused: list[str] = []
+    came = threading.Event()
+
+    def noted(reason: str) -> None:
+        refused.append(reason)
+        came.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        present = pool.submit(surgery.doctor.await_patient, room, seconds=SECONDS, on_refusal=noted)
+        with pytest.raises(Refused):
+            surgery.patient(password=bytes(32)).visit(room.code, ecg(), None)
+        assert came.wait(SECONDS)
+        surgery.patient(surgery.federation.other_patient).visit(room.code, ecg("P:lin"), None)
+        assert present.result(SECONDS).asked.patient.identity == "P:lin"
+    assert refused == ["CREDENTIAL_INVALID"]
+    assert surgery.reasons() == ["CREDENTIAL_INVALID"]
+
+
+def test_message_replayed_into_the_room_is_refused(surgery: Surgery, room: DoctorRoom) -> None:
+    visit(surgery, room, None)
+    opening, *later = onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).follow(seconds=1)
+    replayer = onlooker(surgery, room, pb.DIRECTION_TO_DOCTOR)
+    replayer.next_put = 1 + len(later)
+    replayer.put(opening)
+    with pytest.raises(NoAnswer):
+        surgery.doctor.await_patient(room, seconds=1)
+    assert surgery.reasons() == ["MESSAGE_REPLAYED"]
+
+
+def test_stale_message_is_refused(surgery: Surgery, room: DoctorRoom) -> None:
+    _, opening = surgery.federation.open_consultation()
+    surgery.federation.clock.now += 31_000
+    onlooker(surgery, room, pb.DIRECTION_TO_DOCTOR).put(RelayFrame(opening=opening))
+    with pytest.raises(NoAnswer):
+        surgery.doctor.await_patient(room, seconds=1)
+    assert surgery.reasons() == ["STALE"]
+
+
+def test_frames_of_onlookers_do_not_come_between(surgery: Surgery, room: DoctorRoom) -> None:
+    waiting, present = visit(surgery, room, None)
+    session_id = present.asked.session_id
+    forged = SessionFrame(session_id=session_id, sequence=0, last=True, sealed=bytes(64), sent_at=1)
+    for frame in (
+        RelayFrame(frame=forged),
+        RelayFrame(reply=SealedReply(session_id=session_id, sealed=b"x", sent_at=1)),
+    ):
+        onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).put(frame)
+        onlooker(surgery, room, pb.DIRECTION_TO_DOCTOR).put(frame)
+    awaiting = surgery.doctor.diagnose(room, present, report(surgery.federation), [])
+    surgery.patient().await_diagnosis(waiting, seconds=SECONDS)
+    assert surgery.doctor.await_receipt(room, awaiting, seconds=SECONDS) is not None
+
+
+def test_refusal_of_another_session_is_not_ours(surgery: Surgery, room: DoctorRoom) -> None:
+    onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).put(
+        RelayFrame(refusal=SessionRefusal(session_id=bytes(16), sent_at=1))
+    )
+    visit(surgery, room, None)
+
+
+def test_no_answer_when_no_diagnosis_comes(surgery: Surgery, room: DoctorRoom) -> None:
+    waiting, _ = visit(surgery, room, None)
+    with pytest.raises(NoAnswer):
+        surgery.patient().await_diagnosis(waiting, seconds=0.5)
+    assert list(surgery.patient().waiting())
+
+
+def test_identity_mismatch_when_the_relay_serves_another_doctor(surgery: Surgery, room: DoctorRoom) -> None:
+    code = replace(room.code, digest=bytes(32))
+    with pytest.raises(IdentityMismatch):
+        surgery.patient().visit(code, ecg(), None)
+    assert not list(onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).follow(seconds=0.5))
+
+
+def test_no_such_room(surgery: Surgery) -> None:
+    code = DoctorCode(surgery.address, "H:alpha", bytes(16), bytes(32))
+    with pytest.raises(NoSuchRoom):
+        surgery.patient().visit(code, ecg(), None)
+
+
+def test_no_such_grant_is_not_revoked(surgery: Surgery) -> None:
+    with pytest.raises(NoSuchGrant):
+        surgery.patient().revoke_grant(bytes(16))
+
+
+def test_frames_are_followed_through_streams_that_end(surgery: Surgery, room: DoctorRoom) -> None:
+    reader = Mailbox(surgery.channel, room.code.room_id, pb.DIRECTION_TO_PATIENT, stream_seconds=0.2)
+    writer = onlooker(surgery, room, pb.DIRECTION_TO_DOCTOR)
+    sent = [RelayFrame(refusal=SessionRefusal(session_id=bytes(16), sent_at=at)) for at in range(1, 4)]
+    found = []
+    writer.put(sent[0])
+    for frame in reader.follow(seconds=SECONDS):
+        found.append(frame)
+        if len(found) == len(sent):
+            break
+        threading.Timer(0.7, writer.put, [sent[len(found)]]).start()
+    assert found == sent
+
+
+def test_frame_put_again_after_a_lost_answer_is_taken_once(surgery: Surgery, room: DoctorRoom) -> None:
+    frame = RelayFrame(refusal=SessionRefusal(session_id=bytes(16), sent_at=1))
+    for _ in range(2):
+        onlooker(surgery, room, pb.DIRECTION_TO_DOCTOR).put(frame)
+    assert len(list(onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).follow(seconds=0.5))) == 1

@@ -1,0 +1,90 @@
+"""A consultation that waits, sealed under the patient's token."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from federation.clients.code import DoctorCode
+from federation.clients.pending import PendingConsultation, PendingStore
+from federation.errors import CredentialRevoked
+from federation.v1.envelope_pb2 import SessionFrame
+from keystore.errors import SealBroken
+from tests.simulator import Federation
+
+CODE = DoctorCode("localhost:1", "H:alpha", bytes(16), bytes(32))
+
+
+@pytest.fixture
+def waiting(federation: Federation) -> PendingConsultation:
+    state, _ = federation.consult()
+    return PendingConsultation(state, CODE, next_put=3, next_read=1)
+
+
+def restore(federation: Federation, waiting: PendingConsultation) -> PendingConsultation:
+    sealed = waiting.to_sealed(federation.patient)
+    return PendingConsultation.from_sealed(
+        sealed, waiting.state.session_id, federation.patient, now=federation.clock.now
+    )
+
+
+def test_state_sealed_and_opened_is_the_same(federation: Federation, waiting: PendingConsultation) -> None:
+    assert restore(federation, waiting) == waiting
+
+
+def test_receipt_is_kept_with_it(federation: Federation, waiting: PendingConsultation) -> None:
+    receipt = SessionFrame(session_id=bytes(16), sequence=2, last=True, sealed=b"x", sent_at=1)
+    kept = PendingConsultation(waiting.state, CODE, 3, 1, receipt)
+    assert restore(federation, kept).receipt == receipt
+
+
+def test_diagnosis_is_read_by_a_restored_state(federation: Federation) -> None:
+    state, held = federation.consult()
+    _, frame = held.diagnose(b"{}", (), now=federation.clock.now)
+    restored = restore(federation, PendingConsultation(state, CODE, 3, 1))
+    diagnosed = restored.state.receive(frame, federation.patient.verifier(), now=federation.clock.now)
+    assert diagnosed.delivery.diagnosis == b"{}"
+
+
+def test_seal_broken_for_another_token(federation: Federation, waiting: PendingConsultation) -> None:
+    sealed, now = waiting.to_sealed(federation.patient), federation.clock.now
+    with pytest.raises(SealBroken):
+        PendingConsultation.from_sealed(sealed, waiting.state.session_id, federation.other_patient, now=now)
+
+
+def test_seal_broken_for_another_session(federation: Federation, waiting: PendingConsultation) -> None:
+    with pytest.raises(SealBroken):
+        PendingConsultation.from_sealed(
+            waiting.to_sealed(federation.patient), bytes(16), federation.patient, now=federation.clock.now
+        )
+
+
+def test_doctor_whose_credential_fell_is_refused(federation: Federation, waiting: PendingConsultation) -> None:
+    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
+    federation.refresh(federation.patient)
+    with pytest.raises(CredentialRevoked):
+        restore(federation, waiting)
+
+
+def test_store_gives_back_what_lives_and_forgets_the_rest(
+    federation: Federation, waiting: PendingConsultation, tmp_path: Path
+) -> None:
+    store = PendingStore(tmp_path / "pending", federation.patient)
+    store.put(waiting)
+    store.put(waiting)
+    assert list(store.all(now=federation.clock.now)) == [waiting]
+    assert not list(PendingStore(tmp_path / "pending", federation.other_patient).all(now=federation.clock.now))
+    federation.clock.advance(timedelta(hours=12))
+    federation.refresh()
+    assert not list(store.all(now=federation.clock.now))
+    assert not list((tmp_path / "pending").iterdir())
+
+
+def test_file_holds_no_session_key_in_clear(
+    federation: Federation, waiting: PendingConsultation, tmp_path: Path
+) -> None:
+    PendingStore(tmp_path, federation.patient).put(waiting)
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_mode & 0o077 == 0
+    assert waiting.state.sending.keys.key not in path.read_bytes()
+    assert b"session" not in path.read_bytes()
