@@ -118,7 +118,7 @@ def test_those_who_follow_the_directory_hear_of_a_change_at_once(lab: CloudLab) 
         started = time.monotonic()
         lab.client().revoke_grant(patient, grant)
         assert follower.update(next(directories)).sequence > first
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5
 
 
 def test_a_newer_crl_reaches_followers_under_a_higher_sequence(lab: CloudLab) -> None:

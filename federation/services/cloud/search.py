@@ -2,7 +2,7 @@
 
 from federation.audit import OK
 from federation.epochs import as_signed
-from federation.errors import Authorization, FederationError
+from federation.errors import Authorization, Corrupt, FederationError
 from federation.protocol.grant import covers
 from federation.protocol.index import Location
 from federation.protocol.parties import reason_of
@@ -20,6 +20,7 @@ from federation.v1.statement_pb2 import ROLE_HOSPITAL, Grant
 from federation.wire import operations
 from federation.wire.roles import ServicerContext
 from federation.wire.workers import Workers
+from keystore.errors import SealBroken
 
 
 class SearchServicer(SearchServiceServicer):
@@ -59,10 +60,13 @@ def _verified(cloud: Cloud, request: SearchRequest, verifier: Verifier, now: Ins
 
 
 def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
-    """Give K_D. An unregistered doctor is refused before its key is used; a random one stands in, so that none is known."""
+    """Give K_D; an unregistered doctor, who is refused before it is used, gets a random one. Raises Corrupt."""
     if live is None:
         return cloud.keys.token.random(32)
-    return cloud.keys.sealing.open(live.sealed_shared_key, shared_key_context(live.identity, live.serial))
+    try:
+        return cloud.keys.sealing.open(live.sealed_shared_key, shared_key_context(live.identity, live.serial))
+    except SealBroken as error:
+        raise Corrupt("the shared key of a registration does not open") from error
 
 
 def _found(

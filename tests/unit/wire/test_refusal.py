@@ -57,13 +57,14 @@ def test_rejected_does_not_come_before_the_floor_and_others_do(bench) -> None:
     assert time.monotonic() - started >= 0.05
     bench.behave = _raising(StaleMessage("x"))
     with bench.channel() as channel:
-        stub = DirectoryServiceStub(channel)
-        with pytest.raises(grpc.RpcError):
-            stub.GetDirectory(GetDirectoryRequest())
-        started = time.monotonic()
-        with pytest.raises(grpc.RpcError):
-            stub.GetDirectory(GetDirectoryRequest())
-        assert time.monotonic() - started < 0.05
+        assert min(_seconds_until_refused(DirectoryServiceStub(channel)) for _ in range(10)) < 0.05
+
+
+def _seconds_until_refused(stub: DirectoryServiceStub) -> float:
+    started = time.monotonic()
+    with pytest.raises(grpc.RpcError):
+        stub.GetDirectory(GetDirectoryRequest())
+    return time.monotonic() - started
 
 
 def test_many_rejections_wait_at_once_without_a_thread_each(bench) -> None:
