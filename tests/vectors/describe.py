@@ -8,7 +8,7 @@ from federation.protocol.parsing import payload_rule
 from federation.protocol.sealing import Context
 from keystore.encryption import DecryptionKey
 from tests.vectors import spec
-from tests.vectors.signed import SIGNED, Facts
+from tests.vectors.signed import SIGNED
 from tests.vectors.world import Step
 
 Json = dict[str, Any]
@@ -96,7 +96,7 @@ def _frame_context(step: Step) -> tuple[bytes, bytes]:
 
 def sign_again(step: Step, payload: Any) -> None:
     """Put the signature that belongs to a payload's present fields into it."""
-    payload.signature = step.signing_key.sign(SIGNED[step.label](payload, step.facts or Facts()).encoded)
+    payload.signature = step.signing_key.sign(SIGNED[step.label](payload, step.facts).encoded)
 
 
 def _signed(step: Step, plaintext: bytes) -> Json:

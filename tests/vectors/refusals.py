@@ -131,8 +131,7 @@ class Refusals:
         yield self._changed(steps["D2"], "another proof", "PROOF_INVALID", _with(proof=zeros))
         yield self._changed(steps["C"], "another proof", "PROOF_INVALID", _with(proof=zeros))
         yield self._changed(steps["C"], "another page", "ANSWER_MISMATCH", _with(page=1))
-        missing = lambda m: m.ClearField("grant")  # noqa: E731
-        yield self._changed(steps["D2"], "no grant", "GRANT_MISSING", missing, wire="GRANT_MISSING")
+        yield self._changed(steps["D2"], "no grant", "GRANT_MISSING", _ungranted, wire="GRANT_MISSING")
         yield self._changed(steps["D4"], "another blind", "COMMITMENT_MISMATCH", _with(blind=zeros))
         yield self._changed(steps["D4"], "another patient", "COMMITMENT_MISMATCH", _with(patient_id="P:other"))
         yield self._changed(
@@ -239,6 +238,10 @@ def _later(payload: Any) -> None:
 
 def _unsigned(payload: Any) -> None:
     payload.ClearField("signature")
+
+
+def _ungranted(payload: Any) -> None:
+    payload.ClearField("grant")
 
 
 def _with(**fields: Any) -> Change:
