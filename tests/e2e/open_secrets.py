@@ -1,0 +1,69 @@
+"""Opens one party's token and tells, as JSON, every object in it and everything that the party keeps sealed.
+
+A process of its own for each party, because a process stays with one SoftHSM directory.
+"""
+
+import json
+import sys
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+
+from federation.app.node import NodeDirectory, open_node_token
+from federation.clients.device import unlock
+from federation.clients.profile import PatientSettings, Profile
+from federation.config import TokenSettings
+from federation.services.hospital.vault import _key_context
+from federation.store.database import Database
+from federation.store.party import SqlEpochs, SqlSettings
+from federation.store.records import SqlRecords
+from federation.v1.statement_pb2 import KeyStatement, SignedStatement
+from hsm import Token, pin_from_file, pin_from_value
+from keystore.party import _seed_context
+from keystore.sealing import TokenSealing
+
+
+def _open(node: NodeDirectory) -> Token:
+    table = tomllib.loads(node.settings_file.read_text())
+    token = table["token"]
+    settings = TokenSettings(token["uri"], Path(token["softhsm_configuration"]))
+    if "device" in table:
+        patient = node.settings(PatientSettings)
+        unlocked = unlock(Profile(node.path), patient.device, node.trust().realm)
+        return open_node_token(settings, pin_from_value(unlocked.pin.reveal()))
+    return open_node_token(settings, pin_from_file(Path(token["pin_file"])))
+
+
+def _sealed(token: Token, database: Database) -> list[str]:
+    """Give the plaintext of what the party keeps sealed and that would be a key: ML-KEM seeds, record keys."""
+    sealing = TokenSealing(token.aead("sealing"))
+    seeds = [sealing.open(e.sealed_seed, _seed_context(e.token_label)) for e in SqlEpochs(database).all()]
+    if not token.has("records"):
+        return [seed.hex() for seed in seeds]
+    wrapping = TokenSealing(token.aead("records"))
+    records = SqlRecords(database).all()
+    keys = [wrapping.open(r.wrapped_key, _key_context(r.handle, r.version)) for r in records]
+    return [secret.hex() for secret in (*seeds, *keys)]
+
+
+def _statement(database: Database) -> dict[str, str]:
+    kept = SqlSettings(database).get("key-statement")
+    if kept is None:
+        return {}
+    statement = KeyStatement.FromString(SignedStatement.FromString(kept).statement)
+    return {"credential": statement.credential.hex(), "registration_point": statement.registration_point.hex()}
+
+
+def main() -> None:
+    node = NodeDirectory(Path(sys.argv[1]))
+    with _open(node) as token:
+        objects = [asdict(entry) | {"usages": sorted(entry.usages), "id": entry.id.hex()} for entry in token.objects()]
+        told: dict[str, object] = {"objects": objects, "sealed": [], "statement": {}}
+        if (node.path / "store.sqlite").exists() and token.has("sealing"):
+            with node.database() as database:
+                told |= {"sealed": _sealed(token, database), "statement": _statement(database)}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

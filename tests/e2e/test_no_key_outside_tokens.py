@@ -1,0 +1,169 @@
+"""After a visit: what every token holds, and that nothing which is a key is anywhere else on anybody's disk."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nacl.bindings as sodium
+import pytest
+
+from demo.stage import Federation, environment, federation, run
+from keystore.group import public_point, scalar_from_seed
+from keystore.issuing import credential_transcript
+from keystore.registration_secret import token_form
+
+DATA = Path(__file__).parents[1] / "data"
+ROOT = Path(__file__).parents[2]
+PARTIES = ("cloud", "authority", "a", "b", "house", "johnnie")
+# What a private key looks like in PEM, PKCS#8 (RFC 5958) of Ed25519, X25519, P-256, and SEC 1.
+PRIVATE_KEY_FORMS = (
+    b"PRIVATE KEY",
+    bytes.fromhex("302e020100300506032b6570"),
+    bytes.fromhex("302e020100300506032b656e"),
+    bytes.fromhex("30770201010420"),
+)
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass
+class Aftermath:
+    """A federation after a visit, everybody stopped; what each token told."""
+
+    root: Path
+    told: dict[str, dict[str, object]]
+
+    def files(self) -> Iterator[Path]:
+        """Give every file that is not a token's own, a PIN or the secret that stands for a secure element."""
+        for path in sorted(self.root.rglob("*")):
+            outside_tokens = "tokens" not in path.relative_to(self.root).parts
+            if (
+                path.is_file()
+                and outside_tokens
+                and path.suffix not in {".pin", ".secret", ".person"}
+                and path.name != "pin"
+            ):
+                yield path
+
+
+@pytest.fixture(scope="module")
+def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
+    root = tmp_path_factory.mktemp("aftermath")
+    with federation(root) as made:
+        visit(made)
+    return Aftermath(root, {party: tell(root / party) for party in PARTIES})
+
+
+def visit(made: Federation) -> None:
+    doctor, patient = made.add_doctor("house"), made.add_patient("johnnie", "a")
+    run(
+        *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
+        *("--department", "H:a/cardiology", DATA / "synthea-johnnie679.json"),
+    )
+    running, code = made.consult(doctor, "b", "visit", "--department", "cardiology", "--conclusion", "Well.")
+    run("patient", "visit", "--directory", patient, code, "--ecg", DATA / "waveform_ecg.dcm")
+    running.wait()
+
+
+def tell(directory: Path) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.e2e.open_secrets", str(directory)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("party", PARTIES)
+def test_every_private_key_and_secret_is_sensitive_and_not_extractable(aftermath: Aftermath, party: str) -> None:
+    objects = aftermath.told[party]["objects"]
+    secrets = [entry for entry in objects if entry["object_class"] in {"PRIVATE_KEY", "SECRET_KEY"}]
+    assert secrets, "a party without keys took no part"
+    for entry in secrets:
+        assert entry["sensitive"] is True, entry
+        assert entry["extractable"] is False, entry
+        assert entry["private"] is True, entry
+
+
+@pytest.mark.parametrize("party", ["a", "b", "house", "johnnie"])
+def test_every_member_has_its_registration_secret_in_its_token(aftermath: Aftermath, party: str) -> None:
+    labels = [entry["label"] for entry in aftermath.told[party]["objects"] if entry["object_class"] == "PRIVATE_KEY"]
+    assert len([label for label in labels if label.startswith("registration-secret-")]) == 1
+
+
+def test_no_object_is_left_that_no_purpose_names(aftermath: Aftermath) -> None:
+    purposes = re.compile(
+        r"identity|sealing|index|issuer|tls-ca|records|medical-authority|kem-.+|registration-secret-.+"
+    )
+    for party, told in aftermath.told.items():
+        for entry in told["objects"]:
+            assert purposes.fullmatch(entry["label"]), f"{party} holds {entry['label']!r}"
+
+
+def test_no_file_holds_a_private_key_in_a_form_that_keys_have(aftermath: Aftermath) -> None:
+    for path in aftermath.files():
+        content = path.read_bytes()
+        for form in PRIVATE_KEY_FORMS:
+            assert form not in content, f"{path.relative_to(aftermath.root)} holds a private key"
+
+
+def test_no_file_holds_what_a_token_sealed(aftermath: Aftermath) -> None:
+    sealed = [bytes.fromhex(secret) for told in aftermath.told.values() for secret in told["sealed"]]
+    assert len(sealed) > 5, "seeds of every member and keys of two records"
+    for path in aftermath.files():
+        content = path.read_bytes()
+        for secret in sealed:
+            forms = secret, secret.hex().encode(), base64.b64encode(secret).rstrip(b"=")
+            assert not any(form in content for form in forms), f"{path.relative_to(aftermath.root)} holds a sealed key"
+
+
+def test_no_database_holds_a_registration_secret(aftermath: Aftermath) -> None:
+    """Try every 32 bytes of every store as S_X, and as its token form, of every member."""
+    issuer = base64.b64decode(json.loads((aftermath.root / "trust.json").read_text())["issuer_public_key"])
+    points = {point(told["statement"], issuer) for told in aftermath.told.values() if told["statement"]}
+    assert len(points) == 4
+    points |= {negated(point) for point in points}
+    candidates = set()
+    for path in aftermath.files():
+        if path.name.startswith("store.sqlite") or path.suffix in {".toml", ".json", ".trace", ".log"}:
+            candidates |= random_looking_windows(path.read_bytes())
+    assert len(candidates) > 10_000
+    found = [window for window in candidates if sodium.crypto_scalarmult_ed25519_base_noclamp(window) in points]
+    assert not found
+
+
+def test_the_search_for_a_registration_secret_would_find_one() -> None:
+    """The search above can fail: it finds a scalar and its token form among other bytes."""
+    scalar = scalar_from_seed(os.urandom(64))
+    expected = sodium.crypto_scalarmult_ed25519_base_noclamp(scalar)
+    form = bytes(token_form(scalar))
+    windows = random_looking_windows(b"x" * 50 + scalar + form + b"y" * 50)
+    products = {sodium.crypto_scalarmult_ed25519_base_noclamp(window) for window in windows}
+    assert expected in products
+    assert products & {sodium.crypto_scalarmult_ed25519_base_noclamp(form)} <= {expected, negated(expected)}
+
+
+def negated(point: bytes) -> bytes:
+    """Give -T: the token form of S_X may be of its negative."""
+    return sodium.crypto_core_ed25519_sub((1).to_bytes(32, "little"), point)
+
+
+def point(statement: dict[str, str], issuer: bytes) -> bytes:
+    credential = bytes.fromhex(statement["credential"])
+    return public_point(bytes.fromhex(statement["registration_point"]), issuer, credential_transcript(credential))
+
+
+def random_looking_windows(content: bytes) -> set[bytes]:
+    """Give every 32 bytes that could be a random secret: 32 uniform bytes have fewer than 22 values once in 10^7."""
+    windows = {content[start : start + 32] for start in range(len(content) - 31)}
+    return {window for window in windows if len(set(window)) >= 22}
