@@ -34,6 +34,7 @@ UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 """What pyca raises for a structure that is no certificate, request or list, when it reads the part that is wrong."""
+_LONGEST_COMMON_NAME = 64
 _ROLES = {"C:": "cloud", "H:": "hospital"}
 _NO_ADDRESS = x509.IPAddress(ip_network("0.0.0.0/0")), x509.IPAddress(ip_network("::/0"))
 
@@ -211,8 +212,10 @@ def _builder(
     )
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def _name(name: str) -> x509.Name:
+    """Give a subject of one attribute: a common name, or where that is too short (ub-common-name, RFC 5280) a user id."""
+    attribute = NameOID.COMMON_NAME if len(name) <= _LONGEST_COMMON_NAME else NameOID.USER_ID
+    return x509.Name([x509.NameAttribute(attribute, name)])
 
 
 def _identity_name(identity: str) -> x509.SubjectAlternativeName:

@@ -235,7 +235,7 @@ class Federation:
 
 @contextmanager
 def lent(federation: Federation) -> Iterator[Federation]:
-    """Lend a federation to one test, and put back what a test may change: the clock, the lists, the index.
+    """Lend a federation to one test, and put back what a test may change: the clock, the lists, the index, what was taken.
 
     A test that goes on by days ends epochs or credentials: it takes a federation of its own.
     """
@@ -246,4 +246,5 @@ def lent(federation: Federation) -> Iterator[Federation]:
     for changed in (cloud.revoked_serials, cloud.revoked_grants, cloud.revoked_keys, federation.authority.revoked):
         changed.clear()
     cloud.rows.clear()
+    cloud.replay, federation.replay = MemoryReplay(), MemoryReplay()
     federation.refresh()

@@ -163,3 +163,18 @@ def test_a_crl_names_the_revoked_and_its_time():
     assert crl.get_revoked_certificate_by_serial_number(certificate.serial_number + 1) is None
     assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 7
     assert crl.next_update_utc == NOW + timedelta(hours=24)
+
+
+def test_identities_of_64_characters_get_certificates(tmp_path):
+    """A common name holds 64 characters, an identity up to 66 (RFC 5280, appendix A: ub-common-name)."""
+    name, hospital = "D:" + "c" * 64, "H:" + "h" * 63
+    authority = issuing.create_authority(AUTHORITY_KEY, "M:" + "m" * 64, now=NOW)
+    request = issuing.request_certificate(DOCTOR_KEY, name)
+    issuing.issue_doctor_certificate(authority, AUTHORITY_KEY, request, name, now=NOW).verify_directly_issued_by(
+        authority
+    )
+    request = issuing.request_certificate(HOSPITAL_KEY, hospital)
+    identity_ca = issuing.issue_identity_ca(ROOT, ROOT_KEY, request, hospital, now=NOW)
+    leaf = issuing.issue_leaf(identity_ca, HOSPITAL_KEY, hospital, now=NOW)
+    result = openssl_verify(tmp_path, leaf.chain)
+    assert result.returncode == 0, result.stderr

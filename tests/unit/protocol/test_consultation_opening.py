@@ -86,14 +86,14 @@ def test_an_opening_with_another_time_in_clear_is_refused(federation, opening):
 
 def test_a_replayed_opening_is_refused(federation, opening):
     federation.receive_opening(opening)
-    with refused(Replayed):
+    with rejected(Replayed):
         federation.receive_opening(opening)
 
 
 def test_a_replayed_opening_sealed_again_is_refused(federation, opening, seal):
     """The replay key is ID_P and R_P2, not the ciphertext."""
     federation.receive_opening(opening)
-    with refused(Replayed):
+    with rejected(Replayed):
         federation.receive_opening(seal.change(opening, lambda p1: None))
 
 
@@ -230,5 +230,5 @@ def test_a_pending_state_opens_only_once_its_replay_key_is_kept(federation, open
         doctor, opening, federation.doctor.verifier(), now=federation.clock.now
     )
     assert pending.admit(True).patient.identity == "P:wang"
-    with refused(Replayed):
+    with rejected(Replayed):
         pending.admit(False)

@@ -1,0 +1,295 @@
+"""STO and STOACK: what the hospital refuses to keep, and the doctor to believe."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from federation.errors import (
+    AnswerMismatch,
+    CommitmentMismatch,
+    FieldInvalid,
+    GrantMissing,
+    GrantScope,
+    IdentityMismatch,
+    Limit,
+    MissingField,
+    NoSuchRecord,
+    OutOfOrder,
+    RecordDigestMismatch,
+    SealInvalid,
+    SignatureInvalid,
+    StaleMessage,
+    TimeMismatch,
+    UnknownField,
+)
+from federation.protocol import hospital_record
+from federation.protocol.doctor_record import verify_deposit_receipt
+from federation.protocol.grant import Terms
+from federation.protocol.hospital_record import ReceivedDeposit
+from federation.protocol.session import Direction
+from federation.v1.record_pb2 import (
+    PURPOSE_READ,
+    PURPOSE_STORE,
+    SESSION_OUTCOME_NO_RECORD,
+    Deposit,
+    DepositEnd,
+    DepositReceipt,
+)
+from federation.v1.statement_pb2 import RIGHT_READ
+from keystore.transcript import digest, statement_digest
+from tests.mallory import altered, reframed, refused, rejected, restated, with_unknown_field
+
+
+class Storing:
+    """A consultation is over; the doctor stores it at its hospital."""
+
+    def __init__(self, federation, consultation, *, terms=None, scope=PURPOSE_STORE, department="cardiology"):
+        self.federation, now = federation, federation.clock.now
+        self.consultation = consultation
+        grant = federation.grant(terms) if terms else consultation.grant
+        awaiting, _ = consultation.diagnose(b"all is well", (bytes(64),), now=now)
+        d5, p2 = awaiting.diagnosis, consultation.delivery
+        self.intent = federation.intent(grant, scope, department)
+        self.session, self.hospital = federation.establish(federation.hospital_b, self.intent)
+        self.deposit = Deposit(
+            patient_id="P:wang",
+            doctor_id="D:chen",
+            sent_at=now,
+            blind=self.intent.blind,
+            scope=self.intent.scope,
+            grant=grant,
+            patient_key_statement=federation.patient.key_statement,
+            consultation_digest=consultation.transcript_hash,
+            biosignal_size_bytes=len(consultation.biosignal),
+            biosignal_digest=p2.biosignal_digest,
+            biosignal_grant_digest=statement_digest("grant", consultation.grant.statement),
+            biosignal_sent_at=p2.sent_at,
+            biosignal_signature=p2.signature,
+            diagnosis_digest=digest(d5.diagnosis),
+            based_on=d5.based_on,
+            diagnosis_sent_at=d5.sent_at,
+            diagnosis_signature=d5.signature,
+        )
+
+    def send(self, change=lambda _: None, biosignal=None, diagnosis=b"all is well"):
+        change(self.deposit)
+        biosignal = self.consultation.biosignal if biosignal is None else biosignal
+        self.awaiting, frames = self.session.deposit(biosignal, diagnosis, self.deposit)
+        return self.receive(*frames)
+
+    def receive(self, *frames):
+        state = self.hospital
+        for frame in frames:
+            state = state.receive(frame, self.federation.hospital_b.verifier(), now=self.federation.clock.now)
+        return state
+
+    def decide(self, *arguments, **keywords):
+        received = self.send(*arguments, **keywords)
+        return received.decide(self.federation.hospital_b.verifier(), now=self.federation.clock.now)
+
+    def frames(self):
+        return list(self.session.deposit(self.consultation.biosignal, b"all is well", self.deposit)[1])
+
+
+@pytest.fixture(scope="module")
+def consultation(shared_federation):
+    return shared_federation.consult()[1]
+
+
+@pytest.fixture
+def storing(federation, consultation):
+    return Storing(federation, consultation)
+
+
+def test_a_deposit_is_accepted_and_logged_first(storing):
+    logged = storing.decide()
+    assert (logged.event.kind, logged.event.patient_id, logged.event.scope) == ("STORE", "P:wang", "cardiology")
+    accepted = logged.recorded()
+    assert accepted.biosignal == storing.consultation.biosignal
+    assert accepted.diagnosis == b"all is well"
+
+
+def test_a_stale_deposit_is_refused(federation, storing):
+    received = storing.send()
+    federation.clock.advance(timedelta(seconds=31))
+    with refused(StaleMessage):
+        received.decide(federation.hospital_b.verifier(), now=federation.clock.now)
+
+
+def test_a_deposit_with_a_time_mismatch_is_refused(federation, storing):
+    received = storing.send()
+    moved = replace(received, sent_at=received.sent_at + 1)
+    with rejected(TimeMismatch):
+        moved.decide(federation.hospital_b.verifier(), now=federation.clock.now)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda sto: setattr(sto, "patient_id", "P:lin"), lambda sto: setattr(sto, "blind", bytes(32))],
+    ids=["patient", "blind"],
+)
+def test_a_deposit_that_does_not_open_the_commitment_is_refused(storing, change):
+    with rejected(CommitmentMismatch):
+        storing.decide(change)
+
+
+def test_a_deposit_of_another_doctor_is_refused(storing):
+    with rejected(IdentityMismatch):
+        storing.decide(lambda sto: setattr(sto, "doctor_id", "D:roe"))
+
+
+def test_a_deposit_with_a_reading_scope_is_refused(federation, consultation):
+    with rejected(FieldInvalid):
+        Storing(federation, consultation, scope=PURPOSE_READ).decide()
+
+
+def test_a_deposit_for_any_class_is_refused(federation, consultation):
+    with rejected(FieldInvalid):
+        Storing(federation, consultation, department="*").decide()
+
+
+def test_a_deposit_without_the_write_right_is_refused(federation, consultation):
+    with refused(GrantScope):
+        Storing(federation, consultation, terms=Terms(rights=[RIGHT_READ])).decide()
+
+
+def test_a_deposit_for_another_hospital_than_the_grants_is_refused(federation, consultation):
+    with refused(GrantScope):
+        Storing(federation, consultation, terms=Terms(hospitals=["H:alpha"])).decide()
+
+
+def test_a_deposit_without_a_patients_statement_is_never_sent(storing):
+    with refused(MissingField):
+        storing.send(lambda sto: sto.ClearField("patient_key_statement"))
+
+
+def test_a_query_without_a_patients_statement_is_refused_as_grant_missing(federation):
+    intent = replace(federation.intent(federation.grant()), patient_key_statement=None)
+    session, hospital = federation.establish(federation.hospital_b, intent)
+    _, frame = session.query(now=federation.clock.now)
+    received = hospital.receive(frame, federation.hospital_b.verifier(), now=federation.clock.now)
+    with refused(GrantMissing):
+        received.decide(federation.hospital_b.verifier(), now=federation.clock.now)
+
+
+@pytest.mark.parametrize(
+    "content", [{"biosignal": b"flat line"}, {"diagnosis": b"all is lost"}], ids=["biosignal", "diagnosis"]
+)
+def test_a_deposit_with_other_content_than_was_signed_is_refused(storing, content):
+    with rejected(RecordDigestMismatch):
+        storing.decide(**content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda sto: setattr(sto, "biosignal_signature", bytes(64)),
+        lambda sto: setattr(sto, "diagnosis_signature", bytes(64)),
+        lambda sto: setattr(sto, "consultation_digest", bytes(32)),
+        lambda sto: setattr(sto, "biosignal_sent_at", 1),
+        lambda sto: setattr(sto, "diagnosis_sent_at", 1),
+        lambda sto: sto.ClearField("based_on"),
+        lambda sto: sto.ClearField("biosignal_grant_digest"),
+    ],
+    ids=["Sig_P2", "Sig_D5", "TH1", "T_P2", "T_D5", "based on", "P2's grant"],
+)
+def test_a_deposit_with_a_wrong_signature_is_refused(storing, change):
+    with rejected(SignatureInvalid):
+        storing.decide(change)
+
+
+def test_a_diagnosis_signed_by_another_doctor_is_refused(federation, storing):
+    def change(sto):
+        sto.diagnosis_signature = federation.other_doctor.keys.signing_key.sign(b"whatever")
+
+    with rejected(SignatureInvalid):
+        storing.decide(change)
+
+
+def test_an_unknown_field_in_a_deposit_is_refused(storing):
+    *pieces, last = storing.frames()
+    direction = Direction(storing.session.session_id, storing.session.keys.forward, len(pieces))
+    with rejected(UnknownField):
+        storing.receive(*pieces, reframed(direction, "sto", last, with_unknown_field))
+
+
+def test_a_truncated_deposit_is_never_whole(storing):
+    *pieces, last = storing.frames()
+    assert not isinstance(storing.receive(*pieces), ReceivedDeposit)
+    with rejected(OutOfOrder):
+        storing.receive(last)
+    last.sequence = 0
+    with rejected(SealInvalid):
+        storing.receive(last)
+
+
+def test_a_deposit_beyond_the_limit_is_refused(storing, monkeypatch):
+    monkeypatch.setattr(hospital_record, "MOST_DEPOSIT_BYTES", 10)
+    with rejected(Limit):
+        storing.send()
+
+
+@pytest.fixture
+def kept(federation, storing):
+    """Give the hospital's side of a deposit that was kept, and its receipt."""
+    received = storing.send()
+    accepted = received.decide(federation.hospital_b.verifier(), now=federation.clock.now).recorded()
+    return received, accepted.receipt(b"r" * 16, 1, now=federation.clock.now)
+
+
+def test_a_receipt_is_taken_and_stands_without_the_session(federation, storing, kept):
+    received, receipt = kept
+    now = federation.clock.now
+    shown, signed = storing.awaiting.receive(received.answer(receipt, now=now), now=now)
+    assert shown.handle == b"r" * 16
+    hospital = federation.party(federation.hospital_b).self_
+    assert verify_deposit_receipt(signed, hospital.key).deposit_digest == received.digest
+
+
+def answered(storing, kept, change, *, receipt=None):
+    received, signed = kept
+    frame = received.answer(receipt or signed, now=storing.federation.clock.now)
+    return reframed(storing.awaiting.receiving, "stoack", frame, altered(DepositEnd, change))
+
+
+def take(storing, frame):
+    return storing.awaiting.receive(frame, now=storing.federation.clock.now)
+
+
+def test_a_receipt_for_another_deposit_is_refused_as_a_mismatch(federation, storing, kept):
+    key = federation.hospital_b.keys.signing_key
+    other = restated(
+        "stoack", kept[1], DepositReceipt, key, lambda receipt: setattr(receipt, "deposit_digest", bytes(32))
+    )
+    with rejected(AnswerMismatch):
+        take(storing, answered(storing, kept, lambda _: None, receipt=other))
+
+
+def test_a_receipt_signed_by_another_hospital_is_refused(federation, storing, kept):
+    forged = restated("stoack", kept[1], DepositReceipt, federation.hospital_a.keys.signing_key, lambda _: None)
+    with rejected(SignatureInvalid):
+        take(storing, answered(storing, kept, lambda _: None, receipt=forged))
+
+
+def test_a_served_deposit_without_a_receipt_is_refused_as_missing(storing, kept):
+    with rejected(MissingField):
+        take(storing, answered(storing, kept, lambda end: end.ClearField("receipt")))
+
+
+def test_a_receipt_with_a_time_mismatch_is_refused(storing, kept):
+    with rejected(TimeMismatch):
+        take(storing, answered(storing, kept, lambda end: setattr(end, "sent_at", 1)))
+
+
+def test_a_receipt_in_more_than_one_frame_is_refused_as_out_of_order(storing, kept):
+    received, _ = kept
+    _, frame = received.session.sending.seal("stoack", b"x", last=False, sent_at=storing.federation.clock.now)
+    with rejected(OutOfOrder):
+        take(storing, frame)
+
+
+def test_a_sealed_refusal_of_a_deposit_is_told(storing, kept):
+    received, _ = kept
+    with refused(NoSuchRecord):
+        take(storing, received.refuse(SESSION_OUTCOME_NO_RECORD, now=storing.federation.clock.now))

@@ -1,0 +1,559 @@
+"""D3, H1, D4, H2: the session of a doctor with a hospital, and what each side refuses."""
+
+from datetime import timedelta
+
+import pytest
+
+from federation.errors import (
+    CertificateForeign,
+    CertificateRevoked,
+    CommitmentMismatch,
+    CredentialInvalid,
+    CredentialRevoked,
+    EmergencyNotSupported,
+    FieldInvalid,
+    FutureDated,
+    GrantExpired,
+    GrantInvalid,
+    GrantMissing,
+    GrantRevoked,
+    GrantScope,
+    IdentityMismatch,
+    KeyConfirmationFailed,
+    MissingField,
+    NoSuchRecord,
+    OutOfOrder,
+    PointInvalid,
+    Replayed,
+    SealInvalid,
+    SessionUnknown,
+    SignatureInvalid,
+    StaleMessage,
+    TimeMismatch,
+    UnknownField,
+    UnknownKeyId,
+    UnsupportedVersion,
+)
+from federation.protocol import record
+from federation.protocol.doctor_record import Received, Slice
+from federation.protocol.grant import Terms
+from federation.protocol.hospital_record import outcome_of
+from federation.protocol.session import Direction
+from federation.v1 import record_pb2
+from federation.v1.record_pb2 import RecordEnd, RecordQuery
+from federation.v1.statement_pb2 import RIGHT_INDEX, SignedStatement
+from tests.mallory import (
+    BORROWED_POINTS,
+    altered,
+    d3_to,
+    h1_from,
+    reframed,
+    refused,
+    rejected,
+    signs_d3,
+    with_unknown_field,
+)
+
+
+def outside(message, **fields):
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for name, value in fields.items():
+        setattr(copy, name, value)
+    return copy
+
+
+@pytest.fixture
+def intent(federation):
+    return federation.intent(federation.grant())
+
+
+@pytest.fixture
+def opened(federation, intent):
+    return federation.open_session(federation.hospital_a, intent)
+
+
+@pytest.fixture
+def take(federation):
+    return lambda opening, hospital=None: federation.receive_session(hospital or federation.hospital_a, opening)
+
+
+@pytest.fixture
+def changed(federation, opened):
+    """Give D3 with its content changed and signed again."""
+
+    def run(change, *, sign=True):
+        issuer = federation.cloud.anchors.issuer_public_key
+        key = federation.doctor.keys.signing_key
+        signs = signs_d3(key, opened[1], issuer, "H:alpha") if sign else lambda _: None
+        return d3_to(federation, federation.hospital_a).change(opened[1], change, signs)
+
+    return run
+
+
+def test_an_opening_is_taken(opened, take):
+    assert take(opened[1]).doctor.identity == "D:chen"
+
+
+def test_a_changed_opening_signed_again_is_taken_so_the_refusals_below_have_one_cause(changed, take):
+    take(changed(lambda d3: None))
+
+
+def test_a_stale_opening_is_refused(federation, opened, take):
+    federation.clock.advance(timedelta(seconds=31))
+    with refused(StaleMessage):
+        take(opened[1])
+
+
+def test_a_future_dated_opening_is_refused(federation, opened, take):
+    federation.clock.advance(timedelta(seconds=-6))
+    with refused(FutureDated):
+        take(opened[1])
+
+
+def test_an_opening_with_a_time_mismatch_is_refused(federation, opened, take):
+    seal = d3_to(federation, federation.hospital_a)
+    with rejected(TimeMismatch):
+        take(seal.close(opened[1], seal.open(opened[1]), sent_at=opened[1].sent_at - 1))
+
+
+def test_a_replayed_opening_is_refused(opened, take):
+    take(opened[1])
+    with rejected(Replayed):
+        take(opened[1])
+
+
+def test_an_opening_for_another_recipient_is_refused(federation, opened, take):
+    with refused(UnknownKeyId):
+        take(opened[1], federation.hospital_b)
+
+
+def test_an_unsupported_version_is_refused(opened, take):
+    with refused(UnsupportedVersion):
+        take(outside(opened[1], version=0))
+
+
+def test_an_opening_without_a_session_is_refused(opened, take):
+    with refused(FieldInvalid):
+        take(outside(opened[1], session_id=b""))
+
+
+def test_an_unknown_field_in_an_opening_is_refused(federation, opened, take):
+    seal = d3_to(federation, federation.hospital_a)
+    payload = with_unknown_field(seal.open(opened[1]).SerializeToString(deterministic=True))
+    with rejected(UnknownField):
+        take(seal.close(opened[1], payload))
+
+
+def test_a_missing_field_in_an_opening_is_refused(changed, take):
+    with rejected(MissingField):
+        take(changed(lambda d3: d3.ClearField("patient_commitment")))
+
+
+@pytest.mark.parametrize("field", ["ephemeral_point", "registration_point"])
+@pytest.mark.parametrize("point", BORROWED_POINTS.values(), ids=BORROWED_POINTS)
+def test_an_invalid_point_in_an_opening_is_refused(changed, take, field, point):
+    with rejected(PointInvalid):
+        take(changed(lambda d3: setattr(d3, field, point)))
+
+
+def test_an_opening_with_a_wrong_signature_is_refused(changed, take):
+    with rejected(SignatureInvalid):
+        take(changed(lambda d3: setattr(d3, "patient_commitment", bytes(32)), sign=False))
+
+
+def test_another_doctors_statements_are_refused(federation, changed, take):
+    other = federation.other_doctor
+
+    def change(d3):
+        d3.key_statement.CopyFrom(other.key_statement)
+        d3.doctor_certificate = other.certificate
+
+    with rejected(IdentityMismatch):
+        take(changed(change))
+
+
+def test_a_credential_of_another_role_is_refused(federation, changed, take):
+    with rejected(CredentialInvalid):
+        take(changed(lambda d3: d3.key_statement.CopyFrom(federation.patient.key_statement)))
+
+
+def test_another_certificate_than_the_credentials_is_refused(federation, changed, take):
+    with rejected(CredentialInvalid):
+        take(changed(lambda d3: setattr(d3, "doctor_certificate", federation.other_doctor.certificate)))
+
+
+def test_a_revoked_certificate_is_refused(federation, opened, take):
+    federation.authority.revoke(federation.doctor.certificate)
+    federation.refresh(federation.hospital_a)
+    with rejected(CertificateRevoked):
+        take(opened[1])
+
+
+def test_a_revoked_doctor_is_refused(federation, opened, take):
+    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
+    federation.refresh(federation.hospital_a)
+    with rejected(CredentialRevoked):
+        take(opened[1])
+
+
+@pytest.fixture
+def replied(federation, opened, take):
+    _, reply = take(opened[1]).reply(now=federation.clock.now, entropy=federation.entropy)
+    return reply
+
+
+@pytest.fixture
+def hear(federation, opened):
+    return lambda reply: opened[0].receive(reply, federation.doctor.verifier(), now=federation.clock.now)
+
+
+@pytest.fixture
+def h1(federation):
+    return h1_from(federation, federation.hospital_a)
+
+
+def test_a_reply_is_taken(replied, hear):
+    assert hear(replied).hospital.identity == "H:alpha"
+
+
+def test_a_stale_reply_is_refused(federation, replied, hear):
+    federation.clock.advance(timedelta(seconds=31))
+    with refused(StaleMessage):
+        hear(replied)
+
+
+def test_a_reply_with_a_time_mismatch_is_refused(replied, hear, h1):
+    with rejected(TimeMismatch):
+        hear(h1.close(replied, h1.open(replied), sent_at=replied.sent_at + 1))
+
+
+def test_a_reply_of_another_session_is_refused(replied, hear):
+    with refused(SessionUnknown):
+        hear(outside(replied, session_id=bytes(16)))
+
+
+def test_another_hospital_answering_is_refused(federation, replied, hear, h1):
+    other = h1_from(federation, federation.hospital_b)
+    with rejected(SealInvalid):
+        hear(other.close(replied, h1.open(replied)))
+
+
+def test_another_hospitals_id_in_a_reply_is_refused(replied, hear, h1):
+    with rejected(IdentityMismatch):
+        hear(h1.change(replied, lambda payload: setattr(payload, "hospital_id", "H:beta")))
+
+
+def test_another_hospitals_key_statement_in_a_reply_is_refused(federation, replied, hear, h1):
+    other = federation.hospital_b.key_statement
+    with rejected(IdentityMismatch):
+        hear(h1.change(replied, lambda payload: payload.key_statement.CopyFrom(other)))
+
+
+def test_a_doctors_key_statement_in_a_reply_is_refused(federation, replied, hear, h1):
+    other = federation.other_doctor.key_statement
+    with rejected(CredentialInvalid):
+        hear(h1.change(replied, lambda payload: payload.key_statement.CopyFrom(other)))
+
+
+@pytest.mark.parametrize("field", ["ephemeral_point", "registration_point"])
+@pytest.mark.parametrize("point", BORROWED_POINTS.values(), ids=BORROWED_POINTS)
+def test_an_invalid_point_in_a_reply_is_refused(replied, hear, h1, field, point):
+    with rejected(PointInvalid):
+        hear(h1.change(replied, lambda payload: setattr(payload, field, point)))
+
+
+@pytest.mark.parametrize("field", ["key_confirmation", "contribution"])
+def test_a_wrong_key_confirmation_is_refused(replied, hear, h1, field):
+    with rejected(KeyConfirmationFailed):
+        hear(h1.change(replied, lambda payload: setattr(payload, field, bytes(32))))
+
+
+def test_a_reply_with_a_wrong_signature_is_refused(replied, hear, h1):
+    with rejected(SignatureInvalid):
+        hear(h1.change(replied, lambda payload: setattr(payload, "signature", bytes(64))))
+
+
+class Reading:
+    """D3 and H1 are done; D4's frame is made."""
+
+    def __init__(self, federation, intent):
+        self.federation = federation
+        self.session, self.hospital = federation.establish(federation.hospital_a, intent)
+        self.awaiting, self.frame = self.session.query(now=federation.clock.now)
+        self.forward = Direction(self.session.session_id, self.session.keys.forward)
+
+    def receive(self, frame=None):
+        verifier = self.federation.hospital_a.verifier()
+        return self.hospital.receive(frame or self.frame, verifier, now=self.federation.clock.now)
+
+    def changed(self, change):
+        return reframed(self.forward, "d4", self.frame, altered(RecordQuery, change))
+
+    def decide(self, frame=None):
+        return self.receive(frame).decide(self.federation.hospital_a.verifier(), now=self.federation.clock.now)
+
+    def hear(self, *frames):
+        state, pieces = self.awaiting, []
+        for frame in frames:
+            state, piece = state.receive(frame, self.federation.doctor.verifier(), now=self.federation.clock.now)
+            pieces.append(piece)
+        return pieces
+
+
+@pytest.fixture
+def reading(federation, intent):
+    return Reading(federation, intent)
+
+
+def test_a_query_is_decided_and_logged_before_anything_is_released(reading):
+    logged = reading.decide()
+    assert (logged.event.kind, logged.event.doctor_id, logged.event.patient_id) == ("READ", "D:chen", "P:wang")
+    assert logged.event.reason == "OK"
+    assert logged.recorded().classes == ("cardiology", "neurology", "psychiatry")
+
+
+def test_a_stale_query_is_refused(federation, reading):
+    federation.clock.advance(timedelta(seconds=31))
+    with refused(StaleMessage):
+        reading.receive()
+
+
+def test_a_query_with_a_time_mismatch_is_refused(reading):
+    with rejected(TimeMismatch):
+        reading.receive(reading.changed(lambda d4: setattr(d4, "sent_at", d4.sent_at - 1)))
+
+
+def test_a_query_of_another_doctor_than_the_session_is_refused(reading):
+    with rejected(IdentityMismatch):
+        reading.receive(reading.changed(lambda d4: setattr(d4, "doctor_id", "D:roe")))
+
+
+def test_a_query_with_another_certificate_is_refused_as_foreign(reading):
+    with rejected(CertificateForeign):
+        reading.receive(reading.changed(lambda d4: setattr(d4, "doctor_certificate_digest", bytes(32))))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d4: setattr(d4, "patient_id", "P:lin"),
+        lambda d4: setattr(d4, "blind", bytes(32)),
+        lambda d4: setattr(d4.scope, "department_class", "psychiatry"),
+        lambda d4: d4.scope.handles.append(bytes(16)),
+        lambda d4: d4.ClearField("grant"),
+    ],
+    ids=["patient", "blind", "class", "handles", "grant"],
+)
+def test_a_query_that_does_not_open_the_commitment_is_refused(reading, change):
+    with rejected(CommitmentMismatch):
+        reading.receive(reading.changed(change))
+
+
+def test_a_query_for_another_grant_than_committed_is_refused(federation, reading):
+    other = federation.grant()
+    with rejected(CommitmentMismatch):
+        reading.receive(reading.changed(lambda d4: d4.grant.CopyFrom(other)))
+
+
+def test_a_query_with_a_storing_scope_is_refused(federation):
+    storing = federation.intent(federation.grant(), record_pb2.PURPOSE_STORE, "cardiology")
+    with rejected(FieldInvalid):
+        Reading(federation, storing).receive()
+
+
+def test_an_unknown_field_in_a_query_is_refused(reading):
+    with rejected(UnknownField):
+        reading.receive(reframed(reading.forward, "d4", reading.frame, with_unknown_field))
+
+
+def test_a_missing_field_in_a_query_is_refused(reading):
+    with rejected(MissingField):
+        reading.receive(reading.changed(lambda d4: d4.ClearField("scope")))
+
+
+def test_a_query_of_another_session_is_refused(federation, intent, reading):
+    with rejected(SessionUnknown):
+        reading.receive(Reading(federation, intent).frame)
+
+
+def test_a_query_without_a_grant_is_refused_as_missing(federation):
+    with refused(GrantMissing):
+        Reading(federation, federation.intent(None)).decide()
+
+
+def test_a_query_under_another_doctors_grant_is_refused_as_invalid(federation):
+    grant = federation.grant(doctor=federation.other_doctor)
+    with refused(GrantInvalid):
+        Reading(federation, federation.intent(grant)).decide()
+
+
+def test_a_query_under_an_expired_grant_is_refused(federation):
+    grant = federation.grant(Terms(life=timedelta(minutes=1)))
+    federation.clock.advance(timedelta(minutes=1))
+    with refused(GrantExpired):
+        Reading(federation, federation.intent(grant)).decide()
+
+
+def test_a_query_under_a_revoked_grant_is_refused(federation, reading, intent):
+    federation.revoke_grant(intent.grant)
+    with refused(GrantRevoked):
+        reading.decide()
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [Terms(rights=[RIGHT_INDEX]), Terms(hospitals=["H:beta"]), Terms(department_classes=["psychiatry"])],
+    ids=["missing right", "other hospital", "other class"],
+)
+def test_a_query_outside_the_grants_scope_is_refused(federation, terms):
+    intent = federation.intent(federation.grant(terms), department_class="cardiology")
+    with refused(GrantScope):
+        Reading(federation, intent).decide()
+
+
+def test_a_query_for_all_classes_gives_only_the_grants_classes(federation):
+    intent = federation.intent(federation.grant(Terms(department_classes=["cardiology"])))
+    assert Reading(federation, intent).decide().recorded().classes == ("cardiology",)
+
+
+def test_another_patients_key_statement_beside_the_grant_is_refused(federation, reading):
+    """c_P does not cover KS_P: CRED(P) has to agree with the ID_P that it does cover."""
+    other = federation.other_patient.key_statement
+    with rejected(IdentityMismatch):
+        reading.decide(reading.changed(lambda d4: d4.patient_key_statement.CopyFrom(other)))
+
+
+def test_a_query_of_a_revoked_patient_is_refused(federation, reading):
+    federation.cloud.revoked_serials.append(federation.party(federation.patient).self_.serial)
+    federation.refresh(federation.hospital_a)
+    with rejected(CredentialRevoked):
+        reading.decide()
+
+
+def test_an_emergency_is_refused_as_not_supported(federation):
+    reading = Reading(federation, federation.intent(None))
+    emergency = SignedStatement(statement=b"bg", signature=bytes(64))
+    committed = record.commitment(
+        "P:wang",
+        record.authorization_digest(RecordQuery(emergency=emergency)),
+        reading.session.intent.scope,
+        reading.session.intent.blind,
+    )
+    reading.hospital.asked.opened.payload.patient_commitment = committed
+    with refused(EmergencyNotSupported):
+        reading.decide(reading.changed(lambda d4: d4.emergency.CopyFrom(emergency)))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        (record_pb2.SESSION_OUTCOME_NO_RECORD, NoSuchRecord),
+        (record_pb2.SESSION_OUTCOME_GRANT_EXPIRED, GrantExpired),
+        (record_pb2.SESSION_OUTCOME_GRANT_REVOKED, GrantRevoked),
+        (record_pb2.SESSION_OUTCOME_GRANT_SCOPE, GrantScope),
+        (record_pb2.SESSION_OUTCOME_GRANT_MISSING, GrantMissing),
+        (record_pb2.SESSION_OUTCOME_EMERGENCY_REFUSED, EmergencyNotSupported),
+    ],
+)
+def test_a_sealed_refusal_is_told_to_the_confirmed_doctor(federation, reading, outcome, error):
+    with refused(error):
+        reading.hear(reading.receive().refuse(outcome, now=federation.clock.now))
+
+
+def test_what_a_confirmed_doctor_may_not_be_told_has_no_outcome():
+    assert outcome_of(GrantInvalid("x")) is None
+    assert outcome_of(GrantExpired("x")) == record_pb2.SESSION_OUTCOME_GRANT_EXPIRED
+
+
+class Served:
+    """M_EMR goes in two slices and the end."""
+
+    def __init__(self, reading):
+        self.reading, now = reading, reading.federation.clock.now
+        release = reading.decide().recorded()
+        self.backward = Direction(reading.session.session_id, reading.session.keys.backward)
+        release, self.first = release.slice(b"one", now=now)
+        release, self.second = release.slice(b"two", now=now)
+        self.end = release.end(3, now=now)
+
+    def end_changed(self, change, name="h2"):
+        direction = Direction(self.backward.session_id, self.backward.keys, 2)
+        return reframed(direction, name, self.end, altered(RecordEnd, change))
+
+
+@pytest.fixture
+def served(reading):
+    return Served(reading)
+
+
+def test_a_record_is_taken(served):
+    first, second, end = served.reading.hear(served.first, served.second, served.end)
+    assert (first, second) == (Slice(b"one"), Slice(b"two"))
+    assert isinstance(end, Received)
+    assert end.end.version == 3
+
+
+def test_a_stale_record_is_refused(federation, served):
+    federation.clock.advance(timedelta(seconds=31))
+    with refused(StaleMessage):
+        served.reading.hear(served.first)
+
+
+def test_a_record_that_takes_long_is_taken(federation, served):
+    """T is checked on the first frame alone: a large record takes its time."""
+    federation.clock.advance(timedelta(seconds=29))
+    state, _ = served.reading.awaiting.receive(served.first, federation.doctor.verifier(), now=federation.clock.now)
+    federation.clock.advance(timedelta(minutes=10))
+    state, _ = state.receive(served.second, federation.doctor.verifier(), now=federation.clock.now)
+    state.receive(served.end, federation.doctor.verifier(), now=federation.clock.now)
+
+
+def test_a_record_with_a_slice_left_out_is_refused_as_out_of_order(served):
+    with rejected(OutOfOrder):
+        served.reading.hear(served.first, served.end)
+
+
+def test_a_truncated_record_is_never_received(served):
+    """The stream ends after the slices: there is no `Received`, and nothing counts as a record (C8)."""
+    pieces = served.reading.hear(served.first, served.second)
+    assert not any(isinstance(piece, Received) for piece in pieces)
+
+
+def test_a_slice_passed_off_as_the_end_is_refused(served):
+    served.first.last = True
+    with rejected(SealInvalid):
+        served.reading.hear(served.first)
+
+
+def test_another_record_than_the_signed_one_is_refused(served):
+    other = reframed(served.backward, "h2", served.first, lambda _: b"ONE")
+    with rejected(SignatureInvalid):
+        served.reading.hear(other, served.second, served.end)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda end: setattr(end, "version", 4), lambda end: setattr(end, "signature", bytes(64))],
+    ids=["version", "signature"],
+)
+def test_a_record_with_a_wrong_signature_is_refused(served, change):
+    with rejected(SignatureInvalid):
+        served.reading.hear(served.first, served.second, served.end_changed(change))
+
+
+@pytest.mark.parametrize("field", ["signature", "version"])
+def test_a_served_record_without_its_signature_is_refused_as_missing(served, field):
+    with rejected(MissingField):
+        served.reading.hear(served.first, served.second, served.end_changed(lambda end: end.ClearField(field)))
+
+
+def test_a_records_end_with_a_time_mismatch_is_refused(served):
+    with rejected(TimeMismatch):
+        end = served.end_changed(lambda end: setattr(end, "sent_at", end.sent_at + 1))
+        served.reading.hear(served.first, served.second, end)
+
+
+def test_a_reflected_query_is_refused(served):
+    with rejected(SealInvalid):
+        served.reading.hear(served.reading.frame)

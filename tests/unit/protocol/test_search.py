@@ -1,0 +1,365 @@
+"""D2 and C: what the cloud refuses of a question, and the doctor of an answer."""
+
+from datetime import timedelta
+
+import pytest
+
+from federation.errors import (
+    AnswerMismatch,
+    Authorization,
+    CertificateRevoked,
+    CredentialInvalid,
+    CredentialRevoked,
+    EmergencyNotSupported,
+    FieldInvalid,
+    FutureDated,
+    GrantExpired,
+    GrantInvalid,
+    GrantMissing,
+    GrantRevoked,
+    GrantScope,
+    IdentityMismatch,
+    MissingField,
+    NotRegistered,
+    ProofInvalid,
+    Replayed,
+    SealInvalid,
+    SessionUnknown,
+    SignatureInvalid,
+    StaleMessage,
+    TimeMismatch,
+    UnknownField,
+    UnknownKeyId,
+    UnsupportedVersion,
+)
+from federation.protocol import search
+from federation.protocol.grant import Terms
+from federation.protocol.index import Location
+from federation.v1.envelope_pb2 import SealedOpening
+from federation.v1.statement_pb2 import RIGHT_READ, SignedStatement
+from tests.mallory import c, d2, refused, rejected, signs_d2, with_unknown_field
+
+PLACE = Location("H:alpha/cardiology", b"h" * 16)
+
+
+@pytest.fixture
+def grant(federation):
+    return federation.grant()
+
+
+@pytest.fixture
+def question(federation, grant):
+    federation.cloud.publish("P:wang", PLACE)
+    return federation.ask(grant)
+
+
+@pytest.fixture
+def changed(federation, question):
+    """Give D2 with its content changed, proved and signed again."""
+
+    def run(change, *, sign=True) -> SealedOpening:
+        signs = signs_d2(federation, federation.doctor) if sign else lambda _: None
+        return d2(federation).change(question[1], change, signs)
+
+    return run
+
+
+def outside(message, **fields):
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for name, value in fields.items():
+        setattr(copy, name, value)
+    return copy
+
+
+def test_a_question_under_a_grant_is_answered(federation, grant):
+    federation.cloud.publish("P:wang", PLACE)
+    answer = federation.search(grant)
+    assert [(place.department_id, place.handle) for place in answer.places] == [("H:alpha/cardiology", b"h" * 16)]
+
+
+def test_no_record_yet_is_no_error(federation, grant):
+    assert federation.search(grant).places == ()
+
+
+def test_a_changed_question_signed_again_is_answered_so_the_refusals_below_have_one_cause(federation, changed):
+    federation.cloud.answer(changed(lambda query: None))
+
+
+def test_answers_come_in_pages_of_eight(federation, grant):
+    for number in range(9):
+        federation.cloud.publish("P:wang", Location("H:alpha/cardiology", bytes([number]) * 16))
+    first, second = federation.search(grant), federation.search(grant, page=1)
+    assert (len(first.places), first.pages) == (8, 2)
+    assert (len(second.places), second.pages) == (1, 2)
+    assert federation.search(grant, page=7).places == ()
+
+
+def test_a_stale_question_is_refused(federation, question):
+    federation.clock.advance(timedelta(seconds=31))
+    with refused(StaleMessage):
+        federation.cloud.answer(question[1])
+
+
+def test_a_future_dated_question_is_refused(federation, question):
+    federation.clock.advance(timedelta(seconds=-6))
+    with refused(FutureDated):
+        federation.cloud.answer(question[1])
+
+
+def test_a_question_with_a_time_mismatch_is_refused(federation, question):
+    seal = d2(federation)
+    with rejected(TimeMismatch):
+        federation.cloud.answer(seal.close(question[1], seal.open(question[1]), sent_at=question[1].sent_at + 1))
+
+
+def test_a_replayed_question_is_refused(federation, question):
+    federation.cloud.answer(question[1])
+    with rejected(Replayed):
+        federation.cloud.answer(question[1])
+
+
+def test_a_question_with_its_nonce_used_again_is_refused_as_replayed(federation, question, changed):
+    federation.cloud.answer(question[1])
+    with rejected(Replayed):
+        federation.cloud.answer(changed(lambda query: setattr(query, "page", 1)))
+
+
+def test_an_unsupported_version_is_refused(federation, question):
+    with refused(UnsupportedVersion):
+        federation.cloud.answer(outside(question[1], version=9))
+
+
+def test_an_unknown_key_id_is_refused(federation, question):
+    with refused(UnknownKeyId):
+        federation.cloud.answer(outside(question[1], key_id=bytes(16)))
+
+
+def test_a_question_without_a_session_is_refused(federation, question):
+    with refused(FieldInvalid):
+        federation.cloud.answer(outside(question[1], session_id=b""))
+
+
+def test_an_unknown_field_in_a_question_is_refused(federation, question):
+    seal = d2(federation)
+    payload = with_unknown_field(seal.open(question[1]).SerializeToString(deterministic=True))
+    with rejected(UnknownField):
+        federation.cloud.answer(seal.close(question[1], payload))
+
+
+def test_a_missing_field_in_a_question_is_refused(federation, changed):
+    with rejected(MissingField):
+        federation.cloud.answer(changed(lambda query: query.ClearField("nonce")))
+
+
+def test_a_wrong_proof_is_refused(federation, changed):
+    """Who has PRK_D and not S_D: the signature holds over a proof that does not."""
+
+    def forge(query):
+        party = federation.party(federation.doctor)
+        query.proof = bytes(32)
+        query.signature = party.signing_key.sign(search.query_transcript(query, party.self_, "C:union"))
+
+    with rejected(ProofInvalid):
+        federation.cloud.answer(changed(forge, sign=False))
+
+
+def test_a_wrong_signature_is_refused(federation, changed):
+    """Who has S_D and not PRK_D: the proof holds, the signature does not."""
+    with rejected(SignatureInvalid):
+        federation.cloud.answer(changed(lambda query: setattr(query, "signature", bytes(64)), sign=False))
+
+
+def test_a_question_for_another_patient_than_was_proved_is_refused(federation, changed):
+    with rejected(ProofInvalid):
+        federation.cloud.answer(changed(lambda query: setattr(query, "patient_id", "P:lin"), sign=False))
+
+
+def test_another_doctors_key_statement_is_refused(federation, changed):
+    other = federation.other_doctor
+
+    def change(query):
+        query.key_statement.CopyFrom(other.key_statement)
+        query.doctor_certificate = other.certificate
+
+    with rejected(IdentityMismatch):
+        federation.cloud.answer(changed(change))
+
+
+def test_a_credential_of_another_role_is_refused(federation, changed):
+    with rejected(CredentialInvalid):
+        federation.cloud.answer(changed(lambda query: query.key_statement.CopyFrom(federation.patient.key_statement)))
+
+
+def test_a_doctor_without_a_live_registration_is_refused(federation, question, monkeypatch):
+    monkeypatch.setitem(federation.cloud.shared_keys, "D:chen", (b"another serial..", bytes(32)))
+    with rejected(NotRegistered):
+        federation.cloud.answer(question[1])
+
+
+def test_an_unregistered_doctor_is_refused(federation, question, monkeypatch):
+    monkeypatch.delitem(federation.cloud.shared_keys, "D:chen")
+    with rejected(NotRegistered):
+        federation.cloud.answer(question[1])
+
+
+def test_a_revoked_doctor_is_refused(federation, question):
+    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
+    with rejected(CredentialRevoked):
+        federation.cloud.answer(question[1])
+
+
+def test_a_revoked_certificate_is_refused(federation, question):
+    federation.authority.revoke(federation.doctor.certificate)
+    with rejected(CertificateRevoked):
+        federation.cloud.answer(question[1])
+
+
+def test_a_missing_grant_is_refused(federation):
+    with refused(GrantMissing):
+        federation.search(None)
+
+
+def test_a_grant_for_another_doctor_is_refused_as_invalid(federation):
+    with refused(GrantInvalid):
+        federation.search(federation.grant(doctor=federation.other_doctor))
+
+
+def test_an_expired_grant_is_refused(federation):
+    grant = federation.grant(Terms(life=timedelta(minutes=1)))
+    federation.clock.advance(timedelta(minutes=1))
+    with refused(GrantExpired):
+        federation.search(grant)
+
+
+def test_a_revoked_grant_is_refused(federation, grant):
+    federation.revoke_grant(grant)
+    with refused(GrantRevoked):
+        federation.search(grant)
+
+
+def test_a_grant_without_the_index_right_is_refused(federation):
+    with refused(GrantScope):
+        federation.search(federation.grant(Terms(rights=[RIGHT_READ])))
+
+
+def test_a_grant_for_another_class_is_refused(federation):
+    with refused(GrantScope):
+        federation.search(federation.grant(Terms(department_classes=["neurology"])), "cardiology")
+
+
+def test_a_question_for_any_class_shows_only_the_grants_classes(federation):
+    federation.cloud.publish("P:wang", PLACE)
+    federation.cloud.publish("P:wang", Location("H:alpha/psychiatry", b"p" * 16))
+    answer = federation.search(federation.grant(Terms(department_classes=["cardiology"])))
+    assert [place.department_id for place in answer.places] == ["H:alpha/cardiology"]
+
+
+def test_a_class_that_is_not_published_has_no_rows(federation):
+    """Only "*" of the federation's list is looked up; a class outside it has no rows and no error of its own."""
+    assert federation.search(federation.grant(), "astrology").places == ()
+
+
+def test_an_emergency_is_refused_as_not_supported(federation, changed):
+    def change(query):
+        query.emergency.CopyFrom(SignedStatement(statement=b"bg", signature=bytes(64)))
+
+    reply = federation.cloud.answer(changed(change))
+    answer = c(federation).open(reply)
+    assert search.OUTCOME_ERRORS[answer.outcome] is EmergencyNotSupported
+
+
+def test_another_patients_key_statement_beside_the_grant_is_refused(federation, changed):
+    other = federation.other_patient.key_statement
+    with rejected(IdentityMismatch):
+        federation.cloud.answer(changed(lambda query: query.patient_key_statement.CopyFrom(other)))
+
+
+def test_a_refusals_outcome_for_an_error_of_no_outcome_is_invalid_grant():
+    assert search.VerifiedQuery.refusal(None, Authorization("x")).outcome == 4  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def answered(federation, question):
+    return question[0], federation.cloud.answer(question[1])
+
+
+def receive(federation, awaiting, reply):
+    return awaiting.receive(reply, federation.doctor.verifier(), now=federation.clock.now)
+
+
+def signed_c(federation, awaiting, *, prove=True):
+    """Prove and sign C as the cloud would to this question."""
+
+    def sign(answer):
+        if prove:
+            answer.proof = search.answer_proof(awaiting.shared_key, answer.sent_at, awaiting.query.signature)
+        signed = search.answer_transcript(answer, awaiting.query, awaiting.doctor.self_)
+        answer.signature = federation.cloud.keys.signing_key.sign(signed)
+
+    return sign
+
+
+def test_a_stale_answer_is_refused(federation, answered):
+    federation.clock.advance(timedelta(seconds=31))
+    with refused(StaleMessage):
+        receive(federation, *answered)
+
+
+def test_an_answer_with_a_time_mismatch_is_refused(federation, answered):
+    awaiting, reply = answered
+    seal = c(federation)
+    with rejected(TimeMismatch):
+        receive(federation, awaiting, seal.close(reply, seal.open(reply), sent_at=reply.sent_at + 1))
+
+
+def test_an_answer_of_another_session_is_refused(federation, answered):
+    awaiting, reply = answered
+    with refused(SessionUnknown):
+        receive(federation, awaiting, outside(reply, session_id=bytes(16)))
+
+
+def test_an_answer_that_was_tampered_with_is_refused(federation, answered):
+    awaiting, reply = answered
+    with rejected(SealInvalid):
+        receive(federation, awaiting, outside(reply, sealed=reply.sealed[:-1] + bytes([reply.sealed[-1] ^ 1])))
+
+
+def test_an_answer_with_a_wrong_proof_is_refused(federation, answered):
+    awaiting, reply = answered
+    sign = signed_c(federation, awaiting, prove=False)
+    with rejected(ProofInvalid):
+        receive(
+            federation, awaiting, c(federation).change(reply, lambda answer: setattr(answer, "proof", bytes(32)), sign)
+        )
+
+
+def test_an_answer_with_a_wrong_signature_is_refused(federation, answered):
+    """Who has K_D and not PRK_C can't invent a place."""
+    awaiting, reply = answered
+    with rejected(SignatureInvalid):
+        receive(federation, awaiting, c(federation).change(reply, lambda answer: answer.ClearField("rows")))
+
+
+def test_an_answer_of_another_page_is_refused_as_a_mismatch(federation, answered):
+    awaiting, reply = answered
+    changed = c(federation).change(reply, lambda answer: setattr(answer, "page", 1), signed_c(federation, awaiting))
+    with rejected(AnswerMismatch):
+        receive(federation, awaiting, changed)
+
+
+def test_an_answers_row_of_another_hospital_than_its_statement_is_refused(federation, answered):
+    awaiting, reply = answered
+    other = federation.hospital_b.key_statement
+    changed = c(federation).change(
+        reply, lambda answer: answer.rows[0].key_statement.CopyFrom(other), signed_c(federation, awaiting)
+    )
+    with rejected(IdentityMismatch):
+        receive(federation, awaiting, changed)
+
+
+def test_an_answers_row_of_a_revoked_hospital_is_refused(federation, answered):
+    federation.cloud.revoked_serials.append(federation.party(federation.hospital_a).self_.serial)
+    federation.refresh(federation.doctor)
+    with rejected(CredentialRevoked):
+        receive(federation, *answered)
