@@ -281,7 +281,7 @@ def test_a_replayed_d3_is_rejected_message_replayed(lab: HospitalLab, client: Cl
                     session.receive()
             else:
                 session.receive()
-    assert lab.reasons == ["MESSAGE_REPLAYED"]
+    assert "MESSAGE_REPLAYED" in lab.reasons  # the first session, given up by the doctor, may be told of too
 
 
 def test_a_flipped_bit_of_d3_is_rejected_seal_invalid(lab: HospitalLab, client: Client) -> None:
