@@ -140,7 +140,7 @@ def open_doctor(node: NodeDirectory, pin: PinProvider | None, trace: TextIO | No
             SqlReplayMemory(parts.database),
             SqlEvidence(parts.database),
             Audit(SqlLog(parts.database), parts.member.keys.sealing),
-            Profile(node.path).spool,
+            Profile(node.path),
             parts.trace,
             clock=system_clock,
             entropy=system_entropy,

@@ -19,6 +19,7 @@ from federation.clinical.fhir import load_resource, validate_bundle
 from federation.clinical.identity import require_subject
 from federation.clinical.report import Coding, diagnostic_report, summarise
 from federation.clinical.text import printable
+from federation.errors import RecordCutShort, Unavailable
 from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
 from federation.protocol.statements import RIGHT_NAMES, peek_statement
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
@@ -134,7 +135,11 @@ class Visit:
         prepared = self.client.prepare_deposit(
             diagnosed, self.plan.hospital_id, self.plan.address, self.plan.department
         )
-        receipt = self.client.deposit(prepared)
+        try:
+            receipt = self.client.deposit(prepared)
+        except (Unavailable, RecordCutShort):
+            say(f"{self.plan.hospital_id} did not sign for this encounter yet; `medunion doctor deposit` tries again.")
+            raise
         say(
             f"{self.plan.hospital_id} keeps this encounter as record {receipt.handle.hex()}, version {receipt.version}, "
             f"and has signed for it."

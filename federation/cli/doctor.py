@@ -16,6 +16,7 @@ from federation.clients.errors import WrongFile
 from federation.clients.profile import DoctorSettings
 from federation.clients.registration import register as register_member
 from federation.clinical.report import Coding
+from federation.errors import FederationError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
 from hsm import PinProvider, pin_from_file, pin_from_value
 
@@ -110,6 +111,30 @@ def consult(
     )
     with terminal.trace_file(trace) as file, open_doctor(directory, _pin(directory, pin), file) as opened:
         Visit(opened.client, opened.member.identity, plan).run()
+
+
+@doctor.command()
+@directory_option
+@pin_options
+def deposit(directory: NodeDirectory, pin: PinChoice) -> None:
+    """Send the encounters again that your hospital has not signed for yet; what it has already it does not keep twice."""
+    with open_doctor(directory, _pin(directory, pin)) as opened:
+        waiting = opened.client.waiting_deposits()
+        refused = 0
+        for prepared in waiting:
+            try:
+                receipt = opened.client.deposit(prepared)
+            except FederationError as error:
+                refused += 1
+                say(f"{prepared.hospital_id}: {terminal.plain(error)}")
+            else:
+                say(
+                    f"{prepared.hospital_id} keeps the encounter as record {receipt.handle.hex()} and has signed for it."
+                )
+    if not waiting:
+        say("No encounter waits.")
+    if refused:
+        raise click.exceptions.Exit(1)
 
 
 @doctor.group()

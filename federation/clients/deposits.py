@@ -2,16 +2,19 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from federation.clients import exhibits
 from federation.clients.hospital_session import SessionOpener, address_hospital
 from federation.clients.records import intent_of
-from federation.errors import GrantMissing, RecordCutShort, StaleMessage, Unavailable
+from federation.clients.sealed_files import SealedFiles
+from federation.errors import Authorization, GrantMissing, RecordCutShort, StaleMessage, Unavailable
+from federation.member import Member
 from federation.protocol.doctor_consultation import AwaitingReceipt
 from federation.protocol.doctor_record import AddressedHospital, Intent
 from federation.protocol.statements import digest_or_empty
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, DepositReceipt, Scope
-from keystore.transcript import digest
+from keystore.transcript import digest, frame
 
 ATTEMPTS = 4
 PAUSE_SECONDS = 1.0
@@ -19,7 +22,7 @@ PAUSE_SECONDS = 1.0
 
 @dataclass(frozen=True, repr=False)
 class PreparedDeposit:
-    """An encounter to deposit. Keep it until there is a receipt: the same deposit again gets the same receipt."""
+    """An encounter to deposit. It is kept until there is a receipt: the same deposit again gets the same receipt."""
 
     address: str
     hospital_id: str
@@ -27,6 +30,40 @@ class PreparedDeposit:
     deposit: Deposit
     biosignal: bytes
     diagnosis: bytes
+
+    def to_bytes(self) -> bytes:
+        """Write it, to be sealed under the token's key."""
+        deposit = self.deposit.SerializeToString(deterministic=True)
+        place = self.address.encode(), self.hospital_id.encode()
+        return b"".join(map(frame, (*place, deposit, self.biosignal, self.diagnosis)))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "PreparedDeposit":
+        """Read what `to_bytes` wrote."""
+        address, hospital_id, serialised, biosignal, diagnosis = _unframed(content)
+        deposit = Deposit.FromString(serialised)
+        intent = Intent(deposit.patient_id, deposit.scope, deposit.grant, deposit.patient_key_statement, deposit.blind)
+        return cls(address.decode(), hospital_id.decode(), intent, deposit, biosignal, diagnosis)
+
+
+class DepositStore:
+    """Deposits without a receipt yet, kept through an end of the program."""
+
+    def __init__(self, directory: Path, member: Member) -> None:
+        """Keep them in this directory."""
+        self._files = SealedFiles(directory, member, "deposit")
+
+    def put(self, prepared: PreparedDeposit) -> None:
+        """Keep it until there is a receipt."""
+        self._files.put(prepared.deposit.blind, prepared.to_bytes())
+
+    def remove(self, prepared: PreparedDeposit) -> None:
+        """Forget it."""
+        self._files.remove(prepared.deposit.blind)
+
+    def all(self) -> list[PreparedDeposit]:
+        """Give those that wait."""
+        return [PreparedDeposit.from_bytes(content) for _, content in self._files.all()]
 
 
 def prepare_deposit(
@@ -61,22 +98,29 @@ def prepare_deposit(
     return PreparedDeposit(address, hospital_id, intent, deposit, consultation.biosignal, delivery.diagnosis)
 
 
-def send_deposit(opener: SessionOpener, prepared: PreparedDeposit) -> DepositReceipt:
+def send_deposit(opener: SessionOpener, store: DepositStore, prepared: PreparedDeposit) -> DepositReceipt:
     """Deposit, again if the session is lost. Raises Authorization, NotFound, Rejected, Unavailable after some attempts.
 
     A deposit that the hospital did not keep and that has grown stale gets a new T; one that it kept is answered by its digest.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _send_once(opener, prepared)
+            receipt = _send_once(opener, prepared)
+        except Authorization:
+            store.remove(prepared)  # the grant does not allow it, and never will again
+            raise
         except StaleMessage:
             prepared.deposit.sent_at = opener.clock()
+            store.put(prepared)
             if attempt == ATTEMPTS:
                 raise
         except (Unavailable, RecordCutShort):
             if attempt == ATTEMPTS:
                 raise
             time.sleep(PAUSE_SECONDS * attempt)
+        else:
+            store.remove(prepared)
+            return receipt
     raise AssertionError  # the last attempt returned or raised
 
 
@@ -96,3 +140,12 @@ def _send_once(opener: SessionOpener, prepared: PreparedDeposit) -> DepositRecei
 def _hospital(opener: SessionOpener, prepared: PreparedDeposit) -> AddressedHospital:
     channel = opener.connect(prepared.address, prepared.hospital_id)
     return address_hospital(channel, prepared.hospital_id, opener.member, now=opener.clock())
+
+
+def _unframed(content: bytes) -> list[bytes]:
+    fields, place = [], 0
+    while place < len(content):
+        size = int.from_bytes(content[place : place + 4], "big")
+        fields.append(content[place + 4 : place + 4 + size])
+        place += 4 + size
+    return fields

@@ -4,22 +4,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from federation.audit import Audit, refusal
 from federation.clients import exhibits
 from federation.clients.calls import call
 from federation.clients.cloud import CloudClient
 from federation.clients.code import DoctorCode
-from federation.clients.deposits import PreparedDeposit, prepare_deposit, send_deposit
+from federation.clients.deposits import DepositStore, PreparedDeposit, prepare_deposit, send_deposit
 from federation.clients.errors import NoAnswer
 from federation.clients.evidence import EvidenceBook
 from federation.clients.hospital_session import SessionOpener
+from federation.clients.profile import Profile
 from federation.clients.records import FetchedRecord, Progress, RecordFetcher, no_progress
 from federation.clients.relay import Connect, Mailbox
 from federation.clients.trace import Trace
 from federation.clock import Clock
-from federation.errors import FederationError, GrantMissing, Unavailable
+from federation.errors import FederationError, GrantMissing, OutOfOrder, Unavailable
 from federation.member import Member
 from federation.protocol.consultation import code_digest
 from federation.protocol.doctor_consultation import (
@@ -66,6 +66,7 @@ class DoctorRoom:
     expires_at: Instant
     mailbox: Mailbox
     sessions: dict[bytes, tuple[SealedOpening, AwaitingBiosignal]] = field(default_factory=dict, repr=False)
+    diagnosed: dict[bytes, tuple[bytes, AwaitingReceipt, SessionFrame]] = field(default_factory=dict, repr=False)
 
 
 class DoctorClient:
@@ -79,13 +80,13 @@ class DoctorClient:
         replay: ReplayMemory,
         evidence: Evidence,
         audit: Audit,
-        spool: Path,
+        profile: Profile,
         trace: Trace,
         *,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        """Put the client together; `spool` is a directory for records on their way in."""
+        """Put the client together, with its directory."""
         self._member = member
         self._cloud = cloud
         self._connect = connect
@@ -96,7 +97,8 @@ class DoctorClient:
         self._entropy = entropy
         self.book = EvidenceBook(member, evidence)
         self._sessions = SessionOpener(member, connect, self.book, trace, clock, entropy)
-        blobs = BlobStore(spool)
+        self._deposits = DepositStore(profile.deposits, member)
+        blobs = BlobStore(profile.spool)
         # What a program that crashed left behind: nobody has its key any more.
         blobs.remove_orphans(frozenset(), older_than=clock() - SPOOL_KEPT_MS)
         self._fetcher = RecordFetcher(self._sessions, blobs)
@@ -156,11 +158,20 @@ class DoctorClient:
     def diagnose(
         self, room: DoctorRoom, consultation: InConsultation, report: bytes, records: Sequence[FetchedRecord]
     ) -> AwaitingReceipt:
-        """Sign and send the diagnosis, a FHIR DiagnosticReport that rests on these records: D5. Raises SessionExpired."""
-        signatures = tuple(record.end.signature for record in records)
-        now = self._clock()
-        awaiting, frame = consultation.diagnose(report, signatures, now=now)
-        self.book.keep(exhibits.of_own_diagnosis(awaiting), consultation.asked.session_id, now=now)
+        """Sign and send the diagnosis, a FHIR DiagnosticReport that rests on these records: D5.
+
+        A consultation has one: the same report again is the same message again, as after a lost connection; another one
+        would use its nonce twice, and raises OutOfOrder. Raises SessionExpired.
+        """
+        session_id = consultation.asked.session_id
+        if session_id not in room.diagnosed:
+            signatures = tuple(record.end.signature for record in records)
+            now = self._clock()
+            room.diagnosed[session_id] = report, *consultation.diagnose(report, signatures, now=now)
+            self.book.keep(exhibits.of_own_diagnosis(room.diagnosed[session_id][1]), session_id, now=now)
+        sent, awaiting, frame = room.diagnosed[session_id]
+        if sent != report:
+            raise OutOfOrder("this consultation has its diagnosis already")
         self._put_frame(room, "D5", consultation.asked.patient.identity, frame)
         return awaiting
 
@@ -185,13 +196,20 @@ class DoctorClient:
     def prepare_deposit(
         self, awaiting: AwaitingReceipt, hospital_id: str, address: str, department_class: str
     ) -> PreparedDeposit:
-        """Put the deposit together. Keep it until there is a receipt. Raises GrantMissing."""
-        return prepare_deposit(awaiting, address, hospital_id, department_class, self._entropy(32), now=self._clock())
+        """Put the deposit together, and keep it until there is a receipt. Raises GrantMissing."""
+        blind = self._entropy(32)
+        prepared = prepare_deposit(awaiting, address, hospital_id, department_class, blind, now=self._clock())
+        self._deposits.put(prepared)
+        return prepared
 
     def deposit(self, prepared: PreparedDeposit) -> DepositReceipt:
         """Deposit at the doctor's own hospital; the same prepared deposit again gets the same receipt."""
         self._refreshed()
-        return send_deposit(self._sessions, prepared)
+        return send_deposit(self._sessions, self._deposits, prepared)
+
+    def waiting_deposits(self) -> list[PreparedDeposit]:
+        """Give the deposits that have no receipt yet, of earlier runs of the program too."""
+        return self._deposits.all()
 
     def _take(self, room: DoctorRoom, frame: RelayFrame) -> InConsultation | None:
         content = frame.WhichOneof("content")

@@ -269,10 +269,8 @@ class PatientClient:
     def _kept(self, waiting: PendingConsultation, mailbox: Mailbox, diagnosed: Diagnosed) -> PendingConsultation:
         now = self._clock()
         self.book.keep(exhibits.of_diagnosis(diagnosed), waiting.state.session_id, now=now)
-        receipt = diagnosed.receipt(now=now)
-        kept = replace(waiting, next_put=mailbox.next_put, next_read=mailbox.next_read, receipt=receipt)
-        self.pending.put(kept)
-        return kept
+        moved = replace(waiting, next_put=mailbox.next_put, next_read=mailbox.next_read)
+        return self.pending.with_receipt(moved, lambda: diagnosed.receipt(now=now), now=now)
 
     def _send_receipt(self, waiting: PendingConsultation) -> None:
         if waiting.receipt is not None:

@@ -1,18 +1,19 @@
 """Consultations of a patient that wait for their diagnosis, kept through an end of the program (docs/protocol.md, 6).
 
-A file per consultation holds its session keys, sealed under a key of the patient's token: another token, or another
-patient, opens nothing. A consultation lives at most 12 hours; what is older is removed.
+Each holds its session keys, sealed under a key of the patient's token: another token, or another patient, opens nothing. A
+consultation lives at most 12 hours; what is older is removed.
 """
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from federation.clients.code import DoctorCode
+from federation.clients.sealed_files import SealedFiles
 from federation.errors import Authentication
 from federation.member import Member
 from federation.protocol.consultation import CONSULTATION_LIFE
@@ -22,13 +23,8 @@ from federation.protocol.schedule import DirectionKeys
 from federation.protocol.session import Direction
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import EncryptionKey
-from federation.store.files import create, make_directory, publish
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import ROLE_DOCTOR, SignedStatement
-from keystore.errors import SealBroken
-from keystore.transcript import text, transcript
-
-_SUFFIX = ".consultation"
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,10 +40,9 @@ class PendingConsultation:
     next_read: int
     receipt: SessionFrame | None = None
 
-    def to_sealed(self, member: Member) -> bytes:
-        """Seal it under the token's key, for this patient and session alone."""
-        content = json.dumps(self._content()).encode()
-        return member.keys.sealing.seal(content, _context(member, self.state.session_id))
+    def to_bytes(self) -> bytes:
+        """Write it, session keys included: to be sealed under the token's key."""
+        return json.dumps(self._content()).encode()
 
     def _content(self) -> dict[str, Any]:
         state, doctor = self.state, self.state.doctor
@@ -70,50 +65,52 @@ class PendingConsultation:
         }
 
     @classmethod
-    def from_sealed(cls, sealed: bytes, session_id: bytes, member: Member, *, now: Instant) -> "PendingConsultation":
-        """Open it and check the doctor again. Raises SealBroken for another token's or patient's, Authentication."""
-        content = json.loads(member.keys.sealing.open(sealed, _context(member, session_id)))
-        return _restored(content, member, member.party(now), now)
+    def from_bytes(cls, content: bytes, member: Member, *, now: Instant) -> "PendingConsultation":
+        """Read it, and check the doctor again. Raises Authentication, StaleRevocationList."""
+        return _restored(json.loads(content), member, member.party(now), now)
 
 
 class PendingStore:
-    """The waiting consultations of one patient, a file each."""
+    """The waiting consultations of one patient."""
 
     def __init__(self, directory: Path, member: Member) -> None:
-        """Keep them in this directory, made at need with mode 0700."""
-        self._directory = directory
+        """Keep them in this directory."""
+        self._files = SealedFiles(directory, member, "pending")
         self._member = member
 
     def put(self, pending: PendingConsultation) -> None:
         """Keep it, in the place of its earlier state; durable when this returns."""
-        make_directory(self._directory)
-        final = self._path(pending.state.session_id)
-        partial = final.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        with create(partial) as file:
-            file.write(pending.to_sealed(self._member))
-            publish(file, partial, final)
+        self._files.put(pending.state.session_id, pending.to_bytes())
 
     def remove(self, pending: PendingConsultation) -> None:
         """Forget it, its session keys with it."""
-        self._path(pending.state.session_id).unlink(missing_ok=True)
+        self._files.remove(pending.state.session_id)
+
+    def with_receipt(
+        self, pending: PendingConsultation, make: Callable[[], SessionFrame], *, now: Instant
+    ) -> PendingConsultation:
+        """Give the consultation with its one P6, made now unless it was made before, also by another program."""
+        with self._files.alone():
+            content = self._files.get(pending.state.session_id)
+            if content is None:  # another program has done all that there was to do
+                return pending
+            kept = PendingConsultation.from_bytes(content, self._member, now=now)
+            if kept.receipt is None:
+                kept = replace(pending, receipt=make())
+                self.put(kept)
+            return kept
 
     def all(self, *, now: Instant) -> Iterator[PendingConsultation]:
         """Give those that still live, the oldest first; remove what is over."""
         opened = []
-        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
-            # What another token sealed stays closed; a doctor whose credential fell says nothing more.
-            with suppress(FileNotFoundError, SealBroken, Authentication):
-                session_id = bytes.fromhex(path.stem)
-                opened.append(PendingConsultation.from_sealed(path.read_bytes(), session_id, self._member, now=now))
+        for _, content in self._files.all():
+            with suppress(Authentication):  # a doctor whose credential fell says nothing more
+                opened.append(PendingConsultation.from_bytes(content, self._member, now=now))
         for pending in sorted(opened, key=lambda one: one.state.began_at):
             if is_over(pending, now=now):
                 self.remove(pending)
             else:
                 yield pending
-
-    def _path(self, session_id: bytes) -> Path:
-        return self._directory / (session_id.hex() + _SUFFIX)
 
 
 def is_over(pending: PendingConsultation, *, now: Instant) -> bool:
@@ -150,10 +147,6 @@ def _restored(content: dict[str, Any], member: Member, party: Party, now: Instan
         next_read=content["next_read"],
         receipt=None if receipt is None else SessionFrame.FromString(_decode(receipt)),
     )
-
-
-def _context(member: Member, session_id: bytes) -> bytes:
-    return transcript("pending", text(member.identity), session_id)
 
 
 def _encode(value: bytes) -> str:

@@ -71,3 +71,8 @@ class Profile:
     def spool(self) -> Path:
         """Give the directory of records on their way in."""
         return self.directory / "spool"
+
+    @property
+    def deposits(self) -> Path:
+        """Give the directory of deposits without a receipt."""
+        return self.directory / "deposits"

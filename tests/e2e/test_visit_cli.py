@@ -89,7 +89,7 @@ def test_diagnosis_that_comes_after_the_patient_left_is_fetched_later(clinic: Cl
     story = later.wait()
     assert "Without consent to look for records" in story
     assert "The patient signed for the diagnosis" in story
-    assert not list((clinic.patient / "pending").iterdir())
+    assert not list((clinic.patient / "pending").glob("*.sealed"))
 
 
 def test_grant_revoked_by_its_number_is_shown_as_taken_back(clinic: Clinic) -> None:
@@ -174,9 +174,10 @@ def test_pin_incorrect_is_refused_in_plain_words(clinic: Clinic, tmp_path: Path)
 def test_token_missing_is_refused_in_plain_words(clinic: Clinic, tmp_path: Path) -> None:
     moved = tmp_path / "doctor"
     shutil.copytree(clinic.doctor, moved)
-    settings = moved / "medunion.toml"
-    settings.write_text(settings.read_text().replace(f"{clinic.doctor}/", f"{moved}/"))
+    for file in (moved / "medunion.toml", moved / "tokens" / "softhsm2.conf"):
+        file.write_text(file.read_text().replace(f"{clinic.doctor}/", f"{moved}/"))
     shutil.rmtree(moved / "tokens" / "tokens")
+    (moved / "tokens" / "tokens").mkdir()
     said = run("doctor", "evidence", "export", "--directory", moved, tmp_path / "out", expect=1)
     assert "TOKEN_NOT_FOUND" in said
     require_plain(said)

@@ -10,6 +10,7 @@ import pytest
 from federation.audit import Audit
 from federation.clients.doctor import DoctorClient
 from federation.clients.patient import PatientClient
+from federation.clients.profile import Profile
 from federation.clients.relay import Connect
 from federation.clients.trace import Trace
 from federation.member import Member
@@ -111,7 +112,7 @@ def make_doctor(federation: Federation, directory: Path, connect: Connect) -> Do
         SqlReplayMemory(database),
         SqlEvidence(database),
         Audit(SqlLog(database), federation.doctor.keys.sealing),
-        directory / "spool",
+        Profile(directory),
         Trace(None, lambda: 0),
         clock=lambda: federation.clock.now,
         entropy=federation.entropy,

@@ -11,7 +11,7 @@ from federation.clients.doctor import DoctorRoom
 from federation.clients.errors import NoAnswer, NoSuchGrant
 from federation.clients.pending import PendingConsultation
 from federation.clients.relay import Mailbox
-from federation.errors import IdentityMismatch, NoSuchRoom, Refused
+from federation.errors import IdentityMismatch, NoSuchRoom, OutOfOrder, Refused
 from federation.protocol.doctor_consultation import InConsultation
 from federation.protocol.grant import Terms
 from federation.v1 import consultation_pb2 as pb
@@ -78,6 +78,16 @@ def test_receipt_is_made_once_however_often_it_is_sent(surgery: Surgery, room: D
         receipt.SerializeToString()
     }
     assert surgery.doctor.await_receipt(room, awaiting, seconds=SECONDS) is not None
+
+
+def test_out_of_order_for_a_second_diagnosis_and_the_same_again_is_the_same(surgery: Surgery, room: DoctorRoom) -> None:
+    waiting, present = visit(surgery, room, None)
+    content = report(surgery.federation)
+    first = surgery.doctor.diagnose(room, present, content, [])
+    assert surgery.doctor.diagnose(room, present, content, []) == first
+    with pytest.raises(OutOfOrder):
+        surgery.doctor.diagnose(room, present, content + b" ", [])
+    assert surgery.patient().await_diagnosis(waiting, seconds=SECONDS).report == content
 
 
 def test_refused_by_peer_for_a_false_biometric_password_and_the_room_waits_on(

@@ -7,6 +7,7 @@ import pytest
 
 from federation.clients.code import DoctorCode
 from federation.clients.pending import PendingConsultation, PendingStore
+from federation.clients.sealed_files import SealedFiles
 from federation.errors import CredentialRevoked
 from federation.v1.envelope_pb2 import SessionFrame
 from keystore.errors import SealBroken
@@ -22,13 +23,10 @@ def waiting(federation: Federation) -> PendingConsultation:
 
 
 def restore(federation: Federation, waiting: PendingConsultation) -> PendingConsultation:
-    sealed = waiting.to_sealed(federation.patient)
-    return PendingConsultation.from_sealed(
-        sealed, waiting.state.session_id, federation.patient, now=federation.clock.now
-    )
+    return PendingConsultation.from_bytes(waiting.to_bytes(), federation.patient, now=federation.clock.now)
 
 
-def test_state_sealed_and_opened_is_the_same(federation: Federation, waiting: PendingConsultation) -> None:
+def test_state_written_and_read_is_the_same(federation: Federation, waiting: PendingConsultation) -> None:
     assert restore(federation, waiting) == waiting
 
 
@@ -46,17 +44,31 @@ def test_diagnosis_is_read_by_a_restored_state(federation: Federation) -> None:
     assert diagnosed.delivery.diagnosis == b"{}"
 
 
-def test_seal_broken_for_another_token(federation: Federation, waiting: PendingConsultation) -> None:
-    sealed, now = waiting.to_sealed(federation.patient), federation.clock.now
+def test_seal_broken_for_another_token_or_name(federation: Federation, tmp_path: Path) -> None:
+    SealedFiles(tmp_path, federation.patient, "kind").put(bytes(16), b"content")
     with pytest.raises(SealBroken):
-        PendingConsultation.from_sealed(sealed, waiting.state.session_id, federation.other_patient, now=now)
+        SealedFiles(tmp_path, federation.other_patient, "kind").get(bytes(16))
+    with pytest.raises(SealBroken):
+        SealedFiles(tmp_path, federation.patient, "other").get(bytes(16))
+    (path,) = tmp_path.glob("*.sealed")
+    path.rename(tmp_path / f"{b'x'.hex() * 16}.sealed")
+    with pytest.raises(SealBroken):
+        SealedFiles(tmp_path, federation.patient, "kind").get(b"x" * 16)
 
 
-def test_seal_broken_for_another_session(federation: Federation, waiting: PendingConsultation) -> None:
-    with pytest.raises(SealBroken):
-        PendingConsultation.from_sealed(
-            waiting.to_sealed(federation.patient), bytes(16), federation.patient, now=federation.clock.now
-        )
+def test_receipt_of_another_program_is_taken_over(
+    federation: Federation, waiting: PendingConsultation, tmp_path: Path
+) -> None:
+    def frame(sealed: bytes) -> SessionFrame:
+        return SessionFrame(session_id=bytes(16), sequence=2, last=True, sealed=sealed, sent_at=1)
+
+    store, now = PendingStore(tmp_path, federation.patient), federation.clock.now
+    store.put(waiting)
+    first = store.with_receipt(waiting, lambda: frame(b"first"), now=now)
+    second = store.with_receipt(waiting, lambda: frame(b"second"), now=now)
+    assert first.receipt == second.receipt == frame(b"first")
+    store.remove(waiting)
+    assert store.with_receipt(waiting, lambda: frame(b"third"), now=now).receipt is None
 
 
 def test_doctor_whose_credential_fell_is_refused(federation: Federation, waiting: PendingConsultation) -> None:
@@ -77,14 +89,14 @@ def test_store_gives_back_what_lives_and_forgets_the_rest(
     federation.clock.advance(timedelta(hours=12))
     federation.refresh()
     assert not list(store.all(now=federation.clock.now))
-    assert not list((tmp_path / "pending").iterdir())
+    assert not list((tmp_path / "pending").glob("*.sealed"))
 
 
 def test_file_holds_no_session_key_in_clear(
     federation: Federation, waiting: PendingConsultation, tmp_path: Path
 ) -> None:
     PendingStore(tmp_path, federation.patient).put(waiting)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.sealed")
     assert path.stat().st_mode & 0o077 == 0
     assert waiting.state.sending.keys.key not in path.read_bytes()
     assert b"session" not in path.read_bytes()

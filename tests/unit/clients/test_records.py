@@ -85,6 +85,18 @@ def test_deposit_repeated_gets_the_same_receipt(surgery: Surgery) -> None:
     assert surgery.doctor.deposit(prepared) == first
 
 
+def test_deposit_without_receipt_is_finished_by_another_run(surgery: Surgery) -> None:
+    _, present = surgery.federation.consult(ecg())
+    awaiting, _ = present.diagnose(report(surgery.federation), (), now=surgery.federation.clock.now)
+    prepared = surgery.doctor.prepare_deposit(awaiting, "H:alpha", surgery.address, "cardiology")
+    restarted = make_doctor(surgery.federation, surgery.directory, surgery.connect)
+    (waiting,) = restarted.waiting_deposits()
+    assert waiting == prepared
+    receipt = restarted.deposit(waiting)
+    assert not restarted.waiting_deposits()
+    assert surgery.doctor.deposit(prepared) == receipt
+
+
 def test_deposit_that_grew_stale_unsent_gets_a_new_time(surgery: Surgery) -> None:
     _, present = surgery.federation.consult(ecg())
     awaiting, _ = present.diagnose(report(surgery.federation), (), now=surgery.federation.clock.now)

@@ -1,0 +1,74 @@
+"""Small things that a client keeps until they are done: a file each, sealed under its token's key, durable and alone."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from federation.member import Member
+from federation.store.files import create, make_directory, publish, sync_directory
+from keystore.errors import SealBroken
+from keystore.transcript import text, transcript
+
+_SUFFIX = ".sealed"
+
+
+class SealedFiles:
+    """Files of one kind, each under 16 bytes of name. Another token, party, kind or name opens none of them."""
+
+    def __init__(self, directory: Path, member: Member, kind: str) -> None:
+        """Keep them in this directory, made at need with mode 0700."""
+        self._directory = directory
+        self._member = member
+        self._kind = kind
+
+    def put(self, name: bytes, content: bytes) -> None:
+        """Keep it, in the place of what was there; durable when this returns."""
+        make_directory(self._directory)
+        final = self._path(name)
+        partial = final.with_suffix(f".partial-{os.getpid()}")
+        partial.unlink(missing_ok=True)
+        with create(partial) as file:
+            file.write(self._member.keys.sealing.seal(content, self._context(name)))
+            publish(file, partial, final)
+
+    def get(self, name: bytes) -> bytes | None:
+        """Give it, or None. Raises SealBroken for another token's."""
+        try:
+            sealed = self._path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        return self._member.keys.sealing.open(sealed, self._context(name))
+
+    def remove(self, name: bytes) -> None:
+        """Forget it; none there is no error."""
+        self._path(name).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            sync_directory(self._directory)
+
+    def all(self) -> Iterator[tuple[bytes, bytes]]:
+        """Give name and content of those that this token opens, in no order that means anything."""
+        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
+            with suppress(ValueError, SealBroken):
+                name = bytes.fromhex(path.stem)
+                content = self.get(name)
+                if content is not None:
+                    yield name, content
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep every other program of this client out until the block ends."""
+        make_directory(self._directory)
+        descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _path(self, name: bytes) -> Path:
+        return self._directory / (name.hex() + _SUFFIX)
+
+    def _context(self, name: bytes) -> bytes:
+        return transcript("kept", text(self._kind), text(self._member.identity), name)
