@@ -1,0 +1,166 @@
+"""reg2: what a party refuses to believe of its registration (eq. 4, 7, 10)."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from federation.errors import (
+    CredentialInvalid,
+    FutureDated,
+    IdentityMismatch,
+    MissingField,
+    PointInvalid,
+    SessionUnknown,
+    SignatureInvalid,
+)
+from federation.protocol import registration
+from federation.v1.statement_pb2 import (
+    ROLE_DOCTOR,
+    ROLE_HOSPITAL,
+    ROLE_PATIENT,
+    Credential,
+    KeyStatement,
+)
+from keystore import group
+from keystore.party import PartyKeys
+from tests.mallory import BORROWED_POINTS, refused, reg2, rejected, restated
+from tests.simulator import BIOMETRIC_PASSWORD
+from tests.unit.protocol.applying import Applying
+
+
+@pytest.fixture(scope="module")
+def applicants(shared_federation):
+    """Give the applicants' tokens, made once."""
+    make = shared_federation.make_token
+    return {name: PartyKeys.create(make("applicant")) for name in ("P:new", "D:new")}
+
+
+@pytest.fixture
+def patient(federation, applicants):
+    member = federation.new_member("P:new", applicants["P:new"])
+    return Applying(federation, member, ROLE_PATIENT, BIOMETRIC_PASSWORD, b"t" * 16)
+
+
+@pytest.fixture
+def doctor_member(federation, applicants):
+    return federation.new_member("D:new", applicants["D:new"])
+
+
+@pytest.fixture
+def doctor(federation, doctor_member):
+    certificate = federation.authority.certify(doctor_member.keys, "D:new")
+    return Applying(federation, doctor_member, ROLE_DOCTOR, certificate, None)
+
+
+@pytest.fixture
+def changed_answer(federation, patient):
+    """Give reg2 with its content changed; signed again by the cloud if asked."""
+
+    def run(change, *, sign=True):
+        def signs(answer):
+            if not sign:
+                return
+            issuer = federation.cloud.anchors.issuer_public_key
+            message = registration.transcript("cred", answer.credential)
+            point = group.public_point(answer.registration_point, issuer, message)
+            signed = registration.answer_transcript(patient.waiting.request_digest, answer, point)
+            answer.signature = federation.cloud.keys.signing_key.sign(signed)
+
+        seal = reg2("P:new", patient.applicant.decryption_key)
+        return seal.change(patient.answer(), change, signs)
+
+    return run
+
+
+def test_a_changed_answer_signed_again_is_taken_so_the_refusals_below_have_one_cause(patient, changed_answer):
+    patient.receive(changed_answer(lambda answer: None))
+
+
+def test_an_answer_to_another_registration_is_refused(patient):
+    reply = patient.answer()
+    reply.session_id = bytes(16)
+    with refused(SessionUnknown):
+        patient.receive(reply)
+
+
+def test_an_answer_bound_to_another_request_is_refused(patient):
+    """A7: the signature covers H(reg1 plaintext)."""
+    patient.waiting = replace(patient.waiting, request_digest=bytes(32))
+    with rejected(SignatureInvalid):
+        patient.receive(patient.answer())
+
+
+def test_a_future_dated_answer_is_refused(federation, patient):
+    reply = patient.answer()
+    federation.clock.advance(timedelta(seconds=-6))
+    with rejected(FutureDated):
+        patient.receive(reply)
+
+
+def test_an_old_answer_is_taken_when_it_is_kept_for_a_repeated_request(federation, patient):
+    reply = patient.answer()
+    federation.clock.advance(timedelta(minutes=9))
+    patient.receive(reply)
+
+
+def test_an_answer_of_another_signer_is_refused(patient, changed_answer):
+    with rejected(SignatureInvalid):
+        patient.receive(changed_answer(lambda answer: setattr(answer, "signature", bytes(64)), sign=False))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda credential: setattr(credential, "identity", "P:lin"),
+        lambda credential: setattr(credential, "role", ROLE_HOSPITAL),
+        lambda credential: setattr(credential, "attribute", bytes(32)),
+        lambda credential: setattr(credential, "verifying_key_digest", bytes(32)),
+    ],
+    ids=["identity", "role", "attribute", "key"],
+)
+def test_a_credential_that_does_not_hold_what_was_asked_for_is_refused(patient, changed_answer, change):
+    def apply(answer):
+        credential = Credential.FromString(answer.credential)
+        change(credential)
+        answer.credential = credential.SerializeToString(deterministic=True)
+
+    with rejected(CredentialInvalid):
+        patient.receive(changed_answer(apply))
+
+
+def test_an_answer_that_does_not_satisfy_equation_4_is_refused(patient, changed_answer):
+    def apply(answer):
+        secret = int.from_bytes(answer.registration_secret, "little") ^ 2
+        answer.registration_secret = secret.to_bytes(32, "little")
+
+    with rejected(CredentialInvalid):
+        patient.receive(changed_answer(apply))
+
+
+@pytest.mark.parametrize("point", BORROWED_POINTS.values(), ids=BORROWED_POINTS)
+def test_an_invalid_point_in_an_answer_is_refused(patient, changed_answer, point):
+    with rejected(PointInvalid):
+        patient.receive(changed_answer(lambda answer: setattr(answer, "registration_point", point), sign=False))
+
+
+def test_a_key_statement_of_another_credential_is_refused(federation, patient, changed_answer):
+    """The statement is another registration's of the same party."""
+    patient_of_before = Applying(federation, patient.member, ROLE_PATIENT, BIOMETRIC_PASSWORD, b"t" * 16)
+    earlier = patient_of_before.receive(patient_of_before.answer()).party.key_statement
+    with rejected(IdentityMismatch):
+        patient.receive(changed_answer(lambda answer: answer.key_statement.CopyFrom(earlier)))
+
+
+def test_a_key_statement_of_another_signer_is_refused(federation, patient, changed_answer):
+    def apply(answer):
+        key = federation.doctor.keys.signing_key
+        answer.key_statement.CopyFrom(restated("ks", answer.key_statement, KeyStatement, key, lambda _: None))
+
+    with rejected(SignatureInvalid):
+        patient.receive(changed_answer(apply))
+
+
+def test_a_missing_field_in_an_answer_is_refused(patient, changed_answer):
+    with rejected(MissingField):
+        patient.receive(changed_answer(lambda answer: answer.ClearField("revocation_list"), sign=False))
