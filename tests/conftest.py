@@ -1,12 +1,14 @@
-"""What every test may use: a SoftHSM of the test process's own, and tokens in it."""
+"""What every test may use: a SoftHSM of the test process's own, tokens in it, and the in-memory federation on them."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from hsm import Pin, Token, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm
+from tests.simulator import Federation, lent
 
 USER_PIN = "user-pin-4711"
 SO_PIN = "officer-pin-0815"
@@ -61,6 +63,33 @@ def make_token(make_token_uri: Callable[..., TokenUri]) -> Iterator[Callable[...
 def token(make_token: Callable[..., Token]) -> Token:
     """Give one fresh token, open."""
     return make_token()
+
+
+@pytest.fixture(scope="session")
+def shared_federation(make_token_uri: Callable[..., TokenUri]) -> Iterator[Federation]:
+    """Give the federation of all tests here."""
+    opened: list[Token] = []
+
+    def make(label_prefix: str) -> Token:
+        opened.append(open_token(make_token_uri(label_prefix), pin_from_value(USER_PIN)))
+        return opened[-1]
+
+    yield Federation(make, os.urandom)
+    for token in opened:
+        token.close()
+
+
+@pytest.fixture
+def federation(shared_federation: Federation) -> Iterator[Federation]:
+    """Give a federation in which everybody is registered. What a test changes of clock and lists is put back."""
+    with lent(shared_federation) as federation:
+        yield federation
+
+
+@pytest.fixture
+def own_federation(make_token: Callable[[str], Token]) -> Federation:
+    """Give a federation of the test's own."""
+    return Federation(make_token, os.urandom)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

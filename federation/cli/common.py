@@ -4,6 +4,8 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage. A PIN is never an argume
 file, or the prompt. No stack trace is shown unless `medunion --debug` asks for it.
 """
 
+import os
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -118,6 +120,15 @@ class TokenChoice:
             raise ConfigError("which token? give --token URI, or make one with `medunion token init-softhsm`")
         configuration = (directory.tokens / "softhsm2.conf").resolve()
         return TokenSettings(kept.read_text(encoding="utf-8").strip(), configuration, pin_file)
+
+
+def write_pin_unless_there(path: Path) -> None:
+    """Write a random PIN to a file of mode 0600, for a token that is about to be made. Raises OSError."""
+    if path.exists():
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(secrets.token_urlsafe(24))
 
 
 def directory_option(command: F) -> F:

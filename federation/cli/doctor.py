@@ -9,7 +9,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from federation.app.client import init_doctor, open_doctor
 from federation.app.node import NodeDirectory
 from federation.cli import terminal
-from federation.cli.common import TOKEN_URI_FILE, PinChoice, TokenChoice, directory_option, pin_options, token_options
+from federation.cli.common import (
+    TOKEN_URI_FILE,
+    PinChoice,
+    TokenChoice,
+    directory_option,
+    pin_options,
+    token_options,
+    write_pin_unless_there,
+)
 from federation.cli.consultation import Plan, Visit
 from federation.cli.terminal import say
 from federation.clients.errors import WrongFile
@@ -177,8 +185,9 @@ def _pin(directory: NodeDirectory, choice: PinChoice) -> PinProvider:
 
 
 def _new_pin(choice: PinChoice) -> PinProvider:
-    """Give the PIN for a token that is about to be made: from a file, or chosen at the terminal."""
+    """Give the PIN for a token that is about to be made: from a file, written if it is not there, or chosen here."""
     if choice.pin_file is not None:
+        write_pin_unless_there(choice.pin_file)
         return pin_from_file(choice.pin_file)
     return pin_from_value(click.prompt("A PIN for your new token", hide_input=True, confirmation_prompt=True))
 

@@ -1,13 +1,12 @@
 """`medunion token`: tokens for development. Real tokens are initialised with their vendor's tools (docs/ceremonies)."""
 
-import os
 import secrets
 from pathlib import Path
 
 import click
 
 from federation.app.node import NodeDirectory, write_private
-from federation.cli.common import TOKEN_URI_FILE, directory_option
+from federation.cli.common import TOKEN_URI_FILE, directory_option, write_pin_unless_there
 from hsm import Pin, pin_from_file
 from hsm.softhsm import SoftHsm
 
@@ -27,15 +26,8 @@ def init_softhsm(directory: NodeDirectory, label: str, pin_file: Path) -> None:
     If the PIN file is not there, a random PIN is written to it. SoftHSM protects keys from mistakes, not from its machine.
     """
     directory.create()
-    if not pin_file.exists():
-        _write_pin(pin_file)
+    write_pin_unless_there(pin_file)
     pin = pin_from_file(pin_file)()
     uri = SoftHsm(directory.tokens).create_token(label, pin=pin, so_pin=Pin(secrets.token_urlsafe(24)))
     write_private(directory.tokens / TOKEN_URI_FILE, f"{uri}\n".encode())
     click.echo(str(uri))
-
-
-def _write_pin(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(secrets.token_urlsafe(24))

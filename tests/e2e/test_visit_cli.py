@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from demo.stage import Federation, Running, federation, run
 from federation.clients.code import DoctorCode
 from federation.v1.statement_pb2 import KeyStatement
-from tests.e2e.processes import Federation, Running, federation, run
 
 DATA = Path(__file__).parents[1] / "data"
 ECG = DATA / "waveform_ecg.dcm"
@@ -67,7 +67,7 @@ def test_second_visit_finds_the_record_of_the_first(clinic: Clinic) -> None:
     assert [path.read_bytes() for path in saved] == [RECORD.read_bytes()]
     require_private_trace(root / "d.trace", {"P1", "D1", "P2", "D2", "C", "D3", "H1", "D4", "H2", "D5", "STO", "P6"})
     require_private_trace(root / "p.trace", {"P1", "D1", "P2", "D5", "P6"})
-    await_publication(root / "b")
+    clinic.federation.await_publication("b")
 
     second, code = clinic.consult("second", "--department", "cardiology")
     run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
@@ -213,13 +213,6 @@ def test_usage_that_is_wrong_ends_with_exit_code_2(clinic: Clinic) -> None:
     assert "--department" in run("doctor", "consult", *where, expect=2)
     code = DoctorCode("localhost:1", "H:b", bytes(16), bytes(32))
     assert "--ecg" in run("patient", "visit", "--directory", clinic.patient, code, expect=2)
-
-
-def await_publication(hospital: Path) -> None:
-    """Wait until the public cloud knows of the deposit: the hospital's outbox is empty."""
-    deadline = time.monotonic() + 30
-    while "0 waiting" not in run("hospital", "outbox", "--directory", hospital):
-        assert time.monotonic() < deadline, "the deposit was not published"
 
 
 def require_plain(said: str) -> None:
