@@ -164,6 +164,12 @@ def test_another_patients_key_statement_is_refused(federation, opening, seal, si
         federation.receive_opening(seal.change(opening, lambda p1: p1.key_statement.CopyFrom(other), sign))
 
 
+def test_another_patients_id_is_refused(federation, opening, seal, sign):
+    """The key statement and everything else is the sender's own."""
+    with rejected(IdentityMismatch):
+        federation.receive_opening(seal.change(opening, lambda p1: setattr(p1, "patient_id", "P:lin"), sign))
+
+
 def test_another_registration_point_than_the_statements_is_refused(federation, opening, seal, sign):
     point = federation.party(federation.other_patient).self_.registration_point
     with rejected(IdentityMismatch):

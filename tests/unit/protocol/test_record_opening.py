@@ -142,6 +142,18 @@ def test_an_opening_with_a_wrong_signature_is_refused(changed, take):
         take(changed(lambda d3: setattr(d3, "patient_commitment", bytes(32)), sign=False))
 
 
+def test_another_doctors_id_is_refused(changed, take):
+    """The key statement and everything else is the sender's own."""
+    with rejected(IdentityMismatch):
+        take(changed(lambda d3: setattr(d3, "doctor_id", "D:roe")))
+
+
+def test_another_registration_point_than_the_statements_is_refused(federation, changed, take):
+    point = federation.party(federation.other_doctor).self_.registration_point
+    with rejected(IdentityMismatch):
+        take(changed(lambda d3: setattr(d3, "registration_point", point)))
+
+
 def test_another_doctors_statements_are_refused(federation, changed, take):
     other = federation.other_doctor
 

@@ -152,6 +152,26 @@ def test_a_key_statement_of_another_credential_is_refused(federation, patient, c
         patient.receive(changed_answer(lambda answer: answer.key_statement.CopyFrom(earlier)))
 
 
+@pytest.mark.parametrize("field", ["credential", "registration_point"])
+def test_a_key_statement_that_differs_from_the_credential_in_one_field_is_refused(
+    federation, patient, changed_answer, field
+):
+    def differ(statement: KeyStatement) -> None:
+        if field == "registration_point":
+            statement.registration_point = group.multiply_base((7).to_bytes(32, "little"))
+            return
+        credential = Credential.FromString(statement.credential)
+        credential.not_after += 1
+        statement.credential = credential.SerializeToString(deterministic=True)
+
+    def apply(answer):
+        key = federation.cloud.keys.signing_key
+        answer.key_statement.CopyFrom(restated("ks", answer.key_statement, KeyStatement, key, differ))
+
+    with rejected(IdentityMismatch):
+        patient.receive(changed_answer(apply))
+
+
 def test_a_key_statement_of_another_signer_is_refused(federation, patient, changed_answer):
     def apply(answer):
         key = federation.doctor.keys.signing_key
