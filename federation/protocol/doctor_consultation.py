@@ -152,6 +152,7 @@ class AwaitingBiosignal:
 
     def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> "AwaitingBiosignal | InConsultation":
         """Take one frame of P2 (eq. 24). Opening the first confirms the key: only now is the patient present (B2)."""
+        check(frame)
         verifier.freshness.require(frame.sent_at, now=now)
         with after_opening():
             receiving, plaintext = self.receiving.open("p2", frame)

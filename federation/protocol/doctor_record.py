@@ -248,6 +248,7 @@ class AwaitingRecord:
 
         Raises NotFound or Authorization for what the hospital says is wrong, Rejected for a false record.
         """
+        check(frame)
         if frame.sequence == 0:
             verifier.freshness.require(frame.sent_at, now=now)
         with after_opening():

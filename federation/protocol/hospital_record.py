@@ -21,7 +21,7 @@ from federation.protocol import record as common
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.grant import Use, authorize
 from federation.protocol.identities import ANY
-from federation.protocol.parsing import parse
+from federation.protocol.parsing import check, parse
 from federation.protocol.parties import AccessEvent, Entropy, Logged, Party, Pending
 from federation.protocol.schedule import SessionKeys, agree, derive
 from federation.protocol.sealing import (
@@ -155,6 +155,7 @@ class AwaitingRequest:
         self, frame: SessionFrame, verifier: Verifier, *, now: Instant
     ) -> "AwaitingRequest | ReceivedQuery | ReceivedDeposit":
         """Take one frame (eq. 46). Raises Rejected; STALE and the like for clear fields."""
+        check(frame)
         is_query = frame.last and not self.pieces
         if is_query:
             verifier.freshness.require(frame.sent_at, now=now)
