@@ -349,3 +349,10 @@ def test_a_receipt_in_more_than_one_frame_is_refused_as_out_of_order(diagnosing)
     _, frame = diagnosing.waiting.sending.seal("p6", b"x", last=False, sent_at=diagnosing.frame.sent_at)
     with rejected(OutOfOrder):
         take_receipt(diagnosing, frame)
+
+
+@pytest.mark.parametrize("field", ["session_id", "sequence", "last", "sealed", "sent_at"])
+def test_a_frame_without_a_clear_field_is_refused_precisely(delivered, field):
+    delivered.slices[0].ClearField(field)
+    with refused(MissingField):
+        delivered.receive(*delivered.slices)

@@ -331,3 +331,10 @@ def test_a_records_end_with_a_time_mismatch_is_refused(served):
 def test_a_reflected_query_is_refused(served):
     with rejected(SealInvalid):
         served.reading.hear(served.reading.frame)
+
+
+@pytest.mark.parametrize("field", ["session_id", "sequence", "last", "sealed", "sent_at"])
+def test_a_frame_without_a_clear_field_is_refused_precisely(reading, field):
+    reading.frame.ClearField(field)
+    with refused(MissingField):
+        reading.receive()
