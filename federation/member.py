@@ -42,7 +42,7 @@ class Member:
         self.epochs = EpochKeeper(identity, keys, epochs, lifetimes)
         self._settings = settings
         self._lock = threading.RLock()
-        self._party: Party | None = None
+        self._party: tuple[tuple[SignedStatement, int], Party] | None = None
         self._lists: tuple[bytes, Lists] | None = None
 
     def applicant(self, role: "Role.ValueType", evidence: bytes, ticket: bytes | None, *, now: Instant) -> Applicant:
@@ -94,11 +94,12 @@ class Member:
 
     def party(self, now: Instant) -> Party:
         """Give the party to act as. Raises NotRegistered, and Authentication if this party's own credential fell."""
-        statement = self.epochs.current(now)
+        statement, lists = self.epochs.current(now), self._current_lists()
         with self._lock:
-            if self._party is None or self._party.encryption_key_statement != statement:
-                self._party = self._load(statement, now)
-            return self._party
+            if self._party is None or self._party[0] != (statement, lists.sequence):
+                # Every new list is asked about this party too: one that was revoked stops acting.
+                self._party = (statement, lists.sequence), self._load(statement, now)
+            return self._party[1]
 
     def _load(self, encryption_key_statement: SignedStatement, now: Instant) -> Party:
         signed = self.key_statement

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.x509.oid import ExtensionOID
 
 from federation.errors import (
     CertificateExpired,
@@ -18,6 +19,12 @@ from federation.protocol.time import Instant
 from keystore.x509 import UNREADABLE
 
 URN = "urn:medunion:"
+_UNDERSTOOD = {
+    ExtensionOID.BASIC_CONSTRAINTS,
+    ExtensionOID.KEY_USAGE,
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+}
 
 
 def read_certificate(der: bytes) -> x509.Certificate:
@@ -65,6 +72,9 @@ def _require_end_entity(certificate: x509.Certificate) -> None:
         raise CertificateIllegal("Cert_D lacks BasicConstraints or KeyUsage") from error
     if constraints.ca or not usage.digital_signature:
         raise CertificateIllegal("Cert_D is not a certificate for signatures")
+    # What is critical and not understood must not be passed over (RFC 5280, section 4.2).
+    if any(extension.critical and extension.oid not in _UNDERSTOOD for extension in certificate.extensions):
+        raise CertificateIllegal("Cert_D has a critical extension that is not understood here")
 
 
 def _require_valid(certificate: x509.Certificate, moment: datetime) -> None:

@@ -54,7 +54,7 @@ def certify(federation, key):
     return run
 
 
-def built(federation, key, *, ca=False, digital_signature=True, name="D:new", omit=()) -> bytes:
+def built(federation, key, *, ca=False, digital_signature=True, name="D:new", omit=(), critical=()) -> bytes:
     """Build what our own issuing would not, signed by the authority."""
     moment, authority = federation.clock.moment, federation.authority
     usage = dict.fromkeys(
@@ -79,6 +79,8 @@ def built(federation, key, *, ca=False, digital_signature=True, name="D:new", om
     for kind, extension in extensions.items():
         if kind not in omit:
             builder = builder.add_extension(extension, critical=False)
+    for extension in critical:
+        builder = builder.add_extension(extension, critical=True)
     return builder.sign(authority.key, None).public_bytes(Encoding.DER)
 
 
@@ -137,6 +139,12 @@ def test_a_certificate_that_is_not_a_doctors_is_illegal(verify, federation, key,
     verify(built(federation, key))
     with refused(CertificateIllegal):
         verify(built(federation, key, **shape))
+
+
+def test_a_critical_extension_that_is_not_understood_is_illegal(verify, federation, key):
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
+    with refused(CertificateIllegal):
+        verify(built(federation, key, critical=[unknown]))
 
 
 def test_an_expired_certificate_is_refused(verify, certify, federation):
