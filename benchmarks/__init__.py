@@ -1,0 +1,1 @@
+"""Measurements that answer questions; none of them is a test."""
