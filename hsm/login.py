@@ -57,10 +57,15 @@ class Login(ModuleUser):
 
     def is_good(self) -> bool:
         """Ask the token whether the login still stands."""
+        with self._module.call():
+            return self.stands()
+
+    def stands(self) -> bool:
+        """Say whether the token is there and the login to it stands; inside `Module.call`."""
         if not self.is_current:
             return False
         try:
-            with self._module.call(), crossing("look at the login"):
+            with crossing("look at the login"):
                 self._module.find(self._uri)  # SoftHSM calls a login good whose token is gone
                 return self._module.cryptoki.is_logged_in(self._session.handle)
         except (errors.SessionLost, errors.TokenFailed, errors.TokenNotFound):

@@ -43,6 +43,7 @@ class Session:
 
     raw: RawSession
     cryptoki: Cryptoki
+    login: Login
     quirks: Quirks
     epoch: tuple[int, int]
     generation: int
@@ -55,11 +56,15 @@ class Session:
     def search(self, attributes: dict[Attribute, AttributeValue]) -> list[RawKey]:
         """Return all objects with these attributes.
 
-        Raises `SessionLost` if nobody is logged in: a token then hides its private objects as if they weren't there.
+        Raises `SessionLost` if nobody is logged in: a token then hides its private objects as if they weren't there. One
+        that was taken away reads as empty (SoftHSM), so nothing is believed to be missing before the token was seen.
         """
         if not self.cryptoki.is_logged_in(self.raw.handle):
             raise errors.SessionLost("The token's login was lost.")
-        return list(self.raw.get_objects(template(attributes)))
+        found = list(self.raw.get_objects(template(attributes)))
+        if not found and not self.login.stands():
+            raise errors.SessionLost("The token went away.")
+        return found
 
     def key(self, label: str, policy: KeyPolicy) -> RawKey:
         """Return the private or secret key, looked up and checked against its policy once per session.
@@ -165,7 +170,7 @@ class Sessions:
                 self._discard(session)
         epoch, generation = self._epoch, self._login.generation
         raw = self._login.token.open(rw=writable, attribute_mapper=MAPPER)
-        return Session(raw, self._module.cryptoki, self._quirks, epoch, generation)
+        return Session(raw, self._module.cryptoki, self._login, self._quirks, epoch, generation)
 
     @contextmanager
     def _returned(self, session: Session, doing: str, *, reusable: bool) -> Iterator[None]:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from hsm import Pin, TokenUri, open_token, pin_from_value
+from tests.contract.token_backends import Capability, needs
 
 ROOT = Path(__file__).parents[2]
 MakeUri = Callable[..., TokenUri]
+pytestmark = needs(Capability.PROCESSES, Capability.ED25519, Capability.X25519, Capability.AES_GCM, Capability.HMAC)
 
 PREAMBLE = """
 import os, sys, threading, time

@@ -1,12 +1,15 @@
 """SoftHSM made on demand."""
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hsm import errors
+from hsm import Pin, TokenUri, errors
 from hsm.softhsm import SoftHsm, find_module
+
+MakeUri = Callable[..., TokenUri]
 
 
 def test_module_is_found_where_distributions_put_it() -> None:
@@ -38,3 +41,20 @@ def test_configuration_that_is_right_is_left_alone(tmp_path: Path) -> None:
     before = SoftHsm(tmp_path).configuration.stat()
     after = SoftHsm(tmp_path).configuration.stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_token_of_an_existing_label_is_not_made_again(softhsm: SoftHsm, make_token_uri: MakeUri) -> None:
+    uri = make_token_uri()
+    with pytest.raises(errors.TokenExists):
+        softhsm.create_token(uri.token or "", pin=Pin("1234"), so_pin=Pin("12345678"))
+
+
+def test_label_longer_than_a_token_takes_is_refused(softhsm: SoftHsm) -> None:
+    with pytest.raises(errors.LabelInvalid):
+        softhsm.create_token("x" * 33, pin=Pin("1234"), so_pin=Pin("12345678"))
+
+
+def test_second_softhsm_directory_in_one_process_is_refused(make_token_uri: MakeUri, tmp_path: Path) -> None:
+    make_token_uri()
+    with pytest.raises(errors.ModuleUnusable):
+        SoftHsm(tmp_path).activate()

@@ -1,0 +1,113 @@
+"""What happens when a session, a login, the module or the token itself is lost: it comes back, or is said to be gone."""
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+from hsm import Pin, Token, TokenUri, errors, open_token, pin_from_fd, pin_from_value
+from tests.contract.token_backends import Capability, TokenUnderTest, needs
+from tests.contract.token_support import (
+    CountingPin,
+    MakeUri,
+    close_sessions_behind_its_back,
+    finalize_behind_its_back,
+    log_out_behind_its_back,
+    restart_behind_its_back,
+)
+
+LOSSES = [
+    log_out_behind_its_back,
+    finalize_behind_its_back,
+    restart_behind_its_back,
+    close_sessions_behind_its_back,
+]
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_keys_work_again_after_a_loss(
+    make_token_uri: MakeUri, right_pin: CountingPin, token_under_test: TokenUnderTest, lose: Callable[[Token], None]
+) -> None:
+    with open_token(make_token_uri(), right_pin) as token:
+        for use in token_under_test.ways_to_use(token):
+            use()
+            lose(token)
+            use()
+
+
+def test_no_pin_is_asked_for_if_only_a_session_was_lost(make_token_uri: MakeUri, right_pin: CountingPin) -> None:
+    with open_token(make_token_uri(), right_pin) as token:
+        token.random(8)
+        close_sessions_behind_its_back(token)
+        token.random(8)
+        assert right_pin.asked == 1
+
+
+def test_wrong_pin_at_a_renewed_login_is_never_tried_again(
+    make_token_uri: MakeUri, right_pin: CountingPin, token_under_test: TokenUnderTest
+) -> None:
+    with open_token(make_token_uri(), right_pin) as token:
+        log_out_behind_its_back(token)
+        right_pin.value = token_under_test.wrong_pin
+        with pytest.raises(errors.PinIncorrect):
+            token.objects()
+        for _ in range(5):
+            with pytest.raises(errors.TokenUnavailable):
+                token.objects()
+        assert right_pin.asked == 2
+
+
+def test_token_whose_pin_cannot_be_asked_for_again_is_unavailable(make_token_uri: MakeUri, user_pin: Pin) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, user_pin.reveal().encode())
+    os.close(writing)
+    with open_token(make_token_uri(), pin_from_fd(reading)) as token:
+        log_out_behind_its_back(token)
+        with pytest.raises(errors.TokenUnavailable) as caught:
+            token.objects()
+        assert caught.value.retryable
+
+
+def test_missing_token_does_not_cost_another_its_unrepeatable_login(make_token_uri: MakeUri, user_pin: Pin) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, user_pin.reveal().encode())
+    os.close(writing)
+    uri = make_token_uri()
+    with open_token(uri, pin_from_fd(reading)) as token:
+        with pytest.raises(errors.TokenNotFound):
+            open_token(TokenUri(module_path=uri.module_path, token="absent"), pin_from_value("none"))
+        token.objects()
+
+
+@needs(Capability.REMOVAL)
+def test_token_taken_away_is_unavailable_and_works_again_when_put_back(
+    make_token_uri: MakeUri, right_pin: CountingPin, token_under_test: TokenUnderTest
+) -> None:
+    uri = make_token_uri()
+    with open_token(uri, right_pin) as token:
+        uses = token_under_test.ways_to_use(token)
+        put_back = token_under_test.remove(uri)
+        for use in uses[1:]:  # SoftHSM draws random numbers without the token's files
+            with pytest.raises(errors.HsmError) as caught:
+                use()
+            assert isinstance(caught.value, errors.TokenUnavailable), caught.value
+        assert right_pin.asked == 1
+        put_back()
+        when_back(uses[1])
+        for use in uses:
+            use()
+        assert right_pin.asked == 2
+
+
+def when_back(use: Callable[[], object]) -> None:
+    """Use the token as soon as it can be used."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            use()
+        except errors.TokenUnavailable:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("the token did not come back")

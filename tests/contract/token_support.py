@@ -1,0 +1,41 @@
+"""What the contract tests of a token share: a PIN that counts, and ways to lose a session, a login or a module."""
+
+from collections.abc import Callable
+
+from hsm import Pin, Token, TokenUri
+from hsm.module import Module
+
+MakeUri = Callable[..., TokenUri]
+MakeToken = Callable[..., Token]
+
+
+class CountingPin:
+    """A provider that counts how often it is asked, and can change its mind."""
+
+    def __init__(self, value: str) -> None:
+        self.value, self.asked = value, 0
+
+    def __call__(self) -> Pin:
+        self.asked += 1
+        return Pin(self.value)
+
+
+def module_of(token: Token) -> Module:
+    return token._sessions._module
+
+
+def log_out_behind_its_back(token: Token) -> None:
+    module_of(token).cryptoki.logout(token._sessions._login._session.handle)
+
+
+def finalize_behind_its_back(token: Token) -> None:
+    module_of(token).cryptoki.finalize()
+
+
+def restart_behind_its_back(token: Token) -> None:
+    module_of(token).restart(module_of(token).generation)
+
+
+def close_sessions_behind_its_back(token: Token) -> None:
+    for session in token._sessions._idle:
+        session.raw.close()
