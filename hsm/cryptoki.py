@@ -3,14 +3,13 @@
 python-pkcs11 initialises with C_Initialize(NULL), "I have one thread", yet releases the GIL round every call; its
 sessions log the whole process out when they close, and a login that fails leaks its session. So initialising, login
 and logout happen here, and so does what it has no function for: making tokens, and creating an object from a buffer
-that the caller can wipe. It also asks the token for the size of each result, and believes the answer: NSS answers
-wrongly for Ed25519 and GCM. We know the sizes, so `operate` makes the one call that does the work, half the round trips.
+that the caller can wipe. So do signing, encrypting and decrypting, for a result of known size (`hsm.operations`).
 Failures are raised as python-pkcs11's exceptions, so that `hsm.border` translates one family.
 """
 
 import ctypes
 from collections.abc import Sequence
-from enum import Enum, IntEnum
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
@@ -118,30 +117,10 @@ class _Attribute(ctypes.Structure):
     _fields_ = (("type", ctypes.c_ulong), ("value", ctypes.c_void_p), ("size_bytes", ctypes.c_ulong))
 
 
-class Operation(Enum):
-    """An operation on one piece of data: the call that begins it, and the one that does it and ends it."""
-
-    ENCRYPT = (Function.C_EncryptInit, Function.C_Encrypt)
-    DECRYPT = (Function.C_DecryptInit, Function.C_Decrypt)
-    SIGN = (Function.C_SignInit, Function.C_Sign)
-
-
-class MechanismOf(ctypes.Structure):
+class MechanismStructure(ctypes.Structure):
     """CK_MECHANISM: a mechanism and its parameters, if it has any."""
 
     _fields_ = (("type", ctypes.c_ulong), ("parameters", ctypes.c_void_p), ("size_bytes", ctypes.c_ulong))
-
-
-class _GcmParameters(ctypes.Structure):
-    # CK_GCM_PARAMS of PKCS#11's header, and of 3.0's text.
-    _fields_ = (
-        ("nonce", ctypes.c_char_p),
-        ("nonce_size_bytes", ctypes.c_ulong),
-        ("nonce_size_bits", ctypes.c_ulong),
-        ("associated", ctypes.c_char_p),
-        ("associated_size_bytes", ctypes.c_ulong),
-        ("tag_size_bits", ctypes.c_ulong),
-    )
 
 
 class Cryptoki:
@@ -203,10 +182,16 @@ class Cryptoki:
         return handle.value
 
     def operate(
-        self, operation: Operation, session: int, key: int, mechanism: "MechanismOf", data: bytes, *, size_bytes: int
+        self,
+        calls: tuple[Function, Function],
+        session: int,
+        key: int,
+        mechanism: MechanismStructure,
+        data: bytes,
+        size_bytes: int,
     ) -> bytes:
-        """Sign, encrypt or decrypt in one call; the result has at most `size_bytes`."""
-        begin, finish = operation.value
+        """Begin an operation on one piece of data and finish it; the result has at most `size_bytes`."""
+        begin, finish = calls
         self._call(begin, session, ctypes.byref(mechanism), key)
         result, size = ctypes.create_string_buffer(size_bytes), ctypes.c_ulong(size_bytes)
         self._call(finish, session, data, len(data), result, ctypes.byref(size))

@@ -14,6 +14,7 @@ from cryptography.utils import Buffer
 from pkcs11 import KDF, Attribute, KeyType, Mechanism
 
 from hsm import errors
+from hsm.operations import sign_ed25519
 from hsm.policy import KEY_SIZE_BYTES, KeyPolicy
 from hsm.raw import NO_CAPABILITIES, RawKey
 from hsm.sessions import Session, Sessions
@@ -81,8 +82,7 @@ class TokenEd25519Key(_KeyInToken[Ed25519PublicKey], Ed25519PrivateKey):
         """
         message = bytes(data)
         signature = self._sessions.run(
-            lambda session: session.key(self.label, self._policy).sign(message, mechanism=Mechanism.EDDSA),
-            doing="sign",
+            lambda session: sign_ed25519(session, session.key(self.label, self._policy), message), doing="sign"
         )
         try:
             self._public.verify(signature, message)

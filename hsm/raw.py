@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from pkcs11 import Attribute, GCMParams, KeyType, Mechanism, MechanismFlag
+from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag
 
 from hsm.templates import AttributeValue
 
@@ -26,14 +26,7 @@ class RawObject(Protocol):
 class RawKey(RawObject, Protocol):
     """A private or secret key's handle."""
 
-    def sign(self, data: bytes, *, mechanism: Mechanism) -> bytes:
-        """C_Sign."""
-
-    def encrypt(self, data: bytes, *, mechanism: Mechanism, mechanism_param: GCMParams) -> bytes:
-        """C_Encrypt."""
-
-    def decrypt(self, data: bytes, *, mechanism: Mechanism, mechanism_param: GCMParams) -> bytes:
-        """C_Decrypt."""
+    handle: int
 
     def derive_key(
         self,

@@ -3,15 +3,14 @@
 from typing import Final
 
 from cryptography.utils import Buffer
-from pkcs11 import GCMParams, Mechanism
 
 from hsm import errors
+from hsm.operations import TAG_SIZE_BYTES, decrypt_gcm, encrypt_gcm, hmac_sha256
 from hsm.policy import KeyPolicy
 from hsm.raw import RawKey
 from hsm.sessions import Session, Sessions
 
 _NONCE_SIZE_BYTES: Final = 12
-_TAG_SIZE_BYTES: Final = 16
 _CANARY: Final = b"canary"
 
 
@@ -41,7 +40,7 @@ class AeadKey(_SecretKeyInToken):
     def open(self, blob: Buffer, associated_data: Buffer) -> bytes:
         """Return the plaintext; raises `AuthenticationFailed` unless blob, data and key are those of the sealing."""
         sealed, bound = bytes(blob), bytes(associated_data)
-        if len(sealed) < _NONCE_SIZE_BYTES + _TAG_SIZE_BYTES:
+        if len(sealed) < _NONCE_SIZE_BYTES + TAG_SIZE_BYTES:
             raise errors.AuthenticationFailed("The sealed data is too short.")
         return self._sessions.run(
             lambda session: _open(session, session.key(self.label, self._policy), sealed, bound), doing="open"
@@ -55,28 +54,23 @@ class MacKey(_SecretKeyInToken):
         """Return the 32-byte code of the message."""
         data = bytes(message)
         return self._sessions.run(
-            lambda session: session.key(self.label, self._policy).sign(data, mechanism=Mechanism.SHA256_HMAC),
+            lambda session: hmac_sha256(session, session.key(self.label, self._policy), data),
             doing="authenticate a message",
         )
 
 
 def _seal(session: Session, key: RawKey, message: bytes, bound: bytes) -> bytes:
     nonce = session.random(_NONCE_SIZE_BYTES)
-    parameters = GCMParams(nonce, bound, _TAG_SIZE_BYTES * 8)
-    return nonce + key.encrypt(message, mechanism=Mechanism.AES_GCM, mechanism_param=parameters)
+    return nonce + encrypt_gcm(session, key, nonce, message, bound)
 
 
 def _open(session: Session, key: RawKey, sealed: bytes, bound: bytes) -> bytes:
+    nonce, ciphertext = sealed[:_NONCE_SIZE_BYTES], sealed[_NONCE_SIZE_BYTES:]
     try:
-        return _decrypted(key, sealed, bound)
+        return decrypt_gcm(session, key, nonce, ciphertext, bound)
     except session.quirks.tag_failures as error:
         _prove_alive(session, key)
         raise errors.AuthenticationFailed("The sealed data, its associated data or the key is wrong.") from error
-
-
-def _decrypted(key: RawKey, sealed: bytes, bound: bytes) -> bytes:
-    parameters = GCMParams(sealed[:_NONCE_SIZE_BYTES], bound, _TAG_SIZE_BYTES * 8)
-    return key.decrypt(sealed[_NONCE_SIZE_BYTES:], mechanism=Mechanism.AES_GCM, mechanism_param=parameters)
 
 
 def _prove_alive(session: Session, key: RawKey) -> None:
@@ -84,4 +78,5 @@ def _prove_alive(session: Session, key: RawKey) -> None:
 
     SoftHSM 2.6.1 has one code for a wrong tag and for a fault of its own; a fault must not pass as a forgery.
     """
-    _decrypted(key, _seal(session, key, _CANARY, b""), b"")
+    sealed = _seal(session, key, _CANARY, b"")
+    decrypt_gcm(session, key, sealed[:_NONCE_SIZE_BYTES], sealed[_NONCE_SIZE_BYTES:], b"")
