@@ -17,7 +17,7 @@ from nacl.signing import VerifyKey
 from pkcs11 import Attribute, GeneralError, ObjectClass
 
 from hsm import Token, errors
-from hsm.policy import MAC, SIGNING, KeyPolicy
+from hsm.policy import MAC, SEALING, SIGNING, KeyPolicy
 from hsm.secret_keys import _open
 from hsm.sessions import Session
 from hsm.templates import Template, template
@@ -258,19 +258,22 @@ def test_sealed_data_in_another_context_under_another_key_or_too_short_is_refuse
     assert key.open(blob, b"context") == b"plaintext"
 
 
-class BrokenKey:
-    """A key on a token that fails at everything with the code that SoftHSM 2.6.1 also has for a wrong tag."""
+class BrokenCryptoki:
+    """A module that fails at every operation with the code that SoftHSM 2.6.1 also has for a wrong tag."""
 
-    def encrypt(self, *_args: object, **_kwargs: object) -> bytes:
+    def operate(self, *_args: object) -> bytes:
         raise GeneralError
-
-    decrypt = encrypt
 
 
 @needs(Capability.AES_GCM)
 def test_fault_of_the_token_does_not_pass_as_a_forgery(token: Token) -> None:
+    token.generate_aes("sealing")
+
+    def open_on_broken_token(session: Session) -> bytes:
+        return _open(replace(session, cryptoki=BrokenCryptoki()), session.key("sealing", SEALING), bytes(40), b"")
+
     with pytest.raises(errors.TokenFailed):
-        token._sessions.run(lambda session: _open(session, BrokenKey(), bytes(40), b""), doing="open")
+        token._sessions.run(open_on_broken_token, doing="open")
 
 
 @needs(Capability.HMAC)
