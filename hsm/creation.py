@@ -22,7 +22,7 @@ _BASE_POINT: Final = bytes([9]).ljust(KEY_SIZE_BYTES, b"\0")  # RFC 7748, sectio
 
 def generate_pair(session: Session, label: str, policy: KeyPolicy, curve: Curve) -> None:
     """Generate a key pair that keeps its policy; raises `KeyExists`, `KeyPolicyViolation`."""
-    with _new_label(session, label) as names:
+    with new_label(session, label) as names:
         parameters = session.raw.create_domain_parameters(
             curve.key_type, template({Attribute.EC_PARAMS: curve.parameters}), local=True
         )
@@ -33,12 +33,12 @@ def generate_pair(session: Session, label: str, policy: KeyPolicy, curve: Curve)
             public_template=template(names, policy.public_template()),
             private_template=template(names, policy.secret_template(session.quirks)),
         )
-        _verify(session, label, policy)
+        verify_policy(session, label, policy)
 
 
 def generate_secret(session: Session, label: str, policy: KeyPolicy) -> None:
     """Generate a 256-bit secret key that keeps its policy; raises `KeyExists`, `KeyPolicyViolation`."""
-    with _new_label(session, label) as names:
+    with new_label(session, label) as names:
         session.raw.generate_key(
             policy.kind.key_type(session.quirks),
             KEY_SIZE_BYTES * 8,
@@ -47,7 +47,7 @@ def generate_secret(session: Session, label: str, policy: KeyPolicy) -> None:
             mechanism=policy.kind.generation(session.quirks),
             template=template(names, policy.secret_template(session.quirks)),
         )
-        _verify(session, label, policy)
+        verify_policy(session, label, policy)
 
 
 def import_x25519(session: Session, label: str, secret: bytearray, public: bytes) -> None:
@@ -59,13 +59,13 @@ def import_x25519(session: Session, label: str, secret: bytearray, public: bytes
     if len(secret) != KEY_SIZE_BYTES or len(public) != KEY_SIZE_BYTES:
         raise errors.KeyInvalid("An X25519 key has 32 bytes in each half.")
     curve = session.quirks.x25519
-    with _new_label(session, label) as names:
+    with new_label(session, label) as names:
         shape: Template = {Attribute.KEY_TYPE: curve.key_type, Attribute.EC_PARAMS: curve.parameters}
         private = {Attribute.CLASS: ObjectClass.PRIVATE_KEY}
         visible = template(private, names, shape, AGREEMENT.secret_template(session.quirks))
         values = [(attribute, bytearray(packed(attribute, value))) for attribute, value in visible.items()]
         session.cryptoki.create_object(session.raw.handle, [*values, (Attribute.VALUE, secret)])
-        _verify(session, label, AGREEMENT)
+        verify_policy(session, label, AGREEMENT)
         verify_x25519_halves(session, session.key(label, AGREEMENT), public)
         point = {Attribute.EC_POINT: session.quirks.point_attribute(public)}
         public_class = {Attribute.CLASS: ObjectClass.PUBLIC_KEY}
@@ -89,7 +89,7 @@ def destroy(session: Session, label: str) -> None:
 
 
 @contextmanager
-def _new_label(session: Session, label: str) -> Iterator[Template]:
+def new_label(session: Session, label: str) -> Iterator[Template]:
     """Give the names of a key to be made; if making it fails, destroy what was made of it."""
     if session.search({Attribute.LABEL: label}):
         raise errors.KeyExists(f"The token holds a key {label!r} already.")
@@ -103,6 +103,7 @@ def _new_label(session: Session, label: str) -> Iterator[Template]:
         raise
 
 
-def _verify(session: Session, label: str, policy: KeyPolicy) -> None:
+def verify_policy(session: Session, label: str, policy: KeyPolicy) -> None:
+    """Raise `KeyPolicyViolation` unless the key that the token made of a template keeps its policy."""
     key = session.one(policy.kind.object_class, label)
     policy.verify(label, key.get_attributes(VERIFIED_ATTRIBUTES), session.quirks)

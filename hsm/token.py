@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from pkcs11 import Attribute, ObjectClass
 
-from hsm import creation, module
+from hsm import creation, importing, module
 from hsm.keys import TokenEd25519Key, TokenX25519Key
 from hsm.labels import checked_label
 from hsm.login import Login
@@ -76,6 +76,13 @@ class Token:
         """
         self._create(lambda session, name: creation.import_x25519(session, name, secret, public), label)
         return self.x25519(label)
+
+    def import_key(self, label: str, policy: KeyPolicy, value: bytearray) -> None:
+        """Store a key made elsewhere: an Ed25519 seed, an AES-256 or an HMAC key; raises `KeyExists`, `KeyInvalid`.
+
+        The token reads `value` where it lies; it is the caller's to wipe. The key says of itself that it isn't LOCAL.
+        """
+        self._create(lambda session, name: importing.import_key(session, name, policy, value), label)
 
     def ed25519(self, label: str, policy: KeyPolicy = SIGNING) -> TokenEd25519Key:
         """Open a signing key."""

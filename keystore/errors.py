@@ -41,3 +41,45 @@ class CertificateRejected(KeystoreError):
     """An X.509 certificate or revocation list is not what its issuer may issue; the message says which rule broke."""
 
     reason = "CERTIFICATE_REJECTED"
+
+
+class InvalidQuorum(KeystoreError):
+    """A threshold below two or above the holders, too many holders, the same holder twice, or a secret too short to split."""
+
+    reason = "INVALID_QUORUM"
+
+
+class ShareRefused(KeystoreError):
+    """Family of what is wrong with shares; found before any token is asked for anything."""
+
+    reason = "SHARE_REFUSED"
+
+
+class TooFewShares(ShareRefused):
+    """Fewer shares than the threshold that they name."""
+
+    reason = "TOO_FEW_SHARES"
+
+
+class DuplicateShare(ShareRefused):
+    """The same share twice."""
+
+    reason = "DUPLICATE_SHARE"
+
+
+class CorruptShare(ShareRefused):
+    """A share that is not as it was given out; the message names the word's position where that can be known."""
+
+    reason = "CORRUPT_SHARE"
+
+
+class MixedShares(ShareRefused):
+    """Shares that are each whole but not of one splitting, or not of the splitting that is wanted."""
+
+    reason = "MIXED_SHARES"
+
+
+class BackupCardRejected(KeystoreError):
+    """A backup card is not as it was written, is another seed's, or a token's keys are not the card's."""
+
+    reason = "BACKUP_CARD_REJECTED"
