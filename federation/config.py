@@ -72,6 +72,7 @@ class ServerSettings:
     threads: int = between(1, 64, 4)
     most_waiting_calls: int = between(1, 10_000, 256)
     most_concurrent_calls: int = between(1, 100_000, 2_000)
+    most_calls_per_caller: int = between(1, 100_000, 500)
     openers_per_second: float = between(0.1, 100_000, 50)
     openers_burst: int = between(1, 100_000, 200)
     first_message_seconds: float = between(0.1, 300, 10)

@@ -38,7 +38,7 @@ from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_serv
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.record_pb2_grpc import add_RecordServiceServicer_to_server
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
-from federation.wire.limits import RateBound, StreamDeadlines
+from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
 from federation.wire.workers import Workers
@@ -239,7 +239,8 @@ def listen(
         timedelta(seconds=settings.first_message_seconds), timedelta(seconds=settings.next_message_seconds)
     )
     rate = RateBound(settings.openers_per_second, settings.openers_burst)
-    interceptors: list[grpc.aio.ServerInterceptor] = [Border(audit, workers, rate, deadlines)]
+    shares = ShareBound(settings.most_calls_per_caller)
+    interceptors: list[grpc.aio.ServerInterceptor] = [Border(audit, workers, rate, deadlines, shares=shares)]
     server = build_server(
         address, leaf, root_pem, require_client_certificate=False, interceptors=interceptors, settings=settings
     )

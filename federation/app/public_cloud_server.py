@@ -23,7 +23,7 @@ from federation.v1.registration_pb2_grpc import add_RegistrationServiceServicer_
 from federation.v1.revocation_pb2_grpc import add_RevocationServiceServicer_to_server
 from federation.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
 from federation.wire import operations
-from federation.wire.limits import RateBound, StreamDeadlines
+from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
 from federation.wire.workers import Workers
@@ -105,6 +105,7 @@ def _border(node: PublicCloudNode, workers: Workers) -> Border:
         deadlines=StreamDeadlines(
             timedelta(seconds=settings.first_message_seconds), timedelta(seconds=settings.next_message_seconds)
         ),
+        shares=ShareBound(settings.most_calls_per_caller),
     )
 
 

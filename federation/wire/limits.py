@@ -1,9 +1,10 @@
-"""Bounds on what a caller can make a server do: sizes of requests, silence on streams, the rate of openers."""
+"""Bounds on what a caller can make a server do: sizes of requests, silence on streams, the rate of openers, open calls."""
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -51,7 +52,7 @@ def require_message(request: Message | FederationError) -> Message:
 
 async def paced(
     requests: AsyncIterator[Any], deadlines: StreamDeadlines, touch: Callable[[], None]
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """Pass on a stream's messages; `touch` is told of each. Raises SilentStream when none comes in time."""
     allowed = deadlines.first
     while True:
@@ -87,6 +88,28 @@ class RateBound:
             self._buckets.popitem(last=False)
         if left < 1:
             raise Limit("too many calls from there; try again in a moment")
+
+
+class ShareBound:
+    """Calls under way at once for each caller, so that nobody's open streams take a whole server. Use from one event loop."""
+
+    def __init__(self, most: int) -> None:
+        """Allow each caller so many at once."""
+        self._most = most
+        self._under_way: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, caller: str) -> Iterator[None]:
+        """Count a call until the block ends. Raises Limit when the caller has its share already."""
+        if self._under_way[caller] >= self._most:
+            raise Limit("too many calls from there are under way; end some first")
+        self._under_way[caller] += 1
+        try:
+            yield
+        finally:
+            self._under_way[caller] -= 1
+            if not self._under_way[caller]:
+                del self._under_way[caller]
 
 
 def host_of_peer(peer: str) -> str:

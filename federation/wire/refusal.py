@@ -23,6 +23,7 @@ from federation.errors import FederationError, Limit, Rejected
 from federation.wire import operations
 from federation.wire.limits import (
     RateBound,
+    ShareBound,
     StreamDeadlines,
     bounded_deserializer,
     host_of_peer,
@@ -69,6 +70,8 @@ class Border(grpc.aio.ServerInterceptor):
         rate: RateBound,
         deadlines: StreamDeadlines | None = None,
         floor: timedelta = REJECTION_FLOOR,
+        *,
+        shares: ShareBound,
     ) -> None:
         """Write refusals through `audit`, which blocks until the entry is durable."""
         self._audit = audit
@@ -76,6 +79,7 @@ class Border(grpc.aio.ServerInterceptor):
         self._rate = rate
         self._deadlines = deadlines or StreamDeadlines()
         self._floor = floor
+        self._shares = shares
 
     async def intercept_service(
         self,
@@ -122,8 +126,11 @@ class Border(grpc.aio.ServerInterceptor):
     def _stream_stream(self, behaviour: Behaviour, method: str, rule: MethodRule) -> Behaviour:
         async def call(requests: AsyncIterator[Request], context: ServicerContext) -> AsyncIterator[object]:
             record = _Call(method, rule)
-            incoming = paced(aiter(requests), self._deadlines, record.touch)
-            async with self._refusing(record, context), aclosing(behaviour(incoming, context)) as responses:
+            async with (
+                self._refusing(record, context),
+                aclosing(paced(aiter(requests), self._deadlines, record.touch)) as incoming,
+                aclosing(behaviour(incoming, context)) as responses,
+            ):
                 async for response in responses:
                     yield response
 
@@ -131,20 +138,32 @@ class Border(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _refusing(self, call: _Call, context: ServicerContext) -> AsyncIterator[None]:
+        caller = calling_hospital(context) or host_of_peer(context.peer())
         try:
-            self._admit(call, context)
-            yield
+            with self._shares.one(caller):
+                self._admit(call, caller, context)
+                yield
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - the border: what is not mapped is INTERNAL and nothing more
-            await self._refuse(error, call, context)
+            await self._refuse(self._charged(error, call, caller), call, context)
         else:
             operations.info("call", method=call.method, request_id=call.request_id, milliseconds=call.milliseconds)
 
-    def _admit(self, call: _Call, context: ServicerContext) -> None:
-        require_caller(call.rule, context)
+    def _admit(self, call: _Call, caller: str, context: ServicerContext) -> None:
         if call.rule.is_opener:
-            self._rate.require(calling_hospital(context) or host_of_peer(context.peer()))
+            self._rate.require(caller)
+        require_caller(call.rule, context)
+
+    def _charged(self, error: Exception, call: _Call, caller: str) -> Exception:
+        """Charge the refusal of a cheap call like an opener, or a flood of bad ones would fill the audit log's disk."""
+        if call.rule.is_opener or not isinstance(error, FederationError) or isinstance(error, Limit):
+            return error
+        try:
+            self._rate.require(caller)
+        except Limit as limit:
+            return limit
+        return error
 
     async def _refuse(self, error: Exception, call: _Call, context: ServicerContext) -> None:
         status = to_status(error, call.request_id)

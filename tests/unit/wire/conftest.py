@@ -21,7 +21,7 @@ from federation.v1.membership_pb2_grpc import MembershipServiceServicer, add_Mem
 from federation.v1.record_pb2 import GetHospitalResponse, OpenSessionResponse
 from federation.v1.record_pb2_grpc import RecordServiceServicer, add_RecordServiceServicer_to_server
 from federation.wire.channel import open_channel
-from federation.wire.limits import RateBound, StreamDeadlines
+from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.roles import calling_hospital
 from federation.wire.server import LeafRotation, build_server
@@ -58,6 +58,7 @@ class Bench:
         self.port = 0
         self.audited: list[AuditEvent] = []
         self.behave: Callable[[], Any] = lambda: None
+        self.rate, self.shares = RateBound(1000, 1000), ShareBound(500)
 
     def channel(self, leaf: TlsLeaf | None = None) -> grpc.Channel:
         """Give a channel to it."""
@@ -111,7 +112,8 @@ def _served(bench: Bench, *, require_client_certificate: bool) -> Iterator[Bench
 
     async def main() -> None:
         workers, stop = Workers(2, 8), asyncio.Event()
-        border = Border(bench.audit, workers, RateBound(1000, 1000), StreamDeadlines(first=timedelta(seconds=0.3)))
+        deadlines = StreamDeadlines(first=timedelta(seconds=0.3))
+        border = Border(bench.audit, workers, bench.rate, deadlines, shares=bench.shares)
         server = build_server(
             "127.0.0.1:0",
             LeafRotation(bench.authority.cloud_leaf),

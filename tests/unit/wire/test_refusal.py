@@ -109,6 +109,36 @@ def test_overload_is_not_audited(bench) -> None:
     assert bench.audited == []
 
 
+def test_flood_of_refused_cheap_calls_is_a_limit_and_does_not_fill_the_audit_log(bench) -> None:
+    bench.rate._per_second, bench.rate._burst = 0, 3
+    bench.behave = _raising(errors.NoSuchRoom("there is no such room"))
+    refused = [from_rpc_error(_refused(bench)).reason for _ in range(6)]
+    assert refused == ["NO_SUCH_ROOM"] * 3 + ["LIMIT_REACHED"] * 3
+    assert len(bench.audited) == 3
+
+
+def test_caller_with_its_share_of_open_streams_is_told_limit_reached(bench) -> None:
+    bench.shares._most = 2
+    with bench.channel() as channel:
+        stub = RecordServiceStub(channel)
+        silence = threading.Event()
+
+        def open_stream():
+            yield OpenSessionRequest()
+            silence.wait(5)
+
+        streams = [stub.OpenSession(open_stream()) for _ in range(2)]
+        for stream in streams:
+            next(stream)
+        with pytest.raises(grpc.RpcError) as raised:
+            list(stub.OpenSession(open_stream()))
+        assert isinstance(from_rpc_error(raised.value), Limit)
+        silence.set()
+        for stream in streams:
+            list(stream)
+        assert len(list(stub.OpenSession(open_stream()))) == 1
+
+
 def test_refusal_stands_where_the_audit_log_fails(bench) -> None:
     bench.audit = _raising(StoreUnavailable("full"))
     bench.behave = _raising(Rejected("x"))
