@@ -2,22 +2,26 @@
 
 from hsm import errors, softhsm
 from hsm.keys import TokenEd25519Key, TokenX25519Key
+from hsm.metrics import TokenMetrics
 from hsm.objects import ObjectInfo
 from hsm.pin import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_prompt, pin_from_value
-from hsm.policy import KeyPolicy
+from hsm.policy import KeyKind, KeyPolicy, Provenance
 from hsm.secret_keys import AeadKey, MacKey
 from hsm.token import Token, open_token
 from hsm.uri import TokenUri
 
 __all__ = [
     "AeadKey",
+    "KeyKind",
     "KeyPolicy",
     "MacKey",
     "ObjectInfo",
     "Pin",
     "PinProvider",
+    "Provenance",
     "Token",
     "TokenEd25519Key",
+    "TokenMetrics",
     "TokenUri",
     "TokenX25519Key",
     "errors",

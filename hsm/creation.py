@@ -10,7 +10,7 @@ from pkcs11 import Attribute, ObjectClass
 
 from hsm import errors
 from hsm.keys import agree, refuse_low_order
-from hsm.policy import AGREEMENT, KEY_SIZE_BYTES, VERIFIED_ATTRIBUTES, KeyPolicy
+from hsm.policy import KEY_SIZE_BYTES, VERIFIED_ATTRIBUTES, KeyPolicy
 from hsm.quirks import Curve
 from hsm.raw import NO_CAPABILITIES, RawKey
 from hsm.sessions import Session
@@ -50,7 +50,7 @@ def generate_secret(session: Session, label: str, policy: KeyPolicy) -> None:
         verify_policy(session, label, policy)
 
 
-def import_x25519(session: Session, label: str, secret: bytearray, public: bytes) -> None:
+def import_x25519(session: Session, label: str, secret: bytearray, public: bytes, policy: KeyPolicy) -> None:
     """Store an X25519 key that was made elsewhere, and its public half beside it.
 
     The token reads `secret` where it lies; the caller wipes it. Raises `KeyInvalid` unless both have 32 bytes and the
@@ -62,14 +62,14 @@ def import_x25519(session: Session, label: str, secret: bytearray, public: bytes
     with new_label(session, label) as names:
         shape: Template = {Attribute.KEY_TYPE: curve.key_type, Attribute.EC_PARAMS: curve.parameters}
         private = {Attribute.CLASS: ObjectClass.PRIVATE_KEY}
-        visible = template(private, names, shape, AGREEMENT.secret_template(session.quirks))
+        visible = template(private, names, shape, policy.secret_template(session.quirks))
         values = [(attribute, bytearray(packed(attribute, value))) for attribute, value in visible.items()]
         session.cryptoki.create_object(session.raw.handle, [*values, (Attribute.VALUE, secret)])
-        verify_policy(session, label, AGREEMENT)
-        verify_x25519_halves(session, session.key(label, AGREEMENT), public)
+        verify_policy(session, label, policy)
+        verify_x25519_halves(session, session.key(label, policy), public)
         point = {Attribute.EC_POINT: session.quirks.point_attribute(public)}
         public_class = {Attribute.CLASS: ObjectClass.PUBLIC_KEY}
-        session.raw.create_object(template(public_class, names, shape, point, AGREEMENT.public_template()))
+        session.raw.create_object(template(public_class, names, shape, point, policy.public_template()))
 
 
 def verify_x25519_halves(session: Session, key: RawKey, public: bytes) -> None:

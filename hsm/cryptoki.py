@@ -9,6 +9,7 @@ Failures are raised as python-pkcs11's exceptions, so that `hsm.border` translat
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,22 @@ from pkcs11 import Attribute, PKCS11Error, UserType, exceptions
 _OS_LOCKING_OK: Final = 0x2  # CKF_OS_LOCKING_OK
 _LOGGED_IN_STATES: Final = (1, 3)  # CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
 _TOKEN_LABEL_SIZE_BYTES: Final = 32
+# CK_TOKEN_INFO (PKCS#11 3.0, section 3.2)
+_TOKEN_INFO_TEXTS: Final = (("label", 32), ("manufacturer", 32), ("model", 16), ("serial", 16))
+_TOKEN_INFO_NUMBERS: Final = (
+    *(
+        "flags",
+        "most_sessions",
+        "sessions",
+        "most_writable_sessions",
+        "writable_sessions",
+        "longest_pin",
+        "shortest_pin",
+    ),
+    *("public_memory", "free_public_memory", "private_memory", "free_private_memory"),
+)
+_EFFECTIVELY_INFINITE: Final = 0  # CK_EFFECTIVELY_INFINITE
+_UNAVAILABLE_INFORMATION: Final = ctypes.c_ulong(-1).value  # CK_UNAVAILABLE_INFORMATION
 
 
 class NotInitialized(PKCS11Error):
@@ -83,8 +100,10 @@ class Function(IntEnum):
 
     C_Initialize = 0
     C_Finalize = 1
+    C_GetTokenInfo = 6
     C_InitToken = 9
     C_InitPIN = 10
+    C_SetPIN = 11
     C_GetSessionInfo = 15
     C_Login = 18
     C_Logout = 19
@@ -113,6 +132,15 @@ class _SessionInfo(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_ulong) for name in ("slot", "state", "flags", "device_error"))
 
 
+class _TokenInfo(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_ubyte * size) for name, size in _TOKEN_INFO_TEXTS),
+        *((name, ctypes.c_ulong) for name in _TOKEN_INFO_NUMBERS),
+        ("versions", ctypes.c_ubyte * 4),
+        ("utc_time", ctypes.c_ubyte * 16),
+    )
+
+
 class _Attribute(ctypes.Structure):
     _fields_ = (("type", ctypes.c_ulong), ("value", ctypes.c_void_p), ("size_bytes", ctypes.c_ulong))
 
@@ -121,6 +149,16 @@ class MechanismStructure(ctypes.Structure):
     """CK_MECHANISM: a mechanism and its parameters, if it has any."""
 
     _fields_ = (("type", ctypes.c_ulong), ("parameters", ctypes.c_void_p), ("size_bytes", ctypes.c_ulong))
+
+
+@dataclass(frozen=True)
+class SessionCounts:
+    """What a token says of its sessions with this application; None where it sets no bound or does not say."""
+
+    most: int | None = None
+    most_writable: int | None = None
+    open: int | None = None
+    open_writable: int | None = None
 
 
 class Cryptoki:
@@ -161,6 +199,17 @@ class Cryptoki:
         self._call(Function.C_GetSessionInfo, session, ctypes.byref(info))
         return info.state in _LOGGED_IN_STATES
 
+    def session_counts(self, slot: int) -> SessionCounts:
+        """Ask the token in a slot how many sessions it has and allows; fails too if the token is not there."""
+        info = _TokenInfo()
+        self._call(Function.C_GetTokenInfo, slot, ctypes.byref(info))
+        return SessionCounts(
+            most=_bound(info.most_sessions),
+            most_writable=_bound(info.most_writable_sessions),
+            open=_known(info.sessions),
+            open_writable=_known(info.writable_sessions),
+        )
+
     def init_token(self, slot: int, so_pin: str, label: str) -> None:
         """Make the token in the slot anew, under the security officer's PIN."""
         encoded, padded = so_pin.encode(), label.encode().ljust(_TOKEN_LABEL_SIZE_BYTES)
@@ -170,6 +219,11 @@ class Cryptoki:
         """Set the user's PIN, in a session of the security officer."""
         encoded = pin.encode()
         self._call(Function.C_InitPIN, session, encoded, len(encoded))
+
+    def set_pin(self, session: int, old: str, new: str) -> None:
+        """Change the user's PIN, in a writable session in which nobody is logged in."""
+        before, after = old.encode(), new.encode()
+        self._call(Function.C_SetPIN, session, before, len(before), after, len(after))
 
     def create_object(self, session: int, template: Sequence[tuple[Attribute, bytearray]]) -> int:
         """Create an object from values that the token reads where they lie: nothing of them is copied. Its handle."""
@@ -201,6 +255,14 @@ class Cryptoki:
         # Handles and lengths are CK_ULONG; ctypes would pass a plain int as a 32-bit one.
         passed = [ctypes.c_ulong(value) if type(value) is int else value for value in arguments]
         _accept(ctypes.CFUNCTYPE(ctypes.c_ulong)(self._functions[function])(*passed))
+
+
+def _known(number: int) -> int | None:
+    return None if number == _UNAVAILABLE_INFORMATION else number
+
+
+def _bound(number: int) -> int | None:
+    return None if number == _EFFECTIVELY_INFINITE else _known(number)
 
 
 def _accept(return_value: int) -> None:

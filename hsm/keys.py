@@ -102,7 +102,9 @@ class TokenX25519Key(_KeyInToken[X25519PublicKey], X25519PrivateKey):
         peer = peer_public_key.public_bytes_raw()
         refuse_low_order(peer_public_key)
         return self._sessions.run(
-            lambda session: agree(session, session.key(self.label, self._policy), peer), doing="agree on a secret"
+            lambda session: agree(session, session.key(self.label, self._policy), peer),
+            doing="agree on a secret",
+            mechanism=Mechanism.ECDH1_DERIVE.name,
         )
 
 

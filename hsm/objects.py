@@ -1,30 +1,17 @@
 """What a token holds, described for people and audits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
 from pkcs11 import Attribute
 
-from hsm.policy import USAGES
+from hsm.policy import USAGES, VERIFIED_ATTRIBUTES, KeyPolicy
+from hsm.quirks import STANDARD, Quirks
 from hsm.raw import RawObject
 
-_DESCRIBED: Final = (
-    Attribute.LABEL,
-    Attribute.ID,
-    Attribute.CLASS,
-    Attribute.KEY_TYPE,
-    Attribute.TOKEN,
-    Attribute.PRIVATE,
-    Attribute.SENSITIVE,
-    Attribute.EXTRACTABLE,
-    Attribute.LOCAL,
-    Attribute.ALWAYS_SENSITIVE,
-    Attribute.NEVER_EXTRACTABLE,
-    Attribute.MODIFIABLE,
-    *USAGES.values(),
-)
+_DESCRIBED: Final = (Attribute.LABEL, Attribute.ID, *VERIFIED_ATTRIBUTES)
 
 
 @dataclass(frozen=True)
@@ -48,9 +35,22 @@ class ObjectInfo:
     never_extractable: bool | None
     modifiable: bool | None
     usages: frozenset[str]
+    _attributes: Mapping[int, object] = field(default_factory=dict, repr=False, compare=False)
+    _quirks: Quirks = field(default=STANDARD, repr=False, compare=False)
+
+    @property
+    def is_secret(self) -> bool:
+        """Say whether the object is a private or secret key."""
+        return self.object_class in {"PRIVATE_KEY", "SECRET_KEY"}
+
+    def violations(self, policy: KeyPolicy) -> list[str]:
+        """Name the attributes that break a policy, by the part of it that is for the object's class."""
+        if self.object_class == "PUBLIC_KEY":
+            return policy.public_violations(self._attributes, self._quirks)
+        return policy.violations(self._attributes, self._quirks)
 
 
-def describe(thing: RawObject) -> ObjectInfo:
+def describe(thing: RawObject, quirks: Quirks) -> ObjectInfo:
     """Read what an object says about itself."""
     attributes = thing.get_attributes(_DESCRIBED)
     return ObjectInfo(
@@ -67,6 +67,8 @@ def describe(thing: RawObject) -> ObjectInfo:
         never_extractable=_flag(attributes, Attribute.NEVER_EXTRACTABLE),
         modifiable=_flag(attributes, Attribute.MODIFIABLE),
         usages=frozenset(name for name, usage in USAGES.items() if attributes.get(usage)),
+        _attributes=attributes,
+        _quirks=quirks,
     )
 
 

@@ -72,6 +72,13 @@ class KeyKind(Enum):
         return Mechanism.AES_KEY_GEN if self is KeyKind.AES_256 else Mechanism.GENERIC_SECRET_KEY_GEN
 
 
+class Provenance(Enum):
+    """Where a key may come from, as its token tells it (CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE)."""
+
+    LOCAL = "made in this token, and never readable outside it"
+    IMPORTABLE = "made in this token, or made elsewhere and imported"
+
+
 @dataclass(frozen=True)
 class KeyPolicy:
     """What a key of one purpose is and may do. `usages` are exact: one too many breaks the policy too."""
@@ -85,6 +92,7 @@ class KeyPolicy:
     extractable: bool = False
     modifiable: bool = False
     copyable: bool = False
+    provenance: Provenance = Provenance.IMPORTABLE
 
     def secret_template(self, quirks: Quirks) -> Template:
         """Return the attributes of the private or secret half, its names and value aside."""
@@ -105,10 +113,22 @@ class KeyPolicy:
             Attribute.CLASS: self.kind.object_class,
             Attribute.KEY_TYPE: self.kind.key_type(quirks),
             **self._flags(),
+            **dict.fromkeys(_PROVEN if self.provenance is Provenance.LOCAL else (), True),
         }
         wrong = [attribute.name for attribute, value in required.items() if attributes.get(attribute) != value]
         denied = {Attribute.COPYABLE: self.copyable, **_usage_flags(USAGES, self.usages)}
         wrong += [attribute.name for attribute, value in denied.items() if attributes.get(attribute, False) != value]
+        return wrong + self._wrong_shape(attributes, quirks)
+
+    def public_violations(self, attributes: Mapping[int, object], quirks: Quirks) -> list[str]:
+        """Name every attribute of a public half that is not as the policy wants it; one that is not reported is."""
+        required: dict[Attribute, AttributeValue] = {
+            Attribute.KEY_TYPE: self.kind.key_type(quirks),
+            Attribute.TOKEN: True,
+            Attribute.PRIVATE: False,
+            **_usage_flags(_USAGES_OF_CLASS[ObjectClass.PUBLIC_KEY], self.public_usages),
+        }
+        wrong = [attribute.name for attribute, value in required.items() if attributes.get(attribute, value) != value]
         return wrong + self._wrong_shape(attributes, quirks)
 
     def verify(self, label: str, attributes: Mapping[int, object], quirks: Quirks) -> None:
@@ -138,6 +158,7 @@ def _usage_flags(names: Iterable[str], allowed: frozenset[str]) -> dict[Attribut
     return {USAGES[name]: name in allowed for name in names}
 
 
+_PROVEN: Final = (Attribute.LOCAL, Attribute.ALWAYS_SENSITIVE, Attribute.NEVER_EXTRACTABLE)
 VERIFIED_ATTRIBUTES: Final = (
     Attribute.CLASS,
     Attribute.KEY_TYPE,
@@ -149,6 +170,7 @@ VERIFIED_ATTRIBUTES: Final = (
     Attribute.EXTRACTABLE,
     Attribute.MODIFIABLE,
     Attribute.COPYABLE,
+    *_PROVEN,
     *USAGES.values(),
 )
 SIGNING: Final = KeyPolicy("signing", KeyKind.ED25519, frozenset({"SIGN"}), public_usages=frozenset({"VERIFY"}))

@@ -3,6 +3,7 @@
 from typing import Final
 
 from cryptography.utils import Buffer
+from pkcs11 import Mechanism
 
 from hsm import errors
 from hsm.operations import TAG_SIZE_BYTES, decrypt_gcm, encrypt_gcm, hmac_sha256
@@ -34,7 +35,9 @@ class AeadKey(_SecretKeyInToken):
         """Return nonce (12 bytes), ciphertext and tag (16 bytes); `associated_data` is authenticated, not included."""
         message, bound = bytes(plaintext), bytes(associated_data)
         return self._sessions.run(
-            lambda session: _seal(session, session.key(self.label, self._policy), message, bound), doing="seal"
+            lambda session: _seal(session, session.key(self.label, self._policy), message, bound),
+            doing="seal",
+            mechanism=Mechanism.AES_GCM.name,
         )
 
     def open(self, blob: Buffer, associated_data: Buffer) -> bytes:
@@ -43,7 +46,9 @@ class AeadKey(_SecretKeyInToken):
         if len(sealed) < _NONCE_SIZE_BYTES + TAG_SIZE_BYTES:
             raise errors.AuthenticationFailed("The sealed data is too short.")
         return self._sessions.run(
-            lambda session: _open(session, session.key(self.label, self._policy), sealed, bound), doing="open"
+            lambda session: _open(session, session.key(self.label, self._policy), sealed, bound),
+            doing="open",
+            mechanism=Mechanism.AES_GCM.name,
         )
 
 
@@ -56,6 +61,7 @@ class MacKey(_SecretKeyInToken):
         return self._sessions.run(
             lambda session: hmac_sha256(session, session.key(self.label, self._policy), data),
             doing="authenticate a message",
+            mechanism=Mechanism.SHA256_HMAC.name,
         )
 
 

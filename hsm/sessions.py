@@ -7,7 +7,7 @@ re-established.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import BoundedSemaphore, Lock
@@ -17,8 +17,9 @@ from pkcs11 import Attribute, ObjectClass
 
 from hsm import errors
 from hsm.border import crossing
-from hsm.cryptoki import Cryptoki
+from hsm.cryptoki import Cryptoki, SessionCounts
 from hsm.login import Login, close
+from hsm.metrics import MANAGEMENT, Meter, TokenMetrics
 from hsm.module import Module
 from hsm.policy import VERIFIED_ATTRIBUTES, KeyPolicy
 from hsm.quirks import Quirks
@@ -87,34 +88,83 @@ class Session:
         return found[0]
 
 
+def session_limits(configured: int, counts: SessionCounts) -> tuple[int, int]:
+    """Give how many sessions the pool may have open, and how many of them writable: what was asked for, what the token allows.
+
+    One of the token's sessions is the login's, which is not writable. A token that allows a single session gets a pool of
+    one all the same: its refusal says more than ours could.
+    """
+    most = configured if counts.most is None else max(1, min(configured, counts.most - 1))
+    return most, most if counts.most_writable is None else min(most, counts.most_writable)
+
+
 class Sessions:
-    """At most `size` sessions at work at a time; one more waits at most `wait`."""
+    """At most `size` sessions open at a time, fewer if the token allows fewer; one more waits at most `wait`."""
 
     def __init__(self, module: Module, login: Login, quirks: Quirks, *, size: int, wait: timedelta) -> None:
         """Prepare an empty pool."""
         self._module, self._login, self._quirks = module, login, quirks
-        self._size, self._wait_seconds = size, wait.total_seconds()
-        self._permits = BoundedSemaphore(size)
+        self._wait_seconds = wait.total_seconds()
+        with module.call(), crossing("ask for the token's sessions"):
+            self._size, writable = session_limits(size, module.cryptoki.session_counts(login.token.slot.slot_id))
+        self._permits = BoundedSemaphore(self._size)
+        self._writable_permits = BoundedSemaphore(writable)
+        self._meter = Meter()
         self._idle: list[Session] = []
         self._changing = Lock()
         self._pid = os.getpid()
         self._closed = False
         self._forgotten = 0
 
-    def run(self, work: Callable[[Session], _Result], *, doing: str, writable: bool = False) -> _Result:
+    def run(
+        self,
+        work: Callable[[Session], _Result],
+        *,
+        doing: str,
+        mechanism: str = MANAGEMENT,
+        writable: bool = False,
+    ) -> _Result:
         """Do some work in a session, a second time if the token was lost and found again meanwhile.
 
-        `doing` completes "Could not ..." in errors. Raises `TokenBusy` when no session comes free in time,
-        `TokenUnavailable` when the token cannot be brought back, `TokenClosed` after `close`.
+        `doing` completes "Could not ..." in errors; `mechanism` is what the metrics count it as. Raises `TokenBusy` when
+        no session comes free in time, `TokenUnavailable` when the token cannot be brought back, `TokenClosed` after `close`.
         """
-        epoch = self._epoch
-        try:
+        with self._meter.operation(mechanism):
+            epoch = self._epoch
+            try:
+                with self._lend(doing, writable=writable) as session:
+                    return work(session)
+            except errors.SessionLost:
+                self._meter.recovering()
+                self._reestablish(epoch)
             with self._lend(doing, writable=writable) as session:
                 return work(session)
-        except errors.SessionLost:
-            self._reestablish(epoch)
-        with self._lend(doing, writable=writable) as session:
-            return work(session)
+
+    def probe(self) -> bool:
+        """Say whether the token is there, logged in and answering, looking for it again if it was lost."""
+
+        def look(session: Session) -> bytes:
+            if not session.login.stands():
+                raise errors.SessionLost("The token or its login went away.")
+            return session.random(1)
+
+        try:
+            self.run(look, doing="probe the token", mechanism="RANDOM")
+        except errors.TokenBusy:
+            return self._is_busy_but_there()
+        except errors.HsmError:
+            return False
+        return True
+
+    def _is_busy_but_there(self) -> bool:
+        try:
+            return self._login.is_good()
+        except errors.HsmError:
+            return False
+
+    def metrics(self) -> TokenMetrics:
+        """Give what was counted so far."""
+        return self._meter.snapshot(idle=len(self._idle), limit=self._size, logins=self._login.count)
 
     def forget_handles(self) -> None:
         """Look every key up again before its next use, because one was destroyed and a token may reuse its handle."""
@@ -142,16 +192,23 @@ class Sessions:
     @contextmanager
     def _lend(self, doing: str, *, writable: bool) -> Iterator[Session]:
         self._check_usable()
-        if not self._permits.acquire(timeout=self._wait_seconds):
-            raise errors.TokenBusy(f"Could not {doing}: no session of the token came free in time.")
-        try:
-            with self._module.call():
+        with ExitStack() as permits:
+            if writable:
+                self._wait_for(self._writable_permits, doing, permits)
+            self._wait_for(self._permits, doing, permits)
+            with self._meter.using(), self._module.call():
                 with crossing(doing):
                     session = self._take(writable=writable)
                 with self._returned(session, doing, reusable=not writable):
                     yield session
-        finally:
-            self._permits.release()
+
+    def _wait_for(self, semaphore: BoundedSemaphore, doing: str, permits: ExitStack) -> None:
+        if not semaphore.acquire(blocking=False):
+            with self._meter.waiting():
+                acquired = semaphore.acquire(timeout=self._wait_seconds)
+            if not acquired:
+                raise errors.TokenBusy(f"Could not {doing}: no session of the token came free in time.")
+        permits.callback(semaphore.release)
 
     def _check_usable(self) -> None:
         if self._pid != os.getpid():
@@ -162,12 +219,14 @@ class Sessions:
     def _take(self, *, writable: bool) -> Session:
         if not self._login.is_current:
             raise errors.SessionLost("The token's login was lost.")
-        while self._idle and not writable:
+        while self._idle:
             with suppress(IndexError):  # another thread took the last one
                 session = self._idle.pop()
-                if session.epoch == self._epoch:
+                if session.epoch == self._epoch and not writable:
                     return session
                 self._discard(session)
+                if writable:
+                    break  # the writable one takes the place of this one
         epoch, generation = self._epoch, self._login.generation
         raw = self._login.token.open(rw=writable, attribute_mapper=MAPPER)
         return Session(raw, self._module.cryptoki, self._login, self._quirks, epoch, generation)

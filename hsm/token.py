@@ -13,6 +13,7 @@ from hsm import creation, importing, module
 from hsm.keys import TokenEd25519Key, TokenX25519Key
 from hsm.labels import checked_label
 from hsm.login import Login
+from hsm.metrics import TokenMetrics
 from hsm.objects import ObjectInfo, describe
 from hsm.pin import PinProvider
 from hsm.policy import AGREEMENT, MAC, SEALING, SIGNING, KeyPolicy
@@ -45,37 +46,50 @@ class Token:
         """Return bytes from the token's random number generator; raises ValueError for less than one."""
         if size_bytes < 1:
             raise ValueError("Ask for one random byte at least.")
-        return self._sessions.run(lambda session: session.random(size_bytes), doing="draw random bytes")
+        return self._sessions.run(
+            lambda session: session.random(size_bytes), doing="draw random bytes", mechanism="RANDOM"
+        )
+
+    def health(self) -> bool:
+        """Say whether the token is there, logged in and answering. Looks for it again if it was lost; raises nothing.
+
+        A token that is only busy is healthy. May take as long as the wait for a session.
+        """
+        return self._sessions.probe()
+
+    def metrics(self) -> TokenMetrics:
+        """Give what this process did with the token so far."""
+        return self._sessions.metrics()
 
     def generate_ed25519(self, label: str, policy: KeyPolicy = SIGNING) -> TokenEd25519Key:
         """Generate a signing key; raises `KeyExists`."""
         self._create(lambda session, name: creation.generate_pair(session, name, policy, session.quirks.ed25519), label)
         return self.ed25519(label, policy)
 
-    def generate_x25519(self, label: str) -> TokenX25519Key:
+    def generate_x25519(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenX25519Key:
         """Generate an agreement key; raises `KeyExists`."""
-        self._create(
-            lambda session, name: creation.generate_pair(session, name, AGREEMENT, session.quirks.x25519), label
-        )
-        return self.x25519(label)
+        self._create(lambda session, name: creation.generate_pair(session, name, policy, session.quirks.x25519), label)
+        return self.x25519(label, policy)
 
-    def generate_aes(self, label: str) -> AeadKey:
+    def generate_aes(self, label: str, policy: KeyPolicy = SEALING) -> AeadKey:
         """Generate an AES-256 key for sealing; raises `KeyExists`."""
-        self._create(lambda session, name: creation.generate_secret(session, name, SEALING), label)
-        return self.aead(label)
+        self._create(lambda session, name: creation.generate_secret(session, name, policy), label)
+        return self.aead(label, policy)
 
-    def generate_mac(self, label: str) -> MacKey:
+    def generate_mac(self, label: str, policy: KeyPolicy = MAC) -> MacKey:
         """Generate an HMAC-SHA256 key; raises `KeyExists`."""
-        self._create(lambda session, name: creation.generate_secret(session, name, MAC), label)
-        return self.mac(label)
+        self._create(lambda session, name: creation.generate_secret(session, name, policy), label)
+        return self.mac(label, policy)
 
-    def import_x25519(self, label: str, secret: bytearray, public: bytes) -> TokenX25519Key:
+    def import_x25519(
+        self, label: str, secret: bytearray, public: bytes, policy: KeyPolicy = AGREEMENT
+    ) -> TokenX25519Key:
         """Store an agreement key made elsewhere; raises `KeyExists`, or `KeyInvalid` if the halves don't match.
 
         `secret` is read in place by the token and is the caller's to wipe.
         """
-        self._create(lambda session, name: creation.import_x25519(session, name, secret, public), label)
-        return self.x25519(label)
+        self._create(lambda session, name: creation.import_x25519(session, name, secret, public, policy), label)
+        return self.x25519(label, policy)
 
     def import_key(self, label: str, policy: KeyPolicy, value: bytearray) -> None:
         """Store a key made elsewhere: an Ed25519 seed, an AES-256 or an HMAC key; raises `KeyExists`, `KeyInvalid`.
@@ -94,26 +108,26 @@ class Token:
         public = self._sessions.run(public_half, doing=f"open the key {label!r}")
         return TokenEd25519Key(self._sessions, label, policy, Ed25519PublicKey.from_public_bytes(public))
 
-    def x25519(self, label: str) -> TokenX25519Key:
+    def x25519(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenX25519Key:
         """Open an agreement key; raises `KeyInvalid` if its public half in the token is another key's."""
 
         def public_half(session: Session) -> bytes:
             public = _public_point(session, label)
-            creation.verify_x25519_halves(session, session.key(label, AGREEMENT), public)
+            creation.verify_x25519_halves(session, session.key(label, policy), public)
             return public
 
         public = self._sessions.run(public_half, doing=f"open the key {label!r}")
-        return TokenX25519Key(self._sessions, label, AGREEMENT, X25519PublicKey.from_public_bytes(public))
+        return TokenX25519Key(self._sessions, label, policy, X25519PublicKey.from_public_bytes(public))
 
-    def aead(self, label: str) -> AeadKey:
+    def aead(self, label: str, policy: KeyPolicy = SEALING) -> AeadKey:
         """Open a sealing key."""
-        self._sessions.run(lambda session: session.key(label, SEALING), doing=f"open the key {label!r}")
-        return AeadKey(self._sessions, label, SEALING)
+        self._sessions.run(lambda session: session.key(label, policy), doing=f"open the key {label!r}")
+        return AeadKey(self._sessions, label, policy)
 
-    def mac(self, label: str) -> MacKey:
+    def mac(self, label: str, policy: KeyPolicy = MAC) -> MacKey:
         """Open an HMAC key."""
-        self._sessions.run(lambda session: session.key(label, MAC), doing=f"open the key {label!r}")
-        return MacKey(self._sessions, label, MAC)
+        self._sessions.run(lambda session: session.key(label, policy), doing=f"open the key {label!r}")
+        return MacKey(self._sessions, label, policy)
 
     def has(self, label: str) -> bool:
         """Say whether the token holds anything of this label."""
@@ -129,7 +143,8 @@ class Token:
     def objects(self) -> list[ObjectInfo]:
         """Describe every object that the token holds."""
         return self._sessions.run(
-            lambda session: [describe(thing) for thing in session.search({})], doing="list the token's objects"
+            lambda session: [describe(thing, session.quirks) for thing in session.search({})],
+            doing="list the token's objects",
         )
 
     def close(self) -> None:
@@ -168,7 +183,12 @@ def open_token(
     loaded = module.load(uri.module_path)
     login = Login(loaded, uri, pin_provider)
     quirks = quirks_of(login.token.manufacturer_id, login.token.model)
-    return Token(Sessions(loaded, login, quirks, size=sessions, wait=wait), login.token)
+    try:
+        return Token(Sessions(loaded, login, quirks, size=sessions, wait=wait), login.token)
+    except BaseException:
+        with loaded.call():
+            login.end()
+        raise
 
 
 def _public_point(session: Session, label: str) -> bytes:

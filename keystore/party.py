@@ -12,18 +12,33 @@ from hsm import Token
 from keystore.encryption import SEED_BYTES, DecryptionKey
 from keystore.group import public_point, scalar_from_seed, u_coordinate
 from keystore.issuing import IssuingKey, credential_transcript, registration_secret
+from keystore.policies import (
+    EPOCH_PREFIX,
+    IDENTITY,
+    INDEXING,
+    ISSUING,
+    POLICIES,
+    RECORDS,
+    REGISTRATION_PREFIX,
+    SEALING,
+    TLS_CA,
+)
 from keystore.registration_secret import RegistrationSecret, token_form
 from keystore.sealing import Indexing, Sealing, TokenIndexing, TokenSealing
 from keystore.transcript import transcript
 
-IDENTITY = "identity"
-SEALING = "sealing"
-INDEXING = "index"
-ISSUING = "issuer"
-TLS_CA = "tls-ca"
-RECORDS = "records"
-_EPOCH = "kem-"
-_REGISTRATION = "registration-secret-"
+__all__ = [
+    "IDENTITY",
+    "INDEXING",
+    "ISSUING",
+    "RECORDS",
+    "SEALING",
+    "TLS_CA",
+    "CloudKeys",
+    "HospitalKeys",
+    "NewEpoch",
+    "PartyKeys",
+]
 
 
 @dataclass(frozen=True)
@@ -41,26 +56,29 @@ class PartyKeys:
     def __init__(self, token: Token) -> None:
         """Open the keys of a token that `create` made. Raises hsm.errors.KeyNotFound, KeyPolicyViolation."""
         self.token = token
-        self.signing_key: Ed25519PrivateKey = token.ed25519(IDENTITY)
-        self.sealing: Sealing = TokenSealing(token.aead(SEALING))
+        self.signing_key: Ed25519PrivateKey = token.ed25519(IDENTITY, POLICIES[IDENTITY])
+        self.sealing: Sealing = TokenSealing(token.aead(SEALING, POLICIES[SEALING]))
 
     @classmethod
     def create(cls, token: Token) -> "PartyKeys":
         """Make the keys of a new party in its token. Raises hsm.errors.KeyExists."""
-        token.generate_ed25519(IDENTITY)
-        token.generate_aes(SEALING)
+        token.generate_ed25519(IDENTITY, POLICIES[IDENTITY])
+        token.generate_aes(SEALING, POLICIES[SEALING])
         return cls(token)
 
     def new_epoch(self) -> NewEpoch:
         """Make the encryption key of a new epoch: X25519 in the token, the ML-KEM seed from its RNG and sealed by it."""
         seed = self.token.random(SEED_BYTES)
-        provisional = _EPOCH + self.token.random(16).hex()
-        key = DecryptionKey(seed, self.token.generate_x25519(provisional))
+        provisional = EPOCH_PREFIX + self.token.random(16).hex()
+        key = DecryptionKey(seed, self.token.generate_x25519(provisional, POLICIES[EPOCH_PREFIX]))
         return NewEpoch(key, provisional, self.sealing.seal(seed, _seed_context(provisional)))
 
     def open_epoch(self, token_label: str, sealed_seed: bytes) -> DecryptionKey:
         """Open the encryption key of an epoch. Raises SealBroken, hsm.errors.KeyNotFound."""
-        return DecryptionKey(self.sealing.open(sealed_seed, _seed_context(token_label)), self.token.x25519(token_label))
+        return DecryptionKey(
+            self.sealing.open(sealed_seed, _seed_context(token_label)),
+            self.token.x25519(token_label, POLICIES[EPOCH_PREFIX]),
+        )
 
     def end_epoch(self, token_label: str) -> None:
         """Destroy the token's half of an epoch's key: what was sealed to it stays sealed for ever (B5)."""
@@ -73,11 +91,11 @@ class PartyKeys:
 
         Raises InvalidScalar, CredentialMismatch, hsm.errors.KeyInvalid; then nothing stays in the token.
         """
-        label = _REGISTRATION + serial.hex()
+        label = REGISTRATION_PREFIX + serial.hex()
         form = token_form(bytes(secret))
         try:
             public = u_coordinate(public_point(point, issuer_public_key, credential_transcript(credential)))
-            key = self.token.import_x25519(label, form, public)
+            key = self.token.import_x25519(label, form, public, POLICIES[REGISTRATION_PREFIX])
         finally:
             secret[:] = bytes(len(secret))
             form[:] = bytes(len(form))
@@ -93,7 +111,7 @@ class PartyKeys:
         self, point: bytes, issuer_public_key: bytes, credential: bytes, serial: bytes
     ) -> RegistrationSecret:
         """Open S_X of a credential. Raises hsm.errors.KeyNotFound, InvalidPoint."""
-        key = self.token.x25519(_REGISTRATION + serial.hex())
+        key = self.token.x25519(REGISTRATION_PREFIX + serial.hex(), POLICIES[REGISTRATION_PREFIX])
         return registration_secret(key, point, issuer_public_key, credential)
 
 
@@ -103,17 +121,17 @@ class HospitalKeys(PartyKeys):
     def __init__(self, token: Token) -> None:
         """Open the keys of a hospital's token."""
         super().__init__(token)
-        self.records: Sealing = TokenSealing(token.aead(RECORDS))
-        self.index: Indexing = TokenIndexing(token.mac(INDEXING))
-        self.tls_ca_key: Ed25519PrivateKey = token.ed25519(TLS_CA)
+        self.records: Sealing = TokenSealing(token.aead(RECORDS, POLICIES[RECORDS]))
+        self.index: Indexing = TokenIndexing(token.mac(INDEXING, POLICIES[INDEXING]))
+        self.tls_ca_key: Ed25519PrivateKey = token.ed25519(TLS_CA, POLICIES[TLS_CA])
 
     @classmethod
     def create(cls, token: Token) -> "HospitalKeys":
         """Make the keys of a new hospital in its token."""
         PartyKeys.create(token)
-        token.generate_aes(RECORDS)
-        token.generate_mac(INDEXING)
-        token.generate_ed25519(TLS_CA)
+        token.generate_aes(RECORDS, POLICIES[RECORDS])
+        token.generate_mac(INDEXING, POLICIES[INDEXING])
+        token.generate_ed25519(TLS_CA, POLICIES[TLS_CA])
         return cls(token)
 
 
@@ -123,17 +141,17 @@ class CloudKeys(PartyKeys):
     def __init__(self, token: Token) -> None:
         """Open the keys of the public cloud's token."""
         super().__init__(token)
-        self.issuing = IssuingKey(token.ed25519(ISSUING))
-        self.index: Indexing = TokenIndexing(token.mac(INDEXING))
-        self.tls_ca_key: Ed25519PrivateKey = token.ed25519(TLS_CA)
+        self.issuing = IssuingKey(token.ed25519(ISSUING, POLICIES[ISSUING]))
+        self.index: Indexing = TokenIndexing(token.mac(INDEXING, POLICIES[INDEXING]))
+        self.tls_ca_key: Ed25519PrivateKey = token.ed25519(TLS_CA, POLICIES[TLS_CA])
 
     @classmethod
     def create(cls, token: Token) -> "CloudKeys":
         """Make the keys of a new public cloud in its token."""
         PartyKeys.create(token)
-        token.generate_ed25519(ISSUING)
-        token.generate_mac(INDEXING)
-        token.generate_ed25519(TLS_CA)
+        token.generate_ed25519(ISSUING, POLICIES[ISSUING])
+        token.generate_mac(INDEXING, POLICIES[INDEXING])
+        token.generate_ed25519(TLS_CA, POLICIES[TLS_CA])
         return cls(token)
 
 

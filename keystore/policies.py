@@ -1,0 +1,95 @@
+"""What each key of the federation has to be, by its purpose: the label says the purpose (docs/adr/0014-key-policies.md).
+
+Generation applies the policy, opening verifies it, `audit` names every object that breaks its policy or has no purpose.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from hsm import KeyKind, KeyPolicy, ObjectInfo, Provenance
+
+IDENTITY = "identity"
+SEALING = "sealing"
+INDEXING = "index"
+ISSUING = "issuer"
+TLS_CA = "tls-ca"
+RECORDS = "records"
+MEDICAL_AUTHORITY = "medical-authority"
+EPOCH_PREFIX = "kem-"
+REGISTRATION_PREFIX = "registration-secret-"
+
+_SIGNS = KeyPolicy(
+    "", KeyKind.ED25519, frozenset({"SIGN"}), public_usages=frozenset({"VERIFY"}), provenance=Provenance.LOCAL
+)
+_AGREES = KeyPolicy("", KeyKind.X25519, frozenset({"DERIVE"}), provenance=Provenance.LOCAL)
+_SEALS = KeyPolicy("", KeyKind.AES_256, frozenset({"ENCRYPT", "DECRYPT"}), provenance=Provenance.LOCAL)
+_INDEXES = KeyPolicy("", KeyKind.HMAC_256, frozenset({"SIGN"}), provenance=Provenance.LOCAL)
+
+
+def _importable(policy: KeyPolicy) -> KeyPolicy:
+    return replace(policy, provenance=Provenance.IMPORTABLE)
+
+
+# Importable are S_X, which the public cloud makes, and the two keys that a ceremony restores after a token's death.
+_BY_LABEL = {
+    IDENTITY: _SIGNS,
+    SEALING: _SEALS,
+    INDEXING: _INDEXES,
+    ISSUING: _importable(_SIGNS),
+    TLS_CA: _SIGNS,
+    RECORDS: _importable(_SEALS),
+    MEDICAL_AUTHORITY: _SIGNS,
+}
+_BY_PREFIX = {EPOCH_PREFIX: _AGREES, REGISTRATION_PREFIX: _importable(_AGREES)}
+POLICIES = {purpose: replace(policy, purpose=purpose) for purpose, policy in (_BY_LABEL | _BY_PREFIX).items()}
+"""Purpose -> policy. A purpose is a label, or what a label begins with if it ends in a hyphen."""
+
+
+def policy_of(label: str) -> KeyPolicy | None:
+    """Give the policy of a key of this label, or None if no purpose names it."""
+    if label in _BY_LABEL:
+        return POLICIES[label]
+    return next((POLICIES[prefix] for prefix in _BY_PREFIX if label.startswith(prefix) and label != prefix), None)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about one object that is not as it should be. `reason` is UPPER_SNAKE, `says` a sentence."""
+
+    label: str
+    object_class: str
+    reason: str
+    says: str
+
+
+def audit(objects: Iterable[ObjectInfo]) -> list[Finding]:
+    """Name every object that breaks its policy, that no purpose names, that is there twice or without its other half."""
+    things = list(objects)
+    numbers = Counter((thing.label, thing.object_class) for thing in things)
+    findings = [finding for thing in things for finding in _about(thing)]
+    for (label, object_class), number in numbers.items():
+        if number > 1:
+            says = f"there are {number} of this label: none of them is used"
+            findings.append(Finding(label, object_class, "KEY_AMBIGUOUS", says))
+        half = _OTHER_HALF.get(object_class)
+        if half is not None and not numbers[label, half]:
+            says = f"its {half.lower().replace('_', ' ')} is missing"
+            findings.append(Finding(label, object_class, "HALF_MISSING", says))
+    return sorted(findings, key=lambda finding: (finding.label, finding.object_class, finding.reason))
+
+
+_OTHER_HALF = {"PRIVATE_KEY": "PUBLIC_KEY", "PUBLIC_KEY": "PRIVATE_KEY"}
+
+
+def _about(thing: ObjectInfo) -> list[Finding]:
+    policy = policy_of(thing.label)
+    if policy is None:
+        return [
+            Finding(thing.label, thing.object_class, "PURPOSE_UNKNOWN", "no purpose of the federation has this label")
+        ]
+    wrong = thing.violations(policy)
+    if not wrong:
+        return []
+    says = f"not as the policy {policy.purpose!r} wants it: {', '.join(wrong)}"
+    return [Finding(thing.label, thing.object_class, "KEY_POLICY_VIOLATION", says)]
