@@ -72,7 +72,7 @@ class Call(Generic[M]):
         return transcript(self.name, *self.fields(payload), text(cloud_id))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Claimed(Generic[M]):
     """An open call. `claimed_sender` is what it says; nothing is verified yet."""
 

@@ -217,7 +217,7 @@ class Established:
         yield sending.seal("sto", plaintext, last=True, sent_at=sent_at)[1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Slice:
     """A slice of M_EMR that is not proved yet: spool it, show nothing (C8)."""
 

@@ -76,7 +76,7 @@ def answer_transcript(request_digest: bytes, answer: RegistrationAnswer, public_
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Applicant:
     """Who asks to be registered, with what: B_P, Cert_D or a licence as `evidence`; a ticket unless a doctor."""
 
@@ -121,7 +121,7 @@ class Registered:
         return f"Registered(identity={self.party.identity!r}, registration_secret=32 bytes)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AwaitingCredential:
     """reg1 is sent."""
 
@@ -182,7 +182,7 @@ class TicketTerms:
     identity: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReceivedRequest:
     """reg1 is open; nothing in it is checked yet. If H(plaintext) was answered within 10 minutes, give that answer again."""
 
@@ -261,7 +261,7 @@ def _require_entitled(
         raise FieldInvalid("a biometric password has 32 bytes")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AcceptedRequest:
     """reg1 held. Reserve a serial, sign the credential with s, then answer."""
 

@@ -31,7 +31,7 @@ SEAL_OVERHEAD = 1136
 M = TypeVar("M", bound=Message)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Opened(Generic[M]):
     """A payload that was under a seal, and its exact bytes: what H(p1 plaintext) and its like cover."""
 

@@ -187,7 +187,7 @@ class Place:
     handle: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """What the cloud answered. No record yet is no error: `places` is empty."""
 
@@ -244,7 +244,7 @@ def _place(entry: IndexRow, verifier: Verifier, now: Instant) -> Place:
     return Place(hospital, key, entry.address, entry.department_id, entry.handle)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClaimedQuery:
     """D2 is open. Look up the live registration of `claimed_doctor` and its K_D, then verify."""
 

@@ -93,7 +93,7 @@ class Cloud:
         self.audit.record(event, now=now)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Authenticated(Generic[M]):
     """A single call of a registered party. What it asks for is the service's to check; then `admit` it once."""
 
