@@ -221,7 +221,7 @@ class Cryptoki:
         self._call(Function.C_InitPIN, session, encoded, len(encoded))
 
     def set_pin(self, session: int, old: str, new: str) -> None:
-        """Change the user's PIN, in a writable session in which nobody is logged in."""
+        """Change the user's PIN, in a writable session in which nobody but the user is logged in."""
         before, after = old.encode(), new.encode()
         self._call(Function.C_SetPIN, session, before, len(before), after, len(after))
 

@@ -85,11 +85,11 @@ class Module:
 
     def tokens(self) -> list[RawToken]:
         """Return every initialised token present, with its flags as they are now."""
-        return [token for token in self._in_slots() if token.flags & pkcs11.TokenFlag.TOKEN_INITIALIZED]
+        return [token for token in self.in_slots() if token.flags & pkcs11.TokenFlag.TOKEN_INITIALIZED]
 
     def blank_token(self) -> RawToken:
         """Return a token that nobody has initialised; raises `TokenNotFound`."""
-        for token in self._in_slots():
+        for token in self.in_slots():
             if not token.flags & pkcs11.TokenFlag.TOKEN_INITIALIZED:
                 return token
         raise errors.TokenNotFound("The module has no uninitialised token.")
@@ -103,7 +103,8 @@ class Module:
             raise errors.AmbiguousToken(f"{len(matching)} tokens match {uri}: name the serial number too.")
         return matching[0]
 
-    def _in_slots(self) -> Iterator[RawToken]:
+    def in_slots(self) -> Iterator[RawToken]:
+        """Return every token present, initialised or not."""
         with crossing("list the tokens"):
             for slot in self._library.get_slots():
                 try:

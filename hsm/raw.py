@@ -107,6 +107,7 @@ class RawToken(Protocol):
     serial: bytes
     manufacturer_id: str
     model: str
+    firmware_version: tuple[int, int]
     flags: int
     slot: RawSlot
 

@@ -4,14 +4,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-import pkcs11
-
 from hsm import errors, module
-from hsm.border import crossing
-from hsm.labels import MAX_TOKEN_LABEL_BYTES, checked_label
+from hsm.administration import initialise_token
 from hsm.pin import Pin
-from hsm.raw import RawToken
-from hsm.turns import turn
 from hsm.uri import TokenUri
 
 _FILE: Final = "libsofthsm2.so"
@@ -76,24 +71,4 @@ class SoftHsm:
         Raises `TokenExists`, `LabelInvalid`, or `PinIncorrect` for PINs that SoftHSM does not take (4 to 255 bytes).
         """
         self.activate()
-        checked_label(label, max_bytes=MAX_TOKEN_LABEL_BYTES)
-        path = find_module()
-        softhsm = module.load(path)
-        with turn(), softhsm.call(), crossing("make a token"):
-            if any(token.label == label for token in softhsm.tokens()):
-                raise errors.TokenExists(f"A token {label!r} exists already.")
-            slot = softhsm.blank_token().slot
-            softhsm.cryptoki.init_token(slot.slot_id, so_pin.reveal(), label)
-            token = slot.get_token()
-            _set_pin(softhsm, token, pin, so_pin)
-        return TokenUri(module_path=path, token=label, serial=module.serial_of(token))
-
-
-def _set_pin(softhsm: module.Module, token: RawToken, pin: Pin, so_pin: Pin) -> None:
-    session = token.open(rw=True)
-    try:
-        softhsm.cryptoki.login(session.handle, pkcs11.UserType.SO, so_pin.reveal())
-        softhsm.cryptoki.init_pin(session.handle, pin.reveal())
-        softhsm.cryptoki.logout(session.handle)
-    finally:
-        session.close()
+        return initialise_token(find_module(), label, pin=pin, so_pin=so_pin)

@@ -15,7 +15,7 @@ from hsm.labels import checked_label
 from hsm.login import Login
 from hsm.metrics import TokenMetrics
 from hsm.objects import ObjectInfo, describe
-from hsm.pin import PinProvider
+from hsm.pin import Pin, PinProvider
 from hsm.policy import AGREEMENT, MAC, SEALING, SIGNING, KeyPolicy
 from hsm.quirks import point_of, quirks_of
 from hsm.raw import RawToken
@@ -41,6 +41,8 @@ class Token:
         self.serial = module.serial_of(token)
         self.manufacturer = token.manufacturer_id
         self.model = token.model
+        self.firmware = ".".join(map(str, token.firmware_version))
+        self.firmware = ".".join(map(str, token.firmware_version))
 
     def random(self, size_bytes: int) -> bytes:
         """Return bytes from the token's random number generator; raises ValueError for less than one."""
@@ -145,6 +147,17 @@ class Token:
         return self._sessions.run(
             lambda session: [describe(thing, session.quirks) for thing in session.search({})],
             doing="list the token's objects",
+        )
+
+    def change_pin(self, old: Pin, new: Pin) -> None:
+        """Give the user another PIN; raises `PinIncorrect` if `old` is wrong, or `new` of a length that the token refuses.
+
+        One attempt. A later login asks the provider that opened the token: it has to know the new PIN by then.
+        """
+        self._sessions.run(
+            lambda session: session.cryptoki.set_pin(session.raw.handle, old.reveal(), new.reveal()),
+            doing="change the PIN",
+            writable=True,
         )
 
     def close(self) -> None:
