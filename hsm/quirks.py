@@ -82,13 +82,14 @@ SOFTHSM: Final = Quirks(
     # 2.6.1 reports a wrong GCM tag as CKR_GENERAL_ERROR; 2.7 as PKCS#11 says.
     tag_failures=(*STANDARD.tag_failures, exceptions.GeneralError),
 )
-# From the vendors' sources (docs/adr/0003-pkcs11.md), not tried: ykcs11 refuses OIDs; Kryoptic's points are raw.
+NSS: Final = Quirks(wraps_points=False)
+# From the vendors' sources, not tried: ykcs11 refuses OIDs; Kryoptic's points are raw. docs/tokens.md says what was run.
 YKCS11: Final = Quirks(
     ed25519=replace(_ED25519, parameters=_ED25519_NAME), x25519=replace(_X25519, parameters=_X25519_NAME)
 )
 KRYOPTIC: Final = Quirks(wraps_points=False)
 
-_BY_MANUFACTURER: Final = (("SoftHSM", SOFTHSM), ("Yubico", YKCS11), ("Kryoptic", KRYOPTIC))
+_BY_MANUFACTURER: Final = (("SoftHSM", SOFTHSM), ("Yubico", YKCS11), ("Kryoptic", KRYOPTIC), ("Mozilla", NSS))
 
 
 def quirks_of(manufacturer: str, model: str) -> Quirks:

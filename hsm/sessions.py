@@ -134,7 +134,10 @@ class Sessions:
             try:
                 with self._lend(doing, writable=writable) as session:
                     return work(session)
-            except errors.SessionLost:
+            except (errors.SessionLost, errors.TokenFailed) as error:
+                # Not every token has a word for a lost login: NSS says CKR_HOST_MEMORY.
+                if isinstance(error, errors.TokenFailed) and self._login.is_good():
+                    raise
                 self._meter.recovering()
                 self._reestablish(epoch)
             with self._lend(doing, writable=writable) as session:

@@ -45,7 +45,7 @@ def test_missing_token_is_not_found_and_its_pin_not_asked_for(make_token_uri: Ma
 def test_token_with_another_serial_number_is_not_found(make_token_uri: MakeUri, right_pin: CountingPin) -> None:
     uri = make_token_uri()
     with pytest.raises(errors.TokenNotFound):
-        open_token(TokenUri(module_path=uri.module_path, token=uri.token, serial="0000000000000000"), right_pin)
+        open_token(TokenUri(module_path=uri.module_path, token=uri.token, serial="ffff0000ffff0000"), right_pin)
 
 
 def test_missing_module_is_not_found(tmp_path: Path, right_pin: CountingPin) -> None:

@@ -342,6 +342,13 @@ def test_every_secret_in_the_token_is_sensitive_unextractable_and_fixed(token: T
     assert (secret[0].private, secret[0].sensitive, secret[0].extractable) == (True, True, False)
     assert secret[0].modifiable is False
     assert secret[0].stored
+
+
+@needs(Capability.PROVENANCE)
+@pytest.mark.parametrize("maker", [*KINDS, IMPORT])
+def test_token_says_which_keys_it_made_itself(token: Token, maker: str) -> None:
+    MAKERS[maker](token, "key")
+    secret = [info for info in token.objects() if info.object_class in {"PRIVATE_KEY", "SECRET_KEY"}]
     generated = maker != "import"
     assert (secret[0].local, secret[0].always_sensitive, secret[0].never_extractable) == (generated,) * 3
 

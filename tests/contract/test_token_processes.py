@@ -148,6 +148,7 @@ def test_forked_child_is_refused_the_parents_token_and_may_open_its_own(furnishe
     expect_success(start(FORK, furnished, user_pin))
 
 
+@needs(Capability.INITIALIZE)
 def test_token_made_by_another_process_is_found_while_one_is_open(make_token_uri: MakeUri, user_pin: Pin) -> None:
     maker = """
 from hsm import Pin

@@ -36,6 +36,7 @@ class Capability(Enum):
     AES_GCM = "makes AES-256 keys and seals with GCM"
     HMAC = "makes HMAC-SHA256 keys"
     HMAC_IMPORT = "stores an HMAC key made elsewhere"
+    PROVENANCE = "says which keys it made itself"
     MANY_TOKENS = "has as many tokens as a test asks for"
     INITIALIZE = "is initialised by C_InitToken and C_InitPIN"
     REMOVAL = "can be taken away and put back by a program"

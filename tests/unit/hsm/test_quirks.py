@@ -7,7 +7,7 @@ from pkcs11 import Attribute, KeyType, Mechanism, exceptions
 
 from hsm.errors import KeyInvalid
 from hsm.policy import AGREEMENT, SIGNING, KeyKind, KeyPolicy
-from hsm.quirks import KRYOPTIC, SOFTHSM, STANDARD, YKCS11, Quirks, point_of, quirks_of
+from hsm.quirks import KRYOPTIC, NSS, SOFTHSM, STANDARD, YKCS11, Quirks, point_of, quirks_of
 from hsm.templates import MAPPER, packed
 
 POINT = bytes(range(32))
@@ -19,6 +19,7 @@ POINT = bytes(range(32))
         ("SoftHSM project", "SoftHSM v2", SOFTHSM),
         ("Yubico (www.yubico.com)", "YubiKey YK5", YKCS11),
         ("Kryoptic Project", "v1", KRYOPTIC),
+        ("Mozilla Foundation", "NSS 3", NSS),
         ("SafeNet", "Luna K7", STANDARD),
         ("", "", STANDARD),
     ],
@@ -55,7 +56,7 @@ def attributes_of(policy: KeyPolicy, quirks: Quirks, parameters: bytes) -> dict[
     }
 
 
-@pytest.mark.parametrize("quirks", [SOFTHSM, STANDARD, YKCS11, KRYOPTIC])
+@pytest.mark.parametrize("quirks", [SOFTHSM, STANDARD, YKCS11, KRYOPTIC, NSS])
 @pytest.mark.parametrize("policy", [SIGNING, AGREEMENT])
 def test_curve_is_known_by_oid_and_by_name(policy: KeyPolicy, quirks: Quirks) -> None:
     curve = policy.kind.curve(quirks)

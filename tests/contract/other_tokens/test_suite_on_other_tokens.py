@@ -1,0 +1,26 @@
+"""The contract suite on tokens that share no code with SoftHSM, each in a process of its own: a module's choice is for life."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.contract.token_backends import ENVIRONMENT
+
+ROOT = Path(__file__).parents[3]
+SUITE = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/contract").glob("test_token_*.py"))
+
+
+@pytest.mark.parametrize(("backend", "fewest"), [("nss:NssToken", 100)])
+def test_contract_suite_passes_on(backend: str, fewest: int) -> None:
+    environment = os.environ | {ENVIRONMENT: f"tests.contract.other_tokens.{backend}"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *SUITE]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170, check=False)
+    print(run.stdout)
+    assert run.returncode == 0, run.stderr
+    passed = re.search(r"(\d+) passed", run.stdout)
+    assert passed, "no test ran"
+    assert int(passed[1]) >= fewest
