@@ -4,15 +4,18 @@ No private key and no S_X exists outside a token but: S_X in memory at its impor
 sealed under the token's sealing key (docs/protocol.md, 2).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hsm import Token
+from hsm import KeyPolicy, Token
 from keystore.encryption import SEED_BYTES, DecryptionKey
 from keystore.group import public_point, scalar_from_seed, u_coordinate
 from keystore.issuing import IssuingKey, credential_transcript, registration_secret
 from keystore.policies import (
+    CLOUD_POLICIES,
     EPOCH_PREFIX,
     IDENTITY,
     INDEXING,
@@ -53,10 +56,12 @@ class NewEpoch:
 class PartyKeys:
     """What every party has in its token: PRK_X, a sealing key, the KEM keys of its epochs, and S_X."""
 
+    _policies: ClassVar[Mapping[str, KeyPolicy]] = POLICIES
+
     def __init__(self, token: Token) -> None:
         """Open the keys of a token that `create` made. Raises hsm.errors.KeyNotFound, KeyPolicyViolation."""
         self.token = token
-        self.signing_key: Ed25519PrivateKey = token.ed25519(IDENTITY, POLICIES[IDENTITY])
+        self.signing_key: Ed25519PrivateKey = token.ed25519(IDENTITY, self._policies[IDENTITY])
         self.sealing: Sealing = TokenSealing(token.aead(SEALING, POLICIES[SEALING]))
 
     @classmethod
@@ -138,12 +143,14 @@ class HospitalKeys(PartyKeys):
 class CloudKeys(PartyKeys):
     """What the public cloud has: s and PRK_C (two keys), sealing and index keys, the federation's TLS CA key."""
 
+    _policies = CLOUD_POLICIES
+
     def __init__(self, token: Token) -> None:
         """Open the keys of the public cloud's token."""
         super().__init__(token)
         self.issuing = IssuingKey(token.ed25519(ISSUING, POLICIES[ISSUING]))
         self.index: Indexing = TokenIndexing(token.mac(INDEXING, POLICIES[INDEXING]))
-        self.tls_ca_key: Ed25519PrivateKey = token.ed25519(TLS_CA, POLICIES[TLS_CA])
+        self.tls_ca_key: Ed25519PrivateKey = token.ed25519(TLS_CA, self._policies[TLS_CA])
 
     @classmethod
     def create(cls, token: Token) -> "CloudKeys":

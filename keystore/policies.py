@@ -31,11 +31,11 @@ def _importable(policy: KeyPolicy) -> KeyPolicy:
     return replace(policy, provenance=Provenance.IMPORTABLE)
 
 
-# Importable are S_X, which the public cloud makes, and the two keys that a ceremony restores after a token's death.
+# Importable are S_X, which the public cloud makes, and the keys that a ceremony restores after a token's death (ADR 17).
 _BY_LABEL = {
     IDENTITY: _SIGNS,
-    SEALING: _SEALS,
-    INDEXING: _INDEXES,
+    SEALING: _importable(_SEALS),
+    INDEXING: _importable(_INDEXES),
     ISSUING: _importable(_SIGNS),
     TLS_CA: _SIGNS,
     RECORDS: _importable(_SEALS),
@@ -44,6 +44,8 @@ _BY_LABEL = {
 _BY_PREFIX = {EPOCH_PREFIX: _AGREES, REGISTRATION_PREFIX: _importable(_AGREES)}
 POLICIES = {purpose: replace(policy, purpose=purpose) for purpose, policy in (_BY_LABEL | _BY_PREFIX).items()}
 """Purpose -> policy. A purpose is a label, or what a label begins with if it ends in a hyphen."""
+CLOUD_POLICIES = POLICIES | {label: _importable(POLICIES[label]) for label in (IDENTITY, TLS_CA)}
+"""The public cloud's: its signing keys may come back from a backup, since everybody pins them. A person's never do (ADR 17)."""
 
 
 def policy_of(label: str) -> KeyPolicy | None:
