@@ -4,6 +4,7 @@ First flights get delayed forward secrecy from this: once an epoch's key is gone
 """
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from federation.protocol.statements import sign_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.store.interfaces import Epochs, StoredEpoch, StoredStatement
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
+from hsm.errors import KeyNotFound
 from keystore.encryption import KEM_ID, DecryptionKey
 from keystore.errors import EpochKeyUnknown
 from keystore.party import PartyKeys
@@ -73,13 +75,19 @@ class EpochKeeper:
         return signed
 
     def sweep(self, now: Instant) -> int:
-        """Destroy the keys of epochs that ended 5 minutes ago or more; give how many."""
+        """Destroy the keys of epochs that ended 5 minutes ago or more; give how many.
+
+        What another process destroyed is forgotten here too, the ML-KEM seed in memory among it.
+        """
         ended = [e for e in self._store.all() if e.not_after + milliseconds(KEPT_AFTER_END) <= now]
         for epoch in ended:
-            self._keys.end_epoch(epoch.token_label)
+            # Gone already: a crash, or another process, came between the token and the store.
+            with suppress(KeyNotFound):
+                self._keys.end_epoch(epoch.token_label)
             self._store.drop(epoch.key_id)
-            with self._lock:
-                self._open.pop(epoch.key_id, None)
+        kept = {epoch.key_id for epoch in self._store.all()}
+        with self._lock:
+            self._open = {key_id: key for key_id, key in self._open.items() if key_id in kept}
         return len(ended)
 
     def find(self, key_id: bytes) -> DecryptionKey:

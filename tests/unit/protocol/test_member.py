@@ -81,6 +81,29 @@ def test_an_ended_epochs_key_is_destroyed_five_minutes_after_its_end(keeper):
         keeper.find(old)
 
 
+def test_an_epoch_that_another_process_ended_is_forgotten_here_too(token):
+    keys, store = PartyKeys.create(token), MemoryEpochs()
+    here, elsewhere = EpochKeeper("P:wang", keys, store), EpochKeeper("P:wang", keys, store)
+    old = key_id(here.current(START))
+    here.find(old)
+    ended = START + EPOCH_LIFE // timedelta(milliseconds=1) + 300_000
+    assert elsewhere.sweep(ended) == 1
+    here.sweep(ended)
+    with pytest.raises(EpochKeyUnknown):
+        here.find(old)
+
+
+def test_a_crash_between_token_and_store_does_not_keep_later_epochs_alive(token):
+    keys, store = PartyKeys.create(token), MemoryEpochs()
+    keeper = EpochKeeper("P:wang", keys, store)
+    keeper.current(START)
+    keys.end_epoch(store.all()[0].token_label)
+    second = key_id(keeper.rotate(START + 1))
+    assert keeper.sweep(START + EPOCH_LIFE // timedelta(milliseconds=1) + 300_001) == 2
+    with pytest.raises(EpochKeyUnknown):
+        keeper.find(second)
+
+
 def test_a_first_flight_to_an_ended_epoch_is_refused_as_unknown_key_id(own_federation):
     federation = own_federation
     _, opening = federation.open_consultation()
