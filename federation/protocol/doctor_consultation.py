@@ -7,7 +7,6 @@ from federation.errors import (
     CredentialInvalid,
     GrantInvalid,
     IdentityMismatch,
-    Limit,
     OutOfOrder,
     RecordDigestMismatch,
     SessionExpired,
@@ -28,7 +27,7 @@ from federation.protocol.sealing import (
     require_session_id,
     seal_reply,
 )
-from federation.protocol.session import Direction
+from federation.protocol.session import Direction, with_slice
 from federation.protocol.statements import digest_or_empty, verify_signature
 from federation.protocol.time import Instant, milliseconds, require_same_time
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
@@ -161,11 +160,10 @@ class AwaitingBiosignal:
             return self._complete(receiving, parse(BiosignalDelivery, plaintext), frame)
 
     def _with_slice(self, receiving: Direction, piece: bytes) -> "AwaitingBiosignal":
-        if sum(map(len, self.pieces)) + len(piece) > MOST_BIOSIGNAL_BYTES:
-            raise Limit(f"a biosignal may have {MOST_BIOSIGNAL_BYTES} bytes")
+        pieces = with_slice(self.pieces, piece, most_bytes=MOST_BIOSIGNAL_BYTES)
         hasher = self.hasher.copy()
         hasher.update(piece)
-        return replace(self, receiving=receiving, hasher=hasher, pieces=(*self.pieces, piece))
+        return replace(self, receiving=receiving, hasher=hasher, pieces=pieces)
 
     def _complete(self, receiving: Direction, p2: BiosignalDelivery, frame: SessionFrame) -> "InConsultation":
         patient = self.asked.patient

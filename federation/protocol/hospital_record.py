@@ -14,7 +14,6 @@ from federation.errors import (
     GrantRevoked,
     GrantScope,
     IdentityMismatch,
-    Limit,
     RecordDigestMismatch,
 )
 from federation.protocol import record as common
@@ -35,7 +34,7 @@ from federation.protocol.sealing import (
     seal_reply,
 )
 from federation.protocol.search import classes_covered
-from federation.protocol.session import Direction
+from federation.protocol.session import Direction, with_slice
 from federation.protocol.statements import sign_statement, verify_signature
 from federation.protocol.time import Instant, require_same_time
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
@@ -179,9 +178,7 @@ def _received_query(session: AwaitingRequest, frame: SessionFrame, plaintext: by
 
 
 def _with_slice(session: AwaitingRequest, piece: bytes) -> AwaitingRequest:
-    if sum(map(len, session.pieces)) + len(piece) > MOST_DEPOSIT_BYTES:
-        raise Limit(f"a deposit may have {MOST_DEPOSIT_BYTES} bytes")
-    return replace(session, pieces=(*session.pieces, piece))
+    return replace(session, pieces=with_slice(session.pieces, piece, most_bytes=MOST_DEPOSIT_BYTES))
 
 
 def _require_commitment(asked: Asked, message: RecordQuery | Deposit, purpose: "pb.Purpose.ValueType") -> None:

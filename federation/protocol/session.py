@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from federation.errors import OutOfOrder, SealInvalid, SessionUnknown
+from federation.errors import FieldInvalid, Limit, OutOfOrder, SealInvalid, SessionUnknown
 from federation.protocol.parsing import check
 from federation.protocol.schedule import DirectionKeys
 from federation.protocol.time import Instant
@@ -14,6 +14,8 @@ from federation.v1.envelope_pb2 import SessionFrame
 from keystore.transcript import text, transcript, u64
 
 SLICE_BYTES = 512 * 1024
+MOST_SLICES = 1024
+"""Of content that a receiver holds in memory until it is whole: work and memory are bounded by the frames too."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,15 @@ class Direction:
 
     def _context(self, name: str, sent_at: Instant, *, last: bool) -> bytes:
         return transcript(text(name).decode(), self.session_id, u64(self.sequence), u64(sent_at), u64(int(last)))
+
+
+def with_slice(pieces: tuple[bytes, ...], piece: bytes, *, most_bytes: int) -> tuple[bytes, ...]:
+    """Give the slices with the next one. Raises FieldInvalid for an empty one, Limit for more than may be held."""
+    if not piece:
+        raise FieldInvalid("a slice is empty")
+    if len(pieces) >= MOST_SLICES or sum(map(len, pieces)) + len(piece) > most_bytes:
+        raise Limit(f"this may have {most_bytes} bytes in {MOST_SLICES} slices")
+    return (*pieces, piece)
 
 
 def slices(chunks: Iterable[bytes]) -> Iterator[bytes]:

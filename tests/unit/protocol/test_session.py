@@ -2,9 +2,17 @@
 
 import pytest
 
-from federation.errors import FieldInvalid, MessageTooLarge, MissingField, OutOfOrder, SealInvalid, SessionUnknown
+from federation.errors import (
+    FieldInvalid,
+    Limit,
+    MessageTooLarge,
+    MissingField,
+    OutOfOrder,
+    SealInvalid,
+    SessionUnknown,
+)
 from federation.protocol.schedule import DirectionKeys
-from federation.protocol.session import SLICE_BYTES, Direction, slices
+from federation.protocol.session import MOST_SLICES, SLICE_BYTES, Direction, slices, with_slice
 from federation.v1.envelope_pb2 import SessionFrame
 from tests.mallory import refused
 
@@ -117,6 +125,21 @@ def test_a_stream_is_cut_into_slices_of_one_size():
     assert [len(piece) for piece in slices(content)] == [SLICE_BYTES, SLICE_BYTES, 1]
     assert list(slices([])) == list(slices([b""])) == []
     assert b"".join(slices(content)) == b"".join(content)
+
+
+def test_an_empty_slice_is_refused():
+    """Any number of them would hold no bytes, and a receiver's memory and time."""
+    with refused(FieldInvalid):
+        with_slice((), b"", most_bytes=10)
+
+
+def test_slices_beyond_the_limit_are_refused_by_number_and_by_size():
+    full = (b"x",) * (MOST_SLICES - 1)
+    assert len(with_slice(full, b"x", most_bytes=MOST_SLICES)) == MOST_SLICES
+    with refused(Limit):
+        with_slice((*full, b"x"), b"x", most_bytes=2 * MOST_SLICES)
+    with refused(Limit):
+        with_slice((b"x" * 8,), b"xxx", most_bytes=10)
 
 
 def test_keys_are_shown_by_no_repr():
