@@ -7,10 +7,12 @@ from hsm.objects import ObjectInfo
 from hsm.pin import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_prompt, pin_from_value
 from hsm.policy import KeyKind, KeyPolicy, Provenance
 from hsm.secret_keys import AeadKey, MacKey
+from hsm.selftest import Ability, Trial
 from hsm.token import Token, open_token
 from hsm.uri import TokenUri
 
 __all__ = [
+    "Ability",
     "AeadKey",
     "KeyKind",
     "KeyPolicy",
@@ -24,6 +26,7 @@ __all__ = [
     "TokenMetrics",
     "TokenUri",
     "TokenX25519Key",
+    "Trial",
     "errors",
     "open_token",
     "pin_from_fd",

@@ -35,7 +35,7 @@ class AeadKey(_SecretKeyInToken):
         """Return nonce (12 bytes), ciphertext and tag (16 bytes); `associated_data` is authenticated, not included."""
         message, bound = bytes(plaintext), bytes(associated_data)
         return self._sessions.run(
-            lambda session: _seal(session, session.key(self.label, self._policy), message, bound),
+            lambda session: seal(session, session.key(self.label, self._policy), message, bound),
             doing="seal",
             mechanism=Mechanism.AES_GCM.name,
         )
@@ -46,7 +46,7 @@ class AeadKey(_SecretKeyInToken):
         if len(sealed) < _NONCE_SIZE_BYTES + TAG_SIZE_BYTES:
             raise errors.AuthenticationFailed("The sealed data is too short.")
         return self._sessions.run(
-            lambda session: _open(session, session.key(self.label, self._policy), sealed, bound),
+            lambda session: open_sealed(session, session.key(self.label, self._policy), sealed, bound),
             doing="open",
             mechanism=Mechanism.AES_GCM.name,
         )
@@ -65,12 +65,14 @@ class MacKey(_SecretKeyInToken):
         )
 
 
-def _seal(session: Session, key: RawKey, message: bytes, bound: bytes) -> bytes:
+def seal(session: Session, key: RawKey, message: bytes, bound: bytes) -> bytes:
+    """Return nonce, ciphertext and tag."""
     nonce = session.random(_NONCE_SIZE_BYTES)
     return nonce + encrypt_gcm(session, key, nonce, message, bound)
 
 
-def _open(session: Session, key: RawKey, sealed: bytes, bound: bytes) -> bytes:
+def open_sealed(session: Session, key: RawKey, sealed: bytes, bound: bytes) -> bytes:
+    """Return the plaintext; raises `AuthenticationFailed` if the key works and the tag is wrong."""
     nonce, ciphertext = sealed[:_NONCE_SIZE_BYTES], sealed[_NONCE_SIZE_BYTES:]
     try:
         return decrypt_gcm(session, key, nonce, ciphertext, bound)
@@ -84,5 +86,5 @@ def _prove_alive(session: Session, key: RawKey) -> None:
 
     SoftHSM 2.6.1 has one code for a wrong tag and for a fault of its own; a fault must not pass as a forgery.
     """
-    sealed = _seal(session, key, _CANARY, b"")
+    sealed = seal(session, key, _CANARY, b"")
     decrypt_gcm(session, key, sealed[:_NONCE_SIZE_BYTES], sealed[_NONCE_SIZE_BYTES:], b"")

@@ -20,6 +20,7 @@ from hsm.policy import AGREEMENT, MAC, SEALING, SIGNING, KeyPolicy
 from hsm.quirks import point_of, quirks_of
 from hsm.raw import RawToken
 from hsm.secret_keys import AeadKey, MacKey
+from hsm.selftest import Trial, try_all
 from hsm.sessions import Session, Sessions
 from hsm.turns import turn_to_make_keys
 from hsm.uri import TokenUri
@@ -148,6 +149,10 @@ class Token:
             lambda session: [describe(thing, session.quirks) for thing in session.search({})],
             doing="list the token's objects",
         )
+
+    def trials(self) -> list[Trial]:
+        """Try what the token can do, on throw-away session keys: nothing of it stays. Raises if the token goes away."""
+        return try_all(self._sessions)
 
     def change_pin(self, old: Pin, new: Pin) -> None:
         """Give the user another PIN; raises `PinIncorrect` if `old` is wrong, or `new` of a length that the token refuses.

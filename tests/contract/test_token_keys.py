@@ -18,7 +18,7 @@ from pkcs11 import Attribute, GeneralError, ObjectClass
 
 from hsm import Token, errors
 from hsm.policy import MAC, SEALING, SIGNING, KeyPolicy
-from hsm.secret_keys import _open
+from hsm.secret_keys import open_sealed
 from hsm.sessions import Session
 from hsm.templates import Template, template
 from tests.contract.token_backends import Capability, TokenUnderTest, needs
@@ -270,7 +270,7 @@ def test_fault_of_the_token_does_not_pass_as_a_forgery(token: Token) -> None:
     token.generate_aes("sealing")
 
     def open_on_broken_token(session: Session) -> bytes:
-        return _open(replace(session, cryptoki=BrokenCryptoki()), session.key("sealing", SEALING), bytes(40), b"")
+        return open_sealed(replace(session, cryptoki=BrokenCryptoki()), session.key("sealing", SEALING), bytes(40), b"")
 
     with pytest.raises(errors.TokenFailed):
         token._sessions.run(open_on_broken_token, doing="open")
