@@ -1,6 +1,6 @@
 """The public cloud, put together: from a directory and a token to what serves, and to what its operator does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -71,15 +71,22 @@ class Founding:
 
 
 def found(
-    directory: NodeDirectory, founding: Founding, token_settings: TokenSettings, pin: PinProvider | None
+    directory: NodeDirectory,
+    founding: Founding,
+    token_settings: TokenSettings,
+    pin: PinProvider | None,
+    keys_in: Callable[[Token], CloudKeys] = CloudKeys.create,
 ) -> TrustBundle:
-    """Make a public cloud: its keys in the token, TLS CA, store, trust bundle, settings. Raises ConfigError, HsmError."""
+    """Make a public cloud: its keys in the token, TLS CA, store, trust bundle, settings. Raises ConfigError, HsmError.
+
+    `keys_in` makes the keys, or opens those that a ceremony made (CloudKeys).
+    """
     if directory.is_initialised:
         raise ConfigError(f"{directory.settings_file} is there already: this directory has a node")
     require_identity("cloud", founding.identity)
     directory.create()
     with open_node_token(token_settings, pin) as token:
-        bundle = _trust_of(founding, CloudKeys.create(token), system_clock())
+        bundle = _trust_of(founding, keys_in(token), system_clock())
     directory.database().close()
     directory.write_trust(bundle)
     directory.write_settings(
