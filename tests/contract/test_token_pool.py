@@ -36,6 +36,7 @@ def test_waiting_for_a_session_ends_at_the_deadline(make_token_uri: MakeUri, rig
         token.random(8)
 
 
+@needs(Capability.THREADS)
 def test_sessions_are_reused_and_bounded(make_token_uri: MakeUri, right_pin: CountingPin) -> None:
     with open_token(make_token_uri(), right_pin, sessions=2) as token:
         threads = [threading.Thread(target=lambda: [token.random(8) for _ in range(200)]) for _ in range(6)]

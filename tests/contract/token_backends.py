@@ -40,6 +40,7 @@ class Capability(Enum):
     MANY_TOKENS = "has as many tokens as a test asks for"
     INITIALIZE = "is initialised by C_InitToken and C_InitPIN"
     REMOVAL = "can be taken away and put back by a program"
+    THREADS = "serves several threads at once"
     PROCESSES = "serves several processes at once"
 
 

@@ -52,7 +52,7 @@ class NssToken(TokenUnderTest):
 def _set_first_pin(loaded: Module, label: str, pin: str) -> None:
     """Set the user's PIN as softoken wants it: its security officer has no PIN, and may log in this once."""
     with loaded.call():
-        (token,) = (token for token in loaded._in_slots() if token.label == label)
+        (token,) = (token for token in loaded.in_slots() if token.label == label)
         session = token.open(rw=True)
         loaded.cryptoki.login(session.handle, pkcs11.UserType.SO, "")
         loaded.cryptoki.init_pin(session.handle, pin)

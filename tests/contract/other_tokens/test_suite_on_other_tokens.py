@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 SUITE = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/contract").glob("test_token_*.py"))
 
 
-@pytest.mark.parametrize(("backend", "fewest"), [("nss:NssToken", 100)])
+@pytest.mark.parametrize(("backend", "fewest"), [("nss:NssToken", 100), ("tpm:TpmToken", 20)])
 def test_contract_suite_passes_on(backend: str, fewest: int) -> None:
     environment = os.environ | {ENVIRONMENT: f"tests.contract.other_tokens.{backend}"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *SUITE]

@@ -1,0 +1,90 @@
+"""A TPM 2.0 in software (swtpm) behind tpm2-pkcs11: no Edwards curves, but logins that lock as a TPM locks them."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from hsm import Pin, TokenUri
+from hsm.administration import initialise_token
+from tests.contract.token_backends import Capability, TokenUnderTest
+
+LIBRARY = next(Path("/usr/lib").glob("*/pkcs11/libtpm2_pkcs11.so"))
+_START_SECONDS = 10
+
+
+class TpmToken(TokenUnderTest):
+    """Tokens in one TPM, which counts the wrong PINs of all of them together: so it is told to bear many.
+
+    Two threads that draw random bytes at once get CKR_GENERAL_ERROR from tpm2-pkcs11 1.9.0: it has no THREADS.
+    """
+
+    name = "tpm"
+    can = frozenset({Capability.MANY_TOKENS})
+    manufacturer, model = "IBM", "SW   TPM"
+
+    def __init__(self) -> None:
+        self._numbers = count()
+
+    def start(self, request: pytest.FixtureRequest) -> None:
+        directory: Path = request.getfixturevalue("tmp_path_factory").mktemp("tpm")
+        running = ExitStack()
+        running.enter_context(software_tpm(directory, most_wrong_pins=100))
+        request.addfinalizer(running.close)
+
+    def make(self, label_prefix: str) -> TokenUri:
+        label = f"{label_prefix}-{next(self._numbers)}"
+        return initialise_token(LIBRARY, label, pin=Pin(self.user_pin), so_pin=Pin(self.so_pin))
+
+
+@contextmanager
+def software_tpm(directory: Path, *, most_wrong_pins: int) -> Iterator[str]:
+    """Run a TPM with its state in a directory and lead tpm2-pkcs11 to it; gives its address for tpm2-tools."""
+    state, store = directory / "state", directory / "store"
+    state.mkdir()
+    store.mkdir()
+    port = _two_free_ports()
+    address = f"swtpm:host=127.0.0.1,port={port}"
+    os.environ["TPM2_PKCS11_TCTI"], os.environ["TPM2_PKCS11_STORE"] = address, str(store)
+    os.environ["TSS2_LOG"] = "all+NONE"  # it would print every refused PIN
+    ends = [f"type=tcp,port={number},bindaddr=127.0.0.1" for number in (port, port + 1)]
+    command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--server", ends[0], "--ctrl", ends[1]]
+    tpm = subprocess.Popen([*command, "--flags", "not-need-init,startup-clear"], stdout=subprocess.DEVNULL)
+    try:
+        _await(port + 1)
+        dictionary_lockout(address, "--setup-parameters", f"--max-tries={most_wrong_pins}")
+        yield address
+    finally:
+        tpm.terminate()
+        tpm.wait()
+
+
+def dictionary_lockout(address: str, *arguments: str) -> None:
+    """Set or clear the TPM's count of wrong PINs, as its owner."""
+    command = ["tpm2_dictionarylockout", "--tcti", address, *arguments]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+
+
+def _two_free_ports() -> int:
+    """Find a port whose follower is free too: tpm2-tss takes that for the control channel."""
+    while True:
+        with socket.socket() as first, socket.socket() as second, suppress(OSError):
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            second.bind(("127.0.0.1", port + 1))
+            return port
+
+
+def _await(port: int) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise TimeoutError("swtpm did not start.")
