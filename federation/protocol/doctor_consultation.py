@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from federation.errors import (
     CredentialInvalid,
-    GrantInvalid,
     IdentityMismatch,
     OutOfOrder,
     RecordDigestMismatch,
@@ -13,7 +12,7 @@ from federation.errors import (
     SignatureInvalid,
 )
 from federation.protocol import consultation as common
-from federation.protocol.grant import open_grant
+from federation.protocol.grant import open_grant_for
 from federation.protocol.parsing import check, parse
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.schedule import SessionKeys, agree, derive
@@ -157,7 +156,10 @@ class AwaitingBiosignal:
             receiving, plaintext = self.receiving.open("p2", frame)
             if not frame.last:
                 return self._with_slice(receiving, plaintext)
-            return self._complete(receiving, parse(BiosignalDelivery, plaintext), frame)
+            outcome = self._complete(receiving, parse(BiosignalDelivery, plaintext), frame)
+            if outcome.grant is not None:
+                self._require_own_grant(outcome.grant, verifier, now)
+            return outcome
 
     def _with_slice(self, receiving: Direction, piece: bytes) -> "AwaitingBiosignal":
         pieces = with_slice(self.pieces, piece, most_bytes=MOST_BIOSIGNAL_BYTES)
@@ -177,16 +179,13 @@ class AwaitingBiosignal:
             self.transcript_hash, p2.biosignal_digest, digest_or_empty("grant", grant), p2.sent_at
         )
         verify_signature(patient.key, p2.signature, signed)
-        if grant is not None:
-            self._require_own_grant(grant)
         return InConsultation(
             self.asked, self.transcript_hash, receiving, self.sending, self.began_at, b"".join(self.pieces), p2, grant
         )
 
-    def _require_own_grant(self, signed: SignedStatement) -> None:
-        grant = open_grant(signed, self.asked.patient)
-        if grant.doctor_id != self.asked.doctor.identity:
-            raise GrantInvalid("the grant is for another doctor")
+    def _require_own_grant(self, signed: SignedStatement, verifier: Verifier, now: Instant) -> None:
+        own = self.asked.doctor
+        open_grant_for(signed, self.asked.patient, own.identity, digest(own.certificate), verifier.freshness, now=now)
 
 
 @dataclass(frozen=True, repr=False)

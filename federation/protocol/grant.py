@@ -12,12 +12,11 @@ from federation.errors import (
     MalformedMessage,
     SignatureInvalid,
 )
-from federation.protocol.anchors import Lists
 from federation.protocol.identities import ANY
 from federation.protocol.parties import Entropy, Party
 from federation.protocol.statements import open_statement, sign_statement
-from federation.protocol.time import Instant, milliseconds
-from federation.protocol.verifier import VerifiedParty
+from federation.protocol.time import Freshness, Instant, milliseconds
+from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.transcript import digest
@@ -78,16 +77,35 @@ def open_grant(signed: SignedStatement, patient: VerifiedParty) -> Grant:
     return grant
 
 
-def authorize(signed: SignedStatement | None, patient: VerifiedParty, use: Use, lists: Lists, *, now: Instant) -> Grant:
+def open_grant_for(
+    signed: SignedStatement,
+    patient: VerifiedParty,
+    doctor_id: str,
+    certificate_digest: bytes,
+    freshness: Freshness,
+    *,
+    now: Instant,
+) -> Grant:
+    """Give the grant if its patient signed it for this doctor with this Cert_D, and now is its time (eq. 24).
+
+    Raises GrantInvalid, GrantExpired.
+    """
+    grant = open_grant(signed, patient)
+    if grant.doctor_id != doctor_id or grant.doctor_certificate_digest != certificate_digest:
+        raise GrantInvalid("the grant is for another doctor")
+    if not freshness.begun(grant.not_before, now=now) or now >= grant.not_after:
+        raise GrantExpired("the grant is not yet, or no longer, valid")
+    return grant
+
+
+def authorize(
+    signed: SignedStatement | None, patient: VerifiedParty, use: Use, verifier: Verifier, *, now: Instant
+) -> Grant:
     """Give the grant if it allows this use now. Raises Authorization: missing, invalid, expired, revoked, or its scope."""
     if signed is None:
         raise GrantMissing("no grant, no record")
-    grant = open_grant(signed, patient)
-    if grant.doctor_id != use.doctor_id or grant.doctor_certificate_digest != use.certificate_digest:
-        raise GrantInvalid("the grant is for another doctor")
-    if not grant.not_before <= now < grant.not_after:
-        raise GrantExpired("the grant is not yet, or no longer, valid")
-    lists.require_grant_good(grant.patient_id, grant.grant_id)
+    grant = open_grant_for(signed, patient, use.doctor_id, use.certificate_digest, verifier.freshness, now=now)
+    verifier.lists.require_grant_good(grant.patient_id, grant.grant_id)
     if use.right not in grant.rights:
         raise GrantScope("the grant does not give this right")
     if use.hospital is not None and not covers(grant.hospitals, use.hospital):

@@ -211,7 +211,7 @@ def _authorized(
     asked_class = message.scope.department_class
     named_class = None if asked_class == ANY else asked_class
     use = Use(right, asked.doctor.identity, certificate_digest, asked.hospital.identity, named_class)
-    return authorize(message.grant, patient, use, verifier.lists, now=now)
+    return authorize(message.grant, patient, use, verifier, now=now)
 
 
 @dataclass(frozen=True, repr=False)

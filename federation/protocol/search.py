@@ -316,7 +316,7 @@ class VerifiedQuery:
                 raise IdentityMismatch("the patient's key statement is another patient's")
         certificate_digest = digest(query.doctor_certificate)
         use = Use(RIGHT_INDEX, self.doctor.identity, certificate_digest, hospital=None, department_class=None)
-        grant = authorize(query.grant, patient, use, verifier.lists, now=now)
+        grant = authorize(query.grant, patient, use, verifier, now=now)
         return grant, classes_covered(grant, query.department_class, verifier.anchors.department_classes)
 
     def refusal(self, error: Authorization) -> Findings:

@@ -29,8 +29,12 @@ class Freshness:
 
     def require_not_future(self, sent_at: Instant, *, now: Instant) -> None:
         """Raise FutureDated if T lies further ahead than clocks may differ."""
-        if sent_at - now > milliseconds(self.skew):
+        if not self.begun(sent_at, now=now):
             raise FutureDated(f"sent at {sent_at}, and it is {now} here: further ahead than {self.skew}")
+
+    def begun(self, not_before: Instant, *, now: Instant) -> bool:
+        """Say whether a validity has begun, for a clock that may be sigma behind the one that stated it."""
+        return not_before - now <= milliseconds(self.skew)
 
     def replay_key_until(self, *, now: Instant) -> Instant:
         """Say how long a replay key admitted now is kept: Delta T + 2 sigma."""

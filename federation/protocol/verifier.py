@@ -63,8 +63,8 @@ class Verifier:
         statement = open_statement("ks", KeyStatement, signed, self.anchors.cloud_key)
         credential = parse(Credential, statement.credential)
         _require_agreement(statement, credential, role)
-        _require_valid(statement.not_before, statement.not_after, now)
-        _require_valid(credential.not_before, credential.not_after, now)
+        self._require_valid(statement.not_before, statement.not_after, now)
+        self._require_valid(credential.not_before, credential.not_after, now)
         self.lists.require_serial_good(credential.serial)
         return VerifiedParty(
             role=role,
@@ -105,9 +105,14 @@ class Verifier:
         statement = open_encryption_key(signed, key)
         if statement.identity != owner:
             raise IdentityMismatch("the encryption key is somebody else's")
-        _require_valid(statement.not_before, statement.not_after, now)
+        self._require_valid(statement.not_before, statement.not_after, now)
         self.lists.require_key_good(statement.key_id)
         return EncryptionKey(owner, statement.key_id, statement.encryption_key, signed)
+
+    def _require_valid(self, not_before: Instant, not_after: Instant, now: Instant) -> None:
+        """Require validity; what was stated just now by a clock that is ahead within sigma is valid."""
+        if not self.freshness.begun(not_before, now=now) or now >= not_after:
+            raise CredentialExpired("outside its validity")
 
     def _public_point(self, statement: KeyStatement) -> bytes:
         try:
@@ -143,11 +148,6 @@ def _require_agreement(statement: KeyStatement, credential: Credential, role: "p
         raise CredentialInvalid("the credential is for another key")
     if statement.identity[:2] != _PREFIXES[role]:
         raise CredentialInvalid("the identity is not of this role")
-
-
-def _require_valid(not_before: Instant, not_after: Instant, now: Instant) -> None:
-    if not not_before <= now < not_after:
-        raise CredentialExpired("outside its validity")
 
 
 _PREFIXES = {pb.ROLE_PATIENT: "P:", pb.ROLE_DOCTOR: "D:", pb.ROLE_HOSPITAL: "H:"}

@@ -9,6 +9,7 @@ from federation.errors import (
     CertificateForeign,
     CertificateRevoked,
     FutureDated,
+    GrantExpired,
     GrantInvalid,
     IdentityMismatch,
     Limit,
@@ -25,12 +26,14 @@ from federation.errors import (
 )
 from federation.protocol import consultation as common
 from federation.protocol import doctor_consultation
+from federation.protocol.grant import Terms
 from federation.protocol.session import Direction
 from federation.protocol.statements import digest_or_empty
 from federation.v1.consultation_pb2 import BiosignalDelivery
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
+from federation.v1.statement_pb2 import Grant
 from keystore.transcript import digest, listing
-from tests.mallory import altered, reframed, refused, rejected, with_unknown_field
+from tests.mallory import altered, reframed, refused, rejected, restated, with_unknown_field
 
 BIOSIGNAL = b"ecg" * 1000
 
@@ -166,6 +169,24 @@ def test_a_grant_that_the_signature_does_not_cover_is_refused(federation, delive
     change = altered(BiosignalDelivery, lambda p2: p2.grant.CopyFrom(other))
     with rejected(SignatureInvalid):
         delivered.receive(*delivered.slices, delivered.last_changed(change))
+
+
+def test_an_expired_grant_in_p2_is_refused(federation):
+    grant = federation.grant(Terms(life=timedelta(seconds=1)))
+    federation.clock.advance(timedelta(seconds=1))
+    delivered = Delivered(federation, grant=grant)
+    with rejected(GrantExpired):
+        delivered.receive(*delivered.slices, delivered.last)
+
+
+def test_a_grant_for_another_certificate_in_p2_is_refused_as_invalid(federation):
+    key = federation.patient.keys.signing_key
+    other = restated(
+        "grant", federation.grant(), Grant, key, lambda g: setattr(g, "doctor_certificate_digest", bytes(32))
+    )
+    delivered = Delivered(federation, grant=other)
+    with rejected(GrantInvalid):
+        delivered.receive(*delivered.slices, delivered.last)
 
 
 def test_a_grant_for_another_doctor_is_refused_as_invalid(federation):

@@ -114,12 +114,21 @@ def test_an_identity_of_another_roles_prefix_is_refused(federation, verifier):
 
 
 @pytest.mark.parametrize("wrap", [lambda change: change, with_credential], ids=["statement", "credential"])
-@pytest.mark.parametrize(("field", "offset"), [("not_after", 0), ("not_before", 1)])
+@pytest.mark.parametrize(("field", "offset"), [("not_after", 0), ("not_before", 5_001)])
 def test_an_expired_or_not_yet_valid_credential_is_refused(federation, verifier, wrap, field, offset):
     now = federation.clock.now
     signed = key_statement(federation, wrap(lambda content: setattr(content, field, now + offset)))
     with refused(CredentialExpired):
         verifier.party(signed, ROLE_PATIENT, now=now)
+
+
+def test_what_a_clock_ahead_within_sigma_stated_just_now_is_valid(federation, verifier, patient):
+    """Or a party whose clock is a second behind the cloud's would refuse its own registration, and be locked out."""
+    now = federation.clock.now
+    signed = key_statement(
+        federation, with_credential(lambda credential: setattr(credential, "not_before", now + 5_000))
+    )
+    assert verifier.party(signed, ROLE_PATIENT, now=now).identity == patient.identity
 
 
 def test_a_revoked_credential_is_refused(federation, patient):
@@ -191,7 +200,7 @@ def test_an_encryption_key_that_does_not_hold_together_is_refused(federation, ve
         verifier.encryption_key(encryption_key(federation, change), patient, now=federation.clock.now)
 
 
-@pytest.mark.parametrize(("field", "offset"), [("not_after", 0), ("not_before", 1)])
+@pytest.mark.parametrize(("field", "offset"), [("not_after", 0), ("not_before", 5_001)])
 def test_an_expired_encryption_key_is_refused(federation, verifier, patient, field, offset):
     now = federation.clock.now
     signed = encryption_key(federation, lambda statement: setattr(statement, field, now + offset))

@@ -20,7 +20,7 @@ def use(federation):
 def decide(federation, use):
     def run(grant, asked=use):
         patient = federation.party(federation.patient).self_
-        return authorize(grant, patient, asked, federation.hospital_a.verifier().lists, now=federation.clock.now)
+        return authorize(grant, patient, asked, federation.hospital_a.verifier(), now=federation.clock.now)
 
     return run
 
@@ -84,6 +84,8 @@ def test_an_expired_grant_is_refused(federation, decide):
 
 def test_a_grant_that_is_not_yet_valid_is_refused(federation, decide):
     grant = federation.grant()
+    federation.clock.advance(timedelta(seconds=-5))
+    decide(grant)  # the patient's clock may be sigma ahead
     federation.clock.advance(timedelta(milliseconds=-1))
     with refused(GrantExpired):
         decide(grant)

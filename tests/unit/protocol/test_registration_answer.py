@@ -98,6 +98,12 @@ def test_a_future_dated_answer_is_refused(federation, patient):
         patient.receive(reply)
 
 
+def test_an_answer_of_a_cloud_whose_clock_is_ahead_within_sigma_is_taken(federation, patient):
+    reply = patient.answer()
+    federation.clock.advance(timedelta(seconds=-5))
+    assert patient.receive(reply).party.identity == "P:new"
+
+
 def test_an_old_answer_is_taken_when_it_is_kept_for_a_repeated_request(federation, patient):
     reply = patient.answer()
     federation.clock.advance(timedelta(minutes=9))
