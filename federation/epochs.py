@@ -41,6 +41,7 @@ class EpochKeeper:
         self._store = store
         self._lifetimes = lifetimes or Lifetimes()
         self._open: dict[bytes, DecryptionKey] = {}
+        self._held: set[bytes] = set()
         self._lock = threading.Lock()
 
     def current(self, now: Instant) -> SignedStatement:
@@ -99,13 +100,18 @@ class EpochKeeper:
 
     def _opened(self, key_id: bytes) -> DecryptionKey:
         for epoch in self._store.all():
-            if epoch.key_id == key_id:
+            if epoch.key_id == key_id and self._is_held(epoch):
                 return self._keys.open_epoch(epoch.token_label, epoch.sealed_seed)
         raise EpochKeyUnknown("no decryption key of this party has that key id")
 
     def _newest(self) -> StoredEpoch | None:
-        epochs = self._store.all()
-        return epochs[0] if epochs else None
+        return next((epoch for epoch in self._store.all() if self._is_held(epoch)), None)
+
+    def _is_held(self, epoch: StoredEpoch) -> bool:
+        """Say whether the token has the key: it has not if it was restored in place of one that died (ADR 17)."""
+        if epoch.key_id not in self._held and self._keys.token.has(epoch.token_label):
+            self._held.add(epoch.key_id)
+        return epoch.key_id in self._held
 
 
 def as_signed(stored: StoredStatement) -> SignedStatement:
