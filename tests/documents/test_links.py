@@ -1,0 +1,50 @@
+"""Every relative link of every page leads to a file, and every anchor to a heading."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def _pages() -> Iterator[Path]:
+    yield from ROOT.glob("*.md")
+    for folder in (
+        "docs",
+        "tests",
+        "demo",
+        "hsm",
+        "keystore",
+        "federation",
+        "protos",
+        "benchmarks",
+        "formal",
+        "clients",
+        "deploy",
+    ):
+        yield from (ROOT / folder).rglob("*.md")
+
+
+def _anchors(page: Path) -> set[str]:
+    """Give the anchors of a page's headings, as forges make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", sorted(_pages()), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in LINK.findall(FENCE.sub("", page.read_text())):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.relative_to(ROOT)} links to {link}"
+        assert not anchor or anchor in _anchors(target), f"{page.relative_to(ROOT)} links to {link}: no such heading"
+
+
+def test_links_are_found() -> None:
+    assert len(LINK.findall((ROOT / "README.md").read_text())) > 10
