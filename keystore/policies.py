@@ -4,7 +4,7 @@ Generation applies the policy, opening verifies it, `audit` names every object t
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hsm import KeyKind, KeyPolicy, ObjectInfo, Provenance
@@ -48,11 +48,11 @@ CLOUD_POLICIES = POLICIES | {label: _importable(POLICIES[label]) for label in (I
 """The public cloud's: its signing keys may come back from a backup, since everybody pins them. A person's never do (ADR 17)."""
 
 
-def policy_of(label: str) -> KeyPolicy | None:
+def policy_of(label: str, policies: Mapping[str, KeyPolicy] = POLICIES) -> KeyPolicy | None:
     """Give the policy of a key of this label, or None if no purpose names it."""
     if label in _BY_LABEL:
-        return POLICIES[label]
-    return next((POLICIES[prefix] for prefix in _BY_PREFIX if label.startswith(prefix) and label != prefix), None)
+        return policies[label]
+    return next((policies[prefix] for prefix in _BY_PREFIX if label.startswith(prefix) and label != prefix), None)
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,14 @@ class Finding:
 
 
 def audit(objects: Iterable[ObjectInfo]) -> list[Finding]:
-    """Name every object that breaks its policy, that no purpose names, that is there twice or without its other half."""
+    """Name every object that breaks its policy, that no purpose names, that is there twice or without its other half.
+
+    A token with the issuing key is the public cloud's, and held to `CLOUD_POLICIES`.
+    """
     things = list(objects)
+    policies = CLOUD_POLICIES if any(thing.label == ISSUING for thing in things) else POLICIES
     numbers = Counter((thing.label, thing.object_class) for thing in things)
-    findings = [finding for thing in things for finding in _about(thing)]
+    findings = [finding for thing in things for finding in _about(thing, policies)]
     for (label, object_class), number in numbers.items():
         if number > 1:
             says = f"there are {number} of this label: none of them is used"
@@ -84,8 +88,8 @@ def audit(objects: Iterable[ObjectInfo]) -> list[Finding]:
 _OTHER_HALF = {"PRIVATE_KEY": "PUBLIC_KEY", "PUBLIC_KEY": "PRIVATE_KEY"}
 
 
-def _about(thing: ObjectInfo) -> list[Finding]:
-    policy = policy_of(thing.label)
+def _about(thing: ObjectInfo, policies: Mapping[str, KeyPolicy]) -> list[Finding]:
+    policy = policy_of(thing.label, policies)
     if policy is None:
         return [
             Finding(thing.label, thing.object_class, "PURPOSE_UNKNOWN", "no purpose of the federation has this label")

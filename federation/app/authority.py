@@ -19,9 +19,9 @@ from federation.config import ConfigError, MemberSettings, TokenSettings
 from federation.errors import NotFound
 from federation.protocol.identities import require_identity
 from hsm import PinProvider
+from keystore.policies import MEDICAL_AUTHORITY, POLICIES
 from keystore.x509 import RevokedCertificate, create_authority, issue_crl, issue_doctor_certificate
 
-_KEY = "medical-authority"
 _CERTIFICATE = "authority.der"
 _LEDGER = "issued.json"
 
@@ -53,7 +53,9 @@ def found_authority(
     require_identity("authority", authority_id)
     directory.create()
     with open_node_token(token_settings, pin) as token:
-        certificate = create_authority(token.generate_ed25519(_KEY), authority_id, now=datetime.now(UTC))
+        certificate = create_authority(
+            token.generate_ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY]), authority_id, now=datetime.now(UTC)
+        )
     write_private(directory.path / _CERTIFICATE, certificate.public_bytes(Encoding.DER))
     write_private(directory.path / _LEDGER, _as_json(Ledger()))
     directory.write_settings(MemberSettings(authority_id, token_settings))
@@ -130,7 +132,7 @@ def open_authority(
     """Open an authority's token for a block. Raises ConfigError, HsmError, CertificateRejected."""
     settings = directory.settings(MemberSettings)
     with open_node_token(settings.token, pin) as token:
-        yield MedicalAuthority(directory, token.ed25519(_KEY), clock)
+        yield MedicalAuthority(directory, token.ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY]), clock)
 
 
 def _as_json(ledger: Ledger) -> bytes:

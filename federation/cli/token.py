@@ -1,4 +1,4 @@
-"""`medunion token`: tokens for development. Real tokens are initialised with their vendor's tools (docs/ceremonies)."""
+"""`medunion token`: look at tokens, try them, initialise them, audit their keys. No private key is ever shown."""
 
 import secrets
 from pathlib import Path
@@ -7,13 +7,20 @@ import click
 
 from federation.app.node import NodeDirectory, write_private
 from federation.cli.common import TOKEN_URI_FILE, directory_option, write_pin_unless_there
+from federation.cli.token_check import check, keys
+from federation.cli.token_list import list_tokens
+from federation.cli.token_pins import change_pin, init
 from hsm import Pin, pin_from_file
 from hsm.softhsm import SoftHsm
 
 
 @click.group()
 def token() -> None:
-    """Make a token for development."""
+    """Look at tokens, try them, initialise them, audit their keys."""
+
+
+for _command in (list_tokens, check, keys, init, change_pin):
+    token.add_command(_command)
 
 
 @token.command("init-softhsm")

@@ -1,0 +1,107 @@
+"""What an operator asks about tokens: which there are, whether one will do for a role, what keys it holds."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation.app.node import NodeDirectory, open_node_token
+from federation.config import CloudSettings, ConfigError, HospitalSettings, MemberSettings, TokenSettings
+from hsm import Ability, ObjectInfo, PinProvider, Trial
+from hsm.errors import HsmError
+from hsm.survey import FoundToken, tokens_of
+from keystore.policies import Finding, audit, policy_of
+
+_MEMBER = frozenset({Ability.RANDOM, Ability.ED25519, Ability.X25519, Ability.X25519_IMPORT, Ability.AES_GCM})
+NEEDED = {
+    "public-cloud": _MEMBER - {Ability.X25519_IMPORT} | {Ability.HMAC},
+    "hospital": _MEMBER | {Ability.HMAC},
+    "doctor": _MEMBER,
+    "patient": _MEMBER,
+    "authority": frozenset({Ability.RANDOM, Ability.ED25519}),
+}
+"""Role -> what its token has to be able to do: the keys of `keystore.party` and how they come into the token."""
+
+CONSEQUENCES = {
+    Ability.RANDOM: "no key and no nonce can be made",
+    Ability.ED25519: "no signing key (identity, issuing key, certificate authority) can live in it",
+    Ability.X25519: "no encryption key can live in it: nothing can be sealed to this party",
+    Ability.X25519_IMPORT: "the registration secret, which the public cloud makes, can't be stored: no registration",
+    Ability.AES_GCM: "nothing can be kept sealed under it: ML-KEM seeds, records, evidence, the access log",
+    Ability.HMAC: "no blind index: patients could not be named without showing who they are",
+}
+"""What it means for the party if its token lacks an ability that its role needs."""
+
+
+@dataclass(frozen=True)
+class SurveyedModule:
+    """A module and its tokens, or why it can't be used."""
+
+    path: Path
+    tokens: tuple[FoundToken, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class AuditedKey:
+    """An object of a token, the purpose that its label says, and what is wrong with it."""
+
+    info: ObjectInfo
+    purpose: str | None
+    findings: tuple[Finding, ...]
+
+
+def survey(paths: list[Path]) -> list[SurveyedModule]:
+    """Look through modules; one that can't be used is said so and does not hide the others."""
+    return [_surveyed(path) for path in paths]
+
+
+def _surveyed(path: Path) -> SurveyedModule:
+    try:
+        return SurveyedModule(path, tuple(tokens_of(path)))
+    except HsmError as error:
+        return SurveyedModule(path, fault=f"{error} [{error.reason}]")
+
+
+def token_settings_of(directory: NodeDirectory) -> TokenSettings:
+    """Give `[token]` of a node of any kind. Raises ConfigError."""
+    kinds: tuple[type[CloudSettings | HospitalSettings | MemberSettings], ...] = (CloudSettings, HospitalSettings)
+    for kind in kinds:
+        with suppress(ConfigError):
+            return directory.settings(kind).token
+    return directory.settings(MemberSettings).token
+
+
+def lead_to(softhsm_configuration: Path | None) -> None:
+    """Lead SoftHSM, which reads it when it is first loaded, to a directory of tokens."""
+    if softhsm_configuration is not None:
+        os.environ["SOFTHSM2_CONF"] = str(softhsm_configuration)
+
+
+def try_token(settings: TokenSettings, pin: PinProvider) -> list[Trial]:
+    """Try what a token can do; nothing of it stays on the token. Raises HsmError."""
+    with open_node_token(settings, pin) as token:
+        return token.trials()
+
+
+def missing_for(role: str, trials: list[Trial]) -> list[Trial]:
+    """Give the trials that failed and that the role needs."""
+    return [trial for trial in trials if trial.ability in NEEDED[role] and not trial.works]
+
+
+def audit_token(settings: TokenSettings, pin: PinProvider) -> list[AuditedKey]:
+    """Hold every object of a token against the policy of its purpose. Raises HsmError."""
+    with open_node_token(settings, pin) as token:
+        objects = token.objects()
+    findings = audit(objects)
+    ordered = sorted(objects, key=lambda info: (info.label, info.object_class))
+    return [AuditedKey(info, _purpose(info), tuple(_about(info, findings))) for info in ordered]
+
+
+def _purpose(info: ObjectInfo) -> str | None:
+    policy = policy_of(info.label)
+    return None if policy is None else policy.purpose
+
+
+def _about(info: ObjectInfo, findings: list[Finding]) -> list[Finding]:
+    return [finding for finding in findings if (finding.label, finding.object_class) == (info.label, info.object_class)]
