@@ -19,7 +19,7 @@ from federation.clients.records import FetchedRecord, Progress, RecordFetcher, n
 from federation.clients.relay import Connect, Mailbox
 from federation.clients.trace import Trace
 from federation.clock import Clock
-from federation.errors import FederationError, GrantMissing, OutOfOrder, Unavailable
+from federation.errors import FederationError, GrantMissing, OutOfOrder, Rejected, SealInvalid, Unavailable
 from federation.member import Member
 from federation.protocol.consultation import code_digest
 from federation.protocol.doctor_consultation import (
@@ -217,8 +217,6 @@ class DoctorClient:
             self._answer(room, frame.opening)
         elif content == "frame" and frame.frame.session_id in room.sessions:
             return self._take_frame(room, frame.frame)
-        elif content == "refusal":
-            room.sessions.pop(frame.refusal.session_id, None)
         return None
 
     def _answer(self, room: DoctorRoom, opening: SealedOpening) -> None:
@@ -243,11 +241,18 @@ class DoctorClient:
         room.mailbox.put(RelayFrame(reply=reply))
 
     def _take_frame(self, room: DoctorRoom, frame: SessionFrame) -> InConsultation | None:
-        """Take a frame of P2; the last one makes the patient present."""
+        """Take a frame of P2; the last one makes the patient present. One that does not open is somebody else's: passed over."""
         opening, state = room.sessions.pop(frame.session_id)
         self._trace.note("P2", state.asked.patient.identity, self._member.identity, frame)
         now = self._clock()
-        outcome = state.receive(frame, self._member.verifier(), now=now)
+        try:
+            outcome = state.receive(frame, self._member.verifier(), now=now)
+        except Rejected as error:
+            if not isinstance(error.__cause__, SealInvalid | OutOfOrder):
+                raise
+            room.sessions[frame.session_id] = opening, state
+            self._audit.record(refusal(error, "await_patient", ""), now=now)
+            return None
         if isinstance(outcome, AwaitingBiosignal):
             room.sessions[frame.session_id] = opening, outcome
             return None

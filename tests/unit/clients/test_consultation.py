@@ -146,6 +146,26 @@ def test_frames_of_onlookers_do_not_come_between(surgery: Surgery, room: DoctorR
     assert surgery.doctor.await_receipt(room, awaiting, seconds=SECONDS) is not None
 
 
+def test_onlookers_frames_in_the_patients_own_session_do_not_end_it(surgery: Surgery, room: DoctorRoom) -> None:
+    """The session id is in clear: who follows the room can put a frame of that session, or a refusal, first."""
+    intruder = onlooker(surgery, room, pb.DIRECTION_TO_DOCTOR)
+    put = Mailbox.put
+
+    def put_after_rubbish(mailbox: Mailbox, frame: RelayFrame) -> None:
+        if frame.WhichOneof("content") == "frame" and mailbox is not intruder:
+            session_id, now = frame.frame.session_id, surgery.federation.clock.now
+            rubbish = SessionFrame(session_id=session_id, sequence=0, last=True, sealed=b"x" * 64, sent_at=now)
+            put(intruder, RelayFrame(frame=rubbish))
+            put(intruder, RelayFrame(refusal=SessionRefusal(session_id=session_id, sent_at=now)))
+        put(mailbox, frame)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Mailbox, "put", put_after_rubbish)
+        _, present = visit(surgery, room, None)
+    assert present.biosignal == ecg()
+    assert "SEAL_INVALID" in surgery.reasons()
+
+
 def test_refusal_of_another_session_is_not_ours(surgery: Surgery, room: DoctorRoom) -> None:
     onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).put(
         RelayFrame(refusal=SessionRefusal(session_id=bytes(16), sent_at=1))
