@@ -6,6 +6,7 @@ from federation.cli.common import LazyGroup
 
 _GROUPS = {
     "authority": "federation.cli.authority:authority",
+    "ceremony": "federation.cli.ceremony:ceremony",
     "doctor": "federation.cli.doctor:doctor",
     "hospital": "federation.cli.hospital:hospital",
     "patient": "federation.cli.patient:patient",

@@ -1,0 +1,178 @@
+"""`medunion ceremony`: check, print, rehearse, hold and prove a key ceremony.
+
+Exit codes: 0 done, 1 refused or aborted, 2 bad file or usage, 3 token failure.
+"""
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from federation.cli.ceremony_desk import AnswersDesk, TerminalDesk
+from federation.cli.common import EXPECTED, PinChoice, pin_options, sentence
+from federation.config import TokenSettings
+from hsm import TokenUri, open_token
+from hsm.errors import KeyNotFound
+from keystore.ceremony import engine, files
+from keystore.ceremony.desk import Desk
+from keystore.ceremony.errors import CeremonyFileInvalid, ResumeRefused, exit_code_of
+from keystore.ceremony.kinds import CEREMONY
+from keystore.ceremony.plan import Plan, read_plan
+from keystore.ceremony.rehearsal import MARK, Stage
+from keystore.ceremony.render import as_html
+from keystore.ceremony.sheet import run_sheet
+from keystore.ceremony.verify import verify as verify_transcript
+from keystore.ceremony.words import spoken
+
+_READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class _CeremonyGroup(click.Group):
+    """Tells every fault as one sentence, and ends with the exit code of its kind."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            if ctx.find_root().params.get("debug"):
+                raise
+            raise _Told(sentence(error), exit_code_of(error)) from error
+
+
+class _Told(click.ClickException):
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc] # click's own way to say it
+
+
+@click.group(cls=_CeremonyGroup)
+def ceremony() -> None:
+    """Make, rotate and destroy keys before witnesses."""
+
+
+@ceremony.command()
+@click.argument("file", type=_READABLE)
+def validate(file: Path) -> None:
+    """Check a ceremony's FILE, and show its digest to be compared by everybody who reviewed it."""
+    plan = read_plan(file)
+    click.echo(f"{plan.title}: {plan.kind.name}, {plan.kind.purpose}")
+    click.echo(f"SHA-256 {plan.digest.hex()}")
+    for line in spoken(plan.digest):
+        click.echo(f"    {line}")
+
+
+@ceremony.command()
+@click.argument("file", type=_READABLE)
+def script(file: Path) -> None:
+    """Print the run sheet of a ceremony's FILE: every step, who confirms it, and blanks to fill in."""
+    click.echo(run_sheet(read_plan(file)), nl=False)
+
+
+@ceremony.command()
+@click.argument("file", type=_READABLE)
+@click.option("--transcript", type=_FILE, help="Where to write the transcript; FILE.transcript if not given.")
+@click.option("--answers", type=_READABLE, help="Answers by step, in place of people: for CI only.")
+@click.option("--rehearsal", is_flag=True, help="Run the identical script on throw-away SoftHSM tokens.")
+@click.option("--resume", is_flag=True, help="Go on with, or undo, a ceremony that was interrupted.")
+def run(file: Path, transcript: Path | None, answers: Path | None, rehearsal: bool, resume: bool) -> None:
+    """Hold the ceremony of FILE."""
+    plan = read_plan(file)
+    path = transcript or file.with_name(file.name + (".rehearsal" if rehearsal else "") + ".transcript")
+    desk = AnswersDesk(answers) if answers else TerminalDesk()
+    with _terminable():
+        if rehearsal and resume:
+            raise ResumeRefused("a rehearsal's tokens are thrown away: hold it again")
+        if rehearsal:
+            _rehearse(plan, desk, path)
+        else:
+            _hold(plan, desk, path, resume=resume)
+
+
+def _hold(plan: Plan, desk: Desk, path: Path, *, resume: bool) -> None:
+    if plan.softhsm_configuration is not None:
+        os.environ["SOFTHSM2_CONF"] = str(plan.softhsm_configuration)
+    held = (engine.resume if resume else engine.run)(plan, desk, path, _now)
+    desk.say(f"\nThe ceremony is over. Its transcript is {path}, {len(held.entries)} lines.")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C for a block: the ceremony notes where it stood."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _rehearse(plan: Plan, desk: Desk, path: Path) -> None:
+    with _throw_away() as directory:
+        stage = Stage(directory, desk, _now)
+        try:
+            held = engine.run(stage.plan(plan), stage.desk, path, _now, rehearsal=True)
+        finally:
+            engine.state_path(path).unlink(missing_ok=True)
+    stage.desk.say(f"\nThe rehearsal is over. Its transcript is {path}, {len(held.entries)} lines.")
+
+
+@contextmanager
+def _throw_away() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="medunion-rehearsal-") as name:
+        yield Path(name)
+
+
+@ceremony.command()
+@click.argument("transcript", type=_READABLE)
+@click.option("--participant", "pins", multiple=True, metavar="NAME=KEY", help="A public key that you know; repeat.")
+def verify(transcript: Path, pins: tuple[str, ...]) -> None:
+    """Check a TRANSCRIPT offline, and name the first thing that is wrong."""
+    verified = verify_transcript(transcript.read_bytes(), dict(map(_pinned, pins)))
+    if verified.rehearsal:
+        click.echo(f"{MARK}: this proves nothing about real keys")
+    click.echo(f"{verified.title} ({verified.kind}): {len(verified.entries)} lines hold")
+    click.echo(f"signed by {', '.join(f'{name} {key}' for name, key in verified.signers.items())}")
+    if not pins:
+        click.echo("Their keys are those that the transcript names: pin them with --participant to be sure of them.")
+    click.echo(f"SHA-256 {verified.head.hex()}")
+    for line in spoken(verified.head):
+        click.echo(f"    {line}")
+
+
+def _pinned(text: str) -> tuple[str, str]:
+    name, equals, key = text.partition("=")
+    if not equals:
+        raise CeremonyFileInvalid(f"--participant {text}: has to be NAME=KEY")
+    return name, key
+
+
+@ceremony.command()
+@click.argument("transcript", type=_READABLE)
+@click.option("--output", type=_FILE, required=True, help="The page to write.")
+def render(transcript: Path, output: Path) -> None:
+    """Make a page for the binder of a TRANSCRIPT that holds."""
+    content = transcript.read_bytes()
+    files.write_new(output, as_html(verify_transcript(content)).encode())
+
+
+@ceremony.command()
+@click.option("--token", required=True, help="Your token, as an RFC 7512 URI.")
+@pin_options
+def participant(token: str, pin: PinChoice) -> None:
+    """Give the public key with which you will sign transcripts, made in your token if it is not there."""
+    uri = TokenUri.parse(token)
+    with open_token(uri, pin.provider(TokenSettings(token))) as opened:
+        try:
+            key = opened.ed25519(CEREMONY)
+        except KeyNotFound:
+            key = opened.generate_ed25519(CEREMONY)
+        click.echo(key.public_key().public_bytes_raw().hex())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""Key ceremonies: one reviewed file says everything, a script leads people through it, a signed transcript proves it."""

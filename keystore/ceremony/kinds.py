@@ -1,0 +1,116 @@
+"""What each kind of ceremony makes, as data: keys by purpose, public outputs, and which parts of a file apply to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from hsm import KeyPolicy
+from keystore.policies import IDENTITY, INDEXING, ISSUING, MEDICAL_AUTHORITY, POLICIES, RECORDS, SEALING, TLS_CA
+
+CEREMONY: Final = "ceremony"
+"""Label of the key with which a participant signs transcripts."""
+
+
+@dataclass(frozen=True)
+class KeySpec:
+    """A key to make: its label in the token, what it may do, and what it is for."""
+
+    label: str
+    policy: KeyPolicy
+    purpose: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of ceremony. Outputs are named here, and made by the functions of these names in `outputs`."""
+
+    name: str
+    purpose: str
+    keys: tuple[KeySpec, ...] = ()
+    outputs: tuple[str, ...] = ()
+    certificate: tuple[str, ...] = ()
+    issuer: bool = False
+    revokes: bool = False
+    chooses: Literal["rotate", "destroy"] | None = None
+    quorum: bool = False
+
+
+KNOWN_KEYS: Final[Mapping[str, KeySpec]] = {
+    label: KeySpec(label, POLICIES[label], purpose)
+    for label, purpose in (
+        (IDENTITY, "PRK_X: signs in this party's name"),
+        (SEALING, "seals this party's own secrets"),
+        (INDEXING, "makes the pseudonyms of the index"),
+        (TLS_CA, "certifies TLS names"),
+        (MEDICAL_AUTHORITY, "certifies doctors"),
+        (ISSUING, "s: issues credentials, and signs nothing else"),
+        (RECORDS, "wraps the keys of medical records"),
+    )
+}
+
+
+def _known(*labels: str) -> tuple[KeySpec, ...]:
+    return tuple(KNOWN_KEYS[label] for label in labels)
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "public-cloud-root",
+            "make the keys that the federation stands on: s, PRK_C, sealing, index, TLS CA",
+            keys=_known(IDENTITY, SEALING, ISSUING, INDEXING, TLS_CA),
+            outputs=("issuer_public_key", "verifying_key", "tls_ca_certificate"),
+            certificate=("realm",),
+            quorum=True,
+        ),
+        Kind(
+            "medical-authority",
+            "make the key that certifies doctors, its certificate and its first revocation list",
+            keys=_known(MEDICAL_AUTHORITY),
+            outputs=("authority_certificate", "first_crl"),
+            certificate=("authority",),
+            quorum=True,
+        ),
+        Kind(
+            "federation-tls-ca",
+            "make a TLS CA key of the federation and its certificate",
+            keys=_known(TLS_CA),
+            outputs=("tls_ca_certificate",),
+            certificate=("realm",),
+            quorum=True,
+        ),
+        Kind(
+            "hospital-enrolment",
+            "make a hospital's keys, and what the public cloud needs to enrol it",
+            keys=_known(IDENTITY, SEALING, RECORDS, INDEXING, TLS_CA),
+            outputs=("verifying_key", "identity_ca_request"),
+            certificate=("hospital",),
+            quorum=True,
+        ),
+        Kind(
+            "doctor-card",
+            "make a doctor's keys in a card and have the medical authority certify them",
+            keys=_known(IDENTITY, SEALING),
+            outputs=("certificate_request", "doctor_certificate"),
+            certificate=("doctor",),
+            issuer=True,
+        ),
+        Kind(
+            "re-issue",
+            "replace a lost card or phone: new keys, a new certificate, the old one revoked",
+            keys=_known(IDENTITY, SEALING),
+            outputs=("certificate_request", "doctor_certificate", "crl"),
+            certificate=("doctor", "revoked_serial"),
+            issuer=True,
+            revokes=True,
+        ),
+        Kind(
+            "rotation",
+            "make the successor of a key beside it; what it signed before still verifies",
+            chooses="rotate",
+            quorum=True,
+        ),
+        Kind("destruction", "destroy keys whose time has ended", chooses="destroy", quorum=True),
+    )
+}

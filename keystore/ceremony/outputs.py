@@ -1,0 +1,145 @@
+"""The public files that ceremonies make. Each function here makes the output of its name."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from hsm import Token, TokenEd25519Key
+from keystore.ceremony.errors import CeremonyError
+from keystore.ceremony.room import OpenIssuer, Room
+from keystore.errors import CertificateRejected
+from keystore.policies import IDENTITY, ISSUING, MEDICAL_AUTHORITY, POLICIES, TLS_CA
+from keystore.x509 import (
+    UNREADABLE,
+    RevokedCertificate,
+    create_authority,
+    create_tls_ca,
+    issue_crl,
+    issue_doctor_certificate,
+    request_certificate,
+)
+
+
+def make(name: str, room: Room) -> bytes:
+    """Make an output. Raises HsmError, CertificateRejected."""
+    return _MAKERS[name](room)
+
+
+def _issuer_public_key(room: Room) -> bytes:
+    return _pem(_key(room.token, ISSUING).public_key())
+
+
+def _verifying_key(room: Room) -> bytes:
+    return _pem(_key(room.token, IDENTITY).public_key())
+
+
+def _tls_ca_certificate(room: Room) -> bytes:
+    key = _key(room.token, TLS_CA)
+    return _checked(create_tls_ca(key, room.plan.certificate["realm"], now=room.now()), key.public_key())
+
+
+def _authority_certificate(room: Room) -> bytes:
+    key = _key(room.token, MEDICAL_AUTHORITY)
+    return _checked(create_authority(key, room.plan.certificate["authority"], now=room.now()), key.public_key())
+
+
+def _first_crl(room: Room) -> bytes:
+    key = _key(room.token, MEDICAL_AUTHORITY)
+    path = room.plan.outputs["authority_certificate"]
+    authority = x509.load_der_x509_certificate(path.read_bytes())
+    return issue_crl(authority, key, [], 1, now=room.now()).public_bytes(Encoding.DER)
+
+
+def _identity_ca_request(room: Room) -> bytes:
+    return request_certificate(_key(room.token, TLS_CA), room.plan.certificate["hospital"])
+
+
+def _certificate_request(room: Room) -> bytes:
+    return request_certificate(_key(room.token, IDENTITY), room.plan.certificate["doctor"])
+
+
+def _doctor_certificate(room: Room) -> bytes:
+    issuer = _issuer(room)
+    request, doctor = _certificate_request(room), room.plan.certificate["doctor"]
+    key = issuer.token.ed25519(_issuer_key(room), POLICIES[MEDICAL_AUTHORITY])
+    issued = issue_doctor_certificate(issuer.certificate, key, request, doctor, now=room.now())
+    return _checked(issued, issuer.certificate.public_key())
+
+
+def _crl(room: Room) -> bytes:
+    """Make the list that follows the newest one: what that one revoked, and the lost certificate."""
+    issuer = _issuer(room)
+    newest = _newest_crl(room, issuer.certificate)
+    lost = RevokedCertificate(int(room.plan.certificate["revoked_serial"], 16), room.now().astimezone(UTC))
+    revoked = [RevokedCertificate(entry.serial_number, entry.revocation_date_utc) for entry in newest]
+    if all(entry.serial_number != lost.serial_number for entry in revoked):
+        revoked.append(lost)
+    number = newest.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number + 1
+    key = issuer.token.ed25519(_issuer_key(room), POLICIES[MEDICAL_AUTHORITY])
+    return issue_crl(issuer.certificate, key, revoked, number, now=room.now()).public_bytes(Encoding.DER)
+
+
+def _newest_crl(room: Room, authority: x509.Certificate) -> x509.CertificateRevocationList:
+    if room.plan.issuer is None or room.plan.issuer.previous_crl is None:
+        raise CertificateRejected("the authority's newest list is not named")
+    try:
+        newest = x509.load_der_x509_crl(room.plan.issuer.previous_crl.read_bytes())
+        genuine = newest.is_signature_valid(_ed25519(authority.public_key()))
+    except UNREADABLE as error:
+        raise CertificateRejected("the authority's newest list cannot be read") from error
+    if not genuine or newest.issuer != authority.subject:
+        raise CertificateRejected("the newest list is not the authority's")
+    return newest
+
+
+def _key(token: Token, label: str) -> TokenEd25519Key:
+    return token.ed25519(label, POLICIES[label])
+
+
+def _issuer(room: Room) -> OpenIssuer:
+    if room.issuer is None:
+        raise CeremonyError("the medical authority's token is not open")
+    return room.issuer
+
+
+def _issuer_key(room: Room) -> str:
+    return room.plan.issuer.key if room.plan.issuer else MEDICAL_AUTHORITY
+
+
+def _checked(certificate: x509.Certificate, issuer_key: object) -> bytes:
+    """Read a certificate back and check its signature in software before it is written. Raises CertificateRejected."""
+    der = certificate.public_bytes(Encoding.DER)
+    read = x509.load_der_x509_certificate(der)
+    try:
+        _ed25519(issuer_key).verify(read.signature, read.tbs_certificate_bytes)
+    except InvalidSignature as error:
+        raise CertificateRejected("the token's signature does not verify under the issuer's key") from error
+    return der
+
+
+def _ed25519(key: object) -> Ed25519PublicKey:
+    if not isinstance(key, Ed25519PublicKey):
+        raise CertificateRejected("the issuer's key is not an Ed25519 key")
+    return key
+
+
+def _pem(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+_MAKERS: Final[Mapping[str, Callable[[Room], bytes]]] = {
+    "issuer_public_key": _issuer_public_key,
+    "verifying_key": _verifying_key,
+    "tls_ca_certificate": _tls_ca_certificate,
+    "authority_certificate": _authority_certificate,
+    "first_crl": _first_crl,
+    "identity_ca_request": _identity_ca_request,
+    "certificate_request": _certificate_request,
+    "doctor_certificate": _doctor_certificate,
+    "crl": _crl,
+}

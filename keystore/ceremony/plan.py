@@ -1,0 +1,283 @@
+"""A ceremony's file, parsed: everything that will happen is in it, and nothing that is in it is left aside.
+
+A key that is unknown, or that does not apply to this kind of ceremony, is an error that names it.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from hsm import TokenUri
+from hsm.errors import TokenUriInvalid
+from keystore.ceremony.errors import CeremonyFileInvalid
+from keystore.ceremony.kinds import CEREMONY, KINDS, KNOWN_KEYS, KeySpec, Kind
+from keystore.ceremony.table import Table
+from keystore.policies import MEDICAL_AUTHORITY
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+_LABEL: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_PUBLIC_KEY: Final = re.compile(r"[0-9a-f]{64}")
+_SERIAL: Final = re.compile(r"[0-9a-f]{1,40}")
+_MOST_OFFICERS: Final = 16
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Who is present. Nobody has two roles."""
+
+    administrator: str
+    officers: tuple[str, ...]
+    witnesses: tuple[str, ...]
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """Give all names, the administrator first."""
+        return (self.administrator, *self.officers, *self.witnesses)
+
+    def role_of(self, name: str) -> str:
+        """Say in one word what somebody is here."""
+        if name == self.administrator:
+            return "administrator"
+        return "officer" if name in self.officers else "witness"
+
+
+@dataclass(frozen=True)
+class Participant:
+    """With what somebody signs the transcript: the key `key` of their own token, whose public half is pinned here."""
+
+    token: TokenUri
+    public_key: str
+    key: str = CEREMONY
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """The medical authority that certifies in this ceremony: token, certificate, and its newest list if one is to follow."""
+
+    token: TokenUri
+    certificate: Path
+    key: str = MEDICAL_AUTHORITY
+    previous_crl: Path | None = None
+
+
+@dataclass(frozen=True)
+class KeyChoice:
+    """Which keys of the token a rotation or a destruction is about."""
+
+    rotate: str | None = None
+    successor: str | None = None
+    destroy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One ceremony, as its file says it."""
+
+    source: bytes
+    kind: Kind
+    title: str
+    token: TokenUri
+    roles: Roles
+    participants: Mapping[str, Participant]
+    threshold: int | None = None
+    certificate: Mapping[str, str] = field(default_factory=dict)
+    issuer: Issuer | None = None
+    keys: KeyChoice = field(default_factory=KeyChoice)
+    outputs: Mapping[str, Path] = field(default_factory=dict)
+    previous: Path | None = None
+    softhsm_configuration: Path | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """Give the SHA-256 of the file as it was reviewed."""
+        return hashlib.sha256(self.source).digest()
+
+    @property
+    def new_keys(self) -> tuple[KeySpec, ...]:
+        """Give the keys that this ceremony makes in its token."""
+        if self.keys.rotate is None or self.keys.successor is None:
+            return self.kind.keys
+        old = KNOWN_KEYS[self.keys.rotate]
+        return (KeySpec(self.keys.successor, old.policy, f"follows {old.label!r}: {old.purpose}"),)
+
+    @property
+    def needed_keys(self) -> tuple[str, ...]:
+        """Give the labels that the token has to hold already."""
+        return (self.keys.rotate,) if self.keys.rotate else self.keys.destroy
+
+    @property
+    def splits_pin(self) -> bool:
+        """Say whether this ceremony gives its token a PIN in shares."""
+        return self.threshold is not None and self.kind.chooses is None
+
+    @property
+    def joins_pin(self) -> bool:
+        """Say whether the token's PIN was put in shares by an earlier ceremony."""
+        return self.threshold is not None and self.kind.chooses is not None
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a ceremony's file; paths in it are relative to where it lies. Raises CeremonyFileInvalid."""
+    try:
+        source = path.read_bytes()
+        content = tomllib.loads(source.decode())
+    except OSError as error:
+        raise CeremonyFileInvalid(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CeremonyFileInvalid(f"{path} is no TOML: {error}") from error
+    return parse_plan(source, content, path.resolve().parent)
+
+
+def parse_plan(source: bytes, content: Mapping[str, object], base: Path) -> Plan:
+    """Parse what a file holds. Raises CeremonyFileInvalid."""
+    root = Table("", content)
+    ceremony, token = root.table("ceremony"), root.table("token")
+    kind = _kind(ceremony)
+    previous, configuration = ceremony.optional("previous"), token.optional("softhsm_configuration")
+    roles = _roles(root.table("roles"))
+    plan = Plan(
+        source=source,
+        kind=kind,
+        title=ceremony.text("title"),
+        token=_uri(token, "uri"),
+        roles=roles,
+        participants=_participants(root.table("participants"), roles),
+        threshold=_threshold(root, kind, roles),
+        certificate=_certificate(root, kind),
+        issuer=_issuer(root, kind, base),
+        keys=_keys(root, kind),
+        outputs=_outputs(root, kind, base),
+        previous=base / previous if previous else None,
+        softhsm_configuration=base / configuration if configuration else None,
+    )
+    for table in (ceremony, token, root):
+        table.end()
+    return plan
+
+
+def _kind(ceremony: Table) -> Kind:
+    name = ceremony.text("kind")
+    if name not in KINDS:
+        raise CeremonyFileInvalid(f"ceremony.kind: {name!r} is none of {', '.join(sorted(KINDS))}")
+    return KINDS[name]
+
+
+def _uri(table: Table, key: str) -> TokenUri:
+    try:
+        uri = TokenUri.parse(table.text(key))
+    except TokenUriInvalid as error:
+        raise CeremonyFileInvalid(f"{table.name}.{key}: {error}") from error
+    if uri.serial is None:
+        raise CeremonyFileInvalid(f"{table.name}.{key}: the token's serial number has to be named")
+    if uri.pin_source is not None:
+        raise CeremonyFileInvalid(f"{table.name}.{key}: a PIN is typed at a ceremony, not read from a file")
+    return uri
+
+
+def _roles(table: Table) -> Roles:
+    roles = Roles(table.text("administrator"), table.texts("officers"), table.texts("witnesses"))
+    table.end()
+    for name in roles.everyone:
+        if not _NAME.fullmatch(name):
+            raise CeremonyFileInvalid(f"roles: {name!r} is no name of letters, digits, '-' and '_'")
+    if len(set(map(str.lower, roles.everyone))) != len(roles.everyone):
+        raise CeremonyFileInvalid("roles: somebody is named twice; nobody has two roles")
+    if not roles.witnesses:
+        raise CeremonyFileInvalid("roles.witnesses: there has to be a witness")
+    if not 1 <= len(roles.officers) <= _MOST_OFFICERS:
+        raise CeremonyFileInvalid(f"roles.officers: there have to be 1 to {_MOST_OFFICERS} officers")
+    return roles
+
+
+def _participants(table: Table, roles: Roles) -> dict[str, Participant]:
+    participants = {}
+    for name in roles.everyone:
+        entry = table.table(name)
+        participant = Participant(_uri(entry, "token"), entry.text("public_key"), entry.optional("key") or CEREMONY)
+        entry.end()
+        if not _PUBLIC_KEY.fullmatch(participant.public_key):
+            raise CeremonyFileInvalid(f"{entry.name}.public_key: an Ed25519 public key is 64 lower-case hex digits")
+        participants[name] = participant
+    table.end()
+    if len({participant.public_key for participant in participants.values()}) != len(participants):
+        raise CeremonyFileInvalid("participants: two people have the same public key")
+    return participants
+
+
+def _threshold(root: Table, kind: Kind, roles: Roles) -> int | None:
+    table = root.optional_table("quorum", applies=kind.quorum)
+    if table is None:
+        return None
+    threshold = table.number("threshold", 2, len(roles.officers))
+    table.end()
+    return threshold
+
+
+def _certificate(root: Table, kind: Kind) -> dict[str, str]:
+    table = root.optional_table("certificate", applies=bool(kind.certificate))
+    if table is None:
+        if kind.certificate:
+            raise CeremonyFileInvalid(f"certificate: is missing, with {', '.join(kind.certificate)}")
+        return {}
+    values = {name: table.text(name) for name in kind.certificate}
+    table.end()
+    _serial(values)
+    return values
+
+
+def _issuer(root: Table, kind: Kind, base: Path) -> Issuer | None:
+    table = root.optional_table("issuer", applies=kind.issuer)
+    if table is None:
+        if kind.issuer:
+            raise CeremonyFileInvalid("issuer: is missing, with token and certificate")
+        return None
+    uri, certificate, key = (
+        _uri(table, "token"),
+        base / table.text("certificate"),
+        table.optional("key") or MEDICAL_AUTHORITY,
+    )
+    issuer = Issuer(uri, certificate, key, base / table.text("previous_crl") if kind.revokes else None)
+    table.end()
+    return issuer
+
+
+def _keys(root: Table, kind: Kind) -> KeyChoice:
+    table = root.optional_table("keys", applies=kind.chooses is not None)
+    if kind.chooses is None:
+        return KeyChoice()
+    if table is None:
+        raise CeremonyFileInvalid(f"keys: is missing, with what to {kind.chooses}")
+    if kind.chooses == "rotate":
+        choice = KeyChoice(rotate=table.text("rotate"), successor=table.text("successor"))
+        labels: tuple[str, ...] = (choice.rotate or "", choice.successor or "")
+    else:
+        choice = KeyChoice(destroy=table.texts("destroy"))
+        labels = choice.destroy
+    table.end()
+    if choice.rotate is not None and choice.rotate not in KNOWN_KEYS:
+        raise CeremonyFileInvalid(f"keys.rotate: {choice.rotate!r} is none of {', '.join(sorted(KNOWN_KEYS))}")
+    if not labels or len(set(labels)) != len(labels) or not all(map(_LABEL.fullmatch, labels)):
+        raise CeremonyFileInvalid(f"keys.{kind.chooses}: needs labels of keys, each another")
+    return choice
+
+
+def _serial(values: dict[str, str]) -> None:
+    if not _SERIAL.fullmatch(values.get("revoked_serial", "1")):
+        raise CeremonyFileInvalid("certificate.revoked_serial: a serial number is lower-case hexadecimal")
+
+
+def _outputs(root: Table, kind: Kind, base: Path) -> dict[str, Path]:
+    table = root.optional_table("outputs", applies=bool(kind.outputs))
+    if table is None:
+        if kind.outputs:
+            raise CeremonyFileInvalid(f"outputs: is missing, with {', '.join(kind.outputs)}")
+        return {}
+    outputs = {name: base / table.text(name) for name in kind.outputs}
+    table.end()
+    if len(set(outputs.values())) != len(outputs):
+        raise CeremonyFileInvalid("outputs: two of them are the same file")
+    return outputs

@@ -1,0 +1,113 @@
+"""A rehearsal: the identical script on throw-away SoftHSM tokens, and every line that it prints says so."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
+from hsm.softhsm import SoftHsm, find_module
+from keystore.ceremony import actions, files
+from keystore.ceremony.desk import Desk
+from keystore.ceremony.kinds import CEREMONY, KNOWN_KEYS
+from keystore.ceremony.plan import Issuer, Participant, Plan
+from keystore.policies import MEDICAL_AUTHORITY, POLICIES
+from keystore.quorum import Share, split_pin
+from keystore.x509 import create_authority, issue_crl
+
+MARK: Final = "REHEARSAL"
+_PIN_BYTES: Final = 16
+_AUTHORITY_ID: Final = "rehearsal authority"
+
+
+@dataclass
+class RehearsalDesk:
+    """A desk that marks every line, and knows the PINs of the throw-away tokens."""
+
+    desk: Desk
+    pins: dict[str, Pin] = field(default_factory=dict)
+    shares: dict[str, str] = field(default_factory=dict)
+
+    def say(self, text: str) -> None:
+        """Show lines, each marked."""
+        self.desk.say("\n".join(f"{MARK} {line}" for line in text.split("\n")))
+
+    def ask(self, prompt: str, text: str) -> str:
+        """Ask, marked."""
+        return self.desk.ask(prompt, f"{MARK} {text}")
+
+    def pin(self, name: str, text: str) -> PinProvider:  # noqa: ARG002 - nobody is asked
+        """Give the PIN of a throw-away token."""
+        return pin_from_value(self.pins[name].reveal())
+
+    def show_share(self, holder: str, share: str) -> None:
+        """Show a share of a throw-away PIN, marked."""
+        self.desk.show_share(holder, f"{MARK} {share}")
+        self.shares[holder] = share
+
+    def take_share(self, holder: str) -> str:
+        """Give back the share that the holder was shown: nobody types 20 words for practice."""
+        self.say(f"{holder} types the share that they wrote down.")
+        return self.shares.get(holder, "")
+
+
+class Stage:
+    """The throw-away tokens of one rehearsal."""
+
+    def __init__(self, directory: Path, desk: Desk, now: Callable[[], datetime]) -> None:
+        """Make them in this directory, which the caller removes."""
+        self._softhsm = SoftHsm(directory / "softhsm")
+        self._directory = directory
+        self._now = now
+        self.desk = RehearsalDesk(desk)
+
+    def plan(self, plan: Plan) -> Plan:
+        """Give the same ceremony on throw-away tokens, its files thrown away too."""
+        outputs = self._directory / "outputs"
+        outputs.mkdir()
+        with self._token("token", "rehearsal") as token:
+            for label in plan.needed_keys:
+                actions.generate(token, KNOWN_KEYS.get(label, replace(KNOWN_KEYS["identity"], label=label)))
+            uri = _uri_of(token)
+        if plan.joins_pin and plan.threshold is not None:
+            shares = split_pin(self.desk.pins["token"], threshold=plan.threshold, holders=plan.roles.officers)
+            self.desk.shares = {share.holder: Share.text(share) for share in shares}
+        return replace(
+            plan,
+            token=uri,
+            participants={name: self._participant(name) for name in plan.participants},
+            issuer=self._issuer(plan.issuer),
+            outputs={name: outputs / path.name for name, path in plan.outputs.items()},
+        )
+
+    def _token(self, name: str, label: str) -> Token:
+        pin = Pin(secrets.token_hex(_PIN_BYTES))
+        self.desk.pins[name] = pin
+        uri = self._softhsm.create_token(label[:32], pin=pin, so_pin=Pin(secrets.token_hex(_PIN_BYTES)))
+        return open_token(uri, pin_from_value(pin.reveal()))
+
+    def _participant(self, name: str) -> Participant:
+        with self._token(name, name) as token:
+            key = token.generate_ed25519(CEREMONY).public_key()
+            return Participant(_uri_of(token), key.public_bytes_raw().hex())
+
+    def _issuer(self, issuer: Issuer | None) -> Issuer | None:
+        if issuer is None:
+            return None
+        with self._token("issuer", "rehearsal authority") as token:
+            key = token.generate_ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY])
+            certificate = create_authority(key, _AUTHORITY_ID, now=self._now())
+            crl = issue_crl(certificate, key, [], 1, now=self._now())
+            uri = _uri_of(token)
+        path, previous = self._directory / "authority.der", self._directory / "crl.der"
+        files.write_new(path, certificate.public_bytes(Encoding.DER))
+        files.write_new(previous, crl.public_bytes(Encoding.DER))
+        return Issuer(uri, path, MEDICAL_AUTHORITY, previous if issuer.previous_crl else None)
+
+
+def _uri_of(token: Token) -> TokenUri:
+    return TokenUri(module_path=find_module(), token=token.label, serial=token.serial)

@@ -1,0 +1,82 @@
+"""The script of a ceremony, as data: what its people do, in which order, and who says that it was done."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from keystore.ceremony.plan import Plan
+
+Action = Literal[
+    "nothing",
+    "show-file",
+    "open-token",
+    "open-issuer",
+    "inventory",
+    "split-pin",
+    "make-key",
+    "write-output",
+    "destroy-key",
+    "final-inventory",
+    "sign",
+]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. The action comes first and shows what it did, then everybody named confirms it by typing "Yes"."""
+
+    id: str
+    do: str
+    action: Action
+    confirm: tuple[str, ...] = ()
+    subject: str = ""
+
+
+def script(plan: Plan) -> list[Step]:
+    """Give the steps of a ceremony."""
+    return [*_opening(plan), *_work(plan), *_closing(plan)]
+
+
+def _opening(plan: Plan) -> list[Step]:
+    roles = plan.roles
+    leading = (roles.administrator, *roles.witnesses)
+    steps = [
+        Step("roll-call", f"{roles.administrator} reads the names and roles; each confirms their own.", "nothing",
+             roles.everyone),
+        Step("file", "One witness reads the words aloud; each compares them with the file that they reviewed.",
+             "show-file", roles.everyone),
+        Step("token", f"{roles.administrator} connects the token; a witness compares its serial number with its label.",
+             "open-token", leading),
+    ]  # fmt: skip
+    if plan.issuer:
+        steps.append(Step("issuer", "The medical authority's token is connected.", "open-issuer", leading))
+    steps.append(Step("inventory", "The token's contents are compared with what they should be.", "inventory", leading))
+    return steps
+
+
+def _work(plan: Plan) -> list[Step]:
+    roles = plan.roles
+    leading = (roles.administrator, *roles.witnesses)
+    steps = []
+    if plan.splits_pin:
+        text = f"The token gets a new PIN that nobody knows: {plan.threshold} of the officers' shares give it."
+        steps.append(Step("pin", text, "split-pin", roles.officers))
+    for spec in plan.new_keys:
+        text = f"The token makes the key {spec.label!r} ({spec.purpose})."
+        steps.append(Step(f"key-{spec.label}", text, "make-key", leading, spec.label))
+    for label in plan.keys.destroy:
+        text = f"The key {label!r} is about to be destroyed, for ever. A witness reads its label aloud."
+        steps.append(Step(f"agree-{label}", text, "nothing", roles.everyone))
+        steps.append(Step(f"destroy-{label}", f"The token destroys {label!r}.", "destroy-key", leading, label))
+    for name in plan.outputs:
+        text = f"The file {name!r} is written; a witness reads its words aloud and notes them."
+        steps.append(Step(f"output-{name}", text, "write-output", leading, name))
+    return steps
+
+
+def _closing(plan: Plan) -> list[Step]:
+    leading = (plan.roles.administrator, *plan.roles.witnesses)
+    return [
+        Step("final-inventory", "The token holds what it held, changed as the file says and in nothing else.",
+             "final-inventory", leading),
+        Step("sign", "Everybody present signs the transcript with the key of their own token.", "sign"),
+    ]  # fmt: skip

@@ -1,0 +1,34 @@
+"""Ceremonies under test."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from hsm import Pin, TokenUri, open_token, pin_from_value
+from keystore.x509 import create_authority
+from tests.ceremony.hall import Hall, People, gather
+
+
+@pytest.fixture(scope="session")
+def people(make_token_uri: Callable[..., TokenUri], user_pin: Pin) -> People:
+    """Give everybody's tokens."""
+    return gather(make_token_uri, user_pin.reveal())
+
+
+@pytest.fixture
+def hall(
+    people: People, make_token_uri: Callable[..., TokenUri], user_pin: Pin, tmp_path: Path
+) -> Callable[[str], Hall]:
+    """Give a function that prepares a ceremony of a kind, on a fresh token."""
+    return lambda kind: Hall(tmp_path, people, make_token_uri("c"), user_pin.reveal(), kind)
+
+
+@pytest.fixture(scope="session")
+def people_other(make_token_uri: Callable[..., TokenUri], user_pin: Pin) -> bytes:
+    """Give the certificate of another authority of the same name."""
+    with open_token(make_token_uri("other"), pin_from_value(user_pin.reveal())) as token:
+        key = token.generate_ed25519("medical-authority")
+        return create_authority(key, "A:beispielland", now=datetime.now(UTC)).public_bytes(Encoding.DER)

@@ -1,0 +1,164 @@
+"""Ceremonies that are interrupted at a prompt, by signal or by kill, gone on with or undone: nothing stays half-made."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from hsm import Token, open_token, pin_from_value
+from keystore.ceremony import actions
+from keystore.ceremony.kinds import KeySpec
+from keystore.ceremony.state import State
+from tests.ceremony.hall import Hall
+
+Halls = Callable[[str], Hall]
+MEDUNION = [sys.executable, "-c", "from federation.cli.main import main; main()"]
+SECONDS = 30
+
+
+@pytest.fixture
+def medical(hall: Halls) -> Hall:
+    """Give a medical authority's ceremony whose PIN the administrator has."""
+    prepared = hall("medical-authority")
+    prepared.change("[quorum]\nthreshold = 2\n", "")
+    return prepared
+
+
+def at_a_prompt(hall: Hall, number: int) -> int:
+    """Run it with people who fall silent after the key is made, send a signal, and give the exit code."""
+    silent = hall.directory / "silent.toml"
+    fifo = hall.directory / "fifo"
+    os.mkfifo(fifo, 0o600)  # a PIN file that never ends: the signing waits at it
+    pins = 'token = "pin"\nAda = "fifo"\n'
+    silent.write_text(f'default = "Yes"\n[pins]\n{pins}')
+    options = ["--answers", str(silent), "--transcript", str(hall.transcript)]
+    with subprocess.Popen(
+        [*MEDUNION, "ceremony", "run", str(hall.file), *options], stdout=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + SECONDS
+        while not (hall.state.exists() and '"step": "key-' in hall.state.read_text()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+        process.send_signal(number)
+        return process.wait(SECONDS)
+
+
+class Pulled(RuntimeError):
+    """Stands for the end of the process: the ceremony does not catch it."""
+
+
+def interrupted(hall: Hall, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], *, made: bool) -> None:
+    """Stop the process when it makes a key: before the token has it, or before the state says so."""
+    generate = actions.generate
+
+    def stop(token: Token, spec: KeySpec) -> None:
+        if made:
+            generate(token, spec)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(actions, "generate", stop)
+        result = hall.run()
+    assert result.exit_code == 1
+    assert State.read(hall.state, hall.entries()[0].data["file_sha256"]).making == "medical-authority"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Pulled])
+@pytest.mark.parametrize("made", [False, True])
+def test_interrupted_ceremony_goes_on_with_a_key_that_is_whole(
+    medical: Hall, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], made: bool
+) -> None:
+    interrupted(medical, monkeypatch, error, made=made)
+    result = medical.run("--resume")
+    assert result.exit_code == 0, result.output
+    assert "half-made: medical-authority" in result.output
+    assert medical.verify().exit_code == 0
+    assert sorted(info.object_class for info in medical.objects()) == ["PRIVATE_KEY", "PUBLIC_KEY"]
+    assert ("half-made" in [e.data.get("why") for e in medical.entries()]) == made
+    assert not medical.state.exists()
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_interrupted_ceremony_is_undone_unless_the_administrator_says_yes(
+    medical: Hall, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    interrupted(medical, monkeypatch, Pulled, made=made)
+    medical.answers["resume"] = "No"
+    result = medical.run("--resume")
+    assert (result.exit_code, "[CONFIRMATION_REFUSED]" in result.output) == (1, True)
+    assert medical.labels() == set()
+    assert medical.last().event == "aborted"
+    assert not medical.state.exists()
+
+
+def test_pin_incorrect_at_resume_undoes_nothing(medical: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(medical, monkeypatch, Pulled, made=True)
+    (medical.directory / "pin").write_text("wrong-pin")
+    result = medical.run("--resume")
+    assert (result.exit_code, "[PIN_INCORRECT]" in result.output) == (3, True)
+    (medical.directory / "pin").write_text(medical.pin)
+    assert medical.run("--resume").exit_code == 0
+    assert medical.verify().exit_code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_signal_leaves_a_state_from_which_it_goes_on(medical: Hall, number: int) -> None:
+    code = at_a_prompt(medical, number)
+    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 1)
+    if number != signal.SIGKILL:
+        assert medical.last().event == "interrupted"
+    result = medical.run("--resume")
+    assert result.exit_code == 0, result.output
+    assert medical.verify().exit_code == 0
+    assert medical.labels() == {"medical-authority"}
+
+
+def test_half_a_line_at_the_end_is_cut_off(medical: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(medical, monkeypatch, Pulled, made=False)
+    with medical.transcript.open("ab") as file:
+        file.write(b'{"at":"2026')
+    assert medical.run("--resume").exit_code == 0
+    assert medical.verify().exit_code == 0
+
+
+def test_resume_refused_when_nothing_was_interrupted(medical: Hall) -> None:
+    result = medical.run("--resume")
+    assert (result.exit_code, "[RESUME_REFUSED]" in result.output) == (1, True)
+
+
+def test_resume_refused_with_another_file(medical: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(medical, monkeypatch, Pulled, made=False)
+    medical.change("A:beispielland", "A:anderswo")
+    result = medical.run("--resume")
+    assert (result.exit_code, "another file" in result.output) == (1, True)
+
+
+def test_chain_broken_transcript_is_not_gone_on_with(medical: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(medical, monkeypatch, Pulled, made=False)
+    medical.transcript.write_bytes(medical.transcript.read_bytes().replace(b"Beispielland", b"Beispielbund"))
+    result = medical.run("--resume")
+    assert (result.exit_code, "[CHAIN_BROKEN]" in result.output) == (1, True)
+
+
+def test_state_holds_no_secret(medical: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(medical, monkeypatch, Pulled, made=True)
+    kept = json.loads(medical.state.read_text())
+    assert set(kept) == {
+        "file_sha256", "step", "making", "made", "destroyed", "before", "outputs", "pin", "aborted"
+    }  # fmt: skip
+    assert medical.pin not in medical.state.read_text()
+
+
+def test_interrupted_while_shares_are_shown_starts_the_splitting_anew(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    medical.answers["pin.Omar"] = "No"
+    result = medical.run()
+    assert result.exit_code == 1
+    assert medical.last().event == "aborted"
+    with pytest.raises(Exception, match="PIN"), open_token(medical.token, pin_from_value(medical.pin)):
+        pass  # the token has the PIN in shares: three officers hold it, and their shares were tested

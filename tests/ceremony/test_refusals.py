@@ -1,0 +1,265 @@
+"""Each way in which a ceremony stops: its exit code, what it says, what the transcript says, and that no key is left."""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hsm import Pin, Token, open_token, pin_from_value
+from hsm.creation import generate_pair
+from hsm.policy import SIGNING
+from hsm.softhsm import SoftHsm
+from keystore.ceremony import actions
+from keystore.ceremony.kinds import KeySpec
+from keystore.quorum import split_pin
+from tests.ceremony.hall import Hall
+
+Halls = Callable[[str], Hall]
+
+
+def stopped(hall: Hall, code: int, reason: str, *options: str) -> str:
+    """Run a ceremony that has to stop so; give what it said."""
+    result = hall.run(*options)
+    assert result.exit_code == code, result.output
+    assert f"[{reason}]" in result.output
+    return result.output
+
+
+def aborted(hall: Hall, reason: str) -> None:
+    """See that the transcript says so, that it cannot pass for a whole one, and that nothing is left."""
+    assert (hall.last().event, hall.last().data["reason"]) == ("aborted", reason)
+    assert hall.verify().exit_code == 1
+    assert hall.labels() == set()
+    assert not hall.state.exists()
+
+
+def test_output_exists_is_refused_before_the_token_is_touched(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    existing = medical.directory / "authority.der"
+    existing.write_bytes(b"older")
+    said = stopped(medical, 1, "OUTPUT_EXISTS")
+    assert "authority.der" in said
+    assert existing.read_bytes() == b"older"
+    assert "token" not in [entry.event for entry in medical.entries()]
+    aborted(medical, "OUTPUT_EXISTS")
+
+
+def test_output_exists_even_as_a_broken_link_is_refused(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    (medical.directory / "authority.der").symlink_to("nowhere")
+    stopped(medical, 1, "OUTPUT_EXISTS")
+    aborted(medical, "OUTPUT_EXISTS")
+
+
+def test_transcript_that_exists_is_never_overwritten(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    medical.transcript.write_text("evidence\n")
+    stopped(medical, 1, "OUTPUT_EXISTS")
+    assert medical.transcript.read_text() == "evidence\n"
+
+
+def test_token_not_found_by_another_serial_is_refused(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    serial = medical.token.serial
+    assert serial is not None
+    medical.change(f"serial={serial}", "serial=ffffffffffffffff")
+    stopped(medical, 3, "TOKEN_NOT_FOUND")
+    aborted(medical, "TOKEN_NOT_FOUND")
+
+
+def test_pin_incorrect_is_a_token_failure(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    (medical.directory / "pin").write_text("wrong-pin")
+    stopped(medical, 3, "PIN_INCORRECT")
+    aborted(medical, "PIN_INCORRECT")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ('authority = "', 'doctor = "D:x"\nauthority = "', "certificate.doctor"),
+        ("[quorum]", "[issuer]\ntoken = 'x'\n[quorum]", "issuer: does not apply"),
+        ("[quorum]", "[keys]\ndestroy = ['x']\n[quorum]", "keys: does not apply"),
+        ('title = "', 'tittle = "x"\ntitle = "', "ceremony.tittle"),
+        ("[quorum]", "[surplus]\n[quorum]", "surplus"),
+        ("[quorum]", "[quorum]\nofficers = 3", "quorum.officers"),
+        ('first_crl = "', 'crl = "x"\nfirst_crl = "', "outputs.crl"),
+        ('kind = "medical-authority"', 'kind = "medical"', "ceremony.kind"),
+        ('title = "Medical authority of Beispielland"\n', "", "ceremony.title"),
+        ("threshold = 2", "threshold = 4", "quorum.threshold"),
+        ("threshold = 2", "threshold = true", "quorum.threshold"),
+        ('witnesses = ["Wanda", "Wim"]', "witnesses = []", "roles.witnesses"),
+        ('witnesses = ["Wanda", "Wim"]', 'witnesses = ["Wanda", "Ada"]', "nobody has two roles"),
+        ('witnesses = ["Wanda", "Wim"]', 'witnesses = ["Wanda"]', "participants.Wim"),
+        ('"first.crl"', '"authority.der"', "the same file"),
+        ("[token]\nuri = \"pkcs11:", "[token]\nuri = \"pkcs12:", "token.uri"),
+        ("[token]", "[token", "no TOML"),
+    ],
+)  # fmt: skip
+def test_ceremony_file_invalid_names_the_key(hall: Halls, old: str, new: str, names: str) -> None:
+    medical = hall("medical-authority")
+    medical.change(old, new)
+    said = stopped(medical, 2, "CEREMONY_FILE_INVALID")
+    assert names in said
+    assert not medical.transcript.exists()
+    assert medical.labels() == set()
+
+
+def test_ceremony_file_invalid_without_the_tokens_serial(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    medical.write(re.sub(r"(\[token\]\nuri = .*);serial=[0-9a-f]*", r"\1", medical.file.read_text()))
+    assert "token.uri" in stopped(medical, 2, "CEREMONY_FILE_INVALID")
+
+
+def test_confirmation_refused_by_a_witness_undoes_the_keys_with_the_reason(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    medical.change("[quorum]\nthreshold = 2\n", "")
+    medical.answers["key-medical-authority.Wim"] = "the seal was broken"
+    said = stopped(medical, 1, "CONFIRMATION_REFUSED")
+    assert "Wim (witness) said 'the seal was broken'" in said
+    assert [e.data["label"] for e in medical.entries() if e.event == "destroyed"] == ["medical-authority"]
+    aborted(medical, "CONFIRMATION_REFUSED")
+
+
+@pytest.mark.parametrize("typed", ["yes", "YES", "Yes ", "", "No"])
+def test_confirmation_refused_unless_exactly_yes(hall: Halls, typed: str) -> None:
+    medical = hall("medical-authority")
+    medical.answers["file.Wanda"] = typed
+    stopped(medical, 1, "CONFIRMATION_REFUSED")
+    aborted(medical, "CONFIRMATION_REFUSED")
+
+
+def test_confirmation_refused_late_removes_the_outputs_too(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    medical.change("[quorum]\nthreshold = 2\n", "")
+    medical.answers["final-inventory.Wanda"] = "No"
+    stopped(medical, 1, "CONFIRMATION_REFUSED")
+    assert medical.last().data["removed"] == ["authority_certificate", "first_crl"]
+    assert not (medical.directory / "authority.der").exists()
+    aborted(medical, "CONFIRMATION_REFUSED")
+
+
+def test_answer_missing_stops_the_ceremony(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    medical.default = None
+    stopped(medical, 1, "ANSWER_MISSING")
+    aborted(medical, "ANSWER_MISSING")
+
+
+def test_inventory_unexpected_if_a_key_is_there_already(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    with open_token(medical.token, pin_from_value(medical.pin)) as token:
+        key = token.generate_ed25519("medical-authority").public_key()
+    stopped(medical, 1, "INVENTORY_UNEXPECTED")
+    assert medical.last().event == "aborted"
+    with open_token(medical.token, pin_from_value(medical.pin)) as token:
+        assert token.ed25519("medical-authority").public_key() == key
+
+
+def test_inventory_unexpected_if_a_key_to_destroy_is_not_there(hall: Halls) -> None:
+    destruction = hall("destruction")
+    destruction.change('destroy = ["tls-ca"]', 'destroy = ["tls-ca", "absent"]')
+    stopped(destruction, 1, "INVENTORY_UNEXPECTED")
+    assert destruction.labels() == {"identity", "tls-ca"}
+
+
+def test_too_few_shares_are_refused_before_the_token_is_touched(hall: Halls) -> None:
+    rotation = hall("rotation")
+    for name in ("Olga", "Otto"):
+        (rotation.shares / f"{name}.share").unlink()
+    stopped(rotation, 1, "TOO_FEW_SHARES")
+    assert "token" not in [entry.event for entry in rotation.entries()]
+    assert rotation.last().data["reason"] == "TOO_FEW_SHARES"
+    assert rotation.labels() == {"identity", "tls-ca"}
+
+
+def test_duplicate_share_is_refused(hall: Halls) -> None:
+    rotation = hall("rotation")
+    shutil.copy(rotation.shares / "Olga.share", rotation.shares / "Otto.share")
+    stopped(rotation, 1, "DUPLICATE_SHARE")
+    assert rotation.last().data["reason"] == "DUPLICATE_SHARE"
+    assert rotation.labels() == {"identity", "tls-ca"}
+
+
+def test_corrupt_share_is_refused(hall: Halls) -> None:
+    rotation = hall("rotation")
+    path = rotation.shares / "Olga.share"
+    *words, last = path.read_text().split()
+    path.write_text(" ".join([*words, "academic" if last != "academic" else "acid"]))
+    stopped(rotation, 1, "CORRUPT_SHARE")
+    assert rotation.last().data["reason"] == "CORRUPT_SHARE"
+    assert rotation.labels() == {"identity", "tls-ca"}
+
+
+def test_mixed_shares_of_another_pin_are_refused(hall: Halls) -> None:
+    rotation = hall("rotation")
+    other = split_pin(Pin("another-pin-of-some-token-000000"), threshold=2, holders=("Olga", "Omar", "Otto"))
+    (rotation.shares / "Olga.share").write_text(other[0].text())
+    stopped(rotation, 1, "MIXED_SHARES")
+
+
+def test_participant_key_wrong_is_refused_and_everything_undone(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    medical.change("[quorum]\nthreshold = 2\n", "")
+    medical.change(medical.people.keys["Wim"], "ab" * 32)
+    stopped(medical, 1, "PARTICIPANT_KEY_WRONG")
+    aborted(medical, "PARTICIPANT_KEY_WRONG")
+
+
+def test_certificate_rejected_if_it_is_not_the_authoritys(hall: Halls, people_other: bytes) -> None:
+    card = hall("doctor-card")
+    (card.directory / "authority.der").write_bytes(people_other)
+    stopped(card, 1, "CERTIFICATE_REJECTED")
+    aborted(card, "CERTIFICATE_REJECTED")
+
+
+def test_key_attributes_wrong_is_refused_and_the_key_destroyed(hall: Halls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that makes another key than it was asked for: here an AES key in the place of the signing key."""
+
+    def make_other(token: Token, spec: KeySpec) -> None:
+        loose = replace(SIGNING, modifiable=True)
+        token._create(lambda session, name: generate_pair(session, name, loose, session.quirks.ed25519), spec.label)
+
+    monkeypatch.setattr(actions, "generate", make_other)
+    medical = hall("medical-authority")
+    medical.change("[quorum]\nthreshold = 2\n", "")
+    said = stopped(medical, 1, "KEY_ATTRIBUTES_WRONG")
+    assert "modifiable" in said
+    aborted(medical, "KEY_ATTRIBUTES_WRONG")
+
+
+def test_token_unavailable_when_it_is_pulled_midway_and_undone_when_it_is_back(
+    hall: Halls, softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    medical = hall("medical-authority")
+    medical.change("[quorum]\nthreshold = 2\n", "")
+    tokens = softhsm.configuration.parent / "tokens"
+    away = softhsm.configuration.parent / "away"
+    make = actions.generate
+
+    def pull(token: Token, spec: KeySpec) -> None:
+        make(token, spec)
+        home = next(path for path in tokens.iterdir() if _holds(path, str(medical.token.serial)))
+        away.mkdir()
+        shutil.move(home, away / home.name)
+
+    monkeypatch.setattr(actions, "generate", pull)
+    result = medical.run()
+    assert result.exit_code == 3, result.output
+    assert medical.last().data["left_in_token"] == ["medical-authority"]
+    assert "medical-authority" in medical.state.read_text()
+    for home in away.iterdir():
+        shutil.move(home, tokens / home.name)
+    away.rmdir()
+    monkeypatch.undo()
+    back = medical.run("--resume")
+    assert (back.exit_code, "[CEREMONY_ABORTED]" in back.output) == (1, True), back.output
+    aborted(medical, "CEREMONY_ABORTED")
+
+
+def _holds(path: Path, serial: str) -> bool:
+    """SoftHSM keeps a token in a directory whose name ends with its serial number."""
+    return path.name.replace("-", "").endswith(serial)
