@@ -41,6 +41,7 @@ from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
+from federation.wire.token_health import watch_token
 from federation.wire.workers import Workers
 from hsm import PinProvider
 from keystore.party import HospitalKeys
@@ -261,8 +262,10 @@ async def serve(node: HospitalNode, ready: Callable[[str], None], stopped: Calla
         await asyncio.to_thread(upkeep.prepare)
         await listening.server.start()
         upkeep.start()
+        watch = asyncio.create_task(watch_token(node.member.keys.token.health, listening.server.tell_of_token))
         ready(address)
         await stopped()
+        watch.cancel()
         upkeep.stop()
         await listening.stop(timedelta(seconds=settings.stop_seconds))
         node.cloud.close()

@@ -26,6 +26,7 @@ from federation.wire import operations
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
+from federation.wire.token_health import watch_token
 from federation.wire.workers import Workers
 from keystore.x509 import issue_leaf
 
@@ -53,6 +54,9 @@ async def serve(node: PublicCloudNode, stop: asyncio.Event, ready: Callable[[Por
             chores = [
                 tasks.create_task(_repeat(_LISTS_EVERY, lambda: _refresh(node.cloud, workers, news))),
                 tasks.create_task(_repeat(_EPOCHS_EVERY, lambda: workers.run_regardless(_turn_epochs, node.cloud))),
+                tasks.create_task(
+                    watch_token(node.cloud.keys.token.health, lambda healthy: _tell(healthy, public, peer))
+                ),
             ]
             await public.start()
             await peer.start()
@@ -107,6 +111,11 @@ def _border(node: PublicCloudNode, workers: Workers) -> Border:
         ),
         shares=ShareBound(settings.most_calls_per_caller),
     )
+
+
+async def _tell(healthy: bool, *servers: Server) -> None:
+    for server in servers:
+        await server.tell_of_token(healthy)
 
 
 async def _repeat(every: timedelta, chore: Callable[[], Awaitable[None]]) -> None:

@@ -13,6 +13,7 @@ from federation.config import ServerSettings
 from federation.errors import Unavailable
 from federation.wire import operations
 from federation.wire.limits import MOST_MESSAGE_BYTES
+from federation.wire.token_health import TOKEN_SERVICE
 from keystore.x509 import LEAF_LIFE, TlsLeaf
 
 _MOST_METADATA_BYTES = 16 * 1024
@@ -59,6 +60,11 @@ class Server:
         """Take calls."""
         await self.grpc.start()
         await self.health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def tell_of_token(self, healthy: bool) -> None:
+        """Say by the health service whether this server's token is there."""
+        status = health_pb2.HealthCheckResponse.SERVING if healthy else health_pb2.HealthCheckResponse.NOT_SERVING
+        await self.health.set(TOKEN_SERVICE, status)
 
     async def stop(self, grace: timedelta) -> None:
         """Take no new calls, and let those under way end within the grace."""
