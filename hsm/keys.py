@@ -24,6 +24,8 @@ _Public = TypeVar("_Public", Ed25519PublicKey, X25519PublicKey)
 
 # Clamping makes every private key a multiple of 8, so any one of them maps exactly the low-order points to zero.
 _LOW_ORDER_PROBE: Final = X25519PrivateKey.from_private_bytes(bytes(KEY_SIZE_BYTES))
+_TOP_BIT: Final = 2**255  # RFC 7748, section 5: masked
+_PRIME: Final = 2**255 - 19
 _READABLE_ONCE: Final = template(
     {
         Attribute.TOKEN: False,
@@ -116,6 +118,15 @@ def refuse_low_order(peer: X25519PublicKey) -> None:
         raise errors.PeerKeyInvalid("The peer's X25519 key has low order.") from error
 
 
+def canonical(point: bytes) -> bytes:
+    """Write a point in the one way that is below the prime, which RFC 7748, section 5, takes it for anyway.
+
+    NSS refuses two other ways, so that a peer could make the token look faulty.
+    """
+    u = int.from_bytes(point, "little") % _TOP_BIT % _PRIME
+    return u.to_bytes(KEY_SIZE_BYTES, "little")
+
+
 def agree(session: Session, key: RawKey, peer: bytes) -> bytes:
     """Derive a shared secret as a session object, read it and destroy it, whatever happens.
 
@@ -126,7 +137,7 @@ def agree(session: Session, key: RawKey, peer: bytes) -> bytes:
         KEY_SIZE_BYTES * 8,
         capabilities=NO_CAPABILITIES,
         mechanism=Mechanism.ECDH1_DERIVE,
-        mechanism_param=(KDF.NULL, None, session.quirks.peer_value(peer)),
+        mechanism_param=(KDF.NULL, None, session.quirks.peer_value(canonical(peer))),
         template=_READABLE_ONCE,
     )
     try:

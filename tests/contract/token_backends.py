@@ -34,6 +34,7 @@ class Capability(Enum):
     X25519 = "makes X25519 keys and agrees with them"
     X25519_IMPORT = "stores an X25519 key made elsewhere"
     AES_GCM = "makes AES-256 keys and seals with GCM"
+    AES_IMPORT = "stores an AES key made elsewhere"
     HMAC = "makes HMAC-SHA256 keys"
     HMAC_IMPORT = "stores an HMAC key made elsewhere"
     PROVENANCE = "says which keys it made itself"
