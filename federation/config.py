@@ -126,7 +126,10 @@ def read_settings(path: Path, kind: type[T]) -> T:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
-    return _section(table, kind, "")
+    try:
+        return _section(table, kind, "")
+    except ConfigError as error:
+        raise ConfigError(f"{error} ({path}; is it the directory of another kind of node?)") from error
 
 
 def to_toml(settings: object) -> str:

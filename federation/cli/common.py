@@ -122,6 +122,18 @@ class TokenChoice:
         return TokenSettings(kept.read_text(encoding="utf-8").strip(), configuration, pin_file)
 
 
+def ask_ticket(given: str | None) -> str:
+    """Give the ticket of the command line, of the terminal (without echo), or a line of standard input. Raises ConfigError."""
+    if given is not None:
+        return given
+    if sys.stdin.isatty():
+        return str(click.prompt("Ticket", hide_input=True))
+    line = sys.stdin.readline().strip()
+    if not line:
+        raise ConfigError("a ticket is needed: give --ticket, or a line at standard input")
+    return line
+
+
 def write_pin_unless_there(path: Path) -> None:
     """Write a random PIN to a file of mode 0600, for a token that is about to be made. Raises OSError."""
     if path.exists():

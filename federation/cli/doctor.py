@@ -1,5 +1,6 @@
 """`medunion doctor`: a doctor's client, from its keys to a consultation."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -24,9 +25,10 @@ from federation.clients.errors import WrongFile
 from federation.clients.profile import DoctorSettings
 from federation.clients.registration import register as register_member
 from federation.clinical.report import Coding
+from federation.config import ConfigError
 from federation.errors import FederationError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
-from hsm import PinProvider, pin_from_file, pin_from_value
+from hsm import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_value
 
 ICD_10 = "http://hl7.org/fhir/sid/icd-10"
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -189,7 +191,16 @@ def _new_pin(choice: PinChoice) -> PinProvider:
     if choice.pin_file is not None:
         write_pin_unless_there(choice.pin_file)
         return pin_from_file(choice.pin_file)
+    if choice.pin_fd is not None:
+        return _held(pin_from_fd(choice.pin_fd)())
+    if not sys.stdin.isatty():
+        raise ConfigError("a PIN for the new token is needed: give --pin-file or --pin-fd")
     return pin_from_value(click.prompt("A PIN for your new token", hide_input=True, confirmation_prompt=True))
+
+
+def _held(pin: Pin) -> PinProvider:
+    """Give a PIN that comes only once to whoever asks again."""
+    return lambda: pin
 
 
 def _kept(pin_file: Path | None) -> Path | None:

@@ -15,7 +15,7 @@ import segno
 from federation.app.hospital import HospitalNode, init_hospital, serve
 from federation.app.node import NodeDirectory, read_trust, write_private
 from federation.audit import AuditEntry
-from federation.cli.common import PinChoice, TokenChoice, directory_option, pin_options, token_options
+from federation.cli.common import PinChoice, TokenChoice, ask_ticket, directory_option, pin_options, token_options
 from federation.cli.hospital_import import import_records
 from federation.config import HospitalSettings
 from federation.protocol.anchors import Anchors
@@ -78,7 +78,7 @@ def init(
 def register(directory: NodeDirectory, pin: PinChoice, ticket: str | None, licence: Path) -> None:
     """Register with the public cloud, and have the TLS identity certified. What failed half-way goes on here."""
     with open_node(directory, pin) as node:
-        text = "" if node.member.is_registered else ticket or click.prompt("Ticket", hide_input=True)
+        text = "" if node.member.is_registered else ask_ticket(ticket)
         node.register(licence.read_bytes(), parse_ticket(text) if text else b"")
         click.echo(f"{node.settings.identity} is registered.")
 

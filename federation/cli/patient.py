@@ -10,7 +10,7 @@ import click
 from federation.app.client import enrol_patient, open_patient
 from federation.app.node import NodeDirectory
 from federation.cli import terminal
-from federation.cli.common import directory_option
+from federation.cli.common import ask_ticket, directory_option
 from federation.cli.terminal import say
 from federation.clients.code import DoctorCode
 from federation.clients.errors import NoAnswer, NoSuchGrant
@@ -66,18 +66,19 @@ def enrol(directory: NodeDirectory, trust: Path, identity: str, sensor: Path) ->
     if made:
         say(f"{sensor} now stands for you. Whoever has this file and the device can act as you.")
     say(f"{identity} is enrolled on this device. With a ticket from a hospital's desk:")
-    say(f"  medunion patient register --directory {directory.path} --ticket TICKET")
+    say(f"  medunion patient register --directory {directory.path}")
 
 
 @patient.command()
 @directory_option
-@click.option("--ticket", required=True, help="The ticket from the desk.")
+@click.option("--ticket", help="The ticket from the desk; it is asked for if it is left out.")
 @sensor_option
-def register(directory: NodeDirectory, ticket: str, sensor: Path | None) -> None:
+def register(directory: NodeDirectory, ticket: str | None, sensor: Path | None) -> None:
     """Register with the public cloud; a ticket is good once."""
+    secret = parse_ticket(ask_ticket(ticket))
     with open_patient(directory, sensor) as opened:
         password = opened.unlocked.password.value
-        party = register_member(opened.member, opened.cloud, ROLE_PATIENT, password, parse_ticket(ticket))
+        party = register_member(opened.member, opened.cloud, ROLE_PATIENT, password, secret)
     say(f"{party.identity} is registered.")
 
 

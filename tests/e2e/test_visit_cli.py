@@ -183,6 +183,41 @@ def test_token_missing_is_refused_in_plain_words(clinic: Clinic, tmp_path: Path)
     require_plain(said)
 
 
+def test_ticket_is_read_from_standard_input_and_missing_it_is_said_plainly(clinic: Clinic, tmp_path: Path) -> None:
+    home = tmp_path / "tim"
+    person = tmp_path / "tim.person"
+    run(
+        "patient",
+        "enrol",
+        "--directory",
+        home,
+        "--trust",
+        clinic.federation.trust,
+        "--id",
+        "P:tim",
+        "--simulated-sensor",
+        person,
+    )
+    said = run("patient", "register", "--directory", home, expect=1)
+    assert "a ticket is needed" in said
+    assert "Traceback" not in said
+    assert "Warning" not in said
+    assert "TICKET_INVALID" in run("patient", "register", "--directory", home, stdin="no ticket\n", expect=1)
+
+
+def test_pin_for_a_new_token_is_asked_for_plainly_where_nobody_can_type(clinic: Clinic, tmp_path: Path) -> None:
+    said = run(
+        "doctor", "init", "--directory", tmp_path / "d", "--trust", clinic.federation.trust, "--id", "D:new", expect=1
+    )
+    assert "--pin-file or --pin-fd" in said
+    assert "Warning" not in said
+
+
+def test_directory_of_another_kind_of_node_is_named(clinic: Clinic) -> None:
+    said = run("public-cloud", "invite", "--directory", clinic.doctor, "H:alpha", expect=1)
+    assert "medunion.toml; is it the directory of another kind of node?" in said
+
+
 def test_patient_not_registered_is_told_what_comes_first(clinic: Clinic, tmp_path: Path) -> None:
     newcomer = tmp_path / "newcomer"
     run(
