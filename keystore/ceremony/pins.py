@@ -13,13 +13,13 @@ from keystore.errors import TooFewShares
 from keystore.quorum import Share, combine_pin, split_pin
 
 _PIN_BYTES: Final = 16
-SPLIT: Final = "split"
+SPLIT: Final = "by officers"
 CHANGING: Final = "changing"
 
 
 def provider(room: Room) -> PinProvider:
     """Give how the token's PIN comes in now. Raises what `combine` raises, before any token is touched."""
-    if room.plan.joins_pin or room.state.pin in {SPLIT, CHANGING}:
+    if room.plan.joins_pin or room.state.pin_held in {SPLIT, CHANGING}:
         pin = _from_shares(room)
         room.pin = lambda: pin
     else:
@@ -33,7 +33,7 @@ def provider(room: Room) -> PinProvider:
 
 def split(room: Room) -> None:
     """Give the token a new PIN from its own random numbers, and each officer a share of it. Raises HsmError."""
-    if room.state.pin == SPLIT:
+    if room.state.pin_held == SPLIT:
         return
     threshold, officers = room.plan.threshold, room.plan.roles.officers
     if threshold is None:
@@ -50,11 +50,11 @@ def split(room: Room) -> None:
 
 
 def _change(room: Room, old: Pin, new: Pin) -> None:
-    room.state.pin = CHANGING
+    room.state.pin_held = CHANGING
     room.state.save()
     room.token.change_pin(old, new)
     room.pin = lambda: new  # a token that is lost and found again is logged in to with the PIN that it has now
-    room.state.pin = SPLIT
+    room.state.pin_held = SPLIT
     room.state.save()
 
 

@@ -149,7 +149,7 @@ def test_state_holds_no_secret(medical: Hall, monkeypatch: pytest.MonkeyPatch) -
     interrupted(medical, monkeypatch, Pulled, made=True)
     kept = json.loads(medical.state.read_text())
     assert set(kept) == {
-        "file_sha256", "step", "making", "made", "destroyed", "before", "outputs", "pin", "aborted"
+        "file_sha256", "step", "making", "made", "destroyed", "before", "outputs", "pin_held", "aborted"
     }  # fmt: skip
     assert medical.pin not in medical.state.read_text()
 
