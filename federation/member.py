@@ -13,7 +13,7 @@ from federation.protocol.verifier import Verifier
 from federation.store.interfaces import Epochs, Settings
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.membership_pb2 import EncryptionKeyRenewal
-from federation.v1.statement_pb2 import EncryptionKeyStatement, KeyStatement, Role, SignedStatement
+from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, Role, SignedStatement
 from keystore.party import PartyKeys
 
 _KEY_STATEMENT = "key-statement"
@@ -76,8 +76,8 @@ class Member:
 
     @property
     def is_registered(self) -> bool:
-        """Say whether there is a key statement."""
-        return self._settings.get(_KEY_STATEMENT) is not None
+        """Say whether there is a key statement, and its S_X in the token."""
+        return self._settings.get(_KEY_STATEMENT) is not None and self._holds_secret()
 
     @property
     def key_statement(self) -> SignedStatement:
@@ -136,6 +136,10 @@ class Member:
         if not self.epochs.is_due(now):
             return None
         return EncryptionKeyRenewal(encryption_key_statement=self.epochs.rotate(now), address=address)
+
+    def _holds_secret(self) -> bool:
+        statement = open_statement("ks", KeyStatement, self.key_statement, self.anchors.cloud_key)
+        return self.keys.holds_registration_secret(Credential.FromString(statement.credential).serial)
 
     def _current_lists(self) -> Lists:
         kept = self._settings.get(_DIRECTORY)

@@ -112,6 +112,10 @@ class PartyKeys:
             raise
         return imported
 
+    def holds_registration_secret(self, serial: bytes) -> bool:
+        """Say whether S_X of a credential is in the token: not if the token was restored in place of one that died (ADR 17)."""
+        return self.token.has(REGISTRATION_PREFIX + serial.hex())
+
     def registration_secret(
         self, point: bytes, issuer_public_key: bytes, credential: bytes, serial: bytes
     ) -> RegistrationSecret:

@@ -43,7 +43,7 @@ from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
 from federation.wire.token_health import watch_token
 from federation.wire.workers import Workers
-from hsm import PinProvider
+from hsm import PinProvider, Token
 from keystore.party import HospitalKeys
 from keystore.x509 import TlsLeaf, issue_leaf, request_certificate
 
@@ -54,15 +54,22 @@ JOIN_SECONDS = 5.0
 
 
 def init_hospital(
-    directory: NodeDirectory, settings: HospitalSettings, bundle: TrustBundle, pin: PinProvider | None
+    directory: NodeDirectory,
+    settings: HospitalSettings,
+    bundle: TrustBundle,
+    pin: PinProvider | None,
+    keys_in: Callable[[Token], HospitalKeys] = HospitalKeys.create,
 ) -> None:
-    """Make a hospital's keys in its token, its store and its settings. Raises ConfigError, HsmError, StoreError."""
+    """Make a hospital's keys in its token, its store and its settings. Raises ConfigError, HsmError, StoreError.
+
+    `keys_in` makes the keys, or opens those that a ceremony made (HospitalKeys).
+    """
     if directory.is_initialised:
         raise ConfigError(f"{directory.settings_file} is there already: this hospital has been made")
     _require_sound(settings, bundle)
     directory.create()
     with open_node_token(settings.token, pin) as token, directory.database():
-        HospitalKeys.create(token)
+        keys_in(token)
     directory.write_trust(bundle)
     # Last: a directory with settings is a hospital.
     directory.write_settings(settings)
@@ -175,7 +182,10 @@ class HospitalNode:
 
     def _identity_ca(self) -> x509.Certificate | None:
         kept = self.hospital.stores.settings.get(TLS_IDENTITY_CA)
-        return None if kept is None else x509.load_der_x509_certificate(kept)
+        certificate = None if kept is None else x509.load_der_x509_certificate(kept)
+        # A token that was restored in place of one that died has another key: it is certified anew.
+        ours = certificate is not None and certificate.public_key() == self._keys.tls_ca_key.public_key()
+        return certificate if ours else None
 
 
 def _hospital(

@@ -4,7 +4,10 @@ A public cloud over TLS with real tokens, and a hospital that serves records. Wh
 encryption keys of epochs, and a hospital's S_X, so that it registers again.
 """
 
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,13 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from demo.stage import environment
 from federation.app.authority import found_authority, open_authority
+from federation.app.hospital import HospitalNode, init_hospital
 from federation.app.node import NodeDirectory
 from federation.app.public_cloud import Founding, found, open_public_cloud
+from federation.clients.registration import register
 from federation.clock import system_clock, system_entropy
-from federation.config import CloudSettings, TokenSettings
+from federation.config import CloudSettings, HospitalSettings, TokenSettings
 from federation.protocol.search import Question
-from federation.v1.statement_pb2 import ROLE_HOSPITAL
+from federation.services.hospital.importing import RecordFiles, import_record
+from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT
 from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
 from hsm.errors import TokenNotFound
 from hsm.softhsm import SoftHsm
@@ -181,6 +188,49 @@ def test_a_cloud_whose_token_died_goes_on_from_shares(
         assert len(again.places) == 1
 
 
+def test_a_hospital_whose_token_died_registers_again_and_goes_on(
+    softhsm: SoftHsm, make_token_uri: Tokens, tmp_path: Path, parties: ExitStack
+) -> None:
+    drill, ward, died = (
+        Drill(tmp_path, make_token_uri, parties),
+        NodeDirectory(tmp_path / "ward"),
+        make_token_uri("ward"),
+    )
+    officers = Officers()
+    address = f"127.0.0.1:{free_port()}"
+    settings = HospitalSettings("H:ward", address, address, TokenSettings(str(died)), ("cardiology",))
+    with drill.serving() as lab:
+        init_hospital(ward, settings, lab.node.trust(), drill.pin, lambda token: recoverable_hospital(token, officers))
+        with HospitalNode(ward, drill.pin) as node:
+            node.register(b"licence", lab.node.invite("H:ward")[0])
+            patient = lab.member("P:ann")
+            register(patient, lab.client(), ROLE_PATIENT, bytes(32), node.issue_ticket("P:ann").ticket)
+            handle = import_record(
+                node.hospital, RecordFiles("P:ann", "H:ward/cardiology", JOHNNIE, ()), lambda _: None
+            )
+            assert node.outbox.publish_due() == 1
+
+        destroy_token(softhsm, died)
+        restored = make_token_uri("ward")
+        with officers.restore(restored, 0, 2) as token:
+            generate_signers(token)
+        ward.write_settings(replace(settings, token=TokenSettings(str(restored))))
+        lab.node.revoke("H:ward")
+
+        doctor = lab.doctor("D:ben")
+        with HospitalNode(ward, drill.pin) as node:
+            assert not node.member.is_registered
+            node.register(b"licence", lab.node.invite("H:ward")[0])
+            assert node.member.is_registered
+            (record,) = node.hospital.stores.records.all()
+            assert b"".join(node.hospital.vault.read(record)) == JOHNNIE.read_bytes()
+            assert node.hospital.audit.verify() > 0
+            node.issue_ticket("P:bea")  # by mutual TLS under the new identity CA
+            grant = lab.grant(patient, doctor)
+            answer = lab.client().search(doctor, Question("P:ann"), grant, patient.key_statement)
+            assert [(place.hospital.identity, place.handle) for place in answer.places] == [("H:ward", handle)]
+
+
 @pytest.fixture(scope="module")
 def officers(make_token_uri: Tokens) -> Officers:
     """The officers of a cloud whose token is gone."""
@@ -282,3 +332,12 @@ def test_a_hospital_whose_token_died_reads_its_records_again(
         assert content.endswith(expected)
         assert expected == JOHNNIE.read_bytes()
         lab.database.close()
+
+
+def test_the_run_through_in_the_documentation_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ceremonies" / "backup.md").read_text()
+    script = "\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.endswith("the same PK: True\n")
