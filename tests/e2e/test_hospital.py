@@ -341,6 +341,7 @@ def test_a_stream_that_ends_after_d3_is_refused_record_cut_short(lab: HospitalLa
 def test_a_stale_revocation_list_means_no_reads(lab: HospitalLab, client: Client) -> None:
     lab.import_files()
     federation = lab.federation
+    federation.party(federation.hospital_a)  # at work already when its list grows old
     federation.clock.advance(timedelta(hours=2))
     federation.refresh(federation.doctor, federation.patient)
     with pytest.raises(Rejected):
