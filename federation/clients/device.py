@@ -12,6 +12,7 @@ from random import SystemRandom
 from federation.clients.errors import ProfileUnusable, WrongFile
 from federation.clients.profile import DeviceSettings, Profile
 from federation.protocol.parties import Entropy
+from federation.store.files import create
 from hsm import Pin
 from keystore.biometric import (
     DEVICE_SECRET_SIZE,
@@ -43,8 +44,8 @@ def enrol_device(profile: Profile, device: DeviceSettings, realm: str, entropy: 
     template = simulate_template(_person(device.simulated_sensor))
     fuzzy_key, helper = enrol(template, entropy(RANDOMNESS_SIZE))
     secret = DeviceSecret.create(profile.device_secret, entropy(DEVICE_SECRET_SIZE))
-    profile.helper_data.write_bytes(helper.to_bytes())
-    profile.helper_data.chmod(0o600)
+    with create(profile.helper_data) as file:
+        file.write(helper.to_bytes())
     return _unlocked(fuzzy_key, secret, realm, device.enrolment)
 
 

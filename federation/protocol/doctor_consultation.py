@@ -87,7 +87,8 @@ class Asked:
         p1, doctor = self.opened.payload, self.doctor
         ephemeral_point = multiply_base(scalar)
         transcript_hash = self._transcript_hash(ephemeral_point, now)
-        shared = agree(doctor.registration_secret, p1.ephemeral_point, scalar, self.patient)
+        with after_opening():
+            shared = agree(doctor.registration_secret, p1.ephemeral_point, scalar, self.patient)
         keys = derive(shared, (p1.contribution, contribution), transcript_hash, "PD")
         payload = ConsultationReply(
             doctor_id=doctor.identity,

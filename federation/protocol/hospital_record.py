@@ -125,7 +125,8 @@ class Asked:
             now,
             self.session_id,
         )
-        shared = agree(self.hospital.registration_secret, d3.ephemeral_point, scalar, self.doctor)
+        with after_opening():
+            shared = agree(self.hospital.registration_secret, d3.ephemeral_point, scalar, self.doctor)
         keys = derive(shared, (d3.contribution, contribution), transcript_hash, "DH")
         payload.key_confirmation = keys.key_confirmation
         payload.signature = self.hospital.signing_key.sign(

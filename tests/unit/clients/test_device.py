@@ -61,3 +61,19 @@ def test_secrets_show_nothing_of_themselves(tmp_path: Path, device: DeviceSettin
     unlocked = enrol_device(Profile(tmp_path), device, "realm", os.urandom)
     assert unlocked.pin.reveal() not in repr(unlocked)
     assert unlocked.password.value.hex() not in repr(unlocked)
+
+
+def test_what_the_device_keeps_is_its_owners_from_the_first_byte(tmp_path: Path, device: DeviceSettings) -> None:
+    profile, modes = Profile(tmp_path), []
+    chmod = Path.chmod
+
+    def noted(path: Path, mode: int, **options: bool) -> None:
+        modes.append(path)
+        chmod(path, mode, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "chmod", noted)
+        enrol_device(profile, device, "realm", os.urandom)
+    assert not modes, "made for others to read first"
+    for path in (profile.helper_data, profile.device_secret):
+        assert path.stat().st_mode & 0o077 == 0
