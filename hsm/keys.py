@@ -84,7 +84,9 @@ class TokenEd25519Key(_KeyInToken[Ed25519PublicKey], Ed25519PrivateKey):
         """
         message = bytes(data)
         signature = self._sessions.run(
-            lambda session: sign_ed25519(session, session.key(self.label, self._policy), message), doing="sign"
+            lambda session: sign_ed25519(session, session.key(self.label, self._policy), message),
+            doing="sign",
+            mechanism=Mechanism.EDDSA.name,
         )
         try:
             self._public.verify(signature, message)

@@ -58,7 +58,10 @@ class Trial:
 
 def try_all(sessions: Sessions) -> list[Trial]:
     """Try every ability, each in a session of its own. Raises `HsmError` if the token itself went away or is closed."""
-    return [_tried(sessions, ability) for ability in Ability]
+    trials = [_tried(sessions, ability) for ability in Ability]
+    if not sessions.probe():  # SoftHSM makes session keys without its token
+        raise errors.TokenUnavailable("The token went away while it was tried.")
+    return trials
 
 
 def _tried(sessions: Sessions, ability: Ability) -> Trial:

@@ -115,6 +115,7 @@ class Sessions:
         self._pid = os.getpid()
         self._closed = False
         self._forgotten = 0
+        self._canary: tuple[ObjectClass, str] | None = None
 
     def run(
         self,
@@ -149,6 +150,8 @@ class Sessions:
         def look(session: Session) -> bytes:
             if not session.login.stands():
                 raise errors.SessionLost("The token or its login went away.")
+            if self._canary is not None:  # a token that another program initialised anew seems to be there (SoftHSM)
+                session.one(*self._canary)
             return session.random(1)
 
         try:
@@ -169,10 +172,17 @@ class Sessions:
         """Give what was counted so far."""
         return self._meter.snapshot(idle=len(self._idle), limit=self._size, logins=self._login.count)
 
-    def forget_handles(self) -> None:
-        """Look every key up again before its next use, because one was destroyed and a token may reuse its handle."""
+    def watch(self, label: str, policy: KeyPolicy) -> None:
+        """Have `probe` look for this key too, unless it looks for another: the first that was opened."""
+        with self._changing:
+            self._canary = self._canary or (policy.kind.object_class, label)
+
+    def forget(self, label: str) -> None:
+        """Look every key up again before its next use, because this one was destroyed and a token may reuse its handle."""
         with self._changing:
             self._forgotten += 1
+            if self._canary is not None and self._canary[1] == label:
+                self._canary = None
 
     def close(self) -> None:
         """Wait for sessions on loan, then log out and close all; a second call does nothing."""

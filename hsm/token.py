@@ -43,7 +43,6 @@ class Token:
         self.manufacturer = token.manufacturer_id
         self.model = token.model
         self.firmware = ".".join(map(str, token.firmware_version))
-        self.firmware = ".".join(map(str, token.firmware_version))
 
     def random(self, size_bytes: int) -> bytes:
         """Return bytes from the token's random number generator; raises ValueError for less than one."""
@@ -54,9 +53,10 @@ class Token:
         )
 
     def health(self) -> bool:
-        """Say whether the token is there, logged in and answering. Looks for it again if it was lost; raises nothing.
+        """Say whether the token is there, logged in, answering, and still holds the first key that was opened.
 
-        A token that is only busy is healthy. May take as long as the wait for a session.
+        Looks for the token again if it was lost; raises nothing. A token that is only busy is healthy. May take as long as
+        the wait for a session.
         """
         return self._sessions.probe()
 
@@ -109,6 +109,7 @@ class Token:
             return _public_point(session, label)
 
         public = self._sessions.run(public_half, doing=f"open the key {label!r}")
+        self._sessions.watch(label, policy)
         return TokenEd25519Key(self._sessions, label, policy, Ed25519PublicKey.from_public_bytes(public))
 
     def x25519(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenX25519Key:
@@ -120,16 +121,19 @@ class Token:
             return public
 
         public = self._sessions.run(public_half, doing=f"open the key {label!r}")
+        self._sessions.watch(label, policy)
         return TokenX25519Key(self._sessions, label, policy, X25519PublicKey.from_public_bytes(public))
 
     def aead(self, label: str, policy: KeyPolicy = SEALING) -> AeadKey:
         """Open a sealing key."""
         self._sessions.run(lambda session: session.key(label, policy), doing=f"open the key {label!r}")
+        self._sessions.watch(label, policy)
         return AeadKey(self._sessions, label, policy)
 
     def mac(self, label: str, policy: KeyPolicy = MAC) -> MacKey:
         """Open an HMAC key."""
         self._sessions.run(lambda session: session.key(label, policy), doing=f"open the key {label!r}")
+        self._sessions.watch(label, policy)
         return MacKey(self._sessions, label, policy)
 
     def has(self, label: str) -> bool:
@@ -141,7 +145,7 @@ class Token:
     def destroy(self, label: str) -> None:
         """Destroy every object of this label; raises `KeyNotFound` if there is none."""
         self._sessions.run(lambda session: creation.destroy(session, label), doing="destroy a key", writable=True)
-        self._sessions.forget_handles()
+        self._sessions.forget(label)
 
     def objects(self) -> list[ObjectInfo]:
         """Describe every object that the token holds."""

@@ -12,6 +12,7 @@ from tests.contract.token_support import (
     CountingPin,
     MakeUri,
     close_sessions_behind_its_back,
+    destroy_behind_its_back,
     finalize_behind_its_back,
     log_out_behind_its_back,
     restart_behind_its_back,
@@ -78,6 +79,56 @@ def test_missing_token_does_not_cost_another_its_unrepeatable_login(make_token_u
         with pytest.raises(errors.TokenNotFound):
             open_token(TokenUri(module_path=uri.module_path, token="absent"), pin_from_value("none"))
         token.objects()
+
+
+@needs(Capability.HMAC)
+def test_key_destroyed_elsewhere_is_not_found_and_no_other_is_used(
+    make_token_uri: MakeUri, right_pin: CountingPin
+) -> None:
+    with open_token(make_token_uri(), right_pin) as token:
+        key = token.generate_mac("index")
+        key.mac(b"patient")
+        destroy_behind_its_back(token, "index")
+        other = token.generate_mac("other")  # a token may give it the handle that the first had
+        with pytest.raises(errors.HsmError) as caught:
+            key.mac(b"patient")
+        assert isinstance(caught.value, errors.KeyNotFound), caught.value
+        other.mac(b"patient")
+        assert right_pin.asked == 1
+
+
+@needs(Capability.REMOVAL)
+def test_token_that_was_taken_away_does_not_read_as_empty(
+    make_token_uri: MakeUri, right_pin: CountingPin, token_under_test: TokenUnderTest
+) -> None:
+    uri = make_token_uri()
+    with open_token(uri, right_pin) as token:
+        token.objects()
+        put_back = token_under_test.remove(uri)
+        for look in (token.objects, lambda: token.has("identity"), lambda: token.mac("identity")):
+            with pytest.raises(errors.TokenUnavailable):
+                look()
+        put_back()
+
+
+@needs(Capability.REMOVAL)
+def test_wrong_pin_after_the_token_was_put_back_is_tried_once(
+    make_token_uri: MakeUri, right_pin: CountingPin, token_under_test: TokenUnderTest
+) -> None:
+    uri = make_token_uri()
+    with open_token(uri, right_pin) as token:
+        put_back = token_under_test.remove(uri)
+        with pytest.raises(errors.TokenUnavailable):
+            token.objects()
+        right_pin.value = token_under_test.wrong_pin
+        put_back()
+        time.sleep(1.1)  # a lost token is looked for once a second
+        with pytest.raises(errors.PinIncorrect):
+            token.objects()
+        for _ in range(3):
+            with pytest.raises(errors.TokenUnavailable):
+                token.objects()
+        assert right_pin.asked == 2
 
 
 @needs(Capability.REMOVAL)

@@ -4,11 +4,13 @@ import threading
 from datetime import timedelta
 
 import pytest
+from pkcs11 import GeneralError
 
 from hsm import errors, open_token
-from hsm.sessions import Session
+from hsm.cryptoki import Cryptoki, SessionCounts
+from hsm.sessions import Session, session_limits
 from tests.contract.token_backends import Capability, needs
-from tests.contract.token_support import CountingPin, MakeToken, MakeUri
+from tests.contract.token_support import CountingPin, MakeToken, MakeUri, log_out_behind_its_back
 
 
 @needs(Capability.MANY_TOKENS)
@@ -61,3 +63,98 @@ def test_key_handle_is_looked_up_once_per_session(
         for _ in range(20):
             key.mac(b"x")
         assert not searches
+
+
+@needs(Capability.HMAC)
+def test_handles_are_looked_up_again_after_a_new_login(
+    make_token_uri: MakeUri, right_pin: CountingPin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches = []
+    original = Session.search
+    monkeypatch.setattr(Session, "search", lambda self, what: (searches.append(what), original(self, what))[1])
+    with open_token(make_token_uri(), right_pin) as token:
+        key = token.generate_mac("index")
+        log_out_behind_its_back(token)
+        searches.clear()
+        for _ in range(5):
+            key.mac(b"x")
+        assert len(searches) == 1
+
+
+@pytest.mark.parametrize(
+    ("configured", "counts", "limits"),
+    [
+        (4, SessionCounts(), (4, 4)),
+        (4, SessionCounts(most=16, most_writable=16), (4, 4)),
+        (8, SessionCounts(most=4, most_writable=4), (3, 3)),
+        (8, SessionCounts(most=8, most_writable=1), (7, 1)),
+        (8, SessionCounts(most_writable=2), (8, 2)),
+        (8, SessionCounts(most=1, most_writable=1), (1, 1)),
+        (1, SessionCounts(most=2), (1, 1)),
+    ],
+)
+def test_pool_is_bounded_by_the_token_less_the_login(
+    configured: int, counts: SessionCounts, limits: tuple[int, int]
+) -> None:
+    assert session_limits(configured, counts) == limits
+
+
+def test_no_more_sessions_are_opened_than_the_token_allows(
+    make_token_uri: MakeUri, right_pin: CountingPin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cryptoki, "session_counts", lambda _self, _slot: SessionCounts(most=3, most_writable=1))
+    with open_token(make_token_uri(), right_pin, sessions=8) as token:
+        sessions = token._sessions
+        together = threading.Barrier(2)
+
+        def work(_session: Session) -> None:
+            together.wait(10)
+
+        threads = [threading.Thread(target=lambda: sessions.run(work, doing="work")) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert token.metrics().sessions.limit == len(sessions._idle) == 2
+
+        def count(_session: Session) -> int:
+            return len(sessions._idle) + 1
+
+        # A writable session takes the place of an idle one: with the login's, three are open at most.
+        assert sessions.run(count, doing="count", writable=True) == 2
+
+
+def test_writable_sessions_wait_for_each_other_where_the_token_allows_one(
+    make_token_uri: MakeUri, right_pin: CountingPin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cryptoki, "session_counts", lambda _self, _slot: SessionCounts(most=8, most_writable=1))
+    with open_token(make_token_uri(), right_pin, wait=timedelta(milliseconds=50)) as token:
+        entered, leave = threading.Event(), threading.Event()
+
+        def occupy(_session: Session) -> None:
+            entered.set()
+            leave.wait(10)
+
+        thread = threading.Thread(target=lambda: token._sessions.run(occupy, doing="occupy", writable=True))
+        thread.start()
+        assert entered.wait(10)
+        token.random(8)
+        with pytest.raises(errors.TokenBusy):
+            token._sessions.run(lambda _session: None, doing="write", writable=True)
+        leave.set()
+        thread.join()
+        token._sessions.run(lambda _session: None, doing="write", writable=True)
+
+
+def test_failure_to_ask_for_the_bounds_leaves_no_login(
+    make_token_uri: MakeUri, right_pin: CountingPin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: Cryptoki, _slot: int) -> SessionCounts:
+        raise GeneralError
+
+    uri = make_token_uri()
+    with monkeypatch.context() as broken:
+        broken.setattr(Cryptoki, "session_counts", fail)
+        with pytest.raises(errors.TokenFailed):
+            open_token(uri, right_pin)
+    open_token(uri, right_pin).close()

@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hsm import Pin, TokenUri, open_token, pin_from_value
-from tests.contract.token_backends import Capability, needs
+from hsm import Pin, TokenUri, errors, open_token, pin_from_value
+from tests.contract.token_backends import Capability, TokenUnderTest, needs
+from tests.contract.token_support import CountingPin
 
 ROOT = Path(__file__).parents[2]
 MakeUri = Callable[..., TokenUri]
@@ -165,3 +167,27 @@ soft_hsm.create_token("made-elsewhere", pin=Pin(pin), so_pin=Pin("officer-pin"))
         with open_token(TokenUri(module_path=uri.module_path, token="made-elsewhere"), provider) as other:
             other.random(8)
         key.sign(b"message")
+
+
+REMAKE = """
+from hsm import Pin
+from hsm.administration import initialise_token
+initialise_token(uri.module_path, uri.token, pin=Pin(NEW_PIN), so_pin=Pin(SO_PIN), serial=uri.serial, erase=True)
+"""
+
+
+@needs(Capability.INITIALIZE)
+@pytest.mark.parametrize("by_serial", [True, False])
+def test_token_initialised_anew_by_another_process_fails_closed(
+    make_token_uri: MakeUri, right_pin: CountingPin, token_under_test: TokenUnderTest, by_serial: bool
+) -> None:
+    uri = make_token_uri()
+    with open_token(uri if by_serial else replace(uri, serial=None), right_pin) as token:
+        key = token.generate_ed25519("signing")
+        constants = f"NEW_PIN, SO_PIN = {token_under_test.wrong_pin!r}, {token_under_test.so_pin!r}"
+        expect_success(start(constants + REMAKE, uri, Pin(right_pin.value)))
+        for _ in range(4):
+            with pytest.raises((errors.KeyNotFound, errors.TokenUnavailable, errors.PinIncorrect)):
+                key.sign(b"message")
+            assert not token.health()
+        assert right_pin.asked <= 2

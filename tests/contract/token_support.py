@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from pkcs11 import Attribute
+
 from hsm import Pin, Token, TokenUri
 from hsm.module import Module
 
@@ -39,3 +41,11 @@ def restart_behind_its_back(token: Token) -> None:
 def close_sessions_behind_its_back(token: Token) -> None:
     for session in token._sessions._idle:
         session.raw.close()
+
+
+def destroy_behind_its_back(token: Token, label: str) -> None:
+    """Destroy a key in a session that the pool knows nothing of, as another program would."""
+    session = token._sessions._login.token.open(rw=True)
+    for thing in list(session.get_objects({Attribute.LABEL: label})):
+        thing.destroy()
+    session.close()  # opened without a PIN: nobody is logged out
