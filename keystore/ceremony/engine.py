@@ -123,6 +123,7 @@ def _hold(room: Room, steps: list[Step], *, resumed: bool = False) -> Transcript
         for step in steps:
             _take(step, room)
     except (KeyboardInterrupt, EOFError) as error:
+        room.transcript.reload()
         room.transcript.add("interrupted", lead, step=room.state.step, half_made=room.state.making)
         raise Interrupted(f"interrupted at {room.state.step!r}; --resume goes on, or undoes what was made") from error
     except FAILURES as error:

@@ -110,12 +110,20 @@ class Transcript:
 
     @classmethod
     def reopen(cls, path: Path, now: Callable[[], datetime]) -> "Transcript":
-        """Go on with a file; half a line at its end, where the machine stopped, is cut off. Raises TranscriptInvalid."""
-        content = path.read_bytes()
+        """Go on with a file. Raises TranscriptInvalid."""
+        transcript = cls(path, [], now)
+        transcript.reload()
+        return transcript
+
+    def reload(self) -> None:
+        """Take the file's word for what was written: an interruption may have come between writing and noting an entry.
+
+        Half a line at its end, where the machine stopped, is cut off. Raises TranscriptInvalid.
+        """
+        content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
-        entries = parse(whole) if whole else []
-        os.truncate(path, len(whole))
-        return cls(path, entries, now)
+        self.entries = parse(whole) if whole else []
+        os.truncate(self.path, len(whole))
 
     @property
     def head(self) -> bytes:

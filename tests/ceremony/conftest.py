@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from hsm import Pin, TokenUri, open_token, pin_from_value
-from keystore.x509 import create_authority
+from keystore.x509 import create_authority, issue_crl
 from tests.ceremony.hall import Hall, People, gather
 
 
@@ -27,8 +27,22 @@ def hall(
 
 
 @pytest.fixture(scope="session")
-def people_other(make_token_uri: Callable[..., TokenUri], user_pin: Pin) -> bytes:
-    """Give the certificate of another authority of the same name."""
+def other_authority(make_token_uri: Callable[..., TokenUri], user_pin: Pin) -> tuple[bytes, bytes]:
+    """Give the certificate and a list of another authority of the same name."""
     with open_token(make_token_uri("other"), pin_from_value(user_pin.reveal())) as token:
-        key = token.generate_ed25519("medical-authority")
-        return create_authority(key, "A:beispielland", now=datetime.now(UTC)).public_bytes(Encoding.DER)
+        key, now = token.generate_ed25519("medical-authority"), datetime.now(UTC)
+        certificate = create_authority(key, "A:beispielland", now=now)
+        crl = issue_crl(certificate, key, [], 41, now=now)
+    return certificate.public_bytes(Encoding.DER), crl.public_bytes(Encoding.DER)
+
+
+@pytest.fixture
+def others_certificate(other_authority: tuple[bytes, bytes]) -> bytes:
+    """Give its certificate."""
+    return other_authority[0]
+
+
+@pytest.fixture
+def others_list(other_authority: tuple[bytes, bytes]) -> bytes:
+    """Give its list."""
+    return other_authority[1]

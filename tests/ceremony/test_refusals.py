@@ -209,9 +209,16 @@ def test_participant_key_wrong_is_refused_and_everything_undone(hall: Halls) -> 
     aborted(medical, "PARTICIPANT_KEY_WRONG")
 
 
-def test_certificate_rejected_if_it_is_not_the_authoritys(hall: Halls, people_other: bytes) -> None:
+def test_certificate_rejected_if_it_is_not_the_authoritys(hall: Halls, others_certificate: bytes) -> None:
     card = hall("doctor-card")
-    (card.directory / "authority.der").write_bytes(people_other)
+    (card.directory / "authority.der").write_bytes(others_certificate)
+    stopped(card, 1, "CERTIFICATE_REJECTED")
+    aborted(card, "CERTIFICATE_REJECTED")
+
+
+def test_certificate_rejected_if_the_newest_list_is_not_the_authoritys(hall: Halls, others_list: bytes) -> None:
+    card = hall("re-issue")
+    (card.directory / "newest.crl").write_bytes(others_list)
     stopped(card, 1, "CERTIFICATE_REJECTED")
     aborted(card, "CERTIFICATE_REJECTED")
 
