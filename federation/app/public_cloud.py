@@ -19,8 +19,8 @@ from federation.protocol.anchors import serial_entry
 from federation.protocol.identities import require_identity
 from federation.protocol.parsing import check
 from federation.protocol.statements import ROLE_NAMES
-from federation.protocol.time import Instant
-from federation.services.cloud.bulletin import MOST_ENTRIES, Bulletin, ListLife, with_authorities
+from federation.protocol.time import Instant, milliseconds
+from federation.services.cloud.bulletin import KEPT_AFTER_END, MOST_ENTRIES, Bulletin, ListLife, with_authorities
 from federation.services.cloud.cloud import Cloud, CloudStores, as_datetime
 from federation.services.cloud.membership import new_ticket
 from federation.store.authorities import SqlAuthorities
@@ -191,7 +191,9 @@ class PublicCloudNode:
             raise Limit("the revocation list is full")
         self.cloud.record("REVOCATION", f"{identity} serial {live.serial.hex()}", now=now)
         # Revoked before it ends: a crash in between leaves a registration that nobody accepts, and the command can run again.
-        stores.revocations.revoke("serial", serial_entry(live.serial), expires_at=live.not_after, at=now)
+        stores.revocations.revoke(
+            "serial", serial_entry(live.serial), expires_at=live.not_after + milliseconds(KEPT_AFTER_END), at=now
+        )
         stores.registrations.authorize_reissue(identity)
         return live.serial
 

@@ -13,11 +13,12 @@ import pytest
 from federation.audit import AuditEntry
 from federation.clients.registration import register
 from federation.errors import CredentialRevoked, GrantRevoked, Unavailable, UnknownKeyId
+from federation.protocol.anchors import grant_entry
 from federation.protocol.grant import Terms
 from federation.protocol.parties import AccessEvent
 from federation.protocol.search import Question
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_WITHDRAW
-from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT
+from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT, Grant
 from hsm import Pin, TokenUri, pin_from_value
 from tests.e2e.cloud_lab import CLOUD, CloudLab, cloud_lab, free_port
 
@@ -106,6 +107,18 @@ def test_a_revoked_grant_is_on_the_list_of_the_answer_and_finds_nothing(lab: Clo
     assert lab.client().revoke_grant(patient, grant).sequence > before
     with pytest.raises(GrantRevoked):
         lab.client().search(doctor, Question("P:revoke"), grant, patient.key_statement)
+
+
+def test_a_revoked_grant_stays_on_the_list_beyond_its_end(lab: CloudLab) -> None:
+    """A hospital whose clock is behind by sigma takes a grant until then: the list must name it as long."""
+    hospital = lab.hospital("H:late")
+    patient, doctor = lab.patient("P:late", hospital), lab.doctor("D:late")
+    signed = lab.grant(patient, doctor)
+    lab.client().revoke_grant(patient, signed)
+    grant = Grant.FromString(signed.statement)
+    entry = grant_entry("P:late", grant.grant_id)
+    most_skew = 60_000  # ProtocolSettings.skew_seconds
+    assert entry in lab.node.cloud.stores.revocations.current(now=grant.not_after + most_skew).grants
 
 
 def test_those_who_follow_the_directory_hear_of_a_change_at_once(lab: CloudLab) -> None:

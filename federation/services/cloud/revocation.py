@@ -7,7 +7,8 @@ from federation.protocol.anchors import grant_entry
 from federation.protocol.calls import REVOKE
 from federation.protocol.grant import open_grant
 from federation.protocol.sealing import after_opening
-from federation.services.cloud.bulletin import MOST_ENTRIES
+from federation.protocol.time import milliseconds
+from federation.services.cloud.bulletin import KEPT_AFTER_END, MOST_ENTRIES
 from federation.services.cloud.cloud import Cloud
 from federation.services.cloud.news import News
 from federation.v1.revocation_pb2 import RevokeGrantRequest, RevokeGrantResponse
@@ -21,7 +22,7 @@ PAUSE = timedelta(minutes=10)
 
 
 class RevocationServicer(RevocationServiceServicer):
-    """The wire's side. A patient may take back 32 grants at once and one every 10 minutes: the list has room for 4,096."""
+    """The wire's side. A patient may take back 32 grants at once and one every 10 minutes: the list is for everybody."""
 
     def __init__(self, cloud: Cloud, workers: Workers, news: News) -> None:
         """Revoke in this cloud's book, and tell those who follow the directory."""
@@ -53,5 +54,5 @@ def revoke_grant(cloud: Cloud, request: RevokeGrantRequest, rate: RateBound) -> 
         raise Limit("the revocation list is full")
     entry = grant_entry(grant.patient_id, grant.grant_id)
     cloud.record("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now)
-    cloud.stores.revocations.revoke("grant", entry, expires_at=grant.not_after, at=now)
+    cloud.stores.revocations.revoke("grant", entry, expires_at=grant.not_after + milliseconds(KEPT_AFTER_END), at=now)
     return RevokeGrantResponse(revocation_list=cloud.bulletin.refresh(now).revocation_list)

@@ -1,5 +1,6 @@
 """The revocation list: signed once, anew at a change and in time, its sequence growing for all processes of a cloud."""
 
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 from federation.app.node import NodeDirectory
 from federation.app.public_cloud import Founding, found, open_public_cloud
 from federation.clock import system_clock
-from federation.config import TokenSettings
+from federation.config import ServerSettings, TokenSettings
 from federation.errors import Unavailable
-from federation.services.cloud.bulletin import Bulletin
+from federation.services.cloud.bulletin import MOST_ENTRIES, Bulletin
+from federation.v1 import rules_pb2
+from federation.v1.statement_pb2 import RevocationList
 from hsm import pin_from_value
 
 MINUTE = timedelta(minutes=1) // timedelta(milliseconds=1)
@@ -34,6 +37,14 @@ def _other_process(bulletin: Bulletin) -> Bulletin:
 def test_nothing_is_handed_out_before_the_first_list(node) -> None:
     with pytest.raises(Unavailable):
         _ = node.cloud.bulletin.current
+
+
+@pytest.mark.parametrize("name", ["serials", "grants"])
+def test_list_has_room_for_every_call_that_counts_at_the_same_moment(name: str) -> None:
+    """One entry too many could not be signed, and an hour later nobody would accept anything."""
+    rule = RevocationList.DESCRIPTOR.fields_by_name[name].GetOptions().Extensions[rules_pb2.rule]
+    most_threads = next(item for item in fields(ServerSettings) if item.name == "threads").metadata["most"]
+    assert rule.max_items - MOST_ENTRIES >= most_threads
 
 
 def test_list_stays_the_same_until_something_changes(node) -> None:
