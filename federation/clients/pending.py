@@ -103,19 +103,13 @@ class PendingStore:
     def all(self, *, now: Instant) -> Iterator[PendingConsultation]:
         """Give those that still live, the oldest first; remove what is over."""
         opened = []
-        for _, content in self._files.all():
+        for name, content in self._files.all():
+            if now >= json.loads(content)["began_at"] + milliseconds(CONSULTATION_LIFE):
+                self._files.remove(name)  # its session keys too, also of a doctor whose credential fell
+                continue
             with suppress(Authentication):  # a doctor whose credential fell says nothing more
                 opened.append(PendingConsultation.from_bytes(content, self._member, now=now))
-        for pending in sorted(opened, key=lambda one: one.state.began_at):
-            if is_over(pending, now=now):
-                self.remove(pending)
-            else:
-                yield pending
-
-
-def is_over(pending: PendingConsultation, *, now: Instant) -> bool:
-    """Say whether the consultation's 12 hours are over."""
-    return now >= pending.state.began_at + milliseconds(CONSULTATION_LIFE)
+        yield from sorted(opened, key=lambda one: one.state.began_at)
 
 
 def _restored(content: dict[str, Any], member: Member, party: Party, now: Instant) -> PendingConsultation:

@@ -92,6 +92,19 @@ def test_store_gives_back_what_lives_and_forgets_the_rest(
     assert not list((tmp_path / "pending").glob("*.sealed"))
 
 
+def test_session_keys_with_a_doctor_whose_credential_fell_are_forgotten_too(
+    federation: Federation, waiting: PendingConsultation, tmp_path: Path
+) -> None:
+    store = PendingStore(tmp_path, federation.patient)
+    store.put(waiting)
+    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
+    federation.refresh(federation.patient)
+    assert list(store.all(now=federation.clock.now)) == []
+    assert list(tmp_path.glob("*.sealed"))
+    assert list(store.all(now=federation.clock.now + 12 * 3_600_000)) == []
+    assert not list(tmp_path.glob("*.sealed"))
+
+
 def test_file_holds_no_session_key_in_clear(
     federation: Federation, waiting: PendingConsultation, tmp_path: Path
 ) -> None:
