@@ -1,6 +1,7 @@
 """`medunion token check` and `keys`: will this token do for a role, and do its keys keep their policies?"""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -28,7 +29,8 @@ def check(role: str, directory: NodeDirectory | None, token: TokenChoice, as_jso
     if as_json:
         click.echo(json.dumps({"role": role, "abilities": [_trial(role, trial) for trial in trials]}, indent=2))
     else:
-        _show(role, trials)
+        for line in check_lines(role, trials):
+            click.echo(line)
     if missing_for(role, trials):
         click.get_current_context().exit(1)
 
@@ -45,16 +47,17 @@ def _trial(role: str, trial: Trial) -> dict[str, Any]:
     }
 
 
-def _show(role: str, trials: list[Trial]) -> None:
+def check_lines(role: str, trials: list[Trial]) -> Iterator[str]:
+    """Give the table: what works, what the role needs, and what it means that something is missing."""
     for trial in trials:
         needed = "needed" if trial.ability in NEEDED[role] else "not needed"
-        click.echo(f"{'works' if trial.works else 'MISSING':8}{needed:12}{trial.ability.value}")
+        yield f"{'works' if trial.works else 'MISSING':8}{needed:12}{trial.ability.value}"
         if not trial.works:
-            click.echo(f"{'':20}the token said: {trial.fault}")
+            yield f"{'':20}the token said: {trial.fault}"
     missing = missing_for(role, trials)
     for trial in missing:
-        click.echo(f"without {trial.ability.value}: {CONSEQUENCES[trial.ability]}")
-    click.echo(f"this token will {'not do' if missing else 'do'} for the role {role}")
+        yield f"without {trial.ability.value}: {CONSEQUENCES[trial.ability]}"
+    yield f"this token will {'not do' if missing else 'do'} for the role {role}"
 
 
 @click.command("keys")

@@ -14,7 +14,7 @@ from hsm import TokenUri
 from hsm.softhsm import find_module
 
 PIN, OTHER_PIN, SO_PIN = "user-pin-4711", "user-pin-1234", "officer-pin-0815"
-COMMAND = [sys.executable, "-c", "from federation.cli.main import main; main()", "token"]
+COMMAND = [sys.executable, "-c", "from federation.cli.main import main; main()"]
 FOREIGN = """
 import sys
 from dataclasses import replace
@@ -49,8 +49,12 @@ class Bench:
         return file
 
     def run(self, *words: object, code: int = 0, typed: str = "") -> str:
+        configuration = ("--softhsm-configuration", str(self.configuration))
+        return self.medunion("token", *map(str, words), *configuration, code=code, typed=typed)
+
+    def medunion(self, *words: str, code: int = 0, typed: str = "") -> str:
         done = subprocess.run(
-            [*COMMAND, *map(str, words), "--softhsm-configuration", str(self.configuration)],
+            [*COMMAND, *words],
             capture_output=True,
             text=True,
             env=self._environment,
@@ -109,13 +113,15 @@ def test_list_tells_of_a_module_that_cannot_be_used_and_goes_on(bench: Bench, tm
 
 
 @pytest.mark.parametrize("role", ["public-cloud", "hospital", "doctor", "patient", "authority"])
-def test_check_finds_that_softhsm_does_for_every_role_and_leaves_nothing(bench: Bench, role: str) -> None:
-    uri = bench.init("t")
-    token = ("--token", uri, "--pin-file", bench.pin)
-    said = bench.run("check", "--role", role, *token)
+def test_check_finds_that_softhsm_does_for_every_role(bench: Bench, role: str) -> None:
+    said = bench.run("check", "--role", role, "--token", bench.init("t"), "--pin-file", bench.pin)
     assert f"this token will do for the role {role}" in said
-    answer = json.loads(bench.run("check", "--role", role, *token, "--json"))
-    assert len(answer["abilities"]) == 6
+
+
+def test_check_tells_programs_each_ability_and_leaves_nothing_on_the_token(bench: Bench) -> None:
+    token = ("--token", bench.init("t"), "--pin-file", bench.pin)
+    answer = json.loads(bench.run("check", "--role", "doctor", *token, "--json"))
+    assert {ability["ability"] for ability in answer["abilities"] if not ability["needed"]} == {"HMAC"}
     assert all(ability["works"] for ability in answer["abilities"])
     assert json.loads(bench.run("keys", *token, "--json")) == []
 
@@ -203,7 +209,16 @@ def test_change_pin_with_a_wrong_old_one_is_refused(bench: Bench) -> None:
 @pytest.mark.parametrize(("second", "code"), [(OTHER_PIN, 0), (OTHER_PIN + "x", 1)])
 def test_new_pin_is_typed_twice_without_echo(bench: Bench, second: str, code: int) -> None:
     uri = bench.init("t")
-    words = ("change-pin", "--token", uri, "--pin-file", bench.pin, "--softhsm-configuration", bench.configuration)
+    words = (
+        "token",
+        "change-pin",
+        "--token",
+        uri,
+        "--pin-file",
+        bench.pin,
+        "--softhsm-configuration",
+        bench.configuration,
+    )
     said, status = at_terminal([*COMMAND, *map(str, words)], [OTHER_PIN, second])
     assert os.waitstatus_to_exitcode(status) == code
     assert OTHER_PIN not in said
@@ -231,3 +246,20 @@ def at_terminal(command: list[str], answers: list[str]) -> tuple[str, int]:
 
 def test_token_of_no_node_has_to_be_named(bench: Bench) -> None:
     assert "--token" in bench.run("keys", "--pin-file", bench.pin, code=1)
+
+
+def test_node_is_asked_for_its_token_by_its_directory(bench: Bench) -> None:
+    node = bench.directory / "board"
+    whose = ("--directory", str(node))
+    pin = ("--pin-file", str(bench.pin))
+    bench.medunion("token", "init-softhsm", *whose, "--label", "board", *pin)
+    bench.medunion("token", "check", "--role", "authority", *whose, *pin)  # before it is a node, and after
+    output = ("--output", str(bench.directory / "board.der"))
+    bench.medunion("authority", "init", *whose, "--identity", "M:board", *output, *pin)
+    assert "2 objects, 0 findings" in bench.medunion("token", "keys", *whose)
+    assert "will do" in bench.medunion("token", "check", "--role", "authority", *whose)
+
+
+@pytest.mark.parametrize("command", ["list", "check", "keys", "init", "change-pin", "init-softhsm"])
+def test_every_command_has_its_help(bench: Bench, command: str) -> None:
+    assert "Usage:" in bench.medunion("token", command, "--help")

@@ -1,0 +1,25 @@
+"""What a missing ability means for each role."""
+
+import pytest
+
+from federation.app.tokens import CONSEQUENCES, NEEDED, missing_for
+from federation.cli.token_check import check_lines
+from hsm import Ability, Trial
+
+LACKS_X25519 = [Trial(ability, "not offered" if ability is Ability.X25519 else "") for ability in Ability]
+
+
+@pytest.mark.parametrize(
+    ("role", "misses"),
+    [("authority", False), ("doctor", True), ("patient", True), ("hospital", True), ("public-cloud", True)],
+)
+def test_token_without_x25519_does_for_an_authority_alone(role: str, misses: bool) -> None:
+    assert bool(missing_for(role, LACKS_X25519)) == misses
+    said = "\n".join(check_lines(role, LACKS_X25519))
+    assert ("will not do" in said) == misses
+    assert (CONSEQUENCES[Ability.X25519] in said) == misses
+    assert "the token said: not offered" in said
+
+
+def test_every_ability_has_its_consequence_and_some_role_needs_it() -> None:
+    assert set(CONSEQUENCES) == set(Ability) == set().union(*NEEDED.values())
