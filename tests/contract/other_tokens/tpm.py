@@ -17,12 +17,14 @@ from tests.contract.token_backends import Capability, TokenUnderTest
 
 LIBRARY = next(Path("/usr/lib").glob("*/pkcs11/libtpm2_pkcs11.so"))
 _START_SECONDS = 10
+_STARTS = 5
 
 
 class TpmToken(TokenUnderTest):
     """Tokens in one TPM, which counts the wrong PINs of all of them together: so it is told to bear many.
 
     Two threads that draw random bytes at once get CKR_GENERAL_ERROR from tpm2-pkcs11 1.9.0: it has no THREADS.
+    C_InitToken makes a token but never makes one anew: it has no INITIALIZE.
     """
 
     name = "tpm"
@@ -49,15 +51,11 @@ def software_tpm(directory: Path, *, most_wrong_pins: int) -> Iterator[str]:
     state, store = directory / "state", directory / "store"
     state.mkdir()
     store.mkdir()
-    port = _two_free_ports()
+    tpm, port = _started(state)
     address = f"swtpm:host=127.0.0.1,port={port}"
     os.environ["TPM2_PKCS11_TCTI"], os.environ["TPM2_PKCS11_STORE"] = address, str(store)
     os.environ["TSS2_LOG"] = "all+NONE"  # it would print every refused PIN
-    ends = [f"type=tcp,port={number},bindaddr=127.0.0.1" for number in (port, port + 1)]
-    command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--server", ends[0], "--ctrl", ends[1]]
-    tpm = subprocess.Popen([*command, "--flags", "not-need-init,startup-clear"], stdout=subprocess.DEVNULL)
     try:
-        _await(port + 1)
         dictionary_lockout(address, "--setup-parameters", f"--max-tries={most_wrong_pins}")
         yield address
     finally:
@@ -71,8 +69,19 @@ def dictionary_lockout(address: str, *arguments: str) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=30)
 
 
+def _started(state: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a TPM on a port, and on the next one, which tpm2-tss takes for the control channel."""
+    for _ in range(_STARTS):
+        port = _two_free_ports()
+        ends = [f"type=tcp,port={number},bindaddr=127.0.0.1" for number in (port, port + 1)]
+        command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--server", ends[0], "--ctrl", ends[1]]
+        tpm = subprocess.Popen([*command, "--flags", "not-need-init,startup-clear"], stderr=subprocess.DEVNULL)
+        if _answers(tpm, port + 1):
+            return tpm, port
+    raise TimeoutError("swtpm did not start.")
+
+
 def _two_free_ports() -> int:
-    """Find a port whose follower is free too: tpm2-tss takes that for the control channel."""
     while True:
         with socket.socket() as first, socket.socket() as second, suppress(OSError):
             first.bind(("127.0.0.1", 0))
@@ -81,10 +90,13 @@ def _two_free_ports() -> int:
             return port
 
 
-def _await(port: int) -> None:
+def _answers(tpm: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait for the control channel; False if swtpm has ended, because somebody else took a port meanwhile."""
     end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end:
+    while tpm.poll() is None and time.monotonic() < end:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
+            return tpm.poll() is None
         time.sleep(0.05)
-    raise TimeoutError("swtpm did not start.")
+    tpm.kill()
+    tpm.wait()
+    return False
