@@ -57,7 +57,10 @@ class Trial:
 
 
 def try_all(sessions: Sessions) -> list[Trial]:
-    """Try every ability, each in a session of its own. Raises `HsmError` if the token itself went away or is closed."""
+    """Try every ability, each in a writable session of its own, whose end takes along what it made.
+
+    Raises `HsmError` if the token itself went away or is closed.
+    """
     trials = [_tried(sessions, ability) for ability in Ability]
     if not sessions.probe():  # SoftHSM makes session keys without its token
         raise errors.TokenUnavailable("The token went away while it was tried.")
@@ -66,7 +69,7 @@ def try_all(sessions: Sessions) -> list[Trial]:
 
 def _tried(sessions: Sessions, ability: Ability) -> Trial:
     try:
-        sessions.run(_TRIALS[ability], doing=f"try {ability.value}", mechanism="TRIAL")
+        sessions.run(_TRIALS[ability], doing=f"try {ability.value}", mechanism="TRIAL", writable=True)
     except errors.HsmError as error:
         if not sessions.probe():
             raise
