@@ -162,3 +162,21 @@ def when_back(use: Callable[[], object]) -> None:
         else:
             return
     pytest.fail("the token did not come back")
+
+
+@pytest.mark.parametrize(("lose", "tries"), [(lambda _token: None, 1), (log_out_behind_its_back, 2)])
+def test_fault_without_a_name_is_tried_again_only_if_the_login_is_gone(
+    make_token_uri: MakeUri, right_pin: CountingPin, lose: Callable[[Token], None], tries: int
+) -> None:
+    """NSS has no code for a lost login, so any fault may be one."""
+    tried = []
+
+    def fail(_session: object) -> None:
+        tried.append(1)
+        raise errors.TokenFailed("A fault without a name.")
+
+    with open_token(make_token_uri(), right_pin) as token:
+        lose(token)
+        with pytest.raises(errors.TokenFailed):
+            token._sessions.run(fail, doing="fail")
+        assert (len(tried), right_pin.asked) == (tries, tries)

@@ -115,7 +115,7 @@ def is_low_order(case: Case) -> bool:
 @needs(Capability.X25519_IMPORT)
 def test_wycheproof_x25519_every_peer_key_gives_the_published_secret(token: Token) -> None:
     cases = [case for case in X25519 if not is_low_order(case)]
-    assert len(cases) == 487
+    assert len(cases) >= 487
 
     def wrong(session: Session) -> list[int]:
         return [case["tcId"] for case in cases if agreed(session, case).hex() != case["shared"]]
@@ -126,7 +126,7 @@ def test_wycheproof_x25519_every_peer_key_gives_the_published_secret(token: Toke
 @needs(Capability.X25519_IMPORT)
 def test_wycheproof_x25519_low_order_peers_are_refused_before_the_token_is_asked(token: Token) -> None:
     cases = [case for case in X25519 if is_low_order(case)]
-    assert len(cases) == 31
+    assert len(cases) >= 31
     secret = bytearray(bytes.fromhex(X25519[0]["private"]))
     public = X25519PrivateKey.from_private_bytes(bytes(secret)).public_key().public_bytes_raw()
     key = token.import_x25519("agreement", secret, public)
@@ -138,7 +138,7 @@ def test_wycheproof_x25519_low_order_peers_are_refused_before_the_token_is_asked
 @needs(Capability.X25519_IMPORT)
 def test_wycheproof_x25519_secrets_at_the_edges_are_imported_with_their_true_public_half(token: Token) -> None:
     cases = [case for case in X25519 if {"EdgeCasePrivateKey", "Ktv"} & set(case["flags"]) and not is_low_order(case)]
-    assert len(cases) == 10
+    assert len(cases) >= 10
     for case in cases:
         secret = bytearray(bytes.fromhex(case["private"]))
         public = X25519PrivateKey.from_private_bytes(bytes(secret)).public_key().public_bytes_raw()
@@ -190,7 +190,7 @@ def test_wycheproof_gcm_of_any_key_and_nonce_size_seals_and_opens_as_published(
     token: Token, token_under_test: TokenUnderTest
 ) -> None:
     cases = [case for case in AES_GCM if case["result"] == "valid"]
-    assert len(cases) == 229
+    assert len(cases) >= 229
     beyond = [case for case in cases if f"nonce of {case['ivSize']} bits" in limits_of(token_under_test)]
     within = [case for case in cases if case not in beyond]
     assert {case["ivSize"] for case in beyond} <= {2056}
@@ -203,7 +203,7 @@ def test_wycheproof_gcm_of_any_key_and_nonce_size_seals_and_opens_as_published(
 @needs(Capability.AES_GCM, Capability.AES_IMPORT)
 def test_wycheproof_gcm_every_modified_tag_is_refused_by_the_code_that_the_quirks_name(token: Token) -> None:
     cases = [case for case in AES_GCM if case["flags"] == ["ModifiedTag"]]
-    assert len(cases) == 81
+    assert len(cases) >= 81
     refusals = {error.__name__ for error in token._sessions._quirks.tag_failures}
     for _, opened in gcm_outcomes(token, cases):
         assert opened in refusals
@@ -212,7 +212,7 @@ def test_wycheproof_gcm_every_modified_tag_is_refused_by_the_code_that_the_quirk
 @needs(Capability.AES_GCM, Capability.AES_IMPORT)
 def test_wycheproof_gcm_without_a_nonce_opens_nothing(token: Token, token_under_test: TokenUnderTest) -> None:
     cases = [case for case in AES_GCM if case["flags"] == ["ZeroLengthIv"]]
-    assert len(cases) == 6
+    assert len(cases) >= 6
     seals_all_the_same = "nonce of 0 bits" in limits_of(token_under_test)
     for sealed, opened in gcm_outcomes(token, cases):
         assert (sealed == "wrong") == seals_all_the_same
