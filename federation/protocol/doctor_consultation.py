@@ -148,15 +148,17 @@ class AwaitingBiosignal:
     began_at: Instant
     hasher: "hashlib._Hash"
     pieces: tuple[bytes, ...]
+    heard_at: Instant | None = None
 
     def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> "AwaitingBiosignal | InConsultation":
         """Take one frame of P2 (eq. 24). Opening the first confirms the key: only now is the patient present (B2)."""
         check(frame)
-        verifier.freshness.require(frame.sent_at, now=now)
+        heard_at = now if self.heard_at is None else self.heard_at
+        verifier.freshness.require_since(frame.sent_at, heard_at=heard_at, now=now)
         with after_opening():
             receiving, plaintext = self.receiving.open("p2", frame)
             if not frame.last:
-                return self._with_slice(receiving, plaintext)
+                return replace(self._with_slice(receiving, plaintext), heard_at=heard_at)
             outcome = self._complete(receiving, parse(BiosignalDelivery, plaintext), frame)
             if outcome.grant is not None:
                 self._require_own_grant(outcome.grant, verifier, now)

@@ -150,6 +150,7 @@ class AwaitingRequest:
     receiving: Direction
     sending: Direction
     pieces: tuple[bytes, ...]
+    heard_at: Instant | None = None
 
     def receive(
         self, frame: SessionFrame, verifier: Verifier, *, now: Instant
@@ -161,7 +162,7 @@ class AwaitingRequest:
             verifier.freshness.require(frame.sent_at, now=now)
         with after_opening():
             receiving, plaintext = self.receiving.open("d4" if is_query else "sto", frame)
-            opened = replace(self, receiving=receiving)
+            opened = replace(self, receiving=receiving, heard_at=now if self.heard_at is None else self.heard_at)
             if is_query:
                 return _received_query(opened, frame, plaintext)
             if not frame.last:
@@ -295,7 +296,7 @@ class ReceivedDeposit:
     def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[AcceptedDeposit]":
         """Check all that D4 would, then Sig_P2 and Sig_D5. Raises Authorization for the grant, Rejected, StaleMessage."""
         sto = self.opened.payload
-        verifier.freshness.require(self.sent_at, now=now)
+        verifier.freshness.require_since(self.sent_at, heard_at=self.session.heard_at or now, now=now)
         with after_opening():
             require_same_time(sto.sent_at, self.sent_at)
             _require_commitment(self.session.asked, sto, pb.PURPOSE_STORE)

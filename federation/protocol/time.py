@@ -27,6 +27,11 @@ class Freshness:
         if now - sent_at > milliseconds(self.window):
             raise StaleMessage(f"sent at {sent_at}, and it is {now} here: longer ago than {self.window}")
 
+    def require_since(self, sent_at: Instant, *, heard_at: Instant, now: Instant) -> None:
+        """Require T of long content: fresh when its first frame came, however long the rest takes on a slow line."""
+        self.require_not_future(sent_at, now=now)
+        self.require(min(sent_at, heard_at), now=heard_at)
+
     def require_not_future(self, sent_at: Instant, *, now: Instant) -> None:
         """Raise FutureDated if T lies further ahead than clocks may differ."""
         if not self.begun(sent_at, now=now):

@@ -101,6 +101,13 @@ def test_a_stale_frame_is_refused(federation, delivered):
         delivered.receive(*delivered.slices)
 
 
+def test_a_biosignal_that_takes_long_is_fresh_if_its_first_frame_was(federation, delivered):
+    """64 MiB over a home's line take minutes."""
+    state = delivered.receive(*delivered.slices)
+    federation.clock.advance(timedelta(minutes=5))
+    assert state.receive(delivered.last, federation.doctor.verifier(), now=federation.clock.now).biosignal == BIOSIGNAL
+
+
 def test_a_future_dated_frame_is_refused(federation, delivered):
     federation.clock.advance(timedelta(seconds=-6))
     with refused(FutureDated):

@@ -111,10 +111,20 @@ def test_a_deposit_is_accepted_and_logged_first(storing):
 
 
 def test_a_stale_deposit_is_refused(federation, storing):
-    received = storing.send()
+    frames = storing.frames()
     federation.clock.advance(timedelta(seconds=31))
+    received = storing.receive(*frames)
     with refused(StaleMessage):
         received.decide(federation.hospital_b.verifier(), now=federation.clock.now)
+
+
+def test_a_deposit_that_takes_long_is_fresh_if_its_first_frame_was(federation, storing):
+    first, *rest = storing.frames()
+    session = storing.receive(first)
+    federation.clock.advance(timedelta(minutes=5))
+    for frame in rest:
+        session = session.receive(frame, federation.hospital_b.verifier(), now=federation.clock.now)
+    session.decide(federation.hospital_b.verifier(), now=federation.clock.now)
 
 
 def test_a_deposit_with_a_time_mismatch_is_refused(federation, storing):
