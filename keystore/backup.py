@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hsm import Token
-from hsm.errors import HsmError, KeyExists
+from hsm.errors import HsmError
 from keystore.backup_card import BackupCard, KeyOnCard, card_of
 from keystore.backup_derivation import (
     CLOUD,
@@ -134,7 +134,7 @@ def _restored(token: Token, seed: bytearray, card: BackupCard) -> Token:
 @contextmanager
 def _imported(token: Token, keys: Sequence[RecoverableKey], seed: bytearray) -> Iterator[None]:
     """Import the keys; if that, or the block, fails, destroy those that were imported."""
-    _require_new(token, keys, seed)
+    _require_named_once(keys, seed)
     done: list[str] = []
     try:
         for key in keys:
@@ -149,14 +149,11 @@ def _imported(token: Token, keys: Sequence[RecoverableKey], seed: bytearray) -> 
         raise
 
 
-def _require_new(token: Token, keys: Sequence[RecoverableKey], seed: bytearray) -> None:
+def _require_named_once(keys: Sequence[RecoverableKey], seed: bytearray) -> None:
     if len(seed) != SEED_BYTES or not any(seed):
         raise ValueError(f"A master seed has {SEED_BYTES} bytes, and has not been wiped.")
     if not keys or len({key.label for key in keys}) != len(keys):
         raise ValueError("Name each key to be made once.")
-    for key in keys:
-        if token.has(key.label):
-            raise KeyExists(f"The token holds a key {key.label!r} already.")
 
 
 def _require_stored(seed: bytearray, entry: KeyOnCard) -> None:

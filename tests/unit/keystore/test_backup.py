@@ -7,9 +7,10 @@ import itertools
 import json
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from shamir_mnemonic import Share as Slip39Share
 
-from hsm import KeyKind, Provenance, Token, open_token, pin_from_value
+from hsm import KeyKind, Provenance, Token, importing, open_token, pin_from_value
 from hsm.errors import KeyExists, KeyInvalid, KeyNotExtractable, KeyNotFound, KeyPolicyViolation
 from hsm.policy import AGREEMENT, MAC, SEALING, SIGNING
 from keystore.backup import (
@@ -224,6 +225,13 @@ def test_a_card_changed_in_any_field_is_rejected_before_a_login(made, fresh):
     assert fresh.opened == []
 
 
+def test_a_card_of_another_splitting_is_rejected(made):
+    seed = recovered_seed(made.shares[:2], made.card)
+    made.card.require_seed(seed)
+    with pytest.raises(BackupCardRejected):
+        dataclasses.replace(made.card, splitting=made.card.splitting ^ 1).require_seed(seed)
+
+
 def test_a_card_reads_back_as_it_was_written(made):
     assert BackupCard.from_json(made.card.to_json()) == made.card
 
@@ -285,7 +293,7 @@ def test_nothing_is_left_of_keys_that_could_not_all_be_made(token):
 
 
 def test_nothing_is_left_of_a_restore_that_failed_half_way(made, make_token_uri, monkeypatch):
-    uri = make_token_uri("half")
+    uri, opened = make_token_uri("half"), []
     import_key = Token.import_key
 
     def fail_at_the_index(token, label, policy, value):
@@ -296,7 +304,11 @@ def test_nothing_is_left_of_a_restore_that_failed_half_way(made, make_token_uri,
     with monkeypatch.context() as patch:
         patch.setattr(Token, "import_key", fail_at_the_index)
         with pytest.raises(KeyInvalid):
-            RecoverableKeys.restore(lambda: open_token(uri, pin_from_value(USER_PIN)), made.shares[:2], made.card)
+            RecoverableKeys.restore(
+                lambda: opened.append(open_token(uri, pin_from_value(USER_PIN))) or opened[0],
+                made.shares[:2],
+                made.card,
+            )
     with open_token(uri, pin_from_value(USER_PIN)) as again:  # the failed restore gave it back
         assert labels(again) == set()
 
@@ -313,6 +325,20 @@ def test_a_token_that_keeps_other_keys_than_it_was_given_is_rejected(token, monk
             with pytest.raises(BackupCardRejected, match=key.label):
                 make(token, [key])
         assert labels(token) == set()
+
+
+def test_a_token_that_restores_other_keys_than_the_cards_is_rejected(made, make_token_uri, monkeypatch):
+    uri, import_key = make_token_uri("liar"), Token.import_key
+
+    def flip(token, label, policy, value):
+        import_key(token, label, policy, bytearray([value[0] ^ 1]) + value[1:])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Token, "import_key", flip)
+        with pytest.raises(BackupCardRejected, match="issuer"):
+            RecoverableKeys.restore(lambda: open_token(uri, pin_from_value(USER_PIN)), made.shares[:2], made.card)
+    with open_token(uri, pin_from_value(USER_PIN)) as again:
+        assert labels(again) == set()
 
 
 def test_invalid_quorum_is_refused_and_the_seed_is_wiped(token):
@@ -359,11 +385,19 @@ def test_a_key_of_another_size_or_kind_is_not_imported(token, policy, size_bytes
     assert not token.has("odd")
 
 
-def test_an_imported_key_breaks_a_policy_of_local_keys(token):
-    policy = dataclasses.replace(SIGNING, provenance=Provenance.LOCAL)
+@pytest.mark.parametrize("policy", [SIGNING, SEALING, MAC])
+def test_an_imported_key_breaks_a_policy_of_local_keys(token, policy):
     with pytest.raises(KeyPolicyViolation, match="LOCAL"):
-        token.import_key("odd", policy, bytearray(SEED))
-    assert not token.has("odd")
+        token.import_key("odd", dataclasses.replace(policy, provenance=Provenance.LOCAL), bytearray(SEED))
+    assert labels(token) == set()
+
+
+def test_an_imported_key_that_signs_as_another_is_not_kept(token, monkeypatch):
+    other = Ed25519PrivateKey.generate()
+    monkeypatch.setattr(importing, "sign_ed25519", lambda session, key, message: other.sign(message))
+    with pytest.raises(KeyInvalid):
+        token.import_key("odd", SIGNING, bytearray(SEED))
+    assert labels(token) == set()
 
 
 def test_rfc_8032_test_1_through_an_imported_seed(token):

@@ -10,6 +10,7 @@ from shamir_mnemonic.wordlist import WORDLIST
 
 from hsm import Pin, open_token
 from hsm.errors import PinIncorrect
+from keystore import quorum
 from keystore.errors import CorruptShare, DuplicateShare, InvalidQuorum, KeystoreError, MixedShares, TooFewShares
 from keystore.quorum import Share, combine, combine_pin, pin_from_shares, split, split_pin
 from tests.conftest import USER_PIN
@@ -177,13 +178,27 @@ def test_short_pins_have_shares_of_one_length():
     assert lengths == {20}
 
 
-def test_shares_of_what_is_no_pin_are_refused_as_mixed(shares):
+@pytest.mark.parametrize(
+    "secret",
+    [
+        bytes(16),
+        b"\xff" * 16,
+        bytes([3]) + b"\xff" * 3 + bytes(12),
+        bytes([1]) + b"abc" + bytes(12),
+        bytes([200]) + b"a" * 15,
+    ],
+)
+def test_shares_of_what_is_no_pin_are_refused_as_mixed(secret):
     with pytest.raises(MixedShares):
-        combine_pin(split(bytes([3]) + b"\xff" * 3 + bytes(12), threshold=2, holders=HOLDERS))
+        combine_pin(split(secret, threshold=2, holders=HOLDERS))
+
+
+def test_mixed_shares_are_not_given_out_if_the_library_split_something_else(monkeypatch):
+    monkeypatch.setattr(
+        quorum, "generate_mnemonics", lambda *given, **more: generate_mnemonics(1, [(2, 5)], bytes(32), **more)
+    )
     with pytest.raises(MixedShares):
-        combine_pin(split(bytes(16), threshold=2, holders=HOLDERS))
-    with pytest.raises(MixedShares):
-        combine_pin(split(b"\xff" * 16, threshold=2, holders=HOLDERS))
+        split(SECRET, threshold=2, holders=HOLDERS)
 
 
 def test_a_quorum_unlocks_a_token(make_token_uri):
