@@ -13,7 +13,7 @@ from datetime import timedelta
 from threading import BoundedSemaphore, Lock
 from typing import Final, TypeVar
 
-from pkcs11 import Attribute, ObjectClass
+from pkcs11 import Attribute, ObjectClass, PKCS11Error
 
 from hsm import errors
 from hsm.border import crossing
@@ -105,8 +105,7 @@ class Sessions:
         """Prepare an empty pool."""
         self._module, self._login, self._quirks = module, login, quirks
         self._wait_seconds = wait.total_seconds()
-        with module.call(), crossing("ask for the token's sessions"):
-            self._size, writable = session_limits(size, module.cryptoki.session_counts(login.token.slot.slot_id))
+        self._size, writable = session_limits(size, _counts(module, login))
         self._permits = BoundedSemaphore(self._size)
         self._writable_permits = BoundedSemaphore(writable)
         self._meter = Meter()
@@ -276,3 +275,12 @@ class Sessions:
                 self._forgotten += 1  # so a session or a handle was not
             else:
                 self._login.renew()
+
+
+def _counts(module: Module, login: Login) -> SessionCounts:
+    """Ask for the token's bounds; one that fails to say sets none, and refuses a session too many itself."""
+    try:
+        with module.call():
+            return module.cryptoki.session_counts(login.token.slot.slot_id)
+    except (PKCS11Error, errors.TokenBusy):
+        return SessionCounts()

@@ -205,12 +205,7 @@ def open_token(
     loaded = module.load(uri.module_path)
     login = Login(loaded, uri, pin_provider)
     quirks = quirks_of(login.token.manufacturer_id, login.token.model)
-    try:
-        return Token(Sessions(loaded, login, quirks, size=sessions, wait=wait), login.token)
-    except BaseException:
-        with loaded.call():
-            login.end()
-        raise
+    return Token(Sessions(loaded, login, quirks, size=sessions, wait=wait), login.token)
 
 
 def _public_point(session: Session, label: str) -> bytes:
