@@ -84,7 +84,7 @@ def run(file: Path, transcript: Path | None, answers: Path | None, rehearsal: bo
     """Hold the ceremony of FILE."""
     plan = read_plan(file)
     path = transcript or file.with_name(file.name + (".rehearsal" if rehearsal else "") + ".transcript")
-    desk = AnswersDesk(answers) if answers else TerminalDesk()
+    desk = AnswersDesk(answers) if answers else TerminalDesk(f"{MARK} " if rehearsal else "")
     with _terminable():
         if rehearsal and resume:
             raise ResumeRefused("a rehearsal's tokens are thrown away: hold it again")

@@ -20,6 +20,10 @@ _SHARE_SUFFIX: Final = ".share"
 class TerminalDesk:
     """People at a terminal."""
 
+    def __init__(self, mark: str = "") -> None:
+        """Begin what only the terminal says with this mark."""
+        self._mark = mark
+
     def say(self, text: str) -> None:
         """Show lines."""
         click.echo(text)
@@ -38,11 +42,11 @@ class TerminalDesk:
 
     def show_share(self, holder: str, share: str) -> None:
         """Show a share to its holder, alone at the screen, until they type "Yes"; then clear the screen."""
-        self.ask("", f"Everybody but {holder} looks away; {holder} presses Enter")
+        self.ask("", f"{self._mark}Everybody but {holder} looks away; {holder} presses Enter")
         click.echo(share)
-        while self.ask("", f'{holder}: write it down, compare it, type "Yes"') != "Yes":
+        while self.ask("", f'{self._mark}{holder}: write it down, compare it, type "Yes"') != "Yes":
             continue
-        click.echo(_CLEAR, nl=False)
+        click.echo(_CLEAR, nl=False, color=True)  # color: even where click would strip it
 
     def take_share(self, holder: str) -> str:
         """Take a share without echo; an empty line gives none."""

@@ -7,13 +7,13 @@ from typing import Final
 
 from cryptography import x509
 
-from hsm import KeyPolicy, ObjectInfo, PinProvider, Token, TokenUri, open_token
-from hsm.errors import KeyNotFound, TokenNotFound
+from hsm import KeyPolicy, PinProvider, Token, TokenUri, open_token
+from hsm.errors import TokenNotFound
 from hsm.policy import KeyKind
-from keystore.ceremony import files, outputs, pins
-from keystore.ceremony.attributes import differences, reported
-from keystore.ceremony.errors import ContentWrong, InventoryUnexpected, KeyAttributesWrong, OutputExists
+from keystore.ceremony import files, outputs, pins, recovery
+from keystore.ceremony.errors import ContentWrong, InventoryUnexpected, OutputExists
 from keystore.ceremony.kinds import KeySpec
+from keystore.ceremony.recording import record_key
 from keystore.ceremony.room import OpenIssuer, Room
 from keystore.ceremony.signing import sign
 from keystore.ceremony.steps import Action, Step
@@ -93,7 +93,7 @@ def _inventory(_step: Step, room: Room) -> None:
 
 
 def _require_expected(room: Room, found: set[str]) -> None:
-    there = sorted({spec.label for spec in room.plan.new_keys} & found)
+    there = sorted(room.plan.new_labels & found)
     if there:
         raise InventoryUnexpected(f"the token holds {', '.join(there)} already; keys are never replaced in place")
     missing = sorted(set(room.plan.needed_keys) - found)
@@ -114,17 +114,7 @@ def _make_key(step: Step, room: Room) -> None:
     spec = next(spec for spec in room.plan.new_keys if spec.label == step.subject)
     if spec.label not in room.state.made:
         _generate(spec, room)
-    attributes = reported(_secret_half(room.token, spec))
-    wrong = differences(attributes, spec.policy)
-    if wrong:
-        raise KeyAttributesWrong(f"the key {spec.label!r} breaks its policy in {', '.join(wrong)}")
-    public = public_key(room.token, spec)
-    facts = {"label": spec.label, "policy": spec.policy.purpose, "attributes": attributes, "public_key": public}
-    room.transcript.add("key", room.plan.roles.administrator, **facts)
-    for name, value in attributes.items():
-        room.desk.say(f"{name}: {value}")
-    if public:
-        room.desk.say(f"public key: {public}")
+    record_key(spec, room)
 
 
 def _generate(spec: KeySpec, room: Room) -> None:
@@ -150,19 +140,12 @@ def generate(token: Token, spec: KeySpec) -> None:
     makers[spec.policy.kind](spec.label, spec.policy)
 
 
-def public_key(token: Token, spec: KeySpec) -> str | None:
-    """Give the public half of a signing key, in hexadecimal."""
-    if spec.policy.kind is not KeyKind.ED25519:
-        return None
-    return token.ed25519(spec.label, spec.policy).public_key().public_bytes_raw().hex()
+def _make_from_seed(_step: Step, room: Room) -> None:
+    recovery.make(room)
 
 
-def _secret_half(token: Token, spec: KeySpec) -> ObjectInfo:
-    kind = spec.policy.kind.object_class.name
-    found = [info for info in token.objects() if (info.label, info.object_class) == (spec.label, kind)]
-    if len(found) != 1:
-        raise KeyNotFound(f"The token holds {len(found)} secret halves of the key {spec.label!r}.")
-    return found[0]
+def _restore_keys(_step: Step, room: Room) -> None:
+    recovery.restore(room)
 
 
 def _write_output(step: Step, room: Room) -> None:
@@ -207,8 +190,7 @@ def _destroy_key(step: Step, room: Room) -> None:
 
 
 def _final_inventory(_step: Step, room: Room) -> None:
-    made = {spec.label for spec in room.plan.new_keys}
-    expected = (set(room.state.before or ()) | made) - set(room.plan.keys.destroy)
+    expected = (set(room.state.before or ()) | room.plan.new_labels) - set(room.plan.keys.destroy)
     found = labels_in(room.token)
     if found != expected:
         raise InventoryUnexpected(
@@ -230,6 +212,8 @@ _ACTIONS: Final[Mapping[Action, Callable[[Step, Room], None]]] = {
     "inventory": _inventory,
     "split-pin": _split_pin,
     "make-key": _make_key,
+    "make-from-seed": _make_from_seed,
+    "restore-keys": _restore_keys,
     "write-output": _write_output,
     "destroy-key": _destroy_key,
     "final-inventory": _final_inventory,

@@ -26,8 +26,8 @@ def reported(info: ObjectInfo) -> dict[str, object]:
     }
 
 
-def wanted(policy: KeyPolicy) -> dict[str, object]:
-    """Give what a key that was made in the token under this policy has to say."""
+def wanted(policy: KeyPolicy, *, imported: bool = False) -> dict[str, object]:
+    """Give what a key that was made in the token under this policy has to say, or one that was imported under it."""
     return {
         "class": policy.kind.object_class.name,
         "type": _TEXTS[policy.kind],
@@ -36,13 +36,13 @@ def wanted(policy: KeyPolicy) -> dict[str, object]:
         "sensitive": policy.sensitive,
         "extractable": policy.extractable,
         "modifiable": policy.modifiable,
-        "local": True,
-        "always_sensitive": policy.sensitive,
-        "never_extractable": not policy.extractable,
+        "local": not imported,
+        "always_sensitive": policy.sensitive and not imported,
+        "never_extractable": not policy.extractable and not imported,
         "usages": sorted(policy.usages),
     }
 
 
-def differences(attributes: Mapping[str, object], policy: KeyPolicy) -> list[str]:
+def differences(attributes: Mapping[str, object], policy: KeyPolicy, *, imported: bool = False) -> list[str]:
     """Name what differs from the policy; an attribute that is left out differs."""
-    return [name for name, value in wanted(policy).items() if attributes.get(name) != value]
+    return [name for name, value in wanted(policy, imported=imported).items() if attributes.get(name) != value]

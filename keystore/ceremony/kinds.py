@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from hsm import KeyPolicy
+from keystore.backup_derivation import CLOUD, CLOUD_SIGNERS, HOSPITAL, RecoverableKey
 from keystore.policies import IDENTITY, INDEXING, ISSUING, MEDICAL_AUTHORITY, POLICIES, RECORDS, SEALING, TLS_CA
 
 CEREMONY: Final = "ceremony"
@@ -32,6 +33,7 @@ class Kind:
     issuer: bool = False
     revokes: bool = False
     chooses: Literal["rotate", "destroy"] | None = None
+    backup: Literal["make", "restore"] | None = None
     quorum: bool = False
 
 
@@ -53,6 +55,11 @@ def _known(*labels: str) -> tuple[KeySpec, ...]:
     return tuple(KNOWN_KEYS[label] for label in labels)
 
 
+PARTIES: Final[Mapping[str, tuple[RecoverableKey, ...]]] = {
+    "public-cloud": (*CLOUD, *CLOUD_SIGNERS),
+    "hospital": HOSPITAL,
+}
+"""Whose keys a backup is of, and which come from the seed; a hospital's signing keys are made in its token."""
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
@@ -109,6 +116,19 @@ KINDS: Final[Mapping[str, Kind]] = {
             "rotation",
             "make the successor of a key beside it; what it signed before still verifies",
             chooses="rotate",
+            quorum=True,
+        ),
+        Kind(
+            "backup",
+            "make the keys that must survive a dead token from a seed, and split the seed among the officers",
+            outputs=("backup_card",),
+            backup="make",
+            quorum=True,
+        ),
+        Kind(
+            "restore",
+            "put the keys of a backup into a fresh token, from the officers' shares",
+            backup="restore",
             quorum=True,
         ),
         Kind("destruction", "destroy keys whose time has ended", chooses="destroy", quorum=True),

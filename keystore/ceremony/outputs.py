@@ -101,6 +101,12 @@ def _key(token: Token, label: str) -> TokenEd25519Key:
     return token.ed25519(label, POLICIES[label])
 
 
+def _backup_card(room: Room) -> bytes:
+    if room.state.card is None:
+        raise CeremonyError("no backup was made")
+    return room.state.card.encode()
+
+
 def _issuer(room: Room) -> OpenIssuer:
     if room.issuer is None:
         raise CeremonyError("the medical authority's token is not open")
@@ -142,4 +148,5 @@ _MAKERS: Final[Mapping[str, Callable[[Room], bytes]]] = {
     "certificate_request": _certificate_request,
     "doctor_certificate": _doctor_certificate,
     "crl": _crl,
+    "backup_card": _backup_card,
 }

@@ -59,9 +59,14 @@ def _change(room: Room, old: Pin, new: Pin) -> None:
 
 
 def _from_shares(room: Room) -> Pin:
-    """Put the PIN together from the shares of as many officers as it takes. Raises TooFewShares, CorruptShare, ..."""
+    """Put the PIN together from the shares of as many officers as it takes. Raises what `combine` raises."""
+    return combine_pin(taken_shares(room))
+
+
+def taken_shares(room: Room) -> list[Share]:
+    """Take the officers' shares. Raises TooFewShares, CorruptShare."""
     given = [room.desk.take_share(name) for name in room.plan.roles.officers]
     shares = [Share.parse(text) for text in given if text]
     if room.plan.threshold is not None and len(shares) < room.plan.threshold:
         raise TooFewShares(f"{room.plan.threshold} shares are needed; there are {len(shares)}")
-    return combine_pin(shares)
+    return shares

@@ -13,10 +13,11 @@ from typing import Final
 
 from hsm import TokenUri
 from hsm.errors import TokenUriInvalid
+from keystore.backup_derivation import RecoverableKey
 from keystore.ceremony.errors import CeremonyFileInvalid
-from keystore.ceremony.kinds import CEREMONY, KINDS, KNOWN_KEYS, KeySpec, Kind
+from keystore.ceremony.kinds import CEREMONY, KINDS, KNOWN_KEYS, PARTIES, KeySpec, Kind
 from keystore.ceremony.table import Table
-from keystore.policies import MEDICAL_AUTHORITY
+from keystore.policies import IDENTITY, MEDICAL_AUTHORITY, TLS_CA
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _LABEL: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -74,6 +75,14 @@ class KeyChoice:
 
 
 @dataclass(frozen=True)
+class Backup:
+    """Whose keys come from a seed; and for a restore, where the backup's public card is."""
+
+    party: str
+    card: Path | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """One ceremony, as its file says it."""
 
@@ -87,6 +96,7 @@ class Plan:
     certificate: Mapping[str, str] = field(default_factory=dict)
     issuer: Issuer | None = None
     keys: KeyChoice = field(default_factory=KeyChoice)
+    backup: Backup | None = None
     outputs: Mapping[str, Path] = field(default_factory=dict)
     previous: Path | None = None
     softhsm_configuration: Path | None = None
@@ -99,10 +109,22 @@ class Plan:
     @property
     def new_keys(self) -> tuple[KeySpec, ...]:
         """Give the keys that this ceremony makes in its token."""
+        if self.backup is not None and self.backup.party == "hospital":
+            return (KNOWN_KEYS[IDENTITY], KNOWN_KEYS[TLS_CA])
         if self.keys.rotate is None or self.keys.successor is None:
             return self.kind.keys
         old = KNOWN_KEYS[self.keys.rotate]
         return (KeySpec(self.keys.successor, old.policy, f"follows {old.label!r}: {old.purpose}"),)
+
+    @property
+    def recoverable(self) -> tuple[RecoverableKey, ...]:
+        """Give the keys that come from a seed."""
+        return PARTIES[self.backup.party] if self.backup else ()
+
+    @property
+    def new_labels(self) -> frozenset[str]:
+        """Give the labels of everything that this ceremony puts into its token."""
+        return frozenset([spec.label for spec in self.new_keys] + [key.label for key in self.recoverable])
 
     @property
     def needed_keys(self) -> tuple[str, ...]:
@@ -112,7 +134,7 @@ class Plan:
     @property
     def splits_pin(self) -> bool:
         """Say whether this ceremony gives its token a PIN in shares."""
-        return self.threshold is not None and self.kind.chooses is None
+        return self.threshold is not None and self.kind.chooses is None and self.kind.backup is None
 
     @property
     def joins_pin(self) -> bool:
@@ -150,6 +172,7 @@ def parse_plan(source: bytes, content: Mapping[str, object], base: Path) -> Plan
         certificate=_certificate(root, kind),
         issuer=_issuer(root, kind, base),
         keys=_keys(root, kind),
+        backup=_backup(root, kind, base),
         outputs=_outputs(root, kind, base),
         previous=base / previous if previous else None,
         softhsm_configuration=base / configuration if configuration else None,
@@ -211,6 +234,8 @@ def _participants(table: Table, roles: Roles) -> dict[str, Participant]:
 def _threshold(root: Table, kind: Kind, roles: Roles) -> int | None:
     table = root.optional_table("quorum", applies=kind.quorum)
     if table is None:
+        if kind.backup is not None:
+            raise CeremonyFileInvalid("quorum: is missing, with threshold")
         return None
     threshold = table.number("threshold", 2, len(roles.officers))
     table.end()
@@ -263,6 +288,20 @@ def _keys(root: Table, kind: Kind) -> KeyChoice:
     if not labels or len(set(labels)) != len(labels) or not all(map(_LABEL.fullmatch, labels)):
         raise CeremonyFileInvalid(f"keys.{kind.chooses}: needs labels of keys, each another")
     return choice
+
+
+def _backup(root: Table, kind: Kind, base: Path) -> Backup | None:
+    table = root.optional_table("backup", applies=kind.backup is not None)
+    if table is None:
+        if kind.backup is not None:
+            raise CeremonyFileInvalid("backup: is missing, with party")
+        return None
+    party = table.text("party")
+    if party not in PARTIES:
+        raise CeremonyFileInvalid(f"backup.party: {party!r} is none of {', '.join(sorted(PARTIES))}")
+    card = base / table.text("card") if kind.backup == "restore" else None
+    table.end()
+    return Backup(party, card)
 
 
 def _serial(values: dict[str, str]) -> None:

@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm, find_module
+from keystore.backup import RecoverableKeys, new_seed
 from keystore.ceremony import actions, files
 from keystore.ceremony.desk import Desk
 from keystore.ceremony.kinds import CEREMONY, KNOWN_KEYS
-from keystore.ceremony.plan import Issuer, Participant, Plan
+from keystore.ceremony.plan import Backup, Issuer, Participant, Plan
 from keystore.policies import MEDICAL_AUTHORITY, POLICIES
-from keystore.quorum import Share, split_pin
+from keystore.quorum import split_pin
 from keystore.x509 import create_authority, issue_crl
 
 MARK: Final = "REHEARSAL"
@@ -75,14 +76,27 @@ class Stage:
             uri = _uri_of(token)
         if plan.joins_pin and plan.threshold is not None:
             shares = split_pin(self.desk.pins["token"], threshold=plan.threshold, holders=plan.roles.officers)
-            self.desk.shares = {share.holder: Share.text(share) for share in shares}
+            self.desk.shares = {share.holder: share.text() for share in shares}
         return replace(
             plan,
             token=uri,
+            backup=self._backup(plan),
             participants={name: self._participant(name) for name in plan.participants},
             issuer=self._issuer(plan.issuer),
             outputs={name: outputs / path.name for name, path in plan.outputs.items()},
         )
+
+    def _backup(self, plan: Plan) -> Backup | None:
+        """Make a throw-away backup to restore from."""
+        if plan.backup is None or plan.backup.card is None or plan.threshold is None:
+            return plan.backup
+        with self._token("dead", "rehearsal dead token") as token:
+            holders, seed = plan.roles.officers, new_seed(token)
+            made = RecoverableKeys.create(token, plan.recoverable, seed, threshold=plan.threshold, holders=holders)
+        self.desk.shares = {share.holder: share.text() for share in made.shares}
+        path = self._directory / "card.json"
+        files.write_new(path, made.card.to_json().encode())
+        return replace(plan.backup, card=path)
 
     def _token(self, name: str, label: str) -> Token:
         pin = Pin(secrets.token_hex(_PIN_BYTES))

@@ -14,7 +14,7 @@ class State:
     """Where a ceremony stands. It is written before a key or a file is made, so that nothing made is unknown.
 
     `outputs` gives each file's SHA-256, or "" while it is being written; `pin_held` says whose PIN the token has;
-    `aborted` that nothing is left to do but to undo.
+    `card` is the public card of a backup whose shares are written down; `aborted` says that nothing is left to do but to undo.
     """
 
     path: Path
@@ -25,6 +25,7 @@ class State:
     destroyed: list[str] = field(default_factory=list)
     before: list[str] | None = None
     outputs: dict[str, str] = field(default_factory=dict)
+    card: str | None = None
     pin_held: str = "by administrator"
     aborted: bool = False
 

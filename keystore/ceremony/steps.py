@@ -13,6 +13,8 @@ Action = Literal[
     "inventory",
     "split-pin",
     "make-key",
+    "make-from-seed",
+    "restore-keys",
     "write-output",
     "destroy-key",
     "final-inventory",
@@ -60,6 +62,12 @@ def _work(plan: Plan) -> list[Step]:
     if plan.splits_pin:
         text = f"The token gets a new PIN that nobody knows: {plan.threshold} of the officers' shares give it."
         steps.append(Step("pin", text, "split-pin", roles.officers))
+    if plan.kind.backup == "make":
+        text = "Keys are made from a seed; each officer alone writes down their share of it, and types it back."
+        steps.append(Step("seed", text, "make-from-seed", (*roles.officers, *leading)))
+    if plan.kind.backup == "restore":
+        text = f"{plan.threshold} officers type their shares; the keys of the backup are put into the token."
+        steps.append(Step("restore", text, "restore-keys", leading))
     for spec in plan.new_keys:
         text = f"The token makes the key {spec.label!r} ({spec.purpose})."
         steps.append(Step(f"key-{spec.label}", text, "make-key", leading, spec.label))

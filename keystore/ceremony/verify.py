@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from hsm import Provenance
 from keystore.ceremony.attributes import differences
 from keystore.ceremony.errors import (
     CeremonyAborted,
@@ -21,7 +22,7 @@ from keystore.ceremony.errors import (
     TranscriptTruncated,
 )
 from keystore.ceremony.transcript import Data, Entry, parse, signed_message
-from keystore.policies import POLICIES
+from keystore.policies import CLOUD_POLICIES, POLICIES
 
 FORMAT = 1
 
@@ -70,11 +71,14 @@ def _opened(entries: list[Entry]) -> Data:
 def _verify_content(entry: Entry) -> None:
     """Check what an entry claims about itself, as far as the entry alone shows it."""
     if entry.event == "key":
-        policy = POLICIES.get(str(entry.data.get("policy")))
+        imported = entry.data.get("imported") is True
+        policy = (CLOUD_POLICIES if imported else POLICIES).get(str(entry.data.get("policy")))
         attributes = entry.data.get("attributes")
         if policy is None or not isinstance(attributes, dict):
             raise ContentWrong(f"line {entry.number} tells of a key without policy or attributes")
-        wrong = differences(attributes, policy)
+        if imported and policy.provenance is not Provenance.IMPORTABLE:
+            raise ContentWrong(f"line {entry.number}: a key of this purpose is never imported")
+        wrong = differences(attributes, policy, imported=imported)
         if wrong:
             raise ContentWrong(f"line {entry.number}: the key breaks its policy in {', '.join(wrong)}")
     if entry.event == "output":

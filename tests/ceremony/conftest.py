@@ -23,7 +23,7 @@ def hall(
     people: People, make_token_uri: Callable[..., TokenUri], user_pin: Pin, tmp_path: Path
 ) -> Callable[[str], Hall]:
     """Give a function that prepares a ceremony of a kind, on a fresh token."""
-    return lambda kind: Hall(tmp_path, people, make_token_uri("c"), user_pin.reveal(), kind)
+    return lambda kind: Hall(tmp_path, people, make_token_uri("c"), make_token_uri("d"), user_pin.reveal(), kind)
 
 
 @pytest.fixture(scope="session")

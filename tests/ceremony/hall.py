@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli.main import main
 from hsm import ObjectInfo, Pin, TokenUri, open_token, pin_from_value
-from keystore.ceremony.kinds import KINDS
+from keystore.backup import RecoverableKeys, new_seed
+from keystore.ceremony.kinds import KINDS, PARTIES
 from keystore.ceremony.transcript import Entry, parse
+from keystore.policies import POLICIES
 from keystore.quorum import split_pin
 from keystore.x509 import RevokedCertificate, create_authority, issue_crl
 
@@ -56,10 +58,12 @@ class Hall:
     directory: Path
     people: People
     token: TokenUri
+    dead: TokenUri
     pin: str
     kind: str
     answers: dict[str, str] = field(default_factory=dict)
     default: str | None = "Yes"
+    lost: str = ""
 
     def __post_init__(self) -> None:
         self.file = self.directory / f"{self.kind}.toml"
@@ -128,6 +132,8 @@ class Hall:
 
     def _prepare_token(self) -> None:
         """Give a token whose keys are to be rotated or destroyed those keys, and a PIN in shares."""
+        if self.kind == "restore":
+            self._prepare_backup()
         if KINDS[self.kind].chooses is None:
             return
         new = secrets.token_hex(16)
@@ -137,4 +143,15 @@ class Hall:
             token.change_pin(Pin(self.pin), Pin(new))
         self.pin = new
         for share in split_pin(Pin(new), threshold=2, holders=OFFICERS):
+            (self.shares / f"{share.holder}.share").write_text(share.text())
+
+    def _prepare_backup(self) -> None:
+        """Give a restore the card and the shares of a token that is no more."""
+        with open_token(self.dead, pin_from_value(self.pin)) as token:
+            made = RecoverableKeys.create(
+                token, PARTIES["public-cloud"], new_seed(token), threshold=2, holders=OFFICERS
+            )
+            self.lost = token.ed25519("issuer", POLICIES["issuer"]).public_key().public_bytes_raw().hex()
+        (self.directory / "card.json").write_text(made.card.to_json())
+        for share in made.shares:
             (self.shares / f"{share.holder}.share").write_text(share.text())

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from demo.stage import run
+from federation.cli.main import main
+from hsm import TokenUri, open_token, pin_from_value
+from keystore.backup import BackupCard, RecoverableKeys
 from keystore.ceremony.kinds import KINDS
 from keystore.quorum import Share, combine_pin
 from tests.ceremony.hall import EXAMPLES, OFFICERS, Hall
+from tests.conftest import USER_PIN
 
 Halls = Callable[[str], Hall]
 CLOUD_KEYS = {"identity", "sealing", "issuer", "index", "tls-ca"}
@@ -111,6 +116,51 @@ def test_rotation_leaves_the_old_key_beside_its_successor(hall: Halls) -> None:
 def test_destruction_destroys_what_is_named_and_nothing_else(hall: Halls) -> None:
     done = held(hall("destruction"))
     assert done.labels() == {"identity"}
+
+
+def test_restored_issuing_key_has_the_same_public_key(hall: Halls) -> None:
+    done = held(hall("restore"))
+    recorded = {entry.data["label"]: entry.data["public_key"] for entry in done.entries() if entry.event == "key"}
+    assert recorded["issuer"] == done.lost
+    assert done.labels() == CLOUD_KEYS
+
+
+def test_backup_is_restored_from_its_card_and_any_two_shares(hall: Halls) -> None:
+    done = held(hall("backup"))
+    card = BackupCard.from_json((done.directory / "card.json").read_text())
+    shares = [Share.parse((done.shares / f"{name}.share").read_text()) for name in ("Olga", "Otto")]
+    with RecoverableKeys.restore(lambda: open_token(done.dead, pin_from_value(done.pin)), shares, card) as token:
+        card.verify(token)
+    assert done.labels() == CLOUD_KEYS
+    for name in OFFICERS:
+        words = (done.shares / f"{name}.share").read_text().partition(":")[2].split()
+        assert " ".join(words[:6]).encode() not in done.transcript.read_bytes()
+
+
+def test_rehearsal_at_the_terminal_clears_each_share_from_the_screen(tmp_path: Path) -> None:
+    """As a newcomer plays it: "Yes" at each prompt."""
+    clear = "\033[2J\033[3J\033[H"
+    transcript = tmp_path / "transcript"
+    options = ("--rehearsal", "--transcript", transcript)
+    said = run("ceremony", "run", EXAMPLES / "medical-authority.toml", *options, stdin="Yes\n" * 100)
+    assert said.count(clear) == len(OFFICERS)
+    assert all(line.startswith("REHEARSAL") for line in said.replace(clear, "").splitlines())
+    assert "REHEARSAL" in run("ceremony", "verify", transcript)
+
+
+def test_interrupted_when_the_input_ends(tmp_path: Path) -> None:
+    options = ("--rehearsal", "--transcript", tmp_path / "transcript")
+    said = run("ceremony", "run", EXAMPLES / "rotation.toml", *options, stdin="Yes\nYe", expect=1)
+    assert "[INTERRUPTED]" in said
+
+
+def test_participant_command_makes_a_key_once(make_token_uri: Callable[..., TokenUri], tmp_path: Path) -> None:
+    (tmp_path / "pin").write_text(USER_PIN)
+    (tmp_path / "pin").chmod(0o600)
+    words = ["ceremony", "participant", "--token", str(make_token_uri("wanda")), "--pin-file", str(tmp_path / "pin")]
+    first, again = CliRunner().invoke(main, words), CliRunner().invoke(main, words)
+    assert (first.exit_code, len(first.output.strip())) == (0, 64)
+    assert first.output == again.output
 
 
 def test_outputs_are_public_and_the_transcript_private(hall: Halls) -> None:

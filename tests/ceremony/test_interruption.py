@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from federation.cli.ceremony_desk import AnswersDesk
 from hsm import Token, open_token, pin_from_value
 from keystore.ceremony import actions
 from keystore.ceremony.kinds import KeySpec
@@ -126,6 +127,22 @@ def test_half_a_line_at_the_end_is_cut_off(medical: Hall, monkeypatch: pytest.Mo
     assert medical.verify().exit_code == 0
 
 
+def test_backup_interrupted_before_the_shares_are_checked_is_made_anew(
+    hall: Halls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = hall("backup")
+    with monkeypatch.context() as patch:
+        patch.setattr(AnswersDesk, "take_share", lambda *_: (_ for _ in ()).throw(Pulled))
+        assert backup.run().exit_code == 1
+    assert backup.labels() == {"identity", "sealing", "issuer", "index", "tls-ca"}
+    for path in backup.shares.iterdir():
+        path.unlink()
+    result = backup.run("--resume")
+    assert result.exit_code == 0, result.output
+    assert [e.data["why"] for e in backup.entries() if e.event == "destroyed"] == ["half-made"] * 5
+    assert backup.verify().exit_code == 0
+
+
 def test_resume_refused_when_nothing_was_interrupted(medical: Hall) -> None:
     result = medical.run("--resume")
     assert (result.exit_code, "[RESUME_REFUSED]" in result.output) == (1, True)
@@ -149,7 +166,8 @@ def test_state_holds_no_secret(medical: Hall, monkeypatch: pytest.MonkeyPatch) -
     interrupted(medical, monkeypatch, Pulled, made=True)
     kept = json.loads(medical.state.read_text())
     assert set(kept) == {
-        "file_sha256", "step", "making", "made", "destroyed", "before", "outputs", "pin_held", "aborted"
+        "file_sha256", "step", "making", "made", "destroyed", "before", "outputs",
+        "card", "pin_held", "aborted"
     }  # fmt: skip
     assert medical.pin not in medical.state.read_text()
 

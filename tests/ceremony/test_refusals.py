@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from federation.cli.ceremony_desk import AnswersDesk
 from hsm import Pin, Token, open_token, pin_from_value
 from hsm.creation import generate_pair
 from hsm.policy import SIGNING
@@ -199,6 +200,33 @@ def test_mixed_shares_of_another_pin_are_refused(hall: Halls) -> None:
     other = split_pin(Pin("another-pin-of-some-token-000000"), threshold=2, holders=("Olga", "Omar", "Otto"))
     (rotation.shares / "Olga.share").write_text(other[0].text())
     stopped(rotation, 1, "MIXED_SHARES")
+
+
+def test_mixed_shares_when_an_officer_types_another_share_than_was_shown(
+    hall: Halls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = hall("backup")
+    wrong = split_pin(Pin("0123456789abcdef"), threshold=2, holders=("Olga", "Omar", "Otto"))[1].text()
+    take = AnswersDesk.take_share
+    monkeypatch.setattr(AnswersDesk, "take_share", lambda desk, name: wrong if name == "Omar" else take(desk, name))
+    assert "Omar typed another share" in stopped(backup, 1, "MIXED_SHARES")
+    aborted(backup, "MIXED_SHARES")
+
+
+def test_too_few_shares_restore_nothing(hall: Halls) -> None:
+    restore = hall("restore")
+    (restore.shares / "Olga.share").unlink()
+    (restore.shares / "Omar.share").unlink()
+    stopped(restore, 1, "TOO_FEW_SHARES")
+    aborted(restore, "TOO_FEW_SHARES")
+
+
+def test_backup_card_rejected_if_it_was_changed(hall: Halls) -> None:
+    restore = hall("restore")
+    card = restore.directory / "card.json"
+    card.write_text(card.read_text().replace('"threshold": 2', '"threshold": 3'))
+    stopped(restore, 1, "BACKUP_CARD_REJECTED")
+    aborted(restore, "BACKUP_CARD_REJECTED")
 
 
 def test_participant_key_wrong_is_refused_and_everything_undone(hall: Halls) -> None:

@@ -185,6 +185,13 @@ def test_content_wrong_if_a_key_breaks_its_policy(write: Write, name: str, value
         verify(write(("key", "Ada", data)))
 
 
+def test_content_wrong_if_a_key_is_imported_that_never_is(write: Write) -> None:
+    policy = POLICIES["medical-authority"]
+    data = {**KEY, "policy": "medical-authority", "imported": True, "attributes": wanted(policy, imported=True)}
+    with pytest.raises(ContentWrong, match="line 2: a key of this purpose is never imported"):
+        verify(write(("key", "Ada", data)))
+
+
 def test_content_wrong_if_an_outputs_digest_is_not_its_own(write: Write) -> None:
     with pytest.raises(ContentWrong, match="line 2: the digest"):
         verify(write(("output", "Ada", {**OUTPUT, "content": b"bar".hex()})))
