@@ -22,13 +22,15 @@ def initialise_token(
 
     Without a serial number it is the module's first blank token. A token that was initialised before is made anew only
     with `erase`, under its own security officer's PIN: everything on it is gone then. Raises `TokenNotFound`,
-    `TokenExists`, `LabelInvalid`, `PinIncorrect`, `PinLocked`.
+    `TokenExists`, `LabelInvalid`, `PinUnacceptable`, `PinIncorrect`, `PinLocked`.
     """
     checked_label(label, max_bytes=MAX_TOKEN_LABEL_BYTES)
     loaded = module.load(module_path)
     with turn(), loaded.call(), crossing("initialise the token"):
         token = loaded.blank_token() if serial is None else _of_serial(loaded, serial)
         _require_erasable(loaded, token, label, erase=erase)
+        # Before anything is erased: a token without its user's PIN would be left.
+        _require_lengths(loaded, token, so_pin, pin)
         loaded.cryptoki.init_token(token.slot.slot_id, so_pin.reveal(), label)
         made = token.slot.get_token()
         set_first_pin(loaded, made, pin, so_pin)
@@ -50,13 +52,13 @@ def set_first_pin(loaded: module.Module, token: RawToken, pin: Pin, so_pin: Pin)
 def change_user_pin(uri: TokenUri, *, old: Pin, new: Pin) -> None:
     """Change the user's PIN of a token that this process has not opened, with one attempt.
 
-    Raises `TokenNotFound`, `AmbiguousToken`, `PinIncorrect` (also for a new PIN that the token refuses), `PinLocked`,
-    `PinFinalTry`.
+    Raises `TokenNotFound`, `AmbiguousToken`, `PinUnacceptable`, `PinIncorrect`, `PinLocked`, `PinFinalTry`.
     """
     loaded = module.load(uri.module_path)
     with turn(), loaded.call(), crossing("change the PIN"):
         token = loaded.find(uri)
         refuse_risky_login(token.flags, token.label)
+        _require_lengths(loaded, token, new)
         session = token.open(rw=True)
         try:
             loaded.cryptoki.set_pin(session.handle, old.reveal(), new.reveal())
@@ -80,3 +82,11 @@ def _require_erasable(loaded: module.Module, token: RawToken, label: str, *, era
     others = (other for other in loaded.tokens() if other.slot.slot_id != token.slot.slot_id)
     if any(other.label == label for other in others):
         raise errors.TokenExists(f"A token {label!r} exists already.")
+
+
+def _require_lengths(loaded: module.Module, token: RawToken, *pins: Pin) -> None:
+    fewest, most = loaded.cryptoki.pin_lengths(token.slot.slot_id)
+    for pin in pins:
+        size_bytes = len(pin.reveal().encode())
+        if size_bytes < fewest or (most is not None and size_bytes > most):
+            raise errors.PinUnacceptable(f"The token takes PINs of {fewest} to {most or 'any number of'} bytes.")

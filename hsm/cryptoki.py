@@ -201,14 +201,23 @@ class Cryptoki:
 
     def session_counts(self, slot: int) -> SessionCounts:
         """Ask the token in a slot how many sessions it has and allows; fails too if the token is not there."""
-        info = _TokenInfo()
-        self._call(Function.C_GetTokenInfo, slot, ctypes.byref(info))
+        info = self._token_info(slot)
         return SessionCounts(
             most=_bound(info.most_sessions),
             most_writable=_bound(info.most_writable_sessions),
             open=_known(info.sessions),
             open_writable=_known(info.writable_sessions),
         )
+
+    def pin_lengths(self, slot: int) -> tuple[int, int | None]:
+        """Ask the token in a slot for the fewest and the most bytes of a PIN; None if it sets no bound."""
+        info = self._token_info(slot)
+        return _known(info.shortest_pin) or 0, _bound(info.longest_pin)
+
+    def _token_info(self, slot: int) -> _TokenInfo:
+        info = _TokenInfo()
+        self._call(Function.C_GetTokenInfo, slot, ctypes.byref(info))
+        return info
 
     def init_token(self, slot: int, so_pin: str, label: str) -> None:
         """Make the token in the slot anew, under the security officer's PIN."""

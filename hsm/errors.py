@@ -120,6 +120,12 @@ class PinUnavailable(HsmError):
     reason = "PIN_UNAVAILABLE"
 
 
+class PinUnacceptable(HsmError):
+    """A PIN that is to be set is shorter or longer than the token takes."""
+
+    reason = "PIN_UNACCEPTABLE"
+
+
 class KeyNotFound(HsmError):
     """The token holds no key of that label and class."""
 

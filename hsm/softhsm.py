@@ -68,7 +68,7 @@ class SoftHsm:
     def create_token(self, label: str, *, pin: Pin, so_pin: Pin) -> TokenUri:
         """Make a token and set both its PINs, in memory: none is on a command line.
 
-        Raises `TokenExists`, `LabelInvalid`, or `PinIncorrect` for PINs that SoftHSM does not take (4 to 255 bytes).
+        Raises `TokenExists`, `LabelInvalid`, or `PinUnacceptable` for PINs that SoftHSM does not take (4 to 255 bytes).
         """
         self.activate()
         return initialise_token(find_module(), label, pin=pin, so_pin=so_pin)

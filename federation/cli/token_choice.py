@@ -1,5 +1,6 @@
 """Options that the `medunion token` commands share: which token, its PIN, how the answer is written."""
 
+import sys
 from collections.abc import Callable
 from hmac import compare_digest
 from pathlib import Path
@@ -57,17 +58,22 @@ def new_pin(file: Path | None, descriptor: int | None, what: str) -> Pin:
     """Get a PIN that is to be set: from a file, a descriptor, or typed twice. Raises ConfigError, PinUnavailable."""
     if file is not None or descriptor is not None:
         return present_pin(file, descriptor, what)
-    first, second = pin_from_prompt(what)(), pin_from_prompt(f"{what}, again")()
+    first, second = _provider(None, None, what)(), _provider(None, None, f"{what}, again")()
     if not compare_digest(first.reveal().encode(), second.reveal().encode()):
         raise ConfigError("the two PINs that were typed differ; nothing was changed")
     return first
 
 
 def present_pin(file: Path | None, descriptor: int | None, what: str) -> Pin:
-    """Get a PIN that is set already: from a file, a descriptor, or typed once. Raises PinUnavailable."""
-    provider: PinProvider = pin_from_prompt(what)
+    """Get a PIN that is set already: from a file, a descriptor, or typed once. Raises ConfigError, PinUnavailable."""
+    return _provider(file, descriptor, what)()
+
+
+def _provider(file: Path | None, descriptor: int | None, what: str) -> PinProvider:
     if file is not None:
-        provider = pin_from_file(file)
-    elif descriptor is not None:
-        provider = pin_from_fd(descriptor)
-    return provider()
+        return pin_from_file(file)
+    if descriptor is not None:
+        return pin_from_fd(descriptor)
+    if not sys.stdin.isatty():
+        raise ConfigError(f"the PIN of {what} is needed: give its file or descriptor")
+    return pin_from_prompt(what)

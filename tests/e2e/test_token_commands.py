@@ -185,6 +185,22 @@ def test_init_with_erase_and_a_wrong_officers_pin_keeps_the_token(bench: Bench) 
     assert "7 objects" in bench.run("keys", "--token", uri, "--pin-file", bench.pin)
 
 
+@pytest.mark.parametrize(("user", "officer"), [("123", SO_PIN), (PIN, "123"), ("x" * 255 + "y", SO_PIN)])
+def test_init_with_a_pin_that_the_token_does_not_take_erases_nothing(bench: Bench, user: str, officer: str) -> None:
+    serial = TokenUri.parse(bench.init("first")).serial
+    bench.write_pin("pin", user)
+    bench.write_pin("so-pin", officer)
+    said = bench.init("again", "--serial", serial, "--erase", code=1, typed="first\n")
+    assert "PIN_UNACCEPTABLE" in said or "PIN_UNAVAILABLE" in said
+    assert [token["label"] for token in bench.listed()] == ["first"]
+
+
+def test_init_without_pins_and_without_a_terminal_is_refused(bench: Bench) -> None:
+    said = bench.run("init", "--module", find_module(), "--label", "t", code=1)
+    assert "PIN of the security officer is needed" in said
+    assert bench.listed() == []
+
+
 def test_erase_without_saying_which_token_is_refused(bench: Bench) -> None:
     assert "--serial" in bench.init("first", "--erase", code=1)
 
