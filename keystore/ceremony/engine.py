@@ -26,7 +26,7 @@ from keystore.ceremony.errors import (
 from keystore.ceremony.plan import Plan
 from keystore.ceremony.room import YES, Room
 from keystore.ceremony.state import State
-from keystore.ceremony.steps import Step, script
+from keystore.ceremony.steps import SIGN, Step, script
 from keystore.ceremony.transcript import Transcript, parse
 from keystore.ceremony.verify import FORMAT
 from keystore.ceremony.words import file_digest, source_digest
@@ -129,14 +129,23 @@ def _hold(room: Room, steps: list[Step], *, resumed: bool = False) -> Transcript
     except FAILURES as error:
         failed = {"step": room.state.step, "reason": reason_of(error), "sentence": str(error)}
         room.transcript.add("failed", lead, **failed)
-        # A PIN that was mistyped when the token was opened again undoes nothing: it can be tried another time.
-        if not resumed or "token" in room.tokens or isinstance(error, ConfirmationRefused):
+        if not _may_pass(room, error, resumed=resumed):
             _abort(room, reason_of(error), str(error))
         raise
     finally:
         room.close()
     room.state.forget()
     return room.transcript
+
+
+def _may_pass(room: Room, error: BaseException, *, resumed: bool) -> bool:
+    """Say whether a failure undoes nothing, so that --resume may try again.
+
+    So it is with a PIN that was mistyped by somebody about to sign, or a PIN or share when the token is opened again.
+    """
+    reopening = resumed and "token" not in room.tokens
+    signing = room.state.step == SIGN and isinstance(error, HsmError)
+    return signing or (reopening and not isinstance(error, ConfirmationRefused))
 
 
 def _agree_to_go_on(room: Room) -> None:

@@ -1,10 +1,11 @@
 """The script of a ceremony, as data: what its people do, in which order, and who says that it was done."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from keystore.ceremony.plan import Plan
 
+SIGN: Final = "sign"
 Action = Literal[
     "nothing",
     "show-file",
@@ -86,5 +87,5 @@ def _closing(plan: Plan) -> list[Step]:
     return [
         Step("final-inventory", "The token holds what it held, changed as the file says and in nothing else.",
              "final-inventory", leading),
-        Step("sign", "Everybody present signs the transcript with the key of their own token.", "sign"),
+        Step(SIGN, "Everybody present signs the transcript with the key of their own token.", "sign"),
     ]  # fmt: skip

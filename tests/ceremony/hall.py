@@ -62,6 +62,7 @@ class Hall:
     pin: str
     kind: str
     answers: dict[str, str] = field(default_factory=dict)
+    pins: dict[str, str] = field(default_factory=dict)
     default: str | None = "Yes"
     lost: str = ""
 
@@ -102,7 +103,7 @@ class Hall:
 
     def run(self, *options: str, words: tuple[str, ...] = ("run",)) -> Result:
         """Type `medunion ceremony run`."""
-        pins = "".join(f'{name} = "pin"\n' for name in (*NAMES, "token", "issuer"))
+        pins = "".join(f'{name} = "{self.pins.get(name, "pin")}"\n' for name in (*NAMES, "token", "issuer"))
         answers = "".join(f'"{prompt}" = "{answer}"\n' for prompt, answer in self.answers.items())
         default = f'default = "{self.default}"\n' if self.default else ""
         path = self.directory / "answers.toml"

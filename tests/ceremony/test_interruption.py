@@ -107,6 +107,21 @@ def test_pin_incorrect_at_resume_undoes_nothing(medical: Hall, monkeypatch: pyte
     assert medical.verify().exit_code == 0
 
 
+def test_pin_incorrect_at_the_signing_undoes_nothing_and_everybody_signs_anew(medical: Hall) -> None:
+    medical.pins["Wim"] = "wrong"
+    (medical.directory / "wrong").write_text("wrong-pin")
+    (medical.directory / "wrong").chmod(0o600)
+    result = medical.run()
+    assert (result.exit_code, "[PIN_INCORRECT]" in result.output) == (3, True)
+    assert medical.labels() == {"medical-authority"}
+    assert medical.verify().exit_code == 1
+    del medical.pins["Wim"]
+    result = medical.run("--resume")
+    assert result.exit_code == 0, result.output
+    assert medical.verify().exit_code == 0
+    assert [entry.event for entry in medical.entries()].count("closed") == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_signal_leaves_a_state_from_which_it_goes_on(medical: Hall, number: int) -> None:
     code = at_a_prompt(medical, number)
@@ -141,6 +156,22 @@ def test_backup_interrupted_before_the_shares_are_checked_is_made_anew(
     assert result.exit_code == 0, result.output
     assert [e.data["why"] for e in backup.entries() if e.event == "destroyed"] == ["half-made"] * 5
     assert backup.verify().exit_code == 0
+
+
+def test_corrupt_share_at_resume_undoes_nothing(hall: Halls, monkeypatch: pytest.MonkeyPatch) -> None:
+    rotation = hall("rotation")
+    with monkeypatch.context() as patch:
+        patch.setattr(actions, "generate", lambda *_: (_ for _ in ()).throw(Pulled))
+        assert rotation.run().exit_code == 1
+    olga = rotation.shares / "Olga.share"
+    words = olga.read_text()
+    olga.write_text(f"{words} academic")
+    result = rotation.run("--resume")
+    assert (result.exit_code, "[CORRUPT_SHARE]" in result.output) == (1, True)
+    assert rotation.last().event == "failed"
+    olga.write_text(words)
+    assert rotation.run("--resume").exit_code == 0
+    assert rotation.labels() == {"identity", "tls-ca", "tls-ca-2"}
 
 
 def test_resume_refused_when_nothing_was_interrupted(medical: Hall) -> None:
