@@ -120,6 +120,7 @@ def consult(
         receipt_seconds=receipt_seconds,
     )
     with terminal.trace_file(trace) as file, open_doctor(directory, _pin(directory, pin), file) as opened:
+        _require_published(department, opened.member.anchors.department_classes)
         Visit(opened.client, opened.member.identity, plan).run()
 
 
@@ -196,6 +197,12 @@ def _new_pin(choice: PinChoice) -> PinProvider:
     if not sys.stdin.isatty():
         raise ConfigError("a PIN for the new token is needed: give --pin-file or --pin-fd")
     return pin_from_value(click.prompt("A PIN for your new token", hide_input=True, confirmation_prompt=True))
+
+
+def _require_published(department: str | None, published: frozenset[str]) -> None:
+    """Find out before the patient comes, not when the encounter is to be kept."""
+    if department is not None and department not in published:
+        raise click.BadParameter(f"the federation publishes {', '.join(sorted(published))}", param_hint="--department")
 
 
 def _held(pin: Pin) -> PinProvider:

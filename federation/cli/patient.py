@@ -23,7 +23,7 @@ from federation.clinical.identity import require_subject
 from federation.clinical.report import summarise
 from federation.clinical.text import printable
 from federation.clock import system_clock
-from federation.errors import FederationError
+from federation.errors import FederationError, Unavailable
 from federation.protocol.grant import Terms
 from federation.protocol.identities import ANY, require_identity
 from federation.protocol.statements import RIGHT_NAMES
@@ -157,7 +157,10 @@ def diagnoses(directory: NodeDirectory, sensor: Path | None) -> None:
 def grants(directory: NodeDirectory, sensor: Path | None) -> None:
     """List the consents that you gave."""
     with open_patient(directory, sensor) as opened:
-        opened.client.refresh()
+        try:
+            opened.client.refresh()
+        except Unavailable:
+            say("The public cloud does not answer: what was taken back lately may not show.")
         found = opened.client.grants()
     if not found:
         say("You gave no consent.")

@@ -29,7 +29,7 @@ from federation.protocol.doctor_consultation import (
     receive_opening,
 )
 from federation.protocol.grant import covers
-from federation.protocol.identities import ANY
+from federation.protocol.identities import ANY, require_identity
 from federation.protocol.parties import Entropy, reason_of
 from federation.protocol.room import ask_for_room
 from federation.protocol.search import Place, Question
@@ -105,7 +105,9 @@ class DoctorClient:
         self._lists_read_at = 0
 
     def open_room(self, hospital_id: str, address: str) -> DoctorRoom:
-        """Open a room at the relay of the doctor's hospital; its code is what the patient gets."""
+        """Open a room at the relay of the doctor's hospital; its code is what the patient gets. Raises FieldInvalid."""
+        require_identity("hospital", hospital_id)
+        require_identity("address", address)
         now = self._refreshed()
         party = self._member.party(now)
         request = ask_for_room(party, hospital_id, now=now, entropy=self._entropy)

@@ -21,13 +21,15 @@ _KINDS = {
     "authority": rules.KIND_AUTHORITY_ID,
     "department": rules.KIND_DEPARTMENT_ID,
     "department class": rules.KIND_DEPARTMENT_CLASS,
+    "address": rules.KIND_ADDRESS,
 }
 
 
 def require_identity(kind: str, value: str) -> str:
     """Return the text if it has the form of that kind ("patient", "doctor", ...). Raises FieldInvalid."""
     if not is_identity(_KINDS[kind], value):
-        raise FieldInvalid(f"{value!r} is not the id of a {kind}")
+        what = "an address, host:port" if kind == "address" else f"the id of a {kind}"
+        raise FieldInvalid(f"{value!r} is not {what}")
     return value
 
 

@@ -213,6 +213,22 @@ def test_pin_for_a_new_token_is_asked_for_plainly_where_nobody_can_type(clinic: 
     assert "Warning" not in said
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--hospital", "b", "is not the id of a hospital"),
+        ("--address", "nonsense", "is not an address, host:port"),
+        ("--department", "witchcraft", "the federation publishes"),
+    ],
+)
+def test_mistyped_consult_is_told_before_a_room_is_open(clinic: Clinic, option: str, value: str, sentence: str) -> None:
+    typed = {"--hospital": "H:b", "--address": clinic.federation.addresses["b"], "--department": "cardiology"}
+    words = [word for pair in (typed | {option: value}).items() for word in pair]
+    said = run("doctor", "consult", "--directory", clinic.doctor, *words, expect=2 if option == "--department" else 1)
+    assert sentence in said
+    assert "internal error" not in said
+
+
 def test_directory_of_another_kind_of_node_is_named(clinic: Clinic) -> None:
     said = run("public-cloud", "invite", "--directory", clinic.doctor, "H:alpha", expect=1)
     assert "medunion.toml; is it the directory of another kind of node?" in said
