@@ -6,7 +6,6 @@ that is interrupted (Ctrl-C, a kill, a power cut) leaves its state beside the tr
 
 import platform
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -45,11 +44,12 @@ def run(plan: Plan, desk: Desk, transcript: Path, now: Now, *, rehearsal: bool =
     """Hold a ceremony. Raises what stopped it; OutputExists and ClockImplausible before any token is touched."""
     for path in (transcript, state_path(transcript)):
         files.require_absent(path)
+    opened = _opened(plan, rehearsal=rehearsal)
     kept = Transcript.begin(transcript, now)
     state = State(state_path(transcript), plan.digest.hex())
     state.save()
     room = Room(plan, desk, kept, state, now)
-    kept.add("opened", plan.roles.administrator, **_opened(plan, rehearsal=rehearsal))
+    kept.add("opened", plan.roles.administrator, **opened)
     return _hold(room, script(plan))
 
 
@@ -183,18 +183,20 @@ def _destroy_made(room: Room) -> list[str]:
     """Destroy the keys that this ceremony made; give those that are left, because the token is away."""
     labels = [*room.state.made, *([room.state.making] if room.state.making else [])]
     left = []
+    try:
+        if labels and "token" not in room.tokens:  # one attempt, however many keys there are: tokens count wrong PINs
+            room.tokens["token"] = actions.open_checked(room.plan.token, pins.provider(room))
+    except (HsmError, KeystoreError):
+        return labels
     for label in labels:
         try:
             _destroy(room, label)
-        except (HsmError, KeystoreError):
+        except HsmError:
             left.append(label)
     return left
 
 
 def _destroy(room: Room, label: str) -> None:
-    if "token" not in room.tokens:
-        with suppress(KeyboardInterrupt, EOFError):
-            room.tokens["token"] = actions.open_checked(room.plan.token, pins.provider(room))
     if room.token.has(label):
         room.token.destroy(label)
     room.transcript.add("destroyed", room.plan.roles.administrator, label=label, why="the ceremony was aborted")

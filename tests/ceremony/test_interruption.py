@@ -12,7 +12,7 @@ import pytest
 
 from federation.cli.ceremony_desk import AnswersDesk
 from hsm import Token, open_token, pin_from_value
-from keystore.ceremony import actions
+from keystore.ceremony import actions, outputs
 from keystore.ceremony.kinds import KeySpec
 from keystore.ceremony.state import State
 from tests.ceremony.hall import Hall
@@ -156,6 +156,28 @@ def test_backup_interrupted_before_the_shares_are_checked_is_made_anew(
     assert result.exit_code == 0, result.output
     assert [e.data["why"] for e in backup.entries() if e.event == "destroyed"] == ["half-made"] * 5
     assert backup.verify().exit_code == 0
+
+
+def test_pin_incorrect_while_undoing_costs_one_attempt_however_many_keys_there_are(
+    hall: Halls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital = hall("hospital-enrolment")
+    hospital.change("[quorum]\nthreshold = 2\n", "")
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "make", lambda *_: (_ for _ in ()).throw(Pulled))
+        assert hospital.run().exit_code == 1
+    hospital.answers["resume"] = "No"
+    (hospital.directory / "pin").write_text("wrong-pin")
+    attempts = []
+    take = AnswersDesk.pin
+    monkeypatch.setattr(AnswersDesk, "pin", lambda desk, name, text: attempts.append(name) or take(desk, name, text))
+    assert hospital.run("--resume").exit_code == 1
+    assert attempts == ["token"]
+    assert len(hospital.last().data["left_in_token"]) == 5
+    (hospital.directory / "pin").write_text(hospital.pin)
+    assert hospital.run("--resume").exit_code == 1
+    assert hospital.labels() == set()
+    assert not hospital.state.exists()
 
 
 def test_corrupt_share_at_resume_undoes_nothing(hall: Halls, monkeypatch: pytest.MonkeyPatch) -> None:
