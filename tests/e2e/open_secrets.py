@@ -18,7 +18,7 @@ from federation.store.database import Database
 from federation.store.party import SqlEpochs, SqlSettings
 from federation.store.records import SqlRecords
 from federation.v1.statement_pb2 import KeyStatement, SignedStatement
-from hsm import Token, pin_from_file, pin_from_value
+from hsm import ObjectInfo, Token, pin_from_file, pin_from_value
 from keystore.party import _seed_context
 from keystore.sealing import TokenSealing
 
@@ -54,10 +54,15 @@ def _statement(database: Database) -> dict[str, str]:
     return {"credential": statement.credential.hex(), "registration_point": statement.registration_point.hex()}
 
 
+def _shown(entry: ObjectInfo) -> dict[str, object]:
+    plain = {name: value for name, value in asdict(entry).items() if not name.startswith("_")}
+    return plain | {"usages": sorted(entry.usages), "id": entry.id.hex()}
+
+
 def main() -> None:
     node = NodeDirectory(Path(sys.argv[1]))
     with _open(node) as token:
-        objects = [asdict(entry) | {"usages": sorted(entry.usages), "id": entry.id.hex()} for entry in token.objects()]
+        objects = [_shown(entry) for entry in token.objects()]
         told: dict[str, object] = {"objects": objects, "sealed": [], "statement": {}}
         if (node.path / "store.sqlite").exists() and token.has("sealing"):
             with node.database() as database:
