@@ -154,6 +154,15 @@ def directory_option(command: F) -> F:
     )(command)
 
 
+def keys_in_token_option(command: F) -> F:
+    """Add `--keys-in-token`: take the keys that are in the token, as a ceremony or a restore left them."""
+    return click.option(
+        "--keys-in-token",
+        is_flag=True,
+        help="Use the keys that the token holds, from a ceremony or a restore; make none.",
+    )(command)
+
+
 def pin_options(command: F) -> F:
     """Add `--pin-file` and `--pin-fd`, as a PinChoice named `pin`."""
     return _with(command, lambda values: {"pin": _pin(values)}, _PIN_OPTIONS)

@@ -15,12 +15,21 @@ import segno
 from federation.app.hospital import HospitalNode, init_hospital, serve
 from federation.app.node import NodeDirectory, read_trust, write_private
 from federation.audit import AuditEntry
-from federation.cli.common import PinChoice, TokenChoice, ask_ticket, directory_option, pin_options, token_options
+from federation.cli.common import (
+    PinChoice,
+    TokenChoice,
+    ask_ticket,
+    directory_option,
+    keys_in_token_option,
+    pin_options,
+    token_options,
+)
 from federation.cli.hospital_import import import_records
 from federation.config import HospitalSettings
 from federation.protocol.anchors import Anchors
 from federation.ticket import parse_ticket, ticket_text
 from federation.wire import operations
+from keystore.party import HospitalKeys
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -46,6 +55,7 @@ def open_node(directory: NodeDirectory, pin: PinChoice) -> HospitalNode:
 @click.option("--listen", required=True, help="host:port to listen at; port 0 lets the system choose.")
 @click.option("--address", help="host:port where others dial this hospital; by default what it listens at.")
 @click.option("--department", "departments", multiple=True, help="A class or class.local; by default every class.")
+@keys_in_token_option
 def init(
     directory: NodeDirectory,
     token: TokenChoice,
@@ -54,6 +64,7 @@ def init(
     listen: str,
     address: str | None,
     departments: tuple[str, ...],
+    keys_in_token: bool,
 ) -> None:
     """Make a hospital's keys in its token, its store and its settings."""
     bundle = read_trust(trust)
@@ -64,7 +75,8 @@ def init(
         token=token.settings(directory),
         departments=departments or tuple(sorted(Anchors.of(bundle).department_classes)),
     )
-    init_hospital(directory, settings, bundle, token.pin.provider(settings.token))
+    keys_in = HospitalKeys if keys_in_token else HospitalKeys.create
+    init_hospital(directory, settings, bundle, token.pin.provider(settings.token), keys_in)
     click.echo(f"{identity} is made in {directory.path}. Next: register it with the ticket of the cloud's operator.")
 
 

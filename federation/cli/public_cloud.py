@@ -18,10 +18,18 @@ from federation.app.public_cloud import DEPARTMENT_CLASSES, Founding, PublicClou
 from federation.app.public_cloud_server import Ports
 from federation.app.public_cloud_server import serve as serve_public_cloud
 from federation.audit import AuditEntry
-from federation.cli.common import PinChoice, TokenChoice, directory_option, pin_options, token_options
+from federation.cli.common import (
+    PinChoice,
+    TokenChoice,
+    directory_option,
+    keys_in_token_option,
+    pin_options,
+    token_options,
+)
 from federation.config import CloudSettings
 from federation.ticket import ticket_text
 from federation.wire import operations
+from keystore.party import CloudKeys
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -41,6 +49,7 @@ def public_cloud() -> None:
 @click.option("--listen", help="host:port to listen at, if not --address.")
 @click.option("--peer-listen", help="host:port to listen at for hospitals, if not --peer-address.")
 @click.option("--department-class", "classes", multiple=True, help="A class of the published list; repeat.")
+@keys_in_token_option
 @token_options
 def init(
     directory: NodeDirectory,
@@ -51,6 +60,7 @@ def init(
     listen: str | None,
     peer_listen: str | None,
     classes: tuple[str, ...],
+    keys_in_token: bool,
     token: TokenChoice,
 ) -> None:
     """Found a federation: make the cloud's keys in its token, the TLS CA, the store and the trust bundle."""
@@ -64,7 +74,8 @@ def init(
         department_classes=classes or DEPARTMENT_CLASSES,
     )
     settings = token.settings(directory)
-    found(directory, founding, settings, token.pin.provider(settings))
+    keys_in = CloudKeys if keys_in_token else CloudKeys.create
+    found(directory, founding, settings, token.pin.provider(settings), keys_in)
     click.echo(f"{identity} is founded. Everybody needs {directory.trust_file} once its medical authorities are added.")
 
 

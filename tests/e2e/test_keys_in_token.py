@@ -1,0 +1,46 @@
+"""A node that takes the keys which its token holds already, as a ceremony or a restore left them."""
+
+import json
+from pathlib import Path
+
+from demo.stage import make_token, run
+
+ADDRESSES = "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
+
+
+def found(directory: Path, first: Path, *options: str, expect: int = 0) -> str:
+    """Found a cloud in a directory, on the token that was made in the first one."""
+    token = "--token", (first / "tokens" / "token.uri").read_text().strip()
+    configuration = "--softhsm-configuration", first / "tokens" / "softhsm2.conf"
+    names = "--identity", "C:union", "--realm", "keys", *ADDRESSES
+    words = "public-cloud", "init", "--directory", directory, *names, *token, *configuration
+    return run(*words, "--pin-file", first / "pin", *options, expect=expect)
+
+
+def public_keys(directory: Path) -> tuple[str, str]:
+    trust = json.loads((directory / "trust.json").read_text())
+    return trust["issuer_public_key"], trust["cloud_verifying_key"]
+
+
+def test_a_cloud_is_founded_on_the_keys_that_are_in_its_token(tmp_path: Path) -> None:
+    first, again = tmp_path / "first", tmp_path / "again"
+    make_token(first, "cloud")
+    assert "KEY_NOT_FOUND" in found(first, first, "--keys-in-token", expect=1)
+    found(first, first)
+    assert "KEY_EXISTS" in found(again, first, expect=1)
+    assert not (again / "medunion.toml").exists()
+    found(again, first, "--keys-in-token")
+    assert public_keys(again) == public_keys(first)
+
+
+def test_a_hospital_is_made_on_the_keys_that_are_in_its_token(tmp_path: Path) -> None:
+    cloud, first, again = tmp_path / "cloud", tmp_path / "first", tmp_path / "again"
+    make_token(cloud, "cloud")
+    found(cloud, cloud)
+    pin = make_token(first, "alpha")
+    names = "--identity", "H:alpha", "--trust", cloud / "trust.json", "--listen", "127.0.0.1:3", "--pin-file", pin
+    run("hospital", "init", "--directory", first, *names)
+    token = "--token", (first / "tokens" / "token.uri").read_text().strip()
+    configuration = "--softhsm-configuration", first / "tokens" / "softhsm2.conf"
+    assert "KEY_EXISTS" in run("hospital", "init", "--directory", again, *names, *token, *configuration, expect=1)
+    run("hospital", "init", "--directory", again, *names, *token, *configuration, "--keys-in-token")
