@@ -13,11 +13,6 @@ _left_out: dict[Capability, int] = {}
 _backend = cache(chosen)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker."""
-    config.addinivalue_line("markers", "needs(*capabilities): what the token under test has to be able to do")
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the token under test cannot do."""
