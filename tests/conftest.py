@@ -8,7 +8,7 @@ import pytest
 
 from hsm import Pin, Token, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm
-from tests.simulator import Federation, lent
+from tests.simulator import Federation, lent, simulated
 
 USER_PIN = "user-pin-4711"
 SO_PIN = "officer-pin-0815"
@@ -68,15 +68,8 @@ def token(make_token: Callable[..., Token]) -> Token:
 @pytest.fixture(scope="session")
 def shared_federation(make_token_uri: Callable[..., TokenUri]) -> Iterator[Federation]:
     """Give the federation of all tests here."""
-    opened: list[Token] = []
-
-    def make(label_prefix: str) -> Token:
-        opened.append(open_token(make_token_uri(label_prefix), pin_from_value(USER_PIN)))
-        return opened[-1]
-
-    yield Federation(make, os.urandom)
-    for token in opened:
-        token.close()
+    with simulated(make_token_uri, USER_PIN) as federation:
+        yield federation
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 tests/simulator.py, in memory. The doctor's side is the protocol itself over the stubs."""
 
 import asyncio
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -43,11 +42,9 @@ from federation.wire.channel import open_channel
 from federation.wire.server import LeafRotation
 from federation.wire.status import from_rpc_error
 from federation.wire.workers import Workers
-from hsm import Token, TokenUri, open_token, pin_from_value
 from keystore import x509 as issuing
 from keystore.party import CloudKeys, HospitalKeys
 from keystore.transcript import digest, listing, statement_digest
-from tests.conftest import USER_PIN
 from tests.simulator import Federation
 
 DATA = Path(__file__).parent / "data"
@@ -280,22 +277,6 @@ class Encounter:
     biosignal: bytes
     diagnosis: bytes
     deposit: Deposit
-
-
-@contextmanager
-def simulated(make_token_uri: Callable[..., TokenUri]) -> Iterator[Federation]:
-    """The simulated federation on tokens of its own, closed at the end."""
-    opened: list[Token] = []
-
-    def make(label_prefix: str) -> Token:
-        opened.append(open_token(make_token_uri(label_prefix), pin_from_value(USER_PIN)))
-        return opened[-1]
-
-    try:
-        yield Federation(make, os.urandom)
-    finally:
-        for token in opened:
-            token.close()
 
 
 def ecg(patient_id: str = "P:wang") -> bytes:

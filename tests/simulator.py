@@ -3,6 +3,7 @@
 In place of mocks: tests drive the parties step by step, change what they want changed, and watch who refuses.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,7 +19,7 @@ from federation.v1.consultation_pb2 import GetRoomResponse
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.record_pb2 import Scope
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, Grant, SignedStatement
-from hsm import Token
+from hsm import Token, TokenUri, open_token, pin_from_value
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
 from keystore.transcript import digest
 from tests.memory_store import MemoryEpochs, MemoryReplay, MemorySettings
@@ -248,3 +249,19 @@ def lent(federation: Federation) -> Iterator[Federation]:
     cloud.rows.clear()
     cloud.replay, federation.replay = MemoryReplay(), MemoryReplay()
     federation.refresh()
+
+
+@contextmanager
+def simulated(make_token_uri: Callable[..., TokenUri], user_pin: str) -> Iterator[Federation]:
+    """The simulated federation on tokens of its own, closed at the end."""
+    opened: list[Token] = []
+
+    def make(label_prefix: str) -> Token:
+        opened.append(open_token(make_token_uri(label_prefix), pin_from_value(user_pin)))
+        return opened[-1]
+
+    try:
+        yield Federation(make, os.urandom)
+    finally:
+        for token in opened:
+            token.close()

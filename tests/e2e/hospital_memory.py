@@ -12,7 +12,8 @@ from pathlib import Path
 from hsm import Pin, TokenUri
 from hsm.softhsm import SoftHsm
 from tests.conftest import SO_PIN, USER_PIN
-from tests.hospital_lab import JOHNNIE, HospitalLab, simulated
+from tests.hospital_lab import JOHNNIE, HospitalLab
+from tests.simulator import simulated
 
 SIZE_BYTES = 100_000_000
 _numbers = itertools.count(1)
@@ -33,7 +34,7 @@ def main(directory: Path) -> None:
     with attachment.open("wb") as file:
         for _ in range(SIZE_BYTES // len(block)):
             file.write(block)
-    with simulated(make_token_uri) as federation:
+    with simulated(make_token_uri, USER_PIN) as federation:
         lab = HospitalLab(federation, directory)
         lab.import_files()
         before = peak_bytes()

@@ -55,13 +55,14 @@ from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ
 from federation.wire.status import from_rpc_error
 from hsm import TokenUri
 from keystore.transcript import digest
-from tests.hospital_lab import JOHNNIE, LUNA, Client, HospitalLab, ecg, encounter_of, report, simulated
-from tests.simulator import Federation, lent
+from tests.conftest import USER_PIN
+from tests.hospital_lab import JOHNNIE, LUNA, Client, HospitalLab, ecg, encounter_of, report
+from tests.simulator import Federation, lent, simulated
 
 
 @pytest.fixture(scope="module")
 def shared_federation(make_token_uri: Callable[..., TokenUri]) -> Iterator[Federation]:
-    with simulated(make_token_uri) as federation:
+    with simulated(make_token_uri, USER_PIN) as federation:
         yield federation
 
 

@@ -22,13 +22,14 @@ from federation.store.party import SqlEvidence, SqlReplayMemory
 from federation.v1.statement_pb2 import SignedStatement
 from hsm import TokenUri
 from keystore.biometric import BiometricPassword
-from tests.hospital_lab import HospitalLab, simulated
-from tests.simulator import BIOMETRIC_PASSWORD, Federation, lent
+from tests.conftest import USER_PIN
+from tests.hospital_lab import HospitalLab
+from tests.simulator import BIOMETRIC_PASSWORD, Federation, lent, simulated
 
 
 @pytest.fixture(scope="session")
 def shared_federation(make_token_uri: Callable[..., TokenUri]) -> Iterator[Federation]:
-    with simulated(make_token_uri) as federation:
+    with simulated(make_token_uri, USER_PIN) as federation:
         yield federation
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from hsm import TokenUri
-from tests.hospital_lab import HospitalLab, simulated
-from tests.simulator import Federation, lent
+from tests.conftest import USER_PIN
+from tests.hospital_lab import HospitalLab
+from tests.simulator import Federation, lent, simulated
 
 
 @pytest.fixture(scope="module")
 def shared_federation(make_token_uri: Callable[..., TokenUri]) -> Iterator[Federation]:
-    with simulated(make_token_uri) as federation:
+    with simulated(make_token_uri, USER_PIN) as federation:
         yield federation
 
 
