@@ -83,3 +83,69 @@ class BackupCardRejected(KeystoreError):
     """A backup card is not as it was written, is another seed's, or a token's keys are not the card's."""
 
     reason = "BACKUP_CARD_REJECTED"
+
+
+class RotationRefused(KeystoreError):
+    """Family of what a generation may not do in its state (docs/adr/0018-rotation.md)."""
+
+    reason = "ROTATION_REFUSED"
+
+
+class RotationAlreadyPrepared(RotationRefused):
+    """The key has a successor that waits for its activation; revoke that one, or activate it."""
+
+    reason = "ROTATION_ALREADY_PREPARED"
+
+
+class RotationNotPrepared(RotationRefused):
+    """The key has no successor that could be activated."""
+
+    reason = "ROTATION_NOT_PREPARED"
+
+
+class RotationAlreadyScheduled(RotationRefused):
+    """The successor has its time of activation already; to change it, revoke the successor and prepare another."""
+
+    reason = "ROTATION_ALREADY_SCHEDULED"
+
+
+class ActivationInPast(RotationRefused):
+    """An activation before now, or before the predecessor's own."""
+
+    reason = "ACTIVATION_IN_PAST"
+
+
+class GenerationActive(RotationRefused):
+    """The active generation can't be tainted or revoked: activate its successor first."""
+
+    reason = "GENERATION_ACTIVE"
+
+
+class GenerationPrepared(RotationRefused):
+    """A generation that was never used can't be tainted; it can be revoked."""
+
+    reason = "GENERATION_PREPARED"
+
+
+class GenerationRevoked(RotationRefused):
+    """The generation is revoked, which is for ever."""
+
+    reason = "GENERATION_REVOKED"
+
+
+class GenerationUnknown(RotationRefused):
+    """No generation has that number, or no label of one is written like that."""
+
+    reason = "GENERATION_UNKNOWN"
+
+
+class PublicHalfDiffers(RotationRefused):
+    """A generation's public key is another one than was noted for it."""
+
+    reason = "PUBLIC_HALF_DIFFERS"
+
+
+class GenerationsBroken(KeystoreError):
+    """What a party's store has of its keys' generations can't be read, or can't have come about."""
+
+    reason = "GENERATIONS_BROKEN"
