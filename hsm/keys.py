@@ -94,6 +94,12 @@ class TokenEd25519Key(_KeyInToken[Ed25519PublicKey], Ed25519PrivateKey):
             raise errors.TokenFailed(f"The token gave a wrong signature by {self.label!r}: withheld.") from error
         return signature
 
+    def random(self, size_bytes: int) -> bytes:
+        """Return bytes from the random number generator of the key's token: for the serial numbers of what it signs."""
+        return self._sessions.run(
+            lambda session: session.random(size_bytes), doing="draw random bytes", mechanism="RANDOM"
+        )
+
 
 class TokenX25519Key(_KeyInToken[X25519PublicKey], X25519PrivateKey):
     """An X25519 key that agrees in the token."""

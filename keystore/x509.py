@@ -1,7 +1,8 @@
 """X.509 issuing: the medical authority's certificates of doctors, and the TLS names of the federation (RFC 5280).
 
-Every CA key is Ed25519 in a token. A TLS name says who a server is, not where: `<label>.<role>.medunion.internal`. A hospital's
-identity CA is constrained to its own name, so no hospital can mint another's (facts 11).
+Every CA key is Ed25519 in a token, which draws the serial numbers too; what it signs was linted first (`x509_signing`). A TLS name
+says who a server is, not where: `<label>.<role>.medunion.internal`. A hospital's identity CA is constrained to its own name, so no
+hospital can mint another's (facts 11).
 """
 
 from dataclasses import dataclass
@@ -16,15 +17,26 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keystore.errors import CertificateRejected
+from keystore.x509_profiles import (
+    AUTHORITY_LIFE,
+    BACKDATING,
+    CERTIFIES,
+    CRL_LIFE,
+    DOCTOR,
+    DOCTOR_LIFE,
+    IDENTITY_CA,
+    IDENTITY_CA_LIFE,
+    LEAF_LIFE,
+    MEDICAL_AUTHORITY,
+    SIGNS,
+    TLS_CA,
+    TLS_LEAF,
+    Profile,
+)
+from keystore.x509_signing import serial_number, signed_certificate, signed_crl, signed_request
 
 URN = "urn:medunion:"
 TLS_DOMAIN = "medunion.internal"
-AUTHORITY_LIFE = timedelta(days=3650)
-DOCTOR_LIFE = timedelta(days=730)
-IDENTITY_CA_LIFE = timedelta(days=365)
-LEAF_LIFE = timedelta(hours=12)
-CRL_LIFE = timedelta(hours=24)
-BACKDATING = timedelta(minutes=5)
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -71,7 +83,8 @@ def identity_of_tls_name(name: str) -> str | None:
 def request_certificate(key: Ed25519PrivateKey, identity: str) -> bytes:
     """Make a PKCS#10 request, DER, that names an identity (RFC 2986)."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(identity))
-    return builder.add_extension(_identity_name(identity), critical=False).sign(key, None).public_bytes(Encoding.DER)
+    request = signed_request(builder.add_extension(_identity_name(identity), critical=False), key)
+    return request.public_bytes(Encoding.DER)
 
 
 def requested_key(request: bytes, identity: str) -> Ed25519PublicKey:
@@ -91,7 +104,7 @@ def requested_key(request: bytes, identity: str) -> Ed25519PublicKey:
 
 def create_authority(key: Ed25519PrivateKey, authority_id: str, *, now: datetime) -> x509.Certificate:
     """Make a medical authority's CA certificate, signed by its own key."""
-    return _self_signed(key, _name(authority_id), _identity_name(authority_id), now)
+    return _self_signed(key, _name(authority_id), _identity_name(authority_id), MEDICAL_AUTHORITY, now)
 
 
 def issue_doctor_certificate(
@@ -105,13 +118,13 @@ def issue_doctor_certificate(
 ) -> x509.Certificate:
     """Issue Cert_D for a request of that doctor. Raises CertificateRejected."""
     builder = (
-        _builder(_name(doctor_id), authority.subject, requested_key(request, doctor_id), now, life)
+        _builder(_name(doctor_id), authority.subject, requested_key(request, doctor_id), authority_key, now, life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(SIGNS, critical=True)
         .add_extension(_identity_name(doctor_id), critical=False)
         .add_extension(_issuer_id(authority_key), critical=False)
     )
-    return builder.sign(authority_key, None)
+    return signed_certificate(builder, authority_key, DOCTOR)
 
 
 def issue_crl(
@@ -135,12 +148,12 @@ def issue_crl(
     for entry in revoked:
         certificate = x509.RevokedCertificateBuilder().serial_number(entry.serial_number)
         builder = builder.add_revoked_certificate(certificate.revocation_date(entry.revoked_at).build())
-    return builder.sign(authority_key, None)
+    return signed_crl(builder, authority_key)
 
 
 def create_tls_ca(key: Ed25519PrivateKey, realm: str, *, now: datetime) -> x509.Certificate:
     """Make the federation's TLS CA certificate, signed by its own key, for names of the federation only."""
-    return _self_signed(key, _name(f"{realm} TLS"), _constraint(TLS_DOMAIN), now)
+    return _self_signed(key, _name(f"{realm} TLS"), _constraint(TLS_DOMAIN), TLS_CA, now)
 
 
 def issue_identity_ca(
@@ -149,14 +162,14 @@ def issue_identity_ca(
     """Certify a hospital's identity CA, constrained to the hospital's own TLS name. Raises CertificateRejected."""
     key = requested_key(request, hospital_id)
     builder = (
-        _builder(_name(hospital_id), ca.subject, key, now, IDENTITY_CA_LIFE)
+        _builder(_name(hospital_id), ca.subject, key, ca_key, now, IDENTITY_CA_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(CERTIFIES, critical=True)
         .add_extension(_constraint(tls_name(hospital_id)), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(_issuer_id(ca_key), critical=False)
     )
-    return builder.sign(ca_key, None)
+    return signed_certificate(builder, ca_key, IDENTITY_CA)
 
 
 def issue_leaf(
@@ -166,14 +179,14 @@ def issue_leaf(
     key = ec.generate_private_key(ec.SECP256R1())
     purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = (
-        _builder(_name(identity), ca.subject, key.public_key(), now, life)
+        _builder(_name(identity), ca.subject, key.public_key(), ca_key, now, life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(SIGNS, critical=True)
         .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(tls_name(identity))]), critical=False)
         .add_extension(_issuer_id(ca_key), critical=False)
     )
-    leaf = builder.sign(ca_key, None)
+    leaf = signed_certificate(builder, ca_key, TLS_LEAF)
     chain = leaf.public_bytes(Encoding.PEM)
     if ca.issuer != ca.subject:
         chain += ca.public_bytes(Encoding.PEM)
@@ -182,22 +195,23 @@ def issue_leaf(
 
 
 def _self_signed(
-    key: Ed25519PrivateKey, name: x509.Name, extension: x509.ExtensionType, now: datetime
+    key: Ed25519PrivateKey, name: x509.Name, extension: x509.ExtensionType, profile: Profile, now: datetime
 ) -> x509.Certificate:
     builder = (
-        _builder(name, name, key.public_key(), now, AUTHORITY_LIFE)
+        _builder(name, name, key.public_key(), key, now, AUTHORITY_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
-        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(CERTIFIES, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(extension, critical=isinstance(extension, x509.NameConstraints))
     )
-    return builder.sign(key, None)
+    return signed_certificate(builder, key, profile)
 
 
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: Ed25519PublicKey | ec.EllipticCurvePublicKey,
+    issuer_key: Ed25519PrivateKey,
     now: datetime,
     life: timedelta,
 ) -> x509.CertificateBuilder:
@@ -206,7 +220,7 @@ def _builder(
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial_number(issuer_key))
         .not_valid_before(now.astimezone(UTC) - BACKDATING)
         .not_valid_after(now.astimezone(UTC) + life)
     )
@@ -235,17 +249,3 @@ def _proves_possession(request: x509.CertificateSigningRequest) -> bool:
         return request.is_signature_valid
     except (*UNREADABLE, InvalidSignature):
         return False
-
-
-def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=digital_signature,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        encipher_only=False,
-        decipher_only=False,
-    )

@@ -14,7 +14,8 @@ from federation.errors import Unavailable
 from federation.wire import operations
 from federation.wire.limits import MOST_MESSAGE_BYTES
 from federation.wire.token_health import TOKEN_SERVICE
-from keystore.x509 import LEAF_LIFE, TlsLeaf
+from keystore.x509 import TlsLeaf
+from keystore.x509_profiles import LEAF_LIFE
 
 _MOST_METADATA_BYTES = 16 * 1024
 _STREAM_GRACE = timedelta(hours=12)

@@ -11,7 +11,7 @@ from federation.config import ServerSettings
 from federation.errors import Unavailable
 from federation.wire.channel import open_channel
 from federation.wire.server import LeafRotation, build_server
-from keystore.x509 import LEAF_LIFE
+from keystore.x509_profiles import LEAF_LIFE
 
 
 def test_leaf_is_made_anew_when_half_its_life_is_over(authority) -> None:
