@@ -176,7 +176,9 @@ class PublicCloudNode:
             if certificate.subject == crl.issuer:
                 number = crl_number_of(crl, certificate)
                 self.cloud.record("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
-                self._authorities.put_crl(authority.authority_id, crl.public_bytes(Encoding.DER), number)
+                self._authorities.put_crl(
+                    authority.authority_id, authority.certificate, crl.public_bytes(Encoding.DER), number
+                )
                 return authority.authority_id, number
         raise CertificateRejected("the list comes from no medical authority of this federation")
 

@@ -1,5 +1,6 @@
 """The medical authorities of the federation, in SQL."""
 
+import hashlib
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored
 from federation.store.interfaces import StoredAuthority
-from federation.store.portable import upsert
+from federation.store.portable import insert_if_absent
 from federation.store.schema import authorities
 
 
@@ -18,48 +19,51 @@ class SqlAuthorities:
         self._database = database
 
     def put(self, authority_id: str, certificate: bytes) -> None:
-        """Recognise an authority. Another certificate than the kept one replaces it, and the CRL goes: its signer is another."""
+        """Recognise a certificate of an authority; one that is there keeps its CRL."""
+        values = {
+            "certificate_digest": _digest(certificate),
+            "certificate": certificate,
+            "crl": None,
+            "crl_number": "0",
+        }
+        self._database.write(
+            lambda connection: insert_if_absent(connection, authorities, authority_id=authority_id, **values)
+        )
+
+    def put_crl(self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int) -> None:
+        """Keep a certificate's newer CRL.
+
+        Raises NotStored for an unknown authority or certificate, AlreadyStored for a CRL number not above the kept one.
+        """
+        here = _here(authority_id, certificate)
 
         def step(connection: sa.Connection) -> None:
-            kept = _find(connection, authority_id)
-            if kept is None or kept.certificate != certificate:
-                upsert(
-                    connection,
-                    authorities,
-                    authority_id=authority_id,
-                    certificate=certificate,
-                    crl=None,
-                    crl_number="0",
-                )
-
-        self._database.write(step)
-
-    def put_crl(self, authority_id: str, crl: bytes, crl_number: int) -> None:
-        """Keep a newer CRL. Raises NotStored for an unknown authority, AlreadyStored for a CRL number not above the kept one."""
-
-        def step(connection: sa.Connection) -> None:
-            kept = _find(connection, authority_id)
+            kept = connection.execute(sa.select(authorities).where(here)).mappings().first()
             if kept is None:
                 raise NotStored("this authority is not recognised")
-            if kept.crl is not None and crl_number <= kept.crl_number:
+            if kept["crl"] is not None and crl_number <= int(kept["crl_number"]):
                 raise AlreadyStored("a CRL of this number or a newer one is kept already")
-            statement = sa.update(authorities).where(authorities.c.authority_id == authority_id)
-            connection.execute(statement.values(crl=crl, crl_number=str(crl_number)))
+            connection.execute(sa.update(authorities).where(here).values(crl=crl, crl_number=str(crl_number)))
 
         self._database.write(step)
 
+    def drop(self, authority_id: str, certificate: bytes) -> None:
+        """Recognise a certificate no longer, and forget its CRL; none there is no error."""
+        statement = sa.delete(authorities).where(_here(authority_id, certificate))
+        self._database.write(lambda connection: connection.execute(statement))
+
     def all(self) -> Sequence[StoredAuthority]:
-        """All authorities by id. One without a CRL has the number 0."""
-        query = sa.select(authorities).order_by(authorities.c.authority_id)
+        """All certificates by authority and digest. One without a CRL has the number 0."""
+        query = sa.select(authorities).order_by(authorities.c.authority_id, authorities.c.certificate_digest)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
-        return [_authority(row) for row in rows]
+        return [
+            StoredAuthority(row["authority_id"], row["certificate"], row["crl"], int(row["crl_number"])) for row in rows
+        ]
 
 
-def _find(connection: sa.Connection, authority_id: str) -> StoredAuthority | None:
-    query = sa.select(authorities).where(authorities.c.authority_id == authority_id)
-    row = connection.execute(query).mappings().first()
-    return None if row is None else _authority(row)
+def _here(authority_id: str, certificate: bytes) -> sa.ColumnElement[bool]:
+    return sa.and_(authorities.c.authority_id == authority_id, authorities.c.certificate_digest == _digest(certificate))
 
 
-def _authority(row: sa.RowMapping) -> StoredAuthority:
-    return StoredAuthority(row["authority_id"], row["certificate"], row["crl"], int(row["crl_number"]))
+def _digest(certificate: bytes) -> bytes:
+    return hashlib.sha256(certificate).digest()

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import StoredEpoch, StoredStatement
-from federation.store.portable import insert_if_absent, pages, upsert
+from federation.store.interfaces import StoredEpoch, StoredEvidence, StoredStatement
+from federation.store.portable import insert_if_absent, pages, replaced, upsert
 from federation.store.schema import epochs, evidence, replay, settings
 
 
@@ -80,6 +80,11 @@ class SqlEpochs:
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
         return [_epoch(dict(row)) for row in rows]
 
+    def reseal(self, key_id: bytes, old: bytes, new: bytes) -> bool:
+        """Replace the sealed seed if it is still the old one, and say whether it was."""
+        here = (epochs.c.key_id == key_id, epochs.c.sealed_seed == old)
+        return replaced(self._database, sa.update(epochs).where(*here).values(sealed_seed=new))
+
     def drop(self, key_id: bytes) -> None:
         """Forget an epoch; none there is no error."""
         statement = sa.delete(epochs).where(epochs.c.key_id == key_id)
@@ -92,7 +97,7 @@ def _epoch(row: dict[str, Any]) -> StoredEpoch:
 
 
 class SqlEvidence:
-    """`Evidence`. A row's key is the digest of what it holds: adding the same twice keeps one."""
+    """`Evidence`. A row's key is the digest of what was added: adding the same twice keeps one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -118,3 +123,13 @@ class SqlEvidence:
             (evidence.c.at, evidence.c.entry_id),
             lambda row: (row["kind"], row["reference"], row["sealed"], row["at"]),
         )
+
+    def walk(self) -> Iterator[StoredEvidence]:
+        """Every piece, by its id."""
+        order = (evidence.c.entry_id,)
+        return pages(self._database, sa.select(evidence), order, lambda row: StoredEvidence(**row))
+
+    def reseal(self, entry_id: bytes, old: bytes, new: bytes) -> bool:
+        """Replace what is sealed in a piece if it is still the old, and say whether it was."""
+        here = (evidence.c.entry_id == entry_id, evidence.c.sealed == old)
+        return replaced(self._database, sa.update(evidence).where(*here).values(sealed=new))

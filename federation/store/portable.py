@@ -12,6 +12,9 @@ from federation.store.database import Database
 PAGE_ROWS = 256
 """Rows that an iterator reads in one transaction and holds in memory."""
 
+COUNTED_ROWS = 4096
+"""Rows that one statement counts; of them only keys are read."""
+
 T = TypeVar("T")
 
 
@@ -39,18 +42,33 @@ def pages(
     query: sa.Select[Any],
     order: Sequence[sa.ColumnElement[Any]],
     convert: Callable[[sa.RowMapping], T],
+    *,
+    rows_a_page: int = PAGE_ROWS,
 ) -> Iterator[T]:
     """All rows of a query in an order that is unique, read page by page: a slow reader holds no transaction open.
 
     The query selects the columns of the order. Rows that appear behind the reader's place meanwhile are not seen.
     """
-    page = query.order_by(*order).limit(PAGE_ROWS)
+    ordered = query.order_by(*order).limit(rows_a_page)
+    page = ordered
     while True:
         rows = database.read(partial(_fetch, page))
         yield from map(convert, rows)
-        if len(rows) < PAGE_ROWS:
+        if len(rows) < rows_a_page:
             return
-        page = query.order_by(*order).limit(PAGE_ROWS).where(sa.tuple_(*order) > _place(rows[-1], order))
+        page = ordered.where(sa.tuple_(*order) > _place(rows[-1], order))
+
+
+def counted(database: Database, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
+    """How many rows fit, whatever the table's size: no single statement goes over all of it."""
+    key = tuple(table.primary_key.columns)
+    fits = condition.label("fits")
+    return sum(pages(database, sa.select(*key, fits), key, lambda row: int(row["fits"]), rows_a_page=COUNTED_ROWS))
+
+
+def replaced(database: Database, statement: sa.Update) -> bool:
+    """Run an UPDATE of at most one row, whose condition is what that row is to be still; say whether it was."""
+    return database.write(lambda connection: connection.execute(statement).rowcount == 1)
 
 
 def _fetch(query: sa.Select[Any], connection: sa.Connection) -> Sequence[sa.RowMapping]:

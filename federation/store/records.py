@@ -1,13 +1,14 @@
 """A hospital's records and its outbox, in SQL."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
 from federation.store.interfaces import OutboxEntry, StoredRecord
-from federation.store.portable import insert_if_absent, pages
+from federation.store.portable import counted, insert_if_absent, pages, replaced
 from federation.store.schema import deposit_answers, outbox, records
 
 
@@ -34,13 +35,14 @@ class SqlRecords:
         self._database.write(step)
 
     def find(
-        self, patient_key: bytes, *, department_class: str | None, handles: Sequence[bytes]
+        self, patient_keys: Sequence[bytes], *, department_class: str | None, handles: Sequence[bytes]
     ) -> Sequence[StoredRecord]:
         """The newest version of each record of the patient, oldest first; of one class, and of these handles, where given.
 
-        An empty list of handles gives no handle: all records that fit come back. The class is the newest version's.
+        The patient has a key under each generation of the index key. An empty list of handles gives no handle: all records
+        that fit come back. The class is the newest version's.
         """
-        found = self._database.read(lambda connection: _newest(connection, patient_key))
+        found = self._database.read(lambda connection: _newest(connection, patient_keys))
         return [
             record
             for record in found
@@ -52,28 +54,67 @@ class SqlRecords:
         order = (records.c.handle, records.c.version)
         return pages(self._database, sa.select(records), order, lambda row: StoredRecord(**row))
 
+    def rewrap(self, old: StoredRecord, new: StoredRecord) -> bool:
+        """Replace patient key, generation, wrapped key and parts of a version if it is still as given; say whether it was.
+
+        Handle, version, department and time are the old ones'. Raises ValueError if they are not.
+        """
+        sealed_anew = {
+            name: getattr(new, name) for name in ("patient_key", "generation", "wrapped_key", "sealed_parts")
+        }
+        if replace(old, **sealed_anew) != new:
+            raise ValueError("a record that is wrapped anew stays the same record")
+        here = (
+            records.c.handle == old.handle,
+            records.c.version == old.version,
+            records.c.wrapped_key == old.wrapped_key,
+            records.c.sealed_parts == old.sealed_parts,
+        )
+        return replaced(self._database, sa.update(records).where(*here).values(sealed_anew))
+
+    def count(self, generation: int) -> int:
+        """How many versions of records a generation of the index key names."""
+        return counted(self._database, records, records.c.generation == generation)
+
     def answer_to(self, deposit_digest: bytes) -> bytes | None:
         """The answer to the same deposit, if there was one."""
         query = sa.select(deposit_answers.c.answer).where(deposit_answers.c.deposit_digest == deposit_digest)
         return self._database.read(lambda connection: connection.scalar(query))
 
     def due(self, *, now: int, limit: int) -> Sequence[OutboxEntry]:
-        """The entries to publish now, the longest due first. Two workers may get the same: publishing twice does no harm."""
+        """The entries to publish now, the longest due first. Take one before it is published: another worker has it too."""
         query = sa.select(outbox).where(outbox.c.not_before <= now)
         query = query.order_by(outbox.c.not_before, outbox.c.entry_id).limit(limit)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
         return [OutboxEntry(**row) for row in rows]
 
+    def take(self, entry: OutboxEntry, *, until: int) -> bool:
+        """Count an attempt and keep the entry from others until then; False if another took, put off or settled it."""
+        here = (
+            outbox.c.entry_id == entry.entry_id,
+            outbox.c.attempts == entry.attempts,
+            outbox.c.not_before == entry.not_before,
+        )
+        taken = sa.update(outbox).where(*here).values(attempts=entry.attempts + 1, not_before=until)
+        return replaced(self._database, taken)
+
     def postpone(self, entry_id: bytes, *, not_before: int) -> None:
-        """Count an attempt and leave the entry alone until then; one settled meanwhile is no error."""
-        statement = sa.update(outbox).where(outbox.c.entry_id == entry_id)
-        statement = statement.values(attempts=outbox.c.attempts + 1, not_before=not_before)
-        self._database.write(lambda connection: connection.execute(statement))
+        """Leave an entry that was taken alone until then; one settled meanwhile is no error."""
+        replaced(self._database, sa.update(outbox).where(outbox.c.entry_id == entry_id).values(not_before=not_before))
 
     def settle(self, entry_id: bytes) -> None:
         """Take a published entry out of the outbox; none there is no error."""
         statement = sa.delete(outbox).where(outbox.c.entry_id == entry_id)
         self._database.write(lambda connection: connection.execute(statement))
+
+    def outbox(self) -> Iterator[OutboxEntry]:
+        """Every entry, due or not, by its id."""
+        return pages(self._database, sa.select(outbox), (outbox.c.entry_id,), lambda row: OutboxEntry(**row))
+
+    def reseal_outbox(self, entry_id: bytes, old: bytes, new: bytes) -> bool:
+        """Replace what is sealed in an entry if it is still the old, and say whether it was."""
+        here = (outbox.c.entry_id == entry_id, outbox.c.sealed == old)
+        return replaced(self._database, sa.update(outbox).where(*here).values(sealed=new))
 
     def outbox_size(self) -> int:
         """How many publications wait, due or not."""
@@ -81,10 +122,10 @@ class SqlRecords:
         return self._database.read(lambda connection: connection.scalars(query).one())
 
 
-def _newest(connection: sa.Connection, patient_key: bytes) -> list[StoredRecord]:
+def _newest(connection: sa.Connection, patient_keys: Sequence[bytes]) -> list[StoredRecord]:
     later = records.alias()
     superseded = sa.exists().where(later.c.handle == records.c.handle, later.c.version > records.c.version)
-    query = sa.select(records).where(records.c.patient_key == patient_key, ~superseded)
+    query = sa.select(records).where(records.c.patient_key.in_(patient_keys), ~superseded)
     rows = connection.execute(query.order_by(records.c.stored_at, records.c.handle)).mappings()
     return [StoredRecord(**row) for row in rows]
 

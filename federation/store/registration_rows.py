@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from federation.store.errors import AlreadyStored, NotStored
 from federation.store.interfaces import Registration, StoredStatement
 from federation.store.portable import insert_if_absent
-from federation.store.schema import issuances, issued_points
+from federation.store.schema import issuances, issued_points, registrations, superseded
 
 
 def values_of(registration: Registration) -> dict[str, object]:
@@ -42,3 +42,18 @@ def complete_issuance(connection: sa.Connection, registration: Registration, *, 
     point = registration.registration_point
     if not insert_if_absent(connection, issued_points, serial=registration.serial, registration_point=point, at=at):
         raise AlreadyStored("this serial was completed before")
+
+
+def supersede(connection: sa.Connection, identity: str, serial: bytes) -> None:
+    """End the live registration of this serial, and note until when its credential lasts.
+
+    Raises NotStored if nothing is live, AlreadyStored if something else is.
+    """
+    live = registrations.c.identity == identity
+    row = connection.execute(sa.select(registrations.c.serial, registrations.c.not_after).where(live)).first()
+    if row is None:
+        raise NotStored("this identity has no live registration to supersede")
+    if row.serial != serial:
+        raise AlreadyStored("another registration of this identity is live")
+    connection.execute(sa.delete(registrations).where(live))
+    insert_if_absent(connection, superseded, identity=identity, serial=serial, not_after=row.not_after)

@@ -1,15 +1,15 @@
 """The public cloud's registrations, tickets and challenges, in SQL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored, StoreLimit
-from federation.store.interfaces import Registration, StoredStatement, Ticket
-from federation.store.portable import insert_if_absent, pages
-from federation.store.registration_rows import complete_issuance, registration_of, values_of
-from federation.store.schema import answers, challenges, issuances, registrations, tickets
+from federation.store.interfaces import Registration, StoredStatement, Superseded, Ticket
+from federation.store.portable import counted, insert_if_absent, pages, replaced
+from federation.store.registration_rows import complete_issuance, registration_of, supersede, values_of
+from federation.store.schema import answers, challenges, issuances, registrations, superseded, tickets
 
 MOST_CHALLENGES = 100_000
 
@@ -77,18 +77,22 @@ class SqlRegistrations:
         answer: bytes,
         answer_until: int,
         ticket_digest: bytes | None,
+        supersedes: bytes | None = None,
         now: int,
     ) -> None:
         """Make the registration live in one transaction: consume the ticket, mark the issuance, keep the answer.
 
-        A registration whose `not_after` is over gives way. Raises AlreadyStored if the identity has a live registration and
-        no re-issue was authorized, or if the serial was completed; NotStored if the ticket is gone, has expired or names
-        another, or if the serial was not reserved for this credential.
+        A registration whose `not_after` is over gives way, and so does the live one whose serial is `supersedes`. Raises
+        AlreadyStored if the identity has another live registration and no re-issue was authorized, or if the serial was
+        completed; NotStored if the ticket is gone, has expired or names another, if the serial was not reserved for this
+        credential, or if there is nothing live to supersede.
         """
 
         def step(connection: sa.Connection) -> None:
             _forget_expired(connection, registration.identity, now)
             complete_issuance(connection, registration, at=now)
+            if supersedes is not None:
+                supersede(connection, registration.identity, supersedes)
             if not insert_if_absent(connection, registrations, **values_of(registration)):
                 raise AlreadyStored("this identity has a live registration")
             if ticket_digest is not None:
@@ -105,6 +109,44 @@ class SqlRegistrations:
         query = sa.select(registrations).where(registrations.c.identity == identity)
         row = self._database.read(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else registration_of(row)
+
+    def walk(self) -> Iterator[Registration]:
+        """Every registration by identity, those whose time is over among them."""
+        return pages(self._database, sa.select(registrations), (registrations.c.identity,), registration_of)
+
+    def superseded(self, identity: str, *, now: int) -> Sequence[Superseded]:
+        """The credentials of an identity that renewals replaced and that are not over, the one that ends first in front."""
+        query = sa.select(superseded.c.serial, superseded.c.not_after)
+        query = query.where(superseded.c.identity == identity, superseded.c.not_after >= now)
+        query = query.order_by(superseded.c.not_after, superseded.c.serial)
+        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return [Superseded(**row) for row in rows]
+
+    def credential_of(self, serial: bytes) -> bytes | None:
+        """The credential of any serial in the issuance log, whatever became of it."""
+        query = sa.select(issuances.c.credential).where(issuances.c.serial == serial)
+        return self._database.read(lambda connection: connection.scalar(query))
+
+    def reseal(self, identity: str, old: bytes, new: bytes) -> bool:
+        """Replace the sealed K_X of a registration if it is still the old one, and say whether it was."""
+        here = (registrations.c.identity == identity, registrations.c.sealed_shared_key == old)
+        return replaced(self._database, sa.update(registrations).where(*here).values(sealed_shared_key=new))
+
+    def restate(self, identity: str, old: StoredStatement, new: StoredStatement) -> bool:
+        """Replace the key statement of a registration if it is still the old one, and say whether it was."""
+        here = (
+            registrations.c.identity == identity,
+            registrations.c.key_statement == old.statement,
+            registrations.c.key_signature == old.signature,
+        )
+        values = {"key_statement": new.statement, "key_signature": new.signature}
+        return replaced(self._database, sa.update(registrations).where(*here).values(values))
+
+    def count_issued(self, *, since: int, until: int, now: int) -> int:
+        """How many live registrations have a credential with since <= not_before < until."""
+        columns = registrations.c
+        fits = sa.and_(columns.not_before >= since, columns.not_before < until, columns.not_after >= now)
+        return counted(self._database, registrations, fits)
 
     def renew(self, identity: str, encryption_key_statement: StoredStatement, address: str | None) -> None:
         """Keep the newest encryption key and, if given, the address. Raises NotStored."""
@@ -147,6 +189,7 @@ class SqlRegistrations:
 def _forget_expired(connection: sa.Connection, identity: str, now: int) -> None:
     over = (registrations.c.identity == identity, registrations.c.not_after < now)
     connection.execute(sa.delete(registrations).where(*over))
+    connection.execute(sa.delete(superseded).where(superseded.c.identity == identity, superseded.c.not_after < now))
     connection.execute(sa.delete(tickets).where(tickets.c.expires_at < now))
     connection.execute(sa.delete(answers).where(answers.c.until < now))
 

@@ -43,8 +43,13 @@ def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
     return sa.Column(name, sa.Text, nullable=nullable)
 
 
-def _u64(name: str, *, nullable: bool = False) -> sa.Column[int]:
-    return sa.Column(name, Unsigned64, nullable=nullable)
+def _u64(name: str, *, nullable: bool = False, before: str | None = None) -> sa.Column[int]:
+    """A u64; `before` is what a row has that was written before there was this column."""
+    return sa.Column(name, Unsigned64, nullable=nullable, server_default=before)
+
+
+def _generation() -> sa.Column[int]:
+    return sa.Column("generation", sa.BigInteger, nullable=False, server_default="1")
 
 
 replay = _table("replay", _key("key"), _u64("until"), sa.Index("replay_until", "until"))
@@ -125,12 +130,15 @@ registrations = _table(
     _bytes("verifying_key"),
     *_signed("key", "encryption"),
     _bytes("sealed_shared_key"),
+    _u64("not_before", before="0"),
     _u64("not_after"),
     _text("address", nullable=True),
     clustered=False,
 )
 
-index_rows = _table("index_rows", _key("row_key"), _key("row_id"), _bytes("sealed"))
+superseded = _table("superseded", _key("identity", sa.Text), _key("serial"), _u64("not_after"))
+
+index_rows = _table("index_rows", _key("row_key"), _key("row_id"), _bytes("sealed"), _generation())
 
 revocations = _table(
     "revocations",
@@ -144,12 +152,17 @@ revocations = _table(
 revocation_version = _table("revocation_version", _key("book", sa.Text), _u64("version"))
 
 authorities = _table(
-    "authorities",
+    "authority_certificates",
     _key("authority_id", sa.Text),
+    _key("certificate_digest"),
     _bytes("certificate"),
     _bytes("crl", nullable=True),
     _text("crl_number"),
     clustered=False,
+)
+
+trust_bundles = _table(
+    "trust_bundles", _key("sequence", sa.BigInteger), _bytes("statement"), _bytes("signature"), clustered=False
 )
 
 records = _table(
@@ -162,6 +175,7 @@ records = _table(
     _u64("stored_at"),
     _bytes("wrapped_key"),
     _bytes("sealed_parts"),
+    _generation(),
     sa.Index("records_patient_key", "patient_key", "handle"),
     clustered=False,
 )

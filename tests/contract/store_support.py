@@ -13,6 +13,7 @@ from federation.store.database import Database, open_database
 from federation.store.interfaces import (
     OutboxEntry,
     Registration,
+    Registrations,
     StoredEpoch,
     StoredRecord,
     StoredRoom,
@@ -85,7 +86,9 @@ def epoch(number: int, *, not_after: int) -> StoredEpoch:
     return StoredEpoch(bytes([number]) * 16, f"epoch-{number}", b"sealed seed", statement(str(number)), not_after)
 
 
-def registration(identity: str = "P:ann", *, serial: bytes = b"s" * 16, not_after: int = NOW + MINUTE) -> Registration:
+def registration(
+    identity: str = "P:ann", *, serial: bytes = b"s" * 16, not_before: int = NOW, not_after: int = NOW + MINUTE
+) -> Registration:
     return Registration(
         role="patient",
         identity=identity,
@@ -96,8 +99,25 @@ def registration(identity: str = "P:ann", *, serial: bytes = b"s" * 16, not_afte
         key_statement=statement("ks"),
         encryption_key_statement=statement("ek"),
         sealed_shared_key=b"sealed",
+        not_before=not_before,
         not_after=not_after,
         address=None,
+    )
+
+
+def register(store: Registrations, wanted: Registration, *, supersedes: bytes | None = None, now: int = NOW) -> None:
+    """Reserve a registration's serial and make it live."""
+    store.reserve_serial(
+        wanted.serial, role=wanted.role, identity=wanted.identity, credential=wanted.credential, at=now
+    )
+    store.complete(
+        wanted,
+        request_digest=wanted.serial,
+        answer=b"answer",
+        answer_until=now,
+        ticket_digest=None,
+        supersedes=supersedes,
+        now=now,
     )
 
 

@@ -9,13 +9,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from federation.store import sqlite
+from federation.store.authorities import SqlAuthorities
 from federation.store.database import open_database
 from federation.store.errors import StoreUnavailable
+from federation.store.index import SqlIndex
+from federation.store.interfaces import SealedRow, StoredAuthority
 from federation.store.log import SqlLog
 from federation.store.party import SqlReplayMemory, SqlSettings
+from federation.store.records import SqlRecords
+from federation.store.registration_rows import values_of
+from federation.store.registrations import SqlRegistrations
 from federation.store.schema import metadata, settings
 from federation.store.upgrade import upgrade
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, url_of
+from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, record, registration, url_of
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
@@ -47,6 +53,38 @@ def test_database_of_the_first_migration_upgrades_and_keeps_its_rows(implementat
     with open_database(url) as database:
         assert SqlSettings(database).get("ks") == b"\x01"
         assert set(sa.inspect(database.engine).get_table_names()) == {*metadata.tables, "alembic_version"}
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_database_before_rotation_upgrades_with_its_first_generations_and_its_authorities(implementation, tmp_path):
+    url = url_of(implementation, tmp_path)
+    one, kept = registration(not_before=NOW), record()
+    engine = sqlite.make_engine(sa.make_url(url))
+    with engine.begin() as connection:
+        upgrade(connection, revision="0003")
+        for table, row in before_rotation(one, kept):
+            connection.execute(sa.table(table, *map(sa.column, row)).insert().values(row))
+    engine.dispose()
+    with open_database(url) as database:
+        assert SqlRegistrations(database).live("P:ann") == one
+        assert list(SqlIndex(database).walk()) == [SealedRow(b"key", b"id", b"sealed", generation=1)]
+        assert list(SqlRecords(database).all()) == [kept]
+        assert SqlAuthorities(database).all() == [StoredAuthority("M:north", b"certificate", b"crl", 7)]
+        SqlAuthorities(database).put_crl("M:north", b"certificate", b"newer", 8)
+
+
+def before_rotation(one, kept):
+    """Rows as revision 0003 has them."""
+    issued = {"serial": one.serial, "role": one.role, "identity": one.identity, "credential": one.credential}
+    record_row = {name: value for name, value in vars(kept).items() if name != "generation"}
+    return [
+        ("issuances", issued | {"at": one.not_before}),
+        ("issued_points", {"serial": one.serial, "registration_point": one.registration_point, "at": NOW}),
+        ("registrations", {name: value for name, value in values_of(one).items() if name != "not_before"}),
+        ("index_rows", {"row_key": b"key", "row_id": b"id", "sealed": b"sealed"}),
+        ("records", record_row),
+        ("authorities", {"authority_id": "M:north", "certificate": b"certificate", "crl": b"crl", "crl_number": "7"}),
+    ]
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

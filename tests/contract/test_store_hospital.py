@@ -34,7 +34,7 @@ def put(rooms, number, frame=b"frame", *, room_id=ROOM, direction=1, now=NOW, mo
 
 
 def find(records, *, department_class=None, handles=()):
-    return records.find(PATIENT, department_class=department_class, handles=handles)
+    return records.find([PATIENT], department_class=department_class, handles=handles)
 
 
 def test_record_found_is_the_newest_version_of_each_oldest_first(records):
@@ -100,12 +100,32 @@ def test_outbox_gives_what_is_due_the_longest_due_first(records):
     assert records.outbox_size() == 3
 
 
-def test_outbox_entry_postponed_counts_the_attempt_and_waits(records):
+def test_outbox_entry_taken_counts_the_attempt_and_is_one_workers_for_its_time(records):
     records.add(record(), outbox=outbox_entry(), answer=None)
+    assert records.take(outbox_entry(), until=NOW + 5)
+    assert not records.take(outbox_entry(), until=NOW + 5)
+    assert records.due(now=NOW + 4, limit=9) == []
+    (again,) = records.due(now=NOW + 5, limit=9)
+    assert again.attempts == 1
+    assert records.take(again, until=NOW + 9)
+
+
+def test_outbox_entry_postponed_waits(records):
+    records.add(record(), outbox=outbox_entry(), answer=None)
+    records.take(outbox_entry(), until=NOW + 60)
     records.postpone(outbox_entry().entry_id, not_before=NOW + 5)
     records.postpone(b"settled meanwhile", not_before=NOW + 5)
     assert records.due(now=NOW + 4, limit=9) == []
-    assert [entry.attempts for entry in records.due(now=NOW + 5, limit=9)] == [1]
+    assert len(records.due(now=NOW + 5, limit=9)) == 1
+
+
+def test_outbox_entry_put_off_or_settled_meanwhile_is_not_taken(records):
+    records.add(record(b"a"), outbox=outbox_entry(1), answer=None)
+    records.add(record(b"b"), outbox=outbox_entry(2), answer=None)
+    records.postpone(outbox_entry(1).entry_id, not_before=NOW + 5)
+    records.settle(outbox_entry(2).entry_id)
+    assert not records.take(outbox_entry(1), until=NOW + 9)
+    assert not records.take(outbox_entry(2), until=NOW + 9)
 
 
 def test_outbox_entry_settled_is_gone(records):

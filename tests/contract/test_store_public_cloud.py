@@ -42,8 +42,8 @@ def test_index_row_withdrawn_is_gone_and_others_stay(database):
     index = SqlIndex(database)
     index.upsert(SealedRow(b"1", b"a", b"sealed"))
     index.upsert(SealedRow(b"1", b"b", b"sealed"))
-    index.withdraw(b"1", b"a")
-    index.withdraw(b"1", b"a")
+    index.withdraw((b"1", b"a"))
+    index.withdraw((b"1", b"a"))
     assert index.rows([b"1"]) == [SealedRow(b"1", b"b", b"sealed")]
 
 
@@ -91,9 +91,9 @@ def test_authority_keeps_its_newest_crl(database):
     authorities = SqlAuthorities(database)
     authorities.put("M:north", b"certificate")
     assert authorities.all() == [StoredAuthority("M:north", b"certificate", None, 0)]
-    authorities.put_crl("M:north", b"crl 0", 0)
-    authorities.put_crl("M:north", b"crl 9", 9)
-    authorities.put_crl("M:north", b"crl 10", 10)
+    authorities.put_crl("M:north", b"certificate", b"crl 0", 0)
+    authorities.put_crl("M:north", b"certificate", b"crl 9", 9)
+    authorities.put_crl("M:north", b"certificate", b"crl 10", 10)
     authorities.put("M:north", b"certificate")
     assert authorities.all() == [StoredAuthority("M:north", b"certificate", b"crl 10", 10)]
 
@@ -101,7 +101,7 @@ def test_authority_keeps_its_newest_crl(database):
 def test_authority_crl_number_of_20_octets_is_kept(database):
     authorities = SqlAuthorities(database)
     authorities.put("M:north", b"certificate")
-    authorities.put_crl("M:north", b"crl", 2**159)
+    authorities.put_crl("M:north", b"certificate", b"crl", 2**159)
     assert authorities.all()[0].crl_number == 2**159
 
 
@@ -109,20 +109,29 @@ def test_authority_crl_number_of_20_octets_is_kept(database):
 def test_authority_crl_not_above_the_kept_one_is_refused(database, number):
     authorities = SqlAuthorities(database)
     authorities.put("M:north", b"certificate")
-    authorities.put_crl("M:north", b"kept", 5)
+    authorities.put_crl("M:north", b"certificate", b"kept", 5)
     with pytest.raises(AlreadyStored):
-        authorities.put_crl("M:north", b"older", number)
+        authorities.put_crl("M:north", b"certificate", b"older", number)
     assert authorities.all()[0].crl == b"kept"
 
 
-def test_authority_unknown_gets_no_crl(database):
-    with pytest.raises(NotStored):
-        SqlAuthorities(database).put_crl("M:north", b"crl", 1)
-
-
-def test_authority_with_another_certificate_loses_the_crl_of_the_old(database):
+def test_authority_stands_twice_and_each_certificate_has_its_own_crl(database):
     authorities = SqlAuthorities(database)
     authorities.put("M:north", b"old")
-    authorities.put_crl("M:north", b"crl", 5)
     authorities.put("M:north", b"new")
-    assert authorities.all() == [StoredAuthority("M:north", b"new", None, 0)]
+    authorities.put_crl("M:north", b"old", b"crl 5", 5)
+    authorities.put_crl("M:north", b"new", b"crl 1", 1)
+    old, new = StoredAuthority("M:north", b"old", b"crl 5", 5), StoredAuthority("M:north", b"new", b"crl 1", 1)
+    assert sorted(authorities.all(), key=str) == sorted([old, new], key=str)
+    authorities.drop("M:north", b"old")
+    authorities.drop("M:north", b"old")
+    assert authorities.all() == [new]
+
+
+@pytest.mark.parametrize(("authority_id", "certificate"), [("M:north", b"other"), ("M:south", b"certificate")])
+def test_authority_unknown_by_name_or_certificate_gets_no_crl(database, authority_id, certificate):
+    authorities = SqlAuthorities(database)
+    authorities.put("M:north", b"certificate")
+    with pytest.raises(NotStored):
+        authorities.put_crl(authority_id, certificate, b"crl", 1)
+    assert authorities.all()[0].crl is None

@@ -575,7 +575,7 @@ def test_an_import_is_published_after_a_restart(lab: HospitalLab) -> None:
 
     assert Outbox(lab.hospital, unavailable).publish_due() == 0
     lab.restart()
-    assert lab.outbox.publish_due() == 0  # put off before the attempt
+    assert lab.outbox.publish_due() == 0  # put off after the attempt
     lab.federation.clock.advance(timedelta(seconds=3))
     assert lab.outbox.publish_due() == 1
     assert [(p.handle, p.patient_id, p.department_id) for p in lab.published] == [

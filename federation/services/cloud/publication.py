@@ -64,4 +64,4 @@ def _apply(cloud: Cloud, publication: Publication) -> None:
     if publication.action == PUBLICATION_ACTION_ADD:
         cloud.stores.index.upsert(SealedRow(row_key, row_id, sealed))
     else:
-        cloud.stores.index.withdraw(row_key, row_id)
+        cloud.stores.index.withdraw((row_key, row_id))

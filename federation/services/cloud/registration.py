@@ -123,6 +123,7 @@ def _registration(
     statement: SignedStatement,
 ) -> Registration:
     request = accepted.request
+    validity = Credential.FromString(credential)
     shared_key = issued.shared_key(cloud.keys.issuing.public_key, request.identity, serial)
     return Registration(
         role=ROLE_NAMES[request.role],
@@ -134,7 +135,8 @@ def _registration(
         key_statement=as_stored(statement),
         encryption_key_statement=as_stored(request.encryption_key_statement),
         sealed_shared_key=cloud.keys.sealing.seal(shared_key, shared_key_context(request.identity, serial)),
-        not_after=Credential.FromString(credential).not_after,
+        not_before=validity.not_before,
+        not_after=validity.not_after,
         address=None,
     )
 

@@ -1,7 +1,8 @@
 """The outbox: publications on their way to the public cloud (X11, X12). A crash at any point loses none.
 
-An entry is put off before each attempt and leaves only with the cloud's receipt, PUBACK. So an attempt whose answer is lost is
-made again, with a new T, nonce, signature and seal; the cloud's upsert makes the second do no harm.
+An entry is taken for each attempt, so that no two workers make it at once, and leaves only with the cloud's receipt, PUBACK. So
+an attempt whose answer is lost is made again, with a new T, nonce, signature and seal; the cloud's upsert makes the second do no
+harm.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from federation.v1.publication_pb2 import Publication
 from federation.v1.statement_pb2 import SignedStatement
 from federation.wire import operations
 from keystore.transcript import transcript
+
+TAKEN_MS = 60_000
+"""How long an entry is one worker's: longer than a call may take. What a worker leaves that dies is another's after that."""
 
 FIRST_PAUSE_MS = 2_000
 LONGEST_PAUSE_MS = 10 * 60 * 1_000
@@ -43,24 +47,30 @@ class Outbox:
         acknowledged = 0
         for entry in self._hospital.stores.records.due(now=self._hospital.clock(), limit=AT_ONCE):
             try:
-                self._attempt(entry)
+                acknowledged += self._attempt(entry)
             except Unavailable as error:
+                self._put_off(entry)
                 operations.warning("publication-postponed", reason=reason_of(error), attempts=entry.attempts + 1)
                 break
             except FederationError as error:
+                self._put_off(entry)
                 self._refused(entry, error)
-            else:
-                acknowledged += 1
         return acknowledged
 
-    def _attempt(self, entry: OutboxEntry) -> None:
+    def _attempt(self, entry: OutboxEntry) -> bool:
+        """Publish an entry unless another worker has it; say whether it was published."""
         hospital = self._hospital
-        now = hospital.clock()
-        hospital.stores.records.postpone(entry.entry_id, not_before=now + pause_after(entry.attempts))
+        if not hospital.stores.records.take(entry, until=hospital.clock() + TAKEN_MS):
+            return False
         publication = intended(entry, hospital.sealing)
         receipt = self._publish(publication)
         self._keep(publication, receipt, hospital.clock())
         hospital.stores.records.settle(entry.entry_id)
+        return True
+
+    def _put_off(self, entry: OutboxEntry) -> None:
+        pause = pause_after(entry.attempts)
+        self._hospital.stores.records.postpone(entry.entry_id, not_before=self._hospital.clock() + pause)
 
     def _keep(self, publication: Publication, receipt: SignedStatement, now: Instant) -> None:
         """Keep PUBACK as evidence that the row was taken."""

@@ -1,0 +1,248 @@
+"""What the public cloud keeps."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from federation.store.interfaces.party import StoredStatement
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A live registration: what the public cloud keeps of a party. S_X is not among it; K_X is sealed (findings A5)."""
+
+    role: str
+    identity: str
+    serial: bytes
+    credential: bytes
+    registration_point: bytes
+    verifying_key: bytes
+    key_statement: StoredStatement
+    encryption_key_statement: StoredStatement
+    sealed_shared_key: bytes
+    not_before: int
+    not_after: int
+    address: str | None
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """A credential whose place another one took before its time was over."""
+
+    serial: bytes
+    not_after: int
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Who may take an identity (A3). The store holds the ticket's SHA-256 alone."""
+
+    digest: bytes
+    role: str
+    identity: str
+    expires_at: int
+    issued_by: str
+
+
+class Registrations(Protocol):
+    """The public cloud's registrations, tickets and challenges."""
+
+    def put_challenge(self, challenge: bytes, *, now: int, expires_at: int) -> None:
+        """Keep a challenge. Raises StoreLimit when too many are open (100,000)."""
+        ...
+
+    def consume_challenge(self, challenge: bytes, *, now: int) -> bool:
+        """Take the challenge away and say whether it was there and not expired: single use."""
+        ...
+
+    def put_ticket(self, ticket: Ticket) -> None: ...
+
+    def find_ticket(self, digest: bytes, *, now: int) -> Ticket | None: ...
+
+    def answer_to(self, request_digest: bytes, *, now: int) -> bytes | None:
+        """The kept sealed answer to the same reg1, if it is not older than 10 minutes."""
+        ...
+
+    def reserve_serial(self, serial: bytes, *, role: str, identity: str, credential: bytes, at: int) -> None:
+        """Insert the serial into the issuance log before anything is signed for it. Raises AlreadyStored for one used before."""
+        ...
+
+    def complete(
+        self,
+        registration: Registration,
+        *,
+        request_digest: bytes,
+        answer: bytes,
+        answer_until: int,
+        ticket_digest: bytes | None,
+        supersedes: bytes | None = None,
+        now: int,
+    ) -> None:
+        """Make the registration live in one transaction: consume the ticket, mark the issuance, keep the answer.
+
+        A registration whose `not_after` is over gives way, and so does the live one whose serial is `supersedes`: a renewal.
+        Raises AlreadyStored if (role, identity) has another live registration and no re-issue was authorized; NotStored if the
+        ticket is gone or names another, if the serial was not reserved, or if there is nothing live to supersede.
+        """
+        ...
+
+    def live(self, identity: str) -> Registration | None: ...
+
+    def walk(self) -> Iterator[Registration]:
+        """Every registration, those whose time is over among them."""
+        ...
+
+    def superseded(self, identity: str, *, now: int) -> Sequence[Superseded]:
+        """The credentials of an identity that renewals replaced and that are not over, the one that ends first in front."""
+        ...
+
+    def credential_of(self, serial: bytes) -> bytes | None:
+        """The credential of any serial in the issuance log, whatever became of it."""
+        ...
+
+    def reseal(self, identity: str, old: bytes, new: bytes) -> bool:
+        """Replace the sealed K_X of a registration if it is still the old one, and say whether it was."""
+        ...
+
+    def restate(self, identity: str, old: StoredStatement, new: StoredStatement) -> bool:
+        """Replace the key statement of a registration if it is still the old one, and say whether it was."""
+        ...
+
+    def count_issued(self, *, since: int, until: int, now: int) -> int:
+        """How many live registrations have a credential with since <= not_before < until."""
+        ...
+
+    def renew(self, identity: str, encryption_key_statement: StoredStatement, address: str | None) -> None:
+        """Keep the newest encryption key and, if given, the address. Raises NotStored."""
+        ...
+
+    def authorize_reissue(self, identity: str) -> Registration:
+        """End the live registration so that its identity may register again; return it. Raises NotStored."""
+        ...
+
+    def issued(self) -> Iterator[tuple[bytes, str, str, int]]:
+        """The issuance log: serial, role, identity, time."""
+        ...
+
+
+@dataclass(frozen=True)
+class SealedRow:
+    """A row of the blind index. `row_key` and `row_id` are HMACs, `sealed` is AES-GCM: the database says nothing (C5).
+
+    `generation` says which generation of the index key made the HMACs.
+    """
+
+    row_key: bytes
+    row_id: bytes
+    sealed: bytes
+    generation: int = 1
+
+
+RowName = tuple[bytes, bytes]
+"""A row's key and id."""
+
+
+class Index(Protocol):
+    """The public cloud's blind index."""
+
+    def upsert(self, row: SealedRow, *, replaces: Sequence[RowName] = ()) -> None:
+        """Keep a row; one of the same name gives way, and so do those it replaces: its own under older generations."""
+        ...
+
+    def withdraw(self, *names: RowName) -> None:
+        """Take the rows out, under whatever generation they are; none there is no error."""
+        ...
+
+    def walk(self) -> Iterator[SealedRow]: ...
+
+    def reseal(self, row: SealedRow, sealed: bytes) -> bool:
+        """Replace what is sealed in a row if the row is still as given, and say whether it was."""
+        ...
+
+    def move(self, old: SealedRow, new: SealedRow) -> bool:
+        """Put the new row in the old one's place if that is still as given, and say whether it was.
+
+        A row that stands under the new name already is newer and stays; the old one goes all the same.
+        """
+        ...
+
+    def count(self, generation: int) -> int:
+        """How many rows a generation of the index key names."""
+        ...
+
+    def rows(self, row_keys: Sequence[bytes]) -> Sequence[SealedRow]:
+        """All rows under these keys, in a stable order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Revocations:
+    """What is revoked now, as the entries of the next list."""
+
+    version: int
+    serials: Sequence[bytes]
+    grants: Sequence[bytes]
+    key_ids: Sequence[bytes]
+
+
+RevocationKind = Literal["serial", "grant", "key"]
+
+
+class RevocationBook(Protocol):
+    """What the public cloud has revoked. Every change raises `version` by one."""
+
+    def revoke(self, kind: RevocationKind, digest: bytes, *, expires_at: int, at: int) -> int:
+        """Add an entry and return the version; one already there is no error, and no change.
+
+        An entry may leave the book after `expires_at`, when what it names would not be accepted anyway.
+        """
+        ...
+
+    def current(self, *, now: int) -> Revocations: ...
+
+
+@dataclass(frozen=True)
+class StoredAuthority:
+    """A key of a medical authority that the public cloud recognises, and its newest CRL."""
+
+    authority_id: str
+    certificate: bytes
+    crl: bytes | None
+    crl_number: int
+
+
+class Authorities(Protocol):
+    """The medical authorities of the federation. One stands twice while its key is rotated: each certificate has its CRL."""
+
+    def put(self, authority_id: str, certificate: bytes) -> None:
+        """Recognise a certificate of an authority; one that is there keeps its CRL."""
+        ...
+
+    def put_crl(self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int) -> None:
+        """Keep a certificate's newer CRL.
+
+        Raises NotStored for an unknown authority or certificate, AlreadyStored for a CRL number not above the kept one.
+        """
+        ...
+
+    def drop(self, authority_id: str, certificate: bytes) -> None:
+        """Recognise a certificate no longer; none there is no error."""
+        ...
+
+    def all(self) -> Sequence[StoredAuthority]:
+        """All certificates by authority, in a stable order."""
+        ...
+
+
+class TrustChain(Protocol):
+    """The signed trust bundles of a federation by their sequence; a public cloud keeps all that it ever signed."""
+
+    def put(self, sequence: int, bundle: StoredStatement) -> None:
+        """Keep a bundle. Raises AlreadyStored if one of its number, or a newer one, is there."""
+        ...
+
+    def newest(self) -> tuple[int, StoredStatement] | None: ...
+
+    def after(self, sequence: int, *, limit: int) -> Sequence[tuple[int, StoredStatement]]:
+        """The bundles whose sequence is above, in order, at most `limit`."""
+        ...
