@@ -1,8 +1,8 @@
 """X.509 issuing: the medical authority's certificates of doctors, and the TLS names of the federation (RFC 5280).
 
-Every CA key is Ed25519 in a token, which draws the serial numbers too; what it signs was linted first (`x509_signing`). A TLS name
-says who a server is, not where: `<label>.<role>.medunion.internal`. A hospital's identity CA is constrained to its own name, so no
-hospital can mint another's (facts 11).
+Every CA key is Ed25519 in a token, which draws the serial numbers too; what it signs was linted first (`x509_signing`). A TLS
+name says who a server is, not where: `<label>.<role>.medunion.internal`. A hospital's identity CA is constrained to its own name,
+so no hospital can mint another's (facts 11).
 """
 
 from dataclasses import dataclass

@@ -13,6 +13,7 @@ from hsm.policy import KeyKind
 from keystore.ceremony import files, outputs, pins, recovery
 from keystore.ceremony.errors import ContentWrong, InventoryUnexpected, OutputExists
 from keystore.ceremony.kinds import KeySpec
+from keystore.ceremony.opinions import second_opinion
 from keystore.ceremony.recording import record_key
 from keystore.ceremony.room import OpenIssuer, Room
 from keystore.ceremony.signing import sign
@@ -156,8 +157,9 @@ def _write_output(step: Step, room: Room) -> None:
     digest = hashlib.sha256(content)
     if digest.hexdigest() != room.state.outputs[step.subject]:
         raise ContentWrong(f"{path} was changed since it was written")
+    verified_by = second_opinion(step.subject, content, room)
     facts = {"name": step.subject, "file": path.name, "sha256": digest.hexdigest(), "content": content.hex()}
-    room.transcript.add("output", room.plan.roles.administrator, **facts)
+    room.transcript.add("output", room.plan.roles.administrator, verified_by=verified_by, **facts)
     room.show_digest(path.name, digest.digest())
 
 

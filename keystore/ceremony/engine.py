@@ -22,6 +22,8 @@ from keystore.ceremony.errors import (
     ResumeRefused,
     reason_of,
 )
+from keystore.ceremony.openssl import OpenSsl
+from keystore.ceremony.opinions import require_openssl
 from keystore.ceremony.plan import Plan
 from keystore.ceremony.room import YES, Room
 from keystore.ceremony.state import State
@@ -41,14 +43,16 @@ def state_path(transcript: Path) -> Path:
 
 
 def run(plan: Plan, desk: Desk, transcript: Path, now: Now, *, rehearsal: bool = False) -> Transcript:
-    """Hold a ceremony. Raises what stopped it; OutputExists and ClockImplausible before any token is touched."""
+    """Hold a ceremony. Raises what stopped it; OutputExists, ToolMissing, ClockImplausible before a token is touched."""
     for path in (transcript, state_path(transcript)):
         files.require_absent(path)
-    opened = _opened(plan, rehearsal=rehearsal)
+    openssl = OpenSsl.find()
+    require_openssl(plan, openssl, rehearsal=rehearsal)
+    opened = _opened(plan, openssl, rehearsal=rehearsal)
     kept = Transcript.begin(transcript, now)
     state = State(state_path(transcript), plan.digest.hex())
     state.save()
-    room = Room(plan, desk, kept, state, now)
+    room = Room(plan, desk, kept, state, now, openssl=openssl)
     kept.add("opened", plan.roles.administrator, **opened)
     return _hold(room, script(plan))
 
@@ -56,10 +60,12 @@ def run(plan: Plan, desk: Desk, transcript: Path, now: Now, *, rehearsal: bool =
 def resume(plan: Plan, desk: Desk, transcript: Path, now: Now) -> Transcript:
     """Go on with an interrupted ceremony, or undo it if the administrator does not say "Yes". Raises ResumeRefused."""
     state = State.read(state_path(transcript), plan.digest.hex())
+    openssl = OpenSsl.find()
+    require_openssl(plan, openssl, rehearsal=False)
     kept = Transcript.reopen(transcript, now)
     if not kept.entries:
         raise ResumeRefused(f"{transcript} is empty: remove it and {state.path.name}, and begin anew")
-    room = Room(plan, desk, kept, state, now)
+    room = Room(plan, desk, kept, state, now, openssl=openssl)
     kept.add("resumed", plan.roles.administrator, step=state.step, half_made=state.making)
     if state.aborted:
         _undo_at_last(room)
@@ -88,7 +94,7 @@ def _preflight(plan: Plan, now: datetime) -> None:
             raise ClockImplausible(f"this machine's clock is behind the previous ceremony's last line, {last.at}")
 
 
-def _opened(plan: Plan, *, rehearsal: bool) -> dict[str, object]:
+def _opened(plan: Plan, openssl: OpenSsl | None, *, rehearsal: bool) -> dict[str, object]:
     previous = file_digest(plan.previous).hex() if plan.previous else None
     return {
         "format": FORMAT,
@@ -100,6 +106,7 @@ def _opened(plan: Plan, *, rehearsal: bool) -> dict[str, object]:
         "tool": f"medunion {version('medunion')}",
         "tool_sha256": source_digest().hex(),
         "python": platform.python_version(),
+        "openssl": openssl.version if openssl else None,
         "roles": {name: plan.roles.role_of(name) for name in plan.roles.everyone},
         "participants": {name: participant.public_key for name, participant in plan.participants.items()},
     }

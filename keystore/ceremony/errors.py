@@ -74,6 +74,12 @@ class Interrupted(CeremonyError):
     reason = "INTERRUPTED"
 
 
+class ToolMissing(CeremonyError):
+    """A program that the ceremony needs is not installed."""
+
+    reason = "TOOL_MISSING"
+
+
 class TranscriptInvalid(CeremonyError):
     """Root of what `verify` finds; the sentence names the first line that is wrong."""
 

@@ -12,6 +12,7 @@ from hsm import PinProvider, Token
 from hsm.errors import PinUnavailable
 from keystore.ceremony.desk import Desk
 from keystore.ceremony.errors import ConfirmationRefused
+from keystore.ceremony.openssl import OpenSsl
 from keystore.ceremony.plan import Plan
 from keystore.ceremony.state import State
 from keystore.ceremony.transcript import Transcript
@@ -44,6 +45,7 @@ class Room:
     tokens: dict[str, Token] = field(default_factory=dict)
     issuer: OpenIssuer | None = None
     pin: PinProvider = _no_pin
+    openssl: OpenSsl | None = None
 
     @property
     def token(self) -> Token:
