@@ -139,6 +139,12 @@ class GenerationUnknown(RotationRefused):
     reason = "GENERATION_UNKNOWN"
 
 
+class PurposeUnknown(RotationRefused):
+    """The party has no key of that purpose."""
+
+    reason = "PURPOSE_UNKNOWN"
+
+
 class PublicHalfDiffers(RotationRefused):
     """A generation's public key is another one than was noted for it."""
 

@@ -1,19 +1,23 @@
-"""A party's keys in its token, by purpose. Labels are the only names; a purpose has one key, an epoch its own.
+"""A party's keys in its token, by purpose. Labels are the only names; a purpose has a key of each generation, an epoch its own.
 
 No private key and no S_X exists outside a token but: S_X in memory at its import, TLS leaves of hours in memory, ML-KEM seeds
 sealed under the token's sealing key (docs/protocol.md, 2).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hsm import KeyPolicy, Token
+from hsm import AeadKey, KeyPolicy, MacKey, Token, TokenEd25519Key
+from hsm.errors import KeyNotFound
 from keystore.encryption import SEED_BYTES, DecryptionKey
+from keystore.errors import PurposeUnknown
+from keystore.generations import GenerationBook, label_of
 from keystore.group import public_point, scalar_from_seed, u_coordinate
 from keystore.issuing import IssuingKey, credential_transcript, registration_secret
+from keystore.keyring import FIRST_GENERATIONS, Clock, KeyRing, generate, public_half, system_clock
 from keystore.policies import (
     CLOUD_POLICIES,
     EPOCH_PREFIX,
@@ -41,7 +45,10 @@ __all__ = [
     "HospitalKeys",
     "NewEpoch",
     "PartyKeys",
+    "Successor",
 ]
+
+_Key = TypeVar("_Key", TokenEd25519Key, AeadKey, MacKey)
 
 
 @dataclass(frozen=True)
@@ -53,23 +60,70 @@ class NewEpoch:
     sealed_seed: bytes
 
 
-class PartyKeys:
-    """What every party has in its token: PRK_X, a sealing key, the KEM keys of its epochs, and S_X."""
+@dataclass(frozen=True)
+class Successor:
+    """A key that may take over: what `Generations.prepare` notes of it. `public` is empty for a secret key."""
 
+    purpose: str
+    number: int
+    label: str
+    public: bytes
+
+
+class PartyKeys:
+    """What every party has in its token: PRK_X, a sealing key, the KEM keys of its epochs, and S_X.
+
+    PRK_X and the sealing key have generations, which the book tells: every use is by what is active at that moment.
+    """
+
+    purposes: ClassVar[tuple[str, ...]] = (IDENTITY, SEALING)
     _policies: ClassVar[Mapping[str, KeyPolicy]] = POLICIES
 
-    def __init__(self, token: Token) -> None:
+    def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
         """Open the keys of a token that `create` made. Raises hsm.errors.KeyNotFound, KeyPolicyViolation."""
         self.token = token
-        self.signing_key: Ed25519PrivateKey = token.ed25519(IDENTITY, self._policies[IDENTITY])
-        self.sealing: Sealing = TokenSealing(token.aead(SEALING, POLICIES[SEALING]))
+        self._book, self._clock = book, clock
+        self._identity = self._ring(IDENTITY, token.ed25519)
+        self.sealing: Sealing = TokenSealing(self._ring(SEALING, token.aead))
 
     @classmethod
-    def create(cls, token: Token) -> "PartyKeys":
+    def create(cls, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> Self:
         """Make the keys of a new party in its token. Raises hsm.errors.KeyExists."""
-        token.generate_ed25519(IDENTITY, POLICIES[IDENTITY])
-        token.generate_aes(SEALING, POLICIES[SEALING])
-        return cls(token)
+        for purpose in cls.purposes:
+            generate(token, purpose, POLICIES[purpose])
+        return cls(token, book, clock)
+
+    @property
+    def signing_key(self) -> Ed25519PrivateKey:
+        """Give PRK_X: the active generation, to be asked for anew at each use."""
+        return self._identity.active()[1]
+
+    def signing_key_of(self, number: int) -> Ed25519PrivateKey:
+        """Give PRK_X of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
+        return self._identity.named(number)
+
+    def successor(self, purpose: str, now: int) -> Successor:
+        """Open the next generation's key, which a ceremony made in the token, and say what to note of it.
+
+        Raises PurposeUnknown, RotationAlreadyPrepared, hsm.errors.KeyNotFound, KeyPolicyViolation.
+        """
+        if purpose not in self.purposes:
+            raise PurposeUnknown(f"this party has no key for {purpose!r}")
+        number = self._book.read().prepare(purpose, now).of(purpose)[-1].number
+        label = label_of(purpose, number)
+        return Successor(purpose, number, label, public_half(self.token, label, self._policies[purpose]))
+
+    def generate_successor(self, purpose: str, now: int) -> Successor:
+        """Make the next generation's key, where no ceremony does; one that an earlier attempt left is taken.
+
+        Raises PurposeUnknown, RotationAlreadyPrepared, hsm.errors.KeyPolicyViolation.
+        """
+        try:
+            return self.successor(purpose, now)
+        except KeyNotFound:
+            number = self._book.read().prepare(purpose, now).of(purpose)[-1].number
+            generate(self.token, label_of(purpose, number), POLICIES[purpose])
+        return self.successor(purpose, now)
 
     def new_epoch(self) -> NewEpoch:
         """Make the encryption key of a new epoch: X25519 in the token, the ML-KEM seed from its RNG and sealed by it."""
@@ -84,6 +138,10 @@ class PartyKeys:
             self.sealing.open(sealed_seed, _seed_context(token_label)),
             self.token.x25519(token_label, POLICIES[EPOCH_PREFIX]),
         )
+
+    def reseal_epoch(self, token_label: str, sealed_seed: bytes) -> bytes:
+        """Give the seed of an epoch under the active sealing key, to be kept in place of the other. Raises SealBroken."""
+        return self.sealing.reseal(sealed_seed, _seed_context(token_label))
 
     def end_epoch(self, token_label: str) -> None:
         """Destroy the token's half of an epoch's key: what was sealed to it stays sealed for ever (B5)."""
@@ -123,47 +181,59 @@ class PartyKeys:
         key = self.token.x25519(REGISTRATION_PREFIX + serial.hex(), POLICIES[REGISTRATION_PREFIX])
         return registration_secret(key, point, issuer_public_key, credential)
 
+    def _ring(self, purpose: str, open_key: Callable[[str, KeyPolicy], _Key]) -> KeyRing[_Key]:
+        policy = self._policies[purpose]
+        return KeyRing(purpose, lambda label: open_key(label, policy), self._book, self._clock)
 
-class HospitalKeys(PartyKeys):
+
+class _ServerKeys(PartyKeys):
+    """What hospitals and the public cloud have beside: an index key and a TLS CA key."""
+
+    def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
+        super().__init__(token, book, clock)
+        self.index: Indexing = TokenIndexing(self._ring(INDEXING, token.mac))
+        self._tls_ca = self._ring(TLS_CA, token.ed25519)
+
+    @property
+    def tls_ca_key(self) -> Ed25519PrivateKey:
+        """Give the active TLS CA key."""
+        return self._tls_ca.active()[1]
+
+    def tls_ca_key_of(self, number: int) -> Ed25519PrivateKey:
+        """Give the TLS CA key of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
+        return self._tls_ca.named(number)
+
+
+class HospitalKeys(_ServerKeys):
     """What a hospital has beside: the key that wraps its records' keys, its index key, its TLS identity CA key."""
 
-    def __init__(self, token: Token) -> None:
+    purposes = (IDENTITY, SEALING, RECORDS, INDEXING, TLS_CA)
+
+    def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
         """Open the keys of a hospital's token."""
-        super().__init__(token)
-        self.records: Sealing = TokenSealing(token.aead(RECORDS, POLICIES[RECORDS]))
-        self.index: Indexing = TokenIndexing(token.mac(INDEXING, POLICIES[INDEXING]))
-        self.tls_ca_key: Ed25519PrivateKey = token.ed25519(TLS_CA, POLICIES[TLS_CA])
-
-    @classmethod
-    def create(cls, token: Token) -> "HospitalKeys":
-        """Make the keys of a new hospital in its token."""
-        PartyKeys.create(token)
-        token.generate_aes(RECORDS, POLICIES[RECORDS])
-        token.generate_mac(INDEXING, POLICIES[INDEXING])
-        token.generate_ed25519(TLS_CA, POLICIES[TLS_CA])
-        return cls(token)
+        super().__init__(token, book, clock)
+        self.records: Sealing = TokenSealing(self._ring(RECORDS, token.aead))
 
 
-class CloudKeys(PartyKeys):
+class CloudKeys(_ServerKeys):
     """What the public cloud has: s and PRK_C (two keys), sealing and index keys, the federation's TLS CA key."""
 
+    purposes = (IDENTITY, SEALING, ISSUING, INDEXING, TLS_CA)
     _policies = CLOUD_POLICIES
 
-    def __init__(self, token: Token) -> None:
+    def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
         """Open the keys of the public cloud's token."""
-        super().__init__(token)
-        self.issuing = IssuingKey(token.ed25519(ISSUING, POLICIES[ISSUING]))
-        self.index: Indexing = TokenIndexing(token.mac(INDEXING, POLICIES[INDEXING]))
-        self.tls_ca_key: Ed25519PrivateKey = token.ed25519(TLS_CA, self._policies[TLS_CA])
+        super().__init__(token, book, clock)
+        self._issuing = self._ring(ISSUING, token.ed25519)
 
-    @classmethod
-    def create(cls, token: Token) -> "CloudKeys":
-        """Make the keys of a new public cloud in its token."""
-        PartyKeys.create(token)
-        token.generate_ed25519(ISSUING, POLICIES[ISSUING])
-        token.generate_mac(INDEXING, POLICIES[INDEXING])
-        token.generate_ed25519(TLS_CA, POLICIES[TLS_CA])
-        return cls(token)
+    @property
+    def issuing(self) -> IssuingKey:
+        """Give s: the active generation."""
+        return IssuingKey(self._issuing.active()[1])
+
+    def issuing_of(self, number: int) -> IssuingKey:
+        """Give s of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
+        return IssuingKey(self._issuing.named(number))
 
 
 def _seed_context(token_label: str) -> bytes:

@@ -1,4 +1,5 @@
-"""What each key of the federation has to be, by its purpose: the label says the purpose (docs/adr/0014-key-policies.md).
+"""What each key of the federation has to be, by its purpose: the label says the purpose (docs/adr/0014-key-policies.md), and the
+generation of a key that was rotated ("sealing.2", docs/adr/0018-rotation.md).
 
 Generation applies the policy, opening verifies it, `audit` names every object that breaks its policy or has no purpose.
 """
@@ -8,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hsm import KeyKind, KeyPolicy, ObjectInfo, Provenance
+from keystore.errors import GenerationUnknown
+from keystore.generations import purpose_and_number
 
 IDENTITY = "identity"
 SEALING = "sealing"
@@ -47,12 +50,24 @@ POLICIES = {purpose: replace(policy, purpose=purpose) for purpose, policy in (_B
 CLOUD_POLICIES = POLICIES | {label: _importable(POLICIES[label]) for label in (IDENTITY, TLS_CA)}
 """The public cloud's: its signing keys may come back from a backup, since everybody pins them. A person's never do (ADR 17)."""
 
+ROTATABLE = frozenset(_BY_LABEL)
+"""The purposes whose keys have generations; what a prefix names is made anew and never rotated."""
+
 
 def policy_of(label: str, policies: Mapping[str, KeyPolicy] = POLICIES) -> KeyPolicy | None:
-    """Give the policy of a key of this label, or None if no purpose names it."""
-    if label in _BY_LABEL:
-        return policies[label]
+    """Give the policy of a key of this label, the same for every generation, or None if no purpose names it."""
+    rotatable = _rotatable_of(label)
+    if rotatable is not None:
+        return policies[rotatable]
     return next((policies[prefix] for prefix in _BY_PREFIX if label.startswith(prefix) and label != prefix), None)
+
+
+def _rotatable_of(label: str) -> str | None:
+    try:
+        purpose, _ = purpose_and_number(label)
+    except GenerationUnknown:
+        return None
+    return purpose if purpose in ROTATABLE else None
 
 
 @dataclass(frozen=True)
@@ -68,10 +83,10 @@ class Finding:
 def audit(objects: Iterable[ObjectInfo]) -> list[Finding]:
     """Name every object that breaks its policy, that no purpose names, that is there twice or without its other half.
 
-    A token with the issuing key is the public cloud's, and held to `CLOUD_POLICIES`.
+    A token with an issuing key, of any generation, is the public cloud's, and held to `CLOUD_POLICIES`.
     """
     things = list(objects)
-    policies = CLOUD_POLICIES if any(thing.label == ISSUING for thing in things) else POLICIES
+    policies = CLOUD_POLICIES if any(_rotatable_of(thing.label) == ISSUING for thing in things) else POLICIES
     numbers = Counter((thing.label, thing.object_class) for thing in things)
     findings = [finding for thing in things for finding in _about(thing, policies)]
     for (label, object_class), number in numbers.items():

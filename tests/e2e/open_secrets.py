@@ -19,6 +19,7 @@ from federation.store.party import SqlEpochs, SqlSettings
 from federation.store.records import SqlRecords
 from federation.v1.statement_pb2 import KeyStatement, SignedStatement
 from hsm import ObjectInfo, Token, pin_from_file, pin_from_value
+from keystore.keyring import FIRST_GENERATIONS, KeyRing, system_clock
 from keystore.party import _seed_context
 from keystore.sealing import TokenSealing
 
@@ -36,14 +37,18 @@ def _open(node: NodeDirectory) -> Token:
 
 def _sealed(token: Token, database: Database) -> list[str]:
     """Give the plaintext of what the party keeps sealed and that would be a key: ML-KEM seeds, record keys."""
-    sealing = TokenSealing(token.aead("sealing"))
+    sealing = _sealing(token, "sealing")
     seeds = [sealing.open(e.sealed_seed, _seed_context(e.token_label)) for e in SqlEpochs(database).all()]
     if not token.has("records"):
         return [seed.hex() for seed in seeds]
-    wrapping = TokenSealing(token.aead("records"))
+    wrapping = _sealing(token, "records")
     records = SqlRecords(database).all()
     keys = [wrapping.open(r.wrapped_key, _key_context(r.handle, r.version)) for r in records]
     return [secret.hex() for secret in (*seeds, *keys)]
+
+
+def _sealing(token: Token, purpose: str) -> TokenSealing:
+    return TokenSealing(KeyRing(purpose, token.aead, FIRST_GENERATIONS, system_clock))
 
 
 def _statement(database: Database) -> dict[str, str]:

@@ -1,13 +1,25 @@
 """A party's keys in its token: made, opened again, and epochs that end."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 
-from hsm.errors import KeyExists, KeyInvalid, KeyNotExtractable, KeyNotFound
+from hsm.errors import HsmError, KeyExists, KeyInvalid, KeyNotExtractable, KeyNotFound
 from keystore import group
 from keystore.encryption import seal
-from keystore.errors import InvalidScalar, SealBroken
+from keystore.errors import (
+    GenerationRevoked,
+    GenerationUnknown,
+    InvalidScalar,
+    PurposeUnknown,
+    RotationAlreadyPrepared,
+    SealBroken,
+)
+from keystore.generations import Generations
 from keystore.issuing import IssuingKey
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
+from keystore.policies import POLICIES, audit
 
 CREDENTIAL = b"the bytes of a credential"
 SERIAL = b"s" * 16
@@ -107,3 +119,205 @@ def test_a_registration_secret_without_token_form_is_refused_and_leaves_nothing(
             bytearray((8).to_bytes(32, "little")), point, issuer.public_key, CREDENTIAL, SERIAL
         )
     assert not keys.token.has("registration-secret-" + SERIAL.hex())
+
+
+class Book:
+    """Where a party keeps its generations, in memory."""
+
+    def __init__(self) -> None:
+        self.them = Generations()
+
+    def read(self) -> Generations:
+        return self.them
+
+
+class Rotating:
+    """A party's keys, a book and a clock that the test moves."""
+
+    def __init__(self, kind, token):
+        self.book, self.now = Book(), 1000
+        self.keys = kind.create(token, self.book, lambda: self.now)
+
+    def prepare(self, purpose):
+        made = self.keys.generate_successor(purpose, self.now)
+        self.book.them = self.book.them.prepare(purpose, self.now, made.public)
+        return made
+
+    def activate(self, purpose, after=0):
+        self.book.them = self.book.them.activate(purpose, self.now + after, self.now)
+
+    def rotate(self, purpose):
+        self.now += 1
+        made = self.prepare(purpose)
+        self.activate(purpose)
+        return made
+
+    def revoke(self, purpose, number):
+        self.book.them = self.book.them.revoke(purpose, number, self.now)
+
+
+@pytest.fixture
+def hospital(make_token):
+    return Rotating(HospitalKeys, make_token("hospital"))
+
+
+@pytest.fixture
+def cloud(make_token):
+    return Rotating(CloudKeys, make_token("cloud"))
+
+
+def public(key):
+    return key.public_key().public_bytes_raw()
+
+
+def test_what_is_sealed_names_its_generation_and_opens_after_a_rotation(hospital):
+    sealing = hospital.keys.sealing
+    old = sealing.seal(b"content", b"context")
+    assert (old[:2], sealing.generation_of(old)) == (b"\x00\x01", 1)
+    assert hospital.rotate("sealing").label == "sealing.2"
+    new = sealing.seal(b"content", b"context")
+    assert (sealing.generation_of(new), sealing.generation) == (2, 2)
+    assert [sealing.open(sealed, b"context") for sealed in (old, new)] == [b"content"] * 2
+
+
+def test_what_is_sealed_anew_is_under_the_active_generation_and_not_moved_twice(hospital):
+    old = hospital.keys.records.seal(b"key", b"handle")
+    assert hospital.keys.records.reseal(old, b"handle") is old
+    hospital.rotate("records")
+    new = hospital.keys.records.reseal(old, b"handle")
+    assert hospital.keys.records.generation_of(new) == 2
+    assert hospital.keys.records.reseal(new, b"handle") is new
+    with pytest.raises(SealBroken):
+        hospital.keys.records.reseal(old, b"other")
+
+
+def test_what_names_another_generation_does_not_open(hospital):
+    old = hospital.keys.sealing.seal(b"content", b"context")
+    hospital.rotate("sealing")
+    with pytest.raises(SealBroken):
+        hospital.keys.sealing.open(b"\x00\x02" + old[2:], b"context")
+
+
+@pytest.mark.parametrize("named", [b"\x00\x00", b"\x00\x02", b"\xff\xff", b"\x00", b""])
+def test_what_names_an_unknown_generation_or_none_is_refused(keys, named):
+    with pytest.raises(SealBroken):
+        keys.sealing.open(named + keys.sealing.seal(b"content", b"")[2:] if len(named) == 2 else named, b"")
+
+
+def test_what_is_sealed_under_a_revoked_generation_does_not_open(hospital):
+    old = hospital.keys.sealing.seal(b"content", b"context")
+    hospital.rotate("sealing")
+    hospital.revoke("sealing", 1)
+    with pytest.raises(SealBroken):
+        hospital.keys.sealing.open(old, b"context")
+
+
+def test_a_generation_that_was_only_prepared_opens_nothing_and_a_scheduled_one_opens(hospital):
+    """Another machine of the party, whose clock is ahead, seals under a scheduled generation already."""
+    made = hospital.prepare("sealing")
+    forged = b"\x00\x02" + hospital.keys.token.aead(made.label).seal(b"content", b"\x00\x02context")
+    with pytest.raises(SealBroken):
+        hospital.keys.sealing.open(forged, b"context")
+    hospital.activate("sealing", after=50)
+    other = HospitalKeys(hospital.keys.token, hospital.book, lambda: hospital.now + 50)
+    assert hospital.keys.sealing.open(other.sealing.seal(b"content", b"context"), b"context") == b"content"
+    assert hospital.keys.sealing.generation == 1
+
+
+def test_an_index_answers_under_every_generation_that_is_not_revoked(hospital):
+    index = hospital.keys.index
+    old = index.mac(b"row")
+    assert index.macs(b"row") == [(1, old)]
+    hospital.rotate("index")
+    assert index.mac(b"row") != old
+    assert index.macs(b"row") == [(2, index.mac(b"row")), (1, old)]
+    assert index.generation == 2
+    hospital.revoke("index", 1)
+    assert index.macs(b"row") == [(2, index.mac(b"row"))]
+
+
+def test_signing_keys_are_the_active_ones_and_each_is_there_by_its_number(cloud):
+    keys = cloud.keys
+    first = [public(keys.signing_key), public(keys.tls_ca_key), keys.issuing.public_key]
+    made = [cloud.rotate(purpose).public for purpose in ("identity", "tls-ca", "issuer")]
+    assert [public(keys.signing_key), public(keys.tls_ca_key), keys.issuing.public_key] == made
+    assert [public(keys.signing_key_of(1)), public(keys.tls_ca_key_of(1)), keys.issuing_of(1).public_key] == first
+    assert [public(keys.signing_key_of(2)), public(keys.tls_ca_key_of(2)), keys.issuing_of(2).public_key] == made
+
+
+def test_an_activation_is_followed_at_its_time_by_the_same_keys(cloud):
+    made = cloud.prepare("identity")
+    cloud.activate("identity", after=60_000)
+    assert public(cloud.keys.signing_key) != made.public
+    cloud.now += 60_000
+    assert public(cloud.keys.signing_key) == made.public
+
+
+def test_a_revoked_or_unknown_generation_signs_nothing(cloud):
+    cloud.rotate("identity")
+    cloud.revoke("identity", 1)
+    with pytest.raises(GenerationRevoked):
+        cloud.keys.signing_key_of(1)
+    with pytest.raises(GenerationUnknown):
+        cloud.keys.signing_key_of(3)
+
+
+def test_a_successor_that_a_ceremony_made_is_opened_not_made_again(cloud):
+    with pytest.raises(KeyNotFound):
+        cloud.keys.successor("issuer", cloud.now)
+    made = cloud.keys.token.generate_ed25519("issuer.2", POLICIES["issuer"])
+    assert cloud.keys.successor("issuer", cloud.now).public == public(made)
+    assert cloud.keys.generate_successor("issuer", cloud.now).public == public(made)
+
+
+def test_a_successor_under_another_policy_is_refused(cloud):
+    cloud.keys.token.generate_mac("issuer.2", replace(POLICIES["index"], purpose="issuer"))
+    with pytest.raises(HsmError):
+        cloud.keys.generate_successor("issuer", cloud.now)
+
+
+def test_a_second_successor_is_refused_while_one_waits(cloud):
+    cloud.prepare("index")
+    with pytest.raises(RotationAlreadyPrepared):
+        cloud.keys.generate_successor("index", cloud.now)
+
+
+@pytest.mark.parametrize("purpose", ["records", "medical-authority", "kem-", "other"])
+def test_a_purpose_that_the_party_lacks_has_no_successor(cloud, purpose):
+    with pytest.raises(PurposeUnknown):
+        cloud.keys.generate_successor(purpose, cloud.now)
+
+
+@pytest.mark.parametrize("kind", [PartyKeys, HospitalKeys, CloudKeys])
+def test_every_key_of_a_party_has_successors_that_keep_the_policy(make_token, kind):
+    party = Rotating(kind, make_token())
+    for purpose in kind.purposes:
+        party.rotate(purpose)
+        assert party.rotate(purpose).label == f"{purpose}.3"
+    assert audit(party.keys.token.objects()) == []
+    again = kind(party.keys.token, party.book, lambda: party.now)
+    assert public(again.signing_key) == public(party.keys.signing_key)
+
+
+def test_an_epochs_seed_is_sealed_anew(hospital):
+    epoch = hospital.keys.new_epoch()
+    hospital.rotate("sealing")
+    kept = hospital.keys.reseal_epoch(epoch.token_label, epoch.sealed_seed)
+    hospital.revoke("sealing", 1)
+    assert hospital.keys.open_epoch(epoch.token_label, kept).key_id == epoch.key.key_id
+    with pytest.raises(SealBroken):
+        hospital.keys.open_epoch(epoch.token_label, epoch.sealed_seed)
+
+
+def test_threads_that_seal_through_a_rotation_leave_nothing_that_does_not_open(hospital):
+    sealing = hospital.keys.sealing
+
+    def work(number):
+        if number == 20:
+            hospital.rotate("sealing")
+        return sealing.seal(b"%d" % number, b"context")
+
+    with ThreadPoolExecutor(4) as pool:
+        sealed = list(pool.map(work, range(40)))
+    assert [sealing.open(it, b"context") for it in sealed] == [b"%d" % number for number in range(40)]
+    assert {sealing.generation_of(it) for it in sealed} == {1, 2}

@@ -18,6 +18,7 @@ from keystore.policies import (
     POLICIES,
     RECORDS,
     REGISTRATION_PREFIX,
+    ROTATABLE,
     SEALING,
     TLS_CA,
     audit,
@@ -72,7 +73,20 @@ def test_label_says_its_purpose(label: str) -> None:
     assert label.startswith(policy.purpose)
 
 
-@pytest.mark.parametrize("label", ["", "identity2", "Identity", "kem", EPOCH_PREFIX, REGISTRATION_PREFIX, "other"])
+@pytest.mark.parametrize("purpose", sorted(ROTATABLE))
+def test_every_generation_of_a_purpose_has_its_policy(purpose: str) -> None:
+    assert policy_of(f"{purpose}.2") == policy_of(f"{purpose}.10") == POLICIES[purpose]
+    assert policy_of(f"{purpose}.2", CLOUD_POLICIES) == CLOUD_POLICIES[purpose]
+    assert [policy_of(f"{purpose}{end}") for end in (".1", ".0", ".02", ".", ".2.2", "-2")] == [None] * 6
+
+
+def test_the_purposes_that_rotate_are_those_of_adr_18() -> None:
+    assert {IDENTITY, SEALING, INDEXING, ISSUING, TLS_CA, RECORDS, MEDICAL_AUTHORITY} == ROTATABLE
+
+
+@pytest.mark.parametrize(
+    "label", ["", "identity2", "Identity", "kem", EPOCH_PREFIX, REGISTRATION_PREFIX, "other", "other.2"]
+)
 def test_label_of_no_purpose_has_no_policy(label: str) -> None:
     assert policy_of(label) is None
 
@@ -119,6 +133,13 @@ def test_restored_signing_key_is_a_finding_but_for_the_public_cloud(token: Token
     token.import_key(IDENTITY, CLOUD_POLICIES[IDENTITY], bytearray(range(32)))
     assert reasons(token.objects()) == {"KEY_POLICY_VIOLATION"}
     make(token, ISSUING, POLICIES[ISSUING])
+    assert audit(token.objects()) == []
+
+
+def test_cloud_is_known_by_its_issuing_key_of_any_generation(token: Token) -> None:
+    token.import_key(f"{IDENTITY}.2", CLOUD_POLICIES[IDENTITY], bytearray(range(32)))
+    assert reasons(token.objects()) == {"KEY_POLICY_VIOLATION"}
+    make(token, f"{ISSUING}.3", POLICIES[ISSUING])
     assert audit(token.objects()) == []
 
 

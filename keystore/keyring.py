@@ -1,0 +1,88 @@
+"""The generations of one purpose's key in a token: the active one to work with, each to open by its number."""
+
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from hsm import AeadKey, KeyKind, KeyPolicy, MacKey, Token, TokenEd25519Key
+from keystore.errors import GenerationPrepared, GenerationRevoked
+from keystore.generations import FirstGenerations, GenerationBook, State, label_of
+
+Clock = Callable[[], int]
+"""Gives now in milliseconds since 1970."""
+FIRST_GENERATIONS = FirstGenerations()
+_Key = TypeVar("_Key", TokenEd25519Key, AeadKey, MacKey)
+
+
+def system_clock() -> int:
+    """Give now, by the system's clock."""
+    return time.time_ns() // 1_000_000
+
+
+class KeyRing(Generic[_Key]):
+    """Keys by generation, each opened when it is first needed and kept; safe to share between threads.
+
+    The book is asked at every use, so that an activation is followed without a restart. Opening raises
+    hsm.errors.KeyNotFound, KeyPolicyViolation.
+    """
+
+    def __init__(self, purpose: str, open_key: Callable[[str], _Key], book: GenerationBook, clock: Clock) -> None:
+        """Open the active key: a token without it is refused here."""
+        self._purpose, self._book, self._clock = purpose, book, clock
+        self._open_key: Callable[[str], _Key] = open_key
+        self._keys: dict[int, _Key] = {}
+        self.active()
+
+    def active(self) -> tuple[int, _Key]:
+        """Give the active generation's number and key."""
+        number = self._book.read().active(self._purpose, self._clock()).number
+        return number, self._key(number)
+
+    def usable(self) -> list[tuple[int, _Key]]:
+        """Give every generation that is not revoked and was ever active, the active one first."""
+        usable = self._book.read().usable(self._purpose, self._clock())
+        return [(it.number, self._key(it.number)) for it in usable]
+
+    def named(self, number: int) -> _Key:
+        """Give the key of a generation in any state but revoked. Raises GenerationUnknown, GenerationRevoked."""
+        if self._book.read().state(self._purpose, number, self._clock()) is State.REVOKED:
+            raise GenerationRevoked(f"generation {number} of {self._purpose!r} is revoked")
+        return self._key(number)
+
+    def opening(self, number: int) -> _Key:
+        """Give the key of a generation to open what it sealed. Raises GenerationUnknown, GenerationPrepared, GenerationRevoked.
+
+        One whose activation is scheduled opens already: another machine's clock may be ahead of this one's.
+        """
+        if self._book.read().get(self._purpose, number).active_from is None:
+            raise GenerationPrepared(f"generation {number} of {self._purpose!r} has sealed nothing")
+        return self.named(number)
+
+    def _key(self, number: int) -> _Key:
+        """Two threads may both open it; the one that comes first stays."""
+        key = self._keys.get(number)
+        return (
+            key if key is not None else self._keys.setdefault(number, self._open_key(label_of(self._purpose, number)))
+        )
+
+
+def generate(token: Token, label: str, policy: KeyPolicy) -> None:
+    """Make a key of a purpose's policy. Raises hsm.errors.KeyExists."""
+    makers: dict[KeyKind, Callable[[str, KeyPolicy], object]] = {
+        KeyKind.ED25519: token.generate_ed25519,
+        KeyKind.AES_256: token.generate_aes,
+        KeyKind.HMAC_256: token.generate_mac,
+    }
+    makers[policy.kind](label, policy)
+
+
+def public_half(token: Token, label: str, policy: KeyPolicy) -> bytes:
+    """Open a key and give its public half, empty for a secret key. Raises hsm.errors.KeyNotFound, KeyPolicyViolation."""
+    if policy.kind is KeyKind.ED25519:
+        return token.ed25519(label, policy).public_key().public_bytes_raw()
+    openers: dict[KeyKind, Callable[[str, KeyPolicy], object]] = {
+        KeyKind.AES_256: token.aead,
+        KeyKind.HMAC_256: token.mac,
+    }
+    openers[policy.kind](label, policy)
+    return b""
