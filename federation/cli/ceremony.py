@@ -19,6 +19,7 @@ from federation.config import TokenSettings
 from hsm import TokenUri, open_token
 from hsm.errors import KeyNotFound
 from keystore.ceremony import engine, files
+from keystore.ceremony.chain import VerifiedChain, verify_chain
 from keystore.ceremony.desk import Desk
 from keystore.ceremony.errors import CeremonyFileInvalid, ResumeRefused, exit_code_of
 from keystore.ceremony.kinds import CEREMONY
@@ -130,9 +131,12 @@ def _throw_away() -> Iterator[Path]:
 @ceremony.command()
 @click.argument("transcript", type=_READABLE)
 @click.option("--participant", "pins", multiple=True, metavar="NAME=KEY", help="A public key that you know; repeat.")
-def verify(transcript: Path, pins: tuple[str, ...]) -> None:
-    """Check a TRANSCRIPT offline, and name the first thing that is wrong."""
-    verified = verify_transcript(transcript.read_bytes(), dict(map(_pinned, pins)))
+@click.option("--previous", multiple=True, type=_READABLE, help="An earlier transcript of the chain; repeat.")
+def verify(transcript: Path, pins: tuple[str, ...], previous: tuple[Path, ...]) -> None:
+    """Check a TRANSCRIPT offline, with those before it that are given, and name the first thing that is wrong."""
+    earlier = {str(path): path.read_bytes() for path in previous}
+    chain = verify_chain(transcript.read_bytes(), earlier, dict(map(pinned, pins)))
+    verified = chain.newest
     if verified.rehearsal:
         click.echo(f"{MARK}: this proves nothing about real keys")
     click.echo(f"{verified.title} ({verified.kind}): {len(verified.entries)} lines hold")
@@ -142,9 +146,21 @@ def verify(transcript: Path, pins: tuple[str, ...]) -> None:
     click.echo(f"SHA-256 {verified.head.hex()}")
     for line in spoken(verified.head):
         click.echo(f"    {line}")
+    _tell_chain(chain)
 
 
-def _pinned(text: str) -> tuple[str, str]:
+def _tell_chain(chain: VerifiedChain) -> None:
+    for name, verified in chain.earlier.items():
+        click.echo(f"before it: {name}, {verified.title} ({verified.kind}): {len(verified.entries)} lines hold")
+        click.echo(f"    signed by {', '.join(f'{who} {key}' for who, key in verified.signers.items())}")
+    if chain.not_given:
+        click.echo(f"NOT CHECKED: an earlier transcript, SHA-256 {chain.not_given}: give it with --previous")
+    else:
+        click.echo("The chain begins there: no ceremony came before.")
+
+
+def pinned(text: str) -> tuple[str, str]:
+    """Read NAME=KEY. Raises CeremonyFileInvalid."""
     name, equals, key = text.partition("=")
     if not equals:
         raise CeremonyFileInvalid(f"--participant {text}: has to be NAME=KEY")

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from hsm.errors import HsmError
 from keystore.ceremony import actions, files, pins
+from keystore.ceremony.chain import verify_earlier
 from keystore.ceremony.desk import Desk
 from keystore.ceremony.errors import (
     CeremonyAborted,
@@ -28,7 +29,7 @@ from keystore.ceremony.plan import Plan
 from keystore.ceremony.room import YES, Room
 from keystore.ceremony.state import State
 from keystore.ceremony.steps import SIGN, Step, script
-from keystore.ceremony.transcript import Transcript, parse
+from keystore.ceremony.transcript import Transcript
 from keystore.ceremony.verify import FORMAT
 from keystore.ceremony.words import file_digest, source_digest
 from keystore.errors import KeystoreError
@@ -89,7 +90,8 @@ def _preflight(plan: Plan, now: datetime) -> None:
         if not path.parent.is_dir():
             raise FileNotFoundError(2, "there is no such directory", str(path.parent))
     if plan.previous is not None:
-        last = parse(plan.previous.read_bytes())[-1]
+        pins = {name: participant.public_key for name, participant in plan.participants.items()}
+        last = verify_earlier(plan.previous.name, plan.previous.read_bytes(), pins).entries[-1]
         if datetime.fromisoformat(last.at) > now:
             raise ClockImplausible(f"this machine's clock is behind the previous ceremony's last line, {last.at}")
 

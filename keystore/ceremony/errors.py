@@ -128,6 +128,12 @@ class ParticipantNotPinned(TranscriptInvalid):
     reason = "PARTICIPANT_NOT_PINNED"
 
 
+class CeremoniesUnchained(TranscriptInvalid):
+    """A transcript is not the one before another, though it was given as that."""
+
+    reason = "CEREMONIES_UNCHAINED"
+
+
 def exit_code_of(error: BaseException) -> int:
     """Give the exit code for what ended a ceremony."""
     if isinstance(error, HsmError):
