@@ -77,8 +77,37 @@ class ServerSettings:
     openers_burst: int = between(1, 100_000, 200)
     first_message_seconds: float = between(0.1, 300, 10)
     next_message_seconds: float = between(1, 3_600, 120)
+    write_seconds: float = between(0.1, 600, 30)
+    handshake_seconds: float = between(0.1, 120, 10)
+    keepalive_seconds: float = between(1, 3_600, 60)
+    idle_minutes: float = between(0.01, 1_440, 10)
     connection_age_minutes: float = between(1, 1_440, 30)
     stop_seconds: float = between(0, 300, 10)
+
+
+@dataclass(frozen=True)
+class AdminSettings:
+    """`[admin]`: where the admin server listens: `unix:/path`, or `host:port` of this machine alone (docs/adr/0019).
+
+    Left out, it is the socket `admin.sock` in the node's directory.
+    """
+
+    listen: str | None = None
+
+
+@dataclass(frozen=True)
+class MetricsSettings:
+    """`[metrics]`: `host:port` where Prometheus fetches; nothing is served unless it is set. Workers take the ports behind it."""
+
+    listen: str | None = None
+
+
+@dataclass(frozen=True)
+class TracingSettings:
+    """`[tracing]`: the OTLP collector that spans go to; none are made unless it is set. Needs `medunion[tracing]`."""
+
+    endpoint: str | None = None
+    continue_peers: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +120,9 @@ class CloudSettings:
     token: TokenSettings
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    admin: AdminSettings = field(default_factory=AdminSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
     ticket_hours: float = between(0.01, 24 * 90, 24 * 7)
     revocation_list_minutes: float = between(1, 60, 60)
     revocation_list_renewal_minutes: float = between(0.01, 59, 10)
@@ -107,6 +139,9 @@ class HospitalSettings:
     departments: tuple[str, ...] = ()
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    admin: AdminSettings = field(default_factory=AdminSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
 
 @dataclass(frozen=True)

@@ -355,3 +355,15 @@ class Refused(Authorization):
     """The peer refused, and says no more than that."""
 
     reason = "REFUSED_BY_PEER"
+class StalledReader(Limit):
+    """The caller stopped taking what a stream sends it."""
+
+    reason = "READER_STALLED"
+
+
+class Overdue(Unavailable):
+    """The call took longer than this server gives its method."""
+
+    reason = "CALL_OVERDUE"
+
+

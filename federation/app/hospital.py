@@ -37,11 +37,11 @@ from federation.store.rooms import SqlRooms
 from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.record_pb2_grpc import add_RecordServiceServicer_to_server
+from federation.wire.health import TOKEN, Dependency, watch
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
-from federation.wire.token_health import watch_token
 from federation.wire.workers import Workers
 from hsm import PinProvider, Token
 from keystore.party import HospitalKeys
@@ -247,10 +247,12 @@ def listen(
         hospital.audit.record(event, now=hospital.clock())
 
     deadlines = StreamDeadlines(
-        timedelta(seconds=settings.first_message_seconds), timedelta(seconds=settings.next_message_seconds)
+        timedelta(seconds=settings.first_message_seconds),
+        timedelta(seconds=settings.next_message_seconds),
+        timedelta(seconds=settings.write_seconds),
     )
     rate = RateBound(settings.openers_per_second, settings.openers_burst)
-    shares = ShareBound(settings.most_calls_per_caller)
+    shares = ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls)
     interceptors: list[grpc.aio.ServerInterceptor] = [Border(audit, workers, rate, deadlines, shares=shares)]
     server = build_server(
         address, leaf, root_pem, require_client_certificate=False, interceptors=interceptors, settings=settings
@@ -272,10 +274,12 @@ async def serve(node: HospitalNode, ready: Callable[[str], None], stopped: Calla
         await asyncio.to_thread(upkeep.prepare)
         await listening.server.start()
         upkeep.start()
-        watch = asyncio.create_task(watch_token(node.member.keys.token.health, listening.server.tell_of_token))
+        watching = asyncio.create_task(
+            watch(Dependency(TOKEN, node.member.keys.token.health), listening.server.health.tell)
+        )
         ready(address)
         await stopped()
-        watch.cancel()
+        watching.cancel()
         upkeep.stop()
         await listening.stop(timedelta(seconds=settings.stop_seconds))
         node.cloud.close()

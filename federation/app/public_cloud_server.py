@@ -21,12 +21,12 @@ from federation.v1.membership_pb2_grpc import add_MembershipServiceServicer_to_s
 from federation.v1.publication_pb2_grpc import add_PublicationServiceServicer_to_server
 from federation.v1.registration_pb2_grpc import add_RegistrationServiceServicer_to_server
 from federation.v1.revocation_pb2_grpc import add_RevocationServiceServicer_to_server
+from federation.wire.health import TOKEN, Dependency, watch
 from federation.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
 from federation.wire import operations
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
-from federation.wire.token_health import watch_token
 from federation.wire.workers import Workers
 from keystore.x509 import issue_leaf
 
@@ -55,7 +55,10 @@ async def serve(node: PublicCloudNode, stop: asyncio.Event, ready: Callable[[Por
                 tasks.create_task(_repeat(_LISTS_EVERY, lambda: _refresh(node.cloud, workers, news))),
                 tasks.create_task(_repeat(_EPOCHS_EVERY, lambda: workers.run_regardless(_turn_epochs, node.cloud))),
                 tasks.create_task(
-                    watch_token(node.cloud.keys.token.health, lambda healthy: _tell(healthy, public, peer))
+                    watch(
+                        Dependency(TOKEN, node.cloud.keys.token.health),
+                        lambda name, healthy: _tell(name, healthy, public, peer),
+                    )
                 ),
             ]
             await public.start()
@@ -107,15 +110,17 @@ def _border(node: PublicCloudNode, workers: Workers) -> Border:
         workers=workers,
         rate=RateBound(settings.openers_per_second, settings.openers_burst),
         deadlines=StreamDeadlines(
-            timedelta(seconds=settings.first_message_seconds), timedelta(seconds=settings.next_message_seconds)
+            timedelta(seconds=settings.first_message_seconds),
+            timedelta(seconds=settings.next_message_seconds),
+            timedelta(seconds=settings.write_seconds),
         ),
-        shares=ShareBound(settings.most_calls_per_caller),
+        shares=ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls),
     )
 
 
-async def _tell(healthy: bool, *servers: Server) -> None:
+def _tell(name: str, healthy: bool, *servers: Server) -> None:
     for server in servers:
-        await server.tell_of_token(healthy)
+        server.health.tell(name, healthy)
 
 
 async def _repeat(every: timedelta, chore: Callable[[], Awaitable[None]]) -> None:

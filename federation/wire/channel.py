@@ -1,11 +1,16 @@
 """Channels to the federation's servers: authenticated by who the server is (its TLS name), wherever it is dialled."""
 
+import json
+
 import grpc
 
+from federation.wire.roles import METHODS, MethodRule
 from keystore.x509 import TlsLeaf, tls_name
 
 LARGEST_MESSAGE_BYTES = 2 * 1024 * 1024
 CALL_SECONDS = 15.0
+SERVER_HEAD_START_SECONDS = 5.0
+"""How much longer than the server's own bound a client waits, so that it learns why the call ended."""
 
 
 def channel_options(identity: str) -> list[tuple[str, str | int]]:
@@ -16,7 +21,23 @@ def channel_options(identity: str) -> list[tuple[str, str | int]]:
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.enable_retries", 0),
+        ("grpc.service_config", SERVICE_CONFIG),
     ]
+
+
+def _method_config(path: str, rule: MethodRule) -> dict[str, object]:
+    _, service, method = path.split("/")
+    return {
+        "name": [{"service": service, "method": method}],
+        "timeout": f"{rule.longest.total_seconds() + SERVER_HEAD_START_SECONDS:g}s",
+        "maxResponseMessageBytes": rule.most_response_bytes,
+    }
+
+
+SERVICE_CONFIG = json.dumps({"methodConfig": [_method_config(*entry) for entry in METHODS.items()]})
+"""The table of methods as gRPC's service config: a deadline for a call that sets none, and the largest answer of each method.
+
+What is sent is not bounded here: the server says precisely what is too large."""
 
 
 def open_channel(address: str, identity: str, root_pem: bytes, leaf: TlsLeaf | None = None) -> grpc.Channel:

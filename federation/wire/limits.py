@@ -21,10 +21,11 @@ _MOST_PEERS = 10_000
 
 @dataclass(frozen=True)
 class StreamDeadlines:
-    """How long a client may stay silent: before its first message, and while a next one is awaited."""
+    """How long a client may stay silent: before its first message, while a next one is awaited, and as a reader of ours."""
 
     first: timedelta = timedelta(seconds=10)
     next: timedelta = timedelta(seconds=120)
+    write: timedelta = timedelta(seconds=30)
 
 
 def bounded_deserializer(
@@ -68,6 +69,17 @@ async def paced(
         allowed = deadlines.next
 
 
+async def only(requests: AsyncIterator[Any], deadlines: StreamDeadlines) -> Message:
+    """Give the message of a call that has one. Raises SilentStream when it does not come in time, MalformedMessage for none."""
+    try:
+        async with asyncio.timeout(deadlines.first.total_seconds()):
+            return require_message(await anext(requests))
+    except StopAsyncIteration:
+        raise MalformedMessage("the call ended without its message") from None
+    except TimeoutError:
+        raise SilentStream(f"the call's message did not come in {deadlines.first.total_seconds():g} s") from None
+
+
 class RateBound:
     """A token bucket for each of many callers; those not heard of for longest are forgotten first."""
 
@@ -91,16 +103,19 @@ class RateBound:
 
 
 class ShareBound:
-    """Calls under way at once for each caller, so that nobody's open streams take a whole server. Use from one event loop."""
+    """Calls under way at once: for each caller, so that nobody's take a whole server, and in all. Use from one event loop."""
 
-    def __init__(self, most: int) -> None:
-        """Allow each caller so many at once."""
+    def __init__(self, most: int, most_in_all: int = 1_000_000) -> None:
+        """Allow each caller so many at once, and all of them together so many."""
         self._most = most
+        self._most_in_all = most_in_all
         self._under_way: Counter[str] = Counter()
 
     @contextmanager
     def one(self, caller: str) -> Iterator[None]:
-        """Count a call until the block ends. Raises Limit when the caller has its share already."""
+        """Count a call until the block ends. Raises Limit when the caller has its share already, or the server all it takes."""
+        if self._under_way.total() >= self._most_in_all:
+            raise Limit("too many calls are under way here; try again in a moment")
         if self._under_way[caller] >= self._most:
             raise Limit("too many calls from there are under way; end some first")
         self._under_way[caller] += 1

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from google.rpc import code_pb2
 from grpc_status import rpc_status
 
 from federation.audit import AuditEvent, refusal
-from federation.errors import FederationError, Limit, Rejected
+from federation.errors import FederationError, Limit, Overdue, Rejected, StalledReader
 from federation.wire import operations
 from federation.wire.limits import (
     RateBound,
@@ -27,19 +27,26 @@ from federation.wire.limits import (
     StreamDeadlines,
     bounded_deserializer,
     host_of_peer,
+    only,
     paced,
-    require_message,
 )
 from federation.wire.roles import MethodRule, ServicerContext, calling_hospital, require_caller, rule_of
 from federation.wire.status import code_of, to_status
+from federation.wire.watch import CallStart, CallWatch, Watches
 from federation.wire.workers import Workers
 
 REJECTION_FLOOR = timedelta(milliseconds=50)
+REQUEST_ID = "medunion-request-id"
+"""Trailing metadata of every call: random, and the way to its lines in the operational log and the audit log."""
+
+AUDIT_PATIENCE = timedelta(seconds=10)
+"""How long a refusal waits for its entry in the audit log; the entry is written all the same, when the log can take it."""
+
 _HEALTH = "/grpc.health.v1.Health/"
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Behaviour: TypeAlias = Callable[[Any, "ServicerContext"], Any]
-Request = Message | FederationError
+Requests: TypeAlias = AsyncIterator[Message | FederationError]
 
 
 @dataclass
@@ -59,6 +66,10 @@ class _Call:
     def milliseconds(self) -> float:
         return round((time.monotonic() - self.started_at) * 1000, 1)
 
+    @property
+    def is_health(self) -> bool:
+        return self.method.startswith(_HEALTH)
+
 
 class Border(grpc.aio.ServerInterceptor):
     """Guards every method of a server. Servicers raise errors of the families in `federation.wire.status`."""
@@ -72,6 +83,7 @@ class Border(grpc.aio.ServerInterceptor):
         floor: timedelta = REJECTION_FLOOR,
         *,
         shares: ShareBound,
+        watch: CallWatch | None = None,
     ) -> None:
         """Write refusals through `audit`, which blocks until the entry is durable."""
         self._audit = audit
@@ -80,6 +92,7 @@ class Border(grpc.aio.ServerInterceptor):
         self._deadlines = deadlines or StreamDeadlines()
         self._floor = floor
         self._shares = shares
+        self._watch = watch or Watches()
 
     async def intercept_service(
         self,
@@ -88,67 +101,85 @@ class Border(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """Wrap the method's handler. gRPC itself answers UNIMPLEMENTED for a method that the server does not have."""
         handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        return handler if handler is None or method.startswith(_HEALTH) else self._guarded(handler, method)
+        return None if handler is None else self._guarded(handler, handler_call_details.method)
 
     def _guarded(self, handler: Any, method: str) -> Handler:  # noqa: ANN401 - the stubs leave out its fields
+        """Serve every method as one that takes a stream: on the wire they are the same, and gRPC would await a single
+        message for as long as the caller likes, outside every bound of ours."""
         rule = rule_of(method)
-        wrap: dict[tuple[bool, bool], tuple[Callable[..., Handler], Callable[..., Behaviour], Behaviour]] = {
-            (False, False): (grpc.unary_unary_rpc_method_handler, self._unary_unary, handler.unary_unary),
-            (False, True): (grpc.unary_stream_rpc_method_handler, self._unary_stream, handler.unary_stream),
-            (True, True): (grpc.stream_stream_rpc_method_handler, self._stream_stream, handler.stream_stream),
-        }
-        make, guard, behaviour = wrap[handler.request_streaming, handler.response_streaming]
-        return make(
-            guard(behaviour, method, rule),
+        make, guard = (
+            (grpc.stream_stream_rpc_method_handler, self._streaming)
+            if handler.response_streaming
+            else (grpc.stream_unary_rpc_method_handler, self._single)
+        )
+        served: Handler = make(
+            guard(handler, method, rule),
             request_deserializer=bounded_deserializer(handler.request_deserializer, rule.most_request_bytes),
             response_serializer=handler.response_serializer,
         )
+        return served
 
-    def _unary_unary(self, behaviour: Behaviour, method: str, rule: MethodRule) -> Behaviour:
-        async def call(request: Request, context: ServicerContext) -> object:
-            async with self._refusing(_Call(method, rule), context):
-                return await behaviour(require_message(request), context)
-
-        return call
-
-    def _unary_stream(self, behaviour: Behaviour, method: str, rule: MethodRule) -> Behaviour:
-        async def call(request: Request, context: ServicerContext) -> AsyncIterator[object]:
-            async with (
-                self._refusing(_Call(method, rule), context),
-                aclosing(behaviour(require_message(request), context)) as responses,
-            ):
-                async for response in responses:
-                    yield response
+    def _single(self, handler: Any, method: str, rule: MethodRule) -> Behaviour:  # noqa: ANN401
+        async def call(requests: Requests, context: ServicerContext) -> object:
+            record = _Call(method, rule)
+            async with self._refusing(record, context):
+                request = await only(aiter(requests), self._deadlines)
+                record.touch()
+                return await handler.unary_unary(request, context)
 
         return call
 
-    def _stream_stream(self, behaviour: Behaviour, method: str, rule: MethodRule) -> Behaviour:
-        async def call(requests: AsyncIterator[Request], context: ServicerContext) -> AsyncIterator[object]:
+    def _streaming(self, handler: Any, method: str, rule: MethodRule) -> Behaviour:  # noqa: ANN401
+        async def call(requests: Requests, context: ServicerContext) -> None:
             record = _Call(method, rule)
             async with (
                 self._refusing(record, context),
                 aclosing(paced(aiter(requests), self._deadlines, record.touch)) as incoming,
-                aclosing(behaviour(incoming, context)) as responses,
             ):
-                async for response in responses:
-                    yield response
+                if handler.request_streaming:
+                    behaviour = handler.stream_stream(incoming, context)
+                else:
+                    behaviour = handler.unary_stream(await only(incoming, self._deadlines), context)
+                async with aclosing(behaviour) as responses:
+                    async for response in responses:
+                        await self._written(response, context)
 
         return call
+
+    async def _written(self, response: object, context: ServicerContext) -> None:
+        """Send a response. Raises StalledReader if the caller takes nothing for too long.
+
+        gRPC has no way to cut one call off: the refusal waits behind what is not taken, and holds the caller's own share and
+        nothing else until it reads, leaves, or its connection ends (docs/adr/0020).
+        """
+        try:
+            async with asyncio.timeout(self._deadlines.write.total_seconds()):
+                await context.write(response)
+        except TimeoutError:
+            raise StalledReader("the caller takes nothing of what is sent") from None
 
     @asynccontextmanager
     async def _refusing(self, call: _Call, context: ServicerContext) -> AsyncIterator[None]:
         caller = calling_hospital(context) or host_of_peer(context.peer())
-        try:
-            with self._shares.one(caller):
+        context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+        watched = self._watch.began(_start(call, context))
+        outcome = "CANCELLED"
+        # The share is held until the refusal is out: what waits for the audit log is bounded too.
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._shares.one(caller))
                 self._admit(call, caller, context)
-                yield
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the border: what is not mapped is INTERNAL and nothing more
-            await self._refuse(self._charged(error, call, caller), call, context)
-        else:
-            operations.info("call", method=call.method, request_id=call.request_id, milliseconds=call.milliseconds)
+                async with _in_time(call.rule.longest):
+                    yield
+                outcome = "OK"
+                _log("call", call)
+            except Exception as error:  # noqa: BLE001 - the border: what is not mapped is INTERNAL and nothing more
+                refused = self._charged(error, call, caller)
+                outcome = _code_name(refused)
+                watched.refused(refused)
+                await self._refuse(refused, call, context)
+            finally:
+                watched.ended(outcome)
 
     def _admit(self, call: _Call, caller: str, context: ServicerContext) -> None:
         if call.rule.is_opener:
@@ -167,21 +198,49 @@ class Border(grpc.aio.ServerInterceptor):
 
     async def _refuse(self, error: Exception, call: _Call, context: ServicerContext) -> None:
         status = to_status(error, call.request_id)
-        known = {"method": call.method, "request_id": call.request_id, "code": code_pb2.Code.Name(status.code)}
+        code = code_pb2.Code.Name(status.code)
         if code_of(error) == code_pb2.INTERNAL:
-            operations.failure("internal-error", error, **known)
+            operations.failure("internal-error", error, method=call.method, request_id=call.request_id, code=code)
         await self._record(error, call)
         if isinstance(error, Rejected):
             await asyncio.sleep(self._floor.total_seconds() - (time.monotonic() - call.heard_at))
-        operations.info("refused", milliseconds=call.milliseconds, **known)
+        _log("refused", call, code=code)
         wire: Any = rpc_status.to_status(status)
-        await context.abort(wire.code, wire.details, wire.trailing_metadata)
+        await context.abort(wire.code, wire.details, (*wire.trailing_metadata, (REQUEST_ID, call.request_id)))
 
     async def _record(self, error: Exception, call: _Call) -> None:
         """Audit the refusal. It stands even where that fails; overload is not audited, or it would feed itself."""
-        if isinstance(error, Limit):
+        if isinstance(error, Limit | Overdue) or call.is_health:
             return
         try:
-            await self._workers.run_regardless(self._audit, refusal(error, call.method, call.request_id))
+            async with asyncio.timeout(AUDIT_PATIENCE.total_seconds()):
+                await self._workers.run_regardless(self._audit, refusal(error, call.method, call.request_id))
         except Exception as failure:  # noqa: BLE001 - the caller is refused all the same
             operations.failure("audit-failed", failure, method=call.method, request_id=call.request_id)
+
+
+@asynccontextmanager
+async def _in_time(longest: timedelta) -> AsyncIterator[None]:
+    """End the block when it lasts too long. Raises Overdue; what a worker still does for it is for nobody."""
+    try:
+        async with asyncio.timeout(longest.total_seconds()) as deadline:
+            yield
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise Overdue("this took too long here; try again") from error
+
+
+def _start(call: _Call, context: ServicerContext) -> CallStart:
+    metadata = dict(context.invocation_metadata() or ())
+    return CallStart(call.method, call.request_id, metadata, is_peer=calling_hospital(context) is not None)
+
+
+def _code_name(error: Exception) -> str:
+    return str(code_pb2.Code.Name(code_of(error)))
+
+
+def _log(event: str, call: _Call, **more: str) -> None:
+    """Log a call; one that asks how this server is would fill the log."""
+    if not call.is_health:
+        operations.info(event, method=call.method, request_id=call.request_id, milliseconds=call.milliseconds, **more)

@@ -6,6 +6,7 @@ for a HOSPITAL asks for a client certificate under the federation's CA, whose TL
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
@@ -26,11 +27,16 @@ class Caller(Enum):
 
 @dataclass(frozen=True)
 class MethodRule:
-    """The rule of one method. An opener makes the server work before it knows the caller, so its rate is bounded."""
+    """The rule of one method. An opener makes the server work before it knows the caller, so its rate is bounded.
+
+    `longest` is how long a call may last whatever deadline the caller set; a follower calls again when it ends.
+    """
 
     caller: Caller
     most_request_bytes: int
     is_opener: bool = True
+    most_response_bytes: int = 65_536
+    longest: timedelta = timedelta(seconds=30)
 
 
 _DENIED = MethodRule(Caller.NOBODY, 0)
@@ -38,6 +44,9 @@ _EMPTY = 64
 _NAMED = 256
 _ROOM = 16_384
 _FRAME = 1_114_112 + 8_192
+_LISTS = 2 * 1024 * 1024
+_LONGEST_STREAM = timedelta(hours=1)
+_LONGEST_FOLLOWING = timedelta(minutes=15)
 
 
 def _sealed(payload_bytes: int) -> int:
@@ -45,8 +54,8 @@ def _sealed(payload_bytes: int) -> int:
     return payload_bytes + 2_048
 
 
-def _anyone(most_request_bytes: int, *, is_opener: bool = True) -> MethodRule:
-    return MethodRule(Caller.ANYONE, most_request_bytes, is_opener)
+def _anyone(most_request_bytes: int, **bounds: Any) -> MethodRule:  # noqa: ANN401 - the fields of MethodRule
+    return MethodRule(Caller.ANYONE, most_request_bytes, **bounds)
 
 
 def _hospital(most_request_bytes: int) -> MethodRule:
@@ -55,34 +64,35 @@ def _hospital(most_request_bytes: int) -> MethodRule:
 
 _SERVICES: dict[str, dict[str, MethodRule]] = {
     "federation.v1.DirectoryService": {
-        "GetDirectory": _anyone(_EMPTY, is_opener=False),
-        "WatchDirectory": _anyone(_EMPTY),
+        "GetDirectory": _anyone(_EMPTY, is_opener=False, most_response_bytes=_LISTS),
+        "GetTrustBundles": _anyone(_EMPTY, is_opener=False, most_response_bytes=_LISTS),
+        "WatchDirectory": _anyone(_EMPTY, most_response_bytes=_LISTS, longest=_LONGEST_STREAM),
     },
     "federation.v1.RegistrationService": {
         "OpenRegistration": _anyone(_EMPTY),
         "Register": _anyone(_sealed(16_384)),
     },
-    "federation.v1.SearchService": {"Search": _anyone(_sealed(16_384))},
+    "federation.v1.SearchService": {"Search": _anyone(_sealed(16_384), most_response_bytes=262_144)},
     "federation.v1.MembershipService": {
         "PutEncryptionKey": _anyone(_sealed(4_096)),
         "CertifyTlsIdentity": _anyone(_sealed(8_192)),
         "IssueTicket": _hospital(_sealed(1_024)),
     },
     "federation.v1.PublicationService": {"Publish": _hospital(_sealed(2_048))},
-    "federation.v1.RevocationService": {"RevokeGrant": _anyone(_sealed(8_192))},
+    "federation.v1.RevocationService": {"RevokeGrant": _anyone(_sealed(8_192), most_response_bytes=_LISTS)},
     "federation.v1.RelayService": {
         "OpenRoom": _anyone(_ROOM),
-        "GetRoom": _anyone(_NAMED),
+        "GetRoom": _anyone(_NAMED, most_response_bytes=_LISTS),
         "PutFrame": _anyone(_FRAME, is_opener=False),
-        "FollowFrames": _anyone(_NAMED, is_opener=False),
+        "FollowFrames": _anyone(_NAMED, is_opener=False, most_response_bytes=_FRAME, longest=_LONGEST_FOLLOWING),
     },
     "federation.v1.RecordService": {
-        "OpenSession": _anyone(_FRAME),
+        "OpenSession": _anyone(_FRAME, most_response_bytes=_FRAME, longest=_LONGEST_STREAM),
         "GetHospital": _anyone(_EMPTY, is_opener=False),
     },
     "grpc.health.v1.Health": {
         "Check": _anyone(_NAMED, is_opener=False),
-        "Watch": _anyone(_NAMED, is_opener=False),
+        "Watch": _anyone(_NAMED, is_opener=False, longest=_LONGEST_STREAM),
     },
 }
 METHODS: Mapping[str, MethodRule] = {

@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from federation.clock import Clock, system_clock
 from federation.config import ServerSettings
 from federation.errors import Unavailable
 from federation.wire import operations
+from federation.wire.health import Health
 from federation.wire.limits import MOST_MESSAGE_BYTES
-from federation.wire.token_health import TOKEN_SERVICE
 from keystore.x509 import TlsLeaf
 from keystore.x509_profiles import LEAF_LIFE
 
 _MOST_METADATA_BYTES = 16 * 1024
-_STREAM_GRACE = timedelta(hours=12)
+_STREAM_GRACE = timedelta(hours=1)
+_BACKSTOP = 200
+"""Calls that gRPC still hands over when the border's bound is reached, so that it can refuse them with RetryInfo."""
 
 
 class LeafRotation:
@@ -55,21 +57,16 @@ class Server:
 
     grpc: grpc.aio.Server
     port: int
-    health: health.aio.HealthServicer
+    health: Health
 
     async def start(self) -> None:
         """Take calls."""
         await self.grpc.start()
-        await self.health.set("", health_pb2.HealthCheckResponse.SERVING)
-
-    async def tell_of_token(self, healthy: bool) -> None:
-        """Say by the health service whether this server's token is there."""
-        status = health_pb2.HealthCheckResponse.SERVING if healthy else health_pb2.HealthCheckResponse.NOT_SERVING
-        await self.health.set(TOKEN_SERVICE, status)
+        self.health.tell("", healthy=True)
 
     async def stop(self, grace: timedelta) -> None:
-        """Take no new calls, and let those under way end within the grace."""
-        await self.health.enter_graceful_shutdown()
+        """Take no new calls, and let those under way end within the grace. Its port is free for the next server at once."""
+        self.health.close()
         await self.grpc.stop(grace.total_seconds())
 
 
@@ -89,16 +86,16 @@ def build_server(
     server = grpc.aio.server(
         interceptors=interceptors,
         options=_options(settings),
-        maximum_concurrent_rpcs=settings.most_concurrent_calls,
+        maximum_concurrent_rpcs=settings.most_concurrent_calls + _BACKSTOP,
     )
-    servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    health = Health()
+    add_HealthServicer_to_server(health, server)
     credentials = _credentials(leaf, root_pem, require_client_certificate=require_client_certificate)
     try:
         port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise Unavailable(f"nothing can listen at {address}; is something else there?") from error
-    return Server(server, port, servicer)
+    return Server(server, port, health)
 
 
 def _credentials(leaf: LeafRotation, root_pem: bytes, *, require_client_certificate: bool) -> grpc.ServerCredentials:
@@ -117,9 +114,17 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", _MOST_METADATA_BYTES),
         # Two processes at one port would each get half the connections, silently.
         ("grpc.so_reuseport", 0),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_seconds)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(settings.keepalive_seconds / 3)),
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
-        ("grpc.max_connection_age_ms", round(settings.connection_age_minutes * 60_000)),
-        ("grpc.max_connection_age_grace_ms", round(_STREAM_GRACE.total_seconds() * 1000)),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_seconds)),
+        ("grpc.max_concurrent_streams", settings.most_calls_per_caller),
+        ("grpc.max_connection_idle_ms", _milliseconds(settings.idle_minutes * 60)),
+        ("grpc.max_connection_age_ms", _milliseconds(settings.connection_age_minutes * 60)),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(_STREAM_GRACE.total_seconds())),
+        ("grpc.enable_channelz", 1),
     ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -3,37 +3,85 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 from federation.errors import Limit
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MOST_REGARDLESS = 10_000
+"""Even what must not be dropped is dropped then: memory would run out next."""
+
+
+@dataclass(frozen=True)
+class WorkersLoad:
+    """The workers of one process at one moment. `turned_away` counts since the process began."""
+
+    threads: int
+    running: int
+    waiting: int
+    most_waiting: int
+    turned_away: int
+
 
 class Workers:
-    """The threads of one process. Use from one event loop; close when the servers have stopped."""
+    """The threads of one process. Use from one event loop; close when the servers have stopped.
+
+    A call that its caller gave up keeps its place until a thread has come to it: threads that hang, as a token's may, then
+    turn calls away in place of letting them pile up.
+    """
 
     def __init__(self, threads: int, most_waiting: int) -> None:
         """Start with so many threads, and let so many calls wait for one."""
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="medunion-worker")
-        self._most = threads + most_waiting
+        self._threads = threads
+        self._most_waiting = most_waiting
         self._taken = 0
+        self._turned_away = 0
+
+    @property
+    def load(self) -> WorkersLoad:
+        """Say how busy the threads are."""
+        running = min(self._taken, self._threads)
+        return WorkersLoad(self._threads, running, self._taken - running, self._most_waiting, self._turned_away)
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it in a thread. Raises Limit at once when too many wait, and whatever the function raises."""
-        if self._taken >= self._most:
-            raise Limit("too many calls are under way here; try again in a moment")
-        return await self.run_regardless(function, *args, **kwargs)
+        return await self._run(self._threads + self._most_waiting, partial(function, *args, **kwargs))
 
     async def run_regardless(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it in a thread however many wait: for what must not be dropped, such as an entry of the audit log."""
+        """Run it in a thread however many calls wait: for what must not be dropped, such as an entry of the audit log."""
+        return await self._run(MOST_REGARDLESS, partial(function, *args, **kwargs), regardless=True)
+
+    async def _run(self, most: int, step: Callable[[], T], *, regardless: bool = False) -> T:
+        if self._taken >= most:
+            self._turned_away += 1
+            raise Limit("too many calls are under way here; try again in a moment")
+        loop = asyncio.get_running_loop()
+        given_up = False
+
+        def work() -> T | None:
+            try:
+                return step() if regardless or not given_up else None
+            finally:
+                # The loop may be closed already: then nobody counts any more.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._done)
+
         self._taken += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
-        finally:
-            self._taken -= 1
+            # Shielded: cancelling would take the call out of the count and leave its place in the queue.
+            return cast("T", await asyncio.shield(loop.run_in_executor(self._executor, work)))
+        except asyncio.CancelledError:
+            given_up = True
+            raise
+
+    def _done(self) -> None:
+        self._taken -= 1
 
     def close(self) -> None:
         """Let what runs end, and forget what waits."""

@@ -1,0 +1,122 @@
+"""How a server's parts are, by gRPC's health service: "" for the server, and a name for each thing that it depends on.
+
+The health of "" stays SERVING while a dependency is away: such a server still takes calls, and refuses them by what they need
+(docs/adr/0014, 0019).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthServicer
+
+from federation.errors import NotFound
+from federation.wire import operations
+from federation.wire.roles import ServicerContext
+
+Status = Literal[0, 1, 2, 3]
+TOKEN, DATABASE, LOG, PEERS = "token", "database", "log", "peers"
+"""What a server depends on, as names of the health service. A hospital's peer is the public cloud."""
+
+EVERY = timedelta(seconds=2)
+PATIENCE = timedelta(seconds=2)
+"""Together they bound how late a loss is told: 4 seconds, and what the probe itself takes."""
+
+
+class Health(HealthServicer):
+    """The health of one server. Use from one event loop.
+
+    The servicer of grpcio-health-checking writes to its watchers under the lock that a change of status needs, so one reader
+    that takes nothing would hold up the news for all; and the first watcher that leaves deafens the others.
+    """
+
+    def __init__(self) -> None:
+        """Begin as a server that does not serve yet."""
+        self._statuses: dict[str, Status] = {"": HealthCheckResponse.NOT_SERVING}
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    def tell(self, service: str, healthy: bool) -> None:
+        """Say how a service is, unless the server is stopping."""
+        if not self._closed:
+            self._statuses[service] = HealthCheckResponse.SERVING if healthy else HealthCheckResponse.NOT_SERVING
+            self._wake()
+
+    def close(self) -> None:
+        """Say that nothing is served any more, and let the watchers go."""
+        self._closed = True
+        self._statuses = dict.fromkeys(self._statuses, HealthCheckResponse.NOT_SERVING)
+        self._wake()
+
+    async def Check(self, request: HealthCheckRequest, context: ServicerContext) -> HealthCheckResponse:  # noqa: ARG002, N802
+        """Give the status of a service. Raises NotFound for one that this server does not know."""
+        if request.service not in self._statuses:
+            raise NotFound("this server has no service of that name")
+        return HealthCheckResponse(status=self._statuses[request.service])
+
+    async def Watch(  # noqa: N802 - the name in the proto
+        self,
+        request: HealthCheckRequest,
+        context: ServicerContext,  # noqa: ARG002 - anyone may ask
+    ) -> AsyncIterator[HealthCheckResponse]:
+        """Give the status of a service at once, and again at each change."""
+        told: int | None = None
+        while True:
+            changed, closed = self._changed, self._closed
+            status = self._statuses.get(request.service, HealthCheckResponse.SERVICE_UNKNOWN)
+            if status != told:
+                yield HealthCheckResponse(status=status)
+            told = status
+            if closed:
+                return
+            await changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """Something a server needs. `probe` blocks, so it runs in a thread, one at a time; what it raises is a loss."""
+
+    name: str
+    probe: Callable[[], bool]
+    every: timedelta = EVERY
+    patience: timedelta = PATIENCE
+
+
+async def watch(dependency: Dependency, tell: Callable[[str, bool], None]) -> None:
+    """Probe a dependency again and again, until cancelled, and tell how it is at each change; a probe that hangs is a loss."""
+    was: bool | None = None
+    probing: asyncio.Task[bool] | None = None
+    while True:
+        probing = probing or asyncio.create_task(asyncio.to_thread(_probed, dependency))
+        done, _ = await asyncio.wait({probing}, timeout=dependency.patience.total_seconds())
+        healthy = bool(done) and probing.result()
+        probing = None if done else probing
+        if healthy != was:
+            _log(dependency.name, healthy, was)
+            tell(dependency.name, healthy)
+        was = healthy
+        await asyncio.sleep(dependency.every.total_seconds())
+
+
+def _probed(dependency: Dependency) -> bool:
+    try:
+        return dependency.probe()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the dependency does not do what it is asked
+        operations.warning(
+            f"{dependency.name}-probe-failed", reason=str(getattr(error, "reason", type(error).__name__))
+        )
+        return False
+
+
+def _log(name: str, healthy: bool, was: bool | None) -> None:
+    if not healthy:
+        operations.warning(f"{name}-lost")
+    elif was is not None:
+        operations.info(f"{name}-back")
