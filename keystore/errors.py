@@ -145,6 +145,24 @@ class PurposeUnknown(RotationRefused):
     reason = "PURPOSE_UNKNOWN"
 
 
+class GenerationNeeded(RotationRefused):
+    """Something is still kept under the generation: it would be lost."""
+
+    reason = "GENERATION_NEEDED"
+
+
+class RetiredJustNow(RotationRefused):
+    """The generation retired so lately that a server may still be using it; wait a moment."""
+
+    reason = "GENERATION_RETIRED_JUST_NOW"
+
+
+class NothingToReseal(RotationRefused):
+    """Nothing is kept under this key that could be sealed anew here."""
+
+    reason = "NOTHING_TO_RESEAL"
+
+
 class PublicHalfDiffers(RotationRefused):
     """A generation's public key is another one than was noted for it."""
 

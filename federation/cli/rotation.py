@@ -1,0 +1,209 @@
+"""`medunion ... rotate`: the generations of a party's keys; the same commands for every kind of party."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from federation.app.rotation import Rotation, Status
+from federation.cli.token_choice import json_option
+from federation.resealing import Pace, Tally
+from keystore.generations import Generation
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PROGRESS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How the commands come to a party: `options` adds what they ask for, `opened` gives its rotation for that."""
+
+    options: Callable[[Any], Any]
+    opened: Callable[..., AbstractContextManager[Rotation]]
+
+
+def rotate_group(
+    opening: Opening, purposes: Sequence[str], forgettable: Mapping[str, str] | None = None
+) -> click.Group:
+    """Make the group. `forgettable` maps what a revocation may give up, as the party's `Use`s name it, to its option's name."""
+
+    @click.group()
+    def rotate() -> None:
+        """Replace a key: prepare a successor, activate it, and end the old one when nothing needs it any more."""
+
+    chosen = click.argument("purpose", type=click.Choice(purposes))
+    for command in (
+        _status(opening),
+        _prepare(opening, chosen),
+        _activate(opening, chosen),
+        _taint(opening, chosen),
+        _revoke(opening, chosen, forgettable or {}),
+        _reseal(opening, chosen),
+    ):
+        rotate.add_command(command)
+    return rotate
+
+
+Chosen = Callable[[Any], Any]
+_number = click.argument("number", type=click.IntRange(min=1))
+
+
+def _status(opening: Opening) -> click.Command:
+    @click.command()
+    @json_option
+    @opening.options
+    def status(as_json: bool, **party: Any) -> None:  # noqa: ANN401 - the opening's own options
+        """Show every generation of every key, and how much is left under it."""
+        with opening.opened(**party) as rotation:
+            if as_json:
+                click.echo(json.dumps([asdict(line) for line in rotation.status()], indent=2))
+            else:
+                _show(rotation.status())
+
+    return status
+
+
+def _prepare(opening: Opening, chosen: Chosen) -> click.Command:
+    @click.command()
+    @chosen
+    @click.option("--generate", is_flag=True, help="Make the key now, where no ceremony has made it.")
+    @opening.options
+    def prepare(purpose: str, generate: bool, **party: Any) -> None:  # noqa: ANN401
+        """Take the successor's key that is in the token: it does nothing yet, and whoever relies on it learns of it."""
+        with opening.opened(**party) as rotation:
+            _say(purpose, rotation.prepare(purpose, generate=generate), "is prepared")
+
+    return prepare
+
+
+def _activate(opening: Opening, chosen: Chosen) -> click.Command:
+    @click.command()
+    @chosen
+    @click.option("--at", "at", type=_Moment(), help="When, such as 2026-03-01T02:00:00Z.")
+    @click.option(
+        "--now", "at_once", is_flag=True, help="At once, also where others may not have learnt of the key yet."
+    )
+    @opening.options
+    def activate(purpose: str, at: int | None, at_once: bool, **party: Any) -> None:  # noqa: ANN401
+        """Let the successor take over; the key that is active now retires at the same moment."""
+        if at is not None and at_once:
+            raise click.UsageError("Give either --at or --now.")
+        with opening.opened(**party) as rotation:
+            active = rotation.activate(purpose, at, at_once=at_once)
+            _say(purpose, active, f"is active from {moment(active.active_from)}")
+
+    return activate
+
+
+def _taint(opening: Opening, chosen: Chosen) -> click.Command:
+    @click.command()
+    @chosen
+    @_number
+    @opening.options
+    def taint(purpose: str, number: int, **party: Any) -> None:  # noqa: ANN401
+        """Say that a retired key can't be trusted any more: what hangs on it is replaced at once."""
+        with opening.opened(**party) as rotation:
+            _say(purpose, rotation.taint(purpose, number), "is tainted")
+
+    return taint
+
+
+def _revoke(opening: Opening, chosen: Chosen, forgettable: Mapping[str, str]) -> click.Command:
+    @click.command()
+    @chosen
+    @_number
+    @_forgetting(forgettable)
+    @opening.options
+    def revoke(purpose: str, number: int, forgetting: frozenset[str], **party: Any) -> None:  # noqa: ANN401
+        """End a key that nothing needs any more. This is for ever; its private half may then be destroyed."""
+        with opening.opened(**party) as rotation:
+            _say(purpose, rotation.revoke(purpose, number, forgetting=forgetting), "is revoked")
+
+    return revoke
+
+
+def _reseal(opening: Opening, chosen: Chosen) -> click.Command:
+    @click.command()
+    @chosen
+    @click.option(
+        "--per-second", type=click.FloatRange(min=0.1), default=200.0, show_default=True, help="Pace at most."
+    )
+    @opening.options
+    def reseal(purpose: str, per_second: float, **party: Any) -> None:  # noqa: ANN401
+        """Put under the active key what older ones hold, while servers serve. Cut short, it goes on when it is run again."""
+        with opening.opened(**party) as rotation:
+            tally = rotation.reseal(purpose, _Told(), Pace(per_second))
+            click.echo(f"{purpose}: {tally.seen} looked at, {tally.changed} sealed anew.")
+
+    return reseal
+
+
+class _Moment(click.ParamType[int]):
+    """A moment with its time zone, in milliseconds since 1970."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+        """Read it."""
+        try:
+            read = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail("write it as 2026-03-01T02:00:00Z", param, ctx)
+        if read.tzinfo is None:
+            self.fail("say the time zone too, such as Z", param, ctx)
+        return int(read.timestamp() * 1000)
+
+
+class _Told:
+    """Says how far a walk is, once a second."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + PROGRESS_SECONDS
+
+    def __call__(self, tally: Tally) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + PROGRESS_SECONDS
+            click.echo(f"{tally.seen} looked at, {tally.changed} sealed anew ...", err=True)
+
+
+def moment(at: int | None) -> str:
+    """Give a moment as a person reads it."""
+    if at is None:
+        return "-"
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _forgetting(forgettable: Mapping[str, str]) -> Callable[[F], F]:
+    """Add an option for each thing that may be given up; together they come as `forgetting`."""
+
+    def add(command: F) -> F:
+        def gathered(**values: Any) -> object:  # noqa: ANN401
+            agreed = {words for words, option in forgettable.items() if values.pop(option.replace("-", "_"))}
+            return command(forgetting=frozenset(agreed), **values)
+
+        gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
+        gathered.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined] # where click keeps them
+        wrapped: Any = gathered
+        for words, option in forgettable.items():
+            wrapped = click.option(f"--{option}", is_flag=True, help=f"Agree to lose {words} of it.")(wrapped)
+        return wrapped  # type: ignore[no-any-return]
+
+    return add
+
+
+def _say(purpose: str, it: Generation, what: str) -> None:
+    click.echo(f"Generation {it.number} of {purpose} {what}.")
+
+
+def _show(lines: Iterable[Status]) -> None:
+    for line in lines:
+        left = ", ".join(f"{count} {words}" for words, count in line.left.items() if count) or "nothing"
+        since = f"since {moment(line.active_from)}" if line.active_from is not None else "not activated"
+        until = f", until {moment(line.retired_at)}" if line.retired_at is not None else ""
+        click.echo(f"{line.purpose:<14} {line.number:>3}  {line.state:<9} {since}{until}; under it: {left}")
