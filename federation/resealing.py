@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from federation.store.interfaces import Epochs
+from federation.store.interfaces import Epochs, Evidence, StoredEvidence
 from keystore.party import PartyKeys
 from keystore.sealing import Sealing
 
@@ -61,3 +61,10 @@ def reseal_epochs(epochs: Epochs, keys: PartyKeys) -> Steps:
     for epoch in epochs.all():
         anew = keys.reseal_epoch(epoch.token_label, epoch.sealed_seed)
         yield anew != epoch.sealed_seed and epochs.reseal(epoch.key_id, epoch.sealed_seed, anew)
+
+
+def reseal_evidence(evidence: Evidence, sealing: Sealing, context: Callable[[StoredEvidence], bytes]) -> Steps:
+    """Seal kept evidence anew, each piece with its own context. Raises SealBroken."""
+    for piece in evidence.walk():
+        anew = sealing.reseal(piece.sealed, context(piece))
+        yield anew != piece.sealed and evidence.reseal(piece.entry_id, piece.sealed, anew)

@@ -27,5 +27,10 @@ def intended(entry: OutboxEntry, sealing: Sealing) -> Publication:
         raise Corrupt("an entry of the outbox does not open under this hospital's token") from error
 
 
+def resealed(entry: OutboxEntry, sealing: Sealing) -> bytes:
+    """Give what an entry keeps, under the active sealing key. Raises SealBroken."""
+    return sealing.reseal(entry.sealed, _context(entry.entry_id))
+
+
 def _context(entry_id: bytes) -> bytes:
     return transcript("outbox", entry_id)

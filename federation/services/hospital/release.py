@@ -27,9 +27,11 @@ def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: str, 
 
 def content_of(vault: Vault, manifest: bytes, records: Sequence[StoredRecord]) -> Iterator[bytes]:
     """Give M_EMR in chunks of at most 1 MiB. Raises Corrupt, StoreError."""
+    # Every key is unwrapped before the first byte: the walk of a rotation may be at these records meanwhile.
+    contents = [vault.read(record) for record in records]
     yield frame(manifest)
-    for record in records:
-        yield from vault.read(record)
+    for content in contents:
+        yield from content
 
 
 def _entry(vault: Vault, record: StoredRecord) -> RecordEntry:

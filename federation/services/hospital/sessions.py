@@ -75,7 +75,7 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> Iterator[SessionFrame]:
 def _on_file(hospital: Hospital, release: Release) -> Sequence[StoredRecord]:
     query = release.query
     found = hospital.stores.records.find(
-        [hospital.vault.patient_key(query.patient_id)], department_class=None, handles=list(query.scope.handles)
+        hospital.vault.patient_keys(query.patient_id), department_class=None, handles=list(query.scope.handles)
     )
     return [record for record in found if record.department_class in release.classes]
 

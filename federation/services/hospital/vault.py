@@ -1,7 +1,7 @@
 """Records at rest: every part an encrypted blob under the record's own key, that key and the list of parts under the token's.
 
-Nothing of a record is readable from the disk and the database without the hospital's token: the patient is an HMAC, names,
-media types and digests of parts are sealed. What is sealed is bound to its place: a record does not pass for another's.
+Nothing of a record is readable from the disk and the database without the hospital's token: the patient is an HMAC; its ID_P,
+names, media types and digests of parts are sealed. What is sealed is bound to its place: a record does not pass for another's.
 """
 
 import json
@@ -58,17 +58,22 @@ class Vault:
         self._entropy = entropy
 
     def patient_key(self, patient_id: str) -> bytes:
-        """Give HMAC(index key, T("pat", ID_P)): what a patient's records are found by."""
-        return self._keys.index.mac(transcript("pat", text(patient_id)))
+        """Give HMAC(index key, T("pat", ID_P)) under the active index key: what a new record of the patient is found by."""
+        return self._keys.index.mac(_patient_context(patient_id))
+
+    def patient_keys(self, patient_id: str) -> Sequence[bytes]:
+        """Give the same under every index key that is not revoked: what all records of the patient are found by."""
+        return [tag for _, tag in self._keys.index.macs(_patient_context(patient_id))]
 
     def draft(self) -> "Draft":
         """Begin a record, with a fresh key."""
         return Draft(self, self._blobs, self._entropy(KEY_BYTES))
 
     def seal(self, place: Place, key: bytes, parts: Sequence[StoredPart]) -> StoredRecord:
-        """Wrap a record's key and seal its list of parts."""
-        patient_key = self.patient_key(place.patient_id)
-        listed = json.dumps([asdict(part) | {"digest": part.digest.hex()} for part in parts]).encode()
+        """Wrap a record's key, and seal its list of parts and whose they are, under the active keys."""
+        generation, patient_key = self._keys.index.macs(_patient_context(place.patient_id))[0]
+        described = [asdict(part) | {"digest": part.digest.hex()} for part in parts]
+        listed = json.dumps({"patient": place.patient_id, "parts": described}).encode()
         bound = _parts_context(place.handle, place.version, patient_key, place.department_id, place.stored_at)
         return StoredRecord(
             handle=place.handle,
@@ -79,26 +84,58 @@ class Vault:
             stored_at=place.stored_at,
             wrapped_key=self._keys.records.seal(key, _key_context(place.handle, place.version)),
             sealed_parts=self._keys.records.seal(listed, bound),
+            generation=generation,
         )
+
+    def renewed(self, record: StoredRecord) -> StoredRecord:
+        """Give a record under the active wrapping and index keys: the same, and not opened, if it is already. Raises Corrupt."""
+        wrapping, indexing = self._keys.records, self._keys.index
+        named = {wrapping.generation_of(sealed) for sealed in (record.wrapped_key, record.sealed_parts)}
+        if named == {wrapping.generation} and record.generation == indexing.generation:
+            return record
+        patient_id, parts = self._listed(record)
+        place = Place(patient_id, record.department_id, record.handle, record.version, record.stored_at)
+        return self.seal(place, self._key(record), parts)
+
+    def wrapped_under(self, record: StoredRecord, generation: int) -> bool:
+        """Say whether a record needs a generation of the wrapping key."""
+        named = map(self._keys.records.generation_of, (record.wrapped_key, record.sealed_parts))
+        return generation in named
+
+    def patient_of(self, record: StoredRecord) -> str:
+        """Give whose record it is. Raises Corrupt."""
+        return self._listed(record)[0]
 
     def parts(self, record: StoredRecord) -> Sequence[StoredPart]:
         """List a record's parts. Raises Corrupt."""
-        bound = _parts_context(
-            record.handle, record.version, record.patient_key, record.department_id, record.stored_at
-        )
-        listed = json.loads(self._open(record.sealed_parts, bound))
-        return [StoredPart(**part | {"digest": bytes.fromhex(part["digest"])}) for part in listed]
+        return self._listed(record)[1]
 
     def read(self, record: StoredRecord) -> Iterator[bytes]:
-        """Give the bytes of all parts, one after the other, in chunks of at most 1 MiB. Raises Corrupt, StoreError."""
-        key = self._open(record.wrapped_key, _key_context(record.handle, record.version))
-        for part in self.parts(record):
-            yield from self._blobs.reader(part.blob, key)
+        """Unwrap the key now, and give the bytes of all parts, one after the other, in chunks of at most 1 MiB.
+
+        Raises Corrupt, StoreError.
+        """
+        return self._contents(self.parts(record), self._key(record))
 
     def remove_orphans(self, records: Records, *, older_than: Instant) -> int:
         """Remove blobs of no record, last written before `older_than`: what a crash left. Give how many."""
         known = {part.blob for record in records.all() for part in self.parts(record)}
         return self._blobs.remove_orphans(known, older_than=older_than)
+
+    def _contents(self, parts: Sequence[StoredPart], key: bytes) -> Iterator[bytes]:
+        for part in parts:
+            yield from self._blobs.reader(part.blob, key)
+
+    def _key(self, record: StoredRecord) -> bytes:
+        return self._open(record.wrapped_key, _key_context(record.handle, record.version))
+
+    def _listed(self, record: StoredRecord) -> tuple[str, list[StoredPart]]:
+        bound = _parts_context(
+            record.handle, record.version, record.patient_key, record.department_id, record.stored_at
+        )
+        listed = json.loads(self._open(record.sealed_parts, bound))
+        parts = [StoredPart(**part | {"digest": bytes.fromhex(part["digest"])}) for part in listed["parts"]]
+        return listed["patient"], parts
 
     def _open(self, sealed: bytes, associated_data: bytes) -> bytes:
         try:
@@ -147,6 +184,10 @@ class Draft:
     ) -> None:
         if not self._kept:
             self.discard()
+
+
+def _patient_context(patient_id: str) -> bytes:
+    return transcript("pat", text(patient_id))
 
 
 def _key_context(handle: bytes, version: int) -> bytes:

@@ -1,0 +1,26 @@
+"""What a rotation does to what a hospital keeps, while it serves (docs/adr/0018-rotation.md)."""
+
+from federation.resealing import Steps
+from federation.services.hospital.intents import resealed
+from federation.services.hospital.vault import Vault
+from federation.store.interfaces import Records
+from keystore.sealing import Sealing
+
+
+def rewrap_records(records: Records, vault: Vault) -> Steps:
+    """Bring every record under the active wrapping and index keys; blobs stay as they are. Raises Corrupt."""
+    for record in records.all():
+        anew = vault.renewed(record)
+        yield anew != record and records.rewrap(record, anew)
+
+
+def reseal_outbox(records: Records, sealing: Sealing) -> Steps:
+    """Seal the intents to publish anew. Raises SealBroken."""
+    for entry in records.outbox():
+        anew = resealed(entry, sealing)
+        yield anew != entry.sealed and records.reseal_outbox(entry.entry_id, entry.sealed, anew)
+
+
+def wrapped_under(records: Records, vault: Vault, generation: int) -> int:
+    """Count the versions of records that need a generation of the wrapping key."""
+    return sum(vault.wrapped_under(record, generation) for record in records.all())
