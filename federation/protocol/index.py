@@ -1,9 +1,10 @@
 """The public cloud's blind index (C5): the database says nothing about who has records where, not even to its operator.
 
 Row key = HMAC(index key, T("idx", ID_P, class)); row id = HMAC(index key, T("idx-row", row key, ID_HPC, handle)); the value is
-sealed under the sealing key with both as associated data.
+sealed under the sealing key with both as associated data. A row has one name under each generation of the index key.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from federation.errors import Corrupt
@@ -28,6 +29,15 @@ class Location:
 
 
 @dataclass(frozen=True)
+class BlindName:
+    """What a row is called under one generation of the index key."""
+
+    generation: int
+    row_key: bytes
+    row_id: bytes
+
+
+@dataclass(frozen=True)
 class BlindIndex:
     """The keys of the index, both in the cloud's token."""
 
@@ -35,25 +45,50 @@ class BlindIndex:
     sealing_key: Sealing
 
     def row_key(self, patient_id: str, department_class: str) -> bytes:
-        """Give the key under which a patient's rows of a class are found."""
-        return self.index_key.mac(transcript("idx", text(patient_id), text(department_class)))
+        """Give the key under which a patient's rows of a class are kept now."""
+        return self.index_key.mac(_key_transcript(patient_id, department_class))
+
+    def row_keys(self, patient_id: str, department_class: str) -> Sequence[tuple[int, bytes]]:
+        """Give the keys under which they may be found, with their generations, the active one first."""
+        return self.index_key.macs(_key_transcript(patient_id, department_class))
+
+    def names(self, patient_id: str, location: Location) -> Sequence[BlindName]:
+        """Give what a row may be called: under every usable generation, the active one first."""
+        found = []
+        for generation, key in self.row_keys(patient_id, class_of(location.department_id)):
+            ids = dict(self.index_key.macs(_id_transcript(key, location)))
+            if generation in ids:
+                found.append(BlindName(generation, key, ids[generation]))
+        return found
+
+    def seal(self, name: BlindName, location: Location) -> bytes:
+        """Give the value of a row of this name."""
+        value = f"{location.department_id}\n{location.handle.hex()}\n{location.doctor_id}".encode()
+        return self.sealing_key.seal(value, row_context(name.row_key, name.row_id))
 
     def blind(self, patient_id: str, location: Location) -> tuple[bytes, bytes, bytes]:
-        """Give (row key, row id, sealed value)."""
-        key = self.row_key(patient_id, class_of(location.department_id))
-        row_id = self.index_key.mac(transcript("idx-row", key, text(location.hospital_id), location.handle))
-        value = f"{location.department_id}\n{location.handle.hex()}\n{location.doctor_id}".encode()
-        return key, row_id, self.sealing_key.seal(value, _context(key, row_id))
+        """Give (row key, row id, sealed value) of a row to keep now."""
+        name = self.names(patient_id, location)[0]
+        return name.row_key, name.row_id, self.seal(name, location)
 
     def reveal(self, row_key: bytes, row_id: bytes, sealed: bytes) -> Location:
         """Open a row. Raises Corrupt."""
         try:
-            value = self.sealing_key.open(sealed, _context(row_key, row_id)).decode()
+            value = self.sealing_key.open(sealed, row_context(row_key, row_id)).decode()
         except SealBroken as error:
             raise Corrupt("a row of the index does not open") from error
         department_id, handle, doctor_id = value.split("\n")
         return Location(department_id, bytes.fromhex(handle), doctor_id)
 
 
-def _context(row_key: bytes, row_id: bytes) -> bytes:
+def row_context(row_key: bytes, row_id: bytes) -> bytes:
+    """Give what a row's value is sealed with: T("idx-value", row key, row id)."""
     return transcript("idx-value", row_key, row_id)
+
+
+def _key_transcript(patient_id: str, department_class: str) -> bytes:
+    return transcript("idx", text(patient_id), text(department_class))
+
+
+def _id_transcript(row_key: bytes, location: Location) -> bytes:
+    return transcript("idx-row", row_key, text(location.hospital_id), location.handle)

@@ -6,8 +6,8 @@ from federation.protocol.identities import class_of, hospital_of
 from federation.protocol.index import Location
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import sign_statement
+from federation.services.cloud import rows
 from federation.services.cloud.cloud import Cloud
-from federation.store.interfaces import SealedRow
 from federation.v1.publication_pb2 import (
     PUBLICATION_ACTION_ADD,
     Publication,
@@ -60,8 +60,7 @@ def _require_own_department(publication: Publication, published_classes: frozens
 
 def _apply(cloud: Cloud, publication: Publication) -> None:
     location = Location(publication.department_id, publication.handle, publication.doctor_id)
-    row_key, row_id, sealed = cloud.blind_index.blind(publication.patient_id, location)
     if publication.action == PUBLICATION_ACTION_ADD:
-        cloud.stores.index.upsert(SealedRow(row_key, row_id, sealed))
+        rows.publish(cloud, publication.patient_id, location)
     else:
-        cloud.stores.index.withdraw((row_key, row_id))
+        rows.withdraw(cloud, publication.patient_id, location)

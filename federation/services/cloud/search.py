@@ -9,6 +9,7 @@ from federation.protocol.parties import reason_of
 from federation.protocol.search import Findings, VerifiedQuery, receive_query
 from federation.protocol.time import Instant
 from federation.protocol.verifier import Verifier
+from federation.services.cloud import rows
 from federation.services.cloud.cloud import Cloud
 from federation.services.cloud.registration import shared_key_context
 from federation.store.interfaces import Registration
@@ -72,14 +73,12 @@ def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
 def _found(
     cloud: Cloud, query: VerifiedQuery, grant: Grant, classes: tuple[str, ...], verifier: Verifier, now: Instant
 ) -> Findings:
-    index = cloud.blind_index
-    keys = [index.row_key(query.query.patient_id, name) for name in classes]
-    locations = [index.reveal(row.row_key, row.row_id, row.sealed) for row in cloud.stores.index.rows(keys)]
+    locations = rows.look_up(cloud, query.query.patient_id, classes)
     granted = [location for location in locations if covers(grant.hospitals, location.hospital_id)]
     hospitals = {name: _hospital(cloud, name, verifier, now) for name in {place.hospital_id for place in granted}}
     ordered = sorted(granted, key=lambda place: (place.department_id, place.handle))
-    rows = tuple(_row(place, hospital) for place in ordered if (hospital := hospitals[place.hospital_id]) is not None)
-    return Findings(pb.SEARCH_OUTCOME_FOUND if rows else pb.SEARCH_OUTCOME_NONE, rows)
+    found = tuple(_row(place, hospital) for place in ordered if (hospital := hospitals[place.hospital_id]) is not None)
+    return Findings(pb.SEARCH_OUTCOME_FOUND if found else pb.SEARCH_OUTCOME_NONE, found)
 
 
 def _hospital(cloud: Cloud, hospital_id: str, verifier: Verifier, now: Instant) -> Registration | None:

@@ -4,7 +4,9 @@ import pytest
 
 from federation.errors import Corrupt
 from federation.protocol.index import BlindIndex, Location
-from keystore.party import CloudKeys
+from keystore.generations import Generations, label_of
+from keystore.party import INDEXING, CloudKeys
+from keystore.policies import POLICIES
 from tests.mallory import refused
 
 PLACE = Location("H:alpha/cardiology.ward-2", b"h" * 16, "D:chen")
@@ -39,3 +41,28 @@ def test_a_row_moved_to_another_patient_is_refused_as_corrupt(index):
     _, row_id, sealed = index.blind("P:wang", PLACE)
     with refused(Corrupt):
         index.reveal(index.row_key("P:lin", "cardiology"), row_id, sealed)
+
+
+class Book:
+    """Generations that a test changes at will."""
+
+    now = Generations()
+
+    def read(self) -> Generations:
+        return self.now
+
+
+def test_a_row_has_a_name_under_every_usable_generation_the_active_one_first(make_token):
+    book, token = Book(), make_token("cloud")
+    keys = CloudKeys.create(token, book)
+    index = BlindIndex(keys.index, keys.sealing)
+    (first,) = index.names("P:wang", PLACE)
+    token.generate_mac(label_of(INDEXING, 2), POLICIES[INDEXING])
+    book.now = book.now.prepare(INDEXING, 1).activate(INDEXING, 2, 2)
+    second, older = index.names("P:wang", PLACE)
+    assert (second.generation, older) == (2, first)
+    assert {second.row_key, second.row_id}.isdisjoint({first.row_key, first.row_id})
+    assert [key for _, key in index.row_keys("P:wang", "cardiology")] == [second.row_key, first.row_key]
+    assert index.blind("P:wang", PLACE)[:2] == (second.row_key, second.row_id)
+    book.now = book.now.revoke(INDEXING, 1, 3)
+    assert index.names("P:wang", PLACE) == [second]
