@@ -104,9 +104,13 @@ class MetricsSettings:
 
 @dataclass(frozen=True)
 class TracingSettings:
-    """`[tracing]`: the OTLP collector that spans go to; none are made unless it is set. Needs `medunion[tracing]`."""
+    """`[tracing]`: the OTLP collector that spans go to; none are made unless it is set. Needs `medunion[tracing]`.
+
+    `ratio` of the calls are traced; `continue_peers` lets a hospital's `traceparent` say which trace a call belongs to.
+    """
 
     endpoint: str | None = None
+    ratio: float = between(0, 1, 1)
     continue_peers: bool = False
 
 

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from google.protobuf.message import Message
 
 from federation.clients.calls import call, peer_errors
@@ -66,6 +67,8 @@ Answered = TypeVar("Answered")
 
 CLOUD_KEY_KEPT_MS = 60_000
 """How long a verified EK_C is used without asking again."""
+HEALTH_SECONDS = 3.0
+
 
 WATCH_SECONDS = 3600.0
 """How long one stream of the directory lives; its follower then opens the next."""
@@ -111,6 +114,13 @@ class CloudClient:
     def directory(self) -> GetDirectoryResponse:
         """Fetch EK_C, the revocation list and the authorities' CRLs; nothing of it is verified yet."""
         return call(DirectoryServiceStub(self._channel).GetDirectory, GetDirectoryRequest())
+    def answers(self) -> bool:
+        """Say whether the cloud serves. Raises Unavailable and its like when it does not answer at all."""
+        check: grpc.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse] = self._channel.unary_unary(
+            "/grpc.health.v1.Health/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
+        )
+        return call(check, HealthCheckRequest(), seconds=HEALTH_SECONDS).status == HealthCheckResponse.SERVING
+
 
     def refresh(self, member: Member) -> Lists:
         """Bring the member's lists up to date. Raises SignatureInvalid, MalformedMessage for a false directory."""

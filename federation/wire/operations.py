@@ -7,6 +7,8 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -21,6 +23,16 @@ def configure(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     _LOGGER.handlers[:] = [handler]
     _LOGGER.propagate = False
     _LOGGER.setLevel(level)
+
+
+@contextmanager
+def also(handler: logging.Handler) -> Iterator[None]:
+    """Hand everything to another handler too, for the block."""
+    _LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        _LOGGER.removeHandler(handler)
 
 
 def info(event: str, **fields: str | float) -> None:

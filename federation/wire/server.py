@@ -78,9 +78,11 @@ def build_server(
     require_client_certificate: bool,
     interceptors: Sequence[grpc.aio.ServerInterceptor],
     settings: ServerSettings,
+    health: Health | None = None,
 ) -> Server:
     """Build a server at `host:port`, within a running event loop. Add its servicers to `.grpc`, then start it.
 
+    `health` is told by this server, and by others of the same process if they are given the same.
     Raises Unavailable if nothing can listen there.
     """
     server = grpc.aio.server(
@@ -88,7 +90,7 @@ def build_server(
         options=_options(settings),
         maximum_concurrent_rpcs=settings.most_concurrent_calls + _BACKSTOP,
     )
-    health = Health()
+    health = health or Health()
     add_HealthServicer_to_server(health, server)
     credentials = _credentials(leaf, root_pem, require_client_certificate=require_client_certificate)
     try:

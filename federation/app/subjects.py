@@ -1,0 +1,98 @@
+"""Each kind of node as it is watched."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from federation.app.observation import Subject
+from federation.app.watched import (
+    Seldom,
+    bundle_reading,
+    certificate_reading,
+    database_readings,
+    leaf_readings,
+    list_readings,
+    outbox_readings,
+    own_dependencies,
+    registration_readings,
+)
+from federation.observe.readings import Reading
+from federation.store.party import SqlSettings
+from federation.store.survey import Survey
+from federation.v1.statement_pb2 import Credential
+from federation.wire.health import PEERS, Dependency
+from federation.wire.server import LeafRotation
+from federation.wire.workers import Workers
+
+if TYPE_CHECKING:
+    from federation.app.hospital import HospitalNode
+    from federation.app.public_cloud import PublicCloudNode
+
+ASK_CLOUD_EVERY = timedelta(seconds=10)
+ASK_CLOUD_PATIENCE = timedelta(seconds=4)
+
+
+def cloud_subject(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, worker: int = 0) -> Subject:
+    """Give the public cloud."""
+    cloud, survey = node.cloud, Survey(node.database)
+    counted = Seldom(lambda: survey.registrations(now=cloud.clock()))
+
+    def lists() -> Iterator[Reading]:
+        verifier = cloud.bulletin.current.verifier
+        yield from list_readings(verifier.lists, verifier.anchors, now=cloud.clock())
+        yield bundle_reading(cloud.trust.newest())
+
+    def certificates() -> Iterator[Reading]:
+        yield from leaf_readings(leaf)
+        yield certificate_reading("federation-tls-ca", cloud.tls_ca.not_valid_after_utc)
+
+    return Subject(
+        role="public-cloud",
+        directory=node.directory,
+        settings=node.settings,
+        token=cloud.keys.token,
+        workers=workers,
+        dependencies=own_dependencies(cloud.keys.token, SqlSettings(node.database), survey),
+        sources={
+            "database": lambda: database_readings(survey),
+            "registrations": lambda: registration_readings(counted()),
+            "lists": lists,
+            "certificates": certificates,
+        },
+        worker=worker,
+    )
+
+
+def hospital_subject(node: "HospitalNode", workers: Workers, worker: int = 0) -> Subject:
+    """Give a hospital. The peer that it depends on is the public cloud."""
+    member, survey = node.member, Survey(node.database)
+
+    def kept() -> Iterator[Reading]:
+        yield from database_readings(survey)
+        yield from outbox_readings(survey.outbox(), now=node.clock())
+        yield Reading("medunion_rooms_open", survey.rooms_open(now=node.clock()))
+
+    def lists() -> Iterator[Reading]:
+        verifier = member.verifier()
+        yield from list_readings(verifier.lists, verifier.anchors, now=node.clock())
+        yield bundle_reading(node.bundle)
+
+    def certificates() -> Iterator[Reading]:
+        yield from leaf_readings(node.leaf)
+        ca = node.identity_ca
+        if ca is not None:
+            yield certificate_reading("tls-identity-ca", ca.not_valid_after_utc)
+        credential = Credential.FromString(member.party(node.clock()).self_.credential)
+        yield certificate_reading("credential", datetime.fromtimestamp(credential.not_after / 1000, UTC))
+
+    cloud = Dependency(PEERS, node.cloud.answers, every=ASK_CLOUD_EVERY, patience=ASK_CLOUD_PATIENCE)
+    return Subject(
+        role="hospital",
+        directory=node.directory,
+        settings=node.settings,
+        token=member.keys.token,
+        workers=workers,
+        dependencies=[*own_dependencies(member.keys.token, SqlSettings(node.database), survey), cloud],
+        sources={"database": kept, "lists": lists, "certificates": certificates},
+        worker=worker,
+    )

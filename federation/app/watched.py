@@ -1,0 +1,129 @@
+"""What is watched of every kind of node: its dependencies, and the numbers that Prometheus fetches (docs/adr/0019)."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+from cryptography import x509
+
+from federation.app.certificates import authority_id_of
+from federation.errors import StaleRevocationList
+from federation.observe.readings import Reading
+from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.bundle import TrustedBundle
+from federation.protocol.doctor_certificate import current_crl
+from federation.services.hospital.outbox import pause_after
+from federation.store.interfaces import Settings
+from federation.store.survey import Survey, Waiting
+from federation.wire.health import DATABASE, LOG, TOKEN, Dependency
+from federation.wire.server import LeafRotation
+from hsm import Token
+
+T = TypeVar("T")
+
+WRITE_EVERY = timedelta(seconds=5)
+"""How often the database is asked to keep something: reading does not show that its disk is full."""
+
+COUNT_EVERY = timedelta(minutes=5)
+"""How often what takes a walk over a table is counted."""
+
+_PROBE = "health-probe"
+
+
+def own_dependencies(token: Token, settings: Settings, survey: Survey) -> list[Dependency]:
+    """Give what every server needs: its token, its database, its log."""
+
+    def keeps() -> bool:
+        settings.put(_PROBE, b"")
+        return True
+
+    return [
+        Dependency(TOKEN, token.health),
+        Dependency(DATABASE, keeps, every=WRITE_EVERY),
+        Dependency(LOG, survey.log_holds, every=WRITE_EVERY),
+    ]
+
+
+def database_readings(survey: Survey) -> Iterator[Reading]:
+    """Give the numbers of the database and the log."""
+    pool = survey.pool()
+    yield Reading("medunion_database_connections_in_use", pool.in_use)
+    yield Reading("medunion_database_connections_limit", pool.limit)
+    yield Reading("medunion_log_entries", survey.log_entries())
+
+
+def list_readings(lists: Lists, anchors: Anchors, *, now: int) -> Iterator[Reading]:
+    """Give the revocation list in hand and the authorities' CRLs."""
+    if lists.revocations is not None:
+        listed = lists.revocations
+        yield Reading("medunion_revocation_list_sequence", listed.sequence)
+        yield Reading("medunion_revocation_list_issued_timestamp_seconds", listed.this_update / 1000)
+        yield Reading("medunion_revocation_list_end_timestamp_seconds", listed.next_update / 1000)
+    for authority in anchors.authorities:
+        yield Reading(
+            "medunion_crl_end_timestamp_seconds", _crl_end(authority, lists, now), (authority_id_of(authority),)
+        )
+
+
+def _crl_end(authority: x509.Certificate, lists: Lists, now: int) -> float:
+    """Give when the authority's CRL ends; 0, which is long ago, if there is no current one."""
+    try:
+        end = current_crl(authority, lists, datetime.fromtimestamp(now / 1000, UTC)).next_update_utc
+    except StaleRevocationList:
+        return 0.0
+    return 0.0 if end is None else end.timestamp()
+
+
+def certificate_reading(name: str, end: datetime) -> Reading:
+    """Give when a certificate ends."""
+    return Reading("medunion_certificate_end_timestamp_seconds", end.timestamp(), (name,))
+
+
+def leaf_readings(leaf: LeafRotation) -> Iterator[Reading]:
+    """Give when the TLS leaf ends that is served now."""
+    yield certificate_reading("tls-leaf", leaf.current().not_after)
+
+
+def oldest_seconds(waiting: Sequence[Waiting], *, now: int) -> float:
+    """Give for how long at least the oldest entry of the outbox has waited.
+
+    An entry keeps when it is due next, not when it came: the pauses behind its attempts are added up.
+    """
+    ages = [now - w.first_due + sum(map(pause_after, range(w.attempts))) for w in waiting]
+    return max(0, *ages) / 1000 if ages else 0.0
+
+
+class Seldom(Generic[T]):
+    """A number that is costly to get, gotten anew when it is older than that."""
+
+    def __init__(self, get: Callable[[], T], every: timedelta = COUNT_EVERY) -> None:
+        """Get it when it is first asked for."""
+        self._get = get
+        self._every = every.total_seconds()
+        self._lock = threading.Lock()
+        self._kept: tuple[float, T] | None = None
+
+    def __call__(self) -> T:
+        with self._lock:
+            if self._kept is None or time.monotonic() - self._kept[0] > self._every:
+                self._kept = time.monotonic(), self._get()
+            return self._kept[1]
+
+
+def registration_readings(counted: Mapping[str, int]) -> Iterator[Reading]:
+    """Give the live registrations by role."""
+    for role, count in counted.items():
+        yield Reading("medunion_registrations", count, (role,))
+
+
+def outbox_readings(waiting: Sequence[Waiting], *, now: int) -> Iterator[Reading]:
+    """Give how much the public cloud doesn't know yet, and since when."""
+    yield Reading("medunion_outbox_entries", sum(w.entries for w in waiting))
+    yield Reading("medunion_outbox_oldest_seconds", oldest_seconds(waiting, now=now))
+
+
+def bundle_reading(bundle: TrustedBundle) -> Reading:
+    """Give when the trust bundle in hand was signed."""
+    return Reading("medunion_trust_bundle_issued_timestamp_seconds", bundle.content.issued_at / 1000)

@@ -1,0 +1,75 @@
+"""What is counted of calls, as `federation.wire.watch` tells it."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from federation.errors import Rejected
+from federation.observe.vocabulary import CODES, OTHER, cause, service_and_method, told_reason
+from federation.wire.watch import CallStart
+
+_METHOD = ("service", "method")
+LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 300.0, 3600.0)
+
+
+class CallMetrics:
+    """Counts calls, refusals and latencies of one process.
+
+    A refusal is counted under what the caller was told. The precise causes behind `REJECTED` are counted apart, and only where
+    nobody but this machine's operators reads them: who can send messages and watch causes would have the oracle that the
+    one answer denies (B9, docs/adr/0019).
+    """
+
+    def __init__(self, registry: CollectorRegistry, *, with_causes: bool) -> None:
+        """Register the metrics; `with_causes` if only operators of this machine can fetch them."""
+        self._calls = Counter("medunion_calls", "Calls that ended.", (*_METHOD, "code"), registry=registry)
+        self._seconds = Histogram(
+            "medunion_call_seconds",
+            "How long calls took, streams to their end.",
+            _METHOD,
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._under_way = Gauge("medunion_calls_under_way", "Calls and streams now open.", _METHOD, registry=registry)
+        self._refusals = Counter(
+            "medunion_refusals", "Refused calls by the reason that was told.", (*_METHOD, "reason"), registry=registry
+        )
+        self._causes = (
+            Counter("medunion_rejection_causes", "What was behind REJECTED.", ("reason",), registry=registry)
+            if with_causes
+            else None
+        )
+
+    def began(self, start: CallStart) -> "_CountedCall":
+        """Count a call that begins."""
+        return _CountedCall(self, service_and_method(start.method))
+
+    def refused(self, labels: tuple[str, str], error: BaseException) -> None:
+        """Count a refusal."""
+        self._refusals.labels(*labels, told_reason(error)).inc()
+        if self._causes is not None and isinstance(error, Rejected):
+            self._causes.labels(cause(error)).inc()
+
+    def under_way(self, labels: tuple[str, str], change: int) -> None:
+        """Count a call in or out."""
+        self._under_way.labels(*labels).inc(change)
+
+    def ended(self, labels: tuple[str, str], code: str, seconds: float) -> None:
+        """Count a call that ended."""
+        self._calls.labels(*labels, code if code in CODES else OTHER).inc()
+        self._seconds.labels(*labels).observe(seconds)
+
+
+class _CountedCall:
+    def __init__(self, metrics: CallMetrics, labels: tuple[str, str]) -> None:
+        self._metrics = metrics
+        self._labels = labels
+        self._started_at = time.monotonic()
+        metrics.under_way(labels, 1)
+
+    def refused(self, error: BaseException) -> None:
+        self._metrics.refused(self._labels, error)
+
+    def ended(self, code: str) -> None:
+        self._metrics.under_way(self._labels, -1)
+        self._metrics.ended(self._labels, code, time.monotonic() - self._started_at)

@@ -1,0 +1,151 @@
+"""What is read when Prometheus asks: gauges and counters that something else keeps, each known here by name."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from federation.wire import operations
+from federation.wire.workers import WorkersLoad
+from hsm.metrics import BUCKETS_SECONDS, TokenMetrics
+
+GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "medunion_build_info": ("Always 1; which release serves as what.", ("version", "role")),
+    "medunion_dependency_up": ("1 while the dependency answers.", ("dependency",)),
+    "medunion_worker_threads": ("Threads for blocking work.", ()),
+    "medunion_worker_running": ("Threads that are busy.", ()),
+    "medunion_worker_waiting": ("Calls that wait for a thread.", ()),
+    "medunion_worker_most_waiting": ("Calls that may wait for a thread.", ()),
+    "medunion_token_sessions_in_use": ("PKCS#11 sessions on loan.", ()),
+    "medunion_token_sessions_waiting": ("Callers that wait for a session.", ()),
+    "medunion_token_sessions_limit": ("Sessions that may be on loan.", ()),
+    "medunion_token_last_success_timestamp_seconds": ("When the token last did what it was asked.", ()),
+    "medunion_database_connections_in_use": ("Connections of the pool on loan.", ()),
+    "medunion_database_connections_limit": ("Connections that the pool gives.", ()),
+    "medunion_log_entries": ("Entries of the access log.", ()),
+    "medunion_outbox_entries": ("Publications that the public cloud has not acknowledged.", ()),
+    "medunion_outbox_oldest_seconds": ("For how long at least the oldest of them has waited.", ()),
+    "medunion_rooms_open": ("Rooms of the relay.", ()),
+    "medunion_registrations": ("Live registrations, as counted within five minutes.", ("role",)),
+    "medunion_revocation_list_sequence": ("Number of the revocation list in hand.", ()),
+    "medunion_revocation_list_issued_timestamp_seconds": ("When it was signed.", ()),
+    "medunion_revocation_list_end_timestamp_seconds": ("When it ends, and everything is refused.", ()),
+    "medunion_crl_end_timestamp_seconds": (
+        "When an authority's CRL ends, and its doctors are refused.",
+        ("authority",),
+    ),
+    "medunion_certificate_end_timestamp_seconds": (
+        "When a certificate or credential of this node ends.",
+        ("certificate",),
+    ),
+    "medunion_trust_bundle_issued_timestamp_seconds": ("When the trust bundle in hand was signed.", ()),
+    "medunion_reading_failed": ("1 where the last reading failed.", ("source",)),
+}
+"""Every gauge: its help and its labels. Times are Unix time in seconds."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One value now; `labels` are in the order of GAUGES."""
+
+    name: str
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+Source = Callable[[], Iterable[Reading]]
+"""Reads something; it may block, and what it raises makes its values absent, which is told too."""
+
+
+class Readings(Collector):
+    """Asks every source at each fetch."""
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        """Ask these."""
+        self._sources = dict(sources)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every gauge for which there is a value."""
+        families: dict[str, GaugeMetricFamily] = {}
+        for reading in self._all():
+            text, labels = GAUGES[reading.name]
+            family = families.setdefault(reading.name, GaugeMetricFamily(reading.name, text, labels=labels))
+            family.add_metric(reading.labels, reading.value)
+        yield from families.values()
+
+    def _all(self) -> Iterator[Reading]:
+        for name, source in self._sources.items():
+            failed = 0
+            try:
+                yield from list(source())
+            except Exception as error:  # noqa: BLE001 - the other sources are read all the same
+                operations.warning("reading-failed", source=name, reason=type(error).__name__)
+                failed = 1
+            yield Reading("medunion_reading_failed", failed, (name,))
+
+
+class TokenReadings(Collector):
+    """What `hsm.metrics` counts of a token, in Prometheus's form."""
+
+    def __init__(self, snapshot: Callable[[], TokenMetrics]) -> None:
+        """Ask this token."""
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the token's counters and its latencies by mechanism."""
+        seen = self._snapshot()
+        errors = CounterMetricFamily("medunion_token_errors", "Operations that failed.", labels=("reason",))
+        for reason, count in seen.errors.items():
+            errors.add_metric((reason,), count)
+        seconds = HistogramMetricFamily(
+            "medunion_token_operation_seconds", "Operations, waiting included.", labels=("mechanism",)
+        )
+        for mechanism, tally in seen.operations.items():
+            seconds.add_metric((mechanism,), _cumulative(tally.buckets), tally.total_seconds)
+        yield errors
+        yield seconds
+        yield _counter("medunion_token_waited_seconds", "Time spent waiting for a session.", seen.waited_seconds)
+        yield _counter(
+            "medunion_token_recoveries", "Operations that found session, handle or login gone.", seen.recoveries
+        )
+        yield _counter("medunion_token_logins", "Logins.", seen.logins)
+
+
+class WorkersReadings(Collector):
+    """What the worker threads turned away."""
+
+    def __init__(self, load: Callable[[], WorkersLoad]) -> None:
+        """Ask these workers."""
+        self._load = load
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the counter."""
+        text = "Calls that were turned away because too many waited for a thread."
+        yield _counter("medunion_worker_turned_away", text, self._load().turned_away)
+
+
+def token_readings(seen: TokenMetrics) -> Iterator[Reading]:
+    """Give the gauges of a token."""
+    yield Reading("medunion_token_sessions_in_use", seen.sessions.in_use)
+    yield Reading("medunion_token_sessions_waiting", seen.sessions.waiting)
+    yield Reading("medunion_token_sessions_limit", seen.sessions.limit)
+    if seen.last_success is not None:
+        yield Reading("medunion_token_last_success_timestamp_seconds", seen.last_success)
+
+
+def worker_readings(load: WorkersLoad) -> Iterator[Reading]:
+    """Give the gauges of the workers."""
+    yield Reading("medunion_worker_threads", load.threads)
+    yield Reading("medunion_worker_running", load.running)
+    yield Reading("medunion_worker_waiting", load.waiting)
+    yield Reading("medunion_worker_most_waiting", load.most_waiting)
+
+
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _cumulative(buckets: tuple[int, ...]) -> list[tuple[str, float]]:
+    bounds = [*map(str, BUCKETS_SECONDS), "+Inf"]
+    return [(bound, float(sum(buckets[: i + 1]))) for i, bound in enumerate(bounds)]
