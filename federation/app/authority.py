@@ -1,65 +1,69 @@
 """A medical authority: its CA key in a token, and what it has issued in a file of its own directory."""
 
-import fcntl
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.certificates import read_certificate
+from federation.app.certificates import authority_id_of, read_certificate
+from federation.app.ledger import IssuedCertificate, Ledger, LedgerFile
 from federation.app.node import NodeDirectory, open_node_token, write_private
 from federation.clock import Clock, system_clock
 from federation.config import ConfigError, MemberSettings, TokenSettings
 from federation.errors import NotFound
 from federation.protocol.identities import require_identity
-from hsm import PinProvider
+from hsm import PinProvider, Token
+from keystore.errors import CertificateRejected
 from keystore.policies import MEDICAL_AUTHORITY, POLICIES
 from keystore.x509 import RevokedCertificate, create_authority, issue_crl, issue_doctor_certificate
 
 _CERTIFICATE = "authority.der"
-_LEDGER = "issued.json"
-
-
-@dataclass(frozen=True)
-class IssuedCertificate:
-    """One certificate. Times are milliseconds since the Unix epoch; `serial` is hexadecimal."""
-
-    serial: str
-    doctor_id: str
-    not_after: int
-    revoked_at: int | None = None
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What an authority has issued, and the number of its newest CRL."""
-
-    crl_number: int = 0
-    certificates: tuple[IssuedCertificate, ...] = field(default=())
 
 
 def found_authority(
-    directory: NodeDirectory, authority_id: str, token_settings: TokenSettings, pin: PinProvider | None
+    directory: NodeDirectory,
+    authority_id: str,
+    token_settings: TokenSettings,
+    pin: PinProvider | None,
+    certificate: x509.Certificate | None = None,
 ) -> x509.Certificate:
-    """Make an authority: its key in the token and its certificate. Raises ConfigError, FieldInvalid, HsmError."""
+    """Make an authority: its key in the token and its certificate. Raises ConfigError, FieldInvalid, HsmError.
+
+    With the certificate that a ceremony made, the token's key is used. Raises CertificateRejected if it is another's.
+    """
     if directory.is_initialised:
         raise ConfigError(f"{directory.settings_file} is there already: this directory has a node")
     require_identity("authority", authority_id)
     directory.create()
     with open_node_token(token_settings, pin) as token:
-        certificate = create_authority(
-            token.generate_ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY]), authority_id, now=datetime.now(UTC)
-        )
-    write_private(directory.path / _CERTIFICATE, certificate.public_bytes(Encoding.DER))
-    write_private(directory.path / _LEDGER, _as_json(Ledger()))
+        made = _create(token, authority_id) if certificate is None else _taken(token, authority_id, certificate)
+    write_private(directory.path / _CERTIFICATE, made.public_bytes(Encoding.DER))
+    LedgerFile(directory.path).write(Ledger())
     directory.write_settings(MemberSettings(authority_id, token_settings))
+    return made
+
+
+def _create(token: Token, authority_id: str) -> x509.Certificate:
+    key = token.generate_ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY])
+    return create_authority(key, authority_id, now=datetime.now(UTC))
+
+
+def _taken(token: Token, authority_id: str, certificate: x509.Certificate) -> x509.Certificate:
+    key = token.ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY])
+    if certificate.public_key() != key.public_key():
+        raise CertificateRejected("the certificate is not that of the key in the token")
+    if authority_id_of(certificate) != authority_id:
+        raise CertificateRejected(f"the certificate names {authority_id_of(certificate)}, not {authority_id}")
     return certificate
+
+
+def certificate_of(directory: NodeDirectory) -> x509.Certificate:
+    """Give the certificate of the authority in a directory. Raises CertificateRejected, OSError."""
+    return read_certificate(directory.path / _CERTIFICATE)
 
 
 class MedicalAuthority:
@@ -67,8 +71,8 @@ class MedicalAuthority:
 
     def __init__(self, directory: NodeDirectory, key: Ed25519PrivateKey, clock: Clock = system_clock) -> None:
         """Work with the files of its directory."""
-        self.certificate = read_certificate(directory.path / _CERTIFICATE)
-        self._directory = directory
+        self.certificate = certificate_of(directory)
+        self._file = LedgerFile(directory.path)
         self._key = key
         self._clock = clock
 
@@ -78,27 +82,27 @@ class MedicalAuthority:
         certificate = issue_doctor_certificate(self.certificate, self._key, request, doctor_id, now=self._now())
         not_after = int(certificate.not_valid_after_utc.timestamp() * 1000)
         issued = IssuedCertificate(f"{certificate.serial_number:x}", doctor_id, not_after)
-        with self._ledger() as ledger:
-            self._write(replace(ledger, certificates=(*ledger.certificates, issued)))
+        with self._file.held() as ledger:
+            self._file.write(replace(ledger, certificates=(*ledger.certificates, issued)))
         return certificate
 
     def revoke(self, doctor_id: str) -> list[str]:
         """Revoke all certificates of a doctor; give their serials. The next CRL names them. Raises NotFound for none."""
         now = self._clock()
-        with self._ledger() as ledger:
+        with self._file.held() as ledger:
             chosen = {c.serial for c in ledger.certificates if c.doctor_id == doctor_id and c.revoked_at is None}
             if not chosen:
                 raise NotFound(f"{doctor_id} has no certificate of this authority that could be revoked")
             certificates = tuple(replace(c, revoked_at=now) if c.serial in chosen else c for c in ledger.certificates)
-            self._write(replace(ledger, certificates=certificates))
+            self._file.write(replace(ledger, certificates=certificates))
         return sorted(chosen)
 
     def crl(self) -> x509.CertificateRevocationList:
         """Issue the next CRL. Its number is taken before the list is made, so no two lists share one."""
         now = self._clock()
-        with self._ledger() as ledger:
+        with self._file.held() as ledger:
             number = ledger.crl_number + 1
-            self._write(replace(ledger, crl_number=number))
+            self._file.write(replace(ledger, crl_number=number))
         revoked = [
             RevokedCertificate(int(c.serial, 16), datetime.fromtimestamp(c.revoked_at / 1000, UTC))
             for c in ledger.certificates
@@ -109,21 +113,6 @@ class MedicalAuthority:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock() / 1000, UTC)
 
-    @contextmanager
-    def _ledger(self) -> Iterator[Ledger]:
-        """Read the ledger, and keep other processes from it until the block ends."""
-        path = self._directory.path / _LEDGER
-        descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            yield Ledger(kept["crl_number"], tuple(IssuedCertificate(**entry) for entry in kept["certificates"]))
-        finally:
-            os.close(descriptor)
-
-    def _write(self, ledger: Ledger) -> None:
-        write_private(self._directory.path / _LEDGER, _as_json(ledger))
-
 
 @contextmanager
 def open_authority(
@@ -133,7 +122,3 @@ def open_authority(
     settings = directory.settings(MemberSettings)
     with open_node_token(settings.token, pin) as token:
         yield MedicalAuthority(directory, token.ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY]), clock)
-
-
-def _as_json(ledger: Ledger) -> bytes:
-    return json.dumps(asdict(ledger), indent=1).encode()

@@ -8,12 +8,15 @@ import click
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.app.authority import MedicalAuthority, found_authority, open_authority
-from federation.app.certificates import read_request
+from federation.app.ceremony_import import Imported, import_ceremony
+from federation.app.certificates import read_certificate, read_request
 from federation.app.node import NodeDirectory, write_private
+from federation.cli.ceremony import pinned
 from federation.cli.common import PinChoice, TokenChoice, directory_option, pin_options, token_options
 from federation.config import MemberSettings
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 _output = click.option("--output", type=_FILE, required=True, help="File to write it to, DER.")
 
 
@@ -26,18 +29,20 @@ def authority() -> None:
 @directory_option
 @click.option("--identity", required=True, help="The authority's id, such as M:board.")
 @_output
+@click.option("--certificate", "taken", type=_EXISTING, help="From a ceremony: use the token's key, and make none.")
 @token_options
-def init(directory: NodeDirectory, identity: str, output: Path, token: TokenChoice) -> None:
+def init(directory: NodeDirectory, identity: str, output: Path, taken: Path | None, token: TokenChoice) -> None:
     """Make an authority: its key in the token, and the certificate that the public cloud has to recognise."""
     settings = token.settings(directory)
-    certificate = found_authority(directory, identity, settings, token.pin.provider(settings))
+    made = read_certificate(taken) if taken else None
+    certificate = found_authority(directory, identity, settings, token.pin.provider(settings), made)
     write_private(output, certificate.public_bytes(Encoding.DER))
     click.echo(f"{identity} is made; its certificate is {output}.")
 
 
 @authority.command()
 @directory_option
-@click.option("--request", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="PKCS#10.")
+@click.option("--request", type=_EXISTING, required=True, help="PKCS#10.")
 @click.option("--doctor", required=True, help="Whom you have identified, such as D:house.")
 @_output
 @pin_options
@@ -70,6 +75,32 @@ def crl(directory: NodeDirectory, output: Path, pin: PinChoice) -> None:
         listed = node.crl()
     write_private(output, listed.public_bytes(Encoding.DER))
     click.echo(f"The list, with {len(listed)} revoked, is {output}.")
+
+
+@authority.command("import-ceremony")
+@directory_option
+@click.argument("transcript", type=_EXISTING)
+@click.option(
+    "--participant", "pins", multiple=True, required=True, metavar="NAME=KEY", help="Who has to have signed it."
+)
+@click.option("--take-stale-list", is_flag=True, help="Enter a list's revocations though its number is not newer.")
+def import_ceremony_command(
+    directory: NodeDirectory, transcript: Path, pins: tuple[str, ...], take_stale_list: bool
+) -> None:
+    """Enter what the ceremony of TRANSCRIPT certified and revoked, so that the next list goes on from there."""
+    content, participants = transcript.read_bytes(), dict(map(pinned, pins))
+    for line in _told(import_ceremony(directory, content, participants, take_stale_list=take_stale_list)):
+        click.echo(line)
+
+
+def _told(imported: Imported) -> Iterator[str]:
+    yield f"{imported.title} is entered; the newest list has number {imported.crl_number}."
+    for serial in imported.issued:
+        yield f"issued: {serial}"
+    for serial in imported.revoked:
+        yield f"revoked: {serial}"
+    if imported.lacking:
+        yield f"The ceremony's list lacks {', '.join(imported.lacking)}, revoked here: issue a list now, and publish that."
 
 
 @contextmanager

@@ -80,6 +80,11 @@ def _open_issuer(_step: Step, room: Room) -> None:
     room.issuer = OpenIssuer(token, certificate)
     room.show_digest("the authority's certificate", file_digest(issuer.certificate))
     facts = _facts(token, issuer.token)
+    if issuer.previous_crl is not None:  # before a key is made: what it lacks, the next list would lack
+        newest = outputs.newest_crl(room, certificate)
+        room.desk.say(f"the authority's newest list: number {outputs.number_of(newest)}, {len(newest)} revoked")
+        facts["previous_crl_number"] = str(outputs.number_of(newest))
+        facts["previous_crl_sha256"] = file_digest(issuer.previous_crl).hex()
     room.transcript.add("issuer", room.plan.roles.administrator, certificate=der.hex(), **facts)
 
 

@@ -134,6 +134,12 @@ class CeremoniesUnchained(TranscriptInvalid):
     reason = "CEREMONIES_UNCHAINED"
 
 
+class ImportRefused(CeremonyError):
+    """A ceremony can't be entered in an authority's ledger: another authority's, there already, or from an older list."""
+
+    reason = "IMPORT_REFUSED"
+
+
 def exit_code_of(error: BaseException) -> int:
     """Give the exit code for what ended a ceremony."""
     if isinstance(error, HsmError):

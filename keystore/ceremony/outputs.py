@@ -74,27 +74,37 @@ def _doctor_certificate(room: Room) -> bytes:
 def _crl(room: Room) -> bytes:
     """Make the list that follows the newest one: what that one revoked, and the lost certificate."""
     issuer = _issuer(room)
-    newest = _newest_crl(room, issuer.certificate)
+    newest = newest_crl(room, issuer.certificate)
     lost = RevokedCertificate(int(room.plan.certificate["revoked_serial"], 16), room.now().astimezone(UTC))
     revoked = [RevokedCertificate(entry.serial_number, entry.revocation_date_utc) for entry in newest]
     if all(entry.serial_number != lost.serial_number for entry in revoked):
         revoked.append(lost)
-    number = newest.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number + 1
     key = issuer.token.ed25519(_issuer_key(room), POLICIES[MEDICAL_AUTHORITY])
-    return issue_crl(issuer.certificate, key, revoked, number, now=room.now()).public_bytes(Encoding.DER)
+    return issue_crl(issuer.certificate, key, revoked, number_of(newest) + 1, now=room.now()).public_bytes(Encoding.DER)
 
 
-def _newest_crl(room: Room, authority: x509.Certificate) -> x509.CertificateRevocationList:
+def newest_crl(room: Room, authority: x509.Certificate) -> x509.CertificateRevocationList:
+    """Read the authority's newest list, which the file names. Raises CertificateRejected unless it is its own, and current."""
     if room.plan.issuer is None or room.plan.issuer.previous_crl is None:
         raise CertificateRejected("the authority's newest list is not named")
     try:
         newest = x509.load_der_x509_crl(room.plan.issuer.previous_crl.read_bytes())
         genuine = newest.is_signature_valid(_ed25519(authority.public_key()))
-    except UNREADABLE as error:
+        number_of(newest)
+    except (*UNREADABLE, x509.ExtensionNotFound) as error:
         raise CertificateRejected("the authority's newest list cannot be read") from error
     if not genuine or newest.issuer != authority.subject:
         raise CertificateRejected("the newest list is not the authority's")
+    if newest.next_update_utc is None or newest.next_update_utc < room.now():
+        raise CertificateRejected(
+            "the newest list has ended: there has to be a newer one, from `medunion authority crl`"
+        )
     return newest
+
+
+def number_of(crl: x509.CertificateRevocationList) -> int:
+    """Give a list's number."""
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
 def _key(token: Token, label: str) -> TokenEd25519Key:

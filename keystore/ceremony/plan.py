@@ -22,7 +22,16 @@ from keystore.policies import IDENTITY, MEDICAL_AUTHORITY, TLS_CA
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _LABEL: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _PUBLIC_KEY: Final = re.compile(r"[0-9a-f]{64}")
-_SERIAL: Final = re.compile(r"[0-9a-f]{1,40}")
+_FORMS: Final = {
+    "revoked_serial": (re.compile(r"[0-9a-f]{1,40}"), "a serial number is lower-case hexadecimal"),
+    "authority": (re.compile(r"M:[A-Za-z0-9._-]{1,64}"), "an authority's id is M: and a name"),
+    "doctor": (re.compile(r"D:[A-Za-z0-9._-]{1,64}"), "a doctor's id is D: and a name"),
+    "hospital": (
+        re.compile(r"H:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"),
+        "a hospital's id is H: and a label of a DNS name",
+    ),
+}
+"""What stands in a certificate, as the protocol's field rules have it (protos/federation/v1/rules.proto)."""
 _MOST_OFFICERS: Final = 16
 
 
@@ -250,7 +259,7 @@ def _certificate(root: Table, kind: Kind) -> dict[str, str]:
         return {}
     values = {name: table.text(name) for name in kind.certificate}
     table.end()
-    _serial(values)
+    _forms(values)
     return values
 
 
@@ -304,9 +313,11 @@ def _backup(root: Table, kind: Kind, base: Path) -> Backup | None:
     return Backup(party, card)
 
 
-def _serial(values: dict[str, str]) -> None:
-    if not _SERIAL.fullmatch(values.get("revoked_serial", "1")):
-        raise CeremonyFileInvalid("certificate.revoked_serial: a serial number is lower-case hexadecimal")
+def _forms(values: dict[str, str]) -> None:
+    for name, value in values.items():
+        form, says = _FORMS.get(name, (None, ""))
+        if form is not None and not form.fullmatch(value):
+            raise CeremonyFileInvalid(f"certificate.{name}: {says}")
 
 
 def _outputs(root: Table, kind: Kind, base: Path) -> dict[str, Path]:

@@ -22,7 +22,7 @@ from keystore.x509 import create_authority, issue_crl
 
 MARK: Final = "REHEARSAL"
 _PIN_BYTES: Final = 16
-_AUTHORITY_ID: Final = "rehearsal authority"
+_AUTHORITY_ID: Final = "M:rehearsal"
 
 
 @dataclass

@@ -34,6 +34,7 @@ class People:
     authority: TokenUri
     certificate: bytes
     crl: bytes
+    pin: str
 
 
 def gather(make_uri: MakeUri, pin: str) -> People:
@@ -46,9 +47,9 @@ def gather(make_uri: MakeUri, pin: str) -> People:
     uri = make_uri("authority")
     with open_token(uri, pin_from_value(pin)) as token:
         key, now = token.generate_ed25519("medical-authority"), datetime.now(UTC)
-        certificate = create_authority(key, "A:beispielland", now=now)
+        certificate = create_authority(key, "M:beispielland", now=now)
         crl = issue_crl(certificate, key, [RevokedCertificate(7, now)], 41, now=now)
-    return People(tokens, keys, uri, certificate.public_bytes(Encoding.DER), crl.public_bytes(Encoding.DER))
+    return People(tokens, keys, uri, certificate.public_bytes(Encoding.DER), crl.public_bytes(Encoding.DER), pin)
 
 
 @dataclass

@@ -203,7 +203,7 @@ def test_resume_refused_when_nothing_was_interrupted(medical: Hall) -> None:
 
 def test_resume_refused_with_another_file(medical: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(medical, monkeypatch, Pulled, made=False)
-    medical.change("A:beispielland", "A:anderswo")
+    medical.change("M:beispielland", "M:anderswo")
     result = medical.run("--resume")
     assert (result.exit_code, "another file" in result.output) == (1, True)
 
