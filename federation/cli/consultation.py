@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -19,8 +20,9 @@ from federation.clinical.fhir import load_resource, validate_bundle
 from federation.clinical.identity import require_subject
 from federation.clinical.report import Coding, diagnostic_report, summarise
 from federation.clinical.text import printable
-from federation.errors import RecordCutShort, Unavailable
+from federation.errors import FederationError, RecordCutShort, Unavailable
 from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
+from federation.protocol.search import Place
 from federation.protocol.statements import RIGHT_NAMES, peek_statement
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant, Right
@@ -96,7 +98,12 @@ class Visit:
         if not allows(consultation, RIGHT_INDEX):
             say("\nWithout consent to look for records, none is looked for.")
             return
-        places = self.client.search(consultation)
+        try:
+            places = self.client.search(consultation)
+        except Unavailable as error:
+            say(f"\nThe public cloud could not be asked where records are. {terminal.plain(error)}")
+            say("RECORDS FROM ELSEWHERE MAY BE MISSING; the visit goes on without them.")
+            return
         if not places:
             say("\nNo record of this patient is known yet.")
             return
@@ -106,11 +113,23 @@ class Visit:
         if not self.plan.fetch or not allows(consultation, RIGHT_READ):
             say("None is fetched.")
             return
-        with terminal.transfer("fetching from") as progress:
-            for record in self.client.fetch(consultation, places, progress):
-                self.records.append(record)
+        missing = self._fetch(consultation, places)
         for record in self.records:
             show_record(record, self.plan.save)
+        for hospital_id, fault in missing.items():
+            say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {terminal.plain(fault)}")
+
+    def _fetch(self, consultation: InConsultation, places: Sequence[Place]) -> dict[str, FederationError]:
+        """Fetch from one hospital after the other, and give why it failed where it did: one that is down stops no other."""
+        missing: dict[str, FederationError] = {}
+        with terminal.transfer("fetching from") as progress:
+            for hospital_id, there in groupby(sorted(places, key=_hospital_of), _hospital_of):
+                try:
+                    for record in self.client.fetch(consultation, list(there), progress):
+                        self.records.append(record)
+                except FederationError as error:
+                    missing[hospital_id] = error
+        return missing
 
     def _diagnose(self, room: DoctorRoom, consultation: InConsultation) -> AwaitingReceipt:
         conclusion = self.plan.conclusion or click.prompt("\nYour conclusion")
@@ -152,6 +171,10 @@ class Visit:
             say("No receipt yet; the patient fetches the diagnosis from the room within twelve hours.")
         else:
             say(f"The patient signed for the diagnosis at {terminal.moment(receipt.sent_at)}.")
+
+
+def _hospital_of(place: Place) -> str:
+    return place.hospital.identity
 
 
 def allows(consultation: InConsultation, right: "Right.ValueType") -> bool:

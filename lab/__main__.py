@@ -1,0 +1,135 @@
+"""`python -m lab`: brings the lab up, plays the scenarios, and leaves nothing behind. Exit code 77 without the privilege."""
+
+import argparse
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from lab.privilege import LACKING, WAYS, PrivilegeLacking, Way, choose
+from lab.scenario import SCENARIOS
+from lab.scenarios import __all__ as _scenarios  # noqa: F401 - importing them adds them
+
+PREFIX = "medunion-lab-"
+LOCK = "lock"
+_STOP_SECONDS = 10
+_ENTER = """#!/bin/sh
+# enter HOST [COMMAND...]: a shell, or a command, at a host of the lab.
+host=$1; shift
+[ $# -gt 0 ] || set -- "${SHELL:-/bin/sh}"
+for process in /proc/[0-9]*; do
+  if tr '\\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q -- '^[^ ]*python[^ ]* -m lab.inside @ROOT@ '; then
+    exec nsenter --target "${process#/proc/}" @USER@ --mount -- nsenter --net="/run/netns/$host" -- "$@"
+  fi
+done
+echo "the lab at @ROOT@ is not up" >&2
+exit 1
+"""
+
+
+def main() -> int:
+    """Run the lab."""
+    options = _options()
+    if options.list:
+        for known in SCENARIOS.values():
+            print(f"{known.name:<22} {known.title}\n{'':<22} expected: {known.expects}")
+        return 0
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        way = choose([options.privilege] if options.privilege else tuple(WAYS))
+    except PrivilegeLacking as fault:
+        print(fault, file=sys.stderr)
+        return LACKING
+    remove_leftovers(way)
+    with _root(way, options.directory) as (root, lock):
+        print(f"The lab runs by way of {way.name}, in {root}.", flush=True)
+        _write_enter(root, way)
+        return _run(way, root, lock, options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="ci/lab", description="A federation on many hosts, and what befalls it.")
+    parser.add_argument("--scenario", action="append", choices=SCENARIOS, metavar="NAME", help="only this one; repeat")
+    parser.add_argument("--list", action="store_true", help="list the scenarios")
+    parser.add_argument("--keep", action="store_true", help="leave everything up at the end, until Ctrl-C")
+    parser.add_argument("--directory", type=Path, help="keep everybody's directories there (with their PINs)")
+    parser.add_argument("--privilege", choices=WAYS, help="how to get network namespaces; by default whatever works")
+    return parser.parse_args()
+
+
+def remove_leftovers(way: Way) -> None:
+    """Remove the directories of earlier runs that crashed: nobody holds their locks any more."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
+        try:
+            with left.open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(way, left.parent)
+        except OSError:
+            continue  # it is in use, or somebody else's
+
+
+@contextmanager
+def _root(way: Way, directory: Path | None) -> Iterator[tuple[Path, int]]:
+    """Give the directory of this run, locked: a temporary one unless one is named."""
+    root = Path(tempfile.mkdtemp(prefix=PREFIX)) if directory is None else directory.resolve()
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield root, lock
+    finally:
+        if directory is None:
+            _remove(way, root)
+        os.close(lock)
+
+
+def _remove(way: Way, root: Path) -> None:
+    shutil.rmtree(root, ignore_errors=True)
+    if root.exists():  # some of it is root's, where the way was sudo
+        subprocess.run([*way.removes, "-rf", "--", str(root)], check=False, stderr=subprocess.DEVNULL)
+
+
+def _write_enter(root: Path, way: Way) -> None:
+    user = "--user --preserve-credentials" if "--user" in way.prefix else ""
+    enter = root / "enter"
+    enter.write_text(_ENTER.replace("@ROOT@", str(root)).replace("@USER@", user))
+    enter.chmod(0o700)
+
+
+def _run(way: Way, root: Path, lock: int, options: argparse.Namespace) -> int:
+    """Run the inner process; it ends when the pipe to it does, and with it everything that it started."""
+    words = [str(root), "keep" if options.keep else "leave", *(options.scenario or SCENARIOS)]
+    inner = subprocess.Popen(
+        [*way.prefix, sys.executable, "-m", "lab.inside", *words],
+        stdin=subprocess.PIPE,
+        pass_fds=(lock,),
+        start_new_session=True,
+    )
+    try:
+        return inner.wait()
+    except KeyboardInterrupt:
+        print("\nStopping.", file=sys.stderr)
+        return 130
+    finally:
+        assert inner.stdin is not None  # noqa: S101 - it is a pipe
+        inner.stdin.close()
+        try:
+            inner.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            inner.kill()
+            inner.wait()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Hosts: where commands are typed, by which clock, and the processes that go on there."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.stage import MEDUNION, Refused, environment
+from lab.network import inside
+from lab.privilege import faketime_library
+
+SECONDS = 60.0
+"""How long anything may take that ought to be quick."""
+
+_POLL_SECONDS = 0.05
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
+    """Wait for something to become true. Raises Refused with what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Refused(f"not within {seconds:g} s: {what}")
+        time.sleep(_POLL_SECONDS)
+
+
+class Process:
+    """A command that goes on at a host; what it says goes to a file."""
+
+    def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
+        """Start it."""
+        self.log = log
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                words, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def lives(self) -> bool:
+        """Say whether it has not ended."""
+        return self._popen.poll() is None
+
+    def said(self) -> str:
+        """Give what it has said so far."""
+        return self.log.read_text(errors="replace")
+
+    def wait_for_words(self, words: str, seconds: float = SECONDS) -> None:
+        """Wait until it has said something. Raises Refused if it ends without."""
+        wait_until(lambda: words in self.said() or not self.lives, f"{words!r} in {self.log.name}", seconds)
+        if words not in self.said():
+            raise Refused(f"{self.log.name} ended without {words!r}:\n{self.said()}")
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        assert self._popen.stdin is not None  # noqa: S101 - it is a pipe
+        self._popen.stdin.write(line.encode() + b"\n")
+        self._popen.stdin.flush()
+
+    def wait(self, seconds: float = SECONDS) -> int:
+        """Wait for its end and give its exit code. Raises Refused if it goes on for longer."""
+        try:
+            return self._popen.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise Refused(f"{self.log.name} goes on after {seconds:g} s:\n{self.said()}") from error
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        self._popen.kill()
+        self._popen.wait()
+
+    def freeze(self) -> None:
+        """Stop it where it is; its connections stay open and silent."""
+        self._popen.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._popen.send_signal(signal.SIGCONT)
+
+
+@dataclass
+class Host:
+    """A machine: a network namespace, an address in it, and a clock."""
+
+    namespace: str
+    address: str = ""
+    skew_seconds: float = 0
+
+    def run(self, *words: object, expect: int | None = 0, stdin: str = "") -> str:
+        """Type a medunion command, wait for its end, and give what it said. Raises Refused for another exit code."""
+        done = subprocess.run(
+            self._command(words),
+            env=self._environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        if expect is not None and done.returncode != expect:
+            raise Refused(f"medunion {' '.join(map(str, words))}: exit code {done.returncode}\n{said}")
+        return said
+
+    def start(self, log: Path, *words: object) -> Process:
+        """Type a medunion command that goes on."""
+        return Process(self._command(words), self._environment(), log)
+
+    def _command(self, words: tuple[object, ...]) -> list[str]:
+        return [*inside(self.namespace), *MEDUNION, *map(str, words)]
+
+    def _environment(self) -> dict[str, str]:
+        if not self.skew_seconds:
+            return environment()
+        return environment() | {
+            "LD_PRELOAD": str(faketime_library()),
+            "FAKETIME": f"{self.skew_seconds:+g}s",
+            # What measures intervals goes on rightly: a machine's clock is wrong, not its oscillator.
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+@dataclass
+class Server:
+    """The public cloud's or a hospital's server, at its host."""
+
+    host: Host
+    kind: str
+    directory: Path
+    process: Process | None = None
+    frozen: bool = False
+
+    @property
+    def log(self) -> Path:
+        """Give the file with what it says."""
+        return self.directory / "serve.log"
+
+    @property
+    def is_well(self) -> bool:
+        """Say whether it runs, and by the right clock."""
+        return self.process is not None and self.process.lives and not self.frozen and not self.host.skew_seconds
+
+    def start(self) -> None:
+        """Start it and wait until it takes calls."""
+        ready = self.directory / "ready"
+        ready.unlink(missing_ok=True)
+        self.process = process = self.host.start(
+            self.log, self.kind, "serve", "--directory", self.directory, "--ready-file", ready
+        )
+        wait_until(lambda: ready.exists() or not process.lives, f"{self.directory.name} takes calls")
+        if not ready.exists():
+            raise Refused(f"{self.directory.name} did not start:\n{process.said()}")
+
+    def kill(self) -> None:
+        """End it at once."""
+        assert self.process is not None  # noqa: S101 - it was started
+        self.process.kill()
+
+    def freeze(self) -> None:
+        """Stop it where it is."""
+        assert self.process is not None  # noqa: S101 - it was started
+        self.process.freeze()
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self.process is not None  # noqa: S101 - it was started
+        self.process.thaw()
+        self.frozen = False
+
+    def restart(self, skew_seconds: float = 0) -> None:
+        """Start it anew, by a clock that is so much ahead."""
+        if self.process is not None and self.process.lives:
+            self.kill()
+        self.frozen = False
+        self.host.skew_seconds = skew_seconds
+        self.start()
+
+    def said(self) -> str:
+        """Give its operational log."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def run(self, command: str, *words: object, expect: int | None = 0) -> str:
+        """Type a command at this server's host: `run("log", "--verify")`."""
+        return self.host.run(self.kind, *command.split(), "--directory", self.directory, *words, expect=expect)

@@ -1,0 +1,48 @@
+"""Clocks that are wrong: within sigma (5 s by default) nobody minds; beyond, what they send is refused."""
+
+from lab.scenario import Findings, scenario
+from lab.world import World, begin_visit
+
+WITHIN, BEYOND = 4, 90
+
+
+@scenario(
+    "clock-within",
+    "The patient's clock is 4 s ahead of everybody's",
+    "within sigma: nobody minds",
+)
+def clock_within(world: World, found: Findings) -> None:
+    """Clocks of phones differ so much."""
+    world.patients["johnnie"].host.skew_seconds = WITHIN
+    said = begin_visit(world, "clock-within").complete()
+    found.that("the visit is whole", "The patient signed for the diagnosis" in said, said)
+
+
+@scenario(
+    "clock-beyond",
+    "The patient's clock is 90 s ahead, then 90 s behind",
+    "refused both times: the doctor's terminal or the patient's says why, whichever notices first",
+)
+def clock_beyond(world: World, found: Findings) -> None:
+    """A false clock would let old messages pass for new ones."""
+    for skew, reason in ((BEYOND, "FUTURE_DATED"), (-BEYOND, "STALE")):
+        world.patients["johnnie"].host.skew_seconds = skew
+        visit = begin_visit(world, f"clock{skew:+}")
+        code = visit.patient.wait()
+        visit.abandon()
+        said = visit.doctor.said() + visit.patient.said()
+        found.that(f"at {skew:+} s the patient is refused", code == 1, said)
+        found.that(f"at {skew:+} s the reason is {reason}", reason in said, said)
+
+
+@scenario(
+    "hospital-clock-beyond",
+    "A's clock is 90 s behind when its record is fetched",
+    "A refuses and says what time it has; the visit goes on without its record",
+)
+def hospital_clock_beyond(world: World, found: Findings) -> None:
+    """The clear T is checked before anything else, and its fault is said precisely."""
+    world.servers["a"].restart(skew_seconds=-BEYOND)
+    visit = begin_visit(world, "hospital-clock-beyond")
+    said = visit.complete()
+    found.that("the doctor is told why", "RECORDS AT H:a ARE MISSING" in said and "[FUTURE_DATED]" in said, said)

@@ -1,0 +1,145 @@
+"""Links that fail: cut, so that both sides are told; parted, so that nobody is; and bad ones that lose packets."""
+
+from datetime import timedelta
+
+from lab.hosts import wait_until
+from lab.line import Conditions
+from lab.scenario import Findings, scenario
+from lab.world import World, begin_visit
+
+BAD_LINE = Conditions(delay=timedelta(milliseconds=40), loss=0.02)
+
+
+@scenario(
+    "cloud-away",
+    "The public cloud is cut off during a visit, and B is killed before it is back",
+    "the doctor is told that nothing could be looked for; diagnosis and deposit go on; published once when the cloud is back",
+)
+def cloud_away(world: World, found: Findings) -> None:
+    """What was current before the cut holds for up to an hour; the outbox outlives its process."""
+    hospital, before = world.servers["b"], _publications(world)
+    world.network.cut("cloud")
+    visit = begin_visit(world, "cloud-away")
+    said = visit.until_read()
+    found.that("the doctor is told", "could not be asked" in said and "[UNAVAILABLE]" in said, said)
+    visit.conclude()
+    found.that("both sides end well", visit.finish() == (0, 0), visit.doctor.said())
+    found.that("B signed for the encounter", visit.kept, visit.doctor.said())
+    wait_until(lambda: "publication-postponed" in hospital.said(), "B's outbox puts the publication off")
+    found.that("B's outbox waits", "1 waiting" in hospital.run("outbox"))
+    hospital.kill()
+    world.heal()
+    world.await_publication("b")
+    found.that(
+        "it is published once", _publications(world) == before + 1, f"{before} before, {_publications(world)} now"
+    )
+
+
+@scenario(
+    "hospital-away",
+    "Hospital A is cut off when its record is fetched",
+    "the doctor is told which hospital is missing; B's own records come; the visit goes on",
+)
+def hospital_away(world: World, found: Findings) -> None:
+    """One peer that is down does not stop the rest."""
+    world.network.cut("a")
+    _without_a(world, found, "hospital-away")
+
+
+@scenario(
+    "hospital-silent",
+    "What A and B send to each other is swallowed without a word",
+    "as when it is cut off, after the time that a connection may take",
+)
+def hospital_silent(world: World, found: Findings) -> None:
+    """A router that drops packets tells nobody."""
+    world.network.part("a", "b")
+    _without_a(world, found, "hospital-silent")
+
+
+@scenario(
+    "patient-cut-off",
+    "The patient's line is cut before the diagnosis is signed, and heals",
+    "the diagnosis waits at the relay, the device fetches it by itself, the doctor gets the receipt",
+)
+def patient_cut_off(world: World, found: Findings) -> None:
+    """Both programs go on meanwhile: nobody types anything again."""
+    visit = begin_visit(world, "patient-cut-off")
+    visit.until_read()
+    world.network.cut("home")
+    visit.conclude()
+    visit.doctor.wait_for_words("Waiting for the patient's receipt")
+    found.that("the patient has nothing yet", "Signed by" not in visit.patient.said())
+    world.network.heal()
+    found.that("both sides end well", visit.finish() == (0, 0), visit.doctor.said() + visit.patient.said())
+    found.that("the diagnosis came", "Signed by D:chen" in visit.patient.said(), visit.patient.said())
+    found.that("so did its receipt", "The patient signed for the diagnosis" in visit.doctor.said(), visit.doctor.said())
+
+
+@scenario(
+    "bad-line",
+    "The patient's line takes 40 ms each way and loses 2 packets in 100",
+    "slower, and otherwise as ever: the ECG arrives whole",
+)
+def bad_line(world: World, found: Findings) -> None:
+    """TCP's work; what is tried is that no deadline of ours is too short for it."""
+    line = world.network.worsen("home", BAD_LINE)
+    said = begin_visit(world, "bad-line").complete()
+    found.that("the ECG arrived whole", "ECG, 12 leads, 10 s" in said, said)
+    found.that("packets were lost on the way", line.lost > 0, f"{line.passed} passed, {line.lost} lost")
+
+
+@scenario(
+    "consent-taken-back",
+    "The patient takes its consent back during the visit",
+    "B knows at once and refuses the deposit with GRANT_REVOKED; the patient has its diagnosis all the same",
+)
+def consent_taken_back(world: World, found: Findings) -> None:
+    """A new list is pushed to every hospital (docs/protocol.md, 7)."""
+    visit = begin_visit(world, "taken-back")
+    visit.until_read()
+    _take_back(world, found)
+    visit.conclude()
+    codes = visit.finish()
+    said = visit.doctor.said()
+    found.that("the deposit is refused", codes[0] == 1 and "[GRANT_REVOKED]" in said and not visit.kept, said)
+    found.that("the patient has its diagnosis", codes[1] == 0 and "Signed by D:chen" in visit.patient.said(), codes)
+
+
+@scenario(
+    "consent-parted",
+    "The same, while B does not hear from the public cloud",
+    "B goes by its last list, as it may for an hour, and keeps the encounter; it has the new list when the parting ends",
+)
+def consent_parted(world: World, found: Findings) -> None:
+    """What revocation without the cloud is worth, said plainly."""
+    visit = begin_visit(world, "parted")
+    visit.until_read()
+    world.network.part("b", "cloud")
+    _take_back(world, found)
+    visit.conclude()
+    found.that("B keeps the encounter", visit.finish() == (0, 0) and visit.kept, visit.doctor.said())
+    world.heal()
+    world.await_publication("b")
+
+
+def _without_a(world: World, found: Findings, name: str) -> None:
+    visit = begin_visit(world, name)
+    said = visit.until_read()
+    found.that("the doctor is told that A's record is missing", "H:a" in said and "[UNAVAILABLE]" in said, said)
+    elsewhere = {hospital for hospital, _ in visit.records_saved}
+    found.that("B's records came", "b" in elsewhere and "a" not in elsewhere, said)
+    visit.conclude()
+    found.that("both sides end well", visit.finish() == (0, 0), visit.doctor.said())
+
+
+def _take_back(world: World, found: Findings) -> None:
+    patient = world.patients["johnnie"]
+    newest = patient.run("grants").split()[0]
+    patient.run("revoke", newest)
+    listed = patient.run("grants").splitlines()[0]
+    found.that("the consent is taken back", listed.startswith(newest) and "TAKEN BACK" in listed, listed)
+
+
+def _publications(world: World) -> int:
+    return world.cloud.run("log").count('"kind": "PUBLICATION"')
