@@ -30,7 +30,7 @@ from federation.v1.consultation_pb2 import (
 )
 
 ROOM_LIFE = timedelta(hours=12)
-MOST_ROOMS_PER_DOCTOR = 16
+MOST_ROOMS_PER_DOCTOR = 64
 MOST_ROOM_BYTES = 80 * 1024 * 1024
 """A biosignal of 64 MiB, its seals, a diagnosis and its receipt."""
 MOST_FRAMES = 1024
