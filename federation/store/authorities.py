@@ -26,8 +26,9 @@ class SqlAuthorities:
             "crl": None,
             "crl_number": "0",
         }
-        self._database.write(
-            lambda connection: insert_if_absent(connection, authorities, authority_id=authority_id, **values)
+        self._database.write_by_key(
+            lambda connection: insert_if_absent(connection, authorities, authority_id=authority_id, **values),
+            repeatable=True,
         )
 
     def put_crl(self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int) -> None:
@@ -50,7 +51,7 @@ class SqlAuthorities:
     def drop(self, authority_id: str, certificate: bytes) -> None:
         """Recognise a certificate no longer, and forget its CRL; none there is no error."""
         statement = sa.delete(authorities).where(_here(authority_id, certificate))
-        self._database.write(lambda connection: connection.execute(statement))
+        self._database.write_by_key(lambda connection: connection.execute(statement), repeatable=True)
 
     def all(self) -> Sequence[StoredAuthority]:
         """All certificates by authority and digest. One without a CRL has the number 0."""

@@ -1,9 +1,9 @@
-"""A party's database: opened, migrated, and the two kinds of transaction that everything here consists of."""
+"""A party's database: opened, migrated, and the kinds of transaction that everything here consists of."""
 
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -11,43 +11,47 @@ from typing import Self, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from federation.store import sqlite
+from federation.store import postgresql, sqlite
 from federation.store.errors import StoreUnavailable
+from federation.store.transactions import CommitUnknown, Engines, persistent, transact
 from federation.store.upgrade import upgrade
+
+CONNECTIONS = 8
+"""Of a process to a shared database, unless the settings say otherwise."""
 
 T = TypeVar("T")
 
 
 class Database:
-    """An open database, for any number of threads. Close it, or use it as a context manager."""
+    """An open database, for any number of threads. Close it, or use it as a context manager.
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
-        self._writer = engine.execution_options(writes=True)
-        # SQLite lets waiting writers poll, up to 100 ms at a time: the threads of one process take turns here instead.
-        self._turn = threading.Lock()
+    A step may have no effect but on its connection: it may run again (federation/store/transactions.py says when). One that is
+    `repeatable` leaves, when it runs twice, what it leaves when it runs once.
+    """
+
+    def __init__(self, engines: Engines) -> None:
+        self.engine = engines.reading
+        self._engines = engines
 
     def read(self, step: Callable[[sa.Connection], T]) -> T:
         """Run a step that only reads, on one snapshot. Raises StoreUnavailable."""
-        with _translated(), self.engine.begin() as connection:
-            return step(connection)
+        with _translated():
+            return persistent(partial(transact, self._engines.reading, step), repeatable=True)
 
-    def write(self, step: Callable[[sa.Connection], T]) -> T:
-        """Run a step as one durable transaction; whatever it raises undoes it. Raises StoreUnavailable.
+    def write(self, step: Callable[[sa.Connection], T], *, repeatable: bool = False) -> T:
+        """Run a step as one durable transaction, as if alone; whatever it raises undoes it. Raises StoreUnavailable."""
+        return self._write(self._engines.serializable, step, repeatable=repeatable)
 
-        A step may have no effect but on its connection: a database of many machines may ask for it to run again.
+    def write_by_key(self, step: Callable[[sa.Connection], T], *, repeatable: bool = False) -> T:
+        """Run such a step beside others: each of its statements decides by a key, or by a row that it has locked.
+
+        Raises StoreUnavailable.
         """
-        with _translated(), self._writers_turn(), self._writer.begin() as connection:
-            return step(connection)
+        return self._write(self._engines.by_key, step, repeatable=repeatable)
 
-    @contextmanager
-    def _writers_turn(self) -> Iterator[None]:
-        if not self._turn.acquire(timeout=sqlite.BUSY_SECONDS):
-            raise StoreUnavailable("too many changes wait for the database")
-        try:
-            yield
-        finally:
-            self._turn.release()
+    def _write(self, engine: sa.Engine, step: Callable[[sa.Connection], T], *, repeatable: bool) -> T:
+        with _translated(), self._engines.turn():
+            return persistent(partial(transact, engine, step), repeatable=repeatable)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -62,31 +66,43 @@ class Database:
         self.close()
 
 
-def open_database(url: str) -> Database:
-    """Open the database at an SQLAlchemy URL (`sqlite:////var/lib/medunion/hospital.sqlite`), made and migrated as needed.
+def open_database(url: str, *, password_file: Path | None = None, connections: int = CONNECTIONS) -> Database:
+    """Open the database at a URL, made and migrated as needed.
 
-    Any number of processes may do so at once. Raises StoreUnavailable if it can't be opened or is newer than this code.
+    `sqlite:////var/lib/medunion/hospital.sqlite` is a file of this machine; `postgresql://medunion@db.example/hospital` is
+    shared by any number of machines. Any number of processes may open it at once. Raises StoreUnavailable if it can't be opened
+    or is newer than this code.
     """
     place = _parsed(url)
-    database = Database(sqlite.make_engine(place))
+    engines = _engines(place, password_file, connections)
+    database = Database(engines)
     try:
-        with _translated(), sqlite.prepared_file(Path(place.database or "")):
-            database.write(upgrade)
+        with _translated():
+            if place.get_backend_name() == "sqlite":
+                with sqlite.prepared_file(Path(place.database or "")):
+                    database.write(upgrade)
+            else:
+                postgresql.migrate(engines, upgrade)
     except BaseException:
         database.close()
         raise
     return database
 
 
+def _engines(place: sa.URL, password_file: Path | None, connections: int) -> Engines:
+    if place.drivername == "postgresql":
+        return postgresql.make_engines(place, password_file, connections)
+    if place != sa.URL.create("sqlite", database=place.database) or place.database in {None, "", ":memory:"}:
+        raise StoreUnavailable("the database is a SQLite file, sqlite:////path/to/file, or postgresql://user@host/name")
+    return sqlite.make_engines(place)
+
+
 def _parsed(url: str) -> sa.URL:
     try:
-        place = sa.make_url(url)
+        return sa.make_url(url)
     except (SQLAlchemyError, ValueError):
         # Not chained, not quoted: it may hold a password.
         raise StoreUnavailable("the database URL can't be read; write sqlite:////path/to/file") from None
-    if place != sa.URL.create("sqlite", database=place.database) or place.database in {None, "", ":memory:"}:
-        raise StoreUnavailable("the database must be a SQLite file: sqlite:////path/to/file")
-    return place
 
 
 @contextmanager
@@ -97,5 +113,7 @@ def _translated() -> Iterator[None]:
         # The first line of the driver's words alone: what follows, and what SQLAlchemy adds, shows what was in the statement.
         words = str(error.orig).partition("\n")[0]
         raise StoreUnavailable(f"the database refuses: {words}") from error
+    except CommitUnknown as error:
+        raise StoreUnavailable(f"{error}: it may be there or not") from error
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise StoreUnavailable(f"the database is not available: {error}") from error

@@ -26,11 +26,11 @@ class SqlIndex:
             upsert(connection, index_rows, **vars(row))
             _delete(connection, replaces)
 
-        self._database.write(step)
+        self._database.write_by_key(step, repeatable=True)
 
     def withdraw(self, *names: RowName) -> None:
         """Take the rows out; none there is no error."""
-        self._database.write(lambda connection: _delete(connection, names))
+        self._database.write_by_key(lambda connection: _delete(connection, names), repeatable=True)
 
     def rows(self, row_keys: Sequence[bytes]) -> Sequence[SealedRow]:
         """All rows under these keys, by key and id."""
@@ -59,7 +59,7 @@ class SqlIndex:
             insert_if_absent(connection, index_rows, **vars(new))
             return True
 
-        return self._database.write(step)
+        return self._database.write_by_key(step)
 
     def count(self, generation: int) -> int:
         """How many rows a generation of the index key names."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from federation.store.database import Database
 from federation.store.errors import StoredRecordCorrupt
 from federation.store.interfaces import LogEntry
-from federation.store.portable import pages
+from federation.store.portable import insert_if_absent, pages
 from federation.store.schema import log
 
 START = bytes(32)
@@ -31,17 +31,19 @@ class SqlLog:
         self._database = database
 
     def append(self, *, at: int, sealed: bytes) -> LogEntry:
-        """Add an entry behind the last one. Appenders take turns: the chain has no forks."""
+        """Add an entry behind the last one: the chain has no forks, for a number is taken once, with what it is chained to."""
         newest = sa.select(log.c.sequence, log.c.digest).order_by(log.c.sequence.desc()).limit(1)
 
         def step(connection: sa.Connection) -> LogEntry:
-            last = connection.execute(newest).first()
-            sequence, previous = (0, START) if last is None else last
-            entry = LogEntry(sequence + 1, at, sealed, chained(previous, at, sealed))
-            connection.execute(sa.insert(log).values(vars(entry)))
-            return entry
+            while True:
+                last = connection.execute(newest).first()
+                sequence, previous = (0, START) if last is None else last
+                entry = LogEntry(sequence + 1, at, sealed, chained(previous, at, sealed))
+                # Another's entry under this number: once it is committed, each statement sees it, and the next number is tried.
+                if insert_if_absent(connection, log, **vars(entry)):
+                    return entry
 
-        return self._database.write(step)
+        return self._database.write_by_key(step)
 
     def entries(self, *, after: int = 0) -> Iterator[LogEntry]:
         """The entries whose sequence is above `after`, in order; the first one's sequence is 1."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
 from federation.store.interfaces import StoredEpoch, StoredEvidence, StoredStatement
-from federation.store.portable import insert_if_absent, pages, replaced, upsert
+from federation.store.portable import forget, insert_if_absent, pages, replaced, upsert
 from federation.store.schema import epochs, evidence, replay, settings
 
 
@@ -24,10 +24,10 @@ class SqlReplayMemory:
         """Insert the key if absent and say whether it was; forget keys whose time is over."""
 
         def step(connection: sa.Connection) -> bool:
-            connection.execute(sa.delete(replay).where(replay.c.until < now))
+            forget(connection, replay, replay.c.until < now)
             return insert_if_absent(connection, replay, key=key, until=until)
 
-        return self._database.write(step)
+        return self._database.write_by_key(step)
 
 
 class SqlSettings:
@@ -43,19 +43,19 @@ class SqlSettings:
 
     def put(self, name: str, value: bytes) -> None:
         """Keep a value. A sequence that `advance` has reached under this name stays: nothing puts it back."""
-        self._database.write(lambda connection: upsert(connection, settings, name=name, value=value))
+        self._database.write_by_key(
+            lambda connection: upsert(connection, settings, name=name, value=value), repeatable=True
+        )
 
     def advance(self, name: str, sequence: int, value: bytes) -> bool:
         """Put the value unless one of an equal or higher sequence is there; say whether it was put."""
-        newer = sa.select(settings.c.name).where(settings.c.name == name, settings.c.sequence >= sequence)
 
-        def step(connection: sa.Connection) -> bool:
-            if connection.execute(newer).first() is not None:
-                return False
-            upsert(connection, settings, name=name, value=value, sequence=sequence)
-            return True
+        def is_older(new: Any) -> sa.ColumnElement[bool]:  # noqa: ANN401 - the columns of the row that comes
+            return sa.or_(settings.c.sequence.is_(None), settings.c.sequence < new.sequence)
 
-        return self._database.write(step)
+        return self._database.write_by_key(
+            lambda connection: upsert(connection, settings, is_older, name=name, value=value, sequence=sequence)
+        )
 
 
 class SqlEpochs:
@@ -72,7 +72,7 @@ class SqlEpochs:
             if not insert_if_absent(connection, epochs, **values):
                 raise AlreadyStored("an epoch key of this id is kept already")
 
-        self._database.write(step)
+        self._database.write_by_key(step)
 
     def all(self) -> Sequence[StoredEpoch]:
         """All epochs, the one that ends last first."""
@@ -88,7 +88,7 @@ class SqlEpochs:
     def drop(self, key_id: bytes) -> None:
         """Forget an epoch; none there is no error."""
         statement = sa.delete(epochs).where(epochs.c.key_id == key_id)
-        self._database.write(lambda connection: connection.execute(statement))
+        self._database.write_by_key(lambda connection: connection.execute(statement), repeatable=True)
 
 
 def _epoch(row: dict[str, Any]) -> StoredEpoch:
@@ -112,7 +112,7 @@ class SqlEvidence:
                 connection, evidence, entry_id=entry_id, kind=kind, reference=reference, sealed=sealed, at=at
             )
 
-        self._database.write(step)
+        self._database.write_by_key(step, repeatable=True)
 
     def all(self, kind: str | None = None) -> Iterator[tuple[str, bytes, bytes, int]]:
         """Kind, reference, sealed and time of all pieces, or of one kind's, the oldest first."""

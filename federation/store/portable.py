@@ -12,10 +12,20 @@ from federation.store.database import Database
 PAGE_ROWS = 256
 """Rows that an iterator reads in one transaction and holds in memory."""
 
+FORGOTTEN_ROWS = 64
+"""Rows whose time is over that one call clears away: more than one call brings in."""
+
 COUNTED_ROWS = 4096
 """Rows that one statement counts; of them only keys are read."""
 
 T = TypeVar("T")
+
+
+def forget(connection: sa.Connection, table: sa.Table, over: sa.ColumnElement[bool]) -> None:
+    """Delete rows whose time is over, some at a time, and none that another transaction is at: nobody waits for it."""
+    key = table.primary_key.columns
+    found = sa.select(*key).where(over).limit(FORGOTTEN_ROWS).with_for_update(skip_locked=True)
+    connection.execute(sa.delete(table).where(sa.tuple_(*key).in_(found)))
 
 
 def insert_if_absent(connection: sa.Connection, table: sa.Table, **values: object) -> bool:
@@ -25,12 +35,21 @@ def insert_if_absent(connection: sa.Connection, table: sa.Table, **values: objec
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
-def upsert(connection: sa.Connection, table: sa.Table, **values: object) -> None:
-    """Insert a row, or give the row of the same primary key these values; columns not named keep theirs."""
+def upsert(
+    connection: sa.Connection,
+    table: sa.Table,
+    give_way: Callable[[Any], sa.ColumnElement[bool]] = lambda _: sa.true(),
+    **values: object,
+) -> bool:
+    """Insert a row, or give the row of the same primary key these values; columns not named keep theirs.
+
+    `give_way` says of the new values when the row that is there does. Returns whether anything was written.
+    """
     key = table.primary_key.columns.keys()
     statement = _insert(connection, table).values(values)
     changed = {name: statement.excluded[name] for name in values if name not in key}
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed))
+    merged = statement.on_conflict_do_update(index_elements=key, set_=changed, where=give_way(statement.excluded))
+    return connection.execute(merged, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
@@ -68,7 +87,7 @@ def counted(database: Database, table: sa.Table, condition: sa.ColumnElement[boo
 
 def replaced(database: Database, statement: sa.Update) -> bool:
     """Run an UPDATE of at most one row, whose condition is what that row is to be still; say whether it was."""
-    return database.write(lambda connection: connection.execute(statement).rowcount == 1)
+    return database.write_by_key(lambda connection: connection.execute(statement).rowcount == 1)
 
 
 def _fetch(query: sa.Select[Any], connection: sa.Connection) -> Sequence[sa.RowMapping]:

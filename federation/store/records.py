@@ -32,7 +32,7 @@ class SqlRecords:
             if answer is not None:
                 _keep_answer(connection, *answer)
 
-        self._database.write(step)
+        self._database.write_by_key(step)
 
     def find(
         self, patient_keys: Sequence[bytes], *, department_class: str | None, handles: Sequence[bytes]
@@ -105,7 +105,7 @@ class SqlRecords:
     def settle(self, entry_id: bytes) -> None:
         """Take a published entry out of the outbox; none there is no error."""
         statement = sa.delete(outbox).where(outbox.c.entry_id == entry_id)
-        self._database.write(lambda connection: connection.execute(statement))
+        self._database.write_by_key(lambda connection: connection.execute(statement), repeatable=True)
 
     def outbox(self) -> Iterator[OutboxEntry]:
         """Every entry, due or not, by its id."""

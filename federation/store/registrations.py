@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored, StoreLimit
 from federation.store.interfaces import Registration, StoredStatement, Superseded, Ticket
-from federation.store.portable import counted, insert_if_absent, pages, replaced
+from federation.store.portable import counted, forget, insert_if_absent, pages, replaced
 from federation.store.registration_rows import complete_issuance, registration_of, supersede, values_of
 from federation.store.schema import answers, challenges, issuances, registrations, superseded, tickets
 
@@ -25,18 +25,18 @@ class SqlRegistrations:
         """Keep a challenge; expired ones go. Raises StoreLimit when too many are open, AlreadyStored for one that is there."""
 
         def step(connection: sa.Connection) -> None:
-            connection.execute(sa.delete(challenges).where(challenges.c.expires_at < now))
+            _forget_expired(connection, now)
             if connection.scalars(sa.select(sa.func.count()).select_from(challenges)).one() >= self._most_challenges:
                 raise StoreLimit("too many registrations are under way")
             if not insert_if_absent(connection, challenges, challenge=challenge, expires_at=expires_at):
                 raise AlreadyStored("this challenge is given out already")
 
-        self._database.write(step)
+        self._database.write_by_key(step)
 
     def consume_challenge(self, challenge: bytes, *, now: int) -> bool:
         """Take the challenge away and say whether it was there and not expired: single use."""
         taken = sa.delete(challenges).where(challenges.c.challenge == challenge).returning(challenges.c.expires_at)
-        expires_at = self._database.write(lambda connection: connection.scalar(taken))
+        expires_at = self._database.write_by_key(lambda connection: connection.scalar(taken))
         return expires_at is not None and now <= expires_at
 
     def put_ticket(self, ticket: Ticket) -> None:
@@ -46,7 +46,7 @@ class SqlRegistrations:
             if not insert_if_absent(connection, tickets, **vars(ticket)):
                 raise AlreadyStored("this ticket is kept already")
 
-        self._database.write(step)
+        self._database.write_by_key(step)
 
     def find_ticket(self, digest: bytes, *, now: int) -> Ticket | None:
         """The ticket of this digest, unless it has expired or was consumed."""
@@ -67,7 +67,7 @@ class SqlRegistrations:
             if not insert_if_absent(connection, issuances, serial=serial, **values):
                 raise AlreadyStored("this serial was used before")
 
-        self._database.write(step)
+        self._database.write_by_key(step)
 
     def complete(
         self,
@@ -89,14 +89,14 @@ class SqlRegistrations:
         """
 
         def step(connection: sa.Connection) -> None:
-            _forget_expired(connection, registration.identity, now)
+            _end_what_is_over(connection, registration.identity, request_digest, now)
             complete_issuance(connection, registration, at=now)
             if supersedes is not None:
                 supersede(connection, registration.identity, supersedes)
             if not insert_if_absent(connection, registrations, **values_of(registration)):
                 raise AlreadyStored("this identity has a live registration")
             if ticket_digest is not None:
-                _consume_ticket(connection, ticket_digest, registration)
+                _consume_ticket(connection, ticket_digest, registration, now)
             if not insert_if_absent(
                 connection, answers, request_digest=request_digest, answer=answer, until=answer_until
             ):
@@ -160,7 +160,7 @@ class SqlRegistrations:
             if connection.execute(statement).rowcount == 0:
                 raise NotStored("this identity has no live registration")
 
-        self._database.write(step)
+        self._database.write_by_key(step, repeatable=True)
 
     def authorize_reissue(self, identity: str) -> Registration:
         """End the live registration so that its identity may register again; return it. Raises NotStored."""
@@ -172,7 +172,7 @@ class SqlRegistrations:
                 raise NotStored("this identity has no live registration")
             return registration_of(row)
 
-        return self._database.write(step)
+        return self._database.write_by_key(step)
 
     def issued(self) -> Iterator[tuple[bytes, str, str, int]]:
         """The issuance log: serial, role, identity, time of every serial that was reserved, the oldest first."""
@@ -186,15 +186,22 @@ class SqlRegistrations:
         )
 
 
-def _forget_expired(connection: sa.Connection, identity: str, now: int) -> None:
+def _forget_expired(connection: sa.Connection, now: int) -> None:
+    """Whatever of a registration under way was left: when the next one begins, so that none that ends waits for it."""
+    forget(connection, challenges, challenges.c.expires_at < now)
+    forget(connection, tickets, tickets.c.expires_at < now)
+    forget(connection, answers, answers.c.until < now)
+
+
+def _end_what_is_over(connection: sa.Connection, identity: str, request_digest: bytes, now: int) -> None:
     over = (registrations.c.identity == identity, registrations.c.not_after < now)
     connection.execute(sa.delete(registrations).where(*over))
     connection.execute(sa.delete(superseded).where(superseded.c.identity == identity, superseded.c.not_after < now))
-    connection.execute(sa.delete(tickets).where(tickets.c.expires_at < now))
-    connection.execute(sa.delete(answers).where(answers.c.until < now))
+    connection.execute(sa.delete(answers).where(answers.c.request_digest == request_digest, answers.c.until < now))
 
 
-def _consume_ticket(connection: sa.Connection, digest: bytes, registration: Registration) -> None:
+def _consume_ticket(connection: sa.Connection, digest: bytes, registration: Registration, now: int) -> None:
     named = (tickets.c.role == registration.role, tickets.c.identity == registration.identity)
-    if connection.execute(sa.delete(tickets).where(tickets.c.digest == digest, *named)).rowcount == 0:
+    good = (tickets.c.digest == digest, tickets.c.expires_at >= now)
+    if connection.execute(sa.delete(tickets).where(*good, *named)).rowcount == 0:
         raise NotStored("the ticket is used, expired or another's")

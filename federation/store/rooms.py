@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
 from federation.store.interfaces import StoredRoom, StoredStatement
-from federation.store.portable import insert_if_absent
+from federation.store.portable import forget, insert_if_absent
 from federation.store.schema import frames, rooms
 
 FRAME_COST = 64
@@ -28,13 +28,14 @@ class SqlRooms:
         mine = sa.select(sa.func.count()).select_from(rooms).where(rooms.c.doctor_id == room.doctor_id)
 
         def step(connection: sa.Connection) -> None:
-            _forget_expired(connection, now)
+            # Their frames go by the foreign key.
+            forget(connection, rooms, rooms.c.expires_at < now)
             if connection.scalars(mine).one() >= most_per_doctor:
                 raise StoreLimit("this doctor has too many rooms open")
             if not insert_if_absent(connection, rooms, **_values(room)):
                 raise AlreadyStored("this room is open already")
 
-        self._database.write(step)
+        self._database.write_by_key(step)
 
     def get(self, room_id: bytes, *, now: int) -> StoredRoom | None:
         """The room, unless it has expired."""
@@ -64,7 +65,7 @@ class SqlRooms:
                 raise StoreLimit("this room holds no more")
             _keep(connection, (room_id, direction, number), frame, after)
 
-        self._database.write(step)
+        self._database.write_by_key(step)
 
     def frames(self, room_id: bytes, direction: int, *, from_number: int, limit: int) -> Sequence[tuple[int, bytes]]:
         """The frames of a direction from a number on, in order, at most `limit`."""
@@ -100,14 +101,10 @@ def _room(row: sa.RowMapping) -> StoredRoom:
     )
 
 
-def _forget_expired(connection: sa.Connection, now: int) -> None:
-    # Their frames go by the foreign key.
-    connection.execute(sa.delete(rooms).where(rooms.c.expires_at < now))
-
-
 def _held_bytes(connection: sa.Connection, room_id: bytes, now: int) -> int:
+    """What a room holds, and the room to oneself until the transaction ends."""
     query = sa.select(rooms.c.held_bytes).where(rooms.c.room_id == room_id, rooms.c.expires_at >= now)
-    held: int | None = connection.scalar(query)
+    held: int | None = connection.scalar(query.with_for_update())
     if held is None:
         raise NotStored("there is no such room")
     return held

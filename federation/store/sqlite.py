@@ -3,12 +3,16 @@
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from federation.store.errors import StoreUnavailable
+from federation.store.transactions import Engines
 
 BUSY_SECONDS = 10
 """How long a transaction waits for another process's before the store is unavailable."""
@@ -23,15 +27,33 @@ _PRAGMAS = (
 )
 
 
-def make_engine(url: sa.URL) -> sa.Engine:
-    """An engine whose transactions are SQLite's own: BEGIN, or BEGIN IMMEDIATE where the option `writes` is set.
+def make_engines(url: sa.URL) -> Engines:
+    """Engines whose transactions are SQLite's own: BEGIN, or BEGIN IMMEDIATE where the option `writes` is set.
 
     A transaction that reads and then writes would otherwise fail at once when another one wrote in between.
     """
     engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS)
     sa.event.listen(engine, "connect", _configure)
     sa.event.listen(engine, "begin", _begin)
-    return engine
+    writer = engine.execution_options(writes=True)
+    return Engines(reading=engine, serializable=writer, by_key=writer, turn=Turns().turn)
+
+
+class Turns:
+    """Who of a process's threads writes. SQLite lets waiting writers poll, up to 100 ms at a time: here they queue instead."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the turn for a block. Raises StoreUnavailable after BUSY_SECONDS."""
+        if not self._lock.acquire(timeout=BUSY_SECONDS):
+            raise StoreUnavailable("too many changes wait for the database")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ _alembic = threading.Lock()
 def upgrade(connection: sa.Connection, *, revision: str = "head") -> None:
     """Apply the migrations that are missing, inside the connection's transaction.
 
-    The caller holds a lock that keeps other processes from doing the same. Raises StoreUnavailable for a database that was
+    The caller sees to it that of several processes that do the same, one does it. Raises StoreUnavailable for a database that was
     written by a newer release, which this one might damage.
     """
     config = Config(attributes={"connection": connection})

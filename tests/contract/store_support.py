@@ -5,10 +5,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from federation.store import postgresql, sqlite
 from federation.store.database import Database, open_database
 from federation.store.interfaces import (
     OutboxEntry,
@@ -20,24 +22,46 @@ from federation.store.interfaces import (
     StoredStatement,
     Ticket,
 )
+from federation.store.transactions import Engines
+from tests.contract import postgresql_server
 
-IMPLEMENTATIONS = ("sqlite",)
-"""Each is a parameter of the whole suite; PostgreSQL joins by a name here and a URL below."""
+REQUIRED = os.environ.get("MEDUNION_REQUIRE_DATABASES") == "1"
+IMPLEMENTATIONS = ("sqlite", *["postgresql"] * (REQUIRED or postgresql_server.is_installed()))
+"""Each is a parameter of the whole suite. Where PostgreSQL isn't installed, ci/install-databases said so; in CI, that fails."""
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
 ROOT = Path(__file__).parents[2]
 
 
-def url_of(implementation: str, directory: Path) -> str:
-    """A URL of a database of the test's own."""
-    return {"sqlite": f"sqlite:///{directory}/party.sqlite"}[implementation]
+def url_of(implementation: str, directory: Path, *, template: str = "template0") -> str:
+    """A URL of a database of the test's own, empty as yet."""
+    if implementation == "sqlite":
+        return f"sqlite:///{directory}/party.sqlite"
+    server = postgresql_server.server()
+    return server.url(server.new_database(template))
+
+
+def engines_of(url: str) -> Engines:
+    """What `open_database` would open, not migrated."""
+    place = sa.make_url(url)
+    return sqlite.make_engines(place) if place.drivername == "sqlite" else postgresql.make_engines(place, None, 2)
 
 
 def opened(implementation: str, directory: Path) -> Iterator[Database]:
     """What a module's `database` fixture yields from."""
-    with open_database(url_of(implementation, directory)) as database:
+    template = _migrated() if implementation == "postgresql" else "template0"
+    with open_database(url_of(implementation, directory, template=template)) as database:
         yield database
+
+
+@cache
+def _migrated() -> str:
+    """Copying this takes a part of the time that making the tables takes."""
+    server = postgresql_server.server()
+    name = server.new_database()
+    open_database(server.url(name)).close()
+    return name
 
 
 def drop_guards(connection: sa.Connection) -> None:

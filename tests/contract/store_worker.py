@@ -7,13 +7,17 @@ import sys
 import time
 from pathlib import Path
 
+from federation.generations import StoredGenerations
 from federation.store.blobs import CHUNK_BYTES, BlobStore
 from federation.store.database import open_database
+from federation.store.errors import AlreadyStored
 from federation.store.log import SqlLog
-from federation.store.party import SqlReplayMemory
+from federation.store.party import SqlReplayMemory, SqlSettings
+from federation.store.records import SqlRecords
 from federation.store.registrations import SqlRegistrations
 from federation.store.revocations import SqlRevocationBook
-from tests.contract.store_support import NOW
+from federation.store.rooms import SqlRooms
+from tests.contract.store_support import MINUTE, NOW, register, registration, room
 
 
 def wait() -> None:
@@ -48,6 +52,64 @@ def revoke(url: str, argument: str) -> None:
             print(SqlRevocationBook(database).revoke("grant", digest, expires_at=NOW, at=NOW))
 
 
+def complete(url: str, argument: str) -> None:
+    """Make the registration of the serial that was reserved live, each with a request of its own."""
+    with open_database(url) as database:
+        wait()
+        request = argument.encode().ljust(32)
+        try:
+            SqlRegistrations(database).complete(
+                registration(), request_digest=request, answer=request, answer_until=NOW, ticket_digest=None, now=NOW
+            )
+        except AlreadyStored:
+            print("refused")
+        else:
+            print("live")
+
+
+def renew(url: str, argument: str) -> None:
+    """Renew the live registration, each with a serial of its own."""
+    with open_database(url) as database:
+        wait()
+        renewal = registration(serial=argument.encode().ljust(16))
+        try:
+            register(SqlRegistrations(database), renewal, supersedes=registration().serial)
+        except AlreadyStored:
+            print("refused")
+        else:
+            print("live")
+
+
+def publish(url: str, _argument: str) -> None:
+    """Take and settle whatever is due; print what was taken."""
+    with open_database(url) as database:
+        records = SqlRecords(database)
+        wait()
+        while due := records.due(now=NOW, limit=5):
+            for entry in due:
+                if records.take(entry, until=NOW + MINUTE):
+                    print(entry.entry_id.hex())
+
+
+def rotate(url: str, argument: str) -> None:
+    """Prepare a generation of ten purposes, each in a change of its own."""
+    with open_database(url) as database:
+        book = StoredGenerations(SqlSettings(database))
+        wait()
+        for number in range(10):
+            purpose = f"{argument}-{number}"
+            book.change(lambda generations, purpose=purpose: generations.prepare(purpose, NOW))
+
+
+def put_frames(url: str, argument: str) -> None:
+    """Fill a room from one side."""
+    with open_database(url) as database:
+        rooms = SqlRooms(database)
+        wait()
+        for number in range(20):
+            rooms.put_frame(room().room_id, int(argument), number, b"frame", now=NOW, most_bytes=100_000)
+
+
 def migrate(url: str, _argument: str) -> None:
     wait()
     with open_database(url) as database:
@@ -62,7 +124,10 @@ def write_blob(directory: str, argument: str) -> None:
         time.sleep(60)
 
 
-JOBS = {job.__name__: job for job in (admit, append, consume, migrate, revoke, write_blob)}
+JOBS = {
+    job.__name__: job
+    for job in (admit, append, complete, consume, migrate, publish, put_frames, renew, revoke, rotate, write_blob)
+}
 
 if __name__ == "__main__":
     JOBS[sys.argv[1]](sys.argv[2], sys.argv[3])

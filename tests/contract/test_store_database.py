@@ -21,7 +21,7 @@ from federation.store.registration_rows import values_of
 from federation.store.registrations import SqlRegistrations
 from federation.store.schema import metadata, settings
 from federation.store.upgrade import upgrade
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, record, registration, url_of
+from tests.contract.store_support import IMPLEMENTATIONS, NOW, engines_of, opened, record, registration, url_of
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
@@ -44,11 +44,11 @@ def test_database_migrated_has_the_tables_of_the_code(database):
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_database_of_the_first_migration_upgrades_and_keeps_its_rows(implementation, tmp_path):
     url = url_of(implementation, tmp_path)
-    engine = sqlite.make_engine(sa.make_url(url))
+    engine = engines_of(url).serializable
     with engine.begin() as connection:
         upgrade(connection, revision="0001")
         assert "rooms" not in sa.inspect(connection).get_table_names()
-        connection.exec_driver_sql("INSERT INTO settings (name, value) VALUES ('ks', x'01')")
+        connection.execute(sa.insert(settings).values(name="ks", value=b"\x01"))
     engine.dispose()
     with open_database(url) as database:
         assert SqlSettings(database).get("ks") == b"\x01"
@@ -59,7 +59,7 @@ def test_database_of_the_first_migration_upgrades_and_keeps_its_rows(implementat
 def test_database_before_rotation_upgrades_with_its_first_generations_and_its_authorities(implementation, tmp_path):
     url = url_of(implementation, tmp_path)
     one, kept = registration(not_before=NOW), record()
-    engine = sqlite.make_engine(sa.make_url(url))
+    engine = engines_of(url).serializable
     with engine.begin() as connection:
         upgrade(connection, revision="0003")
         for table, row in before_rotation(one, kept):
@@ -190,9 +190,10 @@ def test_database_step_that_raises_leaves_nothing(database):
     assert SqlSettings(database).get("half") is None
 
 
-def test_database_whose_writers_queue_too_long_fails_closed(database, monkeypatch):
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
-    memory = SqlReplayMemory(database)
-    with pytest.raises(StoreUnavailable):
-        database.write(lambda _: memory.admit(b"k", now=NOW, until=NOW))
-    assert memory.admit(b"k", now=NOW, until=NOW)
+def test_database_whose_writers_queue_too_long_fails_closed(tmp_path, monkeypatch):
+    with open_database(url_of("sqlite", tmp_path)) as database:
+        monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+        memory = SqlReplayMemory(database)
+        with pytest.raises(StoreUnavailable):
+            database.write(lambda _: memory.admit(b"k", now=NOW, until=NOW))
+        assert memory.admit(b"k", now=NOW, until=NOW)

@@ -8,12 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from federation.generations import StoredGenerations
 from federation.store.blobs import BlobStore
 from federation.store.database import open_database
+from federation.store.errors import StoreLimit
 from federation.store.log import SqlLog
-from federation.store.party import SqlReplayMemory
+from federation.store.party import SqlReplayMemory, SqlSettings
+from federation.store.records import SqlRecords
 from federation.store.registrations import SqlRegistrations
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, ROOT, run_together, url_of
+from federation.store.rooms import FRAME_COST, SqlRooms
+from tests.contract.store_support import (
+    IMPLEMENTATIONS,
+    NOW,
+    ROOT,
+    outbox_entry,
+    record,
+    register,
+    registration,
+    room,
+    run_together,
+    url_of,
+)
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
@@ -52,6 +67,55 @@ def test_revocations_of_four_processes_have_a_version_each(url):
     open_database(url).close()
     printed = run_together("revoke", url, ["a", "b", "c", "d"])
     assert sorted(int(line) for lines in printed for line in lines.split()) == list(range(1, 101))
+
+
+def test_registration_of_one_serial_has_one_winner_of_six_processes(url):
+    with open_database(url) as database:
+        wanted = registration()
+        SqlRegistrations(database).reserve_serial(
+            wanted.serial, role=wanted.role, identity=wanted.identity, credential=wanted.credential, at=NOW
+        )
+    assert sorted(run_together("complete", url, "abcdef")) == ["live\n"] + ["refused\n"] * 5
+    with open_database(url) as database:
+        answers = [SqlRegistrations(database).answer_to(name.encode().ljust(32), now=NOW) for name in "abcdef"]
+        assert sum(answer is not None for answer in answers) == 1
+
+
+def test_renewal_has_one_winner_of_six_processes(url):
+    with open_database(url) as database:
+        register(SqlRegistrations(database), registration())
+    assert sorted(run_together("renew", url, "abcdef")) == ["live\n"] + ["refused\n"] * 5
+    with open_database(url) as database:
+        assert len(SqlRegistrations(database).superseded("P:ann", now=NOW)) == 1
+
+
+def test_outbox_of_thirty_entries_is_taken_once_by_four_processes(url):
+    with open_database(url) as database:
+        for number in range(30):
+            SqlRecords(database).add(record(bytes([number]) * 16), outbox=outbox_entry(number), answer=None)
+    taken = [line for lines in run_together("publish", url, ["-"] * 4) for line in lines.split()]
+    assert sorted(taken) == sorted(outbox_entry(number).entry_id.hex() for number in range(30))
+
+
+def test_generations_changed_by_four_processes_lose_no_change(url):
+    open_database(url).close()
+    run_together("rotate", url, "abcd")
+    with open_database(url) as database:
+        purposes = StoredGenerations(SqlSettings(database)).read().purposes
+    assert set(purposes) == {f"{name}-{number}" for name in "abcd" for number in range(10)}
+
+
+def test_room_filled_from_both_sides_at_once_counts_every_frame(url):
+    with open_database(url) as database:
+        SqlRooms(database).open(room(), now=NOW, most_per_doctor=1)
+    run_together("put_frames", url, "12")
+    with open_database(url) as database:
+        rooms = SqlRooms(database)
+        assert [len(rooms.frames(room().room_id, side, from_number=0, limit=99)) for side in (1, 2)] == [20, 20]
+        most = 40 * (FRAME_COST + len(b"frame"))
+        with pytest.raises(StoreLimit):
+            rooms.put_frame(room().room_id, 1, 20, b"", now=NOW, most_bytes=most + FRAME_COST - 1)
+        rooms.put_frame(room().room_id, 1, 20, b"", now=NOW, most_bytes=most + FRAME_COST)
 
 
 def test_database_opened_first_by_four_processes_at_once_is_migrated_once(url):

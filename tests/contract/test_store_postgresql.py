@@ -1,0 +1,204 @@
+"""The shared database where it differs from the embedded one: its address, its conflicts, its connections."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from federation.store import postgresql
+from federation.store.database import open_database
+from federation.store.errors import StoreUnavailable
+from federation.store.party import SqlReplayMemory, SqlSettings
+from federation.store.schema import settings
+from tests.contract import postgresql_server
+from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened
+
+DIES = """
+CREATE SEQUENCE deaths;
+CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF nextval('deaths') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER dies AFTER INSERT OR UPDATE ON settings
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die();
+"""
+"""Kills the connection of the first transaction that writes a setting, while it commits."""
+
+
+@pytest.fixture(params=[name for name in IMPLEMENTATIONS if name == "postgresql"])
+def database(request, tmp_path):
+    yield from opened(request.param, tmp_path)
+
+
+@pytest.fixture(params=[name for name in IMPLEMENTATIONS if name == "postgresql"])
+def server(request):
+    return postgresql_server.server()
+
+
+def put(connection, value):
+    connection.execute(sa.insert(settings).values(name="n", value=value))
+
+
+def kill_connections(server, database):
+    name = database.engine.url.database
+    server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+
+UNSAFE = {
+    "password": ("postgresql://user:hunter2@localhost/db", "password_file"),
+    "options": ("postgresql://user@localhost/db?options=-csynchronous_commit%3Doff", "these options alone"),
+    "passfile": ("postgresql://user@localhost/db?passfile=/tmp/x", "these options alone"),
+    "another_machine": ("postgresql://user@db.example/db", "sslmode=verify-full"),
+    "another_machine_among_several": ("postgresql://user@/db?host=localhost:5432&host=db.example:5432", "sslmode"),
+    "unauthenticated_tls": ("postgresql://user@db.example/db?sslmode=require", "sslmode=verify-full"),
+    "another_driver": ("postgresql+asyncpg://user@localhost/db", "postgresql://user@host/name"),
+}
+
+
+@pytest.mark.parametrize(("url", "words"), UNSAFE.values(), ids=UNSAFE)
+def test_database_address_that_is_not_safe_is_refused_in_words(url, words):
+    with pytest.raises(StoreUnavailable, match=words) as caught:
+        open_database(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_database_address_with_authenticated_tls_is_used():
+    with pytest.raises(StoreUnavailable, match="refuses"):
+        open_database("postgresql://user@127.0.0.1:1/db?sslmode=verify-full&sslrootcert=/nowhere")
+
+
+def test_database_password_is_read_from_its_file(server, tmp_path):
+    file = tmp_path / "password"
+    file.write_text(postgresql_server.PASSWORD + "\n")
+    name = server.new_database()
+    server.execute(f"ALTER DATABASE {name} OWNER TO locked")
+    with open_database(server.url(name, "locked"), password_file=file) as database:
+        SqlSettings(database).put("n", b"1")
+        assert postgresql_server.PASSWORD not in repr(database.engine) + str(database.engine.url)
+
+
+@pytest.mark.parametrize("content", [None, b"wrong", b"\xff"], ids=["absent", "wrong", "not_text"])
+def test_database_password_that_does_not_serve_is_refused_and_not_told(server, tmp_path, content):
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(StoreUnavailable) as caught:
+        open_database(server.url(role="locked"), password_file=file)
+    assert "wrong" not in str(caught.value)
+
+
+def test_database_that_is_not_there_is_unavailable_soon(server):
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="does not exist"):
+        open_database(server.url("nowhere"))
+    assert time.monotonic() - begun < 5
+
+
+def test_writers_that_look_and_then_write_lose_nothing_to_each_other(database):
+    SqlSettings(database).put("n", b"0")
+
+    def count(connection):
+        value = int(connection.scalar(sa.select(settings.c.value)))
+        connection.execute(sa.update(settings).values(value=str(value + 1).encode()))
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda _: database.write(count), range(60)))
+    assert SqlSettings(database).get("n") == b"60"
+
+
+def test_writers_that_wait_for_each_other_go_on(database):
+    for name in ("a", "b"):
+        SqlSettings(database).put(name, b"")
+    both_hold_one = threading.Barrier(2)
+    tried = []
+
+    def in_order(first, second):
+        def step(connection):
+            for place, name in enumerate((first, second)):
+                connection.execute(sa.update(settings).where(settings.c.name == name).values(value=first.encode()))
+                if place == 0 and len(tried) < 2:
+                    tried.append(first)
+                    both_hold_one.wait(10)
+
+        database.write_by_key(step)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(in_order, "ab", "ba"))
+    assert SqlSettings(database).get("a") == SqlSettings(database).get("b")
+
+
+def test_connections_lost_between_calls_are_made_anew(database, server):
+    memory = SqlReplayMemory(database)
+    assert memory.admit(b"1", now=NOW, until=NOW)
+    kill_connections(server, database)
+    assert memory.admit(b"2", now=NOW, until=NOW)
+    kill_connections(server, database)
+    assert SqlSettings(database).get("n") is None
+
+
+def test_connection_lost_before_the_commit_runs_the_step_again(database, server):
+    runs = []
+
+    def step(connection):
+        runs.append(1)
+        if len(runs) == 1:
+            kill_connections(server, database)
+        put(connection, b"%d" % len(runs))
+
+    database.write(step)
+    assert SqlSettings(database).get("n") == b"2"
+
+
+def test_connection_lost_in_the_commit_is_told_and_the_step_not_run_again(database):
+    database.write(lambda connection: connection.exec_driver_sql(DIES))
+    runs = []
+
+    def step(connection):
+        runs.append(1)
+        put(connection, b"1")
+
+    with pytest.raises(StoreUnavailable, match="may be there or not"):
+        database.write(step)
+    assert len(runs) == 1
+
+
+def test_connection_lost_in_the_commit_of_a_repeatable_step_runs_it_again(database):
+    database.write(lambda connection: connection.exec_driver_sql(DIES))
+    SqlSettings(database).put("n", b"1")
+    assert SqlSettings(database).get("n") == b"1"
+
+
+def test_connections_of_a_process_are_bounded_and_waiting_for_one_too(server, monkeypatch):
+    monkeypatch.setattr(postgresql, "POOL_SECONDS", 0.1)
+    with open_database(server.url(server.new_database()), connections=1) as database, ThreadPoolExecutor(1) as threads:
+        held, leave = threading.Event(), threading.Event()
+        holder = threads.submit(database.read, lambda _: held.set() or leave.wait(20))
+        held.wait(10)
+        with pytest.raises(StoreUnavailable):
+            SqlSettings(database).get("n")
+        leave.set()
+        holder.result()
+        assert SqlSettings(database).get("n") is None
+
+
+def test_statement_that_takes_too_long_is_ended(server, monkeypatch):
+    monkeypatch.setattr(postgresql, "STATEMENT_SECONDS", 0.2)
+    with (
+        open_database(server.url(server.new_database())) as database,
+        pytest.raises(StoreUnavailable, match="statement timeout"),
+    ):
+        database.read(lambda connection: connection.exec_driver_sql("SELECT pg_sleep(20)"))
+
+
+def test_reading_step_that_writes_is_refused(database):
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        database.read(lambda connection: put(connection, b"1"))
+    assert SqlSettings(database).get("n") is None
+
+
+def test_refusal_of_the_database_shows_nothing_of_what_it_was_given(database):
+    SqlSettings(database).put("n", b"sealed words")
+    with pytest.raises(StoreUnavailable) as caught:
+        database.write(lambda connection: put(connection, b"sealed words"))
+    assert "sealed" not in str(caught.value)
