@@ -10,7 +10,7 @@ import hmac
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hsm import KeyKind, KeyPolicy, Provenance, Token
 from hsm.errors import AuthenticationFailed
 from keystore.errors import BackupCardRejected
-from keystore.policies import CLOUD_POLICIES, IDENTITY, INDEXING, ISSUING, RECORDS, SEALING, TLS_CA
+from keystore.generations import label_of, purpose_and_number
+from keystore.policies import CLOUD_POLICIES, IDENTITY, INDEXING, ISSUING, RECORDS, SEALING, TLS_CA, rotatable_purpose
 from keystore.transcript import transcript, u64
 
 SEED_BYTES: Final = 32
@@ -41,10 +42,17 @@ class RecoverableKey:
     @property
     def policy(self) -> KeyPolicy:
         """Give the policy under which the token holds it. Raises BackupCardRejected for a label that no restored key may have."""
-        policy = CLOUD_POLICIES.get(self.label)
-        if policy is None or policy.kind is not self.kind or policy.provenance is not Provenance.IMPORTABLE:
+        purpose = rotatable_purpose(self.label)
+        if purpose is None or purpose_and_number(self.label) != (purpose, self.generation):
+            raise BackupCardRejected(f"A key {self.label!r} of generation {self.generation} is none of ours.")
+        policy = CLOUD_POLICIES[purpose]
+        if policy.kind is not self.kind or policy.provenance is not Provenance.IMPORTABLE:
             raise BackupCardRejected(f"A key {self.label!r} of this kind is not restored from a backup.")
         return policy
+
+    def successor(self, number: int) -> "RecoverableKey":
+        """Give what follows this first generation by that number, to be made from a seed of its own."""
+        return replace(self, label=label_of(self.label, number), generation=number)
 
     def info(self, what: str) -> bytes:
         """Give T(what, purpose, label, generation)."""

@@ -56,13 +56,14 @@ ROTATABLE = frozenset(_BY_LABEL)
 
 def policy_of(label: str, policies: Mapping[str, KeyPolicy] = POLICIES) -> KeyPolicy | None:
     """Give the policy of a key of this label, the same for every generation, or None if no purpose names it."""
-    rotatable = _rotatable_of(label)
+    rotatable = rotatable_purpose(label)
     if rotatable is not None:
         return policies[rotatable]
     return next((policies[prefix] for prefix in _BY_PREFIX if label.startswith(prefix) and label != prefix), None)
 
 
-def _rotatable_of(label: str) -> str | None:
+def rotatable_purpose(label: str) -> str | None:
+    """Give the purpose of which the label names a generation, or None."""
     try:
         purpose, _ = purpose_and_number(label)
     except GenerationUnknown:
@@ -86,7 +87,7 @@ def audit(objects: Iterable[ObjectInfo]) -> list[Finding]:
     A token with an issuing key, of any generation, is the public cloud's, and held to `CLOUD_POLICIES`.
     """
     things = list(objects)
-    policies = CLOUD_POLICIES if any(_rotatable_of(thing.label) == ISSUING for thing in things) else POLICIES
+    policies = CLOUD_POLICIES if any(rotatable_purpose(thing.label) == ISSUING for thing in things) else POLICIES
     numbers = Counter((thing.label, thing.object_class) for thing in things)
     findings = [finding for thing in things for finding in _about(thing, policies)]
     for (label, object_class), number in numbers.items():

@@ -7,9 +7,8 @@ from typing import Final
 
 from cryptography import x509
 
-from hsm import KeyPolicy, PinProvider, Token, TokenUri, open_token
+from hsm import PinProvider, Token, TokenUri, open_token
 from hsm.errors import TokenNotFound
-from hsm.policy import KeyKind
 from keystore.ceremony import files, outputs, pins, recovery
 from keystore.ceremony.errors import ContentWrong, InventoryUnexpected, OutputExists
 from keystore.ceremony.kinds import KeySpec
@@ -20,7 +19,9 @@ from keystore.ceremony.signing import sign
 from keystore.ceremony.steps import Action, Step
 from keystore.ceremony.words import file_digest
 from keystore.errors import CertificateRejected
-from keystore.policies import MEDICAL_AUTHORITY, POLICIES
+from keystore.generations import purpose_and_number
+from keystore.keyring import generate
+from keystore.policies import MEDICAL_AUTHORITY, POLICIES, rotatable_purpose
 
 
 def act(step: Step, room: Room) -> None:
@@ -105,6 +106,16 @@ def _require_expected(room: Room, found: set[str]) -> None:
     missing = sorted(set(room.plan.needed_keys) - found)
     if missing:
         raise InventoryUnexpected(f"the token does not hold {', '.join(missing)}")
+    newer = sorted(label for label in found for old in room.plan.followed if _is_newer(label, old))
+    if newer:
+        raise InventoryUnexpected(f"the token holds {', '.join(newer)} already: the newest generation is followed")
+
+
+def _is_newer(label: str, old: str) -> bool:
+    """Say whether both are generations of one purpose, and the first the later."""
+    if rotatable_purpose(label) is None or rotatable_purpose(label) != rotatable_purpose(old):
+        return False
+    return purpose_and_number(label)[1] > purpose_and_number(old)[1]
 
 
 def labels_in(token: Token) -> set[str]:
@@ -130,20 +141,10 @@ def _generate(spec: KeySpec, room: Room) -> None:
         room.transcript.add("destroyed", room.plan.roles.administrator, label=spec.label, why="half-made")
     room.state.making = spec.label
     room.state.save()
-    generate(room.token, spec)
+    generate(room.token, spec.label, spec.policy)
     room.state.made.append(spec.label)
     room.state.making = None
     room.state.save()
-
-
-def generate(token: Token, spec: KeySpec) -> None:
-    """Make a key of a purpose. Raises HsmError."""
-    makers: dict[KeyKind, Callable[[str, KeyPolicy], object]] = {
-        KeyKind.ED25519: token.generate_ed25519,
-        KeyKind.AES_256: token.generate_aes,
-        KeyKind.HMAC_256: token.generate_mac,
-    }
-    makers[spec.policy.kind](spec.label, spec.policy)
 
 
 def _make_from_seed(_step: Step, room: Room) -> None:

@@ -1,12 +1,23 @@
 """What each kind of ceremony makes, as data: keys by purpose, public outputs, and which parts of a file apply to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from hsm import KeyPolicy
 from keystore.backup_derivation import CLOUD, CLOUD_SIGNERS, HOSPITAL, RecoverableKey
-from keystore.policies import IDENTITY, INDEXING, ISSUING, MEDICAL_AUTHORITY, POLICIES, RECORDS, SEALING, TLS_CA
+from keystore.generations import purpose_and_number
+from keystore.policies import (
+    IDENTITY,
+    INDEXING,
+    ISSUING,
+    MEDICAL_AUTHORITY,
+    POLICIES,
+    RECORDS,
+    SEALING,
+    TLS_CA,
+    rotatable_purpose,
+)
 
 CEREMONY: Final = "ceremony"
 """Label of the key with which a participant signs transcripts."""
@@ -51,10 +62,37 @@ KNOWN_KEYS: Final[Mapping[str, KeySpec]] = {
 }
 
 
+def known_key(label: str) -> KeySpec | None:
+    """Give the key of a label, of any generation; None if no purpose names it."""
+    purpose = rotatable_purpose(label)
+    if purpose is None:
+        return None
+    spec, number = KNOWN_KEYS[purpose], purpose_and_number(label)[1]
+    return spec if number == 1 else replace(spec, label=label, purpose=f"generation {number}; {spec.purpose}")
+
+
 def _known(*labels: str) -> tuple[KeySpec, ...]:
     return tuple(KNOWN_KEYS[label] for label in labels)
 
 
+@dataclass(frozen=True)
+class Handover:
+    """What a successor needs so that others can rely on it: the names in its certificate, and the outputs."""
+
+    certificate: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+ROTATIONS: Final[Mapping[str, tuple[Handover, ...]]] = {
+    IDENTITY: (Handover((), ("verifying_key",)), Handover(("doctor",), ("certificate_request",))),
+    SEALING: (Handover((), ()),),
+    INDEXING: (Handover((), ()),),
+    RECORDS: (Handover((), ()),),
+    ISSUING: (Handover((), ("issuer_public_key",)),),
+    TLS_CA: (Handover(("realm",), ("tls_ca_certificate",)), Handover(("hospital",), ("identity_ca_request",))),
+    MEDICAL_AUTHORITY: (Handover(("authority",), ("authority_certificate", "first_crl")),),
+}
+"""What comes out of a rotation, by purpose; where parties differ, the name under `[certificate]` says whose key it is."""
 PARTIES: Final[Mapping[str, tuple[RecoverableKey, ...]]] = {
     "public-cloud": (*CLOUD, *CLOUD_SIGNERS),
     "hospital": HOSPITAL,

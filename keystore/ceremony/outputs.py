@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hsm import Token, TokenEd25519Key
+from hsm import TokenEd25519Key
 from keystore.ceremony.errors import CeremonyError
 from keystore.ceremony.room import OpenIssuer, Room
 from keystore.errors import CertificateRejected
@@ -31,36 +31,36 @@ def make(name: str, room: Room) -> bytes:
 
 
 def _issuer_public_key(room: Room) -> bytes:
-    return _pem(_key(room.token, ISSUING).public_key())
+    return _pem(_key(room, ISSUING).public_key())
 
 
 def _verifying_key(room: Room) -> bytes:
-    return _pem(_key(room.token, IDENTITY).public_key())
+    return _pem(_key(room, IDENTITY).public_key())
 
 
 def _tls_ca_certificate(room: Room) -> bytes:
-    key = _key(room.token, TLS_CA)
+    key = _key(room, TLS_CA)
     return _checked(create_tls_ca(key, room.plan.certificate["realm"], now=room.now()), key.public_key())
 
 
 def _authority_certificate(room: Room) -> bytes:
-    key = _key(room.token, MEDICAL_AUTHORITY)
+    key = _key(room, MEDICAL_AUTHORITY)
     return _checked(create_authority(key, room.plan.certificate["authority"], now=room.now()), key.public_key())
 
 
 def _first_crl(room: Room) -> bytes:
-    key = _key(room.token, MEDICAL_AUTHORITY)
+    key = _key(room, MEDICAL_AUTHORITY)
     path = room.plan.outputs["authority_certificate"]
     authority = x509.load_der_x509_certificate(path.read_bytes())
     return issue_crl(authority, key, [], 1, now=room.now()).public_bytes(Encoding.DER)
 
 
 def _identity_ca_request(room: Room) -> bytes:
-    return request_certificate(_key(room.token, TLS_CA), room.plan.certificate["hospital"])
+    return request_certificate(_key(room, TLS_CA), room.plan.certificate["hospital"])
 
 
 def _certificate_request(room: Room) -> bytes:
-    return request_certificate(_key(room.token, IDENTITY), room.plan.certificate["doctor"])
+    return request_certificate(_key(room, IDENTITY), room.plan.certificate["doctor"])
 
 
 def _doctor_certificate(room: Room) -> bytes:
@@ -107,8 +107,10 @@ def number_of(crl: x509.CertificateRevocationList) -> int:
     return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
-def _key(token: Token, label: str) -> TokenEd25519Key:
-    return token.ed25519(label, POLICIES[label])
+def _key(room: Room, purpose: str) -> TokenEd25519Key:
+    """Open the key that this ceremony made for a purpose, of whichever generation."""
+    label = next(spec.label for spec in room.plan.new_keys if spec.policy.purpose == purpose)
+    return room.token.ed25519(label, POLICIES[purpose])
 
 
 def _backup_card(room: Room) -> bytes:

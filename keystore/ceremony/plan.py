@@ -7,7 +7,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +15,14 @@ from hsm import TokenUri
 from hsm.errors import TokenUriInvalid
 from keystore.backup_derivation import RecoverableKey
 from keystore.ceremony.errors import CeremonyFileInvalid
-from keystore.ceremony.kinds import CEREMONY, KINDS, KNOWN_KEYS, PARTIES, KeySpec, Kind
+from keystore.ceremony.kinds import CEREMONY, KINDS, KNOWN_KEYS, PARTIES, ROTATIONS, KeySpec, Kind, known_key
 from keystore.ceremony.table import Table
-from keystore.policies import IDENTITY, MEDICAL_AUTHORITY, TLS_CA
+from keystore.errors import GenerationUnknown
+from keystore.generations import label_of, purpose_and_number
+from keystore.policies import IDENTITY, MEDICAL_AUTHORITY, TLS_CA, rotatable_purpose
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
-_LABEL: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_LABEL: Final = re.compile(r"[a-z][a-z0-9-]{0,57}(\.[1-9][0-9]{0,4})?")
 _PUBLIC_KEY: Final = re.compile(r"[0-9a-f]{64}")
 _FORMS: Final = {
     "revoked_serial": (re.compile(r"[0-9a-f]{1,40}"), "a serial number is lower-case hexadecimal"),
@@ -33,6 +35,8 @@ _FORMS: Final = {
 }
 """What stands in a certificate, as the protocol's field rules have it (protos/federation/v1/rules.proto)."""
 _MOST_OFFICERS: Final = 16
+SIGNERS: Final = (IDENTITY, TLS_CA)
+"""What a hospital makes in its token while its other keys come from a seed."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Issuer:
 
 @dataclass(frozen=True)
 class KeyChoice:
-    """Which keys of the token a rotation or a destruction is about."""
+    """Which keys of the token a rotation or a destruction is about; `rotate` is the newest generation there."""
 
     rotate: str | None = None
     successor: str | None = None
@@ -85,9 +89,13 @@ class KeyChoice:
 
 @dataclass(frozen=True)
 class Backup:
-    """Whose keys come from a seed; and for a restore, where the backup's public card is."""
+    """Whose keys come from a seed; and for a restore, where the backup's public card is.
+
+    `keys` names successors ("issuer.2"); none means the party's first keys.
+    """
 
     party: str
+    keys: tuple[str, ...] = ()
     card: Path | None = None
 
 
@@ -119,16 +127,21 @@ class Plan:
     def new_keys(self) -> tuple[KeySpec, ...]:
         """Give the keys that this ceremony makes in its token."""
         if self.backup is not None and self.backup.party == "hospital":
-            return (KNOWN_KEYS[IDENTITY], KNOWN_KEYS[TLS_CA])
-        if self.keys.rotate is None or self.keys.successor is None:
-            return self.kind.keys
-        old = KNOWN_KEYS[self.keys.rotate]
-        return (KeySpec(self.keys.successor, old.policy, f"follows {old.label!r}: {old.purpose}"),)
+            named = self.backup.keys or SIGNERS
+            return tuple(spec for label in named if (spec := known_key(label)) and spec.policy.purpose in SIGNERS)
+        successor = known_key(self.keys.successor or "")
+        return self.kind.keys if successor is None else (successor,)
 
     @property
     def recoverable(self) -> tuple[RecoverableKey, ...]:
         """Give the keys that come from a seed."""
-        return PARTIES[self.backup.party] if self.backup else ()
+        if self.backup is None:
+            return ()
+        first = PARTIES[self.backup.party]
+        named = [purpose_and_number(label) for label in self.backup.keys]
+        return (
+            tuple(key.successor(number) for purpose, number in named for key in first if key.label == purpose) or first
+        )
 
     @property
     def new_labels(self) -> frozenset[str]:
@@ -138,7 +151,16 @@ class Plan:
     @property
     def needed_keys(self) -> tuple[str, ...]:
         """Give the labels that the token has to hold already."""
-        return (self.keys.rotate,) if self.keys.rotate else self.keys.destroy
+        return self.keys.destroy or self.followed
+
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """Give the labels that get a successor: each has to be the newest generation of its purpose in the token."""
+        if self.keys.rotate:
+            return (self.keys.rotate,)
+        made = self.recoverable if self.kind.backup == "make" else ()
+        named = [purpose_and_number(key.label) for key in made]
+        return tuple(label_of(purpose, number - 1) for purpose, number in named if number > 1)
 
     @property
     def splits_pin(self) -> bool:
@@ -167,7 +189,9 @@ def parse_plan(source: bytes, content: Mapping[str, object], base: Path) -> Plan
     """Parse what a file holds. Raises CeremonyFileInvalid."""
     root = Table("", content)
     ceremony, token = root.table("ceremony"), root.table("token")
-    kind = _kind(ceremony)
+    general = _kind(ceremony)
+    keys = _keys(root, general)
+    kind = _handing_over(general, keys, content.get("certificate"))
     previous, configuration = ceremony.optional("previous"), token.optional("softhsm_configuration")
     roles = _roles(root.table("roles"))
     plan = Plan(
@@ -180,7 +204,7 @@ def parse_plan(source: bytes, content: Mapping[str, object], base: Path) -> Plan
         threshold=_threshold(root, kind, roles),
         certificate=_certificate(root, kind),
         issuer=_issuer(root, kind, base),
-        keys=_keys(root, kind),
+        keys=keys,
         backup=_backup(root, kind, base),
         outputs=_outputs(root, kind, base),
         previous=base / previous if previous else None,
@@ -292,11 +316,36 @@ def _keys(root: Table, kind: Kind) -> KeyChoice:
         choice = KeyChoice(destroy=table.texts("destroy"))
         labels = choice.destroy
     table.end()
-    if choice.rotate is not None and choice.rotate not in KNOWN_KEYS:
-        raise CeremonyFileInvalid(f"keys.rotate: {choice.rotate!r} is none of {', '.join(sorted(KNOWN_KEYS))}")
     if not labels or len(set(labels)) != len(labels) or not all(map(_LABEL.fullmatch, labels)):
         raise CeremonyFileInvalid(f"keys.{kind.chooses}: needs labels of keys, each another")
+    if choice.rotate is not None:
+        _require_next(choice.rotate, choice.successor)
     return choice
+
+
+def _require_next(rotate: str, successor: str | None) -> None:
+    purpose = rotatable_purpose(rotate)
+    if purpose is None:
+        raise CeremonyFileInvalid(f"keys.rotate: {rotate!r} is no generation of {', '.join(sorted(KNOWN_KEYS))}")
+    try:
+        following = label_of(purpose, purpose_and_number(rotate)[1] + 1)
+    except GenerationUnknown as error:
+        raise CeremonyFileInvalid(f"keys.rotate: {error}") from error
+    if successor != following:
+        raise CeremonyFileInvalid(f"keys.successor: what follows {rotate!r} is {following!r}, not {successor!r}")
+
+
+def _handing_over(kind: Kind, keys: KeyChoice, certificate: object) -> Kind:
+    """Give a rotation the outputs of its key; the names under `[certificate]` say whose key it is."""
+    if keys.rotate is None:
+        return kind
+    choices = ROTATIONS[purpose_and_number(keys.rotate)[0]]
+    given = tuple(certificate) if isinstance(certificate, dict) else ()
+    choice = next((choice for choice in choices if choice.certificate == given), None)
+    if choice is None:
+        names = " or ".join(", ".join(choice.certificate) or "nothing" for choice in choices)
+        raise CeremonyFileInvalid(f"certificate: the successor of {keys.rotate!r} needs {names}")
+    return replace(kind, certificate=choice.certificate, outputs=choice.outputs)
 
 
 def _backup(root: Table, kind: Kind, base: Path) -> Backup | None:
@@ -308,9 +357,21 @@ def _backup(root: Table, kind: Kind, base: Path) -> Backup | None:
     party = table.text("party")
     if party not in PARTIES:
         raise CeremonyFileInvalid(f"backup.party: {party!r} is none of {', '.join(sorted(PARTIES))}")
+    keys = table.texts("keys") if "keys" in table else ()
     card = base / table.text("card") if kind.backup == "restore" else None
     table.end()
-    return Backup(party, card)
+    _require_successors(keys, party, kind)
+    return Backup(party, keys, card)
+
+
+def _require_successors(keys: tuple[str, ...], party: str, kind: Kind) -> None:
+    """At a restore a hospital's signers may be among them: they are in no backup, and made anew."""
+    backed = {key.label for key in PARTIES[party]}
+    purposes = [rotatable_purpose(label) for label in keys]
+    allowed = backed | set(SIGNERS if kind.backup == "restore" else ())
+    fits = len(set(purposes)) == len(keys) and set(purposes) <= allowed and not set(keys) & set(KNOWN_KEYS)
+    if keys and not (fits and set(purposes) & backed):
+        raise CeremonyFileInvalid(f"backup.keys: needs successors of keys that a {party}'s backup has, one of each")
 
 
 def _forms(values: dict[str, str]) -> None:

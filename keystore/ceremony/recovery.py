@@ -8,7 +8,7 @@ import hmac
 
 from keystore.backup import BackupCard, RecoverableKeys, new_seed
 from keystore.ceremony.errors import CeremonyError
-from keystore.ceremony.kinds import KNOWN_KEYS, KeySpec
+from keystore.ceremony.kinds import KeySpec, known_key
 from keystore.ceremony.pins import taken_shares
 from keystore.ceremony.recording import record_key
 from keystore.ceremony.room import Room
@@ -71,5 +71,5 @@ def _record(card: BackupCard, room: Room) -> None:
     room.transcript.add("backup", room.plan.roles.administrator, card=card.digest.hex(), **facts)
     room.show_digest("the backup card", card.digest)
     for key in room.plan.recoverable:
-        purpose = KNOWN_KEYS[key.label].purpose
-        record_key(KeySpec(key.label, key.policy, purpose), room, imported=True)
+        spec = known_key(key.label)
+        record_key(KeySpec(key.label, key.policy, spec.purpose if spec else ""), room, imported=True)

@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm, find_module
 from keystore.backup import RecoverableKeys, new_seed
-from keystore.ceremony import actions, files
+from keystore.ceremony import files
 from keystore.ceremony.desk import Desk
-from keystore.ceremony.kinds import CEREMONY, KNOWN_KEYS
+from keystore.ceremony.kinds import CEREMONY, KNOWN_KEYS, known_key
 from keystore.ceremony.plan import Backup, Issuer, Participant, Plan
-from keystore.policies import MEDICAL_AUTHORITY, POLICIES
+from keystore.keyring import generate
+from keystore.policies import IDENTITY, MEDICAL_AUTHORITY, POLICIES
 from keystore.quorum import split_pin
 from keystore.x509 import create_authority, issue_crl
 
@@ -72,7 +73,7 @@ class Stage:
         outputs.mkdir()
         with self._token("token", "rehearsal") as token:
             for label in plan.needed_keys:
-                actions.generate(token, KNOWN_KEYS.get(label, replace(KNOWN_KEYS["identity"], label=label)))
+                generate(token, label, (known_key(label) or KNOWN_KEYS[IDENTITY]).policy)
             uri = _uri_of(token)
         if plan.joins_pin and plan.threshold is not None:
             shares = split_pin(self.desk.pins["token"], threshold=plan.threshold, holders=plan.roles.officers)

@@ -20,6 +20,10 @@ class Table:
             raise CeremonyFileInvalid(f"{self._full(key)}: has to be printable text")
         return value
 
+    def __contains__(self, key: str) -> bool:
+        """Say whether a value waits to be taken."""
+        return key in self._values
+
     def optional(self, key: str) -> str | None:
         """Take a text that may be left out."""
         return self.text(key) if key in self._values else None

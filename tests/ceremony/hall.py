@@ -15,6 +15,7 @@ from hsm import ObjectInfo, Pin, TokenUri, open_token, pin_from_value
 from keystore.backup import RecoverableKeys, new_seed
 from keystore.ceremony.kinds import KINDS, PARTIES
 from keystore.ceremony.transcript import Entry, parse
+from keystore.keyring import generate
 from keystore.policies import POLICIES
 from keystore.quorum import split_pin
 from keystore.x509 import RevokedCertificate, create_authority, issue_crl
@@ -66,6 +67,7 @@ class Hall:
     pins: dict[str, str] = field(default_factory=dict)
     default: str | None = "Yes"
     lost: str = ""
+    holds: tuple[str, ...] = ("tls-ca", "identity")
 
     def __post_init__(self) -> None:
         self.file = self.directory / f"{self.kind}.toml"
@@ -140,8 +142,8 @@ class Hall:
             return
         new = secrets.token_hex(16)
         with open_token(self.token, pin_from_value(self.pin)) as token:
-            token.generate_ed25519("tls-ca")
-            token.generate_ed25519("identity")
+            for purpose in self.holds:
+                generate(token, purpose, POLICIES[purpose])
             token.change_pin(Pin(self.pin), Pin(new))
         self.pin = new
         for share in split_pin(Pin(new), threshold=2, holders=OFFICERS):

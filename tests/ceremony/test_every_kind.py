@@ -110,7 +110,7 @@ def test_re_issue_keeps_what_was_revoked_before(hall: Halls) -> None:
 
 def test_rotation_leaves_the_old_key_beside_its_successor(hall: Halls) -> None:
     done = held(hall("rotation"))
-    assert done.labels() == {"identity", "tls-ca", "tls-ca-2"}
+    assert done.labels() == {"identity", "tls-ca", "tls-ca.2"}
 
 
 def test_destruction_destroys_what_is_named_and_nothing_else(hall: Halls) -> None:

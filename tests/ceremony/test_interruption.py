@@ -11,9 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from federation.cli.ceremony_desk import AnswersDesk
-from hsm import Token, open_token, pin_from_value
+from hsm import KeyPolicy, Token, open_token, pin_from_value
 from keystore.ceremony import actions, outputs
-from keystore.ceremony.kinds import KeySpec
 from keystore.ceremony.state import State
 from tests.ceremony.hall import Hall
 
@@ -57,9 +56,9 @@ def interrupted(hall: Hall, monkeypatch: pytest.MonkeyPatch, error: type[BaseExc
     """Stop the process when it makes a key: before the token has it, or before the state says so."""
     generate = actions.generate
 
-    def stop(token: Token, spec: KeySpec) -> None:
+    def stop(token: Token, label: str, policy: KeyPolicy) -> None:
         if made:
-            generate(token, spec)
+            generate(token, label, policy)
         raise error
 
     with monkeypatch.context() as patch:
@@ -193,7 +192,7 @@ def test_corrupt_share_at_resume_undoes_nothing(hall: Halls, monkeypatch: pytest
     assert rotation.last().event == "failed"
     olga.write_text(words)
     assert rotation.run("--resume").exit_code == 0
-    assert rotation.labels() == {"identity", "tls-ca", "tls-ca-2"}
+    assert rotation.labels() == {"identity", "tls-ca", "tls-ca.2"}
 
 
 def test_resume_refused_when_nothing_was_interrupted(medical: Hall) -> None:

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from federation.cli.ceremony_desk import AnswersDesk
-from hsm import Pin, Token, open_token, pin_from_value
+from hsm import KeyPolicy, Pin, Token, open_token, pin_from_value
 from hsm.creation import generate_pair
 from hsm.policy import SIGNING
 from hsm.softhsm import SoftHsm
 from keystore.ceremony import actions
-from keystore.ceremony.kinds import KeySpec
 from keystore.quorum import split_pin
 from tests.ceremony.hall import Hall
 
@@ -254,9 +253,9 @@ def test_certificate_rejected_if_the_newest_list_is_not_the_authoritys(hall: Hal
 def test_key_attributes_wrong_is_refused_and_the_key_destroyed(hall: Halls, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token that makes another key than it was asked for: here an AES key in the place of the signing key."""
 
-    def make_other(token: Token, spec: KeySpec) -> None:
+    def make_other(token: Token, label: str, _policy: KeyPolicy) -> None:
         loose = replace(SIGNING, modifiable=True)
-        token._create(lambda session, name: generate_pair(session, name, loose, session.quirks.ed25519), spec.label)
+        token._create(lambda session, name: generate_pair(session, name, loose, session.quirks.ed25519), label)
 
     monkeypatch.setattr(actions, "generate", make_other)
     medical = hall("medical-authority")
@@ -275,8 +274,8 @@ def test_token_unavailable_when_it_is_pulled_midway_and_undone_when_it_is_back(
     away = softhsm.configuration.parent / "away"
     make = actions.generate
 
-    def pull(token: Token, spec: KeySpec) -> None:
-        make(token, spec)
+    def pull(token: Token, label: str, policy: KeyPolicy) -> None:
+        make(token, label, policy)
         home = next(path for path in tokens.iterdir() if _holds(path, str(medical.token.serial)))
         away.mkdir()
         shutil.move(home, away / home.name)
