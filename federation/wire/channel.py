@@ -20,6 +20,7 @@ def channel_options(identity: str) -> list[tuple[str, str | int]]:
         ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),
         ("grpc.enable_retries", 0),
         ("grpc.service_config", SERVICE_CONFIG),
     ]

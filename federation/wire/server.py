@@ -24,26 +24,34 @@ _BACKSTOP = 200
 
 
 class LeafRotation:
-    """A TLS leaf in memory, made anew when half its life is over. Safe for several threads."""
+    """A TLS leaf in memory, made anew when half its life is over, or its CA is replaced. Safe for several threads."""
 
-    def __init__(self, issue: Callable[[datetime], TlsLeaf], clock: Clock = system_clock) -> None:
-        """Make leaves with `issue`, which signs in the token."""
+    def __init__(
+        self,
+        issue: Callable[[datetime], TlsLeaf],
+        clock: Clock = system_clock,
+        issuer: Callable[[], bytes] = lambda: b"",
+    ) -> None:
+        """Make leaves with `issue`, which signs in the token; `issuer` says at once by which CA it does now."""
         self._issue = issue
+        self._issuer = issuer
         self._clock = clock
         self._lock = threading.Lock()
+        self._issued_by = issuer()
         self._leaf = issue(self._now())
 
     def current(self) -> TlsLeaf:
         """Give the leaf to serve. If a new one can't be made now, the old one serves as long as it lives."""
         now = self._now()
         with self._lock:
-            if self._leaf.not_after - now < LEAF_LIFE / 2:
+            if self._leaf.not_after - now < LEAF_LIFE / 2 or self._issuer() != self._issued_by:
                 self._renew(now)
             return self._leaf
 
     def _renew(self, now: datetime) -> None:
+        issuer = self._issuer()
         try:
-            self._leaf = self._issue(now)
+            self._leaf, self._issued_by = self._issue(now), issuer
         except Exception as error:  # noqa: BLE001 - called from gRPC's handshake: the old leaf still holds
             operations.failure("tls-leaf-not-renewed", error)
 
@@ -73,7 +81,7 @@ class Server:
 def build_server(
     address: str,
     leaf: LeafRotation,
-    root_pem: bytes,
+    root_pem: bytes | Callable[[], bytes],
     *,
     require_client_certificate: bool,
     interceptors: Sequence[grpc.aio.ServerInterceptor],
@@ -82,7 +90,8 @@ def build_server(
 ) -> Server:
     """Build a server at `host:port`, within a running event loop. Add its servicers to `.grpc`, then start it.
 
-    `health` is told by this server, and by others of the same process if they are given the same.
+    `root_pem` is asked for at each handshake if it can be, so that whom to trust changes without a restart. `health` is told by
+    this server, and by others of the same process if they are given the same.
     Raises Unavailable if nothing can listen there.
     """
     server = grpc.aio.server(
@@ -100,11 +109,12 @@ def build_server(
     return Server(server, port, health)
 
 
-def _credentials(leaf: LeafRotation, root_pem: bytes, *, require_client_certificate: bool) -> grpc.ServerCredentials:
-    roots = root_pem if require_client_certificate else None
-
+def _credentials(
+    leaf: LeafRotation, root_pem: bytes | Callable[[], bytes], *, require_client_certificate: bool
+) -> grpc.ServerCredentials:
     def configuration() -> grpc.ServerCertificateConfiguration:
         served = leaf.current()
+        roots = (root_pem if isinstance(root_pem, bytes) else root_pem()) if require_client_certificate else None
         return grpc.ssl_server_certificate_configuration([(served.private_key, served.chain)], roots)
 
     return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_certificate)
@@ -118,6 +128,8 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _milliseconds(settings.keepalive_seconds / 3)),
+        # gRPC 1.85 waits for a ping's answer as long as this says, 60 s, whatever the keepalive timeout.
+        ("grpc.http2.ping_timeout_ms", _milliseconds(settings.keepalive_seconds / 3)),
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_seconds)),
         ("grpc.max_concurrent_streams", settings.most_calls_per_caller),

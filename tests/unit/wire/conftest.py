@@ -1,9 +1,10 @@
 """A real gRPC server over TLS on loopback, with the border in front of servicers that do as a test says."""
 
 import asyncio
+import inspect
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.roles import calling_hospital
 from federation.wire.server import LeafRotation, build_server
+from federation.wire.watch import CallWatch, Watches
 from federation.wire.workers import Workers
 from keystore.x509 import TlsLeaf, create_tls_ca, issue_identity_ca, issue_leaf, request_certificate
 
@@ -59,6 +61,11 @@ class Bench:
         self.audited: list[AuditEvent] = []
         self.behave: Callable[[], Any] = lambda: None
         self.rate, self.shares = RateBound(1000, 1000), ShareBound(500)
+        self.settings = ServerSettings(handshake_seconds=1)
+        self.deadlines = StreamDeadlines(timedelta(seconds=0.3), write=timedelta(seconds=0.5))
+        self.watch: CallWatch = Watches()
+        self.hospital = GetHospitalResponse()
+        self.stream: Callable[[], AsyncIterator[WatchDirectoryResponse]] | None = None
 
     def channel(self, leaf: TlsLeaf | None = None) -> grpc.Channel:
         """Give a channel to it."""
@@ -74,10 +81,16 @@ class _Directory(DirectoryServiceServicer):
         self._bench = bench
 
     async def GetDirectory(self, request, context):
-        self._bench.behave()
+        done = self._bench.behave()
+        if inspect.isawaitable(done):
+            await done
         return GetDirectoryResponse()
 
     async def WatchDirectory(self, request, context):
+        if self._bench.stream is not None:
+            async for response in self._bench.stream():
+                yield response
+            return
         yield WatchDirectoryResponse()
         self._bench.behave()
 
@@ -103,24 +116,23 @@ class _Record(RecordServiceServicer):
             yield OpenSessionResponse()
 
     async def GetHospital(self, request, context):
-        return GetHospitalResponse()
+        return self._bench.hospital
 
 
 @contextmanager
-def _served(bench: Bench, *, require_client_certificate: bool) -> Iterator[Bench]:
+def served(bench: Bench, *, require_client_certificate: bool = False) -> Iterator[Bench]:
     ready, handles = threading.Event(), []
 
     async def main() -> None:
         workers, stop = Workers(2, 8), asyncio.Event()
-        deadlines = StreamDeadlines(first=timedelta(seconds=0.3))
-        border = Border(bench.audit, workers, bench.rate, deadlines, shares=bench.shares)
+        border = Border(bench.audit, workers, bench.rate, bench.deadlines, shares=bench.shares, watch=bench.watch)
         server = build_server(
             "127.0.0.1:0",
             LeafRotation(bench.authority.cloud_leaf),
             bench.authority.root_pem,
             require_client_certificate=require_client_certificate,
             interceptors=[border],
-            settings=ServerSettings(),
+            settings=bench.settings,
         )
         add_DirectoryServiceServicer_to_server(_Directory(bench), server.grpc)
         add_MembershipServiceServicer_to_server(_Membership(), server.grpc)
@@ -153,12 +165,27 @@ def authority() -> Authority:
 @pytest.fixture
 def bench(authority: Authority) -> Iterator[Bench]:
     """Give a port for anyone."""
-    with _served(Bench(authority), require_client_certificate=False) as served:
-        yield served
+    with served(Bench(authority), require_client_certificate=False) as made:
+        yield made
+
+
+@pytest.fixture
+def bench_with(authority: Authority) -> Iterator[Callable[..., Bench]]:
+    """Give a function that serves a port for anyone with other attributes of `Bench`, until the test ends."""
+    with ExitStack() as stack:
+
+        def make(**attributes: object) -> Bench:
+            made = Bench(authority)
+            for name, value in attributes.items():
+                assert hasattr(made, name)
+                setattr(made, name, value)
+            return stack.enter_context(served(made))
+
+        yield make
 
 
 @pytest.fixture
 def peer_bench(authority: Authority) -> Iterator[Bench]:
     """Give a port for peers, by mutual TLS."""
-    with _served(Bench(authority), require_client_certificate=True) as served:
-        yield served
+    with served(Bench(authority), require_client_certificate=True) as made:
+        yield made
