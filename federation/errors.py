@@ -183,6 +183,78 @@ class CredentialRevoked(Authentication):
     reason = "CREDENTIAL_REVOKED"
 
 
+class IssuerUnknown(CredentialInvalid):
+    """No PK of the trust bundle at hand signed at the credential's time; the bundle may be older than the credential."""
+
+    reason = "ISSUER_UNKNOWN"
+
+
+class IssuerRevoked(CredentialRevoked):
+    """The PK that signed the credential is revoked."""
+
+    reason = "ISSUER_REVOKED"
+
+
+class CloudKeyUnknown(Authentication):
+    """No PUK_C of the trust bundle at hand signed at the statement's time; the bundle may be older than the statement."""
+
+    reason = "CLOUD_KEY_UNKNOWN"
+
+
+class CloudKeyRevoked(Authentication):
+    """The PUK_C that signed the statement is revoked."""
+
+    reason = "CLOUD_KEY_REVOKED"
+
+
+class BundleInvalid(MalformedMessage):
+    """A trust bundle whose keys or times contradict each other."""
+
+    reason = "BUNDLE_INVALID"
+
+
+class BundleUnpinned(Authentication):
+    """The trust bundle is not the one whose digest was handed over."""
+
+    reason = "BUNDLE_UNPINNED"
+
+
+class BundleSignerUnknown(Authentication):
+    """The trust bundle is not signed by a cloud key that it, and its predecessor, let sign it."""
+
+    reason = "BUNDLE_SIGNER_UNKNOWN"
+
+
+class BundleForeign(Authentication):
+    """The trust bundle is of another federation than its predecessor."""
+
+    reason = "BUNDLE_FOREIGN"
+
+
+class BundleOutOfSequence(OutOfOrder):
+    """The trust bundle is not the next one after the one at hand."""
+
+    reason = "BUNDLE_OUT_OF_SEQUENCE"
+
+
+class BundleBackdated(Authentication):
+    """The trust bundle says that it was made before its predecessor."""
+
+    reason = "BUNDLE_BACKDATED"
+
+
+class BundleRewritesHistory(Authentication):
+    """The trust bundle drops or alters what its predecessor says of keys that have signed: evidence rests on it."""
+
+    reason = "BUNDLE_REWRITES_HISTORY"
+
+
+class BundleStale(Unavailable):
+    """No list has named the trust bundle at hand as the newest for longer than its grace."""
+
+    reason = "BUNDLE_STALE"
+
+
 class CertificateIllegal(Authentication):
     """Cert_D does not come from a medical authority of the federation, or is not a doctor's certificate."""
 
@@ -253,6 +325,12 @@ class AlreadyRegistered(Conflict):
     """The identity has a live registration (A3)."""
 
     reason = "ALREADY_REGISTERED"
+
+
+class AttributeChanged(Authorization):
+    """A member that registers again by itself may not change what its credential attests."""
+
+    reason = "ATTRIBUTE_CHANGED"
 
 
 class NotRegistered(Authentication):
@@ -339,6 +417,18 @@ class SilentStream(OutOfOrder):
     reason = "SILENT_STREAM"
 
 
+class StalledReader(Limit):
+    """The caller stopped taking what a stream sends it."""
+
+    reason = "READER_STALLED"
+
+
+class Overdue(Unavailable):
+    """The call took longer than this server gives its method."""
+
+    reason = "CALL_OVERDUE"
+
+
 class RecordCutShort(OutOfOrder):
     """The stream ended before the last frame of a record (C8)."""
 
@@ -355,15 +445,3 @@ class Refused(Authorization):
     """The peer refused, and says no more than that."""
 
     reason = "REFUSED_BY_PEER"
-class StalledReader(Limit):
-    """The caller stopped taking what a stream sends it."""
-
-    reason = "READER_STALLED"
-
-
-class Overdue(Unavailable):
-    """The call took longer than this server gives its method."""
-
-    reason = "CALL_OVERDUE"
-
-

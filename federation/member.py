@@ -7,7 +7,7 @@ from federation.errors import NotRegistered
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.parties import Party
 from federation.protocol.registration import Applicant, Registered
-from federation.protocol.statements import open_statement, peek_statement
+from federation.protocol.statements import peek_statement
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import Verifier
 from federation.store.interfaces import Epochs, Settings
@@ -65,7 +65,7 @@ class Member:
         self.keys.import_registration_secret(
             registered.registration_secret,
             party.registration_point,
-            self.anchors.issuer_public_key,
+            party.issuer_public_key,
             party.credential,
             party.serial,
         )
@@ -103,10 +103,10 @@ class Member:
 
     def _load(self, encryption_key_statement: SignedStatement, now: Instant) -> Party:
         signed = self.key_statement
-        role = open_statement("ks", KeyStatement, signed, self.anchors.cloud_key).role
+        role = peek_statement(KeyStatement, signed).role
         own = self.verifier().party(signed, role, now=now)
         secret = self.keys.registration_secret(
-            own.registration_point, self.anchors.issuer_public_key, own.credential, own.serial
+            own.registration_point, own.issuer_public_key, own.credential, own.serial
         )
         return Party(own, self.keys.signing_key, secret, self.epochs, encryption_key_statement, self.certificate)
 
@@ -138,7 +138,7 @@ class Member:
         return EncryptionKeyRenewal(encryption_key_statement=self.epochs.rotate(now), address=address)
 
     def _holds_secret(self) -> bool:
-        statement = open_statement("ks", KeyStatement, self.key_statement, self.anchors.cloud_key)
+        statement = peek_statement(KeyStatement, self.key_statement)
         return self.keys.holds_registration_secret(Credential.FromString(statement.credential).serial)
 
     def _current_lists(self) -> Lists:

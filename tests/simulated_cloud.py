@@ -12,12 +12,13 @@ from federation.errors import Authorization
 from federation.member import Member
 from federation.protocol import search
 from federation.protocol.anchors import Anchors, Lists, serial_entry
+from federation.protocol.bundle import issue
 from federation.protocol.index import BlindIndex, Location
 from federation.protocol.registration import TicketTerms, receive_request
 from federation.protocol.statements import sign_statement
 from federation.protocol.verifier import EncryptionKey, Verifier
 from federation.v1 import search_pb2
-from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
+from federation.v1.directory_pb2 import GetDirectoryResponse, KeyPeriod, MedicalAuthority, TrustBundle
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.search_pb2 import IndexRow
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, RevocationList, SignedStatement
@@ -95,18 +96,24 @@ class Cloud:
     def __post_init__(self) -> None:
         self.epochs = EpochKeeper(CLOUD_ID, self.keys, MemoryEpochs(), Lifetimes())
         self.index = BlindIndex(self.keys.index, self.keys.sealing)
-        self.bundle = TrustBundle(
+        content = TrustBundle(
             realm="test",
             cloud_id=CLOUD_ID,
             cloud_address="localhost:1",
             cloud_peer_address="localhost:2",
-            issuer_public_key=self.keys.issuing.public_key,
-            cloud_verifying_key=self.keys.signing_key.public_key().public_bytes_raw(),
-            tls_ca_certificate=b"unused",
+            issuers=[KeyPeriod(verifying_key=self.keys.issuing.public_key, not_before=0)],
+            cloud_keys=[KeyPeriod(verifying_key=self.keys.signing_key.public_key().public_bytes_raw(), not_before=0)],
+            tls_ca_certificates=[b"unused"],
             medical_authorities=[self.authority.as_anchor()],
             department_classes=CLASSES,
+            issued_at=self.clock.now,
+            offline_grace_seconds=7 * 24 * 3600,
         )
-        self.anchors = Anchors.of(self.bundle)
+        self.bundle = issue(content, self.keys.signing_key)
+
+    @property
+    def anchors(self) -> Anchors:
+        return self.bundle.anchors
 
     def revocation_list(self) -> SignedStatement:
         self.sequence += 1
@@ -118,6 +125,7 @@ class Cloud:
             serials=map(serial_entry, self.revoked_serials),
             grants=self.revoked_grants,
             key_ids=self.revoked_keys,
+            bundle_sequence=self.bundle.sequence,
         )
         return sign_statement("rl", content, self.keys.signing_key)
 
@@ -126,6 +134,7 @@ class Cloud:
             cloud_encryption_key_statement=self.epochs.current(self.clock.now),
             revocation_list=self.revocation_list(),
             certificate_revocation_lists=[self.authority.crl()],
+            trust_bundle=self.bundle.signed,
         )
 
     def verifier(self) -> Verifier:
@@ -145,7 +154,7 @@ class Cloud:
             self.verifier(),
             challenge_consumed=True,
             ticket=TicketTerms(role, member.identity),
-            registered_already=False,
+            live=None,
             now=now,
         )
         serial = self.entropy(16)
@@ -154,7 +163,7 @@ class Cloud:
         key_statement, reply = accepted.answer(
             credential, issued, self.keys.signing_key, self.revocation_list(), now=now
         )
-        shared = issued.shared_key(self.anchors.issuer_public_key, member.identity, serial)
+        shared = issued.shared_key(self.keys.issuing.public_key, member.identity, serial)
         self.shared_keys[member.identity] = serial, shared
         issued.wipe()
         registered = waiting.receive(reply, self.anchors, (self.authority.crl(),), member.freshness, now=now)

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TextIO
 
 import grpc
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.app.node import NodeDirectory, open_node_token, read_trust, write_private
 from federation.audit import Audit
@@ -25,12 +23,11 @@ from federation.clock import system_clock, system_entropy
 from federation.config import ProtocolSettings, TokenSettings
 from federation.errors import Unavailable
 from federation.member import Member
-from federation.protocol.anchors import Anchors
+from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.store.database import Database
 from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
-from federation.v1.directory_pb2 import TrustBundle
 from federation.wire.channel import open_channel
 from hsm import Pin, PinProvider, Token
 from hsm.softhsm import SoftHsm
@@ -43,9 +40,9 @@ REQUEST_FILE = "certificate-request.der"
 class Channels:
     """Channels to hospitals, one for each address and identity, each verifying whose server answers. Close it."""
 
-    def __init__(self, bundle: TrustBundle) -> None:
-        """Trust the federation's TLS CA, and nothing else."""
-        self._root = x509.load_der_x509_certificate(bundle.tls_ca_certificate).public_bytes(Encoding.PEM)
+    def __init__(self, bundle: TrustedBundle) -> None:
+        """Trust the federation's TLS CAs, and nothing else."""
+        self._root = bundle.tls_roots
         self._open: dict[tuple[str, str], grpc.Channel] = {}
 
     def connect(self, address: str, identity: str) -> grpc.Channel:
@@ -116,7 +113,7 @@ def enrol_patient(node: NodeDirectory, trust: Path, identity: str, sensor: Path)
     bundle = _new_node(node, trust)
     made = create_person(sensor, system_entropy)
     device = DeviceSettings(sensor)
-    unlocked = enrol_device(Profile(node.path), device, bundle.realm, system_entropy)
+    unlocked = enrol_device(Profile(node.path), device, bundle.anchors.realm, system_entropy)
     token = make_softhsm_token(node, _label(identity), unlocked.pin)
     with open_node_token(token, lambda: unlocked.pin) as opened:
         PartyKeys.create(opened)
@@ -158,7 +155,7 @@ def open_patient(node: NodeDirectory, sensor: Path | None = None, trace: TextIO 
     require_identity("patient", settings.identity)
     device = settings.device if sensor is None else replace(settings.device, simulated_sensor=sensor)
     profile = Profile(node.path)
-    unlocked = unlock(profile, device, node.trust().realm)
+    unlocked = unlock(profile, device, node.trust().anchors.realm)
     with ExitStack() as stack:
         token = stack.enter_context(open_node_token(settings.token, lambda: unlocked.pin))
         parts = _Parts(stack, node, settings.identity, settings.protocol, token, trace)
@@ -199,7 +196,7 @@ class _Parts:
             PartyKeys(token),
             SqlSettings(self.database),
             SqlEpochs(self.database),
-            Anchors.of(bundle),
+            bundle.anchors,
             protocol.freshness,
             protocol.lifetimes,
         )
@@ -218,12 +215,11 @@ def _keep_up(member: Member, cloud: CloudClient) -> None:
     member.epochs.sweep(now)
 
 
-def _new_node(node: NodeDirectory, trust: Path) -> TrustBundle:
+def _new_node(node: NodeDirectory, trust: Path) -> TrustedBundle:
     """Require that nobody lives in the directory, and that the trust bundle holds, before anything is made."""
     if node.is_initialised:
         raise ProfileUnusable(f"There is a client in {node.path} already.")
     bundle = read_trust(trust)
-    Anchors.of(bundle)
     node.create()
     return bundle
 

@@ -20,7 +20,7 @@ from federation.clock import Clock, system_clock, system_entropy
 from federation.config import ConfigError, HospitalSettings, ServerSettings
 from federation.errors import NotRegistered
 from federation.member import Member
-from federation.protocol.anchors import Anchors
+from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.services.hospital.hospital import Hospital, Stores
 from federation.services.hospital.outbox import Outbox
@@ -35,10 +35,9 @@ from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlS
 from federation.store.records import SqlRecords
 from federation.store.rooms import SqlRooms
 from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
-from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.record_pb2_grpc import add_RecordServiceServicer_to_server
-from federation.wire.health import TOKEN, Dependency, watch
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
+from federation.wire.health import TOKEN, Dependency, watch
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
@@ -56,7 +55,7 @@ JOIN_SECONDS = 5.0
 def init_hospital(
     directory: NodeDirectory,
     settings: HospitalSettings,
-    bundle: TrustBundle,
+    bundle: TrustedBundle,
     pin: PinProvider | None,
     keys_in: Callable[[Token], HospitalKeys] = HospitalKeys.create,
 ) -> None:
@@ -75,12 +74,11 @@ def init_hospital(
     directory.write_settings(settings)
 
 
-def _require_sound(settings: HospitalSettings, bundle: TrustBundle) -> None:
+def _require_sound(settings: HospitalSettings, bundle: TrustedBundle) -> None:
     require_identity("hospital", settings.identity)
-    anchors = Anchors.of(bundle)
     for name in settings.departments:
         require_identity("department", f"{settings.identity}/{name}")
-        if name.partition(".")[0] not in anchors.department_classes:
+        if name.partition(".")[0] not in bundle.anchors.department_classes:
             raise ConfigError(f"departments: {name} is of no class that the federation publishes")
 
 
@@ -123,8 +121,8 @@ class HospitalNode:
 
     @property
     def root_pem(self) -> bytes:
-        """Give the federation's TLS CA."""
-        return x509.load_der_x509_certificate(self._bundle.tls_ca_certificate).public_bytes(Encoding.PEM)
+        """Give the federation's TLS CAs."""
+        return self._bundle.tls_roots
 
     @property
     def outbox(self) -> Outbox:
@@ -190,7 +188,7 @@ class HospitalNode:
 
 def _hospital(
     settings: HospitalSettings,
-    bundle: TrustBundle,
+    bundle: TrustedBundle,
     keys: HospitalKeys,
     database: Database,
     blobs: BlobStore,
@@ -202,7 +200,7 @@ def _hospital(
         keys,
         kept,
         SqlEpochs(database),
-        Anchors.of(bundle),
+        bundle.anchors,
         settings.protocol.freshness,
         settings.protocol.lifetimes,
     )

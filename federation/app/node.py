@@ -1,22 +1,25 @@
 """A node's directory, and what every kind of node opens from it: settings, trust bundle, database, token."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from federation.config import ConfigError, TokenSettings, read_settings, to_toml
-from federation.errors import MalformedMessage
-from federation.protocol.parsing import check
+from federation.errors import FederationError
+from federation.protocol.bundle import TrustedBundle, pin
 from federation.store.database import Database, open_database
 from federation.store.files import sync_directory
 from federation.v1.directory_pb2 import TrustBundle
+from federation.v1.statement_pb2 import SignedStatement
 from hsm import PinProvider, Token, TokenUri, open_token, pin_from_file
 
 T = TypeVar("T")
+
+_SIGNED = "statement", "signature"
 
 
 @dataclass(frozen=True)
@@ -57,34 +60,42 @@ class NodeDirectory:
         """Write `medunion.toml`, mode 0600."""
         write_private(self.settings_file, to_toml(settings).encode())
 
-    def trust(self) -> TrustBundle:
+    def trust(self) -> TrustedBundle:
         """Read `trust.json`. Raises ConfigError."""
         return read_trust(self.trust_file)
 
-    def write_trust(self, bundle: TrustBundle) -> None:
+    def write_trust(self, bundle: TrustedBundle) -> None:
         """Write `trust.json`."""
-        write_private(self.trust_file, json_format.MessageToJson(bundle, preserving_proto_field_name=True).encode())
+        write_private(self.trust_file, trust_to_json(bundle).encode())
 
     def database(self) -> Database:
         """Open `store.sqlite`, made and migrated as needed. Raises StoreUnavailable."""
         return open_database(f"sqlite:///{(self.path / 'store.sqlite').resolve()}")
 
 
-def read_trust(path: Path) -> TrustBundle:
-    """Read a trust bundle in protobuf's JSON form. Raises ConfigError."""
+def read_trust(path: Path) -> TrustedBundle:
+    """Read a trust bundle that was handed over as a file. Raises ConfigError."""
     try:
-        bundle = json_format.Parse(path.read_text(encoding="utf-8"), TrustBundle())
-        check(bundle)
+        document = json.loads(path.read_text(encoding="utf-8"))
+        signed = json_format.ParseDict({name: document[name] for name in _SIGNED}, SignedStatement())
+        bundle = pin(signed)
+        if document["bundle"] != _readable(bundle.content):
+            raise ConfigError(f"{path}: what people read in it is not what is signed")
     except OSError as error:
         raise ConfigError(f"the trust bundle {path} can't be read: {error.strerror}") from error
-    except (json_format.ParseError, MalformedMessage, UnicodeDecodeError) as error:
+    except (json_format.ParseError, FederationError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise ConfigError(f"{path} is no trust bundle: {error}") from error
     return bundle
 
 
-def message_to_json(message: Message) -> str:
-    """Give a message in protobuf's JSON form, with the names of its definition."""
-    return json_format.MessageToJson(message, preserving_proto_field_name=True)
+def trust_to_json(bundle: TrustedBundle) -> str:
+    """Give the form of `trust.json`: the statement and its signature in base64, and beside them what they say, for people."""
+    signed = json_format.MessageToDict(bundle.signed, preserving_proto_field_name=True)
+    return json.dumps({"bundle": _readable(bundle.content)} | signed, indent=2) + "\n"
+
+
+def _readable(content: TrustBundle) -> dict[str, Any]:
+    return json_format.MessageToDict(content, preserving_proto_field_name=True)
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -13,16 +13,18 @@ from federation.app.node import NodeDirectory, open_node_token
 from federation.audit import Audit
 from federation.clock import Clock, system_clock
 from federation.config import CloudSettings, ConfigError, TokenSettings
-from federation.epochs import EpochKeeper
+from federation.epochs import EpochKeeper, as_stored
 from federation.errors import Limit
 from federation.protocol.anchors import serial_entry
+from federation.protocol.bundle import TrustedBundle, issue
 from federation.protocol.identities import require_identity
-from federation.protocol.parsing import check
+from federation.protocol.periods import periods_of
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant, milliseconds
-from federation.services.cloud.bulletin import KEPT_AFTER_END, MOST_ENTRIES, Bulletin, ListLife, with_authorities
+from federation.services.cloud.bulletin import KEPT_AFTER_END, MOST_ENTRIES, Bulletin, ListLife
 from federation.services.cloud.cloud import Cloud, CloudStores, as_datetime
 from federation.services.cloud.membership import new_ticket
+from federation.services.cloud.trust import TrustOffice
 from federation.store.authorities import SqlAuthorities
 from federation.store.database import Database
 from federation.store.errors import NotStored
@@ -31,11 +33,13 @@ from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlReplayMemory, SqlSettings
 from federation.store.registrations import SqlRegistrations
 from federation.store.revocations import SqlRevocationBook
+from federation.store.trust import SqlTrustChain
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from hsm import PinProvider, Token
 from keystore.errors import CertificateRejected
-from keystore.party import CloudKeys
+from keystore.generations import Generations
+from keystore.party import IDENTITY, ISSUING, CloudKeys
 from keystore.x509 import create_tls_ca
 
 DEPARTMENT_CLASSES = (
@@ -55,6 +59,9 @@ DEPARTMENT_CLASSES = (
     "surgery",
 )
 """The list that a new federation publishes unless its founder names another."""
+
+OFFLINE_GRACE = timedelta(days=7)
+"""How long a new federation's trust bundle is good without word of it from the cloud."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def found(
     token_settings: TokenSettings,
     pin: PinProvider | None,
     keys_in: Callable[[Token], CloudKeys] = CloudKeys.create,
-) -> TrustBundle:
+) -> TrustedBundle:
     """Make a public cloud: its keys in the token, TLS CA, store, trust bundle, settings. Raises ConfigError, HsmError.
 
     `keys_in` makes the keys, or opens those that a ceremony made (CloudKeys).
@@ -87,7 +94,8 @@ def found(
     directory.create()
     with open_node_token(token_settings, pin) as token:
         bundle = _trust_of(founding, keys_in(token), system_clock())
-    directory.database().close()
+    with directory.database() as database:
+        SqlTrustChain(database).put(bundle.sequence, as_stored(bundle.signed))
     directory.write_trust(bundle)
     directory.write_settings(
         CloudSettings(founding.identity, founding.public_listen, founding.peer_listen, token_settings)
@@ -95,20 +103,22 @@ def found(
     return bundle
 
 
-def _trust_of(founding: Founding, keys: CloudKeys, now: Instant) -> TrustBundle:
+def _trust_of(founding: Founding, keys: CloudKeys, now: Instant) -> TrustedBundle:
     tls_ca = create_tls_ca(keys.tls_ca_key, founding.realm, now=as_datetime(now))
-    bundle = TrustBundle(
+    verifying_key = keys.signing_key.public_key().public_bytes_raw()
+    content = TrustBundle(
         realm=founding.realm,
         cloud_id=founding.identity,
         cloud_address=founding.address,
         cloud_peer_address=founding.peer_address,
-        issuer_public_key=keys.issuing.public_key,
-        cloud_verifying_key=keys.signing_key.public_key().public_bytes_raw(),
-        tls_ca_certificate=tls_ca.public_bytes(Encoding.DER),
+        issuers=periods_of(Generations(), ISSUING, keys.issuing.public_key),
+        cloud_keys=periods_of(Generations(), IDENTITY, verifying_key),
+        tls_ca_certificates=[tls_ca.public_bytes(Encoding.DER)],
         department_classes=founding.department_classes,
+        issued_at=now,
+        offline_grace_seconds=OFFLINE_GRACE // timedelta(seconds=1),
     )
-    check(bundle)
-    return bundle
+    return issue(content, keys.signing_key)
 
 
 class PublicCloudNode:
@@ -125,15 +135,15 @@ class PublicCloudNode:
         """Build the cloud's objects. Raises ConfigError, HsmError, StoreError."""
         self.directory = directory
         self.settings = settings
-        self._trust = directory.trust()
         self._authorities = SqlAuthorities(database)
         keys = CloudKeys(token)
+        self._trust = TrustOffice(SqlTrustChain(database), keys)
         freshness = settings.protocol.freshness
         epochs = EpochKeeper(settings.identity, keys, SqlEpochs(database), settings.protocol.lifetimes)
         book = SqlRevocationBook(database)
         bulletin = Bulletin(
             self._trust,
-            keys.signing_key,
+            keys,
             SqlSettings(database),
             book,
             self._authorities,
@@ -144,9 +154,10 @@ class PublicCloudNode:
         self.cloud = Cloud(
             identity=settings.identity,
             keys=keys,
-            tls_ca=x509.load_der_x509_certificate(self._trust.tls_ca_certificate),
+            tls_ca=x509.load_der_x509_certificate(self.trust().content.tls_ca_certificates[0]),
             stores=CloudStores(SqlRegistrations(database), SqlIndex(database), SqlReplayMemory(database), book),
             epochs=epochs,
+            trust=self._trust,
             bulletin=bulletin,
             audit=Audit(SqlLog(database), keys.sealing),
             freshness=freshness,
@@ -162,10 +173,11 @@ class PublicCloudNode:
         return new_ticket(self.cloud, ROLE_NAMES[ROLE_HOSPITAL], hospital_id, "operator", now=now)
 
     def add_authority(self, certificate: x509.Certificate) -> str:
-        """Recognise a medical authority, write the trust bundle anew, and give the authority's id. Raises CertificateRejected."""
+        """Recognise a medical authority, sign the next trust bundle, and give the authority's id. Raises CertificateRejected."""
         authority_id = require_identity("authority", authority_id_of(certificate))
         self.cloud.record("AUTHORITY", authority_id, now=self.cloud.clock())
         self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER))
+        self._trust.publish(self._name_authorities, now=self.cloud.clock())
         self.directory.write_trust(self.trust())
         return authority_id
 
@@ -199,9 +211,14 @@ class PublicCloudNode:
         stores.registrations.authorize_reissue(identity)
         return live.serial
 
-    def trust(self) -> TrustBundle:
-        """Give the trust bundle with the authorities as they are now."""
-        return with_authorities(self._trust, self._authorities.all())
+    def trust(self) -> TrustedBundle:
+        """Give the newest trust bundle."""
+        return self._trust.newest()
+
+    def _name_authorities(self, content: TrustBundle) -> None:
+        del content.medical_authorities[:]
+        for authority in self._authorities.all():
+            content.medical_authorities.add(authority_id=authority.authority_id, certificate=authority.certificate)
 
 
 @contextmanager

@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from federation.app.public_cloud import PublicCloudNode
 from federation.services.cloud.cloud import Cloud
 from federation.services.cloud.directory import DirectoryServicer
@@ -21,9 +19,9 @@ from federation.v1.membership_pb2_grpc import add_MembershipServiceServicer_to_s
 from federation.v1.publication_pb2_grpc import add_PublicationServiceServicer_to_server
 from federation.v1.registration_pb2_grpc import add_RegistrationServiceServicer_to_server
 from federation.v1.revocation_pb2_grpc import add_RevocationServiceServicer_to_server
-from federation.wire.health import TOKEN, Dependency, watch
 from federation.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
 from federation.wire import operations
+from federation.wire.health import TOKEN, Dependency, watch
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
@@ -77,7 +75,7 @@ async def serve(node: PublicCloudNode, stop: asyncio.Event, ready: Callable[[Por
 def _servers(node: PublicCloudNode, workers: Workers, news: News) -> tuple[Server, Server]:
     """Build the public port, and the peer port for hospitals by mutual TLS."""
     cloud, settings = node.cloud, node.settings
-    root = cloud.tls_ca.public_bytes(Encoding.PEM)
+    root = cloud.trust.newest().tls_roots
     leaf = LeafRotation(
         lambda now: issue_leaf(cloud.tls_ca, cloud.keys.tls_ca_key, cloud.identity, now=now), cloud.clock
     )
@@ -94,7 +92,7 @@ def _servers(node: PublicCloudNode, workers: Workers, news: News) -> tuple[Serve
         for address, by_peers in ((settings.public_listen, False), (settings.peer_listen, True))
     )
     for server in (public, peer):
-        add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, news), server.grpc)
+        add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, news, workers), server.grpc)
         add_MembershipServiceServicer_to_server(MembershipServicer(cloud, workers), server.grpc)
     add_RegistrationServiceServicer_to_server(RegistrationServicer(cloud, workers), public.grpc)
     add_SearchServiceServicer_to_server(SearchServicer(cloud, workers), public.grpc)

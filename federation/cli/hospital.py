@@ -26,7 +26,6 @@ from federation.cli.common import (
 )
 from federation.cli.hospital_import import import_records
 from federation.config import HospitalSettings
-from federation.protocol.anchors import Anchors
 from federation.ticket import parse_ticket, ticket_text
 from federation.wire import operations
 from keystore.party import HospitalKeys
@@ -73,7 +72,7 @@ def init(
         listen=listen,
         address=address or listen,
         token=token.settings(directory),
-        departments=departments or tuple(sorted(Anchors.of(bundle).department_classes)),
+        departments=departments or tuple(sorted(bundle.anchors.department_classes)),
     )
     keys_in = HospitalKeys if keys_in_token else HospitalKeys.create
     init_hospital(directory, settings, bundle, token.pin.provider(settings.token), keys_in)

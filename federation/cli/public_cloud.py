@@ -13,7 +13,7 @@ import click
 import segno
 
 from federation.app.certificates import read_certificate, read_crl
-from federation.app.node import NodeDirectory, message_to_json, write_private
+from federation.app.node import NodeDirectory, trust_to_json, write_private
 from federation.app.public_cloud import DEPARTMENT_CLASSES, Founding, PublicCloudNode, found, open_public_cloud
 from federation.app.public_cloud_server import Ports
 from federation.app.public_cloud_server import serve as serve_public_cloud
@@ -162,9 +162,9 @@ def revoke(directory: NodeDirectory, identity: str, pin: PinChoice) -> None:
 def trust(directory: NodeDirectory, output: Path | None, pin: PinChoice) -> None:
     """Give the trust bundle that every member pins."""
     with _opened(directory, pin) as node:
-        bundle = message_to_json(node.trust())
+        bundle = trust_to_json(node.trust())
     if output is None:
-        click.echo(bundle)
+        click.echo(bundle, nl=False)
     else:
         write_private(output, bundle.encode())
 

@@ -11,9 +11,8 @@ import grpc
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from google.protobuf.message import Message
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from federation.clients.calls import call, peer_errors
 from federation.clock import Clock, system_clock, system_entropy
@@ -21,14 +20,14 @@ from federation.errors import AnswerMismatch, GrantRevoked, Unavailable, Unknown
 from federation.member import Member
 from federation.protocol import search as protocol
 from federation.protocol.anchors import Lists
+from federation.protocol.bundle import TrustedBundle
 from federation.protocol.calls import CERTIFY_TLS, PUBLISH, RENEW, REVOKE, TICKET, Call
 from federation.protocol.parties import Entropy
-from federation.protocol.statements import open_statement, peek_statement
+from federation.protocol.statements import peek_statement
 from federation.protocol.verifier import EncryptionKey
 from federation.v1.directory_pb2 import (
     GetDirectoryRequest,
     GetDirectoryResponse,
-    TrustBundle,
     WatchDirectoryRequest,
     WatchDirectoryResponse,
 )
@@ -93,7 +92,7 @@ class CloudClient:
 
     def __init__(
         self,
-        bundle: TrustBundle,
+        bundle: TrustedBundle,
         *,
         leaf: Callable[[], TlsLeaf] | None = None,
         clock: Clock = system_clock,
@@ -102,25 +101,25 @@ class CloudClient:
         """Prepare channels to the cloud of a trust bundle; a hospital's `leaf` opens the one for peers (mutual TLS)."""
         self.clock = clock
         self.entropy = entropy
-        self._bundle = bundle
-        self._root = x509.load_der_x509_certificate(bundle.tls_ca_certificate)
-        self._root_pem = self._root.public_bytes(Encoding.PEM)
+        self._bundle = bundle.content
+        self._root = x509.load_der_x509_certificate(self._bundle.tls_ca_certificates[0])
+        self._root_pem = bundle.tls_roots
         self._leaf = leaf
         self._lock = threading.Lock()
-        self._channel = open_channel(bundle.cloud_address, bundle.cloud_id, self._root_pem)
+        self._channel = open_channel(self._bundle.cloud_address, self._bundle.cloud_id, self._root_pem)
         self._peer: tuple[TlsLeaf, grpc.Channel] | None = None
         self._cloud_key: tuple[int, EncryptionKey] | None = None
 
     def directory(self) -> GetDirectoryResponse:
         """Fetch EK_C, the revocation list and the authorities' CRLs; nothing of it is verified yet."""
         return call(DirectoryServiceStub(self._channel).GetDirectory, GetDirectoryRequest())
+
     def answers(self) -> bool:
         """Say whether the cloud serves. Raises Unavailable and its like when it does not answer at all."""
         check: grpc.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse] = self._channel.unary_unary(
             "/grpc.health.v1.Health/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
         )
         return call(check, HealthCheckRequest(), seconds=HEALTH_SECONDS).status == HealthCheckResponse.SERVING
-
 
     def refresh(self, member: Member) -> Lists:
         """Bring the member's lists up to date. Raises SignatureInvalid, MalformedMessage for a false directory."""
@@ -165,7 +164,7 @@ class CloudClient:
             return call(stub.PutEncryptionKey, PutEncryptionKeyRequest(opening=opening)).receipt
 
         signed, _ = self._sealed(member, RENEW, payload, send)
-        receipt = open_statement("ekack", RenewalReceipt, signed, member.anchors.cloud_key)
+        receipt = member.anchors.open("ekack", RenewalReceipt, signed)
         if receipt.key_id != peek_statement(EncryptionKeyStatement, statement).key_id:
             raise AnswerMismatch("the receipt is for another encryption key")
         return receipt
@@ -179,7 +178,7 @@ class CloudClient:
             return call(stub.Publish, PublishRequest(opening=opening)).receipt
 
         signed, plaintext = self._sealed(member, PUBLISH, publication, send)
-        receipt = open_statement("puback", PublicationReceipt, signed, member.anchors.cloud_key)
+        receipt = member.anchors.open("puback", PublicationReceipt, signed)
         if receipt.publication_digest != digest(plaintext):
             raise AnswerMismatch("the receipt is for another publication")
         return signed

@@ -2,7 +2,9 @@
 
 from federation.clients.evidence import Exhibit
 from federation.protocol import consultation, doctor_record, patient_consultation, record, search
+from federation.protocol.anchors import Anchors
 from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
+from federation.protocol.parsing import parse
 from federation.protocol.patient_consultation import Diagnosed
 from federation.protocol.sealing import Context, open_payload
 from federation.protocol.statements import digest_or_empty, peek_statement
@@ -11,14 +13,14 @@ from federation.v1.consultation_pb2 import ConsultationReply
 from federation.v1.diagnosis_pb2 import DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.record_pb2 import Deposit, RecordEnd, RecordReply
-from federation.v1.statement_pb2 import Grant, KeyStatement, SignedStatement
+from federation.v1.statement_pb2 import Credential, Grant, KeyStatement, SignedStatement
 from keystore.transcript import digest, listing, transcript
 
 
 def of_opening(state: InConsultation, opening: SealedOpening) -> Exhibit:
     """P1, at the doctor: the patient addressed this doctor."""
     asked = state.asked
-    p1, own, issuer = asked.opened.payload, asked.doctor.identity, asked.issuer_public_key
+    p1, own, issuer = asked.opened.payload, asked.doctor.identity, asked.patient.issuer_public_key
     return Exhibit(
         kind="P1",
         signer=p1.patient_id,
@@ -30,16 +32,17 @@ def of_opening(state: InConsultation, opening: SealedOpening) -> Exhibit:
     )
 
 
-def of_reply(state: patient_consultation.AwaitingReply, reply: SealedReply, issuer_public_key: bytes) -> Exhibit:
+def of_reply(state: patient_consultation.AwaitingReply, reply: SealedReply, anchors: Anchors) -> Exhibit:
     """D1, at the patient, once it held: the doctor answered this patient. Opens it a second time."""
     key, doctor = state.decryption_key, state.doctor.party
     context = Context("d1", doctor.identity, state.patient.identity, key.key_id, state.session_id, reply.sent_at)
     opened = open_payload(ConsultationReply, reply.sealed, key, context)
     d1 = opened.payload
+    credential = peek_statement(KeyStatement, d1.key_statement).credential
     th1 = consultation.consultation_transcript_hash(
         state.opening_plaintext,
         d1.doctor_id,
-        peek_statement(KeyStatement, d1.key_statement).credential,
+        credential,
         d1.registration_point,
         d1.doctor_certificate,
         d1.ephemeral_point,
@@ -52,7 +55,7 @@ def of_reply(state: patient_consultation.AwaitingReply, reply: SealedReply, issu
         d1.sent_at,
         d1.doctor_certificate,
         d1.key_confirmation,
-        issuer_public_key,
+        anchors.issuer_at(parse(Credential, credential).not_before),
         th1,
     )
     return Exhibit(
@@ -116,16 +119,18 @@ def of_answer(answer: search.Answer, doctor: VerifiedParty, cloud_id: str) -> tu
     return asked, answered
 
 
-def of_hospital_reply(state: doctor_record.AwaitingReply, reply: SealedReply, issuer_public_key: bytes) -> Exhibit:
+def of_hospital_reply(state: doctor_record.AwaitingReply, reply: SealedReply, anchors: Anchors) -> Exhibit:
     """H1, at the doctor, once it held: the hospital answered this session. Opens it a second time."""
     key, hospital = state.decryption_key, state.hospital.party
     context = Context("h1", hospital.identity, state.doctor.identity, key.key_id, state.session_id, reply.sent_at)
     opened = open_payload(RecordReply, reply.sealed, key, context)
     h1 = opened.payload
+    credential = peek_statement(KeyStatement, h1.key_statement).credential
+    issuer = anchors.issuer_at(parse(Credential, credential).not_before)
     th2 = record.session_transcript_hash(
         state.opening_plaintext,
         h1.hospital_id,
-        peek_statement(KeyStatement, h1.key_statement).credential,
+        credential,
         h1.registration_point,
         h1.ephemeral_point,
         h1.sent_at,
@@ -134,7 +139,7 @@ def of_hospital_reply(state: doctor_record.AwaitingReply, reply: SealedReply, is
     return Exhibit(
         kind="H1",
         signer=h1.hospital_id,
-        signed=record.reply_transcript(h1, issuer_public_key, th2),
+        signed=record.reply_transcript(h1, issuer, th2),
         signature=h1.signature,
         message=opened.plaintext,
         key_statement=h1.key_statement,

@@ -136,6 +136,6 @@ class SessionOpener:
         self.trace.note("H1", peer, own, reply)
         now = self.clock()
         established = awaiting.receive(reply, verifier, now=now)
-        exhibit = exhibits.of_hospital_reply(awaiting, reply, verifier.anchors.issuer_public_key)
+        exhibit = exhibits.of_hospital_reply(awaiting, reply, verifier.anchors)
         self.book.keep(exhibit, established.session_id, now=now)
         return established

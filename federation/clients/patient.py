@@ -211,7 +211,7 @@ class PatientClient:
             except FederationError as error:
                 failure = error  # not the doctor's: anybody with the code may put frames
                 continue
-            exhibit = exhibits.of_reply(awaiting, frame.reply, verifier.anchors.issuer_public_key)
+            exhibit = exhibits.of_reply(awaiting, frame.reply, verifier.anchors)
             self.book.keep(exhibit, awaiting.session_id, now=now)
             return established
         raise failure

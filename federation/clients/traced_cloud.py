@@ -8,8 +8,8 @@ import grpc
 from federation.clients.cloud import CloudClient
 from federation.clients.trace import Trace
 from federation.clock import Clock, system_clock, system_entropy
+from federation.protocol.bundle import TrustedBundle
 from federation.protocol.parties import Entropy
-from federation.v1.directory_pb2 import TrustBundle
 
 NAMES = {
     "OpenRegistration": ("challenge?", "challenge"),
@@ -27,7 +27,7 @@ class TracedCloud(CloudClient):
 
     def __init__(
         self,
-        bundle: TrustBundle,
+        bundle: TrustedBundle,
         identity: str,
         trace: Trace,
         *,
@@ -36,7 +36,7 @@ class TracedCloud(CloudClient):
     ) -> None:
         """Prepare the channel of a doctor or patient."""
         super().__init__(bundle, clock=clock, entropy=entropy)
-        self._channel = grpc.intercept_channel(self._channel, _Notes(trace, identity, bundle.cloud_id))
+        self._channel = grpc.intercept_channel(self._channel, _Notes(trace, identity, bundle.anchors.cloud_id))
 
 
 class _Notes(grpc.UnaryUnaryClientInterceptor):

@@ -1,54 +1,114 @@
 """What a party pins, and the lists it checks: the roots of every verification (docs/protocol.md, 2)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from google.protobuf.message import Message
 
-from federation.errors import CredentialRevoked, GrantRevoked, MalformedMessage, StaleRevocationList
+from federation.errors import (
+    CloudKeyRevoked,
+    CloudKeyUnknown,
+    CredentialRevoked,
+    GrantRevoked,
+    IssuerRevoked,
+    IssuerUnknown,
+    MalformedMessage,
+    StaleRevocationList,
+)
 from federation.protocol.parsing import check
-from federation.protocol.statements import open_statement
+from federation.protocol.periods import KeyHistory, has_begun, has_ended, is_revoked
+from federation.protocol.statements import open_statement, peek_statement
 from federation.protocol.time import Instant
-from federation.v1.directory_pb2 import TrustBundle
-from federation.v1.statement_pb2 import RevocationList, SignedStatement
+from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
+from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList, SignedStatement
 from keystore.transcript import digest, text, transcript
 from keystore.x509 import UNREADABLE
+
+M = TypeVar("M", bound=Message)
 
 LONGEST_LIST_LIFE_MS = 3_600_000
 
 
+_STATED_AT = {"ks": "stated_at", "rl": "this_update", "ekack": "done_at", "puback": "done_at"}
+"""Label of a statement by PRK_C -> its own time, which says which PRK_C signed it."""
+
+
 @dataclass(frozen=True)
 class Anchors:
-    """The trust bundle, checked."""
+    """What a trust bundle says, checked in itself. Whether to believe it is `federation.protocol.bundle`'s affair."""
 
     realm: str
     cloud_id: str
-    issuer_public_key: bytes
-    cloud_key: Ed25519PublicKey
-    authorities: Mapping[str, x509.Certificate]
+    issuers: KeyHistory
+    cloud_keys: KeyHistory
+    authorities: tuple[x509.Certificate, ...]
     department_classes: frozenset[str]
+    accepts_revoked: bool = False
 
     @classmethod
     def of(cls, bundle: TrustBundle) -> "Anchors":
         """Read a trust bundle. Raises MalformedMessage."""
         check(bundle)
         try:
-            authorities = {
-                authority.authority_id: x509.load_der_x509_certificate(authority.certificate)
-                for authority in bundle.medical_authorities
-            }
+            authorities = tuple(
+                x509.load_der_x509_certificate(authority.certificate) for authority in bundle.medical_authorities
+            )
         except ValueError as error:
             raise MalformedMessage("a medical authority's certificate in the trust bundle is none") from error
         return cls(
             realm=bundle.realm,
             cloud_id=bundle.cloud_id,
-            issuer_public_key=bundle.issuer_public_key,
-            cloud_key=Ed25519PublicKey.from_public_bytes(bundle.cloud_verifying_key),
+            issuers=KeyHistory.read(bundle.issuers),
+            cloud_keys=KeyHistory.read(bundle.cloud_keys),
             authorities=authorities,
             department_classes=frozenset(bundle.department_classes),
         )
+
+    @property
+    def for_evidence(self) -> "Anchors":
+        """Give the anchors of a judge: what a key signed before it was revoked stays evidence. For nothing else."""
+        return replace(self, accepts_revoked=True)
+
+    def issuer_at(self, not_before: Instant) -> bytes:
+        """Give the PK that signed a credential of that begin. Raises IssuerUnknown, IssuerRevoked."""
+        period = self.issuers.at(not_before)
+        if period is None:
+            raise IssuerUnknown("the trust bundle at hand names no PK for the time of the credential")
+        if self._is_barred(period):
+            raise IssuerRevoked("the PK of the credential is revoked")
+        return period.verifying_key
+
+    def cloud_key_at(self, moment: Instant) -> Ed25519PublicKey:
+        """Give the PUK_C of what the cloud signed at that moment. Raises CloudKeyUnknown, CloudKeyRevoked."""
+        return self._cloud_key(self.cloud_keys.at(moment))
+
+    def cloud_key_of(self, statement: EncryptionKeyStatement, *, now: Instant) -> Ed25519PublicKey:
+        """Give the PUK_C that EK_C names, active by now and until the epoch's begin. Raises CloudKeyUnknown, CloudKeyRevoked."""
+        period = self.cloud_keys.of_digest(statement.verifying_key_digest)
+        if period is not None and (not has_begun(period, now) or has_ended(period, statement.not_before)):
+            period = None
+        return self._cloud_key(period)
+
+    def open(self, label: str, message_type: type[M], signed: SignedStatement) -> M:
+        """Verify a statement by the PRK_C of its own time, and give it.
+
+        Raises CloudKeyUnknown, CloudKeyRevoked, SignatureInvalid, MalformedMessage.
+        """
+        moment: Instant = getattr(peek_statement(message_type, signed), _STATED_AT[label])
+        return open_statement(label, message_type, signed, self.cloud_key_at(moment))
+
+    def _cloud_key(self, period: KeyPeriod | None) -> Ed25519PublicKey:
+        if period is None:
+            raise CloudKeyUnknown("the trust bundle at hand names no PUK_C for the time of the statement")
+        if self._is_barred(period):
+            raise CloudKeyRevoked("the PUK_C of the statement is revoked")
+        return Ed25519PublicKey.from_public_bytes(period.verifying_key)
+
+    def _is_barred(self, period: KeyPeriod) -> bool:
+        return is_revoked(period) and not self.accepts_revoked
 
 
 def _read_crl(der: bytes) -> x509.CertificateRevocationList:
@@ -80,7 +140,7 @@ class Lists:
     @classmethod
     def read(cls, anchors: Anchors, signed: SignedStatement, crls: tuple[bytes, ...]) -> "Lists":
         """Verify a list by PUK_C and parse the CRLs; a CRL is verified where it is used. Raises Authentication, Malformed."""
-        revocations = open_statement("rl", RevocationList, signed, anchors.cloud_key)
+        revocations = anchors.open("rl", RevocationList, signed)
         if revocations.next_update - revocations.this_update > LONGEST_LIST_LIFE_MS:
             raise MalformedMessage("a revocation list may not live longer than an hour")
         try:

@@ -1,5 +1,6 @@
 """Cert_D: is it legal, is it this doctor's, does it still hold (findings B16)."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -44,7 +45,7 @@ def verify_certificate(
 ) -> None:
     """Raise unless Cert_D is legal: from an authority of the federation, valid, not revoked, this ID_D's and this key's."""
     certificate = read_certificate(der)
-    authority = _authority_of(certificate, anchors)
+    authority = authority_of(certificate, anchors)
     _require_end_entity(certificate)
     moment = datetime.fromtimestamp(now / 1000, UTC)
     _require_valid(certificate, moment)
@@ -53,15 +54,19 @@ def verify_certificate(
     _require_owner(certificate, doctor_id, verifying_key)
 
 
-def _authority_of(certificate: x509.Certificate, anchors: Anchors) -> x509.Certificate:
-    for authority in anchors.authorities.values():
-        if authority.subject == certificate.issuer:
-            try:
-                certificate.verify_directly_issued_by(authority)
-            except (*UNREADABLE, InvalidSignature) as error:
-                raise CertificateIllegal("Cert_D is not signed by the authority that it names") from error
+def authority_of(certificate: x509.Certificate, anchors: Anchors) -> x509.Certificate:
+    """Give the authority's certificate whose key signed Cert_D: while it changes keys, it stands twice under its name.
+
+    Raises CertificateIllegal.
+    """
+    named = [authority for authority in anchors.authorities if authority.subject == certificate.issuer]
+    if not named:
+        raise CertificateIllegal("Cert_D comes from no medical authority of this federation")
+    for authority in named:
+        with suppress(*UNREADABLE, InvalidSignature):
+            certificate.verify_directly_issued_by(authority)
             return authority
-    raise CertificateIllegal("Cert_D comes from no medical authority of this federation")
+    raise CertificateIllegal("Cert_D is not signed by the authority that it names")
 
 
 def _require_end_entity(certificate: x509.Certificate) -> None:
@@ -91,7 +96,7 @@ def _require_not_revoked(
 
 
 def current_crl(authority: x509.Certificate, lists: Lists, moment: datetime) -> x509.CertificateRevocationList:
-    """Give the authority's current CRL, its signature checked. Raises StaleRevocationList: without one, no."""
+    """Give the current CRL by the key that certified, its signature checked. Raises StaleRevocationList: without one, no."""
     key = authority.public_key()
     for crl in lists.crls:
         if crl.issuer != authority.subject or not isinstance(key, Ed25519PublicKey) or not crl.is_signature_valid(key):

@@ -64,10 +64,10 @@ def _accept_opening(
     if digest(transcript("bp", p1.biometric_password)) != patient.attribute:
         raise CredentialInvalid("the biometric password is not the one registered")
     encryption_key = verifier.encryption_key(p1.encryption_key_statement, patient, now=now)
-    issuer = verifier.anchors.issuer_public_key
+    issuer = patient.issuer_public_key
     signed = common.opening_transcript(p1, issuer, doctor.identity, key.key_id, opening.session_id)
     verify_signature(patient.key, p1.signature, signed)
-    return Asked(doctor, patient, encryption_key, opening.session_id, opened, issuer)
+    return Asked(doctor, patient, encryption_key, opening.session_id, opened)
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +79,6 @@ class Asked:
     patient_key: EncryptionKey
     session_id: bytes
     opened: Opened[ConsultationOpening]
-    issuer_public_key: bytes
 
     def reply(self, *, now: Instant, entropy: Entropy) -> "tuple[AwaitingBiosignal, SealedReply]":
         """Send D1: pick r6, R_D2 = r6 B (eq. 16), derive SEK_1 (eq. 17), confirm it (eq. 18, 19)."""
@@ -132,7 +131,7 @@ class Asked:
             now,
             self.doctor.certificate,
             keys.key_confirmation,
-            self.issuer_public_key,
+            self.doctor.self_.issuer_public_key,
             transcript_hash,
         )
 

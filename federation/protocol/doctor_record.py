@@ -105,7 +105,7 @@ def begin(
         key_statement=doctor.self_.key_statement,
         encryption_key_statement=doctor.encryption_key_statement,
     )
-    issuer, key_id = verifier.anchors.issuer_public_key, hospital.encryption_key.key_id
+    issuer, key_id = doctor.self_.issuer_public_key, hospital.encryption_key.key_id
     payload.signature = doctor.signing_key.sign(
         common.opening_transcript(payload, issuer, hospital.party.identity, key_id, session_id)
     )
@@ -163,8 +163,8 @@ class AwaitingReply:
         keys = derive(shared, (self.contribution, h1.contribution), transcript_hash, "DH")
         if not hmac.compare_digest(keys.key_confirmation, h1.key_confirmation):
             raise KeyConfirmationFailed("the hospital does not hold the session key")
-        issuer = verifier.anchors.issuer_public_key
-        verify_signature(hospital.key, h1.signature, common.reply_transcript(h1, issuer, transcript_hash))
+        signed = common.reply_transcript(h1, hospital.issuer_public_key, transcript_hash)
+        verify_signature(hospital.key, h1.signature, signed)
         return Established(self.doctor, hospital, self.intent, self.session_id, transcript_hash, keys)
 
 

@@ -87,10 +87,10 @@ def _accept_opening(
     if d3.doctor_id != doctor.identity or d3.registration_point != doctor.registration_point:
         raise IdentityMismatch("the key statement is another doctor's")
     encryption_key = verifier.encryption_key(d3.encryption_key_statement, doctor, now=now)
-    issuer = verifier.anchors.issuer_public_key
+    issuer = doctor.issuer_public_key
     signed = common.opening_transcript(d3, issuer, hospital.identity, key.key_id, opening.session_id)
     verify_signature(doctor.key, d3.signature, signed)
-    return Asked(hospital, doctor, encryption_key, opening.session_id, opened, issuer)
+    return Asked(hospital, doctor, encryption_key, opening.session_id, opened)
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,7 +102,6 @@ class Asked:
     doctor_key: EncryptionKey
     session_id: bytes
     opened: Opened[RecordOpening]
-    issuer_public_key: bytes
 
     def reply(self, *, now: Instant, entropy: Entropy) -> "tuple[AwaitingRequest, SealedReply]":
         """Send H1: pick r8, R_HPC2 = r8 B (eq. 38), derive SEK_2 (eq. 39), confirm it (eq. 40, 41)."""
@@ -130,7 +129,7 @@ class Asked:
         keys = derive(shared, (d3.contribution, contribution), transcript_hash, "DH")
         payload.key_confirmation = keys.key_confirmation
         payload.signature = self.hospital.signing_key.sign(
-            common.reply_transcript(payload, self.issuer_public_key, transcript_hash)
+            common.reply_transcript(payload, own.issuer_public_key, transcript_hash)
         )
         context = Context("h1", own.identity, d3.doctor_id, self.doctor_key.key_id, self.session_id, now)
         return self._awaiting(transcript_hash, keys), seal_reply(payload, self.doctor_key.encryption_key, context)

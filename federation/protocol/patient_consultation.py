@@ -74,7 +74,7 @@ def begin(
         key_statement=patient.self_.key_statement,
         encryption_key_statement=patient.encryption_key_statement,
     )
-    issuer, key_id = verifier.anchors.issuer_public_key, doctor.encryption_key.key_id
+    issuer, key_id = patient.self_.issuer_public_key, doctor.encryption_key.key_id
     payload.signature = patient.signing_key.sign(
         common.opening_transcript(payload, issuer, doctor.party.identity, key_id, session_id)
     )
@@ -133,8 +133,8 @@ class AwaitingReply:
         keys = derive(shared, (self.contribution, d1.contribution), transcript_hash, "PD")
         if not hmac.compare_digest(keys.key_confirmation, d1.key_confirmation):
             raise KeyConfirmationFailed("the doctor does not hold the session key")
-        issuer = verifier.anchors.issuer_public_key
-        verify_signature(replying.key, d1.signature, _reply_signed(d1, issuer, transcript_hash))
+        signed = _reply_signed(d1, replying.issuer_public_key, transcript_hash)
+        verify_signature(replying.key, d1.signature, signed)
         return Established(self.patient, self.doctor, self.session_id, transcript_hash, keys, self.sent_at)
 
     def _transcript_hash(self, d1: ConsultationReply, doctor: VerifiedParty) -> bytes:

@@ -1,6 +1,7 @@
 """Registration, Chen et al. 2020, eq. 2-10: both sides.
 
 reg1  X proves possession of PRK_X over the cloud's challenge and says who it is; a ticket, or Cert_D, says that it may (A2, A3).
+      A member registers again by itself when its PK is rotated or its credential runs out: its live PRK_X says that it may.
 reg2  The cloud signs M_X with s in its token: (R_X1, S_X); it states X's keys (KS_X), and X checks eq. 4, 7 or 10.
 """
 
@@ -11,10 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from federation.errors import (
     AlreadyRegistered,
+    AttributeChanged,
     ChallengeInvalid,
     CredentialInvalid,
     FieldInvalid,
     IdentityMismatch,
+    NotRegistered,
     SessionUnknown,
     TicketInvalid,
 )
@@ -69,6 +72,11 @@ def request_transcript(request: RegistrationRequest, cloud_id: str) -> bytes:
     )
 
 
+def renewal_transcript(request: RegistrationRequest, cloud_id: str) -> bytes:
+    """Give what the live PRK_X covers where a member registers again by itself: T("renew", the transcript of reg1)."""
+    return transcript("renew", request_transcript(request, cloud_id))
+
+
 def answer_transcript(request_digest: bytes, answer: RegistrationAnswer, public_point: bytes) -> bytes:
     """Give what reg2's signature covers: T("reg2", H(reg1 plaintext), M_X, R_X1, U_X, T)."""
     return transcript(
@@ -78,7 +86,10 @@ def answer_transcript(request_digest: bytes, answer: RegistrationAnswer, public_
 
 @dataclass(frozen=True, repr=False)
 class Applicant:
-    """Who asks to be registered, with what: B_P, Cert_D or a licence as `evidence`; a ticket unless a doctor."""
+    """Who asks to be registered, with what: B_P, Cert_D or a licence as `evidence`; a ticket unless a doctor.
+
+    A member that registers again by itself has the PRK_X of its live registration as `current`, and no ticket.
+    """
 
     role: "pb.Role.ValueType"
     identity: str
@@ -87,6 +98,7 @@ class Applicant:
     signing_key: Ed25519PrivateKey
     decryption_key: DecryptionKey
     encryption_key_statement: SignedStatement
+    current: Ed25519PrivateKey | None = None
 
     def apply(
         self, challenge: bytes, cloud_key: EncryptionKey, *, now: Instant
@@ -104,6 +116,8 @@ class Applicant:
         if self.ticket is not None:
             request.ticket = self.ticket
         request.signature = self.signing_key.sign(request_transcript(request, cloud_key.owner))
+        if self.current is not None:
+            request.current_signature = self.current.sign(renewal_transcript(request, cloud_key.owner))
         context = Context("reg1", UNNAMED, cloud_key.owner, cloud_key.key_id, challenge, now)
         opening, plaintext = seal_opening(request, cloud_key.encryption_key, context)
         return AwaitingCredential(self, challenge, request, digest(plaintext)), opening
@@ -148,11 +162,12 @@ class AwaitingCredential:
         context = Context("reg2", anchors.cloud_id, own.identity, key.key_id, self.challenge, reply.sent_at)
         answer = open_payload(RegistrationAnswer, reply.sealed, key, context).payload
         freshness.require_not_future(answer.sent_at, now=now)
-        self._require_own_data(parse(Credential, answer.credential))
+        credential = parse(Credential, answer.credential)
+        self._require_own_data(credential)
         secret = bytearray(answer.registration_secret)
-        point = self._check_equation(answer, anchors.issuer_public_key)
+        point = self._check_equation(answer, anchors.issuer_at(credential.not_before))
         signed = answer_transcript(self.request_digest, answer, point)
-        verify_signature(anchors.cloud_key, answer.signature, signed)
+        verify_signature(anchors.cloud_key_at(answer.sent_at), answer.signature, signed)
         lists = Lists.read(anchors, answer.revocation_list, crls)
         party = Verifier(anchors, lists, freshness).party(answer.key_statement, own.role, now=now)
         if party.credential != answer.credential or party.registration_point != answer.registration_point:
@@ -182,6 +197,13 @@ class TicketTerms:
     identity: str
 
 
+@dataclass(frozen=True)
+class LiveRegistration:
+    """The registration of an identity that holds now, as the cloud keeps it."""
+
+    key_statement: SignedStatement
+
+
 @dataclass(frozen=True, repr=False)
 class ReceivedRequest:
     """reg1 is open; nothing in it is checked yet. If H(plaintext) was answered within 10 minutes, give that answer again."""
@@ -201,20 +223,20 @@ class ReceivedRequest:
         *,
         challenge_consumed: bool,
         ticket: TicketTerms | None,
-        registered_already: bool,
+        live: LiveRegistration | None,
         now: Instant,
     ) -> "AcceptedRequest":
-        """Check the request in the protocol's order. Raises StaleMessage precisely, Rejected for anything else."""
+        """Check the request in the protocol's order; `live` is the identity's. Raises StaleMessage precisely, else Rejected."""
         verifier.freshness.require(self.sent_at, now=now)
         with after_opening():
-            return self._checked(verifier, challenge_consumed, ticket, registered_already, now)
+            return self._checked(verifier, challenge_consumed, ticket, live, now)
 
     def _checked(
         self,
         verifier: Verifier,
         challenge_consumed: bool,
         ticket: TicketTerms | None,
-        registered_already: bool,
+        live: LiveRegistration | None,
         now: Instant,
     ) -> "AcceptedRequest":
         request = self.opened.payload
@@ -222,15 +244,15 @@ class ReceivedRequest:
             raise ChallengeInvalid("the challenge is unknown, used or too old")
         if request.identity[:2] != _PREFIXES[request.role]:
             raise FieldInvalid("the identity is not of the role asked for")
-        _require_entitled(request, ticket, verifier, now)
+        renewed = _require_entitled(request, ticket, live, verifier, now)
         signed = request_transcript(request, verifier.anchors.cloud_id)
         verify_signature(Ed25519PublicKey.from_public_bytes(request.verifying_key), request.signature, signed)
         statement = open_encryption_key(request.encryption_key_statement, request.verifying_key)
         if statement.identity != request.identity or not statement.not_before <= now < statement.not_after:
             raise CredentialInvalid("the encryption key is another's, or outside its validity")
-        if registered_already:
+        if live is not None and renewed is None:
             raise AlreadyRegistered("the identity has a live registration")
-        return AcceptedRequest(request, statement, self.digest, self.session_id, verifier.anchors)
+        return AcceptedRequest(request, statement, self.digest, self.session_id, verifier.anchors, renewed)
 
 
 def receive_request(opening: SealedOpening, keyring: Keyring, cloud_id: str) -> ReceivedRequest:
@@ -244,8 +266,15 @@ def receive_request(opening: SealedOpening, keyring: Keyring, cloud_id: str) -> 
 
 
 def _require_entitled(
-    request: RegistrationRequest, ticket: TicketTerms | None, verifier: Verifier, now: Instant
-) -> None:
+    request: RegistrationRequest,
+    ticket: TicketTerms | None,
+    live: LiveRegistration | None,
+    verifier: Verifier,
+    now: Instant,
+) -> VerifiedParty | None:
+    """Require Cert_D, a ticket, or a live PRK_X that speaks for the request; give whose registration is renewed, if one is."""
+    if request.role == pb.ROLE_PATIENT and len(request.evidence) != 32:
+        raise FieldInvalid("a biometric password has 32 bytes")
     if request.role == pb.ROLE_DOCTOR:
         verify_certificate(
             request.evidence,
@@ -255,21 +284,48 @@ def _require_entitled(
             verifying_key=request.verifying_key,
             now=now,
         )
-    elif ticket is None or (ticket.role, ticket.identity) != (request.role, request.identity):
+    if request.HasField("current_signature"):
+        return _renewed(request, live, verifier, now)
+    if request.role != pb.ROLE_DOCTOR and (
+        ticket is None or (ticket.role, ticket.identity) != (request.role, request.identity)
+    ):
         raise TicketInvalid("no ticket lets this identity register")
-    if request.role == pb.ROLE_PATIENT and len(request.evidence) != 32:
-        raise FieldInvalid("a biometric password has 32 bytes")
+    return None
+
+
+def _renewed(
+    request: RegistrationRequest, live: LiveRegistration | None, verifier: Verifier, now: Instant
+) -> VerifiedParty:
+    """Require the live registration's own PRK_X to ask, for the same role, identity and attribute; a doctor's Cert_D may change.
+
+    A credential that is revoked, or whose PK is, speaks for nothing: CRED is made for it as for anybody's.
+    """
+    if request.HasField("ticket"):
+        raise FieldInvalid("a request renews a registration or has a ticket, not both")
+    if live is None:
+        raise NotRegistered("the identity has no live registration to renew")
+    party = verifier.party(live.key_statement, request.role, now=now)
+    if party.identity != request.identity:
+        raise IdentityMismatch("the live registration is another identity's")
+    verify_signature(party.key, request.current_signature, renewal_transcript(request, verifier.anchors.cloud_id))
+    if request.role != pb.ROLE_DOCTOR and party.attribute != attribute_of(request.role, request.evidence):
+        raise AttributeChanged("the biometric password or the licence is not the one registered")
+    return party
 
 
 @dataclass(frozen=True, repr=False)
 class AcceptedRequest:
-    """reg1 held. Reserve a serial, sign the credential with s, then answer."""
+    """reg1 held. Reserve a serial, sign the credential with s, then answer.
+
+    `renewed` is the party whose live registration this one replaces, or None for an identity that had none.
+    """
 
     request: RegistrationRequest
     encryption_key: EncryptionKeyStatement
     request_digest: bytes
     session_id: bytes
     anchors: Anchors
+    renewed: VerifiedParty | None
 
     def credential(self, serial: bytes, *, now: Instant, life: timedelta = CREDENTIAL_LIFE) -> bytes:
         """Build M_X around a fresh serial. Its bytes are what s signs."""
@@ -296,7 +352,7 @@ class AcceptedRequest:
         now: Instant,
     ) -> tuple[SignedStatement, SealedReply]:
         """State X's keys (KS_X) and seal reg2. The caller wipes S_X afterwards."""
-        key_statement = self._key_statement(credential, issued, cloud_signing_key)
+        key_statement = self._key_statement(credential, issued, cloud_signing_key, now)
         answer = RegistrationAnswer(
             credential=credential,
             registration_point=issued.registration_point,
@@ -311,7 +367,7 @@ class AcceptedRequest:
         return key_statement, seal_reply(answer, key.encryption_key, context)
 
     def _key_statement(
-        self, credential: bytes, issued: Issued, cloud_signing_key: Ed25519PrivateKey
+        self, credential: bytes, issued: Issued, cloud_signing_key: Ed25519PrivateKey, now: Instant
     ) -> SignedStatement:
         validity = parse(Credential, credential)
         statement = KeyStatement(
@@ -322,5 +378,14 @@ class AcceptedRequest:
             verifying_key=self.request.verifying_key,
             not_before=validity.not_before,
             not_after=validity.not_after,
+            stated_at=now,
         )
         return sign_statement("ks", statement, cloud_signing_key)
+
+
+def restate(key_statement: KeyStatement, cloud_signing_key: Ed25519PrivateKey, *, now: Instant) -> SignedStatement:
+    """Sign KS_X anew by the PRK_C that is active now: the same in everything but the time of its signing."""
+    statement = KeyStatement()
+    statement.CopyFrom(key_statement)
+    statement.stated_at = now
+    return sign_statement("ks", statement, cloud_signing_key)

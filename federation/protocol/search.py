@@ -165,7 +165,7 @@ def ask(
         grant=grant,
         patient_key_statement=patient_key_statement,
     )
-    issuer = verifier.anchors.issuer_public_key
+    issuer = doctor.self_.issuer_public_key
     shared_key = doctor.registration_secret.shared_key(issuer, doctor.identity, doctor.self_.serial)
     query.proof = query_proof(shared_key, query)
     query.signature = doctor.signing_key.sign(query_transcript(query, doctor.self_, cloud_key.owner))
@@ -230,7 +230,7 @@ class AwaitingAnswer:
         if not hmac.compare_digest(expected, answer.proof):
             raise ProofInvalid("the answer is not from the cloud that shares K_D, or to another question")
         signed = answer_transcript(answer, self.query, self.doctor.self_)
-        verify_signature(verifier.anchors.cloud_key, answer.signature, signed)
+        verify_signature(verifier.anchors.cloud_key_at(answer.sent_at), answer.signature, signed)
         if answer.page != self.query.page:
             raise AnswerMismatch("the answer is of another page")
         return answer, tuple(_place(entry, verifier, now) for entry in answer.rows)

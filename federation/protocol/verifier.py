@@ -1,6 +1,6 @@
 """CRED(X) and its company: the checks that every receiver makes (docs/protocol.md, 2)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -8,7 +8,7 @@ from federation.errors import CredentialExpired, CredentialInvalid, IdentityMism
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.doctor_certificate import verify_certificate
 from federation.protocol.parsing import parse
-from federation.protocol.statements import open_statement
+from federation.protocol.statements import open_statement, peek_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, SignedStatement
@@ -21,7 +21,7 @@ from keystore.transcript import digest
 
 @dataclass(frozen=True)
 class VerifiedParty:
-    """Somebody whose CRED held: what others may use of it."""
+    """Somebody whose CRED held: what others may use of it. `issuer_public_key` is the PK that signed its credential."""
 
     role: "pb.Role.ValueType"
     identity: str
@@ -31,6 +31,7 @@ class VerifiedParty:
     registration_point: bytes
     public_point: bytes
     verifying_key: bytes
+    issuer_public_key: bytes
     key_statement: SignedStatement
 
     @property
@@ -60,12 +61,13 @@ class Verifier:
     def party(self, signed: SignedStatement, role: "pb.Role.ValueType", *, now: Instant) -> VerifiedParty:
         """Make CRED(X) for a key statement. Raises Authentication, MalformedMessage, StaleRevocationList."""
         self.lists.require_current(now, skew_ms=milliseconds(self.freshness.skew))
-        statement = open_statement("ks", KeyStatement, signed, self.anchors.cloud_key)
+        statement = self.anchors.open("ks", KeyStatement, signed)
         credential = parse(Credential, statement.credential)
         _require_agreement(statement, credential, role)
         self._require_valid(statement.not_before, statement.not_after, now)
         self._require_valid(credential.not_before, credential.not_after, now)
         self.lists.require_serial_good(credential.serial)
+        issuer = self.anchors.issuer_at(credential.not_before)
         return VerifiedParty(
             role=role,
             identity=statement.identity,
@@ -73,8 +75,9 @@ class Verifier:
             attribute=credential.attribute,
             credential=statement.credential,
             registration_point=statement.registration_point,
-            public_point=self._public_point(statement),
+            public_point=_public_point(statement, issuer),
             verifying_key=statement.verifying_key,
+            issuer_public_key=issuer,
             key_statement=signed,
         )
 
@@ -98,8 +101,20 @@ class Verifier:
         return self._encryption_key(signed, owner.identity, owner.verifying_key, now)
 
     def cloud_encryption_key(self, signed: SignedStatement, *, now: Instant) -> EncryptionKey:
-        """Verify EK_C by PUK_C. Raises Authentication, MalformedMessage."""
-        return self._encryption_key(signed, self.anchors.cloud_id, self.anchors.cloud_key.public_bytes_raw(), now)
+        """Verify EK_C by the PUK_C that it names. Raises Authentication, MalformedMessage."""
+        begun_by = now + milliseconds(self.freshness.skew)
+        key = self.anchors.cloud_key_of(peek_statement(EncryptionKeyStatement, signed), now=begun_by)
+        return self._encryption_key(signed, self.anchors.cloud_id, key.public_bytes_raw(), now)
+
+    def restated(self, signed: SignedStatement, own: VerifiedParty, *, now: Instant) -> VerifiedParty:
+        """Make CRED(X) for a party's own KS, signed anew by a rotated PRK_C, and require it to say the same as before.
+
+        Raises CredentialInvalid for another credential or key, else as `party`.
+        """
+        party = self.party(signed, own.role, now=now)
+        if replace(party, key_statement=own.key_statement) != own:
+            raise CredentialInvalid("the key statement signed anew is not of this credential and key")
+        return party
 
     def _encryption_key(self, signed: SignedStatement, owner: str, key: bytes, now: Instant) -> EncryptionKey:
         statement = open_encryption_key(signed, key)
@@ -114,16 +129,6 @@ class Verifier:
         if not self.freshness.begun(not_before, now=now) or now >= not_after:
             raise CredentialExpired("outside its validity")
 
-    def _public_point(self, statement: KeyStatement) -> bytes:
-        try:
-            return public_point(
-                statement.registration_point,
-                self.anchors.issuer_public_key,
-                credential_transcript(statement.credential),
-            )
-        except InvalidPoint as error:
-            raise PointInvalid("U_X is not a point that a party can have") from error
-
 
 def open_encryption_key(signed: SignedStatement, verifying_key: bytes) -> EncryptionKeyStatement:
     """Verify EK_X by the key that it names and require key id and KEM to fit. Raises Authentication, MalformedMessage."""
@@ -137,6 +142,14 @@ def open_encryption_key(signed: SignedStatement, verifying_key: bytes) -> Encryp
     except SealBroken as error:
         raise CredentialInvalid("nothing can be sealed to the encryption key") from error
     return statement
+
+
+def _public_point(statement: KeyStatement, issuer_public_key: bytes) -> bytes:
+    message = credential_transcript(statement.credential)
+    try:
+        return public_point(statement.registration_point, issuer_public_key, message)
+    except InvalidPoint as error:
+        raise PointInvalid("U_X is not a point that a party can have") from error
 
 
 def _require_agreement(statement: KeyStatement, credential: Credential, role: "pb.Role.ValueType") -> None:

@@ -26,7 +26,7 @@ from federation.v1 import rules_pb2 as federation_dot_v1_dot_rules__pb2
 from federation.v1 import statement_pb2 as federation_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66\x65\x64\x65ration/v1/directory.proto\x12\rfederation.v1\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"y\n\x10MedicalAuthority\x12!\n\x0c\x61uthority_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x05H\x00\x88\x01\x01\x12!\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x01\x88\x01\x01\x42\x0f\n\r_authority_idB\x0e\n\x0c_certificate\"\x82\x04\n\x0bTrustBundle\x12\x1a\n\x05realm\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x10@H\x00\x88\x01\x01\x12\x1d\n\x08\x63loud_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x08\x04H\x01\x88\x01\x01\x12\"\n\rcloud_address\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x08\x14H\x02\x88\x01\x01\x12\'\n\x12\x63loud_peer_address\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\x08\x14H\x03\x88\x01\x01\x12&\n\x11issuer_public_key\x18\x05 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x11H\x04\x88\x01\x01\x12(\n\x13\x63loud_verifying_key\x18\x06 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x11H\x05\x88\x01\x01\x12(\n\x12tls_ca_certificate\x18\x07 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x06\x88\x01\x01\x12\x44\n\x13medical_authorities\x18\x08 \x03(\x0b\x32\x1f.federation.v1.MedicalAuthorityB\x06\xca\xda\x18\x02\x18@\x12$\n\x12\x64\x65partment_classes\x18\t \x03(\tB\x08\xca\xda\x18\x04\x08\x07\x18@B\x08\n\x06_realmB\x0b\n\t_cloud_idB\x10\n\x0e_cloud_addressB\x15\n\x13_cloud_peer_addressB\x14\n\x12_issuer_public_keyB\x16\n\x14_cloud_verifying_keyB\x15\n\x13_tls_ca_certificate\"\x15\n\x13GetDirectoryRequest\"\x8a\x02\n\x14GetDirectoryResponse\x12K\n\x1e\x63loud_encryption_key_statement\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00\x88\x01\x01\x12<\n\x0frevocation_list\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01\x88\x01\x01\x12\x30\n\x1c\x63\x65rtificate_revocation_lists\x18\x03 \x03(\x0c\x42\n\xca\xda\x18\x06\x10\x80\x80@\x18@B!\n\x1f_cloud_encryption_key_statementB\x12\n\x10_revocation_list\"\x17\n\x15WatchDirectoryRequest\"c\n\x16WatchDirectoryResponse\x12;\n\tdirectory\x18\x01 \x01(\x0b\x32#.federation.v1.GetDirectoryResponseH\x00\x88\x01\x01\x42\x0c\n\n_directory2\xcc\x01\n\x10\x44irectoryService\x12W\n\x0cGetDirectory\x12\".federation.v1.GetDirectoryRequest\x1a#.federation.v1.GetDirectoryResponse\x12_\n\x0eWatchDirectory\x12$.federation.v1.WatchDirectoryRequest\x1a%.federation.v1.WatchDirectoryResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66\x65\x64\x65ration/v1/directory.proto\x12\rfederation.v1\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"y\n\x10MedicalAuthority\x12!\n\x0c\x61uthority_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x05H\x00\x88\x01\x01\x12!\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x01\x88\x01\x01\x42\x0f\n\r_authority_idB\x0e\n\x0c_certificate\"\x87\x02\n\tKeyPeriod\x12\"\n\rverifying_key\x18\x01 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x11H\x00\x88\x01\x01\x12!\n\nnot_before\x18\x02 \x01(\x04\x42\x08\xca\xda\x18\x04\x08\x13 \x01H\x01\x88\x01\x01\x12 \n\tnot_after\x18\x03 \x01(\x04\x42\x08\xca\xda\x18\x04\x08\x13 \x01H\x02\x88\x01\x01\x12!\n\ntainted_at\x18\x04 \x01(\x04\x42\x08\xca\xda\x18\x04\x08\x13 \x01H\x03\x88\x01\x01\x12!\n\nrevoked_at\x18\x05 \x01(\x04\x42\x08\xca\xda\x18\x04\x08\x13 \x01H\x04\x88\x01\x01\x42\x10\n\x0e_verifying_keyB\r\n\x0b_not_beforeB\x0c\n\n_not_afterB\r\n\x0b_tainted_atB\r\n\x0b_revoked_at\"\xe2\x04\n\x0bTrustBundle\x12\x1a\n\x05realm\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x10@H\x00\x88\x01\x01\x12\x1d\n\x08\x63loud_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x08\x04H\x01\x88\x01\x01\x12\"\n\rcloud_address\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x08\x14H\x02\x88\x01\x01\x12\'\n\x12\x63loud_peer_address\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\x08\x14H\x03\x88\x01\x01\x12\x31\n\x07issuers\x18\x05 \x03(\x0b\x32\x18.federation.v1.KeyPeriodB\x06\xca\xda\x18\x02\x18@\x12\x34\n\ncloud_keys\x18\x06 \x03(\x0b\x32\x18.federation.v1.KeyPeriodB\x06\xca\xda\x18\x02\x18@\x12&\n\x13tls_ca_certificates\x18\x07 \x03(\x0c\x42\t\xca\xda\x18\x05\x10\x80 \x18\x08\x12\x44\n\x13medical_authorities\x18\x08 \x03(\x0b\x32\x1f.federation.v1.MedicalAuthorityB\x06\xca\xda\x18\x02\x18@\x12$\n\x12\x64\x65partment_classes\x18\t \x03(\tB\x08\xca\xda\x18\x04\x08\x07\x18@\x12\x15\n\x08sequence\x18\n \x01(\x04H\x04\x88\x01\x01\x12\x1e\n\tissued_at\x18\x0b \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x05\x88\x01\x01\x12\"\n\x15offline_grace_seconds\x18\x0c \x01(\rH\x06\x88\x01\x01\x42\x08\n\x06_realmB\x0b\n\t_cloud_idB\x10\n\x0e_cloud_addressB\x15\n\x13_cloud_peer_addressB\x0b\n\t_sequenceB\x0c\n\n_issued_atB\x18\n\x16_offline_grace_seconds\"\x15\n\x13GetDirectoryRequest\"\xd6\x02\n\x14GetDirectoryResponse\x12K\n\x1e\x63loud_encryption_key_statement\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00\x88\x01\x01\x12<\n\x0frevocation_list\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01\x88\x01\x01\x12\x30\n\x1c\x63\x65rtificate_revocation_lists\x18\x03 \x03(\x0c\x42\n\xca\xda\x18\x06\x10\x80\x80@\x18@\x12\x39\n\x0ctrust_bundle\x18\x04 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x02\x88\x01\x01\x42!\n\x1f_cloud_encryption_key_statementB\x12\n\x10_revocation_listB\x0f\n\r_trust_bundle\"\x17\n\x15WatchDirectoryRequest\"c\n\x16WatchDirectoryResponse\x12;\n\tdirectory\x18\x01 \x01(\x0b\x32#.federation.v1.GetDirectoryResponseH\x00\x88\x01\x01\x42\x0c\n\n_directory\"H\n\x16GetTrustBundlesRequest\x12\x1b\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x11\n\x0f_after_sequence\"X\n\x17GetTrustBundlesResponse\x12=\n\rtrust_bundles\x18\x01 \x03(\x0b\x32\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02\x18\x04\x32\xae\x02\n\x10\x44irectoryService\x12W\n\x0cGetDirectory\x12\".federation.v1.GetDirectoryRequest\x1a#.federation.v1.GetDirectoryResponse\x12_\n\x0eWatchDirectory\x12$.federation.v1.WatchDirectoryRequest\x1a%.federation.v1.WatchDirectoryResponse0\x01\x12`\n\x0fGetTrustBundles\x12%.federation.v1.GetTrustBundlesRequest\x1a&.federation.v1.GetTrustBundlesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEDICALAUTHORITY'].fields_by_name['authority_id']._serialized_options = b'\312\332\030\002\010\005'
   _globals['_MEDICALAUTHORITY'].fields_by_name['certificate']._loaded_options = None
   _globals['_MEDICALAUTHORITY'].fields_by_name['certificate']._serialized_options = b'\312\332\030\003\020\200 '
+  _globals['_KEYPERIOD'].fields_by_name['verifying_key']._loaded_options = None
+  _globals['_KEYPERIOD'].fields_by_name['verifying_key']._serialized_options = b'\312\332\030\002\010\021'
+  _globals['_KEYPERIOD'].fields_by_name['not_before']._loaded_options = None
+  _globals['_KEYPERIOD'].fields_by_name['not_before']._serialized_options = b'\312\332\030\004\010\023 \001'
+  _globals['_KEYPERIOD'].fields_by_name['not_after']._loaded_options = None
+  _globals['_KEYPERIOD'].fields_by_name['not_after']._serialized_options = b'\312\332\030\004\010\023 \001'
+  _globals['_KEYPERIOD'].fields_by_name['tainted_at']._loaded_options = None
+  _globals['_KEYPERIOD'].fields_by_name['tainted_at']._serialized_options = b'\312\332\030\004\010\023 \001'
+  _globals['_KEYPERIOD'].fields_by_name['revoked_at']._loaded_options = None
+  _globals['_KEYPERIOD'].fields_by_name['revoked_at']._serialized_options = b'\312\332\030\004\010\023 \001'
   _globals['_TRUSTBUNDLE'].fields_by_name['realm']._loaded_options = None
   _globals['_TRUSTBUNDLE'].fields_by_name['realm']._serialized_options = b'\312\332\030\002\020@'
   _globals['_TRUSTBUNDLE'].fields_by_name['cloud_id']._loaded_options = None
@@ -45,30 +55,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRUSTBUNDLE'].fields_by_name['cloud_address']._serialized_options = b'\312\332\030\002\010\024'
   _globals['_TRUSTBUNDLE'].fields_by_name['cloud_peer_address']._loaded_options = None
   _globals['_TRUSTBUNDLE'].fields_by_name['cloud_peer_address']._serialized_options = b'\312\332\030\002\010\024'
-  _globals['_TRUSTBUNDLE'].fields_by_name['issuer_public_key']._loaded_options = None
-  _globals['_TRUSTBUNDLE'].fields_by_name['issuer_public_key']._serialized_options = b'\312\332\030\002\010\021'
-  _globals['_TRUSTBUNDLE'].fields_by_name['cloud_verifying_key']._loaded_options = None
-  _globals['_TRUSTBUNDLE'].fields_by_name['cloud_verifying_key']._serialized_options = b'\312\332\030\002\010\021'
-  _globals['_TRUSTBUNDLE'].fields_by_name['tls_ca_certificate']._loaded_options = None
-  _globals['_TRUSTBUNDLE'].fields_by_name['tls_ca_certificate']._serialized_options = b'\312\332\030\003\020\200 '
+  _globals['_TRUSTBUNDLE'].fields_by_name['issuers']._loaded_options = None
+  _globals['_TRUSTBUNDLE'].fields_by_name['issuers']._serialized_options = b'\312\332\030\002\030@'
+  _globals['_TRUSTBUNDLE'].fields_by_name['cloud_keys']._loaded_options = None
+  _globals['_TRUSTBUNDLE'].fields_by_name['cloud_keys']._serialized_options = b'\312\332\030\002\030@'
+  _globals['_TRUSTBUNDLE'].fields_by_name['tls_ca_certificates']._loaded_options = None
+  _globals['_TRUSTBUNDLE'].fields_by_name['tls_ca_certificates']._serialized_options = b'\312\332\030\005\020\200 \030\010'
   _globals['_TRUSTBUNDLE'].fields_by_name['medical_authorities']._loaded_options = None
   _globals['_TRUSTBUNDLE'].fields_by_name['medical_authorities']._serialized_options = b'\312\332\030\002\030@'
   _globals['_TRUSTBUNDLE'].fields_by_name['department_classes']._loaded_options = None
   _globals['_TRUSTBUNDLE'].fields_by_name['department_classes']._serialized_options = b'\312\332\030\004\010\007\030@'
+  _globals['_TRUSTBUNDLE'].fields_by_name['issued_at']._loaded_options = None
+  _globals['_TRUSTBUNDLE'].fields_by_name['issued_at']._serialized_options = b'\312\332\030\002\010\023'
   _globals['_GETDIRECTORYRESPONSE'].fields_by_name['certificate_revocation_lists']._loaded_options = None
   _globals['_GETDIRECTORYRESPONSE'].fields_by_name['certificate_revocation_lists']._serialized_options = b'\312\332\030\006\020\200\200@\030@'
+  _globals['_GETTRUSTBUNDLESRESPONSE'].fields_by_name['trust_bundles']._loaded_options = None
+  _globals['_GETTRUSTBUNDLESRESPONSE'].fields_by_name['trust_bundles']._serialized_options = b'\312\332\030\002\030\004'
   _globals['_MEDICALAUTHORITY']._serialized_start=106
   _globals['_MEDICALAUTHORITY']._serialized_end=227
-  _globals['_TRUSTBUNDLE']._serialized_start=230
-  _globals['_TRUSTBUNDLE']._serialized_end=744
-  _globals['_GETDIRECTORYREQUEST']._serialized_start=746
-  _globals['_GETDIRECTORYREQUEST']._serialized_end=767
-  _globals['_GETDIRECTORYRESPONSE']._serialized_start=770
-  _globals['_GETDIRECTORYRESPONSE']._serialized_end=1036
-  _globals['_WATCHDIRECTORYREQUEST']._serialized_start=1038
-  _globals['_WATCHDIRECTORYREQUEST']._serialized_end=1061
-  _globals['_WATCHDIRECTORYRESPONSE']._serialized_start=1063
-  _globals['_WATCHDIRECTORYRESPONSE']._serialized_end=1162
-  _globals['_DIRECTORYSERVICE']._serialized_start=1165
-  _globals['_DIRECTORYSERVICE']._serialized_end=1369
+  _globals['_KEYPERIOD']._serialized_start=230
+  _globals['_KEYPERIOD']._serialized_end=493
+  _globals['_TRUSTBUNDLE']._serialized_start=496
+  _globals['_TRUSTBUNDLE']._serialized_end=1106
+  _globals['_GETDIRECTORYREQUEST']._serialized_start=1108
+  _globals['_GETDIRECTORYREQUEST']._serialized_end=1129
+  _globals['_GETDIRECTORYRESPONSE']._serialized_start=1132
+  _globals['_GETDIRECTORYRESPONSE']._serialized_end=1474
+  _globals['_WATCHDIRECTORYREQUEST']._serialized_start=1476
+  _globals['_WATCHDIRECTORYREQUEST']._serialized_end=1499
+  _globals['_WATCHDIRECTORYRESPONSE']._serialized_start=1501
+  _globals['_WATCHDIRECTORYRESPONSE']._serialized_end=1600
+  _globals['_GETTRUSTBUNDLESREQUEST']._serialized_start=1602
+  _globals['_GETTRUSTBUNDLESREQUEST']._serialized_end=1674
+  _globals['_GETTRUSTBUNDLESRESPONSE']._serialized_start=1676
+  _globals['_GETTRUSTBUNDLESRESPONSE']._serialized_end=1764
+  _globals['_DIRECTORYSERVICE']._serialized_start=1767
+  _globals['_DIRECTORYSERVICE']._serialized_end=2069
 # @@protoc_insertion_point(module_scope)

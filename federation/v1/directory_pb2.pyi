@@ -53,8 +53,67 @@ class MedicalAuthority(_message.Message):
 Global___MedicalAuthority: _TypeAlias = MedicalAuthority  # noqa: Y015
 
 @_typing.final
+class KeyPeriod(_message.Message):
+    """One generation of s or PRK_C: its public key, and between which moments it signs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFYING_KEY_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    TAINTED_AT_FIELD_NUMBER: _builtins.int
+    REVOKED_AT_FIELD_NUMBER: _builtins.int
+    verifying_key: _builtins.bytes
+    """PK or PUK_C."""
+    not_before: _builtins.int
+    """Its activation; absent while it is prepared and no time is set."""
+    not_after: _builtins.int
+    """The activation of its successor, not itself included; absent while there is none."""
+    tainted_at: _builtins.int
+    """Since when whatever hangs on it is being replaced at once; absent unless it is tainted."""
+    revoked_at: _builtins.int
+    """Since when it verifies nothing but kept evidence; absent unless it is revoked."""
+    def __init__(
+        self,
+        *,
+        verifying_key: _builtins.bytes | None = ...,
+        not_before: _builtins.int | None = ...,
+        not_after: _builtins.int | None = ...,
+        tainted_at: _builtins.int | None = ...,
+        revoked_at: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_not_after", b"_not_after", "_not_before", b"_not_before", "_revoked_at", b"_revoked_at", "_tainted_at", b"_tainted_at", "_verifying_key", b"_verifying_key", "not_after", b"not_after", "not_before", b"not_before", "revoked_at", b"revoked_at", "tainted_at", b"tainted_at", "verifying_key", b"verifying_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_not_after", b"_not_after", "_not_before", b"_not_before", "_revoked_at", b"_revoked_at", "_tainted_at", b"_tainted_at", "_verifying_key", b"_verifying_key", "not_after", b"not_after", "not_before", b"not_before", "revoked_at", b"revoked_at", "tainted_at", b"tainted_at", "verifying_key", b"verifying_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__not_after: _TypeAlias = _typing.Literal["not_after"]  # noqa: Y015
+    _WhichOneofArgType__not_after: _TypeAlias = _typing.Literal["_not_after", b"_not_after"]  # noqa: Y015
+    _WhichOneofReturnType__not_before: _TypeAlias = _typing.Literal["not_before"]  # noqa: Y015
+    _WhichOneofArgType__not_before: _TypeAlias = _typing.Literal["_not_before", b"_not_before"]  # noqa: Y015
+    _WhichOneofReturnType__revoked_at: _TypeAlias = _typing.Literal["revoked_at"]  # noqa: Y015
+    _WhichOneofArgType__revoked_at: _TypeAlias = _typing.Literal["_revoked_at", b"_revoked_at"]  # noqa: Y015
+    _WhichOneofReturnType__tainted_at: _TypeAlias = _typing.Literal["tainted_at"]  # noqa: Y015
+    _WhichOneofArgType__tainted_at: _TypeAlias = _typing.Literal["_tainted_at", b"_tainted_at"]  # noqa: Y015
+    _WhichOneofReturnType__verifying_key: _TypeAlias = _typing.Literal["verifying_key"]  # noqa: Y015
+    _WhichOneofArgType__verifying_key: _TypeAlias = _typing.Literal["_verifying_key", b"_verifying_key"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_after) -> _WhichOneofReturnType__not_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_before) -> _WhichOneofReturnType__not_before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revoked_at) -> _WhichOneofReturnType__revoked_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tainted_at) -> _WhichOneofReturnType__tainted_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__verifying_key) -> _WhichOneofReturnType__verifying_key | None: ...
+
+Global___KeyPeriod: _TypeAlias = KeyPeriod  # noqa: Y015
+
+@_typing.final
 class TrustBundle(_message.Message):
-    """What every party pins, handed over by hand (as a file) before anything else: the roots of all checks."""
+    """Label "tb", signed by PRK_C: the roots of all checks. The first is handed over by hand (as a file) and pinned by its
+    digest; each later one is signed by a cloud key that its predecessor names as active or prepared, and follows it in number.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -62,11 +121,14 @@ class TrustBundle(_message.Message):
     CLOUD_ID_FIELD_NUMBER: _builtins.int
     CLOUD_ADDRESS_FIELD_NUMBER: _builtins.int
     CLOUD_PEER_ADDRESS_FIELD_NUMBER: _builtins.int
-    ISSUER_PUBLIC_KEY_FIELD_NUMBER: _builtins.int
-    CLOUD_VERIFYING_KEY_FIELD_NUMBER: _builtins.int
-    TLS_CA_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    ISSUERS_FIELD_NUMBER: _builtins.int
+    CLOUD_KEYS_FIELD_NUMBER: _builtins.int
+    TLS_CA_CERTIFICATES_FIELD_NUMBER: _builtins.int
     MEDICAL_AUTHORITIES_FIELD_NUMBER: _builtins.int
     DEPARTMENT_CLASSES_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ISSUED_AT_FIELD_NUMBER: _builtins.int
+    OFFLINE_GRACE_SECONDS_FIELD_NUMBER: _builtins.int
     realm: _builtins.str
     """Names the federation; separates biometric passwords of different federations."""
     cloud_id: _builtins.str
@@ -75,15 +137,29 @@ class TrustBundle(_message.Message):
     """Where the public cloud's servers are dialled."""
     cloud_peer_address: _builtins.str
     """Where the public cloud answers hospitals, by mutual TLS."""
-    issuer_public_key: _builtins.bytes
-    """PK = s B."""
-    cloud_verifying_key: _builtins.bytes
-    """PUK_C."""
-    tls_ca_certificate: _builtins.bytes
-    """The federation's TLS CA certificate, DER."""
+    sequence: _builtins.int
+    """Counts the bundles of a federation from 1."""
+    issued_at: _builtins.int
+    """When it was made; never before its predecessor."""
+    offline_grace_seconds: _builtins.int
+    """How long it may be used, in seconds, without a revocation list that names it as the newest."""
+    @_builtins.property
+    def issuers(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyPeriod]:
+        """PK = s B of every generation of s, in the order of their activation; prepared ones last."""
+
+    @_builtins.property
+    def cloud_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyPeriod]:
+        """PUK_C of every generation of PRK_C, in the same order."""
+
+    @_builtins.property
+    def tls_ca_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The federation's TLS CA certificates, DER; the one that certifies now first."""
+
     @_builtins.property
     def medical_authorities(self) -> _containers.RepeatedCompositeFieldContainer[Global___MedicalAuthority]:
-        """The medical authorities. None means that no doctor's certificate is legal."""
+        """The medical authorities; one may stand twice, with a certificate for each of its keys. None means that no doctor's
+        certificate is legal.
+        """
 
     @_builtins.property
     def department_classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -96,15 +172,18 @@ class TrustBundle(_message.Message):
         cloud_id: _builtins.str | None = ...,
         cloud_address: _builtins.str | None = ...,
         cloud_peer_address: _builtins.str | None = ...,
-        issuer_public_key: _builtins.bytes | None = ...,
-        cloud_verifying_key: _builtins.bytes | None = ...,
-        tls_ca_certificate: _builtins.bytes | None = ...,
+        issuers: _abc.Iterable[Global___KeyPeriod] | None = ...,
+        cloud_keys: _abc.Iterable[Global___KeyPeriod] | None = ...,
+        tls_ca_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
         medical_authorities: _abc.Iterable[Global___MedicalAuthority] | None = ...,
         department_classes: _abc.Iterable[_builtins.str] | None = ...,
+        sequence: _builtins.int | None = ...,
+        issued_at: _builtins.int | None = ...,
+        offline_grace_seconds: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cloud_address", b"_cloud_address", "_cloud_id", b"_cloud_id", "_cloud_peer_address", b"_cloud_peer_address", "_cloud_verifying_key", b"_cloud_verifying_key", "_issuer_public_key", b"_issuer_public_key", "_realm", b"_realm", "_tls_ca_certificate", b"_tls_ca_certificate", "cloud_address", b"cloud_address", "cloud_id", b"cloud_id", "cloud_peer_address", b"cloud_peer_address", "cloud_verifying_key", b"cloud_verifying_key", "issuer_public_key", b"issuer_public_key", "realm", b"realm", "tls_ca_certificate", b"tls_ca_certificate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cloud_address", b"_cloud_address", "_cloud_id", b"_cloud_id", "_cloud_peer_address", b"_cloud_peer_address", "_issued_at", b"_issued_at", "_offline_grace_seconds", b"_offline_grace_seconds", "_realm", b"_realm", "_sequence", b"_sequence", "cloud_address", b"cloud_address", "cloud_id", b"cloud_id", "cloud_peer_address", b"cloud_peer_address", "issued_at", b"issued_at", "offline_grace_seconds", b"offline_grace_seconds", "realm", b"realm", "sequence", b"sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloud_address", b"_cloud_address", "_cloud_id", b"_cloud_id", "_cloud_peer_address", b"_cloud_peer_address", "_cloud_verifying_key", b"_cloud_verifying_key", "_issuer_public_key", b"_issuer_public_key", "_realm", b"_realm", "_tls_ca_certificate", b"_tls_ca_certificate", "cloud_address", b"cloud_address", "cloud_id", b"cloud_id", "cloud_peer_address", b"cloud_peer_address", "cloud_verifying_key", b"cloud_verifying_key", "department_classes", b"department_classes", "issuer_public_key", b"issuer_public_key", "medical_authorities", b"medical_authorities", "realm", b"realm", "tls_ca_certificate", b"tls_ca_certificate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloud_address", b"_cloud_address", "_cloud_id", b"_cloud_id", "_cloud_peer_address", b"_cloud_peer_address", "_issued_at", b"_issued_at", "_offline_grace_seconds", b"_offline_grace_seconds", "_realm", b"_realm", "_sequence", b"_sequence", "cloud_address", b"cloud_address", "cloud_id", b"cloud_id", "cloud_keys", b"cloud_keys", "cloud_peer_address", b"cloud_peer_address", "department_classes", b"department_classes", "issued_at", b"issued_at", "issuers", b"issuers", "medical_authorities", b"medical_authorities", "offline_grace_seconds", b"offline_grace_seconds", "realm", b"realm", "sequence", b"sequence", "tls_ca_certificates", b"tls_ca_certificates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cloud_address: _TypeAlias = _typing.Literal["cloud_address"]  # noqa: Y015
     _WhichOneofArgType__cloud_address: _TypeAlias = _typing.Literal["_cloud_address", b"_cloud_address"]  # noqa: Y015
@@ -112,14 +191,14 @@ class TrustBundle(_message.Message):
     _WhichOneofArgType__cloud_id: _TypeAlias = _typing.Literal["_cloud_id", b"_cloud_id"]  # noqa: Y015
     _WhichOneofReturnType__cloud_peer_address: _TypeAlias = _typing.Literal["cloud_peer_address"]  # noqa: Y015
     _WhichOneofArgType__cloud_peer_address: _TypeAlias = _typing.Literal["_cloud_peer_address", b"_cloud_peer_address"]  # noqa: Y015
-    _WhichOneofReturnType__cloud_verifying_key: _TypeAlias = _typing.Literal["cloud_verifying_key"]  # noqa: Y015
-    _WhichOneofArgType__cloud_verifying_key: _TypeAlias = _typing.Literal["_cloud_verifying_key", b"_cloud_verifying_key"]  # noqa: Y015
-    _WhichOneofReturnType__issuer_public_key: _TypeAlias = _typing.Literal["issuer_public_key"]  # noqa: Y015
-    _WhichOneofArgType__issuer_public_key: _TypeAlias = _typing.Literal["_issuer_public_key", b"_issuer_public_key"]  # noqa: Y015
+    _WhichOneofReturnType__issued_at: _TypeAlias = _typing.Literal["issued_at"]  # noqa: Y015
+    _WhichOneofArgType__issued_at: _TypeAlias = _typing.Literal["_issued_at", b"_issued_at"]  # noqa: Y015
+    _WhichOneofReturnType__offline_grace_seconds: _TypeAlias = _typing.Literal["offline_grace_seconds"]  # noqa: Y015
+    _WhichOneofArgType__offline_grace_seconds: _TypeAlias = _typing.Literal["_offline_grace_seconds", b"_offline_grace_seconds"]  # noqa: Y015
     _WhichOneofReturnType__realm: _TypeAlias = _typing.Literal["realm"]  # noqa: Y015
     _WhichOneofArgType__realm: _TypeAlias = _typing.Literal["_realm", b"_realm"]  # noqa: Y015
-    _WhichOneofReturnType__tls_ca_certificate: _TypeAlias = _typing.Literal["tls_ca_certificate"]  # noqa: Y015
-    _WhichOneofArgType__tls_ca_certificate: _TypeAlias = _typing.Literal["_tls_ca_certificate", b"_tls_ca_certificate"]  # noqa: Y015
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cloud_address) -> _WhichOneofReturnType__cloud_address | None: ...
     @_typing.overload
@@ -127,13 +206,13 @@ class TrustBundle(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cloud_peer_address) -> _WhichOneofReturnType__cloud_peer_address | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__cloud_verifying_key) -> _WhichOneofReturnType__cloud_verifying_key | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__issued_at) -> _WhichOneofReturnType__issued_at | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__issuer_public_key) -> _WhichOneofReturnType__issuer_public_key | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_grace_seconds) -> _WhichOneofReturnType__offline_grace_seconds | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__realm) -> _WhichOneofReturnType__realm | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__tls_ca_certificate) -> _WhichOneofReturnType__tls_ca_certificate | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
 
 Global___TrustBundle: _TypeAlias = TrustBundle  # noqa: Y015
 
@@ -163,6 +242,7 @@ class GetDirectoryResponse(_message.Message):
     CLOUD_ENCRYPTION_KEY_STATEMENT_FIELD_NUMBER: _builtins.int
     REVOCATION_LIST_FIELD_NUMBER: _builtins.int
     CERTIFICATE_REVOCATION_LISTS_FIELD_NUMBER: _builtins.int
+    TRUST_BUNDLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cloud_encryption_key_statement(self) -> _statement_pb2.SignedStatement:
         """EK_C, signed by PRK_C."""
@@ -175,25 +255,34 @@ class GetDirectoryResponse(_message.Message):
     def certificate_revocation_lists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Each authority's current CRL, DER (RFC 5280, section 5)."""
 
+    @_builtins.property
+    def trust_bundle(self) -> _statement_pb2.SignedStatement:
+        """The newest trust bundle, signed by PRK_C."""
+
     def __init__(
         self,
         *,
         cloud_encryption_key_statement: _statement_pb2.SignedStatement | None = ...,
         revocation_list: _statement_pb2.SignedStatement | None = ...,
         certificate_revocation_lists: _abc.Iterable[_builtins.bytes] | None = ...,
+        trust_bundle: _statement_pb2.SignedStatement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement", "_revocation_list", b"_revocation_list", "cloud_encryption_key_statement", b"cloud_encryption_key_statement", "revocation_list", b"revocation_list"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement", "_revocation_list", b"_revocation_list", "_trust_bundle", b"_trust_bundle", "cloud_encryption_key_statement", b"cloud_encryption_key_statement", "revocation_list", b"revocation_list", "trust_bundle", b"trust_bundle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement", "_revocation_list", b"_revocation_list", "certificate_revocation_lists", b"certificate_revocation_lists", "cloud_encryption_key_statement", b"cloud_encryption_key_statement", "revocation_list", b"revocation_list"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement", "_revocation_list", b"_revocation_list", "_trust_bundle", b"_trust_bundle", "certificate_revocation_lists", b"certificate_revocation_lists", "cloud_encryption_key_statement", b"cloud_encryption_key_statement", "revocation_list", b"revocation_list", "trust_bundle", b"trust_bundle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cloud_encryption_key_statement: _TypeAlias = _typing.Literal["cloud_encryption_key_statement"]  # noqa: Y015
     _WhichOneofArgType__cloud_encryption_key_statement: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement"]  # noqa: Y015
     _WhichOneofReturnType__revocation_list: _TypeAlias = _typing.Literal["revocation_list"]  # noqa: Y015
     _WhichOneofArgType__revocation_list: _TypeAlias = _typing.Literal["_revocation_list", b"_revocation_list"]  # noqa: Y015
+    _WhichOneofReturnType__trust_bundle: _TypeAlias = _typing.Literal["trust_bundle"]  # noqa: Y015
+    _WhichOneofArgType__trust_bundle: _TypeAlias = _typing.Literal["_trust_bundle", b"_trust_bundle"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cloud_encryption_key_statement) -> _WhichOneofReturnType__cloud_encryption_key_statement | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revocation_list) -> _WhichOneofReturnType__revocation_list | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trust_bundle) -> _WhichOneofReturnType__trust_bundle | None: ...
 
 Global___GetDirectoryResponse: _TypeAlias = GetDirectoryResponse  # noqa: Y015
 
@@ -239,3 +328,51 @@ class WatchDirectoryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__directory) -> _WhichOneofReturnType__directory | None: ...
 
 Global___WatchDirectoryResponse: _TypeAlias = WatchDirectoryResponse  # noqa: Y015
+
+@_typing.final
+class GetTrustBundlesRequest(_message.Message):
+    """Asks for the bundles after a number."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    after_sequence: _builtins.int
+    """The number of the newest bundle that the asker has."""
+    def __init__(
+        self,
+        *,
+        after_sequence: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_sequence", b"_after_sequence", "after_sequence", b"after_sequence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_sequence", b"_after_sequence", "after_sequence", b"after_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_sequence: _TypeAlias = _typing.Literal["after_sequence"]  # noqa: Y015
+    _WhichOneofArgType__after_sequence: _TypeAlias = _typing.Literal["_after_sequence", b"_after_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_sequence) -> _WhichOneofReturnType__after_sequence | None: ...
+
+Global___GetTrustBundlesRequest: _TypeAlias = GetTrustBundlesRequest  # noqa: Y015
+
+@_typing.final
+class GetTrustBundlesResponse(_message.Message):
+    """The next bundles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRUST_BUNDLES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def trust_bundles(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.SignedStatement]:
+        """In the order of their numbers, without a gap; none when there is nothing newer. Ask again after the last."""
+
+    def __init__(
+        self,
+        *,
+        trust_bundles: _abc.Iterable[_statement_pb2.SignedStatement] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trust_bundles", b"trust_bundles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTrustBundlesResponse: _TypeAlias = GetTrustBundlesResponse  # noqa: Y015

@@ -45,6 +45,11 @@ class DirectoryServiceStub(object):
                 request_serializer=federation_dot_v1_dot_directory__pb2.WatchDirectoryRequest.SerializeToString,
                 response_deserializer=federation_dot_v1_dot_directory__pb2.WatchDirectoryResponse.FromString,
                 _registered_method=True)
+        self.GetTrustBundles = channel.unary_unary(
+                '/federation.v1.DirectoryService/GetTrustBundles',
+                request_serializer=federation_dot_v1_dot_directory__pb2.GetTrustBundlesRequest.SerializeToString,
+                response_deserializer=federation_dot_v1_dot_directory__pb2.GetTrustBundlesResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer(object):
@@ -65,6 +70,14 @@ class DirectoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTrustBundles(self, request, context):
+        """Gives the trust bundles that followed a number, oldest first, for a party that was away: each is signed by a key that
+        the one before it names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.WatchDirectory,
                     request_deserializer=federation_dot_v1_dot_directory__pb2.WatchDirectoryRequest.FromString,
                     response_serializer=federation_dot_v1_dot_directory__pb2.WatchDirectoryResponse.SerializeToString,
+            ),
+            'GetTrustBundles': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTrustBundles,
+                    request_deserializer=federation_dot_v1_dot_directory__pb2.GetTrustBundlesRequest.FromString,
+                    response_serializer=federation_dot_v1_dot_directory__pb2.GetTrustBundlesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class DirectoryService(object):
             '/federation.v1.DirectoryService/WatchDirectory',
             federation_dot_v1_dot_directory__pb2.WatchDirectoryRequest.SerializeToString,
             federation_dot_v1_dot_directory__pb2.WatchDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTrustBundles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/federation.v1.DirectoryService/GetTrustBundles',
+            federation_dot_v1_dot_directory__pb2.GetTrustBundlesRequest.SerializeToString,
+            federation_dot_v1_dot_directory__pb2.GetTrustBundlesResponse.FromString,
             options,
             channel_credentials,
             insecure,

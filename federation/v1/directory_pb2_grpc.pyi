@@ -37,6 +37,10 @@ class DirectoryServiceStub:
     """Gives the cloud's encryption key of the epoch, the revocation list and the authorities' lists."""
     WatchDirectory: _grpc.UnaryStreamMultiCallable[_directory_pb2.WatchDirectoryRequest, _directory_pb2.WatchDirectoryResponse]
     """Follows the lists: one message at once, and another at each change."""
+    GetTrustBundles: _grpc.UnaryUnaryMultiCallable[_directory_pb2.GetTrustBundlesRequest, _directory_pb2.GetTrustBundlesResponse]
+    """Gives the trust bundles that followed a number, oldest first, for a party that was away: each is signed by a key that
+    the one before it names.
+    """
 
 @_typing.type_check_only
 class DirectoryServiceAsyncStub(DirectoryServiceStub):
@@ -47,6 +51,10 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     """Gives the cloud's encryption key of the epoch, the revocation list and the authorities' lists."""
     WatchDirectory: _aio.UnaryStreamMultiCallable[_directory_pb2.WatchDirectoryRequest, _directory_pb2.WatchDirectoryResponse]  # type: ignore[assignment]
     """Follows the lists: one message at once, and another at each change."""
+    GetTrustBundles: _aio.UnaryUnaryMultiCallable[_directory_pb2.GetTrustBundlesRequest, _directory_pb2.GetTrustBundlesResponse]  # type: ignore[assignment]
+    """Gives the trust bundles that followed a number, oldest first, for a party that was away: each is signed by a key that
+    the one before it names.
+    """
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Hands out public keys and lists. Takes no proof of who asks: all of it is public."""
@@ -66,5 +74,15 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_directory_pb2.WatchDirectoryResponse], _abc.AsyncIterator[_directory_pb2.WatchDirectoryResponse]]:
         """Follows the lists: one message at once, and another at each change."""
+
+    @_abc_1.abstractmethod
+    def GetTrustBundles(
+        self,
+        request: _directory_pb2.GetTrustBundlesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_pb2.GetTrustBundlesResponse, _abc.Awaitable[_directory_pb2.GetTrustBundlesResponse]]:
+        """Gives the trust bundles that followed a number, oldest first, for a party that was away: each is signed by a key that
+        the one before it names.
+        """
 
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

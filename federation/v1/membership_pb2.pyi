@@ -51,21 +51,32 @@ class PutEncryptionKeyResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIPT_FIELD_NUMBER: _builtins.int
+    KEY_STATEMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _statement_pb2.SignedStatement:
         """A RenewalReceipt, label "ekack", signed by PRK_C."""
+
+    @_builtins.property
+    def key_statement(self) -> _statement_pb2.SignedStatement:
+        """The newest KS_X of the sender, signed by PRK_C: a rotated PRK_C has signed it anew."""
 
     def __init__(
         self,
         *,
         receipt: _statement_pb2.SignedStatement | None = ...,
+        key_statement: _statement_pb2.SignedStatement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_receipt", b"_receipt", "receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_key_statement", b"_key_statement", "_receipt", b"_receipt", "key_statement", b"key_statement", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_receipt", b"_receipt", "receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_key_statement", b"_key_statement", "_receipt", b"_receipt", "key_statement", b"key_statement", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__key_statement: _TypeAlias = _typing.Literal["key_statement"]  # noqa: Y015
+    _WhichOneofArgType__key_statement: _TypeAlias = _typing.Literal["_key_statement", b"_key_statement"]  # noqa: Y015
     _WhichOneofReturnType__receipt: _TypeAlias = _typing.Literal["receipt"]  # noqa: Y015
     _WhichOneofArgType__receipt: _TypeAlias = _typing.Literal["_receipt", b"_receipt"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key_statement) -> _WhichOneofReturnType__key_statement | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__receipt) -> _WhichOneofReturnType__receipt | None: ...
 
 Global___PutEncryptionKeyResponse: _TypeAlias = PutEncryptionKeyResponse  # noqa: Y015

@@ -124,7 +124,7 @@ Global___RegisterResponse: _TypeAlias = RegisterResponse  # noqa: Y015
 
 @_typing.final
 class RegistrationRequest(_message.Message):
-    """reg1: {role, ID_X, B_P or Cert_D or licence, PUK_X, EK_X, ticket or empty, challenge, T, Sig}."""
+    """reg1: {role, ID_X, B_P or Cert_D or licence, PUK_X, EK_X, ticket or empty, challenge, T, Sig, renewing Sig or none}."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -137,6 +137,7 @@ class RegistrationRequest(_message.Message):
     CHALLENGE_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    CURRENT_SIGNATURE_FIELD_NUMBER: _builtins.int
     role: _statement_pb2.Role.ValueType
     """The role asked for."""
     identity: _builtins.str
@@ -146,13 +147,17 @@ class RegistrationRequest(_message.Message):
     verifying_key: _builtins.bytes
     """PUK_X."""
     ticket: _builtins.bytes
-    """The ticket, 16 bytes; absent for a doctor, whose ticket is Cert_D (A2, A3)."""
+    """The ticket, 16 bytes; absent for a doctor, whose ticket is Cert_D (A2, A3), and where a member registers again by itself."""
     challenge: _builtins.bytes
     """The challenge; equal to the session id."""
     sent_at: _builtins.int
     """T; equal to the opening's."""
     signature: _builtins.bytes
     """S_PRK_X over T("reg1", role, ID_X, evidence, PUK_X, EK_X, ticket, challenge, T, ID_C): proof of possession."""
+    current_signature: _builtins.bytes
+    """By the PRK_X of the sender's live registration over T("renew", what `signature` covers); in place of a ticket, by a member
+    that registers again by itself.
+    """
     @_builtins.property
     def encryption_key_statement(self) -> _statement_pb2.SignedStatement:
         """EK_X, signed by PRK_X."""
@@ -169,13 +174,16 @@ class RegistrationRequest(_message.Message):
         challenge: _builtins.bytes | None = ...,
         sent_at: _builtins.int | None = ...,
         signature: _builtins.bytes | None = ...,
+        current_signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_challenge", b"_challenge", "_encryption_key_statement", b"_encryption_key_statement", "_evidence", b"_evidence", "_identity", b"_identity", "_role", b"_role", "_sent_at", b"_sent_at", "_signature", b"_signature", "_ticket", b"_ticket", "_verifying_key", b"_verifying_key", "challenge", b"challenge", "encryption_key_statement", b"encryption_key_statement", "evidence", b"evidence", "identity", b"identity", "role", b"role", "sent_at", b"sent_at", "signature", b"signature", "ticket", b"ticket", "verifying_key", b"verifying_key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_challenge", b"_challenge", "_current_signature", b"_current_signature", "_encryption_key_statement", b"_encryption_key_statement", "_evidence", b"_evidence", "_identity", b"_identity", "_role", b"_role", "_sent_at", b"_sent_at", "_signature", b"_signature", "_ticket", b"_ticket", "_verifying_key", b"_verifying_key", "challenge", b"challenge", "current_signature", b"current_signature", "encryption_key_statement", b"encryption_key_statement", "evidence", b"evidence", "identity", b"identity", "role", b"role", "sent_at", b"sent_at", "signature", b"signature", "ticket", b"ticket", "verifying_key", b"verifying_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_challenge", b"_challenge", "_encryption_key_statement", b"_encryption_key_statement", "_evidence", b"_evidence", "_identity", b"_identity", "_role", b"_role", "_sent_at", b"_sent_at", "_signature", b"_signature", "_ticket", b"_ticket", "_verifying_key", b"_verifying_key", "challenge", b"challenge", "encryption_key_statement", b"encryption_key_statement", "evidence", b"evidence", "identity", b"identity", "role", b"role", "sent_at", b"sent_at", "signature", b"signature", "ticket", b"ticket", "verifying_key", b"verifying_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_challenge", b"_challenge", "_current_signature", b"_current_signature", "_encryption_key_statement", b"_encryption_key_statement", "_evidence", b"_evidence", "_identity", b"_identity", "_role", b"_role", "_sent_at", b"_sent_at", "_signature", b"_signature", "_ticket", b"_ticket", "_verifying_key", b"_verifying_key", "challenge", b"challenge", "current_signature", b"current_signature", "encryption_key_statement", b"encryption_key_statement", "evidence", b"evidence", "identity", b"identity", "role", b"role", "sent_at", b"sent_at", "signature", b"signature", "ticket", b"ticket", "verifying_key", b"verifying_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__challenge: _TypeAlias = _typing.Literal["challenge"]  # noqa: Y015
     _WhichOneofArgType__challenge: _TypeAlias = _typing.Literal["_challenge", b"_challenge"]  # noqa: Y015
+    _WhichOneofReturnType__current_signature: _TypeAlias = _typing.Literal["current_signature"]  # noqa: Y015
+    _WhichOneofArgType__current_signature: _TypeAlias = _typing.Literal["_current_signature", b"_current_signature"]  # noqa: Y015
     _WhichOneofReturnType__encryption_key_statement: _TypeAlias = _typing.Literal["encryption_key_statement"]  # noqa: Y015
     _WhichOneofArgType__encryption_key_statement: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement"]  # noqa: Y015
     _WhichOneofReturnType__evidence: _TypeAlias = _typing.Literal["evidence"]  # noqa: Y015
@@ -194,6 +202,8 @@ class RegistrationRequest(_message.Message):
     _WhichOneofArgType__verifying_key: _TypeAlias = _typing.Literal["_verifying_key", b"_verifying_key"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__challenge) -> _WhichOneofReturnType__challenge | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__current_signature) -> _WhichOneofReturnType__current_signature | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__encryption_key_statement) -> _WhichOneofReturnType__encryption_key_statement | None: ...
     @_typing.overload

@@ -200,6 +200,7 @@ class KeyStatement(_message.Message):
     VERIFYING_KEY_FIELD_NUMBER: _builtins.int
     NOT_BEFORE_FIELD_NUMBER: _builtins.int
     NOT_AFTER_FIELD_NUMBER: _builtins.int
+    STATED_AT_FIELD_NUMBER: _builtins.int
     role: Global___Role.ValueType
     """The role; equal to the credential's."""
     identity: _builtins.str
@@ -214,6 +215,8 @@ class KeyStatement(_message.Message):
     """Start of validity."""
     not_after: _builtins.int
     """End of validity, not itself included."""
+    stated_at: _builtins.int
+    """When it was signed: says which PRK_C did. Signed anew after a rotation of PRK_C, a statement keeps its validity."""
     def __init__(
         self,
         *,
@@ -224,10 +227,11 @@ class KeyStatement(_message.Message):
         verifying_key: _builtins.bytes | None = ...,
         not_before: _builtins.int | None = ...,
         not_after: _builtins.int | None = ...,
+        stated_at: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_credential", b"_credential", "_identity", b"_identity", "_not_after", b"_not_after", "_not_before", b"_not_before", "_registration_point", b"_registration_point", "_role", b"_role", "_verifying_key", b"_verifying_key", "credential", b"credential", "identity", b"identity", "not_after", b"not_after", "not_before", b"not_before", "registration_point", b"registration_point", "role", b"role", "verifying_key", b"verifying_key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_credential", b"_credential", "_identity", b"_identity", "_not_after", b"_not_after", "_not_before", b"_not_before", "_registration_point", b"_registration_point", "_role", b"_role", "_stated_at", b"_stated_at", "_verifying_key", b"_verifying_key", "credential", b"credential", "identity", b"identity", "not_after", b"not_after", "not_before", b"not_before", "registration_point", b"registration_point", "role", b"role", "stated_at", b"stated_at", "verifying_key", b"verifying_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_credential", b"_credential", "_identity", b"_identity", "_not_after", b"_not_after", "_not_before", b"_not_before", "_registration_point", b"_registration_point", "_role", b"_role", "_verifying_key", b"_verifying_key", "credential", b"credential", "identity", b"identity", "not_after", b"not_after", "not_before", b"not_before", "registration_point", b"registration_point", "role", b"role", "verifying_key", b"verifying_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_credential", b"_credential", "_identity", b"_identity", "_not_after", b"_not_after", "_not_before", b"_not_before", "_registration_point", b"_registration_point", "_role", b"_role", "_stated_at", b"_stated_at", "_verifying_key", b"_verifying_key", "credential", b"credential", "identity", b"identity", "not_after", b"not_after", "not_before", b"not_before", "registration_point", b"registration_point", "role", b"role", "stated_at", b"stated_at", "verifying_key", b"verifying_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__credential: _TypeAlias = _typing.Literal["credential"]  # noqa: Y015
     _WhichOneofArgType__credential: _TypeAlias = _typing.Literal["_credential", b"_credential"]  # noqa: Y015
@@ -241,6 +245,8 @@ class KeyStatement(_message.Message):
     _WhichOneofArgType__registration_point: _TypeAlias = _typing.Literal["_registration_point", b"_registration_point"]  # noqa: Y015
     _WhichOneofReturnType__role: _TypeAlias = _typing.Literal["role"]  # noqa: Y015
     _WhichOneofArgType__role: _TypeAlias = _typing.Literal["_role", b"_role"]  # noqa: Y015
+    _WhichOneofReturnType__stated_at: _TypeAlias = _typing.Literal["stated_at"]  # noqa: Y015
+    _WhichOneofArgType__stated_at: _TypeAlias = _typing.Literal["_stated_at", b"_stated_at"]  # noqa: Y015
     _WhichOneofReturnType__verifying_key: _TypeAlias = _typing.Literal["verifying_key"]  # noqa: Y015
     _WhichOneofArgType__verifying_key: _TypeAlias = _typing.Literal["_verifying_key", b"_verifying_key"]  # noqa: Y015
     @_typing.overload
@@ -255,6 +261,8 @@ class KeyStatement(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__registration_point) -> _WhichOneofReturnType__registration_point | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__role) -> _WhichOneofReturnType__role | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stated_at) -> _WhichOneofReturnType__stated_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__verifying_key) -> _WhichOneofReturnType__verifying_key | None: ...
 
@@ -545,12 +553,15 @@ class RevocationList(_message.Message):
     SERIALS_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
     KEY_IDS_FIELD_NUMBER: _builtins.int
+    BUNDLE_SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Grows by at least one with every list; a receiver never goes back."""
     this_update: _builtins.int
     """When it was made."""
     next_update: _builtins.int
     """At most 1 hour after this_update."""
+    bundle_sequence: _builtins.int
+    """The number of the newest trust bundle: a fresh list doesn't let an old bundle pass for the newest."""
     @_builtins.property
     def serials(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """H(T("serial", serial)) of each revoked credential."""
@@ -572,17 +583,22 @@ class RevocationList(_message.Message):
         serials: _abc.Iterable[_builtins.bytes] | None = ...,
         grants: _abc.Iterable[_builtins.bytes] | None = ...,
         key_ids: _abc.Iterable[_builtins.bytes] | None = ...,
+        bundle_sequence: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "next_update", b"next_update", "sequence", b"sequence", "this_update", b"this_update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "next_update", b"next_update", "sequence", b"sequence", "this_update", b"this_update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "grants", b"grants", "key_ids", b"key_ids", "next_update", b"next_update", "sequence", b"sequence", "serials", b"serials", "this_update", b"this_update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "grants", b"grants", "key_ids", b"key_ids", "next_update", b"next_update", "sequence", b"sequence", "serials", b"serials", "this_update", b"this_update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bundle_sequence: _TypeAlias = _typing.Literal["bundle_sequence"]  # noqa: Y015
+    _WhichOneofArgType__bundle_sequence: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence"]  # noqa: Y015
     _WhichOneofReturnType__next_update: _TypeAlias = _typing.Literal["next_update"]  # noqa: Y015
     _WhichOneofArgType__next_update: _TypeAlias = _typing.Literal["_next_update", b"_next_update"]  # noqa: Y015
     _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
     _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
     _WhichOneofReturnType__this_update: _TypeAlias = _typing.Literal["this_update"]  # noqa: Y015
     _WhichOneofArgType__this_update: _TypeAlias = _typing.Literal["_this_update", b"_this_update"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bundle_sequence) -> _WhichOneofReturnType__bundle_sequence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__next_update) -> _WhichOneofReturnType__next_update | None: ...
     @_typing.overload

@@ -162,7 +162,7 @@ def test_b10_a_doctor_who_knows_the_biometric_password_is_not_the_patient(federa
     """
     rogue = federation.party(federation.other_doctor)
     _, opening = federation.open_consultation()
-    issuer = federation.cloud.anchors.issuer_public_key
+    issuer = federation.cloud.keys.issuing.public_key
     posing = p1_to(federation, federation.doctor).change(
         opening, lambda p1: None, signs_p1(rogue.signing_key, opening, issuer, "D:chen")
     )

@@ -41,7 +41,7 @@ def session(federation):
 def test_x1_one_hash_with_the_role_inside(federation):
     """Issuing and checking use one h over one encoding; the role and the label keep the uses apart."""
     party = federation.party(federation.patient).self_
-    issuer = federation.cloud.anchors.issuer_public_key
+    issuer = federation.cloud.keys.issuing.public_key
     h = group.challenge_scalar(party.registration_point, issuer, credential_transcript(party.credential))
     right = group.add(party.registration_point, group.multiply(h, issuer))
     assert right == federation.party(federation.patient).registration_secret.public_point
@@ -60,7 +60,7 @@ def test_x2_both_sides_hash_the_doctors_certificate(federation):
 def test_x3_the_reply_is_verified_with_the_doctors_key(federation):
     """Eq. 21 names PUK_P; Sig_D1 holds under PUK_D, taken from the certified statement, and not under PUK_P."""
     asked, d1, established = exchange(federation)
-    issuer = federation.cloud.anchors.issuer_public_key
+    issuer = federation.cloud.keys.issuing.public_key
     signed = common.reply_transcript(
         d1.ephemeral_point,
         d1.doctor_id,
@@ -103,7 +103,7 @@ def test_x5_the_hospital_verifies_d3_without_the_patients_name(federation):
 def test_x6_the_hospitals_reply_is_verified_with_its_public_key(federation):
     """Eq. 43 "verifies" with the private signing function; here PUK_HPC does, out of KS_HPC."""
     _, h1, established = session(federation)
-    issuer = federation.cloud.anchors.issuer_public_key
+    issuer = federation.cloud.keys.issuing.public_key
     statement = KeyStatement.FromString(federation.hospital_a.key_statement.statement)
     assert established.hospital.verifying_key == statement.verifying_key
     established.hospital.key.verify(h1.signature, record.reply_transcript(h1, issuer, established.transcript_hash))
@@ -135,7 +135,7 @@ def test_x9_an_index_row_is_a_record_with_every_name_in_it(federation):
 def test_x10_each_use_has_a_key_of_its_own_that_is_certified(federation):
     """PUK_X and PRK_X are never generated or certified, and the cloud's are one: all are stated, and all differ."""
     cloud = federation.cloud
-    keys = {cloud.keys.issuing.public_key, cloud.anchors.cloud_key.public_bytes_raw()}
+    keys = {cloud.keys.issuing.public_key, cloud.keys.signing_key.public_key().public_bytes_raw()}
     for member in (federation.patient, federation.doctor, federation.hospital_a):
         party = federation.party(member)
         statement = EncryptionKeyStatement.FromString(party.encryption_key_statement.statement)

@@ -16,7 +16,7 @@ from federation.errors import (
 )
 from federation.member import Member
 from federation.protocol import doctor_consultation
-from federation.protocol.registration import Registered, TicketTerms, receive_request
+from federation.protocol.registration import LiveRegistration, Registered, TicketTerms, receive_request
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, Credential
 from keystore import group
 from keystore.biometric import DeviceSecret, biometric_password, simulate_reading, simulate_template
@@ -48,7 +48,7 @@ def test_a1_a_patients_credential_does_not_pass_as_a_hospitals(federation):
     inside what s signed, so eq. 7 and 10 fail for any other reading, and CRED refuses the statement in another role.
     """
     _, secret, registered = registered_with_secret(federation, "P:mallory1")
-    party, issuer = registered.party, federation.cloud.anchors.issuer_public_key
+    party, issuer = registered.party, federation.cloud.keys.issuing.public_key
     signature = party.registration_point + secret
     check_issued(issuer, party.credential, signature)
     for role, identity in ((ROLE_HOSPITAL, "H:mallory1"), (ROLE_DOCTOR, "D:mallory1")):
@@ -68,13 +68,13 @@ def application(federation: Federation, identity: str, role: int, evidence: byte
     return applicant, opening
 
 
-def accept(federation: Federation, opening, *, ticket: TicketTerms | None = None, registered_already: bool = False):
+def accept(federation: Federation, opening, *, ticket: TicketTerms | None = None, live: LiveRegistration | None = None):
     received = receive_request(opening, federation.cloud.epochs, CLOUD_ID)
     return received.accept(
         federation.cloud.verifier(),
         challenge_consumed=True,
         ticket=ticket,
-        registered_already=registered_already,
+        live=live,
         now=federation.clock.now,
     )
 
@@ -102,8 +102,9 @@ def test_a3_a_victims_identity_is_not_registered_twice(federation):
     for ticket in (None, TicketTerms(ROLE_PATIENT, "P:mallory")):
         with rejected(TicketInvalid):
             accept(federation, opening, ticket=ticket)
+    live = LiveRegistration(federation.patient.key_statement)
     with rejected(AlreadyRegistered):
-        accept(federation, opening, ticket=TicketTerms(ROLE_PATIENT, "P:wang"), registered_already=True)
+        accept(federation, opening, ticket=TicketTerms(ROLE_PATIENT, "P:wang"), live=live)
 
 
 def test_a3_a_reissue_takes_the_earlier_credential_back(federation):

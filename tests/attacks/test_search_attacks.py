@@ -135,7 +135,7 @@ def test_c3_another_hospital_than_the_one_addressed_answers(federation):
     content = d3_to(federation, federation.hospital_a).open(opening)
     to_b = d3_to(federation, federation.hospital_b)
     opening.key_id = to_b.key.key_id
-    issuer = federation.cloud.anchors.issuer_public_key
+    issuer = federation.cloud.keys.issuing.public_key
     signs = signs_d3(federation.doctor.keys.signing_key, opening, issuer, "H:beta")
     signs(content)  # even if the doctor itself had signed for B
     _, reply = federation.receive_session(federation.hospital_b, to_b.close(opening, content)).reply(

@@ -54,7 +54,7 @@ class CloudLab:
     @property
     def anchors(self) -> Anchors:
         """Give the anchors that everybody pins."""
-        return Anchors.of(self.node.trust())
+        return self.node.trust().anchors
 
     def client(self, **settings: object) -> CloudClient:
         """Give a client of the cloud."""

@@ -54,10 +54,10 @@ def test_a_registration_whose_answer_is_lost_is_made_once(lab: CloudLab) -> None
 
 def test_a_cloud_that_never_answers_leaves_nobody_registered(lab: CloudLab) -> None:
     member = lab.member("D:nobody")
-    bundle = TrustBundle()
-    bundle.CopyFrom(lab.node.trust())
-    bundle.cloud_address = f"127.0.0.1:{free_port()}"
-    with CloudClient(bundle) as cloud, pytest.raises(Unavailable):
+    content = TrustBundle()
+    content.CopyFrom(lab.node.trust().content)
+    content.cloud_address = f"127.0.0.1:{free_port()}"
+    with CloudClient(replace(lab.node.trust(), content=content)) as cloud, pytest.raises(Unavailable):
         register(member, cloud, ROLE_DOCTOR, lab.certificate(member), None, pause=lambda _: None)
     assert not member.is_registered
 

@@ -1,9 +1,9 @@
 """A node that takes the keys which its token holds already, as a ceremony or a restore left them."""
 
-import json
 from pathlib import Path
 
 from demo.stage import make_token, run
+from federation.app.node import NodeDirectory
 
 ADDRESSES = "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
 
@@ -17,9 +17,9 @@ def found(directory: Path, first: Path, *options: str, expect: int = 0) -> str:
     return run(*words, "--pin-file", first / "pin", *options, expect=expect)
 
 
-def public_keys(directory: Path) -> tuple[str, str]:
-    trust = json.loads((directory / "trust.json").read_text())
-    return trust["issuer_public_key"], trust["cloud_verifying_key"]
+def public_keys(directory: Path) -> tuple[bytes, bytes]:
+    bundle = NodeDirectory(directory).trust().content
+    return bundle.issuers[0].verifying_key, bundle.cloud_keys[0].verifying_key
 
 
 def test_a_cloud_is_founded_on_the_keys_that_are_in_its_token(tmp_path: Path) -> None:

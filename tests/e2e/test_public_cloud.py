@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from federation.protocol.anchors import grant_entry
 from federation.protocol.grant import Terms
 from federation.protocol.parties import AccessEvent
 from federation.protocol.search import Question
+from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_WITHDRAW
 from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT, Grant
 from hsm import Pin, TokenUri, pin_from_value
@@ -198,8 +200,10 @@ def test_a_message_to_an_epoch_that_is_over_is_told_so_and_sent_again(lab: Cloud
 
 
 def test_the_peer_port_takes_no_connection_without_a_client_certificate(lab: CloudLab) -> None:
-    bundle = lab.node.trust()
-    bundle.cloud_address = bundle.cloud_peer_address
+    content = TrustBundle()
+    content.CopyFrom(lab.node.trust().content)
+    content.cloud_address = content.cloud_peer_address
+    bundle = replace(lab.node.trust(), content=content)
     with pytest.raises(Unavailable):
         type(lab.client())(bundle).directory()
 

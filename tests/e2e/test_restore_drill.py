@@ -172,7 +172,7 @@ def test_a_cloud_whose_token_died_goes_on_from_shares(
     with drill.serving() as lab:
         # The same PK, PUK_C and TLS CA: nobody pins anything anew.
         assert lab.node.trust() == trust
-        assert lab.node.cloud.keys.issuing.public_key == trust.issuer_public_key
+        assert lab.node.cloud.keys.issuing.public_key == trust.content.issuers[0].verifying_key
         # Old registrations stand: KS_X, and eq. 4, 7, 10 for the S_X in each party's token.
         for member in (hospital[0], patient, doctor):
             member.party(system_clock()).registration_secret.require_consistent(system_entropy(31) + b"\0")

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
@@ -36,8 +34,8 @@ class Watched:
 
     def __init__(self, directory: Path, address: str | None, identity: str) -> None:
         self.tokens = directory / "tokens" / "tokens"
-        bundle = NodeDirectory(directory).trust()
-        root = x509.load_der_x509_certificate(bundle.tls_ca_certificate).public_bytes(Encoding.PEM)
+        trust = NodeDirectory(directory).trust()
+        bundle, root = trust.content, trust.tls_roots
         self.channel = open_channel(address or bundle.cloud_address, identity, root)
 
     def status(self, service: str) -> int:

@@ -284,8 +284,8 @@ def require_private_trace(path: Path, names: set[str]) -> None:
 
 def require_signature(exhibit: dict[str, object], trust: Path) -> None:
     """Judge an exhibit: the key is the one that a key statement, or the trust bundle, names."""
-    bundle = json.loads(trust.read_text())
-    key = base64.b64decode(bundle["cloud_verifying_key"])
+    bundle = json.loads(trust.read_text())["bundle"]
+    key = base64.b64decode(bundle["cloud_keys"][0]["verifying_key"])
     if exhibit["signer"] != bundle["cloud_id"]:
         statement = base64.b64decode(exhibit["key_statement"]["statement"])
         named = KeyStatement.FromString(statement)

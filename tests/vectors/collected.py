@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from federation.protocol.statements import sign_statement
-from federation.v1 import membership_pb2, publication_pb2, record_pb2, statement_pb2
+from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
 from federation.v1.statement_pb2 import SignedStatement
 from tests.vectors import signed, spec
 from tests.vectors.describe import plaintext_of
@@ -16,7 +16,7 @@ from tests.vectors.spec import sha256, text, u64
 from tests.vectors.world import Step, World
 
 
-def statements(world: World, steps: dict[str, Step]) -> list[Json]:
+def statements(world: World, steps: dict[str, Step], bundle: SignedStatement) -> list[Json]:
     """Every statement: its exact bytes, what is signed, the signature, H of it."""
     cloud, now, day = world.cloud, world.now, 24 * 3_600_000
     emergency = statement_pb2.Emergency(
@@ -37,6 +37,7 @@ def statements(world: World, steps: dict[str, Step]) -> list[Json]:
         serials=[sha256(t("serial", world.hospital.self_.serial).encoded)],
         grants=[sha256(t("gid", text(world.patient.identity), bytes(16)).encoded)],
         key_ids=[bytes(16)],
+        bundle_sequence=3,
     )
     puback = publication_pb2.PublicationReceipt(publication_digest=sha256(plaintext_of(steps["pub"])), done_at=now)
     renewed = statement_pb2.EncryptionKeyStatement.FromString(world.hospital.encryption_key_statement.statement)
@@ -63,6 +64,7 @@ def statements(world: World, steps: dict[str, Step]) -> list[Json]:
         _signed("puback", puback, cloud.signing_key),
         _signed("ekack", ekack, cloud.signing_key),
         _signed("bg", emergency, world.doctor.signing_key),
+        _statement("tb", "tb", directory_pb2.TrustBundle, bundle, cloud_key),
     ]
     return found
 
@@ -96,6 +98,9 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
     row_key = hmac.digest(index_key, index.encoded, "sha256")
     grant = statement_pb2.Grant.FromString(d2.grant.statement)
     hashes = {
+        "what the live key of a renewal signs": signed.renew(
+            _payload(steps["reg1-hospital-again"]), world.cloud.identity
+        ),
         "the doctor's code": t("code", ks.statement, ks.signature, world.doctor.certificate),
         "attribute of a patient": t("bp", world.biometric_password),
         "revocation entry of a credential": t("serial", world.patient.self_.serial),

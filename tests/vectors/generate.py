@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from federation.protocol.registration import Registered
+from federation.protocol.registration import LiveRegistration, Registered
 from keystore.encryption import seal
 from keystore.errors import SealBroken
-from tests.vectors import collected, layers, scenario, signed
+from tests.vectors import bundles, collected, layers, scenario, signed
 from tests.vectors.describe import describe, padded_plaintext, plaintext_of
 from tests.vectors.refusals import Refusals
 from tests.vectors.replay import outcome
 from tests.vectors.software import Cast, Json, Stream, create_cast
+from tests.vectors.software import signed as statement_of
 from tests.vectors.world import Step, register
 
 DIRECTORY = Path(__file__).parent
@@ -69,6 +70,7 @@ class Recorder:
 def create(kept: dict[str, Any]) -> dict[str, Json]:
     """Make every file's content, with the ciphertexts of the files that are there."""
     data = create_cast()
+    data["trust_bundles"] = bundles.chain(data["cloud"], data["authority"])
     cast = Cast(data)
     old = {vector["name"]: vector for phase in PHASES for vector in kept.get(phase, {}).get("vectors", [])}
     recorder = Recorder(old, cast.now)
@@ -76,13 +78,17 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     for role in ROLES:
         applicant = cast.applicant(role)
         registered[role] = register(
-            cast.cloud(), cast.verifier(), applicant, recorder.entropy, recorder.carry, cast.now
+            cast.cloud(), cast.verifier(), applicant, recorder.entropy, recorder.carry, cast.now, cast.begin(role)
         )
+    live = LiveRegistration(registered["hospital"].party.key_statement)
+    renew = cast.cloud(), cast.verifier(), cast.renewing(), recorder.entropy, recorder.carry, cast.now, cast.now, live
+    register(*renew)
     parties = {role: cast.party(role, registered[role]) for role in ROLES}
     world = cast.world(parties, recorder.entropy)
     scenario.run(world, recorder.carry)
     steps = recorder.steps
-    issued = layers.issuing(data, {role: _payload(steps[f"reg2-{role}"]) for role in ROLES})
+    answers = {role: _payload(steps[f"reg2-{role}"]) for role in ROLES}
+    issued = layers.issuing(data, answers, {role: cast.issuer_of(role) for role in ROLES})
     files: dict[str, Any] = {
         "parties": data,
         "entropy": {name: stream.consumed.hex() for name, stream in sorted(recorder.streams.items())},
@@ -92,7 +98,8 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "full_point": {"vectors": layers.full_points(issued)},
         "schedule": {"vectors": _schedules(recorder, {entry["name"]: entry for entry in issued})},
         "hpke": {"vectors": [_hpke(cast, kept.get("hpke"))]},
-        "statements": {"vectors": collected.statements(world, steps)},
+        "bundles": {"vectors": bundles.vectors(cast)},
+        "statements": {"vectors": collected.statements(world, steps, statement_of(data["trust_bundles"][-1]))},
         "derived": {"vectors": collected.derived(world, steps)},
     }
     for phase, prefixes in PHASES.items():
@@ -101,6 +108,7 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     refusals = Refusals(steps, before | {"shared_key": {"value": world.doctor_shared_key.hex()}}, cast.now).all()
     files["refusals"] = {"vectors": refusals}
     _require_refused(refusals, steps)
+    _require_followed(files["bundles"]["vectors"])
     return files
 
 
@@ -145,6 +153,13 @@ def _require_refused(refusals: list[Json], steps: dict[str, Step]) -> None:
         said = outcome(steps[vector["base"]], vector)
         if said != (vector["expect"], vector["wire"]):
             sys.exit(f"{vector['name']}: the code says {said}, the vector {vector['expect'], vector['wire']}")
+
+
+def _require_followed(found: list[Json]) -> None:
+    for vector in found:
+        said = bundles.outcome(found, vector)
+        if said != vector["expect"]:
+            sys.exit(f"{vector['name']}: the code says {said}, the vector {vector['expect']}")
 
 
 def read() -> dict[str, Any]:

@@ -74,9 +74,11 @@ def points() -> list[Json]:
     return accepted + [{"name": name, "point": p, "expect": "INVALID_POINT"} for name, p in refused.items()]
 
 
-def issuing(cast: Json, answers: dict[str, Any]) -> list[Json]:
-    """Eq. 2-10 of every party: M_X to R_X1, S_X, h, U_X, the token's form and K_X."""
-    return [_issued(bytes.fromhex(cast["cloud"]["issuing_seed"]), name, answers[name]) for name in answers]
+def issuing(cast: Json, answers: dict[str, Any], issuers: dict[str, bytes]) -> list[Json]:
+    """Eq. 2-10 of every party: M_X to R_X1, S_X, h, U_X, the token's form and K_X, by the s of its PK."""
+    seeds = [bytes.fromhex(cast["cloud"][name]) for name in ("issuing_seed", "retired_issuing_seed")]
+    by_public_key = {spec.public_key(seed): seed for seed in seeds}
+    return [_issued(by_public_key[issuers[name]], name, answers[name]) for name in answers]
 
 
 def _issued(seed: bytes, name: str, answer: Any) -> Json:

@@ -92,9 +92,11 @@ def consult(world: World, carry: Carry) -> Consulted:
 
     key = world.doctor.keyring.find(opening.key_id)
     context = Context("p1", UNNAMED, world.doctor.identity, key.key_id, opening.session_id, now)
-    issuer = verifier.anchors.issuer_public_key
     facts = Facts(
-        issuer_public_key=issuer, receiver=world.doctor.identity, key_id=key.key_id, session_id=opening.session_id
+        issuer_public_key=world.issuer_of("patient"),
+        receiver=world.doctor.identity,
+        key_id=key.key_id,
+        session_id=opening.session_id,
     )
     signer = world.patient.signing_key
     asked = carry(Step("P1", ConsultationOpening, opening, receive, (key, context), None, facts, signer))
@@ -102,7 +104,7 @@ def consult(world: World, carry: Carry) -> Consulted:
     context = Context(
         "d1", world.doctor.identity, world.patient.identity, waiting.decryption_key.key_id, opening.session_id, now
     )
-    facts = Facts(issuer_public_key=issuer, transcript_hash=replying.transcript_hash)
+    facts = Facts(issuer_public_key=world.issuer_of("doctor"), transcript_hash=replying.transcript_hash)
     keys = SessionKeys(replying.receiving.keys, replying.sending.keys, b"")
     step = Step(
         "D1",
@@ -213,9 +215,8 @@ def establish(
 
     own_key = hospital.keyring.find(opening.key_id)
     context = Context("d3", UNNAMED, hospital.identity, own_key.key_id, opening.session_id, now)
-    issuer = verifier.anchors.issuer_public_key
     facts = Facts(
-        issuer_public_key=issuer,
+        issuer_public_key=world.issuer_of("doctor"),
         receiver=hospital.identity,
         key_id=own_key.key_id,
         session_id=opening.session_id,
@@ -227,7 +228,7 @@ def establish(
     requested, reply = asked.reply(now=now, entropy=world.entropy("H1" + suffix))
     doctor_key = waiting.decryption_key
     context = Context("h1", hospital.identity, world.doctor.identity, doctor_key.key_id, opening.session_id, now)
-    facts = Facts(issuer_public_key=issuer, transcript_hash=requested.transcript_hash)
+    facts = Facts(issuer_public_key=world.issuer_of("hospital"), transcript_hash=requested.transcript_hash)
     keys = SessionKeys(requested.receiving.keys, requested.sending.keys, b"")
     step = Step(
         "H1" + suffix,

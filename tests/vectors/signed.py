@@ -74,6 +74,11 @@ def reg1(m: Any, f: Facts) -> Transcript:
     return t("reg1", *names, m.evidence, *keys, m.ticket, m.challenge, u64(m.sent_at), text(f.cloud_id))
 
 
+def renew(m: Any, cloud_id: str) -> Transcript:
+    """Section 3, registering again: what the live PRK_X covers."""
+    return t("renew", reg1(m, Facts(cloud_id=cloud_id)).encoded)
+
+
 def reg2(m: Any, f: Facts) -> Transcript:
     """Section 3, step 2."""
     return t("reg2", f.request_digest, m.credential, m.registration_point, f.public_point, u64(m.sent_at))

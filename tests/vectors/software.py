@@ -1,7 +1,7 @@
 """The cast of the vectors: every party's keys in software from fixed seeds, behind the classes that token keys have."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.anchors import Lists
+from federation.protocol.bundle import follow_all, pin
 from federation.protocol.parties import Party
 from federation.protocol.registration import Applicant, Registered
 from federation.protocol.statements import sign_statement
 from federation.protocol.verifier import Verifier
 from federation.v1 import statement_pb2 as pb
-from federation.v1.directory_pb2 import MedicalAuthority, TrustBundle
 from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList, SignedStatement
 from keystore.encryption import KEM_ID, DecryptionKey, FixedKeyring
 from keystore.issuing import IssuingKey, registration_secret
@@ -28,7 +28,8 @@ from tests.vectors.world import CloudSide, World
 
 NOW = 1_790_000_000_000
 YEAR_MS = 365 * 24 * 3_600_000
-CLASSES = ("cardiology", "neurology")
+ROTATED_AT = NOW - 30_000
+"""When s and PRK_C were rotated: who registered before has a credential of the retired PK."""
 Json = dict[str, Any]
 
 
@@ -73,6 +74,7 @@ def create_cast() -> Json:
     """Make the content of parties.json."""
     cloud, authority = _keys("C:union"), {"identity": "M:chamber", "signing_seed": Stream("M:chamber")(32).hex()}
     cloud["issuing_seed"] = Stream("issuer")(32).hex()
+    cloud |= {f"retired_{name}": Stream(f"retired {name}")(32).hex() for name in ("issuing_seed", "signing_seed")}
     parties = {name: _keys(identity) for name, identity in _IDENTITIES.items()}
     _certify(authority, parties["doctor"])
     evidence = {
@@ -83,15 +85,16 @@ def create_cast() -> Json:
     for name, party in parties.items():
         party["evidence"] = evidence[name]
         party["ticket"] = "" if name == "doctor" else Stream(f"ticket {name}")(16).hex()
-    revocations = RevocationList(sequence=1, this_update=NOW, next_update=NOW + 3_600_000)
-    bundle = _bundle(cloud, authority)
+        # The doctor's credential is of the PK that was activated since the others registered.
+        party["credential_not_before"] = NOW if name == "doctor" else NOW - 60_000
+    revocations = RevocationList(sequence=1, this_update=NOW, next_update=NOW + 3_600_000, bundle_sequence=3)
     return {
         "now": NOW,
-        "trust_bundle": bundle.SerializeToString(deterministic=True).hex(),
         "revocation_list": unsigned(sign_statement("rl", revocations, signing_key(cloud["signing_seed"]))),
         "authority": authority,
         "cloud": cloud,
         "parties": parties,
+        "renewed": _keys("H:alpha", "H:alpha, renewed"),
         "tls_certificate_request": request_certificate(signing_key(Stream("tls")(32).hex()), "H:alpha").hex(),
     }
 
@@ -99,8 +102,8 @@ def create_cast() -> Json:
 _IDENTITIES = {"patient": "P:wang", "doctor": "D:chen", "hospital": "H:alpha"}
 
 
-def _keys(identity: str) -> Json:
-    draw = Stream(identity)
+def _keys(identity: str, source: str = "") -> Json:
+    draw = Stream(source or identity)
     keys: Json = {"identity": identity, "signing_seed": draw(32).hex()}
     keys |= {"mlkem_seed": draw(64).hex(), "x25519_private_key": draw(32).hex()}
     key, decryption = signing_key(keys["signing_seed"]), decryption_key(keys)
@@ -114,22 +117,6 @@ def _keys(identity: str) -> Json:
         not_after=NOW + 7 * 24 * 3_600_000,
     )
     return keys | {"encryption_key_statement": unsigned(sign_statement("ek", statement, key))}
-
-
-def _bundle(cloud: Json, authority: Json) -> TrustBundle:
-    return TrustBundle(
-        realm="vectors",
-        cloud_id=cloud["identity"],
-        cloud_address="localhost:4001",
-        cloud_peer_address="localhost:4002",
-        issuer_public_key=spec.public_key(bytes.fromhex(cloud["issuing_seed"])),
-        cloud_verifying_key=spec.public_key(bytes.fromhex(cloud["signing_seed"])),
-        tls_ca_certificate=b"unused here",
-        medical_authorities=[
-            MedicalAuthority(authority_id="M:chamber", certificate=bytes.fromhex(authority["certificate"]))
-        ],
-        department_classes=CLASSES,
-    )
 
 
 def _certify(authority: Json, doctor: Json) -> None:
@@ -176,7 +163,8 @@ class Cast:
         return int(self.data["now"])
 
     def verifier(self) -> Verifier:
-        anchors = Anchors.of(TrustBundle.FromString(bytes.fromhex(self.data["trust_bundle"])))
+        first, *later = map(signed, self.data["trust_bundles"])
+        anchors = follow_all(pin(first), later).anchors
         return Verifier(anchors, Lists.read(anchors, signed(self.data["revocation_list"]), self._crls()))
 
     def cloud(self) -> CloudSide:
@@ -187,6 +175,7 @@ class Cast:
             keyring=FixedKeyring.of(decryption_key(cloud)),
             signing_key=signing_key(cloud["signing_seed"]),
             issuing=IssuingKey(signing_key(cloud["issuing_seed"])),
+            retired_issuing=IssuingKey(signing_key(cloud["retired_issuing_seed"])),
             encryption_key=verifier.cloud_encryption_key(signed(cloud["encryption_key_statement"]), now=self.now),
             revocation_list=signed(self.data["revocation_list"]),
             crls=self._crls(),
@@ -204,11 +193,32 @@ class Cast:
             encryption_key_statement=signed(own["encryption_key_statement"]),
         )
 
+    def issuer_of(self, name: str) -> bytes:
+        """Give the PK that made the party's credential, by the rotation's moment alone."""
+        seed = "issuing_seed" if self.begin(name) >= ROTATED_AT else "retired_issuing_seed"
+        return spec.public_key(bytes.fromhex(self.data["cloud"][seed]))
+
+    def renewing(self) -> Applicant:
+        """Give the hospital that registers again by itself, with a new PRK_X."""
+        own, new = self.applicant("hospital"), self.data["renewed"]
+        return replace(
+            own,
+            ticket=None,
+            signing_key=signing_key(new["signing_seed"]),
+            decryption_key=decryption_key(new),
+            encryption_key_statement=signed(new["encryption_key_statement"]),
+            current=own.signing_key,
+        )
+
+    def begin(self, name: str) -> int:
+        """Give the begin of the party's credential: it says which PK made it."""
+        return int(self.data["parties"][name]["credential_not_before"])
+
     def party(self, name: str, registered: Registered, key: X25519PrivateKey | None = None) -> Party:
         """Give the party with S_X in software, or with the key of a token in its place."""
         own, self_ = self.data["parties"][name], registered.party
         software = X25519PrivateKey.from_private_bytes(bytes(token_form(bytes(registered.registration_secret))))
-        issuer = self.verifier().anchors.issuer_public_key
+        issuer = self_.issuer_public_key
         secret = registration_secret(key or software, self_.registration_point, issuer, self_.credential)
         keyring = FixedKeyring.of(decryption_key(own))
         statement = signed(own["encryption_key_statement"])
@@ -217,7 +227,7 @@ class Cast:
 
     def world(self, parties: dict[str, Party], entropy: Any) -> World:
         verifier, doctor = self.verifier(), parties["doctor"]
-        issuer = verifier.anchors.issuer_public_key
+        issuer = doctor.self_.issuer_public_key
         return World(
             now=self.now,
             verifier=verifier,
@@ -229,6 +239,7 @@ class Cast:
             biometric_password=bytes.fromhex(self.data["parties"]["patient"]["evidence"]),
             tls_request=bytes.fromhex(self.data["tls_certificate_request"]),
             entropy=entropy,
+            issuers={role: self.issuer_of(role) for role in parties},
         )
 
     def _crls(self) -> tuple[bytes, ...]:

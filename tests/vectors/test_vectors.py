@@ -13,10 +13,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from federation.protocol.registration import Registered
+from federation.protocol.registration import LiveRegistration, Registered
 from federation.protocol.schedule import derive
 from federation.protocol.statements import open_statement
-from federation.v1 import membership_pb2, publication_pb2, record_pb2, statement_pb2
+from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
+from federation.v1.registration_pb2 import RegistrationRequest
 from federation.v1.statement_pb2 import SignedStatement
 from hsm import Token
 from keystore import biometric, group
@@ -25,7 +26,7 @@ from keystore.fuzzy import FuzzyKey
 from keystore.issuing import IssuingKey, check_issued
 from keystore.registration_secret import RegistrationSecret, token_form
 from keystore.transcript import transcript
-from tests.vectors import scenario, spec
+from tests.vectors import bundles, scenario, spec
 from tests.vectors.describe import describe, plaintext_of
 from tests.vectors.generate import PHASES, ROLES, read
 from tests.vectors.replay import outcome
@@ -80,8 +81,11 @@ class Replay:
         parties = {}
         for role in ROLES:
             applicant = cast.applicant(role)
-            registered = register(cast.cloud(), cast.verifier(), applicant, self.entropy, self.carry, cast.now)
+            common = cast.cloud(), cast.verifier()
+            registered = register(*common, applicant, self.entropy, self.carry, cast.now, cast.begin(role))
             parties[role] = cast.party(role, registered, self.key_of(role, registered, cast))
+        live = LiveRegistration(parties["hospital"].self_.key_statement)
+        register(*common, cast.renewing(), self.entropy, self.carry, cast.now, cast.now, live)
         scenario.run(cast.world(parties, self.entropy), self.carry)
 
 
@@ -98,6 +102,19 @@ def replay() -> Replay:
 
 def test_every_message_of_every_phase_replays(replay: Replay) -> None:
     assert set(replay.steps) == set(messages())
+
+
+@named("bundles")
+def test_every_bundle_is_followed_or_refused(vector: Json) -> None:
+    assert bundles.outcome(vectors("bundles"), vector) == vector["expect"]
+
+
+def test_the_live_key_signed_the_renewal() -> None:
+    by_name = {vector["name"]: vector for vector in vectors("derived")}
+    covered = by_name["what the live key of a renewal signs"]["transcript"]
+    request = RegistrationRequest.FromString(bytes.fromhex(messages()["reg1-hospital-again"]["plaintext"]))
+    live = Cast(FILES["parties"]).applicant("hospital").signing_key.public_key()
+    live.verify(request.current_signature, bytes.fromhex(covered))
 
 
 @named("refusals")
@@ -206,7 +223,7 @@ def test_hpke(vector: Json) -> None:
 
 @named("statements")
 def test_statement(vector: Json) -> None:
-    modules = (statement_pb2, record_pb2, publication_pb2, membership_pb2)
+    modules = (statement_pb2, directory_pb2, record_pb2, publication_pb2, membership_pb2)
     name = vector["message_type"].rpartition(".")[2]
     kind = next(getattr(module, name) for module in modules if hasattr(module, name))
     statement, signature, key = raw(vector, "statement", "signature", "verifying_key")

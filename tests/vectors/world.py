@@ -27,9 +27,14 @@ class CloudSide:
     keyring: Keyring
     signing_key: Any
     issuing: IssuingKey
+    retired_issuing: IssuingKey
     encryption_key: EncryptionKey
     revocation_list: SignedStatement
     crls: tuple[bytes, ...]
+
+    def issuing_of(self, issuer_public_key: bytes) -> IssuingKey:
+        """Give s of a PK."""
+        return next(key for key in (self.issuing, self.retired_issuing) if key.public_key == issuer_public_key)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,11 @@ class World:
     biometric_password: bytes
     tls_request: bytes
     entropy: Callable[[str], Entropy]
+    issuers: dict[str, bytes]
+
+    def issuer_of(self, role: str) -> bytes:
+        """Give the PK of a party's credential, as the vectors' makers know it: nothing of the product's code says it here."""
+        return self.issuers[role]
 
 
 @dataclass(frozen=True)
@@ -81,9 +91,12 @@ def register(
     entropy: Callable[[str], Entropy],
     carry: Carry,
     now: int,
+    begin: int,
+    live: registration.LiveRegistration | None = None,
 ) -> registration.Registered:
-    """reg1, reg2."""
+    """reg1, reg2. The credential begins at `begin`; with a live registration, this one takes its place."""
     who = statement_pb2.Role.Name(applicant.role).removeprefix("ROLE_").lower()
+    who += "-again" if live else ""
     draw = entropy(f"reg1-{who}")
     challenge, serial = draw(16), draw(16)
     waiting, opening = applicant.apply(challenge, cloud.encryption_key, now=now)
@@ -95,7 +108,7 @@ def register(
             verifier,
             challenge_consumed=admitted and message.session_id == challenge,
             ticket=terms if received.opened.payload.ticket == (applicant.ticket or b"") else None,
-            registered_already=False,
+            live=live,
             now=now,
         )
 
@@ -106,8 +119,8 @@ def register(
         f"reg1-{who}", RegistrationRequest, opening, receive, (key, context), None, facts, applicant.signing_key
     )
     accepted = carry(step)
-    credential = accepted.credential(serial, now=now)
-    issued = cloud.issuing.issue(credential)
+    credential = accepted.credential(serial, now=begin)
+    issued = cloud.issuing_of(verifier.anchors.issuer_at(begin)).issue(credential)
     _, reply = accepted.answer(credential, issued, cloud.signing_key, cloud.revocation_list, now=now)
     own = applicant.decryption_key
     context = Context("reg2", cloud.identity, applicant.identity, own.key_id, challenge, now)

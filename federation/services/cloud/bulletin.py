@@ -9,17 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from federation.epochs import EpochKeeper
 from federation.errors import Unavailable
-from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.anchors import Lists
+from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.protocol.verifier import Verifier
+from federation.services.cloud.trust import TrustOffice
 from federation.store.interfaces import Authorities, RevocationBook, Revocations, Settings, StoredAuthority
-from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
+from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import RevocationList, SignedStatement
+from keystore.party import PartyKeys
 
 MOST_ENTRIES = 4096 - 128
 """Serials, and grants, that may be revoked at a time. A list names 4,096 of each (protos/federation/v1/statement.proto), so
@@ -37,7 +38,7 @@ class Issue:
     """The directory at one moment, and the checks that the cloud itself makes with it."""
 
     directory: GetDirectoryResponse
-    trust: TrustBundle
+    trust: TrustedBundle
     verifier: Verifier
 
     @property
@@ -64,8 +65,8 @@ class Bulletin:
 
     def __init__(
         self,
-        trust: TrustBundle,
-        signing_key: Ed25519PrivateKey,
+        trust: TrustOffice,
+        keys: PartyKeys,
         settings: Settings,
         book: RevocationBook,
         authorities: Authorities,
@@ -73,9 +74,9 @@ class Bulletin:
         freshness: Freshness,
         life: ListLife | None = None,
     ) -> None:
-        """Make issues signed by PRK_C. The medical authorities are the store's, whatever the bundle says."""
+        """Make issues signed by PRK_C."""
         self._trust = trust
-        self._signing_key = signing_key
+        self._keys = keys
         self._settings = settings
         self._book = book
         self._authorities = authorities
@@ -95,24 +96,24 @@ class Bulletin:
     def refresh(self, now: Instant) -> Issue:
         """Make a new issue if anything changed or the list is due, and give the newest. Raises StoreError, HsmError."""
         with self._lock:
-            authorities = self._authorities.all()
-            directory = self._newest(self._book.current(now=now), _crls(authorities), now)
-            trust = with_authorities(self._trust, authorities)
-            if self._issue is None or (self._issue.directory, self._issue.trust) != (directory, trust):
+            crls, trust = _crls(self._authorities.all()), self._trust.newest()
+            directory = self._newest(self._book.current(now=now), crls, trust, now)
+            if self._issue is None or self._issue.directory != directory:
                 self._issue = self._made(directory, trust)
             return self._issue
 
-    def _newest(self, book: Revocations, crls: list[bytes], now: Instant) -> GetDirectoryResponse:
+    def _newest(self, book: Revocations, crls: list[bytes], trust: TrustedBundle, now: Instant) -> GetDirectoryResponse:
         encryption_key = self._epochs.current(now)
         for _ in range(_ATTEMPTS):
             kept = self._kept()
-            if kept is not None and self._still_holds(kept, book, crls, encryption_key, now):
+            if kept is not None and self._still_holds(kept, book, crls, encryption_key, trust, now):
                 return kept
             sequence = 1 if kept is None else _list_of(kept).sequence + 1
             directory = GetDirectoryResponse(
                 cloud_encryption_key_statement=encryption_key,
-                revocation_list=self._signed(book, sequence, now),
+                revocation_list=self._signed(book, sequence, trust.sequence, now),
                 certificate_revocation_lists=crls,
+                trust_bundle=trust.signed,
             )
             if self._settings.advance(_DIRECTORY, sequence, directory.SerializeToString(deterministic=True)):
                 return directory
@@ -128,6 +129,7 @@ class Bulletin:
         book: Revocations,
         crls: list[bytes],
         encryption_key: SignedStatement,
+        trust: TrustedBundle,
         now: Instant,
     ) -> bool:
         listed = _list_of(kept)
@@ -136,10 +138,11 @@ class Bulletin:
             _entries(listed) == (list(book.serials), list(book.grants), list(book.key_ids))
             and list(kept.certificate_revocation_lists) == crls
             and kept.cloud_encryption_key_statement == encryption_key
+            and kept.trust_bundle == trust.signed
             and 0 <= age < milliseconds(self._life.renewed_after)
         )
 
-    def _signed(self, book: Revocations, sequence: int, now: Instant) -> SignedStatement:
+    def _signed(self, book: Revocations, sequence: int, bundle_sequence: int, now: Instant) -> SignedStatement:
         statement = RevocationList(
             sequence=sequence,
             this_update=now,
@@ -147,25 +150,14 @@ class Bulletin:
             serials=book.serials,
             grants=book.grants,
             key_ids=book.key_ids,
+            bundle_sequence=bundle_sequence,
         )
-        return sign_statement("rl", statement, self._signing_key)
+        return sign_statement("rl", statement, self._keys.signing_key)
 
-    def _made(self, directory: GetDirectoryResponse, trust: TrustBundle) -> Issue:
-        anchors = Anchors.of(trust)
+    def _made(self, directory: GetDirectoryResponse, trust: TrustedBundle) -> Issue:
+        anchors = trust.anchors
         lists = Lists.read(anchors, directory.revocation_list, tuple(directory.certificate_revocation_lists))
         return Issue(directory, trust, Verifier(anchors, lists, self._freshness))
-
-
-def with_authorities(trust: TrustBundle, authorities: Sequence[StoredAuthority]) -> TrustBundle:
-    """Give the trust bundle with the medical authorities that the cloud recognises now."""
-    bundle = TrustBundle()
-    bundle.CopyFrom(trust)
-    del bundle.medical_authorities[:]
-    for authority in authorities:
-        bundle.medical_authorities.append(
-            MedicalAuthority(authority_id=authority.authority_id, certificate=authority.certificate)
-        )
-    return bundle
 
 
 def _crls(authorities: Sequence[StoredAuthority]) -> list[bytes]:

@@ -19,6 +19,7 @@ from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import VerifiedParty
 from federation.services.cloud.bulletin import Bulletin
+from federation.services.cloud.trust import TrustOffice
 from federation.store.interfaces import Index, Registration, Registrations, ReplayMemory, RevocationBook
 from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening
@@ -49,6 +50,7 @@ class Cloud:
     tls_ca: x509.Certificate
     stores: CloudStores
     epochs: EpochKeeper
+    trust: TrustOffice
     bulletin: Bulletin
     audit: Audit
     freshness: Freshness

@@ -2,9 +2,15 @@
 
 from datetime import timedelta
 
-from federation.epochs import as_stored
+from federation.epochs import as_signed, as_stored
 from federation.errors import AlreadyRegistered, TicketInvalid
-from federation.protocol.registration import AcceptedRequest, ReceivedRequest, TicketTerms, receive_request
+from federation.protocol.registration import (
+    AcceptedRequest,
+    LiveRegistration,
+    ReceivedRequest,
+    TicketTerms,
+    receive_request,
+)
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant, milliseconds
@@ -76,11 +82,12 @@ def _accept(cloud: Cloud, received: ReceivedRequest, now: Instant) -> AcceptedRe
     request = received.opened.payload
     registrations = cloud.stores.registrations
     ticket = registrations.find_ticket(digest(request.ticket), now=now) if request.ticket else None
+    live = cloud.live(request.identity, now=now)
     return received.accept(
         cloud.bulletin.current.verifier,
         challenge_consumed=registrations.consume_challenge(received.session_id, now=now),
         ticket=None if ticket is None else TicketTerms(ROLES[ticket.role], ticket.identity),
-        registered_already=cloud.live(request.identity, now=now) is not None,
+        live=None if live is None else LiveRegistration(as_signed(live.key_statement)),
         now=now,
     )
 
@@ -154,6 +161,7 @@ def _complete(
                 answer=reply.SerializeToString(deterministic=True),
                 answer_until=now + milliseconds(ANSWER_KEPT),
                 ticket_digest=digest(request.ticket) if request.ticket else None,
+                supersedes=None if accepted.renewed is None else accepted.renewed.serial,
                 now=now,
             )
         except AlreadyStored as error:

@@ -30,7 +30,7 @@ def node(tmp_path: Path, make_token_uri, user_pin):
 
 def _other_process(bulletin: Bulletin) -> Bulletin:
     """Give a bulletin over the same store, as another process would have it."""
-    parts = ("trust", "signing_key", "settings", "book", "authorities", "epochs", "freshness", "life")
+    parts = ("trust", "keys", "settings", "book", "authorities", "epochs", "freshness", "life")
     return Bulletin(*(getattr(bulletin, f"_{part}") for part in parts))
 
 

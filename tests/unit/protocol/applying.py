@@ -1,5 +1,7 @@
 """Somebody who applies for registration, step by step."""
 
+from dataclasses import replace
+
 from federation.protocol.registration import TicketTerms, receive_request
 from tests.mallory import reg1, signs_reg1
 from tests.simulator import CLOUD_ID
@@ -8,10 +10,10 @@ from tests.simulator import CLOUD_ID
 class Applying:
     """Somebody applies; each step may be changed."""
 
-    def __init__(self, federation, member, role, evidence, ticket):
+    def __init__(self, federation, member, role, evidence, ticket, **changes):
         self.federation, self.member, self.role = federation, member, role
         now = federation.clock.now
-        self.applicant = member.applicant(role, evidence, ticket, now=now)
+        self.applicant = replace(member.applicant(role, evidence, ticket, now=now), **changes)
         self.waiting, self.opening = self.applicant.apply(
             federation.entropy(16), federation.cloud.encryption_key(), now=now
         )
@@ -19,16 +21,16 @@ class Applying:
 
     def accept(self, opening=None, **changes):
         received = receive_request(opening or self.opening, self.federation.cloud.epochs, CLOUD_ID)
-        arguments = {"challenge_consumed": True, "ticket": self.terms, "registered_already": False, **changes}
+        arguments = {"challenge_consumed": True, "ticket": self.terms, "live": None, **changes}
         return received.accept(self.federation.cloud.verifier(), **arguments, now=self.federation.clock.now)
 
     def changed(self, change, *, sign=True):
         signs = signs_reg1(self.applicant.signing_key) if sign else lambda _: None
         return reg1(self.federation).change(self.opening, change, signs)
 
-    def answer(self):
+    def answer(self, **changes):
         federation, now = self.federation, self.federation.clock.now
-        accepted = self.accept()
+        accepted = self.accept(**changes)
         credential = accepted.credential(federation.entropy(16), now=now)
         issued = federation.cloud.keys.issuing.issue(credential)
         signing_key = federation.cloud.keys.signing_key

@@ -41,7 +41,7 @@ def seal(federation):
 
 @pytest.fixture
 def sign(federation, opening):
-    return signs_p1(federation.patient.keys.signing_key, opening, federation.cloud.anchors.issuer_public_key, "D:chen")
+    return signs_p1(federation.patient.keys.signing_key, opening, federation.cloud.keys.issuing.public_key, "D:chen")
 
 
 def outside(opening, **fields) -> SealedOpening:
@@ -153,7 +153,7 @@ def test_a_wrong_signature_is_refused(federation, opening, seal):
 
 
 def test_an_opening_signed_for_another_doctor_is_refused(federation, opening, seal):
-    key, issuer = federation.patient.keys.signing_key, federation.cloud.anchors.issuer_public_key
+    key, issuer = federation.patient.keys.signing_key, federation.cloud.keys.issuing.public_key
     with rejected(SignatureInvalid):
         federation.receive_opening(seal.change(opening, lambda p1: None, signs_p1(key, opening, issuer, "D:roe")))
 

@@ -84,6 +84,7 @@ KEY_STATEMENT = statement_pb2.KeyStatement(
     verifying_key=POINT,
     not_before=1,
     not_after=2,
+    stated_at=1,
 )
 REGISTRATION_ANSWER = registration_pb2.RegistrationAnswer(
     credential=b"c",

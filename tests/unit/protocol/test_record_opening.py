@@ -63,7 +63,7 @@ def changed(federation, opened):
     """Give D3 with its content changed and signed again."""
 
     def run(change, *, sign=True):
-        issuer = federation.cloud.anchors.issuer_public_key
+        issuer = federation.cloud.keys.issuing.public_key
         key = federation.doctor.keys.signing_key
         signs = signs_d3(key, opened[1], issuer, "H:alpha") if sign else lambda _: None
         return d3_to(federation, federation.hospital_a).change(opened[1], change, signs)

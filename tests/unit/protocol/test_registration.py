@@ -25,7 +25,7 @@ from federation.errors import (
     UnknownKeyId,
     UnsupportedVersion,
 )
-from federation.protocol.registration import TicketTerms, receive_request
+from federation.protocol.registration import LiveRegistration, TicketTerms, receive_request
 from federation.v1.statement_pb2 import (
     ROLE_DOCTOR,
     ROLE_HOSPITAL,
@@ -183,9 +183,9 @@ def test_an_encryption_key_that_does_not_hold_together_is_refused(patient, chang
         patient.accept(patient.changed(lambda request: request.encryption_key_statement.CopyFrom(statement)))
 
 
-def test_an_identity_that_is_already_registered_is_refused(patient):
+def test_an_identity_that_is_already_registered_is_refused(federation, patient):
     with rejected(AlreadyRegistered):
-        patient.accept(registered_already=True)
+        patient.accept(live=LiveRegistration(federation.patient.key_statement))
 
 
 def test_a_certificate_replayed_without_its_key_is_refused_as_foreign(federation, doctor_member):

@@ -35,7 +35,7 @@ def changed_answer(federation, patient):
         def signs(answer):
             if not sign:
                 return
-            issuer = federation.cloud.anchors.issuer_public_key
+            issuer = federation.cloud.keys.issuing.public_key
             message = registration.transcript("cred", answer.credential)
             point = group.public_point(answer.registration_point, issuer, message)
             signed = registration.answer_transcript(patient.waiting.request_digest, answer, point)

@@ -1,0 +1,132 @@
+"""The trust bundles of the vectors: a chain over a rotation of s and PRK_C, and successors that nobody may follow."""
+
+from collections.abc import Callable
+
+from federation.errors import FederationError
+from federation.protocol.bundle import TrustedBundle, follow, follow_all, pin
+from federation.protocol.statements import sign_statement
+from federation.v1.directory_pb2 import KeyPeriod, MedicalAuthority, TrustBundle
+from tests.vectors import spec
+from tests.vectors.software import NOW, ROTATED_AT, Cast, Json, Stream, signed, signing_key, unsigned
+
+CLASSES = ("cardiology", "neurology")
+HOUR_MS = 3_600_000
+PREPARED_AT = NOW - HOUR_MS
+Change = Callable[[TrustBundle], None]
+
+
+def chain(cloud: Json, authority: Json) -> list[Json]:
+    """Give the founding, the preparation of both successors, their activation: each signed as its predecessor allows."""
+    retired, active = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_signing_seed", "signing_seed"))
+    old, new = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_issuing_seed", "issuing_seed"))
+    first = TrustBundle(
+        realm="vectors",
+        cloud_id=cloud["identity"],
+        cloud_address="localhost:4001",
+        cloud_peer_address="localhost:4002",
+        issuers=[KeyPeriod(verifying_key=old, not_before=0)],
+        cloud_keys=[KeyPeriod(verifying_key=retired, not_before=0)],
+        tls_ca_certificates=[b"unused here"],
+        medical_authorities=[
+            MedicalAuthority(authority_id="M:chamber", certificate=bytes.fromhex(authority["certificate"]))
+        ],
+        department_classes=CLASSES,
+        sequence=1,
+        issued_at=NOW - 2 * HOUR_MS,
+        offline_grace_seconds=7 * 24 * 3600,
+    )
+    second = _after(first, PREPARED_AT)
+    second.issuers.add(verifying_key=new)
+    second.cloud_keys.add(verifying_key=active)
+    third = _after(second, ROTATED_AT)
+    for periods in (third.issuers, third.cloud_keys):
+        periods[0].not_after = periods[1].not_before = ROTATED_AT
+    seeds = ("retired_signing_seed", "retired_signing_seed", "signing_seed")
+    return [_signed(bundle, cloud[seed]) for bundle, seed in zip((first, second, third), seeds, strict=True)]
+
+
+def vectors(cast: Cast) -> list[Json]:
+    """Give the chain, and what may not follow its second or third bundle, with the reason."""
+    found = [
+        {"name": name, "expect": "success", "follows": index, **bundle}
+        for index, (name, bundle) in enumerate(
+            zip(("founding", "prepared", "activated"), cast.data["trust_bundles"], strict=True)
+        )
+    ]
+    return found + [_refused(cast, *case) for case in _cases(cast)]
+
+
+def _cases(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
+    cloud = cast.data["cloud"]
+    retired, active = cloud["retired_signing_seed"], cloud["signing_seed"]
+    stranger = Stream("stranger")(32).hex()
+
+    def nothing(_: TrustBundle) -> None:
+        pass
+
+    def tell(name: str, value: object) -> Change:
+        return lambda bundle: setattr(bundle, name, value)
+
+    def undo(bundle: TrustBundle) -> None:
+        bundle.cloud_keys[0].ClearField("revoked_at")
+        bundle.cloud_keys[0].not_after = bundle.cloud_keys[1].not_before = ROTATED_AT + 1
+
+    def forget(bundle: TrustBundle) -> None:
+        del bundle.issuers[0]
+
+    def overlap(bundle: TrustBundle) -> None:
+        bundle.issuers[0].ClearField("not_after")
+
+    def revoke_unended(bundle: TrustBundle) -> None:
+        bundle.issuers[1].revoked_at = NOW
+
+    return [
+        ("signed by a stranger", 3, stranger, nothing, "BUNDLE_SIGNER_UNKNOWN"),
+        ("signed by a retired key", 3, retired, nothing, "BUNDLE_SIGNER_UNKNOWN"),
+        ("a number left out", 3, active, tell("sequence", 5), "BUNDLE_OUT_OF_SEQUENCE"),
+        ("the same number again", 3, active, tell("sequence", 3), "BUNDLE_OUT_OF_SEQUENCE"),
+        ("another realm", 3, active, tell("realm", "another"), "BUNDLE_FOREIGN"),
+        ("another cloud", 3, active, tell("cloud_id", "C:another"), "BUNDLE_FOREIGN"),
+        ("made before its predecessor", 3, active, tell("issued_at", ROTATED_AT - 1), "BUNDLE_BACKDATED"),
+        ("another end of a retired key", 3, active, undo, "BUNDLE_REWRITES_HISTORY"),
+        ("a retired issuer left out", 3, active, forget, "BUNDLE_REWRITES_HISTORY"),
+        ("two issuers for one time", 3, active, overlap, "BUNDLE_INVALID"),
+        ("revoked without a successor", 3, active, revoke_unended, "BUNDLE_INVALID"),
+    ]
+
+
+def _refused(cast: Cast, name: str, follows: int, seed: str, change: Change, expect: str) -> Json:
+    bundles = [signed(bundle) for bundle in cast.data["trust_bundles"]]
+    content = _after(TrustBundle.FromString(bundles[follows - 1].statement), NOW)
+    change(content)
+    return {"name": name, "expect": expect, "follows": follows, **_signed(content, seed)}
+
+
+def _after(bundle: TrustBundle, issued_at: int) -> TrustBundle:
+    following = TrustBundle()
+    following.CopyFrom(bundle)
+    following.sequence, following.issued_at = bundle.sequence + 1, issued_at
+    return following
+
+
+def _signed(bundle: TrustBundle, seed: str) -> Json:
+    statement = unsigned(sign_statement("tb", bundle, signing_key(seed)))
+    transcript = spec.transcript("tb", bytes.fromhex(statement["statement"]))
+    return statement | {"digest": spec.sha256(transcript).hex()}
+
+
+def outcome(found: list[Json], vector: Json) -> str:
+    """Say "success" or the reason for which this bundle may not follow the one that it claims to."""
+    chained = [signed(entry) for entry in found if entry["expect"] == "success"]
+    try:
+        if vector["follows"] == 0:
+            pin(signed(vector), bytes.fromhex(vector["digest"]))
+        else:
+            follow(_reached(chained, vector["follows"]), signed(vector))
+    except FederationError as error:
+        return error.reason
+    return "success"
+
+
+def _reached(chained: list, number: int) -> TrustedBundle:
+    return follow_all(pin(chained[0]), chained[1:number])
