@@ -14,8 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from lab.privilege import LACKING, WAYS, PrivilegeLacking, Way, choose
-from lab.scenario import SCENARIOS
-from lab.scenarios import __all__ as _scenarios  # noqa: F401 - importing them adds them
+from lab.scenarios import SCENARIOS
 
 PREFIX = "medunion-lab-"
 LOCK = "lock"
@@ -47,6 +46,9 @@ def main() -> int:
     except PrivilegeLacking as fault:
         print(fault, file=sys.stderr)
         return LACKING
+    if options.check:
+        print(f"The lab can run here, by way of {way.name}.")
+        return 0
     remove_leftovers(way)
     with _root(way, options.directory) as (root, lock):
         print(f"The lab runs by way of {way.name}, in {root}.", flush=True)
@@ -58,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ci/lab", description="A federation on many hosts, and what befalls it.")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, metavar="NAME", help="only this one; repeat")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
+    parser.add_argument("--check", action="store_true", help="only say whether the lab can run here")
     parser.add_argument("--keep", action="store_true", help="leave everything up at the end, until Ctrl-C")
     parser.add_argument("--directory", type=Path, help="keep everybody's directories there (with their PINs)")
     parser.add_argument("--privilege", choices=WAYS, help="how to get network namespaces; by default whatever works")

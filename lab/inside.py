@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from lab.report import conclude, tell
-from lab.scenario import SCENARIOS, Outcome, play
-from lab.scenarios import __all__ as _scenarios  # noqa: F401 - importing them adds them
+from lab.scenario import Outcome, play
+from lab.scenarios import SCENARIOS
 from lab.world import World
 
 ABANDONED = 70

@@ -56,14 +56,14 @@ class Outcome:
         return bool(self.findings) and all(finding.held for finding in self.findings)
 
 
-SCENARIOS: dict[str, Scenario] = {}
+KNOWN: dict[str, Scenario] = {}
 
 
 def scenario(name: str, title: str, expects: str) -> Callable[[Act], Act]:
     """Add a function to the scenarios."""
 
     def add(act: Act) -> Act:
-        SCENARIOS[name] = Scenario(name, title, expects, act)
+        KNOWN[name] = Scenario(name, title, expects, act)
         return act
 
     return add

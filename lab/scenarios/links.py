@@ -109,7 +109,7 @@ def consent_taken_back(world: World, found: Findings) -> None:
 @scenario(
     "consent-parted",
     "The same, while B does not hear from the public cloud",
-    "B goes by its last list, as it may for an hour, and keeps the encounter; it has the new list when the parting ends",
+    "B goes by its last list, as it may for an hour, and keeps the encounter",
 )
 def consent_parted(world: World, found: Findings) -> None:
     """What revocation without the cloud is worth, said plainly."""
