@@ -1,5 +1,6 @@
 """What a scenario is: a name, a title, what is expected, and a short function that finds out whether it comes so."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from lab.world import World
 
 LONGEST_DETAIL = 2_000
+_QR_CODE = re.compile("[█▀▄]{2}")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Findings:
 
     def that(self, claim: str, held: object, seen: object = "") -> None:
         """Note a claim; `seen` is shown if it did not hold."""
-        self.all.append(Finding(claim, bool(held), str(seen)[-LONGEST_DETAIL:]))
+        readable = "\n".join(line for line in str(seen).splitlines() if not _QR_CODE.search(line))
+        self.all.append(Finding(claim, bool(held), readable[-LONGEST_DETAIL:]))
 
 
 Act = Callable[[World, Findings], None]

@@ -57,7 +57,7 @@ def hospital_frozen(world: World, found: Findings) -> None:
     wait_until(lambda: '"D3"' in visit.trace.read_text(), "D3 is sent")
     hospital.thaw()
     said = visit.complete()
-    found.that("A's record came", {hospital for hospital, _ in visit.records_saved} >= {"a", "b"}, said)
+    found.that("A's record came", "a" in {hospital for hospital, _ in visit.records_saved}, said)
 
 
 @scenario(
