@@ -95,11 +95,12 @@ class HospitalNode:
     ) -> None:
         """Open the node of a directory. Raises ConfigError, HsmError, StoreError, MalformedMessage."""
         self.clock = clock
+        self.directory = directory
         self.settings = directory.settings(HospitalSettings)
         self._bundle = directory.trust()
         with ExitStack() as opened:
             token = opened.enter_context(open_node_token(self.settings.token, pin))
-            database = opened.enter_context(directory.database())
+            self.database = database = opened.enter_context(directory.database())
             self._keys = HospitalKeys(token)
             blobs = BlobStore(directory.path / "blobs")
             self.hospital = _hospital(self.settings, self._bundle, self._keys, database, blobs, clock)
@@ -118,6 +119,11 @@ class HospitalNode:
         if self._rotation is None:
             self._rotation = LeafRotation(self._issue_leaf, self.clock)
         return self._rotation
+
+    @property
+    def bundle(self) -> TrustedBundle:
+        """Give the trust bundle in hand."""
+        return self._bundle
 
     @property
     def root_pem(self) -> bytes:
@@ -142,7 +148,7 @@ class HospitalNode:
 
     def certify_tls_identity(self) -> bool:
         """Have the identity CA certified unless its certificate is good for a month; say whether it was."""
-        kept = self._identity_ca()
+        kept = self.identity_ca
         now = datetime.fromtimestamp(self.clock() / 1000, UTC)
         if kept is not None and kept.not_valid_after_utc - now > RENEW_TLS_IDENTITY:
             return False
@@ -173,12 +179,14 @@ class HospitalNode:
         return self.leaf.current()
 
     def _issue_leaf(self, now: datetime) -> TlsLeaf:
-        ca = self._identity_ca()
+        ca = self.identity_ca
         if ca is None:
             raise NotRegistered("this hospital's TLS identity is not certified yet: register first")
         return issue_leaf(ca, self._keys.tls_ca_key, self.settings.identity, now=now)
 
-    def _identity_ca(self) -> x509.Certificate | None:
+    @property
+    def identity_ca(self) -> x509.Certificate | None:
+        """Give the certificate of this hospital's identity CA, if there is one for the key in the token."""
         kept = self.hospital.stores.settings.get(TLS_IDENTITY_CA)
         certificate = None if kept is None else x509.load_der_x509_certificate(kept)
         # A token that was restored in place of one that died has another key: it is certified anew.

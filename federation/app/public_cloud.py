@@ -135,6 +135,7 @@ class PublicCloudNode:
         """Build the cloud's objects. Raises ConfigError, HsmError, StoreError."""
         self.directory = directory
         self.settings = settings
+        self.database = database
         self._authorities = SqlAuthorities(database)
         keys = CloudKeys(token)
         self._trust = TrustOffice(SqlTrustChain(database), keys)
