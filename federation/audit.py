@@ -11,12 +11,15 @@ from typing import Any
 
 from federation.errors import Corrupt, FederationError
 from federation.protocol.parties import AccessEvent, reason_of
+from federation.resealing import sealed_under
 from federation.store.interfaces import Log, LogEntry
-from keystore.errors import SealBroken
+from keystore.errors import GenerationRevoked, SealBroken
 from keystore.sealing import Sealing
 from keystore.transcript import transcript, u64
 
 OK = "OK"
+FORGOTTEN = "FORGOTTEN"
+"""The kind of an entry whose sealing key was revoked, as was agreed to (docs/adr/0018-rotation.md)."""
 _LONGEST_DETAIL = 300
 
 
@@ -78,10 +81,16 @@ class Audit:
         """Check the chain and give the number of entries. Raises StoredRecordCorrupt."""
         return self._log.verify()
 
+    def count_under(self, generation: int) -> int:
+        """Count the entries that a sealing generation sealed."""
+        return sealed_under((entry.sealed for entry in self._log.entries()), self._sealing, generation)
+
     def _opened(self, entry: LogEntry) -> AuditEntry:
         try:
             plaintext = self._sealing.open(entry.sealed, _context(entry.at))
         except SealBroken as error:
+            if isinstance(error.__cause__, GenerationRevoked):
+                return AuditEntry(entry.sequence, entry.at, AuditEvent(FORGOTTEN, GenerationRevoked.reason))
             raise Corrupt(f"entry {entry.sequence} of the audit log does not open") from error
         return AuditEntry(entry.sequence, entry.at, _from_json(json.loads(plaintext)))
 

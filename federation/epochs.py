@@ -1,14 +1,18 @@
 """A party's encryption keys over time: one current epoch, the ended ones kept 5 minutes more, then destroyed (B5).
 
-First flights get delayed forward secrecy from this: once an epoch's key is gone, what was sealed to it stays sealed.
+First flights get delayed forward secrecy from this: once an epoch's key is gone, what was sealed to it stays sealed. An epoch
+is stated by one verifying key of the party: when that one is replaced, the next epoch begins.
 """
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from federation.protocol.statements import sign_statement
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.store.interfaces import Epochs, StoredEpoch, StoredStatement
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
@@ -34,43 +38,52 @@ class Lifetimes:
 class EpochKeeper:
     """Keeps the epochs of one party. Safe for several threads; several processes see each other's epochs by the store."""
 
-    def __init__(self, identity: str, keys: PartyKeys, store: Epochs, lifetimes: Lifetimes | None = None) -> None:
-        """Keep epochs for this identity, in this token and store."""
+    def __init__(
+        self,
+        identity: str,
+        keys: PartyKeys,
+        store: Epochs,
+        lifetimes: Lifetimes | None = None,
+        signer: Callable[[], Ed25519PrivateKey] | None = None,
+    ) -> None:
+        """Keep epochs for this identity, in this token and store. `signer` states them; by default the active PRK_X does."""
         self._identity = identity
         self._keys = keys
         self._store = store
+        self._signer = signer or (lambda: keys.signing_key)
         self._lifetimes = lifetimes or Lifetimes()
         self._open: dict[bytes, DecryptionKey] = {}
         self._held: set[bytes] = set()
         self._lock = threading.Lock()
 
-    def current(self, now: Instant) -> SignedStatement:
-        """Give the newest EK_X, making the first one if there is none."""
-        newest = self._newest()
+    def current(self, now: Instant, signing_key: Ed25519PrivateKey | None = None) -> SignedStatement:
+        """Give the newest EK_X, making the first one if there is none; of another PRK_X than the one in use, if it is given."""
+        signer = signing_key or self._signer()
+        newest = self._newest(signer)
         if newest is None or newest.not_after <= now:
-            return self.rotate(now)
+            return self.rotate(now, signer)
         return as_signed(newest.statement)
 
     def is_due(self, now: Instant) -> bool:
         """Say whether the next epoch should begin."""
-        newest = self._newest()
+        newest = self._newest(self._signer())
         return newest is None or newest.not_after - milliseconds(self._lifetimes.renew_before_end) <= now
 
-    def rotate(self, now: Instant) -> SignedStatement:
+    def rotate(self, now: Instant, signing_key: Ed25519PrivateKey | None = None) -> SignedStatement:
         """Begin a new epoch and give its EK_X. The old ones stay until they end."""
+        signer = signing_key or self._signer()
         epoch = self._keys.new_epoch()
-        verifying_key = self._keys.signing_key.public_key().public_bytes_raw()
         not_after = now + milliseconds(self._lifetimes.epoch)
         statement = EncryptionKeyStatement(
             identity=self._identity,
-            verifying_key_digest=digest(verifying_key),
+            verifying_key_digest=_digest_of(signer),
             key_id=epoch.key.key_id,
             kem=KEM_ID,
             encryption_key=epoch.key.encryption_key,
             not_before=now - milliseconds(timedelta(minutes=1)),
             not_after=not_after,
         )
-        signed = sign_statement("ek", statement, self._keys.signing_key)
+        signed = sign_statement("ek", statement, signer)
         stored = StoredStatement(signed.statement, signed.signature)
         self._store.put(StoredEpoch(epoch.key.key_id, epoch.token_label, epoch.sealed_seed, stored, not_after))
         return signed
@@ -104,14 +117,23 @@ class EpochKeeper:
                 return self._keys.open_epoch(epoch.token_label, epoch.sealed_seed)
         raise EpochKeyUnknown("no decryption key of this party has that key id")
 
-    def _newest(self) -> StoredEpoch | None:
-        return next((epoch for epoch in self._store.all() if self._is_held(epoch)), None)
+    def _newest(self, signer: Ed25519PrivateKey) -> StoredEpoch | None:
+        named = _digest_of(signer)
+        return next((it for it in self._store.all() if _stated_by(it) == named and self._is_held(it)), None)
 
     def _is_held(self, epoch: StoredEpoch) -> bool:
         """Say whether the token has the key: it has not if it was restored in place of one that died (ADR 17)."""
         if epoch.key_id not in self._held and self._keys.token.has(epoch.token_label):
             self._held.add(epoch.key_id)
         return epoch.key_id in self._held
+
+
+def _digest_of(signing_key: Ed25519PrivateKey) -> bytes:
+    return digest(signing_key.public_key().public_bytes_raw())
+
+
+def _stated_by(epoch: StoredEpoch) -> bytes:
+    return peek_statement(EncryptionKeyStatement, as_signed(epoch.statement)).verifying_key_digest
 
 
 def as_signed(stored: StoredStatement) -> SignedStatement:

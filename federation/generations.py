@@ -37,6 +37,11 @@ class StoredGenerations:
                 self._known = asked_at, self._newest()[1]
             return self._known[1]
 
+    def reread(self) -> Generations:
+        """Give the generations as they stand now, and go on with them. Raises StoreError, GenerationsBroken."""
+        self._forget()
+        return self.read()
+
     def change(self, step: Callable[[Generations], Generations]) -> Generations:
         """Put what a step makes of the newest generations in their place, and give it.
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hsm import AeadKey, KeyPolicy, MacKey, Token, TokenEd25519Key
 from hsm.errors import KeyNotFound
 from keystore.encryption import SEED_BYTES, DecryptionKey
-from keystore.errors import PurposeUnknown
+from keystore.errors import GenerationUnknown, PurposeUnknown
 from keystore.generations import GenerationBook, label_of
 from keystore.group import public_point, scalar_from_seed, u_coordinate
 from keystore.issuing import IssuingKey, credential_transcript, registration_secret
@@ -102,6 +102,13 @@ class PartyKeys:
         """Give PRK_X of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
         return self._identity.named(number)
 
+    def signing_key_for(self, verifying_key: bytes) -> Ed25519PrivateKey:
+        """Give PRK_X of a PUK_X, of whatever generation that is not revoked. Raises GenerationUnknown."""
+        for _, key in self._identity.usable():
+            if key.public_key().public_bytes_raw() == verifying_key:
+                return key
+        raise GenerationUnknown("no signing key of this party that is in use has that public key")
+
     def successor(self, purpose: str, now: int) -> Successor:
         """Open the next generation's key, which a ceremony made in the token, and say what to note of it.
 
@@ -152,10 +159,13 @@ class PartyKeys:
     ) -> RegistrationSecret:
         """Import S_X, test it in the token, and wipe the caller's copy whatever happens.
 
-        Raises InvalidScalar, CredentialMismatch, hsm.errors.KeyInvalid; then nothing stays in the token.
+        Raises InvalidScalar, CredentialMismatch, hsm.errors.KeyInvalid; then nothing stays in the token. One that an attempt
+        before has left in the token gives way: what came between may have cut its test short.
         """
         label = REGISTRATION_PREFIX + serial.hex()
         form = token_form(bytes(secret))
+        if self.token.has(label):
+            self.token.destroy(label)
         try:
             public = u_coordinate(public_point(point, issuer_public_key, credential_transcript(credential)))
             key = self.token.import_x25519(label, form, public, POLICIES[REGISTRATION_PREFIX])
@@ -173,6 +183,11 @@ class PartyKeys:
     def holds_registration_secret(self, serial: bytes) -> bool:
         """Say whether S_X of a credential is in the token: not if the token was restored in place of one that died (ADR 17)."""
         return self.token.has(REGISTRATION_PREFIX + serial.hex())
+
+    def forget_registration_secret(self, serial: bytes) -> None:
+        """Destroy S_X of a credential that is over; none there is no error."""
+        if self.holds_registration_secret(serial):
+            self.token.destroy(REGISTRATION_PREFIX + serial.hex())
 
     def registration_secret(
         self, point: bytes, issuer_public_key: bytes, credential: bytes, serial: bytes

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keystore.errors import CertificateRejected
+from keystore.x509_lint import lint_certificate
 from keystore.x509_profiles import (
     AUTHORITY_LIFE,
     BACKDATING,
@@ -154,6 +155,26 @@ def issue_crl(
 def create_tls_ca(key: Ed25519PrivateKey, realm: str, *, now: datetime) -> x509.Certificate:
     """Make the federation's TLS CA certificate, signed by its own key, for names of the federation only."""
     return _self_signed(key, _name(f"{realm} TLS"), _constraint(TLS_DOMAIN), TLS_CA, now)
+
+
+def require_tls_ca(certificate: x509.Certificate, key: Ed25519PrivateKey, realm: str, *, now: datetime) -> None:
+    """Raise CertificateRejected unless that is the TLS CA's certificate of this realm and key, and valid now."""
+    lint_certificate(certificate, TLS_CA, key.public_key())
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (*UNREADABLE, InvalidSignature) as error:
+        raise CertificateRejected("the TLS CA's certificate is not signed by its own key") from error
+    if certificate.subject != _name(f"{realm} TLS") or _permitted(certificate) != [TLS_DOMAIN]:
+        raise CertificateRejected(
+            f"the TLS CA's certificate is not for the realm {realm!r} and names below {TLS_DOMAIN}"
+        )
+    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+        raise CertificateRejected("the TLS CA's certificate is outside its validity")
+
+
+def _permitted(certificate: x509.Certificate) -> list[object]:
+    constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    return [name.value for name in constraints.permitted_subtrees or ()]
 
 
 def issue_identity_ca(

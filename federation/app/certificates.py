@@ -44,10 +44,15 @@ def authority_id_of(certificate: x509.Certificate) -> str:
     return uris[0].removeprefix(URN)
 
 
+def is_signed_by(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
+    """Say whether an authority's certificate is the one that signed a CRL."""
+    key = authority.public_key()
+    return isinstance(key, Ed25519PublicKey) and crl.issuer == authority.subject and crl.is_signature_valid(key)
+
+
 def crl_number_of(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> int:
     """Give the number of an authority's CRL. Raises CertificateRejected unless the authority signed it."""
-    key = authority.public_key()
-    if not isinstance(key, Ed25519PublicKey) or crl.issuer != authority.subject or not crl.is_signature_valid(key):
+    if not is_signed_by(crl, authority):
         raise CertificateRejected("the list is not signed by this authority")
     try:
         return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number

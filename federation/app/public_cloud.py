@@ -1,46 +1,50 @@
 """The public cloud, put together: from a directory and a token to what serves, and to what its operator does."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.certificates import authority_id_of, crl_number_of
+from federation.app.certificates import authority_id_of, crl_number_of, is_signed_by
+from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
 from federation.audit import Audit
 from federation.clock import Clock, system_clock
 from federation.config import CloudSettings, ConfigError, TokenSettings
 from federation.epochs import EpochKeeper, as_stored
-from federation.errors import Limit
+from federation.errors import CredentialLive, Limit
+from federation.generations import StoredGenerations
 from federation.protocol.anchors import serial_entry
 from federation.protocol.bundle import TrustedBundle, issue
 from federation.protocol.identities import require_identity
 from federation.protocol.periods import periods_of
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant, milliseconds
-from federation.services.cloud.bulletin import KEPT_AFTER_END, MOST_ENTRIES, Bulletin, ListLife
+from federation.services.cloud.bulletin import KEPT_AFTER_END, MOST_ENTRIES, Bulletin, Issue, ListLife
 from federation.services.cloud.cloud import Cloud, CloudStores, as_datetime
+from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.membership import new_ticket
 from federation.services.cloud.trust import TrustOffice
 from federation.store.authorities import SqlAuthorities
 from federation.store.database import Database
 from federation.store.errors import NotStored
 from federation.store.index import SqlIndex
+from federation.store.interfaces import StoredAuthority
 from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlReplayMemory, SqlSettings
 from federation.store.registrations import SqlRegistrations
 from federation.store.revocations import SqlRevocationBook
 from federation.store.trust import SqlTrustChain
 from federation.v1.directory_pb2 import TrustBundle
-from federation.v1.statement_pb2 import ROLE_HOSPITAL
+from federation.v1.statement_pb2 import ROLE_HOSPITAL, Credential
 from hsm import PinProvider, Token
 from keystore.errors import CertificateRejected
 from keystore.generations import Generations
-from keystore.party import IDENTITY, ISSUING, CloudKeys
-from keystore.x509 import create_tls_ca
+from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
+from keystore.x509 import create_tls_ca, require_tls_ca
 
 DEPARTMENT_CLASSES = (
     "anaesthesia",
@@ -75,6 +79,7 @@ class Founding:
     public_listen: str
     peer_listen: str
     department_classes: tuple[str, ...] = DEPARTMENT_CLASSES
+    tls_ca: x509.Certificate | None = None
 
 
 def found(
@@ -82,29 +87,31 @@ def found(
     founding: Founding,
     token_settings: TokenSettings,
     pin: PinProvider | None,
-    keys_in: Callable[[Token], CloudKeys] = CloudKeys.create,
+    keys_in: Callable[[Token], CloudKeys] | None = None,
 ) -> TrustedBundle:
     """Make a public cloud: its keys in the token, TLS CA, store, trust bundle, settings. Raises ConfigError, HsmError.
 
-    `keys_in` makes the keys, or opens those that a ceremony made (CloudKeys).
+    `keys_in` opens keys that a ceremony made (CloudKeys); without it they are made, or gone on with where an attempt was cut off.
     """
     if directory.is_initialised:
         raise ConfigError(f"{directory.settings_file} is there already: this directory has a node")
     require_identity("cloud", founding.identity)
     directory.create()
     with open_node_token(token_settings, pin) as token:
-        bundle = _trust_of(founding, keys_in(token), system_clock())
+        keys = keys_in(token) if keys_in else make_keys(directory, token, CloudKeys)
+        bundle = _trust_of(founding, keys, system_clock())
     with directory.database() as database:
-        SqlTrustChain(database).put(bundle.sequence, as_stored(bundle.signed))
+        _keep_first(database, bundle)
     directory.write_trust(bundle)
     directory.write_settings(
         CloudSettings(founding.identity, founding.public_listen, founding.peer_listen, token_settings)
     )
+    finish(directory)
     return bundle
 
 
 def _trust_of(founding: Founding, keys: CloudKeys, now: Instant) -> TrustedBundle:
-    tls_ca = create_tls_ca(keys.tls_ca_key, founding.realm, now=as_datetime(now))
+    tls_ca = _tls_ca_of(founding, keys, as_datetime(now))
     verifying_key = keys.signing_key.public_key().public_bytes_raw()
     content = TrustBundle(
         realm=founding.realm,
@@ -119,6 +126,20 @@ def _trust_of(founding: Founding, keys: CloudKeys, now: Instant) -> TrustedBundl
         offline_grace_seconds=OFFLINE_GRACE // timedelta(seconds=1),
     )
     return issue(content, keys.signing_key)
+
+
+def _keep_first(database: Database, bundle: TrustedBundle) -> None:
+    """Keep the first bundle, and the first TLS CA's certificate as the public half of its generation."""
+    certificate = bundle.content.tls_ca_certificates[0]
+    StoredGenerations(SqlSettings(database)).change(lambda book: book.record(TLS_CA, 1, certificate))
+    SqlTrustChain(database).put(bundle.sequence, as_stored(bundle.signed))
+
+
+def _tls_ca_of(founding: Founding, keys: CloudKeys, now: datetime) -> x509.Certificate:
+    if founding.tls_ca is None:
+        return create_tls_ca(keys.tls_ca_key, founding.realm, now=now)
+    require_tls_ca(founding.tls_ca, keys.tls_ca_key, founding.realm, now=now)
+    return founding.tls_ca
 
 
 class PublicCloudNode:
@@ -136,15 +157,19 @@ class PublicCloudNode:
         self.directory = directory
         self.settings = settings
         self.database = database
+        self._written = 0
+        self.book = StoredGenerations(SqlSettings(database))
+        self.epochs = SqlEpochs(database)
+        self.marks = SqlSettings(database)
         self._authorities = SqlAuthorities(database)
-        keys = CloudKeys(token)
-        self._trust = TrustOffice(SqlTrustChain(database), keys)
+        keys = CloudKeys(token, self.book, clock)
+        self._trust = TrustOffice(SqlTrustChain(database), keys, self.book, self._authorities)
         freshness = settings.protocol.freshness
-        epochs = EpochKeeper(settings.identity, keys, SqlEpochs(database), settings.protocol.lifetimes)
+        epochs = EpochKeeper(settings.identity, keys, self.epochs, settings.protocol.lifetimes)
         book = SqlRevocationBook(database)
         bulletin = Bulletin(
             self._trust,
-            keys,
+            KeysByTime(keys, self.book),
             SqlSettings(database),
             book,
             self._authorities,
@@ -155,7 +180,7 @@ class PublicCloudNode:
         self.cloud = Cloud(
             identity=settings.identity,
             keys=keys,
-            tls_ca=x509.load_der_x509_certificate(self.trust().content.tls_ca_certificates[0]),
+            book=self.book,
             stores=CloudStores(SqlRegistrations(database), SqlIndex(database), SqlReplayMemory(database), book),
             epochs=epochs,
             trust=self._trust,
@@ -178,48 +203,92 @@ class PublicCloudNode:
         authority_id = require_identity("authority", authority_id_of(certificate))
         self.cloud.record("AUTHORITY", authority_id, now=self.cloud.clock())
         self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER))
-        self._trust.publish(self._name_authorities, now=self.cloud.clock())
-        self.directory.write_trust(self.trust())
+        self.publish()
         return authority_id
 
-    def put_crl(self, crl: x509.CertificateRevocationList) -> tuple[str, int]:
-        """Take an authority's newer CRL; give the authority and the number. Raises CertificateRejected, AlreadyStored."""
-        for authority in self._authorities.all():
-            certificate = x509.load_der_x509_certificate(authority.certificate)
-            if certificate.subject == crl.issuer:
-                number = crl_number_of(crl, certificate)
-                self.cloud.record("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
-                self._authorities.put_crl(
-                    authority.authority_id, authority.certificate, crl.public_bytes(Encoding.DER), number
-                )
-                return authority.authority_id, number
-        raise CertificateRejected("the list comes from no medical authority of this federation")
+    def remove_authority(self, certificate: x509.Certificate) -> str:
+        """Recognise a certificate of a medical authority no longer, and give the authority's id. Raises CertificateRejected."""
+        authority_id, der = authority_id_of(certificate), certificate.public_bytes(Encoding.DER)
+        if der not in {it.certificate for it in self._authorities.all()}:
+            raise CertificateRejected("this certificate is not recognised")
+        self.cloud.record("AUTHORITY-REMOVED", authority_id, now=self.cloud.clock())
+        self._authorities.drop(authority_id, der)
+        self.publish()
+        return authority_id
 
-    def revoke(self, identity: str) -> bytes:
-        """Revoke a party's credential and let its identity register again; give the serial. Raises NotStored, Limit."""
-        now = self.cloud.clock()
-        stores = self.cloud.stores
-        live = stores.registrations.live(identity)
-        if live is None:
-            raise NotStored(f"{identity} has no live registration")
-        if len(stores.revocations.current(now=now).serials) >= MOST_ENTRIES:
+    def authorities(self) -> Sequence[StoredAuthority]:
+        """Give every certificate of a medical authority that is recognised; an authority may have several."""
+        return self._authorities.all()
+
+    def put_crl(self, crl: x509.CertificateRevocationList) -> tuple[str, int]:
+        """Take an authority's newer CRL; give the authority and the number. Raises CertificateRejected, AlreadyStored.
+
+        An authority whose key is rotated has a CRL of each: the one that signed this says whose it is.
+        """
+        certified = [(it, x509.load_der_x509_certificate(it.certificate)) for it in self._authorities.all()]
+        named = [(it, certificate) for it, certificate in certified if certificate.subject == crl.issuer]
+        signed = [(it, certificate) for it, certificate in named if is_signed_by(crl, certificate)]
+        if not named:
+            raise CertificateRejected("the list comes from no medical authority of this federation")
+        authority, certificate = (signed or named)[0]
+        number = crl_number_of(crl, certificate)
+        self.cloud.record("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
+        self._authorities.put_crl(authority.authority_id, authority.certificate, crl.public_bytes(Encoding.DER), number)
+        return authority.authority_id, number
+
+    def revoke(self, identity: str) -> list[bytes]:
+        """Revoke a party's credentials and let its identity register again; give the serials. Raises NotStored, Limit.
+
+        Those that a newer one followed fall too: whoever has the device has them all.
+        """
+        while True:
+            now, registrations = self.cloud.clock(), self.cloud.stores.registrations
+            live = registrations.live(identity)
+            if live is None:
+                raise NotStored(f"{identity} has no live registration")
+            superseded = [(it.serial, it.not_after) for it in registrations.superseded(identity, now=now)]
+            # Revoked before it ends: a crash in between leaves a registration that nobody accepts, and the command can run again.
+            for serial, not_after in [*superseded, (live.serial, live.not_after)]:
+                self._revoke(identity, serial, not_after, now)
+            # A renewal may have come between: its credential falls in the next round.
+            with suppress(NotStored):
+                registrations.authorize_reissue(identity, live.serial)
+                return [live.serial, *(serial for serial, _ in superseded)]
+
+    def revoke_serial(self, serial: bytes) -> bytes:
+        """Revoke one credential that a newer one followed, and give its serial. Raises NotStored, CredentialLive, Limit."""
+        kept = self.cloud.stores.registrations.credential_of(serial)
+        if kept is None:
+            raise NotStored("no credential has this serial")
+        credential = Credential.FromString(kept)
+        live = self.cloud.stores.registrations.live(credential.identity)
+        if live is not None and live.serial == serial:
+            raise CredentialLive(f"this is the live credential of {credential.identity}: revoke that identity")
+        self._revoke(credential.identity, serial, credential.not_after, self.cloud.clock())
+        return serial
+
+    def _revoke(self, identity: str, serial: bytes, not_after: Instant, now: Instant) -> None:
+        book = self.cloud.stores.revocations
+        if len(book.current(now=now).serials) >= MOST_ENTRIES:
             raise Limit("the revocation list is full")
-        self.cloud.record("REVOCATION", f"{identity} serial {live.serial.hex()}", now=now)
-        # Revoked before it ends: a crash in between leaves a registration that nobody accepts, and the command can run again.
-        stores.revocations.revoke(
-            "serial", serial_entry(live.serial), expires_at=live.not_after + milliseconds(KEPT_AFTER_END), at=now
-        )
-        stores.registrations.authorize_reissue(identity)
-        return live.serial
+        self.cloud.record("REVOCATION", f"{identity} serial {serial.hex()}", now=now)
+        book.revoke("serial", serial_entry(serial), expires_at=not_after + milliseconds(KEPT_AFTER_END), at=now)
 
     def trust(self) -> TrustedBundle:
         """Give the newest trust bundle."""
         return self._trust.newest()
 
-    def _name_authorities(self, content: TrustBundle) -> None:
-        del content.medical_authorities[:]
-        for authority in self._authorities.all():
-            content.medical_authorities.add(authority_id=authority.authority_id, certificate=authority.certificate)
+    def publish(self) -> Issue:
+        """Sign anew whatever has changed, bundle and lists, and let `trust.json` follow. Raises StoreError, HsmError."""
+        issue = self.cloud.bulletin.refresh(self.cloud.clock())
+        self.follow(issue)
+        return issue
+
+    def follow(self, issue: Issue) -> None:
+        """Write `trust.json` anew if the trust bundle is another one than this process wrote last. Raises OSError."""
+        if issue.trust.sequence != self._written:
+            self.directory.write_trust(issue.trust)
+            self._written = issue.trust.sequence
 
 
 @contextmanager

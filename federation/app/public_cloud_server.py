@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from federation.app.observation import Observation
 from federation.app.public_cloud import PublicCloudNode
+from federation.app.public_cloud_chores import RotationChores
+from federation.app.subjects import cloud_subject
+from federation.services.cloud.bulletin import Issue
 from federation.services.cloud.cloud import Cloud
 from federation.services.cloud.directory import DirectoryServicer
 from federation.services.cloud.membership import MembershipServicer
@@ -21,12 +25,11 @@ from federation.v1.registration_pb2_grpc import add_RegistrationServiceServicer_
 from federation.v1.revocation_pb2_grpc import add_RevocationServiceServicer_to_server
 from federation.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
 from federation.wire import operations
-from federation.wire.health import TOKEN, Dependency, watch
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
 from federation.wire.workers import Workers
-from keystore.x509 import issue_leaf
+from keystore.x509 import TlsLeaf, issue_leaf
 
 _LISTS_EVERY = timedelta(seconds=1)
 _EPOCHS_EVERY = timedelta(minutes=1)
@@ -44,21 +47,19 @@ async def serve(node: PublicCloudNode, stop: asyncio.Event, ready: Callable[[Por
     """Serve until `stop` is set; `ready` is told when calls are taken. Raises Unavailable if a port is taken."""
     settings = node.settings.server
     workers = Workers(settings.threads, settings.most_waiting_calls)
+    rotation = RotationChores(node)
     try:
-        await workers.run(node.cloud.bulletin.refresh, node.cloud.clock())
+        await workers.run(node.publish)
         news = News(node.cloud.bulletin)
-        public, peer = _servers(node, workers, news)
-        async with asyncio.TaskGroup() as tasks:
+        leaf = _leaf(node)
+        observation = Observation(cloud_subject(node, leaf, workers))
+        public, peer = _servers(node, workers, news, leaf, observation)
+        async with observation.running(), asyncio.TaskGroup() as tasks:
             chores = [
-                tasks.create_task(_repeat(_LISTS_EVERY, lambda: _refresh(node.cloud, workers, news))),
+                tasks.create_task(_repeat(_LISTS_EVERY, lambda: _refresh(node, workers, news))),
                 tasks.create_task(_repeat(_EPOCHS_EVERY, lambda: workers.run_regardless(_turn_epochs, node.cloud))),
-                tasks.create_task(
-                    watch(
-                        Dependency(TOKEN, node.cloud.keys.token.health),
-                        lambda name, healthy: _tell(name, healthy, public, peer),
-                    )
-                ),
             ]
+            rotation.start()
             await public.start()
             await peer.start()
             ready(Ports(public.port, peer.port))
@@ -69,25 +70,34 @@ async def serve(node: PublicCloudNode, stop: asyncio.Event, ready: Callable[[Por
             for chore in chores:
                 chore.cancel()
     finally:
+        await asyncio.to_thread(rotation.stop)
         workers.close()
 
 
-def _servers(node: PublicCloudNode, workers: Workers, news: News) -> tuple[Server, Server]:
+def _leaf(node: PublicCloudNode) -> LeafRotation:
+    cloud = node.cloud
+
+    def issue(now: datetime) -> TlsLeaf:
+        return issue_leaf(*cloud.keys_by_time.tls_ca(cloud.clock()), cloud.identity, now=now)
+
+    return LeafRotation(issue, cloud.clock, lambda: cloud.bulletin.current.trust.content.tls_ca_certificates[0])
+
+
+def _servers(
+    node: PublicCloudNode, workers: Workers, news: News, leaf: LeafRotation, observation: Observation
+) -> tuple[Server, Server]:
     """Build the public port, and the peer port for hospitals by mutual TLS."""
     cloud, settings = node.cloud, node.settings
-    root = cloud.trust.newest().tls_roots
-    leaf = LeafRotation(
-        lambda now: issue_leaf(cloud.tls_ca, cloud.keys.tls_ca_key, cloud.identity, now=now), cloud.clock
-    )
-    border = _border(node, workers)
+    border = _border(node, workers, observation)
     public, peer = (
         build_server(
             address,
             leaf,
-            root,
+            lambda: cloud.bulletin.current.trust.tls_roots,
             require_client_certificate=by_peers,
             interceptors=[border],
             settings=settings.server,
+            health=observation.health,
         )
         for address, by_peers in ((settings.public_listen, False), (settings.peer_listen, True))
     )
@@ -101,7 +111,7 @@ def _servers(node: PublicCloudNode, workers: Workers, news: News) -> tuple[Serve
     return public, peer
 
 
-def _border(node: PublicCloudNode, workers: Workers) -> Border:
+def _border(node: PublicCloudNode, workers: Workers, observation: Observation) -> Border:
     settings, cloud = node.settings.server, node.cloud
     return Border(
         audit=lambda event: cloud.audit.record(event, now=cloud.clock()),
@@ -113,12 +123,8 @@ def _border(node: PublicCloudNode, workers: Workers) -> Border:
             timedelta(seconds=settings.write_seconds),
         ),
         shares=ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls),
+        watch=observation.calls,
     )
-
-
-def _tell(name: str, healthy: bool, *servers: Server) -> None:
-    for server in servers:
-        server.health.tell(name, healthy)
 
 
 async def _repeat(every: timedelta, chore: Callable[[], Awaitable[None]]) -> None:
@@ -127,17 +133,25 @@ async def _repeat(every: timedelta, chore: Callable[[], Awaitable[None]]) -> Non
         await chore()
 
 
-async def _refresh(cloud: Cloud, workers: Workers, news: News) -> None:
+async def _refresh(node: PublicCloudNode, workers: Workers, news: News) -> None:
     """Sign a new list if one is needed: other processes change the book too. A failure is tried again a second later."""
-    before = cloud.bulletin.current.sequence
+    before = node.cloud.bulletin.current.sequence
     try:
-        issue = await workers.run_regardless(cloud.bulletin.refresh, cloud.clock())
+        issue = await workers.run_regardless(node.cloud.bulletin.refresh, node.cloud.clock())
     except Exception as error:  # noqa: BLE001 - the list in hand holds until it ends, then everything is refused
         operations.failure("list-not-refreshed", error)
         return
     if issue.sequence != before:
         operations.info("list-issued", sequence=issue.sequence)
         await news.announce()
+        await workers.run_regardless(_write_trust, node, issue)
+
+
+def _write_trust(node: PublicCloudNode, issue: Issue) -> None:
+    try:
+        node.follow(issue)
+    except OSError as error:
+        operations.failure("trust-file-not-written", error)
 
 
 def _turn_epochs(cloud: Cloud) -> None:

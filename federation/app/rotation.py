@@ -34,13 +34,15 @@ class Use:
     `left` counts, by what it is in words, what needs a generation: it is not revoked while any does. What `forgettable` names
     may be given up when that is agreed to. `public` is what is noted of a successor's key: a TLS CA's certificate instead of
     its public key. `require_ready` raises if a successor must not be activated yet. `prepared`, `activated`, `tainted` and
-    `revoked` follow the step, and get its generation. `lead` is how far ahead an activation is set that names no time.
+    `revoked` follow the step, and get its generation. `lead` is how far ahead an activation is set that names no time, `soonest`
+    one that is to be at once: where every process must have read of it first.
     """
 
     left: Mapping[str, Count]
     forgettable: frozenset[str] = frozenset()
     walk: Walk | None = None
     lead: timedelta = timedelta(0)
+    soonest: timedelta = timedelta(0)
     public: Callable[[Successor], bytes] = _own_public
     require_ready: Callable[[Generation], object] = _nothing
     prepared: Callable[[Generation], object] = _nothing
@@ -135,7 +137,7 @@ class Rotation:
         Raises PurposeUnknown, RotationNotPrepared, RotationAlreadyScheduled, ActivationInPast, and what the purpose requires.
         """
         use, now = self._use(purpose), self._clock()
-        lead = 0 if at_once else milliseconds(use.lead)
+        lead = milliseconds(use.soonest if at_once else use.lead)
         begin = now + lead if at is None else at
         changed = self._book.read().activate(purpose, begin, now)
         number = changed.of(purpose)[-1].number

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
+from federation.app.making import is_unfinished
 from federation.app.node import NodeDirectory, stored_pin
 from federation.clinical.errors import ClinicalError
 from federation.config import ConfigError, TokenSettings
@@ -161,6 +162,12 @@ def keys_in_token_option(command: F) -> F:
         is_flag=True,
         help="Use the keys that the token holds, from a ceremony or a restore; make none.",
     )(command)
+
+
+def tell_unfinished(directory: NodeDirectory) -> None:
+    """Say so if an `init` here was cut off after it began to make keys."""
+    if is_unfinished(directory):
+        click.echo("An init in this directory was cut off: it goes on with the keys that it made in the token.")
 
 
 def pin_options(command: F) -> F:

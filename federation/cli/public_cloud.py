@@ -1,6 +1,7 @@
 """`medunion public-cloud`: found a federation, serve it, and look after it."""
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -24,8 +25,10 @@ from federation.cli.common import (
     directory_option,
     keys_in_token_option,
     pin_options,
+    tell_unfinished,
     token_options,
 )
+from federation.cli.public_cloud_rotate import rotate
 from federation.config import CloudSettings
 from federation.ticket import ticket_text
 from federation.wire import operations
@@ -40,6 +43,9 @@ def public_cloud() -> None:
     """Run the public cloud of a federation."""
 
 
+public_cloud.add_command(rotate)
+
+
 @public_cloud.command()
 @directory_option
 @click.option("--identity", required=True, help="ID_C, such as C:union.")
@@ -50,6 +56,7 @@ def public_cloud() -> None:
 @click.option("--peer-listen", help="host:port to listen at for hospitals, if not --peer-address.")
 @click.option("--department-class", "classes", multiple=True, help="A class of the published list; repeat.")
 @keys_in_token_option
+@click.option("--tls-ca-certificate", type=_EXISTING, help="The TLS CA's certificate that a ceremony made for the key.")
 @token_options
 def init(
     directory: NodeDirectory,
@@ -61,9 +68,12 @@ def init(
     peer_listen: str | None,
     classes: tuple[str, ...],
     keys_in_token: bool,
+    tls_ca_certificate: Path | None,
     token: TokenChoice,
 ) -> None:
     """Found a federation: make the cloud's keys in its token, the TLS CA, the store and the trust bundle."""
+    if tls_ca_certificate is not None and not keys_in_token:
+        raise click.UsageError("--tls-ca-certificate goes with --keys-in-token: a new key has no certificate yet")
     founding = Founding(
         identity=identity,
         realm=realm,
@@ -72,10 +82,15 @@ def init(
         public_listen=listen or address,
         peer_listen=peer_listen or peer_address,
         department_classes=classes or DEPARTMENT_CLASSES,
+        tls_ca=read_certificate(tls_ca_certificate) if tls_ca_certificate else None,
     )
     settings = token.settings(directory)
-    keys_in = CloudKeys if keys_in_token else CloudKeys.create
-    found(directory, founding, settings, token.pin.provider(settings), keys_in)
+    tell_unfinished(directory)
+    found(directory, founding, settings, token.pin.provider(settings), CloudKeys if keys_in_token else None)
+    if keys_in_token and tls_ca_certificate is None:
+        click.echo(
+            "The TLS CA has a NEW certificate, for the key in the token: the ceremony's is not in the trust bundle."
+        )
     click.echo(f"{identity} is founded. Everybody needs {directory.trust_file} once its medical authorities are added.")
 
 
@@ -133,6 +148,28 @@ def authority_add(directory: NodeDirectory, certificate: Path, pin: PinChoice) -
     )
 
 
+@authority.command("list")
+@directory_option
+@pin_options
+def authority_list(directory: NodeDirectory, pin: PinChoice) -> None:
+    """Show whose certificates make a doctor legal; one that rotates its key stands there twice."""
+    with _opened(directory, pin) as node:
+        for it in node.authorities():
+            digest = hashlib.sha256(it.certificate).hexdigest()
+            click.echo(f"{it.authority_id}  {digest}  {f'list {it.crl_number}' if it.crl else 'no list'}")
+
+
+@authority.command("remove")
+@directory_option
+@click.argument("certificate", type=_EXISTING)
+@pin_options
+def authority_remove(directory: NodeDirectory, certificate: Path, pin: PinChoice) -> None:
+    """Recognise CERTIFICATE no longer: doctors whose certificates come from its key are refused from now on."""
+    with _opened(directory, pin) as node:
+        authority_id = node.remove_authority(read_certificate(certificate))
+    click.echo(f"This certificate of {authority_id} is recognised no longer; members know within seconds.")
+
+
 @public_cloud.command()
 @directory_option
 @click.argument("file", type=_EXISTING)
@@ -146,13 +183,24 @@ def crl(directory: NodeDirectory, file: Path, pin: PinChoice) -> None:
 
 @public_cloud.command()
 @directory_option
-@click.argument("identity")
+@click.argument("identity", required=False)
+@click.option("--serial", help="Revoke one credential, which a newer one may have followed, by its serial in hex.")
 @pin_options
-def revoke(directory: NodeDirectory, identity: str, pin: PinChoice) -> None:
-    """Revoke the credential of IDENTITY, which may then register again."""
+def revoke(directory: NodeDirectory, identity: str | None, serial: str | None, pin: PinChoice) -> None:
+    """Revoke every credential of IDENTITY, which may then register again; or one credential by its serial."""
+    if (identity is None) == (serial is None):
+        raise click.UsageError("Give either an identity or --serial.")
     with _opened(directory, pin) as node:
-        serial = node.revoke(identity)
-    click.echo(f"The credential {serial.hex()} of {identity} is revoked; the next list names it within seconds.")
+        revoked = node.revoke(identity) if identity is not None else [node.revoke_serial(_serial(serial or ""))]
+    for credential in revoked:
+        click.echo(f"The credential {credential.hex()} is revoked; the next list names it within seconds.")
+
+
+def _serial(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise click.BadParameter("a serial is 32 hex digits") from None
 
 
 @public_cloud.command()

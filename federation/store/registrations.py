@@ -162,14 +162,18 @@ class SqlRegistrations:
 
         self._database.write_by_key(step, repeatable=True)
 
-    def authorize_reissue(self, identity: str) -> Registration:
-        """End the live registration so that its identity may register again; return it. Raises NotStored."""
-        statement = sa.delete(registrations).where(registrations.c.identity == identity).returning(*registrations.c)
+    def authorize_reissue(self, identity: str, serial: bytes) -> Registration:
+        """End the live registration of that serial so that its identity may register again; return it.
+
+        Raises NotStored, also if a renewal has taken its place meanwhile.
+        """
+        here = (registrations.c.identity == identity, registrations.c.serial == serial)
+        statement = sa.delete(registrations).where(*here).returning(*registrations.c)
 
         def step(connection: sa.Connection) -> Registration:
             row = connection.execute(statement).mappings().first()
             if row is None:
-                raise NotStored("this identity has no live registration")
+                raise NotStored("this identity has no live registration of that serial")
             return registration_of(row)
 
         return self._database.write_by_key(step)

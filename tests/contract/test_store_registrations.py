@@ -157,7 +157,7 @@ def test_registration_with_a_serial_not_reserved_for_it_is_refused(store, reserv
 def test_registration_with_a_serial_completed_before_is_refused(store):
     reserve(store, registration())
     complete(store, registration())
-    store.authorize_reissue("P:ann")
+    store.authorize_reissue("P:ann", registration().serial)
     with pytest.raises(AlreadyStored):
         complete(store, registration(), request=b"r" * 32)
 
@@ -165,7 +165,7 @@ def test_registration_with_a_serial_completed_before_is_refused(store):
 def test_reissue_authorized_ends_the_registration_and_lets_the_identity_register_again(store):
     reserve(store, registration())
     complete(store, registration())
-    assert store.authorize_reissue("P:ann") == registration()
+    assert store.authorize_reissue("P:ann", registration().serial) == registration()
     assert store.live("P:ann") is None
     second = registration(serial=b"2" * 16)
     reserve(store, second)
@@ -175,7 +175,16 @@ def test_reissue_authorized_ends_the_registration_and_lets_the_identity_register
 
 def test_reissue_of_an_unknown_identity_is_refused(store):
     with pytest.raises(NotStored):
-        store.authorize_reissue("P:ann")
+        store.authorize_reissue("P:ann", registration().serial)
+
+
+def test_reissue_of_a_registration_that_another_followed_is_refused_and_the_other_stays(store):
+    live = registration(serial=b"2" * 16)
+    reserve(store, live)
+    complete(store, live)
+    with pytest.raises(NotStored):
+        store.authorize_reissue("P:ann", registration().serial)
+    assert store.live("P:ann") == live
 
 
 def test_renewal_keeps_the_newest_key_and_an_address_only_if_given(store):

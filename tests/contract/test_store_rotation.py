@@ -140,7 +140,7 @@ def test_walk_holds_no_transaction_open_and_sees_what_comes_before_its_place(dat
     walk = registrations.walk()
     first = next(walk)
     register(registrations, registration("P:9999", serial=b"9" * 16))
-    registrations.authorize_reissue(f"P:{PAGE_ROWS:04}")
+    registrations.authorize_reissue(f"P:{PAGE_ROWS:04}", PAGE_ROWS.to_bytes(16, "big"))
     walked = [first, *walk]
     assert [one.identity for one in walked] == [f"P:{number:04}" for number in range(PAGE_ROWS)] + ["P:9999"]
 

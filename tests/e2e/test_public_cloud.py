@@ -148,7 +148,7 @@ def test_a_revoked_party_may_register_again_and_its_old_credential_is_on_the_lis
     hospital = lab.hospital("H:again")
     patient = lab.patient("P:again", hospital)
     old = patient.party(time.time_ns() // 1_000_000).self_.serial
-    assert lab.node.revoke("P:again") == old
+    assert lab.node.revoke("P:again") == [old]
     fresh = lab.member("P:again")
     ticket = hospital[1].issue_ticket(hospital[0], "P:again").ticket
     register(fresh, lab.client(), ROLE_PATIENT, bytes(32), ticket)

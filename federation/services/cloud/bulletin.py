@@ -5,9 +5,10 @@ higher sequence. Several processes share one store: the first to keep a sequence
 """
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.epochs import EpochKeeper
 from federation.errors import Unavailable
@@ -16,11 +17,11 @@ from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.protocol.verifier import Verifier
+from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.trust import TrustOffice
-from federation.store.interfaces import Authorities, RevocationBook, Revocations, Settings, StoredAuthority
+from federation.store.interfaces import Authorities, RevocationBook, Revocations, Settings
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import RevocationList, SignedStatement
-from keystore.party import PartyKeys
 
 MOST_ENTRIES = 4096 - 128
 """Serials, and grants, that may be revoked at a time. A list names 4,096 of each (protos/federation/v1/statement.proto), so
@@ -60,13 +61,28 @@ class ListLife:
     renewed_after: timedelta = timedelta(minutes=10)
 
 
+@dataclass(frozen=True)
+class _Contents:
+    """What the directory is to hold now, and who signs it."""
+
+    trust: TrustedBundle
+    book: Revocations
+    crls: list[bytes]
+    encryption_key: SignedStatement
+    signing_key: Ed25519PrivateKey
+
+    def is_signed_by_the_active_key(self, listed: RevocationList) -> bool:
+        signer = self.trust.anchors.cloud_keys.at(listed.this_update)
+        return signer is not None and signer.verifying_key == self.signing_key.public_key().public_bytes_raw()
+
+
 class Bulletin:
     """Keeps the newest issue. Safe for several threads and processes."""
 
     def __init__(
         self,
         trust: TrustOffice,
-        keys: PartyKeys,
+        keys: KeysByTime,
         settings: Settings,
         book: RevocationBook,
         authorities: Authorities,
@@ -96,72 +112,72 @@ class Bulletin:
     def refresh(self, now: Instant) -> Issue:
         """Make a new issue if anything changed or the list is due, and give the newest. Raises StoreError, HsmError."""
         with self._lock:
-            crls, trust = _crls(self._authorities.all()), self._trust.newest()
-            directory = self._newest(self._book.current(now=now), crls, trust, now)
+            directory, trust = self._newest(now)
             if self._issue is None or self._issue.directory != directory:
                 self._issue = self._made(directory, trust)
             return self._issue
 
-    def _newest(self, book: Revocations, crls: list[bytes], trust: TrustedBundle, now: Instant) -> GetDirectoryResponse:
-        encryption_key = self._epochs.current(now)
+    def _newest(self, now: Instant) -> tuple[GetDirectoryResponse, TrustedBundle]:
         for _ in range(_ATTEMPTS):
+            # Kept first, the rest after it: an issue of another process holds nothing that this one does not see.
             kept = self._kept()
-            if kept is not None and self._still_holds(kept, book, crls, encryption_key, trust, now):
-                return kept
+            trust = self._trust.refresh(now)
+            contents = self._contents(trust, now)
+            if kept is not None and self._still_holds(kept, contents, now):
+                return kept, trust
             sequence = 1 if kept is None else _list_of(kept).sequence + 1
             directory = GetDirectoryResponse(
-                cloud_encryption_key_statement=encryption_key,
-                revocation_list=self._signed(book, sequence, trust.sequence, now),
-                certificate_revocation_lists=crls,
+                cloud_encryption_key_statement=contents.encryption_key,
+                revocation_list=self._signed(contents, sequence, now),
+                certificate_revocation_lists=contents.crls,
                 trust_bundle=trust.signed,
             )
             if self._settings.advance(_DIRECTORY, sequence, directory.SerializeToString(deterministic=True)):
-                return directory
+                return directory, trust
         raise Unavailable("other processes make lists faster than this one")
+
+    def _contents(self, trust: TrustedBundle, now: Instant) -> "_Contents":
+        signing_key = self._keys.signing_key(now)
+        return _Contents(
+            trust=trust,
+            book=self._book.current(now=now),
+            crls=[authority.crl for authority in self._authorities.all() if authority.crl is not None],
+            encryption_key=self._epochs.current(now, signing_key),
+            signing_key=signing_key,
+        )
 
     def _kept(self) -> GetDirectoryResponse | None:
         kept = self._settings.get(_DIRECTORY)
         return None if kept is None else GetDirectoryResponse.FromString(kept)
 
-    def _still_holds(
-        self,
-        kept: GetDirectoryResponse,
-        book: Revocations,
-        crls: list[bytes],
-        encryption_key: SignedStatement,
-        trust: TrustedBundle,
-        now: Instant,
-    ) -> bool:
-        listed = _list_of(kept)
+    def _still_holds(self, kept: GetDirectoryResponse, contents: "_Contents", now: Instant) -> bool:
+        listed, book = _list_of(kept), contents.book
         age = now - listed.this_update
         return (
             _entries(listed) == (list(book.serials), list(book.grants), list(book.key_ids))
-            and list(kept.certificate_revocation_lists) == crls
-            and kept.cloud_encryption_key_statement == encryption_key
-            and kept.trust_bundle == trust.signed
+            and list(kept.certificate_revocation_lists) == contents.crls
+            and kept.cloud_encryption_key_statement == contents.encryption_key
+            and kept.trust_bundle == contents.trust.signed
+            and contents.is_signed_by_the_active_key(listed)
             and 0 <= age < milliseconds(self._life.renewed_after)
         )
 
-    def _signed(self, book: Revocations, sequence: int, bundle_sequence: int, now: Instant) -> SignedStatement:
+    def _signed(self, contents: "_Contents", sequence: int, now: Instant) -> SignedStatement:
         statement = RevocationList(
             sequence=sequence,
             this_update=now,
             next_update=now + milliseconds(self._life.good_for),
-            serials=book.serials,
-            grants=book.grants,
-            key_ids=book.key_ids,
-            bundle_sequence=bundle_sequence,
+            serials=contents.book.serials,
+            grants=contents.book.grants,
+            key_ids=contents.book.key_ids,
+            bundle_sequence=contents.trust.sequence,
         )
-        return sign_statement("rl", statement, self._keys.signing_key)
+        return sign_statement("rl", statement, contents.signing_key)
 
     def _made(self, directory: GetDirectoryResponse, trust: TrustedBundle) -> Issue:
         anchors = trust.anchors
         lists = Lists.read(anchors, directory.revocation_list, tuple(directory.certificate_revocation_lists))
         return Issue(directory, trust, Verifier(anchors, lists, self._freshness))
-
-
-def _crls(authorities: Sequence[StoredAuthority]) -> list[bytes]:
-    return [authority.crl for authority in authorities if authority.crl is not None]
 
 
 def _list_of(directory: GetDirectoryResponse) -> RevocationList:

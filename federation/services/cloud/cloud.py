@@ -19,10 +19,12 @@ from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import VerifiedParty
 from federation.services.cloud.bulletin import Bulletin
+from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.trust import TrustOffice
 from federation.store.interfaces import Index, Registration, Registrations, ReplayMemory, RevocationBook
 from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening
+from keystore.generations import GenerationBook
 from keystore.party import CloudKeys
 
 M = TypeVar("M", bound=Message)
@@ -47,7 +49,7 @@ class Cloud:
 
     identity: str
     keys: CloudKeys
-    tls_ca: x509.Certificate
+    book: GenerationBook
     stores: CloudStores
     epochs: EpochKeeper
     trust: TrustOffice
@@ -56,6 +58,16 @@ class Cloud:
     freshness: Freshness
     ticket_life: timedelta
     clock: Clock
+
+    @property
+    def keys_by_time(self) -> KeysByTime:
+        """Give the keys that sign, by the moment that is said in what they sign."""
+        return KeysByTime(self.keys, self.book)
+
+    @property
+    def tls_ca(self) -> x509.Certificate:
+        """Give the certificate of the federation's TLS CA that is active now."""
+        return self.keys_by_time.tls_ca(self.clock())[0]
 
     @property
     def blind_index(self) -> BlindIndex:

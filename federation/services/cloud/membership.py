@@ -4,7 +4,7 @@ import hashlib
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.epochs import as_stored
+from federation.epochs import as_signed, as_stored
 from federation.errors import CredentialExpired, FieldInvalid, IdentityMismatch
 from federation.protocol.calls import CERTIFY_TLS, RENEW, TICKET
 from federation.protocol.sealing import after_opening
@@ -12,10 +12,11 @@ from federation.protocol.statements import ROLE_NAMES, sign_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, open_encryption_key
 from federation.services.cloud.cloud import Cloud, as_datetime
+from federation.services.cloud.walks import restate
 from federation.store.interfaces import Ticket
 from federation.v1 import membership_pb2 as pb
 from federation.v1.membership_pb2_grpc import MembershipServiceServicer
-from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, EncryptionKeyStatement
+from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, EncryptionKeyStatement, SignedStatement
 from federation.wire.roles import ServicerContext, calling_hospital, require_same_hospital
 from federation.wire.workers import Workers
 from keystore.x509 import issue_identity_ca
@@ -66,7 +67,20 @@ def put_encryption_key(cloud: Cloud, request: pb.PutEncryptionKeyRequest) -> pb.
     cloud.record("RENEWAL", f"{call.sender.identity} key {statement.key_id.hex()}", now=now)
     cloud.stores.registrations.renew(call.sender.identity, kept, address)
     receipt = pb.RenewalReceipt(key_id=statement.key_id, done_at=now)
-    return pb.PutEncryptionKeyResponse(receipt=sign_statement("ekack", receipt, cloud.keys.signing_key))
+    return pb.PutEncryptionKeyResponse(
+        receipt=sign_statement("ekack", receipt, cloud.keys_by_time.signing_key(now)),
+        key_statement=_newest_key_statement(cloud, call.sender.identity, now),
+    )
+
+
+def _newest_key_statement(cloud: Cloud, identity: str, now: Instant) -> SignedStatement | None:
+    """Give KS_X by the PRK_C of now, signed anew here if the walk has not come to it yet."""
+    live = cloud.live(identity, now=now)
+    if live is None:
+        return None
+    restate(cloud, live, now=now)
+    newest = cloud.live(identity, now=now)
+    return None if newest is None else as_signed(newest.key_statement)
 
 
 def _own_encryption_key(payload: pb.EncryptionKeyRenewal, owner: VerifiedParty, now: Instant) -> EncryptionKeyStatement:
@@ -84,9 +98,10 @@ def certify_tls_identity(cloud: Cloud, request: pb.CertifyTlsIdentityRequest) ->
     call = cloud.authenticated(CERTIFY_TLS, request.opening, now=now)
     hospital_id = call.sender.identity
     with after_opening():
+        tls_ca, tls_ca_key = cloud.keys_by_time.tls_ca(now)
         certificate = issue_identity_ca(
-            cloud.tls_ca,
-            cloud.keys.tls_ca_key,
+            tls_ca,
+            tls_ca_key,
             call.payload.certificate_signing_request,
             hospital_id,
             now=as_datetime(now),

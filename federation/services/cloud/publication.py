@@ -48,7 +48,7 @@ def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> Publi
     cloud.record("PUBLICATION", f"{action} {publication.patient_id} {publication.department_id}", now=now)
     _apply(cloud, publication)
     receipt = PublicationReceipt(publication_digest=digest(call.opened.plaintext), done_at=now)
-    return PublishResponse(receipt=sign_statement("puback", receipt, cloud.keys.signing_key))
+    return PublishResponse(receipt=sign_statement("puback", receipt, cloud.keys_by_time.signing_key(now)))
 
 
 def _require_own_department(publication: Publication, published_classes: frozenset[str]) -> None:

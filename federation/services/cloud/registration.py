@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from federation.epochs import as_signed, as_stored
-from federation.errors import AlreadyRegistered, TicketInvalid
+from federation.errors import AlreadyRegistered, NotRegistered, TicketInvalid
 from federation.protocol.registration import (
     AcceptedRequest,
     LiveRegistration,
@@ -12,7 +12,7 @@ from federation.protocol.registration import (
     receive_request,
 )
 from federation.protocol.sealing import after_opening
-from federation.protocol.statements import ROLE_NAMES
+from federation.protocol.statements import ROLE_NAMES, peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.services.cloud.cloud import ROLES, Cloud
 from federation.store.errors import AlreadyStored, NotStored
@@ -25,11 +25,11 @@ from federation.v1.registration_pb2 import (
     RegisterResponse,
 )
 from federation.v1.registration_pb2_grpc import RegistrationServiceServicer
-from federation.v1.statement_pb2 import Credential, SignedStatement
+from federation.v1.statement_pb2 import Credential, KeyStatement, SignedStatement
 from federation.wire.roles import ServicerContext
 from federation.wire.workers import Workers
 from keystore.errors import InvalidScalar
-from keystore.issuing import Issued
+from keystore.issuing import Issued, IssuingKey
 from keystore.transcript import digest, text, transcript
 
 CHALLENGE_LIFE = timedelta(minutes=5)
@@ -93,19 +93,41 @@ def _accept(cloud: Cloud, received: ReceivedRequest, now: Instant) -> AcceptedRe
 
 
 def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply:
-    serial, credential, issued = _signed_credential(cloud, accepted, now)
+    issuing = cloud.keys_by_time.issuing(now)
+    serial, credential, issued = _signed_credential(cloud, accepted, issuing, now)
     try:
         statement, reply = accepted.answer(
-            credential, issued, cloud.keys.signing_key, cloud.bulletin.current.revocation_list, now=now
+            credential,
+            issued,
+            cloud.keys_by_time.signing_key(now),
+            cloud.bulletin.current.revocation_list,
+            now=now,
         )
-        registration = _registration(cloud, accepted, serial, credential, issued, statement)
+        shared_key = issued.shared_key(issuing.public_key, accepted.request.identity, serial)
+        registration = _registration(cloud, accepted, issued.registration_point, statement, shared_key)
     finally:
         issued.wipe()
-    cloud.record("REGISTRATION", f"{registration.role} {registration.identity} serial {serial.hex()}", now=now)
+    _record(cloud, accepted, registration, now)
     return _complete(cloud, accepted, registration, reply, now)
 
 
-def _signed_credential(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> tuple[bytes, bytes, Issued]:
+def _record(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, now: Instant) -> None:
+    detail = f"{registration.role} {registration.identity} serial {registration.serial.hex()}"
+    if accepted.renewed is None:
+        cloud.record("REGISTRATION", detail, now=now)
+    else:
+        cloud.record("REREGISTRATION", f"{detail} in place of {accepted.renewed.serial.hex()}", now=now)
+
+
+def _address_of(cloud: Cloud, accepted: AcceptedRequest) -> str | None:
+    """Give where a hospital that registers again is dialled: there is no moment at which it can't be found."""
+    live = cloud.stores.registrations.live(accepted.request.identity)
+    return live.address if accepted.renewed is not None and live is not None else None
+
+
+def _signed_credential(
+    cloud: Cloud, accepted: AcceptedRequest, issuing: IssuingKey, now: Instant
+) -> tuple[bytes, bytes, Issued]:
     """Reserve a serial, then sign M_X with s: the same M_X is never signed twice. Another serial where one won't do."""
     request = accepted.request
     while True:
@@ -116,35 +138,30 @@ def _signed_credential(cloud: Cloud, accepted: AcceptedRequest, now: Instant) ->
             serial, role=role, identity=request.identity, credential=credential, at=now
         )
         try:
-            return serial, credential, cloud.keys.issuing.issue(credential)
+            return serial, credential, issuing.issue(credential)
         except InvalidScalar:
             continue
 
 
 def _registration(
-    cloud: Cloud,
-    accepted: AcceptedRequest,
-    serial: bytes,
-    credential: bytes,
-    issued: Issued,
-    statement: SignedStatement,
+    cloud: Cloud, accepted: AcceptedRequest, registration_point: bytes, statement: SignedStatement, shared_key: bytes
 ) -> Registration:
     request = accepted.request
-    validity = Credential.FromString(credential)
-    shared_key = issued.shared_key(cloud.keys.issuing.public_key, request.identity, serial)
+    credential = peek_statement(KeyStatement, statement).credential
+    issued = Credential.FromString(credential)
     return Registration(
         role=ROLE_NAMES[request.role],
         identity=request.identity,
-        serial=serial,
+        serial=issued.serial,
         credential=credential,
-        registration_point=issued.registration_point,
+        registration_point=registration_point,
         verifying_key=request.verifying_key,
         key_statement=as_stored(statement),
         encryption_key_statement=as_stored(request.encryption_key_statement),
-        sealed_shared_key=cloud.keys.sealing.seal(shared_key, shared_key_context(request.identity, serial)),
-        not_before=validity.not_before,
-        not_after=validity.not_after,
-        address=None,
+        sealed_shared_key=cloud.keys.sealing.seal(shared_key, shared_key_context(request.identity, issued.serial)),
+        not_before=issued.not_before,
+        not_after=issued.not_after,
+        address=_address_of(cloud, accepted),
     )
 
 
@@ -167,6 +184,8 @@ def _complete(
         except AlreadyStored as error:
             raise AlreadyRegistered("the identity was registered meanwhile") from error
         except NotStored as error:
+            if accepted.renewed is not None:
+                raise NotRegistered("the registration that this one renews is gone") from error
             raise TicketInvalid("the ticket was used meanwhile") from error
     return reply
 

@@ -49,7 +49,7 @@ def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
     except Authorization as refusal:
         findings, reason = query.refusal(refusal), reason_of(refusal)
     cloud.record_access(query.event(reason), now=now)
-    return query.answer(findings, cloud.identity, cloud.keys.signing_key, now=now)
+    return query.answer(findings, cloud.identity, cloud.keys_by_time.signing_key(now), now=now)
 
 
 def _verified(cloud: Cloud, request: SearchRequest, verifier: Verifier, now: Instant) -> VerifiedQuery:

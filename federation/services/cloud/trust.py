@@ -1,17 +1,25 @@
-"""The cloud's side of the trust bundle: the chain in its store, and the next link of it."""
+"""The cloud's side of the trust bundle: the chain in its store, and the next link of it.
+
+A bundle says what the generation book and the authorities say; what the founder decided passes from each to the next. Several
+processes sign: the first to keep a number has it, and the others begin again from what it kept.
+"""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 from federation.epochs import as_signed, as_stored
 from federation.errors import Unavailable
+from federation.generations import StoredGenerations
 from federation.protocol.bundle import TrustedBundle, issue_next, pin
+from federation.protocol.periods import periods_of
 from federation.protocol.time import Instant
+from federation.services.cloud.keys import KeysByTime
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import TrustChain
-from federation.v1.directory_pb2 import TrustBundle
+from federation.store.interfaces import Authorities, StoredAuthority, TrustChain
+from federation.v1.directory_pb2 import MedicalAuthority, TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
-from keystore.party import PartyKeys
+from keystore.generations import Generations
+from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
 
 MOST_AT_ONCE = 4
 """Bundles of one answer (protos/federation/v1/directory.proto)."""
@@ -22,10 +30,12 @@ _ATTEMPTS = 5
 class TrustOffice:
     """Keeps the newest bundle at hand and signs the next. Safe for several threads and processes."""
 
-    def __init__(self, chain: TrustChain, keys: PartyKeys) -> None:
+    def __init__(self, chain: TrustChain, keys: CloudKeys, book: StoredGenerations, authorities: Authorities) -> None:
         """Keep the chain of a store, signed by PRK_C."""
         self._chain = chain
-        self._keys = keys
+        self._keys = KeysByTime(keys, book)
+        self._book = book
+        self._authorities = authorities
         self._lock = threading.Lock()
         self._newest: TrustedBundle | None = None
 
@@ -44,22 +54,48 @@ class TrustOffice:
         """Give the next bundles after a number, oldest first; at most `MOST_AT_ONCE`."""
         return [as_signed(kept) for _, kept in self._chain.after(sequence, limit=MOST_AT_ONCE)]
 
-    def publish(self, change: Callable[[TrustBundle], None], *, now: Instant) -> TrustedBundle:
-        """Sign the next bundle: the newest one, changed. Give the newest as it is where that changes nothing.
+    def refresh(self, now: Instant) -> TrustedBundle:
+        """Sign the next bundle if anything that it says has changed, and give the newest.
 
         Raises what `federation.protocol.bundle.issue_next` finds wrong with it, Unavailable, StoreError, HsmError.
         """
         for _ in range(_ATTEMPTS):
             newest = self.newest()
-            content = TrustBundle()
-            content.CopyFrom(newest.content)
-            change(content)
+            # Never before the newest one's own moment: clocks that differ would undo each other's bundles for ever.
+            moment = max(now, newest.content.issued_at)
+            # Read after the chain: what this process saw earlier can't become the bundle that follows another's newer one.
+            content = composed(newest.content, self._book.reread(), self._authorities.all(), moment)
             if content == newest.content:
                 return newest
-            following = issue_next(newest, content, self._keys.signing_key, now=now)
+            following = issue_next(newest, content, self._keys.signing_key(moment), now=moment)
             try:
                 self._chain.put(following.sequence, as_stored(following.signed))
             except AlreadyStored:
                 continue
             return following
         raise Unavailable("other processes change the trust bundle faster than this one")
+
+
+def composed(
+    newest: TrustBundle, generations: Generations, authorities: Iterable[StoredAuthority], moment: Instant
+) -> TrustBundle:
+    """Give the newest bundle with the keys, TLS CAs and authorities of that moment."""
+    content = TrustBundle()
+    content.CopyFrom(newest)
+    for field in ("issuers", "cloud_keys", "tls_ca_certificates", "medical_authorities"):
+        content.ClearField(field)
+    content.issuers.extend(periods_of(generations, ISSUING, newest.issuers[0].verifying_key))
+    content.cloud_keys.extend(periods_of(generations, IDENTITY, newest.cloud_keys[0].verifying_key))
+    content.tls_ca_certificates.extend(_tls_cas(generations, moment))
+    content.medical_authorities.extend(
+        MedicalAuthority(authority_id=authority.authority_id, certificate=authority.certificate)
+        for authority in authorities
+    )
+    return content
+
+
+def _tls_cas(generations: Generations, moment: Instant) -> list[bytes]:
+    """Give the certificates that hold: the active one first, then the one that waits, then those that it followed."""
+    active, *older = generations.usable(TLS_CA, moment)
+    waiting = generations.prepared(TLS_CA, moment)
+    return [it.public for it in (active, *([] if waiting is None else [waiting]), *older)]

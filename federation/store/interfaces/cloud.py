@@ -116,8 +116,11 @@ class Registrations(Protocol):
         """Keep the newest encryption key and, if given, the address. Raises NotStored."""
         ...
 
-    def authorize_reissue(self, identity: str) -> Registration:
-        """End the live registration so that its identity may register again; return it. Raises NotStored."""
+    def authorize_reissue(self, identity: str, serial: bytes) -> Registration:
+        """End the live registration of that serial so that its identity may register again; return it.
+
+        Raises NotStored, also if a renewal has taken its place meanwhile.
+        """
         ...
 
     def issued(self) -> Iterator[tuple[bytes, str, str, int]]:

@@ -1,0 +1,100 @@
+"""What a serving cloud does after a rotation, in a thread of its own and at a low pace: no call waits for it.
+
+A walk that was done is noted in the store by purpose and generation; one that a crash cut short is simply begun again.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+
+from federation.app.public_cloud import PublicCloudNode
+from federation.app.rotation import SETTLING
+from federation.errors import FederationError
+from federation.protocol.time import milliseconds
+from federation.resealing import Pace, Tally, Walk, walked
+from federation.services.cloud import walks
+from federation.store.errors import StoreError
+from federation.wire import operations
+from hsm.errors import HsmError
+from keystore.errors import KeystoreError
+from keystore.generations import State
+from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING
+
+EVERY = timedelta(seconds=5)
+CHANGES_A_SECOND = 100.0
+LOOKED_AT_BETWEEN_PAUSES = 500
+PAUSE = timedelta(milliseconds=50)
+_JOIN_SECONDS = 5.0
+
+
+class _Stopped(Exception):
+    """The server stops: the walk goes on when it starts again."""
+
+
+class RotationChores:
+    """The chores of one process. Several processes may do them at once: each piece is replaced by comparison."""
+
+    def __init__(self, node: PublicCloudNode, every: timedelta = EVERY) -> None:
+        """Do what this node's rotations leave to do."""
+        self._node = node
+        self._every = every
+        self._walks: Mapping[str, Walk] = {
+            SEALING: lambda: walks.reseal(node.cloud, node.epochs),
+            IDENTITY: lambda: walks.restate_all(node.cloud),
+        }
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="medunion-rotation", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End at the next piece."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(_JOIN_SECONDS)
+
+    def _run(self) -> None:
+        self._surviving(self._bury)
+        while not self._stopping.wait(self._every.total_seconds()):
+            for purpose in self._walks:
+                self._surviving(partial(self._catch_up, purpose))
+
+    def _surviving(self, chore: Callable[[], None]) -> None:
+        try:
+            chore()
+        except _Stopped:
+            return
+        except (FederationError, StoreError, HsmError, KeystoreError) as error:
+            operations.failure("rotation-chore-failed", error)
+
+    def _bury(self) -> None:
+        """Finish revocations that a crash cut short: what fell with a generation goes."""
+        cloud, book = self._node.cloud, self._node.book.read()
+        for purpose, forget in ((ISSUING, walks.forget_registrations), (INDEXING, walks.forget_rows)):
+            for it in book.of(purpose):
+                if book.state(purpose, it.number, cloud.clock()) is State.REVOKED and it.active_from is not None:
+                    forget(cloud, it.number)
+
+    def _catch_up(self, purpose: str) -> None:
+        """Walk once for each activation, when every process works with the new generation."""
+        now = self._node.cloud.clock()
+        active = self._node.book.read().active(purpose, now)
+        mark = f"walked-{purpose}"
+        done = int(self._node.marks.get(mark) or b"1")
+        if active.number == done or now < (active.active_from or 0) + milliseconds(SETTLING):
+            return
+        tally = walked(self._walks[purpose](), Pace(CHANGES_A_SECOND, self._rest), self._look_up)
+        self._node.marks.put(mark, str(active.number).encode())
+        operations.info("rotation-walked", purpose=purpose, generation=active.number, changed=tally.changed)
+
+    def _rest(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise _Stopped
+
+    def _look_up(self, tally: Tally) -> None:
+        """Make way for calls also where there is nothing to change, and see whether to stop."""
+        if tally.seen % LOOKED_AT_BETWEEN_PAUSES == 0:
+            self._rest(PAUSE.total_seconds())

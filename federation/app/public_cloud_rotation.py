@@ -1,0 +1,127 @@
+"""Rotation of the public cloud's keys: what hangs on each, and what its steps ask for (docs/rotation-public-cloud.md)."""
+
+from datetime import timedelta
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.app.public_cloud import PublicCloudNode
+from federation.app.rotation import Rotation, Use
+from federation.generations import REREAD_SECONDS
+from federation.resealing import Steps, sealed_under
+from federation.services.cloud import walks
+from federation.services.cloud.cloud import as_datetime
+from keystore.generations import Generation
+from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA, Successor
+from keystore.policies import CLOUD_POLICIES
+from keystore.x509 import create_tls_ca
+
+PURPOSES = (IDENTITY, ISSUING, TLS_CA, SEALING, INDEXING)
+
+FOLLOWED = timedelta(hours=1)
+"""How long members have to learn of a public key before it is used, unless the operator says otherwise."""
+
+SOON = timedelta(seconds=3 * REREAD_SECONDS)
+"""Before then some process of the cloud may not have read of an activation yet, and would work with the old key."""
+
+REGISTRATIONS, ROWS, LOG_ENTRIES = "live registrations", "index rows", "log entries"
+FORGETTABLE = {REGISTRATIONS: "forget-registrations", ROWS: "forget-rows", LOG_ENTRIES: "forget-log"}
+
+
+def cloud_rotation(node: PublicCloudNode) -> Rotation:
+    """Give the rotation of a cloud's keys, for its operator's commands."""
+    cloud = node.cloud
+    uses = {
+        IDENTITY: _identity(node),
+        ISSUING: _issuing(node),
+        TLS_CA: _tls_ca(node),
+        SEALING: _sealing(node),
+        INDEXING: _indexing(node),
+    }
+
+    def record(line: str) -> None:
+        cloud.record("ROTATION", line, now=cloud.clock())
+
+    return Rotation(cloud.keys, node.book, uses, record, cloud.clock)
+
+
+def _identity(node: PublicCloudNode) -> Use:
+    def restate() -> Steps:
+        # What is signed anew is verified first, by the bundle of now.
+        node.publish()
+        yield from walks.restate_all(node.cloud)
+
+    return Use(
+        left={"key statements": lambda number: walks.count_stated(node.cloud, number)},
+        walk=restate,
+        lead=FOLLOWED,
+        soonest=SOON,
+        prepared=lambda _: node.publish(),
+        activated=lambda _: node.publish(),
+        tainted=lambda _: node.publish(),
+        revoked=lambda _: node.publish(),
+    )
+
+
+def _issuing(node: PublicCloudNode) -> Use:
+    def fall(generation: Generation) -> None:
+        node.publish()
+        walks.forget_registrations(node.cloud, generation.number)
+
+    return Use(
+        left={REGISTRATIONS: lambda number: walks.count_issued(node.cloud, number)},
+        forgettable=frozenset({REGISTRATIONS}),
+        lead=FOLLOWED,
+        soonest=SOON,
+        prepared=lambda _: node.publish(),
+        activated=lambda _: node.publish(),
+        tainted=lambda _: node.publish(),
+        revoked=fall,
+    )
+
+
+def _tls_ca(node: PublicCloudNode) -> Use:
+    def certificate(successor: Successor) -> bytes:
+        key = node.cloud.keys.token.ed25519(successor.label, CLOUD_POLICIES[TLS_CA])
+        realm, now = node.trust().content.realm, as_datetime(node.cloud.clock())
+        return create_tls_ca(key, realm, now=now).public_bytes(Encoding.DER)
+
+    return Use(
+        left={},
+        public=certificate,
+        lead=FOLLOWED,
+        soonest=SOON,
+        prepared=lambda _: node.publish(),
+        activated=lambda _: node.publish(),
+        tainted=lambda _: node.publish(),
+        revoked=lambda _: node.publish(),
+    )
+
+
+def _sealing(node: PublicCloudNode) -> Use:
+    cloud = node.cloud
+
+    def seeds(number: int) -> int:
+        return sealed_under((epoch.sealed_seed for epoch in node.epochs.all()), cloud.keys.sealing, number)
+
+    return Use(
+        left={
+            "epochs": seeds,
+            "shared keys": lambda number: walks.count_shared_keys(cloud, number),
+            "rows' values": lambda number: walks.count_sealed_rows(cloud, number),
+            LOG_ENTRIES: cloud.audit.count_under,
+        },
+        forgettable=frozenset({LOG_ENTRIES}),
+        walk=lambda: walks.reseal(cloud, node.epochs),
+        lead=SOON,
+        soonest=SOON,
+    )
+
+
+def _indexing(node: PublicCloudNode) -> Use:
+    return Use(
+        left={ROWS: node.cloud.stores.index.count},
+        forgettable=frozenset({ROWS}),
+        lead=SOON,
+        soonest=SOON,
+        revoked=lambda it: walks.forget_rows(node.cloud, it.number),
+    )

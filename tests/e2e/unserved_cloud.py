@@ -1,0 +1,120 @@
+"""A public cloud that is open but does not serve, on real tokens and a real store, with a clock that the test moves."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from federation.app.node import NodeDirectory
+from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
+from federation.app.public_cloud_rotation import SOON, cloud_rotation
+from federation.app.rotation import SETTLING, Rotation
+from federation.clock import system_clock
+from federation.config import CloudSettings, TokenSettings
+from federation.epochs import EpochKeeper
+from federation.protocol.registration import Applicant, Registered
+from federation.protocol.statements import peek_statement
+from federation.protocol.time import milliseconds
+from federation.services.cloud.registration import open_registration, register
+from federation.v1.registration_pb2 import RegisterRequest
+from federation.v1.statement_pb2 import ROLE_HOSPITAL, EncryptionKeyStatement
+from hsm import PinProvider, Token, TokenUri
+from keystore.party import PartyKeys
+from tests.memory_store import MemoryEpochs
+
+CLOUD = "C:union"
+LICENCE = b"licence"
+
+
+@dataclass
+class Clock:
+    """What the cloud takes for now."""
+
+    now: int = field(default_factory=system_clock)
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, duration: timedelta) -> None:
+        """Let time pass."""
+        self.now += milliseconds(duration)
+
+
+@dataclass
+class Unserved:
+    """One process of a cloud, its rotation, and hospitals that register with it."""
+
+    node: PublicCloudNode
+    clock: Clock
+    make_token: Callable[[str], Token]
+
+    @property
+    def rotation(self) -> Rotation:
+        """Give the cloud's rotation."""
+        return cloud_rotation(self.node)
+
+    def rotate(self, purpose: str) -> None:
+        """Give a purpose its next generation, active by now, and let the one before it settle."""
+        self.rotation.prepare(purpose, generate=True)
+        self.rotation.activate(purpose, at_once=True)
+        self.clock.advance(SOON)
+        self.node.publish()
+        self.clock.advance(SETTLING)
+        self.node.publish()
+
+    def hospital(
+        self, identity: str, keys: PartyKeys | None = None, renews: Ed25519PrivateKey | None = None
+    ) -> Registered:
+        """Register a hospital: with a ticket, or by itself with the key of its live registration."""
+        cloud, now = self.node.cloud, self.clock.now
+        keys = keys or PartyKeys.create(self.make_token("party"))
+        epochs = EpochKeeper(identity, keys, MemoryEpochs())
+        statement = epochs.current(now)
+        key_id = peek_statement(EncryptionKeyStatement, statement).key_id
+        applicant = Applicant(
+            role=ROLE_HOSPITAL,
+            identity=identity,
+            evidence=LICENCE,
+            ticket=None if renews else self.node.invite(identity)[0],
+            signing_key=keys.signing_key,
+            decryption_key=epochs.find(key_id),
+            encryption_key_statement=statement,
+            current=renews,
+        )
+        opened, verifier = open_registration(cloud), cloud.bulletin.current.verifier
+        cloud_key = verifier.cloud_encryption_key(opened.cloud_encryption_key_statement, now=now)
+        awaiting, opening = applicant.apply(opened.challenge, cloud_key, now=now)
+        reply = register(cloud, RegisterRequest(opening=opening))
+        return awaiting.receive(reply, verifier.anchors, (), cloud.freshness, now=now)
+
+
+@contextmanager
+def unserved_cloud(directory: Path, make_uri: Callable[..., TokenUri], pin: PinProvider) -> Iterator[NodeDirectory]:
+    """Found a cloud, and give its directory."""
+    node = NodeDirectory(directory / "cloud")
+    addresses = "127.0.0.1:1", "127.0.0.1:2"
+    found(node, Founding(CLOUD, "test", *addresses, *addresses), TokenSettings(str(make_uri("cloud"))), pin)
+    yield node
+
+
+@contextmanager
+def opened(
+    node: NodeDirectory, pin: PinProvider, clock: Clock, make_token: Callable[[str], Token]
+) -> Iterator[Unserved]:
+    """Open it, as one of its processes does."""
+    with open_public_cloud(node, pin, clock) as cloud:
+        cloud.publish()
+        yield Unserved(cloud, clock, make_token)
+
+
+@contextmanager
+def beside(cloud: Unserved, clock: Clock) -> Iterator[Unserved]:
+    """Open the same cloud beside it, as another of its processes does: they share the token's sessions and the store."""
+    directory = cloud.node.directory
+    with directory.database() as database:
+        settings = directory.settings(CloudSettings)
+        other = PublicCloudNode(directory, settings, database, cloud.node.cloud.keys.token, clock)
+        yield Unserved(other, clock, cloud.make_token)
