@@ -64,6 +64,8 @@ class Verifier:
         statement = self.anchors.open("ks", KeyStatement, signed)
         credential = parse(Credential, statement.credential)
         _require_agreement(statement, credential, role)
+        # Else a PRK_C that waits for its stated time could speak already.
+        self._require_valid(statement.stated_at, statement.not_after, now)
         self._require_valid(statement.not_before, statement.not_after, now)
         self._require_valid(credential.not_before, credential.not_after, now)
         self.lists.require_serial_good(credential.serial)

@@ -1,5 +1,6 @@
 """CRED(X), EK_X and the lists: each check of docs/protocol.md, section 2, passing and failing."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -120,6 +121,15 @@ def test_an_expired_or_not_yet_valid_credential_is_refused(federation, verifier,
     signed = key_statement(federation, wrap(lambda content: setattr(content, field, now + offset)))
     with refused(CredentialExpired):
         verifier.party(signed, ROLE_PATIENT, now=now)
+
+
+def test_a_key_statement_stated_in_the_future_is_refused(federation, verifier):
+    """Or a PRK_C that waits for its stated time could speak already."""
+    now = federation.clock.now
+    for stated_at, taken in ((now + 5_000, True), (now + 5_001, False)):
+        signed = key_statement(federation, lambda content, at=stated_at: setattr(content, "stated_at", at))
+        with nullcontext() if taken else refused(CredentialExpired):
+            verifier.party(signed, ROLE_PATIENT, now=now)
 
 
 def test_what_a_clock_ahead_within_sigma_stated_just_now_is_valid(federation, verifier, patient):

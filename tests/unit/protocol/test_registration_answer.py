@@ -22,6 +22,7 @@ from federation.v1.statement_pb2 import (
     KeyStatement,
 )
 from keystore import group
+from keystore.transcript import transcript
 from tests.mallory import BORROWED_POINTS, refused, reg2, rejected, restated
 from tests.simulator import BIOMETRIC_PASSWORD
 from tests.unit.protocol.applying import Applying
@@ -36,7 +37,7 @@ def changed_answer(federation, patient):
             if not sign:
                 return
             issuer = federation.cloud.keys.issuing.public_key
-            message = registration.transcript("cred", answer.credential)
+            message = transcript("cred", answer.credential)
             point = group.public_point(answer.registration_point, issuer, message)
             signed = registration.answer_transcript(patient.waiting.request_digest, answer, point)
             answer.signature = federation.cloud.keys.signing_key.sign(signed)
