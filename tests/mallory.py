@@ -182,7 +182,7 @@ def signs_d2(federation: Federation, doctor: Member) -> Change[SearchQuery]:
 
     def sign(payload: SearchQuery) -> None:
         party = federation.party(doctor)
-        issuer = federation.cloud.keys.issuing.public_key
+        issuer = party.self_.issuer_public_key
         shared = party.registration_secret.shared_key(issuer, party.identity, party.self_.serial)
         payload.proof = search.query_proof(shared, payload)
         payload.signature = party.signing_key.sign(search.query_transcript(payload, party.self_, CLOUD_ID))

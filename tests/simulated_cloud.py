@@ -12,19 +12,21 @@ from federation.errors import Authorization
 from federation.member import Member
 from federation.protocol import search
 from federation.protocol.anchors import Anchors, Lists, serial_entry
-from federation.protocol.bundle import issue
+from federation.protocol.bundle import TrustedBundle, issue, issue_next
 from federation.protocol.index import BlindIndex, Location
-from federation.protocol.registration import TicketTerms, receive_request
-from federation.protocol.statements import sign_statement
+from federation.protocol.periods import periods_of
+from federation.protocol.registration import LiveRegistration, TicketTerms, receive_request, restate
+from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.verifier import EncryptionKey, Verifier
 from federation.v1 import search_pb2
-from federation.v1.directory_pb2 import GetDirectoryResponse, KeyPeriod, MedicalAuthority, TrustBundle
+from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.search_pb2 import IndexRow
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, RevocationList, SignedStatement
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, KeyStatement, RevocationList, SignedStatement
 from hsm import Token
 from keystore import x509 as issuing
-from keystore.party import CloudKeys, PartyKeys
+from keystore.generations import Generations
+from keystore.party import IDENTITY, ISSUING, CloudKeys, PartyKeys
 from tests.memory_store import MemoryEpochs, MemoryReplay
 
 START = 1_790_000_000_000
@@ -76,11 +78,22 @@ class Authority:
         return MedicalAuthority(authority_id=self.authority_id, certificate=self.certificate.public_bytes(Encoding.DER))
 
 
+class MemoryBook:
+    """The cloud's generations, in memory."""
+
+    def __init__(self) -> None:
+        self.generations = Generations()
+
+    def read(self) -> Generations:
+        return self.generations
+
+
 @dataclass
 class Cloud:
     """The public cloud."""
 
     keys: CloudKeys
+    book: MemoryBook
     clock: Clock
     authority: Authority
     entropy: Callable[[int], bytes]
@@ -96,20 +109,55 @@ class Cloud:
     def __post_init__(self) -> None:
         self.epochs = EpochKeeper(CLOUD_ID, self.keys, MemoryEpochs(), Lifetimes())
         self.index = BlindIndex(self.keys.index, self.keys.sealing)
-        content = TrustBundle(
+        self.founding_keys = {
+            ISSUING: self.keys.issuing.public_key,
+            IDENTITY: self.keys.signing_key.public_key().public_bytes_raw(),
+        }
+        self.bundles = [issue(self.bundle_content(), self.keys.signing_key)]
+
+    def bundle_content(self) -> TrustBundle:
+        generations = self.book.read()
+        return TrustBundle(
             realm="test",
             cloud_id=CLOUD_ID,
             cloud_address="localhost:1",
             cloud_peer_address="localhost:2",
-            issuers=[KeyPeriod(verifying_key=self.keys.issuing.public_key, not_before=0)],
-            cloud_keys=[KeyPeriod(verifying_key=self.keys.signing_key.public_key().public_bytes_raw(), not_before=0)],
+            issuers=periods_of(generations, ISSUING, self.founding_keys[ISSUING]),
+            cloud_keys=periods_of(generations, IDENTITY, self.founding_keys[IDENTITY]),
             tls_ca_certificates=[b"unused"],
             medical_authorities=[self.authority.as_anchor()],
             department_classes=CLASSES,
             issued_at=self.clock.now,
             offline_grace_seconds=7 * 24 * 3600,
         )
-        self.bundle = issue(content, self.keys.signing_key)
+
+    @property
+    def bundle(self) -> TrustedBundle:
+        return self.bundles[-1]
+
+    def bundles_after(self, sequence: int) -> list[SignedStatement]:
+        return [bundle.signed for bundle in self.bundles[sequence:]]
+
+    def publish_bundle(self) -> None:
+        """Say in the next bundle what the book says now; the active PRK_C signs it."""
+        content = self.bundle_content()
+        self.bundles.append(issue_next(self.bundle, content, self.keys.signing_key, now=self.clock.now))
+
+    def rotate(self, *purposes: str) -> None:
+        """Prepare the next generations, tell everybody, and activate them a minute later."""
+        for purpose in purposes:
+            successor = self.keys.generate_successor(purpose, self.clock.now)
+            self.book.generations = self.book.generations.prepare(purpose, self.clock.now, successor.public)
+        self.publish_bundle()
+        self.clock.advance(timedelta(minutes=1))
+        for purpose in purposes:
+            self.book.generations = self.book.generations.activate(purpose, self.clock.now, self.clock.now)
+        self.publish_bundle()
+
+    def revoke_generation(self, *purposes: str, number: int = 1) -> None:
+        for purpose in purposes:
+            self.book.generations = self.book.generations.revoke(purpose, number, self.clock.now)
+        self.publish_bundle()
 
     @property
     def anchors(self) -> Anchors:
@@ -144,17 +192,19 @@ class Cloud:
         return self.verifier().cloud_encryption_key(self.epochs.current(self.clock.now), now=self.clock.now)
 
     def register(self, member: Member, role: int, evidence: bytes, certificate: bytes = b"") -> None:
-        """Run the registration phase for a member who has a ticket (or Cert_D)."""
+        """Run the registration phase for a member who has a ticket (or Cert_D), or, registered already, its live PRK_X."""
         now, challenge = self.clock.now, self.entropy(16)
-        ticket = None if role == ROLE_DOCTOR else self.entropy(16)
-        applicant = member.applicant(role, evidence, ticket, now=now)
+        live = LiveRegistration(member.key_statement) if member.is_registered else None
+        ticket = None if role == ROLE_DOCTOR or live else self.entropy(16)
+        current = member.signing_key if live else None
+        applicant = member.applicant(role, evidence, ticket, now=now, current=current)
         waiting, opening = applicant.apply(challenge, self.encryption_key(), now=now)
         received = receive_request(opening, self.epochs, CLOUD_ID)
         accepted = received.accept(
             self.verifier(),
             challenge_consumed=True,
             ticket=TicketTerms(role, member.identity),
-            live=None,
+            live=live,
             now=now,
         )
         serial = self.entropy(16)
@@ -168,9 +218,16 @@ class Cloud:
         issued.wipe()
         registered = waiting.receive(reply, self.anchors, (self.authority.crl(),), member.freshness, now=now)
         member.install(registered, certificate)
-        member.update(self.directory())
+        member.update(self.directory(), self.bundles_after)
         if role == ROLE_HOSPITAL:
             self.hospitals[member.identity] = key_statement, applicant.encryption_key_statement
+
+    def restate(self, member: Member) -> None:
+        """Sign a member's KS anew by the active PRK_C, and hand it over."""
+        signed = restate(peek_statement(KeyStatement, member.key_statement), self.keys.signing_key, now=self.clock.now)
+        assert member.restate(signed, now=self.clock.now)
+        if member.identity in self.hospitals:
+            self.hospitals[member.identity] = signed, self.hospitals[member.identity][1]
 
     def publish(self, patient_id: str, location: Location) -> None:
         row_key, row_id, sealed = self.index.blind(patient_id, location)

@@ -14,16 +14,17 @@ from federation.protocol.anchors import grant_entry
 from federation.protocol.consultation import code_digest
 from federation.protocol.grant import Terms, make_grant
 from federation.protocol.parties import Party
+from federation.protocol.statements import peek_statement
 from federation.v1 import record_pb2
 from federation.v1.consultation_pb2 import GetRoomResponse
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.record_pb2 import Scope
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, Grant, SignedStatement
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, Grant, KeyStatement, SignedStatement
 from hsm import Token, TokenUri, open_token, pin_from_value
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
 from keystore.transcript import digest
 from tests.memory_store import MemoryEpochs, MemoryReplay, MemorySettings
-from tests.simulated_cloud import CLASSES, CLOUD_ID, START, Authority, Clock, Cloud
+from tests.simulated_cloud import CLASSES, CLOUD_ID, START, Authority, Clock, Cloud, MemoryBook
 
 __all__ = ["BIOMETRIC_PASSWORD", "CLASSES", "CLOUD_ID", "START", "Authority", "Clock", "Cloud", "Federation", "lent"]
 
@@ -42,7 +43,9 @@ class Federation:
         self.members: list[Member] = []
         self.replay = MemoryReplay()
         self.authority = Authority(make_token("authority"), self.clock)
-        self.cloud = Cloud(CloudKeys.create(make_token("cloud")), self.clock, self.authority, entropy)
+        book = MemoryBook()
+        keys = CloudKeys.create(make_token("cloud"), book, lambda: self.clock.now)
+        self.cloud = Cloud(keys, book, self.clock, self.authority, entropy)
         self.hospital_a = self.new_hospital("H:alpha")
         self.hospital_b = self.new_hospital("H:beta")
         self.doctor = self.new_doctor("D:chen")
@@ -59,7 +62,7 @@ class Federation:
         return self.new_patient("P:lin")
 
     def new_member(self, identity: str, keys: PartyKeys) -> Member:
-        return Member(identity, keys, MemorySettings(), MemoryEpochs(), self.cloud.anchors)
+        return Member(identity, keys, MemorySettings(), MemoryEpochs(), self.cloud.bundle)
 
     def new_hospital(self, hospital_id: str) -> Member:
         member = self.new_member(hospital_id, HospitalKeys.create(self.make_token("hospital")))
@@ -82,10 +85,17 @@ class Federation:
         return member
 
     def refresh(self, *members: Member) -> None:
-        """Hand the newest lists to these members, or to all."""
+        """Hand the newest lists and trust bundles to these members, or to all."""
         directory = self.cloud.directory()
         for member in members or self.members:
-            member.update(directory)
+            member.update(directory, self.cloud.bundles_after)
+
+    def renew(self, member: Member) -> None:
+        """Let a member register again by itself, with what it registered with."""
+        role = peek_statement(KeyStatement, member.key_statement).role
+        licence = b"licence of " + member.identity.encode()
+        evidence = {ROLE_PATIENT: BIOMETRIC_PASSWORD, ROLE_DOCTOR: member.certificate, ROLE_HOSPITAL: licence}[role]
+        self.cloud.register(member, role, evidence, member.certificate)
 
     def party(self, member: Member) -> Party:
         return member.party(self.clock.now)

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from federation.errors import FederationError
 from federation.protocol.parties import Entropy
+from federation.protocol.registration import LiveRegistration
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import ROLE_PATIENT
 from keystore.party import PartyKeys
@@ -19,7 +20,8 @@ from tests.vectors import scenario
 from tests.vectors.world import CloudSide, Step, World, register
 
 Steps = dict[str, Step]
-SEALED = ("reg1-patient", "reg2-patient", "P1", "D1", "D2", "C", "D3-read", "H1-read", "D3-store", "H1-store")
+REGISTRATIONS = ("reg1-patient", "reg2-patient", "reg1-patient-again", "reg2-patient-again")
+SEALED = (*REGISTRATIONS, "P1", "D1", "D2", "C", "D3-read", "H1-read", "D3-store", "H1-store")
 CALLS = ("room", "pub", "ekput", "tlsca", "tkt", "rev")
 FRAMES = ("P2-0", "P2-1", "D4", "H2-0", "H2-1", "H2-2", "D5", "P6", "STO-0", "STO-1", "STOACK")
 NAMES = (*SEALED, *CALLS, *FRAMES)
@@ -34,6 +36,7 @@ def world_of(federation: Federation) -> World:
         keyring=cloud.epochs,
         signing_key=cloud.keys.signing_key,
         issuing=cloud.keys.issuing,
+        retired_issuing=cloud.keys.issuing,
         encryption_key=cloud.encryption_key(),
         revocation_list=verifier.lists.signed,
         crls=(federation.authority.crl(),),
@@ -49,6 +52,7 @@ def world_of(federation: Federation) -> World:
         biometric_password=BIOMETRIC_PASSWORD,
         tls_request=request_certificate(federation.hospital_a.keys.signing_key, "H:alpha"),
         entropy=fresh,
+        issuers=dict.fromkeys(("patient", "doctor", "hospital"), cloud.keys.issuing.public_key),
     )
 
 
@@ -59,7 +63,7 @@ def fresh(step: str) -> Entropy:
 
 
 def recorded(federation: Federation) -> Steps:
-    """Run a registration and a visit."""
+    """Run a registration, one that renews another, and a visit."""
     world, steps = world_of(federation), Steps()
 
     def carry(step: Step) -> Any:
@@ -68,7 +72,13 @@ def recorded(federation: Federation) -> Steps:
 
     member = federation.new_member("P:zhao", PartyKeys.create(federation.make_token("applicant")))
     applicant = member.applicant(ROLE_PATIENT, BIOMETRIC_PASSWORD, os.urandom(16), now=world.now)
-    register(world.cloud, world.verifier, applicant, world.entropy, carry, world.now)
+    register(world.cloud, world.verifier, applicant, world.entropy, carry, world.now, world.now)
+    patient = federation.patient
+    renewing = patient.applicant(
+        ROLE_PATIENT, BIOMETRIC_PASSWORD, None, now=world.now, current=patient.keys.signing_key
+    )
+    live = LiveRegistration(patient.key_statement)
+    register(world.cloud, world.verifier, renewing, world.entropy, carry, world.now, world.now, live)
     scenario.run(world, carry)
     return steps
 

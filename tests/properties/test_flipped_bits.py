@@ -10,7 +10,7 @@ from federation.errors import FederationError
 from federation.protocol.anchors import Lists
 from federation.protocol.patient_consultation import check_room
 from federation.protocol.statements import open_statement
-from federation.v1 import membership_pb2, publication_pb2, record_pb2, statement_pb2
+from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
 from federation.v1.consultation_pb2 import GetRoomResponse
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.statement_pb2 import SignedStatement
@@ -22,7 +22,7 @@ POSITIONS = st.integers(0, 2**24)
 STATEMENTS = {vector["name"]: vector for vector in read()["statements"]["vectors"]}
 KINDS = {
     message.DESCRIPTOR.full_name: message
-    for module in (statement_pb2, record_pb2, publication_pb2, membership_pb2)
+    for module in (statement_pb2, record_pb2, publication_pb2, membership_pb2, directory_pb2)
     for message in vars(module).values()
     if isinstance(message, type)
 }

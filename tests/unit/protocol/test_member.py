@@ -123,16 +123,6 @@ def test_a_pending_session_holds_its_key_beyond_the_epoch(own_federation):
     assert established.session_id == opening.session_id
 
 
-def test_renewal_gives_the_next_key_when_it_is_due(own_federation):
-    member, now = own_federation.hospital_a, own_federation.clock.now
-    assert member.renewal("localhost:3", now=now) is None
-    renewal = member.renewal("localhost:3", now=now + 6 * 86_400_000)
-    assert renewal is not None
-    assert renewal.address == "localhost:3"
-    current = member.epochs.current(now + 6 * 86_400_000)
-    assert renewal.encryption_key_statement == current
-
-
 def test_an_errors_cause_is_told_to_the_audit_log_alone():
     error = Rejected("the message was not accepted")
     error.__cause__ = CredentialRevoked("the credential is revoked")
