@@ -248,12 +248,13 @@ class Federation:
 def lent(federation: Federation) -> Iterator[Federation]:
     """Lend a federation to one test, and put back what a test may change: the clock, the lists, the index, what was taken.
 
-    A test that goes on by days ends epochs or credentials: it takes a federation of its own.
+    A test that goes on by days ends epochs or credentials, and a member that took a new trust bundle never goes back: such a
+    test takes a federation of its own.
     """
-    now = federation.clock.now
-    yield federation
-    federation.clock.now = now
     cloud = federation.cloud
+    now, bundles, generations = federation.clock.now, list(cloud.bundles), cloud.book.generations
+    yield federation
+    federation.clock.now, cloud.bundles, cloud.book.generations = now, bundles, generations
     for changed in (cloud.revoked_serials, cloud.revoked_grants, cloud.revoked_keys, federation.authority.revoked):
         changed.clear()
     cloud.rows.clear()

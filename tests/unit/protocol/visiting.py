@@ -1,0 +1,114 @@
+"""The whole visit in memory: every phase of the paper, each side's own steps, and what each side keeps for a judge."""
+
+from federation.clients import exhibits
+from federation.clients.evidence import Exhibit
+from federation.protocol import patient_consultation
+from federation.protocol.doctor_consultation import AwaitingBiosignal, InConsultation
+from federation.protocol.doctor_record import Received, Slice
+from federation.protocol.hospital_record import AcceptedDeposit, ReceivedDeposit, ReceivedQuery
+from federation.protocol.index import Location
+from federation.v1.record_pb2 import PURPOSE_STORE, Deposit
+from federation.v1.statement_pb2 import Grant
+from keystore.transcript import digest, statement_digest
+from tests.simulator import Federation
+
+
+def consult(federation: Federation) -> tuple[patient_consultation.AwaitingDiagnosis, InConsultation, list[Exhibit]]:
+    """P1, D1, P2."""
+    now, patient = federation.clock.now, federation.patient
+    awaiting, opening = federation.open_consultation()
+    replying, reply = federation.receive_opening(opening).reply(now=now, entropy=federation.entropy)
+    established = awaiting.receive(reply, patient.verifier(), now=now)
+    grant = federation.grant()
+    waiting, frames = established.deliver(b"ecg" * 400_000, grant, now=now)
+    state: object = replying
+    for frame in frames:
+        assert isinstance(state, AwaitingBiosignal)
+        state = state.receive(frame, federation.doctor.verifier(), now=now)
+    assert isinstance(state, InConsultation)
+    assert state.biosignal == b"ecg" * 400_000
+    kept = [
+        exhibits.of_opening(state, opening),
+        exhibits.of_reply(awaiting, reply, patient.anchors),
+        exhibits.of_biosignal(state),
+        exhibits.of_grant(grant, Grant.FromString(grant.statement), patient.key_statement),
+    ]
+    return waiting, state, kept
+
+
+def visit(federation: Federation) -> list[Exhibit]:
+    """Run a visit from the biosignal to the deposit, and give the exhibits of both sides."""
+    now, doctor = federation.clock.now, federation.party(federation.doctor).self_
+    federation.cloud.publish("P:wang", Location("H:alpha/cardiology", b"h" * 16))
+    waiting, consultation, kept = consult(federation)
+
+    answer = federation.search(consultation.grant)
+    assert [place.department_id for place in answer.places] == ["H:alpha/cardiology"]
+    kept.extend(exhibits.of_answer(answer, doctor, federation.cloud.anchors.cloud_id))
+
+    record = b"record" * 300_000
+    awaiting, opening = federation.open_session(federation.hospital_a, federation.intent(consultation.grant))
+    requested, reply = federation.receive_session(federation.hospital_a, opening).reply(
+        now=now, entropy=federation.entropy
+    )
+    reading = awaiting.receive(reply, federation.doctor.verifier(), now=now)
+    kept.append(exhibits.of_hospital_reply(awaiting, reply, federation.doctor.anchors))
+    state, frame = reading.query(now=now)
+    query = requested.receive(frame, federation.hospital_a.verifier(), now=now)
+    assert isinstance(query, ReceivedQuery)
+    release = query.decide(federation.hospital_a.verifier(), now=now).recorded()
+    received = b""
+    for start in range(0, len(record), 500_000):
+        release, frame = release.slice(record[start : start + 500_000], now=now)
+        state, piece = state.receive(frame, federation.doctor.verifier(), now=now)
+        assert isinstance(piece, Slice)
+        received += piece.content
+    state, end = state.receive(release.end(3, now=now), federation.doctor.verifier(), now=now)
+    assert isinstance(end, Received)
+    assert received == record
+    assert end.end.version == 3
+    grant_id = Grant.FromString(consultation.grant.statement).grant_id
+    kept.append(exhibits.of_record(reading, grant_id, digest(record), end.end))
+
+    awaiting_receipt, frame = consultation.diagnose(b"all is well", (end.end.signature,), now=now)
+    diagnosed = waiting.receive(frame, federation.patient.verifier(), now=now)
+    assert diagnosed.delivery.diagnosis == b"all is well"
+    receipt_frame = diagnosed.receipt(now=now)
+    receipt = awaiting_receipt.receive(receipt_frame, federation.doctor.verifier(), now=now)
+    kept += [exhibits.of_own_diagnosis(awaiting_receipt), exhibits.of_diagnosis(diagnosed)]
+    kept.append(exhibits.of_receipt(receipt, consultation.asked.patient))
+
+    intent = federation.intent(consultation.grant, PURPOSE_STORE, "cardiology")
+    storing, requested = federation.establish(federation.hospital_b, intent)
+    d5, p2 = awaiting_receipt.diagnosis, consultation.delivery
+    deposit = Deposit(
+        patient_id="P:wang",
+        doctor_id="D:chen",
+        sent_at=now,
+        blind=intent.blind,
+        scope=intent.scope,
+        grant=consultation.grant,
+        patient_key_statement=federation.patient.key_statement,
+        consultation_digest=consultation.transcript_hash,
+        biosignal_size_bytes=len(consultation.biosignal),
+        biosignal_digest=p2.biosignal_digest,
+        biosignal_grant_digest=statement_digest("grant", consultation.grant.statement),
+        biosignal_sent_at=p2.sent_at,
+        biosignal_signature=p2.signature,
+        diagnosis_digest=digest(d5.diagnosis),
+        based_on=d5.based_on,
+        diagnosis_sent_at=d5.sent_at,
+        diagnosis_signature=d5.signature,
+    )
+    receiving, frames = storing.deposit(consultation.biosignal, d5.diagnosis, deposit)
+    taken: object = requested
+    for frame in frames:
+        taken = taken.receive(frame, federation.hospital_b.verifier(), now=now)
+    assert isinstance(taken, ReceivedDeposit)
+    accepted = taken.decide(federation.hospital_b.verifier(), now=now).recorded()
+    assert isinstance(accepted, AcceptedDeposit)
+    assert accepted.diagnosis == b"all is well"
+    shown, signed = receiving.receive(taken.answer(accepted.receipt(b"r" * 16, 1, now=now), now=now), now=now)
+    assert shown.handle == b"r" * 16
+    kept.append(exhibits.of_deposit(signed, storing.hospital, deposit))
+    return kept
