@@ -12,6 +12,7 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
 from federation.audit import OK, Audit, AuditEvent
 from federation.clients.cloud import CloudClient, IssuedTicket
@@ -57,21 +58,26 @@ def init_hospital(
     settings: HospitalSettings,
     bundle: TrustedBundle,
     pin: PinProvider | None,
-    keys_in: Callable[[Token], HospitalKeys] = HospitalKeys.create,
+    keys_in: Callable[[Token], HospitalKeys] | None = None,
 ) -> None:
     """Make a hospital's keys in its token, its store and its settings. Raises ConfigError, HsmError, StoreError.
 
-    `keys_in` makes the keys, or opens those that a ceremony made (HospitalKeys).
+    `keys_in` opens keys that a ceremony made (HospitalKeys); without it they are made, what an attempt before made included.
     """
     if directory.is_initialised:
         raise ConfigError(f"{directory.settings_file} is there already: this hospital has been made")
     _require_sound(settings, bundle)
     directory.create()
-    with open_node_token(settings.token, pin) as token, directory.database():
-        keys_in(token)
+    with open_node_token(settings.token, pin) as token:
+        if keys_in is None:
+            make_keys(directory, token, HospitalKeys)
+        else:
+            keys_in(token)
+    directory.database().close()
     directory.write_trust(bundle)
     # Last: a directory with settings is a hospital.
     directory.write_settings(settings)
+    finish(directory)
 
 
 def _require_sound(settings: HospitalSettings, bundle: TrustedBundle) -> None:

@@ -22,6 +22,7 @@ from federation.cli.common import (
     directory_option,
     keys_in_token_option,
     pin_options,
+    tell_unfinished,
     token_options,
 )
 from federation.cli.hospital_import import import_records
@@ -74,7 +75,8 @@ def init(
         token=token.settings(directory),
         departments=departments or tuple(sorted(bundle.anchors.department_classes)),
     )
-    keys_in = HospitalKeys if keys_in_token else HospitalKeys.create
+    tell_unfinished(directory)
+    keys_in = HospitalKeys if keys_in_token else None
     init_hospital(directory, settings, bundle, token.pin.provider(settings.token), keys_in)
     click.echo(f"{identity} is made in {directory.path}. Next: register it with the ticket of the cloud's operator.")
 
