@@ -146,6 +146,17 @@ class Refusals:
         secret = _with(registration_secret=(1).to_bytes(32, "little"))
         yield self._changed(steps["reg2-patient"], "another secret", "CREDENTIAL_INVALID", secret)
         yield self._changed(steps["reg1-patient"], "another ticket", "TICKET_INVALID", _with(ticket=bytes(16)))
+        yield from self._renewals(steps["reg1-hospital-again"])
+
+    def _renewals(self, step: Step) -> Iterator[Json]:
+        yield self._vector(step.name, "taken before", "CHALLENGE_INVALID", replayed=True)
+        stranger = self.steps["P1"].signing_key.sign(b"something else")
+        yield self._changed(
+            step, "somebody else's live signature", "SIGNATURE_INVALID", _with(current_signature=stranger)
+        )
+        yield self._changed(step, "without its live signature", "TICKET_INVALID", _not_renewing)
+        yield self._changed(step, "another licence", "SIGNATURE_INVALID", _with(evidence=b"another licence"))
+        yield self._changed(step, "a ticket beside", "FIELD_INVALID", _with(ticket=bytes(16)))
 
     def _flipped(self, name: str) -> Json:
         message = self.steps[name].message
@@ -239,6 +250,10 @@ def _later(payload: Any) -> None:
 
 def _unsigned(payload: Any) -> None:
     payload.ClearField("signature")
+
+
+def _not_renewing(payload: Any) -> None:
+    payload.ClearField("current_signature")
 
 
 def _ungranted(payload: Any) -> None:

@@ -107,7 +107,7 @@ def register(
         return received.accept(
             verifier,
             challenge_consumed=admitted and message.session_id == challenge,
-            ticket=terms if received.opened.payload.ticket == (applicant.ticket or b"") else None,
+            ticket=terms if applicant.ticket and received.opened.payload.ticket == applicant.ticket else None,
             live=live,
             now=now,
         )
