@@ -29,6 +29,7 @@ from federation.services.hospital.outbox import Outbox
 from federation.services.hospital.vault import Vault
 from federation.store.blobs import BlobStore
 from federation.store.database import Database, open_database
+from federation.store.file_shelf import FileShelf
 from federation.store.log import SqlLog
 from federation.store.party import SqlEvidence, SqlReplayMemory, SqlSettings
 from federation.store.records import SqlRecords
@@ -84,7 +85,7 @@ class HospitalLab:
         return Hospital(
             member=self.federation.hospital_a,
             sealing=self.keys.sealing,
-            vault=Vault(self.keys, BlobStore(self.directory / "blobs"), self.federation.entropy),
+            vault=Vault(self.keys, BlobStore(FileShelf(self.directory / "blobs")), self.federation.entropy),
             stores=stores,
             audit=Audit(SqlLog(self.database), self.keys.sealing),
             departments=(CARDIOLOGY, "H:alpha/neurology"),

@@ -1,12 +1,16 @@
 """Files that are durable when a call returns, and their errors as the store's."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from federation.store.errors import StoreUnavailable
+
+NAME = re.compile(r"[0-9a-f]{32}")
+"""What a blob is called."""
 
 
 def make_directory(path: Path) -> None:

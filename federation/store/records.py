@@ -81,6 +81,10 @@ class SqlRecords:
         query = sa.select(deposit_answers.c.answer).where(deposit_answers.c.deposit_digest == deposit_digest)
         return self._database.read(lambda connection: connection.scalar(query))
 
+    def intend(self, entry: OutboxEntry) -> bool:
+        """Keep an intent to publish a record that is there already, unless it waits already; say whether it was kept."""
+        return self._database.write(lambda connection: insert_if_absent(connection, outbox, **vars(entry)))
+
     def due(self, *, now: int, limit: int) -> Sequence[OutboxEntry]:
         """The entries to publish now, the longest due first. Take one before it is published: another worker has it too."""
         query = sa.select(outbox).where(outbox.c.not_before <= now)

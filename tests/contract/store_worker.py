@@ -5,7 +5,6 @@ It says "ready", waits for a line, does the job and prints what came out.
 
 import sys
 import time
-from pathlib import Path
 
 from federation.generations import StoredGenerations
 from federation.store.blobs import CHUNK_BYTES, BlobStore
@@ -17,6 +16,7 @@ from federation.store.records import SqlRecords
 from federation.store.registrations import SqlRegistrations
 from federation.store.revocations import SqlRevocationBook
 from federation.store.rooms import SqlRooms
+from federation.store.shelves import open_shelf
 from tests.contract.store_support import MINUTE, NOW, register, registration, room
 
 
@@ -116,8 +116,8 @@ def migrate(url: str, _argument: str) -> None:
         print(SqlLog(database).verify())
 
 
-def write_blob(directory: str, argument: str) -> None:
-    with BlobStore(Path(directory)).writer(b"k" * 32) as writer:
+def write_blob(url: str, argument: str) -> None:
+    with BlobStore(open_shelf(url)).writer(b"k" * 32) as writer:
         for _ in range(int(argument)):
             writer.write(bytes(CHUNK_BYTES))
         print("written", flush=True)

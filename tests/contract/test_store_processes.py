@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from federation.generations import StoredGenerations
-from federation.store.blobs import BlobStore
 from federation.store.database import open_database
 from federation.store.errors import StoreLimit
 from federation.store.log import SqlLog
@@ -142,18 +141,3 @@ def _entries_seen(database, *, at_least):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return seen
-
-
-def test_blob_writer_killed_in_the_middle_leaves_nothing_visible(tmp_path):
-    command = [sys.executable, "-m", "tests.contract.store_worker", "write_blob", str(tmp_path), "5"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as worker:
-        assert worker.stdout.readline() == "written\n"
-        worker.send_signal(signal.SIGKILL)
-        worker.communicate(timeout=30)
-    store = BlobStore(tmp_path)
-    assert list(store.names()) == []
-    left = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert [path.suffix for path in left] == [".partial"]
-    now = int(time.time() * 1000)
-    assert store.remove_orphans(set(), older_than=now - 60_000) == 0
-    assert store.remove_orphans(set(), older_than=now + 60_000) == 1

@@ -84,6 +84,10 @@ class Records(Protocol):
 
     def answer_to(self, deposit_digest: bytes) -> bytes | None: ...
 
+    def intend(self, entry: OutboxEntry) -> bool:
+        """Keep an intent to publish a record that is there already, unless it waits already; say whether it was kept."""
+        ...
+
     def due(self, *, now: int, limit: int) -> Sequence[OutboxEntry]:
         """The entries to publish now, the longest due first. Take one before it is published: another worker has it too."""
         ...

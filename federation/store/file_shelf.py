@@ -1,0 +1,89 @@
+"""Sealed blobs as files of a directory, each durable and whole when it has its name."""
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from federation.store.errors import NotStored
+from federation.store.files import NAME, create, is_older, make_directory, publish, translated
+
+_PARTIAL = ".partial"
+
+
+class FileSink:
+    """A file under a temporary name until it is published."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin it, mode 0600."""
+        self._path = path
+        self._partial = path.with_suffix(_PARTIAL)
+        with translated():
+            make_directory(path.parent)
+            self._file = create(self._partial)
+
+    def write(self, data: bytes) -> None:
+        """Add bytes. Raises StoreUnavailable, of a full disk for one."""
+        with translated():
+            self._file.write(data)
+
+    def publish(self) -> None:
+        """Put the file to the disk, and then its name."""
+        with translated(), self._file:
+            publish(self._file, self._partial, self._path)
+
+    def abandon(self) -> None:
+        """Remove the temporary name, which is gone if the file was published."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._partial.unlink(missing_ok=True)
+
+
+class FileShelf:
+    """`Shelf`. A directory of 256 folders: no folder of a large hospital grows beyond what a file system lists well."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the directory, mode 0700, if it is absent. Raises StoreUnavailable."""
+        self.directory = directory
+        with translated():
+            make_directory(directory)
+
+    def create(self, name: str) -> FileSink:
+        """Begin a blob. Raises StoreUnavailable."""
+        return FileSink(self._path(name))
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """A blob to read. Raises NotStored, StoreUnavailable."""
+        with translated():
+            try:
+                file = self._path(name).open("rb")
+            except FileNotFoundError as error:
+                raise NotStored("there is no such blob") from error
+            with file:
+                yield file
+
+    def remove(self, name: str) -> None:
+        """Remove a blob; none there is no error. Raises StoreUnavailable."""
+        with translated():
+            self._path(name).unlink(missing_ok=True)
+
+    def names(self) -> Iterator[str]:
+        """The names of the blobs that are complete."""
+        return (path.name for path in self._files() if path.suffix != _PARTIAL)
+
+    def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:
+        """Remove what is not known, and what was never finished, last written before `older_than` (ms); say how many."""
+        with translated():
+            orphans = [path for path in self._files() if path.name not in known and is_older(path, older_than)]
+            for path in orphans:
+                path.unlink(missing_ok=True)
+        return len(orphans)
+
+    def _files(self) -> Iterator[Path]:
+        return (path for path in self.directory.glob("??/*") if NAME.fullmatch(path.stem))
+
+    def _path(self, name: str) -> Path:
+        return self.directory / name[:2] / name
