@@ -1,24 +1,34 @@
-"""A registered party at home: its token, what it keeps, the anchors it pins. Hospitals, doctors and patients alike."""
+"""A registered party at home: its token, what it keeps, the trust it follows. Hospitals, doctors and patients alike."""
 
+import json
 import threading
+from contextlib import suppress
+from dataclasses import replace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.epochs import EpochKeeper, Lifetimes
-from federation.errors import NotRegistered
+from federation.errors import Authentication, NotRegistered
 from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.bundle import TrustedBundle
 from federation.protocol.parties import Party
 from federation.protocol.registration import Applicant, Registered
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Freshness, Instant
-from federation.protocol.verifier import Verifier
+from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.store.interfaces import Epochs, Settings
+from federation.trust import Between, TrustKeeper
 from federation.v1.directory_pb2 import GetDirectoryResponse
-from federation.v1.membership_pb2 import EncryptionKeyRenewal
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, Role, SignedStatement
+from keystore.errors import GenerationUnknown
 from keystore.party import PartyKeys
+from keystore.transcript import text, transcript
 
 _KEY_STATEMENT = "key-statement"
 _CERTIFICATE = "certificate"
 _DIRECTORY = "directory"
+_FORMER = "former-credentials"
+_REQUEST = "registration-under-way"
 
 
 class Member:
@@ -30,37 +40,72 @@ class Member:
         keys: PartyKeys,
         settings: Settings,
         epochs: Epochs,
-        anchors: Anchors,
+        bundle: TrustedBundle,
         freshness: Freshness | None = None,
         lifetimes: Lifetimes | None = None,
     ) -> None:
-        """Put a party together from its token, its store and the trust bundle."""
+        """Put a party together from its token, its store and the trust bundle that it pinned."""
         self.identity = identity
         self.keys = keys
-        self.anchors = anchors
+        self.trust = TrustKeeper(settings, bundle)
         self.freshness = freshness or Freshness()
-        self.epochs = EpochKeeper(identity, keys, epochs, lifetimes)
+        self.epochs = EpochKeeper(identity, keys, epochs, lifetimes, signer=lambda: self.signing_key)
         self._settings = settings
         self._lock = threading.RLock()
-        self._party: tuple[tuple[SignedStatement, int], Party] | None = None
-        self._lists: tuple[bytes, Lists] | None = None
+        self._party: tuple[tuple[SignedStatement, int, bytes], Party] | None = None
+        self._lists: tuple[tuple[bytes, int], Lists] | None = None
 
-    def applicant(self, role: "Role.ValueType", evidence: bytes, ticket: bytes | None, *, now: Instant) -> Applicant:
-        """Prepare a registration with this party's keys: B_P, Cert_D or licence as evidence."""
-        statement = self.epochs.current(now)
+    @property
+    def anchors(self) -> Anchors:
+        """Give the roots of all checks, by the newest trust bundle."""
+        return self.trust.newest().anchors
+
+    @property
+    def signing_key(self) -> Ed25519PrivateKey:
+        """Give PRK_X of the live registration, or the active one before there is any.
+
+        After a rotation that is the older one, until the member has registered again.
+        """
+        kept = self._settings.get(_KEY_STATEMENT)
+        # Another token's KS names no key of ours: this party has to register anew (ADR 17).
+        with suppress(GenerationUnknown):
+            if kept is not None:
+                named = peek_statement(KeyStatement, SignedStatement.FromString(kept)).verifying_key
+                return self.keys.signing_key_for(named)
+        return self.keys.signing_key
+
+    def applicant(
+        self,
+        role: "Role.ValueType",
+        evidence: bytes,
+        ticket: bytes | None,
+        *,
+        now: Instant,
+        current: Ed25519PrivateKey | None = None,
+    ) -> Applicant:
+        """Prepare a registration with this party's active keys: B_P, Cert_D or licence as evidence.
+
+        `current` is the PRK_X of the live registration, where a member registers again by itself.
+        """
+        signing_key = self.keys.signing_key
+        statement = self.epochs.current(now, signing_key)
         key_id = peek_statement(EncryptionKeyStatement, statement).key_id
         return Applicant(
             role=role,
             identity=self.identity,
             evidence=evidence,
             ticket=ticket,
-            signing_key=self.keys.signing_key,
+            signing_key=signing_key,
             decryption_key=self.epochs.find(key_id),
             encryption_key_statement=statement,
+            current=current,
         )
 
     def install(self, registered: Registered, certificate: bytes = b"") -> None:
-        """Import S_X into the token, test it there, and keep the key statement. Raises CredentialMismatch, InvalidScalar."""
+        """Import S_X into the token, test it there, and keep the key statement. Raises CredentialMismatch, InvalidScalar.
+
+        S_X of the credential before stays until that one is over, so that what is under way ends well.
+        """
         party = registered.party
         self.keys.import_registration_secret(
             registered.registration_secret,
@@ -69,10 +114,58 @@ class Member:
             party.credential,
             party.serial,
         )
+        self._remember_former(party.serial)
         self._settings.put(_CERTIFICATE, certificate)
-        self._settings.put(_KEY_STATEMENT, party.key_statement.SerializeToString(deterministic=True))
-        with self._lock:
-            self._party = None
+        self._keep_statement(party.key_statement)
+
+    def restate(self, signed: SignedStatement, *, now: Instant) -> bool:
+        """Take the own KS as a rotated PRK_C has signed it anew, and say whether it is another than the kept one.
+
+        Raises CredentialInvalid if it says something else than before, Authentication.
+        """
+        kept = self.key_statement
+        if kept == signed:
+            return False
+        before = replace(self.verifier(), anchors=self.anchors.for_evidence)
+        own = before.party(kept, peek_statement(KeyStatement, kept).role, now=now)
+        self.verifier().restated(signed, own, now=now)
+        self._keep_statement(signed)
+        return True
+
+    def forget_former(self, now: Instant) -> int:
+        """Destroy S_X of the credentials before this one that are over; give how many."""
+        former = self._former()
+        over = [serial for serial, not_after in former.items() if not_after <= now]
+        for serial in over:
+            self.keys.forget_registration_secret(bytes.fromhex(serial))
+        if over:
+            kept = {serial: until for serial, until in former.items() if serial not in over}
+            self._settings.put(_FORMER, json.dumps(kept).encode())
+        return len(over)
+
+    @property
+    def request_under_way(self) -> bytes | None:
+        """Give what is kept of a registration whose answer was not taken yet. Raises SealBroken."""
+        kept = self._settings.get(_REQUEST)
+        return self.keys.sealing.open(kept, self._request_context) if kept else None
+
+    def keep_request(self, request: bytes | None) -> None:
+        """Keep what a crash must not lose of a registration that is under way, sealed; None when it is over."""
+        kept = b"" if request is None else self.keys.sealing.seal(request, self._request_context)
+        self._settings.put(_REQUEST, kept)
+
+    def reseal_request(self) -> bool:
+        """Seal a registration that is under way under the active key, and say whether there was one under another."""
+        kept = self._settings.get(_REQUEST)
+        if not kept or self.keys.sealing.generation_of(kept) == self.keys.sealing.generation:
+            return False
+        self._settings.put(_REQUEST, self.keys.sealing.reseal(kept, self._request_context))
+        return True
+
+    def request_is_under(self, generation: int) -> bool:
+        """Say whether a registration that is under way needs a generation of the sealing key."""
+        kept = self._settings.get(_REQUEST)
+        return bool(kept) and self.keys.sealing.generation_of(kept or b"") == generation
 
     @property
     def is_registered(self) -> bool:
@@ -93,32 +186,39 @@ class Member:
         return self._settings.get(_CERTIFICATE) or b""
 
     def party(self, now: Instant) -> Party:
-        """Give the party to act as. Raises NotRegistered, and Authentication if this party's own credential fell."""
-        statement, lists = self.epochs.current(now), self._current_lists()
+        """Give the party to act as. Raises NotRegistered, BundleStale, and Authentication if this party's own credential fell."""
+        statement, lists, signed = self.epochs.current(now), self._current_lists(), self.key_statement
+        self.trust.require_usable(lists.revocations, now=now)
+        known = statement, lists.sequence, signed.statement
         with self._lock:
-            if self._party is None or self._party[0] != (statement, lists.sequence):
+            if self._party is None or self._party[0] != known:
                 # Every new list is asked about this party too: one that was revoked stops acting.
-                self._party = (statement, lists.sequence), self._load(statement, now)
+                self._party = known, self._load(statement, signed, now)
             return self._party[1]
 
-    def _load(self, encryption_key_statement: SignedStatement, now: Instant) -> Party:
-        signed = self.key_statement
-        role = peek_statement(KeyStatement, signed).role
-        own = self.verifier().party(signed, role, now=now)
+    def _load(self, encryption_key_statement: SignedStatement, signed: SignedStatement, now: Instant) -> Party:
+        own = self._own(signed, now)
         secret = self.keys.registration_secret(
             own.registration_point, own.issuer_public_key, own.credential, own.serial
         )
-        return Party(own, self.keys.signing_key, secret, self.epochs, encryption_key_statement, self.certificate)
+        signing_key = self.keys.signing_key_for(own.verifying_key)
+        return Party(own, signing_key, secret, self.epochs, encryption_key_statement, self.certificate)
+
+    def _own(self, signed: SignedStatement, now: Instant) -> VerifiedParty:
+        return self.verifier().party(signed, peek_statement(KeyStatement, signed).role, now=now)
 
     def verifier(self) -> Verifier:
         """Give the checks with the newest lists."""
         return Verifier(self.anchors, self._current_lists(), self.freshness)
 
-    def update(self, directory: GetDirectoryResponse) -> Lists:
-        """Take the directory if its list is verified and newer than the kept one; give the lists that now hold.
+    def update(self, directory: GetDirectoryResponse, between: Between | None = None) -> Lists:
+        """Follow the trust bundle of a directory, then take its list if that is newer; give the lists that now hold.
 
-        A party never goes back to an older list. Raises SignatureInvalid, MalformedMessage.
+        `between` fetches the bundles that this party has missed. A party never goes back to an older bundle or list.
+        Raises what is wrong with the bundle, SignatureInvalid, MalformedMessage; then nothing was taken.
         """
+        if directory.HasField("trust_bundle"):  # a relay hands on lists alone
+            self.trust.take(directory.trust_bundle, between)
         crls = tuple(directory.certificate_revocation_lists)
         lists = Lists.read(self.anchors, directory.revocation_list, crls)
         kept = directory.SerializeToString(deterministic=True)
@@ -131,23 +231,45 @@ class Member:
         kept = self._settings.get(_DIRECTORY)
         return None if kept is None else GetDirectoryResponse.FromString(kept)
 
-    def renewal(self, address: str | None, *, now: Instant) -> EncryptionKeyRenewal | None:
-        """Begin the next epoch if it is due, and give what to put to the cloud."""
-        if not self.epochs.is_due(now):
-            return None
-        return EncryptionKeyRenewal(encryption_key_statement=self.epochs.rotate(now), address=address)
-
     def _holds_secret(self) -> bool:
         statement = peek_statement(KeyStatement, self.key_statement)
         return self.keys.holds_registration_secret(Credential.FromString(statement.credential).serial)
+
+    def _keep_statement(self, signed: SignedStatement) -> None:
+        self._settings.put(_KEY_STATEMENT, signed.SerializeToString(deterministic=True))
+        with self._lock:
+            self._party = None
+
+    def _remember_former(self, serial: bytes) -> None:
+        if self._settings.get(_KEY_STATEMENT) is None:
+            return
+        before = Credential.FromString(peek_statement(KeyStatement, self.key_statement).credential)
+        if before.serial != serial:
+            former = self._former() | {before.serial.hex(): before.not_after}
+            self._settings.put(_FORMER, json.dumps(former).encode())
+
+    def _former(self) -> dict[str, int]:
+        kept: dict[str, int] = json.loads(self._settings.get(_FORMER) or b"{}")
+        return kept
+
+    @property
+    def _request_context(self) -> bytes:
+        return transcript("registration", text(self.identity))
 
     def _current_lists(self) -> Lists:
         kept = self._settings.get(_DIRECTORY)
         if kept is None:
             return Lists()
+        bundle = self.trust.newest()
         with self._lock:
-            if self._lists is None or self._lists[0] != kept:
-                directory = GetDirectoryResponse.FromString(kept)
-                crls = tuple(directory.certificate_revocation_lists)
-                self._lists = kept, Lists.read(self.anchors, directory.revocation_list, crls)
+            if self._lists is None or self._lists[0] != (kept, bundle.sequence):
+                self._lists = (kept, bundle.sequence), _read_lists(kept, bundle.anchors)
             return self._lists[1]
+
+
+def _read_lists(kept: bytes, anchors: Anchors) -> Lists:
+    """Read what was kept: nothing is at hand of a list whose PRK_C has been revoked since."""
+    directory = GetDirectoryResponse.FromString(kept)
+    with suppress(Authentication):
+        return Lists.read(anchors, directory.revocation_list, tuple(directory.certificate_revocation_lists))
+    return Lists()

@@ -1,79 +1,80 @@
 """Doctors' and patients' clients: made once in a directory of their own, and opened from it."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-import grpc
-
 from federation.app.node import NodeDirectory, open_node_token, read_trust, write_private
 from federation.audit import Audit
+from federation.clients.channels import ChannelPool
 from federation.clients.cloud import CloudClient
+from federation.clients.deposits import DEPOSIT
 from federation.clients.device import Unlocked, create_person, enrol_device, unlock
 from federation.clients.doctor import DoctorClient
 from federation.clients.errors import ProfileUnusable
 from federation.clients.patient import PatientClient
+from federation.clients.pending import PENDING
 from federation.clients.profile import DeviceSettings, DoctorSettings, PatientSettings, Profile
+from federation.clients.sealed_files import SealedFiles
 from federation.clients.trace import Trace
 from federation.clients.traced_cloud import TracedCloud
+from federation.clients.upkeep import keep_up
 from federation.clock import system_clock, system_entropy
 from federation.config import ProtocolSettings, TokenSettings
-from federation.errors import Unavailable
+from federation.errors import FederationError
+from federation.generations import StoredGenerations
 from federation.member import Member
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.store.database import Database
 from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
-from federation.wire.channel import open_channel
 from hsm import Pin, PinProvider, Token
 from hsm.softhsm import SoftHsm
-from keystore.party import PartyKeys
+from keystore.party import IDENTITY, PartyKeys
 from keystore.x509 import request_certificate
 
 REQUEST_FILE = "certificate-request.der"
 
 
-class Channels:
-    """Channels to hospitals, one for each address and identity, each verifying whose server answers. Close it."""
+@dataclass(frozen=True)
+class Kept:
+    """What a client keeps under its token's keys, as a rotation walks over it."""
 
-    def __init__(self, bundle: TrustedBundle) -> None:
-        """Trust the federation's TLS CAs, and nothing else."""
-        self._root = bundle.tls_roots
-        self._open: dict[tuple[str, str], grpc.Channel] = {}
-
-    def connect(self, address: str, identity: str) -> grpc.Channel:
-        """Give the channel to an address that verifies that identity."""
-        if (address, identity) not in self._open:
-            self._open[address, identity] = open_channel(address, identity, self._root)
-        return self._open[address, identity]
-
-    def close(self) -> None:
-        """Close all of them."""
-        for channel in self._open.values():
-            channel.close()
+    book: StoredGenerations
+    epochs: SqlEpochs
+    evidence: SqlEvidence
+    log: SqlLog
+    files: Sequence[SealedFiles]
 
 
 @dataclass(frozen=True)
 class OpenDoctor:
-    """A doctor's client, open. `client` works once the member is registered."""
+    """A doctor's client, open. `client` works once the member is registered.
+
+    `refusal` says why the cloud would not have the registration again when that was due.
+    """
 
     member: Member
     cloud: CloudClient
     client: DoctorClient
+    kept: Kept
+    refusal: FederationError | None = None
 
 
 @dataclass(frozen=True)
 class OpenPatient:
-    """A patient's client, open and unlocked. `client` works once the member is registered."""
+    """A patient's client, open and unlocked. `client` works once the member is registered; `refusal` as of a doctor's."""
 
     member: Member
     cloud: CloudClient
     client: PatientClient
     unlocked: Unlocked
+    kept: Kept
+    refusal: FederationError | None = None
 
 
 def make_softhsm_token(node: NodeDirectory, label: str, pin: Pin) -> TokenSettings:
@@ -104,6 +105,13 @@ def init_doctor(
     return node.path / REQUEST_FILE
 
 
+def write_request(node: NodeDirectory, opened: OpenDoctor) -> Path:
+    """Write a certificate request for a doctor's newest identity key, active or prepared; give its file. Raises HsmError."""
+    keys, newest = opened.member.keys, opened.kept.book.read().of(IDENTITY)[-1].number
+    write_private(node.path / REQUEST_FILE, request_certificate(keys.signing_key_of(newest), opened.member.identity))
+    return node.path / REQUEST_FILE
+
+
 def enrol_patient(node: NodeDirectory, trust: Path, identity: str, sensor: Path) -> bool:
     """Make a patient's client: device secret, helper data, and a software token under the derived PIN.
 
@@ -130,10 +138,12 @@ def open_doctor(node: NodeDirectory, pin: PinProvider | None, trace: TextIO | No
     with ExitStack() as stack:
         token = stack.enter_context(open_node_token(settings.token, pin))
         parts = _Parts(stack, node, settings.identity, settings.protocol, token, trace)
+        certificate = parts.member.certificate
+        refusal = keep_up(parts.member, parts.cloud, certificate, certificate=certificate)
         client = DoctorClient(
             parts.member,
             parts.cloud,
-            parts.channels.connect,
+            parts.channels.get,
             SqlReplayMemory(parts.database),
             SqlEvidence(parts.database),
             Audit(SqlLog(parts.database), parts.member.keys.sealing),
@@ -142,7 +152,7 @@ def open_doctor(node: NodeDirectory, pin: PinProvider | None, trace: TextIO | No
             clock=system_clock,
             entropy=system_entropy,
         )
-        yield OpenDoctor(parts.member, parts.cloud, client)
+        yield OpenDoctor(parts.member, parts.cloud, client, parts.kept, refusal)
 
 
 @contextmanager
@@ -159,10 +169,11 @@ def open_patient(node: NodeDirectory, sensor: Path | None = None, trace: TextIO 
     with ExitStack() as stack:
         token = stack.enter_context(open_node_token(settings.token, lambda: unlocked.pin))
         parts = _Parts(stack, node, settings.identity, settings.protocol, token, trace)
+        refusal = keep_up(parts.member, parts.cloud, unlocked.password.value)
         client = PatientClient(
             parts.member,
             parts.cloud,
-            parts.channels.connect,
+            parts.channels.get,
             SqlEvidence(parts.database),
             profile.pending,
             unlocked.password,
@@ -170,7 +181,7 @@ def open_patient(node: NodeDirectory, sensor: Path | None = None, trace: TextIO 
             clock=system_clock,
             entropy=system_entropy,
         )
-        yield OpenPatient(parts.member, parts.cloud, client, unlocked)
+        yield OpenPatient(parts.member, parts.cloud, client, unlocked, parts.kept, refusal)
 
 
 class _Parts:
@@ -185,34 +196,30 @@ class _Parts:
         token: Token,
         trace: TextIO | None,
     ) -> None:
-        bundle = node.trust()
         self.database: Database = stack.enter_context(node.database())
         self.trace = Trace(trace, system_clock)
-        self.cloud: CloudClient = stack.enter_context(TracedCloud(bundle, identity, self.trace))
-        self.channels = Channels(bundle)
-        stack.callback(self.channels.close)
+        settings, epochs = SqlSettings(self.database), SqlEpochs(self.database)
+        self.book = StoredGenerations(settings)
         self.member = Member(
             identity,
-            PartyKeys(token),
-            SqlSettings(self.database),
-            SqlEpochs(self.database),
-            bundle.anchors,
+            PartyKeys(token, self.book),
+            settings,
+            epochs,
+            node.trust(),
             protocol.freshness,
             protocol.lifetimes,
         )
-        _keep_up(self.member, self.cloud)
-
-
-def _keep_up(member: Member, cloud: CloudClient) -> None:
-    """Begin the next epoch if it is due, and destroy the keys of those that ended. Without the cloud this waits."""
-    if not member.is_registered:
-        return
-    now = system_clock()
-    with suppress(Unavailable):
-        if member.epochs.is_due(now):
-            cloud.refresh(member)
-            cloud.renew(member)
-    member.epochs.sweep(now)
+        trust = self.member.trust.newest
+        self.cloud: CloudClient = stack.enter_context(TracedCloud(trust, identity, self.trace))
+        self.channels = ChannelPool(trust)
+        stack.callback(self.channels.close)
+        self.kept = Kept(
+            book=self.book,
+            epochs=epochs,
+            evidence=SqlEvidence(self.database),
+            log=SqlLog(self.database),
+            files=[SealedFiles(directory, self.member, kind) for kind, directory in _sealed_files(Profile(node.path))],
+        )
 
 
 def _new_node(node: NodeDirectory, trust: Path) -> TrustedBundle:
@@ -222,6 +229,11 @@ def _new_node(node: NodeDirectory, trust: Path) -> TrustedBundle:
     bundle = read_trust(trust)
     node.create()
     return bundle
+
+
+def _sealed_files(profile: Profile) -> Iterator[tuple[str, Path]]:
+    yield PENDING, profile.pending
+    yield DEPOSIT, profile.deposits
 
 
 def _label(identity: str) -> str:

@@ -4,22 +4,25 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-import grpc
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
+from federation.app.hospital_tls import TlsIdentity
 from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
+from federation.app.observation import Observation
+from federation.app.subjects import hospital_subject
 from federation.audit import OK, Audit, AuditEvent
 from federation.clients.cloud import CloudClient, IssuedTicket
 from federation.clients.registration import register
+from federation.clients.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.clock import Clock, system_clock, system_entropy
 from federation.config import ConfigError, HospitalSettings, ServerSettings
 from federation.errors import NotRegistered
+from federation.generations import StoredGenerations
 from federation.member import Member
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
@@ -31,6 +34,7 @@ from federation.services.hospital.upkeep import Upkeep
 from federation.services.hospital.vault import Vault
 from federation.store.blobs import BlobStore
 from federation.store.database import Database
+from federation.store.file_shelf import FileShelf
 from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
 from federation.store.records import SqlRecords
@@ -38,17 +42,15 @@ from federation.store.rooms import SqlRooms
 from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
 from federation.v1.record_pb2_grpc import add_RecordServiceServicer_to_server
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
-from federation.wire.health import TOKEN, Dependency, watch
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
 from federation.wire.workers import Workers
 from hsm import PinProvider, Token
 from keystore.party import HospitalKeys
-from keystore.x509 import TlsLeaf, issue_leaf, request_certificate
+from keystore.x509 import TlsLeaf
 
-TLS_IDENTITY_CA = "tls-identity-ca"
-RENEW_TLS_IDENTITY = timedelta(days=30)
+LICENCE = "licence"
 ANY_PORT = ":0"
 JOIN_SECONDS = 5.0
 
@@ -103,16 +105,19 @@ class HospitalNode:
         self.clock = clock
         self.directory = directory
         self.settings = directory.settings(HospitalSettings)
-        self._bundle = directory.trust()
         with ExitStack() as opened:
             token = opened.enter_context(open_node_token(self.settings.token, pin))
             self.database = database = opened.enter_context(directory.database())
-            self._keys = HospitalKeys(token)
-            blobs = BlobStore(directory.path / "blobs")
-            self.hospital = _hospital(self.settings, self._bundle, self._keys, database, blobs, clock)
-            self.cloud = opened.enter_context(CloudClient(self._bundle, leaf=self._current_leaf, clock=clock))
+            kept = SqlSettings(database)
+            self.book = StoredGenerations(kept)
+            self.keys = HospitalKeys(token, self.book, clock)
+            blobs = BlobStore(FileShelf(directory.path / "blobs"))
+            self.hospital = _hospital(self.settings, directory.trust(), self.keys, database, blobs, clock)
+            self.tls = TlsIdentity(self.keys, self.book, kept, lambda: (self.member, self.cloud), clock)
+            self.cloud = opened.enter_context(
+                CloudClient(self.member.trust.newest, leaf=self._current_leaf, clock=clock)
+            )
             self._opened = opened.pop_all()
-        self._rotation: LeafRotation | None = None
 
     @property
     def member(self) -> Member:
@@ -122,19 +127,22 @@ class HospitalNode:
     @property
     def leaf(self) -> LeafRotation:
         """Give the TLS leaf, made in memory and signed by the identity CA. Raises NotRegistered."""
-        if self._rotation is None:
-            self._rotation = LeafRotation(self._issue_leaf, self.clock)
-        return self._rotation
+        return self.tls.leaves
+
+    @property
+    def identity_ca(self) -> x509.Certificate | None:
+        """Give the certificate of this hospital's identity CA, if there is one for the key in the token."""
+        return self.tls.certificate
 
     @property
     def bundle(self) -> TrustedBundle:
-        """Give the trust bundle in hand."""
-        return self._bundle
+        """Give the trust bundle that holds now."""
+        return self.member.trust.newest()
 
     @property
     def root_pem(self) -> bytes:
         """Give the federation's TLS CAs."""
-        return self._bundle.tls_roots
+        return self.bundle.tls_roots
 
     @property
     def outbox(self) -> Outbox:
@@ -146,28 +154,41 @@ class HospitalNode:
 
         Each step that is done stays done: what failed half-way goes on here. Raises the cloud's refusal, Unavailable.
         """
+        settings = self.hospital.stores.settings
         if not self.member.is_registered:
             register(self.member, self.cloud, ROLE_HOSPITAL, licence, ticket)
-        self.certify_tls_identity()
+        # Public in the federation's register of hospitals, and shown again whenever this one registers again by itself.
+        settings.put(LICENCE, licence)
+        self.tls.certify_what_is_due()
         if not self.settings.address.endswith(ANY_PORT):
             self.cloud.renew(self.member, self.settings.address)
 
-    def certify_tls_identity(self) -> bool:
-        """Have the identity CA certified unless its certificate is good for a month; say whether it was."""
-        kept = self.identity_ca
-        now = datetime.fromtimestamp(self.clock() / 1000, UTC)
-        if kept is not None and kept.not_valid_after_utc - now > RENEW_TLS_IDENTITY:
-            return False
-        request = request_certificate(self._keys.tls_ca_key, self.settings.identity)
-        certificate = self.cloud.certify_tls_identity(self.member, request)
-        self.hospital.stores.settings.put(TLS_IDENTITY_CA, certificate.public_bytes(Encoding.DER))
-        return True
+    def renew_registration(self) -> Due | None:
+        """Register again if it is due, and say why; or take KS signed anew if the PRK_C behind it can't be relied on.
+
+        Raises NotRegistered if the licence is not kept, the cloud's refusal, Unavailable.
+        """
+        member, now = self.member, self.clock()
+        member.forget_former(now)
+        due = renewal_due(member, now)
+        if due is not None:
+            licence = self.hospital.stores.settings.get(LICENCE)
+            if licence is None:
+                raise NotRegistered("the licence is not kept here: run `medunion hospital register --licence` again")
+            renew_registration(member, self.cloud, licence)
+            self.hospital.audit.record(AuditEvent("REGISTERED-AGAIN", OK, detail=due), now=self.clock())
+        elif restatement_due(member, now):
+            self.cloud.renew(member)
+        return due
 
     def issue_ticket(self, patient_id: str) -> IssuedTicket:
         """Get a ticket for a patient whom the desk has identified."""
         issued = self.cloud.issue_ticket(self.member, require_identity("patient", patient_id))
         self.hospital.audit.record(AuditEvent("TICKET", OK, detail=patient_id), now=self.clock())
         return issued
+
+    def _current_leaf(self) -> TlsLeaf:
+        return self.leaf.current()
 
     def close(self) -> None:
         """Close channels, store and token."""
@@ -180,24 +201,6 @@ class HospitalNode:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _current_leaf(self) -> TlsLeaf:
-        return self.leaf.current()
-
-    def _issue_leaf(self, now: datetime) -> TlsLeaf:
-        ca = self.identity_ca
-        if ca is None:
-            raise NotRegistered("this hospital's TLS identity is not certified yet: register first")
-        return issue_leaf(ca, self._keys.tls_ca_key, self.settings.identity, now=now)
-
-    @property
-    def identity_ca(self) -> x509.Certificate | None:
-        """Give the certificate of this hospital's identity CA, if there is one for the key in the token."""
-        kept = self.hospital.stores.settings.get(TLS_IDENTITY_CA)
-        certificate = None if kept is None else x509.load_der_x509_certificate(kept)
-        # A token that was restored in place of one that died has another key: it is certified anew.
-        ours = certificate is not None and certificate.public_key() == self._keys.tls_ca_key.public_key()
-        return certificate if ours else None
 
 
 def _hospital(
@@ -214,7 +217,7 @@ def _hospital(
         keys,
         kept,
         SqlEpochs(database),
-        bundle.anchors,
+        bundle,
         settings.protocol.freshness,
         settings.protocol.lifetimes,
     )
@@ -251,7 +254,13 @@ class Listening:
 
 
 def listen(
-    hospital: Hospital, settings: ServerSettings, address: str, leaf: LeafRotation, root_pem: bytes, workers: Workers
+    hospital: Hospital,
+    settings: ServerSettings,
+    address: str,
+    leaf: LeafRotation,
+    root_pem: bytes,
+    workers: Workers,
+    observation: Observation | None = None,
 ) -> Listening:
     """Build a hospital's server, within a running event loop; start it then. Raises Unavailable if nothing can listen."""
 
@@ -265,9 +274,16 @@ def listen(
     )
     rate = RateBound(settings.openers_per_second, settings.openers_burst)
     shares = ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls)
-    interceptors: list[grpc.aio.ServerInterceptor] = [Border(audit, workers, rate, deadlines, shares=shares)]
+    calls = observation.calls if observation is not None else None
+    border = Border(audit, workers, rate, deadlines, shares=shares, watch=calls)
     server = build_server(
-        address, leaf, root_pem, require_client_certificate=False, interceptors=interceptors, settings=settings
+        address,
+        leaf,
+        root_pem,
+        require_client_certificate=False,
+        interceptors=[border],
+        settings=settings,
+        health=observation.health if observation is not None else None,
     )
     relay = RelayServicer(hospital, workers)
     add_RecordServiceServicer_to_server(RecordServicer(hospital, workers), server.grpc)
@@ -280,22 +296,28 @@ async def serve(node: HospitalNode, ready: Callable[[str], None], stopped: Calla
     settings = node.settings.server
     workers = Workers(settings.threads, settings.most_waiting_calls)
     try:
-        listening = listen(node.hospital, settings, node.settings.listen, node.leaf, node.root_pem, workers)
-        address = _dialled(node.settings.address, listening.server.port)
-        upkeep = Upkeep(node.hospital, node.cloud, node.outbox, address, chores=[node.certify_tls_identity])
-        await asyncio.to_thread(upkeep.prepare)
-        await listening.server.start()
-        upkeep.start()
-        watching = asyncio.create_task(
-            watch(Dependency(TOKEN, node.member.keys.token.health), listening.server.health.tell)
+        observation = Observation(hospital_subject(node, workers))
+        listening = listen(
+            node.hospital, settings, node.settings.listen, node.leaf, node.root_pem, workers, observation
         )
-        ready(address)
-        await stopped()
-        watching.cancel()
-        upkeep.stop()
-        await listening.stop(timedelta(seconds=settings.stop_seconds))
-        node.cloud.close()
-        await asyncio.to_thread(upkeep.join, JOIN_SECONDS)
+        address = _dialled(node.settings.address, listening.server.port)
+        upkeep = Upkeep(
+            node.hospital,
+            node.cloud,
+            node.outbox,
+            address,
+            chores=[node.tls.certify_what_is_due, node.renew_registration],
+        )
+        async with observation.running():
+            await asyncio.to_thread(upkeep.prepare)
+            await listening.server.start()
+            upkeep.start()
+            ready(address)
+            await stopped()
+            upkeep.stop()
+            await listening.stop(timedelta(seconds=settings.stop_seconds))
+            node.cloud.close()
+            await asyncio.to_thread(upkeep.join, JOIN_SECONDS)
     finally:
         workers.close()
 

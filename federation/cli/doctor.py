@@ -7,9 +7,10 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.client import init_doctor, open_doctor
+from federation.app.client import init_doctor, open_doctor, write_request
 from federation.app.node import NodeDirectory
 from federation.cli import terminal
+from federation.cli.client_rotate import rotate_doctor
 from federation.cli.common import (
     TOKEN_URI_FILE,
     PinChoice,
@@ -24,6 +25,7 @@ from federation.cli.terminal import say
 from federation.clients.errors import WrongFile
 from federation.clients.profile import DoctorSettings
 from federation.clients.registration import register as register_member
+from federation.clients.renewal import renew_registration, renewal_due
 from federation.clinical.report import Coding
 from federation.config import ConfigError
 from federation.errors import FederationError
@@ -37,6 +39,9 @@ _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.group(cls=terminal.ClientGroup)
 def doctor() -> None:
     """See patients, read their records under their consent, and sign diagnoses."""
+
+
+doctor.add_command(rotate_doctor)
 
 
 @doctor.command()
@@ -61,11 +66,27 @@ def init(directory: NodeDirectory, trust: Path, identity: str, token: TokenChoic
 @click.option("--certificate", type=_READABLE, required=True, help="Your certificate, DER or PEM.")
 @pin_options
 def register(directory: NodeDirectory, certificate: Path, pin: PinChoice) -> None:
-    """Register with the public cloud; your certificate is your ticket."""
+    """Register with the public cloud; your certificate is your ticket. After a rotation of your key: register again."""
     data = read_certificate(certificate)
     with open_doctor(directory, _pin(directory, pin)) as opened:
-        party = register_member(opened.member, opened.cloud, ROLE_DOCTOR, data, None, certificate=data)
+        member, cloud = opened.member, opened.cloud
+        if member.is_registered and renewal_due(member, cloud.clock()):
+            party = renew_registration(member, cloud, data, certificate=data)
+        else:
+            party = register_member(member, cloud, ROLE_DOCTOR, data, None, certificate=data)
     say(f"{party.identity} is registered.")
+
+
+@doctor.command()
+@directory_option
+@pin_options
+def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
+    """Write a certificate request for your newest identity key, after `rotate prepare identity`."""
+    with open_doctor(directory, _pin(directory, pin)) as opened:
+        file = write_request(directory, opened)
+    say(f"Take {file} to your medical authority; when it has certified it:")
+    say(f"  medunion doctor rotate activate identity --directory {directory.path}")
+    say(f"  medunion doctor register --directory {directory.path} --certificate FILE")
 
 
 @doctor.command()

@@ -26,6 +26,7 @@ from federation.cli.common import (
     token_options,
 )
 from federation.cli.hospital_import import import_records
+from federation.cli.hospital_rotate import publish_again, rotate
 from federation.config import HospitalSettings
 from federation.ticket import parse_ticket, ticket_text
 from federation.wire import operations
@@ -39,7 +40,8 @@ def hospital() -> None:
     """Make, register and run a hospital."""
 
 
-hospital.add_command(import_records)
+for command in (import_records, rotate, publish_again):
+    hospital.add_command(command)
 
 
 def open_node(directory: NodeDirectory, pin: PinChoice) -> HospitalNode:

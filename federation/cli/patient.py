@@ -1,15 +1,14 @@
 """`medunion patient`: a patient's client, from enrolment to a signed diagnosis."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
 from federation.app.client import enrol_patient, open_patient
 from federation.app.node import NodeDirectory
 from federation.cli import terminal
+from federation.cli.client_rotate import SENSOR, rotate_patient, sensor_option
 from federation.cli.common import ask_ticket, directory_option
 from federation.cli.terminal import say
 from federation.clients.code import DoctorCode
@@ -30,21 +29,11 @@ from federation.protocol.statements import RIGHT_NAMES
 from federation.ticket import parse_ticket
 from federation.v1.statement_pb2 import ROLE_PATIENT
 
-F = TypeVar("F", bound=Callable[..., None])
-
 FETCH_SECONDS = 3.0
 """How long `diagnoses` looks for each that is waited for."""
 
 _RIGHTS = {name: right for right, name in RIGHT_NAMES.items()}
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_SENSOR = click.Path(dir_okay=False, path_type=Path, resolve_path=True)
-
-
-def sensor_option(command: F) -> F:
-    """Add `--simulated-sensor`: whose body is before the sensor now; the enrolled person's by default."""
-    return click.option(
-        "--simulated-sensor", "sensor", type=_SENSOR, help="File that stands for the person who holds the device."
-    )(command)
 
 
 @click.group(cls=terminal.ClientGroup)
@@ -52,12 +41,15 @@ def patient() -> None:
     """Visit doctors, give and take back consent, read your diagnoses."""
 
 
+patient.add_command(rotate_patient)
+
+
 @patient.command()
 @directory_option
 @click.option("--trust", type=_READABLE, required=True, help="The federation's trust bundle.")
 @click.option("--id", "--identity", "identity", required=True, help="Who you are: P:name.")
 @click.option(
-    "--simulated-sensor", "sensor", type=_SENSOR, required=True, help="File that stands for you; made if absent."
+    "--simulated-sensor", "sensor", type=SENSOR, required=True, help="File that stands for you; made if absent."
 )
 def enrol(directory: NodeDirectory, trust: Path, identity: str, sensor: Path) -> None:
     """Make this device yours: a secret, your (simulated) biometric, and keys in a token that they open together."""

@@ -12,7 +12,7 @@ import click
 
 from federation.app.rotation import Rotation, Status
 from federation.cli.token_choice import json_option
-from federation.resealing import Pace, Tally
+from federation.resealing import Pace, Progress, Tally
 from keystore.generations import Generation
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -131,14 +131,12 @@ def _revoke(opening: Opening, chosen: Chosen, forgettable: Mapping[str, str]) ->
 def _reseal(opening: Opening, chosen: Chosen) -> click.Command:
     @click.command()
     @chosen
-    @click.option(
-        "--per-second", type=click.FloatRange(min=0.1), default=200.0, show_default=True, help="Pace at most."
-    )
+    @pace_option
     @opening.options
     def reseal(purpose: str, per_second: float, **party: Any) -> None:  # noqa: ANN401
         """Put under the active key what older ones hold, while servers serve. Cut short, it goes on when it is run again."""
         with opening.opened(**party) as rotation:
-            tally = rotation.reseal(purpose, _Told(), Pace(per_second))
+            tally = rotation.reseal(purpose, told("sealed anew"), Pace(per_second))
             click.echo(f"{purpose}: {tally.seen} looked at, {tally.changed} sealed anew.")
 
     return reseal
@@ -160,16 +158,24 @@ class _Moment(click.ParamType[int]):
         return int(read.timestamp() * 1000)
 
 
-class _Told:
-    """Says how far a walk is, once a second."""
+def pace_option(command: F) -> F:
+    """Add `--per-second`: how fast a walk goes at most."""
+    return click.option(
+        "--per-second", type=click.FloatRange(min=0.1), default=200.0, show_default=True, help="Pace at most."
+    )(command)
 
-    def __init__(self) -> None:
-        self._next = time.monotonic() + PROGRESS_SECONDS
 
-    def __call__(self, tally: Tally) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + PROGRESS_SECONDS
-            click.echo(f"{tally.seen} looked at, {tally.changed} sealed anew ...", err=True)
+def told(done: str) -> Progress:
+    """Give what says how far a walk is, once a second."""
+    due = time.monotonic() + PROGRESS_SECONDS
+
+    def tell(tally: Tally) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + PROGRESS_SECONDS
+            click.echo(f"{tally.seen} looked at, {tally.changed} {done} ...", err=True)
+
+    return tell
 
 
 def moment(at: int | None) -> str:

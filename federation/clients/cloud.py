@@ -1,7 +1,6 @@
 """The calling side towards the public cloud, for hospitals, doctors and patients alike."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,6 +14,7 @@ from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from federation.clients.calls import call, peer_errors
+from federation.clients.channels import ChannelPool
 from federation.clock import Clock, system_clock, system_entropy
 from federation.errors import AnswerMismatch, GrantRevoked, Unavailable, UnknownKeyId
 from federation.member import Member
@@ -28,6 +28,7 @@ from federation.protocol.verifier import EncryptionKey
 from federation.v1.directory_pb2 import (
     GetDirectoryRequest,
     GetDirectoryResponse,
+    GetTrustBundlesRequest,
     WatchDirectoryRequest,
     WatchDirectoryResponse,
 )
@@ -39,6 +40,7 @@ from federation.v1.membership_pb2 import (
     IssueTicketRequest,
     IssueTicketResponse,
     PutEncryptionKeyRequest,
+    PutEncryptionKeyResponse,
     RenewalReceipt,
     TicketRequest,
     TlsIdentityRequest,
@@ -57,7 +59,6 @@ from federation.v1.revocation_pb2_grpc import RevocationServiceStub
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
 from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, SignedStatement
-from federation.wire.channel import open_channel
 from keystore.transcript import digest
 from keystore.x509 import TlsLeaf, requested_key
 
@@ -66,8 +67,8 @@ Answered = TypeVar("Answered")
 
 CLOUD_KEY_KEPT_MS = 60_000
 """How long a verified EK_C is used without asking again."""
-HEALTH_SECONDS = 3.0
 
+HEALTH_SECONDS = 3.0
 
 WATCH_SECONDS = 3600.0
 """How long one stream of the directory lives; its follower then opens the next."""
@@ -92,23 +93,28 @@ class CloudClient:
 
     def __init__(
         self,
-        bundle: TrustedBundle,
+        trust: Callable[[], TrustedBundle],
         *,
         leaf: Callable[[], TlsLeaf] | None = None,
         clock: Clock = system_clock,
         entropy: Entropy = system_entropy,
+        opened: Callable[[grpc.Channel], grpc.Channel] = lambda channel: channel,
     ) -> None:
-        """Prepare channels to the cloud of a trust bundle; a hospital's `leaf` opens the one for peers (mutual TLS)."""
+        """Call the cloud of the trust bundle that holds at each call; a hospital's `leaf` is shown to it as a peer (mutual TLS).
+
+        `opened` may wrap a new channel.
+        """
         self.clock = clock
         self.entropy = entropy
-        self._bundle = bundle.content
-        self._root = x509.load_der_x509_certificate(self._bundle.tls_ca_certificates[0])
-        self._root_pem = bundle.tls_roots
+        self._trust = trust
         self._leaf = leaf
-        self._lock = threading.Lock()
-        self._channel = open_channel(self._bundle.cloud_address, self._bundle.cloud_id, self._root_pem)
-        self._peer: tuple[TlsLeaf, grpc.Channel] | None = None
+        self._channels = ChannelPool(trust, opened)
         self._cloud_key: tuple[int, EncryptionKey] | None = None
+
+    @property
+    def _channel(self) -> grpc.Channel:
+        content = self._trust().content
+        return self._channels.get(content.cloud_address, content.cloud_id)
 
     def directory(self) -> GetDirectoryResponse:
         """Fetch EK_C, the revocation list and the authorities' CRLs; nothing of it is verified yet."""
@@ -121,9 +127,17 @@ class CloudClient:
         )
         return call(check, HealthCheckRequest(), seconds=HEALTH_SECONDS).status == HealthCheckResponse.SERVING
 
+    def bundles_after(self, sequence: int) -> Sequence[SignedStatement]:
+        """Fetch the next trust bundles after a number, oldest first, perhaps not all; nothing of them is verified yet."""
+        request = GetTrustBundlesRequest(after_sequence=sequence)
+        return call(DirectoryServiceStub(self._channel).GetTrustBundles, request).trust_bundles
+
     def refresh(self, member: Member) -> Lists:
-        """Bring the member's lists up to date. Raises SignatureInvalid, MalformedMessage for a false directory."""
-        return member.update(self.directory())
+        """Bring the member's trust bundle and lists up to date.
+
+        Raises what is wrong with a false bundle, SignatureInvalid, MalformedMessage for a false directory.
+        """
+        return member.update(self.directory(), self.bundles_after)
 
     @contextmanager
     def watch(self) -> Iterator[Iterator[GetDirectoryResponse]]:
@@ -140,7 +154,7 @@ class CloudClient:
         if self._cloud_key is not None and 0 <= now - self._cloud_key[0] < CLOUD_KEY_KEPT_MS:
             return self._cloud_key[1]
         directory = self.directory()
-        member.update(directory)
+        member.update(directory, self.bundles_after)
         key = member.verifier().cloud_encryption_key(directory.cloud_encryption_key_statement, now=now)
         self._cloud_key = now, key
         return key
@@ -154,19 +168,21 @@ class CloudClient:
         return call(RegistrationServiceStub(self._channel).Register, RegisterRequest(opening=opening)).reply
 
     def renew(self, member: Member, address: str | None = None) -> RenewalReceipt:
-        """Put the newest EK_X to the cloud, of a new epoch if one is due, and a hospital's address."""
+        """Put the newest EK_X to the cloud, of a new epoch if one is due, and a hospital's address; take KS signed anew."""
         now = self.clock()
         statement = member.epochs.rotate(now) if member.epochs.is_due(now) else member.epochs.current(now)
         payload = EncryptionKeyRenewal(encryption_key_statement=statement, address=address)
         stub = MembershipServiceStub(self._channel)
 
-        def send(opening: SealedOpening) -> SignedStatement:
-            return call(stub.PutEncryptionKey, PutEncryptionKeyRequest(opening=opening)).receipt
+        def send(opening: SealedOpening) -> PutEncryptionKeyResponse:
+            return call(stub.PutEncryptionKey, PutEncryptionKeyRequest(opening=opening))
 
-        signed, _ = self._sealed(member, RENEW, payload, send)
-        receipt = member.anchors.open("ekack", RenewalReceipt, signed)
+        answer, _ = self._sealed(member, RENEW, payload, send)
+        receipt = member.anchors.open("ekack", RenewalReceipt, answer.receipt)
         if receipt.key_id != peek_statement(EncryptionKeyStatement, statement).key_id:
             raise AnswerMismatch("the receipt is for another encryption key")
+        if answer.HasField("key_statement"):
+            member.restate(answer.key_statement, now=self.clock())
         return receipt
 
     def publish(self, member: Member, publication: Publication) -> SignedStatement:
@@ -241,9 +257,7 @@ class CloudClient:
 
     def close(self) -> None:
         """Close the channels."""
-        self._channel.close()
-        if self._peer is not None:
-            self._peer[1].close()
+        self._channels.close()
 
     def __enter__(self) -> Self:
         return self
@@ -267,7 +281,7 @@ class CloudClient:
         self, member: Member, kind: Call[Payload], payload: Payload, send: Callable[[SealedOpening], Answered]
     ) -> tuple[Answered, bytes]:
         key = self.cloud_key(member)
-        opening, plaintext = kind.send(payload, member.keys.signing_key, key, now=self.clock())
+        opening, plaintext = kind.send(payload, member.signing_key, key, now=self.clock())
         return send(opening), plaintext
 
     def _search_once(
@@ -295,25 +309,29 @@ class CloudClient:
     def _peer_channel(self) -> grpc.Channel:
         if self._leaf is None:
             raise Unavailable("this party has no TLS identity to show to the cloud")
-        with self._lock:
-            leaf = self._leaf()
-            if self._peer is None or self._peer[0] is not leaf:
-                if self._peer is not None:
-                    self._peer[1].close()
-                address, identity = self._bundle.cloud_peer_address, self._bundle.cloud_id
-                self._peer = leaf, open_channel(address, identity, self._root_pem, leaf)
-            return self._peer[1]
+        content = self._trust().content
+        return self._channels.get(content.cloud_peer_address, content.cloud_id, self._leaf())
 
     def _require_issued(self, certificate: bytes, key: bytes) -> x509.Certificate:
         try:
             issued = x509.load_der_x509_certificate(certificate)
-            issued.verify_directly_issued_by(self._root)
-        except (ValueError, TypeError, InvalidSignature) as error:
-            raise AnswerMismatch("the certificate does not come from the federation's CA") from error
+        except ValueError as error:
+            raise AnswerMismatch("what should be the certificate is none") from error
+        roots = map(x509.load_der_x509_certificate, self._trust().content.tls_ca_certificates)
+        if not any(_issued_by(issued, root) for root in roots):
+            raise AnswerMismatch("the certificate does not come from the federation's CA")
         certified = issued.public_key()
         if not isinstance(certified, Ed25519PublicKey) or certified.public_bytes_raw() != key:
             raise AnswerMismatch("the certificate is for another key")
         return issued
+
+
+def _issued_by(certificate: x509.Certificate, root: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(root)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _directories(stream: Iterator[WatchDirectoryResponse]) -> Iterator[GetDirectoryResponse]:

@@ -19,6 +19,9 @@ from keystore.transcript import digest, frame
 ATTEMPTS = 4
 PAUSE_SECONDS = 1.0
 
+DEPOSIT = "deposit"
+"""What these files are called in their seals."""
+
 
 @dataclass(frozen=True, repr=False)
 class PreparedDeposit:
@@ -51,7 +54,7 @@ class DepositStore:
 
     def __init__(self, directory: Path, member: Member) -> None:
         """Keep them in this directory."""
-        self._files = SealedFiles(directory, member, "deposit")
+        self._files = SealedFiles(directory, member, DEPOSIT)
 
     def put(self, prepared: PreparedDeposit) -> None:
         """Keep it until there is a receipt."""

@@ -36,6 +36,7 @@ from federation.protocol.search import Place, Question
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
 from federation.store.blobs import BlobStore
+from federation.store.file_shelf import FileShelf
 from federation.store.interfaces import Evidence, ReplayMemory
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
@@ -98,7 +99,7 @@ class DoctorClient:
         self.book = EvidenceBook(member, evidence)
         self._sessions = SessionOpener(member, connect, self.book, trace, clock, entropy)
         self._deposits = DepositStore(profile.deposits, member)
-        blobs = BlobStore(profile.spool)
+        blobs = BlobStore(FileShelf(profile.spool))
         # What a program that crashed left behind: nobody has its key any more.
         blobs.remove_orphans(frozenset(), older_than=clock() - SPOOL_KEPT_MS)
         self._fetcher = RecordFetcher(self._sessions, blobs)

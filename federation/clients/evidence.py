@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from federation.member import Member
 from federation.protocol.time import Instant
-from federation.store.interfaces import Evidence
+from federation.store.interfaces import Evidence, StoredEvidence
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.transcript import text, transcript
 
@@ -106,6 +106,10 @@ class EvidenceBook:
         for name, reference, sealed, at in self._store.all(kind):
             opened = self._member.keys.sealing.open(sealed, self._context(name, reference, at))
             yield KeptExhibit.from_json(opened.decode(), reference)
+
+    def context_of(self, piece: StoredEvidence) -> bytes:
+        """Give what a piece is sealed with, for sealing it anew."""
+        return self._context(piece.kind, piece.reference, piece.at)
 
     def _context(self, kind: str, reference: bytes, at: Instant) -> bytes:
         return transcript("evidence", text(self._member.identity), text(kind), reference, at.to_bytes(8, "big"))

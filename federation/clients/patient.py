@@ -194,6 +194,8 @@ class PatientClient:
                 revocation_list=room.revocation_list,
                 certificate_revocation_lists=[room.certificate_revocation_list],
             )
+            if known.HasField("trust_bundle"):
+                newer.trust_bundle.CopyFrom(known.trust_bundle)
             if known.HasField("cloud_encryption_key_statement"):
                 newer.cloud_encryption_key_statement.CopyFrom(known.cloud_encryption_key_statement)
             self._member.update(newer)

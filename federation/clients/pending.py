@@ -26,6 +26,9 @@ from federation.protocol.verifier import EncryptionKey
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import ROLE_DOCTOR, SignedStatement
 
+PENDING = "pending"
+"""What these files are called in their seals."""
+
 
 @dataclass(frozen=True, repr=False)
 class PendingConsultation:
@@ -75,7 +78,7 @@ class PendingStore:
 
     def __init__(self, directory: Path, member: Member) -> None:
         """Keep them in this directory."""
-        self._files = SealedFiles(directory, member, "pending")
+        self._files = SealedFiles(directory, member, PENDING)
         self._member = member
 
     def put(self, pending: PendingConsultation) -> None:

@@ -26,12 +26,7 @@ class SealedFiles:
     def put(self, name: bytes, content: bytes) -> None:
         """Keep it, in the place of what was there; durable when this returns."""
         make_directory(self._directory)
-        final = self._path(name)
-        partial = final.with_suffix(f".partial-{os.getpid()}")
-        partial.unlink(missing_ok=True)
-        with create(partial) as file:
-            file.write(self._member.keys.sealing.seal(content, self._context(name)))
-            publish(file, partial, final)
+        _put(self._path(name), self._member.keys.sealing.seal(content, self._context(name)))
 
     def get(self, name: bytes) -> bytes | None:
         """Give it, or None. Raises SealBroken for another token's."""
@@ -56,6 +51,26 @@ class SealedFiles:
                 if content is not None:
                     yield name, content
 
+    def reseal(self) -> Iterator[bool]:
+        """Seal every file anew that this token opens under another key than the active one; say of each whether it was."""
+        sealing = self._member.keys.sealing
+        for path, sealed in self._sealed():
+            anew = sealed
+            with suppress(ValueError, SealBroken):
+                anew = sealing.reseal(sealed, self._context(bytes.fromhex(path.stem)))
+            if anew != sealed:
+                _put(path, anew)
+            yield anew != sealed
+
+    def count_under(self, generation: int) -> int:
+        """Count the files that a generation of the sealing key sealed."""
+        return sum(self._member.keys.sealing.generation_of(sealed) == generation for _, sealed in self._sealed())
+
+    def _sealed(self) -> Iterator[tuple[Path, bytes]]:
+        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
+            with suppress(FileNotFoundError):
+                yield path, path.read_bytes()
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep every other program of this client out until the block ends."""
@@ -72,3 +87,11 @@ class SealedFiles:
 
     def _context(self, name: bytes) -> bytes:
         return transcript("kept", text(self._kind), text(self._member.identity), name)
+
+
+def _put(final: Path, sealed: bytes) -> None:
+    partial = final.with_suffix(f".partial-{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    with create(partial) as file:
+        file.write(sealed)
+        publish(file, partial, final)

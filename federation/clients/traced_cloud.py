@@ -18,6 +18,7 @@ NAMES = {
     "RevokeGrant": ("rev", "revocation list"),
     "PutEncryptionKey": ("ekput", "ekack"),
     "GetDirectory": ("directory?", "directory"),
+    "GetTrustBundles": ("bundles?", "bundles"),
 }
 """Method of the public cloud -> what its request and its answer are called."""
 
@@ -27,7 +28,7 @@ class TracedCloud(CloudClient):
 
     def __init__(
         self,
-        bundle: TrustedBundle,
+        trust: Callable[[], TrustedBundle],
         identity: str,
         trace: Trace,
         *,
@@ -35,8 +36,10 @@ class TracedCloud(CloudClient):
         entropy: Entropy = system_entropy,
     ) -> None:
         """Prepare the channel of a doctor or patient."""
-        super().__init__(bundle, clock=clock, entropy=entropy)
-        self._channel = grpc.intercept_channel(self._channel, _Notes(trace, identity, bundle.anchors.cloud_id))
+        notes = _Notes(trace, identity, trust().anchors.cloud_id)
+        super().__init__(
+            trust, clock=clock, entropy=entropy, opened=lambda channel: grpc.intercept_channel(channel, notes)
+        )
 
 
 class _Notes(grpc.UnaryUnaryClientInterceptor):

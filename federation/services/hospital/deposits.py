@@ -18,8 +18,6 @@ from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intend
 from federation.services.hospital.vault import Draft, PartLabel, Place
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import OutboxEntry
-from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
 from federation.v1.statement_pb2 import SignedStatement
 
 FHIR_JSON = "application/fhir+json"
@@ -55,7 +53,15 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
 def _kept(hospital: Hospital, deposit: AcceptedDeposit, now: Instant) -> SignedStatement:
     sto = deposit.received.opened.payload
     department_id = hospital.department_of(sto.scope.department_class)
-    place = Place(sto.patient_id, department_id, hospital.entropy(16), FIRST_VERSION, now)
+    place = Place(
+        sto.patient_id,
+        department_id,
+        hospital.entropy(16),
+        FIRST_VERSION,
+        now,
+        doctor_id=sto.doctor_id,
+        consent_digest=authorization_digest(sto),
+    )
     receipt = deposit.receipt(place.handle, place.version, now=now)
     with hospital.vault.draft() as draft:
         _write(draft, deposit, now)
@@ -87,7 +93,8 @@ def _stored(
     # Kept from here on: a commit whose answer is lost may have happened. The sweep removes what is of no record.
     draft.keep()
     try:
-        hospital.stores.records.add(record, outbox=_intent(hospital, place, deposit), answer=answer)
+        entry = intend(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
+        hospital.stores.records.add(record, outbox=entry, answer=answer)
     except AlreadyStored:
         # The same sto in another session was faster.
         draft.discard()
@@ -96,20 +103,6 @@ def _stored(
             raise
         return kept
     return receipt
-
-
-def _intent(hospital: Hospital, place: Place, deposit: AcceptedDeposit) -> OutboxEntry:
-    sto = deposit.received.opened.payload
-    publication = Publication(
-        action=PUBLICATION_ACTION_ADD,
-        patient_id=place.patient_id,
-        department_id=place.department_id,
-        hospital_id=hospital.identity,
-        doctor_id=sto.doctor_id,
-        handle=place.handle,
-        consent_digest=authorization_digest(sto),
-    )
-    return intend(publication, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
 
 
 def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:

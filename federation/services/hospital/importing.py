@@ -13,8 +13,6 @@ from federation.services.hospital.deposits import FHIR_JSON, FIRST_VERSION
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intend
 from federation.services.hospital.vault import PartLabel, Place
-from federation.store.interfaces import OutboxEntry
-from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
 
 MOST_BUNDLE_BYTES = 16 * 1024 * 1024
 MOST_NAME_BYTES = 128
@@ -60,20 +58,10 @@ def import_record(hospital: Hospital, files: RecordFiles, progress: Progress) ->
             draft.add(_label(path, "attachment"), _chunks(path, progress))
         record = draft.sealed(place)
         draft.keep()
-        hospital.stores.records.add(record, outbox=_entry(hospital, place), answer=None)
+        entry = intend(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
+        hospital.stores.records.add(record, outbox=entry, answer=None)
     hospital.audit.record(AuditEvent("IMPORT", OK, detail=place.handle.hex()), now=place.stored_at)
     return place.handle
-
-
-def _entry(hospital: Hospital, place: Place) -> OutboxEntry:
-    publication = Publication(
-        action=PUBLICATION_ACTION_ADD,
-        patient_id=place.patient_id,
-        department_id=place.department_id,
-        hospital_id=hospital.identity,
-        handle=place.handle,
-    )
-    return intend(publication, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
 
 
 def _read_bundle(path: Path) -> bytes:

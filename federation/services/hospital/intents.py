@@ -3,20 +3,25 @@
 from federation.errors import Corrupt
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
+from federation.services.hospital.vault import Place
 from federation.store.interfaces import OutboxEntry
-from federation.v1.publication_pb2 import Publication
+from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
 from keystore.errors import SealBroken
 from keystore.sealing import Sealing
-from keystore.transcript import transcript
+from keystore.transcript import digest, transcript
 
 ENTRY_BYTES = 16
 
 
-def intend(publication: Publication, sealing: Sealing, *, now: Instant, entropy: Entropy) -> OutboxEntry:
-    """Give the entry that will publish this, due at once. T, nonce and signature are of each attempt, not of the intent."""
-    entry_id = entropy(ENTRY_BYTES)
-    sealed = sealing.seal(publication.SerializeToString(deterministic=True), _context(entry_id))
-    return OutboxEntry(entry_id, sealed, attempts=0, not_before=now)
+def intend(hospital_id: str, place: Place, sealing: Sealing, *, now: Instant, entropy: Entropy) -> OutboxEntry:
+    """Give the entry that will publish a record, due at once."""
+    return _entry(hospital_id, place, sealing, entropy(ENTRY_BYTES), now)
+
+
+def intend_again(hospital_id: str, place: Place, sealing: Sealing, *, now: Instant) -> OutboxEntry:
+    """Give the entry that will publish a record once more: the same one as long as it waits, however often it is asked for."""
+    entry_id = digest(transcript("publish-again", place.handle))[:ENTRY_BYTES]
+    return _entry(hospital_id, place, sealing, entry_id, now)
 
 
 def intended(entry: OutboxEntry, sealing: Sealing) -> Publication:
@@ -30,6 +35,22 @@ def intended(entry: OutboxEntry, sealing: Sealing) -> Publication:
 def resealed(entry: OutboxEntry, sealing: Sealing) -> bytes:
     """Give what an entry keeps, under the active sealing key. Raises SealBroken."""
     return sealing.reseal(entry.sealed, _context(entry.entry_id))
+
+
+def _entry(hospital_id: str, place: Place, sealing: Sealing, entry_id: bytes, now: Instant) -> OutboxEntry:
+    """T, nonce and signature are of each attempt, not of the intent."""
+    publication = Publication(
+        action=PUBLICATION_ACTION_ADD,
+        patient_id=place.patient_id,
+        department_id=place.department_id,
+        hospital_id=hospital_id,
+        handle=place.handle,
+    )
+    if place.doctor_id:
+        publication.doctor_id = place.doctor_id
+        publication.consent_digest = place.consent_digest
+    sealed = sealing.seal(publication.SerializeToString(deterministic=True), _context(entry_id))
+    return OutboxEntry(entry_id, sealed, attempts=0, not_before=now)
 
 
 def _context(entry_id: bytes) -> bytes:

@@ -76,7 +76,7 @@ class Outbox:
         """Keep PUBACK as evidence that the row was taken."""
         hospital = self._hospital
         plaintext = receipt.SerializeToString(deterministic=True)
-        sealed = hospital.sealing.seal(plaintext, transcript("evidence", PUBACK.encode(), publication.handle))
+        sealed = hospital.sealing.seal(plaintext, evidence_context(PUBACK, publication.handle))
         hospital.stores.evidence.add(PUBACK, publication.handle, sealed, at=now)
         hospital.audit.record(AuditEvent("PUBLISHED", OK, detail=publication.handle.hex()), now=now)
 
@@ -85,6 +85,11 @@ class Outbox:
         reason = reason_of(error)
         operations.warning("publication-refused", reason=reason, attempts=entry.attempts + 1)
         self._hospital.audit.record(AuditEvent("PUBLICATION", reason, detail=str(error)), now=self._hospital.clock())
+
+
+def evidence_context(kind: str, reference: bytes) -> bytes:
+    """Give what a hospital's evidence is sealed with."""
+    return transcript("evidence", kind.encode(), reference)
 
 
 def pause_after(attempts: int) -> int:

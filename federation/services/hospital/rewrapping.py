@@ -1,7 +1,8 @@
 """What a rotation does to what a hospital keeps, while it serves (docs/adr/0018-rotation.md)."""
 
 from federation.resealing import Steps
-from federation.services.hospital.intents import resealed
+from federation.services.hospital.hospital import Hospital
+from federation.services.hospital.intents import intend_again, resealed
 from federation.services.hospital.vault import Vault
 from federation.store.interfaces import Records
 from keystore.sealing import Sealing
@@ -24,3 +25,14 @@ def reseal_outbox(records: Records, sealing: Sealing) -> Steps:
 def wrapped_under(records: Records, vault: Vault, generation: int) -> int:
     """Count the versions of records that need a generation of the wrapping key."""
     return sum(vault.wrapped_under(record, generation) for record in records.all())
+
+
+def publish_again(hospital: Hospital) -> Steps:
+    """Intend to publish every record once more, for a public cloud that lost rows of its index, or gave them up in a rotation.
+
+    Raises Corrupt.
+    """
+    records = hospital.stores.records
+    for record in records.all():
+        place = hospital.vault.place_of(record)
+        yield records.intend(intend_again(hospital.identity, place, hospital.sealing, now=hospital.clock()))

@@ -24,7 +24,7 @@ from hsm.errors import HsmError
 
 OUTBOX_SECONDS = 1.0
 FOLLOW_SECONDS = 30.0
-CHORES_SECONDS = 60.0
+CHORES_SECONDS = 10.0
 ORPHAN_AGE = timedelta(days=1)
 _ANNOUNCED = "announced-encryption-key"
 
@@ -34,6 +34,10 @@ class PublicCloud(Protocol):
 
     def directory(self) -> GetDirectoryResponse:
         """Fetch the directory."""
+        ...
+
+    def bundles_after(self, sequence: int) -> Sequence[SignedStatement]:
+        """Fetch the next trust bundles after a number."""
         ...
 
     def watch(self) -> AbstractContextManager[Iterator[GetDirectoryResponse]]:
@@ -56,7 +60,7 @@ class Upkeep:
         address: str,
         chores: Sequence[Callable[[], object]] = (),
     ) -> None:
-        """Keep this hospital up; `address` is where others dial it, `chores` is what else is done once a minute."""
+        """Keep this hospital up; `address` is where others dial it, `chores` is what else is done every ten seconds."""
         self._hospital = hospital
         self._cloud = cloud
         self._outbox = outbox
@@ -112,7 +116,7 @@ class Upkeep:
         """Take the directory and its changes until the stream ends."""
         with self._cloud.watch() as directories:
             for directory in directories:
-                self._hospital.member.update(directory)
+                self._hospital.member.update(directory, self._cloud.bundles_after)
                 if self._stopping.is_set():
                     return
 
@@ -125,7 +129,7 @@ class Upkeep:
 
     def _ask(self) -> None:
         if not self._stopping.is_set():
-            self._hospital.member.update(self._cloud.directory())
+            self._hospital.member.update(self._cloud.directory(), self._cloud.bundles_after)
 
     def _empty(self) -> None:
         while not self._stopping.wait(OUTBOX_SECONDS):

@@ -39,13 +39,18 @@ class PartLabel:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a record belongs: whose it is, which one, which version, of which department, since when."""
+    """Where a record belongs: whose it is, which one, which version, of which department, since when.
+
+    A record that a doctor deposited says which one, and H of the grant under which; one that was imported says neither.
+    """
 
     patient_id: str
     department_id: str
     handle: bytes
     version: int
     stored_at: Instant
+    doctor_id: str = ""
+    consent_digest: bytes = b""
 
 
 class Vault:
@@ -73,7 +78,8 @@ class Vault:
         """Wrap a record's key, and seal its list of parts and whose they are, under the active keys."""
         generation, patient_key = self._keys.index.macs(_patient_context(place.patient_id))[0]
         described = [asdict(part) | {"digest": part.digest.hex()} for part in parts]
-        listed = json.dumps({"patient": place.patient_id, "parts": described}).encode()
+        consent = {"doctor": place.doctor_id, "consent": place.consent_digest.hex()}
+        listed = json.dumps({"patient": place.patient_id, **consent, "parts": described}).encode()
         bound = _parts_context(place.handle, place.version, patient_key, place.department_id, place.stored_at)
         return StoredRecord(
             handle=place.handle,
@@ -93,8 +99,7 @@ class Vault:
         named = {wrapping.generation_of(sealed) for sealed in (record.wrapped_key, record.sealed_parts)}
         if named == {wrapping.generation} and record.generation == indexing.generation:
             return record
-        patient_id, parts = self._listed(record)
-        place = Place(patient_id, record.department_id, record.handle, record.version, record.stored_at)
+        place, parts = self._listed(record)
         return self.seal(place, self._key(record), parts)
 
     def wrapped_under(self, record: StoredRecord, generation: int) -> bool:
@@ -102,8 +107,8 @@ class Vault:
         named = map(self._keys.records.generation_of, (record.wrapped_key, record.sealed_parts))
         return generation in named
 
-    def patient_of(self, record: StoredRecord) -> str:
-        """Give whose record it is. Raises Corrupt."""
+    def place_of(self, record: StoredRecord) -> Place:
+        """Give where a record belongs. Raises Corrupt."""
         return self._listed(record)[0]
 
     def parts(self, record: StoredRecord) -> Sequence[StoredPart]:
@@ -129,13 +134,22 @@ class Vault:
     def _key(self, record: StoredRecord) -> bytes:
         return self._open(record.wrapped_key, _key_context(record.handle, record.version))
 
-    def _listed(self, record: StoredRecord) -> tuple[str, list[StoredPart]]:
+    def _listed(self, record: StoredRecord) -> tuple[Place, list[StoredPart]]:
         bound = _parts_context(
             record.handle, record.version, record.patient_key, record.department_id, record.stored_at
         )
         listed = json.loads(self._open(record.sealed_parts, bound))
         parts = [StoredPart(**part | {"digest": bytes.fromhex(part["digest"])}) for part in listed["parts"]]
-        return listed["patient"], parts
+        place = Place(
+            patient_id=listed["patient"],
+            department_id=record.department_id,
+            handle=record.handle,
+            version=record.version,
+            stored_at=record.stored_at,
+            doctor_id=listed["doctor"],
+            consent_digest=bytes.fromhex(listed["consent"]),
+        )
+        return place, parts
 
     def _open(self, sealed: bytes, associated_data: bytes) -> bytes:
         try:

@@ -10,7 +10,7 @@ from federation.services.hospital.outbox import LONGEST_PAUSE_MS, Outbox, pause_
 from federation.services.hospital.upkeep import Upkeep
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.membership_pb2 import RenewalReceipt
-from federation.v1.statement_pb2 import EncryptionKeyStatement
+from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
 from tests.hospital_lab import HospitalLab
 
 
@@ -24,6 +24,9 @@ class Announcements:
 
     def directory(self) -> GetDirectoryResponse:
         return self.lab.federation.cloud.directory()
+
+    def bundles_after(self, sequence: int) -> list[SignedStatement]:
+        return self.lab.federation.cloud.bundles_after(sequence)
 
     @contextmanager
     def watch(self) -> Iterator[Iterator[GetDirectoryResponse]]:

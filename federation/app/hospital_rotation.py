@@ -1,0 +1,96 @@
+"""Rotation of a hospital's keys: what hangs on each, and what its steps ask for (docs/rotation.md)."""
+
+from federation.app.hospital import HospitalNode
+from federation.app.rotation import Rotation, Use
+from federation.audit import OK, AuditEvent
+from federation.resealing import Steps, reseal_epochs, reseal_evidence, sealed_under
+from federation.services.hospital.outbox import evidence_context
+from federation.services.hospital.rewrapping import reseal_outbox, rewrap_records, wrapped_under
+from federation.store.interfaces import StoredEvidence
+from federation.store.party import SqlEpochs
+from keystore.generations import Generation
+from keystore.party import IDENTITY, INDEXING, RECORDS, SEALING, TLS_CA
+
+PURPOSES = (IDENTITY, TLS_CA, SEALING, RECORDS, INDEXING)
+
+LOG_ENTRIES = "log entries"
+FORGETTABLE = {LOG_ENTRIES: "forget-log"}
+
+
+def hospital_rotation(node: HospitalNode) -> Rotation:
+    """Give the rotation of a hospital's keys, for its operator's commands."""
+    uses = {
+        IDENTITY: _identity(node),
+        TLS_CA: _tls_ca(node),
+        SEALING: _sealing(node),
+        RECORDS: _records(node),
+        INDEXING: _indexing(node),
+    }
+
+    def record(line: str) -> None:
+        node.hospital.audit.record(AuditEvent("ROTATION", OK, detail=line), now=node.clock())
+
+    return Rotation(node.keys, node.book, uses, record, node.clock)
+
+
+def _identity(node: HospitalNode) -> Use:
+    """The hospital signs by the key of its live registration: the new one signs once it has registered again with it."""
+
+    def registered_under(number: int) -> int:
+        own = node.keys.signing_key_of(number).public_key()
+        return node.member.is_registered and node.member.signing_key.public_key() == own
+
+    def register_again(_: Generation) -> None:
+        if node.member.is_registered:
+            node.cloud.refresh(node.member)
+            node.renew_registration()
+
+    return Use(left={"registration": registered_under}, activated=register_again, tainted=register_again)
+
+
+def _tls_ca(node: HospitalNode) -> Use:
+    return Use(
+        left={},
+        require_ready=lambda it: node.tls.certify_if_needed(it.number),
+        activated=lambda _: node.tls.certify_what_is_due(),
+    )
+
+
+def _sealing(node: HospitalNode) -> Use:
+    hospital, sealing = node.hospital, node.keys.sealing
+    stores, epochs = hospital.stores, SqlEpochs(node.database)
+
+    def walk() -> Steps:
+        yield from reseal_epochs(epochs, node.keys)
+        yield from reseal_evidence(stores.evidence, sealing, _evidence_context)
+        yield from reseal_outbox(stores.records, sealing)
+        yield node.member.reseal_request()
+
+    return Use(
+        left={
+            "epochs": lambda number: sealed_under((it.sealed_seed for it in epochs.all()), sealing, number),
+            "receipts": lambda number: sealed_under((it.sealed for it in stores.evidence.walk()), sealing, number),
+            "publications": lambda number: sealed_under((it.sealed for it in stores.records.outbox()), sealing, number),
+            "registration under way": node.member.request_is_under,
+            LOG_ENTRIES: hospital.audit.count_under,
+        },
+        forgettable=frozenset({LOG_ENTRIES}),
+        walk=walk,
+    )
+
+
+def _records(node: HospitalNode) -> Use:
+    records, vault = node.hospital.stores.records, node.hospital.vault
+    return Use(
+        left={"records": lambda number: wrapped_under(records, vault, number)},
+        walk=lambda: rewrap_records(records, vault),
+    )
+
+
+def _indexing(node: HospitalNode) -> Use:
+    records, vault = node.hospital.stores.records, node.hospital.vault
+    return Use(left={"records": records.count}, walk=lambda: rewrap_records(records, vault))
+
+
+def _evidence_context(piece: StoredEvidence) -> bytes:
+    return evidence_context(piece.kind, piece.reference)

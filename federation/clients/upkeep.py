@@ -1,0 +1,47 @@
+"""What a doctor's or patient's client does for itself whenever it is opened; hospitals have their own upkeep."""
+
+import time
+from contextlib import suppress
+
+from federation.clients.cloud import CloudClient
+from federation.clients.registration import Pause
+from federation.clients.renewal import Due, renew_registration, renewal_due, restatement_due
+from federation.errors import FederationError, Unavailable
+from federation.member import Member
+
+
+def keep_up(
+    member: Member, cloud: CloudClient, evidence: bytes, *, certificate: bytes = b"", pause: Pause = time.sleep
+) -> FederationError | None:
+    """Register again if that is due, begin the next epoch, end what is over. Without the cloud all of it waits.
+
+    Give why the cloud would not have the registration again, if it would not: the live one holds as long as it is good.
+    """
+    if not member.is_registered:
+        return None
+    now = cloud.clock()
+    refusal = None
+    member.forget_former(now)
+    with suppress(Unavailable):
+        refusal = _renewed(member, cloud, evidence, certificate, pause)
+        if member.epochs.is_due(now) or restatement_due(member, now):
+            cloud.refresh(member)
+            cloud.renew(member)
+    member.epochs.sweep(now)
+    return refusal
+
+
+def _renewed(
+    member: Member, cloud: CloudClient, evidence: bytes, certificate: bytes, pause: Pause
+) -> FederationError | None:
+    due = renewal_due(member, cloud.clock())
+    # A doctor's new key needs a new certificate first: then the doctor registers with that (`medunion doctor register`).
+    if due is None or (due is Due.IDENTITY_ROTATED and certificate):
+        return None
+    try:
+        renew_registration(member, cloud, evidence, certificate=certificate, pause=pause)
+    except Unavailable:
+        raise
+    except FederationError as error:
+        return error
+    return None

@@ -1,0 +1,89 @@
+"""The newest trust bundle of a party: followed from the one it pinned, kept durably, never given back for an older one.
+
+Every process of a party reads it from the store, so what one of them took the others use a moment later, without a restart.
+"""
+
+import hmac
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from federation.errors import BundleOutOfSequence
+from federation.protocol.bundle import BundleLease, TrustedBundle, follow, follow_all, pin, sequence_of
+from federation.protocol.time import Instant
+from federation.store.interfaces import Settings
+from federation.v1.statement_pb2 import RevocationList, SignedStatement
+
+REREAD_SECONDS = 1.0
+"""How long a process may work with what it has read: so long others take to follow what one of them took."""
+
+Between = Callable[[int], Sequence[SignedStatement]]
+"""Fetches the bundles after a number, oldest first, perhaps not all of them at once. Raises FederationError."""
+
+_NAME = "trust-bundle"
+
+
+class TrustKeeper:
+    """The bundle that holds now. Safe for several threads and processes."""
+
+    def __init__(
+        self, settings: Settings, pinned: TrustedBundle, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin with the bundle that was handed over, or what has followed it since. `seconds` only goes forward."""
+        self._settings = settings
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._newest = pinned
+        self._read_at: float | None = None
+
+    def newest(self) -> TrustedBundle:
+        """Give the newest bundle that was taken. Raises StoreError."""
+        with self._lock:
+            if self._read_at is None or self._seconds() - self._read_at >= REREAD_SECONDS:
+                self._read_at = self._seconds()
+                self._newest = self._kept(self._newest)
+            return self._newest
+
+    def take(self, signed: SignedStatement, between: Between | None = None) -> TrustedBundle:
+        """Follow to the bundle that a directory names, over those between, and give the one that now holds.
+
+        An older one than the one at hand changes nothing. Raises what `federation.protocol.bundle.follow` finds wrong with any
+        of them, BundleOutOfSequence where one is missing or another of a number at hand, StoreError; what held before holds.
+        """
+        current, target = self.newest(), sequence_of(signed)
+        if target == current.sequence and not hmac.compare_digest(signed.statement, current.signed.statement):
+            raise BundleOutOfSequence(f"there are two trust bundles of the number {target}")
+        while current.sequence + 1 < target:
+            current = self._kept_after(follow_all(current, _required(between, current.sequence)))
+        return self._kept_after(follow(current, signed)) if current.sequence < target else current
+
+    def lease(self, revocations: RevocationList | None) -> BundleLease:
+        """Give how long the bundle may be used, by the newest list that is at hand."""
+        lease = BundleLease.of(self.newest())
+        return lease if revocations is None else lease.heard(revocations)
+
+    def require_usable(self, revocations: RevocationList | None, *, now: Instant) -> None:
+        """Require the newest bundle's grace not to be over. Raises BundleStale."""
+        self.lease(revocations).require_usable(now=now)
+
+    def _kept_after(self, followed: TrustedBundle) -> TrustedBundle:
+        kept = followed.signed.SerializeToString(deterministic=True)
+        self._settings.advance(_NAME, followed.sequence, kept)
+        with self._lock:
+            self._newest = self._kept(followed)
+            return self._newest
+
+    def _kept(self, at_hand: TrustedBundle) -> TrustedBundle:
+        """Give what the store has if it is newer. Who can write to a party's own store needs no forged bundle."""
+        value = self._settings.get(_NAME)
+        if value is None:
+            return at_hand
+        signed = SignedStatement.FromString(value)
+        return pin(signed) if sequence_of(signed) > at_hand.sequence else at_hand
+
+
+def _required(between: Between | None, sequence: int) -> Sequence[SignedStatement]:
+    bundles = () if between is None else between(sequence)
+    if not bundles:
+        raise BundleOutOfSequence("the trust bundles between the one at hand and the newest cannot be had")
+    return bundles

@@ -1,0 +1,172 @@
+"""Everybody's keys are rotated by the commands while visits go on: prepared, activated, tainted, revoked."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from demo.stage import Federation, Refused, federation, run
+
+DATA = Path(__file__).parents[1] / "data"
+ECG = DATA / "waveform_ecg.dcm"
+RECORD = DATA / "synthea-johnnie679.json"
+PATIENCE = 60.0
+
+pytestmark = pytest.mark.timeout(420)
+
+
+@dataclass
+class Party:
+    """One party's rotation, as its operator types it."""
+
+    kind: str
+    directory: Path
+
+    def rotate(self, step: str, *words: object, expect: int = 0) -> str:
+        return run(self.kind, "rotate", step, *words, "--directory", self.directory, expect=expect)
+
+    def left(self, purpose: str, number: int) -> int:
+        found = json.loads(self.rotate("status", "--json"))
+        return sum(next(it["left"] for it in found if (it["purpose"], it["number"]) == (purpose, number)).values())
+
+    def state(self, purpose: str, number: int) -> str:
+        found = json.loads(self.rotate("status", "--json"))
+        return next(it["state"] for it in found if (it["purpose"], it["number"]) == (purpose, number))
+
+    def succeed(self, purpose: str) -> None:
+        self.rotate("prepare", purpose, "--generate")
+        self.rotate("activate", purpose, "--now")
+
+
+@dataclass
+class Clinic:
+    """A federation with a doctor at H:b, and a patient of H:a with a record there."""
+
+    made: Federation
+    doctor: Party
+    patient: Party
+    visits: int = 0
+
+    def hospital(self, label: str) -> Party:
+        return Party("hospital", self.made.root / label)
+
+    @property
+    def cloud(self) -> Party:
+        return Party("public-cloud", self.made.root / "cloud")
+
+    def visit(self, records: int) -> str:
+        self.visits += 1
+        consult = ("--conclusion", "Well.", "--department", "cardiology")
+        going_on, code = self.made.consult(self.doctor.directory, "b", f"visit-{self.visits}", *consult)
+        run("patient", "visit", "--directory", self.patient.directory, code, "--ecg", ECG)
+        story = going_on.wait()
+        assert f"{records} record{'s' if records > 1 else ''} found" in story
+        assert "The patient signed for the diagnosis" in story
+        self.made.await_publication("b")
+        return story
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Iterator[Clinic]:
+    with federation(tmp_path) as made:
+        doctor, patient = made.add_doctor("house"), made.add_patient("johnnie", "a")
+        imported = ("--patient", "P:johnnie", "--department", "H:a/cardiology", RECORD)
+        run("hospital", "import", "--directory", made.root / "a", *imported)
+        made.await_publication("a")
+        yield Clinic(made, Party("doctor", doctor), Party("patient", patient))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def end(party: Party, purpose: str, *words: str) -> None:
+    """Taint and revoke the first generation, which retired a moment ago."""
+    party.rotate("taint", purpose, 1)
+    until(lambda: party.left(purpose, 1) == 0 or bool(words))
+    until(lambda: "RETIRED_JUST_NOW" not in _tried(party, purpose, *words))
+    assert party.state(purpose, 1) == "revoked"
+
+
+def _tried(party: Party, purpose: str, *words: str) -> str:
+    try:
+        return party.rotate("revoke", purpose, 1, *words)
+    except Refused as refused:
+        if "RETIRED_JUST_NOW" not in str(refused):
+            raise
+        return str(refused)
+
+
+def test_a_hospital_rotates_all_its_keys_between_visits_and_serves_on(clinic: Clinic) -> None:
+    hospital = clinic.hospital("a")
+    clinic.visit(records=1)
+    for purpose in ("identity", "tls-ca", "sealing", "records", "index"):
+        hospital.succeed(purpose)
+    clinic.visit(records=2)
+    assert "GENERATION_NEEDED" in _refused(hospital, "records")
+    for purpose in ("sealing", "records"):
+        hospital.rotate("reseal", purpose)
+    end(hospital, "identity")
+    end(hospital, "tls-ca")
+    end(hospital, "sealing", "--forget-log")
+    end(hospital, "records")
+    end(hospital, "index")
+    again = run("hospital", "publish-again", "--directory", hospital.directory)
+    assert "1 looked at, 1 queued" in again
+    clinic.made.await_publication("a")
+    clinic.visit(records=3)
+    said = run("hospital", "log", "--verify", "--directory", hospital.directory)
+    assert "the chain holds" in said
+    assert "revoke generation 1 of records" in said
+
+
+def _refused(party: Party, purpose: str) -> str:
+    """What a revocation says that comes too early: the generation is used still, or has retired a moment ago."""
+    until(lambda: "RETIRED_JUST_NOW" not in party.rotate("revoke", purpose, 1, expect=1))
+    return party.rotate("revoke", purpose, 1, expect=1)
+
+
+def test_a_doctor_and_a_patient_rotate_their_keys_between_visits(clinic: Clinic) -> None:
+    clinic.visit(records=1)
+    doctor, patient, root = clinic.doctor, clinic.patient, clinic.made.root
+    for party in (doctor, patient):
+        party.succeed("sealing")
+        party.rotate("reseal", "sealing")
+    patient.succeed("identity")
+    doctor.rotate("prepare", "identity", "--generate")
+    run("doctor", "certificate-request", "--directory", doctor.directory)
+    certificate = root / "second.der"
+    run(
+        *("authority", "issue", "--directory", root / "authority", "--doctor", "D:house"),
+        *("--request", doctor.directory / "certificate-request.der", "--output", certificate),
+    )
+    doctor.rotate("activate", "identity", "--now")
+    clinic.visit(records=2)  # by the old key still
+    run("doctor", "register", "--directory", doctor.directory, "--certificate", certificate)
+    clinic.visit(records=3)
+    for party in (doctor, patient):
+        end(party, "identity")
+        end(party, "sealing", "--forget-log")
+    clinic.visit(records=4)
+    for party in (doctor, patient):
+        run(party.kind, "evidence", "export", "--directory", party.directory, root / f"{party.kind}-evidence")
+        kinds = {json.loads(path.read_text())["kind"] for path in (root / f"{party.kind}-evidence").glob("*.json")}
+        assert {"D1" if party is patient else "P1", "D5", "P6"} <= kinds
+
+
+def test_s_is_rotated_and_everybody_registers_again_by_itself(clinic: Clinic) -> None:
+    clinic.cloud.succeed("issuer")
+    clinic.visit(records=1)  # everybody under the first PK
+    clinic.cloud.rotate("taint", "issuer", 1)
+    until(lambda: clinic.cloud.left("issuer", 1) <= 2)  # both hospitals, by themselves
+    for _ in range(2):  # the first time a client learns of it, the second time it registers
+        clinic.visit(records=1 + clinic.visits)
+    assert clinic.cloud.left("issuer", 1) == 0
+    until(lambda: "RETIRED_JUST_NOW" not in _tried(clinic.cloud, "issuer"))
+    clinic.visit(records=1 + clinic.visits)
