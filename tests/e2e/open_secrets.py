@@ -30,7 +30,7 @@ def _open(node: NodeDirectory) -> Token:
     settings = TokenSettings(token["uri"], Path(token["softhsm_configuration"]))
     if "device" in table:
         patient = node.settings(PatientSettings)
-        unlocked = unlock(Profile(node.path), patient.device, node.trust().realm)
+        unlocked = unlock(Profile(node.path), patient.device, node.trust().anchors.realm)
         return open_node_token(settings, pin_from_value(unlocked.pin.reveal()))
     return open_node_token(settings, pin_from_file(Path(token["pin_file"])))
 

@@ -39,6 +39,7 @@ from federation.errors import (
 from federation.protocol.grant import Terms
 from federation.protocol.room import ask_for_room, request_transcript
 from federation.services.hospital.outbox import Outbox
+from federation.services.hospital.rooms import MOST_ROOMS_PER_DOCTOR
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,
@@ -559,7 +560,7 @@ def test_a_room_is_opened_for_its_signer_alone(lab: HospitalLab, client: Client)
 
 
 def test_a_doctor_has_a_bounded_number_of_rooms(lab: HospitalLab, client: Client) -> None:
-    for _ in range(16):
+    for _ in range(MOST_ROOMS_PER_DOCTOR):
         open_room(lab.federation, client)
     assert isinstance(refused(lambda: open_room(lab.federation, client)), Limit)
 
