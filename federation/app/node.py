@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,7 +101,8 @@ def _readable(content: TrustBundle) -> dict[str, Any]:
 
 def write_private(path: Path, data: bytes) -> None:
     """Put a file in place, whole, durable and with mode 0600; what was there gives way."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    # Of its own for each writer: several threads and processes may write the same file at once.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

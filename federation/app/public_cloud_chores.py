@@ -43,6 +43,7 @@ class RotationChores:
             SEALING: lambda: walks.reseal(node.cloud, node.epochs),
             IDENTITY: lambda: walks.restate_all(node.cloud),
         }
+        self._buried: set[tuple[str, int]] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="medunion-rotation", daemon=True)
 
@@ -57,8 +58,8 @@ class RotationChores:
             self._thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
-        self._surviving(self._bury)
         while not self._stopping.wait(self._every.total_seconds()):
+            self._surviving(self._bury)
             for purpose in self._walks:
                 self._surviving(partial(self._catch_up, purpose))
 
@@ -71,12 +72,14 @@ class RotationChores:
             operations.failure("rotation-chore-failed", error)
 
     def _bury(self) -> None:
-        """Finish revocations that a crash cut short: what fell with a generation goes."""
+        """Finish revocations that a crash cut short, once for each: what fell with a generation goes."""
         cloud, book = self._node.cloud, self._node.book.read()
         for purpose, forget in ((ISSUING, walks.forget_registrations), (INDEXING, walks.forget_rows)):
             for it in book.of(purpose):
-                if book.state(purpose, it.number, cloud.clock()) is State.REVOKED and it.active_from is not None:
+                fell = book.state(purpose, it.number, cloud.clock()) is State.REVOKED and it.active_from is not None
+                if fell and (purpose, it.number) not in self._buried:
                     forget(cloud, it.number)
+                    self._buried.add((purpose, it.number))
 
     def _catch_up(self, purpose: str) -> None:
         """Walk once for each activation, when every process works with the new generation."""

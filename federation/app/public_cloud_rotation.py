@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.app.public_cloud import PublicCloudNode
@@ -13,7 +14,7 @@ from federation.services.cloud.cloud import as_datetime
 from keystore.generations import Generation
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA, Successor
 from keystore.policies import CLOUD_POLICIES
-from keystore.x509 import create_tls_ca
+from keystore.x509 import create_tls_ca, require_tls_ca
 
 PURPOSES = (IDENTITY, ISSUING, TLS_CA, SEALING, INDEXING)
 
@@ -27,13 +28,13 @@ REGISTRATIONS, ROWS, LOG_ENTRIES = "live registrations", "index rows", "log entr
 FORGETTABLE = {REGISTRATIONS: "forget-registrations", ROWS: "forget-rows", LOG_ENTRIES: "forget-log"}
 
 
-def cloud_rotation(node: PublicCloudNode) -> Rotation:
-    """Give the rotation of a cloud's keys, for its operator's commands."""
+def cloud_rotation(node: PublicCloudNode, tls_ca: x509.Certificate | None = None) -> Rotation:
+    """Give the rotation of a cloud's keys, for its operator's commands. `tls_ca` is what a ceremony made for the next TLS CA."""
     cloud = node.cloud
     uses = {
         IDENTITY: _identity(node),
         ISSUING: _issuing(node),
-        TLS_CA: _tls_ca(node),
+        TLS_CA: _tls_ca(node, tls_ca),
         SEALING: _sealing(node),
         INDEXING: _indexing(node),
     }
@@ -79,15 +80,18 @@ def _issuing(node: PublicCloudNode) -> Use:
     )
 
 
-def _tls_ca(node: PublicCloudNode) -> Use:
-    def certificate(successor: Successor) -> bytes:
+def _tls_ca(node: PublicCloudNode, given: x509.Certificate | None) -> Use:
+    def public(successor: Successor) -> bytes:
         key = node.cloud.keys.token.ed25519(successor.label, CLOUD_POLICIES[TLS_CA])
         realm, now = node.trust().content.realm, as_datetime(node.cloud.clock())
-        return create_tls_ca(key, realm, now=now).public_bytes(Encoding.DER)
+        if given is not None:
+            require_tls_ca(given, key, realm, now=now)
+        certificate = create_tls_ca(key, realm, now=now) if given is None else given
+        return certificate.public_bytes(Encoding.DER)
 
     return Use(
         left={},
-        public=certificate,
+        public=public,
         lead=FOLLOWED,
         soonest=SOON,
         prepared=lambda _: node.publish(),

@@ -58,7 +58,7 @@ class CloudLab:
 
     def client(self, **settings: object) -> CloudClient:
         """Give a client of the cloud."""
-        return self.closing.enter_context(CloudClient(self.node.trust(), **settings))
+        return self.closing.enter_context(CloudClient(self.node.trust, **settings))
 
     def token(self) -> Token:
         """Give a fresh token, open."""
@@ -69,7 +69,7 @@ class CloudLab:
         database = open_database(f"sqlite:///{self.directory}/{next(_numbers)}.sqlite")
         self.closing.enter_context(database)
         keys = keys or PartyKeys.create(self.token())
-        return Member(identity, keys, SqlSettings(database), SqlEpochs(database), self.anchors)
+        return Member(identity, keys, SqlSettings(database), SqlEpochs(database), self.node.trust())
 
     def hospital(self, identity: str, address: str = "127.0.0.1:9") -> tuple[Member, CloudClient]:
         """Give a registered hospital, its address known to the cloud, and its client with a TLS identity."""

@@ -43,7 +43,7 @@ class Lossy(CloudClient):
 def test_a_registration_whose_answer_is_lost_is_made_once(lab: CloudLab) -> None:
     member = lab.member("D:unlucky")
     certificate, pauses = lab.certificate(member), []
-    with Lossy(lab.node.trust()) as cloud:
+    with Lossy(lab.node.trust) as cloud:
         party = register(member, cloud, ROLE_DOCTOR, certificate, None, certificate=certificate, pause=pauses.append)
     assert cloud.sent == 3
     assert pauses == list(PAUSES_SECONDS[:2])
@@ -57,7 +57,7 @@ def test_a_cloud_that_never_answers_leaves_nobody_registered(lab: CloudLab) -> N
     content = TrustBundle()
     content.CopyFrom(lab.node.trust().content)
     content.cloud_address = f"127.0.0.1:{free_port()}"
-    with CloudClient(replace(lab.node.trust(), content=content)) as cloud, pytest.raises(Unavailable):
+    with CloudClient(lambda: replace(lab.node.trust(), content=content)) as cloud, pytest.raises(Unavailable):
         register(member, cloud, ROLE_DOCTOR, lab.certificate(member), None, pause=lambda _: None)
     assert not member.is_registered
 
@@ -82,7 +82,7 @@ def unknown_key(known: EncryptionKey, statement: SignedStatement) -> EncryptionK
 def test_a_clock_far_off_is_told_stale(lab: CloudLab) -> None:
     doctor, honest = lab.doctor("D:slow"), lab.client()
     honest.refresh(doctor)
-    with CloudClient(lab.node.trust(), clock=lambda: honest.clock() - 50_000) as cloud, pytest.raises(StaleMessage):
+    with CloudClient(lab.node.trust, clock=lambda: honest.clock() - 50_000) as cloud, pytest.raises(StaleMessage):
         cloud.renew(doctor)
 
 

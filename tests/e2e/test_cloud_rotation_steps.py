@@ -1,14 +1,18 @@
 """Every step of a rotation at the public cloud: what it does to what is there, and why it is refused."""
 
 import threading
+import time
 from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.app.node import read_trust
-from federation.app.public_cloud_rotation import FOLLOWED, LOG_ENTRIES, REGISTRATIONS, ROWS, SOON
+from federation.app.public_cloud_chores import RotationChores
+from federation.app.public_cloud_rotation import FOLLOWED, LOG_ENTRIES, REGISTRATIONS, ROWS, SOON, cloud_rotation
 from federation.app.rotation import SETTLING
 from federation.audit import FORGOTTEN
 from federation.errors import (
@@ -23,10 +27,12 @@ from federation.protocol.index import Location
 from federation.protocol.time import milliseconds
 from federation.resealing import Pace
 from federation.services.cloud import rows, walks
+from federation.services.cloud.cloud import as_datetime
 from federation.store.errors import NotStored
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, KeyStatement
 from hsm import pin_from_value
 from keystore.errors import (
+    CertificateRejected,
     GenerationActive,
     GenerationNeeded,
     NothingToReseal,
@@ -36,6 +42,8 @@ from keystore.errors import (
 )
 from keystore.generations import State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA, PartyKeys
+from keystore.policies import CLOUD_POLICIES
+from keystore.x509 import create_tls_ca
 from tests.e2e.unserved_cloud import Clock, Unserved, beside, opened, unserved_cloud
 
 PURPOSES = (IDENTITY, ISSUING, TLS_CA, SEALING, INDEXING)
@@ -98,6 +106,47 @@ def test_public_key_is_activated_in_an_hour_unless_the_operator_says_now(cloud, 
     assert states(cloud, purpose) == [State.ACTIVE, State.PREPARED]
     cloud.clock.advance(FOLLOWED)
     assert states(cloud, purpose) == [State.RETIRED, State.ACTIVE]
+
+
+def test_certificate_that_a_ceremony_made_for_the_next_tls_ca_is_the_one_in_the_bundle(cloud):
+    keys, now = cloud.node.cloud.keys, as_datetime(cloud.clock.now)
+    successor = keys.generate_successor(TLS_CA, cloud.clock.now)
+    key = keys.token.ed25519(successor.label, CLOUD_POLICIES[TLS_CA])
+    for false in (create_tls_ca(key, "other", now=now), create_tls_ca(Ed25519PrivateKey.generate(), "test", now=now)):
+        with pytest.raises(CertificateRejected):
+            cloud_rotation(cloud.node, false).prepare(TLS_CA)
+    given = create_tls_ca(key, "test", now=now)
+    cloud_rotation(cloud.node, given).prepare(TLS_CA)
+    assert cloud.node.trust().content.tls_ca_certificates[1] == given.public_bytes(Encoding.DER)
+
+
+def test_revocation_that_was_cut_short_is_finished_by_a_cloud_that_serves(cloud):
+    cloud.hospital("H:north")
+    rows.publish(cloud.node.cloud, "P:ann", PLACE)
+    for purpose in (ISSUING, INDEXING):
+        cloud.rotate(purpose)
+        cloud.node.book.change(lambda book: book.revoke(purpose, 1, cloud.clock.now))  # noqa: B023 - called here
+    chores = RotationChores(cloud.node, timedelta(milliseconds=10))
+    chores.start()
+    deadline = time.monotonic() + 10
+    registrations, index = cloud.node.cloud.stores.registrations, cloud.node.cloud.stores.index
+    while (registrations.live("H:north") or list(index.walk())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    chores.stop()
+    assert registrations.live("H:north") is None
+    assert not list(index.walk())
+
+
+def test_registration_that_was_renewed_meanwhile_is_not_forgotten_with_the_old_one(cloud, monkeypatch):
+    keys = PartyKeys.create(cloud.make_token("party"))
+    cloud.hospital("H:north", keys)
+    cloud.rotate(ISSUING)
+    registrations = cloud.node.cloud.stores.registrations
+    seen = list(registrations.walk())
+    second = cloud.hospital("H:north", keys, renews=keys.signing_key).party
+    monkeypatch.setattr(registrations, "walk", lambda: iter(seen))
+    assert walks.forget_registrations(cloud.node.cloud, 1) == 0
+    assert registrations.live("H:north").serial == second.serial
 
 
 def test_key_that_no_ceremony_made_is_not_prepared(cloud):

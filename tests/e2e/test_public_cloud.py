@@ -205,7 +205,7 @@ def test_the_peer_port_takes_no_connection_without_a_client_certificate(lab: Clo
     content.cloud_address = content.cloud_peer_address
     bundle = replace(lab.node.trust(), content=content)
     with pytest.raises(Unavailable):
-        type(lab.client())(bundle).directory()
+        type(lab.client())(lambda: bundle).directory()
 
 
 def test_commands_found_a_federation_and_serve_it_until_sigterm(tmp_path: Path) -> None:

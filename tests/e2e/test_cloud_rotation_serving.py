@@ -1,0 +1,132 @@
+"""Every key of a serving cloud is rotated by its operator's commands, while others register, search, publish and renew."""
+
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from demo.stage import SECONDS
+from federation.app.public_cloud_rotation import LOG_ENTRIES, SOON, cloud_rotation
+from federation.app.rotation import SETTLING
+from federation.clock import system_clock
+from federation.protocol.index import Location
+from federation.protocol.time import milliseconds
+from federation.services.cloud import rows, walks
+from hsm import pin_from_value
+from keystore.generations import State
+from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA
+from tests.e2e.cloud_lab import CloudLab, cloud_lab
+from tests.e2e.cloud_traffic import Traffic
+from tests.e2e.unserved_cloud import Clock, opened, unserved_cloud
+
+PURPOSES = (IDENTITY, ISSUING, TLS_CA, SEALING, INDEXING)
+GIVEN_UP = {ISSUING: ["--forget-registrations"], SEALING: ["--forget-log"]}
+"""Newcomers that never come back, and entries of the log, which stay as they are."""
+
+_MEDUNION = (sys.executable, "-m", "federation.cli.main")
+
+
+class Operator:
+    """Types `medunion public-cloud rotate` for a cloud's directory."""
+
+    def __init__(self, directory: Path, pin: Path) -> None:
+        """Work on this directory."""
+        self._where = ("--directory", str(directory), "--pin-file", str(pin))
+
+    def words(self, step: str, *rest: object) -> list[str]:
+        """Give the whole command."""
+        return [*_MEDUNION, "public-cloud", "rotate", step, *map(str, rest), *self._where]
+
+    def types(self, step: str, *rest: object, expect: int = 0) -> str:
+        """Run it to its end, and give what it said."""
+        done = subprocess.run(self.words(step, *rest), capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def pin_file(tmp_path, user_pin):
+    """Give a file with the PIN."""
+    path = tmp_path / "pin"
+    path.write_text(user_pin.reveal())
+    path.chmod(0o600)
+    return path
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def served_leaf(lab: CloudLab) -> x509.Certificate:
+    """Give the certificate that a new connection is shown."""
+    return x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", lab.ports.public)).encode())
+
+
+def left_but_log(lab: CloudLab, purpose: str) -> int:
+    line = next(it for it in cloud_rotation(lab.node).status() if it.purpose == purpose)
+    return sum(count for words, count in line.left.items() if words != LOG_ENTRIES)
+
+
+def test_every_key_is_rotated_while_others_register_search_publish_and_renew(
+    tmp_path, make_token_uri, user_pin, pin_file
+):
+    with cloud_lab(tmp_path, make_token_uri, pin_from_value(user_pin.reveal())) as lab:
+        operator, traffic = Operator(tmp_path / "cloud", pin_file), Traffic(lab)
+        with traffic.running():
+            traffic.await_rounds(2)
+            for purpose in PURPOSES:
+                assert "ROTATION_NOT_PREPARED" in operator.types("activate", purpose, expect=1)
+                operator.types("prepare", purpose, "--generate")
+                assert "GENERATION_ACTIVE" in operator.types("taint", purpose, 1, expect=1)
+            traffic.await_rounds(2)
+            for purpose in PURPOSES:
+                operator.types("activate", purpose, "--now")
+            time.sleep(SOON.total_seconds())
+            traffic.await_rounds(2)
+            served_leaf(lab).verify_directly_issued_by(lab.node.cloud.tls_ca)
+            for purpose in PURPOSES:
+                operator.types("taint", purpose, 1)
+            time.sleep(SETTLING.total_seconds())
+            for purpose in (IDENTITY, SEALING, INDEXING):
+                wait_until(lambda: left_but_log(lab, purpose) == 0)  # noqa: B023 - called here
+            assert "GENERATION_NEEDED" in operator.types("revoke", SEALING, 1, expect=1)
+            for purpose in PURPOSES:
+                operator.types("revoke", purpose, 1, *GIVEN_UP.get(purpose, []))
+            traffic.await_rounds(3)
+        assert traffic.failure is None
+        states = sorted((it.purpose, it.number, it.state) for it in cloud_rotation(lab.node).status())
+        each = ((1, State.REVOKED), (2, State.ACTIVE))
+        assert states == sorted((purpose, *it) for purpose in PURPOSES for it in each)
+        assert lab.refusals() == []
+        assert lab.node.cloud.audit.verify() > 0
+
+
+def test_walk_that_is_killed_goes_on_when_it_is_typed_again(tmp_path, make_token_uri, make_token, user_pin, pin_file):
+    pin, count = pin_from_value(user_pin.reveal()), 40
+    with unserved_cloud(tmp_path, make_token_uri, pin) as directory:
+        operator = Operator(directory.path, pin_file)
+        clock = Clock(system_clock() - milliseconds(timedelta(minutes=1)))
+        with opened(directory, pin, clock, make_token) as cloud:
+            union = cloud.node.cloud
+            for number in range(count):
+                rows.publish(union, f"P:{number}", Location("H:north/cardiology", b"h" * 16))
+            cloud.rotate(SEALING)
+            with subprocess.Popen(operator.words("reseal", SEALING, "--per-second", 10), env=os.environ) as process:
+                wait_until(lambda: walks.count_sealed_rows(union, 1) < count - 3)
+                process.send_signal(signal.SIGKILL)
+            assert 0 < walks.count_sealed_rows(union, 1) < count
+            operator.types("reseal", SEALING)
+            assert walks.count_sealed_rows(union, 1) == 0
+            assert "is revoked" in operator.types("revoke", SEALING, 1, "--forget-log")
+            assert len(rows.look_up(union, "P:7", ["cardiology"])) == 1
