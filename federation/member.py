@@ -115,8 +115,8 @@ class Member:
             party.serial,
         )
         self._remember_former(party.serial)
-        self._settings.put(_CERTIFICATE, certificate)
-        self._keep_statement(party.key_statement)
+        if self._keep_statement(party.key_statement):
+            self._settings.put(_CERTIFICATE, certificate)
 
     def restate(self, signed: SignedStatement, *, now: Instant) -> bool:
         """Take the own KS as a rotated PRK_C has signed it anew, and say whether it is another than the kept one.
@@ -129,8 +129,7 @@ class Member:
         before = replace(self.verifier(), anchors=self.anchors.for_evidence)
         own = before.party(kept, peek_statement(KeyStatement, kept).role, now=now)
         self.verifier().restated(signed, own, now=now)
-        self._keep_statement(signed)
-        return True
+        return self._keep_statement(signed)
 
     def forget_former(self, now: Instant) -> int:
         """Destroy S_X of the credentials before this one that are over; give how many."""
@@ -235,10 +234,13 @@ class Member:
         statement = peek_statement(KeyStatement, self.key_statement)
         return self.keys.holds_registration_secret(Credential.FromString(statement.credential).serial)
 
-    def _keep_statement(self, signed: SignedStatement) -> None:
-        self._settings.put(_KEY_STATEMENT, signed.SerializeToString(deterministic=True))
+    def _keep_statement(self, signed: SignedStatement) -> bool:
+        """Keep KS unless one that the cloud stated later is there, from another process of this party; say whether it was."""
+        stated_at = peek_statement(KeyStatement, signed).stated_at
+        kept = self._settings.advance(_KEY_STATEMENT, stated_at, signed.SerializeToString(deterministic=True))
         with self._lock:
             self._party = None
+        return kept
 
     def _remember_former(self, serial: bytes) -> None:
         if self._settings.get(_KEY_STATEMENT) is None:

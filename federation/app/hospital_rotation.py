@@ -1,8 +1,11 @@
 """Rotation of a hospital's keys: what hangs on each, and what its steps ask for (docs/rotation.md)."""
 
+from datetime import timedelta
+
 from federation.app.hospital import HospitalNode
 from federation.app.rotation import Rotation, Use
 from federation.audit import OK, AuditEvent
+from federation.generations import REREAD_SECONDS
 from federation.resealing import Steps, reseal_epochs, reseal_evidence, sealed_under
 from federation.services.hospital.outbox import evidence_context
 from federation.services.hospital.rewrapping import reseal_outbox, rewrap_records, wrapped_under
@@ -12,6 +15,9 @@ from keystore.generations import Generation
 from keystore.party import IDENTITY, INDEXING, RECORDS, SEALING, TLS_CA
 
 PURPOSES = (IDENTITY, TLS_CA, SEALING, RECORDS, INDEXING)
+
+FOLLOWED = timedelta(seconds=3 * REREAD_SECONDS)
+"""Before then a process may not have read of a new index key: it would look for records under the old ones alone."""
 
 LOG_ENTRIES = "log entries"
 FORGETTABLE = {LOG_ENTRIES: "forget-log"}
@@ -89,7 +95,9 @@ def _records(node: HospitalNode) -> Use:
 
 def _indexing(node: HospitalNode) -> Use:
     records, vault = node.hospital.stores.records, node.hospital.vault
-    return Use(left={"records": records.count}, walk=lambda: rewrap_records(records, vault))
+    return Use(
+        left={"records": records.count}, walk=lambda: rewrap_records(records, vault), lead=FOLLOWED, soonest=FOLLOWED
+    )
 
 
 def _evidence_context(piece: StoredEvidence) -> bytes:

@@ -12,6 +12,7 @@ _GROUPS = {
     "patient": "federation.cli.patient:patient",
     "public-cloud": "federation.cli.public_cloud:public_cloud",
     "token": "federation.cli.token:token",
+    "trust": "federation.cli.trust:trust",
 }
 
 

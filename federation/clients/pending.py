@@ -25,6 +25,7 @@ from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import EncryptionKey
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import ROLE_DOCTOR, SignedStatement
+from keystore.errors import GenerationUnknown
 
 PENDING = "pending"
 """What these files are called in their seals."""
@@ -59,6 +60,7 @@ class PendingConsultation:
             "encryption_key": _encode(doctor.encryption_key.encryption_key),
             "encryption_key_id": _encode(doctor.encryption_key.key_id),
             "encryption_key_statement": _encode_statement(doctor.encryption_key.statement),
+            "own_key": _encode(state.patient.self_.verifying_key),
             "session_id": _encode(state.session_id),
             "transcript_hash": _encode(state.transcript_hash),
             "sending": _encode_direction(state.sending),
@@ -110,7 +112,9 @@ class PendingStore:
             if now >= json.loads(content)["began_at"] + milliseconds(CONSULTATION_LIFE):
                 self._files.remove(name)  # its session keys too, also of a doctor whose credential fell
                 continue
-            with suppress(Authentication):  # a doctor whose credential fell says nothing more
+            with suppress(
+                Authentication, GenerationUnknown
+            ):  # a doctor whose credential fell; an own key that was revoked
                 opened.append(PendingConsultation.from_bytes(content, self._member, now=now))
         yield from sorted(opened, key=lambda one: one.state.began_at)
 
@@ -126,8 +130,10 @@ def _restored(content: dict[str, Any], member: Member, party: Party, now: Instan
         statement=_decode_statement(content["encryption_key_statement"]),
     )
     session_id = _decode(content["session_id"])
+    # P6 is signed by the key that P1 showed, also where the patient has rotated it since.
+    signing_key = member.keys.signing_key_for(_decode(content["own_key"]))
     state = AwaitingDiagnosis(
-        patient=party,
+        patient=replace(party, signing_key=signing_key),
         doctor=AddressedDoctor(doctor, certificate, encryption_key),
         session_id=session_id,
         transcript_hash=_decode(content["transcript_hash"]),

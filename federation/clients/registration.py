@@ -4,6 +4,7 @@ A crash between the cloud's commit and the import of S_X would leave a party tha
 until its answer is taken: the cloud gives the same answer to the same reg1 for 10 minutes.
 """
 
+import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federation.clients.cloud import CloudClient
 from federation.errors import FederationError, Unavailable
 from federation.member import Member
-from federation.protocol.registration import Applicant, AwaitingCredential, Registered
+from federation.protocol.registration import Applicant, AwaitingCredential, Registered, attribute_of
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.registration_pb2 import RegistrationRequest
 from federation.v1.statement_pb2 import EncryptionKeyStatement, Role
-from keystore.errors import EpochKeyUnknown, SealBroken
+from keystore.errors import EpochKeyUnknown, GenerationUnknown, SealBroken
 
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 """Before each repetition of a reg1 whose answer was lost."""
@@ -71,7 +72,7 @@ def apply(
     key = member.verifier().cloud_encryption_key(opened.cloud_encryption_key_statement, now=now)
     applicant = member.applicant(role, evidence, ticket, now=now, current=current)
     awaiting, opening = applicant.apply(opened.challenge, key, now=now)
-    under_way = _UnderWay(opening, awaiting.request, awaiting.request_digest)
+    under_way = _UnderWay(opening, awaiting.request, awaiting.request_digest, attribute_of(role, evidence))
     member.keep_request(under_way.to_bytes())
     return _taken(member, cloud, awaiting, _answer(member, cloud, opening, pause), certificate)
 
@@ -85,11 +86,11 @@ def resume(
     """
     try:
         under_way = _UnderWay.of(member)
-        if under_way is None or under_way.is_over(cloud.clock()):
+        if under_way is None or under_way.is_over(cloud.clock()) or not under_way.is_for(evidence):
             return None
         awaiting = under_way.awaiting(member, evidence)
-    except (SealBroken, EpochKeyUnknown):
-        return None
+    except (SealBroken, EpochKeyUnknown, GenerationUnknown):
+        return None  # another token's, or of keys that ended
     try:
         reply = _answer(member, cloud, under_way.opening, pause)
     except Unavailable:
@@ -101,11 +102,15 @@ def resume(
 
 @dataclass(frozen=True)
 class _UnderWay:
-    """A reg1 that is sent. Its evidence is not kept, for a patient's is never written down: it is given again."""
+    """A reg1 that is sent. Its evidence is not kept, for a patient's is never written down: it is given again.
+
+    `attribute` is the credential's: by it other evidence is known, such as a doctor's newer certificate.
+    """
 
     opening: SealedOpening
     request: RegistrationRequest
     request_digest: bytes
+    attribute: bytes
 
     def to_bytes(self) -> bytes:
         request = RegistrationRequest()
@@ -115,6 +120,7 @@ class _UnderWay:
         return b"".join(
             (
                 self.request_digest,
+                self.attribute,
                 len(opening).to_bytes(4, "big"),
                 opening,
                 request.SerializeToString(deterministic=True),
@@ -126,9 +132,12 @@ class _UnderWay:
         kept = member.request_under_way
         if kept is None:
             return None
-        size = int.from_bytes(kept[32:36], "big")
-        opening, request = kept[36 : 36 + size], kept[36 + size :]
-        return cls(SealedOpening.FromString(opening), RegistrationRequest.FromString(request), kept[:32])
+        request_digest, attribute, size, rest = kept[:32], kept[32:64], int.from_bytes(kept[64:68], "big"), kept[68:]
+        opening, request = SealedOpening.FromString(rest[:size]), RegistrationRequest.FromString(rest[size:])
+        return cls(opening, request, request_digest, attribute)
+
+    def is_for(self, evidence: bytes) -> bool:
+        return hmac.compare_digest(attribute_of(self.request.role, evidence), self.attribute)
 
     def is_over(self, now: Instant) -> bool:
         return now >= self.request.sent_at + milliseconds(ANSWER_KEPT)

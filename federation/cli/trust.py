@@ -1,0 +1,73 @@
+"""`medunion trust`: what a trust bundle says, and the digest that pins it."""
+
+import json
+from pathlib import Path
+
+import click
+from cryptography import x509
+
+from federation.app.node import read_trust
+from federation.cli.rotation import moment
+from federation.cli.token_choice import json_option
+from federation.errors import BundleUnpinned
+from federation.protocol.bundle import TrustedBundle
+from federation.v1.directory_pb2 import KeyPeriod
+from keystore.ceremony.words import spoken
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def trust() -> None:
+    """Look at a trust bundle before anything is built on it."""
+
+
+@trust.command()
+@click.argument("file", type=_FILE)
+@json_option
+def show(file: Path, as_json: bool) -> None:
+    """Say what a trust bundle holds, and its digest: compare that with who gave it to you, by another way."""
+    bundle = read_trust(file)
+    if as_json:
+        content = bundle.content
+        click.echo(json.dumps({"digest": bundle.digest.hex(), "sequence": content.sequence, "realm": content.realm}))
+        return
+    for line in _lines(bundle):
+        click.echo(line)
+
+
+@trust.command()
+@click.argument("file", type=_FILE)
+@click.argument("digest")
+def verify(file: Path, digest: str) -> None:
+    """Require that a trust bundle is the one of this digest, in hexadecimal; spaces don't matter."""
+    bundle = read_trust(file)
+    if bundle.digest.hex() != "".join(digest.split()).lower():
+        raise BundleUnpinned(f"{file} has another digest than the one given")
+    click.echo(f"Number {bundle.sequence} of {bundle.content.realm}: it is the one.")
+
+
+def _lines(bundle: TrustedBundle) -> list[str]:
+    content = bundle.content
+    subjects = [x509.load_der_x509_certificate(it) for it in content.tls_ca_certificates]
+    return [
+        f"Trust bundle number {content.sequence} of {content.realm}, by {content.cloud_id}, {moment(content.issued_at)}",
+        f"Public cloud: {content.cloud_address}; for hospitals {content.cloud_peer_address}",
+        *(f"PK: {_period(it)}" for it in content.issuers),
+        *(f"PUK_C: {_period(it)}" for it in content.cloud_keys),
+        *(
+            f"TLS CA: {it.subject.rfc4514_string()}, until {it.not_valid_after_utc:%Y-%m-%d}, serial {it.serial_number:x}"
+            for it in subjects
+        ),
+        *(f"Medical authority: {it.authority_id}" for it in content.medical_authorities),
+        f"Department classes: {', '.join(content.department_classes)}",
+        f"Good without the public cloud for {content.offline_grace_seconds // 3600} hours",
+        f"Digest: {bundle.digest.hex()}",
+        *(f"  {line}" for line in spoken(bundle.digest)),
+    ]
+
+
+def _period(period: KeyPeriod) -> str:
+    verbs = {"not_before": "from", "not_after": "until", "tainted_at": "tainted", "revoked_at": "revoked"}
+    times = [f"{verbs[field.name]} {moment(at)}" for field, at in period.ListFields() if field.name in verbs and at]
+    return ", ".join([period.verifying_key.hex(), *times])
