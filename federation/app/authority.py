@@ -1,7 +1,7 @@
 """A medical authority: its CA key in a token, and what it has issued in a file of its own directory."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,7 +17,8 @@ from federation.config import ConfigError, MemberSettings, TokenSettings
 from federation.errors import NotFound
 from federation.protocol.identities import require_identity
 from hsm import PinProvider, Token
-from keystore.errors import CertificateRejected
+from keystore.errors import CertificateRejected, GenerationUnknown
+from keystore.generations import label_of, purpose_and_number
 from keystore.policies import MEDICAL_AUTHORITY, POLICIES
 from keystore.x509 import RevokedCertificate, create_authority, issue_crl, issue_doctor_certificate
 
@@ -30,35 +31,63 @@ def found_authority(
     token_settings: TokenSettings,
     pin: PinProvider | None,
     certificate: x509.Certificate | None = None,
+    *,
+    successor: bool = False,
 ) -> x509.Certificate:
     """Make an authority: its key in the token and its certificate. Raises ConfigError, FieldInvalid, HsmError.
 
-    With the certificate that a ceremony made, the token's key is used. Raises CertificateRejected if it is another's.
+    With the certificate that a ceremony made, the token's key is used. Raises CertificateRejected if it is another's. A
+    `successor` is the next generation of the key beside the older ones: it has a directory and lists of its own, since each
+    key signs the list of what it certified (ADR 18).
     """
     if directory.is_initialised:
         raise ConfigError(f"{directory.settings_file} is there already: this directory has a node")
     require_identity("authority", authority_id)
     directory.create()
     with open_node_token(token_settings, pin) as token:
-        made = _create(token, authority_id) if certificate is None else _taken(token, authority_id, certificate)
+        if certificate is None:
+            made = _create(token, authority_id, successor=successor)
+        else:
+            made = _taken(token, authority_id, certificate)
     write_private(directory.path / _CERTIFICATE, made.public_bytes(Encoding.DER))
     LedgerFile(directory.path).write(Ledger())
     directory.write_settings(MemberSettings(authority_id, token_settings))
     return made
 
 
-def _create(token: Token, authority_id: str) -> x509.Certificate:
-    key = token.generate_ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY])
+def _create(token: Token, authority_id: str, *, successor: bool) -> x509.Certificate:
+    numbers = _numbers(token)
+    if successor and not numbers:
+        raise ConfigError("there is no key of a medical authority in this token that could have a successor")
+    label = label_of(MEDICAL_AUTHORITY, max(numbers) + 1 if successor else 1)
+    key = token.generate_ed25519(label, POLICIES[MEDICAL_AUTHORITY])
     return create_authority(key, authority_id, now=datetime.now(UTC))
 
 
 def _taken(token: Token, authority_id: str, certificate: x509.Certificate) -> x509.Certificate:
-    key = token.ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY])
-    if certificate.public_key() != key.public_key():
-        raise CertificateRejected("the certificate is not that of the key in the token")
+    _key_of(token, certificate)
     if authority_id_of(certificate) != authority_id:
         raise CertificateRejected(f"the certificate names {authority_id_of(certificate)}, not {authority_id}")
     return certificate
+
+
+def _key_of(token: Token, certificate: x509.Certificate) -> Ed25519PrivateKey:
+    """Open the authority's key that a certificate is for, of whatever generation. Raises CertificateRejected, HsmError."""
+    for number in sorted(_numbers(token)):
+        key = token.ed25519(label_of(MEDICAL_AUTHORITY, number), POLICIES[MEDICAL_AUTHORITY])
+        if key.public_key() == certificate.public_key():
+            return key
+    raise CertificateRejected("the certificate is not that of a key in the token")
+
+
+def _numbers(token: Token) -> set[int]:
+    numbers = set()
+    for thing in token.objects():
+        with suppress(GenerationUnknown):
+            purpose, number = purpose_and_number(thing.label)
+            if purpose == MEDICAL_AUTHORITY and thing.object_class == "PRIVATE_KEY":
+                numbers.add(number)
+    return numbers
 
 
 def certificate_of(directory: NodeDirectory) -> x509.Certificate:
@@ -121,4 +150,4 @@ def open_authority(
     """Open an authority's token for a block. Raises ConfigError, HsmError, CertificateRejected."""
     settings = directory.settings(MemberSettings)
     with open_node_token(settings.token, pin) as token:
-        yield MedicalAuthority(directory, token.ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY]), clock)
+        yield MedicalAuthority(directory, _key_of(token, certificate_of(directory)), clock)

@@ -30,12 +30,18 @@ def authority() -> None:
 @click.option("--identity", required=True, help="The authority's id, such as M:board.")
 @_output
 @click.option("--certificate", "taken", type=_EXISTING, help="From a ceremony: use the token's key, and make none.")
+@click.option("--successor", is_flag=True, help="Make the next generation of the key beside the older ones.")
 @token_options
-def init(directory: NodeDirectory, identity: str, output: Path, taken: Path | None, token: TokenChoice) -> None:
+def init(
+    directory: NodeDirectory, identity: str, output: Path, taken: Path | None, successor: bool, token: TokenChoice
+) -> None:
     """Make an authority: its key in the token, and the certificate that the public cloud has to recognise."""
+    if taken and successor:
+        raise click.UsageError("A ceremony's certificate says by itself which key it is for: leave out --successor.")
     settings = token.settings(directory)
     made = read_certificate(taken) if taken else None
-    certificate = found_authority(directory, identity, settings, token.pin.provider(settings), made)
+    pin = token.pin.provider(settings)
+    certificate = found_authority(directory, identity, settings, pin, made, successor=successor)
     write_private(output, certificate.public_bytes(Encoding.DER))
     click.echo(f"{identity} is made; its certificate is {output}.")
 

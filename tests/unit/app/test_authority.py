@@ -10,7 +10,7 @@ from federation.app.authority import MedicalAuthority, found_authority, open_aut
 from federation.app.certificates import authority_id_of, crl_number_of, read_crl, read_request
 from federation.app.node import NodeDirectory
 from federation.clock import system_clock
-from federation.config import ConfigError, TokenSettings
+from federation.config import ConfigError, MemberSettings, TokenSettings
 from federation.errors import FieldInvalid, NotFound
 from hsm import pin_from_value
 from keystore.errors import CertificateRejected
@@ -102,3 +102,27 @@ def test_certificate_expires(authority: MedicalAuthority, request_of_ben: bytes)
     certificate: x509.Certificate = authority.issue(request_of_ben, "D:ben")
     life = certificate.not_valid_after_utc.timestamp() * 1000 - system_clock()
     assert 0 < life <= timedelta(days=731) // timedelta(milliseconds=1)
+
+
+def test_a_successor_certifies_beside_the_older_key_and_each_signs_its_own_list(
+    directory: NodeDirectory, request_of_ben: bytes, tmp_path: Path, user_pin
+) -> None:
+    pin, second = pin_from_value(user_pin.reveal()), NodeDirectory(tmp_path / "board-2")
+    settings = directory.settings(MemberSettings).token
+    made = found_authority(second, "M:board", settings, pin, successor=True)
+    with open_authority(directory, pin) as older, open_authority(second, pin) as newer:
+        assert older.certificate.subject == made.subject
+        assert older.certificate.public_key() != made.public_key()
+        newer.issue(request_of_ben, "D:ben").verify_directly_issued_by(made)
+        newer.revoke("D:ben")
+        assert [len(it.crl()) for it in (older, newer)] == [0, 1]
+        assert crl_number_of(newer.crl(), made) == 2
+        assert newer._key.public_key() == made.public_key()
+    with open_authority(directory, pin) as older:  # its key is found among the generations
+        older.issue(request_of_ben, "D:ben").verify_directly_issued_by(older.certificate)
+
+
+def test_a_successor_without_a_predecessor_is_refused(tmp_path: Path, make_token_uri, user_pin) -> None:
+    pin, settings = pin_from_value(user_pin.reveal()), TokenSettings(str(make_token_uri("empty")))
+    with pytest.raises(ConfigError):
+        found_authority(NodeDirectory(tmp_path / "first"), "M:board", settings, pin, successor=True)
