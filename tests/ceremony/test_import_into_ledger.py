@@ -153,7 +153,7 @@ def test_authority_is_not_made_with_a_certificate_of_another_key_or_name(
     hall: Halls, others_certificate: bytes
 ) -> None:
     prepared = hall("doctor-card")
-    assert "not that of the key in the token" in Board(prepared, certificate=others_certificate).init(code=1)
+    assert "not that of a key in the token" in Board(prepared, certificate=others_certificate).init(code=1)
     assert "names M:beispielland, not M:else" in Board(prepared).init("M:else", code=1)
     assert not (prepared.directory / "board" / "medunion.toml").exists()
 
