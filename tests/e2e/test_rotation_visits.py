@@ -157,7 +157,7 @@ def test_a_doctor_and_a_patient_rotate_their_keys_between_visits(clinic: Clinic)
     for party in (doctor, patient):
         run(party.kind, "evidence", "export", "--directory", party.directory, root / f"{party.kind}-evidence")
         kinds = {json.loads(path.read_text())["kind"] for path in (root / f"{party.kind}-evidence").glob("*.json")}
-        assert {"D1" if party is patient else "P1", "D5", "P6"} <= kinds
+        assert ({"D1", "D5", "grant"} if party is patient else {"P1", "D5", "P6"}) <= kinds
 
 
 def test_s_is_rotated_and_everybody_registers_again_by_itself(clinic: Clinic) -> None:
