@@ -171,6 +171,10 @@ class Member:
         """Say whether there is a key statement, and its S_X in the token."""
         return self._settings.get(_KEY_STATEMENT) is not None and self._holds_secret()
 
+    def is_registered_under(self, generation: int) -> bool:
+        """Say whether the live registration is by this generation of PRK_X. Raises GenerationUnknown, GenerationRevoked."""
+        return self.is_registered and self.signing_key.public_key() == self.keys.signing_key_of(generation).public_key()
+
     @property
     def key_statement(self) -> SignedStatement:
         """Give KS_X. Raises NotRegistered."""

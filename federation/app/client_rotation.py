@@ -38,15 +38,11 @@ def patient_rotation(opened: OpenPatient) -> Rotation:
 def _rotation(member: Member, kept: Kept, register_again: Callable[[Generation], None]) -> Rotation:
     audit = Audit(kept.log, member.keys.sealing)
 
-    def registered_under(number: int) -> int:
-        own = member.keys.signing_key_of(number).public_key()
-        return member.is_registered and member.signing_key.public_key() == own
-
     def record(line: str) -> None:
         audit.record(AuditEvent("ROTATION", OK, detail=line), now=system_clock())
 
     uses = {
-        IDENTITY: Use(left={"registration": registered_under}, activated=register_again),
+        IDENTITY: Use(left={"registration": member.is_registered_under}, activated=register_again),
         SEALING: _sealing(member, kept, audit),
     }
     return Rotation(member.keys, kept.book, uses, record)

@@ -42,16 +42,12 @@ def hospital_rotation(node: HospitalNode) -> Rotation:
 def _identity(node: HospitalNode) -> Use:
     """The hospital signs by the key of its live registration: the new one signs once it has registered again with it."""
 
-    def registered_under(number: int) -> int:
-        own = node.keys.signing_key_of(number).public_key()
-        return node.member.is_registered and node.member.signing_key.public_key() == own
-
     def register_again(_: Generation) -> None:
         if node.member.is_registered:
             node.cloud.refresh(node.member)
             node.renew_registration()
 
-    return Use(left={"registration": registered_under}, activated=register_again, tainted=register_again)
+    return Use(left={"registration": node.member.is_registered_under}, activated=register_again, tainted=register_again)
 
 
 def _tls_ca(node: HospitalNode) -> Use:

@@ -3,27 +3,23 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from demo.stage import free_address, make_token, run
 
 
-def test_a_bundle_is_shown_verified_and_refused_by_its_digest(tmp_path: Path) -> None:
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The trust bundle of a new federation."""
     cloud, file = tmp_path / "cloud", tmp_path / "trust.json"
     pin = make_token(cloud, "cloud")
-    addresses = "--address", free_address(), "--peer-address", free_address()
-    run(
-        "public-cloud",
-        "init",
-        "--directory",
-        cloud,
-        "--identity",
-        "C:union",
-        "--realm",
-        "demo",
-        *addresses,
-        "--pin-file",
-        pin,
-    )
+    names = "--identity", "C:union", "--realm", "demo", "--address", free_address(), "--peer-address", free_address()
+    run("public-cloud", "init", "--directory", cloud, *names, "--pin-file", pin)
     run("public-cloud", "trust", "--directory", cloud, "--output", file)
+    return file
+
+
+def test_a_bundle_is_shown_verified_and_refused_by_its_digest(file: Path) -> None:
     shown = run("trust", "show", file)
     assert "number 1 of demo, by C:union" in shown
     digest = json.loads(run("trust", "show", "--json", file))["digest"]
@@ -33,24 +29,7 @@ def test_a_bundle_is_shown_verified_and_refused_by_its_digest(tmp_path: Path) ->
     assert "BUNDLE_UNPINNED" in run("trust", "verify", file, other, expect=1)
 
 
-def test_a_bundle_whose_readable_part_says_something_else_is_refused(tmp_path: Path) -> None:
-    cloud, file = tmp_path / "cloud", tmp_path / "trust.json"
-    pin = make_token(cloud, "cloud")
-    addresses = "--address", free_address(), "--peer-address", free_address()
-    run(
-        "public-cloud",
-        "init",
-        "--directory",
-        cloud,
-        "--identity",
-        "C:union",
-        "--realm",
-        "demo",
-        *addresses,
-        "--pin-file",
-        pin,
-    )
-    run("public-cloud", "trust", "--directory", cloud, "--output", file)
+def test_a_bundle_whose_readable_part_says_something_else_is_refused(file: Path) -> None:
     document = json.loads(file.read_text())
     document["bundle"]["cloud_address"] = "elsewhere.example:443"
     file.write_text(json.dumps(document))
