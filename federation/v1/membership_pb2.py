@@ -27,7 +27,7 @@ from federation.v1 import rules_pb2 as federation_dot_v1_dot_rules__pb2
 from federation.v1 import statement_pb2 as federation_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x65\x64\x65ration/v1/membership.proto\x12\rfederation.v1\x1a\x1c\x66\x65\x64\x65ration/v1/envelope.proto\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"Y\n\x17PutEncryptionKeyRequest\x12\x32\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00\x88\x01\x01\x42\n\n\x08_opening\"\xb2\x01\n\x18PutEncryptionKeyResponse\x12\x34\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00\x88\x01\x01\x12\x42\n\rkey_statement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02 \x01H\x01\x88\x01\x01\x42\n\n\x08_receiptB\x10\n\x0e_key_statement\"\x87\x02\n\x14\x45ncryptionKeyRenewal\x12\x45\n\x18\x65ncryption_key_statement\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00\x88\x01\x01\x12\x1e\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x08\x14 \x01H\x01\x88\x01\x01\x12\x1c\n\x07sent_at\x18\x03 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x02\x88\x01\x01\x12\x1e\n\tsignature\x18\x04 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x03\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80 B\x1b\n\x19_encryption_key_statementB\n\n\x08_addressB\n\n\x08_sent_atB\x0c\n\n_signature\"b\n\x0eRenewalReceipt\x12\x1b\n\x06key_id\x18\x01 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x00\x88\x01\x01\x12\x1c\n\x07\x64one_at\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x01\x88\x01\x01\x42\t\n\x07_key_idB\n\n\x08_done_at\"[\n\x19\x43\x65rtifyTlsIdentityRequest\x12\x32\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00\x88\x01\x01\x42\n\n\x08_opening\"O\n\x1a\x43\x65rtifyTlsIdentityResponse\x12!\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x00\x88\x01\x01\x42\x0e\n\x0c_certificate\"\xa0\x02\n\x12TlsIdentityRequest\x12 \n\x0bhospital_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x03H\x00\x88\x01\x01\x12\x31\n\x1b\x63\x65rtificate_signing_request\x18\x02 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x01\x88\x01\x01\x12\x1a\n\x05nonce\x18\x03 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x02\x88\x01\x01\x12\x1c\n\x07sent_at\x18\x04 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x03\x88\x01\x01\x12\x1e\n\tsignature\x18\x05 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x04\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80@B\x0e\n\x0c_hospital_idB\x1e\n\x1c_certificate_signing_requestB\x08\n\x06_nonceB\n\n\x08_sent_atB\x0c\n\n_signature\"T\n\x12IssueTicketRequest\x12\x32\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00\x88\x01\x01\x42\n\n\x08_opening\"m\n\x13IssueTicketResponse\x12\x1b\n\x06ticket\x18\x01 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x00\x88\x01\x01\x12\x1f\n\nexpires_at\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x01\x88\x01\x01\x42\t\n\x07_ticketB\r\n\x0b_expires_at\"\xf8\x01\n\rTicketRequest\x12 \n\x0bhospital_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x03H\x00\x88\x01\x01\x12\x1f\n\npatient_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x08\x01H\x01\x88\x01\x01\x12\x1a\n\x05nonce\x18\x03 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x02\x88\x01\x01\x12\x1c\n\x07sent_at\x18\x04 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x03\x88\x01\x01\x12\x1e\n\tsignature\x18\x05 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x04\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80\x08\x42\x0e\n\x0c_hospital_idB\r\n\x0b_patient_idB\x08\n\x06_nonceB\n\n\x08_sent_atB\x0c\n\n_signature2\xb9\x02\n\x11MembershipService\x12\x63\n\x10PutEncryptionKey\x12&.federation.v1.PutEncryptionKeyRequest\x1a\'.federation.v1.PutEncryptionKeyResponse\x12i\n\x12\x43\x65rtifyTlsIdentity\x12(.federation.v1.CertifyTlsIdentityRequest\x1a).federation.v1.CertifyTlsIdentityResponse\x12T\n\x0bIssueTicket\x12!.federation.v1.IssueTicketRequest\x1a\".federation.v1.IssueTicketResponseBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x65\x64\x65ration/v1/membership.proto\x12\rfederation.v1\x1a\x1c\x66\x65\x64\x65ration/v1/envelope.proto\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"b\n\x17PutEncryptionKeyRequest\x12;\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00R\x07opening\x88\x01\x01\x42\n\n\x08_opening\"\xc9\x01\n\x18PutEncryptionKeyResponse\x12=\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x07receipt\x88\x01\x01\x12P\n\rkey_statement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02 \x01H\x01R\x0ckeyStatement\x88\x01\x01\x42\n\n\x08_receiptB\x10\n\x0e_key_statement\"\xbb\x02\n\x14\x45ncryptionKeyRenewal\x12]\n\x18\x65ncryption_key_statement\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x16\x65ncryptionKeyStatement\x88\x01\x01\x12\'\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x08\x14 \x01H\x01R\x07\x61\x64\x64ress\x88\x01\x01\x12$\n\x07sent_at\x18\x03 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x02R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\x04 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x03R\tsignature\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80 B\x1b\n\x19_encryption_key_statementB\n\n\x08_addressB\n\n\x08_sent_atB\x0c\n\n_signature\"q\n\x0eRenewalReceipt\x12\"\n\x06key_id\x18\x01 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x00R\x05keyId\x88\x01\x01\x12$\n\x07\x64one_at\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x01R\x06\x64oneAt\x88\x01\x01\x42\t\n\x07_key_idB\n\n\x08_done_at\"d\n\x19\x43\x65rtifyTlsIdentityRequest\x12;\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00R\x07opening\x88\x01\x01\x42\n\n\x08_opening\"\\\n\x1a\x43\x65rtifyTlsIdentityResponse\x12.\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x00R\x0b\x63\x65rtificate\x88\x01\x01\x42\x0e\n\x0c_certificate\"\xe1\x02\n\x12TlsIdentityRequest\x12,\n\x0bhospital_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x03H\x00R\nhospitalId\x88\x01\x01\x12L\n\x1b\x63\x65rtificate_signing_request\x18\x02 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x01R\x19\x63\x65rtificateSigningRequest\x88\x01\x01\x12!\n\x05nonce\x18\x03 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x02R\x05nonce\x88\x01\x01\x12$\n\x07sent_at\x18\x04 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x03R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\x05 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x04R\tsignature\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80@B\x0e\n\x0c_hospital_idB\x1e\n\x1c_certificate_signing_requestB\x08\n\x06_nonceB\n\n\x08_sent_atB\x0c\n\n_signature\"]\n\x12IssueTicketRequest\x12;\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00R\x07opening\x88\x01\x01\x42\n\n\x08_opening\"\x80\x01\n\x13IssueTicketResponse\x12#\n\x06ticket\x18\x01 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x00R\x06ticket\x88\x01\x01\x12*\n\nexpires_at\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x01R\texpiresAt\x88\x01\x01\x42\t\n\x07_ticketB\r\n\x0b_expires_at\"\xa9\x02\n\rTicketRequest\x12,\n\x0bhospital_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x03H\x00R\nhospitalId\x88\x01\x01\x12*\n\npatient_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x08\x01H\x01R\tpatientId\x88\x01\x01\x12!\n\x05nonce\x18\x03 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x02R\x05nonce\x88\x01\x01\x12$\n\x07sent_at\x18\x04 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x03R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\x05 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x04R\tsignature\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80\x08\x42\x0e\n\x0c_hospital_idB\r\n\x0b_patient_idB\x08\n\x06_nonceB\n\n\x08_sent_atB\x0c\n\n_signature2\xb9\x02\n\x11MembershipService\x12\x63\n\x10PutEncryptionKey\x12&.federation.v1.PutEncryptionKeyRequest\x1a\'.federation.v1.PutEncryptionKeyResponse\x12i\n\x12\x43\x65rtifyTlsIdentity\x12(.federation.v1.CertifyTlsIdentityRequest\x1a).federation.v1.CertifyTlsIdentityResponse\x12T\n\x0bIssueTicket\x12!.federation.v1.IssueTicketRequest\x1a\".federation.v1.IssueTicketResponseBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -80,25 +80,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TICKETREQUEST']._loaded_options = None
   _globals['_TICKETREQUEST']._serialized_options = b'\312\332\030\003\020\200\010'
   _globals['_PUTENCRYPTIONKEYREQUEST']._serialized_start=137
-  _globals['_PUTENCRYPTIONKEYREQUEST']._serialized_end=226
-  _globals['_PUTENCRYPTIONKEYRESPONSE']._serialized_start=229
-  _globals['_PUTENCRYPTIONKEYRESPONSE']._serialized_end=407
-  _globals['_ENCRYPTIONKEYRENEWAL']._serialized_start=410
-  _globals['_ENCRYPTIONKEYRENEWAL']._serialized_end=673
-  _globals['_RENEWALRECEIPT']._serialized_start=675
-  _globals['_RENEWALRECEIPT']._serialized_end=773
-  _globals['_CERTIFYTLSIDENTITYREQUEST']._serialized_start=775
-  _globals['_CERTIFYTLSIDENTITYREQUEST']._serialized_end=866
-  _globals['_CERTIFYTLSIDENTITYRESPONSE']._serialized_start=868
-  _globals['_CERTIFYTLSIDENTITYRESPONSE']._serialized_end=947
-  _globals['_TLSIDENTITYREQUEST']._serialized_start=950
-  _globals['_TLSIDENTITYREQUEST']._serialized_end=1238
-  _globals['_ISSUETICKETREQUEST']._serialized_start=1240
-  _globals['_ISSUETICKETREQUEST']._serialized_end=1324
-  _globals['_ISSUETICKETRESPONSE']._serialized_start=1326
-  _globals['_ISSUETICKETRESPONSE']._serialized_end=1435
-  _globals['_TICKETREQUEST']._serialized_start=1438
-  _globals['_TICKETREQUEST']._serialized_end=1686
-  _globals['_MEMBERSHIPSERVICE']._serialized_start=1689
-  _globals['_MEMBERSHIPSERVICE']._serialized_end=2002
+  _globals['_PUTENCRYPTIONKEYREQUEST']._serialized_end=235
+  _globals['_PUTENCRYPTIONKEYRESPONSE']._serialized_start=238
+  _globals['_PUTENCRYPTIONKEYRESPONSE']._serialized_end=439
+  _globals['_ENCRYPTIONKEYRENEWAL']._serialized_start=442
+  _globals['_ENCRYPTIONKEYRENEWAL']._serialized_end=757
+  _globals['_RENEWALRECEIPT']._serialized_start=759
+  _globals['_RENEWALRECEIPT']._serialized_end=872
+  _globals['_CERTIFYTLSIDENTITYREQUEST']._serialized_start=874
+  _globals['_CERTIFYTLSIDENTITYREQUEST']._serialized_end=974
+  _globals['_CERTIFYTLSIDENTITYRESPONSE']._serialized_start=976
+  _globals['_CERTIFYTLSIDENTITYRESPONSE']._serialized_end=1068
+  _globals['_TLSIDENTITYREQUEST']._serialized_start=1071
+  _globals['_TLSIDENTITYREQUEST']._serialized_end=1424
+  _globals['_ISSUETICKETREQUEST']._serialized_start=1426
+  _globals['_ISSUETICKETREQUEST']._serialized_end=1519
+  _globals['_ISSUETICKETRESPONSE']._serialized_start=1522
+  _globals['_ISSUETICKETRESPONSE']._serialized_end=1650
+  _globals['_TICKETREQUEST']._serialized_start=1653
+  _globals['_TICKETREQUEST']._serialized_end=1950
+  _globals['_MEMBERSHIPSERVICE']._serialized_start=1953
+  _globals['_MEMBERSHIPSERVICE']._serialized_end=2266
 # @@protoc_insertion_point(module_scope)

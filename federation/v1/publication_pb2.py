@@ -27,7 +27,7 @@ from federation.v1 import rules_pb2 as federation_dot_v1_dot_rules__pb2
 from federation.v1 import statement_pb2 as federation_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66\x65\x64\x65ration/v1/publication.proto\x12\rfederation.v1\x1a\x1c\x66\x65\x64\x65ration/v1/envelope.proto\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"P\n\x0ePublishRequest\x12\x32\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00\x88\x01\x01\x42\n\n\x08_opening\"S\n\x0fPublishResponse\x12\x34\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00\x88\x01\x01\x42\n\n\x08_receipt\"\x80\x04\n\x0bPublication\x12\x35\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32 .federation.v1.PublicationActionH\x00\x88\x01\x01\x12\x1f\n\npatient_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x08\x01H\x01\x88\x01\x01\x12\"\n\rdepartment_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x08\tH\x02\x88\x01\x01\x12 \n\x0bhospital_id\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\x08\x03H\x03\x88\x01\x01\x12 \n\tdoctor_id\x18\x05 \x01(\tB\x08\xca\xda\x18\x04\x08\x02 \x01H\x04\x88\x01\x01\x12\x1b\n\x06handle\x18\x06 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x05\x88\x01\x01\x12%\n\x0e\x63onsent_digest\x18\x07 \x01(\x0c\x42\x08\xca\xda\x18\x04\x08\r \x01H\x06\x88\x01\x01\x12\x1a\n\x05nonce\x18\x08 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x07\x88\x01\x01\x12\x1c\n\x07sent_at\x18\t \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x08\x88\x01\x01\x12\x1e\n\tsignature\x18\n \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\t\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80\x10\x42\t\n\x07_actionB\r\n\x0b_patient_idB\x10\n\x0e_department_idB\x0e\n\x0c_hospital_idB\x0c\n\n_doctor_idB\t\n\x07_handleB\x11\n\x0f_consent_digestB\x08\n\x06_nonceB\n\n\x08_sent_atB\x0c\n\n_signature\"~\n\x12PublicationReceipt\x12\'\n\x12publication_digest\x18\x01 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\rH\x00\x88\x01\x01\x12\x1c\n\x07\x64one_at\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x01\x88\x01\x01\x42\x15\n\x13_publication_digestB\n\n\x08_done_at*t\n\x11PublicationAction\x12\"\n\x1ePUBLICATION_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16PUBLICATION_ACTION_ADD\x10\x01\x12\x1f\n\x1bPUBLICATION_ACTION_WITHDRAW\x10\x02\x32^\n\x12PublicationService\x12H\n\x07Publish\x12\x1d.federation.v1.PublishRequest\x1a\x1e.federation.v1.PublishResponseBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66\x65\x64\x65ration/v1/publication.proto\x12\rfederation.v1\x1a\x1c\x66\x65\x64\x65ration/v1/envelope.proto\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"Y\n\x0ePublishRequest\x12;\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00R\x07opening\x88\x01\x01\x42\n\n\x08_opening\"\\\n\x0fPublishResponse\x12=\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x07receipt\x88\x01\x01\x42\n\n\x08_receipt\"\xe8\x04\n\x0bPublication\x12=\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32 .federation.v1.PublicationActionH\x00R\x06\x61\x63tion\x88\x01\x01\x12*\n\npatient_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x08\x01H\x01R\tpatientId\x88\x01\x01\x12\x30\n\rdepartment_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x08\tH\x02R\x0c\x64\x65partmentId\x88\x01\x01\x12,\n\x0bhospital_id\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\x08\x03H\x03R\nhospitalId\x88\x01\x01\x12*\n\tdoctor_id\x18\x05 \x01(\tB\x08\xca\xda\x18\x04\x08\x02 \x01H\x04R\x08\x64octorId\x88\x01\x01\x12#\n\x06handle\x18\x06 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x05R\x06handle\x88\x01\x01\x12\x34\n\x0e\x63onsent_digest\x18\x07 \x01(\x0c\x42\x08\xca\xda\x18\x04\x08\r \x01H\x06R\rconsentDigest\x88\x01\x01\x12!\n\x05nonce\x18\x08 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x07R\x05nonce\x88\x01\x01\x12$\n\x07sent_at\x18\t \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x08R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\n \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\tR\tsignature\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80\x10\x42\t\n\x07_actionB\r\n\x0b_patient_idB\x10\n\x0e_department_idB\x0e\n\x0c_hospital_idB\x0c\n\n_doctor_idB\t\n\x07_handleB\x11\n\x0f_consent_digestB\x08\n\x06_nonceB\n\n\x08_sent_atB\x0c\n\n_signature\"\x99\x01\n\x12PublicationReceipt\x12:\n\x12publication_digest\x18\x01 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\rH\x00R\x11publicationDigest\x88\x01\x01\x12$\n\x07\x64one_at\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x01R\x06\x64oneAt\x88\x01\x01\x42\x15\n\x13_publication_digestB\n\n\x08_done_at*t\n\x11PublicationAction\x12\"\n\x1ePUBLICATION_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16PUBLICATION_ACTION_ADD\x10\x01\x12\x1f\n\x1bPUBLICATION_ACTION_WITHDRAW\x10\x02\x32^\n\x12PublicationService\x12H\n\x07Publish\x12\x1d.federation.v1.PublishRequest\x1a\x1e.federation.v1.PublishResponseBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,16 +59,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLICATIONRECEIPT'].fields_by_name['publication_digest']._serialized_options = b'\312\332\030\002\010\r'
   _globals['_PUBLICATIONRECEIPT'].fields_by_name['done_at']._loaded_options = None
   _globals['_PUBLICATIONRECEIPT'].fields_by_name['done_at']._serialized_options = b'\312\332\030\002\010\023'
-  _globals['_PUBLICATIONACTION']._serialized_start=948
-  _globals['_PUBLICATIONACTION']._serialized_end=1064
+  _globals['_PUBLICATIONACTION']._serialized_start=1098
+  _globals['_PUBLICATIONACTION']._serialized_end=1214
   _globals['_PUBLISHREQUEST']._serialized_start=138
-  _globals['_PUBLISHREQUEST']._serialized_end=218
-  _globals['_PUBLISHRESPONSE']._serialized_start=220
-  _globals['_PUBLISHRESPONSE']._serialized_end=303
-  _globals['_PUBLICATION']._serialized_start=306
-  _globals['_PUBLICATION']._serialized_end=818
-  _globals['_PUBLICATIONRECEIPT']._serialized_start=820
-  _globals['_PUBLICATIONRECEIPT']._serialized_end=946
-  _globals['_PUBLICATIONSERVICE']._serialized_start=1066
-  _globals['_PUBLICATIONSERVICE']._serialized_end=1160
+  _globals['_PUBLISHREQUEST']._serialized_end=227
+  _globals['_PUBLISHRESPONSE']._serialized_start=229
+  _globals['_PUBLISHRESPONSE']._serialized_end=321
+  _globals['_PUBLICATION']._serialized_start=324
+  _globals['_PUBLICATION']._serialized_end=940
+  _globals['_PUBLICATIONRECEIPT']._serialized_start=943
+  _globals['_PUBLICATIONRECEIPT']._serialized_end=1096
+  _globals['_PUBLICATIONSERVICE']._serialized_start=1216
+  _globals['_PUBLICATIONSERVICE']._serialized_end=1310
 # @@protoc_insertion_point(module_scope)

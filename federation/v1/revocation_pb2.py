@@ -27,7 +27,7 @@ from federation.v1 import rules_pb2 as federation_dot_v1_dot_rules__pb2
 from federation.v1 import statement_pb2 as federation_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x65\x64\x65ration/v1/revocation.proto\x12\rfederation.v1\x1a\x1c\x66\x65\x64\x65ration/v1/envelope.proto\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"T\n\x12RevokeGrantRequest\x12\x32\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00\x88\x01\x01\x42\n\n\x08_opening\"g\n\x13RevokeGrantResponse\x12<\n\x0frevocation_list\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00\x88\x01\x01\x42\x12\n\x10_revocation_list\"\xb4\x02\n\x0fGrantRevocation\x12\x32\n\x05grant\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00\x88\x01\x01\x12\x42\n\x15patient_key_statement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01\x88\x01\x01\x12\x1a\n\x05nonce\x18\x03 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x02\x88\x01\x01\x12\x1c\n\x07sent_at\x18\x04 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x03\x88\x01\x01\x12\x1e\n\tsignature\x18\x05 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x04\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80@B\x08\n\x06_grantB\x18\n\x16_patient_key_statementB\x08\n\x06_nonceB\n\n\x08_sent_atB\x0c\n\n_signature2i\n\x11RevocationService\x12T\n\x0bRevokeGrant\x12!.federation.v1.RevokeGrantRequest\x1a\".federation.v1.RevokeGrantResponseBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x65\x64\x65ration/v1/revocation.proto\x12\rfederation.v1\x1a\x1c\x66\x65\x64\x65ration/v1/envelope.proto\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"]\n\x12RevokeGrantRequest\x12;\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00R\x07opening\x88\x01\x01\x42\n\n\x08_opening\"w\n\x13RevokeGrantResponse\x12L\n\x0frevocation_list\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x0erevocationList\x88\x01\x01\x42\x12\n\x10_revocation_list\"\xea\x02\n\x0fGrantRevocation\x12\x39\n\x05grant\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x05grant\x88\x01\x01\x12W\n\x15patient_key_statement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01R\x13patientKeyStatement\x88\x01\x01\x12!\n\x05nonce\x18\x03 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x02R\x05nonce\x88\x01\x01\x12$\n\x07sent_at\x18\x04 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x03R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\x05 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x04R\tsignature\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80@B\x08\n\x06_grantB\x18\n\x16_patient_key_statementB\x08\n\x06_nonceB\n\n\x08_sent_atB\x0c\n\n_signature2i\n\x11RevocationService\x12T\n\x0bRevokeGrant\x12!.federation.v1.RevokeGrantRequest\x1a\".federation.v1.RevokeGrantResponseBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,11 +44,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRANTREVOCATION']._loaded_options = None
   _globals['_GRANTREVOCATION']._serialized_options = b'\312\332\030\003\020\200@'
   _globals['_REVOKEGRANTREQUEST']._serialized_start=137
-  _globals['_REVOKEGRANTREQUEST']._serialized_end=221
-  _globals['_REVOKEGRANTRESPONSE']._serialized_start=223
-  _globals['_REVOKEGRANTRESPONSE']._serialized_end=326
-  _globals['_GRANTREVOCATION']._serialized_start=329
-  _globals['_GRANTREVOCATION']._serialized_end=637
-  _globals['_REVOCATIONSERVICE']._serialized_start=639
-  _globals['_REVOCATIONSERVICE']._serialized_end=744
+  _globals['_REVOKEGRANTREQUEST']._serialized_end=230
+  _globals['_REVOKEGRANTRESPONSE']._serialized_start=232
+  _globals['_REVOKEGRANTRESPONSE']._serialized_end=351
+  _globals['_GRANTREVOCATION']._serialized_start=354
+  _globals['_GRANTREVOCATION']._serialized_end=716
+  _globals['_REVOCATIONSERVICE']._serialized_start=718
+  _globals['_REVOCATIONSERVICE']._serialized_end=823
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x65\x64\x65ration/v1/rules.proto\x12\rfederation.v1\x1a google/protobuf/descriptor.proto\"\xb4\x01\n\tFieldRule\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x13.federation.v1.KindH\x00\x88\x01\x01\x12\x15\n\x08max_size\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x16\n\tmax_items\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x1a\n\rmay_be_absent\x18\x04 \x01(\x08H\x03\x88\x01\x01\x42\x07\n\x05_kindB\x0b\n\t_max_sizeB\x0c\n\n_max_itemsB\x10\n\x0e_may_be_absent\"[\n\x0bPayloadRule\x12\x18\n\x0bpadded_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x15\n\x08max_size\x18\x02 \x01(\rH\x01\x88\x01\x01\x42\x0e\n\x0c_padded_sizeB\x0b\n\t_max_size*\xca\x03\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fKIND_PATIENT_ID\x10\x01\x12\x12\n\x0eKIND_DOCTOR_ID\x10\x02\x12\x14\n\x10KIND_HOSPITAL_ID\x10\x03\x12\x11\n\rKIND_CLOUD_ID\x10\x04\x12\x15\n\x11KIND_AUTHORITY_ID\x10\x05\x12\x11\n\rKIND_PARTY_ID\x10\x06\x12\x19\n\x15KIND_DEPARTMENT_CLASS\x10\x07\x12 \n\x1cKIND_DEPARTMENT_CLASS_OR_ANY\x10\x08\x12\x16\n\x12KIND_DEPARTMENT_ID\x10\t\x12\x1b\n\x17KIND_HOSPITAL_ID_OR_ANY\x10\n\x12\x0e\n\nKIND_POINT\x10\x0b\x12\x12\n\x0eKIND_SIGNATURE\x10\x0c\x12\x0f\n\x0bKIND_DIGEST\x10\r\x12\r\n\tKIND_ID16\x10\x0e\x12\x13\n\x0fKIND_SESSION_ID\x10\x0f\x12\x10\n\x0cKIND_BYTES32\x10\x10\x12\x16\n\x12KIND_VERIFYING_KEY\x10\x11\x12\x1a\n\x16KIND_ENCAPSULATION_KEY\x10\x12\x12\r\n\tKIND_TIME\x10\x13\x12\x10\n\x0cKIND_ADDRESS\x10\x14:G\n\x04rule\x12\x1d.google.protobuf.FieldOptions\x18\xa9\x8b\x03 \x01(\x0b\x32\x18.federation.v1.FieldRule:N\n\x07payload\x12\x1f.google.protobuf.MessageOptions\x18\xa9\x8b\x03 \x01(\x0b\x32\x1a.federation.v1.PayloadRuleBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x65\x64\x65ration/v1/rules.proto\x12\rfederation.v1\x1a google/protobuf/descriptor.proto\"\xda\x01\n\tFieldRule\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x13.federation.v1.KindH\x00R\x04kind\x88\x01\x01\x12\x1e\n\x08max_size\x18\x02 \x01(\rH\x01R\x07maxSize\x88\x01\x01\x12 \n\tmax_items\x18\x03 \x01(\rH\x02R\x08maxItems\x88\x01\x01\x12\'\n\rmay_be_absent\x18\x04 \x01(\x08H\x03R\x0bmayBeAbsent\x88\x01\x01\x42\x07\n\x05_kindB\x0b\n\t_max_sizeB\x0c\n\n_max_itemsB\x10\n\x0e_may_be_absent\"p\n\x0bPayloadRule\x12$\n\x0bpadded_size\x18\x01 \x01(\rH\x00R\npaddedSize\x88\x01\x01\x12\x1e\n\x08max_size\x18\x02 \x01(\rH\x01R\x07maxSize\x88\x01\x01\x42\x0e\n\x0c_padded_sizeB\x0b\n\t_max_size*\xca\x03\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fKIND_PATIENT_ID\x10\x01\x12\x12\n\x0eKIND_DOCTOR_ID\x10\x02\x12\x14\n\x10KIND_HOSPITAL_ID\x10\x03\x12\x11\n\rKIND_CLOUD_ID\x10\x04\x12\x15\n\x11KIND_AUTHORITY_ID\x10\x05\x12\x11\n\rKIND_PARTY_ID\x10\x06\x12\x19\n\x15KIND_DEPARTMENT_CLASS\x10\x07\x12 \n\x1cKIND_DEPARTMENT_CLASS_OR_ANY\x10\x08\x12\x16\n\x12KIND_DEPARTMENT_ID\x10\t\x12\x1b\n\x17KIND_HOSPITAL_ID_OR_ANY\x10\n\x12\x0e\n\nKIND_POINT\x10\x0b\x12\x12\n\x0eKIND_SIGNATURE\x10\x0c\x12\x0f\n\x0bKIND_DIGEST\x10\r\x12\r\n\tKIND_ID16\x10\x0e\x12\x13\n\x0fKIND_SESSION_ID\x10\x0f\x12\x10\n\x0cKIND_BYTES32\x10\x10\x12\x16\n\x12KIND_VERIFYING_KEY\x10\x11\x12\x1a\n\x16KIND_ENCAPSULATION_KEY\x10\x12\x12\r\n\tKIND_TIME\x10\x13\x12\x10\n\x0cKIND_ADDRESS\x10\x14:M\n\x04rule\x12\x1d.google.protobuf.FieldOptions\x18\xa9\x8b\x03 \x01(\x0b\x32\x18.federation.v1.FieldRuleR\x04rule:W\n\x07payload\x12\x1f.google.protobuf.MessageOptions\x18\xa9\x8b\x03 \x01(\x0b\x32\x1a.federation.v1.PayloadRuleR\x07payloadBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'federation.v1.rules_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\036example.medunion.federation.v1P\001Z(medunion.example/clients/go/federationv1'
-  _globals['_KIND']._serialized_start=355
-  _globals['_KIND']._serialized_end=813
+  _globals['_KIND']._serialized_start=414
+  _globals['_KIND']._serialized_end=872
   _globals['_FIELDRULE']._serialized_start=79
-  _globals['_FIELDRULE']._serialized_end=259
-  _globals['_PAYLOADRULE']._serialized_start=261
-  _globals['_PAYLOADRULE']._serialized_end=352
+  _globals['_FIELDRULE']._serialized_end=297
+  _globals['_PAYLOADRULE']._serialized_start=299
+  _globals['_PAYLOADRULE']._serialized_end=411
 # @@protoc_insertion_point(module_scope)
