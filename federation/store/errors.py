@@ -31,6 +31,18 @@ class StoreLimit(StoreError):
     reason = "LIMIT_REACHED"
 
 
+class StillHeld(StoreError):
+    """A hold is on what is to be erased."""
+
+    reason = "RECORD_HELD"
+
+
+class StillKept(StoreError):
+    """The retention of what is to be erased is not over, or nobody said when it is."""
+
+    reason = "RECORD_RETAINED"
+
+
 class StoreUnavailable(StoreError):
     """The database does not answer or is locked; try again."""
 

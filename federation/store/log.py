@@ -24,6 +24,18 @@ def chained(previous: bytes, at: int, sealed: bytes) -> bytes:
     return hashlib.sha256(previous + at.to_bytes(8, "big") + sealed).digest()
 
 
+def append(connection: sa.Connection, *, at: int, sealed: bytes) -> LogEntry:
+    """Add an entry within a transaction: what it tells of is then there if, and only if, the entry is."""
+    newest = sa.select(log.c.sequence, log.c.digest).order_by(log.c.sequence.desc()).limit(1)
+    while True:
+        last = connection.execute(newest).first()
+        sequence, previous = (0, START) if last is None else last
+        entry = LogEntry(sequence + 1, at, sealed, chained(previous, at, sealed))
+        # Another's entry under this number: once it is committed, each statement sees it, and the next number is tried.
+        if insert_if_absent(connection, log, **vars(entry)):
+            return entry
+
+
 class SqlLog:
     """`Log`."""
 
@@ -32,18 +44,7 @@ class SqlLog:
 
     def append(self, *, at: int, sealed: bytes) -> LogEntry:
         """Add an entry behind the last one: the chain has no forks, for a number is taken once, with what it is chained to."""
-        newest = sa.select(log.c.sequence, log.c.digest).order_by(log.c.sequence.desc()).limit(1)
-
-        def step(connection: sa.Connection) -> LogEntry:
-            while True:
-                last = connection.execute(newest).first()
-                sequence, previous = (0, START) if last is None else last
-                entry = LogEntry(sequence + 1, at, sealed, chained(previous, at, sealed))
-                # Another's entry under this number: once it is committed, each statement sees it, and the next number is tried.
-                if insert_if_absent(connection, log, **vars(entry)):
-                    return entry
-
-        return self._database.write_by_key(step)
+        return self._database.write_by_key(lambda connection: append(connection, at=at, sealed=sealed))
 
     def entries(self, *, after: int = 0) -> Iterator[LogEntry]:
         """The entries whose sequence is above `after`, in order; the first one's sequence is 1."""

@@ -21,11 +21,14 @@ COUNTED_ROWS = 4096
 T = TypeVar("T")
 
 
-def forget(connection: sa.Connection, table: sa.Table, over: sa.ColumnElement[bool]) -> None:
-    """Delete rows whose time is over, some at a time, and none that another transaction is at: nobody waits for it."""
+def forget(connection: sa.Connection, table: sa.Table, over: sa.ColumnElement[bool]) -> int:
+    """Delete rows whose time is over, some at a time, and none that another transaction is at: nobody waits for it.
+
+    Returns how many.
+    """
     key = table.primary_key.columns
     found = sa.select(*key).where(over).limit(FORGOTTEN_ROWS).with_for_update(skip_locked=True)
-    connection.execute(sa.delete(table).where(sa.tuple_(*key).in_(found)))
+    return connection.execute(sa.delete(table).where(sa.tuple_(*key).in_(found))).rowcount
 
 
 def insert_if_absent(connection: sa.Connection, table: sa.Table, **values: object) -> bool:

@@ -9,7 +9,7 @@ from federation.store.database import Database
 from federation.store.errors import AlreadyStored
 from federation.store.interfaces import OutboxEntry, StoredRecord
 from federation.store.portable import counted, insert_if_absent, pages, replaced
-from federation.store.schema import deposit_answers, outbox, records
+from federation.store.schema import deposit_answers, outbox, records, standings
 
 
 class SqlRecords:
@@ -39,8 +39,8 @@ class SqlRecords:
     ) -> Sequence[StoredRecord]:
         """The newest version of each record of the patient, oldest first; of one class, and of these handles, where given.
 
-        The patient has a key under each generation of the index key. An empty list of handles gives no handle: all records
-        that fit come back. The class is the newest version's.
+        A record that is withdrawn is not found. The patient has a key under each generation of the index key. An empty list
+        of handles gives no handle: all records that fit come back. The class is the newest version's.
         """
         found = self._database.read(lambda connection: _newest(connection, patient_keys))
         return [
@@ -129,7 +129,8 @@ class SqlRecords:
 def _newest(connection: sa.Connection, patient_keys: Sequence[bytes]) -> list[StoredRecord]:
     later = records.alias()
     superseded = sa.exists().where(later.c.handle == records.c.handle, later.c.version > records.c.version)
-    query = sa.select(records).where(records.c.patient_key.in_(patient_keys), ~superseded)
+    withdrawn = sa.exists().where(standings.c.handle == records.c.handle, standings.c.standing == "withdrawn")
+    query = sa.select(records).where(records.c.patient_key.in_(patient_keys), ~superseded, ~withdrawn)
     rows = connection.execute(query.order_by(records.c.stored_at, records.c.handle)).mappings()
     return [StoredRecord(**row) for row in rows]
 

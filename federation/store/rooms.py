@@ -43,6 +43,15 @@ class SqlRooms:
         row = self._database.read(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else _room(row)
 
+    def close(self, room_id: bytes) -> None:
+        """Remove a room with its frames; none there is no error."""
+        gone = sa.delete(rooms).where(rooms.c.room_id == room_id)
+        self._database.write_by_key(lambda connection: connection.execute(gone), repeatable=True)
+
+    def sweep(self, *, now: int) -> int:
+        """Remove rooms that have expired, with their frames, some at a time; say how many."""
+        return self._database.write_by_key(lambda connection: forget(connection, rooms, rooms.c.expires_at < now))
+
     def put_frame(
         self, room_id: bytes, direction: int, number: int, frame: bytes, *, now: int, most_bytes: int
     ) -> None:

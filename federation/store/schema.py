@@ -176,9 +176,17 @@ records = _table(
     _bytes("wrapped_key"),
     _bytes("sealed_parts"),
     _generation(),
+    _u64("keep_until", nullable=True),
     sa.Index("records_patient_key", "patient_key", "handle"),
+    sa.Index("records_keep_until", "keep_until", "handle"),
     clustered=False,
 )
+
+standings = _table("standings", _key("handle"), _text("standing"), _u64("changed_at"), _u64("logged"))
+
+holds = _table("holds", _key("handle"), _key("hold_id"), _u64("placed_at"), _u64("logged"))
+
+condemned_blobs = _table("condemned_blobs", _key("name", sa.Text), _u64("condemned_at"))
 
 deposit_answers = _table("deposit_answers", _key("deposit_digest"), _bytes("answer"), clustered=False)
 

@@ -22,6 +22,8 @@ _PRAGMAS = (
     # FULL: a commit is on the disk when it returns, also after a power cut.
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
+    # What is deleted is overwritten: the wrapped key of a record that was erased, for one.
+    "PRAGMA secure_delete = ON",
     # INSERT OR REPLACE then fires the triggers that refuse DELETE.
     "PRAGMA recursive_triggers = ON",
 )

@@ -25,6 +25,7 @@ from federation.store.interfaces.cloud import (
     Ticket,
     TrustChain,
 )
+from federation.store.interfaces.custody import Custody, Hold, SealedEntry, Standing, StandingName
 from federation.store.interfaces.hospital import (
     OutboxEntry,
     Records,
@@ -47,8 +48,10 @@ from federation.store.interfaces.party import (
 
 __all__ = [
     "Authorities",
+    "Custody",
     "Epochs",
     "Evidence",
+    "Hold",
     "Index",
     "Log",
     "LogEntry",
@@ -62,8 +65,11 @@ __all__ = [
     "Revocations",
     "Rooms",
     "RowName",
+    "SealedEntry",
     "SealedRow",
     "Settings",
+    "Standing",
+    "StandingName",
     "StoredAuthority",
     "StoredEpoch",
     "StoredEvidence",

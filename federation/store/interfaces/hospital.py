@@ -23,7 +23,8 @@ class StoredPart:
 class StoredRecord:
     """One record at a hospital. `patient_key` is an HMAC of ID_P; `wrapped_key` is the record's key under the token.
 
-    `generation` says which generation of the index key made the HMAC.
+    `generation` says which generation of the index key made the HMAC. `keep_until` is when the retention of this version
+    ends, if that was said.
     """
 
     handle: bytes
@@ -35,6 +36,7 @@ class StoredRecord:
     wrapped_key: bytes
     sealed_parts: bytes
     generation: int = 1
+    keep_until: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ class Records(Protocol):
     ) -> Sequence[StoredRecord]:
         """The newest version of each record of the patient, oldest first; of one class, and of these handles, where given.
 
-        The patient has a key under each generation of the index key that is not revoked: give them all, for a record that
-        moves from one to another is then found once. An empty list of handles gives none: all records that fit come back.
+        A record that is withdrawn is not found. The patient has a key under each generation of the index key that is not
+        revoked: give them all, for a record that moves from one to another is then found once. An empty list of handles gives
+        none: all records that fit come back.
         """
         ...
 
@@ -135,6 +138,14 @@ class Rooms(Protocol):
         ...
 
     def get(self, room_id: bytes, *, now: int) -> StoredRoom | None: ...
+
+    def close(self, room_id: bytes) -> None:
+        """Remove a room with its frames; none there is no error."""
+        ...
+
+    def sweep(self, *, now: int) -> int:
+        """Remove rooms that have expired, with their frames, some at a time; say how many."""
+        ...
 
     def put_frame(
         self, room_id: bytes, direction: int, number: int, frame: bytes, *, now: int, most_bytes: int
