@@ -1,9 +1,11 @@
 """A server as it is watched: its dependencies probed, its metrics, spans and admin server, beside what it serves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Protocol
 
@@ -11,25 +13,27 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from federation.app.node import NodeDirectory
 from federation.config import AdminSettings, MetricsSettings, TracingSettings
-from federation.observe.admin import LONGEST_SOCKET_BYTES, admin_server
+from federation.errors import Unavailable
+from federation.observe.admin import ADMIN_LISTEN, UNIX, admin_server, fits, require_admin_address
 from federation.observe.calls import CallMetrics
-from federation.observe.endpoint import is_local, metrics_endpoint, worker_address
+from federation.observe.endpoint import METRICS_LISTEN, host_and_port, is_local, metrics_endpoint, worker_address
 from federation.observe.events import counted_events
 from federation.observe.extras import open_tracing
 from federation.observe.readings import (
-    Reading,
     Readings,
-    Source,
     TokenReadings,
     WorkersReadings,
     token_readings,
     worker_readings,
 )
+from federation.observe.sources import Reading, Source
 from federation.wire import operations
 from federation.wire.health import Dependency, Health, watch
 from federation.wire.watch import CallWatch, Watches
 from federation.wire.workers import Workers
 from hsm import Token
+
+TRY_AGAIN = timedelta(seconds=1)
 
 
 class WatchedSettings(Protocol):
@@ -53,7 +57,7 @@ class WatchedSettings(Protocol):
 
 @dataclass(frozen=True)
 class Subject:
-    """What is watched: one process of a node. `worker` numbers the processes of one node from 0."""
+    """What is watched: one process of a node. `worker` numbers the processes of one node from 0, `services` are gRPC's names."""
 
     role: str
     directory: NodeDirectory
@@ -61,6 +65,7 @@ class Subject:
     token: Token
     workers: Workers
     dependencies: Sequence[Dependency]
+    services: Collection[str] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)
     worker: int = 0
 
@@ -74,44 +79,35 @@ class Observation:
         self._subject = subject
         self._up: dict[str, bool] = {}
         self._registry = CollectorRegistry()
+        self._admin, self._metrics = _admin_address(subject), _metrics_address(subject)
         self._tracing = open_tracing(subject.settings.tracing, f"medunion-{subject.role}")
         watches: list[CallWatch] = [self._tracing] if self._tracing is not None else []
-        if subject.settings.metrics.listen is not None:
-            with_causes = is_local(subject.settings.metrics.listen)
-            watches.append(CallMetrics(self._registry, with_causes=with_causes))
+        if self._metrics is not None:
+            with_causes = is_local(self._metrics, METRICS_LISTEN)
+            watches.append(CallMetrics(self._registry, subject.services, with_causes=with_causes))
             self._register()
         self.calls: CallWatch = Watches(watches)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Probe, and serve metrics and the admin server, for the block. Raises ConfigError, Unavailable."""
+        """Probe, and serve metrics and the admin server, for the block.
+
+        Where those can't be served the node serves all the same, and tries again: a server that ends may still hold the address.
+        """
         async with AsyncExitStack() as stack:
             if self._tracing is not None:
                 stack.push_async_callback(asyncio.to_thread, self._tracing.close)
+            if self._metrics is not None:
+                stack.enter_context(counted_events(self._registry))
+                await stack.enter_async_context(_served("metrics", partial(self._serve_metrics, self._metrics)))
+            if self._admin is not None:
+                await stack.enter_async_context(_served("admin", partial(admin_server, self._admin, self.health)))
             for dependency in self._subject.dependencies:
-                stack.enter_context(_going_on(watch(dependency, self._tell)))
-            await self._serve_admin(stack)
-            await self._serve_metrics(stack)
+                await stack.enter_async_context(_going_on(watch(dependency, self._tell)))
             yield
 
-    async def _serve_admin(self, stack: AsyncExitStack) -> None:
-        set_to = self._subject.settings.admin.listen
-        socket = f"unix:{self._subject.directory.path.resolve() / 'admin.sock'}"
-        listen = worker_address(set_to or socket, self._subject.worker)
-        if set_to is None and len(listen.encode()) > LONGEST_SOCKET_BYTES:
-            operations.warning("admin-not-served", cause="the path of its socket is too long; set admin.listen")
-            return
-        address = await stack.enter_async_context(admin_server(listen, self.health))
-        operations.info("admin-served", address=address)
-
-    async def _serve_metrics(self, stack: AsyncExitStack) -> None:
-        set_to = self._subject.settings.metrics.listen
-        if set_to is None:
-            return
-        stack.enter_context(counted_events(self._registry))
-        listen = worker_address(set_to, self._subject.worker)
-        port = await stack.enter_async_context(metrics_endpoint(listen, self._registry))
-        operations.info("metrics-served", port=port)
+    def _serve_metrics(self, listen: str) -> AbstractAsyncContextManager[str]:
+        return metrics_endpoint(listen, self._registry)
 
     def _register(self) -> None:
         subject, registry = self._subject, self._registry
@@ -137,10 +133,56 @@ class Observation:
             yield Reading("medunion_dependency_up", healthy, (name,))
 
 
-@contextmanager
-def _going_on(work: Coroutine[object, object, None]) -> Iterator[None]:
+def _admin_address(subject: Subject) -> str | None:
+    """Give where the admin server of this process listens; None where the default socket's path is too long."""
+    set_to = subject.settings.admin.listen
+    socket = subject.directory.path.resolve() / "admin.sock"
+    listen = worker_address(set_to or f"{UNIX}{socket}", subject.worker, ADMIN_LISTEN)
+    if set_to is None and not fits(listen.removeprefix(UNIX)):
+        operations.warning("admin-not-served", cause="the path of its socket is too long; set admin.listen")
+        return None
+    require_admin_address(listen)
+    return listen
+
+
+def _metrics_address(subject: Subject) -> str | None:
+    set_to = subject.settings.metrics.listen
+    if set_to is None:
+        return None
+    host_and_port(set_to, METRICS_LISTEN)
+    return worker_address(set_to, subject.worker, METRICS_LISTEN)
+
+
+@asynccontextmanager
+async def _served(name: str, serve: Callable[[], AbstractAsyncContextManager[str]]) -> AsyncIterator[None]:
+    """Serve something beside the node for the block, as soon as it can be; come back when it was tried."""
+    tried = asyncio.Event()
+
+    async def keep() -> None:
+        while True:
+            try:
+                async with serve() as address:
+                    operations.info(f"{name}-served", address=address)
+                    tried.set()
+                    await asyncio.Event().wait()
+            except Unavailable as error:
+                if not tried.is_set():
+                    operations.warning(f"{name}-not-served", cause=str(error))
+            except Exception as error:  # noqa: BLE001 - the node serves all the same
+                operations.failure(f"{name}-not-served", error)
+            tried.set()
+            await asyncio.sleep(TRY_AGAIN.total_seconds())
+
+    async with _going_on(keep()):
+        await tried.wait()
+        yield
+
+
+@asynccontextmanager
+async def _going_on(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
     try:
         yield
     finally:
         task.cancel()
+        await asyncio.wait({task})

@@ -16,7 +16,7 @@ from federation.app.watched import (
     own_dependencies,
     registration_readings,
 )
-from federation.observe.readings import Reading
+from federation.observe.sources import Reading
 from federation.store.party import SqlSettings
 from federation.store.survey import Survey
 from federation.v1.statement_pb2 import Credential
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from federation.app.hospital import HospitalNode
     from federation.app.public_cloud import PublicCloudNode
 
+CLOUD_SERVICES = frozenset(
+    f"federation.v1.{name}Service"
+    for name in ("Directory", "Membership", "Registration", "Search", "Revocation", "Publication")
+)
+HOSPITAL_SERVICES = frozenset({"federation.v1.RecordService", "federation.v1.RelayService"})
 ASK_CLOUD_EVERY = timedelta(seconds=10)
 ASK_CLOUD_PATIENCE = timedelta(seconds=4)
 
@@ -53,6 +58,7 @@ def cloud_subject(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers,
         token=cloud.keys.token,
         workers=workers,
         dependencies=own_dependencies(cloud.keys.token, SqlSettings(node.database), survey),
+        services=CLOUD_SERVICES,
         sources={
             "database": lambda: database_readings(survey),
             "registrations": lambda: registration_readings(counted()),
@@ -93,6 +99,7 @@ def hospital_subject(node: "HospitalNode", workers: Workers, worker: int = 0) ->
         token=member.keys.token,
         workers=workers,
         dependencies=[*own_dependencies(member.keys.token, SqlSettings(node.database), survey), cloud],
+        services=HOSPITAL_SERVICES,
         sources={"database": kept, "lists": lists, "certificates": certificates},
         worker=worker,
     )

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from federation.app.certificates import authority_id_of
 from federation.errors import StaleRevocationList
-from federation.observe.readings import Reading
+from federation.observe.sources import Reading
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.doctor_certificate import current_crl

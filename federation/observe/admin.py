@@ -3,21 +3,25 @@
 It has neither TLS nor callers' identities, so it listens on a Unix socket in the node's own directory, or on loopback.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
 import grpc
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health_pb2
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
 from federation.config import ConfigError
-from federation.errors import Unavailable
+from federation.errors import NotFound, Unavailable
 from federation.observe.endpoint import is_local
 from federation.wire.health import Health
+from federation.wire.roles import ServicerContext
 
 LONGEST_SOCKET_BYTES = 107
 """Of a Unix socket's path on Linux (unix(7))."""
@@ -31,31 +35,102 @@ _MOST_CALLS = 100
 _GRACE = timedelta(seconds=1)
 
 
+UNIX = "unix:"
+ADMIN_LISTEN = "admin.listen"
+
+
 @asynccontextmanager
 async def admin_server(listen: str, health: Health) -> AsyncIterator[str]:
     """Serve at `unix:/path` or `host:port` for the block; give the address. Raises ConfigError, Unavailable."""
-    _require_local(listen)
-    server = grpc.aio.server(maximum_concurrent_rpcs=_MOST_CALLS, options=[("grpc.so_reuseport", 0)])
-    add_HealthServicer_to_server(health, server)
-    channelz.add_channelz_servicer(server)
-    reflection.enable_server_reflection(SERVICES, server)
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise Unavailable(f"the admin server can't listen at {listen}; is something else there?") from error
-    await server.start()
-    if listen.startswith("unix:"):
-        Path(listen.removeprefix("unix:")).chmod(0o600)
-    try:
-        yield listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
-    finally:
-        await server.stop(_GRACE.total_seconds())
+    require_admin_address(listen)
+    socket = Path(listen.removeprefix(UNIX)) if listen.startswith(UNIX) else None
+    with _owned(socket) if socket is not None else nullcontext():
+        server = grpc.aio.server(maximum_concurrent_rpcs=_MOST_CALLS, options=[("grpc.so_reuseport", 0)])
+        add_HealthServicer_to_server(_Clear(health), server)
+        channelz.add_channelz_servicer(server)
+        reflection.enable_server_reflection(SERVICES, server)
+        port = _bind(server, listen, socket)
+        await server.start()
+        try:
+            yield listen if socket is not None else f"{listen.rpartition(':')[0]}:{port}"
+        finally:
+            await server.stop(_GRACE.total_seconds())
 
 
-def _require_local(listen: str) -> None:
-    if not is_local(listen):
+def require_admin_address(listen: str) -> None:
+    """Raise ConfigError unless an address is of this machine alone."""
+    if not is_local(listen, ADMIN_LISTEN):
         raise ConfigError(
-            f"admin.listen: {listen} can be reached from elsewhere; give a Unix socket or a loopback address"
+            f"{ADMIN_LISTEN}: {listen} can be reached from elsewhere; give a Unix socket or a loopback address"
         )
-    if listen.startswith("unix:") and len(listen.removeprefix("unix:").encode()) > LONGEST_SOCKET_BYTES:
-        raise ConfigError(f"admin.listen: the path of a Unix socket has at most {LONGEST_SOCKET_BYTES} bytes: {listen}")
+    if not listen.startswith(UNIX):
+        return
+    path = listen.removeprefix(UNIX)
+    if not path.startswith("/"):
+        raise ConfigError(f"{ADMIN_LISTEN}: {listen} is not unix:/path/of/a/socket")
+    if not fits(path):
+        raise ConfigError(f"{ADMIN_LISTEN}: the path of a Unix socket has at most {LONGEST_SOCKET_BYTES} bytes: {path}")
+
+
+def fits(socket: str | Path) -> bool:
+    """Say whether a Unix socket can have that path."""
+    return len(os.fsencode(socket)) <= LONGEST_SOCKET_BYTES
+
+
+class _Clear(HealthServicer):
+    """Health without the border, which gives errors their codes at the other ports."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    async def Check(self, request: HealthCheckRequest, context: ServicerContext) -> HealthCheckResponse:  # noqa: N802
+        try:
+            return await self._health.Check(request, context)
+        except NotFound as error:
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+
+    async def Watch(  # noqa: N802 - the name in the proto
+        self, request: HealthCheckRequest, context: ServicerContext
+    ) -> AsyncIterator[HealthCheckResponse]:
+        async for answer in self._health.Watch(request, context):
+            yield answer
+
+
+def _bind(server: grpc.aio.Server, listen: str, socket: Path | None) -> int:
+    try:
+        if socket is None:
+            return server.add_insecure_port(listen)
+        with _private():
+            port = server.add_insecure_port(listen)
+        socket.chmod(0o600)
+    except (RuntimeError, OSError) as error:
+        raise Unavailable(f"the admin server can't listen at {listen}; is something else there?") from error
+    return port
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    """Make what is made within the block this user's alone. The mask is the process's: a directory stays usable under it."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@contextmanager
+def _owned(socket: Path) -> Iterator[None]:
+    """Keep a socket to this process for the block: gRPC takes one away from whoever serves there. Raises Unavailable."""
+    try:
+        descriptor = os.open(socket.with_name(f"{socket.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(f"the admin server can't listen at {socket}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise Unavailable(f"the admin server can't listen at {socket}: another process serves there") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)

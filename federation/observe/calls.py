@@ -1,14 +1,17 @@
 """What is counted of calls, as `federation.wire.watch` tells it."""
 
 import time
+from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from federation.errors import Rejected
 from federation.observe.vocabulary import CODES, OTHER, cause, service_and_method, told_reason
+from federation.wire.roles import METHODS
 from federation.wire.watch import CallStart
 
 _METHOD = ("service", "method")
+_FROM_THE_BEGINNING = ("OK", "INTERNAL")
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 300.0, 3600.0)
 
 
@@ -20,8 +23,8 @@ class CallMetrics:
     one answer denies (B9, docs/adr/0019).
     """
 
-    def __init__(self, registry: CollectorRegistry, *, with_causes: bool) -> None:
-        """Register the metrics; `with_causes` if only operators of this machine can fetch them."""
+    def __init__(self, registry: CollectorRegistry, services: Collection[str] = (), *, with_causes: bool) -> None:
+        """Register the metrics of these services; `with_causes` if only operators of this machine can fetch them."""
         self._calls = Counter("medunion_calls", "Calls that ended.", (*_METHOD, "code"), registry=registry)
         self._seconds = Histogram(
             "medunion_call_seconds",
@@ -39,6 +42,14 @@ class CallMetrics:
             if with_causes
             else None
         )
+        self._begin_at_0(services)
+
+    def _begin_at_0(self, services: Collection[str]) -> None:
+        """Make what alerts look for the first of: Prometheus sees no increase in a series that appears with its first call."""
+        for service, method in map(service_and_method, METHODS):
+            if service in services:
+                for code in _FROM_THE_BEGINNING:
+                    self._calls.labels(service, method, code)
 
     def began(self, start: CallStart) -> "_CountedCall":
         """Count a call that begins."""

@@ -1,4 +1,8 @@
-"""The operational log as counters: every warning and fault of a process, by the event's name."""
+"""The operational log as counters: every warning and fault of a process, by the event's name.
+
+Here is every event that there is: a test compares it with the code, and the alert on chores with it. Each begins at 0, because
+Prometheus sees no increase in a series that appears with its first event.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -7,17 +11,63 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter
 
 from federation.wire import operations
+from federation.wire.health import DATABASE, LOG, PEERS, TOKEN
+
+CHORES = frozenset(
+    {
+        "chore-failed",
+        "directory-not-at-hand",
+        "directory-stream-ended",
+        "epochs-not-turned",
+        "list-not-refreshed",
+        "outbox-failed",
+        "publication-refused",
+        "reading-failed",
+        "rotation-chore-failed",
+        "tls-leaf-not-renewed",
+    }
+)
+"""Work in the background that failed, and is tried again within minutes: once may be a passing fault."""
+
+RARE_CHORES = frozenset(
+    {
+        "epoch-not-sealed-anew",
+        "index-row-not-sealed-anew",
+        "index-rows-not-moved",
+        "key-statement-not-signed-anew",
+        "shared-key-not-sealed-anew",
+        "trust-file-not-written",
+    }
+)
+"""Work that failed and has no next time soon, or came upon something that is broken: once is enough to look."""
+
+OTHERS = frozenset(
+    {
+        "admin-not-served",
+        "audit-failed",
+        "hospital-left-out",
+        "internal-error",
+        "metrics-not-served",
+        "publication-postponed",
+        "service-manager-not-told",
+        *(f"{name}-{what}" for name in (TOKEN, DATABASE, LOG, PEERS) for what in ("lost", "probe-failed")),
+    }
+)
+"""What has an alert or a metric of its own, or is told for whoever reads the log."""
+
+EVENTS = CHORES | RARE_CHORES | OTHERS
+_LEVELS = "WARNING", "ERROR"
+_OTHER = "OTHER"
 
 
 class _Counting(logging.Handler):
-    """Events are literals of this code, so their names are few; a sentence or a value never comes into a label."""
-
     def __init__(self, counter: Counter) -> None:
         super().__init__(logging.WARNING)
         self._counter = counter
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._counter.labels(record.msg, record.levelname).inc()
+        event = record.msg if record.msg in EVENTS else _OTHER
+        self._counter.labels(event, record.levelname).inc()
 
 
 @contextmanager
@@ -26,5 +76,8 @@ def counted_events(registry: CollectorRegistry) -> Iterator[None]:
     counter = Counter(
         "medunion_events", "Warnings and faults of the operational log.", ("event", "level"), registry=registry
     )
+    for event in EVENTS:
+        for level in _LEVELS:
+            counter.labels(event, level)
     with operations.also(_Counting(counter)):
         yield

@@ -1,12 +1,12 @@
 """What is read when Prometheus asks: gauges and counters that something else keeps, each known here by name."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from federation.wire import operations
+from federation.observe.sources import Reader, Reading, Source
 from federation.wire.workers import WorkersLoad
 from hsm.metrics import BUCKETS_SECONDS, TokenMetrics
 
@@ -40,30 +40,22 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("certificate",),
     ),
     "medunion_trust_bundle_issued_timestamp_seconds": ("When the trust bundle in hand was signed.", ()),
-    "medunion_reading_failed": ("1 where the last reading failed.", ("source",)),
+    "medunion_reading_failed": ("1 where the numbers can't be read now: those shown are older.", ("source",)),
+    "medunion_reading_age_seconds": ("How old the numbers shown are; 0 if they were read for this page.", ("source",)),
 }
 """Every gauge: its help and its labels. Times are Unix time in seconds."""
 
-
-@dataclass(frozen=True)
-class Reading:
-    """One value now; `labels` are in the order of GAUGES."""
-
-    name: str
-    value: float
-    labels: tuple[str, ...] = ()
-
-
-Source = Callable[[], Iterable[Reading]]
-"""Reads something; it may block, and what it raises makes its values absent, which is told too."""
+PATIENCE_SECONDS = 3.0
+"""How long a page waits for its sources. Prometheus gives up after ten seconds by default."""
 
 
 class Readings(Collector):
-    """Asks every source at each fetch."""
+    """Asks every source at each fetch, side by side, and waits for all of them no longer than a patience."""
 
-    def __init__(self, sources: Mapping[str, Source]) -> None:
+    def __init__(self, sources: Mapping[str, Source], patience_seconds: float = PATIENCE_SECONDS) -> None:
         """Ask these."""
-        self._sources = dict(sources)
+        self._readers = [Reader(name, source) for name, source in sources.items()]
+        self._patience_seconds = patience_seconds
 
     def collect(self) -> Iterator[Metric]:
         """Give every gauge for which there is a value."""
@@ -75,14 +67,12 @@ class Readings(Collector):
         yield from families.values()
 
     def _all(self) -> Iterator[Reading]:
-        for name, source in self._sources.items():
-            failed = 0
-            try:
-                yield from list(source())
-            except Exception as error:  # noqa: BLE001 - the other sources are read all the same
-                operations.warning("reading-failed", source=name, reason=type(error).__name__)
-                failed = 1
-            yield Reading("medunion_reading_failed", failed, (name,))
+        give_up_at = time.monotonic() + self._patience_seconds
+        for reader in self._readers:
+            reader.begin()
+        for reader in self._readers:
+            reader.wait(max(0.0, give_up_at - time.monotonic()))
+            yield from reader.shown()
 
 
 class TokenReadings(Collector):

@@ -5,7 +5,9 @@ The health of "" stays SERVING while a dependency is away: such a server still t
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -81,7 +83,7 @@ class Health(HealthServicer):
 
 @dataclass(frozen=True)
 class Dependency:
-    """Something a server needs. `probe` blocks, so it runs in a thread, one at a time; what it raises is a loss."""
+    """Something a server needs. `probe` blocks, so it runs in a thread of its own, one at a time; what it raises is a loss."""
 
     name: str
     probe: Callable[[], bool]
@@ -92,17 +94,37 @@ class Dependency:
 async def watch(dependency: Dependency, tell: Callable[[str, bool], None]) -> None:
     """Probe a dependency again and again, until cancelled, and tell how it is at each change; a probe that hangs is a loss."""
     was: bool | None = None
-    probing: asyncio.Task[bool] | None = None
-    while True:
-        probing = probing or asyncio.create_task(asyncio.to_thread(_probed, dependency))
-        done, _ = await asyncio.wait({probing}, timeout=dependency.patience.total_seconds())
-        healthy = bool(done) and probing.result()
-        probing = None if done else probing
-        if healthy != was:
-            _log(dependency.name, healthy, was)
-            tell(dependency.name, healthy)
-        was = healthy
-        await asyncio.sleep(dependency.every.total_seconds())
+    probing: asyncio.Future[bool] | None = None
+    patience = dependency.patience.total_seconds()
+    try:
+        while True:
+            probing = probing or _begun(dependency)
+            done, _ = await asyncio.wait({probing}, timeout=patience)
+            healthy = bool(done) and probing.result()
+            probing = None if done else probing
+            if healthy != was:
+                _log(dependency.name, healthy, was)
+                tell(dependency.name, healthy)
+            was = healthy
+            await asyncio.sleep(dependency.every.total_seconds())
+    finally:
+        # What is probed is closed next.
+        if probing is not None:
+            await asyncio.wait({probing}, timeout=patience)
+
+
+def _begun(dependency: Dependency) -> asyncio.Future[bool]:
+    """Probe in a thread of its own: one that hangs takes no other's place, and does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bool] = loop.create_future()
+
+    def probe() -> None:
+        healthy = _probed(dependency)
+        with suppress(RuntimeError):  # the loop is closed: nobody asks any more
+            loop.call_soon_threadsafe(answer.set_result, healthy)
+
+    threading.Thread(target=probe, name=f"medunion-probe-{dependency.name}", daemon=True).start()
+    return answer
 
 
 def _probed(dependency: Dependency) -> bool:

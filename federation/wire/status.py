@@ -59,16 +59,22 @@ def code_of(error: BaseException) -> int:
 def to_status(error: BaseException, request_id: str) -> status_pb2.Status:
     """Give what a caller may know of an error."""
     code = code_of(error)
+    reason = told_reason(error)
     if isinstance(error, errors.Rejected):
-        return _status(code, _REJECTED, errors.Rejected.reason)
+        return _status(code, _REJECTED, reason)
     if code == code_pb2.INTERNAL:
-        return _status(code, f"internal error, request {request_id}", FederationError.reason)
+        return _status(code, f"internal error, request {request_id}", reason)
     if isinstance(error, HsmError | StoreError | KeystoreError):
-        return _status(code, "A part of this server does not answer.", _public_reason(error))
-    return _status(code, str(error), str(getattr(error, "reason", FederationError.reason)))
+        return _status(code, "A part of this server does not answer.", reason)
+    return _status(code, str(error), reason)
 
 
-def _public_reason(error: Exception) -> str:
+def told_reason(error: BaseException) -> str:
+    """Give the reason that a caller is told."""
+    if isinstance(error, errors.Rejected):
+        return errors.Rejected.reason
+    if code_of(error) == code_pb2.INTERNAL:
+        return FederationError.reason
     return str(getattr(error, "reason", FederationError.reason))
 
 

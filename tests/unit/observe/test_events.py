@@ -1,0 +1,60 @@
+"""Events of the operational log as counters: every one is known, and begins at 0."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from federation.observe.events import CHORES, EVENTS, OTHERS, RARE_CHORES, counted_events
+from federation.wire import operations
+
+FEDERATION = Path(__file__).parents[3] / "federation"
+TELLS = {"warning", "failure", "_surviving", "_passing"}
+EVENT = re.compile(r"[a-z]+(-[a-z]+)+")
+
+
+def told_in(path: Path) -> Iterator[str]:
+    """Give the events that a module tells as warnings or faults: the literals that its calls begin with."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(node, ast.Call) and node.args):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        first = node.args[0]
+        if name in TELLS and isinstance(first, ast.Constant) and EVENT.fullmatch(str(first.value)):
+            yield str(first.value)
+
+
+def test_every_event_that_the_code_tells_is_known() -> None:
+    told = {event for path in FEDERATION.rglob("*.py") for event in told_in(path)}
+    assert len(told) > 15
+    assert told <= EVENTS, f"say in federation/observe/events.py what these are: {sorted(told - EVENTS)}"
+
+
+def test_every_event_that_is_known_is_told() -> None:
+    code = "".join(path.read_text() for path in FEDERATION.rglob("*.py") if path.name != "events.py")
+    named = {event for event in EVENTS if f'"{event}"' in code}
+    built = {event for event in EVENTS if event.endswith(("-lost", "-probe-failed", "-not-served"))}
+    assert named | built == EVENTS
+
+
+def test_an_event_is_of_one_kind() -> None:
+    assert len(EVENTS) == len(CHORES) + len(RARE_CHORES) + len(OTHERS)
+
+
+def test_events_begin_at_0_and_are_counted() -> None:
+    registry = CollectorRegistry()
+
+    def count(event: str, level: str) -> float | None:
+        return registry.get_sample_value("medunion_events_total", {"event": event, "level": level})
+
+    with counted_events(registry):
+        assert {count(event, level) for event in EVENTS for level in ("WARNING", "ERROR")} == {0}
+        operations.warning("outbox-failed", reason="X")
+        operations.failure("outbox-failed", ValueError("x"))
+        operations.warning("P:wang was here")
+    assert count("outbox-failed", "WARNING") == 1
+    assert count("outbox-failed", "ERROR") == 1
+    assert count("OTHER", "WARNING") == 1
+    assert count("P:wang was here", "WARNING") is None
