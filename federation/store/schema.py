@@ -124,7 +124,7 @@ registrations = _table(
     "registrations",
     _key("identity", sa.Text),
     _text("role"),
-    sa.Column("serial", sa.LargeBinary, sa.ForeignKey("issued_points.serial"), nullable=False),
+    _bytes("serial"),
     _bytes("credential"),
     _bytes("registration_point"),
     _bytes("verifying_key"),

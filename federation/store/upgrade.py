@@ -1,4 +1,9 @@
-"""Bringing a database to the schema of this code."""
+"""Bringing a database to the schema of this code, and working on one that a newer release has expanded.
+
+Every migration says by `compatible_from` the oldest revision whose code works beside it; where one says nothing, that is its own.
+The database keeps the newest one's word, so that a release which does not know that migration knows whether it may serve: old and
+new processes stand side by side while an upgrade rolls (docs/adr/0006).
+"""
 
 import threading
 
@@ -6,9 +11,13 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 
 from federation.store.errors import StoreUnavailable
+from federation.store.schema import settings
+
+COMPATIBLE_FROM = "schema-compatible-from"
+"""The name of the setting that holds the oldest revision whose code may use the schema."""
 
 # Alembic keeps the migration that runs in module globals: one at a time in a process.
 _alembic = threading.Lock()
@@ -17,8 +26,8 @@ _alembic = threading.Lock()
 def upgrade(connection: sa.Connection, *, revision: str = "head") -> None:
     """Apply the migrations that are missing, inside the connection's transaction.
 
-    The caller sees to it that of several processes that do the same, one does it. Raises StoreUnavailable for a database that was
-    written by a newer release, which this one might damage.
+    The caller sees to it that of several processes that do the same, one does it. A database that a newer release has only added
+    to is left as it is. Raises StoreUnavailable for one that this code might damage.
     """
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "federation.store:migrations")
@@ -27,6 +36,29 @@ def upgrade(connection: sa.Connection, *, revision: str = "head") -> None:
         scripts = ScriptDirectory.from_config(config)
         present = set(MigrationContext.configure(connection).get_current_heads())
         if not present <= {script.revision for script in scripts.walk_revisions()}:
-            raise StoreUnavailable("the database was written by a newer release of medunion: upgrade this one first")
-        if present != set(scripts.get_heads()):
+            _require_compatible(connection, scripts)
+        elif present != set(scripts.get_heads()):
             command.upgrade(config, revision)
+            _keep_compatibility(connection, scripts, revision)
+
+
+def compatible_from(script: Script) -> str:
+    """Give the oldest revision whose code works on the schema that this migration leaves."""
+    return str(getattr(script.module, "compatible_from", script.revision))
+
+
+def _keep_compatibility(connection: sa.Connection, scripts: ScriptDirectory, revision: str) -> None:
+    oldest = compatible_from(scripts.get_revision(revision))
+    connection.execute(sa.delete(settings).where(settings.c.name == COMPATIBLE_FROM))
+    connection.execute(sa.insert(settings).values(name=COMPATIBLE_FROM, value=oldest.encode()))
+
+
+def _require_compatible(connection: sa.Connection, scripts: ScriptDirectory) -> None:
+    """Revisions are numbers of four digits, so their order is that of their names."""
+    ours = str(scripts.get_current_head())
+    kept = connection.scalar(sa.select(settings.c.value).where(settings.c.name == COMPATIBLE_FROM))
+    if kept is None or ours < kept.decode():
+        raise StoreUnavailable(
+            f"the database was changed by a newer release of medunion, and this one, of schema {ours}, can't work beside it:"
+            " upgrade this one"
+        )

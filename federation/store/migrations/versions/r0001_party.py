@@ -7,6 +7,7 @@ from federation.store.migrations.columns import blob, create, index, integer, ke
 
 revision = "0001"
 down_revision = None
+compatible_from = "0001"
 
 
 def upgrade() -> None:

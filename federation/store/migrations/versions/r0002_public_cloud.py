@@ -7,6 +7,7 @@ from federation.store.migrations.columns import blob, create, index, integer, ke
 
 revision = "0002"
 down_revision = "0001"
+compatible_from = "0001"
 
 
 def upgrade() -> None:
@@ -55,7 +56,7 @@ def _registrations() -> None:
         "registrations",
         key("identity", sa.Text),
         text("role"),
-        sa.Column("serial", sa.LargeBinary, sa.ForeignKey("issued_points.serial"), nullable=False),
+        blob("serial"),
         blob("credential"),
         blob("registration_point"),
         blob("verifying_key"),

@@ -6,6 +6,7 @@ from federation.store.migrations.columns import blob, create, index, integer, ke
 
 revision = "0003"
 down_revision = "0002"
+compatible_from = "0001"
 
 
 def upgrade() -> None:

@@ -9,6 +9,7 @@ from federation.store.migrations.columns import blob, create, integer, key, text
 
 revision = "0004"
 down_revision = "0003"
+compatible_from = "0004"
 
 
 def upgrade() -> None:
