@@ -130,13 +130,13 @@ class Federation:
         self.addresses: dict[str, str] = {}
         self.running: list[Running] = []
 
-    def found(self) -> None:
-        """Make the public cloud and the medical authority, and start the cloud."""
+    def found(self, *options: object) -> None:
+        """Make the public cloud, with these options of its `init` too, and the medical authority, and start the cloud."""
         cloud, authority = self.root / "cloud", self.root / "authority"
         address, peers = free_address(), free_address()
         pin = make_token(cloud, "cloud")
         names = "--identity", "C:union", "--realm", "demo", "--address", address, "--peer-address", peers
-        run("public-cloud", "init", "--directory", cloud, *names, "--pin-file", pin)
+        run("public-cloud", "init", "--directory", cloud, *names, "--pin-file", pin, *options)
         pin = make_token(authority, "authority")
         certificate, crl = self.root / "authority.der", self.root / "authority.crl"
         run(
@@ -149,15 +149,15 @@ class Federation:
         run("public-cloud", "trust", "--directory", cloud, "--output", self.trust)
         self.serve("public-cloud", cloud)
 
-    def add_hospital(self, label: str) -> None:
-        """Make a hospital `H:label`, register and start it."""
+    def add_hospital(self, label: str, *options: object) -> None:
+        """Make a hospital `H:label`, with these options of its `init` too, register and start it."""
         directory, address = self.root / label, free_address()
         pin = make_token(directory, label)
         licence = self.root / f"{label}.licence"
         licence.write_text(f"licence of {label}")
         run(
             *("hospital", "init", "--directory", directory, "--identity", f"H:{label}", "--trust", self.trust),
-            *("--listen", address, "--pin-file", pin),
+            *("--listen", address, "--pin-file", pin, *options),
         )
         ticket = ticket_in(run("public-cloud", "invite", "--directory", self.root / "cloud", f"H:{label}"))
         run("hospital", "register", "--directory", directory, "--ticket", ticket, "--licence", licence)

@@ -5,6 +5,7 @@ An unknown key, a value out of its range or a secret that others may read is an 
 
 import dataclasses
 import json
+import re
 import stat
 import tomllib
 import types
@@ -16,12 +17,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from federation.epochs import Lifetimes
 from federation.protocol.time import Freshness
+from federation.store.database import CONNECTIONS, require_address
+from federation.store.errors import StoreUnavailable
+from federation.store.shelves import require_shelf
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
+
+_CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 
 class ConfigError(Exception):
@@ -35,14 +41,69 @@ def between(least: float, most: float, default: N) -> N:
     return field(default=default, metadata={"least": least, "most": most})
 
 
+def _require_private(path: Path) -> None:
+    if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(f"others may read {path}; give it mode 0600")
+
+
+def _require_credential_name(name: str) -> None:
+    if not _CREDENTIAL_NAME.fullmatch(name):
+        raise ConfigError("a credential's name is a plain file name")
+
+
+def _require_database(url: str) -> None:
+    try:
+        place = require_address(url)
+    except StoreUnavailable as error:
+        raise ConfigError(str(error)) from error
+    if place.drivername == "sqlite" and not Path(place.database or "").is_absolute():
+        raise ConfigError("the path of a SQLite file has to be absolute: sqlite:////path/to/file")
+
+
+def _require_shelf(url: str) -> None:
+    try:
+        require_shelf(url)
+    except StoreUnavailable as error:
+        raise ConfigError(str(error)) from error
+
+
 @dataclass(frozen=True)
 class TokenSettings:
-    """`[token]`: which token, by RFC 7512 URI. `softhsm_configuration` leads a development node to its SoftHSM directory."""
+    """`[token]`: which token, by RFC 7512 URI. `softhsm_configuration` leads a development node to its SoftHSM directory.
+
+    Its PIN is in a file, or is the credential of that name which systemd hands to the service (LoadCredential).
+    """
 
     uri: str
     softhsm_configuration: Path | None = None
-    pin_file: Path | None = None
+    pin_file: Path | None = field(default=None, metadata={"check": _require_private})
+    pin_credential: str | None = field(default=None, metadata={"check": _require_credential_name})
     sessions: int = between(1, 64, 4)
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """`[database]`: `postgresql://user@host/name`, shared by any number of machines, or `sqlite:////path/to/file`.
+
+    Left out, it is the file `store.sqlite` in the node's directory. A password is never in the URL: it is in a file, or is the
+    credential of that name which systemd hands to the service; without either, libpq looks for it (PGPASSFILE).
+    """
+
+    url: str | None = field(default=None, metadata={"check": _require_database})
+    password_file: Path | None = field(default=None, metadata={"check": _require_private})
+    password_credential: str | None = field(default=None, metadata={"check": _require_credential_name})
+    connections: int = between(1, 1_000, CONNECTIONS)
+
+
+@dataclass(frozen=True)
+class BlobSettings:
+    """`[blobs]`: `s3://bucket/prefix?endpoint=https://s3.example&region=eu-1`, or `file:///path/to/directory`.
+
+    Left out, it is the directory `blobs` in the node's directory. Credentials come as every AWS tool
+    finds them, never in the URL.
+    """
+
+    url: str | None = field(default=None, metadata={"check": _require_shelf})
 
 
 @dataclass(frozen=True)
@@ -122,6 +183,7 @@ class CloudSettings:
     public_listen: str
     peer_listen: str
     token: TokenSettings
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     admin: AdminSettings = field(default_factory=AdminSettings)
@@ -141,6 +203,8 @@ class HospitalSettings:
     address: str
     token: TokenSettings
     departments: tuple[str, ...] = ()
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    blobs: BlobSettings = field(default_factory=BlobSettings)
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     admin: AdminSettings = field(default_factory=AdminSettings)
@@ -169,6 +233,11 @@ def read_settings(path: Path, kind: type[T]) -> T:
         return _section(table, kind, "")
     except ConfigError as error:
         raise ConfigError(f"{error} ({path}; is it the directory of another kind of node?)") from error
+
+
+def require_valid(settings: object) -> None:
+    """Hold settings that were put together here against the rules for those that are read. Raises ConfigError."""
+    _section(tomllib.loads(to_toml(settings)), type(settings), "")
 
 
 def to_toml(settings: object) -> str:
@@ -211,13 +280,23 @@ def _value(value: object, hint: object, item: "dataclasses.Field[Any]", name: st
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _section(_of((dict,), value, name), hint, name + ".")
     if hint is Path:
-        return _path(Path(_of((str,), value, name)), name)
+        return _passed(_path(Path(_of((str,), value, name)), name), item, name)
     if typing.get_origin(hint) is tuple:
         return tuple(_of((str,), element, name) for element in _of((list,), value, name))
     if "least" in item.metadata:
         number = _of((int, float) if hint is float else (int,), value, name)
         return _in_range(number, item, name)
-    return _of((cast("type", hint),), value, name)
+    return _passed(_of((cast("type", hint),), value, name), item, name)
+
+
+def _passed(value: T, item: "dataclasses.Field[Any]", name: str) -> T:
+    check = item.metadata.get("check")
+    if check is not None:
+        try:
+            check(value)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from error
+    return value
 
 
 def _of(kinds: tuple[type, ...], value: object, name: str) -> Any:  # noqa: ANN401 - the kinds say which
@@ -236,6 +315,4 @@ def _in_range(value: float, item: "dataclasses.Field[Any]", name: str) -> float:
 def _path(path: Path, name: str) -> Path:
     if not path.is_absolute():
         raise ConfigError(f"{name}: an absolute path is needed")
-    if name.endswith("pin_file") and path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(f"{name}: others may read {path}; give it mode 0600")
     return path

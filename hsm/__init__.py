@@ -4,7 +4,15 @@ from hsm import errors, softhsm
 from hsm.keys import TokenEd25519Key, TokenX25519Key
 from hsm.metrics import TokenMetrics
 from hsm.objects import ObjectInfo
-from hsm.pin import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_prompt, pin_from_value
+from hsm.pin import (
+    Pin,
+    PinProvider,
+    pin_from_credential,
+    pin_from_fd,
+    pin_from_file,
+    pin_from_prompt,
+    pin_from_value,
+)
 from hsm.policy import KeyKind, KeyPolicy, Provenance
 from hsm.secret_keys import AeadKey, MacKey
 from hsm.selftest import Ability, Trial
@@ -29,6 +37,7 @@ __all__ = [
     "Trial",
     "errors",
     "open_token",
+    "pin_from_credential",
     "pin_from_fd",
     "pin_from_file",
     "pin_from_prompt",

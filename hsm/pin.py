@@ -67,6 +67,14 @@ def pin_from_file(path: Path | str) -> PinProvider:
     return lambda: _read_private_file(Path(path))
 
 
+def pin_from_credential(path: Path | str) -> PinProvider:
+    """Read the PIN from a credential that systemd placed in the service's own directory (systemd.exec(5), LoadCredential).
+
+    The directory is the service's alone; the file's mode may be 0440, for an access list lets the service's user read it.
+    """
+    return lambda: _read_private_file(Path(path), others=stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO)
+
+
 def pin_from_fd(descriptor: int) -> PinProvider:
     """Read the PIN from an inherited file descriptor, once, and close it; a second login needs another provider."""
     return _PinFromDescriptor(descriptor)
@@ -83,14 +91,14 @@ class _PinFromDescriptor:
         return _read(descriptor)
 
 
-def _read_private_file(path: Path) -> Pin:
+def _read_private_file(path: Path, others: int = stat.S_IRWXG | stat.S_IRWXO) -> Pin:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise PinUnavailable(f"The PIN file {path} cannot be read: {error.strerror}.") from error
     # The opened file is judged, not the path: it could be exchanged in between.
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o077:
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & others:
         os.close(descriptor)
         raise PinUnavailable(f"The PIN file {path} has to be a regular file of yours with mode 0600 or 0400.")
     return _read(descriptor)

@@ -14,13 +14,14 @@ from federation.app.hospital_tls import TlsIdentity
 from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
 from federation.app.observation import Observation
+from federation.app.ownership import claim, require_free, require_owner
 from federation.app.subjects import hospital_subject
 from federation.audit import OK, Audit, AuditEvent
 from federation.clients.cloud import CloudClient, IssuedTicket
 from federation.clients.registration import register
 from federation.clients.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.clock import Clock, system_clock, system_entropy
-from federation.config import ConfigError, HospitalSettings, ServerSettings
+from federation.config import ConfigError, HospitalSettings, ServerSettings, require_valid
 from federation.errors import NotRegistered
 from federation.generations import StoredGenerations
 from federation.member import Member
@@ -34,7 +35,6 @@ from federation.services.hospital.upkeep import Upkeep
 from federation.services.hospital.vault import Vault
 from federation.store.blobs import BlobStore
 from federation.store.database import Database
-from federation.store.file_shelf import FileShelf
 from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
 from federation.store.records import SqlRecords
@@ -70,12 +70,14 @@ def init_hospital(
         raise ConfigError(f"{directory.settings_file} is there already: this hospital has been made")
     _require_sound(settings, bundle)
     directory.create()
-    with open_node_token(settings.token, pin) as token:
+    with directory.database(settings.database) as database, open_node_token(settings.token, pin) as token:
+        require_free(database, settings.identity, token)
         if keys_in is None:
             make_keys(directory, token, HospitalKeys)
         else:
             keys_in(token)
-    directory.database().close()
+        claim(database, settings.identity, token)
+    directory.shelf(settings.blobs)
     directory.write_trust(bundle)
     # Last: a directory with settings is a hospital.
     directory.write_settings(settings)
@@ -84,6 +86,7 @@ def init_hospital(
 
 def _require_sound(settings: HospitalSettings, bundle: TrustedBundle) -> None:
     require_identity("hospital", settings.identity)
+    require_valid(settings)
     for name in settings.departments:
         require_identity("department", f"{settings.identity}/{name}")
         if name.partition(".")[0] not in bundle.anchors.department_classes:
@@ -107,11 +110,12 @@ class HospitalNode:
         self.settings = directory.settings(HospitalSettings)
         with ExitStack() as opened:
             token = opened.enter_context(open_node_token(self.settings.token, pin))
-            self.database = database = opened.enter_context(directory.database())
+            self.database = database = opened.enter_context(directory.database(self.settings.database))
+            require_owner(database, self.settings.identity)
             kept = SqlSettings(database)
             self.book = StoredGenerations(kept)
             self.keys = HospitalKeys(token, self.book, clock)
-            blobs = BlobStore(FileShelf(directory.path / "blobs"))
+            blobs = BlobStore(directory.shelf(self.settings.blobs))
             self.hospital = _hospital(self.settings, directory.trust(), self.keys, database, blobs, clock)
             self.tls = TlsIdentity(self.keys, self.book, kept, lambda: (self.member, self.cloud), clock)
             self.cloud = opened.enter_context(

@@ -2,11 +2,12 @@
 
 Before the first key a note in the node's directory names the token, in which none of the node's keys was. Whatever of them is
 there when `init` runs again was made by it: whole keys are kept, half a pair gives way, the rest is made. No whole key is lost.
+A database that was begun is gone on with too (federation/app/ownership.py); nothing of it is removed.
 """
 
 import json
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from federation.app.node import NodeDirectory, write_private
 from federation.config import ConfigError
@@ -17,7 +18,6 @@ from keystore.party import PartyKeys
 from keystore.policies import POLICIES, audit
 
 K = TypeVar("K", bound=PartyKeys)
-_STORE: Final = ("store.sqlite", "store.sqlite-wal", "store.sqlite-shm")
 
 
 def is_unfinished(directory: NodeDirectory) -> bool:
@@ -58,15 +58,13 @@ def _require_none(token: Token, kind: type[PartyKeys]) -> None:
 
 
 def _made_before(directory: NodeDirectory, token: Token, kind: type[PartyKeys]) -> set[str]:
-    """Give the purposes whose keys are whole, after half a pair and the store that was begun are gone."""
+    """Give the purposes whose keys are whole, after half a pair is gone."""
     noted = json.loads(_note(directory).read_text(encoding="utf-8"))
     if noted["serial"] != token.serial:
         raise ConfigError(
             f"an init in this directory was cut off after it began to make keys in the token {noted['token']!r}, serial"
             f" {noted['serial']}: go on with that token, or make this node in another directory"
         )
-    for name in _STORE:
-        (directory.path / name).unlink(missing_ok=True)
     halves = {finding.label for finding in audit(token.objects()) if finding.reason == "HALF_MISSING"}
     for purpose in halves & set(kind.purposes):
         token.destroy(purpose)

@@ -9,14 +9,16 @@ from typing import Any, TypeVar
 
 from google.protobuf import json_format
 
-from federation.config import ConfigError, TokenSettings, read_settings, to_toml
+from federation.app.credentials import are_handed_over, credential_file
+from federation.config import BlobSettings, ConfigError, DatabaseSettings, TokenSettings, read_settings, to_toml
 from federation.errors import FederationError
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.store.database import Database, open_database
 from federation.store.files import sync_directory
+from federation.store.shelves import Shelf, open_shelf
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
-from hsm import PinProvider, Token, TokenUri, open_token, pin_from_file
+from hsm import PinProvider, Token, TokenUri, open_token, pin_from_credential, pin_from_file
 
 T = TypeVar("T")
 
@@ -69,9 +71,18 @@ class NodeDirectory:
         """Write `trust.json`."""
         write_private(self.trust_file, trust_to_json(bundle).encode())
 
-    def database(self) -> Database:
-        """Open `store.sqlite`, made and migrated as needed. Raises StoreUnavailable."""
-        return open_database(f"sqlite:///{(self.path / 'store.sqlite').resolve()}")
+    def database(self, settings: DatabaseSettings | None = None) -> Database:
+        """Open the database of the settings, or `store.sqlite`, made and migrated as needed.
+
+        Raises ConfigError, StoreUnavailable.
+        """
+        chosen = settings or DatabaseSettings()
+        url = chosen.url or f"sqlite:///{(self.path / 'store.sqlite').resolve()}"
+        return open_database(url, password_file=_password_file(chosen), connections=chosen.connections)
+
+    def shelf(self, settings: BlobSettings) -> Shelf:
+        """Open the shelf of the settings, or the directory `blobs`. Raises StoreUnavailable."""
+        return open_shelf(settings.url or (self.path / "blobs").resolve().as_uri())
 
 
 def read_trust(path: Path) -> TrustedBundle:
@@ -120,11 +131,28 @@ def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
         os.environ["SOFTHSM2_CONF"] = str(settings.softhsm_configuration)
     provider = pin or stored_pin(settings)
     if provider is None:
-        raise ConfigError("token.pin_file: there is no PIN file, and no other way to get the PIN was given")
+        raise ConfigError(
+            "token.pin_file: neither it nor a credential is there, and no other way to get the PIN was given"
+        )
     return open_token(uri, provider, sessions=settings.sessions)
 
 
 def stored_pin(settings: TokenSettings) -> PinProvider | None:
-    """Give the provider that the settings or the URI name, if any. Raises TokenUriInvalid."""
+    """Give the provider that the settings or the URI name, if any. Raises ConfigError, TokenUriInvalid.
+
+    A credential is there in the service that systemd started; for an operator's command beside it, it is as if none was named.
+    """
+    if settings.pin_credential is not None and settings.pin_file is not None:
+        raise ConfigError("token.pin_credential: pin_file is set too, and one place is enough")
+    if settings.pin_credential is not None and are_handed_over():
+        return pin_from_credential(credential_file(settings.pin_credential, "token.pin_credential"))
     file = settings.pin_file or TokenUri.parse(settings.uri).pin_source
     return None if file is None else pin_from_file(file)
+
+
+def _password_file(settings: DatabaseSettings) -> Path | None:
+    if settings.password_credential is None:
+        return settings.password_file
+    if settings.password_file is not None:
+        raise ConfigError("database.password_credential: password_file is set too, and one place is enough")
+    return credential_file(settings.password_credential, "database.password_credential")

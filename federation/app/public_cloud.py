@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -11,14 +11,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from federation.app.certificates import authority_id_of, crl_number_of, is_signed_by
 from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
+from federation.app.ownership import claim, require_free, require_owner
 from federation.audit import Audit
 from federation.clock import Clock, system_clock
-from federation.config import CloudSettings, ConfigError, TokenSettings
-from federation.epochs import EpochKeeper, as_stored
+from federation.config import CloudSettings, ConfigError, DatabaseSettings, TokenSettings, require_valid
+from federation.epochs import EpochKeeper, as_signed, as_stored
 from federation.errors import CredentialLive, Limit
 from federation.generations import StoredGenerations
 from federation.protocol.anchors import serial_entry
-from federation.protocol.bundle import TrustedBundle, issue
+from federation.protocol.bundle import TrustedBundle, issue, pin
 from federation.protocol.identities import require_identity
 from federation.protocol.periods import periods_of
 from federation.protocol.statements import ROLE_NAMES
@@ -80,6 +81,7 @@ class Founding:
     peer_listen: str
     department_classes: tuple[str, ...] = DEPARTMENT_CLASSES
     tls_ca: x509.Certificate | None = None
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
 
 
 def found(
@@ -96,43 +98,62 @@ def found(
     if directory.is_initialised:
         raise ConfigError(f"{directory.settings_file} is there already: this directory has a node")
     require_identity("cloud", founding.identity)
-    directory.create()
-    with open_node_token(token_settings, pin) as token:
-        keys = keys_in(token) if keys_in else make_keys(directory, token, CloudKeys)
-        bundle = _trust_of(founding, keys, system_clock())
-    with directory.database() as database:
-        _keep_first(database, bundle)
-    directory.write_trust(bundle)
-    directory.write_settings(
-        CloudSettings(founding.identity, founding.public_listen, founding.peer_listen, token_settings)
+    settings = CloudSettings(
+        founding.identity, founding.public_listen, founding.peer_listen, token_settings, founding.database
     )
+    require_valid(settings)
+    directory.create()
+    with directory.database(founding.database) as database, open_node_token(token_settings, pin) as token:
+        require_free(database, founding.identity, token)
+        keys = keys_in(token) if keys_in else make_keys(directory, token, CloudKeys)
+        claim(database, founding.identity, token)
+        bundle = _first_trust(database, founding, keys, system_clock())
+    directory.write_trust(bundle)
+    directory.write_settings(settings)
     finish(directory)
     return bundle
 
 
-def _trust_of(founding: Founding, keys: CloudKeys, now: Instant) -> TrustedBundle:
-    tls_ca = _tls_ca_of(founding, keys, as_datetime(now))
+def _first_trust(database: Database, founding: Founding, keys: CloudKeys, now: Instant) -> TrustedBundle:
+    """Give the first bundle, and keep it; one that is kept is it, if it says what the founder decides. Raises ConfigError."""
+    chain = SqlTrustChain(database)
+    newest = chain.newest()
+    if newest is not None:
+        return _begun(pin(as_signed(newest[1])), founding, keys)
+    certificate = _tls_ca_of(founding, keys, as_datetime(now)).public_bytes(Encoding.DER)
+    # The first TLS CA's certificate is the public half of its generation.
+    StoredGenerations(SqlSettings(database)).change(lambda book: book.record(TLS_CA, 1, certificate))
+    bundle = issue(_content(founding, keys, certificate, now), keys.signing_key)
+    chain.put(bundle.sequence, as_stored(bundle.signed))
+    return bundle
+
+
+def _begun(kept: TrustedBundle, founding: Founding, keys: CloudKeys) -> TrustedBundle:
+    certificate = founding.tls_ca.public_bytes(Encoding.DER) if founding.tls_ca else kept.content.tls_ca_certificates[0]
+    decided = _content(founding, keys, certificate, kept.content.issued_at)
+    decided.sequence = 1
+    if kept.content != decided:
+        raise ConfigError(
+            "database.url: the federation was founded in this database with other names, addresses or classes, or has changed"
+            " since: say the same again, restore that node, or name an empty database"
+        )
+    return kept
+
+
+def _content(founding: Founding, keys: CloudKeys, tls_ca: bytes, now: Instant) -> TrustBundle:
     verifying_key = keys.signing_key.public_key().public_bytes_raw()
-    content = TrustBundle(
+    return TrustBundle(
         realm=founding.realm,
         cloud_id=founding.identity,
         cloud_address=founding.address,
         cloud_peer_address=founding.peer_address,
         issuers=periods_of(Generations(), ISSUING, keys.issuing.public_key),
         cloud_keys=periods_of(Generations(), IDENTITY, verifying_key),
-        tls_ca_certificates=[tls_ca.public_bytes(Encoding.DER)],
+        tls_ca_certificates=[tls_ca],
         department_classes=founding.department_classes,
         issued_at=now,
         offline_grace_seconds=OFFLINE_GRACE // timedelta(seconds=1),
     )
-    return issue(content, keys.signing_key)
-
-
-def _keep_first(database: Database, bundle: TrustedBundle) -> None:
-    """Keep the first bundle, and the first TLS CA's certificate as the public half of its generation."""
-    certificate = bundle.content.tls_ca_certificates[0]
-    StoredGenerations(SqlSettings(database)).change(lambda book: book.record(TLS_CA, 1, certificate))
-    SqlTrustChain(database).put(bundle.sequence, as_stored(bundle.signed))
 
 
 def _tls_ca_of(founding: Founding, keys: CloudKeys, now: datetime) -> x509.Certificate:
@@ -297,7 +318,8 @@ def open_public_cloud(
 ) -> Iterator[PublicCloudNode]:
     """Open a public cloud's token and store for a block. Raises ConfigError, HsmError, StoreError."""
     settings = directory.settings(CloudSettings)
-    with directory.database() as database, open_node_token(settings.token, pin) as token:
+    with directory.database(settings.database) as database, open_node_token(settings.token, pin) as token:
+        require_owner(database, settings.identity)
         yield PublicCloudNode(directory, settings, database, token, clock)
 
 

@@ -18,7 +18,7 @@ import click
 from federation.app.making import is_unfinished
 from federation.app.node import NodeDirectory, stored_pin
 from federation.clinical.errors import ClinicalError
-from federation.config import ConfigError, TokenSettings
+from federation.config import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.errors import FederationError
 from federation.store.errors import StoreError
 from hsm import PinProvider, TokenUri, pin_from_fd, pin_from_file, pin_from_prompt
@@ -123,6 +123,25 @@ class TokenChoice:
         return TokenSettings(kept.read_text(encoding="utf-8").strip(), configuration, pin_file)
 
 
+def database_options(command: F) -> F:
+    """Add `--database` and `--database-password-file`, as DatabaseSettings named `database`."""
+
+    def choice(values: dict[str, Any]) -> dict[str, Any]:
+        url, password_file = values.pop("database"), values.pop("database_password_file")
+        return {"database": DatabaseSettings(url, password_file)}
+
+    return _with(command, choice, _DATABASE_OPTIONS)
+
+
+def blobs_option(command: F) -> F:
+    """Add `--blobs`, as BlobSettings named `blobs`."""
+    return click.option(
+        "--blobs",
+        callback=lambda _context, _parameter, value: BlobSettings(value),
+        help="URL of the records' shelf (s3://bucket/prefix, file:///path), if not files in the directory.",
+    )(command)
+
+
 def ask_ticket(given: str | None) -> str:
     """Give the ticket of the command line, of the terminal (without echo), or a line of standard input. Raises ConfigError."""
     if given is not None:
@@ -208,6 +227,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _PIN_OPTIONS = (
     click.option("--pin-file", type=_FILE, help="File with the token's PIN, mode 0600."),
     click.option("--pin-fd", type=int, help="Open file descriptor to read the token's PIN from."),
+)
+_DATABASE_OPTIONS = (
+    click.option(
+        "--database", metavar="URL", help="URL of the database, if not SQLite in the directory; no password in it."
+    ),
+    click.option(
+        "--database-password-file",
+        type=click.Path(dir_okay=False, path_type=Path, resolve_path=True),
+        help="File with the database's password, mode 0600.",
+    ),
 )
 _TOKEN_OPTIONS = (
     click.option("--token", help="The token, as an RFC 7512 URI."),

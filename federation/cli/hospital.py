@@ -19,6 +19,8 @@ from federation.cli.common import (
     PinChoice,
     TokenChoice,
     ask_ticket,
+    blobs_option,
+    database_options,
     directory_option,
     keys_in_token_option,
     pin_options,
@@ -27,7 +29,7 @@ from federation.cli.common import (
 )
 from federation.cli.hospital_import import import_records
 from federation.cli.hospital_rotate import publish_again, rotate
-from federation.config import HospitalSettings
+from federation.config import BlobSettings, DatabaseSettings, HospitalSettings
 from federation.ticket import parse_ticket, ticket_text
 from federation.wire import operations
 from keystore.party import HospitalKeys
@@ -57,6 +59,8 @@ def open_node(directory: NodeDirectory, pin: PinChoice) -> HospitalNode:
 @click.option("--listen", required=True, help="host:port to listen at; port 0 lets the system choose.")
 @click.option("--address", help="host:port where others dial this hospital; by default what it listens at.")
 @click.option("--department", "departments", multiple=True, help="A class or class.local; by default every class.")
+@database_options
+@blobs_option
 @keys_in_token_option
 def init(
     directory: NodeDirectory,
@@ -66,6 +70,8 @@ def init(
     listen: str,
     address: str | None,
     departments: tuple[str, ...],
+    database: DatabaseSettings,
+    blobs: BlobSettings,
     keys_in_token: bool,
 ) -> None:
     """Make a hospital's keys in its token, its store and its settings."""
@@ -76,6 +82,8 @@ def init(
         address=address or listen,
         token=token.settings(directory),
         departments=departments or tuple(sorted(bundle.anchors.department_classes)),
+        database=database,
+        blobs=blobs,
     )
     tell_unfinished(directory)
     keys_in = HospitalKeys if keys_in_token else None

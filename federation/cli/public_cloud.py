@@ -22,6 +22,7 @@ from federation.audit import AuditEntry
 from federation.cli.common import (
     PinChoice,
     TokenChoice,
+    database_options,
     directory_option,
     keys_in_token_option,
     pin_options,
@@ -29,7 +30,7 @@ from federation.cli.common import (
     token_options,
 )
 from federation.cli.public_cloud_rotate import rotate
-from federation.config import CloudSettings
+from federation.config import CloudSettings, DatabaseSettings
 from federation.ticket import ticket_text
 from federation.wire import operations
 from keystore.party import CloudKeys
@@ -57,6 +58,7 @@ public_cloud.add_command(rotate)
 @click.option("--department-class", "classes", multiple=True, help="A class of the published list; repeat.")
 @keys_in_token_option
 @click.option("--tls-ca-certificate", type=_EXISTING, help="The TLS CA's certificate that a ceremony made for the key.")
+@database_options
 @token_options
 def init(
     directory: NodeDirectory,
@@ -69,6 +71,7 @@ def init(
     classes: tuple[str, ...],
     keys_in_token: bool,
     tls_ca_certificate: Path | None,
+    database: DatabaseSettings,
     token: TokenChoice,
 ) -> None:
     """Found a federation: make the cloud's keys in its token, the TLS CA, the store and the trust bundle."""
@@ -83,6 +86,7 @@ def init(
         peer_listen=peer_listen or peer_address,
         department_classes=classes or DEPARTMENT_CLASSES,
         tls_ca=read_certificate(tls_ca_certificate) if tls_ca_certificate else None,
+        database=database,
     )
     settings = token.settings(directory)
     tell_unfinished(directory)

@@ -73,7 +73,7 @@ def open_database(url: str, *, password_file: Path | None = None, connections: i
     shared by any number of machines. Any number of processes may open it at once. Raises StoreUnavailable if it can't be opened
     or is newer than this code.
     """
-    place = _parsed(url)
+    place = require_address(url)
     engines = _engines(place, password_file, connections)
     database = Database(engines)
     try:
@@ -89,11 +89,22 @@ def open_database(url: str, *, password_file: Path | None = None, connections: i
     return database
 
 
+def require_address(url: str) -> sa.URL:
+    """Require a URL that `open_database` takes, and give its parts; nothing is opened.
+
+    Raises StoreUnavailable, which doesn't quote it.
+    """
+    place = _parsed(url)
+    if place.drivername == "postgresql":
+        postgresql.require_safe(place)
+    elif place != sa.URL.create("sqlite", database=place.database) or place.database in {None, "", ":memory:"}:
+        raise StoreUnavailable("the database is a SQLite file, sqlite:////path/to/file, or postgresql://user@host/name")
+    return place
+
+
 def _engines(place: sa.URL, password_file: Path | None, connections: int) -> Engines:
     if place.drivername == "postgresql":
         return postgresql.make_engines(place, password_file, connections)
-    if place != sa.URL.create("sqlite", database=place.database) or place.database in {None, "", ":memory:"}:
-        raise StoreUnavailable("the database is a SQLite file, sqlite:////path/to/file, or postgresql://user@host/name")
     return sqlite.make_engines(place)
 
 

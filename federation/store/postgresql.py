@@ -32,7 +32,7 @@ _ANOTHER_WAS_FIRST = frozenset({"23505", "42P07", "42701", "42710", "42723", "40
 
 def make_engines(place: sa.URL, password_file: Path | None, connections: int) -> Engines:
     """Engines on one pool of at most so many connections. Raises StoreUnavailable for an address that isn't safe to use."""
-    _check(place)
+    require_safe(place)
     engine = sa.create_engine(
         place.set(drivername="postgresql+psycopg"),
         pool_size=connections,
@@ -75,7 +75,8 @@ def _migrate(upgrade: Callable[[sa.Connection], None], connection: sa.Connection
     upgrade(connection)
 
 
-def _check(place: sa.URL) -> None:
+def require_safe(place: sa.URL) -> None:
+    """Require an address that shows no password and no way round TLS. Raises StoreUnavailable."""
     if find_spec("psycopg") is None:
         raise StoreUnavailable("PostgreSQL needs the package psycopg: install medunion[postgresql]")
     if place.password is not None:

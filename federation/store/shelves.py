@@ -63,15 +63,25 @@ def open_shelf(url: str) -> Shelf:
 
     Raises StoreUnavailable for another URL, or if it can't be opened.
     """
-    place = urlsplit(url)
+    place = require_shelf(url)
+    return FileShelf(Path(unquote(place.path))) if place.scheme == "file" else _s3_shelf(place)
+
+
+def require_shelf(url: str) -> SplitResult:
+    """Require a URL of a shelf, and give its parts; nothing is opened. Raises StoreUnavailable, which doesn't quote it."""
+    try:
+        place = urlsplit(url)
+    except ValueError:
+        raise StoreUnavailable("the blob URL can't be read") from None
     if place.scheme == "file" and place.path.startswith("/") and not (place.netloc or place.query or place.fragment):
-        return FileShelf(Path(unquote(place.path)))
+        return place
     if place.scheme == "s3":
-        return _s3_shelf(place)
+        _require_s3(place)
+        return place
     raise StoreUnavailable("blobs are kept at file:///path/to/directory or s3://bucket/prefix")
 
 
-def _s3_shelf(place: SplitResult) -> Shelf:
+def _require_s3(place: SplitResult) -> None:
     options = dict(parse_qsl(place.query, keep_blank_values=True))
     if not place.hostname or "@" in place.netloc or ":" in place.netloc or place.fragment:
         # What is not quoted here may hold a secret.
@@ -83,6 +93,10 @@ def _s3_shelf(place: SplitResult) -> Shelf:
     endpoint = urlsplit(options.get("endpoint", ""))
     if options.get("endpoint") is not None and endpoint.scheme != "https" and endpoint.hostname not in _LOOPBACK:
         raise StoreUnavailable("the blob URL's endpoint is on another machine: it must be https://")
+
+
+def _s3_shelf(place: SplitResult) -> Shelf:
+    options = dict(parse_qsl(place.query, keep_blank_values=True))
     try:
         from federation.store.s3_shelf import S3Shelf  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:

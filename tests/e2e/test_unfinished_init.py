@@ -20,7 +20,8 @@ PLACES = [
     "federation.app.making.generate",  # before any key
     "hsm.token.Token.generate_aes",  # between two keys
     "hsm.token.Token.generate_mac",
-    "federation.app.node.NodeDirectory.database",  # after the keys
+    "federation.store.party.SqlSettings.advance",  # after the keys, before the database is claimed
+    "federation.store.trust.SqlTrustChain.put",
     "federation.app.node.NodeDirectory.write_trust",
     "federation.app.node.NodeDirectory.write_settings",
 ]

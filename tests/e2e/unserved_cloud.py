@@ -114,7 +114,7 @@ def opened(
 def beside(cloud: Unserved, clock: Clock) -> Iterator[Unserved]:
     """Open the same cloud beside it, as another of its processes does: they share the token's sessions and the store."""
     directory = cloud.node.directory
-    with directory.database() as database:
-        settings = directory.settings(CloudSettings)
+    settings = directory.settings(CloudSettings)
+    with directory.database(settings.database) as database:
         other = PublicCloudNode(directory, settings, database, cloud.node.cloud.keys.token, clock)
         yield Unserved(other, clock, cloud.make_token)

@@ -8,10 +8,12 @@ from federation.app.node import NodeDirectory
 from federation.config import (
     CloudSettings,
     ConfigError,
+    DatabaseSettings,
     HospitalSettings,
     ProtocolSettings,
     TokenSettings,
     read_settings,
+    require_valid,
     to_toml,
 )
 
@@ -43,7 +45,7 @@ def test_written_settings_read_back_equal(tmp_path: Path) -> None:
         'quoted "address"\\',
         TokenSettings("u", tmp_path),
         ("cardiology", "surgery.b"),
-        ProtocolSettings(12.5),
+        protocol=ProtocolSettings(12.5),
     )
     directory = NodeDirectory(tmp_path)
     directory.write_settings(settings)
@@ -97,3 +99,42 @@ def test_no_file_and_no_toml_are_said(tmp_path: Path) -> None:
         read_settings(tmp_path / "none.toml", CloudSettings)
     with pytest.raises(ConfigError, match="not TOML"):
         _read(tmp_path, "= =")
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("[database]\nurl = 'postgresql://u:hunter2@/x'\n", r"database\.url: .*password_file instead"),
+        ("[database]\nurl = 'postgresql://u@db.example/x?password=hunter2'\n", r"database\.url: .*these options alone"),
+        ("[database]\nurl = 'postgresql://u@db.example/x'\n", r"database\.url: .*sslmode=verify-full"),
+        ("[database]\nurl = 'mysql://u:hunter2@/x'\n", r"database\.url: .*SQLite file"),
+        ("[database]\nurl = 'sqlite:///here.sqlite'\n", r"database\.url: .*absolute"),
+        ("[database]\nurl = '://hunter2'\n", r"database\.url: .*can't be read"),
+        ("[database]\nconnections = 0\n", r"database\.connections"),
+        ("[database]\npassword_credential = '../password'\n", r"database\.password_credential: .*plain file name"),
+        ("[database]\npassword_credential = '..'\n", r"database\.password_credential: .*plain file name"),
+        ("[blobs]\nurl = 's3://key:hunter2@bucket/x'\n", r"blobs\.url"),
+        ("[blobs]\nurl = 's3://bucket/x?endpoint=http://s3.example'\n", r"blobs\.url: .*https"),
+        ("[blobs]\nurl = 'http://[hunter2'\n", r"blobs\.url"),
+    ],
+)
+def test_unsafe_storage_is_named_without_its_secret(tmp_path: Path, table: str, says: str) -> None:
+    file = tmp_path / "medunion.toml"
+    file.write_text(f'identity = "H:a"\nlisten = "a:1"\naddress = "a:1"\n[token]\nuri = "u"\n{table}')
+    with pytest.raises(ConfigError, match=says) as raised:
+        read_settings(file, HospitalSettings)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_settings_that_a_command_put_together_are_held_against_the_same_rules() -> None:
+    settings = CloudSettings("C:a", "a:1", "a:2", TokenSettings("u"), DatabaseSettings("postgresql://u:hunter2@/x"))
+    with pytest.raises(ConfigError, match=r"database\.url"):
+        require_valid(settings)
+
+
+def test_password_file_that_others_may_read_is_named(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("hunter2")
+    password.chmod(0o640)
+    with pytest.raises(ConfigError, match=r"database\.password_file: others may read"):
+        _read(tmp_path, f'{TOML}[database]\npassword_file = "{password}"\n')
