@@ -12,7 +12,7 @@ from typing import Any
 from federation.errors import Corrupt, FederationError
 from federation.protocol.parties import AccessEvent, reason_of
 from federation.resealing import sealed_under
-from federation.store.interfaces import Log, LogEntry
+from federation.store.interfaces import Log, LogEntry, SealedEntry
 from keystore.errors import GenerationRevoked, SealBroken
 from keystore.sealing import Sealing
 from keystore.transcript import transcript, u64
@@ -70,8 +70,13 @@ class Audit:
 
     def record(self, event: AccessEvent | AuditEvent, *, now: int) -> None:
         """Seal and append an event; it is durable when this returns. Raises StoreError, HsmError: then release nothing."""
+        entry = self.entry(event, now=now)
+        self._log.append(at=entry.at, sealed=entry.sealed)
+
+    def entry(self, event: AccessEvent | AuditEvent, *, now: int) -> SealedEntry:
+        """Seal an event, for a store that appends it in the transaction of what it tells of. Raises HsmError."""
         plaintext = json.dumps(_as_json(event), separators=(",", ":"), sort_keys=True).encode()
-        self._log.append(at=now, sealed=self._sealing.seal(plaintext, _context(now)))
+        return SealedEntry(now, self._sealing.seal(plaintext, _context(now)))
 
     def entries(self, *, after: int = 0) -> Iterator[AuditEntry]:
         """Open the entries in order. Raises Corrupt for one that does not open."""

@@ -176,6 +176,17 @@ class TracingSettings:
 
 
 @dataclass(frozen=True)
+class RetentionSettings:
+    """`[retention]`: how many years a record is kept from the day it was stored (docs/retention.md); unset, none is ever due.
+
+    `classes` are exceptions, as "radiology=10".
+    """
+
+    years: int | None = field(default=None, metadata={"least": 1, "most": 200})
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class CloudSettings:
     """The public cloud's `medunion.toml`."""
 
@@ -203,6 +214,7 @@ class HospitalSettings:
     address: str
     token: TokenSettings
     departments: tuple[str, ...] = ()
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     blobs: BlobSettings = field(default_factory=BlobSettings)
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)

@@ -28,6 +28,7 @@ from federation.services.hospital.importing import RecordFiles, import_record
 from federation.services.hospital.outbox import Outbox
 from federation.services.hospital.vault import Vault
 from federation.store.blobs import BlobStore
+from federation.store.custody import SqlCustody
 from federation.store.database import Database, open_database
 from federation.store.file_shelf import FileShelf
 from federation.store.log import SqlLog
@@ -79,6 +80,7 @@ class HospitalLab:
             settings=SqlSettings(self.database),
             replay=SqlReplayMemory(self.database),
             records=SqlRecords(self.database),
+            custody=SqlCustody(self.database),
             rooms=SqlRooms(self.database),
             evidence=SqlEvidence(self.database),
         )

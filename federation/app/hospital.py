@@ -15,6 +15,7 @@ from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
 from federation.app.observation import Observation
 from federation.app.ownership import claim, require_free, require_owner
+from federation.app.retention import retention_of
 from federation.app.subjects import hospital_subject
 from federation.audit import OK, Audit, AuditEvent
 from federation.clients.cloud import CloudClient, IssuedTicket
@@ -34,6 +35,7 @@ from federation.services.hospital.relay import RelayServicer
 from federation.services.hospital.upkeep import Upkeep
 from federation.services.hospital.vault import Vault
 from federation.store.blobs import BlobStore
+from federation.store.custody import SqlCustody
 from federation.store.database import Database
 from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
@@ -229,6 +231,7 @@ def _hospital(
         settings=kept,
         replay=SqlReplayMemory(database),
         records=SqlRecords(database),
+        custody=SqlCustody(database),
         rooms=SqlRooms(database),
         evidence=SqlEvidence(database),
     )
@@ -241,6 +244,7 @@ def _hospital(
         departments=department_ids(settings),
         clock=clock,
         entropy=system_entropy,
+        retention=retention_of(settings.retention),
     )
 
 

@@ -17,6 +17,8 @@ from federation.errors.access import (
     NoSuchRecord,
     NoSuchRoom,
     ProofInvalid,
+    RecordErased,
+    RecordWithdrawn,
     Refused,
     RoleForbidden,
 )
@@ -146,6 +148,8 @@ __all__ = [
     "ProofInvalid",
     "RecordCutShort",
     "RecordDigestMismatch",
+    "RecordErased",
+    "RecordWithdrawn",
     "Refused",
     "Rejected",
     "Replayed",

@@ -75,6 +75,18 @@ class NoSuchRecord(NotFound):
     reason = "NO_SUCH_RECORD"
 
 
+class RecordWithdrawn(NotFound):
+    """The record is withdrawn: on file, and given to nobody."""
+
+    reason = "RECORD_WITHDRAWN"
+
+
+class RecordErased(NotFound):
+    """The record was erased; its key is destroyed."""
+
+    reason = "RECORD_ERASED"
+
+
 class NoSuchRoom(NotFound):
     """No such room, or it has expired."""
 

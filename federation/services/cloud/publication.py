@@ -54,7 +54,8 @@ def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> Publi
 def _require_own_department(publication: Publication, published_classes: frozenset[str]) -> None:
     if hospital_of(publication.department_id) != publication.hospital_id:
         raise DepartmentForeign("the department is another hospital's")
-    if class_of(publication.department_id) not in published_classes:
+    is_added = publication.action == PUBLICATION_ACTION_ADD
+    if is_added and class_of(publication.department_id) not in published_classes:
         raise FieldInvalid("the department's class is not on the federation's list: no doctor would find the record")
 
 

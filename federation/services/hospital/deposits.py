@@ -61,6 +61,7 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, now: Instant) -> SignedS
         now,
         doctor_id=sto.doctor_id,
         consent_digest=authorization_digest(sto),
+        keep_until=hospital.retention.keep_until(sto.scope.department_class, now),
     )
     receipt = deposit.receipt(place.handle, place.version, now=now)
     with hospital.vault.draft() as draft:

@@ -8,8 +8,9 @@ from federation.errors import DepartmentForeign
 from federation.member import Member
 from federation.protocol.identities import class_of
 from federation.protocol.parties import Entropy
+from federation.services.hospital.retention import NO_POLICY, Retention
 from federation.services.hospital.vault import Vault
-from federation.store.interfaces import Evidence, Records, ReplayMemory, Rooms, Settings
+from federation.store.interfaces import Custody, Evidence, Records, ReplayMemory, Rooms, Settings
 from keystore.sealing import Sealing
 
 
@@ -20,6 +21,7 @@ class Stores:
     settings: Settings
     replay: ReplayMemory
     records: Records
+    custody: Custody
     rooms: Rooms
     evidence: Evidence
 
@@ -36,6 +38,7 @@ class Hospital:
     departments: tuple[str, ...]
     clock: Clock
     entropy: Entropy
+    retention: Retention = NO_POLICY
 
     @property
     def identity(self) -> str:

@@ -1,6 +1,6 @@
 """Import of existing records from files: one record a bundle, whole or not at all, and published through the outbox."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from mimetypes import guess_type
 from pathlib import Path
@@ -8,11 +8,11 @@ from pathlib import Path
 from federation.audit import OK, AuditEvent
 from federation.clinical.fhir import validate_bundle
 from federation.errors import FieldInvalid, MessageTooLarge
-from federation.protocol.identities import require_identity
+from federation.protocol.identities import class_of, require_identity
 from federation.services.hospital.deposits import FHIR_JSON, FIRST_VERSION
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intend
-from federation.services.hospital.vault import PartLabel, Place
+from federation.services.hospital.vault import Draft, PartLabel, Place
 
 MOST_BUNDLE_BYTES = 16 * 1024 * 1024
 MOST_NAME_BYTES = 128
@@ -46,22 +46,37 @@ def import_record(hospital: Hospital, files: RecordFiles, progress: Progress) ->
     """
     require_identity("patient", files.patient_id)
     hospital.require_department(files.department_id)
-    if len(files.attachments) >= MOST_PARTS:
-        raise FieldInvalid(f"a record has at most {MOST_PARTS} parts")
-    bundle = _read_bundle(files.bundle)
-    validate_bundle(bundle)
-    place = Place(files.patient_id, files.department_id, hospital.entropy(16), FIRST_VERSION, hospital.clock())
+    bundle = checked_bundle(files.bundle, files.attachments)
+    now = hospital.clock()
+    kept_until = hospital.retention.keep_until(class_of(files.department_id), now)
+    place = Place(
+        files.patient_id, files.department_id, hospital.entropy(16), FIRST_VERSION, now, keep_until=kept_until
+    )
     with hospital.vault.draft() as draft:
-        draft.add(_label(files.bundle, "fhir-bundle"), [bundle])
-        progress(len(bundle))
-        for path in files.attachments:
-            draft.add(_label(path, "attachment"), _chunks(path, progress))
+        write_parts(draft, files.bundle, bundle, files.attachments, progress)
         record = draft.sealed(place)
         draft.keep()
         entry = intend(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
         hospital.stores.records.add(record, outbox=entry, answer=None)
     hospital.audit.record(AuditEvent("IMPORT", OK, detail=place.handle.hex()), now=place.stored_at)
     return place.handle
+
+
+def checked_bundle(path: Path, attachments: Sequence[Path]) -> bytes:
+    """Read a record's bundle. Raises ClinicalError with every fault, FieldInvalid, MessageTooLarge, OSError."""
+    if len(attachments) >= MOST_PARTS:
+        raise FieldInvalid(f"a record has at most {MOST_PARTS} parts")
+    bundle = _read_bundle(path)
+    validate_bundle(bundle)
+    return bundle
+
+
+def write_parts(draft: Draft, path: Path, bundle: bytes, attachments: Sequence[Path], progress: Progress) -> None:
+    """Write a record's bundle, named as its file is, and its attachments. Raises OSError, StoreUnavailable."""
+    draft.add(_label(path, "fhir-bundle"), [bundle])
+    progress(len(bundle))
+    for attachment in attachments:
+        draft.add(_label(attachment, "attachment"), _chunks(attachment, progress))
 
 
 def _read_bundle(path: Path) -> bytes:

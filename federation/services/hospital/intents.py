@@ -5,7 +5,7 @@ from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
 from federation.services.hospital.vault import Place
 from federation.store.interfaces import OutboxEntry
-from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
+from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication, PublicationAction
 from keystore.errors import SealBroken
 from keystore.sealing import Sealing
 from keystore.transcript import digest, transcript
@@ -13,15 +13,23 @@ from keystore.transcript import digest, transcript
 ENTRY_BYTES = 16
 
 
-def intend(hospital_id: str, place: Place, sealing: Sealing, *, now: Instant, entropy: Entropy) -> OutboxEntry:
-    """Give the entry that will publish a record, due at once."""
-    return _entry(hospital_id, place, sealing, entropy(ENTRY_BYTES), now)
+def intend(
+    hospital_id: str,
+    place: Place,
+    sealing: Sealing,
+    *,
+    now: Instant,
+    entropy: Entropy,
+    action: "PublicationAction.ValueType" = PUBLICATION_ACTION_ADD,
+) -> OutboxEntry:
+    """Give the entry that will publish a record or withdraw it, due at once."""
+    return _entry(hospital_id, place, sealing, entropy(ENTRY_BYTES), now, action)
 
 
 def intend_again(hospital_id: str, place: Place, sealing: Sealing, *, now: Instant) -> OutboxEntry:
     """Give the entry that will publish a record once more: the same one as long as it waits, however often it is asked for."""
     entry_id = digest(transcript("publish-again", place.handle))[:ENTRY_BYTES]
-    return _entry(hospital_id, place, sealing, entry_id, now)
+    return _entry(hospital_id, place, sealing, entry_id, now, PUBLICATION_ACTION_ADD)
 
 
 def intended(entry: OutboxEntry, sealing: Sealing) -> Publication:
@@ -37,10 +45,17 @@ def resealed(entry: OutboxEntry, sealing: Sealing) -> bytes:
     return sealing.reseal(entry.sealed, _context(entry.entry_id))
 
 
-def _entry(hospital_id: str, place: Place, sealing: Sealing, entry_id: bytes, now: Instant) -> OutboxEntry:
+def _entry(
+    hospital_id: str,
+    place: Place,
+    sealing: Sealing,
+    entry_id: bytes,
+    now: Instant,
+    action: "PublicationAction.ValueType",
+) -> OutboxEntry:
     """T, nonce and signature are of each attempt, not of the intent."""
     publication = Publication(
-        action=PUBLICATION_ACTION_ADD,
+        action=action,
         patient_id=place.patient_id,
         department_id=place.department_id,
         hospital_id=hospital_id,

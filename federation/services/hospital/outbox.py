@@ -3,6 +3,9 @@
 An entry is taken for each attempt, so that no two workers make it at once, and leaves only with the cloud's receipt, PUBACK. So
 an attempt whose answer is lost is made again, with a new T, nonce, signature and seal; the cloud's upsert makes the second do no
 harm.
+
+What an attempt says is where the record stands then, not when the entry was made. An entry stays if the record changed under
+the attempt, and until no message sent before the last change could be taken any more: a late "add" outlives no "withdraw".
 """
 
 from collections.abc import Callable
@@ -13,8 +16,8 @@ from federation.protocol.parties import reason_of
 from federation.protocol.time import Instant
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intended
-from federation.store.interfaces import OutboxEntry
-from federation.v1.publication_pb2 import Publication
+from federation.store.interfaces import OutboxEntry, Standing
+from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, Publication
 from federation.v1.statement_pb2 import SignedStatement
 from federation.wire import operations
 from keystore.transcript import transcript
@@ -63,22 +66,38 @@ class Outbox:
         if not hospital.stores.records.take(entry, until=hospital.clock() + TAKEN_MS):
             return False
         publication = intended(entry, hospital.sealing)
+        standing = hospital.stores.custody.standing(publication.handle)
+        is_shown = standing is None or standing.is_shown
+        publication.action = PUBLICATION_ACTION_ADD if is_shown else PUBLICATION_ACTION_WITHDRAW
+        sent_at = hospital.clock()
         receipt = self._publish(publication)
         self._keep(publication, receipt, hospital.clock())
-        hospital.stores.records.settle(entry.entry_id)
+        self._settle(entry, publication.handle, standing, sent_at)
         return True
+
+    def _settle(self, entry: OutboxEntry, handle: bytes, standing: Standing | None, sent_at: Instant) -> None:
+        """Take the entry out, unless the index has to be told again."""
+        stores, freshness = self._hospital.stores, self._hospital.member.freshness
+        alone_from = 0 if standing is None else freshness.replay_key_until(now=standing.changed_at)
+        if stores.custody.standing(handle) != standing:
+            stores.records.postpone(entry.entry_id, not_before=sent_at)
+        elif sent_at <= alone_from:
+            stores.records.postpone(entry.entry_id, not_before=alone_from + 1)
+        else:
+            stores.records.settle(entry.entry_id)
 
     def _put_off(self, entry: OutboxEntry) -> None:
         pause = pause_after(entry.attempts)
         self._hospital.stores.records.postpone(entry.entry_id, not_before=self._hospital.clock() + pause)
 
     def _keep(self, publication: Publication, receipt: SignedStatement, now: Instant) -> None:
-        """Keep PUBACK as evidence that the row was taken."""
+        """Keep PUBACK as evidence that the row was taken, or taken out."""
         hospital = self._hospital
+        kind = "PUBLISHED" if publication.action == PUBLICATION_ACTION_ADD else "UNPUBLISHED"
         plaintext = receipt.SerializeToString(deterministic=True)
         sealed = hospital.sealing.seal(plaintext, evidence_context(PUBACK, publication.handle))
         hospital.stores.evidence.add(PUBACK, publication.handle, sealed, at=now)
-        hospital.audit.record(AuditEvent("PUBLISHED", OK, detail=publication.handle.hex()), now=now)
+        hospital.audit.record(AuditEvent(kind, OK, detail=publication.handle.hex()), now=now)
 
     def _refused(self, entry: OutboxEntry, error: FederationError) -> None:
         """Tell the operator; the entry stays, for what the cloud refuses today it may take tomorrow."""

@@ -5,11 +5,12 @@ The access log is durable before a byte of a record is released (eq. 46), and kn
 
 from collections.abc import Iterator, Sequence
 
-from federation.errors import Authorization, FederationError, NoSuchRecord, Rejected
+from federation.errors import Authorization, FederationError, Rejected
 from federation.protocol import hospital_record as protocol
 from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release, outcome_of
 from federation.protocol.parties import reason_of
 from federation.protocol.session import slices
+from federation.services.hospital.custody import why_absent
 from federation.services.hospital.deposits import keep_deposit
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.release import content_of, manifest_of
@@ -65,8 +66,8 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> Iterator[SessionFrame]:
     release = logged.recorded()
     records = _on_file(hospital, release)
     if not records:
-        # "Not on file" and "no such record" are one answer.
-        hospital.audit.record(query.event(NoSuchRecord.reason), now=now)
+        # "Not on file", "no such record", withdrawn and erased are one answer.
+        hospital.audit.record(query.event(why_absent(hospital, list(query.query.scope.handles))), now=now)
         return iter([query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)])
     manifest = manifest_of(hospital.vault, records, query.query.patient_id, hospital.identity)
     return _frames(hospital, release, records, manifest)

@@ -13,6 +13,7 @@ from federation.errors import FederationError
 from federation.member import Member
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
+from federation.services.hospital.custody import bury
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.outbox import Outbox
 from federation.store.errors import StoreError
@@ -104,9 +105,11 @@ class Upkeep:
         return True
 
     def sweep(self) -> None:
-        """Destroy the keys of ended epochs; once a day, remove the blobs that a crash left."""
+        """Destroy the keys of ended epochs, what is left of erased records and rooms; once a day, blobs that a crash left."""
         hospital, now = self._hospital, self._hospital.clock()
         hospital.member.epochs.sweep(now)
+        hospital.stores.rooms.sweep(now=now)
+        bury(hospital)
         if now - self._swept_at >= milliseconds(ORPHAN_AGE):
             self._swept_at = now
             removed = hospital.vault.remove_orphans(hospital.stores.records, older_than=now - milliseconds(ORPHAN_AGE))

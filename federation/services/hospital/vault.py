@@ -42,6 +42,7 @@ class Place:
     """Where a record belongs: whose it is, which one, which version, of which department, since when.
 
     A record that a doctor deposited says which one, and H of the grant under which; one that was imported says neither.
+    `keep_until` is not sealed: it is set anew when the retention is.
     """
 
     patient_id: str
@@ -51,6 +52,7 @@ class Place:
     stored_at: Instant
     doctor_id: str = ""
     consent_digest: bytes = b""
+    keep_until: Instant | None = None
 
 
 class Vault:
@@ -91,6 +93,7 @@ class Vault:
             wrapped_key=self._keys.records.seal(key, _key_context(place.handle, place.version)),
             sealed_parts=self._keys.records.seal(listed, bound),
             generation=generation,
+            keep_until=place.keep_until,
         )
 
     def renewed(self, record: StoredRecord) -> StoredRecord:
@@ -122,6 +125,10 @@ class Vault:
         """
         return self._contents(self.parts(record), self._key(record))
 
+    def remove_blob(self, name: str) -> None:
+        """Remove a blob of a record that was erased; none there is no error. Raises StoreUnavailable."""
+        self._blobs.remove(name)
+
     def remove_orphans(self, records: Records, *, older_than: Instant) -> int:
         """Remove blobs of no record, last written before `older_than`: what a crash left. Give how many."""
         known = {part.blob for record in records.all() for part in self.parts(record)}
@@ -148,6 +155,7 @@ class Vault:
             stored_at=record.stored_at,
             doctor_id=listed["doctor"],
             consent_digest=bytes.fromhex(listed["consent"]),
+            keep_until=record.keep_until,
         )
         return place, parts
 

@@ -1,0 +1,38 @@
+"""Correction of a record: a new version beside the old, the one that is found from then on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from federation.errors import Conflict
+from federation.services.hospital.custody import Act, keep_version, overview
+from federation.services.hospital.hospital import Hospital
+from federation.services.hospital.importing import Progress, checked_bundle, write_parts
+from federation.store.errors import AlreadyStored
+
+
+def correct_record(
+    hospital: Hospital, handle: bytes, bundle: Path, attachments: Sequence[Path], act: Act, progress: Progress
+) -> int:
+    """Keep these files as a record's next version; give its number. The index knows the record by its handle, as before.
+
+    Whose it is, of which department and of whose encounter stays as it was; the versions before stay on file as long as the
+    record does. Raises ClinicalError with every fault of the bundle, RecordErased, NoSuchRecord, Conflict if another
+    correction came first, FederationError, OSError, StoreError; then nothing is kept.
+    """
+    before = overview(hospital, handle).newest
+    content = checked_bundle(bundle, attachments)
+    now = hospital.clock()
+    kept_until = hospital.retention.keep_until(before.department_class, now)
+    place = replace(hospital.vault.place_of(before), version=before.version + 1, stored_at=now, keep_until=kept_until)
+    with hospital.vault.draft() as draft:
+        write_parts(draft, bundle, content, attachments, progress)
+        record = draft.sealed(place)
+        # From here on the commit may have happened whatever is heard of it: the sweep removes what is of no record.
+        draft.keep()
+        try:
+            keep_version(hospital, record, act)
+        except AlreadyStored as error:
+            draft.discard()
+            raise Conflict("another correction of this record came first; look at it, then correct that") from error
+    return place.version

@@ -1,0 +1,217 @@
+"""What operators do to records on file: keep until a date, hold, withdraw, show again, erase (docs/retention.md).
+
+Each act and its entry in the log are one transaction, and so is the intent to tell the public cloud's index. An act that is
+refused is logged too. After a crash the same command goes on: what is done says so, what was not begun is begun.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from federation.audit import OK, AuditEvent
+from federation.errors import Conflict, FieldInvalid, NoSuchRecord, NotFound, RecordErased, RecordWithdrawn
+from federation.protocol.identities import require_identity
+from federation.protocol.time import Instant
+from federation.services.hospital.hospital import Hospital
+from federation.services.hospital.intents import intend
+from federation.store.errors import NotStored, StillHeld, StillKept
+from federation.store.interfaces import Hold, OutboxEntry, SealedEntry, Standing, StoredRecord
+from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW
+
+HOLD_BYTES = 4
+LONGEST_REASON = 500
+BURIED_AT_ONCE = 256
+_ATTEMPTS = 3
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Act:
+    """Who acts, and why. Both go into the sealed log and nowhere else."""
+
+    by: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        """Raise FieldInvalid for no reason, or too long a one."""
+        if not 0 < len(self.reason.strip()) <= LONGEST_REASON:
+            raise FieldInvalid(f"a reason has 1 to {LONGEST_REASON} characters")
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What is known of a record without opening it: its versions, the oldest first, where it stands, what holds it."""
+
+    versions: Sequence[StoredRecord]
+    standing: Standing | None
+    holds: Sequence[Hold]
+
+    @property
+    def newest(self) -> StoredRecord:
+        """Give the newest version."""
+        return self.versions[-1]
+
+    @property
+    def keep_until(self) -> Instant | None:
+        """Give when the retention of all versions is over; None if of one nobody said."""
+        dates = [version.keep_until for version in self.versions]
+        known = [date for date in dates if date is not None]
+        return max(known) if len(known) == len(dates) else None
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Say whether the record is on file and not to be found."""
+        return self.standing is not None and not self.standing.is_shown
+
+
+def overview(hospital: Hospital, handle: bytes) -> Overview:
+    """Give what is known of a record. Raises RecordErased, NoSuchRecord."""
+    custody = hospital.stores.custody
+    versions = custody.versions(handle)
+    if not versions:
+        raise _absent(hospital, handle)
+    return Overview(versions, custody.standing(handle), list(custody.holds(handle)))
+
+
+def overviews(hospital: Hospital, handles: Iterable[bytes]) -> Iterator[Overview]:
+    """Give what is known of records; one that is erased meanwhile is left out."""
+    for handle in handles:
+        try:
+            yield overview(hospital, handle)
+        except (RecordErased, NoSuchRecord):
+            continue
+
+
+def records_of(hospital: Hospital, patient_id: str) -> Sequence[bytes]:
+    """Give the handles of a patient's records, withdrawn ones too. Raises FieldInvalid."""
+    keys = hospital.vault.patient_keys(require_identity("patient", patient_id))
+    return list(hospital.stores.custody.handles(patient_keys=keys))
+
+
+def keep_until(hospital: Hospital, handle: bytes, until: Instant, act: Act) -> None:
+    """Set until when a record is kept, for all its versions. Raises RecordErased, NoSuchRecord."""
+    entry = _entry(hospital, "RETENTION", handle, act, f"until {until}")
+    _on_file(hospital, handle, lambda: hospital.stores.custody.keep(handle, until, entry))
+
+
+def place_hold(hospital: Hospital, handle: bytes, act: Act) -> bytes:
+    """Place a legal hold; give its id. Raises RecordErased, NoSuchRecord."""
+    hold_id = hospital.entropy(HOLD_BYTES)
+    entry = _entry(hospital, "HELD", handle, act, f"hold {hold_id.hex()}")
+    _on_file(hospital, handle, lambda: hospital.stores.custody.hold(handle, hold_id, entry))
+    return hold_id
+
+
+def release_hold(hospital: Hospital, handle: bytes, hold_id: bytes, act: Act) -> None:
+    """Take a hold away. Raises RecordErased, NoSuchRecord, NotStored for no such hold."""
+    overview(hospital, handle)
+    entry = _entry(hospital, "RELEASED", handle, act, f"hold {hold_id.hex()}")
+    hospital.stores.custody.release(handle, hold_id, entry)
+
+
+def withdraw(hospital: Hospital, handle: bytes, act: Act) -> bool:
+    """Have a record found by nobody, and its row taken out of the index; say whether it was shown before.
+
+    Raises RecordErased, NoSuchRecord, Corrupt.
+    """
+    intent = _intent(hospital, handle, is_shown=False)
+    entry = _entry(hospital, "WITHDRAWN", handle, act)
+    return _on_file(hospital, handle, lambda: hospital.stores.custody.stand(handle, "withdrawn", intent, entry))
+
+
+def reinstate(hospital: Hospital, handle: bytes, act: Act) -> bool:
+    """Have a withdrawn record found again; say whether it was withdrawn. Raises RecordErased, NoSuchRecord, Corrupt."""
+    intent = _intent(hospital, handle, is_shown=True)
+    entry = _entry(hospital, "REINSTATED", handle, act)
+    return _on_file(hospital, handle, lambda: hospital.stores.custody.stand(handle, "shown", intent, entry))
+
+
+def keep_version(hospital: Hospital, record: StoredRecord, act: Act) -> None:
+    """Keep another version of a record. Raises RecordErased, NoSuchRecord, AlreadyStored if that version is there."""
+    entry = _entry(hospital, "CORRECTED", record.handle, act, f"version {record.version}")
+    _on_file(hospital, record.handle, lambda: hospital.stores.custody.correct(record, entry))
+
+
+def erase(hospital: Hospital, handle: bytes, act: Act) -> bool:
+    """Erase a record whose retention is over and that nothing holds; say whether it was on file.
+
+    Its wrapped keys go at once, its blobs before this returns or at the next chore, its row of the index through the outbox.
+    Raises StillHeld, StillKept, NoSuchRecord, Conflict if it is changed again and again, Corrupt, StoreUnavailable.
+    """
+    for _ in range(_ATTEMPTS):
+        versions = hospital.stores.custody.versions(handle)
+        if not versions:
+            absent = _absent(hospital, handle)
+            if isinstance(absent, RecordErased):
+                return False
+            raise absent
+        if _erased(hospital, versions, act):
+            bury(hospital)
+            return True
+    raise Conflict("the record is being changed; try again")
+
+
+def bury(hospital: Hospital) -> int:
+    """Remove the blobs of erased records; give how many. Raises StoreUnavailable: the rest go another time."""
+    custody, count = hospital.stores.custody, 0
+    while names := custody.condemned(limit=BURIED_AT_ONCE):
+        for name in names:
+            hospital.vault.remove_blob(name)
+            custody.buried(name)
+            count += 1
+    return count
+
+
+def why_absent(hospital: Hospital, handles: Sequence[bytes]) -> str:
+    """Give the reason for the log why none of these records was given: the wire says the same whatever it is."""
+    found = {standing.standing for handle in handles if (standing := hospital.stores.custody.standing(handle))}
+    if "erased" in found:
+        return RecordErased.reason
+    return RecordWithdrawn.reason if "withdrawn" in found else NoSuchRecord.reason
+
+
+def _on_file(hospital: Hospital, handle: bytes, step: Callable[[], T]) -> T:
+    try:
+        return step()
+    except NotStored as error:
+        raise _absent(hospital, handle) from error
+
+
+def _absent(hospital: Hospital, handle: bytes) -> NotFound:
+    if hospital.stores.custody.standing(handle) is None:
+        return NoSuchRecord(f"there is no record {handle.hex()} here")
+    return RecordErased(f"record {handle.hex()} was erased")
+
+
+def _erased(hospital: Hospital, versions: Sequence[StoredRecord], act: Act) -> bool:
+    handle = versions[0].handle
+    blobs = [part.blob for version in versions for part in hospital.vault.parts(version)]
+    intent = _intent_of(hospital, versions[-1], is_shown=False)
+    entry = _entry(hospital, "ERASED", handle, act, f"{len(versions)} versions of {versions[-1].department_id}")
+    try:
+        return hospital.stores.custody.erase(versions, blobs=blobs, outbox=intent, entry=entry)
+    except (StillHeld, StillKept) as refusal:
+        hospital.audit.record(_event("ERASED", handle, act, reason=refusal.reason), now=hospital.clock())
+        raise
+
+
+def _intent(hospital: Hospital, handle: bytes, *, is_shown: bool) -> OutboxEntry:
+    return _intent_of(hospital, overview(hospital, handle).newest, is_shown=is_shown)
+
+
+def _intent_of(hospital: Hospital, newest: StoredRecord, *, is_shown: bool) -> OutboxEntry:
+    place = hospital.vault.place_of(newest)
+    action = PUBLICATION_ACTION_ADD if is_shown else PUBLICATION_ACTION_WITHDRAW
+    return intend(
+        hospital.identity, place, hospital.sealing, now=hospital.clock(), entropy=hospital.entropy, action=action
+    )
+
+
+def _entry(hospital: Hospital, kind: str, handle: bytes, act: Act, detail: str = "") -> SealedEntry:
+    return hospital.audit.entry(_event(kind, handle, act, detail), now=hospital.clock())
+
+
+def _event(kind: str, handle: bytes, act: Act, detail: str = "", *, reason: str = OK) -> AuditEvent:
+    about = f"{handle.hex()}, {detail}" if detail else handle.hex()
+    return AuditEvent(kind, reason, detail=f"{about}; by {act.by}: {act.reason}")
