@@ -66,6 +66,21 @@ class ServiceManager:
             with suppress(asyncio.CancelledError):
                 await task
 
+    @asynccontextmanager
+    async def told_until(self, stop: asyncio.Event) -> AsyncIterator[None]:
+        """Say for the block that the service is alive, and once `stop` is set, that it ends."""
+
+        async def tell_the_end() -> None:
+            await stop.wait()
+            self.stopping()
+
+        async with self.alive():
+            end = asyncio.create_task(tell_the_end())
+            try:
+                yield
+            finally:
+                end.cancel()
+
     async def _keep_saying(self, every: timedelta) -> None:
         while True:
             self._tell("WATCHDOG=1")

@@ -14,6 +14,7 @@ import segno
 
 from federation.app.hospital import HospitalNode, init_hospital, serve
 from federation.app.node import NodeDirectory, read_trust, write_private
+from federation.app.notify import ServiceManager
 from federation.audit import AuditEntry
 from federation.cli.common import (
     PinChoice,
@@ -117,22 +118,25 @@ def register(directory: NodeDirectory, pin: PinChoice, ticket: str | None, licen
 def serve_command(directory: NodeDirectory, pin: PinChoice, ready_file: Path | None) -> None:
     """Serve doctors and patients until SIGTERM or SIGINT."""
     operations.configure()
+    manager = ServiceManager.of()
     with open_node(directory, pin) as node:
 
         def ready(address: str) -> None:
             if ready_file is not None:
                 write_private(ready_file.resolve(), json.dumps({"address": address, "pid": os.getpid()}).encode())
+            manager.ready(f"{node.settings.identity} serves at {address}")
             click.echo(f"{node.settings.identity} serves at {address}")
 
-        asyncio.run(_serve(node, ready))
+        asyncio.run(_serve(node, manager, ready))
 
 
-async def _serve(node: HospitalNode, ready: Callable[[str], None]) -> None:
+async def _serve(node: HospitalNode, manager: ServiceManager, ready: Callable[[str], None]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    await serve(node, ready, stopped.wait)
+    async with manager.told_until(stopped):
+        await serve(node, ready, stopped.wait)
 
 
 @hospital.command()

@@ -8,6 +8,7 @@ _GROUPS = {
     "authority": "federation.cli.authority:authority",
     "ceremony": "federation.cli.ceremony:ceremony",
     "doctor": "federation.cli.doctor:doctor",
+    "health": "federation.cli.health:health",
     "hospital": "federation.cli.hospital:hospital",
     "patient": "federation.cli.patient:patient",
     "public-cloud": "federation.cli.public_cloud:public_cloud",

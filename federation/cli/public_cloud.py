@@ -15,6 +15,7 @@ import segno
 
 from federation.app.certificates import read_certificate, read_crl
 from federation.app.node import NodeDirectory, trust_to_json, write_private
+from federation.app.notify import ServiceManager
 from federation.app.public_cloud import DEPARTMENT_CLASSES, Founding, PublicCloudNode, found, open_public_cloud
 from federation.app.public_cloud_server import Ports
 from federation.app.public_cloud_server import serve as serve_public_cloud
@@ -110,16 +111,19 @@ def serve(directory: NodeDirectory, ready_file: Path | None, pin: PinChoice) -> 
 
 
 async def _serve(node: PublicCloudNode, ready_file: Path | None) -> None:
-    stop = asyncio.Event()
+    stop, manager = asyncio.Event(), ServiceManager.of()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     def ready(ports: Ports) -> None:
         if ready_file is not None:
             write_private(ready_file, json.dumps(vars(ports) | {"pid": os.getpid()}).encode())
-        click.echo(f"{node.settings.identity} serves at port {ports.public}, hospitals at port {ports.peer}")
+        status = f"{node.settings.identity} serves at port {ports.public}, hospitals at port {ports.peer}"
+        manager.ready(status)
+        click.echo(status)
 
-    await serve_public_cloud(node, stop, ready)
+    async with manager.told_until(stop):
+        await serve_public_cloud(node, stop, ready)
 
 
 @public_cloud.command()
