@@ -128,8 +128,9 @@ class ProtocolSettings:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """`[server]`: bounds of one process's servers."""
+    """`[server]`: how many processes serve at the same ports (docs/adr/0022), and the bounds of each one."""
 
+    processes: int = between(1, 64, 1)
     threads: int = between(1, 64, 4)
     most_waiting_calls: int = between(1, 10_000, 256)
     most_concurrent_calls: int = between(1, 100_000, 2_000)
@@ -142,7 +143,7 @@ class ServerSettings:
     handshake_seconds: float = between(0.1, 120, 10)
     keepalive_seconds: float = between(1, 3_600, 60)
     idle_minutes: float = between(0.01, 1_440, 10)
-    connection_age_minutes: float = between(1, 1_440, 30)
+    connection_age_minutes: float = between(0.01, 1_440, 10)
     stop_seconds: float = between(0, 300, 10)
 
 
