@@ -40,20 +40,18 @@ def is_installed() -> bool:
 
 
 class Server:
-    """A running server."""
+    """A running server. `settings` go before the ones that a test wants."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pg"))
         self._as_owner = _as_owner(self.directory)
         self._initialise()
         data = str(self.directory / "data")
-        settings = [
-            f"-c{name}={value}"
-            for name, value in (_SETTINGS | {"unix_socket_directories": str(self.directory)}).items()
-        ]
+        chosen = _SETTINGS | settings | {"unix_socket_directories": str(self.directory)}
+        options = [f"-c{name}={value}" for name, value in chosen.items()]
         with (self.directory / "server.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [*self._as_owner, find("postgres"), "-D", data, *settings], stdout=log, stderr=log
+                [*self._as_owner, find("postgres"), "-D", data, *options], stdout=log, stderr=log
             )
         atexit.register(self.stop)
         self._await_start()
