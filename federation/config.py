@@ -1,19 +1,15 @@
-"""Settings: frozen dataclasses read from TOML, `medunion.toml` in a node's directory.
+"""Settings: frozen dataclasses, read from `medunion.toml` in a node's directory by `federation/settings_file.py`.
 
-An unknown key, a value out of its range or a secret that others may read is an error that names the key.
+What is said of a setting here stands as a comment in the file that `init` writes (docs/adr/0021-settings.md).
 """
 
-import dataclasses
-import json
 import re
 import stat
-import tomllib
-import types
-import typing
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from federation.epochs import Lifetimes
 from federation.protocol.time import Freshness
@@ -21,10 +17,6 @@ from federation.store.database import CONNECTIONS, require_address
 from federation.store.errors import StoreUnavailable
 from federation.store.shelves import require_shelf
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-T = TypeVar("T")
 N = TypeVar("N", int, float)
 
 _CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
@@ -36,9 +28,17 @@ class ConfigError(Exception):
     reason = "SETTINGS_INVALID"
 
 
-def between(least: float, most: float, default: N) -> N:
+def between(least: float, most: float, default: N, says: str = "") -> N:
     """Declare a number with its range, both ends included."""
-    return field(default=default, metadata={"least": least, "most": most})
+    return field(default=default, metadata={"least": least, "most": most, "says": says})
+
+
+def about(says: str, *, example: object = None, check: Callable[[Any], object] | None = None) -> Mapping[str, Any]:
+    """Give the metadata of a setting: what it means, an example where there is no default, and what a value has to pass.
+
+    A check raises ConfigError; the setting's name is added to what it says.
+    """
+    return {"says": says, "example": example, "check": check}
 
 
 def _require_private(path: Path) -> None:
@@ -69,51 +69,90 @@ def _require_shelf(url: str) -> None:
 
 @dataclass(frozen=True)
 class TokenSettings:
-    """`[token]`: which token, by RFC 7512 URI. `softhsm_configuration` leads a development node to its SoftHSM directory.
+    """`[token]`: where the node's keys live. Its PIN is in a file or a credential, or whoever starts the node types it."""
 
-    Its PIN is in a file, or is the credential of that name which systemd hands to the service (LoadCredential).
-    """
-
-    uri: str
-    softhsm_configuration: Path | None = None
-    pin_file: Path | None = field(default=None, metadata={"check": _require_private})
-    pin_credential: str | None = field(default=None, metadata={"check": _require_credential_name})
-    sessions: int = between(1, 64, 4)
+    uri: str = field(metadata=about("Which token, by RFC 7512 URI; serial= says it best."))
+    softhsm_configuration: Path | None = field(
+        default=None,
+        metadata=about("softhsm2.conf of a development token.", example="/var/lib/medunion/tokens/softhsm2.conf"),
+    )
+    pin_file: Path | None = field(
+        default=None,
+        metadata=about("File with the PIN, mode 0600.", example="/etc/medunion/token.pin", check=_require_private),
+    )
+    pin_credential: str | None = field(
+        default=None,
+        metadata=about(
+            "Name of the credential with the PIN that systemd hands to the service (LoadCredential=); instead of pin_file.",
+            example="token-pin",
+            check=_require_credential_name,
+        ),
+    )
+    sessions: int = between(1, 64, 4, "Sessions with the token that each process has: so many operations at a time.")
 
 
 @dataclass(frozen=True)
 class DatabaseSettings:
-    """`[database]`: `postgresql://user@host/name`, shared by any number of machines, or `sqlite:////path/to/file`.
+    """`[database]`: left out, it is SQLite: the file `store.sqlite` in the node's directory.
 
-    Left out, it is the file `store.sqlite` in the node's directory. A password is never in the URL: it is in a file, or is the
-    credential of that name which systemd hands to the service; without either, libpq looks for it (PGPASSFILE).
+    A password is never in the URL. Where neither a file nor a credential has it, libpq looks for it (PGPASSFILE).
     """
 
-    url: str | None = field(default=None, metadata={"check": _require_database})
-    password_file: Path | None = field(default=None, metadata={"check": _require_private})
-    password_credential: str | None = field(default=None, metadata={"check": _require_credential_name})
-    connections: int = between(1, 1_000, CONNECTIONS)
+    url: str | None = field(
+        default=None,
+        metadata=about(
+            "`postgresql://user@host/name`, shared by any number of machines, or `sqlite:////path/to/file`. From another"
+            " machine it has to be sslmode=verify-full or verify-ca.",
+            example="postgresql://medunion@db.example/node?sslmode=verify-full&sslrootcert=/etc/medunion/db-ca.pem",
+            check=_require_database,
+        ),
+    )
+    password_file: Path | None = field(
+        default=None,
+        metadata=about(
+            "File with the password, mode 0600; read for each connection.",
+            example="/etc/medunion/database.password",
+            check=_require_private,
+        ),
+    )
+    password_credential: str | None = field(
+        default=None,
+        metadata=about(
+            "Name of the credential with the password that systemd hands to the service; instead of password_file.",
+            example="database-password",
+            check=_require_credential_name,
+        ),
+    )
+    connections: int = between(1, 1_000, CONNECTIONS, "Most connections of one process to PostgreSQL.")
 
 
 @dataclass(frozen=True)
 class BlobSettings:
-    """`[blobs]`: `s3://bucket/prefix?endpoint=https://s3.example&region=eu-1`, or `file:///path/to/directory`.
+    """`[blobs]`: where sealed records lie. Left out, it is the directory `blobs` in the node's directory.
 
-    Left out, it is the directory `blobs` in the node's directory. Credentials come as every AWS tool
-    finds them, never in the URL.
+    Credentials for S3 come as every AWS tool finds them, never in the URL.
     """
 
-    url: str | None = field(default=None, metadata={"check": _require_shelf})
+    url: str | None = field(
+        default=None,
+        metadata=about(
+            "`s3://bucket/prefix?endpoint=https://s3.example&region=eu-1`, or `file:///path/to/directory`.",
+            example="s3://records/alpha?endpoint=https://s3.example&region=eu-1",
+            check=_require_shelf,
+        ),
+    )
 
 
 @dataclass(frozen=True)
 class ProtocolSettings:
     """`[protocol]`: Delta T, sigma, and the life of an epoch."""
 
-    freshness_seconds: float = between(1, 600, 30)
-    skew_seconds: float = between(0, 60, 5)
-    epoch_hours: float = between(0.01, 24 * 30, 168)
-    renew_hours_before_end: float = between(0, 24 * 7, 24)
+    freshness_seconds: float = between(1, 600, 30, "Delta T: how old a message may be when it comes, in seconds.")
+    skew_seconds: float = between(0, 60, 5, "Sigma: how far a peer's clock may be ahead of this one, in seconds.")
+    epoch_hours: float = between(0.01, 24 * 30, 168, "Life of an encryption key, in hours; then it is destroyed.")
+    renew_hours_before_end: float = between(
+        0, 24 * 7, 24, "How long before its end the next encryption key is made, in hours."
+    )
 
     @property
     def freshness(self) -> Freshness:
@@ -130,50 +169,80 @@ class ProtocolSettings:
 class ServerSettings:
     """`[server]`: how many processes serve at the same ports (docs/adr/0022), and the bounds of each one."""
 
-    processes: int = between(1, 64, 1)
-    threads: int = between(1, 64, 4)
-    most_waiting_calls: int = between(1, 10_000, 256)
-    most_concurrent_calls: int = between(1, 100_000, 2_000)
-    most_calls_per_caller: int = between(1, 100_000, 500)
-    openers_per_second: float = between(0.1, 100_000, 50)
-    openers_burst: int = between(1, 100_000, 200)
-    first_message_seconds: float = between(0.1, 300, 10)
-    next_message_seconds: float = between(1, 3_600, 120)
-    write_seconds: float = between(0.1, 600, 30)
-    handshake_seconds: float = between(0.1, 120, 10)
-    keepalive_seconds: float = between(1, 3_600, 60)
-    idle_minutes: float = between(0.01, 1_440, 10)
-    connection_age_minutes: float = between(0.01, 1_440, 10)
-    stop_seconds: float = between(0, 300, 10)
+    processes: int = between(
+        1, 64, 1, "Processes that serve at the same ports, each with threads and sessions of its own."
+    )
+    threads: int = between(1, 64, 4, "Threads that work on calls, in each process.")
+    most_waiting_calls: int = between(
+        1, 10_000, 256, "Calls that may wait for a thread; one more is turned away with a time to come again."
+    )
+    most_concurrent_calls: int = between(1, 100_000, 2_000, "Calls under way at a time, in each process.")
+    most_calls_per_caller: int = between(1, 100_000, 500, "Of these, so many of one caller.")
+    openers_per_second: float = between(
+        0.1,
+        100_000,
+        50,
+        "First messages that are taken each second, of all callers; each costs operations in the token.",
+    )
+    openers_burst: int = between(1, 100_000, 200, "So many of them may come at once.")
+    first_message_seconds: float = between(
+        0.1, 300, 10, "How long a stream may be open before its first message, in seconds."
+    )
+    next_message_seconds: float = between(1, 3_600, 120, "How long it may be silent afterwards, in seconds.")
+    write_seconds: float = between(0.1, 600, 30, "How long a reader may leave what was sent to it, in seconds.")
+    handshake_seconds: float = between(0.1, 120, 10, "How long a TLS handshake may take, in seconds.")
+    keepalive_seconds: float = between(
+        1, 3_600, 60, "After how many silent seconds a connection is asked for a sign of life."
+    )
+    idle_minutes: float = between(0.01, 1_440, 10, "After how many minutes a connection without calls is closed.")
+    connection_age_minutes: float = between(
+        0.01,
+        1_440,
+        10,
+        "After how many minutes a connection is closed gently, so that callers meet new leaves and machines.",
+    )
+    stop_seconds: float = between(
+        0, 300, 10, "How long calls under way may take to end when the server stops, in seconds."
+    )
 
 
 @dataclass(frozen=True)
 class AdminSettings:
-    """`[admin]`: where the admin server listens: `unix:/path`, or `host:port` of this machine alone (docs/adr/0019).
+    """`[admin]`: the admin server, with health by dependency and reflection (docs/adr/0019). It has no TLS."""
 
-    Left out, it is the socket `admin.sock` in the node's directory.
-    """
-
-    listen: str | None = None
+    listen: str | None = field(
+        default=None,
+        metadata=about(
+            "`unix:/path`, or `host:port` of this machine alone. Left out, it is `admin.sock` in the node's directory.",
+            example="unix:/run/medunion/admin.sock",
+        ),
+    )
 
 
 @dataclass(frozen=True)
 class MetricsSettings:
-    """`[metrics]`: `host:port` where Prometheus fetches; nothing is served unless it is set. Workers take the ports behind it."""
+    """`[metrics]`: for Prometheus; nothing is served unless it is set."""
 
-    listen: str | None = None
+    listen: str | None = field(
+        default=None,
+        metadata=about(
+            "`host:port` where it fetches, without TLS. Further processes take the ports behind it.",
+            example="127.0.0.1:9464",
+        ),
+    )
 
 
 @dataclass(frozen=True)
 class TracingSettings:
-    """`[tracing]`: the OTLP collector that spans go to; none are made unless it is set. Needs `medunion[tracing]`.
+    """`[tracing]`: spans by OpenTelemetry; none are made unless it is set. Needs `medunion[tracing]`."""
 
-    `ratio` of the calls are traced; `continue_peers` lets a hospital's `traceparent` say which trace a call belongs to.
-    """
-
-    endpoint: str | None = None
-    ratio: float = between(0, 1, 1)
-    continue_peers: bool = False
+    endpoint: str | None = field(
+        default=None, metadata=about("The OTLP collector that spans go to.", example="http://127.0.0.1:4317")
+    )
+    ratio: float = between(0, 1, 1, "The part of the calls that are traced.")
+    continue_peers: bool = field(
+        default=False, metadata=about("Whether a hospital's `traceparent` says which trace a call belongs to.")
+    )
 
 
 @dataclass(frozen=True)
@@ -183,17 +252,20 @@ class RetentionSettings:
     `classes` are exceptions, as "radiology=10".
     """
 
-    years: int | None = field(default=None, metadata={"least": 1, "most": 200})
-    classes: tuple[str, ...] = ()
+    years: int | None = field(
+        default=None,
+        metadata={"least": 1, "most": 200, "says": "Years; left out, no record is ever due.", "example": 30},
+    )
+    classes: tuple[str, ...] = field(default=(), metadata=about('Exceptions by class, as "radiology=10".'))
 
 
 @dataclass(frozen=True)
 class CloudSettings:
-    """The public cloud's `medunion.toml`."""
+    """The public cloud's settings. Addresses are `host:port`; where others dial is in the trust bundle."""
 
-    identity: str
-    public_listen: str
-    peer_listen: str
+    identity: str = field(metadata=about("ID_C, such as C:union."))
+    public_listen: str = field(metadata=about("Where it listens for everybody."))
+    peer_listen: str = field(metadata=about("Where it listens for hospitals, by mutual TLS."))
     token: TokenSettings
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
@@ -201,20 +273,24 @@ class CloudSettings:
     admin: AdminSettings = field(default_factory=AdminSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
-    ticket_hours: float = between(0.01, 24 * 90, 24 * 7)
-    revocation_list_minutes: float = between(1, 60, 60)
-    revocation_list_renewal_minutes: float = between(0.01, 59, 10)
+    ticket_hours: float = between(0.01, 24 * 90, 24 * 7, "How long a ticket is good, in hours.")
+    revocation_list_minutes: float = between(
+        1, 60, 60, "Life of a revocation list, in minutes: so long members that hear nothing rely on the last one."
+    )
+    revocation_list_renewal_minutes: float = between(0.01, 59, 10, "How often it is signed anew at least, in minutes.")
 
 
 @dataclass(frozen=True)
 class HospitalSettings:
-    """A hospital's `medunion.toml`. `address` is where others dial it; departments are `class` or `class.local`."""
+    """A hospital's settings. Addresses are `host:port`."""
 
-    identity: str
-    listen: str
-    address: str
+    identity: str = field(metadata=about("ID_HPC, such as H:alpha."))
+    listen: str = field(metadata=about("Where it listens; port 0 lets the system choose."))
+    address: str = field(metadata=about("Where others dial it."))
     token: TokenSettings
-    departments: tuple[str, ...] = ()
+    departments: tuple[str, ...] = field(
+        default=(), metadata=about("Its departments: `class` or `class.local`, of the classes in the trust bundle.")
+    )
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     blobs: BlobSettings = field(default_factory=BlobSettings)
@@ -227,105 +303,8 @@ class HospitalSettings:
 
 @dataclass(frozen=True)
 class MemberSettings:
-    """A doctor's or patient's `medunion.toml`."""
+    """The settings of a doctor, a patient or a medical authority."""
 
-    identity: str
+    identity: str = field(metadata=about("Who it is, such as D:chen."))
     token: TokenSettings
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
-
-
-def read_settings(path: Path, kind: type[T]) -> T:
-    """Read a settings file into its dataclass. Raises ConfigError."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    try:
-        return _section(table, kind, "")
-    except ConfigError as error:
-        raise ConfigError(f"{error} ({path}; is it the directory of another kind of node?)") from error
-
-
-def require_valid(settings: object) -> None:
-    """Hold settings that were put together here against the rules for those that are read. Raises ConfigError."""
-    _section(tomllib.loads(to_toml(settings)), type(settings), "")
-
-
-def to_toml(settings: object) -> str:
-    """Write settings as TOML that `read_settings` reads back; what is None is left out."""
-    plain: list[str] = []
-    tables: list[str] = []
-    for item in fields(cast("DataclassInstance", settings)):
-        value = getattr(settings, item.name)
-        if dataclasses.is_dataclass(value):
-            tables.append(f"\n[{item.name}]\n{to_toml(value)}")
-        elif value is not None:
-            plain.append(f"{item.name} = {_toml_value(value)}\n")
-    return "".join(plain + tables)
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    # A TOML basic string takes every escape that JSON makes; a JSON number is a TOML number.
-    return json.dumps(value if isinstance(value, bool | int | float | str) else str(value))
-
-
-def _section(table: dict[str, object], kind: type[T], prefix: str) -> T:
-    known = {item.name: item for item in fields(cast("type[DataclassInstance]", kind))}
-    hints = typing.get_type_hints(kind)
-    for name in table:
-        if name not in known:
-            raise ConfigError(f"{prefix}{name}: there is no such setting")
-    values = {name: _value(value, hints[name], known[name], prefix + name) for name, value in table.items()}
-    for name, item in known.items():
-        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if required and name not in values:
-            raise ConfigError(f"{prefix}{name}: this setting is missing")
-    return kind(**values)
-
-
-def _value(value: object, hint: object, item: "dataclasses.Field[Any]", name: str) -> object:
-    if isinstance(hint, types.UnionType):
-        hint = next(option for option in typing.get_args(hint) if option is not type(None))
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _section(_of((dict,), value, name), hint, name + ".")
-    if hint is Path:
-        return _passed(_path(Path(_of((str,), value, name)), name), item, name)
-    if typing.get_origin(hint) is tuple:
-        return tuple(_of((str,), element, name) for element in _of((list,), value, name))
-    if "least" in item.metadata:
-        number = _of((int, float) if hint is float else (int,), value, name)
-        return _in_range(number, item, name)
-    return _passed(_of((cast("type", hint),), value, name), item, name)
-
-
-def _passed(value: T, item: "dataclasses.Field[Any]", name: str) -> T:
-    check = item.metadata.get("check")
-    if check is not None:
-        try:
-            check(value)
-        except ConfigError as error:
-            raise ConfigError(f"{name}: {error}") from error
-    return value
-
-
-def _of(kinds: tuple[type, ...], value: object, name: str) -> Any:  # noqa: ANN401 - the kinds say which
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise ConfigError(f"{name}: a value of another type is needed")
-    return value
-
-
-def _in_range(value: float, item: "dataclasses.Field[Any]", name: str) -> float:
-    least, most = item.metadata["least"], item.metadata["most"]
-    if not least <= value <= most:
-        raise ConfigError(f"{name}: {value} is not between {least} and {most}")
-    return value
-
-
-def _path(path: Path, name: str) -> Path:
-    if not path.is_absolute():
-        raise ConfigError(f"{name}: an absolute path is needed")
-    return path

@@ -22,7 +22,7 @@ from federation.clients.cloud import CloudClient, IssuedTicket
 from federation.clients.registration import register
 from federation.clients.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.clock import Clock, system_clock, system_entropy
-from federation.config import ConfigError, HospitalSettings, ServerSettings, require_valid
+from federation.config import ConfigError, HospitalSettings, ServerSettings
 from federation.errors import NotRegistered
 from federation.generations import StoredGenerations
 from federation.member import Member
@@ -34,6 +34,7 @@ from federation.services.hospital.records import RecordServicer
 from federation.services.hospital.relay import RelayServicer
 from federation.services.hospital.upkeep import Upkeep
 from federation.services.hospital.vault import Vault
+from federation.settings_file import require_valid
 from federation.store.blobs import BlobStore
 from federation.store.custody import SqlCustody
 from federation.store.database import Database

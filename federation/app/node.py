@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from google.protobuf import json_format
 
 from federation.app.credentials import are_handed_over, credential_file
-from federation.config import BlobSettings, ConfigError, DatabaseSettings, TokenSettings, read_settings, to_toml
+from federation.config import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.errors import FederationError
 from federation.protocol.bundle import TrustedBundle, pin
+from federation.settings_file import read_settings, to_toml
 from federation.store.database import Database, open_database
 from federation.store.files import sync_directory
 from federation.store.shelves import Shelf, open_shelf

@@ -14,7 +14,7 @@ from federation.app.node import NodeDirectory, open_node_token
 from federation.app.ownership import claim, require_free, require_owner
 from federation.audit import Audit
 from federation.clock import Clock, system_clock
-from federation.config import CloudSettings, ConfigError, DatabaseSettings, TokenSettings, require_valid
+from federation.config import CloudSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.epochs import EpochKeeper, as_signed, as_stored
 from federation.errors import CredentialLive, Limit
 from federation.generations import StoredGenerations
@@ -29,6 +29,7 @@ from federation.services.cloud.cloud import Cloud, CloudStores, as_datetime
 from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.membership import new_ticket
 from federation.services.cloud.trust import TrustOffice
+from federation.settings_file import require_valid
 from federation.store.authorities import SqlAuthorities
 from federation.store.database import Database
 from federation.store.errors import NotStored

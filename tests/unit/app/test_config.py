@@ -1,5 +1,8 @@
 """Settings: what is wrong is said with its key."""
 
+import dataclasses
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +13,11 @@ from federation.config import (
     ConfigError,
     DatabaseSettings,
     HospitalSettings,
+    MemberSettings,
     ProtocolSettings,
     TokenSettings,
-    read_settings,
-    require_valid,
-    to_toml,
 )
+from federation.settings_file import read_settings, require_valid, to_toml
 
 TOML = """\
 identity = "C:a"
@@ -138,3 +140,44 @@ def test_password_file_that_others_may_read_is_named(tmp_path: Path) -> None:
     password.chmod(0o640)
     with pytest.raises(ConfigError, match=r"database\.password_file: others may read"):
         _read(tmp_path, f'{TOML}[database]\npassword_file = "{password}"\n')
+
+
+CLOUD = CloudSettings("C:a", "a:1", "a:2", TokenSettings("u"))
+HOSPITAL = HospitalSettings("H:a", "a:1", "a:1", TokenSettings("u"))
+
+
+@pytest.mark.parametrize("settings", [CLOUD, HOSPITAL, MemberSettings("D:a", TokenSettings("u"))])
+def test_file_says_what_every_setting_means_and_reads_back_equal(tmp_path: Path, settings: object) -> None:
+    assert [name for name, item in _settings_of(settings) if not item.metadata.get("says")] == []
+    text = to_toml(settings)
+    assert [line for line in text.splitlines() if len(line) > 140] == []
+    file = tmp_path / "medunion.toml"
+    file.write_text(text)
+    assert read_settings(file, type(settings)) == settings
+
+
+@pytest.mark.parametrize("settings", [CLOUD, HOSPITAL])
+def test_commented_lines_are_the_defaults_and_examples_that_can_be_used(tmp_path: Path, settings: object) -> None:
+    file = tmp_path / "medunion.toml"
+    file.write_text(re.sub(r"(?m)^#(?=\S)", "", to_toml(settings)))
+    read = read_settings(file, type(settings))
+    for (name, item), (_, value) in zip(_settings_of(settings), _values_of(read), strict=True):
+        if item.default not in {dataclasses.MISSING, None}:
+            assert value == item.default, name
+        elif item.default is None:
+            assert str(value) == str(item.metadata["example"]), name
+
+
+def _settings_of(settings: object) -> Iterator[tuple[str, dataclasses.Field[object]]]:
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from _settings_of(value)
+        else:
+            yield item.name, item
+
+
+def _values_of(settings: object) -> Iterator[tuple[str, object]]:
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        yield from _values_of(value) if dataclasses.is_dataclass(value) else [(item.name, value)]
