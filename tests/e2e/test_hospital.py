@@ -164,6 +164,20 @@ def test_the_same_deposit_again_gets_the_same_receipt(lab: HospitalLab, client: 
     assert len(lab.blobs) == 4
 
 
+def test_the_same_encounter_sent_anew_under_another_time_is_kept_once(lab: HospitalLab, client: Client) -> None:
+    federation = lab.federation
+    encounter = encounter_of(federation, ecg(), report(federation), federation.grant())
+    first = client.deposit(encounter)[0]
+    federation.clock.advance(timedelta(minutes=1))
+    encounter.deposit.sent_at = federation.clock.now
+    again = client.deposit(encounter)[0]
+    assert (again.handle, again.version) == (first.handle, first.version)
+    assert again.deposit_digest != first.deposit_digest
+    assert len(list(lab.hospital.stores.records.all())) == 1
+    assert lab.hospital.stores.records.outbox_size() == 1
+    assert len(lab.blobs) == 4
+
+
 def test_another_doctor_does_not_get_the_receipt_of_a_deposit(lab: HospitalLab, client: Client) -> None:
     federation = lab.federation
     encounter = encounter_of(federation, ecg(), report(federation), federation.grant())

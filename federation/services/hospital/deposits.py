@@ -18,7 +18,9 @@ from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intend
 from federation.services.hospital.vault import Draft, PartLabel, Place
 from federation.store.errors import AlreadyStored
+from federation.v1.record_pb2 import Deposit
 from federation.v1.statement_pb2 import SignedStatement
+from keystore.transcript import digest, text, transcript
 
 FHIR_JSON = "application/fhir+json"
 FIRST_VERSION = 1
@@ -56,7 +58,7 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, now: Instant) -> SignedS
     place = Place(
         sto.patient_id,
         department_id,
-        hospital.entropy(16),
+        _handle(hospital.identity, sto),
         FIRST_VERSION,
         now,
         doctor_id=sto.doctor_id,
@@ -97,13 +99,18 @@ def _stored(
         entry = intend(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
         hospital.stores.records.add(record, outbox=entry, answer=answer)
     except AlreadyStored:
-        # The same sto in another session was faster.
+        # The same sto in another session was faster; or the same encounter is kept under another T, whose receipt was lost.
         draft.discard()
-        kept = kept_receipt(hospital, deposit.received)
-        if kept is None:
-            raise
-        return kept
+        return kept_receipt(hospital, deposit.received) or receipt
     return receipt
+
+
+def _handle(hospital_id: str, sto: Deposit) -> bytes:
+    """Name a record for what was signed: one encounter is one record, whatever T its sto has.
+
+    A hospital that stalls may keep a sto after its doctor has given it up as stale, and has sent the next.
+    """
+    return digest(transcript("encounter", text(hospital_id), sto.biosignal_signature, sto.diagnosis_signature))[:16]
 
 
 def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:

@@ -1,0 +1,168 @@
+"""A federation of real commands, each a process of its own, that can be killed at any moment and started again."""
+
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from demo.stage import free_address, ticket_in, write_pin
+from tests.crash.nursery import Child, Nursery
+from tests.crash.people import Place
+
+SECONDS = 60
+HOSPITAL = "H:a"
+
+
+@dataclass
+class Server:
+    """The public cloud's or the hospital's serving process."""
+
+    nursery: Nursery
+    kind: str
+    directory: Path
+    child: Child | None = None
+    starts: int = 0
+
+    @property
+    def ready(self) -> Path:
+        return self.directory / "ready"
+
+    def start(self) -> None:
+        """Start it; `is_serving` says when it takes calls."""
+        self.ready.unlink(missing_ok=True)
+        self.starts += 1
+        words = (self.kind, "serve", "--directory", self.directory, "--ready-file", self.ready)
+        self.child = self.nursery.medunion(self.kind, self.directory / "serve.log", *words)
+
+    def is_serving(self) -> bool:
+        return self.child is not None and self.child.is_alive() and self.ready.exists()
+
+    def kill(self) -> None:
+        if self.child is not None:
+            self.child.kill()
+
+    def await_serving(self, seconds: float = SECONDS) -> None:
+        """Wait until it takes calls; one that ends instead, as while its database is away, is started again."""
+        deadline = time.monotonic() + seconds
+        while not self.is_serving():
+            assert time.monotonic() < deadline, f"{self.kind} does not serve:\n{self._last_words()}"
+            if self.child is None or not self.child.is_alive():
+                self.start()
+            time.sleep(0.02)
+
+    def _last_words(self) -> str:
+        return self.child.said()[-3000:] if self.child is not None else ""
+
+
+@dataclass
+class Federation:
+    """One public cloud, a medical authority, a hospital, a practice; `databases` names where the servers keep their rows."""
+
+    nursery: Nursery
+    root: Path
+    databases: dict[str, str] = field(default_factory=dict)
+    doctors: tuple[str, ...] = ("d0",)
+    patients: tuple[str, ...] = ("p0", "p1", "p2", "p3")
+
+    def __post_init__(self) -> None:
+        self.cloud = Server(self.nursery, "public-cloud", self.root / "cloud")
+        self.hospital = Server(self.nursery, "hospital", self.root / "a")
+        self.place = Place(self.root / "practice")
+        self.practice: Child | None = None
+        self.address = free_address()
+        self._commands = 0
+        self._practices = 0
+
+    def command(self, *words: object, log: Path | None = None) -> Child:
+        """Start a command."""
+        self._commands += 1
+        return self.nursery.medunion(
+            " ".join(map(str, words[:2])), log or self.root / f"command-{self._commands}", *words
+        )
+
+    def run(self, *words: object) -> str:
+        """Type a command, wait for its end, and give what it said."""
+        child = self.command(*words)
+        assert child.wait(SECONDS), f"{child.name} does not end"
+        said = child.said()
+        assert not re.search(r"^(Error:|Usage:)|Traceback", said, re.MULTILINE), f"medunion {words}:\n{said}"
+        child.log.unlink()
+        return said
+
+    def found(self) -> None:
+        """Make everybody, and start the servers."""
+        self.place.path.mkdir(parents=True)
+        self._found_cloud()
+        self._found_hospital()
+        self._found_practice()
+        self.cloud.await_serving()
+        ticket = ticket_in(self.run("public-cloud", "invite", "--directory", self.cloud.directory, HOSPITAL))
+        licence = self.root / "a.licence"
+        licence.write_text("licence of a")
+        self.run(
+            "hospital", "register", "--directory", self.hospital.directory, "--ticket", ticket, "--licence", licence
+        )
+        self.hospital.await_serving()
+
+    def start_practice(self) -> None:
+        """Let the next doctor open the practice."""
+        doctor = self.doctors[self._practices % len(self.doctors)]
+        self._practices += 1
+        words = (self.place.path, doctor, ",".join(self.patients), HOSPITAL, self.address, f"{self._practices}")
+        self.practice = self.nursery.start("practice", self.root / "practice.log", "tests.crash.practice", *words)
+
+    def hand_over(self, label: str, ticket: str) -> None:
+        """Give a patient a ticket: whole, or not."""
+        partial = self.place.path / f".{label}"
+        partial.write_text(ticket)
+        partial.rename(self.place.ticket(label))
+
+    def _found_cloud(self) -> None:
+        directory, board = self.cloud.directory, self.root / "board"
+        pin = self._token(directory, "cloud")
+        address, peers = free_address(), free_address()
+        names = ("--identity", "C:union", "--realm", "crash", "--address", address, "--peer-address", peers)
+        self.run("public-cloud", "init", "--directory", directory, *names, "--pin-file", pin, *self._database("cloud"))
+        pin = self._token(board, "board")
+        certificate, crl = self.root / "board.der", self.root / "board.crl"
+        self.run(
+            "authority",
+            "init",
+            "--directory",
+            board,
+            "--identity",
+            "M:board",
+            "--output",
+            certificate,
+            "--pin-file",
+            pin,
+        )
+        self.run("authority", "crl", "--directory", board, "--output", crl)
+        self.run("public-cloud", "authority", "add", "--directory", directory, certificate)
+        self.run("public-cloud", "crl", "--directory", directory, crl)
+        self.run("public-cloud", "trust", "--directory", directory, "--output", self.place.trust)
+        self.cloud.start()
+
+    def _found_hospital(self) -> None:
+        pin = self._token(self.hospital.directory, "a")
+        words = ("--identity", HOSPITAL, "--trust", self.place.trust, "--listen", self.address, "--pin-file", pin)
+        self.run("hospital", "init", "--directory", self.hospital.directory, *words, *self._database("a"))
+
+    def _found_practice(self) -> None:
+        path = self.place.path
+        words = (path, ",".join(self.doctors), ",".join(self.patients))
+        child = self.nursery.start("prepare", self.root / "prepare.log", "tests.crash.people", *words)
+        assert child.wait(SECONDS), "the practice is not prepared"
+        for label in self.doctors:
+            request, certificate = path / label / "certificate-request.der", path / f"{label}.der"
+            words = ("--doctor", f"D:{label}", "--request", request, "--output", certificate)
+            self.run("authority", "issue", "--directory", self.root / "board", *words)
+
+    def _token(self, directory: Path, label: str) -> Path:
+        directory.mkdir(parents=True)
+        pin = write_pin(directory / "pin")
+        self.run("token", "init-softhsm", "--directory", directory, "--label", label, "--pin-file", pin)
+        return pin
+
+    def _database(self, name: str) -> tuple[str, ...]:
+        return ("--database", self.databases[name]) if name in self.databases else ()
