@@ -212,7 +212,9 @@ def show_record(record: FetchedRecord, save: Path | None) -> None:
         f"\nFrom {record.hospital_id}, {terminal.size(record.size_bytes)}, signed {terminal.moment(record.end.sent_at)}:"
     )
     for number, (entry, part, content) in enumerate(record.parts(), start=1):
-        heading = f"  {entry.department_id}, stored {terminal.moment(entry.stored_at)}: {printable(part.name, 80)}"
+        corrected = f", corrected (version {entry.version})" if entry.version > 1 else ""
+        stored = f"stored {terminal.moment(entry.stored_at)}{corrected}"
+        heading = f"  {entry.department_id}, {stored}: {printable(part.name, 80)}"
         if part.kind == PART_KIND_FHIR_BUNDLE:
             data = b"".join(content)
             say(f"{heading}, {terminal.size(part.size_bytes)}\n    {describe_bundle(data)}")

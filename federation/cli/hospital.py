@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +29,8 @@ from federation.cli.common import (
 )
 from federation.cli.hospital_import import import_records
 from federation.cli.hospital_rotate import publish_again, rotate
+from federation.cli.records import records
+from federation.cli.records_erase import erase
 from federation.config import BlobSettings, DatabaseSettings, HospitalSettings
 from federation.ticket import parse_ticket, ticket_text
 from federation.wire import operations
@@ -43,7 +44,8 @@ def hospital() -> None:
     """Make, register and run a hospital."""
 
 
-for command in (import_records, rotate, publish_again):
+records.add_command(erase)
+for command in (import_records, records, rotate, publish_again):
     hospital.add_command(command)
 
 
@@ -152,19 +154,6 @@ def ticket(directory: NodeDirectory, pin: PinChoice, patient_id: str, qr: bool) 
     click.echo(f"Ticket for {patient_id}, good once, until {_moment(issued.expires_at)}:\n\n    {text}\n")
     if qr:
         segno.make(text, micro=False).terminal(compact=True)
-
-
-@hospital.command()
-@directory_option
-@pin_options
-def records(directory: NodeDirectory, pin: PinChoice) -> None:
-    """Count the records of each department. Whose they are is not shown."""
-    with open_node(directory, pin) as node:
-        counts = Counter(record.department_id for record in node.hospital.stores.records.all())
-        for department_id in node.hospital.departments:
-            click.echo(f"{department_id}: {counts.pop(department_id, 0)}")
-        for department_id, count in sorted(counts.items()):
-            click.echo(f"{department_id} (closed): {count}")
 
 
 @hospital.command()

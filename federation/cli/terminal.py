@@ -84,6 +84,8 @@ SENTENCES = {
     "DEPARTMENT_FOREIGN": "The department belongs to another hospital.",
     "ROLE_FORBIDDEN": "This is not for you to ask.",
     "NO_SUCH_RECORD": "There is no such record at the hospital.",
+    "RECORD_WITHDRAWN": "The record is withdrawn.",
+    "RECORD_ERASED": "The record was erased.",
     "NO_SUCH_ROOM": "This code is no longer good: the doctor's room is closed. Ask for a new code.",
     "SESSION_UNKNOWN": "The answer belongs to another conversation.",
     "SESSION_EXPIRED": "The consultation's twelve hours are over.",

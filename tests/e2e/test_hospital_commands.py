@@ -116,7 +116,7 @@ def test_a_hospital_is_made_registered_filled_and_run(tmp_path: Path) -> None:
             assert "1 of 2 records imported, 1 refused" in refused
             assert "good once" in commands.run("hospital", "ticket", *at, "P:wang")
             _wait_for(lambda: "0 waiting" in commands.run("hospital", "outbox", *at))
-    assert "H:alpha/cardiology: 2" in commands.run("hospital", "records", *at)
+    assert "H:alpha/cardiology: 2" in commands.run("hospital", "records", "count", *at)
     logged = commands.run("hospital", "log", *at, "--verify")
     assert [word for word in ("IMPORT", "PUBLISHED", "TICKET") if word not in logged] == []
     assert "P:wang" not in (tmp_path / "hospital.log").read_text()
@@ -140,7 +140,7 @@ def test_a_manifest_names_records_of_many_patients(tmp_path: Path) -> None:
     told = commands.run("hospital", "import", *at, "--manifest", str(manifest), code=1)
     assert [reason for reason in ("DEPARTMENT_FOREIGN", "FIELD_INVALID", "No such file") if reason not in told] == []
     assert "2 of 5 records imported, 3 refused" in told
-    assert "H:alpha/cardiology: 2" in commands.run("hospital", "records", *at)
+    assert "H:alpha/cardiology: 2" in commands.run("hospital", "records", "count", *at)
 
 
 @pytest.mark.parametrize("arguments", [("import",), ("import", "x.json"), ("register",), ("init",)])

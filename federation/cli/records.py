@@ -1,0 +1,322 @@
+"""`medunion hospital records`: what is on file, and what operators and privacy officers do to it (docs/retention.md).
+
+A record is named by its handle: 32 hexadecimal digits. Whose a record is, is never shown; a patient's records are found by naming
+the patient. Every act asks for a reason, which goes into the sealed log with the name of who typed it.
+"""
+
+import os
+import pwd
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from federation.app.hospital import HospitalNode
+from federation.app.node import NodeDirectory
+from federation.audit import AuditEvent
+from federation.cli.common import PinChoice, directory_option, pin_options, sentence
+from federation.config import HospitalSettings
+from federation.errors import FederationError
+from federation.services.hospital import custody
+from federation.services.hospital.correcting import correct_record
+from federation.services.hospital.custody import Act, Overview
+from federation.store.errors import StoreError
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+HANDLE_BYTES = 16
+
+reason_option = click.option("--reason", required=True, help="Why; it goes into the sealed log with your name.")
+patient_option = click.option("--patient", "patient_id", metavar="P:ID", help="All records of this patient instead.")
+
+
+@click.group()
+def records() -> None:
+    """See what is on file; keep, hold, withdraw, correct and erase records."""
+
+
+def handle_of(text: str) -> bytes:
+    """Read a record's handle. Raises BadParameter."""
+    try:
+        handle = bytes.fromhex(text)
+    except ValueError:
+        handle = b""
+    if len(handle) != HANDLE_BYTES:
+        raise click.BadParameter(f"{text} is no record's handle, {2 * HANDLE_BYTES} hexadecimal digits")
+    return handle
+
+
+handles_argument = click.argument("handles", nargs=-1, type=handle_of, metavar="[HANDLE]...")
+handle_argument = click.argument("handle", type=handle_of)
+
+
+def open_node(directory: NodeDirectory, pin: PinChoice) -> HospitalNode:
+    """Open the node of a directory with the PIN that the command line names."""
+    return HospitalNode(directory, pin.provider(directory.settings(HospitalSettings).token))
+
+
+def act_for(reason: str) -> Act:
+    """Give the act of whoever types. Raises FieldInvalid for no reason, or too long a one."""
+    user, asked_for = pwd.getpwuid(os.getuid()).pw_name, os.environ.get("SUDO_USER")
+    return Act(f"{user}, for {asked_for}" if asked_for else user, reason)
+
+
+def chosen(node: HospitalNode, handles: tuple[bytes, ...], patient_id: str | None) -> tuple[bytes, ...]:
+    """Give the records that the command line names. Raises UsageError unless it names some by handle, or a patient."""
+    if bool(handles) == (patient_id is not None):
+        raise click.UsageError("name records by their handles, or a patient with --patient")
+    return handles if patient_id is None else tuple(custody.records_of(node.hospital, patient_id))
+
+
+def each(handles: Iterable[bytes], step: Callable[[bytes], str]) -> None:
+    """Do the same to several records, and say what became of each. One that is refused stops no other; then exit code 1."""
+    refused = False
+    for handle in handles:
+        try:
+            click.echo(f"{handle.hex()}  {step(handle)}")
+        except (FederationError, StoreError) as error:
+            refused = True
+            click.echo(f"{handle.hex()}  {sentence(error)}", err=True)
+    if refused:
+        raise click.exceptions.Exit(1)
+
+
+@records.command()
+@directory_option
+@pin_options
+def count(directory: NodeDirectory, pin: PinChoice) -> None:
+    """Count the records of each department."""
+    with open_node(directory, pin) as node:
+        newest = {record.handle: record.department_id for record in node.hospital.stores.records.all()}
+        counts = Counter(newest.values())
+        for department_id in node.hospital.departments:
+            click.echo(f"{department_id}: {counts.pop(department_id, 0)}")
+        for department_id, number in sorted(counts.items()):
+            click.echo(f"{department_id} (closed): {number}")
+
+
+@records.command("list")
+@directory_option
+@pin_options
+@patient_option
+@click.option("--withdrawn", is_flag=True, help="Those that are withdrawn alone.")
+@click.option("--held", is_flag=True, help="Those with a legal hold alone.")
+@click.option(
+    "--erased", is_flag=True, help="The handles of erased records instead, and when: keep them with your backups."
+)
+def list_command(
+    directory: NodeDirectory, pin: PinChoice, patient_id: str | None, withdrawn: bool, held: bool, erased: bool
+) -> None:
+    """List records, one a line."""
+    with open_node(directory, pin) as node:
+        if erased:
+            for standing in node.hospital.stores.custody.standings("erased"):
+                click.echo(f"{standing.handle.hex()}  {_moment(standing.changed_at)}")
+            return
+        of_patient = None if patient_id is None else custody.records_of(node.hospital, patient_id)
+        handles = node.hospital.stores.custody.handles() if of_patient is None else of_patient
+        for view in custody.overviews(node.hospital, handles):
+            if (view.is_withdrawn or not withdrawn) and (view.holds or not held):
+                click.echo(line_of(view))
+
+
+@records.command()
+@directory_option
+@pin_options
+@handle_argument
+def show(directory: NodeDirectory, pin: PinChoice, handle: bytes) -> None:
+    """Show a record's versions, where it stands and what holds it, with the reasons; not whose it is, nor what is in it."""
+    with open_node(directory, pin) as node:
+        view = custody.overview(node.hospital, handle)
+        click.echo(line_of(view))
+        for version in view.versions:
+            sizes = [part.size_bytes for part in node.hospital.vault.parts(version)]
+            parts = f"{len(sizes)} part{'s' * (len(sizes) != 1)}, {sum(sizes)} bytes"
+            click.echo(f"  version {version.version}, stored {_moment(version.stored_at)}, {parts}")
+        if view.standing is not None:
+            click.echo(
+                f"  {view.standing.standing} since {_moment(view.standing.changed_at)}{_why(node, view.standing.logged)}"
+            )
+        for hold in view.holds:
+            click.echo(f"  hold {hold.hold_id.hex()} since {_moment(hold.placed_at)}{_why(node, hold.logged)}")
+
+
+@records.command()
+@directory_option
+@pin_options
+def due(directory: NodeDirectory, pin: PinChoice) -> None:
+    """List the records whose retention is over."""
+    with open_node(directory, pin) as node:
+        listed = list(custody.overviews(node.hospital, due_in(node)))
+        for view in listed:
+            click.echo(line_of(view))
+        undated = sum(1 for _ in node.hospital.stores.custody.handles(undated=True))
+        held = sum(1 for view in listed if view.holds)
+        click.echo(f"{len(listed)} past their retention, {held} of them held; {undated} without a date.")
+
+
+@records.command()
+@directory_option
+@pin_options
+@handles_argument
+@patient_option
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The day, in UTC, from which they may be erased.")
+@click.option("--by-policy", is_flag=True, help="Instead: give every record without a date the one of [retention].")
+@reason_option
+def retention(
+    directory: NodeDirectory,
+    pin: PinChoice,
+    handles: tuple[bytes, ...],
+    patient_id: str | None,
+    until: datetime | None,
+    by_policy: bool,
+    reason: str,
+) -> None:
+    """Set until when records are kept: longer for one reason, shorter for another."""
+    if by_policy != (until is None) or (by_policy and (handles or patient_id)):
+        raise click.UsageError("give --until and the records that it is for, or --by-policy alone")
+    act = act_for(reason)
+    with open_node(directory, pin) as node:
+        hospital = node.hospital
+
+        def keep(handle: bytes) -> str:
+            date = _policy(node, handle) if until is None else round(until.replace(tzinfo=UTC).timestamp() * 1000)
+            if date is None:
+                return "the policy says nothing of its class"
+            custody.keep_until(hospital, handle, date, act)
+            return f"kept until {_day(date)}"
+
+        each(hospital.stores.custody.handles(undated=True) if by_policy else chosen(node, handles, patient_id), keep)
+
+
+@records.command()
+@directory_option
+@pin_options
+@handles_argument
+@patient_option
+@reason_option
+def hold(
+    directory: NodeDirectory, pin: PinChoice, handles: tuple[bytes, ...], patient_id: str | None, reason: str
+) -> None:
+    """Place a legal hold on records: none is erased before every hold on it is released."""
+    act = act_for(reason)
+    with open_node(directory, pin) as node:
+        each(
+            chosen(node, handles, patient_id),
+            lambda handle: f"held: {custody.place_hold(node.hospital, handle, act).hex()}",
+        )
+
+
+@records.command()
+@directory_option
+@pin_options
+@handle_argument
+@click.option("--hold", "hold_id", required=True, help="Which hold, as `records show` names it.")
+@reason_option
+def release(directory: NodeDirectory, pin: PinChoice, handle: bytes, hold_id: str, reason: str) -> None:
+    """Release a hold."""
+    act = act_for(reason)
+    with open_node(directory, pin) as node:
+        try:
+            custody.release_hold(node.hospital, handle, bytes.fromhex(hold_id), act)
+        except ValueError:
+            raise click.UsageError(f"{hold_id} is no hold") from None
+        click.echo(f"{handle.hex()}  released")
+
+
+@records.command()
+@directory_option
+@pin_options
+@handles_argument
+@patient_option
+@reason_option
+def withdraw(
+    directory: NodeDirectory, pin: PinChoice, handles: tuple[bytes, ...], patient_id: str | None, reason: str
+) -> None:
+    """Withdraw records, those entered in error for one: they stay on file, and nobody finds or gets them."""
+    act = act_for(reason)
+    with open_node(directory, pin) as node:
+
+        def step(handle: bytes) -> str:
+            return "withdrawn" if custody.withdraw(node.hospital, handle, act) else "was withdrawn already"
+
+        each(chosen(node, handles, patient_id), step)
+
+
+@records.command()
+@directory_option
+@pin_options
+@handles_argument
+@patient_option
+@reason_option
+def reinstate(
+    directory: NodeDirectory, pin: PinChoice, handles: tuple[bytes, ...], patient_id: str | None, reason: str
+) -> None:
+    """Have withdrawn records found again."""
+    act = act_for(reason)
+    with open_node(directory, pin) as node:
+
+        def step(handle: bytes) -> str:
+            return "reinstated" if custody.reinstate(node.hospital, handle, act) else "was not withdrawn"
+
+        each(chosen(node, handles, patient_id), step)
+
+
+@records.command()
+@directory_option
+@pin_options
+@handle_argument
+@click.argument("bundle", type=_FILE, metavar="FILE")
+@click.option("--attach", "attachments", type=_FILE, multiple=True, help="A file of any size that goes with it.")
+@reason_option
+def correct(
+    directory: NodeDirectory,
+    pin: PinChoice,
+    handle: bytes,
+    bundle: Path,
+    attachments: tuple[Path, ...],
+    reason: str,
+) -> None:
+    """Put another version in a record's place: FILE is the whole FHIR R4 Bundle, corrected. The version before stays on file."""
+    act = act_for(reason)
+    with open_node(directory, pin) as node:
+        version = correct_record(node.hospital, handle, bundle, attachments, act, lambda _: None)
+        click.echo(f"{handle.hex()}  version {version} is found from now on")
+
+
+def due_in(node: HospitalNode) -> Iterator[bytes]:
+    """Give the records whose retention is over now, held ones too."""
+    return node.hospital.stores.custody.handles(kept_until_before=node.clock())
+
+
+def line_of(view: Overview) -> str:
+    """Give a record as a line."""
+    newest, until = view.newest, view.keep_until
+    kept = "no retention date" if until is None else f"kept until {_day(until)}"
+    marks = ["WITHDRAWN"] * view.is_withdrawn + [f"HELD x{len(view.holds)}"] * bool(view.holds)
+    fields = newest.handle.hex(), newest.department_id, f"v{newest.version}", _day(newest.stored_at), kept
+    return "  ".join([*fields, *marks])
+
+
+def _policy(node: HospitalNode, handle: bytes) -> int | None:
+    newest = custody.overview(node.hospital, handle).newest
+    return node.hospital.retention.keep_until(newest.department_class, newest.stored_at)
+
+
+def _why(node: HospitalNode, logged: int) -> str:
+    """Give what the log says at an entry; nothing if it was given up in a rotation."""
+    event = next(node.hospital.audit.entries(after=logged - 1)).event
+    return f": {event.detail}" if isinstance(event, AuditEvent) and event.detail else ""
+
+
+def _day(moment: int) -> str:
+    return _at(moment).date().isoformat()
+
+
+def _moment(moment: int) -> str:
+    return _at(moment).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _at(moment: int) -> datetime:
+    return datetime.fromtimestamp(moment / 1000, UTC)
