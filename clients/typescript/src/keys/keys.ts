@@ -1,0 +1,45 @@
+/**
+ * What the protocol asks of a party's keys. The three can stand in a PKCS#11 token: PRK_X signs, S_X is an X25519 key in the form
+ * that `tokenForm` gives, and so is one half of an epoch's KEM key. `SoftwareSecret` does the same with S_X in memory.
+ */
+
+import { BASE_POINT, add, recoverPoint, requireReceivedPoint, tokenForm, uCoordinate } from "../protocol/group.js";
+import { type DecryptionKey, softwareX25519, type X25519Key } from "../protocol/hpke.js";
+import type { SharedSecret } from "../protocol/party.js";
+import type { RegistrationSecret } from "../protocol/schedule.js";
+import type { SigningKey } from "../protocol/statements.js";
+
+/** All keys of a registered party. */
+export interface PartyKeys {
+  readonly signingKey: SigningKey;
+  readonly decryptionKey: DecryptionKey;
+  readonly registrationSecret: RegistrationSecret & SharedSecret;
+}
+
+/**
+ * S_X as an X25519 key, in a token or not. A token gives u-coordinates alone; the full point S_X R is recovered from two derives
+ * and U_X (docs/protocol.md, 1; findings, 3).
+ */
+export class DerivedSecret implements RegistrationSecret, SharedSecret {
+  constructor(
+    readonly key: X25519Key,
+    readonly publicPoint: Uint8Array,
+  ) {}
+
+  /** S_X R for a received R. */
+  async agree(point: Uint8Array): Promise<Uint8Array> {
+    requireReceivedPoint(point);
+    const product = await this.derive(point);
+    return recoverPoint(product, await this.derive(add(point, BASE_POINT)), this.publicPoint);
+  }
+
+  /** u(S_X R), 32 bytes. */
+  derive(point: Uint8Array): Promise<Uint8Array> {
+    return this.key.exchange(uCoordinate(point));
+  }
+}
+
+/** S_X in software, of its 32 bytes. */
+export function softwareSecret(secret: Uint8Array, publicPoint: Uint8Array): DerivedSecret {
+  return new DerivedSecret(softwareX25519(tokenForm(secret)), publicPoint);
+}

@@ -1,0 +1,95 @@
+/**
+ * Consultation (eq. 11-24; docs/protocol.md, 4): what both sides sign and hash.
+ *
+ * P1  The patient sends its identity, B_P and R_P2 = r5 B sealed to the doctor of the code, signed for this doctor.
+ * D1  The doctor picks r6; both compute SEK_1 from K = S_D R_P2 + r6 U_P = S_P R_D2 + r5 U_D and Z = r5 r6 B. kc_D proves the key.
+ * P2  Only then the patient sends M_SD and its grant under SEK_1: this confirms the key to the doctor.
+ * D5  The signed diagnosis; P6, the patient's receipt.
+ */
+
+import type { ConsultationOpening, ConsultationReply } from "../gen/federation/v1/consultation_pb.js";
+import type { DiagnosisDelivery } from "../gen/federation/v1/diagnosis_pb.js";
+import { type Instant, sha256, text, u64 } from "./bytes.js";
+import { listing, transcript } from "./transcript.js";
+
+/** How long a consultation lives: 12 hours. */
+export const CONSULTATION_LIFE = 12n * 3_600_000n;
+
+/** SHA-256(T("code", KS_D, its signature, Cert_D)): what the doctor's code shows (X13, B4). */
+export function codeDigest(keyStatement: Uint8Array, signature: Uint8Array, certificate: Uint8Array): Uint8Array {
+  return sha256(transcript("code", keyStatement, signature, certificate));
+}
+
+/** What Sig_P1 covers: eq. 13, and the doctor (B4). */
+export function openingTranscript(
+  opening: ConsultationOpening,
+  issuer: Uint8Array,
+  doctorId: string,
+  keyId: Uint8Array,
+  sessionId: Uint8Array,
+): Uint8Array {
+  return transcript(
+    "P1",
+    opening.registrationPoint!,
+    text(opening.patientId!),
+    opening.ephemeralPoint!,
+    opening.biometricPassword!,
+    issuer,
+    u64(opening.sentAt!),
+    text(doctorId),
+    keyId,
+    sessionId,
+    sha256(opening.contribution!),
+  );
+}
+
+/** TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13). */
+export function transcriptHash(
+  openingPlaintext: Uint8Array,
+  doctor: { identity: string; credential: Uint8Array; registrationPoint: Uint8Array },
+  reply: { certificate: Uint8Array; ephemeralPoint: Uint8Array; sentAt: Instant },
+  sessionId: Uint8Array,
+): Uint8Array {
+  return sha256(
+    transcript(
+      "th1",
+      sha256(openingPlaintext),
+      text(doctor.identity),
+      doctor.credential,
+      doctor.registrationPoint,
+      sha256(reply.certificate),
+      reply.ephemeralPoint,
+      u64(reply.sentAt),
+      sessionId,
+    ),
+  );
+}
+
+/** What Sig_D1 covers: eq. 19 with kc_D in SEK_1's slot (B5). */
+export function replyTranscript(reply: ConsultationReply, issuer: Uint8Array, hash: Uint8Array): Uint8Array {
+  return transcript(
+    "D1",
+    reply.ephemeralPoint!,
+    text(reply.doctorId!),
+    u64(reply.sentAt!),
+    sha256(reply.doctorCertificate!),
+    reply.keyConfirmation!,
+    issuer,
+    hash,
+  );
+}
+
+/** What Sig_P2 covers: T("P2", TH1, H(M_SD), H(grant) or empty, T_P2) (B15). */
+export function biosignalTranscript(hash: Uint8Array, digest: Uint8Array, grantDigest: Uint8Array, sentAt: Instant): Uint8Array {
+  return transcript("P2", hash, digest, grantDigest, u64(sentAt));
+}
+
+/** What Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5). */
+export function diagnosisTranscript(hash: Uint8Array, d5: DiagnosisDelivery, biosignalSignature: Uint8Array): Uint8Array {
+  return transcript("D5", hash, sha256(d5.diagnosis!), sha256(biosignalSignature), listing(d5.basedOn), u64(d5.sentAt!));
+}
+
+/** What P6's signature covers: T("P6", H(Sig_D5), T). */
+export function receiptTranscript(diagnosisDigest: Uint8Array, sentAt: Instant): Uint8Array {
+  return transcript("P6", diagnosisDigest, u64(sentAt));
+}

@@ -1,0 +1,51 @@
+/** Refusals, in the one vocabulary of docs/errors.md. */
+
+/** Why a message, a statement or a command was refused. `reason` is UPPER_SNAKE, as servers and the audit log say it. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+
+  constructor(
+    readonly reason: string,
+    sentence: string,
+    options?: ErrorOptions,
+  ) {
+    super(sentence, options);
+  }
+}
+
+/** Refuse unless the condition holds. */
+export function require(condition: boolean, reason: string, sentence: string): asserts condition {
+  if (!condition) throw new Refusal(reason, sentence);
+}
+
+/**
+ * Turn whatever is found after a seal was opened into the one answer REJECTED (docs/protocol.md, 1, Refusals): whoever sent the
+ * message learns nothing of the cause, which stays attached for the log.
+ */
+export function afterOpening<T>(step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    throw hidden(error);
+  }
+}
+
+/** `afterOpening` for steps that wait. */
+export async function afterOpeningAsync<T>(step: () => Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    throw hidden(error);
+  }
+}
+
+/** The precise reason of a refusal, for one's own log. */
+export function preciseReason(error: unknown): string {
+  if (!(error instanceof Refusal)) throw error;
+  return error.reason === "REJECTED" && error.cause !== undefined ? preciseReason(error.cause) : error.reason;
+}
+
+function hidden(error: unknown): unknown {
+  if (!(error instanceof Refusal) || error.reason === "REJECTED") return error;
+  return new Refusal("REJECTED", "the message was not accepted", { cause: error });
+}

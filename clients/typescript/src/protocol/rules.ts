@@ -1,0 +1,114 @@
+/**
+ * Strict parsing of messages by the rules in their own definitions (protos/federation/v1/rules.proto), read from the
+ * descriptors: a missing field is refused unless its rule says that it may be absent, an unknown one at any depth, a size or form
+ * that does not hold, and a point that no honest peer sends (B6).
+ */
+
+import { type DescField, type DescMessage, fromBinary, getOption, type Message, type MessageShape } from "@bufbuild/protobuf";
+import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
+import { Kind, payload, type PayloadRule, rule as ruleOption } from "../gen/federation/v1/rules_pb.js";
+import { requireReceivedPoint } from "./group.js";
+import { Refusal, require } from "./refusal.js";
+
+const NAME = "[A-Za-z0-9._-]{1,64}";
+const LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+const CLASS = "[a-z][a-z0-9-]{0,31}";
+
+const FORMS = new Map<Kind, RegExp>(
+  (
+    [
+      [Kind.PATIENT_ID, `P:${NAME}`],
+      [Kind.DOCTOR_ID, `D:${NAME}`],
+      [Kind.HOSPITAL_ID, `H:${LABEL}`],
+      [Kind.CLOUD_ID, `C:${LABEL}`],
+      [Kind.AUTHORITY_ID, `M:${NAME}`],
+      [Kind.PARTY_ID, `[PD]:${NAME}|[HC]:${LABEL}`],
+      [Kind.DEPARTMENT_CLASS, CLASS],
+      [Kind.DEPARTMENT_CLASS_OR_ANY, `${CLASS}|\\*`],
+      [Kind.DEPARTMENT_ID, `H:${LABEL}/${CLASS}(\\.[a-z0-9-]{1,32})?`],
+      [Kind.HOSPITAL_ID_OR_ANY, `H:${LABEL}|\\*`],
+      [Kind.ADDRESS, "[A-Za-z0-9._\\[\\]:-]{1,249}:[0-9]{1,5}"],
+    ] as const
+  ).map(([kind, form]) => [kind, new RegExp(`^(?:${form})$`)]),
+);
+
+const SIZES = new Map<Kind, readonly number[]>([
+  [Kind.POINT, [32]],
+  [Kind.SIGNATURE, [64]],
+  [Kind.DIGEST, [32]],
+  [Kind.ID16, [16]],
+  [Kind.SESSION_ID, [0, 16]],
+  [Kind.BYTES32, [32]],
+  [Kind.VERIFYING_KEY, [32]],
+  [Kind.ENCAPSULATION_KEY, [1216]],
+]);
+
+/** Parse a payload or statement and check it by its rules. */
+export function parse<D extends DescMessage>(schema: D, data: Uint8Array): MessageShape<D> {
+  const limit = payloadRule(schema)?.maxSize;
+  require(!limit || data.length <= limit, "MESSAGE_TOO_LARGE", `${schema.name} has ${data.length} bytes of ${limit}`);
+  const message = decode(schema, data);
+  check(schema, message);
+  return message;
+}
+
+/** Check a parsed message by its rules, at every depth. */
+export function check(schema: DescMessage, message: Message): void {
+  require(!message.$unknown?.length, "UNKNOWN_FIELD", `${schema.name} has a field that its definition does not have`);
+  const reflected = reflect(schema, message);
+  for (const member of schema.fields) checkField(reflected, member);
+}
+
+/** The rule of a sealed payload. */
+export function payloadRule(schema: DescMessage): PayloadRule | undefined {
+  return getOption(schema, payload);
+}
+
+/** Whether the text has the form of that kind. */
+export function hasForm(kind: Kind, value: string): boolean {
+  return FORMS.get(kind)?.test(value) ?? false;
+}
+
+function decode<D extends DescMessage>(schema: D, data: Uint8Array): MessageShape<D> {
+  try {
+    return fromBinary(schema, data);
+  } catch (error) {
+    throw new Refusal("MALFORMED_MESSAGE", `not a ${schema.name}`, { cause: error });
+  }
+}
+
+function checkField(message: ReflectMessage, member: DescField): void {
+  const rule = getOption(member, ruleOption);
+  if (member.fieldKind === "list") {
+    const list = message.get(member);
+    require(list.size <= (rule.maxItems ?? 0), "FIELD_INVALID", `${member.toString()} has more than ${rule.maxItems} elements`);
+    for (const element of list) checkValue(member, element);
+  } else if (message.isSet(member)) {
+    checkValue(member, message.get(member));
+  } else if (!rule.mayBeAbsent && member.oneof === undefined) {
+    throw new Refusal("MISSING_FIELD", `${member.toString()} is missing`);
+  }
+}
+
+function checkValue(member: DescField, value: unknown): void {
+  if (member.message !== undefined) {
+    check(member.message, (value as ReflectMessage).message);
+  } else if (member.enum !== undefined) {
+    const known = member.enum.values.some((entry) => entry.number !== 0 && entry.number === value);
+    require(known, "FIELD_INVALID", `${member.toString()} has a value that its definition does not have`);
+  } else if (typeof value === "string" || value instanceof Uint8Array) {
+    checkSized(member, value);
+  }
+}
+
+function checkSized(member: DescField, value: string | Uint8Array): void {
+  const rule = getOption(member, ruleOption);
+  const kind = rule.kind ?? Kind.UNSPECIFIED;
+  // Outside printable text, too, ASCII is one byte a character: length is the size.
+  require(typeof value !== "string" || /^[\x00-\x7f]*$/.test(value), "FIELD_INVALID", `${member.toString()} is not ASCII`); // eslint-disable-line no-control-regex
+  require(!rule.maxSize || value.length <= rule.maxSize, "MESSAGE_TOO_LARGE", `${member.toString()} has ${value.length} bytes`);
+  require(SIZES.get(kind)?.includes(value.length) ?? true, "FIELD_INVALID", `${member.toString()} has ${value.length} bytes`);
+  const form = FORMS.get(kind);
+  require(form === undefined || (typeof value === "string" && form.test(value)), "FIELD_INVALID", `${member.toString()} has not the form of its kind`);
+  if (kind === Kind.POINT || kind === Kind.VERIFYING_KEY) requireReceivedPoint(value as Uint8Array);
+}

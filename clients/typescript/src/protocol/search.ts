@@ -1,0 +1,189 @@
+/** EMR search, the doctor's side (eq. 25-32): D2 asks the cloud where a patient's records are, C answers. */
+
+import { create } from "@bufbuild/protobuf";
+import { type SealedOpening, type SealedReply, SealedReplySchema } from "../gen/federation/v1/envelope_pb.js";
+import {
+  type IndexRow,
+  type SearchAnswer,
+  SearchAnswerSchema,
+  SearchOutcome,
+  type SearchQuery,
+  SearchQuerySchema,
+} from "../gen/federation/v1/search_pb.js";
+import { Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
+import { type Entropy, equal, hmacSha256, type Instant, sha256, text, u64 } from "./bytes.js";
+import { requireFresh } from "./freshness.js";
+import { type Party, sharedKey } from "./party.js";
+import { afterOpeningAsync, Refusal, require } from "./refusal.js";
+import { check } from "./rules.js";
+import { openPayload, sealOpening, UNNAMED } from "./sealing.js";
+import { verifySignature } from "./statements.js";
+import { listing, statementDigest, transcript } from "./transcript.js";
+import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
+
+/** How each outcome is named in Sig_C, and the reason with which it ends a search. */
+const OUTCOMES: Partial<Record<SearchOutcome, { name: string; reason?: string }>> = {
+  [SearchOutcome.FOUND]: { name: "found" },
+  [SearchOutcome.NONE]: { name: "none" },
+  [SearchOutcome.GRANT_MISSING]: { name: "grant-missing", reason: "GRANT_MISSING" },
+  [SearchOutcome.GRANT_INVALID]: { name: "grant-invalid", reason: "GRANT_INVALID" },
+  [SearchOutcome.GRANT_EXPIRED]: { name: "grant-expired", reason: "GRANT_EXPIRED" },
+  [SearchOutcome.GRANT_REVOKED]: { name: "grant-revoked", reason: "GRANT_REVOKED" },
+  [SearchOutcome.GRANT_SCOPE]: { name: "grant-scope", reason: "GRANT_SCOPE" },
+  [SearchOutcome.EMERGENCY_REFUSED]: { name: "emergency-refused", reason: "EMERGENCY_NOT_SUPPORTED" },
+};
+
+/** What a doctor wants to know: a page of a patient's records of one department class, or of "*". */
+export interface Question {
+  readonly patientId: string;
+  readonly departmentClass: string;
+  readonly page: number;
+  readonly grant: SignedStatement;
+  readonly patientKeyStatement: SignedStatement;
+}
+
+/** Where a record is: an index row whose hospital's statements held. */
+export interface Place {
+  readonly hospital: VerifiedParty;
+  readonly encryptionKey: EncryptionKey;
+  readonly address: string;
+  readonly departmentId: string;
+  readonly handle: Uint8Array;
+}
+
+/** What the cloud answered. No record yet is no error: `places` is empty. */
+export interface Answer {
+  readonly places: readonly Place[];
+  readonly pages: number;
+}
+
+/** Send D2 (eq. 25, 26). */
+export async function ask(
+  doctor: Party,
+  question: Question,
+  cloud: EncryptionKey,
+  now: Instant,
+  entropy: Entropy,
+): Promise<{ awaiting: AwaitingAnswer; opening: SealedOpening }> {
+  const sessionId = entropy(16);
+  const query = create(SearchQuerySchema, {
+    patientId: question.patientId,
+    sentAt: now,
+    doctorId: doctor.self.identity,
+    doctorCertificate: doctor.certificate,
+    departmentClass: question.departmentClass,
+    page: question.page,
+    nonce: entropy(16),
+    keyStatement: doctor.self.keyStatement,
+    encryptionKeyStatement: doctor.encryptionKeyStatement,
+    authorization: { case: "grant", value: question.grant },
+    patientKeyStatement: question.patientKeyStatement,
+  });
+  const shared = await sharedKey(doctor.registrationSecret, doctor.self);
+  query.proof = queryProof(shared, query);
+  query.signature = await doctor.signingKey.sign(queryTranscript(query, doctor.self, question.grant, cloud.owner));
+  const { owner: receiver, keyId } = cloud;
+  const context = { name: "d2", sender: UNNAMED, receiver, keyId, sessionId, sentAt: now };
+  const { opening } = await sealOpening(SearchQuerySchema, query, cloud.encryptionKey, context);
+  return { awaiting: new AwaitingAnswer(doctor, query, sessionId, shared, receiver), opening };
+}
+
+/** D2 is sent. */
+export class AwaitingAnswer {
+  readonly #shared: Uint8Array;
+
+  constructor(
+    readonly doctor: Party,
+    readonly query: SearchQuery,
+    readonly sessionId: Uint8Array,
+    shared: Uint8Array,
+    readonly cloudId: string,
+  ) {
+    this.#shared = shared;
+  }
+
+  /** Take C (eq. 31, 32). Refuses with what the cloud says is wrong with the grant, or REJECTED for a false answer. */
+  async receive(reply: SealedReply, verifier: Verifier, now: Instant): Promise<Answer> {
+    check(SealedReplySchema, reply);
+    require(equal(reply.sessionId!, this.sessionId), "SESSION_UNKNOWN", "the answer belongs to another question");
+    requireFresh(reply.sentAt!, now);
+    const { answer, places } = await afterOpeningAsync(() => this.#accept(reply, verifier, now));
+    const { name, reason } = OUTCOMES[answer.outcome!]!;
+    if (reason !== undefined) throw new Refusal(reason, `the public cloud refuses: ${name}`);
+    return { places, pages: answer.pages! };
+  }
+
+  async #accept(reply: SealedReply, verifier: Verifier, now: Instant): Promise<{ answer: SearchAnswer; places: Place[] }> {
+    const { decryptionKey, self } = this.doctor;
+    const { keyId } = decryptionKey;
+    const context = { name: "c", sender: this.cloudId, receiver: self.identity, keyId, sessionId: this.sessionId, sentAt: reply.sentAt! };
+    const { payload: answer } = await openPayload(SearchAnswerSchema, reply.sealed!, decryptionKey, context);
+    const proof = answerProof(this.#shared, answer.sentAt!, this.query.signature!);
+    require(equal(proof, answer.proof!), "PROOF_INVALID", "the answer is not from the cloud that shares K_D, or to another question");
+    const signed = answerTranscript(answer, this.query, self);
+    verifySignature(verifier.bundle.cloudKeyAt(answer.sentAt!), answer.signature!, signed);
+    require(answer.page === this.query.page, "ANSWER_MISMATCH", "the answer is of another page");
+    return { answer, places: answer.rows.map((row) => placeOf(row, verifier, now)) };
+  }
+}
+
+/** HMAC(K_D, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only D and the cloud can make it (X7). */
+function queryProof(shared: Uint8Array, query: SearchQuery): Uint8Array {
+  const { sentAt, patientId, departmentClass, nonce } = query;
+  return hmacSha256(shared, transcript("D2-proof", u64(sentAt!), text(patientId!), text(departmentClass!), nonce!));
+}
+
+/** HMAC(K_D, T("C-proof", T_C, H(Sig_D2))) (X8). */
+function answerProof(shared: Uint8Array, sentAt: Instant, querySignature: Uint8Array): Uint8Array {
+  return hmacSha256(shared, transcript("C-proof", u64(sentAt), sha256(querySignature)));
+}
+
+/** What Sig_D2 covers: eq. 26 with the proof in S_D's slot. */
+function queryTranscript(query: SearchQuery, doctor: VerifiedParty, grant: SignedStatement, cloudId: string): Uint8Array {
+  return transcript(
+    "D2",
+    query.proof!,
+    doctor.registrationPoint,
+    doctor.serial,
+    u64(query.sentAt!),
+    text(query.patientId!),
+    text(query.departmentClass!),
+    text(query.doctorId!),
+    sha256(query.doctorCertificate!),
+    statementDigest("grant", grant),
+    u64(query.page!),
+    query.nonce!,
+    text(cloudId),
+  );
+}
+
+/** What Sig_C covers: eq. 30, bound to the question (C2). */
+function answerTranscript(answer: SearchAnswer, query: SearchQuery, doctor: VerifiedParty): Uint8Array {
+  return transcript(
+    "C",
+    text(OUTCOMES[answer.outcome!]!.name),
+    text(query.departmentClass!),
+    answer.proof!,
+    doctor.registrationPoint,
+    doctor.serial,
+    listing(answer.rows.map((row) => text(row.hospitalId!))),
+    u64(answer.sentAt!),
+    text(query.doctorId!),
+    sha256(query.signature!),
+    sha256(listing(answer.rows.map(rowTranscript))),
+    u64(answer.page!),
+    u64(answer.pages!),
+  );
+}
+
+function rowTranscript(row: IndexRow): Uint8Array {
+  const statements = [row.keyStatement!.statement!, row.encryptionKeyStatement!.statement!];
+  return transcript("row", text(row.hospitalId!), text(row.departmentId!), text(row.address!), ...statements, row.handle!);
+}
+
+function placeOf(row: IndexRow, verifier: Verifier, now: Instant): Place {
+  const hospital = verifier.party(row.keyStatement!, Role.HOSPITAL, now);
+  require(hospital.identity === row.hospitalId, "IDENTITY_MISMATCH", "an index row names another hospital than its statement");
+  const encryptionKey = verifier.encryptionKey(row.encryptionKeyStatement!, hospital, now);
+  return { hospital, encryptionKey, address: row.address!, departmentId: row.departmentId!, handle: row.handle! };
+}
