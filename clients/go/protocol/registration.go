@@ -1,0 +1,170 @@
+package protocol
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/rules"
+	"medunion.example/clients/go/transcript"
+)
+
+// Applicant is who asks to be registered (eq. 2-10).
+type Applicant struct {
+	Role          pb.Role
+	Identity      string
+	Evidence      []byte // B_P or Cert_D
+	Ticket        []byte // 16 bytes; nothing of a doctor, whose ticket is Cert_D
+	Signer        crypto.Signer
+	DecryptionKey *keys.DecryptionKey
+	EncryptionKey *pb.SignedStatement
+}
+
+// Apply makes reg1, signed over T("reg1", ...): proof of possession.
+func (a Applicant) Apply(challenge []byte, cloud *EncryptionKey, now Instant) (*AwaitingCredential, *pb.SealedOpening, error) {
+	request := &pb.RegistrationRequest{
+		Role:                   a.Role.Enum(),
+		Identity:               proto.String(a.Identity),
+		Evidence:               a.Evidence,
+		VerifyingKey:           keys.PublicKey(a.Signer),
+		EncryptionKeyStatement: a.EncryptionKey,
+		Ticket:                 a.Ticket,
+		Challenge:              challenge,
+		SentAt:                 proto.Uint64(now),
+	}
+	var err error
+	if request.Signature, err = keys.Sign(a.Signer, requestTranscript(request, cloud.Owner)); err != nil {
+		return nil, nil, err
+	}
+	context := sealContext{"reg1", unnamed, cloud.Owner, cloud.KeyID, challenge, now}
+	opening, plaintext, err := sealOpening(request, cloud, context)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &AwaitingCredential{a, challenge, request, transcript.Digest(plaintext)}, opening, nil
+}
+
+// AwaitingCredential is an applicant whose reg1 is sent.
+type AwaitingCredential struct {
+	applicant     Applicant
+	challenge     []byte
+	request       *pb.RegistrationRequest
+	requestDigest []byte // H(reg1 plaintext)
+}
+
+// Registered is an applicant whose reg2 held. Import Secret, which is S_X, and wipe it.
+type Registered struct {
+	Party  *VerifiedParty
+	Secret []byte
+}
+
+// Receive takes reg2: its signature, that M_X holds the applicant's own data, and eq. 4/7/10. Refuses with SESSION_UNKNOWN, and
+// REJECTED for whatever was found after opening.
+func (w *AwaitingCredential) Receive(reply *pb.SealedReply, anchors *Anchors, crls [][]byte, freshness Freshness, now Instant) (*Registered, error) {
+	if err := rules.Check(reply); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(reply.GetSessionId(), w.challenge) {
+		return nil, refusal.New(refusal.SessionUnknown, "the answer belongs to another registration")
+	}
+	registered, err := w.accept(reply, anchors, crls, freshness, now)
+	return registered, refusal.AfterOpening(err)
+}
+
+func (w *AwaitingCredential) accept(reply *pb.SealedReply, anchors *Anchors, crls [][]byte, freshness Freshness, now Instant) (*Registered, error) {
+	key, answer := w.applicant.DecryptionKey, &pb.RegistrationAnswer{}
+	context := sealContext{"reg2", anchors.CloudID, w.applicant.Identity, key.KeyID, w.challenge, reply.GetSentAt()}
+	if _, err := openPayload(answer, reply.GetSealed(), key, context); err != nil {
+		return nil, err
+	}
+	if err := freshness.RequireNotFuture(answer.GetSentAt(), now); err != nil {
+		return nil, err
+	}
+	credential := &pb.Credential{}
+	if err := rules.Parse(answer.GetCredential(), credential); err != nil {
+		return nil, err
+	}
+	if err := w.requireOwnData(credential); err != nil {
+		return nil, err
+	}
+	issuer, err := anchors.issuerAt(credential.GetNotBefore())
+	if err != nil {
+		return nil, err
+	}
+	publicPoint, err := checkIssued(issuer, answer.GetCredential(), answer.GetRegistrationPoint(), answer.GetRegistrationSecret())
+	if err != nil {
+		return nil, err
+	}
+	cloudKey, err := anchors.cloudKeyAt(answer.GetSentAt())
+	if err != nil {
+		return nil, err
+	}
+	signed := transcript.T("reg2", w.requestDigest, answer.GetCredential(), answer.GetRegistrationPoint(), publicPoint,
+		transcript.U64(answer.GetSentAt()))
+	if err := verifySignature(cloudKey, answer.GetSignature(), signed); err != nil {
+		return nil, err
+	}
+	lists, err := ReadLists(anchors, answer.GetRevocationList(), crls)
+	if err != nil {
+		return nil, err
+	}
+	party, err := Verifier{anchors, lists, freshness}.Party(answer.GetKeyStatement(), w.applicant.Role, now)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(party.Credential, answer.GetCredential()) || !bytes.Equal(party.RegistrationPoint, answer.GetRegistrationPoint()) {
+		return nil, refusal.New(refusal.IdentityMismatch, "the key statement is of another credential")
+	}
+	return &Registered{party, answer.GetRegistrationSecret()}, nil
+}
+
+func (w *AwaitingCredential) requireOwnData(credential *pb.Credential) error {
+	request := w.request
+	if credential.GetRole() != request.GetRole() || credential.GetIdentity() != request.GetIdentity() ||
+		!bytes.Equal(credential.GetAttribute(), AttributeOf(request.GetRole(), request.GetEvidence())) ||
+		!bytes.Equal(credential.GetVerifyingKeyDigest(), transcript.Digest(request.GetVerifyingKey())) {
+		return refusal.New(refusal.CredentialInvalid, "the credential does not hold what was asked for")
+	}
+	return nil
+}
+
+// checkIssued checks S_X B = R_X1 + h PK (eq. 4, 7, 10) by Ed25519 verification, and gives U_X.
+func checkIssued(issuer, credential, registrationPoint, secret []byte) ([]byte, error) {
+	message, signature := credentialTranscript(credential), append(bytes.Clone(registrationPoint), secret...)
+	defer clear(signature)
+	if !ed25519.Verify(issuer, message, signature) {
+		return nil, refusal.New(refusal.CredentialInvalid, "(R_X1, S_X) does not satisfy eq. 4, 7, 10")
+	}
+	publicPoint, err := group.PublicPoint(registrationPoint, issuer, message)
+	if err != nil {
+		return nil, refusal.Because(err, refusal.CredentialInvalid, "(R_X1, S_X) does not belong to this credential")
+	}
+	return publicPoint, nil
+}
+
+// AttributeOf gives a credential's attribute, 32 bytes: H(T("bp", B_P)) of a patient, H(Cert_D) of a doctor.
+func AttributeOf(role pb.Role, evidence []byte) []byte {
+	if role == pb.Role_ROLE_PATIENT {
+		return transcript.Digest(transcript.T("bp", evidence))
+	}
+	return transcript.Digest(evidence)
+}
+
+func requestTranscript(request *pb.RegistrationRequest, cloudID string) []byte {
+	return transcript.T("reg1",
+		transcript.Text(roleNames[request.GetRole()]),
+		transcript.Text(request.GetIdentity()),
+		request.GetEvidence(),
+		request.GetVerifyingKey(),
+		request.GetEncryptionKeyStatement().GetStatement(),
+		request.GetTicket(),
+		request.GetChallenge(),
+		transcript.U64(request.GetSentAt()),
+		transcript.Text(cloudID))
+}

@@ -1,0 +1,31 @@
+package protocol
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/transcript"
+)
+
+// AskForRoom makes a doctor's request for a room of this hospital's relay, signed over T("room", ID_D, ID_HPC, EK_D, nonce, T). Nothing in
+// it is secret. It draws 16 bytes for the nonce.
+func AskForRoom(doctor *Party, hospitalID string, now Instant, entropy group.Entropy) (*pb.OpenRoomRequest, error) {
+	request := &pb.OpenRoomRequest{
+		KeyStatement:           doctor.KeyStatement,
+		DoctorCertificate:      doctor.Certificate,
+		EncryptionKeyStatement: doctor.EncryptionKey,
+		Nonce:                  entropy(16),
+		SentAt:                 proto.Uint64(now),
+	}
+	signed := transcript.T("room",
+		transcript.Text(doctor.Identity),
+		transcript.Text(hospitalID),
+		doctor.EncryptionKey.GetStatement(),
+		request.GetNonce(),
+		transcript.U64(now))
+	var err error
+	request.Signature, err = keys.Sign(doctor.Signer, signed)
+	return request, err
+}

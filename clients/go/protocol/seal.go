@@ -1,0 +1,144 @@
+package protocol
+
+import (
+	"encoding/binary"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/rules"
+	"medunion.example/clients/go/transcript"
+)
+
+// Version of the protocol, in every session opener.
+const Version = 1
+
+const (
+	unnamed     = "" // the sender of a seal whose receiver can't know it yet
+	paddingStep = 256
+)
+
+// sealContext is what a seal is bound to beside its content.
+type sealContext struct {
+	name, sender, receiver string
+	keyID, sessionID       []byte
+	sentAt                 Instant
+}
+
+// info gives HPKE's info: T("hpke", name, sender, receiver, key id, session id, T in clear).
+func (c sealContext) info() []byte {
+	return transcript.T("hpke", transcript.Text(c.name), transcript.Text(c.sender), transcript.Text(c.receiver),
+		c.keyID, c.sessionID, transcript.U64(c.sentAt))
+}
+
+// payload is a message that travels under a seal: each has its own T, equal to the one in clear.
+type payload interface {
+	proto.Message
+	GetSentAt() uint64
+}
+
+// pad gives F(message) || zeros: to the fixed size of its definition, or to the next multiple of 256 bytes.
+func pad(described protoreflect.MessageDescriptor, encoded []byte) ([]byte, error) {
+	framed := transcript.Frame(encoded)
+	size := int(rules.PayloadRule(described).GetPaddedSize())
+	if size == 0 {
+		size = (len(framed) + paddingStep - 1) / paddingStep * paddingStep
+	}
+	if len(framed) > size {
+		return nil, refusal.New(refusal.MessageTooLarge, "%s has %d bytes of %d", described.Name(), len(framed), size)
+	}
+	return append(framed, make([]byte, size-len(framed))...), nil
+}
+
+// unpad gives the message out of F(message) || zeros. Refuses with PADDING_INVALID.
+func unpad(described protoreflect.MessageDescriptor, padded []byte) ([]byte, error) {
+	fixed := int(rules.PayloadRule(described).GetPaddedSize())
+	if len(padded) < 4 || len(padded)%paddingStep != 0 || fixed != 0 && len(padded) != fixed {
+		return nil, refusal.New(refusal.PaddingInvalid, "the sealed plaintext has not the size of its definition")
+	}
+	size, rest := uint64(binary.BigEndian.Uint32(padded)), padded[4:]
+	if size > uint64(len(rest)) || fixed == 0 && uint64(len(rest))-size >= paddingStep {
+		return nil, refusal.New(refusal.PaddingInvalid, "the padding is not zeros to the next step")
+	}
+	for _, zero := range rest[size:] {
+		if zero != 0 {
+			return nil, refusal.New(refusal.PaddingInvalid, "the padding is not zeros")
+		}
+	}
+	return rest[:size], nil
+}
+
+// sealOpening seals a payload as a SealedOpening; it gives that and the payload's exact bytes.
+func sealOpening(message payload, receiver *EncryptionKey, context sealContext) (*pb.SealedOpening, []byte, error) {
+	sealed, encoded, err := sealPayload(message, receiver, context)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &pb.SealedOpening{
+		Version:   proto.Uint32(Version),
+		SessionId: context.sessionID,
+		KeyId:     context.keyID,
+		Sealed:    sealed,
+		SentAt:    proto.Uint64(context.sentAt),
+	}, encoded, nil
+}
+
+func sealReply(message payload, receiver *EncryptionKey, context sealContext) (*pb.SealedReply, error) {
+	sealed, _, err := sealPayload(message, receiver, context)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.SealedReply{SessionId: context.sessionID, Sealed: sealed, SentAt: proto.Uint64(context.sentAt)}, nil
+}
+
+func sealPayload(message payload, receiver *EncryptionKey, context sealContext) (sealed, encoded []byte, err error) {
+	if encoded, err = rules.Marshal(message); err != nil {
+		return nil, nil, err
+	}
+	padded, err := pad(message.ProtoReflect().Descriptor(), encoded)
+	if err != nil {
+		return nil, nil, err
+	}
+	sealed, err = keys.Seal(receiver.Key, padded, context.info())
+	return sealed, encoded, err
+}
+
+// findKey decides what the clear fields of an opening decide, precisely: rules, version, T, key id, session id.
+func findKey(opening *pb.SealedOpening, keyring keys.Keyring, freshness Freshness, now Instant) (*keys.DecryptionKey, error) {
+	if err := rules.Check(opening); err != nil {
+		return nil, err
+	}
+	if opening.GetVersion() != Version {
+		return nil, refusal.New(refusal.UnsupportedVersion, "version %d is not spoken here, %d is", opening.GetVersion(), Version)
+	}
+	if err := freshness.Require(opening.GetSentAt(), now); err != nil {
+		return nil, err
+	}
+	key, err := keyring.Find(opening.GetKeyId())
+	if err != nil {
+		return nil, err
+	}
+	if len(opening.GetSessionId()) != 16 {
+		return nil, refusal.New(refusal.FieldInvalid, "the session id has %d bytes, not 16", len(opening.GetSessionId()))
+	}
+	return key, nil
+}
+
+// openPayload opens and parses into an empty message, requires the T inside to be the T outside (B2), and gives the exact bytes.
+func openPayload(into payload, sealed []byte, key *keys.DecryptionKey, context sealContext) ([]byte, error) {
+	padded, err := key.Open(sealed, context.info())
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := unpad(into.ProtoReflect().Descriptor(), padded)
+	if err != nil {
+		return nil, err
+	}
+	if err := rules.Parse(encoded, into); err != nil {
+		return nil, err
+	}
+	return encoded, requireSameTime(into.GetSentAt(), context.sentAt)
+}

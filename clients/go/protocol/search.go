@@ -1,0 +1,225 @@
+package protocol
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/rules"
+	"medunion.example/clients/go/transcript"
+)
+
+var searchOutcomes = map[pb.SearchOutcome]struct {
+	name   string
+	reason refusal.Reason // none for an answer
+}{
+	pb.SearchOutcome_SEARCH_OUTCOME_FOUND:             {"found", ""},
+	pb.SearchOutcome_SEARCH_OUTCOME_NONE:              {"none", ""},
+	pb.SearchOutcome_SEARCH_OUTCOME_GRANT_MISSING:     {"grant-missing", refusal.GrantMissing},
+	pb.SearchOutcome_SEARCH_OUTCOME_GRANT_INVALID:     {"grant-invalid", refusal.GrantInvalid},
+	pb.SearchOutcome_SEARCH_OUTCOME_GRANT_EXPIRED:     {"grant-expired", refusal.GrantExpired},
+	pb.SearchOutcome_SEARCH_OUTCOME_GRANT_REVOKED:     {"grant-revoked", refusal.GrantRevoked},
+	pb.SearchOutcome_SEARCH_OUTCOME_GRANT_SCOPE:       {"grant-scope", refusal.GrantScope},
+	pb.SearchOutcome_SEARCH_OUTCOME_EMERGENCY_REFUSED: {"emergency-refused", refusal.EmergencyNotSupported},
+}
+
+// SharedKey gives K_X, 32 bytes, that only the holder of S_X and the issuer can derive: HKDF-SHA256(ikm = u(S_X PK), no salt,
+// info = T("shared", ID_X, serial)).
+func SharedKey(secret group.RegistrationSecret, issuer []byte, identity string, serial []byte) ([]byte, error) {
+	product, err := secret.TimesU(issuer)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(product)
+	return hkdf.Key(sha256.New, product, nil, string(transcript.T("shared", transcript.Text(identity), serial)), 32)
+}
+
+// Question is what a doctor wants to know: a page of a patient's records of one department class, or of Any.
+type Question struct {
+	PatientID, DepartmentClass string
+	Page                       uint32
+}
+
+// Ask makes D2 (eq. 25, 26) under the patient's grant, with the patient's KS_P to check it by. It draws 16 bytes for the session id and 16
+// for the nonce.
+func Ask(doctor *Party, question Question, grant, patient *pb.SignedStatement, cloud *EncryptionKey, now Instant, entropy group.Entropy) (*AwaitingAnswer, *pb.SealedOpening, error) {
+	ownKey, err := doctor.ownKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	sessionID := entropy(16)
+	d2 := &pb.SearchQuery{
+		PatientId:              proto.String(question.PatientID),
+		SentAt:                 proto.Uint64(now),
+		DoctorId:               proto.String(doctor.Identity),
+		DoctorCertificate:      doctor.Certificate,
+		DepartmentClass:        proto.String(question.DepartmentClass),
+		Page:                   proto.Uint32(question.Page),
+		Nonce:                  entropy(16),
+		KeyStatement:           doctor.KeyStatement,
+		EncryptionKeyStatement: doctor.EncryptionKey,
+		PatientKeyStatement:    patient,
+	}
+	if grant != nil {
+		d2.Authorization = &pb.SearchQuery_Grant{Grant: grant}
+	}
+	sharedKey, err := SharedKey(doctor.RegistrationSecret, doctor.Issuer, doctor.Identity, doctor.Serial)
+	if err != nil {
+		return nil, nil, err
+	}
+	d2.Proof = tag(sharedKey, queryProof(d2))
+	if d2.Signature, err = keys.Sign(doctor.Signer, queryTranscript(d2, doctor.VerifiedParty, cloud.Owner)); err != nil {
+		return nil, nil, err
+	}
+	context := sealContext{"d2", unnamed, cloud.Owner, cloud.KeyID, sessionID, now}
+	opening, _, err := sealOpening(d2, cloud, context)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &AwaitingAnswer{doctor, d2, sessionID, sharedKey, cloud.Owner, ownKey}, opening, nil
+}
+
+// AwaitingAnswer is a doctor whose D2 is sent.
+type AwaitingAnswer struct {
+	doctor    *Party
+	query     *pb.SearchQuery
+	sessionID []byte
+	sharedKey []byte // K_D
+	cloudID   string
+	key       *keys.DecryptionKey
+}
+
+// Place is where a record is: an index row whose hospital's statements held.
+type Place struct {
+	Hospital     *AddressedHospital
+	Address      string
+	DepartmentID string
+	Handle       []byte
+}
+
+// Answer is what the cloud answered. No record yet is no error: there are no places.
+type Answer struct {
+	Places []Place
+	Pages  uint32
+	Signed *pb.SearchAnswer
+}
+
+// Receive takes C (eq. 31, 32). Refuses with what the cloud says is wrong with the grant; by clear fields; with REJECTED a false answer.
+func (w *AwaitingAnswer) Receive(reply *pb.SealedReply, verifier Verifier, now Instant) (*Answer, error) {
+	if err := rules.Check(reply); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(reply.GetSessionId(), w.sessionID) {
+		return nil, refusal.New(refusal.SessionUnknown, "the answer belongs to another question")
+	}
+	if err := verifier.Freshness.Require(reply.GetSentAt(), now); err != nil {
+		return nil, err
+	}
+	answer, err := w.accept(reply, verifier, now)
+	if err != nil {
+		return nil, refusal.AfterOpening(err)
+	}
+	if outcome := searchOutcomes[answer.Signed.GetOutcome()]; outcome.reason != "" {
+		return nil, refusal.New(outcome.reason, "the public cloud refuses: %s", outcome.name)
+	}
+	return answer, nil
+}
+
+func (w *AwaitingAnswer) accept(reply *pb.SealedReply, verifier Verifier, now Instant) (*Answer, error) {
+	c := &pb.SearchAnswer{}
+	context := sealContext{"c", w.cloudID, w.doctor.Identity, w.key.KeyID, w.sessionID, reply.GetSentAt()}
+	if _, err := openPayload(c, reply.GetSealed(), w.key, context); err != nil {
+		return nil, err
+	}
+	if !hmac.Equal(tag(w.sharedKey, answerProof(c, w.query)), c.GetProof()) {
+		return nil, refusal.New(refusal.ProofInvalid, "the answer is not from the cloud that shares K_D, or to another question")
+	}
+	cloudKey, err := verifier.Anchors.cloudKeyAt(c.GetSentAt())
+	if err != nil {
+		return nil, err
+	}
+	if err := verifySignature(cloudKey, c.GetSignature(), answerTranscript(c, w.query, w.doctor.VerifiedParty)); err != nil {
+		return nil, err
+	}
+	if c.GetPage() != w.query.GetPage() {
+		return nil, refusal.New(refusal.AnswerMismatch, "the answer is of another page")
+	}
+	answer := &Answer{Pages: c.GetPages(), Signed: c}
+	for _, row := range c.GetRows() {
+		hospital, err := verifier.hospital(row.GetHospitalId(), row.GetKeyStatement(), row.GetEncryptionKeyStatement(), now)
+		if err != nil {
+			return nil, err
+		}
+		answer.Places = append(answer.Places, Place{hospital, row.GetAddress(), row.GetDepartmentId(), row.GetHandle()})
+	}
+	return answer, nil
+}
+
+func tag(key, message []byte) []byte {
+	code := hmac.New(sha256.New, key)
+	code.Write(message)
+	return code.Sum(nil)
+}
+
+// queryProof is what HMAC(K_D, ..) covers in D2: only D and the cloud can make it (X7).
+func queryProof(d2 *pb.SearchQuery) []byte {
+	return transcript.T("D2-proof", transcript.U64(d2.GetSentAt()), transcript.Text(d2.GetPatientId()),
+		transcript.Text(d2.GetDepartmentClass()), d2.GetNonce())
+}
+
+// answerProof is what HMAC(K_D, ..) covers in C (X8).
+func answerProof(c *pb.SearchAnswer, d2 *pb.SearchQuery) []byte {
+	return transcript.T("C-proof", transcript.U64(c.GetSentAt()), transcript.Digest(d2.GetSignature()))
+}
+
+// queryTranscript is what Sig_D2 covers: eq. 26, with the proof in S_D's slot.
+func queryTranscript(d2 *pb.SearchQuery, doctor *VerifiedParty, cloudID string) []byte {
+	return transcript.T("D2",
+		d2.GetProof(),
+		doctor.RegistrationPoint,
+		doctor.Serial,
+		transcript.U64(d2.GetSentAt()),
+		transcript.Text(d2.GetPatientId()),
+		transcript.Text(d2.GetDepartmentClass()),
+		transcript.Text(d2.GetDoctorId()),
+		transcript.Digest(d2.GetDoctorCertificate()),
+		grantDigest(d2.GetGrant()),
+		transcript.U64(uint64(d2.GetPage())),
+		d2.GetNonce(),
+		transcript.Text(cloudID))
+}
+
+// answerTranscript is what Sig_C covers: eq. 30, bound to the question (C2).
+func answerTranscript(c *pb.SearchAnswer, d2 *pb.SearchQuery, doctor *VerifiedParty) []byte {
+	var hospitals, rows [][]byte
+	for _, row := range c.GetRows() {
+		hospitals = append(hospitals, transcript.Text(row.GetHospitalId()))
+		rows = append(rows, transcript.T("row",
+			transcript.Text(row.GetHospitalId()),
+			transcript.Text(row.GetDepartmentId()),
+			transcript.Text(row.GetAddress()),
+			row.GetKeyStatement().GetStatement(),
+			row.GetEncryptionKeyStatement().GetStatement(),
+			row.GetHandle()))
+	}
+	return transcript.T("C",
+		transcript.Text(searchOutcomes[c.GetOutcome()].name),
+		transcript.Text(d2.GetDepartmentClass()),
+		c.GetProof(),
+		doctor.RegistrationPoint,
+		doctor.Serial,
+		transcript.List(hospitals...),
+		transcript.U64(c.GetSentAt()),
+		transcript.Text(d2.GetDoctorId()),
+		transcript.Digest(d2.GetSignature()),
+		transcript.Digest(transcript.List(rows...)),
+		transcript.U64(uint64(c.GetPage())),
+		transcript.U64(uint64(c.GetPages())))
+}

@@ -1,0 +1,162 @@
+// Package refusal holds the one vocabulary of refusals (docs/errors.md): the same word in the specification, in
+// google.rpc.ErrorInfo and here.
+package refusal
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Reason is a word of docs/errors.md, or one of a client's own.
+type Reason string
+
+// The reasons that this client finds itself; a peer may send any other.
+const (
+	MalformedMessage      Reason = "MALFORMED_MESSAGE"
+	UnknownField          Reason = "UNKNOWN_FIELD"
+	MissingField          Reason = "MISSING_FIELD"
+	FieldInvalid          Reason = "FIELD_INVALID"
+	MessageTooLarge       Reason = "MESSAGE_TOO_LARGE"
+	UnsupportedVersion    Reason = "UNSUPPORTED_VERSION"
+	PaddingInvalid        Reason = "PADDING_INVALID"
+	Stale                 Reason = "STALE"
+	FutureDated           Reason = "FUTURE_DATED"
+	UnknownKeyID          Reason = "UNKNOWN_KEY_ID"
+	InvalidPoint          Reason = "INVALID_POINT"
+	BundleInvalid         Reason = "BUNDLE_INVALID"
+	TimeMismatch          Reason = "TIME_MISMATCH"
+	SealInvalid           Reason = "SEAL_INVALID"
+	SignatureInvalid      Reason = "SIGNATURE_INVALID"
+	IdentityMismatch      Reason = "IDENTITY_MISMATCH"
+	CredentialInvalid     Reason = "CREDENTIAL_INVALID"
+	CredentialExpired     Reason = "CREDENTIAL_EXPIRED"
+	CredentialRevoked     Reason = "CREDENTIAL_REVOKED"
+	IssuerUnknown         Reason = "ISSUER_UNKNOWN"
+	IssuerRevoked         Reason = "ISSUER_REVOKED"
+	CloudKeyUnknown       Reason = "CLOUD_KEY_UNKNOWN"
+	CloudKeyRevoked       Reason = "CLOUD_KEY_REVOKED"
+	BundleSignerUnknown   Reason = "BUNDLE_SIGNER_UNKNOWN"
+	BundleForeign         Reason = "BUNDLE_FOREIGN"
+	BundleBackdated       Reason = "BUNDLE_BACKDATED"
+	BundleRewritesHistory Reason = "BUNDLE_REWRITES_HISTORY"
+	CertificateIllegal    Reason = "CERTIFICATE_ILLEGAL"
+	CertificateExpired    Reason = "CERTIFICATE_EXPIRED"
+	CertificateRevoked    Reason = "CERTIFICATE_REVOKED"
+	CertificateForeign    Reason = "CERTIFICATE_FOREIGN"
+	KeyConfirmationFailed Reason = "KEY_CONFIRMATION_FAILED"
+	ProofInvalid          Reason = "PROOF_INVALID"
+	AnswerMismatch        Reason = "ANSWER_MISMATCH"
+	NotRegistered         Reason = "NOT_REGISTERED"
+	RecordDigestMismatch  Reason = "RECORD_DIGEST_MISMATCH"
+	Unauthorized          Reason = "UNAUTHORIZED"
+	Unauthenticated       Reason = "UNAUTHENTICATED"
+	GrantMissing          Reason = "GRANT_MISSING"
+	GrantInvalid          Reason = "GRANT_INVALID"
+	GrantExpired          Reason = "GRANT_EXPIRED"
+	GrantRevoked          Reason = "GRANT_REVOKED"
+	GrantScope            Reason = "GRANT_SCOPE"
+	EmergencyNotSupported Reason = "EMERGENCY_NOT_SUPPORTED"
+	RefusedByPeer         Reason = "REFUSED_BY_PEER"
+	NotFound              Reason = "NOT_FOUND"
+	NoSuchRecord          Reason = "NO_SUCH_RECORD"
+	NoSuchRoom            Reason = "NO_SUCH_ROOM"
+	AlreadyExists         Reason = "ALREADY_EXISTS"
+	OutOfOrder            Reason = "OUT_OF_ORDER"
+	BundleOutOfSequence   Reason = "BUNDLE_OUT_OF_SEQUENCE"
+	SessionUnknown        Reason = "SESSION_UNKNOWN"
+	SessionExpired        Reason = "SESSION_EXPIRED"
+	RecordCutShort        Reason = "RECORD_CUT_SHORT"
+	MessageReplayed       Reason = "MESSAGE_REPLAYED"
+	LimitReached          Reason = "LIMIT_REACHED"
+	Unavailable           Reason = "UNAVAILABLE"
+	RevocationListStale   Reason = "REVOCATION_LIST_STALE"
+	BundleStale           Reason = "BUNDLE_STALE"
+	Rejected              Reason = "REJECTED"
+	Internal              Reason = "INTERNAL"
+)
+
+// A client's own reasons, for what goes wrong before or beside any message; the Python client has the same words.
+const (
+	BiometricMismatch Reason = "BIOMETRIC_MISMATCH"
+	CodeInvalid       Reason = "CODE_INVALID"
+	FileUnusable      Reason = "FILE_UNUSABLE"
+	KeyNotFound       Reason = "KEY_NOT_FOUND"
+	NoAnswer          Reason = "NO_ANSWER"
+	PinIncorrect      Reason = "PIN_INCORRECT"
+	PinUnavailable    Reason = "PIN_UNAVAILABLE"
+	ProfileUnusable   Reason = "PROFILE_UNUSABLE"
+	ScalarWithoutForm Reason = "SCALAR_WITHOUT_TOKEN_FORM"
+	SecretMismatch    Reason = "CREDENTIAL_MISMATCH"
+	TokenNotFound     Reason = "TOKEN_NOT_FOUND"
+	TokenUnavailable  Reason = "TOKEN_UNAVAILABLE"
+	TokenURIInvalid   Reason = "TOKEN_URI_INVALID"
+	KeyInvalid        Reason = "KEY_INVALID"
+)
+
+// Error is a refusal: its reason, and a sentence for people.
+type Error struct {
+	Reason   Reason
+	Sentence string
+	cause    error
+}
+
+// New gives a refusal. The sentence says what is wrong and never holds a secret.
+func New(reason Reason, format string, arguments ...any) *Error {
+	return &Error{Reason: reason, Sentence: fmt.Sprintf(format, arguments...)}
+}
+
+// Because gives a refusal with what led to it.
+func Because(cause error, reason Reason, format string, arguments ...any) *Error {
+	return &Error{Reason: reason, Sentence: fmt.Sprintf(format, arguments...), cause: cause}
+}
+
+// AfterOpening hides what was found after a seal was opened behind REJECTED, all that a peer may learn of it (B9). The
+// cause stays attached for this side's own log.
+func AfterOpening(cause error) error {
+	if cause == nil || Outer(cause) == Rejected {
+		return cause
+	}
+	return Because(cause, Rejected, "the message was not accepted")
+}
+
+func (e *Error) Error() string {
+	if e.cause != nil {
+		return fmt.Sprintf("%s: %s (%v)", e.Reason, e.Sentence, e.cause)
+	}
+	return fmt.Sprintf("%s: %s", e.Reason, e.Sentence)
+}
+
+// Unwrap gives what led to the refusal.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Outer gives the reason of an error as a peer may learn it; INTERNAL for what is no refusal, nothing for nil.
+func Outer(err error) Reason {
+	if err == nil {
+		return ""
+	}
+	var found *Error
+	if errors.As(err, &found) {
+		return found.Reason
+	}
+	return Internal
+}
+
+// Precise gives the reason for this side's log: the cause's where the refusal is REJECTED.
+func Precise(err error) Reason {
+	var found *Error
+	if errors.As(err, &found) && found.Reason == Rejected && found.cause != nil {
+		return Precise(found.cause)
+	}
+	return Outer(err)
+}
+
+// Is says whether the error's own reason is one of these.
+func Is(err error, reasons ...Reason) bool {
+	outer := Outer(err)
+	for _, reason := range reasons {
+		if outer == reason {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,198 @@
+// Package rules enforces the field rules of protos/federation/v1/rules.proto, read from the messages' own descriptors at run
+// time. Every message is parsed by them, sealed payloads included, and every message is checked by them before it is sent.
+//
+// Presence is explicit: a missing field is refused unless its rule says that it may be absent; an unknown field is refused at any
+// depth. Received points are checked here too, so that no later step can forget (B6).
+package rules
+
+import (
+	"regexp"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/refusal"
+)
+
+const (
+	name  = `[A-Za-z0-9._-]{1,64}`
+	label = `[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?`
+	class = `[a-z][a-z0-9-]{0,31}`
+)
+
+var forms = map[pb.Kind]*regexp.Regexp{
+	pb.Kind_KIND_PATIENT_ID:              form(`P:` + name),
+	pb.Kind_KIND_DOCTOR_ID:               form(`D:` + name),
+	pb.Kind_KIND_HOSPITAL_ID:             form(`H:` + label),
+	pb.Kind_KIND_CLOUD_ID:                form(`C:` + label),
+	pb.Kind_KIND_AUTHORITY_ID:            form(`M:` + name),
+	pb.Kind_KIND_PARTY_ID:                form(`[PD]:` + name + `|[HC]:` + label),
+	pb.Kind_KIND_DEPARTMENT_CLASS:        form(class),
+	pb.Kind_KIND_DEPARTMENT_CLASS_OR_ANY: form(class + `|\*`),
+	pb.Kind_KIND_DEPARTMENT_ID:           form(`H:` + label + `/` + class + `(?:\.[a-z0-9-]{1,32})?`),
+	pb.Kind_KIND_HOSPITAL_ID_OR_ANY:      form(`H:` + label + `|\*`),
+	pb.Kind_KIND_ADDRESS:                 form(`[A-Za-z0-9._\[\]:-]{1,249}:[0-9]{1,5}`),
+}
+
+var sizes = map[pb.Kind]int{
+	pb.Kind_KIND_POINT:             32,
+	pb.Kind_KIND_SIGNATURE:         64,
+	pb.Kind_KIND_DIGEST:            32,
+	pb.Kind_KIND_ID16:              16,
+	pb.Kind_KIND_BYTES32:           32,
+	pb.Kind_KIND_VERIFYING_KEY:     32,
+	pb.Kind_KIND_ENCAPSULATION_KEY: 1216,
+}
+
+func form(pattern string) *regexp.Regexp { return regexp.MustCompile(`\A(?:` + pattern + `)\z`) }
+
+// Parse reads a payload or statement into an empty message, and checks it. Refuses with MESSAGE_TOO_LARGE, MALFORMED_MESSAGE, and
+// as Check.
+func Parse(encoded []byte, into proto.Message) error {
+	described := into.ProtoReflect().Descriptor()
+	if most := int(PayloadRule(described).GetMaxSize()); most > 0 && len(encoded) > most {
+		return refusal.New(refusal.MessageTooLarge, "%s has %d bytes of %d", described.Name(), len(encoded), most)
+	}
+	if err := proto.Unmarshal(encoded, into); err != nil {
+		return refusal.Because(err, refusal.MalformedMessage, "not a %s", described.Name())
+	}
+	return Check(into)
+}
+
+// Check holds a message to its rules at every depth. Refuses with UNKNOWN_FIELD, MISSING_FIELD, FIELD_INVALID, MESSAGE_TOO_LARGE,
+// INVALID_POINT.
+func Check(message proto.Message) error { return check(message.ProtoReflect()) }
+
+// Matches says whether text has the form of a kind of identity, department or address.
+func Matches(kind pb.Kind, text string) bool {
+	pattern, known := forms[kind]
+	return known && pattern.MatchString(text)
+}
+
+// PayloadRule gives the rule of a sealed payload; empty for a message that has none.
+func PayloadRule(described protoreflect.MessageDescriptor) *pb.PayloadRule {
+	rule, _ := proto.GetExtension(described.Options(), pb.E_Payload).(*pb.PayloadRule)
+	return rule
+}
+
+var known sync.Map // protoreflect.FullName -> *pb.FieldRule: reading an option by reflection takes longer than the check
+
+func ruleOf(field protoreflect.FieldDescriptor) *pb.FieldRule {
+	if found, ok := known.Load(field.FullName()); ok {
+		return found.(*pb.FieldRule)
+	}
+	rule, _ := proto.GetExtension(field.Options(), pb.E_Rule).(*pb.FieldRule)
+	known.Store(field.FullName(), rule)
+	return rule
+}
+
+func check(message protoreflect.Message) error {
+	described := message.Descriptor()
+	if !message.IsValid() { // a nil message in a field that is set
+		return refusal.New(refusal.MissingField, "%s is missing", described.FullName())
+	}
+	if len(message.GetUnknown()) > 0 {
+		return refusal.New(refusal.UnknownField, "%s has a field that its definition does not have", described.Name())
+	}
+	fields := described.Fields()
+	for i := range fields.Len() {
+		if err := checkField(message, fields.Get(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkField(message protoreflect.Message, field protoreflect.FieldDescriptor) error {
+	rule := ruleOf(field)
+	switch {
+	case field.IsList():
+		return checkList(field, rule, message.Get(field).List())
+	case message.Has(field):
+		return checkValue(field, rule, message.Get(field))
+	case rule.GetMayBeAbsent() || inRealOneof(field):
+		return nil
+	default:
+		return refusal.New(refusal.MissingField, "%s is missing", field.FullName())
+	}
+}
+
+// inRealOneof says whether presence is the oneof's affair and not that of `optional`.
+func inRealOneof(field protoreflect.FieldDescriptor) bool {
+	oneof := field.ContainingOneof()
+	return oneof != nil && !oneof.IsSynthetic()
+}
+
+func checkList(field protoreflect.FieldDescriptor, rule *pb.FieldRule, list protoreflect.List) error {
+	if list.Len() > int(rule.GetMaxItems()) {
+		return refusal.New(refusal.FieldInvalid, "%s has more than %d elements", field.FullName(), rule.GetMaxItems())
+	}
+	for i := range list.Len() {
+		if err := checkValue(field, rule, list.Get(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkValue(field protoreflect.FieldDescriptor, rule *pb.FieldRule, value protoreflect.Value) error {
+	switch field.Kind() {
+	case protoreflect.MessageKind:
+		return check(value.Message())
+	case protoreflect.EnumKind:
+		if number := value.Enum(); number == 0 || field.Enum().Values().ByNumber(number) == nil {
+			return refusal.New(refusal.FieldInvalid, "%s has a value that its definition does not have", field.FullName())
+		}
+	case protoreflect.StringKind:
+		return checkText(field, rule, value.String())
+	case protoreflect.BytesKind:
+		return checkBytes(field, rule, value.Bytes())
+	}
+	return nil
+}
+
+func checkText(field protoreflect.FieldDescriptor, rule *pb.FieldRule, text string) error {
+	for _, char := range text {
+		if char > 0x7f {
+			return refusal.New(refusal.FieldInvalid, "%s is not ASCII", field.FullName())
+		}
+	}
+	if err := checkSize(field, rule, len(text)); err != nil {
+		return err
+	}
+	if pattern, has := forms[rule.GetKind()]; has && !pattern.MatchString(text) {
+		return refusal.New(refusal.FieldInvalid, "%s has not the form of its kind", field.FullName())
+	}
+	return nil
+}
+
+func checkBytes(field protoreflect.FieldDescriptor, rule *pb.FieldRule, value []byte) error {
+	if err := checkSize(field, rule, len(value)); err != nil {
+		return err
+	}
+	switch rule.GetKind() {
+	case pb.Kind_KIND_SESSION_ID:
+		if len(value) != 0 && len(value) != 16 {
+			return refusal.New(refusal.FieldInvalid, "%s has %d bytes", field.FullName(), len(value))
+		}
+	case pb.Kind_KIND_POINT, pb.Kind_KIND_VERIFYING_KEY:
+		// A verifying key is a point too: with one of small order any signature "verifies" over anything.
+		if err := group.RequireReceived(value); err != nil {
+			return refusal.Because(err, refusal.InvalidPoint, "%s", field.FullName())
+		}
+	}
+	return nil
+}
+
+func checkSize(field protoreflect.FieldDescriptor, rule *pb.FieldRule, size int) error {
+	if most := int(rule.GetMaxSize()); most > 0 && size > most {
+		return refusal.New(refusal.MessageTooLarge, "%s has %d bytes of %d", field.FullName(), size, most)
+	}
+	if exact, has := sizes[rule.GetKind()]; has && size != exact {
+		return refusal.New(refusal.FieldInvalid, "%s has %d bytes", field.FullName(), size)
+	}
+	return nil
+}
