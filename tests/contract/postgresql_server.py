@@ -1,6 +1,7 @@
 """A throw-away PostgreSQL for the store's contract, one for each test process: made when first asked for, gone with it.
 
 It listens on a socket in a directory of its own and trusts whoever reaches it, but for the role `locked`, which has a password.
+The role `serving` owns nothing.
 """
 
 import atexit
@@ -56,6 +57,7 @@ class Server:
         atexit.register(self.stop)
         self._await_start()
         self.execute(f"CREATE ROLE locked LOGIN PASSWORD '{PASSWORD}'")
+        self.execute("CREATE ROLE serving LOGIN")
 
     def url(self, database: str = "postgres", role: str = "medunion") -> str:
         """Give a database's URL."""

@@ -10,10 +10,23 @@ import sqlalchemy as sa
 from federation.store import postgresql
 from federation.store.database import open_database
 from federation.store.errors import StoreUnavailable
+from federation.store.log import SqlLog
 from federation.store.party import SqlReplayMemory, SqlSettings
+from federation.store.records import SqlRecords
+from federation.store.registrations import SqlRegistrations
+from federation.store.rooms import SqlRooms
 from federation.store.schema import settings
 from tests.contract import postgresql_server
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened
+from tests.contract.store_support import (
+    IMPLEMENTATIONS,
+    NOW,
+    opened,
+    outbox_entry,
+    record,
+    register,
+    registration,
+    room,
+)
 
 DIES = """
 CREATE SEQUENCE deaths;
@@ -88,6 +101,34 @@ def test_database_password_that_does_not_serve_is_refused_and_not_told(server, t
     assert "wrong" not in str(caught.value)
 
 
+def test_server_whose_role_owns_nothing_serves_and_cannot_change_the_logs(server):
+    name = server.new_database()
+    with open_database(server.url(name)) as owners:
+        SqlLog(owners).append(at=NOW, sealed=b"1")
+        for statement in (
+            "ALTER TABLE log DISABLE TRIGGER USER",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO serving",
+            "REVOKE UPDATE, DELETE ON log, issuances, issued_points FROM serving",
+        ):
+            owners.write(lambda connection, statement=statement: connection.exec_driver_sql(statement))
+    with open_database(server.url(name, "serving")) as database:
+        register(SqlRegistrations(database), registration())
+        SqlRecords(database).add(record(), outbox=outbox_entry(), answer=(b"digest", b"answer"))
+        SqlRooms(database).open(room(), now=NOW, most_per_doctor=1)
+        SqlRooms(database).put_frame(room().room_id, 1, 0, b"frame", now=NOW, most_bytes=1000)
+        assert SqlReplayMemory(database).admit(b"1", now=NOW, until=NOW)
+        SqlLog(database).append(at=NOW, sealed=b"2")
+        for forbidden in (
+            "DELETE FROM log",
+            "TRUNCATE log",
+            "UPDATE issuances SET at = 0",
+            "DROP TRIGGER log_no_change ON log",
+        ):
+            with pytest.raises(StoreUnavailable, match=r"permission denied|must be owner"):
+                database.write(lambda connection, forbidden=forbidden: connection.exec_driver_sql(forbidden))
+        assert SqlLog(database).verify() == 2
+
+
 def test_database_that_is_not_there_is_unavailable_soon(server):
     begun = time.monotonic()
     with pytest.raises(StoreUnavailable, match="does not exist"):
@@ -99,8 +140,9 @@ def test_writers_that_look_and_then_write_lose_nothing_to_each_other(database):
     SqlSettings(database).put("n", b"0")
 
     def count(connection):
-        value = int(connection.scalar(sa.select(settings.c.value)))
-        connection.execute(sa.update(settings).values(value=str(value + 1).encode()))
+        value = int(connection.scalar(sa.select(settings.c.value).where(settings.c.name == "n")))
+        counted = sa.update(settings).where(settings.c.name == "n").values(value=str(value + 1).encode())
+        connection.execute(counted)
 
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(lambda _: database.write(count), range(60)))
