@@ -1,0 +1,306 @@
+/**
+ * Every message that a patient or a doctor makes, with the vectors' keys, clock and randomness: made byte for byte up to HPKE's own randomness.
+ * Every message that they receive is taken, and every refusal that is theirs has its reason.
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { type GetRoomResponse, GetRoomResponseSchema, OpenRoomRequestSchema } from "../src/gen/federation/v1/consultation_pb.js";
+import { type SealedOpening, SealedOpeningSchema, SealedReplySchema, type SessionFrame, SessionFrameSchema } from "../src/gen/federation/v1/envelope_pb.js";
+import { DepositSchema, PurposeSchema, RecordQuerySchema, type Scope } from "../src/gen/federation/v1/record_pb.js";
+import { SearchQuerySchema } from "../src/gen/federation/v1/search_pb.js";
+import { Role, type SignedStatement, SignedStatementSchema } from "../src/gen/federation/v1/statement_pb.js";
+import { softwareSecret } from "../src/keys/keys.js";
+import { softwareSigningKey } from "../src/keys/software.js";
+import { follow, pin } from "../src/protocol/bundle.js";
+import { type Entropy, fromHex, hex } from "../src/protocol/bytes.js";
+import { codeDigest } from "../src/protocol/consultation.js";
+import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";
+import * as doctorSide from "../src/protocol/doctor.js";
+import { makeGrant } from "../src/protocol/grant.js";
+import { DecryptionKey, softwareX25519 } from "../src/protocol/hpke.js";
+import { Lists } from "../src/protocol/lists.js";
+import type { Party } from "../src/protocol/party.js";
+import * as patientSide from "../src/protocol/patient.js";
+import * as record from "../src/protocol/record.js";
+import { preciseReason } from "../src/protocol/refusal.js";
+import { apply, type AwaitingCredential } from "../src/protocol/registration.js";
+import { ReplayMemory } from "../src/protocol/replay.js";
+import * as search from "../src/protocol/search.js";
+import { type EncryptionKey, Verifier } from "../src/protocol/verifier.js";
+import { load, type Vector, vectors } from "./vectors.js";
+
+const cast = load("parties");
+const entropies = load("entropy");
+const now = BigInt(cast.now);
+const messages = new Map<string, Vector>(
+  ["registration", "consultation", "search", "record", "diagnosis"].flatMap(vectors).map((vector) => [vector.name, vector]),
+);
+
+/** How a receiver that has come this far takes a message: the bytes, its clock, whether the replay key was used before. */
+const receivers = new Map<string, (message: Uint8Array, now: bigint, replayed: boolean) => unknown>();
+
+function signed(entry: Vector): SignedStatement {
+  return create(SignedStatementSchema, { statement: fromHex(entry.statement), signature: fromHex(entry.signature) });
+}
+
+function entropy(name: string): Entropy {
+  let left: Uint8Array = fromHex(entropies[name]);
+  return (size) => {
+    const taken = left.subarray(0, size);
+    assert.equal(taken.length, size, "more is drawn than was recorded");
+    left = left.subarray(size);
+    return taken;
+  };
+}
+
+function message<D extends DescMessage>(schema: D, name: string): MessageShape<D> {
+  return fromBinary(schema, fromHex(messages.get(name)!.message));
+}
+
+function payload<D extends DescMessage>(schema: D, name: string): MessageShape<D> {
+  return fromBinary(schema, fromHex(messages.get(name)!.plaintext));
+}
+
+/** Require an opening to be the vector's, as far as its maker decides: who can open it may compare what is inside. */
+async function requireMade(name: string, opening: SealedOpening, plaintext: Uint8Array): Promise<void> {
+  const expected = message(SealedOpeningSchema, name);
+  assert.equal(hex(plaintext), messages.get(name)!.plaintext);
+  assert.equal(opening.sealed!.length, expected.sealed!.length);
+  assert.equal(hex(toBinary(SealedOpeningSchema, { ...opening, sealed: expected.sealed! })), messages.get(name)!.message);
+}
+
+const [first, ...later] = cast.trust_bundles.map(signed);
+const bundle = later.reduce(follow, pin(first));
+const lists = Lists.read(bundle, signed(cast.revocation_list), [fromHex(cast.authority.crl)]);
+const verifier = new Verifier(bundle, lists);
+const cloud = verifier.cloudEncryptionKey(signed(cast.cloud.encryption_key_statement), now);
+
+function decryptionKey(own: Vector): DecryptionKey {
+  return new DecryptionKey(fromHex(own.mlkem_seed), softwareX25519(fromHex(own.x25519_private_key)));
+}
+
+async function register(name: "patient" | "doctor"): Promise<Party> {
+  const own = cast.parties[name];
+  const keys = { signingKey: softwareSigningKey(fromHex(own.signing_seed)), decryptionKey: decryptionKey(own) };
+  const draw = entropy(`reg1-${name}`);
+  const applicant = {
+    role: name === "patient" ? (Role.PATIENT as const) : (Role.DOCTOR as const),
+    identity: own.identity,
+    evidence: fromHex(own.evidence),
+    ...(own.ticket === "" ? {} : { ticket: fromHex(own.ticket) }),
+    encryptionKeyStatement: signed(own.encryption_key_statement),
+    ...keys,
+  };
+  const { awaiting, opening } = await apply(applicant, draw(16), cloud, now);
+  await requireMade(`reg1-${name}`, opening, await opened(opening, decryptionKey(cast.cloud), `reg1-${name}`));
+  receivers.set(`reg2-${name}`, (bytes, at) => receive(awaiting, bytes, at));
+  const registered = await receive(awaiting, fromHex(messages.get(`reg2-${name}`)!.message), now);
+  const registrationSecret = softwareSecret(registered.registrationSecret, registered.party.publicPoint);
+  const certificate = fromHex(own.certificate ?? "");
+  return { self: registered.party, registrationSecret, encryptionKeyStatement: applicant.encryptionKeyStatement, certificate, ...keys };
+}
+
+function receive(awaiting: AwaitingCredential, bytes: Uint8Array, at: bigint) {
+  return awaiting.receive(fromBinary(SealedReplySchema, bytes), bundle, [fromHex(cast.authority.crl)], at);
+}
+
+/** What is inside a seal, opened under the info that the vector states. */
+async function opened(opening: SealedOpening, key: DecryptionKey, name: string): Promise<Uint8Array> {
+  const padded = await key.open(opening.sealed!, fromHex(messages.get(name)!.seal.info));
+  return padded.subarray(4, 4 + new DataView(padded.buffer, padded.byteOffset).getUint32(0));
+}
+
+function requireFrame(name: string, frame: SessionFrame): void {
+  assert.equal(hex(toBinary(SessionFrameSchema, frame)), messages.get(name)!.message, name);
+}
+
+const frame = (bytes: Uint8Array) => fromBinary(SessionFrameSchema, bytes);
+const reply = (bytes: Uint8Array) => fromBinary(SealedReplySchema, bytes);
+const vector = (name: string) => fromHex(messages.get(name)!.message);
+
+let patient: Party;
+let doctor: Party;
+let grant: SignedStatement;
+let consultation: doctorSide.InConsultation;
+let addressed: patientSide.AwaitingDiagnosis;
+
+test("registration of a patient and of a doctor under another PK", async () => {
+  patient = await register("patient");
+  doctor = await register("doctor");
+  assert.notDeepEqual(patient.self.issuer, doctor.self.issuer);
+});
+
+test("consultation: room, P1, D1, P2", async () => {
+  const request = await doctorSide.askForRoom(doctor, "H:alpha", now, entropy("room"));
+  assert.equal(hex(toBinary(OpenRoomRequestSchema, request)), messages.get("room")!.message);
+  const room: GetRoomResponse = create(GetRoomResponseSchema, {
+    keyStatement: doctor.self.keyStatement,
+    doctorCertificate: doctor.certificate,
+    encryptionKeyStatement: doctor.encryptionKeyStatement,
+    revocationList: signed(cast.revocation_list),
+    certificateRevocationList: fromHex(cast.authority.crl),
+  });
+  const { statement, signature } = doctor.self.keyStatement;
+  const code = codeDigest(statement!, signature!, doctor.certificate);
+  const there = await patientSide.checkRoom(room, code, verifier, now);
+  await assert.rejects(patientSide.checkRoom(room, new Uint8Array(32), verifier, now), { reason: "IDENTITY_MISMATCH" });
+
+  const biometric = fromHex(cast.parties.patient.evidence);
+  const began = await patientSide.begin(patient, there, biometric, now, entropy("P1"));
+  await requireMade("P1", began.opening, await opened(began.opening, doctor.decryptionKey, "P1"));
+  receivers.set("P1", async (bytes, at, replayed) => {
+    const memory = new ReplayMemory();
+    const taken = await doctorSide.receiveOpening(doctor, fromBinary(SealedOpeningSchema, bytes), verifier, at);
+    if (replayed) memory.admit(taken.replayKey);
+    memory.admit(taken.replayKey);
+  });
+  const { asked } = await doctorSide.receiveOpening(doctor, message(SealedOpeningSchema, "P1"), verifier, now);
+
+  const replied = await asked.reply(now, entropy("D1"));
+  const inside = await opened(replied.reply as unknown as SealedOpening, patient.decryptionKey, "D1");
+  assert.equal(hex(inside), messages.get("D1")!.plaintext);
+  receivers.set("D1", (bytes, at) => began.awaiting.receive(reply(bytes), verifier, at));
+  const established = await began.awaiting.receive(message(SealedReplySchema, "D1"), verifier, now);
+
+  const terms = grantTerms();
+  grant = await makeGrant(patient, { identity: doctor.self.identity, certificate: doctor.certificate }, terms, now, entropy("grant"));
+  const biosignal = fromHex(messages.get("P2-0")!.plaintext);
+  const delivered = await established.deliver(biosignal, grant, now);
+  addressed = delivered.awaiting;
+  delivered.frames.forEach((made, index) => requireFrame(`P2-${index}`, made));
+
+  const waiting = replied.awaiting;
+  receivers.set("P2-0", (bytes, at) => waiting.receive(frame(bytes), at));
+  const next = waiting.receive(frame(vector("P2-0")), now) as doctorSide.AwaitingBiosignal;
+  receivers.set("P2-1", (bytes, at) => next.receive(frame(bytes), at));
+  consultation = next.receive(frame(vector("P2-1")), now) as doctorSide.InConsultation;
+  assert.deepEqual(consultation.biosignal, biosignal);
+});
+
+function grantTerms() {
+  return { hospitals: ["*"], departmentClasses: ["*"], rights: [1, 2, 3], purpose: "consultation", hours: 24 };
+}
+
+let place: search.Place;
+
+test("search: D2, C", async () => {
+  const made = payload(SearchQuerySchema, "D2");
+  const question = {
+    patientId: made.patientId!,
+    departmentClass: made.departmentClass!,
+    page: made.page!,
+    grant,
+    patientKeyStatement: patient.self.keyStatement,
+  };
+  const { awaiting, opening } = await search.ask(doctor, question, cloud, now, entropy("D2"));
+  await requireMade("D2", opening, await opened(opening, decryptionKey(cast.cloud), "D2"));
+  receivers.set("C", (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
+  const answer = await awaiting.receive(message(SealedReplySchema, "C"), verifier, now);
+  assert.ok(answer.places.length > 0);
+  place = answer.places[0]!;
+});
+
+async function session(name: "read" | "store", scope: Scope): Promise<record.Established> {
+  const intent = {
+    patientId: patient.self.identity,
+    scope,
+    grant,
+    patientKeyStatement: patient.self.keyStatement,
+    blind: fromHex(entropies[`rho-${name}`]),
+  };
+  const hospital: { party: search.Place["hospital"]; encryptionKey: EncryptionKey } = { party: place.hospital, encryptionKey: place.encryptionKey };
+  const { awaiting, opening } = await record.begin(doctor, hospital, intent, now, entropy(`D3-${name}`));
+  await requireMade(`D3-${name}`, opening, await opened(opening, decryptionKey(cast.parties.hospital), `D3-${name}`));
+  receivers.set(`H1-${name}`, (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
+  return awaiting.receive(message(SealedReplySchema, `H1-${name}`), verifier, now);
+}
+
+let recordSignature: Uint8Array;
+
+test("record: D3, H1, D4, H2", async () => {
+  const established = await session("read", payload(RecordQuerySchema, "D4").scope!);
+  const { awaiting, frame: d4 } = established.query(now);
+  requireFrame("D4", d4);
+  let state = awaiting;
+  for (const name of ["H2-0", "H2-1", "H2-2"]) {
+    const before = state;
+    receivers.set(name, (bytes, at) => before.receive(frame(bytes), at));
+    const { awaiting: after, progress } = state.receive(frame(vector(name)), now);
+    state = after;
+    if ("end" in progress) recordSignature = progress.end.signature!;
+  }
+  assert.equal(recordSignature.length, 64);
+});
+
+test("diagnosis: D5, P6", async () => {
+  const diagnosis = fromBinaryDiagnosis();
+  const { awaiting, frame: d5 } = await consultation.diagnose(diagnosis, [recordSignature], now);
+  requireFrame("D5", d5);
+  receivers.set("D5", (bytes, at) => addressed.receive(frame(bytes), verifier, at));
+  const diagnosed = await addressed.receive(frame(vector("D5")), verifier, now);
+  assert.deepEqual(diagnosed.delivery.diagnosis, diagnosis);
+  requireFrame("P6", await diagnosed.receipt(now));
+  receivers.set("P6", (bytes, at) => awaiting.receive(frame(bytes), at));
+  awaiting.receive(frame(vector("P6")), now);
+});
+
+test("deposit: D3, H1, STO, STOACK", async () => {
+  const deposit = payload(DepositSchema, "STO-1");
+  const established = await session("store", deposit.scope!);
+  const { awaiting, frames } = established.deposit(consultation.biosignal, fromBinaryDiagnosis(), deposit);
+  frames.forEach((made, index) => requireFrame(`STO-${index}`, made));
+  receivers.set("STOACK", (bytes) => awaiting.receive(frame(bytes)));
+  awaiting.receive(frame(vector("STOACK")));
+  assert.ok(PurposeSchema.values.length > 2);
+});
+
+function fromBinaryDiagnosis(): Uint8Array {
+  return payload(DiagnosisDeliverySchema, "D5").diagnosis!;
+}
+
+test("every refusal that is a patient's or a doctor's", async () => {
+  const tried = new Set<string>();
+  let count = 0;
+  for (const refusal of vectors("refusals")) {
+    const take = receivers.get(refusal.base);
+    if (take === undefined) continue;
+    tried.add(refusal.base);
+    count += 1;
+    assert.deepEqual(await outcome(take, refusal), [refusal.expect, refusal.wire], refusal.name);
+  }
+  const expected = ["reg2-patient", "P1", "D1", "P2-0", "P2-1", "C", "H1-read", "H2-0", "H2-2", "STOACK", "D5", "P6"];
+  assert.deepEqual([...tried].sort(), expected.sort());
+  assert.ok(count > 100, `${count} refusals`);
+});
+
+/** The precise reason, and what the peer is told. */
+async function outcome(take: (bytes: Uint8Array, at: bigint, replayed: boolean) => unknown, refusal: Vector): Promise<[string, string]> {
+  try {
+    await take(bent(refusal), BigInt(refusal.now), refusal.replayed ?? false);
+    return ["success", "success"];
+  } catch (error) {
+    return [preciseReason(error), (error as { reason: string }).reason];
+  }
+}
+
+function bent(refusal: Vector): Uint8Array {
+  const base = messages.get(refusal.base)!;
+  const bytes = fromHex(refusal.message ?? base.message);
+  if (refusal.flip_bit !== undefined) bytes[Math.floor(refusal.flip_bit / 8)]! ^= 1 << (refusal.flip_bit % 8);
+  if (refusal.set === undefined) return bytes;
+  const schema: DescMessage = { [SealedOpeningSchema.typeName]: SealedOpeningSchema, [SealedReplySchema.typeName]: SealedReplySchema }[base.message_type as string] ?? SessionFrameSchema;
+  const changed = fromBinary(schema, bytes) as unknown as Record<string, unknown>;
+  for (const [name, value] of Object.entries(refusal.set)) changed[schema.field[camel(name)] ? camel(name) : name] = typed(changed[camel(name)], value);
+  return toBinary(schema, changed as never);
+}
+
+function camel(name: string): string {
+  return name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function typed(before: unknown, value: unknown): unknown {
+  if (typeof value === "string") return fromHex(value);
+  return typeof before === "bigint" ? BigInt(value as number) : value;
+}
