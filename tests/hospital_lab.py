@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.hospital import Listening, listen
+from federation.app.hospital_server import Listening, listen
 from federation.audit import Audit
 from federation.clinical.ecg import observation_from_dicom
 from federation.clinical.report import diagnostic_report

@@ -1,10 +1,7 @@
 """A hospital's node: what its commands and its server are built from."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -13,16 +10,14 @@ from cryptography import x509
 from federation.app.hospital_tls import TlsIdentity
 from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
-from federation.app.observation import Observation
 from federation.app.ownership import claim, require_free, require_owner
 from federation.app.retention import retention_of
-from federation.app.subjects import hospital_subject
 from federation.audit import OK, Audit, AuditEvent
 from federation.clients.cloud import CloudClient, IssuedTicket
 from federation.clients.registration import register
 from federation.clients.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.clock import Clock, system_clock, system_entropy
-from federation.config import ConfigError, HospitalSettings, ServerSettings
+from federation.config import ConfigError, HospitalSettings
 from federation.errors import NotRegistered
 from federation.generations import StoredGenerations
 from federation.member import Member
@@ -30,9 +25,6 @@ from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.services.hospital.hospital import Hospital, Stores
 from federation.services.hospital.outbox import Outbox
-from federation.services.hospital.records import RecordServicer
-from federation.services.hospital.relay import RelayServicer
-from federation.services.hospital.upkeep import Upkeep
 from federation.services.hospital.vault import Vault
 from federation.settings_file import require_valid
 from federation.store.blobs import BlobStore
@@ -42,13 +34,8 @@ from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
 from federation.store.records import SqlRecords
 from federation.store.rooms import SqlRooms
-from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
-from federation.v1.record_pb2_grpc import add_RecordServiceServicer_to_server
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
-from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
-from federation.wire.refusal import Border
-from federation.wire.server import LeafRotation, Server, build_server
-from federation.wire.workers import Workers
+from federation.wire.server import LeafRotation
 from hsm import PinProvider, Token
 from keystore.party import HospitalKeys
 from keystore.x509 import TlsLeaf
@@ -247,90 +234,3 @@ def _hospital(
         entropy=system_entropy,
         retention=retention_of(settings.retention),
     )
-
-
-@dataclass(frozen=True)
-class Listening:
-    """A hospital's server with its servicers."""
-
-    server: Server
-    relay: RelayServicer
-
-    async def stop(self, grace: timedelta) -> None:
-        """End what follows, then what else is under way, within the grace."""
-        self.relay.stop()
-        await self.server.stop(grace)
-
-
-def listen(
-    hospital: Hospital,
-    settings: ServerSettings,
-    address: str,
-    leaf: LeafRotation,
-    root_pem: bytes,
-    workers: Workers,
-    observation: Observation | None = None,
-) -> Listening:
-    """Build a hospital's server, within a running event loop; start it then. Raises Unavailable if nothing can listen."""
-
-    def audit(event: AuditEvent) -> None:
-        hospital.audit.record(event, now=hospital.clock())
-
-    deadlines = StreamDeadlines(
-        timedelta(seconds=settings.first_message_seconds),
-        timedelta(seconds=settings.next_message_seconds),
-        timedelta(seconds=settings.write_seconds),
-    )
-    rate = RateBound(settings.openers_per_second, settings.openers_burst)
-    shares = ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls)
-    calls = observation.calls if observation is not None else None
-    border = Border(audit, workers, rate, deadlines, shares=shares, watch=calls)
-    server = build_server(
-        address,
-        leaf,
-        root_pem,
-        require_client_certificate=False,
-        interceptors=[border],
-        settings=settings,
-        health=observation.health if observation is not None else None,
-    )
-    relay = RelayServicer(hospital, workers)
-    add_RecordServiceServicer_to_server(RecordServicer(hospital, workers), server.grpc)
-    add_RelayServiceServicer_to_server(relay, server.grpc)
-    return Listening(server, relay)
-
-
-async def serve(node: HospitalNode, ready: Callable[[str], None], stopped: Callable[[], Awaitable[object]]) -> None:
-    """Serve until `stopped` returns. `ready` is told the address that others dial, once calls are taken."""
-    settings = node.settings.server
-    workers = Workers(settings.threads, settings.most_waiting_calls)
-    try:
-        observation = Observation(hospital_subject(node, workers))
-        listening = listen(
-            node.hospital, settings, node.settings.listen, node.leaf, node.root_pem, workers, observation
-        )
-        address = _dialled(node.settings.address, listening.server.port)
-        upkeep = Upkeep(
-            node.hospital,
-            node.cloud,
-            node.outbox,
-            address,
-            chores=[node.tls.certify_what_is_due, node.renew_registration],
-        )
-        async with observation.running():
-            await asyncio.to_thread(upkeep.prepare)
-            await listening.server.start()
-            upkeep.start()
-            ready(address)
-            await stopped()
-            upkeep.stop()
-            await listening.stop(timedelta(seconds=settings.stop_seconds))
-            node.cloud.close()
-            await asyncio.to_thread(upkeep.join, JOIN_SECONDS)
-    finally:
-        workers.close()
-
-
-def _dialled(address: str, port: int) -> str:
-    """Give the address that others dial; port 0 stands for the one that was bound."""
-    return f"{address.removesuffix(ANY_PORT)}:{port}" if address.endswith(ANY_PORT) else address

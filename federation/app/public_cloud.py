@@ -12,6 +12,7 @@ from federation.app.certificates import authority_id_of, crl_number_of, is_signe
 from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
 from federation.app.ownership import claim, require_free, require_owner
+from federation.app.post import locked
 from federation.audit import Audit
 from federation.clock import Clock, system_clock
 from federation.config import CloudSettings, ConfigError, DatabaseSettings, TokenSettings
@@ -65,6 +66,8 @@ DEPARTMENT_CLASSES = (
     "surgery",
 )
 """The list that a new federation publishes unless its founder names another."""
+
+TRUST_LOCK = "trust.lock"
 
 OFFLINE_GRACE = timedelta(days=7)
 """How long a new federation's trust bundle is good without word of it from the cloud."""
@@ -307,10 +310,18 @@ class PublicCloudNode:
         return issue
 
     def follow(self, issue: Issue) -> None:
-        """Write `trust.json` anew if the trust bundle is another one than this process wrote last. Raises OSError."""
+        """Let `trust.json` follow to a trust bundle that this process has not written yet. Raises OSError."""
         if issue.trust.sequence != self._written:
-            self.directory.write_trust(issue.trust)
+            self._write_trust(issue.trust)
             self._written = issue.trust.sequence
+
+    def _write_trust(self, bundle: TrustedBundle) -> None:
+        """Write `trust.json`, unless another process has written a newer one: a slow one must not put an older in its place."""
+        with locked(self.directory.path / TRUST_LOCK):
+            with suppress(ConfigError):  # what is no bundle, or says another thing than is signed, gives way
+                if self.directory.trust().sequence > bundle.sequence:
+                    return
+            self.directory.write_trust(bundle)
 
 
 @contextmanager

@@ -21,6 +21,9 @@ from keystore.errors import KeystoreError
 from keystore.generations import State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING
 
+CHORES = "chores"
+"""The lease that the process has which does them."""
+
 EVERY = timedelta(seconds=5)
 CHANGES_A_SECOND = 100.0
 LOOKED_AT_BETWEEN_PAUSES = 500
@@ -29,15 +32,18 @@ _JOIN_SECONDS = 5.0
 
 
 class _Stopped(Exception):
-    """The server stops: the walk goes on when it starts again."""
+    """The server stops, or another process leads: the walk goes on there."""
 
 
 class RotationChores:
     """The chores of one process. Several processes may do them at once: each piece is replaced by comparison."""
 
-    def __init__(self, node: PublicCloudNode, every: timedelta = EVERY) -> None:
-        """Do what this node's rotations leave to do."""
+    def __init__(
+        self, node: PublicCloudNode, every: timedelta = EVERY, *, leads: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Do what this node's rotations leave to do, while this process `leads` (raises StoreError)."""
         self._node = node
+        self._leads = leads
         self._every = every
         self._walks: Mapping[str, Walk] = {
             SEALING: lambda: walks.reseal(node.cloud, node.epochs),
@@ -59,9 +65,14 @@ class RotationChores:
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every.total_seconds()):
-            self._surviving(self._bury)
-            for purpose in self._walks:
-                self._surviving(partial(self._catch_up, purpose))
+            self._surviving(self._turn)
+
+    def _turn(self) -> None:
+        if not self._leads():
+            return
+        self._surviving(self._bury)
+        for purpose in self._walks:
+            self._surviving(partial(self._catch_up, purpose))
 
     def _surviving(self, chore: Callable[[], None]) -> None:
         try:
@@ -101,3 +112,5 @@ class RotationChores:
         """Make way for calls also where there is nothing to change, and see whether to stop."""
         if tally.seen % LOOKED_AT_BETWEEN_PAUSES == 0:
             self._rest(PAUSE.total_seconds())
+            if not self._leads():
+                raise _Stopped

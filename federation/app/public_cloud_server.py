@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from federation.app.lease import Lease
 from federation.app.observation import Observation
+from federation.app.place import Beside, Place, end_when_told
 from federation.app.public_cloud import PublicCloudNode
-from federation.app.public_cloud_chores import RotationChores
+from federation.app.public_cloud_chores import CHORES, RotationChores
 from federation.app.subjects import cloud_subject
 from federation.services.cloud.bulletin import Issue
 from federation.services.cloud.cloud import Cloud
@@ -18,6 +21,7 @@ from federation.services.cloud.publication import PublicationServicer
 from federation.services.cloud.registration import RegistrationServicer
 from federation.services.cloud.revocation import RevocationServicer
 from federation.services.cloud.search import SearchServicer
+from federation.store.errors import StoreError
 from federation.v1.directory_pb2_grpc import add_DirectoryServiceServicer_to_server
 from federation.v1.membership_pb2_grpc import add_MembershipServiceServicer_to_server
 from federation.v1.publication_pb2_grpc import add_PublicationServiceServicer_to_server
@@ -43,35 +47,54 @@ class Ports:
     peer: int
 
 
-async def serve(node: PublicCloudNode, stop: asyncio.Event, ready: Callable[[Ports], None]) -> None:
-    """Serve until `stop` is set; `ready` is told when calls are taken. Raises Unavailable if a port is taken."""
-    settings = node.settings.server
+async def serve(
+    node: PublicCloudNode, stop: asyncio.Event, ready: Callable[[Ports], None], place: Place | None = None
+) -> None:
+    """Serve until `stop` is set, or the place is to be left; `ready` is told when calls are taken.
+
+    Raises Unavailable if a port is taken.
+    """
+    settings, place = node.settings.server, place or Place()
     workers = Workers(settings.threads, settings.most_waiting_calls)
-    rotation = RotationChores(node)
+    lease = Lease(node.marks, CHORES, node.cloud.clock)
+    rotation = RotationChores(node, leads=lease.is_held)
     try:
         await workers.run(node.publish)
         news = News(node.cloud.bulletin)
         leaf = _leaf(node)
-        observation = Observation(cloud_subject(node, leaf, workers))
-        public, peer = _servers(node, workers, news, leaf, observation)
-        async with observation.running(), asyncio.TaskGroup() as tasks:
+        observation = Observation(cloud_subject(node, leaf, workers, place))
+        public, peer = _servers(node, workers, news, leaf, observation, place)
+        async with AsyncExitStack() as watched, asyncio.TaskGroup() as tasks:
+            await watched.enter_async_context(observation.running())
             chores = [
                 tasks.create_task(_repeat(_LISTS_EVERY, lambda: _refresh(node, workers, news))),
-                tasks.create_task(_repeat(_EPOCHS_EVERY, lambda: workers.run_regardless(_turn_epochs, node.cloud))),
+                tasks.create_task(
+                    _repeat(_EPOCHS_EVERY, lambda: workers.run_regardless(_turn_epochs, node.cloud, lease))
+                ),
             ]
             rotation.start()
             await public.start()
             await peer.start()
             ready(Ports(public.port, peer.port))
-            await stop.wait()
-            await news.close()
-            grace = timedelta(seconds=settings.stop_seconds)
-            await asyncio.gather(public.stop(grace), peer.stop(grace))
+
+            async def make_way() -> None:
+                await watched.aclose()
+                await asyncio.to_thread(_give_up_chores, rotation, lease)
+
+            await end_when_told(place, stop, (public, peer), settings, Beside(make_way, news.close))
             for chore in chores:
                 chore.cancel()
     finally:
-        await asyncio.to_thread(rotation.stop)
+        await asyncio.to_thread(_give_up_chores, rotation, lease)
         workers.close()
+
+
+def _give_up_chores(rotation: RotationChores, lease: Lease) -> None:
+    rotation.stop()
+    try:
+        lease.release()
+    except StoreError as error:
+        operations.warning("lease-not-released", reason=error.reason)
 
 
 def _leaf(node: PublicCloudNode) -> LeafRotation:
@@ -84,7 +107,12 @@ def _leaf(node: PublicCloudNode) -> LeafRotation:
 
 
 def _servers(
-    node: PublicCloudNode, workers: Workers, news: News, leaf: LeafRotation, observation: Observation
+    node: PublicCloudNode,
+    workers: Workers,
+    news: News,
+    leaf: LeafRotation,
+    observation: Observation,
+    place: Place,
 ) -> tuple[Server, Server]:
     """Build the public port, and the peer port for hospitals by mutual TLS."""
     cloud, settings = node.cloud, node.settings
@@ -98,8 +126,11 @@ def _servers(
             interceptors=[border],
             settings=settings.server,
             health=observation.health,
+            shared=place.is_shared,
         )
-        for address, by_peers in ((settings.public_listen, False), (settings.peer_listen, True))
+        for address, by_peers in zip(
+            place.addresses(settings.public_listen, settings.peer_listen), (False, True), strict=True
+        )
     )
     for server in (public, peer):
         add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, news, workers), server.grpc)
@@ -154,11 +185,11 @@ def _write_trust(node: PublicCloudNode, issue: Issue) -> None:
         operations.failure("trust-file-not-written", error)
 
 
-def _turn_epochs(cloud: Cloud) -> None:
-    """Begin the next epoch when it is due, and destroy the keys of those that ended."""
+def _turn_epochs(cloud: Cloud, lease: Lease) -> None:
+    """Begin the next epoch when it is due, and destroy the keys of those that ended, which each process has in memory."""
     now = cloud.clock()
     try:
-        if cloud.epochs.is_due(now):
+        if cloud.epochs.is_due(now) and lease.is_held():
             cloud.epochs.rotate(now)
             operations.info("epoch-begun")
         if ended := cloud.epochs.sweep(now):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from federation.app.observation import Subject
+from federation.app.place import Place
 from federation.app.watched import (
     Seldom,
     bundle_reading,
@@ -37,8 +38,8 @@ ASK_CLOUD_EVERY = timedelta(seconds=10)
 ASK_CLOUD_PATIENCE = timedelta(seconds=4)
 
 
-def cloud_subject(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, worker: int = 0) -> Subject:
-    """Give the public cloud."""
+def cloud_subject(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, place: Place) -> Subject:
+    """Give the public cloud, as one of its processes serves it."""
     cloud, survey = node.cloud, Survey(node.database)
     counted = Seldom(lambda: survey.registrations(now=cloud.clock()))
 
@@ -64,12 +65,13 @@ def cloud_subject(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers,
             "registrations": lambda: registration_readings(counted()),
             "lists": lists,
             "certificates": certificates,
+            "place": lambda: place_readings(place),
         },
-        worker=worker,
+        worker=place.number,
     )
 
 
-def hospital_subject(node: "HospitalNode", workers: Workers, worker: int = 0) -> Subject:
+def hospital_subject(node: "HospitalNode", workers: Workers, place: Place) -> Subject:
     """Give a hospital. The peer that it depends on is the public cloud."""
     member, survey = node.member, Survey(node.database)
 
@@ -100,6 +102,16 @@ def hospital_subject(node: "HospitalNode", workers: Workers, worker: int = 0) ->
         workers=workers,
         dependencies=[*own_dependencies(member.keys.token, SqlSettings(node.database), survey), cloud],
         services=HOSPITAL_SERVICES,
-        sources={"database": kept, "lists": lists, "certificates": certificates},
-        worker=worker,
+        sources={
+            "database": kept,
+            "lists": lists,
+            "certificates": certificates,
+            "place": lambda: place_readings(place),
+        },
+        worker=place.number,
     )
+
+
+def place_readings(place: Place) -> Iterator[Reading]:
+    """Give how often a process of this number took the place of one that ended by itself."""
+    yield Reading("medunion_process_restarts", place.restarts)

@@ -2,18 +2,16 @@
 
 import asyncio
 import json
-import os
-import signal
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import segno
 
-from federation.app.hospital import HospitalNode, init_hospital, serve
-from federation.app.node import NodeDirectory, read_trust, write_private
-from federation.app.notify import ServiceManager
+from federation.app.hospital import HospitalNode, init_hospital
+from federation.app.hospital_server import serve
+from federation.app.node import NodeDirectory, read_trust
+from federation.app.place import Place
 from federation.audit import AuditEntry
 from federation.cli.common import (
     PinChoice,
@@ -31,9 +29,10 @@ from federation.cli.hospital_import import import_records
 from federation.cli.hospital_rotate import publish_again, rotate
 from federation.cli.records import records
 from federation.cli.records_erase import erase
+from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.config import BlobSettings, DatabaseSettings, HospitalSettings
 from federation.ticket import parse_ticket, ticket_text
-from federation.wire import operations
+from hsm import PinProvider
 from keystore.party import HospitalKeys
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -110,35 +109,26 @@ def register(directory: NodeDirectory, pin: PinChoice, ticket: str | None, licen
 
 
 @hospital.command("serve")
-@directory_option
-@pin_options
-@click.option(
-    "--ready-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write the address to, as JSON, when calls are taken.",
-)
-def serve_command(directory: NodeDirectory, pin: PinChoice, ready_file: Path | None) -> None:
-    """Serve doctors and patients until SIGTERM or SIGINT."""
-    operations.configure()
-    manager = ServiceManager.of()
-    with open_node(directory, pin) as node:
+@serve_options
+def serve_command(serving: Serving) -> None:
+    """Serve doctors and patients until SIGTERM or SIGINT; at SIGUSR2 a successor takes over."""
+    settings = serving.directory.settings(HospitalSettings)
 
-        def ready(address: str) -> None:
-            if ready_file is not None:
-                write_private(ready_file.resolve(), json.dumps({"address": address, "pid": os.getpid()}).encode())
-            manager.ready(f"{node.settings.identity} serves at {address}")
-            click.echo(f"{node.settings.identity} serves at {address}")
+    async def serve_here(pin: PinProvider, place: Place, stop: asyncio.Event, ready: Ready) -> None:
+        with HospitalNode(serving.directory, pin) as node:
+            await serve(node, stop, lambda address: ready({"address": address}), place)
 
-        asyncio.run(_serve(node, manager, ready))
-
-
-async def _serve(node: HospitalNode, manager: ServiceManager, ready: Callable[[str], None]) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    async with manager.told_until(stopped):
-        await serve(node, ready, stopped.wait)
+    run(
+        serving,
+        Server(
+            kind="hospital",
+            listen=(settings.listen,),
+            settings=settings.server,
+            token=settings.token,
+            serve=serve_here,
+            words=lambda ready: f"{settings.identity} serves at {ready['address']}",
+        ),
+    )
 
 
 @hospital.command()

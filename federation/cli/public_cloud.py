@@ -3,8 +3,6 @@
 import asyncio
 import hashlib
 import json
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,9 +13,8 @@ import segno
 
 from federation.app.certificates import read_certificate, read_crl
 from federation.app.node import NodeDirectory, trust_to_json, write_private
-from federation.app.notify import ServiceManager
+from federation.app.place import Place
 from federation.app.public_cloud import DEPARTMENT_CLASSES, Founding, PublicCloudNode, found, open_public_cloud
-from federation.app.public_cloud_server import Ports
 from federation.app.public_cloud_server import serve as serve_public_cloud
 from federation.audit import AuditEntry
 from federation.cli.common import (
@@ -31,9 +28,10 @@ from federation.cli.common import (
     token_options,
 )
 from federation.cli.public_cloud_rotate import rotate
+from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.config import CloudSettings, DatabaseSettings
 from federation.ticket import ticket_text
-from federation.wire import operations
+from hsm import PinProvider
 from keystore.party import CloudKeys
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -100,30 +98,28 @@ def init(
 
 
 @public_cloud.command()
-@directory_option
-@click.option("--ready-file", type=_FILE, help="File to write the bound ports to, as JSON, when calls are taken.")
-@pin_options
-def serve(directory: NodeDirectory, ready_file: Path | None, pin: PinChoice) -> None:
-    """Serve until SIGTERM or SIGINT; calls under way may end first."""
-    operations.configure()
-    with _opened(directory, pin) as node:
-        asyncio.run(_serve(node, ready_file))
+@serve_options
+def serve(serving: Serving) -> None:
+    """Serve until SIGTERM or SIGINT; calls under way may end first. At SIGUSR2 a successor takes over."""
+    settings = serving.directory.settings(CloudSettings)
 
+    async def serve_here(pin: PinProvider, place: Place, stop: asyncio.Event, ready: Ready) -> None:
+        with open_public_cloud(serving.directory, pin) as node:
+            await serve_public_cloud(node, stop, lambda ports: ready(vars(ports)), place)
 
-async def _serve(node: PublicCloudNode, ready_file: Path | None) -> None:
-    stop, manager = asyncio.Event(), ServiceManager.of()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-    def ready(ports: Ports) -> None:
-        if ready_file is not None:
-            write_private(ready_file, json.dumps(vars(ports) | {"pid": os.getpid()}).encode())
-        status = f"{node.settings.identity} serves at port {ports.public}, hospitals at port {ports.peer}"
-        manager.ready(status)
-        click.echo(status)
-
-    async with manager.told_until(stop):
-        await serve_public_cloud(node, stop, ready)
+    run(
+        serving,
+        Server(
+            kind="public-cloud",
+            listen=(settings.public_listen, settings.peer_listen),
+            settings=settings.server,
+            token=settings.token,
+            serve=serve_here,
+            words=lambda ready: (
+                f"{settings.identity} serves at port {ready['public']}, hospitals at port {ready['peer']}"
+            ),
+        ),
+    )
 
 
 @public_cloud.command()

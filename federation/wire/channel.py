@@ -21,7 +21,12 @@ def channel_options(identity: str) -> list[tuple[str, str | int]]:
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.ping_timeout_ms", 10_000),
-        ("grpc.enable_retries", 0),
+        # Of calls that the server has never seen, which a connection's end cut off: nothing else is retried, for no method's
+        # configuration below has a retry policy. A sealed message may be taken once.
+        ("grpc.enable_retries", 1),
+        # A server that was started again is found within seconds; gRPC would wait up to two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.service_config", SERVICE_CONFIG),
     ]
 

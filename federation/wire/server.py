@@ -1,6 +1,8 @@
 """gRPC servers over TLS: certificates that rotate, keys in memory alone, bounds, health, a graceful stop (docs/adr/0007)."""
 
+import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from federation.clock import Clock, system_clock
 from federation.config import ServerSettings
 from federation.errors import Unavailable
-from federation.wire import operations
+from federation.wire import operations, ports
 from federation.wire.health import Health
 from federation.wire.limits import MOST_MESSAGE_BYTES
 from keystore.x509 import TlsLeaf
@@ -21,6 +23,17 @@ _MOST_METADATA_BYTES = 16 * 1024
 _STREAM_GRACE = timedelta(hours=1)
 _BACKSTOP = 200
 """Calls that gRPC still hands over when the border's bound is reached, so that it can refuse them with RetryInfo."""
+
+
+SETTLING = timedelta(seconds=0.5)
+"""How long a connection that has begun may take until TCP has set it up."""
+
+LOOK_EVERY = timedelta(seconds=0.5)
+
+
+def oldest_connection(settings: ServerSettings) -> timedelta:
+    """Give after how long every connection that there is has been told to go. gRPC varies a connection's age by a tenth."""
+    return timedelta(minutes=settings.connection_age_minutes) * 1.1 + timedelta(seconds=5)
 
 
 class LeafRotation:
@@ -72,6 +85,26 @@ class Server:
         await self.grpc.start()
         self.health.tell("", healthy=True)
 
+    async def leave(self, patience: timedelta) -> bool:
+        """Leave the port to other processes, and serve those who are connected until they have gone; say whether all have.
+
+        Every connection is told to go (GOAWAY) when it is `connection_age_minutes` old, and no call of its fails: gRPC's own stop
+        would refuse those that came before the client knew. Stop this server then.
+        """
+        ports.hold_back(self.port)
+        await asyncio.sleep(SETTLING.total_seconds())
+        ports.stop_listening(self.port)
+        return await self.emptied(patience)
+
+    async def emptied(self, patience: timedelta) -> bool:
+        """Wait until nobody is connected any more, and say whether that came in time."""
+        give_up_at = time.monotonic() + patience.total_seconds()
+        while ports.connections(self.port):
+            if time.monotonic() > give_up_at:
+                return False
+            await asyncio.sleep(LOOK_EVERY.total_seconds())
+        return True
+
     async def stop(self, grace: timedelta) -> None:
         """Take no new calls, and let those under way end within the grace. Its port is free for the next server at once."""
         self.health.close()
@@ -87,16 +120,18 @@ def build_server(
     interceptors: Sequence[grpc.aio.ServerInterceptor],
     settings: ServerSettings,
     health: Health | None = None,
+    shared: bool = False,
 ) -> Server:
     """Build a server at `host:port`, within a running event loop. Add its servicers to `.grpc`, then start it.
 
     `root_pem` is asked for at each handshake if it can be, so that whom to trust changes without a restart. `health` is told by
-    this server, and by others of the same process if they are given the same.
+    this server, and by others of the same process if they are given the same. A `shared` port is one where other processes of
+    this node listen too: whoever starts them has made sure that nobody else does (federation.wire.ports).
     Raises Unavailable if nothing can listen there.
     """
     server = grpc.aio.server(
         interceptors=interceptors,
-        options=_options(settings),
+        options=_options(settings, shared=shared),
         maximum_concurrent_rpcs=settings.most_concurrent_calls + _BACKSTOP,
     )
     health = health or Health()
@@ -120,12 +155,12 @@ def _credentials(
     return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_certificate)
 
 
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+def _options(settings: ServerSettings, *, shared: bool) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
         ("grpc.max_metadata_size", _MOST_METADATA_BYTES),
-        # Two processes at one port would each get half the connections, silently.
-        ("grpc.so_reuseport", 0),
+        # Unless they are meant to, two processes at one port would each get half the connections, silently.
+        ("grpc.so_reuseport", int(shared)),
         ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _milliseconds(settings.keepalive_seconds / 3)),
         # gRPC 1.85 waits for a ping's answer as long as this says, 60 s, whatever the keepalive timeout.

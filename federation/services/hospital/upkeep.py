@@ -25,6 +25,9 @@ from hsm.errors import HsmError
 
 OUTBOX_SECONDS = 1.0
 FOLLOW_SECONDS = 30.0
+FOLLOW_AGAIN_SECONDS = 1.0
+"""After a stream that the cloud ended in good order: one of its processes left, and another goes on."""
+
 CHORES_SECONDS = 10.0
 ORPHAN_AGE = timedelta(days=1)
 _ANNOUNCED = "announced-encryption-key"
@@ -60,12 +63,20 @@ class Upkeep:
         outbox: Outbox,
         address: str,
         chores: Sequence[Callable[[], object]] = (),
+        *,
+        leads: Callable[[], bool] = lambda: True,
+        follows: bool = True,
     ) -> None:
-        """Keep this hospital up; `address` is where others dial it, `chores` is what else is done every ten seconds."""
+        """Keep this hospital up; `address` is where others dial it, `chores` is what else is done every ten seconds.
+
+        Of several processes the one that `leads` does the chores; those that don't follow the directory find it in the store.
+        """
         self._hospital = hospital
         self._cloud = cloud
         self._outbox = outbox
         self._address = address
+        self._leads = leads
+        self._follows = follows
         self._chores = (self.announce, self.sweep, *chores)
         self._stopping = threading.Event()
         self._swept_at = hospital.clock()
@@ -77,11 +88,11 @@ class Upkeep:
     def prepare(self) -> None:
         """Take the directory and announce this hospital, if the public cloud answers; a hospital starts without it too."""
         self._surviving("directory-not-at-hand", self._ask)
-        self._surviving("chore-failed", self.announce)
+        self._surviving("chore-failed", lambda: self._leads() and self.announce())
 
     def start(self) -> None:
         """Start the loops."""
-        for thread in self._threads:
+        for thread in self._threads if self._follows else self._threads[1:]:
             thread.start()
 
     def stop(self) -> None:
@@ -91,7 +102,8 @@ class Upkeep:
     def join(self, seconds: float) -> None:
         """Wait for the loops to end."""
         for thread in self._threads:
-            thread.join(seconds)
+            if thread.ident is not None:
+                thread.join(seconds)
 
     def announce(self) -> bool:
         """Put EK_HPC and the address to the cloud unless it has them; begin the next epoch if it is due."""
@@ -126,9 +138,9 @@ class Upkeep:
     def _follow(self) -> None:
         """Follow by the stream; where that fails, ask every half minute."""
         while not self._stopping.is_set():
-            self._surviving("directory-stream-ended", self.follow_once)
+            ended_well = self._surviving("directory-stream-ended", self.follow_once)
             self._surviving("directory-not-at-hand", self._ask)
-            self._stopping.wait(FOLLOW_SECONDS)
+            self._stopping.wait(FOLLOW_AGAIN_SECONDS if ended_well else FOLLOW_SECONDS)
 
     def _ask(self) -> None:
         if not self._stopping.is_set():
@@ -140,11 +152,19 @@ class Upkeep:
 
     def _do_chores(self) -> None:
         while not self._stopping.is_set():
-            for chore in self._chores:
-                self._surviving("chore-failed", chore)
+            self._surviving("chore-failed", self._turn)
             self._stopping.wait(CHORES_SECONDS)
 
-    def _surviving(self, event: str, step: Callable[[], object]) -> None:
+    def _turn(self) -> None:
+        if not self._leads():
+            # Each process has keys of epochs in memory, and forgets them with the others.
+            self._hospital.member.epochs.sweep(self._hospital.clock())
+            return
+        for chore in self._chores:
+            self._surviving("chore-failed", chore)
+
+    def _surviving(self, event: str, step: Callable[[], object]) -> bool:
+        """Run a step and say whether it went well."""
         try:
             step()
         except (FederationError, StoreError, HsmError) as error:
@@ -154,6 +174,9 @@ class Upkeep:
         except Exception as error:  # noqa: BLE001 - a loop that ends would leave the hospital without it, silently
             if not self._stopping.is_set():
                 operations.failure(event, error)
+        else:
+            return True
+        return False
 
 
 def _announcement(statement: SignedStatement, address: str) -> bytes:

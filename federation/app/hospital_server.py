@@ -1,0 +1,150 @@
+"""A hospital's process: its port, and what runs beside it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+
+from federation.app.hospital import ANY_PORT, HospitalNode
+from federation.app.lease import Lease
+from federation.app.observation import Observation
+from federation.app.place import Beside, Place, end_when_told
+from federation.app.subjects import hospital_subject
+from federation.audit import AuditEvent
+from federation.config import ServerSettings
+from federation.services.hospital.hospital import Hospital
+from federation.services.hospital.records import RecordServicer
+from federation.services.hospital.relay import RelayServicer
+from federation.services.hospital.upkeep import Upkeep
+from federation.store.errors import StoreError
+from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
+from federation.v1.record_pb2_grpc import add_RecordServiceServicer_to_server
+from federation.wire import operations
+from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
+from federation.wire.refusal import Border
+from federation.wire.server import LeafRotation, Server, build_server
+from federation.wire.workers import Workers
+
+CHORES = "chores"
+"""The lease that the process has which does them."""
+
+JOIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A hospital's server with its servicers."""
+
+    server: Server
+    relay: RelayServicer
+
+    async def end_followers(self) -> None:
+        """End the streams that wait for frames; who follows them follows again."""
+        self.relay.stop()
+
+    async def stop(self, grace: timedelta) -> None:
+        """End what follows, then what else is under way, within the grace."""
+        self.relay.stop()
+        await self.server.stop(grace)
+
+
+def listen(
+    hospital: Hospital,
+    settings: ServerSettings,
+    address: str,
+    leaf: LeafRotation,
+    root_pem: bytes,
+    workers: Workers,
+    observation: Observation | None = None,
+    *,
+    shared: bool = False,
+) -> Listening:
+    """Build a hospital's server, within a running event loop; start it then. Raises Unavailable if nothing can listen."""
+
+    def audit(event: AuditEvent) -> None:
+        hospital.audit.record(event, now=hospital.clock())
+
+    deadlines = StreamDeadlines(
+        timedelta(seconds=settings.first_message_seconds),
+        timedelta(seconds=settings.next_message_seconds),
+        timedelta(seconds=settings.write_seconds),
+    )
+    rate = RateBound(settings.openers_per_second, settings.openers_burst)
+    shares = ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls)
+    calls = observation.calls if observation is not None else None
+    border = Border(audit, workers, rate, deadlines, shares=shares, watch=calls)
+    server = build_server(
+        address,
+        leaf,
+        root_pem,
+        require_client_certificate=False,
+        interceptors=[border],
+        settings=settings,
+        health=observation.health if observation is not None else None,
+        shared=shared,
+    )
+    relay = RelayServicer(hospital, workers)
+    add_RecordServiceServicer_to_server(RecordServicer(hospital, workers), server.grpc)
+    add_RelayServiceServicer_to_server(relay, server.grpc)
+    return Listening(server, relay)
+
+
+async def serve(
+    node: HospitalNode, stop: asyncio.Event, ready: Callable[[str], None], place: Place | None = None
+) -> None:
+    """Serve until `stop` is set, or the place is to be left. `ready` is told the address that others dial, once calls are taken.
+
+    Raises Unavailable if the port is taken.
+    """
+    settings, place = node.settings.server, place or Place()
+    workers = Workers(settings.threads, settings.most_waiting_calls)
+    try:
+        observation = Observation(hospital_subject(node, workers, place))
+        (where,) = place.addresses(node.settings.listen)
+        listening = listen(
+            node.hospital, settings, where, node.leaf, node.root_pem, workers, observation, shared=place.is_shared
+        )
+        address = _dialled(node.settings.address, listening.server.port)
+        lease = Lease(node.hospital.stores.settings, CHORES, node.clock)
+        upkeep = Upkeep(
+            node.hospital,
+            node.cloud,
+            node.outbox,
+            address,
+            chores=[node.tls.certify_what_is_due, node.renew_registration],
+            leads=lease.is_held,
+            follows=place.number == 0,
+        )
+        async with AsyncExitStack() as watched:
+            await watched.enter_async_context(observation.running())
+            await asyncio.to_thread(upkeep.prepare)
+            await listening.server.start()
+            upkeep.start()
+            ready(address)
+
+            async def make_way() -> None:
+                await watched.aclose()
+                upkeep.stop()
+                await asyncio.to_thread(_release, lease)
+
+            beside = Beside(make_way, listening.end_followers)
+            await end_when_told(place, stop, [listening.server], settings, beside)
+            upkeep.stop()
+            node.cloud.close()
+            await asyncio.to_thread(upkeep.join, JOIN_SECONDS)
+            await asyncio.to_thread(_release, lease)
+    finally:
+        workers.close()
+
+
+def _release(lease: Lease) -> None:
+    try:
+        lease.release()
+    except StoreError as error:
+        operations.warning("lease-not-released", reason=error.reason)
+
+
+def _dialled(address: str, port: int) -> str:
+    """Give the address that others dial; port 0 stands for the one that was bound."""
+    return f"{address.removesuffix(ANY_PORT)}:{port}" if address.endswith(ANY_PORT) else address

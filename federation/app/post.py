@@ -1,0 +1,123 @@
+"""The post of a node's server: one at a time serves from a directory, and hands over to the next (docs/adr/0022-processes.md).
+
+Who serves holds the lock of a file, which says its process and its addresses. Who takes over starts beside it; once it takes
+calls it asks the one before it to leave, by SIGUSR1, and has the post when that one lets go of the lock.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from federation.errors import Unavailable
+from federation.wire import operations
+
+LEAVE: Final = signal.SIGUSR1
+FILE: Final = "serve.lock"
+_LOOK_EVERY: Final = timedelta(seconds=0.05)
+_PATIENCE: Final = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """The server that is at the post: its process, held so that the number can't become another's, and its addresses."""
+
+    descriptor: int
+    process: int
+    listen: tuple[str, ...]
+
+
+class Post:
+    """The post of one directory, held or waited for. Close it."""
+
+    def __init__(self, directory: Path, *, take_over: bool) -> None:
+        """Take it, or find who has it. Raises Unavailable if another server has it that is not to be replaced."""
+        self._file = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.predecessor: Predecessor | None = None
+        try:
+            if self._take():
+                # What stands there is of one that has ended: nobody may take its process for this one's.
+                os.ftruncate(self._file, 0)
+            else:
+                self.predecessor = self._found()
+                _require_wanted(self.predecessor, directory, take_over=take_over)
+        except BaseException:
+            self.close()
+            raise
+
+    async def relieve(self, listen: Sequence[str]) -> None:
+        """Have the post: ask the one before to leave, if there is one, and wait until it lets go."""
+        if self.predecessor is not None:
+            _ask_to_leave(self.predecessor)
+            looks = 0
+            while not self._take():
+                looks += 1
+                if looks == _PATIENCE // _LOOK_EVERY:
+                    operations.warning("predecessor-does-not-leave", process=self.predecessor.process)
+                await asyncio.sleep(_LOOK_EVERY.total_seconds())
+            operations.info("took-over", process=self.predecessor.process)
+        self._write(listen)
+
+    def release(self) -> None:
+        """Let the next one have the post."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Give up the post, or the wish for it."""
+        if self.predecessor is not None:
+            os.close(self.predecessor.descriptor)
+            self.predecessor = None
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _take(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _found(self) -> Predecessor:
+        """Give who holds the lock: what the file says, which is written before calls are taken."""
+        try:
+            said = json.loads(os.pread(self._file, 4096, 0))
+            process = int(said["process"])
+            return Predecessor(os.pidfd_open(process), process, tuple(said["listen"]))
+        except (ValueError, TypeError, LookupError, ProcessLookupError) as error:
+            raise Unavailable("another server starts or ends in this directory; try again in a moment") from error
+
+    def _write(self, listen: Sequence[str]) -> None:
+        said = json.dumps({"process": os.getpid(), "listen": list(listen)}).encode()
+        os.pwrite(self._file, said, 0)
+        os.ftruncate(self._file, len(said))
+
+
+def _require_wanted(predecessor: Predecessor, directory: Path, *, take_over: bool) -> None:
+    if not take_over:
+        raise Unavailable(
+            f"process {predecessor.process} serves from {directory} already; `serve --take-over` takes its place"
+        )
+
+
+def _ask_to_leave(predecessor: Predecessor) -> None:
+    with suppress(ProcessLookupError):  # it has ended: the lock is free
+        signal.pidfd_send_signal(predecessor.descriptor, LEAVE)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Have a file's lock to oneself for the block; threads and processes wait for each other."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
