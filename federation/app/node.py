@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from federation.app.credentials import are_handed_over, credential_file
 from federation.config import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
-from federation.errors import FederationError
+from federation.errors import BundleUnpinned, FederationError
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.settings_file import read_settings, to_toml
 from federation.store.database import Database, open_database
@@ -99,6 +99,14 @@ def read_trust(path: Path) -> TrustedBundle:
     except (json_format.ParseError, FederationError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise ConfigError(f"{path} is no trust bundle: {error}") from error
     return bundle
+
+
+def require_digest(bundle: TrustedBundle, digest: str) -> None:
+    """Require a bundle's digest, in hexadecimal as it was read aloud: spaces and capitals don't matter. Raises BundleUnpinned."""
+    if bundle.digest.hex() != "".join(digest.split()).lower():
+        raise BundleUnpinned(
+            f"this trust bundle has the digest {bundle.digest.hex()}, which is not the one that was given"
+        )
 
 
 def trust_to_json(bundle: TrustedBundle) -> str:

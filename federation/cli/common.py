@@ -99,7 +99,8 @@ class PinChoice:
         if stored is not None:
             return stored
         if not sys.stdin.isatty():
-            raise ConfigError("the token's PIN is needed: give --pin-file or --pin-fd")
+            beside = "; the credential that the settings name is the service's alone" if settings.pin_credential else ""
+            raise ConfigError(f"the token's PIN is needed: give --pin-file or --pin-fd{beside}")
         return pin_from_prompt(TokenUri.parse(settings.uri).token or "the token")
 
 
@@ -130,7 +131,7 @@ def database_options(command: F) -> F:
         url, password_file = values.pop("database"), values.pop("database_password_file")
         return {"database": DatabaseSettings(url, password_file)}
 
-    return _with(command, choice, _DATABASE_OPTIONS)
+    return gather_options(command, choice, _DATABASE_OPTIONS)
 
 
 def blobs_option(command: F) -> F:
@@ -191,7 +192,7 @@ def tell_unfinished(directory: NodeDirectory) -> None:
 
 def pin_options(command: F) -> F:
     """Add `--pin-file` and `--pin-fd`, as a PinChoice named `pin`."""
-    return _with(command, lambda values: {"pin": _pin(values)}, _PIN_OPTIONS)
+    return gather_options(command, lambda values: {"pin": _pin(values)}, _PIN_OPTIONS)
 
 
 def token_options(command: F) -> F:
@@ -201,14 +202,16 @@ def token_options(command: F) -> F:
         uri, configuration = values.pop("token"), values.pop("softhsm_configuration")
         return {"token": TokenChoice(uri, configuration, _pin(values))}
 
-    return _with(command, choice, (*_PIN_OPTIONS, *_TOKEN_OPTIONS))
+    return gather_options(command, choice, (*_PIN_OPTIONS, *_TOKEN_OPTIONS))
 
 
 def _pin(values: dict[str, Any]) -> PinChoice:
     return PinChoice(values.pop("pin_file"), values.pop("pin_fd"))
 
 
-def _with(command: F, gather: Callable[[dict[str, Any]], dict[str, Any]], options: Sequence[Callable[[F], F]]) -> F:
+def gather_options(
+    command: F, gather: Callable[[dict[str, Any]], dict[str, Any]], options: Sequence[Callable[[F], F]]
+) -> F:
     """Gather several options into one parameter."""
 
     def gathered(**values: Any) -> object:  # noqa: ANN401 - click's own

@@ -10,6 +10,7 @@ _GROUPS = {
     "doctor": "federation.cli.doctor:doctor",
     "health": "federation.cli.health:health",
     "hospital": "federation.cli.hospital:hospital",
+    "init": "federation.cli.init:init",
     "patient": "federation.cli.patient:patient",
     "public-cloud": "federation.cli.public_cloud:public_cloud",
     "token": "federation.cli.token:token",

@@ -6,10 +6,9 @@ from pathlib import Path
 import click
 from cryptography import x509
 
-from federation.app.node import read_trust
+from federation.app.node import read_trust, require_digest
 from federation.cli.rotation import moment
 from federation.cli.token_choice import json_option
-from federation.errors import BundleUnpinned
 from federation.protocol.bundle import TrustedBundle
 from federation.v1.directory_pb2 import KeyPeriod
 from keystore.ceremony.words import spoken
@@ -42,8 +41,7 @@ def show(file: Path, as_json: bool) -> None:
 def verify(file: Path, digest: str) -> None:
     """Require that a trust bundle is the one of this digest, in hexadecimal; spaces don't matter."""
     bundle = read_trust(file)
-    if bundle.digest.hex() != "".join(digest.split()).lower():
-        raise BundleUnpinned(f"{file} has another digest than the one given")
+    require_digest(bundle, digest)
     click.echo(f"Number {bundle.sequence} of {bundle.content.realm}: it is the one.")
 
 

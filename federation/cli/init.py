@@ -1,0 +1,212 @@
+"""`medunion init`: lead an operator from nothing to a node that can serve, and say what is left to do.
+
+Each step is left out if it is done already, so that whatever was cut off, or failed, goes on when the command is typed again.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+import click
+
+from federation.app.ceremony_keys import CLOUD_ROOT, HOSPITAL_ENROLMENT, CeremonyKeys
+from federation.app.certificates import read_certificate, read_crl
+from federation.app.hospital import HospitalNode, init_hospital
+from federation.app.node import NodeDirectory
+from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
+from federation.app.setting_up import Task, left_for_cloud, left_for_hospital, require_able, require_same_identity
+from federation.cli.common import (
+    TokenChoice,
+    blobs_option,
+    database_options,
+    directory_option,
+    tell_unfinished,
+    token_options,
+)
+from federation.cli.init_options import (
+    EXISTING,
+    HospitalPlan,
+    KeysChoice,
+    founding_options,
+    hospital_options,
+    keys_options,
+    token_of,
+)
+from federation.config import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
+from federation.store.errors import AlreadyStored
+from federation.ticket import parse_ticket
+from hsm import PinProvider, Token, pin_from_value
+from keystore.party import CloudKeys, HospitalKeys
+
+K = TypeVar("K")
+
+_PIN_CREDENTIAL = click.option(
+    "--pin-credential",
+    metavar="NAME",
+    help="Let the settings name this systemd credential, in place of the PIN's file.",
+)
+
+
+@click.group()
+def init() -> None:
+    """Set a public cloud or a hospital up, step by step; type it again to go on."""
+
+
+@init.command("public-cloud")
+@directory_option
+@founding_options
+@keys_options
+@click.option(
+    "--tls-ca-certificate", type=EXISTING, help="The TLS CA's certificate, where --keys-in-token has its key."
+)
+@click.option(
+    "--authority", "authorities", type=EXISTING, multiple=True, help="Certificate of a medical authority; repeat."
+)
+@click.option("--crl", "crls", type=EXISTING, multiple=True, help="An authority's newest list; repeat.")
+@database_options
+@token_options
+@_PIN_CREDENTIAL
+def init_public_cloud(
+    directory: NodeDirectory,
+    founding: Founding,
+    keys: KeysChoice,
+    tls_ca_certificate: Path | None,
+    authorities: tuple[Path, ...],
+    crls: tuple[Path, ...],
+    database: DatabaseSettings,
+    token: TokenChoice,
+    pin_credential: str | None,
+) -> None:
+    """Found a federation: token, keys, TLS CA, database, trust bundle, settings; then medical authorities, if they are given."""
+    keys.require_one(CLOUD_ROOT)
+    if tls_ca_certificate is not None and not keys.in_token:
+        raise click.UsageError("--tls-ca-certificate goes with --keys-in-token.")
+    held = keys.held(CLOUD_ROOT)
+    settings, pin = _token(directory, token, keys, founding.identity, "public-cloud")
+    if directory.is_initialised:
+        require_same_identity(directory, directory.settings(CloudSettings).identity, founding.identity)
+    else:
+        tls_ca = read_certificate(tls_ca_certificate) if tls_ca_certificate else held.tls_ca if held else None
+        tell_unfinished(directory)
+        whole = replace(founding, tls_ca=tls_ca, database=database)
+        kept = _with_credential(settings, pin_credential)
+        found(directory, whole, kept, pin, _keys_of(keys, held, CloudKeys))
+    _done(f"{founding.identity} is founded; its settings are in {directory.settings_file}.")
+    with open_public_cloud(directory, pin) as node:
+        _recognise(node, authorities, crls)
+        _tell(left_for_cloud(node))
+    _warn_of(keys)
+
+
+def _recognise(node: PublicCloudNode, authorities: Iterable[Path], crls: Iterable[Path]) -> None:
+    for path in authorities:
+        _done(f"{node.add_authority(read_certificate(path))} is recognised.")
+    for path in crls:
+        try:
+            authority_id, number = node.put_crl(read_crl(path))
+            _done(f"List {number} of {authority_id} is taken.")
+        except AlreadyStored:
+            _done(f"The list in {path} is taken, or a newer one.")
+
+
+@init.command("hospital")
+@directory_option
+@hospital_options
+@keys_options
+@click.option("--licence", type=EXISTING, help="The hospital's licence: with a ticket, it registers at once.")
+@click.option(
+    "--ticket-file", type=click.File("r"), help="File with the ticket of the cloud's operator; - for standard input."
+)
+@database_options
+@blobs_option
+@token_options
+@_PIN_CREDENTIAL
+def init_hospital_command(
+    directory: NodeDirectory,
+    plan: HospitalPlan,
+    keys: KeysChoice,
+    licence: Path | None,
+    ticket_file: TextIO | None,
+    database: DatabaseSettings,
+    blobs: BlobSettings,
+    token: TokenChoice,
+    pin_credential: str | None,
+) -> None:
+    """Make a hospital: token, keys, database, settings; then register it with the public cloud, if a ticket is given."""
+    keys.require_one(HOSPITAL_ENROLMENT)
+    if (licence is None) != (ticket_file is None):
+        raise click.UsageError("--licence and --ticket-file go together.")
+    bundle, held = plan.bundle(), keys.held(HOSPITAL_ENROLMENT)
+    settings, pin = _token(directory, token, keys, plan.identity, "hospital")
+    if directory.is_initialised:
+        require_same_identity(directory, directory.settings(HospitalSettings).identity, plan.identity)
+    else:
+        whole = replace(
+            plan.settings(_with_credential(settings, pin_credential), bundle), database=database, blobs=blobs
+        )
+        tell_unfinished(directory)
+        init_hospital(directory, whole, bundle, pin, _keys_of(keys, held, HospitalKeys))
+    _done(f"{plan.identity} is made; its settings are in {directory.settings_file}.")
+    with HospitalNode(directory, pin) as node:
+        if licence is not None and ticket_file is not None:
+            _register(node, licence, ticket_file.read())
+        _tell(left_for_hospital(node))
+    _warn_of(keys)
+    if plan.trust_digest is None:
+        click.echo(f"Nobody compared the trust bundle's digest yet: ask for it by another way. {bundle.digest.hex()}")
+
+
+def _register(node: HospitalNode, licence: Path, ticket: str) -> None:
+    node.register(licence.read_bytes(), b"" if node.member.is_registered else parse_ticket(ticket))
+    _done(f"{node.settings.identity} is registered, and its TLS identity is certified.")
+
+
+def _token(
+    directory: NodeDirectory, choice: TokenChoice, keys: KeysChoice, identity: str, role: str
+) -> tuple[TokenSettings, PinProvider]:
+    """Give the token, tried, and its PIN, which is asked for once."""
+    settings, chosen = token_of(directory, choice, keys, identity.partition(":")[2] or identity)
+    pin = pin_from_value(chosen.pin.provider(settings)().reveal())
+    require_able(role, settings, pin)
+    _done(f"The token can do what a {role} needs: {settings.uri}")
+    return settings, pin
+
+
+def _with_credential(settings: TokenSettings, name: str | None) -> TokenSettings:
+    return settings if name is None else replace(settings, pin_file=None, pin_credential=name)
+
+
+def _keys_of(keys: KeysChoice, held: CeremonyKeys | None, kind: Callable[[Token], K]) -> Callable[[Token], K] | None:
+    """Give what opens the keys that are in the token already, held against the ceremony; None if they are to be made."""
+    if not keys.are_there:
+        return None
+
+    def opened(token: Token) -> K:
+        if held is not None:
+            held.require_in(token)
+        return kind(token)
+
+    return opened
+
+
+def _done(words: str) -> None:
+    click.echo(f"done  {words}")
+
+
+def _tell(tasks: Iterable[Task]) -> None:
+    click.echo("\nWhat is left to do:")
+    for number, task in enumerate(tasks, start=1):
+        click.echo(f"{number:3}. {task.says}")
+        if task.command:
+            click.echo(f"       {task.command}")
+    click.echo()
+
+
+def _warn_of(keys: KeysChoice) -> None:
+    if keys.development:
+        click.echo("This is a development token: its keys are files of this machine. Real patients need a real token.")
+    elif keys.make:
+        click.echo(
+            "The keys were made before no witness; docs/ceremonies says how a federation makes keys that others trust."
+        )
