@@ -13,7 +13,7 @@ from federation.services.hospital.custody import Act
 from federation.services.hospital.outbox import Outbox
 from federation.services.hospital.retention import Retention, years_later
 from federation.services.hospital.rewrapping import rewrap_records
-from federation.store.errors import NotStored, StillHeld, StillKept
+from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, Publication
 from federation.v1.statement_pb2 import SignedStatement
 from tests.hospital_lab import JOHNNIE, HospitalLab
@@ -243,3 +243,19 @@ def test_patients_records_are_found_withdrawn_ones_too_and_nobody_elses(lab: Hos
 def test_act_without_a_reason_is_refused_field_invalid(reason: str) -> None:
     with pytest.raises(FieldInvalid):
         Act("ann", reason)
+
+
+def test_content_of_an_erased_record_goes_when_the_shelf_answers_again(lab: HospitalLab) -> None:
+    handle = filed(lab)
+    past(lab, handle)
+    folder = lab.blobs[0].parent
+    aside = folder.rename(folder.with_name("aside"))
+    folder.write_bytes(b"no folder")
+    assert custody.erase(lab.hospital, handle, ACT)
+    with pytest.raises(StoreUnavailable):
+        custody.bury(lab.hospital)
+    folder.unlink()
+    aside.rename(folder)
+    assert lab.blobs
+    assert custody.bury(lab.hospital) == 1
+    assert lab.blobs == []

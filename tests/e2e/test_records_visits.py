@@ -1,0 +1,92 @@
+"""What doctors find of records that a hospital corrects, withdraws, reinstates and erases, by the real commands; blobs on S3."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.stage import Federation, run
+from tests.contract import s3_server
+from tests.hospital_lab import JOHNNIE
+
+ECG = JOHNNIE.parent / "waveform_ecg.dcm"
+WHY = "--reason", "entered for the wrong person"
+PATIENCE_SECONDS = 60
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A shelf of an S3 server; every process started here has the keys to it."""
+    before = dict(os.environ)
+    os.environ.update(s3_server.CREDENTIALS)
+    yield s3_server.server().new_bucket()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Federation]:
+    made = Federation(tmp_path)
+    try:
+        made.found()
+        yield made
+    finally:
+        made.stop()
+
+
+def objects(bucket: str) -> int:
+    return len(s3_server.server().keys(bucket.removeprefix("s3://").partition("/")[0]))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_doctor_finds_a_record_corrected_withdrawn_reinstated_and_erased_as_it_stands(
+    stage: Federation, bucket: str
+) -> None:
+    stage.add_hospital("a", "--blobs", bucket)
+    doctor, patient = stage.add_doctor("house"), stage.add_patient("johnnie", "a")
+    at = "--directory", stage.root / "a"
+    run("hospital", "import", *at, "--patient", "P:johnnie", "--department", "H:a/cardiology", JOHNNIE)
+    stage.await_publication("a")
+    handle = run("hospital", "records", "list", *at).split()[0]
+
+    def records(command: str, *words: object) -> str:
+        return run("hospital", "records", command, *at, *words)
+
+    def told(kind: str, times: int = 1) -> None:
+        """Wait until the public cloud has acknowledged it: that is in the log."""
+        wait_for(lambda: run("hospital", "log", *at).count(f'"{kind}"') >= times)
+
+    def visit(name: str) -> str:
+        consultation, code = stage.consult(doctor, "a", name, "--no-deposit", "--conclusion", "None.")
+        run("patient", "visit", "--directory", patient, code, "--ecg", ECG)
+        return consultation.wait()
+
+    records("correct", handle, JOHNNIE, *WHY)
+    story = visit("corrected")
+    assert "1 record found" in story
+    assert "corrected (version 2)" in story
+    assert objects(bucket) == 2
+
+    assert "withdrawn" in records("withdraw", handle, *WHY)
+    told("UNPUBLISHED")
+    assert "No record of this patient is known yet." in visit("withdrawn")
+    assert "WITHDRAWN" in records("list", "--patient", "P:johnnie", "--withdrawn")
+
+    assert "reinstated" in records("reinstate", handle, *WHY)
+    told("PUBLISHED", 2)
+    records("retention", "--patient", "P:johnnie", "--until", "2020-01-01", *WHY)
+    assert f"{handle}  erased" in records("erase", "--patient", "P:johnnie", "--confirm", "1", *WHY)
+    assert objects(bucket) == 0
+    wait_for(lambda: "No record of this patient is known yet." in visit(f"erased-{time.monotonic_ns()}"))
+    assert records("list", "--patient", "P:johnnie") == ""
+    assert "the chain holds" in run("hospital", "log", *at, "--verify")
