@@ -24,10 +24,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("host")
     system = root / "etc" / "systemd" / "system"
     shutil.copytree(UNITS, system)
-    command = root / "opt" / "medunion" / "bin" / "medunion"
-    command.parent.mkdir(parents=True)
-    command.write_text("#!/bin/sh\n")
-    command.chmod(0o755)
+    for name in ("opt/medunion/bin/medunion", "bin/sh"):
+        command = root / name
+        command.parent.mkdir(parents=True)
+        command.write_text("#!/bin/sh\n")
+        command.chmod(0o755)
     for name in ("sysinit", "basic", "shutdown", "network-online", "time-sync", "multi-user"):
         (system / f"{name}.target").write_text("[Unit]\n")
     return root
