@@ -5,6 +5,7 @@ refused is logged too. After a crash the same command goes on: what is done says
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from federation.protocol.identities import require_identity
 from federation.protocol.time import Instant
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intend
-from federation.store.errors import NotStored, StillHeld, StillKept
+from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
 from federation.store.interfaces import Hold, OutboxEntry, SealedEntry, Standing, StoredRecord
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW
 
@@ -136,8 +137,8 @@ def keep_version(hospital: Hospital, record: StoredRecord, act: Act) -> None:
 def erase(hospital: Hospital, handle: bytes, act: Act) -> bool:
     """Erase a record whose retention is over and that nothing holds; say whether it was on file.
 
-    Its wrapped keys go at once, its blobs before this returns or at the next chore, its row of the index through the outbox.
-    Raises StillHeld, StillKept, NoSuchRecord, Conflict if it is changed again and again, Corrupt, StoreUnavailable.
+    Its wrapped keys go at once; its blobs too, or at the next chore if the shelf does not answer; its row of the index through
+    the outbox. Raises StillHeld, StillKept, NoSuchRecord, Conflict if it is changed again and again, Corrupt.
     """
     for _ in range(_ATTEMPTS):
         versions = hospital.stores.custody.versions(handle)
@@ -147,7 +148,8 @@ def erase(hospital: Hospital, handle: bytes, act: Act) -> bool:
                 return False
             raise absent
         if _erased(hospital, versions, act):
-            bury(hospital)
+            with suppress(StoreUnavailable):
+                bury(hospital)
             return True
     raise Conflict("the record is being changed; try again")
 
