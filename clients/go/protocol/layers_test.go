@@ -1,0 +1,243 @@
+package protocol
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/internal/vectors"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/rules"
+	"medunion.example/clients/go/transcript"
+)
+
+type hexBytes = vectors.Bytes
+
+func raw(fields []hexBytes) [][]byte {
+	plain := make([][]byte, len(fields))
+	for i, field := range fields {
+		plain[i] = field
+	}
+	return plain
+}
+
+func newMessage(t *testing.T, name string) proto.Message {
+	t.Helper()
+	kind, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kind.New().Interface()
+}
+
+func equal(t *testing.T, what string, got, expected []byte) {
+	t.Helper()
+	if !bytes.Equal(got, expected) {
+		t.Errorf("%s: %x, not %x", what, got, expected)
+	}
+}
+
+func TestIssuing(t *testing.T) {
+	type issued struct {
+		Name               string
+		IssuerPublicKey    hexBytes `json:"issuer_public_key"`
+		Credential         hexBytes
+		Transcript         hexBytes
+		RegistrationPoint  hexBytes `json:"registration_point"`
+		RegistrationSecret hexBytes `json:"registration_secret"`
+		ChallengeScalar    hexBytes `json:"challenge_scalar"`
+		PublicPoint        hexBytes `json:"public_point"`
+		TokenForm          hexBytes `json:"token_form"`
+		Identity           string
+		Serial             hexBytes
+		SharedKey          hexBytes `json:"shared_key"`
+	}
+	for _, vector := range vectors.Read[issued](t, "issuing.json") {
+		equal(t, vector.Name+" T", credentialTranscript(vector.Credential), vector.Transcript)
+		equal(t, vector.Name+" h", group.Challenge(vector.RegistrationPoint, vector.IssuerPublicKey, vector.Transcript), vector.ChallengeScalar)
+		public, err := checkIssued(vector.IssuerPublicKey, vector.Credential, vector.RegistrationPoint, vector.RegistrationSecret)
+		if err != nil {
+			t.Fatalf("%s: %v", vector.Name, err)
+		}
+		equal(t, vector.Name+" U_X", public, vector.PublicPoint)
+		form, err := group.TokenForm(vector.RegistrationSecret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, vector.Name+" token form", form, vector.TokenForm)
+		key, err := ecdh.X25519().NewPrivateKey(form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret := group.RegistrationSecret{Key: key, PublicPoint: public}
+		shared, err := SharedKey(secret, vector.IssuerPublicKey, vector.Identity, vector.Serial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, vector.Name+" K_X", shared, vector.SharedKey)
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	type scheduled struct {
+		Name, Roles    string
+		K, Z           hexBytes
+		Contributions  []hexBytes
+		TranscriptHash struct {
+			Label  string
+			Fields []hexBytes
+			Value  hexBytes
+		} `json:"transcript_hash"`
+		Keys map[string]hexBytes
+	}
+	for _, vector := range vectors.Read[scheduled](t, "schedule.json") {
+		th := transcript.Digest(transcript.T(vector.TranscriptHash.Label, raw(vector.TranscriptHash.Fields)...))
+		equal(t, vector.Name+" TH", th, vector.TranscriptHash.Value)
+		derived, err := deriveKeys(vector.K, vector.Z, vector.Contributions[0], vector.Contributions[1], th, vector.Roles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opener, answerer := vector.Roles[:1], vector.Roles[1:]
+		equal(t, "k forward", derived.forward.key, vector.Keys["k_"+opener+">"+answerer])
+		equal(t, "iv forward", derived.forward.iv, vector.Keys["iv_"+opener+">"+answerer])
+		equal(t, "k backward", derived.backward.key, vector.Keys["k_"+answerer+">"+opener])
+		equal(t, "iv backward", derived.backward.iv, vector.Keys["iv_"+answerer+">"+opener])
+		equal(t, "kc", derived.confirmation, vector.Keys["kc_"+answerer])
+	}
+}
+
+func TestHPKE(t *testing.T) {
+	type seal struct {
+		epochKeys
+		EncryptionKey           hexBytes `json:"encryption_key"`
+		KeyID                   hexBytes `json:"key_id"`
+		Info, Plaintext, Sealed hexBytes
+	}
+	for _, vector := range vectors.Read[seal](t, "hpke.json") {
+		key := vector.open(t)
+		equal(t, "PUK_kem", key.EncryptionKey, vector.EncryptionKey)
+		equal(t, "key id", key.KeyID, vector.KeyID)
+		plaintext, err := key.Open(vector.Sealed, vector.Info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "plaintext", plaintext, vector.Plaintext)
+		sealed, err := keys.Seal(key.EncryptionKey, vector.Plaintext, vector.Info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := key.Open(sealed, vector.Info); err != nil || !bytes.Equal(again, vector.Plaintext) {
+			t.Errorf("a seal of our own: %x, %v", again, err)
+		}
+	}
+}
+
+func TestDerived(t *testing.T) {
+	type derived struct {
+		Name, Kind, Label      string
+		Fields                 []hexBytes
+		Transcript, Value, Key hexBytes
+		FuzzyKey               hexBytes `json:"fuzzy_key"`
+		DeviceSecret           hexBytes `json:"device_secret"`
+	}
+	tried := map[string]int{}
+	for _, vector := range vectors.Read[derived](t, "derived.json") {
+		made := transcript.T(vector.Label, raw(vector.Fields)...)
+		equal(t, vector.Name+" T", made, vector.Transcript)
+		tried[vector.Kind]++
+		switch vector.Kind {
+		case "sha256":
+			equal(t, vector.Name, transcript.Digest(made), vector.Value)
+		case "hmac-sha256":
+			equal(t, vector.Name, tag(vector.Key, made), vector.Value)
+		case "hkdf-sha256":
+			secret := append(bytes.Clone(vector.FuzzyKey), vector.DeviceSecret...)
+			value, err := hkdf.Key(sha256.New, secret, nil, string(made), len(vector.Value))
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, vector.Name, value, vector.Value)
+		default:
+			t.Errorf("%s: a kind %q", vector.Name, vector.Kind)
+		}
+		if vector.Name == "biometric password" {
+			equal(t, "B_P", BiometricPassword(vector.FuzzyKey, vector.DeviceSecret, "vectors", 1), vector.Value)
+		}
+	}
+	if tried["sha256"] == 0 || tried["hmac-sha256"] == 0 || tried["hkdf-sha256"] == 0 {
+		t.Errorf("tried %v", tried)
+	}
+}
+
+func TestStatements(t *testing.T) {
+	type statement struct {
+		Name, Label  string
+		MessageType  string `json:"message_type"`
+		Statement    hexBytes
+		Transcript   hexBytes
+		VerifyingKey hexBytes `json:"verifying_key"`
+		Signature    hexBytes
+		Digest       hexBytes
+	}
+	for _, vector := range vectors.Read[statement](t, "statements.json") {
+		signed := &pb.SignedStatement{Statement: vector.Statement, Signature: vector.Signature}
+		message := newMessage(t, vector.MessageType)
+		if err := OpenStatement(vector.Label, message, signed, []byte(vector.VerifyingKey)); err != nil {
+			t.Errorf("%s: %v", vector.Name, err)
+		}
+		again, err := rules.Marshal(message)
+		if err != nil {
+			t.Errorf("%s: %v", vector.Name, err)
+		}
+		equal(t, vector.Name, again, vector.Statement)
+		equal(t, vector.Name+" H", transcript.StatementDigest(vector.Label, vector.Statement), vector.Digest)
+		signed.Signature[0] ^= 1
+		if err := OpenStatement(vector.Label, newMessage(t, vector.MessageType), signed, []byte(vector.VerifyingKey)); !refusal.Is(err, refusal.SignatureInvalid) {
+			t.Errorf("%s with a flipped bit: %v", vector.Name, err)
+		}
+	}
+}
+
+func TestBundles(t *testing.T) {
+	type bundle struct {
+		Name, Expect         string
+		Follows              int
+		Statement, Signature hexBytes
+		Digest               hexBytes
+	}
+	var chain []*TrustedBundle
+	refused := 0
+	for _, vector := range vectors.Read[bundle](t, "bundles.json") {
+		signed := &pb.SignedStatement{Statement: vector.Statement, Signature: vector.Signature}
+		taken, err := Pin(signed)
+		if vector.Follows > 0 {
+			taken, err = chain[vector.Follows-1].Follow(signed)
+		}
+		if vector.Expect != "success" {
+			refused++
+			if string(refusal.Outer(err)) != vector.Expect {
+				t.Errorf("%s: %v, not %s", vector.Name, err, vector.Expect)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", vector.Name, err)
+		}
+		if vector.Digest != nil {
+			equal(t, vector.Name, taken.Digest(), vector.Digest)
+		}
+		chain = append(chain, taken)
+	}
+	if len(chain) == 0 || refused == 0 {
+		t.Errorf("%d followed, %d refused", len(chain), refused)
+	}
+}

@@ -1,0 +1,343 @@
+package protocol
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/refusal"
+)
+
+// What the patient and the doctor of the vectors say beside the messages.
+var (
+	biosignal = bytes.Repeat([]byte("ecg "), 30)
+	diagnosis = []byte(`{"resourceType": "DiagnosticReport"}`)
+)
+
+const class = "cardiology"
+
+// TestRun takes the vectors through the real steps of a patient and a doctor, in order: what they receive is the recorded message, tried
+// first in every form that must be refused; what they make has to be the recorded plaintext and signature.
+func TestRun(t *testing.T) {
+	w := newWorld(t)
+	w.party["patient"], w.party["doctor"] = register(t, w, "patient", pb.Role_ROLE_PATIENT), register(t, w, "doctor", pb.Role_ROLE_DOCTOR)
+	checkRoomRequest(t, w)
+	waiting, present := consult(t, w)
+	place := search(t, w, present)
+	recordSignature := readRecord(t, w, present, place)
+	awaiting := diagnose(t, w, waiting, present, recordSignature)
+	store(t, w, awaiting, place.Hospital)
+	requireAllTried(t, w)
+}
+
+// receive tries every refusal of a message, then takes the message itself.
+func receive[M proto.Message, S any](t *testing.T, w *world, name string, step func(message M, now Instant, admitted bool) (S, error)) S {
+	t.Helper()
+	vector, found := w.messages[name]
+	if !found {
+		t.Fatalf("there is no vector %s", name)
+	}
+	for _, bent := range w.refusals[name] {
+		_, err := step(bend(t, vector, bent).(M), bent.Now, !bent.Replayed)
+		if string(refusal.Precise(err)) != bent.Expect || string(refusal.Outer(err)) != bent.Wire {
+			t.Errorf("%s: %v, not %s told as %s", bent.Name, err, bent.Expect, bent.Wire)
+		}
+		w.tried[bent.Name] = true
+	}
+	message := newMessage(t, vector.MessageType).(M)
+	if err := proto.Unmarshal(vector.Message, message); err != nil {
+		t.Fatal(err)
+	}
+	next, err := step(message, w.Now, true)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	w.tried[name] = true
+	return next
+}
+
+// made requires a message of our own to be the recorded one in everything but HPKE's randomness.
+func made(t *testing.T, w *world, name string, message proto.Message) {
+	t.Helper()
+	vector, found := w.messages[name]
+	if !found {
+		t.Fatalf("there is no vector %s", name)
+	}
+	w.tried[name] = true
+	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if vector.Seal == nil {
+		equal(t, name, encoded, vector.Message)
+		return
+	}
+	recorded := newMessage(t, vector.MessageType)
+	if err := proto.Unmarshal(vector.Message, recorded); err != nil {
+		t.Fatal(err)
+	}
+	context := vector.Seal.context()
+	plaintext, err := openPayload(newMessage(t, vector.PayloadType).(payload), sealedIn(message), w.keyOf(t, context.keyID), context)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	equal(t, name, plaintext, vector.Plaintext)
+	if len(sealedIn(message)) != len(sealedIn(recorded)) {
+		t.Errorf("%s: %d bytes sealed, not %d", name, len(sealedIn(message)), len(sealedIn(recorded)))
+	}
+	sealed := message.ProtoReflect().Descriptor().Fields().ByName("sealed")
+	message.ProtoReflect().Set(sealed, recorded.ProtoReflect().Get(sealed))
+	if !proto.Equal(message, recorded) {
+		t.Errorf("%s: its clear fields are %v", name, message)
+	}
+}
+
+func madeFrames(t *testing.T, w *world, name string, frames iter.Seq2[*pb.SessionFrame, error]) {
+	t.Helper()
+	number := 0
+	for frame, err := range frames {
+		if err != nil {
+			t.Fatal(err)
+		}
+		made(t, w, fmt.Sprintf("%s-%d", name, number), frame)
+		number++
+	}
+}
+
+func register(t *testing.T, w *world, name string, role pb.Role) *Party {
+	t.Helper()
+	cast := w.Parties[name]
+	cloud, err := w.verifier.CloudEncryptionKey(w.Cloud.EncryptionKey.signed(), w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	applicant := Applicant{role, cast.Identity, cast.Evidence, nil, cast.signer(), cast.open(t), cast.EncryptionKey.signed()}
+	if len(cast.Ticket) > 0 {
+		applicant.Ticket = cast.Ticket
+	}
+	awaiting, opening, err := applicant.Apply(w.draws("reg1-"+name)(16), cloud, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "reg1-"+name, opening)
+	registered := receive(t, w, "reg2-"+name, func(reply *pb.SealedReply, now Instant, _ bool) (*Registered, error) {
+		return awaiting.Receive(reply, w.verifier.Anchors, [][]byte{w.Authority.CRL}, w.verifier.Freshness, now)
+	})
+	store, err := keys.CreateFile(t.TempDir()+"/keys", "a PIN")
+	if err != nil {
+		t.Fatal(err)
+	}
+	party := registered.Party
+	if err := keys.ImportRegistrationSecret(store, registered.Secret, party.Serial, party.PublicPoint, group.SystemEntropy); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(registered.Secret, make([]byte, 32)) {
+		t.Error("S_X was not wiped")
+	}
+	secret, err := keys.RegistrationSecret(store, party.Serial, party.PublicPoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Party{party, cast.signer(), secret, keys.Keyring{cast.open(t)}, cast.EncryptionKey.signed(), cast.Certificate}
+}
+
+func checkRoomRequest(t *testing.T, w *world) {
+	t.Helper()
+	request, err := AskForRoom(w.party["doctor"], w.Parties["hospital"].Identity, w.Now, w.draws("room"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "room", request)
+}
+
+func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
+	t.Helper()
+	doctor := w.party["doctor"]
+	room := &pb.GetRoomResponse{
+		KeyStatement:              doctor.KeyStatement,
+		DoctorCertificate:         doctor.Certificate,
+		EncryptionKeyStatement:    doctor.EncryptionKey,
+		RevocationList:            w.RevocationList.signed(),
+		CertificateRevocationList: w.Authority.CRL,
+	}
+	code := CodeDigest(doctor.KeyStatement, doctor.Certificate)
+	if _, err := CheckRoom(room, make([]byte, 32), w.verifier, w.Now); !refusal.Is(err, refusal.IdentityMismatch) {
+		t.Errorf("another doctor's room: %v", err)
+	}
+	addressed, err := CheckRoom(room, code, w.verifier, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password := []byte(w.Parties["patient"].Evidence)
+	awaiting, opening, err := BeginConsultation(w.party["patient"], addressed, password, w.Now, w.draws("P1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "P1", opening)
+	asked := receive(t, w, "P1", func(opening *pb.SealedOpening, now Instant, admitted bool) (*Asked, error) {
+		pending, err := ReceiveOpening(doctor, opening, w.verifier, now)
+		if err != nil {
+			return nil, err
+		}
+		return pending.Admit(admitted)
+	})
+	replying, reply, err := asked.Reply(w.Now, w.draws("D1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "D1", reply)
+	established := receive(t, w, "D1", func(reply *pb.SealedReply, now Instant, _ bool) (*Established, error) {
+		return awaiting.Receive(reply, w.verifier, now)
+	})
+	awaiting.Forget()
+	grant, err := MakeGrant(w.party["patient"], addressed, DefaultTerms(), w.Now, w.draws("grant"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, frames, err := established.Deliver(biosignal, grant, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	madeFrames(t, w, "P2", frames)
+	next := receive(t, w, "P2-0", func(frame *pb.SessionFrame, now Instant, _ bool) (*AwaitingBiosignal, error) {
+		state, _, err := replying.Receive(frame, w.verifier, now)
+		return state, err
+	})
+	present := receive(t, w, "P2-1", func(frame *pb.SessionFrame, now Instant, _ bool) (*InConsultation, error) {
+		_, present, err := next.Receive(frame, w.verifier, now)
+		return present, err
+	})
+	equal(t, "M_SD", present.Biosignal, biosignal)
+	return waiting, present
+}
+
+func search(t *testing.T, w *world, present *InConsultation) Place {
+	t.Helper()
+	cloud, err := w.verifier.CloudEncryptionKey(w.Cloud.EncryptionKey.signed(), w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	question := Question{PatientID: present.Patient.Identity, DepartmentClass: class}
+	awaiting, opening, err := Ask(w.party["doctor"], question, present.SignedGrant, present.Patient.KeyStatement, cloud, w.Now, w.draws("D2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "D2", opening)
+	answer := receive(t, w, "C", func(reply *pb.SealedReply, now Instant, _ bool) (*Answer, error) {
+		return awaiting.Receive(reply, w.verifier, now)
+	})
+	if len(answer.Places) != 1 {
+		t.Fatalf("%d places", len(answer.Places))
+	}
+	return answer.Places[0]
+}
+
+func establish(t *testing.T, w *world, hospital *AddressedHospital, intent Intent, suffix string) *HospitalSession {
+	t.Helper()
+	awaiting, opening, err := BeginSession(w.party["doctor"], hospital, intent, w.Now, w.draws("D3"+suffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "D3"+suffix, opening)
+	return receive(t, w, "H1"+suffix, func(reply *pb.SealedReply, now Instant, _ bool) (*HospitalSession, error) {
+		return awaiting.Receive(reply, w.verifier, now)
+	})
+}
+
+func readRecord(t *testing.T, w *world, present *InConsultation, place Place) []byte {
+	t.Helper()
+	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(class), Handles: [][]byte{place.Handle}}
+	intent := Intent{present.Patient.Identity, scope, present.SignedGrant, present.Patient.KeyStatement, w.draws("rho-read")(32)}
+	session := establish(t, w, place.Hospital, intent, "-read")
+	awaiting, frame, err := session.Query(w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "D4", frame)
+	for _, name := range []string{"H2-0", "H2-1"} {
+		receive(t, w, name, func(frame *pb.SessionFrame, now Instant, _ bool) ([]byte, error) {
+			slice, _, err := awaiting.Receive(frame, w.verifier, now)
+			return slice, err
+		})
+	}
+	end := receive(t, w, "H2-2", func(frame *pb.SessionFrame, now Instant, _ bool) (*pb.RecordEnd, error) {
+		_, end, err := awaiting.Receive(frame, w.verifier, now)
+		return end, err
+	})
+	return end.GetSignature()
+}
+
+func diagnose(t *testing.T, w *world, waiting *AwaitingDiagnosis, present *InConsultation, recordSignature []byte) *AwaitingReceipt {
+	t.Helper()
+	awaiting, frame, err := present.Diagnose(diagnosis, [][]byte{recordSignature}, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "D5", frame)
+	diagnosed := receive(t, w, "D5", func(frame *pb.SessionFrame, now Instant, _ bool) (*Diagnosed, error) {
+		return waiting.Receive(frame, w.verifier, now)
+	})
+	receipt, err := diagnosed.Receipt(w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "P6", receipt)
+	receive(t, w, "P6", func(frame *pb.SessionFrame, now Instant, _ bool) (*pb.DiagnosisReceipt, error) {
+		return awaiting.Receive(frame, w.verifier, now)
+	})
+	return awaiting
+}
+
+func store(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *AddressedHospital) {
+	t.Helper()
+	deposit, err := awaiting.PrepareDeposit(class, w.draws("rho-store")(32), w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := establish(t, w, hospital, deposit.Intent, "-store")
+	stored, frames, err := session.Deposit(deposit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	madeFrames(t, w, "STO", frames)
+	receive(t, w, "STOACK", func(frame *pb.SessionFrame, _ Instant, _ bool) (*pb.DepositReceipt, error) {
+		return stored.Receive(frame)
+	})
+}
+
+// requireAllTried fails if a message or refusal of a patient or a doctor was left out.
+func requireAllTried(t *testing.T, w *world) {
+	t.Helper()
+	others := map[string]bool{ // received by the cloud or a hospital, and not bent here
+		"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
+		"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true,
+	}
+	refused := 0
+	for base, bent := range w.refusals {
+		for _, each := range bent {
+			if !others[base] && !w.tried[each.Name] {
+				t.Errorf("%s was not tried", each.Name)
+			}
+			if w.tried[each.Name] {
+				refused++
+			}
+		}
+	}
+	hospitals := map[string]bool{"reg1-hospital": true, "reg2-hospital": true, "reg1-hospital-again": true, "reg2-hospital-again": true}
+	calls := map[string]bool{"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true}
+	for name := range w.messages {
+		if !w.tried[name] && !hospitals[name] && !calls[name] {
+			t.Errorf("%s was not tried", name)
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+	t.Logf("%d messages, %d refusals", len(w.messages), refused)
+}

@@ -1,0 +1,170 @@
+package protocol
+
+import (
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/internal/vectors"
+	"medunion.example/clients/go/keys"
+)
+
+// epochKeys is a decryption key as the vectors give it.
+type epochKeys struct {
+	MLKEMSeed hexBytes `json:"mlkem_seed"`
+	X25519    hexBytes `json:"x25519_private_key"`
+}
+
+func (e epochKeys) open(t *testing.T) *keys.DecryptionKey {
+	t.Helper()
+	half, err := ecdh.X25519().NewPrivateKey(e.X25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := keys.NewDecryptionKey(e.MLKEMSeed, half)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+type statementJSON struct{ Statement, Signature hexBytes }
+
+func (s statementJSON) signed() *pb.SignedStatement {
+	return &pb.SignedStatement{Statement: s.Statement, Signature: s.Signature}
+}
+
+type member struct {
+	epochKeys
+	Identity      string
+	SigningSeed   hexBytes      `json:"signing_seed"`
+	EncryptionKey statementJSON `json:"encryption_key_statement"`
+	Certificate   hexBytes
+	Evidence      hexBytes
+	Ticket        hexBytes
+}
+
+func (m member) signer() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(m.SigningSeed) }
+
+// world is the cast of the vectors.
+type world struct {
+	Now            Instant
+	RevocationList statementJSON `json:"revocation_list"`
+	Authority      struct{ CRL hexBytes }
+	Cloud          member
+	Parties        map[string]member
+	Renewed        member
+	TrustBundles   []statementJSON `json:"trust_bundles"`
+
+	verifier Verifier
+	entropy  map[string]hexBytes
+	messages map[string]messageVector
+	refusals map[string][]refusalVector
+	party    map[string]*Party
+	tried    map[string]bool
+}
+
+type sealVector struct {
+	Name, Sender, Receiver string
+	KeyID                  hexBytes `json:"key_id"`
+	SessionID              hexBytes `json:"session_id"`
+	SentAt                 Instant  `json:"sent_at"`
+	Info                   hexBytes
+}
+
+func (s sealVector) context() sealContext {
+	return sealContext{s.Name, s.Sender, s.Receiver, s.KeyID, s.SessionID, s.SentAt}
+}
+
+type messageVector struct {
+	Name        string
+	MessageType string `json:"message_type"`
+	Message     hexBytes
+	Seal        *sealVector
+	Frame       *struct {
+		Name           string
+		Key, IV, Nonce hexBytes
+		AssociatedData hexBytes `json:"associated_data"`
+	}
+	PayloadType string `json:"payload_type"`
+	Plaintext   hexBytes
+	Signed      *struct {
+		Label        string
+		Fields       []hexBytes
+		Transcript   hexBytes
+		VerifyingKey hexBytes `json:"verifying_key"`
+		Signature    hexBytes
+	}
+}
+
+type refusalVector struct {
+	Name, Base, Expect, Wire string
+	Now                      Instant
+	Message                  hexBytes
+	Set                      map[string]json.RawMessage
+	FlipBit                  *int `json:"flip_bit"`
+	Replayed                 bool
+}
+
+var messageFiles = []string{"registration", "consultation", "search", "record", "diagnosis", "calls"}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{messages: map[string]messageVector{}, refusals: map[string][]refusalVector{}, party: map[string]*Party{}, tried: map[string]bool{}}
+	vectors.ReadWhole(t, "parties.json", w)
+	vectors.ReadWhole(t, "entropy.json", &w.entropy)
+	for _, file := range messageFiles {
+		for _, vector := range vectors.Read[messageVector](t, file+".json") {
+			w.messages[vector.Name] = vector
+		}
+	}
+	for _, vector := range vectors.Read[refusalVector](t, "refusals.json") {
+		w.refusals[vector.Base] = append(w.refusals[vector.Base], vector)
+	}
+	bundle, err := Pin(w.TrustBundles[0].signed())
+	for _, next := range w.TrustBundles[1:] {
+		if err == nil {
+			bundle, err = bundle.Follow(next.signed())
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists, err := ReadLists(bundle.Anchors, w.RevocationList.signed(), [][]byte{w.Authority.CRL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.verifier = Verifier{bundle.Anchors, lists, DefaultFreshness}
+	return w
+}
+
+// draws gives the fixed randomness of one step.
+func (w *world) draws(name string) group.Entropy {
+	left := append([]byte(nil), w.entropy[name]...)
+	return func(size int) []byte {
+		if size > len(left) {
+			panic(fmt.Sprintf("%s draws more than was recorded", name))
+		}
+		drawn := left[:size:size]
+		left = left[size:]
+		return drawn
+	}
+}
+
+// keyOf gives the private key of a key id, whoever holds it.
+func (w *world) keyOf(t *testing.T, keyID []byte) *keys.DecryptionKey {
+	t.Helper()
+	ring := keys.Keyring{w.Cloud.open(t), w.Renewed.open(t)}
+	for _, party := range w.Parties {
+		ring = append(ring, party.open(t))
+	}
+	key, err := ring.Find(keyID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
