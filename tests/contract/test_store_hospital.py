@@ -171,6 +171,19 @@ def test_frames_come_in_order_from_a_number_on(rooms):
     assert rooms.frames(ROOM, 1, from_number=2**64 - 1, limit=9) == []
 
 
+def test_what_rooms_hold_grows_with_every_frame_and_tells_them_apart(rooms):
+    other = room(2).room_id
+    rooms.open(room(2), now=NOW, most_per_doctor=9)
+    assert rooms.held_bytes([ROOM, other, b"absent"]) == {ROOM: 0, other: 0}
+    put(rooms, 0)
+    before = rooms.held_bytes([ROOM, other])
+    put(rooms, 0, b"", direction=2)
+    assert before[ROOM] < rooms.held_bytes([ROOM])[ROOM]
+    assert before[other] == rooms.held_bytes([other])[other] == 0
+    assert rooms.held_bytes([]) == {}
+    assert rooms.held_bytes([b"%d" % number for number in range(1200)] + [ROOM]).keys() == {ROOM}
+
+
 def test_frame_put_again_is_taken_once(rooms):
     for _ in range(2):
         put(rooms, 0, most_bytes=FRAME_COST + 5)

@@ -1,12 +1,11 @@
-"""RelayService over gRPC. A follower waits without a thread, woken when this process takes a frame; other processes' frames
-are found by looking once a second."""
+"""RelayService over gRPC. A follower waits without a thread, woken when a frame is taken here or in another process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from federation.errors import Limit
 from federation.protocol.parsing import check
+from federation.services.hospital.bells import Bells, RoomWatch
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.rooms import get_room, next_frames, open_room, put_frame
 from federation.v1.consultation_pb2 import (
@@ -23,40 +22,10 @@ from federation.v1.consultation_pb2_grpc import RelayServiceServicer
 from federation.wire.roles import ServicerContext
 from federation.wire.workers import Workers
 
-POLL_SECONDS = 1.0
+BACKSTOP_SECONDS = 10.0
+"""After so long a follower looks although nobody rang: its room may have expired."""
 
-_Mailbox = tuple[bytes, int]
-
-
-class Bells:
-    """Wakes the followers of a mailbox within one event loop."""
-
-    def __init__(self) -> None:
-        """Start with nobody listening."""
-        self._listening: dict[_Mailbox, set[asyncio.Event]] = {}
-
-    def ring(self, mailbox: _Mailbox) -> None:
-        """Wake whoever listens."""
-        for event in self._listening.get(mailbox, ()):
-            event.set()
-
-    def ring_all(self) -> None:
-        """Wake everybody."""
-        for mailbox in list(self._listening):
-            self.ring(mailbox)
-
-    @contextmanager
-    def listen(self, mailbox: _Mailbox) -> Iterator[asyncio.Event]:
-        """Give an event that is set at each ring, until the block ends."""
-        event = asyncio.Event()
-        events = self._listening.setdefault(mailbox, set())
-        events.add(event)
-        try:
-            yield event
-        finally:
-            events.discard(event)
-            if not events:
-                self._listening.pop(mailbox, None)
+BUSY_SECONDS = 0.2
 
 
 class RelayServicer(RelayServiceServicer):
@@ -67,6 +36,7 @@ class RelayServicer(RelayServiceServicer):
         self._hospital = hospital
         self._workers = workers
         self._bells = Bells()
+        self._watch = RoomWatch(self._bells, self._held_bytes)
         self._stopping = False
 
     def stop(self) -> None:
@@ -100,6 +70,7 @@ class RelayServicer(RelayServiceServicer):
         number = request.from_number
         frames = await self._workers.run(next_frames, self._hospital, request, number)
         with self._bells.listen((request.room_id, request.direction)) as rung:
+            self._watch.begin()
             while not self._stopping:
                 for frame in frames:
                     yield frame
@@ -108,19 +79,24 @@ class RelayServicer(RelayServiceServicer):
                     await _rung(rung)
                 # Cleared before looking: what is put after the look rings again.
                 rung.clear()
-                frames = await self._look(request, number)
+                frames = await self._look(request, number, rung)
 
-    async def _look(self, request: FollowFramesRequest, number: int) -> list[FollowFramesResponse]:
+    async def _look(self, request: FollowFramesRequest, number: int, rung: asyncio.Event) -> list[FollowFramesResponse]:
         try:
             return await self._workers.run(next_frames, self._hospital, request, number)
         except Limit:
             # Nothing is lost by looking again later.
+            await asyncio.sleep(BUSY_SECONDS)
+            rung.set()
             return []
+
+    async def _held_bytes(self, room_ids: Sequence[bytes]) -> Mapping[bytes, int]:
+        return await self._workers.run(self._hospital.stores.rooms.held_bytes, room_ids)
 
 
 async def _rung(event: asyncio.Event) -> None:
     try:
-        async with asyncio.timeout(POLL_SECONDS):
+        async with asyncio.timeout(BACKSTOP_SECONDS):
             await event.wait()
     except TimeoutError:
         return

@@ -1,6 +1,6 @@
 """What a hospital keeps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -160,3 +160,7 @@ class Rooms(Protocol):
     def frames(
         self, room_id: bytes, direction: int, *, from_number: int, limit: int
     ) -> Sequence[tuple[int, bytes]]: ...
+
+    def held_bytes(self, room_ids: Sequence[bytes]) -> Mapping[bytes, int]:
+        """What each of these rooms holds, which grows with every frame; a room that is not there is left out."""
+        ...
