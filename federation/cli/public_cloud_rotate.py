@@ -21,7 +21,7 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _AWAY = (
     "Every member has to fetch the trust bundle before this TLS CA is activated: one that was away all the time can't connect "
-    "then, and needs the newest trust.json by hand."
+    "then, and needs what `medunion trust chain` gives, which it takes by `medunion trust update`."
 )
 
 

@@ -1,4 +1,4 @@
-"""`medunion trust`: what a trust bundle says, and the digest that pins it."""
+"""`medunion trust`: what a trust bundle says, the digest that pins it, and bundles that come by a file."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,12 @@ from pathlib import Path
 import click
 from cryptography import x509
 
-from federation.app.node import read_trust, require_digest
+from federation.app.node import NodeDirectory, read_trust, require_digest
+from federation.app.trust_files import chain_of, chain_to_json, read_chain, update_trust
+from federation.cli.common import directory_option
 from federation.cli.rotation import moment
 from federation.cli.token_choice import json_option
-from federation.protocol.bundle import TrustedBundle
+from federation.protocol.bundle import TrustedBundle, pin
 from federation.v1.directory_pb2 import KeyPeriod
 from keystore.ceremony.words import spoken
 
@@ -18,7 +20,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def trust() -> None:
-    """Look at a trust bundle before anything is built on it."""
+    """Look at a trust bundle before anything is built on it; bring one up to date by a file."""
 
 
 @trust.command()
@@ -43,6 +45,43 @@ def verify(file: Path, digest: str) -> None:
     bundle = read_trust(file)
     require_digest(bundle, digest)
     click.echo(f"Number {bundle.sequence} of {bundle.content.realm}: it is the one.")
+
+
+@trust.command()
+@directory_option
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write it to, if not standard output."
+)
+def chain(directory: NodeDirectory, output: Path | None) -> None:
+    """Give all trust bundles of the public cloud in DIRECTORY, for `update`. Nothing in it is secret."""
+    written = chain_to_json(chain_of(directory))
+    if output is None:
+        click.echo(written, nl=False)
+    else:
+        output.write_text(written, encoding="utf-8")
+
+
+@trust.command()
+@directory_option
+@click.option("--from", "source", type=_FILE, required=True, help="What `chain` wrote, or the next trust.json.")
+@click.option("--digest", help="Digest that the newest one has to have, as it was told by another way.")
+def update(directory: NodeDirectory, source: Path, digest: str | None) -> None:
+    """Bring a member's trust bundle up to date from a file, where it can't reach the public cloud any more.
+
+    Each bundle has to be signed by a key that the one before names, beginning with the one at hand: the file may come by any way.
+    """
+    found = read_chain(source)
+    if digest is not None:
+        require_digest(pin(found[-1]), digest)
+    before, after = update_trust(directory, found)
+    if after.sequence == before.sequence:
+        click.echo(
+            f"Number {before.sequence} of {before.content.realm} is at hand already; nothing newer is in {source}."
+        )
+        return
+    click.echo(f"Number {after.sequence} of {after.content.realm} holds now; it was {before.sequence}.")
+    for line in _lines(after):
+        click.echo(line)
 
 
 def _lines(bundle: TrustedBundle) -> list[str]:

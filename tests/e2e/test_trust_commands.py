@@ -1,11 +1,13 @@
 """`medunion trust`: a bundle in words, and the digest that pins it."""
 
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from demo.stage import free_address, make_token, run
+from demo.stage import Federation, free_address, make_token, run, write_pin
 
 
 @pytest.fixture
@@ -34,3 +36,59 @@ def test_a_bundle_whose_readable_part_says_something_else_is_refused(file: Path)
     document["bundle"]["cloud_address"] = "elsewhere.example:443"
     file.write_text(json.dumps(document))
     assert "not what is signed" in run("trust", "show", file, expect=1)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Federation]:
+    """A serving public cloud and a medical authority."""
+    made = Federation(tmp_path)
+    try:
+        made.found()
+        yield made
+    finally:
+        made.stop()
+
+
+def new_doctor(made: Federation) -> tuple[Path, Path]:
+    """A doctor who is not registered yet: the directory, and Cert_D."""
+    directory, certificate = made.root / "house", made.root / "house.der"
+    keys = ("--id", "D:house", "--pin-file", write_pin(made.root / "house.pin"))
+    run("doctor", "init", "--directory", directory, "--trust", made.trust, *keys)
+    request = ("--doctor", "D:house", "--request", directory / "certificate-request.der")
+    run("authority", "issue", "--directory", made.root / "authority", *request, "--output", certificate)
+    return directory, certificate
+
+
+def register(directory: Path, certificate: Path, expect: int = 0) -> str:
+    return run("doctor", "register", "--directory", directory, "--certificate", certificate, expect=expect)
+
+
+def rotate_the_tls_ca(made: Federation) -> None:
+    """Behind everybody's back; a leaf of the new CA is shown a few seconds after its stated time."""
+    cloud = made.root / "cloud"
+    run("public-cloud", "rotate", "prepare", "tls-ca", "--generate", "--directory", cloud)
+    run("public-cloud", "rotate", "activate", "tls-ca", "--now", "--directory", cloud)
+    time.sleep(6)
+
+
+def test_member_that_was_away_while_the_tls_ca_changed_comes_back_by_a_file(made: Federation, tmp_path: Path) -> None:
+    directory, certificate = new_doctor(made)
+    rotate_the_tls_ca(made)
+    assert "UNAVAILABLE" in register(directory, certificate, expect=1)
+    chain, forged = tmp_path / "chain.json", tmp_path / "forged.json"
+    run("trust", "chain", "--directory", made.root / "cloud", "--output", chain)
+
+    document = json.loads(chain.read_text())
+    document["trust_bundles"][-1]["signature"] = document["trust_bundles"][0]["signature"]
+    forged.write_text(json.dumps(document))
+    assert "BUNDLE_SIGNER_UNKNOWN" in run("trust", "update", "--directory", directory, "--from", forged, expect=1)
+    document = json.loads(chain.read_text())
+    del document["trust_bundles"][-2]
+    forged.write_text(json.dumps(document))
+    assert "BUNDLE_OUT_OF_SEQUENCE" in run("trust", "update", "--directory", directory, "--from", forged, expect=1)
+    wrong = ("--from", chain, "--digest", "00" * 32)
+    assert "BUNDLE_UNPINNED" in run("trust", "update", "--directory", directory, *wrong, expect=1)
+
+    assert "holds now" in run("trust", "update", "--directory", directory, "--from", chain)
+    assert "at hand already" in run("trust", "update", "--directory", directory, "--from", chain)
+    register(directory, certificate)
