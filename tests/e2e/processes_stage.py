@@ -1,0 +1,187 @@
+"""A federation whose servers are several processes each, and a hospital in the test's own process that calls its cloud."""
+
+import itertools
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from demo.stage import SECONDS, Federation, run, ticket_in
+from federation.app.node import read_trust
+from federation.clients.cloud import CloudClient
+from federation.clients.registration import register
+from federation.member import Member
+from federation.store.database import open_database
+from federation.store.party import SqlEpochs, SqlSettings
+from federation.ticket import parse_ticket
+from federation.v1.statement_pb2 import ROLE_HOSPITAL
+from federation.wire.channel import open_channel
+from hsm import open_token, pin_from_value
+from keystore.party import HospitalKeys
+from keystore.x509 import TlsLeaf, issue_leaf, request_certificate
+from tests.contract import postgresql_server
+from tests.e2e.cloud_lab import publication_of
+
+DATABASES = ("sqlite", "postgresql")
+ADDRESS = "127.0.0.1:9"
+_numbers = itertools.count(1)
+
+
+def set_server(directory: Path, **values: object) -> None:
+    """Write settings into `[server]` of a node."""
+    file = directory / "medunion.toml"
+    lines = [line for line in file.read_text().splitlines() if line.partition(" ")[0] not in values]
+    if "[server]" not in lines:
+        lines += ["", "[server]"]
+    at = lines.index("[server]") + 1
+    file.write_text("\n".join([*lines[:at], *(f"{name} = {value}" for name, value in values.items()), *lines[at:], ""]))
+
+
+class Stage(Federation):
+    """A federation whose servers share their ports among several processes."""
+
+    def __init__(self, root: Path, database: str, processes: int = 3) -> None:
+        super().__init__(root)
+        self.database = database
+        self.processes = processes
+        self.ready: dict[Path, dict[str, object]] = {}
+
+    def options(self) -> tuple[str, ...]:
+        """Give the options of `init` that name a database of its own."""
+        if self.database == "sqlite":
+            return ()
+        server = postgresql_server.server()
+        return "--database", server.url(server.new_database())
+
+    def serve(self, kind: str, directory: Path) -> None:
+        # Connections age quickly, so that whoever leaves has left soon.
+        set_server(directory, processes=self.processes, connection_age_minutes=0.05)
+        super().serve(kind, directory)
+
+    @contextmanager
+    def everything(self) -> Iterator["Stage"]:
+        try:
+            self.found(*self.options())
+            self.add_hospital("a", *self.options())
+            self.add_hospital("b", *self.options())
+            yield self
+        finally:
+            self.stop()
+
+
+def told(directory: Path) -> dict:
+    """Give what the server said when it took calls."""
+    return json.loads((directory / "ready").read_text())
+
+
+def hand_over(directory: Path) -> tuple[int, int]:
+    """Have a successor take over, by SIGUSR2, and give the processes of both."""
+    before = told(directory)["pid"]
+    (directory / "ready").unlink()
+    os.kill(before, signal.SIGUSR2)
+    wait_until((directory / "ready").exists)
+    return before, told(directory)["pid"]
+
+
+def wait_until(holds: Callable[[], object], seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_gone(process: int) -> bool:
+    """Say whether a process has ended; one that nobody waits for yet counts."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def health(socket: Path, service: str) -> str:
+    """Ask a process's admin server; empty if it does not answer."""
+    with grpc.insecure_channel(f"unix:{socket}") as channel:
+        try:
+            answer = HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=2)
+        except grpc.RpcError:
+            return ""
+        return HealthCheckResponse.ServingStatus.Name(answer.status)
+
+
+class Guest:
+    """A hospital of this process, registered with a cloud that is served by others."""
+
+    def __init__(self, stage: Stage, make_uri: Callable[..., object], pin: str) -> None:
+        self.identity = f"H:guest{next(_numbers)}"
+        self.trust = read_trust(stage.trust)
+        self._open = ExitStack()
+        token = self._open.enter_context(open_token(make_uri("guest"), pin_from_value(pin)))
+        database = self._open.enter_context(open_database(f"sqlite:///{stage.root}/{self.identity[2:]}.sqlite"))
+        self.keys = HospitalKeys.create(token)
+        self.member = Member(self.identity, self.keys, SqlSettings(database), SqlEpochs(database), self.trust)
+        ticket = ticket_in(run("public-cloud", "invite", "--directory", stage.root / "cloud", self.identity))
+        plain = self.client()
+        register(self.member, plain, ROLE_HOSPITAL, b"licence", parse_ticket(ticket))
+        request = request_certificate(self.keys.tls_ca_key, self.identity)
+        self._certificate = plain.certify_tls_identity(self.member, request)
+        plain.renew(self.member, ADDRESS)
+        self.publication = publication_of(self.identity, "P:anyone", f"{self.identity}/cardiology")
+
+    def client(self, *, peer: bool = False) -> CloudClient:
+        """Give a client with connections of its own."""
+        leaf = self._leaf() if peer else None
+        return self._open.enter_context(CloudClient(lambda: self.trust, leaf=None if leaf is None else lambda: leaf))
+
+    def _leaf(self) -> TlsLeaf:
+        return issue_leaf(self._certificate, self.keys.tls_ca_key, self.identity, now=datetime.now(UTC))
+
+    def channel(self) -> grpc.Channel:
+        """Give a connection of its own to the cloud's public port."""
+        content = self.trust.content
+        return self._open.enter_context(open_channel(content.cloud_address, content.cloud_id, self.trust.tls_roots))
+
+    def close(self) -> None:
+        self._open.close()
+
+
+class Load:
+    """Calls by several clients at once, none made twice: what fails is kept."""
+
+    def __init__(self, *rounds: Callable[[], object]) -> None:
+        self._rounds = rounds
+        self._stopping = threading.Event()
+        self.done = 0
+        self.slowest = 0.0
+        self.failures: list[Exception] = []
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        threads = [threading.Thread(target=self._run, args=(each,)) for each in self._rounds]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            for thread in threads:
+                thread.join(SECONDS)
+
+    def _run(self, each: Callable[[], object]) -> None:
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                each()
+            except Exception as error:  # noqa: BLE001 - the test says what failed
+                self.failures.append(error)
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            self.done += 1
+            time.sleep(0.01)
