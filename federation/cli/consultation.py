@@ -26,6 +26,7 @@ from federation.protocol.search import Place
 from federation.protocol.statements import RIGHT_NAMES, peek_statement
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant, Right
+from hsm.errors import HsmError
 
 SHOWN_KINDS = 6
 
@@ -55,25 +56,33 @@ class Visit:
     doctor_id: str
     plan: Plan
     records: list[FetchedRecord] = field(default_factory=list)
+    is_owed: bool = False
+    """Whether a diagnosis lies in the room that the patient has not signed for yet."""
 
     def run(self) -> None:
         """Run it. Raises what the client raises."""
         room = self.client.open_room(self.plan.hospital_id, self.plan.address)
+        try:
+            self._receive(room)
+        finally:
+            for record in self.records:
+                record.close()
+            if not self.is_owed:
+                self._close(room)
+
+    def _receive(self, room: DoctorRoom) -> None:
         self._show_code(room)
         consultation = self.client.await_patient(
             room,
             seconds=self.plan.patience_seconds,
             on_refusal=lambda reason: say(f"Somebody was refused ({reason}); still waiting."),
         )
-        try:
-            self._show_arrival(consultation)
-            self._read_records(consultation)
-            diagnosed = self._diagnose(room, consultation)
-            self._deposit(diagnosed)
-            self._await_receipt(room, diagnosed)
-        finally:
-            for record in self.records:
-                record.close()
+        self._show_arrival(consultation)
+        self._read_records(consultation)
+        diagnosed = self._diagnose(room, consultation)
+        self.is_owed = True
+        self._deposit(diagnosed)
+        self._await_receipt(room, diagnosed)
 
     def _show_code(self, room: DoctorRoom) -> None:
         code = str(room.code)
@@ -170,7 +179,13 @@ class Visit:
         if receipt is None:
             say("No receipt yet; the patient fetches the diagnosis from the room within twelve hours.")
         else:
+            self.is_owed = False
             say(f"The patient signed for the diagnosis at {terminal.moment(receipt.sent_at)}.")
+
+    def _close(self, room: DoctorRoom) -> None:
+        """Leave no room open that nobody needs; one that can't be closed now goes by itself."""
+        with suppress(FederationError, HsmError):
+            self.client.close_room(room)
 
 
 def _hospital_of(place: Place) -> str:

@@ -27,6 +27,7 @@ from federation.cli.common import (
     tell_unfinished,
     token_options,
 )
+from federation.cli.public_cloud_retention import forget_hospital, retention
 from federation.cli.public_cloud_rotate import rotate
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.config import CloudSettings, DatabaseSettings
@@ -43,7 +44,8 @@ def public_cloud() -> None:
     """Run the public cloud of a federation."""
 
 
-public_cloud.add_command(rotate)
+for command in (rotate, retention, forget_hospital):
+    public_cloud.add_command(command)
 
 
 @public_cloud.command()

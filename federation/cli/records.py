@@ -4,8 +4,6 @@ A record is named by its handle: 32 hexadecimal digits. Whose a record is, is ne
 the patient. Every act asks for a reason, which goes into the sealed log with the name of who typed it.
 """
 
-import os
-import pwd
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from federation.app.hospital import HospitalNode
 from federation.app.node import NodeDirectory
 from federation.audit import AuditEvent
 from federation.cli.common import PinChoice, directory_option, pin_options, sentence
+from federation.cli.operators import operator, reason_option
 from federation.config import HospitalSettings
 from federation.errors import FederationError
 from federation.services.hospital import custody
@@ -27,7 +26,6 @@ from federation.store.errors import StoreError
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 HANDLE_BYTES = 16
 
-reason_option = click.option("--reason", required=True, help="Why; it goes into the sealed log with your name.")
 patient_option = click.option("--patient", "patient_id", metavar="P:ID", help="All records of this patient instead.")
 
 
@@ -58,8 +56,7 @@ def open_node(directory: NodeDirectory, pin: PinChoice) -> HospitalNode:
 
 def act_for(reason: str) -> Act:
     """Give the act of whoever types. Raises FieldInvalid for no reason, or too long a one."""
-    user, asked_for = pwd.getpwuid(os.getuid()).pw_name, os.environ.get("SUDO_USER")
-    return Act(f"{user}, for {asked_for}" if asked_for else user, reason)
+    return Act(operator(), reason)
 
 
 def chosen(node: HospitalNode, handles: tuple[bytes, ...], patient_id: str | None) -> tuple[bytes, ...]:

@@ -8,6 +8,7 @@ import click
 from federation.app.hospital import HospitalNode
 from federation.app.node import NodeDirectory
 from federation.cli.common import PinChoice, directory_option, pin_options, sentence
+from federation.cli.operators import reason_option
 from federation.cli.records import (
     act_for,
     chosen,
@@ -18,7 +19,6 @@ from federation.cli.records import (
     line_of,
     open_node,
     patient_option,
-    reason_option,
 )
 from federation.errors import NoSuchRecord, RecordErased
 from federation.services.hospital import custody

@@ -31,7 +31,7 @@ from federation.protocol.doctor_consultation import (
 from federation.protocol.grant import covers
 from federation.protocol.identities import ANY, require_identity
 from federation.protocol.parties import Entropy, reason_of
-from federation.protocol.room import ask_for_room
+from federation.protocol.room import ask_for_room, ask_to_close
 from federation.protocol.search import Place, Question
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
@@ -119,6 +119,12 @@ class DoctorClient:
         digest = code_digest(statement.statement, statement.signature, party.certificate)
         code = DoctorCode(address, hospital_id, answer.room_id, digest)
         return DoctorRoom(code, answer.expires_at, Mailbox(channel, answer.room_id, pb.DIRECTION_TO_PATIENT))
+
+    def close_room(self, room: DoctorRoom) -> None:
+        """Close a room that nobody needs any more. Raises NoSuchRoom, Unavailable: then it goes by itself, hours later."""
+        party = self._member.party(self._clock())
+        channel = self._connect(room.code.address, room.code.hospital_id)
+        call(RelayServiceStub(channel).CloseRoom, ask_to_close(party, room.code.hospital_id, room.code.room_id))
 
     def await_patient(
         self, room: DoctorRoom, *, seconds: float = ROOM_SECONDS, on_refusal: OnRefusal = lambda _reason: None

@@ -1,16 +1,19 @@
-"""Opening a room of the relay: a registered doctor shows who it is, in clear, signed for this hospital.
+"""Opening a room of the relay, and closing it: a registered doctor shows who it is, in clear, signed for this hospital.
 
 Nothing here is secret: a room's statements are served to whoever has the room's number. So refusals are precise.
 """
 
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party, Pending
-from federation.protocol.statements import verify_signature
+from federation.protocol.statements import peek_statement, verify_signature
 from federation.protocol.time import Instant
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
-from federation.v1.consultation_pb2 import OpenRoomRequest
+from federation.v1.consultation_pb2 import CloseRoomRequest, OpenRoomRequest
+from federation.v1.statement_pb2 import KeyStatement, SignedStatement
 from keystore.transcript import digest, text, transcript, u64
 
 
@@ -41,6 +44,27 @@ def ask_for_room(doctor: Party, hospital_id: str, *, now: Instant, entropy: Entr
     )
     request.signature = doctor.signing_key.sign(request_transcript(request, doctor.identity, hospital_id))
     return request
+
+
+def close_transcript(room_id: bytes, doctor_id: str, hospital_id: str) -> bytes:
+    """Give T("room-close", ID_D, ID_HPC, room)."""
+    return transcript("room-close", text(doctor_id), text(hospital_id), room_id)
+
+
+def ask_to_close(doctor: Party, hospital_id: str, room_id: bytes) -> CloseRoomRequest:
+    """Make the request by which a doctor closes a room of its own."""
+    signature = doctor.signing_key.sign(close_transcript(room_id, doctor.identity, hospital_id))
+    return CloseRoomRequest(room_id=room_id, signature=signature)
+
+
+def verify_close(request: CloseRoomRequest, opened_by: SignedStatement, hospital_id: str) -> None:
+    """Verify that whoever opened the room, by this KS_D, closes it. Raises SignatureInvalid.
+
+    KS_D held when the room was opened. Whether it still does is not asked: a doctor who may open no room may close its own.
+    """
+    doctor = peek_statement(KeyStatement, opened_by)
+    key = Ed25519PublicKey.from_public_bytes(doctor.verifying_key)
+    verify_signature(key, request.signature, close_transcript(request.room_id, doctor.identity, hospital_id))
 
 
 def receive_room_request(

@@ -423,6 +423,56 @@ class FollowFramesResponse(_message.Message):
 Global___FollowFramesResponse: _TypeAlias = FollowFramesResponse  # noqa: Y015
 
 @_typing.final
+class CloseRoomRequest(_message.Message):
+    """Closes a room."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROOM_ID_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    room_id: _builtins.bytes
+    """The room."""
+    signature: _builtins.bytes
+    """S_PRK_D over T("room-close", ID_D, ID_HPC, room): no room has this number again, so it needs no time and no nonce."""
+    def __init__(
+        self,
+        *,
+        room_id: _builtins.bytes | None = ...,
+        signature: _builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_room_id", b"_room_id", "_signature", b"_signature", "room_id", b"room_id", "signature", b"signature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_room_id", b"_room_id", "_signature", b"_signature", "room_id", b"room_id", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__room_id: _TypeAlias = _typing.Literal["room_id"]  # noqa: Y015
+    _WhichOneofArgType__room_id: _TypeAlias = _typing.Literal["_room_id", b"_room_id"]  # noqa: Y015
+    _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
+    _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__room_id) -> _WhichOneofReturnType__room_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signature) -> _WhichOneofReturnType__signature | None: ...
+
+Global___CloseRoomRequest: _TypeAlias = CloseRoomRequest  # noqa: Y015
+
+@_typing.final
+class CloseRoomResponse(_message.Message):
+    """The room is closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseRoomResponse: _TypeAlias = CloseRoomResponse  # noqa: Y015
+
+@_typing.final
 class ConsultationOpening(_message.Message):
     """p1 (eq. 12): {ID_P, B_P, R_P1, R_P2, T_P1, kappa_P, KS_P, EK_P, Sig_P1}."""
 

@@ -55,6 +55,11 @@ class RelayServiceStub(object):
                 request_serializer=federation_dot_v1_dot_consultation__pb2.FollowFramesRequest.SerializeToString,
                 response_deserializer=federation_dot_v1_dot_consultation__pb2.FollowFramesResponse.FromString,
                 _registered_method=True)
+        self.CloseRoom = channel.unary_unary(
+                '/federation.v1.RelayService/CloseRoom',
+                request_serializer=federation_dot_v1_dot_consultation__pb2.CloseRoomRequest.SerializeToString,
+                response_deserializer=federation_dot_v1_dot_consultation__pb2.CloseRoomResponse.FromString,
+                _registered_method=True)
 
 
 class RelayServiceServicer(object):
@@ -89,6 +94,13 @@ class RelayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CloseRoom(self, request, context):
+        """Closes a room for the doctor who opened it: the room and its frames are gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RelayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +123,11 @@ def add_RelayServiceServicer_to_server(servicer, server):
                     servicer.FollowFrames,
                     request_deserializer=federation_dot_v1_dot_consultation__pb2.FollowFramesRequest.FromString,
                     response_serializer=federation_dot_v1_dot_consultation__pb2.FollowFramesResponse.SerializeToString,
+            ),
+            'CloseRoom': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseRoom,
+                    request_deserializer=federation_dot_v1_dot_consultation__pb2.CloseRoomRequest.FromString,
+                    response_serializer=federation_dot_v1_dot_consultation__pb2.CloseRoomResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +239,33 @@ class RelayService(object):
             '/federation.v1.RelayService/FollowFrames',
             federation_dot_v1_dot_consultation__pb2.FollowFramesRequest.SerializeToString,
             federation_dot_v1_dot_consultation__pb2.FollowFramesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseRoom(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/federation.v1.RelayService/CloseRoom',
+            federation_dot_v1_dot_consultation__pb2.CloseRoomRequest.SerializeToString,
+            federation_dot_v1_dot_consultation__pb2.CloseRoomResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class RelayServiceStub:
     """Puts one frame into a room. A frame put again under the same number is taken once."""
     FollowFrames: _grpc.UnaryStreamMultiCallable[_consultation_pb2.FollowFramesRequest, _consultation_pb2.FollowFramesResponse]
     """Follows the frames of one direction from a number on."""
+    CloseRoom: _grpc.UnaryUnaryMultiCallable[_consultation_pb2.CloseRoomRequest, _consultation_pb2.CloseRoomResponse]
+    """Closes a room for the doctor who opened it: the room and its frames are gone."""
 
 @_typing.type_check_only
 class RelayServiceAsyncStub(RelayServiceStub):
@@ -57,6 +59,8 @@ class RelayServiceAsyncStub(RelayServiceStub):
     """Puts one frame into a room. A frame put again under the same number is taken once."""
     FollowFrames: _aio.UnaryStreamMultiCallable[_consultation_pb2.FollowFramesRequest, _consultation_pb2.FollowFramesResponse]  # type: ignore[assignment]
     """Follows the frames of one direction from a number on."""
+    CloseRoom: _aio.UnaryUnaryMultiCallable[_consultation_pb2.CloseRoomRequest, _consultation_pb2.CloseRoomResponse]  # type: ignore[assignment]
+    """Closes a room for the doctor who opened it: the room and its frames are gone."""
 
 class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
     """A mailbox per room, kept by the doctor's hospital. It sees sealed frames only."""
@@ -92,5 +96,13 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_consultation_pb2.FollowFramesResponse], _abc.AsyncIterator[_consultation_pb2.FollowFramesResponse]]:
         """Follows the frames of one direction from a number on."""
+
+    @_abc_1.abstractmethod
+    def CloseRoom(
+        self,
+        request: _consultation_pb2.CloseRoomRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consultation_pb2.CloseRoomResponse, _abc.Awaitable[_consultation_pb2.CloseRoomResponse]]:
+        """Closes a room for the doctor who opened it: the room and its frames are gone."""
 
 def add_RelayServiceServicer_to_server(servicer: RelayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -84,6 +84,7 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
         "OpenRoom": _anyone(_ROOM),
         "GetRoom": _anyone(_NAMED, most_response_bytes=_LISTS),
         "PutFrame": _anyone(_FRAME, is_opener=False),
+        "CloseRoom": _anyone(_NAMED),
         "FollowFrames": _anyone(_NAMED, is_opener=False, most_response_bytes=_FRAME, longest=_LONGEST_FOLLOWING),
     },
     "federation.v1.RecordService": {

@@ -112,6 +112,7 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
         "replay key of D3": t("D3", text(d3.doctor_id), d3.ephemeral_point),
         "replay key of PUB": t("PUB", text(pub.hospital_id), pub.nonce),
         "replay key of a room": t("ROOM", doctor, room.nonce),
+        "what closes a room": t("room-close", doctor, text(world.hospital.identity), bytes(range(16))),
     }
     codes = {
         "proof of D2": (world.doctor_shared_key, signed.d2_proof(d2)),

@@ -701,6 +701,98 @@ func (x *FollowFramesResponse) GetFrame() *RelayFrame {
 	return nil
 }
 
+// Closes a room.
+type CloseRoomRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The room.
+	RoomId []byte `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3,oneof" json:"room_id,omitempty"`
+	// S_PRK_D over T("room-close", ID_D, ID_HPC, room): no room has this number again, so it needs no time and no nonce.
+	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseRoomRequest) Reset() {
+	*x = CloseRoomRequest{}
+	mi := &file_federation_v1_consultation_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseRoomRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseRoomRequest) ProtoMessage() {}
+
+func (x *CloseRoomRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_consultation_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseRoomRequest.ProtoReflect.Descriptor instead.
+func (*CloseRoomRequest) Descriptor() ([]byte, []int) {
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CloseRoomRequest) GetRoomId() []byte {
+	if x != nil {
+		return x.RoomId
+	}
+	return nil
+}
+
+func (x *CloseRoomRequest) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// The room is closed.
+type CloseRoomResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseRoomResponse) Reset() {
+	*x = CloseRoomResponse{}
+	mi := &file_federation_v1_consultation_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseRoomResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseRoomResponse) ProtoMessage() {}
+
+func (x *CloseRoomResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_consultation_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseRoomResponse.ProtoReflect.Descriptor instead.
+func (*CloseRoomResponse) Descriptor() ([]byte, []int) {
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{10}
+}
+
 // p1 (eq. 12): {ID_P, B_P, R_P1, R_P2, T_P1, kappa_P, KS_P, EK_P, Sig_P1}.
 type ConsultationOpening struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -728,7 +820,7 @@ type ConsultationOpening struct {
 
 func (x *ConsultationOpening) Reset() {
 	*x = ConsultationOpening{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[9]
+	mi := &file_federation_v1_consultation_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +832,7 @@ func (x *ConsultationOpening) String() string {
 func (*ConsultationOpening) ProtoMessage() {}
 
 func (x *ConsultationOpening) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[9]
+	mi := &file_federation_v1_consultation_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +845,7 @@ func (x *ConsultationOpening) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsultationOpening.ProtoReflect.Descriptor instead.
 func (*ConsultationOpening) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{9}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConsultationOpening) GetPatientId() string {
@@ -846,7 +938,7 @@ type ConsultationReply struct {
 
 func (x *ConsultationReply) Reset() {
 	*x = ConsultationReply{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[10]
+	mi := &file_federation_v1_consultation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +950,7 @@ func (x *ConsultationReply) String() string {
 func (*ConsultationReply) ProtoMessage() {}
 
 func (x *ConsultationReply) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[10]
+	mi := &file_federation_v1_consultation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +963,7 @@ func (x *ConsultationReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsultationReply.ProtoReflect.Descriptor instead.
 func (*ConsultationReply) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{10}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConsultationReply) GetDoctorId() string {
@@ -957,7 +1049,7 @@ type BiosignalDelivery struct {
 
 func (x *BiosignalDelivery) Reset() {
 	*x = BiosignalDelivery{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[11]
+	mi := &file_federation_v1_consultation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1061,7 @@ func (x *BiosignalDelivery) String() string {
 func (*BiosignalDelivery) ProtoMessage() {}
 
 func (x *BiosignalDelivery) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[11]
+	mi := &file_federation_v1_consultation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1074,7 @@ func (x *BiosignalDelivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BiosignalDelivery.ProtoReflect.Descriptor instead.
 func (*BiosignalDelivery) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{11}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BiosignalDelivery) GetBiosignalDigest() []byte {
@@ -1095,7 +1187,15 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\x06number\x18\x01 \x01(\x04H\x00R\x06number\x88\x01\x01\x124\n" +
 	"\x05frame\x18\x02 \x01(\v2\x19.federation.v1.RelayFrameH\x01R\x05frame\x88\x01\x01B\t\n" +
 	"\a_numberB\b\n" +
-	"\x06_frame\"\xce\x05\n" +
+	"\x06_frame\"}\n" +
+	"\x10CloseRoomRequest\x12$\n" +
+	"\aroom_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\x06roomId\x88\x01\x01\x12)\n" +
+	"\tsignature\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x01R\tsignature\x88\x01\x01B\n" +
+	"\n" +
+	"\b_room_idB\f\n" +
+	"\n" +
+	"_signature\"\x13\n" +
+	"\x11CloseRoomResponse\"\xce\x05\n" +
 	"\x13ConsultationOpening\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12:\n" +
@@ -1157,12 +1257,13 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13DIRECTION_TO_DOCTOR\x10\x01\x12\x18\n" +
-	"\x14DIRECTION_TO_PATIENT\x10\x022\xcd\x02\n" +
+	"\x14DIRECTION_TO_PATIENT\x10\x022\x9d\x03\n" +
 	"\fRelayService\x12K\n" +
 	"\bOpenRoom\x12\x1e.federation.v1.OpenRoomRequest\x1a\x1f.federation.v1.OpenRoomResponse\x12H\n" +
 	"\aGetRoom\x12\x1d.federation.v1.GetRoomRequest\x1a\x1e.federation.v1.GetRoomResponse\x12K\n" +
 	"\bPutFrame\x12\x1e.federation.v1.PutFrameRequest\x1a\x1f.federation.v1.PutFrameResponse\x12Y\n" +
-	"\fFollowFrames\x12\".federation.v1.FollowFramesRequest\x1a#.federation.v1.FollowFramesResponse0\x01BL\n" +
+	"\fFollowFrames\x12\".federation.v1.FollowFramesRequest\x1a#.federation.v1.FollowFramesResponse0\x01\x12N\n" +
+	"\tCloseRoom\x12\x1f.federation.v1.CloseRoomRequest\x1a .federation.v1.CloseRoomResponseBL\n" +
 	"\x1eexample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3"
 
 var (
@@ -1178,7 +1279,7 @@ func file_federation_v1_consultation_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_consultation_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_federation_v1_consultation_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_federation_v1_consultation_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_federation_v1_consultation_proto_goTypes = []any{
 	(Direction)(0),               // 0: federation.v1.Direction
 	(*OpenRoomRequest)(nil),      // 1: federation.v1.OpenRoomRequest
@@ -1190,43 +1291,47 @@ var file_federation_v1_consultation_proto_goTypes = []any{
 	(*PutFrameResponse)(nil),     // 7: federation.v1.PutFrameResponse
 	(*FollowFramesRequest)(nil),  // 8: federation.v1.FollowFramesRequest
 	(*FollowFramesResponse)(nil), // 9: federation.v1.FollowFramesResponse
-	(*ConsultationOpening)(nil),  // 10: federation.v1.ConsultationOpening
-	(*ConsultationReply)(nil),    // 11: federation.v1.ConsultationReply
-	(*BiosignalDelivery)(nil),    // 12: federation.v1.BiosignalDelivery
-	(*SignedStatement)(nil),      // 13: federation.v1.SignedStatement
-	(*SealedOpening)(nil),        // 14: federation.v1.SealedOpening
-	(*SealedReply)(nil),          // 15: federation.v1.SealedReply
-	(*SessionFrame)(nil),         // 16: federation.v1.SessionFrame
-	(*SessionRefusal)(nil),       // 17: federation.v1.SessionRefusal
+	(*CloseRoomRequest)(nil),     // 10: federation.v1.CloseRoomRequest
+	(*CloseRoomResponse)(nil),    // 11: federation.v1.CloseRoomResponse
+	(*ConsultationOpening)(nil),  // 12: federation.v1.ConsultationOpening
+	(*ConsultationReply)(nil),    // 13: federation.v1.ConsultationReply
+	(*BiosignalDelivery)(nil),    // 14: federation.v1.BiosignalDelivery
+	(*SignedStatement)(nil),      // 15: federation.v1.SignedStatement
+	(*SealedOpening)(nil),        // 16: federation.v1.SealedOpening
+	(*SealedReply)(nil),          // 17: federation.v1.SealedReply
+	(*SessionFrame)(nil),         // 18: federation.v1.SessionFrame
+	(*SessionRefusal)(nil),       // 19: federation.v1.SessionRefusal
 }
 var file_federation_v1_consultation_proto_depIdxs = []int32{
-	13, // 0: federation.v1.OpenRoomRequest.key_statement:type_name -> federation.v1.SignedStatement
-	13, // 1: federation.v1.OpenRoomRequest.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	13, // 2: federation.v1.GetRoomResponse.key_statement:type_name -> federation.v1.SignedStatement
-	13, // 3: federation.v1.GetRoomResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	13, // 4: federation.v1.GetRoomResponse.revocation_list:type_name -> federation.v1.SignedStatement
-	14, // 5: federation.v1.RelayFrame.opening:type_name -> federation.v1.SealedOpening
-	15, // 6: federation.v1.RelayFrame.reply:type_name -> federation.v1.SealedReply
-	16, // 7: federation.v1.RelayFrame.frame:type_name -> federation.v1.SessionFrame
-	17, // 8: federation.v1.RelayFrame.refusal:type_name -> federation.v1.SessionRefusal
+	15, // 0: federation.v1.OpenRoomRequest.key_statement:type_name -> federation.v1.SignedStatement
+	15, // 1: federation.v1.OpenRoomRequest.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	15, // 2: federation.v1.GetRoomResponse.key_statement:type_name -> federation.v1.SignedStatement
+	15, // 3: federation.v1.GetRoomResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	15, // 4: federation.v1.GetRoomResponse.revocation_list:type_name -> federation.v1.SignedStatement
+	16, // 5: federation.v1.RelayFrame.opening:type_name -> federation.v1.SealedOpening
+	17, // 6: federation.v1.RelayFrame.reply:type_name -> federation.v1.SealedReply
+	18, // 7: federation.v1.RelayFrame.frame:type_name -> federation.v1.SessionFrame
+	19, // 8: federation.v1.RelayFrame.refusal:type_name -> federation.v1.SessionRefusal
 	0,  // 9: federation.v1.PutFrameRequest.direction:type_name -> federation.v1.Direction
 	5,  // 10: federation.v1.PutFrameRequest.frame:type_name -> federation.v1.RelayFrame
 	0,  // 11: federation.v1.FollowFramesRequest.direction:type_name -> federation.v1.Direction
 	5,  // 12: federation.v1.FollowFramesResponse.frame:type_name -> federation.v1.RelayFrame
-	13, // 13: federation.v1.ConsultationOpening.key_statement:type_name -> federation.v1.SignedStatement
-	13, // 14: federation.v1.ConsultationOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	13, // 15: federation.v1.ConsultationReply.key_statement:type_name -> federation.v1.SignedStatement
-	13, // 16: federation.v1.BiosignalDelivery.grant:type_name -> federation.v1.SignedStatement
+	15, // 13: federation.v1.ConsultationOpening.key_statement:type_name -> federation.v1.SignedStatement
+	15, // 14: federation.v1.ConsultationOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	15, // 15: federation.v1.ConsultationReply.key_statement:type_name -> federation.v1.SignedStatement
+	15, // 16: federation.v1.BiosignalDelivery.grant:type_name -> federation.v1.SignedStatement
 	1,  // 17: federation.v1.RelayService.OpenRoom:input_type -> federation.v1.OpenRoomRequest
 	3,  // 18: federation.v1.RelayService.GetRoom:input_type -> federation.v1.GetRoomRequest
 	6,  // 19: federation.v1.RelayService.PutFrame:input_type -> federation.v1.PutFrameRequest
 	8,  // 20: federation.v1.RelayService.FollowFrames:input_type -> federation.v1.FollowFramesRequest
-	2,  // 21: federation.v1.RelayService.OpenRoom:output_type -> federation.v1.OpenRoomResponse
-	4,  // 22: federation.v1.RelayService.GetRoom:output_type -> federation.v1.GetRoomResponse
-	7,  // 23: federation.v1.RelayService.PutFrame:output_type -> federation.v1.PutFrameResponse
-	9,  // 24: federation.v1.RelayService.FollowFrames:output_type -> federation.v1.FollowFramesResponse
-	21, // [21:25] is the sub-list for method output_type
-	17, // [17:21] is the sub-list for method input_type
+	10, // 21: federation.v1.RelayService.CloseRoom:input_type -> federation.v1.CloseRoomRequest
+	2,  // 22: federation.v1.RelayService.OpenRoom:output_type -> federation.v1.OpenRoomResponse
+	4,  // 23: federation.v1.RelayService.GetRoom:output_type -> federation.v1.GetRoomResponse
+	7,  // 24: federation.v1.RelayService.PutFrame:output_type -> federation.v1.PutFrameResponse
+	9,  // 25: federation.v1.RelayService.FollowFrames:output_type -> federation.v1.FollowFramesResponse
+	11, // 26: federation.v1.RelayService.CloseRoom:output_type -> federation.v1.CloseRoomResponse
+	22, // [22:27] is the sub-list for method output_type
+	17, // [17:22] is the sub-list for method input_type
 	17, // [17:17] is the sub-list for extension type_name
 	17, // [17:17] is the sub-list for extension extendee
 	0,  // [0:17] is the sub-list for field type_name
@@ -1254,15 +1359,16 @@ func file_federation_v1_consultation_proto_init() {
 	file_federation_v1_consultation_proto_msgTypes[7].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[8].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[9].OneofWrappers = []any{}
-	file_federation_v1_consultation_proto_msgTypes[10].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[11].OneofWrappers = []any{}
+	file_federation_v1_consultation_proto_msgTypes[12].OneofWrappers = []any{}
+	file_federation_v1_consultation_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_consultation_proto_rawDesc), len(file_federation_v1_consultation_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

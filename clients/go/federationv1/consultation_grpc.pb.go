@@ -26,6 +26,7 @@ const (
 	RelayService_GetRoom_FullMethodName      = "/federation.v1.RelayService/GetRoom"
 	RelayService_PutFrame_FullMethodName     = "/federation.v1.RelayService/PutFrame"
 	RelayService_FollowFrames_FullMethodName = "/federation.v1.RelayService/FollowFrames"
+	RelayService_CloseRoom_FullMethodName    = "/federation.v1.RelayService/CloseRoom"
 )
 
 // RelayServiceClient is the client API for RelayService service.
@@ -42,6 +43,8 @@ type RelayServiceClient interface {
 	PutFrame(ctx context.Context, in *PutFrameRequest, opts ...grpc.CallOption) (*PutFrameResponse, error)
 	// Follows the frames of one direction from a number on.
 	FollowFrames(ctx context.Context, in *FollowFramesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowFramesResponse], error)
+	// Closes a room for the doctor who opened it: the room and its frames are gone.
+	CloseRoom(ctx context.Context, in *CloseRoomRequest, opts ...grpc.CallOption) (*CloseRoomResponse, error)
 }
 
 type relayServiceClient struct {
@@ -101,6 +104,16 @@ func (c *relayServiceClient) FollowFrames(ctx context.Context, in *FollowFramesR
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RelayService_FollowFramesClient = grpc.ServerStreamingClient[FollowFramesResponse]
 
+func (c *relayServiceClient) CloseRoom(ctx context.Context, in *CloseRoomRequest, opts ...grpc.CallOption) (*CloseRoomResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseRoomResponse)
+	err := c.cc.Invoke(ctx, RelayService_CloseRoom_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RelayServiceServer is the server API for RelayService service.
 // All implementations must embed UnimplementedRelayServiceServer
 // for forward compatibility.
@@ -115,6 +128,8 @@ type RelayServiceServer interface {
 	PutFrame(context.Context, *PutFrameRequest) (*PutFrameResponse, error)
 	// Follows the frames of one direction from a number on.
 	FollowFrames(*FollowFramesRequest, grpc.ServerStreamingServer[FollowFramesResponse]) error
+	// Closes a room for the doctor who opened it: the room and its frames are gone.
+	CloseRoom(context.Context, *CloseRoomRequest) (*CloseRoomResponse, error)
 	mustEmbedUnimplementedRelayServiceServer()
 }
 
@@ -136,6 +151,9 @@ func (UnimplementedRelayServiceServer) PutFrame(context.Context, *PutFrameReques
 }
 func (UnimplementedRelayServiceServer) FollowFrames(*FollowFramesRequest, grpc.ServerStreamingServer[FollowFramesResponse]) error {
 	return status.Error(codes.Unimplemented, "method FollowFrames not implemented")
+}
+func (UnimplementedRelayServiceServer) CloseRoom(context.Context, *CloseRoomRequest) (*CloseRoomResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseRoom not implemented")
 }
 func (UnimplementedRelayServiceServer) mustEmbedUnimplementedRelayServiceServer() {}
 func (UnimplementedRelayServiceServer) testEmbeddedByValue()                      {}
@@ -223,6 +241,24 @@ func _RelayService_FollowFrames_Handler(srv interface{}, stream grpc.ServerStrea
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RelayService_FollowFramesServer = grpc.ServerStreamingServer[FollowFramesResponse]
 
+func _RelayService_CloseRoom_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseRoomRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RelayServiceServer).CloseRoom(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RelayService_CloseRoom_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RelayServiceServer).CloseRoom(ctx, req.(*CloseRoomRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RelayService_ServiceDesc is the grpc.ServiceDesc for RelayService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -241,6 +277,10 @@ var RelayService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PutFrame",
 			Handler:    _RelayService_PutFrame_Handler,
+		},
+		{
+			MethodName: "CloseRoom",
+			Handler:    _RelayService_CloseRoom_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -7,8 +7,12 @@ from federation.errors import Limit
 from federation.protocol.parsing import check
 from federation.services.hospital.bells import Bells, RoomWatch
 from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.rooms import get_room, next_frames, open_room, put_frame
+from federation.services.hospital.rooms import close_room, get_room, next_frames, open_room, put_frame
 from federation.v1.consultation_pb2 import (
+    DIRECTION_TO_DOCTOR,
+    DIRECTION_TO_PATIENT,
+    CloseRoomRequest,
+    CloseRoomResponse,
     FollowFramesRequest,
     FollowFramesResponse,
     GetRoomRequest,
@@ -60,6 +64,14 @@ class RelayServicer(RelayServiceServicer):
         await self._workers.run(put_frame, self._hospital, request)
         self._bells.ring((request.room_id, request.direction))
         return PutFrameResponse()
+
+    async def CloseRoom(self, request: CloseRoomRequest, context: ServicerContext) -> CloseRoomResponse:  # noqa: N802 - gRPC's name
+        """Close a room for its doctor; who follows it hears of it."""
+        del context
+        await self._workers.run(close_room, self._hospital, request)
+        for direction in (DIRECTION_TO_DOCTOR, DIRECTION_TO_PATIENT):
+            self._bells.ring((request.room_id, direction))
+        return CloseRoomResponse()
 
     async def FollowFrames(  # noqa: N802 - gRPC's name
         self, request: FollowFramesRequest, context: ServicerContext

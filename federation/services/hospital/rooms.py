@@ -13,12 +13,13 @@ from federation.epochs import as_signed, as_stored
 from federation.errors import Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
 from federation.protocol.doctor_certificate import authority_of, current_crl, read_certificate
 from federation.protocol.parsing import check
-from federation.protocol.room import RoomHolder, receive_room_request
+from federation.protocol.room import RoomHolder, receive_room_request, verify_close
 from federation.protocol.time import Instant, milliseconds
 from federation.services.hospital.hospital import Hospital
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
 from federation.store.interfaces import StoredRoom
 from federation.v1.consultation_pb2 import (
+    CloseRoomRequest,
     FollowFramesRequest,
     FollowFramesResponse,
     GetRoomRequest,
@@ -66,6 +67,14 @@ def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
         revocation_list=directory.revocation_list,
         certificate_revocation_list=_crl_for(hospital, read_certificate(room.doctor_certificate)),
     )
+
+
+def close_room(hospital: Hospital, request: CloseRoomRequest) -> None:
+    """Close a room for the doctor who opened it. Raises NoSuchRoom, SignatureInvalid."""
+    check(request)
+    room = require_room(hospital, request.room_id)
+    verify_close(request, as_signed(room.key_statement), hospital.identity)
+    hospital.stores.rooms.close(room.room_id)
 
 
 def put_frame(hospital: Hospital, request: PutFrameRequest) -> None:

@@ -1,0 +1,55 @@
+"""`medunion public-cloud retention` and `forget-hospital`, on a cloud that serves: what goes, what stays, what the log says."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.stage import run
+from federation.protocol.search import Question
+from hsm import Pin, TokenUri, pin_from_value
+from tests.e2e.cloud_lab import CloudLab, cloud_lab
+
+WHY = "--reason", "it has left"
+
+
+@pytest.fixture(scope="module")
+def lab(
+    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
+) -> Iterator[CloudLab]:
+    with cloud_lab(tmp_path_factory.mktemp("lab"), make_token_uri, pin_from_value(user_pin.reveal())) as made:
+        yield made
+
+
+@pytest.fixture
+def at(lab: CloudLab, tmp_path: Path, user_pin: Pin, monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]:
+    pin = tmp_path / "pin"
+    pin.write_text(user_pin.reveal())
+    pin.chmod(0o600)
+    # The stage gives its commands no SoftHSM of this process; this cloud's token is one.
+    monkeypatch.setattr("demo.stage.environment", lambda: dict(__import__("os").environ))
+    return "--directory", lab.directory / "cloud", "--pin-file", pin
+
+
+def test_rows_of_a_hospital_that_has_left_are_taken_out_and_no_others(lab: CloudLab, at: tuple[object, ...]) -> None:
+    gone, stays = lab.hospital("H:gone"), lab.hospital("H:stays")
+    patient, doctor = lab.patient("P:ann", stays), lab.doctor("D:ben")
+    for hospital, department in ((gone, "cardiology"), (gone, "oncology"), (stays, "cardiology")):
+        lab.publish(hospital, "P:ann", department)
+    forget = "public-cloud", "forget-hospital", *at, "H:gone", *WHY
+    assert "2 rows; nothing is taken out yet" in run(*forget)
+    assert "there are 2 rows, not 1" in run(*forget, "--confirm", "1", expect=1)
+    assert "2 rows are taken out" in run(*forget, "--confirm", "2")
+    answer = lab.client().search(doctor, Question("P:ann"), lab.grant(patient, doctor), patient.key_statement)
+    assert [place.hospital.identity for place in answer.places] == ["H:stays"]
+    assert "2 rows of H:gone; by " in run("public-cloud", "log", *at)
+
+
+def test_what_is_over_is_counted_first_and_its_removal_is_logged(lab: CloudLab, at: tuple[object, ...]) -> None:
+    lab.hospital("H:here")
+    said = run("public-cloud", "retention", *at, "--days", "0", *WHY)
+    assert "0 registrations" in said
+    assert "Nothing is removed yet" in said
+    assert "0 registrations" in run("public-cloud", "retention", *at, "--days", "0", "--confirm", *WHY)
+    assert '"RETENTION"' in run("public-cloud", "log", *at, "--verify")
+    lab.publish(lab.hospital("H:there"), "P:ann", "cardiology")
