@@ -87,6 +87,8 @@ class Reservation:
     def _bind(self, family: int, place: tuple[object, ...]) -> int:
         kept = socket.socket(family, socket.SOCK_STREAM)
         try:
+            # Connections of a server that has ended don't count, also of one that did not share its port.
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             kept.bind(place)
         except OSError:
