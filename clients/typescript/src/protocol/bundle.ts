@@ -36,7 +36,8 @@ export class TrustedBundle {
   /** The PK that signed a credential of that begin. */
   issuerAt(notBefore: Instant): Uint8Array {
     const period = this.issuers.at(notBefore);
-    require(period !== undefined, "ISSUER_UNKNOWN", "the trust bundle at hand names no PK for the time of the credential");
+    require(period !==
+      undefined, "ISSUER_UNKNOWN", "the trust bundle at hand names no PK for the time of the credential");
     require(!isRevoked(period), "ISSUER_REVOKED", "the PK of the credential is revoked");
     return period.verifyingKey!;
   }
@@ -44,7 +45,8 @@ export class TrustedBundle {
   /** The PUK_C of what the cloud signed at that moment. */
   cloudKeyAt(moment: Instant): Uint8Array {
     const period = this.cloudKeys.at(moment);
-    require(period !== undefined, "CLOUD_KEY_UNKNOWN", "the trust bundle at hand names no PUK_C for the time of the statement");
+    require(period !==
+      undefined, "CLOUD_KEY_UNKNOWN", "the trust bundle at hand names no PUK_C for the time of the statement");
     require(!isRevoked(period), "CLOUD_KEY_REVOKED", "the PUK_C of the statement is revoked");
     return period.verifyingKey!;
   }
@@ -73,8 +75,11 @@ export function follow(current: TrustedBundle, signed: SignedStatement): Trusted
   const [after, before] = [following.content, current.content];
   const same = after.realm === before.realm && after.cloudId === before.cloudId;
   require(same, "BUNDLE_FOREIGN", "the trust bundle is another federation's");
-  require(after.sequence === before.sequence! + 1n, "BUNDLE_OUT_OF_SEQUENCE", `trust bundle ${after.sequence} doesn't follow ${before.sequence}`);
-  require(after.issuedAt! >= before.issuedAt!, "BUNDLE_BACKDATED", "the trust bundle was made before the one that it follows");
+  require(after.sequence ===
+    before.sequence! +
+      1n, "BUNDLE_OUT_OF_SEQUENCE", `trust bundle ${after.sequence} doesn't follow ${before.sequence}`);
+  require(after.issuedAt! >=
+    before.issuedAt!, "BUNDLE_BACKDATED", "the trust bundle was made before the one that it follows");
   requireContinued(current.issuers, following.issuers, before.issuedAt!);
   requireContinued(current.cloudKeys, following.cloudKeys, before.issuedAt!);
   return following;
@@ -104,7 +109,8 @@ export class BundleLease {
   /** The bundle to verify by. */
   usable(now: Instant): TrustedBundle {
     const endsAt = this.confirmedAt + 1000n * BigInt(this.bundle.content.offlineGraceSeconds!);
-    require(now < endsAt, "BUNDLE_STALE", "no list has named this trust bundle as the newest for longer than its grace");
+    require(now <
+      endsAt, "BUNDLE_STALE", "no list has named this trust bundle as the newest for longer than its grace");
     return this.bundle;
   }
 }
@@ -129,10 +135,14 @@ function requireSigner(signed: SignedStatement, keys: KeyHistory, moment: Instan
 function requireContinued(before: KeyHistory, after: KeyHistory, issuedAt: Instant): void {
   for (const old of before.periods.filter((period) => keyHasBegun(period, issuedAt))) {
     const now = after.ofKey(old.verifyingKey!);
-    require(now !== undefined && now.notBefore === old.notBefore, "BUNDLE_REWRITES_HISTORY", "a key that has signed is gone, or begins at another time");
-    require(!keyHasEnded(old, issuedAt) || now.notAfter === old.notAfter, "BUNDLE_REWRITES_HISTORY", "the end of a retired key is another");
+    require(now !== undefined &&
+      now.notBefore ===
+        old.notBefore, "BUNDLE_REWRITES_HISTORY", "a key that has signed is gone, or begins at another time");
+    require(!keyHasEnded(old, issuedAt) ||
+      now.notAfter === old.notAfter, "BUNDLE_REWRITES_HISTORY", "the end of a retired key is another");
     for (const mark of ["taintedAt", "revokedAt"] as const) {
-      require(old[mark] === undefined || now[mark] === old[mark], "BUNDLE_REWRITES_HISTORY", "a taint or a revocation was taken back or moved");
+      require(old[mark] === undefined ||
+        now[mark] === old[mark], "BUNDLE_REWRITES_HISTORY", "a taint or a revocation was taken back or moved");
     }
   }
 }

@@ -49,7 +49,10 @@ function read(der: Uint8Array): X509Certificate {
 }
 
 /** The authority whose key signed Cert_D: while it changes keys, it stands twice under its name. */
-async function authorityOf(certificate: X509Certificate, authorities: readonly X509Certificate[]): Promise<X509Certificate> {
+async function authorityOf(
+  certificate: X509Certificate,
+  authorities: readonly X509Certificate[],
+): Promise<X509Certificate> {
   const named = authorities.filter((authority) => authority.subject === certificate.issuer);
   require(named.length > 0, "CERTIFICATE_ILLEGAL", "Cert_D comes from no medical authority of this federation");
   for (const authority of named) {
@@ -89,7 +92,10 @@ function requireOwner(certificate: X509Certificate, owner: Owner): void {
   const named = uris.length === 1 && uris[0] === `urn:medunion:${owner.identity}`;
   require(named, "CERTIFICATE_FOREIGN", "Cert_D is another doctor's");
   const key = Buffer.concat([ED25519_SPKI_PREFIX, owner.verifyingKey]);
-  require(equal(new Uint8Array(certificate.publicKey.rawData), key), "CERTIFICATE_FOREIGN", "Cert_D is for another key");
+  require(equal(
+    new Uint8Array(certificate.publicKey.rawData),
+    key,
+  ), "CERTIFICATE_FOREIGN", "Cert_D is for another key");
 }
 
 async function isSignedBy(signed: X509Certificate | X509Crl, authority: X509Certificate): Promise<boolean> {

@@ -80,13 +80,29 @@ export function replyTranscript(reply: ConsultationReply, issuer: Uint8Array, ha
 }
 
 /** What Sig_P2 covers: T("P2", TH1, H(M_SD), H(grant) or empty, T_P2) (B15). */
-export function biosignalTranscript(hash: Uint8Array, digest: Uint8Array, grantDigest: Uint8Array, sentAt: Instant): Uint8Array {
+export function biosignalTranscript(
+  hash: Uint8Array,
+  digest: Uint8Array,
+  grantDigest: Uint8Array,
+  sentAt: Instant,
+): Uint8Array {
   return transcript("P2", hash, digest, grantDigest, u64(sentAt));
 }
 
 /** What Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5). */
-export function diagnosisTranscript(hash: Uint8Array, d5: DiagnosisDelivery, biosignalSignature: Uint8Array): Uint8Array {
-  return transcript("D5", hash, sha256(d5.diagnosis!), sha256(biosignalSignature), listing(d5.basedOn), u64(d5.sentAt!));
+export function diagnosisTranscript(
+  hash: Uint8Array,
+  d5: DiagnosisDelivery,
+  biosignalSignature: Uint8Array,
+): Uint8Array {
+  return transcript(
+    "D5",
+    hash,
+    sha256(d5.diagnosis!),
+    sha256(biosignalSignature),
+    listing(d5.basedOn),
+    u64(d5.sentAt!),
+  );
 }
 
 /** What P6's signature covers: T("P6", H(Sig_D5), T). */

@@ -16,7 +16,12 @@ import {
   type DiagnosisReceipt,
   DiagnosisReceiptSchema,
 } from "../gen/federation/v1/diagnosis_pb.js";
-import { type SealedOpening, type SealedReply, type SessionFrame, SessionFrameSchema } from "../gen/federation/v1/envelope_pb.js";
+import {
+  type SealedOpening,
+  type SealedReply,
+  type SessionFrame,
+  SessionFrameSchema,
+} from "../gen/federation/v1/envelope_pb.js";
 import { Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import { concat, type Entropy, equal, type Instant, sha256, text, u64 } from "./bytes.js";
 import * as common from "./consultation.js";
@@ -36,7 +41,12 @@ import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
 const MOST_BIOSIGNAL_BYTES = 64 * 1024 * 1024;
 
 /** Ask a hospital's relay for a room. */
-export async function askForRoom(doctor: Party, hospitalId: string, now: Instant, entropy: Entropy): Promise<OpenRoomRequest> {
+export async function askForRoom(
+  doctor: Party,
+  hospitalId: string,
+  now: Instant,
+  entropy: Entropy,
+): Promise<OpenRoomRequest> {
   const request = create(OpenRoomRequestSchema, {
     keyStatement: doctor.self.keyStatement,
     doctorCertificate: doctor.certificate,
@@ -112,7 +122,14 @@ export class Asked {
     });
     payload.signature = await doctor.signingKey.sign(common.replyTranscript(payload, doctor.self.issuer, hash));
     const { keyId, encryptionKey } = patientKey;
-    const context = { name: "d1", sender: doctor.self.identity, receiver: patient.identity, keyId, sessionId, sentAt: now };
+    const context = {
+      name: "d1",
+      sender: doctor.self.identity,
+      receiver: patient.identity,
+      keyId,
+      sessionId,
+      sentAt: now,
+    };
     const reply = await sealReply(ConsultationReplySchema, payload, encryptionKey, context);
     const receiving = new Direction(sessionId, keys.forward);
     const sending = new Direction(sessionId, keys.backward);

@@ -35,8 +35,11 @@ export class Direction {
   /** Open the next frame. */
   open(name: string, frame: SessionFrame): { next: Direction; plaintext: Uint8Array } {
     check(SessionFrameSchema, frame);
-    require(Buffer.from(frame.sessionId!).equals(this.sessionId), "SESSION_UNKNOWN", "the frame belongs to another session");
-    require(frame.sequence === this.sequence, "OUT_OF_ORDER", `frame ${frame.sequence} came where ${this.sequence} is next`);
+    require(Buffer.from(frame.sessionId!).equals(
+      this.sessionId,
+    ), "SESSION_UNKNOWN", "the frame belongs to another session");
+    require(frame.sequence ===
+      this.sequence, "OUT_OF_ORDER", `frame ${frame.sequence} came where ${this.sequence} is next`);
     require(frame.sealed!.length >= TAG_BYTES, "SEAL_INVALID", "the frame does not open");
     const decipher = createDecipheriv("aes-256-gcm", this.keys.key, this.#nonce());
     decipher.setAAD(this.#associatedData(name, frame.last!, frame.sentAt!));
@@ -80,7 +83,8 @@ export function sealContent(
     frames.push(sealed.frame);
     next = sealed.next;
   };
-  for (let offset = 0; offset < content.length; offset += SLICE_BYTES) put(content.subarray(offset, offset + SLICE_BYTES), false);
+  for (let offset = 0; offset < content.length; offset += SLICE_BYTES)
+    put(content.subarray(offset, offset + SLICE_BYTES), false);
   put(message, true);
   return { next, frames };
 }

@@ -60,7 +60,8 @@ export function openGrantFor(
   const grant = open(signed, patient);
   const own = grant.patientId === patient.identity && equal(grant.patientSerial!, patient.serial);
   require(own, "GRANT_INVALID", "the grant is another patient's, or of an earlier registration");
-  const addressed = grant.doctorId === doctor.identity && equal(grant.doctorCertificateDigest!, sha256(doctor.certificate));
+  const addressed =
+    grant.doctorId === doctor.identity && equal(grant.doctorCertificateDigest!, sha256(doctor.certificate));
   require(addressed, "GRANT_INVALID", "the grant is for another doctor");
   const valid = hasBegun(grant.notBefore!, now) && now < grant.notAfter!;
   require(valid, "GRANT_EXPIRED", "the grant is not yet, or no longer, valid");

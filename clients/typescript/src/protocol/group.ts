@@ -60,7 +60,11 @@ export function uCoordinate(point: Uint8Array): Uint8Array {
 }
 
 /** U_X = R_X1 + h PK with h = SHA-512(R_X1 || PK || T("cred", M_X)) mod L: the right side of eq. 4, 7, 10. */
-export function publicPoint(registrationPoint: Uint8Array, issuer: Uint8Array, credentialTranscript: Uint8Array): Uint8Array {
+export function publicPoint(
+  registrationPoint: Uint8Array,
+  issuer: Uint8Array,
+  credentialTranscript: Uint8Array,
+): Uint8Array {
   const h = scalar(sha512(registrationPoint, issuer, credentialTranscript));
   const point = decode(registrationPoint).add(decode(issuer).multiply(nonZero(h)));
   require(!point.equals(Point.ZERO), "INVALID_POINT", "U_X is the neutral element");
@@ -80,7 +84,8 @@ export function recoverPoint(u1: Uint8Array, u2: Uint8Array, publicPoint_: Uint8
   const candidates = [y, y | (1n << 255n)].map((value) => encode(value));
   const fitting = candidates.filter((candidate) => Buffer.from(uCoordinate(add(candidate, publicPoint_))).equals(u2));
   const [point] = fitting;
-  require(point !== undefined && fitting.length === 1, "INVALID_POINT", "the token's answer is not a multiple of this point");
+  require(point !== undefined &&
+    fitting.length === 1, "INVALID_POINT", "the token's answer is not a multiple of this point");
   return point;
 }
 
@@ -108,4 +113,3 @@ function nonZero(value: bigint): bigint {
   require(value % ORDER !== 0n, "INVALID_POINT", "the zero scalar");
   return value % ORDER;
 }
-

@@ -7,7 +7,15 @@
  * @noble/post-quantum and X25519 and SHA-3 of Node's OpenSSL. tests/vectors/hpke.json tries it.
  */
 
-import { createHash, createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject, type webcrypto } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  type KeyObject,
+  type webcrypto,
+} from "node:crypto";
 import { Aes256Gcm, CipherSuite, HkdfSha256, type KemInterface } from "@hpke/core";
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 import { concat, EMPTY, sha256, text } from "./bytes.js";
@@ -74,7 +82,10 @@ export function keyIdOf(encryptionKey: Uint8Array): Uint8Array {
 /** Seal to PUK_kem (1,216 bytes); give enc || ct. */
 export async function seal(encryptionKey: Uint8Array, plaintext: Uint8Array, info: Uint8Array): Promise<Uint8Array> {
   const { secret, encapsulated } = encapsulate(encryptionKey);
-  const context = await suite(secret, encapsulated).createSenderContext({ recipientPublicKey: PLACEHOLDER, info: exact(info) });
+  const context = await suite(secret, encapsulated).createSenderContext({
+    recipientPublicKey: PLACEHOLDER,
+    info: exact(info),
+  });
   return concat(encapsulated, new Uint8Array(await context.seal(exact(plaintext))));
 }
 
@@ -111,8 +122,17 @@ function agree(key: KeyObject, peer: Uint8Array): Uint8Array {
   return new Uint8Array(diffieHellman({ privateKey: key, publicKey }));
 }
 
-function combine(fromMlkem: Uint8Array, fromX25519: Uint8Array, ciphertext: Uint8Array, publicKey: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash("sha3-256").update(concat(fromMlkem, fromX25519, ciphertext, publicKey, LABEL)).digest());
+function combine(
+  fromMlkem: Uint8Array,
+  fromX25519: Uint8Array,
+  ciphertext: Uint8Array,
+  publicKey: Uint8Array,
+): Uint8Array {
+  return new Uint8Array(
+    createHash("sha3-256")
+      .update(concat(fromMlkem, fromX25519, ciphertext, publicKey, LABEL))
+      .digest(),
+  );
 }
 
 function rawPublicKey(key: KeyObject): Uint8Array {
@@ -124,7 +144,12 @@ const PKCS8_X25519 = Buffer.from("302e020100300506032b656e04220420", "hex");
 const SPKI_X25519 = Buffer.from("302a300506032b656e032100", "hex");
 
 /** Stands where @hpke/core wants a CryptoKey: the KEM below has done its work before it is asked. */
-const PLACEHOLDER = { type: "public", algorithm: { name: "MLKEM768-X25519" }, usages: [], extractable: true } as unknown as webcrypto.CryptoKey;
+const PLACEHOLDER = {
+  type: "public",
+  algorithm: { name: "MLKEM768-X25519" },
+  usages: [],
+  extractable: true,
+} as unknown as webcrypto.CryptoKey;
 
 /** HPKE's suite around the result of one encapsulation or decapsulation. */
 function suite(secret: Uint8Array, encapsulated: Uint8Array = EMPTY): CipherSuite {

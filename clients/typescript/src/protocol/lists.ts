@@ -36,7 +36,8 @@ export class Lists {
 
   requireCurrent(now: Instant): void {
     require(now < this.revocations.nextUpdate!, "REVOCATION_LIST_STALE", "no current revocation list is at hand");
-    require(now + SKEW >= this.revocations.thisUpdate!, "REVOCATION_LIST_STALE", "the revocation list is from the future");
+    require(now + SKEW >=
+      this.revocations.thisUpdate!, "REVOCATION_LIST_STALE", "the revocation list is from the future");
   }
 
   requireSerialGood(serial: Uint8Array): void {

@@ -36,4 +36,3 @@ export async function sharedKey(secret: SharedSecret, self: VerifiedParty): Prom
   const info = transcript("shared", text(self.identity), self.serial);
   return hkdf(await secret.derive(self.issuer), info, 32);
 }
-

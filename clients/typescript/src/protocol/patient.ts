@@ -14,7 +14,12 @@ import {
   DiagnosisDeliverySchema,
   DiagnosisReceiptSchema,
 } from "../gen/federation/v1/diagnosis_pb.js";
-import { type SealedOpening, type SealedReply, SealedReplySchema, type SessionFrame } from "../gen/federation/v1/envelope_pb.js";
+import {
+  type SealedOpening,
+  type SealedReply,
+  SealedReplySchema,
+  type SessionFrame,
+} from "../gen/federation/v1/envelope_pb.js";
 import type { SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import { type Entropy, equal, type Instant, sha256 } from "./bytes.js";
 import * as common from "./consultation.js";
@@ -37,7 +42,12 @@ export interface AddressedDoctor {
 }
 
 /** Check what the relay serves against the doctor's code, and CRED(D), Cert_D, EK_D (X13, B4). */
-export async function checkRoom(room: GetRoomResponse, code: Uint8Array, verifier: Verifier, now: Instant): Promise<AddressedDoctor> {
+export async function checkRoom(
+  room: GetRoomResponse,
+  code: Uint8Array,
+  verifier: Verifier,
+  now: Instant,
+): Promise<AddressedDoctor> {
   check(GetRoomResponseSchema, room);
   const certificate = room.doctorCertificate!;
   const served = common.codeDigest(room.keyStatement!.statement!, room.keyStatement!.signature!, certificate);
@@ -72,7 +82,10 @@ export async function begin(
   payload.signature = await patient.signingKey.sign(signed);
   const context = { name: "p1", sender: UNNAMED, receiver, keyId, sessionId, sentAt: now };
   const { opening, plaintext } = await sealOpening(ConsultationOpeningSchema, payload, encryptionKey, context);
-  return { awaiting: new AwaitingReply(patient, doctor, sessionId, secret, payload.contribution!, plaintext, now), opening };
+  return {
+    awaiting: new AwaitingReply(patient, doctor, sessionId, secret, payload.contribution!, plaintext, now),
+    opening,
+  };
 }
 
 /** P1 is sent. r5 lives here and nowhere else. */
@@ -106,10 +119,20 @@ export class AwaitingReply {
     const addressed = doctor.party.identity;
     const { keyId } = patient.decryptionKey;
     const receiver = patient.self.identity;
-    const context = { name: "d1", sender: addressed, receiver, keyId, sessionId: this.sessionId, sentAt: reply.sentAt! };
+    const context = {
+      name: "d1",
+      sender: addressed,
+      receiver,
+      keyId,
+      sessionId: this.sessionId,
+      sentAt: reply.sentAt!,
+    };
     const { payload: d1 } = await openPayload(ConsultationReplySchema, reply.sealed!, patient.decryptionKey, context);
     require(d1.doctorId === addressed, "IDENTITY_MISMATCH", "another doctor answers than the one addressed");
-    require(equal(d1.doctorCertificate!, doctor.certificate), "CERTIFICATE_FOREIGN", "Cert_D is not the one that was checked");
+    require(equal(
+      d1.doctorCertificate!,
+      doctor.certificate,
+    ), "CERTIFICATE_FOREIGN", "Cert_D is not the one that was checked");
     const replying = await verifier.doctor(d1.keyStatement!, d1.doctorCertificate!, now);
     const same = replying.identity === addressed && equal(replying.registrationPoint, d1.registrationPoint!);
     require(same, "IDENTITY_MISMATCH", "the key statement is not of the doctor who answers");
@@ -147,12 +170,23 @@ export class Established {
     now: Instant,
   ): Promise<{ awaiting: AwaitingDiagnosis; frames: SessionFrame[] }> {
     const biosignalDigest = sha256(biosignal);
-    const signed = common.biosignalTranscript(this.transcriptHash, biosignalDigest, statementDigest("grant", grant), now);
+    const signed = common.biosignalTranscript(
+      this.transcriptHash,
+      biosignalDigest,
+      statementDigest("grant", grant),
+      now,
+    );
     const signature = await this.patient.signingKey.sign(signed);
     const fields = { biosignalDigest, patientId: this.patient.self.identity, sentAt: now, signature };
     const payload = create(BiosignalDeliverySchema, grant === undefined ? fields : { ...fields, grant });
     const message = serialised(BiosignalDeliverySchema, payload);
-    const { next, frames } = sealContent(new Direction(this.sessionId, this.keys.forward), "p2", biosignal, message, now);
+    const { next, frames } = sealContent(
+      new Direction(this.sessionId, this.keys.forward),
+      "p2",
+      biosignal,
+      message,
+      now,
+    );
     return { awaiting: new AwaitingDiagnosis(this, next, signature), frames };
   }
 }

@@ -24,7 +24,10 @@ export class KeyHistory {
     require(keys.size === periods.length, "BUNDLE_INVALID", "the trust bundle names a key twice");
     periods.forEach(requireSound);
     for (const [index, later] of periods.slice(1).entries()) {
-      require(precedes(periods[index]!, later), "BUNDLE_INVALID", "the trust bundle names two keys for one time, or in the wrong order");
+      require(precedes(
+        periods[index]!,
+        later,
+      ), "BUNDLE_INVALID", "the trust bundle names two keys for one time, or in the wrong order");
     }
   }
 
@@ -51,7 +54,8 @@ export class KeyHistory {
 
 function requireSound(period: KeyPeriod): void {
   const ends = period.notAfter !== undefined;
-  require(!ends || keyHasBegun(period, period.notAfter!), "BUNDLE_INVALID", "a key of the trust bundle ends before it begins");
+  require(!ends ||
+    keyHasBegun(period, period.notAfter!), "BUNDLE_INVALID", "a key of the trust bundle ends before it begins");
   const fallen = isRevoked(period) || period.taintedAt !== undefined;
   require(!fallen || ends, "BUNDLE_INVALID", "a key of the trust bundle is tainted or revoked and has no successor");
 }

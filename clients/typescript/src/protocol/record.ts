@@ -2,7 +2,13 @@
 
 import { createHash, type Hash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { type SealedOpening, type SealedReply, SealedReplySchema, type SessionFrame, SessionFrameSchema } from "../gen/federation/v1/envelope_pb.js";
+import {
+  type SealedOpening,
+  type SealedReply,
+  SealedReplySchema,
+  type SessionFrame,
+  SessionFrameSchema,
+} from "../gen/federation/v1/envelope_pb.js";
 import {
   type Deposit,
   DepositEndSchema,
@@ -63,7 +69,12 @@ export interface Intent {
 /** c_P = H(T("cp", ID_P, H(grant), H(scope), rho)). */
 export function commitment(intent: Intent): Uint8Array {
   const { patientId, grant, scope, blind } = intent;
-  const encoded = transcript("scope", text(PURPOSES[scope.purpose!]!), text(scope.departmentClass!), listing(scope.handles));
+  const encoded = transcript(
+    "scope",
+    text(PURPOSES[scope.purpose!]!),
+    text(scope.departmentClass!),
+    listing(scope.handles),
+  );
   return sha256(transcript("cp", text(patientId), statementDigest("grant", grant), sha256(encoded), blind));
 }
 
@@ -90,10 +101,15 @@ export async function begin(
   });
   const { keyId, encryptionKey } = hospital.encryptionKey;
   const receiver = hospital.party.identity;
-  payload.signature = await doctor.signingKey.sign(openingTranscript(payload, doctor.self.issuer, receiver, keyId, sessionId));
+  payload.signature = await doctor.signingKey.sign(
+    openingTranscript(payload, doctor.self.issuer, receiver, keyId, sessionId),
+  );
   const context = { name: "d3", sender: UNNAMED, receiver, keyId, sessionId, sentAt: now };
   const { opening, plaintext } = await sealOpening(RecordOpeningSchema, payload, encryptionKey, context);
-  return { awaiting: new AwaitingReply(doctor, hospital, intent, sessionId, secret, payload.contribution!, plaintext), opening };
+  return {
+    awaiting: new AwaitingReply(doctor, hospital, intent, sessionId, secret, payload.contribution!, plaintext),
+    opening,
+  };
 }
 
 /** D3 is sent. r7 lives here and nowhere else. */
@@ -126,7 +142,14 @@ export class AwaitingReply {
     const { doctor, sessionId } = this;
     const addressed = this.hospital.party.identity;
     const { keyId } = doctor.decryptionKey;
-    const context = { name: "h1", sender: addressed, receiver: doctor.self.identity, keyId, sessionId, sentAt: reply.sentAt! };
+    const context = {
+      name: "h1",
+      sender: addressed,
+      receiver: doctor.self.identity,
+      keyId,
+      sessionId,
+      sentAt: reply.sentAt!,
+    };
     const { payload: h1 } = await openPayload(RecordReplySchema, reply.sealed!, doctor.decryptionKey, context);
     require(h1.hospitalId === addressed, "IDENTITY_MISMATCH", "another hospital answers than the one addressed");
     const hospital = verifier.party(h1.keyStatement!, Role.HOSPITAL, now);
@@ -173,7 +196,11 @@ export class Established {
   }
 
   /** Send STO: M_SD and M_DINF in slices, then the deposit. The same deposit may be sent again in a new session. */
-  deposit(biosignal: Uint8Array, diagnosis: Uint8Array, deposit: Deposit): { awaiting: AwaitingDeposit; frames: SessionFrame[] } {
+  deposit(
+    biosignal: Uint8Array,
+    diagnosis: Uint8Array,
+    deposit: Deposit,
+  ): { awaiting: AwaitingDeposit; frames: SessionFrame[] } {
     const message = serialised(DepositSchema, deposit);
     const sending = new Direction(this.sessionId, this.keys.forward);
     const { frames } = sealContent(sending, "sto", concat(biosignal, diagnosis), message, deposit.sentAt!);
@@ -241,7 +268,10 @@ export class AwaitingDeposit {
       require(frame.last!, "OUT_OF_ORDER", "a receipt is one frame");
       const opened = parse(DepositEndSchema, plaintext);
       requireSameTime(opened.sentAt, frame.sentAt!);
-      return { end: opened, receipt: opened.outcome === SessionOutcome.SERVED ? this.#receipt(opened.receipt) : undefined };
+      return {
+        end: opened,
+        receipt: opened.outcome === SessionOutcome.SERVED ? this.#receipt(opened.receipt) : undefined,
+      };
     });
     if (receipt === undefined) throw refusalOf(end.outcome!);
     return receipt;
@@ -260,7 +290,13 @@ function refusalOf(outcome: SessionOutcome): Refusal {
 }
 
 /** What Sig_D3 covers: eq. 35 with c_P for ID_P, and the hospital (C3). */
-function openingTranscript(opening: RecordOpening, issuer: Uint8Array, hospitalId: string, keyId: Uint8Array, sessionId: Uint8Array): Uint8Array {
+function openingTranscript(
+  opening: RecordOpening,
+  issuer: Uint8Array,
+  hospitalId: string,
+  keyId: Uint8Array,
+  sessionId: Uint8Array,
+): Uint8Array {
   return transcript(
     "D3",
     issuer,
@@ -277,7 +313,12 @@ function openingTranscript(opening: RecordOpening, issuer: Uint8Array, hospitalI
 }
 
 /** TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, T_HPC1, session id)). */
-function sessionTranscriptHash(openingPlaintext: Uint8Array, h1: RecordReply, credential: Uint8Array, sessionId: Uint8Array): Uint8Array {
+function sessionTranscriptHash(
+  openingPlaintext: Uint8Array,
+  h1: RecordReply,
+  credential: Uint8Array,
+  sessionId: Uint8Array,
+): Uint8Array {
   const who = [text(h1.hospitalId!), credential, h1.registrationPoint!];
   return sha256(transcript("th2", sha256(openingPlaintext), ...who, h1.ephemeralPoint!, u64(h1.sentAt!), sessionId));
 }

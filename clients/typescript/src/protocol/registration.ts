@@ -54,7 +54,14 @@ export async function apply(
   const fields = { role, identity, evidence, verifyingKey, encryptionKeyStatement, challenge, sentAt: now };
   const request = create(RegistrationRequestSchema, ticket === undefined ? fields : { ...fields, ticket });
   request.signature = await signingKey.sign(requestTranscript(request, cloud.owner));
-  const context = { name: "reg1", sender: UNNAMED, receiver: cloud.owner, keyId: cloud.keyId, sessionId: challenge, sentAt: now };
+  const context = {
+    name: "reg1",
+    sender: UNNAMED,
+    receiver: cloud.owner,
+    keyId: cloud.keyId,
+    sessionId: challenge,
+    sentAt: now,
+  };
   const { opening, plaintext } = await sealOpening(RegistrationRequestSchema, request, cloud.encryptionKey, context);
   return { awaiting: new AwaitingCredential(applicant, request, sha256(plaintext)), opening };
 }
@@ -68,14 +75,24 @@ export class AwaitingCredential {
   ) {}
 
   /** Take reg2. */
-  async receive(reply: SealedReply, bundle: TrustedBundle, crls: readonly Uint8Array[], now: Instant): Promise<Registered> {
+  async receive(
+    reply: SealedReply,
+    bundle: TrustedBundle,
+    crls: readonly Uint8Array[],
+    now: Instant,
+  ): Promise<Registered> {
     check(SealedReplySchema, reply);
     const own = equal(reply.sessionId!, this.request.challenge!);
     require(own, "SESSION_UNKNOWN", "the answer belongs to another registration");
     return afterOpeningAsync(() => this.#accept(reply, bundle, crls, now));
   }
 
-  async #accept(reply: SealedReply, bundle: TrustedBundle, crls: readonly Uint8Array[], now: Instant): Promise<Registered> {
+  async #accept(
+    reply: SealedReply,
+    bundle: TrustedBundle,
+    crls: readonly Uint8Array[],
+    now: Instant,
+  ): Promise<Registered> {
     const { identity, decryptionKey, role } = this.applicant;
     const context = {
       name: "reg2",
@@ -94,7 +111,8 @@ export class AwaitingCredential {
     verifySignature(bundle.cloudKeyAt(answer.sentAt!), answer.signature!, signed);
     const lists = Lists.read(bundle, answer.revocationList!, crls);
     const party = new Verifier(bundle, lists).party(answer.keyStatement!, role, now);
-    const same = equal(party.credential, answer.credential!) && equal(party.registrationPoint, answer.registrationPoint!);
+    const same =
+      equal(party.credential, answer.credential!) && equal(party.registrationPoint, answer.registrationPoint!);
     require(same, "IDENTITY_MISMATCH", "the key statement is of another credential");
     return { party, registrationSecret: answer.registrationSecret!, lists };
   }

@@ -4,7 +4,14 @@
  * that does not hold, and a point that no honest peer sends (B6).
  */
 
-import { type DescField, type DescMessage, fromBinary, getOption, type Message, type MessageShape } from "@bufbuild/protobuf";
+import {
+  type DescField,
+  type DescMessage,
+  fromBinary,
+  getOption,
+  type Message,
+  type MessageShape,
+} from "@bufbuild/protobuf";
 import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { Kind, payload, type PayloadRule, rule as ruleOption } from "../gen/federation/v1/rules_pb.js";
 import { requireReceivedPoint } from "./group.js";
@@ -81,7 +88,8 @@ function checkField(message: ReflectMessage, member: DescField): void {
   const rule = getOption(member, ruleOption);
   if (member.fieldKind === "list") {
     const list = message.get(member);
-    require(list.size <= (rule.maxItems ?? 0), "FIELD_INVALID", `${member.toString()} has more than ${rule.maxItems} elements`);
+    require(list.size <=
+      (rule.maxItems ?? 0), "FIELD_INVALID", `${member.toString()} has more than ${rule.maxItems} elements`);
     for (const element of list) checkValue(member, element);
   } else if (message.isSet(member)) {
     checkValue(member, message.get(member));
@@ -105,10 +113,15 @@ function checkSized(member: DescField, value: string | Uint8Array): void {
   const rule = getOption(member, ruleOption);
   const kind = rule.kind ?? Kind.UNSPECIFIED;
   // Outside printable text, too, ASCII is one byte a character: length is the size.
-  require(typeof value !== "string" || /^[\x00-\x7f]*$/.test(value), "FIELD_INVALID", `${member.toString()} is not ASCII`); // eslint-disable-line no-control-regex
-  require(!rule.maxSize || value.length <= rule.maxSize, "MESSAGE_TOO_LARGE", `${member.toString()} has ${value.length} bytes`);
-  require(SIZES.get(kind)?.includes(value.length) ?? true, "FIELD_INVALID", `${member.toString()} has ${value.length} bytes`);
+  require(typeof value !== "string" ||
+    /^[\x00-\x7f]*$/.test(value), "FIELD_INVALID", `${member.toString()} is not ASCII`); // eslint-disable-line no-control-regex
+  require(!rule.maxSize ||
+    value.length <= rule.maxSize, "MESSAGE_TOO_LARGE", `${member.toString()} has ${value.length} bytes`);
+  require(SIZES.get(kind)?.includes(value.length) ??
+    true, "FIELD_INVALID", `${member.toString()} has ${value.length} bytes`);
   const form = FORMS.get(kind);
-  require(form === undefined || (typeof value === "string" && form.test(value)), "FIELD_INVALID", `${member.toString()} has not the form of its kind`);
+  require(form === undefined ||
+    (typeof value === "string" &&
+      form.test(value)), "FIELD_INVALID", `${member.toString()} has not the form of its kind`);
   if (kind === Kind.POINT || kind === Kind.VERIFYING_KEY) requireReceivedPoint(value as Uint8Array);
 }

@@ -1,7 +1,12 @@
 /** E_PUK around a payload: padding, the context that info binds, and the two outer forms (docs/protocol.md, 1). */
 
 import { create, type DescMessage, type Message, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import { type SealedOpening, SealedOpeningSchema, type SealedReply, SealedReplySchema } from "../gen/federation/v1/envelope_pb.js";
+import {
+  type SealedOpening,
+  SealedOpeningSchema,
+  type SealedReply,
+  SealedReplySchema,
+} from "../gen/federation/v1/envelope_pb.js";
 import { type Instant, text, u64 } from "./bytes.js";
 import { requireFresh, requireSameTime } from "./freshness.js";
 import { type DecryptionKey, seal } from "./hpke.js";

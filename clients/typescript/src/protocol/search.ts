@@ -113,13 +113,27 @@ export class AwaitingAnswer {
     return { places, pages: answer.pages! };
   }
 
-  async #accept(reply: SealedReply, verifier: Verifier, now: Instant): Promise<{ answer: SearchAnswer; places: Place[] }> {
+  async #accept(
+    reply: SealedReply,
+    verifier: Verifier,
+    now: Instant,
+  ): Promise<{ answer: SearchAnswer; places: Place[] }> {
     const { decryptionKey, self } = this.doctor;
     const { keyId } = decryptionKey;
-    const context = { name: "c", sender: this.cloudId, receiver: self.identity, keyId, sessionId: this.sessionId, sentAt: reply.sentAt! };
+    const context = {
+      name: "c",
+      sender: this.cloudId,
+      receiver: self.identity,
+      keyId,
+      sessionId: this.sessionId,
+      sentAt: reply.sentAt!,
+    };
     const { payload: answer } = await openPayload(SearchAnswerSchema, reply.sealed!, decryptionKey, context);
     const proof = answerProof(this.#shared, answer.sentAt!, this.query.signature!);
-    require(equal(proof, answer.proof!), "PROOF_INVALID", "the answer is not from the cloud that shares K_D, or to another question");
+    require(equal(
+      proof,
+      answer.proof!,
+    ), "PROOF_INVALID", "the answer is not from the cloud that shares K_D, or to another question");
     const signed = answerTranscript(answer, this.query, self);
     verifySignature(verifier.bundle.cloudKeyAt(answer.sentAt!), answer.signature!, signed);
     require(answer.page === this.query.page, "ANSWER_MISMATCH", "the answer is of another page");
@@ -139,7 +153,12 @@ function answerProof(shared: Uint8Array, sentAt: Instant, querySignature: Uint8A
 }
 
 /** What Sig_D2 covers: eq. 26 with the proof in S_D's slot. */
-function queryTranscript(query: SearchQuery, doctor: VerifiedParty, grant: SignedStatement, cloudId: string): Uint8Array {
+function queryTranscript(
+  query: SearchQuery,
+  doctor: VerifiedParty,
+  grant: SignedStatement,
+  cloudId: string,
+): Uint8Array {
   return transcript(
     "D2",
     query.proof!,
@@ -178,12 +197,20 @@ function answerTranscript(answer: SearchAnswer, query: SearchQuery, doctor: Veri
 
 function rowTranscript(row: IndexRow): Uint8Array {
   const statements = [row.keyStatement!.statement!, row.encryptionKeyStatement!.statement!];
-  return transcript("row", text(row.hospitalId!), text(row.departmentId!), text(row.address!), ...statements, row.handle!);
+  return transcript(
+    "row",
+    text(row.hospitalId!),
+    text(row.departmentId!),
+    text(row.address!),
+    ...statements,
+    row.handle!,
+  );
 }
 
 function placeOf(row: IndexRow, verifier: Verifier, now: Instant): Place {
   const hospital = verifier.party(row.keyStatement!, Role.HOSPITAL, now);
-  require(hospital.identity === row.hospitalId, "IDENTITY_MISMATCH", "an index row names another hospital than its statement");
+  require(hospital.identity ===
+    row.hospitalId, "IDENTITY_MISMATCH", "an index row names another hospital than its statement");
   const encryptionKey = verifier.encryptionKey(row.encryptionKeyStatement!, hospital, now);
   return { hospital, encryptionKey, address: row.address!, departmentId: row.departmentId!, handle: row.handle! };
 }

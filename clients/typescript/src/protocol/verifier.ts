@@ -83,7 +83,10 @@ export class Verifier {
   /** CRED(D), and Cert_D: legal, this doctor's, and the one in the credential. */
   async doctor(signed: SignedStatement, certificate: Uint8Array, now: Instant): Promise<VerifiedParty> {
     const party = this.party(signed, Role.DOCTOR, now);
-    require(equal(party.attribute, sha256(certificate)), "CREDENTIAL_INVALID", "the credential was issued for another Cert_D");
+    require(equal(
+      party.attribute,
+      sha256(certificate),
+    ), "CREDENTIAL_INVALID", "the credential was issued for another Cert_D");
     const authorities = this.bundle.content.medicalAuthorities.map((authority) => authority.certificate!);
     await verifyCertificate(certificate, authorities, this.lists, party, now);
     return party;
@@ -117,7 +120,10 @@ export function credentialTranscript(credential: Uint8Array): Uint8Array {
 
 function openEncryptionKey(signed: SignedStatement, key: Uint8Array): EncryptionKeyStatement {
   const statement = openStatement("ek", EncryptionKeyStatementSchema, signed, key);
-  require(equal(statement.verifyingKeyDigest!, sha256(key)), "CREDENTIAL_INVALID", "the encryption key names another verifying key");
+  require(equal(
+    statement.verifyingKeyDigest!,
+    sha256(key),
+  ), "CREDENTIAL_INVALID", "the encryption key names another verifying key");
   const fits = statement.kem === KEM_ID && equal(statement.keyId!, keyIdOf(statement.encryptionKey!));
   require(fits, "CREDENTIAL_INVALID", "the encryption key is not of its key id and KEM");
   requireEncryptionKey(statement.encryptionKey!);
@@ -125,7 +131,8 @@ function openEncryptionKey(signed: SignedStatement, key: Uint8Array): Encryption
 }
 
 function requireAgreement(statement: KeyStatement, credential: Credential, role: Role): void {
-  require(statement.role === role && credential.role === role, "CREDENTIAL_INVALID", "the credential is for another role");
+  require(statement.role === role &&
+    credential.role === role, "CREDENTIAL_INVALID", "the credential is for another role");
   require(statement.identity === credential.identity, "CREDENTIAL_INVALID", "the credential is another identity's");
   const bound = equal(credential.verifyingKeyDigest!, sha256(statement.verifyingKey!));
   require(bound, "CREDENTIAL_INVALID", "the credential is for another key");

@@ -11,7 +11,14 @@ import { file_federation_v1_statement, SignedStatementSchema } from "../src/gen/
 import { softwareSecret } from "../src/keys/keys.js";
 import { follow, pin, type TrustedBundle } from "../src/protocol/bundle.js";
 import { concat, fromHex, hex, hkdf, hmacSha256, sha256 } from "../src/protocol/bytes.js";
-import { publicPoint, requireReceivedPoint, scalar, tokenForm, uCoordinate, recoverPoint } from "../src/protocol/group.js";
+import {
+  publicPoint,
+  requireReceivedPoint,
+  scalar,
+  tokenForm,
+  uCoordinate,
+  recoverPoint,
+} from "../src/protocol/group.js";
 import { DecryptionKey, seal, softwareX25519 } from "../src/protocol/hpke.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { derive } from "../src/protocol/schedule.js";
@@ -41,7 +48,12 @@ test("transcripts", () => {
 
 test("points that may be received, and points that may not", () => {
   const all = vectors("points");
-  for (const vector of all) assert.equal(outcome(() => requireReceivedPoint(fromHex(vector.point))), vector.expect, vector.name);
+  for (const vector of all)
+    assert.equal(
+      outcome(() => requireReceivedPoint(fromHex(vector.point))),
+      vector.expect,
+      vector.name,
+    );
   assert.ok(all.some((vector) => vector.expect !== "success"));
 });
 
@@ -133,23 +145,33 @@ test("every kind of statement", () => {
   const all = vectors("statements");
   for (const vector of all) {
     const schema = registry.getMessage(vector.message_type) as DescMessage;
-    const signed = create(SignedStatementSchema, { statement: fromHex(vector.statement), signature: fromHex(vector.signature) });
+    const signed = create(SignedStatementSchema, {
+      statement: fromHex(vector.statement),
+      signature: fromHex(vector.signature),
+    });
     assert.equal(hex(transcript(vector.label, signed.statement!)), vector.transcript);
     assert.equal(hex(statementDigest(vector.label, signed)), vector.digest);
     openStatement(vector.label, schema, signed, fromHex(vector.verifying_key));
-    assert.throws(() => openStatement("other", schema, signed, fromHex(vector.verifying_key)), { reason: "SIGNATURE_INVALID" });
+    assert.throws(() => openStatement("other", schema, signed, fromHex(vector.verifying_key)), {
+      reason: "SIGNATURE_INVALID",
+    });
   }
   assert.ok(all.length > 10);
 });
 
 test("the chain of trust bundles, and successors that nobody may follow", () => {
   const cast = load("parties");
-  const read = (entry: Vector) => create(SignedStatementSchema, { statement: fromHex(entry.statement), signature: fromHex(entry.signature) });
+  const read = (entry: Vector) =>
+    create(SignedStatementSchema, { statement: fromHex(entry.statement), signature: fromHex(entry.signature) });
   const chain: TrustedBundle[] = [];
-  for (const bundle of cast.trust_bundles) chain.push(chain.length === 0 ? pin(read(bundle)) : follow(chain.at(-1)!, read(bundle)));
+  for (const bundle of cast.trust_bundles)
+    chain.push(chain.length === 0 ? pin(read(bundle)) : follow(chain.at(-1)!, read(bundle)));
   const all = vectors("bundles");
   for (const vector of all) {
-    const take = () => (vector.follows === 0 ? pin(read(vector), fromHex(vector.digest)) : follow(chain[vector.follows - 1]!, read(vector)));
+    const take = () =>
+      vector.follows === 0
+        ? pin(read(vector), fromHex(vector.digest))
+        : follow(chain[vector.follows - 1]!, read(vector));
     assert.equal(outcome(take), vector.expect, vector.name);
   }
   assert.ok(all.filter((vector) => vector.expect !== "success").length > 5);

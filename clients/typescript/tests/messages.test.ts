@@ -6,8 +6,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import { type GetRoomResponse, GetRoomResponseSchema, OpenRoomRequestSchema } from "../src/gen/federation/v1/consultation_pb.js";
-import { type SealedOpening, SealedOpeningSchema, SealedReplySchema, type SessionFrame, SessionFrameSchema } from "../src/gen/federation/v1/envelope_pb.js";
+import {
+  type GetRoomResponse,
+  GetRoomResponseSchema,
+  OpenRoomRequestSchema,
+} from "../src/gen/federation/v1/consultation_pb.js";
+import {
+  type SealedOpening,
+  SealedOpeningSchema,
+  SealedReplySchema,
+  type SessionFrame,
+  SessionFrameSchema,
+} from "../src/gen/federation/v1/envelope_pb.js";
 import { DepositSchema, PurposeSchema, RecordQuerySchema, type Scope } from "../src/gen/federation/v1/record_pb.js";
 import { SearchQuerySchema } from "../src/gen/federation/v1/search_pb.js";
 import { Role, type SignedStatement, SignedStatementSchema } from "../src/gen/federation/v1/statement_pb.js";
@@ -35,7 +45,9 @@ const cast = load("parties");
 const entropies = load("entropy");
 const now = BigInt(cast.now);
 const messages = new Map<string, Vector>(
-  ["registration", "consultation", "search", "record", "diagnosis"].flatMap(vectors).map((vector) => [vector.name, vector]),
+  ["registration", "consultation", "search", "record", "diagnosis"]
+    .flatMap(vectors)
+    .map((vector) => [vector.name, vector]),
 );
 
 /** How a receiver that has come this far takes a message: the bytes, its clock, whether the replay key was used before. */
@@ -68,7 +80,10 @@ async function requireMade(name: string, opening: SealedOpening, plaintext: Uint
   const expected = message(SealedOpeningSchema, name);
   assert.equal(hex(plaintext), messages.get(name)!.plaintext);
   assert.equal(opening.sealed!.length, expected.sealed!.length);
-  assert.equal(hex(toBinary(SealedOpeningSchema, { ...opening, sealed: expected.sealed! })), messages.get(name)!.message);
+  assert.equal(
+    hex(toBinary(SealedOpeningSchema, { ...opening, sealed: expected.sealed! })),
+    messages.get(name)!.message,
+  );
 }
 
 const [first, ...later] = cast.trust_bundles.map(signed);
@@ -99,7 +114,13 @@ async function register(name: "patient" | "doctor"): Promise<Party> {
   const registered = await receive(awaiting, fromHex(messages.get(`reg2-${name}`)!.message), now);
   const registrationSecret = softwareSecret(registered.registrationSecret, registered.party.publicPoint);
   const certificate = fromHex(own.certificate ?? "");
-  return { self: registered.party, registrationSecret, encryptionKeyStatement: applicant.encryptionKeyStatement, certificate, ...keys };
+  return {
+    self: registered.party,
+    registrationSecret,
+    encryptionKeyStatement: applicant.encryptionKeyStatement,
+    certificate,
+    ...keys,
+  };
 }
 
 function receive(awaiting: AwaitingCredential, bytes: Uint8Array, at: bigint) {
@@ -165,7 +186,13 @@ test("consultation: room, P1, D1, P2", async () => {
   const established = await began.awaiting.receive(message(SealedReplySchema, "D1"), verifier, now);
 
   const terms = grantTerms();
-  grant = await makeGrant(patient, { identity: doctor.self.identity, certificate: doctor.certificate }, terms, now, entropy("grant"));
+  grant = await makeGrant(
+    patient,
+    { identity: doctor.self.identity, certificate: doctor.certificate },
+    terms,
+    now,
+    entropy("grant"),
+  );
   const biosignal = fromHex(messages.get("P2-0")!.plaintext);
   const delivered = await established.deliver(biosignal, grant, now);
   addressed = delivered.awaiting;
@@ -210,7 +237,10 @@ async function session(name: "read" | "store", scope: Scope): Promise<record.Est
     patientKeyStatement: patient.self.keyStatement,
     blind: fromHex(entropies[`rho-${name}`]),
   };
-  const hospital: { party: search.Place["hospital"]; encryptionKey: EncryptionKey } = { party: place.hospital, encryptionKey: place.encryptionKey };
+  const hospital: { party: search.Place["hospital"]; encryptionKey: EncryptionKey } = {
+    party: place.hospital,
+    encryptionKey: place.encryptionKey,
+  };
   const { awaiting, opening } = await record.begin(doctor, hospital, intent, now, entropy(`D3-${name}`));
   await requireMade(`D3-${name}`, opening, await opened(opening, decryptionKey(cast.parties.hospital), `D3-${name}`));
   receivers.set(`H1-${name}`, (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
@@ -276,7 +306,10 @@ test("every refusal that is a patient's or a doctor's", async () => {
 });
 
 /** The precise reason, and what the peer is told. */
-async function outcome(take: (bytes: Uint8Array, at: bigint, replayed: boolean) => unknown, refusal: Vector): Promise<[string, string]> {
+async function outcome(
+  take: (bytes: Uint8Array, at: bigint, replayed: boolean) => unknown,
+  refusal: Vector,
+): Promise<[string, string]> {
   try {
     await take(bent(refusal), BigInt(refusal.now), refusal.replayed ?? false);
     return ["success", "success"];
@@ -290,9 +323,13 @@ function bent(refusal: Vector): Uint8Array {
   const bytes = fromHex(refusal.message ?? base.message);
   if (refusal.flip_bit !== undefined) bytes[Math.floor(refusal.flip_bit / 8)]! ^= 1 << (refusal.flip_bit % 8);
   if (refusal.set === undefined) return bytes;
-  const schema: DescMessage = { [SealedOpeningSchema.typeName]: SealedOpeningSchema, [SealedReplySchema.typeName]: SealedReplySchema }[base.message_type as string] ?? SessionFrameSchema;
+  const schema: DescMessage =
+    { [SealedOpeningSchema.typeName]: SealedOpeningSchema, [SealedReplySchema.typeName]: SealedReplySchema }[
+      base.message_type as string
+    ] ?? SessionFrameSchema;
   const changed = fromBinary(schema, bytes) as unknown as Record<string, unknown>;
-  for (const [name, value] of Object.entries(refusal.set)) changed[schema.field[camel(name)] ? camel(name) : name] = typed(changed[camel(name)], value);
+  for (const [name, value] of Object.entries(refusal.set))
+    changed[schema.field[camel(name)] ? camel(name) : name] = typed(changed[camel(name)], value);
   return toBinary(schema, changed as never);
 }
 

@@ -1,0 +1,103 @@
+/** Calls to the federation's servers: authenticated by who the server is (its TLS name), and typed refusals in place of gRPC's. */
+
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import type { TrustedBundle } from "../protocol/bundle.js";
+import { Refusal } from "../protocol/refusal.js";
+
+/** How long a call may take that states nothing else. */
+export const CALL_MS = 15_000;
+const LARGEST_MESSAGE = 2 * 1024 * 1024;
+const MOST_ATTEMPTS = 6;
+
+/** A transport to `host:port` that answers to that identity: `H:alpha` is alpha.hospital.medunion.internal (ADR 10). */
+export function transportTo(address: string, identity: string, bundle: TrustedBundle): Transport {
+  const servername = tlsName(identity);
+  return createGrpcTransport({
+    baseUrl: `https://${address}`,
+    nodeOptions: { ca: bundle.content.tlsCaCertificates.map(pem), servername, minVersion: "TLSv1.3" },
+    readMaxBytes: LARGEST_MESSAGE,
+    defaultTimeoutMs: CALL_MS,
+  });
+}
+
+/** Make a call, and say what the peer says is wrong in its own word. */
+export async function called<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw refusalOf(error);
+  }
+}
+
+/** A call that may safely be made again: it is, while the server is away or asks for patience, for as long as it asks. */
+export async function repeated<T>(call: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      const refusal = refusalOf(error);
+      if (!passes(refusal) || attempt === MOST_ATTEMPTS) throw refusal;
+      await pause(retryDelay(error) ?? 200 * 2 ** attempt);
+    }
+  }
+}
+
+/** Whether a refusal is one that passes: the server is away, or has too much to do. */
+export function passes(error: unknown): boolean {
+  return error instanceof Refusal && (error.reason === "UNAVAILABLE" || error.reason === "LIMIT_REACHED");
+}
+
+/** A server's refusal by its ErrorInfo; what has none is the network's. */
+export function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  const failure = ConnectError.from(error);
+  const reason = detail(failure, "google.rpc.ErrorInfo", 1);
+  if (reason !== undefined) return new Refusal(new TextDecoder().decode(reason), failure.rawMessage);
+  const passing = [Code.Unavailable, Code.DeadlineExceeded, Code.Canceled, Code.ResourceExhausted, Code.Aborted];
+  return new Refusal(passing.includes(failure.code) ? "UNAVAILABLE" : "INTERNAL", failure.rawMessage, { cause: error });
+}
+
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+function tlsName(identity: string): string {
+  const [kind, label] = identity.split(":", 2);
+  return `${label}.${kind === "C" ? "cloud" : "hospital"}.medunion.internal`;
+}
+
+function pem(certificate: Uint8Array): string {
+  const lines = Buffer.from(certificate)
+    .toString("base64")
+    .match(/.{1,64}/g)!;
+  return ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----", ""].join("\n");
+}
+
+/** RetryInfo's delay in milliseconds, if the server states one. */
+function retryDelay(error: unknown): number | undefined {
+  const duration = detail(ConnectError.from(error), "google.rpc.RetryInfo", 1);
+  if (duration === undefined) return undefined;
+  let milliseconds = 0;
+  const reader = new BinaryReader(duration);
+  while (reader.pos < reader.len) {
+    const [number] = reader.tag();
+    milliseconds += number === 1 ? Number(reader.int64()) * 1000 : reader.int32() / 1e6;
+  }
+  return milliseconds;
+}
+
+/** A length-delimited field of one of google.rpc's details (AIP-193), which travel as messages of a known shape. */
+function detail(failure: ConnectError, type: string, wanted: number): Uint8Array | undefined {
+  for (const entry of failure.details) {
+    if (!("type" in entry) || entry.type !== type) continue;
+    const reader = new BinaryReader(entry.value as Uint8Array);
+    while (reader.pos < reader.len) {
+      const [number, wireType] = reader.tag();
+      if (number === wanted && wireType === WireType.LengthDelimited) return reader.bytes();
+      reader.skip(wireType, number);
+    }
+  }
+  return undefined;
+}

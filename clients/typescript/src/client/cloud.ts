@@ -1,0 +1,108 @@
+/** The calling side towards the public cloud, for patients and doctors alike. */
+
+import { createClient, type Transport } from "@connectrpc/connect";
+import {
+  DirectoryService,
+  type GetDirectoryResponse,
+  GetDirectoryResponseSchema,
+} from "../gen/federation/v1/directory_pb.js";
+import { OpenRegistrationResponseSchema, RegistrationService } from "../gen/federation/v1/registration_pb.js";
+import { SearchService } from "../gen/federation/v1/search_pb.js";
+import { BundleLease, follow, sequenceOf, type TrustedBundle } from "../protocol/bundle.js";
+import type { Entropy, Instant } from "../protocol/bytes.js";
+import { Lists } from "../protocol/lists.js";
+import { Refusal } from "../protocol/refusal.js";
+import { apply, type Applicant } from "../protocol/registration.js";
+import { check } from "../protocol/rules.js";
+import * as search from "../protocol/search.js";
+import { Verifier } from "../protocol/verifier.js";
+import { called, repeated, transportTo } from "./calls.js";
+import type { Home } from "./home.js";
+
+/** This machine's clock. */
+export function clock(): Instant {
+  return BigInt(Date.now());
+}
+
+export class Cloud {
+  readonly #transport: Transport;
+
+  constructor(bundle: TrustedBundle) {
+    this.#transport = transportTo(bundle.content.cloudAddress!, bundle.content.cloudId!, bundle);
+  }
+
+  /** Bring a home's trust bundle and lists up to date. Neither goes back. */
+  async refresh(home: Home): Promise<Home> {
+    const directory = await this.#directory();
+    const bundle = await this.#followed(home.bundle, directory);
+    const lists = Lists.read(bundle, directory.revocationList!, directory.certificateRevocationLists);
+    const kept = home.lists;
+    const goesBack = kept !== undefined && lists.revocations.sequence! < kept.revocations.sequence!;
+    if (goesBack)
+      throw new Refusal("REVOCATION_LIST_STALE", "the cloud gave an older revocation list than the one at hand");
+    const lease = bundle === home.bundle ? home.lease : new BundleLease(bundle);
+    return home.learned(
+      lease.heard(lists.revocations),
+      directory.revocationList!,
+      directory.certificateRevocationLists,
+    );
+  }
+
+  /** Register: reg1, reg2 (eq. 2-10), and keep what came. Gives the credential's serial. */
+  async register(home: Home, applicant: Applicant): Promise<Uint8Array> {
+    const client = createClient(RegistrationService, this.#transport);
+    const directory = await this.#directory();
+    const { bundle } = home;
+    const lists = Lists.read(bundle, directory.revocationList!, directory.certificateRevocationLists);
+    const opened = await called(() => client.openRegistration({}));
+    check(OpenRegistrationResponseSchema, opened);
+    const now = clock();
+    const cloud = new Verifier(bundle, lists).cloudEncryptionKey(opened.cloudEncryptionKeyStatement!, now);
+    const { awaiting, opening } = await apply(applicant, opened.challenge!, cloud, now);
+    // The same reg1 again gets the same answer: a lost connection costs no ticket.
+    const { reply } = await repeated(() => client.register({ opening }));
+    const registered = await awaiting.receive(reply!, bundle, directory.certificateRevocationLists, clock());
+    home.install(registered.party.keyStatement, registered.registrationSecret, certificateOf(applicant));
+    return registered.party.serial;
+  }
+
+  /** Ask where a patient's records are: D2 and C, every page. */
+  async search(home: Home, question: Omit<search.Question, "page">, entropy: Entropy): Promise<search.Place[]> {
+    const places: search.Place[] = [];
+    for (let page = 0, pages = 1; page < pages; page++) {
+      const now = clock();
+      const directory = await this.#directory();
+      const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
+      const { awaiting, opening } = await search.ask(await home.party(now), { ...question, page }, cloud, now, entropy);
+      const { reply } = await called(() => createClient(SearchService, this.#transport).search({ opening }));
+      const answer = await awaiting.receive(reply!, home.verifier(clock()), clock());
+      places.push(...answer.places);
+      pages = answer.pages;
+    }
+    return places;
+  }
+
+  async #directory(): Promise<GetDirectoryResponse> {
+    const directory = await repeated(() => createClient(DirectoryService, this.#transport).getDirectory({}));
+    check(GetDirectoryResponseSchema, directory);
+    return directory;
+  }
+
+  /** The newest bundle: each between is taken, one after the other, and none is passed over. */
+  async #followed(bundle: TrustedBundle, directory: GetDirectoryResponse): Promise<TrustedBundle> {
+    const newest = sequenceOf(directory.trustBundle!);
+    while (bundle.sequence < newest) {
+      const after = { afterSequence: bundle.sequence };
+      const { trustBundles } = await repeated(() =>
+        createClient(DirectoryService, this.#transport).getTrustBundles(after),
+      );
+      if (trustBundles.length === 0) throw new Refusal("BUNDLE_OUT_OF_SEQUENCE", "the cloud leaves trust bundles out");
+      bundle = trustBundles.reduce(follow, bundle);
+    }
+    return bundle;
+  }
+}
+
+function certificateOf(applicant: Applicant): Uint8Array {
+  return applicant.identity.startsWith("D:") ? applicant.evidence : new Uint8Array();
+}

@@ -1,0 +1,256 @@
+/** The doctor's client: a room for a patient, a search, records, a diagnosis, its deposit. */
+
+import { randomBytes } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { Direction } from "../gen/federation/v1/consultation_pb.js";
+import { SessionRefusalSchema } from "../gen/federation/v1/envelope_pb.js";
+import { type Deposit, DepositSchema, Purpose, ScopeSchema } from "../gen/federation/v1/record_pb.js";
+import { Right, GrantSchema } from "../gen/federation/v1/statement_pb.js";
+import { hex, sha256 } from "../protocol/bytes.js";
+import { codeDigest } from "../protocol/consultation.js";
+import {
+  askForRoom,
+  type AwaitingBiosignal,
+  type AwaitingReceipt,
+  InConsultation,
+  receiveOpening,
+} from "../protocol/doctor.js";
+import type { Intent } from "../protocol/record.js";
+import { preciseReason, Refusal, require } from "../protocol/refusal.js";
+import { ReplayMemory } from "../protocol/replay.js";
+import type { Place } from "../protocol/search.js";
+import { peekStatement } from "../protocol/statements.js";
+import { statementDigest } from "../protocol/transcript.js";
+import { pause, transportTo } from "./calls.js";
+import { Cloud, clock } from "./cloud.js";
+import { type DoctorCode, formatCode } from "./code.js";
+import type { Home } from "./home.js";
+import { type FetchedRecord, fetchRecord } from "./records.js";
+import { Mailbox, openRoom } from "./relay.js";
+import { addressHospital, SessionStream } from "./session.js";
+
+const ROOM_MS = 12 * 3_600_000;
+const REFUSAL_FLOOR_MS = 50;
+const MOST_SESSIONS = 8;
+
+const entropy = (size: number) => new Uint8Array(randomBytes(size));
+
+/** A doctor at work, with one room open. Replay keys live as long as the room does: a P1 of another room is for another key. */
+export class DoctorRoom {
+  readonly #replay = new ReplayMemory();
+  readonly #sessions = new Map<string, AwaitingBiosignal>();
+
+  private constructor(
+    readonly home: Home,
+    readonly code: DoctorCode,
+    readonly mailbox: Mailbox,
+  ) {}
+
+  /** Open a room at the relay of the doctor's hospital. */
+  static async open(home: Home, hospitalId: string, address: string): Promise<DoctorRoom> {
+    home = await new Cloud(home.bundle).refresh(home);
+    const now = clock();
+    const party = await home.party(now);
+    const transport = transportTo(address, hospitalId, home.bundle);
+    const { roomId } = await openRoom(transport, await askForRoom(party, hospitalId, now, entropy));
+    const { statement, signature } = party.self.keyStatement;
+    const code = {
+      address,
+      hospitalId,
+      roomId: roomId!,
+      digest: codeDigest(statement!, signature!, party.certificate),
+    };
+    return new DoctorRoom(home, code, new Mailbox(transport, roomId!, Direction.TO_PATIENT));
+  }
+
+  /** The code, for the patient. */
+  get text(): string {
+    return formatCode(this.code);
+  }
+
+  /** Answer who asks in the room until one patient is present: P1, D1, P2. Who is refused hears that, and nothing else. */
+  async awaitPatient(refused: (reason: string) => void): Promise<InConsultation> {
+    for await (const { content } of this.mailbox.follow(ROOM_MS)) {
+      const began = Date.now();
+      try {
+        if (content.case === "opening") await this.#answer(content.value);
+        if (content.case !== "frame") continue;
+        const present = this.#take(content.value);
+        if (present !== undefined) return present;
+      } catch (error) {
+        refused(preciseReason(error));
+        await this.#refuse(content.value?.sessionId, began);
+      }
+    }
+    throw new Refusal("NO_ANSWER", "no patient came to the room in time");
+  }
+
+  /** Sign and send the diagnosis, which rests on these records: D5. */
+  async diagnose(
+    consultation: InConsultation,
+    report: Uint8Array,
+    records: readonly FetchedRecord[],
+  ): Promise<AwaitingReceipt> {
+    const signatures = records.map(({ end }) => end.signature!);
+    const { awaiting, frame } = await consultation.diagnose(report, signatures, clock());
+    await this.mailbox.put({ content: { case: "frame", value: frame } });
+    return awaiting;
+  }
+
+  /** Wait so long for the patient's receipt, P6: it is the patient's to give. */
+  async awaitReceipt(awaiting: AwaitingReceipt, milliseconds: number): Promise<boolean> {
+    for await (const { content } of this.mailbox.follow(milliseconds)) {
+      if (content.case !== "frame") continue;
+      try {
+        awaiting.receive(content.value, clock());
+        return true;
+      } catch (error) {
+        preciseReason(error); // not the patient's: anybody with the code may put frames
+      }
+    }
+    return false;
+  }
+
+  async #answer(opening: Parameters<typeof receiveOpening>[1]): Promise<void> {
+    const name = hex(opening.sessionId ?? new Uint8Array());
+    if (this.#sessions.has(name)) return;
+    const now = clock();
+    const { asked, replayKey } = await receiveOpening(
+      await this.home.party(now),
+      opening,
+      this.home.verifier(now),
+      now,
+    );
+    this.#replay.admit(replayKey);
+    const { awaiting, reply } = await asked.reply(clock(), entropy);
+    const [oldest] = this.#sessions.keys();
+    if (oldest !== undefined && this.#sessions.size >= MOST_SESSIONS) this.#sessions.delete(oldest);
+    this.#sessions.set(name, awaiting);
+    await this.mailbox.put({ content: { case: "reply", value: reply } });
+  }
+
+  /** Take a frame of P2; the last one makes the patient present. One that does not open is somebody else's: passed over. */
+  #take(frame: Parameters<AwaitingBiosignal["receive"]>[0]): InConsultation | undefined {
+    const name = hex(frame.sessionId ?? new Uint8Array());
+    const session = this.#sessions.get(name);
+    if (session === undefined) return undefined;
+    this.#sessions.delete(name);
+    try {
+      const outcome = session.receive(frame, clock());
+      if (outcome instanceof InConsultation) return outcome;
+      this.#sessions.set(name, outcome);
+    } catch (error) {
+      if (!["SEAL_INVALID", "OUT_OF_ORDER"].includes(preciseReason(error))) throw error;
+      this.#sessions.set(name, session);
+    }
+    return undefined;
+  }
+
+  /** Say no, not before a fixed floor (B9). */
+  async #refuse(sessionId: Uint8Array | undefined, began: number): Promise<void> {
+    if (sessionId?.length !== 16) return;
+    await pause(Math.max(0, REFUSAL_FLOOR_MS - (Date.now() - began)));
+    const value = create(SessionRefusalSchema, { sessionId, sentAt: clock() });
+    await this.mailbox.put({ content: { case: "refusal", value } });
+  }
+}
+
+/** Ask the public cloud where the patient's records are, in all classes that the grant covers. */
+export async function search(home: Home, consultation: InConsultation): Promise<Place[]> {
+  const { grant, asked } = consultation;
+  if (grant === undefined || !peekStatement(GrantSchema, grant).rights.includes(Right.INDEX)) return [];
+  const { departmentClasses } = peekStatement(GrantSchema, grant);
+  const { identity: patientId, keyStatement: patientKeyStatement } = asked.patient;
+  const cloud = new Cloud(home.bundle);
+  const places: Place[] = [];
+  for (const departmentClass of departmentClasses.includes("*") ? ["*"] : departmentClasses) {
+    places.push(...(await cloud.search(home, { patientId, departmentClass, grant, patientKeyStatement }, entropy)));
+  }
+  return places;
+}
+
+/** Fetch what these places hold: one session for each record. */
+export async function fetch(
+  home: Home,
+  consultation: InConsultation,
+  places: readonly Place[],
+): Promise<FetchedRecord[]> {
+  const records: FetchedRecord[] = [];
+  for (const { hospital: party, encryptionKey, address, departmentId, handle } of places) {
+    const scope = create(ScopeSchema, {
+      purpose: Purpose.READ,
+      departmentClass: classOf(departmentId),
+      handles: [handle],
+    });
+    const stream = new SessionStream(transportTo(address, party.identity, home.bundle));
+    try {
+      const session = await stream.open(home, { party, encryptionKey }, intentOf(consultation, scope), entropy);
+      records.push(await fetchRecord(stream, session));
+    } finally {
+      stream.close();
+    }
+  }
+  return records;
+}
+
+/** Deposit the encounter at the doctor's own hospital: STO, STOACK. Gives the handle that the hospital signed for. */
+export async function deposit(
+  home: Home,
+  diagnosed: AwaitingReceipt,
+  hospitalId: string,
+  address: string,
+  departmentClass: string,
+): Promise<Uint8Array> {
+  const { consultation, diagnosis } = diagnosed;
+  const scope = create(ScopeSchema, { purpose: Purpose.STORE, departmentClass });
+  const intent = intentOf(consultation, scope);
+  const transport = transportTo(address, hospitalId, home.bundle);
+  const hospital = await addressHospital(transport, hospitalId, home);
+  const stream = new SessionStream(transport);
+  try {
+    const session = await stream.open(home, hospital, intent, entropy);
+    const { awaiting, frames } = session.deposit(
+      consultation.biosignal,
+      diagnosis.diagnosis!,
+      depositOf(diagnosed, intent),
+    );
+    frames.forEach((frame) => stream.send(frame));
+    return awaiting.receive(await stream.receive()).handle!;
+  } finally {
+    stream.close();
+  }
+}
+
+function depositOf({ consultation, diagnosis }: AwaitingReceipt, intent: Intent): Deposit {
+  const { delivery, biosignal } = consultation;
+  return create(DepositSchema, {
+    patientId: intent.patientId,
+    doctorId: consultation.asked.doctor.self.identity,
+    sentAt: clock(),
+    blind: intent.blind,
+    scope: intent.scope,
+    grant: intent.grant,
+    patientKeyStatement: intent.patientKeyStatement,
+    consultationDigest: consultation.transcriptHash,
+    biosignalSizeBytes: BigInt(biosignal.length),
+    biosignalDigest: delivery.biosignalDigest!,
+    biosignalGrantDigest: statementDigest("grant", intent.grant),
+    biosignalSentAt: delivery.sentAt!,
+    biosignalSignature: delivery.signature!,
+    diagnosisDigest: sha256(diagnosis.diagnosis!),
+    basedOn: diagnosis.basedOn,
+    diagnosisSentAt: diagnosis.sentAt!,
+    diagnosisSignature: diagnosis.signature!,
+  });
+}
+
+function intentOf(consultation: InConsultation, scope: Intent["scope"]): Intent {
+  const { grant, asked } = consultation;
+  require(grant !== undefined, "GRANT_MISSING", "the patient gave no consent");
+  const { identity: patientId, keyStatement: patientKeyStatement } = asked.patient;
+  return { patientId, scope, grant, patientKeyStatement, blind: entropy(32) };
+}
+
+function classOf(departmentId: string): string {
+  return departmentId.split("/")[1]!.split(".")[0]!;
+}

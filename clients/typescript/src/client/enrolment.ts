@@ -1,0 +1,65 @@
+/** What a registration needs beside keys: a patient's ticket, a doctor's certificate request. */
+
+import { Attributes, CertificationRequest, CertificationRequestInfo } from "@peculiar/asn1-csr";
+import { AsnConvert, OctetString } from "@peculiar/asn1-schema";
+import {
+  AlgorithmIdentifier,
+  Attribute,
+  Extension,
+  Extensions,
+  GeneralName,
+  id_ce_subjectAltName,
+  Name as AsnName,
+  SubjectAlternativeName,
+  SubjectPublicKeyInfo,
+} from "@peculiar/asn1-x509";
+import { Refusal } from "../protocol/refusal.js";
+import type { SigningKey } from "../protocol/statements.js";
+import { Name } from "../protocol/x509.js";
+
+const ED25519 = new AlgorithmIdentifier({ algorithm: "1.3.101.112" });
+const ID_EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+/** Read a ticket: 16 bytes in base32 (RFC 4648, 6); case, white space and dashes are no part of it. */
+export function parseTicket(written: string): Uint8Array {
+  const letters = written.toUpperCase().replace(/[\s-]/g, "");
+  const values = [...letters].map((letter) => LETTERS.indexOf(letter));
+  const bits = values.map((value) => value.toString(2).padStart(5, "0")).join("");
+  const spare = bits.slice(128);
+  if (letters.length !== 26 || values.includes(-1) || spare.includes("1")) {
+    throw new Refusal("TICKET_INVALID", "a ticket has 26 letters and digits, in groups of four");
+  }
+  return Uint8Array.from({ length: 16 }, (_, index) => parseInt(bits.slice(8 * index, 8 * index + 8), 2));
+}
+
+/** A certificate request (PKCS#10, RFC 2986) for Cert_D: Ed25519 (RFC 8410), common name ID_D, SAN URI `urn:medunion:D:name`. */
+export async function certificateRequest(identity: string, key: SigningKey): Promise<Uint8Array> {
+  const names = new SubjectAlternativeName([
+    new GeneralName({ uniformResourceIdentifier: `urn:medunion:${identity}` }),
+  ]);
+  const extension = new Extension({
+    extnID: id_ce_subjectAltName,
+    extnValue: new OctetString(AsnConvert.serialize(names)),
+  });
+  const requested = new Attribute({
+    type: ID_EXTENSION_REQUEST,
+    values: [AsnConvert.serialize(new Extensions([extension]))],
+  });
+  const information = new CertificationRequestInfo({
+    subject: AsnConvert.parse(new Name(`CN=${identity}`).toArrayBuffer(), AsnName),
+    subjectPKInfo: new SubjectPublicKeyInfo({ algorithm: ED25519, subjectPublicKey: buffer(key.publicKey) }),
+    attributes: new Attributes([requested]),
+  });
+  const signature = await key.sign(new Uint8Array(AsnConvert.serialize(information)));
+  const request = new CertificationRequest({
+    certificationRequestInfo: information,
+    signatureAlgorithm: ED25519,
+    signature: buffer(signature),
+  });
+  return new Uint8Array(AsnConvert.serialize(request));
+}
+
+function buffer(data: Uint8Array): ArrayBuffer {
+  return Uint8Array.from(data).buffer;
+}

@@ -1,0 +1,114 @@
+/** A doctor's session with a hospital: one stream, D3 and H1, then D4 and H2, or STO and STOACK (eq. 33-48). */
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { createClient, type Transport } from "@connectrpc/connect";
+import type { SessionFrame } from "../gen/federation/v1/envelope_pb.js";
+import {
+  GetHospitalResponseSchema,
+  type OpenSessionRequestSchema,
+  type OpenSessionResponse,
+  RecordService,
+} from "../gen/federation/v1/record_pb.js";
+import { Role } from "../gen/federation/v1/statement_pb.js";
+import type { Entropy } from "../protocol/bytes.js";
+import { type AddressedHospital, begin, type Established, type Intent } from "../protocol/record.js";
+import { Refusal, require } from "../protocol/refusal.js";
+import { check } from "../protocol/rules.js";
+import { refusalOf, repeated } from "./calls.js";
+import { clock } from "./cloud.js";
+import type { Home } from "./home.js";
+
+const LONGEST_SESSION_MS = 3_600_000;
+const SILENCE_MS = 60_000;
+
+type Request = MessageInitShape<typeof OpenSessionRequestSchema>;
+
+/** The stream, which *is* the session: a lost one is a new session. Close it, whatever happened. */
+export class SessionStream {
+  readonly #outbox = new Outbox<Request>();
+  readonly #abort = new AbortController();
+  readonly #responses: AsyncIterator<OpenSessionResponse>;
+
+  constructor(transport: Transport) {
+    const options = { timeoutMs: LONGEST_SESSION_MS, signal: this.#abort.signal };
+    this.#responses = createClient(RecordService, transport).openSession(this.#outbox, options)[Symbol.asyncIterator]();
+  }
+
+  /** Open the session: D3, H1. */
+  async open(home: Home, hospital: AddressedHospital, intent: Intent, entropy: Entropy): Promise<Established> {
+    const now = clock();
+    const { awaiting, opening } = await begin(await home.party(now), hospital, intent, now, entropy);
+    this.#outbox.put({ content: { case: "opening", value: opening } });
+    const { content } = await this.#receive();
+    require(content.case === "reply", "OUT_OF_ORDER", "the hospital does not begin with its reply");
+    return awaiting.receive(content.value, home.verifier(clock()), clock());
+  }
+
+  send(frame: SessionFrame): void {
+    this.#outbox.put({ content: { case: "frame", value: frame } });
+  }
+
+  async receive(): Promise<SessionFrame> {
+    const { content } = await this.#receive();
+    require(content.case === "frame", "OUT_OF_ORDER", "the hospital sends something else than a frame");
+    return content.value;
+  }
+
+  close(): void {
+    this.#outbox.end();
+    this.#abort.abort();
+  }
+
+  async #receive(): Promise<OpenSessionResponse> {
+    const watchdog = setTimeout(() => this.#abort.abort(), SILENCE_MS);
+    try {
+      const { value, done } = await this.#responses.next();
+      if (done) throw new Refusal("RECORD_CUT_SHORT", "the hospital ended the session before its last message");
+      return value;
+    } catch (error) {
+      throw refusalOf(error);
+    } finally {
+      clearTimeout(watchdog);
+    }
+  }
+}
+
+/** Ask a hospital for its own statements, and verify them. */
+export async function addressHospital(
+  transport: Transport,
+  hospitalId: string,
+  home: Home,
+): Promise<AddressedHospital> {
+  const answer = await repeated(() => createClient(RecordService, transport).getHospital({}));
+  check(GetHospitalResponseSchema, answer);
+  const now = clock();
+  const verifier = home.verifier(now);
+  const party = verifier.party(answer.keyStatement!, Role.HOSPITAL, now);
+  require(party.identity === hospitalId, "IDENTITY_MISMATCH", "another hospital answers than the one addressed");
+  return { party, encryptionKey: verifier.encryptionKey(answer.encryptionKeyStatement!, party, now) };
+}
+
+/** What is still to be sent, in order. */
+class Outbox<T> implements AsyncIterable<T> {
+  readonly #waiting: T[] = [];
+  #ended = false;
+  #wake: () => void = () => undefined;
+
+  put(item: T): void {
+    this.#waiting.push(item);
+    this.#wake();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    for (;;) {
+      while (this.#waiting.length > 0) yield this.#waiting.shift()!;
+      if (this.#ended) return;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}
