@@ -158,7 +158,7 @@ class Lists:
         if self.revocations is None or now >= self.revocations.next_update:
             raise StaleRevocationList("no current revocation list is at hand")
         if now + skew_ms < self.revocations.this_update:
-            raise StaleRevocationList("the revocation list is from the future")
+            raise StaleRevocationList("the list is newer than the clock of who checks it: is that clock right?")
         return self.revocations
 
     def require_serial_good(self, serial: bytes) -> None:
