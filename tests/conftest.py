@@ -8,11 +8,17 @@ import pytest
 
 from hsm import Pin, Token, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm
+from tests.log_watch import watch
 from tests.simulator import Federation, lent, simulated
 
 USER_PIN = "user-pin-4711"
 SO_PIN = "officer-pin-0815"
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let no log of the run name anybody or hold a key or a PIN."""
+    watch(config)
 
 
 @pytest.fixture(scope="session")

@@ -47,9 +47,16 @@ OTHERS = frozenset(
         "audit-failed",
         "hospital-left-out",
         "internal-error",
+        "lease-not-released",
         "metrics-not-served",
+        "no-successor",
+        "predecessor-does-not-leave",
+        "process-ended",
+        "process-hangs",
+        "process-killed",
         "publication-postponed",
         "service-manager-not-told",
+        "successor-failed",
         *(f"{name}-{what}" for name in (TOKEN, DATABASE, LOG, PEERS) for what in ("lost", "probe-failed")),
     }
 )

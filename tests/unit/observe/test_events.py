@@ -53,8 +53,8 @@ def test_events_begin_at_0_and_are_counted() -> None:
         assert {count(event, level) for event in EVENTS for level in ("WARNING", "ERROR")} == {0}
         operations.warning("outbox-failed", reason="X")
         operations.failure("outbox-failed", ValueError("x"))
-        operations.warning("P:wang was here")
+        operations.warning("somebody was here")
     assert count("outbox-failed", "WARNING") == 1
     assert count("outbox-failed", "ERROR") == 1
     assert count("OTHER", "WARNING") == 1
-    assert count("P:wang was here", "WARNING") is None
+    assert count("somebody was here", "WARNING") is None
