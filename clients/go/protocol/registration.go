@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ed25519"
+	"crypto/sha256"
 
 	"google.golang.org/protobuf/proto"
 
@@ -57,6 +58,31 @@ type AwaitingCredential struct {
 	request       *pb.RegistrationRequest
 	requestDigest []byte // H(reg1 plaintext)
 }
+
+// Keep gives what a crash must not lose of a registration that is under way: the same reg1 again gets the same answer for 10 minutes.
+// The evidence is left out, for a patient's is never written down; the opening is not sealed any further here.
+func (w *AwaitingCredential) Keep() ([]byte, error) {
+	request := proto.CloneOf(w.request)
+	request.Evidence = nil
+	encoded, err := proto.Marshal(request)
+	return append(bytes.Clone(w.requestDigest), encoded...), err
+}
+
+// Resume gives the state that Keep wrote. Refuses with IDENTITY_MISMATCH what was kept of another applicant.
+func (a Applicant) Resume(kept []byte) (*AwaitingCredential, error) {
+	request := &pb.RegistrationRequest{}
+	if len(kept) < sha256.Size || proto.Unmarshal(kept[sha256.Size:], request) != nil {
+		return nil, refusal.New(refusal.MalformedMessage, "what was kept of a registration is none")
+	}
+	if request.GetRole() != a.Role || request.GetIdentity() != a.Identity || !bytes.Equal(request.GetVerifyingKey(), keys.PublicKey(a.Signer)) {
+		return nil, refusal.New(refusal.IdentityMismatch, "the registration that is under way is another's")
+	}
+	request.Evidence = a.Evidence
+	return &AwaitingCredential{a, request.GetChallenge(), request, kept[:sha256.Size]}, nil
+}
+
+// SentAt gives T of reg1.
+func (w *AwaitingCredential) SentAt() Instant { return w.request.GetSentAt() }
 
 // Registered is an applicant whose reg2 held. Import Secret, which is S_X, and wipe it.
 type Registered struct {

@@ -5,6 +5,7 @@ package refusal
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Reason is a word of docs/errors.md, or one of a client's own.
@@ -68,7 +69,9 @@ const (
 	RecordCutShort        Reason = "RECORD_CUT_SHORT"
 	MessageReplayed       Reason = "MESSAGE_REPLAYED"
 	LimitReached          Reason = "LIMIT_REACHED"
+	ReaderStalled         Reason = "READER_STALLED"
 	Unavailable           Reason = "UNAVAILABLE"
+	CallOverdue           Reason = "CALL_OVERDUE"
 	RevocationListStale   Reason = "REVOCATION_LIST_STALE"
 	BundleStale           Reason = "BUNDLE_STALE"
 	Rejected              Reason = "REJECTED"
@@ -79,6 +82,9 @@ const (
 const (
 	BiometricMismatch Reason = "BIOMETRIC_MISMATCH"
 	CodeInvalid       Reason = "CODE_INVALID"
+	WrongSubject      Reason = "WRONG_SUBJECT"
+	FHIRNotJSON       Reason = "FHIR_NOT_JSON"
+	TicketInvalid     Reason = "TICKET_INVALID"
 	FileUnusable      Reason = "FILE_UNUSABLE"
 	KeyNotFound       Reason = "KEY_NOT_FOUND"
 	NoAnswer          Reason = "NO_ANSWER"
@@ -97,7 +103,9 @@ const (
 type Error struct {
 	Reason   Reason
 	Sentence string
-	cause    error
+	// RetryAfter is how long a peer asks to be left alone before the next try (google.rpc.RetryInfo); 0 where it says nothing.
+	RetryAfter time.Duration
+	cause      error
 }
 
 // New gives a refusal. The sentence says what is wrong and never holds a secret.

@@ -64,7 +64,12 @@ func Parse(encoded []byte, into proto.Message) error {
 
 // Check holds a message to its rules at every depth. Refuses with UNKNOWN_FIELD, MISSING_FIELD, FIELD_INVALID, MESSAGE_TOO_LARGE,
 // INVALID_POINT.
-func Check(message proto.Message) error { return check(message.ProtoReflect()) }
+func Check(message proto.Message) error { return checker{}.message(message.ProtoReflect()) }
+
+// CheckOuter is Check for an RPC's own message, which may gain fields: one that is not known here is passed over.
+func CheckOuter(message proto.Message) error {
+	return checker{passesUnknown: true}.message(message.ProtoReflect())
+}
 
 // Matches says whether text has the form of a kind of identity, department or address.
 func Matches(kind pb.Kind, text string) bool {
@@ -89,30 +94,32 @@ func ruleOf(field protoreflect.FieldDescriptor) *pb.FieldRule {
 	return rule
 }
 
-func check(message protoreflect.Message) error {
+type checker struct{ passesUnknown bool }
+
+func (c checker) message(message protoreflect.Message) error {
 	described := message.Descriptor()
 	if !message.IsValid() { // a nil message in a field that is set
 		return refusal.New(refusal.MissingField, "%s is missing", described.FullName())
 	}
-	if len(message.GetUnknown()) > 0 {
+	if len(message.GetUnknown()) > 0 && !c.passesUnknown {
 		return refusal.New(refusal.UnknownField, "%s has a field that its definition does not have", described.Name())
 	}
 	fields := described.Fields()
 	for i := range fields.Len() {
-		if err := checkField(message, fields.Get(i)); err != nil {
+		if err := c.field(message, fields.Get(i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkField(message protoreflect.Message, field protoreflect.FieldDescriptor) error {
+func (c checker) field(message protoreflect.Message, field protoreflect.FieldDescriptor) error {
 	rule := ruleOf(field)
 	switch {
 	case field.IsList():
-		return checkList(field, rule, message.Get(field).List())
+		return c.list(field, rule, message.Get(field).List())
 	case message.Has(field):
-		return checkValue(field, rule, message.Get(field))
+		return c.value(field, rule, message.Get(field))
 	case rule.GetMayBeAbsent() || inRealOneof(field):
 		return nil
 	default:
@@ -126,22 +133,22 @@ func inRealOneof(field protoreflect.FieldDescriptor) bool {
 	return oneof != nil && !oneof.IsSynthetic()
 }
 
-func checkList(field protoreflect.FieldDescriptor, rule *pb.FieldRule, list protoreflect.List) error {
+func (c checker) list(field protoreflect.FieldDescriptor, rule *pb.FieldRule, list protoreflect.List) error {
 	if list.Len() > int(rule.GetMaxItems()) {
 		return refusal.New(refusal.FieldInvalid, "%s has more than %d elements", field.FullName(), rule.GetMaxItems())
 	}
 	for i := range list.Len() {
-		if err := checkValue(field, rule, list.Get(i)); err != nil {
+		if err := c.value(field, rule, list.Get(i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkValue(field protoreflect.FieldDescriptor, rule *pb.FieldRule, value protoreflect.Value) error {
+func (c checker) value(field protoreflect.FieldDescriptor, rule *pb.FieldRule, value protoreflect.Value) error {
 	switch field.Kind() {
 	case protoreflect.MessageKind:
-		return check(value.Message())
+		return c.message(value.Message())
 	case protoreflect.EnumKind:
 		if number := value.Enum(); number == 0 || field.Enum().Values().ByNumber(number) == nil {
 			return refusal.New(refusal.FieldInvalid, "%s has a value that its definition does not have", field.FullName())

@@ -1,0 +1,86 @@
+package client
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+// Cloud is the calling side towards the public cloud.
+type Cloud struct {
+	member     *Member
+	connection *grpc.ClientConn
+}
+
+// NewCloud opens a connection to the public cloud of the member's trust bundle. Close it.
+func NewCloud(member *Member) (*Cloud, error) {
+	content := member.bundle.Content
+	connection, err := dial(content.GetCloudAddress(), content.GetCloudId(), member.bundle)
+	if err != nil {
+		return nil, err
+	}
+	return &Cloud{member, connection}, nil
+}
+
+// Close ends the connection.
+func (c *Cloud) Close() error { return c.connection.Close() }
+
+// Refresh brings the member's trust bundle and lists up to date, and gives the directory.
+func (c *Cloud) Refresh(ctx context.Context) (*pb.GetDirectoryResponse, error) {
+	service := pb.NewDirectoryServiceClient(c.connection)
+	directory, err := service.GetDirectory(ctx, &pb.GetDirectoryRequest{})
+	if err != nil {
+		return nil, err
+	}
+	between := func(after uint64) ([]*pb.SignedStatement, error) {
+		answer, err := service.GetTrustBundles(ctx, &pb.GetTrustBundlesRequest{AfterSequence: &after})
+		return answer.GetTrustBundles(), err
+	}
+	if err := c.member.follow(directory.GetTrustBundle(), between); err != nil {
+		return nil, err
+	}
+	return directory, c.member.takeLists(directory)
+}
+
+// encryptionKey gives EK_C, verified.
+func (c *Cloud) encryptionKey(ctx context.Context) (*protocol.EncryptionKey, error) {
+	directory, err := c.Refresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.member.Verifier().CloudEncryptionKey(directory.GetCloudEncryptionKeyStatement(), c.member.clock())
+}
+
+// Search asks where a patient's records are: D2 and C, once more with the newest key if EK_C has changed. Refuses with what is wrong
+// with the grant.
+func (c *Cloud) Search(ctx context.Context, question protocol.Question, grant, patient *pb.SignedStatement) (*protocol.Answer, error) {
+	answer, err := c.searchOnce(ctx, question, grant, patient)
+	if refusal.Is(err, refusal.UnknownKeyID) {
+		return c.searchOnce(ctx, question, grant, patient)
+	}
+	return answer, err
+}
+
+func (c *Cloud) searchOnce(ctx context.Context, question protocol.Question, grant, patient *pb.SignedStatement) (*protocol.Answer, error) {
+	key, err := c.encryptionKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	doctor, err := c.member.Party()
+	if err != nil {
+		return nil, err
+	}
+	awaiting, opening, err := protocol.Ask(doctor, question, grant, patient, key, c.member.clock(), c.member.entropy)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := pb.NewSearchServiceClient(c.connection).Search(ctx, &pb.SearchRequest{Opening: opening})
+	if err != nil {
+		return nil, err
+	}
+	return awaiting.Receive(answer.GetReply(), c.member.Verifier(), c.member.clock())
+}

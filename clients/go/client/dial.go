@@ -1,0 +1,93 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/proto"
+
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/rules"
+)
+
+const (
+	callTime       = 15 * time.Second
+	largestMessage = 2 * 1024 * 1024
+	tlsDomain      = "medunion.internal"
+)
+
+// tlsName gives the name that the certificate of a public cloud (C:x) or hospital (H:x) has: who a server is, wherever it is dialled
+// (docs/adr/0010-tls-names.md).
+func tlsName(identity string) (string, error) {
+	roles := map[string]string{"C:": "cloud", "H:": "hospital"}
+	if len(identity) < 3 || roles[identity[:2]] == "" {
+		return "", refusal.New(refusal.FieldInvalid, "%q is no public cloud or hospital", identity)
+	}
+	return identity[2:] + "." + roles[identity[:2]] + "." + tlsDomain, nil
+}
+
+// dial opens a connection to host:port that believes the trust bundle's TLS CAs alone, and only whom it means to reach. Every message
+// is held to the field rules both ways; every call has a deadline.
+func dial(address, identity string, bundle *protocol.TrustedBundle) (*grpc.ClientConn, error) {
+	name, err := tlsName(identity)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := bundle.TLSRoots()
+	if err != nil {
+		return nil, err
+	}
+	secure := credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: name, MinVersion: tls.VersionTLS12})
+	connection, err := grpc.NewClient(address,
+		grpc.WithTransportCredentials(secure),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(largestMessage)),
+		grpc.WithDisableRetry(),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithUnaryInterceptor(checkedCall),
+		grpc.WithStreamInterceptor(checkedStream))
+	if err != nil {
+		return nil, refusal.Because(err, refusal.Unavailable, "%s can't be dialled", address)
+	}
+	return connection, nil
+}
+
+func checkedCall(ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	if err := rules.Check(request.(proto.Message)); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	if err := call(ctx, method, request, reply, connection, options...); err != nil {
+		return fromStatus(err)
+	}
+	return rules.CheckOuter(reply.(proto.Message))
+}
+
+func checkedStream(ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := open(ctx, description, connection, method, options...)
+	if err != nil {
+		return nil, fromStatus(err)
+	}
+	return &streamOfRules{stream}, nil
+}
+
+type streamOfRules struct{ grpc.ClientStream }
+
+func (s *streamOfRules) SendMsg(message any) error {
+	if err := rules.Check(message.(proto.Message)); err != nil {
+		return err
+	}
+	return s.ClientStream.SendMsg(message)
+}
+
+func (s *streamOfRules) RecvMsg(message any) error {
+	if err := s.ClientStream.RecvMsg(message); err != nil {
+		return err // io.EOF, or a status that the caller reads by fromStatus
+	}
+	return rules.CheckOuter(message.(proto.Message))
+}

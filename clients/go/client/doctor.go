@@ -1,0 +1,123 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+const listsKept = time.Minute // before the cloud is asked for newer ones
+
+// Doctor is a registered doctor at work.
+type Doctor struct {
+	Member *Member
+	Cloud  *Cloud
+	Tell   func(line string) // what is for people
+
+	refreshed time.Time
+}
+
+// OpenRoom opens a room at the relay of the doctor's hospital; its code is what the patient gets.
+func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Room, error) {
+	if _, err := d.Cloud.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	party, err := d.Member.Party()
+	if err != nil {
+		return nil, err
+	}
+	connection, err := dial(address, hospitalID, d.Member.bundle)
+	if err != nil {
+		return nil, err
+	}
+	request, err := protocol.AskForRoom(party, hospitalID, d.Member.clock(), d.Member.entropy)
+	if err != nil {
+		connection.Close()
+		return nil, err
+	}
+	answer, err := pb.NewRelayServiceClient(connection).OpenRoom(ctx, request)
+	if err != nil {
+		connection.Close()
+		return nil, err
+	}
+	return &Room{
+		Code:     Code{address, hospitalID, answer.GetRoomId(), protocol.CodeDigest(party.KeyStatement, party.Certificate)},
+		doctor:   d,
+		mailbox:  newMailbox(connection, answer.GetRoomId(), pb.Direction_DIRECTION_TO_PATIENT),
+		sessions: map[string]*protocol.AwaitingBiosignal{},
+	}, nil
+}
+
+// Search asks the public cloud where the patient's records are: every page, of all classes that the grant covers. No record yet is no
+// error. Refuses with what is wrong with the grant.
+func (d *Doctor) Search(ctx context.Context, present *protocol.InConsultation) ([]protocol.Place, error) {
+	classes := present.Grant.GetDepartmentClasses()
+	if slices.Contains(classes, protocol.Any) {
+		classes = []string{protocol.Any}
+	}
+	var places []protocol.Place
+	for _, class := range classes {
+		for page, pages := uint32(0), uint32(1); page < pages; page++ {
+			question := protocol.Question{PatientID: present.Patient.Identity, DepartmentClass: class, Page: page}
+			answer, err := d.Cloud.Search(ctx, question, present.SignedGrant, present.Patient.KeyStatement)
+			if err != nil {
+				return nil, err
+			}
+			places, pages = append(places, answer.Places...), answer.Pages
+		}
+	}
+	return places, nil
+}
+
+// Diagnose signs and sends M_DINF, which rests on these records: D5. A consultation has one.
+func (d *Doctor) Diagnose(ctx context.Context, room *Room, present *protocol.InConsultation, report []byte, records []*Record) (*protocol.AwaitingReceipt, error) {
+	var signatures [][]byte
+	for _, record := range records {
+		signatures = append(signatures, record.End.GetSignature())
+	}
+	awaiting, frame, err := present.Diagnose(report, signatures, d.Member.clock())
+	if err != nil {
+		return nil, err
+	}
+	return awaiting, room.mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: frame}})
+}
+
+// AwaitReceipt waits for P6 and says whether it came: it is the patient's to give.
+func (d *Doctor) AwaitReceipt(ctx context.Context, room *Room, present *protocol.InConsultation, awaiting *protocol.AwaitingReceipt) (bool, error) {
+	for {
+		frame, err := room.mailbox.next(ctx)
+		if refusal.Is(err, refusal.NoAnswer, refusal.NoSuchRoom) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if frame.GetFrame() == nil || !bytes.Equal(sessionOf(frame), present.SessionID()) {
+			continue
+		}
+		if _, err := awaiting.Receive(frame.GetFrame(), d.Member.Verifier(), d.Member.clock()); err == nil {
+			return true, nil // what does not hold is not the patient's: anybody with the code may put frames
+		}
+	}
+}
+
+// Allows says whether the patient's grant holds a right; servers decide this for themselves.
+func Allows(present *protocol.InConsultation, right pb.Right) bool {
+	return slices.Contains(present.Grant.GetRights(), right)
+}
+
+// refresh brings the lists up to date once a minute. Without the cloud the kept ones do, as long as they are current: whoever uses them
+// checks that.
+func (d *Doctor) refresh(ctx context.Context) {
+	if time.Since(d.refreshed) < listsKept {
+		return
+	}
+	if _, err := d.Cloud.Refresh(ctx); err == nil {
+		d.refreshed = time.Now()
+	}
+}

@@ -1,0 +1,197 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/internal/files"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+const (
+	stateFile  = "state.json"
+	keysFile   = "keys.json"
+	deviceFile = "device.secret"
+	replayFile = "replay.json"
+	lockFile   = "lock"
+	secretSize = 32
+)
+
+// state is what a party keeps beside its keys. Nothing in it is secret; what has to be believed in it is signed.
+type state struct {
+	Identity     string       `json:"identity"`
+	Token        string       `json:"token,omitempty"` // RFC 7512 URI, where the keys are in a token
+	TrustBundle  []byte       `json:"trust_bundle"`    // the newest that was pinned or followed
+	Directory    []byte       `json:"directory,omitempty"`
+	KeyStatement []byte       `json:"key_statement,omitempty"`
+	Certificate  []byte       `json:"certificate,omitempty"`
+	Epochs       []epochState `json:"epochs"` // newest first
+	UnderWay     []byte       `json:"under_way,omitempty"`
+}
+
+type epochState struct {
+	keys.Epoch
+	Statement []byte           `json:"statement"`
+	NotAfter  protocol.Instant `json:"not_after"`
+}
+
+// Home is the directory of one party: its keys or the token's URI, its state, a patient's device secret, a doctor's replay memory. One
+// program at a time works in it.
+type Home struct {
+	directory string
+	lock      *os.File
+	state     state
+	// Store holds the party's keys.
+	Store keys.Store
+}
+
+// OpenToken opens the token that a URI names, with the PIN; it makes the party's keys there if create says so. The command line puts
+// keys/token behind it.
+type OpenToken func(uri, pin string, create bool) (keys.Store, error)
+
+// CreateHome makes a party's home and keys: in a file of the home, or in the token that uri names. trust is the content of the
+// federation's trust.json. Refuses with PROFILE_UNUSABLE where somebody is at home already, and as protocol.Pin.
+func CreateHome(directory, identity, uri, pin string, trust []byte, openToken OpenToken) (*Home, error) {
+	bundle, err := readTrust(trust)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return nil, refusal.Because(err, refusal.ProfileUnusable, "the home can't be made")
+	}
+	home, err := locked(directory)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(home.path(stateFile)); !errors.Is(err, fs.ErrNotExist) {
+		home.Close()
+		return nil, refusal.New(refusal.ProfileUnusable, "somebody is at home in %s already", directory)
+	}
+	if uri != "" {
+		home.Store, err = openToken(uri, pin, true)
+	} else {
+		home.Store, err = keys.CreateFile(home.path(keysFile), pin)
+	}
+	if err == nil {
+		home.state = state{Identity: identity, Token: uri}
+		home.state.TrustBundle, err = proto.Marshal(bundle.Signed)
+	}
+	if err == nil {
+		err = home.save()
+	}
+	if err != nil {
+		home.Close()
+		return nil, err
+	}
+	return home, nil
+}
+
+// OpenHome opens a party's home with the PIN. Refuses with PROFILE_UNUSABLE, PIN_INCORRECT.
+func OpenHome(directory, pin string, openToken OpenToken) (*Home, error) {
+	home, err := locked(directory)
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := os.ReadFile(home.path(stateFile))
+	if err == nil {
+		err = json.Unmarshal(encoded, &home.state)
+	}
+	if err != nil {
+		home.Close()
+		return nil, refusal.Because(err, refusal.ProfileUnusable, "nobody is at home in %s", directory)
+	}
+	if home.state.Token != "" {
+		home.Store, err = openToken(home.state.Token, pin, false)
+	} else {
+		home.Store, err = keys.OpenFile(home.path(keysFile), pin)
+	}
+	if err != nil {
+		home.Close()
+		return nil, err
+	}
+	return home, nil
+}
+
+// Exists says whether a party is at home in a directory.
+func Exists(directory string) bool {
+	_, err := os.Stat(filepath.Join(directory, stateFile))
+	return err == nil
+}
+
+// Identity gives who is at home.
+func (h *Home) Identity() string { return h.state.Identity }
+
+// IsRegistered says whether there is a credential.
+func (h *Home) IsRegistered() bool { return h.state.KeyStatement != nil }
+
+// DeviceSecret gives a patient's 32 bytes behind B_P, and makes them at the first use. They never change. Refuses with PROFILE_UNUSABLE.
+func (h *Home) DeviceSecret(entropy group.Entropy) ([]byte, error) {
+	path := h.path(deviceFile)
+	secret, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !h.IsRegistered() {
+		secret = entropy(secretSize)
+		err = files.Create(path, secret)
+	}
+	if err != nil {
+		return nil, refusal.Because(err, refusal.ProfileUnusable, "the device secret can't be used")
+	}
+	if status, err := os.Stat(path); err != nil || status.Mode().Perm()&0o077 != 0 || len(secret) != secretSize {
+		return nil, refusal.New(refusal.ProfileUnusable, "the device secret is damaged, or open to others")
+	}
+	return secret, nil
+}
+
+// Path gives a place in the home, for a file of the caller's.
+func (h *Home) Path(name string) string { return h.path(name) }
+
+// Close forgets the keys and lets the next program in.
+func (h *Home) Close() {
+	if h.Store != nil {
+		h.Store.Close()
+	}
+	h.lock.Close()
+}
+
+func (h *Home) path(name string) string { return filepath.Join(h.directory, name) }
+
+func (h *Home) save() error {
+	encoded, err := json.MarshalIndent(h.state, "", " ")
+	if err == nil {
+		err = files.Write(h.path(stateFile), append(encoded, '\n'))
+	}
+	if err != nil {
+		return refusal.Because(err, refusal.ProfileUnusable, "the home can't be written")
+	}
+	return nil
+}
+
+func locked(directory string) (*Home, error) {
+	lock, err := os.OpenFile(filepath.Join(directory, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, refusal.Because(err, refusal.ProfileUnusable, "nobody is at home in %s", directory)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, refusal.New(refusal.ProfileUnusable, "another program is at work in %s", directory)
+	}
+	return &Home{directory: directory, lock: lock}, nil
+}
+
+// readTrust reads trust.json and pins what it holds: whoever handed it over vouches for it.
+func readTrust(content []byte) (*protocol.TrustedBundle, error) {
+	var handed struct{ Statement, Signature []byte }
+	if err := json.Unmarshal(content, &handed); err != nil {
+		return nil, refusal.Because(err, refusal.FileUnusable, "this is no trust bundle")
+	}
+	return protocol.Pin(&pb.SignedStatement{Statement: handed.Statement, Signature: handed.Signature})
+}

@@ -1,0 +1,220 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+const (
+	replyTime     = 45 * time.Second // a P1 is stale after 30 seconds, and clocks differ
+	diagnosisTime = time.Hour
+)
+
+// Diagnosis is what a visit gave: M_DINF of a doctor whose signature held, and the grant that was given.
+type Diagnosis struct {
+	DoctorID string
+	GrantID  []byte
+	Report   []byte
+}
+
+// Patient is a registered patient.
+type Patient struct {
+	Member   *Member
+	Cloud    *Cloud
+	Password []byte            // B_P of this reading
+	Tell     func(line string) // what is for people
+}
+
+// Visit visits the doctor of a code: P1, D1, P2 with a grant on these terms, then D5, answered by P6. Refuses with IDENTITY_MISMATCH if
+// the relay serves another doctor, REFUSED_BY_PEER, NO_ANSWER, REJECTED for a false answer, NO_SUCH_ROOM.
+func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms protocol.Terms) (*Diagnosis, error) {
+	party, err := p.party(ctx)
+	if err != nil {
+		return nil, err
+	}
+	connection, err := dial(code.Address, code.HospitalID, p.Member.bundle)
+	if err != nil {
+		return nil, err
+	}
+	mailbox := newMailbox(connection, code.Room, pb.Direction_DIRECTION_TO_DOCTOR)
+	defer mailbox.close()
+	doctor, err := p.addressed(ctx, mailbox, code)
+	if err != nil {
+		return nil, err
+	}
+	p.Tell("You are talking to " + doctor.Identity + ".")
+	awaiting, opening, err := protocol.BeginConsultation(party, doctor, p.Password, p.Member.clock(), p.Member.entropy)
+	if err != nil {
+		return nil, err
+	}
+	defer awaiting.Forget()
+	if err := mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Opening{Opening: opening}}); err != nil {
+		return nil, err
+	}
+	established, err := p.established(ctx, mailbox, awaiting)
+	if err != nil {
+		return nil, err
+	}
+	grant, grantID, err := p.grant(party, doctor, terms)
+	if err != nil {
+		return nil, err
+	}
+	waiting, frames, err := established.Deliver(biosignal, grant, p.Member.clock())
+	if err != nil {
+		return nil, err
+	}
+	for frame, err := range frames {
+		if err != nil {
+			return nil, err
+		}
+		if err := mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: frame}}); err != nil {
+			return nil, err
+		}
+	}
+	p.Tell(doctor.Identity + " has your biosignal and your consent. Waiting for the diagnosis.")
+	diagnosed, err := p.diagnosed(ctx, mailbox, awaiting.SessionID(), waiting)
+	if err != nil {
+		return nil, err
+	}
+	p.acknowledge(ctx, mailbox, diagnosed)
+	return &Diagnosis{doctor.Identity, grantID, diagnosed.Delivery.GetDiagnosis()}, nil
+}
+
+// party gives the patient to act as. A reading that is another person's is refused before anything is sent: BIOMETRIC_MISMATCH.
+func (p *Patient) party(ctx context.Context) (*protocol.Party, error) {
+	if _, err := p.Cloud.Refresh(ctx); err != nil && !isPassing(err) {
+		return nil, err
+	}
+	party, err := p.Member.Party()
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(protocol.AttributeOf(party.Role, p.Password), party.Attribute) {
+		return nil, refusal.New(refusal.BiometricMismatch, "this reading is not the one that was registered")
+	}
+	return party, nil
+}
+
+// addressed checks the room's doctor against the code. Where the cloud can't be asked, the relay's lists do, as far as they are newer:
+// both are signed.
+func (p *Patient) addressed(ctx context.Context, mailbox *mailbox, code Code) (*protocol.AddressedDoctor, error) {
+	room, err := mailbox.whose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p.Member.lists.Sequence() < sequenceOf(room.GetRevocationList()) {
+		directory := &pb.GetDirectoryResponse{
+			RevocationList:             room.GetRevocationList(),
+			CertificateRevocationLists: [][]byte{room.GetCertificateRevocationList()},
+		}
+		if err := p.Member.takeLists(directory); err != nil {
+			return nil, err
+		}
+	}
+	return protocol.CheckRoom(room, code.Digest, p.Member.Verifier(), p.Member.clock())
+}
+
+func sequenceOf(signed *pb.SignedStatement) uint64 {
+	list := &pb.RevocationList{}
+	if protocol.Peek(list, signed) != nil { // its number says which to verify, and nothing else
+		return 0
+	}
+	return list.GetSequence()
+}
+
+// established waits for D1. What does not hold may be anybody's: the true answer may still come.
+func (p *Patient) established(ctx context.Context, mailbox *mailbox, awaiting *protocol.AwaitingReply) (*protocol.Established, error) {
+	ctx, cancel := context.WithTimeout(ctx, replyTime)
+	defer cancel()
+	var failure error
+	for {
+		frame, err := nextOf(ctx, mailbox, awaiting.SessionID())
+		if err != nil {
+			return nil, first(failure, err)
+		}
+		if frame.GetReply() == nil {
+			continue
+		}
+		established, err := awaiting.Receive(frame.GetReply(), p.Member.Verifier(), p.Member.clock())
+		if err == nil {
+			return established, nil
+		}
+		failure = err
+	}
+}
+
+// diagnosed waits for D5 as long as the room may live.
+func (p *Patient) diagnosed(ctx context.Context, mailbox *mailbox, sessionID []byte, waiting *protocol.AwaitingDiagnosis) (*protocol.Diagnosed, error) {
+	ctx, cancel := context.WithTimeout(ctx, diagnosisTime)
+	defer cancel()
+	var failure error
+	for {
+		frame, err := nextOf(ctx, mailbox, sessionID)
+		if err != nil {
+			return nil, first(failure, err)
+		}
+		if frame.GetFrame() == nil {
+			continue
+		}
+		if _, err := p.Cloud.Refresh(ctx); err != nil && !isPassing(err) { // the doctor may have been revoked meanwhile
+			return nil, err
+		}
+		diagnosed, err := waiting.Receive(frame.GetFrame(), p.Member.Verifier(), p.Member.clock())
+		if err == nil {
+			return diagnosed, nil
+		}
+		failure = err
+	}
+}
+
+// acknowledge sends P6, once. It is a courtesy: the room may be gone by now, and the diagnosis holds without it.
+func (p *Patient) acknowledge(ctx context.Context, mailbox *mailbox, diagnosed *protocol.Diagnosed) {
+	receipt, err := diagnosed.Receipt(p.Member.clock())
+	if err == nil {
+		err = mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: receipt}})
+	}
+	if err != nil {
+		p.Tell("The receipt could not be sent: " + err.Error())
+	}
+}
+
+func (p *Patient) grant(party *protocol.Party, doctor *protocol.AddressedDoctor, terms protocol.Terms) (*pb.SignedStatement, []byte, error) {
+	signed, err := protocol.MakeGrant(party, doctor, terms, p.Member.clock(), p.Member.entropy)
+	if err != nil {
+		return nil, nil, err
+	}
+	grant := &pb.Grant{}
+	if err := protocol.Peek(grant, signed); err != nil {
+		return nil, nil, err
+	}
+	return signed, grant.GetGrantId(), nil
+}
+
+// nextOf gives the next frame of a session. Refuses with REFUSED_BY_PEER where the doctor's side refuses it.
+func nextOf(ctx context.Context, mailbox *mailbox, sessionID []byte) (*pb.RelayFrame, error) {
+	for {
+		frame, err := mailbox.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(sessionOf(frame), sessionID) {
+			continue
+		}
+		if frame.GetRefusal() != nil {
+			return nil, refusal.New(refusal.RefusedByPeer, "the doctor's side refused the visit, and does not say why")
+		}
+		return frame, nil
+	}
+}
+
+func first(failure, otherwise error) error {
+	if failure != nil {
+		return failure
+	}
+	return otherwise
+}

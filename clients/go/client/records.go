@@ -1,0 +1,188 @@
+package client
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+const mostHandles = 64
+
+// Record is what one hospital released in one session, whole and verified: signature, sizes and digests held. Close it.
+type Record struct {
+	HospitalID string
+	Manifest   *pb.RecordManifest
+	Digest     []byte // H(M_EMR)
+	End        *pb.RecordEnd
+	spool      *spool
+}
+
+// Close removes what was spooled.
+func (r *Record) Close() { r.spool.close() }
+
+// order is what one session asks for: records of one class at one hospital.
+type order struct {
+	place   protocol.Place
+	class   string
+	handles [][]byte
+}
+
+// ordersOf puts places together: one session for each hospital and class.
+func ordersOf(places []protocol.Place) []order {
+	var orders []order
+	for _, place := range places {
+		class := classOf(place.DepartmentID)
+		i := slices.IndexFunc(orders, func(o order) bool {
+			return o.place.Hospital.Identity == place.Hospital.Identity && o.class == class && len(o.handles) < mostHandles
+		})
+		if i < 0 {
+			orders, i = append(orders, order{place: place, class: class}), len(orders)
+		}
+		orders[i].handles = append(orders[i].handles, place.Handle)
+	}
+	return orders
+}
+
+// classOf gives the class of ID_HPC/class[.local].
+func classOf(departmentID string) string {
+	_, department, _ := strings.Cut(departmentID, "/")
+	class, _, _ := strings.Cut(department, ".")
+	return class
+}
+
+// Fetch fetches what lies at these places, one hospital after the other; missing says why where it failed: one hospital that is down stops
+// no other.
+func (d *Doctor) Fetch(ctx context.Context, present *protocol.InConsultation, places []protocol.Place) (records []*Record, missing map[string]error) {
+	missing = map[string]error{}
+	for _, order := range ordersOf(places) {
+		record, err := d.fetch(ctx, present, order)
+		if err != nil {
+			missing[order.place.Hospital.Identity] = err
+			continue
+		}
+		records = append(records, record)
+	}
+	return records, missing
+}
+
+func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, order order) (*Record, error) {
+	hospital := order.place.Hospital
+	intent := protocol.Intent{
+		PatientID:           present.Patient.Identity,
+		Scope:               &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(order.class), Handles: order.handles},
+		Grant:               present.SignedGrant,
+		PatientKeyStatement: present.Patient.KeyStatement,
+		Blind:               d.Member.entropy(32),
+	}
+	session, err := d.openSession(ctx, order.place.Address, hospital.Identity, hospital, intent)
+	if err != nil {
+		return nil, err
+	}
+	defer session.close()
+	spool, err := newSpool(d.Member.home.directory, d.Member.entropy)
+	if err != nil {
+		return nil, err
+	}
+	record, err := d.receive(session, spool)
+	if err != nil {
+		spool.close()
+		return nil, err
+	}
+	record.HospitalID = hospital.Identity
+	return record, nil
+}
+
+// receive takes D4's answer to its end, and then reads what was spooled: nothing of it is a record before (C8).
+func (d *Doctor) receive(session *session, spool *spool) (*Record, error) {
+	awaiting, query, err := session.Query(d.Member.clock())
+	if err != nil {
+		return nil, err
+	}
+	if err := session.sendFrame(query); err != nil {
+		return nil, err
+	}
+	for {
+		frame, err := session.receiveFrame()
+		if err != nil {
+			return nil, err
+		}
+		slice, end, err := awaiting.Receive(frame, d.Member.Verifier(), d.Member.clock())
+		if err != nil {
+			return nil, err
+		}
+		if end == nil {
+			if err := spool.write(slice); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		record := &Record{Digest: awaiting.RecordDigest(), End: end, spool: spool}
+		if record.Manifest, err = record.read(skip); err != nil {
+			return nil, err
+		}
+		return record, awaiting.RequireAsked(record.Manifest)
+	}
+}
+
+func (r *Record) read(take func(*pb.RecordEntry, *pb.RecordPart, io.Reader) error) (*pb.RecordManifest, error) {
+	reader, err := r.spool.reader()
+	if err != nil {
+		return nil, err
+	}
+	return readRecord(reader, take)
+}
+
+func skip(*pb.RecordEntry, *pb.RecordPart, io.Reader) error { return nil }
+
+// Save writes every part to directory/<handle>/<the part's name>, unencrypted. It never writes over a file; the name of a part, which the
+// hospital chose, leads nowhere else. Refuses with FILE_UNUSABLE.
+func (r *Record) Save(directory string) error {
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return refusal.Because(err, refusal.FileUnusable, "records can't be saved there")
+	}
+	root, err := os.OpenRoot(directory)
+	if err != nil {
+		return refusal.Because(err, refusal.FileUnusable, "records can't be saved there")
+	}
+	defer root.Close()
+	_, err = r.read(func(entry *pb.RecordEntry, part *pb.RecordPart, content io.Reader) error {
+		return savePart(root, hex.EncodeToString(entry.GetHandle()), part.GetName(), content)
+	})
+	return err
+}
+
+func savePart(root *os.Root, handle, name string, content io.Reader) error {
+	if !isPlainName(name) {
+		return refusal.New(refusal.FileUnusable, "a part of a record has a name that is no file's: %q", name)
+	}
+	if err := root.Mkdir(handle, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return refusal.Because(err, refusal.FileUnusable, "a record can't be saved")
+	}
+	file, err := root.OpenFile(handle+"/"+name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return refusal.Because(err, refusal.FileUnusable, "a part of a record can't be saved")
+	}
+	_, err = io.Copy(file, content)
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// isPlainName says whether a name is a file's, without directories, not hidden, and safe to print.
+func isPlainName(name string) bool {
+	return name != "" && name[0] != '.' && !strings.ContainsFunc(name, func(char rune) bool {
+		return char < ' ' || char > '~' || strings.ContainsRune(`/\:*?"<>|`, char)
+	})
+}

@@ -1,0 +1,177 @@
+package client
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/transcript"
+)
+
+const answerKept = 10 * time.Minute // so long the cloud repeats its answer to the same reg1
+
+var pauses = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
+
+// Register registers the member with the public cloud: B_P of a patient or Cert_D of a doctor as evidence; a patient's ticket. A crash
+// between the cloud's commit and the import of S_X would leave a party that is registered and can't act, so reg1 is kept until its answer
+// is taken: what was cut short goes on when this is called again within 10 minutes.
+func (c *Cloud) Register(ctx context.Context, evidence, ticket []byte) (*protocol.VerifiedParty, error) {
+	member := c.member
+	if member.home.IsRegistered() {
+		return nil, refusal.New(refusal.ProfileUnusable, "%s is registered already", member.Identity())
+	}
+	if _, err := c.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	applicant, err := member.applicant(evidence, ticket)
+	if err != nil {
+		return nil, err
+	}
+	awaiting, opening := member.underWay(applicant)
+	if awaiting == nil {
+		if awaiting, opening, err = c.apply(ctx, applicant); err != nil {
+			return nil, err
+		}
+	}
+	reply, err := c.answerTo(ctx, opening)
+	if err != nil {
+		if !isPassing(err) { // refused: this reg1 is over
+			member.home.state.UnderWay = nil
+			member.home.save()
+		}
+		return nil, err
+	}
+	crls := member.keptDirectory().GetCertificateRevocationLists()
+	registered, err := awaiting.Receive(reply, member.Anchors(), crls, protocol.DefaultFreshness, member.clock())
+	if err != nil {
+		return nil, err
+	}
+	return registered.Party, member.install(registered, evidence)
+}
+
+func (m *Member) applicant(evidence, ticket []byte) (protocol.Applicant, error) {
+	statement, err := m.encryptionKey(m.clock())
+	if err != nil {
+		return protocol.Applicant{}, err
+	}
+	ring, err := m.keyring()
+	if err != nil {
+		return protocol.Applicant{}, err
+	}
+	return protocol.Applicant{
+		Role:          roleOf(m.Identity()),
+		Identity:      m.Identity(),
+		Evidence:      evidence,
+		Ticket:        ticket,
+		Signer:        m.home.Store.Signer(),
+		DecryptionKey: ring[0],
+		EncryptionKey: statement,
+	}, nil
+}
+
+func (c *Cloud) apply(ctx context.Context, applicant protocol.Applicant) (*protocol.AwaitingCredential, *pb.SealedOpening, error) {
+	opened, err := pb.NewRegistrationServiceClient(c.connection).OpenRegistration(ctx, &pb.OpenRegistrationRequest{})
+	if err != nil {
+		return nil, nil, err
+	}
+	now := c.member.clock()
+	key, err := c.member.Verifier().CloudEncryptionKey(opened.GetCloudEncryptionKeyStatement(), now)
+	if err != nil {
+		return nil, nil, err
+	}
+	awaiting, opening, err := applicant.Apply(opened.GetChallenge(), key, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	return awaiting, opening, c.member.keep(awaiting, opening)
+}
+
+// answerTo sends the same reg1 until it is answered; the same one gets the same answer.
+func (c *Cloud) answerTo(ctx context.Context, opening *pb.SealedOpening) (*pb.SealedReply, error) {
+	service, request := pb.NewRegistrationServiceClient(c.connection), &pb.RegisterRequest{Opening: opening}
+	for _, pause := range pauses {
+		answer, err := service.Register(ctx, request)
+		if !refusal.Is(err, refusal.Unavailable, refusal.CallOverdue) {
+			return answer.GetReply(), err
+		}
+		if err := sleep(ctx, pause, err); err != nil {
+			return nil, err
+		}
+	}
+	answer, err := service.Register(ctx, request)
+	return answer.GetReply(), err
+}
+
+// install imports S_X, tests it where it lies now, and keeps the credential.
+func (m *Member) install(registered *protocol.Registered, evidence []byte) error {
+	party := registered.Party
+	if err := keys.ImportRegistrationSecret(m.home.Store, registered.Secret, party.Serial, party.PublicPoint, m.entropy); err != nil {
+		return err
+	}
+	statement, err := proto.Marshal(party.KeyStatement)
+	if err != nil {
+		return err
+	}
+	if party.Role == pb.Role_ROLE_DOCTOR {
+		m.home.state.Certificate = evidence
+	}
+	m.home.state.KeyStatement, m.home.state.UnderWay = statement, nil
+	return m.home.save()
+}
+
+// keep keeps a reg1 that is under way, sealed under the store's key.
+func (m *Member) keep(awaiting *protocol.AwaitingCredential, opening *pb.SealedOpening) error {
+	encoded, err := proto.Marshal(opening)
+	if err != nil {
+		return err
+	}
+	kept, err := awaiting.Keep()
+	if err != nil {
+		return err
+	}
+	m.home.state.UnderWay, err = m.home.Store.Seal(append(transcript.Frame(encoded), kept...), m.registrationContext())
+	if err != nil {
+		return err
+	}
+	return m.home.save()
+}
+
+// underWay gives the reg1 that an earlier run sent, if there is one that the cloud may still repeat its answer to.
+func (m *Member) underWay(applicant protocol.Applicant) (*protocol.AwaitingCredential, *pb.SealedOpening) {
+	kept, err := m.home.Store.Open(m.home.state.UnderWay, m.registrationContext())
+	if err != nil || len(kept) < 4 {
+		return nil, nil
+	}
+	size, opening := uint64(binary.BigEndian.Uint32(kept)), &pb.SealedOpening{}
+	if size > uint64(len(kept)-4) || proto.Unmarshal(kept[4:4+size], opening) != nil {
+		return nil, nil
+	}
+	awaiting, err := applicant.Resume(kept[4+size:])
+	if err != nil || m.clock() >= awaiting.SentAt()+uint64(answerKept.Milliseconds()) {
+		return nil, nil
+	}
+	return awaiting, opening
+}
+
+func (m *Member) registrationContext() []byte {
+	return transcript.T(registrationName, transcript.Text(m.Identity()))
+}
+
+// sleep pauses for so long, or for as long as the peer asked for; it gives why it was cut short.
+func sleep(ctx context.Context, pause time.Duration, after error) error {
+	if asked := retryAfter(after); asked > pause {
+		pause = asked
+	}
+	select {
+	case <-time.After(pause):
+		return nil
+	case <-ctx.Done():
+		return refusal.Because(ctx.Err(), refusal.Unavailable, "ended while it waited")
+	}
+}

@@ -1,0 +1,132 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+const (
+	refusalFloor = 50 * time.Millisecond // no refusal before: how long a check took tells nothing (B9)
+	mostSessions = 8                     // patients between P1 and P2 in one room; the oldest gives way
+)
+
+// Room is a doctor's open room at its hospital's relay, and who is between P1 and P2 in it.
+type Room struct {
+	Code     Code
+	doctor   *Doctor
+	mailbox  *mailbox
+	sessions map[string]*protocol.AwaitingBiosignal
+	order    []string // of the sessions, the oldest first
+}
+
+// Close ends the connection to the relay; the room and what lies in it stay for those that come later.
+func (r *Room) Close() { r.mailbox.close() }
+
+// AwaitPatient answers who asks in the room until one patient is present: P1, D1, P2. Who is refused gets a SessionRefusal, and the room
+// goes on waiting. Refuses with NO_ANSWER when the context's time is over.
+func (r *Room) AwaitPatient(ctx context.Context) (*protocol.InConsultation, error) {
+	for {
+		frame, err := r.mailbox.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		present, err := r.take(ctx, frame)
+		if present != nil {
+			return present, nil
+		}
+		if err == nil {
+			continue
+		}
+		r.doctor.Tell("Somebody was refused (" + string(refusal.Precise(err)) + "); still waiting.")
+		if err := r.refuse(ctx, frame, began); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (r *Room) take(ctx context.Context, frame *pb.RelayFrame) (*protocol.InConsultation, error) {
+	if frame.GetOpening() != nil {
+		return nil, r.answer(ctx, frame.GetOpening())
+	}
+	if frame.GetFrame() != nil {
+		return r.takeFrame(frame.GetFrame())
+	}
+	return nil, nil
+}
+
+// answer takes P1 and sends D1. The replay key is durable before anything is answered.
+func (r *Room) answer(ctx context.Context, opening *pb.SealedOpening) error {
+	name, member := string(opening.GetSessionId()), r.doctor.Member
+	if r.sessions[name] != nil {
+		return nil // a second P1 of that name changes nothing
+	}
+	r.doctor.refresh(ctx)
+	party, err := member.Party()
+	if err != nil {
+		return err
+	}
+	now := member.clock()
+	pending, err := protocol.ReceiveOpening(party, opening, member.Verifier(), now)
+	if err != nil {
+		return err
+	}
+	inserted, err := member.home.admit(pending.ReplayKey, now, pending.KeepUntil)
+	if err != nil {
+		return err
+	}
+	asked, err := pending.Admit(inserted)
+	if err != nil {
+		return err
+	}
+	state, reply, err := asked.Reply(member.clock(), member.entropy)
+	if err != nil {
+		return err
+	}
+	for len(r.order) >= mostSessions {
+		delete(r.sessions, r.order[0])
+		r.order = r.order[1:]
+	}
+	r.sessions[name], r.order = state, append(r.order, name)
+	return r.mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Reply{Reply: reply}})
+}
+
+// takeFrame takes a frame of P2; the last one makes the patient present. One that does not open, or is not the next, is somebody else's and
+// is passed over; any other fault ends the session.
+func (r *Room) takeFrame(frame *pb.SessionFrame) (*protocol.InConsultation, error) {
+	name := string(frame.GetSessionId())
+	state := r.sessions[name]
+	if state == nil {
+		return nil, nil
+	}
+	next, present, err := state.Receive(frame, r.doctor.Member.Verifier(), r.doctor.Member.clock())
+	switch {
+	case err == nil && present != nil:
+		clear(r.sessions)
+		return present, nil
+	case err == nil:
+		r.sessions[name] = next
+		return nil, nil
+	case refusal.Precise(err) == refusal.SealInvalid || refusal.Precise(err) == refusal.OutOfOrder:
+		return nil, nil
+	default:
+		delete(r.sessions, name)
+		return nil, err
+	}
+}
+
+func (r *Room) refuse(ctx context.Context, frame *pb.RelayFrame, began time.Time) error {
+	sessionID := sessionOf(frame)
+	if len(sessionID) != 16 {
+		return nil
+	}
+	time.Sleep(time.Until(began.Add(refusalFloor)))
+	told := &pb.SessionRefusal{SessionId: sessionID, SentAt: proto.Uint64(r.doctor.Member.clock())}
+	return r.mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Refusal{Refusal: told}})
+}

@@ -1,0 +1,143 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+const (
+	longestSession = time.Hour
+	longestSilence = time.Minute
+)
+
+// session is a doctor's session with a hospital: one stream, D3 and H1, then D4 and H2, or STO and STOACK. A lost stream is a new session.
+type session struct {
+	*protocol.HospitalSession
+	connection *grpc.ClientConn
+	stream     grpc.BidiStreamingClient[pb.OpenSessionRequest, pb.OpenSessionResponse]
+	cancel     context.CancelCauseFunc
+	ctx        context.Context
+}
+
+var errSilent = refusal.New(refusal.Unavailable, "the hospital fell silent in the middle of a session")
+
+// openSession opens a session with a hospital at an address: D3 and H1. Without a hospital it asks the hospital itself for its keys
+// first; it asks once more, too, where the hospital has begun a new epoch since. Close it.
+func (d *Doctor) openSession(ctx context.Context, address, hospitalID string, hospital *protocol.AddressedHospital, intent protocol.Intent) (*session, error) {
+	if hospital != nil {
+		opened, err := d.openWith(ctx, address, hospital, intent)
+		if !refusal.Is(err, refusal.UnknownKeyID) {
+			return opened, err
+		}
+	}
+	connection, err := dial(address, hospitalID, d.Member.bundle)
+	if err != nil {
+		return nil, err
+	}
+	defer connection.Close()
+	answer, err := pb.NewRecordServiceClient(connection).GetHospital(ctx, &pb.GetHospitalRequest{})
+	if err != nil {
+		return nil, err
+	}
+	if hospital, err = protocol.AddressHospital(hospitalID, answer, d.Member.Verifier(), d.Member.clock()); err != nil {
+		return nil, err
+	}
+	return d.openWith(ctx, address, hospital, intent)
+}
+
+func (d *Doctor) openWith(ctx context.Context, address string, hospital *protocol.AddressedHospital, intent protocol.Intent) (*session, error) {
+	party, err := d.Member.Party()
+	if err != nil {
+		return nil, err
+	}
+	connection, err := dial(address, hospital.Identity, d.Member.bundle)
+	if err != nil {
+		return nil, err
+	}
+	opened := &session{connection: connection}
+	limited, end := context.WithTimeout(ctx, longestSession)
+	opened.ctx, opened.cancel = context.WithCancelCause(limited)
+	context.AfterFunc(opened.ctx, end)
+	if err := opened.establish(d.Member, party, hospital, intent); err != nil {
+		opened.close()
+		return nil, err
+	}
+	return opened, nil
+}
+
+func (s *session) establish(member *Member, party *protocol.Party, hospital *protocol.AddressedHospital, intent protocol.Intent) error {
+	awaiting, opening, err := protocol.BeginSession(party, hospital, intent, member.clock(), member.entropy)
+	if err != nil {
+		return err
+	}
+	defer awaiting.Forget()
+	if s.stream, err = pb.NewRecordServiceClient(s.connection).OpenSession(s.ctx); err != nil {
+		return err
+	}
+	if err := s.send(&pb.OpenSessionRequest{Content: &pb.OpenSessionRequest_Opening{Opening: opening}}); err != nil {
+		return err
+	}
+	response, err := s.receive()
+	if err != nil {
+		return err
+	}
+	if response.GetReply() == nil {
+		return refusal.New(refusal.OutOfOrder, "the hospital does not begin with its reply")
+	}
+	s.HospitalSession, err = awaiting.Receive(response.GetReply(), member.Verifier(), member.clock())
+	return err
+}
+
+func (s *session) sendFrame(frame *pb.SessionFrame) error {
+	return s.send(&pb.OpenSessionRequest{Content: &pb.OpenSessionRequest_Frame{Frame: frame}})
+}
+
+// receiveFrame gives the next frame. Refuses with what the hospital says, RECORD_CUT_SHORT, UNAVAILABLE after a minute's silence.
+func (s *session) receiveFrame() (*pb.SessionFrame, error) {
+	response, err := s.receive()
+	if err != nil {
+		return nil, err
+	}
+	if response.GetFrame() == nil {
+		return nil, refusal.New(refusal.OutOfOrder, "the hospital sends something else than a frame")
+	}
+	return response.GetFrame(), nil
+}
+
+// close ends the stream on this side, and gives up what still comes.
+func (s *session) close() {
+	s.cancel(nil)
+	s.connection.Close()
+}
+
+func (s *session) send(request *pb.OpenSessionRequest) error {
+	err := s.stream.Send(request)
+	if errors.Is(err, io.EOF) { // the stream has ended; why comes with the next receive
+		_, err = s.receive()
+	}
+	return err
+}
+
+func (s *session) receive() (*pb.OpenSessionResponse, error) {
+	watchdog := time.AfterFunc(longestSilence, func() { s.cancel(errSilent) })
+	defer watchdog.Stop()
+	response, err := s.stream.Recv()
+	switch {
+	case err == nil:
+		return response, nil
+	case errors.Is(context.Cause(s.ctx), errSilent):
+		return nil, errSilent
+	case errors.Is(err, io.EOF):
+		return nil, refusal.New(refusal.RecordCutShort, "the hospital ended the session before its last message")
+	default:
+		return nil, fromStatus(err)
+	}
+}

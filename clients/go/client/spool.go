@@ -1,0 +1,95 @@
+package client
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/refusal"
+)
+
+// spool holds a record on its way in: encrypted under a key that is in memory alone, in a file that has no name any more. Nothing of it
+// is shown before the record's last frame has verified (C8).
+type spool struct {
+	file   *os.File
+	aead   cipher.AEAD
+	chunks uint64
+}
+
+func newSpool(directory string, entropy group.Entropy) (*spool, error) {
+	file, err := os.CreateTemp(directory, "spool-*")
+	if err != nil {
+		return nil, refusal.Because(err, refusal.ProfileUnusable, "no record can be spooled")
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		file.Close()
+		return nil, refusal.Because(err, refusal.ProfileUnusable, "no record can be spooled")
+	}
+	key := entropy(32)
+	defer clear(key)
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCM(block)
+	return &spool{file: file, aead: aead}, err
+}
+
+// write adds a chunk: u32be(size) || ciphertext || tag; its number is its nonce, for the key is this spool's alone.
+func (s *spool) write(chunk []byte) error {
+	sealed := s.aead.Seal(nil, s.nonce(s.chunks), chunk, nil)
+	s.chunks++
+	framed := append(binary.BigEndian.AppendUint32(nil, uint32(len(sealed))), sealed...)
+	if _, err := s.file.Write(framed); err != nil {
+		return refusal.Because(err, refusal.ProfileUnusable, "the record can't be spooled")
+	}
+	return nil
+}
+
+// reader reads what was written, from its beginning; one reader at a time.
+func (s *spool) reader() (io.Reader, error) {
+	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return &spoolReader{spool: s}, nil
+}
+
+func (s *spool) close() { s.file.Close() }
+
+func (s *spool) nonce(number uint64) []byte {
+	return binary.BigEndian.AppendUint64(make([]byte, s.aead.NonceSize()-8), number)
+}
+
+type spoolReader struct {
+	spool *spool
+	next  uint64
+	left  bytes.Reader
+}
+
+func (r *spoolReader) Read(into []byte) (int, error) {
+	for r.left.Len() == 0 {
+		if r.next == r.spool.chunks {
+			return 0, io.EOF
+		}
+		var size [4]byte
+		if _, err := io.ReadFull(r.spool.file, size[:]); err != nil {
+			return 0, errors.Join(io.ErrUnexpectedEOF, err)
+		}
+		sealed := make([]byte, binary.BigEndian.Uint32(size[:]))
+		if _, err := io.ReadFull(r.spool.file, sealed); err != nil {
+			return 0, errors.Join(io.ErrUnexpectedEOF, err)
+		}
+		chunk, err := r.spool.aead.Open(nil, r.spool.nonce(r.next), sealed, nil)
+		if err != nil {
+			return 0, refusal.New(refusal.SealInvalid, "the spooled record was altered")
+		}
+		r.next++
+		r.left.Reset(chunk)
+	}
+	return r.left.Read(into)
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/client"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/rules"
+)
+
+var errUsage = errors.New("wrong usage")
+
+// arguments is what a command was given.
+type arguments struct {
+	*flag.FlagSet
+	words   []string
+	home    string
+	pinFile string
+}
+
+func newArguments(name string) *arguments {
+	given := &arguments{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
+	given.SetOutput(io.Discard)
+	given.StringVar(&given.home, "home", "", "the party's directory")
+	given.StringVar(&given.pinFile, "pin-file", "", "file (mode 0600) whose line opens the party's keys")
+	return given
+}
+
+func (a *arguments) with(words []string) *arguments {
+	a.words = words
+	return a
+}
+
+// read reads the words, once the command has named its options: every one but optional has to be given, and so many words after them.
+func (a *arguments) read(words int, optional ...string) error {
+	if err := a.Parse(a.words); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprint(os.Stderr, usage)
+			return err
+		}
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	missing := map[string]bool{}
+	a.VisitAll(func(option *flag.Flag) { missing[option.Name] = true })
+	a.Visit(func(option *flag.Flag) { delete(missing, option.Name) })
+	for _, name := range optional {
+		delete(missing, name)
+	}
+	for name := range missing {
+		return fmt.Errorf("%w: --%s is needed", errUsage, name)
+	}
+	if a.NArg() != words {
+		return fmt.Errorf("%w: %d words after the options, not %d", errUsage, a.NArg(), words)
+	}
+	return nil
+}
+
+// open opens the home that --home names, with the PIN of --pin-file.
+func (a *arguments) open() (*client.Home, error) {
+	pin, err := keys.ReadPIN(a.pinFile)
+	if err != nil {
+		return nil, err
+	}
+	return client.OpenHome(a.home, pin, openToken)
+}
+
+// create makes a home for an identity of this kind.
+func (a *arguments) create(kind pb.Kind, identity, trustFile, token string) (*client.Home, error) {
+	if !rules.Matches(kind, identity) {
+		return nil, refusal.New(refusal.FieldInvalid, "%q is no identity of this role", identity)
+	}
+	pin, err := keys.ReadPIN(a.pinFile)
+	if err != nil {
+		return nil, err
+	}
+	trust, err := readFile(trustFile)
+	if err != nil {
+		return nil, err
+	}
+	return client.CreateHome(a.home, identity, token, pin, trust, openToken)
+}
+
+func readFile(path string) ([]byte, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, refusal.Because(err, refusal.FileUnusable, "%s can't be read", path)
+	}
+	return content, nil
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"medunion.example/clients/go/client"
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/transcript"
+)
+
+const (
+	requestName = "certificate-request.der"
+	patientTime = time.Hour
+	receiptTime = time.Minute
+)
+
+func initDoctor(_ context.Context, given *arguments) (any, error) {
+	trust := given.String("trust", "", "the federation's trust.json")
+	identity := given.String("id", "", "who you are: D:name")
+	token := given.String("token", "", "RFC 7512 URI of the token that holds the keys, in place of a file")
+	if err := given.read(0, "token"); err != nil {
+		return nil, err
+	}
+	home, err := given.create(pb.Kind_KIND_DOCTOR_ID, *identity, *trust, *token)
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	template := &x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: *identity},
+		URIs:    []*url.URL{{Scheme: "urn", Opaque: "medunion:" + *identity}},
+	}
+	request, err := x509.CreateCertificateRequest(rand.Reader, template, home.Store.Signer())
+	if err != nil {
+		return nil, err
+	}
+	path := home.Path(requestName)
+	if err := os.WriteFile(path, request, 0o600); err != nil {
+		return nil, refusal.Because(err, refusal.FileUnusable, "the certificate request can't be written")
+	}
+	return map[string]string{"request": path}, nil
+}
+
+func registerDoctor(ctx context.Context, given *arguments) (any, error) {
+	file := given.String("certificate", "", "your certificate, DER or PEM")
+	if err := given.read(0); err != nil {
+		return nil, err
+	}
+	certificate, err := readCertificate(*file)
+	if err != nil {
+		return nil, err
+	}
+	home, err := given.open()
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	_, cloud, err := atWork(home)
+	if err != nil {
+		return nil, err
+	}
+	defer cloud.Close()
+	party, err := cloud.Register(ctx, certificate, nil)
+	if err != nil {
+		return nil, err
+	}
+	return registered{party.Identity, hex.EncodeToString(party.Serial)}, nil
+}
+
+func readCertificate(path string) ([]byte, error) {
+	content, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if block, _ := pem.Decode(content); block != nil {
+		content = block.Bytes
+	}
+	if _, err := x509.ParseCertificate(content); err != nil {
+		return nil, refusal.Because(err, refusal.FileUnusable, "%s is no certificate", path)
+	}
+	return content, nil
+}
+
+type consulted struct {
+	Patient   string       `json:"patient"`
+	Biosignal biosignal    `json:"biosignal"`
+	Records   []recordTold `json:"records"`
+	Receipt   bool         `json:"receipt"`
+	Deposit   *string      `json:"deposit"`
+}
+
+type recordTold struct {
+	Hospital   string     `json:"hospital"`
+	Handle     string     `json:"handle"`
+	Department string     `json:"department"`
+	Parts      []partTold `json:"parts"`
+}
+
+type partTold struct {
+	Name      string `json:"name"`
+	MediaType string `json:"media_type"`
+	Size      uint64 `json:"size"`
+	SHA256    string `json:"sha256"`
+}
+
+// plan is what the command line asks of one visit.
+type plan struct {
+	hospital, address, department string
+	conclusion, codeFile, save    string
+	deposit                       bool
+}
+
+func consult(ctx context.Context, given *arguments) (any, error) {
+	var asked plan
+	given.StringVar(&asked.hospital, "hospital", "", "your hospital: H:name")
+	given.StringVar(&asked.address, "address", "", "where your hospital is dialled: host:port")
+	given.StringVar(&asked.department, "department", "", "department class under which the encounter is kept")
+	given.StringVar(&asked.conclusion, "conclusion", "", "your conclusion")
+	given.StringVar(&asked.codeFile, "code-file", "", "write the room's code there, too")
+	given.StringVar(&asked.save, "save", "", "save what was read there, unencrypted")
+	given.BoolVar(&asked.deposit, "deposit", false, "keep the encounter at your hospital")
+	if err := given.read(0, "code-file", "save", "deposit"); err != nil {
+		return nil, err
+	}
+	home, err := given.open()
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	member, cloud, err := atWork(home)
+	if err != nil {
+		return nil, err
+	}
+	defer cloud.Close()
+	if !member.Anchors().Publishes(asked.department) {
+		return nil, refusal.New(refusal.FieldInvalid, "the federation does not publish the department class %q", asked.department)
+	}
+	return asked.run(ctx, &client.Doctor{Member: member, Cloud: cloud, Tell: tell})
+}
+
+func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error) {
+	room, err := doctor.OpenRoom(ctx, p.hospital, p.address)
+	if err != nil {
+		return nil, err
+	}
+	defer room.Close()
+	if err := p.showCode(room.Code); err != nil {
+		return nil, err
+	}
+	present, err := p.awaitPatient(ctx, room)
+	if err != nil {
+		return nil, err
+	}
+	told := &consulted{Patient: present.Patient.Identity, Biosignal: toldBiosignal(present), Records: []recordTold{}}
+	records, err := p.readRecords(ctx, doctor, present, told)
+	if err != nil {
+		return nil, err
+	}
+	awaiting, err := p.diagnose(ctx, doctor, room, present, records)
+	if err != nil {
+		return nil, err
+	}
+	if p.deposit {
+		receipt, err := doctor.Deposit(ctx, awaiting, p.hospital, p.address, p.department)
+		if err != nil {
+			return nil, err
+		}
+		handle := hex.EncodeToString(receipt.GetHandle())
+		told.Deposit = &handle
+	}
+	waiting, cancel := context.WithTimeout(ctx, receiptTime)
+	defer cancel()
+	told.Receipt, err = doctor.AwaitReceipt(waiting, room, present, awaiting)
+	return told, err
+}
+
+func (p plan) showCode(code client.Code) error {
+	tell("Show this code to your patient; whoever has it may ask for you:\n\n" + code.String() + "\n")
+	if p.codeFile == "" {
+		return nil
+	}
+	partial := filepath.Join(filepath.Dir(p.codeFile), "."+filepath.Base(p.codeFile)+".partial")
+	err := os.WriteFile(partial, []byte(code.String()+"\n"), 0o600)
+	if err == nil {
+		err = os.Rename(partial, p.codeFile)
+	}
+	if err != nil {
+		return refusal.Because(err, refusal.FileUnusable, "the code can't be written")
+	}
+	return nil
+}
+
+func (p plan) awaitPatient(ctx context.Context, room *client.Room) (*protocol.InConsultation, error) {
+	waiting, cancel := context.WithTimeout(ctx, patientTime)
+	defer cancel()
+	present, err := room.AwaitPatient(waiting)
+	if err != nil {
+		return nil, err
+	}
+	tell(present.Patient.Identity + " is here; both sides have proved who they are.")
+	return present, nil
+}
+
+// readRecords looks for records, fetches and saves them, as far as the consent goes. What can't be had now is said, and the visit goes on.
+func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *protocol.InConsultation, told *consulted) ([]*client.Record, error) {
+	if !client.Allows(present, pb.Right_RIGHT_INDEX) || !client.Allows(present, pb.Right_RIGHT_READ) {
+		tell("Without consent to look for records, none is looked for.")
+		return nil, nil
+	}
+	places, err := doctor.Search(ctx, present)
+	if refusal.Is(err, refusal.Unavailable) {
+		tell("The public cloud could not be asked. RECORDS FROM ELSEWHERE MAY BE MISSING: " + err.Error())
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	records, missing := doctor.Fetch(ctx, present, places)
+	for hospital, why := range missing {
+		tell("RECORDS AT " + hospital + " ARE MISSING: " + why.Error())
+	}
+	var failures []error
+	for _, record := range records {
+		told.Records = append(told.Records, toldRecord(record)...)
+		if p.save != "" {
+			failures = append(failures, record.Save(p.save))
+		}
+		record.Close()
+	}
+	return records, errors.Join(failures...)
+}
+
+func (p plan) diagnose(ctx context.Context, doctor *client.Doctor, room *client.Room, present *protocol.InConsultation, records []*client.Record) (*protocol.AwaitingReceipt, error) {
+	var digests [][]byte
+	for _, record := range records {
+		digests = append(digests, record.Digest)
+	}
+	report, err := client.NewReport(present.Patient.Identity, doctor.Member.Identity(), p.conclusion, digests, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return doctor.Diagnose(ctx, room, present, report, records)
+}
+
+type biosignal struct {
+	Size   int    `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+func toldBiosignal(present *protocol.InConsultation) biosignal {
+	return biosignal{len(present.Biosignal), hex.EncodeToString(transcript.Digest(present.Biosignal))}
+}
+
+func toldRecord(record *client.Record) []recordTold {
+	var told []recordTold
+	for _, entry := range record.Manifest.GetRecords() {
+		one := recordTold{
+			Hospital:   record.HospitalID,
+			Handle:     hex.EncodeToString(entry.GetHandle()),
+			Department: entry.GetDepartmentId(),
+			Parts:      []partTold{},
+		}
+		for _, part := range entry.GetParts() {
+			one.Parts = append(one.Parts, partTold{part.GetName(), part.GetMediaType(), part.GetSizeBytes(), hex.EncodeToString(part.GetDigest())})
+		}
+		told = append(told, one)
+	}
+	return told
+}

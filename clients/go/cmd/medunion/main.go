@@ -1,0 +1,78 @@
+// Command medunion is the reference client of a patient and a doctor, as clients/README.md states its command line.
+//
+// What a command has to say it says on stdout as one JSON object; what is for people goes to stderr. It ends with 0 when it is done, with 1
+// and {"reason": "..."} when it was refused, with 2 for wrong usage.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"medunion.example/clients/go/refusal"
+)
+
+const usage = `medunion, the reference client in Go
+
+  patient register --home DIR --pin-file FILE --trust FILE --id P:name --sensor FILE --ticket TEXT [--token URI]
+  patient visit    --home DIR --pin-file FILE --sensor FILE --observation FILE [--hours N] CODE
+  doctor  init     --home DIR --pin-file FILE --trust FILE --id D:name [--token URI]
+  doctor  register --home DIR --pin-file FILE --certificate FILE
+  doctor  consult  --home DIR --pin-file FILE --hospital H:name --address HOST:PORT --department CLASS
+                   --conclusion TEXT [--code-file FILE] [--save DIR] [--deposit]
+`
+
+var commands = map[string]func(context.Context, *arguments) (any, error){
+	"patient register": registerPatient,
+	"patient visit":    visit,
+	"doctor init":      initDoctor,
+	"doctor register":  registerDoctor,
+	"doctor consult":   consult,
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+func run(ctx context.Context, words []string) int {
+	if len(words) > 0 && (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+		fmt.Fprint(os.Stderr, usage)
+		return 0
+	}
+	if len(words) < 2 || commands[words[0]+" "+words[1]] == nil {
+		fmt.Fprint(os.Stderr, usage)
+		return 2
+	}
+	name := words[0] + " " + words[1]
+	given := newArguments(name)
+	told, err := commands[name](ctx, given.with(words[2:]))
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(os.Stderr, "medunion %s: %v\n%s", name, err, usage)
+		return 2
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "medunion %s: %v\n", name, err)
+		return say(map[string]refusal.Reason{"reason": refusal.Precise(err)}, 1)
+	default:
+		return say(told, 0)
+	}
+}
+
+func say(told any, code int) int {
+	if err := json.NewEncoder(os.Stdout).Encode(told); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+func tell(line string) { fmt.Fprintln(os.Stderr, line) }

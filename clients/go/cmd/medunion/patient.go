@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"medunion.example/clients/go/client"
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+const (
+	sensorSize = 32
+	enrolment  = 1 // a later one would have another B_P
+)
+
+type registered struct {
+	Identity string `json:"identity"`
+	Serial   string `json:"serial"`
+}
+
+func registerPatient(ctx context.Context, given *arguments) (any, error) {
+	trust := given.String("trust", "", "the federation's trust.json")
+	identity := given.String("id", "", "who you are: P:name")
+	sensor := given.String("sensor", "", "file of 32 bytes in place of the fuzzy key")
+	text := given.String("ticket", "", "the ticket from a hospital's desk")
+	token := given.String("token", "", "RFC 7512 URI of the token that holds the keys, in place of a file")
+	if err := given.read(0, "token"); err != nil {
+		return nil, err
+	}
+	ticket, err := client.ParseTicket(*text)
+	if err != nil {
+		return nil, err
+	}
+	home, err := given.openOrCreate(*identity, *trust, *token)
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	member, cloud, err := atWork(home)
+	if err != nil {
+		return nil, err
+	}
+	defer cloud.Close()
+	password, err := readPassword(home, member, *sensor)
+	if err != nil {
+		return nil, err
+	}
+	party, err := cloud.Register(ctx, password, ticket)
+	if err != nil {
+		return nil, err
+	}
+	return registered{party.Identity, hex.EncodeToString(party.Serial)}, nil
+}
+
+// openOrCreate opens a patient's home, where an earlier registration was cut off, or makes it.
+func (a *arguments) openOrCreate(identity, trust, token string) (*client.Home, error) {
+	if !client.Exists(a.home) {
+		return a.create(pb.Kind_KIND_PATIENT_ID, identity, trust, token)
+	}
+	home, err := a.open()
+	if err == nil && home.Identity() != identity {
+		home.Close()
+		return nil, refusal.New(refusal.ProfileUnusable, "%s is at home there", home.Identity())
+	}
+	return home, err
+}
+
+type visited struct {
+	Doctor     string `json:"doctor"`
+	Grant      string `json:"grant"`
+	Conclusion string `json:"conclusion"`
+}
+
+func visit(ctx context.Context, given *arguments) (any, error) {
+	sensor := given.String("sensor", "", "file of 32 bytes in place of the fuzzy key")
+	observation := given.String("observation", "", "a FHIR R4 Observation about you, JSON")
+	hours := given.Float64("hours", 24, "how long the consent lasts")
+	if err := given.read(1, "hours"); err != nil {
+		return nil, err
+	}
+	home, err := given.open()
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	code, err := client.ParseCode(given.Arg(0))
+	if err != nil {
+		return nil, err
+	}
+	member, cloud, err := atWork(home)
+	if err != nil {
+		return nil, err
+	}
+	defer cloud.Close()
+	password, err := readPassword(home, member, *sensor)
+	if err != nil {
+		return nil, err
+	}
+	content, err := readFile(*observation)
+	if err != nil {
+		return nil, err
+	}
+	biosignal, err := client.Observation(content, member.Identity())
+	if err != nil {
+		return nil, err
+	}
+	terms := protocol.DefaultTerms()
+	terms.Life = time.Duration(*hours * float64(time.Hour))
+	patient := &client.Patient{Member: member, Cloud: cloud, Password: password, Tell: tell}
+	diagnosis, err := patient.Visit(ctx, code, biosignal, terms)
+	if err != nil {
+		return nil, err
+	}
+	conclusion, err := client.Conclusion(diagnosis.Report, member.Identity())
+	if err != nil {
+		return nil, err
+	}
+	return visited{diagnosis.DoctorID, hex.EncodeToString(diagnosis.GrantID), conclusion}, nil
+}
+
+// readPassword gives B_P of the fuzzy key in a file, which stands for a reading of the body, and of the device secret.
+func readPassword(home *client.Home, member *client.Member, sensor string) ([]byte, error) {
+	fuzzyKey, err := readFile(sensor)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(fuzzyKey)
+	if len(fuzzyKey) != sensorSize {
+		return nil, refusal.New(refusal.FileUnusable, "a sensor's file has 32 bytes")
+	}
+	secret, err := home.DeviceSecret(group.SystemEntropy)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	return protocol.BiometricPassword(fuzzyKey, secret, member.Anchors().Realm, enrolment), nil
+}
+
+func atWork(home *client.Home) (*client.Member, *client.Cloud, error) {
+	member, err := client.NewMember(home)
+	if err != nil {
+		return nil, nil, err
+	}
+	cloud, err := client.NewCloud(member)
+	return member, cloud, err
+}
