@@ -1,6 +1,5 @@
 """A served federation that is watched: metrics, admin servers, spans; its hospital's line to the cloud can be cut."""
 
-import re
 import socket
 import sqlite3
 import threading
@@ -157,6 +156,19 @@ class Observed(Federation):
             yield
 
     @contextmanager
+    def token_taken(self, node: str) -> Iterator[None]:
+        """Take a node's token away for the block."""
+        tokens = self.root / node / "tokens" / "tokens"
+        elsewhere = tokens.with_name("taken")
+        tokens.rename(elsewhere)
+        tokens.mkdir()
+        try:
+            yield
+        finally:
+            tokens.rmdir()
+            elsewhere.rename(tokens)
+
+    @contextmanager
     def lines_cut(self) -> Iterator[None]:
         """Cut everybody off from the cloud for the block."""
         for line in self.lines:
@@ -180,8 +192,3 @@ def until(condition: Callable[[], object], what: str, seconds: float = 30) -> fl
         assert time.monotonic() < begun + seconds, f"not within {seconds:g} s: {what}"
         time.sleep(0.1)
     return time.monotonic() - begun
-
-
-def log_lines(directory: Path) -> list[str]:
-    """Give what a server wrote to standard error, without what it says to people."""
-    return [line for line in (directory / "serve.log").read_text().splitlines() if re.match(r"\{", line)]

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,10 +19,23 @@ from demo.stage import run
 from federation.config import TracingSettings
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
+from federation.v1.envelope_pb2 import SealedOpening
+from federation.v1.membership_pb2 import PutEncryptionKeyRequest
+from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.record_pb2 import OpenSessionRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
+from federation.v1.statement_pb2 import EncryptionKeyStatement
 from tests.e2e.observed import NOT_SERVING, SERVING, Observed, until
 from tests.otlp_collector import Collector, attributes, collecting
+from tests.promql import (
+    GIVEN_BY_PROMETHEUS,
+    LEGEND,
+    dashboard_expressions,
+    labels_in,
+    legends,
+    metrics_in,
+    rule_expressions,
+)
 
 NODES = ("cloud", "a")
 DEPENDENCIES = {"cloud": {"token", "database", "log"}, "a": {"token", "database", "log", "peers"}}
@@ -111,15 +125,10 @@ def test_every_dependency_has_a_health_and_nothing_else_has(stage: Observed, nod
 
 @pytest.mark.parametrize("node", NODES)
 def test_lost_token_is_told_and_its_return_too(stage: Observed, node: str) -> None:
-    tokens = stage.root / node / "tokens" / "tokens"
-    elsewhere = tokens.with_name("taken")
-    tokens.rename(elsewhere)
-    tokens.mkdir()
-    lost = until(lambda: stage.status(node, "token") == NOT_SERVING, "the token's loss")
-    assert stage.value(node, "medunion_dependency_up", dependency="token") == 0
-    assert stage.status(node, "") == SERVING
-    tokens.rmdir()
-    elsewhere.rename(tokens)
+    with stage.token_taken(node):
+        lost = until(lambda: stage.status(node, "token") == NOT_SERVING, "the token's loss")
+        assert stage.value(node, "medunion_dependency_up", dependency="token") == 0
+        assert stage.status(node, "") == SERVING
     until(lambda: stage.status(node, "token") == SERVING, "the token's return")
     assert stage.value(node, "medunion_dependency_up", dependency="token") == 1
     assert stage.value(node, "medunion_events_total", event="token-lost") >= 1
@@ -233,3 +242,34 @@ def test_spans_of_both_nodes_arrive_and_name_nobody(stage: Observed, collector: 
     for request in collector.requests:
         sent = request.SerializeToString()
         assert not [word for word in (b"H:a", b"C:union", b"P:johnnie", b"licence", pin) if word in sent]
+
+
+def rejected(stage: Observed) -> None:
+    """Send the cloud what looks sealed and does not open."""
+    with stage.public_channel("cloud") as channel:
+        directory = DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest(), timeout=5)
+        statement = EncryptionKeyStatement.FromString(directory.cloud_encryption_key_statement.statement)
+        opening = SealedOpening(
+            version=1, session_id=b"", key_id=statement.key_id, sealed=os.urandom(1500), sent_at=time.time_ns() // 10**6
+        )
+        with pytest.raises(grpc.RpcError) as raised:
+            MembershipServiceStub(channel).PutEncryptionKey(PutEncryptionKeyRequest(opening=opening), timeout=5)
+        assert raised.value.details() == "The message was not accepted."
+
+
+def test_every_metric_and_label_of_dashboard_and_alerts_is_in_a_scrape(stage: Observed) -> None:
+    rejected(stage)
+    with stage.token_taken("a"):
+        until(lambda: "medunion_token_errors_total" in stage.scrape("a"), "the token's errors")
+    until(lambda: "medunion_rejection_causes_total" in stage.scrape("cloud"), "the cause is counted")
+    found: dict[str, set[str]] = {"up": {"job"}, "medunion:revocation_lag_seconds": set()}
+    for node in NODES:
+        for metric, series in stage.scrape(node).items():
+            found.setdefault(metric, set()).update(label for labels, _ in series for label in labels)
+    for title, expression in [*dashboard_expressions(), *rule_expressions()]:
+        for metric, labels in labels_in(expression).items():
+            assert metric in found, f"{title} asks for {metric}"
+            assert labels <= found[metric], f"{title} asks {metric} for {labels - found[metric]}"
+    for title, expression, legend in legends():
+        known = set().union(*(found[metric] for metric in metrics_in(expression)), GIVEN_BY_PROMETHEUS)
+        assert set(LEGEND.findall(legend)) <= known, title
