@@ -7,11 +7,12 @@ from federation.store.migrations.columns import create, index, integer, key, tex
 
 revision = "0005"
 down_revision = "0004"
-compatible_from = "0004"
+# It only adds; but code of before would go on giving out a record that is withdrawn (docs/adr/0006, rule 3).
+compatible_from = "0005"
 
 
 def upgrade() -> None:
-    """Add the column, without a value: a server of the release before may still write beside this one's."""
+    """Add the column, without a value: nobody said of the records that are there until when they are kept."""
     op.add_column("records", sa.Column("keep_until", sa.BigInteger, nullable=True))
     index("records", "keep_until", "handle")
     create("standings", key("handle"), text("standing"), integer("changed_at"), integer("logged"))
