@@ -85,17 +85,30 @@ class Reservation:
             self._sockets.pop().close()
 
     def _bind(self, family: int, place: tuple[object, ...]) -> int:
-        kept = socket.socket(family, socket.SOCK_STREAM)
         try:
-            # Connections of a server that has ended don't count, also of one that did not share its port.
-            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            kept.bind(place)
-        except OSError:
-            kept.close()
-            raise
+            kept = _bound(family, place, beside_the_ended=False)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            kept = _bound(family, place, beside_the_ended=True)
         self._sockets.append(kept)
         return int(kept.getsockname()[1])
+
+
+def _bound(family: int, place: tuple[object, ...], *, beside_the_ended: bool) -> socket.socket:
+    """Bind beside those who share the port, and if need be beside connections of a server that did not and has ended.
+
+    Not so at first: nobody could tell then that the port is kept while no process listens there.
+    """
+    kept = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(beside_the_ended))
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        kept.bind(place)
+    except OSError:
+        kept.close()
+        raise
+    return kept
 
 
 def hold_back(port: int) -> None:
