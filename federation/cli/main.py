@@ -6,15 +6,19 @@ from federation.cli.common import LazyGroup
 
 _GROUPS = {
     "authority": "federation.cli.authority:authority",
+    "backup": "federation.cli.backup:backup",
     "ceremony": "federation.cli.ceremony:ceremony",
+    "check": "federation.cli.check:check",
     "doctor": "federation.cli.doctor:doctor",
     "health": "federation.cli.health:health",
     "hospital": "federation.cli.hospital:hospital",
     "init": "federation.cli.init:init",
     "patient": "federation.cli.patient:patient",
     "public-cloud": "federation.cli.public_cloud:public_cloud",
+    "restore": "federation.cli.backup:restore_command",
     "token": "federation.cli.token:token",
     "trust": "federation.cli.trust:trust",
+    "witness": "federation.cli.backup:witness",
 }
 
 

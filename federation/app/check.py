@@ -1,0 +1,178 @@
+"""What `medunion check` finds: every dependency of a node tried once, each said in words, whether the node serves or not.
+
+Nothing is migrated, registered or renewed on the way; the probes leave nothing behind.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from federation.app.check_words import remedy_of
+from federation.app.node import NodeDirectory
+from federation.clients.profile import DoctorSettings, PatientSettings
+from federation.clock import Clock
+from federation.config import BlobSettings, CloudSettings, ConfigError, DatabaseSettings, HospitalSettings
+from federation.errors import FederationError
+from federation.generations import StoredGenerations
+from federation.member import Member
+from federation.protocol.bundle import TrustedBundle
+from federation.store.database import Database
+from federation.store.errors import StoreError
+from federation.store.party import SqlEpochs, SqlSettings
+from hsm import PinProvider, Token
+from hsm.errors import HsmError
+from keystore.errors import KeystoreError
+from keystore.party import CloudKeys, HospitalKeys, PartyKeys
+
+Settings = CloudSettings | HospitalSettings | DoctorSettings | PatientSettings
+
+_EXPECTED = (FederationError, ConfigError, StoreError, HsmError, KeystoreError, OSError)
+
+
+class Verdict(StrEnum):
+    """What is to be thought of a finding; WRONG alone makes the check fail."""
+
+    OK = "ok"
+    NOTE = "note"
+    UNSEEN = "unseen"
+    WRONG = "WRONG"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what, how it is, and what to do where it is wrong."""
+
+    what: str
+    verdict: Verdict
+    says: str
+    do: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of node: its settings, and its keys."""
+
+    role: str
+    settings: type[Settings]
+    keys: type[PartyKeys]
+
+
+KINDS = {
+    "C": Kind("public-cloud", CloudSettings, CloudKeys),
+    "H": Kind("hospital", HospitalSettings, HospitalKeys),
+    "D": Kind("doctor", DoctorSettings, PartyKeys),
+    "P": Kind("patient", PatientSettings, PartyKeys),
+}
+"""By the first letter of the identity."""
+
+
+@dataclass
+class Examined:
+    """A node while it is looked at: what could be opened of it so far."""
+
+    directory: NodeDirectory
+    kind: Kind
+    settings: Settings
+    pin: Callable[[], PinProvider]
+    clock: Clock
+    opened: ExitStack = field(default_factory=ExitStack)
+    database: Database | None = None
+    token: Token | None = None
+    keys: PartyKeys | None = None
+    trust: TrustedBundle | None = None
+    member: Member | None = None
+
+    @property
+    def identity(self) -> str:
+        """Give whose node it is."""
+        return self.settings.identity
+
+    @property
+    def database_settings(self) -> DatabaseSettings:
+        """Give `[database]`, which is always the default for doctors and patients."""
+        return getattr(self.settings, "database", DatabaseSettings())
+
+    @property
+    def blob_settings(self) -> BlobSettings | None:
+        """Give `[blobs]` of a hospital."""
+        return getattr(self.settings, "blobs", None)
+
+    @property
+    def kept(self) -> SqlSettings:
+        """Give the party's small values. Raises ConfigError without a database."""
+        return SqlSettings(self.need_database())
+
+    def need_database(self) -> Database:
+        """Give the database. Raises NotSeen if it could not be opened."""
+        if self.database is None:
+            raise NotSeen("the database")
+        return self.database
+
+    def need_token(self) -> Token:
+        """Give the token. Raises NotSeen if it could not be opened."""
+        if self.token is None:
+            raise NotSeen("the token")
+        return self.token
+
+    def need_keys(self) -> PartyKeys:
+        """Give the keys. Raises NotSeen if they could not be opened."""
+        if self.keys is None:
+            raise NotSeen("the keys")
+        return self.keys
+
+    def need_trust(self) -> TrustedBundle:
+        """Give the newest trust bundle. Raises NotSeen if there is none that can be read."""
+        if self.trust is None:
+            raise NotSeen("the trust bundle")
+        return self.trust
+
+    def need_member(self) -> Member:
+        """Give the party as a member of the federation; the public cloud is none. Raises NotSeen."""
+        if self.member is None:
+            self.member = self._member()
+        return self.member
+
+    def _member(self) -> Member:
+        keys, database, settings = self.need_keys(), self.need_database(), self.settings
+        protocol = settings.protocol
+        return Member(
+            self.identity,
+            keys,
+            SqlSettings(database),
+            SqlEpochs(database),
+            self.directory.trust(),
+            protocol.freshness,
+            protocol.lifetimes,
+        )
+
+    @property
+    def book(self) -> StoredGenerations:
+        """Give the generations of its keys. Raises NotSeen without a database."""
+        return StoredGenerations(self.kept)
+
+
+class NotSeen(Exception):
+    """Something could not be looked at, for want of something else."""
+
+
+Look = Callable[[Examined], Iterable[Finding]]
+
+
+def look(what: str, examined: Examined, at: Look) -> Iterator[Finding]:
+    """Look at one dependency; what fails is a finding."""
+    try:
+        yield from at(examined)
+    except NotSeen as error:
+        yield Finding(what, Verdict.UNSEEN, f"not looked at, for want of {error}")
+    except _EXPECTED as error:
+        yield failed(what, error)
+
+
+def failed(what: str, error: BaseException) -> Finding:
+    """Say a fault in words, and what to do about it."""
+    if isinstance(error, OSError) and not isinstance(error, HsmError):
+        said = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        return Finding(what, Verdict.WRONG, said)
+    reason = getattr(error, "reason", None)
+    return Finding(what, Verdict.WRONG, f"{error} [{reason}]" if reason else str(error), remedy_of(error))

@@ -1,0 +1,70 @@
+"""A whole check of a node: what is looked at, in which order."""
+
+import tomllib
+from collections.abc import Callable, Iterator
+
+from federation.app import check_federation, check_own, check_peers
+from federation.app.check import KINDS, Examined, Finding, Kind, Settings, Verdict, failed, look
+from federation.app.node import NodeDirectory
+from federation.clients.device import unlock
+from federation.clients.profile import PatientSettings, Profile
+from federation.clock import Clock, system_clock
+from federation.config import ConfigError, TokenSettings
+from hsm import PinProvider
+
+_LOOKS = (
+    ("files", check_own.files),
+    ("token", check_own.token),
+    ("database", check_own.database),
+    ("keys", check_own.keys),
+    ("log", check_own.log),
+    ("blobs", check_own.blobs),
+    ("serving", check_peers.serving),
+    ("trust", check_federation.trust),
+    ("registration", check_federation.registration),
+    ("certificates", check_federation.certificates),
+    ("peers", check_peers.peers),
+    ("clock", check_federation.clock),
+)
+
+
+def check(
+    directory: NodeDirectory, pin: Callable[[TokenSettings], PinProvider], clock: Clock = system_clock
+) -> Iterator[Finding]:
+    """Look at everything that a node depends on. `pin` gives a PIN; a patient's comes from a reading."""
+    try:
+        kind, settings = settings_of(directory)
+    except ConfigError as error:
+        yield failed("settings", error)
+        return
+    yield Finding("settings", Verdict.OK, f"{directory.settings_file} is {settings.identity}'s, a {kind.role}")
+    examined = Examined(directory, kind, settings, lambda: _pin_of(directory, settings, pin), clock)
+    someone_elses = check_own.is_someone_elses(examined)
+    if someone_elses is not None:
+        yield someone_elses
+        return
+    with examined.opened:
+        for what, at in _LOOKS:
+            yield from look(what, examined, at)
+
+
+def settings_of(directory: NodeDirectory) -> tuple[Kind, Settings]:
+    """Read a node's settings, of the kind that its identity says. Raises ConfigError."""
+    path = directory.settings_file
+    try:
+        identity = str(tomllib.loads(path.read_text(encoding="utf-8")).get("identity", ""))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    kind = KINDS.get(identity.partition(":")[0])
+    if kind is None:
+        raise ConfigError(f"identity: {identity or 'it is missing'}: a check is for C:, H:, D: and P:... ({path})")
+    return kind, directory.settings(kind.settings)
+
+
+def _pin_of(directory: NodeDirectory, settings: Settings, pin: Callable[[TokenSettings], PinProvider]) -> PinProvider:
+    if not isinstance(settings, PatientSettings):
+        return pin(settings.token)
+    unlocked = unlock(Profile(directory.path), settings.device, directory.trust().anchors.realm)
+    return lambda: unlocked.pin

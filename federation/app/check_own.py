@@ -1,0 +1,136 @@
+"""A node's own things: its files, token, keys, database, log and shelf."""
+
+import os
+import pwd
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from federation.app.check import Examined, Finding, Verdict
+from federation.app.credentials import credential_file
+from federation.app.node import open_node_token
+from federation.app.ownership import owner_of, require_owner
+from federation.app.tokens import CONSEQUENCES, missing_for
+from federation.audit import Audit
+from federation.store.blobs import BlobStore
+from federation.store.inspection import Schema, missing_rules, open_as_it_is, schema_of
+from federation.store.log import SqlLog
+from federation.store.survey import Survey
+from keystore.policies import audit
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+_PRIVATE = ("medunion.toml", "store.sqlite", "store.sqlite-wal", "device.secret", "pin")
+
+_PROBE = "health-probe"
+_SCHEMA = {
+    Schema.EMPTY: "it holds no table of a node: `init` makes them where the settings say",
+    Schema.BEHIND: "its schema is older than this release: the next `serve` or command migrates it; back it up first",
+    Schema.AHEAD: "its schema is newer than this release",
+}
+
+
+def files(examined: Examined) -> Iterator[Finding]:
+    """Look at the directory's modes and owner: what is secret is readable for its owner alone."""
+    directory = examined.directory.path
+    if directory.stat().st_mode & _WRITABLE:
+        yield Finding("files", Verdict.WRONG, f"others may write to {directory}", f"chmod 700 {directory}")
+    open_to_others = [path for name in _PRIVATE if (path := directory / name).exists() and _is_open(path)]
+    for path in open_to_others:
+        yield Finding("files", Verdict.WRONG, f"others may read {path}", f"chmod go= {path}")
+    if not open_to_others:
+        yield Finding("files", Verdict.OK, "what is secret is readable for its owner alone")
+
+
+def is_someone_elses(examined: Examined) -> Finding | None:
+    """Say so if the node is another user's: what is opened here would leave files that its owner can't use."""
+    owner = examined.directory.settings_file.stat().st_uid
+    if owner == os.geteuid():
+        return None
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = str(owner)
+    return Finding(
+        "files",
+        Verdict.WRONG,
+        f"this node is the user {name}'s, and you are another",
+        f"run it as its owner: runuser -u {name} -- medunion check --directory {examined.directory.path}",
+    )
+
+
+def _is_open(path: Path) -> bool:
+    return bool(path.stat().st_mode & _OTHERS)
+
+
+def token(examined: Examined) -> Iterator[Finding]:
+    """Log in, and try what the role needs."""
+    settings = examined.settings.token
+    examined.token = examined.opened.enter_context(open_node_token(settings, examined.pin()))
+    yield Finding("token", Verdict.OK, f"logged in: label {examined.token.label}, serial {examined.token.serial}")
+    for it in missing_for(examined.kind.role, examined.token.trials()):
+        says = f"it can't do {it.ability.value}: {CONSEQUENCES[it.ability]}"
+        yield Finding("token", Verdict.WRONG, f"{says} (it said: {it.fault})", "use a token that can")
+
+
+def keys(examined: Examined) -> Iterator[Finding]:
+    """Open every key of every generation that is in use, and hold all objects against their policies."""
+    examined.keys = examined.kind.keys(examined.need_token(), examined.book, examined.clock)
+    objects = examined.need_token().objects()
+    found = audit(objects)
+    for finding in found:
+        verdict = Verdict.NOTE if finding.reason == "PURPOSE_UNKNOWN" else Verdict.WRONG
+        says = f"{finding.label}: {finding.says} [{finding.reason}]"
+        yield Finding("keys", verdict, says, f"medunion token keys --directory {examined.directory.path}")
+    if not found:
+        yield Finding("keys", Verdict.OK, f"{len(objects)} objects, each as its policy says")
+
+
+def database(examined: Examined) -> Iterator[Finding]:
+    """Reach the database, as it is; look at its schema, its rules and whose it is; let it keep something."""
+    settings = examined.database_settings
+    url = settings.url or f"sqlite:///{(examined.directory.path / 'store.sqlite').resolve()}"
+    password_file = settings.password_file
+    if settings.password_credential is not None:
+        password_file = credential_file(settings.password_credential, "database.password_credential")
+    opened = examined.opened.enter_context(open_as_it_is(url, password_file))
+    schema = schema_of(opened)
+    if schema in {Schema.EMPTY, Schema.BEHIND}:
+        yield Finding("database", Verdict.WRONG, _SCHEMA[schema])
+        return
+    if examined.kind.role in {"public-cloud", "hospital"} or owner_of(opened) is not None:
+        require_owner(opened, examined.identity)
+    examined.database = opened
+    examined.kept.put(_PROBE, b"")
+    for rule in missing_rules(opened):
+        says = f"the rule {rule} is not in force: a log can be changed"
+        yield Finding("database", Verdict.WRONG, says, "find out who took it away; restore a backup of before")
+    words = "takes changes; migrated; logs are append-only"
+    newer = schema is Schema.AHEAD
+    yield Finding("database", Verdict.NOTE if newer else Verdict.OK, _SCHEMA[schema] if newer else words)
+
+
+def log(examined: Examined) -> Iterator[Finding]:
+    """Follow the whole chain of digests, and open the newest entry."""
+    survey = Survey(examined.need_database())
+    book = Audit(SqlLog(examined.need_database()), examined.need_keys().sealing)
+    entries = book.verify()
+    newest = list(book.entries(after=max(0, survey.log_entries() - 1)))
+    yield Finding("log", Verdict.OK, f"{entries} entries, the chain holds{', the newest opens' if newest else ''}")
+
+
+def blobs(examined: Examined) -> Iterator[Finding]:
+    """Write a blob, read it back and take it away, as a deposit would."""
+    settings = examined.blob_settings
+    if settings is None:
+        return
+    store = BlobStore(examined.directory.shelf(settings))
+    key, content = secrets.token_bytes(32), secrets.token_bytes(1024)
+    with store.writer(key) as writer:
+        writer.write(content)
+    try:
+        b"".join(store.reader(writer.name, key))
+    finally:
+        store.remove(writer.name)
+    yield Finding("blobs", Verdict.OK, "a blob was written, read and removed")

@@ -1,0 +1,91 @@
+"""Parts of a check that no served federation shows: who answers at an address, whose files they are."""
+
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from federation.app.check import KINDS, Examined
+from federation.app.check_own import is_someone_elses
+from federation.app.check_peers import TlsUntrusted, dial
+from federation.app.node import NodeDirectory
+from federation.clock import system_clock
+from federation.config import CloudSettings, TokenSettings
+from federation.errors import Unavailable
+from keystore.x509 import create_tls_ca, issue_leaf
+
+CLOUD = "C:union"
+
+
+class Authority:
+    """A federation's TLS CA, in software."""
+
+    def __init__(self) -> None:
+        self.key = Ed25519PrivateKey.generate()
+        self.certificate = create_tls_ca(self.key, "keys", now=datetime.now(UTC))
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @contextmanager
+    def serving(self, directory: Path, identity: str) -> Iterator[str]:
+        """Shake hands with whoever comes, as that identity; give the address."""
+        leaf = issue_leaf(self.certificate, self.key, identity, now=datetime.now(UTC))
+        (directory / "leaf.pem").write_bytes(leaf.private_key + leaf.chain)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "leaf.pem")
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            threading.Thread(target=_shake, args=(listening, context), daemon=True).start()
+            yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+def _shake(listening: socket.socket, context: ssl.SSLContext) -> None:
+    connection, _ = listening.accept()
+    try:
+        context.wrap_socket(connection, server_side=True).close()
+    except OSError:
+        connection.close()
+
+
+def test_right_server_is_reached(tmp_path: Path) -> None:
+    authority = Authority()
+    with authority.serving(tmp_path, CLOUD) as address:
+        dial(address, CLOUD, authority.pem)
+
+
+@pytest.mark.parametrize(
+    ("roots", "identity"), [(lambda _: Authority(), CLOUD), (lambda ours: ours, "C:another")], ids=["issuer", "name"]
+)
+def test_tls_untrusted_if_somebody_else_answers(
+    tmp_path: Path, roots: Callable[[Authority], Authority], identity: str
+) -> None:
+    authority = Authority()
+    with authority.serving(tmp_path, CLOUD) as address, pytest.raises(TlsUntrusted, match=f"not good for {identity}"):
+        dial(address, identity, roots(authority).pem)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:443", "127.0.0.1:port"])
+def test_unavailable_if_nobody_answers(address: str) -> None:
+    with pytest.raises(Unavailable):
+        dial(address, CLOUD, Authority().pem)
+
+
+def test_node_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory, settings = NodeDirectory(tmp_path), CloudSettings(CLOUD, "a:1", "a:2", TokenSettings("u"))
+    directory.write_settings(settings)
+    examined = Examined(directory, KINDS["C"], settings, lambda: None, system_clock)
+    assert is_someone_elses(examined) is None
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    found = is_someone_elses(examined)
+    assert found is not None
+    assert "runuser -u" in found.do
