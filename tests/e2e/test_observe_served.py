@@ -27,6 +27,7 @@ from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.statement_pb2 import EncryptionKeyStatement
 from tests.e2e.observed import NOT_SERVING, SERVING, Observed, until
 from tests.otlp_collector import Collector, attributes, collecting
+from tests.page_commands import commands_of, words_of
 from tests.promql import (
     GIVEN_BY_PROMETHEUS,
     LEGEND,
@@ -273,3 +274,14 @@ def test_every_metric_and_label_of_dashboard_and_alerts_is_in_a_scrape(stage: Ob
     for title, expression, legend in legends():
         known = set().union(*(found[metric] for metric in metrics_in(expression)), GIVEN_BY_PROMETHEUS)
         assert set(LEGEND.findall(legend)) <= known, title
+
+
+def test_every_command_of_the_operators_page_works_at_a_node(stage: Observed, tmp_path: Path) -> None:
+    roots = {"hospital": stage.root / "a", "public-cloud": stage.root / "cloud", "authority": stage.root / "authority"}
+    for command in commands_of("operations.md"):
+        if " serve " in command:
+            continue
+        kinds = [kind for kind in roots if kind in command.split()]
+        for kind in kinds or ["hospital", "public-cloud"]:
+            put_in = {"DIR": roots[kind], "FILE": tmp_path / "authority.crl", "ROLE": kind}
+            run(*(put_in.get(word, word) for word in words_of(command)))
