@@ -36,9 +36,11 @@ class SqlCustody:
         if patient_keys is not None:
             query = query.where(records.c.patient_key.in_(patient_keys))
         if kept_until_before is not None:
+            # What the index finds, and of it those of which no version is kept longer.
+            query = query.where(_some_version(records.c.keep_until < kept_until_before))
             query = query.having(_is_past(kept_until_before))
         if undated:
-            query = query.having(sa.func.count(records.c.keep_until) < sa.func.count())
+            query = query.where(_some_version(records.c.keep_until.is_(None)))
         return pages(self._database, query, (records.c.handle,), lambda row: bytes(row["handle"]))
 
     def standing(self, handle: bytes) -> Standing | None:
@@ -151,6 +153,10 @@ class SqlCustody:
             step(connection, append(connection, at=entry.at, sealed=entry.sealed).sequence)
 
         self._database.write(both)
+
+
+def _some_version(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    return records.c.handle.in_(sa.select(records.c.handle).where(condition))
 
 
 def _is_past(moment: int) -> sa.ColumnElement[bool]:

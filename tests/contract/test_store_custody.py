@@ -1,5 +1,7 @@
 """The contract of a hospital's custody of its records: each change and its entry in the log are there together, or not."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from federation.store.custody import SqlCustody
@@ -190,3 +192,43 @@ def test_blob_condemned_is_buried_once(custody):
     for _ in range(2):
         custody.buried("a" * 32)
     assert custody.condemned(limit=9) == ["b" * 32]
+
+
+def outcome(change):
+    """Make a change, and say what came of it."""
+    try:
+        change()
+    except (NotStored, StillHeld) as refusal:
+        return refusal.reason
+    return "done"
+
+
+def test_hold_and_erasure_at_once_never_leave_an_erased_record_that_was_held(custody, records, log):
+    for number in range(8):
+        handle = b"%016d" % number
+        records.add(record(handle), outbox=None, answer=None)
+        custody.keep(handle, PAST, entry())
+        versions = custody.versions(handle)
+        with ThreadPoolExecutor(2) as pool:
+            held = pool.submit(outcome, lambda handle=handle: custody.hold(handle, b"1", entry()))
+            gone = pool.submit(
+                outcome,
+                lambda versions=versions, number=number: custody.erase(
+                    versions, blobs=(), outbox=outbox_entry(number), entry=entry()
+                ),
+            )
+        assert (held.result(), gone.result()) in {("done", "RECORD_HELD"), ("NOT_FOUND", "done")}
+        assert bool(custody.versions(handle)) == (held.result() == "done")
+    assert log.verify() == 16
+
+
+def test_acts_and_entries_of_the_log_at_once_are_one_chain(custody, records, log):
+    handles = [b"%016d" % number for number in range(12)]
+    for handle in handles:
+        records.add(record(handle), outbox=None, answer=None)
+    with ThreadPoolExecutor(4) as pool:
+        acts = [pool.submit(custody.keep, handle, LATER, entry()) for handle in handles]
+        entries = [pool.submit(log.append, at=NOW, sealed=b"access") for _ in handles]
+    for done in (*acts, *entries):
+        done.result()
+    assert log.verify() == 24

@@ -90,3 +90,29 @@ def test_doctor_finds_a_record_corrected_withdrawn_reinstated_and_erased_as_it_s
     wait_for(lambda: "No record of this patient is known yet." in visit(f"erased-{time.monotonic_ns()}"))
     assert records("list", "--patient", "P:johnnie") == ""
     assert "the chain holds" in run("hospital", "log", *at, "--verify")
+
+
+def test_erasure_reaches_the_index_through_a_cloud_that_is_away_and_a_hospital_that_is_killed(
+    stage: Federation,
+) -> None:
+    cloud = stage.running[-1]
+    stage.add_hospital("b")
+    hospital = stage.running[-1]
+    at = "--directory", stage.root / "b"
+    run("hospital", "import", *at, "--patient", "P:johnnie", "--department", "H:b/cardiology", JOHNNIE)
+    stage.await_publication("b")
+    cloud.stop()
+    handle = run("hospital", "records", "list", *at).split()[0]
+    run("hospital", "records", "retention", *at, handle, "--until", "2020-01-01", *WHY)
+    run("hospital", "records", "erase", *at, handle, "--confirm", "1", *WHY)
+    hospital.process.kill()
+    hospital.process.wait()
+    assert "1 waiting" in run("hospital", "outbox", *at)
+    for kind, label in (("public-cloud", "cloud"), ("hospital", "b")):
+        (stage.root / label / "ready").unlink()
+        stage.serve(kind, stage.root / label)
+    wait_for(lambda: '"UNPUBLISHED"' in run("hospital", "log", *at))
+    withdrawn = "PUBLICATION_ACTION_WITHDRAW P:johnnie H:b/cardiology"
+    assert withdrawn in run("public-cloud", "log", "--directory", stage.root / "cloud")
+    forget = "public-cloud", "forget-hospital", "--directory", stage.root / "cloud", "H:b", *WHY
+    assert "0 rows" in run(*forget)

@@ -12,7 +12,7 @@ from federation.services.hospital.correcting import correct_record
 from federation.services.hospital.custody import Act
 from federation.services.hospital.outbox import Outbox
 from federation.services.hospital.retention import Retention, years_later
-from federation.services.hospital.rewrapping import rewrap_records
+from federation.services.hospital.rewrapping import publish_again, rewrap_records
 from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, Publication
 from federation.v1.statement_pb2 import SignedStatement
@@ -259,3 +259,14 @@ def test_content_of_an_erased_record_goes_when_the_shelf_answers_again(lab: Hosp
     assert lab.blobs
     assert custody.bury(lab.hospital) == 1
     assert lab.blobs == []
+
+
+def test_publishing_all_again_adds_no_record_that_is_withdrawn(lab: HospitalLab) -> None:
+    hidden, shown = filed(lab), filed(lab)
+    custody.withdraw(lab.hospital, hidden, ACT)
+    publish_all(lab)
+    lab.published.clear()
+    for _ in publish_again(lab.hospital):
+        pass
+    publish_all(lab)
+    assert {(it.handle, it.action) for it in lab.published} == {(hidden, WITHDRAW), (shown, ADD)}
