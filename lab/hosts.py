@@ -86,6 +86,8 @@ class Host:
     namespace: str
     address: str = ""
     skew_seconds: float = 0
+    clock: Path | None = None
+    """A file by which the clock of what runs here is set while it runs: see `step`."""
 
     def run(self, *words: object, expect: int | None = 0, stdin: str = "") -> str:
         """Type a medunion command, wait for its end, and give what it said. Raises Refused for another exit code."""
@@ -107,18 +109,30 @@ class Host:
         """Type a medunion command that goes on."""
         return Process(self._command(words), self._environment(), log)
 
+    def step(self, seconds: float) -> None:
+        """Step the clock of what runs here so far from the right time; it is seen within a second."""
+        assert self.clock is not None  # noqa: S101 - what runs was started with it
+        partial = self.clock.with_suffix(".new")
+        partial.write_text(f"{seconds:+g}s\n")
+        partial.replace(self.clock)
+
     def _command(self, words: tuple[object, ...]) -> list[str]:
         return [*inside(self.namespace), *MEDUNION, *map(str, words)]
 
     def _environment(self) -> dict[str, str]:
-        if not self.skew_seconds:
+        if not self.skew_seconds and self.clock is None:
             return environment()
         return environment() | {
             "LD_PRELOAD": str(faketime_library()),
-            "FAKETIME": f"{self.skew_seconds:+g}s",
             # What measures intervals goes on rightly: a machine's clock is wrong, not its oscillator.
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            **self._time(),
         }
+
+    def _time(self) -> dict[str, str]:
+        if self.clock is None:
+            return {"FAKETIME": f"{self.skew_seconds:+g}s"}
+        return {"FAKETIME_TIMESTAMP_FILE": str(self.clock), "FAKETIME_CACHE_DURATION": "1"}
 
 
 @dataclass
@@ -139,7 +153,8 @@ class Server:
     @property
     def is_well(self) -> bool:
         """Say whether it runs, and by the right clock."""
-        return self.process is not None and self.process.lives and not self.frozen and not self.host.skew_seconds
+        by_the_right_clock = not self.host.skew_seconds and self.host.clock is None
+        return self.process is not None and self.process.lives and not self.frozen and by_the_right_clock
 
     def start(self) -> None:
         """Start it and wait until it takes calls."""
@@ -169,12 +184,14 @@ class Server:
         self.process.thaw()
         self.frozen = False
 
-    def restart(self, skew_seconds: float = 0) -> None:
-        """Start it anew, by a clock that is so much ahead."""
+    def restart(self, skew_seconds: float = 0, *, clock: Path | None = None) -> None:
+        """Start it anew, by a clock that is so much ahead, or by one that `host.step` sets while it runs."""
         if self.process is not None and self.process.lives:
             self.kill()
         self.frozen = False
-        self.host.skew_seconds = skew_seconds
+        self.host.skew_seconds, self.host.clock = skew_seconds, clock
+        if clock is not None:
+            self.host.step(0)
         self.start()
 
     def said(self) -> str:

@@ -91,10 +91,14 @@ class Network:
 
     def part(self, one: str, other: str) -> None:
         """Swallow what two sites send to each other, silently; both still reach everybody else."""
-        ends = self.sites[one].subnet, self.sites[other].subnet
-        for source, target in (ends, ends[::-1]):
-            _ip(WAN, "rule", "add", "from", source, "to", target, "blackhole")
-            self._parted.append((source, target))
+        self.silence(one, other)
+        self.silence(other, one)
+
+    def silence(self, sender: str, receiver: str) -> None:
+        """Swallow what one site sends to another, silently; the other way everything still comes through."""
+        way = self.sites[sender].subnet, self.sites[receiver].subnet
+        _ip(WAN, "rule", "add", "from", way[0], "to", way[1], "blackhole")
+        self._parted.append(way)
 
     def worsen(self, name: str, conditions: Conditions) -> Line:
         """Lead a site's leg over a bad line; connections stay. Gives the line, which counts."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 from lab.hosts import wait_until
 from lab.line import Conditions
 from lab.scenario import Findings, scenario
-from lab.world import World, begin_visit
+from lab.world import RECORD, World, begin_visit
 
 BAD_LINE = Conditions(delay=timedelta(milliseconds=40), loss=0.02)
 
@@ -55,6 +55,37 @@ def hospital_silent(world: World, found: Findings) -> None:
     """A router that drops packets tells nobody."""
     world.network.part("a", "b")
     _without_a(world, found, "hospital-silent")
+
+
+@scenario(
+    "lines-silent",
+    "Home and B hear nothing of each other while B is killed and comes back; meanwhile what A sends to C is swallowed, one way",
+    "the device finds out that its connection has no other end, and has the diagnosis; at C the doctor is told what is missing",
+)
+def lines_silent(world: World, found: Findings) -> None:
+    """Half-open connections: only the keepalive finds the first, and only the dial's deadline the second."""
+    visit = begin_visit(world, "lines-silent")
+    visit.until_read()
+    world.network.part("home", "b")
+    world.servers["b"].restart()
+    world.network.heal()
+    visit.conclude()
+    _unheard(world, found)
+    visit.patient.wait_for_words("Signed by D:chen")
+    found.that("the doctor ends well", visit.finish()[0] == 0, visit.doctor.said() + visit.patient.said())
+
+
+def _unheard(world: World, found: Findings) -> None:
+    patient = ("--patient", world.patients["ada"].identity, "--department", "H:a/cardiology", RECORD)
+    world.servers["a"].run("import", *patient)
+    world.await_publication("a")
+    world.network.silence("a", "c")
+    visit = begin_visit(world, "unheard", doctor="okafor", patient="ada")
+    said = visit.until_read()
+    found.that("C's doctor is told that A's record is missing", "H:a" in said and "[UNAVAILABLE]" in said, said)
+    visit.conclude()
+    found.that("C's visit ends well", visit.finish() == (0, 0), visit.doctor.said())
+    world.network.heal()
 
 
 @scenario(
