@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 
-	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/client"
+	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
