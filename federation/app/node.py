@@ -79,7 +79,7 @@ class NodeDirectory:
         """
         chosen = settings or DatabaseSettings()
         url = chosen.url or f"sqlite:///{(self.path / 'store.sqlite').resolve()}"
-        return open_database(url, password_file=_password_file(chosen), connections=chosen.connections)
+        return open_database(url, password_file=password_file(chosen), connections=chosen.connections)
 
     def shelf(self, settings: BlobSettings) -> Shelf:
         """Open the shelf of the settings, or the directory `blobs`. Raises StoreUnavailable."""
@@ -159,7 +159,8 @@ def stored_pin(settings: TokenSettings) -> PinProvider | None:
     return None if file is None else pin_from_file(file)
 
 
-def _password_file(settings: DatabaseSettings) -> Path | None:
+def password_file(settings: DatabaseSettings) -> Path | None:
+    """Give the file with a database's password, if the settings name one. Raises ConfigError."""
     if settings.password_credential is None:
         return settings.password_file
     if settings.password_file is not None:

@@ -35,7 +35,7 @@ class Database:
 
     def read(self, step: Callable[[sa.Connection], T]) -> T:
         """Run a step that only reads, on one snapshot. Raises StoreUnavailable."""
-        with _translated():
+        with translated():
             return persistent(partial(transact, self._engines.reading, step), repeatable=True)
 
     def write(self, step: Callable[[sa.Connection], T], *, repeatable: bool = False) -> T:
@@ -50,7 +50,7 @@ class Database:
         return self._write(self._engines.by_key, step, repeatable=repeatable)
 
     def _write(self, engine: sa.Engine, step: Callable[[sa.Connection], T], *, repeatable: bool) -> T:
-        with _translated(), self._engines.turn():
+        with translated(), self._engines.turn():
             return persistent(partial(transact, engine, step), repeatable=repeatable)
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ def open_database(url: str, *, password_file: Path | None = None, connections: i
     engines = _engines(place, password_file, connections)
     database = Database(engines)
     try:
-        with _translated():
+        with translated():
             if place.get_backend_name() == "sqlite":
                 with sqlite.prepared_file(Path(place.database or "")):
                     database.write(upgrade)
@@ -117,7 +117,8 @@ def _parsed(url: str) -> sa.URL:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise StoreUnavailable for what a database's driver raises."""
     try:
         yield
     except sa.exc.DBAPIError as error:

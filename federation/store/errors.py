@@ -53,3 +53,9 @@ class StoredRecordCorrupt(StoreError):
     """What was kept is not what comes back."""
 
     reason = "STORED_RECORD_CORRUPT"
+
+
+class BackupRejected(StoreError):
+    """A backup is not as it was made, is another node's, or can't be restored where it is to be."""
+
+    reason = "BACKUP_REJECTED"

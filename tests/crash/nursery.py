@@ -27,6 +27,7 @@ _MODULES = (
     "federation.cli.hospital",
     "federation.store.postgresql",
     "psycopg",
+    "federation.cli.backup",
     "tests.crash.practice",
     "tests.crash.stage",
 )

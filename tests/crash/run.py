@@ -1,6 +1,5 @@
 """The run: a federation at work, processes killed at random, and the verdict."""
 
-import json
 import random
 import time
 from collections import Counter
@@ -43,12 +42,13 @@ class Outcome:
     acknowledged: Counter[str]
     repeated: Counter[str]
     faults: list[str]
+    tokens_mended: int
 
     def in_words(self) -> str:
         listed = (
             f"{name} {count}" for part in (self.kills, self.acknowledged, self.repeated) for name, count in part.items()
         )
-        return ", ".join(listed)
+        return ", ".join([*listed, f"SoftHSM's files mended {self.tokens_mended}"])
 
 
 @dataclass
@@ -92,12 +92,12 @@ class Run:
             self._hand_out_ticket()
         self._close_practice()
         a, cloud = federation.hospital.directory, federation.cloud.directory
-        self._facts("publish", a)
+        federation.tell("publish", a)
         people = ",".join(federation.doctors), ",".join(federation.patients)
         return Facts(
-            self._facts("hospital", a),
-            self._facts("cloud", cloud),
-            self._facts("practice", federation.place.path, *people),
+            federation.tell("hospital", a),
+            federation.tell("cloud", cloud),
+            federation.tell("practice", federation.place.path, *people),
         )
 
     def _close_practice(self) -> None:
@@ -112,16 +112,6 @@ class Run:
             federation.start_practice()
             assert federation.practice.wait(CLOSING_SECONDS), federation.practice.said()[-3000:]
             assert closed.exists(), federation.practice.said()[-3000:]
-
-    def _facts(self, kind: str, *words: object) -> dict[str, object]:
-        answer = self.federation.root / f"{kind}.facts"
-        directory, *rest = words
-        log = self.federation.root / "facts.log"
-        child = self.federation.nursery.start(kind, log, "tests.crash.facts", kind, directory, answer, *rest)
-        assert child.wait(120), f"{kind} does not tell"
-        assert answer.exists(), child.said()[-3000:]
-        told: dict[str, object] = json.loads(answer.read_text())
-        return told
 
     def _kill_cloud(self) -> None:
         self._kill_server(self.federation.cloud)
@@ -204,7 +194,13 @@ def run(root: Path, kills: int, seed: int, *, postgresql: bool, tell: Tell) -> O
             facts = torment.settle()
         noted = list(lines(federation.place.journal))
         found = [*torment.eavesdropper.faults, *faults(noted, facts)]
-        return Outcome(torment.kills, Counter(it["kind"] for it in noted), torment.eavesdropper.refused, found)
+        return Outcome(
+            torment.kills,
+            Counter(it["kind"] for it in noted),
+            torment.eavesdropper.refused,
+            found,
+            federation.tokens.lost,
+        )
     finally:
         if database is not None:
             database.stop()

@@ -1,9 +1,11 @@
 """A federation of real commands, each a process of its own, that can be killed at any moment and started again."""
 
+import json
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from demo.stage import free_address, ticket_in, write_pin
 from tests.crash.nursery import Child, Nursery
@@ -14,14 +16,36 @@ HOSPITAL = "H:a"
 
 
 @dataclass
+class TokenFiles:
+    """SoftHSM empties a token's main file and writes it anew at each login: a kill in between loses the token, as no HSM would.
+
+    That is not what is tested here, so the file comes back from a copy. How often says `lost`.
+    """
+
+    lost: int = 0
+    _kept: dict[Path, bytes] = field(default_factory=dict)
+
+    def keep(self, root: Path) -> None:
+        """Copy the main file of every token below."""
+        self._kept = {path: path.read_bytes() for path in root.rglob("token.object")}
+
+    def mend(self) -> None:
+        """Put back what a kill emptied."""
+        for path, content in self._kept.items():
+            if path.exists() and path.stat().st_size != len(content):
+                path.write_bytes(content)
+                self.lost += 1
+
+
+@dataclass
 class Server:
     """The public cloud's or the hospital's serving process."""
 
     nursery: Nursery
     kind: str
     directory: Path
+    tokens: TokenFiles
     child: Child | None = None
-    starts: int = 0
 
     @property
     def ready(self) -> Path:
@@ -30,7 +54,7 @@ class Server:
     def start(self) -> None:
         """Start it; `is_serving` says when it takes calls."""
         self.ready.unlink(missing_ok=True)
-        self.starts += 1
+        self.tokens.mend()
         words = (self.kind, "serve", "--directory", self.directory, "--ready-file", self.ready)
         self.child = self.nursery.medunion(self.kind, self.directory / "serve.log", *words)
 
@@ -61,12 +85,15 @@ class Federation:
     nursery: Nursery
     root: Path
     databases: dict[str, str] = field(default_factory=dict)
+    recoverable: bool = False
+    """Whether the servers' keys come from a seed whose shares are kept."""
     doctors: tuple[str, ...] = ("d0",)
     patients: tuple[str, ...] = ("p0", "p1", "p2", "p3")
 
     def __post_init__(self) -> None:
-        self.cloud = Server(self.nursery, "public-cloud", self.root / "cloud")
-        self.hospital = Server(self.nursery, "hospital", self.root / "a")
+        self.tokens = TokenFiles()
+        self.cloud = Server(self.nursery, "public-cloud", self.root / "cloud", self.tokens)
+        self.hospital = Server(self.nursery, "hospital", self.root / "a", self.tokens)
         self.place = Place(self.root / "practice")
         self.practice: Child | None = None
         self.address = free_address()
@@ -76,6 +103,7 @@ class Federation:
     def command(self, *words: object, log: Path | None = None) -> Child:
         """Start a command."""
         self._commands += 1
+        self.tokens.mend()
         return self.nursery.medunion(
             " ".join(map(str, words[:2])), log or self.root / f"command-{self._commands}", *words
         )
@@ -103,13 +131,26 @@ class Federation:
             "hospital", "register", "--directory", self.hospital.directory, "--ticket", ticket, "--licence", licence
         )
         self.hospital.await_serving()
+        self.tokens.keep(self.root)
 
     def start_practice(self) -> None:
         """Let the next doctor open the practice."""
         doctor = self.doctors[self._practices % len(self.doctors)]
         self._practices += 1
+        self.tokens.mend()
         words = (self.place.path, doctor, ",".join(self.patients), HOSPITAL, self.address, f"{self._practices}")
         self.practice = self.nursery.start("practice", self.root / "practice.log", "tests.crash.practice", *words)
+
+    def tell(self, kind: str, directory: Path, *words: object) -> dict[str, Any]:
+        """Ask what a party has (`tests.crash.facts`)."""
+        answer, log = self.root / f"{kind}.facts", self.root / "facts.log"
+        answer.unlink(missing_ok=True)
+        self.tokens.mend()
+        child = self.nursery.start(kind, log, "tests.crash.facts", kind, directory, answer, *words)
+        assert child.wait(2 * SECONDS), f"{kind} does not tell"
+        assert answer.exists(), child.said()[-3000:]
+        told: dict[str, Any] = json.loads(answer.read_text())
+        return told
 
     def hand_over(self, label: str, ticket: str) -> None:
         """Give a patient a ticket: whole, or not."""
@@ -119,11 +160,12 @@ class Federation:
 
     def _found_cloud(self) -> None:
         directory, board = self.cloud.directory, self.root / "board"
-        pin = self._token(directory, "cloud")
+        pin = self.make_token(directory, "cloud")
         address, peers = free_address(), free_address()
         names = ("--identity", "C:union", "--realm", "crash", "--address", address, "--peer-address", peers)
-        self.run("public-cloud", "init", "--directory", directory, *names, "--pin-file", pin, *self._database("cloud"))
-        pin = self._token(board, "board")
+        options = (*self._keys("cloud", directory), *self._database("cloud"))
+        self.run("public-cloud", "init", "--directory", directory, *names, "--pin-file", pin, *options)
+        pin = self.make_token(board, "board")
         certificate, crl = self.root / "board.der", self.root / "board.crl"
         self.run(
             "authority",
@@ -144,9 +186,10 @@ class Federation:
         self.cloud.start()
 
     def _found_hospital(self) -> None:
-        pin = self._token(self.hospital.directory, "a")
+        pin = self.make_token(self.hospital.directory, "a")
         words = ("--identity", HOSPITAL, "--trust", self.place.trust, "--listen", self.address, "--pin-file", pin)
-        self.run("hospital", "init", "--directory", self.hospital.directory, *words, *self._database("a"))
+        options = (*self._keys("hospital", self.hospital.directory), *self._database("a"))
+        self.run("hospital", "init", "--directory", self.hospital.directory, *words, *options)
 
     def _found_practice(self) -> None:
         path = self.place.path
@@ -158,11 +201,25 @@ class Federation:
             words = ("--doctor", f"D:{label}", "--request", request, "--output", certificate)
             self.run("authority", "issue", "--directory", self.root / "board", *words)
 
-    def _token(self, directory: Path, label: str) -> Path:
+    def make_token(self, directory: Path, label: str) -> Path:
+        """Make a token in a node's directory; give its PIN's file."""
         directory.mkdir(parents=True)
         pin = write_pin(directory / "pin")
         self.run("token", "init-softhsm", "--directory", directory, "--label", label, "--pin-file", pin)
         return pin
+
+    def shares(self, step: str, kind: str, directory: Path, papers: str = "") -> None:
+        """Make a server's keys and shares of their seed, or bring them back (`tests.crash.shares`)."""
+        words = (step, kind, directory, self.root / f"{papers or kind}.shares")
+        child = self.nursery.start("shares", self.root / "shares.log", "tests.crash.shares", *words)
+        assert child.wait(SECONDS), "the shares are not done"
+        assert "done" in child.said().splitlines()[-1:], child.said()
+
+    def _keys(self, kind: str, directory: Path) -> tuple[str, ...]:
+        if not self.recoverable:
+            return ()
+        self.shares("make", kind, directory)
+        return ("--keys-in-token",)
 
     def _database(self, name: str) -> tuple[str, ...]:
         return ("--database", self.databases[name]) if name in self.databases else ()

@@ -10,6 +10,7 @@ from tests.crash.run import run
 KILLS = 50
 
 
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_what_was_acknowledged_is_there_once_after_processes_were_killed(tmp_path: Path, database: str) -> None:
     seed = secrets.randbelow(2**31)

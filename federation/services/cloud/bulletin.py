@@ -30,6 +30,9 @@ calls that count at the same moment find room for all: a longer list could not b
 KEPT_AFTER_END = timedelta(minutes=2)
 """How long a list names what is over, or a clock that is behind would take what was revoked in its last seconds."""
 
+LIST_FLOOR = "list-floor"
+"""The setting below which no list is numbered: a restored cloud does not know all that it has given out."""
+
 _DIRECTORY = "directory"
 _ATTEMPTS = 5
 
@@ -125,7 +128,7 @@ class Bulletin:
             contents = self._contents(trust, now)
             if kept is not None and self._still_holds(kept, contents, now):
                 return kept, trust
-            sequence = 1 if kept is None else _list_of(kept).sequence + 1
+            sequence = self._next_number(kept)
             directory = GetDirectoryResponse(
                 cloud_encryption_key_statement=contents.encryption_key,
                 revocation_list=self._signed(contents, sequence, now),
@@ -135,6 +138,13 @@ class Bulletin:
             if self._settings.advance(_DIRECTORY, sequence, directory.SerializeToString(deterministic=True)):
                 return directory, trust
         raise Unavailable("other processes make lists faster than this one")
+
+    def _next_number(self, kept: GetDirectoryResponse | None) -> int:
+        following = 1 if kept is None else _list_of(kept).sequence + 1
+        return max(following, self._floor())
+
+    def _floor(self) -> int:
+        return int(self._settings.get(LIST_FLOOR) or b"0")
 
     def _contents(self, trust: TrustedBundle, now: Instant) -> "_Contents":
         signing_key = self._keys.signing_key(now)
@@ -158,6 +168,7 @@ class Bulletin:
             and list(kept.certificate_revocation_lists) == contents.crls
             and kept.cloud_encryption_key_statement == contents.encryption_key
             and kept.trust_bundle == contents.trust.signed
+            and listed.sequence >= self._floor()
             and contents.is_signed_by_the_active_key(listed)
             and 0 <= age < milliseconds(self._life.renewed_after)
         )

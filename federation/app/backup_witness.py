@@ -1,0 +1,120 @@
+"""What the members have heard of a public cloud that was restored: its newest directory, by which it goes on.
+
+A backup is older than the cloud was. The revocations since, the newest trust bundle and the number of the newest list are with
+every member, signed by the cloud itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from google.protobuf.message import DecodeError
+
+from federation.app.backup import DIRECTORY
+from federation.app.backup_manifest import Manifest
+from federation.app.hospital import HospitalNode
+from federation.app.public_cloud import PublicCloudNode
+from federation.epochs import as_stored
+from federation.errors import FederationError
+from federation.protocol.anchors import Lists
+from federation.protocol.bundle import LABEL, TrustedBundle, pin
+from federation.protocol.registration import CREDENTIAL_LIFE
+from federation.protocol.statements import peek_statement, verify_signature
+from federation.protocol.time import Instant, milliseconds
+from federation.services.cloud.bulletin import LIST_FLOOR
+from federation.store.errors import BackupRejected
+from federation.store.interfaces import RevocationKind
+from federation.store.party import SqlSettings
+from federation.store.trust import SqlTrustChain
+from federation.v1.directory_pb2 import GetDirectoryResponse
+from federation.v1.statement_pb2 import RevocationList
+from keystore.transcript import transcript
+
+_KEPT = CREDENTIAL_LIFE + timedelta(days=1)
+"""How long the restored cloud keeps a revocation whose end nobody knows any more: a list says what is revoked, not until when."""
+
+_LEAP = 1_000_000
+_LISTS_A_SECOND = 1_000
+"""More lists than a cloud makes."""
+
+_KINDS: dict[str, RevocationKind] = {"serials": "serial", "grants": "grant", "key_ids": "key"}
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A directory as a member took it."""
+
+    directory: GetDirectoryResponse
+
+    @classmethod
+    def of(cls, content: bytes) -> "Witness":
+        """Read what `heard` gave. Raises BackupRejected."""
+        try:
+            directory = GetDirectoryResponse.FromString(content)
+        except DecodeError as error:
+            raise BackupRejected("this is no directory of a public cloud") from error
+        if not directory.HasField("trust_bundle") or not directory.HasField("revocation_list"):
+            raise BackupRejected("this is no directory of a public cloud")
+        return cls(directory)
+
+    def verified(self, own: Sequence[Ed25519PublicKey]) -> tuple[TrustedBundle, RevocationList]:
+        """Give bundle and list if one of the cloud's own keys signed them. Raises BackupRejected."""
+        try:
+            bundle = pin(self.directory.trust_bundle)
+            covered = transcript(LABEL, bundle.signed.statement)
+            _require_one(own, bundle.signed.signature, covered)
+            lists = Lists.read(bundle.anchors, self.directory.revocation_list, ())
+        except FederationError as error:
+            raise BackupRejected(f"a member's directory does not verify: {error}") from error
+        if lists.revocations is None:
+            raise BackupRejected("a member's directory has no list")
+        return bundle, lists.revocations
+
+
+def heard(node: HospitalNode) -> bytes:
+    """Give the newest directory that a hospital has taken. Raises BackupRejected if it has none."""
+    directory = node.member.directory
+    if directory is None:
+        raise BackupRejected("this hospital has heard nothing of the public cloud yet")
+    return directory.SerializeToString(deterministic=True)
+
+
+def take_up(node: PublicCloudNode, witnesses: Sequence[Witness], *, now: Instant) -> None:
+    """Let a restored cloud go on from the newest of what its members heard. Raises BackupRejected, StoreError."""
+    keys, book = node.cloud.keys, node.book.read()
+    own = [keys.signing_key_of(it.number).public_key() for it in book.usable("identity", now)]
+    verified = [witness.verified(own) for witness in witnesses]
+    chain = SqlTrustChain(node.database)
+    newest = max((bundle for bundle, _ in verified), key=lambda bundle: bundle.sequence)
+    if newest.sequence > node.trust().sequence:
+        chain.put(newest.sequence, as_stored(newest.signed))
+    for _, listed in verified:
+        for field, kind in _KINDS.items():
+            for digest in getattr(listed, field):
+                node.cloud.stores.revocations.revoke(kind, digest, expires_at=now + milliseconds(_KEPT), at=now)
+    _set_floor(node, max(listed.sequence for _, listed in verified) + 1)
+
+
+def floor_without(node: PublicCloudNode, manifest: Manifest, *, now: Instant) -> None:
+    """Let a restored cloud's list numbers leap over all that it may have given out since. Raises StoreError."""
+    seconds = max(0, now - manifest.made_at) // 1000
+    kept = SqlSettings(node.database).get(DIRECTORY)
+    at_backup = 0
+    if kept is not None:
+        at_backup = peek_statement(RevocationList, GetDirectoryResponse.FromString(kept).revocation_list).sequence
+    _set_floor(node, at_backup + _LEAP + _LISTS_A_SECOND * seconds)
+
+
+def _set_floor(node: PublicCloudNode, number: int) -> None:
+    SqlSettings(node.database).put(LIST_FLOOR, str(number).encode())
+
+
+def _require_one(own: Sequence[Ed25519PublicKey], signature: bytes, covered: bytes) -> None:
+    refused: FederationError | None = None
+    for key in own:
+        try:
+            return verify_signature(key, signature, covered)
+        except FederationError as error:
+            refused = error
+    raise BackupRejected("none of this cloud's keys signed a member's trust bundle") from refused

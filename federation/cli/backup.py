@@ -1,0 +1,148 @@
+"""`medunion backup`, `restore` and `witness`: a node's database, records and settings, kept and put back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from federation.app.backup import Telling, make_backup
+from federation.app.backup_manifest import ROLES, Manifest
+from federation.app.backup_restore import Place, read_manifest, restore
+from federation.app.backup_witness import Witness, heard
+from federation.app.hospital import HospitalNode
+from federation.app.node import NodeDirectory, write_private
+from federation.app.tokens import token_settings_of
+from federation.cli.common import (
+    TOKEN_URI_FILE,
+    PinChoice,
+    TokenChoice,
+    blobs_option,
+    database_options,
+    directory_option,
+    pin_options,
+    token_options,
+)
+from federation.config import BlobSettings, DatabaseSettings, HospitalSettings, TokenSettings
+
+_BACKUP = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@directory_option
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Directory to make, which is not there yet."
+)
+@click.option(
+    "--copy-blobs/--list-blobs",
+    default=None,
+    help="Copy the records' blobs, or only read and list them where they are; by default files are copied, a bucket is not.",
+)
+@pin_options
+def backup(directory: NodeDirectory, out: Path, copy_blobs: bool | None, pin: PinChoice) -> None:
+    """Back up a public cloud or a hospital, while it serves: database, records, settings.
+
+    No private key is in a backup: its manifest names those that are needed.
+    """
+    provider = pin.provider(token_settings_of(directory))
+    with _telling() as telling:
+        manifest = make_backup(directory, provider, out.resolve(), telling, copy_blobs=copy_blobs)
+    _show(manifest)
+    click.echo(f"\nKeep this digest apart from the backup:\n\n    {manifest.digest}\n")
+
+
+@click.command("restore")
+@click.argument("source", type=_BACKUP)
+@directory_option
+@click.option("--digest", help="The digest that `medunion backup` showed: another is refused.")
+@click.option(
+    "--witness",
+    "witnesses",
+    type=_FILE,
+    multiple=True,
+    help="Of a public cloud: what a hospital has heard of it (`medunion witness`); repeat for several.",
+)
+@database_options
+@blobs_option
+@token_options
+def restore_command(
+    source: Path,
+    directory: NodeDirectory,
+    digest: str | None,
+    witnesses: tuple[Path, ...],
+    database: DatabaseSettings,
+    blobs: BlobSettings,
+    token: TokenChoice,
+) -> None:
+    """Put a node back from the backup in SOURCE into a new directory.
+
+    The token has its keys already: from the shares, or by its maker's means. Name it, or give the digest; other settings that are
+    not given are the backup's. The old server must not serve any more.
+    """
+    manifest = read_manifest(source)
+    _show(manifest)
+    named = _named_token(directory, token)
+    place = Place(directory, named, database if database.url else None, blobs if blobs.url else None)
+    pin = token.pin.provider(named or NodeDirectory(source).settings(ROLES[manifest.role].settings).token)
+    heard_by = [Witness.of(path.read_bytes()) for path in witnesses]
+    with _telling() as telling:
+        restored = restore(source, place, pin, telling, digest=digest, witnesses=heard_by)
+    click.echo(f"{manifest.identity} is restored in {directory.path}.")
+    for line in _left_to_do(manifest, restored.has_other_identity, bool(witnesses)):
+        click.echo(f"- {line}")
+
+
+@click.command()
+@directory_option
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@pin_options
+def witness(directory: NodeDirectory, out: Path, pin: PinChoice) -> None:
+    """Write down what this hospital last heard of the public cloud, which is being restored: signed, nothing secret."""
+    settings = directory.settings(HospitalSettings)
+    with HospitalNode(directory, pin.provider(settings.token)) as node:
+        write_private(out.resolve(), heard(node))
+    click.echo(f"{out} goes to the public cloud's operator, for `medunion restore --witness`.")
+
+
+def _named_token(directory: NodeDirectory, token: TokenChoice) -> TokenSettings | None:
+    """Give the token that is named, or was made in the new directory; without either it is the backup's."""
+    is_named = token.uri is not None or (directory.tokens / TOKEN_URI_FILE).exists()
+    return token.settings(directory) if is_named else None
+
+
+def _show(manifest: Manifest) -> None:
+    made_at = datetime.fromtimestamp(manifest.made_at / 1000, UTC).isoformat(timespec="seconds")
+    blobs = f"{manifest.blobs} blobs {'copied' if manifest.blobs_copied else 'listed'}"
+    click.echo(f"Backup of {manifest.identity}, a {manifest.role} on {manifest.database}, made {made_at}")
+    click.echo(f"{manifest.log_entries} entries of the log, {blobs}, list number {manifest.list_number}")
+    click.echo(f"Keys that the token needs: {', '.join(manifest.keys)}")
+
+
+def _left_to_do(manifest: Manifest, has_other_identity: bool, witnessed: bool) -> Iterator[str]:
+    yield "Start it. What came after the backup is not there: docs/backup.md says what to look after."
+    if manifest.role == "hospital":
+        yield "Have it publish again what the public cloud may lack: `medunion hospital publish-again`."
+        if has_other_identity:
+            yield "Its identity key is another one: the public cloud's operator revokes and invites it, and it registers."
+    elif not witnessed:
+        yield "No witness was given: revocations since the backup are forgotten. Revoke again what you know of."
+    if manifest.role == "public-cloud":
+        yield "Hospitals publish again: `medunion hospital publish-again`; who registered since does so again."
+
+
+@contextmanager
+def _telling() -> Iterator[Telling]:
+    """Tell steps as lines, and bytes as a bar where somebody looks."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Records", total=None)
+
+        def say(sentence: str) -> None:
+            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+        yield Telling(say, lambda size: progress.advance(task, size))

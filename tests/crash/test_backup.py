@@ -1,0 +1,180 @@
+"""The drill: backed up while it serves, then database, records and tokens are gone; from shares and backups it goes on.
+
+Nothing that was acknowledged before the backup is missing, nothing is there twice, what was revoked since stays revoked, and the
+next visit finds the records again.
+"""
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from demo.stage import ticket_in
+from federation.app.node import NodeDirectory
+from federation.config import CloudSettings, HospitalSettings, ProtocolSettings
+from tests.crash.journal import lines
+from tests.crash.nursery import Nursery
+from tests.crash.postgres import Postgres
+from tests.crash.stage import HOSPITAL, Federation
+from tests.crash.verdict import Facts, faults
+
+BRIEF = ProtocolSettings(freshness_seconds=4, skew_seconds=1)
+"""The wait of a restoration is as long as a message stays fresh."""
+
+
+class Drill:
+    """A federation whose servers' keys are recoverable."""
+
+    def __init__(self, nursery: Nursery, root: Path, database: Postgres | None) -> None:
+        self._postgres = database
+        self._databases = 0
+        self.federation = Federation(nursery, root, {}, recoverable=True, patients=("p0", "p1"))
+        if database is not None:
+            self.federation.databases = {name: self.new_database() for name in ("cloud", "a")}
+        self.federation.found()
+        self.cloud, self.hospital = self.federation.cloud, self.federation.hospital
+        self.backups = {"cloud": root / "backups" / "cloud", "a": root / "backups" / "a"}
+        (root / "backups").mkdir()
+
+    def new_database(self) -> str:
+        assert self._postgres is not None
+        self._databases += 1
+        return self._postgres.new_database(f"node_{self._databases}")
+
+    @property
+    def acknowledged(self) -> list[dict[str, object]]:
+        return [it for it in lines(self.federation.place.journal) if it["kind"] != "answered"]
+
+    def hurry(self) -> None:
+        """Give both servers a brief freshness window."""
+        for server, kind in ((self.cloud, CloudSettings), (self.hospital, HospitalSettings)):
+            node = NodeDirectory(server.directory)
+            node.write_settings(replace(node.settings(kind), protocol=BRIEF))
+            server.kill()
+            server.await_serving()
+
+    def register_patients(self) -> None:
+        for label in self.federation.patients:
+            words = ("--directory", self.hospital.directory, "--no-qr", f"P:{label}")
+            self.federation.hand_over(label, ticket_in(self.federation.run("hospital", "ticket", *words)))
+
+    def await_kinds(self, kinds: tuple[str, ...], count: int, since: int = 0) -> None:
+        """Let the practice work until there are so many more lines of each kind."""
+        deadline = time.monotonic() + 60
+        while min(sum(it["kind"] == kind for it in self.acknowledged[since:]) for kind in kinds) < count:
+            assert time.monotonic() < deadline, self.federation.practice.said()[-3000:]
+            time.sleep(0.1)
+
+    def back_up(self) -> None:
+        """The cloud first: whatever its index names then is with the hospital, whose backup comes after it."""
+        for server, name in ((self.cloud, "cloud"), (self.hospital, "a")):
+            said = self.federation.run("backup", "--directory", server.directory, "--out", self.backups[name])
+            assert re.search(r"^    [0-9a-f]{64}$", said, re.MULTILINE), said
+
+    def destroy(self) -> None:
+        """Processes, directories, tokens and databases."""
+        for server in (self.cloud, self.hospital):
+            server.kill()
+            shutil.rmtree(server.directory)
+        self.federation.practice.kill()
+
+    def restore(self, name: str, *words: object) -> str:
+        server = {"cloud": self.cloud, "a": self.hospital}[name]
+        database = ("--database", self.new_database()) if self._postgres is not None else ()
+        options = ("--directory", server.directory, "--pin-file", server.directory / "pin", *database, *words)
+        child = self.federation.command("restore", self.backups[name], *options)
+        assert child.wait(60)
+        return child.said()
+
+    def new_token(self, name: str) -> None:
+        server, kind = {"cloud": (self.cloud, "cloud"), "a": (self.hospital, "hospital")}[name]
+        self.federation.make_token(server.directory, name)
+        self.federation.shares("restore", kind, server.directory)
+
+    def register_hospital_again(self) -> None:
+        """Its S_X and its identity died with the token."""
+        self.federation.run("public-cloud", "revoke", "--directory", self.cloud.directory, HOSPITAL)
+        ticket = ticket_in(self.federation.run("public-cloud", "invite", "--directory", self.cloud.directory, HOSPITAL))
+        licence = self.federation.root / "a.licence"
+        words = ("--directory", self.hospital.directory, "--ticket", ticket, "--licence", licence)
+        self.federation.run("hospital", "register", *words)
+
+    def facts(self) -> Facts:
+        told = self.federation.tell
+        told("publish", self.hospital.directory)
+        people = ",".join(self.federation.doctors), ",".join(self.federation.patients)
+        return Facts(
+            told("hospital", self.hospital.directory),
+            told("cloud", self.cloud.directory),
+            told("practice", self.federation.place.path, *people),
+        )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def drill(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Drill]:
+    database = Postgres(tmp_path / "postgresql") if request.param == "postgresql" else None
+    try:
+        with Nursery() as nursery:
+            yield Drill(nursery, tmp_path, database)
+    finally:
+        if database is not None:
+            database.stop()
+
+
+@pytest.mark.timeout(500)
+def test_a_destroyed_federation_goes_on_from_shares_and_backups(drill: Drill) -> None:
+    federation = drill.federation
+    drill.hurry()
+    federation.start_practice()
+    drill.register_patients()
+    drill.await_kinds(("deposited", "released", "diagnosed"), 2)
+    before = len(drill.acknowledged)
+    drill.back_up()
+    at_backup = drill.acknowledged[:before]
+    drill.await_kinds(("revoked",), 1, since=before)
+    time.sleep(1)  # the hospital hears of it
+    witness = federation.root / "heard"
+    federation.run("witness", "--directory", drill.hospital.directory, "--out", witness)
+    revoked = [it for it in drill.acknowledged if it["kind"] == "revoked"][: 1 + _count(at_backup, "revoked")]
+    drill.destroy()
+
+    assert "[BACKUP_REJECTED]" in _with_another_token(drill)
+    drill.new_token("cloud")
+    said = drill.restore("cloud", "--witness", witness)
+    assert "C:union is restored" in said, said
+    drill.new_token("a")
+    said = drill.restore("a")
+    assert "its identity key is another one" in said.lower(), said
+
+    drill.cloud.await_serving()
+    drill.register_hospital_again()
+    drill.hospital.await_serving()
+    federation.run("hospital", "publish-again", "--directory", drill.hospital.directory)
+    facts = drill.facts()
+    kept = [it for it in at_backup if it["kind"] != "revoked"]
+    assert not faults([*kept, *revoked], facts)
+
+    since = len(drill.acknowledged)
+    federation.start_practice()
+    drill.await_kinds(("deposited", "released"), 1, since=since)
+    old = {it["handle"] for it in at_backup if it["kind"] == "deposited"}
+    released = {it["handle"] for it in drill.acknowledged[since:] if it["kind"] == "released"}
+    assert released & old, "the next visit does not find the records"
+
+
+def _count(noted: list[dict[str, object]], kind: str) -> int:
+    return sum(it["kind"] == kind for it in noted)
+
+
+def _with_another_token(drill: Drill) -> str:
+    """Restore onto a token that has other keys of the same names; give what was said, and leave nothing."""
+    drill.federation.make_token(drill.cloud.directory, "cloud")
+    drill.federation.shares("make", "cloud", drill.cloud.directory, papers="others")
+    said = drill.restore("cloud")
+    assert not (drill.cloud.directory / "store.sqlite").exists()
+    shutil.rmtree(drill.cloud.directory)
+    return said
