@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -37,6 +38,17 @@ CREATE CONSTRAINT TRIGGER dies AFTER INSERT OR UPDATE ON settings
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die();
 """
 """Kills the connection of the first transaction that writes a setting, while it commits."""
+
+
+WITHOUT_STATEMENT_TRIGGERS = """
+CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF current_query() LIKE '%FOR EACH STATEMENT%' THEN
+    RAISE EXCEPTION 'statement-level triggers are not supported' USING ERRCODE = '0A000';
+  END IF;
+END $$;
+CREATE EVENT TRIGGER refuses ON ddl_command_start WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION refuse();
+"""
+"""What CockroachDB says, said by PostgreSQL."""
 
 
 @pytest.fixture(params=[name for name in IMPLEMENTATIONS if name == "postgresql"])
@@ -99,6 +111,17 @@ def test_database_password_that_does_not_serve_is_refused_and_not_told(server, t
     with pytest.raises(StoreUnavailable) as caught:
         open_database(server.url(role="locked"), password_file=file)
     assert "wrong" not in str(caught.value)
+
+
+def test_database_without_triggers_of_statements_is_made_without_the_one_on_truncate(server):
+    name = server.new_database()
+    with psycopg.connect(server.url(name), autocommit=True) as connection:
+        connection.execute(WITHOUT_STATEMENT_TRIGGERS)
+    with open_database(server.url(name)) as database:
+        SqlLog(database).append(at=NOW, sealed=b"1")
+        with pytest.raises(StoreUnavailable, match="log is append-only"):
+            database.write(lambda connection: connection.exec_driver_sql("DELETE FROM log"))
+        database.write(lambda connection: connection.exec_driver_sql("TRUNCATE log"))
 
 
 def test_server_whose_role_owns_nothing_serves_and_cannot_change_the_logs(server):

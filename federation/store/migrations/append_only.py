@@ -1,6 +1,9 @@
 """Triggers by which the database itself refuses to change or remove what a table holds."""
 
 from alembic import op
+from sqlalchemy.exc import DBAPIError
+
+from federation.store.transactions import sqlstate_of
 
 _SQLITE = (
     "CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END",
@@ -21,8 +24,12 @@ _POSTGRESQL_REFUSAL = (
 
 _POSTGRESQL = (
     "CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_change()",
-    "CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
 )
+_POSTGRESQL_TRUNCATE = (
+    "CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+)
+_NOT_SUPPORTED = "0A000"
+"""The SQLSTATE of what speaks PostgreSQL's language and has no triggers of statements (docs/scaling.md)."""
 
 
 def prepare() -> None:
@@ -32,9 +39,21 @@ def prepare() -> None:
 
 
 def guard(table: str) -> None:
-    """Refuse UPDATE and DELETE on a table (and TRUNCATE, where there is one)."""
-    for statement in _SQLITE if op.get_bind().dialect.name == "sqlite" else _POSTGRESQL:
+    """Refuse UPDATE and DELETE on a table (and TRUNCATE, where there is one, and a trigger for it)."""
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    for statement in _SQLITE if is_sqlite else _POSTGRESQL:
         op.execute(statement.format(table=table))
+    if not is_sqlite:
+        _where_supported(_POSTGRESQL_TRUNCATE.format(table=table))
+
+
+def _where_supported(statement: str) -> None:
+    try:
+        with op.get_bind().begin_nested():
+            op.execute(statement)
+    except DBAPIError as error:
+        if sqlstate_of(error) != _NOT_SUPPORTED:
+            raise
 
 
 def guard_order(table: str, column: str) -> None:
