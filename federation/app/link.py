@@ -20,6 +20,7 @@ from federation.app.place import Place
 from federation.errors import Unavailable
 
 SIGN_OF_LIFE_EVERY: Final = timedelta(seconds=5)
+STARTS_WITHIN: Final = timedelta(seconds=120)
 LONGEST_SILENCE: Final = timedelta(seconds=60)
 """After so long a process is taken for one that hangs."""
 
@@ -110,12 +111,14 @@ class SupervisorLink:
 
     async def heard(self) -> AsyncIterator[Mapping[str, Any]]:
         """Give what the process says, until it ends. Raises TimeoutError after a long silence."""
+        patience = STARTS_WITHIN
         while True:
-            async with asyncio.timeout(LONGEST_SILENCE.total_seconds()):
+            async with asyncio.timeout(patience.total_seconds()):
                 line = await self._line()
             if not line:
                 return
             yield json.loads(line)
+            patience = LONGEST_SILENCE
 
     async def _line(self) -> bytes:
         try:

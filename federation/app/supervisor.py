@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from federation.app.link import Assignment, SupervisorLink
+from federation.app.link import STARTS_WITHIN, Assignment, SupervisorLink
 from federation.errors import Unavailable
 from federation.wire import operations
 from hsm import Pin
@@ -22,7 +22,6 @@ LONGEST_PAUSE: Final = timedelta(seconds=30)
 LONG_LIFE: Final = timedelta(seconds=60)
 """A process that lived so long is started again without delay."""
 
-_STARTS_WITHIN: Final = timedelta(seconds=120)
 _MARGIN: Final = timedelta(seconds=15)
 """How long over `stop_seconds` an ending process may take before it is killed."""
 
@@ -123,7 +122,7 @@ class Supervisor:
 
     async def _all_ready(self, stop: asyncio.Event) -> Mapping[str, Any] | None:
         """Give what the first process said when all take calls; None if the end came before."""
-        give_up_at = time.monotonic() + _STARTS_WITHIN.total_seconds()
+        give_up_at = time.monotonic() + STARTS_WITHIN.total_seconds()
         while not stop.is_set():
             ready = [process.ready for process in self._processes.values()]
             if len(ready) == self._count and None not in ready:

@@ -17,12 +17,18 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from demo.stage import SECONDS, Federation, run, ticket_in
 from federation.app.node import read_trust
+from federation.clients.calls import call
 from federation.clients.cloud import CloudClient
 from federation.clients.registration import register
+from federation.clock import system_clock
+from federation.errors import Rejected
 from federation.member import Member
+from federation.protocol.calls import RENEW
 from federation.store.database import open_database
 from federation.store.party import SqlEpochs, SqlSettings
 from federation.ticket import parse_ticket
+from federation.v1.membership_pb2 import EncryptionKeyRenewal, PutEncryptionKeyRequest
+from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire.channel import open_channel
 from hsm import open_token, pin_from_value
@@ -63,8 +69,9 @@ class Stage(Federation):
         return "--database", server.url(server.new_database())
 
     def serve(self, kind: str, directory: Path) -> None:
-        # Connections age quickly, so that whoever leaves has left soon.
-        set_server(directory, processes=self.processes, connection_age_minutes=0.05)
+        # Connections age quickly, so that whoever leaves has left soon. Hospital A is one process, and hands over all the same.
+        processes = 1 if directory.name == "a" else self.processes
+        set_server(directory, processes=processes, connection_age_minutes=0.05)
         super().serve(kind, directory)
 
     @contextmanager
@@ -144,10 +151,26 @@ class Guest:
     def _leaf(self) -> TlsLeaf:
         return issue_leaf(self._certificate, self.keys.tls_ca_key, self.identity, now=datetime.now(UTC))
 
-    def channel(self) -> grpc.Channel:
-        """Give a connection of its own to the cloud's public port."""
+    def channel(self, address: str | None = None) -> grpc.Channel:
+        """Give a connection of its own to the cloud's public port, or to the one at an address."""
         content = self.trust.content
-        return self._open.enter_context(open_channel(content.cloud_address, content.cloud_id, self.trust.tls_roots))
+        where = address or content.cloud_address
+        return self._open.enter_context(open_channel(where, content.cloud_id, self.trust.tls_roots))
+
+    def renewal(self) -> PutEncryptionKeyRequest:
+        """Give a sealed message that may be taken once."""
+        now, key = system_clock(), self.client().cloud_key(self.member)
+        payload = EncryptionKeyRenewal(encryption_key_statement=self.member.epochs.current(now))
+        opening, _ = RENEW.send(payload, self.member.keys.signing_key, key, now=now)
+        return PutEncryptionKeyRequest(opening=opening)
+
+    def is_taken(self, request: PutEncryptionKeyRequest, address: str | None = None) -> bool:
+        """Send it over a connection of its own, and say whether it was taken."""
+        try:
+            call(MembershipServiceStub(self.channel(address)).PutEncryptionKey, request)
+        except Rejected:
+            return False
+        return True
 
     def close(self) -> None:
         self._open.close()

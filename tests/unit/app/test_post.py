@@ -1,0 +1,85 @@
+"""One server at a time has the post of a directory; the next one asks it to leave, and nobody else is asked."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from federation.app.post import FILE, Post
+from federation.errors import Unavailable
+
+LISTEN = ("127.0.0.1:4711",)
+_HOLDER = """
+import asyncio, signal, sys
+from pathlib import Path
+from federation.app.post import LEAVE, Post
+post = Post(Path(sys.argv[1]), take_over=False)
+asyncio.run(post.relieve(["127.0.0.1:4711"]))
+print("there", flush=True)
+signal.sigwait({LEAVE})
+post.release()
+print("left", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    """Give a process that has the post, and lets go of it when it is asked."""
+    blocked = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
+    words = [sys.executable, "-c", blocked + _HOLDER, str(tmp_path)]
+    process = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+    )
+    assert process.stdout.readline() == "there\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_post_that_another_process_has_is_refused(tmp_path: Path, holder) -> None:
+    with pytest.raises(Unavailable, match=f"process {holder.pid} serves from"):
+        Post(tmp_path, take_over=False)
+
+
+def test_successor_has_the_post_when_the_one_before_has_let_go(tmp_path: Path, holder) -> None:
+    post = Post(tmp_path, take_over=True)
+    assert post.predecessor.process == holder.pid
+    assert post.predecessor.listen == LISTEN
+    asyncio.run(post.relieve(["127.0.0.1:1"]))
+    assert holder.stdout.readline() == "left\n"
+    assert json.loads((tmp_path / FILE).read_text())["listen"] == ["127.0.0.1:1"]
+    with pytest.raises(Unavailable):
+        Post(tmp_path, take_over=False)
+    post.close()
+
+
+def test_post_of_a_process_that_was_killed_is_free(tmp_path: Path, holder) -> None:
+    holder.kill()
+    holder.wait()
+    post = Post(tmp_path, take_over=True)
+    assert post.predecessor is None
+    post.close()
+
+
+def test_predecessor_that_dies_meanwhile_is_not_waited_for(tmp_path: Path, holder) -> None:
+    post = Post(tmp_path, take_over=True)
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    asyncio.run(post.relieve(LISTEN))
+    post.close()
+
+
+def test_process_whose_number_stands_there_from_before_is_not_taken_for_the_server(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        (tmp_path / FILE).write_text(json.dumps({"process": stranger.pid, "listen": []}))
+        starting = Post(tmp_path, take_over=False)
+        with pytest.raises(Unavailable, match="starts or ends"):
+            Post(tmp_path, take_over=True)
+        starting.close()
+        assert stranger.poll() is None
+        stranger.communicate(b"\n")
