@@ -48,6 +48,7 @@ OTHERS = frozenset(
         "hospital-left-out",
         "internal-error",
         "lease-not-released",
+        "library-warned",
         "metrics-not-served",
         "no-successor",
         "predecessor-does-not-leave",

@@ -23,6 +23,9 @@ def configure(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     _LOGGER.handlers[:] = [handler]
     _LOGGER.propagate = False
     _LOGGER.setLevel(level)
+    everybody = logging.getLogger()
+    everybody.handlers[:] = [other for other in everybody.handlers if not isinstance(other, _OfLibraries)]
+    everybody.addHandler(_OfLibraries(logging.WARNING))
 
 
 @contextmanager
@@ -54,6 +57,17 @@ def _trace(error: BaseException) -> list[str]:
     lines = [type(error).__name__]
     lines += [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     return lines + (_trace(error.__cause__) if error.__cause__ is not None else [])
+
+
+class _OfLibraries(logging.Handler):
+    """Warnings of libraries: who warned and where, and never the sentence, which might name somebody."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log that a library warned."""
+        error = record.exc_info[1] if record.exc_info else None
+        fields = {"logger": record.name, "where": f"{record.pathname}:{record.lineno}"}
+        trace = {} if error is None else {"trace": _trace(error)}
+        _LOGGER.warning("library-warned", extra={_FIELDS: fields | trace})
 
 
 class _JsonLines(logging.Formatter):

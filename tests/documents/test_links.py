@@ -26,7 +26,7 @@ def _pages() -> Iterator[Path]:
         "clients",
         "deploy",
     ):
-        yield from (ROOT / folder).rglob("*.md")
+        yield from (page for page in (ROOT / folder).rglob("*.md") if "node_modules" not in page.parts)
 
 
 def _anchors(page: Path) -> set[str]:

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from federation.cli.main import main
-from federation.observe.events import EVENTS
+from federation.observe.events import CHORES, EVENTS, RARE_CHORES
 from tests.page_commands import DOCS, commands_of, words_of
 
 PAGE = "operations.md"
@@ -52,3 +52,11 @@ def test_events_of_the_page_are_told_by_the_code() -> None:
     quoted = re.findall(r"`([a-z]+(?:-[a-z]+)+)`", (DOCS / PAGE).read_text())
     assert quoted
     assert set(quoted) <= EVENTS, set(quoted) - EVENTS
+
+
+def test_every_chore_has_its_line() -> None:
+    table = (DOCS / PAGE).read_text().partition("## Medunion chores failing")[2].partition("\n## ")[0]
+    told = re.findall(
+        r"`([a-z-]+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    )
+    assert sorted(told) == sorted(CHORES | RARE_CHORES)
