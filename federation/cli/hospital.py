@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import segno
 
 from federation.app.hospital import HospitalNode, init_hospital
 from federation.app.hospital_server import serve
-from federation.app.node import NodeDirectory, read_trust
+from federation.app.node import NodeDirectory
 from federation.app.place import Place
 from federation.audit import AuditEntry
 from federation.cli.common import (
@@ -27,6 +28,7 @@ from federation.cli.common import (
 )
 from federation.cli.hospital_import import import_records
 from federation.cli.hospital_rotate import publish_again, rotate
+from federation.cli.init_options import HospitalPlan, hospital_options
 from federation.cli.records import records
 from federation.cli.records_erase import erase
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
@@ -55,42 +57,28 @@ def open_node(directory: NodeDirectory, pin: PinChoice) -> HospitalNode:
 
 @hospital.command()
 @directory_option
-@token_options
-@click.option("--identity", required=True, help="The hospital's id, H:name.")
-@click.option("--trust", type=_FILE, required=True, help="The federation's trust.json.")
-@click.option("--listen", required=True, help="host:port to listen at; port 0 lets the system choose.")
-@click.option("--address", help="host:port where others dial this hospital; by default what it listens at.")
-@click.option("--department", "departments", multiple=True, help="A class or class.local; by default every class.")
+@hospital_options
+@keys_in_token_option
 @database_options
 @blobs_option
-@keys_in_token_option
+@token_options
 def init(
     directory: NodeDirectory,
-    token: TokenChoice,
-    identity: str,
-    trust: Path,
-    listen: str,
-    address: str | None,
-    departments: tuple[str, ...],
+    plan: HospitalPlan,
+    keys_in_token: bool,
     database: DatabaseSettings,
     blobs: BlobSettings,
-    keys_in_token: bool,
+    token: TokenChoice,
 ) -> None:
-    """Make a hospital's keys in its token, its store and its settings."""
-    bundle = read_trust(trust)
-    settings = HospitalSettings(
-        identity=identity,
-        listen=listen,
-        address=address or listen,
-        token=token.settings(directory),
-        departments=departments or tuple(sorted(bundle.anchors.department_classes)),
-        database=database,
-        blobs=blobs,
-    )
+    """Make a hospital's keys in its token, its store and its settings; `medunion init` leads through more."""
+    bundle = plan.bundle()
+    settings = replace(plan.settings(token.settings(directory), bundle), database=database, blobs=blobs)
     tell_unfinished(directory)
     keys_in = HospitalKeys if keys_in_token else None
     init_hospital(directory, settings, bundle, token.pin.provider(settings.token), keys_in)
-    click.echo(f"{identity} is made in {directory.path}. Next: register it with the ticket of the cloud's operator.")
+    click.echo(
+        f"{plan.identity} is made in {directory.path}. Next: register it with the ticket of the cloud's operator."
+    )
 
 
 @hospital.command()

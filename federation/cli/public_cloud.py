@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import segno
 from federation.app.certificates import read_certificate, read_crl
 from federation.app.node import NodeDirectory, trust_to_json, write_private
 from federation.app.place import Place
-from federation.app.public_cloud import DEPARTMENT_CLASSES, Founding, PublicCloudNode, found, open_public_cloud
+from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
 from federation.app.public_cloud_server import serve as serve_public_cloud
 from federation.audit import AuditEntry
 from federation.cli.common import (
@@ -27,6 +28,7 @@ from federation.cli.common import (
     tell_unfinished,
     token_options,
 )
+from federation.cli.init_options import founding_options
 from federation.cli.public_cloud_retention import forget_hospital, retention
 from federation.cli.public_cloud_rotate import rotate
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
@@ -50,53 +52,33 @@ for command in (rotate, retention, forget_hospital):
 
 @public_cloud.command()
 @directory_option
-@click.option("--identity", required=True, help="ID_C, such as C:union.")
-@click.option("--realm", required=True, help="The federation's name.")
-@click.option("--address", required=True, help="host:port where everybody dials this cloud.")
-@click.option("--peer-address", required=True, help="host:port where hospitals dial it by mutual TLS.")
-@click.option("--listen", help="host:port to listen at, if not --address.")
-@click.option("--peer-listen", help="host:port to listen at for hospitals, if not --peer-address.")
-@click.option("--department-class", "classes", multiple=True, help="A class of the published list; repeat.")
+@founding_options
 @keys_in_token_option
 @click.option("--tls-ca-certificate", type=_EXISTING, help="The TLS CA's certificate that a ceremony made for the key.")
 @database_options
 @token_options
 def init(
     directory: NodeDirectory,
-    identity: str,
-    realm: str,
-    address: str,
-    peer_address: str,
-    listen: str | None,
-    peer_listen: str | None,
-    classes: tuple[str, ...],
+    founding: Founding,
     keys_in_token: bool,
     tls_ca_certificate: Path | None,
     database: DatabaseSettings,
     token: TokenChoice,
 ) -> None:
-    """Found a federation: make the cloud's keys in its token, the TLS CA, the store and the trust bundle."""
+    """Make the cloud's keys in its token, the TLS CA, the store and the trust bundle; `medunion init` leads through more."""
     if tls_ca_certificate is not None and not keys_in_token:
         raise click.UsageError("--tls-ca-certificate goes with --keys-in-token: a new key has no certificate yet")
-    founding = Founding(
-        identity=identity,
-        realm=realm,
-        address=address,
-        peer_address=peer_address,
-        public_listen=listen or address,
-        peer_listen=peer_listen or peer_address,
-        department_classes=classes or DEPARTMENT_CLASSES,
-        tls_ca=read_certificate(tls_ca_certificate) if tls_ca_certificate else None,
-        database=database,
-    )
+    tls_ca = read_certificate(tls_ca_certificate) if tls_ca_certificate else None
     settings = token.settings(directory)
     tell_unfinished(directory)
-    found(directory, founding, settings, token.pin.provider(settings), CloudKeys if keys_in_token else None)
+    whole = replace(founding, tls_ca=tls_ca, database=database)
+    found(directory, whole, settings, token.pin.provider(settings), CloudKeys if keys_in_token else None)
     if keys_in_token and tls_ca_certificate is None:
         click.echo(
             "The TLS CA has a NEW certificate, for the key in the token: the ceremony's is not in the trust bundle."
         )
-    click.echo(f"{identity} is founded. Everybody needs {directory.trust_file} once its medical authorities are added.")
+    made = f"{founding.identity} is founded. Everybody needs {directory.trust_file}"
+    click.echo(f"{made} once its medical authorities are added.")
 
 
 @public_cloud.command()
