@@ -17,6 +17,8 @@ from federation.observe.vocabulary import service_and_method, told_reason
 from federation.wire.watch import CallStart
 
 TRACE_PARENT = "traceparent"
+EXPORT_SECONDS = 2
+"""How long one batch of spans is tried, also the last one, when the server ends: a collector that is away holds nothing up."""
 
 
 class Tracing:
@@ -75,6 +77,6 @@ def start_tracing(endpoint: str, settings: TracingSettings, service_name: str) -
         resource=Resource({"service.name": service_name}),
         shutdown_on_exit=False,
     )
-    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"))
+    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"), timeout=EXPORT_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return Tracing(provider, continue_peers=settings.continue_peers)
