@@ -77,23 +77,36 @@ func CreateHome(directory, identity, uri, pin string, trust []byte, openToken Op
 		home.Close()
 		return nil, refusal.New(refusal.ProfileUnusable, "somebody is at home in %s already", directory)
 	}
-	if uri != "" {
-		home.Store, err = openToken(uri, pin, true)
-	} else {
-		home.Store, err = keys.CreateFile(home.path(keysFile), pin)
-	}
-	if err == nil {
-		home.state = state{Identity: identity, Token: uri}
-		home.state.TrustBundle, err = proto.Marshal(bundle.Signed)
-	}
-	if err == nil {
-		err = home.save()
-	}
-	if err != nil {
+	if err := home.furnish(identity, uri, pin, bundle, openToken); err != nil {
 		home.Close()
 		return nil, err
 	}
 	return home, nil
+}
+
+func (h *Home) furnish(identity, uri, pin string, bundle *protocol.TrustedBundle, openToken OpenToken) error {
+	kept, err := proto.Marshal(bundle.Signed)
+	if err != nil {
+		return err
+	}
+	h.state = state{Identity: identity, Token: uri, TrustBundle: kept}
+	if uri != "" {
+		h.Store, err = openToken(uri, pin, true)
+	} else {
+		h.Store, err = fileStore(keys.CreateFile(h.path(keysFile), pin))
+	}
+	if err != nil {
+		return err
+	}
+	return h.save()
+}
+
+// fileStore gives a file as a Store: none at all where there is none.
+func fileStore(file *keys.File, err error) (keys.Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
 }
 
 // OpenHome opens a party's home with the PIN. Refuses with PROFILE_UNUSABLE, PIN_INCORRECT.
@@ -113,7 +126,7 @@ func OpenHome(directory, pin string, openToken OpenToken) (*Home, error) {
 	if home.state.Token != "" {
 		home.Store, err = openToken(home.state.Token, pin, false)
 	} else {
-		home.Store, err = keys.OpenFile(home.path(keysFile), pin)
+		home.Store, err = fileStore(keys.OpenFile(home.path(keysFile), pin))
 	}
 	if err != nil {
 		home.Close()

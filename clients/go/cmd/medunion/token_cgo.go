@@ -1,0 +1,7 @@
+//go:build cgo
+
+package main
+
+import "medunion.example/clients/go/keys/token"
+
+var openToken = token.Open

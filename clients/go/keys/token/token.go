@@ -1,0 +1,276 @@
+//go:build cgo
+
+package token
+
+import (
+	"crypto"
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/miekg/pkcs11"
+
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/refusal"
+)
+
+// Labels, the only names of keys; the Python client has the same.
+const (
+	identityLabel = "identity"
+	sealingLabel  = "sealing"
+)
+
+// Token is a keys.Store in a token. Safe for several goroutines: they take turns at its one session.
+type Token struct {
+	module  *pkcs11.Ctx
+	session pkcs11.SessionHandle
+	quirks  quirks
+	turn    sync.Mutex
+	signer  *signer
+}
+
+// Open opens the token that an RFC 7512 URI names, with the user's PIN, which is presented once. With create the party's keys are made
+// there, and refused with KEY_INVALID where there are some already. Refuses with TOKEN_URI_INVALID, TOKEN_NOT_FOUND, TOKEN_UNAVAILABLE,
+// PIN_INCORRECT, KEY_NOT_FOUND.
+func Open(uri, pin string, create bool) (keys.Store, error) {
+	where, err := parse(uri)
+	if err != nil {
+		return nil, err
+	}
+	module := pkcs11.New(where.module)
+	if module == nil {
+		return nil, refusal.New(refusal.TokenUnavailable, "the PKCS#11 module can't be loaded")
+	}
+	token := &Token{module: module}
+	if err := module.Initialize(); err != nil {
+		module.Destroy()
+		return nil, unavailable(err)
+	}
+	if err := token.enter(where, pin); err != nil {
+		token.Close()
+		return nil, err
+	}
+	if create {
+		err = token.createIdentity()
+	}
+	if err == nil {
+		token.signer, err = token.openSigner()
+	}
+	if err != nil {
+		token.Close()
+		return nil, err
+	}
+	return token, nil
+}
+
+// Signer gives PRK_X.
+func (t *Token) Signer() crypto.Signer { return t.signer }
+
+// Close ends the session and unloads the module. Errors on the way out help nobody.
+func (t *Token) Close() error {
+	t.module.Logout(t.session)
+	t.module.CloseSession(t.session)
+	t.module.Finalize()
+	t.module.Destroy()
+	return nil
+}
+
+func (t *Token) enter(where location, pin string) error {
+	slot, info, err := t.find(where)
+	if err != nil {
+		return err
+	}
+	t.quirks = quirksOf(info)
+	if t.session, err = t.module.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION); err != nil {
+		return unavailable(err)
+	}
+	err = t.module.Login(t.session, pkcs11.CKU_USER, pin)
+	if errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_INCORRECT)) || errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_LEN_RANGE)) {
+		return refusal.New(refusal.PinIncorrect, "the token does not take the PIN")
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// find gives the slot of the one token that the URI names.
+func (t *Token) find(where location) (uint, pkcs11.TokenInfo, error) {
+	slots, err := t.module.GetSlotList(true)
+	if err != nil {
+		return 0, pkcs11.TokenInfo{}, unavailable(err)
+	}
+	var fitting []uint
+	var found pkcs11.TokenInfo
+	for _, slot := range slots {
+		info, err := t.module.GetTokenInfo(slot)
+		if err == nil && fits(where.label, info.Label) && fits(where.serial, info.SerialNumber) &&
+			fits(where.manufacturer, info.ManufacturerID) && fits(where.model, info.Model) {
+			fitting, found = append(fitting, slot), info
+		}
+	}
+	if len(fitting) != 1 {
+		return 0, found, refusal.New(refusal.TokenNotFound, "%d tokens are what the URI names", len(fitting))
+	}
+	return fitting[0], found, nil
+}
+
+func fits(wanted, has string) bool { return wanted == "" || wanted == has }
+
+func (t *Token) createIdentity() error {
+	for _, label := range []string{identityLabel, sealingLabel} {
+		if there, err := t.search(label); err != nil || len(there) > 0 {
+			return errors.Join(err, refusal.New(refusal.KeyInvalid, "the token holds a key %q already", label))
+		}
+	}
+	shape := pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, ed25519OID)
+	if err := t.generatePair(identityLabel, ckmEdwardsKeyPair, shape, pkcs11.CKA_VERIFY, pkcs11.CKA_SIGN); err != nil {
+		return err
+	}
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	template := slices.Concat(named(sealingLabel, random(16)), guarded(pkcs11.CKA_ENCRYPT, pkcs11.CKA_DECRYPT),
+		[]*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, 32)})
+	if _, err := t.module.GenerateKey(t.session, mechanism(pkcs11.CKM_AES_KEY_GEN), template); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// GenerateX25519 makes an X25519 key in the token.
+func (t *Token) GenerateX25519(label string) (ecdh.KeyExchanger, error) {
+	shape := pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, x25519OID)
+	if err := t.generatePair(label, t.quirks.x25519Generation, shape, pkcs11.CKA_DERIVE, pkcs11.CKA_DERIVE); err != nil {
+		return nil, err
+	}
+	return t.X25519(label)
+}
+
+func (t *Token) generatePair(label string, by uint, shape *pkcs11.Attribute, publicUsage, privateUsage uint) error {
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	names := named(label, random(16))
+	outer := append(slices.Concat(names, public(publicUsage)), shape)
+	inner := slices.Concat(names, guarded(privateUsage))
+	if _, _, err := t.module.GenerateKeyPair(t.session, mechanism(by), outer, inner); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// ImportX25519 imports an X25519 key, and lets the token itself find its public half: if that is not the one given, nothing is kept.
+func (t *Token) ImportX25519(label string, private, public []byte) (ecdh.KeyExchanger, error) {
+	if err := t.Destroy(label); err != nil {
+		return nil, err
+	}
+	template := append(slices.Concat(named(label, random(16)), guarded(pkcs11.CKA_DERIVE)),
+		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY),
+		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, t.quirks.x25519Type),
+		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, x25519OID),
+		pkcs11.NewAttribute(pkcs11.CKA_VALUE, private))
+	t.turn.Lock()
+	_, err := t.module.CreateObject(t.session, template)
+	t.turn.Unlock()
+	clear(template[len(template)-1].Value)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	key, err := t.X25519(label)
+	if err == nil && subtle.ConstantTimeCompare(key.PublicKey().Bytes(), public) != 1 {
+		err = refusal.New(refusal.KeyInvalid, "the halves of an X25519 key don't belong together")
+	}
+	if err != nil {
+		t.Destroy(label)
+		return nil, err
+	}
+	return key, nil
+}
+
+// X25519 opens a key. Its public half is what the token makes of the base point.
+func (t *Token) X25519(label string) (ecdh.KeyExchanger, error) {
+	handle, err := t.private(label)
+	if err != nil {
+		return nil, err
+	}
+	own, err := t.agree(handle, basePoint)
+	if err != nil {
+		return nil, err
+	}
+	public, err := ecdh.X25519().NewPublicKey(own)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return &x25519Key{t, handle, public}, nil
+}
+
+// Destroy removes every object of the label.
+func (t *Token) Destroy(label string) error {
+	there, err := t.search(label)
+	if err != nil {
+		return err
+	}
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	for _, handle := range there {
+		if err := t.module.DestroyObject(t.session, handle); err != nil {
+			return unavailable(err)
+		}
+	}
+	return nil
+}
+
+// private gives the one private or secret key of a label, once the token says that it can't be read.
+func (t *Token) private(label string) (pkcs11.ObjectHandle, error) {
+	found, err := t.search(label, pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true))
+	if err != nil {
+		return 0, err
+	}
+	if len(found) != 1 {
+		return 0, refusal.New(refusal.KeyNotFound, "the token holds %d keys %q", len(found), label)
+	}
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	told, err := t.module.GetAttributeValue(t.session, found[0], []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, nil), pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, nil),
+	})
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	if !slices.Equal(told[0].Value, []byte{1}) || !slices.Equal(told[1].Value, []byte{0}) {
+		return 0, refusal.New(refusal.KeyInvalid, "the key %q can be read out of the token", label)
+	}
+	return found[0], nil
+}
+
+func (t *Token) search(label string, more ...*pkcs11.Attribute) ([]pkcs11.ObjectHandle, error) {
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	if err := t.module.FindObjectsInit(t.session, append(more, pkcs11.NewAttribute(pkcs11.CKA_LABEL, label))); err != nil {
+		return nil, unavailable(err)
+	}
+	found, _, err := t.module.FindObjects(t.session, 8)
+	if ended := t.module.FindObjectsFinal(t.session); err == nil {
+		err = ended
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return found, nil
+}
+
+func mechanism(kind uint) []*pkcs11.Mechanism {
+	return []*pkcs11.Mechanism{pkcs11.NewMechanism(kind, nil)}
+}
+
+func unavailable(err error) error {
+	return refusal.Because(err, refusal.TokenUnavailable, "the token does not do what it was asked")
+}
+
+func random(size int) []byte {
+	drawn := make([]byte, size)
+	rand.Read(drawn)
+	return drawn
+}
