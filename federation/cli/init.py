@@ -16,6 +16,7 @@ from federation.app.hospital import HospitalNode, init_hospital
 from federation.app.node import NodeDirectory
 from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
 from federation.app.setting_up import Task, left_for_cloud, left_for_hospital, require_able, require_same_identity
+from federation.app.tokens import token_settings_of
 from federation.cli.common import (
     TokenChoice,
     blobs_option,
@@ -82,11 +83,11 @@ def init_public_cloud(
     keys.require_one(CLOUD_ROOT)
     if tls_ca_certificate is not None and not keys.in_token:
         raise click.UsageError("--tls-ca-certificate goes with --keys-in-token.")
-    held = keys.held(CLOUD_ROOT)
-    settings, pin = _token(directory, token, keys, founding.identity, "public-cloud")
-    if directory.is_initialised:
+    held, made = keys.held(CLOUD_ROOT), directory.is_initialised
+    if made:
         require_same_identity(directory, directory.settings(CloudSettings).identity, founding.identity)
-    else:
+    settings, pin = _token(directory, token, keys, founding.identity, "public-cloud")
+    if not made:
         tls_ca = read_certificate(tls_ca_certificate) if tls_ca_certificate else held.tls_ca if held else None
         tell_unfinished(directory)
         whole = replace(founding, tls_ca=tls_ca, database=database)
@@ -137,11 +138,11 @@ def init_hospital_command(
     keys.require_one(HOSPITAL_ENROLMENT)
     if (licence is None) != (ticket_file is None):
         raise click.UsageError("--licence and --ticket-file go together.")
-    bundle, held = plan.bundle(), keys.held(HOSPITAL_ENROLMENT)
-    settings, pin = _token(directory, token, keys, plan.identity, "hospital")
-    if directory.is_initialised:
+    bundle, held, made = plan.bundle(), keys.held(HOSPITAL_ENROLMENT), directory.is_initialised
+    if made:
         require_same_identity(directory, directory.settings(HospitalSettings).identity, plan.identity)
-    else:
+    settings, pin = _token(directory, token, keys, plan.identity, "hospital")
+    if not made:
         whole = replace(
             plan.settings(_with_credential(settings, pin_credential), bundle), database=database, blobs=blobs
         )
@@ -165,8 +166,11 @@ def _register(node: HospitalNode, licence: Path, ticket: str) -> None:
 def _token(
     directory: NodeDirectory, choice: TokenChoice, keys: KeysChoice, identity: str, role: str
 ) -> tuple[TokenSettings, PinProvider]:
-    """Give the token, tried, and its PIN, which is asked for once."""
-    settings, chosen = token_of(directory, choice, keys, identity.partition(":")[2] or identity)
+    """Give the token, tried, and its PIN, which is asked for once. A node that is made has the one of its settings."""
+    if directory.is_initialised:
+        settings, chosen = token_settings_of(directory), choice
+    else:
+        settings, chosen = token_of(directory, choice, keys, identity.partition(":")[2] or identity)
     pin = pin_from_value(chosen.pin.provider(settings)().reveal())
     require_able(role, settings, pin)
     _done(f"The token can do what a {role} needs: {settings.uri}")

@@ -152,7 +152,8 @@ def test_settings_may_name_a_credential_in_place_of_the_pin_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory, credentials = tmp_path / "cloud", tmp_path / "credentials"
-    run(*cloud_words(directory, "--development-token", "--pin-credential", "pin"))
+    words = cloud_words(directory, "--development-token", "--pin-credential", "pin")
+    run(*words)
     assert read_settings(directory / "medunion.toml", CloudSettings).token.pin_file is None
     log = "public-cloud", "log", "--directory", directory, "--verify"
     assert "the service's alone" in run(*log, expect=1)
@@ -161,6 +162,7 @@ def test_settings_may_name_a_credential_in_place_of_the_pin_file(
     (credentials / "pin").chmod(0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
     assert "the chain holds" in run(*log)
+    assert "done  C:union is founded" in run(*words)
 
 
 def test_hospital_s_storage_stands_in_its_settings(tmp_path: Path) -> None:
