@@ -25,9 +25,12 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _AUTHENTICATED_TLS = frozenset({"verify-ca", "verify-full"})
 
 _MIGRATION_MINUTES = 10
+MIGRATION_LOCK_SECONDS = 3
+"""How long a migration waits for a table that others are reading: whoever comes after it waits behind it for as long."""
 _MIGRATION_ATTEMPTS = 20
 # Unique violation, duplicate table, column, object, function; serialization failure, deadlock; "tuple concurrently updated".
 _ANOTHER_WAS_FIRST = frozenset({"23505", "42P07", "42701", "42710", "42723", "40001", "40P01", "XX000"})
+_TABLE_IN_USE = "55P03"
 
 
 def make_engines(place: sa.URL, password_file: Path | None, connections: int) -> Engines:
@@ -55,13 +58,14 @@ def migrate(engines: Engines, upgrade: Callable[[sa.Connection], None]) -> None:
     """Bring the schema up to date, whoever else does so at the same moment.
 
     No lock is taken that a database of many machines may not have: where two make the same table, the database refuses one of
-    them, whole, and that one looks again. Raises DBAPIError, StoreUnavailable.
+    them, whole, and that one looks again. So it does where a table is in use, and lets those pass that wait behind it. Raises
+    DBAPIError, StoreUnavailable.
     """
     for attempt in range(1, _MIGRATION_ATTEMPTS + 1):
         try:
             return transact(engines.by_key, partial(_migrate, upgrade))
         except DBAPIError as error:
-            if sqlstate_of(error) not in _ANOTHER_WAS_FIRST or attempt == _MIGRATION_ATTEMPTS:
+            if sqlstate_of(error) not in {*_ANOTHER_WAS_FIRST, _TABLE_IN_USE} or attempt == _MIGRATION_ATTEMPTS:
                 raise
         time.sleep(0.05 * attempt)
     return None
@@ -72,6 +76,7 @@ def _migrate(upgrade: Callable[[sa.Connection], None], connection: sa.Connection
     if sa.inspect(connection).has_table("alembic_version"):
         # Who upgrades holds this row; who waits for it reads the new revision afterwards.
         connection.exec_driver_sql("SELECT version_num FROM alembic_version FOR UPDATE").all()
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_SECONDS}s'")
     upgrade(connection)
 
 

@@ -17,10 +17,12 @@ from federation.store.records import SqlRecords
 from federation.store.registrations import SqlRegistrations
 from federation.store.rooms import SqlRooms
 from federation.store.schema import settings
+from federation.store.upgrade import upgrade
 from tests.contract import postgresql_server
 from tests.contract.store_support import (
     IMPLEMENTATIONS,
     NOW,
+    engines_of,
     opened,
     outbox_entry,
     record,
@@ -111,6 +113,29 @@ def test_database_password_that_does_not_serve_is_refused_and_not_told(server, t
     with pytest.raises(StoreUnavailable) as caught:
         open_database(server.url(role="locked"), password_file=file)
     assert "wrong" not in str(caught.value)
+
+
+def test_migration_of_a_table_in_use_lets_others_pass_and_comes_again(server, monkeypatch):
+    monkeypatch.setattr(postgresql, "MIGRATION_LOCK_SECONDS", 0.2)
+    name = server.new_database()
+    engine = engines_of(server.url(name)).serializable
+    with engine.begin() as connection:
+        upgrade(connection, revision="0004")
+    engine.dispose()
+    with psycopg.connect(server.url(name)) as reader, ThreadPoolExecutor(1) as threads:
+        reader.execute("SELECT count(*) FROM records")
+        migrating = threads.submit(open_database, server.url(name))
+        longest = 0.0
+        for _ in range(20):
+            began = time.monotonic()
+            with psycopg.connect(server.url(name)) as another:
+                another.execute("SELECT count(*) FROM records")
+            longest = max(longest, time.monotonic() - began)
+        assert not migrating.done()
+        reader.rollback()
+        with migrating.result(20) as database:
+            assert list(SqlRecords(database).all()) == []
+    assert longest < 5
 
 
 def test_database_without_triggers_of_statements_is_made_without_the_one_on_truncate(server):
