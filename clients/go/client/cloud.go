@@ -78,6 +78,7 @@ func (c *Cloud) searchOnce(ctx context.Context, question protocol.Question, gran
 	if err != nil {
 		return nil, err
 	}
+	defer awaiting.Forget()
 	answer, err := pb.NewSearchServiceClient(c.connection).Search(ctx, &pb.SearchRequest{Opening: opening})
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func (d *Doctor) Deposit(ctx context.Context, awaiting *protocol.AwaitingReceipt
 	}
 	for attempt := 1; ; attempt++ {
 		receipt, err := d.depositOnce(ctx, deposit, hospitalID, address)
-		lost := isPassing(err) || refusal.Is(err, refusal.RecordCutShort)
+		lost := IsPassing(err) || refusal.Is(err, refusal.RecordCutShort)
 		stale := refusal.Is(err, refusal.Stale)
 		if !lost && !stale || attempt == depositAttempts {
 			return receipt, err

@@ -16,6 +16,7 @@ import (
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/transcript"
 )
 
 const (
@@ -143,6 +144,13 @@ func Exists(directory string) bool {
 
 // Identity gives who is at home.
 func (h *Home) Identity() string { return h.state.Identity }
+
+// TrustDigest gives H(tb) of the trust bundle at hand, 32 bytes: compare it with who handed the bundle over, by another way.
+func (h *Home) TrustDigest() ([]byte, error) {
+	signed := &pb.SignedStatement{}
+	err := proto.Unmarshal(h.state.TrustBundle, signed)
+	return transcript.StatementDigest("tb", signed.GetStatement()), err
+}
 
 // IsRegistered says whether there is a credential.
 func (h *Home) IsRegistered() bool { return h.state.KeyStatement != nil }

@@ -61,7 +61,7 @@ func (m *mailbox) put(ctx context.Context, frame *pb.RelayFrame) error {
 			return nil
 		case refusal.Is(err, refusal.AlreadyExists):
 			m.nextPut++
-		case isPassing(err):
+		case IsPassing(err):
 			if attempts++; attempts == mostPutAttempts {
 				return err
 			}
@@ -89,7 +89,7 @@ func (m *mailbox) next(ctx context.Context) (*pb.RelayFrame, error) {
 		if ctx.Err() != nil {
 			return nil, refusal.New(refusal.NoAnswer, "nothing came in time")
 		}
-		if !isPassing(err) {
+		if !IsPassing(err) {
 			return nil, err
 		}
 		if sleep(ctx, m.pause, err) != nil {

@@ -68,6 +68,7 @@ func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms 
 	if err != nil {
 		return nil, err
 	}
+	defer waiting.Forget()
 	for frame, err := range frames {
 		if err != nil {
 			return nil, err
@@ -87,7 +88,7 @@ func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms 
 
 // party gives the patient to act as. A reading that is another person's is refused before anything is sent: BIOMETRIC_MISMATCH.
 func (p *Patient) party(ctx context.Context) (*protocol.Party, error) {
-	if _, err := p.Cloud.Refresh(ctx); err != nil && !isPassing(err) {
+	if _, err := p.Cloud.Refresh(ctx); err != nil && !IsPassing(err) {
 		return nil, err
 	}
 	party, err := p.Member.Party()
@@ -161,7 +162,7 @@ func (p *Patient) diagnosed(ctx context.Context, mailbox *mailbox, sessionID []b
 		if frame.GetFrame() == nil {
 			continue
 		}
-		if _, err := p.Cloud.Refresh(ctx); err != nil && !isPassing(err) { // the doctor may have been revoked meanwhile
+		if _, err := p.Cloud.Refresh(ctx); err != nil && !IsPassing(err) { // the doctor may have been revoked meanwhile
 			return nil, err
 		}
 		diagnosed, err := waiting.Receive(frame.GetFrame(), p.Member.Verifier(), p.Member.clock())

@@ -41,7 +41,7 @@ func (c *Cloud) Register(ctx context.Context, evidence, ticket []byte) (*protoco
 	}
 	reply, err := c.answerTo(ctx, opening)
 	if err != nil {
-		if !isPassing(err) { // refused: this reg1 is over
+		if !IsPassing(err) { // refused: this reg1 is over
 			member.home.state.UnderWay = nil
 			member.home.save()
 		}

@@ -114,6 +114,9 @@ func (s *session) receiveFrame() (*pb.SessionFrame, error) {
 
 // close ends the stream on this side, and gives up what still comes.
 func (s *session) close() {
+	if s.HospitalSession != nil {
+		s.Forget()
+	}
 	s.cancel(nil)
 	s.connection.Close()
 }

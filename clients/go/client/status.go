@@ -50,8 +50,8 @@ func fromStatus(err error) error {
 	return found
 }
 
-// isPassing says whether a refusal passes by itself: the same may be tried again after a while.
-func isPassing(err error) bool {
+// IsPassing says whether a refusal passes by itself: the same may be tried again after a while.
+func IsPassing(err error) bool {
 	return refusal.Is(err, refusal.Unavailable, refusal.CallOverdue, refusal.RevocationListStale, refusal.BundleStale,
 		refusal.LimitReached, refusal.ReaderStalled)
 }

@@ -218,6 +218,11 @@ type InConsultation struct {
 // SessionID names the session, 16 bytes.
 func (c *InConsultation) SessionID() []byte { return c.sessionID }
 
+// Forget wipes the session's keys, once the consultation is over.
+func (c *InConsultation) Forget() {
+	sessionKeys{forward: c.receiving.keys, backward: c.sending.keys}.wipe()
+}
+
 // Diagnose makes D5 (eq. 49), signed over the biosignal's and the records' signatures that it rests on. A consultation has one: a second
 // would use its nonce again. Refuses with SESSION_EXPIRED after 12 hours.
 func (c *InConsultation) Diagnose(diagnosis []byte, recordSignatures [][]byte, now Instant) (*AwaitingReceipt, *pb.SessionFrame, error) {

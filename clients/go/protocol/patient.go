@@ -228,6 +228,11 @@ func (w *AwaitingDiagnosis) accept(frame *pb.SessionFrame, verifier Verifier, no
 	return &Diagnosed{w, d5}, nil
 }
 
+// Forget wipes the session's keys, once the receipt is sent or the diagnosis is no longer awaited.
+func (w *AwaitingDiagnosis) Forget() {
+	sessionKeys{forward: w.sending.keys, backward: w.receiving.keys}.wipe()
+}
+
 // Diagnosed is a patient whose signed diagnosis is here.
 type Diagnosed struct {
 	consultation *AwaitingDiagnosis

@@ -37,6 +37,9 @@ type HospitalSession struct {
 func (s *HospitalSession) sending() direction   { return direction{s.sessionID, s.keys.forward, 0} }
 func (s *HospitalSession) receiving() direction { return direction{s.sessionID, s.keys.backward, 0} }
 
+// Forget wipes the session's keys, once it is over.
+func (s *HospitalSession) Forget() { s.keys.wipe() }
+
 // Query makes D4 (eq. 45): opens c_P and shows the grant.
 func (s *HospitalSession) Query(now Instant) (*AwaitingRecord, *pb.SessionFrame, error) {
 	d4 := &pb.RecordQuery{

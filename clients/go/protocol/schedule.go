@@ -69,6 +69,13 @@ func deriveKeys(k, z, first, second, transcriptHash []byte, roles string) (sessi
 	return derived, err
 }
 
+// wipe overwrites the keys, once the session is over.
+func (k sessionKeys) wipe() {
+	for _, secret := range [][]byte{k.forward.key, k.forward.iv, k.backward.key, k.backward.iv, k.confirmation} {
+		clear(secret)
+	}
+}
+
 // requireConfirmation compares kc in constant time (eq. 22, 44).
 func (k sessionKeys) requireConfirmation(received []byte) error {
 	if subtle.ConstantTimeCompare(k.confirmation, received) != 1 {

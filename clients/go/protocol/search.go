@@ -96,6 +96,9 @@ type AwaitingAnswer struct {
 	key       *keys.DecryptionKey
 }
 
+// Forget wipes K_D, once C has held or is no longer awaited.
+func (w *AwaitingAnswer) Forget() { clear(w.sharedKey) }
+
 // Place is where a record is: an index row whose hospital's statements held.
 type Place struct {
 	Hospital     *AddressedHospital

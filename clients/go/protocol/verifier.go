@@ -22,7 +22,6 @@ type VerifiedParty struct {
 	PublicPoint       []byte // U_X
 	VerifyingKey      ed25519.PublicKey
 	Issuer            []byte // the PK that signed the credential
-	NotAfter          Instant
 	KeyStatement      *pb.SignedStatement
 }
 
@@ -83,7 +82,6 @@ func (v Verifier) Party(signed *pb.SignedStatement, role pb.Role, now Instant) (
 		PublicPoint:       public,
 		VerifyingKey:      statement.GetVerifyingKey(),
 		Issuer:            issuer,
-		NotAfter:          credential.GetNotAfter(),
 		KeyStatement:      signed,
 	}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -83,7 +84,17 @@ func (a *arguments) create(kind pb.Kind, identity, trustFile, token string) (*cl
 	if err != nil {
 		return nil, err
 	}
-	return client.CreateHome(a.home, identity, token, pin, trust, openToken)
+	home, err := client.CreateHome(a.home, identity, token, pin, trust, openToken)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := home.TrustDigest()
+	if err != nil {
+		home.Close()
+		return nil, err
+	}
+	tell("You trust the bundle of the digest " + hex.EncodeToString(digest) + "; compare it with who gave it to you.")
+	return home, nil
 }
 
 func readFile(path string) ([]byte, error) {

@@ -7,7 +7,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
-	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -163,10 +162,15 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 	if err != nil {
 		return nil, err
 	}
+	defer present.Forget()
 	told := &consulted{Patient: present.Patient.Identity, Biosignal: toldBiosignal(present), Records: []recordTold{}}
-	records, err := p.readRecords(ctx, doctor, present, told)
+	records, err := p.readRecords(ctx, doctor, present)
 	if err != nil {
 		return nil, err
+	}
+	for _, record := range records {
+		defer record.Close()
+		told.Records = append(told.Records, toldRecord(record)...)
 	}
 	awaiting, err := p.diagnose(ctx, doctor, room, present, records)
 	if err != nil {
@@ -213,14 +217,15 @@ func (p plan) awaitPatient(ctx context.Context, room *client.Room) (*protocol.In
 	return present, nil
 }
 
-// readRecords looks for records, fetches and saves them, as far as the consent goes. What can't be had now is said, and the visit goes on.
-func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *protocol.InConsultation, told *consulted) ([]*client.Record, error) {
+// readRecords looks for records, fetches and saves them, as far as the consent goes. What can't be had or saved now is said, and the visit
+// goes on: the patient is waiting.
+func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *protocol.InConsultation) ([]*client.Record, error) {
 	if !client.Allows(present, pb.Right_RIGHT_INDEX) || !client.Allows(present, pb.Right_RIGHT_READ) {
 		tell("Without consent to look for records, none is looked for.")
 		return nil, nil
 	}
 	places, err := doctor.Search(ctx, present)
-	if refusal.Is(err, refusal.Unavailable) {
+	if client.IsPassing(err) {
 		tell("The public cloud could not be asked. RECORDS FROM ELSEWHERE MAY BE MISSING: " + err.Error())
 		return nil, nil
 	}
@@ -231,15 +236,15 @@ func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *p
 	for hospital, why := range missing {
 		tell("RECORDS AT " + hospital + " ARE MISSING: " + why.Error())
 	}
-	var failures []error
 	for _, record := range records {
-		told.Records = append(told.Records, toldRecord(record)...)
-		if p.save != "" {
-			failures = append(failures, record.Save(p.save))
+		if p.save == "" {
+			continue
 		}
-		record.Close()
+		if err := record.Save(p.save); err != nil {
+			tell("THE RECORD FROM " + record.HospitalID + " IS NOT SAVED: " + err.Error())
+		}
 	}
-	return records, errors.Join(failures...)
+	return records, nil
 }
 
 func (p plan) diagnose(ctx context.Context, doctor *client.Doctor, room *client.Room, present *protocol.InConsultation, records []*client.Record) (*protocol.AwaitingReceipt, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"medunion.example/clients/go/client"
@@ -15,6 +16,7 @@ import (
 const (
 	sensorSize = 32
 	enrolment  = 1 // a later one would have another B_P
+	mostHours  = 24 * 365
 )
 
 type registered struct {
@@ -49,6 +51,7 @@ func registerPatient(ctx context.Context, given *arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer clear(password)
 	party, err := cloud.Register(ctx, password, ticket)
 	if err != nil {
 		return nil, err
@@ -82,6 +85,9 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 	if err := given.read(1, "hours"); err != nil {
 		return nil, err
 	}
+	if !(*hours > 0 && *hours <= mostHours) {
+		return nil, fmt.Errorf("%w: --hours lie between 0 and %d", errUsage, mostHours)
+	}
 	home, err := given.open()
 	if err != nil {
 		return nil, err
@@ -100,6 +106,7 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer clear(password)
 	content, err := readFile(*observation)
 	if err != nil {
 		return nil, err

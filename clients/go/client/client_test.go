@@ -1,0 +1,237 @@
+package client
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/rules"
+)
+
+func TestCodeHasOneSpelling(t *testing.T) {
+	code := Code{"127.0.0.1:4443", "H:alpha", make([]byte, 16), bytes.Repeat([]byte{7}, 32)}
+	read, err := ParseCode(" " + code.String() + "\n")
+	if err != nil || read.String() != code.String() {
+		t.Fatalf("%v: %v", read, err)
+	}
+	text := code.String()
+	for name, bent := range map[string]string{
+		"nothing":             "",
+		"another scheme":      strings.Replace(text, "medunion", "https", 1),
+		"a hospital's id":     strings.Replace(text, "/alpha/", "/H:alpha/", 1),
+		"a capital hospital":  strings.Replace(text, "/alpha/", "/Alpha/", 1),
+		"an address short":    strings.Replace(text, ":4443", "", 1),
+		"one letter short":    text[:len(text)-1],
+		"other unused bits":   text[:len(text)-1] + "d",
+		"something behind it": text + "/",
+	} {
+		if _, err := ParseCode(bent); !refusal.Is(err, refusal.CodeInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTicket(t *testing.T) {
+	ticket, err := ParseTicket("aaaa-bbbb cccc-dddd-eeee-ffff-ga")
+	if err != nil || len(ticket) != 16 {
+		t.Errorf("%x: %v", ticket, err)
+	}
+	for _, bent := range []string{"", "AAAA", "AAAA-BBBB-CCCC-DDDD-EEEE-FFFF-GB", "0000-BBBB-CCCC-DDDD-EEEE-FFFF-GA"} {
+		if _, err := ParseTicket(bent); !refusal.Is(err, refusal.TicketInvalid) {
+			t.Errorf("%q: %v", bent, err)
+		}
+	}
+}
+
+func TestRefusalOfAPeer(t *testing.T) {
+	told, err := status.New(codes.ResourceExhausted, "later").WithDetails(
+		&errdetails.ErrorInfo{Reason: "SOMETHING_NEW", Domain: "medunion"},
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(3 * time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fromStatus(told.Err()); refusal.Outer(got) != "SOMETHING_NEW" || retryAfter(got) != 3*time.Second {
+		t.Errorf("got %v after %s", got, retryAfter(got))
+	}
+	if got := fromStatus(status.Error(codes.Unavailable, "gone")); !IsPassing(got) {
+		t.Errorf("got %v", got)
+	}
+	foreign, err := status.New(codes.NotFound, "no").WithDetails(&errdetails.ErrorInfo{Reason: "STALE", Domain: "elsewhere"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fromStatus(foreign.Err()); refusal.Outer(got) != refusal.NotFound {
+		t.Errorf("got %v", got)
+	}
+}
+
+func record(t *testing.T, part []byte) []byte {
+	t.Helper()
+	digest := sha256.Sum256(part)
+	encoded, err := rules.Marshal(&pb.RecordManifest{
+		PatientId:  proto.String("P:wang"),
+		HospitalId: proto.String("H:alpha"),
+		Records: []*pb.RecordEntry{{
+			Handle:       make([]byte, 16),
+			Version:      proto.Uint64(1),
+			DepartmentId: proto.String("H:alpha/cardiology"),
+			StoredAt:     proto.Uint64(1),
+			Parts: []*pb.RecordPart{{
+				Kind:      pb.PartKind_PART_KIND_ATTACHMENT.Enum(),
+				Name:      proto.String("scan.dcm"),
+				MediaType: proto.String("application/dicom"),
+				SizeBytes: proto.Uint64(uint64(len(part))),
+				Digest:    digest[:],
+			}},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(encoded))), append(encoded, part...)...)
+}
+
+func TestReadRecord(t *testing.T) {
+	content := bytes.Repeat([]byte("slice"), 1000)
+	whole := record(t, content)
+	altered := bytes.Clone(whole)
+	altered[len(altered)-1] ^= 1
+	for name, bent := range map[string]struct {
+		bytes  []byte
+		reason refusal.Reason
+	}{
+		"as it is":            {whole, ""},
+		"cut short":           {whole[:len(whole)-1], refusal.RecordCutShort},
+		"cut in its manifest": {whole[:20], refusal.RecordCutShort},
+		"empty":               {nil, refusal.RecordCutShort},
+		"more than it says":   {append(bytes.Clone(whole), 0), refusal.RecordDigestMismatch},
+		"an altered part":     {altered, refusal.RecordDigestMismatch},
+		"a huge manifest":     {[]byte{0xff, 0, 0, 0}, refusal.MessageTooLarge},
+	} {
+		for _, reader := range []io.Reader{bytes.NewReader(bent.bytes), iotest.OneByteReader(bytes.NewReader(bent.bytes))} {
+			if _, err := readRecord(reader, skip); refusal.Outer(err) != bent.reason {
+				t.Errorf("%s: %v, not %s", name, err, bent.reason)
+			}
+		}
+	}
+}
+
+func TestSpoolHoldsNothingReadable(t *testing.T) {
+	directory := t.TempDir()
+	spool, err := newSpool(directory, group.SystemEntropy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spool.close()
+	for _, chunk := range []string{"first ", "", "second"} {
+		if err := spool.write([]byte(chunk)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		reader, err := spool.reader()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read, err := io.ReadAll(reader); err != nil || string(read) != "first second" {
+			t.Errorf("%q: %v", read, err)
+		}
+	}
+	if left, err := os.ReadDir(directory); err != nil || len(left) != 0 {
+		t.Errorf("%v is left: %v", left, err)
+	}
+	if _, err := spool.file.WriteAt([]byte{0xff}, 5); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := spool.reader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(reader); !refusal.Is(err, refusal.SealInvalid) {
+		t.Errorf("altered: %v", err)
+	}
+}
+
+func TestNameOfAPartLeadsNowhere(t *testing.T) {
+	directory := t.TempDir()
+	root, err := os.OpenRoot(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, name := range []string{"", ".", "..", "../up", "/etc/passwd", "a/b", `a\b`, ".hidden", "a\nb", "a\x1b[2J"} {
+		if err := savePart(root, "00", name, strings.NewReader("x")); !refusal.Is(err, refusal.FileUnusable) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for number, expected := range []refusal.Reason{"", refusal.FileUnusable} { // the second time it is there
+		if err := savePart(root, "00", "scan.dcm", strings.NewReader("x")); refusal.Outer(err) != expected {
+			t.Errorf("time %d: %v", number, err)
+		}
+	}
+	if content, err := os.ReadFile(filepath.Join(directory, "00", "scan.dcm")); err != nil || string(content) != "x" {
+		t.Errorf("%q: %v", content, err)
+	}
+}
+
+func TestReplayKeyIsAdmittedOnce(t *testing.T) {
+	home := &Home{directory: t.TempDir()}
+	for number, expected := range []bool{true, false} {
+		if inserted, err := home.admit([]byte("key"), 1000, 2000); err != nil || inserted != expected {
+			t.Errorf("time %d: %v, %v", number, inserted, err)
+		}
+	}
+	if err := os.WriteFile(home.path(replayFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if inserted, err := home.admit([]byte("other"), 1000, 2000); err == nil || inserted {
+		t.Error("a damaged memory admits")
+	}
+}
+
+func TestObservation(t *testing.T) {
+	for name, bent := range map[string]struct {
+		content string
+		reason  refusal.Reason
+	}{
+		"about this patient":    {`{"resourceType":"Observation","subject":{"identifier":{"value":"P:wang"}}}`, ""},
+		"about nobody yet":      {`{"resourceType":"Observation","valueDecimal":72.50}`, ""},
+		"about another patient": {`{"resourceType":"Observation","subject":{"identifier":{"value":"P:other"}}}`, refusal.WrongSubject},
+		"something else":        {`{"resourceType":"Patient"}`, refusal.FHIRNotJSON},
+		"no JSON":               {`ecg`, refusal.FHIRNotJSON},
+	} {
+		content, err := Observation([]byte(bent.content), "P:wang")
+		if refusal.Outer(err) != bent.reason || err == nil && !bytes.Contains(content, []byte("P:wang")) {
+			t.Errorf("%s: %s, %v", name, content, err)
+		}
+	}
+}
+
+func TestConclusion(t *testing.T) {
+	report, err := NewReport("P:wang", "D:chen", "Sinus rhythm.", [][]byte{make([]byte, 32)}, time.UnixMilli(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conclusion, err := Conclusion(report, "P:wang"); err != nil || conclusion != "Sinus rhythm." {
+		t.Errorf("%q: %v", conclusion, err)
+	}
+	if _, err := Conclusion(report, "P:other"); !refusal.Is(err, refusal.WrongSubject) {
+		t.Errorf("another patient's: %v", err)
+	}
+}
