@@ -3,7 +3,6 @@ package protocol
 import (
 	"bytes"
 	"crypto/ed25519"
-	"encoding/hex"
 	"encoding/json"
 	"testing"
 
@@ -153,27 +152,25 @@ func bend(t *testing.T, base messageVector, vector refusalVector) proto.Message 
 
 func setting(t *testing.T, field protoreflect.FieldDescriptor, value json.RawMessage) protoreflect.Value {
 	t.Helper()
-	var text string
-	var number uint64
-	var truth bool
-	var err error
 	switch field.Kind() {
 	case protoreflect.BytesKind:
-		if err = json.Unmarshal(value, &text); err == nil {
-			var decoded []byte
-			decoded, err = hex.DecodeString(text)
-			return protoreflect.ValueOfBytes(decoded)
-		}
+		return protoreflect.ValueOfBytes(read[hexBytes](t, value))
 	case protoreflect.Uint64Kind:
-		err = json.Unmarshal(value, &number)
-		return protoreflect.ValueOfUint64(number)
+		return protoreflect.ValueOfUint64(read[uint64](t, value))
 	case protoreflect.Uint32Kind:
-		err = json.Unmarshal(value, &number)
-		return protoreflect.ValueOfUint32(uint32(number))
+		return protoreflect.ValueOfUint32(read[uint32](t, value))
 	case protoreflect.BoolKind:
-		err = json.Unmarshal(value, &truth)
-		return protoreflect.ValueOfBool(truth)
+		return protoreflect.ValueOfBool(read[bool](t, value))
+	default:
+		t.Fatalf("%s can't be set", field.FullName())
+		return protoreflect.Value{}
 	}
-	t.Fatalf("%s can't be set: %v", field.FullName(), err)
-	return protoreflect.Value{}
+}
+
+func read[V any](t *testing.T, value json.RawMessage) (into V) {
+	t.Helper()
+	if err := json.Unmarshal(value, &into); err != nil {
+		t.Fatal(err)
+	}
+	return into
 }
