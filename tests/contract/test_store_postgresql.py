@@ -3,13 +3,15 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 
 from federation.store import postgresql
-from federation.store.database import open_database
+from federation.store.database import Database, open_database
 from federation.store.errors import StoreUnavailable
 from federation.store.log import SqlLog
 from federation.store.party import SqlReplayMemory, SqlSettings
@@ -216,6 +218,25 @@ def test_writers_that_wait_for_each_other_go_on(database):
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(in_order, "ab", "ba"))
     assert SqlSettings(database).get("a") == SqlSettings(database).get("b")
+
+
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_hot_paths_come_to_the_same_where_the_database_gives_a_stricter_isolation(server, isolation):
+    """As YugabyteDB without READ COMMITTED does, and CockroachDB (docs/scaling.md)."""
+    name = server.new_database()
+    open_database(server.url(name)).close()
+    engines = postgresql.make_engines(sa.make_url(server.url(name)), None, 8)
+    stricter = engines.by_key.execution_options(isolation_level=isolation)
+    with Database(replace(engines, by_key=stricter)) as database, ThreadPoolExecutor(4) as threads:
+        log, replay, rooms = SqlLog(database), SqlReplayMemory(database), SqlRooms(database)
+        list(threads.map(lambda _: log.append(at=NOW, sealed=b"1"), range(40)))
+        assert log.verify() == 40
+        assert sum(threads.map(lambda _: replay.admit(b"k", now=NOW, until=NOW), range(20))) == 1
+        rooms.open(room(), now=NOW, most_per_doctor=1)
+        for number in range(5):
+            put = partial(rooms.put_frame, room().room_id, 1, number, b"frame", now=NOW, most_bytes=1000)
+            list(threads.map(lambda _, put=put: put(), range(4)))
+        assert len(rooms.frames(room().room_id, 1, from_number=0, limit=9)) == 5
 
 
 def test_connections_lost_between_calls_are_made_anew(database, server):
