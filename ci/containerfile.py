@@ -97,8 +97,8 @@ class Builder:
         elif self._current is None:
             raise Unknown(f"{word} before FROM")
         elif word == "RUN":
-            with _lent(self._current.root) as lent:
-                arguments = [f"{name}={value}" for name, value in (self._arguments | lent).items()]
+            with lent(self._current.root) as given:
+                arguments = [f"{name}={value}" for name, value in (self._arguments | given).items()]
                 self._current.run("env", *arguments, "/bin/sh", "-c", rest)
         elif word == "COPY":
             self._copy(self._current, self._filled(rest).split())
@@ -161,20 +161,20 @@ class Builder:
 
 
 @contextmanager
-def _lent(root: Path) -> Iterator[dict[str, str]]:
-    """Give a step what it needs to reach package registries as this machine does, for the block."""
+def lent(root: Path) -> Iterator[dict[str, str]]:
+    """Give what is run in a root the means to reach package registries as this machine does, for the block: variables, files."""
     environment = dict(os.environ)
     if "PIP_CONFIG_FILE" not in environment and Path("/etc/pip.conf").exists():
         environment["PIP_CONFIG_FILE"] = "/etc/pip.conf"
-    lent = {name: environment[name] for name in _LENT if name in environment}
-    directory = root / "run" / "lent"
-    directory.mkdir(parents=True)
-    for name, value in lent.items():
+    given: dict[str, str] = {name: environment[name] for name in _LENT if name in environment}
+    directory = root / "lent"
+    directory.mkdir()
+    for name, value in given.items():
         if value.startswith("/"):
             shutil.copyfile(value, directory / name)
-            lent[name] = f"/run/lent/{name}"
+            given[name] = f"/lent/{name}"
     shutil.copyfile("/etc/resolv.conf", root / "etc" / "resolv.conf")
     try:
-        yield lent
+        yield given
     finally:
         shutil.rmtree(directory)

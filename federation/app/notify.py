@@ -20,6 +20,11 @@ _WATCHDOG_MICROSECONDS: Final = "WATCHDOG_USEC"
 _WATCHDOG_PROCESS: Final = "WATCHDOG_PID"
 
 
+def successor_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Give the environment of a process that is to be the service: the signs of life are its to give."""
+    return {name: value for name, value in environment.items() if name != _WATCHDOG_PROCESS}
+
+
 class ServiceManager:
     """The service manager of this process, if it has one that wants to know."""
 

@@ -21,7 +21,7 @@ import click
 
 from federation.app.link import WorkerLink, tell_ready
 from federation.app.node import NodeDirectory, stored_pin, write_private
-from federation.app.notify import ServiceManager
+from federation.app.notify import ServiceManager, successor_environment
 from federation.app.place import Place
 from federation.app.post import LEAVE, Post
 from federation.app.supervisor import Supervisor, pin_pipe
@@ -213,7 +213,9 @@ class _Command:
             handed.append(pin_pipe(self.pin))
             words += ["--pin-fd", str(handed[0])]
         try:
-            self.successor = subprocess.Popen(words, pass_fds=handed, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+            self.successor = subprocess.Popen(  # noqa: S603 - our own
+                words, pass_fds=handed, stdin=subprocess.DEVNULL, env=successor_environment()
+            )
         finally:
             for descriptor in handed:
                 os.close(descriptor)

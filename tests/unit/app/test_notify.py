@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from federation.app.notify import ServiceManager
+from federation.app.notify import ServiceManager, successor_environment
 
 
 @contextmanager
@@ -92,3 +92,9 @@ def test_signs_of_life_come_twice_as_often_as_asked_for_and_end_with_the_block(p
 def test_watchdog_of_another_process_or_without_a_time_is_none_of_ours(path: str, wrong: dict[str, str]) -> None:
     service = ServiceManager.of({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000"} | wrong)
     assert service.watchdog is None
+
+
+def test_successor_gives_the_signs_of_life_in_its_predecessor_s_place(path: str) -> None:
+    environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
+    assert ServiceManager.of(environment).watchdog is None
+    assert ServiceManager.of(successor_environment(environment)).watchdog == timedelta(seconds=1)
