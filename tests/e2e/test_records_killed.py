@@ -1,6 +1,8 @@
 """`records erase`, killed at every place in between: what was begun is finished by the same command, once."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +97,22 @@ def test_erasure_killed_at_any_place_is_finished_by_the_next_one(
     with NodeDirectory(hospital).database() as database:
         assert SqlRecords(database).outbox_size() == waiting + 1
         assert SqlCustody(database).condemned(limit=1) == []
+
+
+@pytest.mark.parametrize("before", ["", "real(*arguments, **named)"], ids=["before_it_is_kept", "after_it_is_kept"])
+def test_correction_killed_is_there_once_after_the_next_one(
+    hospital: Path, at: tuple[object, ...], tmp_path: Path, before: str
+) -> None:
+    handle = filed(at, hospital)
+    bundle = tmp_path / "corrected.json"
+    bundle.write_text(json.dumps(json.loads(JOHNNIE.read_text())))
+    correct = "hospital", "records", "correct", *at, handle, bundle, "--reason", "a slip"
+    killed(("store.custody", "SqlCustody", "correct", before), *correct)
+    assert "version 2 is found from now on" in run(*correct)
+    assert run("hospital", "log", *at).count(f'"detail": "{handle}, version 2') == 1
+    run("hospital", "records", "retention", *at, handle, "--until", "2020-01-01", "--reason", "ordered")
+    run("hospital", "records", "erase", *at, handle, "--confirm", "1", "--reason", "asked for")
+    shutil.rmtree(hospital / "blobs")  # what the kill left, which the daily sweep would take
 
 
 def test_erasure_without_the_right_number_erases_nothing(hospital: Path, at: tuple[object, ...]) -> None:

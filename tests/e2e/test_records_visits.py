@@ -1,5 +1,6 @@
 """What doctors find of records that a hospital corrects, withdraws, reinstates and erases, by the real commands; blobs on S3."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -71,7 +72,9 @@ def test_doctor_finds_a_record_corrected_withdrawn_reinstated_and_erased_as_it_s
         run("patient", "visit", "--directory", patient, code, "--ecg", ECG)
         return consultation.wait()
 
-    records("correct", handle, JOHNNIE, *WHY)
+    corrected = stage.root / "corrected.json"
+    corrected.write_text(json.dumps(json.loads(JOHNNIE.read_text())))
+    records("correct", handle, corrected, *WHY)
     story = visit("corrected")
     assert "1 record found" in story
     assert "corrected (version 2)" in story

@@ -7,6 +7,7 @@ refused is logged too. After a crash the same command goes on: what is done says
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from federation.audit import OK, AuditEvent
@@ -92,7 +93,8 @@ def records_of(hospital: Hospital, patient_id: str) -> Sequence[bytes]:
 
 def keep_until(hospital: Hospital, handle: bytes, until: Instant, act: Act) -> None:
     """Set until when a record is kept, for all its versions. Raises RecordErased, NoSuchRecord."""
-    entry = _entry(hospital, "RETENTION", handle, act, f"until {until}")
+    date = datetime.fromtimestamp(until / 1000, UTC).isoformat(timespec="seconds")
+    entry = _entry(hospital, "RETENTION", handle, act, f"until {date}")
     _on_file(hospital, handle, lambda: hospital.stores.custody.keep(handle, until, entry))
 
 

@@ -185,6 +185,11 @@ class Draft:
         self._parts.append(part)
         return part
 
+    @property
+    def parts(self) -> Sequence[StoredPart]:
+        """Give what was written."""
+        return self._parts
+
     def sealed(self, place: Place) -> StoredRecord:
         """Give the record as it is to be stored."""
         return self._vault.seal(place, self._key, self._parts)

@@ -1,5 +1,6 @@
 """Records kept, held, withdrawn, corrected and erased: what is found afterwards, what stays, what the log says."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -40,6 +41,13 @@ def erased(lab: HospitalLab) -> bytes:
     past(lab, handle)
     assert custody.erase(lab.hospital, handle, ACT)
     return handle
+
+
+def corrected(lab: HospitalLab, handle: bytes, spaces: int = 1) -> int:
+    """Correct a record by a bundle of other bytes."""
+    bundle = lab.directory / f"corrected-{spaces}.json"
+    bundle.write_text(json.dumps(json.loads(JOHNNIE.read_text()), indent=spaces))
+    return correct_record(lab.hospital, handle, bundle, (), ACT, lambda _: None)
 
 
 def found(lab: HospitalLab) -> list[bytes]:
@@ -153,31 +161,40 @@ def test_record_withdrawn_is_found_by_nobody_until_it_is_reinstated(lab: Hospita
 
 def test_correction_is_what_is_found_and_the_version_before_stays(lab: HospitalLab) -> None:
     handle = filed(lab)
-    assert correct_record(lab.hospital, handle, JOHNNIE, (), ACT, lambda _: None) == 2
+    assert corrected(lab, handle) == 2
     view = custody.overview(lab.hospital, handle)
     assert [version.version for version in view.versions] == [1, 2]
     assert found(lab) == [handle]
-    assert [b"".join(lab.hospital.vault.read(version)) for version in view.versions] == [JOHNNIE.read_bytes()] * 2
+    contents = [b"".join(lab.hospital.vault.read(version)) for version in view.versions]
+    assert contents[0] == JOHNNIE.read_bytes() != contents[1]
     assert lab.hospital.vault.place_of(view.newest).patient_id == "P:wang"
     past(lab, handle)
     assert custody.erase(lab.hospital, handle, ACT)
     assert lab.blobs == []
     with pytest.raises(RecordErased):
-        correct_record(lab.hospital, handle, JOHNNIE, (), ACT, lambda _: None)
+        corrected(lab, handle)
+
+
+def test_correction_made_again_is_the_one_that_was_made(lab: HospitalLab) -> None:
+    handle = filed(lab)
+    assert corrected(lab, handle) == corrected(lab, handle) == 2
+    assert corrected(lab, handle, 2) == 3
+    assert len(lab.blobs) == 3
+    assert [kind for kind, _ in kinds(lab)] == ["CORRECTED"] * 2
 
 
 def test_two_corrections_at_once_are_one_and_a_conflict(lab: HospitalLab) -> None:
     handle = filed(lab)
-    before = lab.blobs
+    scan = lab.directory / "scan.bin"
+    scan.write_bytes(b"scan")
 
     def meanwhile(_: int) -> None:
         if len(custody.overview(lab.hospital, handle).versions) == 1:
-            correct_record(lab.hospital, handle, JOHNNIE, (), ACT, lambda _: None)
+            corrected(lab, handle)
 
     with pytest.raises(Conflict):
-        correct_record(lab.hospital, handle, JOHNNIE, (), ACT, meanwhile)
-    assert len(custody.overview(lab.hospital, handle).versions) == 2
-    assert len(lab.blobs) == len(before) + 1
+        correct_record(lab.hospital, handle, JOHNNIE, (scan,), ACT, meanwhile)
+    assert len(custody.overview(lab.hospital, handle).versions) == len(lab.blobs) == 2
 
 
 def test_publication_that_waits_when_its_record_is_erased_adds_nothing_to_the_index(lab: HospitalLab) -> None:
