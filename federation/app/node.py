@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from federation.store.files import sync_directory
 from federation.store.shelves import Shelf, open_shelf
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
-from hsm import PinProvider, Token, TokenUri, open_token, pin_from_credential, pin_from_file
+from hsm import PinProvider, Token, TokenUri, open_token, pin_from_credential, pin_from_file, softhsm_files
 
 T = TypeVar("T")
 
@@ -138,12 +139,18 @@ def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
     if settings.softhsm_configuration is not None:
         # SoftHSM reads this when it is first loaded; a process stays with one directory.
         os.environ["SOFTHSM2_CONF"] = str(settings.softhsm_configuration)
+        softhsm_files.mend(settings.softhsm_configuration)
     provider = pin or stored_pin(settings)
     if provider is None:
         raise ConfigError(
             "token.pin_file: neither it nor a credential is there, and no other way to get the PIN was given"
         )
-    return open_token(uri, provider, sessions=settings.sessions)
+    token = open_token(uri, provider, sessions=settings.sessions)
+    if settings.softhsm_configuration is not None:
+        # Without a copy the token works as well.
+        with suppress(OSError):
+            softhsm_files.keep(settings.softhsm_configuration)
+    return token
 
 
 def stored_pin(settings: TokenSettings) -> PinProvider | None:

@@ -15,6 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="ci/crash", description=__doc__)
     parser.add_argument("--kills", type=int, default=400, help="how many processes to kill")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--processes", type=int, default=1, help="processes of each server, kept by a supervisor")
     parser.add_argument(
         "--seed", type=int, default=secrets.randbelow(2**31), help="whom to kill when; random if left out"
     )
@@ -29,7 +30,12 @@ def main() -> int:
         def tell(words: str) -> None:
             print(f"{time.monotonic() - began:5.0f} s  {words}", flush=True)
 
-        outcome = run(root, options.kills, options.seed, postgresql=options.database == "postgresql", tell=tell)
+        outcome = run(
+            *(root, options.kills, options.seed),
+            postgresql=options.database == "postgresql",
+            tell=tell,
+            processes=options.processes,
+        )
     tell(outcome.in_words())
     for fault in outcome.faults:
         print(f"FAULT  {fault}")

@@ -63,6 +63,30 @@ class Child:
             os.close(self.descriptor)
             self.descriptor = -1
 
+    def children(self) -> list[int]:
+        """The processes that it has started itself and not buried yet."""
+        try:
+            return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+
+    def kill_child(self, pid: int) -> bool:
+        """Kill one of them, and say whether it was still there."""
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return False
+        try:
+            # Still its child, now that the descriptor holds it: so the number is nobody else's.
+            if not self.is_alive() or pid not in self.children():
+                return False
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from federation.clients.deposits import PreparedDeposit
 from federation.clients.doctor import DoctorRoom
+from federation.clients.errors import NoAnswer
 from federation.clients.patient import PatientClient
 from federation.clients.registration import register
 from federation.clinical.ecg import observation_from_dicom
@@ -34,7 +35,9 @@ from tests.crash.journal import Journal
 from tests.crash.people import Person, Place, biometric
 
 CLASS = "cardiology"
-PATIENCE_SECONDS = 3.0
+PATIENCE_SECONDS = 10.0
+GLANCE_SECONDS = 1.0
+"""How long the doctor waits before looking whether the patient is still on the way."""
 REVOKED_ONE_IN = 3
 LEFT_FOR_THE_DEPOSIT_SECONDS = 0.5
 PASSING = FederationError, StoreError, KeystoreError
@@ -163,9 +166,17 @@ class Practice:
         patient = threading.Thread(target=self._be_patient, args=(label, client, room), daemon=True)
         self._away.add(label)
         patient.start()
-        consultation = self._doctor.await_patient(room, seconds=PATIENCE_SECONDS)
-        self._treat(room, consultation, label)
+        self._treat(room, self._await(room, patient), label)
         self._room = room
+
+    def _await(self, room: DoctorRoom, patient: threading.Thread) -> InConsultation:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._doctor.await_patient(room, seconds=GLANCE_SECONDS)
+            except NoAnswer:
+                if not patient.is_alive() or time.monotonic() > deadline:
+                    raise
 
     def _treat(self, room: DoctorRoom, consultation: InConsultation, label: str) -> None:
         authorization = statement_digest("grant", consultation.grant.statement)

@@ -16,7 +16,7 @@ from tests.crash.stage import HOSPITAL, Federation, Server
 from tests.crash.verdict import Facts, faults
 
 MEAN_PAUSE_SECONDS = 0.4
-"""Between a restart and the next kill: about a visit's length, so that every moment of one is hit."""
+"""Between a restart and the next kill: about a visit's length, so that every moment of one is hit; longer where starts are."""
 DOWN_ONE_IN = 4
 """A server stays down for a while so often: its callers see it gone, and not only cut off."""
 EARLY_ONE_IN = 5
@@ -60,6 +60,7 @@ class Run:
     random: random.Random
     tell: Tell
     kills: Counter[str] = field(default_factory=Counter)
+    _slowness: float = 0.0
 
     def __post_init__(self) -> None:
         federation = self.federation
@@ -68,18 +69,21 @@ class Run:
         self._tickets = list(federation.patients)
         self._walk: Child | None = None
 
-    def torment(self, kills: int) -> None:
-        """Kill so many processes."""
+    def torment(self, kills: int, seconds: float) -> None:
+        """Kill so many processes, or what can be killed in that time."""
+        deadline = time.monotonic() + seconds
         victims = {self._kill_cloud: 6, self._kill_hospital: 7, self._kill_practice: 3, self._kill_walk: 2}
         if self.database is not None:
             victims[self._kill_database] = 2
-        while self.kills.total() < kills:
+        if self.federation.processes > 1:
+            victims[self._kill_worker] = 20
+        while self.kills.total() < kills and time.monotonic() < deadline:
             if (
                 self._tickets
                 and self.kills.total() >= kills * (1 - len(self._tickets) / len(self.federation.patients)) * 0.8
             ):
                 self._hand_out_ticket()
-            time.sleep(self.random.expovariate(1 / MEAN_PAUSE_SECONDS))
+            time.sleep(self.random.expovariate(1 / max(MEAN_PAUSE_SECONDS, self._slowness)))
             self.random.choices(list(victims), list(victims.values()))[0]()
             if self.kills.total() % 50 == 0:
                 self.tell(f"{self.kills.total()} kills")
@@ -124,6 +128,7 @@ class Run:
         self.kills[server.kind] += 1
         if self.random.randrange(DOWN_ONE_IN) == 0:
             time.sleep(self.random.uniform(0.1, 0.6))
+        began = time.monotonic()
         server.start()
         if self.random.randrange(EARLY_ONE_IN) == 0:
             time.sleep(self.random.uniform(0, 0.12))
@@ -131,7 +136,15 @@ class Run:
             self.kills[f"{server.kind}, starting"] += 1
             server.start()
         server.await_serving()
+        self._slowness = time.monotonic() - began
         self.eavesdropper.try_again(server.kind)
+
+    def _kill_worker(self) -> None:
+        """Kill one of a server's processes: the others serve on, and its supervisor starts the next."""
+        server = self.random.choice((self.federation.cloud, self.federation.hospital))
+        if server.kill_worker(self.random):
+            self.kills[f"{server.kind}, a worker"] += 1
+            self.eavesdropper.try_again(server.kind)
 
     def _kill_practice(self) -> None:
         if self.federation.practice is not None:
@@ -176,8 +189,17 @@ class Run:
         del self._tickets[0]
 
 
-def run(root: Path, kills: int, seed: int, *, postgresql: bool, tell: Tell) -> Outcome:
-    """Torment a federation in this directory, and judge."""
+def run(
+    root: Path,
+    kills: int,
+    seed: int,
+    *,
+    postgresql: bool,
+    tell: Tell,
+    processes: int = 1,
+    seconds: float = float("inf"),
+) -> Outcome:
+    """Torment a federation in this directory, for so many kills or seconds, and judge."""
     chance = random.Random(seed)
     doctors = tuple(f"d{number}" for number in range(1 + kills // KILLS_A_DOCTOR))
     patients = tuple(f"p{number}" for number in range(max(2, min(16, kills // KILLS_A_PATIENT))))
@@ -185,12 +207,12 @@ def run(root: Path, kills: int, seed: int, *, postgresql: bool, tell: Tell) -> O
     try:
         urls = {} if database is None else {name: database.new_database(name) for name in ("cloud", "a")}
         with Nursery() as nursery:
-            federation = Federation(nursery, root, urls, doctors, patients)
+            federation = Federation(nursery, root, urls, processes, doctors=doctors, patients=patients)
             federation.found()
             federation.start_practice()
             tell("founded")
             torment = Run(federation, database, chance, tell)
-            torment.torment(kills)
+            torment.torment(kills, seconds)
             facts = torment.settle()
         noted = list(lines(federation.place.journal))
         found = [*torment.eavesdropper.faults, *faults(noted, facts)]

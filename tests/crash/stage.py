@@ -3,11 +3,14 @@
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from demo.stage import free_address, ticket_in, write_pin
+from federation.app.node import NodeDirectory
+from federation.config import CloudSettings, HospitalSettings
 from tests.crash.nursery import Child, Nursery
 from tests.crash.people import Place
 
@@ -19,7 +22,7 @@ HOSPITAL = "H:a"
 class TokenFiles:
     """SoftHSM empties a token's main file and writes it anew at each login: a kill in between loses the token, as no HSM would.
 
-    That is not what is tested here, so the file comes back from a copy. How often says `lost`.
+    A node puts it back (`hsm.softhsm_files`); the practice's many tokens in one process are put back here. How often says `lost`.
     """
 
     lost: int = 0
@@ -65,6 +68,11 @@ class Server:
         if self.child is not None:
             self.child.kill()
 
+    def kill_worker(self, chance: Random) -> bool:
+        """Kill one of its processes, if there is a supervisor to start it again; say whether one was killed."""
+        workers = [] if self.child is None else self.child.children()
+        return bool(workers) and self.child is not None and self.child.kill_child(chance.choice(workers))
+
     def await_serving(self, seconds: float = SECONDS) -> None:
         """Wait until it takes calls; one that ends instead, as while its database is away, is started again."""
         deadline = time.monotonic() + seconds
@@ -85,6 +93,8 @@ class Federation:
     nursery: Nursery
     root: Path
     databases: dict[str, str] = field(default_factory=dict)
+    processes: int = 1
+    """Of each server: with more than one, a supervisor keeps them going."""
     recoverable: bool = False
     """Whether the servers' keys come from a seed whose shares are kept."""
     doctors: tuple[str, ...] = ("d0",)
@@ -131,7 +141,7 @@ class Federation:
             "hospital", "register", "--directory", self.hospital.directory, "--ticket", ticket, "--licence", licence
         )
         self.hospital.await_serving()
-        self.tokens.keep(self.root)
+        self.tokens.keep(self.place.path)
 
     def start_practice(self) -> None:
         """Let the next doctor open the practice."""
@@ -183,6 +193,7 @@ class Federation:
         self.run("public-cloud", "authority", "add", "--directory", directory, certificate)
         self.run("public-cloud", "crl", "--directory", directory, crl)
         self.run("public-cloud", "trust", "--directory", directory, "--output", self.place.trust)
+        self._spread(directory, CloudSettings)
         self.cloud.start()
 
     def _found_hospital(self) -> None:
@@ -190,6 +201,7 @@ class Federation:
         words = ("--identity", HOSPITAL, "--trust", self.place.trust, "--listen", self.address, "--pin-file", pin)
         options = (*self._keys("hospital", self.hospital.directory), *self._database("a"))
         self.run("hospital", "init", "--directory", self.hospital.directory, *words, *options)
+        self._spread(self.hospital.directory, HospitalSettings)
 
     def _found_practice(self) -> None:
         path = self.place.path
@@ -220,6 +232,12 @@ class Federation:
             return ()
         self.shares("make", kind, directory)
         return ("--keys-in-token",)
+
+    def _spread(self, directory: Path, kind: type[CloudSettings] | type[HospitalSettings]) -> None:
+        if self.processes > 1:
+            node = NodeDirectory(directory)
+            settings = node.settings(kind)
+            node.write_settings(replace(settings, server=replace(settings.server, processes=self.processes)))
 
     def _database(self, name: str) -> tuple[str, ...]:
         return ("--database", self.databases[name]) if name in self.databases else ()

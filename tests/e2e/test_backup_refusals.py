@@ -17,12 +17,14 @@ from federation.app.backup_witness import Witness, heard
 from federation.app.hospital import HospitalNode, init_hospital
 from federation.app.node import NodeDirectory
 from federation.app.public_cloud import Founding, found, open_public_cloud
-from federation.config import HospitalSettings, TokenSettings
+from federation.config import BlobSettings, HospitalSettings, TokenSettings
 from federation.services.hospital.importing import RecordFiles, import_record
 from federation.store.errors import BackupRejected
+from federation.store.shelves import open_shelf
 from hsm import PinProvider, TokenUri, open_token, pin_from_value
 from keystore.party import CloudKeys
 from tests.conftest import USER_PIN
+from tests.contract import s3_server
 from tests.hospital_lab import JOHNNIE
 
 QUIET = Telling(lambda _sentence: None, lambda _size: None)
@@ -261,6 +263,35 @@ def test_a_witness_of_another_federation_is_refused(kept: Kept, tmp_path: Path, 
             pause=lambda _seconds: None,
         )
     assert not (tmp_path / "new" / "medunion.toml").exists()
+
+
+def test_records_in_a_bucket_are_listed_or_copied_and_looked_for(
+    kept: Kept, tmp_path: Path, make_token_uri: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    shelf = s3_server.server().new_bucket()
+    token = TokenSettings(str(make_token_uri("bucket")))
+    address = "127.0.0.1:7102"
+    settings = HospitalSettings("H:bucket", address, address, token, ("cardiology",), blobs=BlobSettings(shelf))
+    node = NodeDirectory(kept.root / "bucket")
+    init_hospital(node, settings, kept.cloud.trust(), kept.pin)
+    with HospitalNode(node, kept.pin) as hospital:
+        import_record(hospital.hospital, RecordFiles("P:ann", "H:bucket/cardiology", JOHNNIE, ()), lambda _: None)
+    listed = make_backup(node, kept.pin, kept.source("bucket"), QUIET)
+    assert (listed.blobs, listed.blobs_copied) == (1, False)
+    assert not (kept.source("bucket") / form.BLOBS).exists()
+    copied = make_backup(node, kept.pin, kept.source("copied"), QUIET, copy_blobs=True)
+    assert (copied.blobs, copied.blobs_copied) == (1, True)
+
+    files = BlobSettings((tmp_path / "files").as_uri())
+    for name, place in (("bucket", {}), ("copied", {"blobs": files})):
+        with HospitalNode(put_back(kept, name, tmp_path / name, **place), kept.pin) as hospital:
+            (record,) = hospital.hospital.stores.records.all()
+            assert b"".join(hospital.hospital.vault.read(record)) == JOHNNIE.read_bytes()
+    for blob in open_shelf(shelf).names():
+        open_shelf(shelf).remove(blob)
+    refused(kept, "bucket", tmp_path / "gone", "is missing")
 
 
 def test_what_is_no_directory_is_no_witness(kept: Kept) -> None:
