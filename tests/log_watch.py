@@ -53,9 +53,8 @@ class LogWatch:
 
     @property
     def _is_controller(self) -> bool:
-        return (
-            hasattr(self._config, "workerinput") is False and self._config.getoption("numprocesses", None) is not None
-        )
+        """Whether others run the tests: they look at the files."""
+        return not hasattr(self._config, "workerinput") and bool(self._config.getoption("numprocesses", None))
 
     def pytest_sessionstart(self) -> None:
         logger = logging.getLogger(OPERATIONS)

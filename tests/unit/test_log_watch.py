@@ -49,7 +49,7 @@ ACTS = {
 }
 
 
-@pytest.mark.parametrize("words", [(), ("-n", "1")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("words", [(), ("-n", "0"), ("-n", "1")], ids=["alone", "xdist-without-workers", "xdist"])
 def test_run_whose_logs_disclose_something_fails_and_says_where(tmp_path: Path, words: tuple[str, ...]) -> None:
     acts = [f"def test_{name}(tmp_path):\n    {act}\n" for name, act in ACTS.items()]
     done = run(tmp_path, "\n".join([IMPORTS, *acts]), *words)
