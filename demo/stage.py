@@ -134,9 +134,6 @@ class Federation:
         """Make the public cloud, with these options of its `init` too, and the medical authority, and start the cloud."""
         cloud, authority = self.root / "cloud", self.root / "authority"
         address, peers = free_address(), free_address()
-        pin = make_token(cloud, "cloud")
-        names = "--identity", "C:union", "--realm", "demo", "--address", address, "--peer-address", peers
-        run("public-cloud", "init", "--directory", cloud, *names, "--pin-file", pin, *options)
         pin = make_token(authority, "authority")
         certificate, crl = self.root / "authority.der", self.root / "authority.crl"
         run(
@@ -144,20 +141,22 @@ class Federation:
             *("--output", certificate, "--pin-file", pin),
         )
         run("authority", "crl", "--directory", authority, "--output", crl)
-        run("public-cloud", "authority", "add", "--directory", cloud, certificate)
-        run("public-cloud", "crl", "--directory", cloud, crl)
+        names = "--identity", "C:union", "--realm", "demo", "--address", address, "--peer-address", peers
+        run(
+            *("init", "public-cloud", "--directory", cloud, *names, "--development-token"),
+            *("--authority", certificate, "--crl", crl, *options),
+        )
         run("public-cloud", "trust", "--directory", cloud, "--output", self.trust)
         self.serve("public-cloud", cloud)
 
     def add_hospital(self, label: str, *options: object) -> None:
         """Make a hospital `H:label`, with these options of its `init` too, register and start it."""
         directory, address = self.root / label, free_address()
-        pin = make_token(directory, label)
         licence = self.root / f"{label}.licence"
         licence.write_text(f"licence of {label}")
         run(
-            *("hospital", "init", "--directory", directory, "--identity", f"H:{label}", "--trust", self.trust),
-            *("--listen", address, "--pin-file", pin, *options),
+            *("init", "hospital", "--directory", directory, "--identity", f"H:{label}", "--trust", self.trust),
+            *("--listen", address, "--development-token", *options),
         )
         ticket = ticket_in(run("public-cloud", "invite", "--directory", self.root / "cloud", f"H:{label}"))
         run("hospital", "register", "--directory", directory, "--ticket", ticket, "--licence", licence)
