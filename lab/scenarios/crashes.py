@@ -96,5 +96,5 @@ def clients_killed(world: World, found: Findings) -> None:
 
 
 def _records_at_b(world: World) -> int:
-    said = world.servers["b"].run("records")
+    said = world.servers["b"].run("records count")
     return sum(int(line.rpartition(": ")[2]) for line in said.splitlines())
