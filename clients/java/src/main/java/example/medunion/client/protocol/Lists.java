@@ -1,0 +1,68 @@
+package example.medunion.client.protocol;
+
+import static example.medunion.client.protocol.Refusal.require;
+
+import com.google.protobuf.ByteString;
+import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.SignedStatement;
+import java.security.cert.X509CRL;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+
+/** The revocation list and the authorities' CRLs as last received. Stale or absent means no. */
+public final class Lists {
+  private static final long LONGEST_LIFE = 3_600_000;
+
+  private final RevocationList revocations;
+  private final List<X509CRL> crls;
+  private final Set<ByteString> serials;
+  private final Set<ByteString> grants;
+  private final Set<ByteString> keyIds;
+
+  private Lists(RevocationList revocations, List<X509CRL> crls) {
+    this.revocations = revocations;
+    this.crls = crls;
+    this.serials = new HashSet<>(revocations.getSerialsList());
+    this.grants = new HashSet<>(revocations.getGrantsList());
+    this.keyIds = new HashSet<>(revocations.getKeyIdsList());
+  }
+
+  /** Verifies a list by the PUK_C of its time, and parses the CRLs; a CRL is verified where it is used. */
+  public static Lists read(TrustedBundle bundle, SignedStatement signed, List<ByteString> crls) {
+    RevocationList type = RevocationList.getDefaultInstance();
+    byte[] key = bundle.cloudKeyAt(Statements.peek(RevocationList.parser(), type, signed).getThisUpdate());
+    RevocationList list = Statements.open("rl", RevocationList.parser(), type, signed, key);
+    boolean brief = list.getNextUpdate() - list.getThisUpdate() <= LONGEST_LIFE;
+    require(brief, "MALFORMED_MESSAGE", "a revocation list may not live longer than an hour");
+    return new Lists(list, crls.stream().map(DoctorCertificate::readCrl).toList());
+  }
+
+  public RevocationList revocations() {
+    return revocations;
+  }
+
+  public List<X509CRL> crls() {
+    return crls;
+  }
+
+  public void requireCurrent(long now) {
+    require(now < revocations.getNextUpdate(), "REVOCATION_LIST_STALE", "no current revocation list is at hand");
+    boolean begun = now + Freshness.SKEW >= revocations.getThisUpdate();
+    require(begun, "REVOCATION_LIST_STALE", "the revocation list is from the future");
+  }
+
+  public void requireSerialGood(ByteString serial) {
+    byte[] entry = Transcript.of("serial").add(serial).digest();
+    require(!serials.contains(ByteString.copyFrom(entry)), "CREDENTIAL_REVOKED", "the credential is revoked");
+  }
+
+  public void requireKeyGood(ByteString keyId) {
+    require(!keyIds.contains(keyId), "CREDENTIAL_REVOKED", "the encryption key is revoked");
+  }
+
+  public void requireGrantGood(String patientId, ByteString grantId) {
+    byte[] entry = Transcript.of("gid").add(patientId).add(grantId).digest();
+    require(!grants.contains(ByteString.copyFrom(entry)), "GRANT_REVOKED", "the patient took this grant back");
+  }
+}

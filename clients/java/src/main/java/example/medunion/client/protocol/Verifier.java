@@ -1,0 +1,111 @@
+package example.medunion.client.protocol;
+
+import static example.medunion.client.protocol.Refusal.require;
+
+import example.medunion.federation.v1.Credential;
+import example.medunion.federation.v1.EncryptionKeyStatement;
+import example.medunion.federation.v1.KeyStatement;
+import example.medunion.federation.v1.Role;
+import example.medunion.federation.v1.SignedStatement;
+import java.util.List;
+import java.util.Map;
+
+/** CRED(X) and its company: the checks that every receiver makes (docs/protocol.md, 2), by what it trusts and the lists. */
+public record Verifier(TrustedBundle bundle, Lists lists) {
+  private static final Map<Role, String> PREFIXES =
+      Map.of(Role.ROLE_PATIENT, "P:", Role.ROLE_DOCTOR, "D:", Role.ROLE_HOSPITAL, "H:");
+
+  /** CRED(X) for a key statement. */
+  public VerifiedParty party(SignedStatement signed, Role role, long now) {
+    lists.requireCurrent(now);
+    KeyStatement type = KeyStatement.getDefaultInstance();
+    byte[] key = bundle.cloudKeyAt(Statements.peek(KeyStatement.parser(), type, signed).getStatedAt());
+    KeyStatement statement = Statements.open("ks", KeyStatement.parser(), type, signed, key);
+    byte[] encoded = statement.getCredential().toByteArray();
+    Credential credential = Rules.parse(Credential.parser(), Credential.getDefaultInstance(), encoded);
+    requireAgreement(statement, credential, role);
+    // Else a PRK_C that waits for its stated time could speak already.
+    requireValid(statement.getStatedAt(), statement.getNotAfter(), now);
+    requireValid(statement.getNotBefore(), statement.getNotAfter(), now);
+    requireValid(credential.getNotBefore(), credential.getNotAfter(), now);
+    lists.requireSerialGood(credential.getSerial());
+    byte[] issuer = bundle.issuerAt(credential.getNotBefore());
+    byte[] registrationPoint = statement.getRegistrationPoint().toByteArray();
+    return new VerifiedParty(
+        role,
+        statement.getIdentity(),
+        credential.getSerial().toByteArray(),
+        credential.getAttribute().toByteArray(),
+        encoded,
+        registrationPoint,
+        Group.publicPoint(registrationPoint, issuer, credentialTranscript(encoded)),
+        statement.getVerifyingKey().toByteArray(),
+        issuer,
+        signed);
+  }
+
+  /** CRED(D), and Cert_D: legal, this doctor's, and the one in the credential. */
+  public VerifiedParty doctor(SignedStatement signed, byte[] certificate, long now) {
+    VerifiedParty party = party(signed, Role.ROLE_DOCTOR, now);
+    boolean bound = Bytes.equal(party.attribute(), Bytes.sha256(certificate));
+    require(bound, "CREDENTIAL_INVALID", "the credential was issued for another Cert_D");
+    List<byte[]> authorities =
+        bundle.content().getMedicalAuthoritiesList().stream()
+            .map(authority -> authority.getCertificate().toByteArray())
+            .toList();
+    DoctorCertificate.verify(certificate, authorities, lists, party, now);
+    return party;
+  }
+
+  /** EK_X by PUK_X. */
+  public EncryptionKey encryptionKey(SignedStatement signed, VerifiedParty owner, long now) {
+    return encryptionKey(signed, owner.identity(), owner.verifyingKey(), now);
+  }
+
+  /** EK_C by the PUK_C that it names: its validity begins before it is signed, so no time of its own could say which. */
+  public EncryptionKey cloudEncryptionKey(SignedStatement signed, long now) {
+    EncryptionKeyStatement type = EncryptionKeyStatement.getDefaultInstance();
+    EncryptionKeyStatement named = Statements.peek(EncryptionKeyStatement.parser(), type, signed);
+    long begunBy = now + Freshness.SKEW;
+    byte[] key = bundle.cloudKeyOfEpoch(named.getVerifyingKeyDigest(), named.getNotBefore(), begunBy);
+    return encryptionKey(signed, bundle.content().getCloudId(), key, now);
+  }
+
+  /** T("cred", M_X): what s signs. */
+  public static byte[] credentialTranscript(byte[] credential) {
+    return Transcript.of("cred").add(credential).bytes();
+  }
+
+  private EncryptionKey encryptionKey(SignedStatement signed, String owner, byte[] key, long now) {
+    EncryptionKeyStatement type = EncryptionKeyStatement.getDefaultInstance();
+    EncryptionKeyStatement statement = Statements.open("ek", EncryptionKeyStatement.parser(), type, signed, key);
+    boolean bound = Bytes.equal(statement.getVerifyingKeyDigest(), Bytes.sha256(key));
+    require(bound, "CREDENTIAL_INVALID", "the encryption key names another verifying key");
+    byte[] encryptionKey = statement.getEncryptionKey().toByteArray();
+    boolean fits =
+        statement.getKem() == Hpke.KEM_ID && Bytes.equal(statement.getKeyId(), Hpke.keyIdOf(encryptionKey));
+    require(fits, "CREDENTIAL_INVALID", "the encryption key is not of its key id and KEM");
+    Hpke.requireEncryptionKey(encryptionKey);
+    require(statement.getIdentity().equals(owner), "IDENTITY_MISMATCH", "the encryption key is somebody else's");
+    requireValid(statement.getNotBefore(), statement.getNotAfter(), now);
+    lists.requireKeyGood(statement.getKeyId());
+    return new EncryptionKey(owner, statement.getKeyId().toByteArray(), encryptionKey, signed);
+  }
+
+  private static void requireAgreement(KeyStatement statement, Credential credential, Role role) {
+    boolean ofRole = statement.getRole() == role && credential.getRole() == role;
+    require(ofRole, "CREDENTIAL_INVALID", "the credential is for another role");
+    boolean own = statement.getIdentity().equals(credential.getIdentity());
+    require(own, "CREDENTIAL_INVALID", "the credential is another identity's");
+    boolean bound = Bytes.equal(credential.getVerifyingKeyDigest(), Bytes.sha256(statement.getVerifyingKey()));
+    require(bound, "CREDENTIAL_INVALID", "the credential is for another key");
+    boolean named = statement.getIdentity().startsWith(PREFIXES.get(role));
+    require(named, "CREDENTIAL_INVALID", "the identity is not of this role");
+  }
+
+  /** Requires validity; what was stated just now by a clock that is ahead within sigma is valid. */
+  private static void requireValid(long notBefore, long notAfter, long now) {
+    boolean valid = Freshness.hasBegun(notBefore, now) && now < notAfter;
+    require(valid, "CREDENTIAL_EXPIRED", "outside its validity");
+  }
+}
