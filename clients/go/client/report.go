@@ -79,27 +79,17 @@ func Conclusion(report []byte, patientID string) (string, error) {
 	return read.Conclusion, nil
 }
 
-// Observation gives a biosignal as it is sent: a FHIR R4 Observation about this patient. One that names no subject is given this one; one
-// that names another is refused with WRONG_SUBJECT, what is no Observation with FHIR_NOT_JSON.
-func Observation(content []byte, patientID string) ([]byte, error) {
-	var named struct {
-		ResourceType string     `json:"resourceType"`
-		Subject      *reference `json:"subject"`
+// RequireObservation refuses a biosignal that is no FHIR R4 Observation (FHIR_NOT_JSON), or not about this patient (WRONG_SUBJECT).
+func RequireObservation(content []byte, patientID string) error {
+	var read struct {
+		ResourceType string    `json:"resourceType"`
+		Subject      reference `json:"subject"`
 	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(content, &named) != nil || json.Unmarshal(content, &fields) != nil || named.ResourceType != "Observation" {
-		return nil, refusal.New(refusal.FHIRNotJSON, "the biosignal is no Observation")
+	if err := json.Unmarshal(content, &read); err != nil || read.ResourceType != "Observation" {
+		return refusal.New(refusal.FHIRNotJSON, "the biosignal is no Observation")
 	}
-	if named.Subject == nil {
-		subject, err := json.Marshal(reference{"Patient", identifier{Value: patientID}})
-		if err != nil {
-			return nil, err
-		}
-		fields["subject"] = subject
-		return json.Marshal(fields)
+	if read.Subject.Identifier.Value != patientID {
+		return refusal.New(refusal.WrongSubject, "the Observation is not about this patient")
 	}
-	if named.Subject.Identifier.Value != patientID {
-		return nil, refusal.New(refusal.WrongSubject, "the Observation is about another patient")
-	}
-	return content, nil
+	return nil
 }

@@ -107,12 +107,11 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 		return nil, err
 	}
 	defer clear(password)
-	content, err := readFile(*observation)
+	biosignal, err := readFile(*observation)
 	if err != nil {
 		return nil, err
 	}
-	biosignal, err := client.Observation(content, member.Identity())
-	if err != nil {
+	if err := client.RequireObservation(biosignal, member.Identity()); err != nil {
 		return nil, err
 	}
 	terms := protocol.DefaultTerms()
@@ -137,7 +136,7 @@ func readPassword(home *client.Home, member *client.Member, sensor string) ([]by
 	}
 	defer clear(fuzzyKey)
 	if len(fuzzyKey) != sensorSize {
-		return nil, refusal.New(refusal.FileUnusable, "a sensor's file has 32 bytes")
+		return nil, refusal.New(refusal.BiometricMismatch, "a fuzzy key has 32 bytes")
 	}
 	secret, err := home.DeviceSecret(group.SystemEntropy)
 	if err != nil {
