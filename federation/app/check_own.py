@@ -27,7 +27,7 @@ _PROBE = "health-probe"
 _SCHEMA = {
     Schema.EMPTY: "it holds no table of a node: `init` makes them where the settings say",
     Schema.BEHIND: "its schema is older than this release: the next `serve` or command migrates it; back it up first",
-    Schema.AHEAD: "its schema is newer than this release",
+    Schema.AHEAD: "a newer release has added to its schema; this one works on it all the same",
 }
 
 

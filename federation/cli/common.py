@@ -125,11 +125,11 @@ class TokenChoice:
 
 
 def database_options(command: F) -> F:
-    """Add `--database` and `--database-password-file`, as DatabaseSettings named `database`."""
+    """Add `--database` and where its password is, as DatabaseSettings named `database`."""
 
     def choice(values: dict[str, Any]) -> dict[str, Any]:
-        url, password_file = values.pop("database"), values.pop("database_password_file")
-        return {"database": DatabaseSettings(url, password_file)}
+        names = "database", "database_password_file", "database_password_credential"
+        return {"database": DatabaseSettings(*(values.pop(name) for name in names))}
 
     return gather_options(command, choice, _DATABASE_OPTIONS)
 
@@ -239,6 +239,9 @@ _DATABASE_OPTIONS = (
         "--database-password-file",
         type=click.Path(dir_okay=False, path_type=Path, resolve_path=True),
         help="File with the database's password, mode 0600.",
+    ),
+    click.option(
+        "--database-password-credential", metavar="NAME", help="The systemd credential that is it, for the settings."
     ),
 )
 _TOKEN_OPTIONS = (

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 import click
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.app.ceremony_keys import CLOUD_ROOT, HOSPITAL_ENROLMENT, CeremonyKeys
-from federation.app.certificates import read_certificate, read_crl
+from federation.app.certificates import authority_id_of, read_certificate, read_crl
 from federation.app.hospital import HospitalNode, init_hospital
 from federation.app.node import NodeDirectory
 from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
@@ -86,13 +87,12 @@ def init_public_cloud(
     held, made = keys.held(CLOUD_ROOT), directory.is_initialised
     if made:
         require_same_identity(directory, directory.settings(CloudSettings).identity, founding.identity)
-    settings, pin = _token(directory, token, keys, founding.identity, "public-cloud")
+    settings, pin = _token(directory, token, keys, founding.identity, "public-cloud", pin_credential)
     if not made:
         tls_ca = read_certificate(tls_ca_certificate) if tls_ca_certificate else held.tls_ca if held else None
         tell_unfinished(directory)
         whole = replace(founding, tls_ca=tls_ca, database=database)
-        kept = _with_credential(settings, pin_credential)
-        found(directory, whole, kept, pin, _keys_of(keys, held, CloudKeys))
+        found(directory, whole, settings, pin, _keys_of(keys, held, CloudKeys))
     _done(f"{founding.identity} is founded; its settings are in {directory.settings_file}.")
     with open_public_cloud(directory, pin) as node:
         _recognise(node, authorities, crls)
@@ -102,7 +102,10 @@ def init_public_cloud(
 
 def _recognise(node: PublicCloudNode, authorities: Iterable[Path], crls: Iterable[Path]) -> None:
     for path in authorities:
-        _done(f"{node.add_authority(read_certificate(path))} is recognised.")
+        certificate = read_certificate(path)
+        if certificate.public_bytes(Encoding.DER) not in {it.certificate for it in node.authorities()}:
+            node.add_authority(certificate)
+        _done(f"{authority_id_of(certificate)} is recognised.")
     for path in crls:
         try:
             authority_id, number = node.put_crl(read_crl(path))
@@ -141,11 +144,9 @@ def init_hospital_command(
     bundle, held, made = plan.bundle(), keys.held(HOSPITAL_ENROLMENT), directory.is_initialised
     if made:
         require_same_identity(directory, directory.settings(HospitalSettings).identity, plan.identity)
-    settings, pin = _token(directory, token, keys, plan.identity, "hospital")
+    settings, pin = _token(directory, token, keys, plan.identity, "hospital", pin_credential)
     if not made:
-        whole = replace(
-            plan.settings(_with_credential(settings, pin_credential), bundle), database=database, blobs=blobs
-        )
+        whole = replace(plan.settings(settings, bundle), database=database, blobs=blobs)
         tell_unfinished(directory)
         init_hospital(directory, whole, bundle, pin, _keys_of(keys, held, HospitalKeys))
     _done(f"{plan.identity} is made; its settings are in {directory.settings_file}.")
@@ -164,13 +165,14 @@ def _register(node: HospitalNode, licence: Path, ticket: str) -> None:
 
 
 def _token(
-    directory: NodeDirectory, choice: TokenChoice, keys: KeysChoice, identity: str, role: str
+    directory: NodeDirectory, choice: TokenChoice, keys: KeysChoice, identity: str, role: str, credential: str | None
 ) -> tuple[TokenSettings, PinProvider]:
     """Give the token, tried, and its PIN, which is asked for once. A node that is made has the one of its settings."""
     if directory.is_initialised:
         settings, chosen = token_settings_of(directory), choice
     else:
         settings, chosen = token_of(directory, choice, keys, identity.partition(":")[2] or identity)
+        settings = _with_credential(settings, credential)
     pin = pin_from_value(chosen.pin.provider(settings)().reveal())
     require_able(role, settings, pin)
     _done(f"The token can do what a {role} needs: {settings.uri}")

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from federation.store import postgresql, sqlite
 from federation.store.database import Database, require_address
 from federation.store.errors import StoreUnavailable
+from federation.store.upgrade import require_compatible
 
 _APPEND_ONLY = ("log", "issuances", "issued_points")
 _SQLITE_RULES = ("log_next_only", *(f"{table}_no_{act}" for table in _APPEND_ONLY for act in ("update", "delete")))
@@ -28,6 +29,7 @@ class Schema(Enum):
     BEHIND = auto()
     CURRENT = auto()
     AHEAD = auto()
+    """A newer release has added to it, and this one works on it all the same."""
 
 
 def open_as_it_is(url: str, password_file: Path | None) -> Database:
@@ -41,7 +43,7 @@ def open_as_it_is(url: str, password_file: Path | None) -> Database:
 
 
 def schema_of(database: Database) -> Schema:
-    """Compare its migrations with those of this code. Raises StoreUnavailable."""
+    """Compare its migrations with those of this code. Raises StoreUnavailable, also for a newer one that is not for it."""
     config = Config()
     config.set_main_option("script_location", "federation.store:migrations")
     config.set_main_option("path_separator", "os")
@@ -51,6 +53,7 @@ def schema_of(database: Database) -> Schema:
     if not present:
         return Schema.EMPTY
     if not present <= known:
+        database.read(lambda connection: require_compatible(connection, scripts))
         return Schema.AHEAD
     return Schema.CURRENT if present == newest else Schema.BEHIND
 

@@ -36,7 +36,7 @@ def upgrade(connection: sa.Connection, *, revision: str = "head") -> None:
         scripts = ScriptDirectory.from_config(config)
         present = set(MigrationContext.configure(connection).get_current_heads())
         if not present <= {script.revision for script in scripts.walk_revisions()}:
-            _require_compatible(connection, scripts)
+            require_compatible(connection, scripts)
         elif present != set(scripts.get_heads()):
             command.upgrade(config, revision)
             _keep_compatibility(connection, scripts, revision)
@@ -53,8 +53,9 @@ def _keep_compatibility(connection: sa.Connection, scripts: ScriptDirectory, rev
     connection.execute(sa.insert(settings).values(name=COMPATIBLE_FROM, value=oldest.encode()))
 
 
-def _require_compatible(connection: sa.Connection, scripts: ScriptDirectory) -> None:
-    """Revisions are numbers of four digits, so their order is that of their names."""
+def require_compatible(connection: sa.Connection, scripts: ScriptDirectory) -> None:
+    """Require a schema that a newer release has made to be one that this code may use. Raises StoreUnavailable."""
+    # Revisions are numbers of four digits, so their order is that of their names.
     ours = str(scripts.get_current_head())
     kept = connection.scalar(sa.select(settings.c.value).where(settings.c.name == COMPATIBLE_FROM))
     if kept is None or ours < kept.decode():

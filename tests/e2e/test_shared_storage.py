@@ -172,3 +172,27 @@ def test_settings_that_name_an_empty_database_are_refused(new_storage: Callable[
     settings.write_text(settings.read_text().replace(storage.database, new_storage().database))
     said = run("public-cloud", "log", "--directory", cloud, expect=1)
     assert "no node was made in this database" in said
+
+
+def test_password_and_pin_may_be_the_service_s_credentials(
+    new_storage: Callable[[], Storage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, cloud, credentials = new_storage(), tmp_path / "cloud", tmp_path / "credentials"
+    credentials.mkdir()
+    make_token(cloud, "cloud").rename(credentials / "pin")
+    (credentials / "db.password").write_text(f"{postgresql_server.PASSWORD}\n")
+    for name in ("pin", "db.password"):
+        (credentials / name).chmod(0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    token = "--token", (cloud / "tokens" / "token.uri").read_text().strip()
+    configuration = "--softhsm-configuration", cloud / "tokens" / "softhsm2.conf"
+    named = "--database", storage.database, "--database-password-credential", "db.password", "--pin-credential", "pin"
+    names = "--identity", "C:union", "--realm", "keys", "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
+    words = "init", "public-cloud", "--directory", cloud, *names
+    run(*words, *token, *configuration, "--make-keys", *named)
+    assert "Nothing is wrong" in run("check", "--directory", cloud)
+    (credentials / "db.password").write_text("wrong")
+    said = run("check", "--directory", cloud, expect=1 if storage.password_file else 0)
+    assert (storage.password_file is None) or "STORE_UNAVAILABLE" in said
+    assert postgresql_server.PASSWORD not in said
+    assert_password_nowhere(cloud)
