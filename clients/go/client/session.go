@@ -122,11 +122,10 @@ func (s *session) close() {
 }
 
 func (s *session) send(request *pb.OpenSessionRequest) error {
-	err := s.stream.Send(request)
-	if errors.Is(err, io.EOF) { // the stream has ended; why comes with the next receive
-		_, err = s.receive()
+	if err := s.stream.Send(request); err != nil && !errors.Is(err, io.EOF) {
+		return fromStatus(err)
 	}
-	return err
+	return nil // where the stream has ended, the next receive says why
 }
 
 func (s *session) receive() (*pb.OpenSessionResponse, error) {

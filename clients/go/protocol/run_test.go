@@ -50,6 +50,12 @@ func receive[M proto.Message, S any](t *testing.T, w *world, name string, step f
 		}
 		w.tried[bent.Name] = true
 	}
+	for bit := 0; bit < 8*len(vector.Message); bit += 1 + len(vector.Message)/12 {
+		requireAltered(t, name, vector, bit, func(message proto.Message) error {
+			_, err := step(message.(M), w.Now, true)
+			return err
+		})
+	}
 	message := newMessage(t, vector.MessageType).(M)
 	if err := proto.Unmarshal(vector.Message, message); err != nil {
 		t.Fatal(err)
@@ -60,6 +66,19 @@ func receive[M proto.Message, S any](t *testing.T, w *world, name string, step f
 	}
 	w.tried[name] = true
 	return next
+}
+
+// requireAltered requires a message with a flipped bit to be refused, wherever the bit is, unless that spells the same message.
+func requireAltered(t *testing.T, name string, vector messageVector, bit int, step func(proto.Message) error) {
+	t.Helper()
+	encoded, message, original := bytes.Clone(vector.Message), newMessage(t, vector.MessageType), newMessage(t, vector.MessageType)
+	encoded[bit/8] ^= 1 << (bit % 8)
+	if err := proto.Unmarshal(vector.Message, original); err != nil {
+		t.Fatal(err)
+	}
+	if proto.Unmarshal(encoded, message) == nil && !proto.Equal(message, original) && step(message) == nil {
+		t.Errorf("%s was taken with bit %d flipped", name, bit)
+	}
 }
 
 // made requires a message of our own to be the recorded one in everything but HPKE's randomness.

@@ -176,7 +176,9 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 	if err != nil {
 		return nil, err
 	}
-	if p.deposit {
+	if p.deposit && !client.Allows(present, pb.Right_RIGHT_WRITE) {
+		tell("Without consent to keep this encounter, it is not deposited.")
+	} else if p.deposit {
 		receipt, err := doctor.Deposit(ctx, awaiting, p.hospital, p.address, p.department)
 		if err != nil {
 			return nil, err
