@@ -24,7 +24,7 @@ type Doctor struct {
 
 // OpenRoom opens a room at the relay of the doctor's hospital; its code is what the patient gets.
 func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Room, error) {
-	if _, err := d.Cloud.Refresh(ctx); err != nil {
+	if err := d.refresh(ctx); err != nil {
 		return nil, err
 	}
 	party, err := d.Member.Party()
@@ -113,11 +113,16 @@ func Allows(present *protocol.InConsultation, right pb.Right) bool {
 
 // refresh brings the lists up to date once a minute. Without the cloud the kept ones do, as long as they are current: whoever uses them
 // checks that.
-func (d *Doctor) refresh(ctx context.Context) {
+func (d *Doctor) refresh(ctx context.Context) error {
 	if time.Since(d.refreshed) < listsKept {
-		return
+		return nil
 	}
-	if _, err := d.Cloud.Refresh(ctx); err == nil {
+	_, err := d.Cloud.Refresh(ctx)
+	if err == nil {
 		d.refreshed = time.Now()
 	}
+	if IsPassing(err) {
+		return nil
+	}
+	return err
 }

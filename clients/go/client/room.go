@@ -67,7 +67,9 @@ func (r *Room) answer(ctx context.Context, opening *pb.SealedOpening) error {
 	if r.sessions[name] != nil {
 		return nil // a second P1 of that name changes nothing
 	}
-	r.doctor.refresh(ctx)
+	if err := r.doctor.refresh(ctx); err != nil {
+		return err
+	}
 	party, err := member.Party()
 	if err != nil {
 		return err
