@@ -12,12 +12,16 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import psycopg
+import sqlalchemy as sa
 
 PASSWORD = "hunter2 of PostgreSQL"
+ELSEWHERE = os.environ.get("MEDUNION_CONTRACT_DATABASE")
+"""postgresql://role@host/database, to try the contract on; no secret may be in it."""
 STARTED_WITHIN_SECONDS = 30
 _HBA = "local all locked scram-sha-256\nlocal all all trust\n"
 _SETTINGS = {
@@ -37,7 +41,7 @@ def find(program: str) -> str | None:
 
 def is_installed() -> bool:
     """Say whether there is a server to run."""
-    return find("initdb") is not None
+    return bool(ELSEWHERE) or find("initdb") is not None
 
 
 class Server:
@@ -111,10 +115,41 @@ class Server:
                 return
 
 
+class Elsewhere:
+    """A server that somebody else runs and that speaks PostgreSQL's language: what the contract says of it, they find out."""
+
+    def __init__(self, url: str) -> None:
+        self._url = sa.make_url(url)
+        for statement in (f"CREATE ROLE locked LOGIN PASSWORD '{PASSWORD}'", "CREATE ROLE serving LOGIN"):
+            with suppress(psycopg.errors.DuplicateObject):
+                self.execute(statement)
+
+    def url(self, database: str | None = None, role: str | None = None) -> str:
+        """Give a database's URL."""
+        place = self._url.set(database=database or self._url.database, username=role or self._url.username)
+        return place.render_as_string(hide_password=False)
+
+    def new_database(self, template: str = "") -> str:
+        """Make an empty database and give its name; not every server can copy one. It is dropped at the end."""
+        name = f"medunion_test_{os.getpid()}_{next(_numbers)}"
+        self.execute(f"CREATE DATABASE {name}")
+        atexit.register(self._drop, name)
+        return name
+
+    def execute(self, statement: str) -> None:
+        """Run a statement as the role of the URL, which has to be allowed to make roles and databases."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def _drop(self, name: str) -> None:
+        with suppress(psycopg.Error):
+            self.execute(f"DROP DATABASE {name}")
+
+
 @cache
-def server() -> Server:
-    """Give this process's server."""
-    return Server()
+def server() -> Server | Elsewhere:
+    """Give this process's server, or the one that the environment names."""
+    return Elsewhere(ELSEWHERE) if ELSEWHERE else Server()
 
 
 def _as_owner(directory: Path) -> list[str]:
