@@ -145,6 +145,16 @@ func register(t *testing.T, w *world, name string, role pb.Role) *Party {
 		t.Fatal(err)
 	}
 	made(t, w, "reg1-"+name, opening)
+	kept, err := awaiting.Keep()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(kept, cast.Evidence) {
+		t.Error("the evidence was kept")
+	}
+	if awaiting, err = applicant.Resume(kept); err != nil { // as the next program does
+		t.Fatal(err)
+	}
 	registered := receive(t, w, "reg2-"+name, func(reply *pb.SealedReply, now Instant, _ bool) (*Registered, error) {
 		return awaiting.Receive(reply, w.verifier.Anchors, [][]byte{w.Authority.CRL}, w.verifier.Freshness, now)
 	})
