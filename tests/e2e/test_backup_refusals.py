@@ -120,6 +120,19 @@ def test_a_restored_cloud_is_the_same_and_its_log_tells_of_it(kept: Kept, tmp_pa
         assert node.publish().sequence >= number + 1_000_000
 
 
+def test_a_restored_node_waits_until_what_it_forgot_to_have_taken_is_stale(kept: Kept, tmp_path: Path) -> None:
+    source, directory, waited = kept.source("cloud"), NodeDirectory(tmp_path / "new"), []
+
+    def wait(seconds: float) -> None:
+        assert not directory.is_initialised
+        waited.append(seconds)
+
+    restore(source, Place(directory), kept.pin, QUIET, digest=read_manifest(source).digest, pause=wait)
+    assert directory.is_initialised
+    (seconds,) = waited
+    assert 0 < seconds <= 40
+
+
 def test_a_restored_hospital_reads_its_records(kept: Kept, tmp_path: Path) -> None:
     with HospitalNode(put_back(kept, "hospital", tmp_path / "new"), kept.pin) as node:
         (record,) = node.hospital.stores.records.all()
