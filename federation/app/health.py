@@ -7,8 +7,10 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from federation.app.node import NodeDirectory
-from federation.config import AdminSettings, CloudSettings, ConfigError, HospitalSettings
+from federation.config import CloudSettings, ConfigError, HospitalSettings
 from federation.errors import Unavailable
+from federation.observe.admin import ADMIN_LISTEN, UNIX
+from federation.observe.endpoint import worker_address
 from federation.wire.health import DATABASE, LOG, PEERS, TOKEN
 
 SERVER = ""
@@ -18,33 +20,40 @@ _CHECK = "/grpc.health.v1.Health/Check"
 
 @dataclass(frozen=True)
 class Condition:
-    """How one part of a node is: "" is the server itself."""
+    """How one part of one process of a node is: "" is the server itself."""
 
+    process: int
     service: str
     is_serving: bool
 
 
 def conditions(directory: NodeDirectory, patience: timedelta) -> list[Condition]:
-    """Ask for the server and for what it depends on. Raises ConfigError, Unavailable if nobody answers in time."""
-    address = _admin(directory).listen or f"unix:{directory.path.resolve() / 'admin.sock'}"
-    with grpc.insecure_channel(address) as channel:
-        found = [_condition(channel, service, patience) for service in (SERVER, *DEPENDENCIES)]
-    return [condition for condition in found if condition is not None]
+    """Ask every process for its server and for what that depends on. Raises ConfigError, Unavailable if one doesn't answer."""
+    settings = _settings(directory)
+    listen = settings.admin.listen or f"{UNIX}{directory.path.resolve() / 'admin.sock'}"
+    found: list[Condition] = []
+    for process in range(settings.server.processes):
+        with grpc.insecure_channel(worker_address(listen, process, ADMIN_LISTEN)) as channel:
+            for service in (SERVER, *DEPENDENCIES):
+                status = _status(channel, service, patience)
+                if status is not None:
+                    found.append(Condition(process, service, status == HealthCheckResponse.SERVING))
+    return found
 
 
-def _condition(channel: grpc.Channel, service: str, patience: timedelta) -> Condition | None:
+def _status(channel: grpc.Channel, service: str, patience: timedelta) -> int | None:
+    """Give the status of a service; None where this kind of node does not depend on it."""
     check = channel.unary_unary(_CHECK, HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString)
     try:
-        answer = check(HealthCheckRequest(service=service), timeout=patience.total_seconds())
+        return int(check(HealthCheckRequest(service=service), timeout=patience.total_seconds()).status)
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.NOT_FOUND:
-            return None  # this kind of node does not depend on it
+            return None
         raise Unavailable("nobody answers at the admin server of this node; does it serve?") from error
-    return Condition(service, answer.status == HealthCheckResponse.SERVING)
 
 
-def _admin(directory: NodeDirectory) -> AdminSettings:
+def _settings(directory: NodeDirectory) -> HospitalSettings | CloudSettings:
     try:
-        return directory.settings(HospitalSettings).admin
+        return directory.settings(HospitalSettings)
     except ConfigError:
-        return directory.settings(CloudSettings).admin
+        return directory.settings(CloudSettings)

@@ -22,6 +22,7 @@ def health(directory: NodeDirectory, strict: bool, seconds: float) -> None:
     """
     found = conditions(directory, timedelta(seconds=seconds))
     for condition in found:
-        click.echo(f"{condition.service or 'server'}: {'SERVING' if condition.is_serving else 'NOT_SERVING'}")
+        status = "SERVING" if condition.is_serving else "NOT_SERVING"
+        click.echo(f"process {condition.process}, {condition.service or 'server'}: {status}")
     if not all(condition.is_serving for condition in found if strict or condition.service == SERVER):
         raise click.exceptions.Exit(1)

@@ -1,6 +1,7 @@
 """A node as systemd runs it: credentials from their directory, told when it is ready and when it ends; and as it says itself."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -101,10 +102,28 @@ def test_health_of_a_node_that_serves_and_of_one_that_does_not(cloud: Path, mana
     with served(cloud, manager):
         notices(manager, until="READY=1")
         said = run("health", "--directory", cloud)
-        assert "server: SERVING" in said
-        assert "token: SERVING" in said
+        assert "process 0, server: SERVING" in said
+        assert "process 0, token: SERVING" in said
     said = run("health", "--directory", cloud, expect=1)
     assert "does it serve?" in said
+
+
+def test_health_of_every_process_of_a_node(cloud: Path, manager: socket.socket) -> None:
+    settings = cloud / "medunion.toml"
+    before = settings.read_text()
+    settings.write_text(
+        re.sub(r"^(\[server\]\n(?:#.*\n)*)(?:processes = 1\n)?", r"\1processes = 2\n", before, flags=re.MULTILINE)
+    )
+    try:
+        with served(cloud, manager):
+            assert "STATUS=C:union serves at" in " ".join(
+                notices(manager, until="READY=1") + notices(manager, "WATCHDOG=1")
+            )
+            said = run("health", "--directory", cloud)
+            assert "process 0, server: SERVING" in said
+            assert "process 1, server: SERVING" in said
+    finally:
+        settings.write_text(before)
 
 
 def test_health_where_no_node_is_is_refused_in_plain_words(tmp_path: Path) -> None:
