@@ -1,0 +1,99 @@
+package example.medunion.client.protocol;
+
+import example.medunion.federation.v1.ConsultationOpening;
+import example.medunion.federation.v1.ConsultationReply;
+import example.medunion.federation.v1.DiagnosisDelivery;
+import com.google.protobuf.ByteString;
+
+/**
+ * Consultation (eq. 11-24; docs/protocol.md, 4): what both sides sign and hash.
+ *
+ * <ul>
+ *   <li>P1: the patient sends its identity, B_P and R_P2 = r5 B sealed to the doctor of the code, signed for this doctor.
+ *   <li>D1: the doctor picks r6; both compute SEK_1; kc_D proves the key.
+ *   <li>P2: only then the patient sends M_SD and its grant under SEK_1, which confirms the key to the doctor.
+ *   <li>D5: the signed diagnosis; P6: the patient's receipt.
+ * </ul>
+ */
+final class Consultation {
+  /** How long a consultation lives: 12 hours. */
+  static final long LIFE = 12 * 3_600_000L;
+
+  private Consultation() {}
+
+  /** SHA-256(T("code", KS_D, its signature, Cert_D)): what the doctor's code shows (X13, B4). */
+  static byte[] codeDigest(ByteString keyStatement, ByteString signature, byte[] certificate) {
+    return Transcript.of("code").add(keyStatement).add(signature).add(certificate).digest();
+  }
+
+  /** What Sig_P1 covers: eq. 13, and the doctor (B4). */
+  static byte[] openingTranscript(
+      ConsultationOpening opening, byte[] issuer, String doctorId, byte[] keyId, byte[] sessionId) {
+    return Transcript.of("P1")
+        .add(opening.getRegistrationPoint())
+        .add(opening.getPatientId())
+        .add(opening.getEphemeralPoint())
+        .add(opening.getBiometricPassword())
+        .add(issuer)
+        .add(opening.getSentAt())
+        .add(doctorId)
+        .add(keyId)
+        .add(sessionId)
+        .add(Bytes.sha256(opening.getContribution()))
+        .bytes();
+  }
+
+  /** TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13). */
+  static byte[] transcriptHash(
+      byte[] openingPlaintext,
+      VerifiedParty doctor,
+      byte[] certificate,
+      byte[] ephemeralPoint,
+      long sentAt,
+      byte[] sessionId) {
+    return Transcript.of("th1")
+        .add(Bytes.sha256(openingPlaintext))
+        .add(doctor.identity())
+        .add(doctor.credential())
+        .add(doctor.registrationPoint())
+        .add(Bytes.sha256(certificate))
+        .add(ephemeralPoint)
+        .add(sentAt)
+        .add(sessionId)
+        .digest();
+  }
+
+  /** What Sig_D1 covers: eq. 19 with kc_D in SEK_1's slot (B5). */
+  static byte[] replyTranscript(ConsultationReply reply, byte[] issuer, byte[] hash) {
+    return Transcript.of("D1")
+        .add(reply.getEphemeralPoint())
+        .add(reply.getDoctorId())
+        .add(reply.getSentAt())
+        .add(Bytes.sha256(reply.getDoctorCertificate()))
+        .add(reply.getKeyConfirmation())
+        .add(issuer)
+        .add(hash)
+        .bytes();
+  }
+
+  /** What Sig_P2 covers: T("P2", TH1, H(M_SD), H(grant) or empty, T_P2) (B15). */
+  static byte[] biosignalTranscript(byte[] hash, byte[] digest, byte[] grantDigest, long sentAt) {
+    return Transcript.of("P2").add(hash).add(digest).add(grantDigest).add(sentAt).bytes();
+  }
+
+  /** What Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5). */
+  static byte[] diagnosisTranscript(byte[] hash, DiagnosisDelivery d5, ByteString biosignalSignature) {
+    return Transcript.of("D5")
+        .add(hash)
+        .add(Bytes.sha256(d5.getDiagnosis()))
+        .add(Bytes.sha256(biosignalSignature))
+        .add(Transcript.listing(d5.getBasedOnList().stream().map(ByteString::toByteArray).toList()))
+        .add(d5.getSentAt())
+        .bytes();
+  }
+
+  /** What P6's signature covers: T("P6", H(Sig_D5), T). */
+  static byte[] receiptTranscript(byte[] diagnosisDigest, long sentAt) {
+    return Transcript.of("P6").add(diagnosisDigest).add(sentAt).bytes();
+  }
+}

@@ -1,0 +1,156 @@
+package example.medunion.client.protocol;
+
+import static example.medunion.client.protocol.Refusal.require;
+
+import com.google.protobuf.ByteString;
+import example.medunion.federation.v1.Credential;
+import example.medunion.federation.v1.RegistrationAnswer;
+import example.medunion.federation.v1.RegistrationRequest;
+import example.medunion.federation.v1.Role;
+import example.medunion.federation.v1.SealedOpening;
+import example.medunion.federation.v1.SealedReply;
+import example.medunion.federation.v1.SignedStatement;
+import java.util.List;
+
+/** Registration, the applicant's side (eq. 2-10; docs/protocol.md, 3): reg1 is sent, reg2 is checked. */
+public final class Registration {
+  private Registration() {}
+
+  /** Who asks to be registered, and with what: B_P or Cert_D as evidence; a ticket unless a doctor, else null. */
+  public record Applicant(
+      Role role,
+      String identity,
+      byte[] evidence,
+      byte[] ticket,
+      SigningKey signingKey,
+      Hpke.DecryptionKey decryptionKey,
+      SignedStatement encryptionKeyStatement) {}
+
+  /** reg2 held, eq. 4, 7, 10 among it. Keep S_X (32 bytes) where keys are kept, and wipe this copy. */
+  public record Registered(VerifiedParty party, byte[] registrationSecret, Lists lists) {
+    @Override
+    public String toString() {
+      return "Registered[" + party.identity() + "]";
+    }
+  }
+
+  /** Sends reg1. */
+  public static AwaitingCredential apply(Applicant applicant, byte[] challenge, EncryptionKey cloud, long now) {
+    RegistrationRequest.Builder request =
+        RegistrationRequest.newBuilder()
+            .setRole(applicant.role())
+            .setIdentity(applicant.identity())
+            .setEvidence(ByteString.copyFrom(applicant.evidence()))
+            .setVerifyingKey(ByteString.copyFrom(applicant.signingKey().publicKey()))
+            .setEncryptionKeyStatement(applicant.encryptionKeyStatement())
+            .setChallenge(ByteString.copyFrom(challenge))
+            .setSentAt(now);
+    if (applicant.ticket() != null) {
+      request.setTicket(ByteString.copyFrom(applicant.ticket()));
+    }
+    byte[] signature = applicant.signingKey().sign(requestTranscript(request, cloud.owner()));
+    request.setSignature(ByteString.copyFrom(signature));
+    Context context = new Context("reg1", Context.UNNAMED, cloud.owner(), cloud.keyId(), challenge, now);
+    Sealing.Sent sent = Sealing.seal(request.build(), cloud.encryptionKey(), context);
+    return new AwaitingCredential(applicant, request.build(), sent);
+  }
+
+  /** reg1 is sent. */
+  public static final class AwaitingCredential {
+    private final Applicant applicant;
+    private final RegistrationRequest request;
+    private final Sealing.Sent sent;
+
+    private AwaitingCredential(Applicant applicant, RegistrationRequest request, Sealing.Sent sent) {
+      this.applicant = applicant;
+      this.request = request;
+      this.sent = sent;
+    }
+
+    /** reg1. The same again gets the same answer. */
+    public SealedOpening opening() {
+      return sent.opening();
+    }
+
+    /** Takes reg2. */
+    public Registered receive(SealedReply reply, TrustedBundle bundle, List<ByteString> crls, long now) {
+      Rules.check(reply);
+      boolean own = reply.getSessionId().equals(request.getChallenge());
+      require(own, "SESSION_UNKNOWN", "the answer belongs to another registration");
+      return Refusal.afterOpening(() -> accept(reply, bundle, crls, now));
+    }
+
+    private Registered accept(SealedReply reply, TrustedBundle bundle, List<ByteString> crls, long now) {
+      Hpke.DecryptionKey key = applicant.decryptionKey();
+      byte[] challenge = request.getChallenge().toByteArray();
+      String cloud = bundle.content().getCloudId();
+      Context context = new Context("reg2", cloud, applicant.identity(), key.keyId(), challenge, reply.getSentAt());
+      RegistrationAnswer type = RegistrationAnswer.getDefaultInstance();
+      RegistrationAnswer answer =
+          Sealing.open(RegistrationAnswer.parser(), type, reply.getSealed(), key, context).payload();
+      Freshness.requireNotFuture(answer.getSentAt(), now);
+      byte[] encoded = answer.getCredential().toByteArray();
+      Credential credential = Rules.parse(Credential.parser(), Credential.getDefaultInstance(), encoded);
+      requireOwnData(credential);
+      byte[] point = requireEquation(answer, bundle.issuerAt(credential.getNotBefore()));
+      byte[] signed = answerTranscript(Bytes.sha256(sent.plaintext()), answer, point);
+      Statements.verifySignature(bundle.cloudKeyAt(answer.getSentAt()), answer.getSignature(), signed);
+      Lists lists = Lists.read(bundle, answer.getRevocationList(), crls);
+      VerifiedParty party = new Verifier(bundle, lists).party(answer.getKeyStatement(), applicant.role(), now);
+      boolean same =
+          Bytes.equal(answer.getCredential(), party.credential())
+              && Bytes.equal(answer.getRegistrationPoint(), party.registrationPoint());
+      require(same, "IDENTITY_MISMATCH", "the key statement is of another credential");
+      return new Registered(party, answer.getRegistrationSecret().toByteArray(), lists);
+    }
+
+    private void requireOwnData(Credential credential) {
+      byte[] attribute = attributeOf(request.getRole(), request.getEvidence().toByteArray());
+      boolean holds =
+          credential.getRole() == request.getRole()
+              && credential.getIdentity().equals(request.getIdentity())
+              && Bytes.equal(credential.getAttribute(), attribute)
+              && Bytes.equal(credential.getVerifyingKeyDigest(), Bytes.sha256(request.getVerifyingKey()));
+      require(holds, "CREDENTIAL_INVALID", "the credential does not hold what was asked for");
+    }
+  }
+
+  /** The credential's attribute: H(T("bp", B_P)) of a patient, H(Cert_D) of a doctor. */
+  static byte[] attributeOf(Role role, byte[] evidence) {
+    return role == Role.ROLE_PATIENT ? Transcript.of("bp").add(evidence).digest() : Bytes.sha256(evidence);
+  }
+
+  /** Eq. 4, 7, 10: R_X1 || S_X is an Ed25519 signature of T("cred", M_X) by s. Gives U_X. */
+  private static byte[] requireEquation(RegistrationAnswer answer, byte[] issuer) {
+    byte[] signed = Verifier.credentialTranscript(answer.getCredential().toByteArray());
+    byte[] point = answer.getRegistrationPoint().toByteArray();
+    byte[] signature = Bytes.concat(point, answer.getRegistrationSecret().toByteArray());
+    boolean holds = Statements.isSignature(issuer, signature, signed);
+    require(holds, "CREDENTIAL_INVALID", "(R_X1, S_X) does not satisfy eq. 4, 7, 10");
+    return Group.publicPoint(point, issuer, signed);
+  }
+
+  private static byte[] requestTranscript(RegistrationRequest.Builder request, String cloudId) {
+    return Transcript.of("reg1")
+        .add(request.getRole() == Role.ROLE_PATIENT ? "patient" : "doctor")
+        .add(request.getIdentity())
+        .add(request.getEvidence())
+        .add(request.getVerifyingKey())
+        .add(request.getEncryptionKeyStatement().getStatement())
+        .add(request.getTicket())
+        .add(request.getChallenge())
+        .add(request.getSentAt())
+        .add(cloudId)
+        .bytes();
+  }
+
+  private static byte[] answerTranscript(byte[] requestDigest, RegistrationAnswer answer, byte[] point) {
+    return Transcript.of("reg2")
+        .add(requestDigest)
+        .add(answer.getCredential())
+        .add(answer.getRegistrationPoint())
+        .add(point)
+        .add(answer.getSentAt())
+        .bytes();
+  }
+}

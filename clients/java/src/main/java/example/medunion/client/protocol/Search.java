@@ -1,0 +1,198 @@
+package example.medunion.client.protocol;
+
+import static example.medunion.client.protocol.Refusal.require;
+
+import com.google.protobuf.ByteString;
+import example.medunion.federation.v1.IndexRow;
+import example.medunion.federation.v1.Role;
+import example.medunion.federation.v1.SealedOpening;
+import example.medunion.federation.v1.SealedReply;
+import example.medunion.federation.v1.SearchAnswer;
+import example.medunion.federation.v1.SearchOutcome;
+import example.medunion.federation.v1.SearchQuery;
+import example.medunion.federation.v1.SignedStatement;
+import java.util.List;
+import java.util.Locale;
+
+/** EMR search, the doctor's side (eq. 25-32): D2 asks the cloud where a patient's records are, C answers. */
+public final class Search {
+  private static final String PREFIX = "SEARCH_OUTCOME_";
+
+  private Search() {}
+
+  /** What a doctor wants to know: a page of a patient's records of one department class, or of "*". */
+  public record Question(
+      String patientId,
+      String departmentClass,
+      int page,
+      SignedStatement grant,
+      SignedStatement patientKeyStatement) {}
+
+  /** Where a record is: an index row whose hospital's statements held. */
+  public record Place(
+      VerifiedParty hospital, EncryptionKey encryptionKey, String address, String departmentId, byte[] handle) {}
+
+  /** What the cloud answered. No record yet is no error: there are no places. */
+  public record Answer(List<Place> places, int pages) {}
+
+  /** Sends D2 (eq. 25, 26). */
+  public static AwaitingAnswer ask(Party doctor, Question question, EncryptionKey cloud, long now, Entropy entropy) {
+    byte[] sessionId = entropy.draw(16);
+    SearchQuery.Builder query =
+        SearchQuery.newBuilder()
+            .setPatientId(question.patientId())
+            .setSentAt(now)
+            .setDoctorId(doctor.identity())
+            .setDoctorCertificate(ByteString.copyFrom(doctor.certificate()))
+            .setDepartmentClass(question.departmentClass())
+            .setPage(question.page())
+            .setNonce(ByteString.copyFrom(entropy.draw(16)))
+            .setKeyStatement(doctor.self().keyStatement())
+            .setEncryptionKeyStatement(doctor.encryptionKeyStatement())
+            .setGrant(question.grant())
+            .setPatientKeyStatement(question.patientKeyStatement());
+    byte[] shared = doctor.registrationSecret().sharedKey(doctor.self());
+    query.setProof(ByteString.copyFrom(queryProof(shared, query)));
+    byte[] signed = queryTranscript(query, doctor.self(), cloud.owner());
+    query.setSignature(ByteString.copyFrom(doctor.signingKey().sign(signed)));
+    Context context = new Context("d2", Context.UNNAMED, cloud.owner(), cloud.keyId(), sessionId, now);
+    SealedOpening opening = Sealing.seal(query.build(), cloud.encryptionKey(), context).opening();
+    return new AwaitingAnswer(doctor, query.build(), sessionId, shared, cloud.owner(), opening);
+  }
+
+  /** D2 is made: send it. */
+  public static final class AwaitingAnswer {
+    private final Party doctor;
+    private final SearchQuery query;
+    private final byte[] sessionId;
+    private final byte[] shared;
+    private final String cloudId;
+    private final SealedOpening opening;
+
+    private AwaitingAnswer(
+        Party doctor, SearchQuery query, byte[] sessionId, byte[] shared, String cloudId, SealedOpening opening) {
+      this.doctor = doctor;
+      this.query = query;
+      this.sessionId = sessionId;
+      this.shared = shared;
+      this.cloudId = cloudId;
+      this.opening = opening;
+    }
+
+    public SealedOpening opening() {
+      return opening;
+    }
+
+    /** Takes C (eq. 31, 32). Refuses with what the cloud says is wrong with the grant, or REJECTED for a false answer. */
+    public Answer receive(SealedReply reply, Verifier verifier, long now) {
+      Rules.check(reply);
+      boolean own = Bytes.equal(reply.getSessionId(), sessionId);
+      require(own, "SESSION_UNKNOWN", "the answer belongs to another question");
+      Freshness.requireFresh(reply.getSentAt(), now);
+      SearchAnswer answer = Refusal.afterOpening(() -> accept(reply, verifier));
+      List<Place> places =
+          Refusal.afterOpening(() -> answer.getRowsList().stream().map(row -> place(row, verifier, now)).toList());
+      requireServed(answer.getOutcome());
+      return new Answer(places, answer.getPages());
+    }
+
+    private SearchAnswer accept(SealedReply reply, Verifier verifier) {
+      Hpke.DecryptionKey key = doctor.decryptionKey();
+      Context context =
+          new Context("c", cloudId, doctor.identity(), key.keyId(), sessionId, reply.getSentAt());
+      SearchAnswer type = SearchAnswer.getDefaultInstance();
+      SearchAnswer answer = Sealing.open(SearchAnswer.parser(), type, reply.getSealed(), key, context).payload();
+      boolean proved = Bytes.equal(answer.getProof(), answerProof(shared, answer.getSentAt(), query));
+      require(proved, "PROOF_INVALID", "the answer is not from the cloud that shares K_D, or to another question");
+      byte[] signed = answerTranscript(answer, query, doctor.self());
+      Statements.verifySignature(verifier.bundle().cloudKeyAt(answer.getSentAt()), answer.getSignature(), signed);
+      require(answer.getPage() == query.getPage(), "ANSWER_MISMATCH", "the answer is of another page");
+      return answer;
+    }
+  }
+
+  private static void requireServed(SearchOutcome outcome) {
+    boolean served = outcome == SearchOutcome.SEARCH_OUTCOME_FOUND || outcome == SearchOutcome.SEARCH_OUTCOME_NONE;
+    boolean emergency = outcome == SearchOutcome.SEARCH_OUTCOME_EMERGENCY_REFUSED;
+    String reason = emergency ? "EMERGENCY_NOT_SUPPORTED" : outcome.name().substring(PREFIX.length());
+    require(served, reason, "the public cloud refuses: " + name(outcome));
+  }
+
+  /** How Sig_C names an outcome: "grant-expired" of SEARCH_OUTCOME_GRANT_EXPIRED. */
+  private static String name(SearchOutcome outcome) {
+    return outcome.name().substring(PREFIX.length()).toLowerCase(Locale.ROOT).replace('_', '-');
+  }
+
+  /** HMAC(K_D, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only D and the cloud can make it (X7). */
+  private static byte[] queryProof(byte[] shared, SearchQuery.Builder query) {
+    Transcript proved =
+        Transcript.of("D2-proof")
+            .add(query.getSentAt())
+            .add(query.getPatientId())
+            .add(query.getDepartmentClass())
+            .add(query.getNonce());
+    return Bytes.hmac(shared, proved.bytes());
+  }
+
+  /** HMAC(K_D, T("C-proof", T_C, H(Sig_D2))) (X8). */
+  private static byte[] answerProof(byte[] shared, long sentAt, SearchQuery query) {
+    return Bytes.hmac(shared, Transcript.of("C-proof").add(sentAt).add(Bytes.sha256(query.getSignature())).bytes());
+  }
+
+  /** What Sig_D2 covers: eq. 26 with the proof in S_D's slot. */
+  private static byte[] queryTranscript(SearchQuery.Builder query, VerifiedParty doctor, String cloudId) {
+    return Transcript.of("D2")
+        .add(query.getProof())
+        .add(doctor.registrationPoint())
+        .add(doctor.serial())
+        .add(query.getSentAt())
+        .add(query.getPatientId())
+        .add(query.getDepartmentClass())
+        .add(query.getDoctorId())
+        .add(Bytes.sha256(query.getDoctorCertificate()))
+        .add(Transcript.statementDigest("grant", query.getGrant()))
+        .add(query.getPage())
+        .add(query.getNonce())
+        .add(cloudId)
+        .bytes();
+  }
+
+  /** What Sig_C covers: eq. 30, bound to the question (C2). */
+  private static byte[] answerTranscript(SearchAnswer answer, SearchQuery query, VerifiedParty doctor) {
+    List<byte[]> hospitals = answer.getRowsList().stream().map(row -> Bytes.text(row.getHospitalId())).toList();
+    List<byte[]> rows = answer.getRowsList().stream().map(Search::rowTranscript).toList();
+    return Transcript.of("C")
+        .add(name(answer.getOutcome()))
+        .add(query.getDepartmentClass())
+        .add(answer.getProof())
+        .add(doctor.registrationPoint())
+        .add(doctor.serial())
+        .add(Transcript.listing(hospitals))
+        .add(answer.getSentAt())
+        .add(query.getDoctorId())
+        .add(Bytes.sha256(query.getSignature()))
+        .add(Bytes.sha256(Transcript.listing(rows)))
+        .add(answer.getPage())
+        .add(answer.getPages())
+        .bytes();
+  }
+
+  private static byte[] rowTranscript(IndexRow row) {
+    return Transcript.of("row")
+        .add(row.getHospitalId())
+        .add(row.getDepartmentId())
+        .add(row.getAddress())
+        .add(row.getKeyStatement().getStatement())
+        .add(row.getEncryptionKeyStatement().getStatement())
+        .add(row.getHandle())
+        .bytes();
+  }
+
+  private static Place place(IndexRow row, Verifier verifier, long now) {
+    VerifiedParty hospital = verifier.party(row.getKeyStatement(), Role.ROLE_HOSPITAL, now);
+    boolean named = hospital.identity().equals(row.getHospitalId());
+    require(named, "IDENTITY_MISMATCH", "an index row names another hospital than its statement");
+    EncryptionKey key = verifier.encryptionKey(row.getEncryptionKeyStatement(), hospital, now);
+    return new Place(hospital, key, row.getAddress(), row.getDepartmentId(), row.getHandle().toByteArray());
+  }
+}
