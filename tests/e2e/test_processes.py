@@ -30,6 +30,7 @@ from tests.e2e.processes_stage import (
     hand_over,
     health,
     is_gone,
+    set_server,
     told,
     wait_until,
 )
@@ -177,6 +178,18 @@ def test_visit_goes_on_over_a_hand_over_of_the_relay(clinic: Clinic) -> None:
     clinic.attend(code)
     assert "H:b keeps this encounter" in visit.wait()
     wait_until(lambda: is_gone(before))
+
+
+def test_successor_that_does_not_come_up_leaves_the_server_serving(clinic: Clinic) -> None:
+    directory = clinic.directory("a")
+    settings = (directory / "medunion.toml").read_text()
+    set_server(directory, threads=0)
+    os.kill(told(directory)["pid"], signal.SIGUSR2)
+    wait_until(lambda: '"event": "successor-failed"' in (directory / "serve.log").read_text())
+    (directory / "medunion.toml").write_text(settings)
+    with clinic.hospital("a") as channel:
+        assert call(RecordServiceStub(channel).GetHospital, GetHospitalRequest()).HasField("key_statement")
+    assert "server.threads: 0 is not between" in (directory / "serve.log").read_text()
 
 
 def test_second_server_of_a_directory_is_refused(clinic: Clinic) -> None:
