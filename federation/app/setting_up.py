@@ -86,6 +86,9 @@ def left_for_hospital(node: HospitalNode) -> Iterator[Task]:
 def _then_serve(kind: str, directory: Path) -> Iterator[Task]:
     yield Task("Look whether everything it needs is there.", command("check", directory))
     yield Task("Serve.", command(f"{kind} serve", directory))
+    yield Task(
+        "Back it up, every day; the keys apart (docs/backup.md).", command("backup", directory, "--out", "PLACE")
+    )
 
 
 def command(name: str, directory: Path, *rest: str) -> str:

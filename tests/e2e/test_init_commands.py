@@ -69,6 +69,7 @@ def test_cloud_is_founded_from_nothing_and_serves(tmp_path: Path, board: list[ob
     assert "M:board is recognised" in again
     assert "List 1 of M:board is taken" in again
     assert not any("authority" in task for task in tasks(again))
+    assert any(task.startswith("Back it up") for task in tasks(again))
     assert (directory / "trust.json").read_bytes() != trust
     assert run(*words, *board).count("done") == 4
 
