@@ -8,7 +8,6 @@ import (
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
-	"medunion.example/clients/go/refusal"
 )
 
 const listsKept = time.Minute // before the cloud is asked for newer ones
@@ -87,21 +86,19 @@ func (d *Doctor) Diagnose(ctx context.Context, room *Room, present *protocol.InC
 	return awaiting, room.mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: frame}})
 }
 
-// AwaitReceipt waits for P6 and says whether it came: it is the patient's to give.
-func (d *Doctor) AwaitReceipt(ctx context.Context, room *Room, present *protocol.InConsultation, awaiting *protocol.AwaitingReceipt) (bool, error) {
+// AwaitReceipt waits for P6 and says whether it came: it is the patient's to give, and the diagnosis is sent without it.
+func (d *Doctor) AwaitReceipt(ctx context.Context, room *Room, present *protocol.InConsultation, awaiting *protocol.AwaitingReceipt) bool {
 	for {
 		frame, err := room.mailbox.next(ctx)
-		if refusal.Is(err, refusal.NoAnswer, refusal.NoSuchRoom) {
-			return false, nil
-		}
 		if err != nil {
-			return false, err
+			d.Tell("No receipt came: " + err.Error())
+			return false
 		}
 		if frame.GetFrame() == nil || !bytes.Equal(sessionOf(frame), present.SessionID()) {
 			continue
 		}
 		if _, err := awaiting.Receive(frame.GetFrame(), d.Member.Verifier(), d.Member.clock()); err == nil {
-			return true, nil // what does not hold is not the patient's: anybody with the code may put frames
+			return true // what does not hold is not the patient's: anybody with the code may put frames
 		}
 	}
 }

@@ -33,9 +33,9 @@ type Patient struct {
 // Visit visits the doctor of a code: P1, D1, P2 with a grant on these terms, then D5, answered by P6. Refuses with IDENTITY_MISMATCH if
 // the relay serves another doctor, REFUSED_BY_PEER, NO_ANSWER, REJECTED for a false answer, NO_SUCH_ROOM.
 func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms protocol.Terms) (*Diagnosis, error) {
-	party, err := p.party(ctx)
-	if err != nil {
-		return nil, err
+	_, unasked := p.Cloud.Refresh(ctx)
+	if unasked != nil && !IsPassing(unasked) {
+		return nil, unasked
 	}
 	connection, err := dial(code.Address, code.HospitalID, p.Member.bundle)
 	if err != nil {
@@ -43,7 +43,12 @@ func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms 
 	}
 	mailbox := newMailbox(connection, code.Room, pb.Direction_DIRECTION_TO_DOCTOR)
 	defer mailbox.close()
-	doctor, err := p.addressed(ctx, mailbox, code)
+	doctor, err := p.addressed(ctx, mailbox, code, unasked != nil)
+	if err != nil {
+		return nil, err
+	}
+	// Whether the reading is this person's is the doctor's to find out: helper data, which would tell here, is not part of this client.
+	party, err := p.Member.Party()
 	if err != nil {
 		return nil, err
 	}
@@ -86,23 +91,14 @@ func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms 
 	return &Diagnosis{doctor.Identity, grantID, diagnosed.Delivery.GetDiagnosis()}, nil
 }
 
-// party gives the patient to act as, by the newest lists that can be had. Whether the reading is this person's is the doctor's to find out:
-// an extractor's helper data, which would tell here, is not part of this client.
-func (p *Patient) party(ctx context.Context) (*protocol.Party, error) {
-	if _, err := p.Cloud.Refresh(ctx); err != nil && !IsPassing(err) {
-		return nil, err
-	}
-	return p.Member.Party()
-}
-
-// addressed checks the room's doctor against the code. Where the cloud can't be asked, the relay's lists do, as far as they are newer:
+// addressed checks the room's doctor against the code. Where the cloud could not be asked, the relay's lists do, as far as they are newer:
 // both are signed.
-func (p *Patient) addressed(ctx context.Context, mailbox *mailbox, code Code) (*protocol.AddressedDoctor, error) {
+func (p *Patient) addressed(ctx context.Context, mailbox *mailbox, code Code, byRelaysLists bool) (*protocol.AddressedDoctor, error) {
 	room, err := mailbox.whose(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if p.Member.lists.Sequence() < sequenceOf(room.GetRevocationList()) {
+	if byRelaysLists && p.Member.lists.Sequence() < sequenceOf(room.GetRevocationList()) {
 		directory := &pb.GetDirectoryResponse{
 			RevocationList:             room.GetRevocationList(),
 			CertificateRevocationLists: [][]byte{room.GetCertificateRevocationList()},

@@ -25,14 +25,28 @@ const class = "cardiology"
 // TestRun takes the vectors through the real steps of a patient and a doctor, in order: what they receive is the recorded message, tried
 // first in every form that must be refused; what they make has to be the recorded plaintext and signature.
 func TestRun(t *testing.T) {
+	run(t, func(t *testing.T) keys.Store {
+		store, err := keys.CreateFile(t.TempDir()+"/keys", "a PIN")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { store.Close() })
+		return store
+	})
+}
+
+// run is the run of parties whose S_X and X25519 half of the epoch lie in stores of this kind.
+func run(t *testing.T, store func(*testing.T) keys.Store) {
+	t.Helper()
 	w := newWorld(t)
+	w.store = store
 	w.party["patient"], w.party["doctor"] = register(t, w, "patient", pb.Role_ROLE_PATIENT), register(t, w, "doctor", pb.Role_ROLE_DOCTOR)
 	checkRoomRequest(t, w)
 	waiting, present := consult(t, w)
 	place := search(t, w, present)
 	recordSignature := readRecord(t, w, present, place)
 	awaiting := diagnose(t, w, waiting, present, recordSignature)
-	store(t, w, awaiting, place.Hospital)
+	deposit(t, w, awaiting, place.Hospital)
 	requireAllTried(t, w)
 }
 
@@ -136,7 +150,9 @@ func register(t *testing.T, w *world, name string, role pb.Role) *Party {
 	if err != nil {
 		t.Fatal(err)
 	}
-	applicant := Applicant{role, cast.Identity, cast.Evidence, nil, cast.signer(), cast.open(t), cast.EncryptionKey.signed()}
+	store := w.store(t)
+	decryption := cast.openIn(t, store)
+	applicant := Applicant{role, cast.Identity, cast.Evidence, nil, cast.signer(), decryption, cast.EncryptionKey.signed()}
 	if len(cast.Ticket) > 0 {
 		applicant.Ticket = cast.Ticket
 	}
@@ -158,10 +174,6 @@ func register(t *testing.T, w *world, name string, role pb.Role) *Party {
 	registered := receive(t, w, "reg2-"+name, func(reply *pb.SealedReply, now Instant, _ bool) (*Registered, error) {
 		return awaiting.Receive(reply, w.verifier.Anchors, [][]byte{w.Authority.CRL}, w.verifier.Freshness, now)
 	})
-	store, err := keys.CreateFile(t.TempDir()+"/keys", "a PIN")
-	if err != nil {
-		t.Fatal(err)
-	}
 	party := registered.Party
 	if err := keys.ImportRegistrationSecret(store, registered.Secret, party.Serial, party.PublicPoint, group.SystemEntropy); err != nil {
 		t.Fatal(err)
@@ -173,7 +185,7 @@ func register(t *testing.T, w *world, name string, role pb.Role) *Party {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Party{party, cast.signer(), secret, keys.Keyring{cast.open(t)}, cast.EncryptionKey.signed(), cast.Certificate}
+	return &Party{party, cast.signer(), secret, keys.Keyring{decryption}, cast.EncryptionKey.signed(), cast.Certificate}
 }
 
 func checkRoomRequest(t *testing.T, w *world) {
@@ -323,14 +335,14 @@ func diagnose(t *testing.T, w *world, waiting *AwaitingDiagnosis, present *InCon
 	return awaiting
 }
 
-func store(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *AddressedHospital) {
+func deposit(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *AddressedHospital) {
 	t.Helper()
-	deposit, err := awaiting.PrepareDeposit(class, w.draws("rho-store")(32), w.Now)
+	prepared, err := awaiting.PrepareDeposit(class, w.draws("rho-store")(32), w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	session := establish(t, w, hospital, deposit.Intent, "-store")
-	stored, frames, err := session.Deposit(deposit)
+	session := establish(t, w, hospital, prepared.Intent, "-store")
+	stored, frames, err := session.Deposit(prepared)
 	if err != nil {
 		t.Fatal(err)
 	}

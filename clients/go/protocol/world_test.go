@@ -32,6 +32,22 @@ func (e epochKeys) open(t *testing.T) *keys.DecryptionKey {
 	return key
 }
 
+// openIn gives the key with its X25519 half in a store.
+func (e epochKeys) openIn(t *testing.T, store keys.Store) *keys.DecryptionKey {
+	t.Helper()
+	software := e.open(t)
+	label, public := fmt.Sprintf("kem-%x", software.KeyID), software.EncryptionKey[len(software.EncryptionKey)-32:]
+	half, err := store.ImportX25519(label, e.X25519, public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := keys.NewDecryptionKey(e.MLKEMSeed, half)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 type statementJSON struct{ Statement, Signature hexBytes }
 
 func (s statementJSON) signed() *pb.SignedStatement {
@@ -66,6 +82,7 @@ type world struct {
 	refusals map[string][]refusalVector
 	party    map[string]*Party
 	tried    map[string]bool
+	store    func(*testing.T) keys.Store
 }
 
 type sealVector struct {

@@ -188,8 +188,8 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 	}
 	waiting, cancel := context.WithTimeout(ctx, receiptTime)
 	defer cancel()
-	told.Receipt, err = doctor.AwaitReceipt(waiting, room, present, awaiting)
-	return told, err
+	told.Receipt = doctor.AwaitReceipt(waiting, room, present, awaiting)
+	return told, nil
 }
 
 func (p plan) showCode(code client.Code) error {

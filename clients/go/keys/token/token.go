@@ -174,7 +174,6 @@ func (t *Token) ImportX25519(label string, private, public []byte) (ecdh.KeyExch
 	t.turn.Lock()
 	_, err := t.module.CreateObject(t.session, template)
 	t.turn.Unlock()
-	clear(template[len(template)-1].Value)
 	if err != nil {
 		return nil, unavailable(err)
 	}
