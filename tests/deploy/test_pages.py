@@ -13,12 +13,16 @@ from federation.cli.main import main
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = "deployment.md", "upgrading.md"
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""Commands for machines that the proof does not have: an HSM, a database."""
+
 TYPED = re.compile(r"^medunion(?:-node \w+)? (.+)$", re.MULTILINE)
 
 
 def commands(page: str) -> Iterator[list[str]]:
     """Give the words of every command of medunion in a page's blocks."""
-    for _, script in BLOCK.findall((DOCS / page).read_text()):
+    text = (DOCS / page).read_text()
+    for script in [*(script for _, script in BLOCK.findall(text)), *CONSOLE.findall(text)]:
         for line in TYPED.findall(script.replace("\\\n", " ")):
             yield shlex.split(line)
 
