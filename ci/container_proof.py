@@ -30,12 +30,9 @@ def inspect(node: Stage) -> None:
     require(node.entrypoint == ["medunion"], "the node's entrypoint is medunion")
     for tool in ("pip", "pip3", "gcc", "cc", "make", "git", "softhsm2-util"):
         require(not [*node.root.glob(f"**/bin/{tool}")], f"{tool} is not in the image")
-    mine = node.run(
-        "sh",
-        "-c",
-        f"find / -xdev -writable -not -type l -not -path '{NODE}*' -not -path '*/tmp' -not -path '*/tmp/*' 2>/dev/null || true",
-    )
-    beyond = [line for line in mine.split() if not line.startswith(("/dev", "/proc", "/run/lock"))]
+    looked_at = f"find / -xdev \\( -name tmp -o -path {NODE} -o -path /dev -o -path /proc \\) -prune"
+    mine = node.run("sh", "-c", f"{looked_at} -o -writable -not -type l -print 2>/dev/null || true")
+    beyond = [line for line in mine.split() if not line.startswith("/run/lock")]
     require(not beyond, f"the node's user can write nothing but its directory: {beyond[:5]}")
     version = node.run(*node.entrypoint, "--version").strip()
     require(version.startswith("medunion") and version[-1].isdecimal(), f"it says its version: {version}")

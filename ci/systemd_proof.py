@@ -17,6 +17,7 @@ PAGE = REPOSITORY / "docs" / "deployment.md"
 DATA = {"synthea-johnnie679.json": "johnnie.json", "waveform_ecg.dcm": "ecg.dcm"}
 BLOCK = re.compile(r"^```sh ?(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TICKET = re.compile(r"^    (\S{20,})$", re.MULTILINE)
+WHERE = "/srv/medunion"
 SECONDS = 600.0
 WATCHDOG = 10
 NODES = "medunion-public-cloud@union", "medunion-hospital@a", "medunion-hospital@b"
@@ -44,7 +45,7 @@ class Machine:
             "--cgroup",
             "--root",
         ]
-        self._enter += ["--wdns=/srv/medunion", "env", "--ignore-environment", *environment]
+        self._enter += [f"--wdns={WHERE}", "env", "--ignore-environment", *environment]
 
     def start(self, script: str, stdin: str = "") -> "subprocess.Popen[str]":
         """Type a script."""
@@ -81,7 +82,7 @@ def booted(root: Path) -> Iterator[Machine]:
         try:
             leader = until(lambda: first_process(nspawn.pid), "systemd begins")
             machine = Machine(
-                leader, given | {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME": "/root"}
+                leader, given | {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME": WHERE}
             )
             until(lambda: is_up(machine), "systemd is up")
             yield machine
@@ -151,7 +152,7 @@ def look_closer(machine: Machine) -> None:
         if line not in status:
             raise Fault(f"not found in its status: {line}\n{status}")
     print("ok  a node has no capability, gets no privilege, and its system calls are filtered")
-    seen = machine.run(f"ls /proc/{pid}/root/var/lib/medunion").split()
+    seen = machine.run(f"nsenter --target {pid} --mount ls /var/lib/medunion").split()
     if seen != ["b"]:
         raise Fault(f"hospital b sees {seen}")
     print("ok  a node sees no other node's directory")
