@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from demo.stage import SECONDS, Federation, run, ticket_in
+from demo.stage import SECONDS, Federation, free_address, run, ticket_in
 from federation.app.node import read_trust
 from federation.clients.calls import call
 from federation.clients.cloud import CloudClient
@@ -47,12 +48,31 @@ _numbers = itertools.count(1)
 
 def set_server(directory: Path, **values: object) -> None:
     """Write settings into `[server]` of a node."""
+    _set_in(directory, "[server]", values)
+
+
+def set_metrics(directory: Path, port: int) -> None:
+    """Have a node's processes show their metrics from a port on."""
+    _set_in(directory, "[metrics]", {"listen": f'"127.0.0.1:{port}"'})
+
+
+def _set_in(directory: Path, section: str, values: dict[str, object]) -> None:
     file = directory / "medunion.toml"
-    lines = [line for line in file.read_text().splitlines() if line.partition(" ")[0] not in values]
-    if "[server]" not in lines:
-        lines += ["", "[server]"]
-    at = lines.index("[server]") + 1
-    file.write_text("\n".join([*lines[:at], *(f"{name} = {value}" for name, value in values.items()), *lines[at:], ""]))
+    head, _, rest = file.read_text().partition(f"\n{section}\n")
+    own, between, others = rest.partition("\n[")
+    kept = [text for text in own.splitlines() if text.partition(" ")[0] not in values]
+    written = [f"{name} = {value}" for name, value in values.items()]
+    file.write_text(f"{head}\n{section}\n" + "\n".join([*written, *kept]) + "\n" + between + others)
+
+
+def metric(port: int, name: str) -> str:
+    """Give the value of a metric without labels; empty if nothing answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+            lines = page.read().decode().splitlines()
+    except OSError:
+        return ""
+    return next((line.split()[1] for line in lines if line.startswith(f"{name} ")), "")
 
 
 class Stage(Federation):
@@ -62,7 +82,7 @@ class Stage(Federation):
         super().__init__(root)
         self.database = database
         self.processes = processes
-        self.ready: dict[Path, dict[str, object]] = {}
+        self.metrics: dict[str, int] = {}
 
     def options(self) -> tuple[str, ...]:
         """Give the options of `init` that name a database of its own."""
@@ -75,6 +95,8 @@ class Stage(Federation):
         # Connections age quickly, so that whoever leaves has left soon. Hospital A is one process, and hands over all the same.
         processes = 1 if directory.name == "a" else self.processes
         set_server(directory, processes=processes, connection_age_minutes=0.05)
+        self.metrics[directory.name] = int(free_address().rpartition(":")[2])
+        set_metrics(directory, self.metrics[directory.name])
         super().serve(kind, directory)
 
     @contextmanager

@@ -14,7 +14,7 @@ from federation.clients.calls import call
 from federation.v1.directory_pb2 import GetDirectoryRequest, GetDirectoryResponse
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from tests.conftest import USER_PIN
-from tests.e2e.processes_stage import Guest, Stage, set_server, told, wait_until
+from tests.e2e.processes_stage import Guest, Stage, set_metrics, set_server, told, wait_until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,6 +40,7 @@ def second(stage: Stage) -> str:
     address, peers = free_address(), free_address()
     set_settings(directory / "medunion.toml", public_listen=address, peer_listen=peers)
     set_server(directory, processes=2)
+    set_metrics(directory, int(free_address().rpartition(":")[2]))
     ready = directory / "ready"
     server = Running(directory / "serve.log", "public-cloud", "serve", "--directory", directory, "--ready-file", ready)
     stage.running.append(server)
