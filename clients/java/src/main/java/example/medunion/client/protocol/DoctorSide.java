@@ -64,7 +64,7 @@ public final class DoctorSide {
     Context context = new Context("p1", Context.UNNAMED, own, key.keyId(), sessionId, opening.getSentAt());
     ConsultationOpening type = ConsultationOpening.getDefaultInstance();
     Opened<ConsultationOpening> opened =
-        Sealing.open(ConsultationOpening.parser(), type, opening.getSealed(), key, context);
+        Sealing.open(type, opening.getSealed(), key, context);
     ConsultationOpening p1 = opened.payload();
     VerifiedParty patient = verifier.party(p1.getKeyStatement(), Role.ROLE_PATIENT, now);
     boolean same =
@@ -162,7 +162,7 @@ public final class DoctorSide {
             Optional<InConsultation> present = Optional.empty();
             if (frame.getLast()) {
               BiosignalDelivery type = BiosignalDelivery.getDefaultInstance();
-              present = Optional.of(complete(Rules.parse(BiosignalDelivery.parser(), type, plaintext), frame, now));
+              present = Optional.of(complete(Rules.parse(type, plaintext), frame, now));
             } else {
               keep(plaintext);
             }
@@ -236,7 +236,7 @@ public final class DoctorSide {
             byte[] plaintext = consultation.receiving().open("p6", frame);
             require(frame.getLast(), "OUT_OF_ORDER", "a receipt is one frame");
             DiagnosisReceipt type = DiagnosisReceipt.getDefaultInstance();
-            DiagnosisReceipt receipt = Rules.parse(DiagnosisReceipt.parser(), type, plaintext);
+            DiagnosisReceipt receipt = Rules.parse(type, plaintext);
             Freshness.requireSameTime(receipt.getSentAt(), frame.getSentAt());
             Freshness.requireNotFuture(receipt.getSentAt(), now);
             byte[] digest = Bytes.sha256(diagnosis.getSignature());

@@ -60,7 +60,7 @@ public final class Grants {
   private static Grant open(SignedStatement signed, VerifiedParty patient) {
     try {
       Grant type = Grant.getDefaultInstance();
-      return Statements.open("grant", Grant.parser(), type, signed, patient.verifyingKey());
+      return Statements.open("grant", type, signed, patient.verifyingKey());
     } catch (Refusal error) {
       throw new Refusal("GRANT_INVALID", "the grant does not bear this patient's signature", error);
     }

@@ -31,8 +31,8 @@ public final class Lists {
   /** Verifies a list by the PUK_C of its time, and parses the CRLs; a CRL is verified where it is used. */
   public static Lists read(TrustedBundle bundle, SignedStatement signed, List<ByteString> crls) {
     RevocationList type = RevocationList.getDefaultInstance();
-    byte[] key = bundle.cloudKeyAt(Statements.peek(RevocationList.parser(), type, signed).getThisUpdate());
-    RevocationList list = Statements.open("rl", RevocationList.parser(), type, signed, key);
+    byte[] key = bundle.cloudKeyAt(Statements.peek(type, signed).getThisUpdate());
+    RevocationList list = Statements.open("rl", type, signed, key);
     boolean brief = list.getNextUpdate() - list.getThisUpdate() <= LONGEST_LIFE;
     require(brief, "MALFORMED_MESSAGE", "a revocation list may not live longer than an hour");
     return new Lists(list, crls.stream().map(DoctorCertificate::readCrl).toList());

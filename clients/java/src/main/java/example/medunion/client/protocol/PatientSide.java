@@ -107,7 +107,7 @@ public final class PatientSide {
           new Context("d1", addressed, patient.identity(), key.keyId(), sessionId, reply.getSentAt());
       ConsultationReply type = ConsultationReply.getDefaultInstance();
       ConsultationReply d1 =
-          Sealing.open(ConsultationReply.parser(), type, reply.getSealed(), key, context).payload();
+          Sealing.open(type, reply.getSealed(), key, context).payload();
       require(d1.getDoctorId().equals(addressed), "IDENTITY_MISMATCH", "another doctor answers than the one addressed");
       boolean checked = Bytes.equal(d1.getDoctorCertificate(), doctor.certificate());
       require(checked, "CERTIFICATE_FOREIGN", "Cert_D is not the one that was checked");
@@ -195,7 +195,7 @@ public final class PatientSide {
       byte[] plaintext = receiving.open("d5", frame);
       require(frame.getLast(), "OUT_OF_ORDER", "a diagnosis is one frame");
       DiagnosisDelivery type = DiagnosisDelivery.getDefaultInstance();
-      DiagnosisDelivery d5 = Rules.parse(DiagnosisDelivery.parser(), type, plaintext);
+      DiagnosisDelivery d5 = Rules.parse(type, plaintext);
       Freshness.requireSameTime(d5.getSentAt(), frame.getSentAt());
       Freshness.requireNotFuture(d5.getSentAt(), now);
       boolean begun = session.beganAt() - Freshness.SKEW <= d5.getSentAt();

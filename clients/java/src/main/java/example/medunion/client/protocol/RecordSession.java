@@ -123,7 +123,7 @@ public final class RecordSession {
       Context context =
           new Context("h1", addressed, doctor.identity(), key.keyId(), sessionId, reply.getSentAt());
       RecordReply type = RecordReply.getDefaultInstance();
-      RecordReply h1 = Sealing.open(RecordReply.parser(), type, reply.getSealed(), key, context).payload();
+      RecordReply h1 = Sealing.open(type, reply.getSealed(), key, context).payload();
       boolean named = h1.getHospitalId().equals(addressed);
       require(named, "IDENTITY_MISMATCH", "another hospital answers than the one addressed");
       VerifiedParty hospital = verifier.party(h1.getKeyStatement(), Role.ROLE_HOSPITAL, now);
@@ -229,7 +229,7 @@ public final class RecordSession {
         hasher.update(plaintext);
         return new Progress(plaintext, null);
       }
-      RecordEnd end = Rules.parse(RecordEnd.parser(), RecordEnd.getDefaultInstance(), plaintext);
+      RecordEnd end = Rules.parse(RecordEnd.getDefaultInstance(), plaintext);
       Freshness.requireSameTime(end.getSentAt(), received.getSentAt());
       if (end.getOutcome() == SessionOutcome.SESSION_OUTCOME_SERVED) {
         requireSigned(end);
@@ -241,7 +241,7 @@ public final class RecordSession {
     private void requireSigned(RecordEnd end) {
       require(end.hasSignature() && end.hasVersion(), "MISSING_FIELD", "a served record is signed");
       Intent intent = session.intent();
-      Grant grant = Statements.peek(Grant.parser(), Grant.getDefaultInstance(), intent.grant());
+      Grant grant = Statements.peek(Grant.getDefaultInstance(), intent.grant());
       byte[] signed =
           Transcript.of("H2")
               .add(session.transcriptHash())
@@ -273,7 +273,7 @@ public final class RecordSession {
               () -> {
                 byte[] plaintext = receiving.open("stoack", frame);
                 require(frame.getLast(), "OUT_OF_ORDER", "a receipt is one frame");
-                DepositEnd opened = Rules.parse(DepositEnd.parser(), DepositEnd.getDefaultInstance(), plaintext);
+                DepositEnd opened = Rules.parse(DepositEnd.getDefaultInstance(), plaintext);
                 Freshness.requireSameTime(opened.getSentAt(), frame.getSentAt());
                 return opened;
               });
@@ -287,7 +287,7 @@ public final class RecordSession {
       require(end.hasReceipt(), "MISSING_FIELD", "a served deposit has a receipt");
       DepositReceipt type = DepositReceipt.getDefaultInstance();
       byte[] key = hospital.verifyingKey();
-      DepositReceipt receipt = Statements.open("stoack", DepositReceipt.parser(), type, end.getReceipt(), key);
+      DepositReceipt receipt = Statements.open("stoack", type, end.getReceipt(), key);
       boolean ours = Bytes.equal(receipt.getDepositDigest(), depositDigest);
       require(ours, "ANSWER_MISMATCH", "the receipt is for another deposit");
       return receipt;

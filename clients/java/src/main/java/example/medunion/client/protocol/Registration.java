@@ -87,10 +87,10 @@ public final class Registration {
       Context context = new Context("reg2", cloud, applicant.identity(), key.keyId(), challenge, reply.getSentAt());
       RegistrationAnswer type = RegistrationAnswer.getDefaultInstance();
       RegistrationAnswer answer =
-          Sealing.open(RegistrationAnswer.parser(), type, reply.getSealed(), key, context).payload();
+          Sealing.open(type, reply.getSealed(), key, context).payload();
       Freshness.requireNotFuture(answer.getSentAt(), now);
       byte[] encoded = answer.getCredential().toByteArray();
-      Credential credential = Rules.parse(Credential.parser(), Credential.getDefaultInstance(), encoded);
+      Credential credential = Rules.parse(Credential.getDefaultInstance(), encoded);
       requireOwnData(credential);
       byte[] point = requireEquation(answer, bundle.issuerAt(credential.getNotBefore()));
       byte[] signed = answerTranscript(Bytes.sha256(sent.plaintext()), answer, point);

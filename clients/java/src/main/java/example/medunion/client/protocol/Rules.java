@@ -55,15 +55,14 @@ public final class Rules {
 
   private Rules() {}
 
-  /** Parses a payload or statement and checks it by its rules. */
-  public static <M extends Message> M parse(Parser<M> parser, M type, byte[] data) {
+  /** Parses a payload or statement of this type, and checks it by its rules. */
+  @SuppressWarnings("unchecked") // a message's own parser gives messages of its type
+  public static <M extends Message> M parse(M type, byte[] data) {
     String name = type.getDescriptorForType().getName();
     int limit = payloadRule(type.getDescriptorForType()).getMaxSize();
     require(limit == 0 || data.length <= limit, "MESSAGE_TOO_LARGE", name + " has " + data.length + " bytes");
     try {
-      M message = parser.parseFrom(data);
-      check(message);
-      return message;
+      return check(((Parser<M>) type.getParserForType()).parseFrom(data));
     } catch (InvalidProtocolBufferException error) {
       throw new Refusal("MALFORMED_MESSAGE", "not a " + name, error);
     }

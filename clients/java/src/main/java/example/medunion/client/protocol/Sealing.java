@@ -5,7 +5,6 @@ import static example.medunion.client.protocol.Refusal.require;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Descriptors.Descriptor;
 import com.google.protobuf.Message;
-import com.google.protobuf.Parser;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
 import java.nio.ByteBuffer;
@@ -49,10 +48,10 @@ public final class Sealing {
 
   /** Opens, parses, and requires the T inside to be the T outside (B2). */
   public static <M extends Message> Opened<M> open(
-      Parser<M> parser, M type, ByteString sealed, Hpke.DecryptionKey key, Context context) {
+      M type, ByteString sealed, Hpke.DecryptionKey key, Context context) {
     byte[] padded = key.open(sealed.toByteArray(), context.info());
     byte[] plaintext = unpad(type.getDescriptorForType(), padded);
-    M payload = Rules.parse(parser, type, plaintext);
+    M payload = Rules.parse(type, plaintext);
     Object inside = payload.getField(type.getDescriptorForType().findFieldByName("sent_at"));
     Freshness.requireSameTime((Long) inside, context.sentAt());
     return new Opened<>(payload, plaintext);

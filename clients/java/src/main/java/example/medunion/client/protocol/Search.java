@@ -101,7 +101,7 @@ public final class Search {
       Context context =
           new Context("c", cloudId, doctor.identity(), key.keyId(), sessionId, reply.getSentAt());
       SearchAnswer type = SearchAnswer.getDefaultInstance();
-      SearchAnswer answer = Sealing.open(SearchAnswer.parser(), type, reply.getSealed(), key, context).payload();
+      SearchAnswer answer = Sealing.open(type, reply.getSealed(), key, context).payload();
       boolean proved = Bytes.equal(answer.getProof(), answerProof(shared, answer.getSentAt(), query));
       require(proved, "PROOF_INVALID", "the answer is not from the cloud that shares K_D, or to another question");
       byte[] signed = answerTranscript(answer, query, doctor.self());

@@ -3,7 +3,6 @@ package example.medunion.client.protocol;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.CodedOutputStream;
 import com.google.protobuf.Message;
-import com.google.protobuf.Parser;
 import example.medunion.federation.v1.SignedStatement;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -34,14 +33,14 @@ public final class Statements {
 
   /** Verifies a statement, then parses it. */
   public static <M extends Message> M open(
-      String label, Parser<M> parser, M type, SignedStatement signed, byte[] verifyingKey) {
+      String label, M type, SignedStatement signed, byte[] verifyingKey) {
     verifySignature(verifyingKey, signed.getSignature(), Transcript.of(label).add(signed.getStatement()).bytes());
-    return Rules.parse(parser, type, signed.getStatement().toByteArray());
+    return Rules.parse(type, signed.getStatement().toByteArray());
   }
 
   /** Parses a statement whose signer is named inside. Nothing in it may be used before its signature is verified. */
-  public static <M extends Message> M peek(Parser<M> parser, M type, SignedStatement signed) {
-    return Rules.parse(parser, type, signed.getStatement().toByteArray());
+  public static <M extends Message> M peek(M type, SignedStatement signed) {
+    return Rules.parse(type, signed.getStatement().toByteArray());
   }
 
   /** A message's bytes, once it holds its own rules; fields are written in the order of their numbers. */

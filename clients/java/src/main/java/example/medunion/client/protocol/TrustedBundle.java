@@ -22,7 +22,7 @@ public final class TrustedBundle {
 
   private TrustedBundle(SignedStatement signed) {
     this.signed = signed;
-    this.content = Statements.peek(TrustBundle.parser(), TrustBundle.getDefaultInstance(), signed);
+    this.content = Statements.peek(TrustBundle.getDefaultInstance(), signed);
     this.issuers = new KeyHistory(content.getIssuersList());
     this.cloudKeys = new KeyHistory(content.getCloudKeysList());
   }
@@ -41,7 +41,7 @@ public final class TrustedBundle {
 
   /** The number that a bundle claims: says what to ask for, and nothing else. */
   public static long sequenceOf(SignedStatement signed) {
-    return Statements.peek(TrustBundle.parser(), TrustBundle.getDefaultInstance(), signed).getSequence();
+    return Statements.peek(TrustBundle.getDefaultInstance(), signed).getSequence();
   }
 
   /** Takes the next bundle. Nothing in it is read before a key that this one lets sign vouches for it. */

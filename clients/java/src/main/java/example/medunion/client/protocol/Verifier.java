@@ -19,10 +19,10 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
   public VerifiedParty party(SignedStatement signed, Role role, long now) {
     lists.requireCurrent(now);
     KeyStatement type = KeyStatement.getDefaultInstance();
-    byte[] key = bundle.cloudKeyAt(Statements.peek(KeyStatement.parser(), type, signed).getStatedAt());
-    KeyStatement statement = Statements.open("ks", KeyStatement.parser(), type, signed, key);
+    byte[] key = bundle.cloudKeyAt(Statements.peek(type, signed).getStatedAt());
+    KeyStatement statement = Statements.open("ks", type, signed, key);
     byte[] encoded = statement.getCredential().toByteArray();
-    Credential credential = Rules.parse(Credential.parser(), Credential.getDefaultInstance(), encoded);
+    Credential credential = Rules.parse(Credential.getDefaultInstance(), encoded);
     requireAgreement(statement, credential, role);
     // Else a PRK_C that waits for its stated time could speak already.
     requireValid(statement.getStatedAt(), statement.getNotAfter(), now);
@@ -65,7 +65,7 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
   /** EK_C by the PUK_C that it names: its validity begins before it is signed, so no time of its own could say which. */
   public EncryptionKey cloudEncryptionKey(SignedStatement signed, long now) {
     EncryptionKeyStatement type = EncryptionKeyStatement.getDefaultInstance();
-    EncryptionKeyStatement named = Statements.peek(EncryptionKeyStatement.parser(), type, signed);
+    EncryptionKeyStatement named = Statements.peek(type, signed);
     long begunBy = now + Freshness.SKEW;
     byte[] key = bundle.cloudKeyOfEpoch(named.getVerifyingKeyDigest(), named.getNotBefore(), begunBy);
     return encryptionKey(signed, bundle.content().getCloudId(), key, now);
@@ -78,7 +78,7 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
 
   private EncryptionKey encryptionKey(SignedStatement signed, String owner, byte[] key, long now) {
     EncryptionKeyStatement type = EncryptionKeyStatement.getDefaultInstance();
-    EncryptionKeyStatement statement = Statements.open("ek", EncryptionKeyStatement.parser(), type, signed, key);
+    EncryptionKeyStatement statement = Statements.open("ek", type, signed, key);
     boolean bound = Bytes.equal(statement.getVerifyingKeyDigest(), Bytes.sha256(key));
     require(bound, "CREDENTIAL_INVALID", "the encryption key names another verifying key");
     byte[] encryptionKey = statement.getEncryptionKey().toByteArray();

@@ -1,0 +1,195 @@
+package example.medunion.client.protocol;
+
+import static example.medunion.client.protocol.Vectors.all;
+import static example.medunion.client.protocol.Vectors.bytes;
+import static example.medunion.client.protocol.Vectors.hex;
+import static example.medunion.client.protocol.Vectors.text;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.protobuf.ByteString;
+import com.google.protobuf.Message;
+import example.medunion.federation.v1.DepositReceipt;
+import example.medunion.federation.v1.Emergency;
+import example.medunion.federation.v1.EncryptionKeyStatement;
+import example.medunion.federation.v1.Grant;
+import example.medunion.federation.v1.KeyStatement;
+import example.medunion.federation.v1.PublicationReceipt;
+import example.medunion.federation.v1.RenewalReceipt;
+import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.SignedStatement;
+import example.medunion.federation.v1.TrustBundle;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+
+/** The lowest layers: transcripts, points, issuing, full point, schedule, HPKE, derivations, statements, bundles. */
+class LayersTest {
+  @Test
+  void transcripts() {
+    List<JsonObject> vectors = all("transcript");
+    for (JsonObject vector : vectors) {
+      byte[] made = Vectors.transcript(vector);
+      assertEquals(text(vector, "transcript"), hex(made));
+      assertEquals(text(vector, "sha256"), hex(Bytes.sha256(made)));
+    }
+    assertTrue(vectors.size() > 5);
+  }
+
+  @Test
+  void pointsThatMayBeReceivedAndPointsThatMayNot() {
+    List<JsonObject> vectors = all("points");
+    for (JsonObject vector : vectors) {
+      String outcome = Vectors.outcome(() -> Group.requireReceivedPoint(bytes(vector, "point")));
+      assertEquals(text(vector, "expect"), outcome, text(vector, "name"));
+    }
+    assertTrue(vectors.stream().anyMatch(vector -> !text(vector, "expect").equals("success")));
+  }
+
+  @Test
+  void issuing() {
+    List<JsonObject> vectors = all("issuing");
+    for (JsonObject vector : vectors) {
+      byte[] signed = Verifier.credentialTranscript(bytes(vector, "credential"));
+      assertEquals(text(vector, "transcript"), hex(signed));
+      byte[] issuer = bytes(vector, "issuer_public_key");
+      byte[] point = Group.publicPoint(bytes(vector, "registration_point"), issuer, signed);
+      assertEquals(text(vector, "public_point"), hex(point));
+      byte[] secret = bytes(vector, "registration_secret");
+      assertTrue(Statements.isSignature(issuer, Bytes.concat(bytes(vector, "registration_point"), secret), signed));
+      assertEquals(text(vector, "token_form"), hex(Group.tokenForm(secret)));
+      byte[] info = Transcript.of("shared").add(text(vector, "identity")).add(bytes(vector, "serial")).bytes();
+      byte[] derived = RegistrationSecret.software(secret, point).derive(issuer);
+      assertEquals(text(vector, "shared_key"), hex(Bytes.hkdf(derived, info, 32)));
+    }
+    assertTrue(vectors.size() >= 3);
+  }
+
+  @Test
+  void fullPointOutOfTwoDerivesOfToken() {
+    List<JsonObject> vectors = all("full_point");
+    for (JsonObject vector : vectors) {
+      byte[] own = bytes(vector, "public_point");
+      byte[] u1 = bytes(vector, "u1");
+      assertEquals(text(vector, "result"), hex(Group.recoverPoint(u1, bytes(vector, "u2"), own)));
+      RegistrationSecret secret = RegistrationSecret.software(bytes(vector, "registration_secret"), own);
+      assertEquals(text(vector, "result"), hex(secret.agree(bytes(vector, "point"))));
+      assertThrows(Refusal.class, () -> Group.recoverPoint(u1, u1, own));
+    }
+    assertTrue(vectors.size() > 3);
+  }
+
+  @Test
+  void bothKeySchedules() {
+    List<JsonObject> vectors = all("schedule");
+    for (JsonObject vector : vectors) {
+      JsonObject stated = vector.getAsJsonObject("transcript_hash");
+      byte[] hash = Bytes.sha256(Vectors.transcript(stated));
+      assertEquals(text(stated, "value"), hex(hash));
+      List<byte[]> contributions = Vectors.list(vector.getAsJsonArray("contributions"));
+      SessionKeys.Shared shared = new SessionKeys.Shared(bytes(vector, "K"), bytes(vector, "Z"));
+      String roles = text(vector, "roles");
+      SessionKeys keys = SessionKeys.derive(shared, contributions.get(0), contributions.get(1), hash, roles);
+      JsonObject expected = vector.getAsJsonObject("keys");
+      String there = roles.charAt(0) + ">" + roles.charAt(1);
+      String back = roles.charAt(1) + ">" + roles.charAt(0);
+      assertEquals(text(expected, "k_" + there), hex(keys.forward().key()));
+      assertEquals(text(expected, "iv_" + there), hex(keys.forward().iv()));
+      assertEquals(text(expected, "k_" + back), hex(keys.backward().key()));
+      assertEquals(text(expected, "iv_" + back), hex(keys.backward().iv()));
+      assertEquals(text(expected, "kc_" + roles.charAt(1)), hex(keys.keyConfirmation()));
+    }
+    assertEquals(2, vectors.size());
+  }
+
+  @Test
+  void hpke() {
+    List<JsonObject> vectors = all("hpke");
+    for (JsonObject vector : vectors) {
+      Hpke.DecryptionKey key = Vectors.decryptionKey(vector);
+      assertEquals(text(vector, "encryption_key"), hex(key.encryptionKey()));
+      assertEquals(text(vector, "key_id"), hex(key.keyId()));
+      byte[] info = bytes(vector, "info");
+      assertEquals(text(vector, "plaintext"), hex(key.open(bytes(vector, "sealed"), info)));
+      byte[] again = Hpke.seal(key.encryptionKey(), bytes(vector, "plaintext"), info);
+      assertEquals(text(vector, "plaintext"), hex(key.open(again, info)));
+      assertEquals("SEAL_INVALID", Vectors.outcome(() -> key.open(again, Bytes.concat(info, info))));
+    }
+    assertTrue(vectors.size() > 0);
+  }
+
+  @Test
+  void hashesHmacsAndHkdfsOfTranscript() {
+    List<JsonObject> vectors = all("derived");
+    for (JsonObject vector : vectors) {
+      byte[] made = Vectors.transcript(vector);
+      assertEquals(text(vector, "transcript"), hex(made));
+      byte[] value =
+          switch (text(vector, "kind")) {
+            case "sha256" -> Bytes.sha256(made);
+            case "hmac-sha256" -> Bytes.hmac(bytes(vector, "key"), made);
+            default -> {
+              byte[] material = Bytes.concat(bytes(vector, "fuzzy_key"), bytes(vector, "device_secret"));
+              yield Bytes.hkdf(material, made, bytes(vector, "value").length);
+            }
+          };
+      assertEquals(text(vector, "value"), hex(value), text(vector, "name"));
+    }
+    assertTrue(vectors.size() > 10);
+  }
+
+  @Test
+  void everyKindOfStatement() {
+    Map<String, Message> types =
+        Stream.<Message>of(
+                DepositReceipt.getDefaultInstance(),
+                Emergency.getDefaultInstance(),
+                EncryptionKeyStatement.getDefaultInstance(),
+                Grant.getDefaultInstance(),
+                KeyStatement.getDefaultInstance(),
+                PublicationReceipt.getDefaultInstance(),
+                RenewalReceipt.getDefaultInstance(),
+                RevocationList.getDefaultInstance(),
+                TrustBundle.getDefaultInstance())
+            .collect(Collectors.toMap(type -> type.getDescriptorForType().getFullName(), type -> type));
+    List<JsonObject> vectors = all("statements");
+    for (JsonObject vector : vectors) {
+      SignedStatement signed = Vectors.signed(vector);
+      String label = text(vector, "label");
+      Message type = types.get(text(vector, "message_type"));
+      assertEquals(text(vector, "digest"), hex(Transcript.statementDigest(label, signed)));
+      byte[] key = bytes(vector, "verifying_key");
+      Statements.open(label, type, signed, key);
+      Runnable other = () -> Statements.open("other", type, signed, key);
+      assertEquals("SIGNATURE_INVALID", Vectors.outcome(other));
+    }
+    assertTrue(vectors.size() > 10);
+  }
+
+  @Test
+  void chainOfTrustBundlesAndSuccessorsThatNobodyMayFollow() {
+    List<TrustedBundle> chain = new ArrayList<>();
+    for (JsonElement bundle : Vectors.load("parties").getAsJsonArray("trust_bundles")) {
+      SignedStatement signed = Vectors.signed(bundle);
+      chain.add(chain.isEmpty() ? TrustedBundle.pin(signed) : chain.get(chain.size() - 1).follow(signed));
+    }
+    List<JsonObject> vectors = all("bundles");
+    for (JsonObject vector : vectors) {
+      int follows = vector.get("follows").getAsInt();
+      SignedStatement signed = Vectors.signed(vector);
+      Runnable take =
+          follows == 0
+              ? () -> TrustedBundle.pin(signed, bytes(vector, "digest"))
+              : () -> chain.get(follows - 1).follow(signed);
+      assertEquals(text(vector, "expect"), Vectors.outcome(take), text(vector, "name"));
+    }
+    assertTrue(vectors.stream().filter(vector -> !text(vector, "expect").equals("success")).count() > 5);
+    assertTrue(ByteString.copyFrom(chain.get(0).digest()).size() == 32);
+  }
+}

@@ -1,0 +1,326 @@
+package example.medunion.client.protocol;
+
+import static example.medunion.client.protocol.Vectors.bytes;
+import static example.medunion.client.protocol.Vectors.hex;
+import static example.medunion.client.protocol.Vectors.text;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.protobuf.ByteString;
+import com.google.protobuf.Descriptors.FieldDescriptor;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.Message;
+import example.medunion.federation.v1.Deposit;
+import example.medunion.federation.v1.DiagnosisDelivery;
+import example.medunion.federation.v1.GetRoomResponse;
+import example.medunion.federation.v1.OpenRoomRequest;
+import example.medunion.federation.v1.RecordQuery;
+import example.medunion.federation.v1.Role;
+import example.medunion.federation.v1.Scope;
+import example.medunion.federation.v1.SealedOpening;
+import example.medunion.federation.v1.SealedReply;
+import example.medunion.federation.v1.SearchQuery;
+import example.medunion.federation.v1.SessionFrame;
+import example.medunion.federation.v1.SignedStatement;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Every message that a patient or a doctor makes, with the vectors' keys, clock and randomness: made byte for byte up to HPKE's own
+ * randomness. Every message that they receive is taken, and every refusal that is theirs has its reason.
+ */
+class MessagesTest {
+  private static final JsonObject CAST = Vectors.load("parties");
+  private static final JsonObject ENTROPY = Vectors.load("entropy");
+  private static final long NOW = CAST.get("now").getAsLong();
+  private static final List<String> FILES = List.of("registration", "consultation", "search", "record", "diagnosis");
+  private static final Set<String> OURS =
+      Set.of("reg2-patient", "P1", "D1", "P2-0", "P2-1", "C", "H1-read", "H2-0", "H2-2", "STOACK", "D5", "P6");
+
+  private final Map<String, JsonObject> messages = new HashMap<>();
+  private final Set<String> tried = new TreeSet<>();
+  private int refusals;
+
+  private Verifier verifier;
+  private EncryptionKey cloud;
+  private Party patient;
+  private Party doctor;
+  private SignedStatement grant;
+
+  /** How a receiver that has come this far takes a message. */
+  private interface Receiver<M> {
+    void take(M message, long now, boolean replayed);
+  }
+
+  @Test
+  void wholeRun() {
+    FILES.forEach(file -> Vectors.all(file).forEach(vector -> messages.put(text(vector, "name"), vector)));
+    TrustedBundle bundle = null;
+    for (JsonElement statement : CAST.getAsJsonArray("trust_bundles")) {
+      SignedStatement signed = Vectors.signed(statement);
+      bundle = bundle == null ? TrustedBundle.pin(signed) : bundle.follow(signed);
+    }
+    verifier = new Verifier(bundle, Lists.read(bundle, Vectors.signed(CAST.get("revocation_list")), List.of(crl())));
+    JsonObject own = CAST.getAsJsonObject("cloud");
+    cloud = verifier.cloudEncryptionKey(Vectors.signed(own.get("encryption_key_statement")), NOW);
+    patient = register("patient", Role.ROLE_PATIENT);
+    doctor = register("doctor", Role.ROLE_DOCTOR);
+    assertFalse(Arrays.equals(patient.self().issuer(), doctor.self().issuer()));
+
+    PatientSide.AwaitingReply waiting = beginConsultation();
+    DoctorSide.Asked asked = DoctorSide.receive(doctor, message(SealedOpening.getDefaultInstance(), "P1"), verifier, NOW);
+    DoctorSide.AwaitingBiosignal replied = asked.reply(NOW, entropy("D1"));
+    assertEquals(plaintext("D1"), hex(inside(replied.reply().getSealed(), patient.decryptionKey(), "D1")));
+    refuse("D1", SealedReply.getDefaultInstance(), (reply, now, again) -> waiting.receive(reply, verifier, now));
+    PatientSide.Established established =
+        waiting.receive(message(SealedReply.getDefaultInstance(), "D1"), verifier, NOW);
+    PatientSide.AwaitingDiagnosis delivered = deliver(established);
+    refuse("P2-0", SessionFrame.getDefaultInstance(), (frame, now, again) -> replied.receive(frame, now));
+    assertTrue(replied.receive(frame("P2-0"), NOW).isEmpty());
+    refuse("P2-1", SessionFrame.getDefaultInstance(), (frame, now, again) -> replied.receive(frame, now));
+    DoctorSide.InConsultation consultation = replied.receive(frame("P2-1"), NOW).orElseThrow();
+
+    Search.Place place = search();
+    ByteString recordSignature = read(place);
+    byte[] diagnosis = payload(DiagnosisDelivery.getDefaultInstance(), "D5").getDiagnosis().toByteArray();
+    DoctorSide.AwaitingReceipt diagnosed = consultation.diagnose(diagnosis, List.of(recordSignature), NOW);
+    requireFrame("D5", diagnosed.frame());
+    refuse("D5", SessionFrame.getDefaultInstance(), (frame, now, again) -> delivered.receive(frame, verifier, now));
+    PatientSide.Diagnosed told = delivered.receive(frame("D5"), verifier, NOW);
+    assertArrayEquals(diagnosis, told.delivery().getDiagnosis().toByteArray());
+    requireFrame("P6", told.receipt(NOW));
+    refuse("P6", SessionFrame.getDefaultInstance(), (frame, now, again) -> diagnosed.receive(frame, now));
+    diagnosed.receive(frame("P6"), NOW);
+    deposit(place, consultation.biosignal(), diagnosis);
+
+    assertEquals(new TreeSet<>(OURS), tried);
+    assertTrue(refusals > 100, refusals + " refusals");
+  }
+
+  private Party register(String name, Role role) {
+    JsonObject own = CAST.getAsJsonObject("parties").getAsJsonObject(name);
+    byte[] ticket = text(own, "ticket").isEmpty() ? null : bytes(own, "ticket");
+    SigningKey signing = SigningKey.software(bytes(own, "signing_seed"));
+    Hpke.DecryptionKey decryption = Vectors.decryptionKey(own);
+    SignedStatement statement = Vectors.signed(own.get("encryption_key_statement"));
+    Registration.Applicant applicant =
+        new Registration.Applicant(
+            role, text(own, "identity"), bytes(own, "evidence"), ticket, signing, decryption, statement);
+    Registration.AwaitingCredential awaiting =
+        Registration.apply(applicant, entropy("reg1-" + name).draw(16), cloud, NOW);
+    requireMade("reg1-" + name, awaiting.opening(), Vectors.decryptionKey(CAST.getAsJsonObject("cloud")));
+    TrustedBundle bundle = verifier.bundle();
+    if (name.equals("patient")) {
+      SealedReply type = SealedReply.getDefaultInstance();
+      refuse("reg2-patient", type, (reply, now, again) -> awaiting.receive(reply, bundle, List.of(crl()), now));
+    }
+    SealedReply reply = message(SealedReply.getDefaultInstance(), "reg2-" + name);
+    Registration.Registered registered = awaiting.receive(reply, bundle, List.of(crl()), NOW);
+    RegistrationSecret secret =
+        RegistrationSecret.software(registered.registrationSecret(), registered.party().publicPoint());
+    byte[] certificate = own.has("certificate") ? bytes(own, "certificate") : Bytes.EMPTY;
+    return new Party(registered.party(), signing, secret, decryption, statement, certificate);
+  }
+
+  private PatientSide.AwaitingReply beginConsultation() {
+    OpenRoomRequest request = DoctorSide.askForRoom(doctor, "H:alpha", NOW, entropy("room"));
+    assertEquals(text(messages.get("room"), "message"), hex(Statements.serialised(request)));
+    GetRoomResponse room =
+        GetRoomResponse.newBuilder()
+            .setKeyStatement(doctor.self().keyStatement())
+            .setDoctorCertificate(ByteString.copyFrom(doctor.certificate()))
+            .setEncryptionKeyStatement(doctor.encryptionKeyStatement())
+            .setRevocationList(Vectors.signed(CAST.get("revocation_list")))
+            .setCertificateRevocationList(crl())
+            .build();
+    Runnable elsewhere = () -> PatientSide.checkRoom(room, new byte[32], verifier, NOW);
+    assertEquals("IDENTITY_MISMATCH", Vectors.outcome(elsewhere));
+    PatientSide.AddressedDoctor there = PatientSide.checkRoom(room, DoctorSide.codeDigest(doctor), verifier, NOW);
+    byte[] biometric = bytes(CAST.getAsJsonObject("parties").getAsJsonObject("patient"), "evidence");
+    PatientSide.AwaitingReply awaiting = PatientSide.begin(patient, there, biometric, NOW, entropy("P1"));
+    requireMade("P1", awaiting.opening(), doctor.decryptionKey());
+    refuse(
+        "P1",
+        SealedOpening.getDefaultInstance(),
+        (opening, now, replayed) -> {
+          ReplayMemory memory = new ReplayMemory();
+          byte[] replayKey = DoctorSide.receive(doctor, opening, verifier, now).replayKey();
+          if (replayed) {
+            memory.admit(replayKey);
+          }
+          memory.admit(replayKey);
+        });
+    return awaiting;
+  }
+
+  private PatientSide.AwaitingDiagnosis deliver(PatientSide.Established established) {
+    Grants.Terms terms = Grants.Terms.everything(Duration.ofHours(24));
+    grant = Grants.make(patient, doctor.identity(), doctor.certificate(), terms, NOW, entropy("grant"));
+    PatientSide.AwaitingDiagnosis delivered = established.deliver(bytes(plaintext("P2-0")), grant, NOW);
+    requireFrame("P2-0", delivered.frames().get(0));
+    requireFrame("P2-1", delivered.frames().get(1));
+    return delivered;
+  }
+
+  private Search.Place search() {
+    SearchQuery asked = payload(SearchQuery.getDefaultInstance(), "D2");
+    Search.Question question =
+        new Search.Question(
+            asked.getPatientId(), asked.getDepartmentClass(), asked.getPage(), grant, patient.self().keyStatement());
+    Search.AwaitingAnswer awaiting = Search.ask(doctor, question, cloud, NOW, entropy("D2"));
+    requireMade("D2", awaiting.opening(), Vectors.decryptionKey(CAST.getAsJsonObject("cloud")));
+    refuse("C", SealedReply.getDefaultInstance(), (reply, now, again) -> awaiting.receive(reply, verifier, now));
+    return awaiting.receive(message(SealedReply.getDefaultInstance(), "C"), verifier, NOW).places().get(0);
+  }
+
+  private ByteString read(Search.Place place) {
+    Scope scope = payload(RecordQuery.getDefaultInstance(), "D4").getScope();
+    RecordSession.AwaitingRecord awaiting = session(place, "read", scope).query(NOW);
+    requireFrame("D4", awaiting.frame());
+    refuse("H2-0", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, now));
+    awaiting.receive(frame("H2-0"), NOW);
+    awaiting.receive(frame("H2-1"), NOW);
+    refuse("H2-2", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, now));
+    return awaiting.receive(frame("H2-2"), NOW).end().getSignature();
+  }
+
+  private void deposit(Search.Place place, byte[] biosignal, byte[] diagnosis) {
+    Deposit deposit = payload(Deposit.getDefaultInstance(), "STO-1");
+    RecordSession.Established session = session(place, "store", deposit.getScope());
+    RecordSession.AwaitingDeposit awaiting = session.deposit(biosignal, diagnosis, deposit);
+    requireFrame("STO-0", awaiting.frames().get(0));
+    requireFrame("STO-1", awaiting.frames().get(1));
+    refuse("STOACK", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame));
+    awaiting.receive(frame("STOACK"));
+  }
+
+  private RecordSession.Established session(Search.Place place, String name, Scope scope) {
+    SignedStatement statement = patient.self().keyStatement();
+    byte[] blind = bytes(ENTROPY, "rho-" + name);
+    RecordSession.Intent intent = new RecordSession.Intent(patient.identity(), scope, grant, statement, blind);
+    RecordSession.AddressedHospital hospital =
+        new RecordSession.AddressedHospital(place.hospital(), place.encryptionKey());
+    RecordSession.AwaitingReply awaiting = RecordSession.begin(doctor, hospital, intent, NOW, entropy("D3-" + name));
+    JsonObject own = CAST.getAsJsonObject("parties").getAsJsonObject("hospital");
+    requireMade("D3-" + name, awaiting.opening(), Vectors.decryptionKey(own));
+    if (name.equals("read")) {
+      SealedReply type = SealedReply.getDefaultInstance();
+      refuse("H1-read", type, (reply, now, again) -> awaiting.receive(reply, verifier, now));
+    }
+    return awaiting.receive(message(SealedReply.getDefaultInstance(), "H1-" + name), verifier, NOW);
+  }
+
+  /** Tries every refusal of a message, before the message itself is taken. */
+  private <M extends Message> void refuse(String base, M type, Receiver<M> receiver) {
+    tried.add(base);
+    for (JsonObject vector : Vectors.all("refusals")) {
+      if (text(vector, "base").equals(base)) {
+        refusals++;
+        boolean replayed = vector.has("replayed");
+        long now = vector.get("now").getAsLong();
+        Refusal refusal = null;
+        try {
+          receiver.take(bent(type, base, vector), now, replayed);
+        } catch (Refusal expected) {
+          refusal = expected;
+        }
+        String name = text(vector, "name");
+        assertEquals(text(vector, "expect"), refusal == null ? "success" : refusal.preciseReason(), name);
+        assertEquals(text(vector, "wire"), refusal.reason(), name);
+      }
+    }
+  }
+
+  @SuppressWarnings("unchecked")
+  private <M extends Message> M bent(M type, String base, JsonObject vector) {
+    byte[] encoded = bytes(vector.has("message") ? vector : messages.get(base), "message");
+    if (vector.has("flip_bit")) {
+      int bit = vector.get("flip_bit").getAsInt();
+      encoded[bit / 8] ^= (byte) (1 << bit % 8);
+    }
+    Message.Builder message = parsed(type, encoded).toBuilder();
+    if (vector.has("set")) {
+      vector.getAsJsonObject("set").entrySet().forEach(entry -> set(message, entry.getKey(), entry.getValue()));
+    }
+    return (M) message.build();
+  }
+
+  private static void set(Message.Builder message, String name, JsonElement value) {
+    FieldDescriptor field = message.getDescriptorForType().findFieldByName(name);
+    Object typed =
+        switch (field.getJavaType()) {
+          case BYTE_STRING -> ByteString.copyFrom(bytes(value.getAsString()));
+          case INT -> value.getAsInt();
+          case LONG -> value.getAsLong();
+          case BOOLEAN -> value.getAsBoolean();
+          default -> throw new IllegalStateException(name);
+        };
+    message.setField(field, typed);
+  }
+
+  /** Requires an opening to be the vector's, as far as its maker decides: who can open it compares what is inside. */
+  private void requireMade(String name, SealedOpening opening, Hpke.DecryptionKey key) {
+    SealedOpening expected = message(SealedOpening.getDefaultInstance(), name);
+    assertEquals(plaintext(name), hex(inside(opening.getSealed(), key, name)));
+    assertEquals(expected, opening.toBuilder().setSealed(expected.getSealed()).build());
+    assertEquals(expected.getSealed().size(), opening.getSealed().size());
+  }
+
+  private byte[] inside(ByteString sealed, Hpke.DecryptionKey key, String name) {
+    byte[] padded = key.open(sealed.toByteArray(), bytes(messages.get(name).getAsJsonObject("seal"), "info"));
+    return Arrays.copyOfRange(padded, 4, 4 + ByteBuffer.wrap(padded).getInt());
+  }
+
+  private void requireFrame(String name, SessionFrame frame) {
+    assertEquals(text(messages.get(name), "message"), hex(Statements.serialised(frame)), name);
+  }
+
+  private SessionFrame frame(String name) {
+    return message(SessionFrame.getDefaultInstance(), name);
+  }
+
+  private String plaintext(String name) {
+    return text(messages.get(name), "plaintext");
+  }
+
+  private <M extends Message> M message(M type, String name) {
+    return parsed(type, bytes(messages.get(name), "message"));
+  }
+
+  private <M extends Message> M payload(M type, String name) {
+    return parsed(type, bytes(plaintext(name)));
+  }
+
+  @SuppressWarnings("unchecked")
+  private static <M extends Message> M parsed(M type, byte[] encoded) {
+    try {
+      return (M) type.getParserForType().parseFrom(encoded);
+    } catch (InvalidProtocolBufferException error) {
+      throw new AssertionError(error);
+    }
+  }
+
+  private static ByteString crl() {
+    return ByteString.copyFrom(bytes(CAST.getAsJsonObject("authority"), "crl"));
+  }
+
+  private static Entropy entropy(String name) {
+    ByteBuffer left = ByteBuffer.wrap(bytes(ENTROPY, name));
+    return size -> {
+      byte[] taken = new byte[size];
+      left.get(taken);
+      return taken;
+    };
+  }
+}

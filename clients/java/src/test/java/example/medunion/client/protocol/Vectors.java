@@ -1,0 +1,81 @@
+package example.medunion.client.protocol;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import com.google.protobuf.ByteString;
+import example.medunion.federation.v1.SignedStatement;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HexFormat;
+import java.util.List;
+
+/** tests/vectors, read; byte strings are hex there. */
+final class Vectors {
+  private static final Path DIRECTORY = Path.of("..", "..", "tests", "vectors");
+
+  private Vectors() {}
+
+  static JsonObject load(String name) {
+    try {
+      return JsonParser.parseString(Files.readString(DIRECTORY.resolve(name + ".json"))).getAsJsonObject();
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  static List<JsonObject> all(String name) {
+    return load(name).getAsJsonArray("vectors").asList().stream().map(JsonElement::getAsJsonObject).toList();
+  }
+
+  static String text(JsonObject vector, String name) {
+    return vector.get(name).getAsString();
+  }
+
+  static byte[] bytes(JsonObject vector, String name) {
+    return bytes(text(vector, name));
+  }
+
+  static byte[] bytes(String hex) {
+    return HexFormat.of().parseHex(hex);
+  }
+
+  static List<byte[]> list(JsonArray array) {
+    return array.asList().stream().map(element -> bytes(element.getAsString())).toList();
+  }
+
+  static String hex(byte[] data) {
+    return HexFormat.of().formatHex(data);
+  }
+
+  static SignedStatement signed(JsonElement entry) {
+    JsonObject statement = entry.getAsJsonObject();
+    return SignedStatement.newBuilder()
+        .setStatement(ByteString.copyFrom(bytes(statement, "statement")))
+        .setSignature(ByteString.copyFrom(bytes(statement, "signature")))
+        .build();
+  }
+
+  static byte[] transcript(JsonObject vector) {
+    Transcript made = Transcript.of(text(vector, "label"));
+    list(vector.getAsJsonArray("fields")).forEach(made::add);
+    return made.bytes();
+  }
+
+  static Hpke.DecryptionKey decryptionKey(JsonObject own) {
+    return new Hpke.DecryptionKey(bytes(own, "mlkem_seed"), X25519Key.software(bytes(own, "x25519_private_key")));
+  }
+
+  /** "success", or the precise reason of a refusal. */
+  static String outcome(Runnable step) {
+    try {
+      step.run();
+      return "success";
+    } catch (Refusal refusal) {
+      return refusal.preciseReason();
+    }
+  }
+}
