@@ -183,7 +183,7 @@ class Practice:
         places = self._doctor.search(consultation)
         self._journal.note("searched", authorization=authorization, handles=[it.handle for it in places])
         records = []
-        for record in self._doctor.fetch(consultation, places[:1]):
+        for record in self._doctor.fetch(consultation, self.random.sample(places, min(1, len(places)))):
             self._journal.note("released", authorization=authorization, handle=record.manifest.records[0].handle)
             records.append(record)
             record.close()
