@@ -83,6 +83,7 @@ func (d *Doctor) Diagnose(ctx context.Context, room *Room, present *protocol.InC
 	if err != nil {
 		return nil, err
 	}
+	room.isNeeded = true
 	return awaiting, room.mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: frame}})
 }
 
@@ -98,6 +99,7 @@ func (d *Doctor) AwaitReceipt(ctx context.Context, room *Room, present *protocol
 			continue
 		}
 		if _, err := awaiting.Receive(frame.GetFrame(), d.Member.Verifier(), d.Member.clock()); err == nil {
+			room.isNeeded = false
 			return true // what does not hold is not the patient's: anybody with the code may put frames
 		}
 	}

@@ -23,10 +23,35 @@ type Room struct {
 	mailbox  *mailbox
 	sessions map[string]*protocol.AwaitingBiosignal
 	order    []string // of the sessions, the oldest first
+	isNeeded bool     // a D5 lies in it that no P6 has answered
 }
 
-// Close ends the connection to the relay; the room and what lies in it stay for those that come later.
-func (r *Room) Close() { r.mailbox.close() }
+// Close closes the room, unless a diagnosis lies in it that the patient has not signed for: that one stays until the room goes by itself,
+// hours later, as does a room whose relay does not answer now.
+func (r *Room) Close() {
+	defer r.mailbox.close()
+	if r.isNeeded {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callTime) // also of a program that was told to end
+	defer cancel()
+	if err := r.closeAtRelay(ctx); err != nil {
+		r.doctor.Tell("The room was not closed: " + err.Error())
+	}
+}
+
+func (r *Room) closeAtRelay(ctx context.Context) error {
+	party, err := r.doctor.Member.Party()
+	if err != nil {
+		return err
+	}
+	request, err := protocol.AskToClose(party, r.Code.HospitalID, r.Code.Room)
+	if err != nil {
+		return err
+	}
+	_, err = r.mailbox.service.CloseRoom(ctx, request)
+	return err
+}
 
 // AwaitPatient answers who asks in the room until one patient is present: P1, D1, P2. Who is refused gets a SessionRefusal, and the room
 // goes on waiting. Refuses with NO_ANSWER when the context's time is over.

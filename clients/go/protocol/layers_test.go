@@ -169,6 +169,10 @@ func TestDerived(t *testing.T) {
 		default:
 			t.Errorf("%s: a kind %q", vector.Name, vector.Kind)
 		}
+		if vector.Label == "room-close" {
+			fields := vector.Fields
+			equal(t, vector.Name, closeTranscript(string(fields[0]), string(fields[1]), fields[2]), vector.Transcript)
+		}
 		if vector.Name == "biometric password" {
 			equal(t, "B_P", BiometricPassword(vector.FuzzyKey, vector.DeviceSecret, "vectors", 1), vector.Value)
 		}

@@ -29,3 +29,14 @@ func AskForRoom(doctor *Party, hospitalID string, now Instant, entropy group.Ent
 	request.Signature, err = keys.Sign(doctor.Signer, signed)
 	return request, err
 }
+
+// AskToClose makes a doctor's request to close a room of its own. No room has this number again, so it needs no time and no nonce.
+func AskToClose(doctor *Party, hospitalID string, room []byte) (*pb.CloseRoomRequest, error) {
+	signature, err := keys.Sign(doctor.Signer, closeTranscript(doctor.Identity, hospitalID, room))
+	return &pb.CloseRoomRequest{RoomId: room, Signature: signature}, err
+}
+
+// closeTranscript is what closes a room: T("room-close", ID_D, ID_HPC, room).
+func closeTranscript(doctorID, hospitalID string, room []byte) []byte {
+	return transcript.T("room-close", transcript.Text(doctorID), transcript.Text(hospitalID), room)
+}

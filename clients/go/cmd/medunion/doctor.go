@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -239,6 +240,7 @@ func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *p
 		tell("RECORDS AT " + hospital + " ARE MISSING: " + why.Error())
 	}
 	for _, record := range records {
+		tellCorrections(record)
 		if p.save == "" {
 			continue
 		}
@@ -247,6 +249,14 @@ func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *p
 		}
 	}
 	return records, nil
+}
+
+func tellCorrections(record *client.Record) {
+	for _, entry := range record.Manifest.GetRecords() {
+		if entry.GetVersion() > 1 {
+			tell(fmt.Sprintf("Record %x of %s is a correction, version %d.", entry.GetHandle(), record.HospitalID, entry.GetVersion()))
+		}
+	}
 }
 
 func (p plan) diagnose(ctx context.Context, doctor *client.Doctor, room *client.Room, present *protocol.InConsultation, records []*client.Record) (*protocol.AwaitingReceipt, error) {
