@@ -1,0 +1,86 @@
+package example.medunion.client;
+
+import static example.medunion.client.protocol.Refusal.require;
+
+import example.medunion.client.protocol.SigningKey;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.math.BigInteger;
+import java.util.Locale;
+import org.bouncycastle.asn1.edec.EdECObjectIdentifiers;
+import org.bouncycastle.asn1.pkcs.PKCSObjectIdentifiers;
+import org.bouncycastle.asn1.x500.X500Name;
+import org.bouncycastle.asn1.x500.X500NameBuilder;
+import org.bouncycastle.asn1.x500.style.BCStyle;
+import org.bouncycastle.asn1.x509.AlgorithmIdentifier;
+import org.bouncycastle.asn1.x509.Extension;
+import org.bouncycastle.asn1.x509.ExtensionsGenerator;
+import org.bouncycastle.asn1.x509.GeneralName;
+import org.bouncycastle.asn1.x509.GeneralNames;
+import org.bouncycastle.asn1.x509.SubjectPublicKeyInfo;
+import org.bouncycastle.operator.ContentSigner;
+import org.bouncycastle.pkcs.PKCS10CertificationRequestBuilder;
+
+/** What a registration needs beside keys: a patient's ticket, a doctor's certificate request. */
+final class Enrolment {
+  private static final String LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  private static final AlgorithmIdentifier ED25519 = new AlgorithmIdentifier(EdECObjectIdentifiers.id_Ed25519);
+
+  private Enrolment() {}
+
+  /** Reads a ticket: 16 bytes in base32 (RFC 4648, 6); case, white space and dashes are no part of it. */
+  static byte[] parseTicket(String written) {
+    String letters = written.toUpperCase(Locale.ROOT).replaceAll("[\\s-]", "");
+    require(letters.matches("[A-Z2-7]{26}"), "TICKET_INVALID", "a ticket has 26 letters and digits, in groups of four");
+    BigInteger value = BigInteger.ZERO;
+    for (char letter : letters.toCharArray()) {
+      value = value.shiftLeft(5).or(BigInteger.valueOf(LETTERS.indexOf(letter)));
+    }
+    // 26 letters are 130 bits: the last two are none of the ticket's.
+    require(!value.testBit(0) && !value.testBit(1), "TICKET_INVALID", "this ticket is damaged");
+    byte[] ticket = new byte[16];
+    byte[] bigEndian = value.shiftRight(2).toByteArray();
+    for (int index = 0; index < Math.min(16, bigEndian.length); index++) {
+      ticket[15 - index] = bigEndian[bigEndian.length - 1 - index];
+    }
+    return ticket;
+  }
+
+  /** A certificate request (PKCS#10, RFC 2986) for Cert_D: Ed25519 (RFC 8410), common name ID_D, SAN URI. */
+  static byte[] certificateRequest(String identity, SigningKey key) {
+    X500Name subject = new X500NameBuilder().addRDN(BCStyle.CN, identity).build();
+    GeneralName name = new GeneralName(GeneralName.uniformResourceIdentifier, "urn:medunion:" + identity);
+    try {
+      ExtensionsGenerator extensions = new ExtensionsGenerator();
+      extensions.addExtension(Extension.subjectAlternativeName, false, new GeneralNames(name));
+      return new PKCS10CertificationRequestBuilder(subject, new SubjectPublicKeyInfo(ED25519, key.publicKey()))
+          .addAttribute(PKCSObjectIdentifiers.pkcs_9_at_extensionRequest, extensions.generate())
+          .build(signer(key))
+          .getEncoded();
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  private static ContentSigner signer(SigningKey key) {
+    ByteArrayOutputStream content = new ByteArrayOutputStream();
+    return new ContentSigner() {
+      @Override
+      public AlgorithmIdentifier getAlgorithmIdentifier() {
+        return ED25519;
+      }
+
+      @Override
+      public OutputStream getOutputStream() {
+        return content;
+      }
+
+      @Override
+      public byte[] getSignature() {
+        return key.sign(content.toByteArray());
+      }
+    };
+  }
+}

@@ -1,0 +1,264 @@
+package example.medunion.client;
+
+import com.google.gson.GsonBuilder;
+import example.medunion.client.calls.Cloud;
+import example.medunion.client.calls.DoctorClient;
+import example.medunion.client.calls.DoctorCode;
+import example.medunion.client.calls.FetchedRecord;
+import example.medunion.client.calls.Home;
+import example.medunion.client.calls.PatientClient;
+import example.medunion.client.keys.PrivateFiles;
+import example.medunion.client.protocol.DoctorSide;
+import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Grants;
+import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Registration;
+import example.medunion.federation.v1.RecordEntry;
+import example.medunion.federation.v1.RecordPart;
+import example.medunion.federation.v1.Role;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** The command line of clients/README.md: one JSON object on stdout, words for people on stderr. */
+public final class Main {
+  private static final String USAGE =
+      """
+      usage:
+        patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
+        patient visit    --home DIR --sensor FILE --observation FILE [--hours N] CODE
+        doctor init      --home DIR --trust FILE --id D:name
+        doctor register  --home DIR --certificate FILE
+        doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
+                         [--code-file FILE] [--save DIR] [--deposit]
+      every command needs --pin-file FILE, mode 0600
+      """;
+  private static final Set<String> VALUES =
+      Set.of(
+          "home", "trust", "id", "sensor", "ticket", "observation", "hours", "certificate", "hospital", "address",
+          "department", "conclusion", "code-file", "save", "pin-file");
+  private static final Duration RECEIPT = Duration.ofSeconds(30);
+
+  private final Entropy entropy = Entropy.system();
+  private final Map<String, String> values = new HashMap<>();
+  private final List<String> words = new ArrayList<>();
+  private boolean deposit;
+  private boolean help;
+
+  private Main(String[] arguments) {
+    for (int index = 0; index < arguments.length; index++) {
+      String word = arguments[index];
+      if (!word.startsWith("--")) {
+        words.add(word);
+      } else if (word.equals("--deposit")) {
+        deposit = true;
+      } else if (word.equals("--help")) {
+        help = true;
+      } else if (VALUES.contains(word.substring(2)) && index + 1 < arguments.length) {
+        values.put(word.substring(2), arguments[++index]);
+      } else {
+        throw new UsageException("there is no option " + word + ", or it lacks its value");
+      }
+    }
+  }
+
+  private static final class UsageException extends RuntimeException {
+    UsageException(String sentence) {
+      super(sentence);
+    }
+  }
+
+  /** Exit code 0: done; 1: refused, with the reason; 2: wrong usage. */
+  public static void main(String[] arguments) {
+    System.exit(run(arguments));
+  }
+
+  private static int run(String[] arguments) {
+    try {
+      Main main = new Main(arguments);
+      if (main.help) {
+        System.out.print(USAGE);
+      } else {
+        say(main.command());
+      }
+      return 0;
+    } catch (UsageException error) {
+      System.err.println(error.getMessage() + "\n" + USAGE);
+      return 2;
+    } catch (Refusal refusal) {
+      System.err.println(refusal.getMessage() + " (" + refusal.preciseReason() + ")");
+      say(Map.of("reason", refusal.reason()));
+      return 1;
+    }
+  }
+
+  private Map<String, Object> command() {
+    return switch (String.join(" ", words.subList(0, Math.min(2, words.size())))) {
+      case "patient register" -> registerPatient();
+      case "patient visit" -> visit();
+      case "doctor init" -> initDoctor();
+      case "doctor register" -> registerDoctor();
+      case "doctor consult" -> consult();
+      default -> throw new UsageException("there is no such command");
+    };
+  }
+
+  private Map<String, Object> registerPatient() {
+    byte[] ticket = Enrolment.parseTicket(needed("ticket"));
+    Home home = create();
+    return register(home, Role.ROLE_PATIENT, home.biometricPassword(path("sensor")), ticket);
+  }
+
+  private Map<String, Object> initDoctor() {
+    Home home = create();
+    Path request = path("home").resolve("certificate-request.der");
+    PrivateFiles.writeNew(request, Enrolment.certificateRequest(home.identity(), home.keys().signingKey()));
+    return Map.of("request", request.toString());
+  }
+
+  private Map<String, Object> registerDoctor() {
+    return register(open(), Role.ROLE_DOCTOR, read("certificate"), null);
+  }
+
+  private Map<String, Object> register(Home home, Role role, byte[] evidence, byte[] ticket) {
+    Registration.Applicant applicant =
+        new Registration.Applicant(
+            role,
+            home.identity(),
+            evidence,
+            ticket,
+            home.keys().signingKey(),
+            home.keys().decryptionKey(),
+            home.encryptionKeyStatement());
+    try (Cloud cloud = new Cloud(home.bundle())) {
+      return Map.of("identity", home.identity(), "serial", hex(cloud.register(home, applicant, entropy)));
+    }
+  }
+
+  private Map<String, Object> visit() {
+    Home home = open();
+    DoctorCode code = DoctorCode.parse(words.size() > 2 ? words.get(2) : "");
+    Duration life = Duration.ofMinutes(Math.round(60 * Double.parseDouble(values.getOrDefault("hours", "24"))));
+    byte[] password = home.biometricPassword(path("sensor"));
+    PatientClient.Visit visit =
+        new PatientClient(home, entropy).visit(code, password, read("observation"), Grants.Terms.everything(life));
+    return Map.of(
+        "doctor", visit.doctorId(),
+        "grant", hex(visit.grantId().toByteArray()),
+        "conclusion", Report.conclusionOf(visit.diagnosis()));
+  }
+
+  private Map<String, Object> consult() {
+    String department = needed("department");
+    String conclusion = needed("conclusion");
+    try (DoctorClient client = DoctorClient.open(open(), needed("hospital"), needed("address"), entropy)) {
+      tell("Show this code to your patient: " + client.code().written());
+      if (values.containsKey("code-file")) {
+        writeWhole(path("code-file"), client.code().written() + "\n");
+      }
+      DoctorSide.InConsultation consultation =
+          client.awaitPatient(reason -> tell("Somebody was refused (" + reason + "); still waiting."));
+      String patient = consultation.asked().patient().identity();
+      tell(patient + " is here; both sides have proved who they are.");
+      List<FetchedRecord> records = client.fetch(consultation, client.search(consultation));
+      if (values.containsKey("save")) {
+        records.forEach(record -> record.save(path("save")));
+      }
+      String doctor = consultation.asked().doctor().identity();
+      List<byte[]> digests = records.stream().map(FetchedRecord::digest).toList();
+      byte[] report = Report.of(patient, doctor, conclusion, digests);
+      DoctorSide.AwaitingReceipt diagnosed = client.diagnose(consultation, report, records);
+      String handle = deposit ? hex(client.deposit(diagnosed, department).toByteArray()) : null;
+      Map<String, Object> said = new LinkedHashMap<>();
+      said.put("patient", patient);
+      said.put("biosignal", consultation.biosignal().length);
+      said.put("records", records.stream().flatMap(record -> described(record).stream()).toList());
+      said.put("receipt", client.awaitReceipt(diagnosed, RECEIPT));
+      said.put("deposit", handle);
+      return said;
+    }
+  }
+
+  private static List<Map<String, Object>> described(FetchedRecord record) {
+    String hospital = record.manifest().getHospitalId();
+    return record.manifest().getRecordsList().stream().map(entry -> described(hospital, entry)).toList();
+  }
+
+  private static Map<String, Object> described(String hospital, RecordEntry entry) {
+    return Map.of(
+        "hospital", hospital,
+        "handle", hex(entry.getHandle().toByteArray()),
+        "department", entry.getDepartmentId(),
+        "parts", entry.getPartsList().stream().map(Main::described).toList());
+  }
+
+  private static Map<String, Object> described(RecordPart part) {
+    return Map.of(
+        "name", part.getName(),
+        "media_type", part.getMediaType(),
+        "size", part.getSizeBytes(),
+        "sha256", hex(part.getDigest().toByteArray()));
+  }
+
+  private Home create() {
+    return Home.create(
+        path("home"), needed("id"), path("trust"), path("pin-file"), entropy, System.currentTimeMillis());
+  }
+
+  private Home open() {
+    return Home.open(path("home"), path("pin-file"));
+  }
+
+  private Path path(String name) {
+    return Path.of(needed(name));
+  }
+
+  private byte[] read(String name) {
+    try {
+      return Files.readAllBytes(path(name));
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  private String needed(String name) {
+    if (!values.containsKey(name)) {
+      throw new UsageException("--" + name + " is missing");
+    }
+    return values.get(name);
+  }
+
+  /** Writes a file that others wait for: it is there whole, or not at all. */
+  private static void writeWhole(Path path, String content) {
+    Path partial = path.resolveSibling(path.getFileName() + ".partial");
+    PrivateFiles.writeNew(partial, content.getBytes(StandardCharsets.UTF_8));
+    try {
+      Files.move(partial, path, StandardCopyOption.ATOMIC_MOVE);
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  private static String hex(byte[] data) {
+    return HexFormat.of().formatHex(data);
+  }
+
+  private static void tell(String sentence) {
+    System.err.println(sentence);
+  }
+
+  private static void say(Map<String, ?> said) {
+    System.out.println(new GsonBuilder().serializeNulls().create().toJson(said));
+  }
+}

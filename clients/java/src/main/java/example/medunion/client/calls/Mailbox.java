@@ -1,0 +1,113 @@
+package example.medunion.client.calls;
+
+import com.google.protobuf.ByteString;
+import example.medunion.client.protocol.Refusal;
+import example.medunion.federation.v1.Direction;
+import example.medunion.federation.v1.FollowFramesRequest;
+import example.medunion.federation.v1.FollowFramesResponse;
+import example.medunion.federation.v1.GetRoomRequest;
+import example.medunion.federation.v1.GetRoomResponse;
+import example.medunion.federation.v1.PutFrameRequest;
+import example.medunion.federation.v1.RelayFrame;
+import example.medunion.federation.v1.RelayServiceGrpc;
+import io.grpc.ManagedChannel;
+import io.grpc.StatusRuntimeException;
+import java.time.Duration;
+import java.util.Iterator;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+
+/** One side of a room at the relay: frames put under the next number, frames followed through lost connections. */
+public final class Mailbox {
+  private static final long LONGEST_STREAM_MILLIS = 300_000;
+  private static final int MOST_NUMBERS_PASSED = 4096;
+
+  private final ManagedChannel channel;
+  private final ByteString roomId;
+  private final Direction puts;
+  private final Direction reads;
+  private long nextPut;
+  private long nextRead;
+
+  public Mailbox(ManagedChannel channel, byte[] roomId, Direction puts) {
+    this.channel = channel;
+    this.roomId = ByteString.copyFrom(roomId);
+    this.puts = puts;
+    this.reads = puts == Direction.DIRECTION_TO_DOCTOR ? Direction.DIRECTION_TO_PATIENT : Direction.DIRECTION_TO_DOCTOR;
+  }
+
+  /** Fetches whose room it is; nothing of it is verified yet. */
+  public GetRoomResponse room() {
+    GetRoomRequest request = GetRoomRequest.newBuilder().setRoomId(roomId).build();
+    return Calls.repeated(() -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).getRoom(request));
+  }
+
+  /** Puts a frame once, however often the connection fails; a number that somebody else's frame has is passed over. */
+  public void put(RelayFrame frame) {
+    for (int passed = 0; passed < MOST_NUMBERS_PASSED; passed++) {
+      PutFrameRequest request =
+          PutFrameRequest.newBuilder().setRoomId(roomId).setDirection(puts).setNumber(nextPut++).setFrame(frame).build();
+      try {
+        Calls.repeated(() -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).putFrame(request));
+        return;
+      } catch (Refusal refusal) {
+        if (!refusal.reason().equals("ALREADY_EXISTS")) {
+          throw refusal;
+        }
+      }
+    }
+    throw new Refusal("LIMIT_REACHED", "the room is full of other messages");
+  }
+
+  /**
+   * Hands the other side's frames over as they come, until one gives an answer or the time is over. A lost connection is opened again from
+   * the next number on.
+   */
+  public <T> Optional<T> follow(Duration patience, Function<RelayFrame, Optional<T>> take) {
+    long deadline = System.nanoTime() + patience.toNanos();
+    for (long left = patience.toMillis(); left > 0; left = (deadline - System.nanoTime()) / 1_000_000) {
+      try {
+        Optional<T> answer = stream(Math.min(left, LONGEST_STREAM_MILLIS), take);
+        if (answer.isPresent()) {
+          return answer;
+        }
+      } catch (StatusRuntimeException error) {
+        Refusal refusal = Calls.refusalOf(error);
+        if (!Calls.passes(refusal)) {
+          throw refusal;
+        }
+      }
+      Calls.pause(Duration.ofMillis(200));
+    }
+    return Optional.empty();
+  }
+
+  private <T> Optional<T> stream(long millis, Function<RelayFrame, Optional<T>> take) {
+    FollowFramesRequest request =
+        FollowFramesRequest.newBuilder().setRoomId(roomId).setDirection(reads).setFromNumber(nextRead).build();
+    try (io.grpc.Context.CancellableContext context = io.grpc.Context.current().withCancellation()) {
+      Iterator<FollowFramesResponse> frames =
+          context.wrap(
+                  () ->
+                      RelayServiceGrpc.newBlockingStub(channel)
+                          .withDeadlineAfter(millis, TimeUnit.MILLISECONDS)
+                          .followFrames(request))
+              .call();
+      while (frames.hasNext()) {
+        FollowFramesResponse response = frames.next();
+        Refusal.require(response.getNumber() == nextRead, "OUT_OF_ORDER", "the relay left a message out");
+        nextRead++;
+        Optional<T> answer = take.apply(response.getFrame());
+        if (answer.isPresent()) {
+          return answer;
+        }
+      }
+      return Optional.empty();
+    } catch (StatusRuntimeException | Refusal error) {
+      throw error;
+    } catch (Exception error) {
+      throw new IllegalStateException(error);
+    }
+  }
+}

@@ -1,0 +1,70 @@
+package example.medunion.client.keys;
+
+import example.medunion.client.protocol.Refusal;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Set;
+
+/** Files of mode 0600, on disk when a method returns. */
+public final class PrivateFiles {
+  private static final Set<PosixFilePermission> OURS = PosixFilePermissions.fromString("rw-------");
+
+  private PrivateFiles() {}
+
+  /** Writes a new file; what is there already is no place for it. */
+  public static void writeNew(Path path, byte[] content) {
+    Set<StandardOpenOption> options = Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    try (FileChannel file = FileChannel.open(path, options, PosixFilePermissions.asFileAttribute(OURS))) {
+      ByteBuffer left = ByteBuffer.wrap(content);
+      while (left.hasRemaining()) {
+        file.write(left);
+      }
+      file.force(true);
+    } catch (FileAlreadyExistsException error) {
+      throw new Refusal("ALREADY_EXISTS", path + " is there already", error);
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+    sync(path);
+  }
+
+  /** Puts a file in place, whole; what was there gives way. */
+  public static void replace(Path path, byte[] content) {
+    Path partial = path.resolveSibling(path.getFileName() + "." + ProcessHandle.current().pid());
+    writeNew(partial, content);
+    try {
+      Files.move(partial, path, StandardCopyOption.ATOMIC_MOVE);
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+    sync(path);
+  }
+
+  /** Reads a file that others may not read. */
+  public static byte[] read(Path path) {
+    try {
+      boolean ours = OURS.containsAll(Files.getPosixFilePermissions(path));
+      Refusal.require(ours, "FILE_NOT_PRIVATE", "others may read " + path + "; give it mode 0600");
+      return Files.readAllBytes(path);
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  private static void sync(Path path) {
+    try (FileChannel directory = FileChannel.open(path.toAbsolutePath().getParent())) {
+      directory.force(true);
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+}
