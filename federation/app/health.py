@@ -45,7 +45,9 @@ def _status(channel: grpc.Channel, service: str, patience: timedelta) -> int | N
     """Give the status of a service; None where this kind of node does not depend on it."""
     check = channel.unary_unary(_CHECK, HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString)
     try:
-        return int(check(HealthCheckRequest(service=service), timeout=patience.total_seconds()).status)
+        # While a node is handed over, its admin server is for a moment nobody's.
+        answer = check(HealthCheckRequest(service=service), timeout=patience.total_seconds(), wait_for_ready=True)
+        return int(answer.status)
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.NOT_FOUND:
             return None
