@@ -57,6 +57,7 @@ class Upgrade:
         self.enrol("old", "old")
         patient, department = ("--patient", "P:pat-old"), ("--department", "H:a/cardiology")
         self.run("old", "hospital", "import", "--directory", self.root / "a", *patient, *department, RECORD)
+        federation.await_publication("a")
 
     def enrol(self, release: str, label: str) -> None:
         """Make a doctor and a patient with the commands of a release."""
