@@ -15,7 +15,7 @@ import { saveRecord } from "./client/records.js";
 import { conclusionOf, diagnosticReport } from "./client/report.js";
 import { Role } from "./gen/federation/v1/statement_pb.js";
 import { writeNew } from "./keys/file.js";
-import { hex } from "./protocol/bytes.js";
+import { hex, sha256 } from "./protocol/bytes.js";
 import { EVERYTHING } from "./protocol/grant.js";
 import { preciseReason, Refusal } from "./protocol/refusal.js";
 
@@ -150,7 +150,8 @@ async function consult(values: Values): Promise<Said> {
       ? hex(await doctor.deposit(room.home, diagnosed, hospital, address, needed(values, "department")))
       : null;
   const receipt = await room.awaitReceipt(diagnosed, RECEIPT_MS);
-  const biosignal = consultation.biosignal.length;
+  const { biosignal: content } = consultation;
+  const biosignal = { size: content.length, sha256: hex(sha256(content)) };
   return { patient, biosignal, records: records.flatMap(described), receipt, deposit: handle };
 }
 

@@ -8,6 +8,7 @@ import example.medunion.client.calls.FetchedRecord;
 import example.medunion.client.calls.Home;
 import example.medunion.client.calls.PatientClient;
 import example.medunion.client.keys.PrivateFiles;
+import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.DoctorSide;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Grants;
@@ -182,7 +183,8 @@ public final class Main {
       String handle = deposit ? hex(client.deposit(diagnosed, department).toByteArray()) : null;
       Map<String, Object> said = new LinkedHashMap<>();
       said.put("patient", patient);
-      said.put("biosignal", consultation.biosignal().length);
+      byte[] biosignal = consultation.biosignal();
+      said.put("biosignal", Map.of("size", biosignal.length, "sha256", hex(Bytes.sha256(biosignal))));
       said.put("records", records.stream().flatMap(record -> described(record).stream()).toList());
       said.put("receipt", client.awaitReceipt(diagnosed, RECEIPT));
       said.put("deposit", handle);

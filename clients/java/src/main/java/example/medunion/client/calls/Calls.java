@@ -11,6 +11,8 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.shaded.io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.handler.ssl.SslContextBuilder;
+import io.grpc.netty.shaded.io.netty.handler.ssl.SslProvider;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.AbstractStub;
 import java.io.ByteArrayInputStream;
@@ -44,7 +46,8 @@ public final class Calls {
             .toArray(X509Certificate[]::new);
     try {
       return NettyChannelBuilder.forTarget(address)
-          .sslContext(GrpcSslContexts.forClient().trustManager(roots).build())
+          // The JDK's TLS: with netty's own, its validator refuses Ed25519 certificates.
+          .sslContext(GrpcSslContexts.configure(SslContextBuilder.forClient(), SslProvider.JDK).trustManager(roots).build())
           .overrideAuthority(tlsName(identity))
           .maxInboundMessageSize(LARGEST_MESSAGE)
           .build();
