@@ -1,0 +1,1 @@
+"""Reference clients of other languages against the Python servers."""

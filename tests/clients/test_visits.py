@@ -1,0 +1,159 @@
+"""Whole visits of the reference clients, a Python peer on the other side and then one of their own language."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from demo.stage import Federation, run
+from federation.ticket import ticket_text
+from tests.clients.foreign import Party, certify_doctor, enrol_patient, party, register_patient, sensor, write_pin
+
+RECORD = Path(__file__).parents[1] / "data" / "synthea-johnnie679.json"
+CONCLUSION = "Sinus rhythm, no ischaemia."
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """A patient and a doctor of the language, and one of each in Python; each patient has a record at H:a."""
+
+    stage: Federation
+    language: str
+    patient: Party
+    doctor: Party
+    python_patient: Path
+    python_doctor: Path
+
+
+@pytest.fixture(scope="module")
+def clinic(stage: Federation, built: str) -> Clinic:
+    names = f"{built}-patient", f"{built}-doctor", f"peer-of-{built}", f"dr-of-{built}"
+    made = Clinic(
+        stage,
+        built,
+        enrol_patient(stage, party(stage, built, "patient", names[0]), "a"),
+        certify_doctor(stage, party(stage, built, "doctor", names[1])),
+        stage.add_patient(names[2], "a"),
+        stage.add_doctor(names[3]),
+    )
+    for label in (names[0], names[2]):
+        directory = "--directory", stage.root / "a", "--patient", f"P:{label}"
+        run("hospital", "import", *directory, "--department", "H:a/cardiology", RECORD)
+    stage.await_publication("a")
+    return made
+
+
+def consult(clinic: Clinic, name: str, *words: object):
+    """Let the language's doctor open a room at H:b; give the command and the code."""
+    code_file = clinic.stage.root / f"{clinic.language}-{name}.code"
+    command = clinic.doctor.start(
+        *("consult", "--hospital", "H:b", "--address", clinic.stage.addresses["b"], "--department", "cardiology"),
+        *("--conclusion", CONCLUSION, "--code-file", code_file, *words),
+        log=clinic.stage.root / f"{clinic.language}-{name}.log",
+    )
+    return command, command.wait_for(code_file)
+
+
+def visit(clinic: Clinic, code: str, expect: int = 0):
+    """Let the language's patient visit the doctor of the code."""
+    return visit_as(clinic, sensor(clinic.patient), code, expect)
+
+
+def visit_as(clinic: Clinic, person: Path, code: str, expect: int = 0):
+    """Let whoever that reading is of use the patient's device."""
+    biosignal = observation(clinic.stage, clinic.patient.identity)
+    return clinic.patient.run("visit", "--sensor", person, "--observation", biosignal, code, expect=expect)
+
+
+def observation(stage: Federation, patient_id: str) -> Path:
+    """Give a biosignal: a FHIR R4 Observation about the patient."""
+    path = stage.root / f"{patient_id[2:]}.observation.json"
+    resource = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4", "display": "Heart rate"}]},
+        "subject": {"type": "Patient", "identifier": {"value": patient_id}},
+        "valueQuantity": {"value": 72, "unit": "/min", "system": "http://unitsofmeasure.org", "code": "/min"},
+    }
+    path.write_text(json.dumps(resource))
+    return path
+
+
+def test_patient_visits_a_python_doctor(clinic: Clinic) -> None:
+    name = f"{clinic.language}-with-python-doctor"
+    doctor, code = clinic.stage.consult(clinic.python_doctor, "b", name, "--conclusion", CONCLUSION, "--no-deposit")
+    told = visit(clinic, code)
+    assert told["doctor"] == f"D:{clinic.python_doctor.name}"
+    assert told["conclusion"] == CONCLUSION
+    story = doctor.wait()
+    assert "1 record found" in story
+    assert "Johnnie679" in story
+    assert "The patient signed for the diagnosis" in story
+
+
+def test_doctor_sees_a_python_patient(clinic: Clinic) -> None:
+    saved = clinic.stage.root / f"{clinic.language}-saved"
+    doctor, code = consult(clinic, "with-python-patient", "--save", saved)
+    biosignal = observation(clinic.stage, f"P:{clinic.python_patient.name}")
+    said = run("patient", "visit", "--directory", clinic.python_patient, code, "--observation", biosignal)
+    assert f"You are talking to {clinic.doctor.identity}." in said
+    assert CONCLUSION in said
+    told = doctor.wait()
+    assert told["patient"] == f"P:{clinic.python_patient.name}"
+    assert told["biosignal"]["sha256"] == hashlib.sha256(biosignal.read_bytes()).hexdigest()
+    assert told["receipt"] is True
+    assert told["deposit"] is None
+    [record] = told["records"]
+    assert record["hospital"] == "H:a"
+    [part] = record["parts"]
+    assert part["sha256"] == hashlib.sha256(RECORD.read_bytes()).hexdigest()
+    assert (saved / record["handle"] / part["name"]).read_bytes() == RECORD.read_bytes()
+
+
+def test_deposit_of_the_doctor_is_found_at_the_next_visit(clinic: Clinic) -> None:
+    doctor, code = consult(clinic, "deposit", "--deposit")
+    assert visit(clinic, code)["conclusion"] == CONCLUSION
+    handle = doctor.wait()["deposit"]
+    clinic.stage.await_publication("b")
+    doctor, code = consult(clinic, "after-deposit")
+    visit(clinic, code)
+    found = {(record["hospital"], record["handle"]) for record in doctor.wait()["records"]}
+    assert ("H:b", handle) in found
+    assert {hospital for hospital, _ in found} == {"H:a", "H:b"}
+
+
+def test_code_that_was_altered_reaches_nobody(clinic: Clinic) -> None:
+    doctor, code = consult(clinic, "altered")
+    digest = code[-43:]
+    other = code[:-43] + ("A" if digest[0] != "A" else "B") + digest[1:]
+    assert visit(clinic, other, expect=1)["reason"] == "IDENTITY_MISMATCH"
+    doctor.stop()
+
+
+def test_ticket_that_nobody_issued_registers_nobody(clinic: Clinic) -> None:
+    stranger = party(clinic.stage, clinic.language, "patient", f"{clinic.language}-stranger")
+    refused = register_patient(clinic.stage, stranger, ticket_text(bytes(16)), expect=1)
+    assert refused["reason"] == "REJECTED"
+
+
+def test_wrong_pin_opens_nothing(clinic: Clinic) -> None:
+    root, patient = clinic.stage.root, clinic.patient
+    wrong = write_pin(root / f"{clinic.language}-wrong.pin")
+    stranger = Party(patient.language, patient.role, patient.identity, patient.home, wrong)
+    biosignal = observation(clinic.stage, patient.identity)
+    told = stranger.run("visit", "--sensor", sensor(patient), "--observation", biosignal, "medunion://x", expect=1)
+    assert told["reason"] == "PIN_INCORRECT"
+
+
+def test_other_persons_reading_is_refused(clinic: Clinic, tmp_path: Path) -> None:
+    _, code = clinic.stage.consult(
+        clinic.python_doctor, "b", f"{clinic.language}-other-person", "--conclusion", CONCLUSION, "--no-deposit"
+    )
+    stranger = tmp_path / "stranger.sensor"
+    stranger.touch(mode=0o600)
+    stranger.write_bytes(bytes(32))
+    assert visit_as(clinic, stranger, code, expect=1)["reason"] == "REFUSED_BY_PEER"
