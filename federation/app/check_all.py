@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Callable, Iterator
 
-from federation.app import check_federation, check_own, check_peers
+from federation.app import check_federation, check_own, check_peers, check_revocations
 from federation.app.check import KINDS, Examined, Finding, Kind, Settings, Verdict, failed, look
 from federation.app.node import NodeDirectory
 from federation.clients.device import unlock
@@ -21,6 +21,7 @@ _LOOKS = (
     ("blobs", check_own.blobs),
     ("serving", check_peers.serving),
     ("trust", check_federation.trust),
+    ("revocations", check_revocations.revocations),
     ("registration", check_federation.registration),
     ("certificates", check_federation.certificates),
     ("peers", check_peers.peers),

@@ -17,7 +17,7 @@ from federation.audit import Audit
 from federation.clock import Clock, system_clock
 from federation.config import CloudSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.epochs import EpochKeeper, as_signed, as_stored
-from federation.errors import CredentialLive, Limit
+from federation.errors import CredentialLive
 from federation.generations import StoredGenerations
 from federation.protocol.anchors import serial_entry
 from federation.protocol.bundle import TrustedBundle, issue, pin
@@ -25,8 +25,9 @@ from federation.protocol.identities import require_identity
 from federation.protocol.periods import periods_of
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant, milliseconds
-from federation.services.cloud.bulletin import KEPT_AFTER_END, MOST_ENTRIES, Bulletin, Issue, ListLife
+from federation.services.cloud.bulletin import KEPT_AFTER_END, Bulletin, Issue, ListLife
 from federation.services.cloud.cloud import Cloud, CloudStores, as_datetime
+from federation.services.cloud.fullness import require_room_for_serial
 from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.membership import new_ticket
 from federation.services.cloud.trust import TrustOffice
@@ -294,8 +295,7 @@ class PublicCloudNode:
 
     def _revoke(self, identity: str, serial: bytes, not_after: Instant, now: Instant) -> None:
         book = self.cloud.stores.revocations
-        if len(book.current(now=now).serials) >= MOST_ENTRIES:
-            raise Limit("the revocation list is full")
+        require_room_for_serial(book.current(now=now))
         self.cloud.record("REVOCATION", f"{identity} serial {serial.hex()}", now=now)
         book.revoke("serial", serial_entry(serial), expires_at=not_after + milliseconds(KEPT_AFTER_END), at=now)
 

@@ -15,6 +15,7 @@ from federation.app.subjects import cloud_subject
 from federation.services.cloud.bulletin import Issue
 from federation.services.cloud.cloud import Cloud
 from federation.services.cloud.directory import DirectoryServicer
+from federation.services.cloud.fullness import fills_of
 from federation.services.cloud.membership import MembershipServicer
 from federation.services.cloud.news import News
 from federation.services.cloud.publication import PublicationServicer
@@ -174,8 +175,17 @@ async def _refresh(node: PublicCloudNode, workers: Workers, news: News) -> None:
         return
     if issue.sequence != before:
         operations.info("list-issued", sequence=issue.sequence)
+        tell_filling(issue)
         await news.announce()
         await workers.run_regardless(_write_trust, node, issue)
+
+
+def tell_filling(issue: Issue) -> None:
+    """Warn with each new list that has little room left."""
+    listed = issue.verifier.lists.revocations
+    for fill in fills_of(listed) if listed is not None else ():
+        if fill.is_high:
+            operations.warning("list-filling", kind=fill.kind, entries=fill.entries, most=fill.most)
 
 
 def _write_trust(node: PublicCloudNode, issue: Issue) -> None:

@@ -14,6 +14,7 @@ from federation.observe.sources import Reading
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.doctor_certificate import current_crl
+from federation.services.cloud.fullness import fills_of
 from federation.services.hospital.outbox import pause_after
 from federation.store.interfaces import Settings
 from federation.store.survey import Survey, Waiting
@@ -61,6 +62,10 @@ def list_readings(lists: Lists, anchors: Anchors, *, now: int) -> Iterator[Readi
         yield Reading("medunion_revocation_list_sequence", listed.sequence)
         yield Reading("medunion_revocation_list_issued_timestamp_seconds", listed.this_update / 1000)
         yield Reading("medunion_revocation_list_end_timestamp_seconds", listed.next_update / 1000)
+        for fill in fills_of(listed):
+            yield Reading("medunion_revocation_list_entries", fill.entries, (fill.kind,))
+            yield Reading("medunion_revocation_list_entries_limit", fill.most, (fill.kind,))
+            yield Reading("medunion_revocation_list_room", max(0, fill.most - fill.entries), (fill.kind,))
     for authority in anchors.authorities:
         yield Reading(
             "medunion_crl_end_timestamp_seconds", _crl_end(authority, lists, now), (authority_id_of(authority),)

@@ -49,6 +49,7 @@ OTHERS = frozenset(
         "internal-error",
         "lease-not-released",
         "library-warned",
+        "list-filling",
         "metrics-not-served",
         "no-successor",
         "predecessor-does-not-leave",

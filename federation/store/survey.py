@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
 from federation.store.database import Database
+from federation.store.interfaces import RevocationKind
 from federation.store.log import START, chained
-from federation.store.schema import log, outbox, registrations, rooms
+from federation.store.schema import log, outbox, registrations, revocations, rooms
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,14 @@ class Waiting:
     attempts: int
     entries: int
     first_due: int
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """Entries of one kind in the book of revocations, and when the first of them leaves it by itself."""
+
+    entries: int
+    first_leaves_at: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,13 @@ class Survey:
         query = query.group_by(registrations.c.role)
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return {role: count for role, count in rows}  # noqa: C416 - mypy: a row is no pair
+
+    def revocations(self, *, now: int) -> Mapping[RevocationKind, Revoked]:
+        """What is revoked and not over, by kind."""
+        kind, expires_at = revocations.c.kind, revocations.c.expires_at
+        query = sa.select(kind, sa.func.count(), sa.func.min(expires_at)).where(expires_at >= now).group_by(kind)
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return {row[0]: Revoked(row[1], row[2]) for row in rows}
 
     def pool(self) -> Pool:
         """How much of the connection pool is in use."""

@@ -5,7 +5,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,23 @@ def test_certificates_that_have_ended_are_named(served: Federation) -> None:
     assert "has ended at" in ended
     assert "there is no current list of M:board" in ended
     assert "it may be used without the public cloud no longer" in told(found, "trust", "WRONG")
+
+
+def test_revocation_list_that_fills_is_noted_at_the_cloud_and_at_a_hospital(served: Federation) -> None:
+    ends_at = time.time_ns() // 1_000_000 + 60 * MINUTE
+    rows = [("grant", number.to_bytes(32, "big"), ends_at, 0) for number in range(3_200)]
+    with closing(sqlite3.connect(served.root / "cloud" / "store.sqlite", timeout=20)) as connection, connection:
+        connection.executemany("INSERT INTO revocations (kind, digest, expires_at, at) VALUES (?, ?, ?, ?)", rows)
+    says = "3200 of 3968 grants on the revocation list: when it is full no more can be revoked"
+    assert says in told(findings(served.root / "cloud", expect=0), "revocations", "note")
+    found = findings(served.root / "a", expect=0)
+    for _ in range(20):
+        if found["revocations"][0]["verdict"] == "note":
+            break
+        time.sleep(0.5)
+        found = findings(served.root / "a", expect=0)
+    assert says in told(found, "revocations", "note")
+    assert "tell the public cloud's operator" in found["revocations"][0]["do"]
 
 
 def test_public_cloud_that_is_down_is_told_from_everything_else(served: Federation) -> None:

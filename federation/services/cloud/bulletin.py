@@ -23,10 +23,6 @@ from federation.store.interfaces import Authorities, RevocationBook, Revocations
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import RevocationList, SignedStatement
 
-MOST_ENTRIES = 4096 - 128
-"""Serials, and grants, that may be revoked at a time. A list names 4,096 of each (protos/federation/v1/statement.proto), so
-calls that count at the same moment find room for all: a longer list could not be signed, and without one everybody refuses."""
-
 KEPT_AFTER_END = timedelta(minutes=2)
 """How long a list names what is over, or a clock that is behind would take what was revoked in its last seconds."""
 

@@ -2,14 +2,14 @@
 
 from datetime import timedelta
 
-from federation.errors import Limit
 from federation.protocol.anchors import grant_entry
 from federation.protocol.calls import REVOKE
 from federation.protocol.grant import open_grant
 from federation.protocol.sealing import after_opening
 from federation.protocol.time import milliseconds
-from federation.services.cloud.bulletin import KEPT_AFTER_END, MOST_ENTRIES
+from federation.services.cloud.bulletin import KEPT_AFTER_END
 from federation.services.cloud.cloud import Cloud
+from federation.services.cloud.fullness import require_room_for_grant
 from federation.services.cloud.news import News
 from federation.v1.revocation_pb2 import RevokeGrantRequest, RevokeGrantResponse
 from federation.v1.revocation_pb2_grpc import RevocationServiceServicer
@@ -50,8 +50,7 @@ def revoke_grant(cloud: Cloud, request: RevokeGrantRequest, rate: RateBound) -> 
         grant = open_grant(call.payload.grant, call.sender)
         rate.require(call.sender.identity)
     call.admit(now=now)
-    if len(cloud.stores.revocations.current(now=now).grants) >= MOST_ENTRIES:
-        raise Limit("the revocation list is full")
+    require_room_for_grant(cloud.stores.revocations.current(now=now))
     entry = grant_entry(grant.patient_id, grant.grant_id)
     cloud.record("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now)
     cloud.stores.revocations.revoke("grant", entry, expires_at=grant.not_after + milliseconds(KEPT_AFTER_END), at=now)

@@ -11,7 +11,8 @@ from federation.app.public_cloud import Founding, found, open_public_cloud
 from federation.clock import system_clock
 from federation.config import ServerSettings, TokenSettings
 from federation.errors import Unavailable
-from federation.services.cloud.bulletin import MOST_ENTRIES, Bulletin
+from federation.services.cloud.bulletin import Bulletin
+from federation.services.cloud.fullness import MOST_ENTRIES
 from federation.v1 import rules_pb2
 from federation.v1.statement_pb2 import RevocationList
 from hsm import pin_from_value

@@ -1,0 +1,123 @@
+"""A revocation list that fills: told by metrics, the log and `medunion check`; a full one takes no more."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from federation.app.check import KINDS, Examined, Finding, Verdict
+from federation.app.check_revocations import revocations
+from federation.app.node import NodeDirectory
+from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
+from federation.app.public_cloud_server import tell_filling
+from federation.app.watched import list_readings
+from federation.clock import system_clock
+from federation.config import TokenSettings
+from federation.errors import Limit
+from federation.services.cloud.fullness import MOST, require_room_for_grant, require_room_for_serial
+from federation.store import schema
+from federation.store.interfaces import RevocationKind
+from federation.v1 import rules_pb2
+from federation.v1.statement_pb2 import RevocationList
+from hsm import pin_from_value
+
+HOUR = 3_600_000
+JUST_HIGH = 3_175
+"""The first number above four fifths of 3,968."""
+
+
+@pytest.fixture
+def node(tmp_path: Path, make_token_uri, user_pin) -> Iterator[PublicCloudNode]:
+    """Give an opened cloud that does not serve."""
+    directory, pin = NodeDirectory(tmp_path / "cloud"), pin_from_value(user_pin.reveal())
+    found(directory, Founding("C:a", "r", "a:1", "a:2", "a:1", "a:2"), TokenSettings(str(make_token_uri())), pin)
+    with open_public_cloud(directory, pin) as opened:
+        yield opened
+
+
+def fill(node: PublicCloudNode, kind: RevocationKind, entries: int) -> int:
+    """Revoke that many, of which the first leaves in an hour; give when."""
+    width, leaves_at = (16 if kind == "key" else 32), system_clock() + HOUR
+    rows = [
+        {"kind": kind, "digest": number.to_bytes(width, "big"), "expires_at": leaves_at + number, "at": 0}
+        for number in range(entries)
+    ]
+    node.database.write(lambda connection: connection.execute(sa.insert(schema.revocations), rows))
+    return leaves_at
+
+
+def checked(node: PublicCloudNode) -> list[Finding]:
+    examined = Examined(node.directory, KINDS["C"], node.settings, lambda: None, system_clock, database=node.database)
+    return list(revocations(examined))
+
+
+def shown(node: PublicCloudNode, name: str) -> dict[str, float]:
+    verifier = node.cloud.bulletin.refresh(system_clock()).verifier
+    read = list_readings(verifier.lists, verifier.anchors, now=system_clock())
+    return {it.labels[0]: it.value for it in read if it.name == f"medunion_revocation_list_{name}"}
+
+
+def test_room_is_no_more_than_a_list_names() -> None:
+    fields = RevocationList.DESCRIPTOR.fields_by_name
+    for kind, name in (("serial", "serials"), ("grant", "grants"), ("key", "key_ids")):
+        assert MOST[kind] <= fields[name].GetOptions().Extensions[rules_pb2.rule].max_items
+
+
+def test_metrics_tell_entries_and_room_by_kind(node: PublicCloudNode) -> None:
+    assert shown(node, "entries") == {"serial": 0, "grant": 0, "key": 0}
+    assert shown(node, "entries_limit") == shown(node, "room") == {"serial": 3968, "grant": 3968, "key": 1024}
+    fill(node, "grant", 3968)
+    fill(node, "key", 24)
+    assert shown(node, "entries") == {"serial": 0, "grant": 3968, "key": 24}
+    assert shown(node, "room") == {"serial": 3968, "grant": 0, "key": 1000}
+
+
+def test_check_of_an_empty_list_says_its_room(node: PublicCloudNode) -> None:
+    (finding,) = checked(node)
+    assert finding.verdict is Verdict.OK
+    assert "0 of 3968 credentials, 0 of 3968 grants, 0 of 1024 encryption keys" in finding.says
+
+
+def test_check_says_nothing_at_four_fifths_and_a_note_above(node: PublicCloudNode) -> None:
+    fill(node, "serial", JUST_HIGH - 1)
+    assert [it.verdict for it in checked(node)] == [Verdict.OK]
+    node.cloud.stores.revocations.revoke("serial", b"\xff" * 32, expires_at=system_clock() + HOUR, at=0)
+    (finding,) = checked(node)
+    assert finding.verdict is Verdict.NOTE
+    assert f"{JUST_HIGH} of 3968 credentials on the revocation list" in finding.says
+    assert "the first leaves at 2" in finding.says
+    assert "docs/operations.md" in finding.do
+
+
+def test_check_of_a_full_list_fails_and_what_is_over_does_not_count(node: PublicCloudNode) -> None:
+    leaves_at = fill(node, "grant", 3968)
+    (finding,) = checked(node)
+    assert finding.verdict is Verdict.WRONG
+    assert "it is full, and no more can be revoked" in finding.says
+    later = Examined(
+        node.directory, KINDS["C"], node.settings, lambda: None, lambda: leaves_at + HOUR, database=node.database
+    )
+    assert [it.verdict for it in revocations(later)] == [Verdict.OK]
+
+
+@pytest.mark.parametrize(("kind", "require"), [("serial", require_room_for_serial), ("grant", require_room_for_grant)])
+def test_limit_reached_on_a_full_list_and_not_before(node: PublicCloudNode, kind: RevocationKind, require) -> None:
+    book = node.cloud.stores.revocations
+    fill(node, kind, 3967)
+    require(book.current(now=system_clock()))
+    book.revoke(kind, b"\xff" * 32, expires_at=system_clock() + HOUR, at=0)
+    with pytest.raises(Limit):
+        require(book.current(now=system_clock()))
+
+
+def test_list_that_is_filling_is_told_in_the_log_and_another_is_not(
+    node: PublicCloudNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(node, "serial", JUST_HIGH - 1)
+    tell_filling(node.cloud.bulletin.refresh(system_clock()))
+    assert "list-filling" not in caplog.messages
+    node.cloud.stores.revocations.revoke("serial", b"\xff" * 32, expires_at=system_clock() + HOUR, at=0)
+    tell_filling(node.cloud.bulletin.refresh(system_clock()))
+    (told,) = [record for record in caplog.records if record.msg == "list-filling"]
+    assert told.fields == {"kind": "serial", "entries": JUST_HIGH, "most": 3968}
