@@ -11,12 +11,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from demo.forks import Forks
+
 MEDUNION = [sys.executable, "-c", "from federation.cli.main import main; main()"]
 SECONDS = 60
+FORKS: Forks | None = None
+"""Where tests have commands run that they wait for; a demonstration types them."""
 
 
 class Refused(AssertionError):
@@ -30,7 +34,15 @@ def environment() -> dict[str, str]:
 
 def run(*words: object, expect: int = 0, stdin: str = "") -> str:
     """Type a command, wait for its end, require its exit code, and give what it said (both streams). Raises Refused."""
-    done = subprocess.run(
+    done = FORKS.run([*map(str, words)], environment(), stdin, SECONDS) if FORKS else _typed(words, stdin)
+    said = done.stdout + done.stderr
+    if done.returncode != expect:
+        raise Refused(f"medunion {' '.join(map(str, words))}: exit code {done.returncode}\n{said}")
+    return said
+
+
+def _typed(words: Sequence[object], stdin: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
         [*MEDUNION, *map(str, words)],
         env=environment(),
         input=stdin,
@@ -39,10 +51,6 @@ def run(*words: object, expect: int = 0, stdin: str = "") -> str:
         timeout=SECONDS,
         check=False,
     )
-    said = done.stdout + done.stderr
-    if done.returncode != expect:
-        raise Refused(f"medunion {' '.join(map(str, words))}: exit code {done.returncode}\n{said}")
-    return said
 
 
 class Running:

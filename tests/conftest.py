@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from demo import stage
+from demo.forks import Forks
 from hsm import Pin, Token, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm
 from tests.log_watch import watch
@@ -19,6 +21,14 @@ _numbers = itertools.count(1)
 def pytest_configure(config: pytest.Config) -> None:
     """Let no log of the run name anybody or hold a key or a PIN."""
     watch(config)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks() -> Iterator[None]:
+    """Have commands that a test waits for run without their imports' second."""
+    stage.FORKS = Forks()
+    yield
+    stage.FORKS.close()
 
 
 @pytest.fixture(scope="session")
