@@ -118,6 +118,7 @@ def test_deposit_of_the_doctor_is_found_at_the_next_visit(clinic: Clinic) -> Non
     doctor, code = consult(clinic, "deposit", "--deposit")
     assert visit(clinic, code)["conclusion"] == CONCLUSION
     handle = doctor.wait()["deposit"]
+    assert visit(clinic, code, expect=1)["reason"] == "NO_SUCH_ROOM"  # its doctor has closed it
     clinic.stage.await_publication("b")
     doctor, code = consult(clinic, "after-deposit")
     visit(clinic, code)

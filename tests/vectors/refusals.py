@@ -50,8 +50,8 @@ class Refusals:
 
     def all(self) -> list[Json]:
         """Give every refusal."""
-        makers = self._clear_openings(), self._clear_replies(), self._frames(), self._inside(), self._special()
-        return [vector for maker in makers for vector in maker]
+        sealed = self._clear_openings(), self._clear_replies(), self._frames(), self._inside(), self._special()
+        return [vector for maker in (*sealed, self._rooms()) for vector in maker]
 
     def _clear_openings(self) -> Iterator[Json]:
         for name in OPENINGS:
@@ -91,6 +91,21 @@ class Refusals:
                 yield self._vector(name, "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
             yield self._vector(name, "future", "FUTURE_DATED", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
         yield self._vector("D5", "future", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
+
+    def _rooms(self) -> Iterator[Json]:
+        forged = self.steps["P1"].signing_key.sign(b"something else")
+        bent: dict[str, dict[str, Json]] = {
+            "room": {"another nonce": {"nonce": bytes(16)}, "another time": {"sent_at": self.now - 1}},
+            "room-close": {"another room": {"room_id": bytes(16)}},
+        }
+        for name, changes in bent.items():
+            step = self.steps[name]
+            for change, fields in (changes | {"somebody else's signature": {"signature": forged}}).items():
+                yield self._clear(step, change, "SIGNATURE_INVALID", precise=True, **fields)
+            yield self._clear(step, "half a signature", "FIELD_INVALID", precise=True, signature=forged[:32])
+        yield self._vector("room", "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
+        yield self._vector("room", "future", "FUTURE_DATED", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
+        yield self._vector("room", "taken before", "MESSAGE_REPLAYED", replayed=True)
 
     def _inside(self) -> Iterator[Json]:
         for name in (*OPENINGS, *REPLIES):

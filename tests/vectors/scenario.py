@@ -18,6 +18,7 @@ from federation.protocol import (
 from federation.protocol import room as asking
 from federation.protocol.consultation import code_digest
 from federation.protocol.grant import Terms, make_grant
+from federation.protocol.parsing import check
 from federation.protocol.schedule import SessionKeys
 from federation.protocol.sealing import UNNAMED, Context
 from federation.protocol.statements import digest_or_empty
@@ -25,6 +26,7 @@ from federation.protocol.verifier import Verifier
 from federation.v1 import record_pb2, search_pb2, statement_pb2
 from federation.v1.consultation_pb2 import (
     BiosignalDelivery,
+    CloseRoomRequest,
     ConsultationOpening,
     ConsultationReply,
     GetRoomResponse,
@@ -38,6 +40,7 @@ from tests.vectors.single_calls import DEPARTMENT_CLASS, HANDLE, call_all
 from tests.vectors.spec import sha256
 from tests.vectors.world import Carry, Step, World
 
+ROOM_ID = bytes(range(16))
 BIOSIGNAL = b"ecg " * 30
 RECORD = (b"the first slice of M_EMR", b"and the second")
 DIAGNOSIS = b'{"resourceType": "DiagnosticReport"}'
@@ -76,6 +79,19 @@ def open_room(world: World, carry: Carry) -> None:
 
     facts = Facts(receiver=hospital_id, query=doctor.identity)
     carry(Step("room", OpenRoomRequest, request, receive, None, None, facts, doctor.signing_key))
+
+
+def close_room(world: World, carry: Carry) -> None:
+    """The doctor, who has P6, asks the relay to close the room: signed, in clear."""
+    hospital_id, doctor = world.hospital.identity, world.doctor
+    request = asking.ask_to_close(doctor, hospital_id, ROOM_ID)
+
+    def receive(message: Any, *, now: int, admitted: bool = True) -> None:
+        check(message)
+        asking.verify_close(message, doctor.self_.key_statement, hospital_id)
+
+    facts = Facts(receiver=hospital_id, query=doctor.identity)
+    carry(Step("room-close", CloseRoomRequest, request, receive, None, None, facts, doctor.signing_key))
 
 
 def consult(world: World, carry: Carry) -> Consulted:
@@ -363,5 +379,6 @@ def run(world: World, carry: Carry) -> None:
     look_up(world, carry, consulted.grant)
     received = read_record(world, carry, consulted.grant)
     diagnosis = diagnose(world, carry, consulted, received.end.signature)
+    close_room(world, carry)
     deposit(world, carry, consulted, diagnosis)
     call_all(world, carry, consulted.grant)

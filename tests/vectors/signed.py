@@ -54,7 +54,7 @@ class Facts:
     request_digest: bytes = b""
     public_point: bytes = b""
     query: Any = None
-    """The question that C answers; in a room's request, ID_D."""
+    """The question that C answers; in a room's requests, ID_D."""
 
 
 def t(label: str, *fields: bytes) -> Transcript:
@@ -210,6 +210,11 @@ def room(m: Any, f: Facts) -> Transcript:
     return t("room", text(f.query), text(f.receiver), *fields)
 
 
+def room_close(m: Any, f: Facts) -> Transcript:
+    """What closes a room."""
+    return t("room-close", text(f.query), text(f.receiver), m.room_id)
+
+
 def th1(opening: bytes, reply: Any, credential: bytes, session_id: bytes) -> Transcript:
     """TH1 is H of this."""
     doctor = text(reply.doctor_id), credential, reply.registration_point
@@ -224,7 +229,7 @@ def th2(opening: bytes, reply: Any, credential: bytes, session_id: bytes) -> Tra
 
 
 SIGNED = {
-    function.__name__: function
-    for function in (reg1, reg2, p1, d1, p2, d5, p6, d2, c, d3, h1, h2, pub, ekput, tlsca, tkt, rev, room)
+    function.__name__.replace("_", "-"): function
+    for function in (reg1, reg2, p1, d1, p2, d5, p6, d2, c, d3, h1, h2, pub, ekput, tlsca, tkt, rev, room, room_close)
 }
 """By the name of the payload that carries the signature. d4 and sto carry none of their own."""

@@ -46,6 +46,7 @@ func run(t *testing.T, store func(*testing.T) keys.Store) {
 	place := search(t, w, present)
 	recordSignature := readRecord(t, w, present, place)
 	awaiting := diagnose(t, w, waiting, present, recordSignature)
+	checkCloseRequest(t, w)
 	deposit(t, w, awaiting, place.Hospital)
 	requireAllTried(t, w)
 }
@@ -195,6 +196,19 @@ func checkRoomRequest(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	made(t, w, "room", request)
+}
+
+func checkCloseRequest(t *testing.T, w *world) {
+	t.Helper()
+	vector, recorded := w.messages["room-close"], &pb.CloseRoomRequest{}
+	if err := proto.Unmarshal(vector.Message, recorded); err != nil {
+		t.Fatal(err)
+	}
+	request, err := AskToClose(w.party["doctor"], w.Parties["hospital"].Identity, recorded.GetRoomId())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "room-close", request)
 }
 
 func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
@@ -357,7 +371,7 @@ func requireAllTried(t *testing.T, w *world) {
 	t.Helper()
 	others := map[string]bool{ // received by the cloud or a hospital, and not bent here
 		"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
-		"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true,
+		"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "room": true, "room-close": true,
 	}
 	refused := 0
 	for base, bent := range w.refusals {

@@ -130,6 +130,15 @@ async function consult(values: Values): Promise<Said> {
   const [hospital, address] = [needed(values, "hospital"), needed(values, "address")];
   const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
   const room = await doctor.DoctorRoom.open(home, hospital, address);
+  try {
+    return await consultIn(room, values);
+  } finally {
+    await room.close().catch((error: unknown) => tell(`The room was not closed (${preciseReason(error)}).`));
+  }
+}
+
+async function consultIn(room: doctor.DoctorRoom, values: Values): Promise<Said> {
+  const { hospitalId: hospital, address } = room.code;
   tell(`Show this code to your patient: ${room.text}`);
   if (typeof values["code-file"] === "string") writeWhole(values["code-file"], room.text + "\n");
   const consultation = await room.awaitPatient((reason) => tell(`Somebody was refused (${reason}); still waiting.`));
@@ -140,7 +149,7 @@ async function consult(values: Values): Promise<Said> {
   if (typeof values["save"] === "string") for (const record of records) saveRecord(record, values["save"]);
   const report = diagnosticReport(
     patient,
-    home.identity,
+    room.home.identity,
     needed(values, "conclusion"),
     records.map(({ digest }) => digest),
   );

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import {
+  CloseRoomRequestSchema,
   type GetRoomResponse,
   GetRoomResponseSchema,
   OpenRoomRequestSchema,
@@ -264,7 +265,7 @@ test("record: D3, H1, D4, H2", async () => {
   assert.equal(recordSignature.length, 64);
 });
 
-test("diagnosis: D5, P6", async () => {
+test("diagnosis: D5, P6, and the room is closed", async () => {
   const diagnosis = fromBinaryDiagnosis();
   const { awaiting, frame: d5 } = await consultation.diagnose(diagnosis, [recordSignature], now);
   requireFrame("D5", d5);
@@ -274,6 +275,9 @@ test("diagnosis: D5, P6", async () => {
   requireFrame("P6", await diagnosed.receipt(now));
   receivers.set("P6", (bytes, at) => awaiting.receive(frame(bytes), at));
   awaiting.receive(frame(vector("P6")), now);
+  const { roomId } = message(CloseRoomRequestSchema, "room-close");
+  const closing = await doctorSide.askToClose(doctor, "H:alpha", roomId!);
+  assert.equal(hex(toBinary(CloseRoomRequestSchema, closing)), messages.get("room-close")!.message);
 });
 
 test("deposit: D3, H1, STO, STOACK", async () => {

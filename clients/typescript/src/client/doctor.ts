@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
+import type { Transport } from "@connectrpc/connect";
 import { Direction } from "../gen/federation/v1/consultation_pb.js";
 import { SessionRefusalSchema } from "../gen/federation/v1/envelope_pb.js";
 import { type Deposit, DepositSchema, Purpose, ScopeSchema } from "../gen/federation/v1/record_pb.js";
@@ -10,6 +11,7 @@ import { hex, sha256 } from "../protocol/bytes.js";
 import { codeDigest } from "../protocol/consultation.js";
 import {
   askForRoom,
+  askToClose,
   type AwaitingBiosignal,
   type AwaitingReceipt,
   InConsultation,
@@ -26,7 +28,7 @@ import { Cloud, clock } from "./cloud.js";
 import { type DoctorCode, formatCode } from "./code.js";
 import type { Home } from "./home.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
-import { Mailbox, openRoom } from "./relay.js";
+import { closeRoom, Mailbox, openRoom } from "./relay.js";
 import { addressHospital, SessionStream } from "./session.js";
 
 const ROOM_MS = 12 * 3_600_000;
@@ -39,9 +41,12 @@ const entropy = (size: number) => new Uint8Array(randomBytes(size));
 export class DoctorRoom {
   readonly #replay = new ReplayMemory();
   readonly #sessions = new Map<string, AwaitingBiosignal>();
+  /** A D5 lies in it that no P6 has answered. */
+  #isNeeded = false;
 
   private constructor(
     readonly home: Home,
+    readonly transport: Transport,
     readonly code: DoctorCode,
     readonly mailbox: Mailbox,
   ) {}
@@ -60,12 +65,19 @@ export class DoctorRoom {
       roomId: roomId!,
       digest: codeDigest(statement!, signature!, party.certificate),
     };
-    return new DoctorRoom(home, code, new Mailbox(transport, roomId!, Direction.TO_PATIENT));
+    return new DoctorRoom(home, transport, code, new Mailbox(transport, roomId!, Direction.TO_PATIENT));
   }
 
   /** The code, for the patient. */
   get text(): string {
     return formatCode(this.code);
+  }
+
+  /** Close the room, unless a diagnosis lies in it that the patient has not signed for: that one goes by itself, hours later. */
+  async close(): Promise<void> {
+    if (this.#isNeeded) return;
+    const { hospitalId, roomId } = this.code;
+    await closeRoom(this.transport, await askToClose(await this.home.party(clock()), hospitalId, roomId));
   }
 
   /** Answer who asks in the room until one patient is present: P1, D1, P2. Who is refused hears that, and nothing else. */
@@ -93,6 +105,7 @@ export class DoctorRoom {
   ): Promise<AwaitingReceipt> {
     const signatures = records.map(({ end }) => end.signature!);
     const { awaiting, frame } = await consultation.diagnose(report, signatures, clock());
+    this.#isNeeded = true;
     await this.mailbox.put({ content: { case: "frame", value: frame } });
     return awaiting;
   }
@@ -103,6 +116,7 @@ export class DoctorRoom {
       if (content.case !== "frame") continue;
       try {
         awaiting.receive(content.value, clock());
+        this.#isNeeded = false;
         return true;
       } catch (error) {
         preciseReason(error); // not the patient's: anybody with the code may put frames

@@ -3,6 +3,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import {
+  type CloseRoomRequest,
   Direction,
   type GetRoomResponse,
   type OpenRoomRequest,
@@ -83,4 +84,9 @@ export async function openRoom(transport: Transport, request: OpenRoomRequest): 
   const answer = await called(() => createClient(RelayService, transport).openRoom(request));
   check(OpenRoomResponseSchema, answer);
   return answer;
+}
+
+/** Close a room: it is gone with its frames. */
+export async function closeRoom(transport: Transport, request: CloseRoomRequest): Promise<void> {
+  await called(() => createClient(RelayService, transport).closeRoom(request));
 }

@@ -7,6 +7,8 @@ import {
   type ConsultationOpening,
   ConsultationOpeningSchema,
   ConsultationReplySchema,
+  type CloseRoomRequest,
+  CloseRoomRequestSchema,
   type OpenRoomRequest,
   OpenRoomRequestSchema,
 } from "../gen/federation/v1/consultation_pb.js";
@@ -59,6 +61,14 @@ export async function askForRoom(
     transcript("room", text(doctor.self.identity), text(hospitalId), statement, request.nonce!, u64(now)),
   );
   check(OpenRoomRequestSchema, request);
+  return request;
+}
+
+/** Ask the relay to close a room of one's own. No room has this number again, so it needs no time and no nonce. */
+export async function askToClose(doctor: Party, hospitalId: string, roomId: Uint8Array): Promise<CloseRoomRequest> {
+  const signed = transcript("room-close", text(doctor.self.identity), text(hospitalId), roomId);
+  const request = create(CloseRoomRequestSchema, { roomId, signature: await doctor.signingKey.sign(signed) });
+  check(CloseRoomRequestSchema, request);
   return request;
 }
 

@@ -12,6 +12,7 @@ import example.medunion.client.protocol.Search;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.Transcript;
 import example.medunion.federation.v1.BiosignalDelivery;
+import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Deposit;
 import example.medunion.federation.v1.DiagnosisDelivery;
 import example.medunion.federation.v1.Direction;
@@ -51,6 +52,8 @@ public final class DoctorClient implements AutoCloseable {
   // As long as the room lives: a P1 of another room is for another key.
   private final ReplayMemory replay = new ReplayMemory();
   private final Map<ByteString, DoctorSide.AwaitingBiosignal> sessions = new LinkedHashMap<>();
+  // A D5 lies in the room that no P6 has answered.
+  private boolean isNeeded;
 
   private DoctorClient(Home home, Entropy entropy, String hospitalId, String address) {
     this.home = home;
@@ -150,6 +153,7 @@ public final class DoctorClient implements AutoCloseable {
       DoctorSide.InConsultation consultation, byte[] report, List<FetchedRecord> records) {
     List<ByteString> signatures = records.stream().map(record -> record.end().getSignature()).toList();
     DoctorSide.AwaitingReceipt awaiting = consultation.diagnose(report, signatures, System.currentTimeMillis());
+    isNeeded = true;
     mailbox.put(RelayFrame.newBuilder().setFrame(awaiting.frame()).build());
     return awaiting;
   }
@@ -163,6 +167,7 @@ public final class DoctorClient implements AutoCloseable {
               try {
                 if (frame.hasFrame()) {
                   awaiting.receive(frame.getFrame(), System.currentTimeMillis());
+                  isNeeded = false;
                   return Optional.of(true);
                 }
               } catch (Refusal refusal) {
@@ -189,9 +194,27 @@ public final class DoctorClient implements AutoCloseable {
     }
   }
 
+  /**
+   * Closes the room, unless a diagnosis lies in it that the patient has not signed for: that one goes by itself, hours later, as does a room
+   * whose relay does not answer now.
+   */
   @Override
   public void close() {
-    channel.shutdownNow();
+    try {
+      if (!isNeeded) {
+        closeRoom();
+      }
+    } catch (Refusal refusal) {
+      // The room goes by itself, and nothing that was done depends on it.
+    } finally {
+      channel.shutdownNow();
+    }
+  }
+
+  private void closeRoom() {
+    Party party = home.party(System.currentTimeMillis());
+    CloseRoomRequest request = DoctorSide.askToClose(party, hospitalId, code.roomId());
+    Calls.call(() -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).closeRoom(request));
   }
 
   private void answer(SealedOpening opening) {

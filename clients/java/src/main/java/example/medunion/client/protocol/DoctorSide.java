@@ -4,6 +4,7 @@ import static example.medunion.client.protocol.Refusal.require;
 
 import com.google.protobuf.ByteString;
 import example.medunion.federation.v1.BiosignalDelivery;
+import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.ConsultationOpening;
 import example.medunion.federation.v1.ConsultationReply;
 import example.medunion.federation.v1.DiagnosisDelivery;
@@ -43,6 +44,16 @@ public final class DoctorSide {
             .add(now)
             .bytes();
     return Rules.check(request.setSignature(ByteString.copyFrom(doctor.signingKey().sign(signed))).build());
+  }
+
+  /** Asks the relay to close a room of one's own. No room has this number again, so it needs no time and no nonce. */
+  public static CloseRoomRequest askToClose(Party doctor, String hospitalId, byte[] roomId) {
+    byte[] signed = Transcript.of("room-close").add(doctor.identity()).add(hospitalId).add(roomId).bytes();
+    return Rules.check(
+        CloseRoomRequest.newBuilder()
+            .setRoomId(ByteString.copyFrom(roomId))
+            .setSignature(ByteString.copyFrom(doctor.signingKey().sign(signed)))
+            .build());
   }
 
   /** What the room's code shows of the doctor: SHA-256(T("code", KS_D, its signature, Cert_D)). */

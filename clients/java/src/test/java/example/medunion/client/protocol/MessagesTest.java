@@ -14,6 +14,7 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
+import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Deposit;
 import example.medunion.federation.v1.DiagnosisDelivery;
 import example.medunion.federation.v1.GetRoomResponse;
@@ -102,6 +103,9 @@ class MessagesTest {
     requireFrame("P6", told.receipt(NOW));
     refuse("P6", SessionFrame.getDefaultInstance(), (frame, now, again) -> diagnosed.receive(frame, now));
     diagnosed.receive(frame("P6"), NOW);
+    byte[] room = message(CloseRoomRequest.getDefaultInstance(), "room-close").getRoomId().toByteArray();
+    CloseRoomRequest closing = DoctorSide.askToClose(doctor, "H:alpha", room);
+    assertEquals(text(messages.get("room-close"), "message"), hex(Statements.serialised(closing)));
     deposit(place, consultation.biosignal(), diagnosis);
 
     assertEquals(new TreeSet<>(OURS), tried);
