@@ -34,22 +34,20 @@ def environment() -> dict[str, str]:
 
 def run(*words: object, expect: int = 0, stdin: str = "") -> str:
     """Type a command, wait for its end, require its exit code, and give what it said (both streams). Raises Refused."""
-    done = FORKS.run([*map(str, words)], environment(), stdin, SECONDS) if FORKS else _typed(words, stdin)
+    done = typed(words, environment(), stdin)
     said = done.stdout + done.stderr
     if done.returncode != expect:
         raise Refused(f"medunion {' '.join(map(str, words))}: exit code {done.returncode}\n{said}")
     return said
 
 
-def _typed(words: Sequence[object], stdin: str) -> "subprocess.CompletedProcess[str]":
+def typed(words: Sequence[object], surroundings: dict[str, str], stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    """Type a command in these surroundings, wait for its end, and give how it ended."""
+    if FORKS:
+        return FORKS.run([*map(str, words)], surroundings, stdin, SECONDS)
+    command = [*MEDUNION, *map(str, words)]
     return subprocess.run(
-        [*MEDUNION, *map(str, words)],
-        env=environment(),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
+        command, env=surroundings, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from demo.stage import SECONDS
+from demo.stage import SECONDS, typed
 from federation.app.public_cloud_rotation import LOG_ENTRIES, SOON, cloud_rotation
 from federation.app.rotation import SETTLING
 from federation.clock import system_clock
@@ -47,7 +47,7 @@ class Operator:
 
     def types(self, step: str, *rest: object, expect: int = 0) -> str:
         """Run it to its end, and give what it said."""
-        done = subprocess.run(self.words(step, *rest), capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = typed(self.words(step, *rest)[len(_MEDUNION) :], dict(os.environ))
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.stage import typed
 from tests.hospital_lab import DATA, JOHNNIE, LUNA
 
 PATIENCE_SECONDS = 30.0
@@ -29,9 +30,7 @@ class Commands:
         return str(self.directory / name)
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
-            self._command(arguments), capture_output=True, text=True, env=self._environment, timeout=60, check=False
-        )
+        done = typed(arguments, self._environment)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr

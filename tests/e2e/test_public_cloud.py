@@ -1,6 +1,7 @@
 """The public cloud over TLS with real tokens: registration, publication, search, revocation, as its members call it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.stage import typed
 from federation.audit import AuditEntry
 from federation.clients.registration import register
 from federation.errors import CredentialRevoked, GrantRevoked, Unavailable, UnknownKeyId
@@ -257,12 +259,7 @@ def test_a_wrong_pin_is_a_plain_sentence_and_exit_code_1(tmp_path: Path) -> None
     )
     pin.write_text("not the PIN")
     pin.chmod(0o600)
-    result = subprocess.run(
-        [*_MEDUNION, "public-cloud", "init", *map(str, common), "--pin-file", str(pin)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = typed(["public-cloud", "init", *common, "--pin-file", pin], dict(os.environ))
     assert result.returncode == 1
     assert "[PIN_INCORRECT]" in result.stderr
     assert "Traceback" not in result.stderr
@@ -273,5 +270,6 @@ _MEDUNION = (sys.executable, "-m", "federation.cli.main")
 
 
 def _medunion(*arguments: str | Path) -> str:
-    command = [*_MEDUNION, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = typed(arguments, dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from demo import stage
 from hsm import TokenUri
 from hsm.softhsm import find_module
 
@@ -53,15 +54,7 @@ class Bench:
         return self.medunion("token", *map(str, words), *configuration, code=code, typed=typed)
 
     def medunion(self, *words: str, code: int = 0, typed: str = "") -> str:
-        done = subprocess.run(
-            [*COMMAND, *words],
-            capture_output=True,
-            text=True,
-            env=self._environment,
-            input=typed,
-            timeout=60,
-            check=False,
-        )
+        done = stage.typed(words, self._environment, typed)
         assert done.returncode == code, done.stdout + done.stderr
         said = done.stdout + done.stderr
         assert "Traceback" not in said
