@@ -62,7 +62,7 @@ class HospitalLab:
 
     federation: Federation
     directory: Path
-    settings: ServerSettings = field(default_factory=lambda: ServerSettings(first_message_seconds=1))
+    settings: ServerSettings = field(default_factory=lambda: ServerSettings(first_message_seconds=4))
     published: list[Publication] = field(default_factory=list)
 
     def __post_init__(self) -> None:
