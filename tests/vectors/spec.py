@@ -122,7 +122,7 @@ def x25519(scalar: bytes, u: int) -> int:
         x2, z2 = aa * bb % PRIME, (aa - bb) * (aa + 121665 * (aa - bb)) % PRIME
     if swap:
         x2, z2 = x3, z3
-    return x2 * pow(z2, -1, PRIME) % PRIME
+    return x2 * pow(z2, PRIME - 2, PRIME) % PRIME
 
 
 def scalar(data: bytes) -> int:
@@ -214,6 +214,26 @@ def frame_nonce(iv: bytes, sequence: int) -> bytes:
 def frame_associated_data(name: str, session_id: bytes, sequence: int, sent_at: int, *, last: bool) -> bytes:
     """T(name, session id, sequence, T, last)."""
     return transcript(name, session_id, u64(sequence), u64(sent_at), u64(int(last)))
+
+
+KEM_ID = 0x647A
+AES_256_GCM, CHACHA20_POLY1305 = 2, 3
+
+
+def combined(mlkem_secret: bytes, x25519_secret: bytes, x25519_ciphertext: bytes, x25519_key: bytes) -> bytes:
+    """MLKEM768-X25519's shared secret from its halves' (draft-ietf-hpke-pq)."""
+    return hashlib.sha3_256(mlkem_secret + x25519_secret + x25519_ciphertext + x25519_key + b"\\.//^\\").digest()
+
+
+def hpke_key(shared_secret: bytes, info: bytes, aead: int = AES_256_GCM) -> tuple[bytes, bytes]:
+    """(key, base nonce) of HPKE in base mode with MLKEM768-X25519 and HKDF-SHA256 (RFC 9180, section 5.1)."""
+    label = b"HPKE-v1" + b"HPKE" + b"".join(number.to_bytes(2, "big") for number in (KEM_ID, 1, aead))
+    psk_id_hash, info_hash = extract(b"", label + b"psk_id_hash"), extract(b"", label + b"info_hash" + info)
+    context = b"\x00" + psk_id_hash + info_hash
+    secret = extract(shared_secret, label + b"secret")
+    sizes = {b"key": 32, b"base_nonce": 12}
+    key, nonce = (expand(secret, n.to_bytes(2, "big") + label + name + context, n) for name, n in sizes.items())
+    return key, nonce
 
 
 def hpke_info(name: str, sender: str, receiver: str, key_id: bytes, session_id: bytes, sent_at: int) -> bytes:
