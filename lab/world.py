@@ -78,8 +78,8 @@ class World:
     def found(self) -> None:
         """Make everybody, and start the servers: what does not wait for each other at once."""
         self._place()
-        _all_at_once(self._init_cloud, self._init_authority, *(self._token_of(label) for label in HOSPITALS))
-        self._recognise_authority()
+        self._init_authority()
+        self._init_cloud()
         _all_at_once(
             self.cloud.start,
             *(self._init_hospital(label) for label in HOSPITALS),
@@ -148,35 +148,28 @@ class World:
 
     def _init_cloud(self) -> None:
         cloud = self.cloud
-        pin = _make_token(cloud.host, cloud.directory)
         address, peers = (f"{cloud.host.address}:{port}" for port in (_PUBLIC_PORT, _PEER_PORT))
-        cloud.run(
-            *("init", "--identity", CLOUD, "--realm", "lab", "--address", address, "--peer-address", peers),
-            *("--pin-file", pin),
+        cloud.init(
+            *("--identity", CLOUD, "--realm", "lab", "--address", address, "--peer-address", peers),
+            *("--authority", self.root / "board.der", "--crl", self.root / "board.crl"),
         )
+        cloud.run("trust", "--output", self.trust)
 
     def _init_authority(self) -> None:
         board, directory = self.hosts["medunion-board"], self.root / "board"
-        pin = _make_token(board, directory)
+        directory.mkdir(parents=True)
+        pin = write_pin(directory / "pin")
         where = "--directory", directory
+        board.run("token", "init-softhsm", *where, "--label", directory.name, "--pin-file", pin)
         board.run(
             "authority", "init", *where, "--identity", AUTHORITY, "--output", self.root / "board.der", "--pin-file", pin
         )
         board.run("authority", "crl", *where, "--output", self.root / "board.crl")
 
-    def _recognise_authority(self) -> None:
-        self.cloud.run("authority add", self.root / "board.der")
-        self.cloud.run("crl", self.root / "board.crl")
-        self.cloud.run("trust", "--output", self.trust)
-
-    def _token_of(self, label: str) -> Callable[[], object]:
-        server = self.servers[label]
-        return lambda: _make_token(server.host, server.directory)
-
     def _init_hospital(self, label: str) -> Callable[[], object]:
         server = self.servers[label]
         words = "--identity", f"H:{label}", "--trust", self.trust, "--listen", self.address(label)
-        return lambda: server.run("init", *words, "--pin-file", server.directory / "pin")
+        return lambda: server.init(*words)
 
     def _register_hospital(self, label: str) -> Callable[[], None]:
         server = self.servers[label]
@@ -301,13 +294,6 @@ def begin_visit(
 def names_in(content: bytes) -> bool:
     """Say whether a text names the patient: by its identity or its family name."""
     return b"P:johnnie" in content or FAMILY_NAME in content
-
-
-def _make_token(host: Host, directory: Path) -> Path:
-    directory.mkdir(parents=True)
-    pin = write_pin(directory / "pin")
-    host.run("token", "init-softhsm", "--directory", directory, "--label", directory.name, "--pin-file", pin)
-    return pin
 
 
 def _all_at_once(*steps: Callable[[], object]) -> None:
