@@ -19,17 +19,22 @@ def revocations(examined: Examined) -> Iterator[Finding]:
     if isinstance(examined.settings, CloudSettings):
         counted = Survey(examined.need_database()).revocations(now=examined.clock())
         leaves_at = {kind: it.first_leaves_at for kind, it in counted.items()}
-        yield from _findings(fills({kind: it.entries for kind, it in counted.items()}), f"see {_PAGE}", leaves_at)
+        found = fills({kind: it.entries for kind, it in counted.items()})
+        yield from _findings(found, f"see {_PAGE}", leaves_at, full=Verdict.WRONG)
     if isinstance(examined.settings, HospitalSettings):
         listed = examined.need_member().verifier().lists.revocations
         if listed is not None:
-            yield from _findings(fills_of(listed), f"tell the public cloud's operator ({_PAGE})", {})
+            # Nothing of the hospital's is wrong: it is another's to put right.
+            do = f"tell the public cloud's operator ({_PAGE})"
+            yield from _findings(fills_of(listed), do, {}, full=Verdict.NOTE)
 
 
-def _findings(found: Sequence[Fill], do: str, leaves_at: Mapping[RevocationKind, int]) -> Iterator[Finding]:
+def _findings(
+    found: Sequence[Fill], do: str, leaves_at: Mapping[RevocationKind, int], *, full: Verdict
+) -> Iterator[Finding]:
     high = [fill for fill in found if fill.is_high]
     for fill in high:
-        verdict = Verdict.WRONG if fill.is_full else Verdict.NOTE
+        verdict = full if fill.is_full else Verdict.NOTE
         means = "it is full, and no more can be revoked" if fill.is_full else "when it is full no more can be revoked"
         leaves = f"; the first leaves at {_moment(leaves_at[fill.kind])}" if fill.kind in leaves_at else ""
         yield Finding(_WHAT, verdict, f"{_told(fill)} on the revocation list: {means}{leaves}", do)

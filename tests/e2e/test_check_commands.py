@@ -128,6 +128,23 @@ def test_revocation_list_that_fills_is_noted_at_the_cloud_and_at_a_hospital(serv
     assert "tell the public cloud's operator" in found["revocations"][0]["do"]
 
 
+def test_revocation_list_that_is_full_is_the_public_clouds_fault_and_not_a_hospitals(served: Federation) -> None:
+    ends_at = time.time_ns() // 1_000_000 + 60 * MINUTE
+    rows = [("serial", number.to_bytes(32, "big"), ends_at, 0) for number in range(3_968)]
+    with closing(sqlite3.connect(served.root / "cloud" / "store.sqlite", timeout=20)) as connection:
+        with connection:
+            connection.executemany("INSERT INTO revocations (kind, digest, expires_at, at) VALUES (?, ?, ?, ?)", rows)
+        assert "it is full, and no more can be revoked" in wrong(served.root / "cloud", "revocations")
+        for _ in range(20):
+            said = told(findings(served.root / "a", expect=0), "revocations", "note")
+            if "3968 of 3968 credentials" in said:
+                break
+            time.sleep(0.5)
+        assert "3968 of 3968 credentials on the revocation list: it is full, and no more can be revoked" in said
+        with connection:
+            connection.execute("DELETE FROM revocations")
+
+
 def test_public_cloud_that_is_down_is_told_from_everything_else(served: Federation) -> None:
     server = served.running[0]
     server.stop()
