@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ class Forks:
 
     def __init__(self) -> None:
         """Begin nothing yet."""
+        self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
@@ -59,15 +61,19 @@ class Forks:
     def run(
         self, words: Sequence[str], environment: Mapping[str, str], stdin: str, seconds: float
     ) -> "subprocess.CompletedProcess[str]":
-        """Run `medunion` with these words to its end, as `subprocess.run` would. Raises TimeoutExpired, and kills it."""
+        """Run `medunion` with these words to its end, as `subprocess.run` would. Raises TimeoutExpired, and kills it.
+
+        One at a time: threads whose commands wait for each other type them.
+        """
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
             given.write(stdin.encode())
             given.seek(0)
             order = json.dumps({"words": list(words), "environment": dict(environment), "directory": str(Path.cwd())})
             files = [given.fileno(), out.fileno(), errors.fileno()]
-            orders = self._begun()
-            socket.send_fds(orders, [order.encode()], files)
-            code = _awaited(orders, int(orders.recv(64)), seconds)
+            with self._lock:
+                orders = self._begun()
+                socket.send_fds(orders, [order.encode()], files)
+                code = _awaited(orders, int(orders.recv(64)), seconds)
             if code is None:
                 raise subprocess.TimeoutExpired(list(words), seconds)
             out.seek(0)

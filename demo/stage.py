@@ -10,6 +10,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ def run(*words: object, expect: int = 0, stdin: str = "") -> str:
 
 def typed(words: Sequence[object], surroundings: dict[str, str], stdin: str = "") -> "subprocess.CompletedProcess[str]":
     """Type a command in these surroundings, wait for its end, and give how it ended."""
-    if FORKS:
+    if FORKS and threading.current_thread() is threading.main_thread():
         return FORKS.run([*map(str, words)], surroundings, stdin, SECONDS)
     command = [*MEDUNION, *map(str, words)]
     return subprocess.run(

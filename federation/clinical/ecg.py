@@ -7,14 +7,16 @@ import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from federation.clinical.dicom import Channel, read_recording
 from federation.clinical.errors import EcgInvalid
 from federation.clinical.fhir import load_resource, validate_resource
 from federation.clinical.identity import instant, patient_reference
 from federation.clinical.leads import LEAD_NUMBERS, MDC_ECG_ELEC_POTL, MDC_SYSTEM, Lead, mdc_code, mdc_label
 from federation.clinical.strictjson import dump
+
+if TYPE_CHECKING:
+    from federation.clinical.dicom import Channel
 
 UCUM = "http://unitsofmeasure.org"
 CATEGORY_SYSTEM = "http://terminology.hl7.org/CodeSystem/observation-category"
@@ -34,6 +36,9 @@ def observation_from_dicom(data: bytes, *, subject: str, effective: datetime | N
     recorder's steps, with factor and origin in microvolts, so nothing is rounded. Nothing else of the DICOM header goes
     along, no name, number or birth date. The same input gives the same bytes. Raises EcgInvalid.
     """
+    # pydicom takes longer to read than all else that a doctor's command needs, and few commands need it.
+    from federation.clinical.dicom import read_recording  # noqa: PLC0415
+
     recording = read_recording(data)
     period = 1000 / recording.samples_per_second
     observation: dict[str, Any] = {
@@ -62,7 +67,7 @@ def leads_from_observation(data: bytes) -> list[Lead]:
     return leads
 
 
-def _component(channel: Channel, period: Decimal) -> dict[str, Any]:
+def _component(channel: "Channel", period: Decimal) -> dict[str, Any]:
     return {
         "code": _concept(mdc_code(channel.lead), mdc_label(channel.lead)),
         "valueSampledData": {
