@@ -63,7 +63,9 @@ class _OfLibraries(logging.Handler):
     """Warnings of libraries: who warned and where, and never the sentence, which might name somebody."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log that a library warned."""
+        """Log that a library warned; a line of our own is none's."""
+        if record.name == _LOGGER.name:
+            return
         error = record.exc_info[1] if record.exc_info else None
         fields = {"logger": record.name, "where": f"{record.pathname}:{record.lineno}"}
         trace = {} if error is None else {"trace": _trace(error)}

@@ -74,3 +74,10 @@ def test_configured_twice_it_tells_once(log: io.StringIO) -> None:
     operations.configure(log)
     logging.getLogger("a.library").warning("x")
     assert len(lines(log)) == 1
+
+
+def test_line_of_our_own_that_reaches_the_root_is_told_once(log: io.StringIO) -> None:
+    logging.getLogger("medunion.operations").propagate = True
+    operations.warning("process-ended")
+    (line,) = lines(log)
+    assert line["event"] == "process-ended"
