@@ -69,9 +69,9 @@ export class Cloud {
   /** Ask where a patient's records are: D2 and C, every page. */
   async search(home: Home, question: Omit<search.Question, "page">, entropy: Entropy): Promise<search.Place[]> {
     const places: search.Place[] = [];
+    const directory = await this.#directory();
     for (let page = 0, pages = 1; page < pages; page++) {
       const now = clock();
-      const directory = await this.#directory();
       const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
       const { awaiting, opening } = await search.ask(await home.party(now), { ...question, page }, cloud, now, entropy);
       const { reply } = await called(() => createClient(SearchService, this.#transport).search({ opening }));

@@ -79,10 +79,10 @@ public final class Cloud implements AutoCloseable {
   public List<Search.Place> search(
       Home home, String patientId, String departmentClass, SignedStatement grant, SignedStatement patient, Entropy entropy) {
     List<Search.Place> places = new ArrayList<>();
+    SignedStatement statement = directory().getCloudEncryptionKeyStatement();
     int pages = 1;
     for (int page = 0; page < pages; page++) {
       long now = System.currentTimeMillis();
-      SignedStatement statement = directory().getCloudEncryptionKeyStatement();
       EncryptionKey key = home.verifier(now).cloudEncryptionKey(statement, now);
       Search.Question question = new Search.Question(patientId, departmentClass, page, grant, patient);
       Search.AwaitingAnswer awaiting = Search.ask(home.party(now), question, key, now, entropy);
