@@ -10,18 +10,18 @@ import secrets
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from demo.forks import Forks
+from demo.forks import Forked, Forks
 
 MEDUNION = [sys.executable, "-c", "from federation.cli.main import main; main()"]
 SECONDS = 60
 FORKS: Forks | None = None
-"""Where tests have commands run that they wait for; a demonstration types them."""
+"""Where tests have commands run; a demonstration types them."""
 
 
 class Refused(AssertionError):
@@ -44,12 +44,24 @@ def run(*words: object, expect: int = 0, stdin: str = "") -> str:
 
 def typed(words: Sequence[object], surroundings: dict[str, str], stdin: str = "") -> "subprocess.CompletedProcess[str]":
     """Type a command in these surroundings, wait for its end, and give how it ended."""
-    if FORKS and threading.current_thread() is threading.main_thread():
+    if FORKS is not None:
         return FORKS.run([*map(str, words)], surroundings, stdin, SECONDS)
     command = [*MEDUNION, *map(str, words)]
     return subprocess.run(
         command, env=surroundings, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False
     )
+
+
+def started(
+    words: Sequence[object], surroundings: dict[str, str], output: IO[bytes]
+) -> "subprocess.Popen[bytes] | Forked":
+    """Type a command in these surroundings and let it go on; what it says goes to `output`."""
+    with Path(os.devnull).open("rb") as nothing:
+        if FORKS is not None:
+            return FORKS.start([*map(str, words)], surroundings, (nothing, output, output))
+        return subprocess.Popen(
+            [*MEDUNION, *map(str, words)], env=surroundings, stdin=nothing, stdout=output, stderr=output
+        )
 
 
 class Running:
@@ -59,13 +71,7 @@ class Running:
         """Start it; what it says goes to the log."""
         self.log = log
         with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [*MEDUNION, *map(str, words)],
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+            self.process = started(words, environment(), output)
 
     def said(self) -> str:
         """Give what it has said so far."""

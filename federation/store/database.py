@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from federation.store import postgresql, sqlite
 from federation.store.errors import StoreUnavailable
+from federation.store.revision import is_current
 from federation.store.transactions import CommitUnknown, Engines, persistent, transact
-from federation.store.upgrade import upgrade
 
 CONNECTIONS = 8
 """Of a process to a shared database, unless the settings say otherwise."""
@@ -80,13 +80,20 @@ def open_database(url: str, *, password_file: Path | None = None, connections: i
         with translated():
             if place.get_backend_name() == "sqlite":
                 with sqlite.prepared_file(Path(place.database or "")):
-                    database.write(upgrade)
+                    database.write(_bring_up_to_date)
             else:
-                postgresql.migrate(engines, upgrade)
+                postgresql.migrate(engines, _bring_up_to_date)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _bring_up_to_date(connection: sa.Connection) -> None:
+    if not is_current(connection):
+        from federation.store.upgrade import upgrade  # noqa: PLC0415 - Alembic is a fifth of a command's start
+
+        upgrade(connection)
 
 
 def require_address(url: str) -> sa.URL:

@@ -5,14 +5,11 @@ from enum import Enum, auto
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from federation.store import postgresql, sqlite
 from federation.store.database import Database, require_address
 from federation.store.errors import StoreUnavailable
-from federation.store.upgrade import require_compatible
+from federation.store.revision import is_current
 
 _APPEND_ONLY = ("log", "issuances", "issued_points")
 _SQLITE_RULES = ("log_next_only", *(f"{table}_no_{act}" for table in _APPEND_ONLY for act in ("update", "delete")))
@@ -44,18 +41,17 @@ def open_as_it_is(url: str, password_file: Path | None) -> Database:
 
 def schema_of(database: Database) -> Schema:
     """Compare its migrations with those of this code. Raises StoreUnavailable, also for a newer one that is not for it."""
-    config = Config()
-    config.set_main_option("script_location", "federation.store:migrations")
-    config.set_main_option("path_separator", "os")
-    scripts = ScriptDirectory.from_config(config)
-    known, newest = {script.revision for script in scripts.walk_revisions()}, set(scripts.get_heads())
-    present = database.read(lambda connection: set(MigrationContext.configure(connection).get_current_heads()))
+    if database.read(is_current):
+        return Schema.CURRENT
+    from federation.store.upgrade import present_and_known, require_compatible  # noqa: PLC0415 - reads Alembic
+
+    present, known = database.read(present_and_known)
     if not present:
         return Schema.EMPTY
     if not present <= known:
-        database.read(lambda connection: require_compatible(connection, scripts))
+        database.read(require_compatible)
         return Schema.AHEAD
-    return Schema.CURRENT if present == newest else Schema.BEHIND
+    return Schema.BEHIND
 
 
 def missing_rules(database: Database) -> Sequence[str]:

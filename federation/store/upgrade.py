@@ -29,22 +29,38 @@ def upgrade(connection: sa.Connection, *, revision: str = "head") -> None:
     The caller sees to it that of several processes that do the same, one does it. A database that a newer release has only added
     to is left as it is. Raises StoreUnavailable for one that this code might damage.
     """
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", "federation.store:migrations")
-    config.set_main_option("path_separator", "os")
+    config = _config()
+    config.attributes["connection"] = connection
     with _alembic:
         scripts = ScriptDirectory.from_config(config)
-        present = set(MigrationContext.configure(connection).get_current_heads())
-        if not present <= {script.revision for script in scripts.walk_revisions()}:
-            require_compatible(connection, scripts)
+        present, known = present_and_known(connection)
+        if not present <= known:
+            require_compatible(connection)
         elif present != set(scripts.get_heads()):
             command.upgrade(config, revision)
             _keep_compatibility(connection, scripts, revision)
 
 
+def present_and_known(connection: sa.Connection) -> tuple[set[str], set[str]]:
+    """Give the revision that a database has, none if it is empty, and those that this code knows."""
+    known = {script.revision for script in _scripts().walk_revisions()}
+    return set(MigrationContext.configure(connection).get_current_heads()), known
+
+
 def compatible_from(script: Script) -> str:
     """Give the oldest revision whose code works on the schema that this migration leaves."""
     return str(getattr(script.module, "compatible_from", script.revision))
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "federation.store:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 def _keep_compatibility(connection: sa.Connection, scripts: ScriptDirectory, revision: str) -> None:
@@ -53,10 +69,10 @@ def _keep_compatibility(connection: sa.Connection, scripts: ScriptDirectory, rev
     connection.execute(sa.insert(settings).values(name=COMPATIBLE_FROM, value=oldest.encode()))
 
 
-def require_compatible(connection: sa.Connection, scripts: ScriptDirectory) -> None:
+def require_compatible(connection: sa.Connection) -> None:
     """Require a schema that a newer release has made to be one that this code may use. Raises StoreUnavailable."""
     # Revisions are numbers of four digits, so their order is that of their names.
-    ours = str(scripts.get_current_head())
+    ours = str(_scripts().get_current_head())
     kept = connection.scalar(sa.select(settings.c.value).where(settings.c.name == COMPATIBLE_FROM))
     if kept is None or ours < kept.decode():
         raise StoreUnavailable(

@@ -149,14 +149,14 @@ class Federation:
         self._practices += 1
         self.tokens.mend()
         words = (self.place.path, doctor, ",".join(self.patients), HOSPITAL, self.address, f"{self._practices}")
-        self.practice = self.nursery.start("practice", self.root / "practice.log", "tests.crash.practice", *words)
+        self.practice = self.nursery.child("practice", self.root / "practice.log", "tests.crash.practice", *words)
 
     def tell(self, kind: str, directory: Path, *words: object) -> dict[str, Any]:
         """Ask what a party has (`tests.crash.facts`)."""
         answer, log = self.root / f"{kind}.facts", self.root / "facts.log"
         answer.unlink(missing_ok=True)
         self.tokens.mend()
-        child = self.nursery.start(kind, log, "tests.crash.facts", kind, directory, answer, *words)
+        child = self.nursery.child(kind, log, "tests.crash.facts", kind, directory, answer, *words)
         assert child.wait(2 * SECONDS), f"{kind} does not tell"
         assert answer.exists(), child.said()[-3000:]
         told: dict[str, Any] = json.loads(answer.read_text())
@@ -206,7 +206,7 @@ class Federation:
     def _found_practice(self) -> None:
         path = self.place.path
         words = (path, ",".join(self.doctors), ",".join(self.patients))
-        child = self.nursery.start("prepare", self.root / "prepare.log", "tests.crash.people", *words)
+        child = self.nursery.child("prepare", self.root / "prepare.log", "tests.crash.people", *words)
         assert child.wait(SECONDS), "the practice is not prepared"
         for label in self.doctors:
             request, certificate = path / label / "certificate-request.der", path / f"{label}.der"
@@ -223,7 +223,7 @@ class Federation:
     def shares(self, step: str, kind: str, directory: Path, papers: str = "") -> None:
         """Make a server's keys and shares of their seed, or bring them back (`tests.crash.shares`)."""
         words = (step, kind, directory, self.root / f"{papers or kind}.shares")
-        child = self.nursery.start("shares", self.root / "shares.log", "tests.crash.shares", *words)
+        child = self.nursery.child("shares", self.root / "shares.log", "tests.crash.shares", *words)
         assert child.wait(SECONDS), "the shares are not done"
         assert "done" in child.said().splitlines()[-1:], child.said()
 

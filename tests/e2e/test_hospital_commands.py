@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.stage import typed
+from demo.forks import Forked
+from demo.stage import started, typed
 from tests.hospital_lab import DATA, JOHNNIE, LUNA
 
 PATIENCE_SECONDS = 30.0
@@ -41,8 +41,7 @@ class Commands:
         ready = self.directory / f"{name}.ready"
         ready.unlink(missing_ok=True)
         with (self.directory / f"{name}.log").open("ab") as log:
-            command = self._command((*arguments, "--ready-file", str(ready)))
-            server = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+            server = started((*arguments, "--ready-file", ready), self._environment, log)
             try:
                 yield json.loads(_content(ready, server))
                 server.send_signal(signal.SIGTERM)
@@ -51,11 +50,8 @@ class Commands:
                 server.kill()
                 server.wait()
 
-    def _command(self, arguments: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-c", "from federation.cli.main import main; main()", *arguments]
 
-
-def _content(ready: Path, server: "subprocess.Popen[bytes]") -> str:
+def _content(ready: Path, server: "subprocess.Popen[bytes] | Forked") -> str:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not ready.exists():
         assert server.poll() is None, "the server ended before it was ready"

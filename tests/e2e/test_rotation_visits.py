@@ -40,6 +40,10 @@ class Party:
         self.rotate("prepare", purpose, "--generate")
         self.rotate("activate", purpose, "--now")
 
+    def await_second(self, purpose: str) -> None:
+        """Even "now" lies seconds ahead: every process of the party is to read of it first."""
+        until(lambda: self.state(purpose, 2) == "active")
+
 
 @dataclass
 class Clinic:
@@ -88,6 +92,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 def end(party: Party, purpose: str, *words: str) -> None:
     """Taint and revoke the first generation, which retired a moment ago."""
+    party.await_second(purpose)
     party.rotate("taint", purpose, 1)
     until(lambda: party.left(purpose, 1) == 0 or bool(words))
     until(lambda: "RETIRED_JUST_NOW" not in _tried(party, purpose, *words))
@@ -109,6 +114,7 @@ def test_a_hospital_rotates_all_its_keys_between_visits_and_serves_on(clinic: Cl
     for purpose in ("identity", "tls-ca", "sealing", "records", "index"):
         hospital.succeed(purpose)
     clinic.visit(records=2)
+    hospital.await_second("index")
     assert "GENERATION_NEEDED" in _refused(hospital, "records")
     for purpose in ("sealing", "records"):
         hospital.rotate("reseal", purpose)
@@ -137,6 +143,7 @@ def test_a_doctor_and_a_patient_rotate_their_keys_between_visits(clinic: Clinic)
     doctor, patient, root = clinic.doctor, clinic.patient, clinic.made.root
     for party in (doctor, patient):
         party.succeed("sealing")
+        party.await_second("sealing")
         party.rotate("reseal", "sealing")
     patient.succeed("identity")
     doctor.rotate("prepare", "identity", "--generate")
@@ -163,6 +170,7 @@ def test_a_doctor_and_a_patient_rotate_their_keys_between_visits(clinic: Clinic)
 def test_s_is_rotated_and_everybody_registers_again_by_itself(clinic: Clinic) -> None:
     clinic.cloud.succeed("issuer")
     clinic.visit(records=1)  # everybody under the first PK
+    clinic.cloud.await_second("issuer")
     clinic.cloud.rotate("taint", "issuer", 1)
     until(lambda: clinic.cloud.left("issuer", 1) <= 2)  # both hospitals, by themselves
     for _ in range(2):  # the first time a client learns of it, the second time it registers

@@ -18,6 +18,9 @@ CALM = """
 from federation.wire import operations
 def test_one():
     operations.info("call", method="/federation.v1.DirectoryService/GetDirectory", request_id="0123456789abcdef")
+def test_short_pin(tmp_path):
+    (tmp_path / "pin").write_text("314")
+    (tmp_path / "serve.log").write_text('{"at": "2026-01-01T00:00:00.314+00:00", "level": "INFO", "event": "call"}')
 """
 LINE = '{"at": "2026-01-01T00:00:00.000+00:00", "level": "INFO", "event": "%s"}'
 
@@ -45,6 +48,7 @@ ACTS = {
     "library": 'logging.getLogger("a.library").warning("%s came", "D" + ":somebody")',
     "file": f"(tmp_path / 'serve.log').write_text('{LINE % 'H:somewhere'}')".replace("H:", "H' + ':"),
     "pipe": f"subprocess.run(['echo', '{LINE % 'H:somewhere'}'], stdout=-1)".replace("H:", "H' + ':"),
+    "pin": f"[(tmp_path / it).write_text(text) for it, text in (('pin', '271828'), ('a.log', '{LINE % '271828'}'))]",
     "stderr": f"os.write(2, b'{LINE % 'M:board'}\\n')".replace("M:", "M' + b':"),
 }
 
