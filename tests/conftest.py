@@ -25,8 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def forks() -> Iterator[None]:
-    """Have commands that a test waits for run without their imports' second."""
-    stage.FORKS = Forks()
+    """Have commands and servers begin without their imports' second."""
+    stage.FORKS = Forks("tests.contract.store_worker")
     yield
     stage.FORKS.close()
 

@@ -1,8 +1,6 @@
 """Databases to run the store's contract on, and things to put into them."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -10,6 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from demo import stage
 from federation.store import postgresql, sqlite
 from federation.store.database import Database, open_database
 from federation.store.interfaces import (
@@ -31,7 +30,7 @@ IMPLEMENTATIONS = ("sqlite", *["postgresql"] * (REQUIRED or postgresql_server.is
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
-ROOT = Path(__file__).parents[2]
+WORKER = "tests.contract.store_worker"
 
 
 def url_of(implementation: str, directory: Path, *, template: str = "template0") -> str:
@@ -74,32 +73,43 @@ def drop_guards(connection: sa.Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+class Worker:
+    """A job of `store_worker`, in a process that is forked from one without any store."""
+
+    def __init__(self, stack: ExitStack, job: str, url: str, argument: str) -> None:
+        given, self._to = os.pipe()
+        self._from, told = os.pipe()
+        self.says = stack.enter_context(os.fdopen(self._from, encoding="utf-8"))
+        stack.callback(os.close, self._to)
+        assert stage.FORKS is not None
+        self._process = stage.FORKS.start([job, url, argument], dict(os.environ), (given, told, 2), WORKER)
+        stack.callback(self._process.kill)
+        os.close(given)
+        os.close(told)
+
+    def begin(self) -> None:
+        os.write(self._to, b"go\n")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(30)
+
+    def ended(self) -> str:
+        """Give what else it printed, and require that it ended well."""
+        printed = self.says.read()
+        assert self._process.wait(120) == 0
+        return printed
+
+
 def run_together(job: str, url: str, arguments: Sequence[str]) -> list[str]:
     """Run a job of `store_worker` in one process for each argument, started at one signal; what each printed."""
-    command = [sys.executable, "-m", "tests.contract.store_worker", job, url]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with ExitStack() as stack:
-        workers = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [*command, argument],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    cwd=ROOT,
-                    env=environment,
-                    text=True,
-                )
-            )
-            for argument in arguments
-        ]
+        workers = [Worker(stack, job, url, argument) for argument in arguments]
         for worker in workers:
-            assert worker.stdout.readline() == "ready\n"
+            assert worker.says.readline() == "ready\n"
         for worker in workers:
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
-        printed = [worker.communicate(timeout=120)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0] * len(workers)
-    return printed
+            worker.begin()
+        return [worker.ended() for worker in workers]
 
 
 def statement(text: str = "") -> StoredStatement:

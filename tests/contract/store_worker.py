@@ -1,4 +1,4 @@
-"""A process that uses a store beside others: `python -m tests.contract.store_worker JOB URL ARGUMENT`.
+"""A process that uses a store beside others.
 
 It says "ready", waits for a line, does the job and prints what came out.
 """
@@ -129,5 +129,6 @@ JOBS = {
     for job in (admit, append, complete, consume, migrate, publish, put_frames, renew, revoke, rotate, write_blob)
 }
 
-if __name__ == "__main__":
-    JOBS[sys.argv[1]](sys.argv[2], sys.argv[3])
+
+def main(job: str, url: str, argument: str) -> None:
+    JOBS[job](url, argument)

@@ -2,11 +2,9 @@
 
 import hashlib
 import os
-import signal
-import subprocess
-import sys
 import time
 import tracemalloc
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +14,7 @@ from federation.store.blobs import CHUNK_BYTES, HEADER_BYTES, SEALED_CHUNK_BYTES
 from federation.store.errors import NotStored, StoredRecordCorrupt, StoreUnavailable
 from federation.store.shelves import open_shelf
 from tests.contract import s3_server
-from tests.contract.store_support import ROOT
+from tests.contract.store_support import Worker
 
 KEY = bytes(range(32))
 SIZES = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES, 20 * CHUNK_BYTES]
@@ -214,11 +212,10 @@ def test_blob_published_stays_when_its_sink_is_abandoned_afterwards(shelf):
 @pytest.mark.parametrize("mebibytes", [5, 20])
 def test_blob_whose_writer_is_killed_is_never_visible_and_goes_with_the_orphans(url, mebibytes):
     open_shelf(url)
-    command = [sys.executable, "-m", "tests.contract.store_worker", "write_blob", url, str(mebibytes)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as worker:
-        assert worker.stdout.readline() == "written\n"
-        worker.send_signal(signal.SIGKILL)
-        worker.communicate(timeout=30)
+    with ExitStack() as stack:
+        worker = Worker(stack, "write_blob", url, str(mebibytes))
+        assert worker.says.readline() == "written\n"
+        worker.kill()
     store, now = BlobStore(open_shelf(url)), int(time.time() * 1000)
     assert list(store.names()) == []
     left = mebibytes > 8 or url.startswith("file")

@@ -1,10 +1,8 @@
 """Several processes and threads on one store: who was first, chains without forks, and death in the middle."""
 
-import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -19,7 +17,7 @@ from federation.store.rooms import FRAME_COST, SqlRooms
 from tests.contract.store_support import (
     IMPLEMENTATIONS,
     NOW,
-    ROOT,
+    Worker,
     outbox_entry,
     record,
     register,
@@ -123,16 +121,13 @@ def test_database_opened_first_by_four_processes_at_once_is_migrated_once(url):
 
 def test_log_entry_appended_survives_a_kill(url):
     open_database(url).close()
-    command = [sys.executable, "-m", "tests.contract.store_worker", "append", url, "100000"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True) as worker:
-        assert worker.stdout.readline() == "ready\n"
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-        with open_database(url) as database:
-            seen = _entries_seen(database, at_least=20)
-            worker.send_signal(signal.SIGKILL)
-            worker.communicate(timeout=30)
-            assert SqlLog(database).verify() >= seen
+    with ExitStack() as stack, open_database(url) as database:
+        worker = Worker(stack, "append", url, "100000")
+        assert worker.says.readline() == "ready\n"
+        worker.begin()
+        seen = _entries_seen(database, at_least=20)
+        worker.kill()
+        assert SqlLog(database).verify() >= seen
 
 
 def _entries_seen(database, *, at_least):
