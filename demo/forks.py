@@ -90,9 +90,9 @@ class Forked:
 class Forks:
     """The caller's side, for any number of threads: begins the mother at the first order. Close it, or use it in `with`."""
 
-    def __init__(self, *modules: str) -> None:
-        """Begin nothing yet; these modules are read beforehand too."""
-        self._modules = modules
+    def __init__(self, *modules: str, prefix: Sequence[str] = ()) -> None:
+        """Begin nothing yet; these modules are read beforehand too, and the mother is begun by this command."""
+        self._modules, self._prefix = modules, prefix
         self._lock = threading.Lock()
         self._mother: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -151,7 +151,7 @@ class Forks:
     def _begun(self) -> socket.socket:
         if self._socket is None:
             self._socket, hers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            program = [sys.executable, "-m", "demo.forks", str(hers.fileno()), *MODULES, *self._modules]
+            program = [*self._prefix, sys.executable, "-m", "demo.forks", str(hers.fileno()), *MODULES, *self._modules]
             with hers:
                 self._mother = subprocess.Popen(program, pass_fds=[hers.fileno()], stdin=subprocess.DEVNULL, cwd=ROOT)
         return self._socket

@@ -1,12 +1,19 @@
-"""Hosts: where commands are typed, by which clock, and the processes that go on there."""
+"""Hosts: where commands are typed, by which clock, and the processes that go on there.
 
+Where the clock is right, commands are forked (`demo.forks`): the lab takes half as long.
+"""
+
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import IO
 
+from demo.forks import Forked, Forks
 from demo.stage import MEDUNION, Refused, environment
 from lab.network import inside
 from lab.privilege import faketime_library
@@ -15,6 +22,7 @@ SECONDS = 60.0
 """How long anything may take that ought to be quick."""
 
 _POLL_SECONDS = 0.05
+_CLOCK_READ_SECONDS = 1.2
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
@@ -29,18 +37,15 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = SECO
 class Process:
     """A command that goes on at a host; what it says goes to a file."""
 
-    def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
-        """Start it."""
+    def __init__(self, begun: "subprocess.Popen[bytes] | Forked", keyboard: int, log: Path) -> None:
+        """Take what was begun, and the descriptor by which one types to it."""
         self.log = log
-        with log.open("ab") as output:
-            self._popen = subprocess.Popen(
-                words, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
-            )
+        self._begun, self._keyboard = begun, keyboard
 
     @property
     def lives(self) -> bool:
         """Say whether it has not ended."""
-        return self._popen.poll() is None
+        return self._begun.poll() is None
 
     def said(self) -> str:
         """Give what it has said so far."""
@@ -54,29 +59,27 @@ class Process:
 
     def type(self, line: str) -> None:
         """Type a line."""
-        assert self._popen.stdin is not None  # noqa: S101 - it is a pipe
-        self._popen.stdin.write(line.encode() + b"\n")
-        self._popen.stdin.flush()
+        os.write(self._keyboard, line.encode() + b"\n")
 
     def wait(self, seconds: float = SECONDS) -> int:
         """Wait for its end and give its exit code. Raises Refused if it goes on for longer."""
         try:
-            return self._popen.wait(seconds)
+            return self._begun.wait(seconds)
         except subprocess.TimeoutExpired as error:
             raise Refused(f"{self.log.name} goes on after {seconds:g} s:\n{self.said()}") from error
 
     def kill(self) -> None:
         """End it at once, as a power cut would."""
-        self._popen.kill()
-        self._popen.wait()
+        self._begun.kill()
+        self._begun.wait()
 
     def freeze(self) -> None:
         """Stop it where it is; its connections stay open and silent."""
-        self._popen.send_signal(signal.SIGSTOP)
+        self._begun.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._popen.send_signal(signal.SIGCONT)
+        self._begun.send_signal(signal.SIGCONT)
 
 
 @dataclass
@@ -91,7 +94,42 @@ class Host:
 
     def run(self, *words: object, expect: int | None = 0, stdin: str = "") -> str:
         """Type a medunion command, wait for its end, and give what it said. Raises Refused for another exit code."""
-        done = subprocess.run(
+        done = self._done(words, stdin)
+        said = done.stdout + done.stderr
+        if expect is not None and done.returncode != expect:
+            raise Refused(f"medunion {' '.join(map(str, words))}: exit code {done.returncode}\n{said}")
+        return said
+
+    def start(self, log: Path, *words: object) -> Process:
+        """Type a medunion command that goes on."""
+        keys, keyboard = os.pipe()
+        try:
+            with log.open("ab") as output:
+                return Process(self._begun(words, keys, output), keyboard, log)
+        finally:
+            os.close(keys)
+
+    def step(self, seconds: float) -> None:
+        """Step the clock of what runs here so far from the right time, and wait until that is seen: it is read each second."""
+        assert self.clock is not None  # noqa: S101 - what runs was started with it
+        partial = self.clock.with_suffix(".new")
+        partial.write_text(f"{seconds:+g}s\n")
+        partial.replace(self.clock)
+        time.sleep(_CLOCK_READ_SECONDS)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether its clock is: what goes by another has a library of its own from its first moment."""
+        return not self.skew_seconds and self.clock is None
+
+    @cached_property
+    def _forks(self) -> Forks:
+        return Forks(prefix=inside(self.namespace))
+
+    def _done(self, words: tuple[object, ...], stdin: str) -> "subprocess.CompletedProcess[str]":
+        if self.is_right:
+            return self._forks.run([*map(str, words)], environment(), stdin, SECONDS)
+        return subprocess.run(
             self._command(words),
             env=self._environment(),
             input=stdin,
@@ -100,28 +138,16 @@ class Host:
             timeout=SECONDS,
             check=False,
         )
-        said = done.stdout + done.stderr
-        if expect is not None and done.returncode != expect:
-            raise Refused(f"medunion {' '.join(map(str, words))}: exit code {done.returncode}\n{said}")
-        return said
 
-    def start(self, log: Path, *words: object) -> Process:
-        """Type a medunion command that goes on."""
-        return Process(self._command(words), self._environment(), log)
-
-    def step(self, seconds: float) -> None:
-        """Step the clock of what runs here so far from the right time; it is seen within a second."""
-        assert self.clock is not None  # noqa: S101 - what runs was started with it
-        partial = self.clock.with_suffix(".new")
-        partial.write_text(f"{seconds:+g}s\n")
-        partial.replace(self.clock)
+    def _begun(self, words: tuple[object, ...], keys: int, output: IO[bytes]) -> "subprocess.Popen[bytes] | Forked":
+        if self.is_right:
+            return self._forks.start([*map(str, words)], environment(), (keys, output, output))
+        return subprocess.Popen(self._command(words), env=self._environment(), stdin=keys, stdout=output, stderr=output)
 
     def _command(self, words: tuple[object, ...]) -> list[str]:
         return [*inside(self.namespace), *MEDUNION, *map(str, words)]
 
     def _environment(self) -> dict[str, str]:
-        if not self.skew_seconds and self.clock is None:
-            return environment()
         return environment() | {
             "LD_PRELOAD": str(faketime_library()),
             # What measures intervals goes on rightly: a machine's clock is wrong, not its oscillator.
@@ -153,8 +179,7 @@ class Server:
     @property
     def is_well(self) -> bool:
         """Say whether it runs, and by the right clock."""
-        by_the_right_clock = not self.host.skew_seconds and self.host.clock is None
-        return self.process is not None and self.process.lives and not self.frozen and by_the_right_clock
+        return self.process is not None and self.process.lives and not self.frozen and self.host.is_right
 
     def init(self, *words: object) -> str:
         """Make the node, on a token of its own; give what was said. Raises Refused."""

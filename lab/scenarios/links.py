@@ -17,6 +17,8 @@ BAD_LINE = Conditions(delay=timedelta(milliseconds=40), loss=0.02)
 )
 def cloud_away(world: World, found: Findings) -> None:
     """What was current before the cut holds for up to an hour; the outbox outlives its process."""
+    for label in ("a", "b", "c"):
+        world.await_publication(label)
     hospital, before = world.servers["b"], _publications(world)
     world.network.cut("cloud")
     visit = begin_visit(world, "cloud-away")
