@@ -1,5 +1,9 @@
 """What the schema may be, so that releases stand side by side and a database of many machines can take over (docs/scaling.md)."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from alembic.config import Config
@@ -97,6 +101,21 @@ def test_migration_that_does_more_than_add_says_that_older_code_cannot_work_besi
 
 def test_migrations_are_one_line_of_numbers():
     assert [step.revision for step in STEPS] == [f"{number:04}" for number in range(1, len(STEPS) + 1)]
+    assert [Path(step.path).name[:6] for step in STEPS] == [f"r{step.revision}_" for step in STEPS]
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_current_database_is_opened_without_reading_alembic(implementation, tmp_path):
+    url = url_of(implementation, tmp_path)
+    open_database(url).close()
+    program = """
+import sys
+from federation.cli import main
+from federation.store.database import open_database
+open_database(sys.argv[1]).close()
+sys.exit("alembic" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program, url], check=True, timeout=60)
 
 
 def changed_by_a_newer_release(database, word):
