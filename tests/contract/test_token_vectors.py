@@ -40,7 +40,7 @@ LIMITS: dict[str, dict[str, str]] = {
         "HMAC key shorter than 256 bits": "is refused with CKR_KEY_SIZE_RANGE, at use",
     },
 }
-# RFC 8032, section 7.1, TEST SHA(abc); TEST 1 to 3 are in test_token_keys.py.
+# RFC 8032, section 7.1, TEST SHA(abc); TEST 1 to 3 are in test_token_signing.py.
 SHA_ABC = (
     "833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42",
     (
