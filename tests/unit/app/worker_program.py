@@ -15,6 +15,8 @@ async def main(way: str, directory: Path, link: WorkerLink, pin: str) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with link.attended(place, stop) as writer:
         if way == "fails" and place.number == 1:
+            while not (directory / "0.0").exists():  # or the other is ended before it can say its number
+                await asyncio.sleep(0.02)
             sys.exit(3)
         (directory / f"{place.number}.{place.restarts}").write_text(f"{os.getpid()} {' '.join(sys.argv)}")
         tell_ready(writer, {"listen": place.listen, "pin": pin})
