@@ -21,9 +21,12 @@ type Doctor struct {
 	refreshed time.Time
 }
 
-// OpenRoom opens a room at the relay of the doctor's hospital; its code is what the patient gets.
+// OpenRoom opens a room at the relay of the doctor's hospital; its code is what the patient gets. What upkeep is due comes first.
 func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Room, error) {
 	if err := d.refresh(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.Cloud.KeepUp(ctx, d.Tell); err != nil {
 		return nil, err
 	}
 	party, err := d.Member.Party()

@@ -36,14 +36,9 @@ type state struct {
 	Directory    []byte       `json:"directory,omitempty"`
 	KeyStatement []byte       `json:"key_statement,omitempty"`
 	Certificate  []byte       `json:"certificate,omitempty"`
-	Epochs       []epochState `json:"epochs"` // newest first
+	Epochs       []epochState `json:"epochs"`         // first the one that is announced
+	Next         *epochState  `json:"next,omitempty"` // made, and the cloud's receipt for it has not come yet
 	UnderWay     []byte       `json:"under_way,omitempty"`
-}
-
-type epochState struct {
-	keys.Epoch
-	Statement []byte           `json:"statement"`
-	NotAfter  protocol.Instant `json:"not_after"`
 }
 
 // Home is the directory of one party: its keys or the token's URI, its state, a patient's device secret, a doctor's replay memory. One

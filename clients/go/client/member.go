@@ -11,15 +11,6 @@ import (
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
-	"medunion.example/clients/go/transcript"
-)
-
-const (
-	epochLife        = 7 * 24 * time.Hour
-	renewBeforeEnd   = 24 * time.Hour
-	keptAfterEnd     = 5 * time.Minute
-	begunBefore      = time.Minute // clocks differ: an epoch is stated to have begun
-	registrationName = "registration"
 )
 
 // Member is one party as it acts: the trust that it follows, its credential, its epochs.
@@ -32,8 +23,10 @@ type Member struct {
 }
 
 // NewMember gives who is at home. Refuses as protocol.Pin.
-func NewMember(home *Home) (*Member, error) {
-	member := &Member{home: home, clock: systemClock, entropy: group.SystemEntropy}
+func NewMember(home *Home) (*Member, error) { return newMember(home, systemClock) }
+
+func newMember(home *Home, clock func() protocol.Instant) (*Member, error) {
+	member := &Member{home: home, clock: clock, entropy: group.SystemEntropy}
 	signed := &pb.SignedStatement{}
 	if err := proto.Unmarshal(home.state.TrustBundle, signed); err != nil {
 		return nil, refusal.Because(err, refusal.ProfileUnusable, "the kept trust bundle is none")
@@ -65,15 +58,15 @@ func (m *Member) Verifier() protocol.Verifier {
 // Party gives the party to act as. Refuses with NOT_REGISTERED, BUNDLE_STALE, and as Verifier.Party if the party's own credential fell.
 func (m *Member) Party() (*protocol.Party, error) {
 	now := m.clock()
-	if !m.home.IsRegistered() {
-		return nil, refusal.New(refusal.NotRegistered, "%s is not registered yet", m.Identity())
+	if err := m.requireRegistered(); err != nil {
+		return nil, err
 	}
 	if err := m.bundle.RequireUsable(m.lists.Revocations(), now); err != nil {
 		return nil, err
 	}
-	signed := &pb.SignedStatement{}
-	if err := proto.Unmarshal(m.home.state.KeyStatement, signed); err != nil {
-		return nil, refusal.Because(err, refusal.ProfileUnusable, "the kept key statement is none")
+	signed, err := m.keyStatement()
+	if err != nil {
+		return nil, err
 	}
 	own, err := m.Verifier().Party(signed, roleOf(m.Identity()), now)
 	if err != nil {
@@ -83,7 +76,11 @@ func (m *Member) Party() (*protocol.Party, error) {
 	if err != nil {
 		return nil, err
 	}
-	newest, err := m.encryptionKey(now)
+	epoch, err := m.presentEpoch(now)
+	if err != nil {
+		return nil, err
+	}
+	announced, err := epoch.signed()
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +93,24 @@ func (m *Member) Party() (*protocol.Party, error) {
 		Signer:             m.home.Store.Signer(),
 		RegistrationSecret: secret,
 		Keyring:            keyring,
-		EncryptionKey:      newest,
+		EncryptionKey:      announced,
 		Certificate:        m.home.state.Certificate,
 	}, nil
+}
+
+func (m *Member) requireRegistered() error {
+	if !m.home.IsRegistered() {
+		return refusal.New(refusal.NotRegistered, "%s is not registered yet", m.Identity())
+	}
+	return nil
+}
+
+func (m *Member) keyStatement() (*pb.SignedStatement, error) {
+	signed := &pb.SignedStatement{}
+	if err := proto.Unmarshal(m.home.state.KeyStatement, signed); err != nil {
+		return nil, refusal.Because(err, refusal.ProfileUnusable, "the kept key statement is none")
+	}
+	return signed, nil
 }
 
 func roleOf(identity string) pb.Role {
@@ -172,71 +184,4 @@ func (m *Member) keptDirectory() *pb.GetDirectoryResponse {
 		return nil
 	}
 	return kept
-}
-
-// encryptionKey gives the newest EK_X, and begins the next epoch a day before that one ends.
-func (m *Member) encryptionKey(now protocol.Instant) (*pb.SignedStatement, error) {
-	epochs := m.home.state.Epochs
-	if len(epochs) == 0 || epochs[0].NotAfter <= now+uint64(renewBeforeEnd.Milliseconds()) {
-		if err := m.beginEpoch(now); err != nil {
-			return nil, err
-		}
-	}
-	signed := &pb.SignedStatement{}
-	return signed, proto.Unmarshal(m.home.state.Epochs[0].Statement, signed)
-}
-
-func (m *Member) beginEpoch(now protocol.Instant) error {
-	key, epoch, err := keys.NewEpoch(m.home.Store, m.entropy)
-	if err != nil {
-		return err
-	}
-	notAfter := now + uint64(epochLife.Milliseconds())
-	signed, err := protocol.SignStatement("ek", &pb.EncryptionKeyStatement{
-		Identity:           proto.String(m.Identity()),
-		VerifyingKeyDigest: transcript.Digest(keys.PublicKey(m.home.Store.Signer())),
-		KeyId:              key.KeyID,
-		Kem:                proto.Uint32(keys.KEM),
-		EncryptionKey:      key.EncryptionKey,
-		NotBefore:          proto.Uint64(now - uint64(begunBefore.Milliseconds())),
-		NotAfter:           proto.Uint64(notAfter),
-	}, m.home.Store.Signer())
-	if err != nil {
-		return err
-	}
-	kept, err := proto.Marshal(signed)
-	if err != nil {
-		return err
-	}
-	m.home.state.Epochs = append([]epochState{{epoch, kept, notAfter}}, m.home.state.Epochs...)
-	return m.home.save()
-}
-
-// sweepEpochs destroys the keys of epochs that ended 5 minutes ago: what was sealed to them stays sealed for ever (B5).
-func (m *Member) sweepEpochs() error {
-	now, kept := m.clock(), []epochState{}
-	for _, epoch := range m.home.state.Epochs {
-		if epoch.NotAfter+uint64(keptAfterEnd.Milliseconds()) > now {
-			kept = append(kept, epoch)
-		} else if err := m.home.Store.Destroy(epoch.Label); err != nil {
-			return err
-		}
-	}
-	if len(kept) == len(m.home.state.Epochs) {
-		return nil
-	}
-	m.home.state.Epochs = kept
-	return m.home.save()
-}
-
-func (m *Member) keyring() (keys.Keyring, error) {
-	var ring keys.Keyring
-	for _, epoch := range m.home.state.Epochs {
-		key, err := keys.OpenEpoch(m.home.Store, epoch.Epoch)
-		if err != nil {
-			return nil, err
-		}
-		ring = append(ring, key)
-	}
-	return ring, nil
 }

@@ -30,12 +30,16 @@ type Patient struct {
 	Tell     func(line string) // what is for people
 }
 
-// Visit visits the doctor of a code: P1, D1, P2 with a grant on these terms, then D5, answered by P6. Refuses with IDENTITY_MISMATCH if
-// the relay serves another doctor, REFUSED_BY_PEER, NO_ANSWER, REJECTED for a false answer, NO_SUCH_ROOM.
+// Visit visits the doctor of a code: P1, D1, P2 with a grant on these terms, then D5, answered by P6. What upkeep is due comes
+// first. Refuses with IDENTITY_MISMATCH if the relay serves another doctor, REFUSED_BY_PEER, NO_ANSWER, REJECTED for a false answer,
+// NO_SUCH_ROOM, and as Cloud.KeepUp.
 func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms protocol.Terms) (*Diagnosis, error) {
 	_, unasked := p.Cloud.Refresh(ctx)
 	if unasked != nil && !IsPassing(unasked) {
 		return nil, unasked
+	}
+	if err := p.Cloud.KeepUp(ctx, p.Tell); err != nil {
+		return nil, err
 	}
 	connection, err := dial(code.Address, code.HospitalID, p.Member.bundle)
 	if err != nil {

@@ -14,7 +14,10 @@ import (
 	"medunion.example/clients/go/transcript"
 )
 
-const answerKept = 10 * time.Minute // so long the cloud repeats its answer to the same reg1
+const (
+	registrationName = "registration"
+	answerKept       = 10 * time.Minute // so long the cloud repeats its answer to the same reg1
+)
 
 var pauses = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
 
@@ -56,11 +59,15 @@ func (c *Cloud) Register(ctx context.Context, evidence, ticket []byte) (*protoco
 }
 
 func (m *Member) applicant(evidence, ticket []byte) (protocol.Applicant, error) {
-	statement, err := m.encryptionKey(m.clock())
+	epoch, err := m.presentEpoch(m.clock())
 	if err != nil {
 		return protocol.Applicant{}, err
 	}
-	ring, err := m.keyring()
+	statement, err := epoch.signed()
+	if err != nil {
+		return protocol.Applicant{}, err
+	}
+	key, err := keys.OpenEpoch(m.home.Store, epoch.Epoch)
 	if err != nil {
 		return protocol.Applicant{}, err
 	}
@@ -70,7 +77,7 @@ func (m *Member) applicant(evidence, ticket []byte) (protocol.Applicant, error) 
 		Evidence:      evidence,
 		Ticket:        ticket,
 		Signer:        m.home.Store.Signer(),
-		DecryptionKey: ring[0],
+		DecryptionKey: key,
 		EncryptionKey: statement,
 	}, nil
 }
@@ -122,6 +129,7 @@ func (m *Member) install(registered *protocol.Registered, evidence []byte) error
 		m.home.state.Certificate = evidence
 	}
 	m.home.state.KeyStatement, m.home.state.UnderWay = statement, nil
+	m.announceNext() // reg1 put it to the cloud
 	return m.home.save()
 }
 

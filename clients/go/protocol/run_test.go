@@ -48,6 +48,7 @@ func run(t *testing.T, store func(*testing.T) keys.Store) {
 	awaiting := diagnose(t, w, waiting, present, recordSignature)
 	checkCloseRequest(t, w)
 	deposit(t, w, awaiting, place.Hospital)
+	checkRenewal(t, w)
 	requireAllTried(t, w)
 }
 
@@ -385,7 +386,7 @@ func requireAllTried(t *testing.T, w *world) {
 		}
 	}
 	hospitals := map[string]bool{"reg1-hospital": true, "reg2-hospital": true, "reg1-hospital-again": true, "reg2-hospital-again": true}
-	calls := map[string]bool{"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true}
+	calls := map[string]bool{"pub": true, "tlsca": true, "tkt": true, "rev": true}
 	for name := range w.messages {
 		if !w.tried[name] && !hospitals[name] && !calls[name] {
 			t.Errorf("%s was not tried", name)

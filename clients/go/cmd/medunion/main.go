@@ -20,18 +20,24 @@ import (
 const usage = `medunion, the reference client in Go
 
   patient register --home DIR --pin-file FILE --trust FILE --id P:name --sensor FILE --ticket TEXT [--token URI]
+  patient renew    --home DIR --pin-file FILE
   patient visit    --home DIR --pin-file FILE --sensor FILE --observation FILE [--hours N] CODE
   doctor  init     --home DIR --pin-file FILE --trust FILE --id D:name [--token URI]
   doctor  register --home DIR --pin-file FILE --certificate FILE
+  doctor  renew    --home DIR --pin-file FILE
   doctor  consult  --home DIR --pin-file FILE --hospital H:name --address HOST:PORT --department CLASS
                    --conclusion TEXT [--code-file FILE] [--save DIR] [--deposit]
+
+renew begins the next epoch of the encryption key; visit and consult do so by themselves a day before the present one ends.
 `
 
 var commands = map[string]func(context.Context, *arguments) (any, error){
 	"patient register": registerPatient,
+	"patient renew":    renew,
 	"patient visit":    visit,
 	"doctor init":      initDoctor,
 	"doctor register":  registerDoctor,
+	"doctor renew":     renew,
 	"doctor consult":   consult,
 }
 

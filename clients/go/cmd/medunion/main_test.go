@@ -29,6 +29,9 @@ func TestExitCode(t *testing.T) {
 		{append(visit, "--hours", "-1", "code"), 2},
 		{append(visit, "code"), 1},
 		{append([]string{"doctor", "register"}, certificate...), 1},
+		{[]string{"patient", "renew", "--home", nowhere}, 2},
+		{[]string{"patient", "renew", "--home", nowhere, "--pin-file", pin, "now"}, 2},
+		{[]string{"doctor", "renew", "--home", nowhere, "--pin-file", pin}, 1},
 	} {
 		if code := run(context.Background(), tried.words); code != tried.code {
 			t.Errorf("%q: exit code %d, not %d", tried.words, code, tried.code)

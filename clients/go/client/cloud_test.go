@@ -1,0 +1,229 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"encoding/binary"
+	"encoding/json"
+	"net"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/internal/vectors"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/transcript"
+)
+
+type kept struct{ Statement, Signature vectors.Bytes }
+
+// publicCloud is a public cloud with the keys of the vectors, and a clock that tests set: it hands out a current directory, and answers
+// ekput as it should unless a test has it do otherwise.
+type publicCloud struct {
+	pb.UnimplementedDirectoryServiceServer
+	pb.UnimplementedMembershipServiceServer
+	t       *testing.T
+	now     protocol.Instant
+	signer  ed25519.PrivateKey
+	key     *keys.DecryptionKey
+	bundle  kept
+	who     ed25519.PublicKey // PUK_X of who may put a key
+	away    bool
+	faults  []error // of PutEncryptionKey once it has taken the call, each once
+	receipt func(*pb.RenewalReceipt)
+	anew    *pb.SignedStatement
+	taken   [][]byte // key ids
+}
+
+func (p *publicCloud) sign(label string, message proto.Message) *pb.SignedStatement {
+	signed, err := protocol.SignStatement(label, message, p.signer)
+	if err != nil {
+		p.t.Error(err)
+	}
+	return signed
+}
+
+func (p *publicCloud) GetDirectory(context.Context, *pb.GetDirectoryRequest) (*pb.GetDirectoryResponse, error) {
+	if p.away {
+		return nil, refused(codes.Unavailable, "UNAVAILABLE")
+	}
+	return &pb.GetDirectoryResponse{
+		CloudEncryptionKeyStatement: p.sign("ek", &pb.EncryptionKeyStatement{
+			Identity:           proto.String("C:union"),
+			VerifyingKeyDigest: transcript.Digest(p.signer.Public().(ed25519.PublicKey)),
+			KeyId:              p.key.KeyID,
+			Kem:                proto.Uint32(keys.KEM),
+			EncryptionKey:      p.key.EncryptionKey,
+			NotBefore:          proto.Uint64(p.now - 1),
+			NotAfter:           proto.Uint64(p.now + 1000),
+		}),
+		RevocationList: p.sign("rl", &pb.RevocationList{
+			Sequence:       proto.Uint64(p.now),
+			ThisUpdate:     proto.Uint64(p.now),
+			NextUpdate:     proto.Uint64(p.now + 1000),
+			BundleSequence: proto.Uint64(1),
+		}),
+		TrustBundle: &pb.SignedStatement{Statement: p.bundle.Statement, Signature: p.bundle.Signature},
+	}, nil
+}
+
+func (p *publicCloud) PutEncryptionKey(_ context.Context, request *pb.PutEncryptionKeyRequest) (*pb.PutEncryptionKeyResponse, error) {
+	named := p.open(request.GetOpening())
+	p.taken = append(p.taken, named.GetKeyId())
+	if len(p.faults) > 0 {
+		fault := p.faults[0]
+		p.faults = p.faults[1:]
+		return nil, fault
+	}
+	ekack := &pb.RenewalReceipt{KeyId: named.GetKeyId(), DoneAt: proto.Uint64(p.now)}
+	if p.receipt != nil {
+		p.receipt(ekack)
+	}
+	return &pb.PutEncryptionKeyResponse{Receipt: p.sign("ekack", ekack), KeyStatement: p.anew}, nil
+}
+
+// open opens ekput, written out here once more from docs/protocol.md, and verifies both signatures by PUK_X.
+func (p *publicCloud) open(opening *pb.SealedOpening) *pb.EncryptionKeyStatement {
+	t := transcript.U64(opening.GetSentAt())
+	info := transcript.T("hpke", []byte("ekput"), nil, []byte("C:union"), p.key.KeyID, nil, t)
+	padded, err := p.key.Open(opening.GetSealed(), info)
+	ekput, named := &pb.EncryptionKeyRenewal{}, &pb.EncryptionKeyStatement{}
+	if err == nil {
+		err = proto.Unmarshal(padded[4:4+binary.BigEndian.Uint32(padded)], ekput)
+	}
+	if err == nil {
+		err = protocol.OpenStatement("ek", named, ekput.GetEncryptionKeyStatement(), p.who)
+	}
+	signed := transcript.T("ekput", ekput.GetEncryptionKeyStatement().GetStatement(), nil, t, []byte("C:union"))
+	if err != nil || ekput.Address != nil || !ed25519.Verify(p.who, signed, ekput.GetSignature()) {
+		p.t.Errorf("ekput %v: %v", ekput, err)
+	}
+	return named
+}
+
+// clinic is a registered patient at home, and the public cloud.
+type clinic struct {
+	*publicCloud
+	directory string
+	cloud     *Cloud
+	said      []string
+}
+
+func newClinic(t *testing.T) *clinic {
+	t.Helper()
+	var cast struct {
+		Now   protocol.Instant
+		Cloud struct {
+			SigningSeed vectors.Bytes `json:"signing_seed"`
+			MLKEMSeed   vectors.Bytes `json:"mlkem_seed"`
+			X25519      vectors.Bytes `json:"x25519_private_key"`
+		}
+		TrustBundles []kept `json:"trust_bundles"`
+	}
+	vectors.ReadWhole(t, "parties.json", &cast)
+	half, err := ecdh.X25519().NewPrivateKey(cast.Cloud.X25519)
+	must(t, err)
+	key, err := keys.NewDecryptionKey(cast.Cloud.MLKEMSeed, half)
+	must(t, err)
+	made := &clinic{directory: t.TempDir()}
+	made.publicCloud = &publicCloud{
+		t: t, now: cast.Now, signer: ed25519.NewKeyFromSeed(cast.Cloud.SigningSeed), key: key, bundle: cast.TrustBundles[len(cast.TrustBundles)-1],
+	}
+	trust, err := json.Marshal(struct{ Statement, Signature []byte }{made.bundle.Statement, made.bundle.Signature})
+	must(t, err)
+	home, err := CreateHome(made.directory, "P:wang", "", "a PIN", trust, nil)
+	must(t, err)
+	made.who = bytes.Clone(keys.PublicKey(home.Store.Signer()))
+	made.enter(home)
+	return made
+}
+
+// enter opens the client of who is at home.
+func (c *clinic) enter(home *Home) {
+	c.t.Helper()
+	member, err := newMember(home, func() protocol.Instant { return c.now })
+	must(c.t, err)
+	listener, server := bufconn.Listen(1<<16), grpc.NewServer()
+	pb.RegisterDirectoryServiceServer(server, c.publicCloud)
+	pb.RegisterMembershipServiceServer(server, c.publicCloud)
+	go server.Serve(listener)
+	c.t.Cleanup(server.Stop)
+	connection, err := grpc.NewClient("passthrough:///cloud", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return listener.Dial() }),
+		grpc.WithUnaryInterceptor(checkedCall))
+	must(c.t, err)
+	c.cloud = &Cloud{member, connection}
+}
+
+// crash ends the program where it is, and starts the next one.
+func (c *clinic) crash() {
+	c.t.Helper()
+	c.cloud.member.home.Close()
+	home, err := OpenHome(c.directory, "a PIN", nil)
+	must(c.t, err)
+	c.enter(home)
+}
+
+// register has the patient act in its first epoch under the KS of the vectors' patient.
+func (c *clinic) register() []byte {
+	c.t.Helper()
+	member := c.cloud.member
+	_, err := member.presentEpoch(c.now)
+	must(c.t, err)
+	member.home.state.KeyStatement, err = proto.Marshal(statementOf(c.t, "ks of the patient"))
+	must(c.t, err)
+	member.announceNext()
+	must(c.t, member.home.save())
+	return c.present()
+}
+
+func statementOf(t *testing.T, name string) *pb.SignedStatement {
+	t.Helper()
+	for _, vector := range vectors.Read[struct {
+		Name string
+		kept
+	}](t, "statements.json") {
+		if vector.Name == name {
+			return &pb.SignedStatement{Statement: vector.Statement, Signature: vector.Signature}
+		}
+	}
+	t.Fatalf("there is no statement %s", name)
+	return nil
+}
+
+// present gives the key id of the EK_X to act with.
+func (c *clinic) present() []byte {
+	c.t.Helper()
+	epoch, err := c.cloud.member.presentEpoch(c.now)
+	must(c.t, err)
+	signed, err := epoch.signed()
+	must(c.t, err)
+	named := &pb.EncryptionKeyStatement{}
+	must(c.t, protocol.Peek(named, signed))
+	return named.GetKeyId()
+}
+
+func (c *clinic) holds(keyID []byte) bool {
+	c.t.Helper()
+	ring, err := c.cloud.member.keyring()
+	must(c.t, err)
+	_, err = ring.Find(keyID)
+	return err == nil
+}
+
+func (c *clinic) tell(line string) { c.said = append(c.said, line) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
