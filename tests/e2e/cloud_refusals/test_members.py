@@ -1,0 +1,114 @@
+"""What the cloud refuses its members: publications, tickets, TLS identities, keys, and taking back another's grant."""
+
+import grpc
+import pytest
+
+from federation import errors
+from federation.clients.calls import call
+from federation.clients.cloud import CloudClient
+from federation.member import Member
+from federation.protocol.calls import PUBLISH, RENEW
+from federation.v1.membership_pb2 import EncryptionKeyRenewal, IssueTicketRequest, PutEncryptionKeyRequest
+from federation.v1.membership_pb2_grpc import MembershipServiceStub
+from federation.v1.publication_pb2 import PublishRequest
+from federation.v1.publication_pb2_grpc import PublicationServiceStub
+from keystore.x509 import request_certificate
+from tests.e2e.cloud_lab import CloudLab, publication_of
+from tests.e2e.cloud_refusals.query import cloud_key
+
+
+def test_foreign_department_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
+    with lab.rejected_for("DEPARTMENT_FOREIGN"):
+        hospital[1].publish(hospital[0], publication_of("H:good", "P:good", "H:other/cardiology"))
+
+
+def test_department_of_an_unpublished_class_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
+    with lab.rejected_for("FIELD_INVALID"):
+        hospital[1].publish(hospital[0], publication_of("H:good", "P:good", "H:good/alchemy"))
+
+
+def test_replayed_publication_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
+    member, client = hospital
+    publication = publication_of("H:good", "P:good", "H:good/cardiology")
+    key = cloud_key(client, member)
+    opening, _ = PUBLISH.send(publication, member.keys.signing_key, key, now=client.clock())
+    stub = PublicationServiceStub(client._peer_channel())
+    call(stub.Publish, PublishRequest(opening=opening))
+    with lab.rejected_for("MESSAGE_REPLAYED"):
+        call(stub.Publish, PublishRequest(opening=opening))
+
+
+def test_publication_on_another_hospitals_connection_is_refused(
+    lab: CloudLab, hospital: tuple[Member, CloudClient]
+) -> None:
+    member, client = hospital
+    _, other = lab.hospital("H:elsewhere")
+    publication = publication_of("H:good", "P:good", "H:good/cardiology")
+    opening, _ = PUBLISH.send(publication, member.keys.signing_key, cloud_key(client, member), now=client.clock())
+    with lab.rejected_for("IDENTITY_MISMATCH"):
+        call(PublicationServiceStub(other._peer_channel()).Publish, PublishRequest(opening=opening))
+
+
+def test_publication_signed_by_another_hospital_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
+    member, client = lab.hospital("H:forger")
+    publication = publication_of("H:good", "P:good", "H:good/cardiology")
+    with lab.rejected_for("SIGNATURE_INVALID"):
+        client.publish(member, publication)
+
+
+def test_publication_on_the_public_port_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
+    with pytest.raises(grpc.RpcError) as raised:
+        PublicationServiceStub(lab.client()._channel).Publish(PublishRequest())
+    assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_ticket_without_a_client_certificate_is_refused(lab: CloudLab) -> None:
+    with lab.refused_in_clear(errors.RoleForbidden):
+        call(MembershipServiceStub(lab.client()._channel).IssueTicket, IssueTicketRequest())
+
+
+def test_ticket_by_an_unregistered_hospital_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
+    stranger = lab.member("H:stranger")
+    with lab.rejected_for("NOT_REGISTERED"):
+        hospital[1].issue_ticket(stranger, "P:anybody")
+
+
+def test_tls_identity_of_another_hospital_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
+    member, client = hospital
+    request = request_certificate(member.keys.signing_key, "H:somebody-else")
+    with lab.rejected_for("CERTIFICATE_REJECTED"):
+        client.certify_tls_identity(member, request)
+
+
+def test_address_of_a_doctor_is_refused(lab: CloudLab, doctor: Member) -> None:
+    with lab.rejected_for("FIELD_INVALID"):
+        lab.client().renew(doctor, "127.0.0.1:1")
+
+
+def test_encryption_key_of_another_party_is_refused(lab: CloudLab, doctor: Member, patient: Member) -> None:
+    client = lab.client()
+    key = cloud_key(client, doctor)
+    payload = EncryptionKeyRenewal(encryption_key_statement=patient.epochs.current(client.clock()))
+    opening, _ = RENEW.send(payload, doctor.keys.signing_key, key, now=client.clock())
+    with lab.rejected_for("SIGNATURE_INVALID"):
+        call(MembershipServiceStub(client._channel).PutEncryptionKey, PutEncryptionKeyRequest(opening=opening))
+
+
+def test_grant_of_another_patient_cannot_be_revoked(
+    lab: CloudLab, hospital: tuple[Member, CloudClient], doctor: Member, patient: Member
+) -> None:
+    meddler = lab.patient("P:meddler", hospital)
+    with lab.rejected_for("GRANT_INVALID"):
+        lab.client().revoke_grant(meddler, lab.grant(patient, doctor))
+
+
+def test_grant_of_an_earlier_registration_cannot_be_revoked(
+    lab: CloudLab, hospital: tuple[Member, CloudClient], doctor: Member
+) -> None:
+    member = lab.patient("P:earlier", hospital)
+    grant = lab.grant(member, doctor)
+    lab.node.revoke("P:earlier")
+    lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
+    fresh = lab.patient("P:earlier", hospital)
+    with lab.rejected_for("GRANT_INVALID"):
+        lab.client().revoke_grant(fresh, grant)

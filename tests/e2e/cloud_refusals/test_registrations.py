@@ -1,0 +1,135 @@
+"""Registrations that the cloud refuses, in the order of its checks: REJECTED on the wire, the reason in its audit log."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from federation import errors
+from federation.clients.cloud import CloudClient
+from federation.clients.registration import register
+from federation.clock import system_clock, system_entropy
+from federation.member import Member
+from federation.protocol.registration import AwaitingCredential
+from federation.services.cloud.membership import new_ticket
+from federation.v1.envelope_pb2 import SealedOpening
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT
+from hsm import TokenUri
+from tests.e2e.cloud_lab import CloudLab, foreign_certificate
+from tests.e2e.cloud_refusals.query import cloud_key
+
+
+def _shifted(delta: timedelta) -> Callable[[], int]:
+    return lambda: system_clock() + delta // timedelta(milliseconds=1)
+
+
+def _apply(lab: CloudLab, member: Member, challenge: bytes, ticket: bytes) -> tuple[AwaitingCredential, SealedOpening]:
+    """Make reg1 of a hospital over a challenge of the caller's choice."""
+    client = lab.client()
+    key = cloud_key(client, member)
+    now = client.clock()
+    return member.applicant(ROLE_HOSPITAL, b"licence", ticket, now=now).apply(challenge, key, now=now)
+
+
+def test_stale_registration_is_refused(lab: CloudLab) -> None:
+    late = lab.client(clock=_shifted(timedelta(seconds=-40)))
+    with lab.refused_in_clear(errors.StaleMessage):
+        register(lab.member("H:stale"), late, ROLE_HOSPITAL, b"licence", system_entropy(16))
+
+
+def test_future_dated_registration_is_refused(lab: CloudLab) -> None:
+    early = lab.client(clock=_shifted(timedelta(seconds=20)))
+    with lab.refused_in_clear(errors.FutureDated):
+        register(lab.member("H:future"), early, ROLE_HOSPITAL, b"licence", system_entropy(16))
+
+
+def test_challenge_used_twice_is_refused(lab: CloudLab) -> None:
+    client, member = lab.client(), lab.member("H:challenge")
+    challenge = client.open_registration().challenge
+    _, first = _apply(lab, member, challenge, system_entropy(16))
+    _, second = _apply(lab, member, challenge, lab.node.invite("H:challenge")[0])
+    with lab.rejected_for("TICKET_INVALID"):
+        client.send_registration(first)
+    with lab.rejected_for("CHALLENGE_INVALID"):
+        client.send_registration(second)
+
+
+def test_challenge_that_nobody_gave_is_refused(lab: CloudLab) -> None:
+    _, opening = _apply(lab, lab.member("H:made-up"), system_entropy(16), lab.node.invite("H:made-up")[0])
+    with lab.rejected_for("CHALLENGE_INVALID"):
+        lab.client().send_registration(opening)
+
+
+def test_challenge_too_old_is_refused(lab: CloudLab) -> None:
+    challenge, now = system_entropy(16), system_clock()
+    lab.node.cloud.stores.registrations.put_challenge(challenge, now=now, expires_at=now - 1)
+    _, opening = _apply(lab, lab.member("H:old"), challenge, lab.node.invite("H:old")[0])
+    with lab.rejected_for("CHALLENGE_INVALID"):
+        lab.client().send_registration(opening)
+
+
+def test_ticket_used_twice_is_refused(lab: CloudLab) -> None:
+    ticket, _ = lab.node.invite("H:ticket")
+    register(lab.member("H:ticket"), lab.client(), ROLE_HOSPITAL, b"licence", ticket)
+    lab.node.revoke("H:ticket")
+    with lab.rejected_for("TICKET_INVALID"):
+        register(lab.member("H:ticket"), lab.client(), ROLE_HOSPITAL, b"licence", ticket)
+
+
+def test_ticket_for_another_identity_is_refused(lab: CloudLab) -> None:
+    with lab.rejected_for("TICKET_INVALID"):
+        register(lab.member("H:thief"), lab.client(), ROLE_HOSPITAL, b"licence", lab.node.invite("H:invited")[0])
+
+
+def test_ticket_for_another_role_is_refused(lab: CloudLab) -> None:
+    with lab.rejected_for("TICKET_INVALID"):
+        register(lab.member("P:role"), lab.client(), ROLE_PATIENT, bytes(32), lab.node.invite("H:role")[0])
+
+
+def test_expired_ticket_is_refused(lab: CloudLab) -> None:
+    cloud = replace(lab.node.cloud, ticket_life=timedelta(seconds=-1))
+    ticket, _ = new_ticket(cloud, "hospital", "H:late", "operator", now=cloud.clock())
+    with lab.rejected_for("TICKET_INVALID"):
+        register(lab.member("H:late"), lab.client(), ROLE_HOSPITAL, b"licence", ticket)
+
+
+def test_no_ticket_is_refused(lab: CloudLab) -> None:
+    with lab.rejected_for("TICKET_INVALID"):
+        register(lab.member("P:none"), lab.client(), ROLE_PATIENT, bytes(32), None)
+
+
+def test_illegal_certificate_is_refused(lab: CloudLab, make_token_uri: Callable[..., TokenUri]) -> None:
+    member = lab.member("D:quack")
+    certificate = foreign_certificate(lab, member, make_token_uri)
+    with lab.rejected_for("CERTIFICATE_ILLEGAL"):
+        register(member, lab.client(), ROLE_DOCTOR, certificate, None, certificate=certificate)
+
+
+def test_foreign_certificate_is_refused(lab: CloudLab, doctor: Member) -> None:
+    with lab.rejected_for("CERTIFICATE_FOREIGN"):
+        register(lab.member("D:impostor"), lab.client(), ROLE_DOCTOR, doctor.certificate, None)
+
+
+def test_revoked_certificate_is_refused(lab: CloudLab) -> None:
+    member = lab.member("D:revoked")
+    certificate = lab.certificate(member)
+    lab.authority.revoke("D:revoked")
+    lab.node.put_crl(lab.authority.crl())
+    lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
+    with lab.rejected_for("CERTIFICATE_REVOKED"):
+        register(member, lab.client(), ROLE_DOCTOR, certificate, None, certificate=certificate)
+
+
+def test_identity_that_is_registered_already_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
+    ticket, _ = lab.node.invite("H:good")
+    with lab.rejected_for("ALREADY_REGISTERED"):
+        register(lab.member("H:good"), lab.client(), ROLE_HOSPITAL, b"licence", ticket)
+    assert lab.node.cloud.live("H:good", now=system_clock()) is not None
+
+
+def test_registration_that_was_refused_keeps_nothing(lab: CloudLab) -> None:
+    member = lab.member("H:nothing")
+    with lab.rejected_for("TICKET_INVALID"):
+        register(member, lab.client(), ROLE_HOSPITAL, b"licence", system_entropy(16))
+    assert lab.node.cloud.live("H:nothing", now=system_clock()) is None
+    assert "H:nothing" not in {identity for _, _, identity, _ in lab.node.cloud.stores.registrations.issued()}
+    assert not member.is_registered
