@@ -7,6 +7,7 @@ import example.medunion.client.calls.DoctorCode;
 import example.medunion.client.calls.FetchedRecord;
 import example.medunion.client.calls.Home;
 import example.medunion.client.calls.PatientClient;
+import example.medunion.client.calls.Upkeep;
 import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.DoctorSide;
@@ -14,6 +15,7 @@ import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Grants;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Registration;
+import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.RecordEntry;
 import example.medunion.federation.v1.RecordPart;
 import example.medunion.federation.v1.Role;
@@ -39,11 +41,14 @@ public final class Main {
       usage:
         patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
         patient visit    --home DIR --sensor FILE --observation FILE [--hours N] CODE
+        patient renew    --home DIR
         doctor init      --home DIR --trust FILE --id D:name
         doctor register  --home DIR --certificate FILE
         doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
                          [--code-file FILE] [--save DIR] [--deposit]
+        doctor renew     --home DIR
       every command needs --pin-file FILE, mode 0600
+      renew begins the next epoch of the encryption key; visit and consult do so a day before the present one ends
       """;
   private static final Set<String> VALUES =
       Set.of(
@@ -111,6 +116,7 @@ public final class Main {
       case "doctor init" -> initDoctor();
       case "doctor register" -> registerDoctor();
       case "doctor consult" -> consult();
+      case "patient renew", "doctor renew" -> renew();
       default -> throw new UsageException("there is no such command");
     };
   }
@@ -133,6 +139,9 @@ public final class Main {
   }
 
   private Map<String, Object> register(Home home, Role role, byte[] evidence, byte[] ticket) {
+    if (home.isEpochDue(System.currentTimeMillis())) {
+      home.beginEpoch(System.currentTimeMillis(), entropy);
+    }
     Registration.Applicant applicant =
         new Registration.Applicant(
             role,
@@ -140,10 +149,22 @@ public final class Main {
             evidence,
             ticket,
             home.keys().signingKey(),
-            home.keys().decryptionKey(),
+            home.decryptionKey(),
             home.encryptionKeyStatement());
     try (Cloud cloud = new Cloud(home.bundle())) {
       return Map.of("identity", home.identity(), "serial", hex(cloud.register(home, applicant, entropy)));
+    }
+  }
+
+  private Map<String, Object> renew() {
+    Home home = open();
+    home.sweep(System.currentTimeMillis(), entropy);
+    try (Cloud cloud = new Cloud(home.bundle())) {
+      EncryptionKeyStatement begun = cloud.renew(home, entropy);
+      return Map.of(
+          "identity", home.identity(),
+          "key_id", hex(begun.getKeyId().toByteArray()),
+          "not_after", begun.getNotAfter());
     }
   }
 
@@ -152,8 +173,10 @@ public final class Main {
     DoctorCode code = DoctorCode.parse(words.size() > 2 ? words.get(2) : "");
     Duration life = Duration.ofMinutes(Math.round(60 * Double.parseDouble(values.getOrDefault("hours", "24"))));
     byte[] password = home.biometricPassword(path("sensor"));
+    byte[] observation = read("observation");
+    Upkeep.keepUp(home, entropy, Main::tell);
     PatientClient.Visit visit =
-        new PatientClient(home, entropy).visit(code, password, read("observation"), Grants.Terms.everything(life));
+        new PatientClient(home, entropy).visit(code, password, observation, Grants.Terms.everything(life));
     return Map.of(
         "doctor", visit.doctorId(),
         "grant", hex(visit.grantId().toByteArray()),
@@ -163,7 +186,11 @@ public final class Main {
   private Map<String, Object> consult() {
     String department = needed("department");
     String conclusion = needed("conclusion");
-    try (DoctorClient client = DoctorClient.open(open(), needed("hospital"), needed("address"), entropy)) {
+    String hospital = needed("hospital");
+    String address = needed("address");
+    Home home = open();
+    Upkeep.keepUp(home, entropy, Main::tell);
+    try (DoctorClient client = DoctorClient.open(home, hospital, address, entropy)) {
       tell("Show this code to your patient: " + client.code().written());
       if (values.containsKey("code-file")) {
         writeWhole(path("code-file"), client.code().written() + "\n");

@@ -1,21 +1,26 @@
 package example.medunion.client.calls;
 
-import example.medunion.client.protocol.BundleLease;
 import example.medunion.client.protocol.EncryptionKey;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Lists;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Registration;
+import example.medunion.client.protocol.Renewal;
 import example.medunion.client.protocol.Rules;
 import example.medunion.client.protocol.Search;
+import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.TrustedBundle;
 import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.DirectoryServiceGrpc;
+import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.GetDirectoryRequest;
 import example.medunion.federation.v1.GetDirectoryResponse;
 import example.medunion.federation.v1.GetTrustBundlesRequest;
+import example.medunion.federation.v1.MembershipServiceGrpc;
 import example.medunion.federation.v1.OpenRegistrationRequest;
 import example.medunion.federation.v1.OpenRegistrationResponse;
+import example.medunion.federation.v1.PutEncryptionKeyRequest;
+import example.medunion.federation.v1.PutEncryptionKeyResponse;
 import example.medunion.federation.v1.RegisterRequest;
 import example.medunion.federation.v1.RegistrationServiceGrpc;
 import example.medunion.federation.v1.Role;
@@ -36,16 +41,8 @@ public final class Cloud implements AutoCloseable {
   }
 
   /** Brings a home's trust bundle and lists up to date. Neither goes back. */
-  public Home refresh(Home home) {
-    GetDirectoryResponse directory = directory();
-    TrustedBundle bundle = followed(home.bundle(), directory);
-    SignedStatement list = directory.getRevocationList();
-    Lists lists = Lists.read(bundle, list, directory.getCertificateRevocationListsList());
-    Lists kept = home.lists();
-    boolean onward = kept == null || lists.revocations().getSequence() >= kept.revocations().getSequence();
-    Refusal.require(onward, "REVOCATION_LIST_STALE", "the cloud gave an older revocation list than the one at hand");
-    BundleLease lease = bundle == home.bundle() ? home.lease() : BundleLease.of(bundle);
-    return home.learned(lease.heard(lists.revocations()), list, directory.getCertificateRevocationListsList());
+  public void refresh(Home home) {
+    refreshed(home);
   }
 
   /** Registers: reg1, reg2 (eq. 2-10), and keeps what came. Gives the credential's serial. */
@@ -75,6 +72,21 @@ public final class Cloud implements AutoCloseable {
     return registered.party().serial();
   }
 
+  /** Begins the next epoch of the encryption key: kept first, sent then (ekput), announced once its receipt is here (ekack). */
+  public EncryptionKeyStatement renew(Home home, Entropy entropy) {
+    Refusal.require(home.isRegistered(), "NOT_REGISTERED", home.identity() + " is not registered yet");
+    GetDirectoryResponse directory = refreshed(home);
+    SignedStatement next = home.nextEpoch(System.currentTimeMillis(), entropy);
+    put(home, next, directory);
+    home.announce(next);
+    return Statements.peek(EncryptionKeyStatement.getDefaultInstance(), next);
+  }
+
+  /** Puts the EK_X that is announced once more, for the KS_X that comes beside the receipt: a rotated PRK_C signs it anew. */
+  public void restate(Home home) {
+    put(home, home.encryptionKeyStatement(), refreshed(home));
+  }
+
   /** Asks where a patient's records are of one class, or of "*": D2 and C, every page. */
   public List<Search.Place> search(
       Home home, String patientId, String departmentClass, SignedStatement grant, SignedStatement patient, Entropy entropy) {
@@ -100,6 +112,44 @@ public final class Cloud implements AutoCloseable {
   @Override
   public void close() {
     channel.shutdownNow();
+  }
+
+  private void put(Home home, SignedStatement epoch, GetDirectoryResponse directory) {
+    Renewal.Renewed renewed;
+    try {
+      renewed = putOnce(home, epoch, directory);
+    } catch (Refusal refusal) {
+      if (!refusal.reason().equals("UNKNOWN_KEY_ID")) {
+        throw refusal;
+      }
+      renewed = putOnce(home, epoch, refreshed(home)); // EK_C has changed meanwhile
+    }
+    renewed.keyStatement().ifPresent(home::restate);
+  }
+
+  private Renewal.Renewed putOnce(Home home, SignedStatement epoch, GetDirectoryResponse directory) {
+    long begun = System.currentTimeMillis();
+    EncryptionKey key =
+        home.verifier(begun).cloudEncryptionKey(directory.getCloudEncryptionKeyStatement(), begun);
+    // Made anew each time: the cloud takes no ekput twice.
+    return Calls.repeated(
+        () -> {
+          long now = System.currentTimeMillis();
+          Renewal.AwaitingReceipt awaiting = Renewal.put(epoch, null, home.keys().signingKey(), key, now);
+          PutEncryptionKeyRequest request = PutEncryptionKeyRequest.newBuilder().setOpening(awaiting.opening()).build();
+          PutEncryptionKeyResponse answer =
+              Calls.timed(MembershipServiceGrpc.newBlockingStub(channel)).putEncryptionKey(request);
+          long heard = System.currentTimeMillis();
+          return awaiting.receive(answer, home.keyStatement(), home.verifier(heard), heard);
+        });
+  }
+
+  private GetDirectoryResponse refreshed(Home home) {
+    GetDirectoryResponse directory = directory();
+    TrustedBundle bundle = followed(home.bundle(), directory);
+    boolean onward = home.learn(bundle, directory.getRevocationList(), directory.getCertificateRevocationListsList());
+    Refusal.require(onward, "REVOCATION_LIST_STALE", "the cloud gave an older revocation list than the one at hand");
+    return directory;
   }
 
   private GetDirectoryResponse directory() {

@@ -1,13 +1,13 @@
 package example.medunion.client.calls;
 
+import static example.medunion.client.calls.HomeState.base64;
+import static example.medunion.client.calls.HomeState.statement;
 import static example.medunion.client.protocol.Refusal.require;
 
-import com.google.gson.Gson;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import com.google.protobuf.ByteString;
-import com.google.protobuf.InvalidProtocolBufferException;
 import example.medunion.client.keys.KeyFile;
 import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.protocol.BundleLease;
@@ -17,49 +17,36 @@ import example.medunion.client.protocol.Hpke;
 import example.medunion.client.protocol.Lists;
 import example.medunion.client.protocol.Party;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Renewal;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.Transcript;
 import example.medunion.client.protocol.TrustedBundle;
 import example.medunion.client.protocol.VerifiedParty;
 import example.medunion.client.protocol.Verifier;
-import example.medunion.federation.v1.EncryptionKeyStatement;
+import example.medunion.federation.v1.KeyStatement;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SignedStatement;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
-import java.time.Duration;
 import java.util.Base64;
 import java.util.List;
+import java.util.Set;
 
 /**
- * A party's home directory: `keys.sealed` under the PIN, `state.json` with what is not secret (identity, credential, newest trust bundle and
- * lists), and of a patient `device.secret`, 32 random bytes behind B_P.
+ * A party's home directory: `keys.sealed` under the PIN, `state.json` with what is not secret (identity, credential, epochs, newest trust
+ * bundle and lists), and of a patient `device.secret`, 32 random bytes behind B_P. Several processes may use it: what one changes, the
+ * others leave.
  */
 public final class Home {
-  private static final long EPOCH = Duration.ofDays(7).toMillis();
-
   private final Path directory;
-  private final State state;
-  private final TrustedBundle bundle;
+  private HomeState state;
+  private TrustedBundle bundle;
   private KeyFile keys;
 
-  /** What is kept in the clear, byte strings in base64. */
-  private static final class State {
-    String identity;
-    String bundle;
-    long bundleConfirmedAt;
-    String encryptionKeyStatement;
-    String keyStatement;
-    String certificate;
-    String revocationList;
-    List<String> crls;
-  }
-
-  private Home(Path directory, State state, KeyFile keys) {
+  private Home(Path directory, HomeState state, KeyFile keys) {
     this.directory = directory;
     this.state = state;
     this.keys = keys;
@@ -76,34 +63,18 @@ public final class Home {
     }
     KeyFile keys = KeyFile.create(directory.resolve("keys.sealed"), pinFile, entropy);
     PrivateFiles.writeNew(directory.resolve("device.secret"), entropy.draw(32));
-    Hpke.DecryptionKey key = keys.decryptionKey();
-    EncryptionKeyStatement epoch =
-        EncryptionKeyStatement.newBuilder()
-            .setIdentity(identity)
-            .setVerifyingKeyDigest(ByteString.copyFrom(Bytes.sha256(keys.signingKey().publicKey())))
-            .setKeyId(ByteString.copyFrom(key.keyId()))
-            .setKem(Hpke.KEM_ID)
-            .setEncryptionKey(ByteString.copyFrom(key.encryptionKey()))
-            .setNotBefore(now)
-            .setNotAfter(now + EPOCH)
-            .build();
-    State state = new State();
+    HomeState state = new HomeState();
     state.identity = identity;
     state.bundle = base64(bundle.signed());
     state.bundleConfirmedAt = bundle.content().getIssuedAt();
-    state.encryptionKeyStatement = base64(Statements.sign("ek", epoch, keys.signingKey()));
-    Home home = new Home(directory, state, keys);
-    home.write();
-    return home;
+    Hpke.DecryptionKey first = keys.decryptionKeys().get(0);
+    state.encryptionKeyStatement = base64(Renewal.state(identity, first, keys.signingKey(), now, Epochs.LIFE));
+    state.write(directory);
+    return new Home(directory, state, keys);
   }
 
   public static Home open(Path directory, Path pinFile) {
-    try {
-      State state = new Gson().fromJson(Files.readString(directory.resolve("state.json")), State.class);
-      return new Home(directory, state, KeyFile.open(directory.resolve("keys.sealed"), pinFile));
-    } catch (IOException error) {
-      throw new UncheckedIOException(error);
-    }
+    return new Home(directory, HomeState.read(directory), KeyFile.open(directory.resolve("keys.sealed"), pinFile));
   }
 
   public String identity() {
@@ -118,8 +89,24 @@ public final class Home {
     return keys;
   }
 
+  /** The EK_X that is announced. */
   public SignedStatement encryptionKeyStatement() {
     return statement(state.encryptionKeyStatement);
+  }
+
+  /** KS_X. */
+  public SignedStatement keyStatement() {
+    require(state.keyStatement != null, "NOT_REGISTERED", state.identity + " is not registered yet");
+    return statement(state.keyStatement);
+  }
+
+  /** The key of the EK_X that is announced. */
+  public Hpke.DecryptionKey decryptionKey() {
+    ByteString announced = Epochs.read(state.encryptionKeyStatement).getKeyId();
+    return keys.decryptionKeys().stream()
+        .filter(key -> Bytes.equal(announced, key.keyId()))
+        .findFirst()
+        .orElseThrow(() -> new Refusal("CREDENTIAL_EXPIRED", "the epoch of the encryption key is over"));
   }
 
   /** B_P (32 bytes) of the fuzzy key that a reading gave: HKDF(fuzzy key || device secret, info = T("bp-derive", realm, 1)). */
@@ -130,30 +117,108 @@ public final class Home {
     return Bytes.hkdf(Bytes.concat(fuzzyKey, PrivateFiles.read(directory.resolve("device.secret"))), info, 32);
   }
 
+  public boolean isRegistered() {
+    return state.keyStatement != null;
+  }
+
   /** Keeps the credential that registration gave: S_X among the keys, the rest in the state. */
   void install(SignedStatement keyStatement, byte[] secret, byte[] certificate, Entropy entropy) {
-    keys = keys.withRegistrationSecret(secret, entropy);
-    state.keyStatement = base64(keyStatement);
-    state.certificate = Base64.getEncoder().encodeToString(certificate);
-    write();
+    update(
+        () -> {
+          keys = keys.withRegistrationSecret(secret, entropy);
+          state.keyStatement = base64(keyStatement);
+          state.certificate = Base64.getEncoder().encodeToString(certificate);
+        });
   }
 
-  /** Keeps a newer bundle, and the lists that came with it. Gives this home as it then is. */
-  Home learned(BundleLease lease, SignedStatement list, List<ByteString> crls) {
-    state.bundle = base64(lease.bundle().signed());
-    state.bundleConfirmedAt = lease.confirmedAt();
-    state.revocationList = base64(list);
-    state.crls = crls.stream().map(crl -> Base64.getEncoder().encodeToString(crl.toByteArray())).toList();
-    write();
-    return new Home(directory, state, keys);
+  /** Until when the EK_X that is announced is good. */
+  public long epochEnd() {
+    return Epochs.read(state.encryptionKeyStatement).getNotAfter();
   }
 
-  BundleLease lease() {
+  /** Whether the next epoch should begin. */
+  public boolean isEpochDue(long now) {
+    return Epochs.isDue(state.encryptionKeyStatement, now);
+  }
+
+  /** Whether the PRK_C behind KS_X can't be relied on any more: then one signed anew is needed at once. */
+  public boolean isRestatementDue() {
+    return isRegistered() && bundle.isCloudKeyFallenAt(statedAt(state));
+  }
+
+  /**
+   * Makes the EK_X of the next epoch, or gives the one that was made and never acknowledged. Its key is kept before anybody hears of it;
+   * what is announced stays what it was.
+   */
+  SignedStatement nextEpoch(long now, Entropy entropy) {
+    update(
+        () -> {
+          if (!Epochs.hasNext(state, now)) {
+            // The key first: a crash leaves one that no statement names, which the next sweep destroys.
+            keys = keys.withNextEpoch(entropy);
+            List<Hpke.DecryptionKey> all = keys.decryptionKeys();
+            Hpke.DecryptionKey newest = all.get(all.size() - 1);
+            Epochs.prepare(state, Renewal.state(state.identity, newest, keys.signingKey(), now, Epochs.LIFE));
+          }
+        });
+    return statement(state.nextEncryptionKeyStatement);
+  }
+
+  /** Announces the next epoch: the cloud has it. */
+  void announce(SignedStatement next) {
+    update(() -> Epochs.announce(state, next));
+  }
+
+  /** Begins an epoch that nobody has to be told of: this party's registration will. */
+  public void beginEpoch(long now, Entropy entropy) {
+    announce(nextEpoch(now, entropy));
+  }
+
+  /** Keeps the own KS_X as the cloud has signed it anew, unless one that was stated later is here. */
+  void restate(SignedStatement signed) {
+    long statedAt = Statements.peek(KeyStatement.getDefaultInstance(), signed).getStatedAt();
+    update(() -> state.keyStatement = statedAt > statedAt(state) ? base64(signed) : state.keyStatement);
+  }
+
+  /** Destroys the keys of epochs that ended 5 minutes ago or more. */
+  public void sweep(long now, Entropy entropy) {
+    update(
+        () -> {
+          Set<ByteString> open = Epochs.sweep(state, now);
+          keys = keys.keepingEpochs(key -> open.contains(ByteString.copyFrom(key.keyId())), entropy);
+        });
+  }
+
+  /** Takes lists that are not older than those at hand, by this bundle or one that follows it. Says whether it did. */
+  boolean learn(TrustedBundle newest, SignedStatement list, List<ByteString> crls) {
+    Lists lists = Lists.read(newest, list, crls);
+    Lists kept = lists();
+    if (kept != null && lists.revocations().getSequence() < kept.revocations().getSequence()) {
+      return false;
+    }
+    BundleLease lease = newest == bundle ? lease() : BundleLease.of(newest);
+    BundleLease heard = lease.heard(lists.revocations());
+    HomeLock.holding(
+        directory,
+        () -> {
+          // Beside these, what is at hand stays: a key of which another process has told the state may not be.
+          HomeState current = HomeState.read(directory);
+          if (current.isOlderThan(newest, lists)) {
+            current.learn(heard, list, crls);
+            current.write(directory);
+          }
+        });
+    state.learn(heard, list, crls);
+    bundle = newest;
+    return true;
+  }
+
+  private BundleLease lease() {
     return new BundleLease(bundle, state.bundleConfirmedAt);
   }
 
   /** The lists as last received, or null. */
-  Lists lists() {
+  private Lists lists() {
     if (state.revocationList == null) {
       return null;
     }
@@ -169,10 +234,9 @@ public final class Home {
 
   /** The party to act as, its own CRED checked: one that was revoked stops acting. */
   public Party party(long now) {
-    require(state.keyStatement != null, "NOT_REGISTERED", state.identity + " is not registered yet");
+    SignedStatement statement = keyStatement();
     byte[] certificate = Base64.getDecoder().decode(state.certificate);
     Verifier verifier = verifier(now);
-    SignedStatement statement = statement(state.keyStatement);
     boolean doctor = state.identity.startsWith("D:");
     VerifiedParty self =
         doctor ? verifier.doctor(statement, certificate, now) : verifier.party(statement, Role.ROLE_PATIENT, now);
@@ -181,13 +245,27 @@ public final class Home {
         self,
         keys.signingKey(),
         keys.registrationSecret(self.publicPoint()),
-        keys.decryptionKey(),
+        decryptionKey(),
+        keys.decryptionKeys(),
         encryptionKeyStatement(),
         certificate);
   }
 
-  private void write() {
-    PrivateFiles.replace(directory.resolve("state.json"), new Gson().toJson(state).getBytes(StandardCharsets.UTF_8));
+  /** Changes what is kept, after taking up what other processes of this party have kept meanwhile. */
+  private void update(Runnable change) {
+    HomeLock.holding(
+        directory,
+        () -> {
+          state = HomeState.read(directory);
+          bundle = TrustedBundle.pin(statement(state.bundle));
+          keys = keys.reread();
+          change.run();
+          state.write(directory);
+        });
+  }
+
+  private static long statedAt(HomeState state) {
+    return Statements.peek(KeyStatement.getDefaultInstance(), statement(state.keyStatement)).getStatedAt();
   }
 
   /** Reads a trust bundle that was handed over as a file. */
@@ -210,17 +288,5 @@ public final class Home {
   private static byte[] decoded(JsonObject document, String name) {
     require(document.has(name), "BUNDLE_INVALID", "the trust bundle lacks its " + name);
     return Base64.getDecoder().decode(document.get(name).getAsString());
-  }
-
-  private static String base64(SignedStatement statement) {
-    return Base64.getEncoder().encodeToString(statement.toByteArray());
-  }
-
-  private static SignedStatement statement(String encoded) {
-    try {
-      return SignedStatement.parseFrom(Base64.getDecoder().decode(encoded));
-    } catch (InvalidProtocolBufferException error) {
-      throw new Refusal("MALFORMED_MESSAGE", "the home directory's state is damaged", error);
-    }
   }
 }

@@ -10,7 +10,10 @@ import example.medunion.client.protocol.X25519Key;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
+import java.util.function.Predicate;
 import javax.crypto.AEADBadTagException;
 import javax.crypto.Cipher;
 import javax.crypto.spec.GCMParameterSpec;
@@ -19,58 +22,112 @@ import org.bouncycastle.crypto.generators.SCrypt;
 
 /**
  * Keys at rest where there is no token: one file, AES-256-GCM under a key that scrypt (RFC 7914) makes of a PIN. In this order: the seed of
- * PRK_X (32 bytes), the ML-KEM seed (64), the X25519 half (32), and S_X (32) once there is one.
+ * PRK_X (32 bytes); of each epoch, the newest last, the ML-KEM seed (64) and the X25519 half (32); and S_X (32) once there is one.
  */
 public final class KeyFile {
   private static final int SALT = 16;
   private static final int NONCE = 12;
   private static final int TAG_BITS = 128;
-  private static final int KEYS = 128;
+  private static final int SEED = 32;
+  private static final int MLKEM = 64;
+  private static final int EPOCH = MLKEM + 32;
   private static final int WORK = 1 << 17;
 
   private final Path path;
   private final Path pinFile;
+  private final byte[] content;
   private final byte[] secrets;
 
-  private KeyFile(Path path, Path pinFile, byte[] secrets) {
+  private KeyFile(Path path, Path pinFile, byte[] content, byte[] secrets) {
     this.path = path;
     this.pinFile = pinFile;
+    this.content = content;
     this.secrets = secrets;
   }
 
-  /** Makes fresh keys, and a new file for them. */
+  /** Makes fresh keys, of a first epoch too, and a new file for them. */
   public static KeyFile create(Path path, Path pinFile, Entropy entropy) {
-    KeyFile file = new KeyFile(path, pinFile, entropy.draw(KEYS));
-    PrivateFiles.writeNew(path, sealed(file.secrets, pin(pinFile), entropy));
-    return file;
+    byte[] secrets = entropy.draw(SEED + EPOCH);
+    byte[] content = sealed(secrets, pin(pinFile), entropy);
+    PrivateFiles.writeNew(path, content);
+    return new KeyFile(path, pinFile, content, secrets);
   }
 
   /** Opens the file with the PIN of that file. */
   public static KeyFile open(Path path, Path pinFile) {
-    return new KeyFile(path, pinFile, opened(PrivateFiles.read(path), pin(pinFile)));
+    byte[] content = PrivateFiles.read(path);
+    return new KeyFile(path, pinFile, content, opened(content, pin(pinFile)));
+  }
+
+  /** The keys as they now lie there: another process of this party may have put others in place. */
+  public KeyFile reread() {
+    return Arrays.equals(content, PrivateFiles.read(path)) ? this : open(path, pinFile);
   }
 
   public SigningKey signingKey() {
-    return SigningKey.software(Arrays.copyOf(secrets, 32));
+    return SigningKey.software(Arrays.copyOf(secrets, SEED));
   }
 
-  public Hpke.DecryptionKey decryptionKey() {
-    byte[] x25519 = Arrays.copyOfRange(secrets, 96, KEYS);
-    return new Hpke.DecryptionKey(Arrays.copyOfRange(secrets, 32, 96), X25519Key.software(x25519));
+  /** The keys of all epochs, the newest last. */
+  public List<Hpke.DecryptionKey> decryptionKeys() {
+    List<Hpke.DecryptionKey> keys = new ArrayList<>();
+    for (int at = SEED; at < endOfEpochs(); at += EPOCH) {
+      keys.add(decryptionKey(at));
+    }
+    return keys;
+  }
+
+  /** Makes and keeps the key of another epoch: it is the last one then. */
+  public KeyFile withNextEpoch(Entropy entropy) {
+    byte[] epochs = Arrays.copyOf(secrets, endOfEpochs());
+    return replaced(Bytes.concat(epochs, entropy.draw(EPOCH), registrationSecret()), entropy);
+  }
+
+  /** Destroys the keys of the epochs that are not to be kept: what was sealed to them stays sealed (B5). */
+  public KeyFile keepingEpochs(Predicate<Hpke.DecryptionKey> kept, Entropy entropy) {
+    byte[] left = Arrays.copyOf(secrets, SEED);
+    for (int at = SEED; at < endOfEpochs(); at += EPOCH) {
+      if (kept.test(decryptionKey(at))) {
+        left = Bytes.concat(left, Arrays.copyOfRange(secrets, at, at + EPOCH));
+      }
+    }
+    return left.length == endOfEpochs() ? this : replaced(Bytes.concat(left, registrationSecret()), entropy);
   }
 
   /** S_X, with the U_X that it belongs to. */
   public RegistrationSecret registrationSecret(byte[] publicPoint) {
-    Refusal.require(secrets.length > KEYS, "NOT_REGISTERED", "this party is not registered yet");
-    return RegistrationSecret.software(Arrays.copyOfRange(secrets, KEYS, secrets.length), publicPoint);
+    byte[] secret = registrationSecret();
+    Refusal.require(secret.length > 0, "NOT_REGISTERED", "this party is not registered yet");
+    return RegistrationSecret.software(secret, publicPoint);
   }
 
   /** Keeps S_X (32 bytes), and wipes the caller's copy. */
   public KeyFile withRegistrationSecret(byte[] secret, Entropy entropy) {
-    byte[] all = Bytes.concat(Arrays.copyOf(secrets, KEYS), secret);
+    byte[] all = Bytes.concat(Arrays.copyOf(secrets, endOfEpochs()), secret);
     Arrays.fill(secret, (byte) 0);
-    PrivateFiles.replace(path, sealed(all, pin(pinFile), entropy));
-    return new KeyFile(path, pinFile, all);
+    return replaced(all, entropy);
+  }
+
+  /** Puts other keys in this file's place, and wipes these: use what this gives. */
+  private KeyFile replaced(byte[] others, Entropy entropy) {
+    byte[] sealed = sealed(others, pin(pinFile), entropy);
+    PrivateFiles.replace(path, sealed);
+    Arrays.fill(secrets, (byte) 0);
+    return new KeyFile(path, pinFile, sealed, others);
+  }
+
+  private Hpke.DecryptionKey decryptionKey(int at) {
+    byte[] x25519 = Arrays.copyOfRange(secrets, at + MLKEM, at + EPOCH);
+    return new Hpke.DecryptionKey(Arrays.copyOfRange(secrets, at, at + MLKEM), X25519Key.software(x25519));
+  }
+
+  private byte[] registrationSecret() {
+    return Arrays.copyOfRange(secrets, endOfEpochs(), secrets.length);
+  }
+
+  /** Where S_X begins, if it is there: an epoch has more bytes. */
+  private int endOfEpochs() {
+    return SEED + (secrets.length - SEED) / EPOCH * EPOCH;
   }
 
   private static byte[] pin(Path path) {

@@ -40,8 +40,10 @@ public final class PrivateFiles {
   /** Puts a file in place, whole; what was there gives way. */
   public static void replace(Path path, byte[] content) {
     Path partial = path.resolveSibling(path.getFileName() + "." + ProcessHandle.current().pid());
-    writeNew(partial, content);
     try {
+      // Left by a process that died: it had this number, so it is none of those that run.
+      Files.deleteIfExists(partial);
+      writeNew(partial, content);
       Files.move(partial, path, StandardCopyOption.ATOMIC_MOVE);
     } catch (IOException error) {
       throw new UncheckedIOException(error);

@@ -64,12 +64,12 @@ public final class DoctorSide {
 
   /** Takes P1 (eq. 14, 15). Keep `replayKey` of what it gives, and refuse a P1 that you saw before. */
   public static Asked receive(Party doctor, SealedOpening opening, Verifier verifier, long now) {
-    Sealing.requireOurs(opening, doctor.decryptionKey(), now);
-    return Refusal.afterOpening(() -> accept(doctor, opening, verifier, now));
+    Hpke.DecryptionKey key = Sealing.findKey(opening, doctor, now);
+    return Refusal.afterOpening(() -> accept(doctor, key, opening, verifier, now));
   }
 
-  private static Asked accept(Party doctor, SealedOpening opening, Verifier verifier, long now) {
-    Hpke.DecryptionKey key = doctor.decryptionKey();
+  private static Asked accept(
+      Party doctor, Hpke.DecryptionKey key, SealedOpening opening, Verifier verifier, long now) {
     byte[] sessionId = opening.getSessionId().toByteArray();
     String own = doctor.identity();
     Context context = new Context("p1", Context.UNNAMED, own, key.keyId(), sessionId, opening.getSentAt());

@@ -28,6 +28,11 @@ public record KeyHistory(List<KeyPeriod> periods) {
     return periods.stream().filter(period -> hasBegun(period, moment) && !hasEnded(period, moment)).findFirst();
   }
 
+  /** Whether the generation that signed at that moment is tainted or revoked: what it signed is needed signed anew. */
+  public boolean isFallenAt(long moment) {
+    return at(moment).filter(period -> period.hasTaintedAt() || period.hasRevokedAt()).isPresent();
+  }
+
   /** The generation with this H(verifying key). */
   public Optional<KeyPeriod> ofDigest(ByteString digest) {
     return periods.stream().filter(period -> Bytes.equal(digest, Bytes.sha256(period.getVerifyingKey()))).findFirst();

@@ -57,15 +57,18 @@ public final class Sealing {
     return new Opened<>(payload, plaintext);
   }
 
-  /** Decides what the clear fields of an opening decide, precisely: rules, version, T, key id, size of the session id. */
-  public static void requireOurs(SealedOpening opening, Hpke.DecryptionKey key, long now) {
+  /**
+   * Decides what the clear fields of an opening decide, precisely: rules, version, T, key id, size of the session id. Gives the key that it
+   * is sealed to.
+   */
+  public static Hpke.DecryptionKey findKey(SealedOpening opening, Party receiver, long now) {
     Rules.check(opening);
     boolean spoken = opening.getVersion() == VERSION;
     require(spoken, "UNSUPPORTED_VERSION", "version " + opening.getVersion() + " is not spoken here");
     Freshness.requireFresh(opening.getSentAt(), now);
-    boolean held = Bytes.equal(opening.getKeyId(), key.keyId());
-    require(held, "UNKNOWN_KEY_ID", "sealed to a key that is not held here, or no longer");
+    Hpke.DecryptionKey key = receiver.decryptionKey(opening.getKeyId().toByteArray());
     require(opening.getSessionId().size() == 16, "FIELD_INVALID", "the session id has not 16 bytes");
+    return key;
   }
 
   /** F(message) || zeros: to the fixed size of its definition, or to a multiple of 256 bytes. */

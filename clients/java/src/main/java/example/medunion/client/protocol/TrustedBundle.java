@@ -89,6 +89,11 @@ public final class TrustedBundle {
     return usable(cloudKeys.at(moment));
   }
 
+  /** Whether what the cloud signed at that moment can't be relied on any more. */
+  public boolean isCloudKeyFallenAt(long moment) {
+    return cloudKeys.isFallenAt(moment);
+  }
+
   /** The PUK_C that EK_C names: begun by now, and not ended when the epoch begins. */
   public byte[] cloudKeyOfEpoch(ByteString digest, long epochBegin, long now) {
     return usable(

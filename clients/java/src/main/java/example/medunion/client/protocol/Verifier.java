@@ -57,6 +57,16 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
     return party;
   }
 
+  /** CRED(X) for a party's own KS, signed anew by a rotated PRK_C: it says what the kept one says, at another time. */
+  public VerifiedParty restated(SignedStatement signed, SignedStatement kept, long now) {
+    KeyStatement type = KeyStatement.getDefaultInstance();
+    KeyStatement before = Statements.peek(type, kept);
+    VerifiedParty party = party(signed, before.getRole(), now);
+    KeyStatement after = Statements.peek(type, signed).toBuilder().setStatedAt(before.getStatedAt()).build();
+    require(after.equals(before), "CREDENTIAL_INVALID", "the key statement signed anew is not of this credential and key");
+    return party;
+  }
+
   /** EK_X by PUK_X. */
   public EncryptionKey encryptionKey(SignedStatement signed, VerifiedParty owner, long now) {
     return encryptionKey(signed, owner.identity(), owner.verifyingKey(), now);

@@ -81,6 +81,7 @@ class MessagesTest {
 
     PatientSide.AwaitingReply waiting = beginConsultation();
     DoctorSide.Asked asked = DoctorSide.receive(doctor, message(SealedOpening.getDefaultInstance(), "P1"), verifier, NOW);
+    requireTakenUnderFormerEpoch("P1");
     DoctorSide.AwaitingBiosignal replied = asked.reply(NOW, entropy("D1"));
     assertEquals(plaintext("D1"), hex(inside(replied.reply().getSealed(), patient.decryptionKey(), "D1")));
     refuse("D1", SealedReply.getDefaultInstance(), (reply, now, again) -> waiting.receive(reply, verifier, now));
@@ -134,7 +135,7 @@ class MessagesTest {
     RegistrationSecret secret =
         RegistrationSecret.software(registered.registrationSecret(), registered.party().publicPoint());
     byte[] certificate = own.has("certificate") ? bytes(own, "certificate") : Bytes.EMPTY;
-    return new Party(registered.party(), signing, secret, decryption, statement, certificate);
+    return new Party(registered.party(), signing, secret, decryption, List.of(decryption), statement, certificate);
   }
 
   private PatientSide.AwaitingReply beginConsultation() {
@@ -166,6 +167,27 @@ class MessagesTest {
           memory.admit(replayKey);
         });
     return awaiting;
+  }
+
+  /** A patient may have been told of an epoch that is no longer the one announced: its key opens as long as it is held. */
+  private void requireTakenUnderFormerEpoch(String name) {
+    SealedOpening opening = message(SealedOpening.getDefaultInstance(), name);
+    Hpke.DecryptionKey next = patient.decryptionKey();
+    Party renewed = holding(next, List.of(doctor.decryptionKey(), next));
+    assertEquals(plaintext(name), hex(DoctorSide.receive(renewed, opening, verifier, NOW).opened().plaintext()));
+    Party swept = holding(next, List.of(next));
+    assertEquals("UNKNOWN_KEY_ID", Vectors.outcome(() -> DoctorSide.receive(swept, opening, verifier, NOW)));
+  }
+
+  private Party holding(Hpke.DecryptionKey announced, List<Hpke.DecryptionKey> opening) {
+    return new Party(
+        doctor.self(),
+        doctor.signingKey(),
+        doctor.registrationSecret(),
+        announced,
+        opening,
+        doctor.encryptionKeyStatement(),
+        doctor.certificate());
   }
 
   private PatientSide.AwaitingDiagnosis deliver(PatientSide.Established established) {

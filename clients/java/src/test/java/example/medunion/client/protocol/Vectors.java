@@ -14,12 +14,12 @@ import java.util.HexFormat;
 import java.util.List;
 
 /** tests/vectors, read; byte strings are hex there. */
-final class Vectors {
+public final class Vectors {
   private static final Path DIRECTORY = Path.of("..", "..", "tests", "vectors");
 
   private Vectors() {}
 
-  static JsonObject load(String name) {
+  public static JsonObject load(String name) {
     try {
       return JsonParser.parseString(Files.readString(DIRECTORY.resolve(name + ".json"))).getAsJsonObject();
     } catch (IOException error) {
@@ -27,15 +27,15 @@ final class Vectors {
     }
   }
 
-  static List<JsonObject> all(String name) {
+  public static List<JsonObject> all(String name) {
     return load(name).getAsJsonArray("vectors").asList().stream().map(JsonElement::getAsJsonObject).toList();
   }
 
-  static String text(JsonObject vector, String name) {
+  public static String text(JsonObject vector, String name) {
     return vector.get(name).getAsString();
   }
 
-  static byte[] bytes(JsonObject vector, String name) {
+  public static byte[] bytes(JsonObject vector, String name) {
     return bytes(text(vector, name));
   }
 
@@ -51,7 +51,7 @@ final class Vectors {
     return HexFormat.of().formatHex(data);
   }
 
-  static SignedStatement signed(JsonElement entry) {
+  public static SignedStatement signed(JsonElement entry) {
     JsonObject statement = entry.getAsJsonObject();
     return SignedStatement.newBuilder()
         .setStatement(ByteString.copyFrom(bytes(statement, "statement")))
@@ -70,7 +70,7 @@ final class Vectors {
   }
 
   /** "success", or the precise reason of a refusal. */
-  static String outcome(Runnable step) {
+  public static String outcome(Runnable step) {
     try {
       step.run();
       return "success";

@@ -1,0 +1,35 @@
+package example.medunion.client.calls;
+
+import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Refusal;
+import java.time.Instant;
+import java.util.function.Consumer;
+
+/** What a client does for itself before a visit: it ends epochs that are over, and begins the next one a day before the present one ends. */
+public final class Upkeep {
+  private Upkeep() {}
+
+  /** Keeps a registered home going. While the cloud is away all of it waits, as long as the present epoch lasts. */
+  public static void keepUp(Home home, Entropy entropy, Consumer<String> tell) {
+    long now = System.currentTimeMillis();
+    home.sweep(now, entropy);
+    boolean due = home.isEpochDue(now);
+    if (!home.isRegistered() || (!due && !home.isRestatementDue())) {
+      return;
+    }
+    try (Cloud cloud = new Cloud(home.bundle())) {
+      if (due) {
+        cloud.renew(home, entropy);
+        tell.accept("The encryption key was renewed, and is good until " + Instant.ofEpochMilli(home.epochEnd()) + ".");
+      } else {
+        cloud.restate(home);
+      }
+    } catch (Refusal refusal) {
+      if (!Calls.passes(refusal) || home.epochEnd() <= now) {
+        throw refusal;
+      }
+      String end = Instant.ofEpochMilli(home.epochEnd()).toString();
+      tell.accept("The public cloud could not be asked to renew keys; the present one is good until " + end + ".");
+    }
+  }
+}

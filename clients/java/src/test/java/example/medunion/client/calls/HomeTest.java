@@ -1,0 +1,192 @@
+package example.medunion.client.calls;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.Gson;
+import com.google.gson.JsonArray;
+import com.google.gson.JsonObject;
+import com.google.protobuf.ByteString;
+import example.medunion.client.keys.KeyFile;
+import example.medunion.client.keys.PrivateFiles;
+import example.medunion.client.protocol.Bytes;
+import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Statements;
+import example.medunion.client.protocol.Vectors;
+import example.medunion.federation.v1.EncryptionKeyStatement;
+import example.medunion.federation.v1.SignedStatement;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Base64;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Epochs of a home, on disk: what is kept when, what another process sees, what a crash leaves. */
+class HomeTest {
+  private static final JsonObject CAST = Vectors.load("parties");
+  private static final long NOW = CAST.get("now").getAsLong();
+  private static final long MINUTE = 60_000;
+  private static final long DAY = 24 * 60 * MINUTE;
+  private static final Entropy ENTROPY = Entropy.system();
+
+  @TempDir Path root;
+  private Home home;
+
+  @BeforeEach
+  void createHome() throws IOException {
+    PrivateFiles.writeNew(root.resolve("pin"), Bytes.text("a PIN of this test"));
+    JsonArray bundles = CAST.getAsJsonArray("trust_bundles");
+    JsonObject newest = bundles.get(bundles.size() - 1).getAsJsonObject();
+    Map<String, String> trust =
+        Map.of("statement", base64(newest, "statement"), "signature", base64(newest, "signature"));
+    Files.writeString(root.resolve("trust.json"), new Gson().toJson(trust));
+    home = Home.create(root.resolve("home"), "P:wang", root.resolve("trust.json"), root.resolve("pin"), ENTROPY, NOW);
+  }
+
+  @Test
+  void nextEpochIsAnnouncedOnlyOnceItIsAcknowledged() {
+    SignedStatement first = home.encryptionKeyStatement();
+    SignedStatement next = home.nextEpoch(NOW, ENTROPY);
+    assertNotEquals(first, next);
+    Home afterCrash = open();
+    assertEquals(first, afterCrash.encryptionKeyStatement());
+    assertArrayEquals(keyId(first).toByteArray(), afterCrash.decryptionKey().keyId());
+    assertEquals(Set.of(keyId(first), keyId(next)), held(afterCrash));
+    assertEquals(next, afterCrash.nextEpoch(NOW + MINUTE, ENTROPY));
+    afterCrash.announce(next);
+    Home renewed = open();
+    assertEquals(next, renewed.encryptionKeyStatement());
+    assertArrayEquals(keyId(next).toByteArray(), renewed.decryptionKey().keyId());
+    assertEquals(Set.of(keyId(first), keyId(next)), held(renewed));
+  }
+
+  @Test
+  void announcementThatWasMadeAlreadyChangesNothing() {
+    SignedStatement next = home.nextEpoch(NOW, ENTROPY);
+    Home other = open();
+    other.announce(next);
+    home.announce(next);
+    assertEquals(next, home.encryptionKeyStatement());
+    home.sweep(NOW, ENTROPY);
+    assertEquals(2, held(open()).size());
+  }
+
+  @Test
+  void epochIsDueADayBeforeItsEnd() {
+    long end = home.epochEnd();
+    assertEquals(NOW + 7 * DAY, end);
+    assertFalse(home.isEpochDue(end - DAY - 1));
+    assertTrue(home.isEpochDue(end - DAY));
+  }
+
+  @Test
+  void keyIsDestroyedFiveMinutesAfterTheEndOfItsEpoch() {
+    ByteString first = keyId(home.encryptionKeyStatement());
+    long end = home.epochEnd();
+    SignedStatement next = home.nextEpoch(end - DAY, ENTROPY);
+    home.announce(next);
+    home.sweep(end + 5 * MINUTE - 1, ENTROPY);
+    assertEquals(Set.of(first, keyId(next)), held(open()));
+    home.sweep(end + 5 * MINUTE, ENTROPY);
+    assertEquals(Set.of(keyId(next)), held(open()));
+  }
+
+  @Test
+  void homeThatWasAwayForLongBeginsAnew() {
+    long later = NOW + 30 * DAY;
+    home.sweep(later, ENTROPY);
+    assertEquals(Set.of(), held(open()));
+    assertEquals("CREDENTIAL_EXPIRED", assertThrows(Refusal.class, home::decryptionKey).reason());
+    home.beginEpoch(later, ENTROPY);
+    home.sweep(later, ENTROPY);
+    assertEquals(Set.of(keyId(home.encryptionKeyStatement())), held(open()));
+  }
+
+  @Test
+  void unacknowledgedEpochThatIsItselfDueGivesWayAndStillOpens() {
+    SignedStatement unacknowledged = home.nextEpoch(NOW, ENTROPY);
+    SignedStatement next = home.nextEpoch(NOW + 6 * DAY, ENTROPY);
+    assertNotEquals(unacknowledged, next);
+    home.sweep(NOW + 6 * DAY, ENTROPY);
+    assertTrue(held(open()).containsAll(Set.of(keyId(unacknowledged), keyId(next))));
+  }
+
+  @Test
+  void keyThatACrashLeftWithoutAStatementIsDestroyed() {
+    Path path = root.resolve("home").resolve("keys.sealed");
+    KeyFile.open(path, root.resolve("pin")).withNextEpoch(ENTROPY);
+    assertEquals(2, held(open()).size());
+    home.sweep(NOW, ENTROPY);
+    assertEquals(Set.of(keyId(home.encryptionKeyStatement())), held(open()));
+  }
+
+  @Test
+  void credentialStaysThroughRenewal() {
+    SignedStatement statement = Vectors.signed(statement("ks of the patient"));
+    byte[] secret = Vectors.bytes(Vectors.all("issuing").get(0), "registration_secret");
+    home.install(statement, secret, new byte[0], ENTROPY);
+    assertArrayEquals(new byte[32], secret);
+    byte[] publicPoint = new byte[32];
+    byte[] before = home.keys().registrationSecret(publicPoint).key().publicKey();
+    byte[] identity = home.keys().signingKey().publicKey();
+    home.announce(home.nextEpoch(NOW, ENTROPY));
+    home.sweep(NOW + 7 * DAY + 5 * MINUTE, ENTROPY);
+    Home renewed = open();
+    assertArrayEquals(before, renewed.keys().registrationSecret(publicPoint).key().publicKey());
+    assertArrayEquals(identity, renewed.keys().signingKey().publicKey());
+    assertEquals(statement, renewed.keyStatement());
+  }
+
+  @Test
+  void listsThatAnotherProcessTakesLeaveTheEpochAlone() {
+    Home other = open();
+    SignedStatement first = other.encryptionKeyStatement();
+    SignedStatement next = home.nextEpoch(NOW, ENTROPY);
+    home.announce(next);
+    SignedStatement list = Vectors.signed(CAST.get("revocation_list"));
+    assertTrue(other.learn(other.bundle(), list, List.of()));
+    assertEquals(first, other.encryptionKeyStatement());
+    assertArrayEquals(keyId(first).toByteArray(), other.decryptionKey().keyId());
+    Home after = open();
+    assertEquals(next, after.encryptionKeyStatement());
+    assertEquals(2, held(after).size());
+    after.verifier(NOW);
+  }
+
+  private Home open() {
+    return Home.open(root.resolve("home"), root.resolve("pin"));
+  }
+
+  private static Set<ByteString> held(Home home) {
+    return home.keys().decryptionKeys().stream()
+        .map(key -> ByteString.copyFrom(key.keyId()))
+        .collect(Collectors.toSet());
+  }
+
+  private static ByteString keyId(SignedStatement statement) {
+    return Statements.peek(EncryptionKeyStatement.getDefaultInstance(), statement).getKeyId();
+  }
+
+  private static JsonObject statement(String name) {
+    return Vectors.all("statements").stream()
+        .filter(vector -> Vectors.text(vector, "name").equals(name))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private static String base64(JsonObject statement, String name) {
+    return Base64.getEncoder().encodeToString(HexFormat.of().parseHex(Vectors.text(statement, name)));
+  }
+}
