@@ -11,6 +11,7 @@ import * as doctor from "./client/doctor.js";
 import { certificateRequest, parseTicket } from "./client/enrolment.js";
 import { Home } from "./client/home.js";
 import { visit } from "./client/patient.js";
+import { keepUp, renewNow } from "./client/upkeep.js";
 import { saveRecord } from "./client/records.js";
 import { conclusionOf, diagnosticReport } from "./client/report.js";
 import { Role } from "./gen/federation/v1/statement_pb.js";
@@ -22,10 +23,13 @@ import { preciseReason, Refusal } from "./protocol/refusal.js";
 const USAGE = `usage:
   medunion-client patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
   medunion-client patient visit    --home DIR --sensor FILE --observation FILE [--hours N] CODE
+  medunion-client patient renew    --home DIR
   medunion-client doctor init      --home DIR --trust FILE --id D:name
   medunion-client doctor register  --home DIR --certificate FILE
   medunion-client doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
                                    [--code-file FILE] [--save DIR] [--deposit]
+  medunion-client doctor renew     --home DIR
+a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
 every command needs --pin-file FILE, mode 0600
 `;
 
@@ -54,9 +58,11 @@ async function main(): Promise<number> {
 const COMMANDS: Record<string, (values: Values, rest: string[]) => Promise<Said>> = {
   "patient register": registerPatient,
   "patient visit": visitDoctor,
+  "patient renew": renew,
   "doctor init": initDoctor,
   "doctor register": registerDoctor,
   "doctor consult": consult,
+  "doctor renew": renew,
 };
 
 async function registerPatient(values: Values): Promise<Said> {
@@ -70,8 +76,8 @@ async function registerPatient(values: Values): Promise<Said> {
     entropy,
     clock(),
   );
-  const { keys, encryptionKeyStatement } = home;
-  const { signingKey, decryptionKey } = keys;
+  const { signingKey } = home.keys;
+  const { decryptionKey, statement: encryptionKeyStatement } = await home.epochToRegister(clock());
   const evidence = home.biometricPassword(needed(values, "sensor"));
   const applicant = {
     role: Role.PATIENT as const,
@@ -90,7 +96,13 @@ async function visitDoctor(values: Values, [written]: string[]): Promise<Said> {
   const code = parseCode(written ?? "");
   const biosignal = new Uint8Array(readFileSync(needed(values, "observation")));
   const terms = { ...EVERYTHING, hours: Number(values["hours"] ?? EVERYTHING.hours) };
-  const done = await visit(home, code, home.biometricPassword(needed(values, "sensor")), biosignal, terms);
+  const done = await visit(
+    await keepUp(home, tell),
+    code,
+    home.biometricPassword(needed(values, "sensor")),
+    biosignal,
+    terms,
+  );
   return { doctor: done.doctorId, grant: done.grantId, conclusion: conclusionOf(done.diagnosis) };
 }
 
@@ -112,8 +124,9 @@ async function initDoctor(values: Values): Promise<Said> {
 
 async function registerDoctor(values: Values): Promise<Said> {
   const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
-  const { identity, keys, encryptionKeyStatement } = home;
-  const { signingKey, decryptionKey } = keys;
+  const { identity } = home;
+  const { signingKey } = home.keys;
+  const { decryptionKey, statement: encryptionKeyStatement } = await home.epochToRegister(clock());
   const evidence = new Uint8Array(readFileSync(needed(values, "certificate")));
   const applicant = {
     role: Role.DOCTOR as const,
@@ -129,12 +142,18 @@ async function registerDoctor(values: Values): Promise<Said> {
 async function consult(values: Values): Promise<Said> {
   const [hospital, address] = [needed(values, "hospital"), needed(values, "address")];
   const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
-  const room = await doctor.DoctorRoom.open(home, hospital, address);
+  const room = await doctor.DoctorRoom.open(await keepUp(home, tell), hospital, address);
   try {
     return await consultIn(room, values);
   } finally {
     await room.close().catch((error: unknown) => tell(`The room was not closed (${preciseReason(error)}).`));
   }
+}
+
+async function renew(values: Values): Promise<Said> {
+  const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
+  const { keyId, notAfter } = await renewNow(home);
+  return { identity: home.identity, key_id: hex(keyId), not_after: Number(notAfter) };
 }
 
 async function consultIn(room: doctor.DoctorRoom, values: Values): Promise<Said> {

@@ -21,17 +21,16 @@ import {
 } from "../src/gen/federation/v1/envelope_pb.js";
 import { DepositSchema, PurposeSchema, RecordQuerySchema, type Scope } from "../src/gen/federation/v1/record_pb.js";
 import { SearchQuerySchema } from "../src/gen/federation/v1/search_pb.js";
-import { Role, type SignedStatement, SignedStatementSchema } from "../src/gen/federation/v1/statement_pb.js";
+import { Role, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
+import { makeEpoch, openEpoch } from "../src/keys/epoch.js";
 import { softwareSecret } from "../src/keys/keys.js";
 import { softwareSigningKey } from "../src/keys/software.js";
-import { follow, pin } from "../src/protocol/bundle.js";
 import { type Entropy, fromHex, hex } from "../src/protocol/bytes.js";
 import { codeDigest } from "../src/protocol/consultation.js";
 import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";
 import * as doctorSide from "../src/protocol/doctor.js";
 import { makeGrant } from "../src/protocol/grant.js";
-import { DecryptionKey, softwareX25519 } from "../src/protocol/hpke.js";
-import { Lists } from "../src/protocol/lists.js";
+import type { DecryptionKey } from "../src/protocol/hpke.js";
 import type { Party } from "../src/protocol/party.js";
 import * as patientSide from "../src/protocol/patient.js";
 import * as record from "../src/protocol/record.js";
@@ -39,12 +38,11 @@ import { preciseReason } from "../src/protocol/refusal.js";
 import { apply, type AwaitingCredential } from "../src/protocol/registration.js";
 import { ReplayMemory } from "../src/protocol/replay.js";
 import * as search from "../src/protocol/search.js";
-import { type EncryptionKey, Verifier } from "../src/protocol/verifier.js";
+import type { EncryptionKey } from "../src/protocol/verifier.js";
+import { bundle, cast, cloud, decryptionKey, now, opened as openedUnder, signed, verifier } from "./cast.js";
 import { load, type Vector, vectors } from "./vectors.js";
 
-const cast = load("parties");
 const entropies = load("entropy");
-const now = BigInt(cast.now);
 const messages = new Map<string, Vector>(
   ["registration", "consultation", "search", "record", "diagnosis"]
     .flatMap(vectors)
@@ -53,10 +51,6 @@ const messages = new Map<string, Vector>(
 
 /** How a receiver that has come this far takes a message: the bytes, its clock, whether the replay key was used before. */
 const receivers = new Map<string, (message: Uint8Array, now: bigint, replayed: boolean) => unknown>();
-
-function signed(entry: Vector): SignedStatement {
-  return create(SignedStatementSchema, { statement: fromHex(entry.statement), signature: fromHex(entry.signature) });
-}
 
 function entropy(name: string): Entropy {
   let left: Uint8Array = fromHex(entropies[name]);
@@ -87,19 +81,10 @@ async function requireMade(name: string, opening: SealedOpening, plaintext: Uint
   );
 }
 
-const [first, ...later] = cast.trust_bundles.map(signed);
-const bundle = later.reduce(follow, pin(first));
-const lists = Lists.read(bundle, signed(cast.revocation_list), [fromHex(cast.authority.crl)]);
-const verifier = new Verifier(bundle, lists);
-const cloud = verifier.cloudEncryptionKey(signed(cast.cloud.encryption_key_statement), now);
-
-function decryptionKey(own: Vector): DecryptionKey {
-  return new DecryptionKey(fromHex(own.mlkem_seed), softwareX25519(fromHex(own.x25519_private_key)));
-}
-
 async function register(name: "patient" | "doctor"): Promise<Party> {
   const own = cast.parties[name];
-  const keys = { signingKey: softwareSigningKey(fromHex(own.signing_seed)), decryptionKey: decryptionKey(own) };
+  const key = decryptionKey(own);
+  const keys = { signingKey: softwareSigningKey(fromHex(own.signing_seed)), decryptionKey: key, keyring: [key] };
   const draw = entropy(`reg1-${name}`);
   const applicant = {
     role: name === "patient" ? (Role.PATIENT as const) : (Role.DOCTOR as const),
@@ -128,10 +113,8 @@ function receive(awaiting: AwaitingCredential, bytes: Uint8Array, at: bigint) {
   return awaiting.receive(fromBinary(SealedReplySchema, bytes), bundle, [fromHex(cast.authority.crl)], at);
 }
 
-/** What is inside a seal, opened under the info that the vector states. */
-async function opened(opening: SealedOpening, key: DecryptionKey, name: string): Promise<Uint8Array> {
-  const padded = await key.open(opening.sealed!, fromHex(messages.get(name)!.seal.info));
-  return padded.subarray(4, 4 + new DataView(padded.buffer, padded.byteOffset).getUint32(0));
+function opened(opening: SealedOpening, key: DecryptionKey, name: string): Promise<Uint8Array> {
+  return openedUnder(opening.sealed!, key, messages.get(name)!.seal.info);
 }
 
 function requireFrame(name: string, frame: SessionFrame): void {
@@ -179,6 +162,7 @@ test("consultation: room, P1, D1, P2", async () => {
     memory.admit(taken.replayKey);
   });
   const { asked } = await doctorSide.receiveOpening(doctor, message(SealedOpeningSchema, "P1"), verifier, now);
+  await requireOpenedByEpochBefore(message(SealedOpeningSchema, "P1"));
 
   const replied = await asked.reply(now, entropy("D1"));
   const inside = await opened(replied.reply as unknown as SealedOpening, patient.decryptionKey, "D1");
@@ -206,6 +190,18 @@ test("consultation: room, P1, D1, P2", async () => {
   consultation = next.receive(frame(vector("P2-1")), now) as doctorSide.InConsultation;
   assert.deepEqual(consultation.biosignal, biosignal);
 });
+
+/** A doctor who has renewed its key still opens what is sealed to the one before; one that has destroyed that can't. */
+async function requireOpenedByEpochBefore(opening: SealedOpening): Promise<void> {
+  const fresh = openEpoch(await makeEpoch(doctor.self.identity, doctor.signingKey, now));
+  const { decryptionKey, statement: encryptionKeyStatement } = fresh;
+  const renewed = { ...doctor, decryptionKey, encryptionKeyStatement };
+  const both = { ...renewed, keyring: [doctor.decryptionKey, decryptionKey] };
+  const { asked } = await doctorSide.receiveOpening(both, opening, verifier, now);
+  assert.equal(asked.patient.identity, patient.self.identity);
+  const later = { ...renewed, keyring: [decryptionKey] };
+  await assert.rejects(doctorSide.receiveOpening(later, opening, verifier, now), { reason: "UNKNOWN_KEY_ID" });
+}
 
 function grantTerms() {
   return { hospitals: ["*"], departmentClasses: ["*"], rights: [1, 2, 3], purpose: "consultation", hours: 24 };

@@ -9,7 +9,9 @@ import { Refusal } from "../protocol/refusal.js";
 /** How long a call may take that states nothing else. */
 export const CALL_MS = 15_000;
 const LARGEST_MESSAGE = 2 * 1024 * 1024;
-const MOST_ATTEMPTS = 6;
+
+/** How often a call that may be made again is made. */
+export const PATIENT = 6;
 
 /** A transport to `host:port` that answers to that identity: `H:alpha` is alpha.hospital.medunion.internal (ADR 10). */
 export function transportTo(address: string, identity: string, bundle: TrustedBundle): Transport {
@@ -32,13 +34,13 @@ export async function called<T>(call: () => Promise<T>): Promise<T> {
 }
 
 /** A call that may safely be made again: it is, while the server is away or asks for patience, for as long as it asks. */
-export async function repeated<T>(call: () => Promise<T>): Promise<T> {
+export async function repeated<T>(call: () => Promise<T>, attempts: number = PATIENT): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await call();
     } catch (error) {
       const refusal = refusalOf(error);
-      if (!passes(refusal) || attempt === MOST_ATTEMPTS) throw refusal;
+      if (!passes(refusal) || attempt === attempts) throw refusal;
       await pause(retryDelay(error) ?? 200 * 2 ** attempt);
     }
   }

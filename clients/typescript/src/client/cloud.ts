@@ -6,17 +6,20 @@ import {
   type GetDirectoryResponse,
   GetDirectoryResponseSchema,
 } from "../gen/federation/v1/directory_pb.js";
+import { MembershipService } from "../gen/federation/v1/membership_pb.js";
 import { OpenRegistrationResponseSchema, RegistrationService } from "../gen/federation/v1/registration_pb.js";
 import { SearchService } from "../gen/federation/v1/search_pb.js";
+import type { Epoch } from "../keys/epoch.js";
 import { BundleLease, follow, sequenceOf, type TrustedBundle } from "../protocol/bundle.js";
 import type { Entropy, Instant } from "../protocol/bytes.js";
 import { Lists } from "../protocol/lists.js";
 import { Refusal } from "../protocol/refusal.js";
 import { apply, type Applicant } from "../protocol/registration.js";
+import { renew } from "../protocol/renewal.js";
 import { check } from "../protocol/rules.js";
 import * as search from "../protocol/search.js";
 import { Verifier } from "../protocol/verifier.js";
-import { called, repeated, transportTo } from "./calls.js";
+import { called, PATIENT, repeated, transportTo } from "./calls.js";
 import type { Home } from "./home.js";
 
 /** This machine's clock. */
@@ -27,7 +30,11 @@ export function clock(): Instant {
 export class Cloud {
   readonly #transport: Transport;
 
-  constructor(bundle: TrustedBundle) {
+  /** Calls that may be made again are, up to so many times, while the cloud is away. */
+  constructor(
+    bundle: TrustedBundle,
+    readonly attempts: number = PATIENT,
+  ) {
     this.#transport = transportTo(bundle.content.cloudAddress!, bundle.content.cloudId!, bundle);
   }
 
@@ -66,6 +73,22 @@ export class Cloud {
     return registered.party.serial;
   }
 
+  /** Put an epoch's EK_X to the cloud: ekput, ekack. Once the receipt holds it is the one that the home announces. */
+  async putEncryptionKey(home: Home, epoch: Epoch): Promise<void> {
+    const { keyStatement, keys } = home;
+    const directory = await this.#directory();
+    const client = createClient(MembershipService, this.#transport);
+    // A new message at every attempt: the cloud may have taken the one before, and keeps its replay key.
+    const { awaiting, answer } = await repeated(async () => {
+      const now = clock();
+      const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
+      const { awaiting, opening } = await renew(epoch.statement, keys.signingKey, cloud, now);
+      return { awaiting, answer: await client.putEncryptionKey({ opening }) };
+    }, this.attempts);
+    const now = clock();
+    home.renewed(epoch, awaiting.receive(answer, keyStatement, home.verifier(now), now));
+  }
+
   /** Ask where a patient's records are: D2 and C, every page. */
   async search(home: Home, question: Omit<search.Question, "page">, entropy: Entropy): Promise<search.Place[]> {
     const places: search.Place[] = [];
@@ -83,19 +106,19 @@ export class Cloud {
   }
 
   async #directory(): Promise<GetDirectoryResponse> {
-    const directory = await repeated(() => createClient(DirectoryService, this.#transport).getDirectory({}));
+    const client = createClient(DirectoryService, this.#transport);
+    const directory = await repeated(() => client.getDirectory({}), this.attempts);
     check(GetDirectoryResponseSchema, directory);
     return directory;
   }
 
   /** The newest bundle: each between is taken, one after the other, and none is passed over. */
   async #followed(bundle: TrustedBundle, directory: GetDirectoryResponse): Promise<TrustedBundle> {
+    const client = createClient(DirectoryService, this.#transport);
     const newest = sequenceOf(directory.trustBundle!);
     while (bundle.sequence < newest) {
       const after = { afterSequence: bundle.sequence };
-      const { trustBundles } = await repeated(() =>
-        createClient(DirectoryService, this.#transport).getTrustBundles(after),
-      );
+      const { trustBundles } = await repeated(() => client.getTrustBundles(after), this.attempts);
       if (trustBundles.length === 0) throw new Refusal("BUNDLE_OUT_OF_SEQUENCE", "the cloud leaves trust bundles out");
       bundle = trustBundles.reduce(follow, bundle);
     }

@@ -51,9 +51,8 @@ export class DoctorRoom {
     readonly mailbox: Mailbox,
   ) {}
 
-  /** Open a room at the relay of the doctor's hospital. */
+  /** Open a room at the relay of the doctor's hospital. The home has been kept up (`keepUp`). */
   static async open(home: Home, hospitalId: string, address: string): Promise<DoctorRoom> {
-    home = await new Cloud(home.bundle).refresh(home);
     const now = clock();
     const party = await home.party(now);
     const transport = transportTo(address, hospitalId, home.bundle);

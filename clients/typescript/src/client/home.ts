@@ -2,39 +2,40 @@
  * A party's home directory: who it is, its keys, what it trusts and knows.
  *
  *     keys.sealed    its keys, sealed under the PIN (src/keys/file.ts)
- *     state.json     what is not secret: identity, credential, newest trust bundle and lists
+ *     state.json     what is not secret: identity, credential, which epoch is announced, newest trust bundle and lists
  *     device.secret  of a patient: 32 random bytes behind B_P
  */
 
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { create, type DescMessage, fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
+import { type DescMessage, fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
 import {
-  type EncryptionKeyStatement,
-  EncryptionKeyStatementSchema,
+  KeyStatementSchema,
   Role,
   type SignedStatement,
   SignedStatementSchema,
 } from "../gen/federation/v1/statement_pb.js";
+import { type Epoch, hasEnded, isDue, isOver, nameOf } from "../keys/epoch.js";
 import { KeyFile, readPrivate, replaceFile, writeNew } from "../keys/file.js";
 import { BundleLease, pin, type TrustedBundle } from "../protocol/bundle.js";
-import { type Entropy, hkdf, type Instant, sha256, text, u64, concat } from "../protocol/bytes.js";
-import { KEM_ID } from "../protocol/hpke.js";
+import { type Entropy, hkdf, type Instant, text, u64, concat } from "../protocol/bytes.js";
 import { Lists } from "../protocol/lists.js";
 import type { Party } from "../protocol/party.js";
 import { Refusal, require } from "../protocol/refusal.js";
-import { signStatement } from "../protocol/statements.js";
+import { type Renewed, restatementDue } from "../protocol/renewal.js";
+import { peekStatement } from "../protocol/statements.js";
 import { transcript } from "../protocol/transcript.js";
 import { Verifier } from "../protocol/verifier.js";
 
-const EPOCH = 7n * 24n * 3_600_000n;
+const STATE = "state.json";
 
 /** What a home directory keeps in the clear, byte strings in base64. */
 interface State {
   identity: string;
   bundle: string;
   bundleConfirmedAt: string;
-  encryptionKeyStatement: string;
+  /** The key id, hex, of the epoch that others are told of. */
+  announced: string;
   keyStatement?: string;
   certificate?: string;
   revocationList?: string;
@@ -67,41 +68,86 @@ export class Home {
   ): Promise<Home> {
     const bundle = readTrust(trustFile);
     mkdirSync(directory, { mode: 0o700 });
-    const keys = KeyFile.create(join(directory, "keys.sealed"), pinFile);
+    const keys = await KeyFile.create(join(directory, "keys.sealed"), pinFile, identity, now);
     writeNew(join(directory, "device.secret"), entropy(32));
-    const { decryptionKey, signingKey } = keys;
-    const epoch: EncryptionKeyStatement = create(EncryptionKeyStatementSchema, {
-      identity,
-      verifyingKeyDigest: sha256(signingKey.publicKey),
-      keyId: decryptionKey.keyId,
-      kem: KEM_ID,
-      encryptionKey: decryptionKey.encryptionKey,
-      notBefore: now,
-      notAfter: now + EPOCH,
-    });
-    const statement = await signStatement("ek", EncryptionKeyStatementSchema, epoch, signingKey);
     const state = {
       identity,
       bundle: encode(SignedStatementSchema, bundle.signed),
       bundleConfirmedAt: String(bundle.content.issuedAt),
-      encryptionKeyStatement: encode(SignedStatementSchema, statement),
+      announced: nameOf(keys.epochs[0]!),
     };
-    const home = new Home(directory, state, keys);
-    home.#write(state);
-    return home;
+    writeState(directory, state);
+    return new Home(directory, state, keys);
   }
 
   static open(directory: string, pinFile: string): Home {
-    const state = JSON.parse(readFileSync(join(directory, "state.json"), "utf8")) as State;
-    return new Home(directory, state, KeyFile.open(join(directory, "keys.sealed"), pinFile));
+    return new Home(directory, readState(directory), KeyFile.open(join(directory, "keys.sealed"), pinFile));
   }
 
   get identity(): string {
     return this.#state.identity;
   }
 
-  get encryptionKeyStatement(): SignedStatement {
-    return decode(this.#state.encryptionKeyStatement);
+  get isRegistered(): boolean {
+    return this.#state.keyStatement !== undefined;
+  }
+
+  /** KS_X, as it is kept. */
+  get keyStatement(): SignedStatement {
+    const { keyStatement } = this.#state;
+    require(keyStatement !== undefined, "NOT_REGISTERED", `${this.identity} is not registered yet`);
+    return decode(keyStatement);
+  }
+
+  /** The epoch that is announced; none once its keys are destroyed. Two commands at a time may lose one: then it is the newest. */
+  get epoch(): Epoch | undefined {
+    const { epochs } = this.keys;
+    return epochs.find((epoch) => nameOf(epoch) === this.#state.announced) ?? epochs.at(-1);
+  }
+
+  /** Whether there is an epoch that others may seal to. */
+  holdsEpoch(now: Instant): boolean {
+    return this.epoch !== undefined && !hasEnded(this.epoch, now);
+  }
+
+  /** Whether the next epoch should begin. */
+  isEpochDue(now: Instant): boolean {
+    return this.epoch === undefined || isDue(this.epoch, now);
+  }
+
+  /** Whether KS_X needs to be signed anew: the PRK_C behind it is tainted or revoked. */
+  get isRestatementDue(): boolean {
+    return restatementDue(this.keyStatement, this.bundle);
+  }
+
+  /**
+   * Make the next epoch and keep its keys, before anybody hears of it; nothing announces it yet. One that was begun and never
+   * acknowledged, for the cloud was away or this program ended, is taken up again: the cloud may have it already.
+   */
+  async beginEpoch(now: Instant): Promise<Epoch> {
+    const newest = this.keys.epochs.at(-1);
+    if (newest !== undefined && newest !== this.epoch && !isDue(newest, now)) return newest;
+    this.keys = await this.keys.beginEpoch(this.identity, now);
+    return this.keys.epochs.at(-1)!;
+  }
+
+  /** The epoch to register with. One that is due gives way at once: nobody has heard of it. */
+  async epochToRegister(now: Instant): Promise<Epoch> {
+    if (this.isEpochDue(now)) this.#write({ announced: nameOf(await this.beginEpoch(now)) });
+    return this.epoch!;
+  }
+
+  /** Announce an epoch from now on, for the cloud has acknowledged it; keep KS_X if it came stated later. */
+  renewed(epoch: Epoch, { keyStatement }: Renewed): void {
+    const announced = nameOf(epoch);
+    const isNewer = keyStatement !== undefined && statedAt(keyStatement) > statedAt(this.keyStatement);
+    this.#write(isNewer ? { announced, keyStatement: encode(SignedStatementSchema, keyStatement) } : { announced });
+  }
+
+  /** Destroy the keys of epochs that ended 5 minutes ago or more. */
+  sweep(now: Instant): void {
+    const over = (epoch: Epoch) => isOver(epoch, now);
+    if (this.keys.epochs.some(over)) this.keys = this.keys.forget(over);
   }
 
   /** B_P (32 bytes) of the fuzzy key that a reading of the body gave: HKDF(fuzzy key || device secret, info = T("bp-derive", realm, 1)). */
@@ -116,7 +162,6 @@ export class Home {
   install(keyStatement: SignedStatement, secret: Uint8Array, certificate: Uint8Array): void {
     this.keys = this.keys.keepRegistrationSecret(secret);
     this.#write({
-      ...this.#state,
       keyStatement: encode(SignedStatementSchema, keyStatement),
       certificate: Buffer.from(certificate).toString("base64"),
     });
@@ -124,15 +169,13 @@ export class Home {
 
   /** Keep a newer bundle, and the lists that came with it. Give this home as it then is. */
   learned(lease: BundleLease, list: SignedStatement, crls: readonly Uint8Array[]): Home {
-    const state = {
-      ...this.#state,
+    this.#write({
       bundle: encode(SignedStatementSchema, lease.bundle.signed),
       bundleConfirmedAt: String(lease.confirmedAt),
       revocationList: encode(SignedStatementSchema, list),
       crls: crls.map((crl) => Buffer.from(crl).toString("base64")),
-    };
-    this.#write(state);
-    return new Home(this.directory, state, this.keys);
+    });
+    return new Home(this.directory, this.#state, this.keys);
   }
 
   get lease(): BundleLease {
@@ -158,28 +201,30 @@ export class Home {
 
   /** The party to act as, its own CRED checked: one that was revoked stops acting. */
   async party(now: Instant): Promise<Party> {
-    const { keyStatement, certificate } = this.#state;
-    require(keyStatement !== undefined, "NOT_REGISTERED", `${this.identity} is not registered yet`);
-    const der = new Uint8Array(Buffer.from(certificate ?? "", "base64"));
+    const { keyStatement, epoch } = this;
+    require(epoch !== undefined, "CREDENTIAL_EXPIRED", "the encryption key has ended, and must be renewed first");
+    const der = new Uint8Array(Buffer.from(this.#state.certificate ?? "", "base64"));
     const verifier = this.verifier(now);
     const isDoctor = this.identity.startsWith("D:");
     const self = isDoctor
-      ? await verifier.doctor(decode(keyStatement), der, now)
-      : verifier.party(decode(keyStatement), Role.PATIENT, now);
-    verifier.encryptionKey(this.encryptionKeyStatement, self, now);
+      ? await verifier.doctor(keyStatement, der, now)
+      : verifier.party(keyStatement, Role.PATIENT, now);
+    verifier.encryptionKey(epoch.statement, self, now);
     return {
       self,
       signingKey: this.keys.signingKey,
-      decryptionKey: this.keys.decryptionKey,
+      decryptionKey: epoch.decryptionKey,
+      keyring: this.keys.epochs.filter((held) => !isOver(held, now)).map((held) => held.decryptionKey),
       registrationSecret: this.keys.registrationSecret(self.publicPoint),
-      encryptionKeyStatement: this.encryptionKeyStatement,
+      encryptionKeyStatement: epoch.statement,
       certificate: der,
     };
   }
 
-  #write(state: State): void {
-    replaceFile(join(this.directory, "state.json"), Buffer.from(JSON.stringify(state, null, 2) + "\n"));
-    this.#state = state;
+  /** Change the state as it is on disk, so that what another command of this party wrote stays. */
+  #write(changes: Partial<State>): void {
+    writeState(this.directory, { ...readState(this.directory), ...changes });
+    this.#state = { ...this.#state, ...changes };
   }
 }
 
@@ -194,6 +239,18 @@ export function readTrust(path: string): TrustedBundle {
     if (error instanceof Refusal) throw error;
     throw new Refusal("BUNDLE_INVALID", `${path} is no trust bundle`, { cause: error });
   }
+}
+
+function readState(directory: string): State {
+  return JSON.parse(readFileSync(join(directory, STATE), "utf8")) as State;
+}
+
+function writeState(directory: string, state: State): void {
+  replaceFile(join(directory, STATE), Buffer.from(JSON.stringify(state, null, 2) + "\n"));
+}
+
+function statedAt(keyStatement: SignedStatement): Instant {
+  return peekStatement(KeyStatementSchema, keyStatement).statedAt!;
 }
 
 /** A bundle of this home's own: it was pinned or followed before it was written. */

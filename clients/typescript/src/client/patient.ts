@@ -16,10 +16,11 @@ import { Refusal } from "../protocol/refusal.js";
 import { peekStatement } from "../protocol/statements.js";
 import { GrantSchema } from "../gen/federation/v1/statement_pb.js";
 import { transportTo } from "./calls.js";
-import { Cloud, clock } from "./cloud.js";
+import { clock } from "./cloud.js";
 import type { DoctorCode } from "./code.js";
 import type { Home } from "./home.js";
 import { Mailbox } from "./relay.js";
+import { refreshed } from "./upkeep.js";
 
 /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
 const REPLY_MS = 45_000;
@@ -34,7 +35,7 @@ export interface Visit {
 
 const entropy = (size: number) => new Uint8Array(randomBytes(size));
 
-/** Visit the doctor of a code: P1, D1, P2 with a grant on these terms, D5, P6. */
+/** Visit the doctor of a code: P1, D1, P2 with a grant on these terms, D5, P6. The home has been kept up (`keepUp`). */
 export async function visit(
   home: Home,
   code: DoctorCode,
@@ -43,7 +44,6 @@ export async function visit(
   terms: Terms = EVERYTHING,
   waitMs = 600_000,
 ): Promise<Visit> {
-  home = await new Cloud(home.bundle).refresh(home);
   const mailbox = new Mailbox(
     transportTo(code.address, code.hospitalId, home.bundle),
     code.roomId,
@@ -84,7 +84,7 @@ async function diagnosisOf(
     "there is no diagnosis yet",
     async ({ content }) => {
       if (content.case !== "frame") return undefined;
-      home = await new Cloud(home.bundle).refresh(home);
+      home = await refreshed(home);
       return awaiting.receive(content.value, home.verifier(clock()), clock());
     },
   );

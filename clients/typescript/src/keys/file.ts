@@ -6,10 +6,10 @@
 import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from "node:crypto";
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { fromHex, hex } from "../protocol/bytes.js";
-import { DecryptionKey, softwareX25519 } from "../protocol/hpke.js";
+import { fromHex, hex, type Instant } from "../protocol/bytes.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import type { SigningKey } from "../protocol/statements.js";
+import { type Epoch, type KeptEpoch, makeEpoch, openEpoch } from "./epoch.js";
 import { type DerivedSecret, softwareSecret } from "./keys.js";
 import { softwareSigningKey } from "./software.js";
 
@@ -18,17 +18,19 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const WORK = { N: 2 ** 17, r: 8, p: 1, maxmem: 256 * 1024 * 1024 };
 
-/** The secrets of a party, hex: a seed of PRK_X, both halves of the epoch's KEM key, and S_X once there is one. */
+/** The secrets of a party, hex: a seed of PRK_X, its epochs, the newest last, and S_X once there is one. */
 interface Secrets {
   readonly signingSeed: string;
-  readonly mlkemSeed: string;
-  readonly x25519: string;
+  readonly epochs: readonly KeptEpoch[];
   readonly registrationSecret?: string;
 }
 
 /** The keys of a home directory, open. */
 export class KeyFile {
   readonly #secrets: Secrets;
+  readonly signingKey: SigningKey;
+  /** The epochs whose keys are here, the newest last. */
+  readonly epochs: readonly Epoch[];
 
   private constructor(
     readonly path: string,
@@ -36,31 +38,22 @@ export class KeyFile {
     secrets: Secrets,
   ) {
     this.#secrets = secrets;
+    this.signingKey = softwareSigningKey(fromHex(secrets.signingSeed));
+    this.epochs = secrets.epochs.map(openEpoch);
   }
 
-  /** Make fresh keys, and a new file for them: it never takes the place of another. */
-  static create(path: string, pinFile: string): KeyFile {
-    const secrets = { signingSeed: random(32), mlkemSeed: random(64), x25519: random(32) };
-    const file = new KeyFile(path, pinFile, secrets);
-    writeNew(path, file.#sealed(secrets));
-    return file;
+  /** Make fresh keys, the first epoch's among them, and a new file for them: it never takes the place of another. */
+  static async create(path: string, pinFile: string, identity: string, now: Instant): Promise<KeyFile> {
+    const signingSeed = randomBytes(32).toString("hex");
+    const first = await makeEpoch(identity, softwareSigningKey(fromHex(signingSeed)), now);
+    const secrets = { signingSeed, epochs: [first] };
+    writeNew(path, sealed(secrets, readPin(pinFile)));
+    return new KeyFile(path, pinFile, secrets);
   }
 
   /** Open the file with the PIN of that file. */
   static open(path: string, pinFile: string): KeyFile {
-    return new KeyFile(
-      path,
-      pinFile,
-      JSON.parse(Buffer.from(unseal(readPrivate(path), readPin(pinFile))).toString()) as Secrets,
-    );
-  }
-
-  get signingKey(): SigningKey {
-    return softwareSigningKey(fromHex(this.#secrets.signingSeed));
-  }
-
-  get decryptionKey(): DecryptionKey {
-    return new DecryptionKey(fromHex(this.#secrets.mlkemSeed), softwareX25519(fromHex(this.#secrets.x25519)));
+    return new KeyFile(path, pinFile, unseal(readPrivate(path), readPin(pinFile)));
   }
 
   /** S_X, with the U_X that it belongs to. */
@@ -72,14 +65,28 @@ export class KeyFile {
 
   /** Keep S_X (32 bytes), and wipe the caller's copy. */
   keepRegistrationSecret(secret: Uint8Array): KeyFile {
-    const secrets = { ...this.#secrets, registrationSecret: hex(secret) };
+    const registrationSecret = hex(secret);
     secret.fill(0);
-    replaceFile(this.path, this.#sealed(secrets));
-    return new KeyFile(this.path, this.pinFile, secrets);
+    return this.#changed((kept) => ({ ...kept, registrationSecret }));
   }
 
-  #sealed(secrets: Secrets): Uint8Array {
-    return sealed(Buffer.from(JSON.stringify(secrets)), readPin(this.pinFile));
+  /** Make and keep the keys of another epoch; the others stay. */
+  async beginEpoch(identity: string, now: Instant): Promise<KeyFile> {
+    const begun = await makeEpoch(identity, this.signingKey, now);
+    return this.#changed((kept) => ({ ...kept, epochs: [...kept.epochs, begun] }));
+  }
+
+  /** Destroy the keys of the epochs of which that holds. */
+  forget(over: (epoch: Epoch) => boolean): KeyFile {
+    return this.#changed((kept) => ({ ...kept, epochs: kept.epochs.filter((epoch) => !over(openEpoch(epoch))) }));
+  }
+
+  /** The file with a change made to what is in it now, which another command of this party may have written since it was opened. */
+  #changed(change: (kept: Secrets) => Secrets): KeyFile {
+    const pin = readPin(this.pinFile);
+    const secrets = change(unseal(readPrivate(this.path), pin));
+    replaceFile(this.path, sealed(secrets, pin));
+    return new KeyFile(this.path, this.pinFile, secrets);
   }
 }
 
@@ -117,31 +124,43 @@ function readPin(path: string): string {
   return pin;
 }
 
-function sealed(plaintext: Uint8Array, pin: string): Uint8Array {
+function sealed(secrets: Secrets, pin: string): Uint8Array {
+  const plaintext = Buffer.from(JSON.stringify(secrets));
   const salt = randomBytes(SALT_BYTES);
   const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv("aes-256-gcm", scryptSync(pin, salt, 32, WORK), nonce);
-  return Buffer.concat([salt, nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+  const key = scryptSync(pin, salt, 32, WORK);
+  try {
+    const cipher = createCipheriv("aes-256-gcm", key, nonce);
+    return Buffer.concat([salt, nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+  } finally {
+    wipe(key, plaintext);
+  }
 }
 
-function unseal(content: Uint8Array, pin: string): Uint8Array {
+function unseal(content: Uint8Array, pin: string): Secrets {
   const salt = content.subarray(0, SALT_BYTES);
   const nonce = content.subarray(SALT_BYTES, SALT_BYTES + NONCE_BYTES);
-  const decipher = createDecipheriv("aes-256-gcm", scryptSync(pin, salt, 32, WORK), nonce);
+  const key = scryptSync(pin, salt, 32, WORK);
+  const decipher = createDecipheriv("aes-256-gcm", key, nonce);
   decipher.setAuthTag(content.subarray(-TAG_BYTES));
+  // GCM's plaintext is as long as its ciphertext: it is all in the first part, and the tag decides in the second.
+  const plaintext = decipher.update(content.subarray(SALT_BYTES + NONCE_BYTES, -TAG_BYTES));
   try {
-    return Buffer.concat([decipher.update(content.subarray(SALT_BYTES + NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
+    decipher.final();
+    return JSON.parse(plaintext.toString()) as Secrets;
   } catch (error) {
     throw new Refusal("PIN_INCORRECT", "the PIN does not open the key file, or the file is damaged", { cause: error });
+  } finally {
+    wipe(key, plaintext);
   }
+}
+
+function wipe(...secrets: Buffer[]): void {
+  secrets.forEach((secret) => secret.fill(0));
 }
 
 function syncDirectory(path: string): void {
   const descriptor = openSync(dirname(path), "r");
   fsyncSync(descriptor);
   closeSync(descriptor);
-}
-
-function random(size: number): string {
-  return randomBytes(size).toString("hex");
 }

@@ -12,7 +12,8 @@ import type { SigningKey } from "../protocol/statements.js";
 /** All keys of a registered party. */
 export interface PartyKeys {
   readonly signingKey: SigningKey;
-  readonly decryptionKey: DecryptionKey;
+  /** One of every epoch that is not over; each has an X25519 half of its own. */
+  readonly keyring: readonly DecryptionKey[];
   readonly registrationSecret: RegistrationSecret & SharedSecret;
 }
 

@@ -79,7 +79,7 @@ export async function receiveOpening(
   verifier: Verifier,
   now: Instant,
 ): Promise<{ asked: Asked; replayKey: Uint8Array }> {
-  const key = findKey(opening, [doctor.decryptionKey], now);
+  const key = findKey(opening, doctor.keyring, now);
   const asked = await afterOpeningAsync(async () => {
     const sessionId = opening.sessionId!;
     const receiver = doctor.self.identity;

@@ -13,8 +13,11 @@ export interface Party {
   readonly self: VerifiedParty;
   readonly signingKey: SigningKey;
   readonly registrationSecret: RegistrationSecret & SharedSecret;
+  /** Of the epoch that is announced. */
   readonly decryptionKey: DecryptionKey;
-  /** The newest EK_X: the statement of `decryptionKey`. */
+  /** Of every epoch that is not over, `decryptionKey` among them: what is sealed to one of them opens. */
+  readonly keyring: readonly DecryptionKey[];
+  /** The announced EK_X: the statement of `decryptionKey`. */
   readonly encryptionKeyStatement: SignedStatement;
   /** A doctor's Cert_D, else empty. */
   readonly certificate: Uint8Array;

@@ -92,6 +92,18 @@ export class Verifier {
     return party;
   }
 
+  /** CRED(X) for a party's own KS, signed anew by a rotated PRK_C: it says what the kept one said, but for when it was stated. */
+  restated(signed: SignedStatement, kept: SignedStatement, now: Instant): VerifiedParty {
+    const before = peekStatement(KeyStatementSchema, kept);
+    const party = this.party(signed, before.role!, now);
+    const same =
+      equal(party.credential, before.credential!) &&
+      equal(party.registrationPoint, before.registrationPoint!) &&
+      equal(party.verifyingKey, before.verifyingKey!);
+    require(same, "CREDENTIAL_INVALID", "the key statement signed anew is not of this credential and key");
+    return party;
+  }
+
   /** EK_X by PUK_X. */
   encryptionKey(signed: SignedStatement, owner: VerifiedParty, now: Instant): EncryptionKey {
     return this.#encryptionKey(signed, owner.identity, owner.verifyingKey, now);

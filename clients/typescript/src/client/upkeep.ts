@@ -1,0 +1,66 @@
+/** What a patient's or a doctor's client does for itself whenever it is used. */
+
+import type { Epoch } from "../keys/epoch.js";
+import { preciseReason, Refusal, require } from "../protocol/refusal.js";
+import { passes } from "./calls.js";
+import { Cloud, clock } from "./cloud.js";
+import type { Home } from "./home.js";
+
+/** How often upkeep asks a cloud that is away: somebody waits for the visit. */
+const BRIEFLY = 3;
+
+/** Bring lists and trust bundle up to date, renew the encryption key if that is due, and destroy the keys that are over. */
+export async function keepUp(home: Home, tell: (sentence: string) => void): Promise<Home> {
+  home.sweep(clock());
+  const cloud = new Cloud(home.bundle, BRIEFLY);
+  try {
+    home = await cloud.refresh(home);
+    await renewIfDue(home, cloud, tell);
+  } catch (error) {
+    // What is at hand does as long as it is good: whoever uses it checks that.
+    if (!waits(error) || !home.holdsEpoch(clock())) throw error;
+    tell(`The cloud could not be asked (${preciseReason(error)}); going on with what is at hand.`);
+  }
+  return home;
+}
+
+/** Bring lists and trust bundle up to date; without the cloud the kept ones do, as long as they are current. */
+export async function refreshed(home: Home): Promise<Home> {
+  try {
+    return await new Cloud(home.bundle, BRIEFLY).refresh(home);
+  } catch (error) {
+    if (!waits(error)) throw error;
+    return home;
+  }
+}
+
+/** Begin the next epoch now, and give it once the cloud has acknowledged it. */
+export async function renewNow(home: Home): Promise<Epoch> {
+  home.sweep(clock());
+  const cloud = new Cloud(home.bundle);
+  return renewed(await cloud.refresh(home), cloud);
+}
+
+async function renewIfDue(home: Home, cloud: Cloud, tell: (sentence: string) => void): Promise<void> {
+  if (!home.isRegistered) return;
+  if (home.isEpochDue(clock())) {
+    const { notAfter } = await renewed(home, cloud);
+    tell(`The encryption key was renewed; the new one ends on ${new Date(Number(notAfter)).toISOString()}.`);
+  } else if (home.isRestatementDue) {
+    await cloud.putEncryptionKey(home, home.epoch!);
+    tell("The cloud signed the key statement anew.");
+  }
+}
+
+async function renewed(home: Home, cloud: Cloud): Promise<Epoch> {
+  require(home.isRegistered, "NOT_REGISTERED", `${home.identity} is not registered yet`);
+  const epoch = await home.beginEpoch(clock());
+  await cloud.putEncryptionKey(home, epoch);
+  return epoch;
+}
+
+/** Whether a refusal is of the cloud that is away or behind, not of what was asked. */
+function waits(error: unknown): boolean {
+  const late = ["CALL_OVERDUE", "REVOCATION_LIST_STALE", "BUNDLE_STALE"];
+  return passes(error) || (error instanceof Refusal && late.includes(error.reason));
+}

@@ -1,0 +1,87 @@
+/**
+ * A party's encryption keys over time (B5): an epoch is announced at a time, those before it can still open until they end, and are
+ * destroyed 5 minutes later. So a first flight that is recorded today stays sealed to who takes the keys next week.
+ */
+
+import { randomBytes } from "node:crypto";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  EncryptionKeyStatementSchema,
+  type SignedStatement,
+  SignedStatementSchema,
+} from "../gen/federation/v1/statement_pb.js";
+import { fromHex, hex, type Instant, sha256 } from "../protocol/bytes.js";
+import { DecryptionKey, KEM_ID, softwareX25519 } from "../protocol/hpke.js";
+import { peekStatement, type SigningKey, signStatement } from "../protocol/statements.js";
+
+const MINUTE = 60_000n;
+const DAY = 24n * 60n * MINUTE;
+const LIFE = 7n * DAY;
+const RENEWED_BEFORE_END = DAY;
+const KEPT_AFTER_END = 5n * MINUTE;
+
+/** The cloud takes no EK_X that begins in its future, and its clock may be behind. */
+const BEGUN_BEFORE = MINUTE;
+
+/** An epoch: its EK_X and the keys that open what is sealed to it. */
+export interface Epoch {
+  readonly keyId: Uint8Array;
+  readonly notAfter: Instant;
+  readonly statement: SignedStatement;
+  readonly decryptionKey: DecryptionKey;
+}
+
+/** An epoch as the key file keeps it: both halves of the KEM key in hex, EK_X in base64. */
+export interface KeptEpoch {
+  readonly mlkemSeed: string;
+  readonly x25519: string;
+  readonly statement: string;
+}
+
+/** Make the keys of an epoch that begins now, and its EK_X. */
+export async function makeEpoch(identity: string, signingKey: SigningKey, now: Instant): Promise<KeptEpoch> {
+  const halves = { mlkemSeed: randomBytes(64).toString("hex"), x25519: randomBytes(32).toString("hex") };
+  const { keyId, encryptionKey } = decryptionKeyOf(halves);
+  const content = create(EncryptionKeyStatementSchema, {
+    identity,
+    verifyingKeyDigest: sha256(signingKey.publicKey),
+    keyId,
+    kem: KEM_ID,
+    encryptionKey,
+    notBefore: now - BEGUN_BEFORE,
+    notAfter: now + LIFE,
+  });
+  const signed = await signStatement("ek", EncryptionKeyStatementSchema, content, signingKey);
+  return { ...halves, statement: Buffer.from(toBinary(SignedStatementSchema, signed)).toString("base64") };
+}
+
+/** Open an epoch that was kept. */
+export function openEpoch(kept: KeptEpoch): Epoch {
+  const statement = fromBinary(SignedStatementSchema, Buffer.from(kept.statement, "base64"));
+  const { keyId, notAfter } = peekStatement(EncryptionKeyStatementSchema, statement);
+  return { keyId: keyId!, notAfter: notAfter!, statement, decryptionKey: decryptionKeyOf(kept) };
+}
+
+/** Whether the next epoch should begin: a day before this one ends. */
+export function isDue(epoch: Epoch, now: Instant): boolean {
+  return epoch.notAfter - RENEWED_BEFORE_END <= now;
+}
+
+/** Whether nobody may seal to an epoch any more. */
+export function hasEnded(epoch: Epoch, now: Instant): boolean {
+  return epoch.notAfter <= now;
+}
+
+/** Whether the keys of an epoch are to be destroyed. */
+export function isOver(epoch: Epoch, now: Instant): boolean {
+  return epoch.notAfter + KEPT_AFTER_END <= now;
+}
+
+/** The name of an epoch in a state file. */
+export function nameOf(epoch: Epoch): string {
+  return hex(epoch.keyId);
+}
+
+function decryptionKeyOf({ mlkemSeed, x25519 }: Omit<KeptEpoch, "statement">): DecryptionKey {
+  return new DecryptionKey(fromHex(mlkemSeed), softwareX25519(fromHex(x25519)));
+}

@@ -1,0 +1,35 @@
+/** The cast of tests/vectors, parties.json: everybody's keys, the clock, and the trust that all share. */
+
+import { create } from "@bufbuild/protobuf";
+import { type SignedStatement, SignedStatementSchema } from "../src/gen/federation/v1/statement_pb.js";
+import { follow, pin } from "../src/protocol/bundle.js";
+import { fromHex } from "../src/protocol/bytes.js";
+import { DecryptionKey, softwareX25519 } from "../src/protocol/hpke.js";
+import { Lists } from "../src/protocol/lists.js";
+import { Verifier } from "../src/protocol/verifier.js";
+import { load, type Vector } from "./vectors.js";
+
+export const cast = load("parties");
+export const now = BigInt(cast.now);
+
+export function signed(entry: Vector): SignedStatement {
+  return create(SignedStatementSchema, { statement: fromHex(entry.statement), signature: fromHex(entry.signature) });
+}
+
+const [first, ...later] = cast.trust_bundles.map(signed);
+export const bundle = later.reduce(follow, pin(first));
+export const verifier = new Verifier(
+  bundle,
+  Lists.read(bundle, signed(cast.revocation_list), [fromHex(cast.authority.crl)]),
+);
+export const cloud = verifier.cloudEncryptionKey(signed(cast.cloud.encryption_key_statement), now);
+
+export function decryptionKey(own: Vector): DecryptionKey {
+  return new DecryptionKey(fromHex(own.mlkem_seed), softwareX25519(fromHex(own.x25519_private_key)));
+}
+
+/** What is inside a seal, opened under the info that a vector states (hex). */
+export async function opened(sealed: Uint8Array, key: DecryptionKey, info: string): Promise<Uint8Array> {
+  const padded = await key.open(sealed, fromHex(info));
+  return padded.subarray(4, 4 + new DataView(padded.buffer, padded.byteOffset).getUint32(0));
+}
