@@ -34,6 +34,8 @@ def test_patient_and_doctor_visit_with_all_their_keys_in_tokens(stage: Federatio
     directory = "--directory", stage.root / "a", "--patient", patient.identity
     run("hospital", "import", *directory, "--department", "H:a/cardiology", RECORD)
     stage.await_publication("a")
+    for member in (patient, doctor):
+        assert member.run("renew")["identity"] == member.identity
     clinic = Clinic(stage, LANGUAGE, patient, doctor, tmp_path, tmp_path)
     command, code = consult(clinic, "in-tokens", "--deposit")
     assert visit(clinic, code)["doctor"] == doctor.identity

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from federation.ticket import ticket_text
 from tests.clients.foreign import Party, certify_doctor, enrol_patient, party, register_patient, sensor, write_pin
 
 RECORD = Path(__file__).parents[1] / "data" / "synthea-johnnie679.json"
+DAY_MS = 24 * 3600 * 1000
 CONCLUSION = "Sinus rhythm, no ischaemia."
 
 pytestmark = pytest.mark.timeout(600)
@@ -125,6 +127,17 @@ def test_deposit_of_the_doctor_is_found_at_the_next_visit(clinic: Clinic) -> Non
     found = {(record["hospital"], record["handle"]) for record in doctor.wait()["records"]}
     assert ("H:b", handle) in found
     assert {hospital for hospital, _ in found} == {"H:a", "H:b"}
+
+
+def test_renewed_encryption_keys_are_those_of_the_next_visit(clinic: Clinic) -> None:
+    for person in (clinic.patient, clinic.doctor):
+        first, second = person.run("renew"), person.run("renew")
+        assert first["identity"] == second["identity"] == person.identity
+        assert first["key_id"] != second["key_id"]
+        assert 6 * DAY_MS < second["not_after"] - time.time() * 1000 <= 7 * DAY_MS
+    doctor, code = consult(clinic, "renewed")
+    assert visit(clinic, code)["conclusion"] == CONCLUSION
+    assert doctor.wait()["receipt"] is True
 
 
 def test_code_that_was_altered_reaches_nobody(clinic: Clinic) -> None:
