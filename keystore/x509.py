@@ -265,6 +265,15 @@ def _issuer_id(key: Ed25519PrivateKey) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
 
 
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Say whether an issuer's certificate is named by another, and its key signed that."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (*UNREADABLE, InvalidSignature):
+        return False
+    return True
+
+
 def _proves_possession(request: x509.CertificateSigningRequest) -> bool:
     try:
         return request.is_signature_valid

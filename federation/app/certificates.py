@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keystore.errors import CertificateRejected
-from keystore.x509 import URN
+from keystore.x509 import UNREADABLE, URN
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ def authority_id_of(certificate: x509.Certificate) -> str:
         certificate.verify_directly_issued_by(certificate)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except Exception as error:
+    except (*UNREADABLE, InvalidSignature, x509.ExtensionNotFound) as error:
         raise CertificateRejected("this is not the self-signed certificate of an authority") from error
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if not is_ca or len(uris) != 1 or not uris[0].startswith(f"{URN}M:"):
@@ -56,7 +57,7 @@ def crl_number_of(crl: x509.CertificateRevocationList, authority: x509.Certifica
         raise CertificateRejected("the list is not signed by this authority")
     try:
         return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except x509.ExtensionNotFound as error:
+    except (*UNREADABLE, x509.ExtensionNotFound) as error:
         raise CertificateRejected("the list has no CRL number (RFC 5280, section 5.2.3)") from error
 
 
@@ -64,5 +65,5 @@ def _read(path: Path, pem: Callable[[bytes], T], der: Callable[[bytes], T], what
     data = path.read_bytes()
     try:
         return pem(data) if data.lstrip().startswith(b"-----BEGIN") else der(data)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CertificateRejected(f"{path} is no {what}") from error

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from federation.app.certificates import authority_id_of
 from federation.app.check import Examined, Finding, Verdict
@@ -24,6 +23,7 @@ from federation.store.trust import SqlTrustChain
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import Credential, KeyStatement
 from keystore.party import HospitalKeys
+from keystore.x509 import is_issued_by
 
 SOON = timedelta(days=14)
 """A certificate, a credential or a lease that ends so soon is noted."""
@@ -84,7 +84,7 @@ def _tls_identity(examined: Examined, bundle: TrustedBundle, now: datetime) -> I
         yield Finding("certificates", Verdict.WRONG, "the TLS identity of this key is not certified", do)
         return
     roots = map(x509.load_der_x509_certificate, bundle.content.tls_ca_certificates)
-    if not any(_is_issued_by(ca, root) for root in roots):
+    if not any(is_issued_by(ca, root) for root in roots):
         says = "the TLS identity is not issued by a TLS CA of the trust bundle"
         yield Finding("certificates", Verdict.WRONG, says, "serve: a hospital that serves has it certified anew")
     yield _ends("the TLS identity", ca, now, "serve: a hospital that serves has it certified anew")
@@ -99,14 +99,6 @@ def tls_identity(examined: Examined) -> TlsIdentity:
         return examined.need_member(), CloudClient(examined.need_member().trust.newest, clock=examined.clock)
 
     return TlsIdentity(keys, examined.book, examined.kept, nobody, examined.clock)  # type: ignore[arg-type]
-
-
-def _is_issued_by(certificate: x509.Certificate, root: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(root)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _lists(examined: Examined) -> Lists:
@@ -230,15 +222,18 @@ def _seconds(milliseconds: int) -> str:
 
 
 def is_synchronised() -> bool:
-    """Say whether the kernel holds its clock for synchronised (ntp_adjtime(3), which changes nothing when nothing is asked)."""
+    """Say whether the kernel holds its clock for synchronised (ntp_adjtime(3), which changes nothing when nothing is asked).
+
+    Where it can't be asked, it does not say so.
+    """
     try:
         ask = ctypes.CDLL(None, use_errno=True).ntp_adjtime
     except (OSError, AttributeError):
-        return True
+        return False
     # struct timex: `modes` (0 asks) comes first, `status` after four longs; it is smaller than this.
     asked = (ctypes.c_long * 64)()
     if ask(ctypes.byref(asked)) < 0:
-        return True
+        return False
     return not asked[5] & _UNSYNCHRONISED
 
 

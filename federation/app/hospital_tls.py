@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.clients.cloud import CloudClient
@@ -16,7 +15,7 @@ from federation.store.interfaces import Settings
 from federation.wire.server import LeafRotation
 from keystore.generations import label_of
 from keystore.party import TLS_CA, HospitalKeys
-from keystore.x509 import TlsLeaf, issue_leaf, request_certificate
+from keystore.x509 import TlsLeaf, is_issued_by, issue_leaf, request_certificate
 
 _KEPT = "tls-identity-ca"
 _RENEW_BEFORE_END = timedelta(days=30)
@@ -92,7 +91,7 @@ class TlsIdentity:
         now = datetime.fromtimestamp(self._clock() / 1000, UTC)
         bundle = self._calls()[0].trust.newest()
         first = x509.load_der_x509_certificate(bundle.content.tls_ca_certificates[0])
-        return certificate.not_valid_after_utc - now > _RENEW_BEFORE_END and _is_issued_by(certificate, first)
+        return certificate.not_valid_after_utc - now > _RENEW_BEFORE_END and is_issued_by(certificate, first)
 
     def _active(self) -> int:
         return self._book.read().active(TLS_CA, self._clock()).number
@@ -106,11 +105,3 @@ class TlsIdentity:
 
     def _issuer(self) -> bytes:
         return self._settings.get(label_of(_KEPT, self._active())) or b""
-
-
-def _is_issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(ca)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final, Self
 
@@ -68,8 +68,8 @@ class ServiceManager:
             yield
         finally:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            # Waited for, not awaited: a cancellation of the caller meanwhile is the caller's.
+            await asyncio.wait({task})
 
     @asynccontextmanager
     async def told_until(self, stop: asyncio.Event) -> AsyncIterator[None]:

@@ -10,14 +10,10 @@ from functools import partial
 
 from federation.app.public_cloud import PublicCloudNode
 from federation.app.rotation import SETTLING
-from federation.errors import FederationError
 from federation.protocol.time import milliseconds
 from federation.resealing import Pace, Tally, Walk, walked
 from federation.services.cloud import walks
-from federation.store.errors import StoreError
 from federation.wire import operations
-from hsm.errors import HsmError
-from keystore.errors import KeystoreError
 from keystore.generations import State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING
 
@@ -79,7 +75,7 @@ class RotationChores:
             chore()
         except _Stopped:
             return
-        except (FederationError, StoreError, HsmError, KeystoreError) as error:
+        except Exception as error:  # noqa: BLE001 - a thread that ends would leave revocations unfinished, silently
             operations.failure("rotation-chore-failed", error)
 
     def _bury(self) -> None:

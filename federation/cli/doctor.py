@@ -31,6 +31,7 @@ from federation.config import ConfigError
 from federation.errors import FederationError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
 from hsm import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_value
+from keystore.x509 import UNREADABLE
 
 ICD_10 = "http://hl7.org/fhir/sid/icd-10"
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -192,7 +193,7 @@ def read_certificate(path: Path) -> bytes:
         if data.startswith(b"-----BEGIN"):
             return x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
         return x509.load_der_x509_certificate(data).public_bytes(Encoding.DER)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise WrongFile(f"{path} is no certificate.") from error
 
 

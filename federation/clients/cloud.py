@@ -8,7 +8,6 @@ from typing import Self, TypeVar
 
 import grpc
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -60,7 +59,7 @@ from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
 from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, SignedStatement
 from keystore.transcript import digest
-from keystore.x509 import TlsLeaf, requested_key
+from keystore.x509 import UNREADABLE, TlsLeaf, is_issued_by, requested_key
 
 Payload = TypeVar("Payload", bound=Message)
 Answered = TypeVar("Answered")
@@ -315,23 +314,15 @@ class CloudClient:
     def _require_issued(self, certificate: bytes, key: bytes) -> x509.Certificate:
         try:
             issued = x509.load_der_x509_certificate(certificate)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise AnswerMismatch("what should be the certificate is none") from error
         roots = map(x509.load_der_x509_certificate, self._trust().content.tls_ca_certificates)
-        if not any(_issued_by(issued, root) for root in roots):
+        if not any(is_issued_by(issued, root) for root in roots):
             raise AnswerMismatch("the certificate does not come from the federation's CA")
         certified = issued.public_key()
         if not isinstance(certified, Ed25519PublicKey) or certified.public_bytes_raw() != key:
             raise AnswerMismatch("the certificate is for another key")
         return issued
-
-
-def _issued_by(certificate: x509.Certificate, root: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(root)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _directories(stream: Iterator[WatchDirectoryResponse]) -> Iterator[GetDirectoryResponse]:

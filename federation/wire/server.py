@@ -57,16 +57,16 @@ class LeafRotation:
         """Give the leaf to serve. If a new one can't be made now, the old one serves as long as it lives."""
         now = self._now()
         with self._lock:
-            if self._leaf.not_after - now < LEAF_LIFE / 2 or self._issuer() != self._issued_by:
-                self._renew(now)
+            try:
+                self._renew_if_due(now)
+            except Exception as error:  # noqa: BLE001 - called from gRPC's handshake: the old leaf still holds
+                operations.failure("tls-leaf-not-renewed", error)
             return self._leaf
 
-    def _renew(self, now: datetime) -> None:
+    def _renew_if_due(self, now: datetime) -> None:
         issuer = self._issuer()
-        try:
+        if self._leaf.not_after - now < LEAF_LIFE / 2 or issuer != self._issued_by:
             self._leaf, self._issued_by = self._issue(now), issuer
-        except Exception as error:  # noqa: BLE001 - called from gRPC's handshake: the old leaf still holds
-            operations.failure("tls-leaf-not-renewed", error)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock() / 1000, UTC)

@@ -4,8 +4,11 @@ What is found after a seal was opened is `Rejected` and reads the same whatever 
 know is INTERNAL with a request id and nothing more.
 """
 
+from collections.abc import Iterable, Iterator
+
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -123,13 +126,16 @@ def from_rpc_error(error: grpc.RpcError) -> FederationError:
 
 
 def _error_infos(error: grpc.Call) -> list[error_details_pb2.ErrorInfo]:
+    """Give what the peer says beside the code. Where that can't be read, or says another code, the code alone counts."""
     try:
         status = rpc_status.from_call(error)
-    except ValueError:
+        return list(_unpacked(status.details)) if status is not None else []
+    except (DecodeError, ValueError):
         return []
-    infos = []
-    for detail in status.details if status is not None else ():
+
+
+def _unpacked(details: Iterable[any_pb2.Any]) -> Iterator[error_details_pb2.ErrorInfo]:
+    for detail in details:
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
-            infos.append(info)
-    return infos
+            yield info

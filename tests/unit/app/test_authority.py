@@ -1,20 +1,24 @@
 """A medical authority: certificates and lists, with its key in a real token."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.app.authority import MedicalAuthority, found_authority, open_authority
-from federation.app.certificates import authority_id_of, crl_number_of, read_crl, read_request
+from federation.app.certificates import authority_id_of, crl_number_of, read_certificate, read_crl, read_request
 from federation.app.node import NodeDirectory
+from federation.cli.doctor import read_certificate as read_certificate_of_doctor
+from federation.clients.errors import WrongFile
 from federation.clock import system_clock
 from federation.config import ConfigError, MemberSettings, TokenSettings
 from federation.errors import FieldInvalid, NotFound
 from hsm import pin_from_value
 from keystore.errors import CertificateRejected
-from keystore.x509 import request_certificate
+from keystore.x509 import create_authority, request_certificate
 
 
 @pytest.fixture
@@ -96,6 +100,17 @@ def test_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
     for read in (read_request, read_crl):
         with pytest.raises(CertificateRejected):
             read(file)
+
+
+def test_certificate_of_a_version_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    certificate = create_authority(Ed25519PrivateKey.generate(), "M:chamber", now=datetime.now(UTC))
+    third, sixth = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
+    file = tmp_path / "file"
+    file.write_bytes(certificate.public_bytes(Encoding.DER).replace(third, sixth, 1))
+    with pytest.raises(CertificateRejected):
+        read_certificate(file)
+    with pytest.raises(WrongFile):
+        read_certificate_of_doctor(file)
 
 
 def test_certificate_expires(authority: MedicalAuthority, request_of_ben: bytes) -> None:

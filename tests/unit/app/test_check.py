@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from federation.app import check_federation
 from federation.app.check import KINDS, Examined
 from federation.app.check_own import is_someone_elses
 from federation.app.check_peers import TlsUntrusted, dial
@@ -89,3 +90,13 @@ def test_node_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.
     found = is_someone_elses(examined)
     assert found is not None
     assert "runuser -u" in found.do
+
+
+def test_clock_that_the_system_cannot_be_asked_about_is_not_called_synchronised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NoSuchFunction:
+        """A C library without ntp_adjtime."""
+
+    monkeypatch.setattr(check_federation.ctypes, "CDLL", lambda *_args, **_options: NoSuchFunction())
+    assert not check_federation.is_synchronised()

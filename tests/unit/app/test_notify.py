@@ -98,3 +98,22 @@ def test_successor_gives_the_signs_of_life_in_its_predecessor_s_place(path: str)
     environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
     assert ServiceManager.of(environment).watchdog is None
     assert ServiceManager.of(successor_environment(environment)).watchdog == timedelta(seconds=1)
+
+
+def test_who_is_cancelled_while_the_signs_of_life_end_is_cancelled(path: str) -> None:
+    service = ServiceManager.of({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())})
+
+    async def live() -> None:
+        async with service.alive():
+            await asyncio.sleep(0)
+
+    async def cancelled_at_the_end() -> None:
+        living = asyncio.create_task(live())
+        for _ in range(2):
+            await asyncio.sleep(0)
+        living.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await living
+
+    with manager(path):
+        asyncio.run(cancelled_at_the_end())

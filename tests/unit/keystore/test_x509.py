@@ -178,3 +178,13 @@ def test_identities_of_64_characters_get_certificates(tmp_path):
     leaf = issuing.issue_leaf(identity_ca, HOSPITAL_KEY, hospital, now=NOW)
     result = openssl_verify(tmp_path, leaf.chain)
     assert result.returncode == 0, result.stderr
+
+
+def test_certificate_whose_issuer_has_a_key_of_no_known_kind_is_issued_by_nobody():
+    key = Ed25519PrivateKey.generate()
+    ca = issuing.create_tls_ca(key, "test", now=NOW)
+    der, algorithm = ca.public_bytes(Encoding.DER), bytes.fromhex("06032b6570")
+    inner, issuer_key, outer = der.split(algorithm)[1:]
+    strange = der.split(algorithm)[0] + algorithm + inner + bytes.fromhex("06032b657f") + issuer_key + algorithm + outer
+    assert issuing.is_issued_by(ca, ca)
+    assert not issuing.is_issued_by(ca, x509.load_der_x509_certificate(strange))

@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from federation.config import ServerSettings
 from federation.errors import Unavailable
+from federation.store.errors import StoreUnavailable
 from federation.wire.channel import open_channel
 from federation.wire.server import LeafRotation, build_server
 from keystore.x509_profiles import LEAF_LIFE
@@ -37,6 +38,20 @@ def test_old_leaf_serves_on_when_a_new_one_cannot_be_made(authority) -> None:
     first = rotation.current()
     broken.append(True)
     now[0] += LEAF_LIFE // timedelta(milliseconds=1)
+    assert rotation.current() is first
+
+
+def test_old_leaf_serves_on_when_its_ca_cannot_be_looked_up(authority) -> None:
+    broken = []
+
+    def issuer() -> bytes:
+        if broken:
+            raise StoreUnavailable("the database is gone")
+        return b"the first CA"
+
+    rotation = LeafRotation(authority.cloud_leaf, issuer=issuer)
+    first = rotation.current()
+    broken.append(True)
     assert rotation.current() is first
 
 
