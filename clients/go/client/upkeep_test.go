@@ -164,6 +164,18 @@ func TestUpkeepDoesNotHideARefusal(t *testing.T) {
 	}
 }
 
+func TestKeyThatTheCloudNeverSawIsDestroyedToo(t *testing.T) {
+	c := newClinic(t)
+	c.register()
+	next, err := c.cloud.member.nextEpoch(c.now, renewBeforeEnd)
+	must(t, err)
+	c.now += 7*day + 5*minute
+	c.crash()
+	if _, err := c.cloud.member.home.Store.X25519(next.Label); !refusal.Is(err, refusal.KeyNotFound) || c.cloud.member.home.state.Next != nil {
+		t.Errorf("after its end: %v", err)
+	}
+}
+
 func TestKeyThatWaitedTooLongIsPutAsideForAnother(t *testing.T) {
 	c := newClinic(t)
 	c.register()
@@ -200,5 +212,39 @@ func TestKeyStatementSignedAnewIsKept(t *testing.T) {
 	c.crash()
 	if own, err = c.cloud.member.keyStatement(); err != nil || !proto.Equal(own, c.anew) {
 		t.Errorf("another KS is kept: %v", err)
+	}
+}
+
+func TestUpkeepAsksForAKeyStatementThatATaintedKeyDidNotSign(t *testing.T) {
+	c := newClinic(t)
+	first, member := c.register(), c.cloud.member
+	own, err := member.keyStatement()
+	must(t, err)
+	c.anew = own
+	statement := &pb.KeyStatement{}
+	must(t, protocol.Peek(statement, own))
+	statement.StatedAt = proto.Uint64(1) // by the cloud's first key
+	member.home.state.KeyStatement, err = proto.Marshal(c.sign("ks", statement))
+	must(t, err)
+	must(t, c.cloud.KeepUp(context.Background(), c.tell))
+	if len(c.taken)+len(c.said) > 0 {
+		t.Errorf("of a key that is merely retired: the cloud took %x; said %q", c.taken, c.said)
+	}
+	content := proto.CloneOf(member.bundle.Content)
+	content.Sequence, content.IssuedAt = proto.Uint64(content.GetSequence()+1), proto.Uint64(c.now)
+	content.CloudKeys[0].TaintedAt = proto.Uint64(c.now)
+	tainted := c.sign("tb", content)
+	c.bundle = kept{tainted.GetStatement(), tainted.GetSignature()}
+	_, err = c.cloud.Refresh(context.Background())
+	must(t, err)
+	for range 2 {
+		must(t, c.cloud.KeepUp(context.Background(), c.tell))
+	}
+	now, err := member.keyStatement()
+	if err != nil || !proto.Equal(now, own) {
+		t.Errorf("another KS is kept: %v", err)
+	}
+	if len(c.taken) != 1 || !bytes.Equal(c.taken[0], first) || len(c.said) != 1 {
+		t.Errorf("the cloud took %x, not %x once; said %q", c.taken, first, c.said)
 	}
 }
