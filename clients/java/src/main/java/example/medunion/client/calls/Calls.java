@@ -100,7 +100,8 @@ public final class Calls {
         Set.of(
             Status.Code.UNAVAILABLE, Status.Code.DEADLINE_EXCEEDED, Status.Code.CANCELLED, Status.Code.RESOURCE_EXHAUSTED);
     String reason = passing.contains(error.getStatus().getCode()) ? "UNAVAILABLE" : "INTERNAL";
-    return new Refusal(reason, "the server could not be asked: " + error.getStatus(), error);
+    Status status = error.getStatus();
+    return new Refusal(reason, "the server could not be asked: " + status.getCode() + ", " + status.getDescription(), error);
   }
 
   static void pause(Duration duration) {

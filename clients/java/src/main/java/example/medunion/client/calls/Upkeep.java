@@ -5,7 +5,7 @@ import example.medunion.client.protocol.Refusal;
 import java.time.Instant;
 import java.util.function.Consumer;
 
-/** What a client does for itself before a visit: it ends epochs that are over, and begins the next one a day before the present one ends. */
+/** What a client does for itself before a visit: it ends epochs that are over, and begins the next a day before the present one ends. */
 public final class Upkeep {
   private Upkeep() {}
 

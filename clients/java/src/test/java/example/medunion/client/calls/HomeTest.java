@@ -19,6 +19,7 @@ import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.Vectors;
 import example.medunion.federation.v1.EncryptionKeyStatement;
+import example.medunion.federation.v1.KeyStatement;
 import example.medunion.federation.v1.SignedStatement;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -150,6 +151,16 @@ class HomeTest {
   }
 
   @Test
+  void keyStatementSignedAnewIsKeptUnlessALaterOneIsHere() {
+    SignedStatement first = Vectors.signed(statement("ks of the patient"));
+    home.install(first, Vectors.bytes(Vectors.all("issuing").get(0), "registration_secret"), new byte[0], ENTROPY);
+    SignedStatement later = statedAfter(first, 2);
+    home.restate(later);
+    home.restate(statedAfter(first, 1));
+    assertEquals(later, open().keyStatement());
+  }
+
+  @Test
   void listsThatAnotherProcessTakesLeaveTheEpochAlone() {
     Home other = open();
     SignedStatement first = other.encryptionKeyStatement();
@@ -167,6 +178,13 @@ class HomeTest {
 
   private Home open() {
     return Home.open(root.resolve("home"), root.resolve("pin"));
+  }
+
+  /** Says the same, so many milliseconds later. Whoever keeps it has verified it. */
+  private SignedStatement statedAfter(SignedStatement signed, long millis) {
+    KeyStatement statement = Statements.peek(KeyStatement.getDefaultInstance(), signed);
+    KeyStatement anew = statement.toBuilder().setStatedAt(statement.getStatedAt() + millis).build();
+    return Statements.sign("ks", anew, home.keys().signingKey());
   }
 
   private static Set<ByteString> held(Home home) {
