@@ -122,9 +122,8 @@ def test_wrong_pin_after_the_token_was_put_back_is_tried_once(
             token.objects()
         right_pin.value = token_under_test.wrong_pin
         put_back()
-        time.sleep(1.1)  # a lost token is looked for once a second
         with pytest.raises(errors.PinIncorrect):
-            token.objects()
+            when_back(token.objects)
         for _ in range(3):
             with pytest.raises(errors.TokenUnavailable):
                 token.objects()

@@ -238,6 +238,11 @@ class Load:
             for thread in threads:
                 thread.join(SECONDS)
 
+    def await_calls(self, count: int) -> None:
+        """Wait until so many more calls have been made."""
+        enough = self.done + count
+        wait_until(lambda: self.done >= enough)
+
     def _run(self, each: Callable[[], object]) -> None:
         while not self._stopping.is_set():
             began = time.monotonic()

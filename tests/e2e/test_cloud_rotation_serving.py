@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from demo.stage import SECONDS, typed
 from federation.app.public_cloud_rotation import LOG_ENTRIES, SOON, cloud_rotation
@@ -24,6 +23,7 @@ from federation.services.cloud import rows, walks
 from hsm import pin_from_value
 from keystore.generations import State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA
+from keystore.x509 import is_issued_by
 from tests.e2e.cloud_lab import CloudLab, cloud_lab
 from tests.e2e.cloud_traffic import Traffic
 from tests.e2e.unserved_cloud import Clock, opened, unserved_cloud
@@ -78,14 +78,6 @@ def served_leaf(lab: CloudLab) -> x509.Certificate:
     return x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", lab.ports.public)).encode())
 
 
-def is_issued_by(issuer: x509.Certificate, leaf: x509.Certificate) -> bool:
-    try:
-        leaf.verify_directly_issued_by(issuer)
-    except InvalidSignature:
-        return False
-    return True
-
-
 def left_but_log(lab: CloudLab, purpose: str) -> int:
     line = next(it for it in cloud_rotation(lab.node).status() if it.purpose == purpose)
     return sum(count for words, count in line.left.items() if words != LOG_ENTRIES)
@@ -105,12 +97,13 @@ def test_every_key_is_rotated_while_others_register_search_publish_and_renew(
             traffic.await_rounds(2)
             for purpose in PURPOSES:
                 operator.types("activate", purpose, "--now")
-            time.sleep(SOON.total_seconds())
+            settled_at = time.monotonic() + (SOON + SETTLING).total_seconds()
+            wait_until(lambda: {it[1:] for it in states_of(lab)} == {(1, State.RETIRED), (2, State.ACTIVE)})
             traffic.await_rounds(2)
-            wait_until(lambda: is_issued_by(lab.node.cloud.tls_ca, served_leaf(lab)))
+            wait_until(lambda: is_issued_by(served_leaf(lab), lab.node.cloud.tls_ca))
             for purpose in PURPOSES:
                 operator.types("taint", purpose, 1)
-            time.sleep(SETTLING.total_seconds())
+            time.sleep(max(0.0, settled_at - time.monotonic()))
             for purpose in (IDENTITY, SEALING, INDEXING):
                 wait_until(lambda: left_but_log(lab, purpose) == 0)  # noqa: B023 - called here
             assert "GENERATION_NEEDED" in operator.types("revoke", SEALING, 1, expect=1)

@@ -41,6 +41,8 @@ CONNECTIONS = 12
 """So many connections at random to three processes: all at the same one once in 177,000 times."""
 
 PROMPT_SECONDS = 0.5
+CALLS_BETWEEN = 25
+"""So many calls are made before and after each hand-over."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -160,15 +162,15 @@ def test_successor_takes_over_and_no_call_fails(clinic: Clinic) -> None:
     )
     with traffic.running():
         for label in ("cloud", "a", "cloud"):
-            time.sleep(1)
+            traffic.await_calls(CALLS_BETWEEN)
             before, after = hand_over(clinic.directory(label))
             wait_until(lambda: is_gone(before))  # noqa: B023 - called here
             assert not is_gone(after)
-        time.sleep(1)
+        traffic.await_calls(CALLS_BETWEEN)
     hospital.close()
     print(f"{traffic.done} calls over three hand-overs, the slowest took {traffic.slowest:.2f} s")
     assert traffic.failures == []
-    assert traffic.done > 100
+    assert traffic.done > 4 * CALLS_BETWEEN
     log = (directory / "serve.log").read_text()
     assert log.count('"event": "took-over"') == 2
     assert '"connections_ended": false' not in log

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from federation.clients.calls import call
 from federation.v1.directory_pb2 import GetDirectoryRequest, GetDirectoryResponse
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from tests.conftest import USER_PIN
-from tests.e2e.processes_stage import Guest, Stage, set_metrics, set_server, told, wait_until
+from tests.e2e.processes_stage import Guest, Stage, is_gone, set_metrics, set_server, told, wait_until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -88,7 +87,8 @@ def test_both_machines_hand_out_one_list_and_follow_what_either_operator_does(
 
 def test_one_machine_goes_on_when_the_other_is_gone(guest: Guest, stage: Stage, second: str) -> None:
     request = guest.renewal()
-    os.kill(told(stage.root / "cloud")["pid"], signal.SIGKILL)
-    time.sleep(0.5)
+    first = told(stage.root / "cloud")
+    os.kill(first["pid"], signal.SIGKILL)
+    wait_until(lambda: all(map(is_gone, (first["pid"], *first["workers"]))))
     assert guest.is_taken(request, second)
     assert not guest.is_taken(request, second)

@@ -4,7 +4,6 @@ import base64
 import json
 import shutil
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from demo.stage import Federation, Running, federation, run
 from federation.clients.code import DoctorCode
 from federation.v1.statement_pb2 import KeyStatement
+from tests.e2e.observed import until
 
 DATA = Path(__file__).parents[1] / "data"
 ECG = DATA / "waveform_ecg.dcm"
@@ -83,7 +83,7 @@ def test_diagnosis_that_comes_after_the_patient_left_is_fetched_later(clinic: Cl
     later, code = clinic.consult("later", "--no-deposit", "--receipt-seconds", "30")
     said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--no-wait", "--no-grant")
     assert "no consent beyond this visit" in said
-    time.sleep(1)
+    until(lambda: "Waiting for the patient's receipt" in later.said(), "the diagnosis is in the room")
     said = run("patient", "diagnoses", "--directory", clinic.patient)
     assert said.count("Signed by D:house") == before + 1
     story = later.wait()
