@@ -86,7 +86,7 @@ public final class Calls {
   }
 
   /** Whether a refusal is one that passes: the server is away, or has too much to do. */
-  static boolean passes(Refusal refusal) {
+  public static boolean passes(Refusal refusal) {
     return PASSING.contains(refusal.reason());
   }
 

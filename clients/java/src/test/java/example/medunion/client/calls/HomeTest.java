@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.google.gson.Gson;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
 import com.google.protobuf.ByteString;
 import example.medunion.client.keys.KeyFile;
 import example.medunion.client.keys.PrivateFiles;
@@ -131,6 +132,20 @@ class HomeTest {
     assertEquals(2, held(open()).size());
     home.sweep(NOW, ENTROPY);
     assertEquals(Set.of(keyId(home.encryptionKeyStatement())), held(open()));
+  }
+
+  @Test
+  void homeThatKnewOfOneEpochAloneGoesOn() throws IOException {
+    Path path = root.resolve("home").resolve("state.json");
+    JsonObject state = JsonParser.parseString(Files.readString(path)).getAsJsonObject();
+    state.remove("nextEncryptionKeyStatement");
+    state.remove("formerEncryptionKeyStatements");
+    Files.writeString(path, state.toString());
+    Home before = open();
+    SignedStatement next = before.nextEpoch(NOW, ENTROPY);
+    before.announce(next);
+    assertEquals(next, open().encryptionKeyStatement());
+    assertEquals(2, held(open()).size());
   }
 
   @Test
