@@ -27,16 +27,25 @@ _OTHER_KIND = "; is this the directory of another kind of node?"
 
 def read_settings(path: Path, kind: type[T]) -> T:
     """Read a settings file into its dataclass. Raises ConfigError."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    table = _table_of(path)
     try:
         return _section(table, kind, "")
     except ConfigError as error:
         raise ConfigError(f"{error} ({path})") from error
+
+
+def read_identity(path: Path) -> str:
+    """Read whose settings a file holds, and nothing else; "" if it does not say. Raises ConfigError."""
+    return str(_table_of(path).get("identity", ""))
+
+
+def _table_of(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
 
 
 def require_valid(settings: object) -> None:

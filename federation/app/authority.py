@@ -83,7 +83,7 @@ def _key_of(token: Token, certificate: x509.Certificate) -> Ed25519PrivateKey:
 def _numbers(token: Token) -> set[int]:
     numbers = set()
     for thing in token.objects():
-        with suppress(GenerationUnknown):
+        with suppress(GenerationUnknown):  # the label names no generation: it is none of the authority's
             purpose, number = purpose_and_number(thing.label)
             if purpose == MEDICAL_AUTHORITY and thing.object_class == "PRIVATE_KEY":
                 numbers.add(number)

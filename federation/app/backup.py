@@ -7,7 +7,7 @@ keys have ways of their own (docs/ceremonies/backup.md), and the manifest names 
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -69,8 +69,7 @@ class _Node:
 def role_of(directory: NodeDirectory) -> Role:
     """Say what lives in a directory. Raises ConfigError."""
     for role in ROLES.values():
-        with suppress(ConfigError):
-            directory.settings(role.settings)
+        if role.letter == directory.letter:
             return role
     raise ConfigError(f"{directory.path} is no directory of a public cloud or a hospital")
 

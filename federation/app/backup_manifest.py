@@ -31,17 +31,18 @@ _SIGNING = frozenset({IDENTITY, ISSUING, TLS_CA})
 
 @dataclass(frozen=True)
 class Role:
-    """A kind of node that can be backed up."""
+    """A kind of node that can be backed up; `letter` is the first of its identities."""
 
     name: str
+    letter: str
     settings: type[CloudSettings] | type[HospitalSettings]
     keys: Callable[[Token, GenerationBook, Clock], CloudKeys | HospitalKeys]
     purposes: tuple[str, ...]
 
 
 ROLES = {
-    "public-cloud": Role("public-cloud", CloudSettings, CloudKeys, CloudKeys.purposes),
-    "hospital": Role("hospital", HospitalSettings, HospitalKeys, HospitalKeys.purposes),
+    "public-cloud": Role("public-cloud", "C", CloudSettings, CloudKeys, CloudKeys.purposes),
+    "hospital": Role("hospital", "H", HospitalSettings, HospitalKeys, HospitalKeys.purposes),
 }
 
 

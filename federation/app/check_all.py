@@ -1,6 +1,5 @@
 """A whole check of a node: what is looked at, in which order."""
 
-import tomllib
 from collections.abc import Callable, Iterator
 
 from federation.app import check_federation, check_own, check_peers, check_revocations
@@ -51,16 +50,10 @@ def check(
 
 def settings_of(directory: NodeDirectory) -> tuple[Kind, Settings]:
     """Read a node's settings, of the kind that its identity says. Raises ConfigError."""
-    path = directory.settings_file
-    try:
-        identity = str(tomllib.loads(path.read_text(encoding="utf-8")).get("identity", ""))
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    kind = KINDS.get(identity.partition(":")[0])
+    kind = KINDS.get(directory.letter)
     if kind is None:
-        raise ConfigError(f"identity: {identity or 'it is missing'}: a check is for C:, H:, D: and P:... ({path})")
+        says = directory.letter or "it is missing"
+        raise ConfigError(f"identity: {says}: a check is for C:, H:, D: and P:... ({directory.settings_file})")
     return kind, directory.settings(kind.settings)
 
 

@@ -13,6 +13,7 @@ from federation.clients.cloud import CloudClient
 from federation.config import CloudSettings
 from federation.epochs import as_signed
 from federation.errors import FutureDated, Rejected, StaleMessage, StaleRevocationList
+from federation.member import Member
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.protocol.doctor_certificate import current_crl
@@ -95,10 +96,10 @@ def tls_identity(examined: Examined) -> TlsIdentity:
     keys = examined.need_keys()
     assert isinstance(keys, HospitalKeys)  # noqa: S101 - the kind says so
 
-    def nobody() -> tuple[object, CloudClient]:
+    def nobody() -> tuple[Member, CloudClient]:
         return examined.need_member(), CloudClient(examined.need_member().trust.newest, clock=examined.clock)
 
-    return TlsIdentity(keys, examined.book, examined.kept, nobody, examined.clock)  # type: ignore[arg-type]
+    return TlsIdentity(keys, examined.book, examined.kept, nobody, examined.clock)
 
 
 def _lists(examined: Examined) -> Lists:

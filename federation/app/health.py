@@ -7,7 +7,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from federation.app.node import NodeDirectory
-from federation.config import CloudSettings, ConfigError, HospitalSettings
+from federation.config import CloudSettings, HospitalSettings
 from federation.errors import Unavailable
 from federation.observe.admin import ADMIN_LISTEN, UNIX
 from federation.observe.endpoint import worker_address
@@ -55,7 +55,6 @@ def _status(channel: grpc.Channel, service: str, patience: timedelta) -> int | N
 
 
 def _settings(directory: NodeDirectory) -> HospitalSettings | CloudSettings:
-    try:
-        return directory.settings(HospitalSettings)
-    except ConfigError:
+    if directory.letter == "C":
         return directory.settings(CloudSettings)
+    return directory.settings(HospitalSettings)

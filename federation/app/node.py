@@ -14,7 +14,7 @@ from federation.app.credentials import are_handed_over, credential_file
 from federation.config import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.errors import BundleUnpinned, FederationError
 from federation.protocol.bundle import TrustedBundle, pin
-from federation.settings_file import read_settings, to_toml
+from federation.settings_file import read_identity, read_settings, to_toml
 from federation.store.database import Database, open_database
 from federation.store.files import sync_directory
 from federation.store.shelves import Shelf, open_shelf
@@ -56,6 +56,11 @@ class NodeDirectory:
     def create(self) -> None:
         """Make the directory, mode 0700."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def letter(self) -> str:
+        """Give the first letter of the identity, which says what kind of node lives here: C, H, D, P or M. Raises ConfigError."""
+        return read_identity(self.settings_file).partition(":")[0]
 
     def settings(self, kind: type[T]) -> T:
         """Read `medunion.toml`. Raises ConfigError."""

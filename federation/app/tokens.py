@@ -1,12 +1,11 @@
 """What an operator asks about tokens: which there are, whether one will do for a role, what keys it holds."""
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from federation.app.node import NodeDirectory, open_node_token
-from federation.config import CloudSettings, ConfigError, HospitalSettings, MemberSettings, TokenSettings
+from federation.config import CloudSettings, HospitalSettings, MemberSettings, TokenSettings
 from hsm import Ability, ObjectInfo, PinProvider, Trial
 from hsm.errors import HsmError
 from hsm.survey import FoundToken, tokens_of
@@ -65,10 +64,10 @@ def _surveyed(path: Path) -> SurveyedModule:
 
 def token_settings_of(directory: NodeDirectory) -> TokenSettings:
     """Give `[token]` of a node of any kind. Raises ConfigError."""
-    kinds: tuple[type[CloudSettings | HospitalSettings | MemberSettings], ...] = (CloudSettings, HospitalSettings)
-    for kind in kinds:
-        with suppress(ConfigError):
-            return directory.settings(kind).token
+    if directory.letter == "C":
+        return directory.settings(CloudSettings).token
+    if directory.letter == "H":
+        return directory.settings(HospitalSettings).token
     return directory.settings(MemberSettings).token
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from google.protobuf import json_format
 
 from federation.app.node import NodeDirectory, read_trust
-from federation.clients.profile import DoctorSettings, PatientSettings
 from federation.config import CloudSettings, ConfigError, DatabaseSettings, HospitalSettings
 from federation.protocol.bundle import TrustedBundle, sequence_of
 from federation.store.party import SqlSettings
@@ -65,10 +64,6 @@ def update_trust(member: NodeDirectory, chain: Sequence[SignedStatement]) -> tup
 
 def _database_settings(member: NodeDirectory) -> DatabaseSettings:
     """Whoever's directory it is: clients keep their store where it is always."""
-    for kind in (DoctorSettings, PatientSettings):
-        try:
-            member.settings(kind)
-        except ConfigError:
-            continue
+    if member.letter in {"D", "P"}:
         return DatabaseSettings()
     return member.settings(HospitalSettings).database

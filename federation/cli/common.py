@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -223,7 +223,7 @@ def gather_options(
     wrapped: Any = gathered
     for option in reversed(options):
         wrapped = option(wrapped)
-    return wrapped  # type: ignore[no-any-return]
+    return cast("F", wrapped)
 
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -147,7 +147,7 @@ class _Moment(click.ParamType[int]):
 
     name = "moment"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's own
         """Read it."""
         try:
             read = datetime.fromisoformat(value)
@@ -189,7 +189,7 @@ def _forgetting(forgettable: Mapping[str, str]) -> Callable[[F], F]:
     """Add an option for each thing that may be given up; together they come as `forgetting`."""
 
     def add(command: F) -> F:
-        def gathered(**values: Any) -> object:  # noqa: ANN401
+        def gathered(**values: Any) -> object:  # noqa: ANN401 - click's own
             agreed = {words for words, option in forgettable.items() if values.pop(option.replace("-", "_"))}
             return command(forgetting=frozenset(agreed), **values)
 
@@ -198,7 +198,7 @@ def _forgetting(forgettable: Mapping[str, str]) -> Callable[[F], F]:
         wrapped: Any = gathered
         for words, option in forgettable.items():
             wrapped = click.option(f"--{option}", is_flag=True, help=f"Agree to lose {words} of it.")(wrapped)
-        return wrapped  # type: ignore[no-any-return]
+        return cast("F", wrapped)
 
     return add
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -74,7 +74,7 @@ def serve_options(command: F) -> F:
     wrapped: Any = gathered
     for option in (pin_options, *_OPTIONS, directory_option):
         wrapped = option(wrapped)
-    return wrapped  # type: ignore[no-any-return]
+    return cast("F", wrapped)
 
 
 _OPTIONS = (

@@ -18,6 +18,7 @@ from federation.clients.profile import Profile
 from federation.clients.records import FetchedRecord, Progress, RecordFetcher, no_progress
 from federation.clients.relay import Connect, Mailbox
 from federation.clients.trace import Trace
+from federation.clients.upkeep import follow
 from federation.clock import Clock
 from federation.errors import FederationError, GrantMissing, OutOfOrder, Rejected, SealInvalid, Unavailable
 from federation.member import Member
@@ -301,7 +302,7 @@ class DoctorClient:
         if not 0 <= now - self._lists_read_at < LISTS_KEPT_MS:
             # Without the cloud the kept lists do, as long as they are current: whoever uses them checks that.
             with suppress(Unavailable):
-                self._cloud.refresh(self._member)
+                follow(self._member, self._cloud, now)
                 self._lists_read_at = now
         return now
 

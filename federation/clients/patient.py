@@ -13,6 +13,7 @@ from federation.clients.evidence import EvidenceBook
 from federation.clients.pending import PendingConsultation, PendingStore
 from federation.clients.relay import Connect, Mailbox, open_mailbox
 from federation.clients.trace import Trace
+from federation.clients.upkeep import follow
 from federation.clock import Clock
 from federation.errors import FederationError, GrantRevoked, NoSuchRoom, Refused, Unavailable
 from federation.member import Member
@@ -171,7 +172,7 @@ class PatientClient:
 
     def refresh(self) -> None:
         """Bring the lists up to date."""
-        self._cloud.refresh(self._member)
+        follow(self._member, self._cloud, self._clock())
 
     def _mailbox(self, code: DoctorCode, next_put: int = 0, next_read: int = 0) -> Mailbox:
         return open_mailbox(
@@ -187,7 +188,7 @@ class PatientClient:
     def _refresh(self, room: GetRoomResponse) -> None:
         """Take the cloud's lists, or the relay's where the cloud does not answer; both are signed, none goes back."""
         try:
-            self._cloud.refresh(self._member)
+            follow(self._member, self._cloud, self._clock())
         except Unavailable:
             known = self._member.directory or GetDirectoryResponse()
             newer = GetDirectoryResponse(
@@ -265,7 +266,7 @@ class PatientClient:
 
     def _opened(self, waiting: PendingConsultation, frame: SessionFrame) -> Diagnosed:
         with suppress(Unavailable):
-            self._cloud.refresh(self._member)
+            follow(self._member, self._cloud, self._clock())
         return waiting.state.receive(frame, self._member.verifier(), now=self._clock())
 
     def _kept(self, waiting: PendingConsultation, mailbox: Mailbox, diagnosed: Diagnosed) -> PendingConsultation:

@@ -8,6 +8,7 @@ from federation.clients.registration import Pause
 from federation.clients.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.errors import FederationError, Unavailable
 from federation.member import Member
+from federation.protocol.time import Instant
 
 
 def keep_up(
@@ -29,6 +30,16 @@ def keep_up(
             cloud.renew(member)
     member.epochs.sweep(now)
     return refusal
+
+
+def follow(member: Member, cloud: CloudClient, now: Instant) -> None:
+    """Bring bundle and lists up to date, and this member's own KS where the bundle says that its PRK_C has fallen.
+
+    Raises what is wrong with the cloud's answers, Unavailable.
+    """
+    cloud.refresh(member)
+    if member.is_registered and restatement_due(member, now):
+        cloud.renew(member)
 
 
 def _renewed(

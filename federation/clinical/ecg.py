@@ -37,7 +37,7 @@ def observation_from_dicom(data: bytes, *, subject: str, effective: datetime | N
     along, no name, number or birth date. The same input gives the same bytes. Raises EcgInvalid.
     """
     # pydicom takes longer to read than all else that a doctor's command needs, and few commands need it.
-    from federation.clinical.dicom import read_recording  # noqa: PLC0415
+    from federation.clinical.dicom import read_recording  # noqa: PLC0415 - said above
 
     recording = read_recording(data)
     period = 1000 / recording.samples_per_second

@@ -89,7 +89,7 @@ class Claimed(Generic[M]):
             if sender.identity != self.claimed_sender:
                 raise IdentityMismatch("the call is another party's")
             signed = self.call._signed(payload, self.cloud_id)  # noqa: SLF001 - the call's own other half
-            verify_signature(sender.key, payload.signature, signed)  # type: ignore[attr-defined]
+            verify_signature(sender.key, payload.signature, signed)  # type: ignore[attr-defined] # every call has signature
         replay_key = digest(transcript(self.call.name.upper(), *self.call.replay(payload)))
         return Pending(replay_key, self.freshness.replay_key_until(now=now), self.opened)
 

@@ -132,7 +132,7 @@ def _run(program: str, words: Sequence[str], password_file: Path | None) -> None
     if password_file is not None:
         environment["PGPASSWORD"] = password_file.read_text(encoding="utf-8").rstrip("\n")
     words = (_found(program), *words)
-    done = subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
         raise StoreUnavailable(f"{program} failed: {said[0] if said else f'exit code {done.returncode}'}")

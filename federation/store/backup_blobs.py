@@ -29,7 +29,7 @@ def copy_all(source: Shelf, target: Shelf | None, progress: Progress) -> Iterato
 def put_all(listed: Path, source: Shelf, target: Shelf | None, progress: Progress) -> int:
     """Copy what a list names, or only read it where it is; give how many. Raises BackupRejected for what isn't as listed."""
     count = 0
-    for count, (name, digest) in enumerate(read_list(listed), start=1):  # noqa: B007
+    for count, (name, digest) in enumerate(read_list(listed), start=1):  # noqa: B007 - the last count is the answer
         try:
             _copy(source, target, name, digest, progress)
         except NotStored as error:

@@ -34,7 +34,7 @@ class FileSink:
             publish(self._file, self._partial, self._path)
 
     def abandon(self) -> None:
-        """Remove the temporary name, which is gone if the file was published."""
+        """Remove the temporary name, which is gone if the file was published; what fails here is left for `remove_orphans`."""
         with suppress(OSError):
             self._file.close()
         with suppress(OSError):

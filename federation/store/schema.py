@@ -18,7 +18,7 @@ class Unsigned64(sa.types.TypeDecorator[int]):
     cache_ok = True
     greatest = 2**63 - 1
 
-    def process_bind_param(self, value: int | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002
+    def process_bind_param(self, value: int | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's
         return None if value is None else min(value, self.greatest)
 
 

@@ -124,7 +124,7 @@ def hold_back(port: int) -> None:
 def stop_listening(port: int) -> None:
     """Take this process's sockets out of those that listen at a port. Its connections stay."""
     for listening in _listening(port):
-        with suppress(OSError):
+        with suppress(OSError):  # gRPC has closed it since
             listening.shutdown(socket.SHUT_RDWR)
 
 

@@ -178,3 +178,12 @@ def test_s_is_rotated_and_everybody_registers_again_by_itself(clinic: Clinic) ->
     assert clinic.cloud.left("issuer", 1) == 0
     until(lambda: "RETIRED_JUST_NOW" not in _tried(clinic.cloud, "issuer"))
     clinic.visit(records=1 + clinic.visits)
+
+
+def test_members_that_were_away_while_the_cloud_s_key_was_replaced_and_revoked_visit_at_once(clinic: Clinic) -> None:
+    clinic.visit(records=1)
+    clinic.cloud.succeed("identity")
+    clinic.cloud.await_second("identity")
+    clinic.cloud.rotate("reseal", "identity")
+    end(clinic.cloud, "identity")
+    clinic.visit(records=2)

@@ -44,20 +44,35 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
             *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
             *("--department", "H:a/cardiology", RECORD),
         )
+        made.await_publication("a")
         yield Clinic(made, doctor, patient)
 
 
-def test_second_visit_finds_the_record_of_the_first(clinic: Clinic) -> None:
+@dataclass
+class Visit:
+    """What both sides said of a visit."""
+
+    doctor: str
+    patient: str
+
+
+@pytest.fixture(scope="module")
+def first_visit(clinic: Clinic) -> Visit:
+    """Give the one visit that is deposited and saved, and of which there are traces."""
     root = clinic.federation.root
-    first, code = clinic.consult(
-        "first", "--department", "cardiology", "--trace", root / "d.trace", "--save", root / "saved"
-    )
-    said = run(
-        *("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--trace", root / "p.trace"),
-    )
-    assert "You are talking to D:house." in said
-    assert CONCLUSION in said
-    story = first.wait()
+    kept = "--department", "cardiology", "--trace", root / "d.trace", "--save", root / "saved"
+    first, code = clinic.consult("first", *kept)
+    said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--trace", root / "p.trace")
+    visit = Visit(first.wait(), said)
+    clinic.federation.await_publication("b")
+    return visit
+
+
+def test_second_visit_finds_the_record_of_the_first(clinic: Clinic, first_visit: Visit) -> None:
+    root = clinic.federation.root
+    assert "You are talking to D:house." in first_visit.patient
+    assert CONCLUSION in first_visit.patient
+    story = first_visit.doctor
     assert "ECG, 12 leads, 10 s" in story
     assert "1 record found" in story
     assert "Johnnie679" in story
@@ -67,7 +82,6 @@ def test_second_visit_finds_the_record_of_the_first(clinic: Clinic) -> None:
     assert [path.read_bytes() for path in saved] == [RECORD.read_bytes()]
     require_private_trace(root / "d.trace", {"P1", "D1", "P2", "D2", "C", "D3", "H1", "D4", "H2", "D5", "STO", "P6"})
     require_private_trace(root / "p.trace", {"P1", "D1", "P2", "D5", "P6"})
-    clinic.federation.await_publication("b")
 
     second, code = clinic.consult("second", "--department", "cardiology")
     run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
@@ -110,6 +124,7 @@ def test_grant_for_another_hospital_finds_nothing(clinic: Clinic) -> None:
     assert "No record of this patient is known yet." in visit.wait()
 
 
+@pytest.mark.usefixtures("first_visit")
 def test_exported_evidence_is_judged_without_any_server(clinic: Clinic) -> None:
     root = clinic.federation.root
     for kind, directory in (("doctor", clinic.doctor), ("patient", clinic.patient)):

@@ -30,7 +30,7 @@ class PublicationServicer(PublicationServiceServicer):
         self._cloud = cloud
         self._workers = workers
 
-    async def Publish(self, request: PublishRequest, context: ServicerContext) -> PublishResponse:  # noqa: N802
+    async def Publish(self, request: PublishRequest, context: ServicerContext) -> PublishResponse:  # noqa: N802 - the name in the proto
         """Take PUB and answer PUBACK."""
         return await self._workers.run(publish, self._cloud, request, calling_hospital(context))
 

@@ -32,7 +32,7 @@ class SearchServicer(SearchServiceServicer):
         self._cloud = cloud
         self._workers = workers
 
-    async def Search(self, request: SearchRequest, context: ServicerContext) -> SearchResponse:  # noqa: N802, ARG002
+    async def Search(self, request: SearchRequest, context: ServicerContext) -> SearchResponse:  # noqa: N802, ARG002 - the name in the proto
         """Take D2 and answer C."""
         return SearchResponse(reply=await self._workers.run(search, self._cloud, request))
 
