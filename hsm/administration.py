@@ -44,7 +44,7 @@ def set_first_pin(loaded: module.Module, token: RawToken, pin: Pin, so_pin: Pin)
         loaded.cryptoki.login(session.handle, pkcs11.UserType.SO, so_pin.reveal())
         loaded.cryptoki.init_pin(session.handle, pin.reveal())
     finally:
-        with suppress(pkcs11.PKCS11Error):
+        with suppress(pkcs11.PKCS11Error):  # its last session ends the login too (PKCS #11 v3.0, section 5.6.2)
             loaded.cryptoki.logout(session.handle)
         close(session)
 

@@ -97,7 +97,7 @@ def new_label(session: Session, label: str) -> Iterator[Template]:
     try:
         yield template({Attribute.LABEL: label, Attribute.ID: identifier})
     except BaseException:
-        with suppress(pkcs11.PKCS11Error, errors.HsmError):
+        with suppress(pkcs11.PKCS11Error, errors.HsmError):  # what went wrong first is told
             for thing in session.search({Attribute.ID: identifier}):
                 thing.destroy()
         raise

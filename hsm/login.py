@@ -94,7 +94,7 @@ class Login(ModuleUser):
         """Log out and close the session, inside `Module.call`; nothing happens if the login is no longer there."""
         self._module.users.discard(self)
         if self.generation == self._module.generation:
-            with suppress(pkcs11.PKCS11Error):
+            with suppress(pkcs11.PKCS11Error):  # the token may be gone
                 self._module.cryptoki.logout(self._session.handle)
             close(self._session)
 

@@ -147,7 +147,7 @@ def _names(session: Session) -> Iterator[Template]:
     try:
         yield names
     finally:
-        with suppress(PKCS11Error, errors.HsmError):
+        with suppress(PKCS11Error, errors.HsmError):  # the end of the session takes along what is left
             for thing in session.raw.get_objects(names):
                 thing.destroy()
 

@@ -144,7 +144,7 @@ def _imported(token: Token, keys: Sequence[RecoverableKey], seed: bytearray) -> 
         yield
     except BaseException:
         for label in done:
-            with suppress(HsmError):
+            with suppress(HsmError):  # what went wrong first is told
                 token.destroy(label)
         raise
 

@@ -107,7 +107,7 @@ class World:
     def await_publication(self, *hospitals: str) -> None:
         """Wait until the public cloud knows of all these hospitals' records. Raises Refused."""
         for hospital in hospitals or HOSPITALS:
-            wait_until(lambda: "0 waiting" in self.servers[hospital].run("outbox"), f"{hospital}'s outbox is empty")  # noqa: B023
+            wait_until(lambda: "0 waiting" in self.servers[hospital].run("outbox"), f"{hospital}'s outbox is empty")  # noqa: B023 - called at once
 
     def new_patient(self, label: str) -> Person:
         """Give a patient whose device is new, at home."""

@@ -2,12 +2,17 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from federation.app.backup import Telling, make_backup
+from federation.app.check_all import settings_of
+from federation.app.health import conditions
 from federation.app.node import NodeDirectory
+from federation.app.tokens import token_settings_of
 from federation.config import (
     CloudSettings,
     ConfigError,
@@ -181,3 +186,24 @@ def _values_of(settings: object) -> Iterator[tuple[str, object]]:
     for item in dataclasses.fields(settings):
         value = getattr(settings, item.name)
         yield from _values_of(value) if dataclasses.is_dataclass(value) else [(item.name, value)]
+
+
+@pytest.mark.parametrize("settings", [CLOUD, HOSPITAL], ids=["public cloud", "hospital"])
+@pytest.mark.parametrize(
+    "look",
+    [
+        token_settings_of,
+        lambda node: make_backup(node, None, node.path / "backup", Telling(print, print)),
+        lambda node: conditions(node, timedelta(seconds=1)),
+        settings_of,
+    ],
+    ids=["token", "backup", "health", "check"],
+)
+def test_wrong_setting_is_named_whatever_kind_of_node_the_command_takes(
+    tmp_path: Path, settings: object, look: Callable[[NodeDirectory], object]
+) -> None:
+    node = NodeDirectory(tmp_path)
+    node.write_settings(settings)
+    node.settings_file.write_text(node.settings_file.read_text().replace("[protocol]", "[protocol]\ncolour = 1"))
+    with pytest.raises(ConfigError, match=r"protocol\.colour: there is no such setting"):
+        look(node)
