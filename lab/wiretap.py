@@ -5,6 +5,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from demo.stage import Refused
 from lab.line import in_namespace
 from lab.network import WAN
 
@@ -14,7 +15,7 @@ _WAKE_SECONDS = 0.2
 
 
 class Wiretap:
-    """Takes down every frame that passes between the sites. A context manager."""
+    """Takes down every frame that passes between the sites. A context manager, which raises Refused if it went deaf."""
 
     def __init__(self) -> None:
         """Listen at all legs of the wide-area network."""
@@ -24,6 +25,7 @@ class Wiretap:
         )
         self._socket.settimeout(_WAKE_SECONDS)
         self._closing = threading.Event()
+        self._fault: OSError | None = None
         self._thread = threading.Thread(target=self._listen, name="wiretap", daemon=True)
 
     def _listen(self) -> None:
@@ -32,6 +34,9 @@ class Wiretap:
                 self.heard += self._socket.recv(_LONGEST_FRAME)
             except TimeoutError:
                 continue
+            except OSError as fault:
+                self._fault = fault
+                return
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -43,3 +48,5 @@ class Wiretap:
         self._closing.set()
         self._thread.join()
         self._socket.close()
+        if self._fault is not None and error is None:
+            raise Refused("the wiretap went deaf: what it heard proves nothing") from self._fault

@@ -60,6 +60,15 @@ def test_a_tampered_ciphertext_is_refused(position):
         KEY.open(bytes(tampered), b"info")
 
 
+@pytest.mark.parametrize("point", [bytes(32), (1).to_bytes(32, "little")])
+def test_an_encapsulation_of_low_order_is_refused_as_any_other_by_a_token_too(token, point):
+    in_token = DecryptionKey(bytes(range(64)), token.generate_x25519("epoch"))
+    for key in (KEY, in_token):
+        sealed = seal(key.encryption_key, b"content", b"info")
+        with pytest.raises(SealBroken):
+            key.open(sealed[:1088] + point + sealed[1120:], b"info")
+
+
 @pytest.mark.parametrize("size", [0, 1, 1119, 1120, 1135])
 def test_a_ciphertext_cut_short_is_refused(size):
     with pytest.raises(SealBroken):
