@@ -131,7 +131,7 @@ class LogWatch:
 
     def _see_files(self, root: Path) -> None:
         """Look at what servers wrote to files, for the PINs in files beside them too."""
-        pins = {path.read_text().strip() for path in files(root, ("pin", "*.pin"))}
+        pins = {path.read_text(errors="replace").strip() for path in files(root, ("pin", "*.pin"))}
         pins = {pin for pin in pins if len(pin) >= _SHORTEST_SECRET}
         for path in files(root, ("*.log",)):
             if path.stat().st_size < _LARGEST_LOG_BYTES:

@@ -43,7 +43,7 @@ def run(directory: Path, test: str, *words: str) -> subprocess.CompletedProcess[
 
 
 ACTS = {
-    "operations": 'operations.warning("met P" + ":somebody")',
+    "operations": 'operations.warning("met P" + ":somebody"); (tmp_path / "pin").write_bytes(bytes([255]))',
     "key": 'operations.info("call", reference=bytes(range(16)).hex())',
     "library": 'logging.getLogger("a.library").warning("%s came", "D" + ":somebody")',
     "file": f"(tmp_path / 'serve.log').write_text('{LINE % 'H:somewhere'}')".replace("H:", "H' + ':"),
