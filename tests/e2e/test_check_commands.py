@@ -7,15 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from demo.stage import Federation, federation, make_token, run, write_pin
+from demo.stage import Federation, federation, make_token, run, typed, write_pin
 from demo.stage import environment as surroundings
 from tests.contract import postgresql_server
 from tests.contract.store_support import IMPLEMENTATIONS
+from tests.e2e.observed import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -112,37 +113,41 @@ def test_certificates_that_have_ended_are_named(served: Federation) -> None:
 
 
 def test_revocation_list_that_fills_is_noted_at_the_cloud_and_at_a_hospital(served: Federation) -> None:
-    ends_at = time.time_ns() // 1_000_000 + 60 * MINUTE
-    rows = [("grant", number.to_bytes(32, "big"), ends_at, 0) for number in range(3_200)]
-    with closing(sqlite3.connect(served.root / "cloud" / "store.sqlite", timeout=20)) as connection, connection:
-        connection.executemany("INSERT INTO revocations (kind, digest, expires_at, at) VALUES (?, ?, ?, ?)", rows)
     says = "3200 of 3968 grants on the revocation list: when it is full no more can be revoked"
-    assert says in told(findings(served.root / "cloud", expect=0), "revocations", "note")
-    found = findings(served.root / "a", expect=0)
-    for _ in range(20):
-        if found["revocations"][0]["verdict"] == "note":
-            break
-        time.sleep(0.5)
-        found = findings(served.root / "a", expect=0)
-    assert says in told(found, "revocations", "note")
-    assert "tell the public cloud's operator" in found["revocations"][0]["do"]
+    with revoked(served, "grant", 3_200):
+        assert says in told(findings(served.root / "cloud", expect=0), "revocations", "note")
+        found = followed(served, says)
+        assert "tell the public cloud's operator" in found["revocations"][0]["do"]
 
 
 def test_revocation_list_that_is_full_is_the_public_clouds_fault_and_not_a_hospitals(served: Federation) -> None:
+    with revoked(served, "serial", 3_968):
+        assert "it is full, and no more can be revoked" in wrong(served.root / "cloud", "revocations")
+        followed(served, "3968 of 3968 credentials on the revocation list: it is full, and no more can be revoked")
+
+
+@contextmanager
+def revoked(served: Federation, kind: str, count: int) -> Iterator[None]:
+    """Have so many entries of a kind on the list until the block ends."""
     ends_at = time.time_ns() // 1_000_000 + 60 * MINUTE
-    rows = [("serial", number.to_bytes(32, "big"), ends_at, 0) for number in range(3_968)]
+    rows = [(kind, number.to_bytes(32, "big"), ends_at, 0) for number in range(count)]
     with closing(sqlite3.connect(served.root / "cloud" / "store.sqlite", timeout=20)) as connection:
         with connection:
             connection.executemany("INSERT INTO revocations (kind, digest, expires_at, at) VALUES (?, ?, ?, ?)", rows)
-        assert "it is full, and no more can be revoked" in wrong(served.root / "cloud", "revocations")
-        for _ in range(20):
-            said = told(findings(served.root / "a", expect=0), "revocations", "note")
-            if "3968 of 3968 credentials" in said:
-                break
-            time.sleep(0.5)
-        assert "3968 of 3968 credentials on the revocation list: it is full, and no more can be revoked" in said
-        with connection:
-            connection.execute("DELETE FROM revocations")
+        try:
+            yield
+        finally:
+            with connection:
+                connection.execute("DELETE FROM revocations")
+
+
+def followed(served: Federation, says: str) -> dict[str, list[dict[str, str]]]:
+    """Give what a hospital finds once it has heard of the list."""
+    deadline = time.monotonic() + 60
+    while says not in told(found := findings(served.root / "a", expect=0), "revocations", "note"):
+        assert time.monotonic() < deadline, found["revocations"]
+        time.sleep(0.2)
+    return found
 
 
 def test_public_cloud_that_is_down_is_told_from_everything_else(served: Federation) -> None:
@@ -161,6 +166,8 @@ def test_public_cloud_that_is_down_is_told_from_everything_else(served: Federati
         ready.unlink()
         served.serve("public-cloud", served.root / "cloud")
         served.running.insert(0, served.running.pop())
+        strictly = "health", "--directory", served.root / "a", "--strict"
+        until(lambda: typed(strictly, surroundings()).returncode == 0, "a reaches it again", 60)
 
 
 @pytest.fixture(scope="module")

@@ -52,4 +52,4 @@ def test_what_is_over_is_counted_first_and_its_removal_is_logged(lab: CloudLab, 
     assert "Nothing is removed yet" in said
     assert "0 registrations" in run("public-cloud", "retention", *at, "--days", "0", "--confirm", *WHY)
     assert '"RETENTION"' in run("public-cloud", "log", *at, "--verify")
-    lab.publish(lab.hospital("H:there"), "P:ann", "cardiology")
+    lab.publish(lab.hospital("H:there"), "P:zoe", "cardiology")

@@ -92,3 +92,5 @@ def test_one_machine_goes_on_when_the_other_is_gone(guest: Guest, stage: Stage, 
     wait_until(lambda: all(map(is_gone, (first["pid"], *first["workers"]))))
     assert guest.is_taken(request, second)
     assert not guest.is_taken(request, second)
+    (stage.root / "cloud" / "ready").unlink()
+    stage.serve("public-cloud", stage.root / "cloud")

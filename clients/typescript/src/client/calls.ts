@@ -80,26 +80,45 @@ function pem(certificate: Uint8Array): string {
 /** RetryInfo's delay in milliseconds, if the server states one. */
 function retryDelay(error: unknown): number | undefined {
   const duration = detail(ConnectError.from(error), "google.rpc.RetryInfo", 1);
-  if (duration === undefined) return undefined;
-  let milliseconds = 0;
+  return duration && readable(() => milliseconds(duration));
+}
+
+/** Of a google.protobuf.Duration. */
+function milliseconds(duration: Uint8Array): number {
+  let sum = 0;
   const reader = new BinaryReader(duration);
   while (reader.pos < reader.len) {
     const [number] = reader.tag();
-    milliseconds += number === 1 ? Number(reader.int64()) * 1000 : reader.int32() / 1e6;
+    sum += number === 1 ? Number(reader.int64()) * 1000 : reader.int32() / 1e6;
   }
-  return milliseconds;
+  return sum;
 }
 
 /** A length-delimited field of one of google.rpc's details (AIP-193), which travel as messages of a known shape. */
 function detail(failure: ConnectError, type: string, wanted: number): Uint8Array | undefined {
   for (const entry of failure.details) {
     if (!("type" in entry) || entry.type !== type) continue;
-    const reader = new BinaryReader(entry.value as Uint8Array);
-    while (reader.pos < reader.len) {
-      const [number, wireType] = reader.tag();
-      if (number === wanted && wireType === WireType.LengthDelimited) return reader.bytes();
-      reader.skip(wireType, number);
-    }
+    const found = readable(() => field(entry.value as Uint8Array, wanted));
+    if (found !== undefined) return found;
   }
   return undefined;
+}
+
+function field(message: Uint8Array, wanted: number): Uint8Array | undefined {
+  const reader = new BinaryReader(message);
+  while (reader.pos < reader.len) {
+    const [number, wireType] = reader.tag();
+    if (number === wanted && wireType === WireType.LengthDelimited) return reader.bytes();
+    reader.skip(wireType, number);
+  }
+  return undefined;
+}
+
+/** Details that can't be read say nothing: the code alone counts. */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }

@@ -22,6 +22,7 @@ import java.security.cert.CertificateException;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
@@ -119,18 +120,15 @@ public final class Calls {
   }
 
   private static <M extends com.google.protobuf.Message> Optional<M> detail(StatusRuntimeException error, Class<M> type) {
-    com.google.rpc.Status status = StatusProto.fromThrowable(error);
-    if (status == null) {
-      return Optional.empty();
-    }
-    for (Any entry : status.getDetailsList()) {
-      if (entry.is(type)) {
-        try {
+    try {
+      com.google.rpc.Status status = StatusProto.fromThrowable(error);
+      for (Any entry : status == null ? List.<Any>of() : status.getDetailsList()) {
+        if (entry.is(type)) {
           return Optional.of(entry.unpack(type));
-        } catch (InvalidProtocolBufferException damaged) {
-          return Optional.empty();
         }
       }
+    } catch (InvalidProtocolBufferException | IllegalArgumentException unreadable) {
+      // Details that can't be read say nothing: the code alone counts.
     }
     return Optional.empty();
   }
