@@ -22,6 +22,7 @@ from hsm.turns import turn
 from hsm.uri import TokenUri
 
 _ATTEMPTS: Final = 3
+_BETWEEN_ATTEMPTS: Final = timedelta(seconds=0.1)
 # Looking for a lost token may restart the module under other tokens' users: not at every call.
 _RENEWAL_INTERVAL: Final = timedelta(seconds=1)
 
@@ -101,8 +102,8 @@ class Login(ModuleUser):
     def _establish(self) -> None:
         """Find the token, ask for its PIN and log in.
 
-        Another process that starts now may make the token vanish from this one until the module is restarted
-        (SoftHSM 2.6.1): so try again. A refused PIN ends it at once.
+        Another process that starts or logs in now may make the token vanish from this one, for a moment or until the module is
+        restarted (SoftHSM 2.6.1): so try again, a little later. A refused PIN ends it at once.
         """
         pin: Pin | None = None
         for last in (False,) * (_ATTEMPTS - 1) + (True,):
@@ -116,6 +117,7 @@ class Login(ModuleUser):
             except (errors.TokenNotFound, errors.SessionLost, errors.TokenFailed):
                 if last or not self._module.restart(generation):
                     raise
+                time.sleep(_BETWEEN_ATTEMPTS.total_seconds())
             else:
                 return
 

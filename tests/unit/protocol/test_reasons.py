@@ -41,7 +41,7 @@ def raised_by_protocol_code() -> set[str]:
 
 def expected_by_tests() -> set[str]:
     found: set[str] = set()
-    for test in HERE.glob("test_*.py"):
+    for test in HERE.rglob("test_*.py"):
         found |= set(HOW_A_TEST_EXPECTS.findall(test.read_text()))
         found |= parametrized(test)
     return found
