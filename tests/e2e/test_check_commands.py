@@ -36,8 +36,16 @@ print(json.dumps([asdict(finding) for finding in found]))
 
 
 def findings(directory: Path, *options: object, expect: int) -> dict[str, list[dict[str, str]]]:
-    """Check a node, and give what was found, by what it is about."""
-    said = json.loads(run("check", "--directory", directory, "--json", *options, expect=expect))
+    """Check a node until it ends as it should, and give what was found, by what it is about.
+
+    On a machine that is busy with other tests a node's own probes may be late, and it does not call itself healthy meanwhile.
+    """
+    words = "check", "--directory", directory, "--json", *options
+    deadline = time.monotonic() + 20
+    while (done := typed(words, surroundings())).returncode != expect:
+        assert time.monotonic() < deadline, done.stdout + done.stderr
+        time.sleep(0.5)
+    said = json.loads(done.stdout)
     assert said["ok"] is (expect == 0)
     return by_subject(said["findings"])
 
