@@ -17,8 +17,7 @@ BAD_LINE = Conditions(delay=timedelta(milliseconds=40), loss=0.02)
 )
 def cloud_away(world: World, found: Findings) -> None:
     """What was current before the cut holds for up to an hour; the outbox outlives its process."""
-    for label in ("a", "b", "c"):
-        world.await_publication(label)
+    world.await_publication()
     hospital, before = world.servers["b"], _publications(world)
     world.network.cut("cloud")
     visit = begin_visit(world, "cloud-away")
