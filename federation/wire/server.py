@@ -30,6 +30,9 @@ SETTLING = timedelta(seconds=0.5)
 
 LOOK_EVERY = timedelta(seconds=0.5)
 
+TAKING_HOLD = timedelta(seconds=0.1)
+"""How long a handshake may take from asking for its certificate until it has taken hold of it: gRPC needs some microseconds."""
+
 
 def oldest_connection(settings: ServerSettings) -> timedelta:
     """Give after how long every connection that there is has been told to go. gRPC varies a connection's age by a tenth."""
@@ -144,15 +147,46 @@ def build_server(
     return Server(server, port, health)
 
 
+class _Certificates:
+    """What handshakes are made with, told to gRPC only when it has changed, and then a moment late.
+
+    Before each handshake gRPC asks, under a lock. If it is told something new it frees what it had, though a handshake that asked
+    just before may not have taken hold of that yet: then the process dies (grpc/grpc#36693, docs/adr/0007). While a change waits
+    here nobody else can ask, so whoever had asked has taken hold when it comes.
+    """
+
+    def __init__(self, leaf: LeafRotation, roots: Callable[[], bytes | None]) -> None:
+        self._leaf, self._roots = leaf, roots
+        self._told = self._now()
+
+    def told(self) -> grpc.ServerCertificateConfiguration:
+        """Give what handshakes are made with."""
+        leaf, roots = self._told
+        return grpc.ssl_server_certificate_configuration([(leaf.private_key, leaf.chain)], roots)
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Give what they are made with from now on, or None if that is what it was."""
+        now = self._now()
+        if now == self._told:
+            return None
+        time.sleep(TAKING_HOLD.total_seconds())
+        self._told = now
+        return self.told()
+
+    def _now(self) -> tuple[TlsLeaf, bytes | None]:
+        return self._leaf.current(), self._roots()
+
+
 def _credentials(
     leaf: LeafRotation, root_pem: bytes | Callable[[], bytes], *, require_client_certificate: bool
 ) -> grpc.ServerCredentials:
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        served = leaf.current()
-        roots = (root_pem if isinstance(root_pem, bytes) else root_pem()) if require_client_certificate else None
-        return grpc.ssl_server_certificate_configuration([(served.private_key, served.chain)], roots)
+    def roots() -> bytes | None:
+        if not require_client_certificate:
+            return None
+        return root_pem if isinstance(root_pem, bytes) else root_pem()
 
-    return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_certificate)
+    certificates = _Certificates(leaf, roots)
+    return grpc.dynamic_ssl_server_credentials(certificates.told(), certificates.changed, require_client_certificate)
 
 
 def _options(settings: ServerSettings, *, shared: bool) -> list[tuple[str, int]]:

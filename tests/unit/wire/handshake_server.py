@@ -1,0 +1,43 @@
+"""A server in a process of its own: were gRPC to die there, the tests would live to tell."""
+
+import asyncio
+import itertools
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from federation.config import ServerSettings
+from federation.wire import server
+from federation.wire.server import LeafRotation, build_server
+from tests.unit.wire.conftest import Authority
+
+
+async def _serve(ready: Path, changes_every: int) -> None:
+    authority, asked, now = Authority(), itertools.count(), datetime.now(UTC)
+    leaves = itertools.cycle([authority.cloud_leaf(now), authority.cloud_leaf(now)])
+
+    def issuer() -> bytes:
+        return str(next(asked) // changes_every).encode()
+
+    made = build_server(
+        "127.0.0.1:0",
+        LeafRotation(lambda _: next(leaves), issuer=issuer),
+        authority.root_pem,
+        require_client_certificate=False,
+        interceptors=[],
+        settings=ServerSettings(),
+    )
+    await made.start()
+    ready.with_suffix(".new").write_text(str(made.port))
+    ready.with_suffix(".new").rename(ready)
+    await asyncio.Event().wait()
+
+
+def main(ready: str, changes_every: str) -> None:
+    """Serve until killed, with another certificate at each so many-th handshake; the port goes to a file."""
+    server.TAKING_HOLD = timedelta(seconds=0.01)  # some hundreds of changes within a test
+    asyncio.run(_serve(Path(ready), int(changes_every)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
