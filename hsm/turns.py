@@ -82,7 +82,8 @@ def _common_file() -> Path:
 def _lock(path: Path) -> Iterator[None]:
     """Hold flock(2) on a file or directory; reading is right enough for that, so nothing is created.
 
-    Whoever does not get its turn in time goes on without: the lock makes races rare, callers cope with what is left.
+    Whoever does not get its turn in time, or on a file system without locks, goes on without: the lock makes races rare, callers
+    cope with what is left.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -99,5 +100,7 @@ def _wait_for_lock(descriptor: int) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(_POLL_SECONDS)
+        except OSError:
+            return
         else:
             return

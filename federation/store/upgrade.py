@@ -6,6 +6,7 @@ new processes stand side by side while an upgrade rolls (docs/adr/0006).
 """
 
 import threading
+from functools import cache
 
 import sqlalchemy as sa
 from alembic import command
@@ -32,13 +33,13 @@ def upgrade(connection: sa.Connection, *, revision: str = "head") -> None:
     config = _config()
     config.attributes["connection"] = connection
     with _alembic:
-        scripts = ScriptDirectory.from_config(config)
+        scripts = _scripts()
         present, known = present_and_known(connection)
         if not present <= known:
             require_compatible(connection)
         elif present != set(scripts.get_heads()):
             command.upgrade(config, revision)
-            _keep_compatibility(connection, scripts, revision)
+            _keep_compatibility(connection, scripts.get_revision(revision))
 
 
 def present_and_known(connection: sa.Connection) -> tuple[set[str], set[str]]:
@@ -59,12 +60,13 @@ def _config() -> Config:
     return config
 
 
+@cache
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
-def _keep_compatibility(connection: sa.Connection, scripts: ScriptDirectory, revision: str) -> None:
-    oldest = compatible_from(scripts.get_revision(revision))
+def _keep_compatibility(connection: sa.Connection, script: Script) -> None:
+    oldest = compatible_from(script)
     connection.execute(sa.delete(settings).where(settings.c.name == COMPATIBLE_FROM))
     connection.execute(sa.insert(settings).values(name=COMPATIBLE_FROM, value=oldest.encode()))
 

@@ -23,7 +23,8 @@ NEVER = 10**9
 @contextmanager
 def _server(ready: Path, changes_every: int) -> Iterator["tuple[subprocess.Popen[bytes], int]"]:
     program = [sys.executable, "-m", "tests.unit.wire.handshake_server", str(ready), str(changes_every)]
-    environment = {**os.environ, "MALLOC_PERTURB_": "165"}  # freed memory is written over, so that reading it is noticed
+    # Freed memory is written over, so that reading it is noticed.
+    environment = {**os.environ, "MALLOC_PERTURB_": "165"}
     with subprocess.Popen(program, env=environment) as process:
         try:
             for _ in range(600):
