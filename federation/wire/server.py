@@ -186,7 +186,11 @@ def _credentials(
         return root_pem if isinstance(root_pem, bytes) else root_pem()
 
     certificates = _Certificates(leaf, roots)
-    return grpc.dynamic_ssl_server_credentials(certificates.told(), certificates.changed, require_client_certificate)
+    return grpc.dynamic_ssl_server_credentials(
+        certificates.told(),
+        certificates.changed,  # type: ignore[arg-type] # types-grpcio leaves out the None that gRPC documents
+        require_client_certificate,
+    )
 
 
 def _options(settings: ServerSettings, *, shared: bool) -> list[tuple[str, int]]:
