@@ -97,6 +97,36 @@ func (a *arguments) create(kind pb.Kind, identity, trustFile, token string) (*cl
 	return home, nil
 }
 
+// session is a party with its keys at hand and the public cloud dialled.
+type session struct {
+	home   *client.Home
+	member *client.Member
+	cloud  *client.Cloud
+}
+
+// begin takes a home as it was opened, and closes it if nothing comes of it.
+func begin(home *client.Home, err error) (*session, error) {
+	if err != nil {
+		return nil, err
+	}
+	member, err := client.NewMember(home)
+	if err != nil {
+		home.Close()
+		return nil, err
+	}
+	cloud, err := client.NewCloud(member)
+	if err != nil {
+		home.Close()
+		return nil, err
+	}
+	return &session{home, member, cloud}, nil
+}
+
+func (s *session) close() {
+	s.cloud.Close()
+	s.home.Close()
+}
+
 func readFile(path string) ([]byte, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {

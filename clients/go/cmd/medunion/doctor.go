@@ -62,17 +62,12 @@ func registerDoctor(ctx context.Context, given *arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	home, err := given.open()
+	at, err := begin(given.open())
 	if err != nil {
 		return nil, err
 	}
-	defer home.Close()
-	_, cloud, err := atWork(home)
-	if err != nil {
-		return nil, err
-	}
-	defer cloud.Close()
-	party, err := cloud.Register(ctx, certificate, nil)
+	defer at.close()
+	party, err := at.cloud.Register(ctx, certificate, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -134,20 +129,15 @@ func consult(ctx context.Context, given *arguments) (any, error) {
 	if err := given.read(0, "code-file", "save", "deposit"); err != nil {
 		return nil, err
 	}
-	home, err := given.open()
+	at, err := begin(given.open())
 	if err != nil {
 		return nil, err
 	}
-	defer home.Close()
-	member, cloud, err := atWork(home)
-	if err != nil {
-		return nil, err
-	}
-	defer cloud.Close()
-	if !member.Anchors().Publishes(asked.department) {
+	defer at.close()
+	if !at.member.Anchors().Publishes(asked.department) {
 		return nil, refusal.New(refusal.FieldInvalid, "the federation does not publish the department class %q", asked.department)
 	}
-	return asked.run(ctx, &client.Doctor{Member: member, Cloud: cloud, Tell: tell})
+	return asked.run(ctx, &client.Doctor{Member: at.member, Cloud: at.cloud, Tell: tell})
 }
 
 func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error) {

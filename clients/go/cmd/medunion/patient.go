@@ -37,22 +37,17 @@ func registerPatient(ctx context.Context, given *arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	home, err := given.openOrCreate(*identity, *trust, *token)
+	at, err := begin(given.openOrCreate(*identity, *trust, *token))
 	if err != nil {
 		return nil, err
 	}
-	defer home.Close()
-	member, cloud, err := atWork(home)
-	if err != nil {
-		return nil, err
-	}
-	defer cloud.Close()
-	password, err := readPassword(home, member, *sensor)
+	defer at.close()
+	password, err := readPassword(at.home, at.member, *sensor)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(password)
-	party, err := cloud.Register(ctx, password, ticket)
+	party, err := at.cloud.Register(ctx, password, ticket)
 	if err != nil {
 		return nil, err
 	}
@@ -88,21 +83,16 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 	if !(*hours > 0 && *hours <= mostHours) {
 		return nil, fmt.Errorf("%w: --hours lie between 0 and %d", errUsage, mostHours)
 	}
-	home, err := given.open()
-	if err != nil {
-		return nil, err
-	}
-	defer home.Close()
 	code, err := client.ParseCode(given.Arg(0))
 	if err != nil {
 		return nil, err
 	}
-	member, cloud, err := atWork(home)
+	at, err := begin(given.open())
 	if err != nil {
 		return nil, err
 	}
-	defer cloud.Close()
-	password, err := readPassword(home, member, *sensor)
+	defer at.close()
+	password, err := readPassword(at.home, at.member, *sensor)
 	if err != nil {
 		return nil, err
 	}
@@ -111,17 +101,17 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := client.RequireObservation(biosignal, member.Identity()); err != nil {
+	if err := client.RequireObservation(biosignal, at.member.Identity()); err != nil {
 		return nil, err
 	}
 	terms := protocol.DefaultTerms()
 	terms.Life = time.Duration(*hours * float64(time.Hour))
-	patient := &client.Patient{Member: member, Cloud: cloud, Password: password, Tell: tell}
+	patient := &client.Patient{Member: at.member, Cloud: at.cloud, Password: password, Tell: tell}
 	diagnosis, err := patient.Visit(ctx, code, biosignal, terms)
 	if err != nil {
 		return nil, err
 	}
-	conclusion, err := client.Conclusion(diagnosis.Report, member.Identity())
+	conclusion, err := client.Conclusion(diagnosis.Report, at.member.Identity())
 	if err != nil {
 		return nil, err
 	}
@@ -144,13 +134,4 @@ func readPassword(home *client.Home, member *client.Member, sensor string) ([]by
 	}
 	defer clear(secret)
 	return protocol.BiometricPassword(fuzzyKey, secret, member.Anchors().Realm, enrolment), nil
-}
-
-func atWork(home *client.Home) (*client.Member, *client.Cloud, error) {
-	member, err := client.NewMember(home)
-	if err != nil {
-		return nil, nil, err
-	}
-	cloud, err := client.NewCloud(member)
-	return member, cloud, err
 }

@@ -18,19 +18,14 @@ func renew(ctx context.Context, given *arguments) (any, error) {
 	if err := given.read(0); err != nil {
 		return nil, err
 	}
-	home, err := given.open()
+	at, err := begin(given.open())
 	if err != nil {
 		return nil, err
 	}
-	defer home.Close()
-	member, cloud, err := atWork(home)
+	defer at.close()
+	statement, err := at.cloud.Renew(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer cloud.Close()
-	statement, err := cloud.Renew(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return renewed{member.Identity(), hex.EncodeToString(statement.GetKeyId()), statement.GetNotAfter()}, nil
+	return renewed{at.member.Identity(), hex.EncodeToString(statement.GetKeyId()), statement.GetNotAfter()}, nil
 }
