@@ -178,6 +178,9 @@ class ServerSettings:
     )
     most_concurrent_calls: int = between(1, 100_000, 2_000, "Calls under way at a time, in each process.")
     most_calls_per_caller: int = between(1, 100_000, 500, "Of these, so many of one caller.")
+    most_connections: int = between(
+        1, 100_000, 4_000, "Connections at a time at one port of each process; one more is closed at once."
+    )
     openers_per_second: float = between(
         0.1,
         100_000,

@@ -84,6 +84,8 @@ def listen(
         health=observation.health if observation is not None else None,
         shared=shared,
     )
+    if observation is not None:
+        observation.watch_ports({"public": server})
     relay = RelayServicer(hospital, workers)
     add_RecordServiceServicer_to_server(RecordServicer(hospital, workers), server.grpc)
     add_RelayServiceServicer_to_server(relay, server.grpc)

@@ -29,6 +29,7 @@ from federation.observe.readings import (
 from federation.observe.sources import Reading, Source
 from federation.wire import operations
 from federation.wire.health import Dependency, Health, watch
+from federation.wire.server import Server
 from federation.wire.watch import CallWatch, Watches
 from federation.wire.workers import Workers
 from hsm import Token
@@ -78,6 +79,7 @@ class Observation:
         self.health = Health()
         self._subject = subject
         self._up: dict[str, bool] = {}
+        self._ports: dict[str, Server] = {}
         self._registry = CollectorRegistry()
         self._admin, self._metrics = _admin_address(subject), _metrics_address(subject)
         self._tracing = open_tracing(subject.settings.tracing, f"medunion-{subject.role}")
@@ -87,6 +89,10 @@ class Observation:
             watches.append(CallMetrics(self._registry, subject.services, with_causes=with_causes))
             self._register()
         self.calls: CallWatch = Watches(watches)
+
+    def watch_ports(self, servers: Mapping[str, Server]) -> None:
+        """Tell from now on who is connected to these; the names are the metrics' labels."""
+        self._ports.update(servers)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -118,6 +124,7 @@ class Observation:
         registry.register(WorkersReadings(lambda: subject.workers.load))
         own: dict[str, Source] = {
             "process": self._process,
+            "connections": self._connections,
             "token": lambda: token_readings(subject.token.metrics()),
             "workers": lambda: worker_readings(subject.workers.load),
         }
@@ -131,6 +138,11 @@ class Observation:
         yield Reading("medunion_build_info", 1, (version("medunion"), self._subject.role))
         for name, healthy in dict(self._up).items():
             yield Reading("medunion_dependency_up", healthy, (name,))
+
+    def _connections(self) -> Iterable[Reading]:
+        for name, server in dict(self._ports).items():
+            yield Reading("medunion_connections", server.connections(), (name,))
+            yield Reading("medunion_connections_limit", server.most_connections, (name,))
 
 
 def _admin_address(subject: Subject) -> str | None:

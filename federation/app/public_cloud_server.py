@@ -133,6 +133,7 @@ def _servers(
             place.addresses(settings.public_listen, settings.peer_listen), (False, True), strict=True
         )
     )
+    observation.watch_ports({"public": public, "peer": peer})
     for server in (public, peer):
         add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, news, workers), server.grpc)
         add_MembershipServiceServicer_to_server(MembershipServicer(cloud, workers), server.grpc)

@@ -45,6 +45,7 @@ OTHERS = frozenset(
     {
         "admin-not-served",
         "audit-failed",
+        "fewer-connections",
         "hospital-left-out",
         "internal-error",
         "lease-not-released",

@@ -14,6 +14,8 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "medunion_build_info": ("Always 1; which release serves as what.", ("version", "role")),
     "medunion_dependency_up": ("1 while the dependency answers.", ("dependency",)),
     "medunion_process_restarts": ("How often the process of this number ended by itself and was started again.", ()),
+    "medunion_connections": ("Connections at a port of this process.", ("port",)),
+    "medunion_connections_limit": ("Connections that there may be; one more is closed at once.", ("port",)),
     "medunion_worker_threads": ("Threads for blocking work.", ()),
     "medunion_worker_running": ("Threads that are busy.", ()),
     "medunion_worker_waiting": ("Calls that wait for a thread.", ()),

@@ -14,6 +14,7 @@ from federation.clock import Clock, system_clock
 from federation.config import ServerSettings
 from federation.errors import Unavailable
 from federation.wire import operations, ports
+from federation.wire.descriptors import connections_that_fit
 from federation.wire.health import Health
 from federation.wire.limits import MOST_MESSAGE_BYTES
 from keystore.x509 import TlsLeaf
@@ -82,11 +83,16 @@ class Server:
     grpc: grpc.aio.Server
     port: int
     health: Health
+    most_connections: int
 
     async def start(self) -> None:
         """Take calls."""
         await self.grpc.start()
         self.health.tell("", healthy=True)
+
+    def connections(self) -> int:
+        """Count who is connected to this process at the port."""
+        return ports.connections(self.port)
 
     async def leave(self, patience: timedelta) -> bool:
         """Leave the port to other processes, and serve those who are connected until they have gone; say whether all have.
@@ -102,7 +108,7 @@ class Server:
     async def emptied(self, patience: timedelta) -> bool:
         """Wait until nobody is connected any more, and say whether that came in time."""
         give_up_at = time.monotonic() + patience.total_seconds()
-        while ports.connections(self.port):
+        while self.connections():
             if time.monotonic() > give_up_at:
                 return False
             await asyncio.sleep(LOOK_EVERY.total_seconds())
@@ -130,11 +136,12 @@ def build_server(
     `root_pem` is asked for at each handshake if it can be, so that whom to trust changes without a restart. `health` is told by
     this server, and by others of the same process if they are given the same. A `shared` port is one where other processes of
     this node listen too: whoever starts them has made sure that nobody else does (federation.wire.ports).
-    Raises Unavailable if nothing can listen there.
+    Raises Unavailable if nothing can listen there, or the process may open too few files.
     """
+    most_connections = connections_that_fit(settings.most_connections)
     server = grpc.aio.server(
         interceptors=interceptors,
-        options=_options(settings, shared=shared),
+        options=_options(settings, most_connections, shared=shared),
         maximum_concurrent_rpcs=settings.most_concurrent_calls + _BACKSTOP,
     )
     health = health or Health()
@@ -144,7 +151,7 @@ def build_server(
         port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise Unavailable(f"nothing can listen at {address}; is something else there?") from error
-    return Server(server, port, health)
+    return Server(server, port, health, most_connections)
 
 
 class _Certificates:
@@ -193,7 +200,7 @@ def _credentials(
     )
 
 
-def _options(settings: ServerSettings, *, shared: bool) -> list[tuple[str, int]]:
+def _options(settings: ServerSettings, most_connections: int, *, shared: bool) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
         ("grpc.max_metadata_size", _MOST_METADATA_BYTES),
@@ -205,6 +212,8 @@ def _options(settings: ServerSettings, *, shared: bool) -> list[tuple[str, int]]
         ("grpc.http2.ping_timeout_ms", _milliseconds(settings.keepalive_seconds / 3)),
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_seconds)),
+        # Beyond it, whoever connects is closed at once; without it a crowd that only connects uses up the process's open files.
+        ("grpc.max_allowed_incoming_connections", most_connections),
         ("grpc.max_concurrent_streams", settings.most_calls_per_caller),
         ("grpc.max_connection_idle_ms", _milliseconds(settings.idle_minutes * 60)),
         ("grpc.max_connection_age_ms", _milliseconds(settings.connection_age_minutes * 60)),

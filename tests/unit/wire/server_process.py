@@ -1,8 +1,9 @@
 """A server in a process of its own: were gRPC to die there, the tests would live to tell."""
 
+import argparse
 import asyncio
 import itertools
-import sys
+import resource
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,11 +34,20 @@ async def _serve(ready: Path, changes_every: int) -> None:
     await asyncio.Event().wait()
 
 
-def main(ready: str, changes_every: str) -> None:
-    """Serve until killed, with another certificate at each so many-th handshake; the port goes to a file."""
+def main() -> None:
+    """Serve until killed; the port goes to a file."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("ready", type=Path, help="where the port is written")
+    parser.add_argument(
+        "--changes-every", type=int, default=10**9, help="another certificate at each so many-th handshake"
+    )
+    parser.add_argument("--most-files", type=int, help="hard limit of open files")
+    given = parser.parse_args()
+    if given.most_files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (given.most_files, given.most_files))
     server.TAKING_HOLD = timedelta(seconds=0.01)  # some hundreds of changes within a test
-    asyncio.run(_serve(Path(ready), int(changes_every)))
+    asyncio.run(_serve(given.ready, given.changes_every))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -15,14 +15,21 @@ from pathlib import Path
 import pytest
 
 CLIENTS = 32
-SECONDS = 4
+SECONDS = 2
 NEVER = 10**9
 """A gRPC that is told of a change at every handshake, and at once, died within the first second (docs/adr/0007)."""
 
 
 @contextmanager
 def _server(ready: Path, changes_every: int) -> Iterator["tuple[subprocess.Popen[bytes], int]"]:
-    program = [sys.executable, "-m", "tests.unit.wire.handshake_server", str(ready), str(changes_every)]
+    program = [
+        sys.executable,
+        "-m",
+        "tests.unit.wire.server_process",
+        str(ready),
+        "--changes-every",
+        str(changes_every),
+    ]
     # Freed memory is written over, so that reading it is noticed.
     environment = {**os.environ, "MALLOC_PERTURB_": "165"}
     with subprocess.Popen(program, env=environment) as process:
