@@ -83,15 +83,15 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 	if !(*hours > 0 && *hours <= mostHours) {
 		return nil, fmt.Errorf("%w: --hours lie between 0 and %d", errUsage, mostHours)
 	}
-	code, err := client.ParseCode(given.Arg(0))
-	if err != nil {
-		return nil, err
-	}
 	at, err := begin(given.open())
 	if err != nil {
 		return nil, err
 	}
 	defer at.close()
+	code, err := client.ParseCode(given.Arg(0))
+	if err != nil {
+		return nil, err
+	}
 	password, err := readPassword(at.home, at.member, *sensor)
 	if err != nil {
 		return nil, err
