@@ -1,5 +1,7 @@
 """`medunion`: one command for every kind of node."""
 
+import os
+
 import click
 
 from federation.cli.common import LazyGroup
@@ -20,6 +22,10 @@ _GROUPS = {
     "trust": "federation.cli.trust:trust",
     "witness": "federation.cli.backup:witness",
 }
+
+# By itself gRPC's core writes a line for each broken handshake: whoever reaches a port would fill the journal. It looks
+# once, when a command that needs it is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 
 @click.group(cls=LazyGroup, lazy=_GROUPS, context_settings={"help_option_names": ["-h", "--help"]})

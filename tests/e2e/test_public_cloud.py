@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -235,11 +236,15 @@ def test_commands_found_a_federation_and_serve_it_until_sigterm(tmp_path: Path) 
         while not ready.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert json.loads(ready.read_text()) == {"public": public, "peer": peer, "pid": process.pid}
+        for port in (public, peer) * 5:
+            with socket.create_connection(("127.0.0.1", port), 5) as stranger:
+                stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert stranger.recv(1) == b"", "closed, as no TLS"
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert output == f"{CLOUD} serves at port {public}, hospitals at port {peer}\n"
-    assert "Traceback" not in errors
+    assert [json.loads(line)["event"] for line in errors.splitlines()] == ["admin-served"]
 
 
 def test_a_wrong_pin_is_a_plain_sentence_and_exit_code_1(tmp_path: Path) -> None:
