@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -19,8 +20,13 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let no log of the run name anybody or hold a key or a PIN."""
+    """Let no log of the run name anybody or hold a key or a PIN; let Ctrl-C reach what tests start.
+
+    What a shell runs in the background ignores it, and so would its children.
+    """
     watch(config)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
