@@ -30,6 +30,7 @@ import type { Home } from "./home.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
 import { closeRoom, Mailbox, openRoom } from "./relay.js";
 import { addressHospital, SessionStream } from "./session.js";
+import { CurrentHome } from "./upkeep.js";
 
 const ROOM_MS = 12 * 3_600_000;
 const REFUSAL_FLOOR_MS = 50;
@@ -45,7 +46,7 @@ export class DoctorRoom {
   #isNeeded = false;
 
   private constructor(
-    readonly home: Home,
+    readonly upkeep: CurrentHome,
     readonly transport: Transport,
     readonly code: DoctorCode,
     readonly mailbox: Mailbox,
@@ -64,7 +65,13 @@ export class DoctorRoom {
       roomId: roomId!,
       digest: codeDigest(statement!, signature!, party.certificate),
     };
-    return new DoctorRoom(home, transport, code, new Mailbox(transport, roomId!, Direction.TO_PATIENT));
+    const mailbox = new Mailbox(transport, roomId!, Direction.TO_PATIENT);
+    return new DoctorRoom(new CurrentHome(home), transport, code, mailbox);
+  }
+
+  /** The doctor's home, with the lists that were last needed. */
+  get home(): Home {
+    return this.upkeep.last;
   }
 
   /** The code, for the patient. */
@@ -127,13 +134,9 @@ export class DoctorRoom {
   async #answer(opening: Parameters<typeof receiveOpening>[1]): Promise<void> {
     const name = hex(opening.sessionId ?? new Uint8Array());
     if (this.#sessions.has(name)) return;
+    const home = await this.upkeep.current();
     const now = clock();
-    const { asked, replayKey } = await receiveOpening(
-      await this.home.party(now),
-      opening,
-      this.home.verifier(now),
-      now,
-    );
+    const { asked, replayKey } = await receiveOpening(await home.party(now), opening, home.verifier(now), now);
     this.#replay.admit(replayKey);
     const { awaiting, reply } = await asked.reply(clock(), entropy);
     const [oldest] = this.#sessions.keys();

@@ -9,6 +9,9 @@ import type { Home } from "./home.js";
 /** How often upkeep asks a cloud that is away: somebody waits for the visit. */
 const BRIEFLY = 3;
 
+/** How long lists are used before the cloud is asked for newer ones. A list is good for an hour. */
+const LISTS_KEPT_MS = 60_000;
+
 /** Bring lists and trust bundle up to date, renew the encryption key if that is due, and destroy the keys that are over. */
 export async function keepUp(home: Home, tell: (sentence: string) => void): Promise<Home> {
   home.sweep(clock());
@@ -31,6 +34,36 @@ export async function refreshed(home: Home): Promise<Home> {
   } catch (error) {
     if (!waits(error)) throw error;
     return home;
+  }
+}
+
+/** The home of a client that works for hours: its lists are brought up to date when they are needed, once a minute at most. */
+export class CurrentHome {
+  #home: Home;
+  #readAt = -Infinity;
+
+  /** `refresh` gives another home if the cloud answered; `now` is a clock in milliseconds that nobody sets. */
+  constructor(
+    home: Home,
+    readonly refresh: (home: Home) => Promise<Home> = refreshed,
+    readonly now: () => number = () => performance.now(),
+  ) {
+    this.#home = home;
+  }
+
+  /** The home as it was last brought up to date. */
+  get last(): Home {
+    return this.#home;
+  }
+
+  /** Ask the cloud if that was a minute ago. While it doesn't answer, the next who needs the lists asks again. */
+  async current(): Promise<Home> {
+    const now = this.now();
+    if (now - this.#readAt < LISTS_KEPT_MS) return this.#home;
+    const fresh = await this.refresh(this.#home);
+    if (fresh !== this.#home) this.#readAt = now;
+    this.#home = fresh;
+    return fresh;
   }
 }
 

@@ -43,6 +43,7 @@ public final class DoctorClient implements AutoCloseable {
   private static final int MOST_SESSIONS = 8;
 
   private final Home home;
+  private final CurrentLists lists;
   private final Entropy entropy;
   private final String hospitalId;
   private final String address;
@@ -57,9 +58,11 @@ public final class DoctorClient implements AutoCloseable {
 
   private DoctorClient(Home home, Entropy entropy, String hospitalId, String address) {
     this.home = home;
+    this.lists = new CurrentLists(() -> Upkeep.refresh(home), System::nanoTime);
     this.entropy = entropy;
     this.hospitalId = hospitalId;
     this.address = address;
+    lists.need();
     this.channel = Calls.channel(address, hospitalId, home.bundle());
     long now = System.currentTimeMillis();
     Party party = home.party(now);
@@ -73,13 +76,6 @@ public final class DoctorClient implements AutoCloseable {
 
   /** Opens a room at the relay of the doctor's hospital. Without the cloud the kept lists do, as long as they are current. */
   public static DoctorClient open(Home home, String hospitalId, String address, Entropy entropy) {
-    try (Cloud cloud = new Cloud(home.bundle())) {
-      cloud.refresh(home);
-    } catch (Refusal refusal) {
-      if (!Calls.passes(refusal)) {
-        throw refusal;
-      }
-    }
     return new DoctorClient(home, entropy, hospitalId, address);
   }
 
@@ -226,6 +222,7 @@ public final class DoctorClient implements AutoCloseable {
     if (sessions.containsKey(opening.getSessionId())) {
       return;
     }
+    lists.need();
     long now = System.currentTimeMillis();
     DoctorSide.Asked asked = DoctorSide.receive(home.party(now), opening, home.verifier(now), now);
     replay.admit(asked.replayKey());

@@ -49,7 +49,7 @@ public final class PatientClient {
 
   private Visit visit(Mailbox mailbox, DoctorCode code, byte[] password, byte[] biosignal, Grants.Terms terms) {
     GetRoomResponse room = mailbox.room();
-    if (!refresh()) {
+    if (!Upkeep.refresh(home)) {
       // The relay hands on lists that the cloud signed.
       home.learn(home.bundle(), room.getRevocationList(), List.of(room.getCertificateRevocationList()));
     }
@@ -83,22 +83,9 @@ public final class PatientClient {
     if (!frame.hasFrame()) {
       return Optional.empty();
     }
-    refresh();
+    Upkeep.refresh(home);
     long now = System.currentTimeMillis();
     return Optional.of(awaiting.receive(frame.getFrame(), home.verifier(now), now));
-  }
-
-  /** Brings the lists up to date, if the cloud answers. Says whether it did; whoever uses lists checks how old they are. */
-  private boolean refresh() {
-    try (Cloud cloud = new Cloud(home.bundle())) {
-      cloud.refresh(home);
-      return true;
-    } catch (Refusal refusal) {
-      if (!Calls.passes(refusal)) {
-        throw refusal;
-      }
-      return false;
-    }
   }
 
   /**

@@ -5,9 +5,25 @@ import example.medunion.client.protocol.Refusal;
 import java.time.Instant;
 import java.util.function.Consumer;
 
-/** What a client does for itself before a visit: it ends epochs that are over, and begins the next a day before the present one ends. */
+/**
+ * What a client does for itself: it brings its lists up to date, ends epochs that are over, and begins the next a day before the present one
+ * ends.
+ */
 public final class Upkeep {
   private Upkeep() {}
+
+  /** Brings the lists up to date, if the cloud answers. Says whether it did; whoever uses lists checks how old they are. */
+  static boolean refresh(Home home) {
+    try (Cloud cloud = new Cloud(home.bundle())) {
+      cloud.refresh(home);
+      return true;
+    } catch (Refusal refusal) {
+      if (!Calls.passes(refusal)) {
+        throw refusal;
+      }
+      return false;
+    }
+  }
 
   /** Keeps a registered home going. While the cloud is away all of it waits, as long as the present epoch lasts. */
   public static void keepUp(Home home, Entropy entropy, Consumer<String> tell) {
