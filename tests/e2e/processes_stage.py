@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -142,16 +142,16 @@ def is_gone(process: int) -> bool:
     """Say whether a process has ended; one that nobody waits for yet counts."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # ended before the file was opened, or while it was read
         return True
 
 
 def _end(process: int, directory: Path) -> None:
     """End a server of a directory that is not this process's child, if it runs."""
-    words = Path(f"/proc/{process}/cmdline")
-    if words.exists() and os.fsencode(directory) in words.read_bytes():
-        os.kill(process, signal.SIGTERM)
-        wait_until(lambda: is_gone(process))
+    with suppress(FileNotFoundError, ProcessLookupError):
+        if os.fsencode(directory) in Path(f"/proc/{process}/cmdline").read_bytes():
+            os.kill(process, signal.SIGTERM)
+            wait_until(lambda: is_gone(process))
 
 
 def health(socket: Path, service: str) -> str:
