@@ -5,20 +5,20 @@ import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { randomBytes } from "node:crypto";
-import { Cloud, clock } from "./client/cloud.js";
+import { clock } from "./client/cloud.js";
 import { parseCode } from "./client/code.js";
 import * as doctor from "./client/doctor.js";
 import { certificateRequest, parseTicket } from "./client/enrolment.js";
 import { Home } from "./client/home.js";
 import { visit } from "./client/patient.js";
 import { keepUp, renewNow } from "./client/upkeep.js";
+import { register } from "./client/registration.js";
 import { saveRecord } from "./client/records.js";
 import { conclusionOf, diagnosticReport } from "./client/report.js";
-import { Role } from "./gen/federation/v1/statement_pb.js";
 import { writeNew } from "./keys/file.js";
 import { hex, sha256 } from "./protocol/bytes.js";
 import { EVERYTHING } from "./protocol/grant.js";
-import { preciseReason, Refusal } from "./protocol/refusal.js";
+import { preciseReason, Refusal, require } from "./protocol/refusal.js";
 
 const USAGE = `usage:
   medunion-client patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
@@ -68,27 +68,20 @@ const COMMANDS: Record<string, (values: Values, rest: string[]) => Promise<Said>
 async function registerPatient(values: Values): Promise<Said> {
   const identity = needed(values, "id");
   const ticket = parseTicket(needed(values, "ticket"));
-  const home = await Home.create(
-    needed(values, "home"),
-    identity,
-    needed(values, "trust"),
-    needed(values, "pin-file"),
-    entropy,
-    clock(),
-  );
-  const { signingKey } = home.keys;
-  const { decryptionKey, statement: encryptionKeyStatement } = await home.epochToRegister(clock());
-  const evidence = home.biometricPassword(needed(values, "sensor"));
-  const applicant = {
-    role: Role.PATIENT as const,
-    identity,
-    evidence,
-    ticket,
-    signingKey,
-    decryptionKey,
-    encryptionKeyStatement,
-  };
-  return { identity, serial: hex(await new Cloud(home.bundle).register(home, applicant)) };
+  const home = await openOrCreate(values, identity);
+  return { identity, serial: hex(await register(home, home.biometricPassword(needed(values, "sensor")), ticket)) };
+}
+
+/** The home of a patient whose earlier registration was cut off, or a new one. */
+async function openOrCreate(values: Values, identity: string): Promise<Home> {
+  const directory = needed(values, "home");
+  const pinFile = needed(values, "pin-file");
+  if (!Home.exists(directory)) {
+    return Home.create(directory, identity, needed(values, "trust"), pinFile, entropy, clock());
+  }
+  const home = Home.open(directory, pinFile);
+  require(home.identity === identity, "PROFILE_UNUSABLE", `${home.identity} is at home there`);
+  return home;
 }
 
 async function visitDoctor(values: Values, [written]: string[]): Promise<Said> {
@@ -124,19 +117,8 @@ async function initDoctor(values: Values): Promise<Said> {
 
 async function registerDoctor(values: Values): Promise<Said> {
   const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
-  const { identity } = home;
-  const { signingKey } = home.keys;
-  const { decryptionKey, statement: encryptionKeyStatement } = await home.epochToRegister(clock());
-  const evidence = new Uint8Array(readFileSync(needed(values, "certificate")));
-  const applicant = {
-    role: Role.DOCTOR as const,
-    identity,
-    evidence,
-    signingKey,
-    decryptionKey,
-    encryptionKeyStatement,
-  };
-  return { identity, serial: hex(await new Cloud(home.bundle).register(home, applicant)) };
+  const certificate = new Uint8Array(readFileSync(needed(values, "certificate")));
+  return { identity: home.identity, serial: hex(await register(home, certificate)) };
 }
 
 async function consult(values: Values): Promise<Said> {

@@ -1,12 +1,8 @@
 /** Renewal of the encryption key: ekput and ekack by the vectors, and what a home keeps between them. */
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { test, type TestContext } from "node:test";
-import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
-import { Home } from "../src/client/home.js";
+import { test } from "node:test";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type SealedOpening, SealedOpeningSchema } from "../src/gen/federation/v1/envelope_pb.js";
 import {
   EncryptionKeyRenewalSchema,
@@ -14,11 +10,7 @@ import {
   RenewalReceiptSchema,
 } from "../src/gen/federation/v1/membership_pb.js";
 import { RegistrationAnswerSchema } from "../src/gen/federation/v1/registration_pb.js";
-import {
-  KeyStatementSchema,
-  type SignedStatement,
-  SignedStatementSchema,
-} from "../src/gen/federation/v1/statement_pb.js";
+import { KeyStatementSchema, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
 import { isDue, isOver } from "../src/keys/epoch.js";
 import { softwareSigningKey } from "../src/keys/software.js";
 import { fromHex, hex } from "../src/protocol/bytes.js";
@@ -26,6 +18,7 @@ import { preciseReason } from "../src/protocol/refusal.js";
 import { renew, renewalTranscript, restatementDue } from "../src/protocol/renewal.js";
 import { isSignature, peekStatement, signStatement } from "../src/protocol/statements.js";
 import { bundle, cast, cloud, decryptionKey, now, opened, signed, verifier } from "./cast.js";
+import { madeHome } from "./homes.js";
 import { type Vector, vectors } from "./vectors.js";
 
 const DAY = 24n * 3_600_000n;
@@ -181,14 +174,4 @@ function restated(): Promise<SignedStatement> {
 function otherCredential(): SignedStatement {
   const { plaintext } = vectors("registration").find(({ name }) => name === "reg2-hospital-again")!;
   return fromBinary(RegistrationAnswerSchema, fromHex(plaintext)).keyStatement!;
-}
-
-async function madeHome(context: TestContext): Promise<{ home: Home; reopened: () => Home }> {
-  const root = mkdtempSync(join(tmpdir(), "medunion-"));
-  context.after(() => rmSync(root, { recursive: true }));
-  const [directory, trust, pin] = [join(root, "home"), join(root, "trust.json"), join(root, "pin")];
-  writeFileSync(trust, JSON.stringify(toJson(SignedStatementSchema, signed(cast.trust_bundles[0]))));
-  writeFileSync(pin, "a PIN of the test\n", { mode: 0o600 });
-  const home = await Home.create(directory, "P:wang", trust, pin, (size) => new Uint8Array(size), now);
-  return { home, reopened: () => Home.open(directory, pin) };
 }

@@ -7,18 +7,22 @@ import {
   GetDirectoryResponseSchema,
 } from "../gen/federation/v1/directory_pb.js";
 import { MembershipService } from "../gen/federation/v1/membership_pb.js";
-import { OpenRegistrationResponseSchema, RegistrationService } from "../gen/federation/v1/registration_pb.js";
+import type { SealedOpening, SealedReply } from "../gen/federation/v1/envelope_pb.js";
+import {
+  type OpenRegistrationResponse,
+  OpenRegistrationResponseSchema,
+  RegisterResponseSchema,
+  RegistrationService,
+} from "../gen/federation/v1/registration_pb.js";
 import { SearchService } from "../gen/federation/v1/search_pb.js";
 import type { Epoch } from "../keys/epoch.js";
 import { BundleLease, follow, sequenceOf, type TrustedBundle } from "../protocol/bundle.js";
-import type { Entropy, Instant } from "../protocol/bytes.js";
+import { type Entropy, equal, type Instant } from "../protocol/bytes.js";
 import { Lists } from "../protocol/lists.js";
-import { Refusal } from "../protocol/refusal.js";
-import { apply, type Applicant } from "../protocol/registration.js";
+import { Refusal, require } from "../protocol/refusal.js";
 import { renew } from "../protocol/renewal.js";
 import { check } from "../protocol/rules.js";
 import * as search from "../protocol/search.js";
-import { Verifier } from "../protocol/verifier.js";
 import { called, PATIENT, repeated, transportTo } from "./calls.js";
 import type { Home } from "./home.js";
 
@@ -28,15 +32,12 @@ export function clock(): Instant {
 }
 
 export class Cloud {
-  readonly #transport: Transport;
-
   /** Calls that may be made again are, up to so many times, while the cloud is away. */
   constructor(
     bundle: TrustedBundle,
     readonly attempts: number = PATIENT,
-  ) {
-    this.#transport = transportTo(bundle.content.cloudAddress!, bundle.content.cloudId!, bundle);
-  }
+    readonly transport: Transport = transportTo(bundle.content.cloudAddress!, bundle.content.cloudId!, bundle),
+  ) {}
 
   /** Bring a home's trust bundle and lists up to date. Neither goes back. */
   async refresh(home: Home): Promise<Home> {
@@ -55,29 +56,26 @@ export class Cloud {
     );
   }
 
-  /** Register: reg1, reg2 (eq. 2-10), and keep what came. Gives the credential's serial. */
-  async register(home: Home, applicant: Applicant): Promise<Uint8Array> {
-    const client = createClient(RegistrationService, this.#transport);
-    const directory = await this.#directory();
-    const { bundle } = home;
-    const lists = Lists.read(bundle, directory.revocationList!, directory.certificateRevocationLists);
-    const opened = await called(() => client.openRegistration({}));
+  /** Ask to register: a challenge, and the EK_C to seal reg1 to. */
+  async openRegistration(): Promise<OpenRegistrationResponse> {
+    const opened = await called(() => createClient(RegistrationService, this.transport).openRegistration({}));
     check(OpenRegistrationResponseSchema, opened);
-    const now = clock();
-    const cloud = new Verifier(bundle, lists).cloudEncryptionKey(opened.cloudEncryptionKeyStatement!, now);
-    const { awaiting, opening } = await apply(applicant, opened.challenge!, cloud, now);
-    // The same reg1 again gets the same answer: a lost connection costs no ticket.
-    const { reply } = await repeated(() => client.register({ opening }));
-    const registered = await awaiting.receive(reply!, bundle, directory.certificateRevocationLists, clock());
-    home.install(registered.party.keyStatement, registered.registrationSecret, certificateOf(applicant));
-    return registered.party.serial;
+    return opened;
+  }
+
+  /** Send reg1. The same one again gets the same answer: a lost connection costs no ticket. */
+  async register(opening: SealedOpening): Promise<SealedReply> {
+    const client = createClient(RegistrationService, this.transport);
+    const answer = await repeated(() => client.register({ opening }), this.attempts);
+    check(RegisterResponseSchema, answer);
+    return answer.reply!;
   }
 
   /** Put an epoch's EK_X to the cloud: ekput, ekack. Once the receipt holds it is the one that the home announces. */
   async putEncryptionKey(home: Home, epoch: Epoch): Promise<void> {
     const { keyStatement, keys } = home;
     const directory = await this.#directory();
-    const client = createClient(MembershipService, this.#transport);
+    const client = createClient(MembershipService, this.transport);
     // A new message at every attempt: the cloud may have taken the one before, and keeps its replay key.
     const { awaiting, answer } = await repeated(async () => {
       const now = clock();
@@ -97,7 +95,7 @@ export class Cloud {
       const now = clock();
       const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
       const { awaiting, opening } = await search.ask(await home.party(now), { ...question, page }, cloud, now, entropy);
-      const { reply } = await called(() => createClient(SearchService, this.#transport).search({ opening }));
+      const { reply } = await called(() => createClient(SearchService, this.transport).search({ opening }));
       const answer = await awaiting.receive(reply!, home.verifier(clock()), clock());
       places.push(...answer.places);
       pages = answer.pages;
@@ -106,7 +104,7 @@ export class Cloud {
   }
 
   async #directory(): Promise<GetDirectoryResponse> {
-    const client = createClient(DirectoryService, this.#transport);
+    const client = createClient(DirectoryService, this.transport);
     const directory = await repeated(() => client.getDirectory({}), this.attempts);
     check(GetDirectoryResponseSchema, directory);
     return directory;
@@ -114,8 +112,11 @@ export class Cloud {
 
   /** The newest bundle: each between is taken, one after the other, and none is passed over. */
   async #followed(bundle: TrustedBundle, directory: GetDirectoryResponse): Promise<TrustedBundle> {
-    const client = createClient(DirectoryService, this.#transport);
-    const newest = sequenceOf(directory.trustBundle!);
+    const client = createClient(DirectoryService, this.transport);
+    const signed = directory.trustBundle!;
+    const newest = sequenceOf(signed);
+    const same = newest !== bundle.sequence || equal(signed.statement!, bundle.signed.statement!);
+    require(same, "BUNDLE_OUT_OF_SEQUENCE", `there are two trust bundles of the number ${newest}`);
     while (bundle.sequence < newest) {
       const after = { afterSequence: bundle.sequence };
       const { trustBundles } = await repeated(() => client.getTrustBundles(after), this.attempts);
@@ -124,8 +125,4 @@ export class Cloud {
     }
     return bundle;
   }
-}
-
-function certificateOf(applicant: Applicant): Uint8Array {
-  return applicant.identity.startsWith("D:") ? applicant.evidence : new Uint8Array();
 }

@@ -6,7 +6,7 @@
  *     device.secret  of a patient: 32 random bytes behind B_P
  */
 
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type DescMessage, fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
 import {
@@ -16,7 +16,7 @@ import {
   SignedStatementSchema,
 } from "../gen/federation/v1/statement_pb.js";
 import { type Epoch, hasEnded, isDue, isOver, nameOf } from "../keys/epoch.js";
-import { KeyFile, readPrivate, replaceFile, writeNew } from "../keys/file.js";
+import { KeyFile, readPrivate, replaceFile, type SentRegistration, writeNew } from "../keys/file.js";
 import { BundleLease, pin, type TrustedBundle } from "../protocol/bundle.js";
 import { type Entropy, hkdf, type Instant, text, u64, concat } from "../protocol/bytes.js";
 import { Lists } from "../protocol/lists.js";
@@ -67,6 +67,7 @@ export class Home {
     now: Instant,
   ): Promise<Home> {
     const bundle = readTrust(trustFile);
+    require(!existsSync(directory), "PROFILE_UNUSABLE", `${directory} is there already`);
     mkdirSync(directory, { mode: 0o700 });
     const keys = await KeyFile.create(join(directory, "keys.sealed"), pinFile, identity, now);
     writeNew(join(directory, "device.secret"), entropy(32));
@@ -80,7 +81,13 @@ export class Home {
     return new Home(directory, state, keys);
   }
 
+  /** Whether somebody is at home in a directory. */
+  static exists(directory: string): boolean {
+    return existsSync(join(directory, STATE));
+  }
+
   static open(directory: string, pinFile: string): Home {
+    require(Home.exists(directory), "PROFILE_UNUSABLE", `nobody is at home in ${directory}`);
     return new Home(directory, readState(directory), KeyFile.open(join(directory, "keys.sealed"), pinFile));
   }
 
@@ -158,13 +165,24 @@ export class Home {
     return hkdf(concat(fuzzyKey, readPrivate(join(this.directory, "device.secret"))), info, 32);
   }
 
-  /** Keep the credential that registration gave: S_X among the keys, the rest in the state. */
+  /** Keep a reg1 before it is sent: were its answer lost, S_X would be, too. */
+  keepRegistration(sent: SentRegistration): void {
+    this.keys = this.keys.keepRegistration(sent);
+  }
+
+  /** Forget the reg1 that was kept. */
+  dropRegistration(): void {
+    this.keys = this.keys.dropRegistration();
+  }
+
+  /** Keep the credential that registration gave: S_X among the keys, the rest in the state. Only then its reg1 is over. */
   install(keyStatement: SignedStatement, secret: Uint8Array, certificate: Uint8Array): void {
     this.keys = this.keys.keepRegistrationSecret(secret);
     this.#write({
       keyStatement: encode(SignedStatementSchema, keyStatement),
       certificate: Buffer.from(certificate).toString("base64"),
     });
+    this.dropRegistration();
   }
 
   /** Keep a newer bundle, and the lists that came with it. Give this home as it then is. */
@@ -184,13 +202,13 @@ export class Home {
 
   /** The lists as last received. */
   get lists(): Lists | undefined {
-    const { revocationList, crls } = this.#state;
-    if (revocationList === undefined) return undefined;
-    return Lists.read(
-      this.bundle,
-      decode(revocationList),
-      (crls ?? []).map((crl) => Buffer.from(crl, "base64")),
-    );
+    const { revocationList } = this.#state;
+    return revocationList === undefined ? undefined : Lists.read(this.bundle, decode(revocationList), this.crls);
+  }
+
+  /** The authorities' CRLs as last received, DER. */
+  get crls(): Uint8Array[] {
+    return (this.#state.crls ?? []).map((crl) => new Uint8Array(Buffer.from(crl, "base64")));
   }
 
   verifier(now: Instant): Verifier {

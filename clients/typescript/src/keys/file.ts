@@ -18,11 +18,18 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const WORK = { N: 2 ** 17, r: 8, p: 1, maxmem: 256 * 1024 * 1024 };
 
-/** The secrets of a party, hex: a seed of PRK_X, its epochs, the newest last, and S_X once there is one. */
+/** A reg1 that is under way: as it was sent, and what is sealed in it. */
+export interface SentRegistration {
+  readonly opening: Uint8Array;
+  readonly plaintext: Uint8Array;
+}
+
+/** The secrets of a party, hex: a seed of PRK_X, its epochs, the newest last, S_X once there is one, and a reg1 without an answer yet. */
 interface Secrets {
   readonly signingSeed: string;
   readonly epochs: readonly KeptEpoch[];
   readonly registrationSecret?: string;
+  readonly registration?: { readonly opening: string; readonly plaintext: string } | undefined;
 }
 
 /** The keys of a home directory, open. */
@@ -61,6 +68,22 @@ export class KeyFile {
     const kept = this.#secrets.registrationSecret;
     require(kept !== undefined, "NOT_REGISTERED", "this party is not registered yet");
     return softwareSecret(fromHex(kept), publicPoint);
+  }
+
+  /** The reg1 that was sent and has no answer yet. */
+  get registration(): SentRegistration | undefined {
+    const kept = this.#secrets.registration;
+    return kept && { opening: fromHex(kept.opening), plaintext: fromHex(kept.plaintext) };
+  }
+
+  /** Keep a reg1 before it is sent. B_P is in it. */
+  keepRegistration({ opening, plaintext }: SentRegistration): KeyFile {
+    return this.#changed((kept) => ({ ...kept, registration: { opening: hex(opening), plaintext: hex(plaintext) } }));
+  }
+
+  /** Forget the reg1 that was kept. */
+  dropRegistration(): KeyFile {
+    return this.#changed((kept) => ({ ...kept, registration: undefined }));
   }
 
   /** Keep S_X (32 bytes), and wipe the caller's copy. */

@@ -40,6 +40,9 @@ export interface Registered {
   readonly lists: Lists;
 }
 
+/** How long the cloud repeats its answer to the same reg1. */
+const ANSWER_KEPT = 10n * 60_000n;
+
 const ROLES: Record<Applicant["role"], string> = { [Role.PATIENT]: "patient", [Role.DOCTOR]: "doctor" };
 
 /** Send reg1. */
@@ -63,15 +66,27 @@ export async function apply(
     sentAt: now,
   };
   const { opening, plaintext } = await sealOpening(RegistrationRequestSchema, request, cloud.encryptionKey, context);
-  return { awaiting: new AwaitingCredential(applicant, request, sha256(plaintext)), opening };
+  return { awaiting: new AwaitingCredential(applicant, request, plaintext), opening };
 }
 
-/** reg1 is sent. */
+/** Go on with a reg1 that was sent before; nothing where it is not this applicant's, or the cloud has forgotten its answer. */
+export function resume(applicant: Applicant, plaintext: Uint8Array, now: Instant): AwaitingCredential | undefined {
+  const request = parse(RegistrationRequestSchema, plaintext);
+  const own =
+    request.role === applicant.role &&
+    request.identity === applicant.identity &&
+    equal(request.verifyingKey!, applicant.signingKey.publicKey) &&
+    equal(request.encryptionKeyStatement!.statement!, applicant.encryptionKeyStatement.statement!);
+  if (!own || now >= request.sentAt! + ANSWER_KEPT) return undefined;
+  return new AwaitingCredential(applicant, request, plaintext);
+}
+
+/** reg1 is sent. Keep its plaintext under a seal until reg2 held: `resume` goes on from it. */
 export class AwaitingCredential {
   constructor(
     readonly applicant: Applicant,
     readonly request: RegistrationRequest,
-    readonly requestDigest: Uint8Array,
+    readonly plaintext: Uint8Array,
   ) {}
 
   /** Take reg2. */
@@ -107,7 +122,7 @@ export class AwaitingCredential {
     const credential = parse(CredentialSchema, answer.credential!);
     this.#requireOwnData(credential);
     const point = requireEquation(answer, bundle.issuerAt(credential.notBefore!));
-    const signed = answerTranscript(this.requestDigest, answer, point);
+    const signed = answerTranscript(sha256(this.plaintext), answer, point);
     verifySignature(bundle.cloudKeyAt(answer.sentAt!), answer.signature!, signed);
     const lists = Lists.read(bundle, answer.revocationList!, crls);
     const party = new Verifier(bundle, lists).party(answer.keyStatement!, role, now);

@@ -1,0 +1,135 @@
+/** A public cloud with the keys of the vectors, as far as clients' own calls to it are tried. */
+
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
+import { Cloud } from "../src/client/cloud.js";
+import { DirectoryService } from "../src/gen/federation/v1/directory_pb.js";
+import type { SealedOpening, SealedReply } from "../src/gen/federation/v1/envelope_pb.js";
+import {
+  RegistrationAnswerSchema,
+  type RegistrationRequest,
+  RegistrationRequestSchema,
+  RegistrationService,
+} from "../src/gen/federation/v1/registration_pb.js";
+import {
+  CredentialSchema,
+  EncryptionKeyStatementSchema,
+  KeyStatementSchema,
+  type SignedStatement,
+} from "../src/gen/federation/v1/statement_pb.js";
+import { softwareSigningKey } from "../src/keys/software.js";
+import { fromHex, sha256, u64 } from "../src/protocol/bytes.js";
+import { publicPoint } from "../src/protocol/group.js";
+import { attributeOf } from "../src/protocol/registration.js";
+import { openPayload, sealReply, UNNAMED } from "../src/protocol/sealing.js";
+import { peekStatement, signStatement } from "../src/protocol/statements.js";
+import { transcript } from "../src/protocol/transcript.js";
+import { credentialTranscript } from "../src/protocol/verifier.js";
+import { bundle, cast, cloud, decryptionKey, now, signed } from "./cast.js";
+
+const HOUR = 3_600_000n;
+const prkC = softwareSigningKey(fromHex(cast.cloud.signing_seed));
+const issuer = softwareSigningKey(fromHex(cast.cloud.issuing_seed));
+
+export class StubCloud {
+  /** The trust bundle of its directory. */
+  trustBundle: SignedStatement = signed(cast.trust_bundles.at(-1));
+  /** Whether answers to reg1 are lost, and what is said then. */
+  lost: ConnectError | undefined;
+  readonly registrations: SealedOpening[] = [];
+  #answers = new Map<string, SealedReply>();
+
+  /** The calling side, which asks so many times. */
+  caller(attempts = 1): Cloud {
+    const transport = createRouterTransport(({ service }) => {
+      service(DirectoryService, {
+        getDirectory: () => this.#directory(),
+        getTrustBundles: ({ afterSequence }) => ({
+          trustBundles: cast.trust_bundles.slice(Number(afterSequence)).map(signed),
+        }),
+      });
+      service(RegistrationService, {
+        openRegistration: () => ({
+          challenge: new Uint8Array(16).fill(7),
+          cloudEncryptionKeyStatement: cloud.statement,
+        }),
+        register: async ({ opening }) => ({ reply: await this.#register(opening!) }),
+      });
+    });
+    return new Cloud(bundle, attempts, transport);
+  }
+
+  #directory() {
+    return {
+      trustBundle: this.trustBundle,
+      revocationList: signed(cast.revocation_list),
+      certificateRevocationLists: [fromHex(cast.authority.crl)],
+      cloudEncryptionKeyStatement: cloud.statement,
+    };
+  }
+
+  async #register(opening: SealedOpening): Promise<SealedReply> {
+    this.registrations.push(opening);
+    const name = Buffer.from(opening.sealed!).toString("hex");
+    const reply = this.#answers.get(name) ?? (await registered(opening));
+    this.#answers.set(name, reply);
+    if (this.lost !== undefined) throw this.lost;
+    return reply;
+  }
+}
+
+export const lostAnswer = new ConnectError("the answer was lost", Code.Unavailable);
+
+/** reg2 (eq. 2-10): R_X1 || S_X is the issuer's Ed25519 signature of T("cred", M_X). */
+async function registered(opening: SealedOpening): Promise<SealedReply> {
+  const { keyId, sessionId, sentAt } = opening;
+  const context = {
+    name: "reg1",
+    sender: UNNAMED,
+    receiver: cloud.owner,
+    keyId: keyId!,
+    sessionId: sessionId!,
+    sentAt: sentAt!,
+  };
+  const key = decryptionKey(cast.cloud);
+  const { payload: request, plaintext } = await openPayload(RegistrationRequestSchema, opening.sealed!, key, context);
+  const { credential, registrationPoint, registrationSecret, keyStatement } = await issued(request);
+  const point = publicPoint(registrationPoint, issuer.publicKey, credentialTranscript(credential));
+  const covered = transcript("reg2", sha256(plaintext), credential, registrationPoint, point, u64(now));
+  const answer = create(RegistrationAnswerSchema, {
+    credential,
+    registrationPoint,
+    registrationSecret,
+    keyStatement,
+    revocationList: signed(cast.revocation_list),
+    sentAt: now,
+    signature: await prkC.sign(covered),
+  });
+  const sealedTo = peekStatement(EncryptionKeyStatementSchema, request.encryptionKeyStatement!);
+  return sealReply(RegistrationAnswerSchema, answer, sealedTo.encryptionKey!, {
+    ...context,
+    name: "reg2",
+    sender: cloud.owner,
+    receiver: request.identity!,
+    keyId: sealedTo.keyId!,
+    sentAt: now,
+  });
+}
+
+async function issued({ role, identity, evidence, verifyingKey }: RegistrationRequest) {
+  const validity = { notBefore: now, notAfter: now + HOUR };
+  const content = create(CredentialSchema, {
+    role,
+    serial: new Uint8Array(16).fill(9),
+    identity,
+    attribute: attributeOf(role!, evidence!),
+    verifyingKeyDigest: sha256(verifyingKey!),
+    ...validity,
+  });
+  const credential = toBinary(CredentialSchema, content);
+  const signature = await issuer.sign(credentialTranscript(credential));
+  const [registrationPoint, registrationSecret] = [signature.slice(0, 32), signature.slice(32)];
+  const said = { role, identity, credential, registrationPoint, verifyingKey, ...validity, statedAt: now };
+  const keyStatement = await signStatement("ks", KeyStatementSchema, create(KeyStatementSchema, said), prkC);
+  return { credential, registrationPoint, registrationSecret, keyStatement };
+}
