@@ -15,7 +15,7 @@ from federation.clients.relay import Connect, Mailbox, open_mailbox
 from federation.clients.trace import Trace
 from federation.clients.upkeep import follow
 from federation.clock import Clock
-from federation.errors import FederationError, GrantRevoked, NoSuchRoom, Refused, Unavailable
+from federation.errors import FederationError, GrantRevoked, Limit, NoSuchRoom, Refused, Unavailable
 from federation.member import Member
 from federation.protocol import patient_consultation as protocol
 from federation.protocol.grant import Terms, make_grant
@@ -279,8 +279,8 @@ class PatientClient:
         if waiting.receipt is not None:
             mailbox = self._mailbox(waiting.code, waiting.next_put, waiting.next_read)
             self._trace.note("P6", self._member.identity, waiting.state.doctor.party.identity, waiting.receipt)
-            # A receipt is a courtesy: the room may be gone by now, and the diagnosis holds without it.
-            with suppress(NoSuchRoom, Unavailable):
+            # A receipt is a courtesy: the room may be gone or full by now, and the diagnosis holds without it.
+            with suppress(NoSuchRoom, Limit, Unavailable):
                 mailbox.put(RelayFrame(frame=waiting.receipt))
 
     def _frames(self, mailbox: Mailbox, session_id: bytes, *, seconds: float) -> Iterator[RelayFrame]:

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from federation.clients.doctor import DoctorRoom
 from federation.clients.errors import NoAnswer, NoSuchGrant
 from federation.clients.pending import PendingConsultation
 from federation.clients.relay import Mailbox
-from federation.errors import IdentityMismatch, NoSuchRoom, OutOfOrder, Refused
+from federation.errors import IdentityMismatch, Limit, NoSuchRoom, OutOfOrder, Refused
 from federation.protocol.doctor_consultation import InConsultation
 from federation.protocol.grant import Terms
 from federation.v1 import consultation_pb2 as pb
@@ -39,6 +40,17 @@ def room(surgery: Surgery) -> DoctorRoom:
 def onlooker(surgery: Surgery, room: DoctorRoom, direction: int) -> Mailbox:
     """Somebody else who has the code."""
     return Mailbox(surgery.channel, room.code.room_id, direction)
+
+
+def fill(mailbox: Mailbox) -> None:
+    """Leave no room for a frame of the smallest kind."""
+    for size in (2**20, 2**16, 2**12, 2**8, 16):
+        junk = RelayFrame(
+            frame=SessionFrame(session_id=bytes(16), sequence=0, last=False, sent_at=0, sealed=bytes(size))
+        )
+        with suppress(Limit):
+            for _ in range(2**12):
+                mailbox.put(junk)
 
 
 def test_visit_brings_biosignal_and_grant_and_a_signed_diagnosis_back(surgery: Surgery, room: DoctorRoom) -> None:
@@ -78,6 +90,17 @@ def test_receipt_is_made_once_however_often_it_is_sent(surgery: Surgery, room: D
         receipt.SerializeToString()
     }
     assert surgery.doctor.await_receipt(room, awaiting, seconds=SECONDS) is not None
+
+
+def test_diagnosis_is_had_though_somebody_filled_the_room(
+    surgery: Surgery, room: DoctorRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.clients.relay.FIRST_PAUSE_SECONDS", 0.001)
+    waiting, present = visit(surgery, room, None)
+    content = report(surgery.federation)
+    surgery.doctor.diagnose(room, present, content, [])
+    fill(onlooker(surgery, room, pb.DIRECTION_TO_DOCTOR))
+    assert surgery.patient().await_diagnosis(waiting, seconds=SECONDS).report == content
 
 
 def test_out_of_order_for_a_second_diagnosis_and_the_same_again_is_the_same(surgery: Surgery, room: DoctorRoom) -> None:
