@@ -35,8 +35,11 @@ type publicCloud struct {
 	signer  ed25519.PrivateKey
 	key     *keys.DecryptionKey
 	bundle  kept
+	crls    [][]byte
 	who     ed25519.PublicKey // PUK_X of who may put a key
 	away    bool
+	asked   int     // for the directory
+	silence []error // of GetDirectory, each once
 	faults  []error // of PutEncryptionKey once it has taken the call, each once
 	receipt func(*pb.RenewalReceipt)
 	anew    *pb.SignedStatement
@@ -52,8 +55,14 @@ func (p *publicCloud) sign(label string, message proto.Message) *pb.SignedStatem
 }
 
 func (p *publicCloud) GetDirectory(context.Context, *pb.GetDirectoryRequest) (*pb.GetDirectoryResponse, error) {
+	p.asked++
 	if p.away {
 		return nil, refused(codes.Unavailable, "UNAVAILABLE")
+	}
+	if len(p.silence) > 0 {
+		fault := p.silence[0]
+		p.silence = p.silence[1:]
+		return nil, fault
 	}
 	return &pb.GetDirectoryResponse{
 		CloudEncryptionKeyStatement: p.sign("ek", &pb.EncryptionKeyStatement{
@@ -71,7 +80,8 @@ func (p *publicCloud) GetDirectory(context.Context, *pb.GetDirectoryRequest) (*p
 			NextUpdate:     proto.Uint64(p.now + 1000),
 			BundleSequence: proto.Uint64(1),
 		}),
-		TrustBundle: &pb.SignedStatement{Statement: p.bundle.Statement, Signature: p.bundle.Signature},
+		CertificateRevocationLists: p.crls,
+		TrustBundle:                &pb.SignedStatement{Statement: p.bundle.Statement, Signature: p.bundle.Signature},
 	}, nil
 }
 
@@ -126,6 +136,7 @@ func newClinic(t *testing.T) *clinic {
 			MLKEMSeed   vectors.Bytes `json:"mlkem_seed"`
 			X25519      vectors.Bytes `json:"x25519_private_key"`
 		}
+		Authority    struct{ CRL vectors.Bytes }
 		TrustBundles []kept `json:"trust_bundles"`
 	}
 	vectors.ReadWhole(t, "parties.json", &cast)
@@ -136,6 +147,7 @@ func newClinic(t *testing.T) *clinic {
 	made := &clinic{directory: t.TempDir()}
 	made.publicCloud = &publicCloud{
 		t: t, now: cast.Now, signer: ed25519.NewKeyFromSeed(cast.Cloud.SigningSeed), key: key, bundle: cast.TrustBundles[len(cast.TrustBundles)-1],
+		crls: [][]byte{cast.Authority.CRL},
 	}
 	trust, err := json.Marshal(struct{ Statement, Signature []byte }{made.bundle.Statement, made.bundle.Signature})
 	must(t, err)
@@ -160,6 +172,7 @@ func (c *clinic) enter(home *Home) {
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return listener.Dial() }),
 		grpc.WithUnaryInterceptor(checkedCall))
 	must(c.t, err)
+	c.t.Cleanup(func() { connection.Close() })
 	c.cloud = &Cloud{member, connection}
 }
 

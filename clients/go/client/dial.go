@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/proto"
@@ -20,6 +21,12 @@ const (
 	largestMessage = 2 * 1024 * 1024
 	tlsDomain      = "medunion.internal"
 )
+
+// A server that was started again is found within seconds; gRPC would wait up to two minutes.
+var connecting = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: longestPause},
+	MinConnectTimeout: callTime,
+}
 
 // tlsName gives the name that the certificate of a public cloud (C:x) or hospital (H:x) has: who a server is, wherever it is dialled
 // (docs/adr/0010-tls-names.md).
@@ -47,6 +54,7 @@ func dial(address, identity string, bundle *protocol.TrustedBundle) (*grpc.Clien
 		grpc.WithTransportCredentials(secure),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(largestMessage)),
 		grpc.WithDisableRetry(),
+		grpc.WithConnectParams(connecting),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithUnaryInterceptor(checkedCall),
 		grpc.WithStreamInterceptor(checkedStream))

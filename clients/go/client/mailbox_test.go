@@ -25,6 +25,7 @@ type relay struct {
 	frames  []*pb.RelayFrame
 	faults  []error // of PutFrame, each once
 	skips   uint64
+	quiet   time.Duration // before a stream's frame
 	follows []uint64
 }
 
@@ -46,6 +47,11 @@ func (r *relay) FollowFrames(request *pb.FollowFramesRequest, stream grpc.Server
 	r.follows = append(r.follows, from)
 	if from >= uint64(len(r.frames)) {
 		return refused(codes.NotFound, "NO_SUCH_ROOM")
+	}
+	select {
+	case <-time.After(r.quiet):
+	case <-stream.Context().Done():
+		return stream.Context().Err()
 	}
 	return stream.Send(&pb.FollowFramesResponse{Number: proto.Uint64(from + r.skips), Frame: r.frames[from]})
 }

@@ -10,10 +10,7 @@ import (
 	"medunion.example/clients/go/refusal"
 )
 
-const (
-	replyTime     = 45 * time.Second // a P1 is stale after 30 seconds, and clocks differ
-	diagnosisTime = time.Hour
-)
+const replyTime = 45 * time.Second // a P1 is stale after 30 seconds, and clocks differ
 
 // Diagnosis is what a visit gave: M_DINF of a doctor whose signature held, and the grant that was given.
 type Diagnosis struct {
@@ -143,9 +140,9 @@ func (p *Patient) established(ctx context.Context, mailbox *mailbox, awaiting *p
 	}
 }
 
-// diagnosed waits for D5 as long as the room may live.
+// diagnosed waits for D5 as long as the consultation lives. What does not hold may be anybody's: the true one may still come.
 func (p *Patient) diagnosed(ctx context.Context, mailbox *mailbox, sessionID []byte, waiting *protocol.AwaitingDiagnosis) (*protocol.Diagnosed, error) {
-	ctx, cancel := context.WithTimeout(ctx, diagnosisTime)
+	ctx, cancel := context.WithTimeout(ctx, protocol.ConsultationLife)
 	defer cancel()
 	var failure error
 	for {
@@ -156,16 +153,31 @@ func (p *Patient) diagnosed(ctx context.Context, mailbox *mailbox, sessionID []b
 		if frame.GetFrame() == nil {
 			continue
 		}
-		if _, err := p.Cloud.Refresh(ctx); err != nil && !IsPassing(err) { // the doctor may have been revoked meanwhile
-			return nil, err
-		}
-		diagnosed, err := waiting.Receive(frame.GetFrame(), p.Member.Verifier(), p.Member.clock())
+		diagnosed, err := p.take(ctx, waiting, frame.GetFrame())
 		if err == nil {
 			return diagnosed, nil
 		}
 		failure = err
 	}
 }
+
+// take takes D5 by the newest lists, for the doctor may have been revoked meanwhile. A frame is read once: where no current list is at
+// hand, the doctor's own is held on to until the cloud has one. Strangers' frames are refused first, so the cloud is not asked for them.
+func (p *Patient) take(ctx context.Context, waiting *protocol.AwaitingDiagnosis, frame *pb.SessionFrame) (*protocol.Diagnosed, error) {
+	diagnosed, err := waiting.Receive(frame, p.Member.Verifier(), p.Member.clock())
+	if err != nil && !lacksLists(err) {
+		return nil, err
+	}
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		_, unasked := p.Cloud.Refresh(ctx) // whatever the cloud answers, the lists at hand decide
+		diagnosed, err = waiting.Receive(frame, p.Member.Verifier(), p.Member.clock())
+		if !lacksLists(err) || sleep(ctx, pause, unasked) != nil {
+			return diagnosed, err
+		}
+	}
+}
+
+func lacksLists(err error) bool { return refusal.Precise(err) == refusal.RevocationListStale }
 
 // acknowledge sends P6, once. It is a courtesy: the room may be gone by now, and the diagnosis holds without it.
 func (p *Patient) acknowledge(ctx context.Context, mailbox *mailbox, diagnosed *protocol.Diagnosed) {

@@ -1,0 +1,199 @@
+package client
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/internal/vectors"
+	"medunion.example/clients/go/keys"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+// actor is a patient or a doctor of the vectors, with the keys that it acts with.
+type actor struct {
+	SigningSeed   vectors.Bytes `json:"signing_seed"`
+	MLKEMSeed     vectors.Bytes `json:"mlkem_seed"`
+	X25519        vectors.Bytes `json:"x25519_private_key"`
+	EncryptionKey kept          `json:"encryption_key_statement"`
+	Certificate   vectors.Bytes
+	Evidence      vectors.Bytes
+}
+
+func (a actor) act(c *clinic, number int, role pb.Role, name string) *protocol.Party {
+	c.t.Helper()
+	half, err := ecdh.X25519().NewPrivateKey(a.X25519)
+	must(c.t, err)
+	key, err := keys.NewDecryptionKey(a.MLKEMSeed, half)
+	must(c.t, err)
+	own, err := c.cloud.member.Verifier().Party(statementOf(c.t, "ks of the "+name), role, c.now)
+	must(c.t, err)
+	issued := vectors.Read[struct {
+		RegistrationSecret vectors.Bytes `json:"registration_secret"`
+	}](c.t, "issuing.json")[number]
+	store := c.cloud.member.home.Store
+	must(c.t, keys.ImportRegistrationSecret(store, issued.RegistrationSecret, own.Serial, own.PublicPoint, group.SystemEntropy))
+	secret, err := keys.RegistrationSecret(store, own.Serial, own.PublicPoint)
+	must(c.t, err)
+	return &protocol.Party{
+		VerifiedParty:      own,
+		Signer:             ed25519.NewKeyFromSeed(a.SigningSeed),
+		RegistrationSecret: secret,
+		Keyring:            keys.Keyring{key},
+		EncryptionKey:      &pb.SignedStatement{Statement: a.EncryptionKey.Statement, Signature: a.EncryptionKey.Signature},
+		Certificate:        a.Certificate,
+	}
+}
+
+// treated is a patient whose P2 the doctor has, and D5, which is on its way.
+type treated struct {
+	*clinic
+	*Patient
+	waiting   *protocol.AwaitingDiagnosis
+	sessionID []byte
+	d5        *pb.RelayFrame
+}
+
+func newTreated(t *testing.T) *treated {
+	t.Helper()
+	c := newClinic(t)
+	_, err := c.cloud.Refresh(t.Context())
+	must(t, err)
+	var cast struct {
+		Parties struct{ Patient, Doctor actor }
+	}
+	vectors.ReadWhole(t, "parties.json", &cast)
+	patient := cast.Parties.Patient.act(c, 0, pb.Role_ROLE_PATIENT, "patient")
+	doctor := cast.Parties.Doctor.act(c, 1, pb.Role_ROLE_DOCTOR, "doctor")
+	verifier, entropy := c.cloud.member.Verifier(), group.Entropy(group.SystemEntropy)
+	addressed := &protocol.AddressedDoctor{VerifiedParty: doctor.VerifiedParty, Certificate: doctor.Certificate}
+	addressed.EncryptionKey, err = verifier.EncryptionKey(doctor.EncryptionKey, doctor.VerifiedParty, c.now)
+	must(t, err)
+	awaiting, opening, err := protocol.BeginConsultation(patient, addressed, cast.Parties.Patient.Evidence, c.now, entropy)
+	must(t, err)
+	pending, err := protocol.ReceiveOpening(doctor, opening, verifier, c.now)
+	must(t, err)
+	asked, err := pending.Admit(true)
+	must(t, err)
+	hearing, reply, err := asked.Reply(c.now, entropy)
+	must(t, err)
+	established, err := awaiting.Receive(reply, verifier, c.now)
+	must(t, err)
+	waiting, frames, err := established.Deliver([]byte("ecg"), nil, c.now)
+	must(t, err)
+	var present *protocol.InConsultation
+	for frame, err := range frames {
+		must(t, err)
+		hearing, present, err = hearing.Receive(frame, verifier, c.now)
+		must(t, err)
+	}
+	_, d5, err := present.Diagnose([]byte("report"), nil, c.now)
+	must(t, err)
+	c.asked = 0
+	return &treated{
+		c, &Patient{Member: c.cloud.member, Cloud: c.cloud, Tell: c.tell}, waiting, awaiting.SessionID(),
+		&pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: d5}},
+	}
+}
+
+// forged is what anybody with the code may put: a frame of the session that does not open.
+func (c *treated) forged() *pb.RelayFrame {
+	forged := proto.CloneOf(c.d5)
+	forged.GetFrame().Sealed[0] ^= 1
+	return forged
+}
+
+func (c *treated) await(room *relay) error {
+	c.t.Helper()
+	diagnosed, err := c.diagnosed(c.t.Context(), in(c.t, room), c.sessionID, c.waiting)
+	if err == nil && string(diagnosed.Delivery.GetDiagnosis()) != "report" {
+		c.t.Errorf("another diagnosis: %v", diagnosed.Delivery)
+	}
+	return err
+}
+
+func TestDiagnosisIsHeldOnToUntilTheCloudHasACurrentList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTreated(t)
+		c.now += 2000 // the list at hand has run out
+		c.silence = []error{refused(codes.Unavailable, "UNAVAILABLE"), refused(codes.Internal, "INTERNAL"), refused(codes.Unavailable, "UNAVAILABLE")}
+		must(t, c.await(&relay{frames: []*pb.RelayFrame{c.forged(), c.d5}}))
+		if c.asked != 4 {
+			t.Errorf("the cloud was asked %d times", c.asked)
+		}
+	})
+}
+
+func TestNoAnswerOfTheCloudEndsAVisit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTreated(t)
+		c.silence = []error{refused(codes.PermissionDenied, "UNAUTHORIZED")}
+		must(t, c.await(&relay{frames: []*pb.RelayFrame{c.forged(), c.d5}}))
+	})
+}
+
+func TestStrangersFramesAskTheCloudNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTreated(t)
+		if err := c.await(&relay{frames: []*pb.RelayFrame{c.forged(), c.forged()}}); refusal.Precise(err) != refusal.SealInvalid || c.asked != 0 {
+			t.Errorf("the cloud was asked %d times: %v", c.asked, err)
+		}
+	})
+}
+
+func TestDiagnosisIsNeverTakenWithoutACurrentList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTreated(t)
+		c.crls = nil // the newest lists are without the authority's
+		_, err := c.cloud.Refresh(t.Context())
+		must(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := c.diagnosed(ctx, in(t, &relay{frames: []*pb.RelayFrame{c.d5}}), c.sessionID, c.waiting); refusal.Precise(err) != refusal.RevocationListStale {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestDiagnosisIsAwaitedAsLongAsTheConsultationLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTreated(t)
+		began := time.Now()
+		room := &relay{frames: []*pb.RelayFrame{c.d5}, quiet: longestStream + time.Second} // no stream lives so long
+		if err := c.await(room); !refusal.Is(err, refusal.NoAnswer) || time.Since(began) < protocol.ConsultationLife {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestServerThatIsBackIsDialledWithinSeconds(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer listener.Close()
+	connection, err := dial(listener.Addr().String(), "H:alpha", &protocol.TrustedBundle{})
+	must(t, err)
+	defer connection.Close()
+	began := time.Now()
+	connection.Connect()
+	for range 4 { // gRPC's own pauses before the fourth try are 5 seconds
+		tried, err := listener.Accept()
+		must(t, err)
+		tried.Close()
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("four tries took %s", took)
+	}
+	if connecting.Backoff.MaxDelay > 5*time.Second {
+		t.Errorf("it is tried every %s", connecting.Backoff.MaxDelay)
+	}
+}
