@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,9 +83,20 @@ func TestRefusalOfAPeer(t *testing.T) {
 	}
 }
 
-func record(t *testing.T, part []byte) []byte {
+// record gives M_EMR of one record, whose parts of these names have the same content.
+func record(t *testing.T, content []byte, names ...string) []byte {
 	t.Helper()
-	digest := sha256.Sum256(part)
+	digest := sha256.Sum256(content)
+	var parts []*pb.RecordPart
+	for _, name := range names {
+		parts = append(parts, &pb.RecordPart{
+			Kind:      pb.PartKind_PART_KIND_ATTACHMENT.Enum(),
+			Name:      proto.String(name),
+			MediaType: proto.String("application/dicom"),
+			SizeBytes: proto.Uint64(uint64(len(content))),
+			Digest:    digest[:],
+		})
+	}
 	encoded, err := rules.Marshal(&pb.RecordManifest{
 		PatientId:  proto.String("P:wang"),
 		HospitalId: proto.String("H:alpha"),
@@ -92,24 +105,19 @@ func record(t *testing.T, part []byte) []byte {
 			Version:      proto.Uint64(1),
 			DepartmentId: proto.String("H:alpha/cardiology"),
 			StoredAt:     proto.Uint64(1),
-			Parts: []*pb.RecordPart{{
-				Kind:      pb.PartKind_PART_KIND_ATTACHMENT.Enum(),
-				Name:      proto.String("scan.dcm"),
-				MediaType: proto.String("application/dicom"),
-				SizeBytes: proto.Uint64(uint64(len(part))),
-				Digest:    digest[:],
-			}},
+			Parts:        parts,
 		}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(encoded))), append(encoded, part...)...)
+	whole := append(binary.BigEndian.AppendUint32(nil, uint32(len(encoded))), encoded...)
+	return append(whole, bytes.Repeat(content, len(names))...)
 }
 
 func TestReadRecord(t *testing.T) {
 	content := bytes.Repeat([]byte("slice"), 1000)
-	whole := record(t, content)
+	whole := record(t, content, "scan.dcm")
 	altered := bytes.Clone(whole)
 	altered[len(altered)-1] ^= 1
 	for name, bent := range map[string]struct {
@@ -187,6 +195,40 @@ func TestNameOfAPartLeadsNowhere(t *testing.T) {
 	}
 	if content, err := os.ReadFile(filepath.Join(directory, "00", "scan.dcm")); err != nil || string(content) != "x" {
 		t.Errorf("%q: %v", content, err)
+	}
+}
+
+func TestPieceOfAPartIsNotLeftBehind(t *testing.T) {
+	directory := t.TempDir()
+	root, err := os.OpenRoot(directory)
+	must(t, err)
+	defer root.Close()
+	cut := io.MultiReader(strings.NewReader("x"), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if err := savePart(root, "00", "scan.dcm", cut); !refusal.Is(err, refusal.FileUnusable) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Join(directory, "00")); err != nil || len(left) > 0 {
+		t.Errorf("%v is left: %v", left, err)
+	}
+}
+
+func TestPartThatCannotBeSavedStopsNoOther(t *testing.T) {
+	directory := t.TempDir()
+	spool, err := newSpool(directory, group.SystemEntropy)
+	must(t, err)
+	taken := &Record{spool: spool}
+	defer taken.Close()
+	must(t, spool.write(record(t, []byte("content"), "first.dcm", ".hidden", "last.dcm")))
+	saved := filepath.Join(directory, strings.Repeat("0", 32))
+	must(t, os.Mkdir(saved, 0o700))
+	must(t, os.WriteFile(filepath.Join(saved, "first.dcm"), []byte("of an earlier visit"), 0o600))
+	if err := taken.Save(directory); !refusal.Is(err, refusal.FileUnusable) || !errors.Is(err, fs.ErrExist) {
+		t.Errorf("got %v", err)
+	}
+	for name, expected := range map[string]string{"first.dcm": "of an earlier visit", "last.dcm": "content"} {
+		if content, err := os.ReadFile(filepath.Join(saved, name)); err != nil || string(content) != expected {
+			t.Errorf("%s: %q, %v", name, content, err)
+		}
 	}
 }
 

@@ -7,13 +7,10 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/json"
-	"net"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
 	pb "medunion.example/clients/go/federationv1"
@@ -163,17 +160,10 @@ func (c *clinic) enter(home *Home) {
 	c.t.Helper()
 	member, err := newMember(home, func() protocol.Instant { return c.now })
 	must(c.t, err)
-	listener, server := bufconn.Listen(1<<16), grpc.NewServer()
-	pb.RegisterDirectoryServiceServer(server, c.publicCloud)
-	pb.RegisterMembershipServiceServer(server, c.publicCloud)
-	go server.Serve(listener)
-	c.t.Cleanup(server.Stop)
-	connection, err := grpc.NewClient("passthrough:///cloud", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return listener.Dial() }),
-		grpc.WithUnaryInterceptor(checkedCall))
-	must(c.t, err)
-	c.t.Cleanup(func() { connection.Close() })
-	c.cloud = &Cloud{member, connection}
+	c.cloud = &Cloud{member, served(c.t, func(server grpc.ServiceRegistrar) {
+		pb.RegisterDirectoryServiceServer(server, c.publicCloud)
+		pb.RegisterMembershipServiceServer(server, c.publicCloud)
+	})}
 }
 
 // crash ends the program where it is, and starts the next one.

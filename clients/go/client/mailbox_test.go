@@ -64,19 +64,25 @@ func refused(code codes.Code, reason string) error {
 	return told.Err()
 }
 
+// served gives a connection to a server of these services, with the checks of every call.
+func served(t *testing.T, register func(grpc.ServiceRegistrar)) *grpc.ClientConn {
+	t.Helper()
+	listener, server := bufconn.Listen(1<<16), grpc.NewServer()
+	register(server)
+	go server.Serve(listener)
+	t.Cleanup(server.Stop)
+	connection, err := grpc.NewClient("passthrough:///served", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return listener.Dial() }),
+		grpc.WithUnaryInterceptor(checkedCall), grpc.WithStreamInterceptor(checkedStream))
+	must(t, err)
+	t.Cleanup(func() { connection.Close() })
+	return connection
+}
+
 // in gives a mailbox in a room.
 func in(t *testing.T, room *relay) *mailbox {
 	t.Helper()
-	listener, server := bufconn.Listen(1<<16), grpc.NewServer()
-	pb.RegisterRelayServiceServer(server, room)
-	go server.Serve(listener)
-	t.Cleanup(server.Stop)
-	connection, err := grpc.NewClient("passthrough:///room", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return listener.Dial() }),
-		grpc.WithUnaryInterceptor(checkedCall), grpc.WithStreamInterceptor(checkedStream))
-	if err != nil {
-		t.Fatal(err)
-	}
+	connection := served(t, func(server grpc.ServiceRegistrar) { pb.RegisterRelayServiceServer(server, room) })
 	opened := newMailbox(connection, make([]byte, 16), pb.Direction_DIRECTION_TO_DOCTOR)
 	t.Cleanup(opened.close)
 	return opened

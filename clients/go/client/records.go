@@ -146,7 +146,7 @@ func (r *Record) read(take func(*pb.RecordEntry, *pb.RecordPart, io.Reader) erro
 func skip(*pb.RecordEntry, *pb.RecordPart, io.Reader) error { return nil }
 
 // Save writes every part to directory/<handle>/<the part's name>, unencrypted. It never writes over a file; the name of a part, which the
-// hospital chose, leads nowhere else. Refuses with FILE_UNUSABLE.
+// hospital chose, leads nowhere else. A part that can't be written stops no other. Refuses with FILE_UNUSABLE, for the first of them.
 func (r *Record) Save(directory string) error {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return refusal.Because(err, refusal.FileUnusable, "records can't be saved there")
@@ -156,10 +156,12 @@ func (r *Record) Save(directory string) error {
 		return refusal.Because(err, refusal.FileUnusable, "records can't be saved there")
 	}
 	defer root.Close()
+	var failure error
 	_, err = r.read(func(entry *pb.RecordEntry, part *pb.RecordPart, content io.Reader) error {
-		return savePart(root, hex.EncodeToString(entry.GetHandle()), part.GetName(), content)
+		failure = first(failure, savePart(root, hex.EncodeToString(entry.GetHandle()), part.GetName(), content))
+		return nil
 	})
-	return err
+	return first(err, failure)
 }
 
 func savePart(root *os.Root, handle, name string, content io.Reader) error {
@@ -169,7 +171,8 @@ func savePart(root *os.Root, handle, name string, content io.Reader) error {
 	if err := root.Mkdir(handle, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return refusal.Because(err, refusal.FileUnusable, "a record can't be saved")
 	}
-	file, err := root.OpenFile(handle+"/"+name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	path := handle + "/" + name
+	file, err := root.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return refusal.Because(err, refusal.FileUnusable, "a part of a record can't be saved")
 	}
@@ -177,7 +180,11 @@ func savePart(root *os.Root, handle, name string, content io.Reader) error {
 	if closed := file.Close(); err == nil {
 		err = closed
 	}
-	return err
+	if err != nil {
+		root.Remove(path) // a piece of it would look like the whole
+		return refusal.Because(err, refusal.FileUnusable, "a part of a record can't be saved")
+	}
+	return nil
 }
 
 // isPlainName says whether a name is a file's, without directories, not hidden, and safe to print.

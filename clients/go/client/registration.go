@@ -17,6 +17,7 @@ import (
 const (
 	registrationName = "registration"
 	answerKept       = 10 * time.Minute // so long the cloud repeats its answer to the same reg1
+	longestAsked     = time.Minute      // that a peer has this side pause
 )
 
 var pauses = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
@@ -171,13 +172,10 @@ func (m *Member) registrationContext() []byte {
 	return transcript.T(registrationName, transcript.Text(m.Identity()))
 }
 
-// sleep pauses for so long, or for as long as the peer asked for; it gives why it was cut short.
+// sleep pauses for so long, or for as long as the peer asked for, within reason; it gives why it was cut short.
 func sleep(ctx context.Context, pause time.Duration, after error) error {
-	if asked := retryAfter(after); asked > pause {
-		pause = asked
-	}
 	select {
-	case <-time.After(pause):
+	case <-time.After(max(pause, min(retryAfter(after), longestAsked))):
 		return nil
 	case <-ctx.Done():
 		return refusal.Because(ctx.Err(), refusal.Unavailable, "ended while it waited")

@@ -79,7 +79,11 @@ func (s *session) establish(member *Member, party *protocol.Party, hospital *pro
 		return err
 	}
 	defer awaiting.Forget()
-	if s.stream, err = pb.NewRecordServiceClient(s.connection).OpenSession(s.ctx); err != nil {
+	err = s.watched(func() (err error) {
+		s.stream, err = pb.NewRecordServiceClient(s.connection).OpenSession(s.ctx)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if err := s.send(&pb.OpenSessionRequest{Content: &pb.OpenSessionRequest_Opening{Opening: opening}}); err != nil {
@@ -122,24 +126,32 @@ func (s *session) close() {
 }
 
 func (s *session) send(request *pb.OpenSessionRequest) error {
-	if err := s.stream.Send(request); err != nil && !errors.Is(err, io.EOF) {
-		return fromStatus(err)
+	err := s.watched(func() error { return s.stream.Send(request) })
+	if errors.Is(err, io.EOF) {
+		return nil // the stream has ended, and the next receive says why
 	}
-	return nil // where the stream has ended, the next receive says why
+	return fromStatus(err)
 }
 
-func (s *session) receive() (*pb.OpenSessionResponse, error) {
+func (s *session) receive() (response *pb.OpenSessionResponse, err error) {
+	err = s.watched(func() (err error) {
+		response, err = s.stream.Recv()
+		return err
+	})
+	if errors.Is(err, io.EOF) {
+		return nil, refusal.New(refusal.RecordCutShort, "the hospital ended the session before its last message")
+	}
+	return response, fromStatus(err)
+}
+
+// watched ends the session where one step of it takes longer than a minute: a hospital that answers pings, and neither takes nor sends
+// anything, would hold this side for as long as it likes.
+func (s *session) watched(step func() error) error {
 	watchdog := time.AfterFunc(longestSilence, func() { s.cancel(errSilent) })
 	defer watchdog.Stop()
-	response, err := s.stream.Recv()
-	switch {
-	case err == nil:
-		return response, nil
-	case errors.Is(context.Cause(s.ctx), errSilent):
-		return nil, errSilent
-	case errors.Is(err, io.EOF):
-		return nil, refusal.New(refusal.RecordCutShort, "the hospital ended the session before its last message")
-	default:
-		return nil, fromStatus(err)
+	err := step()
+	if err != nil && errors.Is(context.Cause(s.ctx), errSilent) {
+		return errSilent
 	}
+	return err
 }

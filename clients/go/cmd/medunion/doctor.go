@@ -235,7 +235,7 @@ func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *p
 			continue
 		}
 		if err := record.Save(p.save); err != nil {
-			tell("THE RECORD FROM " + record.HospitalID + " IS NOT SAVED: " + err.Error())
+			tell("THE RECORD FROM " + record.HospitalID + " IS NOT SAVED WHOLE: " + err.Error())
 		}
 	}
 	return records, nil
