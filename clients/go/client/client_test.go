@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -80,6 +81,35 @@ func TestRefusalOfAPeer(t *testing.T) {
 	}
 	if got := fromStatus(foreign.Err()); refusal.Outer(got) != refusal.NotFound {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestCodeSaysWhetherARefusalPasses(t *testing.T) {
+	for code, passes := range map[codes.Code]bool{
+		codes.Unavailable: true, codes.ResourceExhausted: true, codes.DeadlineExceeded: true,
+		codes.Internal: false, codes.PermissionDenied: false, codes.FailedPrecondition: false,
+	} {
+		for _, reason := range []string{"STORE_UNAVAILABLE", "TOKEN_UNAVAILABLE", "TOKEN_BUSY", "UNAVAILABLE", "CALL_OVERDUE", "READER_STALLED"} {
+			if got := fromStatus(refused(code, reason)); IsPassing(got) != passes || string(refusal.Outer(got)) != reason {
+				t.Errorf("%s with %s: %v, passes: %v", reason, code, got, IsPassing(got))
+			}
+		}
+	}
+	if IsPassing(refusal.New(refusal.TokenUnavailable, "this side's own")) {
+		t.Error("a fault of one's own token passes by itself")
+	}
+}
+
+func TestPeerWritesNothingButTextToTheTerminal(t *testing.T) {
+	for _, reason := range []string{"\x1b[2J", "A\nB", "stale", "", strings.Repeat("A", 65)} {
+		hostile, err := status.New(codes.NotFound, "\x1b]0;title\a\r\n\u202e\u009b"+strings.Repeat("é", 600)).WithDetails(
+			&errdetails.ErrorInfo{Reason: reason, Domain: domain})
+		must(t, err)
+		got := fromStatus(hostile.Err())
+		if text := got.Error(); refusal.Outer(got) != refusal.NotFound || strings.ContainsFunc(text, unicode.IsControl) ||
+			strings.Contains(text, "\u202e") || len([]rune(text)) > 520 || !strings.Contains(text, "]0;title") {
+			t.Errorf("reason %q: %q", reason, text)
+		}
 	}
 }
 

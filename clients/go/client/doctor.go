@@ -50,6 +50,7 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 	return &Room{
 		Code:     Code{address, hospitalID, answer.GetRoomId(), protocol.CodeDigest(party.KeyStatement, party.Certificate)},
 		doctor:   d,
+		party:    party,
 		mailbox:  newMailbox(connection, answer.GetRoomId(), pb.Direction_DIRECTION_TO_PATIENT),
 		sessions: map[string]*protocol.AwaitingBiosignal{},
 	}, nil

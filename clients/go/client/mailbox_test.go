@@ -27,6 +27,12 @@ type relay struct {
 	skips   uint64
 	quiet   time.Duration // before a stream's frame
 	follows []uint64
+	closed  int
+}
+
+func (r *relay) CloseRoom(context.Context, *pb.CloseRoomRequest) (*pb.CloseRoomResponse, error) {
+	r.closed++
+	return &pb.CloseRoomResponse{}, nil
 }
 
 func (r *relay) PutFrame(_ context.Context, request *pb.PutFrameRequest) (*pb.PutFrameResponse, error) {

@@ -164,13 +164,12 @@ func (p *Patient) diagnosed(ctx context.Context, mailbox *mailbox, sessionID []b
 // take takes D5 by the newest lists, for the doctor may have been revoked meanwhile. A frame is read once: where no current list is at
 // hand, the doctor's own is held on to until the cloud has one. Strangers' frames are refused first, so the cloud is not asked for them.
 func (p *Patient) take(ctx context.Context, waiting *protocol.AwaitingDiagnosis, frame *pb.SessionFrame) (*protocol.Diagnosed, error) {
-	diagnosed, err := waiting.Receive(frame, p.Member.Verifier(), p.Member.clock())
-	if err != nil && !lacksLists(err) {
+	if _, err := waiting.Receive(frame, p.Member.Verifier(), p.Member.clock()); err != nil && !lacksLists(err) {
 		return nil, err
 	}
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		_, unasked := p.Cloud.Refresh(ctx) // whatever the cloud answers, the lists at hand decide
-		diagnosed, err = waiting.Receive(frame, p.Member.Verifier(), p.Member.clock())
+		diagnosed, err := waiting.Receive(frame, p.Member.Verifier(), p.Member.clock())
 		if !lacksLists(err) || sleep(ctx, pause, unasked) != nil {
 			return diagnosed, err
 		}

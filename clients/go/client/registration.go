@@ -105,7 +105,7 @@ func (c *Cloud) answerTo(ctx context.Context, opening *pb.SealedOpening) (*pb.Se
 	service, request := pb.NewRegistrationServiceClient(c.connection), &pb.RegisterRequest{Opening: opening}
 	for _, pause := range pauses {
 		answer, err := service.Register(ctx, request)
-		if !refusal.Is(err, refusal.Unavailable, refusal.CallOverdue) {
+		if !IsPassing(err) {
 			return answer.GetReply(), err
 		}
 		if err := sleep(ctx, pause, err); err != nil {

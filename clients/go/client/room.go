@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -20,6 +21,7 @@ const (
 type Room struct {
 	Code     Code
 	doctor   *Doctor
+	party    *protocol.Party // that opened it, and may close it whatever has become of its lists
 	mailbox  *mailbox
 	sessions map[string]*protocol.AwaitingBiosignal
 	order    []string // of the sessions, the oldest first
@@ -41,11 +43,7 @@ func (r *Room) Close() {
 }
 
 func (r *Room) closeAtRelay(ctx context.Context) error {
-	party, err := r.doctor.Member.Party()
-	if err != nil {
-		return err
-	}
-	request, err := protocol.AskToClose(party, r.Code.HospitalID, r.Code.Room)
+	request, err := protocol.AskToClose(r.party, r.Code.HospitalID, r.Code.Room)
 	if err != nil {
 		return err
 	}
@@ -54,7 +52,7 @@ func (r *Room) closeAtRelay(ctx context.Context) error {
 }
 
 // AwaitPatient answers who asks in the room until one patient is present: P1, D1, P2. Who is refused gets a SessionRefusal, and the room
-// goes on waiting. Refuses with NO_ANSWER when the context's time is over.
+// goes on waiting. Refuses with NO_ANSWER when the context's time is over, and with what fails on the doctor's own side.
 func (r *Room) AwaitPatient(ctx context.Context) (*protocol.InConsultation, error) {
 	for {
 		frame, err := r.mailbox.next(ctx)
@@ -69,11 +67,28 @@ func (r *Room) AwaitPatient(ctx context.Context) (*protocol.InConsultation, erro
 		if err == nil {
 			continue
 		}
+		if fault, isOwn := errors.AsType[*ownFault](err); isOwn {
+			r.refuse(ctx, frame, began)
+			return nil, fault.cause
+		}
 		r.doctor.Tell("Somebody was refused (" + string(refusal.Precise(err)) + "); still waiting.")
 		if err := r.refuse(ctx, frame, began); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// ownFault is a fault of the doctor's own token, disk or credential: nobody in the room did it, and whoever asks next fares no better.
+type ownFault struct{ cause error }
+
+func (f *ownFault) Error() string { return f.cause.Error() }
+
+// own marks an error as an own fault, unless it passes by itself.
+func own(err error) error {
+	if err == nil || IsPassing(err) {
+		return err
+	}
+	return &ownFault{err}
 }
 
 func (r *Room) take(ctx context.Context, frame *pb.RelayFrame) (*protocol.InConsultation, error) {
@@ -97,7 +112,7 @@ func (r *Room) answer(ctx context.Context, opening *pb.SealedOpening) error {
 	}
 	party, err := member.Party()
 	if err != nil {
-		return err
+		return own(err)
 	}
 	now := member.clock()
 	pending, err := protocol.ReceiveOpening(party, opening, member.Verifier(), now)
@@ -106,7 +121,7 @@ func (r *Room) answer(ctx context.Context, opening *pb.SealedOpening) error {
 	}
 	inserted, err := member.home.admit(pending.ReplayKey, now, pending.KeepUntil)
 	if err != nil {
-		return err
+		return own(err)
 	}
 	asked, err := pending.Admit(inserted)
 	if err != nil {

@@ -3,7 +3,10 @@ package client
 import (
 	"errors"
 	"io"
+	"regexp"
+	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -12,7 +15,12 @@ import (
 	"medunion.example/clients/go/refusal"
 )
 
-const domain = "medunion"
+const (
+	domain       = "medunion"
+	mostSentence = 500 // characters of what a peer says
+)
+
+var reasonForm = regexp.MustCompile(`\A[A-Z][A-Z0-9_]{0,63}\z`)
 
 var reasonOfCode = map[codes.Code]refusal.Reason{
 	codes.ResourceExhausted: refusal.LimitReached,
@@ -25,41 +33,71 @@ var reasonOfCode = map[codes.Code]refusal.Reason{
 	codes.NotFound:          refusal.NotFound,
 }
 
+// told is a refusal that came from a peer.
+type told struct {
+	refusal *refusal.Error
+	// passes says whether the same may be tried again after a while. gRPC's code decides: a peer has more reasons for it than are known here.
+	passes bool
+	// retryAfter is how long the peer asks to be left alone before that; 0 where it says nothing.
+	retryAfter time.Duration
+}
+
+func (t *told) Error() string { return t.refusal.Error() }
+
+func (t *told) Unwrap() error { return t.refusal }
+
 // fromStatus gives the refusal that a peer sent: the reason of google.rpc.ErrorInfo, the delay of google.rpc.RetryInfo; where there
 // is no ErrorInfo, what gRPC's own code says.
 func fromStatus(err error) error {
-	if err == nil || refusal.Outer(err) != refusal.Internal {
+	if _, isRefusal := errors.AsType[*refusal.Error](err); err == nil || isRefusal {
 		return err
 	}
-	told := status.Convert(err)
-	reason, known := reasonOfCode[told.Code()]
+	said := status.Convert(err)
+	reason, known := reasonOfCode[said.Code()]
 	if !known {
 		reason = refusal.Internal
 	}
-	found := refusal.New(reason, "%s", told.Message())
-	for _, detail := range told.Details() {
+	found := &told{passes: passes(said.Code())}
+	for _, detail := range said.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
-			if detail.GetDomain() == domain && detail.GetReason() != "" {
-				found.Reason = refusal.Reason(detail.GetReason())
+			if detail.GetDomain() == domain && reasonForm.MatchString(detail.GetReason()) {
+				reason = refusal.Reason(detail.GetReason())
 			}
 		case *errdetails.RetryInfo:
-			found.RetryAfter = detail.GetRetryDelay().AsDuration()
+			found.retryAfter = detail.GetRetryDelay().AsDuration()
 		}
 	}
+	found.refusal = refusal.New(reason, "%s", printable(said.Message()))
 	return found
+}
+
+func passes(code codes.Code) bool {
+	return code == codes.Unavailable || code == codes.ResourceExhausted || code == codes.DeadlineExceeded || code == codes.Canceled
+}
+
+// printable gives what a peer says as a terminal may show it: in one line, of bounded length, without control characters.
+func printable(text string) string {
+	characters := []rune(text)
+	return strings.Map(func(char rune) rune {
+		if unicode.IsPrint(char) {
+			return char
+		}
+		return ' '
+	}, string(characters[:min(len(characters), mostSentence)]))
 }
 
 // IsPassing says whether a refusal passes by itself: the same may be tried again after a while.
 func IsPassing(err error) bool {
-	return refusal.Is(err, refusal.Unavailable, refusal.CallOverdue, refusal.RevocationListStale, refusal.BundleStale,
-		refusal.LimitReached, refusal.ReaderStalled)
+	if said, isTold := errors.AsType[*told](err); isTold {
+		return said.passes
+	}
+	return refusal.Is(err, refusal.Unavailable, refusal.RevocationListStale, refusal.BundleStale)
 }
 
 func retryAfter(err error) time.Duration {
-	var found *refusal.Error
-	if errors.As(err, &found) {
-		return found.RetryAfter
+	if said, isTold := errors.AsType[*told](err); isTold {
+		return said.retryAfter
 	}
 	return 0
 }

@@ -5,7 +5,6 @@ package refusal
 import (
 	"errors"
 	"fmt"
-	"time"
 )
 
 // Reason is a word of docs/errors.md, or one of a client's own.
@@ -88,7 +87,9 @@ const (
 	FileUnusable      Reason = "FILE_UNUSABLE"
 	KeyNotFound       Reason = "KEY_NOT_FOUND"
 	NoAnswer          Reason = "NO_ANSWER"
+	PinFinalTry       Reason = "PIN_FINAL_TRY"
 	PinIncorrect      Reason = "PIN_INCORRECT"
+	PinLocked         Reason = "PIN_LOCKED"
 	PinUnavailable    Reason = "PIN_UNAVAILABLE"
 	ProfileUnusable   Reason = "PROFILE_UNUSABLE"
 	ScalarWithoutForm Reason = "SCALAR_WITHOUT_TOKEN_FORM"
@@ -103,9 +104,7 @@ const (
 type Error struct {
 	Reason   Reason
 	Sentence string
-	// RetryAfter is how long a peer asks to be left alone before the next try (google.rpc.RetryInfo); 0 where it says nothing.
-	RetryAfter time.Duration
-	cause      error
+	cause    error
 }
 
 // New gives a refusal. The sentence says what is wrong and never holds a secret.
