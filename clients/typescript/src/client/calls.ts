@@ -10,6 +10,15 @@ import { Refusal } from "../protocol/refusal.js";
 export const CALL_MS = 15_000;
 const LARGEST_MESSAGE = 2 * 1024 * 1024;
 
+/** A peer that vanished without a word is found out by PINGs; the servers allow one every 20 seconds. */
+const KEEPALIVE = { pingIntervalMs: 30_000, pingTimeoutMs: 10_000 };
+
+/** What a server says of itself, or nobody at all: it passes. */
+const BUSY = [Code.Unavailable, Code.ResourceExhausted, Code.DeadlineExceeded];
+
+/** What a broken connection looks like, where no server says otherwise. */
+const BROKEN = [Code.Canceled, Code.Aborted];
+
 /** How often a call that may be made again is made. */
 export const PATIENT = 6;
 
@@ -21,6 +30,7 @@ export function transportTo(address: string, identity: string, bundle: TrustedBu
     nodeOptions: { ca: bundle.content.tlsCaCertificates.map(pem), servername, minVersion: "TLSv1.3" },
     readMaxBytes: LARGEST_MESSAGE,
     defaultTimeoutMs: CALL_MS,
+    ...KEEPALIVE,
   });
 }
 
@@ -40,25 +50,30 @@ export async function repeated<T>(call: () => Promise<T>, attempts: number = PAT
       return await call();
     } catch (error) {
       const refusal = refusalOf(error);
-      if (!passes(refusal) || attempt === attempts) throw refusal;
-      await pause(retryDelay(error) ?? 200 * 2 ** attempt);
+      if (!refusal.passes || attempt === attempts) throw refusal;
+      await pause(refusal.retryAfterMs ?? 200 * 2 ** attempt);
     }
   }
 }
 
-/** Whether a refusal is one that passes: the server is away, or has too much to do. */
+/** Whether something went wrong that passes. */
 export function passes(error: unknown): boolean {
-  return error instanceof Refusal && (error.reason === "UNAVAILABLE" || error.reason === "LIMIT_REACHED");
+  return error instanceof Refusal && error.passes;
 }
 
-/** A server's refusal by its ErrorInfo; what has none is the network's. */
+/** A server's refusal by its ErrorInfo; what has none is the network's. Whether it passes, gRPC's code says: servers have many reasons for it. */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   const failure = ConnectError.from(error);
+  const busy = BUSY.includes(failure.code);
+  const retryAfterMs = retryDelay(failure);
   const reason = detail(failure, "google.rpc.ErrorInfo", 1);
-  if (reason !== undefined) return new Refusal(new TextDecoder().decode(reason), failure.rawMessage);
-  const passing = [Code.Unavailable, Code.DeadlineExceeded, Code.Canceled, Code.ResourceExhausted, Code.Aborted];
-  return new Refusal(passing.includes(failure.code) ? "UNAVAILABLE" : "INTERNAL", failure.rawMessage, { cause: error });
+  if (reason !== undefined) {
+    return new Refusal(new TextDecoder().decode(reason), failure.rawMessage, { passes: busy, retryAfterMs });
+  }
+  const passes = busy || BROKEN.includes(failure.code) || isOfNetwork(failure);
+  const circumstances = { cause: error, passes, retryAfterMs };
+  return new Refusal(passes ? "UNAVAILABLE" : "INTERNAL", failure.rawMessage, circumstances);
 }
 
 export function pause(milliseconds: number): Promise<void> {
@@ -77,9 +92,18 @@ function pem(certificate: Uint8Array): string {
   return ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----", ""].join("\n");
 }
 
+/** Whether an error is the operating system's, of a socket: connect-node knows the code of some, and calls the others internal. */
+function isOfNetwork(error: Error): boolean {
+  let innermost: Error & { syscall?: string } = error;
+  while (innermost.cause instanceof Error) innermost = innermost.cause;
+  // Where a name has several addresses, each has an error of its own.
+  if (innermost instanceof AggregateError) return innermost.errors.some(isOfNetwork);
+  return innermost.syscall !== undefined;
+}
+
 /** RetryInfo's delay in milliseconds, if the server states one. */
-function retryDelay(error: unknown): number | undefined {
-  const duration = detail(ConnectError.from(error), "google.rpc.RetryInfo", 1);
+function retryDelay(failure: ConnectError): number | undefined {
+  const duration = detail(failure, "google.rpc.RetryInfo", 1);
   return duration && readable(() => milliseconds(duration));
 }
 

@@ -5,6 +5,7 @@ import {
   DirectoryService,
   type GetDirectoryResponse,
   GetDirectoryResponseSchema,
+  GetTrustBundlesResponseSchema,
 } from "../gen/federation/v1/directory_pb.js";
 import { MembershipService } from "../gen/federation/v1/membership_pb.js";
 import type { SealedOpening, SealedReply } from "../gen/federation/v1/envelope_pb.js";
@@ -14,14 +15,14 @@ import {
   RegisterResponseSchema,
   RegistrationService,
 } from "../gen/federation/v1/registration_pb.js";
-import { SearchService } from "../gen/federation/v1/search_pb.js";
+import { SearchResponseSchema, SearchService } from "../gen/federation/v1/search_pb.js";
 import type { Epoch } from "../keys/epoch.js";
 import { BundleLease, follow, sequenceOf, type TrustedBundle } from "../protocol/bundle.js";
 import { type Entropy, equal, type Instant } from "../protocol/bytes.js";
 import { Lists } from "../protocol/lists.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { renew } from "../protocol/renewal.js";
-import { check } from "../protocol/rules.js";
+import { checkOuter } from "../protocol/rules.js";
 import * as search from "../protocol/search.js";
 import { called, PATIENT, repeated, transportTo } from "./calls.js";
 import type { Home } from "./home.js";
@@ -59,7 +60,7 @@ export class Cloud {
   /** Ask to register: a challenge, and the EK_C to seal reg1 to. */
   async openRegistration(): Promise<OpenRegistrationResponse> {
     const opened = await called(() => createClient(RegistrationService, this.transport).openRegistration({}));
-    check(OpenRegistrationResponseSchema, opened);
+    checkOuter(OpenRegistrationResponseSchema, opened);
     return opened;
   }
 
@@ -67,7 +68,7 @@ export class Cloud {
   async register(opening: SealedOpening): Promise<SealedReply> {
     const client = createClient(RegistrationService, this.transport);
     const answer = await repeated(() => client.register({ opening }), this.attempts);
-    check(RegisterResponseSchema, answer);
+    checkOuter(RegisterResponseSchema, answer);
     return answer.reply!;
   }
 
@@ -95,8 +96,9 @@ export class Cloud {
       const now = clock();
       const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
       const { awaiting, opening } = await search.ask(await home.party(now), { ...question, page }, cloud, now, entropy);
-      const { reply } = await called(() => createClient(SearchService, this.transport).search({ opening }));
-      const answer = await awaiting.receive(reply!, home.verifier(clock()), clock());
+      const found = await called(() => createClient(SearchService, this.transport).search({ opening }));
+      checkOuter(SearchResponseSchema, found);
+      const answer = await awaiting.receive(found.reply!, home.verifier(clock()), clock());
       places.push(...answer.places);
       pages = answer.pages;
     }
@@ -106,7 +108,7 @@ export class Cloud {
   async #directory(): Promise<GetDirectoryResponse> {
     const client = createClient(DirectoryService, this.transport);
     const directory = await repeated(() => client.getDirectory({}), this.attempts);
-    check(GetDirectoryResponseSchema, directory);
+    checkOuter(GetDirectoryResponseSchema, directory);
     return directory;
   }
 
@@ -119,7 +121,9 @@ export class Cloud {
     require(same, "BUNDLE_OUT_OF_SEQUENCE", `there are two trust bundles of the number ${newest}`);
     while (bundle.sequence < newest) {
       const after = { afterSequence: bundle.sequence };
-      const { trustBundles } = await repeated(() => client.getTrustBundles(after), this.attempts);
+      const between = await repeated(() => client.getTrustBundles(after), this.attempts);
+      checkOuter(GetTrustBundlesResponseSchema, between);
+      const { trustBundles } = between;
       if (trustBundles.length === 0) throw new Refusal("BUNDLE_OUT_OF_SEQUENCE", "the cloud leaves trust bundles out");
       bundle = trustBundles.reduce(follow, bundle);
     }

@@ -5,6 +5,7 @@ import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import {
   type CloseRoomRequest,
   Direction,
+  FollowFramesResponseSchema,
   type GetRoomResponse,
   type OpenRoomRequest,
   type OpenRoomResponse,
@@ -14,11 +15,13 @@ import {
   RelayService,
 } from "../gen/federation/v1/consultation_pb.js";
 import { Refusal, require } from "../protocol/refusal.js";
-import { check } from "../protocol/rules.js";
-import { called, passes, pause, refusalOf, repeated } from "./calls.js";
+import { checkOuter } from "../protocol/rules.js";
+import { called, pause, refusalOf, repeated } from "./calls.js";
 
 const LONGEST_STREAM_MS = 300_000;
 const MOST_NUMBERS_PASSED = 4096;
+const FIRST_PAUSE_MS = 200;
+const LONGEST_PAUSE_MS = 5_000;
 
 export class Mailbox {
   readonly #client: Client<typeof RelayService>;
@@ -42,39 +45,62 @@ export class Mailbox {
 
   /** Put a frame once, however often the connection fails; a number that somebody else's frame has is passed over. */
   async put(frame: MessageInitShape<typeof RelayFrameSchema>): Promise<void> {
-    const { roomId, puts: direction } = this;
     for (let passed = 0; passed < MOST_NUMBERS_PASSED; passed++) {
-      const number = this.#nextPut++;
-      try {
-        await repeated(() => this.#client.putFrame({ roomId, direction, number, frame }));
-        return;
-      } catch (error) {
-        if (!(error instanceof Refusal) || error.reason !== "ALREADY_EXISTS") throw error;
-      }
+      const isPut = await this.#putUnder(this.#nextPut, frame);
+      this.#nextPut++;
+      if (isPut) return;
     }
     throw new Refusal("LIMIT_REACHED", "the room is full of other messages");
   }
 
-  /** Give the other side's frames as they come, for so long. A lost connection is opened again from the next number on. */
+  /**
+   * Give the other side's frames as they come, for so long. A lost connection is opened again from the next number on; a relay that stays
+   * away is asked less and less often.
+   */
   async *follow(milliseconds: number): AsyncGenerator<RelayFrame> {
     const deadline = Date.now() + milliseconds;
+    let wait = FIRST_PAUSE_MS;
     for (let left = milliseconds; left > 0; left = deadline - Date.now()) {
+      let asked = 0;
       try {
-        yield* this.#stream(Math.min(left, LONGEST_STREAM_MS));
+        for await (const frame of this.#stream(Math.min(left, LONGEST_STREAM_MS))) {
+          wait = FIRST_PAUSE_MS;
+          yield frame;
+        }
       } catch (error) {
         const refusal = refusalOf(error);
-        if (!passes(refusal)) throw refusal;
+        if (!refusal.passes) throw refusal;
+        asked = refusal.retryAfterMs ?? 0;
       }
-      await pause(Math.min(200, Math.max(0, deadline - Date.now())));
+      await pause(Math.min(Math.max(wait, asked), Math.max(0, deadline - Date.now())));
+      wait = Math.min(2 * wait, LONGEST_PAUSE_MS);
+    }
+  }
+
+  /** Put a frame under a number, again while the relay is away: it takes the same one twice. False where another frame has the number. */
+  async #putUnder(number: bigint, frame: MessageInitShape<typeof RelayFrameSchema>): Promise<boolean> {
+    const { roomId, puts: direction } = this;
+    try {
+      await repeated(() => this.#client.putFrame({ roomId, direction, number, frame }));
+      return true;
+    } catch (error) {
+      if (error instanceof Refusal && error.reason === "ALREADY_EXISTS") return false;
+      throw error;
     }
   }
 
   async *#stream(timeoutMs: number): AsyncGenerator<RelayFrame> {
     const request = { roomId: this.roomId, direction: this.#reads, fromNumber: this.#nextRead };
-    for await (const { number, frame } of this.#client.followFrames(request, { timeoutMs })) {
-      require(number === this.#nextRead, "OUT_OF_ORDER", "the relay left a message out");
-      this.#nextRead += 1n;
-      yield frame!;
+    const abort = new AbortController();
+    try {
+      for await (const response of this.#client.followFrames(request, { timeoutMs, signal: abort.signal })) {
+        checkOuter(FollowFramesResponseSchema, response);
+        require(response.number === this.#nextRead, "OUT_OF_ORDER", "the relay left a message out");
+        this.#nextRead += 1n;
+        yield response.frame!;
+      }
+    } finally {
+      abort.abort(); // the relay would go on counting a follower who has left
     }
   }
 }
@@ -82,7 +108,7 @@ export class Mailbox {
 /** Open a room at the relay of a hospital. */
 export async function openRoom(transport: Transport, request: OpenRoomRequest): Promise<OpenRoomResponse> {
   const answer = await called(() => createClient(RelayService, transport).openRoom(request));
-  check(OpenRoomResponseSchema, answer);
+  checkOuter(OpenRoomResponseSchema, answer);
   return answer;
 }
 

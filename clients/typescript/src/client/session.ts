@@ -7,13 +7,14 @@ import {
   GetHospitalResponseSchema,
   type OpenSessionRequestSchema,
   type OpenSessionResponse,
+  OpenSessionResponseSchema,
   RecordService,
 } from "../gen/federation/v1/record_pb.js";
 import { Role } from "../gen/federation/v1/statement_pb.js";
 import type { Entropy } from "../protocol/bytes.js";
 import { type AddressedHospital, begin, type Established, type Intent } from "../protocol/record.js";
 import { Refusal, require } from "../protocol/refusal.js";
-import { check } from "../protocol/rules.js";
+import { checkOuter } from "../protocol/rules.js";
 import { refusalOf, repeated } from "./calls.js";
 import { clock } from "./cloud.js";
 import type { Home } from "./home.js";
@@ -64,6 +65,7 @@ export class SessionStream {
     try {
       const { value, done } = await this.#responses.next();
       if (done) throw new Refusal("RECORD_CUT_SHORT", "the hospital ended the session before its last message");
+      checkOuter(OpenSessionResponseSchema, value);
       return value;
     } catch (error) {
       throw refusalOf(error);
@@ -80,7 +82,7 @@ export async function addressHospital(
   home: Home,
 ): Promise<AddressedHospital> {
   const answer = await repeated(() => createClient(RecordService, transport).getHospital({}));
-  check(GetHospitalResponseSchema, answer);
+  checkOuter(GetHospitalResponseSchema, answer);
   const now = clock();
   const verifier = home.verifier(now);
   const party = verifier.party(answer.keyStatement!, Role.HOSPITAL, now);

@@ -27,7 +27,7 @@ import { Direction, sealContent } from "./frames.js";
 import { requireFresh, requireNotFuture, requireSameTime, SKEW } from "./freshness.js";
 import { ephemeral, type Party } from "./party.js";
 import { afterOpeningAsync, require } from "./refusal.js";
-import { check, parse } from "./rules.js";
+import { check, checkOuter, parse } from "./rules.js";
 import { agree, derive, type SessionKeys } from "./schedule.js";
 import { openPayload, sealOpening, serialised, UNNAMED } from "./sealing.js";
 import { verifySignature } from "./statements.js";
@@ -48,7 +48,7 @@ export async function checkRoom(
   verifier: Verifier,
   now: Instant,
 ): Promise<AddressedDoctor> {
-  check(GetRoomResponseSchema, room);
+  checkOuter(GetRoomResponseSchema, room);
   const certificate = room.doctorCertificate!;
   const served = common.codeDigest(room.keyStatement!.statement!, room.keyStatement!.signature!, certificate);
   require(equal(served, code), "IDENTITY_MISMATCH", "the relay serves another doctor than the code names");

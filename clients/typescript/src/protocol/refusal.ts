@@ -1,15 +1,27 @@
 /** Refusals, in the one vocabulary of docs/errors.md. */
 
+/** What is known of a refusal beside its reason. */
+export interface Circumstances extends ErrorOptions {
+  readonly passes?: boolean;
+  readonly retryAfterMs?: number | undefined;
+}
+
 /** Why a message, a statement or a command was refused. `reason` is UPPER_SNAKE, as servers and the audit log say it. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
+  /** Whether it passes by itself, for a peer is away or has too much to do: whoever asks again later may be answered. */
+  readonly passes: boolean;
+  /** How long the peer asks to wait. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     readonly reason: string,
     sentence: string,
-    options?: ErrorOptions,
+    circumstances: Circumstances = {},
   ) {
-    super(sentence, options);
+    super(sentence, circumstances);
+    this.passes = circumstances.passes ?? false;
+    this.retryAfterMs = circumstances.retryAfterMs;
   }
 }
 

@@ -19,7 +19,7 @@ import type { TrustedBundle } from "./bundle.js";
 import { EMPTY, equal, type Instant, text, u64 } from "./bytes.js";
 import { isRevoked } from "./periods.js";
 import { require } from "./refusal.js";
-import { check } from "./rules.js";
+import { checkOuter } from "./rules.js";
 import { sealOpening, UNNAMED } from "./sealing.js";
 import { openStatement, peekStatement, type SigningKey } from "./statements.js";
 import { transcript } from "./transcript.js";
@@ -55,7 +55,7 @@ export class AwaitingReceipt {
 
   /** Take ekack, and the newest KS beside it. `kept` is the KS that this member has. */
   receive(answer: PutEncryptionKeyResponse, kept: SignedStatement, verifier: Verifier, now: Instant): Renewed {
-    check(PutEncryptionKeyResponseSchema, answer);
+    checkOuter(PutEncryptionKeyResponseSchema, answer);
     const signed = answer.receipt!;
     const key = verifier.bundle.cloudKeyAt(peekStatement(RenewalReceiptSchema, signed).doneAt!);
     const receipt = openStatement("ekack", RenewalReceiptSchema, signed, key);

@@ -61,9 +61,12 @@ export function parse<D extends DescMessage>(schema: D, data: Uint8Array): Messa
 
 /** Check a parsed message by its rules, at every depth. */
 export function check(schema: DescMessage, message: Message): void {
-  require(!message.$unknown?.length, "UNKNOWN_FIELD", `${schema.name} has a field that its definition does not have`);
-  const reflected = reflect(schema, message);
-  for (const member of schema.fields) checkField(reflected, member);
+  checkMessage(schema, message, false);
+}
+
+/** `check` for an RPC's own message, which may gain fields: one that is not known here is passed over. */
+export function checkOuter(schema: DescMessage, message: Message): void {
+  checkMessage(schema, message, true);
 }
 
 /** The rule of a sealed payload. */
@@ -84,23 +87,30 @@ function decode<D extends DescMessage>(schema: D, data: Uint8Array): MessageShap
   }
 }
 
-function checkField(message: ReflectMessage, member: DescField): void {
+function checkMessage(schema: DescMessage, message: Message, mayGain: boolean): void {
+  const known = mayGain || !message.$unknown?.length;
+  require(known, "UNKNOWN_FIELD", `${schema.name} has a field that its definition does not have`);
+  const reflected = reflect(schema, message);
+  for (const member of schema.fields) checkField(reflected, member, mayGain);
+}
+
+function checkField(message: ReflectMessage, member: DescField, mayGain: boolean): void {
   const rule = getOption(member, ruleOption);
   if (member.fieldKind === "list") {
     const list = message.get(member);
     require(list.size <=
       (rule.maxItems ?? 0), "FIELD_INVALID", `${member.toString()} has more than ${rule.maxItems} elements`);
-    for (const element of list) checkValue(member, element);
+    for (const element of list) checkValue(member, element, mayGain);
   } else if (message.isSet(member)) {
-    checkValue(member, message.get(member));
+    checkValue(member, message.get(member), mayGain);
   } else if (!rule.mayBeAbsent && member.oneof === undefined) {
     throw new Refusal("MISSING_FIELD", `${member.toString()} is missing`);
   }
 }
 
-function checkValue(member: DescField, value: unknown): void {
+function checkValue(member: DescField, value: unknown, mayGain: boolean): void {
   if (member.message !== undefined) {
-    check(member.message, (value as ReflectMessage).message);
+    checkMessage(member.message, (value as ReflectMessage).message, mayGain);
   } else if (member.enum !== undefined) {
     const known = member.enum.values.some((entry) => entry.number !== 0 && entry.number === value);
     require(known, "FIELD_INVALID", `${member.toString()} has a value that its definition does not have`);
