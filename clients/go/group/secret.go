@@ -103,7 +103,7 @@ func (s RegistrationSecret) Agree(point []byte) ([]byte, error) {
 	return FullPoint(first, second, s.PublicPoint)
 }
 
-// TimesU gives u(S_X P), 32 bytes. Refuses with INVALID_POINT.
+// TimesU gives u(S_X P), 32 bytes. Refuses with INVALID_POINT, and with TOKEN_UNAVAILABLE, which says nothing of the point.
 func (s RegistrationSecret) TimesU(point []byte) ([]byte, error) {
 	u, err := U(point)
 	if err != nil {
@@ -114,6 +114,9 @@ func (s RegistrationSecret) TimesU(point []byte) ([]byte, error) {
 		return nil, refusal.Because(err, refusal.InvalidPoint, "no u-coordinate")
 	}
 	product, err := s.Key.ECDH(peer)
+	if refusal.Is(err, refusal.TokenUnavailable) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, refusal.Because(err, refusal.InvalidPoint, "the key refused the point")
 	}

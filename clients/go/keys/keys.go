@@ -67,9 +67,13 @@ func NewDecryptionKey(seed []byte, half ecdh.KeyExchanger) (*DecryptionKey, erro
 	return &DecryptionKey{private, public, KeyID(public)}, nil
 }
 
-// Open opens enc || ct (RFC 9180, base mode, single shot). Refuses with SEAL_INVALID.
+// Open opens enc || ct (RFC 9180, base mode, single shot). Refuses with SEAL_INVALID, and with TOKEN_UNAVAILABLE, which says nothing of the
+// seal.
 func (k *DecryptionKey) Open(sealed, info []byte) ([]byte, error) {
 	opened, err := hpke.Open(k.private, hpke.HKDFSHA256(), hpke.AES256GCM(), info, sealed)
+	if refusal.Is(err, refusal.TokenUnavailable) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, refusal.Because(err, refusal.SealInvalid, "the seal does not open")
 	}

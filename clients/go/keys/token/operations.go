@@ -24,6 +24,7 @@ const (
 var (
 	basePoint = append([]byte{9}, make([]byte, 31)...) // u = 9 (RFC 7748, section 4.1)
 	errDigest = errors.New("an Ed25519 key in a token signs messages, not digests")
+	errSecret = errors.New("the token gave no secret")
 )
 
 // signer is PRK_X: crypto.Signer by CKM_EDDSA without parameters, which is pure Ed25519.
@@ -92,6 +93,9 @@ func (k *x25519Key) ECDH(peer *ecdh.PublicKey) ([]byte, error) {
 
 // agree derives a secret as an object of the session, reads it and destroys it, whatever happens.
 func (t *Token) agree(handle pkcs11.ObjectHandle, peer []byte) ([]byte, error) {
+	if err := requireOrder(peer); err != nil {
+		return nil, err
+	}
 	// Some tokens refuse a u-coordinate that is not below the prime, where RFC 7748, section 5, takes it: a peer could make them look faulty.
 	u, err := new(field.Element).SetBytes(peer)
 	if err != nil {
@@ -120,10 +124,31 @@ func (t *Token) agree(handle pkcs11.ObjectHandle, peer []byte) ([]byte, error) {
 	}
 	secret := told[0].Value
 	if len(secret) != 32 || bytes.Equal(secret, make([]byte, 32)) {
-		return nil, refusal.New(refusal.InvalidPoint, "the peer's X25519 key has low order")
+		return nil, unavailable(errSecret)
 	}
 	return secret, nil
 }
+
+// requireOrder refuses a point of low order before the token sees it, for tokens have no word of their own for it: what fails after that
+// is the token's fault. Every X25519 key gives zeros for such a point, and Go's says so.
+func requireOrder(peer []byte) error {
+	point, err := ecdh.X25519().NewPublicKey(peer)
+	if err == nil {
+		_, err = anyKey.ECDH(point)
+	}
+	if err != nil {
+		return refusal.Because(err, refusal.InvalidPoint, "the peer's X25519 key is none, or has low order")
+	}
+	return nil
+}
+
+var anyKey = func() *ecdh.PrivateKey {
+	key, err := ecdh.X25519().NewPrivateKey(make([]byte, 32))
+	if err != nil {
+		panic(err) // any 32 bytes are a key
+	}
+	return key
+}()
 
 // Seal encrypts in the token: nonce (12 random bytes) || ciphertext || tag.
 func (t *Token) Seal(plaintext, context []byte) ([]byte, error) {
@@ -151,6 +176,9 @@ func (t *Token) Open(sealed, context []byte) ([]byte, error) {
 		}
 		return t.module.Decrypt(t.session, sealed[nonceSize:])
 	})
+	if refusal.Is(err, refusal.TokenUnavailable, refusal.KeyNotFound, refusal.KeyInvalid) { // the key itself can't be had
+		return nil, err
+	}
 	if err != nil { // tokens have different words for a wrong tag, SoftHSM that for a fault of its own
 		return nil, refusal.Because(err, refusal.SealInvalid, "what was sealed does not open")
 	}

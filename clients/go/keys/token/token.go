@@ -34,7 +34,7 @@ type Token struct {
 
 // Open opens the token that an RFC 7512 URI names, with the user's PIN, which is presented once. With create the party's keys are made
 // there, and refused with KEY_INVALID where there are some already. Refuses with TOKEN_URI_INVALID, TOKEN_NOT_FOUND, TOKEN_UNAVAILABLE,
-// PIN_INCORRECT, KEY_NOT_FOUND.
+// PIN_INCORRECT, PIN_LOCKED, PIN_FINAL_TRY, KEY_NOT_FOUND.
 func Open(uri, pin string, create bool) (keys.Store, error) {
 	where, err := parse(uri)
 	if err != nil {
@@ -83,18 +83,41 @@ func (t *Token) enter(where location, pin string) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseRiskyLogin(info); err != nil {
+		return err
+	}
 	t.quirks = quirksOf(info)
 	if t.session, err = t.module.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION); err != nil {
 		return unavailable(err)
 	}
-	err = t.module.Login(t.session, pkcs11.CKU_USER, pin)
-	if errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_INCORRECT)) || errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_LEN_RANGE)) {
-		return refusal.New(refusal.PinIncorrect, "the token does not take the PIN")
+	return refusedLogin(t.module.Login(t.session, pkcs11.CKU_USER, pin))
+}
+
+// refuseRiskyLogin refuses with PIN_LOCKED or PIN_FINAL_TRY if the token says that a login is no use, or may be the last: a program does
+// not spend a person's last try.
+func refuseRiskyLogin(info pkcs11.TokenInfo) error {
+	switch {
+	case info.Flags&pkcs11.CKF_USER_PIN_LOCKED != 0:
+		return refusal.New(refusal.PinLocked, "the PIN of the token %q is locked", info.Label)
+	case info.Flags&pkcs11.CKF_USER_PIN_FINAL_TRY != 0:
+		return refusal.New(refusal.PinFinalTry, "the token %q allows one more try: log in by its maker's tool first", info.Label)
+	default:
+		return nil
 	}
-	if err != nil {
+}
+
+func refusedLogin(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_LOCKED)):
+		return refusal.Because(err, refusal.PinLocked, "the token has locked its PIN")
+	case errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_INCORRECT)), errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_INVALID)),
+		errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_LEN_RANGE)):
+		return refusal.Because(err, refusal.PinIncorrect, "the token does not take the PIN")
+	default:
 		return unavailable(err)
 	}
-	return nil
 }
 
 // find gives the slot of the one token that the URI names.
