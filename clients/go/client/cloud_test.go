@@ -27,9 +27,11 @@ type kept struct{ Statement, Signature vectors.Bytes }
 type publicCloud struct {
 	pb.UnimplementedDirectoryServiceServer
 	pb.UnimplementedMembershipServiceServer
+	pb.UnimplementedRegistrationServiceServer
 	t       *testing.T
 	now     protocol.Instant
 	signer  ed25519.PrivateKey
+	retired ed25519.PrivateKey // the one before
 	key     *keys.DecryptionKey
 	bundle  kept
 	crls    [][]byte
@@ -37,14 +39,35 @@ type publicCloud struct {
 	away    bool
 	asked   int     // for the directory
 	silence []error // of GetDirectory, each once
-	faults  []error // of PutEncryptionKey once it has taken the call, each once
+	faults  []error // of PutEncryptionKey once it has taken the call, and of Register, each once
 	receipt func(*pb.RenewalReceipt)
 	anew    *pb.SignedStatement
 	taken   [][]byte // key ids
+	applied []byte   // a byte for each reg1: the number of its challenge
+	opened  byte     // registrations
+}
+
+func (p *publicCloud) OpenRegistration(context.Context, *pb.OpenRegistrationRequest) (*pb.OpenRegistrationResponse, error) {
+	directory, err := p.GetDirectory(context.Background(), nil)
+	p.opened++
+	return &pb.OpenRegistrationResponse{
+		Challenge: bytes.Repeat([]byte{p.opened}, 16), CloudEncryptionKeyStatement: directory.GetCloudEncryptionKeyStatement(),
+	}, err
+}
+
+func (p *publicCloud) Register(_ context.Context, request *pb.RegisterRequest) (*pb.RegisterResponse, error) {
+	p.applied = append(p.applied, request.GetOpening().GetSessionId()[0])
+	fault := p.faults[0]
+	p.faults = p.faults[1:]
+	return nil, fault
 }
 
 func (p *publicCloud) sign(label string, message proto.Message) *pb.SignedStatement {
-	signed, err := protocol.SignStatement(label, message, p.signer)
+	return p.signBy(p.signer, label, message)
+}
+
+func (p *publicCloud) signBy(signer ed25519.PrivateKey, label string, message proto.Message) *pb.SignedStatement {
+	signed, err := protocol.SignStatement(label, message, signer)
 	if err != nil {
 		p.t.Error(err)
 	}
@@ -130,6 +153,7 @@ func newClinic(t *testing.T) *clinic {
 		Now   protocol.Instant
 		Cloud struct {
 			SigningSeed vectors.Bytes `json:"signing_seed"`
+			RetiredSeed vectors.Bytes `json:"retired_signing_seed"`
 			MLKEMSeed   vectors.Bytes `json:"mlkem_seed"`
 			X25519      vectors.Bytes `json:"x25519_private_key"`
 		}
@@ -144,7 +168,7 @@ func newClinic(t *testing.T) *clinic {
 	made := &clinic{directory: t.TempDir()}
 	made.publicCloud = &publicCloud{
 		t: t, now: cast.Now, signer: ed25519.NewKeyFromSeed(cast.Cloud.SigningSeed), key: key, bundle: cast.TrustBundles[len(cast.TrustBundles)-1],
-		crls: [][]byte{cast.Authority.CRL},
+		retired: ed25519.NewKeyFromSeed(cast.Cloud.RetiredSeed), crls: [][]byte{cast.Authority.CRL},
 	}
 	trust, err := json.Marshal(struct{ Statement, Signature []byte }{made.bundle.Statement, made.bundle.Signature})
 	must(t, err)
@@ -163,6 +187,7 @@ func (c *clinic) enter(home *Home) {
 	c.cloud = &Cloud{member, served(c.t, func(server grpc.ServiceRegistrar) {
 		pb.RegisterDirectoryServiceServer(server, c.publicCloud)
 		pb.RegisterMembershipServiceServer(server, c.publicCloud)
+		pb.RegisterRegistrationServiceServer(server, c.publicCloud)
 	})}
 }
 

@@ -35,10 +35,7 @@ func newMember(home *Home, clock func() protocol.Instant) (*Member, error) {
 	if member.bundle, err = protocol.Pin(signed); err != nil { // who can write here needs no forged bundle
 		return nil, err
 	}
-	if kept := member.keptDirectory(); kept != nil {
-		// Nothing is at hand of a list whose PRK_C has been revoked since.
-		member.lists, _ = protocol.ReadLists(member.bundle.Anchors, kept.GetRevocationList(), kept.GetCertificateRevocationLists())
-	}
+	member.readKeptLists()
 	return member, member.sweepEpochs()
 }
 
@@ -158,7 +155,14 @@ func (m *Member) follow(signed *pb.SignedStatement, between func(after uint64) (
 		return err
 	}
 	m.bundle, m.home.state.TrustBundle = current, kept
+	m.readKeptLists() // else a list of a high number, by a PRK_C that was revoked, would shut out the genuine ones
 	return m.home.save()
+}
+
+// readKeptLists reads the kept lists by the anchors at hand. Of a list whose PRK_C has been revoked since, nothing is at hand.
+func (m *Member) readKeptLists() {
+	kept := m.keptDirectory()
+	m.lists, _ = protocol.ReadLists(m.bundle.Anchors, kept.GetRevocationList(), kept.GetCertificateRevocationLists())
 }
 
 // takeLists takes a directory's lists unless they are older than those at hand. Refuses as protocol.ReadLists; then those at hand stay.

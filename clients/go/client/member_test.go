@@ -3,6 +3,8 @@ package client
 import (
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/protocol"
@@ -50,5 +52,32 @@ func TestMemberFollowsTheTrustBundle(t *testing.T) {
 	}
 	if member.home.state.TrustBundle == nil {
 		t.Error("what was followed is not kept")
+	}
+}
+
+func TestListOfARevokedKeyShutsNoGenuineOneOut(t *testing.T) {
+	c := newClinic(t)
+	member := c.cloud.member
+	_, err := c.cloud.Refresh(t.Context())
+	must(t, err)
+	forged, err := c.GetDirectory(t.Context(), nil)
+	must(t, err)
+	list := &pb.RevocationList{}
+	must(t, protocol.Peek(list, forged.GetRevocationList()))
+	list.Sequence, list.ThisUpdate, list.NextUpdate = proto.Uint64(1<<60), proto.Uint64(1), proto.Uint64(1000) // of the key before
+	forged.RevocationList = c.signBy(c.retired, "rl", list)
+	must(t, member.takeLists(forged))
+	if member.lists.Sequence() != 1<<60 {
+		t.Fatalf("the list at hand has the number %d", member.lists.Sequence())
+	}
+	content := proto.CloneOf(member.bundle.Content)
+	content.Sequence, content.IssuedAt = proto.Uint64(content.GetSequence()+1), proto.Uint64(c.now)
+	content.CloudKeys[0].TaintedAt, content.CloudKeys[0].RevokedAt = proto.Uint64(c.now), proto.Uint64(c.now)
+	signed := c.sign("tb", content)
+	c.bundle = kept{signed.GetStatement(), signed.GetSignature()}
+	_, err = c.cloud.Refresh(t.Context())
+	must(t, err)
+	if member.lists.Sequence() != c.now {
+		t.Errorf("the list at hand has the number %d", member.lists.Sequence())
 	}
 }

@@ -37,18 +37,11 @@ func (c *Cloud) Register(ctx context.Context, evidence, ticket []byte) (*protoco
 	if err != nil {
 		return nil, err
 	}
-	awaiting, opening := member.underWay(applicant)
-	if awaiting == nil {
-		if awaiting, opening, err = c.apply(ctx, applicant); err != nil {
-			return nil, err
-		}
+	awaiting, reply, err := c.resume(ctx, applicant)
+	if err == nil && awaiting == nil {
+		awaiting, reply, err = c.apply(ctx, applicant)
 	}
-	reply, err := c.answerTo(ctx, opening)
 	if err != nil {
-		if !IsPassing(err) { // refused: this reg1 is over
-			member.home.state.UnderWay = nil
-			member.home.save()
-		}
 		return nil, err
 	}
 	crls := member.keptDirectory().GetCertificateRevocationLists()
@@ -83,7 +76,22 @@ func (m *Member) applicant(evidence, ticket []byte) (protocol.Applicant, error) 
 	}, nil
 }
 
-func (c *Cloud) apply(ctx context.Context, applicant protocol.Applicant) (*protocol.AwaitingCredential, *pb.SealedOpening, error) {
+// resume gets the answer to a reg1 that an earlier run sent; nothing where there is none, or the cloud refuses it: it may never have
+// arrived, and be stale by now. Refuses with what passes by itself.
+func (c *Cloud) resume(ctx context.Context, applicant protocol.Applicant) (*protocol.AwaitingCredential, *pb.SealedReply, error) {
+	awaiting, opening := c.member.underWay(applicant)
+	if awaiting == nil {
+		return nil, nil, nil
+	}
+	reply, err := c.answerTo(ctx, opening)
+	if err != nil && !IsPassing(err) {
+		return nil, nil, nil
+	}
+	return awaiting, reply, err
+}
+
+// apply sends a new reg1 and gets its answer.
+func (c *Cloud) apply(ctx context.Context, applicant protocol.Applicant) (*protocol.AwaitingCredential, *pb.SealedReply, error) {
 	opened, err := pb.NewRegistrationServiceClient(c.connection).OpenRegistration(ctx, &pb.OpenRegistrationRequest{})
 	if err != nil {
 		return nil, nil, err
@@ -97,23 +105,33 @@ func (c *Cloud) apply(ctx context.Context, applicant protocol.Applicant) (*proto
 	if err != nil {
 		return nil, nil, err
 	}
-	return awaiting, opening, c.member.keep(awaiting, opening)
+	if err := c.member.keep(awaiting, opening); err != nil {
+		return nil, nil, err
+	}
+	reply, err := c.answerTo(ctx, opening)
+	return awaiting, reply, err
 }
 
-// answerTo sends the same reg1 until it is answered; the same one gets the same answer.
+// answerTo sends the same reg1 until it is answered; the same one gets the same answer. One that is refused is over; one whose answer is
+// lost may be taken later.
 func (c *Cloud) answerTo(ctx context.Context, opening *pb.SealedOpening) (*pb.SealedReply, error) {
 	service, request := pb.NewRegistrationServiceClient(c.connection), &pb.RegisterRequest{Opening: opening}
-	for _, pause := range pauses {
+	for attempt := 0; ; attempt++ {
 		answer, err := service.Register(ctx, request)
-		if !IsPassing(err) {
-			return answer.GetReply(), err
+		switch {
+		case err == nil:
+			return answer.GetReply(), nil
+		case !IsPassing(err):
+			c.member.home.state.UnderWay = nil
+			c.member.home.save()
+			return nil, err
+		case attempt == len(pauses):
+			return nil, err
 		}
-		if err := sleep(ctx, pause, err); err != nil {
+		if err := sleep(ctx, pauses[attempt], err); err != nil {
 			return nil, err
 		}
 	}
-	answer, err := service.Register(ctx, request)
-	return answer.GetReply(), err
 }
 
 // install imports S_X, tests it where it lies now, and keeps the credential.
