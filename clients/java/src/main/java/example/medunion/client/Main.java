@@ -15,12 +15,11 @@ import example.medunion.client.protocol.DoctorSide;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Grants;
 import example.medunion.client.protocol.Refusal;
-import example.medunion.client.protocol.Registration;
 import example.medunion.client.protocol.Search;
 import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.RecordEntry;
 import example.medunion.federation.v1.RecordPart;
-import example.medunion.federation.v1.Role;
+import example.medunion.federation.v1.Right;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -105,8 +104,12 @@ public final class Main {
       System.err.println(error.getMessage() + "\n" + USAGE);
       return 2;
     } catch (Refusal refusal) {
-      System.err.println(refusal.getMessage() + " (" + refusal.preciseReason() + ")");
+      System.err.println(said(refusal));
       say(Map.of("reason", refusal.reason()));
+      return 1;
+    } catch (UncheckedIOException error) {
+      System.err.println("A file can't be used: " + error.getMessage());
+      say(Map.of("reason", "FILE_UNUSABLE"));
       return 1;
     }
   }
@@ -125,8 +128,11 @@ public final class Main {
 
   private Map<String, Object> registerPatient() {
     byte[] ticket = Enrolment.parseTicket(needed("ticket"));
-    Home home = create();
-    return register(home, Role.ROLE_PATIENT, home.biometricPassword(path("sensor")), ticket);
+    // Where an earlier registration was cut short, its home is there.
+    Home home = Home.exists(path("home")) ? open() : create();
+    String identity = needed("id");
+    Refusal.require(home.identity().equals(identity), "PROFILE_UNUSABLE", home.identity() + " is at home there");
+    return register(home, home.biometricPassword(path("sensor")), ticket);
   }
 
   private Map<String, Object> initDoctor() {
@@ -137,24 +143,12 @@ public final class Main {
   }
 
   private Map<String, Object> registerDoctor() {
-    return register(open(), Role.ROLE_DOCTOR, read("certificate"), null);
+    return register(open(), read("certificate"), null);
   }
 
-  private Map<String, Object> register(Home home, Role role, byte[] evidence, byte[] ticket) {
-    if (home.isEpochDue(System.currentTimeMillis())) {
-      home.beginEpoch(System.currentTimeMillis(), entropy);
-    }
-    Registration.Applicant applicant =
-        new Registration.Applicant(
-            role,
-            home.identity(),
-            evidence,
-            ticket,
-            home.keys().signingKey(),
-            home.decryptionKey(),
-            home.encryptionKeyStatement());
+  private Map<String, Object> register(Home home, byte[] evidence, byte[] ticket) {
     try (Cloud cloud = new Cloud(home.bundle())) {
-      return Map.of("identity", home.identity(), "serial", hex(cloud.register(home, applicant, entropy)));
+      return Map.of("identity", home.identity(), "serial", hex(cloud.register(home, evidence, ticket, entropy)));
     }
   }
 
@@ -178,7 +172,7 @@ public final class Main {
     byte[] observation = read("observation");
     Upkeep.keepUp(home, entropy, Main::tell);
     PatientClient.Visit visit =
-        new PatientClient(home, entropy).visit(code, password, observation, Grants.Terms.everything(life));
+        new PatientClient(home, entropy, Main::tell).visit(code, password, observation, Grants.Terms.everything(life));
     return Map.of(
         "doctor", visit.doctorId(),
         "grant", hex(visit.grantId().toByteArray()),
@@ -201,15 +195,12 @@ public final class Main {
           client.awaitPatient(reason -> tell("Somebody was refused (" + reason + "); still waiting."));
       String patient = consultation.asked().patient().identity();
       tell(patient + " is here; both sides have proved who they are.");
-      List<FetchedRecord> records = client.fetch(consultation, places(client, consultation));
-      if (values.containsKey("save")) {
-        records.forEach(record -> record.save(path("save")));
-      }
+      List<FetchedRecord> records = readRecords(client, consultation);
       String doctor = consultation.asked().doctor().identity();
       List<byte[]> digests = records.stream().map(FetchedRecord::digest).toList();
       byte[] report = Report.of(patient, doctor, conclusion, digests);
       DoctorSide.AwaitingReceipt diagnosed = client.diagnose(consultation, report, records);
-      String handle = deposit ? hex(client.deposit(diagnosed, department).toByteArray()) : null;
+      String handle = deposited(client, diagnosed, department);
       Map<String, Object> said = new LinkedHashMap<>();
       said.put("patient", patient);
       byte[] biosignal = consultation.biosignal();
@@ -219,6 +210,49 @@ public final class Main {
       said.put("deposit", handle);
       return said;
     }
+  }
+
+  /**
+   * Looks for records, fetches and saves them, as far as the consent goes. What can't be had or saved now is said, and the visit goes on: the
+   * patient is waiting.
+   */
+  private List<FetchedRecord> readRecords(DoctorClient client, DoctorSide.InConsultation consultation) {
+    if (!consultation.allows(Right.RIGHT_INDEX) || !consultation.allows(Right.RIGHT_READ)) {
+      tell("Without consent to look for records, none is looked for.");
+      return List.of();
+    }
+    List<FetchedRecord> records =
+        client.fetch(
+            consultation,
+            places(client, consultation),
+            (hospital, why) -> tell("RECORDS AT " + hospital + " ARE MISSING: " + said(why)));
+    if (values.containsKey("save")) {
+      records.forEach(this::save);
+    }
+    return records;
+  }
+
+  private void save(FetchedRecord record) {
+    try {
+      record.save(path("save"));
+    } catch (Refusal refusal) {
+      tell("A RECORD FROM " + record.manifest().getHospitalId() + " IS NOT SAVED WHOLE: " + refusal.getCause().getMessage());
+    }
+  }
+
+  private String deposited(DoctorClient client, DoctorSide.AwaitingReceipt diagnosed, String department) {
+    if (!deposit) {
+      return null;
+    }
+    if (!diagnosed.consultation().allows(Right.RIGHT_WRITE)) {
+      tell("Without consent to keep this encounter, it is not deposited.");
+      return null;
+    }
+    return hex(client.deposit(diagnosed, department).toByteArray());
+  }
+
+  private static String said(Refusal refusal) {
+    return refusal.getMessage() + " (" + refusal.preciseReason() + ")";
   }
 
   /** Where records are. Without the cloud the visit goes on, and the doctor hears that some may be missing. */

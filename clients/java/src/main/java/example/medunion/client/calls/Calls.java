@@ -27,6 +27,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
+import java.util.regex.Pattern;
 
 /** Calls to the federation's servers: authenticated by who the server is (its TLS name), typed refusals in place of gRPC's. */
 public final class Calls {
@@ -35,7 +36,15 @@ public final class Calls {
 
   private static final int LARGEST_MESSAGE = 2 * 1024 * 1024;
   private static final int MOST_ATTEMPTS = 6;
-  private static final Set<String> PASSING = Set.of("UNAVAILABLE", "LIMIT_REACHED");
+  private static final long KEEPALIVE_SECONDS = 30;
+  private static final long KEEPALIVE_TIMEOUT_SECONDS = 10;
+  private static final long LONGEST_ASKED_SECONDS = 60;
+  private static final int LONGEST_SENTENCE = 500;
+  private static final Pattern REASON = Pattern.compile("[A-Z][A-Z0-9_]{0,63}");
+  private static final Set<Status.Code> PASSING_CODES =
+      Set.of(Status.Code.UNAVAILABLE, Status.Code.RESOURCE_EXHAUSTED, Status.Code.DEADLINE_EXCEEDED, Status.Code.CANCELLED);
+  // Of lists and bundles at hand: the cloud, once it answers, has newer ones.
+  private static final Set<String> PASSING_REASONS = Set.of("REVOCATION_LIST_STALE", "BUNDLE_STALE");
 
   private Calls() {}
 
@@ -51,6 +60,9 @@ public final class Calls {
           .sslContext(GrpcSslContexts.configure(SslContextBuilder.forClient(), SslProvider.JDK).trustManager(roots).build())
           .overrideAuthority(tlsName(identity))
           .maxInboundMessageSize(LARGEST_MESSAGE)
+          // A line that died without a word is found out; servers allow a ping every 20 seconds.
+          .keepAliveTime(KEEPALIVE_SECONDS, TimeUnit.SECONDS)
+          .keepAliveTimeout(KEEPALIVE_TIMEOUT_SECONDS, TimeUnit.SECONDS)
           .build();
     } catch (IOException error) {
       throw new UncheckedIOException(error);
@@ -71,52 +83,91 @@ public final class Calls {
     }
   }
 
+  /** How often a call is made that may safely be made again, and for how long each time. */
+  enum Patience {
+    /** Somebody waits for an answer that has half a minute: what can't be asked at once does without. */
+    ONCE(1, 5),
+    USUAL(MOST_ATTEMPTS, CALL_SECONDS);
+
+    private final int attempts;
+    private final long seconds;
+
+    Patience(int attempts, long seconds) {
+      this.attempts = attempts;
+      this.seconds = seconds;
+    }
+
+    <S extends AbstractStub<S>> S timed(S stub) {
+      return stub.withDeadlineAfter(seconds, TimeUnit.SECONDS);
+    }
+  }
+
   /** A call that may safely be made again: it is, while the server is away or asks for patience, for as long as it asks. */
-  static <T> T repeated(Supplier<T> call) {
+  static <T> T repeated(ManagedChannel channel, Supplier<T> call) {
+    return repeated(channel, Patience.USUAL, call);
+  }
+
+  static <T> T repeated(ManagedChannel channel, Patience patience, Supplier<T> call) {
     for (int attempt = 1; ; attempt++) {
       try {
         return call.get();
       } catch (StatusRuntimeException error) {
         Refusal refusal = refusalOf(error);
-        if (!passes(refusal) || attempt == MOST_ATTEMPTS) {
+        if (!passes(refusal) || attempt == patience.attempts) {
           throw refusal;
         }
-        pause(retryDelay(error).orElse(Duration.ofMillis(200L << attempt)));
+        pause(pauseAfter(error, Duration.ofMillis(200L << attempt)));
+        // gRPC's own pauses grow to two minutes, in which a server that is back would go unnoticed.
+        channel.resetConnectBackoff();
       }
     }
   }
 
-  /** Whether a refusal is one that passes: the server is away, or has too much to do. */
-  public static boolean passes(Refusal refusal) {
-    return PASSING.contains(refusal.reason());
+  /** How long to pause before a further try: as long as the server asks for, if that is longer. */
+  static Duration pauseAfter(StatusRuntimeException error, Duration pause) {
+    Duration asked = retryDelay(error);
+    return asked.compareTo(pause) > 0 ? asked : pause;
   }
 
-  /** A server's refusal by its ErrorInfo; what has none is the network's. */
+  static Duration shorter(Duration one, Duration other) {
+    return one.compareTo(other) < 0 ? one : other;
+  }
+
+  /** Whether a refusal is one that passes: the server is away, or has too much to do; or the lists at hand have run out meanwhile. */
+  public static boolean passes(Refusal refusal) {
+    return refusal.isPassing() || PASSING_REASONS.contains(refusal.reason());
+  }
+
+  /** A server's refusal by its ErrorInfo; what has none is the network's. Whether it passes is the code's to say. */
   static Refusal refusalOf(StatusRuntimeException error) {
-    Optional<ErrorInfo> info = detail(error, ErrorInfo.class);
-    if (info.isPresent()) {
-      return new Refusal(info.get().getReason(), String.valueOf(error.getStatus().getDescription()));
-    }
-    Set<Status.Code> passing =
-        Set.of(
-            Status.Code.UNAVAILABLE, Status.Code.DEADLINE_EXCEEDED, Status.Code.CANCELLED, Status.Code.RESOURCE_EXHAUSTED);
-    String reason = passing.contains(error.getStatus().getCode()) ? "UNAVAILABLE" : "INTERNAL";
     Status status = error.getStatus();
-    return new Refusal(reason, "the server could not be asked: " + status.getCode() + ", " + status.getDescription(), error);
+    boolean passing = PASSING_CODES.contains(status.getCode());
+    String told = printable(String.valueOf(status.getDescription()));
+    Optional<String> named =
+        detail(error, ErrorInfo.class).map(ErrorInfo::getReason).filter(reason -> REASON.matcher(reason).matches());
+    String reason = named.orElse(passing ? "UNAVAILABLE" : "INTERNAL");
+    String sentence = named.isPresent() ? told : "the server could not be asked: " + status.getCode() + ", " + told;
+    return passing ? Refusal.passing(reason, sentence, error) : new Refusal(reason, sentence, error);
+  }
+
+  /** A peer's words as a terminal may show them: without what moves its cursor, and not without end. */
+  private static String printable(String told) {
+    return told.substring(0, Math.min(told.length(), LONGEST_SENTENCE)).replaceAll("[\\p{C}\\p{Zl}\\p{Zp}]", " ");
   }
 
   static void pause(Duration duration) {
     try {
-      Thread.sleep(duration.toMillis());
+      Thread.sleep(Math.max(0, duration.toMillis()));
     } catch (InterruptedException error) {
       Thread.currentThread().interrupt();
       throw new IllegalStateException(error);
     }
   }
 
-  private static Optional<Duration> retryDelay(StatusRuntimeException error) {
-    return detail(error, RetryInfo.class)
-        .map(info -> Duration.ofSeconds(info.getRetryDelay().getSeconds(), info.getRetryDelay().getNanos()));
+  /** How long the server asks to wait; no server decides how long this side hangs. */
+  private static Duration retryDelay(StatusRuntimeException error) {
+    long seconds = detail(error, RetryInfo.class).map(info -> info.getRetryDelay().getSeconds()).orElse(0L);
+    return Duration.ofSeconds(Math.max(0, Math.min(seconds, LONGEST_ASKED_SECONDS)));
   }
 
   private static <M extends com.google.protobuf.Message> Optional<M> detail(StatusRuntimeException error, Class<M> type) {

@@ -2,9 +2,7 @@ package example.medunion.client.calls;
 
 import example.medunion.client.protocol.EncryptionKey;
 import example.medunion.client.protocol.Entropy;
-import example.medunion.client.protocol.Lists;
 import example.medunion.client.protocol.Refusal;
-import example.medunion.client.protocol.Registration;
 import example.medunion.client.protocol.Renewal;
 import example.medunion.client.protocol.Rules;
 import example.medunion.client.protocol.Search;
@@ -16,14 +14,10 @@ import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.GetDirectoryRequest;
 import example.medunion.federation.v1.GetDirectoryResponse;
 import example.medunion.federation.v1.GetTrustBundlesRequest;
+import example.medunion.federation.v1.GetTrustBundlesResponse;
 import example.medunion.federation.v1.MembershipServiceGrpc;
-import example.medunion.federation.v1.OpenRegistrationRequest;
-import example.medunion.federation.v1.OpenRegistrationResponse;
 import example.medunion.federation.v1.PutEncryptionKeyRequest;
 import example.medunion.federation.v1.PutEncryptionKeyResponse;
-import example.medunion.federation.v1.RegisterRequest;
-import example.medunion.federation.v1.RegistrationServiceGrpc;
-import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SearchRequest;
 import example.medunion.federation.v1.SearchServiceGrpc;
@@ -31,52 +25,46 @@ import example.medunion.federation.v1.SignedStatement;
 import io.grpc.ManagedChannel;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.LongSupplier;
 
 /** The calling side towards the public cloud, for patients and doctors alike. */
 public final class Cloud implements AutoCloseable {
   private final ManagedChannel channel;
+  private final LongSupplier clock;
+  private final Calls.Patience usual;
 
   public Cloud(TrustedBundle bundle) {
-    channel = Calls.channel(bundle.content().getCloudAddress(), bundle.content().getCloudId(), bundle);
+    this(
+        Calls.channel(bundle.content().getCloudAddress(), bundle.content().getCloudId(), bundle),
+        System::currentTimeMillis,
+        Calls.Patience.USUAL);
   }
 
-  /** Brings a home's trust bundle and lists up to date. Neither goes back. */
+  Cloud(ManagedChannel channel, LongSupplier clock, Calls.Patience usual) {
+    this.channel = channel;
+    this.clock = clock;
+    this.usual = usual;
+  }
+
+  /** Brings a home's trust bundle and lists up to date. Neither goes back. Asked once, and briefly: somebody waits who has lists at hand. */
   public void refresh(Home home) {
-    refreshed(home);
+    refreshed(home, Calls.Patience.ONCE);
   }
 
-  /** Registers: reg1, reg2 (eq. 2-10), and keeps what came. Gives the credential's serial. */
-  public byte[] register(Home home, Registration.Applicant applicant, Entropy entropy) {
-    GetDirectoryResponse directory = directory();
-    TrustedBundle bundle = home.bundle();
-    Lists lists = Lists.read(bundle, directory.getRevocationList(), directory.getCertificateRevocationListsList());
-    OpenRegistrationResponse opened =
-        Rules.check(
-            Calls.call(
-                () ->
-                    Calls.timed(RegistrationServiceGrpc.newBlockingStub(channel))
-                        .openRegistration(OpenRegistrationRequest.getDefaultInstance())));
-    long now = System.currentTimeMillis();
-    EncryptionKey key =
-        new Verifier(bundle, lists).cloudEncryptionKey(opened.getCloudEncryptionKeyStatement(), now);
-    Registration.AwaitingCredential awaiting =
-        Registration.apply(applicant, opened.getChallenge().toByteArray(), key, now);
-    RegisterRequest request = RegisterRequest.newBuilder().setOpening(awaiting.opening()).build();
-    // The same reg1 again gets the same answer: a lost connection costs no ticket.
-    SealedReply reply =
-        Calls.repeated(() -> Calls.timed(RegistrationServiceGrpc.newBlockingStub(channel)).register(request)).getReply();
-    Registration.Registered registered =
-        awaiting.receive(reply, bundle, directory.getCertificateRevocationListsList(), System.currentTimeMillis());
-    byte[] certificate = applicant.role() == Role.ROLE_DOCTOR ? applicant.evidence() : new byte[0];
-    home.install(registered.party().keyStatement(), registered.registrationSecret(), certificate, entropy);
-    return registered.party().serial();
+  /**
+   * Registers, by B_P of a patient or Cert_D of a doctor as evidence and a patient's ticket, and keeps what came. Gives the credential's
+   * serial. What was cut short goes on when this is called again.
+   */
+  public byte[] register(Home home, byte[] evidence, byte[] ticket, Entropy entropy) {
+    // By the bundle of now: the answer is signed by keys that the one at hand may not name yet.
+    return new Registering(home, channel, refreshed(home), clock, usual, entropy).register(evidence, ticket);
   }
 
   /** Begins the next epoch of the encryption key: kept first, sent then (ekput), announced once its receipt is here (ekack). */
   public EncryptionKeyStatement renew(Home home, Entropy entropy) {
     Refusal.require(home.isRegistered(), "NOT_REGISTERED", home.identity() + " is not registered yet");
     GetDirectoryResponse directory = refreshed(home);
-    SignedStatement next = home.nextEpoch(System.currentTimeMillis(), entropy);
+    SignedStatement next = home.nextEpoch(clock.getAsLong(), entropy);
     put(home, next, directory);
     home.announce(next);
     return Statements.peek(EncryptionKeyStatement.getDefaultInstance(), next);
@@ -91,17 +79,17 @@ public final class Cloud implements AutoCloseable {
   public List<Search.Place> search(
       Home home, String patientId, String departmentClass, SignedStatement grant, SignedStatement patient, Entropy entropy) {
     List<Search.Place> places = new ArrayList<>();
-    SignedStatement statement = directory().getCloudEncryptionKeyStatement();
+    SignedStatement statement = refreshed(home).getCloudEncryptionKeyStatement();
     int pages = 1;
     for (int page = 0; page < pages; page++) {
-      long now = System.currentTimeMillis();
+      long now = clock.getAsLong();
       EncryptionKey key = home.verifier(now).cloudEncryptionKey(statement, now);
       Search.Question question = new Search.Question(patientId, departmentClass, page, grant, patient);
       Search.AwaitingAnswer awaiting = Search.ask(home.party(now), question, key, now, entropy);
       SearchRequest request = SearchRequest.newBuilder().setOpening(awaiting.opening()).build();
       SealedReply reply =
           Calls.call(() -> Calls.timed(SearchServiceGrpc.newBlockingStub(channel)).search(request)).getReply();
-      long heard = System.currentTimeMillis();
+      long heard = clock.getAsLong();
       Search.Answer answer = awaiting.receive(reply, home.verifier(heard), heard);
       places.addAll(answer.places());
       pages = answer.pages();
@@ -128,51 +116,61 @@ public final class Cloud implements AutoCloseable {
   }
 
   private Renewal.Renewed putOnce(Home home, SignedStatement epoch, GetDirectoryResponse directory) {
-    long begun = System.currentTimeMillis();
+    long begun = clock.getAsLong();
     EncryptionKey key =
         home.verifier(begun).cloudEncryptionKey(directory.getCloudEncryptionKeyStatement(), begun);
     // Made anew each time: the cloud takes no ekput twice.
     return Calls.repeated(
+        channel,
         () -> {
-          long now = System.currentTimeMillis();
+          long now = clock.getAsLong();
           Renewal.AwaitingReceipt awaiting = Renewal.put(epoch, null, home.keys().signingKey(), key, now);
           PutEncryptionKeyRequest request = PutEncryptionKeyRequest.newBuilder().setOpening(awaiting.opening()).build();
           PutEncryptionKeyResponse answer =
               Calls.timed(MembershipServiceGrpc.newBlockingStub(channel)).putEncryptionKey(request);
-          long heard = System.currentTimeMillis();
+          long heard = clock.getAsLong();
           return awaiting.receive(answer, home.keyStatement(), home.verifier(heard), heard);
         });
   }
 
   private GetDirectoryResponse refreshed(Home home) {
-    GetDirectoryResponse directory = directory();
-    TrustedBundle bundle = followed(home.bundle(), directory);
-    boolean onward = home.learn(bundle, directory.getRevocationList(), directory.getCertificateRevocationListsList());
-    Refusal.require(onward, "REVOCATION_LIST_STALE", "the cloud gave an older revocation list than the one at hand");
+    return refreshed(home, usual);
+  }
+
+  private GetDirectoryResponse refreshed(Home home, Calls.Patience patience) {
+    GetDirectoryRequest request = GetDirectoryRequest.getDefaultInstance();
+    GetDirectoryResponse directory =
+        Rules.checkOuter(Calls.repeated(channel, patience, () -> directory(patience).getDirectory(request)));
+    TrustedBundle bundle = followed(home.bundle(), directory, patience);
+    // Of two lists the newer stays: an older one, of a cloud that was restored or is slow to tell, is no reason to stop.
+    home.learn(bundle, directory.getRevocationList(), directory.getCertificateRevocationListsList());
     return directory;
   }
 
-  private GetDirectoryResponse directory() {
-    GetDirectoryRequest request = GetDirectoryRequest.getDefaultInstance();
-    return Rules.check(
-        Calls.repeated(() -> Calls.timed(DirectoryServiceGrpc.newBlockingStub(channel)).getDirectory(request)));
-  }
-
-  /** The newest bundle: each between is taken, one after the other, and none is passed over. */
-  private TrustedBundle followed(TrustedBundle bundle, GetDirectoryResponse directory) {
-    long newest = TrustedBundle.sequenceOf(directory.getTrustBundle());
+  /**
+   * The newest bundle: each between is taken, one after the other, and none is passed over. There is one of each number: who signs two shows
+   * somebody a federation of its own.
+   */
+  private TrustedBundle followed(TrustedBundle bundle, GetDirectoryResponse directory, Calls.Patience patience) {
+    SignedStatement told = directory.getTrustBundle();
+    long newest = TrustedBundle.sequenceOf(told);
+    boolean one = newest != bundle.sequence() || told.getStatement().equals(bundle.signed().getStatement());
+    Refusal.require(one, "BUNDLE_OUT_OF_SEQUENCE", "there are two trust bundles of the number " + newest);
     TrustedBundle current = bundle;
     while (current.sequence() < newest) {
       GetTrustBundlesRequest request =
           GetTrustBundlesRequest.newBuilder().setAfterSequence(current.sequence()).build();
-      List<SignedStatement> between =
-          Calls.repeated(() -> Calls.timed(DirectoryServiceGrpc.newBlockingStub(channel)).getTrustBundles(request))
-              .getTrustBundlesList();
-      Refusal.require(!between.isEmpty(), "BUNDLE_OUT_OF_SEQUENCE", "the cloud leaves trust bundles out");
-      for (SignedStatement next : between) {
+      GetTrustBundlesResponse between =
+          Rules.checkOuter(Calls.repeated(channel, patience, () -> directory(patience).getTrustBundles(request)));
+      Refusal.require(between.getTrustBundlesCount() > 0, "BUNDLE_OUT_OF_SEQUENCE", "the cloud leaves trust bundles out");
+      for (SignedStatement next : between.getTrustBundlesList()) {
         current = current.follow(next);
       }
     }
     return current;
+  }
+
+  private DirectoryServiceGrpc.DirectoryServiceBlockingStub directory(Calls.Patience patience) {
+    return patience.timed(DirectoryServiceGrpc.newBlockingStub(channel));
   }
 }

@@ -22,8 +22,15 @@ final class CurrentLists {
   void need() {
     long now = nanoTime.getAsLong();
     boolean kept = readAt.isPresent() && now - readAt.getAsLong() < KEPT_NANOS;
-    if (!kept && refresh.getAsBoolean()) {
-      readAt = OptionalLong.of(now);
+    if (!kept) {
+      renew();
+    }
+  }
+
+  /** Asks the cloud, however long ago that was: those at hand have run out. */
+  void renew() {
+    if (refresh.getAsBoolean()) {
+      readAt = OptionalLong.of(nanoTime.getAsLong());
     }
   }
 }

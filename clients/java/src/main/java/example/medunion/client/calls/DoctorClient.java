@@ -6,24 +6,17 @@ import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Party;
 import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
-import example.medunion.client.protocol.ReplayMemory;
 import example.medunion.client.protocol.Rules;
 import example.medunion.client.protocol.Search;
 import example.medunion.client.protocol.Statements;
-import example.medunion.client.protocol.Transcript;
 import example.medunion.federation.v1.BiosignalDelivery;
 import example.medunion.federation.v1.CloseRoomRequest;
-import example.medunion.federation.v1.Deposit;
-import example.medunion.federation.v1.DiagnosisDelivery;
 import example.medunion.federation.v1.Direction;
 import example.medunion.federation.v1.Grant;
 import example.medunion.federation.v1.OpenRoomRequest;
 import example.medunion.federation.v1.OpenRoomResponse;
-import example.medunion.federation.v1.Purpose;
 import example.medunion.federation.v1.RelayFrame;
 import example.medunion.federation.v1.RelayServiceGrpc;
-import example.medunion.federation.v1.Right;
-import example.medunion.federation.v1.Scope;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SessionFrame;
 import example.medunion.federation.v1.SessionRefusal;
@@ -34,6 +27,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 
 /** The doctor's client: a room for a patient, a search, records, a diagnosis, its deposit. Close it. */
@@ -41,6 +35,7 @@ public final class DoctorClient implements AutoCloseable {
   private static final Duration ROOM = Duration.ofHours(12);
   private static final Duration REFUSAL_FLOOR = Duration.ofMillis(50);
   private static final int MOST_SESSIONS = 8;
+  private static final int MOST_RECORDS = 64;
 
   private final Home home;
   private final CurrentLists lists;
@@ -48,10 +43,10 @@ public final class DoctorClient implements AutoCloseable {
   private final String hospitalId;
   private final String address;
   private final ManagedChannel channel;
+  // Who opened the room closes it: hours later no list may be at hand by which it could be checked anew.
+  private final Party opener;
   private final DoctorCode code;
   private final Mailbox mailbox;
-  // As long as the room lives: a P1 of another room is for another key.
-  private final ReplayMemory replay = new ReplayMemory();
   private final Map<ByteString, DoctorSide.AwaitingBiosignal> sessions = new LinkedHashMap<>();
   // A D5 lies in the room that no P6 has answered.
   private boolean isNeeded;
@@ -65,12 +60,12 @@ public final class DoctorClient implements AutoCloseable {
     lists.need();
     this.channel = Calls.channel(address, hospitalId, home.bundle());
     long now = System.currentTimeMillis();
-    Party party = home.party(now);
-    OpenRoomRequest request = DoctorSide.askForRoom(party, hospitalId, now, entropy);
+    this.opener = home.party(now);
+    OpenRoomRequest request = DoctorSide.askForRoom(opener, hospitalId, now, entropy);
     OpenRoomResponse room =
-        Rules.check(Calls.call(() -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).openRoom(request)));
+        Rules.checkOuter(Calls.call(() -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).openRoom(request)));
     byte[] roomId = room.getRoomId().toByteArray();
-    this.code = new DoctorCode(address, hospitalId, roomId, DoctorSide.codeDigest(party));
+    this.code = new DoctorCode(address, hospitalId, roomId, DoctorSide.codeDigest(opener));
     this.mailbox = new Mailbox(channel, roomId, Direction.DIRECTION_TO_PATIENT);
   }
 
@@ -106,47 +101,49 @@ public final class DoctorClient implements AutoCloseable {
         .orElseThrow(() -> new Refusal("NO_ANSWER", "no patient came to the room in time"));
   }
 
-  /** Asks the public cloud where the patient's records are, in all classes that the grant covers. */
+  /** Asks the public cloud where the patient's records are, in all classes that the grant covers; it has to allow INDEX. */
   public List<Search.Place> search(DoctorSide.InConsultation consultation) {
     BiosignalDelivery delivery = consultation.delivery();
-    if (!delivery.hasGrant()) {
-      return List.of();
-    }
     Grant grant = Statements.peek(Grant.getDefaultInstance(), delivery.getGrant());
     List<String> classes = grant.getDepartmentClassesList();
     List<Search.Place> places = new ArrayList<>();
-    if (grant.getRightsList().contains(Right.RIGHT_INDEX)) {
-      String patientId = consultation.asked().patient().identity();
-      try (Cloud cloud = new Cloud(home.bundle())) {
-        for (String name : classes.contains("*") ? List.of("*") : classes) {
-          var statement = consultation.asked().patient().keyStatement();
-          places.addAll(cloud.search(home, patientId, name, delivery.getGrant(), statement, entropy));
-        }
+    var patient = consultation.asked().patient();
+    try (Cloud cloud = new Cloud(home.bundle())) {
+      for (String name : classes.contains("*") ? List.of("*") : classes) {
+        places.addAll(
+            cloud.search(home, patient.identity(), name, delivery.getGrant(), patient.keyStatement(), entropy));
       }
     }
     return places;
   }
 
-  /** Fetches what these places hold: one session for each record. */
-  public List<FetchedRecord> fetch(DoctorSide.InConsultation consultation, List<Search.Place> places) {
+  /**
+   * Fetches what these places hold, one session for each hospital and class. What can't be had is told to {@code missing}, with its hospital:
+   * one that is down stops no other.
+   */
+  public List<FetchedRecord> fetch(
+      DoctorSide.InConsultation consultation, List<Search.Place> places, BiConsumer<String, Refusal> missing) {
     List<FetchedRecord> records = new ArrayList<>();
-    for (Search.Place place : places) {
-      Scope scope =
-          Scope.newBuilder()
-              .setPurpose(Purpose.PURPOSE_READ)
-              .setDepartmentClass(classOf(place.departmentId()))
-              .addHandles(ByteString.copyFrom(place.handle()))
-              .build();
-      ManagedChannel there = Calls.channel(place.address(), place.hospital().identity(), home.bundle());
-      try (HospitalSession stream = new HospitalSession(there)) {
-        RecordSession.AddressedHospital hospital =
-            new RecordSession.AddressedHospital(place.hospital(), place.encryptionKey());
-        records.add(FetchedRecord.fetch(stream, stream.open(home, hospital, intent(consultation, scope), entropy)));
-      } finally {
-        there.shutdownNow();
+    for (Order order : Order.of(places)) {
+      try {
+        boolean fits = records.size() < MOST_RECORDS;
+        Refusal.require(fits, "LIMIT_REACHED", "a diagnosis rests on at most " + MOST_RECORDS + " answers of hospitals");
+        records.add(fetch(consultation, order));
+      } catch (Refusal refusal) {
+        missing.accept(order.hospitalId(), refusal);
       }
     }
     return records;
+  }
+
+  private FetchedRecord fetch(DoctorSide.InConsultation consultation, Order order) {
+    ManagedChannel there = Calls.channel(order.place().address(), order.hospitalId(), home.bundle());
+    try (HospitalSession stream = new HospitalSession(there)) {
+      RecordSession.Intent intent = consultation.intent(order.scope(), entropy.draw(32));
+      return FetchedRecord.fetch(stream, stream.open(home, order.hospital(), intent, entropy));
+    } finally {
+      there.shutdownNow();
+    }
   }
 
   /** Signs and sends the diagnosis, which rests on these records: D5. */
@@ -181,18 +178,8 @@ public final class DoctorClient implements AutoCloseable {
 
   /** Deposits the encounter at the doctor's own hospital: STO, STOACK. Gives the handle that the hospital signed for. */
   public ByteString deposit(DoctorSide.AwaitingReceipt diagnosed, String departmentClass) {
-    DoctorSide.InConsultation consultation = diagnosed.consultation();
-    Scope scope = Scope.newBuilder().setPurpose(Purpose.PURPOSE_STORE).setDepartmentClass(departmentClass).build();
-    RecordSession.Intent intent = intent(consultation, scope);
-    RecordSession.AddressedHospital hospital = HospitalSession.address(channel, hospitalId, home);
-    try (HospitalSession stream = new HospitalSession(channel)) {
-      RecordSession.Established session = stream.open(home, hospital, intent, entropy);
-      byte[] diagnosis = diagnosed.diagnosis().getDiagnosis().toByteArray();
-      RecordSession.AwaitingDeposit awaiting =
-          session.deposit(consultation.biosignal(), diagnosis, depositOf(diagnosed, intent));
-      awaiting.frames().forEach(stream::send);
-      return awaiting.receive(stream.receive()).getHandle();
-    }
+    return new Encounter(diagnosed, departmentClass, System.currentTimeMillis(), entropy)
+        .deposit(home, channel, hospitalId, entropy);
   }
 
   /**
@@ -213,8 +200,7 @@ public final class DoctorClient implements AutoCloseable {
   }
 
   private void closeRoom() {
-    Party party = home.party(System.currentTimeMillis());
-    CloseRoomRequest request = DoctorSide.askToClose(party, hospitalId, code.roomId());
+    CloseRoomRequest request = DoctorSide.askToClose(opener, hospitalId, code.roomId());
     Calls.call(() -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).closeRoom(request));
   }
 
@@ -225,7 +211,7 @@ public final class DoctorClient implements AutoCloseable {
     lists.need();
     long now = System.currentTimeMillis();
     DoctorSide.Asked asked = DoctorSide.receive(home.party(now), opening, home.verifier(now), now);
-    replay.admit(asked.replayKey());
+    home.admit(asked.replayKey(), now, asked.keepUntil());
     DoctorSide.AwaitingBiosignal awaiting = asked.reply(System.currentTimeMillis(), entropy);
     if (sessions.size() >= MOST_SESSIONS) {
       sessions.remove(sessions.keySet().iterator().next());
@@ -261,44 +247,5 @@ public final class DoctorClient implements AutoCloseable {
           SessionRefusal.newBuilder().setSessionId(sessionId).setSentAt(System.currentTimeMillis()).build();
       mailbox.put(RelayFrame.newBuilder().setRefusal(refusal).build());
     }
-  }
-
-  private RecordSession.Intent intent(DoctorSide.InConsultation consultation, Scope scope) {
-    BiosignalDelivery delivery = consultation.delivery();
-    Refusal.require(delivery.hasGrant(), "GRANT_MISSING", "the patient gave no consent");
-    var patient = consultation.asked().patient();
-    return new RecordSession.Intent(
-        patient.identity(), scope, delivery.getGrant(), patient.keyStatement(), entropy.draw(32));
-  }
-
-  private static Deposit depositOf(DoctorSide.AwaitingReceipt diagnosed, RecordSession.Intent intent) {
-    DoctorSide.InConsultation consultation = diagnosed.consultation();
-    BiosignalDelivery delivery = consultation.delivery();
-    DiagnosisDelivery diagnosis = diagnosed.diagnosis();
-    return Deposit.newBuilder()
-        .setPatientId(intent.patientId())
-        .setDoctorId(consultation.asked().doctor().identity())
-        .setSentAt(System.currentTimeMillis())
-        .setBlind(ByteString.copyFrom(intent.blind()))
-        .setScope(intent.scope())
-        .setGrant(intent.grant())
-        .setPatientKeyStatement(intent.patientKeyStatement())
-        .setConsultationDigest(ByteString.copyFrom(consultation.transcriptHash()))
-        .setBiosignalSizeBytes(consultation.biosignal().length)
-        .setBiosignalDigest(delivery.getBiosignalDigest())
-        .setBiosignalGrantDigest(ByteString.copyFrom(Transcript.statementDigest("grant", intent.grant())))
-        .setBiosignalSentAt(delivery.getSentAt())
-        .setBiosignalSignature(delivery.getSignature())
-        .setDiagnosisDigest(ByteString.copyFrom(example.medunion.client.protocol.Bytes.sha256(diagnosis.getDiagnosis())))
-        .addAllBasedOn(diagnosis.getBasedOnList())
-        .setDiagnosisSentAt(diagnosis.getSentAt())
-        .setDiagnosisSignature(diagnosis.getSignature())
-        .build();
-  }
-
-  private static String classOf(String departmentId) {
-    String department = departmentId.substring(departmentId.indexOf('/') + 1);
-    int local = department.indexOf('.');
-    return local < 0 ? department : department.substring(0, local);
   }
 }

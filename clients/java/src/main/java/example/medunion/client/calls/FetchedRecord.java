@@ -6,6 +6,7 @@ import com.google.protobuf.ByteString;
 import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.RecordSession;
+import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Rules;
 import example.medunion.federation.v1.RecordEnd;
 import example.medunion.federation.v1.RecordEntry;
@@ -20,6 +21,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.regex.Pattern;
 
 /**
  * What one hospital released in one session, whole and verified: M_EMR = F(manifest) || the bytes of every part, in the manifest's order. This
@@ -28,7 +30,8 @@ import java.util.List;
 public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd end, List<Content> contents) {
   private static final int MOST_MANIFEST_BYTES = 1_048_576;
   private static final int MOST_RECORD_BYTES = 256 * 1024 * 1024;
-  private static final String FILE_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*";
+  // Without directories, not hidden, and safe to print.
+  private static final Pattern PLAIN_NAME = Pattern.compile("[ -~&&[^./\\\\:*?\"<>|]][ -~&&[^/\\\\:*?\"<>|]]*");
 
   /** A part of a record, with its bytes. */
   public record Content(ByteString handle, RecordPart part, byte[] bytes) {}
@@ -49,20 +52,38 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
     }
   }
 
-  /** Writes every part to `directory/<handle>/<name>`. */
+  /**
+   * Writes every part to `directory/<handle>/<name>`, unencrypted, over no file. One that can't be written stops no other: the first such is
+   * refused with FILE_UNUSABLE in the end.
+   */
   public void save(Path directory) {
+    Refusal first = null;
     for (Content content : contents) {
-      // A name is a hospital's word, and no path.
-      String name = content.part().getName();
-      require(name.matches(FILE_NAME), "FIELD_INVALID", "a part's name is no file name");
-      Path place = directory.resolve(HexFormat.of().formatHex(content.handle().toByteArray()));
       try {
-        Files.createDirectories(place);
-      } catch (IOException error) {
-        throw new UncheckedIOException(error);
+        save(directory.resolve(HexFormat.of().formatHex(content.handle().toByteArray())), content);
+      } catch (Refusal | UncheckedIOException error) {
+        first = first == null ? new Refusal("FILE_UNUSABLE", "a part of the record can't be saved", error) : first;
       }
-      PrivateFiles.writeNew(place.resolve(name), content.bytes());
     }
+    if (first != null) {
+      throw first;
+    }
+  }
+
+  private static void save(Path place, Content content) {
+    // A name is a hospital's word, and no path.
+    String name = content.part().getName();
+    require(isPlainName(name), "FILE_UNUSABLE", "a part of a record has a name that is no file's");
+    try {
+      Files.createDirectories(place);
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+    PrivateFiles.writeNew(place.resolve(name), content.bytes());
+  }
+
+  static boolean isPlainName(String name) {
+    return PLAIN_NAME.matcher(name).matches();
   }
 
   private static FetchedRecord read(byte[] content, RecordEnd end, RecordSession.Established session) {

@@ -18,6 +18,7 @@ import example.medunion.client.protocol.Lists;
 import example.medunion.client.protocol.Party;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Renewal;
+import example.medunion.client.protocol.ReplayMemory;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.Transcript;
 import example.medunion.client.protocol.TrustedBundle;
@@ -30,17 +31,20 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Base64;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /**
  * A party's home directory: `keys.sealed` under the PIN, `state.json` with what is not secret (identity, credential, epochs, newest trust
- * bundle and lists), and of a patient `device.secret`, 32 random bytes behind B_P. Several processes may use it: what one changes, the
+ * bundle and lists), `registration.sealed` while one is under way, of a doctor `replay.json`, the replay keys of what was taken, and of a
+ * patient `device.secret`, 32 random bytes behind B_P. Several processes may use it: what one changes, the
  * others leave.
  */
 public final class Home {
+  private static final String REGISTRATION = "registration.sealed";
+
   private final Path directory;
   private HomeState state;
   private TrustedBundle bundle;
@@ -53,14 +57,15 @@ public final class Home {
     this.bundle = TrustedBundle.pin(statement(state.bundle));
   }
 
-  /** Makes a home: fresh keys, and the trust bundle that was handed over. */
+  /** Makes a home: fresh keys, and the trust bundle that was handed over. It is there whole, or not at all. */
   public static Home create(Path directory, String identity, Path trust, Path pinFile, Entropy entropy, long now) {
     TrustedBundle bundle = readTrust(trust);
-    try {
-      Files.createDirectory(directory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-    } catch (IOException error) {
-      throw new UncheckedIOException(error);
-    }
+    PrivateFiles.makeDirectory(directory, unfinished -> fill(unfinished, bundle, identity, pinFile, entropy, now));
+    return open(directory, pinFile);
+  }
+
+  private static void fill(
+      Path directory, TrustedBundle bundle, String identity, Path pinFile, Entropy entropy, long now) {
     KeyFile keys = KeyFile.create(directory.resolve("keys.sealed"), pinFile, entropy);
     PrivateFiles.writeNew(directory.resolve("device.secret"), entropy.draw(32));
     HomeState state = new HomeState();
@@ -70,7 +75,10 @@ public final class Home {
     Hpke.DecryptionKey first = keys.decryptionKeys().get(0);
     state.encryptionKeyStatement = base64(Renewal.state(identity, first, keys.signingKey(), now, Epochs.LIFE));
     state.write(directory);
-    return new Home(directory, state, keys);
+  }
+
+  public static boolean exists(Path directory) {
+    return HomeState.exists(directory);
   }
 
   public static Home open(Path directory, Path pinFile) {
@@ -128,6 +136,33 @@ public final class Home {
           keys = keys.withRegistrationSecret(secret, entropy);
           state.keyStatement = base64(keyStatement);
           state.certificate = Base64.getEncoder().encodeToString(certificate);
+        });
+    forgetRegistration();
+  }
+
+  /** A reg1 that was sent and whose answer is not here, as it was kept. */
+  Optional<byte[]> registration() {
+    Path path = directory.resolve(REGISTRATION);
+    return Files.exists(path) ? Optional.of(keys.unseal(PrivateFiles.read(path))) : Optional.empty();
+  }
+
+  /** Keeps a reg1 that is to be sent, sealed: the ticket is inside. */
+  void keepRegistration(byte[] kept, Entropy entropy) {
+    PrivateFiles.replace(directory.resolve(REGISTRATION), keys.seal(kept, entropy));
+  }
+
+  void forgetRegistration() {
+    PrivateFiles.delete(directory.resolve(REGISTRATION));
+  }
+
+  /** Keeps the replay key of a message that was taken; refuses one that is kept already. It holds for all rooms: they share EK_D. */
+  void admit(byte[] replayKey, long now, long until) {
+    HomeLock.holding(
+        directory,
+        () -> {
+          ReplayMemory memory = ReplayFile.read(directory);
+          memory.admit(replayKey, now, until);
+          ReplayFile.write(directory, memory);
         });
   }
 

@@ -38,6 +38,10 @@ final class HomeState {
   String revocationList;
   List<String> crls;
 
+  static boolean exists(Path directory) {
+    return Files.exists(directory.resolve(FILE));
+  }
+
   static HomeState read(Path directory) {
     try {
       return new Gson().fromJson(Files.readString(directory.resolve(FILE)), HomeState.class);

@@ -18,49 +18,94 @@ import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SessionFrame;
 import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
-import io.grpc.stub.StreamObserver;
+import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.ClientResponseObserver;
+import java.time.Duration;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
-/** A doctor's session with a hospital: one stream, which *is* the session. A lost one is a new session. */
+/**
+ * A doctor's session with a hospital: one stream, which *is* the session. A lost one is a new session. Neither side buffers without end: a
+ * message is asked for when the one before was taken, and sent when the line takes it.
+ */
 final class HospitalSession implements AutoCloseable {
   private static final long LONGEST_SECONDS = 3600;
-  private static final long SILENCE_SECONDS = 60;
+  private static final Duration LONGEST_SILENCE = Duration.ofSeconds(60);
 
+  private final Duration longestSilence;
   private final LinkedBlockingQueue<Object> heard = new LinkedBlockingQueue<>();
-  private final StreamObserver<OpenSessionRequest> requests;
+  private final Responses responses = new Responses();
 
   private enum Ended {
     COMPLETED
   }
 
+  /** What gRPC's threads tell the one that uses this session. */
+  private final class Responses implements ClientResponseObserver<OpenSessionRequest, OpenSessionResponse> {
+    private ClientCallStreamObserver<OpenSessionRequest> requests;
+    private boolean hasEnded;
+
+    @Override
+    public void beforeStart(ClientCallStreamObserver<OpenSessionRequest> stream) {
+      requests = stream;
+      stream.disableAutoRequestWithInitial(1);
+      stream.setOnReadyHandler(this::wake);
+    }
+
+    @Override
+    public void onNext(OpenSessionResponse response) {
+      heard.add(response);
+    }
+
+    @Override
+    public void onError(Throwable error) {
+      end(error);
+    }
+
+    @Override
+    public void onCompleted() {
+      end(Ended.COMPLETED);
+    }
+
+    private void end(Object how) {
+      heard.add(how);
+      synchronized (this) {
+        hasEnded = true;
+      }
+      wake();
+    }
+
+    private synchronized void wake() {
+      notifyAll();
+    }
+
+    /** Waits until the line takes a message, or is known to have ended. Says whether it is one or the other. */
+    private synchronized boolean awaitReady(Duration patience) throws InterruptedException {
+      long deadline = System.nanoTime() + patience.toNanos();
+      for (long left = patience.toNanos(); !requests.isReady() && !hasEnded; left = deadline - System.nanoTime()) {
+        if (left <= 0) {
+          return false;
+        }
+        TimeUnit.NANOSECONDS.timedWait(this, left);
+      }
+      return true;
+    }
+  }
+
   HospitalSession(ManagedChannel channel) {
-    StreamObserver<OpenSessionResponse> responses =
-        new StreamObserver<>() {
-          @Override
-          public void onNext(OpenSessionResponse response) {
-            heard.add(response);
-          }
+    this(channel, LONGEST_SILENCE);
+  }
 
-          @Override
-          public void onError(Throwable error) {
-            heard.add(error);
-          }
-
-          @Override
-          public void onCompleted() {
-            heard.add(Ended.COMPLETED);
-          }
-        };
-    requests =
-        RecordServiceGrpc.newStub(channel).withDeadlineAfter(LONGEST_SECONDS, TimeUnit.SECONDS).openSession(responses);
+  HospitalSession(ManagedChannel channel, Duration longestSilence) {
+    this.longestSilence = longestSilence;
+    RecordServiceGrpc.newStub(channel).withDeadlineAfter(LONGEST_SECONDS, TimeUnit.SECONDS).openSession(responses);
   }
 
   /** Asks a hospital for its own statements, and verifies them. */
   static RecordSession.AddressedHospital address(ManagedChannel channel, String hospitalId, Home home) {
     GetHospitalRequest request = GetHospitalRequest.getDefaultInstance();
     GetHospitalResponse answer =
-        Rules.check(Calls.repeated(() -> Calls.timed(RecordServiceGrpc.newBlockingStub(channel)).getHospital(request)));
+        Rules.checkOuter(Calls.repeated(channel, () -> Calls.timed(RecordServiceGrpc.newBlockingStub(channel)).getHospital(request)));
     long now = System.currentTimeMillis();
     Verifier verifier = home.verifier(now);
     VerifiedParty party = verifier.party(answer.getKeyStatement(), Role.ROLE_HOSPITAL, now);
@@ -75,7 +120,7 @@ final class HospitalSession implements AutoCloseable {
       Home home, RecordSession.AddressedHospital hospital, RecordSession.Intent intent, Entropy entropy) {
     long now = System.currentTimeMillis();
     RecordSession.AwaitingReply awaiting = RecordSession.begin(home.party(now), hospital, intent, now, entropy);
-    requests.onNext(OpenSessionRequest.newBuilder().setOpening(awaiting.opening()).build());
+    send(OpenSessionRequest.newBuilder().setOpening(awaiting.opening()).build());
     OpenSessionResponse response = next();
     require(response.hasReply(), "OUT_OF_ORDER", "the hospital does not begin with its reply");
     long then = System.currentTimeMillis();
@@ -83,7 +128,7 @@ final class HospitalSession implements AutoCloseable {
   }
 
   void send(SessionFrame frame) {
-    requests.onNext(OpenSessionRequest.newBuilder().setFrame(frame).build());
+    send(OpenSessionRequest.newBuilder().setFrame(frame).build());
   }
 
   SessionFrame receive() {
@@ -92,20 +137,24 @@ final class HospitalSession implements AutoCloseable {
     return response.getFrame();
   }
 
+  /** Ends the stream on this side, and gives up what still comes. */
   @Override
   public void close() {
-    requests.onCompleted();
+    responses.requests.cancel("the session is over", null);
+  }
+
+  /** Where the stream has ended, what is sent goes nowhere, and the next that is received says why. */
+  private void send(OpenSessionRequest request) {
+    if (!uninterrupted(() -> responses.awaitReady(longestSilence))) {
+      throw silent();
+    }
+    responses.requests.onNext(request);
   }
 
   private OpenSessionResponse next() {
-    Object said;
-    try {
-      said = heard.poll(SILENCE_SECONDS, TimeUnit.SECONDS);
-    } catch (InterruptedException error) {
-      Thread.currentThread().interrupt();
-      throw new IllegalStateException(error);
-    }
+    Object said = uninterrupted(() -> heard.poll(longestSilence.toNanos(), TimeUnit.NANOSECONDS));
     if (said instanceof OpenSessionResponse response) {
+      responses.requests.request(1);
       return response;
     }
     if (said instanceof StatusRuntimeException error) {
@@ -114,6 +163,23 @@ final class HospitalSession implements AutoCloseable {
     if (said == Ended.COMPLETED) {
       throw new Refusal("RECORD_CUT_SHORT", "the hospital ended the session before its last message");
     }
-    throw new Refusal("UNAVAILABLE", "the hospital fell silent in the middle of a session");
+    throw silent();
+  }
+
+  private static Refusal silent() {
+    return Refusal.passing("UNAVAILABLE", "the hospital fell silent in the middle of a session", null);
+  }
+
+  private interface Waiting<T> {
+    T run() throws InterruptedException;
+  }
+
+  private static <T> T uninterrupted(Waiting<T> waiting) {
+    try {
+      return waiting.run();
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException(error);
+    }
   }
 }

@@ -10,7 +10,9 @@ import example.medunion.federation.v1.GetRoomResponse;
 import example.medunion.federation.v1.PutFrameRequest;
 import example.medunion.federation.v1.RelayFrame;
 import example.medunion.federation.v1.RelayServiceGrpc;
+import io.grpc.Context;
 import io.grpc.ManagedChannel;
+import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.time.Duration;
 import java.util.Iterator;
@@ -22,6 +24,10 @@ import java.util.function.Function;
 public final class Mailbox {
   private static final long LONGEST_STREAM_MILLIS = 300_000;
   private static final int MOST_NUMBERS_PASSED = 4096;
+  private static final Duration FIRST_PAUSE = Duration.ofMillis(200);
+  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
+  // A stream that ended well before its last frame is opened again, too.
+  private static final StatusRuntimeException ENDED = Status.UNAVAILABLE.asRuntimeException();
 
   private final ManagedChannel channel;
   private final ByteString roomId;
@@ -40,21 +46,23 @@ public final class Mailbox {
   /** Fetches whose room it is; nothing of it is verified yet. */
   public GetRoomResponse room() {
     GetRoomRequest request = GetRoomRequest.newBuilder().setRoomId(roomId).build();
-    return Calls.repeated(() -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).getRoom(request));
+    return Calls.repeated(channel, () -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).getRoom(request));
   }
 
   /** Puts a frame once, however often the connection fails; a number that somebody else's frame has is passed over. */
   public void put(RelayFrame frame) {
     for (int passed = 0; passed < MOST_NUMBERS_PASSED; passed++) {
       PutFrameRequest request =
-          PutFrameRequest.newBuilder().setRoomId(roomId).setDirection(puts).setNumber(nextPut++).setFrame(frame).build();
+          PutFrameRequest.newBuilder().setRoomId(roomId).setDirection(puts).setNumber(nextPut).setFrame(frame).build();
       try {
-        Calls.repeated(() -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).putFrame(request));
+        Calls.repeated(channel, () -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).putFrame(request));
+        nextPut++;
         return;
       } catch (Refusal refusal) {
         if (!refusal.reason().equals("ALREADY_EXISTS")) {
-          throw refusal;
+          throw refusal; // nothing lies under this number: the next frame gets it
         }
+        nextPut++;
       }
     }
     throw new Refusal("LIMIT_REACHED", "the room is full of other messages");
@@ -66,7 +74,10 @@ public final class Mailbox {
    */
   public <T> Optional<T> follow(Duration patience, Function<RelayFrame, Optional<T>> take) {
     long deadline = System.nanoTime() + patience.toNanos();
+    Duration pause = FIRST_PAUSE;
     for (long left = patience.toMillis(); left > 0; left = (deadline - System.nanoTime()) / 1_000_000) {
+      long read = nextRead;
+      StatusRuntimeException lost = ENDED;
       try {
         Optional<T> answer = stream(Math.min(left, LONGEST_STREAM_MILLIS), take);
         if (answer.isPresent()) {
@@ -77,8 +88,12 @@ public final class Mailbox {
         if (!Calls.passes(refusal)) {
           throw refusal;
         }
+        lost = error;
       }
-      Calls.pause(Duration.ofMillis(200));
+      pause = nextRead > read ? FIRST_PAUSE : pause;
+      Calls.pause(Calls.shorter(Calls.pauseAfter(lost, pause), Duration.ofNanos(deadline - System.nanoTime())));
+      channel.resetConnectBackoff();
+      pause = Calls.shorter(pause.multipliedBy(2), LONGEST_PAUSE);
     }
     return Optional.empty();
   }
@@ -86,14 +101,8 @@ public final class Mailbox {
   private <T> Optional<T> stream(long millis, Function<RelayFrame, Optional<T>> take) {
     FollowFramesRequest request =
         FollowFramesRequest.newBuilder().setRoomId(roomId).setDirection(reads).setFromNumber(nextRead).build();
-    try (io.grpc.Context.CancellableContext context = io.grpc.Context.current().withCancellation()) {
-      Iterator<FollowFramesResponse> frames =
-          context.wrap(
-                  () ->
-                      RelayServiceGrpc.newBlockingStub(channel)
-                          .withDeadlineAfter(millis, TimeUnit.MILLISECONDS)
-                          .followFrames(request))
-              .call();
+    try (Context.CancellableContext context = Context.current().withCancellation()) {
+      Iterator<FollowFramesResponse> frames = followed(context, request, millis);
       while (frames.hasNext()) {
         FollowFramesResponse response = frames.next();
         Refusal.require(response.getNumber() == nextRead, "OUT_OF_ORDER", "the relay left a message out");
@@ -104,10 +113,18 @@ public final class Mailbox {
         }
       }
       return Optional.empty();
-    } catch (StatusRuntimeException | Refusal error) {
-      throw error;
-    } catch (Exception error) {
-      throw new IllegalStateException(error);
+    }
+  }
+
+  /** Begins the call: it ends with its context. */
+  private Iterator<FollowFramesResponse> followed(Context context, FollowFramesRequest request, long millis) {
+    Context outer = context.attach();
+    try {
+      return RelayServiceGrpc.newBlockingStub(channel)
+          .withDeadlineAfter(millis, TimeUnit.MILLISECONDS)
+          .followFrames(request);
+    } finally {
+      context.detach(outer);
     }
   }
 }

@@ -1,6 +1,7 @@
 package example.medunion.client.calls;
 
 import com.google.protobuf.ByteString;
+import example.medunion.client.protocol.Consultation;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Grants;
 import example.medunion.client.protocol.PatientSide;
@@ -16,21 +17,32 @@ import io.grpc.ManagedChannel;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /** The patient's client: a visit to the doctor of a code, and its diagnosis. */
 public final class PatientClient {
   /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
   private static final Duration REPLY = Duration.ofSeconds(45);
 
-  private static final Duration DIAGNOSIS = Duration.ofMinutes(10);
+  /** A diagnosis may come as long as the consultation lives. */
+  private static final Duration DIAGNOSIS = Duration.ofMillis(Consultation.LIFE);
+
+  private static final Duration FIRST_PAUSE = Duration.ofMillis(200);
+  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
+
+  private static final Set<String> RUN_OUT = Set.of("REVOCATION_LIST_STALE", "BUNDLE_STALE");
 
   private final Home home;
   private final Entropy entropy;
+  private final Consumer<String> tell;
 
-  public PatientClient(Home home, Entropy entropy) {
+  public PatientClient(Home home, Entropy entropy, Consumer<String> tell) {
     this.home = home;
     this.entropy = entropy;
+    this.tell = tell;
   }
 
   /** What a visit gave: the diagnosis is a FHIR DiagnosticReport that the doctor signed. */
@@ -63,10 +75,8 @@ public final class PatientClient {
     SignedStatement grant = Grants.make(established.patient(), doctorId, doctor.certificate(), terms, then, entropy);
     PatientSide.AwaitingDiagnosis waiting = established.deliver(biosignal, grant, System.currentTimeMillis());
     waiting.frames().forEach(frame -> mailbox.put(RelayFrame.newBuilder().setFrame(frame).build()));
-    PatientSide.Diagnosed diagnosed =
-        await(mailbox, awaiting.sessionId(), DIAGNOSIS, frame -> diagnosis(waiting, frame));
-    SessionFrame receipt = diagnosed.receipt(System.currentTimeMillis());
-    mailbox.put(RelayFrame.newBuilder().setFrame(receipt).build());
+    PatientSide.Diagnosed diagnosed = await(mailbox, awaiting.sessionId(), DIAGNOSIS, diagnoses(waiting));
+    acknowledge(mailbox, diagnosed);
     ByteString grantId = Statements.peek(Grant.getDefaultInstance(), grant).getGrantId();
     return new Visit(doctorId, grantId, diagnosed.delivery().getDiagnosis().toByteArray());
   }
@@ -79,13 +89,63 @@ public final class PatientClient {
     return Optional.of(awaiting.receive(frame.getReply(), home.verifier(now), now));
   }
 
-  private Optional<PatientSide.Diagnosed> diagnosis(PatientSide.AwaitingDiagnosis awaiting, RelayFrame frame) {
-    if (!frame.hasFrame()) {
-      return Optional.empty();
+  /** How D5 is taken. The doctor may have been revoked meanwhile, so by newer lists; those at hand decide where there are none. */
+  private Function<RelayFrame, Optional<PatientSide.Diagnosed>> diagnoses(PatientSide.AwaitingDiagnosis awaiting) {
+    CurrentLists lists = new CurrentLists(this::refresh, System::nanoTime);
+    long end = System.nanoTime() + DIAGNOSIS.toNanos();
+    return frame -> {
+      if (!frame.hasFrame()) {
+        return Optional.empty();
+      }
+      lists.need();
+      return Optional.of(
+          held(
+              () -> {
+                long now = System.currentTimeMillis();
+                return awaiting.receive(frame.getFrame(), home.verifier(now), now);
+              },
+              lists,
+              Duration.ofNanos(end - System.nanoTime())));
+    };
+  }
+
+  /**
+   * Takes a frame, and holds on to it while nothing but the age of the lists at hand speaks against it: it comes once, and the cloud is back
+   * some time. Only the doctor's own frame gets as far as that.
+   */
+  static <T> T held(Supplier<T> take, CurrentLists lists, Duration patience) {
+    long end = System.nanoTime() + patience.toNanos();
+    for (Duration pause = FIRST_PAUSE; ; pause = Calls.shorter(pause.multipliedBy(2), LONGEST_PAUSE)) {
+      try {
+        return take.get();
+      } catch (Refusal refusal) {
+        if (!RUN_OUT.contains(refusal.preciseReason()) || System.nanoTime() > end) {
+          throw refusal;
+        }
+        Calls.pause(pause);
+        lists.renew();
+      }
     }
-    Upkeep.refresh(home);
-    long now = System.currentTimeMillis();
-    return Optional.of(awaiting.receive(frame.getFrame(), home.verifier(now), now));
+  }
+
+  /** What is wrong with the cloud's answer is no reason to lose a diagnosis: the lists at hand decide. */
+  private boolean refresh() {
+    try {
+      return Upkeep.refresh(home);
+    } catch (Refusal refusal) {
+      tell.accept("The public cloud's answer was not taken: " + refusal.getMessage());
+      return false;
+    }
+  }
+
+  /** Sends P6. It is a courtesy: the room may be gone by now, and the diagnosis holds without it. */
+  private void acknowledge(Mailbox mailbox, PatientSide.Diagnosed diagnosed) {
+    try {
+      SessionFrame receipt = diagnosed.receipt(System.currentTimeMillis());
+      mailbox.put(RelayFrame.newBuilder().setFrame(receipt).build());
+    } catch (Refusal refusal) {
+      tell.accept("The receipt could not be sent: " + refusal.getMessage());
+    }
   }
 
   /**

@@ -108,6 +108,16 @@ public final class KeyFile {
     return replaced(all, entropy);
   }
 
+  /** Seals under the PIN what is kept beside the keys. */
+  public byte[] seal(byte[] plaintext, Entropy entropy) {
+    return sealed(plaintext, pin(pinFile), entropy);
+  }
+
+  /** Opens what {@link #seal} gave. */
+  public byte[] unseal(byte[] sealed) {
+    return opened(sealed, pin(pinFile));
+  }
+
   /** Puts other keys in this file's place, and wipes these: use what this gives. */
   private KeyFile replaced(byte[] others, Entropy entropy) {
     byte[] sealed = sealed(others, pin(pinFile), entropy);
@@ -147,6 +157,8 @@ public final class KeyFile {
   }
 
   private static byte[] opened(byte[] content, byte[] pin) {
+    boolean whole = content.length >= SALT + NONCE + TAG_BITS / 8;
+    Refusal.require(whole, "PIN_INCORRECT", "the file is damaged: it is cut short");
     try {
       byte[] salt = Arrays.copyOf(content, SALT);
       byte[] nonce = Arrays.copyOfRange(content, SALT, SALT + NONCE);

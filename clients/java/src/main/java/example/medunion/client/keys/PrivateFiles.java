@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -13,6 +14,7 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Set;
+import java.util.function.Consumer;
 
 /** Files of mode 0600, on disk when a method returns. */
 public final class PrivateFiles {
@@ -32,9 +34,47 @@ public final class PrivateFiles {
     } catch (FileAlreadyExistsException error) {
       throw new Refusal("ALREADY_EXISTS", path + " is there already", error);
     } catch (IOException error) {
+      delete(path); // half a file is none
       throw new UncheckedIOException(error);
     }
     sync(path);
+  }
+
+  /** Makes a directory, mode 0700, that is there with all its files or not at all: what stopped half-way can be tried again. */
+  public static void makeDirectory(Path directory, Consumer<Path> fill) {
+    Path partial = directory.resolveSibling(directory.getFileName() + "." + ProcessHandle.current().pid());
+    Refusal.require(!Files.exists(directory), "ALREADY_EXISTS", directory + " is there already");
+    try {
+      deleteTree(partial); // left by a process that died
+      Files.createDirectory(partial, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+      try {
+        fill.accept(partial);
+        Files.move(partial, directory, StandardCopyOption.ATOMIC_MOVE);
+      } finally {
+        deleteTree(partial);
+      }
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+    sync(directory);
+  }
+
+  /** Removes a file, if it is there. */
+  public static void delete(Path path) {
+    try {
+      Files.deleteIfExists(path);
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  private static void deleteTree(Path directory) throws IOException {
+    if (Files.exists(directory)) {
+      try (DirectoryStream<Path> files = Files.newDirectoryStream(directory)) {
+        files.forEach(PrivateFiles::delete);
+      }
+      Files.delete(directory);
+    }
   }
 
   /** Puts a file in place, whole; what was there gives way. */

@@ -15,9 +15,9 @@ import com.google.protobuf.ByteString;
  *   <li>D5: the signed diagnosis; P6: the patient's receipt.
  * </ul>
  */
-final class Consultation {
-  /** How long a consultation lives: 12 hours. */
-  static final long LIFE = 12 * 3_600_000L;
+public final class Consultation {
+  /** How long a consultation lives: 12 hours, in milliseconds. */
+  public static final long LIFE = 12 * 3_600_000L;
 
   private Consultation() {}
 

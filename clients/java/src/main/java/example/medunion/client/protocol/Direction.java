@@ -52,6 +52,8 @@ public final class Direction {
     require(Bytes.equal(frame.getSessionId(), sessionId), "SESSION_UNKNOWN", "the frame belongs to another session");
     boolean next = frame.getSequence() == sequence;
     require(next, "OUT_OF_ORDER", "frame " + frame.getSequence() + " came where " + sequence + " is next");
+    // The JDK's cipher takes what is shorter than a tag for a fault of its own.
+    require(frame.getSealed().size() >= TAG_BITS / 8, "SEAL_INVALID", "the frame's seal is cut short");
     try {
       Cipher cipher = cipher(Cipher.DECRYPT_MODE, name, frame.getLast(), frame.getSentAt());
       return cipher.doFinal(frame.getSealed().toByteArray());

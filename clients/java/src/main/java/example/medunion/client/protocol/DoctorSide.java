@@ -7,10 +7,14 @@ import example.medunion.federation.v1.BiosignalDelivery;
 import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.ConsultationOpening;
 import example.medunion.federation.v1.ConsultationReply;
+import example.medunion.federation.v1.Deposit;
 import example.medunion.federation.v1.DiagnosisDelivery;
 import example.medunion.federation.v1.DiagnosisReceipt;
+import example.medunion.federation.v1.Grant;
 import example.medunion.federation.v1.OpenRoomRequest;
+import example.medunion.federation.v1.Right;
 import example.medunion.federation.v1.Role;
+import example.medunion.federation.v1.Scope;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SessionFrame;
@@ -102,6 +106,11 @@ public final class DoctorSide {
     public byte[] replayKey() {
       ConsultationOpening p1 = opened.payload();
       return Transcript.of("P1").add(p1.getPatientId()).add(p1.getEphemeralPoint()).digest();
+    }
+
+    /** Until when its replay key is to be kept: this P1 is stale then. */
+    public long keepUntil() {
+      return opened.payload().getSentAt() + Freshness.WINDOW;
     }
 
     /** Sends D1: picks r6, R_D2 = r6 B (eq. 16), derives SEK_1 (eq. 17), confirms it (eq. 18, 19). */
@@ -219,6 +228,19 @@ public final class DoctorSide {
       Direction sending,
       byte[] biosignal,
       BiosignalDelivery delivery) {
+    /** Whether the patient's grant holds a right; servers decide this for themselves. */
+    public boolean allows(Right right) {
+      return delivery.hasGrant()
+          && Statements.peek(Grant.getDefaultInstance(), delivery.getGrant()).getRightsList().contains(right);
+    }
+
+    /** What a session with a hospital is for, by the patient's grant. `blind` is rho, 32 bytes. */
+    public RecordSession.Intent intent(Scope scope, byte[] blind) {
+      require(delivery.hasGrant(), "GRANT_MISSING", "the patient gave no consent");
+      VerifiedParty patient = asked.patient();
+      return new RecordSession.Intent(patient.identity(), scope, delivery.getGrant(), patient.keyStatement(), blind);
+    }
+
     /** Signs D5 (eq. 49) over the biosignal's and the records' signatures (Sig_HPC2) that it rests on. Once: its nonce is used. */
     public AwaitingReceipt diagnose(byte[] diagnosis, List<ByteString> recordSignatures, long now) {
       boolean alive = now < asked.opened().payload().getSentAt() + Consultation.LIFE;
@@ -240,6 +262,30 @@ public final class DoctorSide {
 
   /** D5 is made: send its frame; the patient may send a receipt. */
   public record AwaitingReceipt(InConsultation consultation, DiagnosisDelivery diagnosis, SessionFrame frame) {
+    /** Puts STO together: what the patient and the doctor signed. The same again, in another session, gets the same receipt. */
+    public Deposit prepareDeposit(RecordSession.Intent intent, long now) {
+      BiosignalDelivery delivery = consultation.delivery();
+      return Deposit.newBuilder()
+          .setPatientId(intent.patientId())
+          .setDoctorId(consultation.asked().doctor().identity())
+          .setSentAt(now)
+          .setBlind(ByteString.copyFrom(intent.blind()))
+          .setScope(intent.scope())
+          .setGrant(intent.grant())
+          .setPatientKeyStatement(intent.patientKeyStatement())
+          .setConsultationDigest(ByteString.copyFrom(consultation.transcriptHash()))
+          .setBiosignalSizeBytes(consultation.biosignal().length)
+          .setBiosignalDigest(delivery.getBiosignalDigest())
+          .setBiosignalGrantDigest(ByteString.copyFrom(Transcript.statementDigest("grant", intent.grant())))
+          .setBiosignalSentAt(delivery.getSentAt())
+          .setBiosignalSignature(delivery.getSignature())
+          .setDiagnosisDigest(ByteString.copyFrom(Bytes.sha256(diagnosis.getDiagnosis())))
+          .addAllBasedOn(diagnosis.getBasedOnList())
+          .setDiagnosisSentAt(diagnosis.getSentAt())
+          .setDiagnosisSignature(diagnosis.getSignature())
+          .build();
+    }
+
     /** Takes P6: the patient's own receipt for this diagnosis. */
     public DiagnosisReceipt receive(SessionFrame frame, long now) {
       return Refusal.afterOpening(

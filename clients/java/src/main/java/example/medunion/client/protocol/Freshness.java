@@ -2,7 +2,7 @@ package example.medunion.client.protocol;
 
 import static example.medunion.client.protocol.Refusal.require;
 
-/** Freshness of messages (B2, B3): -sigma <= now - T <= Delta T, in milliseconds since the Unix epoch. */
+/** Freshness of messages (B2, B3): -sigma <= now - T <= Delta T, in milliseconds since the Unix epoch: a uint64, compared as one. */
 public final class Freshness {
   public static final long WINDOW = 30_000;
   public static final long SKEW = 5_000;
@@ -27,7 +27,12 @@ public final class Freshness {
 
   /** Whether a validity has begun, for a clock that may be sigma behind the one that stated it. */
   public static boolean hasBegun(long notBefore, long now) {
-    return notBefore - now <= SKEW;
+    return Long.compareUnsigned(notBefore, now + SKEW) <= 0;
+  }
+
+  /** Whether a validity has ended. */
+  public static boolean hasEnded(long notAfter, long now) {
+    return Long.compareUnsigned(notAfter, now) <= 0;
   }
 
   /** Requires the T inside a seal to be the T outside (B2). */

@@ -52,7 +52,7 @@ public final class Grants {
         grant.getDoctorId().equals(doctorId)
             && Bytes.equal(grant.getDoctorCertificateDigest(), Bytes.sha256(certificate));
     require(addressed, "GRANT_INVALID", "the grant is for another doctor");
-    boolean valid = Freshness.hasBegun(grant.getNotBefore(), now) && now < grant.getNotAfter();
+    boolean valid = Freshness.hasBegun(grant.getNotBefore(), now) && !Freshness.hasEnded(grant.getNotAfter(), now);
     require(valid, "GRANT_EXPIRED", "the grant is not yet, or no longer, valid");
     return grant;
   }

@@ -61,8 +61,9 @@ public final class Hpke {
       return keyIdOf(encryptionKey);
     }
 
-    /** Opens enc || ct. */
+    /** Opens enc || ct. Anybody may have made it, and have cut it: what is too short is no seal, and no fault of the libraries. */
     public byte[] open(byte[] sealed, byte[] info) {
+      Refusal.require(sealed.length >= ENCAPSULATED + TAG_BITS / 8, "SEAL_INVALID", "the seal is cut short");
       try {
         byte[] peer = Arrays.copyOfRange(sealed, MLKEM_CIPHERTEXT, ENCAPSULATED);
         byte[] fromMlkem = new MLKEMExtractor(mlkem).extractSecret(Arrays.copyOf(sealed, MLKEM_CIPHERTEXT));

@@ -33,7 +33,7 @@ public final class Lists {
     RevocationList type = RevocationList.getDefaultInstance();
     byte[] key = bundle.cloudKeyAt(Statements.peek(type, signed).getThisUpdate());
     RevocationList list = Statements.open("rl", type, signed, key);
-    boolean brief = list.getNextUpdate() - list.getThisUpdate() <= LONGEST_LIFE;
+    boolean brief = Long.compareUnsigned(list.getNextUpdate(), list.getThisUpdate() + LONGEST_LIFE) <= 0;
     require(brief, "MALFORMED_MESSAGE", "a revocation list may not live longer than an hour");
     return new Lists(list, crls.stream().map(DoctorCertificate::readCrl).toList());
   }
@@ -47,8 +47,9 @@ public final class Lists {
   }
 
   public void requireCurrent(long now) {
-    require(now < revocations.getNextUpdate(), "REVOCATION_LIST_STALE", "no current revocation list is at hand");
-    boolean begun = now + Freshness.SKEW >= revocations.getThisUpdate();
+    boolean current = !Freshness.hasEnded(revocations.getNextUpdate(), now);
+    require(current, "REVOCATION_LIST_STALE", "no current revocation list is at hand");
+    boolean begun = Freshness.hasBegun(revocations.getThisUpdate(), now);
     require(begun, "REVOCATION_LIST_STALE", "the revocation list is from the future");
   }
 

@@ -24,7 +24,7 @@ public final class PatientSide {
 
   /** Checks what the relay serves against the doctor's code, and CRED(D), Cert_D, EK_D (X13, B4). */
   public static AddressedDoctor checkRoom(GetRoomResponse room, byte[] code, Verifier verifier, long now) {
-    Rules.check(room);
+    Rules.checkOuter(room);
     SignedStatement statement = room.getKeyStatement();
     byte[] certificate = room.getDoctorCertificate().toByteArray();
     byte[] served = Consultation.codeDigest(statement.getStatement(), statement.getSignature(), certificate);

@@ -5,15 +5,30 @@ public final class Refusal extends RuntimeException {
   private static final String REJECTED = "REJECTED";
 
   private final String reason;
+  private final boolean passing;
 
   public Refusal(String reason, String sentence) {
-    super(sentence);
-    this.reason = reason;
+    this(reason, sentence, null);
   }
 
   public Refusal(String reason, String sentence, Throwable cause) {
+    this(reason, sentence, cause, false);
+  }
+
+  private Refusal(String reason, String sentence, Throwable cause, boolean passing) {
     super(sentence, cause);
     this.reason = reason;
+    this.passing = passing;
+  }
+
+  /** A peer's refusal that passes by itself: it is away, or has too much to do, whatever its own word for that is. */
+  public static Refusal passing(String reason, String sentence, Throwable cause) {
+    return new Refusal(reason, sentence, cause, true);
+  }
+
+  /** Whether the same may be tried again after a while. */
+  public boolean isPassing() {
+    return passing;
   }
 
   /** The reason, UPPER_SNAKE, as servers and the audit log say it. */

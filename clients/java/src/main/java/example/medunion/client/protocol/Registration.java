@@ -3,6 +3,7 @@ package example.medunion.client.protocol;
 import static example.medunion.client.protocol.Refusal.require;
 
 import com.google.protobuf.ByteString;
+import com.google.protobuf.InvalidProtocolBufferException;
 import example.medunion.federation.v1.Credential;
 import example.medunion.federation.v1.RegistrationAnswer;
 import example.medunion.federation.v1.RegistrationRequest;
@@ -10,6 +11,7 @@ import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SignedStatement;
+import java.nio.ByteBuffer;
 import java.util.List;
 
 /** Registration, the applicant's side (eq. 2-10; docs/protocol.md, 3): reg1 is sent, reg2 is checked. */
@@ -52,24 +54,72 @@ public final class Registration {
     request.setSignature(ByteString.copyFrom(signature));
     Context context = new Context("reg1", Context.UNNAMED, cloud.owner(), cloud.keyId(), challenge, now);
     Sealing.Sent sent = Sealing.seal(request.build(), cloud.encryptionKey(), context);
-    return new AwaitingCredential(applicant, request.build(), sent);
+    return new AwaitingCredential(applicant, request.build(), sent.opening(), Bytes.sha256(sent.plaintext()));
+  }
+
+  /** Goes on with what {@link AwaitingCredential#keep} wrote. Refuses with IDENTITY_MISMATCH what was kept of another applicant. */
+  public static AwaitingCredential resume(Applicant applicant, byte[] kept) {
+    try {
+      ByteBuffer left = ByteBuffer.wrap(kept);
+      byte[] digest = field(left);
+      byte[] attribute = field(left);
+      SealedOpening opening = SealedOpening.parseFrom(field(left));
+      ByteString evidence = ByteString.copyFrom(applicant.evidence());
+      RegistrationRequest request = RegistrationRequest.parseFrom(field(left)).toBuilder().setEvidence(evidence).build();
+      boolean same =
+          request.getRole() == applicant.role()
+              && request.getIdentity().equals(applicant.identity())
+              && Bytes.equal(attribute, attributeOf(applicant.role(), applicant.evidence()))
+              && Bytes.equal(request.getVerifyingKey(), applicant.signingKey().publicKey())
+              && request.getEncryptionKeyStatement().equals(applicant.encryptionKeyStatement());
+      require(same, "IDENTITY_MISMATCH", "the registration that is under way is another's");
+      return new AwaitingCredential(applicant, request, opening, digest);
+    } catch (InvalidProtocolBufferException error) {
+      throw new Refusal("MALFORMED_MESSAGE", "what was kept of a registration is none", error);
+    }
   }
 
   /** reg1 is sent. */
   public static final class AwaitingCredential {
     private final Applicant applicant;
     private final RegistrationRequest request;
-    private final Sealing.Sent sent;
+    private final SealedOpening opening;
+    private final byte[] requestDigest;
 
-    private AwaitingCredential(Applicant applicant, RegistrationRequest request, Sealing.Sent sent) {
+    private AwaitingCredential(
+        Applicant applicant, RegistrationRequest request, SealedOpening opening, byte[] requestDigest) {
       this.applicant = applicant;
       this.request = request;
-      this.sent = sent;
+      this.opening = opening;
+      this.requestDigest = requestDigest;
+    }
+
+    public Applicant applicant() {
+      return applicant;
+    }
+
+    /** T of reg1. */
+    public long sentAt() {
+      return request.getSentAt();
     }
 
     /** reg1. The same again gets the same answer. */
     public SealedOpening opening() {
-      return sent.opening();
+      return opening;
+    }
+
+    /**
+     * What an end of the program must not lose. The evidence is left out, for a patient's is never written down: its attribute tells whether
+     * the same is given again. The ticket is inside: seal this.
+     */
+    public byte[] keep() {
+      byte[] attribute = attributeOf(request.getRole(), request.getEvidence().toByteArray());
+      byte[] rest = request.toBuilder().clearEvidence().build().toByteArray();
+      return Bytes.concat(
+          Transcript.field(requestDigest),
+          Transcript.field(attribute),
+          Transcript.field(opening.toByteArray()),
+          Transcript.field(rest));
     }
 
     /** Takes reg2. */
@@ -93,7 +143,7 @@ public final class Registration {
       Credential credential = Rules.parse(Credential.getDefaultInstance(), encoded);
       requireOwnData(credential);
       byte[] point = requireEquation(answer, bundle.issuerAt(credential.getNotBefore()));
-      byte[] signed = answerTranscript(Bytes.sha256(sent.plaintext()), answer, point);
+      byte[] signed = answerTranscript(requestDigest, answer, point);
       Statements.verifySignature(bundle.cloudKeyAt(answer.getSentAt()), answer.getSignature(), signed);
       Lists lists = Lists.read(bundle, answer.getRevocationList(), crls);
       VerifiedParty party = new Verifier(bundle, lists).party(answer.getKeyStatement(), applicant.role(), now);
@@ -113,6 +163,15 @@ public final class Registration {
               && Bytes.equal(credential.getVerifyingKeyDigest(), Bytes.sha256(request.getVerifyingKey()));
       require(holds, "CREDENTIAL_INVALID", "the credential does not hold what was asked for");
     }
+  }
+
+  /** What F wrote. */
+  private static byte[] field(ByteBuffer left) {
+    boolean there = left.remaining() >= Integer.BYTES && left.getInt(left.position()) <= left.remaining() - Integer.BYTES;
+    require(there && left.getInt(left.position()) >= 0, "MALFORMED_MESSAGE", "what was kept of a registration is none");
+    byte[] field = new byte[left.getInt()];
+    left.get(field);
+    return field;
   }
 
   /** The credential's attribute: H(T("bp", B_P)) of a patient, H(Cert_D) of a doctor. */

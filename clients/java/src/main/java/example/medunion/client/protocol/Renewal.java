@@ -61,7 +61,7 @@ public final class Renewal {
   public record AwaitingReceipt(SignedStatement epoch, SealedOpening opening) {
     /** Takes ekack, and beside it the newest KS_X; `kept` is the KS_X at hand. */
     public Renewed receive(PutEncryptionKeyResponse answer, SignedStatement kept, Verifier verifier, long now) {
-      Rules.check(answer);
+      Rules.checkOuter(answer);
       RenewalReceipt type = RenewalReceipt.getDefaultInstance();
       byte[] key = verifier.bundle().cloudKeyAt(Statements.peek(type, answer.getReceipt()).getDoneAt());
       RenewalReceipt receipt = Statements.open("ekack", type, answer.getReceipt(), key);

@@ -1,16 +1,22 @@
 package example.medunion.client.protocol;
 
-import com.google.protobuf.ByteString;
-import java.util.HashSet;
-import java.util.Set;
+import java.util.HexFormat;
+import java.util.Map;
+import java.util.TreeMap;
 
-/** Replay keys of messages that were taken (B2). A short-lived process may keep them in memory; a longer-lived one must not. */
-public final class ReplayMemory {
-  private final Set<ByteString> taken = new HashSet<>();
+/**
+ * Replay keys of messages that were taken, in hex, and until when each is kept (B2): as long as the message might pass for fresh. Keep it
+ * where it outlives the process: EK_D does.
+ */
+public record ReplayMemory(Map<String, Long> taken) {
+  public ReplayMemory {
+    taken = new TreeMap<>(taken);
+  }
 
-  /** Keeps a message's replay key; refuses one that is kept already. */
-  public void admit(byte[] replayKey) {
-    if (!taken.add(ByteString.copyFrom(replayKey))) {
+  /** Keeps a message's replay key; refuses one that is kept already. Forgets those whose time is over. */
+  public void admit(byte[] replayKey, long now, long until) {
+    taken.values().removeIf(over -> over < now);
+    if (taken.putIfAbsent(HexFormat.of().formatHex(replayKey), until) != null) {
       throw Refusal.rejected(new Refusal("MESSAGE_REPLAYED", "this message was taken before"));
     }
   }

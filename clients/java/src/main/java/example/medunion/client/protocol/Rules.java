@@ -70,10 +70,25 @@ public final class Rules {
 
   /** Checks a parsed message by its rules, at every depth. */
   public static <M extends Message> M check(M message) {
+    return check(message, Unknown.REFUSED);
+  }
+
+  /** Checks an answer of an RPC: as {@link #check}, but it may have gained fields since this client was made (docs/protocol.md, 1). */
+  public static <M extends Message> M checkOuter(M answer) {
+    return check(answer, Unknown.PASSED);
+  }
+
+  /** What becomes of a field that the definition at hand does not have. */
+  private enum Unknown {
+    REFUSED,
+    PASSED
+  }
+
+  private static <M extends Message> M check(M message, Unknown unknown) {
     String name = message.getDescriptorForType().getName();
-    boolean known = message.getUnknownFields().asMap().isEmpty();
+    boolean known = unknown == Unknown.PASSED || message.getUnknownFields().asMap().isEmpty();
     require(known, "UNKNOWN_FIELD", name + " has a field that its definition does not have");
-    message.getDescriptorForType().getFields().forEach(field -> checkField(message, field));
+    message.getDescriptorForType().getFields().forEach(field -> checkField(message, field, unknown));
     return message;
   }
 
@@ -87,14 +102,14 @@ public final class Rules {
     return FORMS.get(kind).matcher(value).matches();
   }
 
-  private static void checkField(Message message, FieldDescriptor field) {
+  private static void checkField(Message message, FieldDescriptor field, Unknown unknown) {
     FieldRule rule = field.getOptions().getExtension(example.medunion.federation.v1.Rules.rule);
     if (field.isRepeated()) {
       List<?> elements = (List<?>) message.getField(field);
       require(elements.size() <= rule.getMaxItems(), "FIELD_INVALID", field.getFullName() + " has too many elements");
-      elements.forEach(element -> checkValue(field, rule, element));
+      elements.forEach(element -> checkValue(field, rule, element, unknown));
     } else if (message.hasField(field)) {
-      checkValue(field, rule, message.getField(field));
+      checkValue(field, rule, message.getField(field), unknown);
     } else {
       // Presence in a oneof is the oneof's affair.
       boolean absent = rule.getMayBeAbsent() || field.getRealContainingOneof() != null;
@@ -102,9 +117,9 @@ public final class Rules {
     }
   }
 
-  private static void checkValue(FieldDescriptor field, FieldRule rule, Object value) {
+  private static void checkValue(FieldDescriptor field, FieldRule rule, Object value, Unknown unknown) {
     if (value instanceof Message message) {
-      check(message);
+      check(message, unknown);
     } else if (value instanceof EnumValueDescriptor entry) {
       boolean known = entry.getNumber() != 0 && entry.getIndex() >= 0;
       require(known, "FIELD_INVALID", field.getFullName() + " has a value that its definition does not have");

@@ -115,7 +115,7 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
 
   /** Requires validity; what was stated just now by a clock that is ahead within sigma is valid. */
   private static void requireValid(long notBefore, long notAfter, long now) {
-    boolean valid = Freshness.hasBegun(notBefore, now) && now < notAfter;
+    boolean valid = Freshness.hasBegun(notBefore, now) && !Freshness.hasEnded(notAfter, now);
     require(valid, "CREDENTIAL_EXPIRED", "outside its validity");
   }
 }

@@ -31,6 +31,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -189,6 +190,34 @@ class HomeTest {
     assertEquals(next, after.encryptionKeyStatement());
     assertEquals(2, held(after).size());
     after.verifier(NOW);
+  }
+
+  @Test
+  void homeThatCouldNotBeMadeIsNotThere() throws IOException {
+    Path place = root.resolve("other");
+    Files.writeString(root.resolve("public-pin"), "a PIN that others may read");
+    Path trust = root.resolve("trust.json");
+    Runnable create = () -> Home.create(place, "P:wang", trust, root.resolve("public-pin"), ENTROPY, NOW);
+    assertEquals("FILE_NOT_PRIVATE", Vectors.outcome(create));
+    assertFalse(Home.exists(place));
+    assertEquals("FILE_NOT_PRIVATE", Vectors.outcome(create));
+    Home.create(place, "P:wang", trust, root.resolve("pin"), ENTROPY, NOW);
+    assertTrue(Home.exists(place));
+    assertEquals("ALREADY_EXISTS", Vectors.outcome(create));
+    try (Stream<Path> left = Files.list(root)) {
+      assertEquals(Set.of("home", "other", "pin", "public-pin", "trust.json"), names(left));
+    }
+  }
+
+  private static Set<String> names(Stream<Path> paths) {
+    return paths.map(path -> path.getFileName().toString()).collect(Collectors.toSet());
+  }
+
+  @Test
+  void replayKeyOutlivesItsProcess() {
+    byte[] key = new byte[32];
+    home.admit(key, NOW, NOW + MINUTE);
+    assertEquals("MESSAGE_REPLAYED", Vectors.outcome(() -> open().admit(key, NOW, NOW + MINUTE)));
   }
 
   private Home open() {

@@ -159,12 +159,12 @@ class MessagesTest {
         "P1",
         SealedOpening.getDefaultInstance(),
         (opening, now, replayed) -> {
-          ReplayMemory memory = new ReplayMemory();
+          ReplayMemory memory = new ReplayMemory(Map.of());
           byte[] replayKey = DoctorSide.receive(doctor, opening, verifier, now).replayKey();
           if (replayed) {
-            memory.admit(replayKey);
+            memory.admit(replayKey, now, now);
           }
-          memory.admit(replayKey);
+          memory.admit(replayKey, now, now);
         });
     return awaiting;
   }

@@ -1,0 +1,311 @@
+package example.medunion.client.calls;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.Gson;
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import com.google.protobuf.ByteString;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.UnknownFieldSet;
+import example.medunion.client.keys.PrivateFiles;
+import example.medunion.client.protocol.Bytes;
+import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.SigningKey;
+import example.medunion.client.protocol.Statements;
+import example.medunion.client.protocol.Vectors;
+import example.medunion.federation.v1.Credential;
+import example.medunion.federation.v1.DirectoryServiceGrpc;
+import example.medunion.federation.v1.GetDirectoryRequest;
+import example.medunion.federation.v1.GetDirectoryResponse;
+import example.medunion.federation.v1.GetTrustBundlesRequest;
+import example.medunion.federation.v1.GetTrustBundlesResponse;
+import example.medunion.federation.v1.OpenRegistrationRequest;
+import example.medunion.federation.v1.OpenRegistrationResponse;
+import example.medunion.federation.v1.RegisterRequest;
+import example.medunion.federation.v1.RegisterResponse;
+import example.medunion.federation.v1.RegistrationAnswer;
+import example.medunion.federation.v1.RegistrationServiceGrpc;
+import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.SealedOpening;
+import example.medunion.federation.v1.SealedReply;
+import example.medunion.federation.v1.SignedStatement;
+import example.medunion.federation.v1.TrustBundle;
+import io.grpc.Status.Code;
+import io.grpc.StatusRuntimeException;
+import io.grpc.stub.StreamObserver;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.List;
+import java.util.Map;
+import java.util.Queue;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A cloud that gives the vectors' answers, with the vectors' clock: a registration that is cut short, a directory that changes. */
+final class CloudTest {
+  private static final JsonObject CAST = Vectors.load("parties");
+  private static final JsonObject PATIENT = CAST.getAsJsonObject("parties").getAsJsonObject("patient");
+  private static final JsonArray BUNDLES = CAST.getAsJsonArray("trust_bundles");
+  private static final SigningKey CLOUD_KEY =
+      SigningKey.software(Vectors.bytes(CAST.getAsJsonObject("cloud"), "signing_seed"));
+  private static final byte[] EVIDENCE = Vectors.bytes(PATIENT, "evidence");
+  private static final byte[] TICKET = Vectors.bytes(PATIENT, "ticket");
+  private static final long NOW = CAST.get("now").getAsLong();
+  private static final long MINUTE = 60_000;
+  private static final Entropy ENTROPY = Entropy.system();
+
+  @TempDir Path root;
+  private final Queue<StatusRuntimeException> refusals = new ArrayDeque<>();
+  private final List<SealedOpening> openings = new ArrayList<>();
+  private GetDirectoryResponse directory = directory();
+  private boolean isSilent;
+  private int challenges;
+  private long now = NOW;
+  private LocalServer server;
+
+  @BeforeEach
+  void serve() throws IOException {
+    server = new LocalServer(new Directory(), new Registration());
+    PrivateFiles.writeNew(root.resolve("pin"), Bytes.text("a PIN of this test"));
+  }
+
+  @AfterEach
+  void stop() {
+    server.close();
+  }
+
+  @Test
+  void registrationFollowsTheBundleFirst() throws IOException {
+    Home home = home(BUNDLES.size() - 2);
+    assertArrayEquals(serial(), register(home));
+    assertEquals(BUNDLES.size(), home.bundle().sequence());
+    assertTrue(open().isRegistered());
+    assertEquals(1, challenges);
+  }
+
+  @Test
+  void registrationWhoseAnswerWasLostGoesOnWithTheSame() throws IOException {
+    Home home = home(BUNDLES.size() - 1);
+    loseAnswer();
+    assertEquals("STORE_UNAVAILABLE", assertThrows(Refusal.class, () -> register(home)).reason());
+    assertFalse(open().isRegistered());
+    now += 9 * MINUTE;
+    assertArrayEquals(serial(), register(open()));
+    assertEquals(1, challenges);
+    assertEquals(1, openings.stream().distinct().count());
+    assertTrue(open().isRegistered());
+    assertTrue(open().registration().isEmpty());
+    assertEquals("PROFILE_UNUSABLE", assertThrows(Refusal.class, () -> register(open())).reason());
+  }
+
+  @Test
+  void registrationThatNeverArrivedIsMadeAnew() throws IOException {
+    Home home = home(BUNDLES.size() - 1);
+    loseAnswer();
+    assertThrows(Refusal.class, () -> register(home));
+    refusals.add(LocalServer.refusal(Code.FAILED_PRECONDITION, "STALE"));
+    assertArrayEquals(serial(), register(open()));
+    assertEquals(2, challenges);
+    assertEquals(2, openings.stream().distinct().count());
+  }
+
+  @Test
+  void registrationOfLongAgoIsMadeAnew() throws IOException {
+    Home home = home(BUNDLES.size() - 1);
+    loseAnswer();
+    assertThrows(Refusal.class, () -> register(home));
+    now += 10 * MINUTE;
+    refusals.add(LocalServer.refusal(Code.PERMISSION_DENIED, "REJECTED"));
+    assertThrows(Refusal.class, () -> register(open()));
+    assertEquals(2, challenges);
+    assertTrue(open().registration().isEmpty());
+  }
+
+  @Test
+  void listThatIsOlderChangesNothing() throws IOException {
+    Home home = home(BUNDLES.size() - 1);
+    try (Cloud cloud = cloud()) {
+      RevocationList list = Statements.peek(RevocationList.getDefaultInstance(), directory.getRevocationList());
+      SignedStatement newer =
+          Statements.sign("rl", list.toBuilder().setSequence(list.getSequence() + 1).build(), CLOUD_KEY);
+      directory = directory.toBuilder().setRevocationList(newer).build();
+      cloud.refresh(home);
+      directory = directory();
+      cloud.refresh(home);
+      assertEquals(list.getSequence() + 1, home.verifier(NOW).lists().revocations().getSequence());
+    }
+  }
+
+  @Test
+  void otherBundleOfTheSameNumberIsRefused() throws IOException {
+    Home home = home(BUNDLES.size() - 1);
+    TrustBundle bundle = home.bundle().content();
+    SignedStatement other =
+        Statements.sign("tb", bundle.toBuilder().setIssuedAt(bundle.getIssuedAt() + 1).build(), CLOUD_KEY);
+    directory = directory.toBuilder().setTrustBundle(other).build();
+    try (Cloud cloud = cloud()) {
+      assertEquals("BUNDLE_OUT_OF_SEQUENCE", assertThrows(Refusal.class, () -> cloud.refresh(home)).reason());
+    }
+  }
+
+  @Test
+  void directoryMayGainFields() throws IOException {
+    UnknownFieldSet later =
+        UnknownFieldSet.newBuilder().addField(900, UnknownFieldSet.Field.newBuilder().addVarint(1).build()).build();
+    directory = directory.toBuilder().setUnknownFields(later).build();
+    Home home = home(BUNDLES.size() - 1);
+    try (Cloud cloud = cloud()) {
+      cloud.refresh(home);
+      home.verifier(NOW);
+    }
+  }
+
+  @Test
+  void cloudThatSaysNothingIsNotWaitedForLong() throws IOException {
+    isSilent = true;
+    Home home = home(BUNDLES.size() - 1);
+    long began = System.nanoTime();
+    try (Cloud cloud = cloud()) {
+      assertTrue(Calls.passes(assertThrows(Refusal.class, () -> cloud.refresh(home))));
+    }
+    assertTrue(System.nanoTime() - began < 10_000_000_000L);
+  }
+
+  private void loseAnswer() {
+    refusals.add(LocalServer.refusal(Code.UNAVAILABLE, "STORE_UNAVAILABLE"));
+  }
+
+  private byte[] register(Home home) {
+    try (Cloud cloud = cloud()) {
+      return cloud.register(home, EVIDENCE, TICKET, ENTROPY);
+    }
+  }
+
+  private Cloud cloud() {
+    return new Cloud(server.connect(), () -> now, Calls.Patience.ONCE);
+  }
+
+  private Home open() {
+    return Home.open(root.resolve("home"), root.resolve("pin"));
+  }
+
+  /** The vectors' patient at home, with the trust bundle of that index. */
+  private Home home(int bundle) throws IOException {
+    SignedStatement trusted = Vectors.signed(BUNDLES.get(bundle));
+    Map<String, String> trust =
+        Map.of("statement", base64(trusted.getStatement()), "signature", base64(trusted.getSignature()));
+    Files.writeString(root.resolve("trust.json"), new Gson().toJson(trust));
+    byte[] keys =
+        Bytes.concat(
+            Vectors.bytes(PATIENT, "signing_seed"),
+            Vectors.bytes(PATIENT, "mlkem_seed"),
+            Vectors.bytes(PATIENT, "x25519_private_key"));
+    Entropy entropy = size -> size == keys.length ? keys.clone() : ENTROPY.draw(size);
+    Path place = root.resolve("home");
+    Home.create(place, Vectors.text(PATIENT, "identity"), root.resolve("trust.json"), root.resolve("pin"), entropy, NOW);
+    JsonObject state = JsonParser.parseString(Files.readString(place.resolve("state.json"))).getAsJsonObject();
+    SignedStatement epoch = Vectors.signed(PATIENT.get("encryption_key_statement"));
+    state.addProperty("encryptionKeyStatement", base64(epoch.toByteString()));
+    Files.writeString(place.resolve("state.json"), state.toString());
+    return open();
+  }
+
+  private static String base64(ByteString data) {
+    return Base64.getEncoder().encodeToString(data.toByteArray());
+  }
+
+  private static GetDirectoryResponse directory() {
+    return GetDirectoryResponse.newBuilder()
+        .setCloudEncryptionKeyStatement(cloudEncryptionKey())
+        .setRevocationList(Vectors.signed(CAST.get("revocation_list")))
+        .addCertificateRevocationLists(
+            ByteString.copyFrom(Vectors.bytes(CAST.getAsJsonObject("authority"), "crl")))
+        .setTrustBundle(Vectors.signed(BUNDLES.get(BUNDLES.size() - 1)))
+        .build();
+  }
+
+  private static SignedStatement cloudEncryptionKey() {
+    return Vectors.signed(CAST.getAsJsonObject("cloud").get("encryption_key_statement"));
+  }
+
+  private static byte[] serial() throws InvalidProtocolBufferException {
+    JsonObject answer = vector("reg2-patient");
+    RegistrationAnswer told = RegistrationAnswer.parseFrom(Vectors.bytes(answer, "plaintext"));
+    return Credential.parseFrom(told.getCredential()).getSerial().toByteArray();
+  }
+
+  private static JsonObject vector(String name) {
+    return Vectors.all("registration").stream()
+        .filter(vector -> Vectors.text(vector, "name").equals(name))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private final class Directory extends DirectoryServiceGrpc.DirectoryServiceImplBase {
+    @Override
+    public void getDirectory(GetDirectoryRequest request, StreamObserver<GetDirectoryResponse> answer) {
+      if (!isSilent) {
+        answer.onNext(directory);
+        answer.onCompleted();
+      }
+    }
+
+    @Override
+    public void getTrustBundles(GetTrustBundlesRequest request, StreamObserver<GetTrustBundlesResponse> answer) {
+      GetTrustBundlesResponse.Builder response = GetTrustBundlesResponse.newBuilder();
+      for (JsonElement bundle : BUNDLES.asList().subList((int) request.getAfterSequence(), BUNDLES.size())) {
+        response.addTrustBundles(Vectors.signed(bundle));
+      }
+      answer.onNext(response.build());
+      answer.onCompleted();
+    }
+  }
+
+  private final class Registration extends RegistrationServiceGrpc.RegistrationServiceImplBase {
+    @Override
+    public void openRegistration(
+        OpenRegistrationRequest request, StreamObserver<OpenRegistrationResponse> answer) {
+      challenges++;
+      byte[] challenge = Arrays.copyOf(Vectors.bytes(Vectors.load("entropy"), "reg1-patient"), 16);
+      answer.onNext(
+          OpenRegistrationResponse.newBuilder()
+              .setChallenge(ByteString.copyFrom(ByteBuffer.wrap(challenge)))
+              .setCloudEncryptionKeyStatement(cloudEncryptionKey())
+              .build());
+      answer.onCompleted();
+    }
+
+    @Override
+    public void register(RegisterRequest request, StreamObserver<RegisterResponse> answer) {
+      openings.add(request.getOpening());
+      StatusRuntimeException refusal = refusals.poll();
+      if (refusal != null) {
+        answer.onError(refusal);
+        return;
+      }
+      try {
+        SealedReply reply = SealedReply.parseFrom(Vectors.bytes(vector("reg2-patient"), "message"));
+        answer.onNext(RegisterResponse.newBuilder().setReply(reply).build());
+        answer.onCompleted();
+      } catch (InvalidProtocolBufferException error) {
+        answer.onError(error);
+      }
+    }
+  }
+}

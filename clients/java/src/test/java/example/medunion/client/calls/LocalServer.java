@@ -1,0 +1,65 @@
+package example.medunion.client.calls;
+
+import com.google.protobuf.Any;
+import com.google.protobuf.Duration;
+import com.google.rpc.ErrorInfo;
+import com.google.rpc.RetryInfo;
+import com.google.rpc.Status;
+import io.grpc.BindableService;
+import io.grpc.ManagedChannel;
+import io.grpc.Server;
+import io.grpc.Status.Code;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
+import io.grpc.protobuf.StatusProto;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+
+/** A server of these services on this machine, without TLS, and a channel to it. */
+final class LocalServer implements AutoCloseable {
+  private final Server server;
+  private final ManagedChannel channel;
+
+  LocalServer(BindableService... services) throws IOException {
+    NettyServerBuilder builder = NettyServerBuilder.forAddress(new InetSocketAddress("127.0.0.1", 0));
+    for (BindableService service : services) {
+      builder.addService(service);
+    }
+    server = builder.build().start();
+    channel = connect();
+  }
+
+  /** Another channel, to be closed by whoever asks. */
+  ManagedChannel connect() {
+    return NettyChannelBuilder.forAddress("127.0.0.1", server.getPort()).usePlaintext().build();
+  }
+
+  ManagedChannel channel() {
+    return channel;
+  }
+
+  /** What a server of the federation refuses with. */
+  static StatusRuntimeException refusal(Code code, String reason, String sentence, long retrySeconds) {
+    RetryInfo retry =
+        RetryInfo.newBuilder().setRetryDelay(Duration.newBuilder().setSeconds(retrySeconds)).build();
+    Status status =
+        Status.newBuilder()
+            .setCode(code.value())
+            .setMessage(sentence)
+            .addDetails(Any.pack(ErrorInfo.newBuilder().setDomain("medunion").setReason(reason).build()))
+            .addDetails(Any.pack(retry))
+            .build();
+    return StatusProto.toStatusRuntimeException(status);
+  }
+
+  static StatusRuntimeException refusal(Code code, String reason) {
+    return refusal(code, reason, "told by the server", 0);
+  }
+
+  @Override
+  public void close() {
+    channel.shutdownNow();
+    server.shutdownNow();
+  }
+}
