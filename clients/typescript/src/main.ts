@@ -1,22 +1,21 @@
 #!/usr/bin/env node
 /** The command line of clients/README.md: one JSON object on stdout, words for people on stderr. */
 
-import { readFileSync, renameSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { randomBytes } from "node:crypto";
+import { hoursOf, needed, read, type Said, tell, UsageError, type Values } from "./arguments.js";
 import { clock } from "./client/cloud.js";
 import { parseCode } from "./client/code.js";
-import * as doctor from "./client/doctor.js";
 import { certificateRequest, parseTicket } from "./client/enrolment.js";
 import { Home } from "./client/home.js";
 import { visit } from "./client/patient.js";
 import { keepUp, renewNow } from "./client/upkeep.js";
 import { register } from "./client/registration.js";
-import { saveRecord } from "./client/records.js";
-import { conclusionOf, diagnosticReport } from "./client/report.js";
+import { conclusionOf } from "./client/report.js";
+import { consult } from "./consult.js";
 import { writeNew } from "./keys/file.js";
-import { hex, sha256 } from "./protocol/bytes.js";
+import { hex } from "./protocol/bytes.js";
 import { EVERYTHING } from "./protocol/grant.js";
 import { preciseReason, Refusal, require } from "./protocol/refusal.js";
 
@@ -32,13 +31,6 @@ const USAGE = `usage:
 a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
 every command needs --pin-file FILE, mode 0600
 `;
-
-const RECEIPT_MS = 30_000;
-
-class UsageError extends Error {}
-
-type Values = Record<string, string | boolean | undefined>;
-type Said = Record<string, unknown>;
 
 const entropy = (size: number) => new Uint8Array(randomBytes(size));
 
@@ -85,15 +77,16 @@ async function openOrCreate(values: Values, identity: string): Promise<Home> {
 }
 
 async function visitDoctor(values: Values, [written]: string[]): Promise<Said> {
+  const terms = { ...EVERYTHING, hours: hoursOf(values, EVERYTHING.hours) };
   const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
   const code = parseCode(written ?? "");
   const biosignal = new Uint8Array(readFileSync(needed(values, "observation")));
-  const terms = { ...EVERYTHING, hours: Number(values["hours"] ?? EVERYTHING.hours) };
   const done = await visit(
     await keepUp(home, tell),
     code,
     home.biometricPassword(needed(values, "sensor")),
     biosignal,
+    tell,
     terms,
   );
   return { doctor: done.doctorId, grant: done.grantId, conclusion: conclusionOf(done.diagnosis) };
@@ -121,105 +114,10 @@ async function registerDoctor(values: Values): Promise<Said> {
   return { identity: home.identity, serial: hex(await register(home, certificate)) };
 }
 
-async function consult(values: Values): Promise<Said> {
-  const [hospital, address] = [needed(values, "hospital"), needed(values, "address")];
-  const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
-  const room = await doctor.DoctorRoom.open(await keepUp(home, tell), hospital, address);
-  try {
-    return await consultIn(room, values);
-  } finally {
-    await room.close().catch((error: unknown) => tell(`The room was not closed (${preciseReason(error)}).`));
-  }
-}
-
 async function renew(values: Values): Promise<Said> {
   const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
   const { keyId, notAfter } = await renewNow(home);
   return { identity: home.identity, key_id: hex(keyId), not_after: Number(notAfter) };
-}
-
-async function consultIn(room: doctor.DoctorRoom, values: Values): Promise<Said> {
-  const { hospitalId: hospital, address } = room.code;
-  tell(`Show this code to your patient: ${room.text}`);
-  if (typeof values["code-file"] === "string") writeWhole(values["code-file"], room.text + "\n");
-  const consultation = await room.awaitPatient((reason) => tell(`Somebody was refused (${reason}); still waiting.`));
-  const patient = consultation.asked.patient.identity;
-  tell(`${patient} is here; both sides have proved who they are.`);
-  const places = await doctor.search(room.home, consultation);
-  const records = await doctor.fetch(room.home, consultation, places);
-  if (typeof values["save"] === "string") for (const record of records) saveRecord(record, values["save"]);
-  const report = diagnosticReport(
-    patient,
-    room.home.identity,
-    needed(values, "conclusion"),
-    records.map(({ digest }) => digest),
-  );
-  const diagnosed = await room.diagnose(consultation, report, records);
-  const handle =
-    values["deposit"] === true
-      ? hex(await doctor.deposit(room.home, diagnosed, hospital, address, needed(values, "department")))
-      : null;
-  const receipt = await room.awaitReceipt(diagnosed, RECEIPT_MS);
-  const { biosignal: content } = consultation;
-  const biosignal = { size: content.length, sha256: hex(sha256(content)) };
-  return { patient, biosignal, records: records.flatMap(described), receipt, deposit: handle };
-}
-
-function described({ manifest }: Awaited<ReturnType<typeof doctor.fetch>>[number]): Said[] {
-  return manifest.records.map(({ handle, departmentId, parts }) => ({
-    hospital: manifest.hospitalId,
-    handle: hex(handle!),
-    department: departmentId,
-    parts: parts.map(({ name, mediaType, sizeBytes, digest }) => ({
-      name,
-      media_type: mediaType,
-      size: Number(sizeBytes),
-      sha256: hex(digest!),
-    })),
-  }));
-}
-
-function read(): { values: Values; positionals: string[] } {
-  const text = { type: "string" } as const;
-  const names = [
-    "home",
-    "trust",
-    "id",
-    "sensor",
-    "ticket",
-    "observation",
-    "hours",
-    "certificate",
-    "hospital",
-    "address",
-    "department",
-  ];
-  const more = ["conclusion", "code-file", "save", "pin-file"];
-  const flags = { deposit: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: { ...Object.fromEntries([...names, ...more].map((name) => [name, text])), ...flags },
-    }) as never;
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
-
-function needed(values: Values, name: string): string {
-  const value = values[name];
-  if (typeof value !== "string" || value === "") throw new UsageError(`--${name} is missing`);
-  return value;
-}
-
-/** Write a file that others wait for: it is there whole, or not at all. */
-function writeWhole(path: string, content: string): void {
-  writeNew(`${path}.partial`, Buffer.from(content));
-  renameSync(`${path}.partial`, path);
-}
-
-function tell(sentence: string): void {
-  process.stderr.write(sentence + "\n");
 }
 
 function failed(error: unknown): number {
@@ -227,10 +125,18 @@ function failed(error: unknown): number {
     tell(`${error.message}\n${USAGE}`);
     return 2;
   }
-  if (!(error instanceof Refusal)) throw error;
-  tell(`${error.message} (${preciseReason(error)})`);
-  process.stdout.write(JSON.stringify({ reason: error.reason }) + "\n");
+  const refusal = refusalOf(error);
+  tell(`${refusal.message} (${preciseReason(refusal)})`);
+  process.stdout.write(JSON.stringify({ reason: refusal.reason }) + "\n");
   return 1;
+}
+
+/** What is no refusal is about a file that was named, or a fault of this program. */
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  const { syscall, message, stack } = error as NodeJS.ErrnoException;
+  if (syscall !== undefined) return new Refusal("FILE_UNUSABLE", message, { cause: error });
+  return new Refusal("INTERNAL", stack ?? String(error), { cause: error });
 }
 
 // Streams that a finished command leaves behind must not keep it.

@@ -36,7 +36,7 @@ import * as patientSide from "../src/protocol/patient.js";
 import * as record from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { apply, type AwaitingCredential } from "../src/protocol/registration.js";
-import { ReplayMemory } from "../src/protocol/replay.js";
+import { admit, type ReplayKeys } from "../src/protocol/replay.js";
 import * as search from "../src/protocol/search.js";
 import type { EncryptionKey } from "../src/protocol/verifier.js";
 import { bundle, cast, cloud, decryptionKey, now, opened as openedUnder, signed, verifier } from "./cast.js";
@@ -156,10 +156,9 @@ test("consultation: room, P1, D1, P2", async () => {
   const began = await patientSide.begin(patient, there, biometric, now, entropy("P1"));
   await requireMade("P1", began.opening, await opened(began.opening, doctor.decryptionKey, "P1"));
   receivers.set("P1", async (bytes, at, replayed) => {
-    const memory = new ReplayMemory();
     const taken = await doctorSide.receiveOpening(doctor, fromBinary(SealedOpeningSchema, bytes), verifier, at);
-    if (replayed) memory.admit(taken.replayKey);
-    memory.admit(taken.replayKey);
+    const kept: ReplayKeys = replayed ? admit({}, taken.replayKey, at) : {};
+    admit(kept, taken.replayKey, at);
   });
   const { asked } = await doctorSide.receiveOpening(doctor, message(SealedOpeningSchema, "P1"), verifier, now);
   await requireOpenedByEpochBefore(message(SealedOpeningSchema, "P1"));

@@ -1,13 +1,12 @@
-/** The doctor's client: a room for a patient, a search, records, a diagnosis, its deposit. */
+/** The doctor's client: a room for a patient, a search, a diagnosis. */
 
 import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { Direction } from "../gen/federation/v1/consultation_pb.js";
 import { SessionRefusalSchema } from "../gen/federation/v1/envelope_pb.js";
-import { type Deposit, DepositSchema, Purpose, ScopeSchema } from "../gen/federation/v1/record_pb.js";
 import { Right, GrantSchema } from "../gen/federation/v1/statement_pb.js";
-import { hex, sha256 } from "../protocol/bytes.js";
+import { hex } from "../protocol/bytes.js";
 import { codeDigest } from "../protocol/consultation.js";
 import {
   askForRoom,
@@ -17,19 +16,15 @@ import {
   InConsultation,
   receiveOpening,
 } from "../protocol/doctor.js";
-import type { Intent } from "../protocol/record.js";
-import { preciseReason, Refusal, require } from "../protocol/refusal.js";
-import { ReplayMemory } from "../protocol/replay.js";
+import { preciseReason, Refusal } from "../protocol/refusal.js";
 import type { Place } from "../protocol/search.js";
 import { peekStatement } from "../protocol/statements.js";
-import { statementDigest } from "../protocol/transcript.js";
 import { pause, transportTo } from "./calls.js";
 import { Cloud, clock } from "./cloud.js";
 import { type DoctorCode, formatCode } from "./code.js";
 import type { Home } from "./home.js";
-import { type FetchedRecord, fetchRecord } from "./records.js";
+import type { FetchedRecord } from "./records.js";
 import { closeRoom, Mailbox, openRoom } from "./relay.js";
-import { addressHospital, SessionStream } from "./session.js";
 import { CurrentHome } from "./upkeep.js";
 
 const ROOM_MS = 12 * 3_600_000;
@@ -38,14 +33,14 @@ const MOST_SESSIONS = 8;
 
 const entropy = (size: number) => new Uint8Array(randomBytes(size));
 
-/** A doctor at work, with one room open. Replay keys live as long as the room does: a P1 of another room is for another key. */
+/** A doctor at work, with one room open. */
 export class DoctorRoom {
-  readonly #replay = new ReplayMemory();
   readonly #sessions = new Map<string, AwaitingBiosignal>();
   /** A D5 lies in it that no P6 has answered. */
   #isNeeded = false;
 
-  private constructor(
+  /** A room that is open already; `open` opens one. */
+  constructor(
     readonly upkeep: CurrentHome,
     readonly transport: Transport,
     readonly code: DoctorCode,
@@ -116,8 +111,21 @@ export class DoctorRoom {
     return awaiting;
   }
 
-  /** Wait so long for the patient's receipt, P6: it is the patient's to give. */
-  async awaitReceipt(awaiting: AwaitingReceipt, milliseconds: number): Promise<boolean> {
+  /** Wait so long for the patient's receipt, P6: it is the patient's to give, and the diagnosis is sent without it. */
+  async awaitReceipt(
+    awaiting: AwaitingReceipt,
+    milliseconds: number,
+    tell: (sentence: string) => void,
+  ): Promise<boolean> {
+    try {
+      return await this.#receives(awaiting, milliseconds);
+    } catch (error) {
+      tell(`No receipt came (${preciseReason(error)}).`);
+      return false;
+    }
+  }
+
+  async #receives(awaiting: AwaitingReceipt, milliseconds: number): Promise<boolean> {
     for await (const { content } of this.mailbox.follow(milliseconds)) {
       if (content.case !== "frame") continue;
       try {
@@ -137,7 +145,7 @@ export class DoctorRoom {
     const home = await this.upkeep.current();
     const now = clock();
     const { asked, replayKey } = await receiveOpening(await home.party(now), opening, home.verifier(now), now);
-    this.#replay.admit(replayKey);
+    home.admit(replayKey, now);
     const { awaiting, reply } = await asked.reply(clock(), entropy);
     const [oldest] = this.#sessions.keys();
     if (oldest !== undefined && this.#sessions.size >= MOST_SESSIONS) this.#sessions.delete(oldest);
@@ -171,10 +179,15 @@ export class DoctorRoom {
   }
 }
 
+/** Whether the patient's grant holds a right; servers decide this for themselves. */
+export function allows({ grant }: InConsultation, right: Right): boolean {
+  return grant !== undefined && peekStatement(GrantSchema, grant).rights.includes(right);
+}
+
 /** Ask the public cloud where the patient's records are, in all classes that the grant covers. */
 export async function search(home: Home, consultation: InConsultation): Promise<Place[]> {
   const { grant, asked } = consultation;
-  if (grant === undefined || !peekStatement(GrantSchema, grant).rights.includes(Right.INDEX)) return [];
+  if (grant === undefined) return [];
   const { departmentClasses } = peekStatement(GrantSchema, grant);
   const { identity: patientId, keyStatement: patientKeyStatement } = asked.patient;
   const cloud = new Cloud(home.bundle);
@@ -183,90 +196,4 @@ export async function search(home: Home, consultation: InConsultation): Promise<
     places.push(...(await cloud.search(home, { patientId, departmentClass, grant, patientKeyStatement }, entropy)));
   }
   return places;
-}
-
-/** Fetch what these places hold: one session for each record. */
-export async function fetch(
-  home: Home,
-  consultation: InConsultation,
-  places: readonly Place[],
-): Promise<FetchedRecord[]> {
-  const records: FetchedRecord[] = [];
-  for (const { hospital: party, encryptionKey, address, departmentId, handle } of places) {
-    const scope = create(ScopeSchema, {
-      purpose: Purpose.READ,
-      departmentClass: classOf(departmentId),
-      handles: [handle],
-    });
-    const stream = new SessionStream(transportTo(address, party.identity, home.bundle));
-    try {
-      const session = await stream.open(home, { party, encryptionKey }, intentOf(consultation, scope), entropy);
-      records.push(await fetchRecord(stream, session));
-    } finally {
-      stream.close();
-    }
-  }
-  return records;
-}
-
-/** Deposit the encounter at the doctor's own hospital: STO, STOACK. Gives the handle that the hospital signed for. */
-export async function deposit(
-  home: Home,
-  diagnosed: AwaitingReceipt,
-  hospitalId: string,
-  address: string,
-  departmentClass: string,
-): Promise<Uint8Array> {
-  const { consultation, diagnosis } = diagnosed;
-  const scope = create(ScopeSchema, { purpose: Purpose.STORE, departmentClass });
-  const intent = intentOf(consultation, scope);
-  const transport = transportTo(address, hospitalId, home.bundle);
-  const hospital = await addressHospital(transport, hospitalId, home);
-  const stream = new SessionStream(transport);
-  try {
-    const session = await stream.open(home, hospital, intent, entropy);
-    const { awaiting, frames } = session.deposit(
-      consultation.biosignal,
-      diagnosis.diagnosis!,
-      depositOf(diagnosed, intent),
-    );
-    frames.forEach((frame) => stream.send(frame));
-    return awaiting.receive(await stream.receive()).handle!;
-  } finally {
-    stream.close();
-  }
-}
-
-function depositOf({ consultation, diagnosis }: AwaitingReceipt, intent: Intent): Deposit {
-  const { delivery, biosignal } = consultation;
-  return create(DepositSchema, {
-    patientId: intent.patientId,
-    doctorId: consultation.asked.doctor.self.identity,
-    sentAt: clock(),
-    blind: intent.blind,
-    scope: intent.scope,
-    grant: intent.grant,
-    patientKeyStatement: intent.patientKeyStatement,
-    consultationDigest: consultation.transcriptHash,
-    biosignalSizeBytes: BigInt(biosignal.length),
-    biosignalDigest: delivery.biosignalDigest!,
-    biosignalGrantDigest: statementDigest("grant", intent.grant),
-    biosignalSentAt: delivery.sentAt!,
-    biosignalSignature: delivery.signature!,
-    diagnosisDigest: sha256(diagnosis.diagnosis!),
-    basedOn: diagnosis.basedOn,
-    diagnosisSentAt: diagnosis.sentAt!,
-    diagnosisSignature: diagnosis.signature!,
-  });
-}
-
-function intentOf(consultation: InConsultation, scope: Intent["scope"]): Intent {
-  const { grant, asked } = consultation;
-  require(grant !== undefined, "GRANT_MISSING", "the patient gave no consent");
-  const { identity: patientId, keyStatement: patientKeyStatement } = asked.patient;
-  return { patientId, scope, grant, patientKeyStatement, blind: entropy(32) };
-}
-
-function classOf(departmentId: string): string {
-  return departmentId.split("/")[1]!.split(".")[0]!;
 }

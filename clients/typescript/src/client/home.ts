@@ -3,6 +3,7 @@
  *
  *     keys.sealed    its keys, sealed under the PIN (src/keys/file.ts)
  *     state.json     what is not secret: identity, credential, which epoch is announced, newest trust bundle and lists
+ *     replay.json    of a doctor: replay keys of the P1 that were taken
  *     device.secret  of a patient: 32 random bytes behind B_P
  */
 
@@ -23,11 +24,13 @@ import { Lists } from "../protocol/lists.js";
 import type { Party } from "../protocol/party.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { type Renewed, restatementDue } from "../protocol/renewal.js";
+import { admit, type ReplayKeys } from "../protocol/replay.js";
 import { peekStatement } from "../protocol/statements.js";
 import { transcript } from "../protocol/transcript.js";
 import { Verifier } from "../protocol/verifier.js";
 
 const STATE = "state.json";
+const REPLAY = "replay.json";
 
 /** What a home directory keeps in the clear, byte strings in base64. */
 interface State {
@@ -239,6 +242,13 @@ export class Home {
     };
   }
 
+  /** Keep a message's replay key before the message is answered; refuse one that is kept. The epoch's key serves all rooms, and outlives each. */
+  admit(replayKey: Uint8Array, now: Instant): void {
+    const path = join(this.directory, REPLAY);
+    const kept = existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as ReplayKeys) : {};
+    replaceFile(path, Buffer.from(JSON.stringify(admit(kept, replayKey, now))));
+  }
+
   /** Change the state as it is on disk, so that what another command of this party wrote stays. */
   #write(changes: Partial<State>): void {
     writeState(this.directory, { ...readState(this.directory), ...changes });
@@ -248,10 +258,10 @@ export class Home {
 
 /** Read a trust bundle that was handed over as a file. */
 export function readTrust(path: string): TrustedBundle {
-  const document = JSON.parse(readFileSync(path, "utf8")) as Record<string, string>;
-  const { statement, signature } = document;
-  require(statement !== undefined && signature !== undefined, "BUNDLE_INVALID", `${path} is no trust bundle`);
+  const written = readFileSync(path, "utf8");
   try {
+    const { statement, signature } = JSON.parse(written) as Record<string, string>;
+    require(statement !== undefined && signature !== undefined, "BUNDLE_INVALID", `${path} is no trust bundle`);
     return pin(fromJson(SignedStatementSchema, { statement, signature }));
   } catch (error) {
     if (error instanceof Refusal) throw error;

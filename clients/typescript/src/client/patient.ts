@@ -1,7 +1,12 @@
 /** The patient's client: a visit to the doctor of a code, and its diagnosis. */
 
 import { randomBytes } from "node:crypto";
-import { Direction, type RelayFrame } from "../gen/federation/v1/consultation_pb.js";
+import {
+  Direction,
+  type GetRoomResponse,
+  GetRoomResponseSchema,
+  type RelayFrame,
+} from "../gen/federation/v1/consultation_pb.js";
 import { hex } from "../protocol/bytes.js";
 import { EVERYTHING, makeGrant, type Terms } from "../protocol/grant.js";
 import {
@@ -12,15 +17,17 @@ import {
   type Diagnosed,
   type Established,
 } from "../protocol/patient.js";
-import { Refusal } from "../protocol/refusal.js";
+import { Lists } from "../protocol/lists.js";
+import { preciseReason, Refusal } from "../protocol/refusal.js";
+import { checkOuter } from "../protocol/rules.js";
 import { peekStatement } from "../protocol/statements.js";
-import { GrantSchema } from "../gen/federation/v1/statement_pb.js";
+import { GrantSchema, RevocationListSchema } from "../gen/federation/v1/statement_pb.js";
 import { transportTo } from "./calls.js";
 import { clock } from "./cloud.js";
 import type { DoctorCode } from "./code.js";
 import type { Home } from "./home.js";
 import { Mailbox } from "./relay.js";
-import { refreshed } from "./upkeep.js";
+import { CurrentHome } from "./upkeep.js";
 
 /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
 const REPLY_MS = 45_000;
@@ -41,6 +48,7 @@ export async function visit(
   code: DoctorCode,
   biometricPassword: Uint8Array,
   biosignal: Uint8Array,
+  tell: (sentence: string) => void,
   terms: Terms = EVERYTHING,
   waitMs = 600_000,
 ): Promise<Visit> {
@@ -50,6 +58,7 @@ export async function visit(
     Direction.TO_DOCTOR,
   );
   const room = await mailbox.room();
+  home = heardFrom(room, home);
   const now = clock();
   const doctor = await checkRoom(room, code.digest, home.verifier(now), now);
   const { awaiting, opening } = await begin(await home.party(now), doctor, biometricPassword, now, entropy);
@@ -60,14 +69,42 @@ export async function visit(
   const { awaiting: waiting, frames } = await established.deliver(biosignal, grant, clock());
   for (const frame of frames) await mailbox.put({ content: { case: "frame", value: frame } });
   const diagnosed = await diagnosisOf(mailbox, waiting, home, waitMs);
-  await mailbox.put({ content: { case: "frame", value: await diagnosed.receipt(clock()) } });
+  await acknowledge(mailbox, diagnosed, tell);
   const { grantId } = peekStatement(GrantSchema, grant);
   return { doctorId: doctor.party.identity, grantId: hex(grantId!), diagnosis: diagnosed.delivery.diagnosis! };
 }
 
+/** The home with the lists that the relay hands over, where they are newer: the cloud may be away, and both are signed by it. */
+export function heardFrom(room: GetRoomResponse, home: Home): Home {
+  checkOuter(GetRoomResponseSchema, room);
+  const [list, crls] = [room.revocationList!, [room.certificateRevocationList!]];
+  const known = home.lists?.revocations.sequence ?? 0n;
+  if (peekStatement(RevocationListSchema, list).sequence! <= known) return home;
+  try {
+    return home.learned(home.lease.heard(Lists.read(home.bundle, list, crls).revocations), list, crls);
+  } catch (error) {
+    preciseReason(error); // a bundle that is behind can't verify them: the kept ones do as long as they are current
+    return home;
+  }
+}
+
+/** Send P6, once. It is a courtesy: the room may be gone by now, and the diagnosis holds without it. */
+export async function acknowledge(
+  mailbox: Pick<Mailbox, "put">,
+  diagnosed: Pick<Diagnosed, "receipt">,
+  tell: (sentence: string) => void,
+): Promise<void> {
+  try {
+    await mailbox.put({ content: { case: "frame", value: await diagnosed.receipt(clock()) } });
+  } catch (error) {
+    tell(`The receipt could not be sent (${preciseReason(error)}).`);
+  }
+}
+
 async function replyOf(mailbox: Mailbox, awaiting: AwaitingReply, home: Home): Promise<Established> {
-  return firstAccepted(mailbox, awaiting.sessionId, REPLY_MS, "the doctor did not answer", ({ content }) =>
-    content.case === "reply" ? awaiting.receive(content.value, home.verifier(clock()), clock()) : undefined,
+  const kept = () => Promise.resolve(home);
+  return firstAccepted(mailbox, awaiting.sessionId, REPLY_MS, kept, "the doctor did not answer", ({ content }, at) =>
+    content.case === "reply" ? awaiting.receive(content.value, at.verifier(clock()), clock()) : undefined,
   );
 }
 
@@ -77,29 +114,25 @@ async function diagnosisOf(
   home: Home,
   waitMs: number,
 ): Promise<Diagnosed> {
-  return firstAccepted(
-    mailbox,
-    awaiting.session.sessionId,
-    waitMs,
-    "there is no diagnosis yet",
-    async ({ content }) => {
-      if (content.case !== "frame") return undefined;
-      home = await refreshed(home);
-      return awaiting.receive(content.value, home.verifier(clock()), clock());
-    },
+  const upkeep = new CurrentHome(home); // the doctor may have been revoked meanwhile
+  const current = () => upkeep.current();
+  const { sessionId } = awaiting.session;
+  return firstAccepted(mailbox, sessionId, waitMs, current, "there is no diagnosis yet", ({ content }, at) =>
+    content.case === "frame" ? awaiting.receive(content.value, at.verifier(clock()), clock()) : undefined,
   );
 }
 
 /**
- * The first frame of this session that `take` accepts. What it refuses is passed over: anybody with the code may put frames. The doctor's
- * own refusal ends the wait.
+ * The first frame of this session that `take` accepts, at the home as it then is. What it refuses is passed over: anybody with the code may
+ * put frames. The doctor's own refusal ends the wait, and so does a home that can't be brought up to date: that is not the frame's fault.
  */
 async function firstAccepted<T>(
   mailbox: Mailbox,
   sessionId: Uint8Array,
   milliseconds: number,
+  current: () => Promise<Home>,
   nothing: string,
-  take: (frame: RelayFrame) => Promise<T | undefined> | undefined,
+  take: (frame: RelayFrame, home: Home) => Promise<T | undefined> | undefined,
 ): Promise<T> {
   let failure = new Refusal("NO_ANSWER", nothing);
   for await (const frame of mailbox.follow(milliseconds)) {
@@ -107,8 +140,9 @@ async function firstAccepted<T>(
     if (content.case === undefined || !Buffer.from(content.value.sessionId ?? []).equals(sessionId)) continue;
     if (content.case === "refusal")
       throw new Refusal("REFUSED_BY_PEER", "the doctor's side refused, and does not say why");
+    const home = await current();
     try {
-      const accepted = await take(frame);
+      const accepted = await take(frame, home);
       if (accepted !== undefined) return accepted;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;

@@ -46,15 +46,32 @@ export async function fetchRecord(stream: SessionStream, session: Established): 
   }
 }
 
-/** Write every part to `directory/<handle>/<name>`. */
+/** Write every part to `directory/<handle>/<name>`, over no other file. One that can't be written stops no other; why is told at the end. */
 export function saveRecord(record: FetchedRecord, directory: string): void {
+  const failures: unknown[] = [];
   for (const { handle, part, content } of record.parts) {
-    // A name is a hospital's word, and no path.
-    require(/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(part.name!), "FIELD_INVALID", "a part's name is no file name");
-    const place = join(directory, hex(handle));
-    mkdirSync(place, { recursive: true, mode: 0o700 });
-    writeNew(join(place, part.name!), content);
+    try {
+      savePart(join(directory, hex(handle)), part.name!, content);
+    } catch (error) {
+      failures.push(error);
+    }
   }
+  if (failures.length > 0) throw failures[0];
+}
+
+function savePart(directory: string, name: string, content: Uint8Array): void {
+  require(isPlainName(name), "FILE_UNUSABLE", `a part has a name that is no file's: ${JSON.stringify(name)}`);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    writeNew(join(directory, name), content);
+  } catch (error) {
+    throw new Refusal("FILE_UNUSABLE", (error as Error).message, { cause: error });
+  }
+}
+
+/** Whether a name, which is the hospital's word, is a file's: without directories, not hidden, and safe to print. */
+function isPlainName(name: string): boolean {
+  return /^[ -~]+$/.test(name) && !/^\.|[/\\:*?"<>|]/.test(name);
 }
 
 function read(content: Uint8Array, end: RecordEnd, session: Established): FetchedRecord {

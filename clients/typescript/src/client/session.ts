@@ -30,9 +30,22 @@ export class SessionStream {
   readonly #abort = new AbortController();
   readonly #responses: AsyncIterator<OpenSessionResponse>;
 
-  constructor(transport: Transport) {
+  constructor(
+    transport: Transport,
+    readonly silenceMs: number = SILENCE_MS,
+  ) {
     const options = { timeoutMs: LONGEST_SESSION_MS, signal: this.#abort.signal };
     this.#responses = createClient(RecordService, transport).openSession(this.#outbox, options)[Symbol.asyncIterator]();
+  }
+
+  /** Open a stream for as long as `use` takes. */
+  static async during<T>(transport: Transport, use: (stream: SessionStream) => Promise<T>): Promise<T> {
+    const stream = new SessionStream(transport);
+    try {
+      return await use(stream);
+    } finally {
+      stream.close();
+    }
   }
 
   /** Open the session: D3, H1. */
@@ -61,7 +74,9 @@ export class SessionStream {
   }
 
   async #receive(): Promise<OpenSessionResponse> {
-    const watchdog = setTimeout(() => this.#abort.abort(), SILENCE_MS);
+    const watchdog = setTimeout(() => this.#abort.abort(), this.silenceMs);
+    // While this side is still sending, for minutes perhaps, the hospital has nothing to say: every frame that goes out is a sign of life.
+    this.#outbox.taken = () => watchdog.refresh();
     try {
       const { value, done } = await this.#responses.next();
       if (done) throw new Refusal("RECORD_CUT_SHORT", "the hospital ended the session before its last message");
@@ -70,6 +85,7 @@ export class SessionStream {
     } catch (error) {
       throw refusalOf(error);
     } finally {
+      this.#outbox.taken = () => undefined;
       clearTimeout(watchdog);
     }
   }
@@ -92,6 +108,8 @@ export async function addressHospital(
 
 /** What is still to be sent, in order. */
 class Outbox<T> implements AsyncIterable<T> {
+  /** Called whenever the connection takes an item: it does as fast as the peer reads. */
+  taken: () => void = () => undefined;
   readonly #waiting: T[] = [];
   #ended = false;
   #wake: () => void = () => undefined;
@@ -108,7 +126,10 @@ class Outbox<T> implements AsyncIterable<T> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T> {
     for (;;) {
-      while (this.#waiting.length > 0) yield this.#waiting.shift()!;
+      while (this.#waiting.length > 0) {
+        this.taken();
+        yield this.#waiting.shift()!;
+      }
       if (this.#ended) return;
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }

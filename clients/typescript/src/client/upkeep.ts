@@ -93,7 +93,7 @@ async function renewed(home: Home, cloud: Cloud): Promise<Epoch> {
 }
 
 /** Whether a refusal is of the cloud that is away or behind, not of what was asked. */
-function waits(error: unknown): boolean {
+export function waits(error: unknown): boolean {
   const late = ["CALL_OVERDUE", "REVOCATION_LIST_STALE", "BUNDLE_STALE"];
   return passes(error) || (error instanceof Refusal && late.includes(error.reason));
 }

@@ -1,0 +1,125 @@
+/** Records from where they lie: one session for each hospital and class. */
+
+import { randomBytes } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { Purpose, type Scope, ScopeSchema } from "../gen/federation/v1/record_pb.js";
+import type { InConsultation } from "../protocol/doctor.js";
+import type { Intent } from "../protocol/record.js";
+import { Refusal, require } from "../protocol/refusal.js";
+import type { Place } from "../protocol/search.js";
+import { transportTo } from "./calls.js";
+import type { Home } from "./home.js";
+import { type FetchedRecord, fetchRecord } from "./records.js";
+import { addressHospital, SessionStream } from "./session.js";
+
+const MOST_HANDLES = 64;
+
+/** So many records a diagnosis can name: what it could not rest on is not fetched. */
+const MOST_RECORDS = 64;
+
+/** What may be wrong with one record of many: the others are fetched without it. */
+const OF_ONE_RECORD = ["LIMIT_REACHED", "NO_SUCH_RECORD"];
+
+const entropy = (size: number) => new Uint8Array(randomBytes(size));
+
+/** What one session asks for: records of one class at one hospital. */
+export interface Order {
+  readonly place: Place;
+  readonly departmentClass: string;
+  readonly handles: readonly Uint8Array[];
+}
+
+/** Put places together: one order for each hospital and class, of so many handles as a session takes. */
+export function ordersOf(places: readonly Place[]): Order[] {
+  const together = new Map<string, Place[]>();
+  for (const place of places) {
+    const name = `${place.hospital.identity}/${classOf(place.departmentId)}`;
+    together.set(name, [...(together.get(name) ?? []), place]);
+  }
+  return [...together.values()].flatMap((group) => {
+    const [place] = group as [Place];
+    const handles = group.map(({ handle }) => handle);
+    const order = { place, departmentClass: classOf(place.departmentId), handles };
+    return slices(handles, MOST_HANDLES).map((some) => ({ ...order, handles: some }));
+  });
+}
+
+/** Fetch what these places hold; `missing` hears of what can't be had now: one hospital that is away stops no other. */
+export function fetch(
+  home: Home,
+  consultation: InConsultation,
+  places: readonly Place[],
+  missing: (hospital: string, refusal: Refusal) => void,
+): Promise<FetchedRecord[]> {
+  return fetched(ordersOf(places), (order) => fetchOrder(home, consultation, order), missing);
+}
+
+/** Fetch each order by `one`. An order that a single record of it spoils is halved, until the others are here. */
+export async function fetched<T>(
+  orders: readonly Order[],
+  one: (order: Order) => Promise<T>,
+  missing: (hospital: string, refusal: Refusal) => void,
+): Promise<T[]> {
+  const records: T[] = [];
+  const waiting = [...orders];
+  for (let order = waiting.shift(); order !== undefined; order = waiting.shift()) {
+    const hospital = order.place.hospital.identity;
+    if (records.length === MOST_RECORDS) {
+      missing(hospital, new Refusal("LIMIT_REACHED", `a diagnosis names at most ${MOST_RECORDS} records`));
+      continue;
+    }
+    try {
+      records.push(await one(order));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if (isOfOneRecord(error, order)) waiting.unshift(...halves(order));
+      else missing(hospital, error);
+    }
+  }
+  return records;
+}
+
+async function fetchOrder(home: Home, consultation: InConsultation, order: Order): Promise<FetchedRecord> {
+  const { hospital: party, encryptionKey, address } = order.place;
+  const { departmentClass, handles } = order;
+  const scope = create(ScopeSchema, { purpose: Purpose.READ, departmentClass, handles: [...handles] });
+  const intent = intentOf(consultation, scope);
+  const transport = transportTo(address, party.identity, home.bundle);
+  const fetchBy = (hospital: Parameters<SessionStream["open"]>[1]) =>
+    SessionStream.during(transport, async (stream) =>
+      fetchRecord(stream, await stream.open(home, hospital, intent, entropy)),
+    );
+  try {
+    return await fetchBy({ party, encryptionKey });
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.reason !== "UNKNOWN_KEY_ID") throw error;
+    // The hospital has begun a new epoch since the public cloud was asked.
+    return fetchBy(await addressHospital(transport, party.identity, home));
+  }
+}
+
+/** What a session about this consultation's patient is for. */
+export function intentOf(consultation: InConsultation, scope: Scope): Intent {
+  const { grant, asked } = consultation;
+  require(grant !== undefined, "GRANT_MISSING", "the patient gave no consent");
+  const { identity: patientId, keyStatement: patientKeyStatement } = asked.patient;
+  return { patientId, scope, grant, patientKeyStatement, blind: entropy(32) };
+}
+
+function isOfOneRecord(refusal: Refusal, { handles }: Order): boolean {
+  return handles.length > 1 && !refusal.passes && OF_ONE_RECORD.includes(refusal.reason);
+}
+
+function halves(order: Order): Order[] {
+  return slices(order.handles, Math.ceil(order.handles.length / 2)).map((handles) => ({ ...order, handles }));
+}
+
+function slices<T>(all: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, index) =>
+    all.slice(index * size, (index + 1) * size),
+  );
+}
+
+function classOf(departmentId: string): string {
+  return departmentId.split("/")[1]!.split(".")[0]!;
+}

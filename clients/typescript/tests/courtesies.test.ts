@@ -1,0 +1,220 @@
+/** What goes wrong beside a visit's messages, and costs neither side the visit. */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { untilKept } from "../src/client/deposit.js";
+import { DoctorRoom } from "../src/client/doctor.js";
+import { fetched, type Order, ordersOf } from "../src/client/fetch.js";
+import { acknowledge, heardFrom } from "../src/client/patient.js";
+import { type FetchedRecord, saveRecord } from "../src/client/records.js";
+import { Mailbox } from "../src/client/relay.js";
+import { SessionStream } from "../src/client/session.js";
+import { CurrentHome } from "../src/client/upkeep.js";
+import { Direction, GetRoomResponseSchema, RelayService } from "../src/gen/federation/v1/consultation_pb.js";
+import { DepositSchema, RecordService } from "../src/gen/federation/v1/record_pb.js";
+import { RevocationListSchema } from "../src/gen/federation/v1/statement_pb.js";
+import { softwareSigningKey } from "../src/keys/software.js";
+import { BundleLease } from "../src/protocol/bundle.js";
+import { peekStatement, signStatement } from "../src/protocol/statements.js";
+import type { AwaitingReceipt } from "../src/protocol/doctor.js";
+import { fromHex, hex } from "../src/protocol/bytes.js";
+import { preciseReason, Refusal } from "../src/protocol/refusal.js";
+import type { Place } from "../src/protocol/search.js";
+import { bundle, cast, now, signed } from "./cast.js";
+import { madeDirectory, madeHome } from "./homes.js";
+import { served } from "./servers.js";
+
+test("a receipt that can't be sent costs the patient nothing but a word", async () => {
+  const told: string[] = [];
+  const put = () => Promise.reject(new Refusal("NO_SUCH_ROOM", "the room is gone"));
+  await acknowledge({ put }, { receipt: () => Promise.resolve({} as never) }, (sentence) => told.push(sentence));
+  assert.deepEqual(told, ["The receipt could not be sent (NO_SUCH_ROOM)."]);
+});
+
+test("a receipt that can't be waited for costs the doctor nothing but a word", async (context) => {
+  const transport = await served(context, ({ service }) =>
+    service(RelayService, {
+      // eslint-disable-next-line require-yield
+      async *followFrames() {
+        throw new ConnectError("no such room", Code.NotFound);
+      },
+    }),
+  );
+  const mailbox = new Mailbox(transport, new Uint8Array(16), Direction.TO_PATIENT);
+  const room = new DoctorRoom(new CurrentHome({} as never), transport, {} as never, mailbox);
+  const told: string[] = [];
+  assert.equal(await room.awaitReceipt({} as AwaitingReceipt, 1_000, (sentence) => told.push(sentence)), false);
+  assert.equal(told.length, 1);
+});
+
+test("a patient whom the cloud does not answer takes the lists that the relay hands over", async (context) => {
+  const { home, reopened } = await madeHome(context);
+  const doctor = cast.parties.doctor;
+  const room = create(GetRoomResponseSchema, {
+    keyStatement: signed(cast.revocation_list), // whose room it is counts later
+    doctorCertificate: fromHex(doctor.certificate),
+    encryptionKeyStatement: signed(doctor.encryption_key_statement),
+    revocationList: signed(cast.revocation_list),
+    certificateRevocationList: fromHex(cast.authority.crl),
+  });
+  assert.equal(heardFrom(room, home), home); // the bundle that was handed over can't verify them
+  const list = peekStatement(RevocationListSchema, room.revocationList!);
+  const key = softwareSigningKey(fromHex(cast.cloud.signing_seed));
+  const older = { ...list, sequence: list.sequence! - 1n };
+  const kept = await signStatement("rl", RevocationListSchema, older, key);
+  const followed = home.learned(new BundleLease(bundle, now), kept, []);
+  const heard = heardFrom(room, followed);
+  assert.equal(heard.verifier(now).lists.revocations.sequence, list.sequence);
+  assert.deepEqual(reopened().crls, [room.certificateRevocationList]);
+  assert.equal(heardFrom(room, heard), heard); // no newer ones
+});
+
+test("a deposit whose session is lost is sent again as it was, and one that is stale with a new T", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"], now: Number(now) });
+  const prepared = create(DepositSchema, { sentAt: 1n, blind: new Uint8Array(32).fill(3) });
+  const failures = [
+    new Refusal("RECORD_CUT_SHORT", "the hospital ended the session"),
+    new Refusal("STORE_UNAVAILABLE", "a part of this server does not answer", { passes: true }),
+    new Refusal("STALE", "sent long ago"),
+  ];
+  const sent: [bigint, string][] = [];
+  const once = ({ sentAt, blind }: typeof prepared) => {
+    sent.push([sentAt!, hex(blind!)]);
+    const failure = failures.shift();
+    return failure === undefined ? Promise.resolve("kept") : Promise.reject(failure);
+  };
+  assert.equal(await untilKept(prepared, once, 1), "kept");
+  assert.deepEqual(
+    sent,
+    [1n, 1n, 1n, now].map((sentAt) => [sentAt, "03".repeat(32)]),
+  );
+  failures.push(...Array<Refusal>(4).fill(new Refusal("UNAVAILABLE", "away", { passes: true })));
+  await assert.rejects(untilKept(prepared, once, 1), { reason: "UNAVAILABLE" });
+  failures.splice(0, 4, new Refusal("GRANT_SCOPE", "not allowed"));
+  await assert.rejects(untilKept(prepared, once, 1), { reason: "GRANT_SCOPE" });
+  assert.equal(sent.length, 9);
+});
+
+test("a hospital is silent only while nothing goes out to it any more", async (context) => {
+  const frame = {
+    sessionId: new Uint8Array(16),
+    sequence: 0n,
+    last: false,
+    sealed: new Uint8Array(200_000),
+    sentAt: now,
+  };
+  const transport = await served(context, ({ service }) =>
+    service(RecordService, {
+      async *openSession(requests) {
+        let count = 0;
+        for await (const { content } of requests) {
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          if (content.case === "frame" && ++count === 12) break;
+        }
+        yield { content: { case: "frame", value: { ...frame, sealed: new Uint8Array([count]) } } };
+        await new Promise((resolve) => setTimeout(resolve, 5_000));
+      },
+    }),
+  );
+  const stream = new SessionStream(transport, 500);
+  context.after(() => stream.close());
+  for (let count = 0; count < 12; count++) stream.send(frame as never);
+  assert.deepEqual([...(await stream.receive()).sealed!], [12]);
+  await assert.rejects(stream.receive(), { reason: "UNAVAILABLE", passes: true });
+});
+
+function place(hospital: string, departmentId: string, handle: number): Place {
+  return { hospital: { identity: hospital }, departmentId, handle: new Uint8Array([handle]) } as unknown as Place;
+}
+
+test("one session asks for the records of a class at a hospital, 64 at most", () => {
+  const cardiology = Array.from({ length: 65 }, (_, handle) => place("H:a", `H:a/cardiology.w${handle % 2}`, handle));
+  const orders = ordersOf([...cardiology, place("H:a", "H:a/surgery", 1), place("H:b", "H:b/cardiology", 2)]);
+  const sizes = orders.map(({ place, departmentClass, handles }) => [
+    place.hospital.identity,
+    departmentClass,
+    handles.length,
+  ]);
+  assert.deepEqual(sizes, [
+    ["H:a", "cardiology", 64],
+    ["H:a", "cardiology", 1],
+    ["H:a", "surgery", 1],
+    ["H:b", "cardiology", 1],
+  ]);
+});
+
+test("a hospital that is away stops no other, and a record that is gone no other of its hospital", async () => {
+  const handles = Array.from({ length: 5 }, (_, handle) => place("H:a", "H:a/cardiology", handle));
+  const missing: string[] = [];
+  const fetchOne = ({ place, handles }: Order) => {
+    if (place.hospital.identity === "H:b") return Promise.reject(new Refusal("UNAVAILABLE", "away", { passes: true }));
+    const ids = handles.map(([id]) => id);
+    return ids.includes(3) ? Promise.reject(new Refusal("NO_SUCH_RECORD", "gone")) : Promise.resolve(ids);
+  };
+  const orders = ordersOf([place("H:b", "H:b/cardiology", 9), ...handles]);
+  const records = await fetched(orders, fetchOne, (hospital, { reason }) => missing.push(`${hospital} ${reason}`));
+  assert.deepEqual(records.flat(), [0, 1, 2, 4]);
+  assert.deepEqual(missing, ["H:b UNAVAILABLE", "H:a NO_SUCH_RECORD"]);
+});
+
+test("no more records are fetched than a diagnosis can name", async () => {
+  const orders = Array.from(
+    { length: 66 },
+    (_, index) => ordersOf([place(`H:h${index}`, "H:h/cardiology", index)])[0]!,
+  );
+  const missing: string[] = [];
+  const records = await fetched(
+    orders,
+    () => Promise.resolve(1),
+    (hospital) => missing.push(hospital),
+  );
+  assert.deepEqual([records.length, missing], [64, ["H:h64", "H:h65"]]);
+});
+
+test("a part is saved under any plain name, over no other file, and none stops the others", (context) => {
+  const directory = madeDirectory(context);
+  const parts = ["ECG (1).pdf", "../up", ".hidden", "a/b", "twice", "twice", "last"].map((name, index) => ({
+    handle: new Uint8Array([1]),
+    part: { name },
+    content: new Uint8Array([index]),
+  }));
+  mkdirSync(join(directory, "01"));
+  assert.throws(() => saveRecord({ parts } as unknown as FetchedRecord, directory), { reason: "FILE_UNUSABLE" });
+  const saved = (name: string) => [...readFileSync(join(directory, "01", name))];
+  assert.deepEqual([saved("ECG (1).pdf"), saved("twice"), saved("last")], [[0], [4], [6]]);
+});
+
+test("a P1 that was taken is refused in every later room, as long as it could be fresh", async (context) => {
+  const { home, reopened } = await madeHome(context);
+  const key = new Uint8Array(32);
+  home.admit(key, now);
+  assert.throws(
+    () => reopened().admit(key, now + 40_000n),
+    (error) => preciseReason(error) === "MESSAGE_REPLAYED",
+  );
+  reopened().admit(new Uint8Array(32).fill(1), now + 40_001n);
+  const kept = JSON.parse(readFileSync(join(home.directory, "replay.json"), "utf8")) as object;
+  assert.deepEqual(Object.keys(kept), ["01".repeat(32)]);
+});
+
+test("whatever is wrong, the command says one object; wrong usage is said before anything is done", (context) => {
+  const directory = madeDirectory(context);
+  const run = (...words: string[]) => {
+    const program = new URL("../src/main.js", import.meta.url).pathname;
+    const { status, stdout } = spawnSync(process.execPath, [program, ...words], { encoding: "utf8" });
+    return [status, stdout.trim()];
+  };
+  const home = ["--home", join(directory, "home"), "--pin-file", join(directory, "pin")];
+  assert.deepEqual(run("patient", "visit", ...home, "--hours", "abc", "code"), [2, ""]);
+  assert.deepEqual(run("patient", "renew", ...home), [1, '{"reason":"PROFILE_UNUSABLE"}']);
+  const trust = join(directory, "trust.json");
+  const init = ["doctor", "init", ...home, "--id", "D:chen", "--trust", trust];
+  assert.deepEqual(run(...init), [1, '{"reason":"FILE_UNUSABLE"}']);
+  writeFileSync(trust, "no JSON");
+  assert.deepEqual(run(...init), [1, '{"reason":"BUNDLE_INVALID"}']);
+});
