@@ -176,7 +176,10 @@ func (p *Patient) take(ctx context.Context, waiting *protocol.AwaitingDiagnosis,
 	}
 }
 
-func lacksLists(err error) bool { return refusal.Precise(err) == refusal.RevocationListStale }
+func lacksLists(err error) bool {
+	reason := refusal.Precise(err)
+	return reason == refusal.RevocationListStale || reason == refusal.BundleStale
+}
 
 // acknowledge sends P6, once. It is a courtesy: the room may be gone by now, and the diagnosis holds without it.
 func (p *Patient) acknowledge(ctx context.Context, mailbox *mailbox, diagnosed *protocol.Diagnosed) {

@@ -40,6 +40,20 @@ test("details that can't be read leave the code", () => {
   assert.equal(refusalOf(failure(Code.Unavailable, readable.slice(0, 5))).reason, "UNAVAILABLE");
 });
 
+test("a peer's words are one line of text, and its reason has a reason's form", () => {
+  const rude = new ConnectError("gone\u001b[2J\n\u202e" + "x".repeat(1_000), Code.Internal);
+  rude.details = [{ type: "google.rpc.ErrorInfo", value: errorInfo("\u001b[31m") }];
+  const refusal = refusalOf(rude);
+  assert.equal(refusal.reason, "INTERNAL");
+  assert.match(refusal.message, /^gone \[2J {2}x{490}$/);
+});
+
+test("nobody is made to wait for longer than a minute", () => {
+  const busy = failure(Code.Unavailable, errorInfo("TOKEN_BUSY"));
+  busy.details.push({ type: "google.rpc.RetryInfo", value: fromHex("0a040880d11b") }); // 450,688 s
+  assert.equal(refusalOf(busy).retryAfterMs, 60_000);
+});
+
 test("whether a refusal passes is its code's to say, whatever the reason", () => {
   for (const word of ["STORE_UNAVAILABLE", "TOKEN_BUSY", "CALL_OVERDUE"]) {
     assert.ok(passes(refusalOf(failure(Code.Unavailable, errorInfo(word)))), word);

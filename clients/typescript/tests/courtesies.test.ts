@@ -10,7 +10,8 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { untilKept } from "../src/client/deposit.js";
 import { DoctorRoom } from "../src/client/doctor.js";
 import { fetched, type Order, ordersOf } from "../src/client/fetch.js";
-import { acknowledge, heardFrom } from "../src/client/patient.js";
+import { acknowledge, byCurrentLists, heardFrom } from "../src/client/patient.js";
+import type { Home } from "../src/client/home.js";
 import { type FetchedRecord, saveRecord } from "../src/client/records.js";
 import { Mailbox } from "../src/client/relay.js";
 import { SessionStream } from "../src/client/session.js";
@@ -46,7 +47,7 @@ test("a receipt that can't be waited for costs the doctor nothing but a word", a
     }),
   );
   const mailbox = new Mailbox(transport, new Uint8Array(16), Direction.TO_PATIENT);
-  const room = new DoctorRoom(new CurrentHome({} as never), transport, {} as never, mailbox);
+  const room = new DoctorRoom(new CurrentHome({} as never), {} as never, transport, {} as never, mailbox);
   const told: string[] = [];
   assert.equal(await room.awaitReceipt({} as AwaitingReceipt, 1_000, (sentence) => told.push(sentence)), false);
   assert.equal(told.length, 1);
@@ -72,6 +73,35 @@ test("a patient whom the cloud does not answer takes the lists that the relay ha
   assert.equal(heard.verifier(now).lists.revocations.sequence, list.sequence);
   assert.deepEqual(reopened().crls, [room.certificateRevocationList]);
   assert.equal(heardFrom(room, heard), heard); // no newer ones
+});
+
+test("the doctor's own frame is held on to until a current list is at hand", async () => {
+  const stale = new Refusal("REVOCATION_LIST_STALE", "the list has run out");
+  const rejected = new Refusal("REJECTED", "the message was not accepted", { cause: stale });
+  const [old, fresh] = [{} as Home, {} as Home];
+  let asked = 0;
+  const upkeep = new CurrentHome(old, (home) => {
+    if (++asked === 1) return Promise.reject(new Refusal("INTERNAL", "a proxy's fault"));
+    return Promise.resolve(asked < 3 ? home : fresh);
+  });
+  const taken: Home[] = [];
+  const take = (home: Home) => {
+    taken.push(home);
+    return home === fresh ? Promise.resolve("D5") : Promise.reject(rejected);
+  };
+  assert.equal(await byCurrentLists(upkeep, Date.now() + 5_000, take), "D5");
+  assert.deepEqual([asked, taken.length], [3, 4]);
+  const behind = new CurrentHome(old, (home) => Promise.resolve(home));
+  await assert.rejects(byCurrentLists(behind, Date.now(), take), rejected);
+});
+
+test("a stranger's frame is refused before the cloud is asked", async () => {
+  const upkeep = new CurrentHome({} as Home, () => assert.fail("asked"));
+  const stranger = new Refusal("SEAL_INVALID", "the frame does not open");
+  await assert.rejects(
+    byCurrentLists(upkeep, Date.now() + 5_000, () => Promise.reject(stranger)),
+    stranger,
+  );
 });
 
 test("a deposit whose session is lost is sent again as it was, and one that is stale with a new T", async (context) => {

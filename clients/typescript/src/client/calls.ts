@@ -19,6 +19,14 @@ const BUSY = [Code.Unavailable, Code.ResourceExhausted, Code.DeadlineExceeded];
 /** What a broken connection looks like, where no server says otherwise. */
 const BROKEN = [Code.Canceled, Code.Aborted];
 
+/** The longest that a peer has this side pause. */
+const LONGEST_ASKED_MS = 60_000;
+
+/** Of what a peer says, in characters. */
+const MOST_SENTENCE = 500;
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+const REASON = /^[A-Z][A-Z0-9_]{0,63}$/;
+
 /** How often a call that may be made again is made. */
 export const PATIENT = 6;
 
@@ -67,13 +75,24 @@ export function refusalOf(error: unknown): Refusal {
   const failure = ConnectError.from(error);
   const busy = BUSY.includes(failure.code);
   const retryAfterMs = retryDelay(failure);
-  const reason = detail(failure, "google.rpc.ErrorInfo", 1);
-  if (reason !== undefined) {
-    return new Refusal(new TextDecoder().decode(reason), failure.rawMessage, { passes: busy, retryAfterMs });
-  }
+  const sentence = printable(failure.rawMessage);
+  const reason = readReason(failure);
+  if (reason !== undefined) return new Refusal(reason, sentence, { passes: busy, retryAfterMs });
   const passes = busy || BROKEN.includes(failure.code) || isOfNetwork(failure);
   const circumstances = { cause: error, passes, retryAfterMs };
-  return new Refusal(passes ? "UNAVAILABLE" : "INTERNAL", failure.rawMessage, circumstances);
+  return new Refusal(passes ? "UNAVAILABLE" : "INTERNAL", sentence, circumstances);
+}
+
+/** What a peer says, as a terminal may show it: one line of bounded length, without control characters. */
+function printable(text: string): string {
+  return [...text].slice(0, MOST_SENTENCE).join("").replace(UNPRINTABLE, " ");
+}
+
+/** ErrorInfo's reason, if it has a reason's form. */
+function readReason(failure: ConnectError): string | undefined {
+  const reason = detail(failure, "google.rpc.ErrorInfo", 1);
+  const word = reason && new TextDecoder().decode(reason);
+  return word !== undefined && REASON.test(word) ? word : undefined;
 }
 
 export function pause(milliseconds: number): Promise<void> {
@@ -101,10 +120,11 @@ function isOfNetwork(error: Error): boolean {
   return innermost.syscall !== undefined;
 }
 
-/** RetryInfo's delay in milliseconds, if the server states one. */
+/** RetryInfo's delay in milliseconds, if the server states one: within reason, for it is the peer that asks. */
 function retryDelay(failure: ConnectError): number | undefined {
   const duration = detail(failure, "google.rpc.RetryInfo", 1);
-  return duration && readable(() => milliseconds(duration));
+  const asked = duration && readable(() => milliseconds(duration));
+  return asked === undefined ? undefined : Math.min(asked, LONGEST_ASKED_MS);
 }
 
 /** Of a google.protobuf.Duration. */

@@ -17,6 +17,7 @@ import {
   receiveOpening,
 } from "../protocol/doctor.js";
 import { preciseReason, Refusal } from "../protocol/refusal.js";
+import type { Party } from "../protocol/party.js";
 import type { Place } from "../protocol/search.js";
 import { peekStatement } from "../protocol/statements.js";
 import { pause, transportTo } from "./calls.js";
@@ -42,6 +43,8 @@ export class DoctorRoom {
   /** A room that is open already; `open` opens one. */
   constructor(
     readonly upkeep: CurrentHome,
+    /** Who opened the room, and may close it whatever has become of the lists. */
+    readonly party: Party,
     readonly transport: Transport,
     readonly code: DoctorCode,
     readonly mailbox: Mailbox,
@@ -61,7 +64,7 @@ export class DoctorRoom {
       digest: codeDigest(statement!, signature!, party.certificate),
     };
     const mailbox = new Mailbox(transport, roomId!, Direction.TO_PATIENT);
-    return new DoctorRoom(new CurrentHome(home), transport, code, mailbox);
+    return new DoctorRoom(new CurrentHome(home), party, transport, code, mailbox);
   }
 
   /** The doctor's home, with the lists that were last needed. */
@@ -78,7 +81,7 @@ export class DoctorRoom {
   async close(): Promise<void> {
     if (this.#isNeeded) return;
     const { hospitalId, roomId } = this.code;
-    await closeRoom(this.transport, await askToClose(await this.home.party(clock()), hospitalId, roomId));
+    await closeRoom(this.transport, await askToClose(this.party, hospitalId, roomId));
   }
 
   /** Answer who asks in the room until one patient is present: P1, D1, P2. Who is refused hears that, and nothing else. */

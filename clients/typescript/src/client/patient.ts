@@ -8,6 +8,7 @@ import {
   type RelayFrame,
 } from "../gen/federation/v1/consultation_pb.js";
 import { hex } from "../protocol/bytes.js";
+import { CONSULTATION_LIFE } from "../protocol/consultation.js";
 import { EVERYTHING, makeGrant, type Terms } from "../protocol/grant.js";
 import {
   type AwaitingDiagnosis,
@@ -22,7 +23,7 @@ import { preciseReason, Refusal } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
 import { peekStatement } from "../protocol/statements.js";
 import { GrantSchema, RevocationListSchema } from "../gen/federation/v1/statement_pb.js";
-import { transportTo } from "./calls.js";
+import { pause, transportTo } from "./calls.js";
 import { clock } from "./cloud.js";
 import type { DoctorCode } from "./code.js";
 import type { Home } from "./home.js";
@@ -31,6 +32,9 @@ import { CurrentHome } from "./upkeep.js";
 
 /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
 const REPLY_MS = 45_000;
+
+/** Between two looks for a current list. */
+const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [200, 5_000];
 
 /** What a visit gave. */
 export interface Visit {
@@ -50,7 +54,7 @@ export async function visit(
   biosignal: Uint8Array,
   tell: (sentence: string) => void,
   terms: Terms = EVERYTHING,
-  waitMs = 600_000,
+  waitMs = Number(CONSULTATION_LIFE),
 ): Promise<Visit> {
   const mailbox = new Mailbox(
     transportTo(code.address, code.hospitalId, home.bundle),
@@ -102,9 +106,8 @@ export async function acknowledge(
 }
 
 async function replyOf(mailbox: Mailbox, awaiting: AwaitingReply, home: Home): Promise<Established> {
-  const kept = () => Promise.resolve(home);
-  return firstAccepted(mailbox, awaiting.sessionId, REPLY_MS, kept, "the doctor did not answer", ({ content }, at) =>
-    content.case === "reply" ? awaiting.receive(content.value, at.verifier(clock()), clock()) : undefined,
+  return firstAccepted(mailbox, awaiting.sessionId, REPLY_MS, "the doctor did not answer", ({ content }) =>
+    content.case === "reply" ? awaiting.receive(content.value, home.verifier(clock()), clock()) : undefined,
   );
 }
 
@@ -114,25 +117,58 @@ async function diagnosisOf(
   home: Home,
   waitMs: number,
 ): Promise<Diagnosed> {
-  const upkeep = new CurrentHome(home); // the doctor may have been revoked meanwhile
-  const current = () => upkeep.current();
+  const upkeep = new CurrentHome(home);
+  const deadline = Date.now() + waitMs;
   const { sessionId } = awaiting.session;
-  return firstAccepted(mailbox, sessionId, waitMs, current, "there is no diagnosis yet", ({ content }, at) =>
-    content.case === "frame" ? awaiting.receive(content.value, at.verifier(clock()), clock()) : undefined,
-  );
+  return firstAccepted(mailbox, sessionId, waitMs, "there is no diagnosis yet", ({ content }) => {
+    if (content.case !== "frame") return undefined;
+    const { value } = content;
+    return byCurrentLists(upkeep, deadline, async (at) => awaiting.receive(value, at.verifier(clock()), clock()));
+  });
 }
 
 /**
- * The first frame of this session that `take` accepts, at the home as it then is. What it refuses is passed over: anybody with the code may
- * put frames. The doctor's own refusal ends the wait, and so does a home that can't be brought up to date: that is not the frame's fault.
+ * Take D5 by the newest lists, for the doctor may have been revoked meanwhile. A frame is read once: where no current list is at hand, the
+ * doctor's own is held on to until the cloud has one. Strangers' frames are refused first, so the cloud is not asked for them.
+ */
+export async function byCurrentLists<T>(
+  upkeep: CurrentHome,
+  deadline: number,
+  take: (home: Home) => Promise<T>,
+): Promise<T> {
+  try {
+    await take(upkeep.last);
+  } catch (error) {
+    if (!lacksLists(error)) throw error;
+  }
+  for (let wait = FIRST_PAUSE_MS; ; wait = Math.min(2 * wait, LONGEST_PAUSE_MS)) {
+    const home = await upkeep.current().catch((error: unknown) => {
+      preciseReason(error); // whatever the cloud answers, the lists at hand decide
+      return upkeep.last;
+    });
+    try {
+      return await take(home);
+    } catch (error) {
+      if (!lacksLists(error) || Date.now() + wait > deadline) throw error;
+    }
+    await pause(wait);
+  }
+}
+
+function lacksLists(error: unknown): boolean {
+  return ["REVOCATION_LIST_STALE", "BUNDLE_STALE"].includes(preciseReason(error));
+}
+
+/**
+ * The first frame of this session that `take` accepts. What it refuses is passed over: anybody with the code may put frames. The doctor's
+ * own refusal ends the wait.
  */
 async function firstAccepted<T>(
   mailbox: Mailbox,
   sessionId: Uint8Array,
   milliseconds: number,
-  current: () => Promise<Home>,
   nothing: string,
-  take: (frame: RelayFrame, home: Home) => Promise<T | undefined> | undefined,
+  take: (frame: RelayFrame) => Promise<T | undefined> | undefined,
 ): Promise<T> {
   let failure = new Refusal("NO_ANSWER", nothing);
   for await (const frame of mailbox.follow(milliseconds)) {
@@ -140,9 +176,8 @@ async function firstAccepted<T>(
     if (content.case === undefined || !Buffer.from(content.value.sessionId ?? []).equals(sessionId)) continue;
     if (content.case === "refusal")
       throw new Refusal("REFUSED_BY_PEER", "the doctor's side refused, and does not say why");
-    const home = await current();
     try {
-      const accepted = await take(frame, home);
+      const accepted = await take(frame);
       if (accepted !== undefined) return accepted;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
