@@ -19,6 +19,8 @@ from tests.vectors.software import Json
 from tests.vectors.world import Step
 
 WINDOW_MS, SKEW_MS = 30_000, 5_000
+ENCAPSULATED_BYTES, TAG_BYTES = 1_120, 16
+"""Of MLKEM768-X25519 (its ciphertext, then the ephemeral X25519 key) and of AES-GCM."""
 UNKNOWN_FIELD = bytes.fromhex("f80701")
 """Field 127, varint 1."""
 OTHER_SESSION = b"another session!"
@@ -59,6 +61,7 @@ class Refusals:
             once = "CHALLENGE_INVALID" if name.startswith("reg1") else "MESSAGE_REPLAYED"
             bad_session = "FIELD_INVALID" if name in CALLS else "SEAL_INVALID"
             yield self._flipped(name)
+            yield from self._cut(step, ENCAPSULATED_BYTES + TAG_BYTES - 1)
             yield self._vector(name, "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
             yield self._vector(name, "future", "FUTURE_DATED", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
             yield self._vector(name, "taken before", once, replayed=True)
@@ -72,6 +75,7 @@ class Refusals:
         for name in REPLIES:
             step = self.steps[name]
             yield self._flipped(name)
+            yield from self._cut(step, ENCAPSULATED_BYTES + TAG_BYTES - 1)
             if name != "reg2-patient":
                 yield self._vector(name, "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
                 yield self._vector(name, "future", "FUTURE_DATED", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
@@ -82,6 +86,7 @@ class Refusals:
         for name in FRAMES:
             step = self.steps[name]
             yield self._flipped(name)
+            yield from self._cut(step, TAG_BYTES - 1)
             yield self._clear(step, "another session", "SESSION_UNKNOWN", session_id=OTHER_SESSION)
             yield self._clear(step, "a frame too far", "OUT_OF_ORDER", sequence=step.message.sequence + 1)
             yield self._clear(step, "last turned around", "SEAL_INVALID", last=not step.message.last)
@@ -178,6 +183,11 @@ class Refusals:
         start = message.SerializeToString(deterministic=True).index(message.sealed)
         bit = (start + len(message.sealed) // 2) * 8 + 3
         return self._vector(name, "a flipped bit", "SEAL_INVALID", flip_bit=bit)
+
+    def _cut(self, step: Step, size: int) -> Iterator[Json]:
+        """Shorter than any seal: libraries read beyond the end, or count from it."""
+        yield self._clear(step, "an empty seal", "SEAL_INVALID", sealed=b"")
+        yield self._clear(step, "a seal cut short", "SEAL_INVALID", sealed=step.message.sealed[:size])
 
     def _clear(self, step: Step, change: str, expect: str, *, precise: bool = False, **fields: Any) -> Json:
         said = {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}
