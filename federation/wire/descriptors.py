@@ -33,10 +33,9 @@ def connections_that_fit(wanted: int) -> int:
 
 
 def _raised_to(needed: int) -> int:
-    """Raise this process's limit of open files as far as it is needed and may be, and give it."""
+    """Raise this process's limit of open files as far as it is needed and may be, and give how far that is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return needed if soft == resource.RLIM_INFINITY else soft
-    raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-    return raised
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed

@@ -3,9 +3,8 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { randomBytes } from "node:crypto";
 import { hoursOf, needed, read, type Said, tell, UsageError, type Values } from "./arguments.js";
-import { clock } from "./client/cloud.js";
+import { clock, entropy } from "./client/cloud.js";
 import { parseCode } from "./client/code.js";
 import { certificateRequest, parseTicket } from "./client/enrolment.js";
 import { Home } from "./client/home.js";
@@ -31,8 +30,6 @@ const USAGE = `usage:
 a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
 every command needs --pin-file FILE, mode 0600
 `;
-
-const entropy = (size: number) => new Uint8Array(randomBytes(size));
 
 async function main(): Promise<number> {
   const { values, positionals } = read();

@@ -3,7 +3,14 @@
 import argparse
 import asyncio
 import itertools
+import os
 import resource
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +18,30 @@ from federation.config import ServerSettings
 from federation.wire import server
 from federation.wire.server import LeafRotation, build_server
 from tests.unit.wire.conftest import Authority
+
+STARTS_WITHIN_SECONDS = 30
+
+
+@contextmanager
+def served(ready: Path, *words: str, **environment: str) -> Iterator["tuple[subprocess.Popen[bytes], int]"]:
+    """Run this program with more words and environment for a block, and give its process and port."""
+    program = [sys.executable, "-m", __name__, str(ready), *words]
+    with subprocess.Popen(program, env={**os.environ, **environment}) as process:
+        try:
+            until = time.monotonic() + STARTS_WITHIN_SECONDS
+            while not ready.exists() and process.poll() is None and time.monotonic() < until:
+                time.sleep(0.05)
+            yield process, int(ready.read_text())
+        finally:
+            process.kill()
+
+
+def anybody() -> ssl.SSLContext:
+    """Give the TLS of somebody who asks nobody's name, and has none."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
 async def _serve(ready: Path, changes_every: int) -> None:

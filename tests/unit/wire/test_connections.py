@@ -1,7 +1,6 @@
 """More connections than a server takes: who is connected is served, one more is closed at once, and none is counted for ever."""
 
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from federation.config import ServerSettings
 from federation.wire.descriptors import FEWEST_CONNECTIONS, PORTS, SPARE
+from tests.unit.wire.server_process import anybody, served
 
 MOST = 8
 HARD_LIMIT = SPARE + PORTS * 40
@@ -77,12 +77,10 @@ def test_broken_handshakes_are_not_counted_for_ever(narrow, said: bytes) -> None
 
 
 def test_connections_that_end_without_a_call_are_not_counted_for_ever(narrow) -> None:
-    anybody = ssl.create_default_context()
-    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
-    anybody.set_alpn_protocols(["h2"])
+    client = anybody()
     for _ in range(5 * MOST):
         try:
-            with socket.create_connection(("127.0.0.1", narrow.port), 5) as plain, anybody.wrap_socket(plain):
+            with socket.create_connection(("127.0.0.1", narrow.port), 5) as plain, client.wrap_socket(plain):
                 pass
         except OSError:  # the server is still about to notice that those before have gone
             time.sleep(0.05)
@@ -90,19 +88,13 @@ def test_connections_that_end_without_a_call_are_not_counted_for_ever(narrow) ->
 
 
 def test_crowd_leaves_a_process_the_open_files_that_it_works_with(tmp_path: Path) -> None:
-    ready = tmp_path / "ready"
-    program = [sys.executable, "-m", "tests.unit.wire.server_process", str(ready), "--most-files", str(HARD_LIMIT)]
-    with subprocess.Popen(program) as process:
-        try:
-            until = time.monotonic() + 30
-            while not ready.exists() and process.poll() is None and time.monotonic() < until:
-                time.sleep(0.05)
-            with _crowd(int(ready.read_text()), HARD_LIMIT):
-                time.sleep(1)
-                opened = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
-            assert 40 <= opened < HARD_LIMIT - SPARE / 2
-        finally:
-            process.kill()
+    with (
+        served(tmp_path / "ready", "--most-files", str(HARD_LIMIT)) as (process, port),
+        _crowd(port, HARD_LIMIT),
+    ):
+        time.sleep(1)
+        opened = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+    assert 40 <= opened < HARD_LIMIT - SPARE / 2
 
 
 def _limits(soft: int, hard: int, wanted: int) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,10 @@ const BUSY = [Code.Unavailable, Code.ResourceExhausted, Code.DeadlineExceeded];
 /** What a broken connection looks like, where no server says otherwise. */
 const BROKEN = [Code.Canceled, Code.Aborted];
 
+/** Between two tries while somebody is awaited: it doubles from the one to the other. */
+export const FIRST_PAUSE_MS = 200;
+export const LONGEST_PAUSE_MS = 5_000;
+
 /** The longest that a peer has this side pause. */
 const LONGEST_ASKED_MS = 60_000;
 

@@ -1,5 +1,6 @@
 /** The calling side towards the public cloud, for patients and doctors alike. */
 
+import { randomBytes } from "node:crypto";
 import { createClient, type Transport } from "@connectrpc/connect";
 import {
   DirectoryService,
@@ -26,6 +27,11 @@ import { checkOuter } from "../protocol/rules.js";
 import * as search from "../protocol/search.js";
 import { called, PATIENT, repeated, transportTo } from "./calls.js";
 import type { Home } from "./home.js";
+
+/** Random bytes of this machine. */
+export function entropy(size: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(randomBytes(size));
+}
 
 /** This machine's clock. */
 export function clock(): Instant {

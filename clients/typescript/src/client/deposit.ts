@@ -8,22 +8,19 @@ import {
   Purpose,
   ScopeSchema,
 } from "../gen/federation/v1/record_pb.js";
-import { randomBytes } from "node:crypto";
 import { sha256 } from "../protocol/bytes.js";
 import type { AwaitingReceipt } from "../protocol/doctor.js";
 import type { Intent } from "../protocol/record.js";
 import { Refusal } from "../protocol/refusal.js";
 import { statementDigest } from "../protocol/transcript.js";
 import { pause, transportTo } from "./calls.js";
-import { clock } from "./cloud.js";
+import { clock, entropy } from "./cloud.js";
 import { intentOf } from "./fetch.js";
 import type { Home } from "./home.js";
 import { addressHospital, SessionStream } from "./session.js";
 
 const ATTEMPTS = 4;
 const PAUSE_MS = 1_000;
-
-const entropy = (size: number) => new Uint8Array(randomBytes(size));
 
 /** Deposit the encounter. Gives the handle that the hospital signed for. */
 export async function deposit(

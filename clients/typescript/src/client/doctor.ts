@@ -1,6 +1,5 @@
 /** The doctor's client: a room for a patient, a search, a diagnosis. */
 
-import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { Direction } from "../gen/federation/v1/consultation_pb.js";
@@ -21,7 +20,7 @@ import type { Party } from "../protocol/party.js";
 import type { Place } from "../protocol/search.js";
 import { peekStatement } from "../protocol/statements.js";
 import { pause, transportTo } from "./calls.js";
-import { Cloud, clock } from "./cloud.js";
+import { clock, Cloud, entropy } from "./cloud.js";
 import { type DoctorCode, formatCode } from "./code.js";
 import type { Home } from "./home.js";
 import type { FetchedRecord } from "./records.js";
@@ -31,8 +30,6 @@ import { CurrentHome } from "./upkeep.js";
 const ROOM_MS = 12 * 3_600_000;
 const REFUSAL_FLOOR_MS = 50;
 const MOST_SESSIONS = 8;
-
-const entropy = (size: number) => new Uint8Array(randomBytes(size));
 
 /** A doctor at work, with one room open. */
 export class DoctorRoom {

@@ -1,6 +1,5 @@
 /** Records from where they lie: one session for each hospital and class. */
 
-import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { Purpose, type Scope, ScopeSchema } from "../gen/federation/v1/record_pb.js";
 import type { InConsultation } from "../protocol/doctor.js";
@@ -8,6 +7,7 @@ import type { Intent } from "../protocol/record.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import type { Place } from "../protocol/search.js";
 import { transportTo } from "./calls.js";
+import { entropy } from "./cloud.js";
 import type { Home } from "./home.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
 import { addressHospital, SessionStream } from "./session.js";
@@ -19,8 +19,6 @@ const MOST_RECORDS = 64;
 
 /** What may be wrong with one record of many: the others are fetched without it. */
 const OF_ONE_RECORD = ["LIMIT_REACHED", "NO_SUCH_RECORD"];
-
-const entropy = (size: number) => new Uint8Array(randomBytes(size));
 
 /** What one session asks for: records of one class at one hospital. */
 export interface Order {

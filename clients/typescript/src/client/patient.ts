@@ -1,6 +1,5 @@
 /** The patient's client: a visit to the doctor of a code, and its diagnosis. */
 
-import { randomBytes } from "node:crypto";
 import {
   Direction,
   type GetRoomResponse,
@@ -23,18 +22,15 @@ import { preciseReason, Refusal } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
 import { peekStatement } from "../protocol/statements.js";
 import { GrantSchema, RevocationListSchema } from "../gen/federation/v1/statement_pb.js";
-import { pause, transportTo } from "./calls.js";
-import { clock } from "./cloud.js";
+import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, pause, transportTo } from "./calls.js";
+import { clock, entropy } from "./cloud.js";
 import type { DoctorCode } from "./code.js";
 import type { Home } from "./home.js";
 import { Mailbox } from "./relay.js";
-import { CurrentHome } from "./upkeep.js";
+import { CurrentHome, RUN_OUT } from "./upkeep.js";
 
 /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
 const REPLY_MS = 45_000;
-
-/** Between two looks for a current list. */
-const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [200, 5_000];
 
 /** What a visit gave. */
 export interface Visit {
@@ -43,8 +39,6 @@ export interface Visit {
   /** The FHIR DiagnosticReport that the doctor signed. */
   readonly diagnosis: Uint8Array;
 }
-
-const entropy = (size: number) => new Uint8Array(randomBytes(size));
 
 /** Visit the doctor of a code: P1, D1, P2 with a grant on these terms, D5, P6. The home has been kept up (`keepUp`). */
 export async function visit(
@@ -156,7 +150,7 @@ export async function byCurrentLists<T>(
 }
 
 function lacksLists(error: unknown): boolean {
-  return ["REVOCATION_LIST_STALE", "BUNDLE_STALE"].includes(preciseReason(error));
+  return RUN_OUT.includes(preciseReason(error));
 }
 
 /**

@@ -16,12 +16,10 @@ import {
 } from "../gen/federation/v1/consultation_pb.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
-import { called, pause, refusalOf, repeated } from "./calls.js";
+import { called, FIRST_PAUSE_MS, LONGEST_PAUSE_MS, pause, refusalOf, repeated } from "./calls.js";
 
 const LONGEST_STREAM_MS = 300_000;
 const MOST_NUMBERS_PASSED = 4096;
-const FIRST_PAUSE_MS = 200;
-const LONGEST_PAUSE_MS = 5_000;
 
 export class Mailbox {
   readonly #client: Client<typeof RelayService>;

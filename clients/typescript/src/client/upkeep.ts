@@ -9,6 +9,9 @@ import type { Home } from "./home.js";
 /** How often upkeep asks a cloud that is away: somebody waits for the visit. */
 const BRIEFLY = 3;
 
+/** Refusals of what is at hand, and not of the one who is looked at: the cloud, once it answers, has newer ones. */
+export const RUN_OUT = ["REVOCATION_LIST_STALE", "BUNDLE_STALE"];
+
 /** How long lists are used before the cloud is asked for newer ones. A list is good for an hour. */
 const LISTS_KEPT_MS = 60_000;
 
@@ -94,6 +97,5 @@ async function renewed(home: Home, cloud: Cloud): Promise<Epoch> {
 
 /** Whether a refusal is of the cloud that is away or behind, not of what was asked. */
 export function waits(error: unknown): boolean {
-  const late = ["CALL_OVERDUE", "REVOCATION_LIST_STALE", "BUNDLE_STALE"];
-  return passes(error) || (error instanceof Refusal && late.includes(error.reason));
+  return passes(error) || (error instanceof Refusal && RUN_OUT.includes(error.reason));
 }

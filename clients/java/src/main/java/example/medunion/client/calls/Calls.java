@@ -38,13 +38,18 @@ public final class Calls {
   private static final int MOST_ATTEMPTS = 6;
   private static final long KEEPALIVE_SECONDS = 30;
   private static final long KEEPALIVE_TIMEOUT_SECONDS = 10;
-  private static final long LONGEST_ASKED_SECONDS = 60;
+  private static final Duration LONGEST_ASKED = Duration.ofSeconds(60);
   private static final int LONGEST_SENTENCE = 500;
   private static final Pattern REASON = Pattern.compile("[A-Z][A-Z0-9_]{0,63}");
   private static final Set<Status.Code> PASSING_CODES =
       Set.of(Status.Code.UNAVAILABLE, Status.Code.RESOURCE_EXHAUSTED, Status.Code.DEADLINE_EXCEEDED, Status.Code.CANCELLED);
   // Of lists and bundles at hand: the cloud, once it answers, has newer ones.
-  private static final Set<String> PASSING_REASONS = Set.of("REVOCATION_LIST_STALE", "BUNDLE_STALE");
+  static final Set<String> RUN_OUT = Set.of("REVOCATION_LIST_STALE", "BUNDLE_STALE");
+
+  /** Between two tries while somebody is awaited: it doubles from the one to the other. */
+  static final Duration FIRST_PAUSE = Duration.ofMillis(200);
+
+  static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
 
   private Calls() {}
 
@@ -135,7 +140,7 @@ public final class Calls {
 
   /** Whether a refusal is one that passes: the server is away, or has too much to do; or the lists at hand have run out meanwhile. */
   public static boolean passes(Refusal refusal) {
-    return refusal.isPassing() || PASSING_REASONS.contains(refusal.reason());
+    return refusal.isPassing() || RUN_OUT.contains(refusal.reason());
   }
 
   /** A server's refusal by its ErrorInfo; what has none is the network's. Whether it passes is the code's to say. */
@@ -155,19 +160,33 @@ public final class Calls {
     return told.substring(0, Math.min(told.length(), LONGEST_SENTENCE)).replaceAll("[\\p{C}\\p{Zl}\\p{Zp}]", " ");
   }
 
-  static void pause(Duration duration) {
+  /** Waits for something; nobody interrupts these threads. */
+  interface Waiting<T> {
+    T run() throws InterruptedException;
+  }
+
+  static <T> T uninterrupted(Waiting<T> waiting) {
     try {
-      Thread.sleep(Math.max(0, duration.toMillis()));
+      return waiting.run();
     } catch (InterruptedException error) {
       Thread.currentThread().interrupt();
       throw new IllegalStateException(error);
     }
   }
 
+  static void pause(Duration duration) {
+    uninterrupted(
+        () -> {
+          Thread.sleep(Math.max(0, duration.toMillis()));
+          return null;
+        });
+  }
+
   /** How long the server asks to wait; no server decides how long this side hangs. */
   private static Duration retryDelay(StatusRuntimeException error) {
-    long seconds = detail(error, RetryInfo.class).map(info -> info.getRetryDelay().getSeconds()).orElse(0L);
-    return Duration.ofSeconds(Math.max(0, Math.min(seconds, LONGEST_ASKED_SECONDS)));
+    com.google.protobuf.Duration asked = detail(error, RetryInfo.class).orElse(RetryInfo.getDefaultInstance()).getRetryDelay();
+    long seconds = Math.max(0, Math.min(asked.getSeconds(), LONGEST_ASKED.toSeconds()));
+    return shorter(Duration.ofSeconds(seconds, asked.getNanos()), LONGEST_ASKED);
   }
 
   private static <M extends com.google.protobuf.Message> Optional<M> detail(StatusRuntimeException error, Class<M> type) {

@@ -145,14 +145,14 @@ final class HospitalSession implements AutoCloseable {
 
   /** Where the stream has ended, what is sent goes nowhere, and the next that is received says why. */
   private void send(OpenSessionRequest request) {
-    if (!uninterrupted(() -> responses.awaitReady(longestSilence))) {
+    if (!Calls.uninterrupted(() -> responses.awaitReady(longestSilence))) {
       throw silent();
     }
     responses.requests.onNext(request);
   }
 
   private OpenSessionResponse next() {
-    Object said = uninterrupted(() -> heard.poll(longestSilence.toNanos(), TimeUnit.NANOSECONDS));
+    Object said = Calls.uninterrupted(() -> heard.poll(longestSilence.toNanos(), TimeUnit.NANOSECONDS));
     if (said instanceof OpenSessionResponse response) {
       responses.requests.request(1);
       return response;
@@ -168,18 +168,5 @@ final class HospitalSession implements AutoCloseable {
 
   private static Refusal silent() {
     return Refusal.passing("UNAVAILABLE", "the hospital fell silent in the middle of a session", null);
-  }
-
-  private interface Waiting<T> {
-    T run() throws InterruptedException;
-  }
-
-  private static <T> T uninterrupted(Waiting<T> waiting) {
-    try {
-      return waiting.run();
-    } catch (InterruptedException error) {
-      Thread.currentThread().interrupt();
-      throw new IllegalStateException(error);
-    }
   }
 }

@@ -24,8 +24,6 @@ import java.util.function.Function;
 public final class Mailbox {
   private static final long LONGEST_STREAM_MILLIS = 300_000;
   private static final int MOST_NUMBERS_PASSED = 4096;
-  private static final Duration FIRST_PAUSE = Duration.ofMillis(200);
-  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
   // A stream that ended well before its last frame is opened again, too.
   private static final StatusRuntimeException ENDED = Status.UNAVAILABLE.asRuntimeException();
 
@@ -74,7 +72,7 @@ public final class Mailbox {
    */
   public <T> Optional<T> follow(Duration patience, Function<RelayFrame, Optional<T>> take) {
     long deadline = System.nanoTime() + patience.toNanos();
-    Duration pause = FIRST_PAUSE;
+    Duration pause = Calls.FIRST_PAUSE;
     for (long left = patience.toMillis(); left > 0; left = (deadline - System.nanoTime()) / 1_000_000) {
       long read = nextRead;
       StatusRuntimeException lost = ENDED;
@@ -90,10 +88,10 @@ public final class Mailbox {
         }
         lost = error;
       }
-      pause = nextRead > read ? FIRST_PAUSE : pause;
+      pause = nextRead > read ? Calls.FIRST_PAUSE : pause;
       Calls.pause(Calls.shorter(Calls.pauseAfter(lost, pause), Duration.ofNanos(deadline - System.nanoTime())));
       channel.resetConnectBackoff();
-      pause = Calls.shorter(pause.multipliedBy(2), LONGEST_PAUSE);
+      pause = Calls.shorter(pause.multipliedBy(2), Calls.LONGEST_PAUSE);
     }
     return Optional.empty();
   }

@@ -17,7 +17,6 @@ import io.grpc.ManagedChannel;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
@@ -29,11 +28,6 @@ public final class PatientClient {
 
   /** A diagnosis may come as long as the consultation lives. */
   private static final Duration DIAGNOSIS = Duration.ofMillis(Consultation.LIFE);
-
-  private static final Duration FIRST_PAUSE = Duration.ofMillis(200);
-  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
-
-  private static final Set<String> RUN_OUT = Set.of("REVOCATION_LIST_STALE", "BUNDLE_STALE");
 
   private final Home home;
   private final Entropy entropy;
@@ -115,11 +109,11 @@ public final class PatientClient {
    */
   static <T> T held(Supplier<T> take, CurrentLists lists, Duration patience) {
     long end = System.nanoTime() + patience.toNanos();
-    for (Duration pause = FIRST_PAUSE; ; pause = Calls.shorter(pause.multipliedBy(2), LONGEST_PAUSE)) {
+    for (Duration pause = Calls.FIRST_PAUSE; ; pause = Calls.shorter(pause.multipliedBy(2), Calls.LONGEST_PAUSE)) {
       try {
         return take.get();
       } catch (Refusal refusal) {
-        if (!RUN_OUT.contains(refusal.preciseReason()) || System.nanoTime() > end) {
+        if (!Calls.RUN_OUT.contains(refusal.preciseReason()) || System.nanoTime() > end) {
           throw refusal;
         }
         Calls.pause(pause);

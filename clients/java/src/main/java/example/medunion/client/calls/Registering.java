@@ -59,14 +59,19 @@ final class Registering {
   /** Takes the answer to a reg1 that an earlier run sent; nothing if there is none, or the cloud never took it. */
   private Optional<byte[]> resume(byte[] evidence, byte[] ticket) {
     Optional<Registration.AwaitingCredential> underWay = underWay(evidence, ticket);
+    if (underWay.isEmpty()) {
+      return Optional.empty();
+    }
+    SealedReply reply;
     try {
-      return underWay.map(awaiting -> install(awaiting, answer(awaiting)));
+      reply = answer(underWay.get());
     } catch (Refusal refusal) {
-      if (home.registration().isPresent()) {
-        throw refusal; // its answer is lost again, or does not hold
+      if (Calls.passes(refusal)) {
+        throw refusal; // its answer is lost again
       }
       return Optional.empty();
     }
+    return Optional.of(install(underWay.get(), reply));
   }
 
   private Optional<Registration.AwaitingCredential> underWay(byte[] evidence, byte[] ticket) {

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Any;
 import com.google.rpc.ErrorInfo;
+import com.google.rpc.RetryInfo;
 import com.google.rpc.Status;
 import example.medunion.client.protocol.Refusal;
 import io.grpc.Metadata;
@@ -74,5 +75,19 @@ final class CallsTest {
     assertEquals(
         Duration.ofMinutes(1),
         Calls.pauseAfter(LocalServer.refusal(Code.UNAVAILABLE, "UNAVAILABLE", "", 3_600_000), own));
+  }
+
+  @Test
+  void fractionOfASecondCounts() {
+    var asked = com.google.protobuf.Duration.newBuilder().setSeconds(1).setNanos(500_000_000);
+    Status busy =
+        Status.newBuilder()
+            .setCode(Code.UNAVAILABLE.value())
+            .addDetails(Any.pack(RetryInfo.newBuilder().setRetryDelay(asked).build()))
+            .build();
+    Metadata trailers = new Metadata();
+    trailers.put(DETAILS, busy.toByteArray());
+    StatusRuntimeException error = new StatusRuntimeException(io.grpc.Status.UNAVAILABLE, trailers);
+    assertEquals(Duration.ofMillis(1_500), Calls.pauseAfter(error, Duration.ofSeconds(1)));
   }
 }
