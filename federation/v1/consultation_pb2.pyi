@@ -658,25 +658,28 @@ Global___ConsultationReply: _TypeAlias = ConsultationReply  # noqa: Y015
 
 @_typing.final
 class BiosignalDelivery(_message.Message):
-    """p2 (eq. 23), under SEK_1: {M_SD, ID_P, T_P2, grant or empty, Sig_P2}. M_SD travels as raw slices in the frames before
-    the last; the last frame holds this message.
+    """p2 (eq. 23), under SEK_1: {M_SD, ID_P, T_P2, grant or empty, Sig_P2}. M_SD, at most 16 MiB, travels as slices of its
+    padded content in the frames before the last; the last frame holds this message.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    BIOSIGNAL_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     BIOSIGNAL_DIGEST_FIELD_NUMBER: _builtins.int
     PATIENT_ID_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     GRANT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    biosignal_size_bytes: _builtins.int
+    """Bytes of M_SD: what follows them in the slices is padding."""
     biosignal_digest: _builtins.bytes
-    """H(M_SD): of the slices, put together."""
+    """H(M_SD)."""
     patient_id: _builtins.str
     """ID_P; equal to p1's."""
     sent_at: _builtins.int
     """T_P2; equal to the frame's."""
     signature: _builtins.bytes
-    """Sig_P2 over T("P2", TH1, H(M_SD), H(grant), T_P2)."""
+    """Sig_P2 over T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2): whom the patient addressed, in clear fields."""
     @_builtins.property
     def grant(self) -> _statement_pb2.SignedStatement:
         """The grant, signed by PRK_P; absent where the patient consents to nothing beyond this consultation."""
@@ -684,18 +687,21 @@ class BiosignalDelivery(_message.Message):
     def __init__(
         self,
         *,
+        biosignal_size_bytes: _builtins.int | None = ...,
         biosignal_digest: _builtins.bytes | None = ...,
         patient_id: _builtins.str | None = ...,
         sent_at: _builtins.int | None = ...,
         grant: _statement_pb2.SignedStatement | None = ...,
         signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_grant", b"_grant", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "grant", b"grant", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_grant", b"_grant", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "biosignal_size_bytes", b"biosignal_size_bytes", "grant", b"grant", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_grant", b"_grant", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "grant", b"grant", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_grant", b"_grant", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "biosignal_size_bytes", b"biosignal_size_bytes", "grant", b"grant", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__biosignal_digest: _TypeAlias = _typing.Literal["biosignal_digest"]  # noqa: Y015
     _WhichOneofArgType__biosignal_digest: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest"]  # noqa: Y015
+    _WhichOneofReturnType__biosignal_size_bytes: _TypeAlias = _typing.Literal["biosignal_size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__biosignal_size_bytes: _TypeAlias = _typing.Literal["_biosignal_size_bytes", b"_biosignal_size_bytes"]  # noqa: Y015
     _WhichOneofReturnType__grant: _TypeAlias = _typing.Literal["grant"]  # noqa: Y015
     _WhichOneofArgType__grant: _TypeAlias = _typing.Literal["_grant", b"_grant"]  # noqa: Y015
     _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
@@ -706,6 +712,8 @@ class BiosignalDelivery(_message.Message):
     _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__biosignal_digest) -> _WhichOneofReturnType__biosignal_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__biosignal_size_bytes) -> _WhichOneofReturnType__biosignal_size_bytes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__grant) -> _WhichOneofReturnType__grant | None: ...
     @_typing.overload

@@ -27,19 +27,25 @@ class MedicalAuthority(_message.Message):
 
     AUTHORITY_ID_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
+    DOCTOR_IDS_FIELD_NUMBER: _builtins.int
     authority_id: _builtins.str
     """ID of the authority."""
     certificate: _builtins.bytes
     """Its CA certificate, DER (RFC 5280)."""
+    @_builtins.property
+    def doctor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whom it may certify. None means nobody."""
+
     def __init__(
         self,
         *,
         authority_id: _builtins.str | None = ...,
         certificate: _builtins.bytes | None = ...,
+        doctor_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id", "_certificate", b"_certificate", "authority_id", b"authority_id", "certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id", "_certificate", b"_certificate", "authority_id", b"authority_id", "certificate", b"certificate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id", "_certificate", b"_certificate", "authority_id", b"authority_id", "certificate", b"certificate", "doctor_ids", b"doctor_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__authority_id: _TypeAlias = _typing.Literal["authority_id"]  # noqa: Y015
     _WhichOneofArgType__authority_id: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id"]  # noqa: Y015

@@ -553,8 +553,8 @@ Global___RecordQuery: _TypeAlias = RecordQuery  # noqa: Y015
 
 @_typing.final
 class RecordEnd(_message.Message):
-    """h2 (eq. 47), under SEK_2, in the last frame: {version, T_HPC2, Sig_HPC2}, or why there is no record. M_EMR travels as raw
-    slices of 256 KiB to 1 MiB in the frames before it. Nothing is shown as a record before this verifies (C8).
+    """h2 (eq. 47), under SEK_2, in the last frame: {version, T_HPC2, Sig_HPC2}, or why there is no record. M_EMR travels as
+    slices of its padded content in the frames before it. Nothing is shown as a record before this verifies (C8).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -755,8 +755,8 @@ Global___RecordManifest: _TypeAlias = RecordManifest  # noqa: Y015
 
 @_typing.final
 class Deposit(_message.Message):
-    """sto, under SEK_2, in D4's place: the new encounter, with what proves it. M_SD, then M_DINF, travel as raw slices in the
-    frames before the last; the last frame holds this message.
+    """sto, under SEK_2, in D4's place: the new encounter, with what proves it. M_SD || M_DINF travels as slices of its padded
+    content in the frames before the last; the last frame holds this message.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -771,9 +771,9 @@ class Deposit(_message.Message):
     CONSULTATION_DIGEST_FIELD_NUMBER: _builtins.int
     BIOSIGNAL_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     BIOSIGNAL_DIGEST_FIELD_NUMBER: _builtins.int
-    BIOSIGNAL_GRANT_DIGEST_FIELD_NUMBER: _builtins.int
     BIOSIGNAL_SENT_AT_FIELD_NUMBER: _builtins.int
     BIOSIGNAL_SIGNATURE_FIELD_NUMBER: _builtins.int
+    DIAGNOSIS_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     DIAGNOSIS_DIGEST_FIELD_NUMBER: _builtins.int
     BASED_ON_FIELD_NUMBER: _builtins.int
     DIAGNOSIS_SENT_AT_FIELD_NUMBER: _builtins.int
@@ -789,15 +789,15 @@ class Deposit(_message.Message):
     consultation_digest: _builtins.bytes
     """TH1 of the consultation."""
     biosignal_size_bytes: _builtins.int
-    """Bytes of M_SD among the slices."""
+    """Bytes of M_SD, first in the slices."""
     biosignal_digest: _builtins.bytes
     """H(M_SD)."""
-    biosignal_grant_digest: _builtins.bytes
-    """H(grant) that P2 carried, or empty: as Sig_P2 covers it."""
     biosignal_sent_at: _builtins.int
     """T_P2."""
     biosignal_signature: _builtins.bytes
-    """Sig_P2."""
+    """Sig_P2, for this doctor and this grant."""
+    diagnosis_size_bytes: _builtins.int
+    """Bytes of M_DINF, after M_SD; what follows is padding."""
     diagnosis_digest: _builtins.bytes
     """H(M_DINF)."""
     diagnosis_sent_at: _builtins.int
@@ -810,7 +810,7 @@ class Deposit(_message.Message):
 
     @_builtins.property
     def grant(self) -> _statement_pb2.SignedStatement:
-        """The grant with the right "write", signed by PRK_P."""
+        """The grant that P2 carried, with the right "write", signed by PRK_P: Sig_P2 covers it."""
 
     @_builtins.property
     def patient_key_statement(self) -> _statement_pb2.SignedStatement:
@@ -833,22 +833,20 @@ class Deposit(_message.Message):
         consultation_digest: _builtins.bytes | None = ...,
         biosignal_size_bytes: _builtins.int | None = ...,
         biosignal_digest: _builtins.bytes | None = ...,
-        biosignal_grant_digest: _builtins.bytes | None = ...,
         biosignal_sent_at: _builtins.int | None = ...,
         biosignal_signature: _builtins.bytes | None = ...,
+        diagnosis_size_bytes: _builtins.int | None = ...,
         diagnosis_digest: _builtins.bytes | None = ...,
         based_on: _abc.Iterable[_builtins.bytes] | None = ...,
         diagnosis_sent_at: _builtins.int | None = ...,
         diagnosis_signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_grant_digest", b"_biosignal_grant_digest", "_biosignal_sent_at", b"_biosignal_sent_at", "_biosignal_signature", b"_biosignal_signature", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_blind", b"_blind", "_consultation_digest", b"_consultation_digest", "_diagnosis_digest", b"_diagnosis_digest", "_diagnosis_sent_at", b"_diagnosis_sent_at", "_diagnosis_signature", b"_diagnosis_signature", "_doctor_id", b"_doctor_id", "_grant", b"_grant", "_patient_id", b"_patient_id", "_patient_key_statement", b"_patient_key_statement", "_scope", b"_scope", "_sent_at", b"_sent_at", "biosignal_digest", b"biosignal_digest", "biosignal_grant_digest", b"biosignal_grant_digest", "biosignal_sent_at", b"biosignal_sent_at", "biosignal_signature", b"biosignal_signature", "biosignal_size_bytes", b"biosignal_size_bytes", "blind", b"blind", "consultation_digest", b"consultation_digest", "diagnosis_digest", b"diagnosis_digest", "diagnosis_sent_at", b"diagnosis_sent_at", "diagnosis_signature", b"diagnosis_signature", "doctor_id", b"doctor_id", "grant", b"grant", "patient_id", b"patient_id", "patient_key_statement", b"patient_key_statement", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_sent_at", b"_biosignal_sent_at", "_biosignal_signature", b"_biosignal_signature", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_blind", b"_blind", "_consultation_digest", b"_consultation_digest", "_diagnosis_digest", b"_diagnosis_digest", "_diagnosis_sent_at", b"_diagnosis_sent_at", "_diagnosis_signature", b"_diagnosis_signature", "_diagnosis_size_bytes", b"_diagnosis_size_bytes", "_doctor_id", b"_doctor_id", "_grant", b"_grant", "_patient_id", b"_patient_id", "_patient_key_statement", b"_patient_key_statement", "_scope", b"_scope", "_sent_at", b"_sent_at", "biosignal_digest", b"biosignal_digest", "biosignal_sent_at", b"biosignal_sent_at", "biosignal_signature", b"biosignal_signature", "biosignal_size_bytes", b"biosignal_size_bytes", "blind", b"blind", "consultation_digest", b"consultation_digest", "diagnosis_digest", b"diagnosis_digest", "diagnosis_sent_at", b"diagnosis_sent_at", "diagnosis_signature", b"diagnosis_signature", "diagnosis_size_bytes", b"diagnosis_size_bytes", "doctor_id", b"doctor_id", "grant", b"grant", "patient_id", b"patient_id", "patient_key_statement", b"patient_key_statement", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_grant_digest", b"_biosignal_grant_digest", "_biosignal_sent_at", b"_biosignal_sent_at", "_biosignal_signature", b"_biosignal_signature", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_blind", b"_blind", "_consultation_digest", b"_consultation_digest", "_diagnosis_digest", b"_diagnosis_digest", "_diagnosis_sent_at", b"_diagnosis_sent_at", "_diagnosis_signature", b"_diagnosis_signature", "_doctor_id", b"_doctor_id", "_grant", b"_grant", "_patient_id", b"_patient_id", "_patient_key_statement", b"_patient_key_statement", "_scope", b"_scope", "_sent_at", b"_sent_at", "based_on", b"based_on", "biosignal_digest", b"biosignal_digest", "biosignal_grant_digest", b"biosignal_grant_digest", "biosignal_sent_at", b"biosignal_sent_at", "biosignal_signature", b"biosignal_signature", "biosignal_size_bytes", b"biosignal_size_bytes", "blind", b"blind", "consultation_digest", b"consultation_digest", "diagnosis_digest", b"diagnosis_digest", "diagnosis_sent_at", b"diagnosis_sent_at", "diagnosis_signature", b"diagnosis_signature", "doctor_id", b"doctor_id", "grant", b"grant", "patient_id", b"patient_id", "patient_key_statement", b"patient_key_statement", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_sent_at", b"_biosignal_sent_at", "_biosignal_signature", b"_biosignal_signature", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_blind", b"_blind", "_consultation_digest", b"_consultation_digest", "_diagnosis_digest", b"_diagnosis_digest", "_diagnosis_sent_at", b"_diagnosis_sent_at", "_diagnosis_signature", b"_diagnosis_signature", "_diagnosis_size_bytes", b"_diagnosis_size_bytes", "_doctor_id", b"_doctor_id", "_grant", b"_grant", "_patient_id", b"_patient_id", "_patient_key_statement", b"_patient_key_statement", "_scope", b"_scope", "_sent_at", b"_sent_at", "based_on", b"based_on", "biosignal_digest", b"biosignal_digest", "biosignal_sent_at", b"biosignal_sent_at", "biosignal_signature", b"biosignal_signature", "biosignal_size_bytes", b"biosignal_size_bytes", "blind", b"blind", "consultation_digest", b"consultation_digest", "diagnosis_digest", b"diagnosis_digest", "diagnosis_sent_at", b"diagnosis_sent_at", "diagnosis_signature", b"diagnosis_signature", "diagnosis_size_bytes", b"diagnosis_size_bytes", "doctor_id", b"doctor_id", "grant", b"grant", "patient_id", b"patient_id", "patient_key_statement", b"patient_key_statement", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__biosignal_digest: _TypeAlias = _typing.Literal["biosignal_digest"]  # noqa: Y015
     _WhichOneofArgType__biosignal_digest: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest"]  # noqa: Y015
-    _WhichOneofReturnType__biosignal_grant_digest: _TypeAlias = _typing.Literal["biosignal_grant_digest"]  # noqa: Y015
-    _WhichOneofArgType__biosignal_grant_digest: _TypeAlias = _typing.Literal["_biosignal_grant_digest", b"_biosignal_grant_digest"]  # noqa: Y015
     _WhichOneofReturnType__biosignal_sent_at: _TypeAlias = _typing.Literal["biosignal_sent_at"]  # noqa: Y015
     _WhichOneofArgType__biosignal_sent_at: _TypeAlias = _typing.Literal["_biosignal_sent_at", b"_biosignal_sent_at"]  # noqa: Y015
     _WhichOneofReturnType__biosignal_signature: _TypeAlias = _typing.Literal["biosignal_signature"]  # noqa: Y015
@@ -865,6 +863,8 @@ class Deposit(_message.Message):
     _WhichOneofArgType__diagnosis_sent_at: _TypeAlias = _typing.Literal["_diagnosis_sent_at", b"_diagnosis_sent_at"]  # noqa: Y015
     _WhichOneofReturnType__diagnosis_signature: _TypeAlias = _typing.Literal["diagnosis_signature"]  # noqa: Y015
     _WhichOneofArgType__diagnosis_signature: _TypeAlias = _typing.Literal["_diagnosis_signature", b"_diagnosis_signature"]  # noqa: Y015
+    _WhichOneofReturnType__diagnosis_size_bytes: _TypeAlias = _typing.Literal["diagnosis_size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__diagnosis_size_bytes: _TypeAlias = _typing.Literal["_diagnosis_size_bytes", b"_diagnosis_size_bytes"]  # noqa: Y015
     _WhichOneofReturnType__doctor_id: _TypeAlias = _typing.Literal["doctor_id"]  # noqa: Y015
     _WhichOneofArgType__doctor_id: _TypeAlias = _typing.Literal["_doctor_id", b"_doctor_id"]  # noqa: Y015
     _WhichOneofReturnType__grant: _TypeAlias = _typing.Literal["grant"]  # noqa: Y015
@@ -879,8 +879,6 @@ class Deposit(_message.Message):
     _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__biosignal_digest) -> _WhichOneofReturnType__biosignal_digest | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__biosignal_grant_digest) -> _WhichOneofReturnType__biosignal_grant_digest | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__biosignal_sent_at) -> _WhichOneofReturnType__biosignal_sent_at | None: ...
     @_typing.overload
@@ -897,6 +895,8 @@ class Deposit(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__diagnosis_sent_at) -> _WhichOneofReturnType__diagnosis_sent_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__diagnosis_signature) -> _WhichOneofReturnType__diagnosis_signature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__diagnosis_size_bytes) -> _WhichOneofReturnType__diagnosis_size_bytes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__doctor_id) -> _WhichOneofReturnType__doctor_id | None: ...
     @_typing.overload

@@ -89,11 +89,11 @@ class GrantRevocation(_message.Message):
     """S_PRK_P over T("rev", grant, KS_P, nonce, T, ID_C)."""
     @_builtins.property
     def grant(self) -> _statement_pb2.SignedStatement:
-        """The grant, signed by PRK_P. Its patient and serial must be those of KS_P."""
+        """The grant. Its patient must be that of KS_P, whichever credential of that patient it was signed under."""
 
     @_builtins.property
     def patient_key_statement(self) -> _statement_pb2.SignedStatement:
-        """KS_P."""
+        """KS_P, of any credential of the patient that is neither over nor revoked."""
 
     def __init__(
         self,

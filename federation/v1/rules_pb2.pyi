@@ -71,9 +71,17 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     KIND_ENCAPSULATION_KEY: _Kind.ValueType  # 18
     """1,216 bytes: ML-KEM-768 encapsulation key (1,184) || X25519 public key (32)."""
     KIND_TIME: _Kind.ValueType  # 19
-    """Milliseconds since the Unix epoch."""
+    """Milliseconds since the Unix epoch, at most 253402300799999: the last of the year 9999 (RFC 3339)."""
     KIND_ADDRESS: _Kind.ValueType  # 20
-    """`host:port`, 1-255 ASCII characters: where a hospital's servers are dialled."""
+    """`host:port`, where servers are dialled, and nothing that a resolver would take for another scheme. host is a DNS name
+    of at most 253 characters (RFC 1123: labels of 1-63 of [A-Za-z0-9-], no hyphen at either end; the last begins with a
+    letter), an IPv4 address (four decimal numbers without leading zeros, RFC 6943, section 3.1.1) or an IPv6 address in
+    brackets (RFC 4291, section 2.2, without a zone). port is 1-65535 in decimal, without leading zeros.
+    """
+    KIND_DOCTOR_SCOPE: _Kind.ValueType  # 21
+    """`D:` and a name as in KIND_DOCTOR_ID, that doctor alone; or `D:`, 0-63 of [A-Za-z0-9._-] and `*`: every doctor whose ID
+    begins so.
+    """
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """The form of a field's value. A field without a kind is bounded by `max_size` alone."""
@@ -121,9 +129,17 @@ of KIND_POINT: with a key of small order, signatures hold over anything (B6).
 KIND_ENCAPSULATION_KEY: Kind.ValueType  # 18
 """1,216 bytes: ML-KEM-768 encapsulation key (1,184) || X25519 public key (32)."""
 KIND_TIME: Kind.ValueType  # 19
-"""Milliseconds since the Unix epoch."""
+"""Milliseconds since the Unix epoch, at most 253402300799999: the last of the year 9999 (RFC 3339)."""
 KIND_ADDRESS: Kind.ValueType  # 20
-"""`host:port`, 1-255 ASCII characters: where a hospital's servers are dialled."""
+"""`host:port`, where servers are dialled, and nothing that a resolver would take for another scheme. host is a DNS name
+of at most 253 characters (RFC 1123: labels of 1-63 of [A-Za-z0-9-], no hyphen at either end; the last begins with a
+letter), an IPv4 address (four decimal numbers without leading zeros, RFC 6943, section 3.1.1) or an IPv6 address in
+brackets (RFC 4291, section 2.2, without a zone). port is 1-65535 in decimal, without leading zeros.
+"""
+KIND_DOCTOR_SCOPE: Kind.ValueType  # 21
+"""`D:` and a name as in KIND_DOCTOR_ID, that doctor alone; or `D:`, 0-63 of [A-Za-z0-9._-] and `*`: every doctor whose ID
+begins so.
+"""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 @_typing.final

@@ -158,8 +158,8 @@ class SearchQuery(_message.Message):
     proof: _builtins.bytes
     """HMAC(K_D, T("D2-proof", T_D2, ID_P, ID_DE, nonce)), in the slot of S_D (X7)."""
     signature: _builtins.bytes
-    """Sig_D2 over T("D2", proof, R_D1, serial_D, T_D2, ID_P, ID_DE, ID_D, H(Cert_D), H(grant or emergency), page, nonce,
-    ID_C) (eq. 26).
+    """Sig_D2 over T("D2", proof, R_D1, serial_D, T_D2, ID_P, ID_DE, ID_D, H(Cert_D), Hs(grant or emergency), Hs(KS_P), page,
+    nonce, ID_C) (eq. 26). Hs covers a statement and its signature.
     """
     @_builtins.property
     def key_statement(self) -> _statement_pb2.SignedStatement:

@@ -365,7 +365,9 @@ class Grant(_message.Message):
     patient_id: _builtins.str
     """ID_P; the signer."""
     patient_serial: _builtins.bytes
-    """Serial of the signer's credential: a re-registered patient's old grants fall."""
+    """Serial of the signer's credential. A grant stands until it ends, is taken back, or this credential ends or is revoked:
+    registering anew ends none.
+    """
     doctor_id: _builtins.str
     """ID_D."""
     doctor_certificate_digest: _builtins.bytes
@@ -375,7 +377,7 @@ class Grant(_message.Message):
     not_before: _builtins.int
     """Start of validity."""
     not_after: _builtins.int
-    """End of validity, not itself included; by default 24 hours after the start."""
+    """End of validity, not itself included; by default 24 hours after the start, at most 366 days."""
     @_builtins.property
     def hospitals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Hospitals, or the one entry "*". None means none."""
@@ -542,6 +544,47 @@ class Emergency(_message.Message):
 Global___Emergency: _TypeAlias = Emergency  # noqa: Y015
 
 @_typing.final
+class CrlPin(_message.Message):
+    """The newest CRL of a medical authority that the public cloud knows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_DIGEST_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    certificate_digest: _builtins.bytes
+    """H(the authority's CA certificate), as in the trust bundle."""
+    number: _builtins.bytes
+    """Its CRLNumber (RFC 5280, section 5.2.3), big-endian without leading zeros; empty for 0."""
+    digest: _builtins.bytes
+    """SHA-256 of its DER."""
+    def __init__(
+        self,
+        *,
+        certificate_digest: _builtins.bytes | None = ...,
+        number: _builtins.bytes | None = ...,
+        digest: _builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_digest", b"_certificate_digest", "_digest", b"_digest", "_number", b"_number", "certificate_digest", b"certificate_digest", "digest", b"digest", "number", b"number"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_digest", b"_certificate_digest", "_digest", b"_digest", "_number", b"_number", "certificate_digest", b"certificate_digest", "digest", b"digest", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__certificate_digest: _TypeAlias = _typing.Literal["certificate_digest"]  # noqa: Y015
+    _WhichOneofArgType__certificate_digest: _TypeAlias = _typing.Literal["_certificate_digest", b"_certificate_digest"]  # noqa: Y015
+    _WhichOneofReturnType__digest: _TypeAlias = _typing.Literal["digest"]  # noqa: Y015
+    _WhichOneofArgType__digest: _TypeAlias = _typing.Literal["_digest", b"_digest"]  # noqa: Y015
+    _WhichOneofReturnType__number: _TypeAlias = _typing.Literal["number"]  # noqa: Y015
+    _WhichOneofArgType__number: _TypeAlias = _typing.Literal["_number", b"_number"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__certificate_digest) -> _WhichOneofReturnType__certificate_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__digest) -> _WhichOneofReturnType__digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__number) -> _WhichOneofReturnType__number | None: ...
+
+Global___CrlPin: _TypeAlias = CrlPin  # noqa: Y015
+
+@_typing.final
 class RevocationList(_message.Message):
     """Label "rl", signed by PRK_C: what no longer holds. A list past its `next_update` is stale, and stale means no reads."""
 
@@ -554,6 +597,7 @@ class RevocationList(_message.Message):
     GRANTS_FIELD_NUMBER: _builtins.int
     KEY_IDS_FIELD_NUMBER: _builtins.int
     BUNDLE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    CRLS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Grows by at least one with every list; a receiver never goes back."""
     this_update: _builtins.int
@@ -574,6 +618,12 @@ class RevocationList(_message.Message):
     def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Key id of each revoked encryption key."""
 
+    @_builtins.property
+    def crls(self) -> _containers.RepeatedCompositeFieldContainer[Global___CrlPin]:
+        """The authorities' CRLs. A CRL with a lower number, or with the same number and another digest, counts for nothing, and so
+        does one of an authority that is not named here.
+        """
+
     def __init__(
         self,
         *,
@@ -584,10 +634,11 @@ class RevocationList(_message.Message):
         grants: _abc.Iterable[_builtins.bytes] | None = ...,
         key_ids: _abc.Iterable[_builtins.bytes] | None = ...,
         bundle_sequence: _builtins.int | None = ...,
+        crls: _abc.Iterable[Global___CrlPin] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "next_update", b"next_update", "sequence", b"sequence", "this_update", b"this_update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "grants", b"grants", "key_ids", b"key_ids", "next_update", b"next_update", "sequence", b"sequence", "serials", b"serials", "this_update", b"this_update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "crls", b"crls", "grants", b"grants", "key_ids", b"key_ids", "next_update", b"next_update", "sequence", b"sequence", "serials", b"serials", "this_update", b"this_update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bundle_sequence: _TypeAlias = _typing.Literal["bundle_sequence"]  # noqa: Y015
     _WhichOneofArgType__bundle_sequence: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence"]  # noqa: Y015

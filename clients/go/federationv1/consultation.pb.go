@@ -1029,20 +1029,22 @@ func (x *ConsultationReply) GetSignature() []byte {
 	return nil
 }
 
-// p2 (eq. 23), under SEK_1: {M_SD, ID_P, T_P2, grant or empty, Sig_P2}. M_SD travels as raw slices in the frames before
-// the last; the last frame holds this message.
+// p2 (eq. 23), under SEK_1: {M_SD, ID_P, T_P2, grant or empty, Sig_P2}. M_SD, at most 16 MiB, travels as slices of its
+// padded content in the frames before the last; the last frame holds this message.
 type BiosignalDelivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// H(M_SD): of the slices, put together.
-	BiosignalDigest []byte `protobuf:"bytes,1,opt,name=biosignal_digest,json=biosignalDigest,proto3,oneof" json:"biosignal_digest,omitempty"`
+	// Bytes of M_SD: what follows them in the slices is padding.
+	BiosignalSizeBytes *uint64 `protobuf:"varint,1,opt,name=biosignal_size_bytes,json=biosignalSizeBytes,proto3,oneof" json:"biosignal_size_bytes,omitempty"`
+	// H(M_SD).
+	BiosignalDigest []byte `protobuf:"bytes,2,opt,name=biosignal_digest,json=biosignalDigest,proto3,oneof" json:"biosignal_digest,omitempty"`
 	// ID_P; equal to p1's.
-	PatientId *string `protobuf:"bytes,2,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
+	PatientId *string `protobuf:"bytes,3,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
 	// T_P2; equal to the frame's.
-	SentAt *uint64 `protobuf:"varint,3,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	SentAt *uint64 `protobuf:"varint,4,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
 	// The grant, signed by PRK_P; absent where the patient consents to nothing beyond this consultation.
-	Grant *SignedStatement `protobuf:"bytes,4,opt,name=grant,proto3,oneof" json:"grant,omitempty"`
-	// Sig_P2 over T("P2", TH1, H(M_SD), H(grant), T_P2).
-	Signature     []byte `protobuf:"bytes,5,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	Grant *SignedStatement `protobuf:"bytes,5,opt,name=grant,proto3,oneof" json:"grant,omitempty"`
+	// Sig_P2 over T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2): whom the patient addressed, in clear fields.
+	Signature     []byte `protobuf:"bytes,6,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1075,6 +1077,13 @@ func (x *BiosignalDelivery) ProtoReflect() protoreflect.Message {
 // Deprecated: Use BiosignalDelivery.ProtoReflect.Descriptor instead.
 func (*BiosignalDelivery) Descriptor() ([]byte, []int) {
 	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BiosignalDelivery) GetBiosignalSizeBytes() uint64 {
+	if x != nil && x.BiosignalSizeBytes != nil {
+		return *x.BiosignalSizeBytes
+	}
+	return 0
 }
 
 func (x *BiosignalDelivery) GetBiosignalDigest() []byte {
@@ -1239,14 +1248,16 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\n" +
 	"\b_sent_atB\f\n" +
 	"\n" +
-	"_signature\"\xdd\x02\n" +
-	"\x11BiosignalDelivery\x126\n" +
-	"\x10biosignal_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\x0fbiosignalDigest\x88\x01\x01\x12*\n" +
+	"_signature\"\xad\x03\n" +
+	"\x11BiosignalDelivery\x125\n" +
+	"\x14biosignal_size_bytes\x18\x01 \x01(\x04H\x00R\x12biosignalSizeBytes\x88\x01\x01\x126\n" +
+	"\x10biosignal_digest\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x01R\x0fbiosignalDigest\x88\x01\x01\x12*\n" +
 	"\n" +
-	"patient_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x01R\tpatientId\x88\x01\x01\x12$\n" +
-	"\asent_at\x18\x03 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x02R\x06sentAt\x88\x01\x01\x12A\n" +
-	"\x05grant\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02 \x01H\x03R\x05grant\x88\x01\x01\x12)\n" +
-	"\tsignature\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x04R\tsignature\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x01B\x13\n" +
+	"patient_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x02R\tpatientId\x88\x01\x01\x12$\n" +
+	"\asent_at\x18\x04 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x03R\x06sentAt\x88\x01\x01\x12A\n" +
+	"\x05grant\x18\x05 \x01(\v2\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02 \x01H\x04R\x05grant\x88\x01\x01\x12)\n" +
+	"\tsignature\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x05R\tsignature\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x01B\x17\n" +
+	"\x15_biosignal_size_bytesB\x13\n" +
 	"\x11_biosignal_digestB\r\n" +
 	"\v_patient_idB\n" +
 	"\n" +

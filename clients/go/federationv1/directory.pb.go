@@ -29,7 +29,9 @@ type MedicalAuthority struct {
 	// ID of the authority.
 	AuthorityId *string `protobuf:"bytes,1,opt,name=authority_id,json=authorityId,proto3,oneof" json:"authority_id,omitempty"`
 	// Its CA certificate, DER (RFC 5280).
-	Certificate   []byte `protobuf:"bytes,2,opt,name=certificate,proto3,oneof" json:"certificate,omitempty"`
+	Certificate []byte `protobuf:"bytes,2,opt,name=certificate,proto3,oneof" json:"certificate,omitempty"`
+	// Whom it may certify. None means nobody.
+	DoctorIds     []string `protobuf:"bytes,3,rep,name=doctor_ids,json=doctorIds,proto3" json:"doctor_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,6 +76,13 @@ func (x *MedicalAuthority) GetAuthorityId() string {
 func (x *MedicalAuthority) GetCertificate() []byte {
 	if x != nil {
 		return x.Certificate
+	}
+	return nil
+}
+
+func (x *MedicalAuthority) GetDoctorIds() []string {
+	if x != nil {
+		return x.DoctorIds
 	}
 	return nil
 }
@@ -596,10 +605,12 @@ var File_federation_v1_directory_proto protoreflect.FileDescriptor
 
 const file_federation_v1_directory_proto_rawDesc = "" +
 	"\n" +
-	"\x1dfederation/v1/directory.proto\x12\rfederation.v1\x1a\x19federation/v1/rules.proto\x1a\x1dfederation/v1/statement.proto\"\x93\x01\n" +
+	"\x1dfederation/v1/directory.proto\x12\rfederation.v1\x1a\x19federation/v1/rules.proto\x1a\x1dfederation/v1/statement.proto\"\xbc\x01\n" +
 	"\x10MedicalAuthority\x12.\n" +
 	"\fauthority_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x05H\x00R\vauthorityId\x88\x01\x01\x12.\n" +
-	"\vcertificate\x18\x02 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x01R\vcertificate\x88\x01\x01B\x0f\n" +
+	"\vcertificate\x18\x02 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x01R\vcertificate\x88\x01\x01\x12'\n" +
+	"\n" +
+	"doctor_ids\x18\x03 \x03(\tB\b\xca\xda\x18\x04\b\x15\x18@R\tdoctorIdsB\x0f\n" +
 	"\r_authority_idB\x0e\n" +
 	"\f_certificate\"\xc0\x02\n" +
 	"\tKeyPeriod\x120\n" +

@@ -920,8 +920,8 @@ func (*RecordQuery_Grant) isRecordQuery_Authorization() {}
 
 func (*RecordQuery_Emergency) isRecordQuery_Authorization() {}
 
-// h2 (eq. 47), under SEK_2, in the last frame: {version, T_HPC2, Sig_HPC2}, or why there is no record. M_EMR travels as raw
-// slices of 256 KiB to 1 MiB in the frames before it. Nothing is shown as a record before this verifies (C8).
+// h2 (eq. 47), under SEK_2, in the last frame: {version, T_HPC2, Sig_HPC2}, or why there is no record. M_EMR travels as
+// slices of its padded content in the frames before it. Nothing is shown as a record before this verifies (C8).
 type RecordEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Served, or why not.
@@ -1222,8 +1222,8 @@ func (x *RecordManifest) GetRecords() []*RecordEntry {
 	return nil
 }
 
-// sto, under SEK_2, in D4's place: the new encounter, with what proves it. M_SD, then M_DINF, travel as raw slices in the
-// frames before the last; the last frame holds this message.
+// sto, under SEK_2, in D4's place: the new encounter, with what proves it. M_SD || M_DINF travels as slices of its padded
+// content in the frames before the last; the last frame holds this message.
 type Deposit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_P.
@@ -1236,22 +1236,22 @@ type Deposit struct {
 	Blind []byte `protobuf:"bytes,4,opt,name=blind,proto3,oneof" json:"blind,omitempty"`
 	// The scope that c_P commits to, with purpose "store".
 	Scope *Scope `protobuf:"bytes,5,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
-	// The grant with the right "write", signed by PRK_P.
+	// The grant that P2 carried, with the right "write", signed by PRK_P: Sig_P2 covers it.
 	Grant *SignedStatement `protobuf:"bytes,6,opt,name=grant,proto3,oneof" json:"grant,omitempty"`
 	// KS_P.
 	PatientKeyStatement *SignedStatement `protobuf:"bytes,7,opt,name=patient_key_statement,json=patientKeyStatement,proto3,oneof" json:"patient_key_statement,omitempty"`
 	// TH1 of the consultation.
 	ConsultationDigest []byte `protobuf:"bytes,8,opt,name=consultation_digest,json=consultationDigest,proto3,oneof" json:"consultation_digest,omitempty"`
-	// Bytes of M_SD among the slices.
+	// Bytes of M_SD, first in the slices.
 	BiosignalSizeBytes *uint64 `protobuf:"varint,9,opt,name=biosignal_size_bytes,json=biosignalSizeBytes,proto3,oneof" json:"biosignal_size_bytes,omitempty"`
 	// H(M_SD).
 	BiosignalDigest []byte `protobuf:"bytes,10,opt,name=biosignal_digest,json=biosignalDigest,proto3,oneof" json:"biosignal_digest,omitempty"`
-	// H(grant) that P2 carried, or empty: as Sig_P2 covers it.
-	BiosignalGrantDigest []byte `protobuf:"bytes,11,opt,name=biosignal_grant_digest,json=biosignalGrantDigest,proto3,oneof" json:"biosignal_grant_digest,omitempty"`
 	// T_P2.
-	BiosignalSentAt *uint64 `protobuf:"varint,12,opt,name=biosignal_sent_at,json=biosignalSentAt,proto3,oneof" json:"biosignal_sent_at,omitempty"`
-	// Sig_P2.
-	BiosignalSignature []byte `protobuf:"bytes,13,opt,name=biosignal_signature,json=biosignalSignature,proto3,oneof" json:"biosignal_signature,omitempty"`
+	BiosignalSentAt *uint64 `protobuf:"varint,11,opt,name=biosignal_sent_at,json=biosignalSentAt,proto3,oneof" json:"biosignal_sent_at,omitempty"`
+	// Sig_P2, for this doctor and this grant.
+	BiosignalSignature []byte `protobuf:"bytes,12,opt,name=biosignal_signature,json=biosignalSignature,proto3,oneof" json:"biosignal_signature,omitempty"`
+	// Bytes of M_DINF, after M_SD; what follows is padding.
+	DiagnosisSizeBytes *uint64 `protobuf:"varint,13,opt,name=diagnosis_size_bytes,json=diagnosisSizeBytes,proto3,oneof" json:"diagnosis_size_bytes,omitempty"`
 	// H(M_DINF).
 	DiagnosisDigest []byte `protobuf:"bytes,14,opt,name=diagnosis_digest,json=diagnosisDigest,proto3,oneof" json:"diagnosis_digest,omitempty"`
 	// [H(Sig_HPC2)...]: the records that the diagnosis rests on.
@@ -1364,13 +1364,6 @@ func (x *Deposit) GetBiosignalDigest() []byte {
 	return nil
 }
 
-func (x *Deposit) GetBiosignalGrantDigest() []byte {
-	if x != nil {
-		return x.BiosignalGrantDigest
-	}
-	return nil
-}
-
 func (x *Deposit) GetBiosignalSentAt() uint64 {
 	if x != nil && x.BiosignalSentAt != nil {
 		return *x.BiosignalSentAt
@@ -1383,6 +1376,13 @@ func (x *Deposit) GetBiosignalSignature() []byte {
 		return x.BiosignalSignature
 	}
 	return nil
+}
+
+func (x *Deposit) GetDiagnosisSizeBytes() uint64 {
+	if x != nil && x.DiagnosisSizeBytes != nil {
+		return *x.DiagnosisSizeBytes
+	}
+	return 0
 }
 
 func (x *Deposit) GetDiagnosisDigest() []byte {
@@ -1688,7 +1688,7 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"hospitalId\x88\x01\x01\x12<\n" +
 	"\arecords\x18\x03 \x03(\v2\x1a.federation.v1.RecordEntryB\x06\xca\xda\x18\x02\x18@R\arecords:\b\xca\xda\x18\x04\x10\x80\x80@B\r\n" +
 	"\v_patient_idB\x0e\n" +
-	"\f_hospital_id\"\xe7\t\n" +
+	"\f_hospital_id\"\xd7\t\n" +
 	"\aDeposit\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12(\n" +
@@ -1701,11 +1701,11 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x13consultation_digest\x18\b \x01(\fB\x06\xca\xda\x18\x02\b\rH\aR\x12consultationDigest\x88\x01\x01\x125\n" +
 	"\x14biosignal_size_bytes\x18\t \x01(\x04H\bR\x12biosignalSizeBytes\x88\x01\x01\x126\n" +
 	"\x10biosignal_digest\x18\n" +
-	" \x01(\fB\x06\xca\xda\x18\x02\b\rH\tR\x0fbiosignalDigest\x88\x01\x01\x12C\n" +
-	"\x16biosignal_grant_digest\x18\v \x01(\fB\b\xca\xda\x18\x04\x10  \x01H\n" +
-	"R\x14biosignalGrantDigest\x88\x01\x01\x127\n" +
-	"\x11biosignal_sent_at\x18\f \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\vR\x0fbiosignalSentAt\x88\x01\x01\x12<\n" +
-	"\x13biosignal_signature\x18\r \x01(\fB\x06\xca\xda\x18\x02\b\fH\fR\x12biosignalSignature\x88\x01\x01\x126\n" +
+	" \x01(\fB\x06\xca\xda\x18\x02\b\rH\tR\x0fbiosignalDigest\x88\x01\x01\x127\n" +
+	"\x11biosignal_sent_at\x18\v \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\n" +
+	"R\x0fbiosignalSentAt\x88\x01\x01\x12<\n" +
+	"\x13biosignal_signature\x18\f \x01(\fB\x06\xca\xda\x18\x02\b\fH\vR\x12biosignalSignature\x88\x01\x01\x125\n" +
+	"\x14diagnosis_size_bytes\x18\r \x01(\x04H\fR\x12diagnosisSizeBytes\x88\x01\x01\x126\n" +
 	"\x10diagnosis_digest\x18\x0e \x01(\fB\x06\xca\xda\x18\x02\b\rH\rR\x0fdiagnosisDigest\x88\x01\x01\x12#\n" +
 	"\bbased_on\x18\x0f \x03(\fB\b\xca\xda\x18\x04\b\r\x18@R\abasedOn\x127\n" +
 	"\x11diagnosis_sent_at\x18\x10 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x0eR\x0fdiagnosisSentAt\x88\x01\x01\x12<\n" +
@@ -1721,10 +1721,10 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x16_patient_key_statementB\x16\n" +
 	"\x14_consultation_digestB\x17\n" +
 	"\x15_biosignal_size_bytesB\x13\n" +
-	"\x11_biosignal_digestB\x19\n" +
-	"\x17_biosignal_grant_digestB\x14\n" +
+	"\x11_biosignal_digestB\x14\n" +
 	"\x12_biosignal_sent_atB\x16\n" +
-	"\x14_biosignal_signatureB\x13\n" +
+	"\x14_biosignal_signatureB\x17\n" +
+	"\x15_diagnosis_size_bytesB\x13\n" +
 	"\x11_diagnosis_digestB\x14\n" +
 	"\x12_diagnosis_sent_atB\x16\n" +
 	"\x14_diagnosis_signature\"\xea\x01\n" +

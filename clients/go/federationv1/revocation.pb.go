@@ -118,9 +118,9 @@ func (x *RevokeGrantResponse) GetRevocationList() *SignedStatement {
 // rev: {grant, its signature, KS_P, nonce, T, Sig}.
 type GrantRevocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The grant, signed by PRK_P. Its patient and serial must be those of KS_P.
+	// The grant. Its patient must be that of KS_P, whichever credential of that patient it was signed under.
 	Grant *SignedStatement `protobuf:"bytes,1,opt,name=grant,proto3,oneof" json:"grant,omitempty"`
-	// KS_P.
+	// KS_P, of any credential of the patient that is neither over nor revoked.
 	PatientKeyStatement *SignedStatement `protobuf:"bytes,2,opt,name=patient_key_statement,json=patientKeyStatement,proto3,oneof" json:"patient_key_statement,omitempty"`
 	// 16 random bytes.
 	Nonce []byte `protobuf:"bytes,3,opt,name=nonce,proto3,oneof" json:"nonce,omitempty"`

@@ -70,10 +70,16 @@ const (
 	Kind_KIND_VERIFYING_KEY Kind = 17
 	// 1,216 bytes: ML-KEM-768 encapsulation key (1,184) || X25519 public key (32).
 	Kind_KIND_ENCAPSULATION_KEY Kind = 18
-	// Milliseconds since the Unix epoch.
+	// Milliseconds since the Unix epoch, at most 253402300799999: the last of the year 9999 (RFC 3339).
 	Kind_KIND_TIME Kind = 19
-	// `host:port`, 1-255 ASCII characters: where a hospital's servers are dialled.
+	// `host:port`, where servers are dialled, and nothing that a resolver would take for another scheme. host is a DNS name
+	// of at most 253 characters (RFC 1123: labels of 1-63 of [A-Za-z0-9-], no hyphen at either end; the last begins with a
+	// letter), an IPv4 address (four decimal numbers without leading zeros, RFC 6943, section 3.1.1) or an IPv6 address in
+	// brackets (RFC 4291, section 2.2, without a zone). port is 1-65535 in decimal, without leading zeros.
 	Kind_KIND_ADDRESS Kind = 20
+	// `D:` and a name as in KIND_DOCTOR_ID, that doctor alone; or `D:`, 0-63 of [A-Za-z0-9._-] and `*`: every doctor whose ID
+	// begins so.
+	Kind_KIND_DOCTOR_SCOPE Kind = 21
 )
 
 // Enum value maps for Kind.
@@ -100,6 +106,7 @@ var (
 		18: "KIND_ENCAPSULATION_KEY",
 		19: "KIND_TIME",
 		20: "KIND_ADDRESS",
+		21: "KIND_DOCTOR_SCOPE",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":             0,
@@ -123,6 +130,7 @@ var (
 		"KIND_ENCAPSULATION_KEY":       18,
 		"KIND_TIME":                    19,
 		"KIND_ADDRESS":                 20,
+		"KIND_DOCTOR_SCOPE":            21,
 	}
 )
 
@@ -337,7 +345,7 @@ const file_federation_v1_rules_proto_rawDesc = "" +
 	"paddedSize\x88\x01\x01\x12\x1e\n" +
 	"\bmax_size\x18\x02 \x01(\rH\x01R\amaxSize\x88\x01\x01B\x0e\n" +
 	"\f_padded_sizeB\v\n" +
-	"\t_max_size*\xca\x03\n" +
+	"\t_max_size*\xe1\x03\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fKIND_PATIENT_ID\x10\x01\x12\x12\n" +
@@ -361,7 +369,8 @@ const file_federation_v1_rules_proto_rawDesc = "" +
 	"\x12KIND_VERIFYING_KEY\x10\x11\x12\x1a\n" +
 	"\x16KIND_ENCAPSULATION_KEY\x10\x12\x12\r\n" +
 	"\tKIND_TIME\x10\x13\x12\x10\n" +
-	"\fKIND_ADDRESS\x10\x14:M\n" +
+	"\fKIND_ADDRESS\x10\x14\x12\x15\n" +
+	"\x11KIND_DOCTOR_SCOPE\x10\x15:M\n" +
 	"\x04rule\x12\x1d.google.protobuf.FieldOptions\x18\xa9\x8b\x03 \x01(\v2\x18.federation.v1.FieldRuleR\x04rule:W\n" +
 	"\apayload\x12\x1f.google.protobuf.MessageOptions\x18\xa9\x8b\x03 \x01(\v2\x1a.federation.v1.PayloadRuleR\apayloadBL\n" +
 	"\x1eexample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3"

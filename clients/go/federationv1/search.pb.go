@@ -224,8 +224,8 @@ type SearchQuery struct {
 	Authorization isSearchQuery_Authorization `protobuf_oneof:"authorization"`
 	// KS_P, to check the grant; absent with an emergency.
 	PatientKeyStatement *SignedStatement `protobuf:"bytes,13,opt,name=patient_key_statement,json=patientKeyStatement,proto3,oneof" json:"patient_key_statement,omitempty"`
-	// Sig_D2 over T("D2", proof, R_D1, serial_D, T_D2, ID_P, ID_DE, ID_D, H(Cert_D), H(grant or emergency), page, nonce,
-	// ID_C) (eq. 26).
+	// Sig_D2 over T("D2", proof, R_D1, serial_D, T_D2, ID_P, ID_DE, ID_D, H(Cert_D), Hs(grant or emergency), Hs(KS_P), page,
+	// nonce, ID_C) (eq. 26). Hs covers a statement and its signature.
 	Signature     []byte `protobuf:"bytes,14,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

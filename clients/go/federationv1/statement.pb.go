@@ -512,7 +512,8 @@ type Grant struct {
 	GrantId []byte `protobuf:"bytes,1,opt,name=grant_id,json=grantId,proto3,oneof" json:"grant_id,omitempty"`
 	// ID_P; the signer.
 	PatientId *string `protobuf:"bytes,2,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
-	// Serial of the signer's credential: a re-registered patient's old grants fall.
+	// Serial of the signer's credential. A grant stands until it ends, is taken back, or this credential ends or is revoked:
+	// registering anew ends none.
 	PatientSerial []byte `protobuf:"bytes,3,opt,name=patient_serial,json=patientSerial,proto3,oneof" json:"patient_serial,omitempty"`
 	// ID_D.
 	DoctorId *string `protobuf:"bytes,4,opt,name=doctor_id,json=doctorId,proto3,oneof" json:"doctor_id,omitempty"`
@@ -528,7 +529,7 @@ type Grant struct {
 	Purpose *string `protobuf:"bytes,9,opt,name=purpose,proto3,oneof" json:"purpose,omitempty"`
 	// Start of validity.
 	NotBefore *uint64 `protobuf:"varint,10,opt,name=not_before,json=notBefore,proto3,oneof" json:"not_before,omitempty"`
-	// End of validity, not itself included; by default 24 hours after the start.
+	// End of validity, not itself included; by default 24 hours after the start, at most 366 days.
 	NotAfter      *uint64 `protobuf:"varint,11,opt,name=not_after,json=notAfter,proto3,oneof" json:"not_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -769,6 +770,70 @@ func (x *Emergency) GetNotAfter() uint64 {
 	return 0
 }
 
+// The newest CRL of a medical authority that the public cloud knows.
+type CrlPin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// H(the authority's CA certificate), as in the trust bundle.
+	CertificateDigest []byte `protobuf:"bytes,1,opt,name=certificate_digest,json=certificateDigest,proto3,oneof" json:"certificate_digest,omitempty"`
+	// Its CRLNumber (RFC 5280, section 5.2.3), big-endian without leading zeros; empty for 0.
+	Number []byte `protobuf:"bytes,2,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	// SHA-256 of its DER.
+	Digest        []byte `protobuf:"bytes,3,opt,name=digest,proto3,oneof" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CrlPin) Reset() {
+	*x = CrlPin{}
+	mi := &file_federation_v1_statement_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CrlPin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CrlPin) ProtoMessage() {}
+
+func (x *CrlPin) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CrlPin.ProtoReflect.Descriptor instead.
+func (*CrlPin) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CrlPin) GetCertificateDigest() []byte {
+	if x != nil {
+		return x.CertificateDigest
+	}
+	return nil
+}
+
+func (x *CrlPin) GetNumber() []byte {
+	if x != nil {
+		return x.Number
+	}
+	return nil
+}
+
+func (x *CrlPin) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 // Label "rl", signed by PRK_C: what no longer holds. A list past its `next_update` is stale, and stale means no reads.
 type RevocationList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -786,13 +851,16 @@ type RevocationList struct {
 	KeyIds [][]byte `protobuf:"bytes,6,rep,name=key_ids,json=keyIds,proto3" json:"key_ids,omitempty"`
 	// The number of the newest trust bundle: a fresh list doesn't let an old bundle pass for the newest.
 	BundleSequence *uint64 `protobuf:"varint,7,opt,name=bundle_sequence,json=bundleSequence,proto3,oneof" json:"bundle_sequence,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The authorities' CRLs. A CRL with a lower number, or with the same number and another digest, counts for nothing, and so
+	// does one of an authority that is not named here.
+	Crls          []*CrlPin `protobuf:"bytes,8,rep,name=crls,proto3" json:"crls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RevocationList) Reset() {
 	*x = RevocationList{}
-	mi := &file_federation_v1_statement_proto_msgTypes[6]
+	mi := &file_federation_v1_statement_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +872,7 @@ func (x *RevocationList) String() string {
 func (*RevocationList) ProtoMessage() {}
 
 func (x *RevocationList) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[6]
+	mi := &file_federation_v1_statement_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +885,7 @@ func (x *RevocationList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationList.ProtoReflect.Descriptor instead.
 func (*RevocationList) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{6}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RevocationList) GetSequence() uint64 {
@@ -867,6 +935,13 @@ func (x *RevocationList) GetBundleSequence() uint64 {
 		return *x.BundleSequence
 	}
 	return 0
+}
+
+func (x *RevocationList) GetCrls() []*CrlPin {
+	if x != nil {
+		return x.Crls
+	}
+	return nil
 }
 
 var File_federation_v1_statement_proto protoreflect.FileDescriptor
@@ -994,7 +1069,14 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\x11_second_doctor_idB\x0e\n" +
 	"\f_declared_atB\f\n" +
 	"\n" +
-	"_not_after\"\xe8\x02\n" +
+	"_not_after\"\xbb\x01\n" +
+	"\x06CrlPin\x12:\n" +
+	"\x12certificate_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\x11certificateDigest\x88\x01\x01\x12#\n" +
+	"\x06number\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\x10\x14H\x01R\x06number\x88\x01\x01\x12#\n" +
+	"\x06digest\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x02R\x06digest\x88\x01\x01B\x15\n" +
+	"\x13_certificate_digestB\t\n" +
+	"\a_numberB\t\n" +
+	"\a_digest\"\x9b\x03\n" +
 	"\x0eRevocationList\x12\x1f\n" +
 	"\bsequence\x18\x01 \x01(\x04H\x00R\bsequence\x88\x01\x01\x12,\n" +
 	"\vthis_update\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\n" +
@@ -1004,7 +1086,8 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\aserials\x18\x04 \x03(\fB\t\xca\xda\x18\x05\b\r\x18\x80 R\aserials\x12!\n" +
 	"\x06grants\x18\x05 \x03(\fB\t\xca\xda\x18\x05\b\r\x18\x80 R\x06grants\x12\"\n" +
 	"\akey_ids\x18\x06 \x03(\fB\t\xca\xda\x18\x05\b\x0e\x18\x80\bR\x06keyIds\x12,\n" +
-	"\x0fbundle_sequence\x18\a \x01(\x04H\x03R\x0ebundleSequence\x88\x01\x01B\v\n" +
+	"\x0fbundle_sequence\x18\a \x01(\x04H\x03R\x0ebundleSequence\x88\x01\x01\x121\n" +
+	"\x04crls\x18\b \x03(\v2\x15.federation.v1.CrlPinB\x06\xca\xda\x18\x02\x18@R\x04crlsB\v\n" +
 	"\t_sequenceB\x0e\n" +
 	"\f_this_updateB\x0e\n" +
 	"\f_next_updateB\x12\n" +
@@ -1035,7 +1118,7 @@ func file_federation_v1_statement_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_statement_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_federation_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_federation_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_federation_v1_statement_proto_goTypes = []any{
 	(Role)(0),                      // 0: federation.v1.Role
 	(Right)(0),                     // 1: federation.v1.Right
@@ -1045,17 +1128,19 @@ var file_federation_v1_statement_proto_goTypes = []any{
 	(*EncryptionKeyStatement)(nil), // 5: federation.v1.EncryptionKeyStatement
 	(*Grant)(nil),                  // 6: federation.v1.Grant
 	(*Emergency)(nil),              // 7: federation.v1.Emergency
-	(*RevocationList)(nil),         // 8: federation.v1.RevocationList
+	(*CrlPin)(nil),                 // 8: federation.v1.CrlPin
+	(*RevocationList)(nil),         // 9: federation.v1.RevocationList
 }
 var file_federation_v1_statement_proto_depIdxs = []int32{
 	0, // 0: federation.v1.Credential.role:type_name -> federation.v1.Role
 	0, // 1: federation.v1.KeyStatement.role:type_name -> federation.v1.Role
 	1, // 2: federation.v1.Grant.rights:type_name -> federation.v1.Right
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	8, // 3: federation.v1.RevocationList.crls:type_name -> federation.v1.CrlPin
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_statement_proto_init() }
@@ -1071,13 +1156,14 @@ func file_federation_v1_statement_proto_init() {
 	file_federation_v1_statement_proto_msgTypes[4].OneofWrappers = []any{}
 	file_federation_v1_statement_proto_msgTypes[5].OneofWrappers = []any{}
 	file_federation_v1_statement_proto_msgTypes[6].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_statement_proto_rawDesc), len(file_federation_v1_statement_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -106,7 +106,9 @@ export const SealedReplySchema: GenMessage<SealedReply> = /*@__PURE__*/
 
 /**
  * One frame under a session key, E_SEK: AES-256-GCM with the key and iv of its direction, nonce = iv xor the 12-byte
- * big-endian sequence, associated data T(message name, session id, sequence, sent_at, last).
+ * big-endian sequence, associated data T(message name, session id, sequence, sent_at, last). The plaintext of a frame with
+ * last = 1 is F(message) || zeros, of one with last = 0 a slice of content || zeros; both are padded as
+ * docs/protocol.md, section 1, says, so that the sizes on the wire tell a size class and no more.
  *
  * @generated from message federation.v1.SessionFrame
  */

@@ -68,14 +68,14 @@ export const RevokeGrantResponseSchema: GenMessage<RevokeGrantResponse> = /*@__P
  */
 export type GrantRevocation = Message<"federation.v1.GrantRevocation"> & {
   /**
-   * The grant, signed by PRK_P. Its patient and serial must be those of KS_P.
+   * The grant. Its patient must be that of KS_P, whichever credential of that patient it was signed under.
    *
    * @generated from field: optional federation.v1.SignedStatement grant = 1;
    */
   grant?: SignedStatement | undefined;
 
   /**
-   * KS_P.
+   * KS_P, of any credential of the patient that is neither over nor revoked.
    *
    * @generated from field: optional federation.v1.SignedStatement patient_key_statement = 2;
    */

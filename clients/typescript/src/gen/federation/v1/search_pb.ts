@@ -168,8 +168,8 @@ export type SearchQuery = Message<"federation.v1.SearchQuery"> & {
   patientKeyStatement?: SignedStatement | undefined;
 
   /**
-   * Sig_D2 over T("D2", proof, R_D1, serial_D, T_D2, ID_P, ID_DE, ID_D, H(Cert_D), H(grant or emergency), page, nonce,
-   * ID_C) (eq. 26).
+   * Sig_D2 over T("D2", proof, R_D1, serial_D, T_D2, ID_P, ID_DE, ID_D, H(Cert_D), Hs(grant or emergency), Hs(KS_P), page,
+   * nonce, ID_C) (eq. 26). Hs covers a statement and its signature.
    *
    * @generated from field: optional bytes signature = 14;
    */
