@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from federation.clients.renewal import renew_registration
 from federation.errors import CertificateRevoked, CredentialRevoked, GrantExpired, GrantRevoked, Rejected
+from federation.protocol.grant import Use, authorize
 from federation.protocol.hospital_record import Release
 from federation.protocol.padding import Piece
+from federation.protocol.search import Question
+from federation.v1.statement_pb2 import RIGHT_READ, ROLE_PATIENT
+from hsm import Pin, TokenUri, pin_from_value
+from keystore.transcript import digest
+from tests.e2e.cloud_lab import CloudLab, cloud_lab
 from tests.hospital_lab import Client, HospitalLab, ecg, encounter_of, report
 from tests.mallory import refused, rejected
 from tests.simulator import Federation
@@ -124,3 +131,47 @@ def test_a_release_under_way_ends_with_its_grant(federation: Federation, release
     federation.refresh()
     with refused(GrantExpired):
         still_allowed(federation, release)
+
+
+@pytest.fixture(scope="module")
+def cloud(
+    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
+) -> Iterator[CloudLab]:
+    with cloud_lab(tmp_path_factory.mktemp("lab"), make_token_uri, pin_from_value(user_pin.reveal())) as made:
+        yield made
+
+
+def test_a_patient_who_registered_anew_takes_its_earlier_grants_back(cloud: CloudLab) -> None:
+    """A client registers anew by itself. The grants made before go on working, so they can be taken back: then cloud and
+    hospital refuse them, whichever KS_P the doctor shows.
+    """
+    hospital = cloud.hospital("H:west")
+    patient, doctor = cloud.patient("P:anew", hospital), cloud.doctor("D:west")
+    grant, shown = cloud.grant(patient, doctor), patient.key_statement
+    client, question = cloud.client(), Question("P:anew")
+    renew_registration(patient, client, bytes(32))
+    assert patient.key_statement != shown
+    client.search(doctor, question, grant, shown)
+
+    def at_the_hospital() -> None:
+        member, now = hospital[0], client.clock()
+        client.refresh(member)
+        verifier = member.verifier()
+        use = Use(RIGHT_READ, "D:west", digest(doctor.certificate), "H:west", None)
+        authorize(grant, verifier.party(shown, ROLE_PATIENT, now=now), use, verifier, now=now)
+
+    at_the_hospital()
+    client.revoke_grant(patient, grant)
+    with pytest.raises(GrantRevoked):
+        client.search(doctor, question, grant, shown)
+    with refused(GrantRevoked):
+        at_the_hospital()
+
+
+def test_a_patient_who_registered_anew_still_takes_nobody_elses_grant_back(cloud: CloudLab) -> None:
+    hospital = cloud.hospital("H:east")
+    meddler, victim = cloud.patient("P:meddler", hospital), cloud.patient("P:victim", hospital)
+    grant = cloud.grant(victim, cloud.doctor("D:east"))
+    renew_registration(meddler, cloud.client(), bytes(32))
+    with cloud.rejected_for("GRANT_INVALID"):
+        cloud.client().revoke_grant(meddler, grant)
