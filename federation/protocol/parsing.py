@@ -34,6 +34,7 @@ _PATTERNS = {
     rules.KIND_DEPARTMENT_CLASS_OR_ANY: rf"{_CLASS}|\*",
     rules.KIND_DEPARTMENT_ID: rf"H:{_LABEL}/{_CLASS}(\.[a-z0-9-]{{1,32}})?",
     rules.KIND_HOSPITAL_ID_OR_ANY: rf"H:{_LABEL}|\*",
+    rules.KIND_DOCTOR_SCOPE: rf"D:{_NAME}|D:[A-Za-z0-9._-]{{0,63}}\*",
     rules.KIND_ADDRESS: r"[A-Za-z0-9._\[\]:-]{1,249}:[0-9]{1,5}",
 }
 _SIZES = {
