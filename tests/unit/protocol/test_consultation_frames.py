@@ -8,6 +8,7 @@ import pytest
 from federation.errors import (
     CertificateForeign,
     CertificateRevoked,
+    CredentialRevoked,
     FutureDated,
     GrantExpired,
     GrantInvalid,
@@ -172,6 +173,13 @@ def test_a_biosignal_with_a_wrong_signature_is_refused(delivered):
     change = altered(BiosignalDelivery, lambda p2: setattr(p2, "signature", bytes(64)))
     with rejected(SignatureInvalid):
         delivered.receive(*delivered.slices, delivered.last_changed(change))
+
+
+def test_a_biosignal_of_a_patient_revoked_meanwhile_is_refused(federation, delivered):
+    federation.cloud.revoked_serials.append(federation.party(federation.patient).self_.serial)
+    federation.refresh(federation.doctor)
+    with rejected(CredentialRevoked):
+        delivered.receive(*delivered.slices, delivered.last)
 
 
 def test_a_grant_that_the_signature_does_not_cover_is_refused(federation, delivered):

@@ -332,6 +332,13 @@ def test_a_records_end_with_a_time_mismatch_is_refused(served):
         served.reading.hear(served.first, served.second, end)
 
 
+def test_a_record_of_a_hospital_revoked_meanwhile_is_refused(federation, served):
+    federation.cloud.revoked_serials.append(federation.party(federation.hospital_a).self_.serial)
+    federation.refresh(federation.doctor)
+    with rejected(CredentialRevoked):
+        served.reading.hear(served.first, served.second, served.end)
+
+
 def test_a_reflected_query_is_refused(served):
     with rejected(SealInvalid):
         served.reading.hear(served.reading.frame)
