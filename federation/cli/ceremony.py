@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from federation.cli.ceremony_desk import AnswersDesk, TerminalDesk
-from federation.cli.common import EXPECTED, PinChoice, pin_options, sentence
+from federation.cli.common import EXPECTED, OutputFile, PinChoice, pin_options, sentence
 from federation.config import TokenSettings
 from hsm import TokenUri, open_token
 from hsm.errors import KeyNotFound
@@ -31,7 +31,6 @@ from keystore.ceremony.verify import verify as verify_transcript
 from keystore.ceremony.words import spoken
 
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 class _CeremonyGroup(click.Group):
@@ -77,7 +76,7 @@ def script(file: Path) -> None:
 
 @ceremony.command()
 @click.argument("file", type=_READABLE)
-@click.option("--transcript", type=_FILE, help="Where to write the transcript; FILE.transcript if not given.")
+@click.option("--transcript", type=OutputFile(), help="Where to write the transcript; FILE.transcript if not given.")
 @click.option("--answers", type=_READABLE, help="Answers by step, in place of people: for CI only.")
 @click.option("--rehearsal", is_flag=True, help="Run the identical script on throw-away SoftHSM tokens.")
 @click.option("--resume", is_flag=True, help="Go on with, or undo, a ceremony that was interrupted.")
@@ -169,7 +168,7 @@ def pinned(text: str) -> tuple[str, str]:
 
 @ceremony.command()
 @click.argument("transcript", type=_READABLE)
-@click.option("--output", type=_FILE, required=True, help="The page to write.")
+@click.option("--output", type=OutputFile(), required=True, help="The page to write.")
 def render(transcript: Path, output: Path) -> None:
     """Make a page for the binder of a TRANSCRIPT that holds."""
     content = transcript.read_bytes()

@@ -226,6 +226,23 @@ def gather_options(
     return cast("F", wrapped)
 
 
+class OutputFile(click.Path):
+    """A file that a command writes at its end: what stands in its way is told at the beginning, before anything is done."""
+
+    def __init__(self) -> None:
+        """Take a path whose file may be there already or not."""
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Give the path. Raises BadParameter."""
+        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment] # path_type says so
+        if not path.parent.is_dir():
+            self.fail(f"{path} can't be written: there is no such directory", param, ctx)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            self.fail(f"{path} can't be written", param, ctx)
+        return path
+
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _PIN_OPTIONS = (
     click.option("--pin-file", type=_FILE, help="File with the token's PIN, mode 0600."),

@@ -13,6 +13,7 @@ from federation.cli import terminal
 from federation.cli.client_rotate import rotate_doctor
 from federation.cli.common import (
     TOKEN_URI_FILE,
+    OutputFile,
     PinChoice,
     TokenChoice,
     directory_option,
@@ -100,11 +101,11 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
 @click.option("--conclusion-file", type=_READABLE, help="File with your conclusion.")
 @click.option("--code", "codes", multiple=True, metavar="ICD10=WORDS", help="A coded diagnosis; may be repeated.")
 @click.option("--deposit/--no-deposit", default=True, help="Keep the encounter at your hospital.")
-@click.option("--code-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the room's code there, too.")
+@click.option("--code-file", type=OutputFile(), help="Write the room's code there, too.")
 @click.option("--save", type=click.Path(file_okay=False, path_type=Path), help="Save what was read there, unencrypted.")
-@click.option("--patience", type=click.FloatRange(min=0, max=720), default=60, help="Minutes to wait for the patient.")
-@click.option("--receipt-seconds", type=click.FloatRange(min=0, max=3600), default=60, help="Seconds for the receipt.")
-@click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), help="Write a line for every message there.")
+@click.option("--patience", type=terminal.Amount(min=0, max=720), default=60, help="Minutes to wait for the patient.")
+@click.option("--receipt-seconds", type=terminal.Amount(min=0, max=3600), default=60, help="Seconds for the receipt.")
+@click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
 @pin_options
 def consult(
     directory: NodeDirectory,
@@ -127,7 +128,9 @@ def consult(
     if deposit and department is None:
         raise click.UsageError("--department says where the encounter is kept; or give --no-deposit.")
     if conclusion_file is not None:
-        conclusion = conclusion_file.read_text(encoding="utf-8").strip()
+        if conclusion is not None:
+            raise click.UsageError("Give either --conclusion or --conclusion-file.")
+        conclusion = read_conclusion(conclusion_file)
     plan = Plan(
         hospital_id=hospital_id,
         address=address,
@@ -141,6 +144,7 @@ def consult(
         patience_seconds=patience * 60,
         receipt_seconds=receipt_seconds,
     )
+    plan.require_usable(directory.settings(DoctorSettings).identity)
     with terminal.trace_file(trace) as file, open_doctor(directory, _pin(directory, pin), file) as opened:
         _require_published(department, opened.member.anchors.department_classes)
         Visit(opened.client, opened.member.identity, plan).run()
@@ -195,6 +199,14 @@ def read_certificate(path: Path) -> bytes:
         return x509.load_der_x509_certificate(data).public_bytes(Encoding.DER)
     except UNREADABLE as error:
         raise WrongFile(f"{path} is no certificate.") from error
+
+
+def read_conclusion(path: Path) -> str:
+    """Read a conclusion from a file, UTF-8 with or without a byte order mark. Raises BadParameter."""
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"{path} is no text in UTF-8", param_hint="--conclusion-file") from None
 
 
 def coding(text: str) -> Coding:

@@ -1,12 +1,13 @@
 """What the doctor's and the patient's commands say, and how: refusals in plain words, codes, progress, tables."""
 
 import io
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 import segno
@@ -149,9 +150,22 @@ def say(words: str = "") -> None:
     click.echo(words)
 
 
+@contextmanager
+def going_on(what: str) -> Iterator[None]:
+    """Say what could not be shown or saved, and go on: no strange file ends a visit or hides what comes after it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's file does to what shows it, the visit is not its price
+        said = sentence(error) if isinstance(error, EXPECTED) else type(error).__name__
+        say(f"  {what[0].upper()}{what[1:]} CAN'T BE SHOWN OR SAVED. ({printable(said)})")
+
+
 def moment(milliseconds: int) -> str:
-    """Give a moment as the person's own clock shows it."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    """Give a moment as the person's own clock shows it, or say that no calendar has it: a peer chose the number."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):
+        return f"a time that no calendar has ({milliseconds} ms)"
 
 
 def size(number: int) -> str:
@@ -204,6 +218,17 @@ def write_new(path: Path, content: bytes | Iterable[bytes]) -> None:
     with os.fdopen(descriptor, "wb") as file:
         for piece in (content,) if isinstance(content, bytes) else content:
             file.write(piece)
+
+
+class Amount(click.FloatRange):
+    """A number in a range; "nan" and "inf" are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Give the number. Raises BadParameter."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no amount", param, ctx)
+        return number
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from cryptography import x509
 
 from federation.app.node import NodeDirectory, read_trust, require_digest
 from federation.app.trust_files import chain_of, chain_to_json, read_chain, update_trust
-from federation.cli.common import directory_option
+from federation.cli.common import OutputFile, directory_option
 from federation.cli.rotation import moment
 from federation.cli.token_choice import json_option
 from federation.protocol.bundle import TrustedBundle, pin
@@ -49,9 +49,7 @@ def verify(file: Path, digest: str) -> None:
 
 @trust.command()
 @directory_option
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write it to, if not standard output."
-)
+@click.option("--output", type=OutputFile(), help="File to write it to, if not standard output.")
 def chain(directory: NodeDirectory, output: Path | None) -> None:
     """Give all trust bundles of the public cloud in DIRECTORY, for `update`. Nothing in it is secret."""
     written = chain_to_json(chain_of(directory))

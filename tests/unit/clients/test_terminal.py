@@ -1,6 +1,8 @@
 """Plain words for every refusal."""
 
 import inspect
+import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -51,3 +53,29 @@ def test_code_is_drawn_for_a_terminal() -> None:
     drawing = terminal.qr("medunion://localhost:1/b/" + "A" * 66)
     assert len(drawing.splitlines()) < 40
     assert max(map(len, drawing.splitlines())) < 60
+
+
+@pytest.fixture
+def far_east() -> Iterator[None]:
+    """Be where the year 10000 begins first."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TZ", "Pacific/Kiritimati")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_east")
+@pytest.mark.parametrize("instant", [253_402_300_799_999, 253_402_300_800_000, 2**63, 2**64 - 1])
+def test_time_past_every_calendar_is_said_and_raises_nothing(instant: int) -> None:
+    assert terminal.moment(instant) == f"a time that no calendar has ({instant} ms)"
+
+
+def test_what_cannot_be_shown_is_said_and_what_follows_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    for fault in (OverflowError("x"), FileExistsError(17, "File exists", "a\x1b"), errors.RecordCutShort("cut")):
+        with terminal.going_on("a record from H:a"):
+            raise fault
+    said = capsys.readouterr().out
+    assert said.count("A record from H:a CAN'T BE SHOWN OR SAVED.") == 3
+    assert "(OverflowError)" in said
+    assert "\x1b" not in said
