@@ -1,13 +1,15 @@
 """`medunion doctor`: a doctor's client, from its keys to a consultation."""
 
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TextIO
 
 import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.client import init_doctor, open_doctor, write_request
+from federation.app.client import OpenDoctor, init_doctor, open_doctor, write_request
 from federation.app.node import NodeDirectory
 from federation.cli import terminal
 from federation.cli.client_rotate import rotate_doctor
@@ -106,6 +108,7 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
 @click.option("--patience", type=terminal.Amount(min=0, max=720), default=60, help="Minutes to wait for the patient.")
 @click.option("--receipt-seconds", type=terminal.Amount(min=0, max=3600), default=60, help="Seconds for the receipt.")
 @click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
+@terminal.dial_only_option
 @pin_options
 def consult(
     directory: NodeDirectory,
@@ -122,6 +125,7 @@ def consult(
     patience: float,
     receipt_seconds: float,
     trace: Path | None,
+    dial_only: tuple[str, ...],
     pin: PinChoice,
 ) -> None:
     """Open a room, wait for a patient, read its records, diagnose."""
@@ -145,17 +149,18 @@ def consult(
         receipt_seconds=receipt_seconds,
     )
     plan.require_usable(directory.settings(DoctorSettings).identity)
-    with terminal.trace_file(trace) as file, open_doctor(directory, _pin(directory, pin), file) as opened:
+    with terminal.trace_file(trace) as file, _opened(directory, pin, file, dial_only) as opened:
         _require_published(department, opened.member.anchors.department_classes)
         Visit(opened.client, opened.member.identity, plan).run()
 
 
 @doctor.command()
 @directory_option
+@terminal.dial_only_option
 @pin_options
-def deposit(directory: NodeDirectory, pin: PinChoice) -> None:
+def deposit(directory: NodeDirectory, dial_only: tuple[str, ...], pin: PinChoice) -> None:
     """Send the encounters again that your hospital has not signed for yet; what it has already it does not keep twice."""
-    with open_doctor(directory, _pin(directory, pin)) as opened:
+    with _opened(directory, pin, None, dial_only) as opened:
         waiting = opened.client.waiting_deposits()
         refused = 0
         for prepared in waiting:
@@ -215,6 +220,12 @@ def coding(text: str) -> Coding:
     if not equals or not code or not words:
         raise click.BadParameter("write it as I48.0=Paroxysmal atrial fibrillation", param_hint="--code")
     return Coding(ICD_10, code, words)
+
+
+def _opened(
+    directory: NodeDirectory, pin: PinChoice, trace: TextIO | None, dial_only: tuple[str, ...]
+) -> AbstractContextManager[OpenDoctor]:
+    return open_doctor(directory, _pin(directory, pin), trace, dial_only=dial_only)
 
 
 def _pin(directory: NodeDirectory, choice: PinChoice) -> PinProvider:

@@ -88,6 +88,7 @@ def register(directory: NodeDirectory, ticket: str | None, sensor: Path | None) 
 @click.option("--wait/--no-wait", default=True, help="Wait for the diagnosis.")
 @click.option("--patience", type=terminal.Amount(min=0, max=720), default=60, help="Minutes to wait for it.")
 @click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
+@terminal.dial_only_option
 @sensor_option
 def visit(
     directory: NodeDirectory,
@@ -103,12 +104,13 @@ def visit(
     wait: bool,
     patience: float,
     trace: Path | None,
+    dial_only: tuple[str, ...],
     sensor: Path | None,
 ) -> None:
     """Visit the doctor of CODE: show who you are, hand over your biosignal, and consent to what your doctor may do."""
     addressed = DoctorCode.parse(code)
     terms = None if no_grant else read_terms(hospitals, departments, rights, hours, purpose)
-    with terminal.trace_file(trace) as file, open_patient(directory, sensor, file) as opened:
+    with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
         biosignal = read_biosignal(ecg, observation, opened.member.identity)
         _require_published(departments, opened.member.anchors.department_classes)
         waiting = opened.client.visit(
@@ -125,10 +127,11 @@ def visit(
 
 @patient.command()
 @directory_option
+@terminal.dial_only_option
 @sensor_option
-def diagnoses(directory: NodeDirectory, sensor: Path | None) -> None:
+def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path | None) -> None:
     """Fetch the diagnoses that wait for you, and show all that you have."""
-    with open_patient(directory, sensor) as opened:
+    with open_patient(directory, sensor, dial_only=dial_only) as opened:
         for waiting in list(opened.client.waiting()):
             doctor_id = waiting.state.doctor.party.identity
             try:

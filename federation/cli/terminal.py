@@ -1,6 +1,7 @@
 """What the doctor's and the patient's commands say, and how: refusals in plain words, codes, progress, tables."""
 
 import io
+import ipaddress
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -93,6 +94,7 @@ SENTENCES = {
     "SILENT_STREAM": "The connection was open and nothing was said.",
     "READER_STALLED": "What was sent was not taken, and the other side stopped sending. Try again.",
     "CALL_OVERDUE": "The other side took too long and gave up; try again.",
+    "NETWORK_FORBIDDEN": "The address lies in no network that may be dialled from here.",
     "RECORD_CUT_SHORT": "The record broke off before its end; nothing of it is shown. Fetch it again.",
     "RECORD_DIGEST_MISMATCH": "The record is not what its signature says; nothing of it is shown.",
     "REFUSED_BY_PEER": "The other side refused, and does not say why.",
@@ -116,7 +118,7 @@ SENTENCES = {
 _TELLS_MORE = {
     *("PROFILE_UNUSABLE", "NO_ANSWER", "FILE_UNUSABLE", "SETTINGS_INVALID", "PIN_UNAVAILABLE", "FIELD_INVALID"),
     *("GRANT_MISSING", "CODE_INVALID", "NOT_REGISTERED", "DEVICE_SECRET_UNUSABLE", "CREDENTIAL_EXPIRED"),
-    "REVOCATION_LIST_STALE",
+    *("REVOCATION_LIST_STALE", "NETWORK_FORBIDDEN"),
 }
 """Reasons whose errors say themselves what a person needs to know."""
 
@@ -218,6 +220,21 @@ def write_new(path: Path, content: bytes | Iterable[bytes]) -> None:
     with os.fdopen(descriptor, "wb") as file:
         for piece in (content,) if isinstance(content, bytes) else content:
             file.write(piece)
+
+
+class _Network(click.ParamType[str]):
+    name = "network"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        try:
+            return str(ipaddress.ip_network(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+dial_only_option = click.option(
+    "--dial-only", type=_Network(), multiple=True, help="Connect to this network only, as 10.0.0.0/8 (repeat for more)."
+)
 
 
 class Amount(click.FloatRange):

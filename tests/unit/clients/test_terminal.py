@@ -12,6 +12,7 @@ from federation.clients import errors as client_errors
 from federation.errors import FederationError
 from federation.protocol.anchors import Lists
 from federation.v1.statement_pb2 import RevocationList
+from federation.wire.dialling import NetworkForbidden
 from hsm.errors import PinIncorrect
 from keystore.fuzzy import BiometricMismatch
 
@@ -20,7 +21,7 @@ def errors_of(module: object) -> list[type[FederationError]]:
     return [cls for _, cls in inspect.getmembers(module, inspect.isclass) if issubclass(cls, FederationError)]
 
 
-@pytest.mark.parametrize("error", [*errors_of(errors), *errors_of(client_errors)])
+@pytest.mark.parametrize("error", [*errors_of(errors), *errors_of(client_errors), NetworkForbidden])
 def test_sentence_exists_for_every_reason(error: type[FederationError]) -> None:
     said = terminal.SENTENCES[error.reason]
     assert said.endswith((".", "?"))
