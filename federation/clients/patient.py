@@ -27,7 +27,7 @@ from federation.errors import (
 )
 from federation.member import Member
 from federation.protocol import patient_consultation as protocol
-from federation.protocol.doctor_consultation import MOST_BIOSIGNAL_BYTES
+from federation.protocol.consultation import MOST_BIOSIGNAL_BYTES
 from federation.protocol.grant import Terms, make_grant
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy
