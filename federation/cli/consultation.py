@@ -14,6 +14,7 @@ from federation.app.node import write_private
 from federation.cli import terminal
 from federation.cli.common import sentence
 from federation.cli.terminal import say
+from federation.clients.allowance import Allowance
 from federation.clients.doctor import DoctorClient, DoctorRoom
 from federation.clients.records import FetchedRecord
 from federation.clinical.drawing import svg
@@ -27,6 +28,7 @@ from federation.errors import FederationError, Limit, RecordCutShort, Unavailabl
 from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
 from federation.protocol.search import Place
 from federation.protocol.statements import RIGHT_NAMES, peek_statement
+from federation.store.errors import StoreError
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant, Right
 from hsm.errors import HsmError
@@ -49,6 +51,7 @@ class Plan:
     save: Path | None
     patience_seconds: float
     receipt_seconds: float
+    most_fetched_bytes: int
 
     def require_usable(self, doctor_id: str) -> None:
         """Find out before the room opens what could fail only after the patient has acted. Raises BadParameter."""
@@ -147,15 +150,16 @@ class Visit:
         record.close()
         return False
 
-    def _fetch(self, consultation: InConsultation, places: Sequence[Place]) -> dict[str, FederationError]:
+    def _fetch(self, consultation: InConsultation, places: Sequence[Place]) -> dict[str, FederationError | StoreError]:
         """Fetch from one hospital after the other, and give why it failed where it did: one that is down stops no other."""
-        missing: dict[str, FederationError] = {}
+        missing: dict[str, FederationError | StoreError] = {}
+        allowance = Allowance(self.plan.most_fetched_bytes)
         with terminal.transfer("fetching from") as progress:
             for hospital_id, there in groupby(sorted(places, key=_hospital_of), _hospital_of):
                 try:
-                    for record in self.client.fetch(consultation, list(there), progress):
+                    for record in self.client.fetch(consultation, list(there), progress, allowance):
                         self.records.append(record)
-                except FederationError as error:
+                except (FederationError, StoreError) as error:
                     missing[hospital_id] = error
         return missing
 

@@ -25,6 +25,7 @@ from federation.cli.common import (
 )
 from federation.cli.consultation import Plan, Visit
 from federation.cli.terminal import say
+from federation.clients.allowance import MOST_FETCHED_BYTES
 from federation.clients.errors import WrongFile
 from federation.clients.profile import DoctorSettings
 from federation.clients.registration import register as register_member
@@ -108,6 +109,14 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
 @click.option("--patience", type=terminal.Amount(min=0, max=720), default=60, help="Minutes to wait for the patient.")
 @click.option("--receipt-seconds", type=terminal.Amount(min=0, max=3600), default=60, help="Seconds for the receipt.")
 @click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
+@click.option(
+    "--fetch-at-most",
+    "most_megabytes",
+    type=terminal.Amount(min=0, min_open=True, max=10_000_000),
+    default=MOST_FETCHED_BYTES / 1_000_000,
+    show_default=True,
+    help="Megabytes to fetch, of all records together.",
+)
 @terminal.dial_only_option
 @pin_options
 def consult(
@@ -125,6 +134,7 @@ def consult(
     patience: float,
     receipt_seconds: float,
     trace: Path | None,
+    most_megabytes: float,
     dial_only: tuple[str, ...],
     pin: PinChoice,
 ) -> None:
@@ -147,6 +157,7 @@ def consult(
         save=save,
         patience_seconds=patience * 60,
         receipt_seconds=receipt_seconds,
+        most_fetched_bytes=round(most_megabytes * 1_000_000),
     )
     plan.require_usable(directory.settings(DoctorSettings).identity)
     with terminal.trace_file(trace) as file, _opened(directory, pin, file, dial_only) as opened:

@@ -96,6 +96,8 @@ SENTENCES = {
     "CALL_OVERDUE": "The other side took too long and gave up; try again.",
     "NETWORK_FORBIDDEN": "The address lies in no network that may be dialled from here.",
     "RECORD_CUT_SHORT": "The record broke off before its end; nothing of it is shown. Fetch it again.",
+    "RECORD_TOO_LARGE": "The record has more than this visit takes; nothing of it is kept.",
+    "STORE_FULL": "The disk of this computer is full: nothing more can be kept on it.",
     "RECORD_DIGEST_MISMATCH": "The record is not what its signature says; nothing of it is shown.",
     "REFUSED_BY_PEER": "The other side refused, and does not say why.",
     "PROFILE_UNUSABLE": "The directory cannot be used.",
@@ -118,7 +120,7 @@ SENTENCES = {
 _TELLS_MORE = {
     *("PROFILE_UNUSABLE", "NO_ANSWER", "FILE_UNUSABLE", "SETTINGS_INVALID", "PIN_UNAVAILABLE", "FIELD_INVALID"),
     *("GRANT_MISSING", "CODE_INVALID", "NOT_REGISTERED", "DEVICE_SECRET_UNUSABLE", "CREDENTIAL_EXPIRED"),
-    *("REVOCATION_LIST_STALE", "NETWORK_FORBIDDEN"),
+    *("REVOCATION_LIST_STALE", "NETWORK_FORBIDDEN", "RECORD_TOO_LARGE"),
 }
 """Reasons whose errors say themselves what a person needs to know."""
 

@@ -301,6 +301,24 @@ def test_conclusion_that_cannot_be_signed_is_asked_for_again_while_the_patient_w
     os.close(here)
 
 
+def test_record_larger_than_the_visit_takes_is_told_in_words_and_the_visit_goes_on(clinic: Clinic) -> None:
+    visit, code = clinic.consult("bounded", "--no-deposit", "--fetch-at-most", "0.1")
+    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
+    said = visit.wait()
+    assert "RECORDS AT H:a ARE MISSING; the visit goes on without them. The record has more than this visit" in said
+    assert "--fetch-at-most raises that) [RECORD_TOO_LARGE]" in said
+    assert "Signed and sent to the patient" in said
+
+
+def test_code_whose_address_lies_in_no_network_that_may_be_dialled_is_not_followed(clinic: Clinic) -> None:
+    code = DoctorCode(clinic.federation.addresses["b"], "H:b", bytes(16), bytes(32))
+    where = "--directory", clinic.patient, code, "--ecg", ECG
+    said = run("patient", "visit", *where, "--dial-only", "192.0.2.0/24", "--dial-only", "2001:db8::/32", expect=1)
+    assert "lies in no network that may be dialled) [NETWORK_FORBIDDEN]" in said
+    assert "NO_SUCH_ROOM" in run("patient", "visit", *where, "--dial-only", "127.0.0.0/8", expect=1)
+    assert "10.1.0.0/8 has host bits set" in run("patient", "visit", *where, "--dial-only", "10.1.0.0/8", expect=2)
+
+
 def test_doctor_who_gives_up_ends_the_visit_and_no_conclusion_does_before(clinic: Clinic) -> None:
     there, here = os.pipe()
     consult, code = clinic.federation.consult(clinic.doctor, "b", "given-up", "--no-deposit", keyboard=there)
