@@ -15,6 +15,7 @@ import click
 
 from federation.cli.ceremony_desk import AnswersDesk, TerminalDesk
 from federation.cli.common import EXPECTED, OutputFile, PinChoice, pin_options, sentence
+from federation.clinical.text import printable
 from federation.config import TokenSettings
 from hsm import TokenUri, open_token
 from hsm.errors import KeyNotFound
@@ -27,6 +28,7 @@ from keystore.ceremony.plan import Plan, read_plan
 from keystore.ceremony.rehearsal import MARK, Stage
 from keystore.ceremony.render import as_html
 from keystore.ceremony.sheet import run_sheet
+from keystore.ceremony.verify import Verified
 from keystore.ceremony.verify import verify as verify_transcript
 from keystore.ceremony.words import spoken
 
@@ -138,8 +140,8 @@ def verify(transcript: Path, pins: tuple[str, ...], previous: tuple[Path, ...]) 
     verified = chain.newest
     if verified.rehearsal:
         click.echo(f"{MARK}: this proves nothing about real keys")
-    click.echo(f"{verified.title} ({verified.kind}): {len(verified.entries)} lines hold")
-    click.echo(f"signed by {', '.join(f'{name} {key}' for name, key in verified.signers.items())}")
+    click.echo(f"{_of(verified)}: {len(verified.entries)} lines hold")
+    click.echo(f"signed by {_signers(verified)}")
     if not pins:
         click.echo("Their keys are those that the transcript names: pin them with --participant to be sure of them.")
     click.echo(f"SHA-256 {verified.head.hex()}")
@@ -150,12 +152,20 @@ def verify(transcript: Path, pins: tuple[str, ...], previous: tuple[Path, ...]) 
 
 def _tell_chain(chain: VerifiedChain) -> None:
     for name, verified in chain.earlier.items():
-        click.echo(f"before it: {name}, {verified.title} ({verified.kind}): {len(verified.entries)} lines hold")
-        click.echo(f"    signed by {', '.join(f'{who} {key}' for who, key in verified.signers.items())}")
+        click.echo(f"before it: {name}, {_of(verified)}: {len(verified.entries)} lines hold")
+        click.echo(f"    signed by {_signers(verified)}")
     if chain.not_given:
         click.echo(f"NOT CHECKED: an earlier transcript, SHA-256 {chain.not_given}: give it with --previous")
     else:
         click.echo("The chain begins there: no ceremony came before.")
+
+
+def _of(verified: Verified) -> str:
+    return f"{printable(verified.title)} ({printable(verified.kind)})"
+
+
+def _signers(verified: Verified) -> str:
+    return ", ".join(f"{printable(name)} {printable(key)}" for name, key in verified.signers.items())
 
 
 def pinned(text: str) -> tuple[str, str]:

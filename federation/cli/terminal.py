@@ -15,10 +15,10 @@ import segno
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from federation.cli.common import EXPECTED, sentence
+from federation.cli.common import EXPECTED, not_known, sentence
 from federation.clients.evidence import EvidenceBook
 from federation.clients.records import Progress as OnProgress
-from federation.clinical.text import printable
+from federation.clinical.text import printable, without_control
 
 SENTENCES = {
     "INTERNAL": "Something went wrong on the other side; it is not your doing. Try again later.",
@@ -133,6 +133,9 @@ def plain(error: BaseException) -> str:
     if reason not in SENTENCES:
         return sentence(error)
     said = f" ({printable(str(error))})" if reason in _TELLS_MORE and str(error) else ""
+    unknown = getattr(error, "unknown_reason", "")
+    if unknown:
+        said = f" {not_known(unknown)}"
     return f"{SENTENCES[reason]}{said} [{reason}]"
 
 
@@ -150,8 +153,8 @@ class ClientGroup(click.Group):
 
 
 def say(words: str = "") -> None:
-    """Say something. Nothing that came from outside may be in it but through `printable`."""
-    click.echo(words)
+    """Say something. What came from outside is in it through `printable` alone; what slipped by repaints no terminal here."""
+    click.echo(without_control(words))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 from federation import errors
 from federation.cli import terminal
 from federation.clients import errors as client_errors
+from federation.clinical.text import printable
 from federation.errors import FederationError
 from federation.protocol.anchors import Lists
 from federation.v1.statement_pb2 import RevocationList
@@ -48,6 +49,20 @@ def test_list_that_is_newer_than_the_clock_asks_whether_the_clock_is_right() -> 
 
 def test_words_of_a_peer_cannot_repaint_the_terminal() -> None:
     assert "\x1b" not in terminal.plain(client_errors.NoAnswer("nobody\x1b[2J"))
+
+
+def test_nothing_that_is_said_repaints_a_terminal_or_turns_its_letters(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.say("one\x1b[2J\u202etwo\u2028three\x85\n  four")
+    assert capsys.readouterr().out == "one [2J two three \n  four\n"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["\x1b]0;x\x07", "\u202e", "\u2066", "\u2028", "\u2029", "\x9b", "\r", "\x00", "\ufeff"]
+)
+def test_text_of_a_stranger_is_one_line_of_bounded_length_without_control(hostile: str) -> None:
+    shown = printable(f"a{hostile}b\n" * 1000, 80)
+    assert len(shown) == 80
+    assert shown.isprintable()
 
 
 def test_code_is_drawn_for_a_terminal() -> None:
