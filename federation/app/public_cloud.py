@@ -17,10 +17,10 @@ from federation.audit import Audit
 from federation.clock import Clock, system_clock
 from federation.config import CloudSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.epochs import EpochKeeper, as_signed, as_stored
-from federation.errors import CredentialLive, FieldInvalid
+from federation.errors import CredentialLive
 from federation.generations import StoredGenerations
 from federation.protocol.anchors import serial_entry
-from federation.protocol.authorities import is_scope
+from federation.protocol.authorities import scopes_of
 from federation.protocol.bundle import TrustedBundle, issue, pin
 from federation.protocol.identities import require_identity
 from federation.protocol.periods import periods_of
@@ -232,11 +232,9 @@ class PublicCloudNode:
         A certificate that is recognised already has this scope from now on. Raises CertificateRejected, FieldInvalid.
         """
         authority_id = require_identity("authority", authority_id_of(certificate))
-        for scope in doctor_ids:
-            if not is_scope(scope):
-                raise FieldInvalid(f"{scope} is no doctor's ID, and no beginning of IDs with a * behind it")
-        self.cloud.record("AUTHORITY", f"{authority_id} for {' '.join(doctor_ids)}", now=self.cloud.clock())
-        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), tuple(doctor_ids))
+        scopes = scopes_of(doctor_ids)
+        self.cloud.record("AUTHORITY", f"{authority_id} for {' '.join(scopes)}", now=self.cloud.clock())
+        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), scopes)
         self.publish()
         return authority_id
 
