@@ -50,6 +50,7 @@ from federation.errors.credentials import (
     IssuerRevoked,
     IssuerUnknown,
     NotRegistered,
+    RenewalNotDue,
     StaleRevocationList,
     TicketInvalid,
 )
@@ -152,6 +153,7 @@ __all__ = [
     "RecordWithdrawn",
     "Refused",
     "Rejected",
+    "RenewalNotDue",
     "Replayed",
     "RoleForbidden",
     "SealInvalid",
