@@ -2,7 +2,7 @@
 
 Everything in a row comes from one value of the patient, V = HMAC(index key, T("idx", ID_P)), which the token makes once a search:
 
-    bucket        first two bytes of HMAC(V, T("idx-bucket")), a number: rows of one patient lie together
+    bucket        the number in the first two bytes of HMAC(V, T("idx-bucket")): rows of one patient lie together
     row key       HMAC(V, T("idx-class", class))
     hospital key  HMAC(V, T("idx-hospital", ID_HPC)): the same in all rows of one patient of one hospital
     row id        HMAC(V, T("idx-row", row key, ID_HPC, handle))

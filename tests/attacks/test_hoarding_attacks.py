@@ -1,4 +1,4 @@
-"""Attacks of a member that hoards: credentials, so that it can't be revoked, or rows of the index, so that others aren't found."""
+"""Attacks of a member that hoards: credentials, so as not to be revoked; rows of the index, so that others are not found."""
 
 import threading
 from collections.abc import Iterator
