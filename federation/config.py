@@ -324,6 +324,15 @@ class CloudSettings:
         1, 60, 60, "Life of a revocation list, in minutes: so long members that hear nothing rely on the last one."
     )
     revocation_list_renewal_minutes: float = between(0.01, 59, 10, "How often it is signed anew at least, in minutes.")
+    renewal_days: int = between(
+        31, 180, 45, "How many days before its end a credential may be renewed; members ask from the 30th on."
+    )
+    most_rows_per_patient: int = between(
+        64,
+        4096,
+        512,
+        "Records of one patient that one hospital may have in the index; three a week for over three years.",
+    )
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ from federation.errors.credentials import (
     IssuerRevoked,
     IssuerUnknown,
     NotRegistered,
+    RenewalNotDue,
     StaleRevocationList,
     TicketInvalid,
 )
@@ -154,6 +155,7 @@ __all__ = [
     "RecordWithdrawn",
     "Refused",
     "Rejected",
+    "RenewalNotDue",
     "Replayed",
     "RoleForbidden",
     "SealInvalid",

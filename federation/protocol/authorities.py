@@ -58,7 +58,7 @@ class Authority:
 
 
 def scopes_of(texts: Iterable[str]) -> tuple[str, ...]:
-    """Give whom an authority may certify, as people write it. Raises FieldInvalid for what has not the form of KIND_DOCTOR_SCOPE."""
+    """Give whom an authority may certify, as people write it. Raises FieldInvalid for another form than KIND_DOCTOR_SCOPE."""
     scopes = tuple(texts)
     for scope in scopes:
         if not is_identity(KIND_DOCTOR_SCOPE, scope):
