@@ -18,8 +18,8 @@ from federation.clinical.ecg import leads_from_observation
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource, validate_bundle
 from federation.clinical.identity import require_subject
-from federation.clinical.report import Coding, diagnostic_report, summarise
-from federation.clinical.text import printable
+from federation.clinical.report import Coding, Source, diagnostic_report, summarise
+from federation.clinical.text import counted, printable
 from federation.errors import FederationError, RecordCutShort, Unavailable
 from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
 from federation.protocol.search import Place
@@ -27,8 +27,6 @@ from federation.protocol.statements import RIGHT_NAMES, peek_statement
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant, Right
 from hsm.errors import HsmError
-
-SHOWN_KINDS = 6
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ class Visit:
         if not places:
             say("\nNo record of this patient is known yet.")
             return
-        say(f"\n{len(places)} record{'s' * (len(places) != 1)} found:")
+        say(f"\n{counted(len(places), 'record')} found:")
         for place in places:
             say(f"  {place.department_id} at {place.address}")
         if not self.plan.fetch or not allows(consultation, RIGHT_READ):
@@ -148,7 +146,10 @@ class Visit:
             conclusion=conclusion,
             codes=self.plan.codes,
             issued=datetime.now(UTC),
-            based_on=[record.record_digest for record in self.records],
+            based_on=[
+                Source(record.record_digest, record.hospital_id, len(record.manifest.records))
+                for record in self.records
+            ],
         )
         diagnosed = self.client.diagnose(room, consultation, report, self.records)
         say(f"\nSigned and sent to the patient: {summarise(report)}")
@@ -232,7 +233,7 @@ def show_record(record: FetchedRecord, save: Path | None) -> None:
         heading = f"  {entry.department_id}, {stored}: {printable(part.name, 80)}"
         if part.kind == PART_KIND_FHIR_BUNDLE:
             data = b"".join(content)
-            say(f"{heading}, {terminal.size(part.size_bytes)}\n    {describe_bundle(data)}")
+            say(f"{heading}, {terminal.size(part.size_bytes)}\n{describe_bundle(data, record.manifest.patient_id)}")
             pieces = [data]
         else:
             say(f"{heading}, {printable(part.media_type, 60)}, {terminal.size(part.size_bytes)}")
@@ -242,18 +243,14 @@ def show_record(record: FetchedRecord, save: Path | None) -> None:
             terminal.write_new(save / part_name(record, entry, part, number), pieces)
 
 
-def describe_bundle(data: bytes) -> str:
-    """Say in words what a FHIR bundle holds."""
+def describe_bundle(data: bytes, patient_id: str) -> str:
+    """Say in words what a FHIR bundle in this patient's record holds, a line each, and whether it is of somebody else, too."""
     try:
         summary = validate_bundle(data)
     except ClinicalError as error:
-        return f"not readable as FHIR R4 ({error.reason})"
-    kinds = list(summary.entries.items())
-    shown = ", ".join(f"{count} {kind}" for kind, count in kinds[:SHOWN_KINDS])
-    more = f" and {len(kinds) - SHOWN_KINDS} more kinds" if len(kinds) > SHOWN_KINDS else ""
-    period = f"; {summary.period[0]} to {summary.period[1]}" if summary.period else ""
-    who = f"{summary.patient_name}, born {summary.birth_date}: " if summary.patient_name else ""
-    return f"{who}{shown}{more}{period}"
+        return f"    not readable as FHIR R4 ({error.reason})"
+    warned = (f"    CAUTION: it {warning}" for warning in summary.warnings(patient_id))
+    return "\n".join([f"    {summary.words()}", *warned])
 
 
 def save_biosignal(directory: Path, consultation: InConsultation) -> None:

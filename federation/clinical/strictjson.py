@@ -21,16 +21,24 @@ MAX_DEPTH = 100
 """Deepest nesting of objects and lists. Real records stay under 20; Python's parser gives up near 1,000."""
 
 
+BEGINNINGS = (
+    (b"\x1f\x8b", "compressed with gzip; unpack it first"),
+    (b"PK\x03\x04", "a ZIP archive; unpack it first"),
+    (b"\xef\xbb\xbf", "begins with a byte order mark; JSON is UTF-8 without one"),
+    (b"\xff\xfe", "UTF-16, which begins with a byte order mark; JSON is UTF-8"),
+    (b"\xfe\xff", "UTF-16, which begins with a byte order mark; JSON is UTF-8"),
+)
+"""What files begin with that are something else, and what they are."""
+
+
 def parse(data: bytes) -> Any:  # noqa: ANN401 - JSON is of any type until it is validated
     """The JSON value in `data`.
 
     Raises FhirTooLarge over MAX_BYTES or MAX_VALUES, NotJson for anything that isn't strict JSON within MAX_DEPTH.
     """
-    if len(data) > MAX_BYTES:
-        raise FhirTooLarge(f"{len(data)} bytes; at most {MAX_BYTES} are accepted")
-    # Each value but the first follows one of these; inside text they only make the estimate higher.
-    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise FhirTooLarge(f"more than {MAX_VALUES} values")
+    _check_size(data)
+    if what := _something_else(data):
+        raise NotJson(what)
     try:
         value = json.loads(
             data.decode("utf-8"), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant
@@ -38,12 +46,12 @@ def parse(data: bytes) -> Any:  # noqa: ANN401 - JSON is of any type until it is
         if b"\\ud" in data.lower():  # an escape that may be half a surrogate pair, which no UTF-8 can hold
             dump(value)
     except UnicodeError:
-        raise NotJson("the text is not valid UTF-8") from None
+        raise NotJson(f"the text is not valid UTF-8{_line_of_bad_utf8(data)}") from None
     except RecursionError:
         raise NotJson(f"nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
         # `from None`: the original carries the whole document, which is somebody's record.
-        raise NotJson(f"not JSON at line {error.lineno}, column {error.colno}") from None
+        raise NotJson(_where(error)) from None
     except ValueError:
         raise NotJson("a number has too many digits") from None
     _check_depth(value)
@@ -53,6 +61,37 @@ def parse(data: bytes) -> Any:  # noqa: ANN401 - JSON is of any type until it is
 def dump(value: object) -> bytes:
     """The one encoding that we write: sorted names, no spaces, UTF-8. Equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def _check_size(data: bytes) -> None:
+    if len(data) > MAX_BYTES:
+        raise FhirTooLarge(f"{len(data)} bytes; at most {MAX_BYTES} are accepted")
+    # Each value but the first follows one of these; inside text they only make the estimate higher.
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise FhirTooLarge(f"more than {MAX_VALUES} values")
+
+
+def _something_else(data: bytes) -> str | None:
+    if not data.strip():
+        return "empty"
+    if data.lstrip().startswith(b"<"):
+        return "XML; FHIR is read as JSON"
+    return next((words for beginning, words in BEGINNINGS if data.startswith(beginning)), None)
+
+
+def _where(error: json.JSONDecodeError) -> str:
+    if error.msg == "Extra data" and error.doc[error.pos : error.pos + 1] == "{":
+        return f"a second JSON value at line {error.lineno}, as in NDJSON; one is expected"
+    return f"not JSON at line {error.lineno}, column {error.colno}"
+
+
+def _line_of_bad_utf8(data: bytes) -> str:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return f" at line {line}"
+    return ""  # half of a surrogate pair, escaped
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

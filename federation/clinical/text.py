@@ -8,3 +8,8 @@ def printable(text: str, limit: int = 500) -> str:
     """
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and what is counted, such as "1 record" and "12 records"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"

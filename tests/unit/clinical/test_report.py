@@ -8,7 +8,7 @@ import pytest
 from federation.clinical.encounter import encounter_bundle
 from federation.clinical.errors import FhirInvalid, WrongSubject
 from federation.clinical.fhir import validate_bundle, validate_resource
-from federation.clinical.report import Coding, diagnostic_report, summarise
+from federation.clinical.report import Coding, Source, diagnostic_report, summarise
 
 ISSUED = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 HYPERTENSION = Coding("http://hl7.org/fhir/sid/icd-10", "I10", "Essential (primary) hypertension")
@@ -18,7 +18,7 @@ REPORT = (
     b'"conclusion":"Sinus rhythm, normal ECG.","conclusionCode":[{"coding":[{"code":"I10",'
     b'"display":"Essential (primary) hypertension","system":"http://hl7.org/fhir/sid/icd-10"}]}],'
     b'"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/workflow-supportingInfo","valueReference":'
-    b'{"identifier":{"system":"urn:ietf:rfc:3986",'
+    b'{"display":"12 records of H:alpha","identifier":{"system":"urn:ietf:rfc:3986",'
     b'"value":"ni:///sha-256;47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"}}}],'
     b'"issued":"2026-03-01T09:30:00.000Z","performer":[{"identifier":{"value":"D:rossi"},"type":"Practitioner"}],'
     b'"resourceType":"DiagnosticReport","status":"final",'
@@ -34,7 +34,7 @@ def report(patient_id: str = "P:johnnie679", **changes: object) -> bytes:
         "conclusion": "Sinus rhythm, normal ECG.",
         "codes": [HYPERTENSION],
         "issued": ISSUED,
-        "based_on": [EMPTY_SHA256],
+        "based_on": [Source(EMPTY_SHA256, "H:alpha", 12)],
     }
     return diagnostic_report(**{**arguments, **changes})
 
@@ -54,14 +54,30 @@ def test_fhir_invalid_for_an_empty_conclusion():
 
 def test_digest_of_another_length_is_a_mistake_of_ours():
     with pytest.raises(ValueError, match="32 bytes"):
-        report(based_on=[b"short"])
+        report(based_on=[Source(b"short", "H:a", 1)])
 
 
 def test_summary_is_one_plain_paragraph():
     assert summarise(REPORT) == (
         "Diagnosis by D:rossi for P:johnnie679, issued 2026-03-01 09:30 UTC, final: Sinus rhythm, normal ECG. "
-        "Coded as Essential (primary) hypertension (I10). Based on 1 record from elsewhere."
+        "Coded as Essential (primary) hypertension (I10). Based on 12 records of H:alpha."
     )
+
+
+def test_summary_counts_the_records_of_each_hospital():
+    sources = [Source(EMPTY_SHA256, "H:alpha", 1), Source(bytes(32), "H:beta", 2)]
+    assert summarise(report(based_on=sources)).endswith("Based on 1 record of H:alpha, 2 records of H:beta.")
+
+
+def test_summary_counts_answers_where_the_report_does_not_say_how_many_records_they_held():
+    def cited(*sources: Source) -> str:
+        parsed = json.loads(report(based_on=sources))
+        del parsed["extension"][0]["valueReference"]["display"]
+        return summarise(json.dumps(parsed).encode()).rpartition("(I10). ")[2]
+
+    first, second = Source(EMPTY_SHA256, "H:alpha", 12), Source(bytes(32), "H:beta", 2)
+    assert cited(first) == "Based on records in 1 answer of hospitals."
+    assert cited(first, second) == "Based on 2 records of H:beta, records in 1 answer of hospitals."
 
 
 def test_summary_of_a_strangers_report_is_safe_to_print():
@@ -87,7 +103,7 @@ def test_encounter_is_a_valid_bundle_that_keeps_both_parts_byte_for_byte(observa
     assert REPORT in filed
     names = [entry["fullUrl"] for entry in json.loads(filed)["entry"]]
     assert len(set(names)) == 3
-    assert names[2] == "urn:uuid:dd138193-26e1-584c-973b-f89210c9fad6"
+    assert names[2] == "urn:uuid:50f0dbc8-3ffa-5ed1-ac67-e354b774ef4a"
 
 
 def test_wrong_subject_is_not_filed(observation):
