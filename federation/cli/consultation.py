@@ -14,7 +14,7 @@ from federation.cli.terminal import say
 from federation.clients.doctor import DoctorClient, DoctorRoom
 from federation.clients.records import FetchedRecord
 from federation.clinical.drawing import svg
-from federation.clinical.ecg import leads_from_observation
+from federation.clinical.ecg import describe_ecg, leads_from_observation, other_signals
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource, validate_bundle
 from federation.clinical.identity import require_subject
@@ -206,9 +206,8 @@ def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
     except ClinicalError as error:
         return f"{terminal.size(len(biosignal))}, which is no usable Observation ({error.reason})"
     with suppress(ClinicalError):
-        leads = leads_from_observation(biosignal)
-        seconds = max(lead.duration for lead in leads).total_seconds()
-        return f"ECG, {len(leads)} leads, {seconds:g} s, {terminal.size(len(biosignal))}"
+        ecg = describe_ecg(leads_from_observation(biosignal), other_signals(biosignal))
+        return f"{ecg}, {terminal.size(len(biosignal))}"
     return f"an Observation of {terminal.size(len(biosignal))}"
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from federation.clinical.errors import Fault, FhirInvalid
-from federation.clinical.strictjson import parse
+from federation.clinical.strictjson import BUNDLE, RESOURCE, parse
 from federation.clinical.summary import BundleSummary, summary_of
 from federation.clinical.validator import faults_of, other_version
 
@@ -11,7 +11,7 @@ from federation.clinical.validator import faults_of, other_version
 def validate_bundle(data: bytes) -> BundleSummary:
     """Check that `data` is a FHIR R4 Bundle in which every resource is valid, and say what it holds.
 
-    Raises FhirTooLarge over 16 MiB, NotJson, or FhirInvalid with every fault named.
+    Raises FhirTooLarge over 17 MiB, NotJson, or FhirInvalid with every fault named.
     """
     return summary_of(load_resource(data, "Bundle"))
 
@@ -23,7 +23,7 @@ def validate_resource(data: bytes, resource_type: str) -> None:
 
 def load_resource(data: bytes, resource_type: str) -> dict[str, Any]:
     """The resource in `data`, as validate_resource checks it."""
-    resource = parse(data)
+    resource = parse(data, BUNDLE if resource_type == "Bundle" else RESOURCE)
     if not isinstance(resource, dict) or resource.get("resourceType") != resource_type:
         wrong_kind = f"must be a JSON object with resourceType {resource_type}"
         raise FhirInvalid([Fault(resource_type, resource_type, wrong_kind)])

@@ -6,20 +6,30 @@ twice, NaN, lone surrogates, other encodings) is refused here.
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any, Never
 
 from federation.clinical.errors import FhirTooLarge, NotJson
 
-MAX_BYTES = 16 * 1024 * 1024
-"""Largest resource, 16 MiB (docs/protocol.md, H2)."""
 
-MAX_VALUES = 1_000_000
-"""Most values in a resource. Python needs up to 30 times the bytes of hostile JSON such as `[[],[],...]`; real records
-hold a value per 40 bytes."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one document may be.
 
-MAX_DEPTH = 100
-"""Deepest nesting of objects and lists. Real records stay under 20; Python's parser gives up near 1,000."""
+    Python needs up to 30 times the bytes of hostile JSON such as `[[],[],...]`, so values are counted, too; real records hold
+    one per 40 bytes. Real records nest under 20 levels of objects and lists; Python's parser gives up near 1,000.
+    """
 
+    size_bytes: int
+    values: int
+    depth: int
+
+
+RESOURCE = Limits(16 * 1024 * 1024, 500_000, 96)
+"""A resource, such as a biosignal (docs/protocol.md, P2)."""
+
+BUNDLE = Limits(17 * 1024 * 1024, 1_000_000, 100)
+"""A bundle (docs/protocol.md, H2): whatever biosignal and diagnosis are taken as resources, their encounter is taken."""
 
 BEGINNINGS = (
     (b"\x1f\x8b", "compressed with gzip; unpack it first"),
@@ -31,12 +41,12 @@ BEGINNINGS = (
 """What files begin with that are something else, and what they are."""
 
 
-def parse(data: bytes) -> Any:  # noqa: ANN401 - JSON is of any type until it is validated
+def parse(data: bytes, limits: Limits) -> Any:  # noqa: ANN401 - JSON is of any type until it is validated
     """The JSON value in `data`.
 
-    Raises FhirTooLarge over MAX_BYTES or MAX_VALUES, NotJson for anything that isn't strict JSON within MAX_DEPTH.
+    Raises FhirTooLarge over the limits' bytes or values, NotJson for anything that isn't strict JSON within their depth.
     """
-    _check_size(data)
+    _check_size(data, limits)
     if what := _something_else(data):
         raise NotJson(what)
     try:
@@ -48,13 +58,13 @@ def parse(data: bytes) -> Any:  # noqa: ANN401 - JSON is of any type until it is
     except UnicodeError:
         raise NotJson(f"the text is not valid UTF-8{_line_of_bad_utf8(data)}") from None
     except RecursionError:
-        raise NotJson(f"nested deeper than {MAX_DEPTH} levels") from None
+        raise NotJson(f"nested deeper than {limits.depth} levels") from None
     except json.JSONDecodeError as error:
         # `from None`: the original carries the whole document, which is somebody's record.
         raise NotJson(_where(error)) from None
     except ValueError:
         raise NotJson("a number has too many digits") from None
-    _check_depth(value)
+    _check_depth(value, limits.depth)
     return value
 
 
@@ -63,12 +73,12 @@ def dump(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
-def _check_size(data: bytes) -> None:
-    if len(data) > MAX_BYTES:
-        raise FhirTooLarge(f"{len(data)} bytes; at most {MAX_BYTES} are accepted")
+def _check_size(data: bytes, limits: Limits) -> None:
+    if len(data) > limits.size_bytes:
+        raise FhirTooLarge(f"more than {limits.size_bytes // 1024**2} MiB, and at most that is accepted")
     # Each value but the first follows one of these; inside text they only make the estimate higher.
-    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise FhirTooLarge(f"more than {MAX_VALUES} values")
+    if sum(map(data.count, (b",", b"[", b"{"))) > limits.values:
+        raise FhirTooLarge(f"more than {limits.values:,} values")
 
 
 def _something_else(data: bytes) -> str | None:
@@ -112,12 +122,12 @@ def _refuse_constant(text: str) -> Never:
     raise NotJson(f"{text} is no JSON number")
 
 
-def _check_depth(value: object) -> None:
+def _check_depth(value: object, most: int) -> None:
     level, depth = [value], 0
     while level := [child for parent in level for child in _containers(parent)]:
         depth += 1
-        if depth >= MAX_DEPTH:
-            raise NotJson(f"nested deeper than {MAX_DEPTH} levels")
+        if depth >= most:
+            raise NotJson(f"nested deeper than {most} levels")
 
 
 def _containers(value: object) -> list[object]:

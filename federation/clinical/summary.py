@@ -1,14 +1,14 @@
 """What a bundle says of itself in a line: who it is about, what it holds, from when to when."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
 from typing import Any
 
 from federation.clinical.identity import identity
-from federation.clinical.text import counted, printable
+from federation.clinical.text import counted, listed, printable
 
 CLINICAL_TIMES = (
     *("effectiveDateTime", "effectivePeriod", "occurrenceDateTime", "occurrencePeriod", "performedDateTime"),
@@ -23,7 +23,6 @@ SUBJECTS = ("subject", "patient", "beneficiary", "individual", "for")
 """Elements that say whom a resource is about."""
 
 SHOWN_KINDS = 6
-SHOWN_PEOPLE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +64,9 @@ class BundleSummary:
         """What somebody has to know who takes it for the record of this patient alone; nothing where all is well."""
         said = []
         if len(self.people) > 1:
-            said.append(f"holds {len(self.people)} people: {_listed([str(one) for one in self.people])}")
+            said.append(f"holds {len(self.people)} people: {listed(map(str, self.people), '; ')}")
         if others := [one for one in self.identities if one != patient_id]:
-            said.append(f"names {_listed(others)}, and is filed under {patient_id}")
+            said.append(f"names {listed(others, '; ')}, and is filed under {patient_id}")
         return said
 
     def _days(self) -> str:
@@ -114,11 +113,6 @@ def _identities(held: Iterable[dict[str, Any]]) -> Iterator[str]:
         if resource["resourceType"] == "Patient":
             named += [identifier.get("value", "") for identifier in resource.get("identifier", ())]
         yield from (printable(name, 80) for name in named if name.startswith("P:"))
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - SHOWN_PEOPLE
-    return "; ".join(names[:SHOWN_PEOPLE]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def _period(held: Iterable[dict[str, Any]]) -> tuple[date, date] | None:

@@ -7,7 +7,7 @@ import pytest
 
 from federation.clinical.errors import ClinicalError, FhirInvalid, FhirTooLarge, NotJson
 from federation.clinical.fhir import validate_bundle, validate_resource
-from federation.clinical.strictjson import MAX_BYTES, MAX_DEPTH
+from federation.clinical.strictjson import BUNDLE
 
 NAME = "Zebedee Quux"
 GENDERS = "none of the codes that R4 allows here: male, female, other, unknown"
@@ -113,7 +113,7 @@ def test_fhir_invalid_stops_counting_in_a_hopeless_document():
         b'{"total":' + b"9" * 5_000 + b"}",
         b'{"id":"\\ud800"}',
         b'{"id":"\\uDFFF"}',
-        b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+        b"[" * (BUNDLE.depth + 1) + b"]" * (BUNDLE.depth + 1),
         b"[" * 100_000,
     ],
 )
@@ -128,7 +128,7 @@ def test_surrogate_pair_is_accepted():
     validate_bundle(bundle(patient(name=[{"family": "\U0001f600"}])))
 
 
-@pytest.mark.parametrize("data", [b" " * (MAX_BYTES + 1), b"[" + b"[]," * 1_000_000 + b"[]]"])
+@pytest.mark.parametrize("data", [b" " * (BUNDLE.size_bytes + 1), b"[" + b"[]," * 1_000_000 + b"[]]"])
 def test_fhir_too_large_is_refused(data):
     with pytest.raises(FhirTooLarge) as caught:
         validate_bundle(data)

@@ -6,9 +6,11 @@ from datetime import UTC, date, datetime
 import pytest
 
 from federation.clinical.encounter import encounter_bundle
-from federation.clinical.errors import FhirInvalid, WrongSubject
+from federation.clinical.errors import FhirInvalid, FhirTooLarge, WrongSubject
 from federation.clinical.fhir import validate_bundle, validate_resource
+from federation.clinical.identity import require_subject
 from federation.clinical.report import Coding, Source, diagnostic_report, summarise
+from federation.clinical.strictjson import RESOURCE, dump
 
 ISSUED = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 HYPERTENSION = Coding("http://hl7.org/fhir/sid/icd-10", "I10", "Essential (primary) hypertension")
@@ -119,3 +121,29 @@ def test_wrong_subject_is_not_filed(observation):
 def test_fhir_invalid_when_the_parts_are_exchanged(observation):
     with pytest.raises(FhirInvalid):
         encounter_bundle(patient_id="P:johnnie679", observation=REPORT, report=observation, recorded=ISSUED)
+
+
+def test_wrong_subject_names_both():
+    with pytest.raises(WrongSubject, match=r"^the DiagnosticReport is about P:luna, not P:x$"):
+        require_subject(json.loads(report("P:luna")), "P:x")
+    with pytest.raises(WrongSubject, match=r"^the DiagnosticReport is about somebody else, not P:x$"):
+        require_subject(json.loads(report("flu")), "P:x")
+
+
+def test_the_encounter_of_the_largest_biosignal_and_diagnosis_is_taken():
+    most_diagnosis = 917_504  # docs/protocol.md, D5
+    observed = {"resourceType": "Observation", "status": "final", "code": {}, "subject": json.loads(REPORT)["subject"]}
+
+    def filled(resource: dict[str, object], name: str, size: int) -> bytes:
+        frame = dump(resource | {name: ""})
+        return dump(resource | {name: "x" * (size - len(frame))})
+
+    biosignal = filled(observed, "valueString", RESOURCE.size_bytes)
+    diagnosis = filled(json.loads(REPORT), "conclusion", most_diagnosis)
+    assert (len(biosignal), len(diagnosis)) == (RESOURCE.size_bytes, most_diagnosis)
+    filed = encounter_bundle(patient_id="P:johnnie679", observation=biosignal, report=diagnosis, recorded=ISSUED)
+    assert len(filed) > RESOURCE.size_bytes
+    with pytest.raises(FhirTooLarge, match="more than 16 MiB"):
+        validate_resource(biosignal + b" ", "Observation")
+    noted = dump(observed | {"note": [{"text": "x"}] * 160_000})
+    encounter_bundle(patient_id="P:johnnie679", observation=noted, report=REPORT, recorded=ISSUED)

@@ -69,8 +69,8 @@ def test_the_same_person_twice_is_one():
 
 
 def test_many_people_are_counted():
-    people = [patient({"family": f"F{number}"}) for number in range(7)]
-    assert summary(*people).warnings("P:a") == ["holds 7 people: F0; F1; F2; F3; and 3 more"]
+    people = [patient({"family": f"F{number}"}) for number in range(11)]
+    assert summary(*people).warnings("P:a") == ["holds 11 people: F0; F1; F2; F3; F4; F5; F6; F7; and 3 more"]
 
 
 @pytest.mark.parametrize(
