@@ -45,15 +45,7 @@ class Ticket:
 
 
 class Registrations(Protocol):
-    """The public cloud's registrations, tickets and challenges."""
-
-    def put_challenge(self, challenge: bytes, *, now: int, expires_at: int) -> None:
-        """Keep a challenge. Raises StoreLimit when too many are open (100,000)."""
-        ...
-
-    def consume_challenge(self, challenge: bytes, *, now: int) -> bool:
-        """Take the challenge away and say whether it was there and not expired: single use."""
-        ...
+    """The public cloud's registrations and tickets."""
 
     def put_ticket(self, ticket: Ticket) -> None: ...
 
