@@ -25,7 +25,6 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import consultation as common
-from federation.protocol import doctor_consultation
 from federation.protocol.grant import Terms
 from federation.protocol.session import Direction
 from federation.protocol.statements import digest_or_empty
@@ -64,7 +63,12 @@ class Delivered:
             change(p2)
             grant_digest = digest_or_empty("grant", p2.grant if p2.HasField("grant") else None)
             signed = common.biosignal_transcript(
-                self.patient.transcript_hash, p2.biosignal_digest, grant_digest, p2.sent_at
+                self.patient.transcript_hash,
+                self.federation.doctor.identity,
+                self.federation.doctor.certificate,
+                p2.biosignal_digest,
+                grant_digest,
+                p2.sent_at,
             )
             p2.signature = self.federation.patient.keys.signing_key.sign(signed)
 
@@ -102,7 +106,7 @@ def test_a_stale_frame_is_refused(federation, delivered):
 
 
 def test_a_biosignal_that_takes_long_is_fresh_if_its_first_frame_was(federation, delivered):
-    """64 MiB over a home's line take minutes."""
+    """16 MiB over a home's line take minutes."""
     state = delivered.receive(*delivered.slices)
     federation.clock.advance(timedelta(minutes=5))
     assert state.receive(delivered.last, federation.doctor.verifier(), now=federation.clock.now).biosignal == BIOSIGNAL
@@ -159,7 +163,7 @@ def test_another_patients_id_is_refused(delivered):
 
 
 def test_another_biosignal_than_the_signed_one_is_refused(delivered):
-    other = reframed(delivered.direction, "p2", delivered.slices[0], lambda _: b"flat line")
+    other = reframed(delivered.direction, "p2", delivered.slices[0], lambda piece: b"flat" + piece[4:])
     with rejected(RecordDigestMismatch):
         delivered.receive(other, delivered.last)
 
@@ -214,9 +218,14 @@ def test_a_missing_field_in_a_frame_is_refused(delivered):
 
 
 def test_a_biosignal_beyond_the_limit_is_refused(delivered, monkeypatch):
-    monkeypatch.setattr(doctor_consultation, "MOST_BIOSIGNAL_BYTES", len(BIOSIGNAL) - 1)
+    monkeypatch.setattr(common, "MOST_BIOSIGNAL_BYTES", len(BIOSIGNAL) // 2)
     with rejected(Limit):
         delivered.receive(*delivered.slices)
+
+
+def test_a_biosignal_beyond_the_limit_is_never_sent(federation, delivered):
+    with refused(Limit):
+        delivered.patient.deliver(bytes(common.MOST_BIOSIGNAL_BYTES + 1), None, now=federation.clock.now)
 
 
 class Diagnosing:
