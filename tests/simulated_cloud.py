@@ -232,7 +232,7 @@ class Cloud:
         received = receive_request(opening, self.epochs, CLOUD_ID)
         accepted = received.accept(
             self.verifier(),
-            challenge_consumed=True,
+            challenge_holds=True,
             ticket=TicketTerms(role, member.identity),
             live=live,
             now=now,

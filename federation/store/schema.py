@@ -80,10 +80,6 @@ evidence = _table(
     clustered=False,
 )
 
-challenges = _table(
-    "challenges", _key("challenge"), _u64("expires_at"), sa.Index("challenges_expires_at", "expires_at")
-)
-
 tickets = _table(
     "tickets",
     _key("digest"),

@@ -45,18 +45,10 @@ class Ticket:
 
 
 class Registrations(Protocol):
-    """The public cloud's registrations, tickets and challenges.
+    """The public cloud's registrations and tickets.
 
     An `entry` for the log is written in the transaction of the change that it tells of: it is there if, and only if, that is.
     """
-
-    def put_challenge(self, challenge: bytes, *, now: int, expires_at: int) -> None:
-        """Keep a challenge. Raises StoreLimit when too many are open (100,000)."""
-        ...
-
-    def consume_challenge(self, challenge: bytes, *, now: int) -> bool:
-        """Take the challenge away and say whether it was there and not expired: single use."""
-        ...
 
     def put_ticket(self, ticket: Ticket, *, entry: SealedEntry | None = None) -> None: ...
 
