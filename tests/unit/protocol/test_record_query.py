@@ -137,6 +137,13 @@ def test_a_query_with_a_storing_scope_is_refused(federation):
         Reading(federation, storing).receive()
 
 
+def test_a_query_for_more_records_than_a_field_may_name_is_never_sent(federation):
+    intent = federation.intent(federation.grant(), handles=(bytes(16),) * 65)
+    session, _ = federation.establish(federation.hospital_a, intent)
+    with refused(FieldInvalid):
+        session.query(now=federation.clock.now)
+
+
 def test_an_unknown_field_in_a_query_is_refused(reading):
     with rejected(UnknownField):
         reading.receive(reframed(reading.forward, "d4", reading.frame, with_unknown_field))
@@ -284,6 +291,13 @@ def test_a_record_that_takes_long_is_taken(federation, served):
     federation.clock.advance(timedelta(minutes=10))
     state, _ = state.receive(served.second, federation.doctor.verifier(), now=federation.clock.now)
     state.receive(served.end, federation.doctor.verifier(), now=federation.clock.now)
+
+
+@pytest.mark.parametrize("field", ["session_id", "sequence", "last", "sealed", "sent_at"])
+def test_a_frame_of_a_record_without_a_clear_field_is_refused_precisely(served, field):
+    served.first.ClearField(field)
+    with refused(MissingField):
+        served.reading.hear(served.first)
 
 
 def test_a_record_with_a_slice_left_out_is_refused_as_out_of_order(served):
