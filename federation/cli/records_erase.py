@@ -1,6 +1,6 @@
 """`medunion hospital records erase`: says first what it would do, and does it when it is told the number."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -20,6 +20,7 @@ from federation.cli.records import (
     open_node,
     patient_option,
 )
+from federation.cli.text_file import read_text
 from federation.errors import NoSuchRecord, RecordErased
 from federation.services.hospital import custody
 from federation.services.hospital.custody import Act
@@ -74,9 +75,18 @@ def _named(
     if due:
         return [view.newest.handle for view in custody.overviews(node.hospital, due_in(node)) if not view.holds]
     if list_file is not None:
-        lines = list_file.read_text(encoding="utf-8").splitlines()
-        return list(dict.fromkeys(handle_of(line.split()[0]) for line in lines if line.strip()))
+        return list(dict.fromkeys(_handles_in(list_file)))
     return list(dict.fromkeys(chosen(node, handles, patient_id)))
+
+
+def _handles_in(list_file: Path) -> Iterator[bytes]:
+    text, _ = read_text(list_file)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                yield handle_of(line.split()[0])
+            except click.BadParameter as error:
+                raise click.UsageError(f"{list_file}, line {number}: {error.message}") from error
 
 
 def _tell(node: HospitalNode, named: Sequence[bytes]) -> None:

@@ -23,12 +23,12 @@ def correct_record(
     correction came first, FederationError, OSError, StoreError; then nothing is kept.
     """
     before = overview(hospital, handle).newest
-    content = checked_bundle(bundle, attachments)
+    checked = checked_bundle(bundle, attachments)
     now = hospital.clock()
     kept_until = hospital.retention.keep_until(before.department_class, now)
     place = replace(hospital.vault.place_of(before), version=before.version + 1, stored_at=now, keep_until=kept_until)
     with hospital.vault.draft() as draft:
-        write_parts(draft, bundle, content, attachments, progress)
+        write_parts(draft, bundle, checked.content, attachments, progress)
         if _described(draft.parts) == _described(hospital.vault.parts(before)):
             return before.version
         record = draft.sealed(place)
