@@ -9,11 +9,11 @@ from federation.app.client import enrol_patient, open_patient
 from federation.app.node import NodeDirectory
 from federation.cli import terminal
 from federation.cli.client_rotate import SENSOR, rotate_patient, sensor_option
-from federation.cli.common import ask_ticket, directory_option
+from federation.cli.common import OutputFile, ask_ticket, directory_option
 from federation.cli.terminal import say
 from federation.clients.code import DoctorCode
 from federation.clients.errors import NoAnswer, NoSuchGrant
-from federation.clients.patient import Diagnosis, KeptGrant
+from federation.clients.patient import Diagnosis, KeptGrant, require_terms
 from federation.clients.profile import PatientSettings
 from federation.clients.registration import register as register_member
 from federation.clinical.ecg import (
@@ -92,15 +92,16 @@ def register(directory: NodeDirectory, ticket: str | None, sensor: Path | None) 
 @click.option("--rights", default="index,read,write", show_default=True, help="What the doctor may do.")
 @click.option(
     "--hours",
-    type=click.FloatRange(min=0, min_open=True, max=LONGEST_LIFE / timedelta(hours=1)),
+    type=terminal.Amount(min=0, min_open=True, max=LONGEST_LIFE / timedelta(hours=1)),
     default=24,
     show_default=True,
 )
-@click.option("--purpose", default="consultation", show_default=True, help="Why, in your words.")
+@click.option("--purpose", default="consultation", show_default=True, help="Why, in your words, ASCII.")
 @click.option("--no-grant", is_flag=True, help="Consent to nothing beyond this visit.")
 @click.option("--wait/--no-wait", default=True, help="Wait for the diagnosis.")
-@click.option("--patience", type=click.FloatRange(min=0, max=720), default=60, help="Minutes to wait for it.")
-@click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), help="Write a line for every message there.")
+@click.option("--patience", type=terminal.Amount(min=0, max=720), default=60, help="Minutes to wait for it.")
+@click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
+@terminal.dial_only_option
 @sensor_option
 def visit(
     directory: NodeDirectory,
@@ -116,6 +117,7 @@ def visit(
     wait: bool,
     patience: float,
     trace: Path | None,
+    dial_only: tuple[str, ...],
     sensor: Path | None,
 ) -> None:
     """Visit the doctor of CODE: show who you are, hand over your biosignal, and consent to what your doctor may do."""
@@ -123,7 +125,8 @@ def visit(
     terms = None if no_grant else read_terms(hospitals, departments, rights, hours, purpose)
     # Before anybody is asked anything: a file that no doctor can take costs nobody a room.
     biosignal = read_biosignal(ecg, observation, directory.settings(PatientSettings).identity)
-    with terminal.trace_file(trace) as file, open_patient(directory, sensor, file) as opened:
+    with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
+        _require_published(departments, opened.member.anchors.department_classes)
         waiting = opened.client.visit(
             addressed, biosignal, terms, started=lambda doctor_id: say(f"You are talking to {doctor_id}.")
         )
@@ -138,10 +141,11 @@ def visit(
 
 @patient.command()
 @directory_option
+@terminal.dial_only_option
 @sensor_option
-def diagnoses(directory: NodeDirectory, sensor: Path | None) -> None:
+def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path | None) -> None:
     """Fetch the diagnoses that wait for you, and show all that you have."""
-    with open_patient(directory, sensor) as opened:
+    with open_patient(directory, sensor, dial_only=dial_only) as opened:
         for waiting in list(opened.client.waiting()):
             doctor_id = waiting.state.doctor.party.identity
             try:
@@ -212,13 +216,15 @@ def read_terms(
     names = [name.strip() for name in rights.split(",")]
     if not set(names) <= set(_RIGHTS):
         raise click.BadParameter(f"choose from {', '.join(_RIGHTS)}", param_hint="--rights")
-    return Terms(
+    terms = Terms(
         hospitals=tuple(require_identity("hospital", name) for name in hospitals) or (ANY,),
         department_classes=tuple(require_identity("department class", name) for name in departments) or (ANY,),
         rights=tuple(_RIGHTS[name] for name in dict.fromkeys(names)),
         purpose=purpose,
         life=timedelta(hours=hours),
     )
+    require_terms(terms)
+    return terms
 
 
 def read_biosignal(ecg: Path | None, observation: Path | None, patient_id: str) -> bytes:
@@ -250,6 +256,14 @@ def _read_observation(path: Path, patient_id: str) -> bytes:
     return data
 
 
+def _require_published(departments: tuple[str, ...], published: frozenset[str]) -> None:
+    """A consent to a class that nobody has would open nothing, and be noticed in the doctor's room."""
+    unknown = sorted(set(departments) - published)
+    if unknown:
+        names = ", ".join(sorted(published))
+        raise click.BadParameter(f"{unknown[0]}: the federation publishes {names}", param_hint="--department")
+
+
 def _read(path: Path) -> bytes:
     """Read no more than tells that it is too much."""
     with path.open("rb") as file:
@@ -259,10 +273,11 @@ def _read(path: Path) -> bytes:
 def show_diagnosis(diagnosis: Diagnosis) -> None:
     """Show a diagnosis, whose signature held when it came."""
     say(f"\nSigned by {diagnosis.doctor_id} on {terminal.moment(diagnosis.sent_at)}:")
-    try:
-        say(f"  {summarise(diagnosis.report)}")
-    except ClinicalError as error:
-        say(f"  The report is not readable as FHIR ({error.reason}); it begins: {_beginning(diagnosis.report)}")
+    with terminal.going_on("this report"):
+        try:
+            say(f"  {summarise(diagnosis.report)}")
+        except ClinicalError as error:
+            say(f"  The report is not readable as FHIR ({error.reason}); it begins: {_beginning(diagnosis.report)}")
 
 
 def show_grant(kept: KeptGrant, now: int) -> None:
