@@ -21,6 +21,7 @@ from federation.cli.records import (
     patient_option,
 )
 from federation.cli.text_file import read_text
+from federation.clinical.text import counted
 from federation.errors import NoSuchRecord, RecordErased
 from federation.services.hospital import custody
 from federation.services.hospital.custody import Act
@@ -61,7 +62,7 @@ def erase(
         if confirm is None:
             _tell(node, named)
         elif confirm != len(named):
-            raise click.ClickException(f"there are {len(named)} records to erase, not {confirm}: nothing was erased")
+            raise click.ClickException(f"{counted(len(named), 'record')} to erase, not {confirm}: nothing was erased")
         else:
             _erase(node, named, act)
 
