@@ -166,9 +166,8 @@ def _require_whole(database: Database, keys: HospitalKeys, shelf: Shelf, names: 
         present = set(shelf.names()) if missing else set()
         if not missing - present:
             return
-    raise BackupRejected(
-        f"{len(missing - present)} blobs of records are missing: this hospital has lost parts of records"
-    )
+    lost = len(missing - present)
+    raise BackupRejected(f"{lost} blob{'s' * (lost != 1)} of records missing: this hospital has lost parts of records")
 
 
 def _missing(vault: Vault, records: SqlRecords, names: set[str]) -> Iterator[str]:

@@ -31,6 +31,7 @@ from federation.clients.profile import DoctorSettings
 from federation.clients.registration import register as register_member
 from federation.clients.renewal import renew_registration, renewal_due
 from federation.clinical.report import Coding
+from federation.clinical.text import counted
 from federation.config import ConfigError
 from federation.errors import FederationError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
@@ -203,7 +204,7 @@ def export(directory: NodeDirectory, target: Path, pin: PinChoice) -> None:
     """Write every signature that you hold, and what it covers, to files in TARGET, unencrypted."""
     with open_doctor(directory, _pin(directory, pin)) as opened:
         count = terminal.export_evidence(opened.client.book, target)
-    say(f"{count} exhibits written to {target}.")
+    say(f"{counted(count, 'exhibit')} written to {target}.")
 
 
 def read_certificate(path: Path) -> bytes:

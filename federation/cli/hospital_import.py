@@ -1,8 +1,11 @@
 """`medunion hospital import`: existing records from files, in bulk. A faulty one is refused whole; the rest goes on."""
 
-import csv
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -11,14 +14,76 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from federation.app.hospital import HospitalNode
 from federation.app.node import NodeDirectory
 from federation.cli.common import PinChoice, directory_option, pin_options, sentence
+from federation.cli.import_files import Found, from_manifest, from_paths
 from federation.clinical.errors import ClinicalError, FhirInvalid
+from federation.clinical.summary import BundleSummary
+from federation.clinical.text import counted
 from federation.config import HospitalSettings
 from federation.errors import FederationError
-from federation.services.hospital.importing import RecordFiles, import_record
+from federation.services.hospital.importing import RecordFiles, check_record, keep_record
 
 _PATH = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_COLUMNS = ["patient", "department", "file"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a record was refused, in words: an error itself would hold on to the file's content."""
+
+    reason: str | None
+    head: str
+    faults: tuple[str, ...]
+
+    @classmethod
+    def of(cls, error: Exception) -> "Refusal":
+        """Say what is wrong."""
+        if not isinstance(error, FhirInvalid):
+            return cls(getattr(error, "reason", None), sentence(error), ())
+        rest = error.count - len(error.faults)
+        faults = *map(str, error.faults), *([f"and {rest:,} more"] if rest else ())
+        return cls(error.reason, f"{error.head} [{error.reason}]", faults)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one record: its handle once it is kept, or why it was refused."""
+
+    files: RecordFiles
+    where: str
+    summary: BundleSummary | None = None
+    handle: bytes | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Give what somebody has to know who takes the files for the record of this patient alone."""
+        return self.summary.warnings(self.files.patient_id) if self.summary else []
+
+
+@dataclass
+class Teller:
+    """Says what happens to standard error as it happens, beside the progress, and the result to standard output."""
+
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+
+    def say(self, words: str) -> None:
+        """Say a line or more."""
+        self.console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+    def found(self, found: Found, manifest: Path | None) -> None:
+        """Say what is passed over, and how a manifest was read."""
+        if found.encoding != "utf-8":
+            self.say(f"{manifest}: read as {found.encoding.upper()}")
+        for passed in found.passed:
+            self.say(f"{passed.path}: passed over, {passed.why}")
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Say what is wrong with a record, if anything is."""
+        if outcome.refusal is not None:
+            faults = (f"\n  {fault}" for fault in outcome.refusal.faults)
+            self.say(f"{outcome.where}: {outcome.refusal.head}{''.join(faults)}")
+        for warning in outcome.warnings:
+            self.say(f"{outcome.where}: CAUTION: it {warning}")
 
 
 @click.command("import")
@@ -30,6 +95,8 @@ _COLUMNS = ["patient", "department", "file"]
     "--attach", "attachments", type=_FILE, multiple=True, help="A file of any size that goes with the one FILE."
 )
 @click.option("--manifest", type=_FILE, help="CSV instead: patient,department,file and attachments after it.")
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would be imported, and keep nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Write the result to standard output as JSON.")
 @click.argument("paths", nargs=-1, type=_PATH, metavar="FILE|DIR...")
 def import_records(
     directory: NodeDirectory,
@@ -38,72 +105,68 @@ def import_records(
     department_id: str | None,
     attachments: tuple[Path, ...],
     manifest: Path | None,
+    dry_run: bool,
+    as_json: bool,
     paths: tuple[Path, ...],
 ) -> None:
-    """Import records: each FILE is a FHIR R4 Bundle, and becomes one record.
+    """Import records: each FILE is one record, a FHIR R4 Bundle, one resource, or NDJSON with a resource a line.
 
-    A DIR gives all its *.json; what has the same name before another ending goes with it (visit.json, visit.dcm). With
-    --manifest, each line of a CSV file is one record, its paths relative to the CSV file's folder.
+    A DIR gives all its *.json and *.ndjson, without the folders below it. A file whose name begins with that of one of them
+    and a dot goes with it (visit.json, visit.dcm, visit.scan.pdf), with the longest such name; what goes with none is passed
+    over and named. With --manifest, each line of a CSV file is one record, its paths relative to the CSV file's folder: comma,
+    semicolon or tab, in UTF-8, UTF-16 or Windows-1252, as Excel writes it. Of a large import, try --dry-run first.
+
+    Exit code 1 if a record was refused or none came in.
     """
-    if manifest is not None:
-        if paths or patient_id or department_id or attachments:
-            raise click.UsageError("--manifest names everything itself")
-        found = list(_from_manifest(manifest))
+    if manifest is None:
+        found = from_paths(patient_id, department_id, paths, attachments)
+    elif paths or patient_id or department_id or attachments:
+        raise click.UsageError("--manifest names everything itself")
     else:
-        found = _from_paths(patient_id, department_id, paths, attachments)
+        found = from_manifest(manifest)
+    teller = Teller()
+    teller.found(found, manifest)
     with HospitalNode(directory, pin.provider(directory.settings(HospitalSettings).token)) as node:
-        faulty = _import_all(node, found)
-    click.echo(f"{len(found) - faulty} of {len(found)} records imported, {faulty} refused.")
-    if faulty:
+        outcomes = list(_import_all(node, found, teller, dry_run=dry_run))
+    refused = sum(outcome.refusal is not None for outcome in outcomes)
+    if as_json:
+        click.echo(json.dumps(_result(found, outcomes, dry_run=dry_run), indent=2))
+    else:
+        for outcome in outcomes if dry_run else ():
+            if outcome.summary is not None:
+                click.echo(_line(outcome))
+        click.echo(_counts(found, len(outcomes) - refused, refused, dry_run=dry_run))
+    if refused or not outcomes:
         raise click.exceptions.Exit(1)
 
 
-def _from_manifest(manifest: Path) -> Iterator[RecordFiles]:
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
-            fields = [field.strip() for field in row]
-            if not any(fields) or (number == 1 and fields[:3] == _COLUMNS):
-                continue
-            if len(fields) < len(_COLUMNS) or not all(fields[:3]):
-                raise click.UsageError(f"{manifest}, line {number}: patient,department,file are needed")
-            bundle, *attached = (manifest.parent / field for field in fields[2:] if field)
-            yield RecordFiles(fields[0], fields[1], bundle, tuple(attached))
+def _import_all(node: HospitalNode, found: Found, teller: Teller, *, dry_run: bool) -> Iterator[Outcome]:
+    with _progress(teller.console, 0 if dry_run else sum(map(_size, found.records))) as advance:
+        for files, where in zip(found.records, found.where, strict=True):
+            outcome = _import_one(node, files, where, advance, dry_run=dry_run)
+            teller.outcome(outcome)
+            yield outcome
 
 
-def _from_paths(
-    patient_id: str | None, department_id: str | None, paths: tuple[Path, ...], attachments: tuple[Path, ...]
-) -> list[RecordFiles]:
-    if not patient_id or not department_id or not paths:
-        raise click.UsageError("--patient, --department and at least one FILE or DIR are needed, or --manifest")
-    if attachments and (len(paths) > 1 or paths[0].is_dir()):
-        raise click.UsageError("--attach goes with exactly one FILE")
-    found = []
-    for path in paths:
-        for bundle in sorted(path.glob("*.json")) if path.is_dir() else [path]:
-            beside = _beside(bundle) if path.is_dir() else attachments
-            found.append(RecordFiles(patient_id, department_id, bundle, beside))
-    return found
+def _import_one(
+    node: HospitalNode, files: RecordFiles, where: str, advance: Callable[[int], None], *, dry_run: bool
+) -> Outcome:
+    summary = None
+    try:
+        checked = check_record(node.hospital, files)
+        summary = checked.summary
+        handle = None if dry_run else keep_record(node.hospital, files, checked, advance)
+    except (ClinicalError, FederationError, OSError) as error:
+        return Outcome(files, where, summary, refusal=Refusal.of(error))
+    return Outcome(files, where, summary, handle)
 
 
-def _beside(bundle: Path) -> tuple[Path, ...]:
-    others = bundle.parent.glob("*")
-    return tuple(
-        sorted(o for o in others if o.is_file() and o.suffix != ".json" and o.name.partition(".")[0] == bundle.stem)
-    )
-
-
-def _import_all(node: HospitalNode, found: list[RecordFiles]) -> int:
-    faulty = 0
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("Importing", total=sum(map(_size, found)))
-        for files in found:
-            try:
-                import_record(node.hospital, files, lambda size: progress.advance(task, size))
-            except (ClinicalError, FederationError, OSError) as error:
-                faulty += 1
-                progress.console.print(_fault(files, error), markup=False, highlight=False, soft_wrap=True)
-    return faulty
+    with Progress(*columns, console=console, disable=not total) as progress:
+        task = progress.add_task("Importing", total=total)
+        yield lambda size: progress.advance(task, size)
 
 
 def _size(files: RecordFiles) -> int:
@@ -114,10 +177,43 @@ def _size(files: RecordFiles) -> int:
         return 0
 
 
-def _fault(files: RecordFiles, error: Exception) -> str:
-    if not isinstance(error, FhirInvalid):
-        return f"{files.bundle}: {sentence(error)}"
-    listed = [f"  {fault}" for fault in error.faults]
-    rest = error.count - len(error.faults)
-    head = f"{files.bundle}: not valid FHIR R4, {error.count} fault{'s' * (error.count != 1)} [{error.reason}]"
-    return "\n".join([head, *listed, *([f"  and {rest} more"] if rest else [])])
+def _line(outcome: Outcome) -> str:
+    files, summary = outcome.files, outcome.summary
+    beside = "".join(f" + {path.name}" for path in files.attachments)
+    words = "" if summary is None else summary.words()
+    return f"{files.bundle}{beside} for {files.patient_id} at {files.department_id}: {words}"
+
+
+def _counts(found: Found, good: int, refused: int, *, dry_run: bool) -> str:
+    done = "would be imported" if dry_run else "imported"
+    passed = f"; {counted(len(found.passed), 'file')} passed over" if found.passed else ""
+    if not found.records:
+        return f"There is no record to import{passed}."
+    return f"{good:,} of {counted(good + refused, 'record')} {done}, {refused:,} refused{passed}."
+
+
+def _result(found: Found, outcomes: list[Outcome], *, dry_run: bool) -> dict[str, Any]:
+    """Give the result as docs/running.md describes it."""
+    return {
+        "dry_run": dry_run,
+        "records": [_record(outcome) for outcome in outcomes],
+        "passed_over": [{"file": str(passed.path), "why": passed.why} for passed in found.passed],
+    }
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    files, summary, refusal = outcome.files, outcome.summary, outcome.refusal
+    return {
+        "file": str(files.bundle),
+        "attachments": [str(path) for path in files.attachments],
+        "patient": files.patient_id,
+        "department": files.department_id,
+        "accepted": refusal is None,
+        "handle": None if outcome.handle is None else outcome.handle.hex(),
+        "people": [] if summary is None else [str(person) for person in summary.people],
+        "resources": {} if summary is None else dict(summary.entries),
+        "warnings": outcome.warnings,
+        "reason": None if refusal is None else refusal.reason,
+        "said": None if refusal is None else refusal.head,
+        "faults": [] if refusal is None else list(refusal.faults),
+    }

@@ -28,7 +28,7 @@ from federation.clinical.fhir import load_resource
 from federation.clinical.identity import require_subject
 from federation.clinical.report import summarise
 from federation.clinical.strictjson import RESOURCE
-from federation.clinical.text import printable
+from federation.clinical.text import counted, printable
 from federation.clock import system_clock
 from federation.errors import FederationError, Unavailable
 from federation.protocol.grant import LONGEST_LIFE, Terms
@@ -206,7 +206,7 @@ def export(directory: NodeDirectory, target: Path, sensor: Path | None) -> None:
     """Write every signature that you hold, and what it covers, to files in TARGET, unencrypted."""
     with open_patient(directory, sensor) as opened:
         count = terminal.export_evidence(opened.client.book, target)
-    say(f"{count} exhibits written to {target}.")
+    say(f"{counted(count, 'exhibit')} written to {target}.")
 
 
 def read_terms(

@@ -16,6 +16,7 @@ from federation.app.node import NodeDirectory
 from federation.audit import AuditEvent
 from federation.cli.common import PinChoice, directory_option, pin_options, sentence
 from federation.cli.operators import operator, reason_option
+from federation.clinical.text import counted
 from federation.config import HospitalSettings
 from federation.errors import FederationError
 from federation.services.hospital import custody
@@ -129,7 +130,7 @@ def show(directory: NodeDirectory, pin: PinChoice, handle: bytes) -> None:
         click.echo(line_of(view))
         for version in view.versions:
             sizes = [part.size_bytes for part in node.hospital.vault.parts(version)]
-            parts = f"{len(sizes)} part{'s' * (len(sizes) != 1)}, {sum(sizes)} bytes"
+            parts = f"{counted(len(sizes), 'part')}, {counted(sum(sizes), 'byte')}"
             click.echo(f"  version {version.version}, stored {_moment(version.stored_at)}, {parts}")
         if view.standing is not None:
             click.echo(
@@ -278,8 +279,10 @@ def correct(
     """Put another version in a record's place: FILE is the whole FHIR R4 Bundle, corrected. The version before stays on file."""
     act = act_for(reason)
     with open_node(directory, pin) as node:
-        version = correct_record(node.hospital, handle, bundle, attachments, act, lambda _: None)
-        click.echo(f"{handle.hex()}  version {version} is found from now on")
+        corrected = correct_record(node.hospital, handle, bundle, attachments, act, lambda _: None)
+        for warning in corrected.warnings:
+            click.echo(f"{bundle}: CAUTION: it {warning}", err=True)
+        click.echo(f"{handle.hex()}  version {corrected.version} is found from now on")
 
 
 def due_in(node: HospitalNode) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """`medunion hospital records erase`: says first what it would do, and does it when it is told the number."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -20,6 +20,8 @@ from federation.cli.records import (
     open_node,
     patient_option,
 )
+from federation.cli.text_file import read_text
+from federation.clinical.text import counted
 from federation.errors import NoSuchRecord, RecordErased
 from federation.services.hospital import custody
 from federation.services.hospital.custody import Act
@@ -60,7 +62,7 @@ def erase(
         if confirm is None:
             _tell(node, named)
         elif confirm != len(named):
-            raise click.ClickException(f"there are {len(named)} records to erase, not {confirm}: nothing was erased")
+            raise click.ClickException(f"{counted(len(named), 'record')} to erase, not {confirm}: nothing was erased")
         else:
             _erase(node, named, act)
 
@@ -74,9 +76,18 @@ def _named(
     if due:
         return [view.newest.handle for view in custody.overviews(node.hospital, due_in(node)) if not view.holds]
     if list_file is not None:
-        lines = list_file.read_text(encoding="utf-8").splitlines()
-        return list(dict.fromkeys(handle_of(line.split()[0]) for line in lines if line.strip()))
+        return list(dict.fromkeys(_handles_in(list_file)))
     return list(dict.fromkeys(chosen(node, handles, patient_id)))
+
+
+def _handles_in(list_file: Path) -> Iterator[bytes]:
+    text, _ = read_text(list_file)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                yield handle_of(line.split()[0])
+            except click.BadParameter as error:
+                raise click.UsageError(f"{list_file}, line {number}: {error.message}") from error
 
 
 def _tell(node: HospitalNode, named: Sequence[bytes]) -> None:

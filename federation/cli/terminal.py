@@ -18,7 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from federation.cli.common import EXPECTED, not_known, sentence
 from federation.clients.evidence import EvidenceBook
 from federation.clients.records import Progress as OnProgress
-from federation.clinical.text import printable, without_control
+from federation.clinical.text import counted, printable, without_control
 
 SENTENCES = {
     "INTERNAL": "Something went wrong on the other side; it is not your doing. Try again later.",
@@ -179,13 +179,14 @@ def moment(milliseconds: int) -> str:
 def size(number: int) -> str:
     """Give a number of bytes in words."""
     if number < 1000:
-        return f"{number} bytes"
+        return counted(number, "byte")
     return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
 
 
 def life(duration: timedelta) -> str:
     """Give a duration in hours."""
-    return f"{duration / timedelta(hours=1):g} hours"
+    hours = duration / timedelta(hours=1)
+    return f"{hours:g} hour{'s' * (hours != 1)}"
 
 
 def qr(text: str) -> str:

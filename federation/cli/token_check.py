@@ -10,6 +10,7 @@ from federation.app.node import NodeDirectory
 from federation.app.tokens import CONSEQUENCES, NEEDED, AuditedKey, audit_token, missing_for, try_token
 from federation.cli.common import TokenChoice, token_options
 from federation.cli.token_choice import json_option, optional_directory, settings_of
+from federation.clinical.text import counted
 from hsm import Trial
 
 
@@ -76,7 +77,8 @@ def keys(directory: NodeDirectory | None, token: TokenChoice, as_json: bool) -> 
     else:
         for key in audited:
             _show_key(key)
-        click.echo(f"{len(audited)} objects, {sum(len(key.findings) for key in audited)} findings")
+        findings = sum(len(key.findings) for key in audited)
+        click.echo(f"{counted(len(audited), 'object')}, {counted(findings, 'finding')}")
     if any(key.findings for key in audited):
         click.get_current_context().exit(1)
 

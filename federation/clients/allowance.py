@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from federation.clients.errors import RecordTooLarge
+from federation.clinical.strictjson import BUNDLE
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordManifest
 
-MOST_BUNDLE_BYTES = 16 * 1024 * 1024
+MOST_BUNDLE_BYTES = BUNDLE.size_bytes
 """Of a FHIR bundle, which is read as a whole (docs/protocol.md, H2)."""
 
 MOST_FETCHED_BYTES = 4_000_000_000

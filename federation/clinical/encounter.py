@@ -1,9 +1,9 @@
 """A consultation as the record that a hospital files: the biosignal and the diagnosis in one FHIR R4 Bundle."""
 
-import uuid
 from datetime import datetime
 from typing import Any
 
+from federation.clinical.bundles import collection
 from federation.clinical.fhir import load_resource, validate_bundle
 from federation.clinical.identity import instant, patient_reference, require_subject
 from federation.clinical.strictjson import dump
@@ -21,15 +21,7 @@ def encounter_bundle(*, patient_id: str, observation: bytes, report: bytes, reco
     require_subject(load_resource(observation, "Observation"), patient_id)
     require_subject(load_resource(report, "DiagnosticReport"), patient_id)
     contents = (dump(_encounter(patient_id, recorded)), observation, report)
-    bundle = b"".join(
-        (
-            b'{"entry":[',
-            b",".join(map(_entry, contents)),
-            b'],"resourceType":"Bundle","timestamp":',
-            dump(instant(recorded)),
-            b',"type":"collection"}',
-        )
-    )
+    bundle = collection(contents, instant(recorded))
     validate_bundle(bundle)
     return bundle
 
@@ -42,9 +34,3 @@ def _encounter(patient_id: str, recorded: datetime) -> dict[str, Any]:
         "subject": patient_reference(patient_id),
         "period": {"end": instant(recorded)},
     }
-
-
-def _entry(resource: bytes) -> bytes:
-    """An entry named after its content. The splice is safe: each resource was parsed as exactly one JSON object."""
-    name = uuid.uuid5(uuid.NAMESPACE_URL, resource.decode("utf-8"))
-    return b'{"fullUrl":%s,"resource":%s}' % (dump(name.urn), resource)

@@ -7,6 +7,8 @@ events and error details, which people read who may not read the record.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from federation.clinical.text import counted
+
 MAX_FAULTS = 20
 """How many faults a refusal carries; the rest are only counted."""
 
@@ -77,7 +79,7 @@ class FhirInvalid(ClinicalError):
     def head(self) -> str:
         """What is wrong in a few words, without the faults."""
         perhaps = "" if self.other is None else f" but, it seems, {self.other[0]} ({self.other[1]} is of that version)"
-        return f"not valid FHIR R4{perhaps}, {self.count} fault{'s' * (self.count != 1)}"
+        return f"not valid FHIR R4{perhaps}, {counted(self.count, 'fault')}"
 
     def _listed(self) -> str:
         rest = self.count - len(self.faults)

@@ -34,6 +34,7 @@ BUNDLE = Limits(17 * 1024 * 1024, 1_000_000, 100)
 BEGINNINGS = (
     (b"\x1f\x8b", "compressed with gzip; unpack it first"),
     (b"PK\x03\x04", "a ZIP archive; unpack it first"),
+    (b"%PDF", "a PDF, which can go with a record as an attachment"),
     (b"\xef\xbb\xbf", "begins with a byte order mark; JSON is UTF-8 without one"),
     (b"\xff\xfe", "UTF-16, which begins with a byte order mark; JSON is UTF-8"),
     (b"\xfe\xff", "UTF-16, which begins with a byte order mark; JSON is UTF-8"),
@@ -84,6 +85,8 @@ def _check_size(data: bytes, limits: Limits) -> None:
 def _something_else(data: bytes) -> str | None:
     if not data.strip():
         return "empty"
+    if data[128:132] == b"DICM":
+        return "a DICOM file, which can go with a record as an attachment"
     if data.lstrip().startswith(b"<"):
         return "XML; FHIR is read as JSON"
     return next((words for beginning, words in BEGINNINGS if data.startswith(beginning)), None)

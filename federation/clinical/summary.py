@@ -60,13 +60,16 @@ class BundleSummary:
         rest = f" and {counted(more, 'more kind')}" if more > 0 else ""
         return f"{who}{shown}{rest}{self._days()}"
 
-    def warnings(self, patient_id: str) -> list[str]:
-        """What somebody has to know who takes it for the record of this patient alone; nothing where all is well."""
+    def warnings(self, patient_id: str, called: str | None = None) -> list[str]:
+        """What somebody has to know who takes it for the record of this patient alone; nothing where all is well.
+
+        Where whose record it is isn't for who reads this, `called` stands for the patient's id.
+        """
         said = []
         if len(self.people) > 1:
             said.append(f"holds {len(self.people)} people: {listed(map(str, self.people), '; ')}")
         if others := [one for one in self.identities if one != patient_id]:
-            said.append(f"names {listed(others, '; ')}, and is filed under {patient_id}")
+            said.append(f"names {listed(others, '; ')}, and is filed under {called or patient_id}")
         return said
 
     def _days(self) -> str:

@@ -100,7 +100,7 @@ class _PartKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PartKind.Val
     PART_KIND_UNSPECIFIED: _PartKind.ValueType  # 0
     """Never valid."""
     PART_KIND_FHIR_BUNDLE: _PartKind.ValueType  # 1
-    """A FHIR R4 Bundle, JSON, at most 16 MiB, valid."""
+    """A FHIR R4 Bundle, JSON, at most 17 MiB, valid."""
     PART_KIND_ATTACHMENT: _PartKind.ValueType  # 2
     """A file of any size."""
 
@@ -110,7 +110,7 @@ class PartKind(_PartKind, metaclass=_PartKindEnumTypeWrapper):
 PART_KIND_UNSPECIFIED: PartKind.ValueType  # 0
 """Never valid."""
 PART_KIND_FHIR_BUNDLE: PartKind.ValueType  # 1
-"""A FHIR R4 Bundle, JSON, at most 16 MiB, valid."""
+"""A FHIR R4 Bundle, JSON, at most 17 MiB, valid."""
 PART_KIND_ATTACHMENT: PartKind.ValueType  # 2
 """A file of any size."""
 Global___PartKind: _TypeAlias = PartKind  # noqa: Y015

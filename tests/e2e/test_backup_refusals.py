@@ -256,7 +256,7 @@ def test_a_hospital_that_has_lost_a_blob_is_told_when_it_is_backed_up(kept: Kept
     (blob,) = (kept.hospital.path / "blobs").glob("??/*")
     blob.unlink()
     out = kept.root / "another"
-    with pytest.raises(BackupRejected, match="1 blobs of records are missing"):
+    with pytest.raises(BackupRejected, match="1 blob of records missing"):
         make_backup(kept.hospital, kept.pin, out, QUIET)
     assert not list(kept.root.glob("*another*"))
 

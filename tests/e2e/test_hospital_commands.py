@@ -72,7 +72,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _found(commands: Commands) -> None:
+def found_node(commands: Commands) -> None:
     """Make a cloud and a hospital, not registered yet."""
     for node in ("cloud", "hospital"):
         arguments = "--directory", commands.path(node), "--label", node, "--pin-file", commands.path(f"{node}.pin")
@@ -88,7 +88,7 @@ def _found(commands: Commands) -> None:
 
 def test_a_hospital_is_made_registered_filled_and_run(tmp_path: Path) -> None:
     commands = Commands(tmp_path)
-    _found(commands)
+    found_node(commands)
     at = "--directory", commands.path("hospital")
     (tmp_path / "licence").write_bytes(b"licence of H:alpha")
     filed = "--patient", "P:wang", "--department", "H:alpha/cardiology"
@@ -120,7 +120,7 @@ def test_a_hospital_is_made_registered_filled_and_run(tmp_path: Path) -> None:
 
 def test_a_manifest_names_records_of_many_patients(tmp_path: Path) -> None:
     commands = Commands(tmp_path)
-    _found(commands)
+    found_node(commands)
     manifest = tmp_path / "records.csv"
     lines = [
         "patient,department,file,attachment",

@@ -156,7 +156,7 @@ type PartKind int32
 const (
 	// Never valid.
 	PartKind_PART_KIND_UNSPECIFIED PartKind = 0
-	// A FHIR R4 Bundle, JSON, at most 16 MiB, valid.
+	// A FHIR R4 Bundle, JSON, at most 17 MiB, valid.
 	PartKind_PART_KIND_FHIR_BUNDLE PartKind = 1
 	// A file of any size.
 	PartKind_PART_KIND_ATTACHMENT PartKind = 2

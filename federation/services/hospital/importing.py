@@ -1,23 +1,36 @@
 """Import of existing records from files: one record a bundle, whole or not at all, and published through the outbox."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from mimetypes import guess_type
 from pathlib import Path
 
 from federation.audit import OK, AuditEvent
+from federation.clinical.bundles import as_bundle
 from federation.clinical.fhir import validate_bundle
-from federation.errors import FieldInvalid, MessageTooLarge
+from federation.clinical.strictjson import BUNDLE
+from federation.clinical.summary import BundleSummary
+from federation.errors import FieldInvalid
 from federation.protocol.identities import class_of, require_identity
 from federation.services.hospital.deposits import FHIR_JSON, FIRST_VERSION
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intend
 from federation.services.hospital.vault import Draft, PartLabel, Place
 
-MOST_BUNDLE_BYTES = 16 * 1024 * 1024
 MOST_NAME_BYTES = 128
 CHUNK_BYTES = 1024 * 1024
 MOST_PARTS = 256
+
+UNKNOWN = "application/octet-stream"
+PACKED = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+    "compress": "application/x-compress",
+    "br": "application/x-brotli",
+}
+MEDIA_TYPES = {".dcm": "application/dicom", ".json": "application/json", ".ndjson": "application/fhir+ndjson"}
+"""What the tables of some machines lack."""
 
 Progress = Callable[[int], None]
 """Is told of bytes as they are written."""
@@ -38,22 +51,44 @@ class RecordFiles:
         return sum(path.stat().st_size for path in (self.bundle, *self.attachments))
 
 
+@dataclass(frozen=True)
+class CheckedBundle:
+    """A valid bundle and what it says of itself."""
+
+    content: bytes = field(repr=False)
+    summary: BundleSummary
+
+
 def import_record(hospital: Hospital, files: RecordFiles, progress: Progress) -> bytes:
     """Keep one record and the intent to publish it; give its handle.
 
-    Raises ClinicalError with every fault of a bundle, FederationError for what may not be imported, OSError, StoreError;
-    then nothing of the record is kept.
+    Raises what check_record raises, StoreError; then nothing of the record is kept.
+    """
+    return keep_record(hospital, files, check_record(hospital, files), progress)
+
+
+def check_record(hospital: Hospital, files: RecordFiles) -> CheckedBundle:
+    """Say what would be imported, and keep nothing.
+
+    Raises ClinicalError with every fault of a bundle, FederationError for what may not be imported, OSError.
     """
     require_identity("patient", files.patient_id)
     hospital.require_department(files.department_id)
-    bundle = checked_bundle(files.bundle, files.attachments)
+    checked = checked_bundle(files.bundle, files.attachments)
+    for attachment in files.attachments:
+        attachment.open("rb").close()
+    return checked
+
+
+def keep_record(hospital: Hospital, files: RecordFiles, checked: CheckedBundle, progress: Progress) -> bytes:
+    """Keep a record that was checked and the intent to publish it; give its handle. Raises OSError, StoreError."""
     now = hospital.clock()
     kept_until = hospital.retention.keep_until(class_of(files.department_id), now)
     place = Place(
         files.patient_id, files.department_id, hospital.entropy(16), FIRST_VERSION, now, keep_until=kept_until
     )
     with hospital.vault.draft() as draft:
-        write_parts(draft, files.bundle, bundle, files.attachments, progress)
+        write_parts(draft, files.bundle, checked.content, files.attachments, progress)
         record = draft.sealed(place)
         draft.keep()
         entry = intend(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
@@ -62,29 +97,22 @@ def import_record(hospital: Hospital, files: RecordFiles, progress: Progress) ->
     return place.handle
 
 
-def checked_bundle(path: Path, attachments: Sequence[Path]) -> bytes:
-    """Read a record's bundle. Raises ClinicalError with every fault, FieldInvalid, MessageTooLarge, OSError."""
+def checked_bundle(path: Path, attachments: Sequence[Path]) -> CheckedBundle:
+    """Read a record's bundle, or make it of the resources in the file. Raises ClinicalError, FieldInvalid, OSError."""
     if len(attachments) >= MOST_PARTS:
         raise FieldInvalid(f"a record has at most {MOST_PARTS} parts")
-    bundle = _read_bundle(path)
-    validate_bundle(bundle)
-    return bundle
+    with path.open("rb") as file:
+        content = as_bundle(file.read(BUNDLE.size_bytes + 1))
+    return CheckedBundle(content, validate_bundle(content))
 
 
 def write_parts(draft: Draft, path: Path, bundle: bytes, attachments: Sequence[Path], progress: Progress) -> None:
     """Write a record's bundle, named as its file is, and its attachments. Raises OSError, StoreUnavailable."""
-    draft.add(_label(path, "fhir-bundle"), [bundle])
+    name = path.name if path.name.lower().endswith(".json") else f"{path.name.removesuffix('.ndjson')}.json"
+    draft.add(_label(name, "fhir-bundle", FHIR_JSON), [bundle])
     progress(len(bundle))
     for attachment in attachments:
-        draft.add(_label(attachment, "attachment"), _chunks(attachment, progress))
-
-
-def _read_bundle(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MOST_BUNDLE_BYTES + 1)
-    if len(data) > MOST_BUNDLE_BYTES:
-        raise MessageTooLarge(f"a FHIR bundle has at most {MOST_BUNDLE_BYTES} bytes")
-    return data
+        draft.add(_label(attachment.name, "attachment", media_type(attachment.name)), _chunks(attachment, progress))
 
 
 def _chunks(path: Path, progress: Progress) -> Iterator[bytes]:
@@ -94,8 +122,15 @@ def _chunks(path: Path, progress: Progress) -> Iterator[bytes]:
             progress(len(chunk))
 
 
-def _label(path: Path, kind: str) -> PartLabel:
+def media_type(name: str) -> str:
+    """Give the media type of a file by its name; what is compressed is of the compression's type, whatever is in it."""
+    kind, packed = guess_type(name)
+    if packed is not None:
+        return PACKED.get(packed, UNKNOWN)
+    return MEDIA_TYPES.get(Path(name).suffix.lower()) or kind or UNKNOWN
+
+
+def _label(name: str, kind: str, media_type: str) -> PartLabel:
     """Name a part for display: what is not printable ASCII would not travel in a manifest."""
-    name = "".join(c if c.isascii() and c.isprintable() else "_" for c in path.name)[-MOST_NAME_BYTES:]
-    media_type = FHIR_JSON if kind == "fhir-bundle" else guess_type(path.name)[0] or "application/octet-stream"
-    return PartLabel(kind, name, media_type)
+    shown = "".join(c if c.isascii() and c.isprintable() else "_" for c in name)[-MOST_NAME_BYTES:]
+    return PartLabel(kind, shown, media_type)

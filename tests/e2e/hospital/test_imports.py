@@ -10,6 +10,7 @@ import pytest
 
 from federation.clinical.errors import FhirInvalid
 from federation.errors import Unavailable
+from federation.services.hospital import importing
 from federation.services.hospital.outbox import Outbox
 from tests.e2e.hospital.records import nothing_is_kept
 from tests.hospital_lab import JOHNNIE, LUNA, HospitalLab
@@ -75,3 +76,36 @@ def test_a_hundred_megabytes_stream_with_bounded_memory(softhsm: object, tmp_pat
     assert measured["digest_matches"]
     assert measured["import_growth_bytes"] < 24_000_000
     assert measured["fetch_growth_bytes"] < 48_000_000  # both sides of the stream, in one process
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("visit.json.gz", "application/gzip"),
+        ("scan.tar.gz", "application/gzip"),
+        ("a.pdf.xz", "application/x-xz"),
+        ("a.json.bz2", "application/x-bzip2"),
+        ("1.2.826.0.1.DCM", "application/dicom"),
+        ("a.json", "application/json"),
+        ("a.ndjson", "application/fhir+ndjson"),
+        ("letter.pdf", "application/pdf"),
+        ("a", "application/octet-stream"),
+        ("a.gz", "application/gzip"),
+    ],
+)
+def test_media_type_is_of_what_the_file_is_not_of_what_is_packed_in_it(name: str, media_type: str) -> None:
+    assert importing.media_type(name) == media_type
+
+
+def test_a_record_of_ndjson_is_a_bundle_by_name_and_type(lab: HospitalLab, tmp_path: Path) -> None:
+    several = tmp_path / "visit.1.ndjson"
+    several.write_text('{"resourceType":"Patient"}\n{"resourceType":"Patient","active":true}\n')
+    packed = tmp_path / "visit.1.json.gz"
+    packed.write_bytes(b"\x1f\x8b")
+    handle = lab.import_files(several, "P:wang", "H:alpha/cardiology", packed)
+    (record,) = (record for record in lab.hospital.stores.records.all() if record.handle == handle)
+    parts = lab.hospital.vault.parts(record)
+    assert [(part.name, part.media_type) for part in parts] == [
+        ("visit.1.json", "application/fhir+json"),
+        ("visit.1.json.gz", "application/gzip"),
+    ]

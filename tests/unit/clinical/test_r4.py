@@ -276,6 +276,8 @@ def test_fhir_invalid_names_the_version_that_it_seems_to_be(content: object, wor
         (b'{"a":1}]', "not JSON at line 1, column 8"),
         (b'{"a":\n"\xe4"}', "the text is not valid UTF-8 at line 2"),
         (b" \n", "empty"),
+        (b"%PDF-1.7", "a PDF, which can go with a record as an attachment"),
+        (bytes(128) + b"DICM", "a DICOM file, which can go with a record as an attachment"),
         (b"", "empty"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,7 @@ def corrected(lab: HospitalLab, handle: bytes, spaces: int = 1) -> int:
     """Correct a record by a bundle of other bytes."""
     bundle = lab.directory / f"corrected-{spaces}.json"
     bundle.write_text(json.dumps(json.loads(JOHNNIE.read_text()), indent=spaces))
-    return correct_record(lab.hospital, handle, bundle, (), ACT, lambda _: None)
+    return correct_record(lab.hospital, handle, bundle, (), ACT, lambda _: None).version
 
 
 def found(lab: HospitalLab) -> list[bytes]:
@@ -287,3 +288,14 @@ def test_publishing_all_again_adds_no_record_that_is_withdrawn(lab: HospitalLab)
         pass
     publish_all(lab)
     assert {(it.handle, it.action) for it in lab.published} == {(hidden, WITHDRAW), (shown, ADD)}
+
+
+def test_corrected_version_of_two_people_is_said_without_whose_record_it_is(lab: HospitalLab, tmp_path: Path) -> None:
+    handle = lab.import_files()
+    people = [{"resourceType": "Patient", "name": [{"family": name}]} for name in "AB"]
+    other = {"resourceType": "Patient", "identifier": [{"value": "P:other"}], "name": [{"family": "A"}]}
+    bundle = tmp_path / "corrected.json"
+    bundle.write_text("\n".join(map(json.dumps, [*people, other])))
+    corrected = correct_record(lab.hospital, handle, bundle, (), ACT, lambda _: None)
+    assert corrected.version == 2
+    assert corrected.warnings == ["holds 2 people: A; B", "names P:other, and is filed under another"]

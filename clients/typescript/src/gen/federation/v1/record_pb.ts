@@ -917,7 +917,7 @@ export enum PartKind {
   UNSPECIFIED = 0,
 
   /**
-   * A FHIR R4 Bundle, JSON, at most 16 MiB, valid.
+   * A FHIR R4 Bundle, JSON, at most 17 MiB, valid.
    *
    * @generated from enum value: PART_KIND_FHIR_BUNDLE = 1;
    */

@@ -1,0 +1,55 @@
+"""Text files that a person wrote with whatever was at hand: Excel, Notepad, an editor."""
+
+import codecs
+from pathlib import Path
+
+from federation.clients.errors import WrongFile
+
+MOST_BYTES = 64 * 1024 * 1024
+
+WINDOWS_1252 = "windows-1252"
+"""What Excel and Notepad write in Western Europe and America where they aren't told to write UTF-8."""
+
+_MARKED = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""Byte order marks, and what a file that begins with one is."""
+
+
+def read_text(path: Path, *, fallback: str | None = None) -> tuple[str, str]:
+    """Read a text of UTF-8, or of UTF-16 or UTF-32 with a byte order mark, or else of `fallback`; give it and its encoding.
+
+    Line ends stay as they are. Raises WrongFile that names the file and the line, OSError.
+    """
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise WrongFile(f"{path} is larger than {MOST_BYTES // 1024**2} MiB")
+    mark, encoding = next(((mark, name) for mark, name in _MARKED if data.startswith(mark)), (b"", "utf-8"))
+    data = data[len(mark) :]
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        if fallback is None or mark:
+            raise WrongFile(f"{path}, line {_line(data, error, encoding)}: not {encoding.upper()}") from error
+        text, encoding = _decoded(path, data, fallback), fallback
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise WrongFile(f"{path}, line {line}: a NUL character, which no text has")
+    return text, encoding
+
+
+def _decoded(path: Path, data: bytes, encoding: str) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        place = f"{path}, line {_line(data, error, encoding)}"
+        raise WrongFile(f"{place}: neither UTF-8 nor {encoding.upper()}; save it as UTF-8") from error
+
+
+def _line(data: bytes, error: UnicodeDecodeError, encoding: str) -> int:
+    return data[: error.start].decode(encoding, "replace").count("\n") + 1
