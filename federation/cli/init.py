@@ -64,7 +64,13 @@ def init() -> None:
     "--tls-ca-certificate", type=EXISTING, help="The TLS CA's certificate, where --keys-in-token has its key."
 )
 @click.option(
-    "--authority", "authorities", type=EXISTING, multiple=True, help="Certificate of a medical authority; repeat."
+    "--authority",
+    "authorities",
+    type=(EXISTING, str),
+    multiple=True,
+    metavar="CERTIFICATE DOCTORS",
+    help="Certificate of a medical authority, and whom it certifies: IDs or beginnings like 'D:alpha.*', with commas between;"
+    " 'D:*' is every doctor; repeat.",
 )
 @click.option("--crl", "crls", type=EXISTING, multiple=True, help="An authority's newest list; repeat.")
 @database_options
@@ -75,7 +81,7 @@ def init_public_cloud(
     founding: Founding,
     keys: KeysChoice,
     tls_ca_certificate: Path | None,
-    authorities: tuple[Path, ...],
+    authorities: tuple[tuple[Path, str], ...],
     crls: tuple[Path, ...],
     database: DatabaseSettings,
     token: TokenChoice,
@@ -85,7 +91,8 @@ def init_public_cloud(
     keys.require_one(CLOUD_ROOT)
     if tls_ca_certificate is not None and not keys.in_token:
         raise click.UsageError("--tls-ca-certificate goes with --keys-in-token.")
-    recognised, lists = list(map(read_certificate, authorities)), [(path, read_crl(path)) for path in crls]
+    recognised = [(read_certificate(path), tuple(doctors.split(","))) for path, doctors in authorities]
+    lists = [(path, read_crl(path)) for path in crls]
     held, made = keys.held(CLOUD_ROOT), directory.is_initialised
     if made:
         require_same_identity(directory, directory.settings(CloudSettings).identity, founding.identity)
@@ -104,12 +111,13 @@ def init_public_cloud(
 
 def _recognise(
     node: PublicCloudNode,
-    authorities: Iterable[x509.Certificate],
+    authorities: Iterable[tuple[x509.Certificate, tuple[str, ...]]],
     crls: Iterable[tuple[Path, x509.CertificateRevocationList]],
 ) -> None:
-    for certificate in authorities:
-        if certificate.public_bytes(Encoding.DER) not in {it.certificate for it in node.authorities()}:
-            node.add_authority(certificate)
+    for certificate, doctor_ids in authorities:
+        der = certificate.public_bytes(Encoding.DER)
+        if (der, doctor_ids) not in {(it.certificate, it.doctor_ids) for it in node.authorities()}:
+            node.add_authority(certificate, doctor_ids)
         _done(f"{authority_id_of(certificate)} is recognised.")
     for path, crl in crls:
         try:
