@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from hsm import PinProvider, Token, TokenUri, open_token
 from hsm.errors import TokenNotFound
 from keystore.ceremony import files, outputs, pins, recovery

@@ -28,6 +28,7 @@ TEXT_BEFORE = Path(__file__).parents[2] / "data" / "text-before.pem"
         CERTIFICATE.public_bytes(Encoding.DER),
         PEM,
         b"subject=CN = M\xc3\xbcller\n\n" + PEM,
+        b"0 s:CN=M:board\n" + PEM,
         PEM + b"\nsent by mail\n",
         b"\xef\xbb\xbf" + PEM,
         PEM.decode().encode("utf-16"),
@@ -39,18 +40,8 @@ TEXT_BEFORE = Path(__file__).parents[2] / "data" / "text-before.pem"
         CRL.public_bytes(Encoding.PEM) + PEM,
     ],
     ids=[
-        "der",
-        "pem",
-        "text-before",
-        "text-after",
-        "bom",
-        "utf-16",
-        "crlf",
-        "cr",
-        "spaces",
-        "no-end",
-        "old-label",
-        "beside-a-list",
+        *("der", "pem", "text-before", "digit-before", "text-after", "bom", "utf-16", "crlf", "cr", "spaces", "no-end"),
+        *("old-label", "beside-a-list"),
     ],
 )
 def test_certificate_is_read_however_it_was_written(data: bytes) -> None:
