@@ -179,8 +179,12 @@ class ServerSettings:
     most_waiting_calls: int = between(
         1, 10_000, 256, "Calls that may wait for a thread; one more is turned away with a time to come again."
     )
-    most_concurrent_calls: int = between(1, 100_000, 2_000, "Calls under way at a time, in each process.")
-    most_calls_per_caller: int = between(1, 100_000, 500, "Of these, so many of one caller.")
+    most_concurrent_calls: int = between(
+        1, 100_000, 2_000, "Calls under way at a time at one port of each process; half of them may be streams."
+    )
+    most_calls_per_caller: int = between(
+        1, 100_000, 500, "Of these, so many of one caller: an IPv4 address, a /64 of IPv6, or a hospital."
+    )
     most_connections: int = between(
         1, 100_000, 4_000, "Connections at a time at one port of each process; one more is closed at once."
     )
@@ -324,6 +328,15 @@ class CloudSettings:
         1, 60, 60, "Life of a revocation list, in minutes: so long members that hear nothing rely on the last one."
     )
     revocation_list_renewal_minutes: float = between(0.01, 59, 10, "How often it is signed anew at least, in minutes.")
+    renewal_days: int = between(
+        31, 180, 45, "How many days before its end a credential may be renewed; members ask from the 30th on."
+    )
+    most_rows_per_patient: int = between(
+        64,
+        4096,
+        512,
+        "Records of one patient that one hospital may have in the index; three a week for over three years.",
+    )
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from federation.clients.allowance import Allowance
 from federation.clients.doctor import DoctorClient, DoctorRoom
 from federation.clients.records import FetchedRecord
 from federation.clinical.drawing import svg
-from federation.clinical.ecg import leads_from_observation
+from federation.clinical.ecg import describe_ecg, leads_from_observation, other_signals
 from federation.clinical.errors import ClinicalError, FhirInvalid
 from federation.clinical.fhir import load_resource, validate_bundle
 from federation.clinical.identity import require_subject
-from federation.clinical.report import Coding, diagnostic_report, summarise
-from federation.clinical.text import printable
+from federation.clinical.report import Coding, Source, diagnostic_report, summarise
+from federation.clinical.text import counted, printable
 from federation.errors import FederationError, Limit, RecordCutShort, Unavailable
 from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
 from federation.protocol.search import Place
@@ -32,8 +32,6 @@ from federation.store.errors import StoreError
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant, Right
 from hsm.errors import HsmError
-
-SHOWN_KINDS = 6
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ class Visit:
             say("\nWithout consent to look for records, none is looked for.")
             return
         try:
-            places = self.client.search(consultation)
+            places = self.client.search(consultation, on_more=_tell_more)
         except FederationError as error:
             say(f"\nThe public cloud could not be asked where records are. {terminal.plain(error)}")
             say("RECORDS FROM ELSEWHERE MAY BE MISSING; the visit goes on without them.")
@@ -131,7 +129,7 @@ class Visit:
         if not places:
             say("\nNo record of this patient is known yet.")
             return
-        say(f"\n{len(places)} record{'s' * (len(places) != 1)} found:")
+        say(f"\n{counted(len(places), 'record')} found:")
         for place in places:
             say(f"  {place.department_id} at {place.address}")
         if not self.plan.fetch or not allows(consultation, RIGHT_READ):
@@ -189,7 +187,10 @@ class Visit:
                     self.doctor_id,
                     typed_conclusion() if conclusion is None else conclusion,
                     self.plan.codes,
-                    [record.record_digest for record in self.records],
+                    [
+                        Source(record.record_digest, record.hospital_id, len(record.manifest.records))
+                        for record in self.records
+                    ],
                 )
             except ClinicalError as error:
                 if conclusion is not None:
@@ -245,7 +246,7 @@ def typed_conclusion() -> str:
 
 
 def report_of(
-    patient_id: str, doctor_id: str, conclusion: str, codes: Sequence[Coding], based_on: Sequence[bytes]
+    patient_id: str, doctor_id: str, conclusion: str, codes: Sequence[Coding], based_on: Sequence[Source]
 ) -> bytes:
     """Give the report to sign. Raises ClinicalError for what can't be one."""
     if not conclusion.strip():
@@ -270,7 +271,7 @@ def fault_of(error: ClinicalError) -> str:
 
 def _require_signable(doctor_id: str, conclusion: str, codes: Sequence[Coding], option: str) -> None:
     try:
-        report_of("P:nobody", doctor_id, conclusion, codes, [bytes(32)])
+        report_of("P:nobody", doctor_id, conclusion, codes, [Source(bytes(32), "H:nobody", 1)])
     except ClinicalError as error:
         raise click.BadParameter(fault_of(error), param_hint=option) from None
 
@@ -286,6 +287,10 @@ def _require_empty(save: Path) -> None:
         raise click.BadParameter(f"nothing can be written to {save}", param_hint="--save")
     if not is_empty:
         raise click.BadParameter(f"{save} is not empty; name another directory for this visit", param_hint="--save")
+
+
+def _tell_more(pages: int) -> None:
+    say(f"\nThe public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
 
 
 def _hospital_of(place: Place) -> str:
@@ -305,9 +310,8 @@ def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
     except ClinicalError as error:
         return f"{terminal.size(len(biosignal))}, which is no usable Observation ({error.reason})"
     with suppress(ClinicalError):
-        leads = leads_from_observation(biosignal)
-        seconds = max(lead.duration for lead in leads).total_seconds()
-        return f"ECG, {len(leads)} leads, {seconds:g} s, {terminal.size(len(biosignal))}"
+        ecg = describe_ecg(leads_from_observation(biosignal), other_signals(biosignal))
+        return f"{ecg}, {terminal.size(len(biosignal))}"
     return f"an Observation of {terminal.size(len(biosignal))}"
 
 
@@ -332,7 +336,7 @@ def show_record(record: FetchedRecord, save: Path | None) -> None:
         heading = f"  {entry.department_id}, {stored}: {printable(part.name, 80)}"
         if part.kind == PART_KIND_FHIR_BUNDLE:
             data = b"".join(content)
-            say(f"{heading}, {terminal.size(part.size_bytes)}\n    {describe_bundle(data)}")
+            say(f"{heading}, {terminal.size(part.size_bytes)}\n{describe_bundle(data, record.manifest.patient_id)}")
             pieces = [data]
         else:
             say(f"{heading}, {printable(part.media_type, 60)}, {terminal.size(part.size_bytes)}")
@@ -342,18 +346,14 @@ def show_record(record: FetchedRecord, save: Path | None) -> None:
             terminal.write_new(save / part_name(record, entry, part, number), pieces)
 
 
-def describe_bundle(data: bytes) -> str:
-    """Say in words what a FHIR bundle holds."""
+def describe_bundle(data: bytes, patient_id: str) -> str:
+    """Say in words what a FHIR bundle in this patient's record holds, a line each, and whether it is of somebody else, too."""
     try:
         summary = validate_bundle(data)
     except ClinicalError as error:
-        return f"not readable as FHIR R4 ({error.reason})"
-    kinds = list(summary.entries.items())
-    shown = ", ".join(f"{count} {kind}" for kind, count in kinds[:SHOWN_KINDS])
-    more = f" and {len(kinds) - SHOWN_KINDS} more kinds" if len(kinds) > SHOWN_KINDS else ""
-    period = f"; {summary.period[0]} to {summary.period[1]}" if summary.period else ""
-    who = f"{summary.patient_name}, born {summary.birth_date}: " if summary.patient_name else ""
-    return f"{who}{shown}{more}{period}"
+        return f"    not readable as FHIR R4 ({error.reason})"
+    warned = (f"    CAUTION: it {warning}" for warning in summary.warnings(patient_id))
+    return "\n".join([f"    {summary.words()}", *warned])
 
 
 def save_biosignal(directory: Path, consultation: InConsultation) -> None:

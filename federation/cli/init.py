@@ -37,6 +37,7 @@ from federation.cli.init_options import (
     token_of,
 )
 from federation.config import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
+from federation.protocol.authorities import scopes_of
 from federation.store.errors import AlreadyStored
 from federation.ticket import parse_ticket
 from hsm import PinProvider, Token, pin_from_value
@@ -91,7 +92,7 @@ def init_public_cloud(
     keys.require_one(CLOUD_ROOT)
     if tls_ca_certificate is not None and not keys.in_token:
         raise click.UsageError("--tls-ca-certificate goes with --keys-in-token.")
-    recognised = [(read_certificate(path), tuple(doctors.split(","))) for path, doctors in authorities]
+    recognised = [(read_certificate(path), scopes_of(doctors.split(","))) for path, doctors in authorities]
     lists = [(path, read_crl(path)) for path in crls]
     held, made = keys.held(CLOUD_ROOT), directory.is_initialised
     if made:

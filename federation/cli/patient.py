@@ -14,12 +14,20 @@ from federation.cli.terminal import say
 from federation.clients.code import DoctorCode
 from federation.clients.errors import NoAnswer, NoSuchGrant
 from federation.clients.patient import Diagnosis, KeptGrant, require_terms
+from federation.clients.profile import PatientSettings
 from federation.clients.registration import register as register_member
-from federation.clinical.ecg import observation_from_dicom
+from federation.clinical.ecg import (
+    describe_ecg,
+    leads_from_observation,
+    observation_from_dicom,
+    other_signals,
+    person_in_dicom,
+)
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource
 from federation.clinical.identity import require_subject
 from federation.clinical.report import summarise
+from federation.clinical.strictjson import RESOURCE
 from federation.clinical.text import printable
 from federation.clock import system_clock
 from federation.errors import FederationError, Unavailable
@@ -77,8 +85,8 @@ def register(directory: NodeDirectory, ticket: str | None, sensor: Path | None) 
 @patient.command()
 @directory_option
 @click.argument("code")
-@click.option("--ecg", type=_READABLE, help="An ECG, DICOM.")
-@click.option("--observation", type=_READABLE, help="A FHIR R4 Observation about you, JSON.")
+@click.option("--ecg", type=_READABLE, help="An ECG, DICOM, of at most 16 MiB.")
+@click.option("--observation", type=_READABLE, help="A FHIR R4 Observation about you, JSON, of at most 16 MiB.")
 @click.option("--hospital", "hospitals", multiple=True, help="Consent covers this hospital only (repeat for more).")
 @click.option("--department", "departments", multiple=True, help="Consent covers this department class only (repeat).")
 @click.option("--rights", default="index,read,write", show_default=True, help="What the doctor may do.")
@@ -115,8 +123,9 @@ def visit(
     """Visit the doctor of CODE: show who you are, hand over your biosignal, and consent to what your doctor may do."""
     addressed = DoctorCode.parse(code)
     terms = None if no_grant else read_terms(hospitals, departments, rights, hours, purpose)
+    # Before anybody is asked anything: a file that no doctor can take costs nobody a room.
+    biosignal = read_biosignal(ecg, observation, directory.settings(PatientSettings).identity)
     with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
-        biosignal = read_biosignal(ecg, observation, opened.member.identity)
         _require_published(departments, opened.member.anchors.department_classes)
         waiting = opened.client.visit(
             addressed, biosignal, terms, started=lambda doctor_id: say(f"You are talking to {doctor_id}.")
@@ -219,13 +228,30 @@ def read_terms(
 
 
 def read_biosignal(ecg: Path | None, observation: Path | None, patient_id: str) -> bytes:
-    """Read the biosignal: an ECG as an Observation about this patient, or one that is about it already."""
-    if (ecg is None) == (observation is None):
+    """Read the biosignal: an ECG as an Observation about this patient, or one that is about it already.
+
+    Raises ClickException that names the file and what is wrong with it, OSError.
+    """
+    path = ecg or observation
+    if path is None or (ecg and observation):
         raise click.UsageError("Give either --ecg or --observation.")
-    if ecg is not None:
-        return observation_from_dicom(ecg.read_bytes(), subject=patient_id)
-    assert observation is not None  # noqa: S101 - one of the two is there
-    data = observation.read_bytes()
+    try:
+        return _read_ecg(path, patient_id) if ecg else _read_observation(path, patient_id)
+    except ClinicalError as error:
+        raise click.ClickException(f"{path}: {terminal.plain(error)}") from error
+
+
+def _read_ecg(path: Path, patient_id: str) -> bytes:
+    data = _read(path)
+    biosignal = observation_from_dicom(data, subject=patient_id)
+    say(f"{path}: {describe_ecg(leads_from_observation(biosignal), other_signals(biosignal))}")
+    if person := person_in_dicom(data):
+        say(f"The file says that it is of {person}. It goes out as {patient_id}'s, without that name.")
+    return biosignal
+
+
+def _read_observation(path: Path, patient_id: str) -> bytes:
+    data = _read(path)
     require_subject(load_resource(data, "Observation"), patient_id)
     return data
 
@@ -236,6 +262,12 @@ def _require_published(departments: tuple[str, ...], published: frozenset[str]) 
     if unknown:
         names = ", ".join(sorted(published))
         raise click.BadParameter(f"{unknown[0]}: the federation publishes {names}", param_hint="--department")
+
+
+def _read(path: Path) -> bytes:
+    """Read no more than tells that it is too much."""
+    with path.open("rb") as file:
+        return file.read(RESOURCE.size_bytes + 1)
 
 
 def show_diagnosis(diagnosis: Diagnosis) -> None:

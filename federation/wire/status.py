@@ -46,6 +46,7 @@ _CODES: dict[type[Exception], int] = {
     errors.MalformedMessage: code_pb2.INVALID_ARGUMENT,
     errors.Authentication: code_pb2.UNAUTHENTICATED,
     errors.Authorization: code_pb2.PERMISSION_DENIED,
+    errors.MethodNotServed: code_pb2.UNIMPLEMENTED,
     errors.NotFound: code_pb2.NOT_FOUND,
     errors.Conflict: code_pb2.ALREADY_EXISTS,
     errors.OutOfOrder: code_pb2.FAILED_PRECONDITION,
@@ -130,6 +131,7 @@ _BY_CODE: dict[grpc.StatusCode, type[FederationError]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.Authentication,
     grpc.StatusCode.INVALID_ARGUMENT: errors.MalformedMessage,
     grpc.StatusCode.NOT_FOUND: errors.NotFound,
+    grpc.StatusCode.UNIMPLEMENTED: errors.MethodNotServed,
 }
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 
