@@ -8,6 +8,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from federation.protocol.parsing import is_identity
+from federation.v1 import rules_pb2 as rules
+from keystore import pem
 from keystore.errors import CertificateRejected
 from keystore.x509 import UNREADABLE, URN
 
@@ -16,18 +19,17 @@ T = TypeVar("T")
 
 def read_certificate(path: Path) -> x509.Certificate:
     """Read a certificate. Raises CertificateRejected, OSError."""
-    return _read(path, x509.load_pem_x509_certificate, x509.load_der_x509_certificate, "certificate")
+    return _read(path, pem.read_certificate)
 
 
 def read_request(path: Path) -> bytes:
     """Read a PKCS#10 request; give its DER. Raises CertificateRejected, OSError."""
-    request = _read(path, x509.load_pem_x509_csr, x509.load_der_x509_csr, "certificate request")
-    return request.public_bytes(Encoding.DER)
+    return _read(path, pem.read_request).public_bytes(Encoding.DER)
 
 
 def read_crl(path: Path) -> x509.CertificateRevocationList:
     """Read a certificate revocation list. Raises CertificateRejected, OSError."""
-    return _read(path, x509.load_pem_x509_crl, x509.load_der_x509_crl, "certificate revocation list")
+    return _read(path, pem.read_crl)
 
 
 def authority_id_of(certificate: x509.Certificate) -> str:
@@ -39,14 +41,14 @@ def authority_id_of(certificate: x509.Certificate) -> str:
     except (*UNREADABLE, InvalidSignature, x509.ExtensionNotFound) as error:
         raise CertificateRejected("this is not the self-signed certificate of an authority") from error
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    if not is_ca or len(uris) != 1 or not uris[0].startswith(f"{URN}M:"):
+    named = uris[0].removeprefix(URN) if len(uris) == 1 and uris[0].startswith(URN) else ""
+    if not is_ca or not is_identity(rules.KIND_AUTHORITY_ID, named):
         raise CertificateRejected("this certificate does not name a medical authority")
-    return uris[0].removeprefix(URN)
+    return named
 
 
-def _read(path: Path, pem: Callable[[bytes], T], der: Callable[[bytes], T], what: str) -> T:
-    data = path.read_bytes()
+def _read(path: Path, read: Callable[[bytes], T]) -> T:
     try:
-        return pem(data) if data.lstrip().startswith(b"-----BEGIN") else der(data)
-    except UNREADABLE as error:
-        raise CertificateRejected(f"{path} is no {what}") from error
+        return read(path.read_bytes())
+    except CertificateRejected as error:
+        raise CertificateRejected(f"{path}: {error}") from error

@@ -121,7 +121,7 @@ class Visit:
             say("\nWithout consent to look for records, none is looked for.")
             return
         try:
-            places = self.client.search(consultation)
+            places = self.client.search(consultation, on_more=_tell_more)
         except FederationError as error:
             say(f"\nThe public cloud could not be asked where records are. {terminal.plain(error)}")
             say("RECORDS FROM ELSEWHERE MAY BE MISSING; the visit goes on without them.")
@@ -287,6 +287,10 @@ def _require_empty(save: Path) -> None:
         raise click.BadParameter(f"nothing can be written to {save}", param_hint="--save")
     if not is_empty:
         raise click.BadParameter(f"{save} is not empty; name another directory for this visit", param_hint="--save")
+
+
+def _tell_more(pages: int) -> None:
+    say(f"\nThe public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
 
 
 def _hospital_of(place: Place) -> str:

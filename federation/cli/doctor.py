@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from federation.app import certificates
 from federation.app.client import OpenDoctor, init_doctor, open_doctor, write_request
 from federation.app.node import NodeDirectory
 from federation.cli import terminal
@@ -36,7 +36,7 @@ from federation.config import ConfigError
 from federation.errors import FederationError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
 from hsm import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_value
-from keystore.x509 import UNREADABLE
+from keystore.errors import CertificateRejected
 
 ICD_10 = "http://hl7.org/fhir/sid/icd-10"
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -209,13 +209,10 @@ def export(directory: NodeDirectory, target: Path, pin: PinChoice) -> None:
 
 def read_certificate(path: Path) -> bytes:
     """Read Cert_D, DER or PEM; give DER. Raises WrongFile."""
-    data = path.read_bytes()
     try:
-        if data.startswith(b"-----BEGIN"):
-            return x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
-        return x509.load_der_x509_certificate(data).public_bytes(Encoding.DER)
-    except UNREADABLE as error:
-        raise WrongFile(f"{path} is no certificate.") from error
+        return certificates.read_certificate(path).public_bytes(Encoding.DER)
+    except CertificateRejected as error:
+        raise WrongFile(f"{error}.") from error
 
 
 def read_conclusion(path: Path) -> str:

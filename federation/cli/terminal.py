@@ -74,6 +74,7 @@ SENTENCES = {
     "ANSWER_MISMATCH": "The answer belongs to another question.",
     "COMMITMENT_MISMATCH": "The request is not the one that was announced.",
     "CHALLENGE_INVALID": "The registration took too long; start it again.",
+    "RENEWAL_NOT_DUE": "The registration at hand is good; it is renewed later.",
     "ATTRIBUTE_CHANGED": "Only what was registered before can be registered again without a ticket.",
     "TICKET_INVALID": "This ticket is not good: unknown, used, run out, or for somebody else. Ask for a new one.",
     "ALREADY_REGISTERED": "This identity is registered already.",

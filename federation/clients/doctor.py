@@ -21,7 +21,7 @@ from federation.clients.relay import Connect, Mailbox
 from federation.clients.trace import Trace
 from federation.clients.upkeep import follow
 from federation.clock import Clock
-from federation.errors import FederationError, GrantMissing, Limit, OutOfOrder, Rejected, SealInvalid, Unavailable
+from federation.errors import FederationError, GrantMissing, OutOfOrder, Rejected, SealInvalid, Unavailable
 from federation.member import Member
 from federation.protocol.consultation import code_digest
 from federation.protocol.doctor_consultation import (
@@ -54,11 +54,14 @@ REFUSAL_FLOOR_SECONDS = 0.05
 MOST_SESSIONS = 8
 """How many patients may be between P1 and P2 in one room; the oldest gives way."""
 
-MOST_PAGES = 512
-"""Of one search, 8 places each: every page that is asked for is kept as evidence."""
+MOST_PAGES = 128
+"""Of one search, 8 places each: every page that is asked for is kept as evidence. Hospitals stand on them in turn."""
 
 LISTS_KEPT_MS = 60_000
 SPOOL_KEPT_MS = 12 * 3_600_000
+
+OnMore = Callable[[int], None]
+"""Told how many pages of a search were not read."""
 
 OnRefusal = Callable[[str], None]
 """Told the reason for which a message in the room was refused; its sender learns only that it was."""
@@ -151,16 +154,22 @@ class DoctorClient:
                 return present
         raise NoAnswer("No patient came to the room in time.")
 
-    def search(self, consultation: InConsultation, department_class: str | None = None) -> list[Place]:
+    def search(
+        self,
+        consultation: InConsultation,
+        department_class: str | None = None,
+        on_more: OnMore = lambda _pages: None,
+    ) -> list[Place]:
         """Ask the public cloud where the patient's records are: every page, of one class or of all that the grant covers.
 
-        No record yet is an empty list. Raises GrantMissing without a grant, Authorization for what is wrong with it.
+        No record yet is an empty list. `on_more` is told of a search that has more pages than are read.
+        Raises GrantMissing without a grant, Authorization for what is wrong with it.
         """
         if consultation.grant is None:
             raise GrantMissing("The patient gave no consent to look for records.")
         self._refreshed()
         asked = [department_class] if department_class else _classes(consultation.grant)
-        return [place for name in asked for place in self._search_class(consultation, name)]
+        return [place for name in asked for place in self._search_class(consultation, name, on_more)]
 
     def fetch(
         self,
@@ -295,19 +304,19 @@ class DoctorClient:
         self._trace.note(name, self._member.identity, patient_id, frame)
         room.mailbox.put(RelayFrame(frame=frame))
 
-    def _search_class(self, consultation: InConsultation, department_class: str) -> Iterator[Place]:
+    def _search_class(self, consultation: InConsultation, department_class: str, on_more: OnMore) -> Iterator[Place]:
         patient, pages, page = consultation.asked.patient, 1, 0
-        while page < pages:
+        while page < min(pages, MOST_PAGES):
             question = Question(patient.identity, department_class, page)
             answer = self._cloud.search(self._member, question, consultation.grant, patient.key_statement)
             now = self._clock()
             own = self._member.party(now).self_
             for exhibit in exhibits.of_answer(answer, own, self._member.anchors.cloud_id):
                 self.book.keep(exhibit, consultation.asked.session_id, now=now)
-            if answer.pages > MOST_PAGES:
-                raise Limit(f"the public cloud has {answer.pages} pages of records; {MOST_PAGES} are read at most")
             yield from answer.places
             page, pages = page + 1, answer.pages
+        if pages > MOST_PAGES:
+            on_more(pages - MOST_PAGES)
 
     def _refreshed(self) -> Instant:
         """Bring lists and epoch up to date if a minute has passed; give now."""

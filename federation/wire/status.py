@@ -38,7 +38,7 @@ DOMAIN = "medunion"
 RETRY = timedelta(seconds=1)
 """When a caller may come again, where the error says nothing else."""
 
-LONGEST_RETRY = timedelta(seconds=30)
+LONGEST_RETRY = timedelta(minutes=1)
 """How long a peer may have a caller wait before it comes again."""
 
 _CODES: dict[type[Exception], int] = {

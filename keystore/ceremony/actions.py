@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from hsm import PinProvider, Token, TokenUri, open_token
 from hsm.errors import TokenNotFound
@@ -21,6 +21,7 @@ from keystore.ceremony.words import file_digest
 from keystore.errors import CertificateRejected
 from keystore.generations import purpose_and_number
 from keystore.keyring import generate
+from keystore.pem import read_certificate
 from keystore.policies import MEDICAL_AUTHORITY, POLICIES, rotatable_purpose
 
 
@@ -74,8 +75,8 @@ def _open_issuer(_step: Step, room: Room) -> None:
         raise CertificateRejected("the file names no medical authority")
     token = open_checked(issuer.token, room.desk.pin("issuer", "PIN of the medical authority's token"))
     room.tokens["issuer"] = token
-    der = issuer.certificate.read_bytes()
-    certificate = x509.load_der_x509_certificate(der)
+    certificate = read_certificate(issuer.certificate.read_bytes())
+    der = certificate.public_bytes(Encoding.DER)
     if certificate.public_key() != token.ed25519(issuer.key, POLICIES[MEDICAL_AUTHORITY]).public_key():
         raise CertificateRejected("the certificate is not that of the key in the medical authority's token")
     room.issuer = OpenIssuer(token, certificate)

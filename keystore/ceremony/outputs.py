@@ -13,6 +13,7 @@ from hsm import TokenEd25519Key
 from keystore.ceremony.errors import CeremonyError
 from keystore.ceremony.room import OpenIssuer, Room
 from keystore.errors import CertificateRejected
+from keystore.pem import read_certificate, read_crl
 from keystore.policies import IDENTITY, ISSUING, MEDICAL_AUTHORITY, POLICIES, TLS_CA
 from keystore.x509 import (
     UNREADABLE,
@@ -51,7 +52,7 @@ def _authority_certificate(room: Room) -> bytes:
 def _first_crl(room: Room) -> bytes:
     key = _key(room, MEDICAL_AUTHORITY)
     path = room.plan.outputs["authority_certificate"]
-    authority = x509.load_der_x509_certificate(path.read_bytes())
+    authority = read_certificate(path.read_bytes())
     return issue_crl(authority, key, [], 1, now=room.now()).public_bytes(Encoding.DER)
 
 
@@ -88,11 +89,11 @@ def newest_crl(room: Room, authority: x509.Certificate) -> x509.CertificateRevoc
     if room.plan.issuer is None or room.plan.issuer.previous_crl is None:
         raise CertificateRejected("the authority's newest list is not named")
     try:
-        newest = x509.load_der_x509_crl(room.plan.issuer.previous_crl.read_bytes())
+        newest = read_crl(room.plan.issuer.previous_crl.read_bytes())
         genuine = newest.is_signature_valid(_ed25519(authority.public_key()))
         number_of(newest)
-    except (*UNREADABLE, x509.ExtensionNotFound) as error:
-        raise CertificateRejected("the authority's newest list cannot be read") from error
+    except (CertificateRejected, *UNREADABLE, x509.ExtensionNotFound) as error:
+        raise CertificateRejected(f"the authority's newest list cannot be read: {error}") from error
     if not genuine or newest.issuer != authority.subject:
         raise CertificateRejected("the newest list is not the authority's")
     if newest.next_update_utc is None or newest.next_update_utc < room.now():

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from federation.clients.allowance import MOST_BUNDLE_BYTES, Allowance
-from federation.clients.doctor import MOST_PAGES, DoctorClient
+from federation.clients.doctor import DoctorClient
 from federation.clients.errors import RecordTooLarge
 from federation.clients.records import FetchedRecord
 from federation.errors import Limit, MessageTooLarge, PaddingInvalid, Rejected
@@ -191,7 +191,9 @@ def test_disk_that_is_full_is_called_full_and_nothing_stays(
     assert not spooled(tmp_path)
 
 
-def test_limit_for_a_public_cloud_that_has_pages_without_end(federation: Federation, tmp_path: Path) -> None:
+def test_pages_without_end_are_read_to_a_bound_and_what_is_left_out_is_told(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Pages:
         """A public cloud that signs whatever number of pages."""
 
@@ -202,16 +204,16 @@ def test_limit_for_a_public_cloud_that_has_pages_without_end(federation: Federat
 
         def search(self, member: object, question: Question, *_authorization: object) -> Answer:
             self.asked += 1
-            awaiting, opening = federation.ask(grant)
-            answer = awaiting.receive(
-                federation.cloud.answer(opening), federation.doctor.verifier(), now=federation.clock.now
-            )
+            awaiting, opening = federation.ask(present.grant)
+            reply = federation.cloud.answer(opening)
+            answer = awaiting.receive(reply, federation.doctor.verifier(), now=federation.clock.now)
             return replace(answer, pages=2**32 - 1)
 
+    monkeypatch.setattr("federation.clients.doctor.MOST_PAGES", 3)
     _, present = federation.consult(ecg())
-    grant = present.grant
     doctor = make_doctor(federation, tmp_path, lambda *_: None)
     doctor._cloud = cloud = Pages()
-    with pytest.raises(Limit, match=str(MOST_PAGES)):
-        doctor.search(present)
-    assert cloud.asked == 1
+    more: list[int] = []
+    doctor.search(present, on_more=more.append)
+    assert cloud.asked == 3
+    assert more == [2**32 - 4]

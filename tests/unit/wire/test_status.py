@@ -119,7 +119,7 @@ def test_reason_of_another_domain_is_none() -> None:
     assert not refused(ErrorInfo(reason="MOON_FULL", domain="elsewhere")).unknown_reason
 
 
-@pytest.mark.parametrize(("seconds", "waited"), [(0, 0), (7, 7), (10**9, 30), (-5, 0)])
+@pytest.mark.parametrize(("seconds", "waited"), [(0, 0), (7, 7), (10**9, 60), (-5, 0)])
 def test_retry_info_is_obeyed_within_bounds(seconds: int, waited: int) -> None:
     again = RetryInfo(retry_delay=Duration(seconds=seconds))
     error = refused(ErrorInfo(reason="LIMIT_REACHED", domain=DOMAIN), again)

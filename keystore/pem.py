@@ -1,0 +1,89 @@
+"""The one reader of certificates, requests and revocation lists that people hand over: PEM (RFC 7468) or DER; DER comes out.
+
+Around a block may stand what `openssl x509 -text` writes; lines may end as any system ends them. Which object is meant is never
+guessed: a file with two of them, or with a private key in it, is refused in words.
+"""
+
+import base64
+import binascii
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+
+from cryptography import x509
+
+from keystore.errors import CertificateRejected
+from keystore.x509 import UNREADABLE
+
+CERTIFICATE = "certificate"
+REQUEST = "certificate request"
+CRL = "certificate revocation list"
+
+_LABELS = {
+    CERTIFICATE: {"CERTIFICATE", "X509 CERTIFICATE"},
+    REQUEST: {"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"},
+    CRL: {"X509 CRL", "CRL"},
+}
+"""What is wanted -> what its blocks are called, by RFC 7468 and by older programs."""
+
+_BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,64})-----")
+_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,64})-----(.*?)-----END \1-----", re.DOTALL)
+_DER_SEQUENCE = b"\x30"
+
+
+def read_certificate(data: bytes) -> x509.Certificate:
+    """Read a certificate. Raises CertificateRejected."""
+    try:
+        return x509.load_der_x509_certificate(der_of(data, CERTIFICATE))
+    except UNREADABLE as error:
+        raise CertificateRejected("it is no certificate") from error
+
+
+def read_request(data: bytes) -> x509.CertificateSigningRequest:
+    """Read a PKCS#10 request. Raises CertificateRejected."""
+    try:
+        return x509.load_der_x509_csr(der_of(data, REQUEST))
+    except UNREADABLE as error:
+        raise CertificateRejected("it is no certificate request") from error
+
+
+def read_crl(data: bytes) -> x509.CertificateRevocationList:
+    """Read a certificate revocation list. Raises CertificateRejected."""
+    try:
+        return x509.load_der_x509_crl(der_of(data, CRL))
+    except UNREADABLE as error:
+        raise CertificateRejected("it is no certificate revocation list") from error
+
+
+def der_of(data: bytes, wanted: str) -> bytes:
+    """Give the DER of the one object of a kind that a file holds. Raises CertificateRejected."""
+    text = _text(data)
+    begun, blocks = _BEGIN.findall(text), _BLOCK.findall(text)
+    if not begun and data.startswith(_DER_SEQUENCE):  # which is the digit 0, too: text may begin so
+        return data
+    if any(label.endswith("PRIVATE KEY") for label in begun):
+        raise CertificateRejected(
+            "it holds a PRIVATE KEY, which belongs in no file that is handed over; whoever has had the file has the key"
+        )
+    if len(begun) != len(blocks):
+        raise CertificateRejected("it begins a block of PEM that does not end")
+    found = [content for label, content in blocks if label in _LABELS[wanted]]
+    if not found:
+        held = f"it holds {', '.join(dict.fromkeys(begun))}, and" if begun else "it is"
+        raise CertificateRejected(f"{held} no {wanted}")
+    if len(found) > 1:
+        raise CertificateRejected(f"it holds {len(found)} of the kind {wanted}: give a file with the one that is meant")
+    return _decoded(found[0])
+
+
+def _text(data: bytes) -> str:
+    """Give the text of a file in the encodings that editors write; what is no ASCII stands around the blocks."""
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    return data.removeprefix(BOM_UTF8).decode("ascii", "replace")
+
+
+def _decoded(content: str) -> bytes:
+    try:
+        return base64.b64decode("".join(content.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise CertificateRejected("its block of PEM is damaged") from error
