@@ -35,6 +35,7 @@ type publicCloud struct {
 	key     *keys.DecryptionKey
 	bundle  kept
 	crls    [][]byte
+	pins    []*pb.CrlPin
 	who     ed25519.PublicKey // PUK_X of who may put a key
 	away    bool
 	asked   int     // for the directory
@@ -99,6 +100,7 @@ func (p *publicCloud) GetDirectory(context.Context, *pb.GetDirectoryRequest) (*p
 			ThisUpdate:     proto.Uint64(p.now),
 			NextUpdate:     proto.Uint64(p.now + 1000),
 			BundleSequence: proto.Uint64(1),
+			Crls:           p.pins,
 		}),
 		CertificateRevocationLists: p.crls,
 		TrustBundle:                &pb.SignedStatement{Statement: p.bundle.Statement, Signature: p.bundle.Signature},
@@ -158,6 +160,7 @@ func newClinic(t *testing.T) *clinic {
 			X25519      vectors.Bytes `json:"x25519_private_key"`
 		}
 		Authority    struct{ CRL vectors.Bytes }
+		Lists        kept   `json:"revocation_list"`
 		TrustBundles []kept `json:"trust_bundles"`
 	}
 	vectors.ReadWhole(t, "parties.json", &cast)
@@ -170,6 +173,9 @@ func newClinic(t *testing.T) *clinic {
 		t: t, now: cast.Now, signer: ed25519.NewKeyFromSeed(cast.Cloud.SigningSeed), key: key, bundle: cast.TrustBundles[len(cast.TrustBundles)-1],
 		retired: ed25519.NewKeyFromSeed(cast.Cloud.RetiredSeed), crls: [][]byte{cast.Authority.CRL},
 	}
+	list := &pb.RevocationList{}
+	must(t, proto.Unmarshal(cast.Lists.Statement, list))
+	made.pins = list.GetCrls()
 	trust, err := json.Marshal(struct{ Statement, Signature []byte }{made.bundle.Statement, made.bundle.Signature})
 	must(t, err)
 	home, err := CreateHome(made.directory, "P:wang", "", "a PIN", trust, nil)
@@ -182,7 +188,7 @@ func newClinic(t *testing.T) *clinic {
 // enter opens the client of who is at home.
 func (c *clinic) enter(home *Home) {
 	c.t.Helper()
-	member, err := newMember(home, func() protocol.Instant { return c.now })
+	member, err := newMember(home, Dialing{}, func() protocol.Instant { return c.now })
 	must(c.t, err)
 	c.cloud = &Cloud{member, served(c.t, func(server grpc.ServiceRegistrar) {
 		pb.RegisterDirectoryServiceServer(server, c.publicCloud)

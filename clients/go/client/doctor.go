@@ -14,11 +14,12 @@ const listsKept = time.Minute // before the cloud is asked for newer ones
 
 // Doctor is a registered doctor at work.
 type Doctor struct {
-	Member *Member
-	Cloud  *Cloud
-	Tell   func(line string) // what is for people
+	Member      *Member
+	Cloud       *Cloud
+	Tell        func(line string) // what is for people
+	MostRecords uint64            // bytes of records that a visit takes
 
-	refreshed time.Time
+	refreshAt time.Time // not before
 }
 
 // OpenRoom opens a room at the relay of the doctor's hospital; its code is what the patient gets. What upkeep is due comes first.
@@ -33,7 +34,7 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 	if err != nil {
 		return nil, err
 	}
-	connection, err := dial(address, hospitalID, d.Member.bundle)
+	connection, err := d.Member.dial(address, hospitalID)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 }
 
 // Search asks the public cloud where the patient's records are: every page, of all classes that the grant covers. No record yet is no
-// error. Refuses with what is wrong with the grant.
+// error. Refuses with what is wrong with the grant; what was found before that is given, too.
 func (d *Doctor) Search(ctx context.Context, present *protocol.InConsultation) ([]protocol.Place, error) {
 	classes := present.Grant.GetDepartmentClasses()
 	if slices.Contains(classes, protocol.Any) {
@@ -69,7 +70,7 @@ func (d *Doctor) Search(ctx context.Context, present *protocol.InConsultation) (
 			question := protocol.Question{PatientID: present.Patient.Identity, DepartmentClass: class, Page: page}
 			answer, err := d.Cloud.Search(ctx, question, present.SignedGrant, present.Patient.KeyStatement)
 			if err != nil {
-				return nil, err
+				return places, err
 			}
 			places, pages = append(places, answer.Places...), answer.Pages
 		}
@@ -88,7 +89,23 @@ func (d *Doctor) Diagnose(ctx context.Context, room *Room, present *protocol.InC
 		return nil, err
 	}
 	room.isNeeded = true
-	return awaiting, room.mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: frame}})
+	return awaiting, d.send(ctx, room, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: frame}})
+}
+
+// send puts a frame that is made once, however long the relay is away: until the consultation's life is over, or the doctor gives up.
+func (d *Doctor) send(ctx context.Context, room *Room, frame *pb.RelayFrame) error {
+	ctx, cancel := context.WithTimeout(ctx, protocol.ConsultationLife)
+	defer cancel()
+	for {
+		err := room.mailbox.put(ctx, frame)
+		if !IsPassing(err) || ctx.Err() != nil {
+			return err
+		}
+		d.Tell("The diagnosis is not sent yet, and is sent again: " + err.Error())
+		if stopped := sleep(ctx, longestPause, err); stopped != nil {
+			return stopped
+		}
+	}
 }
 
 // AwaitReceipt waits for P6 and says whether it came: it is the patient's to give, and the diagnosis is sent without it.
@@ -114,17 +131,18 @@ func Allows(present *protocol.InConsultation, right pb.Right) bool {
 	return slices.Contains(present.Grant.GetRights(), right)
 }
 
-// refresh brings the lists up to date once a minute. Without the cloud the kept ones do, as long as they are current: whoever uses them
-// checks that.
+// refresh brings the lists up to date once a minute, and not before a cloud that asked to be left alone said so. Without the cloud the kept
+// ones do, as long as they are current: whoever uses them checks that.
 func (d *Doctor) refresh(ctx context.Context) error {
-	if time.Since(d.refreshed) < listsKept {
+	if time.Now().Before(d.refreshAt) {
 		return nil
 	}
 	_, err := d.Cloud.Refresh(ctx)
 	if err == nil {
-		d.refreshed = time.Now()
+		d.refreshAt = time.Now().Add(listsKept)
 	}
 	if IsPassing(err) {
+		d.refreshAt = time.Now().Add(min(retryAfter(err), longestAsked))
 		return nil
 	}
 	return err

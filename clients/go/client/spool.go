@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 
 	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
@@ -19,6 +20,7 @@ type spool struct {
 	file   *os.File
 	aead   cipher.AEAD
 	chunks uint64
+	size   uint64 // of what was written
 }
 
 func newSpool(directory string, entropy group.Entropy) (*spool, error) {
@@ -46,9 +48,18 @@ func (s *spool) write(chunk []byte) error {
 	s.chunks++
 	framed := append(binary.BigEndian.AppendUint32(nil, uint32(len(sealed))), sealed...)
 	if _, err := s.file.Write(framed); err != nil {
-		return refusal.Because(err, refusal.ProfileUnusable, "the record can't be spooled")
+		return unwritten(err, refusal.ProfileUnusable, "the record can't be spooled")
 	}
+	s.size += uint64(len(chunk))
 	return nil
+}
+
+// unwritten says why something could not be written: a disk that is full is said to be.
+func unwritten(err error, reason refusal.Reason, sentence string) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return refusal.Because(err, reason, "%s: the disk is full", sentence)
+	}
+	return refusal.Because(err, reason, "%s", sentence)
 }
 
 // reader reads what was written, from its beginning; one reader at a time.

@@ -20,7 +20,10 @@ var (
 	diagnosis = []byte(`{"resourceType": "DiagnosticReport"}`)
 )
 
-const class = "cardiology"
+const (
+	class      = "cardiology"
+	mostRecord = 1 << 30
+)
 
 // TestRun takes the vectors through the real steps of a patient and a doctor, in order: what they receive is the recorded message, tried
 // first in every form that must be refused; what they make has to be the recorded plaintext and signature.
@@ -311,7 +314,7 @@ func readRecord(t *testing.T, w *world, present *InConsultation, place Place) []
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(class), Handles: [][]byte{place.Handle}}
 	intent := Intent{present.Patient.Identity, scope, present.SignedGrant, present.Patient.KeyStatement, w.draws("rho-read")(32)}
 	session := establish(t, w, place.Hospital, intent, "-read")
-	awaiting, frame, err := session.Query(w.Now)
+	awaiting, frame, err := session.Query(mostRecord, w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

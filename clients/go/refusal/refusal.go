@@ -43,6 +43,7 @@ const (
 	CertificateExpired    Reason = "CERTIFICATE_EXPIRED"
 	CertificateRevoked    Reason = "CERTIFICATE_REVOKED"
 	CertificateForeign    Reason = "CERTIFICATE_FOREIGN"
+	CertificateOutOfScope Reason = "CERTIFICATE_OUT_OF_SCOPE"
 	KeyConfirmationFailed Reason = "KEY_CONFIRMATION_FAILED"
 	ProofInvalid          Reason = "PROOF_INVALID"
 	AnswerMismatch        Reason = "ANSWER_MISMATCH"
@@ -79,10 +80,13 @@ const (
 
 // A client's own reasons, for what goes wrong before or beside any message; the Python client has the same words.
 const (
+	AddressNotAllowed Reason = "ADDRESS_NOT_ALLOWED"
 	BiometricMismatch Reason = "BIOMETRIC_MISMATCH"
 	CodeInvalid       Reason = "CODE_INVALID"
 	WrongSubject      Reason = "WRONG_SUBJECT"
+	FHIRInvalid       Reason = "FHIR_INVALID"
 	FHIRNotJSON       Reason = "FHIR_NOT_JSON"
+	FHIRTooLarge      Reason = "FHIR_TOO_LARGE"
 	TicketInvalid     Reason = "TICKET_INVALID"
 	FileUnusable      Reason = "FILE_UNUSABLE"
 	KeyNotFound       Reason = "KEY_NOT_FOUND"

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 
 	"medunion.example/clients/go/client"
@@ -23,6 +24,7 @@ type arguments struct {
 	words   []string
 	home    string
 	pinFile string
+	dialing client.Dialing
 }
 
 func newArguments(name string) *arguments {
@@ -30,7 +32,17 @@ func newArguments(name string) *arguments {
 	given.SetOutput(io.Discard)
 	given.StringVar(&given.home, "home", "", "the party's directory")
 	given.StringVar(&given.pinFile, "pin-file", "", "file (mode 0600) whose line opens the party's keys")
+	given.Func("network", "network that may be dialled, CIDR; may be given more than once", given.allow)
+	given.BoolVar(&given.dialing.Proxy, "proxy", false, "ask the proxy of HTTPS_PROXY")
 	return given
+}
+
+func (a *arguments) allow(text string) error {
+	network, err := netip.ParsePrefix(text)
+	if err == nil {
+		a.dialing.Networks = append(a.dialing.Networks, network)
+	}
+	return err
 }
 
 func (a *arguments) with(words []string) *arguments {
@@ -50,7 +62,7 @@ func (a *arguments) read(words int, optional ...string) error {
 	missing := map[string]bool{}
 	a.VisitAll(func(option *flag.Flag) { missing[option.Name] = true })
 	a.Visit(func(option *flag.Flag) { delete(missing, option.Name) })
-	for _, name := range optional {
+	for _, name := range append(optional, "network", "proxy") {
 		delete(missing, name)
 	}
 	for name := range missing {
@@ -58,6 +70,9 @@ func (a *arguments) read(words int, optional ...string) error {
 	}
 	if a.NArg() != words {
 		return fmt.Errorf("%w: %d words after the options, not %d", errUsage, a.NArg(), words)
+	}
+	if a.dialing.Proxy && len(a.dialing.Networks) > 0 {
+		return fmt.Errorf("%w: what a proxy dials lies in no --network", errUsage)
 	}
 	return nil
 }
@@ -105,11 +120,11 @@ type session struct {
 }
 
 // begin takes a home as it was opened, and closes it if nothing comes of it.
-func begin(home *client.Home, err error) (*session, error) {
+func (a *arguments) begin(home *client.Home, err error) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	member, err := client.NewMember(home)
+	member, err := client.NewMember(home, a.dialing)
 	if err != nil {
 		home.Close()
 		return nil, err
@@ -127,10 +142,20 @@ func (s *session) close() {
 	s.home.Close()
 }
 
+const mostFile = 64 * 1024 * 1024
+
 func readFile(path string) ([]byte, error) {
-	content, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, refusal.Because(err, refusal.FileUnusable, "%s can't be read", path)
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, mostFile+1))
+	if err != nil {
+		return nil, refusal.Because(err, refusal.FileUnusable, "%s can't be read", path)
+	}
+	if len(content) > mostFile {
+		return nil, refusal.New(refusal.FileUnusable, "%s has more than %d bytes", path, mostFile)
 	}
 	return content, nil
 }
