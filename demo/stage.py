@@ -157,7 +157,7 @@ class Federation:
         names = "--identity", "C:union", "--realm", "demo", "--address", address, "--peer-address", peers
         run(
             *("init", "public-cloud", "--directory", cloud, *names, "--development-token"),
-            *("--authority", certificate, "--crl", crl, *options),
+            *("--authority", certificate, "D:*", "--crl", crl, *options),
         )
         run("public-cloud", "trust", "--directory", cloud, "--output", self.trust)
         self.serve("public-cloud", cloud)

@@ -12,6 +12,7 @@ from federation.errors import Authorization
 from federation.member import Member
 from federation.protocol import search
 from federation.protocol.anchors import Anchors, Lists, serial_entry
+from federation.protocol.authorities import pin_crl
 from federation.protocol.bundle import TrustedBundle, issue, issue_next
 from federation.protocol.index import BlindIndex, Location
 from federation.protocol.periods import periods_of
@@ -22,7 +23,14 @@ from federation.v1 import search_pb2
 from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.search_pb2 import IndexRow
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, KeyStatement, RevocationList, SignedStatement
+from federation.v1.statement_pb2 import (
+    ROLE_DOCTOR,
+    ROLE_HOSPITAL,
+    CrlPin,
+    KeyStatement,
+    RevocationList,
+    SignedStatement,
+)
 from hsm import Token
 from keystore import x509 as issuing
 from keystore.generations import Generations
@@ -56,7 +64,11 @@ class Authority:
         self.authority_id = authority_id
         self.key = token.generate_ed25519("authority")
         self.certificate = issuing.create_authority(self.key, authority_id, now=clock.moment)
+        self.doctor_ids = ["D:*"]
         self.revoked: list[issuing.RevokedCertificate] = []
+        self.crl_number = 0
+        self._crl = b""
+        self._said: tuple[int, int] | None = None
 
     def certify(self, keys: PartyKeys, doctor_id: str, life: timedelta = issuing.DOCTOR_LIFE) -> bytes:
         request = issuing.request_certificate(keys.signing_key, doctor_id)
@@ -70,12 +82,24 @@ class Authority:
         self.revoked.append(issuing.RevokedCertificate(serial, self.clock.moment))
 
     def crl(self) -> bytes:
-        number = len(self.revoked) + 1
-        crl = issuing.issue_crl(self.certificate, self.key, self.revoked, number, now=self.clock.moment)
-        return crl.public_bytes(Encoding.DER)
+        """Give the newest CRL; it is made anew, under the next number, where the time or what is revoked is another."""
+        if self._said != (self.clock.now, len(self.revoked)):
+            self._said = self.clock.now, len(self.revoked)
+            self.crl_number += 1
+            crl = issuing.issue_crl(self.certificate, self.key, self.revoked, self.crl_number, now=self.clock.moment)
+            self._crl = crl.public_bytes(Encoding.DER)
+        return self._crl
+
+    def pin(self) -> CrlPin:
+        crl = self.crl()
+        return pin_crl(self.certificate.public_bytes(Encoding.DER), self.crl_number, crl)
 
     def as_anchor(self) -> MedicalAuthority:
-        return MedicalAuthority(authority_id=self.authority_id, certificate=self.certificate.public_bytes(Encoding.DER))
+        return MedicalAuthority(
+            authority_id=self.authority_id,
+            certificate=self.certificate.public_bytes(Encoding.DER),
+            doctor_ids=self.doctor_ids,
+        )
 
 
 class MemoryBook:
@@ -174,6 +198,7 @@ class Cloud:
             grants=self.revoked_grants,
             key_ids=self.revoked_keys,
             bundle_sequence=self.bundle.sequence,
+            crls=[self.authority.pin()],
         )
         return sign_statement("rl", content, self.keys.signing_key)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.certificates import authority_id_of, crl_number_of, is_signed_by
+from federation.app.certificates import authority_id_of
 from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
 from federation.app.ownership import claim, require_free, require_owner
@@ -17,9 +17,10 @@ from federation.audit import Audit
 from federation.clock import Clock, system_clock
 from federation.config import CloudSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.epochs import EpochKeeper, as_signed, as_stored
-from federation.errors import CredentialLive
+from federation.errors import CredentialLive, FieldInvalid
 from federation.generations import StoredGenerations
 from federation.protocol.anchors import serial_entry
+from federation.protocol.authorities import is_scope
 from federation.protocol.bundle import TrustedBundle, issue, pin
 from federation.protocol.identities import require_identity
 from federation.protocol.periods import periods_of
@@ -49,6 +50,7 @@ from keystore.errors import CertificateRejected
 from keystore.generations import Generations
 from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
 from keystore.x509 import create_tls_ca, require_tls_ca
+from keystore.x509_crl import crl_number, is_signed_by
 
 DEPARTMENT_CLASSES = (
     "anaesthesia",
@@ -224,11 +226,17 @@ class PublicCloudNode:
         self.cloud.record("TICKET", f"{hospital_id} by the operator", now=now)
         return new_ticket(self.cloud, ROLE_NAMES[ROLE_HOSPITAL], hospital_id, "operator", now=now)
 
-    def add_authority(self, certificate: x509.Certificate) -> str:
-        """Recognise a medical authority, sign the next trust bundle, and give the authority's id. Raises CertificateRejected."""
+    def add_authority(self, certificate: x509.Certificate, doctor_ids: Sequence[str]) -> str:
+        """Recognise a medical authority for these doctors, sign the next trust bundle, and give the authority's id.
+
+        A certificate that is recognised already has this scope from now on. Raises CertificateRejected, FieldInvalid.
+        """
         authority_id = require_identity("authority", authority_id_of(certificate))
-        self.cloud.record("AUTHORITY", authority_id, now=self.cloud.clock())
-        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER))
+        for scope in doctor_ids:
+            if not is_scope(scope):
+                raise FieldInvalid(f"{scope} is no doctor's ID, and no beginning of IDs with a * behind it")
+        self.cloud.record("AUTHORITY", f"{authority_id} for {' '.join(doctor_ids)}", now=self.cloud.clock())
+        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), tuple(doctor_ids))
         self.publish()
         return authority_id
 
@@ -257,7 +265,7 @@ class PublicCloudNode:
         if not named:
             raise CertificateRejected("the list comes from no medical authority of this federation")
         authority, certificate = (signed or named)[0]
-        number = crl_number_of(crl, certificate)
+        number = crl_number(crl, certificate)
         self.cloud.record("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
         self._authorities.put_crl(authority.authority_id, authority.certificate, crl.public_bytes(Encoding.DER), number)
         return authority.authority_id, number

@@ -63,7 +63,13 @@ def init() -> None:
     "--tls-ca-certificate", type=EXISTING, help="The TLS CA's certificate, where --keys-in-token has its key."
 )
 @click.option(
-    "--authority", "authorities", type=EXISTING, multiple=True, help="Certificate of a medical authority; repeat."
+    "--authority",
+    "authorities",
+    type=(EXISTING, str),
+    multiple=True,
+    metavar="CERTIFICATE DOCTORS",
+    help="Certificate of a medical authority, and whom it certifies: IDs or beginnings like 'D:alpha.*', with commas between;"
+    " 'D:*' is every doctor; repeat.",
 )
 @click.option("--crl", "crls", type=EXISTING, multiple=True, help="An authority's newest list; repeat.")
 @database_options
@@ -74,7 +80,7 @@ def init_public_cloud(
     founding: Founding,
     keys: KeysChoice,
     tls_ca_certificate: Path | None,
-    authorities: tuple[Path, ...],
+    authorities: tuple[tuple[Path, str], ...],
     crls: tuple[Path, ...],
     database: DatabaseSettings,
     token: TokenChoice,
@@ -100,11 +106,12 @@ def init_public_cloud(
     _warn_of(keys)
 
 
-def _recognise(node: PublicCloudNode, authorities: Iterable[Path], crls: Iterable[Path]) -> None:
-    for path in authorities:
-        certificate = read_certificate(path)
-        if certificate.public_bytes(Encoding.DER) not in {it.certificate for it in node.authorities()}:
-            node.add_authority(certificate)
+def _recognise(node: PublicCloudNode, authorities: Iterable[tuple[Path, str]], crls: Iterable[Path]) -> None:
+    for path, doctors in authorities:
+        certificate, doctor_ids = read_certificate(path), tuple(doctors.split(","))
+        der = certificate.public_bytes(Encoding.DER)
+        if (der, doctor_ids) not in {(it.certificate, it.doctor_ids) for it in node.authorities()}:
+            node.add_authority(certificate, doctor_ids)
         _done(f"{authority_id_of(certificate)} is recognised.")
     for path in crls:
         try:

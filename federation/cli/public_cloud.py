@@ -126,11 +126,16 @@ def authority() -> None:
 @authority.command("add")
 @directory_option
 @click.argument("certificate", type=_EXISTING)
+@click.argument("doctors", nargs=-1, required=True)
 @pin_options
-def authority_add(directory: NodeDirectory, certificate: Path, pin: PinChoice) -> None:
-    """Recognise the medical authority of CERTIFICATE. The trust bundle is written anew: hand it out again."""
+def authority_add(directory: NodeDirectory, certificate: Path, doctors: tuple[str, ...], pin: PinChoice) -> None:
+    """Recognise the medical authority of CERTIFICATE, for DOCTORS alone; members follow within seconds.
+
+    DOCTORS are IDs (D:chen), or beginnings of IDs with a * behind (D:alpha.*); 'D:*' is every doctor. Typed again, it changes
+    them: who is no longer among them is refused.
+    """
     with _opened(directory, pin) as node:
-        authority_id = node.add_authority(read_certificate(certificate))
+        authority_id = node.add_authority(read_certificate(certificate), doctors)
     click.echo(
         f"{authority_id} is recognised. No doctor can register before its first list: `medunion public-cloud crl`."
     )
@@ -140,11 +145,12 @@ def authority_add(directory: NodeDirectory, certificate: Path, pin: PinChoice) -
 @directory_option
 @pin_options
 def authority_list(directory: NodeDirectory, pin: PinChoice) -> None:
-    """Show whose certificates make a doctor legal; one that rotates its key stands there twice."""
+    """Show whose certificates make which doctors legal; one that rotates its key stands there twice."""
     with _opened(directory, pin) as node:
         for it in node.authorities():
             digest = hashlib.sha256(it.certificate).hexdigest()
-            click.echo(f"{it.authority_id}  {digest}  {f'list {it.crl_number}' if it.crl else 'no list'}")
+            crl = f"list {it.crl_number}" if it.crl else "no list"
+            click.echo(f"{it.authority_id}  {digest}  {crl}  for {' '.join(it.doctor_ids) or 'nobody'}")
 
 
 @authority.command("remove")

@@ -62,6 +62,7 @@ SENTENCES = {
     "BUNDLE_REWRITES_HISTORY": "The trust bundle contradicts what the federation said of its keys before.",
     "BUNDLE_STALE": "The trust bundle was not confirmed for too long. Connect to the public cloud, and try again.",
     "CERTIFICATE_ILLEGAL": "The doctor's certificate does not come from a medical authority of this federation.",
+    "CERTIFICATE_OUT_OF_SCOPE": "The medical authority of the doctor's certificate may not certify this doctor.",
     "CERTIFICATE_EXPIRED": "The doctor's certificate has run out.",
     "CERTIFICATE_REVOKED": "The medical authority has taken the doctor's certificate back.",
     "CERTIFICATE_FOREIGN": "The doctor's certificate is somebody else's.",

@@ -96,7 +96,10 @@ def _lines(bundle: TrustedBundle) -> list[str]:
             f"TLS CA: {it.subject.rfc4514_string()}, until {it.not_valid_after_utc:%Y-%m-%d}, serial {it.serial_number:x}"
             for it in subjects
         ),
-        *(f"Medical authority: {it.authority_id}" for it in content.medical_authorities),
+        *(
+            f"Medical authority: {it.authority_id}, for {' '.join(it.doctor_ids) or 'nobody'}"
+            for it in content.medical_authorities
+        ),
         f"Department classes: {', '.join(content.department_classes)}",
         f"Good without the public cloud for {content.offline_grace_seconds // 3600} hours",
         f"Digest: {bundle.digest.hex()}",

@@ -156,6 +156,7 @@ authorities = _table(
     _key("authority_id", sa.Text),
     _key("certificate_digest"),
     _bytes("certificate"),
+    _text("doctor_ids"),
     _bytes("crl", nullable=True),
     _text("crl_number"),
     clustered=False,

@@ -44,7 +44,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     names = "--identity", "M:board", "--output", root / "board.der", "--pin-file", pin
     run("authority", "init", "--directory", root / "board", *names)
     run("authority", "crl", "--directory", root / "board", "--output", root / "board.crl")
-    return ["--authority", root / "board.der", "--crl", root / "board.crl"]
+    return ["--authority", root / "board.der", "D:*", "--crl", root / "board.crl"]
 
 
 def tasks(said: str) -> list[str]:

@@ -206,10 +206,11 @@ class RevocationBook(Protocol):
 
 @dataclass(frozen=True)
 class StoredAuthority:
-    """A key of a medical authority that the public cloud recognises, and its newest CRL."""
+    """A key of a medical authority that the public cloud recognises, whom it may certify, and its newest CRL."""
 
     authority_id: str
     certificate: bytes
+    doctor_ids: tuple[str, ...]
     crl: bytes | None
     crl_number: int
 
@@ -217,8 +218,8 @@ class StoredAuthority:
 class Authorities(Protocol):
     """The medical authorities of the federation. One stands twice while its key is rotated: each certificate has its CRL."""
 
-    def put(self, authority_id: str, certificate: bytes) -> None:
-        """Recognise a certificate of an authority; one that is there keeps its CRL."""
+    def put(self, authority_id: str, certificate: bytes, doctor_ids: tuple[str, ...]) -> None:
+        """Recognise a certificate of an authority for these doctors; one that is there has this scope, and keeps its CRL."""
         ...
 
     def put_crl(self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int) -> None:
