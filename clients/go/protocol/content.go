@@ -31,13 +31,10 @@ func newRecordContent(most uint64, isAsked func(*pb.RecordManifest) error) recor
 	return recordContent{most: most, isAsked: isAsked, digest: sha256.New()}
 }
 
-// add takes a slice, and gives what of it is content. Nothing comes in that the manifest does not announce. Refuses with FIELD_INVALID an
-// empty slice, with MESSAGE_TOO_LARGE a manifest or a FHIR bundle, with LIMIT_REACHED a whole beyond its bound, with PADDING_INVALID what is
-// no padding, as isAsked, and as rules.Parse.
+// add takes a slice, and gives what of it is content. Nothing comes in that the manifest does not announce. Refuses with MESSAGE_TOO_LARGE a
+// manifest or a FHIR bundle, with LIMIT_REACHED a whole beyond its bound, with PADDING_INVALID what is no padding, as isAsked, and as
+// rules.Parse.
 func (c *recordContent) add(slice []byte) ([]byte, error) {
-	if len(slice) == 0 {
-		return nil, refusal.New(refusal.FieldInvalid, "a slice is empty")
-	}
 	next := *c
 	if next.manifest == nil {
 		if err := next.readManifest(slice); err != nil {

@@ -148,9 +148,6 @@ func (w AwaitingBiosignal) Receive(frame *pb.SessionFrame, verifier Verifier, no
 }
 
 func (w *AwaitingBiosignal) add(piece []byte) error {
-	if len(piece) == 0 {
-		return refusal.New(refusal.FieldInvalid, "a slice is empty")
-	}
 	if len(w.pieces) >= mostSlices || uint64(w.size+len(piece)) > padded(MostBiosignal) {
 		return refusal.New(refusal.LimitReached, "a biosignal may have %d bytes in %d slices", MostBiosignal, mostSlices)
 	}

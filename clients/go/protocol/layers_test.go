@@ -245,3 +245,32 @@ func TestBundles(t *testing.T) {
 		t.Errorf("%d followed, %d refused", len(chain), refused)
 	}
 }
+
+func TestPadding(t *testing.T) {
+	for _, vector := range vectors.Read[struct{ Size, Padded uint64 }](t, "padding.json") {
+		if got := padded(vector.Size); got != vector.Padded {
+			t.Errorf("padded(%d) is %d, not %d", vector.Size, got, vector.Padded)
+		}
+	}
+}
+
+func TestForms(t *testing.T) {
+	type form struct {
+		Name, Expect string
+		MessageType  string `json:"message_type"`
+		Message      hexBytes
+	}
+	refused := 0
+	for _, vector := range vectors.Read[form](t, "forms.json") {
+		err := rules.Parse(vector.Message, newMessage(t, vector.MessageType))
+		if vector.Expect == "success" && err != nil || vector.Expect != "success" && string(refusal.Outer(err)) != vector.Expect {
+			t.Errorf("%q: %v, not %s", vector.Name, err, vector.Expect)
+		}
+		if err != nil {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}

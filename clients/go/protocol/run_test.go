@@ -375,7 +375,7 @@ func requireAllTried(t *testing.T, w *world) {
 	t.Helper()
 	others := map[string]bool{ // received by the cloud or a hospital, and not bent here
 		"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
-		"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "room": true, "room-close": true,
+		"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-older": true, "room": true, "room-close": true,
 	}
 	refused := 0
 	for base, bent := range w.refusals {
@@ -389,7 +389,7 @@ func requireAllTried(t *testing.T, w *world) {
 		}
 	}
 	hospitals := map[string]bool{"reg1-hospital": true, "reg2-hospital": true, "reg1-hospital-again": true, "reg2-hospital-again": true}
-	calls := map[string]bool{"pub": true, "tlsca": true, "tkt": true, "rev": true}
+	calls := map[string]bool{"pub": true, "tlsca": true, "tkt": true, "rev": true, "rev-older": true}
 	for name := range w.messages {
 		if !w.tried[name] && !hospitals[name] && !calls[name] {
 			t.Errorf("%s was not tried", name)

@@ -19,6 +19,7 @@ import (
 
 const (
 	sliceSize      = 512 * 1024
+	mostSlice      = 1024 * 1024
 	mostSlices     = 1024 // of content that is held in memory until it is whole
 	smallestPadded = 2048
 )
@@ -81,7 +82,8 @@ func (d direction) seal(name string, plaintext []byte, last bool, sentAt Instant
 	return d, frame, nil
 }
 
-// open opens the next frame. Refuses with SESSION_UNKNOWN, OUT_OF_ORDER, SEAL_INVALID, and as rules.Check.
+// open opens the next frame. Refuses with SESSION_UNKNOWN, OUT_OF_ORDER, SEAL_INVALID, with FIELD_INVALID and MESSAGE_TOO_LARGE a slice of no
+// bytes or of more than 1 MiB, and as rules.Check.
 func (d direction) open(name string, frame *pb.SessionFrame) (direction, []byte, error) {
 	if err := rules.Check(frame); err != nil {
 		return d, nil, err
@@ -100,8 +102,23 @@ func (d direction) open(name string, frame *pb.SessionFrame) (direction, []byte,
 	if err != nil {
 		return d, nil, refusal.New(refusal.SealInvalid, "the frame does not open")
 	}
+	if !frame.GetLast() {
+		if err := requireSlice(plaintext); err != nil {
+			return d, nil, err
+		}
+	}
 	d.sequence++
 	return d, plaintext, nil
+}
+
+func requireSlice(plaintext []byte) error {
+	if len(plaintext) == 0 {
+		return refusal.New(refusal.FieldInvalid, "a slice is empty")
+	}
+	if len(plaintext) > mostSlice {
+		return refusal.New(refusal.MessageTooLarge, "a slice has %d bytes of %d", len(plaintext), mostSlice)
+	}
+	return nil
 }
 
 // sealMessage seals the frame with last = 1: F(message) || zeros.
