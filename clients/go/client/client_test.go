@@ -295,9 +295,11 @@ func TestObservation(t *testing.T) {
 		content string
 		reason  refusal.Reason
 	}{
-		"about this patient":    {`{"resourceType":"Observation","subject":{"identifier":{"value":"P:wang"}}}`, ""},
-		"about nobody":          {`{"resourceType":"Observation"}`, refusal.WrongSubject},
-		"about another patient": {`{"resourceType":"Observation","subject":{"identifier":{"value":"P:other"}}}`, refusal.WrongSubject},
+		"about this patient":    {`{"resourceType":"Observation","status":"final","code":{"text":"ECG"},"subject":{"identifier":{"value":"P:wang"}}}`, ""},
+		"about nobody":          {`{"resourceType":"Observation","status":"final","code":{"text":"ECG"}}`, refusal.WrongSubject},
+		"about another patient": {`{"resourceType":"Observation","status":"final","code":{"text":"ECG"},"subject":{"identifier":{"value":"P:other"}}}`, refusal.WrongSubject},
+		"of no status":          {`{"resourceType":"Observation","code":{"text":"ECG"},"subject":{"identifier":{"value":"P:wang"}}}`, refusal.FHIRInvalid},
+		"of no code":            {`{"resourceType":"Observation","status":"final","code":null,"subject":{"identifier":{"value":"P:wang"}}}`, refusal.FHIRInvalid},
 		"something else":        {`{"resourceType":"Patient"}`, refusal.FHIRNotJSON},
 		"no JSON":               {`ecg`, refusal.FHIRNotJSON},
 		"more than is taken":    {strings.Repeat(" ", protocol.MostBiosignal+1), refusal.FHIRTooLarge},

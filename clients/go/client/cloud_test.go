@@ -28,24 +28,32 @@ type publicCloud struct {
 	pb.UnimplementedDirectoryServiceServer
 	pb.UnimplementedMembershipServiceServer
 	pb.UnimplementedRegistrationServiceServer
-	t       *testing.T
-	now     protocol.Instant
-	signer  ed25519.PrivateKey
-	retired ed25519.PrivateKey // the one before
-	key     *keys.DecryptionKey
-	bundle  kept
-	crls    [][]byte
-	pins    []*pb.CrlPin
-	who     ed25519.PublicKey // PUK_X of who may put a key
-	away    bool
-	asked   int     // for the directory
-	silence []error // of GetDirectory, each once
-	faults  []error // of PutEncryptionKey once it has taken the call, and of Register, each once
-	receipt func(*pb.RenewalReceipt)
-	anew    *pb.SignedStatement
-	taken   [][]byte // key ids
-	applied []byte   // a byte for each reg1: the number of its challenge
-	opened  byte     // registrations
+	pb.UnimplementedSearchServiceServer
+	t        *testing.T
+	now      protocol.Instant
+	signer   ed25519.PrivateKey
+	retired  ed25519.PrivateKey // the one before
+	key      *keys.DecryptionKey
+	bundle   kept
+	crls     [][]byte
+	pins     []*pb.CrlPin
+	who      ed25519.PublicKey // PUK_X of who may put a key
+	away     bool
+	asked    int     // for the directory
+	silence  []error // of GetDirectory, each once
+	faults   []error // of PutEncryptionKey once it has taken the call, and of Register, each once
+	receipt  func(*pb.RenewalReceipt)
+	anew     *pb.SignedStatement
+	taken    [][]byte // key ids
+	applied  []byte   // a byte for each reg1: the number of its challenge
+	opened   byte     // registrations
+	searched []error  // what Search answers, each once
+}
+
+func (p *publicCloud) Search(context.Context, *pb.SearchRequest) (*pb.SearchResponse, error) {
+	fault := p.searched[0]
+	p.searched = p.searched[1:]
+	return nil, fault
 }
 
 func (p *publicCloud) OpenRegistration(context.Context, *pb.OpenRegistrationRequest) (*pb.OpenRegistrationResponse, error) {
@@ -194,6 +202,7 @@ func (c *clinic) enter(home *Home) {
 		pb.RegisterDirectoryServiceServer(server, c.publicCloud)
 		pb.RegisterMembershipServiceServer(server, c.publicCloud)
 		pb.RegisterRegistrationServiceServer(server, c.publicCloud)
+		pb.RegisterSearchServiceServer(server, c.publicCloud)
 	})}
 }
 

@@ -8,9 +8,13 @@ import (
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
 )
 
-const listsKept = time.Minute // before the cloud is asked for newer ones
+const (
+	listsKept = time.Minute // before the cloud is asked for newer ones
+	mostPages = 256         // of a search
+)
 
 // Doctor is a registered doctor at work.
 type Doctor struct {
@@ -43,7 +47,9 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 		connection.Close()
 		return nil, err
 	}
-	answer, err := pb.NewRelayServiceClient(connection).OpenRoom(ctx, request)
+	answer, err := onceMore(ctx, func() (*pb.OpenRoomResponse, error) {
+		return pb.NewRelayServiceClient(connection).OpenRoom(ctx, request)
+	})
 	if err != nil {
 		connection.Close()
 		return nil, err
@@ -57,9 +63,9 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 	}, nil
 }
 
-// Search asks the public cloud where the patient's records are: every page, of all classes that the grant covers. No record yet is no
+// search asks the public cloud where the patient's records are: every page, of all classes that the grant covers. No record yet is no
 // error. Refuses with what is wrong with the grant; what was found before that is given, too.
-func (d *Doctor) Search(ctx context.Context, present *protocol.InConsultation) ([]protocol.Place, error) {
+func (d *Doctor) search(ctx context.Context, present *protocol.InConsultation) ([]protocol.Place, error) {
 	classes := present.Grant.GetDepartmentClasses()
 	if slices.Contains(classes, protocol.Any) {
 		classes = []string{protocol.Any}
@@ -68,7 +74,12 @@ func (d *Doctor) Search(ctx context.Context, present *protocol.InConsultation) (
 	for _, class := range classes {
 		for page, pages := uint32(0), uint32(1); page < pages; page++ {
 			question := protocol.Question{PatientID: present.Patient.Identity, DepartmentClass: class, Page: page}
-			answer, err := d.Cloud.Search(ctx, question, present.SignedGrant, present.Patient.KeyStatement)
+			if page == mostPages {
+				return places, refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
+			}
+			answer, err := onceMore(ctx, func() (*protocol.Answer, error) {
+				return d.Cloud.Search(ctx, question, present.SignedGrant, present.Patient.KeyStatement)
+			})
 			if err != nil {
 				return places, err
 			}

@@ -67,25 +67,27 @@ func classOf(departmentID string) string {
 	return class
 }
 
-// Missing is what could not be had of one hospital, and why.
-type Missing struct {
-	HospitalID string
-	Why        error
-}
-
-// Fetch fetches what lies at these places, one hospital after the other, MostRecords bytes in all; missing says where it failed: one
-// hospital that is down, or sends too much, stops no other.
-func (d *Doctor) Fetch(ctx context.Context, present *protocol.InConsultation, places []protocol.Place) (records []*Record, missing []Missing) {
+// Records looks for the patient's records and fetches them, one hospital after the other, MostRecords bytes in all, as far as the consent
+// goes. What can't be had is told, and nothing more: the patient is waiting.
+func (d *Doctor) Records(ctx context.Context, present *protocol.InConsultation) (records []*Record) {
+	if !Allows(present, pb.Right_RIGHT_INDEX) || !Allows(present, pb.Right_RIGHT_READ) {
+		d.Tell("Without consent to look for records, none is looked for.")
+		return nil
+	}
+	places, err := d.search(ctx, present)
+	if err != nil {
+		d.Tell("The public cloud gave no whole answer. RECORDS FROM ELSEWHERE MAY BE MISSING: " + err.Error())
+	}
 	left := d.MostRecords
 	for _, order := range ordersOf(places) {
-		record, err := d.fetch(ctx, present, order, left, len(records))
+		record, err := onceMore(ctx, func() (*Record, error) { return d.fetch(ctx, present, order, left, len(records)) })
 		if err != nil {
-			missing = append(missing, Missing{order.place.Hospital.Identity, err})
+			d.Tell("RECORDS AT " + order.place.Hospital.Identity + " ARE MISSING: " + err.Error())
 			continue
 		}
 		records, left = append(records, record), left-record.spool.size
 	}
-	return records, missing
+	return records
 }
 
 func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, order order, most uint64, before int) (*Record, error) {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"strings"
@@ -110,17 +111,22 @@ func Conclusion(report []byte, patientID string) (string, error) {
 }
 
 // RequireObservation refuses a biosignal that has more bytes than a doctor or a hospital takes (FHIR_TOO_LARGE), that is no FHIR R4
-// Observation (FHIR_NOT_JSON), or not about this patient (WRONG_SUBJECT).
+// Observation (FHIR_NOT_JSON), that lacks what each has to have (FHIR_INVALID), or that is not about this patient (WRONG_SUBJECT).
 func RequireObservation(content []byte, patientID string) error {
 	if len(content) > protocol.MostBiosignal {
 		return refusal.New(refusal.FHIRTooLarge, "a biosignal may have %d bytes", protocol.MostBiosignal)
 	}
 	var read struct {
-		ResourceType string    `json:"resourceType"`
-		Subject      reference `json:"subject"`
+		ResourceType string          `json:"resourceType"`
+		Status       string          `json:"status"`
+		Code         json.RawMessage `json:"code"`
+		Subject      reference       `json:"subject"`
 	}
 	if err := json.Unmarshal(content, &read); err != nil || read.ResourceType != "Observation" {
 		return refusal.New(refusal.FHIRNotJSON, "the biosignal is no Observation")
+	}
+	if read.Status == "" || !bytes.HasPrefix(read.Code, []byte("{")) {
+		return refusal.New(refusal.FHIRInvalid, "an Observation has a status and a code")
 	}
 	if read.Subject.Identifier.Value != patientID {
 		return refusal.New(refusal.WrongSubject, "the Observation is not about this patient")

@@ -272,21 +272,9 @@ func (p plan) awaitPatient(ctx context.Context, room *client.Room) (*protocol.In
 	return present, nil
 }
 
-// readRecords looks for records, fetches and saves them, as far as the consent goes. What can't be had or saved now is said, and the visit
-// goes on: the patient is waiting.
+// readRecords fetches the patient's records and saves them. What can't be saved is said, and the visit goes on: the patient is waiting.
 func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *protocol.InConsultation) []*client.Record {
-	if !client.Allows(present, pb.Right_RIGHT_INDEX) || !client.Allows(present, pb.Right_RIGHT_READ) {
-		tell("Without consent to look for records, none is looked for.")
-		return nil
-	}
-	places, err := doctor.Search(ctx, present)
-	if err != nil {
-		tell("The public cloud gave no whole answer. RECORDS FROM ELSEWHERE MAY BE MISSING: " + err.Error())
-	}
-	records, missing := doctor.Fetch(ctx, present, places)
-	for _, at := range missing {
-		tell("RECORDS AT " + at.HospitalID + " ARE MISSING: " + at.Why.Error())
-	}
+	records := doctor.Records(ctx, present)
 	for _, record := range records {
 		tellCorrections(record)
 		if p.save == "" {
