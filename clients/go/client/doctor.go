@@ -42,12 +42,11 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 	if err != nil {
 		return nil, err
 	}
-	request, err := protocol.AskForRoom(party, hospitalID, d.Member.clock(), d.Member.entropy)
-	if err != nil {
-		connection.Close()
-		return nil, err
-	}
 	answer, err := onceMore(ctx, func() (*pb.OpenRoomResponse, error) {
+		request, err := protocol.AskForRoom(party, hospitalID, d.Member.clock(), d.Member.entropy)
+		if err != nil {
+			return nil, err
+		}
 		return pb.NewRelayServiceClient(connection).OpenRoom(ctx, request)
 	})
 	if err != nil {
