@@ -129,6 +129,7 @@ class Cloud:
     replay: MemoryReplay = field(default_factory=MemoryReplay)
     rows: dict[bytes, dict[bytes, bytes]] = field(default_factory=dict)
     hospitals: dict[str, tuple[SignedStatement, SignedStatement]] = field(default_factory=dict)
+    more_authorities: list[Authority] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.epochs = EpochKeeper(CLOUD_ID, self.keys, MemoryEpochs(), Lifetimes())
@@ -149,11 +150,15 @@ class Cloud:
             issuers=periods_of(generations, ISSUING, self.founding_keys[ISSUING]),
             cloud_keys=periods_of(generations, IDENTITY, self.founding_keys[IDENTITY]),
             tls_ca_certificates=[b"unused"],
-            medical_authorities=[self.authority.as_anchor()],
+            medical_authorities=[authority.as_anchor() for authority in self.authorities],
             department_classes=CLASSES,
             issued_at=self.clock.now,
             offline_grace_seconds=7 * 24 * 3600,
         )
+
+    @property
+    def authorities(self) -> list[Authority]:
+        return [self.authority, *self.more_authorities]
 
     @property
     def bundle(self) -> TrustedBundle:
@@ -198,7 +203,7 @@ class Cloud:
             grants=self.revoked_grants,
             key_ids=self.revoked_keys,
             bundle_sequence=self.bundle.sequence,
-            crls=[self.authority.pin()],
+            crls=[authority.pin() for authority in self.authorities],
         )
         return sign_statement("rl", content, self.keys.signing_key)
 

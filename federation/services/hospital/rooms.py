@@ -128,5 +128,5 @@ def _room(holder: RoomHolder, room_id: bytes, expires_at: Instant) -> StoredRoom
 def _crl_for(hospital: Hospital, certificate: x509.Certificate) -> bytes:
     verifier = hospital.member.verifier()
     moment = datetime.fromtimestamp(hospital.clock() / 1000, UTC)
-    authority = authority_of(certificate, verifier.anchors)
+    authority = authority_of(certificate, verifier.anchors.authorities)
     return current_crl(authority, verifier.lists.crls, moment).public_bytes(Encoding.DER)

@@ -40,7 +40,12 @@ def verify(federation, key):
         verifying_key = (of or key).public_key().public_bytes_raw()
         now = federation.clock.now
         verify_certificate(
-            der, anchors=cloud.anchors, lists=lists, doctor_id=doctor_id, verifying_key=verifying_key, now=now
+            der,
+            authorities=cloud.anchors.authorities,
+            lists=lists,
+            doctor_id=doctor_id,
+            verifying_key=verifying_key,
+            now=now,
         )
 
     return run
@@ -250,7 +255,7 @@ def test_no_authorities_means_no_doctor(federation, certify):
     with refused(CertificateIllegal):
         verify_certificate(
             certify(),
-            anchors=nobody,
+            authorities=nobody.authorities,
             lists=Lists(),
             doctor_id="D:new",
             verifying_key=bytes(32),
