@@ -39,6 +39,9 @@ func verifyCertificate(der []byte, anchors *Anchors, lists Lists, doctorID strin
 	if err != nil {
 		return err
 	}
+	if !authority.mayCertify(doctorID) {
+		return refusal.New(refusal.CertificateOutOfScope, "the authority may not certify this doctor")
+	}
 	if err := requireEndEntity(certificate); err != nil {
 		return err
 	}
@@ -55,13 +58,7 @@ func verifyCertificate(der []byte, anchors *Anchors, lists Lists, doctorID strin
 			return refusal.New(refusal.CertificateRevoked, "Cert_D is revoked")
 		}
 	}
-	if err := requireOwner(certificate, doctorID, verifyingKey); err != nil {
-		return err
-	}
-	if !authority.mayCertify(doctorID) {
-		return refusal.New(refusal.CertificateOutOfScope, "the authority may not certify this doctor")
-	}
-	return nil
+	return requireOwner(certificate, doctorID, verifyingKey)
 }
 
 // authorityOf gives the authority whose key signed Cert_D: while it changes keys, it stands twice under its name.

@@ -13,6 +13,8 @@ import (
 )
 
 var (
+	reasonCode               = asn1.ObjectIdentifier{2, 5, 29, 21} // of an entry, as the next: revoked is revoked
+	invalidityDate           = asn1.ObjectIdentifier{2, 5, 29, 24}
 	crlNumber                = asn1.ObjectIdentifier{2, 5, 29, 20}
 	deltaCRLIndicator        = asn1.ObjectIdentifier{2, 5, 29, 27}
 	issuingDistributionPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
@@ -62,7 +64,7 @@ func isWhole(crl *x509.RevocationList) bool {
 		return false
 	}
 	for _, entry := range crl.RevokedCertificateEntries {
-		if hasUnknownCritical(entry.Extensions, nil) {
+		if hasUnknownCritical(entry.Extensions, []asn1.ObjectIdentifier{reasonCode, invalidityDate}) {
 			return false
 		}
 	}
