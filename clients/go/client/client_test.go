@@ -189,22 +189,24 @@ func TestSpoolHoldsNothingReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer spool.close()
-	for _, chunk := range []string{"first ", "", "second"} {
-		if err := spool.write([]byte(chunk)); err != nil {
-			t.Fatal(err)
-		}
+	content := strings.Repeat("in slices of a byte; ", 10_000)
+	for _, slice := range content {
+		must(t, spool.write([]byte(string(slice))))
 	}
 	for range 2 {
 		reader, err := spool.reader()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if read, err := io.ReadAll(reader); err != nil || string(read) != "first second" {
-			t.Errorf("%q: %v", read, err)
+		if read, err := io.ReadAll(reader); err != nil || string(read) != content {
+			t.Errorf("%d bytes: %v", len(read), err)
 		}
 	}
 	if left, err := os.ReadDir(directory); err != nil || len(left) != 0 {
 		t.Errorf("%v is left: %v", left, err)
+	}
+	if status, err := spool.file.Stat(); err != nil || status.Size() > int64(len(content))+100 {
+		t.Errorf("%d bytes for %d: %v", status.Size(), len(content), err)
 	}
 	if _, err := spool.file.WriteAt([]byte{0xff}, 5); err != nil {
 		t.Fatal(err)
@@ -318,6 +320,10 @@ func TestConclusion(t *testing.T) {
 	if conclusion, err := Conclusion(report, "P:wang"); err != nil || conclusion != "Sinus rhythm." {
 		t.Errorf("%q: %v", conclusion, err)
 	}
+	odd := bytes.Replace(report, []byte(`"issued":"1970-01-01T00:00:00.000Z"`), []byte(`"issued":99999999999999999,"performer":null,"effectiveDateTime":"10000-01-01"`), 1)
+	if conclusion, err := Conclusion(odd, "P:wang"); err != nil || conclusion != "Sinus rhythm." || bytes.Equal(odd, report) {
+		t.Errorf("with odd fields: %q: %v", conclusion, err)
+	}
 	if _, err := Conclusion(report, "P:other"); !refusal.Is(err, refusal.WrongSubject) {
 		t.Errorf("another patient's: %v", err)
 	}
@@ -350,7 +356,7 @@ func TestFullDiskIsTold(t *testing.T) {
 	spool.close()
 	spool.file = full
 	defer spool.close()
-	if err := spool.write([]byte("a slice")); !refusal.Is(err, refusal.ProfileUnusable) || !strings.Contains(err.Error(), "the disk is full") {
+	if err := spool.write(make([]byte, spoolChunk)); !refusal.Is(err, refusal.StoreFull) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -103,7 +103,7 @@ type line struct {
 	barred   atomic.Pointer[refusal.Error] // why an address was not dialled
 }
 
-// control looks at each address that a name has led to, when a socket is about to be connected there. Refuses with ADDRESS_NOT_ALLOWED.
+// control looks at each address that a name has led to, when a socket is about to be connected there. Refuses with NETWORK_FORBIDDEN.
 func (l *line) control(_, address string, _ syscall.RawConn) error {
 	if len(l.networks) == 0 {
 		return nil
@@ -113,7 +113,7 @@ func (l *line) control(_, address string, _ syscall.RawConn) error {
 	if err == nil && slices.ContainsFunc(l.networks, isIn) {
 		return nil
 	}
-	barred := refusal.New(refusal.AddressNotAllowed, "%s lies in none of the networks that may be dialled", address)
+	barred := refusal.New(refusal.NetworkForbidden, "%s lies in none of the networks that may be dialled", address)
 	l.barred.Store(barred)
 	return barred
 }

@@ -13,7 +13,7 @@ import (
 
 const (
 	listsKept = time.Minute // before the cloud is asked for newer ones
-	mostPages = 256         // of a search
+	mostPages = 512         // of a search
 )
 
 // Doctor is a registered doctor at work.

@@ -100,7 +100,11 @@ func isForbiddenInFHIR(char rune) bool {
 
 // Conclusion gives the conclusion of a DiagnosticReport that is about this patient, for printing. Refuses with FHIR_NOT_JSON, WRONG_SUBJECT.
 func Conclusion(report []byte, patientID string) (string, error) {
-	var read diagnosticReport
+	var read struct { // and nothing else, for an odd field beside these is no reason not to hear it
+		ResourceType string    `json:"resourceType"`
+		Subject      reference `json:"subject"`
+		Conclusion   string    `json:"conclusion"`
+	}
 	if err := json.Unmarshal(report, &read); err != nil || read.ResourceType != "DiagnosticReport" {
 		return "", refusal.New(refusal.FHIRNotJSON, "the diagnosis is no DiagnosticReport")
 	}

@@ -70,6 +70,7 @@ var words = map[refusal.Reason]string{
 	"ROLE_FORBIDDEN":              "this is not for this role",
 	"RECORD_WITHDRAWN":            "the record is withdrawn",
 	"RECORD_ERASED":               "the record was erased",
+	"RENEWAL_NOT_DUE":             "the credential is good, and is renewed when that is due",
 	"ALREADY_REGISTERED":          "the identity is registered already",
 	"SILENT_STREAM":               "nothing came in time",
 	"STORED_RECORD_CORRUPT":       "what was kept is damaged",

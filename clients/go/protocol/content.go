@@ -32,7 +32,7 @@ func newRecordContent(most uint64, isAsked func(*pb.RecordManifest) error) recor
 }
 
 // add takes a slice, and gives what of it is content. Nothing comes in that the manifest does not announce. Refuses with MESSAGE_TOO_LARGE a
-// manifest or a FHIR bundle, with LIMIT_REACHED a whole beyond its bound, with PADDING_INVALID what is no padding, as isAsked, and as
+// manifest, with RECORD_TOO_LARGE a FHIR bundle or a whole beyond its bound, with PADDING_INVALID what is no padding, as isAsked, and as
 // rules.Parse.
 func (c *recordContent) add(slice []byte) ([]byte, error) {
 	next := *c
@@ -80,10 +80,10 @@ func (c *recordContent) readManifest(slice []byte) error {
 	for _, entry := range manifest.GetRecords() {
 		for _, part := range entry.GetParts() {
 			if part.GetKind() == pb.PartKind_PART_KIND_FHIR_BUNDLE && part.GetSizeBytes() > mostFHIRBundle {
-				return refusal.New(refusal.MessageTooLarge, "a FHIR bundle of %d bytes", part.GetSizeBytes())
+				return refusal.New(refusal.RecordTooLarge, "a FHIR bundle of %d bytes; it may have %d", part.GetSizeBytes(), mostFHIRBundle)
 			}
 			if c.size > c.most || part.GetSizeBytes() > c.most-c.size {
-				return refusal.New(refusal.LimitReached, "the records have more than the %d bytes that this visit still takes (--most-mib)", c.most)
+				return refusal.New(refusal.RecordTooLarge, "the records have more than the %d bytes that are still taken", c.most)
 			}
 			c.size += part.GetSizeBytes()
 		}

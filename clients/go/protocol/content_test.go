@@ -97,10 +97,10 @@ func TestBoundsAreKnownWithTheManifest(t *testing.T) {
 		reason refusal.Reason
 	}{
 		"a bundle":                {manifestOf(t, bundle, 16<<20), ""},
-		"a bundle that is larger": {manifestOf(t, bundle, 1, 16<<20+1), refusal.MessageTooLarge},
+		"a bundle that is larger": {manifestOf(t, bundle, 1, 16<<20+1), refusal.RecordTooLarge},
 		"an attachment":           {manifestOf(t, attachment, 1<<29), ""},
-		"more than is taken":      {manifestOf(t, attachment, 1<<29, 1<<29), refusal.LimitReached},
-		"sizes beyond 64 bits":    {manifestOf(t, attachment, 1<<63, 1<<63, 1<<29), refusal.LimitReached},
+		"more than is taken":      {manifestOf(t, attachment, 1<<29, 1<<29), refusal.RecordTooLarge},
+		"sizes beyond 64 bits":    {manifestOf(t, attachment, 1<<63, 1<<63, 1<<29), refusal.RecordTooLarge},
 	} {
 		content := newRecordContent(1<<30, asked)
 		if _, err := content.add(tried.head); refusal.Outer(err) != tried.reason {

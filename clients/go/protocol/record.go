@@ -74,7 +74,7 @@ type AwaitingRecord struct {
 }
 
 // Receive takes one frame of H2 (eq. 48); T is checked on the first. It gives a slice of M_EMR, which is not proved yet: spool it and
-// show nothing (C8); or, of the last frame, the end that signs the whole. Refuses with what the hospital says is wrong, with LIMIT_REACHED
+// show nothing (C8); or, of the last frame, the end that signs the whole. Refuses with what the hospital says is wrong, with RECORD_TOO_LARGE
 // more than is taken here, with REJECTED a false frame; then this state stays good.
 func (w *AwaitingRecord) Receive(frame *pb.SessionFrame, verifier Verifier, now Instant) (slice []byte, end *pb.RecordEnd, err error) {
 	if err := rules.Check(frame); err != nil {
@@ -91,7 +91,7 @@ func (w *AwaitingRecord) Receive(frame *pb.SessionFrame, verifier Verifier, now 
 	}
 	if !frame.GetLast() {
 		content, err := w.content.add(plaintext)
-		if refusal.Is(err, refusal.LimitReached) {
+		if refusal.Is(err, refusal.RecordTooLarge) {
 			return nil, nil, err // this side's own bound
 		}
 		if err != nil {

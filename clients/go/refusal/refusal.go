@@ -80,7 +80,6 @@ const (
 
 // A client's own reasons, for what goes wrong before or beside any message; the Python client has the same words.
 const (
-	AddressNotAllowed Reason = "ADDRESS_NOT_ALLOWED"
 	BiometricMismatch Reason = "BIOMETRIC_MISMATCH"
 	CodeInvalid       Reason = "CODE_INVALID"
 	WrongSubject      Reason = "WRONG_SUBJECT"
@@ -90,14 +89,17 @@ const (
 	TicketInvalid     Reason = "TICKET_INVALID"
 	FileUnusable      Reason = "FILE_UNUSABLE"
 	KeyNotFound       Reason = "KEY_NOT_FOUND"
+	NetworkForbidden  Reason = "NETWORK_FORBIDDEN"
 	NoAnswer          Reason = "NO_ANSWER"
 	PinFinalTry       Reason = "PIN_FINAL_TRY"
 	PinIncorrect      Reason = "PIN_INCORRECT"
 	PinLocked         Reason = "PIN_LOCKED"
 	PinUnavailable    Reason = "PIN_UNAVAILABLE"
 	ProfileUnusable   Reason = "PROFILE_UNUSABLE"
+	RecordTooLarge    Reason = "RECORD_TOO_LARGE"
 	ScalarWithoutForm Reason = "SCALAR_WITHOUT_TOKEN_FORM"
 	SecretMismatch    Reason = "CREDENTIAL_MISMATCH"
+	StoreFull         Reason = "STORE_FULL"
 	TokenNotFound     Reason = "TOKEN_NOT_FOUND"
 	TokenUnavailable  Reason = "TOKEN_UNAVAILABLE"
 	TokenURIInvalid   Reason = "TOKEN_URI_INVALID"

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"strings"
 
 	"medunion.example/clients/go/client"
 	pb "medunion.example/clients/go/federationv1"
@@ -32,17 +33,20 @@ func newArguments(name string) *arguments {
 	given.SetOutput(io.Discard)
 	given.StringVar(&given.home, "home", "", "the party's directory")
 	given.StringVar(&given.pinFile, "pin-file", "", "file (mode 0600) whose line opens the party's keys")
-	given.Func("network", "network that may be dialled, CIDR; may be given more than once", given.allow)
+	given.Func("networks", "networks that alone may be dialled: CIDR,CIDR...", given.allow)
 	given.BoolVar(&given.dialing.Proxy, "proxy", false, "ask the proxy of HTTPS_PROXY")
 	return given
 }
 
 func (a *arguments) allow(text string) error {
-	network, err := netip.ParsePrefix(text)
-	if err == nil {
+	for _, written := range strings.Split(text, ",") {
+		network, err := netip.ParsePrefix(written)
+		if err != nil {
+			return err
+		}
 		a.dialing.Networks = append(a.dialing.Networks, network)
 	}
-	return err
+	return nil
 }
 
 func (a *arguments) with(words []string) *arguments {
@@ -62,7 +66,7 @@ func (a *arguments) read(words int, optional ...string) error {
 	missing := map[string]bool{}
 	a.VisitAll(func(option *flag.Flag) { missing[option.Name] = true })
 	a.Visit(func(option *flag.Flag) { delete(missing, option.Name) })
-	for _, name := range append(optional, "network", "proxy") {
+	for _, name := range append(optional, "networks", "proxy") {
 		delete(missing, name)
 	}
 	for name := range missing {
@@ -72,7 +76,7 @@ func (a *arguments) read(words int, optional ...string) error {
 		return fmt.Errorf("%w: %d words after the options, not %d", errUsage, a.NArg(), words)
 	}
 	if a.dialing.Proxy && len(a.dialing.Networks) > 0 {
-		return fmt.Errorf("%w: what a proxy dials lies in no --network", errUsage)
+		return fmt.Errorf("%w: what a proxy dials lies in no --networks", errUsage)
 	}
 	return nil
 }

@@ -129,7 +129,7 @@ type plan struct {
 	hospital, address, department string
 	conclusion, codeFile, save    string
 	deposit                       bool
-	mostMiB                       uint64
+	recordsMiB                    uint64
 }
 
 // check refuses what could only be found out while the patient waits.
@@ -175,12 +175,12 @@ func consult(ctx context.Context, given *arguments) (any, error) {
 	given.StringVar(&asked.codeFile, "code-file", "", "write the room's code there, too")
 	given.StringVar(&asked.save, "save", "", "save what was read there, unencrypted")
 	given.BoolVar(&asked.deposit, "deposit", false, "keep the encounter at your hospital")
-	given.Uint64Var(&asked.mostMiB, "most-mib", client.DefaultMostRecords/mebibyte, "MiB of records that are taken")
-	if err := given.read(0, "code-file", "save", "deposit", "most-mib"); err != nil {
+	given.Uint64Var(&asked.recordsMiB, "records-mib", client.DefaultMostRecords/mebibyte, "MiB of records that are taken")
+	if err := given.read(0, "code-file", "save", "deposit", "records-mib"); err != nil {
 		return nil, err
 	}
-	if asked.mostMiB > mostMiB {
-		return nil, fmt.Errorf("%w: --most-mib is at most %d", errUsage, mostMiB)
+	if asked.recordsMiB > mostMiB {
+		return nil, fmt.Errorf("%w: --records-mib is at most %d", errUsage, mostMiB)
 	}
 	if err := asked.check(); err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func consult(ctx context.Context, given *arguments) (any, error) {
 	if !at.member.Anchors().Publishes(asked.department) {
 		return nil, refusal.New(refusal.FieldInvalid, "the federation does not publish the department class %q", asked.department)
 	}
-	return asked.run(ctx, &client.Doctor{Member: at.member, Cloud: at.cloud, Tell: tell, MostRecords: asked.mostMiB * mebibyte})
+	return asked.run(ctx, &client.Doctor{Member: at.member, Cloud: at.cloud, Tell: tell, MostRecords: asked.recordsMiB * mebibyte})
 }
 
 func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error) {

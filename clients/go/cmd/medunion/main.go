@@ -27,14 +27,14 @@ const usage = `medunion, the reference client in Go
   doctor  register --home DIR --pin-file FILE --certificate FILE
   doctor  renew    --home DIR --pin-file FILE
   doctor  consult  --home DIR --pin-file FILE --hospital H:name --address HOST:PORT --department CLASS
-                   --conclusion TEXT [--code-file FILE] [--save DIR] [--deposit] [--most-mib N]
+                   --conclusion TEXT [--code-file FILE] [--save DIR] [--records-mib N] [--deposit]
 
 With every command that calls a server:
-  --network CIDR   dial addresses in this network alone; may be given more than once
-  --proxy          ask the proxy of HTTPS_PROXY, which is passed over otherwise
+  --networks CIDR,...  dial nothing outside these networks, whatever a name leads to
+  --proxy              ask the proxy of HTTPS_PROXY, which is passed over otherwise
 
 renew begins the next epoch of the encryption key; visit and consult do so by themselves a day before the present one ends.
---hours says how long the consent lasts: 24, at most 8784 (366 days). --most-mib says how much of other hospitals' records a visit takes:
+--hours says how long the consent lasts: 24, at most 8784 (366 days). --records-mib says how much of hospitals' records a visit takes:
 1024 MiB. What a command is given is looked at before anybody is called.
 `
 

@@ -88,10 +88,6 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 	if !(*hours > 0 && *hours <= mostHours) {
 		return nil, fmt.Errorf("%w: --hours lie between 0 and %d", errUsage, mostHours)
 	}
-	code, err := client.ParseCode(given.Arg(0))
-	if err != nil {
-		return nil, err
-	}
 	fuzzyKey, err := readFuzzyKey(*sensor)
 	if err != nil {
 		return nil, err
@@ -106,6 +102,10 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 		return nil, err
 	}
 	defer at.close()
+	code, err := client.ParseCode(given.Arg(0))
+	if err != nil {
+		return nil, err
+	}
 	password, err := passwordOf(at.home, at.member, fuzzyKey)
 	if err != nil {
 		return nil, err
