@@ -232,7 +232,7 @@ class Cloud:
         received = receive_request(opening, self.epochs, CLOUD_ID)
         accepted = received.accept(
             self.verifier(),
-            challenge_consumed=True,
+            challenge_holds=True,
             ticket=TicketTerms(role, member.identity),
             live=live,
             now=now,
@@ -260,13 +260,13 @@ class Cloud:
             self.hospitals[member.identity] = signed, self.hospitals[member.identity][1]
 
     def publish(self, patient_id: str, location: Location) -> None:
-        row_key, row_id, sealed = self.index.blind(patient_id, location)
-        self.rows.setdefault(row_key, {})[row_id] = sealed
+        name = self.index.names(patient_id, location)[0]
+        self.rows.setdefault(name.row_key, {})[name.row_id] = self.index.seal(name, location)
 
     def index_rows(self, patient_id: str, classes: tuple[str, ...]) -> tuple[IndexRow, ...]:
         found = []
         for name in classes:
-            key = self.index.row_key(patient_id, name)
+            key = self.index.patients(patient_id)[0].row_key(name)
             for row_id, sealed in self.rows.get(key, {}).items():
                 location = self.index.reveal(key, row_id, sealed)
                 key_statement, encryption_key = self.hospitals[location.hospital_id]
@@ -296,5 +296,7 @@ class Cloud:
         else:
             rows = self.index_rows(query.query.patient_id, classes)
             outcome = search_pb2.SEARCH_OUTCOME_FOUND if rows else search_pb2.SEARCH_OUTCOME_NONE
-            findings = search.Findings(outcome, rows)
+            pages = [rows[start : start + search.ROWS_PER_PAGE] for start in range(0, len(rows), search.ROWS_PER_PAGE)]
+            page = pages[query.query.page] if query.query.page < len(pages) else ()
+            findings = search.Findings(outcome, page, max(1, len(pages)))
         return query.answer(findings, CLOUD_ID, self.keys.signing_key, now=now)

@@ -22,6 +22,7 @@ from federation.store.authorities import SqlAuthorities
 from federation.store.trust import SqlTrustChain
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import Credential, KeyStatement
+from federation.wire.dialling import dialling_of
 from keystore.party import HospitalKeys
 from keystore.x509 import is_issued_by
 
@@ -96,9 +97,15 @@ def tls_identity(examined: Examined) -> TlsIdentity:
     assert isinstance(keys, HospitalKeys)  # noqa: S101 - the kind says so
 
     def nobody() -> tuple[Member, CloudClient]:
-        return examined.need_member(), CloudClient(examined.need_member().trust.newest, clock=examined.clock)
+        return examined.need_member(), _cloud_of(examined)
 
     return TlsIdentity(keys, examined.book, examined.kept, nobody, examined.clock)
+
+
+def _cloud_of(examined: Examined) -> CloudClient:
+    """Give the public cloud's client, which dials as the node itself does."""
+    dialling = dialling_of(examined.settings.dialling)
+    return CloudClient(examined.need_member().trust.newest, clock=examined.clock, dialling=dialling)
 
 
 def _lists(examined: Examined, anchors: Anchors) -> Lists:
@@ -176,7 +183,7 @@ def clock(examined: Examined) -> Iterator[Finding]:
         )
         return
     member = examined.need_member()
-    with CloudClient(member.trust.newest, clock=examined.clock) as cloud:
+    with _cloud_of(examined) as cloud:
         yield from _by_list(examined, cloud)
         if member.is_registered and not member.epochs.is_due(examined.clock()):
             yield _by_receipt(examined, cloud)
@@ -198,10 +205,10 @@ def _by_receipt(examined: Examined, cloud: CloudClient) -> Finding:
     member, before = examined.need_member(), examined.clock()
     try:
         receipt: RenewalReceipt = cloud.renew(member)
-    except FutureDated as error:
-        return _off(f"ahead of the public cloud's, which says: {error}")
-    except StaleMessage as error:
-        return _off(f"behind the public cloud's, which says: {error}")
+    except FutureDated:
+        return _off("ahead of the public cloud's by more than it takes")
+    except StaleMessage:
+        return _off("behind the public cloud's by more than it takes")
     except Rejected:
         return _off("too far from the public cloud's, or the registration fell: it refuses a dated message")
     after = examined.clock()

@@ -19,6 +19,7 @@ from federation.app.public_cloud import Founding, PublicCloudNode, found, open_p
 from federation.app.public_cloud_server import serve as serve_public_cloud
 from federation.audit import AuditEntry
 from federation.cli.common import (
+    OutputFile,
     PinChoice,
     TokenChoice,
     database_options,
@@ -37,7 +38,6 @@ from federation.ticket import ticket_text
 from hsm import PinProvider
 from keystore.party import CloudKeys
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -199,7 +199,7 @@ def _serial(text: str) -> bytes:
 
 @public_cloud.command()
 @directory_option
-@click.option("--output", type=_FILE, help="File to write it to, if not standard output.")
+@click.option("--output", type=OutputFile(), help="File to write it to, if not standard output.")
 @pin_options
 def trust(directory: NodeDirectory, output: Path | None, pin: PinChoice) -> None:
     """Give the trust bundle that every member pins."""

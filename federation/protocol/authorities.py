@@ -13,7 +13,7 @@ from functools import cached_property
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.errors import MalformedMessage, StaleRevocationList
+from federation.errors import FieldInvalid, MalformedMessage, StaleRevocationList
 from federation.protocol.parsing import is_identity
 from federation.v1 import directory_pb2 as pb
 from federation.v1.rules_pb2 import KIND_DOCTOR_SCOPE
@@ -57,9 +57,13 @@ class Authority:
         )
 
 
-def is_scope(text: str) -> bool:
-    """Say whether a text has the form of KIND_DOCTOR_SCOPE."""
-    return is_identity(KIND_DOCTOR_SCOPE, text)
+def scopes_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Give whom an authority may certify, as people write it. Raises FieldInvalid for another form than KIND_DOCTOR_SCOPE."""
+    scopes = tuple(texts)
+    for scope in scopes:
+        if not is_identity(KIND_DOCTOR_SCOPE, scope):
+            raise FieldInvalid(f"{scope!r} is no doctor's ID, and no beginning of IDs with a * behind it")
+    return scopes
 
 
 def read_crl(der: bytes) -> x509.CertificateRevocationList:

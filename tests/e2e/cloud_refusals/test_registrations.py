@@ -14,6 +14,8 @@ from federation.clients.registration import register
 from federation.clock import system_clock, system_entropy
 from federation.member import Member
 from federation.protocol.registration import AwaitingCredential
+from federation.protocol.time import milliseconds
+from federation.services.cloud.challenges import CHALLENGE_LIFE, new_challenge
 from federation.services.cloud.membership import new_ticket
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT
@@ -48,14 +50,22 @@ def test_future_dated_registration_is_refused(lab: CloudLab) -> None:
 
 
 def test_challenge_used_twice_is_refused(lab: CloudLab) -> None:
-    client, member = lab.client(), lab.member("H:challenge")
-    challenge = client.open_registration().challenge
-    _, first = _apply(lab, member, challenge, system_entropy(16))
-    _, second = _apply(lab, member, challenge, lab.node.invite("H:challenge")[0])
-    with lab.rejected_for("TICKET_INVALID"):
-        client.send_registration(first)
+    client, challenge = lab.client(), lab.client().open_registration().challenge
+    _, first = _apply(lab, lab.member("H:challenge"), challenge, lab.node.invite("H:challenge")[0])
+    _, second = _apply(lab, lab.member("H:again"), challenge, lab.node.invite("H:again")[0])
+    client.send_registration(first)
     with lab.rejected_for("CHALLENGE_INVALID"):
         client.send_registration(second)
+
+
+def test_challenge_is_not_used_up_by_a_request_that_is_refused(lab: CloudLab) -> None:
+    client, member = lab.client(), lab.member("H:mistaken")
+    challenge = client.open_registration().challenge
+    _, mistaken = _apply(lab, member, challenge, system_entropy(16))
+    _, right = _apply(lab, member, challenge, lab.node.invite("H:mistaken")[0])
+    with lab.rejected_for("TICKET_INVALID"):
+        client.send_registration(mistaken)
+    client.send_registration(right)
 
 
 def test_challenge_that_nobody_gave_is_refused(lab: CloudLab) -> None:
@@ -65,8 +75,8 @@ def test_challenge_that_nobody_gave_is_refused(lab: CloudLab) -> None:
 
 
 def test_challenge_too_old_is_refused(lab: CloudLab) -> None:
-    challenge, now = system_entropy(16), system_clock()
-    lab.node.cloud.stores.registrations.put_challenge(challenge, now=now, expires_at=now - 1)
+    ago = system_clock() - milliseconds(CHALLENGE_LIFE) - 1000
+    challenge = new_challenge(lab.node.cloud.keys.index, system_entropy(4), now=ago)
     _, opening = _apply(lab, lab.member("H:old"), challenge, lab.node.invite("H:old")[0])
     with lab.rejected_for("CHALLENGE_INVALID"):
         lab.client().send_registration(opening)

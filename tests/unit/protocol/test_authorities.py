@@ -7,8 +7,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.errors import MalformedMessage, StaleRevocationList
-from federation.protocol.authorities import Authority, crls_that_count, current_crl, is_scope, pin_crl
+from federation.errors import FieldInvalid, MalformedMessage, StaleRevocationList
+from federation.protocol.authorities import Authority, crls_that_count, current_crl, pin_crl, scopes_of
 from federation.v1.statement_pb2 import CrlPin
 from keystore import x509 as issuing
 from keystore.errors import CertificateRejected
@@ -180,4 +180,8 @@ def test_authority_certifies_within_its_scope_alone(scope: tuple[str, ...], cert
     ],
 )
 def test_scope_is_an_id_or_the_beginning_of_ids(text: str, expected: bool) -> None:
-    assert is_scope(text) is expected
+    if expected:
+        assert scopes_of(["D:*", text]) == ("D:*", text)
+    else:
+        with pytest.raises(FieldInvalid):
+            scopes_of(["D:*", text])
