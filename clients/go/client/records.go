@@ -135,6 +135,9 @@ func (d *Doctor) receive(session *session, spool *spool, most uint64) (*Record, 
 		if err != nil {
 			return nil, err
 		}
+		if frame.GetLast() {
+			d.refresh(session.ctx) // whatever the cloud answers, the lists at hand decide
+		}
 		slice, end, err := awaiting.Receive(frame, d.Member.Verifier(), d.Member.clock())
 		if err != nil {
 			return nil, err

@@ -161,6 +161,9 @@ func (w *AwaitingBiosignal) complete(plaintext []byte, frame *pb.SessionFrame, v
 	if err := parseLast(plaintext, frame, p2); err != nil {
 		return nil, err
 	}
+	if _, err := verifier.Party(patient.KeyStatement, pb.Role_ROLE_PATIENT, now); err != nil { // on the lists of now: P1 may be long ago
+		return nil, err
+	}
 	if p2.GetPatientId() != patient.Identity {
 		return nil, refusal.New(refusal.IdentityMismatch, "P2 names another patient")
 	}

@@ -101,7 +101,7 @@ func (w *AwaitingRecord) Receive(frame *pb.SessionFrame, verifier Verifier, now 
 		return content, nil, nil
 	}
 	h2 := &pb.RecordEnd{}
-	if err := w.complete(plaintext, frame, h2); err != nil {
+	if err := w.complete(plaintext, frame, h2, verifier, now); err != nil {
 		return nil, nil, refusal.AfterOpening(err)
 	}
 	if h2.GetOutcome() != pb.SessionOutcome_SESSION_OUTCOME_SERVED {
@@ -111,7 +111,7 @@ func (w *AwaitingRecord) Receive(frame *pb.SessionFrame, verifier Verifier, now 
 	return nil, h2, nil
 }
 
-func (w *AwaitingRecord) complete(plaintext []byte, frame *pb.SessionFrame, h2 *pb.RecordEnd) error {
+func (w *AwaitingRecord) complete(plaintext []byte, frame *pb.SessionFrame, h2 *pb.RecordEnd, verifier Verifier, now Instant) error {
 	if err := parseLast(plaintext, frame, h2); err != nil {
 		return err
 	}
@@ -120,6 +120,9 @@ func (w *AwaitingRecord) complete(plaintext []byte, frame *pb.SessionFrame, h2 *
 	}
 	if h2.Signature == nil || h2.Version == nil {
 		return refusal.New(refusal.MissingField, "a served record is signed")
+	}
+	if _, err := verifier.Party(w.session.hospital.KeyStatement, pb.Role_ROLE_HOSPITAL, now); err != nil { // on the lists of now
+		return err
 	}
 	if err := w.content.end(); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/transcript"
 )
 
 // What the patient and the doctor of the vectors say beside the messages.
@@ -85,6 +86,21 @@ func receive[M proto.Message, S any](t *testing.T, w *world, name string, step f
 	}
 	w.tried[name] = true
 	return next
+}
+
+// requireDecidedAnew requires a session's last frame to be refused when its sender was revoked since the session began.
+func requireDecidedAnew(t *testing.T, w *world, name string, sender *VerifiedParty, step func(*pb.SessionFrame, Verifier) error) {
+	t.Helper()
+	frame, verifier := &pb.SessionFrame{}, w.verifier
+	if err := proto.Unmarshal(w.messages[name].Message, frame); err != nil {
+		t.Fatal(err)
+	}
+	list := proto.CloneOf(verifier.Lists.revocations)
+	list.Serials = append(list.Serials, transcript.Digest(transcript.T("serial", sender.Serial)))
+	verifier.Lists.revocations = list
+	if err := step(frame, verifier); refusal.Precise(err) != refusal.CredentialRevoked || refusal.Outer(err) != refusal.Rejected {
+		t.Errorf("%s of a sender who was revoked: %v", name, err)
+	}
 }
 
 // requireAltered requires a message with a flipped bit to be refused, wherever the bit is, unless that spells the same message.
@@ -268,6 +284,10 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 		state, _, err := replying.Receive(frame, w.verifier, now)
 		return state, err
 	})
+	requireDecidedAnew(t, w, "P2-1", w.party["patient"].VerifiedParty, func(frame *pb.SessionFrame, verifier Verifier) error {
+		_, _, err := next.Receive(frame, verifier, w.Now)
+		return err
+	})
 	present := receive(t, w, "P2-1", func(frame *pb.SessionFrame, now Instant, _ bool) (*InConsultation, error) {
 		_, present, err := next.Receive(frame, w.verifier, now)
 		return present, err
@@ -325,6 +345,10 @@ func readRecord(t *testing.T, w *world, present *InConsultation, place Place) []
 			return slice, err
 		})
 	}
+	requireDecidedAnew(t, w, "H2-2", place.Hospital.VerifiedParty, func(frame *pb.SessionFrame, verifier Verifier) error {
+		_, _, err := awaiting.Receive(frame, verifier, w.Now)
+		return err
+	})
 	end := receive(t, w, "H2-2", func(frame *pb.SessionFrame, now Instant, _ bool) (*pb.RecordEnd, error) {
 		_, end, err := awaiting.Receive(frame, w.verifier, now)
 		return end, err
