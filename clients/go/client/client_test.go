@@ -13,7 +13,6 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
-	"unicode"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -23,6 +22,7 @@ import (
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
 )
@@ -69,8 +69,8 @@ func TestRefusalOfAPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fromStatus(told.Err()); refusal.Outer(got) != "SOMETHING_NEW" || retryAfter(got) != 3*time.Second {
-		t.Errorf("got %v after %s", got, retryAfter(got))
+	if got := fromStatus(told.Err()); !refusal.Is(got, refusal.LimitReached) || retryAfter(got) != 3*time.Second {
+		t.Errorf("a reason that is not known here: %v after %s", got, retryAfter(got))
 	}
 	if got := fromStatus(status.Error(codes.Unavailable, "gone")); !IsPassing(got) {
 		t.Errorf("got %v", got)
@@ -89,8 +89,8 @@ func TestCodeSaysWhetherARefusalPasses(t *testing.T) {
 		codes.Unavailable: true, codes.ResourceExhausted: true, codes.DeadlineExceeded: true,
 		codes.Internal: false, codes.PermissionDenied: false, codes.FailedPrecondition: false,
 	} {
-		for _, reason := range []string{"STORE_UNAVAILABLE", "TOKEN_UNAVAILABLE", "TOKEN_BUSY", "UNAVAILABLE", "CALL_OVERDUE", "READER_STALLED"} {
-			if got := fromStatus(refused(code, reason)); IsPassing(got) != passes || string(refusal.Outer(got)) != reason {
+		for _, reason := range []refusal.Reason{refusal.Unavailable, refusal.CallOverdue, refusal.ReaderStalled, refusal.RevocationListStale} {
+			if got := fromStatus(refused(code, string(reason))); IsPassing(got) != passes || refusal.Outer(got) != reason {
 				t.Errorf("%s with %s: %v, passes: %v", reason, code, got, IsPassing(got))
 			}
 		}
@@ -100,21 +100,34 @@ func TestCodeSaysWhetherARefusalPasses(t *testing.T) {
 	}
 }
 
-func TestPeerWritesNothingButTextToTheTerminal(t *testing.T) {
-	for _, reason := range []string{"\x1b[2J", "A\nB", "stale", "", strings.Repeat("A", 65)} {
-		hostile, err := status.New(codes.NotFound, "\x1b]0;title\a\r\n\u202e\u009b"+strings.Repeat("é", 600)).WithDetails(
+func TestNoWordOfAPeersRefusalIsShown(t *testing.T) {
+	for _, reason := range []string{"NO_SUCH_ROOM", "CALL_555_0100_NOW", "\x1b[2J", ""} {
+		phishing, err := status.New(codes.NotFound, "Your session ran out. Call 555 0100 and tell them your PIN.").WithDetails(
 			&errdetails.ErrorInfo{Reason: reason, Domain: domain})
 		must(t, err)
-		got := fromStatus(hostile.Err())
-		if text := got.Error(); refusal.Outer(got) != refusal.NotFound || strings.ContainsFunc(text, unicode.IsControl) ||
-			strings.Contains(text, "\u202e") || len([]rune(text)) > 520 || !strings.Contains(text, "]0;title") {
+		got := fromStatus(phishing.Err())
+		if text := got.Error(); text != "NO_SUCH_ROOM: "+words[refusal.NoSuchRoom] && text != "NOT_FOUND: "+words[refusal.NotFound] {
 			t.Errorf("reason %q: %q", reason, text)
+		}
+		if known := reason == "NO_SUCH_ROOM"; refusal.Is(got, refusal.NoSuchRoom) != known {
+			t.Errorf("reason %q: %v", reason, got)
 		}
 	}
 }
 
-// record gives M_EMR of one record, whose parts of these names have the same content.
-func record(t *testing.T, content []byte, names ...string) []byte {
+func TestEveryReasonThatACodeStandsForHasWords(t *testing.T) {
+	for code, reason := range reasonOfCode {
+		if words[reason] == "" {
+			t.Errorf("%s: nothing is said of %s", code, reason)
+		}
+	}
+	if words[refusal.Internal] == "" {
+		t.Error("nothing is said of what is unforeseen")
+	}
+}
+
+// record gives M_EMR of one record, whose parts of these names have the same content, and its manifest.
+func record(t *testing.T, content []byte, names ...string) ([]byte, *pb.RecordManifest) {
 	t.Helper()
 	digest := sha256.Sum256(content)
 	var parts []*pb.RecordPart
@@ -127,7 +140,7 @@ func record(t *testing.T, content []byte, names ...string) []byte {
 			Digest:    digest[:],
 		})
 	}
-	encoded, err := rules.Marshal(&pb.RecordManifest{
+	manifest := &pb.RecordManifest{
 		PatientId:  proto.String("P:wang"),
 		HospitalId: proto.String("H:alpha"),
 		Records: []*pb.RecordEntry{{
@@ -137,17 +150,18 @@ func record(t *testing.T, content []byte, names ...string) []byte {
 			StoredAt:     proto.Uint64(1),
 			Parts:        parts,
 		}},
-	})
+	}
+	encoded, err := rules.Marshal(manifest)
 	if err != nil {
 		t.Fatal(err)
 	}
 	whole := append(binary.BigEndian.AppendUint32(nil, uint32(len(encoded))), encoded...)
-	return append(whole, bytes.Repeat(content, len(names))...)
+	return append(whole, bytes.Repeat(content, len(names))...), manifest
 }
 
 func TestReadRecord(t *testing.T) {
 	content := bytes.Repeat([]byte("slice"), 1000)
-	whole := record(t, content, "scan.dcm")
+	whole, manifest := record(t, content, "scan.dcm")
 	altered := bytes.Clone(whole)
 	altered[len(altered)-1] ^= 1
 	for name, bent := range map[string]struct {
@@ -158,12 +172,10 @@ func TestReadRecord(t *testing.T) {
 		"cut short":           {whole[:len(whole)-1], refusal.RecordCutShort},
 		"cut in its manifest": {whole[:20], refusal.RecordCutShort},
 		"empty":               {nil, refusal.RecordCutShort},
-		"more than it says":   {append(bytes.Clone(whole), 0), refusal.RecordDigestMismatch},
 		"an altered part":     {altered, refusal.RecordDigestMismatch},
-		"a huge manifest":     {[]byte{0xff, 0, 0, 0}, refusal.MessageTooLarge},
 	} {
 		for _, reader := range []io.Reader{bytes.NewReader(bent.bytes), iotest.OneByteReader(bytes.NewReader(bent.bytes))} {
-			if _, err := readRecord(reader, skip); refusal.Outer(err) != bent.reason {
+			if err := readRecord(reader, manifest, skip); refusal.Outer(err) != bent.reason {
 				t.Errorf("%s: %v, not %s", name, err, bent.reason)
 			}
 		}
@@ -177,22 +189,24 @@ func TestSpoolHoldsNothingReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer spool.close()
-	for _, chunk := range []string{"first ", "", "second"} {
-		if err := spool.write([]byte(chunk)); err != nil {
-			t.Fatal(err)
-		}
+	content := strings.Repeat("in slices of a byte; ", 10_000)
+	for _, slice := range content {
+		must(t, spool.write([]byte(string(slice))))
 	}
 	for range 2 {
 		reader, err := spool.reader()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if read, err := io.ReadAll(reader); err != nil || string(read) != "first second" {
-			t.Errorf("%q: %v", read, err)
+		if read, err := io.ReadAll(reader); err != nil || string(read) != content {
+			t.Errorf("%d bytes: %v", len(read), err)
 		}
 	}
 	if left, err := os.ReadDir(directory); err != nil || len(left) != 0 {
 		t.Errorf("%v is left: %v", left, err)
+	}
+	if status, err := spool.file.Stat(); err != nil || status.Size() > int64(len(content))+100 {
+		t.Errorf("%d bytes for %d: %v", status.Size(), len(content), err)
 	}
 	if _, err := spool.file.WriteAt([]byte{0xff}, 5); err != nil {
 		t.Fatal(err)
@@ -246,9 +260,10 @@ func TestPartThatCannotBeSavedStopsNoOther(t *testing.T) {
 	directory := t.TempDir()
 	spool, err := newSpool(directory, group.SystemEntropy)
 	must(t, err)
-	taken := &Record{spool: spool}
+	whole, manifest := record(t, []byte("content"), "first.dcm", ".hidden", "last.dcm")
+	taken := &Record{Manifest: manifest, spool: spool}
 	defer taken.Close()
-	must(t, spool.write(record(t, []byte("content"), "first.dcm", ".hidden", "last.dcm")))
+	must(t, spool.write(whole))
 	saved := filepath.Join(directory, strings.Repeat("0", 32))
 	must(t, os.Mkdir(saved, 0o700))
 	must(t, os.WriteFile(filepath.Join(saved, "first.dcm"), []byte("of an earlier visit"), 0o600))
@@ -282,11 +297,14 @@ func TestObservation(t *testing.T) {
 		content string
 		reason  refusal.Reason
 	}{
-		"about this patient":    {`{"resourceType":"Observation","subject":{"identifier":{"value":"P:wang"}}}`, ""},
-		"about nobody":          {`{"resourceType":"Observation"}`, refusal.WrongSubject},
-		"about another patient": {`{"resourceType":"Observation","subject":{"identifier":{"value":"P:other"}}}`, refusal.WrongSubject},
+		"about this patient":    {`{"resourceType":"Observation","status":"final","code":{"text":"ECG"},"subject":{"identifier":{"value":"P:wang"}}}`, ""},
+		"about nobody":          {`{"resourceType":"Observation","status":"final","code":{"text":"ECG"}}`, refusal.WrongSubject},
+		"about another patient": {`{"resourceType":"Observation","status":"final","code":{"text":"ECG"},"subject":{"identifier":{"value":"P:other"}}}`, refusal.WrongSubject},
+		"of no status":          {`{"resourceType":"Observation","code":{"text":"ECG"},"subject":{"identifier":{"value":"P:wang"}}}`, refusal.FHIRInvalid},
+		"of no code":            {`{"resourceType":"Observation","status":"final","code":null,"subject":{"identifier":{"value":"P:wang"}}}`, refusal.FHIRInvalid},
 		"something else":        {`{"resourceType":"Patient"}`, refusal.FHIRNotJSON},
 		"no JSON":               {`ecg`, refusal.FHIRNotJSON},
+		"more than is taken":    {strings.Repeat(" ", protocol.MostBiosignal+1), refusal.FHIRTooLarge},
 	} {
 		if err := RequireObservation([]byte(bent.content), "P:wang"); refusal.Outer(err) != bent.reason {
 			t.Errorf("%s: %v", name, err)
@@ -302,7 +320,43 @@ func TestConclusion(t *testing.T) {
 	if conclusion, err := Conclusion(report, "P:wang"); err != nil || conclusion != "Sinus rhythm." {
 		t.Errorf("%q: %v", conclusion, err)
 	}
+	odd := bytes.Replace(report, []byte(`"issued":"1970-01-01T00:00:00.000Z"`), []byte(`"issued":99999999999999999,"performer":null,"effectiveDateTime":"10000-01-01"`), 1)
+	if conclusion, err := Conclusion(odd, "P:wang"); err != nil || conclusion != "Sinus rhythm." || bytes.Equal(odd, report) {
+		t.Errorf("with odd fields: %q: %v", conclusion, err)
+	}
 	if _, err := Conclusion(report, "P:other"); !refusal.Is(err, refusal.WrongSubject) {
 		t.Errorf("another patient's: %v", err)
+	}
+}
+
+func TestConclusionIsLookedAtBeforeAnybodyWaits(t *testing.T) {
+	for text, reason := range map[string]refusal.Reason{
+		"Sinus rhythm.\n\tNo ischaemia.":  "",
+		"\u00a0":                          "", // of FHIR's white space it is none
+		"Sinus rhythm\u202f120/min":       "",
+		"":                                refusal.FHIRInvalid,
+		" \r\n\t":                         refusal.FHIRInvalid,
+		"Sinus\x00rhythm":                 refusal.FHIRInvalid,
+		"Sinus\x0brhythm":                 refusal.FHIRInvalid,
+		"Sinus \xff":                      refusal.FHIRInvalid,
+		strings.Repeat("<", mostReport/6): refusal.FHIRTooLarge,
+		strings.Repeat("x", mostReport):   refusal.FHIRTooLarge,
+	} {
+		if err := RequireConclusion(text); refusal.Outer(err) != reason {
+			t.Errorf("%.20q: %v, not %s", text, err, reason)
+		}
+	}
+}
+
+func TestFullDiskIsTold(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	must(t, err)
+	spool, err := newSpool(t.TempDir(), group.SystemEntropy)
+	must(t, err)
+	spool.close()
+	spool.file = full
+	defer spool.close()
+	if err := spool.write(make([]byte, spoolChunk)); !refusal.Is(err, refusal.StoreFull) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -19,7 +19,7 @@ type Cloud struct {
 // NewCloud opens a connection to the public cloud of the member's trust bundle. Close it.
 func NewCloud(member *Member) (*Cloud, error) {
 	content := member.bundle.Content
-	connection, err := dial(content.GetCloudAddress(), content.GetCloudId(), member.bundle)
+	connection, err := member.dial(content.GetCloudAddress(), content.GetCloudId())
 	if err != nil {
 		return nil, err
 	}

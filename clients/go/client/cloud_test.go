@@ -28,23 +28,32 @@ type publicCloud struct {
 	pb.UnimplementedDirectoryServiceServer
 	pb.UnimplementedMembershipServiceServer
 	pb.UnimplementedRegistrationServiceServer
-	t       *testing.T
-	now     protocol.Instant
-	signer  ed25519.PrivateKey
-	retired ed25519.PrivateKey // the one before
-	key     *keys.DecryptionKey
-	bundle  kept
-	crls    [][]byte
-	who     ed25519.PublicKey // PUK_X of who may put a key
-	away    bool
-	asked   int     // for the directory
-	silence []error // of GetDirectory, each once
-	faults  []error // of PutEncryptionKey once it has taken the call, and of Register, each once
-	receipt func(*pb.RenewalReceipt)
-	anew    *pb.SignedStatement
-	taken   [][]byte // key ids
-	applied []byte   // a byte for each reg1: the number of its challenge
-	opened  byte     // registrations
+	pb.UnimplementedSearchServiceServer
+	t        *testing.T
+	now      protocol.Instant
+	signer   ed25519.PrivateKey
+	retired  ed25519.PrivateKey // the one before
+	key      *keys.DecryptionKey
+	bundle   kept
+	crls     [][]byte
+	pins     []*pb.CrlPin
+	who      ed25519.PublicKey // PUK_X of who may put a key
+	away     bool
+	asked    int     // for the directory
+	silence  []error // of GetDirectory, each once
+	faults   []error // of PutEncryptionKey once it has taken the call, and of Register, each once
+	receipt  func(*pb.RenewalReceipt)
+	anew     *pb.SignedStatement
+	taken    [][]byte // key ids
+	applied  []byte   // a byte for each reg1: the number of its challenge
+	opened   byte     // registrations
+	searched []error  // what Search answers, each once
+}
+
+func (p *publicCloud) Search(context.Context, *pb.SearchRequest) (*pb.SearchResponse, error) {
+	fault := p.searched[0]
+	p.searched = p.searched[1:]
+	return nil, fault
 }
 
 func (p *publicCloud) OpenRegistration(context.Context, *pb.OpenRegistrationRequest) (*pb.OpenRegistrationResponse, error) {
@@ -99,6 +108,7 @@ func (p *publicCloud) GetDirectory(context.Context, *pb.GetDirectoryRequest) (*p
 			ThisUpdate:     proto.Uint64(p.now),
 			NextUpdate:     proto.Uint64(p.now + 1000),
 			BundleSequence: proto.Uint64(1),
+			Crls:           p.pins,
 		}),
 		CertificateRevocationLists: p.crls,
 		TrustBundle:                &pb.SignedStatement{Statement: p.bundle.Statement, Signature: p.bundle.Signature},
@@ -158,6 +168,7 @@ func newClinic(t *testing.T) *clinic {
 			X25519      vectors.Bytes `json:"x25519_private_key"`
 		}
 		Authority    struct{ CRL vectors.Bytes }
+		Lists        kept   `json:"revocation_list"`
 		TrustBundles []kept `json:"trust_bundles"`
 	}
 	vectors.ReadWhole(t, "parties.json", &cast)
@@ -170,6 +181,9 @@ func newClinic(t *testing.T) *clinic {
 		t: t, now: cast.Now, signer: ed25519.NewKeyFromSeed(cast.Cloud.SigningSeed), key: key, bundle: cast.TrustBundles[len(cast.TrustBundles)-1],
 		retired: ed25519.NewKeyFromSeed(cast.Cloud.RetiredSeed), crls: [][]byte{cast.Authority.CRL},
 	}
+	list := &pb.RevocationList{}
+	must(t, proto.Unmarshal(cast.Lists.Statement, list))
+	made.pins = list.GetCrls()
 	trust, err := json.Marshal(struct{ Statement, Signature []byte }{made.bundle.Statement, made.bundle.Signature})
 	must(t, err)
 	home, err := CreateHome(made.directory, "P:wang", "", "a PIN", trust, nil)
@@ -182,12 +196,13 @@ func newClinic(t *testing.T) *clinic {
 // enter opens the client of who is at home.
 func (c *clinic) enter(home *Home) {
 	c.t.Helper()
-	member, err := newMember(home, func() protocol.Instant { return c.now })
+	member, err := newMember(home, Dialing{}, func() protocol.Instant { return c.now })
 	must(c.t, err)
 	c.cloud = &Cloud{member, served(c.t, func(server grpc.ServiceRegistrar) {
 		pb.RegisterDirectoryServiceServer(server, c.publicCloud)
 		pb.RegisterMembershipServiceServer(server, c.publicCloud)
 		pb.RegisterRegistrationServiceServer(server, c.publicCloud)
+		pb.RegisterSearchServiceServer(server, c.publicCloud)
 	})}
 }
 

@@ -3,6 +3,11 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -11,6 +16,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/proto"
 
+	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
@@ -38,9 +44,20 @@ func tlsName(identity string) (string, error) {
 	return identity[2:] + "." + roles[identity[:2]] + "." + tlsDomain, nil
 }
 
+// Dialing is what a party lets addresses from elsewhere lead to.
+type Dialing struct {
+	// Networks are all that is dialled, where there are some.
+	Networks []netip.Prefix
+	// Proxy says whether the environment's HTTPS_PROXY is asked: what is dialled is then its affair.
+	Proxy bool
+}
+
 // dial opens a connection to host:port that believes the trust bundle's TLS CAs alone, and only whom it means to reach. Every message
-// is held to the field rules both ways; every call has a deadline.
-func dial(address, identity string, bundle *protocol.TrustedBundle) (*grpc.ClientConn, error) {
+// is held to the field rules both ways; every call has a deadline. Refuses with FIELD_INVALID what is no host:port.
+func (d Dialing) dial(address, identity string, bundle *protocol.TrustedBundle) (*grpc.ClientConn, error) {
+	if !rules.Matches(pb.Kind_KIND_ADDRESS, address) {
+		return nil, refusal.New(refusal.FieldInvalid, "%q is no address: host:port", address)
+	}
 	name, err := tlsName(identity)
 	if err != nil {
 		return nil, err
@@ -50,18 +67,72 @@ func dial(address, identity string, bundle *protocol.TrustedBundle) (*grpc.Clien
 		return nil, err
 	}
 	secure := credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: name, MinVersion: tls.VersionTLS12})
-	connection, err := grpc.NewClient("dns:///"+address, // an address from elsewhere chooses no other resolver
+	connection, err := grpc.NewClient("dns:///"+address, append(d.options(), // an address from elsewhere chooses no other resolver
 		grpc.WithTransportCredentials(secure),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(largestMessage)),
 		grpc.WithDisableRetry(),
+		grpc.WithDisableServiceConfig(), // nor does a name's TXT record
 		grpc.WithConnectParams(connecting),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithUnaryInterceptor(checkedCall),
-		grpc.WithStreamInterceptor(checkedStream))
+		grpc.WithChainUnaryInterceptor(checkedCall),
+		grpc.WithChainStreamInterceptor(checkedStream))...)
 	if err != nil {
 		return nil, refusal.Because(err, refusal.Unavailable, "%s can't be dialled", address)
 	}
 	return connection, nil
+}
+
+func (d Dialing) options() []grpc.DialOption {
+	if d.Proxy {
+		return nil
+	}
+	line := &line{networks: d.Networks}
+	dialer := net.Dialer{Control: line.control}
+	return []grpc.DialOption{
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { // no proxy is asked
+			return dialer.DialContext(ctx, "tcp", address)
+		}),
+		grpc.WithChainUnaryInterceptor(line.call),
+		grpc.WithChainStreamInterceptor(line.stream),
+	}
+}
+
+// line is one connection's way to its networks.
+type line struct {
+	networks []netip.Prefix
+	barred   atomic.Pointer[refusal.Error] // why an address was not dialled
+}
+
+// control looks at each address that a name has led to, when a socket is about to be connected there. Refuses with NETWORK_FORBIDDEN.
+func (l *line) control(_, address string, _ syscall.RawConn) error {
+	if len(l.networks) == 0 {
+		return nil
+	}
+	resolved, err := netip.ParseAddrPort(address)
+	isIn := func(network netip.Prefix) bool { return network.Contains(resolved.Addr().Unmap().WithZone("")) }
+	if err == nil && slices.ContainsFunc(l.networks, isIn) {
+		return nil
+	}
+	barred := refusal.New(refusal.NetworkForbidden, "%s lies in none of the networks that may be dialled", address)
+	l.barred.Store(barred)
+	return barred
+}
+
+// precise gives why nobody was dialled, where that is why nobody can be reached: it does not pass by itself.
+func (l *line) precise(err error) error {
+	if barred := l.barred.Load(); barred != nil && refusal.Is(err, refusal.Unavailable) {
+		return barred
+	}
+	return err
+}
+
+func (l *line) call(ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	return l.precise(call(ctx, method, request, reply, connection, options...))
+}
+
+func (l *line) stream(ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := open(ctx, description, connection, method, options...)
+	return stream, l.precise(err)
 }
 
 func checkedCall(ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {

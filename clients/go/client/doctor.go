@@ -8,17 +8,22 @@ import (
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
 )
 
-const listsKept = time.Minute // before the cloud is asked for newer ones
+const (
+	listsKept = time.Minute // before the cloud is asked for newer ones
+	mostPages = 512         // of a search
+)
 
 // Doctor is a registered doctor at work.
 type Doctor struct {
-	Member *Member
-	Cloud  *Cloud
-	Tell   func(line string) // what is for people
+	Member      *Member
+	Cloud       *Cloud
+	Tell        func(line string) // what is for people
+	MostRecords uint64            // bytes of records that a visit takes
 
-	refreshed time.Time
+	refreshAt time.Time // not before
 }
 
 // OpenRoom opens a room at the relay of the doctor's hospital; its code is what the patient gets. What upkeep is due comes first.
@@ -33,16 +38,17 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 	if err != nil {
 		return nil, err
 	}
-	connection, err := dial(address, hospitalID, d.Member.bundle)
+	connection, err := d.Member.dial(address, hospitalID)
 	if err != nil {
 		return nil, err
 	}
-	request, err := protocol.AskForRoom(party, hospitalID, d.Member.clock(), d.Member.entropy)
-	if err != nil {
-		connection.Close()
-		return nil, err
-	}
-	answer, err := pb.NewRelayServiceClient(connection).OpenRoom(ctx, request)
+	answer, err := onceMore(ctx, func() (*pb.OpenRoomResponse, error) {
+		request, err := protocol.AskForRoom(party, hospitalID, d.Member.clock(), d.Member.entropy)
+		if err != nil {
+			return nil, err
+		}
+		return pb.NewRelayServiceClient(connection).OpenRoom(ctx, request)
+	})
 	if err != nil {
 		connection.Close()
 		return nil, err
@@ -56,9 +62,9 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 	}, nil
 }
 
-// Search asks the public cloud where the patient's records are: every page, of all classes that the grant covers. No record yet is no
-// error. Refuses with what is wrong with the grant.
-func (d *Doctor) Search(ctx context.Context, present *protocol.InConsultation) ([]protocol.Place, error) {
+// search asks the public cloud where the patient's records are: every page, of all classes that the grant covers. No record yet is no
+// error. Refuses with what is wrong with the grant; what was found before that is given, too.
+func (d *Doctor) search(ctx context.Context, present *protocol.InConsultation) ([]protocol.Place, error) {
 	classes := present.Grant.GetDepartmentClasses()
 	if slices.Contains(classes, protocol.Any) {
 		classes = []string{protocol.Any}
@@ -67,9 +73,14 @@ func (d *Doctor) Search(ctx context.Context, present *protocol.InConsultation) (
 	for _, class := range classes {
 		for page, pages := uint32(0), uint32(1); page < pages; page++ {
 			question := protocol.Question{PatientID: present.Patient.Identity, DepartmentClass: class, Page: page}
-			answer, err := d.Cloud.Search(ctx, question, present.SignedGrant, present.Patient.KeyStatement)
+			if page == mostPages {
+				return places, refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
+			}
+			answer, err := onceMore(ctx, func() (*protocol.Answer, error) {
+				return d.Cloud.Search(ctx, question, present.SignedGrant, present.Patient.KeyStatement)
+			})
 			if err != nil {
-				return nil, err
+				return places, err
 			}
 			places, pages = append(places, answer.Places...), answer.Pages
 		}
@@ -88,7 +99,23 @@ func (d *Doctor) Diagnose(ctx context.Context, room *Room, present *protocol.InC
 		return nil, err
 	}
 	room.isNeeded = true
-	return awaiting, room.mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: frame}})
+	return awaiting, d.send(ctx, room, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: frame}})
+}
+
+// send puts a frame that is made once, however long the relay is away: until the consultation's life is over, or the doctor gives up.
+func (d *Doctor) send(ctx context.Context, room *Room, frame *pb.RelayFrame) error {
+	ctx, cancel := context.WithTimeout(ctx, protocol.ConsultationLife)
+	defer cancel()
+	for {
+		err := room.mailbox.put(ctx, frame)
+		if !IsPassing(err) || ctx.Err() != nil {
+			return err
+		}
+		d.Tell("The diagnosis is not sent yet, and is sent again: " + err.Error())
+		if stopped := sleep(ctx, longestPause, err); stopped != nil {
+			return stopped
+		}
+	}
 }
 
 // AwaitReceipt waits for P6 and says whether it came: it is the patient's to give, and the diagnosis is sent without it.
@@ -114,17 +141,18 @@ func Allows(present *protocol.InConsultation, right pb.Right) bool {
 	return slices.Contains(present.Grant.GetRights(), right)
 }
 
-// refresh brings the lists up to date once a minute. Without the cloud the kept ones do, as long as they are current: whoever uses them
-// checks that.
+// refresh brings the lists up to date once a minute, and not before a cloud that asked to be left alone said so. Without the cloud the kept
+// ones do, as long as they are current: whoever uses them checks that.
 func (d *Doctor) refresh(ctx context.Context) error {
-	if time.Since(d.refreshed) < listsKept {
+	if time.Now().Before(d.refreshAt) {
 		return nil
 	}
 	_, err := d.Cloud.Refresh(ctx)
 	if err == nil {
-		d.refreshed = time.Now()
+		d.refreshAt = time.Now().Add(listsKept)
 	}
 	if IsPassing(err) {
+		d.refreshAt = time.Now().Add(min(retryAfter(err), longestAsked))
 		return nil
 	}
 	return err

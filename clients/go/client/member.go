@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	pb "medunion.example/clients/go/federationv1"
@@ -18,15 +19,18 @@ type Member struct {
 	home    *Home
 	clock   func() protocol.Instant
 	entropy group.Entropy
+	dialing Dialing
 	bundle  *protocol.TrustedBundle
 	lists   protocol.Lists
 }
 
-// NewMember gives who is at home. Refuses as protocol.Pin.
-func NewMember(home *Home) (*Member, error) { return newMember(home, systemClock) }
+// NewMember gives who is at home, and what its addresses may lead to. Refuses as protocol.Pin.
+func NewMember(home *Home, dialing Dialing) (*Member, error) {
+	return newMember(home, dialing, systemClock)
+}
 
-func newMember(home *Home, clock func() protocol.Instant) (*Member, error) {
-	member := &Member{home: home, clock: clock, entropy: group.SystemEntropy}
+func newMember(home *Home, dialing Dialing, clock func() protocol.Instant) (*Member, error) {
+	member := &Member{home: home, clock: clock, entropy: group.SystemEntropy, dialing: dialing}
 	signed := &pb.SignedStatement{}
 	if err := proto.Unmarshal(home.state.TrustBundle, signed); err != nil {
 		return nil, refusal.Because(err, refusal.ProfileUnusable, "the kept trust bundle is none")
@@ -108,6 +112,10 @@ func (m *Member) keyStatement() (*pb.SignedStatement, error) {
 		return nil, refusal.Because(err, refusal.ProfileUnusable, "the kept key statement is none")
 	}
 	return signed, nil
+}
+
+func (m *Member) dial(address, identity string) (*grpc.ClientConn, error) {
+	return m.dialing.dial(address, identity, m.bundle)
 }
 
 func roleOf(identity string) pb.Role {

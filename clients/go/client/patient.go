@@ -38,7 +38,7 @@ func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms 
 	if err := p.Cloud.KeepUp(ctx, p.Tell); err != nil {
 		return nil, err
 	}
-	connection, err := dial(code.Address, code.HospitalID, p.Member.bundle)
+	connection, err := p.Member.dial(code.Address, code.HospitalID)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,13 @@ import (
 	"medunion.example/clients/go/refusal"
 )
 
-const mostHandles = 64
+const (
+	mostHandles        = 64
+	mostRecordSessions = 64 // of one visit with hospitals: a diagnosis rests on so many signatures at most
+
+	// DefaultMostRecords is how many bytes of records a visit takes, unless the doctor wants more.
+	DefaultMostRecords = 1024 * 1024 * 1024
+)
 
 // Record is what one hospital released in one session, whole and verified: signature, sizes and digests held. Close it.
 type Record struct {
@@ -61,22 +67,34 @@ func classOf(departmentID string) string {
 	return class
 }
 
-// Fetch fetches what lies at these places, one hospital after the other; missing says why where it failed: one hospital that is down stops
-// no other.
-func (d *Doctor) Fetch(ctx context.Context, present *protocol.InConsultation, places []protocol.Place) (records []*Record, missing map[string]error) {
-	missing = map[string]error{}
+// Records looks for the patient's records and fetches them, one hospital after the other, MostRecords bytes in all, as far as the consent
+// goes. What can't be had is told, and nothing more: the patient is waiting.
+func (d *Doctor) Records(ctx context.Context, present *protocol.InConsultation) (records []*Record) {
+	if !Allows(present, pb.Right_RIGHT_INDEX) || !Allows(present, pb.Right_RIGHT_READ) {
+		d.Tell("Without consent to look for records, none is looked for.")
+		return nil
+	}
+	places, err := d.search(ctx, present)
+	if err != nil {
+		d.Tell("The public cloud gave no whole answer. RECORDS FROM ELSEWHERE MAY BE MISSING: " + err.Error())
+	}
+	left := d.MostRecords
 	for _, order := range ordersOf(places) {
-		record, err := d.fetch(ctx, present, order)
+		record, err := onceMore(ctx, func() (*Record, error) { return d.fetch(ctx, present, order, left, len(records)) })
 		if err != nil {
-			missing[order.place.Hospital.Identity] = err
+			d.Tell("RECORDS AT " + order.place.Hospital.Identity + " ARE MISSING: " + err.Error())
 			continue
 		}
-		records = append(records, record)
+		records, left = append(records, record), left-record.spool.size
 	}
-	return records, missing
+	return records
 }
 
-func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, order order) (*Record, error) {
+func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, order order, most uint64, before int) (*Record, error) {
+	if before >= mostRecordSessions {
+		return nil, refusal.New(refusal.LimitReached, "a diagnosis rests on the records of %d sessions at most", mostRecordSessions)
+	}
+
 	hospital := order.place.Hospital
 	intent := protocol.Intent{
 		PatientID:           present.Patient.Identity,
@@ -94,7 +112,7 @@ func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, or
 	if err != nil {
 		return nil, err
 	}
-	record, err := d.receive(session, spool)
+	record, err := d.receive(session, spool, most)
 	if err != nil {
 		spool.close()
 		return nil, err
@@ -104,8 +122,8 @@ func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, or
 }
 
 // receive takes D4's answer to its end, and then reads what was spooled: nothing of it is a record before (C8).
-func (d *Doctor) receive(session *session, spool *spool) (*Record, error) {
-	awaiting, query, err := session.Query(d.Member.clock())
+func (d *Doctor) receive(session *session, spool *spool, most uint64) (*Record, error) {
+	awaiting, query, err := session.Query(most, d.Member.clock())
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +135,9 @@ func (d *Doctor) receive(session *session, spool *spool) (*Record, error) {
 		if err != nil {
 			return nil, err
 		}
+		if frame.GetLast() {
+			d.refresh(session.ctx) // whatever the cloud answers, the lists at hand decide
+		}
 		slice, end, err := awaiting.Receive(frame, d.Member.Verifier(), d.Member.clock())
 		if err != nil {
 			return nil, err
@@ -127,20 +148,17 @@ func (d *Doctor) receive(session *session, spool *spool) (*Record, error) {
 			}
 			continue
 		}
-		record := &Record{Digest: awaiting.RecordDigest(), End: end, spool: spool}
-		if record.Manifest, err = record.read(skip); err != nil {
-			return nil, err
-		}
-		return record, awaiting.RequireAsked(record.Manifest)
+		record := &Record{Manifest: awaiting.Manifest(), Digest: awaiting.RecordDigest(), End: end, spool: spool}
+		return record, record.read(skip)
 	}
 }
 
-func (r *Record) read(take func(*pb.RecordEntry, *pb.RecordPart, io.Reader) error) (*pb.RecordManifest, error) {
+func (r *Record) read(take func(*pb.RecordEntry, *pb.RecordPart, io.Reader) error) error {
 	reader, err := r.spool.reader()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return readRecord(reader, take)
+	return readRecord(reader, r.Manifest, take)
 }
 
 func skip(*pb.RecordEntry, *pb.RecordPart, io.Reader) error { return nil }
@@ -157,7 +175,7 @@ func (r *Record) Save(directory string) error {
 	}
 	defer root.Close()
 	var failure error
-	_, err = r.read(func(entry *pb.RecordEntry, part *pb.RecordPart, content io.Reader) error {
+	err = r.read(func(entry *pb.RecordEntry, part *pb.RecordPart, content io.Reader) error {
 		failure = first(failure, savePart(root, hex.EncodeToString(entry.GetHandle()), part.GetName(), content))
 		return nil
 	})
@@ -182,7 +200,7 @@ func savePart(root *os.Root, handle, name string, content io.Reader) error {
 	}
 	if err != nil {
 		root.Remove(path) // a piece of it would look like the whole
-		return refusal.Because(err, refusal.FileUnusable, "a part of a record can't be saved")
+		return unwritten(err, refusal.FileUnusable, "a part of a record can't be saved")
 	}
 	return nil
 }

@@ -190,6 +190,15 @@ func (m *Member) registrationContext() []byte {
 	return transcript.T(registrationName, transcript.Text(m.Identity()))
 }
 
+// onceMore takes a step again where a peer is busy and says for how long.
+func onceMore[R any](ctx context.Context, step func() (R, error)) (R, error) {
+	result, err := step()
+	if !IsPassing(err) || retryAfter(err) <= 0 || sleep(ctx, 0, err) != nil {
+		return result, err
+	}
+	return step()
+}
+
 // sleep pauses for so long, or for as long as the peer asked for, within reason; it gives why it was cut short.
 func sleep(ctx context.Context, pause time.Duration, after error) error {
 	select {

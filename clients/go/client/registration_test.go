@@ -16,7 +16,7 @@ func TestRegistrationThatNeverArrivedBeginsAnew(t *testing.T) {
 		c := newClinic(t)
 		password, ticket := make([]byte, 32), make([]byte, 16)
 		c.faults = slices.Repeat([]error{refused(codes.Unavailable, "STORE_UNAVAILABLE")}, len(pauses)+1)
-		if _, err := c.cloud.Register(t.Context(), password, ticket); refusal.Outer(err) != "STORE_UNAVAILABLE" {
+		if _, err := c.cloud.Register(t.Context(), password, ticket); !refusal.Is(err, refusal.Unavailable) {
 			t.Errorf("the cloud did not take it: %v", err)
 		}
 		c.applied, c.now = nil, c.now+minute

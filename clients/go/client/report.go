@@ -1,12 +1,18 @@
 package client
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"time"
+	"unicode/utf8"
 
+	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
 )
+
+const mostReport = 917_504 // bytes of M_DINF, by the rule of its field
 
 // A reference names a party of the federation inside FHIR: logically, by the identity that the protocol authenticates.
 type reference struct {
@@ -67,9 +73,38 @@ func NewReport(patientID, doctorID, conclusion string, basedOn [][]byte, issued 
 	return json.Marshal(report)
 }
 
+// RequireConclusion refuses what can't stand in a report as its conclusion, before anybody waits for it: FHIR_INVALID what is no FHIR
+// string (R4, section 2.24.0.1: some text, and no control character but tab and line ends), FHIR_TOO_LARGE what leaves no room.
+func RequireConclusion(text string) error {
+	if !utf8.ValidString(text) || strings.Trim(text, " \t\r\n") == "" || strings.ContainsFunc(text, isForbiddenInFHIR) {
+		return refusal.New(refusal.FHIRInvalid, "a conclusion is some text, without control characters")
+	}
+	based := make([][]byte, mostRecordSessions)
+	for i := range based {
+		based[i] = make([]byte, 32)
+	}
+	longestIdentity := "P:" + strings.Repeat("x", 64)
+	report, err := NewReport(longestIdentity, longestIdentity, text, based, time.UnixMilli(0))
+	if err != nil {
+		return err
+	}
+	if len(report) > mostReport {
+		return refusal.New(refusal.FHIRTooLarge, "a report of %d bytes; it may have %d", len(report), mostReport)
+	}
+	return nil
+}
+
+func isForbiddenInFHIR(char rune) bool {
+	return char < ' ' && char != '\t' && char != '\r' && char != '\n'
+}
+
 // Conclusion gives the conclusion of a DiagnosticReport that is about this patient, for printing. Refuses with FHIR_NOT_JSON, WRONG_SUBJECT.
 func Conclusion(report []byte, patientID string) (string, error) {
-	var read diagnosticReport
+	var read struct { // and nothing else, for an odd field beside these is no reason not to hear it
+		ResourceType string    `json:"resourceType"`
+		Subject      reference `json:"subject"`
+		Conclusion   string    `json:"conclusion"`
+	}
 	if err := json.Unmarshal(report, &read); err != nil || read.ResourceType != "DiagnosticReport" {
 		return "", refusal.New(refusal.FHIRNotJSON, "the diagnosis is no DiagnosticReport")
 	}
@@ -79,14 +114,23 @@ func Conclusion(report []byte, patientID string) (string, error) {
 	return read.Conclusion, nil
 }
 
-// RequireObservation refuses a biosignal that is no FHIR R4 Observation (FHIR_NOT_JSON), or not about this patient (WRONG_SUBJECT).
+// RequireObservation refuses a biosignal that has more bytes than a doctor or a hospital takes (FHIR_TOO_LARGE), that is no FHIR R4
+// Observation (FHIR_NOT_JSON), that lacks what each has to have (FHIR_INVALID), or that is not about this patient (WRONG_SUBJECT).
 func RequireObservation(content []byte, patientID string) error {
+	if len(content) > protocol.MostBiosignal {
+		return refusal.New(refusal.FHIRTooLarge, "a biosignal may have %d bytes", protocol.MostBiosignal)
+	}
 	var read struct {
-		ResourceType string    `json:"resourceType"`
-		Subject      reference `json:"subject"`
+		ResourceType string          `json:"resourceType"`
+		Status       string          `json:"status"`
+		Code         json.RawMessage `json:"code"`
+		Subject      reference       `json:"subject"`
 	}
 	if err := json.Unmarshal(content, &read); err != nil || read.ResourceType != "Observation" {
 		return refusal.New(refusal.FHIRNotJSON, "the biosignal is no Observation")
+	}
+	if read.Status == "" || !bytes.HasPrefix(read.Code, []byte("{")) {
+		return refusal.New(refusal.FHIRInvalid, "an Observation has a status and a code")
 	}
 	if read.Subject.Identifier.Value != patientID {
 		return refusal.New(refusal.WrongSubject, "the Observation is not about this patient")

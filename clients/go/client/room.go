@@ -96,7 +96,7 @@ func (r *Room) take(ctx context.Context, frame *pb.RelayFrame) (*protocol.InCons
 		return nil, r.answer(ctx, frame.GetOpening())
 	}
 	if frame.GetFrame() != nil {
-		return r.takeFrame(frame.GetFrame())
+		return r.takeFrame(ctx, frame.GetFrame())
 	}
 	return nil, nil
 }
@@ -141,11 +141,14 @@ func (r *Room) answer(ctx context.Context, opening *pb.SealedOpening) error {
 
 // takeFrame takes a frame of P2; the last one makes the patient present. One that does not open, or is not the next, is somebody else's and
 // is passed over; any other fault ends the session.
-func (r *Room) takeFrame(frame *pb.SessionFrame) (*protocol.InConsultation, error) {
+func (r *Room) takeFrame(ctx context.Context, frame *pb.SessionFrame) (*protocol.InConsultation, error) {
 	name := string(frame.GetSessionId())
 	state := r.sessions[name]
 	if state == nil {
 		return nil, nil
+	}
+	if frame.GetLast() {
+		r.doctor.refresh(ctx) // whatever the cloud answers, the lists at hand decide
 	}
 	next, present, err := state.Receive(frame, r.doctor.Member.Verifier(), r.doctor.Member.clock())
 	switch {

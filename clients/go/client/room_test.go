@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -122,7 +123,7 @@ func TestRoomGoesOnThroughWhatPassesOrIsAnothersFault(t *testing.T) {
 		t.Errorf("%v; %d sessions; said %q", err, len(room.sessions), p.said)
 	}
 	p.said, p.now, p.silence = nil, p.now+2000, []error{refused(codes.Unavailable, "UNAVAILABLE")}
-	p.doctor.refreshed = p.doctor.refreshed.Add(-listsKept)
+	p.doctor.refreshAt = time.Time{}
 	at = &relay{frames: []*pb.RelayFrame{p.anybodys()}}
 	room.mailbox = in(t, at)
 	if _, err := room.AwaitPatient(t.Context()); !refusal.Is(err, refusal.NoSuchRoom) || len(p.said) != 1 || !strings.Contains(p.said[0], "REVOCATION_LIST_STALE") {

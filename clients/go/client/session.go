@@ -38,7 +38,7 @@ func (d *Doctor) openSession(ctx context.Context, address, hospitalID string, ho
 			return opened, err
 		}
 	}
-	connection, err := dial(address, hospitalID, d.Member.bundle)
+	connection, err := d.Member.dial(address, hospitalID)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (d *Doctor) openWith(ctx context.Context, address string, hospital *protoco
 	if err != nil {
 		return nil, err
 	}
-	connection, err := dial(address, hospital.Identity, d.Member.bundle)
+	connection, err := d.Member.dial(address, hospital.Identity)
 	if err != nil {
 		return nil, err
 	}

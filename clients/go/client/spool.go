@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 
 	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
@@ -19,7 +20,11 @@ type spool struct {
 	file   *os.File
 	aead   cipher.AEAD
 	chunks uint64
+	size   uint64 // of what was written
+	left   []byte // of it, not in the file yet
 }
+
+const spoolChunk = 64 * 1024 // at least, so that slices of a byte do not grow on the disk
 
 func newSpool(directory string, entropy group.Entropy) (*spool, error) {
 	file, err := os.CreateTemp(directory, "spool-*")
@@ -40,19 +45,44 @@ func newSpool(directory string, entropy group.Entropy) (*spool, error) {
 	return &spool{file: file, aead: aead}, err
 }
 
-// write adds a chunk: u32be(size) || ciphertext || tag; its number is its nonce, for the key is this spool's alone.
-func (s *spool) write(chunk []byte) error {
+// write adds a slice of a record. Refuses with STORE_FULL, PROFILE_UNUSABLE.
+func (s *spool) write(slice []byte) error {
+	s.left, s.size = append(s.left, slice...), s.size+uint64(len(slice))
+	if len(s.left) < spoolChunk {
+		return nil
+	}
+	return s.flush()
+}
+
+// flush adds a chunk: u32be(size) || ciphertext || tag; its number is its nonce, for the key is this spool's alone.
+func (s *spool) flush() error {
+	chunk := s.left
+	s.left = nil
+	defer clear(chunk)
 	sealed := s.aead.Seal(nil, s.nonce(s.chunks), chunk, nil)
 	s.chunks++
 	framed := append(binary.BigEndian.AppendUint32(nil, uint32(len(sealed))), sealed...)
 	if _, err := s.file.Write(framed); err != nil {
-		return refusal.Because(err, refusal.ProfileUnusable, "the record can't be spooled")
+		return unwritten(err, refusal.ProfileUnusable, "the record can't be spooled")
 	}
 	return nil
 }
 
+// unwritten says why something could not be written: STORE_FULL, or for the reason given.
+func unwritten(err error, reason refusal.Reason, sentence string) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return refusal.Because(err, refusal.StoreFull, "%s: the disk is full", sentence)
+	}
+	return refusal.Because(err, reason, "%s", sentence)
+}
+
 // reader reads what was written, from its beginning; one reader at a time.
 func (s *spool) reader() (io.Reader, error) {
+	if len(s.left) > 0 {
+		if err := s.flush(); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}

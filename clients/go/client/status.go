@@ -3,10 +3,7 @@ package client
 import (
 	"errors"
 	"io"
-	"regexp"
-	"strings"
 	"time"
-	"unicode"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -15,22 +12,19 @@ import (
 	"medunion.example/clients/go/refusal"
 )
 
-const (
-	domain       = "medunion"
-	mostSentence = 500 // characters of what a peer says
-)
-
-var reasonForm = regexp.MustCompile(`\A[A-Z][A-Z0-9_]{0,63}\z`)
+const domain = "medunion"
 
 var reasonOfCode = map[codes.Code]refusal.Reason{
-	codes.ResourceExhausted: refusal.LimitReached,
-	codes.Unavailable:       refusal.Unavailable,
-	codes.DeadlineExceeded:  refusal.Unavailable,
-	codes.Canceled:          refusal.Unavailable,
-	codes.PermissionDenied:  refusal.Unauthorized,
-	codes.Unauthenticated:   refusal.Unauthenticated,
-	codes.InvalidArgument:   refusal.MalformedMessage,
-	codes.NotFound:          refusal.NotFound,
+	codes.ResourceExhausted:  refusal.LimitReached,
+	codes.Unavailable:        refusal.Unavailable,
+	codes.DeadlineExceeded:   refusal.Unavailable,
+	codes.Canceled:           refusal.Unavailable,
+	codes.PermissionDenied:   refusal.Unauthorized,
+	codes.Unauthenticated:    refusal.Unauthenticated,
+	codes.InvalidArgument:    refusal.MalformedMessage,
+	codes.NotFound:           refusal.NotFound,
+	codes.AlreadyExists:      refusal.AlreadyExists,
+	codes.FailedPrecondition: refusal.OutOfOrder,
 }
 
 // told is a refusal that came from a peer.
@@ -47,7 +41,7 @@ func (t *told) Error() string { return t.refusal.Error() }
 func (t *told) Unwrap() error { return t.refusal }
 
 // fromStatus gives the refusal that a peer sent: the reason of google.rpc.ErrorInfo, the delay of google.rpc.RetryInfo; where there
-// is no ErrorInfo, what gRPC's own code says.
+// is no ErrorInfo, or a reason that is not known here, what gRPC's own code says. The sentence is ours.
 func fromStatus(err error) error {
 	if _, isRefusal := errors.AsType[*refusal.Error](err); err == nil || isRefusal {
 		return err
@@ -61,30 +55,19 @@ func fromStatus(err error) error {
 	for _, detail := range said.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
-			if detail.GetDomain() == domain && reasonForm.MatchString(detail.GetReason()) {
-				reason = refusal.Reason(detail.GetReason())
+			if said := refusal.Reason(detail.GetReason()); detail.GetDomain() == domain && words[said] != "" {
+				reason = said
 			}
 		case *errdetails.RetryInfo:
 			found.retryAfter = detail.GetRetryDelay().AsDuration()
 		}
 	}
-	found.refusal = refusal.New(reason, "%s", printable(said.Message()))
+	found.refusal = refusal.New(reason, "%s", words[reason])
 	return found
 }
 
 func passes(code codes.Code) bool {
 	return code == codes.Unavailable || code == codes.ResourceExhausted || code == codes.DeadlineExceeded || code == codes.Canceled
-}
-
-// printable gives what a peer says as a terminal may show it: in one line, of bounded length, without control characters.
-func printable(text string) string {
-	characters := []rune(text)
-	return strings.Map(func(char rune) rune {
-		if unicode.IsPrint(char) {
-			return char
-		}
-		return ' '
-	}, string(characters[:min(len(characters), mostSentence)]))
 }
 
 // IsPassing says whether a refusal passes by itself: the same may be tried again after a while.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/ed25519"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,26 +173,4 @@ func TestDiagnosisIsAwaitedAsLongAsTheConsultationLives(t *testing.T) {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
 	})
-}
-
-func TestServerThatIsBackIsDialledWithinSeconds(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer listener.Close()
-	connection, err := dial(listener.Addr().String(), "H:alpha", &protocol.TrustedBundle{})
-	must(t, err)
-	defer connection.Close()
-	began := time.Now()
-	connection.Connect()
-	for range 4 { // gRPC's own pauses before the fourth try are 5 seconds
-		tried, err := listener.Accept()
-		must(t, err)
-		tried.Close()
-	}
-	if took := time.Since(began); took > 3*time.Second {
-		t.Errorf("four tries took %s", took)
-	}
-	if connecting.Backoff.MaxDelay > 5*time.Second {
-		t.Errorf("it is tried every %s", connecting.Backoff.MaxDelay)
-	}
 }

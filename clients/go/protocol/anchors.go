@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -18,7 +19,20 @@ type Anchors struct {
 	DepartmentClasses []string
 	issuers           keyHistory
 	cloudKeys         keyHistory
-	authorities       []*x509.Certificate
+	authorities       []authority
+}
+
+// authority is a medical authority's certificate, and whom it may certify.
+type authority struct {
+	*x509.Certificate
+	doctorIDs []string // a doctor's ID, or a prefix of IDs and "*"
+}
+
+func (a authority) mayCertify(doctorID string) bool {
+	return slices.ContainsFunc(a.doctorIDs, func(named string) bool {
+		prefix, isPrefix := strings.CutSuffix(named, Any)
+		return named == doctorID || isPrefix && strings.HasPrefix(doctorID, prefix)
+	})
 }
 
 func readAnchors(bundle *pb.TrustBundle) (*Anchors, error) {
@@ -26,12 +40,12 @@ func readAnchors(bundle *pb.TrustBundle) (*Anchors, error) {
 		return nil, err
 	}
 	anchors := &Anchors{Realm: bundle.GetRealm(), CloudID: bundle.GetCloudId(), DepartmentClasses: bundle.GetDepartmentClasses()}
-	for _, authority := range bundle.GetMedicalAuthorities() {
-		certificate, err := x509.ParseCertificate(authority.GetCertificate())
+	for _, named := range bundle.GetMedicalAuthorities() {
+		certificate, err := x509.ParseCertificate(named.GetCertificate())
 		if err != nil {
 			return nil, refusal.Because(err, refusal.MalformedMessage, "a medical authority's certificate in the trust bundle is none")
 		}
-		anchors.authorities = append(anchors.authorities, certificate)
+		anchors.authorities = append(anchors.authorities, authority{certificate, named.GetDoctorIds()})
 	}
 	var err error
 	if anchors.issuers, err = readHistory(bundle.GetIssuers()); err != nil {

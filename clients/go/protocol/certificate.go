@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"slices"
 	"time"
@@ -14,16 +15,21 @@ import (
 // DoctorURN comes before a doctor's identity in the SAN URI of Cert_D.
 const DoctorURN = "urn:medunion:"
 
-// What Cert_D may mark as critical: a critical extension that is not understood must not be passed over (RFC 5280, section 4.2).
-var understood = []asn1.ObjectIdentifier{
-	{2, 5, 29, 19}, // BasicConstraints
-	{2, 5, 29, 15}, // KeyUsage
-	{2, 5, 29, 17}, // SubjectAltName
-	{2, 5, 29, 35}, // AuthorityKeyIdentifier
-}
+var (
+	basicConstraints       = asn1.ObjectIdentifier{2, 5, 29, 19}
+	keyUsage               = asn1.ObjectIdentifier{2, 5, 29, 15}
+	subjectAltName         = asn1.ObjectIdentifier{2, 5, 29, 17}
+	authorityKeyIdentifier = asn1.ObjectIdentifier{2, 5, 29, 35}
+	extendedKeyUsage       = asn1.ObjectIdentifier{2, 5, 29, 37}
+	documentSigning        = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 36} // RFC 9336
+)
 
-// verifyCertificate requires Cert_D to be legal: from an authority of the federation, valid, not revoked, this ID_D's and this
-// key's. Refuses with CERTIFICATE_ILLEGAL, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED, CERTIFICATE_FOREIGN, REVOCATION_LIST_STALE.
+// What Cert_D may mark as critical: a critical extension that is not understood must not be passed over (RFC 5280, section 4.2).
+var understood = []asn1.ObjectIdentifier{basicConstraints, keyUsage, subjectAltName, authorityKeyIdentifier, extendedKeyUsage}
+
+// verifyCertificate requires Cert_D to be legal: from an authority of the federation that may certify this ID_D, valid, not revoked, this
+// ID_D's and this key's. Refuses with CERTIFICATE_ILLEGAL, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED, CERTIFICATE_FOREIGN,
+// CERTIFICATE_OUT_OF_SCOPE, REVOCATION_LIST_STALE.
 func verifyCertificate(der []byte, anchors *Anchors, lists Lists, doctorID string, verifyingKey []byte, now Instant) error {
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -33,14 +39,17 @@ func verifyCertificate(der []byte, anchors *Anchors, lists Lists, doctorID strin
 	if err != nil {
 		return err
 	}
+	if !authority.mayCertify(doctorID) {
+		return refusal.New(refusal.CertificateOutOfScope, "the authority may not certify this doctor")
+	}
 	if err := requireEndEntity(certificate); err != nil {
 		return err
 	}
 	moment := time.UnixMilli(int64(now))
-	if !isValid(certificate, moment) || !isValid(authority, moment) {
+	if !isValid(certificate, moment) || !isValid(authority.Certificate, moment) {
 		return refusal.New(refusal.CertificateExpired, "Cert_D or its authority is outside its validity")
 	}
-	crl, err := currentCRL(authority, lists, moment)
+	crl, err := lists.currentCRL(authority.Certificate, moment)
 	if err != nil {
 		return err
 	}
@@ -52,43 +61,48 @@ func verifyCertificate(der []byte, anchors *Anchors, lists Lists, doctorID strin
 	return requireOwner(certificate, doctorID, verifyingKey)
 }
 
-// authorityOf gives the authority's certificate whose key signed Cert_D: while it changes keys, it stands twice under its name.
-func authorityOf(certificate *x509.Certificate, anchors *Anchors) (*x509.Certificate, error) {
-	for _, authority := range anchors.authorities {
-		if bytes.Equal(authority.RawSubject, certificate.RawIssuer) &&
-			authority.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature) == nil {
-			return authority, nil
+// authorityOf gives the authority whose key signed Cert_D: while it changes keys, it stands twice under its name.
+func authorityOf(certificate *x509.Certificate, anchors *Anchors) (authority, error) {
+	for _, named := range anchors.authorities {
+		if bytes.Equal(named.RawSubject, certificate.RawIssuer) &&
+			named.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature) == nil {
+			return named, nil
 		}
 	}
-	return nil, refusal.New(refusal.CertificateIllegal, "Cert_D comes from no medical authority of this federation")
+	return authority{}, refusal.New(refusal.CertificateIllegal, "Cert_D comes from no medical authority of this federation")
 }
 
 func requireEndEntity(certificate *x509.Certificate) error {
 	if !certificate.BasicConstraintsValid || certificate.IsCA || certificate.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return refusal.New(refusal.CertificateIllegal, "Cert_D is not a certificate for signatures")
 	}
-	for _, extension := range certificate.Extensions {
-		if extension.Critical && !slices.ContainsFunc(understood, extension.Id.Equal) {
-			return refusal.New(refusal.CertificateIllegal, "Cert_D has a critical extension that is not understood here")
-		}
+	if hasUnknownCritical(certificate.Extensions, understood) {
+		return refusal.New(refusal.CertificateIllegal, "Cert_D has a critical extension that is not understood here")
+	}
+	if hasExtension(certificate.Extensions, extendedKeyUsage) && !isForDoctors(certificate) {
+		return refusal.New(refusal.CertificateIllegal, "Cert_D is for something else by its ExtendedKeyUsage")
 	}
 	return nil
 }
 
-func isValid(certificate *x509.Certificate, moment time.Time) bool {
-	return !moment.Before(certificate.NotBefore) && moment.Before(certificate.NotAfter)
+func isForDoctors(certificate *x509.Certificate) bool {
+	return slices.Contains(certificate.ExtKeyUsage, x509.ExtKeyUsageAny) ||
+		slices.Contains(certificate.ExtKeyUsage, x509.ExtKeyUsageClientAuth) ||
+		slices.ContainsFunc(certificate.UnknownExtKeyUsage, documentSigning.Equal)
 }
 
-// currentCRL gives the current CRL by the key that certified, its signature checked: without one, no.
-func currentCRL(authority *x509.Certificate, lists Lists, moment time.Time) (*x509.RevocationList, error) {
-	for _, crl := range lists.crls {
-		signed := bytes.Equal(crl.RawIssuer, authority.RawSubject) && crl.SignatureAlgorithm == x509.PureEd25519 &&
-			authority.CheckSignature(crl.SignatureAlgorithm, crl.RawTBSRevocationList, crl.Signature) == nil
-		if signed && !moment.Before(crl.ThisUpdate) && moment.Before(crl.NextUpdate) {
-			return crl, nil
-		}
-	}
-	return nil, refusal.New(refusal.RevocationListStale, "no current CRL of the medical authority is at hand")
+func hasExtension(extensions []pkix.Extension, id asn1.ObjectIdentifier) bool {
+	return slices.ContainsFunc(extensions, func(one pkix.Extension) bool { return one.Id.Equal(id) })
+}
+
+func hasUnknownCritical(extensions []pkix.Extension, known []asn1.ObjectIdentifier) bool {
+	return slices.ContainsFunc(extensions, func(one pkix.Extension) bool {
+		return one.Critical && !slices.ContainsFunc(known, one.Id.Equal)
+	})
+}
+
+func isValid(certificate *x509.Certificate, moment time.Time) bool {
+	return !moment.Before(certificate.NotBefore) && moment.Before(certificate.NotAfter)
 }
 
 func requireOwner(certificate *x509.Certificate, doctorID string, verifyingKey []byte) error {

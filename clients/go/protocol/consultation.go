@@ -10,6 +10,9 @@ import (
 // ConsultationLife is how long a consultation lives at most.
 const ConsultationLife = 12 * time.Hour
 
+// MostBiosignal is how many bytes M_SD has at most, in P2 and in a deposit.
+const MostBiosignal = 16 * 1024 * 1024
+
 // CodeDigest gives SHA-256(T("code", KS_D, its signature, Cert_D)), 32 bytes: what the doctor's code shows (X13, B4).
 func CodeDigest(keyStatement *pb.SignedStatement, certificate []byte) []byte {
 	return transcript.Digest(transcript.T("code", keyStatement.GetStatement(), keyStatement.GetSignature(), certificate))
@@ -55,9 +58,15 @@ func replyTranscript(d1 *pb.ConsultationReply, issuer, transcriptHash []byte) []
 		transcriptHash)
 }
 
-// biosignalTranscript is what Sig_P2 covers: T("P2", TH1, H(M_SD), H(grant) or empty, T_P2) (B15).
-func biosignalTranscript(transcriptHash []byte, p2 *pb.BiosignalDelivery) []byte {
-	return transcript.T("P2", transcriptHash, p2.GetBiosignalDigest(), grantDigest(p2.GetGrant()), transcript.U64(p2.GetSentAt()))
+// biosignalTranscript is what Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15).
+func biosignalTranscript(transcriptHash []byte, doctorID string, certificate []byte, p2 *pb.BiosignalDelivery) []byte {
+	return transcript.T("P2",
+		transcriptHash,
+		transcript.Text(doctorID),
+		transcript.Digest(certificate),
+		p2.GetBiosignalDigest(),
+		grantDigest(p2.GetGrant()),
+		transcript.U64(p2.GetSentAt()))
 }
 
 // diagnosisTranscript is what Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5).

@@ -15,8 +15,6 @@ import (
 	"medunion.example/clients/go/transcript"
 )
 
-const mostBiosignal = 64 * 1024 * 1024
-
 // ReceiveOpening takes P1 (eq. 14, 15). Refuses with STALE, FUTURE_DATED, UNSUPPORTED_VERSION, UNKNOWN_KEY_ID, FIELD_INVALID by clear
 // fields, with REJECTED for whatever was found after opening.
 func ReceiveOpening(doctor *Party, opening *pb.SealedOpening, verifier Verifier, now Instant) (Pending[*Asked], error) {
@@ -119,7 +117,7 @@ type AwaitingBiosignal struct {
 	transcriptHash     []byte
 	receiving, sending direction
 	pieces             [][]byte
-	size               int
+	size               int     // of the slices, padding and all
 	heardAt            Instant // when the first frame came; 0 before
 }
 
@@ -150,11 +148,8 @@ func (w AwaitingBiosignal) Receive(frame *pb.SessionFrame, verifier Verifier, no
 }
 
 func (w *AwaitingBiosignal) add(piece []byte) error {
-	if len(piece) == 0 {
-		return refusal.New(refusal.FieldInvalid, "a slice is empty")
-	}
-	if len(w.pieces) >= mostSlices || w.size+len(piece) > mostBiosignal {
-		return refusal.New(refusal.LimitReached, "a biosignal may have %d bytes in %d slices", mostBiosignal, mostSlices)
+	if len(w.pieces) >= mostSlices || uint64(w.size+len(piece)) > padded(MostBiosignal) {
+		return refusal.New(refusal.LimitReached, "a biosignal may have %d bytes in %d slices", MostBiosignal, mostSlices)
 	}
 	w.pieces = append(w.pieces[:len(w.pieces):len(w.pieces)], piece)
 	w.size += len(piece)
@@ -163,20 +158,24 @@ func (w *AwaitingBiosignal) add(piece []byte) error {
 
 func (w *AwaitingBiosignal) complete(plaintext []byte, frame *pb.SessionFrame, verifier Verifier, now Instant) (*InConsultation, error) {
 	p2, patient := &pb.BiosignalDelivery{}, w.asked.patient
-	if err := rules.Parse(plaintext, p2); err != nil {
+	if err := parseLast(plaintext, frame, p2); err != nil {
 		return nil, err
 	}
-	if err := requireSameTime(p2.GetSentAt(), frame.GetSentAt()); err != nil {
+	if _, err := verifier.Party(patient.KeyStatement, pb.Role_ROLE_PATIENT, now); err != nil { // on the lists of now: P1 may be long ago
 		return nil, err
 	}
 	if p2.GetPatientId() != patient.Identity {
 		return nil, refusal.New(refusal.IdentityMismatch, "P2 names another patient")
 	}
-	biosignal := bytes.Join(w.pieces, nil)
+	biosignal, err := unpadContent(bytes.Join(w.pieces, nil), p2.GetBiosignalSizeBytes())
+	if err != nil {
+		return nil, err
+	}
 	if digest := sha256.Sum256(biosignal); !bytes.Equal(p2.GetBiosignalDigest(), digest[:]) {
 		return nil, refusal.New(refusal.RecordDigestMismatch, "the biosignal is not the one that was signed")
 	}
-	if err := verifySignature(patient.VerifyingKey, p2.GetSignature(), biosignalTranscript(w.transcriptHash, p2)); err != nil {
+	signed := biosignalTranscript(w.transcriptHash, w.asked.doctor.Identity, w.asked.doctor.Certificate, p2)
+	if err := verifySignature(patient.VerifyingKey, p2.GetSignature(), signed); err != nil {
 		return nil, err
 	}
 	present := &InConsultation{
@@ -191,7 +190,6 @@ func (w *AwaitingBiosignal) complete(plaintext []byte, frame *pb.SessionFrame, v
 		delivery:       p2,
 	}
 	if p2.GetGrant() != nil {
-		var err error
 		if present.Grant, err = openGrant(p2.GetGrant(), patient, w.asked.doctor, verifier.Freshness, now); err != nil {
 			return nil, err
 		}
@@ -241,7 +239,7 @@ func (c *InConsultation) Diagnose(diagnosis []byte, recordSignatures [][]byte, n
 	if err != nil {
 		return nil, nil, err
 	}
-	_, frame, err := c.sending.seal("d5", encoded, true, now)
+	frame, err := c.sending.sealMessage("d5", encoded, now)
 	return &AwaitingReceipt{c, d5}, frame, err
 }
 

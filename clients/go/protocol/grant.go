@@ -15,6 +15,9 @@ import (
 // Any is every hospital, or every department class.
 const Any = "*"
 
+// MostGrantLife is how long a grant lasts at most.
+const MostGrantLife = 366 * 24 * time.Hour
+
 // Terms is what a patient allows a doctor. Empty lists allow nothing.
 type Terms struct {
 	Hospitals, DepartmentClasses []string
@@ -34,8 +37,12 @@ func DefaultTerms() Terms {
 	}
 }
 
-// MakeGrant signs a grant for one doctor (C1). It draws 16 bytes for the grant's id.
+// MakeGrant signs a grant for one doctor (C1). It draws 16 bytes for the grant's id. Refuses with GRANT_INVALID terms of no life, or of
+// more than 366 days.
 func MakeGrant(patient *Party, doctor *AddressedDoctor, terms Terms, now Instant, entropy group.Entropy) (*pb.SignedStatement, error) {
+	if err := requireGrantLife(now, now+milliseconds(terms.Life)); err != nil {
+		return nil, err
+	}
 	return SignStatement("grant", &pb.Grant{
 		GrantId:                 entropy(16),
 		PatientId:               proto.String(patient.Identity),
@@ -64,8 +71,18 @@ func openGrant(signed *pb.SignedStatement, patient *VerifiedParty, doctor *Party
 	if grant.GetDoctorId() != doctor.Identity || !bytes.Equal(grant.GetDoctorCertificateDigest(), transcript.Digest(doctor.Certificate)) {
 		return nil, refusal.New(refusal.GrantInvalid, "the grant is for another doctor")
 	}
+	if err := requireGrantLife(grant.GetNotBefore(), grant.GetNotAfter()); err != nil {
+		return nil, err
+	}
 	if !freshness.Begun(grant.GetNotBefore(), now) || now >= grant.GetNotAfter() {
 		return nil, refusal.New(refusal.GrantExpired, "the grant is not yet, or no longer, valid")
 	}
 	return grant, nil
+}
+
+func requireGrantLife(notBefore, notAfter Instant) error {
+	if notBefore >= notAfter || notAfter-notBefore > milliseconds(MostGrantLife) {
+		return refusal.New(refusal.GrantInvalid, "the grant ends before it begins, or lasts longer than 366 days")
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"crypto/x509"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -243,5 +244,75 @@ func TestBundles(t *testing.T) {
 	}
 	if len(chain) == 0 || refused == 0 {
 		t.Errorf("%d followed, %d refused", len(chain), refused)
+	}
+}
+
+func TestPadding(t *testing.T) {
+	for _, vector := range vectors.Read[struct{ Size, Padded uint64 }](t, "padding.json") {
+		if got := padded(vector.Size); got != vector.Padded {
+			t.Errorf("padded(%d) is %d, not %d", vector.Size, got, vector.Padded)
+		}
+	}
+}
+
+func TestForms(t *testing.T) {
+	type form struct {
+		Name, Expect string
+		MessageType  string `json:"message_type"`
+		Message      hexBytes
+	}
+	refused := 0
+	for _, vector := range vectors.Read[form](t, "forms.json") {
+		err := rules.Parse(vector.Message, newMessage(t, vector.MessageType))
+		if vector.Expect == "success" && err != nil || vector.Expect != "success" && string(refusal.Outer(err)) != vector.Expect {
+			t.Errorf("%q: %v, not %s", vector.Name, err, vector.Expect)
+		}
+		if err != nil {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}
+
+func TestCertificates(t *testing.T) {
+	type check struct {
+		Name, Expect string
+		Now          Instant
+		Authority    hexBytes `json:"authority_certificate"`
+		Scope        []string `json:"doctor_ids"`
+		Certificate  hexBytes
+		DoctorID     string   `json:"doctor_id"`
+		VerifyingKey hexBytes `json:"verifying_key"`
+		CRLs         []hexBytes
+		Pins         []struct {
+			CertificateDigest hexBytes `json:"certificate_digest"`
+			Number, Digest    hexBytes
+		}
+	}
+	for _, vector := range vectors.Read[check](t, "certificates.json") {
+		lists := Lists{revocations: &pb.RevocationList{}}
+		for _, pin := range vector.Pins {
+			lists.revocations.Crls = append(lists.revocations.Crls, &pb.CrlPin{
+				CertificateDigest: pin.CertificateDigest, Number: pin.Number, Digest: pin.Digest,
+			})
+		}
+		for _, der := range vector.CRLs {
+			crl, err := x509.ParseRevocationList(der)
+			if err != nil {
+				t.Fatalf("%s: %v", vector.Name, err)
+			}
+			lists.crls = append(lists.crls, crl)
+		}
+		certificate, err := x509.ParseCertificate(vector.Authority)
+		if err != nil {
+			t.Fatal(err)
+		}
+		anchors := &Anchors{authorities: []authority{{certificate, vector.Scope}}}
+		err = verifyCertificate(vector.Certificate, anchors, lists, vector.DoctorID, vector.VerifyingKey, vector.Now)
+		if vector.Expect == "success" && err != nil || vector.Expect != "success" && string(refusal.Outer(err)) != vector.Expect {
+			t.Errorf("%s: %v, not %s", vector.Name, err, vector.Expect)
+		}
 	}
 }

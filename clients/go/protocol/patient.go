@@ -162,13 +162,15 @@ type Established struct {
 // Deliver makes P2 (eq. 23): M_SD in slices, then what signs it and the grant, which may be nil. The frames are to be sent once.
 func (e *Established) Deliver(biosignal []byte, grant *pb.SignedStatement, now Instant) (*AwaitingDiagnosis, iter.Seq2[*pb.SessionFrame, error], error) {
 	p2 := &pb.BiosignalDelivery{
-		BiosignalDigest: transcript.Digest(biosignal),
-		PatientId:       proto.String(e.patient.Identity),
-		SentAt:          proto.Uint64(now),
-		Grant:           grant,
+		BiosignalSizeBytes: proto.Uint64(uint64(len(biosignal))),
+		BiosignalDigest:    transcript.Digest(biosignal),
+		PatientId:          proto.String(e.patient.Identity),
+		SentAt:             proto.Uint64(now),
+		Grant:              grant,
 	}
+	signed := biosignalTranscript(e.transcriptHash, e.doctor.Identity, e.doctor.Certificate, p2)
 	var err error
-	if p2.Signature, err = keys.Sign(e.patient.Signer, biosignalTranscript(e.transcriptHash, p2)); err != nil {
+	if p2.Signature, err = keys.Sign(e.patient.Signer, signed); err != nil {
 		return nil, nil, err
 	}
 	encoded, err := rules.Marshal(p2)
@@ -179,7 +181,7 @@ func (e *Established) Deliver(biosignal []byte, grant *pb.SignedStatement, now I
 		patient:            e.patient,
 		doctor:             e.doctor,
 		transcriptHash:     e.transcriptHash,
-		sending:            direction{e.sessionID, e.keys.forward, framesOf(biosignal)},
+		sending:            direction{e.sessionID, e.keys.forward, framesOf(len(biosignal))},
 		receiving:          direction{e.sessionID, e.keys.backward, 0},
 		biosignalSignature: p2.GetSignature(),
 		beganAt:            e.beganAt,
@@ -251,6 +253,5 @@ func (d *Diagnosed) Receipt(now Instant) (*pb.SessionFrame, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, frame, err := d.consultation.sending.seal("p6", encoded, true, now)
-	return frame, err
+	return d.consultation.sending.sealMessage("p6", encoded, now)
 }

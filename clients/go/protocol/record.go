@@ -2,8 +2,6 @@ package protocol
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"hash"
 	"iter"
 
 	"google.golang.org/protobuf/proto"
@@ -40,8 +38,8 @@ func (s *HospitalSession) receiving() direction { return direction{s.sessionID, 
 // Forget wipes the session's keys, once it is over.
 func (s *HospitalSession) Forget() { s.keys.wipe() }
 
-// Query makes D4 (eq. 45): opens c_P and shows the grant.
-func (s *HospitalSession) Query(now Instant) (*AwaitingRecord, *pb.SessionFrame, error) {
+// Query makes D4 (eq. 45): opens c_P and shows the grant. Of what comes in answer, most bytes are taken.
+func (s *HospitalSession) Query(most uint64, now Instant) (*AwaitingRecord, *pb.SessionFrame, error) {
 	d4 := &pb.RecordQuery{
 		PatientId:               proto.String(s.intent.PatientID),
 		DoctorId:                proto.String(s.doctor.Identity),
@@ -51,7 +49,7 @@ func (s *HospitalSession) Query(now Instant) (*AwaitingRecord, *pb.SessionFrame,
 		Scope:                   s.intent.Scope,
 		PatientKeyStatement:     s.intent.PatientKeyStatement,
 	}
-	state := &AwaitingRecord{session: s, receiving: s.receiving(), content: sha256.New()}
+	state := &AwaitingRecord{session: s, receiving: s.receiving(), content: newRecordContent(most, s.requireAsked)}
 	if s.intent.Grant != nil {
 		grant := &pb.Grant{}
 		if err := Peek(grant, s.intent.Grant); err != nil {
@@ -63,7 +61,7 @@ func (s *HospitalSession) Query(now Instant) (*AwaitingRecord, *pb.SessionFrame,
 	if err != nil {
 		return nil, nil, err
 	}
-	_, frame, err := s.sending().seal("d4", encoded, true, now)
+	frame, err := s.sending().sealMessage("d4", encoded, now)
 	return state, frame, err
 }
 
@@ -71,13 +69,13 @@ func (s *HospitalSession) Query(now Instant) (*AwaitingRecord, *pb.SessionFrame,
 type AwaitingRecord struct {
 	session   *HospitalSession
 	receiving direction
-	content   hash.Hash
+	content   recordContent
 	grantID   []byte
 }
 
 // Receive takes one frame of H2 (eq. 48); T is checked on the first. It gives a slice of M_EMR, which is not proved yet: spool it and
-// show nothing (C8); or, of the last frame, the end that signs the whole. Refuses with what the hospital says is wrong, with REJECTED
-// for a false frame; then this state stays good.
+// show nothing (C8); or, of the last frame, the end that signs the whole. Refuses with what the hospital says is wrong, with RECORD_TOO_LARGE
+// more than is taken here, with REJECTED a false frame; then this state stays good.
 func (w *AwaitingRecord) Receive(frame *pb.SessionFrame, verifier Verifier, now Instant) (slice []byte, end *pb.RecordEnd, err error) {
 	if err := rules.Check(frame); err != nil {
 		return nil, nil, err
@@ -92,12 +90,18 @@ func (w *AwaitingRecord) Receive(frame *pb.SessionFrame, verifier Verifier, now 
 		return nil, nil, refusal.AfterOpening(err)
 	}
 	if !frame.GetLast() {
+		content, err := w.content.add(plaintext)
+		if refusal.Is(err, refusal.RecordTooLarge) {
+			return nil, nil, err // this side's own bound
+		}
+		if err != nil {
+			return nil, nil, refusal.AfterOpening(err)
+		}
 		w.receiving = receiving
-		w.content.Write(plaintext)
-		return plaintext, nil, nil
+		return content, nil, nil
 	}
 	h2 := &pb.RecordEnd{}
-	if err := w.complete(plaintext, frame, h2); err != nil {
+	if err := w.complete(plaintext, frame, h2, verifier, now); err != nil {
 		return nil, nil, refusal.AfterOpening(err)
 	}
 	if h2.GetOutcome() != pb.SessionOutcome_SESSION_OUTCOME_SERVED {
@@ -107,11 +111,8 @@ func (w *AwaitingRecord) Receive(frame *pb.SessionFrame, verifier Verifier, now 
 	return nil, h2, nil
 }
 
-func (w *AwaitingRecord) complete(plaintext []byte, frame *pb.SessionFrame, h2 *pb.RecordEnd) error {
-	if err := rules.Parse(plaintext, h2); err != nil {
-		return err
-	}
-	if err := requireSameTime(h2.GetSentAt(), frame.GetSentAt()); err != nil {
+func (w *AwaitingRecord) complete(plaintext []byte, frame *pb.SessionFrame, h2 *pb.RecordEnd, verifier Verifier, now Instant) error {
+	if err := parseLast(plaintext, frame, h2); err != nil {
 		return err
 	}
 	if h2.GetOutcome() != pb.SessionOutcome_SESSION_OUTCOME_SERVED {
@@ -120,10 +121,16 @@ func (w *AwaitingRecord) complete(plaintext []byte, frame *pb.SessionFrame, h2 *
 	if h2.Signature == nil || h2.Version == nil {
 		return refusal.New(refusal.MissingField, "a served record is signed")
 	}
+	if _, err := verifier.Party(w.session.hospital.KeyStatement, pb.Role_ROLE_HOSPITAL, now); err != nil { // on the lists of now
+		return err
+	}
+	if err := w.content.end(); err != nil {
+		return err
+	}
 	signed := transcript.T("H2",
 		w.session.transcriptHash,
 		w.session.intent.commitment(),
-		w.content.Sum(nil),
+		w.RecordDigest(),
 		w.grantID,
 		transcript.U64(h2.GetVersion()),
 		transcript.U64(h2.GetSentAt()))
@@ -131,16 +138,19 @@ func (w *AwaitingRecord) complete(plaintext []byte, frame *pb.SessionFrame, h2 *
 }
 
 // RecordDigest gives H(M_EMR), 32 bytes, once the last frame has held.
-func (w *AwaitingRecord) RecordDigest() []byte { return w.content.Sum(nil) }
+func (w *AwaitingRecord) RecordDigest() []byte { return w.content.digest.Sum(nil) }
 
-// RequireAsked refuses a manifest of another patient or hospital (IDENTITY_MISMATCH), or with a record that was not asked for
+// Manifest says what the record holds, once the last frame has held.
+func (w *AwaitingRecord) Manifest() *pb.RecordManifest { return w.content.manifest }
+
+// requireAsked refuses a manifest of another patient or hospital (IDENTITY_MISMATCH), or with a record that was not asked for
 // (ANSWER_MISMATCH).
-func (w *AwaitingRecord) RequireAsked(manifest *pb.RecordManifest) error {
-	if manifest.GetPatientId() != w.session.intent.PatientID || manifest.GetHospitalId() != w.session.hospital.Identity {
+func (s *HospitalSession) requireAsked(manifest *pb.RecordManifest) error {
+	if manifest.GetPatientId() != s.intent.PatientID || manifest.GetHospitalId() != s.hospital.Identity {
 		return refusal.New(refusal.IdentityMismatch, "the record names another patient or hospital")
 	}
 	for _, entry := range manifest.GetRecords() {
-		if !contains(w.session.intent.Scope.GetHandles(), entry.GetHandle()) {
+		if !contains(s.intent.Scope.GetHandles(), entry.GetHandle()) {
 			return refusal.New(refusal.AnswerMismatch, "the hospital sent a record that was not asked for")
 		}
 	}
@@ -172,23 +182,23 @@ func (w *AwaitingReceipt) PrepareDeposit(departmentClass string, blind []byte, n
 	}
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_STORE.Enum(), DepartmentClass: proto.String(departmentClass)}
 	message := &pb.Deposit{
-		PatientId:            proto.String(held.Patient.Identity),
-		DoctorId:             proto.String(held.doctor.Identity),
-		SentAt:               proto.Uint64(now),
-		Blind:                blind,
-		Scope:                scope,
-		Grant:                held.SignedGrant,
-		PatientKeyStatement:  held.Patient.KeyStatement,
-		ConsultationDigest:   held.transcriptHash,
-		BiosignalSizeBytes:   proto.Uint64(uint64(len(held.Biosignal))),
-		BiosignalDigest:      held.delivery.GetBiosignalDigest(),
-		BiosignalGrantDigest: grantDigest(held.SignedGrant),
-		BiosignalSentAt:      held.delivery.SentAt,
-		BiosignalSignature:   held.delivery.GetSignature(),
-		DiagnosisDigest:      transcript.Digest(d5.GetDiagnosis()),
-		BasedOn:              d5.GetBasedOn(),
-		DiagnosisSentAt:      d5.SentAt,
-		DiagnosisSignature:   d5.GetSignature(),
+		PatientId:           proto.String(held.Patient.Identity),
+		DoctorId:            proto.String(held.doctor.Identity),
+		SentAt:              proto.Uint64(now),
+		Blind:               blind,
+		Scope:               scope,
+		Grant:               held.SignedGrant,
+		PatientKeyStatement: held.Patient.KeyStatement,
+		ConsultationDigest:  held.transcriptHash,
+		BiosignalSizeBytes:  proto.Uint64(uint64(len(held.Biosignal))),
+		BiosignalDigest:     held.delivery.GetBiosignalDigest(),
+		BiosignalSentAt:     held.delivery.SentAt,
+		BiosignalSignature:  held.delivery.GetSignature(),
+		DiagnosisSizeBytes:  proto.Uint64(uint64(len(d5.GetDiagnosis()))),
+		DiagnosisDigest:     transcript.Digest(d5.GetDiagnosis()),
+		BasedOn:             d5.GetBasedOn(),
+		DiagnosisSentAt:     d5.SentAt,
+		DiagnosisSignature:  d5.GetSignature(),
 	}
 	intent := Intent{held.Patient.Identity, scope, held.SignedGrant, held.Patient.KeyStatement, blind}
 	return &Deposit{intent, message, held.Biosignal, d5.GetDiagnosis()}, nil

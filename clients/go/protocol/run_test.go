@@ -12,6 +12,7 @@ import (
 	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/transcript"
 )
 
 // What the patient and the doctor of the vectors say beside the messages.
@@ -20,7 +21,10 @@ var (
 	diagnosis = []byte(`{"resourceType": "DiagnosticReport"}`)
 )
 
-const class = "cardiology"
+const (
+	class      = "cardiology"
+	mostRecord = 1 << 30
+)
 
 // TestRun takes the vectors through the real steps of a patient and a doctor, in order: what they receive is the recorded message, tried
 // first in every form that must be refused; what they make has to be the recorded plaintext and signature.
@@ -82,6 +86,21 @@ func receive[M proto.Message, S any](t *testing.T, w *world, name string, step f
 	}
 	w.tried[name] = true
 	return next
+}
+
+// requireDecidedAnew requires a session's last frame to be refused when its sender was revoked since the session began.
+func requireDecidedAnew(t *testing.T, w *world, name string, sender *VerifiedParty, step func(*pb.SessionFrame, Verifier) error) {
+	t.Helper()
+	frame, verifier := &pb.SessionFrame{}, w.verifier
+	if err := proto.Unmarshal(w.messages[name].Message, frame); err != nil {
+		t.Fatal(err)
+	}
+	list := proto.CloneOf(verifier.Lists.revocations)
+	list.Serials = append(list.Serials, transcript.Digest(transcript.T("serial", sender.Serial)))
+	verifier.Lists.revocations = list
+	if err := step(frame, verifier); refusal.Precise(err) != refusal.CredentialRevoked || refusal.Outer(err) != refusal.Rejected {
+		t.Errorf("%s of a sender who was revoked: %v", name, err)
+	}
 }
 
 // requireAltered requires a message with a flipped bit to be refused, wherever the bit is, unless that spells the same message.
@@ -265,6 +284,10 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 		state, _, err := replying.Receive(frame, w.verifier, now)
 		return state, err
 	})
+	requireDecidedAnew(t, w, "P2-1", w.party["patient"].VerifiedParty, func(frame *pb.SessionFrame, verifier Verifier) error {
+		_, _, err := next.Receive(frame, verifier, w.Now)
+		return err
+	})
 	present := receive(t, w, "P2-1", func(frame *pb.SessionFrame, now Instant, _ bool) (*InConsultation, error) {
 		_, present, err := next.Receive(frame, w.verifier, now)
 		return present, err
@@ -311,7 +334,7 @@ func readRecord(t *testing.T, w *world, present *InConsultation, place Place) []
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(class), Handles: [][]byte{place.Handle}}
 	intent := Intent{present.Patient.Identity, scope, present.SignedGrant, present.Patient.KeyStatement, w.draws("rho-read")(32)}
 	session := establish(t, w, place.Hospital, intent, "-read")
-	awaiting, frame, err := session.Query(w.Now)
+	awaiting, frame, err := session.Query(mostRecord, w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,6 +345,10 @@ func readRecord(t *testing.T, w *world, present *InConsultation, place Place) []
 			return slice, err
 		})
 	}
+	requireDecidedAnew(t, w, "H2-2", place.Hospital.VerifiedParty, func(frame *pb.SessionFrame, verifier Verifier) error {
+		_, _, err := awaiting.Receive(frame, verifier, w.Now)
+		return err
+	})
 	end := receive(t, w, "H2-2", func(frame *pb.SessionFrame, now Instant, _ bool) (*pb.RecordEnd, error) {
 		_, end, err := awaiting.Receive(frame, w.verifier, now)
 		return end, err
@@ -372,7 +399,7 @@ func requireAllTried(t *testing.T, w *world) {
 	t.Helper()
 	others := map[string]bool{ // received by the cloud or a hospital, and not bent here
 		"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
-		"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "room": true, "room-close": true,
+		"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-older": true, "room": true, "room-close": true,
 	}
 	refused := 0
 	for base, bent := range w.refusals {
@@ -386,7 +413,7 @@ func requireAllTried(t *testing.T, w *world) {
 		}
 	}
 	hospitals := map[string]bool{"reg1-hospital": true, "reg2-hospital": true, "reg1-hospital-again": true, "reg2-hospital-again": true}
-	calls := map[string]bool{"pub": true, "tlsca": true, "tkt": true, "rev": true}
+	calls := map[string]bool{"pub": true, "tlsca": true, "tkt": true, "rev": true, "rev-older": true}
 	for name := range w.messages {
 		if !w.tried[name] && !hospitals[name] && !calls[name] {
 			t.Errorf("%s was not tried", name)

@@ -56,19 +56,38 @@ func pad(described protoreflect.MessageDescriptor, encoded []byte) ([]byte, erro
 // unpad gives the message out of F(message) || zeros. Refuses with PADDING_INVALID.
 func unpad(described protoreflect.MessageDescriptor, padded []byte) ([]byte, error) {
 	fixed := int(rules.PayloadRule(described).GetPaddedSize())
-	if len(padded) < 4 || len(padded)%paddingStep != 0 || fixed != 0 && len(padded) != fixed {
+	if len(padded)%paddingStep != 0 || fixed != 0 && len(padded) != fixed {
 		return nil, refusal.New(refusal.PaddingInvalid, "the sealed plaintext has not the size of its definition")
 	}
-	size, rest := uint64(binary.BigEndian.Uint32(padded)), padded[4:]
-	if size > uint64(len(rest)) || fixed == 0 && uint64(len(rest))-size >= paddingStep {
-		return nil, refusal.New(refusal.PaddingInvalid, "the padding is not zeros to the next step")
+	encoded, padding, err := unframe(padded)
+	if err != nil {
+		return nil, err
 	}
-	for _, zero := range rest[size:] {
+	if fixed == 0 && len(padding) >= paddingStep {
+		return nil, refusal.New(refusal.PaddingInvalid, "the padding goes beyond the next step")
+	}
+	return encoded, requireAllZero(padding)
+}
+
+// unframe takes F(message) || padding apart. Refuses with PADDING_INVALID.
+func unframe(padded []byte) (encoded, padding []byte, err error) {
+	if len(padded) < 4 {
+		return nil, nil, refusal.New(refusal.PaddingInvalid, "the plaintext is shorter than a length")
+	}
+	size, rest := uint64(binary.BigEndian.Uint32(padded)), padded[4:]
+	if size > uint64(len(rest)) {
+		return nil, nil, refusal.New(refusal.PaddingInvalid, "the plaintext is shorter than its message")
+	}
+	return rest[:size], rest[size:], nil
+}
+
+func requireAllZero(padding []byte) error {
+	for _, zero := range padding {
 		if zero != 0 {
-			return nil, refusal.New(refusal.PaddingInvalid, "the padding is not zeros")
+			return refusal.New(refusal.PaddingInvalid, "the padding is not zeros")
 		}
 	}
-	return rest[:size], nil
+	return nil
 }
 
 // sealOpening seals a payload as a SealedOpening; it gives that and the payload's exact bytes.

@@ -193,7 +193,8 @@ func queryTranscript(d2 *pb.SearchQuery, doctor *VerifiedParty, cloudID string) 
 		transcript.Text(d2.GetDepartmentClass()),
 		transcript.Text(d2.GetDoctorId()),
 		transcript.Digest(d2.GetDoctorCertificate()),
-		grantDigest(d2.GetGrant()),
+		signedDigest("grant", d2.GetGrant()),
+		signedDigest("ks", d2.GetPatientKeyStatement()),
 		transcript.U64(uint64(d2.GetPage())),
 		d2.GetNonce(),
 		transcript.Text(cloudID))

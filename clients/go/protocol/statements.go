@@ -49,6 +49,14 @@ func verifySignature(key ed25519.PublicKey, signature, signed []byte) error {
 	return nil
 }
 
+// signedDigest gives Hs(statement) = H(T("signed", name, bytes, signature)), or nothing for an absent one: it covers the signature, too.
+func signedDigest(label string, signed *pb.SignedStatement) []byte {
+	if signed == nil {
+		return nil
+	}
+	return transcript.Digest(transcript.T("signed", transcript.Text(label), signed.GetStatement(), signed.GetSignature()))
+}
+
 // grantDigest gives H(grant), or nothing for an absent one: the field of a transcript.
 func grantDigest(grant *pb.SignedStatement) []byte {
 	if grant == nil {

@@ -83,11 +83,13 @@ func openedFrame(t *testing.T, vector messageVector, message proto.Message) {
 	if err != nil {
 		t.Errorf("%s: %v", vector.Name, err)
 	}
-	equal(t, vector.Name+" plaintext", plaintext, vector.Plaintext)
-	if frame.GetLast() {
-		if err := rules.Parse(plaintext, newMessage(t, vector.PayloadType)); err != nil {
-			t.Errorf("%s: %v", vector.Name, err)
-		}
+	if !frame.GetLast() {
+		equal(t, vector.Name+" slice", plaintext, vector.Plaintext)
+		return
+	}
+	equal(t, vector.Name+" plaintext", plaintext, withZeros(transcript.Frame(vector.Plaintext)))
+	if err := rules.Parse(vector.Plaintext, newMessage(t, vector.PayloadType)); err != nil {
+		t.Errorf("%s: %v", vector.Name, err)
 	}
 }
 

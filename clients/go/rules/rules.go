@@ -6,7 +6,10 @@
 package rules
 
 import (
+	"net/netip"
 	"regexp"
+	"strconv"
+	"strings"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -21,9 +24,12 @@ const (
 	name  = `[A-Za-z0-9._-]{1,64}`
 	label = `[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?`
 	class = `[a-z][a-z0-9-]{0,31}`
+
+	longestHost = 253
+	lastTime    = 253_402_300_799_999 // the last millisecond of the year 9999 (RFC 3339)
 )
 
-var forms = map[pb.Kind]*regexp.Regexp{
+var forms = map[pb.Kind]func(string) bool{
 	pb.Kind_KIND_PATIENT_ID:              form(`P:` + name),
 	pb.Kind_KIND_DOCTOR_ID:               form(`D:` + name),
 	pb.Kind_KIND_HOSPITAL_ID:             form(`H:` + label),
@@ -34,8 +40,12 @@ var forms = map[pb.Kind]*regexp.Regexp{
 	pb.Kind_KIND_DEPARTMENT_CLASS_OR_ANY: form(class + `|\*`),
 	pb.Kind_KIND_DEPARTMENT_ID:           form(`H:` + label + `/` + class + `(?:\.[a-z0-9-]{1,32})?`),
 	pb.Kind_KIND_HOSPITAL_ID_OR_ANY:      form(`H:` + label + `|\*`),
-	pb.Kind_KIND_ADDRESS:                 form(`[A-Za-z0-9._\[\]:-]{1,249}:[0-9]{1,5}`),
+	pb.Kind_KIND_ADDRESS:                 isAddress,
+	pb.Kind_KIND_DOCTOR_SCOPE:            form(`D:(?:` + name + `|[A-Za-z0-9._-]{0,63}\*)`),
 }
+
+// RFC 1123, section 2.1; the last label begins with a letter, so that no name is a number (RFC 3696, section 2).
+var isHostName = form(`(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?`)
 
 var sizes = map[pb.Kind]int{
 	pb.Kind_KIND_POINT:             32,
@@ -47,7 +57,32 @@ var sizes = map[pb.Kind]int{
 	pb.Kind_KIND_ENCAPSULATION_KEY: 1216,
 }
 
-func form(pattern string) *regexp.Regexp { return regexp.MustCompile(`\A(?:` + pattern + `)\z`) }
+func form(pattern string) func(string) bool {
+	return regexp.MustCompile(`\A(?:` + pattern + `)\z`).MatchString
+}
+
+// isAddress says whether text is host:port and nothing else: whatever a resolver would take for another scheme is none.
+func isAddress(text string) bool {
+	colon := strings.LastIndexByte(text, ':')
+	if colon < 0 {
+		return false
+	}
+	host, port := text[:colon], text[colon+1:]
+	number, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && number > 0 && port[0] != '0' && isHost(host)
+}
+
+func isHost(host string) bool {
+	if inner, isBracketed := strings.CutPrefix(host, "["); isBracketed {
+		inner, isClosed := strings.CutSuffix(inner, "]")
+		address, err := netip.ParseAddr(inner)
+		return isClosed && err == nil && address.Is6() && address.Zone() == ""
+	}
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.Is4()
+	}
+	return len(host) <= longestHost && isHostName(host)
+}
 
 // Parse reads a payload or statement into an empty message, and checks it. Refuses with MESSAGE_TOO_LARGE, MALFORMED_MESSAGE, and
 // as Check.
@@ -73,8 +108,8 @@ func CheckOuter(message proto.Message) error {
 
 // Matches says whether text has the form of a kind of identity, department or address.
 func Matches(kind pb.Kind, text string) bool {
-	pattern, known := forms[kind]
-	return known && pattern.MatchString(text)
+	fits, known := forms[kind]
+	return known && fits(text)
 }
 
 // PayloadRule gives the rule of a sealed payload; empty for a message that has none.
@@ -157,6 +192,10 @@ func (c checker) value(field protoreflect.FieldDescriptor, rule *pb.FieldRule, v
 		return checkText(field, rule, value.String())
 	case protoreflect.BytesKind:
 		return checkBytes(field, rule, value.Bytes())
+	case protoreflect.Uint64Kind:
+		if rule.GetKind() == pb.Kind_KIND_TIME && value.Uint() > lastTime {
+			return refusal.New(refusal.FieldInvalid, "%s is later than the year 9999", field.FullName())
+		}
 	}
 	return nil
 }
@@ -170,7 +209,7 @@ func checkText(field protoreflect.FieldDescriptor, rule *pb.FieldRule, text stri
 	if err := checkSize(field, rule, len(text)); err != nil {
 		return err
 	}
-	if pattern, has := forms[rule.GetKind()]; has && !pattern.MatchString(text) {
+	if fits, has := forms[rule.GetKind()]; has && !fits(text) {
 		return refusal.New(refusal.FieldInvalid, "%s has not the form of its kind", field.FullName())
 	}
 	return nil

@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
+	"strings"
 
 	"medunion.example/clients/go/client"
 	pb "medunion.example/clients/go/federationv1"
@@ -23,6 +25,7 @@ type arguments struct {
 	words   []string
 	home    string
 	pinFile string
+	dialing client.Dialing
 }
 
 func newArguments(name string) *arguments {
@@ -30,7 +33,20 @@ func newArguments(name string) *arguments {
 	given.SetOutput(io.Discard)
 	given.StringVar(&given.home, "home", "", "the party's directory")
 	given.StringVar(&given.pinFile, "pin-file", "", "file (mode 0600) whose line opens the party's keys")
+	given.Func("networks", "networks that alone may be dialled: CIDR,CIDR...", given.allow)
+	given.BoolVar(&given.dialing.Proxy, "proxy", false, "ask the proxy of HTTPS_PROXY")
 	return given
+}
+
+func (a *arguments) allow(text string) error {
+	for _, written := range strings.Split(text, ",") {
+		network, err := netip.ParsePrefix(written)
+		if err != nil {
+			return err
+		}
+		a.dialing.Networks = append(a.dialing.Networks, network)
+	}
+	return nil
 }
 
 func (a *arguments) with(words []string) *arguments {
@@ -50,7 +66,7 @@ func (a *arguments) read(words int, optional ...string) error {
 	missing := map[string]bool{}
 	a.VisitAll(func(option *flag.Flag) { missing[option.Name] = true })
 	a.Visit(func(option *flag.Flag) { delete(missing, option.Name) })
-	for _, name := range optional {
+	for _, name := range append(optional, "networks", "proxy") {
 		delete(missing, name)
 	}
 	for name := range missing {
@@ -58,6 +74,9 @@ func (a *arguments) read(words int, optional ...string) error {
 	}
 	if a.NArg() != words {
 		return fmt.Errorf("%w: %d words after the options, not %d", errUsage, a.NArg(), words)
+	}
+	if a.dialing.Proxy && len(a.dialing.Networks) > 0 {
+		return fmt.Errorf("%w: what a proxy dials lies in no --networks", errUsage)
 	}
 	return nil
 }
@@ -105,11 +124,11 @@ type session struct {
 }
 
 // begin takes a home as it was opened, and closes it if nothing comes of it.
-func begin(home *client.Home, err error) (*session, error) {
+func (a *arguments) begin(home *client.Home, err error) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	member, err := client.NewMember(home)
+	member, err := client.NewMember(home, a.dialing)
 	if err != nil {
 		home.Close()
 		return nil, err
@@ -127,10 +146,20 @@ func (s *session) close() {
 	s.home.Close()
 }
 
+const mostFile = 64 * 1024 * 1024
+
 func readFile(path string) ([]byte, error) {
-	content, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, refusal.Because(err, refusal.FileUnusable, "%s can't be read", path)
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, mostFile+1))
+	if err != nil {
+		return nil, refusal.Because(err, refusal.FileUnusable, "%s can't be read", path)
+	}
+	if len(content) > mostFile {
+		return nil, refusal.New(refusal.FileUnusable, "%s has more than %d bytes", path, mostFile)
 	}
 	return content, nil
 }

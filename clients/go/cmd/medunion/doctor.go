@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -15,8 +16,10 @@ import (
 
 	"medunion.example/clients/go/client"
 	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/rules"
 	"medunion.example/clients/go/transcript"
 )
 
@@ -24,6 +27,8 @@ const (
 	requestName = "certificate-request.der"
 	patientTime = time.Hour
 	receiptTime = time.Minute
+	mebibyte    = 1024 * 1024
+	mostMiB     = 1 << 30
 )
 
 func initDoctor(_ context.Context, given *arguments) (any, error) {
@@ -62,30 +67,39 @@ func registerDoctor(ctx context.Context, given *arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := begin(given.open())
+	at, err := given.begin(given.open())
 	if err != nil {
 		return nil, err
 	}
 	defer at.close()
-	party, err := at.cloud.Register(ctx, certificate, nil)
+	if !keys.PublicKey(at.home.Store.Signer()).Equal(certificate.PublicKey) {
+		return nil, refusal.New(refusal.CertificateForeign, "%s is for another key than the one in %s", *file, given.home)
+	}
+	party, err := at.cloud.Register(ctx, certificate.Raw, nil)
 	if err != nil {
 		return nil, err
 	}
 	return registered{party.Identity, hex.EncodeToString(party.Serial)}, nil
 }
 
-func readCertificate(path string) ([]byte, error) {
+// readCertificate reads a certificate, DER or PEM: then the first of the file, whatever stands before it.
+func readCertificate(path string) (*x509.Certificate, error) {
 	content, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	if block, _ := pem.Decode(content); block != nil {
-		content = block.Bytes
+	der, rest := content, bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
+	for block, rest := pem.Decode(rest); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			der = block.Bytes
+			break
+		}
 	}
-	if _, err := x509.ParseCertificate(content); err != nil {
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
 		return nil, refusal.Because(err, refusal.FileUnusable, "%s is no certificate", path)
 	}
-	return content, nil
+	return certificate, nil
 }
 
 type consulted struct {
@@ -115,6 +129,41 @@ type plan struct {
 	hospital, address, department string
 	conclusion, codeFile, save    string
 	deposit                       bool
+	recordsMiB                    uint64
+}
+
+// check refuses what could only be found out while the patient waits.
+func (p plan) check() error {
+	if !rules.Matches(pb.Kind_KIND_HOSPITAL_ID, p.hospital) {
+		return refusal.New(refusal.FieldInvalid, "%q is no hospital", p.hospital)
+	}
+	if !rules.Matches(pb.Kind_KIND_ADDRESS, p.address) {
+		return refusal.New(refusal.FieldInvalid, "%q is no address: host:port", p.address)
+	}
+	if err := client.RequireConclusion(p.conclusion); err != nil {
+		return err
+	}
+	if p.codeFile != "" {
+		if err := requireWritable(filepath.Dir(p.codeFile)); err != nil {
+			return err
+		}
+	}
+	if p.save == "" {
+		return nil
+	}
+	if err := os.MkdirAll(p.save, 0o700); err != nil {
+		return refusal.Because(err, refusal.FileUnusable, "records can't be saved there")
+	}
+	return requireWritable(p.save)
+}
+
+func requireWritable(directory string) error {
+	tried, err := os.CreateTemp(directory, ".tried-*")
+	if err != nil {
+		return refusal.Because(err, refusal.FileUnusable, "nothing can be written in %s", directory)
+	}
+	tried.Close()
+	return os.Remove(tried.Name())
 }
 
 func consult(ctx context.Context, given *arguments) (any, error) {
@@ -126,10 +175,17 @@ func consult(ctx context.Context, given *arguments) (any, error) {
 	given.StringVar(&asked.codeFile, "code-file", "", "write the room's code there, too")
 	given.StringVar(&asked.save, "save", "", "save what was read there, unencrypted")
 	given.BoolVar(&asked.deposit, "deposit", false, "keep the encounter at your hospital")
-	if err := given.read(0, "code-file", "save", "deposit"); err != nil {
+	given.Uint64Var(&asked.recordsMiB, "records-mib", client.DefaultMostRecords/mebibyte, "MiB of records that are taken")
+	if err := given.read(0, "code-file", "save", "deposit", "records-mib"); err != nil {
 		return nil, err
 	}
-	at, err := begin(given.open())
+	if asked.recordsMiB > mostMiB {
+		return nil, fmt.Errorf("%w: --records-mib is at most %d", errUsage, mostMiB)
+	}
+	if err := asked.check(); err != nil {
+		return nil, err
+	}
+	at, err := given.begin(given.open())
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +193,7 @@ func consult(ctx context.Context, given *arguments) (any, error) {
 	if !at.member.Anchors().Publishes(asked.department) {
 		return nil, refusal.New(refusal.FieldInvalid, "the federation does not publish the department class %q", asked.department)
 	}
-	return asked.run(ctx, &client.Doctor{Member: at.member, Cloud: at.cloud, Tell: tell})
+	return asked.run(ctx, &client.Doctor{Member: at.member, Cloud: at.cloud, Tell: tell, MostRecords: asked.recordsMiB * mebibyte})
 }
 
 func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error) {
@@ -155,10 +211,7 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 	}
 	defer present.Forget()
 	told := &consulted{Patient: present.Patient.Identity, Biosignal: toldBiosignal(present), Records: []recordTold{}}
-	records, err := p.readRecords(ctx, doctor, present)
-	if err != nil {
-		return nil, err
-	}
+	records := p.readRecords(ctx, doctor, present)
 	for _, record := range records {
 		defer record.Close()
 		told.Records = append(told.Records, toldRecord(record)...)
@@ -167,24 +220,33 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 	if err != nil {
 		return nil, err
 	}
+	var undeposited error
 	if p.deposit && !client.Allows(present, pb.Right_RIGHT_WRITE) {
 		tell("Without consent to keep this encounter, it is not deposited.")
 	} else if p.deposit {
-		receipt, err := doctor.Deposit(ctx, awaiting, p.hospital, p.address, p.department)
-		if err != nil {
-			return nil, err
-		}
-		handle := hex.EncodeToString(receipt.GetHandle())
-		told.Deposit = &handle
+		told.Deposit, undeposited = p.keep(ctx, doctor, awaiting)
 	}
 	waiting, cancel := context.WithTimeout(ctx, receiptTime)
 	defer cancel()
 	told.Receipt = doctor.AwaitReceipt(waiting, room, present, awaiting)
-	return told, nil
+	return told, undeposited
+}
+
+// keep deposits the encounter, and gives its handle. What the hospital refuses costs the patient nothing: the diagnosis is sent.
+func (p plan) keep(ctx context.Context, doctor *client.Doctor, awaiting *protocol.AwaitingReceipt) (*string, error) {
+	receipt, err := doctor.Deposit(ctx, awaiting, p.hospital, p.address, p.department)
+	if err != nil {
+		tell("The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: " + err.Error())
+		return nil, err
+	}
+	handle := hex.EncodeToString(receipt.GetHandle())
+	return &handle, nil
 }
 
 func (p plan) showCode(code client.Code) error {
-	tell("Show this code to your patient; whoever has it may ask for you:\n\n" + code.String() + "\n")
+	for _, line := range []string{"Show this code to your patient; whoever has it may ask for you:", "", code.String(), ""} {
+		tell(line)
+	}
 	if p.codeFile == "" {
 		return nil
 	}
@@ -210,25 +272,9 @@ func (p plan) awaitPatient(ctx context.Context, room *client.Room) (*protocol.In
 	return present, nil
 }
 
-// readRecords looks for records, fetches and saves them, as far as the consent goes. What can't be had or saved now is said, and the visit
-// goes on: the patient is waiting.
-func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *protocol.InConsultation) ([]*client.Record, error) {
-	if !client.Allows(present, pb.Right_RIGHT_INDEX) || !client.Allows(present, pb.Right_RIGHT_READ) {
-		tell("Without consent to look for records, none is looked for.")
-		return nil, nil
-	}
-	places, err := doctor.Search(ctx, present)
-	if client.IsPassing(err) {
-		tell("The public cloud could not be asked. RECORDS FROM ELSEWHERE MAY BE MISSING: " + err.Error())
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	records, missing := doctor.Fetch(ctx, present, places)
-	for hospital, why := range missing {
-		tell("RECORDS AT " + hospital + " ARE MISSING: " + why.Error())
-	}
+// readRecords fetches the patient's records and saves them. What can't be saved is said, and the visit goes on: the patient is waiting.
+func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *protocol.InConsultation) []*client.Record {
+	records := doctor.Records(ctx, present)
 	for _, record := range records {
 		tellCorrections(record)
 		if p.save == "" {
@@ -238,7 +284,7 @@ func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *p
 			tell("THE RECORD FROM " + record.HospitalID + " IS NOT SAVED WHOLE: " + err.Error())
 		}
 	}
-	return records, nil
+	return records
 }
 
 func tellCorrections(record *client.Record) {

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"medunion.example/clients/go/internal/terminal"
 	"medunion.example/clients/go/refusal"
 )
 
@@ -26,9 +27,15 @@ const usage = `medunion, the reference client in Go
   doctor  register --home DIR --pin-file FILE --certificate FILE
   doctor  renew    --home DIR --pin-file FILE
   doctor  consult  --home DIR --pin-file FILE --hospital H:name --address HOST:PORT --department CLASS
-                   --conclusion TEXT [--code-file FILE] [--save DIR] [--deposit]
+                   --conclusion TEXT [--code-file FILE] [--save DIR] [--records-mib N] [--deposit]
+
+With every command that calls a server:
+  --networks CIDR,...  dial nothing outside these networks, whatever a name leads to
+  --proxy              ask the proxy of HTTPS_PROXY, which is passed over otherwise
 
 renew begins the next epoch of the encryption key; visit and consult do so by themselves a day before the present one ends.
+--hours says how long the consent lasts: 24, at most 8784 (366 days). --records-mib says how much of hospitals' records a visit takes:
+1024 MiB. What a command is given is looked at before anybody is called.
 `
 
 var commands = map[string]func(context.Context, *arguments) (any, error){
@@ -66,7 +73,7 @@ func run(ctx context.Context, words []string) int {
 		fmt.Fprintf(os.Stderr, "medunion %s: %v\n%s", name, err, usage)
 		return 2
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "medunion %s: %v\n", name, err)
+		tell(fmt.Sprintf("medunion %s: %v", name, err))
 		return say(map[string]refusal.Reason{"reason": refusal.Precise(err)}, 1)
 	default:
 		return say(told, 0)
@@ -74,11 +81,16 @@ func run(ctx context.Context, words []string) int {
 }
 
 func say(told any, code int) int {
-	if err := json.NewEncoder(os.Stdout).Encode(told); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	encoded, err := json.Marshal(told)
+	if err == nil {
+		_, err = fmt.Println(terminal.JSON(encoded))
+	}
+	if err != nil {
+		tell(err.Error())
 		return 1
 	}
 	return code
 }
 
-func tell(line string) { fmt.Fprintln(os.Stderr, line) }
+// tell writes a line for people. Peers' texts may be in it.
+func tell(line string) { fmt.Fprintln(os.Stderr, terminal.Line(line)) }

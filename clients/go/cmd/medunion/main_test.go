@@ -1,10 +1,21 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"maps"
+	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"medunion.example/clients/go/refusal"
 )
 
 func TestExitCode(t *testing.T) {
@@ -27,6 +38,10 @@ func TestExitCode(t *testing.T) {
 		{visit, 2}, // without a code
 		{append(visit, "one", "two"), 2},
 		{append(visit, "--hours", "-1", "code"), 2},
+		{append(visit, "--hours", "8785", "code"), 2},
+		{append(visit, "--networks", "10.0.0.0", "code"), 2},
+		{append(visit, "--networks", "10.0.0.0/8", "--proxy", "code"), 2},
+		{append(visit, "--networks", "10.0.0.0/8,::1/128", "code"), 1},
 		{append(visit, "code"), 1},
 		{append([]string{"doctor", "register"}, certificate...), 1},
 		{[]string{"patient", "renew", "--home", nowhere}, 2},
@@ -35,6 +50,83 @@ func TestExitCode(t *testing.T) {
 	} {
 		if code := run(context.Background(), tried.words); code != tried.code {
 			t.Errorf("%q: exit code %d, not %d", tried.words, code, tried.code)
+		}
+	}
+}
+
+// TestConsultLooksAtItsWordsFirst has nobody at home: what is refused for another reason was looked at before.
+func TestConsultLooksAtItsWordsFirst(t *testing.T) {
+	directory := t.TempDir()
+	pin, file := filepath.Join(directory, "pin"), filepath.Join(directory, "file")
+	for _, path := range []string{pin, file} {
+		if err := os.WriteFile(path, []byte("a PIN\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := map[string]string{
+		"--home": filepath.Join(directory, "nobody"), "--pin-file": pin, "--hospital": "H:alpha", "--address": "alpha.example:443",
+		"--department": "cardiology", "--conclusion": "Sinus rhythm.", "--save": filepath.Join(directory, "saved"),
+		"--code-file": filepath.Join(directory, "code"),
+	}
+	for _, tried := range []struct {
+		option, value string
+		reason        refusal.Reason
+	}{
+		{"--records-mib", "1", refusal.ProfileUnusable}, // nobody is at home
+		{"--hospital", "D:chen", refusal.FieldInvalid},
+		{"--address", "unix:/tmp/evil", refusal.FieldInvalid},
+		{"--conclusion", "Sinus\x00rhythm", refusal.FHIRInvalid},
+		{"--conclusion", strings.Repeat("x", 1<<20), refusal.FHIRTooLarge},
+		{"--save", file, refusal.FileUnusable},
+		{"--code-file", filepath.Join(file, "code"), refusal.FileUnusable},
+	} {
+		given := maps.Clone(good)
+		given[tried.option] = tried.value
+		var words []string
+		for option, value := range given {
+			words = append(words, option, value)
+		}
+		if _, err := consult(t.Context(), newArguments("doctor consult").with(words)); refusal.Outer(err) != tried.reason {
+			t.Errorf("%s %.20q: %v, not %s", tried.option, tried.value, err, tried.reason)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(directory, "saved")); err != nil || len(left) > 0 {
+		t.Errorf("%v is left: %v", left, err)
+	}
+}
+
+func TestCertificateIsReadWhateverStandsBeforeIt(t *testing.T) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	other := pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte{6, 0}})
+	text := []byte("Certificate:\n    Data:\n        Version: 3 (0x2)\n")
+	path := filepath.Join(t.TempDir(), "certificate")
+	for name, content := range map[string][]byte{
+		"DER": der, "PEM": encoded, "text before": slices.Concat(text, encoded), "another block before": slices.Concat(other, encoded),
+		"a byte order mark": slices.Concat([]byte("\xef\xbb\xbf"), encoded), "two": slices.Concat(encoded, encoded),
+		"Windows' lines": bytes.ReplaceAll(slices.Concat(text, encoded), []byte("\n"), []byte("\r\n")),
+	} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if read, err := readCertificate(path); err != nil || !bytes.Equal(read.Raw, der) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, content := range map[string][]byte{"nothing": nil, "text": text, "another block": other} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readCertificate(path); !refusal.Is(err, refusal.FileUnusable) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

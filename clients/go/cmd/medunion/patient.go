@@ -16,7 +16,7 @@ import (
 const (
 	sensorSize = 32
 	enrolment  = 1 // a later one would have another B_P
-	mostHours  = 24 * 365
+	mostHours  = 24 * 366
 )
 
 type registered struct {
@@ -37,12 +37,17 @@ func registerPatient(ctx context.Context, given *arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := begin(given.openOrCreate(*identity, *trust, *token))
+	fuzzyKey, err := readFuzzyKey(*sensor)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(fuzzyKey)
+	at, err := given.begin(given.openOrCreate(*identity, *trust, *token))
 	if err != nil {
 		return nil, err
 	}
 	defer at.close()
-	password, err := readPassword(at.home, at.member, *sensor)
+	password, err := passwordOf(at.home, at.member, fuzzyKey)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +88,16 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 	if !(*hours > 0 && *hours <= mostHours) {
 		return nil, fmt.Errorf("%w: --hours lie between 0 and %d", errUsage, mostHours)
 	}
-	at, err := begin(given.open())
+	fuzzyKey, err := readFuzzyKey(*sensor)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(fuzzyKey)
+	biosignal, err := readFile(*observation)
+	if err != nil {
+		return nil, err
+	}
+	at, err := given.begin(given.open())
 	if err != nil {
 		return nil, err
 	}
@@ -92,15 +106,11 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	password, err := readPassword(at.home, at.member, *sensor)
+	password, err := passwordOf(at.home, at.member, fuzzyKey)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(password)
-	biosignal, err := readFile(*observation)
-	if err != nil {
-		return nil, err
-	}
 	if err := client.RequireObservation(biosignal, at.member.Identity()); err != nil {
 		return nil, err
 	}
@@ -118,16 +128,20 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 	return visited{diagnosis.DoctorID, hex.EncodeToString(diagnosis.GrantID), conclusion}, nil
 }
 
-// readPassword gives B_P of the fuzzy key in a file, which stands for a reading of the body, and of the device secret.
-func readPassword(home *client.Home, member *client.Member, sensor string) ([]byte, error) {
+// readFuzzyKey reads the file that stands for a reading of the body.
+func readFuzzyKey(sensor string) ([]byte, error) {
 	fuzzyKey, err := readFile(sensor)
 	if err != nil {
 		return nil, err
 	}
-	defer clear(fuzzyKey)
 	if len(fuzzyKey) != sensorSize {
 		return nil, refusal.New(refusal.BiometricMismatch, "a fuzzy key has 32 bytes")
 	}
+	return fuzzyKey, nil
+}
+
+// passwordOf gives B_P of the fuzzy key and the device secret.
+func passwordOf(home *client.Home, member *client.Member, fuzzyKey []byte) ([]byte, error) {
 	secret, err := home.DeviceSecret(group.SystemEntropy)
 	if err != nil {
 		return nil, err

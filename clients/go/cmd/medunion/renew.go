@@ -18,7 +18,7 @@ func renew(ctx context.Context, given *arguments) (any, error) {
 	if err := given.read(0); err != nil {
 		return nil, err
 	}
-	at, err := begin(given.open())
+	at, err := given.begin(given.open())
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,95 @@
+package client
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+// busy is a refusal that asks to be left alone for so long.
+func busy(code codes.Code, pause time.Duration) error {
+	told, err := status.New(code, "later").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(pause)})
+	if err != nil {
+		panic(err)
+	}
+	return told.Err()
+}
+
+func TestNothingThatTheCloudSaysOfRecordsEndsAVisit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPractice(t)
+		present := &protocol.InConsultation{
+			Patient: p.patient.VerifiedParty,
+			Grant:   &pb.Grant{DepartmentClasses: []string{protocol.Any}, Rights: []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ}},
+		}
+		for _, tried := range []struct {
+			answers []error
+			took    time.Duration
+			told    string
+		}{
+			{[]error{refused(codes.PermissionDenied, "GRANT_REVOKED")}, 0, "GRANT_REVOKED"},
+			{[]error{refused(codes.Internal, "INTERNAL")}, 0, "INTERNAL"},
+			{[]error{refused(codes.Unavailable, "UNAVAILABLE")}, 0, "UNAVAILABLE"}, // it does not say for how long
+			{[]error{busy(codes.ResourceExhausted, 3*time.Second), refused(codes.Internal, "INTERNAL")}, 3 * time.Second, "INTERNAL"},
+			{[]error{busy(codes.Unavailable, time.Hour), busy(codes.Unavailable, time.Hour)}, longestAsked, "UNAVAILABLE"},
+		} {
+			p.said, p.searched = nil, tried.answers
+			began := time.Now()
+			records := p.doctor.Records(t.Context(), present)
+			if len(records) > 0 || len(p.said) != 1 || !strings.Contains(p.said[0], "MISSING: "+tried.told) {
+				t.Errorf("%v: %d records; said %q", tried.answers, len(records), p.said)
+			}
+			if took := time.Since(began); took != tried.took || len(p.searched) > 0 {
+				t.Errorf("%v: it took %s, and %d answers are left", tried.answers, took, len(p.searched))
+			}
+		}
+		p.said, present.Grant.Rights = nil, nil
+		if records := p.doctor.Records(t.Context(), present); len(records) > 0 || len(p.said) != 1 || !strings.Contains(p.said[0], "Without consent") {
+			t.Errorf("%d records; said %q", len(records), p.said)
+		}
+	})
+}
+
+func TestDiagnosisIsSentHoweverLongTheRelayIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPractice(t)
+		at := &relay{faults: slices.Repeat([]error{refused(codes.Unavailable, "UNAVAILABLE")}, 5*mostPutAttempts)}
+		must(t, p.doctor.send(t.Context(), p.room(at), frameOf(1)))
+		if len(at.frames) != 1 || len(p.said) != 5 {
+			t.Errorf("%d frames; said %q", len(at.frames), p.said)
+		}
+		at.faults = []error{refused(codes.NotFound, "NO_SUCH_ROOM")}
+		if err := p.doctor.send(t.Context(), p.room(at), frameOf(1)); !refusal.Is(err, refusal.NoSuchRoom) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestCloudThatAsksToBeLeftAloneIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPractice(t)
+		p.asked, p.doctor.refreshAt = 0, time.Time{}
+		for _, pause := range []time.Duration{30 * time.Second, 1000 * time.Hour} {
+			began := time.Now()
+			p.silence = []error{busy(codes.ResourceExhausted, pause)}
+			for p.asked = 0; p.asked < 2; time.Sleep(time.Second) {
+				must(t, p.doctor.refresh(t.Context()))
+			}
+			if waited, expected := time.Since(began)-time.Second, min(pause, longestAsked); waited != expected {
+				t.Errorf("asked for %s, it was asked again after %s", pause, waited)
+			}
+			p.doctor.refreshAt = time.Time{}
+		}
+	})
+}
