@@ -224,13 +224,14 @@ class PublicCloudNode:
         """Make a ticket for a hospital, and say when it goes. Raises FieldInvalid."""
         require_identity("hospital", hospital_id)
         now = self.cloud.clock()
-        return new_ticket(self.cloud, ROLE_NAMES[ROLE_HOSPITAL], hospital_id, "operator", now=now)
+        act = self.cloud.act("TICKET", f"{hospital_id} by the operator", now=now)
+        return new_ticket(self.cloud, ROLE_NAMES[ROLE_HOSPITAL], hospital_id, "operator", act, now=now)
 
     def add_authority(self, certificate: x509.Certificate) -> str:
         """Recognise a medical authority, sign the next trust bundle, and give the authority's id. Raises CertificateRejected."""
         authority_id = require_identity("authority", authority_id_of(certificate))
-        told = self.cloud.entry("AUTHORITY", authority_id, now=self.cloud.clock())
-        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), entry=told)
+        act = self.cloud.act("AUTHORITY", authority_id, now=self.cloud.clock())
+        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), act=act)
         self.publish()
         return authority_id
 
@@ -239,8 +240,8 @@ class PublicCloudNode:
         authority_id, der = authority_id_of(certificate), certificate.public_bytes(Encoding.DER)
         if der not in {it.certificate for it in self._authorities.all()}:
             raise CertificateRejected("this certificate is not recognised")
-        told = self.cloud.entry("AUTHORITY-REMOVED", authority_id, now=self.cloud.clock())
-        self._authorities.drop(authority_id, der, entry=told)
+        act = self.cloud.act("AUTHORITY-REMOVED", authority_id, now=self.cloud.clock())
+        self._authorities.drop(authority_id, der, act=act)
         self.publish()
         return authority_id
 
@@ -260,9 +261,9 @@ class PublicCloudNode:
             raise CertificateRejected("the list comes from no medical authority of this federation")
         authority, certificate = (signed or named)[0]
         number = crl_number_of(crl, certificate)
-        told = self.cloud.entry("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
+        act = self.cloud.act("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
         der = crl.public_bytes(Encoding.DER)
-        self._authorities.put_crl(authority.authority_id, authority.certificate, der, number, entry=told)
+        self._authorities.put_crl(authority.authority_id, authority.certificate, der, number, act=act)
         return authority.authority_id, number
 
     def revoke(self, identity: str) -> list[bytes]:

@@ -19,7 +19,7 @@ from federation.protocol.time import Instant, milliseconds
 from federation.services.cloud.cloud import ROLES, Cloud
 from federation.services.cloud.renewals import require_due
 from federation.store.errors import AlreadyStored, NotStored, StoreError
-from federation.store.interfaces import Registration, SealedEntry
+from federation.store.interfaces import Act, Registration
 from federation.v1.envelope_pb2 import SealedReply
 from federation.v1.registration_pb2 import (
     OpenRegistrationRequest,
@@ -129,11 +129,11 @@ def _completed(
     return _complete(cloud, accepted, registration, reply, now)
 
 
-def _entry(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, now: Instant) -> SealedEntry:
+def _act(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, now: Instant) -> Act:
     detail = f"{registration.role} {registration.identity} serial {registration.serial.hex()}"
     if accepted.renewed is None:
-        return cloud.entry("REGISTRATION", detail, now=now)
-    return cloud.entry("REREGISTRATION", f"{detail} in place of {accepted.renewed.serial.hex()}", now=now)
+        return cloud.act("REGISTRATION", detail, now=now)
+    return cloud.act("REREGISTRATION", f"{detail} in place of {accepted.renewed.serial.hex()}", now=now)
 
 
 def _address_of(cloud: Cloud, accepted: AcceptedRequest) -> str | None:
@@ -202,7 +202,7 @@ def _complete(
 ) -> SealedReply:
     """Make it live: somebody else may have taken the identity or the ticket meanwhile. Raises Rejected."""
     request = accepted.request
-    entry = _entry(cloud, accepted, registration, now)
+    act = _act(cloud, accepted, registration, now)
     with after_opening(), _meanwhile(accepted):
         cloud.stores.registrations.complete(
             registration,
@@ -212,7 +212,7 @@ def _complete(
             ticket_digest=digest(request.ticket) if request.ticket else None,
             supersedes=None if accepted.renewed is None else accepted.renewed.serial,
             now=now,
-            entry=entry,
+            act=act,
         )
     return reply
 
