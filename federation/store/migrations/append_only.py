@@ -30,6 +30,7 @@ _POSTGRESQL_TRUNCATE = (
     "CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
 )
 
+
 def prepare() -> None:
     """Make what the triggers of all tables share."""
     if op.get_bind().dialect.name == "postgresql":
