@@ -21,7 +21,6 @@ import sqlalchemy as sa
 
 from federation.store.database import Database, open_database
 from federation.store.index import SqlIndex
-from federation.store.interfaces import SealedRow
 from federation.store.log import SqlLog
 from federation.store.party import SqlReplayMemory
 from federation.store.records import SqlRecords

@@ -38,6 +38,7 @@ from federation.store.records import SqlRecords
 from federation.store.rooms import SqlRooms
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire import operations
+from federation.wire.dialling import dialling_of
 from federation.wire.server import LeafRotation
 from hsm import PinProvider, Token
 from keystore.party import HospitalKeys
@@ -116,7 +117,12 @@ class HospitalNode:
             self.hospital = _hospital(self.settings, directory.trust(), self.keys, database, blobs, clock)
             self.tls = TlsIdentity(self.keys, self.book, kept, lambda: (self.member, self.cloud), clock)
             self.cloud = opened.enter_context(
-                CloudClient(self.member.trust.newest, leaf=self._current_leaf, clock=clock)
+                CloudClient(
+                    self.member.trust.newest,
+                    leaf=self._current_leaf,
+                    clock=clock,
+                    dialling=dialling_of(self.settings.dialling),
+                )
             )
             self._opened = opened.pop_all()
 

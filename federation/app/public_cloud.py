@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.certificates import authority_id_of, crl_number_of, is_signed_by
+from federation.app.certificates import authority_id_of
 from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
 from federation.app.ownership import claim, require_free, require_owner
@@ -20,6 +20,7 @@ from federation.epochs import EpochKeeper, as_signed, as_stored
 from federation.errors import CredentialLive
 from federation.generations import StoredGenerations
 from federation.protocol.anchors import serial_entry
+from federation.protocol.authorities import scopes_of
 from federation.protocol.bundle import TrustedBundle, issue, pin
 from federation.protocol.identities import require_identity
 from federation.protocol.periods import periods_of
@@ -50,6 +51,7 @@ from keystore.errors import CertificateRejected
 from keystore.generations import Generations
 from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
 from keystore.x509 import create_tls_ca, require_tls_ca
+from keystore.x509_crl import crl_number, is_signed_by
 
 DEPARTMENT_CLASSES = (
     "anaesthesia",
@@ -227,11 +229,15 @@ class PublicCloudNode:
         act = self.cloud.act("TICKET", f"{hospital_id} by the operator", now=now)
         return new_ticket(self.cloud, ROLE_NAMES[ROLE_HOSPITAL], hospital_id, "operator", act, now=now)
 
-    def add_authority(self, certificate: x509.Certificate) -> str:
-        """Recognise a medical authority, sign the next trust bundle, and give the authority's id. Raises CertificateRejected."""
+    def add_authority(self, certificate: x509.Certificate, doctor_ids: Sequence[str]) -> str:
+        """Recognise a medical authority for these doctors, sign the next trust bundle, and give the authority's id.
+
+        A certificate that is recognised already has this scope from now on. Raises CertificateRejected, FieldInvalid.
+        """
         authority_id = require_identity("authority", authority_id_of(certificate))
-        act = self.cloud.act("AUTHORITY", authority_id, now=self.cloud.clock())
-        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), act=act)
+        scopes = scopes_of(doctor_ids)
+        act = self.cloud.act("AUTHORITY", f"{authority_id} for {' '.join(scopes)}", now=self.cloud.clock())
+        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), scopes, act=act)
         self.publish()
         return authority_id
 
@@ -260,7 +266,7 @@ class PublicCloudNode:
         if not named:
             raise CertificateRejected("the list comes from no medical authority of this federation")
         authority, certificate = (signed or named)[0]
-        number = crl_number_of(crl, certificate)
+        number = crl_number(crl, certificate)
         act = self.cloud.act("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
         der = crl.public_bytes(Encoding.DER)
         self._authorities.put_crl(authority.authority_id, authority.certificate, der, number, act=act)

@@ -30,7 +30,7 @@ def _open(directory: NodeDirectory, pin: PinChoice) -> AbstractContextManager[Pu
 @click.option("--confirm", is_flag=True, help="Remove it; without this it is only counted.")
 @reason_option
 def retention(directory: NodeDirectory, pin: PinChoice, days: int, confirm: bool, reason: str) -> None:
-    """Remove what is over: registrations, what they superseded, tickets, challenges, kept answers, replay keys."""
+    """Remove what is over: registrations, what they superseded, tickets, kept answers, replay keys."""
     with _open(directory, pin) as node:
         now = node.cloud.clock()
         book, ended_before = SqlRetention(node.database), now - milliseconds(timedelta(days=days))

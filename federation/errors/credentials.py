@@ -57,6 +57,12 @@ class CertificateIllegal(Authentication):
     reason = "CERTIFICATE_ILLEGAL"
 
 
+class CertificateOutOfScope(Authentication):
+    """Cert_D comes from a medical authority that may not certify this doctor."""
+
+    reason = "CERTIFICATE_OUT_OF_SCOPE"
+
+
 class CertificateExpired(Authentication):
     """Cert_D is outside its validity."""
 

@@ -12,6 +12,9 @@ from federation.store.interfaces import Act, StoredAuthority
 from federation.store.portable import insert_if_absent
 from federation.store.schema import authorities
 
+_BETWEEN = " "
+"""No ID has one in it."""
+
 
 class SqlAuthorities:
     """`Authorities`. A CRL number has up to 20 octets (RFC 5280, section 5.2.3), which no BIGINT holds: it is kept as text."""
@@ -19,9 +22,13 @@ class SqlAuthorities:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, authority_id: str, certificate: bytes, *, act: Act | None = None) -> None:
-        """Recognise a certificate of an authority; one that is there keeps its CRL."""
+    def put(
+        self, authority_id: str, certificate: bytes, doctor_ids: tuple[str, ...], *, act: Act | None = None
+    ) -> None:
+        """Recognise a certificate of an authority for these doctors; one that is there has this scope, and keeps its CRL."""
+        scope = {"doctor_ids": _BETWEEN.join(doctor_ids)}
         values = {
+            "authority_id": authority_id,
             "certificate_digest": _digest(certificate),
             "certificate": certificate,
             "crl": None,
@@ -30,7 +37,8 @@ class SqlAuthorities:
 
         def step(connection: sa.Connection) -> None:
             with acting(connection, act):
-                insert_if_absent(connection, authorities, authority_id=authority_id, **values)
+                if not insert_if_absent(connection, authorities, **values, **scope):
+                    connection.execute(sa.update(authorities).where(_here(authority_id, certificate)).values(**scope))
 
         self._database.write_by_key(step, repeatable=act is None)
 
@@ -69,7 +77,14 @@ class SqlAuthorities:
         query = sa.select(authorities).order_by(authorities.c.authority_id, authorities.c.certificate_digest)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
         return [
-            StoredAuthority(row["authority_id"], row["certificate"], row["crl"], int(row["crl_number"])) for row in rows
+            StoredAuthority(
+                authority_id=row["authority_id"],
+                certificate=row["certificate"],
+                doctor_ids=tuple(row["doctor_ids"].split(_BETWEEN)) if row["doctor_ids"] else (),
+                crl=row["crl"],
+                crl_number=int(row["crl_number"]),
+            )
+            for row in rows
         ]
 
 

@@ -1,4 +1,4 @@
-"""The public cloud's registrations, tickets and challenges, in SQL."""
+"""The public cloud's registrations and tickets, in SQL."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from federation.store.acts import acting
 from federation.store.database import Database
-from federation.store.errors import AlreadyStored, NotStored, StoreLimit
+from federation.store.errors import AlreadyStored, NotStored
 from federation.store.interfaces import Act, Registration, StoredStatement, Superseded, Ticket
 from federation.store.portable import counted, forget, insert_if_absent, pages, replaced, upsert
 from federation.store.registration_rows import (
@@ -16,35 +16,14 @@ from federation.store.registration_rows import (
     supersede,
     values_of,
 )
-from federation.store.schema import answers, challenges, issuances, registrations, reservations, superseded, tickets
-
-MOST_CHALLENGES = 100_000
+from federation.store.schema import answers, issuances, registrations, reservations, superseded, tickets
 
 
 class SqlRegistrations:
     """`Registrations`."""
 
-    def __init__(self, database: Database, *, most_challenges: int = MOST_CHALLENGES) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._most_challenges = most_challenges
-
-    def put_challenge(self, challenge: bytes, *, now: int, expires_at: int) -> None:
-        """Keep a challenge; expired ones go. Raises StoreLimit when too many are open, AlreadyStored for one that is there."""
-
-        def step(connection: sa.Connection) -> None:
-            _forget_expired(connection, now)
-            if connection.scalars(sa.select(sa.func.count()).select_from(challenges)).one() >= self._most_challenges:
-                raise StoreLimit("too many registrations are under way")
-            if not insert_if_absent(connection, challenges, challenge=challenge, expires_at=expires_at):
-                raise AlreadyStored("this challenge is given out already")
-
-        self._database.write_by_key(step)
-
-    def consume_challenge(self, challenge: bytes, *, now: int) -> bool:
-        """Take the challenge away and say whether it was there and not expired: single use."""
-        taken = sa.delete(challenges).where(challenges.c.challenge == challenge).returning(challenges.c.expires_at)
-        expires_at = self._database.write_by_key(lambda connection: connection.scalar(taken))
-        return expires_at is not None and now <= expires_at
 
     def put_ticket(self, ticket: Ticket, *, act: Act | None = None) -> None:
         """Keep a ticket. Raises AlreadyStored for one that is there."""
@@ -91,6 +70,7 @@ class SqlRegistrations:
             if not upsert(connection, reservations, lambda _: reservations.c.until < at, **reserved):
                 raise AlreadyStored("another registration of this identity is under way")
             require_live(connection, identity, supersedes, now=at)
+            _forget_expired(connection, at)
             values = {"role": role, "identity": identity, "credential": credential, "at": at}
             if not insert_if_absent(connection, issuances, serial=serial, **values):
                 raise AlreadyStored("this serial was used before")
@@ -237,7 +217,6 @@ class SqlRegistrations:
 
 def _forget_expired(connection: sa.Connection, now: int) -> None:
     """Whatever of a registration under way was left: when the next one begins, so that none that ends waits for it."""
-    forget(connection, challenges, challenges.c.expires_at < now)
     forget(connection, tickets, tickets.c.expires_at < now)
     forget(connection, answers, answers.c.until < now)
 

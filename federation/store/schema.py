@@ -80,10 +80,6 @@ evidence = _table(
     clustered=False,
 )
 
-challenges = _table(
-    "challenges", _key("challenge"), _u64("expires_at"), sa.Index("challenges_expires_at", "expires_at")
-)
-
 tickets = _table(
     "tickets",
     _key("digest"),
@@ -167,6 +163,7 @@ authorities = _table(
     _key("authority_id", sa.Text),
     _key("certificate_digest"),
     _bytes("certificate"),
+    _text("doctor_ids"),
     _bytes("crl", nullable=True),
     _text("crl_number"),
     clustered=False,

@@ -69,7 +69,7 @@ def test_database_before_rotation_upgrades_with_its_first_generations_and_its_au
         assert SqlRegistrations(database).live("P:ann") == one
         assert list(SqlIndex(database).walk()) == [SealedRow(1, b"key", b"id", b"owner", b"sealed", generation=1)]
         assert list(SqlRecords(database).all()) == [kept]
-        assert SqlAuthorities(database).all() == [StoredAuthority("M:north", b"certificate", b"crl", 7)]
+        assert SqlAuthorities(database).all() == [StoredAuthority("M:north", b"certificate", (), b"crl", 7)]
         SqlAuthorities(database).put_crl("M:north", b"certificate", b"newer", 8)
 
 

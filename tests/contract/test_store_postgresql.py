@@ -20,7 +20,7 @@ from federation.store.records import SqlRecords
 from federation.store.registrations import SqlRegistrations
 from federation.store.retention import SqlRetention
 from federation.store.rooms import SqlRooms
-from federation.store.schema import answers, challenges, replay, settings, tickets
+from federation.store.schema import answers, replay, settings, tickets
 from federation.store.upgrade import upgrade
 from tests.contract import postgresql_server
 from tests.contract.store_support import (
@@ -339,17 +339,14 @@ CREATE TRIGGER takes_out INSTEAD OF DELETE ON {table} FOR EACH ROW EXECUTE FUNCT
 """A table over which PostgreSQL itself refuses FOR UPDATE, with 0A000, as Citus does over shards."""
 
 
-@pytest.mark.parametrize("kind", ["challenges", "tickets", "kept answers", "replay keys"])
+@pytest.mark.parametrize("kind", ["tickets", "kept answers", "replay keys"])
 def test_rows_that_are_over_go_where_the_database_locks_none_of_them(database, kind):
     table, key = {
-        "challenges": (challenges, "challenge"),
         "tickets": (tickets, "digest"),
         "kept answers": (answers, "request_digest"),
         "replay keys": (replay, "key"),
     }[kind]
-    time_of = {"challenges": "expires_at", "tickets": "expires_at", "kept answers": "until", "replay keys": "until"}[
-        kind
-    ]
+    time_of = {"tickets": "expires_at", "kept answers": "until", "replay keys": "until"}[kind]
     text = {"role", "identity", "issued_by"}
     rows = [
         {column.name: "x" if column.name in text else b"x" for column in table.c}
@@ -368,13 +365,13 @@ def test_rows_that_are_over_go_where_the_database_locks_none_of_them(database, k
 
 def test_change_beside_rows_that_are_over_is_made_where_the_database_locks_none_of_them(database):
     """What is refused undoes itself alone: what comes before it and after it in the transaction stays."""
-    database.write(lambda connection: connection.execute(sa.insert(challenges), {"challenge": b"c", "expires_at": NOW}))
-    refusing = LOCKS_NO_ROWS.format(table="challenges", key="challenge")
+    database.write(lambda connection: connection.execute(sa.insert(replay), {"key": b"k", "until": NOW}))
+    refusing = LOCKS_NO_ROWS.format(table="replay", key="key")
     database.write(lambda connection: connection.exec_driver_sql(refusing))
 
     def step(connection):
         put(connection, b"before")
-        gone = forget(connection, challenges, challenges.c.expires_at < NOW + 1)
+        gone = forget(connection, replay, replay.c.until < NOW + 1)
         connection.execute(sa.insert(settings).values(name="after", value=b"after"))
         return gone
 

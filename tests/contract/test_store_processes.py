@@ -47,12 +47,6 @@ def test_replay_key_has_one_winner_of_sixteen_threads(url):
             assert sum(admitted) == 1
 
 
-def test_challenge_has_one_winner_of_eight_processes(url):
-    with open_database(url) as database:
-        SqlRegistrations(database).put_challenge(b"c" * 16, now=NOW, expires_at=NOW)
-    assert sorted(run_together("consume", url, ["-"] * 8)) == ["False\n"] * 7 + ["True\n"]
-
-
 def test_log_of_four_processes_is_one_chain(url):
     open_database(url).close()
     run_together("append", url, ["50"] * 4)

@@ -23,6 +23,8 @@ from federation.store.registrations import SqlRegistrations
 from federation.store.revocations import SqlRevocationBook
 from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, register, registration, statement, ticket
 
+NORTH = "D:north.*", "D:chen"
+
 
 @pytest.fixture(params=IMPLEMENTATIONS)
 def database(request, tmp_path):
@@ -188,18 +190,27 @@ def test_revocation_of_an_unknown_kind_is_refused(database):
 
 def test_authority_keeps_its_newest_crl(database):
     authorities = SqlAuthorities(database)
-    authorities.put("M:north", b"certificate")
-    assert authorities.all() == [StoredAuthority("M:north", b"certificate", None, 0)]
+    authorities.put("M:north", b"certificate", NORTH)
+    assert authorities.all() == [StoredAuthority("M:north", b"certificate", NORTH, None, 0)]
     authorities.put_crl("M:north", b"certificate", b"crl 0", 0)
     authorities.put_crl("M:north", b"certificate", b"crl 9", 9)
     authorities.put_crl("M:north", b"certificate", b"crl 10", 10)
-    authorities.put("M:north", b"certificate")
-    assert authorities.all() == [StoredAuthority("M:north", b"certificate", b"crl 10", 10)]
+    authorities.put("M:north", b"certificate", NORTH)
+    assert authorities.all() == [StoredAuthority("M:north", b"certificate", NORTH, b"crl 10", 10)]
+
+
+def test_authority_put_again_has_another_scope_and_keeps_its_crl(database):
+    authorities = SqlAuthorities(database)
+    authorities.put("M:north", b"certificate", NORTH)
+    authorities.put_crl("M:north", b"certificate", b"crl", 1)
+    for scope in (("D:*",), ()):
+        authorities.put("M:north", b"certificate", scope)
+        assert authorities.all() == [StoredAuthority("M:north", b"certificate", scope, b"crl", 1)]
 
 
 def test_authority_crl_number_of_20_octets_is_kept(database):
     authorities = SqlAuthorities(database)
-    authorities.put("M:north", b"certificate")
+    authorities.put("M:north", b"certificate", NORTH)
     authorities.put_crl("M:north", b"certificate", b"crl", 2**159)
     assert authorities.all()[0].crl_number == 2**159
 
@@ -207,7 +218,7 @@ def test_authority_crl_number_of_20_octets_is_kept(database):
 @pytest.mark.parametrize("number", [4, 5])
 def test_authority_crl_not_above_the_kept_one_is_refused(database, number):
     authorities = SqlAuthorities(database)
-    authorities.put("M:north", b"certificate")
+    authorities.put("M:north", b"certificate", NORTH)
     authorities.put_crl("M:north", b"certificate", b"kept", 5)
     with pytest.raises(AlreadyStored):
         authorities.put_crl("M:north", b"certificate", b"older", number)
@@ -216,11 +227,14 @@ def test_authority_crl_not_above_the_kept_one_is_refused(database, number):
 
 def test_authority_stands_twice_and_each_certificate_has_its_own_crl(database):
     authorities = SqlAuthorities(database)
-    authorities.put("M:north", b"old")
-    authorities.put("M:north", b"new")
+    authorities.put("M:north", b"old", NORTH)
+    authorities.put("M:north", b"new", NORTH)
     authorities.put_crl("M:north", b"old", b"crl 5", 5)
     authorities.put_crl("M:north", b"new", b"crl 1", 1)
-    old, new = StoredAuthority("M:north", b"old", b"crl 5", 5), StoredAuthority("M:north", b"new", b"crl 1", 1)
+    old, new = (
+        StoredAuthority("M:north", b"old", NORTH, b"crl 5", 5),
+        StoredAuthority("M:north", b"new", NORTH, b"crl 1", 1),
+    )
     assert sorted(authorities.all(), key=str) == sorted([old, new], key=str)
     authorities.drop("M:north", b"old")
     authorities.drop("M:north", b"old")
@@ -230,7 +244,7 @@ def test_authority_stands_twice_and_each_certificate_has_its_own_crl(database):
 @pytest.mark.parametrize(("authority_id", "certificate"), [("M:north", b"other"), ("M:south", b"certificate")])
 def test_authority_unknown_by_name_or_certificate_gets_no_crl(database, authority_id, certificate):
     authorities = SqlAuthorities(database)
-    authorities.put("M:north", b"certificate")
+    authorities.put("M:north", b"certificate", NORTH)
     with pytest.raises(NotStored):
         authorities.put_crl(authority_id, certificate, b"crl", 1)
     assert authorities.all()[0].crl is None
@@ -243,7 +257,7 @@ def changes(database):
     register(registrations, registration("P:eve", serial=b"e" * 16))
     reserve = {"role": "patient", "identity": "P:ann", "credential": registration().credential, "at": NOW, "until": NOW}
     registrations.reserve_serial(registration().serial, **reserve)
-    authorities.put("M:north", b"certificate")
+    authorities.put("M:north", b"certificate", ("D:*",))
     index.upsert(row(b"there"))
     return {
         "row": (lambda act: index.upsert(row(), act=act), lambda: row() in index.walk()),
@@ -280,7 +294,7 @@ def changes(database):
             lambda: registrations.live("P:eve") is None,
         ),
         "authority": (
-            lambda act: authorities.put("M:south", b"certificate", act=act),
+            lambda act: authorities.put("M:south", b"certificate", ("D:*",), act=act),
             lambda: "M:south" in {it.authority_id for it in authorities.all()},
         ),
         "crl": (

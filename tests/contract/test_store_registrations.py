@@ -1,11 +1,11 @@
-"""The contract of the public cloud's registrations, tickets and challenges."""
+"""The contract of the public cloud's registrations and tickets."""
 
 import pytest
 import sqlalchemy as sa
 
-from federation.store.errors import AlreadyStored, NotStored, StoreLimit, StoreUnavailable
+from federation.store.errors import AlreadyStored, NotStored, StoreUnavailable
 from federation.store.portable import PAGE_ROWS
-from federation.store.registrations import MOST_CHALLENGES, SqlRegistrations
+from federation.store.registrations import SqlRegistrations
 from federation.store.schema import issuances, issued_points
 from tests.contract.store_support import IMPLEMENTATIONS, MINUTE, NOW, opened, registration, statement, ticket
 
@@ -41,38 +41,6 @@ def complete(store, wanted, *, request=b"q" * 32, ticket_digest=None, now=NOW):
         ticket_digest=ticket_digest,
         now=now,
     )
-
-
-def test_challenge_is_consumed_once(store):
-    store.put_challenge(b"c", now=NOW, expires_at=NOW + 1)
-    assert store.consume_challenge(b"c", now=NOW + 1)
-    assert not store.consume_challenge(b"c", now=NOW + 1)
-
-
-def test_challenge_expired_is_refused_and_gone(store):
-    store.put_challenge(b"c", now=NOW, expires_at=NOW)
-    assert not store.consume_challenge(b"c", now=NOW + 1)
-    assert not store.consume_challenge(b"c", now=NOW)
-
-
-def test_challenge_unknown_is_refused(store):
-    assert not store.consume_challenge(b"c", now=NOW)
-
-
-def test_challenge_given_out_twice_is_refused(store):
-    store.put_challenge(b"c", now=NOW, expires_at=NOW)
-    with pytest.raises(AlreadyStored):
-        store.put_challenge(b"c", now=NOW, expires_at=NOW)
-
-
-def test_challenges_beyond_the_limit_are_refused_until_some_expire(database):
-    assert MOST_CHALLENGES == 100_000
-    store = SqlRegistrations(database, most_challenges=2)
-    for challenge in (b"1", b"2"):
-        store.put_challenge(challenge, now=NOW, expires_at=NOW)
-    with pytest.raises(StoreLimit):
-        store.put_challenge(b"3", now=NOW, expires_at=NOW)
-    store.put_challenge(b"3", now=NOW + 1, expires_at=NOW + 1)
 
 
 def test_ticket_is_found_until_it_expires(store):

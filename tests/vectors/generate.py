@@ -14,7 +14,7 @@ from typing import Any
 from federation.protocol.registration import LiveRegistration, Registered
 from keystore.encryption import seal
 from keystore.errors import SealBroken
-from tests.vectors import bundles, collected, layers, scenario, signed
+from tests.vectors import bundles, certificates, collected, forms, layers, scenario, signed
 from tests.vectors.describe import describe, padded_plaintext, plaintext_of
 from tests.vectors.refusals import Refusals
 from tests.vectors.replay import outcome
@@ -70,7 +70,7 @@ class Recorder:
 def create(kept: dict[str, Any]) -> dict[str, Json]:
     """Make every file's content, with the ciphertexts of the files that are there."""
     data = create_cast()
-    data["trust_bundles"] = bundles.chain(data["cloud"], data["authority"])
+    data["trust_bundles"] = bundles.chain(data["cloud"], [data["authority"], data["narrow_authority"]])
     cast = Cast(data)
     old = {vector["name"]: vector for phase in PHASES for vector in kept.get(phase, {}).get("vectors", [])}
     recorder = Recorder(old, cast.now)
@@ -93,12 +93,15 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "parties": data,
         "entropy": {name: stream.consumed.hex() for name, stream in sorted(recorder.streams.items())},
         "transcript": {"vectors": layers.transcripts()},
+        "padding": {"vectors": layers.paddings()},
+        "forms": {"vectors": forms.vectors()},
         "points": {"vectors": layers.points()},
         "issuing": {"vectors": issued},
         "full_point": {"vectors": layers.full_points(issued)},
         "schedule": {"vectors": _schedules(recorder, {entry["name"]: entry for entry in issued})},
         "hpke": {"vectors": [_hpke(cast, kept.get("hpke"))]},
         "bundles": {"vectors": bundles.vectors(cast)},
+        "certificates": {"vectors": certificates.vectors(cast)},
         "statements": {"vectors": collected.statements(world, steps, statement_of(data["trust_bundles"][-1]))},
         "derived": {"vectors": collected.derived(world, steps)},
     }
@@ -109,6 +112,7 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     files["refusals"] = {"vectors": refusals}
     _require_refused(refusals, steps)
     _require_followed(files["bundles"]["vectors"])
+    _require_judged(files["certificates"]["vectors"])
     return files
 
 
@@ -158,6 +162,13 @@ def _require_refused(refusals: list[Json], steps: dict[str, Step]) -> None:
 def _require_followed(found: list[Json]) -> None:
     for vector in found:
         said = bundles.outcome(found, vector)
+        if said != vector["expect"]:
+            sys.exit(f"{vector['name']}: the code says {said}, the vector {vector['expect']}")
+
+
+def _require_judged(found: list[Json]) -> None:
+    for vector in found:
+        said = certificates.outcome(vector)
         if said != vector["expect"]:
             sys.exit(f"{vector['name']}: the code says {said}, the vector {vector['expect']}")
 

@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from google.protobuf.message import Message
 
+from federation.errors import FederationError
+from federation.protocol import padding
+from federation.protocol.parsing import parse
 from federation.protocol.registration import LiveRegistration, Registered
 from federation.protocol.schedule import derive
 from federation.protocol.statements import open_statement
@@ -26,7 +30,7 @@ from keystore.fuzzy import FuzzyKey
 from keystore.issuing import IssuingKey, check_issued
 from keystore.registration_secret import RegistrationSecret, token_form
 from keystore.transcript import transcript
-from tests.vectors import bundles, scenario, spec
+from tests.vectors import bundles, certificates, scenario, spec
 from tests.vectors.describe import describe, plaintext_of
 from tests.vectors.generate import PHASES, ROLES, read
 from tests.vectors.replay import outcome
@@ -109,6 +113,11 @@ def test_every_bundle_is_followed_or_refused(vector: Json) -> None:
     assert bundles.outcome(vectors("bundles"), vector) == vector["expect"]
 
 
+@named("certificates")
+def test_every_certificate_is_taken_or_refused(vector: Json) -> None:
+    assert certificates.outcome(vector) == vector["expect"]
+
+
 def test_the_live_key_signed_the_renewal() -> None:
     by_name = {vector["name"]: vector for vector in vectors("derived")}
     covered = by_name["what the live key of a renewal signs"]["transcript"]
@@ -153,6 +162,28 @@ def test_point(vector: Json) -> None:
         with pytest.raises(InvalidPoint) as refused:
             group.require_received_point(point)
         assert refused.value.reason == vector["expect"]
+
+
+def parsed(kind: type[Message], encoded: bytes) -> str:
+    try:
+        parse(kind, encoded)
+    except FederationError as error:
+        return error.reason
+    return "success"
+
+
+@named("padding")
+def test_padded_size(vector: Json) -> None:
+    assert spec.padded_size(vector["size"]) == vector["padded"]
+    assert padding.padded_size(vector["size"]) == vector["padded"]
+
+
+@named("forms")
+def test_form_of_a_field(vector: Json) -> None:
+    modules = (directory_pb2, membership_pb2, record_pb2)
+    name = vector["message_type"].rpartition(".")[2]
+    kind = next(getattr(module, name) for module in modules if hasattr(module, name))
+    assert parsed(kind, bytes.fromhex(vector["message"])) == vector["expect"]
 
 
 @named("issuing")

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from federation.epochs import as_signed, as_stored
-from federation.errors import AlreadyRegistered, NotRegistered, TicketInvalid
+from federation.errors import AlreadyRegistered, ChallengeInvalid, NotRegistered, TicketInvalid
 from federation.protocol.registration import (
     AcceptedRequest,
     LiveRegistration,
@@ -16,6 +16,7 @@ from federation.protocol.registration import (
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, peek_statement
 from federation.protocol.time import Instant, milliseconds
+from federation.services.cloud.challenges import is_good, kept_until, new_challenge, replay_key
 from federation.services.cloud.cloud import ROLES, Cloud
 from federation.services.cloud.renewals import require_due
 from federation.store.errors import AlreadyStored, NotStored, StoreError
@@ -35,7 +36,6 @@ from keystore.errors import InvalidScalar
 from keystore.issuing import Issued, IssuingKey
 from keystore.transcript import digest, text, transcript
 
-CHALLENGE_LIFE = timedelta(minutes=5)
 ANSWER_KEPT = timedelta(minutes=10)
 
 RESERVED = timedelta(minutes=1)
@@ -64,10 +64,9 @@ class RegistrationServicer(RegistrationServiceServicer):
 
 
 def open_registration(cloud: Cloud) -> OpenRegistrationResponse:
-    """Give a challenge, single use, and EK_C. Raises StoreLimit when too many are open."""
+    """Give a challenge, single use, and EK_C. Nothing is kept: anybody may ask for as many as they like."""
     now = cloud.clock()
-    challenge = cloud.keys.token.random(16)
-    cloud.stores.registrations.put_challenge(challenge, now=now, expires_at=now + milliseconds(CHALLENGE_LIFE))
+    challenge = new_challenge(cloud.keys.index, cloud.keys.token.random(4), now=now)
     statement = cloud.epochs.current(now)
     return OpenRegistrationResponse(challenge=challenge, cloud_encryption_key_statement=statement)
 
@@ -81,6 +80,7 @@ def register(cloud: Cloud, request: RegisterRequest) -> SealedReply:
         return SealedReply.FromString(kept)
     accepted = _accept(cloud, received, now)
     require_due(cloud, accepted, now=now)
+    _use_up(cloud, received.session_id, now)
     return _issue(cloud, accepted, now)
 
 
@@ -92,11 +92,18 @@ def _accept(cloud: Cloud, received: ReceivedRequest, now: Instant) -> AcceptedRe
     live = cloud.live(request.identity, now=now)
     return received.accept(
         cloud.bulletin.current.verifier,
-        challenge_consumed=registrations.consume_challenge(received.session_id, now=now),
+        challenge_holds=is_good(received.session_id, cloud.keys.index, cloud.freshness, now=now),
         ticket=None if ticket is None else TicketTerms(ROLES[ticket.role], ticket.identity),
         live=None if live is None else LiveRegistration(as_signed(live.key_statement)),
         now=now,
     )
+
+
+def _use_up(cloud: Cloud, challenge: bytes, now: Instant) -> None:
+    """Let a challenge be good for one request that is taken. Raises Rejected for one that was used."""
+    with after_opening():
+        if not cloud.stores.replay.admit(replay_key(challenge), now=now, until=kept_until(cloud.freshness, now=now)):
+            raise ChallengeInvalid("the challenge was used before")
 
 
 def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply:

@@ -45,18 +45,10 @@ class Ticket:
 
 
 class Registrations(Protocol):
-    """The public cloud's registrations, tickets and challenges.
+    """The public cloud's registrations and tickets.
 
     A change that gets an `act` raises AlreadyAdmitted for a message that was taken before (also below).
     """
-
-    def put_challenge(self, challenge: bytes, *, now: int, expires_at: int) -> None:
-        """Keep a challenge. Raises StoreLimit when too many are open (100,000)."""
-        ...
-
-    def consume_challenge(self, challenge: bytes, *, now: int) -> bool:
-        """Take the challenge away and say whether it was there and not expired: single use."""
-        ...
 
     def put_ticket(self, ticket: Ticket, *, act: Act | None = None) -> None: ...
 
@@ -309,10 +301,11 @@ class RevocationBook(Protocol):
 
 @dataclass(frozen=True)
 class StoredAuthority:
-    """A key of a medical authority that the public cloud recognises, and its newest CRL."""
+    """A key of a medical authority that the public cloud recognises, whom it may certify, and its newest CRL."""
 
     authority_id: str
     certificate: bytes
+    doctor_ids: tuple[str, ...]
     crl: bytes | None
     crl_number: int
 
@@ -320,8 +313,10 @@ class StoredAuthority:
 class Authorities(Protocol):
     """The medical authorities of the federation. One stands twice while its key is rotated: each certificate has its CRL."""
 
-    def put(self, authority_id: str, certificate: bytes, *, act: Act | None = None) -> None:
-        """Recognise a certificate of an authority; one that is there keeps its CRL."""
+    def put(
+        self, authority_id: str, certificate: bytes, doctor_ids: tuple[str, ...], *, act: Act | None = None
+    ) -> None:
+        """Recognise a certificate of an authority for these doctors; one that is there has this scope, and keeps its CRL."""
         ...
 
     def put_crl(

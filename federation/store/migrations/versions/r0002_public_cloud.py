@@ -31,8 +31,6 @@ def upgrade() -> None:
 
 
 def _admission() -> None:
-    create("challenges", key("challenge"), integer("expires_at"))
-    index("challenges", "expires_at")
     create("tickets", key("digest"), text("role"), text("identity"), integer("expires_at"), text("issued_by"))
     index("tickets", "expires_at")
     create("answers", key("request_digest"), blob("answer"), integer("until"), clustered=False)
