@@ -12,7 +12,7 @@ from federation.store.database import Database
 from federation.store.errors import AlreadyStored
 from federation.store.interfaces import Admission, StoredEpoch, StoredEvidence, StoredStatement
 from federation.store.portable import insert_if_absent, pages, replaced, upsert
-from federation.store.schema import epochs, evidence, settings
+from federation.store.schema import epochs, evidence, replay, settings
 
 
 class SqlReplayMemory:
@@ -26,6 +26,11 @@ class SqlReplayMemory:
 
         admission = Admission(key, now, until)
         return self._database.write_by_key(lambda connection: admitted(connection, admission))
+
+    def holds(self, key: bytes, *, now: int) -> bool:
+        """Say whether the key is kept, and not over."""
+        query = sa.select(replay.c.key).where(replay.c.key == key, replay.c.until >= now)
+        return self._database.read(lambda connection: connection.scalar(query)) is not None
 
 
 class SqlSettings:

@@ -13,6 +13,7 @@ from federation.services.hospital.deposits import FHIR_JSON, FIRST_VERSION
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intend
 from federation.services.hospital.vault import Draft, PartLabel, Place
+from federation.store.interfaces import Act
 
 MOST_BUNDLE_BYTES = 16 * 1024 * 1024
 MOST_NAME_BYTES = 128
@@ -57,8 +58,8 @@ def import_record(hospital: Hospital, files: RecordFiles, progress: Progress) ->
         record = draft.sealed(place)
         draft.keep()
         entry = intend(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
-        hospital.stores.records.add(record, outbox=entry, answer=None)
-    hospital.audit.record(AuditEvent("IMPORT", OK, detail=place.handle.hex()), now=place.stored_at)
+        act = Act(hospital.audit.entry(AuditEvent("IMPORT", OK, detail=place.handle.hex()), now=place.stored_at))
+        hospital.stores.records.add(record, outbox=entry, answer=None, act=act)
     return place.handle
 
 

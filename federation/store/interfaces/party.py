@@ -75,6 +75,10 @@ class ReplayMemory(Protocol):
         """Insert the key if absent and say whether it was; forget keys whose time is over."""
         ...
 
+    def holds(self, key: bytes, *, now: int) -> bool:
+        """Say whether the key is kept, and not over. Another may come right after: `admit` alone decides."""
+        ...
+
 
 class Settings(Protocol):
     """Small named values of a party: its own key statement, the newest revocation list it has seen."""
