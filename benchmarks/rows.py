@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from federation.store.database import Database, open_database
 from federation.store.index import SqlIndex
+from federation.store.interfaces import SealedRow, Wanted
 from federation.store.log import SqlLog
 from federation.store.party import SqlReplayMemory
 from federation.store.records import SqlRecords
@@ -67,13 +68,30 @@ def variant(table: sa.Table, sample: Sample, number: int) -> Sample:
     """Give a row of the sample's sizes under another key."""
     row = {}
     for name, value in sample.items():
-        if name in table.primary_key.columns:
+        if name == "bucket":
+            row[name] = bucket_of(number)
+        elif name in table.primary_key.columns:
             row[name] = _key(value, number)
         elif name == "patient_key":
             row[name] = spread(number // 3, 32)
         else:
             row[name] = os.urandom(len(value)) if isinstance(value, bytes) else value
     return row
+
+
+def bucket_of(number: int) -> int:
+    """Give the bucket of an index row: 65,536 of them, as in the world."""
+    return int.from_bytes(spread(number, 2))
+
+
+def row_of(number: int, sealed: bytes) -> SealedRow:
+    """Give a row of the index that is like no other."""
+    return SealedRow(bucket_of(number), spread(number, 32), spread(number, 31), spread(number, 30), sealed)
+
+
+def wanted(number: int) -> list[Wanted]:
+    """Give what a search of one class asks for."""
+    return [Wanted(bucket_of(number), [spread(number, 32)])]
 
 
 def _key(value: object, number: int) -> object:
@@ -140,7 +158,9 @@ def index_rates(database: Database, found: list[Sample], upto: list[int]) -> Ite
             index.upsert(row_of(number, sealed))
 
         published = rate(publish)
-        looked = rate(lambda number, there=there: index.rows([spread(1 + number * 7919 % there, 32)]))  # type: ignore[misc]
+        looked = rate(
+            lambda number, there=there: index.page(wanted(1 + number * 7919 % there), offset=0, limit=8)  # type: ignore[misc]
+        )
         if there > ROWS:
             yield there, (size(database, table) - before) / (there - ROWS), published, looked
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from federation.errors import Unavailable
 from federation.store.interfaces import Settings
+from federation.store.tries import PATIENCE_SECONDS, tries
 from keystore.generations import Generations
 
 REREAD_SECONDS = 1.0
@@ -16,7 +17,6 @@ REREAD_SECONDS = 1.0
 
 _NAME = "generations"
 _SEQUENCE_BYTES = 8
-_ATTEMPTS = 20
 
 
 class StoredGenerations:
@@ -47,7 +47,7 @@ class StoredGenerations:
 
         The step may run several times. Raises what it raises, StoreError, and Unavailable if others change them all the time.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in tries(PATIENCE_SECONDS):
             sequence, newest = self._newest()
             changed = step(newest)
             value = (sequence + 1).to_bytes(_SEQUENCE_BYTES, "big") + changed.to_json()

@@ -4,7 +4,6 @@ An Ed25519 signature (R, S) by s over T("cred", M_X) satisfies S B = R + h PK: R
 and nothing else: every published signature by s would be somebody's private key (findings 3.4).
 """
 
-import hashlib
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -79,8 +78,3 @@ def registration_secret(
 ) -> RegistrationSecret:
     """Put the token's key and U_X = R_X1 + h PK together. Raises InvalidPoint."""
     return RegistrationSecret(key, public_point(point, issuer_public_key, credential_transcript(credential)))
-
-
-def licence_digest(licence: bytes) -> bytes:
-    """Give H(licence), the attribute of a hospital's credential."""
-    return hashlib.sha256(licence).digest()

@@ -19,6 +19,7 @@ from federation.protocol.periods import periods_of
 from federation.protocol.registration import LiveRegistration, TicketTerms, receive_request, restate
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.verifier import EncryptionKey, Verifier
+from federation.store.party import SqlReplayMemory
 from federation.v1 import search_pb2
 from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
@@ -35,7 +36,7 @@ from hsm import Token
 from keystore import x509 as issuing
 from keystore.generations import Generations
 from keystore.party import IDENTITY, ISSUING, CloudKeys, PartyKeys
-from tests.memory_store import MemoryEpochs, MemoryReplay
+from tests.sqlite_stores import new_epochs, new_replay_memory
 
 START = 1_790_000_000_000
 CLASSES = ("cardiology", "neurology", "psychiatry")
@@ -126,13 +127,13 @@ class Cloud:
     revoked_grants: list[bytes] = field(default_factory=list)
     revoked_keys: list[bytes] = field(default_factory=list)
     shared_keys: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
-    replay: MemoryReplay = field(default_factory=MemoryReplay)
+    replay: SqlReplayMemory = field(default_factory=new_replay_memory)
     rows: dict[bytes, dict[bytes, bytes]] = field(default_factory=dict)
     hospitals: dict[str, tuple[SignedStatement, SignedStatement]] = field(default_factory=dict)
     more_authorities: list[Authority] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.epochs = EpochKeeper(CLOUD_ID, self.keys, MemoryEpochs(), Lifetimes())
+        self.epochs = EpochKeeper(CLOUD_ID, self.keys, new_epochs(), Lifetimes())
         self.index = BlindIndex(self.keys.index, self.keys.sealing)
         self.founding_keys = {
             ISSUING: self.keys.issuing.public_key,

@@ -15,6 +15,7 @@ from federation.protocol.consultation import code_digest
 from federation.protocol.grant import Terms, make_grant
 from federation.protocol.parties import Party
 from federation.protocol.statements import peek_statement
+from federation.store.party import SqlEpochs, SqlSettings
 from federation.v1 import record_pb2
 from federation.v1.consultation_pb2 import GetRoomResponse
 from federation.v1.envelope_pb2 import SealedOpening
@@ -23,8 +24,8 @@ from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT
 from hsm import Token, TokenUri, open_token, pin_from_value
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
 from keystore.transcript import digest
-from tests.memory_store import MemoryEpochs, MemoryReplay, MemorySettings
 from tests.simulated_cloud import CLASSES, CLOUD_ID, START, Authority, Clock, Cloud, MemoryBook
+from tests.sqlite_stores import forget_all, new_database, new_replay_memory
 
 __all__ = ["BIOMETRIC_PASSWORD", "CLASSES", "CLOUD_ID", "START", "Authority", "Clock", "Cloud", "Federation", "lent"]
 
@@ -41,7 +42,7 @@ class Federation:
         self.entropy = entropy
         self.clock = Clock()
         self.members: list[Member] = []
-        self.replay = MemoryReplay()
+        self.replay = new_replay_memory()
         self.authority = Authority(make_token("authority"), self.clock)
         book = MemoryBook()
         keys = CloudKeys.create(make_token("cloud"), book, lambda: self.clock.now)
@@ -62,7 +63,8 @@ class Federation:
         return self.new_patient("P:lin")
 
     def new_member(self, identity: str, keys: PartyKeys) -> Member:
-        return Member(identity, keys, MemorySettings(), MemoryEpochs(), self.cloud.bundle)
+        database = new_database()
+        return Member(identity, keys, SqlSettings(database), SqlEpochs(database), self.cloud.bundle)
 
     def new_hospital(self, hospital_id: str) -> Member:
         member = self.new_member(hospital_id, HospitalKeys.create(self.make_token("hospital")))
@@ -258,7 +260,8 @@ def lent(federation: Federation) -> Iterator[Federation]:
     for changed in (cloud.revoked_serials, cloud.revoked_grants, cloud.revoked_keys, federation.authority.revoked):
         changed.clear()
     cloud.rows.clear()
-    cloud.replay, federation.replay = MemoryReplay(), MemoryReplay()
+    for memory in (cloud.replay, federation.replay):
+        forget_all(memory)
     federation.refresh()
 
 

@@ -226,7 +226,8 @@ class PublicCloudNode:
         """Make a ticket for a hospital, and say when it goes. Raises FieldInvalid."""
         require_identity("hospital", hospital_id)
         now = self.cloud.clock()
-        return new_ticket(self.cloud, ROLE_NAMES[ROLE_HOSPITAL], hospital_id, "operator", now=now)
+        act = self.cloud.act("TICKET", f"{hospital_id} by the operator", now=now)
+        return new_ticket(self.cloud, ROLE_NAMES[ROLE_HOSPITAL], hospital_id, "operator", act, now=now)
 
     def add_authority(self, certificate: x509.Certificate, doctor_ids: Sequence[str]) -> str:
         """Recognise a medical authority for these doctors, sign the next trust bundle, and give the authority's id.
@@ -235,8 +236,8 @@ class PublicCloudNode:
         """
         authority_id = require_identity("authority", authority_id_of(certificate))
         scopes = scopes_of(doctor_ids)
-        told = self.cloud.entry("AUTHORITY", f"{authority_id} for {' '.join(scopes)}", now=self.cloud.clock())
-        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), scopes, entry=told)
+        act = self.cloud.act("AUTHORITY", f"{authority_id} for {' '.join(scopes)}", now=self.cloud.clock())
+        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), scopes, act=act)
         self.publish()
         return authority_id
 
@@ -245,8 +246,8 @@ class PublicCloudNode:
         authority_id, der = authority_id_of(certificate), certificate.public_bytes(Encoding.DER)
         if der not in {it.certificate for it in self._authorities.all()}:
             raise CertificateRejected("this certificate is not recognised")
-        told = self.cloud.entry("AUTHORITY-REMOVED", authority_id, now=self.cloud.clock())
-        self._authorities.drop(authority_id, der, entry=told)
+        act = self.cloud.act("AUTHORITY-REMOVED", authority_id, now=self.cloud.clock())
+        self._authorities.drop(authority_id, der, act=act)
         self.publish()
         return authority_id
 
@@ -266,9 +267,9 @@ class PublicCloudNode:
             raise CertificateRejected("the list comes from no medical authority of this federation")
         authority, certificate = (signed or named)[0]
         number = crl_number(crl, certificate)
-        told = self.cloud.entry("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
+        act = self.cloud.act("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
         der = crl.public_bytes(Encoding.DER)
-        self._authorities.put_crl(authority.authority_id, authority.certificate, der, number, entry=told)
+        self._authorities.put_crl(authority.authority_id, authority.certificate, der, number, act=act)
         return authority.authority_id, number
 
     def revoke(self, identity: str) -> list[bytes]:

@@ -1,16 +1,8 @@
 """Identities and departments, as text with a form (docs/protocol.md, 1)."""
 
-from typing import NewType
-
 from federation.errors import FieldInvalid
 from federation.protocol.parsing import is_identity
 from federation.v1 import rules_pb2 as rules
-
-PatientId = NewType("PatientId", str)
-DoctorId = NewType("DoctorId", str)
-HospitalId = NewType("HospitalId", str)
-CloudId = NewType("CloudId", str)
-DepartmentId = NewType("DepartmentId", str)
 
 ANY = "*"
 _KINDS = {
@@ -33,9 +25,9 @@ def require_identity(kind: str, value: str) -> str:
     return value
 
 
-def hospital_of(department_id: str) -> HospitalId:
+def hospital_of(department_id: str) -> str:
     """Give the hospital of `ID_HPC/class[.local]`."""
-    return HospitalId(department_id.partition("/")[0])
+    return department_id.partition("/")[0]
 
 
 def class_of(department_id: str) -> str:

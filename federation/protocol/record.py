@@ -12,7 +12,6 @@ The two sides are `doctor_record` and `hospital_record`; the transcripts that bo
 from federation.protocol.time import Instant
 from federation.v1 import record_pb2 as pb
 from federation.v1.record_pb2 import Deposit, RecordOpening, RecordQuery, RecordReply, Scope
-from federation.v1.statement_pb2 import SignedStatement
 from keystore.transcript import digest, listing, statement_digest, text, transcript, u64
 
 PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {pb.PURPOSE_READ: "read", pb.PURPOSE_STORE: "store"}
@@ -100,8 +99,3 @@ def record_transcript(
     """Give what Sig_HPC2 covers: T("H2", TH2, c_P, H(M_EMR), grant id or emergency nonce, version, T_HPC2) (C8)."""
     fields = transcript_hash, patient_commitment, record_digest, authorization_id, u64(version), u64(sent_at)
     return transcript("H2", *fields)
-
-
-def grant_of(message: RecordQuery | Deposit) -> SignedStatement | None:
-    """Give the grant that a message carries, if any."""
-    return message.grant if message.HasField("grant") else None

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored
-from federation.store.interfaces import SealedEntry, StoredAuthority
-from federation.store.log import append_entry
+from federation.store.interfaces import Act, StoredAuthority
 from federation.store.portable import insert_if_absent
 from federation.store.schema import authorities
 
@@ -23,7 +23,7 @@ class SqlAuthorities:
         self._database = database
 
     def put(
-        self, authority_id: str, certificate: bytes, doctor_ids: tuple[str, ...], *, entry: SealedEntry | None = None
+        self, authority_id: str, certificate: bytes, doctor_ids: tuple[str, ...], *, act: Act | None = None
     ) -> None:
         """Recognise a certificate of an authority for these doctors; one that is there has this scope, and keeps its CRL."""
         scope = {"doctor_ids": _BETWEEN.join(doctor_ids)}
@@ -36,14 +36,14 @@ class SqlAuthorities:
         }
 
         def step(connection: sa.Connection) -> None:
-            if not insert_if_absent(connection, authorities, **values, **scope):
-                connection.execute(sa.update(authorities).where(_here(authority_id, certificate)).values(**scope))
-            append_entry(connection, entry)
+            with acting(connection, act):
+                if not insert_if_absent(connection, authorities, **values, **scope):
+                    connection.execute(sa.update(authorities).where(_here(authority_id, certificate)).values(**scope))
 
-        self._database.write_by_key(step, repeatable=entry is None)
+        self._database.write_by_key(step, repeatable=act is None)
 
     def put_crl(
-        self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int, *, entry: SealedEntry | None = None
+        self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int, *, act: Act | None = None
     ) -> None:
         """Keep a certificate's newer CRL.
 
@@ -57,20 +57,20 @@ class SqlAuthorities:
                 raise NotStored("this authority is not recognised")
             if kept["crl"] is not None and crl_number <= int(kept["crl_number"]):
                 raise AlreadyStored("a CRL of this number or a newer one is kept already")
-            connection.execute(sa.update(authorities).where(here).values(crl=crl, crl_number=str(crl_number)))
-            append_entry(connection, entry)
+            with acting(connection, act):
+                connection.execute(sa.update(authorities).where(here).values(crl=crl, crl_number=str(crl_number)))
 
         self._database.write(step)
 
-    def drop(self, authority_id: str, certificate: bytes, *, entry: SealedEntry | None = None) -> None:
+    def drop(self, authority_id: str, certificate: bytes, *, act: Act | None = None) -> None:
         """Recognise a certificate no longer, and forget its CRL; none there is no error."""
         statement = sa.delete(authorities).where(_here(authority_id, certificate))
 
         def step(connection: sa.Connection) -> None:
-            connection.execute(statement)
-            append_entry(connection, entry)
+            with acting(connection, act):
+                connection.execute(statement)
 
-        self._database.write_by_key(step, repeatable=entry is None)
+        self._database.write_by_key(step, repeatable=act is None)
 
     def all(self) -> Sequence[StoredAuthority]:
         """All certificates by authority and digest. One without a CRL has the number 0."""

@@ -25,6 +25,12 @@ class OutOfSequence(StoreError):
     reason = "OUT_OF_ORDER"
 
 
+class AlreadyAdmitted(StoreError):
+    """A message whose replay key is kept already."""
+
+    reason = "MESSAGE_REPLAYED"
+
+
 class StoreLimit(StoreError):
     """A bound on what one party may keep here is reached."""
 

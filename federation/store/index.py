@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
+from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import StoreLimit
-from federation.store.interfaces import RowBound, RowName, RowOwner, RowPage, SealedEntry, SealedRow, Wanted
-from federation.store.log import append_entry
+from federation.store.interfaces import Act, RowBound, RowName, RowOwner, RowPage, SealedRow, Wanted
 from federation.store.portable import counted, insert_if_absent, pages, replaced
 from federation.store.schema import index_rows
 
@@ -26,7 +26,7 @@ class SqlIndex:
         *,
         replaces: Sequence[RowName] = (),
         bound: RowBound | None = None,
-        entry: SealedEntry | None = None,
+        act: Act | None = None,
     ) -> None:
         """Keep a row; one of the same name gives way, and so do those it replaces: its own under older generations.
 
@@ -34,24 +34,23 @@ class SqlIndex:
         """
 
         def step(connection: sa.Connection) -> None:
-            took_a_place = _delete(connection, replaces) == 0
-            if insert_if_absent(connection, index_rows, **vars(row)):
-                if took_a_place and bound is not None and _count_of(connection, bound.owners) > bound.most:
+            with acting(connection, act):
+                took_a_place = _delete(connection, replaces) == 0
+                if not insert_if_absent(connection, index_rows, **vars(row)):
+                    connection.execute(sa.update(index_rows).where(_named(row.name)).values(vars(row)))
+                elif took_a_place and bound is not None and _count_of(connection, bound.owners) > bound.most:
                     raise StoreLimit("one hospital has as many rows of this patient as the index takes")
-            else:
-                connection.execute(sa.update(index_rows).where(_named(row.name)).values(vars(row)))
-            append_entry(connection, entry)
 
-        self._database.write_by_key(step, repeatable=entry is None)
+        self._database.write_by_key(step, repeatable=act is None)
 
-    def withdraw(self, *names: RowName, entry: SealedEntry | None = None) -> None:
+    def withdraw(self, *names: RowName, act: Act | None = None) -> None:
         """Take the rows out; none there is no error."""
 
         def step(connection: sa.Connection) -> None:
-            _delete(connection, names)
-            append_entry(connection, entry)
+            with acting(connection, act):
+                _delete(connection, names)
 
-        self._database.write_by_key(step, repeatable=entry is None)
+        self._database.write_by_key(step, repeatable=act is None)
 
     def purge(self, owners: Sequence[RowOwner]) -> int:
         """Take out all rows of these owners, and say how many it were."""

@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from federation.store.acts import admitted
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import StoredEpoch, StoredEvidence, StoredStatement
-from federation.store.portable import forget, insert_if_absent, pages, replaced, upsert
+from federation.store.interfaces import Admission, StoredEpoch, StoredEvidence, StoredStatement
+from federation.store.portable import insert_if_absent, pages, replaced, upsert
 from federation.store.schema import epochs, evidence, replay, settings
 
 
@@ -23,11 +24,13 @@ class SqlReplayMemory:
     def admit(self, key: bytes, *, now: int, until: int) -> bool:
         """Insert the key if absent and say whether it was; forget keys whose time is over."""
 
-        def step(connection: sa.Connection) -> bool:
-            forget(connection, replay, replay.c.until < now)
-            return insert_if_absent(connection, replay, key=key, until=until)
+        admission = Admission(key, now, until)
+        return self._database.write_by_key(lambda connection: admitted(connection, admission))
 
-        return self._database.write_by_key(step)
+    def holds(self, key: bytes, *, now: int) -> bool:
+        """Say whether the key is kept, and not over."""
+        query = sa.select(replay.c.key).where(replay.c.key == key, replay.c.until >= now)
+        return self._database.read(lambda connection: connection.scalar(query)) is not None
 
 
 class SqlSettings:

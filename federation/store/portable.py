@@ -1,13 +1,16 @@
 """The few statements that SQLite and PostgreSQL spell in their own way, and reading without holding a transaction open."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from federation.store.database import Database
+from federation.store.transactions import sqlstate_of
 
 PAGE_ROWS = 256
 """Rows that an iterator reads in one transaction and holds in memory."""
@@ -18,17 +21,39 @@ FORGOTTEN_ROWS = 64
 COUNTED_ROWS = 4096
 """Rows that one statement counts; of them only keys are read."""
 
+NOT_SUPPORTED = "0A000"
+"""The SQLSTATE of what speaks PostgreSQL's language and can't do all that PostgreSQL does (docs/scaling.md)."""
+
+_SKIPS_NOTHING = "medunion-skips-no-locked-rows"
+"""What a connection has been found to refuse: it is asked once."""
+
 T = TypeVar("T")
 
 
 def forget(connection: sa.Connection, table: sa.Table, over: sa.ColumnElement[bool]) -> int:
     """Delete rows whose time is over, some at a time, and none that another transaction is at: nobody waits for it.
 
-    Returns how many.
+    A database of many machines can't say which those are (0A000): there they are looked for, and then deleted by key, which may
+    wait for a moment. Returns how many.
     """
     key = table.primary_key.columns
-    found = sa.select(*key).where(over).limit(FORGOTTEN_ROWS).with_for_update(skip_locked=True)
-    return connection.execute(sa.delete(table).where(sa.tuple_(*key).in_(found))).rowcount
+    found = sa.select(*key).where(over).limit(FORGOTTEN_ROWS)
+    if not connection.info.get(_SKIPS_NOTHING):
+        idle = found.with_for_update(skip_locked=True)
+        try:
+            with _undone_alone(connection):
+                return connection.execute(sa.delete(table).where(sa.tuple_(*key).in_(idle))).rowcount
+        except DBAPIError as error:
+            if sqlstate_of(error) != NOT_SUPPORTED:
+                raise
+            connection.info[_SKIPS_NOTHING] = True
+    names = sorted(tuple(row) for row in connection.execute(found))  # in one order, so that no two wait for each other
+    return connection.execute(sa.delete(table).where(over, sa.tuple_(*key).in_(names))).rowcount if names else 0
+
+
+def _undone_alone(connection: sa.Connection) -> AbstractContextManager[object]:
+    """Let what the database refuses be undone without the rest of the transaction. SQLite refuses nothing here."""
+    return nullcontext() if connection.dialect.name == "sqlite" else connection.begin_nested()
 
 
 def insert_if_absent(connection: sa.Connection, table: sa.Table, **values: object) -> bool:

@@ -1,6 +1,5 @@
 """The shared database: PostgreSQL, or what speaks its language (docs/scaling.md), for processes on any number of machines."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -11,14 +10,21 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from federation.store import transactions
 from federation.store.errors import StoreUnavailable
 from federation.store.transactions import Engines, sqlstate_of, transact
+from federation.store.tries import tries
 
 STATEMENT_SECONDS = 30
 """How long the database works on one statement before it gives up. A walk's page, a count's page take milliseconds."""
+COMMIT_SECONDS = 10.0
+"""How long a COMMIT is waited for. Without its synchronous standby the database waits for ever, whatever its own timeouts."""
 CONNECT_SECONDS = 5
 POOL_SECONDS = 10
 """How long a thread waits for one of the process's connections."""
+
+_ALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""How a connection is found to be dead whose machine is gone without a word: within half a minute, and not in hours."""
 
 _OPTIONS = frozenset({"host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -27,7 +33,7 @@ _AUTHENTICATED_TLS = frozenset({"verify-ca", "verify-full"})
 _MIGRATION_MINUTES = 10
 MIGRATION_LOCK_SECONDS = 3
 """How long a migration waits for a table that others are reading: whoever comes after it waits behind it for as long."""
-_MIGRATION_ATTEMPTS = 20
+_MIGRATION_PATIENCE_SECONDS = 60
 # Unique violation, duplicate table, column, object, function; serialization failure, deadlock; "tuple concurrently updated".
 _ANOTHER_WAS_FIRST = frozenset({"23505", "42P07", "42701", "42710", "42723", "40001", "40P01", "XX000"})
 _TABLE_IN_USE = "55P03"
@@ -41,15 +47,16 @@ def make_engines(place: sa.URL, password_file: Path | None, connections: int) ->
         pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
-        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "medunion"},
+        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "medunion", **_ALIVE},
     )
     if password_file is not None:
         sa.event.listen(engine, "do_connect", partial(_give_password, password_file))
     sa.event.listen(engine, "connect", _configure)
+    bounded = {transactions.COMMIT_SECONDS: COMMIT_SECONDS}
     return Engines(
         reading=engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True),
-        serializable=engine.execution_options(isolation_level="SERIALIZABLE"),
-        by_key=engine.execution_options(isolation_level="READ COMMITTED"),
+        serializable=engine.execution_options(isolation_level="SERIALIZABLE", **bounded),
+        by_key=engine.execution_options(isolation_level="READ COMMITTED", **bounded),
         turn=nullcontext,
     )
 
@@ -61,14 +68,14 @@ def migrate(engines: Engines, upgrade: Callable[[sa.Connection], None]) -> None:
     them, whole, and that one looks again. So it does where a table is in use, and lets those pass that wait behind it. Raises
     DBAPIError, StoreUnavailable.
     """
-    for attempt in range(1, _MIGRATION_ATTEMPTS + 1):
+    for _ in tries(_MIGRATION_PATIENCE_SECONDS):
         try:
             return transact(engines.by_key, partial(_migrate, upgrade))
         except DBAPIError as error:
-            if sqlstate_of(error) not in {*_ANOTHER_WAS_FIRST, _TABLE_IN_USE} or attempt == _MIGRATION_ATTEMPTS:
+            if sqlstate_of(error) not in {*_ANOTHER_WAS_FIRST, _TABLE_IN_USE}:
                 raise
-        time.sleep(0.05 * attempt)
-    return None
+            refused = error
+    raise refused
 
 
 def _migrate(upgrade: Callable[[sa.Connection], None], connection: sa.Connection) -> None:

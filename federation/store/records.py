@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
+from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import OutboxEntry, StoredRecord
+from federation.store.interfaces import Act, OutboxEntry, StoredRecord
 from federation.store.portable import counted, insert_if_absent, pages, replaced
 from federation.store.schema import deposit_answers, outbox, records, standings
 
@@ -18,19 +19,27 @@ class SqlRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, record: StoredRecord, *, outbox: OutboxEntry | None, answer: tuple[bytes, bytes] | None) -> None:
-        """Keep a record, the intent to publish it, and the answer (H(sto), stoack), in one transaction.
+    def add(
+        self,
+        record: StoredRecord,
+        *,
+        outbox: OutboxEntry | None,
+        answer: tuple[bytes, bytes] | None,
+        act: Act | None = None,
+    ) -> None:
+        """Keep a record, the intent to publish it, the answer (H(sto), stoack) and the log's entry, in one transaction.
 
         Raises AlreadyStored for a (handle, version), an outbox entry or an answered deposit that is there.
         """
 
         def step(connection: sa.Connection) -> None:
-            if not insert_if_absent(connection, records, **vars(record)):
-                raise AlreadyStored("this version of the record is kept already")
-            if outbox is not None:
-                _intend(connection, outbox)
-            if answer is not None:
-                _keep_answer(connection, *answer)
+            with acting(connection, act):
+                if not insert_if_absent(connection, records, **vars(record)):
+                    raise AlreadyStored("this version of the record is kept already")
+                if outbox is not None:
+                    _intend(connection, outbox)
+                if answer is not None:
+                    _keep_answer(connection, *answer)
 
         self._database.write_by_key(step)
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
+from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored
-from federation.store.interfaces import Registration, SealedEntry, StoredStatement, Superseded, Ticket
-from federation.store.log import append_entry
+from federation.store.interfaces import Act, Registration, StoredStatement, Superseded, Ticket
 from federation.store.portable import counted, forget, insert_if_absent, pages, replaced, upsert
 from federation.store.registration_rows import (
     complete_issuance,
@@ -25,13 +25,13 @@ class SqlRegistrations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put_ticket(self, ticket: Ticket, *, entry: SealedEntry | None = None) -> None:
+    def put_ticket(self, ticket: Ticket, *, act: Act | None = None) -> None:
         """Keep a ticket. Raises AlreadyStored for one that is there."""
 
         def step(connection: sa.Connection) -> None:
-            if not insert_if_absent(connection, tickets, **vars(ticket)):
-                raise AlreadyStored("this ticket is kept already")
-            append_entry(connection, entry)
+            with acting(connection, act):
+                if not insert_if_absent(connection, tickets, **vars(ticket)):
+                    raise AlreadyStored("this ticket is kept already")
 
         self._database.write_by_key(step)
 
@@ -93,7 +93,7 @@ class SqlRegistrations:
         ticket_digest: bytes | None,
         supersedes: bytes | None = None,
         now: int,
-        entry: SealedEntry | None = None,
+        act: Act | None = None,
     ) -> None:
         """Make the registration live in one transaction: consume the ticket, mark the issuance, keep the answer.
 
@@ -104,19 +104,19 @@ class SqlRegistrations:
         """
 
         def step(connection: sa.Connection) -> None:
-            _end_what_is_over(connection, registration.identity, request_digest, now)
-            complete_issuance(connection, registration, at=now)
-            if supersedes is not None:
-                supersede(connection, registration.identity, supersedes)
-            if not insert_if_absent(connection, registrations, **values_of(registration)):
-                raise AlreadyStored("this identity has a live registration")
-            if ticket_digest is not None:
-                _consume_ticket(connection, ticket_digest, registration, now)
-            if not insert_if_absent(
-                connection, answers, request_digest=request_digest, answer=answer, until=answer_until
-            ):
-                raise AlreadyStored("this request was answered already")
-            append_entry(connection, entry)
+            with acting(connection, act):
+                _end_what_is_over(connection, registration.identity, request_digest, now)
+                complete_issuance(connection, registration, at=now)
+                if supersedes is not None:
+                    supersede(connection, registration.identity, supersedes)
+                if not insert_if_absent(connection, registrations, **values_of(registration)):
+                    raise AlreadyStored("this identity has a live registration")
+                if ticket_digest is not None:
+                    _consume_ticket(connection, ticket_digest, registration, now)
+                if not insert_if_absent(
+                    connection, answers, request_digest=request_digest, answer=answer, until=answer_until
+                ):
+                    raise AlreadyStored("this request was answered already")
 
         self._database.write_by_key(step)
 
@@ -170,7 +170,7 @@ class SqlRegistrations:
         encryption_key_statement: StoredStatement,
         address: str | None,
         *,
-        entry: SealedEntry | None = None,
+        act: Act | None = None,
     ) -> None:
         """Keep the newest encryption key and, if given, the address. Raises NotStored."""
         values = {
@@ -180,13 +180,13 @@ class SqlRegistrations:
         statement = sa.update(registrations).where(registrations.c.identity == identity).values(values)
 
         def step(connection: sa.Connection) -> None:
-            if connection.execute(statement).rowcount == 0:
-                raise NotStored("this identity has no live registration")
-            append_entry(connection, entry)
+            with acting(connection, act):
+                if connection.execute(statement).rowcount == 0:
+                    raise NotStored("this identity has no live registration")
 
-        self._database.write_by_key(step, repeatable=entry is None)
+        self._database.write_by_key(step, repeatable=act is None)
 
-    def authorize_reissue(self, identity: str, serial: bytes, *, entry: SealedEntry | None = None) -> Registration:
+    def authorize_reissue(self, identity: str, serial: bytes, *, act: Act | None = None) -> Registration:
         """End the live registration of that serial so that its identity may register again; return it.
 
         Raises NotStored, also if a renewal has taken its place meanwhile.
@@ -195,11 +195,11 @@ class SqlRegistrations:
         statement = sa.delete(registrations).where(*here).returning(*registrations.c)
 
         def step(connection: sa.Connection) -> Registration:
-            row = connection.execute(statement).mappings().first()
-            if row is None:
-                raise NotStored("this identity has no live registration of that serial")
-            append_entry(connection, entry)
-            return registration_of(row)
+            with acting(connection, act):
+                row = connection.execute(statement).mappings().first()
+                if row is None:
+                    raise NotStored("this identity has no live registration of that serial")
+                return registration_of(row)
 
         return self._database.write_by_key(step)
 

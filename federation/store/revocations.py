@@ -4,9 +4,9 @@ from typing import get_args
 
 import sqlalchemy as sa
 
+from federation.store.acts import acting
 from federation.store.database import Database
-from federation.store.interfaces import RevocationKind, Revocations, SealedEntry
-from federation.store.log import append_entry
+from federation.store.interfaces import Act, RevocationKind, Revocations
 from federation.store.portable import insert_if_absent
 from federation.store.schema import revocation_version, revocations
 
@@ -22,9 +22,7 @@ class SqlRevocationBook:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def revoke(
-        self, kind: RevocationKind, digest: bytes, *, expires_at: int, at: int, entry: SealedEntry | None = None
-    ) -> int:
+    def revoke(self, kind: RevocationKind, digest: bytes, *, expires_at: int, at: int, act: Act | None = None) -> int:
         """Add an entry and return the book's version; one already there is no error, and stays for the longer of the two."""
         if kind not in KINDS:
             raise ValueError(f"a revocation's kind is one of {sorted(KINDS)}")
@@ -32,13 +30,11 @@ class SqlRevocationBook:
         prolonged = sa.update(revocations).where(*here, revocations.c.expires_at < expires_at)
 
         def step(connection: sa.Connection) -> int:
-            if insert_if_absent(connection, revocations, kind=kind, digest=digest, expires_at=expires_at, at=at):
-                version = _raised(connection)
-            else:
+            with acting(connection, act):
+                if insert_if_absent(connection, revocations, kind=kind, digest=digest, expires_at=expires_at, at=at):
+                    return _raised(connection)
                 connection.execute(prolonged.values(expires_at=expires_at))
-                version = _version(connection)
-            append_entry(connection, entry)
-            return version
+                return _version(connection)
 
         return self._database.write_by_key(step)
 

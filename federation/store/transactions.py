@@ -6,30 +6,36 @@ does when the connection is lost before COMMIT was sent. When it is lost while C
 change is there: only a step that is `repeatable`, which run twice leaves what it leaves run once, is run again.
 """
 
-import random
+import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-PATIENCE_SECONDS = 10
-"""How long a transaction that others get in the way of is tried again."""
+from federation.store.tries import PATIENCE_SECONDS, pause
 
 _CONFLICTS = frozenset({"40001", "40P01"})
 _UNIQUE_VIOLATION = "23505"
 _MOST_ATTEMPTS = 3
 """Of what another attempt is less likely to mend: a lost connection, a unique violation."""
-_LONGEST_PAUSE_SECONDS = 0.1
 
 T = TypeVar("T")
 
 
+COMMIT_SECONDS = "medunion_commit_seconds"
+"""The execution option of an engine that bounds how long a COMMIT is waited for."""
+
+
 class CommitUnknown(Exception):
     """The connection was lost while a change was being committed."""
+
+
+class CommitOverdue(CommitUnknown):
+    """The database does not say whether a change is committed: it waits for a standby, and no timeout of its own ends that."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +55,73 @@ class Engines:
 
 def transact(engine: sa.Engine, step: Callable[[sa.Connection], T]) -> T:
     """Run a step and commit. Raises CommitUnknown, DBAPIError, and whatever the step raises."""
-    with engine.connect() as connection:
-        transaction = connection.begin()
+    connection = engine.connect()
+    transaction = connection.begin()
+    try:
         try:
             result = step(connection)
         except BaseException:
             transaction.rollback()
             raise
-        try:
+        _commit(connection, transaction)
+    except CommitOverdue:
+        raise  # whoever waits for the answer closes it
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return result
+
+
+def _commit(connection: sa.Connection, transaction: sa.Transaction) -> None:
+    seconds = connection.get_execution_options().get(COMMIT_SECONDS)
+    try:
+        if seconds is None:
             transaction.commit()
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise CommitUnknown("the connection was lost while a change was being committed") from error
-            raise
-        return result
+        else:
+            _Commit(connection, transaction).wait(seconds)
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise CommitUnknown("the connection was lost while a change was being committed") from error
+        raise
+
+
+class _Commit:
+    """A commit that is waited for in a thread of its own, which can't be ended: the database answers it, or nobody does.
+
+    It keeps its connection until then. So those that hang are no more than the pool's, and none is cancelled: a cancelled one
+    would be there, said to be done, and on no standby.
+    """
+
+    def __init__(self, connection: sa.Connection, transaction: sa.Transaction) -> None:
+        self._connection = connection
+        self._transaction = transaction
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._given_up = False
+        self._error: BaseException | None = None
+        threading.Thread(target=self._run, name="medunion-commit", daemon=True).start()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the answer. Raises CommitOverdue when it does not come in time, and what the commit raises."""
+        if not self._done.wait(seconds):
+            with self._lock:
+                self._given_up = not self._done.is_set()
+            if self._given_up:
+                raise CommitOverdue(f"the database has not said in {seconds:g} s whether a change is committed")
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._transaction.commit()
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self._error = error
+        with self._lock:
+            self._done.set()
+        if self._given_up:
+            with suppress(SQLAlchemyError):
+                self._connection.close()
 
 
 def persistent(attempt: Callable[[], T], *, repeatable: bool) -> T:
@@ -76,10 +135,12 @@ def persistent(attempt: Callable[[], T], *, repeatable: bool) -> T:
             made += 1
             if not _is_worth_another(error, made, repeatable=repeatable, in_time=time.monotonic() < give_up_at):
                 raise
-        time.sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.002 * 2**made)))  # noqa: S311 - who waits how long is no secret
+        pause(made)
 
 
 def _is_worth_another(error: CommitUnknown | DBAPIError, made: int, *, repeatable: bool, in_time: bool) -> bool:
+    if isinstance(error, CommitOverdue):
+        return False  # another would wait behind this one
     if isinstance(error, CommitUnknown):
         return repeatable and made < _MOST_ATTEMPTS
     if sqlstate_of(error) in _CONFLICTS:

@@ -22,6 +22,7 @@ from federation import errors
 from federation.clinical.text import printable
 from federation.errors import FederationError
 from federation.store.errors import (
+    AlreadyAdmitted,
     AlreadyStored,
     NotStored,
     OutOfSequence,
@@ -29,7 +30,7 @@ from federation.store.errors import (
     StoreError,
     StoreLimit,
 )
-from hsm.errors import HsmError
+from hsm.errors import HsmError, TokenBusy, TokenUnavailable
 from keystore.errors import KeystoreError
 
 D = TypeVar("D", error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo)
@@ -54,13 +55,17 @@ _CODES: dict[type[Exception], int] = {
     errors.Limit: code_pb2.RESOURCE_EXHAUSTED,
     errors.Unavailable: code_pb2.UNAVAILABLE,
     errors.Corrupt: code_pb2.DATA_LOSS,
+    AlreadyAdmitted: code_pb2.ABORTED,
     AlreadyStored: code_pb2.ALREADY_EXISTS,
     NotStored: code_pb2.NOT_FOUND,
     OutOfSequence: code_pb2.FAILED_PRECONDITION,
     StoreLimit: code_pb2.RESOURCE_EXHAUSTED,
     StoredRecordCorrupt: code_pb2.DATA_LOSS,
     StoreError: code_pb2.UNAVAILABLE,
-    HsmError: code_pb2.UNAVAILABLE,
+    # A token that may come back is told as passing; what an operator has to mend is a fault of this server.
+    HsmError: code_pb2.INTERNAL,
+    TokenUnavailable: code_pb2.UNAVAILABLE,
+    TokenBusy: code_pb2.UNAVAILABLE,
 }
 _RETRYABLE = {code_pb2.UNAVAILABLE, code_pb2.RESOURCE_EXHAUSTED}
 _REJECTED = "The message was not accepted."

@@ -4,6 +4,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+import sqlalchemy as sa
 
 from federation.errors import (
     AlreadyRegistered,
@@ -17,6 +18,7 @@ from federation.errors import (
 from federation.member import Member
 from federation.protocol import doctor_consultation
 from federation.protocol.registration import LiveRegistration, Registered, TicketTerms, receive_request
+from federation.store import schema
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, Credential
 from keystore import group
 from keystore.biometric import DeviceSecret, biometric_password, simulate_reading, simulate_template
@@ -123,7 +125,8 @@ def test_a4_a_lost_devices_files_hold_no_secret_of_the_credential(federation):
     member, secret, _ = registered_with_secret(federation, "P:mallory4")
     form = int.from_bytes(secret, "little")
     halves = {form * 8 % group.ORDER, (group.ORDER - form) * 8 % group.ORDER, form}
-    stored = b"".join(member._settings._values.values())
+    kept = sa.select(schema.settings.c.value)
+    stored = b"".join(member._settings._database.read(lambda connection: connection.scalars(kept).all()))
     stored += b"".join(epoch.sealed_seed + epoch.statement.statement for epoch in member.epochs._store.all())
     assert all(value.to_bytes(32, "little") not in stored for value in halves)
     private = [thing for thing in member.keys.token.objects() if thing.object_class in ("PRIVATE_KEY", "SECRET_KEY")]

@@ -37,8 +37,8 @@ from keystore.party import IDENTITY, ISSUING, PartyKeys
 from keystore.transcript import digest
 from tests.conftest import USER_PIN
 from tests.mallory import refused, restated
-from tests.memory_store import MemoryEpochs, MemorySettings
 from tests.simulator import Authority, Federation, lent, simulated
+from tests.sqlite_stores import new_epochs, new_settings
 
 GRACE = timedelta(days=7)
 
@@ -144,7 +144,7 @@ def test_what_a_revoked_cloud_key_states_is_refused_whoever_signed_it_when(rotat
 
 def follower(federation: Federation, bundle: TrustedBundle) -> Member:
     """Give a member that pinned this bundle and has heard of nothing since."""
-    return Member("P:wang", federation.patient.keys, MemorySettings(), MemoryEpochs(), bundle)
+    return Member("P:wang", federation.patient.keys, new_settings(), new_epochs(), bundle)
 
 
 def offer(federation: Federation, member: Member, signed: SignedStatement, *between: SignedStatement) -> TrustedBundle:

@@ -3,6 +3,8 @@
 import pytest
 
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
+from federation.store.interfaces import Act, SealedEntry
+from federation.store.log import SqlLog
 from federation.store.portable import PAGE_ROWS
 from federation.store.records import SqlRecords
 from federation.store.rooms import FRAME_COST, SqlRooms
@@ -223,3 +225,15 @@ def test_frames_that_are_empty_fill_a_room_too(rooms):
     put(rooms, 0, b"", most_bytes=FRAME_COST)
     with pytest.raises(StoreLimit):
         put(rooms, 1, b"", most_bytes=FRAME_COST)
+
+
+def test_record_its_answer_and_its_log_entry_are_there_together(database):
+    act = Act(SealedEntry(NOW, b"entry"))
+    SqlRecords(database).add(record(), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
+    assert [it.sealed for it in SqlLog(database).entries()] == [b"entry"]
+    with pytest.raises(AlreadyStored):
+        SqlRecords(database).add(record(), outbox=None, answer=None, act=act)
+    with pytest.raises(AlreadyStored):
+        SqlRecords(database).add(record(b"other"), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
+    assert SqlLog(database).verify() == 1
+    assert [it.handle for it in SqlRecords(database).all()] == [record().handle]

@@ -15,10 +15,12 @@ from federation.store.database import Database, open_database
 from federation.store.errors import StoreUnavailable
 from federation.store.log import SqlLog
 from federation.store.party import SqlReplayMemory, SqlSettings
+from federation.store.portable import FORGOTTEN_ROWS, forget
 from federation.store.records import SqlRecords
 from federation.store.registrations import SqlRegistrations
+from federation.store.retention import SqlRetention
 from federation.store.rooms import SqlRooms
-from federation.store.schema import settings
+from federation.store.schema import answers, replay, settings, tickets
 from federation.store.upgrade import upgrade
 from tests.contract import postgresql_server
 from tests.contract.store_support import (
@@ -278,6 +280,103 @@ def test_connection_lost_in_the_commit_of_a_repeatable_step_runs_it_again(databa
     database.write(lambda connection: connection.exec_driver_sql(DIES))
     SqlSettings(database).put("n", b"1")
     assert SqlSettings(database).get("n") == b"1"
+
+
+@pytest.fixture(params=[name for name in IMPLEMENTATIONS if name == "postgresql" and not postgresql_server.ELSEWHERE])
+def standby_is_gone():
+    """Give a server of the test's own whose only synchronous standby is not there, once it is told to."""
+    made = postgresql_server.Server()
+
+    def waits_for(standby: str) -> None:
+        made.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standby}'")
+        made.execute("SELECT pg_reload_conf()")
+        with psycopg.connect(made.url(), autocommit=True) as connection:
+            while connection.execute("SHOW synchronous_standby_names").fetchone() != (standby,):
+                connection.execute("SELECT pg_sleep(0.01)")
+
+    yield made, waits_for
+    made.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+    made.execute("SELECT pg_reload_conf()")
+    made.stop()
+
+
+def test_commit_that_waits_for_a_standby_that_is_gone_has_an_end_and_is_not_undone(standby_is_gone, monkeypatch):
+    server, waits_for = standby_is_gone
+    monkeypatch.setattr(postgresql, "COMMIT_SECONDS", 0.5)
+    monkeypatch.setattr(postgresql, "POOL_SECONDS", 1)
+    with open_database(server.url(server.new_database()), connections=2) as database:
+        kept = SqlSettings(database)
+        waits_for("gone")
+        for name in ("first", "second"):
+            with pytest.raises(StoreUnavailable, match="may be there or not"):
+                kept.put(name, b"1")
+        # No more hang than there are connections; what comes next is told that there is none.
+        with pytest.raises(StoreUnavailable, match="not available"):
+            kept.get("first")
+        with psycopg.connect(server.url(), autocommit=True) as beside:
+            hanging = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            assert beside.execute(hanging).fetchone() == (2,)
+        waits_for("")
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                assert [kept.get(name) for name in ("first", "second")] == [b"1", b"1"]
+            except StoreUnavailable:
+                assert time.monotonic() < deadline
+            else:
+                break
+        kept.put("third", b"1")
+
+
+LOCKS_NO_ROWS = """
+ALTER TABLE {table} RENAME TO rows_of_{table};
+CREATE VIEW {table} AS SELECT DISTINCT * FROM rows_of_{table};
+CREATE FUNCTION take_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  DELETE FROM rows_of_{table} WHERE {key} = OLD.{key}; IF FOUND THEN RETURN OLD; END IF; RETURN NULL;
+END $$;
+CREATE TRIGGER takes_out INSTEAD OF DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION take_out();
+"""
+"""A table over which PostgreSQL itself refuses FOR UPDATE, with 0A000, as Citus does over shards."""
+
+
+@pytest.mark.parametrize("kind", ["tickets", "kept answers", "replay keys"])
+def test_rows_that_are_over_go_where_the_database_locks_none_of_them(database, kind):
+    table, key = {
+        "tickets": (tickets, "digest"),
+        "kept answers": (answers, "request_digest"),
+        "replay keys": (replay, "key"),
+    }[kind]
+    time_of = {"tickets": "expires_at", "kept answers": "until", "replay keys": "until"}[kind]
+    text = {"role", "identity", "issued_by"}
+    rows = [
+        {column.name: "x" if column.name in text else b"x" for column in table.c}
+        | {key: b"%04d" % number, time_of: NOW + number % 2}
+        for number in range(2 * FORGOTTEN_ROWS + 6)
+    ]
+    database.write(lambda connection: connection.execute(sa.insert(table), rows))
+    database.write(lambda connection: connection.exec_driver_sql(LOCKS_NO_ROWS.format(table=table.name, key=key)))
+    locking = sa.select(table.c[key]).with_for_update(skip_locked=True)
+    with pytest.raises(StoreUnavailable, match="FOR UPDATE is not allowed"):
+        database.write(lambda connection: connection.execute(locking).all())
+    removed = SqlRetention(database).remove(now=NOW + 1, ended_before=NOW)
+    assert removed[kind] == FORGOTTEN_ROWS + 3
+    assert SqlRetention(database).count(now=NOW + 2, ended_before=NOW)[kind] == FORGOTTEN_ROWS + 3
+
+
+def test_change_beside_rows_that_are_over_is_made_where_the_database_locks_none_of_them(database):
+    """What is refused undoes itself alone: what comes before it and after it in the transaction stays."""
+    database.write(lambda connection: connection.execute(sa.insert(replay), {"key": b"k", "until": NOW}))
+    refusing = LOCKS_NO_ROWS.format(table="replay", key="key")
+    database.write(lambda connection: connection.exec_driver_sql(refusing))
+
+    def step(connection):
+        put(connection, b"before")
+        gone = forget(connection, replay, replay.c.until < NOW + 1)
+        connection.execute(sa.insert(settings).values(name="after", value=b"after"))
+        return gone
+
+    assert database.write_by_key(step) == 1
+    assert [SqlSettings(database).get(name) for name in ("n", "after")] == [b"before", b"after"]
 
 
 def test_connections_of_a_process_are_bounded_and_waiting_for_one_too(server, monkeypatch):

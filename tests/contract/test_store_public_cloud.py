@@ -3,9 +3,11 @@
 import pytest
 
 from federation.store.authorities import SqlAuthorities
-from federation.store.errors import AlreadyStored, NotStored, StoreLimit
+from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoreLimit, StoreUnavailable
 from federation.store.index import SqlIndex
 from federation.store.interfaces import (
+    Act,
+    Admission,
     Revocations,
     RowBound,
     RowOwner,
@@ -16,8 +18,10 @@ from federation.store.interfaces import (
     Wanted,
 )
 from federation.store.log import SqlLog
+from federation.store.party import SqlReplayMemory
+from federation.store.registrations import SqlRegistrations
 from federation.store.revocations import SqlRevocationBook
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened
+from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, register, registration, statement, ticket
 
 NORTH = "D:north.*", "D:chen"
 
@@ -102,9 +106,9 @@ def test_index_row_beyond_the_bound_of_its_owner_is_refused_and_leaves_nothing(d
     index, log = SqlIndex(database), SqlLog(database)
     bound = RowBound([row().owner], 2)
     for one in (row(b"1"), row(b"2")):
-        index.upsert(one, bound=bound, entry=SealedEntry(NOW, b"entry"))
+        index.upsert(one, bound=bound, act=Act(SealedEntry(NOW, b"entry")))
     with pytest.raises(StoreLimit):
-        index.upsert(row(b"3"), bound=bound, entry=SealedEntry(NOW, b"entry"))
+        index.upsert(row(b"3"), bound=bound, act=Act(SealedEntry(NOW, b"entry")))
     assert (index.count(1), log.verify()) == (2, 2)
     index.upsert(row(b"2", sealed=b"again"), bound=bound)
     index.upsert(row(b"3", owner=b"south"), bound=RowBound([row(owner=b"south").owner], 2))
@@ -142,18 +146,6 @@ def test_index_is_purged_of_an_owners_rows_and_of_no_others(database):
     assert (index.purge(owners), index.purge(owners)) == (2, 0)
     assert list(index.walk()) == others
     assert index.count_of([]) == 0
-
-
-@pytest.mark.parametrize("change", ["upsert", "withdraw"])
-def test_index_change_and_its_log_entry_are_there_together(database, change):
-    index, log = SqlIndex(database), SqlLog(database)
-    index.upsert(row())
-    entry = SealedEntry(NOW, b"entry")
-    {
-        "upsert": lambda: index.upsert(row(b"2"), entry=entry),
-        "withdraw": lambda: index.withdraw(row().name, entry=entry),
-    }[change]()
-    assert [(it.at, it.sealed) for it in log.entries()] == [(NOW, b"entry")]
 
 
 def test_revocation_raises_the_version_and_is_listed_by_kind(database):
@@ -256,3 +248,108 @@ def test_authority_unknown_by_name_or_certificate_gets_no_crl(database, authorit
     with pytest.raises(NotStored):
         authorities.put_crl(authority_id, certificate, b"crl", 1)
     assert authorities.all()[0].crl is None
+
+
+def changes(database):
+    """Every change of a public cloud that takes an act, by what it is, and whether it was made."""
+    index, book, registrations = SqlIndex(database), SqlRevocationBook(database), SqlRegistrations(database)
+    authorities = SqlAuthorities(database)
+    register(registrations, registration("P:eve", serial=b"e" * 16))
+    reserve = {"role": "patient", "identity": "P:ann", "credential": registration().credential, "at": NOW, "until": NOW}
+    registrations.reserve_serial(registration().serial, **reserve)
+    authorities.put("M:north", b"certificate", ("D:*",))
+    index.upsert(row(b"there"))
+    return {
+        "row": (lambda act: index.upsert(row(), act=act), lambda: row() in index.walk()),
+        "withdrawal": (
+            lambda act: index.withdraw(row(b"there").name, act=act),
+            lambda: row(b"there") not in index.walk(),
+        ),
+        "revocation": (
+            lambda act: book.revoke("grant", b"g", expires_at=NOW, at=NOW, act=act),
+            lambda: list(book.current(now=NOW).grants) == [b"g"],
+        ),
+        "ticket": (
+            lambda act: registrations.put_ticket(ticket(), act=act),
+            lambda: registrations.find_ticket(ticket().digest, now=NOW) is not None,
+        ),
+        "registration": (
+            lambda act: registrations.complete(
+                registration(),
+                request_digest=b"q",
+                answer=b"answer",
+                answer_until=NOW,
+                ticket_digest=None,
+                now=NOW,
+                act=act,
+            ),
+            lambda: registrations.live("P:ann") is not None,
+        ),
+        "renewal": (
+            lambda act: registrations.renew("P:eve", statement("new"), None, act=act),
+            lambda: registrations.live("P:eve").encryption_key_statement == statement("new"),
+        ),
+        "reissue": (
+            lambda act: registrations.authorize_reissue("P:eve", b"e" * 16, act=act),
+            lambda: registrations.live("P:eve") is None,
+        ),
+        "authority": (
+            lambda act: authorities.put("M:south", b"certificate", ("D:*",), act=act),
+            lambda: "M:south" in {it.authority_id for it in authorities.all()},
+        ),
+        "crl": (
+            lambda act: authorities.put_crl("M:north", b"certificate", b"crl", 1, act=act),
+            lambda: b"crl" in {it.crl for it in authorities.all()},
+        ),
+        "authority dropped": (
+            lambda act: authorities.drop("M:north", b"certificate", act=act),
+            lambda: "M:north" not in {it.authority_id for it in authorities.all()},
+        ),
+    }
+
+
+CHANGES = (
+    "row",
+    "withdrawal",
+    "revocation",
+    "ticket",
+    "registration",
+    "renewal",
+    "reissue",
+    "authority",
+    "crl",
+    "authority dropped",
+)
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_change_its_log_entry_and_its_messages_replay_key_are_there_together(database, kind):
+    change, is_made = changes(database)[kind]
+    change(Act(SealedEntry(NOW, b"entry"), Admission(b"key", NOW, NOW)))
+    assert is_made()
+    assert [(it.at, it.sealed) for it in SqlLog(database).entries()] == [(NOW, b"entry")]
+    assert not SqlReplayMemory(database).admit(b"key", now=NOW, until=NOW)
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_change_of_a_message_that_was_taken_before_is_refused_and_leaves_nothing(database, kind):
+    change, is_made = changes(database)[kind]
+    SqlReplayMemory(database).admit(b"key", now=NOW, until=NOW)
+    with pytest.raises(AlreadyAdmitted):
+        change(Act(SealedEntry(NOW, b"entry"), Admission(b"key", NOW, NOW)))
+    assert not is_made()
+    assert SqlLog(database).verify() == 0
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_change_that_is_not_made_leaves_its_message_new_and_no_log_entry(database, kind):
+    change, is_made = changes(database)[kind]
+    refuses = {
+        "sqlite": "CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+        "postgresql": "ALTER TABLE log ADD CONSTRAINT disk_is_full CHECK (false)",
+    }[database.engine.dialect.name]
+    database.write(lambda connection: connection.exec_driver_sql(refuses))
+    with pytest.raises(StoreUnavailable):
+        change(Act(SealedEntry(NOW, b"entry"), Admission(b"key", NOW, NOW)))
+    assert not is_made()
+    assert SqlReplayMemory(database).admit(b"key", now=NOW, until=NOW)

@@ -24,7 +24,7 @@ from federation.v1.registration_pb2 import RegisterRequest
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, EncryptionKeyStatement
 from hsm import PinProvider, Token, TokenUri
 from keystore.party import PartyKeys
-from tests.memory_store import MemoryEpochs
+from tests.sqlite_stores import new_epochs
 
 CLOUD = "C:union"
 LICENCE = b"licence"
@@ -93,7 +93,7 @@ class Unserved:
         cloud, now = self.node.cloud, self.clock.now
         keys = keys or PartyKeys.create(self.make_token("party"))
         signing_key = asks_for or keys.signing_key
-        epochs = EpochKeeper(identity, keys, MemoryEpochs())
+        epochs = EpochKeeper(identity, keys, new_epochs())
         statement = epochs.current(now, signing_key)
         key_id = peek_statement(EncryptionKeyStatement, statement).key_id
         applicant = Applicant(

@@ -21,6 +21,7 @@ from federation.protocol.verifier import Verifier
 from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.trust import TrustOffice
 from federation.store.interfaces import Authorities, RevocationBook, Revocations, Settings
+from federation.store.tries import tries
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import CrlPin, RevocationList, SignedStatement
 
@@ -31,7 +32,6 @@ LIST_FLOOR = "list-floor"
 """The setting below which no list is numbered: a restored cloud does not know all that it has given out."""
 
 _DIRECTORY = "directory"
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Bulletin:
             return self._issue
 
     def _newest(self, now: Instant) -> tuple[GetDirectoryResponse, TrustedBundle]:
-        for _ in range(_ATTEMPTS):
+        for _ in tries():
             # Kept first, the rest after it: an issue of another process holds nothing that this one does not see.
             kept = self._kept()
             trust = self._trust.refresh(now)

@@ -1,6 +1,8 @@
 """What every service of the public cloud works with, and the steps that they share."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -21,7 +23,8 @@ from federation.protocol.verifier import VerifiedParty
 from federation.services.cloud.bulletin import Bulletin
 from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.trust import TrustOffice
-from federation.store.interfaces import Index, Registration, Registrations, ReplayMemory, RevocationBook, SealedEntry
+from federation.store.errors import AlreadyAdmitted
+from federation.store.interfaces import Act, Admission, Index, Registration, Registrations, ReplayMemory, RevocationBook
 from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening
 from keystore.generations import GenerationBook
@@ -104,9 +107,9 @@ class Cloud:
         """Write what was done, and is in no store that takes the entry along, or what is about to be released."""
         self.audit.record(AuditEvent(kind, reason, detail=detail), now=now)
 
-    def entry(self, kind: str, detail: str, *, now: Instant) -> SealedEntry:
-        """Give the audit log's entry of a change, for the store to write with the change: neither is there without the other."""
-        return self.audit.entry(AuditEvent(kind, OK, detail=detail), now=now)
+    def act(self, kind: str, detail: str, *, now: Instant) -> Act:
+        """Give what the store writes with a change: the audit log's entry. Neither is there without the other."""
+        return Act(self.audit.entry(AuditEvent(kind, OK, detail=detail), now=now))
 
     def record_access(self, event: AccessEvent, *, now: Instant) -> None:
         """Write an access to the audit log, before its answer goes out."""
@@ -128,8 +131,20 @@ class Authenticated(Generic[M]):
         return self.opened.payload
 
     def admit(self, *, now: Instant) -> None:
-        """Take the call, if it is new. Raises Rejected."""
+        """Take a call that changes nothing in the store, if it is new. Raises Rejected."""
         self.cloud.admit(self.pending, now=now)
+
+    @contextmanager
+    def acting(self, kind: str, detail: str, *, now: Instant) -> Iterator[Act]:
+        """Take the call by the change that it asks for, in one transaction with it and its entry in the log. Raises Rejected.
+
+        A call that was taken and whose change was lost would be refused, as a replay, to whoever sends it again.
+        """
+        admission = Admission(self.pending.replay_key, now, self.pending.keep_until)
+        try:
+            yield replace(self.cloud.act(kind, detail, now=now), admission=admission)
+        except AlreadyAdmitted:
+            self.pending.admit(inserted=False)
 
 
 def as_datetime(now: Instant) -> datetime:

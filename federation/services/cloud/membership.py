@@ -13,7 +13,7 @@ from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, open_encryption_key
 from federation.services.cloud.cloud import Cloud, as_datetime
 from federation.services.cloud.walks import restate
-from federation.store.interfaces import Ticket
+from federation.store.interfaces import Act, Ticket
 from federation.v1 import membership_pb2 as pb
 from federation.v1.membership_pb2_grpc import MembershipServiceServicer
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, EncryptionKeyStatement, SignedStatement
@@ -61,11 +61,10 @@ def put_encryption_key(cloud: Cloud, request: pb.PutEncryptionKeyRequest) -> pb.
         statement = _own_encryption_key(call.payload, call.sender, now)
         if call.payload.HasField("address") and call.sender.role != ROLE_HOSPITAL:
             raise FieldInvalid("only a hospital has an address")
-    call.admit(now=now)
     address = call.payload.address if call.payload.HasField("address") else None
     kept = as_stored(call.payload.encryption_key_statement)
-    told = cloud.entry("RENEWAL", f"{call.sender.identity} key {statement.key_id.hex()}", now=now)
-    cloud.stores.registrations.renew(call.sender.identity, kept, address, entry=told)
+    with call.acting("RENEWAL", f"{call.sender.identity} key {statement.key_id.hex()}", now=now) as act:
+        cloud.stores.registrations.renew(call.sender.identity, kept, address, act=act)
     receipt = pb.RenewalReceipt(key_id=statement.key_id, done_at=now)
     return pb.PutEncryptionKeyResponse(
         receipt=sign_statement("ekack", receipt, cloud.keys_by_time.signing_key(now)),
@@ -116,16 +115,18 @@ def issue_ticket(cloud: Cloud, request: pb.IssueTicketRequest, calling: str | No
     now = cloud.clock()
     call = cloud.authenticated(TICKET, request.opening, now=now)
     require_same_hospital(calling, call.sender.identity)
-    call.admit(now=now)
-    patient_id = call.payload.patient_id
-    ticket, expires_at = new_ticket(cloud, ROLE_NAMES[ROLE_PATIENT], patient_id, call.sender.identity, now=now)
+    patient_id, issued_by = call.payload.patient_id, call.sender.identity
+    with call.acting("TICKET", f"{patient_id} by {issued_by}", now=now) as act:
+        ticket, expires_at = new_ticket(cloud, ROLE_NAMES[ROLE_PATIENT], patient_id, issued_by, act, now=now)
     return pb.IssueTicketResponse(ticket=ticket, expires_at=expires_at)
 
 
-def new_ticket(cloud: Cloud, role: str, identity: str, issued_by: str, *, now: Instant) -> tuple[bytes, Instant]:
-    """Make a ticket: single use, expiring; its hash alone is kept (A3). It is logged. Give it and when it goes."""
+def new_ticket(
+    cloud: Cloud, role: str, identity: str, issued_by: str, act: Act, *, now: Instant
+) -> tuple[bytes, Instant]:
+    """Make a ticket: single use, expiring; its hash alone is kept (A3). Give it and when it goes."""
     ticket = cloud.keys.token.random(16)
     expires_at = now + milliseconds(cloud.ticket_life)
     kept = Ticket(hashlib.sha256(ticket).digest(), role, identity, expires_at, issued_by)
-    cloud.stores.registrations.put_ticket(kept, entry=cloud.entry("TICKET", f"{identity} by {issued_by}", now=now))
+    cloud.stores.registrations.put_ticket(kept, act=act)
     return ticket, expires_at

@@ -8,7 +8,7 @@ from federation.protocol.sealing import after_opening
 from federation.protocol.statements import sign_statement
 from federation.protocol.time import Instant
 from federation.services.cloud import rows
-from federation.services.cloud.cloud import Cloud
+from federation.services.cloud.cloud import Authenticated, Cloud
 from federation.store.errors import StoreLimit
 from federation.v1.publication_pb2 import (
     PUBLICATION_ACTION_ADD,
@@ -45,9 +45,7 @@ def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> Publi
     require_same_hospital(calling, call.sender.identity)
     with after_opening():
         _require_own_department(call.payload, cloud.bulletin.current.verifier.anchors.department_classes)
-    call.admit(now=now)
-    publication = call.payload
-    _apply(cloud, publication, now)
+    _apply(cloud, call, now)
     receipt = PublicationReceipt(publication_digest=digest(call.opened.plaintext), done_at=now)
     return PublishResponse(receipt=sign_statement("puback", receipt, cloud.keys_by_time.signing_key(now)))
 
@@ -60,15 +58,14 @@ def _require_own_department(publication: Publication, published_classes: frozens
         raise FieldInvalid("the department's class is not on the federation's list: no doctor would find the record")
 
 
-def _apply(cloud: Cloud, publication: Publication, now: Instant) -> None:
+def _apply(cloud: Cloud, call: Authenticated[Publication], now: Instant) -> None:
+    publication = call.payload
     location = Location(publication.department_id, publication.handle, publication.doctor_id)
     detail = f"{PublicationAction.Name(publication.action)} {publication.patient_id} {publication.department_id}"
-    told = cloud.entry("PUBLICATION", detail, now=now)
-    if publication.action != PUBLICATION_ACTION_ADD:
-        rows.withdraw(cloud, publication.patient_id, location, entry=told)
-        return
+    change = rows.publish if publication.action == PUBLICATION_ACTION_ADD else rows.withdraw
     try:
-        rows.publish(cloud, publication.patient_id, location, entry=told)
+        with call.acting("PUBLICATION", detail, now=now) as act:
+            change(cloud, publication.patient_id, location, act=act)
     except StoreLimit as error:
         # Neither overload nor anonymous: the operator has to find out whose rows these are.
         operations.warning("patient-rows-full")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from federation.epochs import as_signed, as_stored
@@ -19,8 +20,8 @@ from federation.protocol.time import Instant, milliseconds
 from federation.services.cloud.challenges import is_good, kept_until, new_challenge, replay_key
 from federation.services.cloud.cloud import ROLES, Cloud
 from federation.services.cloud.renewals import require_due
-from federation.store.errors import AlreadyStored, NotStored, StoreError
-from federation.store.interfaces import Registration, SealedEntry
+from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoreError
+from federation.store.interfaces import Act, Admission, Registration
 from federation.v1.envelope_pb2 import SealedReply
 from federation.v1.registration_pb2 import (
     OpenRegistrationRequest,
@@ -80,7 +81,7 @@ def register(cloud: Cloud, request: RegisterRequest) -> SealedReply:
         return SealedReply.FromString(kept)
     accepted = _accept(cloud, received, now)
     require_due(cloud, accepted, now=now)
-    _use_up(cloud, received.session_id, now)
+    _require_unused(cloud, received.session_id, now)
     return _issue(cloud, accepted, now)
 
 
@@ -99,10 +100,10 @@ def _accept(cloud: Cloud, received: ReceivedRequest, now: Instant) -> AcceptedRe
     )
 
 
-def _use_up(cloud: Cloud, challenge: bytes, now: Instant) -> None:
-    """Let a challenge be good for one request that is taken. Raises Rejected for one that was used."""
+def _require_unused(cloud: Cloud, challenge: bytes, now: Instant) -> None:
+    """Look before a serial is used up for it; the challenge is used up with the registration. Raises Rejected."""
     with after_opening():
-        if not cloud.stores.replay.admit(replay_key(challenge), now=now, until=kept_until(cloud.freshness, now=now)):
+        if cloud.stores.replay.holds(replay_key(challenge), now=now):
             raise ChallengeInvalid("the challenge was used before")
 
 
@@ -136,11 +137,16 @@ def _completed(
     return _complete(cloud, accepted, registration, reply, now)
 
 
-def _entry(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, now: Instant) -> SealedEntry:
-    detail = f"{registration.role} {registration.identity} serial {registration.serial.hex()}"
-    if accepted.renewed is None:
-        return cloud.entry("REGISTRATION", detail, now=now)
-    return cloud.entry("REREGISTRATION", f"{detail} in place of {accepted.renewed.serial.hex()}", now=now)
+def _act(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, now: Instant) -> Act:
+    """Give what is kept with a registration: its entry in the log, and that its challenge is used.
+
+    So a request whose registration was lost with the database is taken when it comes again.
+    """
+    kind, detail = "REGISTRATION", f"{registration.role} {registration.identity} serial {registration.serial.hex()}"
+    if accepted.renewed is not None:
+        kind, detail = "REREGISTRATION", f"{detail} in place of {accepted.renewed.serial.hex()}"
+    used = Admission(replay_key(accepted.session_id), now, kept_until(cloud.freshness, now=now))
+    return replace(cloud.act(kind, detail, now=now), admission=used)
 
 
 def _address_of(cloud: Cloud, accepted: AcceptedRequest) -> str | None:
@@ -209,7 +215,7 @@ def _complete(
 ) -> SealedReply:
     """Make it live: somebody else may have taken the identity or the ticket meanwhile. Raises Rejected."""
     request = accepted.request
-    entry = _entry(cloud, accepted, registration, now)
+    act = _act(cloud, accepted, registration, now)
     with after_opening(), _meanwhile(accepted):
         cloud.stores.registrations.complete(
             registration,
@@ -219,7 +225,7 @@ def _complete(
             ticket_digest=digest(request.ticket) if request.ticket else None,
             supersedes=None if accepted.renewed is None else accepted.renewed.serial,
             now=now,
-            entry=entry,
+            act=act,
         )
     return reply
 
@@ -229,6 +235,8 @@ def _meanwhile(accepted: AcceptedRequest) -> Iterator[None]:
     """Say what became of the identity, or of its ticket, since the request was accepted."""
     try:
         yield
+    except AlreadyAdmitted as error:
+        raise ChallengeInvalid("the challenge was used meanwhile") from error
     except AlreadyStored as error:
         raise AlreadyRegistered("the identity was registered meanwhile") from error
     except NotStored as error:

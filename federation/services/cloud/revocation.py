@@ -51,12 +51,11 @@ def revoke_grant(cloud: Cloud, request: RevokeGrantRequest, rate: RateBound) -> 
     with after_opening():
         grant = named_for_revocation(call.payload.grant, call.sender)
         rate.require(call.sender.identity)
-    call.admit(now=now)
     require_room_for_grant(cloud.stores.revocations.current(now=now))
     entry = grant_entry(grant.patient_id, grant.grant_id)
-    told = cloud.entry("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now)
     expires_at = grant.not_after + milliseconds(KEPT_AFTER_END)
-    cloud.stores.revocations.revoke("grant", entry, expires_at=expires_at, at=now, entry=told)
+    with call.acting("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now) as act:
+        cloud.stores.revocations.revoke("grant", entry, expires_at=expires_at, at=now, act=act)
     return RevokeGrantResponse(revocation_list=cloud.bulletin.refresh(now).revocation_list)
 
 
@@ -74,6 +73,6 @@ def _authenticated(cloud: Cloud, opening: SealedOpening, *, now: Instant) -> Aut
 
 def revoke_credential(cloud: Cloud, identity: str, serial: bytes, not_after: Instant, *, now: Instant) -> None:
     """Put a credential on the list until nobody would take it anyway. Whether there is room for it is the caller's to look at."""
-    told = cloud.entry("REVOCATION", f"{identity} serial {serial.hex()}", now=now)
+    act = cloud.act("REVOCATION", f"{identity} serial {serial.hex()}", now=now)
     expires_at = not_after + milliseconds(KEPT_AFTER_END)
-    cloud.stores.revocations.revoke("serial", serial_entry(serial), expires_at=expires_at, at=now, entry=told)
+    cloud.stores.revocations.revoke("serial", serial_entry(serial), expires_at=expires_at, at=now, act=act)

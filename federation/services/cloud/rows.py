@@ -11,7 +11,7 @@ from federation.protocol.index import BlindName, BlindPatient, Location
 from federation.protocol.search import ROWS_PER_PAGE
 from federation.services.cloud.cloud import Cloud
 from federation.store.errors import StoreError
-from federation.store.interfaces import RowBound, RowName, RowOwner, SealedEntry, SealedRow, Wanted
+from federation.store.interfaces import Act, RowBound, RowName, RowOwner, SealedRow, Wanted
 from federation.wire import operations
 from hsm.errors import HsmError
 
@@ -27,19 +27,17 @@ class LocationPage:
     pages: int
 
 
-def publish(cloud: Cloud, patient_id: str, location: Location, *, entry: SealedEntry | None = None) -> None:
+def publish(cloud: Cloud, patient_id: str, location: Location, *, act: Act | None = None) -> None:
     """Keep a row under the active generation; its own under older ones give way. Raises StoreLimit beyond the bound."""
     name, *older = names = cloud.blind_index.names(patient_id, location)
     bound = RowBound([_owner(it) for it in names], cloud.most_rows_per_patient)
-    cloud.stores.index.upsert(
-        _row(cloud, name, location), replaces=[_named(it) for it in older], bound=bound, entry=entry
-    )
+    cloud.stores.index.upsert(_row(cloud, name, location), replaces=[_named(it) for it in older], bound=bound, act=act)
 
 
-def withdraw(cloud: Cloud, patient_id: str, location: Location, *, entry: SealedEntry | None = None) -> None:
+def withdraw(cloud: Cloud, patient_id: str, location: Location, *, act: Act | None = None) -> None:
     """Take a row out, whatever generation it is under."""
     names = cloud.blind_index.names(patient_id, location)
-    cloud.stores.index.withdraw(*map(_named, names), entry=entry)
+    cloud.stores.index.withdraw(*map(_named, names), act=act)
 
 
 def owners(cloud: Cloud, patient_id: str, hospital_id: str) -> Sequence[RowOwner]:

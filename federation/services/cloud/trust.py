@@ -16,6 +16,7 @@ from federation.protocol.time import Instant
 from federation.services.cloud.keys import KeysByTime
 from federation.store.errors import AlreadyStored
 from federation.store.interfaces import Authorities, StoredAuthority, TrustChain
+from federation.store.tries import tries
 from federation.v1.directory_pb2 import MedicalAuthority, TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.generations import Generations
@@ -23,8 +24,6 @@ from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
 
 MOST_AT_ONCE = 4
 """Bundles of one answer (protos/federation/v1/directory.proto)."""
-
-_ATTEMPTS = 5
 
 
 class TrustOffice:
@@ -59,7 +58,7 @@ class TrustOffice:
 
         Raises what `federation.protocol.bundle.issue_next` finds wrong with it, Unavailable, StoreError, HsmError.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in tries():
             newest = self.newest()
             # Never before the newest one's own moment: clocks that differ would undo each other's bundles for ever.
             moment = max(now, newest.content.issued_at)

@@ -86,10 +86,10 @@ def forget_registrations(cloud: Cloud, generation: int) -> int:
     for it in cloud.stores.registrations.walk():
         if since <= it.not_before < until:
             detail = f"{it.identity} serial {it.serial.hex()}"
-            told = cloud.entry("REGISTRATION-FORGOTTEN", detail, now=cloud.clock())
+            act = cloud.act("REGISTRATION-FORGOTTEN", detail, now=cloud.clock())
             # Its member may have registered again meanwhile, or another process been here.
             with suppress(NotStored):
-                cloud.stores.registrations.authorize_reissue(it.identity, it.serial, entry=told)
+                cloud.stores.registrations.authorize_reissue(it.identity, it.serial, act=act)
                 gone += 1
     return gone
 

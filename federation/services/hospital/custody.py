@@ -18,12 +18,12 @@ from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intend
 from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
 from federation.store.interfaces import Hold, OutboxEntry, SealedEntry, Standing, StoredRecord
+from federation.store.tries import tries
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW
 
 HOLD_BYTES = 4
 LONGEST_REASON = 500
 BURIED_AT_ONCE = 256
-_ATTEMPTS = 3
 
 T = TypeVar("T")
 
@@ -142,7 +142,7 @@ def erase(hospital: Hospital, handle: bytes, act: Act) -> bool:
     Its wrapped keys go at once; its blobs too, or at the next chore if the shelf does not answer; its row of the index through
     the outbox. Raises StillHeld, StillKept, NoSuchRecord, Conflict if it is changed again and again, Corrupt.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in tries():
         versions = hospital.stores.custody.versions(handle)
         if not versions:
             absent = _absent(hospital, handle)

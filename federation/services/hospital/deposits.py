@@ -18,6 +18,7 @@ from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intend
 from federation.services.hospital.vault import Draft, PartLabel, Place
 from federation.store.errors import AlreadyStored
+from federation.store.interfaces import Act
 from federation.v1.record_pb2 import Deposit
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.transcript import digest, text, transcript
@@ -48,11 +49,12 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
         return kept
     now = hospital.clock()
     logged = received.decide(hospital.member.verifier(), now=now)
-    hospital.audit.record(logged.event, now=now)
-    return _kept(hospital, logged.recorded(), now)
+    # Logged with the record, in one transaction: a deposit releases nothing, and the log tells of none that is not kept.
+    act = Act(hospital.audit.entry(logged.event, now=now))
+    return _kept(hospital, logged.recorded(), act, now)
 
 
-def _kept(hospital: Hospital, deposit: AcceptedDeposit, now: Instant) -> SignedStatement:
+def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) -> SignedStatement:
     sto = deposit.received.opened.payload
     department_id = hospital.department_of(sto.scope.department_class)
     place = Place(
@@ -68,7 +70,7 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, now: Instant) -> SignedS
     receipt = deposit.receipt(place.handle, place.version, now=now)
     with hospital.vault.draft() as draft:
         _write(draft, deposit, now)
-        return _stored(hospital, draft, place, deposit, receipt)
+        return _stored(hospital, draft, place, deposit, receipt, act)
 
 
 def _write(draft: Draft, deposit: AcceptedDeposit, now: Instant) -> None:
@@ -89,7 +91,7 @@ def _write(draft: Draft, deposit: AcceptedDeposit, now: Instant) -> None:
 
 
 def _stored(
-    hospital: Hospital, draft: Draft, place: Place, deposit: AcceptedDeposit, receipt: SignedStatement
+    hospital: Hospital, draft: Draft, place: Place, deposit: AcceptedDeposit, receipt: SignedStatement, act: Act
 ) -> SignedStatement:
     record = draft.sealed(place)
     answer = deposit.received.digest, receipt.SerializeToString(deterministic=True)
@@ -97,7 +99,7 @@ def _stored(
     draft.keep()
     try:
         entry = intend(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
-        hospital.stores.records.add(record, outbox=entry, answer=answer)
+        hospital.stores.records.add(record, outbox=entry, answer=answer, act=act)
     except AlreadyStored:
         # The same sto in another session was faster; or the same encounter is kept under another T, whose receipt was lost.
         draft.discard()

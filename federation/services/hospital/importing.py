@@ -16,6 +16,7 @@ from federation.services.hospital.deposits import FHIR_JSON, FIRST_VERSION
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intend
 from federation.services.hospital.vault import Draft, PartLabel, Place
+from federation.store.interfaces import Act
 
 MOST_NAME_BYTES = 128
 CHUNK_BYTES = 1024 * 1024
@@ -92,8 +93,8 @@ def keep_record(hospital: Hospital, files: RecordFiles, checked: CheckedBundle, 
         record = draft.sealed(place)
         draft.keep()
         entry = intend(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
-        hospital.stores.records.add(record, outbox=entry, answer=None)
-    hospital.audit.record(AuditEvent("IMPORT", OK, detail=place.handle.hex()), now=place.stored_at)
+        act = Act(hospital.audit.entry(AuditEvent("IMPORT", OK, detail=place.handle.hex()), now=place.stored_at))
+        hospital.stores.records.add(record, outbox=entry, answer=None, act=act)
     return place.handle
 
 

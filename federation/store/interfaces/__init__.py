@@ -39,6 +39,8 @@ from federation.store.interfaces.hospital import (
     StoredRoom,
 )
 from federation.store.interfaces.party import (
+    Act,
+    Admission,
     Epochs,
     Evidence,
     Log,
@@ -52,6 +54,8 @@ from federation.store.interfaces.party import (
 )
 
 __all__ = [
+    "Act",
+    "Admission",
     "Authorities",
     "Custody",
     "Epochs",

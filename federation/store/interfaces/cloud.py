@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from federation.store.interfaces.party import SealedEntry, StoredStatement
+from federation.store.interfaces.party import Act, StoredStatement
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Ticket:
 class Registrations(Protocol):
     """The public cloud's registrations and tickets.
 
-    An `entry` for the log is written in the transaction of the change that it tells of: it is there if, and only if, that is.
+    A change that gets an `act` raises AlreadyAdmitted for a message that was taken before (also below).
     """
 
-    def put_ticket(self, ticket: Ticket, *, entry: SealedEntry | None = None) -> None: ...
+    def put_ticket(self, ticket: Ticket, *, act: Act | None = None) -> None: ...
 
     def find_ticket(self, digest: bytes, *, now: int) -> Ticket | None: ...
 
@@ -91,7 +91,7 @@ class Registrations(Protocol):
         ticket_digest: bytes | None,
         supersedes: bytes | None = None,
         now: int,
-        entry: SealedEntry | None = None,
+        act: Act | None = None,
     ) -> None:
         """Make the registration live in one transaction: consume the ticket, mark the issuance, keep the answer.
 
@@ -133,12 +133,12 @@ class Registrations(Protocol):
         encryption_key_statement: StoredStatement,
         address: str | None,
         *,
-        entry: SealedEntry | None = None,
+        act: Act | None = None,
     ) -> None:
         """Keep the newest encryption key and, if given, the address. Raises NotStored."""
         ...
 
-    def authorize_reissue(self, identity: str, serial: bytes, *, entry: SealedEntry | None = None) -> Registration:
+    def authorize_reissue(self, identity: str, serial: bytes, *, act: Act | None = None) -> Registration:
         """End the live registration of that serial so that its identity may register again; return it.
 
         Raises NotStored, also if a renewal has taken its place meanwhile.
@@ -226,7 +226,7 @@ class Index(Protocol):
         *,
         replaces: Sequence[RowName] = (),
         bound: RowBound | None = None,
-        entry: SealedEntry | None = None,
+        act: Act | None = None,
     ) -> None:
         """Keep a row; one of the same name gives way, and so do those it replaces: its own under older generations.
 
@@ -234,7 +234,7 @@ class Index(Protocol):
         """
         ...
 
-    def withdraw(self, *names: RowName, entry: SealedEntry | None = None) -> None:
+    def withdraw(self, *names: RowName, act: Act | None = None) -> None:
         """Take the rows out, under whatever generation they are; none there is no error."""
         ...
 
@@ -289,9 +289,7 @@ RevocationKind = Literal["serial", "grant", "key"]
 class RevocationBook(Protocol):
     """What the public cloud has revoked. Every change raises `version` by one."""
 
-    def revoke(
-        self, kind: RevocationKind, digest: bytes, *, expires_at: int, at: int, entry: SealedEntry | None = None
-    ) -> int:
+    def revoke(self, kind: RevocationKind, digest: bytes, *, expires_at: int, at: int, act: Act | None = None) -> int:
         """Add an entry and return the version; one already there is no error, and no change.
 
         An entry may leave the book after `expires_at`, when what it names would not be accepted anyway.
@@ -316,13 +314,13 @@ class Authorities(Protocol):
     """The medical authorities of the federation. One stands twice while its key is rotated: each certificate has its CRL."""
 
     def put(
-        self, authority_id: str, certificate: bytes, doctor_ids: tuple[str, ...], *, entry: SealedEntry | None = None
+        self, authority_id: str, certificate: bytes, doctor_ids: tuple[str, ...], *, act: Act | None = None
     ) -> None:
         """Recognise a certificate of an authority for these doctors; one that is there has this scope, and keeps its CRL."""
         ...
 
     def put_crl(
-        self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int, *, entry: SealedEntry | None = None
+        self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int, *, act: Act | None = None
     ) -> None:
         """Keep a certificate's newer CRL.
 
@@ -330,7 +328,7 @@ class Authorities(Protocol):
         """
         ...
 
-    def drop(self, authority_id: str, certificate: bytes, *, entry: SealedEntry | None = None) -> None:
+    def drop(self, authority_id: str, certificate: bytes, *, act: Act | None = None) -> None:
         """Recognise a certificate no longer; none there is no error."""
         ...
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from federation.store.interfaces.party import StoredStatement
+from federation.store.interfaces.party import Act, StoredStatement
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,14 @@ class OutboxEntry:
 class Records(Protocol):
     """A hospital's records. Versions are appended, never overwritten."""
 
-    def add(self, record: StoredRecord, *, outbox: OutboxEntry | None, answer: tuple[bytes, bytes] | None) -> None:
+    def add(
+        self,
+        record: StoredRecord,
+        *,
+        outbox: OutboxEntry | None,
+        answer: tuple[bytes, bytes] | None,
+        act: Act | None = None,
+    ) -> None:
         """Keep a record, the intent to publish it, and the answer (H(sto), stoack), in one transaction.
 
         Raises AlreadyStored for a (handle, version) that is there.

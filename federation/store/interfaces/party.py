@@ -48,11 +48,35 @@ class SealedEntry:
     sealed: bytes
 
 
+@dataclass(frozen=True)
+class Admission:
+    """The replay key of a message that is taken now, and how long it is kept."""
+
+    key: bytes
+    now: int
+    until: int
+
+
+@dataclass(frozen=True)
+class Act:
+    """What is written in the transaction of a change beside it: the log's entry, and the replay key of who asked for it.
+
+    So neither is there without the change: a log says nothing that was not done, and a message whose change was lost is new.
+    """
+
+    entry: SealedEntry
+    admission: Admission | None = None
+
+
 class ReplayMemory(Protocol):
     """Replay keys of admitted messages (B2): shared by all workers of a party, durable, failing closed."""
 
     def admit(self, key: bytes, *, now: int, until: int) -> bool:
         """Insert the key if absent and say whether it was; forget keys whose time is over."""
+        ...
+
+    def holds(self, key: bytes, *, now: int) -> bool:
+        """Say whether the key is kept, and not over. Another may come right after: `admit` alone decides."""
         ...
 
 

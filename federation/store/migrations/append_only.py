@@ -3,6 +3,7 @@
 from alembic import op
 from sqlalchemy.exc import DBAPIError
 
+from federation.store.portable import NOT_SUPPORTED
 from federation.store.transactions import sqlstate_of
 
 _SQLITE = (
@@ -28,8 +29,6 @@ _POSTGRESQL = (
 _POSTGRESQL_TRUNCATE = (
     "CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
 )
-_NOT_SUPPORTED = "0A000"
-"""The SQLSTATE of what speaks PostgreSQL's language and has no triggers of statements (docs/scaling.md)."""
 
 
 def prepare() -> None:
@@ -52,7 +51,7 @@ def _where_supported(statement: str) -> None:
         with op.get_bind().begin_nested():
             op.execute(statement)
     except DBAPIError as error:
-        if sqlstate_of(error) != _NOT_SUPPORTED:
+        if sqlstate_of(error) != NOT_SUPPORTED:
             raise
 
 

@@ -54,6 +54,42 @@ def test_replayed_publication_is_refused(lab: CloudLab, hospital: tuple[Member, 
         call(stub.Publish, PublishRequest(opening=opening))
 
 
+@pytest.mark.parametrize("kind", ["publication", "renewal"])
+def test_message_whose_change_was_lost_with_the_database_is_taken_when_it_comes_again(
+    lab: CloudLab, hospital: tuple[Member, CloudClient], kind: str
+) -> None:
+    """Its replay key was kept and what it asks for was not: so it was refused as MESSAGE_REPLAYED once the database was back."""
+    member, client = hospital
+    key, now = cloud_key(client, member), client.clock()
+    payload, table = {
+        "publication": (publication_of("H:good", "P:lost", "H:good/cardiology"), "index_rows"),
+        "renewal": (EncryptionKeyRenewal(encryption_key_statement=member.epochs.current(now)), "registrations"),
+    }[kind]
+    call_of = PUBLISH if kind == "publication" else RENEW
+    opening, _ = call_of.send(payload, member.signing_key, key, now=now)
+
+    def send() -> object:
+        if kind == "publication":
+            stub = PublicationServiceStub(client._peer_channel())
+            return call(stub.Publish, PublishRequest(opening=opening))
+        members = MembershipServiceStub(client._channel)
+        return call(members.PutEncryptionKey, PutEncryptionKeyRequest(opening=opening))
+
+    act = "INSERT" if kind == "publication" else "UPDATE"
+    lost = f"CREATE TRIGGER lost BEFORE {act} ON {table} BEGIN SELECT RAISE(ABORT, 'lost'); END"
+    database = lab.node.database
+    database.write(lambda connection: connection.exec_driver_sql(lost))
+    before = len(list(lab.node.cloud.audit.entries()))
+    with pytest.raises(errors.Unavailable):
+        send()
+    database.write(lambda connection: connection.exec_driver_sql("DROP TRIGGER lost"))
+    assert send()
+    with lab.rejected_for("MESSAGE_REPLAYED"):
+        send()
+    told = [(it.event.kind, it.event.reason) for it in lab.node.cloud.audit.entries()][before:]
+    assert [(name, reason) for name, reason in told if name != "REFUSAL"] == [(kind.upper(), "OK")]
+
+
 def test_publication_on_another_hospitals_connection_is_refused(
     lab: CloudLab, hospital: tuple[Member, CloudClient]
 ) -> None:

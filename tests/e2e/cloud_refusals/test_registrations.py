@@ -102,7 +102,8 @@ def test_ticket_for_another_role_is_refused(lab: CloudLab) -> None:
 
 def test_expired_ticket_is_refused(lab: CloudLab) -> None:
     cloud = replace(lab.node.cloud, ticket_life=timedelta(seconds=-1))
-    ticket, _ = new_ticket(cloud, "hospital", "H:late", "operator", now=cloud.clock())
+    act = cloud.act("TICKET", "H:late by the operator", now=cloud.clock())
+    ticket, _ = new_ticket(cloud, "hospital", "H:late", "operator", act, now=cloud.clock())
     with lab.rejected_for("TICKET_INVALID"):
         register(lab.member("H:late"), lab.client(), ROLE_HOSPITAL, b"licence", ticket)
 

@@ -7,12 +7,13 @@ import pytest
 from federation.errors import BundleOutOfSequence, BundleSignerUnknown, BundleStale
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import sign_statement
+from federation.store.interfaces import Settings
 from federation.trust import TrustKeeper
 from federation.v1.statement_pb2 import RevocationList, SignedStatement
 from keystore.party import IDENTITY, ISSUING
 from tests.mallory import refused
-from tests.memory_store import MemorySettings
 from tests.simulator import Federation
+from tests.sqlite_stores import new_settings
 
 
 @pytest.fixture
@@ -22,8 +23,8 @@ def rotated(own_federation: Federation) -> Federation:
     return own_federation
 
 
-def keeper(federation: Federation, settings: MemorySettings | None = None) -> TrustKeeper:
-    return TrustKeeper(settings or MemorySettings(), federation.cloud.bundles[0])
+def keeper(federation: Federation, settings: Settings | None = None) -> TrustKeeper:
+    return TrustKeeper(settings or new_settings(), federation.cloud.bundles[0])
 
 
 def test_who_was_away_takes_the_bundles_between_in_pages(rotated: Federation) -> None:
@@ -39,13 +40,13 @@ def test_who_was_away_takes_the_bundles_between_in_pages(rotated: Federation) ->
 
 
 def test_a_bundle_that_was_taken_outlives_the_process(rotated: Federation) -> None:
-    settings, cloud = MemorySettings(), rotated.cloud
+    settings, cloud = new_settings(), rotated.cloud
     keeper(rotated, settings).take(cloud.bundle.signed, cloud.bundles_after)
     assert keeper(rotated, settings).newest().signed == cloud.bundle.signed
 
 
 def test_another_process_is_followed_within_a_second(rotated: Federation) -> None:
-    settings, cloud, clock = MemorySettings(), rotated.cloud, [0.0]
+    settings, cloud, clock = new_settings(), rotated.cloud, [0.0]
     other = TrustKeeper(settings, cloud.bundles[0], seconds=lambda: clock[0])
     assert other.newest().sequence == 1
     keeper(rotated, settings).take(cloud.bundle.signed, cloud.bundles_after)

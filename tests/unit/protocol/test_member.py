@@ -12,13 +12,13 @@ from federation.v1.statement_pb2 import EncryptionKeyStatement
 from keystore.errors import EpochKeyUnknown
 from keystore.party import PartyKeys
 from tests.mallory import refused
-from tests.memory_store import MemoryEpochs
 from tests.simulator import START
+from tests.sqlite_stores import new_epochs
 
 
 @pytest.fixture
 def keeper(token):
-    return EpochKeeper("P:wang", PartyKeys.create(token), MemoryEpochs())
+    return EpochKeeper("P:wang", PartyKeys.create(token), new_epochs())
 
 
 def key_id(statement) -> bytes:
@@ -82,7 +82,7 @@ def test_an_ended_epochs_key_is_destroyed_five_minutes_after_its_end(keeper):
 
 
 def test_an_epoch_that_another_process_ended_is_forgotten_here_too(token):
-    keys, store = PartyKeys.create(token), MemoryEpochs()
+    keys, store = PartyKeys.create(token), new_epochs()
     here, elsewhere = EpochKeeper("P:wang", keys, store), EpochKeeper("P:wang", keys, store)
     old = key_id(here.current(START))
     here.find(old)
@@ -94,7 +94,7 @@ def test_an_epoch_that_another_process_ended_is_forgotten_here_too(token):
 
 
 def test_a_crash_between_token_and_store_does_not_keep_later_epochs_alive(token):
-    keys, store = PartyKeys.create(token), MemoryEpochs()
+    keys, store = PartyKeys.create(token), new_epochs()
     keeper = EpochKeeper("P:wang", keys, store)
     keeper.current(START)
     keys.end_epoch(store.all()[0].token_label)

@@ -1,5 +1,8 @@
 """A party's generations in its store: read often, changed by comparison."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from federation.errors import Unavailable
@@ -8,7 +11,6 @@ from federation.store.database import open_database
 from federation.store.party import SqlSettings
 from keystore.errors import GenerationsBroken, RotationAlreadyPrepared
 from keystore.generations import Generations
-from tests.memory_store import MemorySettings
 
 
 @pytest.fixture
@@ -85,11 +87,29 @@ def test_generations_that_do_not_change_are_not_written(settings):
     assert settings.get("generations") is None
 
 
-def test_generations_that_others_change_all_the_time_are_unavailable():
-    settings = MemorySettings()
+def test_generations_that_others_change_all_the_time_are_unavailable_in_the_end(settings, monkeypatch):
+    monkeypatch.setattr("federation.generations.PATIENCE_SECONDS", 0.3)
     settings.advance("generations", 2**62, (0).to_bytes(8, "big") + Generations().to_json())
+    seen = []
     with pytest.raises(Unavailable):
-        StoredGenerations(settings).change(prepared("sealing"))
+        StoredGenerations(settings).change(lambda it: seen.append(it) or it.prepare("sealing", 5))
+    assert len(seen) > 3
+
+
+def test_generations_are_changed_by_many_at_once_and_none_gives_up(tmp_path):
+    """Each change made without a pause where another one came first: under load twenty of them were used up at once."""
+    purposes = [f"purpose-{number}" for number in range(24)]
+    together = threading.Barrier(len(purposes))
+    with open_database(f"sqlite:///{tmp_path}/party.sqlite") as database:
+
+        def change(purpose: str) -> None:
+            together.wait(30)
+            StoredGenerations(SqlSettings(database)).change(prepared(purpose))
+
+        with ThreadPoolExecutor(len(purposes)) as threads:
+            list(threads.map(change, purposes))
+        kept = StoredGenerations(SqlSettings(database)).read()
+    assert all(kept.of(purpose)[-1].prepared_at == 5 for purpose in purposes)
 
 
 @pytest.mark.parametrize("value", [b"", b"sequence", b"sequence{}"])
