@@ -128,8 +128,9 @@ def test_x8_the_answer_is_proved_in_the_slot_of_the_undefined_secret(federation)
 def test_x9_an_index_row_is_a_record_with_every_name_in_it(federation):
     """ID_CHPC is undefined and the xor is of unequal lengths: a row holds department, handle and doctor, sealed."""
     place = Location("H:alpha/cardiology.ward", b"h" * 16, "D:chen")
-    row = federation.cloud.index.blind("P:wang", place)
-    assert federation.cloud.index.reveal(*row) == place
+    index = federation.cloud.index
+    (name,) = index.names("P:wang", place)
+    assert index.reveal(name.row_key, name.row_id, index.seal(name, place)) == place
 
 
 def test_x10_each_use_has_a_key_of_its_own_that_is_certified(federation):

@@ -126,7 +126,7 @@ def test_answer_older_than_its_time_is_not_given(store):
 def test_registration_of_a_live_identity_is_refused_and_leaves_its_ticket(store):
     reserve(store, registration())
     complete(store, registration())
-    second, paper = registration(serial=b"2" * 16), ticket()
+    second, paper = registration(serial=b"2" * 16), ticket(expires_at=NOW + 2 * MINUTE)
     store.put_ticket(paper)
     reserve(store, second, at=NOW + MINUTE + 1, until=NOW + MINUTE + 1)
     with pytest.raises(AlreadyStored):

@@ -135,4 +135,4 @@ def test_walk_that_is_killed_goes_on_when_it_is_typed_again(tmp_path, make_token
             operator.types("reseal", SEALING)
             assert walks.count_sealed_rows(union, 1) == 0
             assert "is revoked" in operator.types("revoke", SEALING, 1, "--forget-log")
-            assert len(rows.look_up(union, "P:7", ["cardiology"])) == 1
+            assert len(rows.look_up(union, "P:7", ["cardiology"]).locations) == 1

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc import status_pb2
+from google.rpc import code_pb2, status_pb2
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
 from federation import errors
@@ -20,6 +20,7 @@ from federation.cli.common import sentence
 from federation.clients.calls import call
 from federation.errors import FederationError, Limit
 from federation.wire.status import DOMAIN, to_status
+from hsm.errors import HsmError
 
 METHOD = "/federation.v1.RecordService/GetHospital"
 DETAILS = "grpc-status-details-bin"
@@ -131,3 +132,21 @@ def test_retry_info_says_what_the_error_says() -> None:
     error.retry_after = timedelta(seconds=4.5)
     (info,) = (it for it in (RetryInfo(),) if to_status(error, "x").details[1].Unpack(it))
     assert info.retry_delay.seconds == 5
+
+
+def kinds_of(root: type[HsmError]) -> Iterator[type[HsmError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from kinds_of(child)
+
+
+@pytest.mark.parametrize(
+    "kind", sorted(kinds_of(HsmError), key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__
+)
+def test_fault_of_the_token_is_told_as_passing_if_it_may_pass(kind: type[HsmError]) -> None:
+    """Who is told that it passes comes again, and again: of a locked PIN or a key that is gone there is no end."""
+    status = to_status(kind("PIN 1234"), "request")
+    told_to_come_again = any(detail.Is(RetryInfo.DESCRIPTOR) for detail in status.details)
+    assert (status.code == code_pb2.UNAVAILABLE, told_to_come_again) == (kind.retryable, kind.retryable)
+    assert status.code in {code_pb2.UNAVAILABLE, code_pb2.INTERNAL}
+    assert "1234" not in str(status)
