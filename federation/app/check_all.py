@@ -23,6 +23,7 @@ _LOOKS = (
     ("revocations", check_revocations.revocations),
     ("registration", check_federation.registration),
     ("certificates", check_federation.certificates),
+    ("dialling", check_peers.dialling),
     ("peers", check_peers.peers),
     ("clock", check_federation.clock),
 )

@@ -57,7 +57,6 @@ def serving(examined: Examined) -> Iterator[Finding]:
 
 def peers(examined: Examined) -> Iterator[Finding]:
     """Dial the public cloud; from the public cloud, every hospital that told where it is."""
-    yield _way(examined)
     if isinstance(examined.settings, CloudSettings):
         yield from _hospitals(examined)
         return
@@ -71,14 +70,14 @@ def peers(examined: Examined) -> Iterator[Finding]:
             )
 
 
-def _way(examined: Examined) -> Finding:
+def dialling(examined: Examined) -> Iterator[Finding]:
     """Say by which way this node dials, and what of the environment it does not heed."""
     settings = examined.settings.dialling
     through = f"through the proxy {settings.proxy}" if settings.proxy else "without a proxy"
     ignored = sorted(name for name in _PROXY_NAMES if os.environ.get(name) or os.environ.get(name.upper()))
     unheeded = f"; {', '.join(ignored)} of the environment is not heeded" if ignored else ""
     where = f", within {', '.join(settings.networks)} alone" if settings.networks else ""
-    return Finding("peers", Verdict.NOTE if ignored else Verdict.OK, f"it dials {through}{where}{unheeded}")
+    yield Finding("dialling", Verdict.NOTE if ignored else Verdict.OK, f"it dials {through}{where}{unheeded}")
 
 
 def _hospitals(examined: Examined) -> Iterator[Finding]:

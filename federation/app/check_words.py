@@ -15,6 +15,7 @@ _REMEDIES = {
     "STORE_FULL": "make room on the disk of the records' shelf (docs/operations.md)",
     "STORE_UNAVAILABLE": "see that the database runs and takes this user (docs/operations.md)",
     "STORED_RECORD_CORRUPT": "stop the node, keep a copy of the database, and restore a backup",
+    "NETWORK_FORBIDDEN": "name its network in [dialling], or find out why its address is another (docs/running.md)",
     "UNAVAILABLE": "see that the other side serves, and that nothing between keeps you from it",
     "BUNDLE_STALE": "see that the public cloud can be reached; the bundle is followed by itself then",
     "NOT_REGISTERED": "register: `medunion hospital|doctor|patient register`",

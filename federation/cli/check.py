@@ -19,9 +19,9 @@ from federation.cli.token_choice import json_option
 def check(directory: NodeDirectory, pin: PinChoice, as_json: bool) -> None:
     """Try everything that a node needs, once, and say of each how it is and what to do. Exit code 1 if anything is wrong.
 
-    Settings, files, token and keys, database, log, records' shelf, trust bundle, registration, certificates and lists, peers,
-    clock. For a public cloud, a hospital, a doctor or a patient, whether the node serves or not. It changes nothing, but lets
-    the public cloud confirm the present encryption key, whose receipt shows the time.
+    Settings, files, token and keys, database, log, records' shelf, trust bundle, registration, certificates and lists, the way
+    it dials, peers, clock. For a public cloud, a hospital, a doctor or a patient, whether the node serves or not. It changes
+    nothing, but lets the public cloud confirm the present encryption key, whose receipt shows the time.
     """
     findings = []
     for finding in check_node(directory, pin.provider):

@@ -26,6 +26,7 @@ SENTENCES = {
     "UNAUTHENTICATED": "The other side could not show who it is.",
     "UNAUTHORIZED": "The other side does not allow this.",
     "NOT_FOUND": "There is no such thing there.",
+    "METHOD_NOT_SERVED": "The other side does not offer this. Are both programs up to date, and is it the right port?",
     "ALREADY_EXISTS": "There is such a thing already.",
     "OUT_OF_ORDER": "A message came at the wrong moment; start again.",
     "MESSAGE_REPLAYED": "This message was sent before; start again.",

@@ -98,6 +98,38 @@ def test_node_that_is_well_passes_while_the_federation_serves(served: Federation
         assert found["blobs"][0]["verdict"] == "ok"
 
 
+def test_proxy_of_the_environment_is_named_and_changes_nothing(
+    served: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    found = findings(served.root / "a", expect=0)
+    assert (
+        told(found, "dialling", "note")
+        == "it dials without a proxy; http_proxy, https_proxy of the environment is not heeded"
+    )
+    assert "takes this hospital's certificate" in told(found, "peers", "ok")
+    assert "is registered" in run(
+        "hospital", "register", "--directory", served.root / "a", "--licence", served.root / "a.licence"
+    )
+
+
+def test_way_that_the_settings_set_is_the_one_that_check_goes(served: Federation) -> None:
+    settings = served.root / "house" / "medunion.toml"
+    before = settings.read_text()
+    try:
+        settings.write_text(before.replace("[dialling]", '[dialling]\nproxy = "127.0.0.1:1"'))
+        found = findings(served.root / "house", expect=1)
+        assert told(found, "dialling", "ok") == "it dials through the proxy 127.0.0.1:1"
+        assert "the public cloud at" in told(found, "peers", "WRONG")
+        settings.write_text(before.replace("[dialling]", '[dialling]\nnetworks = ["192.0.2.0/24"]'))
+        found = findings(served.root / "house", expect=1)
+        assert told(found, "dialling", "ok") == "it dials without a proxy, within 192.0.2.0/24 alone"
+        assert "[NETWORK_FORBIDDEN]" in told(found, "peers", "WRONG")
+    finally:
+        settings.write_text(before)
+
+
 @pytest.mark.parametrize(("minutes", "side"), [(-3, "behind"), (3, "ahead of")])
 def test_clock_that_is_off_is_told_from_the_public_cloud_s(served: Federation, minutes: int, side: str) -> None:
     found = with_clock_off(served.root / "a", minutes * MINUTE)

@@ -149,6 +149,22 @@ def test_room_code_of_another_doctor_is_refused_before_anything_is_sent(clinic: 
     assert "is here" not in visit.said()
 
 
+def test_grant_of_an_earlier_registration_is_taken_back_like_any_other(clinic: Clinic) -> None:
+    tess = clinic.federation.add_patient("tess", "a")
+    where = "--directory", tess
+    visit, code = clinic.consult("earlier", "--no-deposit", "--fetch", "none")
+    run("patient", "visit", *where, code, "--ecg", ECG)
+    visit.wait()
+    granted = run("patient", "grants", *where).split()[0]
+    run("patient", "rotate", "prepare", "identity", "--generate", *where)
+    run("patient", "rotate", "activate", "identity", "--now", *where)
+    run("patient", "grants", *where)  # registers anew by itself
+    log = run("public-cloud", "log", "--directory", clinic.federation.root / "cloud")
+    assert any("P:tess" in line and '"kind": "REREGISTRATION"' in line for line in log.splitlines())
+    assert "Taken back." in run("patient", "revoke", *where, granted)
+    assert run("patient", "grants", *where).startswith(f"{granted}  D:house  TAKEN BACK")
+
+
 def test_code_damaged_is_refused_in_plain_words(clinic: Clinic) -> None:
     said = run("patient", "visit", "--directory", clinic.patient, "medunion://nowhere", "--ecg", ECG, expect=1)
     assert "no doctor's code" in said

@@ -49,8 +49,8 @@ def test_written_settings_read_back_equal(tmp_path: Path) -> None:
     settings = HospitalSettings(
         "H:a",
         "a:1",
-        'quoted "address"\\',
-        TokenSettings("u", tmp_path),
+        "a.example:0",
+        TokenSettings('quoted "token"\\', tmp_path),
         ("cardiology", "surgery.b"),
         protocol=ProtocolSettings(12.5),
     )
