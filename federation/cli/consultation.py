@@ -23,7 +23,8 @@ from federation.clinical.errors import ClinicalError, FhirInvalid
 from federation.clinical.fhir import load_resource, validate_bundle
 from federation.clinical.identity import require_subject
 from federation.clinical.report import Coding, Source, diagnostic_report, summarise
-from federation.clinical.text import counted, printable
+from federation.clinical.summary import Person
+from federation.clinical.text import counted, listed, printable
 from federation.errors import FederationError, Limit, RecordCutShort, Unavailable
 from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
 from federation.protocol.search import Place
@@ -69,6 +70,7 @@ class Visit:
     doctor_id: str
     plan: Plan
     records: list[FetchedRecord] = field(default_factory=list)
+    people: list[Person] = field(default_factory=list)
     is_owed: bool = False
     """Whether a diagnosis lies in the room that the patient has not signed for yet."""
 
@@ -137,13 +139,15 @@ class Visit:
             return
         missing = self._fetch(consultation, places)
         self.records = [record for record in self.records if self._is_shown(record)]
+        if caution := describe_people(self.people):
+            say(caution)
         for hospital_id, fault in missing.items():
             say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {terminal.plain(fault)}")
 
     def _is_shown(self, record: FetchedRecord) -> bool:
         """Show a record and save it. One that can't be shown is not read, and no diagnosis rests on it."""
         with terminal.going_on(f"a record from {record.hospital_id}"):
-            show_record(record, self.plan.save)
+            self.people += show_record(record, self.plan.save)
             return True
         record.close()
         return False
@@ -325,8 +329,9 @@ def describe_consent(consultation: InConsultation) -> str:
     return f"{rights}; hospitals {hospitals}; departments {classes}; until {terminal.moment(grant.not_after)}"
 
 
-def show_record(record: FetchedRecord, save: Path | None) -> None:
-    """Say what a record holds, and save its parts if asked."""
+def show_record(record: FetchedRecord, save: Path | None) -> list[Person]:
+    """Say what a record holds, and save its parts if asked; give the people in it."""
+    people: list[Person] = []
     say(
         f"\nFrom {record.hospital_id}, {terminal.size(record.size_bytes)}, signed {terminal.moment(record.end.sent_at)}:"
     )
@@ -336,7 +341,9 @@ def show_record(record: FetchedRecord, save: Path | None) -> None:
         heading = f"  {entry.department_id}, {stored}: {printable(part.name, 80)}"
         if part.kind == PART_KIND_FHIR_BUNDLE:
             data = b"".join(content)
-            say(f"{heading}, {terminal.size(part.size_bytes)}\n{describe_bundle(data, record.manifest.patient_id)}")
+            words, held = describe_bundle(data, record.manifest.patient_id)
+            say(f"{heading}, {terminal.size(part.size_bytes)}\n{words}")
+            people += held
             pieces = [data]
         else:
             say(f"{heading}, {printable(part.media_type, 60)}, {terminal.size(part.size_bytes)}")
@@ -344,16 +351,25 @@ def show_record(record: FetchedRecord, save: Path | None) -> None:
         if save is not None:
             save.mkdir(mode=0o700, parents=True, exist_ok=True)
             terminal.write_new(save / part_name(record, entry, part, number), pieces)
+    return people
 
 
-def describe_bundle(data: bytes, patient_id: str) -> str:
-    """Say in words what a FHIR bundle in this patient's record holds, a line each, and whether it is of somebody else, too."""
+def describe_bundle(data: bytes, patient_id: str) -> tuple[str, Sequence[Person]]:
+    """Say in words what a FHIR bundle in this patient's record holds, and whether it is of somebody else, too; and of whom."""
     try:
         summary = validate_bundle(data)
     except ClinicalError as error:
-        return f"    not readable as FHIR R4 ({error.reason})"
+        return f"    not readable as FHIR R4 ({error.reason})", ()
     warned = (f"    CAUTION: it {warning}" for warning in summary.warnings(patient_id))
-    return "\n".join([f"    {summary.words()}", *warned])
+    return "\n".join([f"    {summary.words()}", *warned]), summary.people
+
+
+def describe_people(people: Sequence[Person]) -> str:
+    """Say that the records of one visit are of several people by name and birth date, if they are."""
+    named = list(dict.fromkeys(map(str, people)))
+    if len(named) < 2:
+        return ""
+    return f"\nCAUTION: the records are of {len(named)} people by their names: {listed(named, '; ')}."
 
 
 def save_biosignal(directory: Path, consultation: InConsultation) -> None:

@@ -141,7 +141,7 @@ def _number(value: Decimal) -> int | float:
 
 def _leads(component: dict[str, Any]) -> Iterator[Lead]:
     number = _number_of(component)
-    if number is not None:
+    if number is not None and "valueSampledData" in component:
         coded, said = LEAD_NAMES.get(number), _text(component)
         name = coded if coded in STANDARD_LEADS else said or coded or "unnamed"
         yield _lead(name, None if coded == name else coded, component)
@@ -163,7 +163,7 @@ def _text(component: dict[str, Any]) -> str:
 
 
 def _lead(name: str, coded: str | None, component: dict[str, Any]) -> Lead:
-    sampled = component.get("valueSampledData", {"origin": {}})
+    sampled = component["valueSampledData"]
     origin, period = sampled["origin"], sampled.get("period", 0)
     scale = MICROVOLTS_PER_CODE.get(origin.get("code", ""))
     if scale is None or sampled.get("dimensions") != 1 or not 0.01 <= period <= 1000:

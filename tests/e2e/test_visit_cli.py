@@ -391,7 +391,25 @@ def test_observation_about_somebody_else_is_not_sent(clinic: Clinic, tmp_path: P
     code = DoctorCode(clinic.federation.addresses["b"], "H:b", bytes(16), bytes(32))
     words = "patient", "visit", "--directory", clinic.patient, code, "--observation", observation
     said = run(*words, expect=1)
-    assert "WRONG_SUBJECT" in said
+    assert f"{observation}: the Observation is about P:other, not P:johnnie [WRONG_SUBJECT]" in said
+
+
+def test_file_that_no_doctor_can_take_is_refused_before_anybody_is_asked(clinic: Clinic, tmp_path: Path) -> None:
+    traced, recorded = tmp_path / "trace", tmp_path / "file"
+    code = DoctorCode(clinic.federation.addresses["b"], "H:b", bytes(16), bytes(32))
+    for kind, content, words in (
+        (
+            "--observation",
+            b" " * (16 * 1024 * 1024 + 1),
+            "more than 16 MiB, and at most that is accepted [FHIR_TOO_LARGE]",
+        ),
+        ("--ecg", bytes(16 * 1024 * 1024 + 1), "more than 16 MiB, and at most that is read [ECG_INVALID]"),
+        ("--ecg", ECG.read_bytes()[:1000], "the file lacks WaveformSequence (5400,0100) [ECG_INVALID]"),
+    ):
+        recorded.write_bytes(content)
+        command = "patient", "visit", "--directory", clinic.patient, code, kind, recorded, "--trace", traced
+        assert f"{recorded}: {words}" in run(*command, expect=1)
+    assert not traced.exists()
 
 
 def test_usage_that_is_wrong_ends_with_exit_code_2(clinic: Clinic) -> None:

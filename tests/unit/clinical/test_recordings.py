@@ -173,6 +173,14 @@ def test_what_is_no_voltage_is_kept_and_named_beside_the_leads():
     assert describe_ecg(leads, others) == "ECG, 2 leads, 2.5 s; recorded beside it and not drawn: Aortic pressure"
 
 
+def test_a_measurement_of_a_lead_beside_its_samples_is_no_lead():
+    parsed = json.loads(observation_from_dicom(recording(group(TWELVE[:1])), subject="P:x"))
+    measured = {"code": parsed["component"][0]["code"], "valueQuantity": {"value": 0.1, "code": "mV"}}
+    parsed["component"].append(measured)
+    (lead,) = leads_from_observation(json.dumps(parsed).encode())
+    assert lead.name == "I"
+
+
 def without(keyword: str, made, place=lambda made: made) -> bytes:
     delattr(place(made), keyword)
     return written(made)

@@ -86,7 +86,7 @@ def imported(data: bytes) -> str:
 
 USES: list[tuple[object, Callable[[bytes], object]]] = [
     (BUNDLE, imported),
-    (BUNDLE, lambda data: describe_bundle(data, "P:x")),
+    (BUNDLE, lambda data: describe_bundle(data, "P:x")[0]),
     (ECG, drawn),
     (ECG, filed),
     (ECG, lambda data: describe_biosignal(data, "P:x")),
