@@ -10,9 +10,10 @@ from federation import errors
 from federation.member import Member
 from federation.protocol.grant import Terms
 from federation.protocol.search import Question
+from federation.protocol.statements import peek_statement
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
-from federation.v1.statement_pb2 import RIGHT_READ
+from federation.v1.statement_pb2 import RIGHT_READ, Grant
 from federation.wire.refusal import REJECTION_FLOOR, REQUEST_ID
 from tests.e2e.cloud_lab import CloudLab
 from tests.e2e.cloud_refusals.query import Query
@@ -71,7 +72,9 @@ def test_grant_of_another_doctor_is_refused(lab: CloudLab, doctor: Member, patie
 
 
 def test_expired_grant_is_refused(lab: CloudLab, doctor: Member, patient: Member) -> None:
-    grant = lab.grant(patient, doctor, Terms(life=timedelta(0)))
+    grant = lab.grant(patient, doctor, Terms(life=timedelta(milliseconds=1)))
+    while lab.node.cloud.clock() <= peek_statement(Grant, grant).not_after:
+        time.sleep(0.001)
     with pytest.raises(errors.GrantExpired):
         lab.client().search(doctor, Question("P:good"), grant, patient.key_statement)
 
