@@ -350,6 +350,19 @@ def test_code_whose_address_lies_in_no_network_that_may_be_dialled_is_not_follow
     assert "10.1.0.0/8 has host bits set" in run("patient", "visit", *where, "--dial-only", "10.1.0.0/8", expect=2)
 
 
+def test_conclusion_with_white_space_of_any_kind_is_signed_and_shown(clinic: Clinic) -> None:
+    there, here = os.pipe()
+    given = "--no-deposit", "--fetch", "none", "--conclusion-file", DATA / "conclusion-nbsp.txt"
+    for name, words in (("nbsp", given), ("nbsp-typed", given[:3])):
+        consult, code = clinic.federation.consult(clinic.doctor, "b", name, *words, keyboard=there)
+        os.write(here, (DATA / "conclusion-nbsp.txt").read_bytes() + b"\n")
+        said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
+        assert "Température 38,5 °C, pas de signe de gravité." in said
+        consult.wait()
+    os.close(here)
+    os.close(there)
+
+
 def test_doctor_who_gives_up_ends_the_visit_and_no_conclusion_does_before(clinic: Clinic) -> None:
     there, here = os.pipe()
     consult, code = clinic.federation.consult(clinic.doctor, "b", "given-up", "--no-deposit", keyboard=there)
