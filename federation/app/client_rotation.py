@@ -1,6 +1,7 @@
 """Rotation of a doctor's or patient's keys: what hangs on each, and what its steps ask for (docs/rotation.md)."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from federation.app.client import Kept, OpenDoctor, OpenPatient
 from federation.app.rotation import Rotation, Use
@@ -8,6 +9,7 @@ from federation.audit import OK, Audit, AuditEvent
 from federation.clients.evidence import EvidenceBook
 from federation.clients.renewal import renew_registration
 from federation.clock import system_clock
+from federation.errors import RenewalNotDue
 from federation.member import Member
 from federation.resealing import Steps, reseal_epochs, reseal_evidence, sealed_under
 from keystore.generations import Generation
@@ -30,7 +32,8 @@ def patient_rotation(opened: OpenPatient) -> Rotation:
     def register_again(_: Generation) -> None:
         if opened.member.is_registered:
             opened.cloud.refresh(opened.member)
-            renew_registration(opened.member, opened.cloud, opened.unlocked.password.value)
+            with suppress(RenewalNotDue):  # the key of the live registration signs on, until another is due
+                renew_registration(opened.member, opened.cloud, opened.unlocked.password.value)
 
     return _rotation(opened.member, opened.kept, register_again)
 

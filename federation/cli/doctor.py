@@ -33,7 +33,7 @@ from federation.clients.renewal import renew_registration, renewal_due
 from federation.clinical.report import Coding
 from federation.clinical.text import counted
 from federation.config import ConfigError
-from federation.errors import FederationError
+from federation.errors import FederationError, RenewalNotDue
 from federation.v1.statement_pb2 import ROLE_DOCTOR
 from hsm import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_value
 from keystore.errors import CertificateRejected
@@ -77,7 +77,11 @@ def register(directory: NodeDirectory, certificate: Path, pin: PinChoice) -> Non
     with open_doctor(directory, _pin(directory, pin)) as opened:
         member, cloud = opened.member, opened.cloud
         if member.is_registered and renewal_due(member, cloud.clock()):
-            party = renew_registration(member, cloud, data, certificate=data)
+            try:
+                party = renew_registration(member, cloud, data, certificate=data)
+            except RenewalNotDue as error:
+                say(f"{member.identity} is registered already. {terminal.plain(error)}")
+                return
         else:
             party = register_member(member, cloud, ROLE_DOCTOR, data, None, certificate=data)
     say(f"{party.identity} is registered.")

@@ -224,11 +224,15 @@ def export_evidence(book: EvidenceBook, directory: Path) -> int:
 
 
 def write_new(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write a new file, mode 0600. Raises FileExistsError, OSError."""
+    """Write a new file, mode 0600, whole or not at all. Raises FileExistsError, OSError, and what the content raises."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        for piece in (content,) if isinstance(content, bytes) else content:
-            file.write(piece)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in (content,) if isinstance(content, bytes) else content:
+                file.write(piece)
+    except BaseException:
+        path.unlink(missing_ok=True)  # half a record would be taken for one
+        raise
 
 
 class _Network(click.ParamType[str]):

@@ -172,6 +172,8 @@ def _refusal(error: grpc.Call, details: list[any_pb2.Any]) -> FederationError:
 
 
 def _in_our_words(family: type[FederationError]) -> FederationError:
+    if family is FederationError:
+        return family("The other side has a fault, and says no more.")
     return family(inspect.getdoc(family) or family.reason)
 
 

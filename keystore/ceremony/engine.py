@@ -25,7 +25,7 @@ from keystore.ceremony.errors import (
 )
 from keystore.ceremony.openssl import OpenSsl
 from keystore.ceremony.opinions import require_openssl
-from keystore.ceremony.plan import Plan
+from keystore.ceremony.plan import Issuer, Plan
 from keystore.ceremony.room import YES, Room
 from keystore.ceremony.state import State
 from keystore.ceremony.steps import SIGN, Step, script
@@ -33,6 +33,7 @@ from keystore.ceremony.transcript import Transcript
 from keystore.ceremony.verify import FORMAT
 from keystore.ceremony.words import file_digest, source_digest
 from keystore.errors import KeystoreError
+from keystore.pem import read_certificate, read_crl
 
 Now = Callable[[], datetime]
 FAILURES = (KeystoreError, HsmError, OSError, ValueError)
@@ -44,9 +45,13 @@ def state_path(transcript: Path) -> Path:
 
 
 def run(plan: Plan, desk: Desk, transcript: Path, now: Now, *, rehearsal: bool = False) -> Transcript:
-    """Hold a ceremony. Raises what stopped it; OutputExists, ToolMissing, ClockImplausible before a token is touched."""
+    """Hold a ceremony. Raises what stopped it; OutputExists, CertificateRejected for an authority's file that is none,
+    ToolMissing, ClockImplausible before a token is touched.
+    """
     for path in (transcript, state_path(transcript)):
         files.require_absent(path)
+    if plan.issuer is not None:
+        _require_readable(plan.issuer)
     openssl = OpenSsl.find()
     require_openssl(plan, openssl, rehearsal=rehearsal)
     opened = _opened(plan, openssl, rehearsal=rehearsal)
@@ -56,6 +61,13 @@ def run(plan: Plan, desk: Desk, transcript: Path, now: Now, *, rehearsal: bool =
     room = Room(plan, desk, kept, state, now, openssl=openssl)
     kept.add("opened", plan.roles.administrator, **opened)
     return _hold(room, script(plan))
+
+
+def _require_readable(issuer: Issuer) -> None:
+    """Look at the authority's files while only the administrator is at the table. Whose they are, is seen with its token."""
+    read_certificate(issuer.certificate.read_bytes())
+    if issuer.previous_crl is not None:
+        read_crl(issuer.previous_crl.read_bytes())
 
 
 def resume(plan: Plan, desk: Desk, transcript: Path, now: Now) -> Transcript:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli.ceremony_desk import AnswersDesk
 from hsm import KeyPolicy, Pin, Token, open_token, pin_from_value
@@ -248,6 +250,24 @@ def test_certificate_rejected_if_the_newest_list_is_not_the_authoritys(hall: Hal
     (card.directory / "newest.crl").write_bytes(others_list)
     stopped(card, 1, "CERTIFICATE_REJECTED")
     aborted(card, "CERTIFICATE_REJECTED")
+
+
+@pytest.mark.parametrize("name", ["authority.der", "newest.crl"])
+def test_certificate_rejected_if_an_authoritys_file_is_none_before_anything_is_begun(hall: Halls, name: str) -> None:
+    card = hall("re-issue")
+    (card.directory / name).write_bytes(b"mail attachment")
+    stopped(card, 1, "CERTIFICATE_REJECTED")
+    assert not card.transcript.exists()
+    assert not card.state.exists()
+
+
+def test_authoritys_files_may_be_pem_with_text_before_them(hall: Halls) -> None:
+    card = hall("re-issue")
+    for name, read in (("authority.der", x509.load_der_x509_certificate), ("newest.crl", x509.load_der_x509_crl)):
+        file = card.directory / name
+        file.write_bytes(b"as openssl writes it\r\n" + read(file.read_bytes()).public_bytes(Encoding.PEM))
+    held = card.run()
+    assert held.exit_code == 0, held.output
 
 
 def test_key_attributes_wrong_is_refused_and_the_key_destroyed(hall: Halls, monkeypatch: pytest.MonkeyPatch) -> None:

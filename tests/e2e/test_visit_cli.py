@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from demo.stage import Federation, Running, federation, run
 from federation.clients.code import DoctorCode
+from federation.services.cloud.renewals import MOST_BY_ITSELF
 from federation.v1.statement_pb2 import KeyStatement
 from tests.e2e.observed import until
 
@@ -163,6 +164,20 @@ def test_grant_of_an_earlier_registration_is_taken_back_like_any_other(clinic: C
     assert any("P:tess" in line and '"kind": "REREGISTRATION"' in line for line in log.splitlines())
     assert "Taken back." in run("patient", "revoke", *where, granted)
     assert run("patient", "grants", *where).startswith(f"{granted}  D:house  TAKEN BACK")
+
+
+def test_renewal_not_due_is_no_fault_of_who_has_renewed_too_often(clinic: Clinic) -> None:
+    rita = clinic.federation.add_patient("rita", "a")
+    where = "--directory", rita
+    for _ in range(MOST_BY_ITSELF + 1):
+        run("patient", "rotate", "prepare", "identity", "--generate", *where)
+        run("patient", "rotate", "activate", "identity", "--now", *where)
+    log = run("public-cloud", "log", "--directory", clinic.federation.root / "cloud")
+    assert any('"reason": "RENEWAL_NOT_DUE"' in line for line in log.splitlines())
+    assert sum("REREGISTRATION" in line and "P:rita" in line for line in log.splitlines()) <= MOST_BY_ITSELF
+    visit, code = clinic.consult("renewed", "--no-deposit", "--fetch", "none")
+    assert CONCLUSION in run("patient", "visit", *where, code, "--ecg", ECG)
+    visit.wait()
 
 
 def test_code_damaged_is_refused_in_plain_words(clinic: Clinic) -> None:
@@ -333,6 +348,19 @@ def test_code_whose_address_lies_in_no_network_that_may_be_dialled_is_not_follow
     assert "lies in no network that may be dialled) [NETWORK_FORBIDDEN]" in said
     assert "NO_SUCH_ROOM" in run("patient", "visit", *where, "--dial-only", "127.0.0.0/8", expect=1)
     assert "10.1.0.0/8 has host bits set" in run("patient", "visit", *where, "--dial-only", "10.1.0.0/8", expect=2)
+
+
+def test_conclusion_with_white_space_of_any_kind_is_signed_and_shown(clinic: Clinic) -> None:
+    there, here = os.pipe()
+    given = "--no-deposit", "--fetch", "none", "--conclusion-file", DATA / "conclusion-nbsp.txt"
+    for name, words in (("nbsp", given), ("nbsp-typed", given[:3])):
+        consult, code = clinic.federation.consult(clinic.doctor, "b", name, *words, keyboard=there)
+        os.write(here, (DATA / "conclusion-nbsp.txt").read_bytes() + b"\n")
+        said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
+        assert "Température 38,5 °C, pas de signe de gravité." in said
+        consult.wait()
+    os.close(here)
+    os.close(there)
 
 
 def test_doctor_who_gives_up_ends_the_visit_and_no_conclusion_does_before(clinic: Clinic) -> None:

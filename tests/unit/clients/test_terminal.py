@@ -1,8 +1,10 @@
 """Plain words for every refusal."""
 
+import errno
 import inspect
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +51,20 @@ def test_list_that_is_newer_than_the_clock_asks_whether_the_clock_is_right() -> 
 
 def test_words_of_a_peer_cannot_repaint_the_terminal() -> None:
     assert "\x1b" not in terminal.plain(client_errors.NoAnswer("nobody\x1b[2J"))
+
+
+def test_file_that_could_not_be_written_whole_is_not_left_behind(tmp_path: Path) -> None:
+    def cut() -> Iterator[bytes]:
+        yield b"the first half"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        terminal.write_new(tmp_path / "part", cut())
+    assert not list(tmp_path.iterdir())
+    terminal.write_new(tmp_path / "part", b"whole")
+    with pytest.raises(FileExistsError):
+        terminal.write_new(tmp_path / "part", b"another")
+    assert (tmp_path / "part").read_bytes() == b"whole"
 
 
 def test_nothing_that_is_said_repaints_a_terminal_or_turns_its_letters(capsys: pytest.CaptureFixture[str]) -> None:

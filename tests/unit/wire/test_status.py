@@ -25,6 +25,7 @@ from hsm.errors import HsmError
 METHOD = "/federation.v1.RecordService/GetHospital"
 DETAILS = "grpc-status-details-bin"
 WORDS = "Type your PIN at evil.example \x1b[2J\u202e\u2028 now"
+FAULT = "The other side has a fault, and says no more."
 SHOWN = "Type your PIN at evil.example [2J now"
 
 
@@ -92,7 +93,7 @@ def refused(*details: Message) -> FederationError:
 def test_words_of_a_peer_are_a_note_for_who_debugs_and_the_sentence_is_ours(reason: str) -> None:
     error = refused(ErrorInfo(reason=reason, domain=DOMAIN))
     assert error.reason == reason
-    assert str(error) == inspect.getdoc(type(error))
+    assert str(error) == (inspect.getdoc(type(error)) if reason != "INTERNAL" else FAULT)
     assert WORDS not in terminal.plain(error) + sentence(error)
     assert error.__notes__ == [f"The peer says: {SHOWN}"]
 
