@@ -109,7 +109,7 @@ func (l *line) control(_, address string, _ syscall.RawConn) error {
 		return nil
 	}
 	resolved, err := netip.ParseAddrPort(address)
-	isIn := func(network netip.Prefix) bool { return network.Contains(resolved.Addr().Unmap().WithZone("")) }
+	isIn := func(network netip.Prefix) bool { return network.Contains(resolved.Addr()) }
 	if err == nil && slices.ContainsFunc(l.networks, isIn) {
 		return nil
 	}

@@ -109,6 +109,69 @@ func TestBoundsAreKnownWithTheManifest(t *testing.T) {
 	}
 }
 
+func TestManifestAloneIsBoundedToo(t *testing.T) {
+	content := newRecordContent(10, asked)
+	if _, err := content.add(manifestOf(t, pb.PartKind_PART_KIND_ATTACHMENT, 0)); !refusal.Is(err, refusal.RecordTooLarge) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRecordThatWasNotAskedForIsRefusedWithItsManifest(t *testing.T) {
+	head := manifestOf(t, pb.PartKind_PART_KIND_ATTACHMENT, 10) // of P:wang at H:alpha, handle 0
+	for name, tried := range map[string]struct {
+		patientID, hospitalID string
+		handle                byte
+		reason                refusal.Reason
+	}{
+		"as it was asked for": {"P:wang", "H:alpha", 0, ""},
+		"another patient's":   {"P:other", "H:alpha", 0, refusal.IdentityMismatch},
+		"another hospital's":  {"P:wang", "H:beta", 0, refusal.IdentityMismatch},
+		"another handle":      {"P:wang", "H:alpha", 1, refusal.AnswerMismatch},
+	} {
+		scope := &pb.Scope{Handles: [][]byte{append(make([]byte, 15), tried.handle)}}
+		session := &HospitalSession{hospital: &VerifiedParty{Identity: tried.hospitalID}, intent: Intent{PatientID: tried.patientID, Scope: scope}}
+		content := newRecordContent(1<<20, session.requireAsked)
+		if _, err := content.add(head); refusal.Outer(err) != tried.reason {
+			t.Errorf("%s: %v, not %s", name, err, tried.reason)
+		}
+	}
+}
+
+func TestSliceHasAMebibyteAtMost(t *testing.T) {
+	side := direction{make([]byte, 16), directionKeys{make([]byte, 32), make([]byte, 12)}, 0}
+	for size, reason := range map[int]refusal.Reason{0: refusal.FieldInvalid, 1: "", mostSlice: "", mostSlice + 1: refusal.MessageTooLarge} {
+		_, frame, err := side.seal("h2", make([]byte, size), false, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := side.open("h2", frame); refusal.Outer(err) != reason {
+			t.Errorf("%d bytes: %v, not %s", size, err, reason)
+		}
+	}
+}
+
+func TestBiosignalIsBounded(t *testing.T) {
+	for name, tried := range map[string]struct {
+		slices, size int
+		reason       refusal.Reason
+	}{
+		"the longest":        {16, 1 << 20, ""},
+		"a byte more":        {17, 1 << 20, refusal.LimitReached},
+		"in the most slices": {mostSlices, 1, ""},
+		"in one slice more":  {mostSlices + 1, 1, refusal.LimitReached},
+	} {
+		waiting, err := AwaitingBiosignal{}, error(nil)
+		for range tried.slices {
+			if err = waiting.add(make([]byte, tried.size)); err != nil {
+				break
+			}
+		}
+		if refusal.Outer(err) != tried.reason {
+			t.Errorf("%s: %v, not %s", name, err, tried.reason)
+		}
+	}
+}
+
 func TestSliceThatIsRefusedChangesNothing(t *testing.T) {
 	head := manifestOf(t, pb.PartKind_PART_KIND_ATTACHMENT, 10)
 	content := newRecordContent(1<<20, asked)

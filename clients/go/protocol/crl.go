@@ -58,8 +58,7 @@ func isSignedBy(crl *x509.RevocationList, authority *x509.Certificate) bool {
 
 // isWhole says whether a CRL speaks of all certificates of its authority, in words that are understood here (RFC 5280, section 5.2).
 func isWhole(crl *x509.RevocationList) bool {
-	if crl.Number == nil || crl.Number.Sign() < 0 ||
-		hasExtension(crl.Extensions, deltaCRLIndicator) || hasExtension(crl.Extensions, issuingDistributionPoint) ||
+	if crl.Number == nil || hasExtension(crl.Extensions, deltaCRLIndicator) || hasExtension(crl.Extensions, issuingDistributionPoint) ||
 		hasUnknownCritical(crl.Extensions, []asn1.ObjectIdentifier{authorityKeyIdentifier, crlNumber}) {
 		return false
 	}
