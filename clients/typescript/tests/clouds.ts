@@ -56,7 +56,7 @@ export class StubCloud {
         register: async ({ opening }) => ({ reply: await this.#register(opening!) }),
       });
     });
-    return new Cloud(bundle, attempts, transport);
+    return new Cloud(transport, attempts);
   }
 
   #directory() {

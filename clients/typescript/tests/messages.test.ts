@@ -33,6 +33,7 @@ import { makeGrant } from "../src/protocol/grant.js";
 import type { DecryptionKey } from "../src/protocol/hpke.js";
 import type { Party } from "../src/protocol/party.js";
 import * as patientSide from "../src/protocol/patient.js";
+import { MOST_BYTES } from "../src/client/fetch.js";
 import * as record from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { apply, type AwaitingCredential } from "../src/protocol/registration.js";
@@ -247,16 +248,17 @@ let recordSignature: Uint8Array;
 
 test("record: D3, H1, D4, H2", async () => {
   const established = await session("read", payload(RecordQuerySchema, "D4").scope!);
-  const { awaiting, frame: d4 } = established.query(now);
+  const { awaiting, frame: d4 } = established.query(now, MOST_BYTES);
   requireFrame("D4", d4);
-  let state = awaiting;
+  let state: record.AwaitingRecord | record.ReceivedRecord = awaiting;
   for (const name of ["H2-0", "H2-1", "H2-2"]) {
-    const before = state;
+    assert.ok(state instanceof record.AwaitingRecord);
+    const before: record.AwaitingRecord = state;
     receivers.set(name, (bytes, at) => before.receive(frame(bytes), at));
-    const { awaiting: after, progress } = state.receive(frame(vector(name)), now);
-    state = after;
-    if ("end" in progress) recordSignature = progress.end.signature!;
+    state = before.receive(frame(vector(name)), now);
   }
+  assert.ok("end" in state);
+  recordSignature = state.end.signature!;
   assert.equal(recordSignature.length, 64);
 });
 

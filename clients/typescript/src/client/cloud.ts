@@ -25,7 +25,7 @@ import { Refusal, require } from "../protocol/refusal.js";
 import { renew } from "../protocol/renewal.js";
 import { checkOuter } from "../protocol/rules.js";
 import * as search from "../protocol/search.js";
-import { called, PATIENT, repeated, transportTo } from "./calls.js";
+import { called, PATIENT, repeated } from "./calls.js";
 import type { Home } from "./home.js";
 
 /** Random bytes of this machine. */
@@ -41,9 +41,8 @@ export function clock(): Instant {
 export class Cloud {
   /** Calls that may be made again are, up to so many times, while the cloud is away. */
   constructor(
-    bundle: TrustedBundle,
+    readonly transport: Transport,
     readonly attempts: number = PATIENT,
-    readonly transport: Transport = transportTo(bundle.content.cloudAddress!, bundle.content.cloudId!, bundle),
   ) {}
 
   /** Bring a home's trust bundle and lists up to date. Neither goes back. */

@@ -4,9 +4,9 @@ import { create } from "@bufbuild/protobuf";
 import { Purpose, type Scope, ScopeSchema } from "../gen/federation/v1/record_pb.js";
 import type { InConsultation } from "../protocol/doctor.js";
 import type { Intent } from "../protocol/record.js";
-import { Refusal, require } from "../protocol/refusal.js";
+import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import type { Place } from "../protocol/search.js";
-import { transportTo } from "./calls.js";
+import { refusalOf } from "./calls.js";
 import { entropy } from "./cloud.js";
 import type { Home } from "./home.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
@@ -18,7 +18,10 @@ const MOST_HANDLES = 64;
 const MOST_RECORDS = 64;
 
 /** What may be wrong with one record of many: the others are fetched without it. */
-const OF_ONE_RECORD = ["LIMIT_REACHED", "NO_SUCH_RECORD"];
+const OF_ONE_RECORD = ["LIMIT_REACHED", "MESSAGE_TOO_LARGE", "NO_SUCH_RECORD"];
+
+/** Bytes, at the most, that all records of a visit have together, unless the doctor says otherwise: they are held in memory. */
+export const MOST_BYTES = 1024 * 1024 * 1024;
 
 /** What one session asks for: records of one class at one hospital. */
 export interface Order {
@@ -48,8 +51,15 @@ export function fetch(
   consultation: InConsultation,
   places: readonly Place[],
   missing: (hospital: string, refusal: Refusal) => void,
+  mostBytes: number = MOST_BYTES,
 ): Promise<FetchedRecord[]> {
-  return fetched(ordersOf(places), (order) => fetchOrder(home, consultation, order), missing);
+  let left = mostBytes;
+  const one = async (order: Order) => {
+    const record = await fetchOrder(home, consultation, order, left);
+    left -= record.sizeBytes;
+    return record;
+  };
+  return fetched(ordersOf(places), one, missing);
 }
 
 /** Fetch each order by `one`. An order that a single record of it spoils is halved, until the others are here. */
@@ -69,23 +79,28 @@ export async function fetched<T>(
     try {
       records.push(await one(order));
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      if (isOfOneRecord(error, order)) waiting.unshift(...halves(order));
-      else missing(hospital, error);
+      const refusal = refusalOf(error);
+      if (isOfOneRecord(refusal, order)) waiting.unshift(...halves(order));
+      else missing(hospital, refusal);
     }
   }
   return records;
 }
 
-async function fetchOrder(home: Home, consultation: InConsultation, order: Order): Promise<FetchedRecord> {
+async function fetchOrder(
+  home: Home,
+  consultation: InConsultation,
+  order: Order,
+  mostBytes: number,
+): Promise<FetchedRecord> {
   const { hospital: party, encryptionKey, address } = order.place;
   const { departmentClass, handles } = order;
   const scope = create(ScopeSchema, { purpose: Purpose.READ, departmentClass, handles: [...handles] });
   const intent = intentOf(consultation, scope);
-  const transport = transportTo(address, party.identity, home.bundle);
+  const transport = home.transportTo(address, party.identity);
   const fetchBy = (hospital: Parameters<SessionStream["open"]>[1]) =>
     SessionStream.during(transport, async (stream) =>
-      fetchRecord(stream, await stream.open(home, hospital, intent, entropy)),
+      fetchRecord(stream, await stream.open(home, hospital, intent, entropy), mostBytes),
     );
   try {
     return await fetchBy({ party, encryptionKey });
@@ -105,7 +120,7 @@ export function intentOf(consultation: InConsultation, scope: Scope): Intent {
 }
 
 function isOfOneRecord(refusal: Refusal, { handles }: Order): boolean {
-  return handles.length > 1 && !refusal.passes && OF_ONE_RECORD.includes(refusal.reason);
+  return handles.length > 1 && !refusal.passes && OF_ONE_RECORD.includes(preciseReason(refusal));
 }
 
 function halves(order: Order): Order[] {

@@ -22,7 +22,7 @@ import { preciseReason, Refusal } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
 import { peekStatement } from "../protocol/statements.js";
 import { GrantSchema, RevocationListSchema } from "../gen/federation/v1/statement_pb.js";
-import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, pause, transportTo } from "./calls.js";
+import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, pause } from "./calls.js";
 import { clock, entropy } from "./cloud.js";
 import type { DoctorCode } from "./code.js";
 import type { Home } from "./home.js";
@@ -50,11 +50,7 @@ export async function visit(
   terms: Terms = EVERYTHING,
   waitMs = Number(CONSULTATION_LIFE),
 ): Promise<Visit> {
-  const mailbox = new Mailbox(
-    transportTo(code.address, code.hospitalId, home.bundle),
-    code.roomId,
-    Direction.TO_DOCTOR,
-  );
+  const mailbox = new Mailbox(home.transportTo(code.address, code.hospitalId), code.roomId, Direction.TO_DOCTOR);
   const room = await mailbox.room();
   home = heardFrom(room, home);
   const now = clock();

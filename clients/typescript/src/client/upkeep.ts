@@ -18,7 +18,7 @@ const LISTS_KEPT_MS = 60_000;
 /** Bring lists and trust bundle up to date, renew the encryption key if that is due, and destroy the keys that are over. */
 export async function keepUp(home: Home, tell: (sentence: string) => void): Promise<Home> {
   home.sweep(clock());
-  const cloud = new Cloud(home.bundle, BRIEFLY);
+  const cloud = new Cloud(home.cloudTransport, BRIEFLY);
   try {
     home = await cloud.refresh(home);
     await renewIfDue(home, cloud, tell);
@@ -33,7 +33,7 @@ export async function keepUp(home: Home, tell: (sentence: string) => void): Prom
 /** Bring lists and trust bundle up to date; without the cloud the kept ones do, as long as they are current. */
 export async function refreshed(home: Home): Promise<Home> {
   try {
-    return await new Cloud(home.bundle, BRIEFLY).refresh(home);
+    return await new Cloud(home.cloudTransport, BRIEFLY).refresh(home);
   } catch (error) {
     if (!waits(error)) throw error;
     return home;
@@ -73,7 +73,7 @@ export class CurrentHome {
 /** Begin the next epoch now, and give it once the cloud has acknowledged it. */
 export async function renewNow(home: Home): Promise<Epoch> {
   home.sweep(clock());
-  const cloud = new Cloud(home.bundle);
+  const cloud = new Cloud(home.cloudTransport);
   return renewed(await cloud.refresh(home), cloud);
 }
 
