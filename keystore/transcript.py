@@ -48,3 +48,8 @@ def digest(data: bytes) -> bytes:
 def statement_digest(label: str, statement: bytes) -> bytes:
     """Give H of a statement: SHA-256(T(name, its exact bytes)), without its signature."""
     return digest(transcript(label, statement))
+
+
+def signed_digest(label: str, statement: bytes, signature: bytes) -> bytes:
+    """Give Hs of a statement: SHA-256(T("signed", name, its exact bytes, its signature))."""
+    return digest(transcript("signed", text(label), statement, signature))

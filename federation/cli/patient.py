@@ -23,7 +23,7 @@ from federation.clinical.report import summarise
 from federation.clinical.text import printable
 from federation.clock import system_clock
 from federation.errors import FederationError, Unavailable
-from federation.protocol.grant import Terms
+from federation.protocol.grant import LONGEST_LIFE, Terms
 from federation.protocol.identities import ANY, require_identity
 from federation.protocol.statements import RIGHT_NAMES
 from federation.ticket import parse_ticket
@@ -82,7 +82,12 @@ def register(directory: NodeDirectory, ticket: str | None, sensor: Path | None) 
 @click.option("--hospital", "hospitals", multiple=True, help="Consent covers this hospital only (repeat for more).")
 @click.option("--department", "departments", multiple=True, help="Consent covers this department class only (repeat).")
 @click.option("--rights", default="index,read,write", show_default=True, help="What the doctor may do.")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True, max=24 * 365), default=24, show_default=True)
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True, max=LONGEST_LIFE / timedelta(hours=1)),
+    default=24,
+    show_default=True,
+)
 @click.option("--purpose", default="consultation", show_default=True, help="Why, in your words.")
 @click.option("--no-grant", is_flag=True, help="Consent to nothing beyond this visit.")
 @click.option("--wait/--no-wait", default=True, help="Wait for the diagnosis.")

@@ -12,7 +12,6 @@ from federation.errors import Authorization, GrantMissing, RecordCutShort, Stale
 from federation.member import Member
 from federation.protocol.doctor_consultation import AwaitingReceipt
 from federation.protocol.doctor_record import AddressedHospital, Intent
-from federation.protocol.statements import digest_or_empty
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, DepositReceipt, Scope
 from keystore.transcript import digest, frame
 
@@ -90,9 +89,9 @@ def prepare_deposit(
         consultation_digest=consultation.transcript_hash,
         biosignal_size_bytes=len(consultation.biosignal),
         biosignal_digest=biosignal.biosignal_digest,
-        biosignal_grant_digest=digest_or_empty("grant", consultation.grant),
         biosignal_sent_at=biosignal.sent_at,
         biosignal_signature=biosignal.signature,
+        diagnosis_size_bytes=len(delivery.diagnosis),
         diagnosis_digest=digest(delivery.diagnosis),
         based_on=delivery.based_on,
         diagnosis_sent_at=delivery.sent_at,

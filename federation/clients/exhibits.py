@@ -72,16 +72,19 @@ def of_reply(state: patient_consultation.AwaitingReply, reply: SealedReply, anch
 
 
 def of_biosignal(state: InConsultation) -> Exhibit:
-    """P2, at the doctor: the patient's data and consent."""
-    p2 = state.delivery
+    """P2, at the doctor: the patient's data and consent, for this doctor."""
+    p2, doctor = state.delivery, state.asked.doctor
     grant = digest_or_empty("grant", state.grant)
     return Exhibit(
         kind="P2",
         signer=p2.patient_id,
-        signed=consultation.biosignal_transcript(state.transcript_hash, p2.biosignal_digest, grant, p2.sent_at),
+        signed=consultation.biosignal_transcript(
+            state.transcript_hash, doctor.identity, doctor.certificate, p2.biosignal_digest, grant, p2.sent_at
+        ),
         signature=p2.signature,
         message=p2.SerializeToString(deterministic=True),
         key_statement=state.asked.patient.key_statement,
+        openings={"doctor_certificate": doctor.certificate},
     )
 
 

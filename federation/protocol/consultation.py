@@ -16,6 +16,8 @@ from federation.v1.consultation_pb2 import ConsultationOpening
 from keystore.transcript import digest, text, transcript, u64
 
 CONSULTATION_LIFE = timedelta(hours=12)
+MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024
+"""Of M_SD, wherever it goes: what a doctor may diagnose, its hospital may keep."""
 
 
 def code_digest(key_statement: bytes, signature: bytes, certificate: bytes) -> bytes:
@@ -80,10 +82,19 @@ def reply_transcript(
 
 
 def biosignal_transcript(
-    transcript_hash: bytes, biosignal_digest: bytes, grant_digest: bytes, sent_at: Instant
+    transcript_hash: bytes,
+    doctor_id: str,
+    certificate: bytes,
+    biosignal_digest: bytes,
+    grant_digest: bytes,
+    sent_at: Instant,
 ) -> bytes:
-    """Give what Sig_P2 covers: T("P2", TH1, H(M_SD), H(grant) or empty, T_P2) (B15)."""
-    return transcript("P2", transcript_hash, biosignal_digest, grant_digest, u64(sent_at))
+    """Give what Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15).
+
+    Whom the patient addressed stands in it in clear fields: it fits no other doctor's deposit, and a judge needs no TH1.
+    """
+    doctor = text(doctor_id), digest(certificate)
+    return transcript("P2", transcript_hash, *doctor, biosignal_digest, grant_digest, u64(sent_at))
 
 
 def diagnosis_transcript(

@@ -1,6 +1,5 @@
 """The doctor's side of a consultation: P1, D1, P2, D5, P6 (eq. 14-19, 24, 49)."""
 
-import hashlib
 from dataclasses import dataclass, replace
 
 from federation.errors import (
@@ -13,6 +12,7 @@ from federation.errors import (
 )
 from federation.protocol import consultation as common
 from federation.protocol.grant import open_grant_for
+from federation.protocol.padding import padded_size, unpad_content
 from federation.protocol.parsing import check, parse
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.schedule import SessionKeys, agree, derive
@@ -37,8 +37,6 @@ from federation.v1.statement_pb2 import ROLE_PATIENT, SignedStatement
 from keystore.encryption import DecryptionKey
 from keystore.group import multiply_base, scalar_from_seed
 from keystore.transcript import digest, listing, text, transcript
-
-MOST_BIOSIGNAL_BYTES = 64 * 1024 * 1024
 
 
 def receive_opening(doctor: Party, opening: SealedOpening, verifier: Verifier, *, now: Instant) -> "Pending[Asked]":
@@ -104,7 +102,7 @@ class Asked:
         reply = seal_reply(payload, self.patient_key.encryption_key, context)
         receiving = Direction(self.session_id, keys.forward)
         sending = Direction(self.session_id, keys.backward)
-        state = AwaitingBiosignal(self, transcript_hash, receiving, sending, p1.sent_at, hashlib.sha256(), ())
+        state = AwaitingBiosignal(self, transcript_hash, receiving, sending, p1.sent_at, ())
         return state, reply
 
     def refuse(self, *, now: Instant) -> SessionRefusal:
@@ -145,7 +143,6 @@ class AwaitingBiosignal:
     receiving: Direction
     sending: Direction
     began_at: Instant
-    hasher: "hashlib._Hash"
     pieces: tuple[bytes, ...]
     heard_at: Instant | None = None
 
@@ -164,25 +161,29 @@ class AwaitingBiosignal:
             return outcome
 
     def _with_slice(self, receiving: Direction, piece: bytes) -> "AwaitingBiosignal":
-        pieces = with_slice(self.pieces, piece, most_bytes=MOST_BIOSIGNAL_BYTES)
-        hasher = self.hasher.copy()
-        hasher.update(piece)
-        return replace(self, receiving=receiving, hasher=hasher, pieces=pieces)
+        pieces = with_slice(self.pieces, piece, most_bytes=padded_size(common.MOST_BIOSIGNAL_BYTES))
+        return replace(self, receiving=receiving, pieces=pieces)
 
     def _complete(self, receiving: Direction, p2: BiosignalDelivery, frame: SessionFrame) -> "InConsultation":
         patient = self.asked.patient
         require_same_time(p2.sent_at, frame.sent_at)
         if p2.patient_id != patient.identity:
             raise IdentityMismatch("P2 names another patient")
-        if p2.biosignal_digest != self.hasher.digest():
+        biosignal = unpad_content(b"".join(self.pieces), p2.biosignal_size_bytes)
+        if p2.biosignal_digest != digest(biosignal):
             raise RecordDigestMismatch("the biosignal is not the one that was signed")
         grant = p2.grant if p2.HasField("grant") else None
         signed = common.biosignal_transcript(
-            self.transcript_hash, p2.biosignal_digest, digest_or_empty("grant", grant), p2.sent_at
+            self.transcript_hash,
+            self.asked.doctor.identity,
+            self.asked.doctor.certificate,
+            p2.biosignal_digest,
+            digest_or_empty("grant", grant),
+            p2.sent_at,
         )
         verify_signature(patient.key, p2.signature, signed)
         return InConsultation(
-            self.asked, self.transcript_hash, receiving, self.sending, self.began_at, b"".join(self.pieces), p2, grant
+            self.asked, self.transcript_hash, receiving, self.sending, self.began_at, biosignal, p2, grant
         )
 
     def _require_own_grant(self, signed: SignedStatement, verifier: Verifier, now: Instant) -> None:

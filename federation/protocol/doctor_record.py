@@ -1,6 +1,5 @@
 """The doctor's side of a session with a hospital: D3, D4 or STO, and the checks of H1, H2, STOACK (eq. 33-35, 42-45, 48)."""
 
-import hashlib
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,11 +23,13 @@ from federation.errors import (
     SessionUnknown,
 )
 from federation.protocol import record as common
+from federation.protocol.padding import pieces
 from federation.protocol.parsing import check, parse
 from federation.protocol.parties import Entropy, Party
+from federation.protocol.record_content import IncomingRecord
 from federation.protocol.schedule import SessionKeys, agree, derive
 from federation.protocol.sealing import UNNAMED, Context, after_opening, open_payload, seal_opening
-from federation.protocol.session import Direction, slices
+from federation.protocol.session import Direction
 from federation.protocol.statements import digest_or_empty, open_statement, peek_statement, verify_signature
 from federation.protocol.time import Instant, require_same_time
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
@@ -197,7 +198,7 @@ class Established:
         plaintext = payload.SerializeToString(deterministic=True)
         _, frame = sending.seal("d4", plaintext, last=True, sent_at=now)
         receiving = Direction(self.session_id, self.keys.backward)
-        return AwaitingRecord(self, receiving, hashlib.sha256(), _grant_id(intent.grant)), frame
+        return AwaitingRecord(self, receiving, IncomingRecord(), _grant_id(intent.grant)), frame
 
     def deposit(
         self, biosignal: bytes, diagnosis: bytes, deposit: Deposit
@@ -211,15 +212,15 @@ class Established:
 
     def _deposit_frames(self, content: bytes, plaintext: bytes, sent_at: Instant) -> Iterator[SessionFrame]:
         sending = Direction(self.session_id, self.keys.forward)
-        for piece in slices([content]):
-            sending, frame = sending.seal("sto", piece, last=False, sent_at=sent_at)
+        for piece in pieces([content]):
+            sending, frame = sending.seal("sto", piece.padded, last=False, sent_at=sent_at)
             yield frame
         yield sending.seal("sto", plaintext, last=True, sent_at=sent_at)[1]
 
 
 @dataclass(frozen=True, repr=False)
 class Slice:
-    """A slice of M_EMR that is not proved yet: spool it, show nothing (C8)."""
+    """What a slice holds of M_EMR, its padding aside; not proved yet: spool it, show nothing (C8)."""
 
     content: bytes
 
@@ -238,7 +239,7 @@ class AwaitingRecord:
 
     session: Established
     receiving: Direction
-    hasher: "hashlib._Hash"
+    incoming: IncomingRecord
     grant_id: bytes
 
     def receive(
@@ -254,9 +255,8 @@ class AwaitingRecord:
         with after_opening():
             receiving, plaintext = self.receiving.open("h2", frame)
             if not frame.last:
-                hasher = self.hasher.copy()
-                hasher.update(plaintext)
-                return replace(self, receiving=receiving, hasher=hasher), Slice(plaintext)
+                incoming, content = self.incoming.take(plaintext)
+                return replace(self, receiving=receiving, incoming=incoming), Slice(content)
             end = parse(RecordEnd, plaintext)
             require_same_time(end.sent_at, frame.sent_at)
             if end.outcome == pb.SESSION_OUTCOME_SERVED:
@@ -266,7 +266,7 @@ class AwaitingRecord:
     def _complete(self, end: RecordEnd) -> Received:
         if not end.HasField("signature") or not end.HasField("version"):
             raise MissingField("a served record is signed")
-        record_digest = self.hasher.digest()
+        record_digest = self.incoming.whole_digest()
         session = self.session
         signed = common.record_transcript(
             session.transcript_hash,

@@ -14,7 +14,7 @@ from federation.errors import (
 )
 from federation.protocol.identities import ANY
 from federation.protocol.parties import Entropy, Party
-from federation.protocol.statements import open_statement, sign_statement
+from federation.protocol.statements import open_statement, peek_statement, sign_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.v1 import statement_pb2 as pb
@@ -22,6 +22,7 @@ from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.transcript import digest
 
 DEFAULT_LIFE = timedelta(hours=24)
+LONGEST_LIFE = timedelta(days=366)
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,39 @@ def make_grant(
 
 
 def open_grant(signed: SignedStatement, patient: VerifiedParty) -> Grant:
-    """Verify that the patient signed this grant for its own live credential. Raises GrantInvalid."""
+    """Verify that the patient signed this grant for its own live credential, and for a life that one may have.
+
+    Raises GrantInvalid.
+    """
     try:
         grant = open_statement("grant", Grant, signed, patient.key)
     except (SignatureInvalid, MalformedMessage) as error:
         raise GrantInvalid("the grant does not bear this patient's signature") from error
     if grant.patient_id != patient.identity or grant.patient_serial != patient.serial:
         raise GrantInvalid("the grant is another patient's, or of an earlier registration")
+    _require_life(grant)
     return grant
+
+
+def named_for_revocation(signed: SignedStatement, patient: VerifiedParty) -> Grant:
+    """Give the grant that a patient takes back. Raises GrantInvalid unless it says that it is this patient's.
+
+    Whichever credential it was signed under, and whether its signature holds: what is revoked is (ID_P, grant id), the
+    patient's own name space, and nobody else's grant is in it.
+    """
+    try:
+        grant = peek_statement(Grant, signed)
+    except MalformedMessage as error:
+        raise GrantInvalid("what is to be revoked is no grant") from error
+    if grant.patient_id != patient.identity:
+        raise GrantInvalid("the grant is another patient's")
+    _require_life(grant)  # else an entry of the list, which is for everybody, would stay for ever
+    return grant
+
+
+def _require_life(grant: Grant) -> None:
+    if not 0 < grant.not_after - grant.not_before <= milliseconds(LONGEST_LIFE):
+        raise GrantInvalid(f"a grant begins before it ends, and ends after at most {LONGEST_LIFE.days} days")
 
 
 def open_grant_for(

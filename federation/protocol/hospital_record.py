@@ -14,13 +14,15 @@ from federation.errors import (
     GrantRevoked,
     GrantScope,
     IdentityMismatch,
+    Limit,
     RecordDigestMismatch,
 )
 from federation.protocol import record as common
-from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
+from federation.protocol.consultation import MOST_BIOSIGNAL_BYTES, biosignal_transcript, diagnosis_transcript
 from federation.protocol.grant import Use, authorize
 from federation.protocol.identities import ANY
-from federation.protocol.parsing import check, parse
+from federation.protocol.padding import Piece, padded_size, unpad_content
+from federation.protocol.parsing import check, field_rule, parse
 from federation.protocol.parties import AccessEvent, Entropy, Logged, Party, Pending
 from federation.protocol.schedule import SessionKeys, agree, derive
 from federation.protocol.sealing import (
@@ -40,6 +42,7 @@ from federation.protocol.time import Instant, require_same_time
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
 from federation.v1 import record_pb2 as pb
 from federation.v1 import statement_pb2 as statement
+from federation.v1.diagnosis_pb2 import DiagnosisDelivery
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
 from federation.v1.record_pb2 import (
     Deposit,
@@ -55,7 +58,9 @@ from keystore.encryption import DecryptionKey
 from keystore.group import multiply_base, scalar_from_seed
 from keystore.transcript import digest, listing, text, transcript
 
-MOST_DEPOSIT_BYTES = 32 * 1024 * 1024
+MOST_DIAGNOSIS_BYTES = field_rule(DiagnosisDelivery, "diagnosis").max_size
+MOST_DEPOSIT_BYTES = padded_size(MOST_BIOSIGNAL_BYTES + MOST_DIAGNOSIS_BYTES)
+"""Of M_SD || M_DINF || zeros."""
 
 _OUTCOME_OF: dict[type[Authorization], "pb.SessionOutcome.ValueType"] = {
     GrantExpired: pb.SESSION_OUTCOME_GRANT_EXPIRED,
@@ -201,14 +206,20 @@ def _authorized(
     verifier: Verifier,
     now: Instant,
 ) -> Grant:
-    """Check CRED(P) and the grant for this hospital. Raises Authorization, and Rejected for a false patient."""
+    """Decide anew: on the doctor of D3, then on CRED(P), then on the grant for this hospital.
+
+    Raises Authorization for what is wrong with the grant; Rejected for a doctor who is revoked since D3, or a false patient.
+    """
+    d3 = asked.opened.payload
+    with after_opening():
+        verifier.doctor(d3.key_statement, d3.doctor_certificate, now=now)
     if not message.HasField("grant") or not message.HasField("patient_key_statement"):
         raise GrantMissing("no grant, no record")
     with after_opening():
         patient = verifier.party(message.patient_key_statement, ROLE_PATIENT, now=now)
         if patient.identity != message.patient_id:
             raise IdentityMismatch("the patient's key statement is another patient's")
-    certificate_digest = digest(asked.opened.payload.doctor_certificate)
+    certificate_digest = digest(d3.doctor_certificate)
     asked_class = message.scope.department_class
     named_class = None if asked_class == ANY else asked_class
     use = Use(right, asked.doctor.identity, certificate_digest, asked.hospital.identity, named_class)
@@ -223,7 +234,7 @@ class ReceivedQuery:
     query: RecordQuery
 
     def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[Release]":
-        """Decide on the grant (C1). Raises Authorization for what is wrong with it, Rejected for a false patient."""
+        """Decide on doctor, patient and grant (C1). Raises Authorization for what is wrong with the grant, else Rejected."""
         if self.query.HasField("emergency"):
             raise EmergencyNotSupported("emergencies are not served in this release")
         grant = _authorized(self.session.asked, self.query, RIGHT_READ, verifier, now)
@@ -252,11 +263,15 @@ class Release:
     sending: Direction
     hasher: "hashlib._Hash"
 
-    def slice(self, content: bytes, *, now: Instant) -> "tuple[Release, SessionFrame]":
-        """Send the next slice of M_EMR."""
+    def require_still_allowed(self, verifier: Verifier, *, now: Instant) -> None:
+        """Decide anew, by the lists of now, from the doctor to the grant. Raises as `ReceivedQuery.decide`."""
+        _authorized(self.session.asked, self.query, RIGHT_READ, verifier, now)
+
+    def slice(self, piece: Piece, *, now: Instant) -> "tuple[Release, SessionFrame]":
+        """Send the next slice of M_EMR || zeros."""
         hasher = self.hasher.copy()
-        hasher.update(content)
-        sending, frame = self.sending.seal("h2", content, last=False, sent_at=now)
+        hasher.update(piece.content)
+        sending, frame = self.sending.seal("h2", piece.padded, last=False, sent_at=now)
         return replace(self, sending=sending, hasher=hasher), frame
 
     def end(self, version: int, *, now: Instant) -> SessionFrame:
@@ -323,17 +338,27 @@ class ReceivedDeposit:
 
     def _content(self) -> tuple[bytes, bytes]:
         sto = self.opened.payload
-        content = b"".join(self.session.pieces)
+        if sto.biosignal_size_bytes > MOST_BIOSIGNAL_BYTES or sto.diagnosis_size_bytes > MOST_DIAGNOSIS_BYTES:
+            raise Limit(f"a deposit has at most {MOST_BIOSIGNAL_BYTES} bytes of M_SD, {MOST_DIAGNOSIS_BYTES} of M_DINF")
+        size = sto.biosignal_size_bytes + sto.diagnosis_size_bytes
+        content = unpad_content(b"".join(self.session.pieces), size)
         biosignal, diagnosis = content[: sto.biosignal_size_bytes], content[sto.biosignal_size_bytes :]
         if digest(biosignal) != sto.biosignal_digest or digest(diagnosis) != sto.diagnosis_digest:
             raise RecordDigestMismatch("the content of the deposit is not what was signed")
         return biosignal, diagnosis
 
     def _require_signatures(self, verifier: Verifier, now: Instant) -> None:
-        sto = self.opened.payload
+        sto, d3 = self.opened.payload, self.session.asked.opened.payload
         patient = verifier.party(sto.patient_key_statement, ROLE_PATIENT, now=now)
+        # Over this doctor and the grant that is shown: one that the patient gave another doctor, or with another grant,
+        # lies readable in that record's evidence, and is none here.
         biosignal = biosignal_transcript(
-            sto.consultation_digest, sto.biosignal_digest, sto.biosignal_grant_digest, sto.biosignal_sent_at
+            sto.consultation_digest,
+            d3.doctor_id,
+            d3.doctor_certificate,
+            sto.biosignal_digest,
+            common.authorization_digest(sto),
+            sto.biosignal_sent_at,
         )
         verify_signature(patient.key, sto.biosignal_signature, biosignal)
         diagnosis = diagnosis_transcript(

@@ -5,7 +5,7 @@ depth. Received points are checked here too, so no later step can forget (B6).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TypeVar, cast
 
@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge, MissingField, PointInvalid, UnknownField
+from federation.protocol.address import is_address
 from federation.v1 import rules_pb2 as rules
 from keystore.errors import InvalidPoint
 from keystore.group import require_received_point
@@ -34,7 +35,7 @@ _PATTERNS = {
     rules.KIND_DEPARTMENT_CLASS_OR_ANY: rf"{_CLASS}|\*",
     rules.KIND_DEPARTMENT_ID: rf"H:{_LABEL}/{_CLASS}(\.[a-z0-9-]{{1,32}})?",
     rules.KIND_HOSPITAL_ID_OR_ANY: rf"H:{_LABEL}|\*",
-    rules.KIND_ADDRESS: r"[A-Za-z0-9._\[\]:-]{1,249}:[0-9]{1,5}",
+    rules.KIND_DOCTOR_SCOPE: rf"D:{_NAME}|D:[A-Za-z0-9._-]{{0,63}}\*",
 }
 _SIZES = {
     rules.KIND_POINT: {32},
@@ -49,6 +50,8 @@ _SIZES = {
 # A verifying key is a point too: with one of small order, any signature "verifies" over anything (B6).
 _POINTS = {rules.KIND_POINT, rules.KIND_VERIFYING_KEY}
 _COMPILED = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
+LAST_TIME = 253_402_300_799_999
+"""The last millisecond of the year 9999: what no calendar shows ends the visit of whoever is shown it."""
 
 
 def parse(message_type: type[M], data: bytes) -> M:
@@ -75,7 +78,15 @@ def check(message: Message) -> None:
 
 def is_identity(kind: "rules.Kind.ValueType", value: str) -> bool:
     """Say whether the text has the form of that kind of identity."""
-    return _COMPILED[kind].fullmatch(value) is not None
+    form = _form(kind)
+    return form is not None and form(value)
+
+
+def _form(kind: "rules.Kind.ValueType") -> Callable[[str], bool] | None:
+    if kind == rules.KIND_ADDRESS:
+        return is_address
+    pattern = _COMPILED.get(kind)
+    return None if pattern is None else lambda value: pattern.fullmatch(value) is not None
 
 
 @cache
@@ -87,6 +98,11 @@ def payload_rule(descriptor: Descriptor) -> rules.PayloadRule:
 @cache
 def _field_rule(field: FieldDescriptor) -> rules.FieldRule:
     return field.GetOptions().Extensions[rules.rule]
+
+
+def field_rule(message_type: type[Message], name: str) -> rules.FieldRule:
+    """Give the rule of a message's field."""
+    return _field_rule(cast("FieldDescriptor", message_type.DESCRIPTOR.fields_by_name[name]))
 
 
 def _check_field(message: Message, field: FieldDescriptor) -> None:
@@ -117,6 +133,8 @@ def _check_value(field: FieldDescriptor, rule: rules.FieldRule, value: object) -
         _check_sized(field, rule, value)
     elif field.enum_type is not None and value not in {v.number for v in field.enum_type.values if v.number}:
         raise FieldInvalid(f"{field.full_name} has a value that its definition does not have")
+    elif rule.kind == rules.KIND_TIME and isinstance(value, int) and value > LAST_TIME:
+        raise FieldInvalid(f"{field.full_name} lies after the year 9999")
 
 
 def _check_sized(field: FieldDescriptor, rule: rules.FieldRule, value: bytes | str) -> None:
@@ -128,8 +146,8 @@ def _check_sized(field: FieldDescriptor, rule: rules.FieldRule, value: bytes | s
     sizes = _SIZES.get(rule.kind)
     if sizes is not None and size not in sizes:
         raise FieldInvalid(f"{field.full_name} has {size} bytes")
-    pattern = _COMPILED.get(rule.kind)
-    if pattern is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
+    form = _form(rule.kind)
+    if form is not None and not (isinstance(value, str) and form(value)):
         raise FieldInvalid(f"{field.full_name} has not the form of its kind")
     if rule.kind in _POINTS and isinstance(value, bytes):
         _check_point(field, value)

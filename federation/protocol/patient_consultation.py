@@ -8,16 +8,18 @@ from federation.errors import (
     CertificateForeign,
     IdentityMismatch,
     KeyConfirmationFailed,
+    Limit,
     OutOfOrder,
     SessionExpired,
     SessionUnknown,
 )
 from federation.protocol import consultation as common
+from federation.protocol.padding import pieces
 from federation.protocol.parsing import check, parse
 from federation.protocol.parties import Entropy, Party
 from federation.protocol.schedule import SessionKeys, agree, derive
 from federation.protocol.sealing import UNNAMED, Context, after_opening, open_payload, seal_opening
-from federation.protocol.session import Direction, slices
+from federation.protocol.session import Direction
 from federation.protocol.statements import digest_or_empty, verify_signature
 from federation.protocol.time import Instant, milliseconds, require_same_time
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
@@ -164,12 +166,20 @@ class Established:
     def deliver(
         self, biosignal: bytes, grant: SignedStatement | None, *, now: Instant
     ) -> "tuple[AwaitingDiagnosis, Iterator[SessionFrame]]":
-        """Send P2 (eq. 23): M_SD in slices, then what signs it and the grant."""
+        """Send P2 (eq. 23): M_SD in slices, then what signs it for this doctor, and the grant. Raises Limit."""
+        if len(biosignal) > common.MOST_BIOSIGNAL_BYTES:
+            raise Limit(f"a biosignal has at most {common.MOST_BIOSIGNAL_BYTES} bytes, not {len(biosignal)}")
         biosignal_digest = digest(biosignal)
         signed = common.biosignal_transcript(
-            self.transcript_hash, biosignal_digest, digest_or_empty("grant", grant), now
+            self.transcript_hash,
+            self.doctor.party.identity,
+            self.doctor.certificate,
+            biosignal_digest,
+            digest_or_empty("grant", grant),
+            now,
         )
         payload = BiosignalDelivery(
+            biosignal_size_bytes=len(biosignal),
             biosignal_digest=biosignal_digest,
             patient_id=self.patient.identity,
             sent_at=now,
@@ -193,8 +203,8 @@ class Established:
 
 
 def _frames(direction: Direction, biosignal: bytes, payload: BiosignalDelivery, now: Instant) -> Iterator[SessionFrame]:
-    for piece in slices([biosignal]):
-        direction, frame = direction.seal("p2", piece, last=False, sent_at=now)
+    for piece in pieces([biosignal]):
+        direction, frame = direction.seal("p2", piece.padded, last=False, sent_at=now)
         yield frame
     yield direction.seal("p2", payload.SerializeToString(deterministic=True), last=True, sent_at=now)[1]
 

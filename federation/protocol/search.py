@@ -39,7 +39,7 @@ from federation.protocol.sealing import (
     seal_opening,
     seal_reply,
 )
-from federation.protocol.statements import digest_or_empty, verify_signature
+from federation.protocol.statements import digest_or_empty, signed_digest_or_empty, verify_signature
 from federation.protocol.time import Instant
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
 from federation.v1 import search_pb2 as pb
@@ -99,7 +99,8 @@ def query_transcript(query: SearchQuery, doctor: VerifiedParty, cloud_id: str) -
         text(query.department_class),
         text(query.doctor_id),
         digest(query.doctor_certificate),
-        _authorization_digest(query),
+        _signed_authorization_digest(query),
+        signed_digest_or_empty("ks", query.patient_key_statement if query.HasField("patient_key_statement") else None),
         u64(query.page),
         query.nonce,
         text(cloud_id),
@@ -365,6 +366,13 @@ def _authorization_digest(query: SearchQuery) -> bytes:
     if query.WhichOneof("authorization") == "emergency":
         return digest_or_empty("bg", query.emergency)
     return digest_or_empty("grant", query.grant if query.HasField("grant") else None)
+
+
+def _signed_authorization_digest(query: SearchQuery) -> bytes:
+    """Give Hs(grant or emergency): nothing that the cloud decides by can be exchanged under Sig_D2."""
+    if query.WhichOneof("authorization") == "emergency":
+        return signed_digest_or_empty("bg", query.emergency)
+    return signed_digest_or_empty("grant", query.grant if query.HasField("grant") else None)
 
 
 def _row(entry: IndexRow) -> bytes:

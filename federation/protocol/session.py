@@ -1,19 +1,19 @@
 """E_SEK: the frames of a session. Sequence starts at 0 in each direction and must be exactly the next (findings B12)."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from federation.errors import FieldInvalid, Limit, OutOfOrder, SealInvalid, SessionUnknown
+from federation.errors import FieldInvalid, Limit, MessageTooLarge, OutOfOrder, SealInvalid, SessionUnknown
+from federation.protocol.padding import pad_message, unpad_message
 from federation.protocol.parsing import check
 from federation.protocol.schedule import DirectionKeys
 from federation.protocol.time import Instant
 from federation.v1.envelope_pb2 import SessionFrame
 from keystore.transcript import text, transcript, u64
 
-SLICE_BYTES = 512 * 1024
+MOST_SLICE_BYTES = 1024 * 1024
 MOST_SLICES = 1024
 """Of content that a receiver holds in memory until it is whole: work and memory are bounded by the frames too."""
 
@@ -26,9 +26,10 @@ class Direction:
     keys: DirectionKeys
     sequence: int = 0
 
-    def seal(self, name: str, plaintext: bytes, *, last: bool, sent_at: Instant) -> "tuple[Direction, SessionFrame]":
-        """Seal the next frame."""
+    def seal(self, name: str, content: bytes, *, last: bool, sent_at: Instant) -> "tuple[Direction, SessionFrame]":
+        """Seal the next frame: a slice as it is, or the message that ends it all, which is padded here."""
         context = self._context(name, sent_at, last=last)
+        plaintext = pad_message(content) if last else content
         sealed = AESGCM(self.keys.key).encrypt(self._nonce(), plaintext, context)
         frame = SessionFrame(
             session_id=self.session_id, sequence=self.sequence, last=last, sealed=sealed, sent_at=sent_at
@@ -36,7 +37,10 @@ class Direction:
         return replace(self, sequence=self.sequence + 1), frame
 
     def open(self, name: str, frame: SessionFrame) -> "tuple[Direction, bytes]":
-        """Open the next frame. Raises MalformedMessage, OutOfOrder, SessionUnknown, SealInvalid."""
+        """Open the next frame: give the slice with what pads it, or the message without.
+
+        Raises MalformedMessage, OutOfOrder, SessionUnknown, SealInvalid.
+        """
         check(frame)
         if frame.session_id != self.session_id:
             raise SessionUnknown("the frame belongs to another session")
@@ -47,7 +51,8 @@ class Direction:
             plaintext = AESGCM(self.keys.key).decrypt(self._nonce(), frame.sealed, context)
         except InvalidTag as error:
             raise SealInvalid("the frame does not open") from error
-        return replace(self, sequence=self.sequence + 1), plaintext
+        opened = unpad_message(plaintext) if frame.last else _require_slice(plaintext)
+        return replace(self, sequence=self.sequence + 1), opened
 
     def _nonce(self) -> bytes:
         return bytes(a ^ b for a, b in zip(self.keys.iv, self.sequence.to_bytes(12, "big"), strict=True))
@@ -57,21 +62,15 @@ class Direction:
 
 
 def with_slice(pieces: tuple[bytes, ...], piece: bytes, *, most_bytes: int) -> tuple[bytes, ...]:
-    """Give the slices with the next one. Raises FieldInvalid for an empty one, Limit for more than may be held."""
-    if not piece:
-        raise FieldInvalid("a slice is empty")
+    """Give the slices with the next one. Raises Limit for more than may be held."""
     if len(pieces) >= MOST_SLICES or sum(map(len, pieces)) + len(piece) > most_bytes:
         raise Limit(f"this may have {most_bytes} bytes in {MOST_SLICES} slices")
     return (*pieces, piece)
 
 
-def slices(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut a byte stream into slices of SLICE_BYTES; the last may be shorter, none is empty."""
-    pending = bytearray()
-    for chunk in chunks:
-        pending += chunk
-        while len(pending) >= SLICE_BYTES:
-            yield bytes(pending[:SLICE_BYTES])
-            del pending[:SLICE_BYTES]
-    if pending:
-        yield bytes(pending)
+def _require_slice(plaintext: bytes) -> bytes:
+    if not plaintext:
+        raise FieldInvalid("a slice is empty")
+    if len(plaintext) > MOST_SLICE_BYTES:
+        raise MessageTooLarge(f"a slice has {len(plaintext)} bytes of {MOST_SLICE_BYTES}")
+    return plaintext

@@ -10,7 +10,7 @@ from federation.errors import SignatureInvalid
 from federation.protocol.parsing import check, parse
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import SignedStatement
-from keystore.transcript import statement_digest, transcript
+from keystore.transcript import signed_digest, statement_digest, transcript
 
 M = TypeVar("M", bound=Message)
 
@@ -51,3 +51,8 @@ def peek_statement(message_type: type[M], signed: SignedStatement) -> M:
 def digest_or_empty(label: str, signed: SignedStatement | None) -> bytes:
     """Give H(statement), 32 bytes, or nothing for an absent one: the field of a transcript."""
     return b"" if signed is None else statement_digest(label, signed.statement)
+
+
+def signed_digest_or_empty(label: str, signed: SignedStatement | None) -> bytes:
+    """Give Hs(statement), which covers its signature too, or nothing for an absent one: the field of a transcript."""
+    return b"" if signed is None else signed_digest(label, signed.statement, signed.signature)

@@ -15,7 +15,7 @@ PREPARED_AT = NOW - HOUR_MS
 Change = Callable[[TrustBundle], None]
 
 
-def chain(cloud: Json, authority: Json) -> list[Json]:
+def chain(cloud: Json, authorities: list[Json]) -> list[Json]:
     """Give the founding, the preparation of both successors, their activation: each signed as its predecessor allows."""
     retired, active = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_signing_seed", "signing_seed"))
     old, new = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_issuing_seed", "issuing_seed"))
@@ -28,7 +28,12 @@ def chain(cloud: Json, authority: Json) -> list[Json]:
         cloud_keys=[KeyPeriod(verifying_key=retired, not_before=0)],
         tls_ca_certificates=[b"unused here"],
         medical_authorities=[
-            MedicalAuthority(authority_id="M:chamber", certificate=bytes.fromhex(authority["certificate"]))
+            MedicalAuthority(
+                authority_id=authority["identity"],
+                certificate=bytes.fromhex(authority["certificate"]),
+                doctor_ids=authority["doctor_ids"],
+            )
+            for authority in authorities
         ],
         department_classes=CLASSES,
         sequence=1,

@@ -105,6 +105,8 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
         "attribute of a patient": t("bp", world.biometric_password),
         "revocation entry of a credential": t("serial", world.patient.self_.serial),
         "revocation entry of a grant": t("gid", text(grant.patient_id), grant.grant_id),
+        "Hs of the grant": signed.hs("grant", d2.grant),
+        "Hs of KS_P": signed.hs("ks", d2.patient_key_statement),
         "scope": signed.scope(d4.scope),
         "commitment c_P": signed.commitment(d4),
         "replay key of P1": t("P1", text(p1.patient_id), p1.ephemeral_point),

@@ -22,7 +22,7 @@ def describe(step: Step, now: int) -> Json:
     vector["message"] = step.message.SerializeToString(deterministic=True).hex()
     if step.sealed or step.framed:
         vector |= _sealed(step.sealed[1]) if step.sealed else _framed(step)
-    vector["payload_type"] = step.payload_type.DESCRIPTOR.full_name if step.payload_type else "raw slice"
+    vector["payload_type"] = step.payload_type.DESCRIPTOR.full_name if step.payload_type else "slice"
     vector["plaintext"] = plaintext.hex()
     if step.payload_type and step.label in SIGNED:
         vector["signed"] = _signed(step, plaintext)
@@ -36,14 +36,15 @@ def info_of(context: Context) -> bytes:
 
 
 def plaintext_of(step: Step) -> bytes:
-    """Open a step's message with the receiver's keys: the message without padding, or a raw slice."""
+    """Open a step's message with the receiver's keys: the message without padding, or a slice with what pads it."""
     if step.sealed:
         key, context = step.sealed
         return unpadded(padded_plaintext(key, context, step.message.sealed))
     if step.framed is None:
         return bytes(step.message.SerializeToString(deterministic=True))
     nonce, associated_data = _frame_context(step)
-    return AESGCM(step.framed[1].key).decrypt(nonce, step.message.sealed, associated_data)
+    opened = AESGCM(step.framed[1].key).decrypt(nonce, step.message.sealed, associated_data)
+    return unpadded(opened) if step.message.last else opened
 
 
 def padded_plaintext(key: DecryptionKey, context: Context, sealed: bytes) -> bytes:
@@ -57,7 +58,7 @@ def unpadded(padded: bytes) -> bytes:
 
 
 def padded(step: Step, plaintext: bytes) -> bytes:
-    """F(message) || zeros, by the specification."""
+    """F(message) || zeros under HPKE, by the specification."""
     assert step.payload_type is not None
     framed = spec.field(plaintext)
     size = payload_rule(step.payload_type.DESCRIPTOR).padded_size or -(-len(framed) // 256) * 256

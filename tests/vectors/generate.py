@@ -14,7 +14,7 @@ from typing import Any
 from federation.protocol.registration import LiveRegistration, Registered
 from keystore.encryption import seal
 from keystore.errors import SealBroken
-from tests.vectors import bundles, collected, layers, scenario, signed
+from tests.vectors import bundles, collected, forms, layers, scenario, signed
 from tests.vectors.describe import describe, padded_plaintext, plaintext_of
 from tests.vectors.refusals import Refusals
 from tests.vectors.replay import outcome
@@ -70,7 +70,7 @@ class Recorder:
 def create(kept: dict[str, Any]) -> dict[str, Json]:
     """Make every file's content, with the ciphertexts of the files that are there."""
     data = create_cast()
-    data["trust_bundles"] = bundles.chain(data["cloud"], data["authority"])
+    data["trust_bundles"] = bundles.chain(data["cloud"], [data["authority"], data["narrow_authority"]])
     cast = Cast(data)
     old = {vector["name"]: vector for phase in PHASES for vector in kept.get(phase, {}).get("vectors", [])}
     recorder = Recorder(old, cast.now)
@@ -93,6 +93,8 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "parties": data,
         "entropy": {name: stream.consumed.hex() for name, stream in sorted(recorder.streams.items())},
         "transcript": {"vectors": layers.transcripts()},
+        "padding": {"vectors": layers.paddings()},
+        "forms": {"vectors": forms.vectors()},
         "points": {"vectors": layers.points()},
         "issuing": {"vectors": issued},
         "full_point": {"vectors": layers.full_points(issued)},

@@ -47,6 +47,13 @@ def _transcript(label: str, fields: list[bytes]) -> Json:
     }
 
 
+def paddings() -> list[Json]:
+    """padded(n): at the edges of the smallest class, of powers of two, of the classes between, of what may be sent."""
+    edges = [2**power + off for power in (11, 12, 16, 19, 20, 24, 27) for off in (-1, 0, 1)]
+    sizes = sorted({0, 1, 359, 472, 3000, 65_540, 500_000, 983_044, 17_694_720, 105_000_000, 2**40 + 1, *edges})
+    return [{"expect": "success", "size": size, "padded": spec.padded_size(size)} for size in sizes]
+
+
 def points() -> list[Json]:
     """What may be received, and what may not."""
     one = Stream("point")(32)

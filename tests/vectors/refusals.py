@@ -10,6 +10,8 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from federation.protocol.sealing import Context
+from federation.v1.record_pb2 import DepositReceipt, RecordManifest
+from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.encryption import DecryptionKey, seal
 from keystore.errors import SealBroken
 from tests.vectors import layers, spec
@@ -19,6 +21,8 @@ from tests.vectors.software import Json
 from tests.vectors.world import Step
 
 WINDOW_MS, SKEW_MS = 30_000, 5_000
+DAY_MS = 24 * 3_600_000
+MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024
 ENCAPSULATED_BYTES, TAG_BYTES = 1_120, 16
 """Of MLKEM768-X25519 (its ciphertext, then the ephemeral X25519 key) and of AES-GCM."""
 UNKNOWN_FIELD = bytes.fromhex("f80701")
@@ -125,6 +129,13 @@ class Refusals:
             yield self._changed(step, "somebody else's signature", "SIGNATURE_INVALID", self._forged)
         for name in LAST_FRAMES:
             step = self.steps[name]
+            framed = spec.field(plaintext_of(step))
+            for change, plaintext in {
+                "padding that is not zero": spec.padded(framed)[:-1] + b"\x01",
+                "of the next size": framed + bytes(spec.padded_size(spec.padded_size(len(framed)) + 1) - len(framed)),
+                "without padding": framed,
+            }.items():
+                yield self._framed(step, change, "PADDING_INVALID", plaintext)
             yield self._resealed(step, "an unknown field", "UNKNOWN_FIELD", append=UNKNOWN_FIELD)
             yield self._changed(step, "another inner time", "TIME_MISMATCH", _later)
             yield self._changed(step, "without its time", "MISSING_FIELD", lambda m: m.ClearField("sent_at"))
@@ -167,6 +178,90 @@ class Refusals:
         yield self._changed(steps["reg2-patient"], "another secret", "CREDENTIAL_INVALID", secret)
         yield self._changed(steps["reg1-patient"], "another ticket", "TICKET_INVALID", _with(ticket=bytes(16)))
         yield from self._renewals(steps["reg1-hospital-again"])
+        yield from self._content()
+        yield from self._patients_signature()
+        yield from self._authorizations()
+        yield from self._forms()
+
+    def _content(self) -> Iterator[Json]:
+        """Slices, and what a message says of the content in them."""
+        for name in ("P2-0", "H2-0", "STO-0"):
+            yield self._framed(self.steps[name], "an empty slice", "FIELD_INVALID", b"")
+        last = plaintext_of(self.steps["H2-1"])[:-1] + b"\x01"
+        yield self._framed(self.steps["H2-1"], "padding that is not zero", "PADDING_INVALID", last)
+        for name, field in (("P2-1", "biosignal_size_bytes"), ("STO-1", "diagnosis_size_bytes")):
+            size = getattr(_payload(self.steps[name]), field)
+            said = {"content where padding is": size - 1, "content of another size": 2 * spec.SMALLEST}
+            for change, value in said.items():
+                yield self._changed(self.steps[name], change, "PADDING_INVALID", _with(**{field: value}))
+        longer = _with(biosignal_size_bytes=MOST_BIOSIGNAL_BYTES + 1)
+        yield self._changed(self.steps["STO-1"], "a biosignal that is too long", "LIMIT_REACHED", longer)
+
+    def _patients_signature(self) -> Iterator[Json]:
+        """Sig_P2 of the same patient over the same biosignal: for another doctor, another Cert_D, another grant, none."""
+        step, sto = self.steps["P2-1"], self.steps["STO-1"]
+        payload, grant = _payload(step), _payload(self.steps["D2"]).grant
+        other = SignedStatement(statement=grant.statement + b"\x00", signature=grant.signature)
+        for change, doctor_id, certificate, shown in (
+            ("signed for another doctor", "D:other", step.facts.certificate, grant),
+            ("signed for another Cert_D", step.facts.doctor_id, b"another", grant),
+            ("signed with another grant", step.facts.doctor_id, step.facts.certificate, other),
+            ("signed without a grant", step.facts.doctor_id, step.facts.certificate, None),
+        ):
+            said = type(payload)()
+            said.CopyFrom(payload)
+            said.ClearField("grant")
+            if shown is not None:
+                said.grant.CopyFrom(shown)
+            facts = replace(step.facts, doctor_id=doctor_id, certificate=certificate)
+            signature = step.signing_key.sign(SIGNED["p2"](said, facts).encoded)
+            for bent, field in ((step, "signature"), (sto, "biosignal_signature")):
+                yield self._changed(bent, change, "SIGNATURE_INVALID", _with(**{field: signature}), sign=False)
+
+    def _authorizations(self) -> Iterator[Json]:
+        """What Sig_D2 covers beside the grant's bytes, and how long a grant may be."""
+        d2 = self.steps["D2"]
+        other = SignedStatement(statement=_payload(d2).patient_key_statement.statement, signature=bytes(64))
+        resigned = _with(patient_key_statement=other)
+        yield self._changed(d2, "another signature of KS_P", "SIGNATURE_INVALID", resigned, sign=False)
+        grant = SignedStatement(statement=_payload(d2).grant.statement, signature=bytes(64))
+        yield self._changed(d2, "another signature of the grant", "SIGNATURE_INVALID", _with(grant=grant), sign=False)
+        for change, life in (("a grant of 366 days and a millisecond", 366 * DAY_MS + 1), ("a grant of no time", 0)):
+            said = _with(grant=self._regranted(_lasting(life)))
+            yield self._changed(d2, change, "GRANT_INVALID", said, wire="GRANT_INVALID")
+            yield self._changed(self.steps["P2-1"], change, "GRANT_INVALID", said)
+        revoked = _with(grant=self._regranted(_with(patient_id="P:other")))
+        yield self._changed(self.steps["rev"], "another patient's grant", "GRANT_INVALID", revoked)
+
+    def _regranted(self, change: Change) -> SignedStatement:
+        """The patient's grant, changed, under its own signature."""
+        grant = Grant.FromString(_payload(self.steps["D2"]).grant.statement)
+        change(grant)
+        statement = grant.SerializeToString(deterministic=True)
+        signed = spec.transcript("grant", statement)
+        return SignedStatement(statement=statement, signature=self.steps["P1"].signing_key.sign(signed))
+
+    def _forms(self) -> Iterator[Json]:
+        """A time past 9999, an address that chooses a resolver: in clear, in a payload, in a statement under a seal."""
+        late = 253_402_300_800_000
+        for name in ("P1", "D1", "C", "H1-read", "P2-1", "D4", "room"):
+            yield self._clear(self.steps[name], "a time past 9999", "FIELD_INVALID", precise=True, sent_at=late)
+        yield self._clear(self.steps["D5"], "a time past 9999", "FIELD_INVALID", sent_at=late)
+        for name in ("P2-1", "D2"):
+            wire = "GRANT_INVALID" if name == "D2" else "REJECTED"
+            said = _with(grant=self._regranted(_with(not_after=late)))
+            yield self._changed(self.steps[name], "a grant that ends past 9999", "GRANT_INVALID", said, wire=wire)
+        stored = plaintext_of(self.steps["H2-0"]) + plaintext_of(self.steps["H2-1"])
+        yield self._framed(self.steps["H2-0"], "a record stored past 9999", "FIELD_INVALID", _stored_at(stored, late))
+        receipt = DepositReceipt.FromString(_payload(self.steps["STOACK"]).receipt.statement)
+        receipt.stored_at = late
+        statement = receipt.SerializeToString(deterministic=True)
+        signature = self.steps["H1-read"].signing_key.sign(spec.transcript("stoack", statement))
+        signed = SignedStatement(statement=statement, signature=signature)
+        yield self._changed(self.steps["STOACK"], "a receipt stored past 9999", "FIELD_INVALID", _with(receipt=signed))
+        for address in ("unix-abstract:evil:1", "vsock:1:2", "xds:///x:1", "h:99999"):
+            yield self._changed(self.steps["C"], f"the address {address}", "FIELD_INVALID", _at(address))
+            yield self._changed(self.steps["ekput"], f"the address {address}", "FIELD_INVALID", _with(address=address))
 
     def _renewals(self, step: Step) -> Iterator[Json]:
         yield self._vector(step.name, "taken before", "CHALLENGE_INVALID", replayed=True)
@@ -193,10 +288,12 @@ class Refusals:
         said = {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}
         return self._vector(step.name, change, expect, expect if precise else "REJECTED", set=said)
 
-    def _changed(self, step: Step, name: str, expect: str, change: Change, wire: str = "REJECTED") -> Json:
+    def _changed(
+        self, step: Step, name: str, expect: str, change: Change, wire: str = "REJECTED", *, sign: bool = True
+    ) -> Json:
         payload = _payload(step)
         change(payload)
-        if change not in (self._forged, _unsigned):
+        if sign and change not in (self._forged, _unsigned):
             self._sign_again(step, payload)
         return self._resealed(step, name, expect, plaintext=payload.SerializeToString(deterministic=True), wire=wire)
 
@@ -236,9 +333,17 @@ class Refusals:
             whole = whole[:-1] + b"\x01" if spoil_padding else whole
             message.sealed = self._seal(f"{step.name}: {change}", step, context or step.sealed[1], whole)
         else:
-            message.sealed = _frame(step, content)
+            message.sealed = _frame(step, spec.padded(spec.field(content)))
         encoded = message.SerializeToString(deterministic=True).hex()
         return self._vector(step.name, change, expect, wire, message=encoded)
+
+    def _framed(self, step: Step, change: str, expect: str, plaintext: bytes) -> Json:
+        """A frame with that plaintext, whatever its padding."""
+        message = type(step.message)()
+        message.CopyFrom(step.message)
+        message.sealed = _frame(step, plaintext)
+        encoded = message.SerializeToString(deterministic=True).hex()
+        return self._vector(step.name, change, expect, message=encoded)
 
     def _seal(self, name: str, step: Step, context: Context, whole: bytes) -> bytes:
         assert step.sealed is not None
@@ -267,6 +372,28 @@ class Refusals:
 def _payload(step: Step) -> Any:
     assert step.payload_type is not None
     return step.payload_type.FromString(plaintext_of(step))
+
+
+def _lasting(life: int) -> Change:
+    def change(grant: Any) -> None:
+        grant.not_after = grant.not_before + life
+
+    return change
+
+
+def _at(address: str) -> Change:
+    def change(answer: Any) -> None:
+        answer.rows[0].address = address
+
+    return change
+
+
+def _stored_at(content: bytes, moment: int) -> bytes:
+    """M_EMR || zeros, its record stored at another moment."""
+    size = int.from_bytes(content[:4], "big")
+    manifest = RecordManifest.FromString(content[4 : 4 + size])
+    manifest.records[0].stored_at = moment
+    return spec.padded(spec.field(manifest.SerializeToString(deterministic=True)) + content[4 + size :])
 
 
 def _later(payload: Any) -> None:

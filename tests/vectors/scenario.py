@@ -18,10 +18,10 @@ from federation.protocol import (
 from federation.protocol import room as asking
 from federation.protocol.consultation import code_digest
 from federation.protocol.grant import Terms, make_grant
+from federation.protocol.padding import Piece
 from federation.protocol.parsing import check
 from federation.protocol.schedule import SessionKeys
 from federation.protocol.sealing import UNNAMED, Context
-from federation.protocol.statements import digest_or_empty
 from federation.protocol.verifier import Verifier
 from federation.v1 import record_pb2, search_pb2, statement_pb2
 from federation.v1.consultation_pb2 import (
@@ -37,12 +37,14 @@ from federation.v1.statement_pb2 import SignedStatement
 from keystore.transcript import digest
 from tests.vectors.signed import Facts
 from tests.vectors.single_calls import DEPARTMENT_CLASS, HANDLE, call_all
-from tests.vectors.spec import sha256
+from tests.vectors.spec import field, padded_size, sha256
 from tests.vectors.world import Carry, Step, World
 
 ROOM_ID = bytes(range(16))
 BIOSIGNAL = b"ecg " * 30
-RECORD = (b"the first slice of M_EMR", b"and the second")
+ATTACHMENT = b"what a part of the record holds"
+CUT = 100
+"""Where M_EMR is cut into two slices: within its manifest."""
 DIAGNOSIS = b'{"resourceType": "DiagnosticReport"}'
 
 
@@ -150,7 +152,7 @@ def deliver(
         world.patient, world.doctor.identity, certificate, Terms(), now=now, entropy=world.entropy("grant")
     )
     waiting, frames = established.deliver(BIOSIGNAL, grant, now=now)
-    facts = Facts(transcript_hash=replying.transcript_hash)
+    facts = Facts(transcript_hash=replying.transcript_hash, doctor_id=world.doctor.identity, certificate=certificate)
     state: Any = replying
     for number, frame in enumerate(frames):
         framed = "p2", replying.receiving.keys
@@ -277,21 +279,42 @@ def read_record(world: World, carry: Carry, grant: SignedStatement) -> doctor_re
 
     framed = "d4", requested.receiving.keys
     release = carry(Step("D4", record_pb2.RecordQuery, frame, receive, None, framed))
+    content = record_content(world)
+    zeros = padded_size(len(content)) - len(content)
     facts = Facts(
         transcript_hash=requested.transcript_hash,
         commitment=intent.commitment,
-        content_digest=sha256(b"".join(RECORD)),
+        content_digest=sha256(content),
         authorization_id=statement_pb2.Grant.FromString(grant.statement).grant_id,
     )
     framed = "h2", requested.sending.keys
-    for number, content in enumerate(RECORD):
-        release, frame = release.slice(content, now=now)
+    for number, piece in enumerate((Piece(content[:CUT]), Piece(content[CUT:], zeros))):
+        release, frame = release.slice(piece, now=now)
         state, _ = carry(Step(f"H2-{number}", None, frame, _receiving(state, verifier), None, framed))
     frame = release.end(7, now=now)
-    name, receive_end = f"H2-{len(RECORD)}", _receiving(state, verifier)
+    receive_end = _receiving(state, verifier)
     signer = world.hospital.signing_key
-    step = Step(name, record_pb2.RecordEnd, frame, receive_end, None, framed, facts, signer)
+    step = Step("H2-2", record_pb2.RecordEnd, frame, receive_end, None, framed, facts, signer)
     return carry(step)[1]
+
+
+def record_content(world: World) -> bytes:
+    """M_EMR: F(manifest), and the one part of its one record."""
+    part = record_pb2.RecordPart(
+        kind=record_pb2.PART_KIND_ATTACHMENT,
+        name="letter.txt",
+        media_type="text/plain",
+        size_bytes=len(ATTACHMENT),
+        digest=sha256(ATTACHMENT),
+    )
+    department = f"{world.hospital.identity}/{DEPARTMENT_CLASS}"
+    entry = record_pb2.RecordEntry(
+        handle=HANDLE, version=7, department_id=department, stored_at=world.now, parts=[part]
+    )
+    manifest = record_pb2.RecordManifest(
+        patient_id=world.patient.identity, hospital_id=world.hospital.identity, records=[entry]
+    )
+    return field(manifest.SerializeToString(deterministic=True)) + ATTACHMENT
 
 
 def diagnose(world: World, carry: Carry, consulted: Consulted, record_signature: bytes) -> DiagnosisDelivery:
@@ -362,9 +385,9 @@ def _deposit(
         consultation_digest=consulted.patient.transcript_hash,
         biosignal_size_bytes=len(BIOSIGNAL),
         biosignal_digest=p2.biosignal_digest,
-        biosignal_grant_digest=digest_or_empty("grant", consulted.grant),
         biosignal_sent_at=p2.sent_at,
         biosignal_signature=p2.signature,
+        diagnosis_size_bytes=len(d5.diagnosis),
         diagnosis_digest=digest(d5.diagnosis),
         based_on=d5.based_on,
         diagnosis_sent_at=d5.sent_at,

@@ -45,6 +45,8 @@ class Facts:
     key_id: bytes = b""
     session_id: bytes = b""
     transcript_hash: bytes = b""
+    doctor_id: str = ""
+    certificate: bytes = b""
     registration_point: bytes = b""
     serial: bytes = b""
     commitment: bytes = b""
@@ -60,6 +62,19 @@ class Facts:
 def t(label: str, *fields: bytes) -> Transcript:
     """Put a transcript together."""
     return Transcript(label, fields)
+
+
+def signed_statement(label: str, message: Any, name: str) -> bytes:
+    """Hs(statement), or an empty field."""
+    if not message.HasField(name):
+        return b""
+    statement = getattr(message, name)
+    return sha256(hs(label, statement).encoded)
+
+
+def hs(label: str, signed: Any) -> Transcript:
+    """Hs is H of this."""
+    return t("signed", text(label), signed.statement, signed.signature)
 
 
 def grant_digest(message: Any) -> bytes:
@@ -98,7 +113,8 @@ def d1(m: Any, f: Facts) -> Transcript:
 
 def p2(m: Any, f: Facts) -> Transcript:
     """Sig_P2."""
-    return t("P2", f.transcript_hash, m.biosignal_digest, grant_digest(m), u64(m.sent_at))
+    doctor = text(f.doctor_id), sha256(f.certificate)
+    return t("P2", f.transcript_hash, *doctor, m.biosignal_digest, grant_digest(m), u64(m.sent_at))
 
 
 def d5(m: Any, f: Facts) -> Transcript:
@@ -126,7 +142,8 @@ def d2(m: Any, f: Facts) -> Transcript:
     """Sig_D2 (eq. 26)."""
     who = text(m.patient_id), text(m.department_class), text(m.doctor_id), sha256(m.doctor_certificate)
     own = m.proof, f.registration_point, f.serial, u64(m.sent_at)
-    return t("D2", *own, *who, grant_digest(m), u64(m.page), m.nonce, text(f.cloud_id))
+    shown = signed_statement("grant", m, "grant"), signed_statement("ks", m, "patient_key_statement")
+    return t("D2", *own, *who, *shown, u64(m.page), m.nonce, text(f.cloud_id))
 
 
 def c(m: Any, f: Facts) -> Transcript:

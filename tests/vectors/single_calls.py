@@ -2,14 +2,16 @@
 
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
 from federation.protocol import calls
-from federation.protocol.parties import Party
-from federation.protocol.sealing import UNNAMED, Context
-from federation.protocol.statements import digest_or_empty
+from federation.protocol.grant import named_for_revocation
+from federation.protocol.parties import Party, Pending
+from federation.protocol.sealing import UNNAMED, Context, after_opening
+from federation.protocol.statements import digest_or_empty, sign_statement
 from federation.v1 import membership_pb2, publication_pb2, revocation_pb2
-from federation.v1.statement_pb2 import SignedStatement
+from federation.v1.statement_pb2 import ROLE_PATIENT, Grant, SignedStatement
 from tests.vectors.signed import Facts
 from tests.vectors.world import Carry, Step, World
 
@@ -46,17 +48,41 @@ def call_all(world: World, carry: Carry, grant: SignedStatement) -> None:
     _call(world, carry, calls.CERTIFY_TLS, tls, hospital)
     _call(world, carry, calls.TICKET, ticket, hospital)
     _call(world, carry, calls.REVOKE, revocation, patient)
+    _call(world, carry, calls.REVOKE, _older_revocation(world, grant), patient, "-older")
 
 
-def _call(world: World, carry: Carry, call: calls.Call[Any], payload: Message, sender: Party) -> None:
+def _older_revocation(world: World, grant: SignedStatement) -> revocation_pb2.GrantRevocation:
+    """rev of a grant that the patient signed under an earlier credential, with another key: it still stands."""
+    earlier = Grant.FromString(grant.statement)
+    earlier.patient_serial, earlier.grant_id = bytes(16), bytes(range(16))
+    return revocation_pb2.GrantRevocation(
+        grant=sign_statement("grant", earlier, Ed25519PrivateKey.from_private_bytes(bytes(32))),
+        patient_key_statement=world.patient.self_.key_statement,
+        nonce=world.entropy("rev-older")(16),
+    )
+
+
+def _call(world: World, carry: Carry, call: calls.Call[Any], payload: Message, sender: Party, suffix: str = "") -> None:
     cloud, now = world.cloud, world.now
     opening, _ = call.send(payload, sender.signing_key, cloud.encryption_key, now=now)
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> Any:
         claimed = call.receive(message, cloud.keyring, cloud.identity, world.verifier.freshness, now=now)
+        if call is calls.REVOKE:
+            return _revoked(claimed, world, now).admit(admitted)
         return claimed.verify(sender.self_, now=now).admit(admitted)
 
     key = cloud.keyring.find(opening.key_id)
     context = Context(call.name, UNNAMED, cloud.identity, key.key_id, b"", now)
     facts = Facts(cloud_id=cloud.identity)
-    carry(Step(call.name, type(payload), opening, receive, (key, context), None, facts, sender.signing_key))
+    carry(Step(call.name + suffix, type(payload), opening, receive, (key, context), None, facts, sender.signing_key))
+
+
+def _revoked(claimed: calls.Claimed[Any], world: World, now: int) -> Pending[Any]:
+    """The cloud's steps at rev: the KS inside, whatever is registered now, and then whose the grant is."""
+    payload = claimed.opened.payload
+    with after_opening():
+        patient = world.verifier.party(payload.patient_key_statement, ROLE_PATIENT, now=now)
+        pending = claimed.verify(patient, now=now)
+        named_for_revocation(payload.grant, patient)
+    return pending

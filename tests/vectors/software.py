@@ -28,6 +28,7 @@ from tests.vectors.world import CloudSide, World
 
 NOW = 1_790_000_000_000
 YEAR_MS = 365 * 24 * 3_600_000
+CRL_NUMBER = 1
 ROTATED_AT = NOW - 30_000
 """When s and PRK_C were rotated: who registered before has a credential of the retired PK."""
 Json = dict[str, Any]
@@ -72,7 +73,7 @@ def unsigned(statement: SignedStatement) -> Json:
 
 def create_cast() -> Json:
     """Make the content of parties.json."""
-    cloud, authority = _keys("C:union"), {"identity": "M:chamber", "signing_seed": Stream("M:chamber")(32).hex()}
+    cloud, authority, clinic = _keys("C:union"), _authority("M:chamber", "D:*"), _authority("M:clinic", "D:li", "D:ro*")
     cloud["issuing_seed"] = Stream("issuer")(32).hex()
     cloud |= {f"retired_{name}": Stream(f"retired {name}")(32).hex() for name in ("issuing_seed", "signing_seed")}
     parties = {name: _keys(identity) for name, identity in _IDENTITIES.items()}
@@ -87,11 +88,13 @@ def create_cast() -> Json:
         party["ticket"] = "" if name == "doctor" else Stream(f"ticket {name}")(16).hex()
         # The doctor's credential is of the PK that was activated since the others registered.
         party["credential_not_before"] = NOW if name == "doctor" else NOW - 60_000
-    revocations = RevocationList(sequence=1, this_update=NOW, next_update=NOW + 3_600_000, bundle_sequence=3)
+    pins = [_pin(entry) for entry in (authority, clinic)]
+    revocations = RevocationList(sequence=1, this_update=NOW, next_update=NOW + 3_600_000, bundle_sequence=3, crls=pins)
     return {
         "now": NOW,
         "revocation_list": unsigned(sign_statement("rl", revocations, signing_key(cloud["signing_seed"]))),
         "authority": authority,
+        "narrow_authority": clinic,
         "cloud": cloud,
         "parties": parties,
         "renewed": _keys("H:alpha", "H:alpha, renewed"),
@@ -119,20 +122,37 @@ def _keys(identity: str, source: str = "") -> Json:
     return keys | {"encryption_key_statement": unsigned(sign_statement("ek", statement, key))}
 
 
+def _authority(identity: str, *doctor_ids: str) -> Json:
+    """Make a medical authority, whom it may certify, its certificate and its CRL, with fixed serial numbers."""
+    seed = Stream(identity)(32).hex()
+    key, name = signing_key(seed), _name(identity)
+    own = _builder(name, name, key.public_key(), 1).add_extension(x509.BasicConstraints(True, 1), critical=True)
+    moment = datetime.fromtimestamp(NOW / 1000, UTC)
+    crl = x509.CertificateRevocationListBuilder().issuer_name(name).last_update(moment)
+    crl = crl.next_update(moment + timedelta(days=1)).add_extension(x509.CRLNumber(CRL_NUMBER), critical=False)
+    return {
+        "identity": identity,
+        "signing_seed": seed,
+        "doctor_ids": list(doctor_ids),
+        "certificate": _usage(own, sign=False).sign(key, None).public_bytes(Encoding.DER).hex(),
+        "crl": crl.sign(key, None).public_bytes(Encoding.DER).hex(),
+    }
+
+
+def _pin(authority: Json) -> pb.CrlPin:
+    certificate, crl = bytes.fromhex(authority["certificate"]), bytes.fromhex(authority["crl"])
+    return pb.CrlPin(certificate_digest=spec.sha256(certificate), number=bytes([CRL_NUMBER]), digest=spec.sha256(crl))
+
+
 def _certify(authority: Json, doctor: Json) -> None:
-    """Fill in the authority's certificate and CRL, and Cert_D: with fixed serial numbers, as the product's have random ones."""
-    ca_key, ca_name = signing_key(authority["signing_seed"]), _name("M:chamber")
-    own = _builder(ca_name, ca_key.public_key(), 1).add_extension(x509.BasicConstraints(True, 1), critical=True)
-    certificate = _usage(own, sign=False).sign(ca_key, None)
+    """Fill in Cert_D: with a fixed serial number, as the product's have random ones."""
+    ca_key, ca_name = signing_key(authority["signing_seed"]), _name(authority["identity"])
     doctor_key = signing_key(doctor["signing_seed"]).public_key()
-    builder = _builder(_name("D:chen"), doctor_key, 2).add_extension(x509.BasicConstraints(False, None), critical=True)
+    builder = _builder(_name("D:chen"), ca_name, doctor_key, 2).add_extension(
+        x509.BasicConstraints(False, None), critical=True
+    )
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:medunion:D:chen")])
     issued = _usage(builder, sign=True).add_extension(names, critical=False).sign(ca_key, None)
-    moment = datetime.fromtimestamp(NOW / 1000, UTC)
-    crl = x509.CertificateRevocationListBuilder().issuer_name(ca_name).last_update(moment)
-    crl = crl.next_update(moment + timedelta(days=1)).add_extension(x509.CRLNumber(1), critical=False)
-    authority["certificate"] = certificate.public_bytes(Encoding.DER).hex()
-    authority["crl"] = crl.sign(ca_key, None).public_bytes(Encoding.DER).hex()
     doctor["certificate"] = issued.public_bytes(Encoding.DER).hex()
 
 
@@ -140,9 +160,9 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _builder(subject: x509.Name, key: Ed25519PublicKey, serial: int) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: Ed25519PublicKey, serial: int) -> x509.CertificateBuilder:
     moment = datetime.fromtimestamp(NOW / 1000, UTC)
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(_name("M:chamber")).public_key(key)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     builder = builder.serial_number(serial).not_valid_before(moment - timedelta(days=1))
     return builder.not_valid_after(moment + timedelta(days=700))
 
@@ -243,4 +263,4 @@ class Cast:
         )
 
     def _crls(self) -> tuple[bytes, ...]:
-        return (bytes.fromhex(self.data["authority"]["crl"]),)
+        return tuple(bytes.fromhex(self.data[name]["crl"]) for name in ("authority", "narrow_authority"))

@@ -5,6 +5,7 @@ The vectors come from here, and a test holds the production code to them. Slow, 
 
 import hashlib
 import hmac
+import math
 
 
 def field(value: bytes) -> bytes:
@@ -40,6 +41,24 @@ def sha256(data: bytes) -> bytes:
 def hash_of(label: str, statement: bytes) -> bytes:
     """H of a statement: SHA-256(T(name, bytes))."""
     return sha256(transcript(label, statement))
+
+
+SMALLEST = 2048
+
+
+def padded_size(size: int) -> int:
+    """padded(n): 2,048 at the least, then Padme."""
+    if size <= SMALLEST:
+        return SMALLEST
+    exponent = int(math.log2(size))
+    exponent -= 2**exponent > size
+    bits = exponent - (int(math.log2(exponent)) + 1)
+    return (size + 2**bits - 1) // 2**bits * 2**bits
+
+
+def padded(content: bytes) -> bytes:
+    """What is under a session key, with its zeros: content, or F(message)."""
+    return content + bytes(padded_size(len(content)) - len(content))
 
 
 PRIME = 2**255 - 19

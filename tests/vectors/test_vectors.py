@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from google.protobuf.message import Message
 
+from federation.errors import FederationError
+from federation.protocol import padding
+from federation.protocol.parsing import parse
 from federation.protocol.registration import LiveRegistration, Registered
 from federation.protocol.schedule import derive
 from federation.protocol.statements import open_statement
@@ -153,6 +157,28 @@ def test_point(vector: Json) -> None:
         with pytest.raises(InvalidPoint) as refused:
             group.require_received_point(point)
         assert refused.value.reason == vector["expect"]
+
+
+def parsed(kind: type[Message], encoded: bytes) -> str:
+    try:
+        parse(kind, encoded)
+    except FederationError as error:
+        return error.reason
+    return "success"
+
+
+@named("padding")
+def test_padded_size(vector: Json) -> None:
+    assert spec.padded_size(vector["size"]) == vector["padded"]
+    assert padding.padded_size(vector["size"]) == vector["padded"]
+
+
+@named("forms")
+def test_form_of_a_field(vector: Json) -> None:
+    modules = (directory_pb2, membership_pb2, record_pb2)
+    name = vector["message_type"].rpartition(".")[2]
+    kind = next(getattr(module, name) for module in modules if hasattr(module, name))
+    assert parsed(kind, bytes.fromhex(vector["message"])) == vector["expect"]
 
 
 @named("issuing")

@@ -126,7 +126,6 @@ def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:
         "grant": _signed(sto.grant),
         "consultation_digest": sto.consultation_digest.hex(),
         "biosignal_digest": sto.biosignal_digest.hex(),
-        "biosignal_grant_digest": sto.biosignal_grant_digest.hex(),
         "biosignal_sent_at": sto.biosignal_sent_at,
         "biosignal_signature": _base64(sto.biosignal_signature),
         "diagnosis_digest": sto.diagnosis_digest.hex(),

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from federation.errors import Authorization, FederationError, Rejected
 from federation.protocol import hospital_record as protocol
 from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release, outcome_of
+from federation.protocol.padding import pieces
 from federation.protocol.parties import reason_of
-from federation.protocol.session import slices
 from federation.services.hospital.custody import why_absent
 from federation.services.hospital.deposits import keep_deposit
 from federation.services.hospital.hospital import Hospital
@@ -84,7 +84,7 @@ def _on_file(hospital: Hospital, release: Release) -> Sequence[StoredRecord]:
 def _frames(
     hospital: Hospital, release: Release, records: Sequence[StoredRecord], manifest: bytes
 ) -> Iterator[SessionFrame]:
-    for piece in slices(content_of(hospital.vault, manifest, records)):
+    for piece in pieces(content_of(hospital.vault, manifest, records)):
         release, frame = release.slice(piece, now=hospital.clock())
         yield frame
     yield release.end(max(record.version for record in records), now=hospital.clock())
