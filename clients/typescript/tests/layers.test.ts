@@ -20,7 +20,9 @@ import {
   recoverPoint,
 } from "../src/protocol/group.js";
 import { DecryptionKey, seal, softwareX25519 } from "../src/protocol/hpke.js";
+import { paddedSize } from "../src/protocol/frames.js";
 import { preciseReason } from "../src/protocol/refusal.js";
+import { parse } from "../src/protocol/rules.js";
 import { derive } from "../src/protocol/schedule.js";
 import { isSignature, openStatement } from "../src/protocol/statements.js";
 import { statementDigest, transcript } from "../src/protocol/transcript.js";
@@ -157,6 +159,30 @@ test("every kind of statement", () => {
     });
   }
   assert.ok(all.length > 10);
+});
+
+test("padded(n)", () => {
+  const all = vectors("padding");
+  for (const { size, padded } of all) assert.equal(paddedSize(size), padded, `${size}`);
+  assert.ok(all.length > 20);
+});
+
+test("addresses, scopes and times that have their form, and that have not", () => {
+  const registry = createRegistry(
+    file_federation_v1_directory,
+    file_federation_v1_membership,
+    file_federation_v1_record,
+  );
+  const all = vectors("forms");
+  for (const vector of all) {
+    const schema = registry.getMessage(vector.message_type) as DescMessage;
+    assert.equal(
+      outcome(() => parse(schema, fromHex(vector.message))),
+      vector.expect,
+      vector.name,
+    );
+  }
+  assert.ok(all.filter((vector) => vector.expect === "FIELD_INVALID").length > 50);
 });
 
 test("the chain of trust bundles, and successors that nobody may follow", () => {

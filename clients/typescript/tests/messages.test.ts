@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import {
+  BiosignalDeliverySchema,
   CloseRoomRequestSchema,
   type GetRoomResponse,
   GetRoomResponseSchema,
@@ -178,7 +179,8 @@ test("consultation: room, P1, D1, P2", async () => {
     now,
     entropy("grant"),
   );
-  const biosignal = fromHex(messages.get("P2-0")!.plaintext);
+  const size = Number(payload(BiosignalDeliverySchema, "P2-1").biosignalSizeBytes);
+  const biosignal = fromHex(messages.get("P2-0")!.plaintext).subarray(0, size);
   const delivered = await established.deliver(biosignal, grant, now);
   addressed = delivered.awaiting;
   delivered.frames.forEach((made, index) => requireFrame(`P2-${index}`, made));
@@ -301,7 +303,21 @@ test("every refusal that is a patient's or a doctor's", async () => {
     count += 1;
     assert.deepEqual(await outcome(take, refusal), [refusal.expect, refusal.wire], refusal.name);
   }
-  const expected = ["reg2-patient", "P1", "D1", "P2-0", "P2-1", "C", "H1-read", "H2-0", "H2-2", "STOACK", "D5", "P6"];
+  const expected = [
+    "reg2-patient",
+    "P1",
+    "D1",
+    "P2-0",
+    "P2-1",
+    "C",
+    "H1-read",
+    "H2-0",
+    "H2-1",
+    "H2-2",
+    "STOACK",
+    "D5",
+    "P6",
+  ];
   assert.deepEqual([...tried].sort(), expected.sort());
   assert.ok(count > 100, `${count} refusals`);
 });

@@ -104,13 +104,13 @@ function readReason(failure: ConnectError): string | undefined {
   return word !== undefined && Object.hasOwn(WORDS, word) ? word : undefined;
 }
 
-/** A clock that nobody sets, in milliseconds, and pauses by it. */
+/** A clock that nobody sets, in whole milliseconds, and pauses by it. */
 export interface Time {
   now(): number;
   pause(milliseconds: number): Promise<void>;
 }
 
-export const REAL_TIME: Time = { now: () => performance.now(), pause };
+export const REAL_TIME: Time = { now: () => Math.round(performance.now()), pause };
 
 export function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -2,7 +2,7 @@
 
 import type { Epoch } from "../keys/epoch.js";
 import { preciseReason, Refusal, require } from "../protocol/refusal.js";
-import { passes } from "./calls.js";
+import { passes, REAL_TIME } from "./calls.js";
 import { Cloud, clock } from "./cloud.js";
 import type { Home } from "./home.js";
 
@@ -49,7 +49,7 @@ export class CurrentHome {
   constructor(
     home: Home,
     readonly refresh: (home: Home) => Promise<Home> = refreshed,
-    readonly now: () => number = () => performance.now(),
+    readonly now: () => number = () => REAL_TIME.now(),
   ) {
     this.#home = home;
   }
