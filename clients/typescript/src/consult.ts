@@ -57,7 +57,8 @@ export async function consult(values: Values): Promise<Said> {
   }
 }
 
-function planOf(values: Values): Plan {
+/** Read the plan. */
+export function planOf(values: Values): Plan {
   const path = (name: string, check: (path: string) => string) =>
     values[name] === undefined ? undefined : check(needed(values, name));
   return {

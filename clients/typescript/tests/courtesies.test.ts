@@ -157,9 +157,9 @@ test("a hospital is silent only while nothing goes out to it any more", async (c
       },
     }),
   );
+  context.mock.timers.enable({ apis: ["setTimeout"] });
   const stream = new SessionStream(transport, 500);
   context.after(() => stream.close());
-  context.mock.timers.enable({ apis: ["setTimeout"] });
   // Two frames at most lie between the one that the connection takes and the one that the hospital reads.
   came.on("frame", () => {
     context.mock.timers.tick(150);
@@ -197,18 +197,21 @@ test("one session asks for the records of a class at a hospital, 64 at most", ()
   ]);
 });
 
-test("a hospital that is away stops no other, and a record that is gone no other of its hospital", async () => {
+test("a hospital that is away stops no other, and a record that is gone or odd no other of its hospital", async () => {
   const handles = Array.from({ length: 5 }, (_, handle) => place("H:a", "H:a/cardiology", handle));
   const missing: string[] = [];
   const fetchOne = ({ place, handles }: Order) => {
     if (place.hospital.identity === "H:b") return Promise.reject(new Refusal("UNAVAILABLE", "away", { passes: true }));
     const ids = handles.map(([id]) => id);
-    return ids.includes(3) ? Promise.reject(new Refusal("NO_SUCH_RECORD", "gone")) : Promise.resolve(ids);
+    if (ids.includes(3)) return Promise.reject(new Refusal("NO_SUCH_RECORD", "gone"));
+    const odd = new Refusal("REJECTED", "not accepted", { cause: new Refusal("FIELD_INVALID", "stored after 9999") });
+    if (ids.includes(1)) return Promise.reject(ids.length > 1 ? odd : new RangeError("Invalid time value"));
+    return Promise.resolve(ids);
   };
   const orders = ordersOf([place("H:b", "H:b/cardiology", 9), ...handles]);
   const records = await fetched(orders, fetchOne, (hospital, { reason }) => missing.push(`${hospital} ${reason}`));
-  assert.deepEqual(records.flat(), [0, 1, 2, 4]);
-  assert.deepEqual(missing, ["H:b UNAVAILABLE", "H:a NO_SUCH_RECORD"]);
+  assert.deepEqual(records.flat(), [0, 2, 4]);
+  assert.deepEqual(missing, ["H:b UNAVAILABLE", "H:a INTERNAL", "H:a NO_SUCH_RECORD"]);
 });
 
 test("no more records are fetched than a diagnosis can name", async () => {

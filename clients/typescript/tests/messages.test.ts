@@ -27,7 +27,7 @@ import { makeEpoch, openEpoch } from "../src/keys/epoch.js";
 import { softwareSecret } from "../src/keys/keys.js";
 import { softwareSigningKey } from "../src/keys/software.js";
 import { type Entropy, fromHex, hex } from "../src/protocol/bytes.js";
-import { codeDigest } from "../src/protocol/consultation.js";
+import { codeDigest, MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
 import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";
 import * as doctorSide from "../src/protocol/doctor.js";
 import { makeGrant } from "../src/protocol/grant.js";
@@ -181,6 +181,8 @@ test("consultation: room, P1, D1, P2", async () => {
   );
   const size = Number(payload(BiosignalDeliverySchema, "P2-1").biosignalSizeBytes);
   const biosignal = fromHex(messages.get("P2-0")!.plaintext).subarray(0, size);
+  const tooLarge = new Uint8Array(MOST_BIOSIGNAL_BYTES + 1);
+  await assert.rejects(established.deliver(tooLarge, grant, now), { reason: "LIMIT_REACHED" });
   const delivered = await established.deliver(biosignal, grant, now);
   addressed = delivered.awaiting;
   delivered.frames.forEach((made, index) => requireFrame(`P2-${index}`, made));

@@ -18,7 +18,15 @@ const MOST_HANDLES = 64;
 const MOST_RECORDS = 64;
 
 /** What may be wrong with one record of many: the others are fetched without it. */
-const OF_ONE_RECORD = ["LIMIT_REACHED", "MESSAGE_TOO_LARGE", "NO_SUCH_RECORD"];
+const OF_ONE_RECORD = [
+  "FIELD_INVALID",
+  "LIMIT_REACHED",
+  "MESSAGE_TOO_LARGE",
+  "MISSING_FIELD",
+  "NO_SUCH_RECORD",
+  "RECORD_DIGEST_MISMATCH",
+  "UNKNOWN_FIELD",
+];
 
 /** Bytes, at the most, that all records of a visit have together, unless the doctor says otherwise: they are held in memory. */
 export const MOST_BYTES = 1024 * 1024 * 1024;
