@@ -11,12 +11,14 @@ from pathlib import Path
 
 from federation.protocol.hospital_record import ReceivedQuery
 from federation.protocol.index import Location
+from federation.protocol.padding import pieces
 from hsm import Pin, Token, open_token, pin_from_value
 from hsm.softhsm import SoftHsm
+from tests.contents import record_of
 from tests.simulator import Federation
 
 REPEATS = 50
-RECORD = os.urandom(700_000)
+RECORD = record_of(os.urandom(700_000))
 BIOSIGNAL = os.urandom(427_000)
 PIN = "benchmark-pin"
 
@@ -104,10 +106,14 @@ def read(federation: Federation, timings: Timings) -> None:
         assert isinstance(query, ReceivedQuery)
         release = query.decide(hospital.verifier(), now=now).recorded()
     with timings.step("hospital: H2, 700 kB"):
-        release, sliced = release.slice(RECORD, now=now)
+        sent = []
+        for piece in pieces([RECORD]):
+            release, sliced = release.slice(piece, now=now)
+            sent.append(sliced)
         end = release.end(1, now=now)
     with timings.step("doctor: check H2"):
-        receiving, _ = receiving.receive(sliced, federation.doctor.verifier(), now=now)
+        for sliced in sent:
+            receiving, _ = receiving.receive(sliced, federation.doctor.verifier(), now=now)
         receiving.receive(end, federation.doctor.verifier(), now=now)
 
 

@@ -309,7 +309,7 @@ def encounter_of(
     intent = federation.intent(grant, PURPOSE_STORE, department_class)
     granted = statement_digest("grant", grant.statement)
     sig_p2 = federation.patient.keys.signing_key.sign(
-        biosignal_transcript(consultation, digest(biosignal), granted, now)
+        biosignal_transcript(consultation, "D:chen", federation.doctor.certificate, digest(biosignal), granted, now)
     )
     sig_d5 = federation.doctor.keys.signing_key.sign(
         diagnosis_transcript(consultation, digest(diagnosis), sig_p2, listing([]), now)
@@ -325,9 +325,9 @@ def encounter_of(
         consultation_digest=consultation,
         biosignal_size_bytes=len(biosignal),
         biosignal_digest=digest(biosignal),
-        biosignal_grant_digest=granted,
         biosignal_sent_at=now,
         biosignal_signature=sig_p2,
+        diagnosis_size_bytes=len(diagnosis),
         diagnosis_digest=digest(diagnosis),
         diagnosis_sent_at=now,
         diagnosis_signature=sig_d5,

@@ -38,6 +38,7 @@ class Listening:
 
     server: Server
     relay: RelayServicer
+    border: Border
 
     async def end_followers(self) -> None:
         """End the streams that wait for frames; who follows them follows again."""
@@ -47,6 +48,7 @@ class Listening:
         """End what follows, then what else is under way, within the grace."""
         self.relay.stop()
         await self.server.stop(grace)
+        await self.border.settle()
 
 
 def listen(
@@ -89,7 +91,7 @@ def listen(
     relay = RelayServicer(hospital, workers)
     add_RecordServiceServicer_to_server(RecordServicer(hospital, workers), server.grpc)
     add_RelayServiceServicer_to_server(relay, server.grpc)
-    return Listening(server, relay)
+    return Listening(server, relay, border)
 
 
 async def serve(
@@ -132,6 +134,7 @@ async def serve(
 
             beside = Beside(make_way, listening.end_followers)
             await end_when_told(place, stop, [listening.server], settings, beside)
+            await listening.border.settle()
             upkeep.stop()
             node.cloud.close()
             await asyncio.to_thread(upkeep.join, JOIN_SECONDS)

@@ -1,7 +1,7 @@
 """The public cloud's process: two ports, and what runs beside them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -64,7 +64,9 @@ async def serve(
         news = News(node.cloud.bulletin)
         leaf = _leaf(node)
         observation = Observation(cloud_subject(node, leaf, workers, place))
-        public, peer = _servers(node, workers, news, leaf, observation, place)
+        # Each port has bounds of its own: a crowd at the public one takes no place of a hospital's.
+        borders = [_border(node, workers, observation) for _ in range(2)]
+        public, peer = _servers(node, workers, news, leaf, observation, borders, place)
         async with AsyncExitStack() as watched, asyncio.TaskGroup() as tasks:
             await watched.enter_async_context(observation.running())
             chores = [
@@ -85,6 +87,8 @@ async def serve(
             await end_when_told(place, stop, (public, peer), settings, Beside(make_way, news.close))
             for chore in chores:
                 chore.cancel()
+            for border in borders:
+                await border.settle()
     finally:
         await asyncio.to_thread(_give_up_chores, rotation, lease)
         workers.close()
@@ -113,34 +117,35 @@ def _servers(
     news: News,
     leaf: LeafRotation,
     observation: Observation,
+    borders: Sequence[Border],
     place: Place,
 ) -> tuple[Server, Server]:
     """Build the public port, and the peer port for hospitals by mutual TLS."""
     cloud, settings = node.cloud, node.settings
-    border = _border(node, workers, observation)
+    by_peers = workers.for_peers()
     public, peer = (
         build_server(
             address,
             leaf,
             lambda: cloud.bulletin.current.trust.tls_roots,
-            require_client_certificate=by_peers,
+            require_client_certificate=is_for_peers,
             interceptors=[border],
             settings=settings.server,
             health=observation.health,
             shared=place.is_shared,
         )
-        for address, by_peers in zip(
-            place.addresses(settings.public_listen, settings.peer_listen), (False, True), strict=True
+        for address, border, is_for_peers in zip(
+            place.addresses(settings.public_listen, settings.peer_listen), borders, (False, True), strict=True
         )
     )
     observation.watch_ports({"public": public, "peer": peer})
-    for server in (public, peer):
-        add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, news, workers), server.grpc)
-        add_MembershipServiceServicer_to_server(MembershipServicer(cloud, workers), server.grpc)
+    for server, threads in ((public, workers), (peer, by_peers)):
+        add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, news, threads), server.grpc)
+        add_MembershipServiceServicer_to_server(MembershipServicer(cloud, threads), server.grpc)
     add_RegistrationServiceServicer_to_server(RegistrationServicer(cloud, workers), public.grpc)
     add_SearchServiceServicer_to_server(SearchServicer(cloud, workers), public.grpc)
     add_RevocationServiceServicer_to_server(RevocationServicer(cloud, workers, news), public.grpc)
-    add_PublicationServiceServicer_to_server(PublicationServicer(cloud, workers), peer.grpc)
+    add_PublicationServiceServicer_to_server(PublicationServicer(cloud, by_peers), peer.grpc)
     return public, peer
 
 

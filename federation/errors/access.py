@@ -1,6 +1,6 @@
 """What somebody may do: grants, proofs, departments, records."""
 
-from federation.errors.families import Authentication, Authorization, NotFound
+from federation.errors.families import Authentication, Authorization, FederationError, NotFound
 
 
 class ProofInvalid(Authentication):
@@ -67,6 +67,12 @@ class RoleForbidden(Authorization):
     """The method is not for this caller."""
 
     reason = "ROLE_FORBIDDEN"
+
+
+class MethodNotServed(FederationError):
+    """This port does not serve the method."""
+
+    reason = "METHOD_NOT_SERVED"
 
 
 class NoSuchRecord(NotFound):

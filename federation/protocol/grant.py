@@ -50,7 +50,7 @@ class Use:
 def make_grant(
     patient: Party, doctor_id: str, certificate: bytes, terms: Terms, *, now: Instant, entropy: Entropy
 ) -> SignedStatement:
-    """Sign a grant for one doctor (PRK_P)."""
+    """Sign a grant for one doctor (PRK_P). Raises GrantInvalid for a life that none may have."""
     grant = Grant(
         grant_id=entropy(16),
         patient_id=patient.identity,
@@ -64,6 +64,7 @@ def make_grant(
         not_before=now,
         not_after=now + milliseconds(terms.life),
     )
+    _require_life(grant)
     return sign_statement("grant", grant, patient.signing_key)
 
 

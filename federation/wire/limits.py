@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
+from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError, Message
 
@@ -17,6 +19,7 @@ MOST_MESSAGE_BYTES = 2 * 1024 * 1024
 """What gRPC itself reads of one message; a larger one is RESOURCE_EXHAUSTED before it reaches us."""
 
 _MOST_PEERS = 10_000
+_TRANSLATED = IPv6Network("64:ff9b::/96")
 
 
 @dataclass(frozen=True)
@@ -103,30 +106,73 @@ class RateBound:
 
 
 class ShareBound:
-    """Calls under way at once: for each caller, so that nobody's take a whole server, and in all. Use from one event loop."""
+    """Calls under way at once at one port, in a way that a few callers can't take all of it. Use from one event loop.
+
+    Half of the places are for calls that last, such as those that follow a room, the other half for calls that end at once. Of
+    either a quarter is kept for those who have few: who has more takes at most as many as it leaves free of the other three.
+    """
 
     def __init__(self, most: int, most_in_all: int = 1_000_000) -> None:
-        """Allow each caller so many at once, and all of them together so many."""
-        self._most = most
-        self._most_in_all = most_in_all
-        self._under_way: Counter[str] = Counter()
+        """Allow each caller so many at once of either kind, and all of them together so many."""
+        lasting = most_in_all // 2
+        self._places = {True: _Places(most, lasting), False: _Places(most, most_in_all - lasting)}
 
     @contextmanager
-    def one(self, caller: str) -> Iterator[None]:
+    def one(self, caller: str, *, lasting: bool = False) -> Iterator[None]:
         """Count a call until the block ends. Raises Limit when the caller has its share already, or the server all it takes."""
-        if self._under_way.total() >= self._most_in_all:
-            raise Limit("too many calls are under way here; try again in a moment")
-        if self._under_way[caller] >= self._most:
-            raise Limit("too many calls from there are under way; end some first")
-        self._under_way[caller] += 1
+        places = self._places[lasting]
+        places.take(caller)
         try:
             yield
         finally:
-            self._under_way[caller] -= 1
-            if not self._under_way[caller]:
-                del self._under_way[caller]
+            places.give_back(caller)
 
 
-def host_of_peer(peer: str) -> str:
-    """Give the host of gRPC's `ipv4:127.0.0.1:1234`: what a client can't vary by opening another connection."""
-    return peer.rpartition(":")[0]
+class _Places:
+    """Places of one kind."""
+
+    def __init__(self, most: int, most_in_all: int) -> None:
+        self._most = most
+        self._free = most_in_all
+        self._kept = most_in_all // 4
+        self._few = max(1, self._kept // 32)
+        self._taken: Counter[str] = Counter()
+
+    def take(self, caller: str) -> None:
+        if self._free == 0:
+            raise Limit("too many calls are under way here; try again in a moment")
+        if self._taken[caller] >= min(self._most, max(self._few, self._free - self._kept)):
+            raise Limit("too many calls from there are under way; end some first")
+        self._free -= 1
+        self._taken[caller] += 1
+
+    def give_back(self, caller: str) -> None:
+        self._free += 1
+        self._taken[caller] -= 1
+        if not self._taken[caller]:
+            del self._taken[caller]
+
+
+def caller_of_peer(peer: str) -> str:
+    """Give whom gRPC's `ipv4:127.0.0.1:1234` is counted as: what a client can't vary by opening another connection.
+
+    An IPv6 host has as many addresses as it likes, all within one /64 (RFC 4291, section 2.5.1; RFC 6177), so that is one caller.
+    An IPv4 address in an IPv6 one is that address: mapped (section 2.5.5.2), or translated (RFC 6052).
+    """
+    host = unquote(peer.rpartition(":")[0])
+    try:
+        address = ip_address(host.partition(":")[2].strip("[]"))
+    except ValueError:  # a Unix socket
+        return host
+    return str(_counted(address))
+
+
+def _counted(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Network:
+    if isinstance(address, IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    plain = int(address)
+    if IPv6Address(plain) in _TRANSLATED:
+        return IPv4Address(plain & 0xFFFFFFFF)
+    return IPv6Network((plain, 64), strict=False)

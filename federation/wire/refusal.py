@@ -1,7 +1,7 @@
 """The border of every server: an interceptor that holds each call to the table of methods, and errors to google.rpc.Status.
 
 What was found after a seal was opened is one refusal, `Rejected`: the same bytes whatever the cause, and not before a floor
-since the message came, held without a thread (B9). The precise reason goes to the audit log.
+since the message came and then at a coarse step, held without a thread (B9). The precise reason goes to the audit log.
 """
 
 import asyncio
@@ -20,27 +20,44 @@ from grpc_status import rpc_status
 
 from federation.audit import AuditEvent, refusal
 from federation.errors import FederationError, Limit, Overdue, Rejected, StalledReader
+from federation.protocol.parties import reason_of
 from federation.wire import operations
 from federation.wire.limits import (
     RateBound,
     ShareBound,
     StreamDeadlines,
     bounded_deserializer,
-    host_of_peer,
+    caller_of_peer,
     only,
     paced,
 )
-from federation.wire.roles import MethodRule, ServicerContext, calling_hospital, require_caller, rule_of
+from federation.wire.roles import (
+    DENIED,
+    METHODS,
+    Caller,
+    MethodRule,
+    ServicerContext,
+    calling_hospital,
+    require_caller,
+    rule_of,
+)
 from federation.wire.status import code_of, to_status
+from federation.wire.tally import RefusalTally
 from federation.wire.watch import CallStart, CallWatch, Watches
 from federation.wire.workers import Workers
 
 REJECTION_FLOOR = timedelta(milliseconds=50)
+"""When a rejection is told at the earliest; one that took longer is told after twice as long, four times, and so on: how far
+the checks came shows in a few coarse steps at most."""
+
 REQUEST_ID = "medunion-request-id"
 """Trailing metadata of every call: random, and the way to its lines in the operational log and the audit log."""
 
 AUDIT_PATIENCE = timedelta(seconds=10)
 """How long a refusal waits for its entry in the audit log; the entry is written all the same, when the log can take it."""
+
+OTHER = "OTHER"
+"""What a method is called in logs that no server has: its name is whatever the caller likes."""
 
 _HEALTH = "/grpc.health.v1.Health/"
 
@@ -93,15 +110,31 @@ class Border(grpc.aio.ServerInterceptor):
         self._floor = floor
         self._shares = shares
         self._watch = watch or Watches()
+        self._tally = RefusalTally(self._written_down)
+
+    async def settle(self) -> None:
+        """Write what is counted of refusals to the audit log, before the workers end."""
+        await self._tally.settle()
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """Wrap the method's handler. gRPC itself answers UNIMPLEMENTED for a method that the server does not have."""
+        """Wrap the method's handler; one that this port does not serve is refused as every call is."""
         handler = await continuation(handler_call_details)
-        return None if handler is None else self._guarded(handler, handler_call_details.method)
+        method = handler_call_details.method
+        if handler is None or rule_of(method).caller is Caller.NOBODY:
+            return self._not_served(method if method in METHODS else OTHER)
+        return self._guarded(handler, method)
+
+    def _not_served(self, method: str) -> Handler:
+        async def call(_: object, context: ServicerContext) -> None:
+            async with self._refusing(_Call(method, DENIED), context):
+                pass  # a rule for nobody lets nobody in
+
+        handler: Handler = grpc.stream_unary_rpc_method_handler(call)
+        return handler
 
     def _guarded(self, handler: Any, method: str) -> Handler:  # noqa: ANN401 - the stubs leave out its fields
         """Serve every method as one that takes a stream: on the wire they are the same, and gRPC would await a single
@@ -160,14 +193,14 @@ class Border(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _refusing(self, call: _Call, context: ServicerContext) -> AsyncIterator[None]:
-        caller = calling_hospital(context) or host_of_peer(context.peer())
+        caller = calling_hospital(context) or caller_of_peer(context.peer())
         context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
         watched = self._watch.began(_start(call, context))
         outcome = "CANCELLED"
         # The share is held until the refusal is out: what waits for the audit log is bounded too.
         with ExitStack() as held:
             try:
-                held.enter_context(self._shares.one(caller))
+                held.enter_context(self._shares.one(caller, lasting=call.rule.lasts))
                 self._admit(call, caller, context)
                 async with _in_time(call.rule.longest):
                     yield
@@ -177,7 +210,7 @@ class Border(grpc.aio.ServerInterceptor):
                 refused = self._charged(error, call, caller)
                 outcome = _code_name(refused)
                 watched.refused(refused)
-                await self._refuse(refused, call, context)
+                await self._refuse(refused, call, caller, context)
             finally:
                 watched.ended(outcome)
 
@@ -196,27 +229,40 @@ class Border(grpc.aio.ServerInterceptor):
             return limit
         return error
 
-    async def _refuse(self, error: Exception, call: _Call, context: ServicerContext) -> None:
+    async def _refuse(self, error: Exception, call: _Call, caller: str, context: ServicerContext) -> None:
         status = to_status(error, call.request_id)
         code = code_pb2.Code.Name(status.code)
         if code_of(error) == code_pb2.INTERNAL:
             operations.failure("internal-error", error, method=call.method, request_id=call.request_id, code=code)
-        await self._record(error, call)
+        await self._record(error, call, caller)
         if isinstance(error, Rejected):
-            await asyncio.sleep(self._floor.total_seconds() - (time.monotonic() - call.heard_at))
+            taken = time.monotonic() - call.heard_at
+            await asyncio.sleep(next_step(self._floor.total_seconds(), taken) - taken)
         _log("refused", call, code=code)
         wire: Any = rpc_status.to_status(status)
         await context.abort(wire.code, wire.details, (*wire.trailing_metadata, (REQUEST_ID, call.request_id)))
 
-    async def _record(self, error: Exception, call: _Call) -> None:
+    async def _record(self, error: Exception, call: _Call, caller: str) -> None:
         """Audit the refusal. It stands even where that fails; overload is not audited, or it would feed itself."""
         if isinstance(error, Limit | Overdue) or call.is_health:
             return
+        if self._tally.is_written(caller, reason_of(error)):
+            await self._written_down(refusal(error, call.method, call.request_id))
+
+    async def _written_down(self, event: AuditEvent) -> None:
         try:
             async with asyncio.timeout(AUDIT_PATIENCE.total_seconds()):
-                await self._workers.run_regardless(self._audit, refusal(error, call.method, call.request_id))
+                await self._workers.run_regardless(self._audit, event)
         except Exception as failure:  # noqa: BLE001 - the caller is refused all the same
-            operations.failure("audit-failed", failure, method=call.method, request_id=call.request_id)
+            operations.failure("audit-failed", failure, method=event.method, request_id=event.request_id)
+
+
+def next_step(floor: float, taken: float) -> float:
+    """Give the first of floor, 2 floor, 4 floor and so on that has not passed, in seconds."""
+    step = floor
+    while step < taken:
+        step *= 2
+    return step
 
 
 @asynccontextmanager

@@ -12,9 +12,11 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from federation.errors import IdentityMismatch, RoleForbidden
+from federation.errors import IdentityMismatch, MethodNotServed, RoleForbidden
 from federation.protocol.sealing import after_opening
 from keystore.x509 import identity_of_tls_name
+
+LONGEST_SINGLE = timedelta(seconds=30)
 
 
 class Caller(Enum):
@@ -36,10 +38,15 @@ class MethodRule:
     most_request_bytes: int
     is_opener: bool = True
     most_response_bytes: int = 65_536
-    longest: timedelta = timedelta(seconds=30)
+    longest: timedelta = LONGEST_SINGLE
+
+    @property
+    def lasts(self) -> bool:
+        """Say whether its calls go on: streams that wait for news, and sessions."""
+        return self.longest > LONGEST_SINGLE
 
 
-_DENIED = MethodRule(Caller.NOBODY, 0)
+DENIED = MethodRule(Caller.NOBODY, 0)
 _EMPTY = 64
 _NAMED = 256
 _ROOM = 16_384
@@ -93,7 +100,8 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
     },
     "grpc.health.v1.Health": {
         "Check": _anyone(_NAMED, is_opener=False),
-        "Watch": _anyone(_NAMED, is_opener=False, longest=_LONGEST_STREAM),
+        # Health is asked for; who watches it does that at the admin server.
+        "Watch": MethodRule(Caller.NOBODY, _NAMED),
     },
 }
 METHODS: Mapping[str, MethodRule] = {
@@ -105,21 +113,24 @@ ServicerContext: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 def rule_of(method: str) -> MethodRule:
     """Give the rule of a method, `/package.Service/Method`; one that is not in the table is for nobody."""
-    return METHODS.get(method, _DENIED)
+    return METHODS.get(method, DENIED)
 
 
 def calling_hospital(context: ServicerContext) -> str | None:
-    """Give the hospital that the client certificate names; None without a certificate, or with one of another kind."""
-    entries: Any = context.auth_context().get("x509_subject_alternative_name", ())
-    names = {identity_of_tls_name(entry.decode("ascii", "replace")) for entry in entries}
-    identity = names.pop() if len(names) == 1 else None
+    """Give the hospital that the client certificate names; None without a certificate, or with one of another kind.
+
+    The DNS names alone: they are what an identity CA is constrained in (`keystore.x509_profiles.name_constraints`).
+    """
+    entries: Any = context.auth_context().get("peer_dns", ())
+    names = [identity_of_tls_name(entry.decode("ascii", "replace")) for entry in entries]
+    identity = names[0] if len(names) == 1 else None
     return identity if identity is not None and identity.startswith("H:") else None
 
 
 def require_caller(rule: MethodRule, context: ServicerContext) -> None:
-    """Raise RoleForbidden unless the connection shows a caller of the rule's kind."""
+    """Raise MethodNotServed for a rule for nobody, RoleForbidden unless the connection shows a caller of the rule's kind."""
     if rule.caller is Caller.NOBODY:
-        raise RoleForbidden("this method is for nobody")
+        raise MethodNotServed("this port does not serve that method")
     if rule.caller is Caller.HOSPITAL and calling_hospital(context) is None:
         raise RoleForbidden("this method is for hospitals, by mutual TLS")
 

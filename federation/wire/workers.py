@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, TypeVar, cast
@@ -15,6 +16,12 @@ T = TypeVar("T")
 
 MOST_REGARDLESS = 10_000
 """Even what must not be dropped is dropped then: memory would run out next."""
+
+
+@dataclass
+class _Count:
+    taken: int = 0
+    turned_away: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,14 +47,21 @@ class Workers:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="medunion-worker")
         self._threads = threads
         self._most_waiting = most_waiting
-        self._taken = 0
-        self._turned_away = 0
+        self._count = _Count()
+
+    def for_peers(self) -> "Workers":
+        """Give the same threads to a port of hospitals: their calls still wait, a quarter more, when others' are turned away."""
+        peers = copy(self)
+        peers._most_waiting += max(1, self._most_waiting // 4)  # noqa: SLF001 - the copy is ours
+        return peers
 
     @property
     def load(self) -> WorkersLoad:
         """Say how busy the threads are."""
-        running = min(self._taken, self._threads)
-        return WorkersLoad(self._threads, running, self._taken - running, self._most_waiting, self._turned_away)
+        running = min(self._count.taken, self._threads)
+        return WorkersLoad(
+            self._threads, running, self._count.taken - running, self._most_waiting, self._count.turned_away
+        )
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it in a thread. Raises Limit at once when too many wait, and whatever the function raises."""
@@ -58,8 +72,8 @@ class Workers:
         return await self._run(MOST_REGARDLESS, partial(function, *args, **kwargs), regardless=True)
 
     async def _run(self, most: int, step: Callable[[], T], *, regardless: bool = False) -> T:
-        if self._taken >= most:
-            self._turned_away += 1
+        if self._count.taken >= most:
+            self._count.turned_away += 1
             raise Limit("too many calls are under way here; try again in a moment")
         loop = asyncio.get_running_loop()
         given_up = False
@@ -72,7 +86,7 @@ class Workers:
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(self._done)
 
-        self._taken += 1
+        self._count.taken += 1
         try:
             # Shielded: cancelling would take the call out of the count and leave its place in the queue.
             return cast("T", await asyncio.shield(loop.run_in_executor(self._executor, work)))
@@ -81,7 +95,7 @@ class Workers:
             raise
 
     def _done(self) -> None:
-        self._taken -= 1
+        self._count.taken -= 1
 
     def close(self) -> None:
         """Let what runs end, and forget what waits."""

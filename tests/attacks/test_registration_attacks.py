@@ -72,7 +72,7 @@ def accept(federation: Federation, opening, *, ticket: TicketTerms | None = None
     received = receive_request(opening, federation.cloud.epochs, CLOUD_ID)
     return received.accept(
         federation.cloud.verifier(),
-        challenge_consumed=True,
+        challenge_holds=True,
         ticket=ticket,
         live=live,
         now=federation.clock.now,

@@ -58,7 +58,7 @@ def test_an_old_renewal_played_again_registers_nobody(federation: Federation) ->
     asking = renewing(federation)
     asking.accept(live=live(federation.patient))
     with rejected(ChallengeInvalid):
-        asking.accept(live=live(federation.patient), challenge_consumed=False)
+        asking.accept(live=live(federation.patient), challenge_holds=False)
     federation.clock.advance(timedelta(seconds=31))
     with refused(StaleMessage):
         asking.accept(live=live(federation.patient))

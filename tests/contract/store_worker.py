@@ -31,12 +31,6 @@ def admit(url: str, _argument: str) -> None:
         print(SqlReplayMemory(database).admit(b"k" * 32, now=NOW, until=NOW + 1))
 
 
-def consume(url: str, _argument: str) -> None:
-    with open_database(url) as database:
-        wait()
-        print(SqlRegistrations(database).consume_challenge(b"c" * 16, now=NOW))
-
-
 def append(url: str, argument: str) -> None:
     with open_database(url) as database:
         wait()
@@ -73,7 +67,7 @@ def renew(url: str, argument: str) -> None:
         wait()
         renewal = registration(serial=argument.encode().ljust(16))
         try:
-            register(SqlRegistrations(database), renewal, supersedes=registration().serial)
+            register(SqlRegistrations(database), renewal, supersedes=registration().serial, until=NOW)
         except AlreadyStored:
             print("refused")
         else:
@@ -126,7 +120,7 @@ def write_blob(url: str, argument: str) -> None:
 
 JOBS = {
     job.__name__: job
-    for job in (admit, append, complete, consume, migrate, publish, put_frames, renew, revoke, rotate, write_blob)
+    for job in (admit, append, complete, migrate, publish, put_frames, renew, revoke, rotate, write_blob)
 }
 
 

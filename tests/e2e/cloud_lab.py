@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from federation.audit import AuditEvent
 from federation.clients.cloud import CloudClient
 from federation.clients.registration import register
 from federation.clock import system_clock, system_entropy
-from federation.config import TokenSettings
+from federation.config import CloudSettings, ServerSettings, TokenSettings
 from federation.errors import Rejected
 from federation.member import Member
 from federation.protocol.anchors import Anchors
@@ -150,16 +150,20 @@ def publication_of(hospital_id: str, patient_id: str, department_id: str) -> Pub
 
 
 @contextmanager
-def cloud_lab(directory: Path, make_uri: Callable[..., TokenUri], pin: PinProvider) -> Iterator[CloudLab]:
-    """Found a federation with one medical authority, and serve its cloud for the block."""
+def cloud_lab(
+    directory: Path, make_uri: Callable[..., TokenUri], pin: PinProvider, server: ServerSettings | None = None
+) -> Iterator[CloudLab]:
+    """Found a federation with one medical authority, and serve its cloud for the block, with these bounds if they are given."""
     public, peer = (f"127.0.0.1:{free_port()}" for _ in range(2))
     cloud, board = NodeDirectory(directory / "cloud"), NodeDirectory(directory / "board")
     found(cloud, Founding(CLOUD, "test", public, peer, public, peer), TokenSettings(str(make_uri("cloud"))), pin)
+    if server is not None:
+        cloud.write_settings(replace(cloud.settings(CloudSettings), server=server))
     certificate = found_authority(board, "M:board", TokenSettings(str(make_uri("board"))), pin)
     with ExitStack() as stack:
         authority = stack.enter_context(open_authority(board, pin))
         node = stack.enter_context(open_public_cloud(cloud, pin))
-        node.add_authority(certificate)
+        node.add_authority(certificate, ["D:*"])
         node.put_crl(authority.crl())
         lab = CloudLab(node, authority, directory, make_uri, pin)
         with lab.closing, _served(lab):

@@ -11,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from federation.protocol.parsing import LAST_TIME
 from federation.v1 import (
     consultation_pb2,
     diagnosis_pb2,
@@ -64,7 +65,14 @@ _TEXTS: dict[int, SearchStrategy[str]] = {
         "{}/{}.{}".format, _hospitals, _classes, st.text(ascii_lowercase, min_size=1, max_size=32)
     ),
     rules.KIND_HOSPITAL_ID_OR_ANY: _hospitals | _any,
-    rules.KIND_ADDRESS: st.builds("{}:{}".format, _labels, st.integers(0, 65535)),
+    rules.KIND_ADDRESS: st.builds(
+        "{}:{}".format,
+        st.from_regex(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
+        | st.ip_addresses(v=4).map(str)
+        | st.ip_addresses(v=6).map("[{}]".format),
+        st.integers(1, 65535),
+    ),
+    rules.KIND_DOCTOR_SCOPE: _names.map("D:{}".format) | _names.map(lambda name: f"D:{name[1:]}*"),
 }
 _BYTES: dict[int, SearchStrategy[bytes]] = {
     rules.KIND_POINT: _points,
@@ -76,6 +84,7 @@ _BYTES: dict[int, SearchStrategy[bytes]] = {
     rules.KIND_BYTES32: st.binary(min_size=32, max_size=32),
     rules.KIND_ENCAPSULATION_KEY: st.binary(min_size=8, max_size=8).map(lambda seed: seed * 152),
 }
+_times = st.integers(0, LAST_TIME)
 _NUMBERS: dict[int, SearchStrategy[Any]] = {
     FieldDescriptor.TYPE_UINT32: st.integers(0, 2**32 - 1),
     FieldDescriptor.TYPE_UINT64: st.integers(0, 2**64 - 1),
@@ -146,4 +155,4 @@ def _value(field: FieldDescriptor) -> SearchStrategy[Any]:
         return _TEXTS.get(rule.kind, st.text(ascii_letters + " .", max_size=most))
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _BYTES.get(rule.kind, st.binary(max_size=most))
-    return _NUMBERS[field.type]
+    return _times if rule.kind == rules.KIND_TIME else _NUMBERS[field.type]

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from federation.errors import FederationError
 from federation.protocol import doctor_consultation, doctor_record, hospital_record
-from federation.protocol.session import SLICE_BYTES
+from federation.protocol.padding import SLICE_BYTES
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import PURPOSE_STORE
+from tests.contents import cut, record_of
 from tests.properties.exchange import Steps, world_of
 from tests.simulator import Federation
 from tests.vectors import scenario
@@ -63,8 +64,8 @@ def record(federation: Federation) -> Flow:
     query = requested.receive(frame, hospital.verifier(), now=now)
     assert isinstance(query, hospital_record.ReceivedQuery)
     release, frames = query.decide(hospital.verifier(), now=now).recorded(), []
-    for _ in range(FRAMES - 1):
-        release, slice_ = release.slice(b"the same slice", now=now)
+    for piece in cut(record_of(b"three slices"), 10, 20):
+        release, slice_ = release.slice(piece, now=now)
         frames.append(slice_)
     frames.append(release.end(1, now=now))
     return Flow(state, tuple(frames), lambda state, frame: state.receive(frame, verifier, now=now)[0])

@@ -106,7 +106,7 @@ def register(
         received = registration.receive_request(message, cloud.keyring, cloud.identity)
         return received.accept(
             verifier,
-            challenge_consumed=admitted and message.session_id == challenge,
+            challenge_holds=admitted and message.session_id == challenge,
             ticket=terms if applicant.ticket and received.opened.payload.ticket == applicant.ticket else None,
             live=live,
             now=now,

@@ -64,7 +64,7 @@ class ReceivedRequest:
         self,
         verifier: Verifier,
         *,
-        challenge_consumed: bool,
+        challenge_holds: bool,
         ticket: TicketTerms | None,
         live: LiveRegistration | None,
         now: Instant,
@@ -72,18 +72,18 @@ class ReceivedRequest:
         """Check the request in the protocol's order; `live` is the identity's. Raises StaleMessage precisely, else Rejected."""
         verifier.freshness.require(self.sent_at, now=now)
         with after_opening():
-            return self._checked(verifier, challenge_consumed, ticket, live, now)
+            return self._checked(verifier, challenge_holds, ticket, live, now)
 
     def _checked(
         self,
         verifier: Verifier,
-        challenge_consumed: bool,
+        challenge_holds: bool,
         ticket: TicketTerms | None,
         live: LiveRegistration | None,
         now: Instant,
     ) -> AcceptedRequest:
         request = self.opened.payload
-        if not challenge_consumed or request.challenge != self.session_id:
+        if not challenge_holds or request.challenge != self.session_id:
             raise ChallengeInvalid("the challenge is unknown, used or too old")
         if request.identity[:2] != _PREFIXES[request.role]:
             raise FieldInvalid("the identity is not of the role asked for")
@@ -121,7 +121,7 @@ def _require_entitled(
     if request.role == pb.ROLE_DOCTOR:
         verify_certificate(
             request.evidence,
-            anchors=verifier.anchors,
+            authorities=verifier.anchors.authorities,
             lists=verifier.lists,
             doctor_id=request.identity,
             verifying_key=request.verifying_key,

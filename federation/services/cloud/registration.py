@@ -1,9 +1,11 @@
 """RegistrationService: reg1 in the order of docs/protocol.md, section 3, and reg2 (eq. 2-10)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from federation.epochs import as_signed, as_stored
-from federation.errors import AlreadyRegistered, NotRegistered, TicketInvalid
+from federation.errors import AlreadyRegistered, ChallengeInvalid, NotRegistered, TicketInvalid
 from federation.protocol.registration import (
     AcceptedRequest,
     LiveRegistration,
@@ -14,9 +16,11 @@ from federation.protocol.registration import (
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, peek_statement
 from federation.protocol.time import Instant, milliseconds
+from federation.services.cloud.challenges import is_good, kept_until, new_challenge, replay_key
 from federation.services.cloud.cloud import ROLES, Cloud
-from federation.store.errors import AlreadyStored, NotStored
-from federation.store.interfaces import Registration
+from federation.services.cloud.renewals import require_due
+from federation.store.errors import AlreadyStored, NotStored, StoreError
+from federation.store.interfaces import Registration, SealedEntry
 from federation.v1.envelope_pb2 import SealedReply
 from federation.v1.registration_pb2 import (
     OpenRegistrationRequest,
@@ -32,8 +36,10 @@ from keystore.errors import InvalidScalar
 from keystore.issuing import Issued, IssuingKey
 from keystore.transcript import digest, text, transcript
 
-CHALLENGE_LIFE = timedelta(minutes=5)
 ANSWER_KEPT = timedelta(minutes=10)
+
+RESERVED = timedelta(minutes=1)
+"""How long a registration that was cut off keeps another of its identity from beginning."""
 
 
 class RegistrationServicer(RegistrationServiceServicer):
@@ -58,10 +64,9 @@ class RegistrationServicer(RegistrationServiceServicer):
 
 
 def open_registration(cloud: Cloud) -> OpenRegistrationResponse:
-    """Give a challenge, single use, and EK_C. Raises StoreLimit when too many are open."""
+    """Give a challenge, single use, and EK_C. Nothing is kept: anybody may ask for as many as they like."""
     now = cloud.clock()
-    challenge = cloud.keys.token.random(16)
-    cloud.stores.registrations.put_challenge(challenge, now=now, expires_at=now + milliseconds(CHALLENGE_LIFE))
+    challenge = new_challenge(cloud.keys.index, cloud.keys.token.random(4), now=now)
     statement = cloud.epochs.current(now)
     return OpenRegistrationResponse(challenge=challenge, cloud_encryption_key_statement=statement)
 
@@ -74,6 +79,8 @@ def register(cloud: Cloud, request: RegisterRequest) -> SealedReply:
     if kept is not None:
         return SealedReply.FromString(kept)
     accepted = _accept(cloud, received, now)
+    require_due(cloud, accepted, now=now)
+    _use_up(cloud, received.session_id, now)
     return _issue(cloud, accepted, now)
 
 
@@ -85,16 +92,35 @@ def _accept(cloud: Cloud, received: ReceivedRequest, now: Instant) -> AcceptedRe
     live = cloud.live(request.identity, now=now)
     return received.accept(
         cloud.bulletin.current.verifier,
-        challenge_consumed=registrations.consume_challenge(received.session_id, now=now),
+        challenge_holds=is_good(received.session_id, cloud.keys.index, cloud.freshness, now=now),
         ticket=None if ticket is None else TicketTerms(ROLES[ticket.role], ticket.identity),
         live=None if live is None else LiveRegistration(as_signed(live.key_statement)),
         now=now,
     )
 
 
+def _use_up(cloud: Cloud, challenge: bytes, now: Instant) -> None:
+    """Let a challenge be good for one request that is taken. Raises Rejected for one that was used."""
+    with after_opening():
+        if not cloud.stores.replay.admit(replay_key(challenge), now=now, until=kept_until(cloud.freshness, now=now)):
+            raise ChallengeInvalid("the challenge was used before")
+
+
 def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply:
     issuing = cloud.keys_by_time.issuing(now)
     serial, credential, issued = _signed_credential(cloud, accepted, issuing, now)
+    try:
+        return _completed(cloud, accepted, issuing, (serial, credential, issued), now)
+    except BaseException:
+        with suppress(StoreError):  # then it goes by its time
+            cloud.stores.registrations.release(accepted.request.identity, serial)
+        raise
+
+
+def _completed(
+    cloud: Cloud, accepted: AcceptedRequest, issuing: IssuingKey, signed: tuple[bytes, bytes, Issued], now: Instant
+) -> SealedReply:
+    serial, credential, issued = signed
     try:
         statement, reply = accepted.answer(
             credential,
@@ -107,16 +133,14 @@ def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply
         registration = _registration(cloud, accepted, issued.registration_point, statement, shared_key)
     finally:
         issued.wipe()
-    _record(cloud, accepted, registration, now)
     return _complete(cloud, accepted, registration, reply, now)
 
 
-def _record(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, now: Instant) -> None:
+def _entry(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, now: Instant) -> SealedEntry:
     detail = f"{registration.role} {registration.identity} serial {registration.serial.hex()}"
     if accepted.renewed is None:
-        cloud.record("REGISTRATION", detail, now=now)
-    else:
-        cloud.record("REREGISTRATION", f"{detail} in place of {accepted.renewed.serial.hex()}", now=now)
+        return cloud.entry("REGISTRATION", detail, now=now)
+    return cloud.entry("REREGISTRATION", f"{detail} in place of {accepted.renewed.serial.hex()}", now=now)
 
 
 def _address_of(cloud: Cloud, accepted: AcceptedRequest) -> str | None:
@@ -129,18 +153,33 @@ def _signed_credential(
     cloud: Cloud, accepted: AcceptedRequest, issuing: IssuingKey, now: Instant
 ) -> tuple[bytes, bytes, Issued]:
     """Reserve a serial, then sign M_X with s: the same M_X is never signed twice. Another serial where one won't do."""
-    request = accepted.request
+    registrations, identity = cloud.stores.registrations, accepted.request.identity
     while True:
         serial = cloud.keys.token.random(16)
         credential = accepted.credential(serial, now=now)
-        role = ROLE_NAMES[request.role]
-        cloud.stores.registrations.reserve_serial(
-            serial, role=role, identity=request.identity, credential=credential, at=now
-        )
+        _reserve(cloud, accepted, serial, credential, now)
         try:
             return serial, credential, issuing.issue(credential)
         except InvalidScalar:
-            continue
+            registrations.release(identity, serial)
+        except BaseException:
+            with suppress(StoreError):
+                registrations.release(identity, serial)
+            raise
+
+
+def _reserve(cloud: Cloud, accepted: AcceptedRequest, serial: bytes, credential: bytes, now: Instant) -> None:
+    request = accepted.request
+    with after_opening(), _meanwhile(accepted):
+        cloud.stores.registrations.reserve_serial(
+            serial,
+            role=ROLE_NAMES[request.role],
+            identity=request.identity,
+            credential=credential,
+            at=now,
+            until=now + milliseconds(RESERVED),
+            supersedes=None if accepted.renewed is None else accepted.renewed.serial,
+        )
 
 
 def _registration(
@@ -170,24 +209,32 @@ def _complete(
 ) -> SealedReply:
     """Make it live: somebody else may have taken the identity or the ticket meanwhile. Raises Rejected."""
     request = accepted.request
-    with after_opening():
-        try:
-            cloud.stores.registrations.complete(
-                registration,
-                request_digest=accepted.request_digest,
-                answer=reply.SerializeToString(deterministic=True),
-                answer_until=now + milliseconds(ANSWER_KEPT),
-                ticket_digest=digest(request.ticket) if request.ticket else None,
-                supersedes=None if accepted.renewed is None else accepted.renewed.serial,
-                now=now,
-            )
-        except AlreadyStored as error:
-            raise AlreadyRegistered("the identity was registered meanwhile") from error
-        except NotStored as error:
-            if accepted.renewed is not None:
-                raise NotRegistered("the registration that this one renews is gone") from error
-            raise TicketInvalid("the ticket was used meanwhile") from error
+    entry = _entry(cloud, accepted, registration, now)
+    with after_opening(), _meanwhile(accepted):
+        cloud.stores.registrations.complete(
+            registration,
+            request_digest=accepted.request_digest,
+            answer=reply.SerializeToString(deterministic=True),
+            answer_until=now + milliseconds(ANSWER_KEPT),
+            ticket_digest=digest(request.ticket) if request.ticket else None,
+            supersedes=None if accepted.renewed is None else accepted.renewed.serial,
+            now=now,
+            entry=entry,
+        )
     return reply
+
+
+@contextmanager
+def _meanwhile(accepted: AcceptedRequest) -> Iterator[None]:
+    """Say what became of the identity, or of its ticket, since the request was accepted."""
+    try:
+        yield
+    except AlreadyStored as error:
+        raise AlreadyRegistered("the identity was registered meanwhile") from error
+    except NotStored as error:
+        if accepted.renewed is not None:
+            raise NotRegistered("the registration that this one renews is gone") from error
+        raise TicketInvalid("the ticket was used meanwhile") from error
 
 
 def shared_key_context(identity: str, serial: bytes) -> bytes:

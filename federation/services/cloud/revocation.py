@@ -2,17 +2,19 @@
 
 from datetime import timedelta
 
-from federation.protocol.anchors import grant_entry
+from federation.protocol.anchors import grant_entry, serial_entry
 from federation.protocol.calls import REVOKE
-from federation.protocol.grant import open_grant
+from federation.protocol.grant import named_for_revocation
 from federation.protocol.sealing import after_opening
-from federation.protocol.time import milliseconds
+from federation.protocol.time import Instant, milliseconds
 from federation.services.cloud.bulletin import KEPT_AFTER_END
-from federation.services.cloud.cloud import Cloud
+from federation.services.cloud.cloud import Authenticated, Cloud
 from federation.services.cloud.fullness import require_room_for_grant
 from federation.services.cloud.news import News
-from federation.v1.revocation_pb2 import RevokeGrantRequest, RevokeGrantResponse
+from federation.v1.envelope_pb2 import SealedOpening
+from federation.v1.revocation_pb2 import GrantRevocation, RevokeGrantRequest, RevokeGrantResponse
 from federation.v1.revocation_pb2_grpc import RevocationServiceServicer
+from federation.v1.statement_pb2 import ROLE_PATIENT
 from federation.wire.limits import RateBound
 from federation.wire.roles import ServicerContext
 from federation.wire.workers import Workers
@@ -43,15 +45,35 @@ class RevocationServicer(RevocationServiceServicer):
 
 
 def revoke_grant(cloud: Cloud, request: RevokeGrantRequest, rate: RateBound) -> RevokeGrantResponse:
-    """Revoke a grant of the patient who signed both it and this call. Raises Limit when the list is full, Rejected."""
+    """Revoke a grant of the patient who signed this call. Raises Limit when the list is full, Rejected."""
     now = cloud.clock()
-    call = cloud.authenticated(REVOKE, request.opening, now=now)
+    call = _authenticated(cloud, request.opening, now=now)
     with after_opening():
-        grant = open_grant(call.payload.grant, call.sender)
+        grant = named_for_revocation(call.payload.grant, call.sender)
         rate.require(call.sender.identity)
     call.admit(now=now)
     require_room_for_grant(cloud.stores.revocations.current(now=now))
     entry = grant_entry(grant.patient_id, grant.grant_id)
-    cloud.record("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now)
-    cloud.stores.revocations.revoke("grant", entry, expires_at=grant.not_after + milliseconds(KEPT_AFTER_END), at=now)
+    told = cloud.entry("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now)
+    expires_at = grant.not_after + milliseconds(KEPT_AFTER_END)
+    cloud.stores.revocations.revoke("grant", entry, expires_at=expires_at, at=now, entry=told)
     return RevokeGrantResponse(revocation_list=cloud.bulletin.refresh(now).revocation_list)
+
+
+def _authenticated(cloud: Cloud, opening: SealedOpening, *, now: Instant) -> Authenticated[GrantRevocation]:
+    """Open rev and prove the patient by the KS inside, of any of its credentials that is neither over nor revoked.
+
+    Not by the live registration: a patient who registered anew since may still speak for itself with what it has.
+    """
+    claimed = REVOKE.receive(opening, cloud.epochs, cloud.identity, cloud.freshness, now=now)
+    with after_opening():
+        statement = claimed.opened.payload.patient_key_statement
+        patient = cloud.bulletin.current.verifier.party(statement, ROLE_PATIENT, now=now)
+    return Authenticated(cloud, patient, claimed.opened, claimed.verify(patient, now=now))
+
+
+def revoke_credential(cloud: Cloud, identity: str, serial: bytes, not_after: Instant, *, now: Instant) -> None:
+    """Put a credential on the list until nobody would take it anyway. Whether there is room for it is the caller's to look at."""
+    told = cloud.entry("REVOCATION", f"{identity} serial {serial.hex()}", now=now)
+    expires_at = not_after + milliseconds(KEPT_AFTER_END)
+    cloud.stores.revocations.revoke("serial", serial_entry(serial), expires_at=expires_at, at=now, entry=told)

@@ -1,6 +1,5 @@
 """What the cloud refuses its members: publications, tickets, TLS identities, keys, and taking back another's grant."""
 
-import grpc
 import pytest
 
 from federation import errors
@@ -8,10 +7,13 @@ from federation.clients.calls import call
 from federation.clients.cloud import CloudClient
 from federation.member import Member
 from federation.protocol.calls import PUBLISH, RENEW
+from federation.protocol.index import Location
+from federation.services.cloud import rows
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, IssueTicketRequest, PutEncryptionKeyRequest
 from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.publication_pb2 import PublishRequest
 from federation.v1.publication_pb2_grpc import PublicationServiceStub
+from federation.v1.statement_pb2 import Grant
 from keystore.x509 import request_certificate
 from tests.e2e.cloud_lab import CloudLab, publication_of
 from tests.e2e.cloud_refusals.query import cloud_key
@@ -25,6 +27,20 @@ def test_foreign_department_is_refused(lab: CloudLab, hospital: tuple[Member, Cl
 def test_department_of_an_unpublished_class_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
     with lab.rejected_for("FIELD_INVALID"):
         hospital[1].publish(hospital[0], publication_of("H:good", "P:good", "H:good/alchemy"))
+
+
+def test_limit_reached_for_more_rows_of_a_patient_than_a_hospital_may_have(
+    lab: CloudLab, hospital: tuple[Member, CloudClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(lab.node.cloud.most_rows_per_patient):
+        rows.publish(lab.node.cloud, "P:buried", Location("H:good/cardiology", number.to_bytes(16, "big")))
+    with pytest.raises(errors.Limit):
+        hospital[1].publish(hospital[0], publication_of("H:good", "P:buried", "H:good/oncology"))
+    *_, told = (entry.event for entry in lab.node.cloud.audit.entries())
+    assert (told.kind, told.reason) == ("PUBLICATION", "LIMIT_REACHED")
+    assert "P:buried H:good/oncology" in told.detail
+    assert "patient-rows-full" in caplog.messages
+    lab.publish(hospital, "P:other", "oncology")
 
 
 def test_replayed_publication_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
@@ -57,9 +73,8 @@ def test_publication_signed_by_another_hospital_is_refused(lab: CloudLab, hospit
 
 
 def test_publication_on_the_public_port_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
-        PublicationServiceStub(lab.client()._channel).Publish(PublishRequest())
-    assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    with lab.refused_in_clear(errors.MethodNotServed):
+        call(PublicationServiceStub(lab.client()._channel).Publish, PublishRequest())
 
 
 def test_ticket_without_a_client_certificate_is_refused(lab: CloudLab) -> None:
@@ -102,7 +117,7 @@ def test_grant_of_another_patient_cannot_be_revoked(
         lab.client().revoke_grant(meddler, lab.grant(patient, doctor))
 
 
-def test_grant_of_an_earlier_registration_cannot_be_revoked(
+def test_grant_of_an_earlier_registration_is_taken_back_by_the_one_of_now(
     lab: CloudLab, hospital: tuple[Member, CloudClient], doctor: Member
 ) -> None:
     member = lab.patient("P:earlier", hospital)
@@ -110,5 +125,17 @@ def test_grant_of_an_earlier_registration_cannot_be_revoked(
     lab.node.revoke("P:earlier")
     lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
     fresh = lab.patient("P:earlier", hospital)
-    with lab.rejected_for("GRANT_INVALID"):
-        lab.client().revoke_grant(fresh, grant)
+    lists = lab.client().revoke_grant(fresh, grant)
+    with pytest.raises(errors.GrantRevoked):
+        lists.require_grant_good("P:earlier", Grant.FromString(grant.statement).grant_id)
+
+
+def test_revoked_credential_takes_no_grant_back(
+    lab: CloudLab, hospital: tuple[Member, CloudClient], doctor: Member
+) -> None:
+    member = lab.patient("P:stolen", hospital)
+    grant = lab.grant(member, doctor)
+    lab.node.revoke("P:stolen")
+    lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
+    with lab.rejected_for("CREDENTIAL_REVOKED"):
+        lab.client().revoke_grant(member, grant)

@@ -25,15 +25,14 @@ from federation.v1.record_pb2 import (
     GetHospitalResponse,
     OpenSessionRequest,
     OpenSessionResponse,
-    RecordManifest,
 )
 from federation.v1.record_pb2_grpc import RecordServiceServicer, add_RecordServiceServicer_to_server
 from federation.v1.statement_pb2 import RIGHT_INDEX
-from keystore.transcript import digest, frame
+from keystore.transcript import digest
+from tests.contents import cut, record_of
 from tests.hospital_lab import CARDIOLOGY, JOHNNIE, ecg, report
 from tests.simulator import Federation
 from tests.unit.clients.conftest import Surgery, make_doctor
-from tests.unit.clients.test_record_reader import manifest
 
 Script = Callable[[Release], Iterator[OpenSessionResponse]]
 BIG = 3_000_000
@@ -159,14 +158,10 @@ def rogue(federation: Federation, script: Script, directory: Path) -> Iterator[D
     server.stop(None).wait()
 
 
-def contents(*parts: bytes, patient_id: str = "P:wang", hospital_id: str = "H:alpha") -> bytes:
-    made: RecordManifest = manifest(list(parts))
-    made.patient_id, made.hospital_id = patient_id, hospital_id
-    return frame(made.SerializeToString(deterministic=True)) + b"".join(parts)
-
-
-def sent(federation: Federation, release: Release, *pieces: bytes, end: bool = True) -> Iterator[OpenSessionResponse]:
-    for piece in pieces:
+def sent(
+    federation: Federation, release: Release, content: bytes, *places: int, end: bool = True
+) -> Iterator[OpenSessionResponse]:
+    for piece in cut(content, *places):
         release, slice_ = release.slice(piece, now=federation.clock.now)
         yield OpenSessionResponse(frame=slice_)
     if end:
@@ -185,22 +180,23 @@ def fetched(federation: Federation, script: Script, directory: Path) -> list[byt
 
 
 def test_record_of_an_honest_script_is_read(federation: Federation, tmp_path: Path) -> None:
-    whole = contents(b"one", b"two")
-    found = fetched(federation, lambda release: sent(federation, release, whole[:20], whole[20:]), tmp_path)
+    whole = record_of(b"one", b"two")
+    found = fetched(federation, lambda release: sent(federation, release, whole, 3, 20), tmp_path)
     assert found == [b"one", b"two"]
 
 
 @pytest.mark.parametrize(
     ("record", "end", "refusal"),
     [
-        (contents(b"one"), False, RecordCutShort),
-        (contents(b"one")[:-1], True, RecordCutShort),
-        (contents(b"one") + b"more", True, RecordDigestMismatch),
-        (contents(b"one").replace(b"one", b"two"), True, RecordDigestMismatch),
-        (contents(b"one", patient_id="P:lin"), True, IdentityMismatch),
-        (contents(b"one", hospital_id="H:beta"), True, IdentityMismatch),
+        (record_of(b"one"), False, RecordCutShort),
+        (record_of(b"one")[:-1], True, Rejected),
+        (record_of(b"one", bytes(2000))[:-2000], True, Rejected),
+        (record_of(b"one") + b"more", True, Rejected),
+        (record_of(b"one").replace(b"one", b"two"), True, RecordDigestMismatch),
+        (record_of(b"one", patient_id="P:lin"), True, IdentityMismatch),
+        (record_of(b"one", hospital_id="H:beta"), True, IdentityMismatch),
     ],
-    ids=["cut-mid-stream", "cut-short", "extra", "digest", "other-patient", "other-hospital"],
+    ids=["cut-mid-stream", "cut-short", "cut-by-a-class", "extra", "digest", "other-patient", "other-hospital"],
 )
 def test_record_that_is_not_what_it_says_is_refused(
     federation: Federation, tmp_path: Path, record: bytes, end: bool, refusal: type[Exception]
@@ -212,7 +208,7 @@ def test_record_that_is_not_what_it_says_is_refused(
 
 def test_record_with_a_flipped_bit_is_rejected(federation: Federation, tmp_path: Path) -> None:
     def flipped(release: Release) -> Iterator[OpenSessionResponse]:
-        for response in sent(federation, release, contents(b"one")):
+        for response in sent(federation, release, record_of(b"one")):
             response.frame.sealed = bytes([response.frame.sealed[0] ^ 1]) + response.frame.sealed[1:]
             yield response
 

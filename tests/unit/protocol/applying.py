@@ -21,7 +21,7 @@ class Applying:
 
     def accept(self, opening=None, **changes):
         received = receive_request(opening or self.opening, self.federation.cloud.epochs, CLOUD_ID)
-        arguments = {"challenge_consumed": True, "ticket": self.terms, "live": None, **changes}
+        arguments = {"challenge_holds": True, "ticket": self.terms, "live": None, **changes}
         return received.accept(self.federation.cloud.verifier(), **arguments, now=self.federation.clock.now)
 
     def changed(self, change, *, sign=True):

@@ -8,11 +8,13 @@ import pytest
 from federation.errors import (
     CertificateForeign,
     CertificateRevoked,
+    CredentialRevoked,
     FutureDated,
     GrantExpired,
     GrantInvalid,
     IdentityMismatch,
     Limit,
+    MessageTooLarge,
     MissingField,
     OutOfOrder,
     RecordDigestMismatch,
@@ -25,13 +27,12 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import consultation as common
-from federation.protocol import doctor_consultation
 from federation.protocol.grant import Terms
 from federation.protocol.session import Direction
 from federation.protocol.statements import digest_or_empty
 from federation.v1.consultation_pb2 import BiosignalDelivery
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
-from federation.v1.statement_pb2 import Grant
+from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.transcript import digest, listing
 from tests.mallory import altered, reframed, refused, rejected, restated, with_unknown_field
 
@@ -64,7 +65,12 @@ class Delivered:
             change(p2)
             grant_digest = digest_or_empty("grant", p2.grant if p2.HasField("grant") else None)
             signed = common.biosignal_transcript(
-                self.patient.transcript_hash, p2.biosignal_digest, grant_digest, p2.sent_at
+                self.patient.transcript_hash,
+                self.federation.doctor.identity,
+                self.federation.doctor.certificate,
+                p2.biosignal_digest,
+                grant_digest,
+                p2.sent_at,
             )
             p2.signature = self.federation.patient.keys.signing_key.sign(signed)
 
@@ -102,7 +108,7 @@ def test_a_stale_frame_is_refused(federation, delivered):
 
 
 def test_a_biosignal_that_takes_long_is_fresh_if_its_first_frame_was(federation, delivered):
-    """64 MiB over a home's line take minutes."""
+    """16 MiB over a home's line take minutes."""
     state = delivered.receive(*delivered.slices)
     federation.clock.advance(timedelta(minutes=5))
     assert state.receive(delivered.last, federation.doctor.verifier(), now=federation.clock.now).biosignal == BIOSIGNAL
@@ -159,7 +165,7 @@ def test_another_patients_id_is_refused(delivered):
 
 
 def test_another_biosignal_than_the_signed_one_is_refused(delivered):
-    other = reframed(delivered.direction, "p2", delivered.slices[0], lambda _: b"flat line")
+    other = reframed(delivered.direction, "p2", delivered.slices[0], lambda piece: b"flat" + piece[4:])
     with rejected(RecordDigestMismatch):
         delivered.receive(other, delivered.last)
 
@@ -168,6 +174,13 @@ def test_a_biosignal_with_a_wrong_signature_is_refused(delivered):
     change = altered(BiosignalDelivery, lambda p2: setattr(p2, "signature", bytes(64)))
     with rejected(SignatureInvalid):
         delivered.receive(*delivered.slices, delivered.last_changed(change))
+
+
+def test_a_biosignal_of_a_patient_revoked_meanwhile_is_refused(federation, delivered):
+    federation.cloud.revoked_serials.append(federation.party(federation.patient).self_.serial)
+    federation.refresh(federation.doctor)
+    with rejected(CredentialRevoked):
+        delivered.receive(*delivered.slices, delivered.last)
 
 
 def test_a_grant_that_the_signature_does_not_cover_is_refused(federation, delivered):
@@ -202,6 +215,12 @@ def test_a_grant_for_another_doctor_is_refused_as_invalid(federation):
         delivered.receive(*delivered.slices, delivered.last)
 
 
+def test_a_grant_without_its_signature_is_missing_a_field_and_never_sent(federation, delivered):
+    unsigned = SignedStatement(statement=federation.grant().statement)
+    with refused(MissingField):
+        delivered.patient.deliver(BIOSIGNAL, unsigned, now=federation.clock.now)
+
+
 def test_an_unknown_field_in_a_frame_is_refused(delivered):
     with rejected(UnknownField):
         delivered.receive(*delivered.slices, delivered.last_changed(with_unknown_field))
@@ -214,9 +233,14 @@ def test_a_missing_field_in_a_frame_is_refused(delivered):
 
 
 def test_a_biosignal_beyond_the_limit_is_refused(delivered, monkeypatch):
-    monkeypatch.setattr(doctor_consultation, "MOST_BIOSIGNAL_BYTES", len(BIOSIGNAL) - 1)
+    monkeypatch.setattr(common, "MOST_BIOSIGNAL_BYTES", len(BIOSIGNAL) // 2)
     with rejected(Limit):
         delivered.receive(*delivered.slices)
+
+
+def test_a_biosignal_beyond_the_limit_is_never_sent(federation, delivered):
+    with refused(Limit):
+        delivered.patient.deliver(bytes(common.MOST_BIOSIGNAL_BYTES + 1), None, now=federation.clock.now)
 
 
 class Diagnosing:
@@ -260,6 +284,11 @@ def test_a_diagnosis_taken_hours_later_is_taken(federation, diagnosing):
     federation.clock.advance(timedelta(hours=11))
     federation.refresh()
     diagnosing.receive(diagnosing.frame)
+
+
+def test_a_diagnosis_that_is_too_large_is_never_sent(diagnosing):
+    with refused(MessageTooLarge):
+        diagnosing.consultation.diagnose(bytes(896 * 1024 + 1), (), now=diagnosing.federation.clock.now)
 
 
 def test_a_replayed_diagnosis_is_refused_as_out_of_order(federation, diagnosing):
@@ -354,6 +383,18 @@ def test_a_receipt_is_taken(diagnosing):
 def test_a_receipt_for_another_diagnosis_is_refused(diagnosing):
     with rejected(SignatureInvalid):
         take_receipt(diagnosing, receipt_frame(diagnosing, lambda p6: setattr(p6, "diagnosis_digest", bytes(32))))
+
+
+def test_a_receipt_that_the_patient_signed_for_another_diagnosis_is_refused(diagnosing):
+    """The signature holds, and is over H of another Sig_D5."""
+
+    def another(p6):
+        p6.diagnosis_digest = digest(b"another diagnosis' signature")
+        signed = common.receipt_transcript(p6.diagnosis_digest, p6.sent_at)
+        p6.signature = diagnosing.federation.patient.keys.signing_key.sign(signed)
+
+    with rejected(SignatureInvalid):
+        take_receipt(diagnosing, receipt_frame(diagnosing, another))
 
 
 def test_a_receipt_with_a_wrong_signature_is_refused(diagnosing):

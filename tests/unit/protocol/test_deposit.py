@@ -16,6 +16,7 @@ from federation.errors import (
     MissingField,
     NoSuchRecord,
     OutOfOrder,
+    PaddingInvalid,
     RecordDigestMismatch,
     SealInvalid,
     SignatureInvalid,
@@ -24,6 +25,7 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import hospital_record
+from federation.protocol.consultation import MOST_BIOSIGNAL_BYTES, biosignal_transcript, diagnosis_transcript
 from federation.protocol.doctor_record import verify_deposit_receipt
 from federation.protocol.grant import Terms
 from federation.protocol.hospital_record import ReceivedDeposit
@@ -37,7 +39,7 @@ from federation.v1.record_pb2 import (
     DepositReceipt,
 )
 from federation.v1.statement_pb2 import RIGHT_READ
-from keystore.transcript import digest, statement_digest
+from keystore.transcript import digest, listing, statement_digest
 from tests.mallory import altered, reframed, refused, rejected, restated, with_unknown_field
 
 
@@ -63,9 +65,9 @@ class Storing:
             consultation_digest=consultation.transcript_hash,
             biosignal_size_bytes=len(consultation.biosignal),
             biosignal_digest=p2.biosignal_digest,
-            biosignal_grant_digest=statement_digest("grant", consultation.grant.statement),
             biosignal_sent_at=p2.sent_at,
             biosignal_signature=p2.signature,
+            diagnosis_size_bytes=len(d5.diagnosis),
             diagnosis_digest=digest(d5.diagnosis),
             based_on=d5.based_on,
             diagnosis_sent_at=d5.sent_at,
@@ -184,7 +186,7 @@ def test_a_query_without_a_patients_statement_is_refused_as_grant_missing(federa
 
 
 @pytest.mark.parametrize(
-    "content", [{"biosignal": b"flat line"}, {"diagnosis": b"all is lost"}], ids=["biosignal", "diagnosis"]
+    "content", [{"biosignal": b"flat" * 750}, {"diagnosis": b"all is lost"}], ids=["biosignal", "diagnosis"]
 )
 def test_a_deposit_with_other_content_than_was_signed_is_refused(storing, content):
     with rejected(RecordDigestMismatch):
@@ -200,13 +202,61 @@ def test_a_deposit_with_other_content_than_was_signed_is_refused(storing, conten
         lambda sto: setattr(sto, "biosignal_sent_at", 1),
         lambda sto: setattr(sto, "diagnosis_sent_at", 1),
         lambda sto: sto.ClearField("based_on"),
-        lambda sto: sto.ClearField("biosignal_grant_digest"),
     ],
-    ids=["Sig_P2", "Sig_D5", "TH1", "T_P2", "T_D5", "based on", "P2's grant"],
+    ids=["Sig_P2", "Sig_D5", "TH1", "T_P2", "T_D5", "based on"],
 )
 def test_a_deposit_with_a_wrong_signature_is_refused(storing, change):
     with rejected(SignatureInvalid):
         storing.decide(change)
+
+
+def signed_for(storing, **other):
+    """Give Sig_P2 as the patient would make it, but for what is said otherwise."""
+    sto, federation = storing.deposit, storing.federation
+    fields = {
+        "doctor_id": sto.doctor_id,
+        "certificate": federation.doctor.certificate,
+        "biosignal_digest": sto.biosignal_digest,
+        "grant_digest": statement_digest("grant", sto.grant.statement),
+        "sent_at": sto.biosignal_sent_at,
+    }
+    signed = biosignal_transcript(sto.consultation_digest, **fields | other)
+    return federation.patient.keys.signing_key.sign(signed)
+
+
+def signed_again(storing, biosignal_signature):
+    """Take that Sig_P2, and sign the diagnosis over it as the doctor."""
+    sto = storing.deposit
+    sto.biosignal_signature = biosignal_signature
+    signed = diagnosis_transcript(
+        sto.consultation_digest,
+        sto.diagnosis_digest,
+        biosignal_signature,
+        listing(list(sto.based_on)),
+        sto.diagnosis_sent_at,
+    )
+    sto.diagnosis_signature = storing.federation.doctor.keys.signing_key.sign(signed)
+
+
+def test_a_deposit_signed_again_is_accepted_so_the_refusals_below_have_one_cause(storing):
+    storing.decide(lambda _: signed_again(storing, signed_for(storing)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"doctor_id": "D:roe"}, {"certificate": b"another"}, {"grant_digest": bytes(32)}, {"grant_digest": b""}],
+    ids=["another doctor", "another Cert_D", "another grant", "no grant"],
+)
+def test_a_biosignal_signed_for_another_doctor_or_grant_is_refused(storing, other):
+    """All else is right: the same patient, biosignal, TH1 and T_P2, and a grant that allows the deposit."""
+    with rejected(SignatureInvalid):
+        storing.decide(lambda _: signed_again(storing, signed_for(storing, **other)))
+
+
+def test_a_biosignal_of_another_consultations_grant_is_refused(federation, consultation):
+    """The patient gave this doctor two grants, and signed the biosignal with the other one."""
+    with rejected(SignatureInvalid):
+        Storing(federation, consultation, terms=Terms()).decide()
 
 
 def test_a_diagnosis_signed_by_another_doctor_is_refused(federation, storing):
@@ -238,6 +288,26 @@ def test_a_deposit_beyond_the_limit_is_refused(storing, monkeypatch):
     monkeypatch.setattr(hospital_record, "MOST_DEPOSIT_BYTES", 10)
     with rejected(Limit):
         storing.send()
+
+
+@pytest.mark.parametrize("field", ["biosignal_size_bytes", "diagnosis_size_bytes"])
+def test_a_deposit_that_says_to_be_beyond_a_limit_is_refused(storing, field):
+    with rejected(Limit):
+        storing.decide(lambda sto: setattr(sto, field, MOST_BIOSIGNAL_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda sto: setattr(sto, "diagnosis_size_bytes", sto.diagnosis_size_bytes - 1),
+        lambda sto: setattr(sto, "diagnosis_size_bytes", 2048 * 2),
+        lambda sto: setattr(sto, "biosignal_size_bytes", 0),
+    ],
+    ids=["content where padding is", "a larger class", "a smaller class"],
+)
+def test_a_deposit_whose_padding_is_invalid_is_refused(storing, change):
+    with rejected(PaddingInvalid):
+        storing.decide(change)
 
 
 @pytest.fixture

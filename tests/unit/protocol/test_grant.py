@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from federation.errors import GrantExpired, GrantInvalid, GrantMissing, GrantRevoked, GrantScope
+from federation.errors import GrantExpired, GrantInvalid, GrantMissing, GrantRevoked, GrantScope, MessageTooLarge
 from federation.protocol.grant import Terms, Use, authorize, covers
+from federation.protocol.parsing import LAST_TIME
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant
 from tests.mallory import refused, restated
 
@@ -94,6 +95,45 @@ def test_a_grant_that_is_not_yet_valid_is_refused(federation, decide):
 def test_a_grant_lasts_24_hours_by_default(federation):
     grant = Grant.FromString(federation.grant().statement)
     assert grant.not_after - grant.not_before == 24 * 3_600_000
+
+
+def lasting(federation, life):
+    key = federation.patient.keys.signing_key
+    return restated(
+        "grant", federation.grant(), Grant, key, lambda grant: setattr(grant, "not_after", grant.not_before + life)
+    )
+
+
+def test_a_grant_lasts_366_days_at_most(federation, decide):
+    days = 366 * 24 * 3_600_000
+    assert decide(lasting(federation, days)).patient_id == "P:wang"
+    for life in (days + 1, 0):
+        with refused(GrantInvalid):
+            decide(lasting(federation, life))
+
+
+def test_a_grant_that_ends_before_it_begins_is_refused_as_invalid(federation, decide):
+    with refused(GrantInvalid):
+        decide(lasting(federation, -1))
+
+
+def test_a_grant_that_ends_past_9999_is_refused_as_invalid(federation, decide):
+    key = federation.patient.keys.signing_key
+    with refused(GrantInvalid):
+        decide(
+            restated("grant", federation.grant(), Grant, key, lambda grant: setattr(grant, "not_after", LAST_TIME + 1))
+        )
+
+
+@pytest.mark.parametrize("life", [timedelta(days=366, milliseconds=1), timedelta(0)])
+def test_a_grant_that_is_invalid_by_its_life_is_never_signed(federation, life):
+    with refused(GrantInvalid):
+        narrowed(federation, life=life)
+
+
+def test_a_grant_whose_purpose_is_too_large_is_never_signed(federation):
+    with refused(MessageTooLarge):
+        narrowed(federation, purpose="p" * 129)
 
 
 def test_a_revoked_grant_is_refused(federation, decide):

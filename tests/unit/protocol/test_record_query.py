@@ -34,6 +34,7 @@ from federation.protocol.session import Direction
 from federation.v1 import record_pb2
 from federation.v1.record_pb2 import RecordEnd, RecordQuery
 from federation.v1.statement_pb2 import RIGHT_INDEX, SignedStatement
+from tests.contents import cut, record_of
 from tests.mallory import (
     altered,
     reframed,
@@ -134,6 +135,13 @@ def test_a_query_with_a_storing_scope_is_refused(federation):
     storing = federation.intent(federation.grant(), record_pb2.PURPOSE_STORE, "cardiology")
     with rejected(FieldInvalid):
         Reading(federation, storing).receive()
+
+
+def test_a_query_for_more_records_than_a_field_may_name_is_never_sent(federation):
+    intent = federation.intent(federation.grant(), handles=(bytes(16),) * 65)
+    session, _ = federation.establish(federation.hospital_a, intent)
+    with refused(FieldInvalid):
+        session.query(now=federation.clock.now)
 
 
 def test_an_unknown_field_in_a_query_is_refused(reading):
@@ -247,8 +255,10 @@ class Served:
         self.reading, now = reading, reading.federation.clock.now
         release = reading.decide().recorded()
         self.backward = Direction(reading.session.session_id, reading.session.keys.backward)
-        release, self.first = release.slice(b"one", now=now)
-        release, self.second = release.slice(b"two", now=now)
+        self.record = record_of(b"one", b"two")
+        self.pieces = cut(self.record, 50)
+        release, self.first = release.slice(self.pieces[0], now=now)
+        release, self.second = release.slice(self.pieces[1], now=now)
         self.end = release.end(3, now=now)
 
     def end_changed(self, change, name="h2"):
@@ -263,7 +273,7 @@ def served(reading):
 
 def test_a_record_is_taken(served):
     first, second, end = served.reading.hear(served.first, served.second, served.end)
-    assert (first, second) == (Slice(b"one"), Slice(b"two"))
+    assert (first, second) == (Slice(served.record[:50]), Slice(served.record[50:]))
     assert isinstance(end, Received)
     assert end.end.version == 3
 
@@ -281,6 +291,13 @@ def test_a_record_that_takes_long_is_taken(federation, served):
     federation.clock.advance(timedelta(minutes=10))
     state, _ = state.receive(served.second, federation.doctor.verifier(), now=federation.clock.now)
     state.receive(served.end, federation.doctor.verifier(), now=federation.clock.now)
+
+
+@pytest.mark.parametrize("field", ["session_id", "sequence", "last", "sealed", "sent_at"])
+def test_a_frame_of_a_record_without_a_clear_field_is_refused_precisely(served, field):
+    served.first.ClearField(field)
+    with refused(MissingField):
+        served.reading.hear(served.first)
 
 
 def test_a_record_with_a_slice_left_out_is_refused_as_out_of_order(served):
@@ -301,9 +318,10 @@ def test_a_slice_passed_off_as_the_end_is_refused(served):
 
 
 def test_another_record_than_the_signed_one_is_refused(served):
-    other = reframed(served.backward, "h2", served.first, lambda _: b"ONE")
+    direction = Direction(served.backward.session_id, served.backward.keys, 1)
+    other = reframed(direction, "h2", served.second, lambda piece: piece.replace(b"onetwo", b"twoone"))
     with rejected(SignatureInvalid):
-        served.reading.hear(other, served.second, served.end)
+        served.reading.hear(served.first, other, served.end)
 
 
 @pytest.mark.parametrize(
@@ -326,6 +344,13 @@ def test_a_records_end_with_a_time_mismatch_is_refused(served):
     with rejected(TimeMismatch):
         end = served.end_changed(lambda end: setattr(end, "sent_at", end.sent_at + 1))
         served.reading.hear(served.first, served.second, end)
+
+
+def test_a_record_of_a_hospital_revoked_meanwhile_is_refused(federation, served):
+    federation.cloud.revoked_serials.append(federation.party(federation.hospital_a).self_.serial)
+    federation.refresh(federation.doctor)
+    with rejected(CredentialRevoked):
+        served.reading.hear(served.first, served.second, served.end)
 
 
 def test_a_reflected_query_is_refused(served):

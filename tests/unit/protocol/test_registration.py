@@ -108,7 +108,7 @@ def test_a_missing_field_in_a_request_is_refused(patient):
 
 def test_a_challenge_that_is_unknown_used_or_too_old_is_refused(patient):
     with rejected(ChallengeInvalid):
-        patient.accept(challenge_consumed=False)
+        patient.accept(challenge_holds=False)
 
 
 def test_another_challenge_inside_the_seal_is_refused(patient):

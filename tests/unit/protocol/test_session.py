@@ -12,7 +12,7 @@ from federation.errors import (
     SessionUnknown,
 )
 from federation.protocol.schedule import DirectionKeys
-from federation.protocol.session import MOST_SLICES, SLICE_BYTES, Direction, slices, with_slice
+from federation.protocol.session import MOST_SLICE_BYTES, MOST_SLICES, Direction, with_slice
 from federation.v1.envelope_pb2 import SessionFrame
 from tests.mallory import refused
 
@@ -120,17 +120,25 @@ def test_a_frame_with_a_session_id_of_another_size_is_refused():
         FORWARD.open("p2", frame(session_id=b""))
 
 
-def test_a_stream_is_cut_into_slices_of_one_size():
-    content = [bytes(SLICE_BYTES - 1), b"ab", b"", bytes(SLICE_BYTES)]
-    assert [len(piece) for piece in slices(content)] == [SLICE_BYTES, SLICE_BYTES, 1]
-    assert list(slices([])) == list(slices([b""])) == []
-    assert b"".join(slices(content)) == b"".join(content)
-
-
 def test_an_empty_slice_is_refused():
     """Any number of them would hold no bytes, and a receiver's memory and time."""
+    _, empty = FORWARD.seal("p2", b"", last=False, sent_at=NOW)
     with refused(FieldInvalid):
-        with_slice((), b"", most_bytes=10)
+        FORWARD.open("p2", empty)
+
+
+def test_a_slice_of_more_than_1_mib_is_refused_as_too_large():
+    _, whole = FORWARD.seal("p2", bytes(MOST_SLICE_BYTES), last=False, sent_at=NOW)
+    assert len(FORWARD.open("p2", whole)[1]) == MOST_SLICE_BYTES
+    _, larger = FORWARD.seal("p2", bytes(MOST_SLICE_BYTES + 1), last=False, sent_at=NOW)
+    with refused(MessageTooLarge):
+        FORWARD.open("p2", larger)
+
+
+def test_a_last_frame_is_padded_and_opens_to_its_message():
+    _, last = FORWARD.seal("p2", b"message", last=True, sent_at=NOW)
+    assert len(last.sealed) == 2048 + 16
+    assert FORWARD.open("p2", last)[1] == b"message"
 
 
 def test_slices_beyond_the_limit_are_refused_by_number_and_by_size():

@@ -7,9 +7,11 @@ from federation.protocol.doctor_consultation import AwaitingBiosignal, InConsult
 from federation.protocol.doctor_record import Received, Slice
 from federation.protocol.hospital_record import AcceptedDeposit, ReceivedDeposit, ReceivedQuery
 from federation.protocol.index import Location
+from federation.protocol.padding import pieces
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit
 from federation.v1.statement_pb2 import Grant
-from keystore.transcript import digest, statement_digest
+from keystore.transcript import digest
+from tests.contents import record_of
 from tests.simulator import Federation
 
 
@@ -46,7 +48,7 @@ def visit(federation: Federation) -> list[Exhibit]:
     assert [place.department_id for place in answer.places] == ["H:alpha/cardiology"]
     kept.extend(exhibits.of_answer(answer, doctor, federation.cloud.anchors.cloud_id))
 
-    record = b"record" * 300_000
+    record = record_of(b"record" * 300_000)
     awaiting, opening = federation.open_session(federation.hospital_a, federation.intent(consultation.grant))
     requested, reply = federation.receive_session(federation.hospital_a, opening).reply(
         now=now, entropy=federation.entropy
@@ -58,8 +60,8 @@ def visit(federation: Federation) -> list[Exhibit]:
     assert isinstance(query, ReceivedQuery)
     release = query.decide(federation.hospital_a.verifier(), now=now).recorded()
     received = b""
-    for start in range(0, len(record), 500_000):
-        release, frame = release.slice(record[start : start + 500_000], now=now)
+    for sent in pieces([record]):
+        release, frame = release.slice(sent, now=now)
         state, piece = state.receive(frame, federation.doctor.verifier(), now=now)
         assert isinstance(piece, Slice)
         received += piece.content
@@ -92,9 +94,9 @@ def visit(federation: Federation) -> list[Exhibit]:
         consultation_digest=consultation.transcript_hash,
         biosignal_size_bytes=len(consultation.biosignal),
         biosignal_digest=p2.biosignal_digest,
-        biosignal_grant_digest=statement_digest("grant", consultation.grant.statement),
         biosignal_sent_at=p2.sent_at,
         biosignal_signature=p2.signature,
+        diagnosis_size_bytes=len(d5.diagnosis),
         diagnosis_digest=digest(d5.diagnosis),
         based_on=d5.based_on,
         diagnosis_sent_at=d5.sent_at,

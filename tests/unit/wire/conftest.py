@@ -23,7 +23,7 @@ from federation.v1.record_pb2 import GetHospitalResponse, OpenSessionResponse
 from federation.v1.record_pb2_grpc import RecordServiceServicer, add_RecordServiceServicer_to_server
 from federation.wire.channel import open_channel
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
-from federation.wire.refusal import Border
+from federation.wire.refusal import REJECTION_FLOOR, Border
 from federation.wire.roles import calling_hospital
 from federation.wire.server import LeafRotation, build_server
 from federation.wire.watch import CallWatch, Watches
@@ -37,18 +37,18 @@ class Authority:
     """A federation's TLS CA, in memory: these tests are about the wire, not about tokens."""
 
     def __init__(self) -> None:
-        self._key = Ed25519PrivateKey.generate()
-        self._ca = create_tls_ca(self._key, "unit", now=datetime.now(UTC))
-        self.root_pem = self._ca.public_bytes(Encoding.PEM)
+        self.key = Ed25519PrivateKey.generate()
+        self.ca = create_tls_ca(self.key, "unit", now=datetime.now(UTC))
+        self.root_pem = self.ca.public_bytes(Encoding.PEM)
 
     def cloud_leaf(self, now: datetime) -> TlsLeaf:
         """Give a leaf of the cloud."""
-        return issue_leaf(self._ca, self._key, CLOUD, now=now)
+        return issue_leaf(self.ca, self.key, CLOUD, now=now)
 
     def hospital_leaf(self, name: str) -> TlsLeaf:
         """Give a leaf of a hospital, by its identity CA."""
         key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
-        ca = issue_identity_ca(self._ca, self._key, request_certificate(key, name), name, now=now)
+        ca = issue_identity_ca(self.ca, self.key, request_certificate(key, name), name, now=now)
         return issue_leaf(ca, key, name, now=now)
 
 
@@ -61,9 +61,11 @@ class Bench:
         self.audited: list[AuditEvent] = []
         self.behave: Callable[[], Any] = lambda: None
         self.rate, self.shares = RateBound(1000, 1000), ShareBound(500)
+        self.floor = REJECTION_FLOOR
         self.settings = ServerSettings(handshake_seconds=1)
         self.deadlines = StreamDeadlines(timedelta(seconds=0.3), write=timedelta(seconds=0.5))
         self.watch: CallWatch = Watches()
+        self.stop: Callable[[], None] = lambda: None
         self.hospital = GetHospitalResponse()
         self.stream: Callable[[], AsyncIterator[WatchDirectoryResponse]] | None = None
 
@@ -125,7 +127,15 @@ def served(bench: Bench, *, require_client_certificate: bool = False) -> Iterato
 
     async def main() -> None:
         workers, stop = Workers(2, 8), asyncio.Event()
-        border = Border(bench.audit, workers, bench.rate, bench.deadlines, shares=bench.shares, watch=bench.watch)
+        border = Border(
+            bench.audit,
+            workers,
+            bench.rate,
+            bench.deadlines,
+            bench.floor,
+            shares=bench.shares,
+            watch=bench.watch,
+        )
         server = build_server(
             "127.0.0.1:0",
             LeafRotation(bench.authority.cloud_leaf),
@@ -143,17 +153,24 @@ def served(bench: Bench, *, require_client_certificate: bool = False) -> Iterato
         ready.set()
         await stop.wait()
         await server.stop(timedelta(seconds=1))
+        await border.settle()
         workers.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
+
+    def end() -> None:
+        loop, stop = handles[0]
+        if thread.is_alive():
+            loop.call_soon_threadsafe(stop.set)
+        thread.join(60)
+
+    bench.stop = end
     try:
         yield bench
     finally:
-        loop, stop = handles[0]
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        end()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import ExitStack, suppress
 
 import grpc
 import pytest
@@ -10,7 +11,7 @@ from federation.errors import Limit, MalformedMessage, MessageTooLarge
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.v1.registration_pb2 import RegisterRequest
-from federation.wire.limits import RateBound, bounded_deserializer, host_of_peer, require_message
+from federation.wire.limits import RateBound, ShareBound, bounded_deserializer, caller_of_peer, require_message
 from federation.wire.roles import METHODS
 from federation.wire.status import from_rpc_error
 from federation.wire.workers import Workers
@@ -68,9 +69,70 @@ def test_rate_bound_does_not_punish_a_caller_for_being_refused() -> None:
     bound.require("a")
 
 
-def test_another_port_of_the_same_host_is_the_same_caller() -> None:
-    assert host_of_peer("ipv4:192.0.2.1:1000") == host_of_peer("ipv4:192.0.2.1:2000")
-    assert host_of_peer("ipv6:%5B::1%5D:1") == host_of_peer("ipv6:%5B::1%5D:2")
+@pytest.mark.parametrize(
+    ("peer", "caller"),
+    [
+        ("ipv4:192.0.2.1:1000", "192.0.2.1"),
+        ("ipv6:%5B::1%5D:1", "::/64"),
+        ("ipv6:%5B2001:db8:0:7:1:2:3:4%5D:1", "2001:db8:0:7::/64"),
+        ("ipv6:[2001:db8:0:7::9]:2", "2001:db8:0:7::/64"),
+        ("ipv6:%5B2001:db8:0:8::9%5D:2", "2001:db8:0:8::/64"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:3", "fe80::/64"),
+        ("ipv6:%5B::ffff:192.0.2.1%5D:1000", "192.0.2.1"),
+        ("ipv6:%5B64:ff9b::192.0.2.1%5D:1000", "192.0.2.1"),
+        ("unix:", "unix"),
+    ],
+)
+def test_caller_is_an_ipv4_address_or_a_network_of_ipv6(peer: str, caller: str) -> None:
+    assert caller_of_peer(peer) == caller
+
+
+def test_callers_that_take_all_they_can_leave_places_to_others() -> None:
+    shares = ShareBound(most=500, most_in_all=2000)
+    with ExitStack() as taken:
+        for number in range(20):
+            with suppress(Limit):
+                for _ in range(500):
+                    taken.enter_context(shares.one(f"idle {number}"))
+        for _ in range(5):
+            taken.enter_context(shares.one("busy"))
+        taken.enter_context(shares.one("newcomer"))
+
+
+def test_calls_that_last_take_no_place_of_those_that_end() -> None:
+    shares = ShareBound(most=100, most_in_all=10)
+    with ExitStack() as taken:
+        for number in range(5):
+            taken.enter_context(shares.one(f"follower {number}", lasting=True))
+        with pytest.raises(Limit):
+            taken.enter_context(shares.one("another", lasting=True))
+        taken.enter_context(shares.one("another"))
+
+
+def test_caller_has_its_places_again_when_its_calls_end() -> None:
+    shares = ShareBound(most=1, most_in_all=10)
+    for _ in range(3):
+        with shares.one("a"), pytest.raises(Limit), shares.one("a"):
+            pass
+
+
+def test_peers_calls_still_wait_when_others_are_turned_away() -> None:
+    async def crowd() -> None:
+        workers, gate = Workers(threads=1, most_waiting=1), threading.Event()
+        taken = [asyncio.ensure_future(workers.run(gate.wait, 5)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Limit):
+            await workers.run(gate.wait, 5)
+        taken.append(asyncio.ensure_future(workers.for_peers().run(gate.wait, 5)))
+        await asyncio.sleep(0)
+        with pytest.raises(Limit):
+            await workers.for_peers().run(gate.wait, 5)
+        gate.set()
+        assert await asyncio.gather(*taken) == [True] * 3
+        assert workers.load.turned_away == 2
+        workers.close()
+
+    asyncio.run(crowd())
 
 
 def test_workers_refuse_when_too_many_wait() -> None:

@@ -1,9 +1,11 @@
 """Errors at the border: one form for what is rejected, nothing for what is not mapped, the reason in the audit log."""
 
+import asyncio
 import io
 import json
 import threading
 import time
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -16,7 +18,8 @@ from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.v1.record_pb2 import OpenSessionRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.wire import operations
-from federation.wire.refusal import REQUEST_ID
+from federation.wire.limits import ShareBound
+from federation.wire.refusal import REQUEST_ID, next_step
 from federation.wire.status import from_rpc_error
 
 
@@ -62,6 +65,49 @@ def test_rejected_does_not_come_before_the_floor_and_others_do(bench) -> None:
     bench.behave = _raising(StaleMessage("x"))
     with bench.channel() as channel:
         assert min(_seconds_until_refused(DirectoryServiceStub(channel)) for _ in range(10)) < 0.05
+
+
+@pytest.mark.parametrize(("taken", "step"), [(0, 1), (1, 1), (1.1, 2), (2, 2), (2.1, 4), (15, 16), (17, 32)])
+def test_rejection_after_the_floor_waits_for_a_coarse_step(taken: float, step: float) -> None:
+    assert next_step(1, taken) == step
+
+
+def test_rejections_that_took_differently_long_come_at_the_same_step(bench_with) -> None:
+    """What is checked first and what is checked last read the same: the floor is long, so that it's no matter of luck."""
+    took: list[float] = []
+    for seconds in (1.05, 1.6):
+
+        async def check(seconds: float = seconds) -> None:
+            await asyncio.sleep(seconds)
+            raise Rejected("x")
+
+        bench = bench_with(floor=timedelta(seconds=1), behave=check)
+        started = time.monotonic()
+        _refused(bench)
+        took.append(time.monotonic() - started)
+    assert all(seconds >= 2 for seconds in took)
+
+
+def test_method_that_no_port_has_is_refused_with_its_reason_whatever_it_is_called(bench) -> None:
+    log = io.StringIO()
+    operations.configure(log)
+    name = "/" + "made.up" * 500 + "/Whatever"
+    with bench.channel() as channel, pytest.raises(grpc.RpcError) as raised:
+        channel.unary_unary(name)(b"anything")
+    assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert from_rpc_error(raised.value).reason == "METHOD_NOT_SERVED"
+    assert [(event.reason, event.method) for event in bench.audited] == [("METHOD_NOT_SERVED", "OTHER")]
+    assert "made.up" not in log.getvalue()
+
+
+@pytest.mark.parametrize(
+    "method", ["/federation.v1.SearchService/Search", "/grpc.health.v1.Health/Watch"], ids=["elsewhere", "nobody's"]
+)
+def test_method_that_this_port_does_not_serve_is_refused_with_its_reason(bench, method: str) -> None:
+    with bench.channel() as channel, pytest.raises(grpc.RpcError) as raised:
+        channel.unary_unary(method)(b"")
+    assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert from_rpc_error(raised.value).reason == "METHOD_NOT_SERVED"
 
 
 def _seconds_until_refused(stub: DirectoryServiceStub) -> float:
@@ -120,8 +166,8 @@ def test_flood_of_refused_cheap_calls_is_a_limit_and_does_not_fill_the_audit_log
     assert len(bench.audited) == 3
 
 
-def test_caller_with_its_share_of_open_streams_is_told_limit_reached(bench) -> None:
-    bench.shares._most = 2
+def test_caller_with_its_share_of_open_streams_is_told_limit_reached(bench_with) -> None:
+    bench = bench_with(shares=ShareBound(2))
     with bench.channel() as channel:
         stub = RecordServiceStub(channel)
         silence = threading.Event()

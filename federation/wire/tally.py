@@ -1,0 +1,70 @@
+"""Refusals in the audit log: those of each caller one by one, and the many counted (docs/adr/0007-grpc-servers.md).
+
+Whoever floods a server with what it has to refuse would otherwise fill the disk of its log.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from federation.audit import AuditEvent
+
+MINUTE = timedelta(minutes=1)
+WRITTEN_OF_EACH = 40
+"""Refusals of one caller that are written one by one in a minute, each with its sentence and request id."""
+WRITTEN_IN_ALL = 100
+MOST_SOURCES = 100
+"""Callers that are told apart in a minute; the others are counted as one."""
+ELSEWHERE = "elsewhere"
+_MOST_REASONS = 6
+
+
+class RefusalTally:
+    """Says which refusals are written by themselves, and writes an entry a minute and caller for the others.
+
+    What is counted is in memory until its minute is over: a crash loses the numbers of a minute at most. Use from one event loop.
+    """
+
+    def __init__(self, write: Callable[[AuditEvent], Awaitable[None]], every: timedelta = MINUTE) -> None:
+        """Write entries with `write`, which raises nothing."""
+        self._write = write
+        self._every = every
+        self._written: Counter[str] = Counter()
+        self._counted: dict[str, Counter[str]] = {}
+        self._minute: asyncio.Task[None] | None = None
+
+    def is_written(self, caller: str, reason: str) -> bool:
+        """Say whether a refusal is to be written by itself; one that is not is counted."""
+        if self._minute is None:
+            self._minute = asyncio.create_task(self._end_minute())
+        if self._written[caller] < WRITTEN_OF_EACH and self._written.total() < WRITTEN_IN_ALL:
+            self._written[caller] += 1
+            return True
+        source = caller if caller in self._counted or len(self._counted) < MOST_SOURCES else ELSEWHERE
+        self._counted.setdefault(source, Counter())[reason] += 1
+        return False
+
+    async def settle(self) -> None:
+        """Write what was counted, and begin a new minute."""
+        minute, self._minute = self._minute, None
+        if minute is not None and minute is not asyncio.current_task():
+            minute.cancel()
+        counted, self._counted = self._counted, {}
+        self._written.clear()
+        for source, reasons in counted.items():
+            await self._write(_entry(source, reasons))
+
+    async def _end_minute(self) -> None:
+        await asyncio.sleep(self._every.total_seconds())
+        await self.settle()
+
+
+def _entry(source: str, reasons: Counter[str]) -> AuditEvent:
+    often = reasons.most_common()
+    told = ", ".join(f"{reason} {number}" for reason, number in often[:_MOST_REASONS])
+    rest = sum(number for _, number in often[_MOST_REASONS:])
+    others = f", other reasons {rest}" if rest else ""
+    return AuditEvent(
+        "REFUSALS", often[0][0], detail=f"{reasons.total()} more from {source} in a minute: {told}{others}"
+    )
