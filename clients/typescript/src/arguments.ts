@@ -34,7 +34,7 @@ const NAMES = [
   "conclusion",
   "code-file",
   "save",
-  "most-mebibytes",
+  "records-mib",
   "networks",
   "pin-file",
 ];

@@ -19,7 +19,7 @@ import { fetch, MOST_BYTES } from "./client/fetch.js";
 import { Home } from "./client/home.js";
 import { type FetchedRecord, saveRecord } from "./client/records.js";
 import { diagnosticReport, requireConclusion } from "./client/report.js";
-import { keepUp } from "./client/upkeep.js";
+import { type CurrentHome, keepUp } from "./client/upkeep.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { Right } from "./gen/federation/v1/statement_pb.js";
 import { replaceFile } from "./keys/file.js";
@@ -68,7 +68,7 @@ export function planOf(values: Values): Plan {
     conclusion: requireConclusion(needed(values, "conclusion")),
     codeFile: path("code-file", writableFile),
     save: path("save", writableDirectory),
-    mostBytes: Math.floor(MEBIBYTE * numberOf(values, "most-mebibytes", MOST_BYTES / MEBIBYTE, 2 ** 20)),
+    mostBytes: Math.floor(MEBIBYTE * numberOf(values, "records-mib", MOST_BYTES / MEBIBYTE, 2 ** 20)),
     keeps: values["deposit"] === true,
   };
 }
@@ -84,7 +84,7 @@ async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
   const consultation = await room.awaitPatient((reason) => tell(`Somebody was refused (${reason}); still waiting.`));
   const patient = consultation.asked.patient.identity;
   tell(`${patient} is here; both sides have proved who they are.`);
-  const records = await readRecords(room.home, consultation, plan);
+  const records = await readRecords(room.upkeep, consultation, plan);
   const digests = records.map(({ digest }) => digest);
   const report = diagnosticReport(patient, room.home.identity, conclusion, digests);
   const diagnosed = await room.diagnose(consultation, report, records);
@@ -96,14 +96,14 @@ async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
 }
 
 /** Look for records, fetch and save them, as far as the consent goes. */
-async function readRecords(home: Home, consultation: InConsultation, plan: Plan): Promise<FetchedRecord[]> {
+async function readRecords(upkeep: CurrentHome, consultation: InConsultation, plan: Plan): Promise<FetchedRecord[]> {
   if (!allows(consultation, Right.INDEX) || !allows(consultation, Right.READ)) {
     tell("Without consent to look for records, none is looked for.");
     return [];
   }
-  const places = await placesOf(home, consultation);
+  const places = await placesOf(upkeep.last, consultation);
   const missing = (hospital: string, refusal: Refusal) => tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
-  const records = await fetch(home, consultation, places, missing, plan.mostBytes);
+  const records = await fetch(upkeep, consultation, places, missing, plan.mostBytes);
   if (plan.save !== undefined) for (const record of records) save(record, plan.save);
   return records;
 }

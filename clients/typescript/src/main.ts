@@ -38,11 +38,11 @@ const USAGE = `usage:
   medunion-client doctor init      --home DIR --trust FILE --id D:name
   medunion-client doctor register  --home DIR --certificate FILE
   medunion-client doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
-                                   [--code-file FILE] [--save DIR] [--most-mebibytes N] [--deposit]
+                                   [--code-file FILE] [--save DIR] [--records-mib N] [--deposit]
   medunion-client doctor renew     --home DIR
 a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
 an observation has at most 16 MiB; a consent lasts 24 hours unless --hours says otherwise, 8784 at most
-a doctor's records of one visit have at most 1024 MiB together, unless --most-mebibytes says otherwise
+a doctor's records of one visit have at most 1024 MiB together, unless --records-mib says otherwise
 a certificate is DER or PEM, whatever text stands before it
 every command needs --pin-file FILE, mode 0600
 every command takes --networks CIDR,... and then dials nothing outside them; the environment's proxy is not asked

@@ -42,8 +42,8 @@ test("what a consultation is told is looked at whole", (context) => {
     { address: "alpha.example:99999" },
     { department: "Cardiology!" },
     { conclusion: "" },
-    { "most-mebibytes": "lots" },
-    { "most-mebibytes": "-1" },
+    { "records-mib": "lots" },
+    { "records-mib": "-1" },
     { "code-file": directory },
   ];
   for (const changes of wrong) assert.throws(() => planOf(told(changes)), UsageError, JSON.stringify(changes));
@@ -55,7 +55,7 @@ test("what a consultation is told is looked at whole", (context) => {
   writeFileSync(file, "an old code\n");
   assert.throws(() => planOf(told({ save: join(file, "records") })), { syscall: "mkdir" });
   assert.throws(() => planOf(told({ "code-file": join(directory, "not", "there") })), { syscall: "access" });
-  const plan = planOf(told({ "code-file": file, save: join(directory, "records"), "most-mebibytes": "0.5" }));
+  const plan = planOf(told({ "code-file": file, save: join(directory, "records"), "records-mib": "0.5" }));
   assert.deepEqual([plan.codeFile, plan.mostBytes], [file, 524_288]);
   assert.ok(existsSync(join(directory, "records")));
 });

@@ -144,7 +144,7 @@ test("a client dials inside the networks that it was given, by name or number, a
       return true;
     });
   };
-  const forbidden = { reason: "ADDRESS_FORBIDDEN" };
+  const forbidden = { reason: "NETWORK_FORBIDDEN" };
   await assert.rejects(room(`127.0.0.1:${port}`, "192.0.2.0/24", "2001:db8::/32"), forbidden);
   await assert.rejects(room("[::1]:1", "127.0.0.0/8"), forbidden);
   const byName = transportTo(`localhost:${port}`, "H:alpha", bundle, new Networks(["192.0.2.0/24"]));

@@ -41,7 +41,17 @@ import { apply, type AwaitingCredential } from "../src/protocol/registration.js"
 import { admit, type ReplayKeys } from "../src/protocol/replay.js";
 import * as search from "../src/protocol/search.js";
 import type { EncryptionKey } from "../src/protocol/verifier.js";
-import { bundle, cast, cloud, decryptionKey, now, opened as openedUnder, signed, verifier } from "./cast.js";
+import {
+  bundle,
+  cast,
+  cloud,
+  decryptionKey,
+  now,
+  opened as openedUnder,
+  signed,
+  verifier,
+  verifierWithout,
+} from "./cast.js";
 import { load, type Vector, vectors } from "./vectors.js";
 
 const entropies = load("entropy");
@@ -188,10 +198,15 @@ test("consultation: room, P1, D1, P2", async () => {
   delivered.frames.forEach((made, index) => requireFrame(`P2-${index}`, made));
 
   const waiting = replied.awaiting;
-  receivers.set("P2-0", (bytes, at) => waiting.receive(frame(bytes), at));
-  const next = waiting.receive(frame(vector("P2-0")), now) as doctorSide.AwaitingBiosignal;
-  receivers.set("P2-1", (bytes, at) => next.receive(frame(bytes), at));
-  consultation = next.receive(frame(vector("P2-1")), now) as doctorSide.InConsultation;
+  receivers.set("P2-0", (bytes, at) => waiting.receive(frame(bytes), verifier, at));
+  const next = waiting.receive(frame(vector("P2-0")), verifier, now) as doctorSide.AwaitingBiosignal;
+  receivers.set("P2-1", (bytes, at) => next.receive(frame(bytes), verifier, at));
+  const later = await verifierWithout(patient.self.serial);
+  assert.throws(
+    () => next.receive(frame(vector("P2-1")), later, now),
+    (error) => preciseReason(error) === "CREDENTIAL_REVOKED",
+  );
+  consultation = next.receive(frame(vector("P2-1")), verifier, now) as doctorSide.InConsultation;
   assert.deepEqual(consultation.biosignal, biosignal);
 });
 
@@ -258,13 +273,22 @@ test("record: D3, H1, D4, H2", async () => {
   for (const name of ["H2-0", "H2-1", "H2-2"]) {
     assert.ok(state instanceof record.AwaitingRecord);
     const before: record.AwaitingRecord = state;
-    receivers.set(name, (bytes, at) => before.receive(frame(bytes), at));
-    state = before.receive(frame(vector(name)), now);
+    receivers.set(name, (bytes, at) => before.receive(frame(bytes), verifier, at));
+    if (name === "H2-2") await requireNoneOfARevokedHospital(before);
+    state = before.receive(frame(vector(name)), verifier, now);
   }
   assert.ok("end" in state);
   recordSignature = state.end.signature!;
   assert.equal(recordSignature.length, 64);
 });
+
+async function requireNoneOfARevokedHospital(before: record.AwaitingRecord): Promise<void> {
+  const later = await verifierWithout(place.hospital.serial);
+  assert.throws(
+    () => before.receive(frame(vector("H2-2")), later, now),
+    (error) => preciseReason(error) === "CREDENTIAL_REVOKED",
+  );
+}
 
 test("diagnosis: D5, P6, and the room is closed", async () => {
   const diagnosis = fromBinaryDiagnosis();

@@ -18,11 +18,13 @@ import {
   ScopeSchema,
   SessionOutcome,
 } from "../src/gen/federation/v1/record_pb.js";
-import { GrantSchema, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
+import { GrantSchema, Role, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
+import type { Home } from "../src/client/home.js";
 import { fetchRecord } from "../src/client/records.js";
 import type { SessionStream } from "../src/client/session.js";
+import { CurrentHome } from "../src/client/upkeep.js";
 import { softwareSigningKey } from "../src/keys/software.js";
-import { concat, sha256, u64 } from "../src/protocol/bytes.js";
+import { concat, fromHex, sha256, u64 } from "../src/protocol/bytes.js";
 import { Direction, paddedSize, sealContent, Slices } from "../src/protocol/frames.js";
 import { AwaitingRecord, commitment, Established } from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
@@ -30,15 +32,19 @@ import { serialised } from "../src/protocol/sealing.js";
 import { peekStatement } from "../src/protocol/statements.js";
 import { field, transcript } from "../src/protocol/transcript.js";
 import { madeDirectory } from "./homes.js";
-import { signed } from "./cast.js";
+import { cast, now as NOW, signed, verifier } from "./cast.js";
 import { vectors } from "./vectors.js";
 
 const MEBIBYTE = 1024 * 1024;
-const NOW = 1_800_000_000_000n;
 const sessionId = new Uint8Array(16).fill(1);
 const handle = new Uint8Array(16).fill(2);
 const keys = { forward: keysOf(3), backward: keysOf(4), keyConfirmation: new Uint8Array(32) };
-const hospital = softwareSigningKey(new Uint8Array(32).fill(5));
+const hospital = softwareSigningKey(fromHex(cast.parties.hospital.signing_seed));
+const party = verifier.party(
+  signed(vectors("statements").find(({ name }) => name === "ks of the hospital")),
+  Role.HOSPITAL,
+  NOW,
+);
 const grant: SignedStatement = signed(vectors("statements").find(({ label }) => label === "grant"));
 const intent = {
   patientId: "P:wang",
@@ -55,8 +61,7 @@ function keysOf(byte: number) {
 
 function session(): Established {
   const doctor = { self: { identity: "D:li" }, certificate: new Uint8Array() };
-  const party = { identity: "H:alpha", verifyingKey: hospital.publicKey };
-  return new Established(doctor as never, party as never, intent, sessionId, transcriptHash, keys);
+  return new Established(doctor as never, party, intent, sessionId, transcriptHash, keys);
 }
 
 function awaiting(mostBytes = 64 * MEBIBYTE): AwaitingRecord {
@@ -73,9 +78,9 @@ function manifestOf(kind: PartKind, ...sizes: number[]): RecordManifest {
       digest: sha256(new Uint8Array(size)),
     }),
   );
-  const departmentId = "H:alpha/cardiology";
+  const departmentId = `${party.identity}/cardiology`;
   const entry = create(RecordEntrySchema, { handle, version: 1n, departmentId, storedAt: NOW, parts });
-  return create(RecordManifestSchema, { patientId: "P:wang", hospitalId: "H:alpha", records: [entry] });
+  return create(RecordManifestSchema, { patientId: "P:wang", hospitalId: party.identity, records: [entry] });
 }
 
 function framed(manifest: RecordManifest): Uint8Array {
@@ -112,7 +117,7 @@ function refused(sent: Iterable<SessionFrame>, mostBytes?: number): [number, str
   let [state, count] = [awaiting(mostBytes), 0];
   for (const frame of sent) {
     try {
-      state = state.receive(frame, NOW) as AwaitingRecord;
+      state = state.receive(frame, verifier, NOW) as AwaitingRecord;
     } catch (error) {
       return [count, preciseReason(error)];
     }
@@ -133,6 +138,7 @@ test("a record comes in whatever slices, and is whole when its last frame holds"
     stream(await frames(concat(head, new Uint8Array(700_005)))),
     session(),
     64 * MEBIBYTE,
+    new CurrentHome({ verifier: () => verifier } as unknown as Home, (home) => Promise.resolve(home)),
   );
   assert.deepEqual(
     record.parts.map(({ content }) => content.length),
@@ -162,9 +168,11 @@ test("the bounds of a manifest, a FHIR bundle and all together hold before the r
   assert.deepEqual(refused(sealedSlices(bundle)), [0, "MESSAGE_TOO_LARGE"]);
   const attachments = framed(manifestOf(PartKind.ATTACHMENT, 40 * MEBIBYTE, 24 * MEBIBYTE));
   assert.deepEqual(refused(sealedSlices(attachments)), [0, "LIMIT_REACHED"]);
-  assert.ok(awaiting(65 * MEBIBYTE).receive([...sealedSlices(attachments)][0]!, NOW) instanceof AwaitingRecord);
+  assert.ok(
+    awaiting(65 * MEBIBYTE).receive([...sealedSlices(attachments)][0]!, verifier, NOW) instanceof AwaitingRecord,
+  );
   const fits = framed(manifestOf(PartKind.FHIR_BUNDLE, 16 * MEBIBYTE));
-  assert.ok(awaiting().receive([...sealedSlices(fits)][0]!, NOW) instanceof AwaitingRecord);
+  assert.ok(awaiting().receive([...sealedSlices(fits)][0]!, verifier, NOW) instanceof AwaitingRecord);
 });
 
 test("a manifest that announces more than any number holds is refused", () => {

@@ -25,7 +25,7 @@ import { type DoctorCode, formatCode } from "./code.js";
 import type { Home } from "./home.js";
 import type { FetchedRecord } from "./records.js";
 import { closeRoom, Mailbox, openRoom } from "./relay.js";
-import { CurrentHome } from "./upkeep.js";
+import { CurrentHome, currentOrKept } from "./upkeep.js";
 
 const ROOM_MS = 12 * 3_600_000;
 const REFUSAL_FLOOR_MS = 50;
@@ -88,7 +88,7 @@ export class DoctorRoom {
       try {
         if (content.case === "opening") await this.#answer(content.value);
         if (content.case !== "frame") continue;
-        const present = this.#take(content.value);
+        const present = await this.#take(content.value);
         if (present !== undefined) return present;
       } catch (error) {
         refused(preciseReason(error));
@@ -154,13 +154,14 @@ export class DoctorRoom {
   }
 
   /** Take a frame of P2; the last one makes the patient present. One that does not open is somebody else's: passed over. */
-  #take(frame: Parameters<AwaitingBiosignal["receive"]>[0]): InConsultation | undefined {
+  async #take(frame: Parameters<AwaitingBiosignal["receive"]>[0]): Promise<InConsultation | undefined> {
     const name = hex(frame.sessionId ?? new Uint8Array());
     const session = this.#sessions.get(name);
     if (session === undefined) return undefined;
+    const home = frame.last ? await currentOrKept(this.upkeep) : this.home;
     this.#sessions.delete(name);
     try {
-      const outcome = session.receive(frame, clock());
+      const outcome = session.receive(frame, home.verifier(clock()), clock());
       if (outcome instanceof InConsultation) return outcome;
       this.#sessions.set(name, outcome);
     } catch (error) {

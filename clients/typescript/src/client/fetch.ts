@@ -8,9 +8,9 @@ import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import type { Place } from "../protocol/search.js";
 import { refusalOf } from "./calls.js";
 import { entropy } from "./cloud.js";
-import type { Home } from "./home.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
 import { addressHospital, SessionStream } from "./session.js";
+import { type CurrentHome, currentOrKept } from "./upkeep.js";
 
 const MOST_HANDLES = 64;
 
@@ -55,7 +55,7 @@ export function ordersOf(places: readonly Place[]): Order[] {
 
 /** Fetch what these places hold; `missing` hears of what can't be had now: one hospital that is away stops no other. */
 export function fetch(
-  home: Home,
+  upkeep: CurrentHome,
   consultation: InConsultation,
   places: readonly Place[],
   missing: (hospital: string, refusal: Refusal) => void,
@@ -63,7 +63,7 @@ export function fetch(
 ): Promise<FetchedRecord[]> {
   let left = mostBytes;
   const one = async (order: Order) => {
-    const record = await fetchOrder(home, consultation, order, left);
+    const record = await fetchOrder(upkeep, consultation, order, left);
     left -= record.sizeBytes;
     return record;
   };
@@ -96,11 +96,12 @@ export async function fetched<T>(
 }
 
 async function fetchOrder(
-  home: Home,
+  upkeep: CurrentHome,
   consultation: InConsultation,
   order: Order,
   mostBytes: number,
 ): Promise<FetchedRecord> {
+  const home = await currentOrKept(upkeep);
   const { hospital: party, encryptionKey, address } = order.place;
   const { departmentClass, handles } = order;
   const scope = create(ScopeSchema, { purpose: Purpose.READ, departmentClass, handles: [...handles] });
@@ -108,7 +109,7 @@ async function fetchOrder(
   const transport = home.transportTo(address, party.identity);
   const fetchBy = (hospital: Parameters<SessionStream["open"]>[1]) =>
     SessionStream.during(transport, async (stream) =>
-      fetchRecord(stream, await stream.open(home, hospital, intent, entropy), mostBytes),
+      fetchRecord(stream, await stream.open(home, hospital, intent, entropy), mostBytes, upkeep),
     );
   try {
     return await fetchBy({ party, encryptionKey });

@@ -41,6 +41,6 @@ export class Networks {
 
   #requireInside(address: string): void {
     const isInside = this.#allowed.check(address, isIPv4(address) ? "ipv4" : "ipv6");
-    if (!isInside) throw new Refusal("ADDRESS_FORBIDDEN", `${address} is in none of the networks that may be dialled`);
+    if (!isInside) throw new Refusal("NETWORK_FORBIDDEN", `${address} is in none of the networks that may be dialled`);
   }
 }

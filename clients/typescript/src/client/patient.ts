@@ -27,7 +27,7 @@ import { clock, entropy } from "./cloud.js";
 import type { DoctorCode } from "./code.js";
 import type { Home } from "./home.js";
 import { Mailbox } from "./relay.js";
-import { CurrentHome, RUN_OUT } from "./upkeep.js";
+import { CurrentHome, currentOrKept, RUN_OUT } from "./upkeep.js";
 
 /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
 const REPLY_MS = 45_000;
@@ -132,10 +132,7 @@ export async function byCurrentLists<T>(
     if (!lacksLists(error)) throw error;
   }
   for (let wait = FIRST_PAUSE_MS; ; wait = Math.min(2 * wait, LONGEST_PAUSE_MS)) {
-    const home = await upkeep.current().catch((error: unknown) => {
-      preciseReason(error); // whatever the cloud answers, the lists at hand decide
-      return upkeep.last;
-    });
+    const home = await currentOrKept(upkeep);
     try {
       return await take(home);
     } catch (error) {

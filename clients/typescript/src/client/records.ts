@@ -9,6 +9,7 @@ import { AwaitingRecord, type Established, type ReceivedRecord } from "../protoc
 import { Refusal, require } from "../protocol/refusal.js";
 import { clock } from "./cloud.js";
 import type { SessionStream } from "./session.js";
+import { type CurrentHome, currentOrKept } from "./upkeep.js";
 
 /** What one hospital released in one session, whole and verified. */
 export interface FetchedRecord {
@@ -19,16 +20,19 @@ export interface FetchedRecord {
   readonly parts: readonly { handle: Uint8Array; part: RecordPart; content: Uint8Array }[];
 }
 
-/** Send D4 and take H2 to its end: nothing is given before the last frame verified (C8). */
+/** Send D4 and take H2 to its end: nothing is given before the last frame verified, on the lists that are current then (C8). */
 export async function fetchRecord(
   stream: SessionStream,
   session: Established,
   mostBytes: number,
+  upkeep: CurrentHome,
 ): Promise<FetchedRecord> {
   const { awaiting, frame } = session.query(clock(), mostBytes);
   stream.send(frame);
   for (let state = awaiting; ;) {
-    const next = state.receive(await stream.receive(), clock());
+    const frame = await stream.receive();
+    const home = frame.last ? await currentOrKept(upkeep) : upkeep.last;
+    const next = state.receive(frame, home.verifier(clock()), clock());
     if (!(next instanceof AwaitingRecord)) return read(next, session);
     state = next;
   }

@@ -70,6 +70,16 @@ export class CurrentHome {
   }
 }
 
+/** The home brought up to date, or as it was: whatever the cloud answers, the lists at hand decide. */
+export async function currentOrKept(upkeep: CurrentHome): Promise<Home> {
+  try {
+    return await upkeep.current();
+  } catch (error) {
+    preciseReason(error);
+    return upkeep.last;
+  }
+}
+
 /** Begin the next epoch now, and give it once the cloud has acknowledged it. */
 export async function renewNow(home: Home): Promise<Epoch> {
   home.sweep(clock());

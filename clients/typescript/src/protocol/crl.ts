@@ -11,6 +11,9 @@ const AUTHORITY_KEY_IDENTIFIER = "2.5.29.35";
 const CRL_NUMBER = "2.5.29.20";
 const UNDERSTOOD = [AUTHORITY_KEY_IDENTIFIER, CRL_NUMBER];
 
+/** Of an entry: why, and since when. A revoked certificate is one whatever they say. */
+const UNDERSTOOD_OF_ENTRIES = ["2.5.29.21", "2.5.29.24"];
+
 /** A DeltaCRLIndicator says that the CRL is a part, an IssuingDistributionPoint that it is about a part. */
 const OF_A_PART = ["2.5.29.27", "2.5.29.28"];
 const MOST_NUMBER_OCTETS = 20;
@@ -29,9 +32,7 @@ export function readCrl(der: Uint8Array): Crl {
     const { tbsCertList } = AsnConvert.parse(der, CertificateList);
     const extensions = [...(tbsCertList.crlExtensions ?? [])];
     const ofEntries = (tbsCertList.revokedCertificates ?? []).flatMap((entry) => entry.crlEntryExtensions ?? []);
-    const understood = [...extensions, ...ofEntries].every(
-      ({ critical, extnID }) => !critical || UNDERSTOOD.includes(extnID),
-    );
+    const understood = areUnderstood(extensions, UNDERSTOOD) && areUnderstood(ofEntries, UNDERSTOOD_OF_ENTRIES);
     return {
       content: new X509Crl(der as never),
       digest: sha256(der),
@@ -69,6 +70,10 @@ export async function currentCrl(
 function isFrom(pin: CrlPin, { number, digest }: Crl): boolean {
   const pinned = BigInt(`0x0${hex(pin.number!)}`);
   return number !== undefined && (number > pinned || (number === pinned && equal(digest, pin.digest!)));
+}
+
+function areUnderstood(extensions: readonly Extension[], understood: readonly string[]): boolean {
+  return extensions.every(({ critical, extnID }) => !critical || understood.includes(extnID));
 }
 
 function isCurrent({ thisUpdate, nextUpdate }: X509Crl, moment: Date): boolean {

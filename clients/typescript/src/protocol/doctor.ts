@@ -161,13 +161,13 @@ export class AwaitingBiosignal {
   ) {}
 
   /** Take one frame of P2 (eq. 24). Opening the first confirms the key: only now is the patient present (B2). */
-  receive(frame: SessionFrame, now: Instant): AwaitingBiosignal | InConsultation {
+  receive(frame: SessionFrame, verifier: Verifier, now: Instant): AwaitingBiosignal | InConsultation {
     check(SessionFrameSchema, frame);
     const heardAt = this.heardAt ?? now;
     requireFreshSince(frame.sentAt!, heardAt, now);
     return afterOpening(() => {
       const { next, content } = this.receiving.open("p2", frame);
-      if (frame.last!) return this.#complete(next, parse(BiosignalDeliverySchema, content), frame, now);
+      if (frame.last!) return this.#complete(next, parse(BiosignalDeliverySchema, content), frame, verifier, now);
       const slices = this.slices.with(content);
       const bounded = slices.count <= MOST_SLICES && slices.size <= common.MOST_BIOSIGNAL_BYTES;
       require(bounded, "LIMIT_REACHED", `a biosignal has at most ${common.MOST_BIOSIGNAL_BYTES} bytes`);
@@ -176,9 +176,16 @@ export class AwaitingBiosignal {
     });
   }
 
-  #complete(receiving: Direction, p2: BiosignalDelivery, frame: SessionFrame, now: Instant): InConsultation {
+  #complete(
+    receiving: Direction,
+    p2: BiosignalDelivery,
+    frame: SessionFrame,
+    verifier: Verifier,
+    now: Instant,
+  ): InConsultation {
     const { patient, doctor } = this.asked;
     requireSameTime(p2.sentAt, frame.sentAt!);
+    verifier.party(patient.keyStatement, Role.PATIENT, now); // the patient may have been revoked since P1
     require(p2.patientId === patient.identity, "IDENTITY_MISMATCH", "P2 names another patient");
     const biosignal = this.slices.content(Number(p2.biosignalSizeBytes));
     const whole = equal(p2.biosignalDigest!, sha256(biosignal));

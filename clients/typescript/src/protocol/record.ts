@@ -228,20 +228,26 @@ export class AwaitingRecord {
   ) {}
 
   /** Take one frame of H2 (eq. 48). T is checked on the first. */
-  receive(frame: SessionFrame, now: Instant): AwaitingRecord | ReceivedRecord {
+  receive(frame: SessionFrame, verifier: Verifier, now: Instant): AwaitingRecord | ReceivedRecord {
     check(SessionFrameSchema, frame);
     if (frame.sequence === 0n) requireFresh(frame.sentAt!, now);
-    const taken = afterOpening(() => this.#open(frame));
+    const taken = afterOpening(() => this.#open(frame, verifier, now));
     if ("refused" in taken) throw refusalOf(taken.refused);
     return taken;
   }
 
-  #open(frame: SessionFrame): AwaitingRecord | ReceivedRecord | { refused: SessionOutcome } {
+  #open(
+    frame: SessionFrame,
+    verifier: Verifier,
+    now: Instant,
+  ): AwaitingRecord | ReceivedRecord | { refused: SessionOutcome } {
     const { next, content } = this.receiving.open("h2", frame);
     if (!frame.last!) return this.#with(next, content);
     const end = parse(RecordEndSchema, content);
     requireSameTime(end.sentAt, frame.sentAt!);
-    return end.outcome === SessionOutcome.SERVED ? this.#complete(end) : { refused: end.outcome! };
+    if (end.outcome !== SessionOutcome.SERVED) return { refused: end.outcome! };
+    verifier.party(this.session.hospital.keyStatement, Role.HOSPITAL, now); // it may have been revoked since H1
+    return this.#complete(end);
   }
 
   #with(next: Direction, slice: Uint8Array): AwaitingRecord {
