@@ -32,6 +32,9 @@ const LONGEST_ASKED_MS = 60_000;
 /** How often a call that may be made again is made. */
 export const PATIENT = 6;
 
+/** How often while somebody waits for the visit. */
+export const BRIEFLY = 3;
+
 /**
  * A transport to `host:port` that answers to that identity: `H:alpha` is alpha.hospital.medunion.internal (ADR 10). It is dialled as it
  * stands, whatever proxy the environment names, and only in these networks, if there are any.

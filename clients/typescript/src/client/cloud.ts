@@ -98,10 +98,14 @@ export class Cloud {
     const places: search.Place[] = [];
     const directory = await this.#directory();
     for (let page = 0, pages = 1; page < pages; page++) {
-      const now = clock();
-      const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
-      const { awaiting, opening } = await search.ask(await home.party(now), { ...question, page }, cloud, now, entropy);
-      const found = await called(() => createClient(SearchService, this.transport).search({ opening }));
+      // A new message at every attempt, as above.
+      const { awaiting, found } = await repeated(async () => {
+        const now = clock();
+        const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
+        const party = await home.party(now);
+        const { awaiting, opening } = await search.ask(party, { ...question, page }, cloud, now, entropy);
+        return { awaiting, found: await createClient(SearchService, this.transport).search({ opening }) };
+      }, this.attempts);
       checkOuter(SearchResponseSchema, found);
       const answer = await awaiting.receive(found.reply!, home.verifier(clock()), clock());
       places.push(...answer.places);

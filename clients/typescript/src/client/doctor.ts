@@ -19,7 +19,7 @@ import { preciseReason, Refusal } from "../protocol/refusal.js";
 import type { Party } from "../protocol/party.js";
 import type { Place } from "../protocol/search.js";
 import { peekStatement } from "../protocol/statements.js";
-import { pause } from "./calls.js";
+import { BRIEFLY, pause, repeated } from "./calls.js";
 import { clock, Cloud, entropy } from "./cloud.js";
 import { type DoctorCode, formatCode } from "./code.js";
 import type { Home } from "./home.js";
@@ -49,10 +49,11 @@ export class DoctorRoom {
 
   /** Open a room at the relay of the doctor's hospital. The home has been kept up (`keepUp`). */
   static async open(home: Home, hospitalId: string, address: string): Promise<DoctorRoom> {
-    const now = clock();
-    const party = await home.party(now);
+    const party = await home.party(clock());
     const transport = home.transportTo(address, hospitalId);
-    const { roomId } = await openRoom(transport, await askForRoom(party, hospitalId, now, entropy));
+    const { roomId } = await repeated(async () =>
+      openRoom(transport, await askForRoom(party, hospitalId, clock(), entropy)),
+    );
     const { statement, signature } = party.self.keyStatement;
     const code = {
       address,
@@ -191,7 +192,7 @@ export async function search(home: Home, consultation: InConsultation): Promise<
   if (grant === undefined) return [];
   const { departmentClasses } = peekStatement(GrantSchema, grant);
   const { identity: patientId, keyStatement: patientKeyStatement } = asked.patient;
-  const cloud = new Cloud(home.cloudTransport);
+  const cloud = new Cloud(home.cloudTransport, BRIEFLY);
   const places: Place[] = [];
   for (const departmentClass of departmentClasses.includes("*") ? ["*"] : departmentClasses) {
     places.push(...(await cloud.search(home, { patientId, departmentClass, grant, patientKeyStatement }, entropy)));

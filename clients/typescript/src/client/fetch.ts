@@ -6,7 +6,7 @@ import type { InConsultation } from "../protocol/doctor.js";
 import type { Intent } from "../protocol/record.js";
 import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import type { Place } from "../protocol/search.js";
-import { refusalOf } from "./calls.js";
+import { BRIEFLY, refusalOf, repeated } from "./calls.js";
 import { entropy } from "./cloud.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
 import { addressHospital, SessionStream } from "./session.js";
@@ -112,7 +112,7 @@ async function fetchOrder(
       fetchRecord(stream, await stream.open(home, hospital, intent, entropy), mostBytes, upkeep),
     );
   try {
-    return await fetchBy({ party, encryptionKey });
+    return await repeated(() => fetchBy({ party, encryptionKey }), BRIEFLY);
   } catch (error) {
     if (!(error instanceof Refusal) || error.reason !== "UNKNOWN_KEY_ID") throw error;
     // The hospital has begun a new epoch since the public cloud was asked.

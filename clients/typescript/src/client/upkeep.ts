@@ -2,12 +2,9 @@
 
 import type { Epoch } from "../keys/epoch.js";
 import { preciseReason, Refusal, require } from "../protocol/refusal.js";
-import { passes, REAL_TIME } from "./calls.js";
+import { BRIEFLY, passes, REAL_TIME } from "./calls.js";
 import { Cloud, clock } from "./cloud.js";
 import type { Home } from "./home.js";
-
-/** How often upkeep asks a cloud that is away: somebody waits for the visit. */
-const BRIEFLY = 3;
 
 /** Refusals of what is at hand, and not of the one who is looked at: the cloud, once it answers, has newer ones. */
 export const RUN_OUT = ["REVOCATION_LIST_STALE", "BUNDLE_STALE"];
