@@ -52,6 +52,8 @@ export class Home {
   readonly bundle: TrustedBundle;
   keys: KeyFile;
   #state: State;
+  /** The lists as they were read out of that state. */
+  #read: { readonly state: State; readonly lists: Lists | undefined } | undefined;
 
   private constructor(
     readonly directory: string,
@@ -220,7 +222,12 @@ export class Home {
 
   /** The lists as last received. */
   get lists(): Lists | undefined {
-    const { revocationList } = this.#state;
+    const state = this.#state;
+    if (this.#read?.state !== state) this.#read = { state, lists: this.#readLists(state) };
+    return this.#read.lists;
+  }
+
+  #readLists({ revocationList }: State): Lists | undefined {
     return revocationList === undefined ? undefined : Lists.read(this.bundle, decode(revocationList), this.crls);
   }
 
