@@ -1,6 +1,13 @@
-/** What a command is given, and how it speaks to people. */
+/** What a command is given, looked at before anything is done with it, and how it speaks to people. */
 
+import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { Networks } from "./client/networks.js";
+import { Kind } from "./gen/federation/v1/rules_pb.js";
+import { LONGEST_GRANT_HOURS } from "./protocol/grant.js";
+import { Refusal } from "./protocol/refusal.js";
+import { hasForm } from "./protocol/rules.js";
 
 export class UsageError extends Error {}
 
@@ -9,30 +16,37 @@ export type Values = Record<string, string | boolean | undefined>;
 /** What a command says: one JSON object. */
 export type Said = Record<string, unknown>;
 
-const MOST_HOURS = 24 * 365;
+/** What a terminal could take for something else than text: control characters, and those that turn or hide it. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+
+const NAMES = [
+  "home",
+  "trust",
+  "id",
+  "sensor",
+  "ticket",
+  "observation",
+  "hours",
+  "certificate",
+  "hospital",
+  "address",
+  "department",
+  "conclusion",
+  "code-file",
+  "save",
+  "records-mib",
+  "networks",
+  "pin-file",
+];
 
 /** Read the words of the command line. */
 export function read(): { values: Values; positionals: string[] } {
   const text = { type: "string" } as const;
-  const names = [
-    "home",
-    "trust",
-    "id",
-    "sensor",
-    "ticket",
-    "observation",
-    "hours",
-    "certificate",
-    "hospital",
-    "address",
-    "department",
-  ];
-  const more = ["conclusion", "code-file", "save", "pin-file"];
   const flags = { deposit: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;
   try {
     return parseArgs({
       allowPositionals: true,
-      options: { ...Object.fromEntries([...names, ...more].map((name) => [name, text])), ...flags },
+      options: { ...Object.fromEntries(NAMES.map((name) => [name, text])), ...flags },
     }) as never;
   } catch (error) {
     throw new UsageError((error as Error).message);
@@ -46,14 +60,70 @@ export function needed(values: Values, name: string): string {
   return value;
 }
 
-/** How long a consent lasts. */
-export function hoursOf(values: Values, otherwise: number): number {
-  const hours = Number(values["hours"] ?? otherwise);
-  if (!(hours > 0 && hours <= MOST_HOURS)) throw new UsageError(`--hours lie between 0 and ${MOST_HOURS}`);
-  return hours;
+/** An option that has to be given, in the form of that kind. */
+export function neededForm(values: Values, name: string, kind: Kind, example: string): string {
+  const value = needed(values, name);
+  if (!hasForm(kind, value)) throw new UsageError(`--${name} reads ${example}`);
+  return value;
 }
 
-/** Say something to people. */
+/** How long a consent lasts. */
+export function hoursOf(values: Values, otherwise: number): number {
+  return numberOf(values, "hours", otherwise, LONGEST_GRANT_HOURS);
+}
+
+/** A number that is more than 0. */
+export function numberOf(values: Values, name: string, otherwise: number, most: number): number {
+  const value = Number(values[name] ?? otherwise);
+  if (!(value >= 0.01 && value <= most)) throw new UsageError(`--${name} lies between 0.01 and ${most}`);
+  return value;
+}
+
+/** The networks that alone may be dialled; none where all may be. */
+export function networksOf(values: Values): Networks | undefined {
+  const written = values["networks"];
+  if (written === undefined) return undefined;
+  try {
+    return new Networks(String(written).split(","));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    throw new UsageError(`--networks: ${error.message}`, { cause: error });
+  }
+}
+
+/** A directory that is there, or is made, and may be written to. */
+export function writableDirectory(path: string): string {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  accessSync(path, constants.W_OK);
+  return path;
+}
+
+/** A file that may be written: what is there gives way. */
+export function writableFile(path: string): string {
+  accessSync(dirname(resolve(path)), constants.W_OK);
+  const there = statSync(path, { throwIfNoEntry: false });
+  if (there !== undefined && !there.isFile()) throw new UsageError(`${path} is no file`);
+  return path;
+}
+
+/** A file's content, of so many bytes at most. */
+export function readBounded(path: string, mostBytes: number, what: string): Uint8Array {
+  const { size } = statSync(path);
+  if (size > mostBytes)
+    throw new Refusal("LIMIT_REACHED", `${what} has at most ${mostBytes} bytes, ${path} has ${size}`);
+  return new Uint8Array(readFileSync(path));
+}
+
+/** Say something to people, on one line. Whatever reaches their terminal, a peer's words among it, goes through here or `spoken`. */
 export function tell(sentence: string): void {
-  process.stderr.write(sentence + "\n");
+  process.stderr.write(sentence.replace(UNPRINTABLE, " ") + "\n");
+}
+
+/** An object as it is said: JSON in which every character that is no plain text is escaped. */
+export function spoken(said: Said): string {
+  return JSON.stringify(said).replace(UNPRINTABLE, (character) =>
+    [...Array(character.length).keys()]
+      .map((index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
 }

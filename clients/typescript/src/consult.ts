@@ -1,16 +1,28 @@
 /** `doctor consult`: one visit, from the room to the receipt. What can't be had is said, and the visit goes on: the patient is waiting. */
 
-import { renameSync } from "node:fs";
-import { needed, type Said, tell, type Values } from "./arguments.js";
+import {
+  needed,
+  neededForm,
+  networksOf,
+  numberOf,
+  type Said,
+  tell,
+  UsageError,
+  type Values,
+  writableDirectory,
+  writableFile,
+} from "./arguments.js";
+import { refusalOf } from "./client/calls.js";
 import { deposit } from "./client/deposit.js";
 import { allows, DoctorRoom, search } from "./client/doctor.js";
-import { fetch } from "./client/fetch.js";
+import { fetch, MOST_BYTES } from "./client/fetch.js";
 import { Home } from "./client/home.js";
 import { type FetchedRecord, saveRecord } from "./client/records.js";
-import { diagnosticReport } from "./client/report.js";
-import { keepUp, waits } from "./client/upkeep.js";
+import { diagnosticReport, requireConclusion } from "./client/report.js";
+import { type CurrentHome, keepUp } from "./client/upkeep.js";
+import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { Right } from "./gen/federation/v1/statement_pb.js";
-import { writeNew } from "./keys/file.js";
+import { replaceFile } from "./keys/file.js";
 import { hex, sha256 } from "./protocol/bytes.js";
 import type { AwaitingReceipt, InConsultation } from "./protocol/doctor.js";
 import { preciseReason, Refusal } from "./protocol/refusal.js";
@@ -18,30 +30,65 @@ import type { Place } from "./protocol/search.js";
 
 const RECEIPT_MS = 30_000;
 
+const MEBIBYTE = 1024 * 1024;
+
+/** What the command line says of a visit, each looked at before a patient is let in: nothing of it can fail the visit then. */
+interface Plan {
+  readonly hospital: string;
+  readonly address: string;
+  readonly department: string;
+  readonly conclusion: string;
+  readonly codeFile: string | undefined;
+  readonly save: string | undefined;
+  readonly mostBytes: number;
+  readonly keeps: boolean;
+}
+
 export async function consult(values: Values): Promise<Said> {
-  const [hospital, address] = [needed(values, "hospital"), needed(values, "address")];
-  for (const name of ["conclusion", "department"]) needed(values, name); // said now, not before a patient
-  const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
-  const room = await DoctorRoom.open(await keepUp(home, tell), hospital, address);
+  const plan = planOf(values);
+  const opened = Home.open(needed(values, "home"), needed(values, "pin-file"), networksOf(values));
+  const home = await keepUp(opened, tell);
+  requireDepartment(plan.department, home.bundle.content.departmentClasses);
+  const room = await DoctorRoom.open(home, plan.hospital, plan.address);
   try {
-    return await consultIn(room, values);
+    return await consultIn(room, plan);
   } finally {
     await room.close().catch((error: unknown) => tell(`The room was not closed (${preciseReason(error)}).`));
   }
 }
 
-async function consultIn(room: DoctorRoom, values: Values): Promise<Said> {
-  const conclusion = needed(values, "conclusion");
+/** Read the plan. */
+export function planOf(values: Values): Plan {
+  const path = (name: string, check: (path: string) => string) =>
+    values[name] === undefined ? undefined : check(needed(values, name));
+  return {
+    hospital: neededForm(values, "hospital", Kind.HOSPITAL_ID, "H:name"),
+    address: neededForm(values, "address", Kind.ADDRESS, "host:port"),
+    department: neededForm(values, "department", Kind.DEPARTMENT_CLASS, "as a class of the federation's list"),
+    conclusion: requireConclusion(needed(values, "conclusion")),
+    codeFile: path("code-file", writableFile),
+    save: path("save", writableDirectory),
+    mostBytes: Math.floor(MEBIBYTE * numberOf(values, "records-mib", MOST_BYTES / MEBIBYTE, 2 ** 20)),
+    keeps: values["deposit"] === true,
+  };
+}
+
+function requireDepartment(department: string, classes: readonly string[]): void {
+  if (!classes.includes(department)) throw new UsageError(`--department is one of ${classes.join(", ")}`);
+}
+
+async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
+  const { conclusion, codeFile, keeps, department } = plan;
   tell(`Show this code to your patient: ${room.text}`);
-  if (typeof values["code-file"] === "string") writeWhole(values["code-file"], room.text + "\n");
+  if (codeFile !== undefined) replaceFile(codeFile, Buffer.from(room.text + "\n"));
   const consultation = await room.awaitPatient((reason) => tell(`Somebody was refused (${reason}); still waiting.`));
   const patient = consultation.asked.patient.identity;
   tell(`${patient} is here; both sides have proved who they are.`);
-  const records = await readRecords(room.home, consultation, values["save"]);
+  const records = await readRecords(room.upkeep, consultation, plan);
   const digests = records.map(({ digest }) => digest);
   const report = diagnosticReport(patient, room.home.identity, conclusion, digests);
   const diagnosed = await room.diagnose(consultation, report, records);
-  const handle = values["deposit"] === true ? await deposited(room, diagnosed, needed(values, "department")) : null;
+  const handle = keeps ? await deposited(room, diagnosed, department) : null;
   const receipt = await room.awaitReceipt(diagnosed, RECEIPT_MS, tell);
   const { biosignal: content } = consultation;
   const biosignal = { size: content.length, sha256: hex(sha256(content)) };
@@ -49,16 +96,15 @@ async function consultIn(room: DoctorRoom, values: Values): Promise<Said> {
 }
 
 /** Look for records, fetch and save them, as far as the consent goes. */
-async function readRecords(home: Home, consultation: InConsultation, directory: unknown): Promise<FetchedRecord[]> {
+async function readRecords(upkeep: CurrentHome, consultation: InConsultation, plan: Plan): Promise<FetchedRecord[]> {
   if (!allows(consultation, Right.INDEX) || !allows(consultation, Right.READ)) {
     tell("Without consent to look for records, none is looked for.");
     return [];
   }
-  const places = await placesOf(home, consultation);
-  const records = await fetch(home, consultation, places, (hospital, refusal) =>
-    tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`),
-  );
-  if (typeof directory === "string") for (const record of records) save(record, directory);
+  const places = await placesOf(upkeep.last, consultation);
+  const missing = (hospital: string, refusal: Refusal) => tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
+  const records = await fetch(upkeep, consultation, places, missing, plan.mostBytes);
+  if (plan.save !== undefined) for (const record of records) save(record, plan.save);
   return records;
 }
 
@@ -66,8 +112,7 @@ async function placesOf(home: Home, consultation: InConsultation): Promise<Place
   try {
     return await search(home, consultation);
   } catch (error) {
-    if (!waits(error)) throw error;
-    tell(`The public cloud could not be asked. RECORDS FROM ELSEWHERE MAY BE MISSING: ${said(error as Refusal)}`);
+    tell(`The public cloud did not say where records are. RECORDS MAY BE MISSING: ${said(refusalOf(error))}`);
     return [];
   }
 }
@@ -76,8 +121,7 @@ function save(record: FetchedRecord, directory: string): void {
   try {
     saveRecord(record, directory);
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    tell(`THE RECORD FROM ${record.manifest.hospitalId} IS NOT SAVED: ${said(error)}`);
+    tell(`THE RECORD FROM ${record.manifest.hospitalId} IS NOT SAVED WHOLE: ${said(refusalOf(error))}`);
   }
 }
 
@@ -110,10 +154,4 @@ function described({ manifest }: FetchedRecord): Said[] {
       sha256: hex(digest!),
     })),
   }));
-}
-
-/** Write a file that others wait for: it is there whole, or not at all. */
-function writeWhole(path: string, content: string): void {
-  writeNew(`${path}.partial`, Buffer.from(content));
-  renameSync(`${path}.partial`, path);
 }

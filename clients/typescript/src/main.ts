@@ -1,20 +1,33 @@
 #!/usr/bin/env node
 /** The command line of clients/README.md: one JSON object on stdout, words for people on stderr. */
 
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { hoursOf, needed, read, type Said, tell, UsageError, type Values } from "./arguments.js";
+import {
+  hoursOf,
+  needed,
+  neededForm,
+  networksOf,
+  read,
+  readBounded,
+  type Said,
+  spoken,
+  tell,
+  UsageError,
+  type Values,
+} from "./arguments.js";
 import { clock, entropy } from "./client/cloud.js";
 import { parseCode } from "./client/code.js";
-import { certificateRequest, parseTicket } from "./client/enrolment.js";
-import { Home } from "./client/home.js";
+import { certificateIn, certificateRequest, parseTicket } from "./client/enrolment.js";
+import { Home, readSensor } from "./client/home.js";
 import { visit } from "./client/patient.js";
 import { keepUp, renewNow } from "./client/upkeep.js";
 import { register } from "./client/registration.js";
 import { conclusionOf } from "./client/report.js";
 import { consult } from "./consult.js";
+import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { writeNew } from "./keys/file.js";
 import { hex } from "./protocol/bytes.js";
+import { MOST_BIOSIGNAL_BYTES } from "./protocol/consultation.js";
 import { EVERYTHING } from "./protocol/grant.js";
 import { preciseReason, Refusal, require } from "./protocol/refusal.js";
 
@@ -25,11 +38,18 @@ const USAGE = `usage:
   medunion-client doctor init      --home DIR --trust FILE --id D:name
   medunion-client doctor register  --home DIR --certificate FILE
   medunion-client doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
-                                   [--code-file FILE] [--save DIR] [--deposit]
+                                   [--code-file FILE] [--save DIR] [--records-mib N] [--deposit]
   medunion-client doctor renew     --home DIR
 a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
+an observation has at most 16 MiB; a consent lasts 24 hours unless --hours says otherwise, 8784 at most
+a doctor's records of one visit have at most 1024 MiB together, unless --records-mib says otherwise
+a certificate is DER or PEM, whatever text stands before it
 every command needs --pin-file FILE, mode 0600
+every command takes --networks CIDR,... and then dials nothing outside them; the environment's proxy is not asked
 `;
+
+/** Bytes of a certificate file: PEM and the text before it have a few KiB. */
+const MOST_CERTIFICATE_BYTES = 1024 * 1024;
 
 async function main(): Promise<number> {
   const { values, positionals } = read();
@@ -40,7 +60,7 @@ async function main(): Promise<number> {
   const command = COMMANDS[positionals.slice(0, 2).join(" ")];
   if (command === undefined) throw new UsageError("there is no such command");
   const said = await command(values, positionals.slice(2));
-  process.stdout.write(JSON.stringify(said) + "\n");
+  process.stdout.write(spoken(said) + "\n");
   return 0;
 }
 
@@ -55,10 +75,11 @@ const COMMANDS: Record<string, (values: Values, rest: string[]) => Promise<Said>
 };
 
 async function registerPatient(values: Values): Promise<Said> {
-  const identity = needed(values, "id");
+  const identity = neededForm(values, "id", Kind.PATIENT_ID, "P:name");
   const ticket = parseTicket(needed(values, "ticket"));
+  const fuzzyKey = readSensor(needed(values, "sensor"));
   const home = await openOrCreate(values, identity);
-  return { identity, serial: hex(await register(home, home.biometricPassword(needed(values, "sensor")), ticket)) };
+  return { identity, serial: hex(await register(home, home.biometricPassword(fuzzyKey), ticket)) };
 }
 
 /** The home of a patient whose earlier registration was cut off, or a new one. */
@@ -66,32 +87,26 @@ async function openOrCreate(values: Values, identity: string): Promise<Home> {
   const directory = needed(values, "home");
   const pinFile = needed(values, "pin-file");
   if (!Home.exists(directory)) {
-    return Home.create(directory, identity, needed(values, "trust"), pinFile, entropy, clock());
+    return Home.create(directory, identity, needed(values, "trust"), pinFile, entropy, clock(), networksOf(values));
   }
-  const home = Home.open(directory, pinFile);
+  const home = Home.open(directory, pinFile, networksOf(values));
   require(home.identity === identity, "PROFILE_UNUSABLE", `${home.identity} is at home there`);
   return home;
 }
 
 async function visitDoctor(values: Values, [written]: string[]): Promise<Said> {
   const terms = { ...EVERYTHING, hours: hoursOf(values, EVERYTHING.hours) };
-  const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
+  const home = openHome(values);
   const code = parseCode(written ?? "");
-  const biosignal = new Uint8Array(readFileSync(needed(values, "observation")));
-  const done = await visit(
-    await keepUp(home, tell),
-    code,
-    home.biometricPassword(needed(values, "sensor")),
-    biosignal,
-    tell,
-    terms,
-  );
+  const biosignal = readBounded(needed(values, "observation"), MOST_BIOSIGNAL_BYTES, "an observation");
+  const biometricPassword = home.biometricPassword(readSensor(needed(values, "sensor")));
+  const done = await visit(await keepUp(home, tell), code, biometricPassword, biosignal, tell, terms);
   return { doctor: done.doctorId, grant: done.grantId, conclusion: conclusionOf(done.diagnosis) };
 }
 
 async function initDoctor(values: Values): Promise<Said> {
   const directory = needed(values, "home");
-  const identity = needed(values, "id");
+  const identity = neededForm(values, "id", Kind.DOCTOR_ID, "D:name");
   const home = await Home.create(
     directory,
     identity,
@@ -106,25 +121,31 @@ async function initDoctor(values: Values): Promise<Said> {
 }
 
 async function registerDoctor(values: Values): Promise<Said> {
-  const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
-  const certificate = new Uint8Array(readFileSync(needed(values, "certificate")));
+  const home = openHome(values);
+  const written = readBounded(needed(values, "certificate"), MOST_CERTIFICATE_BYTES, "a certificate");
+  const certificate = certificateIn(written);
   return { identity: home.identity, serial: hex(await register(home, certificate)) };
 }
 
 async function renew(values: Values): Promise<Said> {
-  const home = Home.open(needed(values, "home"), needed(values, "pin-file"));
+  const home = openHome(values);
   const { keyId, notAfter } = await renewNow(home);
   return { identity: home.identity, key_id: hex(keyId), not_after: Number(notAfter) };
 }
 
+function openHome(values: Values): Home {
+  return Home.open(needed(values, "home"), needed(values, "pin-file"), networksOf(values));
+}
+
 function failed(error: unknown): number {
   if (error instanceof UsageError) {
-    tell(`${error.message}\n${USAGE}`);
+    tell(error.message);
+    process.stderr.write(USAGE);
     return 2;
   }
   const refusal = refusalOf(error);
-  tell(`${refusal.message} (${preciseReason(refusal)})`);
-  process.stdout.write(JSON.stringify({ reason: refusal.reason }) + "\n");
+  `${refusal.message} (${preciseReason(refusal)})`.split("\n").forEach(tell);
+  process.stdout.write(spoken({ reason: refusal.reason }) + "\n");
   return 1;
 }
 

@@ -1,11 +1,18 @@
 /** The cast of tests/vectors, parties.json: everybody's keys, the clock, and the trust that all share. */
 
 import { create } from "@bufbuild/protobuf";
-import { type SignedStatement, SignedStatementSchema } from "../src/gen/federation/v1/statement_pb.js";
+import {
+  RevocationListSchema,
+  type SignedStatement,
+  SignedStatementSchema,
+} from "../src/gen/federation/v1/statement_pb.js";
+import { softwareSigningKey } from "../src/keys/software.js";
 import { follow, pin } from "../src/protocol/bundle.js";
-import { fromHex } from "../src/protocol/bytes.js";
+import { fromHex, sha256 } from "../src/protocol/bytes.js";
 import { DecryptionKey, softwareX25519 } from "../src/protocol/hpke.js";
 import { Lists } from "../src/protocol/lists.js";
+import { peekStatement, signStatement } from "../src/protocol/statements.js";
+import { transcript } from "../src/protocol/transcript.js";
 import { Verifier } from "../src/protocol/verifier.js";
 import { load, type Vector } from "./vectors.js";
 
@@ -23,6 +30,15 @@ export const verifier = new Verifier(
   Lists.read(bundle, signed(cast.revocation_list), [fromHex(cast.authority.crl)]),
 );
 export const cloud = verifier.cloudEncryptionKey(signed(cast.cloud.encryption_key_statement), now);
+
+/** What everybody trusts once the cloud has revoked that credential. */
+export async function verifierWithout(serial: Uint8Array): Promise<Verifier> {
+  const list = peekStatement(RevocationListSchema, signed(cast.revocation_list));
+  const serials = [...list.serials, sha256(transcript("serial", serial))];
+  const key = softwareSigningKey(fromHex(cast.cloud.signing_seed));
+  const newer = await signStatement("rl", RevocationListSchema, { ...list, serials }, key);
+  return new Verifier(bundle, Lists.read(bundle, newer, [fromHex(cast.authority.crl)]));
+}
 
 export function decryptionKey(own: Vector): DecryptionKey {
   return new DecryptionKey(fromHex(own.mlkem_seed), softwareX25519(fromHex(own.x25519_private_key)));

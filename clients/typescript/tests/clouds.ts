@@ -25,7 +25,7 @@ import { openPayload, sealReply, UNNAMED } from "../src/protocol/sealing.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { transcript } from "../src/protocol/transcript.js";
 import { credentialTranscript } from "../src/protocol/verifier.js";
-import { bundle, cast, cloud, decryptionKey, now, signed } from "./cast.js";
+import { cast, cloud, decryptionKey, now, signed } from "./cast.js";
 
 const HOUR = 3_600_000n;
 const prkC = softwareSigningKey(fromHex(cast.cloud.signing_seed));
@@ -56,7 +56,7 @@ export class StubCloud {
         register: async ({ opening }) => ({ reply: await this.#register(opening!) }),
       });
     });
-    return new Cloud(bundle, attempts, transport);
+    return new Cloud(transport, attempts);
   }
 
   #directory() {

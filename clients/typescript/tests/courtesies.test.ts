@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { EventEmitter, once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -30,6 +31,8 @@ import { bundle, cast, now, signed } from "./cast.js";
 import { madeDirectory, madeHome } from "./homes.js";
 import { served } from "./servers.js";
 
+const HOUR = 3_600_000;
+
 test("a receipt that can't be sent costs the patient nothing but a word", async () => {
   const told: string[] = [];
   const put = () => Promise.reject(new Refusal("NO_SUCH_ROOM", "the room is gone"));
@@ -49,7 +52,7 @@ test("a receipt that can't be waited for costs the doctor nothing but a word", a
   const mailbox = new Mailbox(transport, new Uint8Array(16), Direction.TO_PATIENT);
   const room = new DoctorRoom(new CurrentHome({} as never), {} as never, transport, {} as never, mailbox);
   const told: string[] = [];
-  assert.equal(await room.awaitReceipt({} as AwaitingReceipt, 1_000, (sentence) => told.push(sentence)), false);
+  assert.equal(await room.awaitReceipt({} as AwaitingReceipt, HOUR, (sentence) => told.push(sentence)), false);
   assert.equal(told.length, 1);
 });
 
@@ -89,7 +92,7 @@ test("the doctor's own frame is held on to until a current list is at hand", asy
     taken.push(home);
     return home === fresh ? Promise.resolve("D5") : Promise.reject(rejected);
   };
-  assert.equal(await byCurrentLists(upkeep, Date.now() + 5_000, take), "D5");
+  assert.equal(await byCurrentLists(upkeep, Date.now() + HOUR, take), "D5");
   assert.deepEqual([asked, taken.length], [3, 4]);
   const behind = new CurrentHome(old, (home) => Promise.resolve(home));
   await assert.rejects(byCurrentLists(behind, Date.now(), take), rejected);
@@ -99,7 +102,7 @@ test("a stranger's frame is refused before the cloud is asked", async () => {
   const upkeep = new CurrentHome({} as Home, () => assert.fail("asked"));
   const stranger = new Refusal("SEAL_INVALID", "the frame does not open");
   await assert.rejects(
-    byCurrentLists(upkeep, Date.now() + 5_000, () => Promise.reject(stranger)),
+    byCurrentLists(upkeep, Date.now() + HOUR, () => Promise.reject(stranger)),
     stranger,
   );
 });
@@ -138,24 +141,40 @@ test("a hospital is silent only while nothing goes out to it any more", async (c
     sealed: new Uint8Array(200_000),
     sentAt: now,
   };
+  const came = new EventEmitter();
   const transport = await served(context, ({ service }) =>
     service(RecordService, {
-      async *openSession(requests) {
+      async *openSession(requests, { signal }) {
         let count = 0;
         for await (const { content } of requests) {
-          await new Promise((resolve) => setTimeout(resolve, 100));
           if (content.case === "frame" && ++count === 12) break;
+          const goOn = once(came, "taken");
+          came.emit("frame");
+          await goOn;
         }
         yield { content: { case: "frame", value: { ...frame, sealed: new Uint8Array([count]) } } };
-        await new Promise((resolve) => setTimeout(resolve, 5_000));
+        await once(signal, "abort");
       },
     }),
   );
+  context.mock.timers.enable({ apis: ["setTimeout"] });
   const stream = new SessionStream(transport, 500);
   context.after(() => stream.close());
+  // Two frames at most lie between the one that the connection takes and the one that the hospital reads.
+  came.on("frame", () => {
+    context.mock.timers.tick(150);
+    came.emit("taken");
+  });
   for (let count = 0; count < 12; count++) stream.send(frame as never);
   assert.deepEqual([...(await stream.receive()).sealed!], [12]);
-  await assert.rejects(stream.receive(), { reason: "UNAVAILABLE", passes: true });
+  const silent = assert.rejects(stream.receive(), { reason: "UNAVAILABLE", passes: true });
+  let isOver = false;
+  void silent.then(() => (isOver = true));
+  context.mock.timers.tick(499);
+  await new Promise(setImmediate);
+  assert.equal(isOver, false);
+  context.mock.timers.tick(1);
+  await silent;
 });
 
 function place(hospital: string, departmentId: string, handle: number): Place {
@@ -178,18 +197,21 @@ test("one session asks for the records of a class at a hospital, 64 at most", ()
   ]);
 });
 
-test("a hospital that is away stops no other, and a record that is gone no other of its hospital", async () => {
+test("a hospital that is away stops no other, and a record that is gone or odd no other of its hospital", async () => {
   const handles = Array.from({ length: 5 }, (_, handle) => place("H:a", "H:a/cardiology", handle));
   const missing: string[] = [];
   const fetchOne = ({ place, handles }: Order) => {
     if (place.hospital.identity === "H:b") return Promise.reject(new Refusal("UNAVAILABLE", "away", { passes: true }));
     const ids = handles.map(([id]) => id);
-    return ids.includes(3) ? Promise.reject(new Refusal("NO_SUCH_RECORD", "gone")) : Promise.resolve(ids);
+    if (ids.includes(3)) return Promise.reject(new Refusal("NO_SUCH_RECORD", "gone"));
+    const odd = new Refusal("REJECTED", "not accepted", { cause: new Refusal("FIELD_INVALID", "stored after 9999") });
+    if (ids.includes(1)) return Promise.reject(ids.length > 1 ? odd : new RangeError("Invalid time value"));
+    return Promise.resolve(ids);
   };
   const orders = ordersOf([place("H:b", "H:b/cardiology", 9), ...handles]);
   const records = await fetched(orders, fetchOne, (hospital, { reason }) => missing.push(`${hospital} ${reason}`));
-  assert.deepEqual(records.flat(), [0, 1, 2, 4]);
-  assert.deepEqual(missing, ["H:b UNAVAILABLE", "H:a NO_SUCH_RECORD"]);
+  assert.deepEqual(records.flat(), [0, 2, 4]);
+  assert.deepEqual(missing, ["H:b UNAVAILABLE", "H:a INTERNAL", "H:a NO_SUCH_RECORD"]);
 });
 
 test("no more records are fetched than a diagnosis can name", async () => {

@@ -3,11 +3,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, createRegistry, type DescMessage } from "@bufbuild/protobuf";
-import { file_federation_v1_directory } from "../src/gen/federation/v1/directory_pb.js";
+import { file_federation_v1_directory, MedicalAuthoritySchema } from "../src/gen/federation/v1/directory_pb.js";
 import { file_federation_v1_membership } from "../src/gen/federation/v1/membership_pb.js";
 import { file_federation_v1_publication } from "../src/gen/federation/v1/publication_pb.js";
 import { file_federation_v1_record } from "../src/gen/federation/v1/record_pb.js";
-import { file_federation_v1_statement, SignedStatementSchema } from "../src/gen/federation/v1/statement_pb.js";
+import {
+  CrlPinSchema,
+  file_federation_v1_statement,
+  SignedStatementSchema,
+} from "../src/gen/federation/v1/statement_pb.js";
 import { softwareSecret } from "../src/keys/keys.js";
 import { follow, pin, type TrustedBundle } from "../src/protocol/bundle.js";
 import { concat, fromHex, hex, hkdf, hmacSha256, sha256 } from "../src/protocol/bytes.js";
@@ -20,7 +24,12 @@ import {
   recoverPoint,
 } from "../src/protocol/group.js";
 import { DecryptionKey, seal, softwareX25519 } from "../src/protocol/hpke.js";
+import { verifyCertificate } from "../src/protocol/certificate.js";
+import { readCrl } from "../src/protocol/crl.js";
+import { paddedSize } from "../src/protocol/frames.js";
+import type { Lists } from "../src/protocol/lists.js";
 import { preciseReason } from "../src/protocol/refusal.js";
+import { parse } from "../src/protocol/rules.js";
 import { derive } from "../src/protocol/schedule.js";
 import { isSignature, openStatement } from "../src/protocol/statements.js";
 import { statementDigest, transcript } from "../src/protocol/transcript.js";
@@ -157,6 +166,50 @@ test("every kind of statement", () => {
     });
   }
   assert.ok(all.length > 10);
+});
+
+test("padded(n)", () => {
+  const all = vectors("padding");
+  for (const { size, padded } of all) assert.equal(paddedSize(size), padded, `${size}`);
+  assert.ok(all.length > 20);
+});
+
+test("addresses, scopes and times that have their form, and that have not", () => {
+  const registry = createRegistry(
+    file_federation_v1_directory,
+    file_federation_v1_membership,
+    file_federation_v1_record,
+  );
+  const all = vectors("forms");
+  for (const vector of all) {
+    const schema = registry.getMessage(vector.message_type) as DescMessage;
+    assert.equal(
+      outcome(() => parse(schema, fromHex(vector.message))),
+      vector.expect,
+      vector.name,
+    );
+  }
+  assert.ok(all.filter((vector) => vector.expect === "FIELD_INVALID").length > 50);
+});
+
+test("Cert_D, its authority's scope, and the CRLs that count", async () => {
+  const all = vectors("certificates");
+  for (const vector of all) {
+    const certificate = fromHex(vector.authority_certificate);
+    const authority = create(MedicalAuthoritySchema, { certificate, doctorIds: vector.doctor_ids });
+    const crls = vector.pins.map((pin: Vector) =>
+      create(CrlPinSchema, {
+        certificateDigest: fromHex(pin.certificate_digest),
+        number: fromHex(pin.number),
+        digest: fromHex(pin.digest),
+      }),
+    );
+    const lists = { crls: vector.crls.map(fromHex).map(readCrl), revocations: { crls } } as unknown as Lists;
+    const owner = { identity: vector.doctor_id, verifyingKey: fromHex(vector.verifying_key) };
+    const verified = verifyCertificate(fromHex(vector.certificate), [authority], lists, owner, BigInt(vector.now));
+    assert.equal(await verified.then(() => "success", preciseReason), vector.expect, vector.name);
+  }
+  assert.ok(all.filter((vector) => vector.expect !== "success").length > 10);
 });
 
 test("the chain of trust bundles, and successors that nobody may follow", () => {

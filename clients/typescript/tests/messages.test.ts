@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import {
+  BiosignalDeliverySchema,
   CloseRoomRequestSchema,
   type GetRoomResponse,
   GetRoomResponseSchema,
@@ -26,20 +27,31 @@ import { makeEpoch, openEpoch } from "../src/keys/epoch.js";
 import { softwareSecret } from "../src/keys/keys.js";
 import { softwareSigningKey } from "../src/keys/software.js";
 import { type Entropy, fromHex, hex } from "../src/protocol/bytes.js";
-import { codeDigest } from "../src/protocol/consultation.js";
+import { codeDigest, MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
 import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";
 import * as doctorSide from "../src/protocol/doctor.js";
 import { makeGrant } from "../src/protocol/grant.js";
 import type { DecryptionKey } from "../src/protocol/hpke.js";
 import type { Party } from "../src/protocol/party.js";
 import * as patientSide from "../src/protocol/patient.js";
+import { MOST_BYTES } from "../src/client/fetch.js";
 import * as record from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { apply, type AwaitingCredential } from "../src/protocol/registration.js";
 import { admit, type ReplayKeys } from "../src/protocol/replay.js";
 import * as search from "../src/protocol/search.js";
 import type { EncryptionKey } from "../src/protocol/verifier.js";
-import { bundle, cast, cloud, decryptionKey, now, opened as openedUnder, signed, verifier } from "./cast.js";
+import {
+  bundle,
+  cast,
+  cloud,
+  decryptionKey,
+  now,
+  opened as openedUnder,
+  signed,
+  verifier,
+  verifierWithout,
+} from "./cast.js";
 import { load, type Vector, vectors } from "./vectors.js";
 
 const entropies = load("entropy");
@@ -177,16 +189,24 @@ test("consultation: room, P1, D1, P2", async () => {
     now,
     entropy("grant"),
   );
-  const biosignal = fromHex(messages.get("P2-0")!.plaintext);
+  const size = Number(payload(BiosignalDeliverySchema, "P2-1").biosignalSizeBytes);
+  const biosignal = fromHex(messages.get("P2-0")!.plaintext).subarray(0, size);
+  const tooLarge = new Uint8Array(MOST_BIOSIGNAL_BYTES + 1);
+  await assert.rejects(established.deliver(tooLarge, grant, now), { reason: "LIMIT_REACHED" });
   const delivered = await established.deliver(biosignal, grant, now);
   addressed = delivered.awaiting;
   delivered.frames.forEach((made, index) => requireFrame(`P2-${index}`, made));
 
   const waiting = replied.awaiting;
-  receivers.set("P2-0", (bytes, at) => waiting.receive(frame(bytes), at));
-  const next = waiting.receive(frame(vector("P2-0")), now) as doctorSide.AwaitingBiosignal;
-  receivers.set("P2-1", (bytes, at) => next.receive(frame(bytes), at));
-  consultation = next.receive(frame(vector("P2-1")), now) as doctorSide.InConsultation;
+  receivers.set("P2-0", (bytes, at) => waiting.receive(frame(bytes), verifier, at));
+  const next = waiting.receive(frame(vector("P2-0")), verifier, now) as doctorSide.AwaitingBiosignal;
+  receivers.set("P2-1", (bytes, at) => next.receive(frame(bytes), verifier, at));
+  const later = await verifierWithout(patient.self.serial);
+  assert.throws(
+    () => next.receive(frame(vector("P2-1")), later, now),
+    (error) => preciseReason(error) === "CREDENTIAL_REVOKED",
+  );
+  consultation = next.receive(frame(vector("P2-1")), verifier, now) as doctorSide.InConsultation;
   assert.deepEqual(consultation.biosignal, biosignal);
 });
 
@@ -247,18 +267,28 @@ let recordSignature: Uint8Array;
 
 test("record: D3, H1, D4, H2", async () => {
   const established = await session("read", payload(RecordQuerySchema, "D4").scope!);
-  const { awaiting, frame: d4 } = established.query(now);
+  const { awaiting, frame: d4 } = established.query(now, MOST_BYTES);
   requireFrame("D4", d4);
-  let state = awaiting;
+  let state: record.AwaitingRecord | record.ReceivedRecord = awaiting;
   for (const name of ["H2-0", "H2-1", "H2-2"]) {
-    const before = state;
-    receivers.set(name, (bytes, at) => before.receive(frame(bytes), at));
-    const { awaiting: after, progress } = state.receive(frame(vector(name)), now);
-    state = after;
-    if ("end" in progress) recordSignature = progress.end.signature!;
+    assert.ok(state instanceof record.AwaitingRecord);
+    const before: record.AwaitingRecord = state;
+    receivers.set(name, (bytes, at) => before.receive(frame(bytes), verifier, at));
+    if (name === "H2-2") await requireNoneOfARevokedHospital(before);
+    state = before.receive(frame(vector(name)), verifier, now);
   }
+  assert.ok("end" in state);
+  recordSignature = state.end.signature!;
   assert.equal(recordSignature.length, 64);
 });
+
+async function requireNoneOfARevokedHospital(before: record.AwaitingRecord): Promise<void> {
+  const later = await verifierWithout(place.hospital.serial);
+  assert.throws(
+    () => before.receive(frame(vector("H2-2")), later, now),
+    (error) => preciseReason(error) === "CREDENTIAL_REVOKED",
+  );
+}
 
 test("diagnosis: D5, P6, and the room is closed", async () => {
   const diagnosis = fromBinaryDiagnosis();
@@ -299,7 +329,21 @@ test("every refusal that is a patient's or a doctor's", async () => {
     count += 1;
     assert.deepEqual(await outcome(take, refusal), [refusal.expect, refusal.wire], refusal.name);
   }
-  const expected = ["reg2-patient", "P1", "D1", "P2-0", "P2-1", "C", "H1-read", "H2-0", "H2-2", "STOACK", "D5", "P6"];
+  const expected = [
+    "reg2-patient",
+    "P1",
+    "D1",
+    "P2-0",
+    "P2-1",
+    "C",
+    "H1-read",
+    "H2-0",
+    "H2-1",
+    "H2-2",
+    "STOACK",
+    "D5",
+    "P6",
+  ];
   assert.deepEqual([...tried].sort(), expected.sort());
   assert.ok(count > 100, `${count} refusals`);
 });

@@ -4,17 +4,35 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test, type TestContext } from "node:test";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import type { Time } from "../src/client/calls.js";
 import { Mailbox } from "../src/client/relay.js";
 import { Direction, RelayService } from "../src/gen/federation/v1/consultation_pb.js";
 import { fromHex } from "../src/protocol/bytes.js";
 import { served } from "./servers.js";
 
+const HOUR = 3_600_000;
 const sessionId = new Uint8Array(16);
 const frame = { content: { case: "refusal" as const, value: { sessionId, sentAt: 1n } } };
 
-async function mailbox(context: TestContext, relay: Partial<ServiceImpl<typeof RelayService>>): Promise<Mailbox> {
+async function mailbox(
+  context: TestContext,
+  relay: Partial<ServiceImpl<typeof RelayService>>,
+  time?: Time,
+): Promise<Mailbox> {
   const transport = await served(context, ({ service }) => service(RelayService, relay));
-  return new Mailbox(transport, new Uint8Array(16), Direction.TO_DOCTOR);
+  return new Mailbox(transport, new Uint8Array(16), Direction.TO_DOCTOR, time);
+}
+
+/** A clock that pauses alone move, however busy the machine is. */
+function stoppedClock(): Time & { readonly pauses: number[] } {
+  let now = 0;
+  const pauses: number[] = [];
+  const pause = (milliseconds: number) => {
+    now += milliseconds;
+    pauses.push(milliseconds);
+    return Promise.resolve();
+  };
+  return { now: () => now, pause, pauses };
 }
 
 function refused(code: Code, reason: string): ConnectError {
@@ -39,7 +57,8 @@ test("a follower who leaves early ends the stream at the relay", async (context)
       await left;
     },
   });
-  for await (const { content } of room.follow(60_000)) {
+  context.mock.timers.enable({ apis: ["setTimeout"] }); // the library leaves its deadline behind
+  for await (const { content } of room.follow(HOUR)) {
     assert.equal(content.case, "refusal");
     break;
   }
@@ -47,31 +66,32 @@ test("a follower who leaves early ends the stream at the relay", async (context)
 });
 
 test("a relay that stays away is asked less and less often, for whatever reason it is away", async (context) => {
-  let asked = 0;
-  const room = await mailbox(context, {
+  const time = stoppedClock();
+  const relay = {
     // eslint-disable-next-line require-yield
     async *followFrames() {
-      asked++;
       throw refused(Code.Unavailable, "STORE_UNAVAILABLE");
     },
-  });
-  assert.equal(await drained(room.follow(1_500)), 0);
-  assert.equal(asked, 4); // at 0, 200, 600 and 1400 ms
+  };
+  const room = await mailbox(context, relay, time);
+  assert.equal(await drained(room.follow(60_000)), 0);
+  assert.deepEqual(time.pauses.slice(0, 7), [200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+  assert.equal(time.now(), 60_000);
 });
 
 test("a relay that says how long to wait is asked after that", async (context) => {
-  let asked = 0;
-  const room = await mailbox(context, {
+  const time = stoppedClock();
+  const relay = {
     // eslint-disable-next-line require-yield
     async *followFrames() {
-      asked++;
       const busy = refused(Code.ResourceExhausted, "LIMIT_REACHED");
-      busy.details.push({ type: "google.rpc.RetryInfo", value: fromHex("0a020801") }); // 1 s
+      busy.details.push({ type: "google.rpc.RetryInfo", value: fromHex("0a020807") }); // 7 s
       throw busy;
     },
-  });
-  assert.equal(await drained(room.follow(900)), 0);
-  assert.equal(asked, 1);
+  };
+  const room = await mailbox(context, relay, time);
+  assert.equal(await drained(room.follow(20_000)), 0);
+  assert.deepEqual(time.pauses, [7_000, 7_000, 6_000]);
 });
 
 test("a relay that refuses for good ends the wait", async (context) => {
@@ -81,7 +101,7 @@ test("a relay that refuses for good ends the wait", async (context) => {
       throw refused(Code.NotFound, "NO_SUCH_ROOM");
     },
   });
-  await assert.rejects(drained(room.follow(5_000)), { reason: "NO_SUCH_ROOM" });
+  await assert.rejects(drained(room.follow(HOUR)), { reason: "NO_SUCH_ROOM" });
 });
 
 test("a frame goes under the next free number, and a number where none was put stays free", async (context) => {

@@ -4,7 +4,10 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { TrustedBundle } from "../protocol/bundle.js";
-import { Refusal } from "../protocol/refusal.js";
+import { Refusal, require } from "../protocol/refusal.js";
+import { addressOf } from "../protocol/rules.js";
+import type { Networks } from "./networks.js";
+import { WORDS } from "./words.js";
 
 /** How long a call may take that states nothing else. */
 export const CALL_MS = 15_000;
@@ -26,27 +29,31 @@ export const LONGEST_PAUSE_MS = 5_000;
 /** The longest that a peer has this side pause. */
 const LONGEST_ASKED_MS = 60_000;
 
-/** Of what a peer says, in characters. */
-const MOST_SENTENCE = 500;
-const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
-const REASON = /^[A-Z][A-Z0-9_]{0,63}$/;
-
 /** How often a call that may be made again is made. */
 export const PATIENT = 6;
 
-/** A transport to `host:port` that answers to that identity: `H:alpha` is alpha.hospital.medunion.internal (ADR 10). */
-export function transportTo(address: string, identity: string, bundle: TrustedBundle): Transport {
+/** How often while somebody waits for the visit. */
+export const BRIEFLY = 3;
+
+/**
+ * A transport to `host:port` that answers to that identity: `H:alpha` is alpha.hospital.medunion.internal (ADR 10). It is dialled as it
+ * stands, whatever proxy the environment names, and only in these networks, if there are any.
+ */
+export function transportTo(address: string, identity: string, bundle: TrustedBundle, networks?: Networks): Transport {
+  require(addressOf(address) !== undefined, "FIELD_INVALID", "an address reads host:port");
+  networks?.requireAllowed(address);
   const servername = tlsName(identity);
+  const resolved = networks === undefined ? {} : { lookup: networks.lookup };
   return createGrpcTransport({
     baseUrl: `https://${address}`,
-    nodeOptions: { ca: bundle.content.tlsCaCertificates.map(pem), servername, minVersion: "TLSv1.3" },
+    nodeOptions: { ca: bundle.content.tlsCaCertificates.map(pem), servername, minVersion: "TLSv1.3", ...resolved },
     readMaxBytes: LARGEST_MESSAGE,
     defaultTimeoutMs: CALL_MS,
     ...KEEPALIVE,
   });
 }
 
-/** Make a call, and say what the peer says is wrong in its own word. */
+/** Make a call, and say what is wrong by the peer's reason. */
 export async function called<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();
@@ -56,14 +63,18 @@ export async function called<T>(call: () => Promise<T>): Promise<T> {
 }
 
 /** A call that may safely be made again: it is, while the server is away or asks for patience, for as long as it asks. */
-export async function repeated<T>(call: () => Promise<T>, attempts: number = PATIENT): Promise<T> {
+export async function repeated<T>(
+  call: () => Promise<T>,
+  attempts: number = PATIENT,
+  time: Time = REAL_TIME,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await call();
     } catch (error) {
       const refusal = refusalOf(error);
       if (!refusal.passes || attempt === attempts) throw refusal;
-      await pause(refusal.retryAfterMs ?? 200 * 2 ** attempt);
+      await time.pause(refusal.retryAfterMs ?? FIRST_PAUSE_MS * 2 ** attempt);
     }
   }
 }
@@ -75,29 +86,34 @@ export function passes(error: unknown): boolean {
 
 /** A server's refusal by its ErrorInfo; what has none is the network's. Whether it passes, gRPC's code says: servers have many reasons for it. */
 export function refusalOf(error: unknown): Refusal {
-  if (error instanceof Refusal) return error;
+  const causes = causesOf(error);
+  const own = causes.find((cause) => cause instanceof Refusal);
+  if (own !== undefined) return own;
   const failure = ConnectError.from(error);
   const busy = BUSY.includes(failure.code);
   const retryAfterMs = retryDelay(failure);
-  const sentence = printable(failure.rawMessage);
-  const reason = readReason(failure);
-  if (reason !== undefined) return new Refusal(reason, sentence, { passes: busy, retryAfterMs });
-  const passes = busy || BROKEN.includes(failure.code) || isOfNetwork(failure);
-  const circumstances = { cause: error, passes, retryAfterMs };
-  return new Refusal(passes ? "UNAVAILABLE" : "INTERNAL", sentence, circumstances);
+  const said = readReason(failure);
+  const errno = said === undefined ? errnoOf(causes.at(-1)) : undefined;
+  const passes = busy || (said === undefined && (BROKEN.includes(failure.code) || errno !== undefined));
+  const reason = said ?? (passes ? "UNAVAILABLE" : "INTERNAL");
+  const sentence = errno === undefined ? WORDS[reason]! : `${WORDS[reason]!} (${errno})`;
+  return new Refusal(reason, sentence, { cause: error, passes, retryAfterMs });
 }
 
-/** What a peer says, as a terminal may show it: one line of bounded length, without control characters. */
-function printable(text: string): string {
-  return [...text].slice(0, MOST_SENTENCE).join("").replace(UNPRINTABLE, " ");
-}
-
-/** ErrorInfo's reason, if it has a reason's form. */
+/** ErrorInfo's reason, if it is one that has words here. */
 function readReason(failure: ConnectError): string | undefined {
   const reason = detail(failure, "google.rpc.ErrorInfo", 1);
   const word = reason && new TextDecoder().decode(reason);
-  return word !== undefined && REASON.test(word) ? word : undefined;
+  return word !== undefined && Object.hasOwn(WORDS, word) ? word : undefined;
 }
+
+/** A clock that nobody sets, in whole milliseconds, and pauses by it. */
+export interface Time {
+  now(): number;
+  pause(milliseconds: number): Promise<void>;
+}
+
+export const REAL_TIME: Time = { now: () => Math.round(performance.now()), pause };
 
 export function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -115,20 +131,25 @@ function pem(certificate: Uint8Array): string {
   return ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----", ""].join("\n");
 }
 
-/** Whether an error is the operating system's, of a socket: connect-node knows the code of some, and calls the others internal. */
-function isOfNetwork(error: Error): boolean {
-  let innermost: Error & { syscall?: string } = error;
-  while (innermost.cause instanceof Error) innermost = innermost.cause;
+/** An error and what lies behind it, the innermost last. */
+function causesOf(error: unknown): unknown[] {
+  const { cause } = Object(error) as { cause?: unknown };
+  return cause instanceof Error ? [error, ...causesOf(cause)] : [error];
+}
+
+/** The code of an error that is the operating system's, of a socket: connect-node knows some, and calls the others internal. */
+function errnoOf(error: unknown): string | undefined {
   // Where a name has several addresses, each has an error of its own.
-  if (innermost instanceof AggregateError) return innermost.errors.some(isOfNetwork);
-  return innermost.syscall !== undefined;
+  if (error instanceof AggregateError) return error.errors.map(errnoOf).find((code) => code !== undefined);
+  const { syscall, code } = Object(error) as NodeJS.ErrnoException;
+  return syscall === undefined ? undefined : code;
 }
 
 /** RetryInfo's delay in milliseconds, if the server states one: within reason, for it is the peer that asks. */
 function retryDelay(failure: ConnectError): number | undefined {
   const duration = detail(failure, "google.rpc.RetryInfo", 1);
   const asked = duration && readable(() => milliseconds(duration));
-  return asked === undefined ? undefined : Math.min(asked, LONGEST_ASKED_MS);
+  return asked === undefined ? undefined : Math.min(Math.max(asked, 0), LONGEST_ASKED_MS);
 }
 
 /** Of a google.protobuf.Duration. */

@@ -25,7 +25,7 @@ import { Refusal, require } from "../protocol/refusal.js";
 import { renew } from "../protocol/renewal.js";
 import { checkOuter } from "../protocol/rules.js";
 import * as search from "../protocol/search.js";
-import { called, PATIENT, repeated, transportTo } from "./calls.js";
+import { called, PATIENT, repeated } from "./calls.js";
 import type { Home } from "./home.js";
 
 /** Random bytes of this machine. */
@@ -41,9 +41,8 @@ export function clock(): Instant {
 export class Cloud {
   /** Calls that may be made again are, up to so many times, while the cloud is away. */
   constructor(
-    bundle: TrustedBundle,
+    readonly transport: Transport,
     readonly attempts: number = PATIENT,
-    readonly transport: Transport = transportTo(bundle.content.cloudAddress!, bundle.content.cloudId!, bundle),
   ) {}
 
   /** Bring a home's trust bundle and lists up to date. Neither goes back. */
@@ -99,10 +98,14 @@ export class Cloud {
     const places: search.Place[] = [];
     const directory = await this.#directory();
     for (let page = 0, pages = 1; page < pages; page++) {
-      const now = clock();
-      const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
-      const { awaiting, opening } = await search.ask(await home.party(now), { ...question, page }, cloud, now, entropy);
-      const found = await called(() => createClient(SearchService, this.transport).search({ opening }));
+      // A new message at every attempt, as above.
+      const { awaiting, found } = await repeated(async () => {
+        const now = clock();
+        const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
+        const party = await home.party(now);
+        const { awaiting, opening } = await search.ask(party, { ...question, page }, cloud, now, entropy);
+        return { awaiting, found: await createClient(SearchService, this.transport).search({ opening }) };
+      }, this.attempts);
       checkOuter(SearchResponseSchema, found);
       const answer = await awaiting.receive(found.reply!, home.verifier(clock()), clock());
       places.push(...answer.places);

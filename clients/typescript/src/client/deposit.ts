@@ -12,8 +12,7 @@ import { sha256 } from "../protocol/bytes.js";
 import type { AwaitingReceipt } from "../protocol/doctor.js";
 import type { Intent } from "../protocol/record.js";
 import { Refusal } from "../protocol/refusal.js";
-import { statementDigest } from "../protocol/transcript.js";
-import { pause, transportTo } from "./calls.js";
+import { pause } from "./calls.js";
 import { clock, entropy } from "./cloud.js";
 import { intentOf } from "./fetch.js";
 import type { Home } from "./home.js";
@@ -68,7 +67,7 @@ async function depositOnce(
   intent: Intent,
   prepared: Deposit,
 ): Promise<DepositReceipt> {
-  const transport = transportTo(address, hospitalId, home.bundle);
+  const transport = home.transportTo(address, hospitalId);
   const hospital = await addressHospital(transport, hospitalId, home);
   return SessionStream.during(transport, async (stream) => {
     const session = await stream.open(home, hospital, intent, entropy);
@@ -91,9 +90,9 @@ function depositOf({ consultation, diagnosis }: AwaitingReceipt, intent: Intent)
     consultationDigest: consultation.transcriptHash,
     biosignalSizeBytes: BigInt(biosignal.length),
     biosignalDigest: delivery.biosignalDigest!,
-    biosignalGrantDigest: statementDigest("grant", intent.grant),
     biosignalSentAt: delivery.sentAt!,
     biosignalSignature: delivery.signature!,
+    diagnosisSizeBytes: BigInt(diagnosis.diagnosis!.length),
     diagnosisDigest: sha256(diagnosis.diagnosis!),
     basedOn: diagnosis.basedOn,
     diagnosisSentAt: diagnosis.sentAt!,

@@ -19,13 +19,13 @@ import { preciseReason, Refusal } from "../protocol/refusal.js";
 import type { Party } from "../protocol/party.js";
 import type { Place } from "../protocol/search.js";
 import { peekStatement } from "../protocol/statements.js";
-import { pause, transportTo } from "./calls.js";
+import { BRIEFLY, pause, repeated } from "./calls.js";
 import { clock, Cloud, entropy } from "./cloud.js";
 import { type DoctorCode, formatCode } from "./code.js";
 import type { Home } from "./home.js";
 import type { FetchedRecord } from "./records.js";
 import { closeRoom, Mailbox, openRoom } from "./relay.js";
-import { CurrentHome } from "./upkeep.js";
+import { CurrentHome, currentOrKept } from "./upkeep.js";
 
 const ROOM_MS = 12 * 3_600_000;
 const REFUSAL_FLOOR_MS = 50;
@@ -49,10 +49,11 @@ export class DoctorRoom {
 
   /** Open a room at the relay of the doctor's hospital. The home has been kept up (`keepUp`). */
   static async open(home: Home, hospitalId: string, address: string): Promise<DoctorRoom> {
-    const now = clock();
-    const party = await home.party(now);
-    const transport = transportTo(address, hospitalId, home.bundle);
-    const { roomId } = await openRoom(transport, await askForRoom(party, hospitalId, now, entropy));
+    const party = await home.party(clock());
+    const transport = home.transportTo(address, hospitalId);
+    const { roomId } = await repeated(async () =>
+      openRoom(transport, await askForRoom(party, hospitalId, clock(), entropy)),
+    );
     const { statement, signature } = party.self.keyStatement;
     const code = {
       address,
@@ -88,7 +89,7 @@ export class DoctorRoom {
       try {
         if (content.case === "opening") await this.#answer(content.value);
         if (content.case !== "frame") continue;
-        const present = this.#take(content.value);
+        const present = await this.#take(content.value);
         if (present !== undefined) return present;
       } catch (error) {
         refused(preciseReason(error));
@@ -154,13 +155,14 @@ export class DoctorRoom {
   }
 
   /** Take a frame of P2; the last one makes the patient present. One that does not open is somebody else's: passed over. */
-  #take(frame: Parameters<AwaitingBiosignal["receive"]>[0]): InConsultation | undefined {
+  async #take(frame: Parameters<AwaitingBiosignal["receive"]>[0]): Promise<InConsultation | undefined> {
     const name = hex(frame.sessionId ?? new Uint8Array());
     const session = this.#sessions.get(name);
     if (session === undefined) return undefined;
+    const home = frame.last ? await currentOrKept(this.upkeep) : this.home;
     this.#sessions.delete(name);
     try {
-      const outcome = session.receive(frame, clock());
+      const outcome = session.receive(frame, home.verifier(clock()), clock());
       if (outcome instanceof InConsultation) return outcome;
       this.#sessions.set(name, outcome);
     } catch (error) {
@@ -190,7 +192,7 @@ export async function search(home: Home, consultation: InConsultation): Promise<
   if (grant === undefined) return [];
   const { departmentClasses } = peekStatement(GrantSchema, grant);
   const { identity: patientId, keyStatement: patientKeyStatement } = asked.patient;
-  const cloud = new Cloud(home.bundle);
+  const cloud = new Cloud(home.cloudTransport, BRIEFLY);
   const places: Place[] = [];
   for (const departmentClass of departmentClasses.includes("*") ? ["*"] : departmentClasses) {
     places.push(...(await cloud.search(home, { patientId, departmentClass, grant, patientKeyStatement }, entropy)));

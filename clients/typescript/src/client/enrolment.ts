@@ -15,7 +15,7 @@ import {
 } from "@peculiar/asn1-x509";
 import { Refusal } from "../protocol/refusal.js";
 import type { SigningKey } from "../protocol/statements.js";
-import { Name } from "../protocol/x509.js";
+import { isSequence, Name, X509Certificate } from "../protocol/x509.js";
 
 const ED25519 = new AlgorithmIdentifier({ algorithm: "1.3.101.112" });
 const ID_EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
@@ -31,6 +31,20 @@ export function parseTicket(written: string): Uint8Array {
     throw new Refusal("TICKET_INVALID", "a ticket has 26 letters and digits, in groups of four");
   }
   return Uint8Array.from({ length: 16 }, (_, index) => parseInt(bits.slice(8 * index, 8 * index + 8), 2));
+}
+
+const PEM = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/;
+
+/** The certificate in a file, DER: as DER, or as PEM (RFC 7468) with whatever text stands before it. */
+export function certificateIn(content: Uint8Array): Uint8Array {
+  const [, base64 = ""] = PEM.exec(Buffer.from(content).toString("latin1")) ?? [];
+  const der = isSequence(content) ? content : new Uint8Array(Buffer.from(base64, "base64"));
+  try {
+    if (isSequence(der) && new X509Certificate(der as never).extensions.length > 0) return der;
+  } catch (error) {
+    throw new Refusal("CERTIFICATE_ILLEGAL", "what the file holds is no certificate", { cause: error });
+  }
+  throw new Refusal("CERTIFICATE_ILLEGAL", "the file holds no certificate");
 }
 
 /** A certificate request (PKCS#10, RFC 2986) for Cert_D: Ed25519 (RFC 8410), common name ID_D, SAN URI `urn:medunion:D:name`. */

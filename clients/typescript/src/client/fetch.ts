@@ -4,13 +4,13 @@ import { create } from "@bufbuild/protobuf";
 import { Purpose, type Scope, ScopeSchema } from "../gen/federation/v1/record_pb.js";
 import type { InConsultation } from "../protocol/doctor.js";
 import type { Intent } from "../protocol/record.js";
-import { Refusal, require } from "../protocol/refusal.js";
+import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import type { Place } from "../protocol/search.js";
-import { transportTo } from "./calls.js";
+import { BRIEFLY, refusalOf, repeated } from "./calls.js";
 import { entropy } from "./cloud.js";
-import type { Home } from "./home.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
 import { addressHospital, SessionStream } from "./session.js";
+import { type CurrentHome, currentOrKept } from "./upkeep.js";
 
 const MOST_HANDLES = 64;
 
@@ -18,7 +18,18 @@ const MOST_HANDLES = 64;
 const MOST_RECORDS = 64;
 
 /** What may be wrong with one record of many: the others are fetched without it. */
-const OF_ONE_RECORD = ["LIMIT_REACHED", "NO_SUCH_RECORD"];
+const OF_ONE_RECORD = [
+  "FIELD_INVALID",
+  "LIMIT_REACHED",
+  "MESSAGE_TOO_LARGE",
+  "MISSING_FIELD",
+  "NO_SUCH_RECORD",
+  "RECORD_DIGEST_MISMATCH",
+  "UNKNOWN_FIELD",
+];
+
+/** Bytes, at the most, that all records of a visit have together, unless the doctor says otherwise: they are held in memory. */
+export const MOST_BYTES = 1024 * 1024 * 1024;
 
 /** What one session asks for: records of one class at one hospital. */
 export interface Order {
@@ -44,12 +55,19 @@ export function ordersOf(places: readonly Place[]): Order[] {
 
 /** Fetch what these places hold; `missing` hears of what can't be had now: one hospital that is away stops no other. */
 export function fetch(
-  home: Home,
+  upkeep: CurrentHome,
   consultation: InConsultation,
   places: readonly Place[],
   missing: (hospital: string, refusal: Refusal) => void,
+  mostBytes: number = MOST_BYTES,
 ): Promise<FetchedRecord[]> {
-  return fetched(ordersOf(places), (order) => fetchOrder(home, consultation, order), missing);
+  let left = mostBytes;
+  const one = async (order: Order) => {
+    const record = await fetchOrder(upkeep, consultation, order, left);
+    left -= record.sizeBytes;
+    return record;
+  };
+  return fetched(ordersOf(places), one, missing);
 }
 
 /** Fetch each order by `one`. An order that a single record of it spoils is halved, until the others are here. */
@@ -69,26 +87,32 @@ export async function fetched<T>(
     try {
       records.push(await one(order));
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      if (isOfOneRecord(error, order)) waiting.unshift(...halves(order));
-      else missing(hospital, error);
+      const refusal = refusalOf(error);
+      if (isOfOneRecord(refusal, order)) waiting.unshift(...halves(order));
+      else missing(hospital, refusal);
     }
   }
   return records;
 }
 
-async function fetchOrder(home: Home, consultation: InConsultation, order: Order): Promise<FetchedRecord> {
+async function fetchOrder(
+  upkeep: CurrentHome,
+  consultation: InConsultation,
+  order: Order,
+  mostBytes: number,
+): Promise<FetchedRecord> {
+  const home = await currentOrKept(upkeep);
   const { hospital: party, encryptionKey, address } = order.place;
   const { departmentClass, handles } = order;
   const scope = create(ScopeSchema, { purpose: Purpose.READ, departmentClass, handles: [...handles] });
   const intent = intentOf(consultation, scope);
-  const transport = transportTo(address, party.identity, home.bundle);
+  const transport = home.transportTo(address, party.identity);
   const fetchBy = (hospital: Parameters<SessionStream["open"]>[1]) =>
     SessionStream.during(transport, async (stream) =>
-      fetchRecord(stream, await stream.open(home, hospital, intent, entropy)),
+      fetchRecord(stream, await stream.open(home, hospital, intent, entropy), mostBytes, upkeep),
     );
   try {
-    return await fetchBy({ party, encryptionKey });
+    return await repeated(() => fetchBy({ party, encryptionKey }), BRIEFLY);
   } catch (error) {
     if (!(error instanceof Refusal) || error.reason !== "UNKNOWN_KEY_ID") throw error;
     // The hospital has begun a new epoch since the public cloud was asked.
@@ -105,7 +129,7 @@ export function intentOf(consultation: InConsultation, scope: Scope): Intent {
 }
 
 function isOfOneRecord(refusal: Refusal, { handles }: Order): boolean {
-  return handles.length > 1 && !refusal.passes && OF_ONE_RECORD.includes(refusal.reason);
+  return handles.length > 1 && !refusal.passes && OF_ONE_RECORD.includes(preciseReason(refusal));
 }
 
 function halves(order: Order): Order[] {

@@ -9,6 +9,7 @@
 
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Transport } from "@connectrpc/connect";
 import { type DescMessage, fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
 import {
   KeyStatementSchema,
@@ -28,6 +29,8 @@ import { admit, type ReplayKeys } from "../protocol/replay.js";
 import { peekStatement } from "../protocol/statements.js";
 import { transcript } from "../protocol/transcript.js";
 import { Verifier } from "../protocol/verifier.js";
+import { transportTo } from "./calls.js";
+import type { Networks } from "./networks.js";
 
 const STATE = "state.json";
 const REPLAY = "replay.json";
@@ -49,11 +52,14 @@ export class Home {
   readonly bundle: TrustedBundle;
   keys: KeyFile;
   #state: State;
+  /** The lists as they were read out of that state. */
+  #read: { readonly state: State; readonly lists: Lists | undefined } | undefined;
 
   private constructor(
     readonly directory: string,
     state: State,
     keys: KeyFile,
+    readonly networks?: Networks,
   ) {
     this.#state = state;
     this.keys = keys;
@@ -68,6 +74,7 @@ export class Home {
     pinFile: string,
     entropy: Entropy,
     now: Instant,
+    networks?: Networks,
   ): Promise<Home> {
     const bundle = readTrust(trustFile);
     require(!existsSync(directory), "PROFILE_UNUSABLE", `${directory} is there already`);
@@ -81,7 +88,7 @@ export class Home {
       announced: nameOf(keys.epochs[0]!),
     };
     writeState(directory, state);
-    return new Home(directory, state, keys);
+    return new Home(directory, state, keys, networks);
   }
 
   /** Whether somebody is at home in a directory. */
@@ -89,9 +96,21 @@ export class Home {
     return existsSync(join(directory, STATE));
   }
 
-  static open(directory: string, pinFile: string): Home {
+  /** Open a home. Whoever acts from it dials in these networks only, if there are any. */
+  static open(directory: string, pinFile: string, networks?: Networks): Home {
     require(Home.exists(directory), "PROFILE_UNUSABLE", `nobody is at home in ${directory}`);
-    return new Home(directory, readState(directory), KeyFile.open(join(directory, "keys.sealed"), pinFile));
+    const keys = KeyFile.open(join(directory, "keys.sealed"), pinFile);
+    return new Home(directory, readState(directory), keys, networks);
+  }
+
+  /** A transport to `host:port` that answers to that identity. */
+  transportTo(address: string, identity: string): Transport {
+    return transportTo(address, identity, this.bundle, this.networks);
+  }
+
+  /** A transport to the public cloud. */
+  get cloudTransport(): Transport {
+    return this.transportTo(this.bundle.content.cloudAddress!, this.bundle.content.cloudId!);
   }
 
   get identity(): string {
@@ -161,9 +180,7 @@ export class Home {
   }
 
   /** B_P (32 bytes) of the fuzzy key that a reading of the body gave: HKDF(fuzzy key || device secret, info = T("bp-derive", realm, 1)). */
-  biometricPassword(sensorFile: string): Uint8Array {
-    const fuzzyKey = readPrivate(sensorFile);
-    require(fuzzyKey.length === 32, "BIOMETRIC_MISMATCH", "a fuzzy key has 32 bytes");
+  biometricPassword(fuzzyKey: Uint8Array): Uint8Array {
     const info = transcript("bp-derive", text(this.bundle.content.realm!), u64(1));
     return hkdf(concat(fuzzyKey, readPrivate(join(this.directory, "device.secret"))), info, 32);
   }
@@ -196,7 +213,7 @@ export class Home {
       revocationList: encode(SignedStatementSchema, list),
       crls: crls.map((crl) => Buffer.from(crl).toString("base64")),
     });
-    return new Home(this.directory, this.#state, this.keys);
+    return new Home(this.directory, this.#state, this.keys, this.networks);
   }
 
   get lease(): BundleLease {
@@ -205,7 +222,12 @@ export class Home {
 
   /** The lists as last received. */
   get lists(): Lists | undefined {
-    const { revocationList } = this.#state;
+    const state = this.#state;
+    if (this.#read?.state !== state) this.#read = { state, lists: this.#readLists(state) };
+    return this.#read.lists;
+  }
+
+  #readLists({ revocationList }: State): Lists | undefined {
     return revocationList === undefined ? undefined : Lists.read(this.bundle, decode(revocationList), this.crls);
   }
 
@@ -254,6 +276,13 @@ export class Home {
     writeState(this.directory, { ...readState(this.directory), ...changes });
     this.#state = { ...this.#state, ...changes };
   }
+}
+
+/** Read the fuzzy key that a reading of the body gave. */
+export function readSensor(path: string): Uint8Array {
+  const fuzzyKey = readPrivate(path);
+  require(fuzzyKey.length === 32, "BIOMETRIC_MISMATCH", "a fuzzy key has 32 bytes");
+  return fuzzyKey;
 }
 
 /** Read a trust bundle that was handed over as a file. */

@@ -22,12 +22,12 @@ import { preciseReason, Refusal } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
 import { peekStatement } from "../protocol/statements.js";
 import { GrantSchema, RevocationListSchema } from "../gen/federation/v1/statement_pb.js";
-import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, pause, transportTo } from "./calls.js";
+import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, pause } from "./calls.js";
 import { clock, entropy } from "./cloud.js";
 import type { DoctorCode } from "./code.js";
 import type { Home } from "./home.js";
 import { Mailbox } from "./relay.js";
-import { CurrentHome, RUN_OUT } from "./upkeep.js";
+import { CurrentHome, currentOrKept, RUN_OUT } from "./upkeep.js";
 
 /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
 const REPLY_MS = 45_000;
@@ -50,11 +50,7 @@ export async function visit(
   terms: Terms = EVERYTHING,
   waitMs = Number(CONSULTATION_LIFE),
 ): Promise<Visit> {
-  const mailbox = new Mailbox(
-    transportTo(code.address, code.hospitalId, home.bundle),
-    code.roomId,
-    Direction.TO_DOCTOR,
-  );
+  const mailbox = new Mailbox(home.transportTo(code.address, code.hospitalId), code.roomId, Direction.TO_DOCTOR);
   const room = await mailbox.room();
   home = heardFrom(room, home);
   const now = clock();
@@ -136,10 +132,7 @@ export async function byCurrentLists<T>(
     if (!lacksLists(error)) throw error;
   }
   for (let wait = FIRST_PAUSE_MS; ; wait = Math.min(2 * wait, LONGEST_PAUSE_MS)) {
-    const home = await upkeep.current().catch((error: unknown) => {
-      preciseReason(error); // whatever the cloud answers, the lists at hand decide
-      return upkeep.last;
-    });
+    const home = await currentOrKept(upkeep);
     try {
       return await take(home);
     } catch (error) {

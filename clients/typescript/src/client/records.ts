@@ -1,47 +1,39 @@
-/**
- * M_EMR = F(manifest) || the bytes of every part, in the manifest's order: read, and checked by it, once the hospital's signature over
- * the whole held. This client keeps a record in memory until then; one for large attachments would spool it to an encrypted file.
- */
+/** The records of one session, read and saved once the hospital's signature over all of them held. They are kept in memory until then. */
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import {
-  type RecordEnd,
-  type RecordManifest,
-  RecordManifestSchema,
-  type RecordPart,
-} from "../gen/federation/v1/record_pb.js";
+import type { RecordEnd, RecordManifest, RecordPart } from "../gen/federation/v1/record_pb.js";
 import { writeNew } from "../keys/file.js";
-import { concat, equal, hex, sha256 } from "../protocol/bytes.js";
-import type { Established } from "../protocol/record.js";
+import { equal, hex, sha256 } from "../protocol/bytes.js";
+import { AwaitingRecord, type Established, type ReceivedRecord } from "../protocol/record.js";
 import { Refusal, require } from "../protocol/refusal.js";
-import { parse } from "../protocol/rules.js";
 import { clock } from "./cloud.js";
 import type { SessionStream } from "./session.js";
-
-const MOST_MANIFEST_BYTES = 1_048_576;
-const MOST_RECORD_BYTES = 256 * 1024 * 1024;
+import { type CurrentHome, currentOrKept } from "./upkeep.js";
 
 /** What one hospital released in one session, whole and verified. */
 export interface FetchedRecord {
   readonly manifest: RecordManifest;
   readonly digest: Uint8Array;
+  readonly sizeBytes: number;
   readonly end: RecordEnd;
   readonly parts: readonly { handle: Uint8Array; part: RecordPart; content: Uint8Array }[];
 }
 
-/** Send D4 and take H2 to its end: nothing is given before the last frame verified (C8). */
-export async function fetchRecord(stream: SessionStream, session: Established): Promise<FetchedRecord> {
-  const { awaiting, frame } = session.query(clock());
+/** Send D4 and take H2 to its end: nothing is given before the last frame verified, on the lists that are current then (C8). */
+export async function fetchRecord(
+  stream: SessionStream,
+  session: Established,
+  mostBytes: number,
+  upkeep: CurrentHome,
+): Promise<FetchedRecord> {
+  const { awaiting, frame } = session.query(clock(), mostBytes);
   stream.send(frame);
-  const slices: Uint8Array[] = [];
-  for (let state = awaiting, size = 0; ;) {
-    const { awaiting: next, progress } = state.receive(await stream.receive(), clock());
-    if ("end" in progress) return read(concat(...slices), progress.end, session);
-    size += progress.slice.length;
-    require(size <=
-      MOST_RECORD_BYTES, "LIMIT_REACHED", `this client takes records of at most ${MOST_RECORD_BYTES} bytes`);
-    slices.push(progress.slice);
+  for (let state = awaiting; ;) {
+    const frame = await stream.receive();
+    const home = frame.last ? await currentOrKept(upkeep) : upkeep.last;
+    const next = state.receive(frame, home.verifier(clock()), clock());
+    if (!(next instanceof AwaitingRecord)) return read(next, session);
     state = next;
   }
 }
@@ -74,17 +66,17 @@ function isPlainName(name: string): boolean {
   return /^[ -~]+$/.test(name) && !/^\.|[/\\:*?"<>|]/.test(name);
 }
 
-function read(content: Uint8Array, end: RecordEnd, session: Established): FetchedRecord {
-  const take = reader(content);
-  const size = new DataView(take(4).slice().buffer).getUint32(0);
-  require(size <= MOST_MANIFEST_BYTES, "MESSAGE_TOO_LARGE", `a manifest of ${size} bytes`);
-  const manifest = parse(RecordManifestSchema, take(size));
+function read({ layout, content, digest, end }: ReceivedRecord, session: Established): FetchedRecord {
+  const { manifest } = layout;
   requireAsked(manifest, session);
+  let offset = layout.begin;
   const parts = manifest.records.flatMap(({ handle, parts: listed }) =>
-    listed.map((part) => ({ handle: handle!, part, content: verified(part, take(Number(part.sizeBytes))) })),
+    listed.map((part) => {
+      const own = content.subarray(offset, (offset += Number(part.sizeBytes)));
+      return { handle: handle!, part, content: verified(part, own) };
+    }),
   );
-  require(take.left() === 0, "RECORD_DIGEST_MISMATCH", "the record holds more than its manifest says");
-  return { manifest, digest: sha256(content), end, parts };
+  return { manifest, digest, sizeBytes: layout.size, end, parts };
 }
 
 /** Require that the manifest is of the patient, hospital and records that were asked for. */
@@ -103,14 +95,4 @@ function verified(part: RecordPart, content: Uint8Array): Uint8Array {
     part.digest!,
   ), "RECORD_DIGEST_MISMATCH", "a part of the record is not what its manifest says");
   return content;
-}
-
-function reader(content: Uint8Array) {
-  let offset = 0;
-  const take = (size: number) => {
-    if (size > content.length - offset)
-      throw new Refusal("RECORD_CUT_SHORT", "the record ends before its manifest says");
-    return content.subarray(offset, (offset += size));
-  };
-  return Object.assign(take, { left: () => content.length - offset });
 }

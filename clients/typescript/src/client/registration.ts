@@ -24,7 +24,7 @@ export async function register(
   home: Home,
   evidence: Uint8Array,
   ticket?: Uint8Array,
-  cloud: Cloud = new Cloud(home.bundle),
+  cloud: Cloud = new Cloud(home.cloudTransport),
 ): Promise<Uint8Array> {
   require(!home.isRegistered, "PROFILE_UNUSABLE", `${home.identity} is registered already`);
   // reg2 is by the newest keys, which the bundle that was handed over may not know: judged by that, S_X would be lost.

@@ -16,7 +16,7 @@ import {
 } from "../gen/federation/v1/consultation_pb.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
-import { called, FIRST_PAUSE_MS, LONGEST_PAUSE_MS, pause, refusalOf, repeated } from "./calls.js";
+import { called, FIRST_PAUSE_MS, LONGEST_PAUSE_MS, REAL_TIME, refusalOf, repeated, type Time } from "./calls.js";
 
 const LONGEST_STREAM_MS = 300_000;
 const MOST_NUMBERS_PASSED = 4096;
@@ -31,6 +31,7 @@ export class Mailbox {
     transport: Transport,
     readonly roomId: Uint8Array,
     readonly puts: Direction,
+    readonly time: Time = REAL_TIME,
   ) {
     this.#client = createClient(RelayService, transport);
     this.#reads = puts === Direction.TO_DOCTOR ? Direction.TO_PATIENT : Direction.TO_DOCTOR;
@@ -56,9 +57,9 @@ export class Mailbox {
    * away is asked less and less often.
    */
   async *follow(milliseconds: number): AsyncGenerator<RelayFrame> {
-    const deadline = Date.now() + milliseconds;
+    const deadline = this.time.now() + milliseconds;
     let wait = FIRST_PAUSE_MS;
-    for (let left = milliseconds; left > 0; left = deadline - Date.now()) {
+    for (let left = milliseconds; left > 0; left = deadline - this.time.now()) {
       let asked = 0;
       try {
         for await (const frame of this.#stream(Math.min(left, LONGEST_STREAM_MS))) {
@@ -70,7 +71,7 @@ export class Mailbox {
         if (!refusal.passes) throw refusal;
         asked = refusal.retryAfterMs ?? 0;
       }
-      await pause(Math.min(Math.max(wait, asked), Math.max(0, deadline - Date.now())));
+      await this.time.pause(Math.min(Math.max(wait, asked), Math.max(0, deadline - this.time.now())));
       wait = Math.min(2 * wait, LONGEST_PAUSE_MS);
     }
   }

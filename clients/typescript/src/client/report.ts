@@ -1,9 +1,22 @@
 /** The diagnosis as a FHIR R4 DiagnosticReport. */
 
-import { Refusal } from "../protocol/refusal.js";
+import { Refusal, require } from "../protocol/refusal.js";
 
 const CODE = { system: "http://loinc.org", code: "29308-4", display: "Diagnosis" };
 const SUPPORTING_INFO = "http://hl7.org/fhir/StructureDefinition/workflow-supportingInfo";
+
+/** Bytes, at the most, of a conclusion: with what a report says beside it it fits into D5. */
+const MOST_CONCLUSION_BYTES = 900_000;
+
+/** Require a conclusion to be a FHIR string, which D5 can carry: text that is not all white space, in ASCII's sense, and without control characters. */
+export function requireConclusion(conclusion: string): string {
+  // eslint-disable-next-line no-control-regex
+  const isText = /[^\t\n\r ]/.test(conclusion) && !/[\0-\x08\x0b\x0c\x0e-\x1f]/.test(conclusion);
+  require(isText, "FHIR_INVALID", "a conclusion is text, without control characters");
+  const size = Buffer.byteLength(JSON.stringify(conclusion));
+  require(size <= MOST_CONCLUSION_BYTES, "LIMIT_REACHED", `a conclusion has at most ${MOST_CONCLUSION_BYTES} bytes`);
+  return conclusion;
+}
 
 /** A final report. `basedOn` are SHA-256 digests of the records that the doctor read, written as RFC 6920 URIs. */
 export function diagnosticReport(

@@ -74,9 +74,13 @@ export class SessionStream {
   }
 
   async #receive(): Promise<OpenSessionResponse> {
-    const watchdog = setTimeout(() => this.#abort.abort(), this.silenceMs);
+    const watch = () => setTimeout(() => this.#abort.abort(), this.silenceMs);
+    let watchdog = watch();
     // While this side is still sending, for minutes perhaps, the hospital has nothing to say: every frame that goes out is a sign of life.
-    this.#outbox.taken = () => watchdog.refresh();
+    this.#outbox.taken = () => {
+      clearTimeout(watchdog);
+      watchdog = watch();
+    };
     try {
       const { value, done } = await this.#responses.next();
       if (done) throw new Refusal("RECORD_CUT_SHORT", "the hospital ended the session before its last message");

@@ -2,12 +2,9 @@
 
 import type { Epoch } from "../keys/epoch.js";
 import { preciseReason, Refusal, require } from "../protocol/refusal.js";
-import { passes } from "./calls.js";
+import { BRIEFLY, passes, REAL_TIME } from "./calls.js";
 import { Cloud, clock } from "./cloud.js";
 import type { Home } from "./home.js";
-
-/** How often upkeep asks a cloud that is away: somebody waits for the visit. */
-const BRIEFLY = 3;
 
 /** Refusals of what is at hand, and not of the one who is looked at: the cloud, once it answers, has newer ones. */
 export const RUN_OUT = ["REVOCATION_LIST_STALE", "BUNDLE_STALE"];
@@ -18,7 +15,7 @@ const LISTS_KEPT_MS = 60_000;
 /** Bring lists and trust bundle up to date, renew the encryption key if that is due, and destroy the keys that are over. */
 export async function keepUp(home: Home, tell: (sentence: string) => void): Promise<Home> {
   home.sweep(clock());
-  const cloud = new Cloud(home.bundle, BRIEFLY);
+  const cloud = new Cloud(home.cloudTransport, BRIEFLY);
   try {
     home = await cloud.refresh(home);
     await renewIfDue(home, cloud, tell);
@@ -33,7 +30,7 @@ export async function keepUp(home: Home, tell: (sentence: string) => void): Prom
 /** Bring lists and trust bundle up to date; without the cloud the kept ones do, as long as they are current. */
 export async function refreshed(home: Home): Promise<Home> {
   try {
-    return await new Cloud(home.bundle, BRIEFLY).refresh(home);
+    return await new Cloud(home.cloudTransport, BRIEFLY).refresh(home);
   } catch (error) {
     if (!waits(error)) throw error;
     return home;
@@ -49,7 +46,7 @@ export class CurrentHome {
   constructor(
     home: Home,
     readonly refresh: (home: Home) => Promise<Home> = refreshed,
-    readonly now: () => number = () => performance.now(),
+    readonly now: () => number = () => REAL_TIME.now(),
   ) {
     this.#home = home;
   }
@@ -70,10 +67,20 @@ export class CurrentHome {
   }
 }
 
+/** The home brought up to date, or as it was: whatever the cloud answers, the lists at hand decide. */
+export async function currentOrKept(upkeep: CurrentHome): Promise<Home> {
+  try {
+    return await upkeep.current();
+  } catch (error) {
+    preciseReason(error);
+    return upkeep.last;
+  }
+}
+
 /** Begin the next epoch now, and give it once the cloud has acknowledged it. */
 export async function renewNow(home: Home): Promise<Epoch> {
   home.sweep(clock());
-  const cloud = new Cloud(home.bundle);
+  const cloud = new Cloud(home.cloudTransport);
   return renewed(await cloud.refresh(home), cloud);
 }
 

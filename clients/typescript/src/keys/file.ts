@@ -4,7 +4,7 @@
  */
 
 import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { fromHex, hex, type Instant } from "../protocol/bytes.js";
 import { Refusal, require } from "../protocol/refusal.js";
@@ -121,12 +121,15 @@ export function replaceFile(path: string, data: Uint8Array): void {
   syncDirectory(path);
 }
 
-/** Write a new file of mode 0600, on disk when this returns. */
+/** Write a new file of mode 0600, on disk when this returns; where the disk is full there is none. */
 export function writeNew(path: string, data: Uint8Array): void {
   const descriptor = openSync(path, "wx", 0o600);
   try {
     for (let written = 0; written < data.length;) written += writeSync(descriptor, data, written);
     fsyncSync(descriptor);
+  } catch (error) {
+    unlinkSync(path);
+    throw error;
   } finally {
     closeSync(descriptor);
   }

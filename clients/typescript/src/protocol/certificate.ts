@@ -1,18 +1,25 @@
 /** Cert_D: is it legal, is it this doctor's, does it still hold (B16; RFC 5280). */
 
+import type { MedicalAuthority } from "../gen/federation/v1/directory_pb.js";
 import {
   BasicConstraintsExtension,
+  ExtendedKeyUsageExtension,
+  isSequence,
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
   X509Certificate,
-  type X509Crl,
 } from "./x509.js";
 import { equal, type Instant } from "./bytes.js";
+import { currentCrl } from "./crl.js";
 import { Refusal, require } from "./refusal.js";
 import type { Lists } from "./lists.js";
 
-const UNDERSTOOD = new Set(["2.5.29.19", "2.5.29.15", "2.5.29.17", "2.5.29.35"]);
+const EXTENDED_KEY_USAGE = "2.5.29.37";
+const UNDERSTOOD = new Set(["2.5.29.19", "2.5.29.15", "2.5.29.17", "2.5.29.35", EXTENDED_KEY_USAGE]);
+
+/** anyExtendedKeyUsage, clientAuth, documentSigning (RFC 9336): what a doctor's key is for. */
+const PURPOSES = ["2.5.29.37.0", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.36"];
 const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 
 /** Whose certificate it is to be. */
@@ -21,28 +28,39 @@ export interface Owner {
   readonly verifyingKey: Uint8Array;
 }
 
-/** Refuse unless Cert_D is legal: from an authority of the federation, valid, not revoked, this doctor's and this key's. */
+/** Refuse unless Cert_D is legal: from an authority of the federation, within its scope, valid, not revoked, this doctor's and this key's. */
 export async function verifyCertificate(
   der: Uint8Array,
-  authorities: readonly Uint8Array[],
+  authorities: readonly MedicalAuthority[],
   lists: Lists,
   owner: Owner,
   now: Instant,
 ): Promise<void> {
   const certificate = read(der);
-  const authority = await authorityOf(certificate, authorities.map(read));
+  const { authority, scope } = await authorityOf(certificate, authorities);
   requireEndEntity(certificate);
+  requirePurpose(certificate);
   const moment = new Date(Number(now));
   requireValid(certificate, moment);
   requireValid(authority, moment);
-  const crl = await currentCrl(authority, lists, moment);
+  const crl = await currentCrl(authority, lists.crls, lists.revocations.crls, moment);
   require(crl.findRevoked(certificate.serialNumber) === null, "CERTIFICATE_REVOKED", "Cert_D is revoked");
   requireOwner(certificate, owner);
+  const named = scope.some((entry) => covers(entry, owner.identity));
+  require(named, "CERTIFICATE_OUT_OF_SCOPE", "the authority of Cert_D may not certify this doctor");
+}
+
+/** Whether an entry of an authority's scope, an ID or the begin of IDs and `*`, names a doctor. */
+function covers(entry: string, identity: string): boolean {
+  return entry.endsWith("*") ? identity.startsWith(entry.slice(0, -1)) : identity === entry;
 }
 
 function read(der: Uint8Array): X509Certificate {
+  require(isSequence(der), "CERTIFICATE_ILLEGAL", "Cert_D is no DER");
   try {
-    return new X509Certificate(der as never);
+    const certificate = new X509Certificate(der as never);
+    void certificate.extensions; // read here: one that can't be read makes it none
+    return certificate;
   } catch (error) {
     throw new Refusal("CERTIFICATE_ILLEGAL", "Cert_D is no X.509 certificate", { cause: error });
   }
@@ -51,12 +69,14 @@ function read(der: Uint8Array): X509Certificate {
 /** The authority whose key signed Cert_D: while it changes keys, it stands twice under its name. */
 async function authorityOf(
   certificate: X509Certificate,
-  authorities: readonly X509Certificate[],
-): Promise<X509Certificate> {
-  const named = authorities.filter((authority) => authority.subject === certificate.issuer);
+  authorities: readonly MedicalAuthority[],
+): Promise<{ authority: X509Certificate; scope: readonly string[] }> {
+  const named = authorities
+    .map((entry) => ({ authority: read(entry.certificate!), scope: entry.doctorIds }))
+    .filter(({ authority }) => authority.subject === certificate.issuer);
   require(named.length > 0, "CERTIFICATE_ILLEGAL", "Cert_D comes from no medical authority of this federation");
-  for (const authority of named) {
-    if (await isSignedBy(certificate, authority)) return authority;
+  for (const one of named) {
+    if (await isSignedBy(certificate, one.authority)) return one;
   }
   throw new Refusal("CERTIFICATE_ILLEGAL", "Cert_D is not signed by the authority that it names");
 }
@@ -72,18 +92,17 @@ function requireEndEntity(certificate: X509Certificate): void {
   require(understood, "CERTIFICATE_ILLEGAL", "Cert_D has a critical extension that is not understood here");
 }
 
+/** An ExtendedKeyUsage that is there is heeded, critical or not (RFC 5280, 4.2.1.12). */
+function requirePurpose(certificate: X509Certificate): void {
+  if (!certificate.extensions.some(({ type }) => type === EXTENDED_KEY_USAGE)) return;
+  const usages = certificate.getExtension(ExtendedKeyUsageExtension)?.usages ?? [];
+  const fits = usages.some((usage) => PURPOSES.includes(String(usage)));
+  require(fits, "CERTIFICATE_ILLEGAL", "Cert_D's ExtendedKeyUsage is for something else");
+}
+
 function requireValid(certificate: X509Certificate, moment: Date): void {
   const valid = certificate.notBefore <= moment && moment < certificate.notAfter;
   require(valid, "CERTIFICATE_EXPIRED", "Cert_D or its authority is outside its validity");
-}
-
-/** The current CRL by the key that certified, its signature checked: without one, no. */
-async function currentCrl(authority: X509Certificate, lists: Lists, moment: Date): Promise<X509Crl> {
-  for (const crl of lists.crls) {
-    if (crl.issuer !== authority.subject || !(await isSignedBy(crl, authority))) continue;
-    if (crl.nextUpdate !== undefined && crl.thisUpdate <= moment && moment < crl.nextUpdate) return crl;
-  }
-  throw new Refusal("REVOCATION_LIST_STALE", "no current CRL of the medical authority is at hand");
 }
 
 function requireOwner(certificate: X509Certificate, owner: Owner): void {
@@ -98,11 +117,9 @@ function requireOwner(certificate: X509Certificate, owner: Owner): void {
   ), "CERTIFICATE_FOREIGN", "Cert_D is for another key");
 }
 
-async function isSignedBy(signed: X509Certificate | X509Crl, authority: X509Certificate): Promise<boolean> {
+async function isSignedBy(certificate: X509Certificate, authority: X509Certificate): Promise<boolean> {
   try {
-    return signed instanceof X509Certificate
-      ? await signed.verify({ publicKey: authority.publicKey, signatureOnly: true })
-      : await signed.verify({ publicKey: authority.publicKey });
+    return await certificate.verify({ publicKey: authority.publicKey, signatureOnly: true });
   } catch {
     return false;
   }

@@ -79,14 +79,19 @@ export function replyTranscript(reply: ConsultationReply, issuer: Uint8Array, ha
   );
 }
 
-/** What Sig_P2 covers: T("P2", TH1, H(M_SD), H(grant) or empty, T_P2) (B15). */
+/** Bytes, at most, of M_SD, here and in a deposit. */
+export const MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024;
+
+/** What Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15): whom the patient addressed, in clear fields. */
 export function biosignalTranscript(
   hash: Uint8Array,
+  doctor: { identity: string; certificate: Uint8Array },
   digest: Uint8Array,
   grantDigest: Uint8Array,
   sentAt: Instant,
 ): Uint8Array {
-  return transcript("P2", hash, digest, grantDigest, u64(sentAt));
+  const addressed = [text(doctor.identity), sha256(doctor.certificate)];
+  return transcript("P2", hash, ...addressed, digest, grantDigest, u64(sentAt));
 }
 
 /** What Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5). */

@@ -25,9 +25,9 @@ import {
   SessionFrameSchema,
 } from "../gen/federation/v1/envelope_pb.js";
 import { Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
-import { concat, type Entropy, equal, type Instant, sha256, text, u64 } from "./bytes.js";
+import { type Entropy, equal, type Instant, sha256, text, u64 } from "./bytes.js";
 import * as common from "./consultation.js";
-import { Direction, withSlice } from "./frames.js";
+import { Direction, Slices } from "./frames.js";
 import { requireFreshSince, requireNotFuture, requireSameTime } from "./freshness.js";
 import { openGrantFor } from "./grant.js";
 import { attributeOf } from "./registration.js";
@@ -40,7 +40,8 @@ import { verifySignature } from "./statements.js";
 import { statementDigest, transcript } from "./transcript.js";
 import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
 
-const MOST_BIOSIGNAL_BYTES = 64 * 1024 * 1024;
+/** Slices of M_SD at most: work is bounded by them, too. */
+const MOST_SLICES = 1024;
 
 /** Ask a hospital's relay for a room. */
 export async function askForRoom(
@@ -155,37 +156,50 @@ export class AwaitingBiosignal {
     readonly receiving: Direction,
     readonly sending: Direction,
     readonly beganAt: Instant,
-    readonly pieces: readonly Uint8Array[] = [],
+    readonly slices = new Slices(),
     readonly heardAt?: Instant,
   ) {}
 
   /** Take one frame of P2 (eq. 24). Opening the first confirms the key: only now is the patient present (B2). */
-  receive(frame: SessionFrame, now: Instant): AwaitingBiosignal | InConsultation {
+  receive(frame: SessionFrame, verifier: Verifier, now: Instant): AwaitingBiosignal | InConsultation {
     check(SessionFrameSchema, frame);
     const heardAt = this.heardAt ?? now;
     requireFreshSince(frame.sentAt!, heardAt, now);
     return afterOpening(() => {
-      const { next, plaintext } = this.receiving.open("p2", frame);
-      if (frame.last!) return this.#complete(next, parse(BiosignalDeliverySchema, plaintext), frame, now);
-      const pieces = withSlice(this.pieces, plaintext, MOST_BIOSIGNAL_BYTES);
+      const { next, content } = this.receiving.open("p2", frame);
+      if (frame.last!) return this.#complete(next, parse(BiosignalDeliverySchema, content), frame, verifier, now);
+      const slices = this.slices.with(content);
+      const bounded = slices.count <= MOST_SLICES && slices.size <= common.MOST_BIOSIGNAL_BYTES;
+      require(bounded, "LIMIT_REACHED", `a biosignal has at most ${common.MOST_BIOSIGNAL_BYTES} bytes`);
       const { asked, transcriptHash, sending, beganAt } = this;
-      return new AwaitingBiosignal(asked, transcriptHash, next, sending, beganAt, pieces, heardAt);
+      return new AwaitingBiosignal(asked, transcriptHash, next, sending, beganAt, slices, heardAt);
     });
   }
 
-  #complete(receiving: Direction, p2: BiosignalDelivery, frame: SessionFrame, now: Instant): InConsultation {
+  #complete(
+    receiving: Direction,
+    p2: BiosignalDelivery,
+    frame: SessionFrame,
+    verifier: Verifier,
+    now: Instant,
+  ): InConsultation {
     const { patient, doctor } = this.asked;
     requireSameTime(p2.sentAt, frame.sentAt!);
+    verifier.party(patient.keyStatement, Role.PATIENT, now); // the patient may have been revoked since P1
     require(p2.patientId === patient.identity, "IDENTITY_MISMATCH", "P2 names another patient");
-    const biosignal = concat(...this.pieces);
+    const biosignal = this.slices.content(Number(p2.biosignalSizeBytes));
     const whole = equal(p2.biosignalDigest!, sha256(biosignal));
     require(whole, "RECORD_DIGEST_MISMATCH", "the biosignal is not the one that was signed");
-    const grantDigest = statementDigest("grant", p2.grant);
-    const signed = common.biosignalTranscript(this.transcriptHash, p2.biosignalDigest!, grantDigest, p2.sentAt!);
+    const addressed = { identity: doctor.self.identity, certificate: doctor.certificate };
+    const signed = common.biosignalTranscript(
+      this.transcriptHash,
+      addressed,
+      p2.biosignalDigest!,
+      statementDigest("grant", p2.grant),
+      p2.sentAt!,
+    );
     verifySignature(patient.verifyingKey, p2.signature!, signed);
-    if (p2.grant !== undefined) {
-      openGrantFor(p2.grant, patient, { identity: doctor.self.identity, certificate: doctor.certificate }, now);
-    }
+    if (p2.grant !== undefined) openGrantFor(p2.grant, patient, addressed, now);
     return new InConsultation(this.asked, this.transcriptHash, receiving, this.sending, this.beganAt, biosignal, p2);
   }
 }
@@ -233,9 +247,9 @@ export class AwaitingReceipt {
   /** Take P6: the patient's own receipt for this diagnosis. */
   receive(frame: SessionFrame, now: Instant): DiagnosisReceipt {
     return afterOpening(() => {
-      const { plaintext } = this.consultation.receiving.open("p6", frame);
+      const { content } = this.consultation.receiving.open("p6", frame);
       require(frame.last!, "OUT_OF_ORDER", "a receipt is one frame");
-      const receipt = parse(DiagnosisReceiptSchema, plaintext);
+      const receipt = parse(DiagnosisReceiptSchema, content);
       requireSameTime(receipt.sentAt, frame.sentAt!);
       requireNotFuture(receipt.sentAt!, now);
       const ours = equal(receipt.diagnosisDigest!, sha256(this.diagnosis.signature!));

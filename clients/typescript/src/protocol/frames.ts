@@ -7,13 +7,17 @@ import { concat, type Instant, u64 } from "./bytes.js";
 import { Refusal, require } from "./refusal.js";
 import { check } from "./rules.js";
 import type { DirectionKeys } from "./schedule.js";
-import { transcript } from "./transcript.js";
+import { field, transcript } from "./transcript.js";
 
 const SLICE_BYTES = 512 * 1024;
+const MOST_SLICE_BYTES = 1024 * 1024;
 const TAG_BYTES = 16;
 
-/** Frames of content that a receiver holds in memory until it is whole: work and memory are bounded by them, too. */
-const MOST_SLICES = 1024;
+/** Below this all sizes look the same. */
+const SMALLEST_BYTES = 2048;
+
+/** Shorter pieces of content are joined: a peer that sends many costs no more memory than their bytes. */
+const PIECE_BYTES = 64 * 1024;
 
 /** One direction of a session, and the sequence of its next frame. */
 export class Direction {
@@ -23,17 +27,18 @@ export class Direction {
     readonly sequence = 0n,
   ) {}
 
-  /** Seal the next frame. */
-  seal(name: string, plaintext: Uint8Array, last: boolean, sentAt: Instant): { next: Direction; frame: SessionFrame } {
+  /** Seal the next frame: a message, where it is the last, or else a slice of padded content. */
+  seal(name: string, content: Uint8Array, last: boolean, sentAt: Instant): { next: Direction; frame: SessionFrame } {
     const cipher = createCipheriv("aes-256-gcm", this.keys.key, this.#nonce());
     cipher.setAAD(this.#associatedData(name, last, sentAt));
+    const plaintext = last ? padded(field(content)) : content;
     const sealed = concat(cipher.update(plaintext), cipher.final(), cipher.getAuthTag());
     const { sessionId, sequence } = this;
     return { next: this.#after(), frame: create(SessionFrameSchema, { sessionId, sequence, last, sealed, sentAt }) };
   }
 
-  /** Open the next frame. */
-  open(name: string, frame: SessionFrame): { next: Direction; plaintext: Uint8Array } {
+  /** Open the next frame: give the message of the last one, or a slice. */
+  open(name: string, frame: SessionFrame): { next: Direction; content: Uint8Array } {
     check(SessionFrameSchema, frame);
     require(Buffer.from(frame.sessionId!).equals(
       this.sessionId,
@@ -46,8 +51,9 @@ export class Direction {
     decipher.setAuthTag(frame.sealed!.subarray(-TAG_BYTES));
     try {
       const plaintext = concat(decipher.update(frame.sealed!.subarray(0, -TAG_BYTES)), decipher.final());
-      return { next: this.#after(), plaintext };
+      return { next: this.#after(), content: frame.last! ? messageIn(plaintext) : plaintext };
     } catch (error) {
+      if (error instanceof Refusal) throw error;
       throw new Refusal("SEAL_INVALID", "the frame does not open", { cause: error });
     }
   }
@@ -68,7 +74,15 @@ export class Direction {
   }
 }
 
-/** Seal content in slices, none empty, then the message that signs it, in the frame that says `last`. */
+/** padded(n): 2,048 bytes, and above that Padme (docs/protocol.md, 1), so that a size on the wire tells a size class and no more. */
+export function paddedSize(size: number): number {
+  if (size <= SMALLEST_BYTES) return SMALLEST_BYTES;
+  const exponent = size.toString(2).length - 1;
+  const step = 2 ** (exponent - exponent.toString(2).length);
+  return Math.ceil(size / step) * step;
+}
+
+/** Seal content and its padding in slices, then the message that signs it, in the frame that says `last`. */
 export function sealContent(
   direction: Direction,
   name: string,
@@ -83,16 +97,62 @@ export function sealContent(
     frames.push(sealed.frame);
     next = sealed.next;
   };
-  for (let offset = 0; offset < content.length; offset += SLICE_BYTES)
-    put(content.subarray(offset, offset + SLICE_BYTES), false);
+  const whole = padded(content);
+  for (let offset = 0; offset < whole.length; offset += SLICE_BYTES)
+    put(whole.subarray(offset, offset + SLICE_BYTES), false);
   put(message, true);
   return { next, frames };
 }
 
-/** The slices with the next one, of content that is held in memory until it is whole. */
-export function withSlice(pieces: readonly Uint8Array[], piece: Uint8Array, mostBytes: number): readonly Uint8Array[] {
-  require(piece.length > 0, "FIELD_INVALID", "a slice is empty");
-  const size = pieces.reduce((sum, one) => sum + one.length, piece.length);
-  require(pieces.length < MOST_SLICES && size <= mostBytes, "LIMIT_REACHED", `this may have ${mostBytes} bytes`);
-  return [...pieces, piece];
+/** Content that comes in slices, held in memory until it is whole. */
+export class Slices {
+  constructor(
+    readonly size = 0,
+    readonly count = 0,
+    readonly pieces: readonly Uint8Array[] = [],
+  ) {}
+
+  /** The content with the next slice. */
+  with(slice: Uint8Array): Slices {
+    require(slice.length > 0, "FIELD_INVALID", "a slice is empty");
+    require(slice.length <= MOST_SLICE_BYTES, "MESSAGE_TOO_LARGE", `a slice has ${slice.length} bytes`);
+    const newest = this.pieces.at(-1);
+    const isShort = newest !== undefined && newest.length < PIECE_BYTES;
+    const pieces = isShort ? [...this.pieces.slice(0, -1), concat(newest, slice)] : [...this.pieces, slice];
+    return new Slices(this.size + slice.length, this.count + 1, pieces);
+  }
+
+  /** The first bytes, as many as there are of so many. */
+  head(size: number): Uint8Array {
+    let [count, have] = [0, 0];
+    while (have < size && count < this.pieces.length) have += this.pieces[count++]!.length;
+    return concat(...this.pieces.slice(0, count)).subarray(0, size);
+  }
+
+  /** Content of that size, once it is whole: zeros to its padded size follow it, and nothing else. */
+  content(size: number): Uint8Array {
+    require(this.size === paddedSize(size), "PADDING_INVALID", `${this.size} bytes came of content of ${size}`);
+    const whole = concat(...this.pieces);
+    requireZeros(whole.subarray(size));
+    return whole.subarray(0, size);
+  }
+}
+
+function padded(content: Uint8Array): Uint8Array {
+  return concat(content, new Uint8Array(paddedSize(content.length) - content.length));
+}
+
+/** The message in F(message) || zeros. */
+function messageIn(plaintext: Uint8Array): Uint8Array {
+  const long = plaintext.length >= SMALLEST_BYTES;
+  require(long, "PADDING_INVALID", "the last frame of a message is not padded");
+  const size = new DataView(plaintext.buffer, plaintext.byteOffset).getUint32(0);
+  require(plaintext.length ===
+    paddedSize(4 + size), "PADDING_INVALID", "the last frame has not the size of its message");
+  requireZeros(plaintext.subarray(4 + size));
+  return plaintext.subarray(4, 4 + size);
+}
+
+export function requireZeros(padding: Uint8Array): void {
+  require(padding.every((byte) => byte === 0), "PADDING_INVALID", "the padding is not zeros");
 }

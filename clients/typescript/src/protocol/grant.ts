@@ -9,6 +9,8 @@ import { Refusal, require } from "./refusal.js";
 import { openStatement, signStatement } from "./statements.js";
 import type { VerifiedParty } from "./verifier.js";
 
+const HOUR = 3_600_000n;
+
 /** What a patient allows a doctor. Empty lists allow nothing; "*" allows every one. */
 export interface Terms {
   readonly hospitals: readonly string[];
@@ -17,6 +19,9 @@ export interface Terms {
   readonly purpose: string;
   readonly hours: number;
 }
+
+/** How long a grant may last. */
+export const LONGEST_GRANT_HOURS = 366 * 24;
 
 export const EVERYTHING: Terms = {
   hospitals: ["*"],
@@ -27,7 +32,7 @@ export const EVERYTHING: Terms = {
 };
 
 /** Sign a grant for one doctor: a copy is of no use to another. */
-export function makeGrant(
+export async function makeGrant(
   patient: Party,
   doctor: { identity: string; certificate: Uint8Array },
   terms: Terms,
@@ -45,8 +50,9 @@ export function makeGrant(
     rights: [...terms.rights],
     purpose: terms.purpose,
     notBefore: now,
-    notAfter: now + BigInt(Math.round(terms.hours * 3_600_000)),
+    notAfter: now + BigInt(Math.round(terms.hours * Number(HOUR))),
   });
+  requireLife(grant);
   return signStatement("grant", GrantSchema, grant, patient.signingKey);
 }
 
@@ -63,9 +69,17 @@ export function openGrantFor(
   const addressed =
     grant.doctorId === doctor.identity && equal(grant.doctorCertificateDigest!, sha256(doctor.certificate));
   require(addressed, "GRANT_INVALID", "the grant is for another doctor");
+  requireLife(grant);
   const valid = hasBegun(grant.notBefore!, now) && now < grant.notAfter!;
   require(valid, "GRANT_EXPIRED", "the grant is not yet, or no longer, valid");
   return grant;
+}
+
+/** Require a grant to begin before it ends, and to end within 366 days. */
+function requireLife({ notBefore, notAfter }: Grant): void {
+  const life = notAfter! - notBefore!;
+  const sound = 0n < life && life <= BigInt(LONGEST_GRANT_HOURS) * HOUR;
+  require(sound, "GRANT_INVALID", "a grant begins before it ends, and lasts at most 366 days");
 }
 
 function open(signed: SignedStatement, patient: VerifiedParty): Grant {

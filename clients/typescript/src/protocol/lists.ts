@@ -1,11 +1,11 @@
 /** The revocation list and the authorities' CRLs as last received. Stale or absent means no. */
 
-import { X509Crl } from "./x509.js";
 import { type RevocationList, RevocationListSchema, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import type { TrustedBundle } from "./bundle.js";
 import { hex, type Instant, sha256, text } from "./bytes.js";
+import { type Crl, readCrl } from "./crl.js";
 import { SKEW } from "./freshness.js";
-import { Refusal, require } from "./refusal.js";
+import { require } from "./refusal.js";
 import { openStatement, peekStatement } from "./statements.js";
 import { transcript } from "./transcript.js";
 
@@ -18,7 +18,7 @@ export class Lists {
 
   private constructor(
     readonly revocations: RevocationList,
-    readonly crls: readonly X509Crl[],
+    readonly crls: readonly Crl[],
   ) {
     this.#serials = new Set(revocations.serials.map(hex));
     this.#grants = new Set(revocations.grants.map(hex));
@@ -52,13 +52,5 @@ export class Lists {
   requireGrantGood(patientId: string, grantId: Uint8Array): void {
     const entry = sha256(transcript("gid", text(patientId), grantId));
     require(!this.#grants.has(hex(entry)), "GRANT_REVOKED", "the patient took this grant back");
-  }
-}
-
-function readCrl(der: Uint8Array): X509Crl {
-  try {
-    return new X509Crl(der as never);
-  } catch (error) {
-    throw new Refusal("MALFORMED_MESSAGE", "an authority's revocation list is none", { cause: error });
   }
 }

@@ -169,15 +169,20 @@ export class Established {
     grant: SignedStatement | undefined,
     now: Instant,
   ): Promise<{ awaiting: AwaitingDiagnosis; frames: SessionFrame[] }> {
+    requireBiosignal(biosignal);
     const biosignalDigest = sha256(biosignal);
+    const addressed = { identity: this.doctor.party.identity, certificate: this.doctor.certificate };
     const signed = common.biosignalTranscript(
       this.transcriptHash,
+      addressed,
       biosignalDigest,
       statementDigest("grant", grant),
       now,
     );
     const signature = await this.patient.signingKey.sign(signed);
-    const fields = { biosignalDigest, patientId: this.patient.self.identity, sentAt: now, signature };
+    const biosignalSizeBytes = BigInt(biosignal.length);
+    const patientId = this.patient.self.identity;
+    const fields = { biosignalSizeBytes, biosignalDigest, patientId, sentAt: now, signature };
     const payload = create(BiosignalDeliverySchema, grant === undefined ? fields : { ...fields, grant });
     const message = serialised(BiosignalDeliverySchema, payload);
     const { next, frames } = sealContent(
@@ -189,6 +194,13 @@ export class Established {
     );
     return { awaiting: new AwaitingDiagnosis(this, next, signature), frames };
   }
+}
+
+/** Require a biosignal to have at most 16 MiB: no more can be deposited. */
+export function requireBiosignal(biosignal: Uint8Array): void {
+  const most = common.MOST_BIOSIGNAL_BYTES;
+  require(biosignal.length <=
+    most, "LIMIT_REACHED", `a biosignal has at most ${most} bytes, this one ${biosignal.length}`);
 }
 
 /** P2 is sent. */
@@ -210,9 +222,9 @@ export class AwaitingDiagnosis {
 
   async #accept(frame: SessionFrame, verifier: Verifier, now: Instant): Promise<Diagnosed> {
     const { doctor, beganAt, transcriptHash } = this.session;
-    const { plaintext } = this.receiving.open("d5", frame);
+    const { content } = this.receiving.open("d5", frame);
     require(frame.last!, "OUT_OF_ORDER", "a diagnosis is one frame");
-    const d5 = parse(DiagnosisDeliverySchema, plaintext);
+    const d5 = parse(DiagnosisDeliverySchema, content);
     requireSameTime(d5.sentAt, frame.sentAt!);
     requireNotFuture(d5.sentAt!, now);
     const alive = beganAt - SKEW <= d5.sentAt! && d5.sentAt! < beganAt + common.CONSULTATION_LIFE;

@@ -1,6 +1,5 @@
 /** A doctor's session with a hospital: D3, D4 or STO, and the checks of H1, H2, STOACK (eq. 33-35, 42-45, 48). */
 
-import { createHash, type Hash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import {
   type SealedOpening,
@@ -28,8 +27,9 @@ import {
 } from "../gen/federation/v1/record_pb.js";
 import { GrantSchema, Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import { concat, type Entropy, equal, type Instant, sha256, text, u64 } from "./bytes.js";
-import { Direction, sealContent } from "./frames.js";
+import { Direction, sealContent, Slices } from "./frames.js";
 import { requireFresh, requireSameTime } from "./freshness.js";
+import { type Layout, layoutOf, requireWithin } from "./manifest.js";
 import { ephemeral, type Party } from "./party.js";
 import { afterOpening, afterOpeningAsync, Refusal, require } from "./refusal.js";
 import { check, parse } from "./rules.js";
@@ -176,8 +176,8 @@ export class Established {
     readonly keys: SessionKeys,
   ) {}
 
-  /** Send D4 (eq. 45): open c_P and show the grant. */
-  query(now: Instant): { awaiting: AwaitingRecord; frame: SessionFrame } {
+  /** Send D4 (eq. 45): open c_P and show the grant. A record of more bytes than `most` is not taken. */
+  query(now: Instant, most: number): { awaiting: AwaitingRecord; frame: SessionFrame } {
     const { patientId, scope, grant, patientKeyStatement, blind } = this.intent;
     const payload = create(RecordQuerySchema, {
       patientId,
@@ -192,7 +192,7 @@ export class Established {
     const sending = new Direction(this.sessionId, this.keys.forward);
     const { frame } = sending.seal("d4", serialised(RecordQuerySchema, payload), true, now);
     const receiving = new Direction(this.sessionId, this.keys.backward);
-    return { awaiting: new AwaitingRecord(this, receiving, createHash("sha256")), frame };
+    return { awaiting: new AwaitingRecord(this, receiving, most), frame };
   }
 
   /** Send STO: M_SD and M_DINF in slices, then the deposit. The same deposit may be sent again in a new session. */
@@ -209,47 +209,67 @@ export class Established {
   }
 }
 
-/** What one frame of H2 gave: a slice of M_EMR that is not proved yet (spool it, show nothing), or the end: all is proved. */
-export type RecordProgress = { slice: Uint8Array } | { end: RecordEnd };
+/** M_EMR, whole and verified (C8). */
+export interface ReceivedRecord {
+  readonly layout: Layout;
+  readonly content: Uint8Array;
+  readonly digest: Uint8Array;
+  readonly end: RecordEnd;
+}
 
-/** D4 is sent; M_EMR comes in. */
+/** D4 is sent; M_EMR comes in. Nothing of it is proved before the last frame: show nothing. */
 export class AwaitingRecord {
   constructor(
     readonly session: Established,
     readonly receiving: Direction,
-    readonly hasher: Hash,
+    readonly mostBytes: number,
+    readonly slices = new Slices(),
+    readonly layout?: Layout,
   ) {}
 
   /** Take one frame of H2 (eq. 48). T is checked on the first. */
-  receive(frame: SessionFrame, now: Instant): { awaiting: AwaitingRecord; progress: RecordProgress } {
+  receive(frame: SessionFrame, verifier: Verifier, now: Instant): AwaitingRecord | ReceivedRecord {
     check(SessionFrameSchema, frame);
     if (frame.sequence === 0n) requireFresh(frame.sentAt!, now);
-    const { next, end, slice } = afterOpening(() => this.#open(frame));
-    const hasher = this.hasher.copy();
-    if (slice !== undefined) hasher.update(slice);
-    const awaiting = new AwaitingRecord(this.session, next, hasher);
-    if (end === undefined) return { awaiting, progress: { slice: slice! } };
-    if (end.outcome !== SessionOutcome.SERVED) throw refusalOf(end.outcome!);
-    return { awaiting, progress: { end } };
+    const taken = afterOpening(() => this.#open(frame, verifier, now));
+    if ("refused" in taken) throw refusalOf(taken.refused);
+    return taken;
   }
 
-  #open(frame: SessionFrame): { next: Direction; end?: RecordEnd; slice?: Uint8Array } {
-    const { next, plaintext } = this.receiving.open("h2", frame);
-    if (!frame.last!) return { next, slice: plaintext };
-    const end = parse(RecordEndSchema, plaintext);
+  #open(
+    frame: SessionFrame,
+    verifier: Verifier,
+    now: Instant,
+  ): AwaitingRecord | ReceivedRecord | { refused: SessionOutcome } {
+    const { next, content } = this.receiving.open("h2", frame);
+    if (!frame.last!) return this.#with(next, content);
+    const end = parse(RecordEndSchema, content);
     requireSameTime(end.sentAt, frame.sentAt!);
-    if (end.outcome === SessionOutcome.SERVED) this.#requireSigned(end);
-    return { next, end };
+    if (end.outcome !== SessionOutcome.SERVED) return { refused: end.outcome! };
+    verifier.party(this.session.hospital.keyStatement, Role.HOSPITAL, now); // it may have been revoked since H1
+    return this.#complete(end);
+  }
+
+  #with(next: Direction, slice: Uint8Array): AwaitingRecord {
+    const slices = this.slices.with(slice);
+    const layout = this.layout ?? layoutOf(slices, this.mostBytes);
+    if (layout !== undefined) requireWithin(layout, slices, slice);
+    return new AwaitingRecord(this.session, next, this.mostBytes, slices, layout);
   }
 
   /** Sig_HPC2 = S_PRK_HPC(T("H2", TH2, c_P, H(M_EMR), grant id, version, T_HPC2)) (C8). */
-  #requireSigned(end: RecordEnd): void {
+  #complete(end: RecordEnd): ReceivedRecord {
+    const { layout, slices } = this;
     require(end.signature !== undefined && end.version !== undefined, "MISSING_FIELD", "a served record is signed");
+    const isWhole = layout !== undefined && slices.size >= layout.size;
+    require(isWhole, "RECORD_CUT_SHORT", "the record ends before its manifest says");
+    const content = slices.content(layout.size);
+    const digest = sha256(content);
     const { transcriptHash, intent, hospital } = this.session;
     const { grantId } = peekStatement(GrantSchema, intent.grant);
-    const recordDigest = new Uint8Array(this.hasher.copy().digest());
-    const fields = [transcriptHash, commitment(intent), recordDigest, grantId!, u64(end.version), u64(end.sentAt!)];
+    const fields = [transcriptHash, commitment(intent), digest, grantId!, u64(end.version), u64(end.sentAt!)];
     verifySignature(hospital.verifyingKey, end.signature, transcript("H2", ...fields));
+    return { layout, content, digest, end };
   }
 }
 
@@ -264,9 +284,9 @@ export class AwaitingDeposit {
   /** Take STOACK: the hospital's signed receipt. The receipt of a deposit that was made before is as old as that deposit. */
   receive(frame: SessionFrame): DepositReceipt {
     const { end, receipt } = afterOpening(() => {
-      const { plaintext } = this.receiving.open("stoack", frame);
+      const { content } = this.receiving.open("stoack", frame);
       require(frame.last!, "OUT_OF_ORDER", "a receipt is one frame");
-      const opened = parse(DepositEndSchema, plaintext);
+      const opened = parse(DepositEndSchema, content);
       requireSameTime(opened.sentAt, frame.sentAt!);
       return {
         end: opened,

@@ -54,7 +54,7 @@ export async function afterOpeningAsync<T>(step: () => Promise<T>): Promise<T> {
 /** The precise reason of a refusal, for one's own log. */
 export function preciseReason(error: unknown): string {
   if (!(error instanceof Refusal)) throw error;
-  return error.reason === "REJECTED" && error.cause !== undefined ? preciseReason(error.cause) : error.reason;
+  return error.reason === "REJECTED" && error.cause instanceof Refusal ? preciseReason(error.cause) : error.reason;
 }
 
 function hidden(error: unknown): unknown {

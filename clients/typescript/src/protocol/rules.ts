@@ -4,6 +4,7 @@
  * that does not hold, and a point that no honest peer sends (B6).
  */
 
+import { isIPv4, isIPv6 } from "node:net";
 import {
   type DescField,
   type DescMessage,
@@ -34,10 +35,17 @@ const FORMS = new Map<Kind, RegExp>(
       [Kind.DEPARTMENT_CLASS_OR_ANY, `${CLASS}|\\*`],
       [Kind.DEPARTMENT_ID, `H:${LABEL}/${CLASS}(\\.[a-z0-9-]{1,32})?`],
       [Kind.HOSPITAL_ID_OR_ANY, `H:${LABEL}|\\*`],
-      [Kind.ADDRESS, "[A-Za-z0-9._\\[\\]:-]{1,249}:[0-9]{1,5}"],
+      [Kind.DOCTOR_SCOPE, `D:${NAME}|D:[A-Za-z0-9._-]{0,63}\\*`],
     ] as const
   ).map(([kind, form]) => [kind, new RegExp(`^(?:${form})$`)]),
 );
+
+const ADDRESS = /^(?:\[(.+)\]|([^:]+)):([1-9][0-9]{0,4})$/;
+const HOST_NAME =
+  /^(?=.{1,253}$)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
+
+/** The last moment of the year 9999 (RFC 3339). */
+const LAST_MOMENT = 253_402_300_799_999n;
 
 const SIZES = new Map<Kind, readonly number[]>([
   [Kind.POINT, [32]],
@@ -76,7 +84,18 @@ export function payloadRule(schema: DescMessage): PayloadRule | undefined {
 
 /** Whether the text has the form of that kind. */
 export function hasForm(kind: Kind, value: string): boolean {
-  return FORMS.get(kind)?.test(value) ?? false;
+  return kind === Kind.ADDRESS ? addressOf(value) !== undefined : (FORMS.get(kind)?.test(value) ?? false);
+}
+
+/** The host and port of an address, an IPv6 host without its brackets; nothing where it is none. */
+export function addressOf(value: string): { host: string; port: number } | undefined {
+  const [, bracketed, plain, digits] = ADDRESS.exec(value) ?? [];
+  const isHost =
+    bracketed === undefined
+      ? plain !== undefined && (isIPv4(plain) || HOST_NAME.test(plain))
+      : isIPv6(bracketed) && !bracketed.includes("%");
+  const port = Number(digits);
+  return isHost && port <= 65_535 ? { host: bracketed ?? plain!, port } : undefined;
 }
 
 function decode<D extends DescMessage>(schema: D, data: Uint8Array): MessageShape<D> {
@@ -114,6 +133,9 @@ function checkValue(member: DescField, value: unknown, mayGain: boolean): void {
   } else if (member.enum !== undefined) {
     const known = member.enum.values.some((entry) => entry.number !== 0 && entry.number === value);
     require(known, "FIELD_INVALID", `${member.toString()} has a value that its definition does not have`);
+  } else if (typeof value === "bigint") {
+    const isTime = getOption(member, ruleOption).kind === Kind.TIME;
+    require(!isTime || value <= LAST_MOMENT, "FIELD_INVALID", `${member.toString()} is a time after the year 9999`);
   } else if (typeof value === "string" || value instanceof Uint8Array) {
     checkSized(member, value);
   }
@@ -129,9 +151,9 @@ function checkSized(member: DescField, value: string | Uint8Array): void {
     value.length <= rule.maxSize, "MESSAGE_TOO_LARGE", `${member.toString()} has ${value.length} bytes`);
   require(SIZES.get(kind)?.includes(value.length) ??
     true, "FIELD_INVALID", `${member.toString()} has ${value.length} bytes`);
-  const form = FORMS.get(kind);
-  require(form === undefined ||
+  const isFormed = kind === Kind.ADDRESS || FORMS.has(kind);
+  require(!isFormed ||
     (typeof value === "string" &&
-      form.test(value)), "FIELD_INVALID", `${member.toString()} has not the form of its kind`);
+      hasForm(kind, value)), "FIELD_INVALID", `${member.toString()} has not the form of its kind`);
   if (kind === Kind.POINT || kind === Kind.VERIFYING_KEY) requireReceivedPoint(value as Uint8Array);
 }

@@ -18,7 +18,7 @@ import { afterOpeningAsync, Refusal, require } from "./refusal.js";
 import { check } from "./rules.js";
 import { openPayload, sealOpening, UNNAMED } from "./sealing.js";
 import { verifySignature } from "./statements.js";
-import { listing, statementDigest, transcript } from "./transcript.js";
+import { listing, signedDigest, transcript } from "./transcript.js";
 import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
 
 /** How each outcome is named in Sig_C, and the reason with which it ends a search. */
@@ -81,7 +81,7 @@ export async function ask(
   });
   const shared = await sharedKey(doctor.registrationSecret, doctor.self);
   query.proof = queryProof(shared, query);
-  query.signature = await doctor.signingKey.sign(queryTranscript(query, doctor.self, question.grant, cloud.owner));
+  query.signature = await doctor.signingKey.sign(queryTranscript(query, doctor.self, question, cloud.owner));
   const { owner: receiver, keyId } = cloud;
   const context = { name: "d2", sender: UNNAMED, receiver, keyId, sessionId, sentAt: now };
   const { opening } = await sealOpening(SearchQuerySchema, query, cloud.encryptionKey, context);
@@ -156,7 +156,7 @@ function answerProof(shared: Uint8Array, sentAt: Instant, querySignature: Uint8A
 function queryTranscript(
   query: SearchQuery,
   doctor: VerifiedParty,
-  grant: SignedStatement,
+  { grant, patientKeyStatement }: Question,
   cloudId: string,
 ): Uint8Array {
   return transcript(
@@ -169,7 +169,8 @@ function queryTranscript(
     text(query.departmentClass!),
     text(query.doctorId!),
     sha256(query.doctorCertificate!),
-    statementDigest("grant", grant),
+    signedDigest("grant", grant),
+    signedDigest("ks", patientKeyStatement),
     u64(query.page!),
     query.nonce!,
     text(cloudId),

@@ -30,3 +30,8 @@ export function listing(elements: readonly Uint8Array[]): Uint8Array {
 export function statementDigest(label: string, signed: { statement?: Uint8Array } | undefined): Uint8Array {
   return signed?.statement === undefined ? EMPTY : sha256(transcript(label, signed.statement));
 }
+
+/** Hs of a statement: SHA-256(T("signed", name, its bytes, its signature)). */
+export function signedDigest(label: string, signed: { statement?: Uint8Array; signature?: Uint8Array }): Uint8Array {
+  return sha256(transcript("signed", text(label), signed.statement!, signed.signature!));
+}

@@ -87,8 +87,7 @@ export class Verifier {
       party.attribute,
       sha256(certificate),
     ), "CREDENTIAL_INVALID", "the credential was issued for another Cert_D");
-    const authorities = this.bundle.content.medicalAuthorities.map((authority) => authority.certificate!);
-    await verifyCertificate(certificate, authorities, this.lists, party, now);
+    await verifyCertificate(certificate, this.bundle.content.medicalAuthorities, this.lists, party, now);
     return party;
   }
 

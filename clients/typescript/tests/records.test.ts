@@ -1,0 +1,215 @@
+/** What a hospital sends in place of a record, and a disk that is full. */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import type { SessionFrame } from "../src/gen/federation/v1/envelope_pb.js";
+import {
+  PartKind,
+  Purpose,
+  RecordEndSchema,
+  RecordEntrySchema,
+  type RecordManifest,
+  RecordManifestSchema,
+  RecordPartSchema,
+  ScopeSchema,
+  SessionOutcome,
+} from "../src/gen/federation/v1/record_pb.js";
+import { GrantSchema, Role, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
+import type { Home } from "../src/client/home.js";
+import { fetchRecord } from "../src/client/records.js";
+import type { SessionStream } from "../src/client/session.js";
+import { CurrentHome } from "../src/client/upkeep.js";
+import { softwareSigningKey } from "../src/keys/software.js";
+import { concat, fromHex, sha256, u64 } from "../src/protocol/bytes.js";
+import { Direction, paddedSize, sealContent, Slices } from "../src/protocol/frames.js";
+import { AwaitingRecord, commitment, Established } from "../src/protocol/record.js";
+import { preciseReason } from "../src/protocol/refusal.js";
+import { serialised } from "../src/protocol/sealing.js";
+import { peekStatement } from "../src/protocol/statements.js";
+import { field, transcript } from "../src/protocol/transcript.js";
+import { madeDirectory } from "./homes.js";
+import { cast, now as NOW, signed, verifier } from "./cast.js";
+import { vectors } from "./vectors.js";
+
+const MEBIBYTE = 1024 * 1024;
+const sessionId = new Uint8Array(16).fill(1);
+const handle = new Uint8Array(16).fill(2);
+const keys = { forward: keysOf(3), backward: keysOf(4), keyConfirmation: new Uint8Array(32) };
+const hospital = softwareSigningKey(fromHex(cast.parties.hospital.signing_seed));
+const party = verifier.party(
+  signed(vectors("statements").find(({ name }) => name === "ks of the hospital")),
+  Role.HOSPITAL,
+  NOW,
+);
+const grant: SignedStatement = signed(vectors("statements").find(({ label }) => label === "grant"));
+const intent = {
+  patientId: "P:wang",
+  scope: create(ScopeSchema, { purpose: Purpose.READ, departmentClass: "cardiology", handles: [handle] }),
+  grant,
+  patientKeyStatement: grant,
+  blind: new Uint8Array(32),
+};
+const transcriptHash = new Uint8Array(32).fill(6);
+
+function keysOf(byte: number) {
+  return { key: new Uint8Array(32).fill(byte), iv: new Uint8Array(12).fill(byte) };
+}
+
+function session(): Established {
+  const doctor = { self: { identity: "D:li" }, certificate: new Uint8Array() };
+  return new Established(doctor as never, party, intent, sessionId, transcriptHash, keys);
+}
+
+function awaiting(mostBytes = 64 * MEBIBYTE): AwaitingRecord {
+  return new AwaitingRecord(session(), new Direction(sessionId, keys.backward), mostBytes);
+}
+
+function manifestOf(kind: PartKind, ...sizes: number[]): RecordManifest {
+  const parts = sizes.map((size, index) =>
+    create(RecordPartSchema, {
+      kind,
+      name: `part-${index}`,
+      mediaType: "application/octet-stream",
+      sizeBytes: BigInt(size),
+      digest: sha256(new Uint8Array(size)),
+    }),
+  );
+  const departmentId = `${party.identity}/cardiology`;
+  const entry = create(RecordEntrySchema, { handle, version: 1n, departmentId, storedAt: NOW, parts });
+  return create(RecordManifestSchema, { patientId: "P:wang", hospitalId: party.identity, records: [entry] });
+}
+
+function framed(manifest: RecordManifest): Uint8Array {
+  return field(serialised(RecordManifestSchema, manifest));
+}
+
+/** Seal slices as the hospital would, padded or not. */
+function* sealedSlices(...slices: Uint8Array[]): Generator<SessionFrame> {
+  let direction = new Direction(sessionId, keys.backward);
+  for (const slice of slices) {
+    const { next, frame } = direction.seal("h2", slice, false, NOW);
+    yield frame;
+    direction = next;
+  }
+}
+
+/** The frames of a record as an honest hospital sends them, whose message covers all of it. */
+async function frames(content: Uint8Array): Promise<SessionFrame[]> {
+  const { grantId } = vectorGrant();
+  const covered = [transcriptHash, commitment(intent), sha256(content), grantId, u64(1), u64(NOW)];
+  const signature = await hospital.sign(transcript("H2", ...covered));
+  const end = create(RecordEndSchema, { outcome: SessionOutcome.SERVED, version: 1n, sentAt: NOW, signature });
+  const direction = new Direction(sessionId, keys.backward);
+  return sealContent(direction, "h2", content, serialised(RecordEndSchema, end), NOW).frames;
+}
+
+function vectorGrant(): { grantId: Uint8Array } {
+  const { grantId } = peekStatement(GrantSchema, grant);
+  return { grantId: grantId! };
+}
+
+/** How many frames are taken before one is refused, and why. */
+function refused(sent: Iterable<SessionFrame>, mostBytes?: number): [number, string] {
+  let [state, count] = [awaiting(mostBytes), 0];
+  for (const frame of sent) {
+    try {
+      state = state.receive(frame, verifier, NOW) as AwaitingRecord;
+    } catch (error) {
+      return [count, preciseReason(error)];
+    }
+    count++;
+  }
+  return assert.fail("nothing was refused");
+}
+
+function stream(sent: readonly SessionFrame[]): SessionStream {
+  const left = [...sent];
+  return { send: () => undefined, receive: () => Promise.resolve(left.shift()!) } as unknown as SessionStream;
+}
+
+test("a record comes in whatever slices, and is whole when its last frame holds", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"], now: Number(NOW) });
+  const head = framed(manifestOf(PartKind.ATTACHMENT, 700_000, 0, 5));
+  const record = await fetchRecord(
+    stream(await frames(concat(head, new Uint8Array(700_005)))),
+    session(),
+    64 * MEBIBYTE,
+    new CurrentHome({ verifier: () => verifier } as unknown as Home, (home) => Promise.resolve(home)),
+  );
+  assert.deepEqual(
+    record.parts.map(({ content }) => content.length),
+    [700_000, 0, 5],
+  );
+  assert.equal(record.sizeBytes, head.length + 700_005);
+});
+
+test("a hospital that sends more than its manifest says is cut at once", () => {
+  const head = framed(manifestOf(PartKind.ATTACHMENT, 5_000));
+  const whole = concat(head, new Uint8Array(paddedSize(head.length + 5_000) - head.length));
+  const more = new Uint8Array(MEBIBYTE);
+  assert.deepEqual(refused(sealedSlices(whole, Uint8Array.of(0), more, more)), [1, "PADDING_INVALID"]);
+  assert.deepEqual(refused(sealedSlices(head, more, more)), [1, "PADDING_INVALID"]);
+});
+
+test("padding that says something is refused when it comes", () => {
+  const head = framed(manifestOf(PartKind.ATTACHMENT, 10));
+  const zeros = new Uint8Array(1_000);
+  assert.deepEqual(refused(sealedSlices(head, zeros, Uint8Array.of(0, 7), zeros)), [2, "PADDING_INVALID"]);
+});
+
+test("the bounds of a manifest, a FHIR bundle and all together hold before the rest is taken", () => {
+  const huge = Uint8Array.of(0, 0x10, 0, 1); // a manifest of 1 MiB and a byte
+  assert.deepEqual(refused(sealedSlices(huge)), [0, "MESSAGE_TOO_LARGE"]);
+  const bundle = framed(manifestOf(PartKind.FHIR_BUNDLE, 16 * MEBIBYTE + 1));
+  assert.deepEqual(refused(sealedSlices(bundle)), [0, "MESSAGE_TOO_LARGE"]);
+  const attachments = framed(manifestOf(PartKind.ATTACHMENT, 40 * MEBIBYTE, 24 * MEBIBYTE));
+  assert.deepEqual(refused(sealedSlices(attachments)), [0, "LIMIT_REACHED"]);
+  assert.ok(
+    awaiting(65 * MEBIBYTE).receive([...sealedSlices(attachments)][0]!, verifier, NOW) instanceof AwaitingRecord,
+  );
+  const fits = framed(manifestOf(PartKind.FHIR_BUNDLE, 16 * MEBIBYTE));
+  assert.ok(awaiting().receive([...sealedSlices(fits)][0]!, verifier, NOW) instanceof AwaitingRecord);
+});
+
+test("a manifest that announces more than any number holds is refused", () => {
+  const manifest = manifestOf(PartKind.ATTACHMENT, 1);
+  manifest.records[0]!.parts[0]!.sizeBytes = 2n ** 64n - 1n;
+  assert.deepEqual(refused(sealedSlices(framed(manifest))), [0, "LIMIT_REACHED"]);
+});
+
+test("a record that ends before its manifest says is none", async () => {
+  const head = framed(manifestOf(PartKind.ATTACHMENT, 5_000));
+  const sent = await frames(concat(head, new Uint8Array(10)));
+  assert.deepEqual(refused(sent), [sent.length - 1, "RECORD_CUT_SHORT"]);
+});
+
+test("many short slices cost their bytes and no more", () => {
+  let slices = new Slices();
+  for (let count = 0; count < 5_000; count++) slices = slices.with(Uint8Array.of(count));
+  assert.deepEqual([slices.size, slices.count, slices.pieces.length], [5_000, 5_000, 1]);
+  assert.deepEqual([...slices.head(3)], [0, 1, 2]);
+});
+
+test("a part for which the disk has no room is told, and leaves no half file", (context) => {
+  const directory = madeDirectory(context);
+  const module = new URL("../src/client/records.js", import.meta.url).href;
+  const program = `
+    const { saveRecord } = await import(${JSON.stringify(module)});
+    const part = (name, size) => ({ handle: new Uint8Array([1]), part: { name }, content: new Uint8Array(size) });
+    try {
+      saveRecord({ parts: [part("large", 4096), part("small", 10)] }, ${JSON.stringify(directory)});
+    } catch (error) {
+      process.stdout.write(error.reason + " " + error.message);
+    }`;
+  // What a process may write into one file stands for the room on a disk: the same call fails in the same place.
+  const limited = `trap '' XFSZ; ulimit -f 1; exec "$@"`;
+  const words = ["-c", limited, "limited", process.execPath, "--input-type=module", "-e", program];
+  const { stdout } = spawnSync("bash", words, { encoding: "utf8" });
+  assert.match(stdout, /^FILE_UNUSABLE E(FBIG|NOSPC)/);
+  assert.equal(existsSync(join(directory, "01", "large")), false);
+  assert.equal(existsSync(join(directory, "01", "small")), true);
+});
