@@ -8,6 +8,7 @@ import base64
 import json
 from datetime import UTC, datetime
 
+from federation.audit import OK
 from federation.clinical.encounter import encounter_bundle
 from federation.clinical.errors import ClinicalError
 from federation.errors import Rejected
@@ -49,7 +50,9 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
     now = hospital.clock()
     logged = received.decide(hospital.member.verifier(), now=now)
     hospital.audit.record(logged.event, now=now)
-    return _kept(hospital, logged.recorded(), now)
+    receipt = _kept(hospital, logged.recorded(), now)
+    hospital.audit.record(received.event(OK), now=hospital.clock())
+    return receipt
 
 
 def _kept(hospital: Hospital, deposit: AcceptedDeposit, now: Instant) -> SignedStatement:

@@ -2,12 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 
 from federation.errors import Limit
 from federation.protocol.parsing import check
 from federation.services.hospital.bells import Bells, RoomWatch
 from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.rooms import close_room, get_room, next_frames, open_room, put_frame
+from federation.services.hospital.rooms import (
+    close_room,
+    get_room,
+    next_frames,
+    open_room,
+    put_frame,
+    require_open_room,
+)
+from federation.services.hospital.standing import Standing
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,
@@ -23,6 +32,7 @@ from federation.v1.consultation_pb2 import (
     PutFrameResponse,
 )
 from federation.v1.consultation_pb2_grpc import RelayServiceServicer
+from federation.wire.cutting import cut_of_this_call
 from federation.wire.roles import ServicerContext
 from federation.wire.workers import Workers
 
@@ -35,10 +45,11 @@ BUSY_SECONDS = 0.2
 class RelayServicer(RelayServiceServicer):
     """The mailboxes of consultations."""
 
-    def __init__(self, hospital: Hospital, workers: Workers) -> None:
-        """Keep the rooms of this hospital's doctors."""
+    def __init__(self, hospital: Hospital, workers: Workers, standing: Standing) -> None:
+        """Keep the rooms of this hospital's doctors; `standing` looks whether those still are."""
         self._hospital = hospital
         self._workers = workers
+        self._standing = standing
         self._bells = Bells()
         self._watch = RoomWatch(self._bells, self._held_bytes)
         self._stopping = False
@@ -81,7 +92,11 @@ class RelayServicer(RelayServiceServicer):
         check(request)
         number = request.from_number
         frames = await self._workers.run(next_frames, self._hospital, request, number)
-        with self._bells.listen((request.room_id, request.direction)) as rung:
+        require = partial(require_open_room, self._hospital, request.room_id)
+        with (
+            self._standing.of(require, cut_of_this_call().because_of),
+            self._bells.listen((request.room_id, request.direction)) as rung,
+        ):
             self._watch.begin()
             while not self._stopping:
                 for frame in frames:

@@ -4,13 +4,14 @@ The relay sees sealed frames only, and whoever knows a room's number, 16 random 
 insecure channel, and nothing rests on it.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.epochs import as_signed, as_stored
-from federation.errors import Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
+from federation.errors import BundleStale, Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
 from federation.protocol.doctor_certificate import authority_of, current_crl, read_certificate
 from federation.protocol.parsing import check
 from federation.protocol.room import RoomHolder, receive_room_request, verify_close
@@ -57,6 +58,7 @@ def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
     """Give a room's doctor, and the lists to check it with. Raises NoSuchRoom, StaleRevocationList."""
     check(request)
     room = require_room(hospital, request.room_id)
+    require_holder(hospital, room)
     directory = hospital.member.directory
     if directory is None:
         raise StaleRevocationList("no revocation list is at hand")
@@ -84,6 +86,7 @@ def put_frame(hospital: Hospital, request: PutFrameRequest) -> None:
         raise MissingField("the frame holds nothing")
     if request.number >= MOST_FRAMES:
         raise Limit(f"a room takes {MOST_FRAMES} frames each way")
+    require_open_room(hospital, request.room_id)
     frame = request.frame.SerializeToString(deterministic=True)
     place = request.room_id, request.direction, request.number
     try:
@@ -106,9 +109,24 @@ def require_room(hospital: Hospital, room_id: bytes) -> StoredRoom:
     return room
 
 
+def require_holder(hospital: Hospital, room: StoredRoom) -> None:
+    """Decide anew on the doctor of a room, by the lists of now. Raises Authentication for one who is revoked or over.
+
+    Lists that are stale end no room: nothing rests on the relay, and whoever uses it has lists to look at, too.
+    """
+    verifier = hospital.member.verifier()
+    with suppress(StaleRevocationList, BundleStale):
+        verifier.doctor(as_signed(room.key_statement), room.doctor_certificate, now=hospital.clock())
+
+
+def require_open_room(hospital: Hospital, room_id: bytes) -> None:
+    """Require a room, and its doctor. Raises NoSuchRoom, Authentication."""
+    require_holder(hospital, require_room(hospital, room_id))
+
+
 def next_frames(hospital: Hospital, request: FollowFramesRequest, number: int) -> list[FollowFramesResponse]:
-    """Give some frames of a direction from a number on, none if none is there yet. Raises NoSuchRoom."""
-    require_room(hospital, request.room_id)
+    """Give some frames of a direction from a number on, none if none is there yet. Raises NoSuchRoom, Authentication."""
+    require_open_room(hospital, request.room_id)
     found = hospital.stores.rooms.frames(request.room_id, request.direction, from_number=number, limit=FRAMES_AT_ONCE)
     return [FollowFramesResponse(number=at, frame=RelayFrame.FromString(frame)) for at, frame in found]
 

@@ -1,5 +1,7 @@
 """What the cloud refuses its members: publications, tickets, TLS identities, keys, and taking back another's grant."""
 
+import pytest
+
 from federation import errors
 from federation.clients.calls import call
 from federation.clients.cloud import CloudClient

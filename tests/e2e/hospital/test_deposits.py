@@ -89,7 +89,7 @@ def test_a_faulty_deposit_is_rejected_and_nothing_is_kept(
     with pytest.raises(Rejected):
         client.deposit(encounter)
     assert nothing_is_kept(lab)
-    assert lab.reasons == ["OK", reason, reason]
+    assert lab.reasons == ["BEGUN", reason, reason]
 
 
 def test_a_deposit_under_a_grant_without_write_is_refused_grant_scope(lab: HospitalLab, client: Client) -> None:
