@@ -21,7 +21,6 @@ import sqlalchemy as sa
 
 from federation.store.database import Database, open_database
 from federation.store.index import SqlIndex
-from federation.store.interfaces import SealedRow
 from federation.store.log import SqlLog
 from federation.store.party import SqlReplayMemory
 from federation.store.records import SqlRecords
@@ -138,7 +137,7 @@ def index_rates(database: Database, found: list[Sample], upto: list[int]) -> Ite
 
         def publish(_: int, new: Iterator[int] = new, sealed: bytes = sealed) -> None:
             number = next(new)
-            index.upsert(SealedRow(spread(number, 32), spread(-number % 2**60, 32), sealed, generation=1))
+            index.upsert(row_of(number, sealed))
 
         published = rate(publish)
         looked = rate(lambda number, there=there: index.rows([spread(1 + number * 7919 % there, 32)]))  # type: ignore[misc]

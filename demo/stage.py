@@ -53,25 +53,26 @@ def typed(words: Sequence[object], surroundings: dict[str, str], stdin: str = ""
 
 
 def started(
-    words: Sequence[object], surroundings: dict[str, str], output: IO[bytes]
+    words: Sequence[object], surroundings: dict[str, str], output: IO[bytes], keyboard: int | None = None
 ) -> "subprocess.Popen[bytes] | Forked":
-    """Type a command in these surroundings and let it go on; what it says goes to `output`."""
+    """Type a command in these surroundings and let it go on; what it says goes to `output`, what it asks comes by `keyboard`."""
     with Path(os.devnull).open("rb") as nothing:
+        given = nothing.fileno() if keyboard is None else keyboard
         if FORKS is not None:
-            return FORKS.start([*map(str, words)], surroundings, (nothing, output, output))
+            return FORKS.start([*map(str, words)], surroundings, (given, output, output))
         return subprocess.Popen(
-            [*MEDUNION, *map(str, words)], env=surroundings, stdin=nothing, stdout=output, stderr=output
+            [*MEDUNION, *map(str, words)], env=surroundings, stdin=given, stdout=output, stderr=output
         )
 
 
 class Running:
     """A command that goes on in the background."""
 
-    def __init__(self, log: Path, *words: object) -> None:
-        """Start it; what it says goes to the log."""
+    def __init__(self, log: Path, *words: object, keyboard: int | None = None) -> None:
+        """Start it; what it says goes to the log, and what it asks is read from the descriptor `keyboard`."""
         self.log = log
         with log.open("wb") as output:
-            self.process = started(words, environment(), output)
+            self.process = started(words, environment(), output, keyboard)
 
     def said(self) -> str:
         """Give what it has said so far."""
@@ -157,7 +158,7 @@ class Federation:
         names = "--identity", "C:union", "--realm", "demo", "--address", address, "--peer-address", peers
         run(
             *("init", "public-cloud", "--directory", cloud, *names, "--development-token"),
-            *("--authority", certificate, "--crl", crl, *options),
+            *("--authority", certificate, "D:*", "--crl", crl, *options),
         )
         run("public-cloud", "trust", "--directory", cloud, "--output", self.trust)
         self.serve("public-cloud", cloud)
@@ -209,13 +210,16 @@ class Federation:
         run("patient", "register", "--directory", directory, "--ticket", ticket_in(said))
         return directory
 
-    def consult(self, doctor: Path, hospital: str, name: str, *words: object) -> tuple[Running, str]:
+    def consult(
+        self, doctor: Path, hospital: str, name: str, *words: object, keyboard: int | None = None
+    ) -> tuple[Running, str]:
         """Let a doctor open a room; give the command, which goes on, and the room's code."""
         code_file = self.root / f"{name}.code"
         running = Running(
             self.root / f"{name}.log",
             *("doctor", "consult", "--directory", doctor, "--hospital", f"H:{hospital}"),
             *("--address", self.addresses[hospital], "--code-file", code_file, *words),
+            keyboard=keyboard,
         )
         self.running.append(running)
         return running, running.wait_for(code_file)

@@ -3,6 +3,7 @@
 What is said of a setting here stands as a comment in the file that `init` writes (docs/adr/0021-settings.md).
 """
 
+import ipaddress
 import re
 import stat
 from collections.abc import Callable, Mapping
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from federation.epochs import Lifetimes
+from federation.protocol.parsing import is_identity
 from federation.protocol.time import Freshness
 from federation.store.database import CONNECTIONS, require_address
 from federation.store.errors import StoreUnavailable
 from federation.store.shelves import require_shelf
+from federation.v1 import rules_pb2 as rules
 
 N = TypeVar("N", int, float)
 
@@ -252,6 +255,45 @@ class TracingSettings:
     )
 
 
+def _require_networks(networks: tuple[str, ...]) -> None:
+    for text in networks:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+
+def _require_dialled(address: str) -> None:
+    if not is_identity(rules.KIND_ADDRESS, address):
+        raise ConfigError(f"{address} is not an address, host:port")
+
+
+def _require_own_address(address: str) -> None:
+    _require_dialled(f"{address.removesuffix(':0')}:1" if address.endswith(":0") else address)
+
+
+@dataclass(frozen=True)
+class DiallingSettings:
+    """`[dialling]`: whom this node connects to, and how. The environment's proxy (`https_proxy`) is never asked."""
+
+    networks: tuple[str, ...] = field(
+        default=(),
+        metadata=about(
+            'Networks that may be dialled, as "10.0.0.0/8"; left out, any. A name is resolved once, and every address of it'
+            " has to lie in them.",
+            check=_require_networks,
+        ),
+    )
+    proxy: str | None = field(
+        default=None,
+        metadata=about(
+            "`host:port` of an HTTP proxy that every call goes through by CONNECT; it sees whom this node calls, and no more.",
+            example="proxy.example:3128",
+            check=_require_dialled,
+        ),
+    )
+
+
 @dataclass(frozen=True)
 class RetentionSettings:
     """`[retention]`: how many years a record is kept from the day it was stored (docs/retention.md); unset, none is ever due.
@@ -280,11 +322,21 @@ class CloudSettings:
     admin: AdminSettings = field(default_factory=AdminSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
+    dialling: DiallingSettings = field(default_factory=DiallingSettings)
     ticket_hours: float = between(0.01, 24 * 90, 24 * 7, "How long a ticket is good, in hours.")
     revocation_list_minutes: float = between(
         1, 60, 60, "Life of a revocation list, in minutes: so long members that hear nothing rely on the last one."
     )
     revocation_list_renewal_minutes: float = between(0.01, 59, 10, "How often it is signed anew at least, in minutes.")
+    renewal_days: int = between(
+        31, 180, 45, "How many days before its end a credential may be renewed; members ask from the 30th on."
+    )
+    most_rows_per_patient: int = between(
+        64,
+        4096,
+        512,
+        "Records of one patient that one hospital may have in the index; three a week for over three years.",
+    )
 
 
 @dataclass(frozen=True)
@@ -293,7 +345,7 @@ class HospitalSettings:
 
     identity: str = field(metadata=about("ID_HPC, such as H:alpha."))
     listen: str = field(metadata=about("Where it listens; port 0 lets the system choose."))
-    address: str = field(metadata=about("Where others dial it."))
+    address: str = field(metadata=about("Where others dial it.", check=_require_own_address))
     token: TokenSettings
     departments: tuple[str, ...] = field(
         default=(), metadata=about("Its departments: `class` or `class.local`, of the classes in the trust bundle.")
@@ -306,6 +358,7 @@ class HospitalSettings:
     admin: AdminSettings = field(default_factory=AdminSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
+    dialling: DiallingSettings = field(default_factory=DiallingSettings)
 
 
 @dataclass(frozen=True)

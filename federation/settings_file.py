@@ -129,7 +129,7 @@ def _value(value: object, hint: object, item: "dataclasses.Field[Any]", name: st
     if hint is Path:
         return _passed(_path(Path(_of((str,), value, name)), name), item, name)
     if typing.get_origin(hint) is tuple:
-        return tuple(_of((str,), element, name) for element in _of((list,), value, name))
+        return _passed(tuple(_of((str,), element, name) for element in _of((list,), value, name)), item, name)
     if "least" in item.metadata:
         number = _of((int, float) if hint is float else (int,), value, name)
         return _in_range(number, item, name)

@@ -7,7 +7,6 @@ so no hospital can mint another's (facts 11).
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_network
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -33,6 +32,7 @@ from keystore.x509_profiles import (
     TLS_CA,
     TLS_LEAF,
     Profile,
+    name_constraints,
 )
 from keystore.x509_signing import serial_number, signed_certificate, signed_crl, signed_request
 
@@ -49,7 +49,6 @@ UNREADABLE = (
 """What pyca raises for a structure that is no certificate, request or list, when it reads the part that is wrong."""
 _LONGEST_COMMON_NAME = 64
 _ROLES = {"C:": "cloud", "H:": "hospital"}
-_NO_ADDRESS = x509.IPAddress(ip_network("0.0.0.0/0")), x509.IPAddress(ip_network("::/0"))
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def issue_crl(
 
 def create_tls_ca(key: Ed25519PrivateKey, realm: str, *, now: datetime) -> x509.Certificate:
     """Make the federation's TLS CA certificate, signed by its own key, for names of the federation only."""
-    return _self_signed(key, _name(f"{realm} TLS"), _constraint(TLS_DOMAIN), TLS_CA, now)
+    return _self_signed(key, _name(f"{realm} TLS"), name_constraints(TLS_DOMAIN), TLS_CA, now)
 
 
 def require_tls_ca(certificate: x509.Certificate, key: Ed25519PrivateKey, realm: str, *, now: datetime) -> None:
@@ -164,7 +163,7 @@ def require_tls_ca(certificate: x509.Certificate, key: Ed25519PrivateKey, realm:
         certificate.verify_directly_issued_by(certificate)
     except (*UNREADABLE, InvalidSignature) as error:
         raise CertificateRejected("the TLS CA's certificate is not signed by its own key") from error
-    if certificate.subject != _name(f"{realm} TLS") or _permitted(certificate) != [TLS_DOMAIN]:
+    if certificate.subject != _name(f"{realm} TLS") or _constraints_of(certificate) != name_constraints(TLS_DOMAIN):
         raise CertificateRejected(
             f"the TLS CA's certificate is not for the realm {realm!r} and names below {TLS_DOMAIN}"
         )
@@ -172,9 +171,8 @@ def require_tls_ca(certificate: x509.Certificate, key: Ed25519PrivateKey, realm:
         raise CertificateRejected("the TLS CA's certificate is outside its validity")
 
 
-def _permitted(certificate: x509.Certificate) -> list[object]:
-    constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
-    return [name.value for name in constraints.permitted_subtrees or ()]
+def _constraints_of(certificate: x509.Certificate) -> x509.NameConstraints:
+    return certificate.extensions.get_extension_for_class(x509.NameConstraints).value
 
 
 def issue_identity_ca(
@@ -186,7 +184,7 @@ def issue_identity_ca(
         _builder(_name(hospital_id), ca.subject, key, ca_key, now, IDENTITY_CA_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(CERTIFIES, critical=True)
-        .add_extension(_constraint(tls_name(hospital_id)), critical=True)
+        .add_extension(name_constraints(tls_name(hospital_id)), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(_issuer_id(ca_key), critical=False)
     )
@@ -255,10 +253,6 @@ def _name(name: str) -> x509.Name:
 
 def _identity_name(identity: str) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(URN + identity)])
-
-
-def _constraint(name: str) -> x509.NameConstraints:
-    return x509.NameConstraints(permitted_subtrees=[x509.DNSName(name)], excluded_subtrees=list(_NO_ADDRESS))
 
 
 def _issuer_id(key: Ed25519PrivateKey) -> x509.AuthorityKeyIdentifier:

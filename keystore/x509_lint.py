@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from keystore.errors import CertificateRejected
-from keystore.x509_profiles import BACKDATING, CRL_LIFE, Profile
+from keystore.x509_profiles import BACKDATING, CRL_LIFE, Profile, name_constraints
 
 UNREADABLE: Final = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension)
 _SERIAL_BITS: Final = range(64, 160)
@@ -107,9 +107,8 @@ def _is_constrained(it: Certificate) -> bool:
     if ExtensionOID.NAME_CONSTRAINTS not in it.profile.extensions:
         return True
     found = it.read.extensions.get_extension_for_class(x509.NameConstraints).value
-    families = {name.value.version for name in found.excluded_subtrees or () if isinstance(name, x509.IPAddress)}
-    permitted = found.permitted_subtrees or []
-    return len(permitted) == 1 and isinstance(permitted[0], x509.DNSName) and families == {4, 6}
+    names = [name.value for name in found.permitted_subtrees or () if isinstance(name, x509.DNSName)]
+    return len(names) == 1 and found == name_constraints(names[0])
 
 
 def _has_one_name(extensions: x509.Extensions) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Final
 
 from cryptography import x509
@@ -40,6 +41,19 @@ def usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_s
         crl_sign=crl_sign,
         encipher_only=False,
         decipher_only=False,
+    )
+
+
+def name_constraints(name: str) -> x509.NameConstraints:
+    """Give the constraints of a CA for one DNS name and what is below it, and for no name of another form.
+
+    Addresses are excluded whole. URIs and mail addresses can't be, so one host, which is nobody's (RFC 6761, section 6.4), is
+    permitted: a form that is not mentioned at all is free (RFC 5280, section 4.2.1.10).
+    """
+    nowhere = "nowhere.invalid"
+    return x509.NameConstraints(
+        permitted_subtrees=[x509.DNSName(name), x509.UniformResourceIdentifier(nowhere), x509.RFC822Name(nowhere)],
+        excluded_subtrees=[x509.IPAddress(ip_network("0.0.0.0/0")), x509.IPAddress(ip_network("::/0"))],
     )
 
 

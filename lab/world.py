@@ -151,7 +151,7 @@ class World:
         address, peers = (f"{cloud.host.address}:{port}" for port in (_PUBLIC_PORT, _PEER_PORT))
         cloud.init(
             *("--identity", CLOUD, "--realm", "lab", "--address", address, "--peer-address", peers),
-            *("--authority", self.root / "board.der", "--crl", self.root / "board.crl"),
+            *("--authority", self.root / "board.der", "D:*", "--crl", self.root / "board.crl"),
         )
         cloud.run("trust", "--output", self.trust)
 

@@ -12,6 +12,7 @@ from federation.errors import Authorization
 from federation.member import Member
 from federation.protocol import search
 from federation.protocol.anchors import Anchors, Lists, serial_entry
+from federation.protocol.authorities import pin_crl
 from federation.protocol.bundle import TrustedBundle, issue, issue_next
 from federation.protocol.index import BlindIndex, Location
 from federation.protocol.periods import periods_of
@@ -22,7 +23,14 @@ from federation.v1 import search_pb2
 from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.search_pb2 import IndexRow
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, KeyStatement, RevocationList, SignedStatement
+from federation.v1.statement_pb2 import (
+    ROLE_DOCTOR,
+    ROLE_HOSPITAL,
+    CrlPin,
+    KeyStatement,
+    RevocationList,
+    SignedStatement,
+)
 from hsm import Token
 from keystore import x509 as issuing
 from keystore.generations import Generations
@@ -56,7 +64,11 @@ class Authority:
         self.authority_id = authority_id
         self.key = token.generate_ed25519("authority")
         self.certificate = issuing.create_authority(self.key, authority_id, now=clock.moment)
+        self.doctor_ids = ["D:*"]
         self.revoked: list[issuing.RevokedCertificate] = []
+        self.crl_number = 0
+        self._crl = b""
+        self._said: tuple[int, int] | None = None
 
     def certify(self, keys: PartyKeys, doctor_id: str, life: timedelta = issuing.DOCTOR_LIFE) -> bytes:
         request = issuing.request_certificate(keys.signing_key, doctor_id)
@@ -70,12 +82,24 @@ class Authority:
         self.revoked.append(issuing.RevokedCertificate(serial, self.clock.moment))
 
     def crl(self) -> bytes:
-        number = len(self.revoked) + 1
-        crl = issuing.issue_crl(self.certificate, self.key, self.revoked, number, now=self.clock.moment)
-        return crl.public_bytes(Encoding.DER)
+        """Give the newest CRL; it is made anew, under the next number, where the time or what is revoked is another."""
+        if self._said != (self.clock.now, len(self.revoked)):
+            self._said = self.clock.now, len(self.revoked)
+            self.crl_number += 1
+            crl = issuing.issue_crl(self.certificate, self.key, self.revoked, self.crl_number, now=self.clock.moment)
+            self._crl = crl.public_bytes(Encoding.DER)
+        return self._crl
+
+    def pin(self) -> CrlPin:
+        crl = self.crl()
+        return pin_crl(self.certificate.public_bytes(Encoding.DER), self.crl_number, crl)
 
     def as_anchor(self) -> MedicalAuthority:
-        return MedicalAuthority(authority_id=self.authority_id, certificate=self.certificate.public_bytes(Encoding.DER))
+        return MedicalAuthority(
+            authority_id=self.authority_id,
+            certificate=self.certificate.public_bytes(Encoding.DER),
+            doctor_ids=self.doctor_ids,
+        )
 
 
 class MemoryBook:
@@ -105,6 +129,7 @@ class Cloud:
     replay: MemoryReplay = field(default_factory=MemoryReplay)
     rows: dict[bytes, dict[bytes, bytes]] = field(default_factory=dict)
     hospitals: dict[str, tuple[SignedStatement, SignedStatement]] = field(default_factory=dict)
+    more_authorities: list[Authority] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.epochs = EpochKeeper(CLOUD_ID, self.keys, MemoryEpochs(), Lifetimes())
@@ -125,11 +150,15 @@ class Cloud:
             issuers=periods_of(generations, ISSUING, self.founding_keys[ISSUING]),
             cloud_keys=periods_of(generations, IDENTITY, self.founding_keys[IDENTITY]),
             tls_ca_certificates=[b"unused"],
-            medical_authorities=[self.authority.as_anchor()],
+            medical_authorities=[authority.as_anchor() for authority in self.authorities],
             department_classes=CLASSES,
             issued_at=self.clock.now,
             offline_grace_seconds=7 * 24 * 3600,
         )
+
+    @property
+    def authorities(self) -> list[Authority]:
+        return [self.authority, *self.more_authorities]
 
     @property
     def bundle(self) -> TrustedBundle:
@@ -174,6 +203,7 @@ class Cloud:
             grants=self.revoked_grants,
             key_ids=self.revoked_keys,
             bundle_sequence=self.bundle.sequence,
+            crls=[authority.pin() for authority in self.authorities],
         )
         return sign_statement("rl", content, self.keys.signing_key)
 
@@ -230,13 +260,13 @@ class Cloud:
             self.hospitals[member.identity] = signed, self.hospitals[member.identity][1]
 
     def publish(self, patient_id: str, location: Location) -> None:
-        row_key, row_id, sealed = self.index.blind(patient_id, location)
-        self.rows.setdefault(row_key, {})[row_id] = sealed
+        name = self.index.names(patient_id, location)[0]
+        self.rows.setdefault(name.row_key, {})[name.row_id] = self.index.seal(name, location)
 
     def index_rows(self, patient_id: str, classes: tuple[str, ...]) -> tuple[IndexRow, ...]:
         found = []
         for name in classes:
-            key = self.index.row_key(patient_id, name)
+            key = self.index.patients(patient_id)[0].row_key(name)
             for row_id, sealed in self.rows.get(key, {}).items():
                 location = self.index.reveal(key, row_id, sealed)
                 key_statement, encryption_key = self.hospitals[location.hospital_id]
@@ -266,5 +296,7 @@ class Cloud:
         else:
             rows = self.index_rows(query.query.patient_id, classes)
             outcome = search_pb2.SEARCH_OUTCOME_FOUND if rows else search_pb2.SEARCH_OUTCOME_NONE
-            findings = search.Findings(outcome, rows)
+            pages = [rows[start : start + search.ROWS_PER_PAGE] for start in range(0, len(rows), search.ROWS_PER_PAGE)]
+            page = pages[query.query.page] if query.query.page < len(pages) else ()
+            findings = search.Findings(outcome, page, max(1, len(pages)))
         return query.answer(findings, CLOUD_ID, self.keys.signing_key, now=now)

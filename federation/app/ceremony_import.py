@@ -9,7 +9,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.app.authority import certificate_of
-from federation.app.certificates import crl_number_of
 from federation.app.ledger import IssuedCertificate, Ledger, LedgerFile
 from federation.app.node import NodeDirectory
 from federation.protocol.identities import require_identity
@@ -17,6 +16,7 @@ from keystore.ceremony.errors import ImportRefused
 from keystore.ceremony.verify import Verified, verify
 from keystore.errors import CertificateRejected
 from keystore.x509 import UNREADABLE, URN
+from keystore.x509_crl import crl_number
 
 UNKNOWN = "unknown"
 """Stands for the doctor of a certificate that was revoked at a ceremony and is in no ledger."""
@@ -97,7 +97,7 @@ def _with_crl(
     if der is None:
         return ledger, (), ()
     crl = _read_crl(der)
-    number = crl_number_of(crl, authority)
+    number = crl_number(crl, authority)
     if number <= ledger.crl_number and not take_stale_list:
         raise ImportRefused(
             f"the ceremony's list has number {number}, and this authority's newest has {ledger.crl_number}: it was made from"

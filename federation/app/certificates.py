@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keystore.errors import CertificateRejected
@@ -43,22 +42,6 @@ def authority_id_of(certificate: x509.Certificate) -> str:
     if not is_ca or len(uris) != 1 or not uris[0].startswith(f"{URN}M:"):
         raise CertificateRejected("this certificate does not name a medical authority")
     return uris[0].removeprefix(URN)
-
-
-def is_signed_by(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
-    """Say whether an authority's certificate is the one that signed a CRL."""
-    key = authority.public_key()
-    return isinstance(key, Ed25519PublicKey) and crl.issuer == authority.subject and crl.is_signature_valid(key)
-
-
-def crl_number_of(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> int:
-    """Give the number of an authority's CRL. Raises CertificateRejected unless the authority signed it."""
-    if not is_signed_by(crl, authority):
-        raise CertificateRejected("the list is not signed by this authority")
-    try:
-        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except (*UNREADABLE, x509.ExtensionNotFound) as error:
-        raise CertificateRejected("the list has no CRL number (RFC 5280, section 5.2.3)") from error
 
 
 def _read(path: Path, pem: Callable[[bytes], T], der: Callable[[bytes], T], what: str) -> T:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 
-from federation.app.certificates import authority_id_of
 from federation.app.check import Examined, Finding, Verdict
 from federation.app.hospital_tls import TlsIdentity
 from federation.clients.cloud import CloudClient
@@ -15,14 +14,15 @@ from federation.epochs import as_signed
 from federation.errors import FutureDated, Rejected, StaleMessage, StaleRevocationList
 from federation.member import Member
 from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.authorities import crls_that_count, current_crl, pin_crl
 from federation.protocol.bundle import TrustedBundle, pin
-from federation.protocol.doctor_certificate import current_crl
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
 from federation.store.authorities import SqlAuthorities
 from federation.store.trust import SqlTrustChain
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import Credential, KeyStatement
+from federation.wire.dialling import dialling_of
 from keystore.party import HospitalKeys
 from keystore.x509 import is_issued_by
 
@@ -75,7 +75,7 @@ def certificates(examined: Examined) -> Iterator[Finding]:
     if examined.kind.role == "doctor" and examined.need_member().certificate:
         own = x509.load_der_x509_certificate(examined.need_member().certificate)
         yield _ends("the doctor's certificate", own, now, "have the medical authority issue the next one")
-    yield from _authorities(bundle.anchors, _lists(examined), now)
+    yield from _authorities(bundle.anchors, _lists(examined, bundle.anchors), now)
 
 
 def _tls_identity(examined: Examined, bundle: TrustedBundle, now: datetime) -> Iterator[Finding]:
@@ -97,25 +97,33 @@ def tls_identity(examined: Examined) -> TlsIdentity:
     assert isinstance(keys, HospitalKeys)  # noqa: S101 - the kind says so
 
     def nobody() -> tuple[Member, CloudClient]:
-        return examined.need_member(), CloudClient(examined.need_member().trust.newest, clock=examined.clock)
+        return examined.need_member(), _cloud_of(examined)
 
     return TlsIdentity(keys, examined.book, examined.kept, nobody, examined.clock)
 
 
-def _lists(examined: Examined) -> Lists:
+def _cloud_of(examined: Examined) -> CloudClient:
+    """Give the public cloud's client, which dials as the node itself does."""
+    dialling = dialling_of(examined.settings.dialling)
+    return CloudClient(examined.need_member().trust.newest, clock=examined.clock, dialling=dialling)
+
+
+def _lists(examined: Examined, anchors: Anchors) -> Lists:
     """Give the lists at hand: a member's as it took them, the cloud's as it would hand them out."""
     if not isinstance(examined.settings, CloudSettings):
         return examined.need_member().verifier().lists
     kept = SqlAuthorities(examined.need_database()).all()
-    return Lists(crls=tuple(x509.load_der_x509_crl(it.crl) for it in kept if it.crl is not None))
+    with_list = [(it.certificate, it.crl_number, it.crl) for it in kept if it.crl is not None]
+    pins = [pin_crl(certificate, number, crl) for certificate, number, crl in with_list]
+    return Lists(crls=crls_that_count(anchors.authorities, [crl for *_, crl in with_list], pins))
 
 
 def _authorities(anchors: Anchors, lists: Lists, now: datetime) -> Iterator[Finding]:
     for authority in anchors.authorities:
-        name = authority_id_of(authority)
-        yield _ends(f"the medical authority {name}", authority, now, "have the authority rotate its key")
+        name = authority.authority_id
+        yield _ends(f"the medical authority {name}", authority.certificate, now, "have the authority rotate its key")
         try:
-            end = current_crl(authority, lists, now).next_update_utc
+            end = current_crl(authority, lists.crls, now).next_update_utc
         except StaleRevocationList:
             says, do = f"there is no current list of {name}: its doctors are refused", "medunion public-cloud crl"
             yield Finding("certificates", Verdict.WRONG, says, f"{do}, with the list of `medunion authority crl`")
@@ -175,7 +183,7 @@ def clock(examined: Examined) -> Iterator[Finding]:
         )
         return
     member = examined.need_member()
-    with CloudClient(member.trust.newest, clock=examined.clock) as cloud:
+    with _cloud_of(examined) as cloud:
         yield from _by_list(examined, cloud)
         if member.is_registered and not member.epochs.is_due(examined.clock()):
             yield _by_receipt(examined, cloud)
@@ -197,10 +205,10 @@ def _by_receipt(examined: Examined, cloud: CloudClient) -> Finding:
     member, before = examined.need_member(), examined.clock()
     try:
         receipt: RenewalReceipt = cloud.renew(member)
-    except FutureDated as error:
-        return _off(f"ahead of the public cloud's, which says: {error}")
-    except StaleMessage as error:
-        return _off(f"behind the public cloud's, which says: {error}")
+    except FutureDated:
+        return _off("ahead of the public cloud's by more than it takes")
+    except StaleMessage:
+        return _off("behind the public cloud's by more than it takes")
     except Rejected:
         return _off("too far from the public cloud's, or the registration fell: it refuses a dated message")
     after = examined.clock()

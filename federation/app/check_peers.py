@@ -1,9 +1,11 @@
 """A node and those it talks to: dialled by TLS as a call would, so that what is wrong is told apart."""
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 
 import grpc
@@ -14,16 +16,19 @@ from federation.app.check_federation import tls_identity
 from federation.app.check_words import remedy_of
 from federation.app.health import conditions
 from federation.config import CloudSettings, HospitalSettings
-from federation.errors import Unavailable
+from federation.errors import FieldInvalid, Unavailable
 from federation.protocol.statements import ROLE_NAMES
 from federation.store.registrations import SqlRegistrations
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire.channel import open_channel
+from federation.wire.dialling import ANYWHERE, Dialling, Resolved, dialling_of
 from keystore.x509 import tls_name
 
 PATIENCE = timedelta(seconds=5)
 AT_ONCE = 8
 _ANY_PORT = ":0"
+_PROXY_NAMES = ("grpc_proxy", "https_proxy", "http_proxy", "all_proxy")
+_MOST_PROXY_BYTES = 4096
 _CHECK = "/grpc.health.v1.Health/Check"
 
 
@@ -52,6 +57,7 @@ def serving(examined: Examined) -> Iterator[Finding]:
 
 def peers(examined: Examined) -> Iterator[Finding]:
     """Dial the public cloud; from the public cloud, every hospital that told where it is."""
+    yield _way(examined)
     if isinstance(examined.settings, CloudSettings):
         yield from _hospitals(examined)
         return
@@ -63,6 +69,16 @@ def peers(examined: Examined) -> Iterator[Finding]:
             yield _dialled(
                 examined, "this hospital, from here", examined.settings.address, examined.identity, at_fault=False
             )
+
+
+def _way(examined: Examined) -> Finding:
+    """Say by which way this node dials, and what of the environment it does not heed."""
+    settings = examined.settings.dialling
+    through = f"through the proxy {settings.proxy}" if settings.proxy else "without a proxy"
+    ignored = sorted(name for name in _PROXY_NAMES if os.environ.get(name) or os.environ.get(name.upper()))
+    unheeded = f"; {', '.join(ignored)} of the environment is not heeded" if ignored else ""
+    where = f", within {', '.join(settings.networks)} alone" if settings.networks else ""
+    return Finding("peers", Verdict.NOTE if ignored else Verdict.OK, f"it dials {through}{where}{unheeded}")
 
 
 def _hospitals(examined: Examined) -> Iterator[Finding]:
@@ -77,30 +93,54 @@ def _hospitals(examined: Examined) -> Iterator[Finding]:
 def _dialled(examined: Examined, name: str, address: str, identity: str, *, at_fault: bool = True) -> Finding:
     """Dial somebody. Another's fault is noted where this node can do without them for now."""
     try:
-        dial(address, identity, examined.need_trust().tls_roots)
-    except (Unavailable, TlsUntrusted) as error:
+        dial(address, identity, examined.need_trust().tls_roots, dialling_of(examined.settings.dialling))
+    except (Unavailable, TlsUntrusted, FieldInvalid) as error:
         verdict = Verdict.WRONG if at_fault else Verdict.NOTE
         return Finding("peers", verdict, f"{name} at {address}: {error} [{error.reason}]", remedy_of(error))
     return Finding("peers", Verdict.OK, f"{name} answers at {address}, as {identity}")
 
 
-def dial(address: str, identity: str, root_pem: bytes) -> None:
-    """Connect and shake hands, requiring that identity under the federation's TLS CAs. Raises Unavailable, TlsUntrusted."""
-    host, _, port = address.rpartition(":")
+def dial(address: str, identity: str, root_pem: bytes, dialling: Dialling = ANYWHERE) -> None:
+    """Connect and shake hands, requiring that identity under the federation's TLS CAs.
+
+    Raises FieldInvalid for no address, NetworkForbidden, Unavailable, TlsUntrusted.
+    """
     context = ssl.create_default_context(cadata=root_pem.decode())
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), PATIENCE.total_seconds()) as connection:
+        with _connected(address, dialling) as connection:
             context.wrap_socket(connection, server_hostname=tls_name(identity)).close()
     except ssl.SSLCertVerificationError as error:
         raise TlsUntrusted(f"its certificate is not good for {identity}: {error.verify_message}") from error
-    except socket.gaierror as error:
-        raise Unavailable("this name has no address") from error
     except TimeoutError as error:
         raise Unavailable("nobody answers in time") from error
     except (OSError, ValueError) as error:
         raise Unavailable(f"no connection: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _connected(address: str, dialling: Dialling) -> socket.socket:
+    """Connect as a channel does: to what was resolved and checked, or through the proxy by CONNECT (RFC 9110, 9.3.6)."""
+    if dialling.proxy is None:
+        return _first_that_answers(dialling.checked(address))
+    asked = dialling.target(address).connect_to
+    with ExitStack() as on_failure:
+        connection = on_failure.enter_context(_first_that_answers(ANYWHERE.checked(dialling.proxy)))
+        connection.sendall(f"CONNECT {asked} HTTP/1.1\r\nHost: {asked}\r\n\r\n".encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n") and len(head) < _MOST_PROXY_BYTES:
+            head += connection.recv(1) or b"\r\n\r\n"
+        if head.split(b" ")[1:2] != [b"200"]:
+            raise Unavailable(f"the proxy {dialling.proxy} does not connect to {asked}")
+        on_failure.pop_all()
+        return connection
+
+
+def _first_that_answers(places: list[Resolved]) -> socket.socket:
+    for _, place in places[:-1]:
+        with suppress(OSError):
+            return socket.create_connection(place, PATIENCE.total_seconds())
+    return socket.create_connection(places[-1][1], PATIENCE.total_seconds())
 
 
 def _as_peer(examined: Examined) -> Finding:
@@ -112,7 +152,7 @@ def _as_peer(examined: Examined) -> Finding:
         )
     leaf = tls_identity(examined).leaves.current()
     place = content.cloud_peer_address, content.cloud_id, examined.need_trust().tls_roots
-    with open_channel(*place, leaf) as channel:
+    with open_channel(*place, leaf, dialling_of(examined.settings.dialling)) as channel:
         check = channel.unary_unary(_CHECK, HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString)
         try:
             check(HealthCheckRequest(), timeout=PATIENCE.total_seconds())

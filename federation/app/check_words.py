@@ -12,6 +12,7 @@ _REMEDIES = {
     "KEY_NOT_FOUND": "restore the keys (docs/ceremonies/backup.md), or name the token that holds them",
     "KEY_AMBIGUOUS": "`medunion token keys` shows the two; destroy the one that is not the node's",
     "KEY_POLICY_VIOLATION": "`medunion token keys` shows them; rotate such a key (docs/rotation.md)",
+    "STORE_FULL": "make room on the disk of the records' shelf (docs/operations.md)",
     "STORE_UNAVAILABLE": "see that the database runs and takes this user (docs/operations.md)",
     "STORED_RECORD_CORRUPT": "stop the node, keep a copy of the database, and restore a backup",
     "UNAVAILABLE": "see that the other side serves, and that nothing between keeps you from it",

@@ -23,7 +23,7 @@ from federation.clients.trace import Trace
 from federation.clients.traced_cloud import TracedCloud
 from federation.clients.upkeep import keep_up
 from federation.clock import system_clock, system_entropy
-from federation.config import ProtocolSettings, TokenSettings
+from federation.config import TokenSettings
 from federation.errors import FederationError
 from federation.generations import StoredGenerations
 from federation.member import Member
@@ -32,6 +32,7 @@ from federation.protocol.identities import require_identity
 from federation.store.database import Database
 from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
+from federation.wire.dialling import dialling_of
 from hsm import Pin, PinProvider, Token
 from hsm.softhsm import SoftHsm
 from keystore.party import IDENTITY, PartyKeys
@@ -131,13 +132,18 @@ def enrol_patient(node: NodeDirectory, trust: Path, identity: str, sensor: Path)
 
 
 @contextmanager
-def open_doctor(node: NodeDirectory, pin: PinProvider | None, trace: TextIO | None = None) -> Iterator[OpenDoctor]:
-    """Open a doctor's client. Raises ConfigError, ProfileUnusable, HsmError, StoreError."""
+def open_doctor(
+    node: NodeDirectory, pin: PinProvider | None, trace: TextIO | None = None, *, dial_only: Sequence[str] = ()
+) -> Iterator[OpenDoctor]:
+    """Open a doctor's client; `dial_only` are networks that take the settings' place.
+
+    Raises ConfigError, ProfileUnusable, HsmError, StoreError.
+    """
     settings = node.settings(DoctorSettings)
     require_identity("doctor", settings.identity)
     with ExitStack() as stack:
         token = stack.enter_context(open_node_token(settings.token, pin))
-        parts = _Parts(stack, node, settings.identity, settings.protocol, token, trace)
+        parts = _Parts(stack, node, settings, token, trace, dial_only)
         certificate = parts.member.certificate
         refusal = keep_up(parts.member, parts.cloud, certificate, certificate=certificate)
         client = DoctorClient(
@@ -156,10 +162,12 @@ def open_doctor(node: NodeDirectory, pin: PinProvider | None, trace: TextIO | No
 
 
 @contextmanager
-def open_patient(node: NodeDirectory, sensor: Path | None = None, trace: TextIO | None = None) -> Iterator[OpenPatient]:
+def open_patient(
+    node: NodeDirectory, sensor: Path | None = None, trace: TextIO | None = None, *, dial_only: Sequence[str] = ()
+) -> Iterator[OpenPatient]:
     """Take a reading, unlock with it and open a patient's client. `sensor` stands for whoever holds the device now.
 
-    Raises BiometricMismatch for a stranger, ConfigError, ProfileUnusable, HsmError, StoreError.
+    `dial_only` as for a doctor's. Raises BiometricMismatch for a stranger, ConfigError, ProfileUnusable, HsmError, StoreError.
     """
     settings = node.settings(PatientSettings)
     require_identity("patient", settings.identity)
@@ -168,7 +176,7 @@ def open_patient(node: NodeDirectory, sensor: Path | None = None, trace: TextIO 
     unlocked = unlock(profile, device, node.trust().anchors.realm)
     with ExitStack() as stack:
         token = stack.enter_context(open_node_token(settings.token, lambda: unlocked.pin))
-        parts = _Parts(stack, node, settings.identity, settings.protocol, token, trace)
+        parts = _Parts(stack, node, settings, token, trace, dial_only)
         refusal = keep_up(parts.member, parts.cloud, unlocked.password.value)
         client = PatientClient(
             parts.member,
@@ -191,11 +199,14 @@ class _Parts:
         self,
         stack: ExitStack,
         node: NodeDirectory,
-        identity: str,
-        protocol: ProtocolSettings,
+        client: DoctorSettings | PatientSettings,
         token: Token,
         trace: TextIO | None,
+        dial_only: Sequence[str],
     ) -> None:
+        identity, protocol = client.identity, client.protocol
+        networks = tuple(dial_only) or client.dialling.networks
+        dialling = dialling_of(replace(client.dialling, networks=networks))
         self.database: Database = stack.enter_context(node.database())
         self.trace = Trace(trace, system_clock)
         settings, epochs = SqlSettings(self.database), SqlEpochs(self.database)
@@ -210,8 +221,8 @@ class _Parts:
             protocol.lifetimes,
         )
         trust = self.member.trust.newest
-        self.cloud: CloudClient = stack.enter_context(TracedCloud(trust, identity, self.trace))
-        self.channels = ChannelPool(trust)
+        self.cloud: CloudClient = stack.enter_context(TracedCloud(trust, identity, self.trace, dialling=dialling))
+        self.channels = ChannelPool(trust, dialling=dialling)
         stack.callback(self.channels.close)
         self.kept = Kept(
             book=self.book,

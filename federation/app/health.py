@@ -11,6 +11,7 @@ from federation.config import CloudSettings, HospitalSettings
 from federation.errors import Unavailable
 from federation.observe.admin import ADMIN_LISTEN, UNIX
 from federation.observe.endpoint import worker_address
+from federation.wire.channel import WITHOUT_PROXY
 from federation.wire.health import DATABASE, LOG, PEERS, TOKEN
 
 SERVER = ""
@@ -33,7 +34,8 @@ def conditions(directory: NodeDirectory, patience: timedelta) -> list[Condition]
     listen = settings.admin.listen or f"{UNIX}{directory.path.resolve() / 'admin.sock'}"
     found: list[Condition] = []
     for process in range(settings.server.processes):
-        with grpc.insecure_channel(worker_address(listen, process, ADMIN_LISTEN)) as channel:
+        place = worker_address(listen, process, ADMIN_LISTEN)
+        with grpc.insecure_channel(place, options=[WITHOUT_PROXY]) as channel:
             for service in (SERVER, *DEPENDENCIES):
                 status = _status(channel, service, patience)
                 if status is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -18,11 +19,12 @@ from federation.clients.registration import register
 from federation.clients.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.clock import Clock, system_clock, system_entropy
 from federation.config import ConfigError, HospitalSettings
-from federation.errors import NotRegistered
+from federation.errors import NotRegistered, RenewalNotDue
 from federation.generations import StoredGenerations
 from federation.member import Member
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
+from federation.protocol.time import Instant, milliseconds
 from federation.services.hospital.hospital import Hospital, Stores
 from federation.services.hospital.outbox import Outbox
 from federation.services.hospital.vault import Vault
@@ -35,6 +37,8 @@ from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlS
 from federation.store.records import SqlRecords
 from federation.store.rooms import SqlRooms
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
+from federation.wire import operations
+from federation.wire.dialling import dialling_of
 from federation.wire.server import LeafRotation
 from hsm import PinProvider, Token
 from keystore.party import HospitalKeys
@@ -43,6 +47,9 @@ from keystore.x509 import TlsLeaf
 LICENCE = "licence"
 ANY_PORT = ":0"
 JOIN_SECONDS = 5.0
+
+ASK_AGAIN_AFTER = timedelta(hours=1)
+"""How long a hospital whose renewal is not due to the public cloud goes on with what it has, unless it has another reason."""
 
 
 def init_hospital(
@@ -97,6 +104,7 @@ class HospitalNode:
         """Open the node of a directory. Raises ConfigError, HsmError, StoreError, MalformedMessage."""
         self.clock = clock
         self.directory = directory
+        self._not_due_yet: tuple[Due | None, Instant] = None, 0
         self.settings = directory.settings(HospitalSettings)
         with ExitStack() as opened:
             token = opened.enter_context(open_node_token(self.settings.token, pin))
@@ -109,7 +117,12 @@ class HospitalNode:
             self.hospital = _hospital(self.settings, directory.trust(), self.keys, database, blobs, clock)
             self.tls = TlsIdentity(self.keys, self.book, kept, lambda: (self.member, self.cloud), clock)
             self.cloud = opened.enter_context(
-                CloudClient(self.member.trust.newest, leaf=self._current_leaf, clock=clock)
+                CloudClient(
+                    self.member.trust.newest,
+                    leaf=self._current_leaf,
+                    clock=clock,
+                    dialling=dialling_of(self.settings.dialling),
+                )
             )
             self._opened = opened.pop_all()
 
@@ -166,10 +179,17 @@ class HospitalNode:
         member.forget_former(now)
         due = renewal_due(member, now)
         if due is not None:
+            if due is self._not_due_yet[0] and now < self._not_due_yet[1]:
+                return None
             licence = self.hospital.stores.settings.get(LICENCE)
             if licence is None:
                 raise NotRegistered("the licence is not kept here: run `medunion hospital register --licence` again")
-            renew_registration(member, self.cloud, licence)
+            try:
+                renew_registration(member, self.cloud, licence)
+            except RenewalNotDue:
+                self._not_due_yet = due, now + milliseconds(ASK_AGAIN_AFTER)
+                operations.info("renewal-not-due", why=due)
+                return None
             self.hospital.audit.record(AuditEvent("REGISTERED-AGAIN", OK, detail=due), now=self.clock())
         elif restatement_due(member, now):
             self.cloud.renew(member)

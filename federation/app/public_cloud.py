@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.certificates import authority_id_of, crl_number_of, is_signed_by
+from federation.app.certificates import authority_id_of
 from federation.app.making import finish, make_keys
 from federation.app.node import NodeDirectory, open_node_token
 from federation.app.ownership import claim, require_free, require_owner
@@ -20,16 +20,18 @@ from federation.epochs import EpochKeeper, as_signed, as_stored
 from federation.errors import CredentialLive
 from federation.generations import StoredGenerations
 from federation.protocol.anchors import serial_entry
+from federation.protocol.authorities import scopes_of
 from federation.protocol.bundle import TrustedBundle, issue, pin
 from federation.protocol.identities import require_identity
 from federation.protocol.periods import periods_of
 from federation.protocol.statements import ROLE_NAMES
-from federation.protocol.time import Instant, milliseconds
-from federation.services.cloud.bulletin import KEPT_AFTER_END, Bulletin, Issue, ListLife
+from federation.protocol.time import Instant
+from federation.services.cloud.bulletin import Bulletin, Issue, ListLife
 from federation.services.cloud.cloud import Cloud, CloudStores, as_datetime
-from federation.services.cloud.fullness import require_room_for_serial
+from federation.services.cloud.fullness import require_room_for_live, require_room_for_superseded
 from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.membership import new_ticket
+from federation.services.cloud.revocation import revoke_credential
 from federation.services.cloud.trust import TrustOffice
 from federation.settings_file import require_valid
 from federation.store.authorities import SqlAuthorities
@@ -49,6 +51,7 @@ from keystore.errors import CertificateRejected
 from keystore.generations import Generations
 from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
 from keystore.x509 import create_tls_ca, require_tls_ca
+from keystore.x509_crl import crl_number, is_signed_by
 
 DEPARTMENT_CLASSES = (
     "anaesthesia",
@@ -214,6 +217,8 @@ class PublicCloudNode:
             audit=Audit(SqlLog(database), keys.sealing),
             freshness=freshness,
             ticket_life=timedelta(hours=settings.ticket_hours),
+            renewal_stretch=timedelta(days=settings.renewal_days),
+            most_rows_per_patient=settings.most_rows_per_patient,
             clock=clock,
         )
 
@@ -221,14 +226,17 @@ class PublicCloudNode:
         """Make a ticket for a hospital, and say when it goes. Raises FieldInvalid."""
         require_identity("hospital", hospital_id)
         now = self.cloud.clock()
-        self.cloud.record("TICKET", f"{hospital_id} by the operator", now=now)
         return new_ticket(self.cloud, ROLE_NAMES[ROLE_HOSPITAL], hospital_id, "operator", now=now)
 
-    def add_authority(self, certificate: x509.Certificate) -> str:
-        """Recognise a medical authority, sign the next trust bundle, and give the authority's id. Raises CertificateRejected."""
+    def add_authority(self, certificate: x509.Certificate, doctor_ids: Sequence[str]) -> str:
+        """Recognise a medical authority for these doctors, sign the next trust bundle, and give the authority's id.
+
+        A certificate that is recognised already has this scope from now on. Raises CertificateRejected, FieldInvalid.
+        """
         authority_id = require_identity("authority", authority_id_of(certificate))
-        self.cloud.record("AUTHORITY", authority_id, now=self.cloud.clock())
-        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER))
+        scopes = scopes_of(doctor_ids)
+        told = self.cloud.entry("AUTHORITY", f"{authority_id} for {' '.join(scopes)}", now=self.cloud.clock())
+        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), scopes, entry=told)
         self.publish()
         return authority_id
 
@@ -237,8 +245,8 @@ class PublicCloudNode:
         authority_id, der = authority_id_of(certificate), certificate.public_bytes(Encoding.DER)
         if der not in {it.certificate for it in self._authorities.all()}:
             raise CertificateRejected("this certificate is not recognised")
-        self.cloud.record("AUTHORITY-REMOVED", authority_id, now=self.cloud.clock())
-        self._authorities.drop(authority_id, der)
+        told = self.cloud.entry("AUTHORITY-REMOVED", authority_id, now=self.cloud.clock())
+        self._authorities.drop(authority_id, der, entry=told)
         self.publish()
         return authority_id
 
@@ -257,29 +265,39 @@ class PublicCloudNode:
         if not named:
             raise CertificateRejected("the list comes from no medical authority of this federation")
         authority, certificate = (signed or named)[0]
-        number = crl_number_of(crl, certificate)
-        self.cloud.record("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
-        self._authorities.put_crl(authority.authority_id, authority.certificate, crl.public_bytes(Encoding.DER), number)
+        number = crl_number(crl, certificate)
+        told = self.cloud.entry("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
+        der = crl.public_bytes(Encoding.DER)
+        self._authorities.put_crl(authority.authority_id, authority.certificate, der, number, entry=told)
         return authority.authority_id, number
 
     def revoke(self, identity: str) -> list[bytes]:
         """Revoke a party's credentials and let its identity register again; give the serials. Raises NotStored, Limit.
 
-        Those that a newer one followed fall too: whoever has the device has them all.
+        The live one first: it alone can act everywhere, and has places of the list for itself. Those that it followed fall
+        too: whoever has the device has them all. Where the list has no room for them they are what is left when this is
+        called again.
         """
         while True:
             now, registrations = self.cloud.clock(), self.cloud.stores.registrations
-            live = registrations.live(identity)
-            if live is None:
+            live, superseded = registrations.live(identity), registrations.superseded(identity, now=now)
+            listed = frozenset(self.cloud.stores.revocations.current(now=now).serials)
+            left = [it for it in superseded if serial_entry(it.serial) not in listed]
+            if live is None and not left:
                 raise NotStored(f"{identity} has no live registration")
-            superseded = [(it.serial, it.not_after) for it in registrations.superseded(identity, now=now)]
             # Revoked before it ends: a crash in between leaves a registration that nobody accepts, and the command can run again.
-            for serial, not_after in [*superseded, (live.serial, live.not_after)]:
-                self._revoke(identity, serial, not_after, now)
+            if live is not None and serial_entry(live.serial) not in listed:
+                require_room_for_live(self.cloud.stores.revocations.current(now=now))
+                revoke_credential(self.cloud, identity, live.serial, live.not_after, now=now)
+            for it in left:
+                self._revoke_superseded(identity, it.serial, it.not_after, now)
+            fallen = [*([] if live is None else [live.serial]), *(it.serial for it in superseded)]
+            if live is None:
+                return fallen
             # A renewal may have come between: its credential falls in the next round.
             with suppress(NotStored):
                 registrations.authorize_reissue(identity, live.serial)
-                return [live.serial, *(serial for serial, _ in superseded)]
+                return fallen
 
     def revoke_serial(self, serial: bytes) -> bytes:
         """Revoke one credential that a newer one followed, and give its serial. Raises NotStored, CredentialLive, Limit."""
@@ -290,14 +308,12 @@ class PublicCloudNode:
         live = self.cloud.stores.registrations.live(credential.identity)
         if live is not None and live.serial == serial:
             raise CredentialLive(f"this is the live credential of {credential.identity}: revoke that identity")
-        self._revoke(credential.identity, serial, credential.not_after, self.cloud.clock())
+        self._revoke_superseded(credential.identity, serial, credential.not_after, self.cloud.clock())
         return serial
 
-    def _revoke(self, identity: str, serial: bytes, not_after: Instant, now: Instant) -> None:
-        book = self.cloud.stores.revocations
-        require_room_for_serial(book.current(now=now))
-        self.cloud.record("REVOCATION", f"{identity} serial {serial.hex()}", now=now)
-        book.revoke("serial", serial_entry(serial), expires_at=not_after + milliseconds(KEPT_AFTER_END), at=now)
+    def _revoke_superseded(self, identity: str, serial: bytes, not_after: Instant, now: Instant) -> None:
+        require_room_for_superseded(self.cloud.stores.revocations.current(now=now))
+        revoke_credential(self.cloud, identity, serial, not_after, now=now)
 
     def trust(self) -> TrustedBundle:
         """Give the newest trust bundle."""

@@ -42,7 +42,7 @@ def left_for_cloud(node: PublicCloudNode) -> Iterator[Task]:
     if not authorities:
         yield Task(
             "Recognise a medical authority: without one, no doctor can register.",
-            command("public-cloud authority add", directory, "CERTIFICATE"),
+            command("public-cloud authority add", directory, "CERTIFICATE", "DOCTORS"),
         )
     for it in authorities:
         if not it.crl:

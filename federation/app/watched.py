@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
-from cryptography import x509
-
-from federation.app.certificates import authority_id_of
 from federation.errors import StaleRevocationList
 from federation.observe.sources import Reading
 from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.authorities import Authority, current_crl
 from federation.protocol.bundle import TrustedBundle
-from federation.protocol.doctor_certificate import current_crl
 from federation.services.cloud.fullness import fills_of
 from federation.services.hospital.outbox import pause_after
 from federation.store.interfaces import Settings
@@ -67,15 +64,13 @@ def list_readings(lists: Lists, anchors: Anchors, *, now: int) -> Iterator[Readi
             yield Reading("medunion_revocation_list_entries_limit", fill.most, (fill.kind,))
             yield Reading("medunion_revocation_list_room", max(0, fill.most - fill.entries), (fill.kind,))
     for authority in anchors.authorities:
-        yield Reading(
-            "medunion_crl_end_timestamp_seconds", _crl_end(authority, lists, now), (authority_id_of(authority),)
-        )
+        yield Reading("medunion_crl_end_timestamp_seconds", _crl_end(authority, lists, now), (authority.authority_id,))
 
 
-def _crl_end(authority: x509.Certificate, lists: Lists, now: int) -> float:
+def _crl_end(authority: Authority, lists: Lists, now: int) -> float:
     """Give when the authority's CRL ends; 0, which is long ago, if there is no current one."""
     try:
-        end = current_crl(authority, lists, datetime.fromtimestamp(now / 1000, UTC)).next_update_utc
+        end = current_crl(authority, lists.crls, datetime.fromtimestamp(now / 1000, UTC)).next_update_utc
     except StaleRevocationList:
         return 0.0
     return 0.0 if end is None else end.timestamp()

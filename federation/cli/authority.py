@@ -12,12 +12,11 @@ from federation.app.ceremony_import import Imported, import_ceremony
 from federation.app.certificates import read_certificate, read_request
 from federation.app.node import NodeDirectory, write_private
 from federation.cli.ceremony import pinned
-from federation.cli.common import PinChoice, TokenChoice, directory_option, pin_options, token_options
+from federation.cli.common import OutputFile, PinChoice, TokenChoice, directory_option, pin_options, token_options
 from federation.config import MemberSettings
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
-_output = click.option("--output", type=_FILE, required=True, help="File to write it to, DER.")
+_output = click.option("--output", type=OutputFile(), required=True, help="File to write it to, DER.")
 
 
 @click.group()

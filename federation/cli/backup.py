@@ -18,6 +18,7 @@ from federation.app.node import NodeDirectory, write_private
 from federation.app.tokens import token_settings_of
 from federation.cli.common import (
     TOKEN_URI_FILE,
+    OutputFile,
     PinChoice,
     TokenChoice,
     blobs_option,
@@ -98,7 +99,7 @@ def restore_command(
 
 @click.command()
 @directory_option
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.option("--out", required=True, type=OutputFile(), help="File to write.")
 @pin_options
 def witness(directory: NodeDirectory, out: Path, pin: PinChoice) -> None:
     """Write down what this hospital last heard of the public cloud, which is being restored: signed, nothing secret."""

@@ -14,7 +14,8 @@ from pathlib import Path
 import click
 
 from federation.cli.ceremony_desk import AnswersDesk, TerminalDesk
-from federation.cli.common import EXPECTED, PinChoice, pin_options, sentence
+from federation.cli.common import EXPECTED, OutputFile, PinChoice, pin_options, sentence
+from federation.clinical.text import printable
 from federation.config import TokenSettings
 from hsm import TokenUri, open_token
 from hsm.errors import KeyNotFound
@@ -27,11 +28,11 @@ from keystore.ceremony.plan import Plan, read_plan
 from keystore.ceremony.rehearsal import MARK, Stage
 from keystore.ceremony.render import as_html
 from keystore.ceremony.sheet import run_sheet
+from keystore.ceremony.verify import Verified
 from keystore.ceremony.verify import verify as verify_transcript
 from keystore.ceremony.words import spoken
 
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 class _CeremonyGroup(click.Group):
@@ -77,7 +78,7 @@ def script(file: Path) -> None:
 
 @ceremony.command()
 @click.argument("file", type=_READABLE)
-@click.option("--transcript", type=_FILE, help="Where to write the transcript; FILE.transcript if not given.")
+@click.option("--transcript", type=OutputFile(), help="Where to write the transcript; FILE.transcript if not given.")
 @click.option("--answers", type=_READABLE, help="Answers by step, in place of people: for CI only.")
 @click.option("--rehearsal", is_flag=True, help="Run the identical script on throw-away SoftHSM tokens.")
 @click.option("--resume", is_flag=True, help="Go on with, or undo, a ceremony that was interrupted.")
@@ -139,8 +140,8 @@ def verify(transcript: Path, pins: tuple[str, ...], previous: tuple[Path, ...]) 
     verified = chain.newest
     if verified.rehearsal:
         click.echo(f"{MARK}: this proves nothing about real keys")
-    click.echo(f"{verified.title} ({verified.kind}): {len(verified.entries)} lines hold")
-    click.echo(f"signed by {', '.join(f'{name} {key}' for name, key in verified.signers.items())}")
+    click.echo(f"{_of(verified)}: {len(verified.entries)} lines hold")
+    click.echo(f"signed by {_signers(verified)}")
     if not pins:
         click.echo("Their keys are those that the transcript names: pin them with --participant to be sure of them.")
     click.echo(f"SHA-256 {verified.head.hex()}")
@@ -151,12 +152,20 @@ def verify(transcript: Path, pins: tuple[str, ...], previous: tuple[Path, ...]) 
 
 def _tell_chain(chain: VerifiedChain) -> None:
     for name, verified in chain.earlier.items():
-        click.echo(f"before it: {name}, {verified.title} ({verified.kind}): {len(verified.entries)} lines hold")
-        click.echo(f"    signed by {', '.join(f'{who} {key}' for who, key in verified.signers.items())}")
+        click.echo(f"before it: {name}, {_of(verified)}: {len(verified.entries)} lines hold")
+        click.echo(f"    signed by {_signers(verified)}")
     if chain.not_given:
         click.echo(f"NOT CHECKED: an earlier transcript, SHA-256 {chain.not_given}: give it with --previous")
     else:
         click.echo("The chain begins there: no ceremony came before.")
+
+
+def _of(verified: Verified) -> str:
+    return f"{printable(verified.title)} ({printable(verified.kind)})"
+
+
+def _signers(verified: Verified) -> str:
+    return ", ".join(f"{printable(name)} {printable(key)}" for name, key in verified.signers.items())
 
 
 def pinned(text: str) -> tuple[str, str]:
@@ -169,7 +178,7 @@ def pinned(text: str) -> tuple[str, str]:
 
 @ceremony.command()
 @click.argument("transcript", type=_READABLE)
-@click.option("--output", type=_FILE, required=True, help="The page to write.")
+@click.option("--output", type=OutputFile(), required=True, help="The page to write.")
 def render(transcript: Path, output: Path) -> None:
     """Make a page for the binder of a TRANSCRIPT that holds."""
     content = transcript.read_bytes()

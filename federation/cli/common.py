@@ -18,6 +18,7 @@ import click
 from federation.app.making import is_unfinished
 from federation.app.node import NodeDirectory, stored_pin
 from federation.clinical.errors import ClinicalError
+from federation.clinical.text import printable
 from federation.config import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.errors import FederationError
 from federation.store.errors import StoreError
@@ -29,6 +30,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 EXPECTED = (FederationError, ConfigError, StoreError, HsmError, KeystoreError, ClinicalError, OSError)
 """What a person can do something about; anything else is a fault of ours."""
+
+MOST_SAID = 2000
+"""Characters of a fault's sentence."""
 
 TOKEN_URI_FILE = "token.uri"  # noqa: S105 - a file's name
 
@@ -77,9 +81,15 @@ class LazyGroup(MedunionGroup):
 def sentence(error: BaseException) -> str:
     """Give a fault as a person reads it, with the reason that the documentation explains."""
     if isinstance(error, OSError) and not isinstance(error, HsmError):
-        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-    reason = getattr(error, "reason", None)
-    return f"{error} [{reason}]" if reason else str(error)
+        return printable(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", MOST_SAID)
+    reason, unknown = getattr(error, "reason", None), getattr(error, "unknown_reason", "")
+    said = f"{error} {not_known(unknown)}" if unknown else printable(str(error), MOST_SAID)
+    return f"{said} [{reason}]" if reason else said
+
+
+def not_known(reason: str) -> str:
+    """Say that a peer gave a reason that this version has no words for."""
+    return f"It refused for a reason that this version does not know ({reason})."
 
 
 @dataclass(frozen=True)
@@ -224,6 +234,23 @@ def gather_options(
     for option in reversed(options):
         wrapped = option(wrapped)
     return cast("F", wrapped)
+
+
+class OutputFile(click.Path):
+    """A file that a command writes at its end: what stands in its way is told at the beginning, before anything is done."""
+
+    def __init__(self) -> None:
+        """Take a path whose file may be there already or not."""
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Give the path. Raises BadParameter."""
+        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment] # path_type says so
+        if not path.parent.is_dir():
+            self.fail(f"{path} can't be written: there is no such directory", param, ctx)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            self.fail(f"{path} can't be written", param, ctx)
+        return path
 
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -1,5 +1,6 @@
 """`medunion doctor consult`, as a story: what it shows, asks and sends, in the order of a visit."""
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,26 +10,28 @@ from pathlib import Path
 
 import click
 
+from federation.app.node import write_private
 from federation.cli import terminal
+from federation.cli.common import sentence
 from federation.cli.terminal import say
+from federation.clients.allowance import Allowance
 from federation.clients.doctor import DoctorClient, DoctorRoom
 from federation.clients.records import FetchedRecord
 from federation.clinical.drawing import svg
-from federation.clinical.ecg import leads_from_observation
-from federation.clinical.errors import ClinicalError
+from federation.clinical.ecg import describe_ecg, leads_from_observation, other_signals
+from federation.clinical.errors import ClinicalError, FhirInvalid
 from federation.clinical.fhir import load_resource, validate_bundle
 from federation.clinical.identity import require_subject
-from federation.clinical.report import Coding, diagnostic_report, summarise
-from federation.clinical.text import printable
-from federation.errors import FederationError, RecordCutShort, Unavailable
+from federation.clinical.report import Coding, Source, diagnostic_report, summarise
+from federation.clinical.text import counted, printable
+from federation.errors import FederationError, Limit, RecordCutShort, Unavailable
 from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
 from federation.protocol.search import Place
 from federation.protocol.statements import RIGHT_NAMES, peek_statement
+from federation.store.errors import StoreError
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant, Right
 from hsm.errors import HsmError
-
-SHOWN_KINDS = 6
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,16 @@ class Plan:
     save: Path | None
     patience_seconds: float
     receipt_seconds: float
+    most_fetched_bytes: int
+
+    def require_usable(self, doctor_id: str) -> None:
+        """Find out before the room opens what could fail only after the patient has acted. Raises BadParameter."""
+        for code in self.codes:
+            _require_signable(doctor_id, "codes", [code], "--code")
+        if self.conclusion is not None:
+            _require_signable(doctor_id, self.conclusion, self.codes, "--conclusion")
+        if self.save is not None:
+            _require_empty(self.save)
 
 
 @dataclass
@@ -91,17 +104,17 @@ class Visit:
         say(f"{code}\n")
         say(f"The room is open until {terminal.moment(room.expires_at)}. Waiting for the patient ...")
         if self.plan.code_file is not None:
-            partial = self.plan.code_file.with_name(self.plan.code_file.name + ".partial")
-            terminal.write_new(partial, code.encode() + b"\n")
-            partial.replace(self.plan.code_file)
+            write_private(self.plan.code_file, code.encode() + b"\n")
 
     def _show_arrival(self, consultation: InConsultation) -> None:
         patient_id = consultation.asked.patient.identity
         say(f"\n{patient_id} is here; both sides have proved who they are.")
-        say(f"  Biosignal: {describe_biosignal(consultation.biosignal, patient_id)}")
+        with terminal.going_on("the biosignal"):
+            say(f"  Biosignal: {describe_biosignal(consultation.biosignal, patient_id)}")
         say(f"  Consent: {describe_consent(consultation)}")
         if self.plan.save is not None:
-            save_biosignal(self.plan.save, consultation)
+            with terminal.going_on("what was to be saved of the biosignal"):
+                save_biosignal(self.plan.save, consultation)
 
     def _read_records(self, consultation: InConsultation) -> None:
         if not allows(consultation, RIGHT_INDEX):
@@ -109,50 +122,80 @@ class Visit:
             return
         try:
             places = self.client.search(consultation)
-        except Unavailable as error:
+        except FederationError as error:
             say(f"\nThe public cloud could not be asked where records are. {terminal.plain(error)}")
             say("RECORDS FROM ELSEWHERE MAY BE MISSING; the visit goes on without them.")
             return
         if not places:
             say("\nNo record of this patient is known yet.")
             return
-        say(f"\n{len(places)} record{'s' * (len(places) != 1)} found:")
+        say(f"\n{counted(len(places), 'record')} found:")
         for place in places:
             say(f"  {place.department_id} at {place.address}")
         if not self.plan.fetch or not allows(consultation, RIGHT_READ):
             say("None is fetched.")
             return
         missing = self._fetch(consultation, places)
-        for record in self.records:
-            show_record(record, self.plan.save)
+        self.records = [record for record in self.records if self._is_shown(record)]
         for hospital_id, fault in missing.items():
             say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {terminal.plain(fault)}")
 
-    def _fetch(self, consultation: InConsultation, places: Sequence[Place]) -> dict[str, FederationError]:
+    def _is_shown(self, record: FetchedRecord) -> bool:
+        """Show a record and save it. One that can't be shown is not read, and no diagnosis rests on it."""
+        with terminal.going_on(f"a record from {record.hospital_id}"):
+            show_record(record, self.plan.save)
+            return True
+        record.close()
+        return False
+
+    def _fetch(self, consultation: InConsultation, places: Sequence[Place]) -> dict[str, FederationError | StoreError]:
         """Fetch from one hospital after the other, and give why it failed where it did: one that is down stops no other."""
-        missing: dict[str, FederationError] = {}
+        missing: dict[str, FederationError | StoreError] = {}
+        allowance = Allowance(self.plan.most_fetched_bytes)
         with terminal.transfer("fetching from") as progress:
             for hospital_id, there in groupby(sorted(places, key=_hospital_of), _hospital_of):
                 try:
-                    for record in self.client.fetch(consultation, list(there), progress):
+                    for record in self.client.fetch(consultation, list(there), progress, allowance):
                         self.records.append(record)
-                except FederationError as error:
+                except (FederationError, StoreError) as error:
                     missing[hospital_id] = error
         return missing
 
     def _diagnose(self, room: DoctorRoom, consultation: InConsultation) -> AwaitingReceipt:
-        conclusion = self.plan.conclusion or click.prompt("\nYour conclusion")
-        report = diagnostic_report(
-            patient_id=consultation.asked.patient.identity,
-            doctor_id=self.doctor_id,
-            conclusion=conclusion,
-            codes=self.plan.codes,
-            issued=datetime.now(UTC),
-            based_on=[record.record_digest for record in self.records],
-        )
-        diagnosed = self.client.diagnose(room, consultation, report, self.records)
+        report = self._report(consultation)
+        while True:
+            try:
+                diagnosed = self.client.diagnose(room, consultation, report, self.records)
+            except (Unavailable, Limit) as error:  # the room stays, and the same report again is the same message again
+                say(f"\nNot sent. {terminal.plain(error)}")
+                if not click.confirm("Send it again?", default=True):
+                    raise
+            else:
+                break
         say(f"\nSigned and sent to the patient: {summarise(report)}")
         return diagnosed
+
+    def _report(self, consultation: InConsultation) -> bytes:
+        """Give the report of the conclusion that was given, or that is typed: asked again until it can be signed."""
+        conclusion = self.plan.conclusion
+        if conclusion is None:
+            say("\nCtrl-C, or the end of the input, gives the visit up.")
+        while True:
+            try:
+                return report_of(
+                    consultation.asked.patient.identity,
+                    self.doctor_id,
+                    typed_conclusion() if conclusion is None else conclusion,
+                    self.plan.codes,
+                    [
+                        Source(record.record_digest, record.hospital_id, len(record.manifest.records))
+                        for record in self.records
+                    ],
+                )
+            except ClinicalError as error:
+                if conclusion is not None:
+                    raise
+                say(f"That can't be signed: {fault_of(error)}. The patient is still here.")
 
     def _deposit(self, diagnosed: AwaitingReceipt) -> None:
         if not self.plan.deposit or self.plan.department is None:
@@ -188,6 +231,64 @@ class Visit:
             self.client.close_room(room)
 
 
+class NothingToSign(ClinicalError):
+    """A conclusion without a word in it, or one that is no text."""
+
+    reason = "NOTHING_TO_SIGN"
+
+
+def typed_conclusion() -> str:
+    """Ask for the conclusion. Raises NothingToSign for what is no text, Abort where the doctor gives up."""
+    try:
+        return str(click.prompt("Your conclusion"))
+    except UnicodeDecodeError:
+        raise NothingToSign("this is no text in the encoding of this terminal") from None
+
+
+def report_of(
+    patient_id: str, doctor_id: str, conclusion: str, codes: Sequence[Coding], based_on: Sequence[Source]
+) -> bytes:
+    """Give the report to sign. Raises ClinicalError for what can't be one."""
+    if not conclusion.strip():
+        raise NothingToSign("the conclusion is empty")
+    try:
+        return diagnostic_report(
+            patient_id=patient_id,
+            doctor_id=doctor_id,
+            conclusion=conclusion,
+            codes=codes,
+            issued=datetime.now(UTC),
+            based_on=based_on,
+        )
+    except UnicodeEncodeError:  # bytes of the command line that were no text
+        raise NothingToSign("this is no text in the encoding of this terminal") from None
+
+
+def fault_of(error: ClinicalError) -> str:
+    """Say what is wrong with a report of our own making."""
+    return "; ".join(map(str, error.faults)) if isinstance(error, FhirInvalid) else str(error)
+
+
+def _require_signable(doctor_id: str, conclusion: str, codes: Sequence[Coding], option: str) -> None:
+    try:
+        report_of("P:nobody", doctor_id, conclusion, codes, [Source(bytes(32), "H:nobody", 1)])
+    except ClinicalError as error:
+        raise click.BadParameter(fault_of(error), param_hint=option) from None
+
+
+def _require_empty(save: Path) -> None:
+    """Make the directory, and require that nothing lies there yet: no file of an earlier visit is mixed with this one's."""
+    try:
+        save.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_empty, is_writable = not any(save.iterdir()), os.access(save, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise click.BadParameter(sentence(error), param_hint="--save") from None
+    if not is_writable:
+        raise click.BadParameter(f"nothing can be written to {save}", param_hint="--save")
+    if not is_empty:
+        raise click.BadParameter(f"{save} is not empty; name another directory for this visit", param_hint="--save")
+
+
 def _hospital_of(place: Place) -> str:
     return place.hospital.identity
 
@@ -205,9 +306,8 @@ def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
     except ClinicalError as error:
         return f"{terminal.size(len(biosignal))}, which is no usable Observation ({error.reason})"
     with suppress(ClinicalError):
-        leads = leads_from_observation(biosignal)
-        seconds = max(lead.duration for lead in leads).total_seconds()
-        return f"ECG, {len(leads)} leads, {seconds:g} s, {terminal.size(len(biosignal))}"
+        ecg = describe_ecg(leads_from_observation(biosignal), other_signals(biosignal))
+        return f"{ecg}, {terminal.size(len(biosignal))}"
     return f"an Observation of {terminal.size(len(biosignal))}"
 
 
@@ -232,7 +332,7 @@ def show_record(record: FetchedRecord, save: Path | None) -> None:
         heading = f"  {entry.department_id}, {stored}: {printable(part.name, 80)}"
         if part.kind == PART_KIND_FHIR_BUNDLE:
             data = b"".join(content)
-            say(f"{heading}, {terminal.size(part.size_bytes)}\n    {describe_bundle(data)}")
+            say(f"{heading}, {terminal.size(part.size_bytes)}\n{describe_bundle(data, record.manifest.patient_id)}")
             pieces = [data]
         else:
             say(f"{heading}, {printable(part.media_type, 60)}, {terminal.size(part.size_bytes)}")
@@ -242,18 +342,14 @@ def show_record(record: FetchedRecord, save: Path | None) -> None:
             terminal.write_new(save / part_name(record, entry, part, number), pieces)
 
 
-def describe_bundle(data: bytes) -> str:
-    """Say in words what a FHIR bundle holds."""
+def describe_bundle(data: bytes, patient_id: str) -> str:
+    """Say in words what a FHIR bundle in this patient's record holds, a line each, and whether it is of somebody else, too."""
     try:
         summary = validate_bundle(data)
     except ClinicalError as error:
-        return f"not readable as FHIR R4 ({error.reason})"
-    kinds = list(summary.entries.items())
-    shown = ", ".join(f"{count} {kind}" for kind, count in kinds[:SHOWN_KINDS])
-    more = f" and {len(kinds) - SHOWN_KINDS} more kinds" if len(kinds) > SHOWN_KINDS else ""
-    period = f"; {summary.period[0]} to {summary.period[1]}" if summary.period else ""
-    who = f"{summary.patient_name}, born {summary.birth_date}: " if summary.patient_name else ""
-    return f"{who}{shown}{more}{period}"
+        return f"    not readable as FHIR R4 ({error.reason})"
+    warned = (f"    CAUTION: it {warning}" for warning in summary.warnings(patient_id))
+    return "\n".join([f"    {summary.words()}", *warned])
 
 
 def save_biosignal(directory: Path, consultation: InConsultation) -> None:

@@ -1,18 +1,21 @@
 """`medunion doctor`: a doctor's client, from its keys to a consultation."""
 
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TextIO
 
 import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.client import init_doctor, open_doctor, write_request
+from federation.app.client import OpenDoctor, init_doctor, open_doctor, write_request
 from federation.app.node import NodeDirectory
 from federation.cli import terminal
 from federation.cli.client_rotate import rotate_doctor
 from federation.cli.common import (
     TOKEN_URI_FILE,
+    OutputFile,
     PinChoice,
     TokenChoice,
     directory_option,
@@ -22,6 +25,7 @@ from federation.cli.common import (
 )
 from federation.cli.consultation import Plan, Visit
 from federation.cli.terminal import say
+from federation.clients.allowance import MOST_FETCHED_BYTES
 from federation.clients.errors import WrongFile
 from federation.clients.profile import DoctorSettings
 from federation.clients.registration import register as register_member
@@ -100,11 +104,20 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
 @click.option("--conclusion-file", type=_READABLE, help="File with your conclusion.")
 @click.option("--code", "codes", multiple=True, metavar="ICD10=WORDS", help="A coded diagnosis; may be repeated.")
 @click.option("--deposit/--no-deposit", default=True, help="Keep the encounter at your hospital.")
-@click.option("--code-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the room's code there, too.")
+@click.option("--code-file", type=OutputFile(), help="Write the room's code there, too.")
 @click.option("--save", type=click.Path(file_okay=False, path_type=Path), help="Save what was read there, unencrypted.")
-@click.option("--patience", type=click.FloatRange(min=0, max=720), default=60, help="Minutes to wait for the patient.")
-@click.option("--receipt-seconds", type=click.FloatRange(min=0, max=3600), default=60, help="Seconds for the receipt.")
-@click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), help="Write a line for every message there.")
+@click.option("--patience", type=terminal.Amount(min=0, max=720), default=60, help="Minutes to wait for the patient.")
+@click.option("--receipt-seconds", type=terminal.Amount(min=0, max=3600), default=60, help="Seconds for the receipt.")
+@click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
+@click.option(
+    "--fetch-at-most",
+    "most_megabytes",
+    type=terminal.Amount(min=0, min_open=True, max=10_000_000),
+    default=MOST_FETCHED_BYTES / 1_000_000,
+    show_default=True,
+    help="Megabytes to fetch, of all records together.",
+)
+@terminal.dial_only_option
 @pin_options
 def consult(
     directory: NodeDirectory,
@@ -121,13 +134,17 @@ def consult(
     patience: float,
     receipt_seconds: float,
     trace: Path | None,
+    most_megabytes: float,
+    dial_only: tuple[str, ...],
     pin: PinChoice,
 ) -> None:
     """Open a room, wait for a patient, read its records, diagnose."""
     if deposit and department is None:
         raise click.UsageError("--department says where the encounter is kept; or give --no-deposit.")
     if conclusion_file is not None:
-        conclusion = conclusion_file.read_text(encoding="utf-8").strip()
+        if conclusion is not None:
+            raise click.UsageError("Give either --conclusion or --conclusion-file.")
+        conclusion = read_conclusion(conclusion_file)
     plan = Plan(
         hospital_id=hospital_id,
         address=address,
@@ -140,18 +157,21 @@ def consult(
         save=save,
         patience_seconds=patience * 60,
         receipt_seconds=receipt_seconds,
+        most_fetched_bytes=round(most_megabytes * 1_000_000),
     )
-    with terminal.trace_file(trace) as file, open_doctor(directory, _pin(directory, pin), file) as opened:
+    plan.require_usable(directory.settings(DoctorSettings).identity)
+    with terminal.trace_file(trace) as file, _opened(directory, pin, file, dial_only) as opened:
         _require_published(department, opened.member.anchors.department_classes)
         Visit(opened.client, opened.member.identity, plan).run()
 
 
 @doctor.command()
 @directory_option
+@terminal.dial_only_option
 @pin_options
-def deposit(directory: NodeDirectory, pin: PinChoice) -> None:
+def deposit(directory: NodeDirectory, dial_only: tuple[str, ...], pin: PinChoice) -> None:
     """Send the encounters again that your hospital has not signed for yet; what it has already it does not keep twice."""
-    with open_doctor(directory, _pin(directory, pin)) as opened:
+    with _opened(directory, pin, None, dial_only) as opened:
         waiting = opened.client.waiting_deposits()
         refused = 0
         for prepared in waiting:
@@ -197,12 +217,26 @@ def read_certificate(path: Path) -> bytes:
         raise WrongFile(f"{path} is no certificate.") from error
 
 
+def read_conclusion(path: Path) -> str:
+    """Read a conclusion from a file, UTF-8 with or without a byte order mark. Raises BadParameter."""
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"{path} is no text in UTF-8", param_hint="--conclusion-file") from None
+
+
 def coding(text: str) -> Coding:
     """Read `I48.0=Paroxysmal atrial fibrillation` as an ICD-10 code."""
     code, equals, words = text.partition("=")
     if not equals or not code or not words:
         raise click.BadParameter("write it as I48.0=Paroxysmal atrial fibrillation", param_hint="--code")
     return Coding(ICD_10, code, words)
+
+
+def _opened(
+    directory: NodeDirectory, pin: PinChoice, trace: TextIO | None, dial_only: tuple[str, ...]
+) -> AbstractContextManager[OpenDoctor]:
+    return open_doctor(directory, _pin(directory, pin), trace, dial_only=dial_only)
 
 
 def _pin(directory: NodeDirectory, choice: PinChoice) -> PinProvider:

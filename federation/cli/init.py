@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 import click
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.app.ceremony_keys import CLOUD_ROOT, HOSPITAL_ENROLMENT, CeremonyKeys
@@ -36,6 +37,7 @@ from federation.cli.init_options import (
     token_of,
 )
 from federation.config import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
+from federation.protocol.authorities import scopes_of
 from federation.store.errors import AlreadyStored
 from federation.ticket import parse_ticket
 from hsm import PinProvider, Token, pin_from_value
@@ -63,7 +65,13 @@ def init() -> None:
     "--tls-ca-certificate", type=EXISTING, help="The TLS CA's certificate, where --keys-in-token has its key."
 )
 @click.option(
-    "--authority", "authorities", type=EXISTING, multiple=True, help="Certificate of a medical authority; repeat."
+    "--authority",
+    "authorities",
+    type=(EXISTING, str),
+    multiple=True,
+    metavar="CERTIFICATE DOCTORS",
+    help="Certificate of a medical authority, and whom it certifies: IDs or beginnings like 'D:alpha.*', with commas between;"
+    " 'D:*' is every doctor; repeat.",
 )
 @click.option("--crl", "crls", type=EXISTING, multiple=True, help="An authority's newest list; repeat.")
 @database_options
@@ -74,7 +82,7 @@ def init_public_cloud(
     founding: Founding,
     keys: KeysChoice,
     tls_ca_certificate: Path | None,
-    authorities: tuple[Path, ...],
+    authorities: tuple[tuple[Path, str], ...],
     crls: tuple[Path, ...],
     database: DatabaseSettings,
     token: TokenChoice,
@@ -84,6 +92,8 @@ def init_public_cloud(
     keys.require_one(CLOUD_ROOT)
     if tls_ca_certificate is not None and not keys.in_token:
         raise click.UsageError("--tls-ca-certificate goes with --keys-in-token.")
+    recognised = [(read_certificate(path), scopes_of(doctors.split(","))) for path, doctors in authorities]
+    lists = [(path, read_crl(path)) for path in crls]
     held, made = keys.held(CLOUD_ROOT), directory.is_initialised
     if made:
         require_same_identity(directory, directory.settings(CloudSettings).identity, founding.identity)
@@ -95,20 +105,24 @@ def init_public_cloud(
         found(directory, whole, settings, pin, _keys_of(keys, held, CloudKeys))
     _done(f"{founding.identity} is founded; its settings are in {directory.settings_file}.")
     with open_public_cloud(directory, pin) as node:
-        _recognise(node, authorities, crls)
+        _recognise(node, recognised, lists)
         _tell(left_for_cloud(node))
     _warn_of(keys)
 
 
-def _recognise(node: PublicCloudNode, authorities: Iterable[Path], crls: Iterable[Path]) -> None:
-    for path in authorities:
-        certificate = read_certificate(path)
-        if certificate.public_bytes(Encoding.DER) not in {it.certificate for it in node.authorities()}:
-            node.add_authority(certificate)
+def _recognise(
+    node: PublicCloudNode,
+    authorities: Iterable[tuple[x509.Certificate, tuple[str, ...]]],
+    crls: Iterable[tuple[Path, x509.CertificateRevocationList]],
+) -> None:
+    for certificate, doctor_ids in authorities:
+        der = certificate.public_bytes(Encoding.DER)
+        if (der, doctor_ids) not in {(it.certificate, it.doctor_ids) for it in node.authorities()}:
+            node.add_authority(certificate, doctor_ids)
         _done(f"{authority_id_of(certificate)} is recognised.")
-    for path in crls:
+    for path, crl in crls:
         try:
-            authority_id, number = node.put_crl(read_crl(path))
+            authority_id, number = node.put_crl(crl)
             _done(f"List {number} of {authority_id} is taken.")
         except AlreadyStored:
             _done(f"The list in {path} is taken, or a newer one.")
@@ -141,7 +155,10 @@ def init_hospital_command(
     keys.require_one(HOSPITAL_ENROLMENT)
     if (licence is None) != (ticket_file is None):
         raise click.UsageError("--licence and --ticket-file go together.")
+    ticket = ticket_file.read() if ticket_file is not None else ""
     bundle, held, made = plan.bundle(), keys.held(HOSPITAL_ENROLMENT), directory.is_initialised
+    if ticket_file is not None and not made:
+        parse_ticket(ticket)  # before any key is made; a hospital that is registered needs none
     if made:
         require_same_identity(directory, directory.settings(HospitalSettings).identity, plan.identity)
     settings, pin = _token(directory, token, keys, plan.identity, "hospital", pin_credential)
@@ -151,8 +168,8 @@ def init_hospital_command(
         init_hospital(directory, whole, bundle, pin, _keys_of(keys, held, HospitalKeys))
     _done(f"{plan.identity} is made; its settings are in {directory.settings_file}.")
     with HospitalNode(directory, pin) as node:
-        if licence is not None and ticket_file is not None:
-            _register(node, licence, ticket_file.read())
+        if licence is not None:
+            _register(node, licence, ticket)
         _tell(left_for_hospital(node))
     _warn_of(keys)
     if plan.trust_digest is None:

@@ -9,17 +9,25 @@ from federation.app.client import enrol_patient, open_patient
 from federation.app.node import NodeDirectory
 from federation.cli import terminal
 from federation.cli.client_rotate import SENSOR, rotate_patient, sensor_option
-from federation.cli.common import ask_ticket, directory_option
+from federation.cli.common import OutputFile, ask_ticket, directory_option
 from federation.cli.terminal import say
 from federation.clients.code import DoctorCode
 from federation.clients.errors import NoAnswer, NoSuchGrant
-from federation.clients.patient import Diagnosis, KeptGrant
+from federation.clients.patient import Diagnosis, KeptGrant, require_terms
+from federation.clients.profile import PatientSettings
 from federation.clients.registration import register as register_member
-from federation.clinical.ecg import observation_from_dicom
+from federation.clinical.ecg import (
+    describe_ecg,
+    leads_from_observation,
+    observation_from_dicom,
+    other_signals,
+    person_in_dicom,
+)
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource
 from federation.clinical.identity import require_subject
 from federation.clinical.report import summarise
+from federation.clinical.strictjson import RESOURCE
 from federation.clinical.text import printable
 from federation.clock import system_clock
 from federation.errors import FederationError, Unavailable
@@ -77,22 +85,23 @@ def register(directory: NodeDirectory, ticket: str | None, sensor: Path | None) 
 @patient.command()
 @directory_option
 @click.argument("code")
-@click.option("--ecg", type=_READABLE, help="An ECG, DICOM.")
-@click.option("--observation", type=_READABLE, help="A FHIR R4 Observation about you, JSON.")
+@click.option("--ecg", type=_READABLE, help="An ECG, DICOM, of at most 16 MiB.")
+@click.option("--observation", type=_READABLE, help="A FHIR R4 Observation about you, JSON, of at most 16 MiB.")
 @click.option("--hospital", "hospitals", multiple=True, help="Consent covers this hospital only (repeat for more).")
 @click.option("--department", "departments", multiple=True, help="Consent covers this department class only (repeat).")
 @click.option("--rights", default="index,read,write", show_default=True, help="What the doctor may do.")
 @click.option(
     "--hours",
-    type=click.FloatRange(min=0, min_open=True, max=LONGEST_LIFE / timedelta(hours=1)),
+    type=terminal.Amount(min=0, min_open=True, max=LONGEST_LIFE / timedelta(hours=1)),
     default=24,
     show_default=True,
 )
-@click.option("--purpose", default="consultation", show_default=True, help="Why, in your words.")
+@click.option("--purpose", default="consultation", show_default=True, help="Why, in your words, ASCII.")
 @click.option("--no-grant", is_flag=True, help="Consent to nothing beyond this visit.")
 @click.option("--wait/--no-wait", default=True, help="Wait for the diagnosis.")
-@click.option("--patience", type=click.FloatRange(min=0, max=720), default=60, help="Minutes to wait for it.")
-@click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), help="Write a line for every message there.")
+@click.option("--patience", type=terminal.Amount(min=0, max=720), default=60, help="Minutes to wait for it.")
+@click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
+@terminal.dial_only_option
 @sensor_option
 def visit(
     directory: NodeDirectory,
@@ -108,13 +117,16 @@ def visit(
     wait: bool,
     patience: float,
     trace: Path | None,
+    dial_only: tuple[str, ...],
     sensor: Path | None,
 ) -> None:
     """Visit the doctor of CODE: show who you are, hand over your biosignal, and consent to what your doctor may do."""
     addressed = DoctorCode.parse(code)
     terms = None if no_grant else read_terms(hospitals, departments, rights, hours, purpose)
-    with terminal.trace_file(trace) as file, open_patient(directory, sensor, file) as opened:
-        biosignal = read_biosignal(ecg, observation, opened.member.identity)
+    # Before anybody is asked anything: a file that no doctor can take costs nobody a room.
+    biosignal = read_biosignal(ecg, observation, directory.settings(PatientSettings).identity)
+    with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
+        _require_published(departments, opened.member.anchors.department_classes)
         waiting = opened.client.visit(
             addressed, biosignal, terms, started=lambda doctor_id: say(f"You are talking to {doctor_id}.")
         )
@@ -129,10 +141,11 @@ def visit(
 
 @patient.command()
 @directory_option
+@terminal.dial_only_option
 @sensor_option
-def diagnoses(directory: NodeDirectory, sensor: Path | None) -> None:
+def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path | None) -> None:
     """Fetch the diagnoses that wait for you, and show all that you have."""
-    with open_patient(directory, sensor) as opened:
+    with open_patient(directory, sensor, dial_only=dial_only) as opened:
         for waiting in list(opened.client.waiting()):
             doctor_id = waiting.state.doctor.party.identity
             try:
@@ -203,34 +216,68 @@ def read_terms(
     names = [name.strip() for name in rights.split(",")]
     if not set(names) <= set(_RIGHTS):
         raise click.BadParameter(f"choose from {', '.join(_RIGHTS)}", param_hint="--rights")
-    return Terms(
+    terms = Terms(
         hospitals=tuple(require_identity("hospital", name) for name in hospitals) or (ANY,),
         department_classes=tuple(require_identity("department class", name) for name in departments) or (ANY,),
         rights=tuple(_RIGHTS[name] for name in dict.fromkeys(names)),
         purpose=purpose,
         life=timedelta(hours=hours),
     )
+    require_terms(terms)
+    return terms
 
 
 def read_biosignal(ecg: Path | None, observation: Path | None, patient_id: str) -> bytes:
-    """Read the biosignal: an ECG as an Observation about this patient, or one that is about it already."""
-    if (ecg is None) == (observation is None):
+    """Read the biosignal: an ECG as an Observation about this patient, or one that is about it already.
+
+    Raises ClickException that names the file and what is wrong with it, OSError.
+    """
+    path = ecg or observation
+    if path is None or (ecg and observation):
         raise click.UsageError("Give either --ecg or --observation.")
-    if ecg is not None:
-        return observation_from_dicom(ecg.read_bytes(), subject=patient_id)
-    assert observation is not None  # noqa: S101 - one of the two is there
-    data = observation.read_bytes()
+    try:
+        return _read_ecg(path, patient_id) if ecg else _read_observation(path, patient_id)
+    except ClinicalError as error:
+        raise click.ClickException(f"{path}: {terminal.plain(error)}") from error
+
+
+def _read_ecg(path: Path, patient_id: str) -> bytes:
+    data = _read(path)
+    biosignal = observation_from_dicom(data, subject=patient_id)
+    say(f"{path}: {describe_ecg(leads_from_observation(biosignal), other_signals(biosignal))}")
+    if person := person_in_dicom(data):
+        say(f"The file says that it is of {person}. It goes out as {patient_id}'s, without that name.")
+    return biosignal
+
+
+def _read_observation(path: Path, patient_id: str) -> bytes:
+    data = _read(path)
     require_subject(load_resource(data, "Observation"), patient_id)
     return data
+
+
+def _require_published(departments: tuple[str, ...], published: frozenset[str]) -> None:
+    """A consent to a class that nobody has would open nothing, and be noticed in the doctor's room."""
+    unknown = sorted(set(departments) - published)
+    if unknown:
+        names = ", ".join(sorted(published))
+        raise click.BadParameter(f"{unknown[0]}: the federation publishes {names}", param_hint="--department")
+
+
+def _read(path: Path) -> bytes:
+    """Read no more than tells that it is too much."""
+    with path.open("rb") as file:
+        return file.read(RESOURCE.size_bytes + 1)
 
 
 def show_diagnosis(diagnosis: Diagnosis) -> None:
     """Show a diagnosis, whose signature held when it came."""
     say(f"\nSigned by {diagnosis.doctor_id} on {terminal.moment(diagnosis.sent_at)}:")
-    try:
-        say(f"  {summarise(diagnosis.report)}")
-    except ClinicalError as error:
-        say(f"  The report is not readable as FHIR ({error.reason}); it begins: {_beginning(diagnosis.report)}")
+    with terminal.going_on("this report"):
+        try:
+            say(f"  {summarise(diagnosis.report)}")
+        except ClinicalError as error:
+            say(f"  The report is not readable as FHIR ({error.reason}); it begins: {_beginning(diagnosis.report)}")
 
 
 def show_grant(kept: KeptGrant, now: int) -> None:

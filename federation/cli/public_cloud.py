@@ -19,6 +19,7 @@ from federation.app.public_cloud import Founding, PublicCloudNode, found, open_p
 from federation.app.public_cloud_server import serve as serve_public_cloud
 from federation.audit import AuditEntry
 from federation.cli.common import (
+    OutputFile,
     PinChoice,
     TokenChoice,
     database_options,
@@ -37,7 +38,6 @@ from federation.ticket import ticket_text
 from hsm import PinProvider
 from keystore.party import CloudKeys
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -126,11 +126,16 @@ def authority() -> None:
 @authority.command("add")
 @directory_option
 @click.argument("certificate", type=_EXISTING)
+@click.argument("doctors", nargs=-1, required=True)
 @pin_options
-def authority_add(directory: NodeDirectory, certificate: Path, pin: PinChoice) -> None:
-    """Recognise the medical authority of CERTIFICATE. The trust bundle is written anew: hand it out again."""
+def authority_add(directory: NodeDirectory, certificate: Path, doctors: tuple[str, ...], pin: PinChoice) -> None:
+    """Recognise the medical authority of CERTIFICATE, for DOCTORS alone; members follow within seconds.
+
+    DOCTORS are IDs (D:chen), or beginnings of IDs with a * behind (D:alpha.*); 'D:*' is every doctor. Typed again, it changes
+    them: who is no longer among them is refused.
+    """
     with _opened(directory, pin) as node:
-        authority_id = node.add_authority(read_certificate(certificate))
+        authority_id = node.add_authority(read_certificate(certificate), doctors)
     click.echo(
         f"{authority_id} is recognised. No doctor can register before its first list: `medunion public-cloud crl`."
     )
@@ -140,11 +145,12 @@ def authority_add(directory: NodeDirectory, certificate: Path, pin: PinChoice) -
 @directory_option
 @pin_options
 def authority_list(directory: NodeDirectory, pin: PinChoice) -> None:
-    """Show whose certificates make a doctor legal; one that rotates its key stands there twice."""
+    """Show whose certificates make which doctors legal; one that rotates its key stands there twice."""
     with _opened(directory, pin) as node:
         for it in node.authorities():
             digest = hashlib.sha256(it.certificate).hexdigest()
-            click.echo(f"{it.authority_id}  {digest}  {f'list {it.crl_number}' if it.crl else 'no list'}")
+            crl = f"list {it.crl_number}" if it.crl else "no list"
+            click.echo(f"{it.authority_id}  {digest}  {crl}  for {' '.join(it.doctor_ids) or 'nobody'}")
 
 
 @authority.command("remove")
@@ -193,7 +199,7 @@ def _serial(text: str) -> bytes:
 
 @public_cloud.command()
 @directory_option
-@click.option("--output", type=_FILE, help="File to write it to, if not standard output.")
+@click.option("--output", type=OutputFile(), help="File to write it to, if not standard output.")
 @pin_options
 def trust(directory: NodeDirectory, output: Path | None, pin: PinChoice) -> None:
     """Give the trust bundle that every member pins."""

@@ -13,7 +13,7 @@ from federation.cli.operators import operator, reason_option
 from federation.config import CloudSettings
 from federation.protocol.identities import require_identity
 from federation.protocol.time import milliseconds
-from federation.services.cloud.retention import forget_rows_of, rows_of
+from federation.services.cloud.retention import count_rows_of, purge_rows_of
 from federation.store.retention import SqlRetention
 
 
@@ -48,23 +48,29 @@ def retention(directory: NodeDirectory, pin: PinChoice, days: int, confirm: bool
 @directory_option
 @pin_options
 @click.argument("hospital_id", metavar="H:ID")
+@click.option("--patient", "patient_id", metavar="P:ID", help="Only what it says of this patient.")
 @click.option("--confirm", type=click.IntRange(min=0), metavar="N", help="Take them out, if they are N.")
 @reason_option
 def forget_hospital(
-    directory: NodeDirectory, pin: PinChoice, hospital_id: str, confirm: int | None, reason: str
+    directory: NodeDirectory, pin: PinChoice, hospital_id: str, patient_id: str | None, confirm: int | None, reason: str
 ) -> None:
-    """Take every row of a hospital out of the index: one that has left, or one that publishes all of its records again."""
+    """Take every row of a hospital out of the index: one that has left, that publishes all of its records again, or that
+    buries a patient under rows."""
     require_identity("hospital", hospital_id)
+    if patient_id is not None:
+        require_identity("patient", patient_id)
     with _open(directory, pin) as node:
-        there = sum(1 for _ in rows_of(node.cloud, hospital_id))
+        there = count_rows_of(node.cloud, hospital_id, patient_id)
         if confirm is None:
             click.echo(f"{there} rows; nothing is taken out yet. Give --confirm {there} to take them out.")
             return
         if confirm != there:
             raise click.ClickException(f"there are {there} rows, not {confirm}: nothing was taken out")
-        detail = f"{there} rows of {hospital_id}; by {operator()}: {reason}"
+        gone = purge_rows_of(node.cloud, hospital_id, patient_id)
+        whose = hospital_id if patient_id is None else f"{hospital_id} about {patient_id}"
+        detail = f"{gone} rows of {whose}; by {operator()}: {reason}"
         node.cloud.record("FORGET-HOSPITAL", detail, now=node.cloud.clock())
-        click.echo(f"{forget_rows_of(node.cloud, hospital_id)} rows are taken out.")
+        click.echo(f"{gone} rows are taken out.")
 
 
 def _tell(counts: Mapping[str, int]) -> None:

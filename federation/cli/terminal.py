@@ -1,22 +1,24 @@
 """What the doctor's and the patient's commands say, and how: refusals in plain words, codes, progress, tables."""
 
 import io
+import ipaddress
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 import segno
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from federation.cli.common import EXPECTED, sentence
+from federation.cli.common import EXPECTED, not_known, sentence
 from federation.clients.evidence import EvidenceBook
 from federation.clients.records import Progress as OnProgress
-from federation.clinical.text import printable
+from federation.clinical.text import printable, without_control
 
 SENTENCES = {
     "INTERNAL": "Something went wrong on the other side; it is not your doing. Try again later.",
@@ -62,6 +64,7 @@ SENTENCES = {
     "BUNDLE_REWRITES_HISTORY": "The trust bundle contradicts what the federation said of its keys before.",
     "BUNDLE_STALE": "The trust bundle was not confirmed for too long. Connect to the public cloud, and try again.",
     "CERTIFICATE_ILLEGAL": "The doctor's certificate does not come from a medical authority of this federation.",
+    "CERTIFICATE_OUT_OF_SCOPE": "The medical authority of the doctor's certificate may not certify this doctor.",
     "CERTIFICATE_EXPIRED": "The doctor's certificate has run out.",
     "CERTIFICATE_REVOKED": "The medical authority has taken the doctor's certificate back.",
     "CERTIFICATE_FOREIGN": "The doctor's certificate is somebody else's.",
@@ -92,7 +95,10 @@ SENTENCES = {
     "SILENT_STREAM": "The connection was open and nothing was said.",
     "READER_STALLED": "What was sent was not taken, and the other side stopped sending. Try again.",
     "CALL_OVERDUE": "The other side took too long and gave up; try again.",
+    "NETWORK_FORBIDDEN": "The address lies in no network that may be dialled from here.",
     "RECORD_CUT_SHORT": "The record broke off before its end; nothing of it is shown. Fetch it again.",
+    "RECORD_TOO_LARGE": "The record has more than this visit takes; nothing of it is kept.",
+    "STORE_FULL": "The disk of this computer is full: nothing more can be kept on it.",
     "RECORD_DIGEST_MISMATCH": "The record is not what its signature says; nothing of it is shown.",
     "REFUSED_BY_PEER": "The other side refused, and does not say why.",
     "PROFILE_UNUSABLE": "The directory cannot be used.",
@@ -115,7 +121,7 @@ SENTENCES = {
 _TELLS_MORE = {
     *("PROFILE_UNUSABLE", "NO_ANSWER", "FILE_UNUSABLE", "SETTINGS_INVALID", "PIN_UNAVAILABLE", "FIELD_INVALID"),
     *("GRANT_MISSING", "CODE_INVALID", "NOT_REGISTERED", "DEVICE_SECRET_UNUSABLE", "CREDENTIAL_EXPIRED"),
-    "REVOCATION_LIST_STALE",
+    *("REVOCATION_LIST_STALE", "NETWORK_FORBIDDEN", "RECORD_TOO_LARGE"),
 }
 """Reasons whose errors say themselves what a person needs to know."""
 
@@ -128,6 +134,9 @@ def plain(error: BaseException) -> str:
     if reason not in SENTENCES:
         return sentence(error)
     said = f" ({printable(str(error))})" if reason in _TELLS_MORE and str(error) else ""
+    unknown = getattr(error, "unknown_reason", "")
+    if unknown:
+        said = f" {not_known(unknown)}"
     return f"{SENTENCES[reason]}{said} [{reason}]"
 
 
@@ -145,13 +154,26 @@ class ClientGroup(click.Group):
 
 
 def say(words: str = "") -> None:
-    """Say something. Nothing that came from outside may be in it but through `printable`."""
-    click.echo(words)
+    """Say something. What came from outside is in it through `printable` alone; what slipped by repaints no terminal here."""
+    click.echo(without_control(words))
+
+
+@contextmanager
+def going_on(what: str) -> Iterator[None]:
+    """Say what could not be shown or saved, and go on: no strange file ends a visit or hides what comes after it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's file does to what shows it, the visit is not its price
+        said = sentence(error) if isinstance(error, EXPECTED) else type(error).__name__
+        say(f"  {what[0].upper()}{what[1:]} CAN'T BE SHOWN OR SAVED. ({printable(said)})")
 
 
 def moment(milliseconds: int) -> str:
-    """Give a moment as the person's own clock shows it."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    """Give a moment as the person's own clock shows it, or say that no calendar has it: a peer chose the number."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):
+        return f"a time that no calendar has ({milliseconds} ms)"
 
 
 def size(number: int) -> str:
@@ -204,6 +226,32 @@ def write_new(path: Path, content: bytes | Iterable[bytes]) -> None:
     with os.fdopen(descriptor, "wb") as file:
         for piece in (content,) if isinstance(content, bytes) else content:
             file.write(piece)
+
+
+class _Network(click.ParamType[str]):
+    name = "network"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        try:
+            return str(ipaddress.ip_network(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+dial_only_option = click.option(
+    "--dial-only", type=_Network(), multiple=True, help="Connect to this network only, as 10.0.0.0/8 (repeat for more)."
+)
+
+
+class Amount(click.FloatRange):
+    """A number in a range; "nan" and "inf" are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Give the number. Raises BadParameter."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no amount", param, ctx)
+        return number
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from cryptography import x509
 
 from federation.app.node import NodeDirectory, read_trust, require_digest
 from federation.app.trust_files import chain_of, chain_to_json, read_chain, update_trust
-from federation.cli.common import directory_option
+from federation.cli.common import OutputFile, directory_option
 from federation.cli.rotation import moment
 from federation.cli.token_choice import json_option
+from federation.clinical.text import printable, without_control
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.v1.directory_pb2 import KeyPeriod
 from keystore.ceremony.words import spoken
@@ -34,7 +35,7 @@ def show(file: Path, as_json: bool) -> None:
         click.echo(json.dumps({"digest": bundle.digest.hex(), "sequence": content.sequence, "realm": content.realm}))
         return
     for line in _lines(bundle):
-        click.echo(line)
+        click.echo(without_control(line))
 
 
 @trust.command()
@@ -44,14 +45,12 @@ def verify(file: Path, digest: str) -> None:
     """Require that a trust bundle is the one of this digest, in hexadecimal; spaces don't matter."""
     bundle = read_trust(file)
     require_digest(bundle, digest)
-    click.echo(f"Number {bundle.sequence} of {bundle.content.realm}: it is the one.")
+    click.echo(f"Number {bundle.sequence} of {printable(bundle.content.realm)}: it is the one.")
 
 
 @trust.command()
 @directory_option
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write it to, if not standard output."
-)
+@click.option("--output", type=OutputFile(), help="File to write it to, if not standard output.")
 def chain(directory: NodeDirectory, output: Path | None) -> None:
     """Give all trust bundles of the public cloud in DIRECTORY, for `update`. Nothing in it is secret."""
     written = chain_to_json(chain_of(directory))
@@ -76,12 +75,12 @@ def update(directory: NodeDirectory, source: Path, digest: str | None) -> None:
     before, after = update_trust(directory, found)
     if after.sequence == before.sequence:
         click.echo(
-            f"Number {before.sequence} of {before.content.realm} is at hand already; nothing newer is in {source}."
+            f"Number {before.sequence} of {printable(before.content.realm)} is at hand already; nothing newer is in {source}."
         )
         return
-    click.echo(f"Number {after.sequence} of {after.content.realm} holds now; it was {before.sequence}.")
+    click.echo(f"Number {after.sequence} of {printable(after.content.realm)} holds now; it was {before.sequence}.")
     for line in _lines(after):
-        click.echo(line)
+        click.echo(without_control(line))
 
 
 def _lines(bundle: TrustedBundle) -> list[str]:
@@ -96,7 +95,10 @@ def _lines(bundle: TrustedBundle) -> list[str]:
             f"TLS CA: {it.subject.rfc4514_string()}, until {it.not_valid_after_utc:%Y-%m-%d}, serial {it.serial_number:x}"
             for it in subjects
         ),
-        *(f"Medical authority: {it.authority_id}" for it in content.medical_authorities),
+        *(
+            f"Medical authority: {it.authority_id}, for {' '.join(it.doctor_ids) or 'nobody'}"
+            for it in content.medical_authorities
+        ),
         f"Department classes: {', '.join(content.department_classes)}",
         f"Good without the public cloud for {content.offline_grace_seconds // 3600} hours",
         f"Digest: {bundle.digest.hex()}",

@@ -9,11 +9,16 @@ import grpc
 
 from federation.errors import Unavailable
 from federation.protocol.bundle import TrustedBundle
-from federation.wire.channel import open_channel
+from federation.wire.channel import channel_to
+from federation.wire.dialling import ANYWHERE, Dialling, Target
 from keystore.x509 import TlsLeaf
 
 RETIRED_SECONDS = 3700.0
 """How long a channel that gave way stays for the calls under way in it: longer than any call may take."""
+
+
+RESOLVED_SECONDS = 60.0
+"""How long an address that was resolved and checked here is dialled as it was; gRPC resolves what is not checked itself."""
 
 
 def _unchanged(channel: grpc.Channel) -> grpc.Channel:
@@ -23,6 +28,7 @@ def _unchanged(channel: grpc.Channel) -> grpc.Channel:
 @dataclass(frozen=True)
 class _Open:
     channel: grpc.Channel
+    target: Target
     root_pem: bytes
     leaf: TlsLeaf | None
 
@@ -35,11 +41,14 @@ class ChannelPool:
         trust: Callable[[], TrustedBundle],
         opened: Callable[[grpc.Channel], grpc.Channel] = _unchanged,
         seconds: Callable[[], float] = time.monotonic,
+        dialling: Dialling = ANYWHERE,
     ) -> None:
         """Trust the TLS CAs of the bundle that holds when a call is made, and nothing else. `opened` may wrap a new channel."""
         self._trust = trust
         self._opened = opened
         self._seconds = seconds
+        self._dialling = dialling
+        self._targets: dict[str, tuple[float, Target]] = {}
         self._lock = threading.Lock()
         self._roots: tuple[TrustedBundle, bytes] | None = None
         self._open: dict[tuple[str, str, bool], _Open] = {}
@@ -47,16 +56,20 @@ class ChannelPool:
         self._closed = False
 
     def get(self, address: str, identity: str, leaf: TlsLeaf | None = None) -> grpc.Channel:
-        """Give the channel to an address that verifies that identity; with a leaf by mutual TLS. Raises Unavailable if closed."""
-        bundle = self._trust()
+        """Give the channel to an address that verifies that identity; with a leaf by mutual TLS.
+
+        Raises Unavailable if closed, FieldInvalid for no address, NetworkForbidden.
+        """
+        bundle, target = self._trust(), self._target(address)
         with self._lock:
             if self._closed:
                 raise Unavailable("this program is ending: it calls nobody any more")
             root_pem, place = self._root_pem(bundle), (address, identity, leaf is not None)
             kept = self._open.get(place)
-            if kept is None or kept.root_pem != root_pem or kept.leaf is not leaf:
+            if kept is None or (kept.target, kept.root_pem) != (target, root_pem) or kept.leaf is not leaf:
                 self._retire(kept)
-                kept = _Open(self._opened(open_channel(address, identity, root_pem, leaf)), root_pem, leaf)
+                opened = channel_to(target, identity, root_pem, leaf)
+                kept = _Open(self._opened(opened), target, root_pem, leaf)
                 self._open[place] = kept
             return kept.channel
 
@@ -66,6 +79,13 @@ class ChannelPool:
             self._closed = True
             for channel in (*(kept.channel for kept in self._open.values()), *(kept for _, kept in self._retired)):
                 channel.close()
+
+    def _target(self, address: str) -> Target:
+        """Give what is dialled for an address, without the lock: a resolver may take its time."""
+        kept = self._targets.get(address)
+        if kept is None or self._seconds() - kept[0] >= RESOLVED_SECONDS:
+            kept = self._targets[address] = self._seconds(), self._dialling.target(address)
+        return kept[1]
 
     def _root_pem(self, bundle: TrustedBundle) -> bytes:
         if self._roots is None or self._roots[0] is not bundle:

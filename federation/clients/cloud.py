@@ -58,6 +58,7 @@ from federation.v1.revocation_pb2_grpc import RevocationServiceStub
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
 from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, SignedStatement
+from federation.wire.dialling import ANYWHERE, Dialling
 from keystore.transcript import digest
 from keystore.x509 import UNREADABLE, TlsLeaf, is_issued_by, requested_key
 
@@ -98,6 +99,7 @@ class CloudClient:
         clock: Clock = system_clock,
         entropy: Entropy = system_entropy,
         opened: Callable[[grpc.Channel], grpc.Channel] = lambda channel: channel,
+        dialling: Dialling = ANYWHERE,
     ) -> None:
         """Call the cloud of the trust bundle that holds at each call; a hospital's `leaf` is shown to it as a peer (mutual TLS).
 
@@ -107,7 +109,7 @@ class CloudClient:
         self.entropy = entropy
         self._trust = trust
         self._leaf = leaf
-        self._channels = ChannelPool(trust, opened)
+        self._channels = ChannelPool(trust, opened, dialling=dialling)
         self._cloud_key: tuple[int, EncryptionKey] | None = None
 
     @property

@@ -116,10 +116,10 @@ def send_deposit(opener: SessionOpener, store: DepositStore, prepared: PreparedD
             store.put(prepared)
             if attempt == ATTEMPTS:
                 raise
-        except (Unavailable, RecordCutShort):
+        except (Unavailable, RecordCutShort) as error:
             if attempt == ATTEMPTS:
                 raise
-            time.sleep(PAUSE_SECONDS * attempt)
+            time.sleep(max(PAUSE_SECONDS * attempt, error.retry_after.total_seconds()))
         else:
             store.remove(prepared)
             return receipt

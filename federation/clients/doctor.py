@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from federation.audit import Audit, refusal
 from federation.clients import exhibits
+from federation.clients.allowance import Allowance
 from federation.clients.calls import call
 from federation.clients.cloud import CloudClient
 from federation.clients.code import DoctorCode
@@ -20,7 +21,7 @@ from federation.clients.relay import Connect, Mailbox
 from federation.clients.trace import Trace
 from federation.clients.upkeep import follow
 from federation.clock import Clock
-from federation.errors import FederationError, GrantMissing, OutOfOrder, Rejected, SealInvalid, Unavailable
+from federation.errors import FederationError, GrantMissing, Limit, OutOfOrder, Rejected, SealInvalid, Unavailable
 from federation.member import Member
 from federation.protocol.consultation import code_digest
 from federation.protocol.doctor_consultation import (
@@ -52,6 +53,9 @@ ROOM_SECONDS = 12 * 3600.0
 REFUSAL_FLOOR_SECONDS = 0.05
 MOST_SESSIONS = 8
 """How many patients may be between P1 and P2 in one room; the oldest gives way."""
+
+MOST_PAGES = 512
+"""Of one search, 8 places each: every page that is asked for is kept as evidence."""
 
 LISTS_KEPT_MS = 60_000
 SPOOL_KEPT_MS = 12 * 3_600_000
@@ -159,11 +163,18 @@ class DoctorClient:
         return [place for name in asked for place in self._search_class(consultation, name)]
 
     def fetch(
-        self, consultation: InConsultation, places: Sequence[Place], progress: Progress = no_progress
+        self,
+        consultation: InConsultation,
+        places: Sequence[Place],
+        progress: Progress = no_progress,
+        allowance: Allowance | None = None,
     ) -> Iterator[FetchedRecord]:
-        """Fetch the records at these places; each is whole and verified when it comes. Close each after use."""
+        """Fetch the records at these places; each is whole and verified when it comes. Close each after use.
+
+        `allowance` is what the visit may take; give the same one to all its fetches.
+        """
         self._refreshed()
-        return self._fetcher.fetch(consultation, places, progress)
+        return self._fetcher.fetch(consultation, places, progress, allowance or Allowance())
 
     def diagnose(
         self, room: DoctorRoom, consultation: InConsultation, report: bytes, records: Sequence[FetchedRecord]
@@ -293,6 +304,8 @@ class DoctorClient:
             own = self._member.party(now).self_
             for exhibit in exhibits.of_answer(answer, own, self._member.anchors.cloud_id):
                 self.book.keep(exhibit, consultation.asked.session_id, now=now)
+            if answer.pages > MOST_PAGES:
+                raise Limit(f"the public cloud has {answer.pages} pages of records; {MOST_PAGES} are read at most")
             yield from answer.places
             page, pages = page + 1, answer.pages
 

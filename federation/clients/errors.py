@@ -27,6 +27,12 @@ class NoSuchGrant(FederationError):
     reason = "NO_SUCH_GRANT"
 
 
+class RecordTooLarge(MalformedMessage):
+    """A hospital's manifest says more than this visit takes, or more than one of its kind may have."""
+
+    reason = "RECORD_TOO_LARGE"
+
+
 class WrongFile(FederationError):
     """A file that the person named can't be used for what it was named for."""
 

@@ -15,14 +15,25 @@ from federation.clients.relay import Connect, Mailbox, open_mailbox
 from federation.clients.trace import Trace
 from federation.clients.upkeep import follow
 from federation.clock import Clock
-from federation.errors import FederationError, GrantRevoked, Limit, NoSuchRoom, Refused, Unavailable
+from federation.errors import (
+    FederationError,
+    FieldInvalid,
+    GrantRevoked,
+    Limit,
+    MessageTooLarge,
+    NoSuchRoom,
+    Refused,
+    Unavailable,
+)
 from federation.member import Member
 from federation.protocol import patient_consultation as protocol
+from federation.protocol.consultation import MOST_BIOSIGNAL_BYTES
 from federation.protocol.grant import Terms, make_grant
+from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy
 from federation.protocol.patient_consultation import AwaitingReply, Diagnosed, Established
 from federation.protocol.statements import open_statement, peek_statement
-from federation.protocol.time import Instant
+from federation.protocol.time import Instant, milliseconds
 from federation.store.interfaces import Evidence
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import GetRoomResponse, RelayFrame
@@ -58,6 +69,33 @@ class KeptGrant:
     grant: Grant
     signed: SignedStatement
     revoked: bool
+
+
+def require_sendable(biosignal: bytes) -> None:
+    """Require that a doctor takes a biosignal of this size. Raises MessageTooLarge, FieldInvalid for none at all."""
+    if not biosignal:
+        raise FieldInvalid("the biosignal is empty")
+    if len(biosignal) > MOST_BIOSIGNAL_BYTES:
+        raise MessageTooLarge(f"the biosignal has {len(biosignal)} bytes; a doctor takes {MOST_BIOSIGNAL_BYTES}")
+
+
+def require_terms(terms: Terms) -> None:
+    """Require that a grant can say these terms, before anybody is asked to wait for it. Raises MalformedMessage."""
+    check(
+        Grant(
+            grant_id=bytes(16),
+            patient_id="P:x",
+            patient_serial=bytes(16),
+            doctor_id="D:x",
+            doctor_certificate_digest=bytes(32),
+            hospitals=terms.hospitals,
+            department_classes=terms.department_classes,
+            rights=terms.rights,
+            purpose=terms.purpose,
+            not_before=0,
+            not_after=milliseconds(terms.life),
+        )
+    )
 
 
 class PatientClient:
@@ -97,8 +135,12 @@ class PatientClient:
     ) -> PendingConsultation:
         """Visit the doctor of a code: P1, D1, P2 with a grant on these terms, or none.
 
-        Raises IdentityMismatch if the relay serves another doctor, Refused, NoAnswer, Rejected for a false answer, NoSuchRoom.
+        Raises FieldInvalid or MessageTooLarge, before anything is sent, for what could not be; IdentityMismatch if the relay
+        serves another doctor, Refused, NoAnswer, Rejected for a false answer, NoSuchRoom.
         """
+        require_sendable(biosignal)
+        if terms is not None:
+            require_terms(terms)
         mailbox = self._mailbox(code)
         room = mailbox.room()
         self._refresh(room)

@@ -13,7 +13,7 @@ spool/          of a doctor: records on their way in, encrypted under a key that
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from federation.config import ProtocolSettings, TokenSettings, between
+from federation.config import DiallingSettings, ProtocolSettings, TokenSettings, between
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class DoctorSettings:
     identity: str
     token: TokenSettings
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
+    dialling: DiallingSettings = field(default_factory=DiallingSettings)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class PatientSettings:
     token: TokenSettings
     device: DeviceSettings
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
+    dialling: DiallingSettings = field(default_factory=DiallingSettings)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from federation.clients import exhibits
+from federation.clients.allowance import Allowance
 from federation.clients.hospital_session import SessionOpener, SessionStream, address_hospital
 from federation.clients.record_reader import Part, RecordReader, verify_record
 from federation.errors import AnswerMismatch, IdentityMismatch, UnknownKeyId
@@ -69,41 +70,50 @@ class RecordFetcher:
         self._key = opener.entropy(KEY_BYTES)
 
     def fetch(
-        self, consultation: InConsultation, places: Sequence[Place], progress: Progress
+        self, consultation: InConsultation, places: Sequence[Place], progress: Progress, allowance: Allowance
     ) -> Iterator[FetchedRecord]:
         """Fetch what these places hold: one session for each hospital and class, one record for each session.
 
         Raises what the hospital says is wrong (NotFound, Authorization), Rejected for a false record, RecordCutShort,
-        RecordDigestMismatch, Unavailable. What was fetched before stays good.
+        RecordDigestMismatch, RecordTooLarge, Unavailable, StoreError. What was fetched before stays good.
         """
         for order in _orders(places):
-            yield self._fetch_with_current_key(consultation, order, progress)
+            yield self._fetch_with_current_key(consultation, order, progress, allowance)
 
-    def _fetch_with_current_key(self, consultation: InConsultation, order: _Order, progress: Progress) -> FetchedRecord:
+    def _fetch_with_current_key(
+        self, consultation: InConsultation, order: _Order, progress: Progress, allowance: Allowance
+    ) -> FetchedRecord:
         try:
-            return self._fetch(consultation, order, order.hospital, progress)
+            return self._fetch(consultation, order, order.hospital, progress, allowance)
         except UnknownKeyId:  # the hospital began a new epoch since the public cloud was asked
             hospital_id = order.hospital.party.identity
             channel = self._opener.connect(order.address, hospital_id)
             newer = address_hospital(channel, hospital_id, self._opener.member, now=self._opener.clock())
-            return self._fetch(consultation, order, newer, progress)
+            return self._fetch(consultation, order, newer, progress, allowance)
 
     def _fetch(
-        self, consultation: InConsultation, order: _Order, hospital: AddressedHospital, progress: Progress
+        self,
+        consultation: InConsultation,
+        order: _Order,
+        hospital: AddressedHospital,
+        progress: Progress,
+        allowance: Allowance,
     ) -> FetchedRecord:
         scope = Scope(purpose=PURPOSE_READ, department_class=order.department_class, handles=order.handles)
         intent = intent_of(consultation, scope, self._opener.entropy(32))
         opened = self._opener.open(order.address, hospital, intent)
         with opened as (stream, session), self._spool.writer(self._key) as blob:
-            received, grant_id = self._receive(stream, session, blob, progress)
+            received, grant_id = self._receive(stream, session, blob, progress, allowance)
         try:
-            return self._verified(order, session, received, grant_id, blob)
+            record = self._verified(order, session, received, grant_id, blob)
         except Exception:
             self._spool.remove(blob.name)
             raise
+        allowance.take(record.size_bytes)
+        return record
 
     def _receive(
-        self, stream: SessionStream, session: Established, blob: BlobWriter, progress: Progress
+        self, stream: SessionStream, session: Established, blob: BlobWriter, progress: Progress, allowance: Allowance
     ) -> tuple[Received, bytes]:
         opener, hospital_id = self._opener, session.hospital.identity
         awaiting, query = session.query(now=opener.clock())
@@ -113,6 +123,9 @@ class RecordFetcher:
             awaiting, outcome = self._taken(awaiting, frame)
             if isinstance(outcome, Received):
                 return outcome, awaiting.grant_id
+            incoming = awaiting.incoming
+            if incoming.manifest is not None and incoming.size_bytes is not None:
+                allowance.require_room(incoming.manifest, incoming.size_bytes)
             blob.write(outcome.content)
             progress(hospital_id, blob.size_bytes)
 

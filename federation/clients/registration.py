@@ -165,8 +165,8 @@ def _answer(member: Member, cloud: CloudClient, opening: SealedOpening, pause: P
         for seconds in PAUSES_SECONDS:
             try:
                 return cloud.send_registration(opening)
-            except Unavailable:
-                pause(seconds)
+            except Unavailable as error:
+                pause(max(seconds, error.retry_after.total_seconds()))
         return cloud.send_registration(opening)
     except Unavailable:
         raise

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import grpc
 
@@ -51,6 +52,7 @@ class Mailbox:
         self._stream_seconds = stream_seconds
         self.next_put = next_put
         self.next_read = next_read
+        self._retry_after = 0.0
 
     def room(self) -> GetRoomResponse:
         """Fetch whose room it is. Raises NoSuchRoom; nothing of it is verified yet."""
@@ -68,11 +70,11 @@ class Mailbox:
             except Conflict:
                 self.next_put += 1
                 continue
-            except (Unavailable, Limit):
+            except (Unavailable, Limit) as error:
                 attempts += 1
                 if attempts == MOST_PUT_ATTEMPTS:
                     raise
-                time.sleep(pause)
+                time.sleep(max(pause, error.retry_after.total_seconds()))
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 continue
             self.next_put += 1
@@ -90,7 +92,7 @@ class Mailbox:
             before = self.next_read
             yield from self._stream(min(left, self._stream_seconds))
             pause = FIRST_PAUSE_SECONDS if self.next_read > before else min(2 * pause, LONGEST_PAUSE_SECONDS)
-            time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+            time.sleep(max(0.0, min(max(pause, self._retry_after), deadline - time.monotonic())))
 
     def _put_as(self, number: int, frame: RelayFrame) -> None:
         request = PutFrameRequest(room_id=self.room_id, direction=self._puts, number=number, frame=frame)
@@ -99,6 +101,7 @@ class Mailbox:
     def _stream(self, seconds: float) -> Iterator[RelayFrame]:
         request = FollowFramesRequest(room_id=self.room_id, direction=self._reads, from_number=self.next_read)
         stream = self._stub.FollowFrames(request, timeout=seconds)
+        self._retry_after = 0.0
         try:
             for response in stream:
                 if response.number != self.next_read:
@@ -106,7 +109,7 @@ class Mailbox:
                 self.next_read += 1
                 yield response.frame
         except grpc.RpcError as error:
-            _require_passing(error)
+            self._retry_after = _require_passing(error).total_seconds()
         finally:
             stream.cancel()
 
@@ -126,10 +129,11 @@ def open_mailbox(
     return Mailbox(channel, room_id, puts, next_put=next_put, next_read=next_read)
 
 
-def _require_passing(error: grpc.RpcError) -> None:
-    """Raise the relay's refusal, unless it is one that passes: the connection is then opened again."""
+def _require_passing(error: grpc.RpcError) -> timedelta:
+    """Raise the relay's refusal, unless it is one that passes: the connection is then opened again, after so long at least."""
     if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.CANCELLED:
-        return
+        return timedelta()
     refusal: FederationError = from_rpc_error(error)
     if not isinstance(refusal, Unavailable | Limit):
         raise refusal from None
+    return refusal.retry_after

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import suppress
 from typing import TextIO
 
 from google.protobuf.message import Message
@@ -36,7 +37,8 @@ class Trace:
             "plaintext_bytes": plaintext_bytes(message),
             "onlooker_sees": clear_fields(message),
         }
-        with self._lock:
+        # A full disk ends no visit: what is left in the file's buffer is told when it is closed.
+        with self._lock, suppress(OSError):
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
 

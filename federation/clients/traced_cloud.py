@@ -10,6 +10,7 @@ from federation.clients.trace import Trace
 from federation.clock import Clock, system_clock, system_entropy
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.parties import Entropy
+from federation.wire.dialling import ANYWHERE, Dialling
 
 NAMES = {
     "OpenRegistration": ("challenge?", "challenge"),
@@ -34,11 +35,16 @@ class TracedCloud(CloudClient):
         *,
         clock: Clock = system_clock,
         entropy: Entropy = system_entropy,
+        dialling: Dialling = ANYWHERE,
     ) -> None:
         """Prepare the channel of a doctor or patient."""
         notes = _Notes(trace, identity, trust().anchors.cloud_id)
         super().__init__(
-            trust, clock=clock, entropy=entropy, opened=lambda channel: grpc.intercept_channel(channel, notes)
+            trust,
+            clock=clock,
+            entropy=entropy,
+            opened=lambda channel: grpc.intercept_channel(channel, notes),
+            dialling=dialling,
         )
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from federation.clients.cloud import CloudClient
 from federation.clients.registration import Pause
 from federation.clients.renewal import Due, renew_registration, renewal_due, restatement_due
-from federation.errors import FederationError, Unavailable
+from federation.errors import FederationError, RenewalNotDue, Unavailable
 from federation.member import Member
 from federation.protocol.time import Instant
 
@@ -53,6 +53,8 @@ def _renewed(
         renew_registration(member, cloud, evidence, certificate=certificate, pause=pause)
     except Unavailable:
         raise
+    except RenewalNotDue:
+        return None  # the live one is good, and asked for again when this is next opened
     except FederationError as error:
         return error
     return None

@@ -61,15 +61,23 @@ class Fault:
 class FhirInvalid(ClinicalError):
     """Well-formed JSON that isn't the FHIR R4 resource asked for.
 
-    `faults` holds the first MAX_FAULTS; `count` how many were found, a lower bound once the search was cut short.
+    `faults` holds the first MAX_FAULTS; `count` how many were found, a lower bound once the search was cut short. `other` is the
+    FHIR version that it seems to be of instead, and what of that version is in it.
     """
 
     reason = "FHIR_INVALID"
 
-    def __init__(self, faults: Sequence[Fault], count: int | None = None) -> None:
+    def __init__(self, faults: Sequence[Fault], count: int | None = None, other: tuple[str, str] | None = None) -> None:
         self.faults = tuple(faults[:MAX_FAULTS])
         self.count = len(faults) if count is None else count
-        super().__init__(f"not valid FHIR R4, {self.count} fault{'s' * (self.count != 1)}: {self._listed()}")
+        self.other = other
+        super().__init__(f"{self.head}: {self._listed()}")
+
+    @property
+    def head(self) -> str:
+        """What is wrong in a few words, without the faults."""
+        perhaps = "" if self.other is None else f" but, it seems, {self.other[0]} ({self.other[1]} is of that version)"
+        return f"not valid FHIR R4{perhaps}, {self.count} fault{'s' * (self.count != 1)}"
 
     def _listed(self) -> str:
         rest = self.count - len(self.faults)

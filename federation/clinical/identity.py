@@ -1,9 +1,13 @@
 """How the parties of the federation, and moments, are named inside FHIR resources."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from federation.clinical.errors import WrongSubject
+
+PATIENT_ID = re.compile(r"P:[A-Za-z0-9._-]{1,64}")
+"""What the federation calls patients (docs/protocol.md, 1)."""
 
 
 def patient_reference(patient_id: str) -> dict[str, Any]:
@@ -24,8 +28,11 @@ def identity(reference: dict[str, Any]) -> str:
 
 def require_subject(resource: dict[str, Any], patient_id: str) -> None:
     """Raise WrongSubject unless the resource is about this patient."""
-    if identity(resource.get("subject", {})) != patient_id:
-        raise WrongSubject(f"the {resource['resourceType']} is about another patient")
+    subject = identity(resource.get("subject", {}))
+    if subject != patient_id:
+        # Any other text may be what somebody typed, and is not repeated.
+        about = subject if PATIENT_ID.fullmatch(subject) else "somebody else"
+        raise WrongSubject(f"the {resource['resourceType']} is about {about}, not {patient_id}")
 
 
 def instant(moment: datetime) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from federation.clinical.fhir import load_resource, validate_resource
 from federation.clinical.identity import doctor_reference, identity, instant, patient_reference
 from federation.clinical.strictjson import dump
-from federation.clinical.text import printable
+from federation.clinical.text import counted, printable
 
 DIAGNOSIS_CODE = {"system": "http://loinc.org", "code": "29308-4", "display": "Diagnosis"}
 
@@ -19,6 +19,15 @@ SUPPORTING_INFO = "http://hl7.org/fhir/StructureDefinition/workflow-supportingIn
 
 DIGEST_SYSTEM = "urn:ietf:rfc:3986"
 """FHIR's system for an identifier that is a URI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What one hospital sent, by the SHA-256 digest that its signature covers, and how many records that was."""
+
+    digest: bytes
+    hospital_id: str
+    records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +46,12 @@ def diagnostic_report(
     conclusion: str,
     codes: Sequence[Coding],
     issued: datetime,
-    based_on: Sequence[bytes],
+    based_on: Sequence[Source],
 ) -> bytes:
     """A final DiagnosticReport, in one encoding: the same arguments give the same bytes, and these get signed.
 
-    `issued` carries its zone; `based_on` are SHA-256 digests (32 bytes) of the records that the doctor read, written as
-    RFC 6920 URIs. Raises FhirInvalid if a text or code isn't what FHIR allows.
+    `issued` carries its zone; `based_on` is what the doctor read, its digests written as RFC 6920 URIs. Raises FhirInvalid
+    if a text or code isn't what FHIR allows.
     """
     report: dict[str, Any] = {
         "resourceType": "DiagnosticReport",
@@ -56,7 +65,7 @@ def diagnostic_report(
     if codes:
         report["conclusionCode"] = [{"coding": [_coding(code)]} for code in codes]
     if based_on:
-        report["extension"] = [_supporting(digest) for digest in based_on]
+        report["extension"] = [_supporting(source) for source in based_on]
     encoded = dump(report)
     validate_resource(encoded, "DiagnosticReport")
     return encoded
@@ -73,7 +82,7 @@ def summarise(data: bytes) -> str:
     patient = identity(report.get("subject", {})) or "an unnamed patient"
     conclusion = report.get("conclusion", "no conclusion")
     sentences = (
-        f"Diagnosis by {doctors} for {patient}{_issued(report)}, {report['status']}: {conclusion}",
+        f"Diagnosis by {doctors} for {patient}{_issued(report)}, {report.get('status', 'of unknown status')}: {conclusion}",
         f"Coded as {codes}" if codes else "",
         _sources(report),
     )
@@ -84,11 +93,13 @@ def _coding(code: Coding) -> dict[str, str]:
     return {"system": code.system, "code": code.code, "display": code.display}
 
 
-def _supporting(digest: bytes) -> dict[str, Any]:
-    if len(digest) != 32:
+def _supporting(source: Source) -> dict[str, Any]:
+    if len(source.digest) != 32:
         raise ValueError("a SHA-256 digest has 32 bytes")
-    uri = f"ni:///sha-256;{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
-    return {"url": SUPPORTING_INFO, "valueReference": {"identifier": {"system": DIGEST_SYSTEM, "value": uri}}}
+    uri = f"ni:///sha-256;{base64.urlsafe_b64encode(source.digest).rstrip(b'=').decode()}"
+    display = f"{counted(source.records, 'record')} of {source.hospital_id}"
+    reference = {"identifier": {"system": DIGEST_SYSTEM, "value": uri}, "display": display}
+    return {"url": SUPPORTING_INFO, "valueReference": reference}
 
 
 def _words(concept: dict[str, Any]) -> str:
@@ -106,5 +117,9 @@ def _issued(report: dict[str, Any]) -> str:
 
 
 def _sources(report: dict[str, Any]) -> str:
-    count = sum(extension["url"] == SUPPORTING_INFO for extension in report.get("extension", ()))
-    return f"Based on {count} record{'s' * (count != 1)} from elsewhere" if count else ""
+    """What it rests on. One digest may cover many records: where the report doesn't say how many, only answers can be counted."""
+    cited = [part for part in report.get("extension", ()) if part.get("url") == SUPPORTING_INFO]
+    displayed = [display for part in cited if (display := part.get("valueReference", {}).get("display"))]
+    uncounted = len(cited) - len(displayed)
+    answers = [f"records in {counted(uncounted, 'answer')} of hospitals"] * bool(uncounted)
+    return f"Based on {', '.join([*displayed, *answers])}" if cited else ""

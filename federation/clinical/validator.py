@@ -1,26 +1,16 @@
-"""The official FHIR R4 JSON schema as one compiled validator whose faults a person can act on.
-
-HL7's schema says of a resource only that it is `oneOf` 146 kinds, so that a wrong birth date is reported as "matches
-none of 146". Its text is kept as published; at load time that rule becomes: resourceType names a kind, and the resource
-follows that kind's definition. The same documents pass (each kind requires its own resourceType), and a fault names its
-element, also inside `contained` and nested bundles. One hole is closed: HL7 forgot to say that whatever has elements is
-an object, so that the number 5 passes for a Bundle's entry or a HumanName.
-"""
+"""R4's schema (r4.py) as one compiled validator whose faults a person can act on, and what no schema can say of nulls."""
 
 import functools
-import gzip
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
 
+from federation.clinical import r4
 from federation.clinical.errors import Fault
-from federation.clinical.faults import Place, describe
-
-SCHEMA = "schema/fhir-r4.schema.json.gz"
+from federation.clinical.faults import Place, describe, describe_null
 
 MAX_COUNTED = 1_000
 """Faults after which the search stops: enough to see that a document is hopeless."""
@@ -36,12 +26,20 @@ def faults_of(resource: dict[str, Any]) -> tuple[list[Fault], int]:
     A resource without faults is valid. Never raises for content.
     """
     found: list[Fault] = []
-    if not _compiled().validator.is_valid(resource):
+    if not _compiled().validator.is_valid(resource) or _has_lone_null(resource):
         for place, piece in _pieces(resource):
-            found.extend(describe(error, place) for error in _errors(piece))
+            faults = [describe(error, place) for error in _errors(piece)]
+            found += faults or [describe_null(steps, place) for steps in islice(_lone_nulls(piece), MAX_COUNTED)]
             if len(found) >= MAX_COUNTED:
                 break
     return found, len(found)
+
+
+def other_version(resource: dict[str, Any]) -> tuple[str, str] | None:
+    """The FHIR version that an invalid resource seems to be of instead of R4, if any, and what of it is in there."""
+    entries = resource.get("entry")
+    held = entries if isinstance(entries, list) else []
+    return r4.other_version([resource, *(entry.get("resource") for entry in held if isinstance(entry, dict))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +51,15 @@ class _Compiled:
 @functools.cache
 def _compiled() -> _Compiled:
     """The schema, compiled at first use (0.15 s). Its regular expressions run in linear time: no input can stall it."""
-    packed = resources.files("federation.clinical").joinpath(SCHEMA).read_bytes()
-    definitions: dict[str, Any] = json.loads(gzip.decompress(packed))["definitions"]
-    for name, definition in definitions.items():
-        if "properties" in definition:
-            # An Element extends a primitive, and lists of them hold null where there is nothing to extend (R4, json.html).
-            definition["type"] = ["object", "null"] if name == "Element" else "object"
-    kinds = [reference["$ref"].rpartition("/")[2] for reference in definitions["ResourceList"]["oneOf"]]
-    definitions["ResourceList"] = _dispatch(kinds)
+    definitions = r4.definitions()
     schema = {"$ref": "#/definitions/ResourceList", "definitions": definitions}
-    validator = jsonschema_rs.Draft7Validator(schema, pattern_options=jsonschema_rs.RegexOptions())
-    return _Compiled(validator, frozenset(kinds))
-
-
-def _dispatch(kinds: list[str]) -> dict[str, Any]:
-    """The rule that sends a resource to its resourceType's definition; for its `if` the schema is read as draft 7."""
-    return {
-        "type": "object",
-        "required": ["resourceType"],
-        "properties": {"resourceType": {"enum": kinds}},
-        "allOf": [
-            {
-                "if": {"type": "object", "required": ["resourceType"], "properties": {"resourceType": {"const": kind}}},
-                "then": {"$ref": f"#/definitions/{kind}"},
-            }
-            for kind in kinds
-        ],
-    }
+    validator = jsonschema_rs.Draft7Validator(
+        schema,
+        formats=dict.fromkeys(r4.TIMES, r4.exists),
+        validate_formats=True,
+        pattern_options=jsonschema_rs.RegexOptions(),
+    )
+    return _Compiled(validator, frozenset(definitions["ResourceList"]["properties"]["resourceType"]["enum"]))
 
 
 def _pieces(resource: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -120,3 +100,26 @@ def _count(value: Any) -> int:  # noqa: ANN401 - not validated yet
     if isinstance(value, dict):
         return 1 + sum(map(_count, value.values()))
     return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
+
+
+def _has_lone_null(resource: dict[str, Any]) -> bool:
+    return next(_lone_nulls(resource), None) is not None
+
+
+def _lone_nulls(value: Any, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:  # noqa: ANN401 - JSON
+    """Give where a list has null, and `_name` at the same place nothing that stands for it (R4, json.html)."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if isinstance(item, list) and None in item and not name.startswith("_"):
+                yield from ((*steps, name, index) for index in _unmatched(item, value.get(f"_{name}")))
+            if isinstance(item, dict | list):
+                yield from _lone_nulls(item, (*steps, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict | list):
+                yield from _lone_nulls(item, (*steps, index))
+
+
+def _unmatched(items: list[Any], beside: Any) -> Iterator[int]:  # noqa: ANN401 - JSON
+    others = beside if isinstance(beside, list) else []
+    return (at for at, item in enumerate(items) if item is None and not any(others[at : at + 1]))

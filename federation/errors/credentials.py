@@ -1,6 +1,6 @@
 """Who somebody is: key statements, credentials, certificates, registration."""
 
-from federation.errors.families import Authentication, Authorization, Conflict, Unavailable
+from federation.errors.families import Authentication, Authorization, Conflict, OutOfOrder, Unavailable
 
 
 class IdentityMismatch(Authentication):
@@ -57,6 +57,12 @@ class CertificateIllegal(Authentication):
     reason = "CERTIFICATE_ILLEGAL"
 
 
+class CertificateOutOfScope(Authentication):
+    """Cert_D comes from a medical authority that may not certify this doctor."""
+
+    reason = "CERTIFICATE_OUT_OF_SCOPE"
+
+
 class CertificateExpired(Authentication):
     """Cert_D is outside its validity."""
 
@@ -103,6 +109,12 @@ class AttributeChanged(Authorization):
     """A member that registers again by itself may not change what its credential attests."""
 
     reason = "ATTRIBUTE_CHANGED"
+
+
+class RenewalNotDue(OutOfOrder):
+    """The member's live credential is good, or it has had too many: it registers again later, and it is nobody's fault."""
+
+    reason = "RENEWAL_NOT_DUE"
 
 
 class CredentialLive(Conflict):

@@ -7,6 +7,10 @@ class FederationError(Exception):
     """Root of the family; never raised itself."""
 
     reason = "INTERNAL"
+    unknown_reason = ""
+    """What a peer gave as its reason, where this version knows none of that name."""
+    retry_after = timedelta()
+    """Where it passes: how long to wait at least before another try, as a peer said it or as a caller will be told."""
 
 
 class MalformedMessage(FederationError):
@@ -55,14 +59,12 @@ class Limit(FederationError):
     """A bound is reached; try again later or with less."""
 
     reason = "LIMIT_REACHED"
-    retry_after = timedelta(seconds=1)
 
 
 class Unavailable(FederationError):
     """A token, peer or database does not answer; try again later."""
 
     reason = "UNAVAILABLE"
-    retry_after = timedelta(seconds=1)
 
 
 class Corrupt(FederationError):

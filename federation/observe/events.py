@@ -53,6 +53,7 @@ OTHERS = frozenset(
         "list-filling",
         "metrics-not-served",
         "no-successor",
+        "patient-rows-full",
         "predecessor-does-not-leave",
         "process-ended",
         "process-hangs",

@@ -1,10 +1,10 @@
 """What a party pins, and the lists it checks: the roots of every verification (docs/protocol.md, 2)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import Message
 
@@ -18,6 +18,7 @@ from federation.errors import (
     MalformedMessage,
     StaleRevocationList,
 )
+from federation.protocol.authorities import Authority, Crls, crls_that_count
 from federation.protocol.parsing import check
 from federation.protocol.periods import KeyHistory, has_begun, has_ended, is_revoked
 from federation.protocol.statements import open_statement, peek_statement
@@ -25,7 +26,6 @@ from federation.protocol.time import Instant
 from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
 from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList, SignedStatement
 from keystore.transcript import digest, text, transcript
-from keystore.x509 import UNREADABLE
 
 M = TypeVar("M", bound=Message)
 
@@ -44,7 +44,7 @@ class Anchors:
     cloud_id: str
     issuers: KeyHistory
     cloud_keys: KeyHistory
-    authorities: tuple[x509.Certificate, ...]
+    authorities: tuple[Authority, ...]
     department_classes: frozenset[str]
     accepts_revoked: bool = False
 
@@ -52,18 +52,12 @@ class Anchors:
     def of(cls, bundle: TrustBundle) -> "Anchors":
         """Read a trust bundle. Raises MalformedMessage."""
         check(bundle)
-        try:
-            authorities = tuple(
-                x509.load_der_x509_certificate(authority.certificate) for authority in bundle.medical_authorities
-            )
-        except ValueError as error:
-            raise MalformedMessage("a medical authority's certificate in the trust bundle is none") from error
         return cls(
             realm=bundle.realm,
             cloud_id=bundle.cloud_id,
             issuers=KeyHistory.read(bundle.issuers),
             cloud_keys=KeyHistory.read(bundle.cloud_keys),
-            authorities=authorities,
+            authorities=tuple(map(Authority.of, bundle.medical_authorities)),
             department_classes=frozenset(bundle.department_classes),
         )
 
@@ -111,14 +105,6 @@ class Anchors:
         return is_revoked(period) and not self.accepts_revoked
 
 
-def _read_crl(der: bytes) -> x509.CertificateRevocationList:
-    """Read a CRL, all that `current_crl` asks of it before it checks the signature: pyca reads most parts late."""
-    crl = x509.load_der_x509_crl(der)
-    for part in ("issuer", "signature_algorithm_oid", "last_update_utc", "next_update_utc"):
-        getattr(crl, part)
-    return crl
-
-
 def serial_entry(serial: bytes) -> bytes:
     """Give the revocation list's entry of a credential: H(T("serial", serial))."""
     return digest(transcript("serial", serial))
@@ -131,22 +117,22 @@ def grant_entry(patient_id: str, grant_id: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Lists:
-    """The revocation list and the authorities' CRLs as last received. Stale or absent means no."""
+    """The revocation list and the authorities' CRLs as last received. Stale or absent means no.
+
+    `crls` are those that count, by H(CA certificate): `federation.protocol.authorities.crls_that_count`.
+    """
 
     signed: SignedStatement | None = None
     revocations: RevocationList | None = None
-    crls: tuple[x509.CertificateRevocationList, ...] = field(default=())
+    crls: Mapping[bytes, Crls] = field(default_factory=dict)
 
     @classmethod
     def read(cls, anchors: Anchors, signed: SignedStatement, crls: tuple[bytes, ...]) -> "Lists":
-        """Verify a list by PUK_C and parse the CRLs; a CRL is verified where it is used. Raises Authentication, Malformed."""
+        """Verify a list by PUK_C, and take the CRLs that it does not rule out. Raises Authentication, Malformed."""
         revocations = anchors.open("rl", RevocationList, signed)
         if revocations.next_update - revocations.this_update > LONGEST_LIST_LIFE_MS:
             raise MalformedMessage("a revocation list may not live longer than an hour")
-        try:
-            return cls(signed, revocations, tuple(map(_read_crl, crls)))
-        except UNREADABLE as error:
-            raise MalformedMessage("an authority's revocation list is none") from error
+        return cls(signed, revocations, crls_that_count(anchors.authorities, crls, revocations.crls))
 
     @property
     def sequence(self) -> int:

@@ -1,21 +1,23 @@
 """Cert_D: is it legal, is it this doctor's, does it still hold (findings B16)."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.x509.oid import ExtensionOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from federation.errors import (
     CertificateExpired,
     CertificateForeign,
     CertificateIllegal,
+    CertificateOutOfScope,
     CertificateRevoked,
-    StaleRevocationList,
 )
-from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.anchors import Lists
+from federation.protocol.authorities import Authority, current_crl
 from federation.protocol.time import Instant
 from keystore.x509 import UNREADABLE
 
@@ -25,7 +27,11 @@ _UNDERSTOOD = {
     ExtensionOID.KEY_USAGE,
     ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
     ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    ExtensionOID.EXTENDED_KEY_USAGE,
 }
+_DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336
+_PURPOSES = {ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE, ExtendedKeyUsageOID.CLIENT_AUTH, _DOCUMENT_SIGNING}
+"""What an ExtendedKeyUsage has to name one of: the doctor proves who it is, and signs."""
 
 
 def read_certificate(der: bytes) -> x509.Certificate:
@@ -41,32 +47,41 @@ def read_certificate(der: bytes) -> x509.Certificate:
 
 
 def verify_certificate(
-    der: bytes, *, anchors: Anchors, lists: Lists, doctor_id: str, verifying_key: bytes, now: Instant
+    der: bytes,
+    *,
+    authorities: Sequence[Authority],
+    lists: Lists,
+    doctor_id: str,
+    verifying_key: bytes,
+    now: Instant,
 ) -> None:
-    """Raise unless Cert_D is legal: from an authority of the federation, valid, not revoked, this ID_D's and this key's."""
+    """Raise unless Cert_D is legal: from an authority of the federation, valid, not revoked, this ID_D's and this key's.
+
+    Raises CertificateIllegal, CertificateOutOfScope, CertificateExpired, CertificateRevoked, CertificateForeign,
+    StaleRevocationList.
+    """
     certificate = read_certificate(der)
-    authority = authority_of(certificate, anchors)
+    authority = authority_of(certificate, authorities)
+    if not authority.certifies(doctor_id):
+        raise CertificateOutOfScope(f"{authority.authority_id} may not certify this doctor")
     _require_end_entity(certificate)
     moment = datetime.fromtimestamp(now / 1000, UTC)
     _require_valid(certificate, moment)
-    _require_valid(authority, moment)
+    _require_valid(authority.certificate, moment)
     _require_not_revoked(certificate, authority, lists, moment)
     _require_owner(certificate, doctor_id, verifying_key)
 
 
-def authority_of(certificate: x509.Certificate, anchors: Anchors) -> x509.Certificate:
-    """Give the authority's certificate whose key signed Cert_D: while it changes keys, it stands twice under its name.
+def authority_of(certificate: x509.Certificate, authorities: Sequence[Authority]) -> Authority:
+    """Give the authority whose key signed Cert_D: while it changes keys, it stands twice under its name.
 
     Raises CertificateIllegal.
     """
-    named = [authority for authority in anchors.authorities if authority.subject == certificate.issuer]
-    if not named:
-        raise CertificateIllegal("Cert_D comes from no medical authority of this federation")
-    for authority in named:
+    for authority in authorities:
         with suppress(*UNREADABLE, InvalidSignature):
-            certificate.verify_directly_issued_by(authority)
+            certificate.verify_directly_issued_by(authority.certificate)
             return authority
-    raise CertificateIllegal("Cert_D is not signed by the authority that it names")
+    raise CertificateIllegal("Cert_D comes from no medical authority of this federation, or only says so")
 
 
 def _require_end_entity(certificate: x509.Certificate) -> None:
@@ -80,6 +95,10 @@ def _require_end_entity(certificate: x509.Certificate) -> None:
     # What is critical and not understood must not be passed over (RFC 5280, section 4.2).
     if any(extension.critical and extension.oid not in _UNDERSTOOD for extension in certificate.extensions):
         raise CertificateIllegal("Cert_D has a critical extension that is not understood here")
+    # RFC 5280, section 4.2.1.12: what it names is all that the key is for, whether it is critical or not.
+    with suppress(x509.ExtensionNotFound):
+        if _PURPOSES.isdisjoint(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value):
+            raise CertificateIllegal("Cert_D is for another purpose than a doctor's signatures")
 
 
 def _require_valid(certificate: x509.Certificate, moment: datetime) -> None:
@@ -87,23 +106,10 @@ def _require_valid(certificate: x509.Certificate, moment: datetime) -> None:
         raise CertificateExpired("Cert_D or its authority is outside its validity")
 
 
-def _require_not_revoked(
-    certificate: x509.Certificate, authority: x509.Certificate, lists: Lists, moment: datetime
-) -> None:
-    crl = current_crl(authority, lists, moment)
+def _require_not_revoked(certificate: x509.Certificate, authority: Authority, lists: Lists, moment: datetime) -> None:
+    crl = current_crl(authority, lists.crls, moment)
     if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
         raise CertificateRevoked("Cert_D is revoked")
-
-
-def current_crl(authority: x509.Certificate, lists: Lists, moment: datetime) -> x509.CertificateRevocationList:
-    """Give the current CRL by the key that certified, its signature checked. Raises StaleRevocationList: without one, no."""
-    key = authority.public_key()
-    for crl in lists.crls:
-        if crl.issuer != authority.subject or not isinstance(key, Ed25519PublicKey) or not crl.is_signature_valid(key):
-            continue
-        if crl.next_update_utc is not None and crl.last_update_utc <= moment < crl.next_update_utc:
-            return crl
-    raise StaleRevocationList("no current CRL of the medical authority is at hand")
 
 
 def _require_owner(certificate: x509.Certificate, doctor_id: str, verifying_key: bytes) -> None:

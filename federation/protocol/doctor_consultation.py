@@ -147,7 +147,10 @@ class AwaitingBiosignal:
     heard_at: Instant | None = None
 
     def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> "AwaitingBiosignal | InConsultation":
-        """Take one frame of P2 (eq. 24). Opening the first confirms the key: only now is the patient present (B2)."""
+        """Take one frame of P2 (eq. 24). Opening the first confirms the key: only now is the patient present (B2).
+
+        With the last one everything is decided anew: the patient may have been revoked since P1.
+        """
         check(frame)
         heard_at = now if self.heard_at is None else self.heard_at
         verifier.freshness.require_since(frame.sent_at, heard_at=heard_at, now=now)
@@ -155,6 +158,7 @@ class AwaitingBiosignal:
             receiving, plaintext = self.receiving.open("p2", frame)
             if not frame.last:
                 return replace(self._with_slice(receiving, plaintext), heard_at=heard_at)
+            verifier.party(self.asked.patient.key_statement, ROLE_PATIENT, now=now)
             outcome = self._complete(receiving, parse(BiosignalDelivery, plaintext), frame)
             if outcome.grant is not None:
                 self._require_own_grant(outcome.grant, verifier, now)

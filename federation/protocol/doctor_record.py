@@ -260,6 +260,8 @@ class AwaitingRecord:
             end = parse(RecordEnd, plaintext)
             require_same_time(end.sent_at, frame.sent_at)
             if end.outcome == pb.SESSION_OUTCOME_SERVED:
+                # A large record takes its time: the hospital may have been revoked since H1.
+                verifier.party(self.session.hospital.key_statement, ROLE_HOSPITAL, now=now)
                 return replace(self, receiving=receiving), self._complete(end)
         raise _refusal(end.outcome)
 

@@ -1,17 +1,28 @@
 """The public cloud's blind index (C5): the database says nothing about who has records where, not even to its operator.
 
-Row key = HMAC(index key, T("idx", ID_P, class)); row id = HMAC(index key, T("idx-row", row key, ID_HPC, handle)); the value is
-sealed under the sealing key with both as associated data. A row has one name under each generation of the index key.
+Everything in a row comes from one value of the patient, V = HMAC(index key, T("idx", ID_P)), which the token makes once a search:
+
+    bucket        the number in the first two bytes of HMAC(V, T("idx-bucket")): rows of one patient lie together
+    row key       HMAC(V, T("idx-class", class))
+    hospital key  HMAC(V, T("idx-hospital", ID_HPC)): the same in all rows of one patient of one hospital
+    row id        HMAC(V, T("idx-row", row key, ID_HPC, handle))
+
+and the value, sealed under the sealing key with row key and row id as associated data. A row has one name under each generation
+of the index key.
 """
 
+import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from federation.errors import Corrupt
 from federation.protocol.identities import class_of, hospital_of
 from keystore.errors import SealBroken
 from keystore.sealing import Indexing, Sealing
 from keystore.transcript import text, transcript
+
+BUCKET_BYTES = 2
+"""65,536 buckets: few enough that each has the rows of many patients, many enough to spread over any number of machines."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +41,44 @@ class Location:
 
 @dataclass(frozen=True)
 class BlindName:
-    """What a row is called under one generation of the index key."""
+    """What a row is called under one generation of the index key, and its owner: this patient's, of this hospital."""
 
     generation: int
+    bucket: int
     row_key: bytes
     row_id: bytes
+    hospital_key: bytes
+
+
+@dataclass(frozen=True)
+class BlindPatient:
+    """One patient under one generation of the index key. Everything of its rows follows from V, without the token."""
+
+    generation: int
+    _value: bytes = field(repr=False)
+
+    @property
+    def bucket(self) -> int:
+        """Give where its rows lie."""
+        return int.from_bytes(self._mac(transcript("idx-bucket"))[:BUCKET_BYTES], "big")
+
+    def row_key(self, department_class: str) -> bytes:
+        """Give the key of its rows of a class."""
+        return self._mac(transcript("idx-class", text(department_class)))
+
+    def hospital_key(self, hospital_id: str) -> bytes:
+        """Give what its rows of a hospital have in common."""
+        return self._mac(transcript("idx-hospital", text(hospital_id)))
+
+    def name(self, location: Location) -> BlindName:
+        """Give what a row is called."""
+        row_key = self.row_key(class_of(location.department_id))
+        hospital_id = location.hospital_id
+        row_id = self._mac(transcript("idx-row", row_key, text(hospital_id), location.handle))
+        return BlindName(self.generation, self.bucket, row_key, row_id, self.hospital_key(hospital_id))
+
+    def _mac(self, message: bytes) -> bytes:
+        return hmac.digest(self._value, message, "sha256")
 
 
 @dataclass(frozen=True)
@@ -44,32 +88,18 @@ class BlindIndex:
     index_key: Indexing
     sealing_key: Sealing
 
-    def row_key(self, patient_id: str, department_class: str) -> bytes:
-        """Give the key under which a patient's rows of a class are kept now."""
-        return self.index_key.mac(_key_transcript(patient_id, department_class))
-
-    def row_keys(self, patient_id: str, department_class: str) -> Sequence[tuple[int, bytes]]:
-        """Give the keys under which they may be found, with their generations, the active one first."""
-        return self.index_key.macs(_key_transcript(patient_id, department_class))
+    def patients(self, patient_id: str) -> Sequence[BlindPatient]:
+        """Give a patient under every usable generation, the active one first."""
+        return [BlindPatient(*made) for made in self.index_key.macs(transcript("idx", text(patient_id)))]
 
     def names(self, patient_id: str, location: Location) -> Sequence[BlindName]:
         """Give what a row may be called: under every usable generation, the active one first."""
-        found = []
-        for generation, key in self.row_keys(patient_id, class_of(location.department_id)):
-            ids = dict(self.index_key.macs(_id_transcript(key, location)))
-            if generation in ids:
-                found.append(BlindName(generation, key, ids[generation]))
-        return found
+        return [patient.name(location) for patient in self.patients(patient_id)]
 
     def seal(self, name: BlindName, location: Location) -> bytes:
         """Give the value of a row of this name."""
         value = f"{location.department_id}\n{location.handle.hex()}\n{location.doctor_id}".encode()
         return self.sealing_key.seal(value, row_context(name.row_key, name.row_id))
-
-    def blind(self, patient_id: str, location: Location) -> tuple[bytes, bytes, bytes]:
-        """Give (row key, row id, sealed value) of a row to keep now."""
-        name = self.names(patient_id, location)[0]
-        return name.row_key, name.row_id, self.seal(name, location)
 
     def reveal(self, row_key: bytes, row_id: bytes, sealed: bytes) -> Location:
         """Open a row. Raises Corrupt."""
@@ -84,11 +114,3 @@ class BlindIndex:
 def row_context(row_key: bytes, row_id: bytes) -> bytes:
     """Give what a row's value is sealed with: T("idx-value", row key, row id)."""
     return transcript("idx-value", row_key, row_id)
-
-
-def _key_transcript(patient_id: str, department_class: str) -> bytes:
-    return transcript("idx", text(patient_id), text(department_class))
-
-
-def _id_transcript(row_key: bytes, location: Location) -> bytes:
-    return transcript("idx-row", row_key, text(location.hospital_id), location.handle)

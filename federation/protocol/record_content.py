@@ -3,8 +3,8 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 
-from federation.errors import Limit, MessageTooLarge, RecordCutShort
-from federation.protocol.padding import require_padded, require_zeros
+from federation.errors import Limit, MessageTooLarge, PaddingInvalid, RecordCutShort
+from federation.protocol.padding import padded_size, require_padded, require_zeros
 from federation.protocol.parsing import parse, payload_rule
 from federation.protocol.session import MOST_SLICES
 from federation.v1.record_pb2 import RecordManifest
@@ -14,20 +14,24 @@ _LENGTH_BYTES = 4
 
 @dataclass(frozen=True, repr=False)
 class IncomingRecord:
-    """What came of M_EMR so far. `size_bytes` is known once the manifest is whole; nothing of it is proved yet."""
+    """What came of M_EMR so far. `manifest` and `size_bytes` are known once that is whole; nothing of it is proved yet."""
 
     hasher: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     slices: int = 0
     arrived: int = 0
     head: bytes = b""
+    manifest: RecordManifest | None = None
     size_bytes: int | None = None
 
     def take(self, piece: bytes) -> "tuple[IncomingRecord, bytes]":
         """Give the state after a slice, and what of the slice is content.
 
-        Raises PaddingInvalid, MalformedMessage for a manifest that is none, Limit for one in too many slices.
+        Raises PaddingInvalid, at the first byte too many; MalformedMessage for a manifest that is none, Limit for one in too
+        many slices.
         """
         state = self if self.size_bytes is not None else self._with_head(self.head + piece)
+        if state.size_bytes is not None and self.arrived + len(piece) > padded_size(state.size_bytes):
+            raise PaddingInvalid("more came than the manifest says")
         content = piece if state.size_bytes is None else piece[: max(0, state.size_bytes - self.arrived)]
         require_zeros(piece[len(content) :])
         hasher = self.hasher.copy()
@@ -53,4 +57,4 @@ class IncomingRecord:
             raise MessageTooLarge(f"a manifest has at most {most} bytes")
         manifest = parse(RecordManifest, head[_LENGTH_BYTES:end])
         parts = (part.size_bytes for entry in manifest.records for part in entry.parts)
-        return replace(self, head=b"", size_bytes=end + sum(parts))
+        return replace(self, head=b"", manifest=manifest, size_bytes=end + sum(parts))

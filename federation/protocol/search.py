@@ -288,10 +288,11 @@ def receive_query(opening: SealedOpening, keyring: Keyring, verifier: Verifier, 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the cloud is about to say: an outcome, and the rows of all pages."""
+    """What the cloud is about to say: an outcome, the rows of the page asked for, and how many pages there are."""
 
     outcome: "pb.SearchOutcome.ValueType"
     rows: tuple[IndexRow, ...] = ()
+    pages: int = 1
 
 
 @dataclass(frozen=True, repr=False)
@@ -339,12 +340,11 @@ class VerifiedQuery:
     def answer(self, findings: Findings, cloud_id: str, signing_key: Ed25519PrivateKey, *, now: Instant) -> SealedReply:
         """Send C (eq. 29, 30): the page asked for, in one size whatever the outcome."""
         query = self.query
-        start = query.page * ROWS_PER_PAGE
         answer = SearchAnswer(
             outcome=findings.outcome,
-            rows=findings.rows[start : start + ROWS_PER_PAGE],
+            rows=findings.rows,
             page=query.page,
-            pages=max(1, -(-len(findings.rows) // ROWS_PER_PAGE)),
+            pages=findings.pages,
             sent_at=now,
             proof=answer_proof(self.shared_key, now, query.signature),
         )

@@ -90,7 +90,7 @@ class Verifier:
             raise CredentialInvalid("the credential was issued for another Cert_D")
         verify_certificate(
             certificate,
-            anchors=self.anchors,
+            authorities=self.anchors.authorities,
             lists=self.lists,
             doctor_id=party.identity,
             verifying_key=party.verifying_key,

@@ -7,9 +7,13 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored
-from federation.store.interfaces import StoredAuthority
+from federation.store.interfaces import SealedEntry, StoredAuthority
+from federation.store.log import append_entry
 from federation.store.portable import insert_if_absent
 from federation.store.schema import authorities
+
+_BETWEEN = " "
+"""No ID has one in it."""
 
 
 class SqlAuthorities:
@@ -18,20 +22,29 @@ class SqlAuthorities:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, authority_id: str, certificate: bytes) -> None:
-        """Recognise a certificate of an authority; one that is there keeps its CRL."""
+    def put(
+        self, authority_id: str, certificate: bytes, doctor_ids: tuple[str, ...], *, entry: SealedEntry | None = None
+    ) -> None:
+        """Recognise a certificate of an authority for these doctors; one that is there has this scope, and keeps its CRL."""
+        scope = {"doctor_ids": _BETWEEN.join(doctor_ids)}
         values = {
+            "authority_id": authority_id,
             "certificate_digest": _digest(certificate),
             "certificate": certificate,
             "crl": None,
             "crl_number": "0",
         }
-        self._database.write_by_key(
-            lambda connection: insert_if_absent(connection, authorities, authority_id=authority_id, **values),
-            repeatable=True,
-        )
 
-    def put_crl(self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int) -> None:
+        def step(connection: sa.Connection) -> None:
+            if not insert_if_absent(connection, authorities, **values, **scope):
+                connection.execute(sa.update(authorities).where(_here(authority_id, certificate)).values(**scope))
+            append_entry(connection, entry)
+
+        self._database.write_by_key(step, repeatable=entry is None)
+
+    def put_crl(
+        self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int, *, entry: SealedEntry | None = None
+    ) -> None:
         """Keep a certificate's newer CRL.
 
         Raises NotStored for an unknown authority or certificate, AlreadyStored for a CRL number not above the kept one.
@@ -45,20 +58,33 @@ class SqlAuthorities:
             if kept["crl"] is not None and crl_number <= int(kept["crl_number"]):
                 raise AlreadyStored("a CRL of this number or a newer one is kept already")
             connection.execute(sa.update(authorities).where(here).values(crl=crl, crl_number=str(crl_number)))
+            append_entry(connection, entry)
 
         self._database.write(step)
 
-    def drop(self, authority_id: str, certificate: bytes) -> None:
+    def drop(self, authority_id: str, certificate: bytes, *, entry: SealedEntry | None = None) -> None:
         """Recognise a certificate no longer, and forget its CRL; none there is no error."""
         statement = sa.delete(authorities).where(_here(authority_id, certificate))
-        self._database.write_by_key(lambda connection: connection.execute(statement), repeatable=True)
+
+        def step(connection: sa.Connection) -> None:
+            connection.execute(statement)
+            append_entry(connection, entry)
+
+        self._database.write_by_key(step, repeatable=entry is None)
 
     def all(self) -> Sequence[StoredAuthority]:
         """All certificates by authority and digest. One without a CRL has the number 0."""
         query = sa.select(authorities).order_by(authorities.c.authority_id, authorities.c.certificate_digest)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
         return [
-            StoredAuthority(row["authority_id"], row["certificate"], row["crl"], int(row["crl_number"])) for row in rows
+            StoredAuthority(
+                authority_id=row["authority_id"],
+                certificate=row["certificate"],
+                doctor_ids=tuple(row["doctor_ids"].split(_BETWEEN)) if row["doctor_ids"] else (),
+                crl=row["crl"],
+                crl_number=int(row["crl_number"]),
+            )
+            for row in rows
         ]
 
 

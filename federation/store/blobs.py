@@ -15,7 +15,7 @@ from typing import Self
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
-from federation.store.errors import NotStored, StoredRecordCorrupt
+from federation.store.errors import NotStored, StoredRecordCorrupt, StoreUnavailable
 from federation.store.files import NAME
 from federation.store.shelves import Shelf, Sink, Source
 
@@ -47,7 +47,11 @@ class BlobWriter:
 
     def __enter__(self) -> Self:
         self._sink = self._shelf.create(self.name)
-        self._sink.write(self._header)
+        try:
+            self._sink.write(self._header)
+        except StoreUnavailable:
+            self._sink.abandon()
+            raise
         return self
 
     def write(self, chunk: bytes) -> None:

@@ -49,6 +49,12 @@ class StoreUnavailable(StoreError):
     reason = "STORE_UNAVAILABLE"
 
 
+class StoreFull(StoreUnavailable):
+    """The disk, or what of it one may use, is full."""
+
+    reason = "STORE_FULL"
+
+
 class StoredRecordCorrupt(StoreError):
     """What was kept is not what comes back."""
 

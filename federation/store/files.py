@@ -1,5 +1,6 @@
 """Files that are durable when a call returns, and their errors as the store's."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from federation.store.errors import StoreUnavailable
+from federation.store.errors import StoreFull, StoreUnavailable
 
 NAME = re.compile(r"[0-9a-f]{32}")
 """What a blob is called."""
@@ -52,8 +53,10 @@ def is_older(path: Path, than: int) -> bool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise StoreUnavailable for an OSError."""
+    """Raise StoreUnavailable for an OSError, StoreFull for a full disk."""
     try:
         yield
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFull(f"the blob store is full: {error.strerror}") from error
         raise StoreUnavailable(f"the blob store is not available: {error.strerror}") from error

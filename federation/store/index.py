@@ -1,16 +1,17 @@
-"""The public cloud's blind index, in SQL."""
+"""The public cloud's blind index, in SQL. Every statement but a walk's names a bucket, and so one machine of many."""
 
 from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
 from federation.store.database import Database
-from federation.store.interfaces import RowName, SealedRow
-from federation.store.portable import counted, insert_if_absent, pages, replaced, upsert
+from federation.store.errors import StoreLimit
+from federation.store.interfaces import RowBound, RowName, RowOwner, RowPage, SealedEntry, SealedRow, Wanted
+from federation.store.log import append_entry
+from federation.store.portable import counted, insert_if_absent, pages, replaced
 from federation.store.schema import index_rows
 
-KEYS_A_QUERY = 500
-"""Below every database's bound on the parameters of one statement."""
+_KEY = (index_rows.c.bucket, index_rows.c.row_key, index_rows.c.row_id)
 
 
 class SqlIndex:
@@ -19,29 +20,73 @@ class SqlIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def upsert(self, row: SealedRow, *, replaces: Sequence[RowName] = ()) -> None:
-        """Keep a row; one of the same name gives way, and so do those it replaces: its own under older generations."""
+    def upsert(
+        self,
+        row: SealedRow,
+        *,
+        replaces: Sequence[RowName] = (),
+        bound: RowBound | None = None,
+        entry: SealedEntry | None = None,
+    ) -> None:
+        """Keep a row; one of the same name gives way, and so do those it replaces: its own under older generations.
+
+        Raises StoreLimit where that makes one row more than the bound.
+        """
 
         def step(connection: sa.Connection) -> None:
-            upsert(connection, index_rows, **vars(row))
-            _delete(connection, replaces)
+            took_a_place = _delete(connection, replaces) == 0
+            if insert_if_absent(connection, index_rows, **vars(row)):
+                if took_a_place and bound is not None and _count_of(connection, bound.owners) > bound.most:
+                    raise StoreLimit("one hospital has as many rows of this patient as the index takes")
+            else:
+                connection.execute(sa.update(index_rows).where(_named(row.name)).values(vars(row)))
+            append_entry(connection, entry)
 
-        self._database.write_by_key(step, repeatable=True)
+        self._database.write_by_key(step, repeatable=entry is None)
 
-    def withdraw(self, *names: RowName) -> None:
+    def withdraw(self, *names: RowName, entry: SealedEntry | None = None) -> None:
         """Take the rows out; none there is no error."""
-        self._database.write_by_key(lambda connection: _delete(connection, names), repeatable=True)
 
-    def rows(self, row_keys: Sequence[bytes]) -> Sequence[SealedRow]:
-        """All rows under these keys, by key and id."""
-        keys = sorted(set(row_keys))
-        parts = [keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY)]
-        return self._database.read(lambda connection: [row for part in parts for row in _rows(connection, part)])
+        def step(connection: sa.Connection) -> None:
+            _delete(connection, names)
+            append_entry(connection, entry)
+
+        self._database.write_by_key(step, repeatable=entry is None)
+
+    def purge(self, owners: Sequence[RowOwner]) -> int:
+        """Take out all rows of these owners, and say how many it were."""
+        gone = [sa.delete(index_rows).where(_owned(owner)) for owner in owners]
+        return self._database.write_by_key(lambda connection: sum(connection.execute(it).rowcount for it in gone))
+
+    def count_of(self, owners: Sequence[RowOwner]) -> int:
+        """How many rows these owners have."""
+        return self._database.read(lambda connection: _count_of(connection, owners))
+
+    def page(self, wanted: Sequence[Wanted], *, offset: int, limit: int) -> RowPage:
+        """Some of the rows that are looked for, each owner's first before anybody's second, and how many there are in all."""
+        fits = sa.or_(sa.false(), *map(_wanted, wanted))
+        turn = sa.func.row_number().over(partition_by=(index_rows.c.bucket, index_rows.c.hospital_key), order_by=_KEY)
+        named = sa.select(index_rows, turn.label("turn")).where(fits).subquery()
+        order = (named.c.turn, named.c.hospital_key, named.c.row_key, named.c.row_id)
+        query = sa.select(*(named.c[it.name] for it in index_rows.c)).order_by(*order).limit(limit).offset(offset)
+
+        def step(connection: sa.Connection) -> RowPage:
+            total = connection.scalars(sa.select(sa.func.count()).select_from(index_rows).where(fits)).one()
+            rows = connection.execute(query).mappings() if offset < total else ()
+            return RowPage([SealedRow(**row) for row in rows], total)
+
+        return self._database.read(step)
+
+    def older(self, wanted: Sequence[Wanted], *, than: int, limit: int) -> Sequence[SealedRow]:
+        """Some of the rows that are looked for and are under an earlier generation."""
+        fits = sa.or_(sa.false(), *map(_wanted, wanted))
+        query = sa.select(index_rows).where(fits, index_rows.c.generation < than).order_by(*_KEY).limit(limit)
+        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return [SealedRow(**row) for row in rows]
 
     def walk(self) -> Iterator[SealedRow]:
-        """Every row, by key and id."""
-        order = (index_rows.c.row_key, index_rows.c.row_id)
-        return pages(self._database, sa.select(index_rows), order, lambda row: SealedRow(**row))
+        """Every row, by bucket, key and id."""
+        return pages(self._database, sa.select(index_rows), _KEY, lambda row: SealedRow(**row))
 
     def reseal(self, row: SealedRow, sealed: bytes) -> bool:
         """Replace what is sealed in a row if the row is still as given, and say whether it was."""
@@ -66,20 +111,29 @@ class SqlIndex:
         return counted(self._database, index_rows, index_rows.c.generation == generation)
 
 
-def _rows(connection: sa.Connection, keys: Sequence[bytes]) -> Sequence[SealedRow]:
-    query = sa.select(index_rows).where(index_rows.c.row_key.in_(keys))
-    rows = connection.execute(query.order_by(index_rows.c.row_key, index_rows.c.row_id)).mappings()
-    return [SealedRow(**row) for row in rows]
+def _named(name: RowName) -> sa.ColumnElement[bool]:
+    return sa.and_(*(column == part for column, part in zip(_KEY, name, strict=True)))
 
 
-def _named(row_key: bytes, row_id: bytes) -> sa.ColumnElement[bool]:
-    return sa.and_(index_rows.c.row_key == row_key, index_rows.c.row_id == row_id)
+def _owned(owner: RowOwner) -> sa.ColumnElement[bool]:
+    return sa.and_(index_rows.c.bucket == owner.bucket, index_rows.c.hospital_key == owner.hospital_key)
+
+
+def _wanted(wanted: Wanted) -> sa.ColumnElement[bool]:
+    by_key = (index_rows.c.bucket == wanted.bucket, index_rows.c.row_key.in_(wanted.row_keys))
+    if wanted.hospital_keys is None:
+        return sa.and_(*by_key)
+    return sa.and_(*by_key, index_rows.c.hospital_key.in_(wanted.hospital_keys))
 
 
 def _still(row: SealedRow) -> sa.ColumnElement[bool]:
-    return sa.and_(_named(row.row_key, row.row_id), index_rows.c.sealed == row.sealed)
+    return sa.and_(_named(row.name), index_rows.c.sealed == row.sealed)
 
 
-def _delete(connection: sa.Connection, names: Sequence[RowName]) -> None:
-    for name in names:
-        connection.execute(sa.delete(index_rows).where(_named(*name)))
+def _count_of(connection: sa.Connection, owners: Sequence[RowOwner]) -> int:
+    owned = sa.or_(sa.false(), *map(_owned, owners))
+    return connection.scalars(sa.select(sa.func.count()).select_from(index_rows).where(owned)).one()
+
+
+def _delete(connection: sa.Connection, names: Sequence[RowName]) -> int:
+    return sum(connection.execute(sa.delete(index_rows).where(_named(name))).rowcount for name in names)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import StoredRecordCorrupt
-from federation.store.interfaces import LogEntry
+from federation.store.interfaces import LogEntry, SealedEntry
 from federation.store.portable import insert_if_absent, pages
 from federation.store.schema import log
 
@@ -34,6 +34,12 @@ def append(connection: sa.Connection, *, at: int, sealed: bytes) -> LogEntry:
         # Another's entry under this number: once it is committed, each statement sees it, and the next number is tried.
         if insert_if_absent(connection, log, **vars(entry)):
             return entry
+
+
+def append_entry(connection: sa.Connection, entry: SealedEntry | None) -> None:
+    """Add an entry, if there is one, as the last step of a transaction: whoever appends next waits for its end."""
+    if entry is not None:
+        append(connection, at=entry.at, sealed=entry.sealed)
 
 
 class SqlLog:

@@ -6,10 +6,17 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored
-from federation.store.interfaces import Registration, StoredStatement, Superseded, Ticket
-from federation.store.portable import counted, forget, insert_if_absent, pages, replaced
-from federation.store.registration_rows import complete_issuance, registration_of, supersede, values_of
-from federation.store.schema import answers, issuances, registrations, superseded, tickets
+from federation.store.interfaces import Registration, SealedEntry, StoredStatement, Superseded, Ticket
+from federation.store.log import append_entry
+from federation.store.portable import counted, forget, insert_if_absent, pages, replaced, upsert
+from federation.store.registration_rows import (
+    complete_issuance,
+    registration_of,
+    require_live,
+    supersede,
+    values_of,
+)
+from federation.store.schema import answers, issuances, registrations, reservations, superseded, tickets
 
 
 class SqlRegistrations:
@@ -18,12 +25,13 @@ class SqlRegistrations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put_ticket(self, ticket: Ticket) -> None:
+    def put_ticket(self, ticket: Ticket, *, entry: SealedEntry | None = None) -> None:
         """Keep a ticket. Raises AlreadyStored for one that is there."""
 
         def step(connection: sa.Connection) -> None:
             if not insert_if_absent(connection, tickets, **vars(ticket)):
                 raise AlreadyStored("this ticket is kept already")
+            append_entry(connection, entry)
 
         self._database.write_by_key(step)
 
@@ -38,16 +46,42 @@ class SqlRegistrations:
         query = sa.select(answers.c.answer).where(answers.c.request_digest == request_digest, answers.c.until >= now)
         return self._database.read(lambda connection: connection.scalar(query))
 
-    def reserve_serial(self, serial: bytes, *, role: str, identity: str, credential: bytes, at: int) -> None:
-        """Insert the serial into the issuance log before anything is signed for it. Raises AlreadyStored for one used before."""
+    def reserve_serial(
+        self,
+        serial: bytes,
+        *,
+        role: str,
+        identity: str,
+        credential: bytes,
+        at: int,
+        until: int,
+        supersedes: bytes | None = None,
+    ) -> None:
+        """Insert the serial into the issuance log before anything is signed for it, if it is this registration's turn.
+
+        One of an identity is under way at a time, until it is completed or released, or its time is over. Raises AlreadyStored
+        for a serial used before, where another is under way, and where something else is live than what `supersedes` names;
+        NotStored where nothing is.
+        """
 
         def step(connection: sa.Connection) -> None:
+            # First: whoever else is at this identity is then waited for, and what it left is seen below.
+            reserved = {"identity": identity, "serial": serial, "until": until}
+            if not upsert(connection, reservations, lambda _: reservations.c.until < at, **reserved):
+                raise AlreadyStored("another registration of this identity is under way")
+            require_live(connection, identity, supersedes, now=at)
             _forget_expired(connection, at)
             values = {"role": role, "identity": identity, "credential": credential, "at": at}
             if not insert_if_absent(connection, issuances, serial=serial, **values):
                 raise AlreadyStored("this serial was used before")
 
         self._database.write_by_key(step)
+
+    def release(self, identity: str, serial: bytes) -> None:
+        """Let another registration of the identity begin: this one won't be completed. None under way is no error."""
+        here = (reservations.c.identity == identity, reservations.c.serial == serial)
+        gone = sa.delete(reservations).where(*here)
+        self._database.write_by_key(lambda connection: connection.execute(gone), repeatable=True)
 
     def complete(
         self,
@@ -59,6 +93,7 @@ class SqlRegistrations:
         ticket_digest: bytes | None,
         supersedes: bytes | None = None,
         now: int,
+        entry: SealedEntry | None = None,
     ) -> None:
         """Make the registration live in one transaction: consume the ticket, mark the issuance, keep the answer.
 
@@ -81,8 +116,9 @@ class SqlRegistrations:
                 connection, answers, request_digest=request_digest, answer=answer, until=answer_until
             ):
                 raise AlreadyStored("this request was answered already")
+            append_entry(connection, entry)
 
-        self._database.write(step)
+        self._database.write_by_key(step)
 
     def live(self, identity: str) -> Registration | None:
         """The registration of an identity; whether its `not_after` is over is the caller's to look at."""
@@ -128,7 +164,14 @@ class SqlRegistrations:
         fits = sa.and_(columns.not_before >= since, columns.not_before < until, columns.not_after >= now)
         return counted(self._database, registrations, fits)
 
-    def renew(self, identity: str, encryption_key_statement: StoredStatement, address: str | None) -> None:
+    def renew(
+        self,
+        identity: str,
+        encryption_key_statement: StoredStatement,
+        address: str | None,
+        *,
+        entry: SealedEntry | None = None,
+    ) -> None:
         """Keep the newest encryption key and, if given, the address. Raises NotStored."""
         values = {
             "encryption_statement": encryption_key_statement.statement,
@@ -139,10 +182,11 @@ class SqlRegistrations:
         def step(connection: sa.Connection) -> None:
             if connection.execute(statement).rowcount == 0:
                 raise NotStored("this identity has no live registration")
+            append_entry(connection, entry)
 
-        self._database.write_by_key(step, repeatable=True)
+        self._database.write_by_key(step, repeatable=entry is None)
 
-    def authorize_reissue(self, identity: str, serial: bytes) -> Registration:
+    def authorize_reissue(self, identity: str, serial: bytes, *, entry: SealedEntry | None = None) -> Registration:
         """End the live registration of that serial so that its identity may register again; return it.
 
         Raises NotStored, also if a renewal has taken its place meanwhile.
@@ -154,6 +198,7 @@ class SqlRegistrations:
             row = connection.execute(statement).mappings().first()
             if row is None:
                 raise NotStored("this identity has no live registration of that serial")
+            append_entry(connection, entry)
             return registration_of(row)
 
         return self._database.write_by_key(step)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.portable import counted, forget
-from federation.store.schema import answers, registrations, replay, superseded, tickets
+from federation.store.schema import answers, registrations, replay, reservations, superseded, tickets
 
 
 class SqlRetention:
@@ -36,6 +36,7 @@ def _over(now: int, ended_before: int) -> Mapping[str, tuple[sa.Table, sa.Column
     return {
         "registrations": (registrations, registrations.c.not_after < min(now, ended_before)),
         "superseded credentials": (superseded, superseded.c.not_after < min(now, ended_before)),
+        "registrations cut short": (reservations, reservations.c.until < now),
         "tickets": (tickets, tickets.c.expires_at < now),
         "kept answers": (answers, answers.c.until < now),
         "replay keys": (replay, replay.c.until < now),

@@ -5,8 +5,9 @@ from typing import get_args
 import sqlalchemy as sa
 
 from federation.store.database import Database
-from federation.store.interfaces import RevocationKind, Revocations
-from federation.store.portable import insert_if_absent, upsert
+from federation.store.interfaces import RevocationKind, Revocations, SealedEntry
+from federation.store.log import append_entry
+from federation.store.portable import insert_if_absent
 from federation.store.schema import revocation_version, revocations
 
 KINDS = frozenset(get_args(RevocationKind))
@@ -21,7 +22,9 @@ class SqlRevocationBook:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def revoke(self, kind: RevocationKind, digest: bytes, *, expires_at: int, at: int) -> int:
+    def revoke(
+        self, kind: RevocationKind, digest: bytes, *, expires_at: int, at: int, entry: SealedEntry | None = None
+    ) -> int:
         """Add an entry and return the book's version; one already there is no error, and stays for the longer of the two."""
         if kind not in KINDS:
             raise ValueError(f"a revocation's kind is one of {sorted(KINDS)}")
@@ -30,17 +33,20 @@ class SqlRevocationBook:
 
         def step(connection: sa.Connection) -> int:
             if insert_if_absent(connection, revocations, kind=kind, digest=digest, expires_at=expires_at, at=at):
-                return _raised(connection)
-            connection.execute(prolonged.values(expires_at=expires_at))
-            return _version(connection)
+                version = _raised(connection)
+            else:
+                connection.execute(prolonged.values(expires_at=expires_at))
+                version = _version(connection)
+            append_entry(connection, entry)
+            return version
 
-        return self._database.write(step)
+        return self._database.write_by_key(step)
 
     def current(self, *, now: int) -> Revocations:
         """All entries in a stable order, under the version that means exactly these. Entries whose time is over leave first."""
         outlived = sa.select(revocations.c.digest).where(revocations.c.expires_at < now).limit(1)
         if self._database.read(lambda connection: connection.scalar(outlived)) is not None:
-            self._database.write(lambda connection: _forget_expired(connection, now))
+            self._database.write_by_key(lambda connection: _forget_expired(connection, now))
         return self._database.read(_book)
 
 
@@ -55,8 +61,10 @@ def _version(connection: sa.Connection) -> int:
 
 
 def _raised(connection: sa.Connection) -> int:
-    version = _version(connection) + 1
-    upsert(connection, revocation_version, book=_BOOK, version=version)
+    insert_if_absent(connection, revocation_version, book=_BOOK, version=0)
+    here = revocation_version.c.book == _BOOK
+    raised = sa.update(revocation_version).where(here).values(version=revocation_version.c.version + 1)
+    version: int = connection.scalars(raised.returning(revocation_version.c.version)).one()
     return version
 
 

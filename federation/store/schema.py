@@ -134,7 +134,18 @@ registrations = _table(
 
 superseded = _table("superseded", _key("identity", sa.Text), _key("serial"), _u64("not_after"))
 
-index_rows = _table("index_rows", _key("row_key"), _key("row_id"), _bytes("sealed"), _generation())
+reservations = _table("reservations", _key("identity", sa.Text), _bytes("serial"), _u64("until"))
+
+index_rows = _table(
+    "index_rows",
+    _key("bucket", sa.Integer),
+    _key("row_key"),
+    _key("row_id"),
+    _bytes("hospital_key"),
+    _bytes("sealed"),
+    _generation(),
+    sa.Index("index_rows_bucket", "bucket", "hospital_key"),
+)
 
 revocations = _table(
     "revocations",
@@ -152,6 +163,7 @@ authorities = _table(
     _key("authority_id", sa.Text),
     _key("certificate_digest"),
     _bytes("certificate"),
+    _text("doctor_ids"),
     _bytes("crl", nullable=True),
     _text("crl_number"),
     clustered=False,

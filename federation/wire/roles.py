@@ -117,10 +117,13 @@ def rule_of(method: str) -> MethodRule:
 
 
 def calling_hospital(context: ServicerContext) -> str | None:
-    """Give the hospital that the client certificate names; None without a certificate, or with one of another kind."""
-    entries: Any = context.auth_context().get("x509_subject_alternative_name", ())
-    names = {identity_of_tls_name(entry.decode("ascii", "replace")) for entry in entries}
-    identity = names.pop() if len(names) == 1 else None
+    """Give the hospital that the client certificate names; None without a certificate, or with one of another kind.
+
+    The DNS names alone: they are what an identity CA is constrained in (`keystore.x509_profiles.name_constraints`).
+    """
+    entries: Any = context.auth_context().get("peer_dns", ())
+    names = [identity_of_tls_name(entry.decode("ascii", "replace")) for entry in entries]
+    identity = names[0] if len(names) == 1 else None
     return identity if identity is not None and identity.startswith("H:") else None
 
 

@@ -4,7 +4,13 @@ What is found after a seal was opened is `Rejected` and reads the same whatever 
 know is INTERNAL with a request id and nothing more.
 """
 
+import inspect
+import math
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import TypeVar
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -13,6 +19,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from federation import errors
+from federation.clinical.text import printable
 from federation.errors import FederationError
 from federation.store.errors import (
     AlreadyStored,
@@ -25,7 +32,14 @@ from federation.store.errors import (
 from hsm.errors import HsmError
 from keystore.errors import KeystoreError
 
+D = TypeVar("D", error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo)
+
 DOMAIN = "medunion"
+RETRY = timedelta(seconds=1)
+"""When a caller may come again, where the error says nothing else."""
+
+LONGEST_RETRY = timedelta(seconds=30)
+"""How long a peer may have a caller wait before it comes again."""
 
 _CODES: dict[type[Exception], int] = {
     errors.Rejected: code_pb2.PERMISSION_DENIED,
@@ -70,7 +84,7 @@ def to_status(error: BaseException, request_id: str) -> status_pb2.Status:
         return _status(code, f"internal error, request {request_id}", reason)
     if isinstance(error, HsmError | StoreError | KeystoreError):
         return _status(code, "A part of this server does not answer.", reason)
-    return _status(code, str(error), reason)
+    return _status(code, str(error), reason, getattr(error, "retry_after", None) or RETRY)
 
 
 def told_reason(error: BaseException) -> str:
@@ -82,10 +96,10 @@ def told_reason(error: BaseException) -> str:
     return str(getattr(error, "reason", FederationError.reason))
 
 
-def _status(code: int, message: str, reason: str) -> status_pb2.Status:
+def _status(code: int, message: str, reason: str, retry_after: timedelta = RETRY) -> status_pb2.Status:
     details = [_packed(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))]
     if code in _RETRYABLE:
-        delay = duration_pb2.Duration(seconds=1)
+        delay = duration_pb2.Duration(seconds=math.ceil(retry_after.total_seconds()))
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=code, message=message, details=details)
 
@@ -103,7 +117,12 @@ def _all_errors(root: type[FederationError]) -> dict[str, type[FederationError]]
     return found
 
 
-_BY_REASON = _all_errors(FederationError)
+# A peer may name what a peer may be told, and nothing that is said of this side alone, such as a PIN.
+_BY_REASON = {
+    reason: error
+    for reason, error in _all_errors(FederationError).items()
+    if error.__module__.startswith(errors.__name__ + ".")
+}
 _BY_CODE: dict[grpc.StatusCode, type[FederationError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.Limit,
     grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
@@ -114,30 +133,55 @@ _BY_CODE: dict[grpc.StatusCode, type[FederationError]] = {
     grpc.StatusCode.NOT_FOUND: errors.NotFound,
     grpc.StatusCode.UNIMPLEMENTED: errors.MethodNotServed,
 }
+_REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 
 
 def from_rpc_error(error: grpc.RpcError) -> FederationError:
-    """Give the refusal that a peer sent, as the same class on this side; `Unavailable` and the like without ErrorInfo."""
+    """Give the refusal that a peer sent, as the same class on this side; `Unavailable` and the like without ErrorInfo.
+
+    Its words are ours (docs/errors.md): what a peer writes would be read as if this program said it. The peer's own are a note,
+    which `medunion --debug` shows.
+    """
     if not isinstance(error, grpc.Call):
         return errors.Unavailable("the call did not go through")
-    for info in _error_infos(error):
-        if info.domain == DOMAIN and info.reason in _BY_REASON:
-            return _BY_REASON[info.reason](error.details() or info.reason)
+    details = _details(error)
+    refusal = _refusal(error, details)
+    if error.details():
+        refusal.add_note(f"The peer says: {printable(error.details())}")
+    for info in _unpacked(details, error_details_pb2.RetryInfo):
+        refusal.retry_after = min(LONGEST_RETRY, max(timedelta(), timedelta(seconds=info.retry_delay.seconds)))
+    return refusal
+
+
+def _refusal(error: grpc.Call, details: list[any_pb2.Any]) -> FederationError:
     family = _BY_CODE.get(error.code(), FederationError)
-    return family(error.details() or str(error.code()))
+    for info in _unpacked(details, error_details_pb2.ErrorInfo):
+        if info.domain != DOMAIN:
+            continue
+        if info.reason in _BY_REASON:
+            return _in_our_words(_BY_REASON[info.reason])
+        refusal = _in_our_words(family)
+        refusal.unknown_reason = info.reason if _REASON.fullmatch(info.reason) else "unreadable"
+        return refusal
+    return _in_our_words(family)
 
 
-def _error_infos(error: grpc.Call) -> list[error_details_pb2.ErrorInfo]:
+def _in_our_words(family: type[FederationError]) -> FederationError:
+    return family(inspect.getdoc(family) or family.reason)
+
+
+def _details(error: grpc.Call) -> list[any_pb2.Any]:
     """Give what the peer says beside the code. Where that can't be read, or says another code, the code alone counts."""
     try:
         status = rpc_status.from_call(error)
-        return list(_unpacked(status.details)) if status is not None else []
+        return list(status.details) if status is not None else []
     except (DecodeError, ValueError):
         return []
 
 
-def _unpacked(details: Iterable[any_pb2.Any]) -> Iterator[error_details_pb2.ErrorInfo]:
+def _unpacked(details: Iterable[any_pb2.Any], kind: type[D]) -> Iterator[D]:
     for detail in details:
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            yield info
+        found = kind()
+        with suppress(DecodeError):
+            if detail.Unpack(found):
+                yield found

@@ -193,16 +193,17 @@ def test_c5_a_doctors_own_row_is_no_pad_for_the_others(federation):
     contents have different ciphertexts, and a changed bit is noticed.
     """
     index = federation.cloud.index
-    key, row_id, first = index.blind("P:wang", PLACE)
-    _, _, second = index.blind("P:wang", PLACE)
+    (name,), (of_another,) = index.names("P:wang", PLACE), index.names("P:lin", PLACE)
+    first, second, other = index.seal(name, PLACE), index.seal(name, PLACE), index.seal(of_another, PLACE)
     assert first[12:] != second[12:]
-    other_key, other_id, other = index.blind("P:lin", PLACE)
     pad = bytes(a ^ b for a, b in zip(first, other, strict=True))
     assert pad.count(0) < len(pad) // 4
     with refused(Corrupt):
-        index.reveal(other_key, other_id, bytes(a ^ b for a, b in zip(first, pad, strict=True))[:-1] + b"\0")
+        index.reveal(
+            of_another.row_key, of_another.row_id, bytes(a ^ b for a, b in zip(first, pad, strict=True))[:-1] + b"\0"
+        )
     with refused(Corrupt):
-        index.reveal(key, row_id, other)
+        index.reveal(name.row_key, name.row_id, other)
 
 
 def test_c5_rows_of_two_hospitals_do_not_overwrite_each_other(federation):
@@ -218,8 +219,8 @@ def test_c5_rows_of_two_hospitals_do_not_overwrite_each_other(federation):
 
 def test_c5_names_do_not_run_into_each_other(federation):
     """A hospital registers a patient "P1" in "2DE", whose row is that of "P12" in "DE" where both are joined unframed."""
-    index = federation.cloud.index
-    assert index.row_key("P:1", "2de") != index.row_key("P:12", "de")
+    (first,), (second,) = (federation.cloud.index.patients(name) for name in ("P:1", "P:12"))
+    assert first.row_key("2de") != second.row_key("de")
     assert search.transcript("idx", b"P1", b"2DE") != search.transcript("idx", b"P12", b"DE")
 
 

@@ -139,10 +139,23 @@ def registration(
     )
 
 
-def register(store: Registrations, wanted: Registration, *, supersedes: bytes | None = None, now: int = NOW) -> None:
+def register(
+    store: Registrations,
+    wanted: Registration,
+    *,
+    supersedes: bytes | None = None,
+    now: int = NOW,
+    until: int = NOW - 1,
+) -> None:
     """Reserve a registration's serial and make it live."""
     store.reserve_serial(
-        wanted.serial, role=wanted.role, identity=wanted.identity, credential=wanted.credential, at=now
+        wanted.serial,
+        role=wanted.role,
+        identity=wanted.identity,
+        credential=wanted.credential,
+        at=now,
+        until=until,
+        supersedes=supersedes,
     )
     store.complete(
         wanted,

@@ -67,7 +67,7 @@ def renew(url: str, argument: str) -> None:
         wait()
         renewal = registration(serial=argument.encode().ljust(16))
         try:
-            register(SqlRegistrations(database), renewal, supersedes=registration().serial)
+            register(SqlRegistrations(database), renewal, supersedes=registration().serial, until=NOW)
         except AlreadyStored:
             print("refused")
         else:

@@ -67,9 +67,9 @@ def test_database_before_rotation_upgrades_with_its_first_generations_and_its_au
     engine.dispose()
     with open_database(url) as database:
         assert SqlRegistrations(database).live("P:ann") == one
-        assert list(SqlIndex(database).walk()) == [SealedRow(b"key", b"id", b"sealed", generation=1)]
+        assert list(SqlIndex(database).walk()) == [SealedRow(1, b"key", b"id", b"owner", b"sealed", generation=1)]
         assert list(SqlRecords(database).all()) == [kept]
-        assert SqlAuthorities(database).all() == [StoredAuthority("M:north", b"certificate", b"crl", 7)]
+        assert SqlAuthorities(database).all() == [StoredAuthority("M:north", b"certificate", (), b"crl", 7)]
         SqlAuthorities(database).put_crl("M:north", b"certificate", b"newer", 8)
 
 
@@ -81,7 +81,10 @@ def before_rotation(one, kept):
         ("issuances", issued | {"at": one.not_before}),
         ("issued_points", {"serial": one.serial, "registration_point": one.registration_point, "at": NOW}),
         ("registrations", {name: value for name, value in values_of(one).items() if name != "not_before"}),
-        ("index_rows", {"row_key": b"key", "row_id": b"id", "sealed": b"sealed"}),
+        (
+            "index_rows",
+            {"bucket": 1, "row_key": b"key", "row_id": b"id", "hospital_key": b"owner", "sealed": b"sealed"},
+        ),
         ("records", record_row),
         ("authorities", {"authority_id": "M:north", "certificate": b"certificate", "crl": b"crl", "crl_number": "7"}),
     ]

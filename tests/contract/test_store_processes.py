@@ -64,7 +64,7 @@ def test_registration_of_one_serial_has_one_winner_of_six_processes(url):
     with open_database(url) as database:
         wanted = registration()
         SqlRegistrations(database).reserve_serial(
-            wanted.serial, role=wanted.role, identity=wanted.identity, credential=wanted.credential, at=NOW
+            wanted.serial, role=wanted.role, identity=wanted.identity, credential=wanted.credential, at=NOW, until=NOW
         )
     assert sorted(run_together("complete", url, "abcdef")) == ["live\n"] + ["refused\n"] * 5
     with open_database(url) as database:
@@ -78,6 +78,7 @@ def test_renewal_has_one_winner_of_six_processes(url):
     assert sorted(run_together("renew", url, "abcdef")) == ["live\n"] + ["refused\n"] * 5
     with open_database(url) as database:
         assert len(SqlRegistrations(database).superseded("P:ann", now=NOW)) == 1
+        assert len(list(SqlRegistrations(database).issued())) == 2  # the losers have used no serial up
 
 
 def test_outbox_of_thirty_entries_is_taken_once_by_four_processes(url):

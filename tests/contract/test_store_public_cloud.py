@@ -3,11 +3,23 @@
 import pytest
 
 from federation.store.authorities import SqlAuthorities
-from federation.store.errors import AlreadyStored, NotStored
-from federation.store.index import KEYS_A_QUERY, SqlIndex
-from federation.store.interfaces import Revocations, SealedRow, StoredAuthority
+from federation.store.errors import AlreadyStored, NotStored, StoreLimit
+from federation.store.index import SqlIndex
+from federation.store.interfaces import (
+    Revocations,
+    RowBound,
+    RowOwner,
+    RowPage,
+    SealedEntry,
+    SealedRow,
+    StoredAuthority,
+    Wanted,
+)
+from federation.store.log import SqlLog
 from federation.store.revocations import SqlRevocationBook
 from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened
+
+NORTH = "D:north.*", "D:chen"
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
@@ -15,36 +27,133 @@ def database(request, tmp_path):
     yield from opened(request.param, tmp_path)
 
 
-def test_index_gives_all_rows_of_the_keys_in_a_stable_order(database):
-    index = SqlIndex(database)
-    rows = [SealedRow(key, row_id, b"sealed") for key in (b"1", b"2", b"3") for row_id in (b"a", b"b")]
-    for row in reversed(rows):
-        index.upsert(row)
-    assert index.rows([b"3", b"1", b"1", b"absent"]) == [*rows[:2], *rows[4:]]
-    assert index.rows([]) == []
+def row(row_key=b"1", row_id=b"a", sealed=b"sealed", *, bucket=7, owner=b"north", generation=1):
+    return SealedRow(bucket, row_key, row_id, owner, sealed, generation)
 
 
-def test_index_takes_more_keys_than_one_query_does(database):
+def under(*row_keys, bucket=7, owners=None):
+    return [Wanted(bucket, row_keys, owners)]
+
+
+def page(index, wanted, *, offset=0, limit=100):
+    return index.page(wanted, offset=offset, limit=limit)
+
+
+def test_index_gives_the_rows_of_the_keys_in_their_bucket_and_no_other(database):
     index = SqlIndex(database)
-    index.upsert(SealedRow(b"zz", b"a", b"sealed"))
-    keys = [b"%d" % number for number in range(KEYS_A_QUERY * 2)]
-    assert index.rows([*keys, b"zz"]) == [SealedRow(b"zz", b"a", b"sealed")]
+    rows = [row(key, row_id) for key in (b"1", b"2", b"3") for row_id in (b"a", b"b")]
+    for one in (*reversed(rows), row(b"1", b"c", bucket=8)):
+        index.upsert(one)
+    assert page(index, under(b"3", b"1", b"absent")) == RowPage([*rows[:2], *rows[4:]], 4)
+    assert page(index, under(b"1", bucket=8)) == RowPage([row(b"1", b"c", bucket=8)], 1)
+    assert page(index, [*under(b"3"), *under(b"1", bucket=8)]).total == 3
+    assert page(index, []) == page(index, under()) == RowPage([], 0)
+
+
+def test_index_gives_the_rows_of_the_owners_that_are_asked_for(database):
+    index = SqlIndex(database)
+    rows = [row(row_id=owner, owner=owner) for owner in (b"east", b"north", b"south")]
+    for one in rows:
+        index.upsert(one)
+    assert page(index, under(b"1", owners=[b"north", b"east", b"absent"])) == RowPage(rows[:2], 2)
+    assert page(index, under(b"1", owners=[])) == RowPage([], 0)
+
+
+def test_index_gives_each_owner_its_turn_whoever_has_how_many(database):
+    index = SqlIndex(database)
+    of_many = [row(b"%d" % (number % 2), b"%02d" % number, owner=b"a-rogue") for number in range(40)]
+    of_few = [row(b"1", b"z%d" % number, owner=b"honest") for number in range(3)]
+    for one in (*of_many, *of_few):
+        index.upsert(one)
+    first = page(index, under(b"0", b"1"), limit=8)
+    assert [it for it in first.rows if it.hospital_key == b"honest"] == of_few
+    assert first.total == 43
+
+
+def test_index_gives_each_row_on_one_page_alone(database):
+    index = SqlIndex(database)
+    rows = [row(b"1", b"%02d" % number, owner=b"%d" % (number % 3)) for number in range(20)]
+    for one in rows:
+        index.upsert(one)
+    pages = [page(index, under(b"1"), offset=offset, limit=8) for offset in (0, 8, 16, 24, 2**32 * 8)]
+    assert {it.total for it in pages} == {20}
+    assert [len(it.rows) for it in pages] == [8, 8, 4, 0, 0]
+    assert sorted((it for one in pages for it in one.rows), key=str) == sorted(rows, key=str)
+
+
+def test_index_gives_the_rows_of_earlier_generations(database):
+    index = SqlIndex(database)
+    old, new = row(row_id=b"o"), row(row_id=b"n", generation=2)
+    for one in (old, new, row(b"2", b"other")):
+        index.upsert(one)
+    assert index.older(under(b"1"), than=2, limit=9) == [old]
+    assert index.older(under(b"1"), than=2, limit=0) == []
+    assert index.older(under(b"1"), than=1, limit=9) == []
 
 
 def test_index_row_upserted_again_gives_way(database):
     index = SqlIndex(database)
-    index.upsert(SealedRow(b"1", b"a", b"old"))
-    index.upsert(SealedRow(b"1", b"a", b"new"))
-    assert index.rows([b"1"]) == [SealedRow(b"1", b"a", b"new")]
+    index.upsert(row(sealed=b"old"))
+    index.upsert(row(sealed=b"new"))
+    assert list(index.walk()) == [row(sealed=b"new")]
+
+
+def test_index_row_beyond_the_bound_of_its_owner_is_refused_and_leaves_nothing(database):
+    index, log = SqlIndex(database), SqlLog(database)
+    bound = RowBound([row().owner], 2)
+    for one in (row(b"1"), row(b"2")):
+        index.upsert(one, bound=bound, entry=SealedEntry(NOW, b"entry"))
+    with pytest.raises(StoreLimit):
+        index.upsert(row(b"3"), bound=bound, entry=SealedEntry(NOW, b"entry"))
+    assert (index.count(1), log.verify()) == (2, 2)
+    index.upsert(row(b"2", sealed=b"again"), bound=bound)
+    index.upsert(row(b"3", owner=b"south"), bound=RowBound([row(owner=b"south").owner], 2))
+    index.withdraw(row(b"1").name)
+    index.upsert(row(b"3"), bound=bound)
+
+
+def test_index_row_takes_the_place_of_its_own_under_an_older_generation_at_the_bound(database):
+    index = SqlIndex(database)
+    old, new = row(owner=b"once"), row(b"2", owner=b"now", generation=2)
+    bound = RowBound([new.owner, old.owner], 1)
+    index.upsert(old, bound=bound)
+    with pytest.raises(StoreLimit):
+        index.upsert(new, bound=bound)
+    index.upsert(new, replaces=[old.name], bound=bound)
+    assert list(index.walk()) == [new]
 
 
 def test_index_row_withdrawn_is_gone_and_others_stay(database):
     index = SqlIndex(database)
-    index.upsert(SealedRow(b"1", b"a", b"sealed"))
-    index.upsert(SealedRow(b"1", b"b", b"sealed"))
-    index.withdraw((b"1", b"a"))
-    index.withdraw((b"1", b"a"))
-    assert index.rows([b"1"]) == [SealedRow(b"1", b"b", b"sealed")]
+    index.upsert(row(row_id=b"a"))
+    index.upsert(row(row_id=b"b"))
+    index.withdraw(row(row_id=b"a").name)
+    index.withdraw(row(row_id=b"a").name)
+    assert list(index.walk()) == [row(row_id=b"b")]
+
+
+def test_index_is_purged_of_an_owners_rows_and_of_no_others(database):
+    index = SqlIndex(database)
+    others = [row(b"1", b"x", owner=b"south"), row(b"1", b"y", bucket=8)]
+    for one in (row(b"1"), row(b"2"), *others):
+        index.upsert(one)
+    owners = [row().owner, RowOwner(7, b"absent")]
+    assert index.count_of(owners) == 2
+    assert (index.purge(owners), index.purge(owners)) == (2, 0)
+    assert list(index.walk()) == others
+    assert index.count_of([]) == 0
+
+
+@pytest.mark.parametrize("change", ["upsert", "withdraw"])
+def test_index_change_and_its_log_entry_are_there_together(database, change):
+    index, log = SqlIndex(database), SqlLog(database)
+    index.upsert(row())
+    entry = SealedEntry(NOW, b"entry")
+    {
+        "upsert": lambda: index.upsert(row(b"2"), entry=entry),
+        "withdraw": lambda: index.withdraw(row().name, entry=entry),
+    }[change]()
+    assert [(it.at, it.sealed) for it in log.entries()] == [(NOW, b"entry")]
 
 
 def test_revocation_raises_the_version_and_is_listed_by_kind(database):
@@ -89,18 +198,27 @@ def test_revocation_of_an_unknown_kind_is_refused(database):
 
 def test_authority_keeps_its_newest_crl(database):
     authorities = SqlAuthorities(database)
-    authorities.put("M:north", b"certificate")
-    assert authorities.all() == [StoredAuthority("M:north", b"certificate", None, 0)]
+    authorities.put("M:north", b"certificate", NORTH)
+    assert authorities.all() == [StoredAuthority("M:north", b"certificate", NORTH, None, 0)]
     authorities.put_crl("M:north", b"certificate", b"crl 0", 0)
     authorities.put_crl("M:north", b"certificate", b"crl 9", 9)
     authorities.put_crl("M:north", b"certificate", b"crl 10", 10)
-    authorities.put("M:north", b"certificate")
-    assert authorities.all() == [StoredAuthority("M:north", b"certificate", b"crl 10", 10)]
+    authorities.put("M:north", b"certificate", NORTH)
+    assert authorities.all() == [StoredAuthority("M:north", b"certificate", NORTH, b"crl 10", 10)]
+
+
+def test_authority_put_again_has_another_scope_and_keeps_its_crl(database):
+    authorities = SqlAuthorities(database)
+    authorities.put("M:north", b"certificate", NORTH)
+    authorities.put_crl("M:north", b"certificate", b"crl", 1)
+    for scope in (("D:*",), ()):
+        authorities.put("M:north", b"certificate", scope)
+        assert authorities.all() == [StoredAuthority("M:north", b"certificate", scope, b"crl", 1)]
 
 
 def test_authority_crl_number_of_20_octets_is_kept(database):
     authorities = SqlAuthorities(database)
-    authorities.put("M:north", b"certificate")
+    authorities.put("M:north", b"certificate", NORTH)
     authorities.put_crl("M:north", b"certificate", b"crl", 2**159)
     assert authorities.all()[0].crl_number == 2**159
 
@@ -108,7 +226,7 @@ def test_authority_crl_number_of_20_octets_is_kept(database):
 @pytest.mark.parametrize("number", [4, 5])
 def test_authority_crl_not_above_the_kept_one_is_refused(database, number):
     authorities = SqlAuthorities(database)
-    authorities.put("M:north", b"certificate")
+    authorities.put("M:north", b"certificate", NORTH)
     authorities.put_crl("M:north", b"certificate", b"kept", 5)
     with pytest.raises(AlreadyStored):
         authorities.put_crl("M:north", b"certificate", b"older", number)
@@ -117,11 +235,14 @@ def test_authority_crl_not_above_the_kept_one_is_refused(database, number):
 
 def test_authority_stands_twice_and_each_certificate_has_its_own_crl(database):
     authorities = SqlAuthorities(database)
-    authorities.put("M:north", b"old")
-    authorities.put("M:north", b"new")
+    authorities.put("M:north", b"old", NORTH)
+    authorities.put("M:north", b"new", NORTH)
     authorities.put_crl("M:north", b"old", b"crl 5", 5)
     authorities.put_crl("M:north", b"new", b"crl 1", 1)
-    old, new = StoredAuthority("M:north", b"old", b"crl 5", 5), StoredAuthority("M:north", b"new", b"crl 1", 1)
+    old, new = (
+        StoredAuthority("M:north", b"old", NORTH, b"crl 5", 5),
+        StoredAuthority("M:north", b"new", NORTH, b"crl 1", 1),
+    )
     assert sorted(authorities.all(), key=str) == sorted([old, new], key=str)
     authorities.drop("M:north", b"old")
     authorities.drop("M:north", b"old")
@@ -131,7 +252,7 @@ def test_authority_stands_twice_and_each_certificate_has_its_own_crl(database):
 @pytest.mark.parametrize(("authority_id", "certificate"), [("M:north", b"other"), ("M:south", b"certificate")])
 def test_authority_unknown_by_name_or_certificate_gets_no_crl(database, authority_id, certificate):
     authorities = SqlAuthorities(database)
-    authorities.put("M:north", b"certificate")
+    authorities.put("M:north", b"certificate", NORTH)
     with pytest.raises(NotStored):
         authorities.put_crl(authority_id, certificate, b"crl", 1)
     assert authorities.all()[0].crl is None

@@ -20,8 +20,16 @@ def store(database):
     return SqlRegistrations(database)
 
 
-def reserve(store, wanted, *, at=NOW):
-    store.reserve_serial(wanted.serial, role=wanted.role, identity=wanted.identity, credential=wanted.credential, at=at)
+def reserve(store, wanted, *, at=NOW, until=NOW - 1, supersedes=None):
+    store.reserve_serial(
+        wanted.serial,
+        role=wanted.role,
+        identity=wanted.identity,
+        credential=wanted.credential,
+        at=at,
+        until=until,
+        supersedes=supersedes,
+    )
 
 
 def complete(store, wanted, *, request=b"q" * 32, ticket_digest=None, now=NOW):
@@ -56,6 +64,47 @@ def test_serial_used_before_is_refused_also_for_the_same_credential(store):
         reserve(store, registration())
 
 
+def test_serial_is_not_reserved_while_another_registration_of_the_identity_is_under_way(store):
+    second = registration(serial=b"2" * 16)
+    reserve(store, registration(), until=NOW)
+    with pytest.raises(AlreadyStored, match="under way"):
+        reserve(store, second)
+    reserve(store, registration("P:eve", serial=b"3" * 16))
+    assert {serial for serial, *_ in store.issued()} == {registration().serial, b"3" * 16}
+    reserve(store, second, at=NOW + 1, until=NOW + 1)
+    with pytest.raises(NotStored, match="by now"):
+        complete(store, registration())
+    complete(store, second)
+
+
+def test_serial_is_reserved_after_another_was_released_or_completed(store):
+    reserve(store, registration(), until=NOW)
+    store.release("P:ann", b"of another".ljust(16))
+    with pytest.raises(AlreadyStored):
+        reserve(store, registration(serial=b"2" * 16))
+    store.release("P:ann", registration().serial)
+    store.release("P:ann", registration().serial)
+    second = registration(serial=b"2" * 16)
+    reserve(store, second, until=NOW)
+    complete(store, second)
+    reserve(store, registration(serial=b"3" * 16), supersedes=second.serial)
+
+
+@pytest.mark.parametrize("supersedes", [None, b"another".ljust(16)], ids=["none", "another"])
+def test_serial_is_not_reserved_beside_something_else_that_is_live(store, supersedes):
+    reserve(store, registration())
+    complete(store, registration())
+    with pytest.raises(AlreadyStored, match="live"):
+        reserve(store, registration(serial=b"2" * 16), supersedes=supersedes)
+    assert [serial for serial, *_ in store.issued()] == [registration().serial]
+
+
+def test_serial_is_not_reserved_for_the_renewal_of_nothing(store):
+    with pytest.raises(NotStored):
+        reserve(store, registration(), supersedes=b"gone".ljust(16))
+    assert list(store.issued()) == []
+
+
 def test_registration_completed_is_live_its_ticket_used_its_answer_kept(store):
     wanted, paper = registration(), ticket()
     store.put_ticket(paper)
@@ -79,7 +128,7 @@ def test_registration_of_a_live_identity_is_refused_and_leaves_its_ticket(store)
     complete(store, registration())
     second, paper = registration(serial=b"2" * 16), ticket()
     store.put_ticket(paper)
-    reserve(store, second)
+    reserve(store, second, at=NOW + MINUTE + 1, until=NOW + MINUTE + 1)
     with pytest.raises(AlreadyStored):
         complete(store, second, request=b"r" * 32, ticket_digest=paper.digest)
     assert store.live("P:ann") == registration()
@@ -91,7 +140,7 @@ def test_registration_of_an_identity_whose_credential_ended_is_taken(store):
     reserve(store, registration(not_after=NOW))
     complete(store, registration(not_after=NOW))
     second = registration(serial=b"2" * 16, not_after=NOW + MINUTE)
-    reserve(store, second)
+    reserve(store, second, at=NOW + 1)
     with pytest.raises(AlreadyStored):
         complete(store, second, request=b"r" * 32, now=NOW)
     complete(store, second, request=b"r" * 32, now=NOW + 1)

@@ -6,7 +6,7 @@ import pytest
 
 from federation.store.errors import AlreadyStored, NotStored
 from federation.store.index import SqlIndex
-from federation.store.interfaces import SealedRow, Superseded
+from federation.store.interfaces import RowName, SealedRow, Superseded
 from federation.store.party import SqlEpochs, SqlEvidence
 from federation.store.portable import COUNTED_ROWS, PAGE_ROWS
 from federation.store.records import SqlRecords
@@ -27,8 +27,8 @@ from tests.contract.store_support import (
 )
 
 OLD, NEW = b"sealed", b"sealed anew"
-ROW = SealedRow(b"1", b"a", OLD)
-MOVED = SealedRow(b"2", b"b", NEW, generation=2)
+ROW = SealedRow(7, b"1", b"a", b"owner", OLD)
+MOVED = SealedRow(8, b"2", b"b", b"owner anew", NEW, generation=2)
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
@@ -122,7 +122,7 @@ def test_key_statement_changed_meanwhile_is_left(database, old):
 
 def test_walk_of_many_pages_gives_each_row_once_while_it_seals_them_anew(database):
     index = SqlIndex(database)
-    rows = [SealedRow(b"%04d" % number, b"a", OLD) for number in range(PAGE_ROWS * 2 + 1)]
+    rows = [SealedRow(number // 2, b"%04d" % number, b"a", b"owner", OLD) for number in range(PAGE_ROWS * 2 + 1)]
     for row in rows:
         index.upsert(row)
     walked = []
@@ -226,22 +226,22 @@ def test_index_row_moved_to_where_a_newer_one_stands_gives_way_to_it(database):
 def test_index_row_published_anew_replaces_its_own_under_older_generations(database):
     index = SqlIndex(database)
     index.upsert(ROW)
-    index.upsert(SealedRow(b"1", b"another", OLD))
-    index.upsert(MOVED, replaces=[(ROW.row_key, ROW.row_id), (b"absent", b"row")])
-    assert list(index.walk()) == [SealedRow(b"1", b"another", OLD), MOVED]
+    index.upsert(replace(ROW, row_id=b"another"))
+    index.upsert(MOVED, replaces=[ROW.name, RowName(9, b"absent", b"row")])
+    assert list(index.walk()) == [replace(ROW, row_id=b"another"), MOVED]
 
 
 def test_index_row_is_withdrawn_under_every_generation_at_once(database):
     index = SqlIndex(database)
     for row in (ROW, MOVED):
         index.upsert(row)
-    index.withdraw((ROW.row_key, ROW.row_id), (MOVED.row_key, MOVED.row_id), (b"absent", b"row"))
+    index.withdraw(ROW.name, MOVED.name, RowName(9, b"absent", b"row"))
     assert list(index.walk()) == []
 
 
 def test_index_of_more_rows_than_one_statement_counts_is_counted_whole(database):
     rows = [
-        {"row_key": number.to_bytes(4, "big"), "row_id": b"a", "sealed": OLD, "generation": 1 + number % 2}
+        vars(replace(ROW, row_key=number.to_bytes(4, "big"), generation=1 + number % 2))
         for number in range(COUNTED_ROWS + 1)
     ]
     database.write(lambda connection: connection.execute(index_rows.insert(), rows))

@@ -45,6 +45,8 @@ SMALL_OR_ORDERED = {
     "trust_bundles": "one row for each bundle",
     "registrations": "an identity is what everybody asks by",
     "superseded": "an identity, and few",
+    "reservations": "an identity, and few",
+    "index_rows": "a bucket: 16 bits of an HMAC",
     "condemned_blobs": "names are random, and in text",
 }
 """Tables whose key does not begin with a digest, an HMAC or a random id, and why they need not."""
@@ -142,7 +144,7 @@ def test_database_that_a_newer_release_only_added_to_is_served_on_and_left_as_it
                 key = bytes([number]) * 16
                 register(SqlRegistrations(database), registration(f"P:{number}", serial=key))
                 SqlRecords(database).add(record(key), outbox=outbox_entry(number), answer=(key, b"answer"))
-                SqlIndex(database).upsert(SealedRow(key, key, b"sealed", generation=1))
+                SqlIndex(database).upsert(SealedRow(1, key, key, key, b"sealed", generation=1))
                 SqlLog(database).append(at=NOW, sealed=b"1")
                 assert SqlReplayMemory(database).admit(key, now=NOW, until=NOW)
             assert len(list(SqlRecords(running).all())) == 2

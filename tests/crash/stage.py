@@ -190,7 +190,7 @@ class Federation:
             pin,
         )
         self.run("authority", "crl", "--directory", board, "--output", crl)
-        self.run("public-cloud", "authority", "add", "--directory", directory, certificate)
+        self.run("public-cloud", "authority", "add", "--directory", directory, certificate, "D:*")
         self.run("public-cloud", "crl", "--directory", directory, crl)
         self.run("public-cloud", "trust", "--directory", directory, "--output", self.place.trust)
         self._spread(directory, CloudSettings)

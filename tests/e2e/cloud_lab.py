@@ -163,7 +163,7 @@ def cloud_lab(
     with ExitStack() as stack:
         authority = stack.enter_context(open_authority(board, pin))
         node = stack.enter_context(open_public_cloud(cloud, pin))
-        node.add_authority(certificate)
+        node.add_authority(certificate, ["D:*"])
         node.put_crl(authority.crl())
         lab = CloudLab(node, authority, directory, make_uri, pin)
         with lab.closing, _served(lab):

@@ -282,7 +282,7 @@ def test_authority_without_a_list_is_said(cloud: Path, tmp_path: Path) -> None:
     pin = make_token(tmp_path / "board", "board")
     names = "--identity", "M:board", "--output", tmp_path / "board.der", "--pin-file", pin
     run("authority", "init", "--directory", tmp_path / "board", *names)
-    run("public-cloud", "authority", "add", "--directory", cloud, tmp_path / "board.der")
+    run("public-cloud", "authority", "add", "--directory", cloud, tmp_path / "board.der", "D:*")
     assert "there is no current list of M:board" in wrong(cloud, "certificates")
 
 

@@ -44,7 +44,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     names = "--identity", "M:board", "--output", root / "board.der", "--pin-file", pin
     run("authority", "init", "--directory", root / "board", *names)
     run("authority", "crl", "--directory", root / "board", "--output", root / "board.crl")
-    return ["--authority", root / "board.der", "--crl", root / "board.crl"]
+    return ["--authority", root / "board.der", "D:*", "--crl", root / "board.crl"]
 
 
 def tasks(said: str) -> list[str]:
@@ -174,3 +174,24 @@ def test_hospital_s_storage_stands_in_its_settings(tmp_path: Path) -> None:
     settings = read_settings(tmp_path / "a" / "medunion.toml", HospitalSettings)
     assert (settings.database.url, settings.blobs.url) == (storage[1], storage[3])
     assert (tmp_path / "a.sqlite").exists()
+
+
+def test_files_that_an_init_needs_are_read_before_any_key_is_made(tmp_path: Path, board: list[object]) -> None:
+    broken = tmp_path / "broken.crl"
+    broken.write_bytes(b"no list")
+    words = cloud_words(tmp_path / "cloud", "--development-token", *board, "--crl", broken)
+    assert "is no certificate revocation list" in run(*words, expect=1)
+    assert not (tmp_path / "cloud").exists()
+
+    run(*cloud_words(tmp_path / "founded", "--development-token", *board))
+    hospital = hospital_words(tmp_path / "alpha", tmp_path / "founded" / "trust.json", "--development-token")
+    assert "TICKET_INVALID" in run(*hospital, "--licence", broken, "--ticket-file", "-", stdin="none\n", expect=1)
+    assert not (tmp_path / "alpha").exists()
+
+
+def test_output_that_cannot_be_written_is_told_before_an_authority_gives_a_number(board: list[object]) -> None:
+    directory = Path(str(board[1])).with_name("board")
+    before = (directory / "issued.json").read_bytes()
+    said = run("authority", "crl", "--directory", directory, "--output", directory / "nowhere" / "list", expect=2)
+    assert "there is no such directory" in said
+    assert (directory / "issued.json").read_bytes() == before

@@ -1,12 +1,14 @@
 """A member registers again by itself, and what was cut short goes on: against a real public cloud over TLS."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
 from federation.clients.cloud import CloudClient
 from federation.clients.renewal import renew_registration
-from federation.errors import Unavailable
+from federation.clients.upkeep import keep_up
+from federation.errors import RenewalNotDue, Unavailable
 from federation.member import Member
 from federation.protocol.statements import peek_statement
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
@@ -43,7 +45,7 @@ def live_serial(lab: CloudLab, identity: str) -> bytes:
 
 def test_a_renewal_whose_answer_was_lost_is_taken_by_the_next_run(lab: CloudLab) -> None:
     doctor, before = lab.doctor("D:cut"), lab.client()
-    first, certificate = serial_of(doctor), doctor.certificate
+    first, certificate = serial_of(doctor), lab.certificate(doctor)
     with Deaf(lab.node.trust) as deaf, pytest.raises(Unavailable):
         renew_registration(doctor, deaf, certificate, certificate=certificate, pause=lambda _: None)
     assert serial_of(doctor) == first != live_serial(lab, "D:cut")
@@ -56,8 +58,9 @@ def test_a_renewal_whose_answer_was_lost_is_taken_by_the_next_run(lab: CloudLab)
 
 def test_what_is_kept_of_a_renewal_is_not_taken_for_other_evidence(lab: CloudLab) -> None:
     doctor, cloud = lab.doctor("D:changed"), lab.client()
+    taken = lab.certificate(doctor)
     with Deaf(lab.node.trust) as deaf, pytest.raises(Unavailable):
-        renew_registration(doctor, deaf, doctor.certificate, certificate=doctor.certificate, pause=lambda _: None)
+        renew_registration(doctor, deaf, taken, certificate=taken, pause=lambda _: None)
     newer = lab.certificate(doctor)
     assert newer != doctor.certificate
     renew_registration(doctor, cloud, newer, certificate=newer)
@@ -67,8 +70,8 @@ def test_what_is_kept_of_a_renewal_is_not_taken_for_other_evidence(lab: CloudLab
 
 def test_a_renewal_that_ends_late_does_not_put_the_older_statement_back(lab: CloudLab) -> None:
     doctor, cloud = lab.doctor("D:twice"), lab.client()
-    older = doctor.key_statement
-    renew_registration(doctor, cloud, doctor.certificate, certificate=doctor.certificate)
+    older, certificate = doctor.key_statement, lab.certificate(doctor)
+    renew_registration(doctor, cloud, certificate, certificate=certificate)
     newer = doctor.key_statement
     assert not doctor._keep_statement(older)
     assert doctor.key_statement == newer
@@ -76,10 +79,24 @@ def test_a_renewal_that_ends_late_does_not_put_the_older_statement_back(lab: Clo
 
 def test_the_old_registration_secret_stays_until_its_credential_is_over(lab: CloudLab) -> None:
     doctor, cloud = lab.doctor("D:former"), lab.client()
-    first = serial_of(doctor)
-    renew_registration(doctor, cloud, doctor.certificate, certificate=doctor.certificate)
+    first, certificate = serial_of(doctor), lab.certificate(doctor)
+    renew_registration(doctor, cloud, certificate, certificate=certificate)
     assert doctor.keys.holds_registration_secret(first)
     assert doctor.forget_former(cloud.clock()) == 0
     end = peek_statement(KeyStatement, doctor.key_statement).not_after
     assert doctor.forget_former(end) == 1
     assert not doctor.keys.holds_registration_secret(first)
+
+
+def test_a_renewal_that_is_not_due_is_told_in_clear_and_is_no_fault_of_the_member(
+    lab: CloudLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member whose clock is ahead sees its credential end before the cloud does: it goes on with what it has."""
+    doctor, cloud = lab.doctor("D:early"), lab.client()
+    kept = doctor.key_statement
+    with lab.refused_in_clear(RenewalNotDue):
+        renew_registration(doctor, cloud, doctor.certificate, certificate=doctor.certificate)
+    monkeypatch.setattr("federation.clients.renewal.BEFORE_END", timedelta(days=366))
+    assert keep_up(doctor, cloud, doctor.certificate, certificate=doctor.certificate) is None
+    assert [event.reason for event in lab.refusals()][-2:] == ["RENEWAL_NOT_DUE"] * 2
+    assert doctor.key_statement == kept

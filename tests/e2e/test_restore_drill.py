@@ -129,7 +129,7 @@ class Drill:
         )
         certificate = found_authority(self.board, "M:board", TokenSettings(str(self.tokens("board"))), self.pin)
         with open_authority(self.board, self.pin) as authority, open_public_cloud(self.cloud, self.pin) as node:
-            node.add_authority(certificate)
+            node.add_authority(certificate, ["D:*"])
             node.put_crl(authority.crl())
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import stat
 from collections.abc import Iterator
@@ -226,6 +227,109 @@ def test_pin_for_a_new_token_is_asked_for_plainly_where_nobody_can_type(clinic: 
     )
     assert "--pin-file or --pin-fd" in said
     assert "Warning" not in said
+
+
+@pytest.fixture
+def full_directory(tmp_path: Path) -> Path:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "biosignal.json").touch()
+    return tmp_path / "full"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--conclusion", "  "), "the conclusion is empty"),
+        (("--conclusion", "vertical\vtab"), "DiagnosticReport.conclusion"),
+        (("--code", "I48.0 =Atrial fibrillation"), "conclusionCode.coding.code"),
+        (("--code", "I48.0=vertical\vtab"), "conclusionCode.coding.display"),
+        (("--conclusion-file", ECG), "is no text in UTF-8"),
+        (("--conclusion", "x", "--conclusion-file", RECORD), "either --conclusion or --conclusion-file"),
+        (("--code-file", "nowhere/at/all"), "there is no such directory"),
+        (("--save", "{full}"), "is not empty"),
+        (("--patience", "nan"), "nan is no amount"),
+    ],
+    ids=lambda it: it[0] if isinstance(it, tuple) else "",
+)
+def test_consult_that_would_fail_after_the_patient_acted_is_told_before_a_room_is_open(
+    clinic: Clinic, full_directory: Path, words: tuple[object, ...], sentence: str
+) -> None:
+    where = "--hospital", "H:b", "--address", clinic.federation.addresses["b"], "--no-deposit"
+    given = [str(word).replace("{full}", str(full_directory)) for word in words]
+    said = run("doctor", "consult", "--directory", clinic.doctor, *where, *given, expect=2)
+    assert sentence in said
+    assert "Show this code" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--purpose", "Überweisung"), "purpose is not ASCII"),
+        (("--purpose", "x" * 129), "MESSAGE_TOO_LARGE"),
+        (("--hospital", "H:" + "x" * 64), "is not the id of a hospital"),
+        (("--hours", "nan"), "nan is no amount"),
+        (("--department", "witchcraft"), "the federation publishes"),
+    ],
+    ids=lambda it: it[0] if isinstance(it, tuple) else "",
+)
+def test_consent_that_no_grant_can_say_is_told_before_anything_is_sent(
+    clinic: Clinic, words: tuple[str, str], sentence: str
+) -> None:
+    visit, code = clinic.consult("no-consent", "--no-deposit")
+    where = "--directory", clinic.patient, code, "--ecg", ECG, "--no-wait"
+    said = run("patient", "visit", *where, *words, expect=1 if words[0] in {"--purpose", "--hospital"} else 2)
+    assert sentence in said
+    assert "talking" not in said
+    visit.stop()
+    assert "is here" not in visit.said()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_conclusion_that_cannot_be_signed_is_asked_for_again_while_the_patient_waits(clinic: Clinic, kind: str) -> None:
+    here, there = os.openpty() if kind == "terminal" else reversed(os.pipe())
+    root = clinic.federation.root
+    consult, code = clinic.federation.consult(clinic.doctor, "b", f"typed-{kind}", "--no-deposit", keyboard=there)
+    os.close(there)
+    visit = Running(root / f"typed-{kind}.visit", "patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
+    until(lambda: "Your conclusion" in consult.said(), "the conclusion is asked for")
+    for said, typed in enumerate((b"   ", b"no text: \xff", b"a vertical\vtab")):
+        os.write(here, typed + b"\n")
+        until(lambda said=said: consult.said().count("The patient is still here.") > said, f"{typed!r} is refused")
+    os.write(here, CONCLUSION.encode() + b"\n")
+    assert "Signed and sent to the patient" in consult.wait()
+    assert CONCLUSION in visit.wait()
+    os.close(here)
+
+
+def test_record_larger_than_the_visit_takes_is_told_in_words_and_the_visit_goes_on(clinic: Clinic) -> None:
+    visit, code = clinic.consult("bounded", "--no-deposit", "--fetch-at-most", "0.1")
+    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
+    said = visit.wait()
+    assert "RECORDS AT H:a ARE MISSING; the visit goes on without them. The record has more than this visit" in said
+    assert "--fetch-at-most raises that) [RECORD_TOO_LARGE]" in said
+    assert "Signed and sent to the patient" in said
+
+
+def test_code_whose_address_lies_in_no_network_that_may_be_dialled_is_not_followed(clinic: Clinic) -> None:
+    code = DoctorCode(clinic.federation.addresses["b"], "H:b", bytes(16), bytes(32))
+    where = "--directory", clinic.patient, code, "--ecg", ECG
+    said = run("patient", "visit", *where, "--dial-only", "192.0.2.0/24", "--dial-only", "2001:db8::/32", expect=1)
+    assert "lies in no network that may be dialled) [NETWORK_FORBIDDEN]" in said
+    assert "NO_SUCH_ROOM" in run("patient", "visit", *where, "--dial-only", "127.0.0.0/8", expect=1)
+    assert "10.1.0.0/8 has host bits set" in run("patient", "visit", *where, "--dial-only", "10.1.0.0/8", expect=2)
+
+
+def test_doctor_who_gives_up_ends_the_visit_and_no_conclusion_does_before(clinic: Clinic) -> None:
+    there, here = os.pipe()
+    consult, code = clinic.federation.consult(clinic.doctor, "b", "given-up", "--no-deposit", keyboard=there)
+    os.close(there)
+    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--no-wait")
+    os.write(here, b"  \n")
+    until(lambda: "The patient is still here." in consult.said(), "the conclusion is refused")
+    os.close(here)
+    assert "Signed" not in consult.wait(expect=1)
+    said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, expect=1)
+    assert "NO_SUCH_ROOM" in said
 
 
 @pytest.mark.parametrize(

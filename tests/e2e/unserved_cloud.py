@@ -15,10 +15,11 @@ from federation.app.rotation import SETTLING, Rotation
 from federation.clock import system_clock
 from federation.config import CloudSettings, TokenSettings
 from federation.epochs import EpochKeeper
-from federation.protocol.registration import Applicant, Registered
+from federation.protocol.registration import Applicant, AwaitingCredential, Registered
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
 from federation.services.cloud.registration import open_registration, register
+from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.registration_pb2 import RegisterRequest
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, EncryptionKeyStatement
 from hsm import PinProvider, Token, TokenUri
@@ -66,29 +67,48 @@ class Unserved:
         self.node.publish()
 
     def hospital(
-        self, identity: str, keys: PartyKeys | None = None, renews: Ed25519PrivateKey | None = None
+        self,
+        identity: str,
+        keys: PartyKeys | None = None,
+        renews: Ed25519PrivateKey | None = None,
+        asks_for: Ed25519PrivateKey | None = None,
     ) -> Registered:
-        """Register a hospital: with a ticket, or by itself with the key of its live registration."""
+        """Register a hospital: with a ticket, or by itself with the key of its live registration; for a key of its token unless
+        it asks for another.
+        """
+        awaiting, opening = self.applying(identity, keys, renews, asks_for)
+        cloud = self.node.cloud
+        reply = register(cloud, RegisterRequest(opening=opening))
+        anchors = cloud.bulletin.current.verifier.anchors
+        return awaiting.receive(reply, anchors, (), cloud.freshness, now=self.clock.now)
+
+    def applying(
+        self,
+        identity: str,
+        keys: PartyKeys | None = None,
+        renews: Ed25519PrivateKey | None = None,
+        asks_for: Ed25519PrivateKey | None = None,
+    ) -> tuple[AwaitingCredential, SealedOpening]:
+        """Give a hospital's reg1, not sent yet."""
         cloud, now = self.node.cloud, self.clock.now
         keys = keys or PartyKeys.create(self.make_token("party"))
+        signing_key = asks_for or keys.signing_key
         epochs = EpochKeeper(identity, keys, MemoryEpochs())
-        statement = epochs.current(now)
+        statement = epochs.current(now, signing_key)
         key_id = peek_statement(EncryptionKeyStatement, statement).key_id
         applicant = Applicant(
             role=ROLE_HOSPITAL,
             identity=identity,
             evidence=LICENCE,
             ticket=None if renews else self.node.invite(identity)[0],
-            signing_key=keys.signing_key,
+            signing_key=signing_key,
             decryption_key=epochs.find(key_id),
             encryption_key_statement=statement,
             current=renews,
         )
         opened, verifier = open_registration(cloud), cloud.bulletin.current.verifier
         cloud_key = verifier.cloud_encryption_key(opened.cloud_encryption_key_statement, now=now)
-        awaiting, opening = applicant.apply(opened.challenge, cloud_key, now=now)
-        reply = register(cloud, RegisterRequest(opening=opening))
-        return awaiting.receive(reply, verifier.anchors, (), cloud.freshness, now=now)
+        return applicant.apply(opened.challenge, cloud_key, now=now)
 
 
 @contextmanager

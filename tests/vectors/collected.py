@@ -94,8 +94,9 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
     p1, d2, answer = (_payload(steps[name]) for name in ("P1", "D2", "C"))
     d3, d4, pub, room = (_payload(steps[name]) for name in ("D3-read", "D4", "pub", "room"))
     ks, doctor = world.doctor.self_.key_statement, text(world.doctor.identity)
-    index_key, index = bytes(range(32)), t("idx", text("P:wang"), text("cardiology"))
-    row_key = hmac.digest(index_key, index.encoded, "sha256")
+    index_key, index = bytes(range(32)), t("idx", text("P:wang"))
+    patient, row_class = hmac.digest(index_key, index.encoded, "sha256"), t("idx-class", text("cardiology"))
+    row_key = hmac.digest(patient, row_class.encoded, "sha256")
     grant = statement_pb2.Grant.FromString(d2.grant.statement)
     hashes = {
         "what the live key of a renewal signs": signed.renew(
@@ -119,8 +120,11 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
     codes = {
         "proof of D2": (world.doctor_shared_key, signed.d2_proof(d2)),
         "proof of C": (world.doctor_shared_key, signed.c_proof(answer, signed.Facts(query=d2))),
-        "row key of the index": (index_key, index),
-        "row id of the index": (index_key, t("idx-row", row_key, b"H:alpha", b"handle of record")),
+        "a patient's value V in the index": (index_key, index),
+        "bucket of the index, its first two bytes": (patient, t("idx-bucket")),
+        "row key of the index": (patient, row_class),
+        "hospital key of the index": (patient, t("idx-hospital", b"H:alpha")),
+        "row id of the index": (patient, t("idx-row", row_key, b"H:alpha", b"handle of record")),
     }
     fuzzy, device = bytes(range(32)), bytes(range(32, 64))
     infos = {

@@ -14,7 +14,7 @@ from typing import Any
 from federation.protocol.registration import LiveRegistration, Registered
 from keystore.encryption import seal
 from keystore.errors import SealBroken
-from tests.vectors import bundles, collected, forms, layers, scenario, signed
+from tests.vectors import bundles, certificates, collected, forms, layers, scenario, signed
 from tests.vectors.describe import describe, padded_plaintext, plaintext_of
 from tests.vectors.refusals import Refusals
 from tests.vectors.replay import outcome
@@ -101,6 +101,7 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "schedule": {"vectors": _schedules(recorder, {entry["name"]: entry for entry in issued})},
         "hpke": {"vectors": [_hpke(cast, kept.get("hpke"))]},
         "bundles": {"vectors": bundles.vectors(cast)},
+        "certificates": {"vectors": certificates.vectors(cast)},
         "statements": {"vectors": collected.statements(world, steps, statement_of(data["trust_bundles"][-1]))},
         "derived": {"vectors": collected.derived(world, steps)},
     }
@@ -111,6 +112,7 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     files["refusals"] = {"vectors": refusals}
     _require_refused(refusals, steps)
     _require_followed(files["bundles"]["vectors"])
+    _require_judged(files["certificates"]["vectors"])
     return files
 
 
@@ -160,6 +162,13 @@ def _require_refused(refusals: list[Json], steps: dict[str, Step]) -> None:
 def _require_followed(found: list[Json]) -> None:
     for vector in found:
         said = bundles.outcome(found, vector)
+        if said != vector["expect"]:
+            sys.exit(f"{vector['name']}: the code says {said}, the vector {vector['expect']}")
+
+
+def _require_judged(found: list[Json]) -> None:
+    for vector in found:
+        said = certificates.outcome(vector)
         if said != vector["expect"]:
             sys.exit(f"{vector['name']}: the code says {said}, the vector {vector['expect']}")
 

@@ -30,7 +30,7 @@ from keystore.fuzzy import FuzzyKey
 from keystore.issuing import IssuingKey, check_issued
 from keystore.registration_secret import RegistrationSecret, token_form
 from keystore.transcript import transcript
-from tests.vectors import bundles, scenario, spec
+from tests.vectors import bundles, certificates, scenario, spec
 from tests.vectors.describe import describe, plaintext_of
 from tests.vectors.generate import PHASES, ROLES, read
 from tests.vectors.replay import outcome
@@ -111,6 +111,11 @@ def test_every_message_of_every_phase_replays(replay: Replay) -> None:
 @named("bundles")
 def test_every_bundle_is_followed_or_refused(vector: Json) -> None:
     assert bundles.outcome(vectors("bundles"), vector) == vector["expect"]
+
+
+@named("certificates")
+def test_every_certificate_is_taken_or_refused(vector: Json) -> None:
+    assert certificates.outcome(vector) == vector["expect"]
 
 
 def test_the_live_key_signed_the_renewal() -> None:

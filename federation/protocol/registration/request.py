@@ -121,7 +121,7 @@ def _require_entitled(
     if request.role == pb.ROLE_DOCTOR:
         verify_certificate(
             request.evidence,
-            anchors=verifier.anchors,
+            authorities=verifier.anchors.authorities,
             lists=verifier.lists,
             doctor_id=request.identity,
             verifying_key=request.verifying_key,

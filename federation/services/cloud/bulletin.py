@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federation.epochs import EpochKeeper
 from federation.errors import Unavailable
 from federation.protocol.anchors import Lists
+from federation.protocol.authorities import pin_crl
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
@@ -21,7 +22,7 @@ from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.trust import TrustOffice
 from federation.store.interfaces import Authorities, RevocationBook, Revocations, Settings
 from federation.v1.directory_pb2 import GetDirectoryResponse
-from federation.v1.statement_pb2 import RevocationList, SignedStatement
+from federation.v1.statement_pb2 import CrlPin, RevocationList, SignedStatement
 
 KEPT_AFTER_END = timedelta(minutes=2)
 """How long a list names what is over, or a clock that is behind would take what was revoked in its last seconds."""
@@ -67,6 +68,7 @@ class _Contents:
     trust: TrustedBundle
     book: Revocations
     crls: list[bytes]
+    crl_pins: list[CrlPin]
     encryption_key: SignedStatement
     signing_key: Ed25519PrivateKey
 
@@ -144,10 +146,12 @@ class Bulletin:
 
     def _contents(self, trust: TrustedBundle, now: Instant) -> "_Contents":
         signing_key = self._keys.signing_key(now)
+        with_list = [(it.certificate, it.crl_number, it.crl) for it in self._authorities.all() if it.crl is not None]
         return _Contents(
             trust=trust,
             book=self._book.current(now=now),
-            crls=[authority.crl for authority in self._authorities.all() if authority.crl is not None],
+            crls=[crl for *_, crl in with_list],
+            crl_pins=[pin_crl(certificate, number, crl) for certificate, number, crl in with_list],
             encryption_key=self._epochs.current(now, signing_key),
             signing_key=signing_key,
         )
@@ -162,6 +166,7 @@ class Bulletin:
         return (
             _entries(listed) == (list(book.serials), list(book.grants), list(book.key_ids))
             and list(kept.certificate_revocation_lists) == contents.crls
+            and list(listed.crls) == contents.crl_pins
             and kept.cloud_encryption_key_statement == contents.encryption_key
             and kept.trust_bundle == contents.trust.signed
             and listed.sequence >= self._floor()
@@ -178,6 +183,7 @@ class Bulletin:
             grants=contents.book.grants,
             key_ids=contents.book.key_ids,
             bundle_sequence=contents.trust.sequence,
+            crls=contents.crl_pins,
         )
         return sign_statement("rl", statement, contents.signing_key)
 

@@ -21,7 +21,7 @@ from federation.protocol.verifier import VerifiedParty
 from federation.services.cloud.bulletin import Bulletin
 from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.trust import TrustOffice
-from federation.store.interfaces import Index, Registration, Registrations, ReplayMemory, RevocationBook
+from federation.store.interfaces import Index, Registration, Registrations, ReplayMemory, RevocationBook, SealedEntry
 from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening
 from keystore.generations import GenerationBook
@@ -57,6 +57,8 @@ class Cloud:
     audit: Audit
     freshness: Freshness
     ticket_life: timedelta
+    renewal_stretch: timedelta
+    most_rows_per_patient: int
     clock: Clock
 
     @property
@@ -98,9 +100,13 @@ class Cloud:
         """Keep a message's replay key, after every other check. Raises Rejected for one that was taken before."""
         return pending.admit(self.stores.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
 
-    def record(self, kind: str, detail: str, *, now: Instant) -> None:
-        """Write what is about to be done to the audit log."""
-        self.audit.record(AuditEvent(kind, OK, detail=detail), now=now)
+    def record(self, kind: str, detail: str, *, now: Instant, reason: str = OK) -> None:
+        """Write what was done, and is in no store that takes the entry along, or what is about to be released."""
+        self.audit.record(AuditEvent(kind, reason, detail=detail), now=now)
+
+    def entry(self, kind: str, detail: str, *, now: Instant) -> SealedEntry:
+        """Give the audit log's entry of a change, for the store to write with the change: neither is there without the other."""
+        return self.audit.entry(AuditEvent(kind, OK, detail=detail), now=now)
 
     def record_access(self, event: AccessEvent, *, now: Instant) -> None:
         """Write an access to the audit log, before its answer goes out."""

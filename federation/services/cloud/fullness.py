@@ -17,7 +17,11 @@ MOST_KEY_IDS = 1024
 MOST: Mapping[RevocationKind, int] = {"serial": MOST_ENTRIES, "grant": MOST_ENTRIES, "key": MOST_KEY_IDS}
 
 HIGH = 0.8
-"""The part of its room from which on a list is told of: what is left is the time to do something about it."""
+"""The part of its room from which on a list is told of: what is left is the time to do something about it, and not for a member's
+renewals to take."""
+
+KEPT_FOR_LIVE = 256
+"""Places for serials that only a live credential gets: whoever is to be shut out is, before what it had earlier."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,26 @@ def fills_of(listed: RevocationList) -> list[Fill]:
     return fills({"serial": len(listed.serials), "grant": len(listed.grants), "key": len(listed.key_ids)})
 
 
-def require_room_for_serial(book: Revocations) -> None:
-    """Raise Limit where no credential can be revoked."""
-    _require_room(len(book.serials))
+def require_room_for_live(book: Revocations) -> None:
+    """Raise Limit where no live credential can be revoked."""
+    _require_room(len(book.serials), MOST_ENTRIES)
+
+
+def require_room_for_superseded(book: Revocations) -> None:
+    """Raise Limit where no credential can be revoked that another one followed."""
+    _require_room(len(book.serials), MOST_ENTRIES - KEPT_FOR_LIVE)
+
+
+def require_room_for_renewal(book: Revocations) -> None:
+    """Raise Limit where no renewal may let an earlier credential fall."""
+    _require_room(len(book.serials), int(HIGH * MOST_ENTRIES))
 
 
 def require_room_for_grant(book: Revocations) -> None:
     """Raise Limit where no grant can be taken back."""
-    _require_room(len(book.grants))
+    _require_room(len(book.grants), MOST_ENTRIES)
 
 
-def _require_room(entries: int) -> None:
-    if entries >= MOST_ENTRIES:
+def _require_room(entries: int, most: int) -> None:
+    if entries >= most:
         raise Limit("the revocation list is full")

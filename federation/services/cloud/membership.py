@@ -64,8 +64,8 @@ def put_encryption_key(cloud: Cloud, request: pb.PutEncryptionKeyRequest) -> pb.
     call.admit(now=now)
     address = call.payload.address if call.payload.HasField("address") else None
     kept = as_stored(call.payload.encryption_key_statement)
-    cloud.record("RENEWAL", f"{call.sender.identity} key {statement.key_id.hex()}", now=now)
-    cloud.stores.registrations.renew(call.sender.identity, kept, address)
+    told = cloud.entry("RENEWAL", f"{call.sender.identity} key {statement.key_id.hex()}", now=now)
+    cloud.stores.registrations.renew(call.sender.identity, kept, address, entry=told)
     receipt = pb.RenewalReceipt(key_id=statement.key_id, done_at=now)
     return pb.PutEncryptionKeyResponse(
         receipt=sign_statement("ekack", receipt, cloud.keys_by_time.signing_key(now)),
@@ -118,15 +118,14 @@ def issue_ticket(cloud: Cloud, request: pb.IssueTicketRequest, calling: str | No
     require_same_hospital(calling, call.sender.identity)
     call.admit(now=now)
     patient_id = call.payload.patient_id
-    cloud.record("TICKET", f"{patient_id} by {call.sender.identity}", now=now)
     ticket, expires_at = new_ticket(cloud, ROLE_NAMES[ROLE_PATIENT], patient_id, call.sender.identity, now=now)
     return pb.IssueTicketResponse(ticket=ticket, expires_at=expires_at)
 
 
 def new_ticket(cloud: Cloud, role: str, identity: str, issued_by: str, *, now: Instant) -> tuple[bytes, Instant]:
-    """Make a ticket: single use, expiring; its hash alone is kept (A3). Give it and when it goes."""
+    """Make a ticket: single use, expiring; its hash alone is kept (A3). It is logged. Give it and when it goes."""
     ticket = cloud.keys.token.random(16)
     expires_at = now + milliseconds(cloud.ticket_life)
     kept = Ticket(hashlib.sha256(ticket).digest(), role, identity, expires_at, issued_by)
-    cloud.stores.registrations.put_ticket(kept)
+    cloud.stores.registrations.put_ticket(kept, entry=cloud.entry("TICKET", f"{identity} by {issued_by}", now=now))
     return ticket, expires_at

@@ -1,13 +1,15 @@
 """PublicationService: PUB in, PUBACK out; how a record gets into the blind index (X11, X12)."""
 
-from federation.errors import DepartmentForeign, FieldInvalid
+from federation.errors import DepartmentForeign, FieldInvalid, Limit
 from federation.protocol.calls import PUBLISH
 from federation.protocol.identities import class_of, hospital_of
 from federation.protocol.index import Location
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import sign_statement
+from federation.protocol.time import Instant
 from federation.services.cloud import rows
 from federation.services.cloud.cloud import Cloud
+from federation.store.errors import StoreLimit
 from federation.v1.publication_pb2 import (
     PUBLICATION_ACTION_ADD,
     Publication,
@@ -17,6 +19,7 @@ from federation.v1.publication_pb2 import (
     PublishResponse,
 )
 from federation.v1.publication_pb2_grpc import PublicationServiceServicer
+from federation.wire import operations
 from federation.wire.roles import ServicerContext, calling_hospital, require_same_hospital
 from federation.wire.workers import Workers
 from keystore.transcript import digest
@@ -44,9 +47,7 @@ def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> Publi
         _require_own_department(call.payload, cloud.bulletin.current.verifier.anchors.department_classes)
     call.admit(now=now)
     publication = call.payload
-    action = PublicationAction.Name(publication.action)
-    cloud.record("PUBLICATION", f"{action} {publication.patient_id} {publication.department_id}", now=now)
-    _apply(cloud, publication)
+    _apply(cloud, publication, now)
     receipt = PublicationReceipt(publication_digest=digest(call.opened.plaintext), done_at=now)
     return PublishResponse(receipt=sign_statement("puback", receipt, cloud.keys_by_time.signing_key(now)))
 
@@ -59,9 +60,17 @@ def _require_own_department(publication: Publication, published_classes: frozens
         raise FieldInvalid("the department's class is not on the federation's list: no doctor would find the record")
 
 
-def _apply(cloud: Cloud, publication: Publication) -> None:
+def _apply(cloud: Cloud, publication: Publication, now: Instant) -> None:
     location = Location(publication.department_id, publication.handle, publication.doctor_id)
-    if publication.action == PUBLICATION_ACTION_ADD:
-        rows.publish(cloud, publication.patient_id, location)
-    else:
-        rows.withdraw(cloud, publication.patient_id, location)
+    detail = f"{PublicationAction.Name(publication.action)} {publication.patient_id} {publication.department_id}"
+    told = cloud.entry("PUBLICATION", detail, now=now)
+    if publication.action != PUBLICATION_ACTION_ADD:
+        rows.withdraw(cloud, publication.patient_id, location, entry=told)
+        return
+    try:
+        rows.publish(cloud, publication.patient_id, location, entry=told)
+    except StoreLimit as error:
+        # Neither overload nor anonymous: the operator has to find out whose rows these are.
+        operations.warning("patient-rows-full")
+        cloud.record("PUBLICATION", detail, now=now, reason=Limit.reason)
+        raise Limit("the index holds as many records of one patient of this hospital as it may") from error

@@ -1,5 +1,7 @@
 """RegistrationService: reg1 in the order of docs/protocol.md, section 3, and reg2 (eq. 2-10)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from federation.epochs import as_signed, as_stored
@@ -16,8 +18,9 @@ from federation.protocol.statements import ROLE_NAMES, peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.services.cloud.challenges import is_good, kept_until, new_challenge, replay_key
 from federation.services.cloud.cloud import ROLES, Cloud
-from federation.store.errors import AlreadyStored, NotStored
-from federation.store.interfaces import Registration
+from federation.services.cloud.renewals import require_due
+from federation.store.errors import AlreadyStored, NotStored, StoreError
+from federation.store.interfaces import Registration, SealedEntry
 from federation.v1.envelope_pb2 import SealedReply
 from federation.v1.registration_pb2 import (
     OpenRegistrationRequest,
@@ -34,6 +37,9 @@ from keystore.issuing import Issued, IssuingKey
 from keystore.transcript import digest, text, transcript
 
 ANSWER_KEPT = timedelta(minutes=10)
+
+RESERVED = timedelta(minutes=1)
+"""How long a registration that was cut off keeps another of its identity from beginning."""
 
 
 class RegistrationServicer(RegistrationServiceServicer):
@@ -73,6 +79,7 @@ def register(cloud: Cloud, request: RegisterRequest) -> SealedReply:
     if kept is not None:
         return SealedReply.FromString(kept)
     accepted = _accept(cloud, received, now)
+    require_due(cloud, accepted, now=now)
     _use_up(cloud, received.session_id, now)
     return _issue(cloud, accepted, now)
 
@@ -103,6 +110,18 @@ def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply
     issuing = cloud.keys_by_time.issuing(now)
     serial, credential, issued = _signed_credential(cloud, accepted, issuing, now)
     try:
+        return _completed(cloud, accepted, issuing, (serial, credential, issued), now)
+    except BaseException:
+        with suppress(StoreError):  # then it goes by its time
+            cloud.stores.registrations.release(accepted.request.identity, serial)
+        raise
+
+
+def _completed(
+    cloud: Cloud, accepted: AcceptedRequest, issuing: IssuingKey, signed: tuple[bytes, bytes, Issued], now: Instant
+) -> SealedReply:
+    serial, credential, issued = signed
+    try:
         statement, reply = accepted.answer(
             credential,
             issued,
@@ -114,16 +133,14 @@ def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply
         registration = _registration(cloud, accepted, issued.registration_point, statement, shared_key)
     finally:
         issued.wipe()
-    _record(cloud, accepted, registration, now)
     return _complete(cloud, accepted, registration, reply, now)
 
 
-def _record(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, now: Instant) -> None:
+def _entry(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, now: Instant) -> SealedEntry:
     detail = f"{registration.role} {registration.identity} serial {registration.serial.hex()}"
     if accepted.renewed is None:
-        cloud.record("REGISTRATION", detail, now=now)
-    else:
-        cloud.record("REREGISTRATION", f"{detail} in place of {accepted.renewed.serial.hex()}", now=now)
+        return cloud.entry("REGISTRATION", detail, now=now)
+    return cloud.entry("REREGISTRATION", f"{detail} in place of {accepted.renewed.serial.hex()}", now=now)
 
 
 def _address_of(cloud: Cloud, accepted: AcceptedRequest) -> str | None:
@@ -136,18 +153,33 @@ def _signed_credential(
     cloud: Cloud, accepted: AcceptedRequest, issuing: IssuingKey, now: Instant
 ) -> tuple[bytes, bytes, Issued]:
     """Reserve a serial, then sign M_X with s: the same M_X is never signed twice. Another serial where one won't do."""
-    request = accepted.request
+    registrations, identity = cloud.stores.registrations, accepted.request.identity
     while True:
         serial = cloud.keys.token.random(16)
         credential = accepted.credential(serial, now=now)
-        role = ROLE_NAMES[request.role]
-        cloud.stores.registrations.reserve_serial(
-            serial, role=role, identity=request.identity, credential=credential, at=now
-        )
+        _reserve(cloud, accepted, serial, credential, now)
         try:
             return serial, credential, issuing.issue(credential)
         except InvalidScalar:
-            continue
+            registrations.release(identity, serial)
+        except BaseException:
+            with suppress(StoreError):
+                registrations.release(identity, serial)
+            raise
+
+
+def _reserve(cloud: Cloud, accepted: AcceptedRequest, serial: bytes, credential: bytes, now: Instant) -> None:
+    request = accepted.request
+    with after_opening(), _meanwhile(accepted):
+        cloud.stores.registrations.reserve_serial(
+            serial,
+            role=ROLE_NAMES[request.role],
+            identity=request.identity,
+            credential=credential,
+            at=now,
+            until=now + milliseconds(RESERVED),
+            supersedes=None if accepted.renewed is None else accepted.renewed.serial,
+        )
 
 
 def _registration(
@@ -177,24 +209,32 @@ def _complete(
 ) -> SealedReply:
     """Make it live: somebody else may have taken the identity or the ticket meanwhile. Raises Rejected."""
     request = accepted.request
-    with after_opening():
-        try:
-            cloud.stores.registrations.complete(
-                registration,
-                request_digest=accepted.request_digest,
-                answer=reply.SerializeToString(deterministic=True),
-                answer_until=now + milliseconds(ANSWER_KEPT),
-                ticket_digest=digest(request.ticket) if request.ticket else None,
-                supersedes=None if accepted.renewed is None else accepted.renewed.serial,
-                now=now,
-            )
-        except AlreadyStored as error:
-            raise AlreadyRegistered("the identity was registered meanwhile") from error
-        except NotStored as error:
-            if accepted.renewed is not None:
-                raise NotRegistered("the registration that this one renews is gone") from error
-            raise TicketInvalid("the ticket was used meanwhile") from error
+    entry = _entry(cloud, accepted, registration, now)
+    with after_opening(), _meanwhile(accepted):
+        cloud.stores.registrations.complete(
+            registration,
+            request_digest=accepted.request_digest,
+            answer=reply.SerializeToString(deterministic=True),
+            answer_until=now + milliseconds(ANSWER_KEPT),
+            ticket_digest=digest(request.ticket) if request.ticket else None,
+            supersedes=None if accepted.renewed is None else accepted.renewed.serial,
+            now=now,
+            entry=entry,
+        )
     return reply
+
+
+@contextmanager
+def _meanwhile(accepted: AcceptedRequest) -> Iterator[None]:
+    """Say what became of the identity, or of its ticket, since the request was accepted."""
+    try:
+        yield
+    except AlreadyStored as error:
+        raise AlreadyRegistered("the identity was registered meanwhile") from error
+    except NotStored as error:
+        if accepted.renewed is not None:
+            raise NotRegistered("the registration that this one renews is gone") from error
+        raise TicketInvalid("the ticket was used meanwhile") from error
 
 
 def shared_key_context(identity: str, serial: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from federation.services.cloud.cloud import Cloud
+from federation.services.cloud.rows import owners
 from federation.store.interfaces import SealedRow
 
 
@@ -18,6 +19,20 @@ def forget_rows_of(cloud: Cloud, hospital_id: str) -> int:
     """Take a hospital's rows out of the index; give how many it were. Raises Corrupt."""
     gone = 0
     for row in rows_of(cloud, hospital_id):
-        cloud.stores.index.withdraw((row.row_key, row.row_id))
+        cloud.stores.index.withdraw(row.name)
         gone += 1
     return gone
+
+
+def count_rows_of(cloud: Cloud, hospital_id: str, patient_id: str | None) -> int:
+    """Count a hospital's rows, of one patient or of all. Raises Corrupt."""
+    if patient_id is None:
+        return sum(1 for _ in rows_of(cloud, hospital_id))
+    return cloud.stores.index.count_of(owners(cloud, patient_id, hospital_id))
+
+
+def purge_rows_of(cloud: Cloud, hospital_id: str, patient_id: str | None) -> int:
+    """Take a hospital's rows out, of one patient or of all; give how many it were. Raises Corrupt."""
+    if patient_id is None:
+        return forget_rows_of(cloud, hospital_id)
+    return cloud.stores.index.purge(owners(cloud, patient_id, hospital_id))

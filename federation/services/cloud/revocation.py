@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from federation.protocol.anchors import grant_entry
+from federation.protocol.anchors import grant_entry, serial_entry
 from federation.protocol.calls import REVOKE
 from federation.protocol.grant import named_for_revocation
 from federation.protocol.sealing import after_opening
@@ -54,8 +54,9 @@ def revoke_grant(cloud: Cloud, request: RevokeGrantRequest, rate: RateBound) -> 
     call.admit(now=now)
     require_room_for_grant(cloud.stores.revocations.current(now=now))
     entry = grant_entry(grant.patient_id, grant.grant_id)
-    cloud.record("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now)
-    cloud.stores.revocations.revoke("grant", entry, expires_at=grant.not_after + milliseconds(KEPT_AFTER_END), at=now)
+    told = cloud.entry("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now)
+    expires_at = grant.not_after + milliseconds(KEPT_AFTER_END)
+    cloud.stores.revocations.revoke("grant", entry, expires_at=expires_at, at=now, entry=told)
     return RevokeGrantResponse(revocation_list=cloud.bulletin.refresh(now).revocation_list)
 
 
@@ -69,3 +70,10 @@ def _authenticated(cloud: Cloud, opening: SealedOpening, *, now: Instant) -> Aut
         statement = claimed.opened.payload.patient_key_statement
         patient = cloud.bulletin.current.verifier.party(statement, ROLE_PATIENT, now=now)
     return Authenticated(cloud, patient, claimed.opened, claimed.verify(patient, now=now))
+
+
+def revoke_credential(cloud: Cloud, identity: str, serial: bytes, not_after: Instant, *, now: Instant) -> None:
+    """Put a credential on the list until nobody would take it anyway. Whether there is room for it is the caller's to look at."""
+    told = cloud.entry("REVOCATION", f"{identity} serial {serial.hex()}", now=now)
+    expires_at = not_after + milliseconds(KEPT_AFTER_END)
+    cloud.stores.revocations.revoke("serial", serial_entry(serial), expires_at=expires_at, at=now, entry=told)

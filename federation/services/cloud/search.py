@@ -3,7 +3,6 @@
 from federation.audit import OK
 from federation.epochs import as_signed
 from federation.errors import Authorization, Corrupt, FederationError
-from federation.protocol.grant import covers
 from federation.protocol.index import Location
 from federation.protocol.parties import reason_of
 from federation.protocol.search import Findings, VerifiedQuery, receive_query
@@ -73,12 +72,14 @@ def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
 def _found(
     cloud: Cloud, query: VerifiedQuery, grant: Grant, classes: tuple[str, ...], verifier: Verifier, now: Instant
 ) -> Findings:
-    locations = rows.look_up(cloud, query.query.patient_id, classes)
-    granted = [location for location in locations if covers(grant.hospitals, location.hospital_id)]
-    hospitals = {name: _hospital(cloud, name, verifier, now) for name in {place.hospital_id for place in granted}}
-    ordered = sorted(granted, key=lambda place: (place.department_id, place.handle))
-    found = tuple(_row(place, hospital) for place in ordered if (hospital := hospitals[place.hospital_id]) is not None)
-    return Findings(pb.SEARCH_OUTCOME_FOUND if found else pb.SEARCH_OUTCOME_NONE, found)
+    page = rows.look_up(cloud, query.query.patient_id, classes, grant.hospitals, query.query.page)
+    hospitals = {
+        name: _hospital(cloud, name, verifier, now) for name in {place.hospital_id for place in page.locations}
+    }
+    placed = ((place, hospitals[place.hospital_id]) for place in page.locations)
+    found = tuple(_row(place, hospital) for place, hospital in placed if hospital is not None)
+    is_found = bool(found) or page.pages > 1
+    return Findings(pb.SEARCH_OUTCOME_FOUND if is_found else pb.SEARCH_OUTCOME_NONE, found, page.pages)
 
 
 def _hospital(cloud: Cloud, hospital_id: str, verifier: Verifier, now: Instant) -> Registration | None:

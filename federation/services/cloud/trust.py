@@ -88,7 +88,9 @@ def composed(
     content.cloud_keys.extend(periods_of(generations, IDENTITY, newest.cloud_keys[0].verifying_key))
     content.tls_ca_certificates.extend(_tls_cas(generations, moment))
     content.medical_authorities.extend(
-        MedicalAuthority(authority_id=authority.authority_id, certificate=authority.certificate)
+        MedicalAuthority(
+            authority_id=authority.authority_id, certificate=authority.certificate, doctor_ids=authority.doctor_ids
+        )
         for authority in authorities
     )
     return content

@@ -85,10 +85,11 @@ def forget_registrations(cloud: Cloud, generation: int) -> int:
     gone = 0
     for it in cloud.stores.registrations.walk():
         if since <= it.not_before < until:
-            cloud.record("REGISTRATION-FORGOTTEN", f"{it.identity} serial {it.serial.hex()}", now=cloud.clock())
+            detail = f"{it.identity} serial {it.serial.hex()}"
+            told = cloud.entry("REGISTRATION-FORGOTTEN", detail, now=cloud.clock())
             # Its member may have registered again meanwhile, or another process been here.
             with suppress(NotStored):
-                cloud.stores.registrations.authorize_reissue(it.identity, it.serial)
+                cloud.stores.registrations.authorize_reissue(it.identity, it.serial, entry=told)
                 gone += 1
     return gone
 
@@ -98,7 +99,7 @@ def forget_rows(cloud: Cloud, generation: int) -> int:
     gone = 0
     for row in cloud.stores.index.walk():
         if row.generation == generation:
-            cloud.stores.index.withdraw((row.row_key, row.row_id))
+            cloud.stores.index.withdraw(row.name)
             gone += 1
     return gone
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from federation.audit import OK, AuditEvent
 from federation.errors import FederationError, Unavailable
 from federation.protocol.parties import reason_of
-from federation.protocol.time import Instant
+from federation.protocol.time import Instant, milliseconds
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.intents import intended
 from federation.store.interfaces import OutboxEntry, Standing
@@ -53,11 +53,11 @@ class Outbox:
             try:
                 acknowledged += self._attempt(entry)
             except Unavailable as error:
-                self._put_off(entry)
+                self._put_off(entry, error)
                 operations.warning("publication-postponed", reason=reason_of(error), attempts=entry.attempts + 1)
                 break
             except FederationError as error:
-                self._put_off(entry)
+                self._put_off(entry, error)
                 self._refused(entry, error)
         return acknowledged
 
@@ -87,8 +87,8 @@ class Outbox:
         else:
             stores.records.settle(entry.entry_id)
 
-    def _put_off(self, entry: OutboxEntry) -> None:
-        pause = pause_after(entry.attempts)
+    def _put_off(self, entry: OutboxEntry, error: FederationError) -> None:
+        pause = max(pause_after(entry.attempts), milliseconds(error.retry_after))
         self._hospital.stores.records.postpone(entry.entry_id, not_before=self._hospital.clock() + pause)
 
     def _keep(self, publication: Publication, receipt: SignedStatement, now: Instant) -> None:

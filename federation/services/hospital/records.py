@@ -25,7 +25,7 @@ from federation.wire.roles import ServicerContext
 from federation.wire.workers import Workers
 
 MOST_DEPOSITS_AT_ONCE = 8
-"""A deposit is held in memory until it is whole: at most 32 MiB each."""
+"""A deposit is held in memory until it is whole: at most 17 MiB each."""
 
 
 TO_END_BY_ITSELF_SECONDS = 1.0

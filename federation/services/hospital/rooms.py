@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.epochs import as_signed, as_stored
 from federation.errors import BundleStale, Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
-from federation.protocol.doctor_certificate import authority_of, current_crl, read_certificate
+from federation.protocol.authorities import current_crl
+from federation.protocol.doctor_certificate import authority_of, read_certificate
 from federation.protocol.parsing import check
 from federation.protocol.room import RoomHolder, receive_room_request, verify_close
 from federation.protocol.time import Instant, milliseconds
@@ -145,5 +146,5 @@ def _room(holder: RoomHolder, room_id: bytes, expires_at: Instant) -> StoredRoom
 def _crl_for(hospital: Hospital, certificate: x509.Certificate) -> bytes:
     verifier = hospital.member.verifier()
     moment = datetime.fromtimestamp(hospital.clock() / 1000, UTC)
-    authority = authority_of(certificate, verifier.anchors)
-    return current_crl(authority, verifier.lists, moment).public_bytes(Encoding.DER)
+    authority = authority_of(certificate, verifier.anchors.authorities)
+    return current_crl(authority, verifier.lists.crls, moment).public_bytes(Encoding.DER)

@@ -18,14 +18,18 @@ from federation.store.interfaces.cloud import (
     RevocationBook,
     RevocationKind,
     Revocations,
+    RowBound,
     RowName,
+    RowOwner,
+    RowPage,
     SealedRow,
     StoredAuthority,
     Superseded,
     Ticket,
     TrustChain,
+    Wanted,
 )
-from federation.store.interfaces.custody import Custody, Hold, SealedEntry, Standing, StandingName
+from federation.store.interfaces.custody import Custody, Hold, Standing, StandingName
 from federation.store.interfaces.hospital import (
     OutboxEntry,
     Records,
@@ -40,6 +44,7 @@ from federation.store.interfaces.party import (
     Log,
     LogEntry,
     ReplayMemory,
+    SealedEntry,
     Settings,
     StoredEpoch,
     StoredEvidence,
@@ -64,7 +69,10 @@ __all__ = [
     "RevocationKind",
     "Revocations",
     "Rooms",
+    "RowBound",
     "RowName",
+    "RowOwner",
+    "RowPage",
     "SealedEntry",
     "SealedRow",
     "Settings",
@@ -80,4 +88,5 @@ __all__ = [
     "Superseded",
     "Ticket",
     "TrustChain",
+    "Wanted",
 ]

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
-from federation.store.interfaces.party import StoredStatement
+from federation.store.interfaces.party import SealedEntry, StoredStatement
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,12 @@ class Ticket:
 
 
 class Registrations(Protocol):
-    """The public cloud's registrations and tickets."""
+    """The public cloud's registrations and tickets.
 
-    def put_ticket(self, ticket: Ticket) -> None: ...
+    An `entry` for the log is written in the transaction of the change that it tells of: it is there if, and only if, that is.
+    """
+
+    def put_ticket(self, ticket: Ticket, *, entry: SealedEntry | None = None) -> None: ...
 
     def find_ticket(self, digest: bytes, *, now: int) -> Ticket | None: ...
 
@@ -55,8 +58,27 @@ class Registrations(Protocol):
         """The kept sealed answer to the same reg1, if it is not older than 10 minutes."""
         ...
 
-    def reserve_serial(self, serial: bytes, *, role: str, identity: str, credential: bytes, at: int) -> None:
-        """Insert the serial into the issuance log before anything is signed for it. Raises AlreadyStored for one used before."""
+    def reserve_serial(
+        self,
+        serial: bytes,
+        *,
+        role: str,
+        identity: str,
+        credential: bytes,
+        at: int,
+        until: int,
+        supersedes: bytes | None = None,
+    ) -> None:
+        """Insert the serial into the issuance log before anything is signed for it, if it is this registration's turn.
+
+        One of an identity is under way at a time, until it is completed or released, or its time is over: of two at once the
+        loser uses no serial up. Raises AlreadyStored for a serial used before, where another is under way, and where something
+        else is live than what `supersedes` names; NotStored where nothing is.
+        """
+        ...
+
+    def release(self, identity: str, serial: bytes) -> None:
+        """Let another registration of the identity begin: this one won't be completed. None under way is no error."""
         ...
 
     def complete(
@@ -69,6 +91,7 @@ class Registrations(Protocol):
         ticket_digest: bytes | None,
         supersedes: bytes | None = None,
         now: int,
+        entry: SealedEntry | None = None,
     ) -> None:
         """Make the registration live in one transaction: consume the ticket, mark the issuance, keep the answer.
 
@@ -104,11 +127,18 @@ class Registrations(Protocol):
         """How many live registrations have a credential with since <= not_before < until."""
         ...
 
-    def renew(self, identity: str, encryption_key_statement: StoredStatement, address: str | None) -> None:
+    def renew(
+        self,
+        identity: str,
+        encryption_key_statement: StoredStatement,
+        address: str | None,
+        *,
+        entry: SealedEntry | None = None,
+    ) -> None:
         """Keep the newest encryption key and, if given, the address. Raises NotStored."""
         ...
 
-    def authorize_reissue(self, identity: str, serial: bytes) -> Registration:
+    def authorize_reissue(self, identity: str, serial: bytes, *, entry: SealedEntry | None = None) -> Registration:
         """End the live registration of that serial so that its identity may register again; return it.
 
         Raises NotStored, also if a renewal has taken its place meanwhile.
@@ -122,30 +152,98 @@ class Registrations(Protocol):
 
 @dataclass(frozen=True)
 class SealedRow:
-    """A row of the blind index. `row_key` and `row_id` are HMACs, `sealed` is AES-GCM: the database says nothing (C5).
+    """A row of the blind index: all but the generation are HMACs and AES-GCM, so that the database names nobody (C5).
 
-    `generation` says which generation of the index key made the HMACs.
+    `bucket` is 16 bits of the patient's pseudorandom value: what lies together, of one patient in 1,500 at 100 million.
+    `hospital_key` is the same in all rows of one patient of one hospital. `generation` says which generation of the index key
+    they come from.
     """
 
+    bucket: int
     row_key: bytes
     row_id: bytes
+    hospital_key: bytes
     sealed: bytes
     generation: int = 1
 
+    @property
+    def name(self) -> "RowName":
+        """Give what the row is called."""
+        return RowName(self.bucket, self.row_key, self.row_id)
 
-RowName = tuple[bytes, bytes]
-"""A row's key and id."""
+    @property
+    def owner(self) -> "RowOwner":
+        """Give whose row it is: one patient's, of one hospital."""
+        return RowOwner(self.bucket, self.hospital_key)
+
+
+class RowName(NamedTuple):
+    """A row's bucket, key and id."""
+
+    bucket: int
+    row_key: bytes
+    row_id: bytes
+
+
+class RowOwner(NamedTuple):
+    """One patient and one hospital, as its rows tell them."""
+
+    bucket: int
+    hospital_key: bytes
+
+
+@dataclass(frozen=True)
+class RowBound:
+    """How many rows a patient may have of one hospital, and what it is called in them, one name a generation."""
+
+    owners: Sequence[RowOwner]
+    most: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows of a patient are looked for: under these keys of a bucket, and of these hospitals unless of all."""
+
+    bucket: int
+    row_keys: Sequence[bytes]
+    hospital_keys: Sequence[bytes] | None = None
+
+
+@dataclass(frozen=True)
+class RowPage:
+    """Some of the rows that were looked for, and how many there are in all."""
+
+    rows: Sequence[SealedRow]
+    total: int
 
 
 class Index(Protocol):
     """The public cloud's blind index."""
 
-    def upsert(self, row: SealedRow, *, replaces: Sequence[RowName] = ()) -> None:
-        """Keep a row; one of the same name gives way, and so do those it replaces: its own under older generations."""
+    def upsert(
+        self,
+        row: SealedRow,
+        *,
+        replaces: Sequence[RowName] = (),
+        bound: RowBound | None = None,
+        entry: SealedEntry | None = None,
+    ) -> None:
+        """Keep a row; one of the same name gives way, and so do those it replaces: its own under older generations.
+
+        Raises StoreLimit where that makes one row more than the bound.
+        """
         ...
 
-    def withdraw(self, *names: RowName) -> None:
+    def withdraw(self, *names: RowName, entry: SealedEntry | None = None) -> None:
         """Take the rows out, under whatever generation they are; none there is no error."""
+        ...
+
+    def purge(self, owners: Sequence[RowOwner]) -> int:
+        """Take out all rows of these owners, and say how many it were."""
+        ...
+
+    def count_of(self, owners: Sequence[RowOwner]) -> int:
+        """How many rows these owners have."""
         ...
 
     def walk(self) -> Iterator[SealedRow]: ...
@@ -165,8 +263,13 @@ class Index(Protocol):
         """How many rows a generation of the index key names."""
         ...
 
-    def rows(self, row_keys: Sequence[bytes]) -> Sequence[SealedRow]:
-        """All rows under these keys, in a stable order."""
+    def page(self, wanted: Sequence[Wanted], *, offset: int, limit: int) -> RowPage:
+        """Some of the rows that are looked for, in a stable order in which each owner has its turn: the first of each, the
+        second of each. Nobody who has many stands before one who has few."""
+        ...
+
+    def older(self, wanted: Sequence[Wanted], *, than: int, limit: int) -> Sequence[SealedRow]:
+        """Some of the rows that are looked for and are under an earlier generation."""
         ...
 
 
@@ -186,7 +289,9 @@ RevocationKind = Literal["serial", "grant", "key"]
 class RevocationBook(Protocol):
     """What the public cloud has revoked. Every change raises `version` by one."""
 
-    def revoke(self, kind: RevocationKind, digest: bytes, *, expires_at: int, at: int) -> int:
+    def revoke(
+        self, kind: RevocationKind, digest: bytes, *, expires_at: int, at: int, entry: SealedEntry | None = None
+    ) -> int:
         """Add an entry and return the version; one already there is no error, and no change.
 
         An entry may leave the book after `expires_at`, when what it names would not be accepted anyway.
@@ -198,10 +303,11 @@ class RevocationBook(Protocol):
 
 @dataclass(frozen=True)
 class StoredAuthority:
-    """A key of a medical authority that the public cloud recognises, and its newest CRL."""
+    """A key of a medical authority that the public cloud recognises, whom it may certify, and its newest CRL."""
 
     authority_id: str
     certificate: bytes
+    doctor_ids: tuple[str, ...]
     crl: bytes | None
     crl_number: int
 
@@ -209,18 +315,22 @@ class StoredAuthority:
 class Authorities(Protocol):
     """The medical authorities of the federation. One stands twice while its key is rotated: each certificate has its CRL."""
 
-    def put(self, authority_id: str, certificate: bytes) -> None:
-        """Recognise a certificate of an authority; one that is there keeps its CRL."""
+    def put(
+        self, authority_id: str, certificate: bytes, doctor_ids: tuple[str, ...], *, entry: SealedEntry | None = None
+    ) -> None:
+        """Recognise a certificate of an authority for these doctors; one that is there has this scope, and keeps its CRL."""
         ...
 
-    def put_crl(self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int) -> None:
+    def put_crl(
+        self, authority_id: str, certificate: bytes, crl: bytes, crl_number: int, *, entry: SealedEntry | None = None
+    ) -> None:
         """Keep a certificate's newer CRL.
 
         Raises NotStored for an unknown authority or certificate, AlreadyStored for a CRL number not above the kept one.
         """
         ...
 
-    def drop(self, authority_id: str, certificate: bytes) -> None:
+    def drop(self, authority_id: str, certificate: bytes, *, entry: SealedEntry | None = None) -> None:
         """Recognise a certificate no longer; none there is no error."""
         ...
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from federation.store.interfaces.hospital import OutboxEntry, StoredRecord
+from federation.store.interfaces.party import SealedEntry
 
 StandingName = Literal["shown", "withdrawn", "erased"]
 
@@ -35,14 +36,6 @@ class Hold:
     hold_id: bytes
     placed_at: int
     logged: int
-
-
-@dataclass(frozen=True)
-class SealedEntry:
-    """An entry of the log to be: when, and what, sealed."""
-
-    at: int
-    sealed: bytes
 
 
 class Custody(Protocol):

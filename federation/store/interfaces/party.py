@@ -40,6 +40,14 @@ class LogEntry:
     digest: bytes
 
 
+@dataclass(frozen=True)
+class SealedEntry:
+    """An entry of the log to be: when, and what, sealed."""
+
+    at: int
+    sealed: bytes
+
+
 class ReplayMemory(Protocol):
     """Replay keys of admitted messages (B2): shared by all workers of a party, durable, failing closed."""
 

@@ -7,6 +7,8 @@ from federation.clients.calls import call
 from federation.clients.cloud import CloudClient
 from federation.member import Member
 from federation.protocol.calls import PUBLISH, RENEW
+from federation.protocol.index import Location
+from federation.services.cloud import rows
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, IssueTicketRequest, PutEncryptionKeyRequest
 from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.publication_pb2 import PublishRequest
@@ -25,6 +27,20 @@ def test_foreign_department_is_refused(lab: CloudLab, hospital: tuple[Member, Cl
 def test_department_of_an_unpublished_class_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
     with lab.rejected_for("FIELD_INVALID"):
         hospital[1].publish(hospital[0], publication_of("H:good", "P:good", "H:good/alchemy"))
+
+
+def test_limit_reached_for_more_rows_of_a_patient_than_a_hospital_may_have(
+    lab: CloudLab, hospital: tuple[Member, CloudClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(lab.node.cloud.most_rows_per_patient):
+        rows.publish(lab.node.cloud, "P:buried", Location("H:good/cardiology", number.to_bytes(16, "big")))
+    with pytest.raises(errors.Limit):
+        hospital[1].publish(hospital[0], publication_of("H:good", "P:buried", "H:good/oncology"))
+    *_, told = (entry.event for entry in lab.node.cloud.audit.entries())
+    assert (told.kind, told.reason) == ("PUBLICATION", "LIMIT_REACHED")
+    assert "P:buried H:good/oncology" in told.detail
+    assert "patient-rows-full" in caplog.messages
+    lab.publish(hospital, "P:other", "oncology")
 
 
 def test_replayed_publication_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:

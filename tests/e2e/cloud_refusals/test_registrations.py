@@ -2,7 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation import errors
 from federation.clients.cloud import CloudClient
@@ -16,6 +20,7 @@ from federation.services.cloud.membership import new_ticket
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT
 from hsm import TokenUri
+from keystore.errors import CertificateRejected
 from tests.e2e.cloud_lab import CloudLab, foreign_certificate
 from tests.e2e.cloud_refusals.query import cloud_key
 
@@ -127,6 +132,54 @@ def test_revoked_certificate_is_refused(lab: CloudLab) -> None:
     lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
     with lab.rejected_for("CERTIFICATE_REVOKED"):
         register(member, lab.client(), ROLE_DOCTOR, certificate, None, certificate=certificate)
+
+
+def test_delta_takes_no_lists_place(lab: CloudLab) -> None:
+    """A delta does not name who was revoked before it: taken for the whole list, it brings them back."""
+    member = lab.member("D:delta")
+    certificate = lab.certificate(member)
+    lab.authority.revoke("D:delta")
+    whole = lab.authority.crl()
+    lab.node.put_crl(whole)
+    number = lab.authority.crl().extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    with pytest.raises(CertificateRejected, match="delta"):
+        lab.node.put_crl(_delta(lab, number))
+    assert [it.crl for it in lab.node.authorities()] == [whole.public_bytes(Encoding.DER)]
+    lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
+    with lab.rejected_for("CERTIFICATE_REVOKED"):
+        register(member, lab.client(), ROLE_DOCTOR, certificate, None, certificate=certificate)
+
+
+def _delta(lab: CloudLab, number: int) -> x509.CertificateRevocationList:
+    now, authority = datetime.now(UTC), lab.authority
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.certificate.subject)
+        .last_update(now)
+        .next_update(now + timedelta(hours=1))
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(x509.DeltaCRLIndicator(number - 1), critical=True)
+    )
+    return builder.sign(authority._key, None)
+
+
+def test_certificate_out_of_its_authoritys_scope_is_refused(lab: CloudLab) -> None:
+    member = lab.member("D:beta.roe")
+    certificate = lab.certificate(member)
+    lab.node.add_authority(lab.authority.certificate, ["D:alpha.*", "D:beta"])
+    try:
+        with lab.rejected_for("CERTIFICATE_OUT_OF_SCOPE"):
+            register(member, lab.client(), ROLE_DOCTOR, certificate, None, certificate=certificate)
+    finally:
+        lab.node.add_authority(lab.authority.certificate, ["D:*"])
+    register(member, lab.client(), ROLE_DOCTOR, certificate, None, certificate=certificate)
+
+
+@pytest.mark.parametrize("scope", ["*", "D:a*b", "alpha.*", "H:alpha", "D:a b"])
+def test_authority_for_what_is_no_doctor_is_not_recognised(lab: CloudLab, scope: str) -> None:
+    with pytest.raises(errors.FieldInvalid):
+        lab.node.add_authority(lab.authority.certificate, ["D:*", scope])
+    assert [it.doctor_ids for it in lab.node.authorities()] == [("D:*",)]
 
 
 def test_identity_that_is_registered_already_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:

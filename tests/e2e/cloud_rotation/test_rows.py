@@ -34,7 +34,7 @@ def test_sealing_key_is_revoked_when_all_but_the_log_is_under_another_and_the_ch
     assert kinds[: entries + 2] == [FORGOTTEN] * (entries + 2)
     assert FORGOTTEN not in kinds[entries + 2 :]
     assert audit.verify() == len(kinds)
-    assert rows.look_up(cloud.node.cloud, "P:ann", ["cardiology"]) == [PLACE]
+    assert rows.look_up(cloud.node.cloud, "P:ann", ["cardiology"]).locations == [PLACE]
 
 
 def test_row_that_does_not_open_stays_and_keeps_its_sealing_key(cloud):
@@ -59,22 +59,22 @@ def test_index_row_moves_when_somebody_looks_it_up_or_publishes_it_again(cloud):
     assert (index.count(1), index.count(2)) == (3, 0)
     rows.publish(union, "P:ann", PLACE)
     assert (index.count(1), index.count(2)) == (2, 1)
-    assert len(rows.look_up(union, "P:ann", ["cardiology"])) == 2
+    assert len(rows.look_up(union, "P:ann", ["cardiology"]).locations) == 2
     assert (index.count(1), index.count(2)) == (1, 2)
     with pytest.raises(GenerationNeeded, match="1 index rows"):
         cloud.rotation.revoke(INDEXING, 1)
     with pytest.raises(NothingToReseal):
         walk(cloud, INDEXING)
-    assert rows.look_up(union, "P:lin", ["cardiology"]) == [PLACE]
+    assert rows.look_up(union, "P:lin", ["cardiology"]).locations == [PLACE]
     cloud.rotation.revoke(INDEXING, 1)
-    assert len(rows.look_up(union, "P:ann", ["cardiology"])) == 2
+    assert len(rows.look_up(union, "P:ann", ["cardiology"]).locations) == 2
 
 
 def test_index_row_under_an_older_generation_is_withdrawn(cloud):
     rows.publish(cloud.node.cloud, "P:ann", PLACE)
     cloud.rotate(INDEXING)
     rows.withdraw(cloud.node.cloud, "P:ann", PLACE)
-    assert rows.look_up(cloud.node.cloud, "P:ann", ["cardiology"]) == []
+    assert rows.look_up(cloud.node.cloud, "P:ann", ["cardiology"]).locations == []
     assert not list(cloud.node.cloud.stores.index.walk())
 
 
@@ -86,7 +86,7 @@ def test_index_row_under_two_generations_is_found_once(cloud):
     cloud.rotate(INDEXING)
     rows.publish(union, "P:ann", PLACE)
     union.stores.index.upsert(older)
-    assert rows.look_up(union, "P:ann", ["cardiology"]) == [PLACE]
+    assert rows.look_up(union, "P:ann", ["cardiology"]).locations == [PLACE]
     assert union.stores.index.count(1) == 0
 
 

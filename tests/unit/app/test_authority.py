@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.app.authority import MedicalAuthority, found_authority, open_authority
-from federation.app.certificates import authority_id_of, crl_number_of, read_certificate, read_crl, read_request
+from federation.app.certificates import authority_id_of, read_certificate, read_crl, read_request
 from federation.app.node import NodeDirectory
 from federation.cli.doctor import read_certificate as read_certificate_of_doctor
 from federation.clients.errors import WrongFile
@@ -19,6 +19,7 @@ from federation.errors import FieldInvalid, NotFound
 from hsm import pin_from_value
 from keystore.errors import CertificateRejected
 from keystore.x509 import create_authority, request_certificate
+from keystore.x509_crl import crl_number
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_revoked_certificate_is_on_the_next_list_and_numbers_grow(
     assert authority.revoke("D:ben") == [f"{certificate.serial_number:x}"]
     second = authority.crl()
     assert second.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
-    numbers = [crl_number_of(crl, authority.certificate) for crl in (first, second)]
+    numbers = [crl_number(crl, authority.certificate) for crl in (first, second)]
     assert numbers == [1, 2]
 
 
@@ -81,7 +82,7 @@ def test_list_of_another_authority_is_refused(
     pin = pin_from_value(user_pin.reveal())
     certificate = found_authority(other, "M:board", TokenSettings(str(make_token_uri("other"))), pin)
     with pytest.raises(CertificateRejected):
-        crl_number_of(authority.crl(), certificate)
+        crl_number(authority.crl(), certificate)
 
 
 def test_certificate_that_is_no_authority_is_refused(authority: MedicalAuthority, request_of_ben: bytes) -> None:
@@ -128,12 +129,12 @@ def test_a_successor_certifies_beside_the_older_key_and_each_signs_its_own_list(
     with open_authority(second, pin) as newer:
         newer.issue(request_of_ben, "D:ben").verify_directly_issued_by(made)
         newer.revoke("D:ben")
-        assert [len(newer.crl()), crl_number_of(newer.crl(), made)] == [1, 2]
+        assert [len(newer.crl()), crl_number(newer.crl(), made)] == [1, 2]
     with open_authority(directory, pin) as older:  # its key is found among the generations
         assert older.certificate.subject == made.subject
         assert older.certificate.public_key() != made.public_key()
         older.issue(request_of_ben, "D:ben").verify_directly_issued_by(older.certificate)
-        assert [len(older.crl()), crl_number_of(older.crl(), older.certificate)] == [0, 2]
+        assert [len(older.crl()), crl_number(older.crl(), older.certificate)] == [0, 2]
 
 
 def test_a_successor_without_a_predecessor_is_refused(tmp_path: Path, make_token_uri, user_pin) -> None:

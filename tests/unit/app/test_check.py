@@ -20,7 +20,7 @@ from federation.app.check_peers import TlsUntrusted, dial
 from federation.app.node import NodeDirectory
 from federation.clock import system_clock
 from federation.config import CloudSettings, TokenSettings
-from federation.errors import Unavailable
+from federation.errors import FieldInvalid, Unavailable
 from keystore.x509 import create_tls_ca, issue_leaf
 
 CLOUD = "C:union"
@@ -74,10 +74,15 @@ def test_tls_untrusted_if_somebody_else_answers(
         dial(address, identity, roots(authority).pem)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:443", "127.0.0.1:port"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:443"])
 def test_unavailable_if_nobody_answers(address: str) -> None:
     with pytest.raises(Unavailable):
         dial(address, CLOUD, Authority().pem)
+
+
+def test_field_invalid_for_what_is_no_address() -> None:
+    with pytest.raises(FieldInvalid):
+        dial("127.0.0.1:port", CLOUD, Authority().pem)
 
 
 def test_node_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,13 @@ from federation.app.watched import list_readings
 from federation.clock import system_clock
 from federation.config import TokenSettings
 from federation.errors import Limit
-from federation.services.cloud.fullness import MOST, require_room_for_grant, require_room_for_serial
+from federation.services.cloud.fullness import (
+    MOST,
+    require_room_for_grant,
+    require_room_for_live,
+    require_room_for_renewal,
+    require_room_for_superseded,
+)
 from federation.store import schema
 from federation.store.interfaces import RevocationKind
 from federation.v1 import rules_pb2
@@ -101,10 +107,20 @@ def test_check_of_a_full_list_fails_and_what_is_over_does_not_count(node: Public
     assert [it.verdict for it in revocations(later)] == [Verdict.OK]
 
 
-@pytest.mark.parametrize(("kind", "require"), [("serial", require_room_for_serial), ("grant", require_room_for_grant)])
-def test_limit_reached_on_a_full_list_and_not_before(node: PublicCloudNode, kind: RevocationKind, require) -> None:
+@pytest.mark.parametrize(
+    ("kind", "require", "most"),
+    [
+        ("serial", require_room_for_live, 3968),
+        ("serial", require_room_for_superseded, 3712),
+        ("serial", require_room_for_renewal, 3174),
+        ("grant", require_room_for_grant, 3968),
+    ],
+)
+def test_limit_reached_on_a_full_list_and_not_before(
+    node: PublicCloudNode, kind: RevocationKind, require, most: int
+) -> None:
     book = node.cloud.stores.revocations
-    fill(node, kind, 3967)
+    fill(node, kind, most - 1)
     require(book.current(now=system_clock()))
     book.revoke(kind, b"\xff" * 32, expires_at=system_clock() + HOUR, at=0)
     with pytest.raises(Limit):

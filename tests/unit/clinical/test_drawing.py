@@ -68,4 +68,4 @@ def test_ecg_invalid_when_there_is_nothing_to_draw():
     with pytest.raises(EcgInvalid):
         svg([])
     with pytest.raises(EcgInvalid):
-        svg([Lead("X", MILLISECOND, (1.0,)), Lead("I", MILLISECOND, ())])
+        svg([Lead("X", MILLISECOND, ()), Lead("I", MILLISECOND, ())])

@@ -6,9 +6,11 @@ from datetime import UTC, date, datetime
 import pytest
 
 from federation.clinical.encounter import encounter_bundle
-from federation.clinical.errors import FhirInvalid, WrongSubject
+from federation.clinical.errors import FhirInvalid, FhirTooLarge, WrongSubject
 from federation.clinical.fhir import validate_bundle, validate_resource
-from federation.clinical.report import Coding, diagnostic_report, summarise
+from federation.clinical.identity import require_subject
+from federation.clinical.report import Coding, Source, diagnostic_report, summarise
+from federation.clinical.strictjson import RESOURCE, dump
 
 ISSUED = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 HYPERTENSION = Coding("http://hl7.org/fhir/sid/icd-10", "I10", "Essential (primary) hypertension")
@@ -18,7 +20,7 @@ REPORT = (
     b'"conclusion":"Sinus rhythm, normal ECG.","conclusionCode":[{"coding":[{"code":"I10",'
     b'"display":"Essential (primary) hypertension","system":"http://hl7.org/fhir/sid/icd-10"}]}],'
     b'"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/workflow-supportingInfo","valueReference":'
-    b'{"identifier":{"system":"urn:ietf:rfc:3986",'
+    b'{"display":"12 records of H:alpha","identifier":{"system":"urn:ietf:rfc:3986",'
     b'"value":"ni:///sha-256;47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"}}}],'
     b'"issued":"2026-03-01T09:30:00.000Z","performer":[{"identifier":{"value":"D:rossi"},"type":"Practitioner"}],'
     b'"resourceType":"DiagnosticReport","status":"final",'
@@ -34,7 +36,7 @@ def report(patient_id: str = "P:johnnie679", **changes: object) -> bytes:
         "conclusion": "Sinus rhythm, normal ECG.",
         "codes": [HYPERTENSION],
         "issued": ISSUED,
-        "based_on": [EMPTY_SHA256],
+        "based_on": [Source(EMPTY_SHA256, "H:alpha", 12)],
     }
     return diagnostic_report(**{**arguments, **changes})
 
@@ -54,14 +56,30 @@ def test_fhir_invalid_for_an_empty_conclusion():
 
 def test_digest_of_another_length_is_a_mistake_of_ours():
     with pytest.raises(ValueError, match="32 bytes"):
-        report(based_on=[b"short"])
+        report(based_on=[Source(b"short", "H:a", 1)])
 
 
 def test_summary_is_one_plain_paragraph():
     assert summarise(REPORT) == (
         "Diagnosis by D:rossi for P:johnnie679, issued 2026-03-01 09:30 UTC, final: Sinus rhythm, normal ECG. "
-        "Coded as Essential (primary) hypertension (I10). Based on 1 record from elsewhere."
+        "Coded as Essential (primary) hypertension (I10). Based on 12 records of H:alpha."
     )
+
+
+def test_summary_counts_the_records_of_each_hospital():
+    sources = [Source(EMPTY_SHA256, "H:alpha", 1), Source(bytes(32), "H:beta", 2)]
+    assert summarise(report(based_on=sources)).endswith("Based on 1 record of H:alpha, 2 records of H:beta.")
+
+
+def test_summary_counts_answers_where_the_report_does_not_say_how_many_records_they_held():
+    def cited(*sources: Source) -> str:
+        parsed = json.loads(report(based_on=sources))
+        del parsed["extension"][0]["valueReference"]["display"]
+        return summarise(json.dumps(parsed).encode()).rpartition("(I10). ")[2]
+
+    first, second = Source(EMPTY_SHA256, "H:alpha", 12), Source(bytes(32), "H:beta", 2)
+    assert cited(first) == "Based on records in 1 answer of hospitals."
+    assert cited(first, second) == "Based on 2 records of H:beta, records in 1 answer of hospitals."
 
 
 def test_summary_of_a_strangers_report_is_safe_to_print():
@@ -87,7 +105,7 @@ def test_encounter_is_a_valid_bundle_that_keeps_both_parts_byte_for_byte(observa
     assert REPORT in filed
     names = [entry["fullUrl"] for entry in json.loads(filed)["entry"]]
     assert len(set(names)) == 3
-    assert names[2] == "urn:uuid:dd138193-26e1-584c-973b-f89210c9fad6"
+    assert names[2] == "urn:uuid:50f0dbc8-3ffa-5ed1-ac67-e354b774ef4a"
 
 
 def test_wrong_subject_is_not_filed(observation):
@@ -103,3 +121,29 @@ def test_wrong_subject_is_not_filed(observation):
 def test_fhir_invalid_when_the_parts_are_exchanged(observation):
     with pytest.raises(FhirInvalid):
         encounter_bundle(patient_id="P:johnnie679", observation=REPORT, report=observation, recorded=ISSUED)
+
+
+def test_wrong_subject_names_both():
+    with pytest.raises(WrongSubject, match=r"^the DiagnosticReport is about P:luna, not P:x$"):
+        require_subject(json.loads(report("P:luna")), "P:x")
+    with pytest.raises(WrongSubject, match=r"^the DiagnosticReport is about somebody else, not P:x$"):
+        require_subject(json.loads(report("flu")), "P:x")
+
+
+def test_the_encounter_of_the_largest_biosignal_and_diagnosis_is_taken():
+    most_diagnosis = 917_504  # docs/protocol.md, D5
+    observed = {"resourceType": "Observation", "status": "final", "code": {}, "subject": json.loads(REPORT)["subject"]}
+
+    def filled(resource: dict[str, object], name: str, size: int) -> bytes:
+        frame = dump(resource | {name: ""})
+        return dump(resource | {name: "x" * (size - len(frame))})
+
+    biosignal = filled(observed, "valueString", RESOURCE.size_bytes)
+    diagnosis = filled(json.loads(REPORT), "conclusion", most_diagnosis)
+    assert (len(biosignal), len(diagnosis)) == (RESOURCE.size_bytes, most_diagnosis)
+    filed = encounter_bundle(patient_id="P:johnnie679", observation=biosignal, report=diagnosis, recorded=ISSUED)
+    assert len(filed) > RESOURCE.size_bytes
+    with pytest.raises(FhirTooLarge, match="more than 16 MiB"):
+        validate_resource(biosignal + b" ", "Observation")
+    noted = dump(observed | {"note": [{"text": "x"}] * 160_000})
+    encounter_bundle(patient_id="P:johnnie679", observation=noted, report=REPORT, recorded=ISSUED)

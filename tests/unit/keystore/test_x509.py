@@ -2,6 +2,7 @@
 
 import subprocess
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
 from cryptography import x509
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from keystore import x509 as issuing
 from keystore.errors import CertificateRejected
@@ -66,8 +68,45 @@ def test_a_leaf_in_the_clouds_name_is_refused_by_name_constraints(tmp_path):
 def test_name_constraints_are_critical_and_name_one_hospital():
     extension = IDENTITY_CA.extensions.get_extension_for_class(x509.NameConstraints)
     assert extension.critical
-    assert [name.value for name in extension.value.permitted_subtrees or ()] == ["alpha.hospital.medunion.internal"]
+    nobody = "nowhere.invalid"  # of URIs and mail addresses, whose forms would be free otherwise
+    permitted = [name.value for name in extension.value.permitted_subtrees or ()]
+    assert permitted == ["alpha.hospital.medunion.internal", nobody, nobody]
     assert len(extension.value.excluded_subtrees or ()) == 2  # no address of either family
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        x509.UniformResourceIdentifier("https://beta.hospital.medunion.internal"),
+        x509.UniformResourceIdentifier("urn:medunion:H:beta"),
+        x509.UniformResourceIdentifier("beta.hospital.medunion.internal"),
+        x509.RFC822Name("nobody@beta.hospital.medunion.internal"),
+        x509.IPAddress(ip_address("127.0.0.1")),
+    ],
+    ids=["url", "urn", "no-uri", "mail", "address"],
+)
+def test_a_leaf_with_a_name_of_another_form_is_refused_by_name_constraints(tmp_path, name):
+    alpha = x509.DNSName("alpha.hospital.medunion.internal")
+    assert openssl_verify(tmp_path, _leaf_named([alpha])).returncode == 0
+    assert openssl_verify(tmp_path, _leaf_named([alpha, name])).returncode != 0
+
+
+def _leaf_named(names):
+    """Give what a hospital that does not use our code can make with its identity CA: a leaf with any names, and the chain."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")]))
+        .issuer_name(IDENTITY_CA.subject)
+        .public_key(HOSPITAL_KEY.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(HOSPITAL_KEY.public_key()), critical=False)
+    )
+    leaf = builder.sign(HOSPITAL_KEY, None)
+    return leaf.public_bytes(Encoding.PEM) + IDENTITY_CA.public_bytes(Encoding.PEM)
 
 
 def test_a_leaf_lives_for_hours_and_an_expired_one_is_refused(tmp_path):

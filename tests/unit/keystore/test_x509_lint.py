@@ -24,7 +24,7 @@ from keystore.x509_lint import (
     lint_crl,
     lint_request,
 )
-from keystore.x509_profiles import CERTIFIES, DOCTOR, IDENTITY_CA, SIGNS, Profile
+from keystore.x509_profiles import CERTIFIES, DOCTOR, IDENTITY_CA, SIGNS, Profile, name_constraints
 from keystore.x509_signing import serial_number, signed_certificate
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -33,8 +33,9 @@ EC = ec.generate_private_key(ec.SECP256R1())
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])
 NOBODY = x509.Name([])
 URI = x509.UniformResourceIdentifier("urn:medunion:D:chen")
-NO_ADDRESS = [x509.IPAddress(network) for network in map(issuing.ip_network, ("0.0.0.0/0", "::/0"))]
 DNS = x509.DNSName("alpha.hospital.medunion.internal")
+CONSTRAINED = name_constraints(DNS.value)
+PERMITTED, EXCLUDED = CONSTRAINED.permitted_subtrees or [], CONSTRAINED.excluded_subtrees or []
 Extension = tuple[x509.ExtensionType, bool]
 
 DOCTORS: dict[str, Extension] = {
@@ -47,7 +48,7 @@ CAS: dict[str, Extension] = {
     "basic": (x509.BasicConstraints(ca=True, path_length=0), True),
     "usage": (CERTIFIES, True),
     "subject": (x509.SubjectKeyIdentifier.from_public_key(SUBJECT.public_key()), False),
-    "names": (x509.NameConstraints([DNS], NO_ADDRESS), True),
+    "names": (CONSTRAINED, True),
     "issuer": DOCTORS["issuer"],
 }
 
@@ -91,9 +92,11 @@ BAD_CERTIFICATES: list[tuple[str, Profile, Callable[[], x509.Certificate]]] = [
     ("CERT.SUBJECT_KEY_ID", IDENTITY_CA, lambda: certificate(
         {**CAS, "subject": (x509.SubjectKeyIdentifier.from_public_key(OTHER.public_key()), False)})),
     ("CERT.NAME_CONSTRAINTS", IDENTITY_CA,
-     lambda: certificate({**CAS, "names": (x509.NameConstraints([DNS], NO_ADDRESS[:1]), True)})),
+     lambda: certificate({**CAS, "names": (x509.NameConstraints(PERMITTED, EXCLUDED[:1]), True)})),
     ("CERT.NAME_CONSTRAINTS", IDENTITY_CA,
-     lambda: certificate({**CAS, "names": (x509.NameConstraints([DNS, DNS], NO_ADDRESS), True)})),
+     lambda: certificate({**CAS, "names": (x509.NameConstraints([DNS], EXCLUDED), True)})),
+    ("CERT.NAME_CONSTRAINTS", IDENTITY_CA,
+     lambda: certificate({**CAS, "names": (x509.NameConstraints([DNS, *PERMITTED], EXCLUDED), True)})),
     ("CERT.ALTERNATIVE_NAME", DOCTOR,
      lambda: certificate({**DOCTORS, "name": (x509.SubjectAlternativeName([URI, DNS]), False)})),
 ]  # fmt: skip

@@ -8,11 +8,13 @@ import pytest
 from federation.errors import (
     CertificateForeign,
     CertificateRevoked,
+    CredentialRevoked,
     FutureDated,
     GrantExpired,
     GrantInvalid,
     IdentityMismatch,
     Limit,
+    MessageTooLarge,
     MissingField,
     OutOfOrder,
     RecordDigestMismatch,
@@ -30,7 +32,7 @@ from federation.protocol.session import Direction
 from federation.protocol.statements import digest_or_empty
 from federation.v1.consultation_pb2 import BiosignalDelivery
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
-from federation.v1.statement_pb2 import Grant
+from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.transcript import digest, listing
 from tests.mallory import altered, reframed, refused, rejected, restated, with_unknown_field
 
@@ -174,6 +176,13 @@ def test_a_biosignal_with_a_wrong_signature_is_refused(delivered):
         delivered.receive(*delivered.slices, delivered.last_changed(change))
 
 
+def test_a_biosignal_of_a_patient_revoked_meanwhile_is_refused(federation, delivered):
+    federation.cloud.revoked_serials.append(federation.party(federation.patient).self_.serial)
+    federation.refresh(federation.doctor)
+    with rejected(CredentialRevoked):
+        delivered.receive(*delivered.slices, delivered.last)
+
+
 def test_a_grant_that_the_signature_does_not_cover_is_refused(federation, delivered):
     """The doctor, or who has the key, swaps the grant for a wider one of the same patient."""
     other = federation.grant()
@@ -204,6 +213,12 @@ def test_a_grant_for_another_doctor_is_refused_as_invalid(federation):
     delivered = Delivered(federation, grant=federation.grant(doctor=federation.other_doctor))
     with rejected(GrantInvalid):
         delivered.receive(*delivered.slices, delivered.last)
+
+
+def test_a_grant_without_its_signature_is_missing_a_field_and_never_sent(federation, delivered):
+    unsigned = SignedStatement(statement=federation.grant().statement)
+    with refused(MissingField):
+        delivered.patient.deliver(BIOSIGNAL, unsigned, now=federation.clock.now)
 
 
 def test_an_unknown_field_in_a_frame_is_refused(delivered):
@@ -269,6 +284,11 @@ def test_a_diagnosis_taken_hours_later_is_taken(federation, diagnosing):
     federation.clock.advance(timedelta(hours=11))
     federation.refresh()
     diagnosing.receive(diagnosing.frame)
+
+
+def test_a_diagnosis_that_is_too_large_is_never_sent(diagnosing):
+    with refused(MessageTooLarge):
+        diagnosing.consultation.diagnose(bytes(896 * 1024 + 1), (), now=diagnosing.federation.clock.now)
 
 
 def test_a_replayed_diagnosis_is_refused_as_out_of_order(federation, diagnosing):
@@ -363,6 +383,18 @@ def test_a_receipt_is_taken(diagnosing):
 def test_a_receipt_for_another_diagnosis_is_refused(diagnosing):
     with rejected(SignatureInvalid):
         take_receipt(diagnosing, receipt_frame(diagnosing, lambda p6: setattr(p6, "diagnosis_digest", bytes(32))))
+
+
+def test_a_receipt_that_the_patient_signed_for_another_diagnosis_is_refused(diagnosing):
+    """The signature holds, and is over H of another Sig_D5."""
+
+    def another(p6):
+        p6.diagnosis_digest = digest(b"another diagnosis' signature")
+        signed = common.receipt_transcript(p6.diagnosis_digest, p6.sent_at)
+        p6.signature = diagnosing.federation.patient.keys.signing_key.sign(signed)
+
+    with rejected(SignatureInvalid):
+        take_receipt(diagnosing, receipt_frame(diagnosing, another))
 
 
 def test_a_receipt_with_a_wrong_signature_is_refused(diagnosing):

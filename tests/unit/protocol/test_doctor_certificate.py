@@ -7,11 +7,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from federation.errors import (
     CertificateExpired,
     CertificateForeign,
     CertificateIllegal,
+    CertificateOutOfScope,
     CertificateRevoked,
     CredentialInvalid,
     StaleRevocationList,
@@ -20,6 +22,7 @@ from federation.protocol.anchors import Lists
 from federation.protocol.doctor_certificate import verify_certificate
 from federation.protocol.verifier import Verifier
 from keystore import x509 as issuing
+from keystore.x509_profiles import AUTHORITY_LIFE
 from tests.mallory import refused
 
 
@@ -37,7 +40,12 @@ def verify(federation, key):
         verifying_key = (of or key).public_key().public_bytes_raw()
         now = federation.clock.now
         verify_certificate(
-            der, anchors=cloud.anchors, lists=lists, doctor_id=doctor_id, verifying_key=verifying_key, now=now
+            der,
+            authorities=cloud.anchors.authorities,
+            lists=lists,
+            doctor_id=doctor_id,
+            verifying_key=verifying_key,
+            now=now,
         )
 
     return run
@@ -55,7 +63,7 @@ def certify(federation, key):
     return run
 
 
-def built(federation, key, *, ca=False, digital_signature=True, name="D:new", omit=(), critical=()) -> bytes:
+def built(federation, key, *, ca=False, digital_signature=True, name="D:new", omit=(), critical=(), other=()) -> bytes:
     """Build what our own issuing would not, signed by the authority."""
     moment, authority = federation.clock.moment, federation.authority
     usage = dict.fromkeys(
@@ -82,6 +90,8 @@ def built(federation, key, *, ca=False, digital_signature=True, name="D:new", om
             builder = builder.add_extension(extension, critical=False)
     for extension in critical:
         builder = builder.add_extension(extension, critical=True)
+    for extension in other:
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(authority.key, None).public_bytes(Encoding.DER)
 
 
@@ -148,6 +158,46 @@ def test_a_critical_extension_that_is_not_understood_is_illegal(verify, federati
         verify(built(federation, key, critical=[unknown]))
 
 
+PURPOSES = {
+    "any": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+    "client": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "document": x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36"),
+}
+
+
+@pytest.mark.parametrize("as_what", ["critical", "other"])
+def test_a_certificate_for_another_purpose_is_illegal(verify, federation, key, as_what):
+    """An ExtendedKeyUsage that is not critical forbids as much (RFC 5280, section 4.2.1.12)."""
+    elsewhere = ExtendedKeyUsageOID.SERVER_AUTH
+    for purpose in PURPOSES.values():
+        verify(built(federation, key, **{as_what: [x509.ExtendedKeyUsage([elsewhere, purpose])]}))
+    for purposes in ([elsewhere], [ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.TIME_STAMPING]):
+        with refused(CertificateIllegal):
+            verify(built(federation, key, **{as_what: [x509.ExtendedKeyUsage(purposes)]}))
+
+
+@pytest.mark.parametrize("scope", [(), ("D:chen",), ("D:new.*", "D:ne")])
+def test_a_certificate_out_of_its_authoritys_scope_is_refused(verify, certify, federation, scope):
+    """An authority of one hospital makes a doctor of another."""
+    verify(certify())
+    federation.authority.doctor_ids = scope
+    federation.cloud.publish_bundle()
+    with refused(CertificateOutOfScope):
+        verify(certify())
+    federation.authority.doctor_ids = [*scope, "D:new"]
+    federation.cloud.publish_bundle()
+    verify(certify())
+
+
+def test_a_certificate_of_an_expired_authority_is_refused(verify, certify, federation):
+    certificate = certify(now=federation.clock.moment + AUTHORITY_LIFE - timedelta(days=1))
+    federation.clock.advance(AUTHORITY_LIFE - timedelta(minutes=1))
+    verify(certificate)
+    federation.clock.advance(timedelta(minutes=1))
+    with refused(CertificateExpired):
+        verify(certificate)
+
+
 def test_an_expired_certificate_is_refused(verify, certify, federation):
     with refused(CertificateExpired):
         verify(certify(now=federation.clock.moment - timedelta(days=1), life=timedelta(days=1)))
@@ -168,9 +218,9 @@ def test_a_revoked_certificate_is_refused(verify, certify, federation):
 def test_a_certificate_without_a_current_crl_is_refused_as_stale(verify, certify, federation):
     authority, moment = federation.authority, federation.clock.moment
     certificate = certify()
-    old = issuing.issue_crl(authority.certificate, authority.key, [], 1, now=moment - timedelta(hours=24))
-    ahead = issuing.issue_crl(authority.certificate, authority.key, [], 1, now=moment + timedelta(hours=1))
-    forged = issuing.issue_crl(authority.certificate, Ed25519PrivateKey.generate(), [], 9, now=moment)
+    old = issuing.issue_crl(authority.certificate, authority.key, [], 1000, now=moment - timedelta(hours=24))
+    ahead = issuing.issue_crl(authority.certificate, authority.key, [], 1000, now=moment + timedelta(hours=1))
+    forged = issuing.issue_crl(authority.certificate, Ed25519PrivateKey.generate(), [], 1000, now=moment)
     for crls in ((), *((crl.public_bytes(Encoding.DER),) for crl in (old, ahead, forged))):
         with refused(StaleRevocationList):
             verify(certificate, crls=crls)
@@ -205,7 +255,7 @@ def test_no_authorities_means_no_doctor(federation, certify):
     with refused(CertificateIllegal):
         verify_certificate(
             certify(),
-            anchors=nobody,
+            authorities=nobody.authorities,
             lists=Lists(),
             doctor_id="D:new",
             verifying_key=bytes(32),

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from federation.errors import GrantExpired, GrantInvalid, GrantMissing, GrantRevoked, GrantScope
+from federation.errors import GrantExpired, GrantInvalid, GrantMissing, GrantRevoked, GrantScope, MessageTooLarge
 from federation.protocol.grant import Terms, Use, authorize, covers
 from federation.protocol.parsing import LAST_TIME
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant
@@ -129,6 +129,11 @@ def test_a_grant_that_ends_past_9999_is_refused_as_invalid(federation, decide):
 def test_a_grant_that_is_invalid_by_its_life_is_never_signed(federation, life):
     with refused(GrantInvalid):
         narrowed(federation, life=life)
+
+
+def test_a_grant_whose_purpose_is_too_large_is_never_signed(federation):
+    with refused(MessageTooLarge):
+        narrowed(federation, purpose="p" * 129)
 
 
 def test_a_revoked_grant_is_refused(federation, decide):

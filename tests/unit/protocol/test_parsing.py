@@ -1,14 +1,28 @@
 """Messages by their own rules: missing, unknown, oversized and misformed fields, at every depth; points in every field."""
 
 import os
+import re
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
 from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge, MissingField, PointInvalid, UnknownField
 from federation.protocol.identities import class_of, hospital_of, require_identity
-from federation.protocol.parsing import check, parse
-from federation.v1 import consultation_pb2, record_pb2, registration_pb2, rules_pb2, search_pb2, statement_pb2
+from federation.protocol.parsing import LAST_TIME, check, parse
+from federation.v1 import (
+    consultation_pb2,
+    diagnosis_pb2,
+    directory_pb2,
+    envelope_pb2,
+    membership_pb2,
+    publication_pb2,
+    record_pb2,
+    registration_pb2,
+    revocation_pb2,
+    rules_pb2,
+    search_pb2,
+    statement_pb2,
+)
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import SignedStatement
 from keystore import group
@@ -297,3 +311,39 @@ def test_a_department_says_hospital_and_class():
     assert hospital_of("H:alpha/cardiology.ward-2") == "H:alpha"
     assert class_of("H:alpha/cardiology.ward-2") == "cardiology"
     assert class_of("H:alpha/cardiology") == "cardiology"
+
+
+@pytest.mark.parametrize("purpose", ["ökonsult", "consult\u0430tion", "a\u2028b"])
+def test_text_that_is_not_ascii_is_refused_where_no_kind_says_so(purpose):
+    """T holds text as ASCII; and what looks like another text is none of it."""
+    grant = statement_pb2.Grant()
+    grant.CopyFrom(GRANT)
+    grant.purpose = purpose
+    with refused(FieldInvalid):
+        check(grant)
+
+
+@pytest.mark.parametrize("field", ["not_before", "not_after"])
+def test_a_time_after_the_year_9999_is_refused(field):
+    grant = statement_pb2.Grant()
+    grant.CopyFrom(GRANT)
+    setattr(grant, field, LAST_TIME)
+    check(grant)
+    setattr(grant, field, LAST_TIME + 1)
+    with refused(FieldInvalid):
+        check(grant)
+
+
+def test_every_time_of_the_definitions_has_its_kind():
+    """A field that is a moment and is not marked would be shown, or computed with, unbounded."""
+    names = re.compile(r"(_at|_update|not_before|not_after)$")
+    modules = (consultation_pb2, directory_pb2, record_pb2, registration_pb2, search_pb2, statement_pb2, envelope_pb2)
+    modules += (diagnosis_pb2, membership_pb2, publication_pb2, revocation_pb2)
+    for module in modules:
+        for message in module.DESCRIPTOR.message_types_by_name.values():
+            for field in message.fields:
+                rule = field.GetOptions().Extensions[rules_pb2.rule]
+                is_number = field.type == FieldDescriptor.TYPE_UINT64
+                assert (rule.kind == rules_pb2.KIND_TIME) == bool(is_number and names.search(field.name)), (
+                    field.full_name
+                )

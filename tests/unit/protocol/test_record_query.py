@@ -137,6 +137,13 @@ def test_a_query_with_a_storing_scope_is_refused(federation):
         Reading(federation, storing).receive()
 
 
+def test_a_query_for_more_records_than_a_field_may_name_is_never_sent(federation):
+    intent = federation.intent(federation.grant(), handles=(bytes(16),) * 65)
+    session, _ = federation.establish(federation.hospital_a, intent)
+    with refused(FieldInvalid):
+        session.query(now=federation.clock.now)
+
+
 def test_an_unknown_field_in_a_query_is_refused(reading):
     with rejected(UnknownField):
         reading.receive(reframed(reading.forward, "d4", reading.frame, with_unknown_field))
@@ -286,6 +293,13 @@ def test_a_record_that_takes_long_is_taken(federation, served):
     state.receive(served.end, federation.doctor.verifier(), now=federation.clock.now)
 
 
+@pytest.mark.parametrize("field", ["session_id", "sequence", "last", "sealed", "sent_at"])
+def test_a_frame_of_a_record_without_a_clear_field_is_refused_precisely(served, field):
+    served.first.ClearField(field)
+    with refused(MissingField):
+        served.reading.hear(served.first)
+
+
 def test_a_record_with_a_slice_left_out_is_refused_as_out_of_order(served):
     with rejected(OutOfOrder):
         served.reading.hear(served.first, served.end)
@@ -330,6 +344,13 @@ def test_a_records_end_with_a_time_mismatch_is_refused(served):
     with rejected(TimeMismatch):
         end = served.end_changed(lambda end: setattr(end, "sent_at", end.sent_at + 1))
         served.reading.hear(served.first, served.second, end)
+
+
+def test_a_record_of_a_hospital_revoked_meanwhile_is_refused(federation, served):
+    federation.cloud.revoked_serials.append(federation.party(federation.hospital_a).self_.serial)
+    federation.refresh(federation.doctor)
+    with rejected(CredentialRevoked):
+        served.reading.hear(served.first, served.second, served.end)
 
 
 def test_a_reflected_query_is_refused(served):

@@ -7,6 +7,7 @@ import pytest
 
 from federation.errors import (
     CredentialInvalid,
+    FieldInvalid,
     FutureDated,
     IdentityMismatch,
     MissingField,
@@ -108,6 +109,44 @@ def test_a_credential_that_does_not_hold_what_was_asked_for_is_refused(patient, 
 
     with rejected(CredentialInvalid):
         patient.receive(changed_answer(apply))
+
+
+@pytest.mark.parametrize("field", ["attribute", "identity"])
+def test_a_credential_that_the_cloud_issued_for_something_else_is_refused(federation, patient, changed_answer, field):
+    """All of it holds together, eq. 4 too: it is another patient's, or of another reading of the same one."""
+
+    def apply(answer):
+        credential = Credential.FromString(answer.credential)
+        setattr(credential, field, {"attribute": bytes(32), "identity": "P:lin"}[field])
+        answer.credential = credential.SerializeToString(deterministic=True)
+        issued = federation.cloud.keys.issuing.issue(answer.credential)
+        answer.registration_point, answer.registration_secret = (
+            issued.registration_point,
+            bytes(issued.registration_secret),
+        )
+
+        def state(statement: KeyStatement) -> None:
+            statement.identity, statement.credential = credential.identity, answer.credential
+            statement.registration_point = answer.registration_point
+
+        key = federation.cloud.keys.signing_key
+        answer.key_statement.CopyFrom(restated("ks", answer.key_statement, KeyStatement, key, state))
+
+    with rejected(CredentialInvalid):
+        patient.receive(changed_answer(apply))
+
+
+def test_a_credential_with_a_serial_of_another_size_is_never_signed(federation, patient):
+    with refused(FieldInvalid):
+        patient.accept().credential(bytes(15), now=federation.clock.now)
+
+
+@pytest.mark.parametrize("field", ["session_id", "sealed", "sent_at"])
+def test_an_answer_without_a_clear_field_is_refused_precisely(patient, field):
+    reply = patient.answer()
+    reply.ClearField(field)
+    with refused(MissingField):
+        patient.receive(reply)
 
 
 def test_an_answer_that_does_not_satisfy_equation_4_is_refused(patient, changed_answer):

@@ -37,18 +37,18 @@ class Authority:
     """A federation's TLS CA, in memory: these tests are about the wire, not about tokens."""
 
     def __init__(self) -> None:
-        self._key = Ed25519PrivateKey.generate()
-        self._ca = create_tls_ca(self._key, "unit", now=datetime.now(UTC))
-        self.root_pem = self._ca.public_bytes(Encoding.PEM)
+        self.key = Ed25519PrivateKey.generate()
+        self.ca = create_tls_ca(self.key, "unit", now=datetime.now(UTC))
+        self.root_pem = self.ca.public_bytes(Encoding.PEM)
 
     def cloud_leaf(self, now: datetime) -> TlsLeaf:
         """Give a leaf of the cloud."""
-        return issue_leaf(self._ca, self._key, CLOUD, now=now)
+        return issue_leaf(self.ca, self.key, CLOUD, now=now)
 
     def hospital_leaf(self, name: str) -> TlsLeaf:
         """Give a leaf of a hospital, by its identity CA."""
         key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
-        ca = issue_identity_ca(self._ca, self._key, request_certificate(key, name), name, now=now)
+        ca = issue_identity_ca(self.ca, self.key, request_certificate(key, name), name, now=now)
         return issue_leaf(ca, key, name, now=now)
 
 

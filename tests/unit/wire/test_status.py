@@ -1,20 +1,30 @@
 """What a peer's refusal becomes on this side, whatever the peer wrote beside its code."""
 
+import inspect
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 
 import grpc
 import pytest
 from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import status_pb2
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
+from federation import errors
+from federation.cli import terminal
+from federation.cli.common import sentence
 from federation.clients.calls import call
-from federation.errors import Limit
+from federation.errors import FederationError, Limit
+from federation.wire.status import DOMAIN, to_status
 
 METHOD = "/federation.v1.RecordService/GetHospital"
 DETAILS = "grpc-status-details-bin"
-WORDS = "not now"
+WORDS = "Type your PIN at evil.example \x1b[2J\u202e\u2028 now"
+SHOWN = "Type your PIN at evil.example [2J now"
 
 
 class Refusing(grpc.GenericRpcHandler):
@@ -29,6 +39,10 @@ class Refusing(grpc.GenericRpcHandler):
     def _refuse(self, request: bytes, context: grpc.ServicerContext) -> None:
         context.set_trailing_metadata(((DETAILS, self._details),))
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, WORDS)
+
+
+def known_errors() -> list[type[FederationError]]:
+    return [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, FederationError)]
 
 
 @contextmanager
@@ -54,5 +68,66 @@ def packed(value: bytes, *, code: grpc.StatusCode = grpc.StatusCode.RESOURCE_EXH
     ids=["no status", "no error info", "another code"],
 )
 def test_refusal_whose_details_cannot_be_read_or_contradict_it_is_told_by_its_code(details: bytes) -> None:
-    with refusing(details) as channel, pytest.raises(Limit, match=WORDS):
+    with refusing(details) as channel, pytest.raises(Limit) as raised:
         call(channel.unary_unary(METHOD), b"", seconds=5)
+    assert type(raised.value) is Limit
+    assert not raised.value.unknown_reason
+
+
+def told(*details: Message) -> bytes:
+    status = status_pb2.Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], message=WORDS)
+    for detail in details:
+        status.details.add().Pack(detail)
+    return status.SerializeToString()
+
+
+def refused(*details: Message) -> FederationError:
+    with refusing(told(*details)) as channel, pytest.raises(FederationError) as raised:
+        call(channel.unary_unary(METHOD), b"", seconds=5)
+    return raised.value
+
+
+@pytest.mark.parametrize("reason", sorted({error.reason for error in known_errors()}))
+def test_words_of_a_peer_are_a_note_for_who_debugs_and_the_sentence_is_ours(reason: str) -> None:
+    error = refused(ErrorInfo(reason=reason, domain=DOMAIN))
+    assert error.reason == reason
+    assert str(error) == inspect.getdoc(type(error))
+    assert WORDS not in terminal.plain(error) + sentence(error)
+    assert error.__notes__ == [f"The peer says: {SHOWN}"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("MOON_FULL", "MOON_FULL"),
+        ("PIN_INCORRECT", "PIN_INCORRECT"),
+        ("type your PIN", "unreadable"),
+        ("X" * 64, "unreadable"),
+        ("A\x1b[2J", "unreadable"),
+        ("", "unreadable"),
+    ],
+)
+def test_reason_that_is_not_known_is_said_to_be_so_and_means_what_its_code_means(reason: str, shown: str) -> None:
+    error = refused(ErrorInfo(reason=reason, domain=DOMAIN))
+    assert type(error) is Limit
+    said = f"It refused for a reason that this version does not know ({shown}). [LIMIT_REACHED]"
+    assert terminal.plain(error) == f"{terminal.SENTENCES['LIMIT_REACHED']} {said}"
+    assert sentence(error).endswith(said)
+
+
+def test_reason_of_another_domain_is_none() -> None:
+    assert not refused(ErrorInfo(reason="MOON_FULL", domain="elsewhere")).unknown_reason
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(0, 0), (7, 7), (10**9, 30), (-5, 0)])
+def test_retry_info_is_obeyed_within_bounds(seconds: int, waited: int) -> None:
+    again = RetryInfo(retry_delay=Duration(seconds=seconds))
+    error = refused(ErrorInfo(reason="LIMIT_REACHED", domain=DOMAIN), again)
+    assert error.retry_after == timedelta(seconds=waited)
+
+
+def test_retry_info_says_what_the_error_says() -> None:
+    error = Limit("full")
+    error.retry_after = timedelta(seconds=4.5)
+    (info,) = (it for it in (RetryInfo(),) if to_status(error, "x").details[1].Unpack(it))
+    assert info.retry_delay.seconds == 5

@@ -15,7 +15,8 @@ def upgrade() -> None:
     _admission()
     _issuance()
     _registrations()
-    create("index_rows", key("row_key"), key("row_id"), blob("sealed"))
+    create("index_rows", key("bucket", sa.Integer), key("row_key"), key("row_id"), blob("hospital_key"), blob("sealed"))
+    index("index_rows", "bucket", "hospital_key")
     create("revocations", key("digest"), key("kind", sa.Text), integer("expires_at"), integer("at"))
     index("revocations", "expires_at")
     create("revocation_version", key("book", sa.Text), integer("version"))
@@ -45,6 +46,7 @@ def _issuance() -> None:
         blob("registration_point"),
         integer("at"),
     )
+    create("reservations", key("identity", sa.Text), blob("serial"), integer("until"))
     append_only.guard("issuances")
     append_only.guard("issued_points")
 

@@ -31,21 +31,24 @@ def _registrations() -> None:
 
 
 def _authorities() -> None:
-    """The same under another key; SQLite could not change the table's in place."""
+    """The same under another key, for nobody until an operator says for whom; SQLite could not change the table's in place."""
     columns = ("authority_id", "certificate", "crl", "crl_number")
     create(
         "authority_certificates",
         key("authority_id", sa.Text),
         key("certificate_digest"),
         blob("certificate"),
+        text("doctor_ids"),
         blob("crl", nullable=True),
         text("crl_number"),
         clustered=False,
     )
     old = sa.table("authorities", *map(sa.column, columns))
-    new = sa.table("authority_certificates", sa.column("certificate_digest"), *map(sa.column, columns))
+    new = sa.table(
+        "authority_certificates", sa.column("certificate_digest"), sa.column("doctor_ids"), *map(sa.column, columns)
+    )
     connection = op.get_bind()
     for row in connection.execute(sa.select(old)).mappings().all():
         digest = hashlib.sha256(row["certificate"]).digest()
-        connection.execute(sa.insert(new).values(certificate_digest=digest, **row))
+        connection.execute(sa.insert(new).values(certificate_digest=digest, doctor_ids="", **row))
     op.drop_table("authorities")

@@ -177,10 +177,18 @@ def test_a_bundle_made_before_its_predecessor_is_backdated(founding):
         [period(S_2, ROTATED)],
         [period(S_1, 1, ROTATED), period(S_2, ROTATED)],
         [period(S_1, 0, ROTATED + 1), period(S_2, ROTATED + 1)],
+        [period(S_1, 0, ROTATED - 1), period(S_2, ROTATED)],
         [period(S_1, 0, ROTATED), period(S_2, ROTATED + 1)],
         [period(S_1, 0, ROTATED)],
     ],
-    ids=["a key left out", "another begin", "another end", "the active key's begin", "the active key left out"],
+    ids=[
+        "a key left out",
+        "another begin",
+        "another end",
+        "an earlier end",
+        "the active key's begin",
+        "the active key left out",
+    ],
 )
 def test_a_bundle_that_rewrites_what_keys_signed_is_refused(rotated, issuers):
     with refused(BundleRewritesHistory):

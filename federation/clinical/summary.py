@@ -1,0 +1,136 @@
+"""What a bundle says of itself in a line: who it is about, what it holds, from when to when."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+from typing import Any
+
+from federation.clinical.identity import identity
+from federation.clinical.text import counted, listed, printable
+
+CLINICAL_TIMES = (
+    *("effectiveDateTime", "effectivePeriod", "occurrenceDateTime", "occurrencePeriod", "performedDateTime"),
+    *("performedPeriod", "onsetDateTime", "onsetPeriod", "recordedDate", "authoredOn", "issued", "period", "started"),
+)
+"""Elements that say when something happened to the patient. Bills are left out: they come long after."""
+
+NAME_USES = ("usual", "official", None, "temp", "nickname", "anonymous", "old", "maiden")
+"""Which of a person's names is shown: R4's order of name-use, a name without use after those for every day."""
+
+SUBJECTS = ("subject", "patient", "beneficiary", "individual", "for")
+"""Elements that say whom a resource is about."""
+
+SHOWN_KINDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A Patient of a bundle: name and birth date (FHIR: YYYY, YYYY-MM or YYYY-MM-DD), None if absent."""
+
+    name: str | None = field(repr=False)
+    birth_date: str | None = field(repr=False)
+
+    def __str__(self) -> str:
+        born = "" if self.birth_date is None else f", born {self.birth_date}"
+        return f"{self.name or 'somebody without a name'}{born}"
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSummary:
+    """What a bundle holds, for a list or a terminal.
+
+    `entries` counts resources by resourceType. `people` are its Patients, each once; `identities` the federation's names of
+    patients (`P:...`) that its resources are about or its Patients bear. `period` is the first and last day of what is
+    recorded; a date that gives only its month or year counts as that month's or year's first day.
+    """
+
+    entries: Mapping[str, int]
+    people: tuple[Person, ...]
+    identities: tuple[str, ...] = field(repr=False)
+    period: tuple[date, date] | None
+
+    def words(self) -> str:
+        """Who it is about, what it holds, and from when to when."""
+        who = f"{self.people[0]}: " if len(self.people) == 1 else ""
+        kinds = list(self.entries.items())
+        shown = ", ".join(f"{count} {kind}" for kind, count in kinds[:SHOWN_KINDS]) or "no resource"
+        more = len(kinds) - SHOWN_KINDS
+        rest = f" and {counted(more, 'more kind')}" if more > 0 else ""
+        return f"{who}{shown}{rest}{self._days()}"
+
+    def warnings(self, patient_id: str) -> list[str]:
+        """What somebody has to know who takes it for the record of this patient alone; nothing where all is well."""
+        said = []
+        if len(self.people) > 1:
+            said.append(f"holds {len(self.people)} people: {listed(map(str, self.people), '; ')}")
+        if others := [one for one in self.identities if one != patient_id]:
+            said.append(f"names {listed(others, '; ')}, and is filed under {patient_id}")
+        return said
+
+    def _days(self) -> str:
+        if self.period is None:
+            return ""
+        first, last = self.period
+        return f"; {first}" if first == last else f"; {first} to {last}"
+
+
+def summary_of(bundle: dict[str, Any]) -> BundleSummary:
+    """Summarise a valid bundle."""
+    held = [entry["resource"] for entry in bundle.get("entry", ()) if "resource" in entry]
+    patients = [resource for resource in held if resource["resourceType"] == "Patient"]
+    counts = Counter(resource["resourceType"] for resource in held)
+    return BundleSummary(
+        entries=MappingProxyType(dict(counts.most_common())),
+        people=tuple(dict.fromkeys(Person(name_of(one), one.get("birthDate")) for one in patients)),
+        identities=tuple(dict.fromkeys(_identities(held))),
+        period=_period(held),
+    )
+
+
+def name_of(patient: dict[str, Any]) -> str | None:
+    """The name that a person goes by, None if there is none to show."""
+    names = sorted(patient.get("name", ()), key=_rank)
+    return next((shown for shown in map(_shown, names) if shown), None)
+
+
+def _rank(name: dict[str, Any]) -> tuple[bool, int]:
+    has_ended = "end" in name.get("period", {})
+    return has_ended, NAME_USES.index(name.get("use"))
+
+
+def _shown(name: dict[str, Any]) -> str:
+    # Where a part is masked, null stands in its place (R4, json.html).
+    given = [part for part in name.get("given", ()) if part is not None]
+    return printable(name.get("text") or " ".join([*given, name.get("family", "")]))
+
+
+def _identities(held: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for resource in held:
+        about = [resource[name] for name in SUBJECTS if isinstance(resource.get(name), dict)]
+        named = [identity(reference) for reference in about]
+        if resource["resourceType"] == "Patient":
+            named += [identifier.get("value", "") for identifier in resource.get("identifier", ())]
+        yield from (printable(name, 80) for name in named if name.startswith("P:"))
+
+
+def _period(held: Iterable[dict[str, Any]]) -> tuple[date, date] | None:
+    days = sorted(day for resource in held for day in _days(resource))
+    return (days[0], days[-1]) if days else None
+
+
+def _days(resource: dict[str, Any]) -> Iterator[date]:
+    for name in CLINICAL_TIMES:
+        value = resource.get(name)
+        for text in (value.get("start"), value.get("end")) if isinstance(value, dict) else (value,):
+            if isinstance(text, str) and (day := _day(text)):
+                yield day
+
+
+def _day(text: str) -> date | None:
+    year, month, day = (*text[:10].split("-"), "01", "01")[:3]
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:  # in some places a text stands where we look for a date
+        return None
