@@ -223,3 +223,11 @@ def test_frames_that_are_empty_fill_a_room_too(rooms):
     put(rooms, 0, b"", most_bytes=FRAME_COST)
     with pytest.raises(StoreLimit):
         put(rooms, 1, b"", most_bytes=FRAME_COST)
+
+
+def test_what_all_rooms_hold_is_counted_together(rooms):
+    rooms.open(room(2), now=NOW, most_per_doctor=9)
+    assert rooms.all_bytes() == 0
+    put(rooms, 0)
+    put(rooms, 0, room_id=room(2).room_id)
+    assert rooms.all_bytes() == 2 * (len(b"frame") + FRAME_COST)

@@ -9,6 +9,7 @@ from federation.protocol.parsing import check
 from federation.services.hospital.bells import Bells, RoomWatch
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.rooms import (
+    RelaySpace,
     close_room,
     get_room,
     next_frames,
@@ -33,13 +34,17 @@ from federation.v1.consultation_pb2 import (
 )
 from federation.v1.consultation_pb2_grpc import RelayServiceServicer
 from federation.wire.cutting import cut_of_this_call
-from federation.wire.roles import ServicerContext
+from federation.wire.limits import RateBound, caller_of_peer
+from federation.wire.roles import ServicerContext, calling_hospital
 from federation.wire.workers import Workers
 
 BACKSTOP_SECONDS = 10.0
 """After so long a follower looks although nobody rang: its room may have expired."""
 
 BUSY_SECONDS = 0.2
+
+FRAMES_PER_SECOND, FRAMES_AT_ONCE = 100, 400
+"""That one caller may put into one room: far more than a visit has, and 50 MB a second."""
 
 
 class RelayServicer(RelayServiceServicer):
@@ -50,6 +55,8 @@ class RelayServicer(RelayServiceServicer):
         self._hospital = hospital
         self._workers = workers
         self._standing = standing
+        self._frames = RateBound(FRAMES_PER_SECOND, FRAMES_AT_ONCE)
+        self._space = RelaySpace(hospital)
         self._bells = Bells()
         self._watch = RoomWatch(self._bells, self._held_bytes)
         self._stopping = False
@@ -71,8 +78,9 @@ class RelayServicer(RelayServiceServicer):
 
     async def PutFrame(self, request: PutFrameRequest, context: ServicerContext) -> PutFrameResponse:  # noqa: N802 - gRPC's name
         """Keep a frame and wake its followers."""
-        del context
-        await self._workers.run(put_frame, self._hospital, request)
+        caller = calling_hospital(context) or caller_of_peer(context.peer())
+        self._frames.require(f"{request.room_id.hex()} {caller}")
+        await self._workers.run(self._put, request)
         self._bells.ring((request.room_id, request.direction))
         return PutFrameResponse()
 
@@ -107,6 +115,10 @@ class RelayServicer(RelayServiceServicer):
                 # Cleared before looking: what is put after the look rings again.
                 rung.clear()
                 frames = await self._look(request, number, rung)
+
+    def _put(self, request: PutFrameRequest) -> None:
+        self._space.require()
+        put_frame(self._hospital, request)
 
     async def _look(self, request: FollowFramesRequest, number: int, rung: asyncio.Event) -> list[FollowFramesResponse]:
         try:

@@ -4,6 +4,8 @@ The relay sees sealed frames only, and whoever knows a room's number, 16 random 
 insecure channel, and nothing rests on it.
 """
 
+import math
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -34,12 +36,30 @@ from federation.v1.consultation_pb2 import (
 
 ROOM_LIFE = timedelta(hours=12)
 MOST_ROOMS_PER_DOCTOR = 64
-MOST_ROOM_BYTES = 80 * 1024 * 1024
-"""A biosignal of 64 MiB, its seals, a diagnosis and its receipt."""
+MOST_ROOM_BYTES = 32 * 1024 * 1024
+"""A biosignal of 16 MiB and its padding, seals, a diagnosis and its receipt."""
+ALL_ROOMS_SEEN_SECONDS = 1.0
+"""How long it is relied on what all rooms hold together."""
 MOST_FRAMES = 1024
 """Of one direction of a room."""
 FRAMES_AT_ONCE = 4
 """Frames that a follower holds in memory, at most 1.1 MB each."""
+
+
+class RelaySpace:
+    """What all rooms of a hospital may hold together: each has its bound, and there may be many. Safe for several threads."""
+
+    def __init__(self, hospital: Hospital) -> None:
+        """Look at the rooms of this hospital."""
+        self._hospital = hospital
+        self._held, self._seen_at = 0, -math.inf
+
+    def require(self) -> None:
+        """Raise Limit where they are full."""
+        if time.monotonic() - self._seen_at >= ALL_ROOMS_SEEN_SECONDS:
+            self._held, self._seen_at = self._hospital.stores.rooms.all_bytes(), time.monotonic()
+        if self._held >= self._hospital.most_relay_bytes:
+            raise Limit("the rooms of this hospital hold no more; some end within hours")
 
 
 def open_room(hospital: Hospital, request: OpenRoomRequest) -> OpenRoomResponse:
