@@ -350,6 +350,7 @@ class HospitalSettings:
     departments: tuple[str, ...] = field(
         default=(), metadata=about("Its departments: `class` or `class.local`, of the classes in the trust bundle.")
     )
+    relay_gigabytes: float = between(0.001, 100_000, 16, "What all rooms of the relay hold together, in gigabytes.")
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     blobs: BlobSettings = field(default_factory=BlobSettings)

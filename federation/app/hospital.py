@@ -253,4 +253,5 @@ def _hospital(
         clock=clock,
         entropy=system_entropy,
         retention=retention_of(settings.retention),
+        most_relay_bytes=round(settings.relay_gigabytes * 10**9),
     )

@@ -16,6 +16,7 @@ from federation.config import ServerSettings
 from federation.services.hospital.hospital import Hospital
 from federation.services.hospital.records import RecordServicer
 from federation.services.hospital.relay import RelayServicer
+from federation.services.hospital.standing import Standing
 from federation.services.hospital.upkeep import Upkeep
 from federation.store.errors import StoreError
 from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
@@ -88,8 +89,9 @@ def listen(
     )
     if observation is not None:
         observation.watch_ports({"public": server})
-    relay = RelayServicer(hospital, workers)
-    add_RecordServiceServicer_to_server(RecordServicer(hospital, workers), server.grpc)
+    standing = Standing(workers, lambda: hospital.member.verifier().lists)
+    relay = RelayServicer(hospital, workers, standing)
+    add_RecordServiceServicer_to_server(RecordServicer(hospital, workers, standing), server.grpc)
     add_RelayServiceServicer_to_server(relay, server.grpc)
     return Listening(server, relay, border)
 

@@ -19,7 +19,7 @@ from federation.protocol.grant import Use, authorize
 from federation.protocol.identities import ANY
 from federation.protocol.padding import Piece, padded_size, unpad_content
 from federation.protocol.parsing import check, field_rule, parse
-from federation.protocol.parties import AccessEvent, Entropy, Logged, Party, Pending
+from federation.protocol.parties import BEGUN, AccessEvent, Entropy, Logged, Party, Pending
 from federation.protocol.schedule import SessionKeys, agree, derive
 from federation.protocol.sealing import (
     UNNAMED,
@@ -95,6 +95,12 @@ class Asked:
     doctor_key: EncryptionKey
     session_id: bytes
     opened: Opened[RecordOpening]
+
+    def require_still_allowed(self, verifier: Verifier, *, now: Instant) -> None:
+        """Decide anew on the doctor, by the lists of now. Raises Rejected for one who is revoked since D3."""
+        d3 = self.opened.payload
+        with after_opening():
+            verifier.doctor(d3.key_statement, d3.doctor_certificate, now=now)
 
     def reply(self, *, now: Instant, entropy: Entropy) -> "tuple[AwaitingRequest, SealedReply]":
         """Send H1: pick r8, R_HPC2 = r8 B (eq. 38), derive SEK_2 (eq. 39), confirm it (eq. 40, 41)."""
@@ -199,8 +205,7 @@ def _authorized(
     Raises Authorization for what is wrong with the grant; Rejected for a doctor who is revoked since D3, or a false patient.
     """
     d3 = asked.opened.payload
-    with after_opening():
-        verifier.doctor(d3.key_statement, d3.doctor_certificate, now=now)
+    asked.require_still_allowed(verifier, now=now)
     if not message.HasField("grant") or not message.HasField("patient_key_statement"):
         raise GrantMissing("no grant, no record")
     with after_opening():
@@ -228,7 +233,7 @@ class ReceivedQuery:
         grant = _authorized(self.session.asked, self.query, RIGHT_READ, verifier, now)
         classes = classes_covered(grant, self.query.scope.department_class, verifier.anchors.department_classes)
         release = Release(self.session, self.query, grant, classes, self.session.sending, hashlib.sha256())
-        return Logged(self.event("OK"), release)
+        return Logged(self.event(BEGUN), release)
 
     def event(self, reason: str) -> AccessEvent:
         """Give the entry for the access log."""
@@ -254,6 +259,11 @@ class Release:
     def require_still_allowed(self, verifier: Verifier, *, now: Instant) -> None:
         """Decide anew, by the lists of now, from the doctor to the grant. Raises as `ReceivedQuery.decide`."""
         _authorized(self.session.asked, self.query, RIGHT_READ, verifier, now)
+
+    def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
+        """Say to the confirmed doctor, in place of what was to follow, why the record ends here."""
+        end = RecordEnd(outcome=outcome, sent_at=now)
+        return _end_frame(self.sending, "h2", end.SerializeToString(deterministic=True), now)
 
     def slice(self, piece: Piece, *, now: Instant) -> "tuple[Release, SessionFrame]":
         """Send the next slice of M_EMR || zeros."""

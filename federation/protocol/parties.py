@@ -62,9 +62,15 @@ class Logged(Generic[S]):
         return self._next
 
 
+BEGUN = "BEGUN"
+
+
 @dataclass(frozen=True)
 class AccessEvent:
-    """Who was given, or denied, what: an entry of the access log. `reason` is "OK" or an error's reason."""
+    """Who was given, or denied, what: an entry of the access log.
+
+    `reason` is BEGUN when it is about to be done, "OK" when it was, or an error's reason; `detail` says how far it came.
+    """
 
     kind: str
     doctor_id: str
@@ -72,6 +78,7 @@ class AccessEvent:
     scope: str
     authorization: bytes
     reason: str
+    detail: str = ""
 
 
 def reason_of(error: BaseException) -> str:

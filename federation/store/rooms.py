@@ -89,6 +89,11 @@ class SqlRooms:
         query = query.order_by(frames.c.number).limit(limit)
         return self._database.read(lambda connection: [(row[0], row[1]) for row in connection.execute(query)])
 
+    def all_bytes(self) -> int:
+        """What all rooms hold together. It reads them all: ask seldom."""
+        query = sa.select(sa.func.coalesce(sa.func.sum(rooms.c.held_bytes), 0))
+        return int(self._database.read(lambda connection: connection.scalars(query).one()))
+
     def held_bytes(self, room_ids: Sequence[bytes]) -> Mapping[bytes, int]:
         """What each of these rooms holds, which grows with every frame; a room that is not there is left out."""
         pages = [_held(room_ids[at : at + _ROOMS_AT_ONCE]) for at in range(0, len(room_ids), _ROOMS_AT_ONCE)]

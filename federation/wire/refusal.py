@@ -7,8 +7,8 @@ since the message came and then at a coarse step, held without a thread (B9). Th
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -22,6 +22,7 @@ from federation.audit import AuditEvent, refusal
 from federation.errors import FederationError, Limit, Overdue, Rejected, StalledReader
 from federation.protocol.parties import reason_of
 from federation.wire import operations
+from federation.wire.cutting import cuttable
 from federation.wire.limits import (
     RateBound,
     ShareBound,
@@ -111,9 +112,12 @@ class Border(grpc.aio.ServerInterceptor):
         self._shares = shares
         self._watch = watch or Watches()
         self._tally = RefusalTally(self._written_down)
+        self._under_way: set[asyncio.Task[object]] = set()
 
     async def settle(self) -> None:
-        """Write what is counted of refusals to the audit log, before the workers end."""
+        """Let the calls that a stop cut off log how they ended, and write what is counted of refusals, before the workers end."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=AUDIT_PATIENCE.total_seconds())
         await self._tally.settle()
 
     async def intercept_service(
@@ -167,6 +171,7 @@ class Border(grpc.aio.ServerInterceptor):
             record = _Call(method, rule)
             async with (
                 self._refusing(record, context),
+                _cuttable(),
                 aclosing(paced(aiter(requests), self._deadlines, record.touch)) as incoming,
             ):
                 if handler.request_streaming:
@@ -199,6 +204,7 @@ class Border(grpc.aio.ServerInterceptor):
         outcome = "CANCELLED"
         # The share is held until the refusal is out: what waits for the audit log is bounded too.
         with ExitStack() as held:
+            held.enter_context(self._counted_in())
             try:
                 held.enter_context(self._shares.one(caller, lasting=call.rule.lasts))
                 self._admit(call, caller, context)
@@ -213,6 +219,17 @@ class Border(grpc.aio.ServerInterceptor):
                 await self._refuse(refused, call, caller, context)
             finally:
                 watched.ended(outcome)
+
+    @contextmanager
+    def _counted_in(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call is served in a task of its own")
+        self._under_way.add(task)
+        try:
+            yield
+        finally:
+            self._under_way.discard(task)
 
     def _admit(self, call: _Call, caller: str, context: ServicerContext) -> None:
         if call.rule.is_opener:
@@ -263,6 +280,12 @@ def next_step(floor: float, taken: float) -> float:
     while step < taken:
         step *= 2
     return step
+
+
+@asynccontextmanager
+async def _cuttable() -> AsyncIterator[None]:
+    with cuttable():
+        yield
 
 
 @asynccontextmanager

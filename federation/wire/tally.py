@@ -32,12 +32,13 @@ class RefusalTally:
         self._every = every
         self._written: Counter[str] = Counter()
         self._counted: dict[str, Counter[str]] = {}
-        self._minute: asyncio.Task[None] | None = None
+        self._minute: asyncio.TimerHandle | None = None
+        self._settling: asyncio.Task[None] | None = None
 
     def is_written(self, caller: str, reason: str) -> bool:
         """Say whether a refusal is to be written by itself; one that is not is counted."""
         if self._minute is None:
-            self._minute = asyncio.create_task(self._end_minute())
+            self._minute = asyncio.get_running_loop().call_later(self._every.total_seconds(), self._end_minute)
         if self._written[caller] < WRITTEN_OF_EACH and self._written.total() < WRITTEN_IN_ALL:
             self._written[caller] += 1
             return True
@@ -47,17 +48,16 @@ class RefusalTally:
 
     async def settle(self) -> None:
         """Write what was counted, and begin a new minute."""
-        minute, self._minute = self._minute, None
-        if minute is not None and minute is not asyncio.current_task():
-            minute.cancel()
+        if self._minute is not None:
+            self._minute.cancel()
+            self._minute = None
         counted, self._counted = self._counted, {}
         self._written.clear()
         for source, reasons in counted.items():
             await self._write(_entry(source, reasons))
 
-    async def _end_minute(self) -> None:
-        await asyncio.sleep(self._every.total_seconds())
-        await self.settle()
+    def _end_minute(self) -> None:
+        self._settling = asyncio.create_task(self.settle())
 
 
 def _entry(source: str, reasons: Counter[str]) -> AuditEvent:

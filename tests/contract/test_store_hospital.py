@@ -237,3 +237,11 @@ def test_record_its_answer_and_its_log_entry_are_there_together(database):
         SqlRecords(database).add(record(b"other"), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
     assert SqlLog(database).verify() == 1
     assert [it.handle for it in SqlRecords(database).all()] == [record().handle]
+
+
+def test_what_all_rooms_hold_is_counted_together(rooms):
+    rooms.open(room(2), now=NOW, most_per_doctor=9)
+    assert rooms.all_bytes() == 0
+    put(rooms, 0)
+    put(rooms, 0, room_id=room(2).room_id)
+    assert rooms.all_bytes() == 2 * (len(b"frame") + FRAME_COST)

@@ -13,6 +13,9 @@ from federation.services.hospital.vault import Vault
 from federation.store.interfaces import Custody, Evidence, Records, ReplayMemory, Rooms, Settings
 from keystore.sealing import Sealing
 
+MOST_RELAY_BYTES = 16 * 10**9
+"""What all rooms of the relay hold together."""
+
 
 @dataclass(frozen=True)
 class Stores:
@@ -39,6 +42,7 @@ class Hospital:
     clock: Clock
     entropy: Entropy
     retention: Retention = NO_POLICY
+    most_relay_bytes: int = MOST_RELAY_BYTES
 
     @property
     def identity(self) -> str:

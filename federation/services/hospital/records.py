@@ -1,12 +1,17 @@
 """RecordService over gRPC: a stream is a session, pinned to this process; its steps run in worker threads, one at a time."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import ExitStack, aclosing, contextmanager
+from functools import partial
 
-from federation.errors import Limit, OutOfOrder, RecordCutShort
+from federation.audit import OK
+from federation.errors import Authorization, Limit, OutOfOrder, RecordCutShort, Rejected
 from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit, ReceivedQuery
+from federation.protocol.parties import reason_of
 from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.sessions import answer, open_session, take_frame
+from federation.services.hospital.sessions import RecordStream, answer, open_session, require_doctor, take_frame
+from federation.services.hospital.standing import Standing
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
     GetHospitalRequest,
@@ -15,6 +20,7 @@ from federation.v1.record_pb2 import (
     OpenSessionResponse,
 )
 from federation.v1.record_pb2_grpc import RecordServiceServicer
+from federation.wire.cutting import cut_of_this_call
 from federation.wire.roles import ServicerContext
 from federation.wire.workers import Workers
 
@@ -22,13 +28,18 @@ MOST_DEPOSITS_AT_ONCE = 8
 """A deposit is held in memory until it is whole: at most 17 MiB each."""
 
 
+TO_END_BY_ITSELF_SECONDS = 1.0
+"""That a record has, once its grant or doctor no longer holds, to end with the outcome in its last frame."""
+
+
 class RecordServicer(RecordServiceServicer):
     """The hospital's private cloud. Raises the errors of `federation.errors`; the border makes them what a caller may know."""
 
-    def __init__(self, hospital: Hospital, workers: Workers) -> None:
-        """Serve this hospital's records."""
+    def __init__(self, hospital: Hospital, workers: Workers, standing: Standing) -> None:
+        """Serve this hospital's records; `standing` looks at whom they go to."""
         self._hospital = hospital
         self._workers = workers
+        self._standing = standing
         self._deposits = 0
 
     async def OpenSession(  # noqa: N802 - gRPC's name
@@ -39,9 +50,13 @@ class RecordServicer(RecordServiceServicer):
         opening = (await _next(request_iterator, "opening")).opening
         session, reply = await self._workers.run(open_session, self._hospital, opening)
         yield OpenSessionResponse(reply=reply)
-        frames = await self._answer(session, request_iterator)
-        while (frame := await self._workers.run_regardless(next, frames, None)) is not None:
-            yield OpenSessionResponse(frame=frame)
+        answered = await self._answer(session, request_iterator)
+        if isinstance(answered, RecordStream):
+            async with aclosing(self._sent(answered)) as frames:
+                async for frame in frames:
+                    yield OpenSessionResponse(frame=frame)
+        else:
+            yield OpenSessionResponse(frame=answered)
 
     async def GetHospital(  # noqa: N802 - gRPC's name
         self, request: GetHospitalRequest, context: ServicerContext
@@ -52,14 +67,44 @@ class RecordServicer(RecordServiceServicer):
 
     async def _answer(
         self, session: AwaitingRequest, requests: AsyncIterator[OpenSessionRequest]
-    ) -> Iterator[SessionFrame]:
-        received = await self._taken(session, requests)
-        if not isinstance(received, AwaitingRequest):
+    ) -> SessionFrame | RecordStream:
+        """Take D4, or STO with its slices, and decide; a doctor who is revoked before it is whole is told at once."""
+        with ExitStack() as held:
+            require = partial(require_doctor, self._hospital, session)
+            with self._standing.of(require, cut_of_this_call().because_of):
+                received = await self._taken(session, requests)
+                if isinstance(received, AwaitingRequest):
+                    held.enter_context(self._one_deposit())
+                while isinstance(received, AwaitingRequest):
+                    received = await self._taken(received, requests)
             return await self._workers.run(answer, self._hospital, received)
-        with self._one_deposit():
-            while isinstance(received, AwaitingRequest):
-                received = await self._taken(received, requests)
-            return await self._workers.run(answer, self._hospital, received)
+
+    async def _sent(self, record: RecordStream) -> AsyncGenerator[SessionFrame, None]:
+        """Give the frames of a record as long as it may go on, and log how it ended.
+
+        Between frames it ends by itself. A reader that takes nothing keeps it from getting there: then the call is cut.
+        """
+        cut, cutting = cut_of_this_call(), list[asyncio.TimerHandle]()
+
+        def ended(error: Exception) -> None:
+            later = asyncio.get_running_loop().call_later
+            cutting.append(later(TO_END_BY_ITSELF_SECONDS, cut.because_of, _as_rejected(error)))
+
+        outcome = RecordCutShort.reason
+        try:
+            with self._standing.of(record.require_still_allowed, ended):
+                while (frame := await self._workers.run_regardless(record.next)) is not None:
+                    if frame.last:
+                        # All of it is out: a doctor who leaves on the last frame has it whole.
+                        outcome = OK
+                    yield frame
+        except Exception as error:
+            outcome = reason_of(error)
+            raise
+        finally:
+            for timer in cutting:
+                timer.cancel()
+            await self._workers.run_regardless(record.log, outcome)
 
     async def _taken(
         self, session: AwaitingRequest, requests: AsyncIterator[OpenSessionRequest]
@@ -76,6 +121,15 @@ class RecordServicer(RecordServiceServicer):
             yield
         finally:
             self._deposits -= 1
+
+
+def _as_rejected(error: Exception) -> Exception:
+    """Give what is told to one who takes nothing: there is no last frame to say more in."""
+    if not isinstance(error, Authorization):
+        return error
+    rejected = Rejected("the message was not accepted")
+    rejected.__cause__ = error
+    return rejected
 
 
 async def _next(requests: AsyncIterator[OpenSessionRequest], content: str) -> OpenSessionRequest:

@@ -2,12 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 
 from federation.errors import Limit
 from federation.protocol.parsing import check
 from federation.services.hospital.bells import Bells, RoomWatch
 from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.rooms import close_room, get_room, next_frames, open_room, put_frame
+from federation.services.hospital.rooms import (
+    RelaySpace,
+    close_room,
+    get_room,
+    next_frames,
+    open_room,
+    put_frame,
+    require_open_room,
+)
+from federation.services.hospital.standing import Standing
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,
@@ -23,7 +33,9 @@ from federation.v1.consultation_pb2 import (
     PutFrameResponse,
 )
 from federation.v1.consultation_pb2_grpc import RelayServiceServicer
-from federation.wire.roles import ServicerContext
+from federation.wire.cutting import cut_of_this_call
+from federation.wire.limits import RateBound, caller_of_peer
+from federation.wire.roles import ServicerContext, calling_hospital
 from federation.wire.workers import Workers
 
 BACKSTOP_SECONDS = 10.0
@@ -31,14 +43,20 @@ BACKSTOP_SECONDS = 10.0
 
 BUSY_SECONDS = 0.2
 
+FRAMES_PER_SECOND, FRAMES_AT_ONCE = 100, 400
+"""That one caller may put into one room: far more than a visit has, and 50 MB a second."""
+
 
 class RelayServicer(RelayServiceServicer):
     """The mailboxes of consultations."""
 
-    def __init__(self, hospital: Hospital, workers: Workers) -> None:
-        """Keep the rooms of this hospital's doctors."""
+    def __init__(self, hospital: Hospital, workers: Workers, standing: Standing) -> None:
+        """Keep the rooms of this hospital's doctors; `standing` looks whether those still are."""
         self._hospital = hospital
         self._workers = workers
+        self._standing = standing
+        self._frames = RateBound(FRAMES_PER_SECOND, FRAMES_AT_ONCE)
+        self._space = RelaySpace(hospital)
         self._bells = Bells()
         self._watch = RoomWatch(self._bells, self._held_bytes)
         self._stopping = False
@@ -60,8 +78,9 @@ class RelayServicer(RelayServiceServicer):
 
     async def PutFrame(self, request: PutFrameRequest, context: ServicerContext) -> PutFrameResponse:  # noqa: N802 - gRPC's name
         """Keep a frame and wake its followers."""
-        del context
-        await self._workers.run(put_frame, self._hospital, request)
+        caller = calling_hospital(context) or caller_of_peer(context.peer())
+        self._frames.require(f"{request.room_id.hex()} {caller}")
+        await self._workers.run(self._put, request)
         self._bells.ring((request.room_id, request.direction))
         return PutFrameResponse()
 
@@ -81,7 +100,11 @@ class RelayServicer(RelayServiceServicer):
         check(request)
         number = request.from_number
         frames = await self._workers.run(next_frames, self._hospital, request, number)
-        with self._bells.listen((request.room_id, request.direction)) as rung:
+        require = partial(require_open_room, self._hospital, request.room_id)
+        with (
+            self._standing.of(require, cut_of_this_call().because_of),
+            self._bells.listen((request.room_id, request.direction)) as rung,
+        ):
             self._watch.begin()
             while not self._stopping:
                 for frame in frames:
@@ -92,6 +115,10 @@ class RelayServicer(RelayServiceServicer):
                 # Cleared before looking: what is put after the look rings again.
                 rung.clear()
                 frames = await self._look(request, number, rung)
+
+    def _put(self, request: PutFrameRequest) -> None:
+        self._space.require()
+        put_frame(self._hospital, request)
 
     async def _look(self, request: FollowFramesRequest, number: int, rung: asyncio.Event) -> list[FollowFramesResponse]:
         try:

@@ -4,13 +4,16 @@ The relay sees sealed frames only, and whoever knows a room's number, 16 random 
 insecure channel, and nothing rests on it.
 """
 
+import math
+import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.epochs import as_signed, as_stored
-from federation.errors import Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
+from federation.errors import BundleStale, Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
 from federation.protocol.authorities import current_crl
 from federation.protocol.doctor_certificate import authority_of, read_certificate
 from federation.protocol.parsing import check
@@ -33,12 +36,30 @@ from federation.v1.consultation_pb2 import (
 
 ROOM_LIFE = timedelta(hours=12)
 MOST_ROOMS_PER_DOCTOR = 64
-MOST_ROOM_BYTES = 80 * 1024 * 1024
-"""A biosignal of 64 MiB, its seals, a diagnosis and its receipt."""
+MOST_ROOM_BYTES = 32 * 1024 * 1024
+"""A biosignal of 16 MiB and its padding, seals, a diagnosis and its receipt."""
+ALL_ROOMS_SEEN_SECONDS = 1.0
+"""How long it is relied on what all rooms hold together."""
 MOST_FRAMES = 1024
 """Of one direction of a room."""
 FRAMES_AT_ONCE = 4
 """Frames that a follower holds in memory, at most 1.1 MB each."""
+
+
+class RelaySpace:
+    """What all rooms of a hospital may hold together: each has its bound, and there may be many. Safe for several threads."""
+
+    def __init__(self, hospital: Hospital) -> None:
+        """Look at the rooms of this hospital."""
+        self._hospital = hospital
+        self._held, self._seen_at = 0, -math.inf
+
+    def require(self) -> None:
+        """Raise Limit where they are full."""
+        if time.monotonic() - self._seen_at >= ALL_ROOMS_SEEN_SECONDS:
+            self._held, self._seen_at = self._hospital.stores.rooms.all_bytes(), time.monotonic()
+        if self._held >= self._hospital.most_relay_bytes:
+            raise Limit("the rooms of this hospital hold no more; some end within hours")
 
 
 def open_room(hospital: Hospital, request: OpenRoomRequest) -> OpenRoomResponse:
@@ -58,6 +79,7 @@ def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
     """Give a room's doctor, and the lists to check it with. Raises NoSuchRoom, StaleRevocationList."""
     check(request)
     room = require_room(hospital, request.room_id)
+    require_holder(hospital, room)
     directory = hospital.member.directory
     if directory is None:
         raise StaleRevocationList("no revocation list is at hand")
@@ -85,6 +107,7 @@ def put_frame(hospital: Hospital, request: PutFrameRequest) -> None:
         raise MissingField("the frame holds nothing")
     if request.number >= MOST_FRAMES:
         raise Limit(f"a room takes {MOST_FRAMES} frames each way")
+    require_open_room(hospital, request.room_id)
     frame = request.frame.SerializeToString(deterministic=True)
     place = request.room_id, request.direction, request.number
     try:
@@ -107,9 +130,24 @@ def require_room(hospital: Hospital, room_id: bytes) -> StoredRoom:
     return room
 
 
+def require_holder(hospital: Hospital, room: StoredRoom) -> None:
+    """Decide anew on the doctor of a room, by the lists of now. Raises Authentication for one who is revoked or over.
+
+    Lists that are stale end no room: nothing rests on the relay, and whoever uses it has lists to look at, too.
+    """
+    verifier = hospital.member.verifier()
+    with suppress(StaleRevocationList, BundleStale):
+        verifier.doctor(as_signed(room.key_statement), room.doctor_certificate, now=hospital.clock())
+
+
+def require_open_room(hospital: Hospital, room_id: bytes) -> None:
+    """Require a room, and its doctor. Raises NoSuchRoom, Authentication."""
+    require_holder(hospital, require_room(hospital, room_id))
+
+
 def next_frames(hospital: Hospital, request: FollowFramesRequest, number: int) -> list[FollowFramesResponse]:
-    """Give some frames of a direction from a number on, none if none is there yet. Raises NoSuchRoom."""
-    require_room(hospital, request.room_id)
+    """Give some frames of a direction from a number on, none if none is there yet. Raises NoSuchRoom, Authentication."""
+    require_open_room(hospital, request.room_id)
     found = hospital.stores.rooms.frames(request.room_id, request.direction, from_number=number, limit=FRAMES_AT_ONCE)
     return [FollowFramesResponse(number=at, frame=RelayFrame.FromString(frame)) for at, frame in found]
 

@@ -1,12 +1,16 @@
 """A doctor's session, step by step: D3, H1, D4 or STO, H2 or STOACK. Blocking, no gRPC: each step runs in a worker thread.
 
-The access log is durable before a byte of a record is released (eq. 46), and knows every refusal by its precise reason.
+The access log is durable before a byte of a record is released (eq. 46), and says then how it ended: whole, or cut short by
+what, after how many bytes.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from federation.errors import Authorization, FederationError, Rejected
 from federation.protocol import hospital_record as protocol
+from federation.protocol.anchors import Lists
 from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
 from federation.protocol.padding import pieces
 from federation.protocol.parties import reason_of
@@ -36,42 +40,49 @@ def take_frame(
     return session.receive(frame, hospital.member.verifier(), now=hospital.clock())
 
 
-def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> Iterator[SessionFrame]:
-    """Decide and log at once, and give the frames that answer; a record is read as its frames are asked for.
+def require_doctor(hospital: Hospital, session: AwaitingRequest) -> None:
+    """Decide anew on the doctor of a session. Raises Rejected."""
+    session.asked.require_still_allowed(hospital.member.verifier(), now=hospital.clock())
+
+
+def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> "SessionFrame | RecordStream":
+    """Decide and log at once, and give what answers; a record is read as its frames are asked for.
 
     What a confirmed doctor may know of a refusal is an answer; anything else raises.
     """
     try:
         if isinstance(received, ReceivedDeposit):
-            receipt = keep_deposit(hospital, received)
-            return iter([received.answer(receipt, now=hospital.clock())])
+            return received.answer(keep_deposit(hospital, received), now=hospital.clock())
         return _record(hospital, received)
     except FederationError as error:
         hospital.audit.record(received.event(reason_of(error)), now=hospital.clock())
         if isinstance(error, Authorization):
-            return iter([_refusal(hospital, received, error)])
+            return _refusal(hospital, received, error)
         raise
 
 
-def _refusal(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit, error: Authorization) -> SessionFrame:
+def _refusal(
+    hospital: Hospital, received: ReceivedQuery | ReceivedDeposit | Release, error: Authorization
+) -> SessionFrame:
     outcome = outcome_of(error)
     if outcome is None:
         raise Rejected("the message was not accepted") from error
     return received.refuse(outcome, now=hospital.clock())
 
 
-def _record(hospital: Hospital, query: ReceivedQuery) -> Iterator[SessionFrame]:
-    now = hospital.clock()
-    logged = query.decide(hospital.member.verifier(), now=now)
+def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordStream":
+    now, verifier = hospital.clock(), hospital.member.verifier()
+    logged = query.decide(verifier, now=now)
     hospital.audit.record(logged.event, now=now)
     release = logged.recorded()
     records = _on_file(hospital, release)
     if not records:
         # "Not on file", "no such record", withdrawn and erased are one answer.
         hospital.audit.record(query.event(why_absent(hospital, list(query.query.scope.handles))), now=now)
-        return iter([query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)])
+        return query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)
     manifest = manifest_of(hospital.vault, records, query.query.patient_id, hospital.identity)
-    return _frames(hospital, release, records, manifest)
+    contents = content_of(hospital.vault, manifest, records)
+    return RecordStream(hospital, query, release, verifier.lists, contents, max(record.version for record in records))
 
 
 def _on_file(hospital: Hospital, release: Release) -> Sequence[StoredRecord]:
@@ -82,10 +93,71 @@ def _on_file(hospital: Hospital, release: Release) -> Sequence[StoredRecord]:
     return [record for record in found if record.department_class in release.classes]
 
 
-def _frames(
-    hospital: Hospital, release: Release, records: Sequence[StoredRecord], manifest: bytes
-) -> Iterator[SessionFrame]:
-    for piece in pieces(content_of(hospital.vault, manifest, records)):
-        release, frame = release.slice(piece, now=hospital.clock())
-        yield frame
-    yield release.end(max(record.version for record in records), now=hospital.clock())
+class RecordStream:
+    """A record on its way to a doctor. Its frames are taken by one thread at a time; another may look whether it may go on."""
+
+    def __init__(
+        self,
+        hospital: Hospital,
+        query: ReceivedQuery,
+        release: Release,
+        lists: Lists,
+        content: Iterator[bytes],
+        version: int,
+    ) -> None:
+        """Send `content`; the doctor and the grant were decided on by `lists`."""
+        self._hospital = hospital
+        self._query = query
+        self._release = release
+        self._lists = lists
+        self._pieces = pieces(content)
+        self._version = version
+        self._sent_bytes = 0
+        self._is_over = False
+        self._logging = threading.Lock()
+        self._logged = False
+
+    def next(self) -> SessionFrame | None:
+        """Give the next frame, decided anew if a list has come since the last; None after the last.
+
+        A grant that no longer holds is the outcome in a last frame. Raises Rejected for a doctor or patient who no longer does.
+        """
+        if self._is_over:
+            return None
+        try:
+            self._require_by_new_lists()
+            piece = next(self._pieces, None)
+        except FederationError as error:
+            self._is_over = True
+            self.log(reason_of(error))
+            if isinstance(error, Authorization):
+                return _refusal(self._hospital, self._release, error)
+            raise
+        if piece is None:
+            self._is_over = True
+            return self._release.end(self._version, now=self._hospital.clock())
+        self._release, frame = self._release.slice(piece, now=self._hospital.clock())
+        self._sent_bytes += len(frame.sealed)
+        return frame
+
+    def require_still_allowed(self) -> None:
+        """Decide anew. Raises Authorization, Rejected, and logs it: what is on its way ends here."""
+        try:
+            self._release.require_still_allowed(self._hospital.member.verifier(), now=self._hospital.clock())
+        except FederationError as error:
+            self.log(reason_of(error))
+            raise
+
+    def log(self, reason: str) -> None:
+        """Log how it ended; what is said first stands."""
+        with self._logging:
+            if not self._logged:
+                event = replace(self._query.event(reason), detail=f"{self._sent_bytes} bytes sent")
+                self._hospital.audit.record(event, now=self._hospital.clock())
+                self._logged = True
+
+    def _require_by_new_lists(self) -> None:
+        verifier = self._hospital.member.verifier()
+        if verifier.lists is not self._lists:
+            self._release.require_still_allowed(verifier, now=self._hospital.clock())
+            self._lists = verifier.lists

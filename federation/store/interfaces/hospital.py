@@ -168,6 +168,10 @@ class Rooms(Protocol):
         self, room_id: bytes, direction: int, *, from_number: int, limit: int
     ) -> Sequence[tuple[int, bytes]]: ...
 
+    def all_bytes(self) -> int:
+        """What all rooms hold together. It reads them all: ask seldom."""
+        ...
+
     def held_bytes(self, room_ids: Sequence[bytes]) -> Mapping[bytes, int]:
         """What each of these rooms holds, which grows with every frame; a room that is not there is left out."""
         ...

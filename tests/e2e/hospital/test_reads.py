@@ -26,7 +26,7 @@ def test_a_record_that_was_imported_is_read_as_it_was(lab: HospitalLab, client: 
     assert manifest.patient_id == "P:wang"
     assert manifest.hospital_id == "H:alpha"
     assert received.end.version == 1
-    assert lab.reasons == ["OK"]
+    assert lab.reasons == ["BEGUN", "OK"]
 
 
 def test_only_the_classes_of_the_scope_and_the_grant_are_read(lab: HospitalLab, client: Client) -> None:
@@ -81,7 +81,7 @@ def test_a_grant_is_refused_once_the_list_that_names_it_arrives_grant_revoked(la
     lab.federation.revoke_grant(grant)
     with pytest.raises(GrantRevoked):
         client.read(lab.federation.intent(grant))
-    assert lab.reasons == ["OK", "GRANT_REVOKED"]
+    assert lab.reasons == ["BEGUN", "OK", "GRANT_REVOKED"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_unknown_patient_and_unknown_record_are_one_outcome_no_record(lab: Hospi
     with pytest.raises(NoSuchRecord) as elsewhere:
         client.read(federation.intent(federation.grant(), 1, "cardiology"))
     assert str(nobody.value) == str(nothing.value) == str(elsewhere.value)
-    assert lab.reasons == ["OK", "NO_SUCH_RECORD"] * 3
+    assert lab.reasons == ["BEGUN", "NO_SUCH_RECORD"] * 3
 
 
 def test_a_store_session_does_not_read(lab: HospitalLab, client: Client) -> None:

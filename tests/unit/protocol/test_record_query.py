@@ -84,7 +84,7 @@ def reading(federation, intent):
 def test_a_query_is_decided_and_logged_before_anything_is_released(reading):
     logged = reading.decide()
     assert (logged.event.kind, logged.event.doctor_id, logged.event.patient_id) == ("READ", "D:chen", "P:wang")
-    assert logged.event.reason == "OK"
+    assert logged.event.reason == "BEGUN"
     assert logged.recorded().classes == ("cardiology", "neurology", "psychiatry")
 
 
