@@ -112,7 +112,7 @@ def _until(holds: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize(("revoke", "told", "reason"), [GRANT, SERIAL, CERTIFICATE])
-def test_a_record_under_way_is_cut_within_bounded_slices_of_the_list(
+def test_e2_a_record_under_way_is_cut_within_bounded_slices_of_the_list(
     lab: HospitalLab, client: Client, tmp_path: Path, revoke: Revoke, told: type[FederationError], reason: str
 ) -> None:
     """103 of 105 MB went out after grant or doctor were on the hospital's list, and the log said OK."""

@@ -64,7 +64,7 @@ def own_grant(federation: Federation, evidence: dict) -> SignedStatement:
     return federation.grant(doctor=federation.other_doctor)
 
 
-def test_another_doctors_biosignal_with_the_patients_genuine_signature_gets_no_report(lab: HospitalLab) -> None:
+def test_e1_another_doctors_biosignal_with_the_patients_genuine_signature_gets_no_report(lab: HospitalLab) -> None:
     """A doctor with a default grant reads one record, where TH1, Sig_P2 and T_P2 lie readable, and deposits a report of its
     own over another doctor's biosignal. Sig_P2 names the doctor whom the patient addressed, and its grant.
     """

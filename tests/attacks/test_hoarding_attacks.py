@@ -107,7 +107,7 @@ def fill(cloud: Unserved, entries: int) -> None:
     cloud.node.publish()
 
 
-def test_member_that_renews_all_the_time_is_revoked_all_the_same(rogue: Member) -> None:
+def test_e3_member_that_renews_all_the_time_is_revoked_all_the_same(rogue: Member) -> None:
     """A member renews for key after key, so that its superseded serials fill the list of 3,968 before the live one's turn
     comes. Few are issued, fewer stand, and all fall with one command.
     """
@@ -243,7 +243,7 @@ def test_honest_member_that_lost_an_answer_gets_another_credential(rogue: Member
         rogue.renew()
 
 
-def test_rogue_hospital_buries_no_patient(cloud: Unserved) -> None:
+def test_e6_rogue_hospital_buries_no_patient(cloud: Unserved) -> None:
     """A hospital publishes row after row for one patient, so that a doctor has to turn thirty pages to find what others have.
     Its rows are bounded, and every hospital has its turn on each page.
     """

@@ -146,7 +146,7 @@ def _watches_the_directory(_: _Crowd, channel: grpc.Channel) -> object:
 
 
 @pytest.mark.parametrize("idles", [_never_speaks, _watches_health, _watches_the_directory])
-def test_five_idle_addresses_keep_neither_hospitals_nor_newcomers_out(
+def test_e4_five_idle_addresses_keep_neither_hospitals_nor_newcomers_out(
     lab: CloudLab, hospital: tuple[Member, CloudClient], idles: Callable[[_Crowd, grpc.Channel], object]
 ) -> None:
     with _Crowd(lab) as crowd:

@@ -101,7 +101,7 @@ def _ticket(bench: Bench, leaf: TlsLeaf) -> bytes:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_hospital_is_known_by_its_dns_name_alone(loose: Authority, form: str) -> None:
+def test_e5_a_hospital_is_known_by_its_dns_name_alone(loose: Authority, form: str) -> None:
     """Whatever the CAs let pass: a URI once made alpha beta, or a hospital that doesn't exist."""
     rogue, other = Rogue(loose), FORMS[form](BETA)
     with served(Bench(loose), require_client_certificate=True) as bench:

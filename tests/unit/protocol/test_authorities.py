@@ -74,7 +74,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_stale_revocation_list_where_the_only_crl_does_not_count(kind: str) -> None:
+def test_e8_stale_revocation_list_where_the_only_crl_does_not_count(kind: str) -> None:
     with pytest.raises(StaleRevocationList):
         chosen(BAD[kind])
 
