@@ -24,6 +24,7 @@ CHORES = frozenset(
         "publication-refused",
         "reading-failed",
         "rotation-chore-failed",
+        "standing-not-looked-at",
         "tls-leaf-not-renewed",
     }
 )
