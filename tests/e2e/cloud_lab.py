@@ -119,7 +119,7 @@ class CloudLab:
         before = len(self.refusals())
         with pytest.raises(Rejected) as raised:
             yield
-        assert str(raised.value) == "The message was not accepted."
+        assert raised.value.__notes__ == ["The peer says: The message was not accepted."]
         assert [event.reason for event in self.refusals()[before:]] == [reason]
 
     @contextmanager
