@@ -100,13 +100,13 @@ def crls_that_count(
 
 
 def _newest_first(
-    authority: Authority, crls: Iterable[tuple[x509.CertificateRevocationList, bytes]], pin: CrlPin
+    authority: Authority, crls: Iterable[tuple[x509.CertificateRevocationList, bytes]], pinned: CrlPin
 ) -> Crls:
-    lowest, found = int.from_bytes(pin.number, "big"), []
+    lowest, found = int.from_bytes(pinned.number, "big"), []
     for crl, crl_digest in crls:
         with suppress(CertificateRejected):
             number = crl_number(crl, authority.certificate)
-            if number > lowest or (number == lowest and crl_digest == pin.digest):
+            if number > lowest or (number == lowest and crl_digest == pinned.digest):
                 found.append((number, crl))
     return tuple(crl for _, crl in sorted(found, key=lambda it: it[0], reverse=True))
 
