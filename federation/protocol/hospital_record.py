@@ -10,15 +10,14 @@ from federation.errors import (
     FieldInvalid,
     GrantMissing,
     IdentityMismatch,
-    Limit,
-    RecordDigestMismatch,
 )
 from federation.protocol import record as common
-from federation.protocol.consultation import MOST_BIOSIGNAL_BYTES, biosignal_transcript, diagnosis_transcript
+from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
+from federation.protocol.deposit_content import MOST_DEPOSIT_BYTES, deposit_content
 from federation.protocol.grant import Use, authorize
 from federation.protocol.identities import ANY
-from federation.protocol.padding import Piece, padded_size, unpad_content
-from federation.protocol.parsing import check, field_rule, parse
+from federation.protocol.padding import Piece
+from federation.protocol.parsing import check, parse
 from federation.protocol.parties import BEGUN, AccessEvent, Entropy, Logged, Party, Pending
 from federation.protocol.schedule import SessionKeys, agree, derive
 from federation.protocol.sealing import (
@@ -38,7 +37,6 @@ from federation.protocol.time import Instant, require_same_time
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
 from federation.v1 import record_pb2 as pb
 from federation.v1 import statement_pb2 as statement
-from federation.v1.diagnosis_pb2 import DiagnosisDelivery
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
 from federation.v1.record_pb2 import (
     Deposit,
@@ -53,10 +51,6 @@ from federation.v1.statement_pb2 import RIGHT_READ, RIGHT_WRITE, ROLE_PATIENT, G
 from keystore.encryption import DecryptionKey
 from keystore.group import multiply_base, scalar_from_seed
 from keystore.transcript import digest, listing, text, transcript
-
-MOST_DIAGNOSIS_BYTES = field_rule(DiagnosisDelivery, "diagnosis").max_size
-MOST_DEPOSIT_BYTES = padded_size(MOST_BIOSIGNAL_BYTES + MOST_DIAGNOSIS_BYTES)
-"""Of M_SD || M_DINF || zeros."""
 
 
 def receive_opening(hospital: Party, opening: SealedOpening, verifier: Verifier, *, now: Instant) -> "Pending[Asked]":
@@ -312,7 +306,7 @@ class ReceivedDeposit:
         with after_opening():
             require_same_time(sto.sent_at, self.sent_at)
             _require_commitment(self.session.asked, sto, pb.PURPOSE_STORE)
-            biosignal, diagnosis = self._content()
+            biosignal, diagnosis = deposit_content(sto, self.session.pieces)
         grant = _authorized(self.session.asked, sto, RIGHT_WRITE, verifier, now)
         with after_opening():
             if sto.scope.department_class == ANY:
@@ -333,17 +327,6 @@ class ReceivedDeposit:
         """Send STOACK: the receipt as it was signed when the deposit was kept."""
         end = DepositEnd(outcome=pb.SESSION_OUTCOME_SERVED, receipt=receipt, sent_at=now)
         return _end_frame(self.session.sending, "stoack", end.SerializeToString(deterministic=True), now)
-
-    def _content(self) -> tuple[bytes, bytes]:
-        sto = self.opened.payload
-        if sto.biosignal_size_bytes > MOST_BIOSIGNAL_BYTES or sto.diagnosis_size_bytes > MOST_DIAGNOSIS_BYTES:
-            raise Limit(f"a deposit has at most {MOST_BIOSIGNAL_BYTES} bytes of M_SD, {MOST_DIAGNOSIS_BYTES} of M_DINF")
-        size = sto.biosignal_size_bytes + sto.diagnosis_size_bytes
-        content = unpad_content(b"".join(self.session.pieces), size)
-        biosignal, diagnosis = content[: sto.biosignal_size_bytes], content[sto.biosignal_size_bytes :]
-        if digest(biosignal) != sto.biosignal_digest or digest(diagnosis) != sto.diagnosis_digest:
-            raise RecordDigestMismatch("the content of the deposit is not what was signed")
-        return biosignal, diagnosis
 
     def _require_signatures(self, verifier: Verifier, now: Instant) -> None:
         sto, d3 = self.opened.payload, self.session.asked.opened.payload
