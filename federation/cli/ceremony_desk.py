@@ -59,7 +59,7 @@ class AnswersDesk:
     def __init__(self, path: Path) -> None:
         """Read the file; paths in it are relative to where it lies. Raises CeremonyFileInvalid."""
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
             raise CeremonyFileInvalid(f"{path} is no answers file: {error}") from error
         unknown = sorted(content.keys() - {"default", "answers", "pins", "shares"})

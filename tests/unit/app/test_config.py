@@ -45,6 +45,12 @@ def test_defaults_fill_what_is_left_out(tmp_path: Path) -> None:
     assert settings.token == TokenSettings("pkcs11:token=a?module-path=/m.so")
 
 
+def test_settings_that_notepad_saved_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "medunion.toml"
+    file.write_bytes(TOML.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert read_settings(file, CloudSettings) == _read(tmp_path, TOML)
+
+
 def test_written_settings_read_back_equal(tmp_path: Path) -> None:
     settings = HospitalSettings(
         "H:a",
