@@ -5,6 +5,7 @@ import os
 import click
 
 from federation.cli.common import LazyGroup
+from federation.cli.memory import keep_to_itself
 
 _GROUPS = {
     "authority": "federation.cli.authority:authority",
@@ -31,8 +32,9 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 @click.group(cls=LazyGroup, lazy=_GROUPS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show a stack trace when something fails.")
 @click.version_option(package_name="medunion")
-def main(debug: bool) -> None:
+def main(debug: bool) -> None:  # noqa: ARG001 - looked up where something fails
     """A medical union cloud: hospitals share records under the patient's grant."""
+    keep_to_itself()
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ class Bench:
         self.behave: Callable[[], Any] = lambda: None
         self.rate, self.shares = RateBound(1000, 1000), ShareBound(500)
         self.floor = REJECTION_FLOOR
-        self.settings = ServerSettings(handshake_seconds=1)
-        self.deadlines = StreamDeadlines(timedelta(seconds=0.3), write=timedelta(seconds=0.5))
+        self.settings = ServerSettings(handshake_seconds=5)
+        self.deadlines = StreamDeadlines(timedelta(seconds=2), write=timedelta(seconds=2))
         self.watch: CallWatch = Watches()
         self.stop: Callable[[], None] = lambda: None
         self.hospital = GetHospitalResponse()

