@@ -12,7 +12,7 @@ import (
 
 const (
 	mostManifest   = 1024 * 1024
-	mostFHIRBundle = 16 * 1024 * 1024
+	mostFHIRBundle = 17 * 1024 * 1024
 )
 
 // recordContent is M_EMR on its way in: F(manifest), then as many bytes as the manifest says, then padding. A slice that is refused has

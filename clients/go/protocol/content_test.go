@@ -96,8 +96,8 @@ func TestBoundsAreKnownWithTheManifest(t *testing.T) {
 		head   []byte
 		reason refusal.Reason
 	}{
-		"a bundle":                {manifestOf(t, bundle, 16<<20), ""},
-		"a bundle that is larger": {manifestOf(t, bundle, 1, 16<<20+1), refusal.RecordTooLarge},
+		"a bundle":                {manifestOf(t, bundle, 17<<20), ""},
+		"a bundle that is larger": {manifestOf(t, bundle, 1, 17<<20+1), refusal.RecordTooLarge},
 		"an attachment":           {manifestOf(t, attachment, 1<<29), ""},
 		"more than is taken":      {manifestOf(t, attachment, 1<<29, 1<<29), refusal.RecordTooLarge},
 		"sizes beyond 64 bits":    {manifestOf(t, attachment, 1<<63, 1<<63, 1<<29), refusal.RecordTooLarge},

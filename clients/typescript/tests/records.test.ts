@@ -164,10 +164,10 @@ test("padding that says something is refused when it comes", () => {
 test("the bounds of a manifest, a FHIR bundle and all together hold before the rest is taken", () => {
   const huge = Uint8Array.of(0, 0x10, 0, 1); // a manifest of 1 MiB and a byte
   assert.deepEqual(refused(sealedSlices(huge)), [0, "MESSAGE_TOO_LARGE"]);
-  const bundle = framed(manifestOf(PartKind.FHIR_BUNDLE, 16 * MEBIBYTE + 1));
-  assert.deepEqual(refused(sealedSlices(bundle)), [0, "MESSAGE_TOO_LARGE"]);
+  const bundle = framed(manifestOf(PartKind.FHIR_BUNDLE, 17 * MEBIBYTE + 1));
+  assert.deepEqual(refused(sealedSlices(bundle)), [0, "RECORD_TOO_LARGE"]);
   const attachments = framed(manifestOf(PartKind.ATTACHMENT, 40 * MEBIBYTE, 24 * MEBIBYTE));
-  assert.deepEqual(refused(sealedSlices(attachments)), [0, "LIMIT_REACHED"]);
+  assert.deepEqual(refused(sealedSlices(attachments)), [0, "RECORD_TOO_LARGE"]);
   assert.ok(
     awaiting(65 * MEBIBYTE).receive([...sealedSlices(attachments)][0]!, verifier, NOW) instanceof AwaitingRecord,
   );
@@ -178,7 +178,7 @@ test("the bounds of a manifest, a FHIR bundle and all together hold before the r
 test("a manifest that announces more than any number holds is refused", () => {
   const manifest = manifestOf(PartKind.ATTACHMENT, 1);
   manifest.records[0]!.parts[0]!.sizeBytes = 2n ** 64n - 1n;
-  assert.deepEqual(refused(sealedSlices(framed(manifest))), [0, "LIMIT_REACHED"]);
+  assert.deepEqual(refused(sealedSlices(framed(manifest))), [0, "RECORD_TOO_LARGE"]);
 });
 
 test("a record that ends before its manifest says is none", async () => {

@@ -76,6 +76,7 @@ export const WORDS: Readonly<Record<string, string>> = {
   LIMIT_REACHED: "a bound is reached: try again later, or with less",
   READER_STALLED: "what was sent was not taken for too long",
   NETWORK_FORBIDDEN: "the address lies in no network that may be dialled",
+  RECORD_TOO_LARGE: "the record has more than this visit takes",
   UNAVAILABLE: "the other side does not answer; it may later",
   CALL_OVERDUE: "the call took too long",
   REVOCATION_LIST_STALE: "no current revocation list is at hand there",

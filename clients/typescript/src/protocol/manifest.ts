@@ -5,7 +5,7 @@ import { paddedSize, requireZeros, type Slices } from "./frames.js";
 import { require } from "./refusal.js";
 import { parse, payloadRule } from "./rules.js";
 
-const MOST_BUNDLE_BYTES = 16 * 1024 * 1024;
+const MOST_BUNDLE_BYTES = 17 * 1024 * 1024;
 
 /** A manifest that came, and how many bytes M_EMR has by it. */
 export interface Layout {
@@ -26,9 +26,9 @@ export function layoutOf(slices: Slices, mostBytes: number): Layout | undefined 
   const manifest = parse(RecordManifestSchema, slices.head(begin).subarray(4));
   const parts = manifest.records.flatMap((record) => record.parts);
   const small = parts.every((part) => part.kind !== PartKind.FHIR_BUNDLE || part.sizeBytes! <= MOST_BUNDLE_BYTES);
-  require(small, "MESSAGE_TOO_LARGE", `a FHIR bundle of more than ${MOST_BUNDLE_BYTES} bytes`);
+  require(small, "RECORD_TOO_LARGE", `a FHIR bundle of more than ${MOST_BUNDLE_BYTES} bytes`);
   const size = parts.reduce((sum, part) => sum + Number(part.sizeBytes), begin);
-  require(size <= mostBytes, "LIMIT_REACHED", `a record of ${size} bytes, where ${mostBytes} more are taken`);
+  require(size <= mostBytes, "RECORD_TOO_LARGE", `a record of ${size} bytes, where ${mostBytes} more are taken`);
   return { manifest, begin, size };
 }
 
