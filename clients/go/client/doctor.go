@@ -71,19 +71,31 @@ func (d *Doctor) search(ctx context.Context, present *protocol.InConsultation) (
 	}
 	var places []protocol.Place
 	for _, class := range classes {
-		for page, pages := uint32(0), uint32(1); page < pages; page++ {
+		found, err := allPages(func(page uint32) (*protocol.Answer, error) {
 			question := protocol.Question{PatientID: present.Patient.Identity, DepartmentClass: class, Page: page}
-			if page == mostPages {
-				return places, refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
-			}
-			answer, err := onceMore(ctx, func() (*protocol.Answer, error) {
+			return onceMore(ctx, func() (*protocol.Answer, error) {
 				return d.Cloud.Search(ctx, question, present.SignedGrant, present.Patient.KeyStatement)
 			})
-			if err != nil {
-				return places, err
-			}
-			places, pages = append(places, answer.Places...), answer.Pages
+		})
+		places = append(places, found...)
+		if err != nil {
+			return places, err
 		}
+	}
+	return places, nil
+}
+
+// allPages asks for one page after the other. Refuses with LIMIT_REACHED more pages than a visit has time for.
+func allPages(ask func(page uint32) (*protocol.Answer, error)) (places []protocol.Place, err error) {
+	for page, pages := uint32(0), uint32(1); page < pages; page++ {
+		if page == mostPages {
+			return places, refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
+		}
+		answer, err := ask(page)
+		if err != nil {
+			return places, err
+		}
+		places, pages = append(places, answer.Places...), answer.Pages
 	}
 	return places, nil
 }

@@ -93,3 +93,22 @@ func TestCloudThatAsksToBeLeftAloneIs(t *testing.T) {
 		}
 	})
 }
+
+func TestSearchAndSessionsOfAVisitAreBounded(t *testing.T) {
+	asked := uint32(0)
+	places, err := allPages(func(page uint32) (*protocol.Answer, error) {
+		asked++
+		return &protocol.Answer{Places: make([]protocol.Place, 1), Pages: 1 << 31}, nil
+	})
+	if !refusal.Is(err, refusal.LimitReached) || asked != mostPages || len(places) != mostPages {
+		t.Errorf("%d pages asked for, %d places: %v", asked, len(places), err)
+	}
+	p := newPractice(t)
+	nowhere := order{place: protocol.Place{Hospital: &protocol.AddressedHospital{VerifiedParty: &protocol.VerifiedParty{Identity: "H:alpha"}}}}
+	present := &protocol.InConsultation{Patient: p.patient.VerifiedParty}
+	for before, reason := range map[int]refusal.Reason{mostRecordSessions - 1: refusal.FieldInvalid, mostRecordSessions: refusal.LimitReached} {
+		if _, err := p.doctor.fetch(t.Context(), present, nowhere, 0, before); refusal.Outer(err) != reason {
+			t.Errorf("after %d sessions: %v, not %s", before, err, reason)
+		}
+	}
+}
