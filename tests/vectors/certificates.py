@@ -47,7 +47,7 @@ class Maker:
             .add_extension(x509.BasicConstraints(False, None), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:medunion:D:chen")]), critical=False
+                x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:medunion:D:chen")]), critical=True
             )
         )
         for extension, critical in more:

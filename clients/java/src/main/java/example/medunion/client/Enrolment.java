@@ -2,13 +2,18 @@ package example.medunion.client;
 
 import static example.medunion.client.protocol.Refusal.require;
 
+import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.SigningKey;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.math.BigInteger;
+import java.nio.charset.StandardCharsets;
+import java.util.Base64;
 import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.bouncycastle.asn1.edec.EdECObjectIdentifiers;
 import org.bouncycastle.asn1.pkcs.PKCSObjectIdentifiers;
 import org.bouncycastle.asn1.x500.X500Name;
@@ -26,6 +31,8 @@ import org.bouncycastle.pkcs.PKCS10CertificationRequestBuilder;
 /** What a registration needs beside keys: a patient's ticket, a doctor's certificate request. */
 final class Enrolment {
   private static final String LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  private static final Pattern PEM =
+      Pattern.compile("^-----BEGIN CERTIFICATE-----\\s*$([^-]*)^-----END CERTIFICATE-----", Pattern.MULTILINE);
   private static final AlgorithmIdentifier ED25519 = new AlgorithmIdentifier(EdECObjectIdentifiers.id_Ed25519);
 
   private Enrolment() {}
@@ -46,6 +53,19 @@ final class Enrolment {
       ticket[15 - index] = bigEndian[bigEndian.length - 1 - index];
     }
     return ticket;
+  }
+
+  /** Cert_D of a file, in DER or PEM: text before BEGIN is passed over, and what follows the first certificate. */
+  static byte[] certificate(byte[] file) {
+    Matcher pem = PEM.matcher(new String(file, StandardCharsets.ISO_8859_1));
+    if (!pem.find()) {
+      return file;
+    }
+    try {
+      return Base64.getDecoder().decode(pem.group(1).replaceAll("\\s", ""));
+    } catch (IllegalArgumentException error) {
+      throw new Refusal("CERTIFICATE_ILLEGAL", "the certificate is damaged", error);
+    }
   }
 
   /** A certificate request (PKCS#10, RFC 2986) for Cert_D: Ed25519 (RFC 8410), common name ID_D, SAN URI. */

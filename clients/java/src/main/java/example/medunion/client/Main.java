@@ -1,22 +1,26 @@
 package example.medunion.client;
 
 import com.google.gson.GsonBuilder;
-import example.medunion.client.calls.Calls;
 import example.medunion.client.calls.Cloud;
 import example.medunion.client.calls.DoctorClient;
 import example.medunion.client.calls.DoctorCode;
 import example.medunion.client.calls.FetchedRecord;
 import example.medunion.client.calls.Home;
+import example.medunion.client.calls.Networks;
 import example.medunion.client.calls.PatientClient;
 import example.medunion.client.calls.Upkeep;
 import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.protocol.Bytes;
+import example.medunion.client.protocol.Consultation;
+import example.medunion.client.protocol.DoctorCertificate;
 import example.medunion.client.protocol.DoctorSide;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Grants;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Rules;
 import example.medunion.client.protocol.Search;
 import example.medunion.federation.v1.EncryptionKeyStatement;
+import example.medunion.federation.v1.Kind;
 import example.medunion.federation.v1.RecordEntry;
 import example.medunion.federation.v1.RecordPart;
 import example.medunion.federation.v1.Right;
@@ -25,7 +29,6 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -34,6 +37,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 
 /** The command line of clients/README.md: one JSON object on stdout, words for people on stderr. */
 public final class Main {
@@ -46,21 +51,34 @@ public final class Main {
         doctor init      --home DIR --trust FILE --id D:name
         doctor register  --home DIR --certificate FILE
         doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
-                         [--code-file FILE] [--save DIR] [--deposit]
+                         [--code-file FILE] [--save DIR] [--records-mib N] [--deposit]
         doctor renew     --home DIR
       every command needs --pin-file FILE, mode 0600
+      --certificate is DER or PEM; an observation has at most 16 MiB, and its patient's consent ends after --hours, at most 8784
+      --records-mib is how much is taken of records in one visit, 256 unless said
+      --networks 10.0.0.0/8,2001:db8::/32 with any command: nothing outside them is dialled
       renew begins the next epoch of the encryption key; visit and consult do so a day before the present one ends
       """;
-  private static final Set<String> VALUES =
-      Set.of(
-          "home", "trust", "id", "sensor", "ticket", "observation", "hours", "certificate", "hospital", "address",
-          "department", "conclusion", "code-file", "save", "pin-file");
+  /** What each command may be given, beside what every one is. */
+  private static final Map<String, Set<String>> OPTIONS =
+      Map.of(
+          "patient register", Set.of("trust", "id", "sensor", "ticket"),
+          "patient visit", Set.of("sensor", "observation", "hours"),
+          "patient renew", Set.of(),
+          "doctor init", Set.of("trust", "id"),
+          "doctor register", Set.of("certificate"),
+          "doctor consult",
+              Set.of("hospital", "address", "department", "conclusion", "code-file", "save", "records-mib", "deposit"),
+          "doctor renew", Set.of());
+
+  private static final Set<String> EVERYWHERE = Set.of("home", "pin-file", "networks");
+  private static final Logger GRPC = Logger.getLogger("io.grpc");
   private static final Duration RECEIPT = Duration.ofSeconds(30);
 
   private final Entropy entropy = Entropy.system();
   private final Map<String, String> values = new HashMap<>();
   private final List<String> words = new ArrayList<>();
-  private boolean deposit;
+  private final String command;
   private boolean help;
 
   private Main(String[] arguments) {
@@ -68,15 +86,34 @@ public final class Main {
       String word = arguments[index];
       if (!word.startsWith("--")) {
         words.add(word);
-      } else if (word.equals("--deposit")) {
-        deposit = true;
       } else if (word.equals("--help")) {
         help = true;
-      } else if (VALUES.contains(word.substring(2)) && index + 1 < arguments.length) {
+      } else if (word.equals("--deposit")) {
+        values.put("deposit", "");
+      } else if (index + 1 < arguments.length) {
         values.put(word.substring(2), arguments[++index]);
       } else {
-        throw new UsageException("there is no option " + word + ", or it lacks its value");
+        throw new UsageException(word + " lacks its value");
       }
+    }
+    command = String.join(" ", words.subList(0, Math.min(2, words.size())));
+    if (!help) {
+      requireKnown();
+    }
+  }
+
+  /** Refuses what the command would pass over: a conclusion without quotes is cut short. */
+  private void requireKnown() {
+    if (!OPTIONS.containsKey(command)) {
+      throw new UsageException("there is no such command");
+    }
+    for (String name : values.keySet()) {
+      if (!OPTIONS.get(command).contains(name) && !EVERYWHERE.contains(name)) {
+        throw new UsageException(command + " has no option --" + name);
+      }
+    }
+    if (words.size() != (command.equals("patient visit") ? 3 : 2)) {
+      throw new UsageException("a word is missing or too many: text with spaces needs quotes");
     }
   }
 
@@ -88,10 +125,12 @@ public final class Main {
 
   /** Exit code 0: done; 1: refused, with the reason; 2: wrong usage. */
   public static void main(String[] arguments) {
+    // gRPC logs what peers say, as they say it.
+    GRPC.setLevel(Level.OFF);
     System.exit(run(arguments));
   }
 
-  private static int run(String[] arguments) {
+  static int run(String[] arguments) {
     try {
       Main main = new Main(arguments);
       if (main.help) {
@@ -101,53 +140,58 @@ public final class Main {
       }
       return 0;
     } catch (UsageException error) {
-      System.err.println(error.getMessage() + "\n" + USAGE);
+      tell(error.getMessage());
+      System.err.print(USAGE);
       return 2;
     } catch (Refusal refusal) {
-      System.err.println(said(refusal));
+      tell(said(refusal));
       say(Map.of("reason", refusal.reason()));
       return 1;
     } catch (UncheckedIOException error) {
-      System.err.println("A file can't be used: " + error.getMessage());
+      tell("A file can't be used: " + error.getMessage());
       say(Map.of("reason", "FILE_UNUSABLE"));
       return 1;
     }
   }
 
   private Map<String, Object> command() {
-    return switch (String.join(" ", words.subList(0, Math.min(2, words.size())))) {
+    return switch (command) {
       case "patient register" -> registerPatient();
       case "patient visit" -> visit();
       case "doctor init" -> initDoctor();
       case "doctor register" -> registerDoctor();
       case "doctor consult" -> consult();
       case "patient renew", "doctor renew" -> renew();
-      default -> throw new UsageException("there is no such command");
+      default -> throw new IllegalStateException(command);
     };
   }
 
   private Map<String, Object> registerPatient() {
     byte[] ticket = Enrolment.parseTicket(needed("ticket"));
+    String identity = formed("id", Kind.KIND_PATIENT_ID);
     // Where an earlier registration was cut short, its home is there.
-    Home home = Home.exists(path("home")) ? open() : create();
-    String identity = needed("id");
+    Home home = Home.exists(path("home")) ? open() : create(identity);
     Refusal.require(home.identity().equals(identity), "PROFILE_UNUSABLE", home.identity() + " is at home there");
     return register(home, home.biometricPassword(path("sensor")), ticket);
   }
 
   private Map<String, Object> initDoctor() {
-    Home home = create();
+    Home home = create(formed("id", Kind.KIND_DOCTOR_ID));
     Path request = path("home").resolve("certificate-request.der");
     PrivateFiles.writeNew(request, Enrolment.certificateRequest(home.identity(), home.keys().signingKey()));
     return Map.of("request", request.toString());
   }
 
   private Map<String, Object> registerDoctor() {
-    return register(open(), read("certificate"), null);
+    byte[] certificate = Enrolment.certificate(read("certificate"));
+    Home home = open();
+    byte[] key = home.keys().signingKey().publicKey();
+    DoctorCertificate.requireOwner(DoctorCertificate.read(certificate), home.identity(), key);
+    return register(home, certificate, null);
   }
 
   private Map<String, Object> register(Home home, byte[] evidence, byte[] ticket) {
-    try (Cloud cloud = new Cloud(home.bundle())) {
+    try (Cloud cloud = new Cloud(home)) {
       return Map.of("identity", home.identity(), "serial", hex(cloud.register(home, evidence, ticket, entropy)));
     }
   }
@@ -155,7 +199,7 @@ public final class Main {
   private Map<String, Object> renew() {
     Home home = open();
     home.sweep(System.currentTimeMillis(), entropy);
-    try (Cloud cloud = new Cloud(home.bundle())) {
+    try (Cloud cloud = new Cloud(home)) {
       EncryptionKeyStatement begun = cloud.renew(home, entropy);
       return Map.of(
           "identity", home.identity(),
@@ -165,11 +209,11 @@ public final class Main {
   }
 
   private Map<String, Object> visit() {
+    Duration life = life();
+    byte[] observation = observation();
     Home home = open();
-    DoctorCode code = DoctorCode.parse(words.size() > 2 ? words.get(2) : "");
-    Duration life = Duration.ofMinutes(Math.round(60 * Double.parseDouble(values.getOrDefault("hours", "24"))));
+    DoctorCode code = DoctorCode.parse(words.get(2));
     byte[] password = home.biometricPassword(path("sensor"));
-    byte[] observation = read("observation");
     Upkeep.keepUp(home, entropy, Main::tell);
     PatientClient.Visit visit =
         new PatientClient(home, entropy, Main::tell).visit(code, password, observation, Grants.Terms.everything(life));
@@ -180,27 +224,31 @@ public final class Main {
   }
 
   private Map<String, Object> consult() {
-    String department = needed("department");
+    // All of it now: once the room is open a patient may act on it.
+    String department = formed("department", Kind.KIND_DEPARTMENT_CLASS);
     String conclusion = needed("conclusion");
-    String hospital = needed("hospital");
-    String address = needed("address");
+    Report.requireConclusion(conclusion);
+    String hospital = formed("hospital", Kind.KIND_HOSPITAL_ID);
+    String address = formed("address", Kind.KIND_ADDRESS);
+    long mostBytes = mostRecordBytes();
+    requirePlaces();
     Home home = open();
     Upkeep.keepUp(home, entropy, Main::tell);
-    try (DoctorClient client = DoctorClient.open(home, hospital, address, entropy)) {
+    try (DoctorClient client = DoctorClient.open(home, hospital, address, department, entropy)) {
       tell("Show this code to your patient: " + client.code().written());
       if (values.containsKey("code-file")) {
-        writeWhole(path("code-file"), client.code().written() + "\n");
+        PrivateFiles.replace(path("code-file"), (client.code().written() + "\n").getBytes(StandardCharsets.UTF_8));
       }
       DoctorSide.InConsultation consultation =
           client.awaitPatient(reason -> tell("Somebody was refused (" + reason + "); still waiting."));
       String patient = consultation.asked().patient().identity();
       tell(patient + " is here; both sides have proved who they are.");
-      List<FetchedRecord> records = readRecords(client, consultation);
+      List<FetchedRecord> records = readRecords(client, consultation, mostBytes);
       String doctor = consultation.asked().doctor().identity();
       List<byte[]> digests = records.stream().map(FetchedRecord::digest).toList();
       byte[] report = Report.of(patient, doctor, conclusion, digests);
       DoctorSide.AwaitingReceipt diagnosed = client.diagnose(consultation, report, records);
-      String handle = deposited(client, diagnosed, department);
+      String handle = deposited(client, diagnosed);
       Map<String, Object> said = new LinkedHashMap<>();
       said.put("patient", patient);
       byte[] biosignal = consultation.biosignal();
@@ -216,20 +264,29 @@ public final class Main {
    * Looks for records, fetches and saves them, as far as the consent goes. What can't be had or saved now is said, and the visit goes on: the
    * patient is waiting.
    */
-  private List<FetchedRecord> readRecords(DoctorClient client, DoctorSide.InConsultation consultation) {
+  private List<FetchedRecord> readRecords(
+      DoctorClient client, DoctorSide.InConsultation consultation, long mostBytes) {
     if (!consultation.allows(Right.RIGHT_INDEX) || !consultation.allows(Right.RIGHT_READ)) {
       tell("Without consent to look for records, none is looked for.");
       return List.of();
     }
-    List<FetchedRecord> records =
-        client.fetch(
-            consultation,
-            places(client, consultation),
-            (hospital, why) -> tell("RECORDS AT " + hospital + " ARE MISSING: " + said(why)));
-    if (values.containsKey("save")) {
-      records.forEach(this::save);
-    }
-    return records;
+    return client.fetch(
+        consultation,
+        places(client, consultation),
+        mostBytes,
+        new DoctorClient.Fetching() {
+          @Override
+          public void taken(FetchedRecord record) {
+            if (values.containsKey("save")) {
+              save(record);
+            }
+          }
+
+          @Override
+          public void missing(String hospitalId, Refusal why) {
+            tell("RECORDS AT " + hospitalId + " ARE MISSING: " + said(why));
+          }
+        });
   }
 
   private void save(FetchedRecord record) {
@@ -240,15 +297,15 @@ public final class Main {
     }
   }
 
-  private String deposited(DoctorClient client, DoctorSide.AwaitingReceipt diagnosed, String department) {
-    if (!deposit) {
+  private String deposited(DoctorClient client, DoctorSide.AwaitingReceipt diagnosed) {
+    if (!values.containsKey("deposit")) {
       return null;
     }
     if (!diagnosed.consultation().allows(Right.RIGHT_WRITE)) {
       tell("Without consent to keep this encounter, it is not deposited.");
       return null;
     }
-    return hex(client.deposit(diagnosed, department).toByteArray());
+    return hex(client.deposit(diagnosed).toByteArray());
   }
 
   /** Whether P6 came: it is the patient's to give, and the diagnosis is sent without it. */
@@ -265,15 +322,12 @@ public final class Main {
     return refusal.getMessage() + " (" + refusal.preciseReason() + ")";
   }
 
-  /** Where records are. Without the cloud the visit goes on, and the doctor hears that some may be missing. */
+  /** Where records are. Without an answer that can be taken the visit goes on, and the doctor hears that some may be missing. */
   private static List<Search.Place> places(DoctorClient client, DoctorSide.InConsultation consultation) {
     try {
-      return client.search(consultation);
+      return client.search(consultation, Main::tell);
     } catch (Refusal refusal) {
-      if (!Calls.passes(refusal)) {
-        throw refusal;
-      }
-      tell("The public cloud could not be asked where records are: RECORDS FROM ELSEWHERE MAY BE MISSING.");
+      tell("The public cloud did not say where records are, RECORDS FROM ELSEWHERE MAY BE MISSING: " + said(refusal));
       return List.of();
     }
   }
@@ -299,13 +353,80 @@ public final class Main {
         "sha256", hex(part.getDigest().toByteArray()));
   }
 
-  private Home create() {
-    return Home.create(
-        path("home"), needed("id"), path("trust"), path("pin-file"), entropy, System.currentTimeMillis());
+  private Home create(String identity) {
+    Path home = path("home");
+    return Home.create(home, identity, path("trust"), path("pin-file"), entropy, System.currentTimeMillis())
+        .within(networks());
   }
 
   private Home open() {
-    return Home.open(path("home"), path("pin-file"));
+    Networks networks = networks();
+    return Home.open(path("home"), path("pin-file")).within(networks);
+  }
+
+  private Networks networks() {
+    try {
+      return values.containsKey("networks") ? Networks.parse(values.get("networks")) : Networks.ANY;
+    } catch (Refusal refusal) {
+      throw new UsageException("--networks: " + refusal.getMessage());
+    }
+  }
+
+  /** How long the grant lives. */
+  private Duration life() {
+    String hours = values.getOrDefault("hours", "24");
+    boolean number = hours.matches("[0-9]{1,4}([.][0-9]{1,6})?");
+    Duration life = Duration.ofMillis(number ? Math.round(3_600_000 * Double.parseDouble(hours)) : 0);
+    if (life.isZero() || life.compareTo(Grants.LONGEST_LIFE) > 0) {
+      throw new UsageException("--hours is a number above 0, at most " + Grants.LONGEST_LIFE.toHours());
+    }
+    return life;
+  }
+
+  private long mostRecordBytes() {
+    String written = values.getOrDefault("records-mib", "256");
+    if (!written.matches("[1-9][0-9]{0,6}")) {
+      throw new UsageException("--records-mib is a whole number above 0");
+    }
+    return Long.parseLong(written) << 20;
+  }
+
+  private byte[] observation() {
+    try {
+      Consultation.requireBounded(Files.size(path("observation")));
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+    return read("observation");
+  }
+
+  /** Requires that what is to be written can be. */
+  private void requirePlaces() {
+    try {
+      if (values.containsKey("save")) {
+        requireWritable(Files.createDirectories(path("save")));
+      }
+      if (values.containsKey("code-file")) {
+        requireWritable(path("code-file").toAbsolutePath().getParent());
+        Refusal.require(!Files.isDirectory(path("code-file")), "FILE_UNUSABLE", "--code-file is a directory");
+      }
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  private static void requireWritable(Path directory) {
+    boolean writable = Files.isDirectory(directory) && Files.isWritable(directory);
+    Refusal.require(writable, "FILE_UNUSABLE", "nothing can be written to " + directory);
+  }
+
+  /** An option that has the form of its kind. */
+  private String formed(String name, Kind kind) {
+    String value = needed(name);
+    if (!Rules.hasForm(kind, value)) {
+      throw new UsageException("--" + name + " has not the form that it needs");
+    }
+    return value;
   }
 
   private Path path(String name) {
@@ -327,26 +448,15 @@ public final class Main {
     return values.get(name);
   }
 
-  /** Writes a file that others wait for: it is there whole, or not at all. */
-  private static void writeWhole(Path path, String content) {
-    Path partial = path.resolveSibling(path.getFileName() + ".partial");
-    PrivateFiles.writeNew(partial, content.getBytes(StandardCharsets.UTF_8));
-    try {
-      Files.move(partial, path, StandardCopyOption.ATOMIC_MOVE);
-    } catch (IOException error) {
-      throw new UncheckedIOException(error);
-    }
-  }
-
   private static String hex(byte[] data) {
     return HexFormat.of().formatHex(data);
   }
 
   private static void tell(String sentence) {
-    System.err.println(sentence);
+    System.err.println(Shown.line(sentence));
   }
 
   private static void say(Map<String, ?> said) {
-    System.out.println(new GsonBuilder().serializeNulls().create().toJson(said));
+    System.out.println(Shown.json(new GsonBuilder().serializeNulls().create().toJson(said)));
   }
 }

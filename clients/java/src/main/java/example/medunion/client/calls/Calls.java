@@ -4,6 +4,7 @@ import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
+import example.medunion.client.protocol.Addresses;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.TrustedBundle;
 import io.grpc.ManagedChannel;
@@ -27,7 +28,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
-import java.util.regex.Pattern;
 
 /** Calls to the federation's servers: authenticated by who the server is (its TLS name), typed refusals in place of gRPC's. */
 public final class Calls {
@@ -39,8 +39,7 @@ public final class Calls {
   private static final long KEEPALIVE_SECONDS = 30;
   private static final long KEEPALIVE_TIMEOUT_SECONDS = 10;
   private static final Duration LONGEST_ASKED = Duration.ofSeconds(60);
-  private static final int LONGEST_SENTENCE = 500;
-  private static final Pattern REASON = Pattern.compile("[A-Z][A-Z0-9_]{0,63}");
+  private static final String DOMAIN = "medunion";
   private static final Set<Status.Code> PASSING_CODES =
       Set.of(Status.Code.UNAVAILABLE, Status.Code.RESOURCE_EXHAUSTED, Status.Code.DEADLINE_EXCEEDED, Status.Code.CANCELLED);
   // Of lists and bundles at hand: the cloud, once it answers, has newer ones.
@@ -53,14 +52,23 @@ public final class Calls {
 
   private Calls() {}
 
-  /** A channel to `host:port` that answers to that identity: `H:alpha` is alpha.hospital.medunion.internal (ADR 10). */
-  public static ManagedChannel channel(String address, String identity, TrustedBundle bundle) {
+  /**
+   * A channel to `host:port`, within these networks, that answers to that identity: `H:alpha` is alpha.hospital.medunion.internal (ADR 10). No
+   * address chooses a resolver, no DNS record a service configuration, and no environment a proxy.
+   */
+  @SuppressWarnings("deprecation") // for a resolver of this channel alone there is nothing else
+  public static ManagedChannel channel(String address, String identity, TrustedBundle bundle, Networks networks) {
+    boolean formed = Addresses.isAddress(address);
+    Refusal.require(formed, "FIELD_INVALID", "an address reads host:port, and this one does not");
     X509Certificate[] roots =
         bundle.content().getTlsCaCertificatesList().stream()
             .map(certificate -> read(certificate.toByteArray()))
             .toArray(X509Certificate[]::new);
     try {
-      return NettyChannelBuilder.forTarget(address)
+      return NettyChannelBuilder.forTarget("dns:///" + address.replace("[", "%5B").replace("]", "%5D"))
+          .nameResolverFactory(networks.resolvers())
+          .disableServiceConfigLookUp()
+          .proxyDetector(place -> null)
           // The JDK's TLS: with netty's own, its validator refuses Ed25519 certificates.
           .sslContext(GrpcSslContexts.configure(SslContextBuilder.forClient(), SslProvider.JDK).trustManager(roots).build())
           .overrideAuthority(tlsName(identity))
@@ -88,19 +96,12 @@ public final class Calls {
     }
   }
 
-  /** How often a call is made that may safely be made again, and for how long each time. */
-  enum Patience {
+  /** How often a call is made that may safely be made again, and for how many seconds each time. */
+  record Patience(int attempts, long seconds) {
     /** Somebody waits for an answer that has half a minute: what can't be asked at once does without. */
-    ONCE(1, 5),
-    USUAL(MOST_ATTEMPTS, CALL_SECONDS);
+    static final Patience ONCE = new Patience(1, 5);
 
-    private final int attempts;
-    private final long seconds;
-
-    Patience(int attempts, long seconds) {
-      this.attempts = attempts;
-      this.seconds = seconds;
-    }
+    static final Patience USUAL = new Patience(MOST_ATTEMPTS, CALL_SECONDS);
 
     <S extends AbstractStub<S>> S timed(S stub) {
       return stub.withDeadlineAfter(seconds, TimeUnit.SECONDS);
@@ -129,6 +130,10 @@ public final class Calls {
   }
 
   /** How long to pause before a further try: as long as the server asks for, if that is longer. */
+  static Duration pauseAfter(Refusal refusal, Duration pause) {
+    return refusal.getCause() instanceof StatusRuntimeException error ? pauseAfter(error, pause) : pause;
+  }
+
   static Duration pauseAfter(StatusRuntimeException error, Duration pause) {
     Duration asked = retryDelay(error);
     return asked.compareTo(pause) > 0 ? asked : pause;
@@ -143,21 +148,22 @@ public final class Calls {
     return refusal.isPassing() || RUN_OUT.contains(refusal.reason());
   }
 
-  /** A server's refusal by its ErrorInfo; what has none is the network's. Whether it passes is the code's to say. */
+  /** A server's refusal by its ErrorInfo, in this program's words; what has none is the network's. Whether it passes is the code's to say. */
   static Refusal refusalOf(StatusRuntimeException error) {
     Status status = error.getStatus();
+    if (status.getCause() instanceof Refusal own) {
+      return own; // this side's, on the way to the server
+    }
     boolean passing = PASSING_CODES.contains(status.getCode());
-    String told = printable(String.valueOf(status.getDescription()));
+    // A reason that is none of the vocabulary is a peer's words, too.
     Optional<String> named =
-        detail(error, ErrorInfo.class).map(ErrorInfo::getReason).filter(reason -> REASON.matcher(reason).matches());
+        detail(error, ErrorInfo.class)
+            .filter(info -> info.getDomain().equals(DOMAIN))
+            .map(ErrorInfo::getReason)
+            .filter(reason -> Words.of(reason).isPresent());
     String reason = named.orElse(passing ? "UNAVAILABLE" : "INTERNAL");
-    String sentence = named.isPresent() ? told : "the server could not be asked: " + status.getCode() + ", " + told;
+    String sentence = named.flatMap(Words::of).orElse("the server could not be asked: " + status.getCode());
     return passing ? Refusal.passing(reason, sentence, error) : new Refusal(reason, sentence, error);
-  }
-
-  /** A peer's words as a terminal may show them: without what moves its cursor, and not without end. */
-  private static String printable(String told) {
-    return told.substring(0, Math.min(told.length(), LONGEST_SENTENCE)).replaceAll("[\\p{C}\\p{Zl}\\p{Zp}]", " ");
   }
 
   /** Waits for something; nobody interrupts these threads. */

@@ -25,30 +25,37 @@ import example.medunion.federation.v1.SignedStatement;
 import io.grpc.ManagedChannel;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 
 /** The calling side towards the public cloud, for patients and doctors alike. */
 public final class Cloud implements AutoCloseable {
+  private static final int MOST_PAGES = 64;
+
   private final ManagedChannel channel;
   private final LongSupplier clock;
   private final Calls.Patience usual;
+  private final Calls.Patience brief;
 
-  public Cloud(TrustedBundle bundle) {
+  /** The public cloud of a home's federation. */
+  public Cloud(Home home) {
     this(
-        Calls.channel(bundle.content().getCloudAddress(), bundle.content().getCloudId(), bundle),
+        home.channel(home.bundle().content().getCloudAddress(), home.bundle().content().getCloudId()),
         System::currentTimeMillis,
-        Calls.Patience.USUAL);
+        Calls.Patience.USUAL,
+        Calls.Patience.ONCE);
   }
 
-  Cloud(ManagedChannel channel, LongSupplier clock, Calls.Patience usual) {
+  Cloud(ManagedChannel channel, LongSupplier clock, Calls.Patience usual, Calls.Patience brief) {
     this.channel = channel;
     this.clock = clock;
     this.usual = usual;
+    this.brief = brief;
   }
 
   /** Brings a home's trust bundle and lists up to date. Neither goes back. Asked once, and briefly: somebody waits who has lists at hand. */
   public void refresh(Home home) {
-    refreshed(home, Calls.Patience.ONCE);
+    refreshed(home, brief);
   }
 
   /**
@@ -75,9 +82,15 @@ public final class Cloud implements AutoCloseable {
     put(home, home.encryptionKeyStatement(), refreshed(home));
   }
 
-  /** Asks where a patient's records are of one class, or of "*": D2 and C, every page. */
+  /** Asks where a patient's records are of one class, or of "*": D2 and C, every page, but not without end. */
   public List<Search.Place> search(
-      Home home, String patientId, String departmentClass, SignedStatement grant, SignedStatement patient, Entropy entropy) {
+      Home home,
+      String patientId,
+      String departmentClass,
+      SignedStatement grant,
+      SignedStatement patient,
+      Entropy entropy,
+      Consumer<String> tell) {
     List<Search.Place> places = new ArrayList<>();
     SignedStatement statement = refreshed(home).getCloudEncryptionKeyStatement();
     int pages = 1;
@@ -92,7 +105,10 @@ public final class Cloud implements AutoCloseable {
       long heard = clock.getAsLong();
       Search.Answer answer = awaiting.receive(reply, home.verifier(heard), heard);
       places.addAll(answer.places());
-      pages = answer.pages();
+      pages = Math.min(answer.pages(), MOST_PAGES);
+      if (page == 0 && answer.pages() > MOST_PAGES) {
+        tell.accept("The public cloud knows of more records than are asked for: SOME ARE MISSING.");
+      }
     }
     return places;
   }

@@ -9,6 +9,7 @@ import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Rules;
 import example.medunion.client.protocol.Search;
 import example.medunion.client.protocol.Statements;
+import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.BiosignalDelivery;
 import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Direction;
@@ -27,7 +28,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 
 /** The doctor's client: a room for a patient, a search, records, a diagnosis, its deposit. Close it. */
@@ -41,7 +41,7 @@ public final class DoctorClient implements AutoCloseable {
   private final CurrentLists lists;
   private final Entropy entropy;
   private final String hospitalId;
-  private final String address;
+  private final String departmentClass;
   private final ManagedChannel channel;
   // Who opened the room closes it: hours later no list may be at hand by which it could be checked anew.
   private final Party opener;
@@ -51,14 +51,17 @@ public final class DoctorClient implements AutoCloseable {
   // A D5 lies in the room that no P6 has answered.
   private boolean isNeeded;
 
-  private DoctorClient(Home home, Entropy entropy, String hospitalId, String address) {
+  private DoctorClient(Home home, String hospitalId, String address, String departmentClass, Entropy entropy) {
     this.home = home;
     this.lists = new CurrentLists(() -> Upkeep.refresh(home), System::nanoTime);
     this.entropy = entropy;
     this.hospitalId = hospitalId;
-    this.address = address;
+    this.departmentClass = departmentClass;
     lists.need();
-    this.channel = Calls.channel(address, hospitalId, home.bundle());
+    List<String> published = home.bundle().content().getDepartmentClassesList();
+    Refusal.require(
+        published.contains(departmentClass), "FIELD_INVALID", "the federation has the departments " + String.join(", ", published));
+    this.channel = home.channel(address, hospitalId);
     long now = System.currentTimeMillis();
     this.opener = home.party(now);
     OpenRoomRequest request = DoctorSide.askForRoom(opener, hospitalId, now, entropy);
@@ -69,9 +72,10 @@ public final class DoctorClient implements AutoCloseable {
     this.mailbox = new Mailbox(channel, roomId, Direction.DIRECTION_TO_PATIENT);
   }
 
-  /** Opens a room at the relay of the doctor's hospital. Without the cloud the kept lists do, as long as they are current. */
-  public static DoctorClient open(Home home, String hospitalId, String address, Entropy entropy) {
-    return new DoctorClient(home, entropy, hospitalId, address);
+  /** Opens a room at the relay of the doctor's hospital, in whose department of that class the encounter is kept. Without the cloud the kept lists do, as long as they are current. */
+  public static DoctorClient open(
+      Home home, String hospitalId, String address, String departmentClass, Entropy entropy) {
+    return new DoctorClient(home, hospitalId, address, departmentClass, entropy);
   }
 
   /** The code, for the patient. */
@@ -102,45 +106,59 @@ public final class DoctorClient implements AutoCloseable {
   }
 
   /** Asks the public cloud where the patient's records are, in all classes that the grant covers; it has to allow INDEX. */
-  public List<Search.Place> search(DoctorSide.InConsultation consultation) {
+  public List<Search.Place> search(DoctorSide.InConsultation consultation, Consumer<String> tell) {
     BiosignalDelivery delivery = consultation.delivery();
     Grant grant = Statements.peek(Grant.getDefaultInstance(), delivery.getGrant());
     List<String> classes = grant.getDepartmentClassesList();
     List<Search.Place> places = new ArrayList<>();
     var patient = consultation.asked().patient();
-    try (Cloud cloud = new Cloud(home.bundle())) {
+    try (Cloud cloud = new Cloud(home)) {
       for (String name : classes.contains("*") ? List.of("*") : classes) {
         places.addAll(
-            cloud.search(home, patient.identity(), name, delivery.getGrant(), patient.keyStatement(), entropy));
+            cloud.search(home, patient.identity(), name, delivery.getGrant(), patient.keyStatement(), entropy, tell));
       }
     }
     return places;
   }
 
+  /** What becomes of records as they come, one after the other. */
+  public interface Fetching {
+    /** This one is here, whole and verified. Its parts are held no longer than this takes. */
+    void taken(FetchedRecord record);
+
+    /** What this hospital has can't be had. */
+    void missing(String hospitalId, Refusal why);
+  }
+
   /**
-   * Fetches what these places hold, one session for each hospital and class. What can't be had is told to {@code missing}, with its hospital:
-   * one that is down stops no other.
+   * Fetches what these places hold, one session for each hospital and class, all together of at most so many bytes. What can't be had stops
+   * nothing else.
    */
   public List<FetchedRecord> fetch(
-      DoctorSide.InConsultation consultation, List<Search.Place> places, BiConsumer<String, Refusal> missing) {
+      DoctorSide.InConsultation consultation, List<Search.Place> places, long mostBytes, Fetching fetching) {
     List<FetchedRecord> records = new ArrayList<>();
+    long left = mostBytes;
     for (Order order : Order.of(places)) {
       try {
         boolean fits = records.size() < MOST_RECORDS;
         Refusal.require(fits, "LIMIT_REACHED", "a diagnosis rests on at most " + MOST_RECORDS + " answers of hospitals");
-        records.add(fetch(consultation, order));
+        FetchedRecord record = fetch(consultation, order, left);
+        left -= record.size();
+        records.add(record.withoutContents());
+        fetching.taken(record);
       } catch (Refusal refusal) {
-        missing.accept(order.hospitalId(), refusal);
+        fetching.missing(order.hospitalId(), refusal);
       }
     }
     return records;
   }
 
-  private FetchedRecord fetch(DoctorSide.InConsultation consultation, Order order) {
-    ManagedChannel there = Calls.channel(order.place().address(), order.hospitalId(), home.bundle());
+  private FetchedRecord fetch(DoctorSide.InConsultation consultation, Order order, long mostBytes) {
+    ManagedChannel there = home.channel(order.place().address(), order.hospitalId());
     try (HospitalSession stream = new HospitalSession(there)) {
       RecordSession.Intent intent = consultation.intent(order.scope(), entropy.draw(32));
-      return FetchedRecord.fetch(stream, stream.open(home, order.hospital(), intent, entropy));
+      RecordSession.Established session = stream.open(home, order.hospital(), intent, entropy);
+      return FetchedRecord.fetch(stream, session, this::verifier, mostBytes);
     } finally {
       there.shutdownNow();
     }
@@ -177,7 +195,7 @@ public final class DoctorClient implements AutoCloseable {
   }
 
   /** Deposits the encounter at the doctor's own hospital: STO, STOACK. Gives the handle that the hospital signed for. */
-  public ByteString deposit(DoctorSide.AwaitingReceipt diagnosed, String departmentClass) {
+  public ByteString deposit(DoctorSide.AwaitingReceipt diagnosed) {
     return new Encounter(diagnosed, departmentClass, System.currentTimeMillis(), entropy)
         .deposit(home, channel, hospitalId, entropy);
   }
@@ -220,6 +238,12 @@ public final class DoctorClient implements AutoCloseable {
     mailbox.put(RelayFrame.newBuilder().setReply(awaiting.reply()).build());
   }
 
+  /** By the lists of now: rooms are open, and records on their way, for long. */
+  private Verifier verifier() {
+    lists.need();
+    return home.verifier(System.currentTimeMillis());
+  }
+
   /** Takes a frame of P2; the last one makes the patient present. One that does not open is somebody else's: passed over. */
   private Optional<DoctorSide.InConsultation> take(SessionFrame frame) {
     DoctorSide.AwaitingBiosignal session = sessions.get(frame.getSessionId());
@@ -227,7 +251,7 @@ public final class DoctorClient implements AutoCloseable {
       return Optional.empty();
     }
     try {
-      return session.receive(frame, System.currentTimeMillis());
+      return session.receive(frame, this::verifier, System.currentTimeMillis());
     } catch (Refusal refusal) {
       if (List.of("SEAL_INVALID", "OUT_OF_ORDER").contains(refusal.preciseReason())) {
         return Optional.empty();
@@ -237,12 +261,11 @@ public final class DoctorClient implements AutoCloseable {
     }
   }
 
-  /** Says no, not before a fixed floor (B9). */
+  /** Says no, not before a fixed floor, nor between its multiples (B9): how long it took tells what was found. */
   private void refuse(ByteString sessionId, long began) {
     if (sessionId.size() == 16) {
-      Duration passed = Duration.ofNanos(System.nanoTime() - began);
-      Duration left = REFUSAL_FLOOR.minus(passed);
-      Calls.pause(left.isNegative() ? Duration.ZERO : left);
+      long passed = System.nanoTime() - began;
+      Calls.pause(REFUSAL_FLOOR.minusNanos(passed % REFUSAL_FLOOR.toNanos()));
       SessionRefusal refusal =
           SessionRefusal.newBuilder().setSessionId(sessionId).setSentAt(System.currentTimeMillis()).build();
       mailbox.put(RelayFrame.newBuilder().setRefusal(refusal).build());

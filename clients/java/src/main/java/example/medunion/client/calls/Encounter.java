@@ -67,7 +67,7 @@ final class Encounter {
         if (stale) {
           deposit = deposit.toBuilder().setSentAt(clock.getAsLong()).build();
         } else {
-          Calls.pause(PAUSE.multipliedBy(made));
+          Calls.pause(Calls.pauseAfter(refusal, PAUSE.multipliedBy(made)));
         }
       }
     }

@@ -7,12 +7,10 @@ import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
-import example.medunion.client.protocol.Rules;
+import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.RecordEnd;
-import example.medunion.federation.v1.RecordEntry;
 import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.RecordPart;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -20,36 +18,53 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HexFormat;
+import java.util.Iterator;
 import java.util.List;
+import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
 /**
  * What one hospital released in one session, whole and verified: M_EMR = F(manifest) || the bytes of every part, in the manifest's order. This
- * client keeps a record in memory until its last frame verified; one for large attachments would spool it to an encrypted file.
+ * client holds it in memory until its last frame verified; one for large attachments would spool it to an encrypted file.
  */
 public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd end, List<Content> contents) {
-  private static final int MOST_MANIFEST_BYTES = 1_048_576;
-  private static final int MOST_RECORD_BYTES = 256 * 1024 * 1024;
   // Without directories, not hidden, and safe to print.
   private static final Pattern PLAIN_NAME = Pattern.compile("[ -~&&[^./\\\\:*?\"<>|]][ -~&&[^/\\\\:*?\"<>|]]*");
 
   /** A part of a record, with its bytes. */
   public record Content(ByteString handle, RecordPart part, byte[] bytes) {}
 
-  /** Sends D4 and takes H2 to its end: nothing is given before the last frame verified (C8). */
-  static FetchedRecord fetch(HospitalSession stream, RecordSession.Established session) {
-    RecordSession.AwaitingRecord awaiting = session.query(System.currentTimeMillis());
+  /** Sends D4 and takes H2 to its end: nothing is given before the last frame verified (C8). Parts have at most so many bytes together. */
+  static FetchedRecord fetch(
+      HospitalSession stream, RecordSession.Established session, Supplier<Verifier> verifier, long mostBytes) {
+    RecordSession.AwaitingRecord awaiting = session.query(mostBytes, System.currentTimeMillis());
     stream.send(awaiting.frame());
-    ByteArrayOutputStream content = new ByteArrayOutputStream();
+    Parts parts = null;
     while (true) {
-      RecordSession.Progress progress = awaiting.receive(stream.receive(), System.currentTimeMillis());
+      RecordSession.Progress progress = awaiting.receive(stream.receive(), verifier, System.currentTimeMillis());
       if (progress.isWhole()) {
-        return read(content.toByteArray(), progress.end(), session);
+        RecordManifest manifest = awaiting.manifest().orElseThrow(); // else it has no digest that could be signed
+        return new FetchedRecord(manifest, progress.whole().recordDigest(), progress.whole().end(), parts.whole());
       }
-      content.writeBytes(progress.slice());
-      boolean bounded = content.size() <= MOST_RECORD_BYTES;
-      require(bounded, "LIMIT_REACHED", "this client takes records of at most " + MOST_RECORD_BYTES + " bytes");
+      if (parts == null && awaiting.manifest().isPresent()) {
+        RecordManifest manifest = awaiting.manifest().get();
+        requireAsked(manifest, session);
+        parts = new Parts(manifest);
+      }
+      if (parts != null) {
+        parts.take(progress.content());
+      }
     }
+  }
+
+  /** How many bytes its parts have. */
+  long size() {
+    return contents.stream().mapToLong(content -> content.bytes().length).sum();
+  }
+
+  /** What is left to say of it once its parts are saved, or not wanted. */
+  FetchedRecord withoutContents() {
+    return new FetchedRecord(manifest, digest, end, List.of());
   }
 
   /**
@@ -86,25 +101,6 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
     return PLAIN_NAME.matcher(name).matches();
   }
 
-  private static FetchedRecord read(byte[] content, RecordEnd end, RecordSession.Established session) {
-    ByteBuffer left = ByteBuffer.wrap(content);
-    long size = Integer.toUnsignedLong(ByteBuffer.wrap(take(left, Integer.BYTES)).getInt());
-    require(size <= MOST_MANIFEST_BYTES, "MESSAGE_TOO_LARGE", "a manifest of " + size + " bytes");
-    RecordManifest manifest = Rules.parse(RecordManifest.getDefaultInstance(), take(left, size));
-    requireAsked(manifest, session);
-    List<Content> contents = new ArrayList<>();
-    for (RecordEntry entry : manifest.getRecordsList()) {
-      for (RecordPart part : entry.getPartsList()) {
-        byte[] bytes = take(left, part.getSizeBytes());
-        boolean same = Bytes.equal(part.getDigest(), Bytes.sha256(bytes));
-        require(same, "RECORD_DIGEST_MISMATCH", "a part of the record is not what its manifest says");
-        contents.add(new Content(entry.getHandle(), part, bytes));
-      }
-    }
-    require(!left.hasRemaining(), "RECORD_DIGEST_MISMATCH", "the record holds more than its manifest says");
-    return new FetchedRecord(manifest, Bytes.sha256(content), end, contents);
-  }
-
   /** Requires that the manifest is of the patient, hospital and records that were asked for. */
   private static void requireAsked(RecordManifest manifest, RecordSession.Established session) {
     RecordSession.Intent intent = session.intent();
@@ -117,11 +113,69 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
     require(ours, "ANSWER_MISMATCH", "the hospital sent a record that was not asked for");
   }
 
-  private static byte[] take(ByteBuffer left, long size) {
-    boolean there = Long.compareUnsigned(size, left.remaining()) <= 0;
-    require(there, "RECORD_CUT_SHORT", "the record ends before its manifest says");
-    byte[] taken = new byte[(int) size];
-    left.get(taken);
-    return taken;
+  /** The parts of a record as their bytes come in. */
+  static final class Parts {
+    private record Place(ByteString handle, RecordPart part) {}
+
+    private final Iterator<Place> places;
+    private final List<Content> contents = new ArrayList<>();
+    private Place place;
+    private ByteBuffer left;
+
+    Parts(RecordManifest manifest) {
+      this.places =
+          manifest.getRecordsList().stream()
+              .flatMap(entry -> entry.getPartsList().stream().map(part -> new Place(entry.getHandle(), part)))
+              .iterator();
+      advance();
+    }
+
+    /** Takes the next bytes. */
+    void take(byte[] bytes) {
+      ByteBuffer came = ByteBuffer.wrap(bytes);
+      while (place != null && came.hasRemaining()) {
+        int size = Math.min(left.remaining(), came.remaining());
+        left.put(bytes, came.position(), size);
+        came.position(came.position() + size);
+        if (!left.hasRemaining()) {
+          end();
+          advance();
+        }
+      }
+      require(!came.hasRemaining(), "RECORD_DIGEST_MISMATCH", "the record holds more than its manifest says");
+    }
+
+    /** All of them. */
+    List<Content> whole() {
+      require(place == null, "RECORD_CUT_SHORT", "the record ends before its manifest says");
+      return List.copyOf(contents);
+    }
+
+    /** Goes on to the next part that has bytes. */
+    private void advance() {
+      place = null;
+      while (place == null && places.hasNext()) {
+        place = places.next();
+        left = allocated(place.part().getSizeBytes());
+        if (!left.hasRemaining()) {
+          end();
+        }
+      }
+    }
+
+    private void end() {
+      boolean same = Bytes.equal(place.part().getDigest(), Bytes.sha256(left.array()));
+      require(same, "RECORD_DIGEST_MISMATCH", "a part of the record is not what its manifest says");
+      contents.add(new Content(place.handle(), place.part(), left.array()));
+      place = null;
+    }
+
+    private static ByteBuffer allocated(long size) {
+      try {
+        return ByteBuffer.allocate(Math.toIntExact(size));
+      } catch (ArithmeticException | OutOfMemoryError error) {
+        throw new Refusal("LIMIT_REACHED", "a part of " + size + " bytes does not fit into memory", error);
+      }
+    }
   }
 }

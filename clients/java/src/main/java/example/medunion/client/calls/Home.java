@@ -27,6 +27,7 @@ import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.KeyStatement;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SignedStatement;
+import io.grpc.ManagedChannel;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -49,6 +50,7 @@ public final class Home {
   private HomeState state;
   private TrustedBundle bundle;
   private KeyFile keys;
+  private Networks networks = Networks.ANY;
 
   private Home(Path directory, HomeState state, KeyFile keys) {
     this.directory = directory;
@@ -83,6 +85,17 @@ public final class Home {
 
   public static Home open(Path directory, Path pinFile) {
     return new Home(directory, HomeState.read(directory), KeyFile.open(directory.resolve("keys.sealed"), pinFile));
+  }
+
+  /** Keeps to these networks from now on, whatever address a peer names. */
+  public Home within(Networks networks) {
+    this.networks = networks;
+    return this;
+  }
+
+  /** A channel to `host:port` that answers to that identity. */
+  ManagedChannel channel(String address, String identity) {
+    return Calls.channel(address, identity, bundle, networks);
   }
 
   public String identity() {

@@ -44,7 +44,7 @@ public final class PatientClient {
 
   /** Visits the doctor of a code: P1, D1, P2 with a grant on these terms, D5, P6. */
   public Visit visit(DoctorCode code, byte[] biometricPassword, byte[] biosignal, Grants.Terms terms) {
-    ManagedChannel channel = Calls.channel(code.address(), code.hospitalId(), home.bundle());
+    ManagedChannel channel = home.channel(code.address(), code.hospitalId());
     try {
       Mailbox mailbox = new Mailbox(channel, code.roomId(), Direction.DIRECTION_TO_DOCTOR);
       return visit(mailbox, code, biometricPassword, biosignal, terms);

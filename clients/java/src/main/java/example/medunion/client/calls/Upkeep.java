@@ -14,7 +14,7 @@ public final class Upkeep {
 
   /** Brings the lists up to date, if the cloud answers. Says whether it did; whoever uses lists checks how old they are. */
   static boolean refresh(Home home) {
-    try (Cloud cloud = new Cloud(home.bundle())) {
+    try (Cloud cloud = new Cloud(home)) {
       cloud.refresh(home);
       return true;
     } catch (Refusal refusal) {
@@ -33,7 +33,7 @@ public final class Upkeep {
     if (!home.isRegistered() || (!due && !home.isRestatementDue())) {
       return;
     }
-    try (Cloud cloud = new Cloud(home.bundle())) {
+    try (Cloud cloud = new Cloud(home)) {
       if (due) {
         cloud.renew(home, entropy);
         tell.accept("The encryption key was renewed, and is good until " + Instant.ofEpochMilli(home.epochEnd()) + ".");

@@ -19,7 +19,16 @@ public final class Consultation {
   /** How long a consultation lives: 12 hours, in milliseconds. */
   public static final long LIFE = 12 * 3_600_000L;
 
+  /** How many bytes a biosignal has at most, in P2 and in a deposit. */
+  public static final int MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024;
+
   private Consultation() {}
+
+  /** Refuses a biosignal that no doctor takes. */
+  public static void requireBounded(long biosignalBytes) {
+    boolean bounded = biosignalBytes <= MOST_BIOSIGNAL_BYTES;
+    Refusal.require(bounded, "LIMIT_REACHED", "a biosignal has at most " + MOST_BIOSIGNAL_BYTES + " bytes");
+  }
 
   /** SHA-256(T("code", KS_D, its signature, Cert_D)): what the doctor's code shows (X13, B4). */
   static byte[] codeDigest(ByteString keyStatement, ByteString signature, byte[] certificate) {
@@ -76,9 +85,17 @@ public final class Consultation {
         .bytes();
   }
 
-  /** What Sig_P2 covers: T("P2", TH1, H(M_SD), H(grant) or empty, T_P2) (B15). */
-  static byte[] biosignalTranscript(byte[] hash, byte[] digest, byte[] grantDigest, long sentAt) {
-    return Transcript.of("P2").add(hash).add(digest).add(grantDigest).add(sentAt).bytes();
+  /** What Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15). */
+  static byte[] biosignalTranscript(
+      byte[] hash, String doctorId, byte[] certificate, byte[] digest, byte[] grantDigest, long sentAt) {
+    return Transcript.of("P2")
+        .add(hash)
+        .add(doctorId)
+        .add(Bytes.sha256(certificate))
+        .add(digest)
+        .add(grantDigest)
+        .add(sentAt)
+        .bytes();
   }
 
   /** What Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5). */

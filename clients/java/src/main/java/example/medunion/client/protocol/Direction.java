@@ -18,6 +18,7 @@ import javax.crypto.spec.SecretKeySpec;
  */
 public final class Direction {
   private static final int SLICE_BYTES = 512 * 1024;
+  private static final int MOST_SLICE_BYTES = 1024 * 1024;
   private static final int TAG_BITS = 128;
 
   private final byte[] sessionId;
@@ -29,8 +30,12 @@ public final class Direction {
     this.keys = keys;
   }
 
-  /** Seals the next frame. */
-  public SessionFrame seal(String name, byte[] plaintext, boolean last, long sentAt) {
+  /** Seals the next frame: the message that ends it all, which is padded here. */
+  public SessionFrame seal(String name, byte[] message, long sentAt) {
+    return seal(name, Padding.pad(message), true, sentAt);
+  }
+
+  private SessionFrame seal(String name, byte[] plaintext, boolean last, long sentAt) {
     byte[] sealed;
     try {
       sealed = cipher(Cipher.ENCRYPT_MODE, name, last, sentAt).doFinal(plaintext);
@@ -46,7 +51,10 @@ public final class Direction {
         .build();
   }
 
-  /** Opens the next frame. Say `advance` once what is inside is accepted: a refusal leaves the sequence where it was. */
+  /**
+   * Opens the next frame: gives a slice with what pads it, or the message of one that says `last` without. Say `advance` once what is inside is
+   * accepted: a refusal leaves the sequence where it was.
+   */
   public byte[] open(String name, SessionFrame frame) {
     Rules.check(frame);
     require(Bytes.equal(frame.getSessionId(), sessionId), "SESSION_UNKNOWN", "the frame belongs to another session");
@@ -56,7 +64,8 @@ public final class Direction {
     require(frame.getSealed().size() >= TAG_BITS / 8, "SEAL_INVALID", "the frame's seal is cut short");
     try {
       Cipher cipher = cipher(Cipher.DECRYPT_MODE, name, frame.getLast(), frame.getSentAt());
-      return cipher.doFinal(frame.getSealed().toByteArray());
+      byte[] plaintext = cipher.doFinal(frame.getSealed().toByteArray());
+      return frame.getLast() ? Padding.unpad(plaintext) : requireSlice(plaintext);
     } catch (GeneralSecurityException error) {
       throw new Refusal("SEAL_INVALID", "the frame does not open", error);
     }
@@ -67,15 +76,22 @@ public final class Direction {
     sequence++;
   }
 
-  /** Seals content in slices, none empty, then the message that signs it, in the frame that says `last`. */
+  /** Seals content || zeros in slices, then the message that signs it, in the frame that says `last`. */
   public List<SessionFrame> sealContent(String name, byte[] content, byte[] message, long sentAt) {
+    byte[] padded = Arrays.copyOf(content, (int) Padding.padded(content.length));
     List<SessionFrame> frames = new ArrayList<>();
-    for (int offset = 0; offset < content.length; offset += SLICE_BYTES) {
-      byte[] slice = Arrays.copyOfRange(content, offset, Math.min(content.length, offset + SLICE_BYTES));
+    for (int offset = 0; offset < padded.length; offset += SLICE_BYTES) {
+      byte[] slice = Arrays.copyOfRange(padded, offset, Math.min(padded.length, offset + SLICE_BYTES));
       frames.add(seal(name, slice, false, sentAt));
     }
-    frames.add(seal(name, message, true, sentAt));
+    frames.add(seal(name, message, sentAt));
     return frames;
+  }
+
+  private static byte[] requireSlice(byte[] plaintext) {
+    require(plaintext.length > 0, "FIELD_INVALID", "a slice is empty");
+    require(plaintext.length <= MOST_SLICE_BYTES, "MESSAGE_TOO_LARGE", "a slice has " + plaintext.length + " bytes");
+    return plaintext;
   }
 
   private Cipher cipher(int mode, String name, boolean last, long sentAt) throws GeneralSecurityException {

@@ -22,10 +22,10 @@ import example.medunion.federation.v1.SignedStatement;
 import java.io.ByteArrayOutputStream;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /** The doctor's side of a consultation: room, P1, D1, P2, D5, P6 (eq. 14-19, 24, 49). */
 public final class DoctorSide {
-  private static final int MOST_BIOSIGNAL_BYTES = 64 * 1024 * 1024;
   private static final int MOST_SLICES = 1024;
 
   private DoctorSide() {}
@@ -170,9 +170,9 @@ public final class DoctorSide {
 
     /**
      * Takes one frame of P2 (eq. 24), and gives the consultation with the last. Opening the first confirms the key: only now is the
-     * patient present (B2).
+     * patient present (B2). With the last one everything is decided anew: the patient may have been revoked since P1.
      */
-    public Optional<InConsultation> receive(SessionFrame frame, long now) {
+    public Optional<InConsultation> receive(SessionFrame frame, Supplier<Verifier> verifier, long now) {
       Rules.check(frame);
       long heard = heardAt < 0 ? now : heardAt;
       Freshness.requireFreshSince(frame.getSentAt(), heard, now);
@@ -181,6 +181,7 @@ public final class DoctorSide {
             byte[] plaintext = receiving.open("p2", frame);
             Optional<InConsultation> present = Optional.empty();
             if (frame.getLast()) {
+              verifier.get().party(asked.patient().keyStatement(), Role.ROLE_PATIENT, now);
               BiosignalDelivery type = BiosignalDelivery.getDefaultInstance();
               present = Optional.of(complete(Rules.parse(type, plaintext), frame, now));
             } else {
@@ -193,9 +194,9 @@ public final class DoctorSide {
     }
 
     private void keep(byte[] slice) {
-      require(slice.length > 0, "FIELD_INVALID", "a slice is empty");
-      boolean bounded = slices < MOST_SLICES && biosignal.size() + slice.length <= MOST_BIOSIGNAL_BYTES;
-      require(bounded, "LIMIT_REACHED", "a biosignal has at most " + MOST_BIOSIGNAL_BYTES + " bytes");
+      long most = Padding.padded(Consultation.MOST_BIOSIGNAL_BYTES);
+      boolean bounded = slices < MOST_SLICES && biosignal.size() + slice.length <= most;
+      require(bounded, "LIMIT_REACHED", "a biosignal has at most " + Consultation.MOST_BIOSIGNAL_BYTES + " bytes");
       biosignal.writeBytes(slice);
       slices++;
     }
@@ -205,15 +206,17 @@ public final class DoctorSide {
       Freshness.requireSameTime(p2.getSentAt(), frame.getSentAt());
       boolean own = p2.getPatientId().equals(patient.identity());
       require(own, "IDENTITY_MISMATCH", "P2 names another patient");
-      byte[] content = biosignal.toByteArray();
+      byte[] content = Padding.content(biosignal.toByteArray(), p2.getBiosignalSizeBytes());
       byte[] digest = Bytes.sha256(content);
       boolean whole = Bytes.equal(p2.getBiosignalDigest(), digest);
       require(whole, "RECORD_DIGEST_MISMATCH", "the biosignal is not the one that was signed");
       byte[] grantDigest = p2.hasGrant() ? Transcript.statementDigest("grant", p2.getGrant()) : Bytes.EMPTY;
-      byte[] signed = Consultation.biosignalTranscript(transcriptHash, digest, grantDigest, p2.getSentAt());
+      Party doctor = asked.doctor();
+      byte[] signed =
+          Consultation.biosignalTranscript(
+              transcriptHash, doctor.identity(), doctor.certificate(), digest, grantDigest, p2.getSentAt());
       Statements.verifySignature(patient.verifyingKey(), p2.getSignature(), signed);
       if (p2.hasGrant()) {
-        Party doctor = asked.doctor();
         Grants.openFor(p2.getGrant(), patient, doctor.identity(), doctor.certificate(), now);
       }
       return new InConsultation(asked, transcriptHash, receiving, sending, content, p2);
@@ -255,7 +258,7 @@ public final class DoctorSide {
       byte[] signed =
           Consultation.diagnosisTranscript(transcriptHash, payload.buildPartial(), delivery.getSignature());
       payload.setSignature(ByteString.copyFrom(doctor.signingKey().sign(signed)));
-      SessionFrame frame = sending.seal("d5", Statements.serialised(payload.build()), true, now);
+      SessionFrame frame = sending.seal("d5", Statements.serialised(payload.build()), now);
       return new AwaitingReceipt(this, payload.build(), frame);
     }
   }
@@ -276,9 +279,9 @@ public final class DoctorSide {
           .setConsultationDigest(ByteString.copyFrom(consultation.transcriptHash()))
           .setBiosignalSizeBytes(consultation.biosignal().length)
           .setBiosignalDigest(delivery.getBiosignalDigest())
-          .setBiosignalGrantDigest(ByteString.copyFrom(Transcript.statementDigest("grant", intent.grant())))
           .setBiosignalSentAt(delivery.getSentAt())
           .setBiosignalSignature(delivery.getSignature())
+          .setDiagnosisSizeBytes(diagnosis.getDiagnosis().size())
           .setDiagnosisDigest(ByteString.copyFrom(Bytes.sha256(diagnosis.getDiagnosis())))
           .addAllBasedOn(diagnosis.getBasedOnList())
           .setDiagnosisSentAt(diagnosis.getSentAt())

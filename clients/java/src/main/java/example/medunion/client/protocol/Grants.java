@@ -11,6 +11,9 @@ import java.util.List;
 
 /** The patient's grant (C1): made by the patient, and judged by the doctor who is given it. */
 public final class Grants {
+  /** How long a grant lives at most. */
+  public static final Duration LONGEST_LIFE = Duration.ofDays(366);
+
   private Grants() {}
 
   /** What a patient allows a doctor. Empty lists allow nothing; "*" allows every one. */
@@ -26,6 +29,7 @@ public final class Grants {
   /** Signs a grant for one doctor: a copy is of no use to another. */
   public static SignedStatement make(
       Party patient, String doctorId, byte[] certificate, Terms terms, long now, Entropy entropy) {
+    requireLife(now, now + terms.life().toMillis());
     Grant grant =
         Grant.newBuilder()
             .setGrantId(ByteString.copyFrom(entropy.draw(16)))
@@ -52,9 +56,15 @@ public final class Grants {
         grant.getDoctorId().equals(doctorId)
             && Bytes.equal(grant.getDoctorCertificateDigest(), Bytes.sha256(certificate));
     require(addressed, "GRANT_INVALID", "the grant is for another doctor");
+    requireLife(grant.getNotBefore(), grant.getNotAfter());
     boolean valid = Freshness.hasBegun(grant.getNotBefore(), now) && !Freshness.hasEnded(grant.getNotAfter(), now);
     require(valid, "GRANT_EXPIRED", "the grant is not yet, or no longer, valid");
     return grant;
+  }
+
+  private static void requireLife(long notBefore, long notAfter) {
+    boolean lives = notBefore < notAfter && notAfter - notBefore <= LONGEST_LIFE.toMillis();
+    require(lives, "GRANT_INVALID", "a grant begins before it ends, and lives at most 366 days");
   }
 
   private static Grant open(SignedStatement signed, VerifiedParty patient) {

@@ -28,14 +28,14 @@ public final class Lists {
     this.keyIds = new HashSet<>(revocations.getKeyIdsList());
   }
 
-  /** Verifies a list by the PUK_C of its time, and parses the CRLs; a CRL is verified where it is used. */
+  /** Verifies a list by the PUK_C of its time, and parses the CRLs: which of them counts is said where one is used. */
   public static Lists read(TrustedBundle bundle, SignedStatement signed, List<ByteString> crls) {
     RevocationList type = RevocationList.getDefaultInstance();
     byte[] key = bundle.cloudKeyAt(Statements.peek(type, signed).getThisUpdate());
     RevocationList list = Statements.open("rl", type, signed, key);
     boolean brief = Long.compareUnsigned(list.getNextUpdate(), list.getThisUpdate() + LONGEST_LIFE) <= 0;
     require(brief, "MALFORMED_MESSAGE", "a revocation list may not live longer than an hour");
-    return new Lists(list, crls.stream().map(DoctorCertificate::readCrl).toList());
+    return new Lists(list, crls.stream().flatMap(crl -> AuthorityCrl.read(crl).stream()).toList());
   }
 
   public RevocationList revocations() {

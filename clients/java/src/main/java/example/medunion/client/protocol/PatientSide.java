@@ -142,11 +142,15 @@ public final class PatientSide {
       long beganAt) {
     /** Sends P2 (eq. 23): M_SD in slices, then what signs it and the grant, which may be null. */
     public AwaitingDiagnosis deliver(byte[] biosignal, SignedStatement grant, long now) {
+      Consultation.requireBounded(biosignal.length);
       byte[] digest = Bytes.sha256(biosignal);
       byte[] grantDigest = grant == null ? Bytes.EMPTY : Transcript.statementDigest("grant", grant);
-      byte[] signed = Consultation.biosignalTranscript(transcriptHash, digest, grantDigest, now);
+      String doctorId = doctor.party().identity();
+      byte[] signed =
+          Consultation.biosignalTranscript(transcriptHash, doctorId, doctor.certificate(), digest, grantDigest, now);
       BiosignalDelivery.Builder payload =
           BiosignalDelivery.newBuilder()
+              .setBiosignalSizeBytes(biosignal.length)
               .setBiosignalDigest(ByteString.copyFrom(digest))
               .setPatientId(patient.identity())
               .setSentAt(now)
@@ -224,7 +228,7 @@ public final class PatientSide {
               .setSentAt(now)
               .setSignature(ByteString.copyFrom(key.sign(Consultation.receiptTranscript(digest, now))))
               .build();
-      return consultation.sending.seal("p6", Statements.serialised(payload), true, now);
+      return consultation.sending.seal("p6", Statements.serialised(payload), now);
     }
   }
 }

@@ -9,6 +9,7 @@ import example.medunion.federation.v1.DepositReceipt;
 import example.medunion.federation.v1.Grant;
 import example.medunion.federation.v1.Purpose;
 import example.medunion.federation.v1.RecordEnd;
+import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.RecordOpening;
 import example.medunion.federation.v1.RecordQuery;
 import example.medunion.federation.v1.RecordReply;
@@ -19,9 +20,9 @@ import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SessionFrame;
 import example.medunion.federation.v1.SessionOutcome;
 import example.medunion.federation.v1.SignedStatement;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.Supplier;
 
 /** A doctor's session with a hospital: D3, D4 or STO, and the checks of H1, H2, STOACK (eq. 33-35, 42-45, 48). */
 public final class RecordSession {
@@ -152,8 +153,8 @@ public final class RecordSession {
       byte[] sessionId,
       byte[] transcriptHash,
       SessionKeys keys) {
-    /** Makes D4 (eq. 45): opens c_P and shows the grant. */
-    public AwaitingRecord query(long now) {
+    /** Makes D4 (eq. 45): opens c_P and shows the grant. Of the parts of a record at most so many bytes are taken. */
+    public AwaitingRecord query(long mostBytes, long now) {
       RecordQuery payload =
           RecordQuery.newBuilder()
               .setPatientId(intent.patientId())
@@ -166,8 +167,8 @@ public final class RecordSession {
               .setPatientKeyStatement(intent.patientKeyStatement())
               .build();
       Direction sending = new Direction(sessionId, keys.forward());
-      SessionFrame frame = sending.seal("d4", Statements.serialised(payload), true, now);
-      return new AwaitingRecord(this, frame);
+      SessionFrame frame = sending.seal("d4", Statements.serialised(payload), now);
+      return new AwaitingRecord(this, frame, mostBytes);
     }
 
     /** Makes STO: M_SD and M_DINF in slices, then the deposit. The same deposit may be sent again in a new session. */
@@ -180,10 +181,13 @@ public final class RecordSession {
     }
   }
 
-  /** What one frame of H2 gave: a slice of M_EMR that is not proved yet (spool it, show nothing), or the end: all is proved. */
-  public record Progress(byte[] slice, RecordEnd end) {
+  /** M_EMR is whole, and signed by the hospital. */
+  public record Whole(RecordEnd end, byte[] recordDigest) {}
+
+  /** What one frame of H2 gave: bytes of the parts that are not proved yet (spool them, show nothing), or the end: all is proved. */
+  public record Progress(byte[] content, Whole whole) {
     public boolean isWhole() {
-      return end != null;
+      return whole != null;
     }
   }
 
@@ -192,74 +196,73 @@ public final class RecordSession {
     private final Established session;
     private final Direction receiving;
     private final SessionFrame frame;
-    private MessageDigest hasher;
+    private IncomingRecord incoming;
 
-    private AwaitingRecord(Established session, SessionFrame frame) {
+    private AwaitingRecord(Established session, SessionFrame frame, long mostBytes) {
       this.session = session;
       this.frame = frame;
       this.receiving = new Direction(session.sessionId(), session.keys().backward());
-      try {
-        this.hasher = MessageDigest.getInstance("SHA-256");
-      } catch (NoSuchAlgorithmException error) {
-        throw new IllegalStateException(error);
-      }
+      this.incoming = IncomingRecord.begin(mostBytes);
     }
 
     public SessionFrame frame() {
       return frame;
     }
 
-    /** Takes one frame of H2 (eq. 48). T is checked on the first. */
-    public Progress receive(SessionFrame received, long now) {
+    /**
+     * Takes one frame of H2 (eq. 48). T is checked on the first, and the hospital once more with the last: a large record takes its time, and the
+     * hospital may have been revoked since H1.
+     */
+    public Progress receive(SessionFrame received, Supplier<Verifier> verifier, long now) {
       Rules.check(received);
       if (received.getSequence() == 0) {
         Freshness.requireFresh(received.getSentAt(), now);
       }
-      Progress progress = Refusal.afterOpening(() -> open(received));
+      Progress progress = Refusal.afterOpening(() -> open(received, verifier, now));
       if (progress.isWhole()) {
-        requireServed(progress.end().getOutcome());
+        requireServed(progress.whole().end().getOutcome());
       }
       receiving.advance();
       return progress;
     }
 
-    private Progress open(SessionFrame received) {
+    /** What the hospital says that it sends, once that is here. It is proved when all is. */
+    public Optional<RecordManifest> manifest() {
+      return incoming.manifest();
+    }
+
+    private Progress open(SessionFrame received, Supplier<Verifier> verifier, long now) {
       byte[] plaintext = receiving.open("h2", received);
       if (!received.getLast()) {
-        hasher.update(plaintext);
-        return new Progress(plaintext, null);
+        incoming = incoming.take(plaintext);
+        return new Progress(incoming.content(), null);
       }
       RecordEnd end = Rules.parse(RecordEnd.getDefaultInstance(), plaintext);
       Freshness.requireSameTime(end.getSentAt(), received.getSentAt());
-      if (end.getOutcome() == SessionOutcome.SESSION_OUTCOME_SERVED) {
-        requireSigned(end);
+      if (end.getOutcome() != SessionOutcome.SESSION_OUTCOME_SERVED) {
+        return new Progress(null, new Whole(end, Bytes.EMPTY));
       }
-      return new Progress(null, end);
+      verifier.get().party(session.hospital().keyStatement(), Role.ROLE_HOSPITAL, now);
+      return new Progress(null, new Whole(end, signedDigest(end)));
     }
 
-    /** Sig_HPC2 = S_PRK_HPC(T("H2", TH2, c_P, H(M_EMR), grant id, version, T_HPC2)) (C8). */
-    private void requireSigned(RecordEnd end) {
+    /** H(M_EMR), once Sig_HPC2 = S_PRK_HPC(T("H2", TH2, c_P, H(M_EMR), grant id, version, T_HPC2)) holds (C8). */
+    private byte[] signedDigest(RecordEnd end) {
       require(end.hasSignature() && end.hasVersion(), "MISSING_FIELD", "a served record is signed");
+      byte[] digest = incoming.wholeDigest();
       Intent intent = session.intent();
       Grant grant = Statements.peek(Grant.getDefaultInstance(), intent.grant());
       byte[] signed =
           Transcript.of("H2")
               .add(session.transcriptHash())
               .add(intent.commitment())
-              .add(digestSoFar())
+              .add(digest)
               .add(grant.getGrantId())
               .add(end.getVersion())
               .add(end.getSentAt())
               .bytes();
       Statements.verifySignature(session.hospital().verifyingKey(), end.getSignature(), signed);
-    }
-
-    private byte[] digestSoFar() {
-      try {
-        return ((MessageDigest) hasher.clone()).digest();
-      } catch (CloneNotSupportedException error) {
-        throw new IllegalStateException(error);
-      }
+      return digest;
     }
   }
 

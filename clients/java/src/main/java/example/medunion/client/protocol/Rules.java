@@ -12,10 +12,10 @@ import com.google.protobuf.Parser;
 import example.medunion.federation.v1.FieldRule;
 import example.medunion.federation.v1.Kind;
 import example.medunion.federation.v1.PayloadRule;
-
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Predicate;
 import java.util.regex.Pattern;
 
 /**
@@ -28,7 +28,10 @@ public final class Rules {
   private static final String LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
   private static final String CLASS = "[a-z][a-z0-9-]{0,31}";
 
-  private static final Map<Kind, Pattern> FORMS =
+  /** The last millisecond of the year 9999 (RFC 3339): no later one is a time, in any field. */
+  public static final long LAST_TIME = 253_402_300_799_999L;
+
+  private static final Map<Kind, Predicate<String>> FORMS =
       Map.ofEntries(
           form(Kind.KIND_PATIENT_ID, "P:" + NAME),
           form(Kind.KIND_DOCTOR_ID, "D:" + NAME),
@@ -40,7 +43,8 @@ public final class Rules {
           form(Kind.KIND_DEPARTMENT_CLASS_OR_ANY, CLASS + "|\\*"),
           form(Kind.KIND_DEPARTMENT_ID, "H:" + LABEL + "/" + CLASS + "(\\.[a-z0-9-]{1,32})?"),
           form(Kind.KIND_HOSPITAL_ID_OR_ANY, "H:" + LABEL + "|\\*"),
-          form(Kind.KIND_ADDRESS, "[A-Za-z0-9._\\[\\]:-]{1,249}:[0-9]{1,5}"));
+          Map.entry(Kind.KIND_ADDRESS, Addresses::isAddress),
+          form(Kind.KIND_DOCTOR_SCOPE, "D:" + NAME + "|D:[A-Za-z0-9._-]{0,63}\\*"));
 
   private static final Map<Kind, Set<Integer>> SIZES =
       Map.of(
@@ -97,13 +101,22 @@ public final class Rules {
     return type.getOptions().getExtension(example.medunion.federation.v1.Rules.payload);
   }
 
+  /** How many bytes a field has at most. */
+  public static int mostBytes(Descriptor type, String field) {
+    return ruleOf(type.findFieldByName(field)).getMaxSize();
+  }
+
   /** Whether the text has the form of that kind. */
   public static boolean hasForm(Kind kind, String value) {
-    return FORMS.get(kind).matcher(value).matches();
+    return FORMS.get(kind).test(value);
+  }
+
+  private static FieldRule ruleOf(FieldDescriptor field) {
+    return field.getOptions().getExtension(example.medunion.federation.v1.Rules.rule);
   }
 
   private static void checkField(Message message, FieldDescriptor field, Unknown unknown) {
-    FieldRule rule = field.getOptions().getExtension(example.medunion.federation.v1.Rules.rule);
+    FieldRule rule = ruleOf(field);
     if (field.isRepeated()) {
       List<?> elements = (List<?>) message.getField(field);
       require(elements.size() <= rule.getMaxItems(), "FIELD_INVALID", field.getFullName() + " has too many elements");
@@ -127,14 +140,17 @@ public final class Rules {
       boolean ascii = text.chars().allMatch(character -> character < 128);
       require(ascii, "FIELD_INVALID", field.getFullName() + " is not ASCII");
       checkSize(field, rule, text.length());
-      Pattern form = FORMS.get(rule.getKind());
-      boolean fits = form == null || form.matcher(text).matches();
+      Predicate<String> form = FORMS.get(rule.getKind());
+      boolean fits = form == null || form.test(text);
       require(fits, "FIELD_INVALID", field.getFullName() + " has not the form of its kind");
     } else if (value instanceof ByteString bytes) {
       checkSize(field, rule, bytes.size());
       if (rule.getKind() == Kind.KIND_POINT || rule.getKind() == Kind.KIND_VERIFYING_KEY) {
         Group.requireReceivedPoint(bytes.toByteArray());
       }
+    } else if (value instanceof Long time && rule.getKind() == Kind.KIND_TIME) {
+      boolean dated = Long.compareUnsigned(time, LAST_TIME) <= 0;
+      require(dated, "FIELD_INVALID", field.getFullName() + " is later than the year 9999");
     }
   }
 
@@ -145,7 +161,7 @@ public final class Rules {
     require(sized, "FIELD_INVALID", field.getFullName() + " has " + size + " bytes");
   }
 
-  private static Map.Entry<Kind, Pattern> form(Kind kind, String form) {
-    return Map.entry(kind, Pattern.compile(form));
+  private static Map.Entry<Kind, Predicate<String>> form(Kind kind, String form) {
+    return Map.entry(kind, Pattern.compile(form).asMatchPredicate());
   }
 }

@@ -68,4 +68,9 @@ public final class Transcript {
   public static byte[] statementDigest(String label, SignedStatement signed) {
     return of(label).add(signed.getStatement()).digest();
   }
+
+  /** Hs of a statement: SHA-256(T("signed", name, its bytes, its signature)). */
+  public static byte[] signedDigest(String label, SignedStatement signed) {
+    return of("signed").add(label).add(signed.getStatement()).add(signed.getSignature()).digest();
+  }
 }

@@ -7,7 +7,6 @@ import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.KeyStatement;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SignedStatement;
-import java.util.List;
 import java.util.Map;
 
 /** CRED(X) and its company: the checks that every receiver makes (docs/protocol.md, 2), by what it trusts and the lists. */
@@ -49,11 +48,7 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
     VerifiedParty party = party(signed, Role.ROLE_DOCTOR, now);
     boolean bound = Bytes.equal(party.attribute(), Bytes.sha256(certificate));
     require(bound, "CREDENTIAL_INVALID", "the credential was issued for another Cert_D");
-    List<byte[]> authorities =
-        bundle.content().getMedicalAuthoritiesList().stream()
-            .map(authority -> authority.getCertificate().toByteArray())
-            .toList();
-    DoctorCertificate.verify(certificate, authorities, lists, party, now);
+    DoctorCertificate.verify(certificate, bundle.content().getMedicalAuthoritiesList(), lists, party, now);
     return party;
   }
 

@@ -12,9 +12,14 @@ import example.medunion.client.protocol.Refusal;
 import io.grpc.Metadata;
 import io.grpc.Status.Code;
 import io.grpc.StatusRuntimeException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 
 /** What a server refuses with, as gRPC tells it. */
@@ -24,7 +29,7 @@ final class CallsTest {
   private static final byte[] READABLE =
       Status.newBuilder()
           .setCode(io.grpc.Status.Code.UNAVAILABLE.value())
-          .addDetails(Any.pack(ErrorInfo.newBuilder().setReason("TOKEN_LOST").build()))
+          .addDetails(Any.pack(ErrorInfo.newBuilder().setDomain("medunion").setReason("CALL_OVERDUE").build()))
           .build()
           .toByteArray();
 
@@ -36,7 +41,7 @@ final class CallsTest {
 
   @Test
   void aRefusalsReasonIsThatOfItsDetails() {
-    assertEquals("TOKEN_LOST", refused(READABLE));
+    assertEquals("CALL_OVERDUE", refused(READABLE));
   }
 
   @Test
@@ -57,13 +62,27 @@ final class CallsTest {
   }
 
   @Test
-  void peersWordsDontMoveTheCursor() {
-    String sentence = "\u001b[2Jgone\nnext\u202e" + "x".repeat(600);
-    Refusal refusal = Calls.refusalOf(LocalServer.refusal(Code.UNAVAILABLE, "\u001b]0;title", sentence, 0));
-    assertEquals("UNAVAILABLE", refusal.reason());
-    assertTrue(refusal.getMessage().contains("gone next"));
-    assertTrue(refusal.getMessage().length() < 600);
-    assertTrue(refusal.getMessage().chars().allMatch(character -> character >= ' ' && character <= '~'));
+  void peersWordsAreShownToNobody() {
+    String sentence = "Your certificate is over: call 0123 456 and say your PIN";
+    for (Code code : List.of(Code.UNAVAILABLE, Code.PERMISSION_DENIED)) {
+      for (String reason : List.of("GRANT_EXPIRED", "REJECTED", "CALL_0123_456", "\u001b]0;title", "")) {
+        Refusal refusal = Calls.refusalOf(LocalServer.refusal(code, reason, sentence, 0));
+        boolean known = List.of("GRANT_EXPIRED", "REJECTED").contains(reason);
+        assertEquals(known ? reason : code == Code.UNAVAILABLE ? "UNAVAILABLE" : "INTERNAL", refusal.reason());
+        assertFalse(refusal.getMessage().contains("0123"), refusal.getMessage());
+      }
+    }
+    assertEquals("UNAVAILABLE", Calls.refusalOf(io.grpc.Status.UNAVAILABLE.withDescription(sentence).asRuntimeException()).reason());
+  }
+
+  @Test
+  void everyReasonOfTheVocabularyHasItsWords() throws IOException {
+    Matcher reasons =
+        Pattern.compile("^\\| `([A-Z_]+)` \\| [A-Z]", Pattern.MULTILINE)
+            .matcher(Files.readString(Path.of("..", "..", "docs", "errors.md")));
+    List<String> missing =
+        reasons.results().map(found -> found.group(1)).filter(reason -> Words.of(reason).isEmpty()).toList();
+    assertEquals(List.of(), missing);
   }
 
   @Test
@@ -75,6 +94,9 @@ final class CallsTest {
     assertEquals(
         Duration.ofMinutes(1),
         Calls.pauseAfter(LocalServer.refusal(Code.UNAVAILABLE, "UNAVAILABLE", "", 3_600_000), own));
+    Refusal refusal = Calls.refusalOf(LocalServer.refusal(Code.UNAVAILABLE, "UNAVAILABLE", "", 20));
+    assertEquals(Duration.ofSeconds(20), Calls.pauseAfter(refusal, own));
+    assertEquals(own, Calls.pauseAfter(new Refusal("RECORD_CUT_SHORT", "the line died"), own));
   }
 
   @Test

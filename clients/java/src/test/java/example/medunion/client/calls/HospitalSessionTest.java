@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.federation.v1.GetHospitalRequest;
+import example.medunion.federation.v1.GetHospitalResponse;
 import example.medunion.federation.v1.OpenSessionRequest;
 import example.medunion.federation.v1.OpenSessionResponse;
 import example.medunion.federation.v1.RecordServiceGrpc;
@@ -41,15 +43,25 @@ final class HospitalSessionTest {
   }
 
   @Test
-  void whatIsNotTakenIsNotAskedFor() throws InterruptedException {
+  void whatIsNotTakenIsNotAskedFor() {
     try (HospitalSession session = new HospitalSession(server.channel())) {
       session.send(FRAME);
-      Thread.sleep(1000);
-      assertTrue(sent.get() < FRAMES / 4, sent + " frames came unasked");
+      requireHeld(0);
       for (int taken = 0; taken < FRAMES; taken++) {
         assertEquals(FRAME, session.receive());
+        if (taken == 3) {
+          requireHeld(4);
+        }
       }
     }
+  }
+
+  /** Whatever this side takes of the stream by itself it has taken before it hears of a later answer on the same connection. */
+  private void requireHeld(int taken) {
+    for (int answer = 0; answer < 2 * FRAMES; answer++) {
+      RecordServiceGrpc.newBlockingStub(server.channel()).getHospital(GetHospitalRequest.getDefaultInstance());
+    }
+    assertTrue(sent.get() - taken < FRAMES / 4, sent + " frames came unasked");
   }
 
   @Test
@@ -79,6 +91,12 @@ final class HospitalSessionTest {
 
   /** Sends as fast as the line takes it, once it was asked. */
   private final class Hospital extends RecordServiceGrpc.RecordServiceImplBase {
+    @Override
+    public void getHospital(GetHospitalRequest request, StreamObserver<GetHospitalResponse> answer) {
+      answer.onNext(GetHospitalResponse.getDefaultInstance());
+      answer.onCompleted();
+    }
+
     @Override
     public StreamObserver<OpenSessionRequest> openSession(StreamObserver<OpenSessionResponse> answer) {
       ServerCallStreamObserver<OpenSessionResponse> line = (ServerCallStreamObserver<OpenSessionResponse>) answer;

@@ -6,6 +6,7 @@ import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import com.google.rpc.Status;
 import io.grpc.BindableService;
+import io.grpc.ConnectivityState;
 import io.grpc.ManagedChannel;
 import io.grpc.Server;
 import io.grpc.Status.Code;
@@ -15,6 +16,8 @@ import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.StatusProto;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 
 /** A server of these services on this machine, without TLS, and a channel to it. */
 final class LocalServer implements AutoCloseable {
@@ -28,11 +31,33 @@ final class LocalServer implements AutoCloseable {
     }
     server = builder.build().start();
     channel = connect();
+    awaitConnection();
+  }
+
+  /** No deadline of a call has to wait for the first connection of a busy machine. */
+  private void awaitConnection() {
+    CountDownLatch ready = new CountDownLatch(1);
+    channel.notifyWhenStateChanged(channel.getState(true), new Runnable() {
+      @Override
+      public void run() {
+        ConnectivityState state = channel.getState(true);
+        if (state == ConnectivityState.READY) {
+          ready.countDown();
+        } else {
+          channel.notifyWhenStateChanged(state, this);
+        }
+      }
+    });
+    Calls.uninterrupted(() -> ready.await(10, TimeUnit.MINUTES));
   }
 
   /** Another channel, to be closed by whoever asks. */
   ManagedChannel connect() {
     return NettyChannelBuilder.forAddress("127.0.0.1", server.getPort()).usePlaintext().build();
+  }
+
+  int port() {
+    return server.getPort();
   }
 
   ManagedChannel channel() {

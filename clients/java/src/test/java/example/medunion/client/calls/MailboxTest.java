@@ -34,7 +34,7 @@ import org.junit.jupiter.api.Test;
 /** A mailbox through what befalls its relay. */
 final class MailboxTest {
   private static final RelayFrame FRAME = RelayFrame.getDefaultInstance();
-  private static final Duration PATIENCE = Duration.ofSeconds(20);
+  private static final Duration PATIENCE = Duration.ofMinutes(10);
 
   private final Queue<StatusRuntimeException> refusals = new ArrayDeque<>();
   private final List<Long> numbers = new ArrayList<>();

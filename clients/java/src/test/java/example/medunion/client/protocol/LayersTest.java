@@ -14,9 +14,11 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.Message;
 import example.medunion.federation.v1.DepositReceipt;
 import example.medunion.federation.v1.Emergency;
+import example.medunion.federation.v1.EncryptionKeyRenewal;
 import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.Grant;
 import example.medunion.federation.v1.KeyStatement;
+import example.medunion.federation.v1.MedicalAuthority;
 import example.medunion.federation.v1.PublicationReceipt;
 import example.medunion.federation.v1.RenewalReceipt;
 import example.medunion.federation.v1.RevocationList;
@@ -40,6 +42,32 @@ class LayersTest {
       assertEquals(text(vector, "sha256"), hex(Bytes.sha256(made)));
     }
     assertTrue(vectors.size() > 5);
+  }
+
+  @Test
+  void sizesUnderASessionKey() {
+    List<JsonObject> vectors = all("padding");
+    for (JsonObject vector : vectors) {
+      assertEquals(vector.get("padded").getAsLong(), Padding.padded(vector.get("size").getAsLong()));
+    }
+    assertTrue(vectors.size() > 5);
+  }
+
+  @Test
+  void formsOfFields() {
+    Map<String, Message> types =
+        Stream.<Message>of(
+                EncryptionKeyRenewal.getDefaultInstance(),
+                MedicalAuthority.getDefaultInstance(),
+                DepositReceipt.getDefaultInstance())
+            .collect(Collectors.toMap(type -> type.getDescriptorForType().getFullName(), type -> type));
+    List<JsonObject> vectors = all("forms");
+    for (JsonObject vector : vectors) {
+      Message type = types.get(text(vector, "message_type"));
+      String outcome = Vectors.outcome(() -> Rules.parse(type, bytes(vector, "message")));
+      assertEquals(text(vector, "expect"), outcome, text(vector, "name"));
+    }
+    assertTrue(vectors.size() > 50);
   }
 
   @Test

@@ -14,12 +14,15 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
+import example.medunion.federation.v1.BiosignalDelivery;
 import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Deposit;
 import example.medunion.federation.v1.DiagnosisDelivery;
 import example.medunion.federation.v1.GetRoomResponse;
 import example.medunion.federation.v1.OpenRoomRequest;
+import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.RecordQuery;
+import example.medunion.federation.v1.RevocationList;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.Scope;
 import example.medunion.federation.v1.SealedOpening;
@@ -35,6 +38,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -47,7 +51,7 @@ class MessagesTest {
   private static final long NOW = CAST.get("now").getAsLong();
   private static final List<String> FILES = List.of("registration", "consultation", "search", "record", "diagnosis");
   private static final Set<String> OURS =
-      Set.of("reg2-patient", "P1", "D1", "P2-0", "P2-1", "C", "H1-read", "H2-0", "H2-2", "STOACK", "D5", "P6");
+      Set.of("reg2-patient", "P1", "D1", "P2-0", "P2-1", "C", "H1-read", "H2-0", "H2-1", "H2-2", "STOACK", "D5", "P6");
 
   private final Map<String, JsonObject> messages = new HashMap<>();
   private final Set<String> tried = new TreeSet<>();
@@ -88,10 +92,12 @@ class MessagesTest {
     PatientSide.Established established =
         waiting.receive(message(SealedReply.getDefaultInstance(), "D1"), verifier, NOW);
     PatientSide.AwaitingDiagnosis delivered = deliver(established);
-    refuse("P2-0", SessionFrame.getDefaultInstance(), (frame, now, again) -> replied.receive(frame, now));
-    assertTrue(replied.receive(frame("P2-0"), NOW).isEmpty());
-    refuse("P2-1", SessionFrame.getDefaultInstance(), (frame, now, again) -> replied.receive(frame, now));
-    DoctorSide.InConsultation consultation = replied.receive(frame("P2-1"), NOW).orElseThrow();
+    refuse("P2-0", SessionFrame.getDefaultInstance(), (frame, now, again) -> replied.receive(frame, () -> verifier, now));
+    assertTrue(replied.receive(frame("P2-0"), () -> verifier, NOW).isEmpty());
+    refuse("P2-1", SessionFrame.getDefaultInstance(), (frame, now, again) -> replied.receive(frame, () -> verifier, now));
+    Supplier<Verifier> without = () -> revoking(patient.self());
+    assertEquals("CREDENTIAL_REVOKED", Vectors.outcome(() -> replied.receive(frame("P2-1"), without, NOW)));
+    DoctorSide.InConsultation consultation = replied.receive(frame("P2-1"), () -> verifier, NOW).orElseThrow();
 
     Search.Place place = search();
     ByteString recordSignature = read(place);
@@ -108,6 +114,8 @@ class MessagesTest {
     CloseRoomRequest closing = DoctorSide.askToClose(doctor, "H:alpha", room);
     assertEquals(text(messages.get("room-close"), "message"), hex(Statements.serialised(closing)));
     deposit(place, consultation.biosignal(), diagnosis);
+
+    requireBoundedBiosignal(asked.reply(NOW, entropy("D1")), established);
 
     assertEquals(new TreeSet<>(OURS), tried);
     assertTrue(refusals > 100, refusals + " refusals");
@@ -193,10 +201,33 @@ class MessagesTest {
   private PatientSide.AwaitingDiagnosis deliver(PatientSide.Established established) {
     Grants.Terms terms = Grants.Terms.everything(Duration.ofHours(24));
     grant = Grants.make(patient, doctor.identity(), doctor.certificate(), terms, NOW, entropy("grant"));
-    PatientSide.AwaitingDiagnosis delivered = established.deliver(bytes(plaintext("P2-0")), grant, NOW);
+    int size = (int) payload(BiosignalDelivery.getDefaultInstance(), "P2-1").getBiosignalSizeBytes();
+    byte[] biosignal = Arrays.copyOf(bytes(plaintext("P2-0")), size);
+    PatientSide.AwaitingDiagnosis delivered = established.deliver(biosignal, grant, NOW);
     requireFrame("P2-0", delivered.frames().get(0));
     requireFrame("P2-1", delivered.frames().get(1));
     return delivered;
+  }
+
+  /** The lists of a moment later: they name a party. */
+  private Verifier revoking(VerifiedParty party) {
+    byte[] entry = Transcript.of("serial").add(party.serial()).digest();
+    RevocationList list =
+        verifier.lists().revocations().toBuilder().addSerials(ByteString.copyFrom(entry)).build();
+    SigningKey signing = SigningKey.software(bytes(CAST.getAsJsonObject("cloud"), "signing_seed"));
+    SignedStatement signed = Statements.sign("rl", list, signing);
+    return new Verifier(verifier.bundle(), Lists.read(verifier.bundle(), signed, List.of(crl())));
+  }
+
+  private void requireBoundedBiosignal(
+      DoctorSide.AwaitingBiosignal replied, PatientSide.Established established) {
+    int most = 16 * 1024 * 1024;
+    Runnable larger = () -> established.deliver(new byte[most + 1], null, NOW);
+    assertEquals("LIMIT_REACHED", Vectors.outcome(larger));
+    Direction sending = new Direction(established.sessionId(), established.keys().forward());
+    List<SessionFrame> frames = sending.sealContent("p2", new byte[most + 1], Bytes.EMPTY, NOW);
+    frames.subList(0, 32).forEach(frame -> assertTrue(replied.receive(frame, () -> verifier, NOW).isEmpty()));
+    assertEquals("LIMIT_REACHED", Vectors.outcome(() -> replied.receive(frames.get(32), () -> verifier, NOW)));
   }
 
   private Search.Place search() {
@@ -212,13 +243,21 @@ class MessagesTest {
 
   private ByteString read(Search.Place place) {
     Scope scope = payload(RecordQuery.getDefaultInstance(), "D4").getScope();
-    RecordSession.AwaitingRecord awaiting = session(place, "read", scope).query(NOW);
+    RecordSession.AwaitingRecord awaiting = session(place, "read", scope).query(1 << 20, NOW);
     requireFrame("D4", awaiting.frame());
-    refuse("H2-0", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, now));
-    awaiting.receive(frame("H2-0"), NOW);
-    awaiting.receive(frame("H2-1"), NOW);
-    refuse("H2-2", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, now));
-    return awaiting.receive(frame("H2-2"), NOW).end().getSignature();
+    refuse("H2-0", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, () -> verifier, now));
+    awaiting.receive(frame("H2-0"), () -> verifier, NOW);
+    refuse("H2-1", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, () -> verifier, now));
+    byte[] content = awaiting.receive(frame("H2-1"), () -> verifier, NOW).content();
+    RecordManifest manifest = awaiting.manifest().orElseThrow();
+    assertArrayEquals(manifest.getRecords(0).getParts(0).getDigest().toByteArray(), Bytes.sha256(content));
+    refuse("H2-2", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, () -> verifier, now));
+    Supplier<Verifier> without = () -> revoking(place.hospital());
+    assertEquals("CREDENTIAL_REVOKED", Vectors.outcome(() -> awaiting.receive(frame("H2-2"), without, NOW)));
+    RecordSession.Whole whole = awaiting.receive(frame("H2-2"), () -> verifier, NOW).whole();
+    byte[] signed = Bytes.concat(Transcript.field(manifest.toByteArray()), content);
+    assertArrayEquals(Bytes.sha256(signed), whole.recordDigest());
+    return whole.end().getSignature();
   }
 
   private void deposit(Search.Place place, byte[] biosignal, byte[] diagnosis) {
