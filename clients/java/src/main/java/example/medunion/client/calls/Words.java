@@ -69,6 +69,7 @@ final class Words {
           Map.entry("RECORD_CUT_SHORT", "the content ended before its end"),
           Map.entry("RECORD_DIGEST_MISMATCH", "the content is not what was signed"),
           Map.entry("RECORD_ERASED", "the record was erased"),
+          Map.entry("RECORD_TOO_LARGE", "the record has more than is taken here"),
           Map.entry("RECORD_WITHDRAWN", "the record is withdrawn"),
           Map.entry("REFUSED_BY_PEER", "the other side refused, and says no more than that"),
           Map.entry("REJECTED", "the server did not accept the message, and does not say why"),

@@ -17,7 +17,7 @@ import java.util.Optional;
  * kinds and to what this doctor takes as soon as it is here, and what comes beyond it is cut at once. Nothing is proved yet.
  */
 final class IncomingRecord {
-  private static final long MOST_BUNDLE_BYTES = 16 * 1024 * 1024;
+  private static final long MOST_BUNDLE_BYTES = 17 * 1024 * 1024;
   private static final int MOST_MANIFEST_SLICES = 1024;
   private static final int MOST_MANIFEST_BYTES =
       Rules.payloadRule(RecordManifest.getDescriptor()).getMaxSize();
@@ -115,9 +115,9 @@ final class IncomingRecord {
       for (RecordPart part : entry.getPartsList()) {
         boolean bundle = part.getKind() == PartKind.PART_KIND_FHIR_BUNDLE;
         boolean small = !bundle || Long.compareUnsigned(part.getSizeBytes(), MOST_BUNDLE_BYTES) <= 0;
-        require(small, "MESSAGE_TOO_LARGE", "a FHIR bundle has at most " + MOST_BUNDLE_BYTES + " bytes");
+        require(small, "RECORD_TOO_LARGE", "a FHIR bundle has at most " + MOST_BUNDLE_BYTES + " bytes");
         boolean taken = Long.compareUnsigned(part.getSizeBytes(), mostBytes - total) <= 0;
-        require(taken, "LIMIT_REACHED", "the record has more than the " + mostBytes + " bytes that are taken here");
+        require(taken, "RECORD_TOO_LARGE", "the record has more than the " + mostBytes + " bytes that are taken here");
         total += part.getSizeBytes();
       }
     }

@@ -83,10 +83,10 @@ class IncomingRecordTest {
 
   @Test
   void partsHaveTheBoundsOfTheirKind() {
-    assertEquals("success", outcome(100 * MIB, head(manifest(PartKind.PART_KIND_FHIR_BUNDLE, 16 * MIB, 16 * MIB))));
-    byte[] large = head(manifest(PartKind.PART_KIND_FHIR_BUNDLE, 16 * MIB + 1));
-    assertEquals("MESSAGE_TOO_LARGE", outcome(100 * MIB, large));
-    assertEquals("MESSAGE_TOO_LARGE", outcome(Long.MAX_VALUE, head(manifest(PartKind.PART_KIND_FHIR_BUNDLE, -1))));
+    assertEquals("success", outcome(100 * MIB, head(manifest(PartKind.PART_KIND_FHIR_BUNDLE, 17 * MIB, 17 * MIB))));
+    byte[] large = head(manifest(PartKind.PART_KIND_FHIR_BUNDLE, 17 * MIB + 1));
+    assertEquals("RECORD_TOO_LARGE", outcome(100 * MIB, large));
+    assertEquals("RECORD_TOO_LARGE", outcome(Long.MAX_VALUE, head(manifest(PartKind.PART_KIND_FHIR_BUNDLE, -1))));
     assertEquals("success", outcome(100 * MIB, head(manifest(PartKind.PART_KIND_ATTACHMENT, 16 * MIB + 1))));
   }
 
@@ -94,9 +94,9 @@ class IncomingRecordTest {
   void allPartsHaveTheBoundThatTheDoctorSets() {
     byte[] two = head(manifest(PartKind.PART_KIND_ATTACHMENT, 5 * MIB, 5 * MIB));
     assertEquals("success", outcome(10 * MIB, two));
-    assertEquals("LIMIT_REACHED", outcome(10 * MIB - 1, two));
-    assertEquals("LIMIT_REACHED", outcome(1L << 40, head(manifest(PartKind.PART_KIND_ATTACHMENT, 1, -1))));
-    assertEquals("LIMIT_REACHED", outcome(1L << 40, head(manifest(PartKind.PART_KIND_ATTACHMENT, Long.MAX_VALUE))));
+    assertEquals("RECORD_TOO_LARGE", outcome(10 * MIB - 1, two));
+    assertEquals("RECORD_TOO_LARGE", outcome(1L << 40, head(manifest(PartKind.PART_KIND_ATTACHMENT, 1, -1))));
+    assertEquals("RECORD_TOO_LARGE", outcome(1L << 40, head(manifest(PartKind.PART_KIND_ATTACHMENT, Long.MAX_VALUE))));
   }
 
   @Test
