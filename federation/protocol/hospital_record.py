@@ -4,15 +4,11 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from federation.errors import (
-    Authorization,
     CertificateForeign,
     CommitmentMismatch,
     EmergencyNotSupported,
     FieldInvalid,
-    GrantExpired,
     GrantMissing,
-    GrantRevoked,
-    GrantScope,
     IdentityMismatch,
     Limit,
     RecordDigestMismatch,
@@ -61,14 +57,6 @@ from keystore.transcript import digest, listing, text, transcript
 MOST_DIAGNOSIS_BYTES = field_rule(DiagnosisDelivery, "diagnosis").max_size
 MOST_DEPOSIT_BYTES = padded_size(MOST_BIOSIGNAL_BYTES + MOST_DIAGNOSIS_BYTES)
 """Of M_SD || M_DINF || zeros."""
-
-_OUTCOME_OF: dict[type[Authorization], "pb.SessionOutcome.ValueType"] = {
-    GrantExpired: pb.SESSION_OUTCOME_GRANT_EXPIRED,
-    GrantRevoked: pb.SESSION_OUTCOME_GRANT_REVOKED,
-    GrantScope: pb.SESSION_OUTCOME_GRANT_SCOPE,
-    GrantMissing: pb.SESSION_OUTCOME_GRANT_MISSING,
-    EmergencyNotSupported: pb.SESSION_OUTCOME_EMERGENCY_REFUSED,
-}
 
 
 def receive_opening(hospital: Party, opening: SealedOpening, verifier: Verifier, *, now: Instant) -> "Pending[Asked]":
@@ -394,11 +382,6 @@ class AcceptedDeposit:
         """Sign STOACK."""
         receipt = DepositReceipt(deposit_digest=self.received.digest, handle=handle, version=version, stored_at=now)
         return sign_statement("stoack", receipt, self.received.session.asked.hospital.signing_key)
-
-
-def outcome_of(error: Authorization) -> "pb.SessionOutcome.ValueType | None":
-    """Give what a confirmed doctor may be told of a refusal, or None where it is REJECTED like any other."""
-    return _OUTCOME_OF.get(type(error))
 
 
 def _event(kind: str, message: RecordQuery | Deposit, reason: str) -> AccessEvent:

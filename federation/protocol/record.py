@@ -9,6 +9,14 @@ STO In D4's place: the new encounter, with what the patient and the doctor signe
 The two sides are `doctor_record` and `hospital_record`; the transcripts that both must build alike are here.
 """
 
+from federation.errors import (
+    Authorization,
+    EmergencyNotSupported,
+    GrantExpired,
+    GrantMissing,
+    GrantRevoked,
+    GrantScope,
+)
 from federation.protocol.time import Instant
 from federation.v1 import record_pb2 as pb
 from federation.v1.record_pb2 import Deposit, RecordOpening, RecordQuery, RecordReply, Scope
@@ -23,6 +31,14 @@ OUTCOME_NAMES: dict["pb.SessionOutcome.ValueType", str] = {
     pb.SESSION_OUTCOME_GRANT_SCOPE: "grant-scope",
     pb.SESSION_OUTCOME_GRANT_MISSING: "grant-missing",
     pb.SESSION_OUTCOME_EMERGENCY_REFUSED: "emergency-refused",
+}
+
+_OUTCOME_OF: dict[type[Authorization], "pb.SessionOutcome.ValueType"] = {
+    GrantExpired: pb.SESSION_OUTCOME_GRANT_EXPIRED,
+    GrantRevoked: pb.SESSION_OUTCOME_GRANT_REVOKED,
+    GrantScope: pb.SESSION_OUTCOME_GRANT_SCOPE,
+    GrantMissing: pb.SESSION_OUTCOME_GRANT_MISSING,
+    EmergencyNotSupported: pb.SESSION_OUTCOME_EMERGENCY_REFUSED,
 }
 
 
@@ -105,3 +121,8 @@ def record_transcript(
 def grant_of(message: RecordQuery | Deposit) -> SignedStatement | None:
     """Give the grant that a message carries, if any."""
     return message.grant if message.HasField("grant") else None
+
+
+def outcome_of(error: Authorization) -> "pb.SessionOutcome.ValueType | None":
+    """Give what a confirmed doctor may be told of a refusal, or None where it is REJECTED like any other."""
+    return _OUTCOME_OF.get(type(error))

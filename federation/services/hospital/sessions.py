@@ -11,9 +11,10 @@ from dataclasses import replace
 from federation.errors import Authorization, FederationError, Rejected
 from federation.protocol import hospital_record as protocol
 from federation.protocol.anchors import Lists
-from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release, outcome_of
+from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
 from federation.protocol.padding import pieces
 from federation.protocol.parties import reason_of
+from federation.protocol.record import outcome_of
 from federation.services.hospital.custody import why_absent
 from federation.services.hospital.deposits import keep_deposit
 from federation.services.hospital.hospital import Hospital

@@ -29,7 +29,7 @@ from federation.errors import (
 from federation.protocol import record
 from federation.protocol.doctor_record import Received, Slice
 from federation.protocol.grant import Terms
-from federation.protocol.hospital_record import outcome_of
+from federation.protocol.record import outcome_of
 from federation.protocol.session import Direction
 from federation.v1 import record_pb2
 from federation.v1.record_pb2 import RecordEnd, RecordQuery
