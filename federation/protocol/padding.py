@@ -70,14 +70,15 @@ class Piece:
 
 def pieces(chunks: Iterable[bytes]) -> Iterator[Piece]:
     """Cut a byte stream and its padding into slices of SLICE_BYTES; the last may be shorter, none is empty."""
-    pending, sent = b"", 0
+    pending, sent = bytearray(), 0
     for chunk in chunks:
         pending += chunk
         while len(pending) >= SLICE_BYTES:
-            yield Piece(pending[:SLICE_BYTES])
-            pending, sent = pending[SLICE_BYTES:], sent + SLICE_BYTES
-    left = padded_size(sent + len(pending)) - sent
+            yield Piece(bytes(pending[:SLICE_BYTES]))
+            del pending[:SLICE_BYTES]
+            sent += SLICE_BYTES
+    rest, left = bytes(pending), padded_size(sent + len(pending)) - sent
     while left:
         size = min(left, SLICE_BYTES)
-        yield Piece(pending, size - len(pending))
-        pending, left = b"", left - size
+        yield Piece(rest, size - len(rest))
+        rest, left = b"", left - size
