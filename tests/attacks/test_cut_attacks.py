@@ -6,7 +6,7 @@ The list comes while the stream is open; what the hospital does then is seen at 
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -54,19 +54,6 @@ def certificate(federation: Federation, _: Intent) -> None:
 GRANT = (grant, GrantRevoked, "GRANT_REVOKED")
 SERIAL = (serial, Rejected, "CREDENTIAL_REVOKED")
 CERTIFICATE = (certificate, Rejected, "CERTIFICATE_REVOKED")
-
-
-@pytest.fixture
-def lab(federation: Federation, tmp_path: Path) -> Iterator[HospitalLab]:
-    lab = HospitalLab(federation, tmp_path)
-    yield lab
-    lab.database.close()
-
-
-@pytest.fixture
-def client(lab: HospitalLab) -> Iterator[Client]:
-    with lab.serving() as client:
-        yield client
 
 
 def _large(lab: HospitalLab, tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,13 +15,6 @@ from keystore.transcript import digest, listing
 from tests.e2e.hospital.records import parts_of
 from tests.hospital_lab import Client, Encounter, HospitalLab, ecg, encounter_of, report
 from tests.simulator import Federation
-
-
-@pytest.fixture
-def lab(federation: Federation, tmp_path: Path) -> Iterator[HospitalLab]:
-    lab = HospitalLab(federation, tmp_path)
-    yield lab
-    lab.database.close()
 
 
 def read_evidence(lab: HospitalLab, client: Client) -> tuple[bytes, dict[str, str | int]]:

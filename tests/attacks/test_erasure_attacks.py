@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -22,17 +21,9 @@ from hsm import Pin, TokenUri, pin_from_value
 from keystore.transcript import digest
 from tests.e2e.cloud_lab import CloudLab, cloud_lab, publication_of
 from tests.hospital_lab import Client, HospitalLab, ecg, encounter_of, report
-from tests.simulator import Federation
 
 ACT = Act("ann", "as the law says")
 Hospital = tuple[Member, CloudClient]
-
-
-@pytest.fixture
-def lab(federation: Federation, tmp_path: Path) -> Iterator[HospitalLab]:
-    lab = HospitalLab(federation, tmp_path)
-    yield lab
-    lab.database.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -38,19 +37,6 @@ def by_crl(federation: Federation) -> None:
 REVOKED = pytest.mark.parametrize(
     ("revoke", "reason"), [(by_serial, "CREDENTIAL_REVOKED"), (by_crl, "CERTIFICATE_REVOKED")], ids=["serial", "CRL"]
 )
-
-
-@pytest.fixture
-def lab(federation: Federation, tmp_path: Path) -> Iterator[HospitalLab]:
-    lab = HospitalLab(federation, tmp_path)
-    yield lab
-    lab.database.close()
-
-
-@pytest.fixture
-def client(lab: HospitalLab) -> Iterator[Client]:
-    with lab.serving() as client:
-        yield client
 
 
 @REVOKED

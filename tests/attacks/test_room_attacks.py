@@ -2,9 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import grpc
 import pytest
@@ -27,19 +25,6 @@ from tests.hospital_lab import Client, HospitalLab
 from tests.simulator import Federation
 
 LARGEST = 1_048_576 + 16
-
-
-@pytest.fixture
-def lab(federation: Federation, tmp_path: Path) -> Iterator[HospitalLab]:
-    lab = HospitalLab(federation, tmp_path)
-    yield lab
-    lab.database.close()
-
-
-@pytest.fixture
-def client(lab: HospitalLab) -> Iterator[Client]:
-    with lab.serving() as client:
-        yield client
 
 
 @pytest.fixture
