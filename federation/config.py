@@ -195,6 +195,9 @@ class ServerSettings:
         "First messages that are taken each second, of all callers; each costs operations in the token.",
     )
     openers_burst: int = between(1, 100_000, 200, "So many of them may come at once.")
+    refusals_logged: int = between(
+        1, 100_000, 40, "Refusals of one caller that are logged one by one in a minute; the others are counted."
+    )
     first_message_seconds: float = between(
         0.1, 300, 10, "How long a stream may be open before its first message, in seconds."
     )

@@ -76,7 +76,9 @@ def listen(
     rate = RateBound(settings.openers_per_second, settings.openers_burst)
     shares = ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls)
     calls = observation.calls if observation is not None else None
-    border = Border(audit, workers, rate, deadlines, shares=shares, watch=calls)
+    border = Border(
+        audit, workers, rate, deadlines, shares=shares, watch=calls, refusals_logged=settings.refusals_logged
+    )
     server = build_server(
         address,
         leaf,

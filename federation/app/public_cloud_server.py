@@ -162,6 +162,7 @@ def _border(node: PublicCloudNode, workers: Workers, observation: Observation) -
         ),
         shares=ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls),
         watch=observation.calls,
+        refusals_logged=settings.refusals_logged,
     )
 
 

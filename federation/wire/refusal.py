@@ -43,7 +43,7 @@ from federation.wire.roles import (
     rule_of,
 )
 from federation.wire.status import code_of, to_status
-from federation.wire.tally import RefusalTally
+from federation.wire.tally import WRITTEN_OF_EACH, RefusalTally
 from federation.wire.watch import CallStart, CallWatch, Watches
 from federation.wire.workers import Workers
 
@@ -102,6 +102,7 @@ class Border(grpc.aio.ServerInterceptor):
         *,
         shares: ShareBound,
         watch: CallWatch | None = None,
+        refusals_logged: int = WRITTEN_OF_EACH,
     ) -> None:
         """Write refusals through `audit`, which blocks until the entry is durable."""
         self._audit = audit
@@ -111,7 +112,7 @@ class Border(grpc.aio.ServerInterceptor):
         self._floor = floor
         self._shares = shares
         self._watch = watch or Watches()
-        self._tally = RefusalTally(self._written_down)
+        self._tally = RefusalTally(self._written_down, written_of_each=refusals_logged)
         self._under_way: set[asyncio.Task[object]] = set()
 
     async def settle(self) -> None:

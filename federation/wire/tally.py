@@ -13,7 +13,8 @@ from federation.audit import AuditEvent
 MINUTE = timedelta(minutes=1)
 WRITTEN_OF_EACH = 40
 """Refusals of one caller that are written one by one in a minute, each with its sentence and request id."""
-WRITTEN_IN_ALL = 100
+CALLERS_WRITTEN = 2.5
+"""Of all callers together, so many times as many."""
 MOST_SOURCES = 100
 """Callers that are told apart in a minute; the others are counted as one."""
 ELSEWHERE = "elsewhere"
@@ -26,20 +27,30 @@ class RefusalTally:
     What is counted is in memory until its minute is over: a crash loses the numbers of a minute at most. Use from one event loop.
     """
 
-    def __init__(self, write: Callable[[AuditEvent], Awaitable[None]], every: timedelta = MINUTE) -> None:
+    def __init__(
+        self,
+        write: Callable[[AuditEvent], Awaitable[None]],
+        every: timedelta = MINUTE,
+        written_of_each: int = WRITTEN_OF_EACH,
+    ) -> None:
         """Write entries with `write`, which raises nothing."""
         self._write = write
+        self._written_of_each = written_of_each
         self._every = every
         self._written: Counter[str] = Counter()
         self._counted: dict[str, Counter[str]] = {}
         self._minute: asyncio.TimerHandle | None = None
         self._settling: asyncio.Task[None] | None = None
 
+    @property
+    def _written_in_all(self) -> float:
+        return CALLERS_WRITTEN * self._written_of_each
+
     def is_written(self, caller: str, reason: str) -> bool:
         """Say whether a refusal is to be written by itself; one that is not is counted."""
         if self._minute is None:
             self._minute = asyncio.get_running_loop().call_later(self._every.total_seconds(), self._end_minute)
-        if self._written[caller] < WRITTEN_OF_EACH and self._written.total() < WRITTEN_IN_ALL:
+        if self._written[caller] < self._written_of_each and self._written.total() < self._written_in_all:
             self._written[caller] += 1
             return True
         source = caller if caller in self._counted or len(self._counted) < MOST_SOURCES else ELSEWHERE

@@ -10,7 +10,7 @@ from federation.audit import AuditEvent
 from federation.errors import StaleMessage
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
-from federation.wire.tally import ELSEWHERE, MOST_SOURCES, WRITTEN_IN_ALL, WRITTEN_OF_EACH, RefusalTally
+from federation.wire.tally import CALLERS_WRITTEN, ELSEWHERE, MOST_SOURCES, WRITTEN_OF_EACH, RefusalTally
 
 
 class _Log:
@@ -58,7 +58,7 @@ def test_entries_of_a_minute_have_a_bound_however_many_call() -> None:
         return written, log.events
 
     written, events = asyncio.run(flood())
-    assert written == WRITTEN_IN_ALL
+    assert written == CALLERS_WRITTEN * WRITTEN_OF_EACH
     assert len(events) == MOST_SOURCES + 1
     assert any(f"more from {ELSEWHERE} in a minute" in event.detail for event in events)
 
