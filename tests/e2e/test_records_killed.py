@@ -119,7 +119,7 @@ def test_erasure_without_the_right_number_erases_nothing(hospital: Path, at: tup
     handle = filed(at, hospital)
     erase = "hospital", "records", "erase", *at, "--due", "--reason", "due"
     assert "1 to erase; nothing is erased yet. Give --confirm 1" in run(*erase)
-    assert "there are 1 records to erase, not 2: nothing was erased" in run(*erase, "--confirm", "2", expect=1)
+    assert "1 record to erase, not 2: nothing was erased" in run(*erase, "--confirm", "2", expect=1)
     assert handle in run("hospital", "records", "due", *at)
     held = run("hospital", "records", "hold", *at, handle, "--reason", "file 12/26").split()[-1]
     assert "0 to erase" in run(*erase)
