@@ -44,7 +44,7 @@ def refused(call) -> FederationError | None:
 def opened(federation: Federation, relay: RelayServiceStub, doctor=None) -> bytes:
     party = federation.party(doctor or federation.doctor)
     request = ask_for_room(party, "H:alpha", now=federation.clock.now, entropy=federation.entropy)
-    return relay.OpenRoom(request, timeout=5).room_id
+    return relay.OpenRoom(request, timeout=60).room_id
 
 
 def frame(number: int, size: int = 16) -> RelayFrame:
@@ -137,7 +137,7 @@ def test_doctor_who_hoards_rooms_is_refused_limit_reached_and_closing_one_makes_
     rooms = [opened(federation, relay) for _ in range(MOST_ROOMS_PER_DOCTOR)]
     assert isinstance(refused(lambda: opened(federation, relay)), Limit)
     opened(federation, relay, federation.other_doctor)
-    relay.CloseRoom(ask_to_close(federation.party(federation.doctor), "H:alpha", rooms[0]), timeout=5)
+    relay.CloseRoom(ask_to_close(federation.party(federation.doctor), "H:alpha", rooms[0]), timeout=60)
     opened(federation, relay)
 
 
@@ -154,8 +154,8 @@ def test_room_closed_by_anybody_but_its_doctor_is_refused_signature_invalid(
         CloseRoomRequest(room_id=room_id, signature=elsewhere.signature),
         CloseRoomRequest(room_id=room_id, signature=bytes(64)),
     ):
-        assert isinstance(refused(lambda request=request: relay.CloseRoom(request, timeout=5)), SignatureInvalid)
-    relay.GetRoom(GetRoomRequest(room_id=room_id), timeout=5)
+        assert isinstance(refused(lambda request=request: relay.CloseRoom(request, timeout=60)), SignatureInvalid)
+    relay.GetRoom(GetRoomRequest(room_id=room_id), timeout=60)
 
 
 def test_room_that_is_closed_is_gone_for_everybody_no_such_room(lab: HospitalLab, relay: RelayServiceStub) -> None:
@@ -167,11 +167,11 @@ def test_room_that_is_closed_is_gone_for_everybody_no_such_room(lab: HospitalLab
     )
     assert next(followed).number == 0
     request = ask_to_close(federation.party(federation.doctor), "H:alpha", room_id)
-    relay.CloseRoom(request, timeout=5)
+    relay.CloseRoom(request, timeout=60)
     assert isinstance(refused(lambda: next(followed)), NoSuchRoom)
     for call in (
-        lambda: relay.CloseRoom(request, timeout=5),
-        lambda: relay.GetRoom(GetRoomRequest(room_id=room_id), timeout=5),
+        lambda: relay.CloseRoom(request, timeout=60),
+        lambda: relay.GetRoom(GetRoomRequest(room_id=room_id), timeout=60),
         lambda: put(relay, room_id, 1),
     ):
         assert isinstance(refused(call), NoSuchRoom)

@@ -136,7 +136,7 @@ class Observed(Federation):
     def status(self, node: str, service: str) -> int:
         """Ask a node's admin server for the health of a service."""
         with grpc.insecure_channel(self.admin[node]) as channel:
-            return HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=5).status
+            return HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=60).status
 
     def public_channel(self, node: str) -> grpc.Channel:
         """Give a channel to a node's port for everybody."""

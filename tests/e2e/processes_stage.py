@@ -68,7 +68,7 @@ def _set_in(directory: Path, section: str, values: dict[str, object]) -> None:
 def metric(port: int, name: str) -> str:
     """Give the value of a metric without labels; empty if nothing answers."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page:
             lines = page.read().decode().splitlines()
     except OSError:
         return ""

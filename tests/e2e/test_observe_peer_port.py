@@ -21,11 +21,11 @@ def test_peer_port_has_health_and_neither_reflection_nor_channelz(
     directory = tmp_path_factory.mktemp("lab")
     with cloud_lab(directory, make_token_uri, pin_from_value(user_pin.reveal())) as lab:
         channel = lab.hospital("H:good")[1]._peer_channel()
-        assert HealthStub(channel).Check(HealthCheckRequest(), timeout=5).status == HealthCheckResponse.SERVING
+        assert HealthStub(channel).Check(HealthCheckRequest(), timeout=60).status == HealthCheckResponse.SERVING
         request = ServerReflectionRequest(list_services="*")
         for ask in (
-            lambda: next(ServerReflectionStub(channel).ServerReflectionInfo(iter([request]), timeout=5)),
-            lambda: ChannelzStub(channel).GetServers(GetServersRequest(), timeout=5),
+            lambda: next(ServerReflectionStub(channel).ServerReflectionInfo(iter([request]), timeout=60)),
+            lambda: ChannelzStub(channel).GetServers(GetServersRequest(), timeout=60),
         ):
             with pytest.raises(grpc.RpcError) as raised:
                 ask()

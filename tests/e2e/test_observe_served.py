@@ -74,7 +74,7 @@ def all_well(stage: Observed, node: str) -> bool:
 
 def reflected(channel: grpc.Channel) -> set[str]:
     request = ServerReflectionRequest(list_services="*")
-    (answer,) = ServerReflectionStub(channel).ServerReflectionInfo(iter([request]), timeout=5)
+    (answer,) = ServerReflectionStub(channel).ServerReflectionInfo(iter([request]), timeout=60)
     return {service.name for service in answer.list_services_response.service}
 
 
@@ -88,13 +88,13 @@ def test_admin_server_has_health_reflection_and_channelz_and_nothing_of_the_prot
             "grpc.channelz.v1.Channelz",
             "grpc.reflection.v1alpha.ServerReflection",
         }
-        assert ChannelzStub(channel).GetServers(GetServersRequest(), timeout=5).server
+        assert ChannelzStub(channel).GetServers(GetServersRequest(), timeout=60).server
         for call, request in (
             (DirectoryServiceStub(channel).GetDirectory, GetDirectoryRequest()),
             (RecordServiceStub(channel).OpenSession, iter([OpenSessionRequest()])),
         ):
             with pytest.raises(grpc.RpcError) as raised:
-                list(answer) if (answer := call(request, timeout=5)) else None
+                list(answer) if (answer := call(request, timeout=60)) else None
             assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -109,7 +109,7 @@ def test_public_ports_have_neither_reflection_nor_channelz(stage: Observed, node
     with stage.public_channel(node) as channel:
         for ask in (
             lambda: reflected(channel),
-            lambda: ChannelzStub(channel).GetServers(GetServersRequest(), timeout=5),
+            lambda: ChannelzStub(channel).GetServers(GetServersRequest(), timeout=60),
         ):
             with pytest.raises(grpc.RpcError) as raised:
                 ask()
@@ -196,12 +196,12 @@ def test_calls_latencies_and_refusals_are_counted(stage: Observed) -> None:
     labels = {"service": "federation.v1.DirectoryService", "method": "GetDirectory"}
     before = stage.value("cloud", "medunion_calls_total", code="OK", **labels)
     with stage.public_channel("cloud") as channel:
-        DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest(), timeout=5)
+        DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest(), timeout=60)
     until(lambda: stage.value("cloud", "medunion_calls_total", code="OK", **labels) > before, "the call is counted")
     assert stage.value("cloud", "medunion_call_seconds_count", **labels) > 0
     refused = refusals(stage)
     with stage.public_channel("a") as channel, pytest.raises(grpc.RpcError):
-        next(RecordServiceStub(channel).OpenSession(iter([OpenSessionRequest()]), timeout=5))
+        next(RecordServiceStub(channel).OpenSession(iter([OpenSessionRequest()]), timeout=60))
     until(lambda: refusals(stage) > refused, "the refusal is counted")
     assert refusals(stage) == refused + 1
 
@@ -239,9 +239,9 @@ def test_outbox_of_a_cut_off_hospital_ages_and_empties(stage: Observed) -> None:
 
 def test_spans_of_both_nodes_arrive_and_name_nobody(stage: Observed, collector: Collector) -> None:
     with stage.public_channel("cloud") as channel:
-        DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest(), timeout=5)
+        DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest(), timeout=60)
     with stage.public_channel("a") as channel, pytest.raises(grpc.RpcError):
-        next(RecordServiceStub(channel).OpenSession(iter([OpenSessionRequest()]), timeout=5))
+        next(RecordServiceStub(channel).OpenSession(iter([OpenSessionRequest()]), timeout=60))
     span = collector.awaited("federation.v1.DirectoryService/GetDirectory", "medunion-public-cloud")
     assert len(attributes(span)["medunion.request_id"]) == 16
     collector.awaited("federation.v1.RecordService/OpenSession", "medunion-hospital")
@@ -254,13 +254,13 @@ def test_spans_of_both_nodes_arrive_and_name_nobody(stage: Observed, collector: 
 def rejected(stage: Observed) -> None:
     """Send the cloud what looks sealed and does not open."""
     with stage.public_channel("cloud") as channel:
-        directory = DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest(), timeout=5)
+        directory = DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest(), timeout=60)
         statement = EncryptionKeyStatement.FromString(directory.cloud_encryption_key_statement.statement)
         opening = SealedOpening(
             version=1, session_id=b"", key_id=statement.key_id, sealed=os.urandom(1500), sent_at=time.time_ns() // 10**6
         )
         with pytest.raises(grpc.RpcError) as raised:
-            MembershipServiceStub(channel).PutEncryptionKey(PutEncryptionKeyRequest(opening=opening), timeout=5)
+            MembershipServiceStub(channel).PutEncryptionKey(PutEncryptionKeyRequest(opening=opening), timeout=60)
         assert raised.value.details() == "The message was not accepted."
 
 

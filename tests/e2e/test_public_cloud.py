@@ -136,7 +136,7 @@ def test_those_who_follow_the_directory_hear_of_a_change_at_once(lab: CloudLab) 
         started = time.monotonic()
         lab.client().revoke_grant(patient, grant)
         assert follower.update(next(directories)).sequence > first
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60  # a list that nobody announces comes after ten minutes
 
 
 def test_a_newer_crl_reaches_followers_under_a_higher_sequence(lab: CloudLab) -> None:

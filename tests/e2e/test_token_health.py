@@ -39,7 +39,7 @@ class Watched:
         self.channel = open_channel(address or bundle.cloud_address, identity, root)
 
     def status(self, service: str) -> int:
-        return HealthStub(self.channel).Check(HealthCheckRequest(service=service), timeout=5).status
+        return HealthStub(self.channel).Check(HealthCheckRequest(service=service), timeout=60).status
 
     def seconds_until(self, status: int) -> float:
         begun = time.monotonic()

@@ -39,7 +39,7 @@ def test_only_the_classes_of_the_scope_and_the_grant_are_read(lab: HospitalLab, 
 
 
 def test_the_hospital_gives_its_own_statements(lab: HospitalLab, client: Client) -> None:
-    answer = RecordServiceStub(client.channel).GetHospital(GetHospitalRequest(), timeout=5)
+    answer = RecordServiceStub(client.channel).GetHospital(GetHospitalRequest(), timeout=60)
     assert answer.key_statement == lab.federation.hospital_a.key_statement
 
 

@@ -39,7 +39,7 @@ def open_room(federation: Federation, client: Client) -> bytes:
     request = ask_for_room(
         federation.party(federation.doctor), "H:alpha", now=federation.clock.now, entropy=federation.entropy
     )
-    return RelayServiceStub(client.channel).OpenRoom(request, timeout=5).room_id
+    return RelayServiceStub(client.channel).OpenRoom(request, timeout=60).room_id
 
 
 def follow(client: Client, room_id: bytes, *, from_number: int = 0):
@@ -49,7 +49,7 @@ def follow(client: Client, room_id: bytes, *, from_number: int = 0):
 
 def test_a_room_serves_its_doctors_statements_and_the_lists(lab: HospitalLab, client: Client) -> None:
     room_id = open_room(lab.federation, client)
-    room = RelayServiceStub(client.channel).GetRoom(GetRoomRequest(room_id=room_id), timeout=5)
+    room = RelayServiceStub(client.channel).GetRoom(GetRoomRequest(room_id=room_id), timeout=60)
     party = lab.federation.party(lab.federation.doctor)
     assert room.key_statement == party.self_.key_statement
     assert room.doctor_certificate == party.certificate
@@ -64,8 +64,8 @@ def test_frames_arrive_in_order_as_they_are_put(lab: HospitalLab, client: Client
     followed = follow(client, room)
     for number in range(6):
         request = PutFrameRequest(room_id=room, direction=DIRECTION_TO_DOCTOR, number=number, frame=frame_of(number))
-        relay.PutFrame(request, timeout=5)
-        relay.PutFrame(request, timeout=5)  # the same again is taken once
+        relay.PutFrame(request, timeout=60)
+        relay.PutFrame(request, timeout=60)  # the same again is taken once
         answer = next(followed)
         assert (answer.number, answer.frame) == (number, frame_of(number))
     followed.cancel()
@@ -93,7 +93,7 @@ def test_frames_out_of_order_or_different_are_refused(lab: HospitalLab, client: 
     def put(number: int, content: int) -> object:
         frame = frame_of(content)
         request = PutFrameRequest(room_id=room, direction=DIRECTION_TO_DOCTOR, number=number, frame=frame)
-        return relay.PutFrame(request, timeout=5)
+        return relay.PutFrame(request, timeout=60)
 
     put(0, 1)
     assert isinstance(refused(lambda: put(0, 2)), Conflict)
@@ -108,7 +108,7 @@ def test_an_expired_or_unknown_room_is_refused_no_such_room(lab: HospitalLab, cl
     lab.federation.clock.advance(timedelta(hours=12, seconds=1))
     assert isinstance(refused(lambda: next(followed)), NoSuchRoom)
     for request in (GetRoomRequest(room_id=room), GetRoomRequest(room_id=b"r" * 16)):
-        assert isinstance(refused(partial(relay.GetRoom, request, timeout=5)), NoSuchRoom)
+        assert isinstance(refused(partial(relay.GetRoom, request, timeout=60)), NoSuchRoom)
 
 
 def test_a_room_is_opened_for_its_signer_alone(lab: HospitalLab, client: Client) -> None:
@@ -119,18 +119,18 @@ def test_a_room_is_opened_for_its_signer_alone(lab: HospitalLab, client: Client)
         party = federation.party(federation.doctor)
         return ask_for_room(party, hospital_id, now=federation.clock.now, entropy=federation.entropy)
 
-    assert isinstance(refused(lambda: relay.OpenRoom(ask("H:beta"), timeout=5)), SignatureInvalid)
+    assert isinstance(refused(lambda: relay.OpenRoom(ask("H:beta"), timeout=60)), SignatureInvalid)
     forged = ask()
     forged.signature = federation.other_doctor.keys.signing_key.sign(request_transcript(forged, "D:chen", "H:alpha"))
-    assert isinstance(refused(lambda: relay.OpenRoom(forged, timeout=5)), SignatureInvalid)
+    assert isinstance(refused(lambda: relay.OpenRoom(forged, timeout=60)), SignatureInvalid)
     once = ask()
-    relay.OpenRoom(once, timeout=5)
-    assert isinstance(refused(lambda: relay.OpenRoom(once, timeout=5)), Rejected)
+    relay.OpenRoom(once, timeout=60)
+    assert isinstance(refused(lambda: relay.OpenRoom(once, timeout=60)), Rejected)
     assert lab.reasons[-1] == "MESSAGE_REPLAYED"
     federation.authority.revoke(federation.doctor.certificate)
     unknowing = ask()
     federation.refresh()
-    assert isinstance(refused(lambda: relay.OpenRoom(unknowing, timeout=5)), CertificateRevoked)
+    assert isinstance(refused(lambda: relay.OpenRoom(unknowing, timeout=60)), CertificateRevoked)
 
 
 def test_a_doctor_has_a_bounded_number_of_rooms(lab: HospitalLab, client: Client) -> None:

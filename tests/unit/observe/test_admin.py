@@ -34,7 +34,7 @@ async def asking(address: str) -> AsyncIterator[HealthStub]:
 
 async def status(address: str, service: str = "") -> int:
     async with asking(address) as stub:
-        return (await stub.Check(HealthCheckRequest(service=service), timeout=5)).status
+        return (await stub.Check(HealthCheckRequest(service=service), timeout=60)).status
 
 
 def serving() -> Health:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from federation.config import ConfigError
 from federation.errors import Unavailable
-from federation.observe.endpoint import MOST_AT_ONCE, PATIENCE_SECONDS, is_local, metrics_endpoint, worker_address
+from federation.observe.endpoint import MOST_AT_ONCE, is_local, metrics_endpoint, worker_address
 from federation.observe.readings import Readings
 from federation.observe.sources import Reading
 
@@ -59,16 +59,15 @@ def test_other_requests_are_refused(method: str, path: str, status: int) -> None
     assert served(registry(), lambda address: answer(address, method, path).status) == status
 
 
-def test_silent_clients_keep_nobody_out() -> None:
+def test_silent_clients_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("federation.observe.endpoint.PATIENCE_SECONDS", 600)
+
     def ask(address: str) -> dict[tuple[str, ...], float]:
         host, port = address.split(":")
         with ExitStack() as silent:
             for _ in range(2 * MOST_AT_ONCE):
                 silent.enter_context(socket.create_connection((host, int(port))))
-            begun = time.monotonic()
-            page = scraped(address)
-            assert time.monotonic() - begun < PATIENCE_SECONDS / 2
-            return page
+            return scraped(address)  # while the silent ones are still heard
 
     assert served(registry(), ask)["things_total",] == 3
 
@@ -91,7 +90,7 @@ def test_source_that_hangs_leaves_the_page_in_time_with_its_old_values_marked() 
     def source() -> list[Reading]:
         asked.append(1)
         if hangs.is_set():
-            answers.wait(20)
+            answers.wait(150)
         return [Reading("medunion_log_entries", len(asked))]
 
     other = [Reading("medunion_worker_threads", 4)]
@@ -104,9 +103,7 @@ def test_source_that_hangs_leaves_the_page_in_time_with_its_old_values_marked() 
         assert fresh["medunion_reading_age_seconds", "database"] == 0
         hangs.set()
         for _ in range(12):  # more than any executor has threads for
-            begun = time.monotonic()
-            stale = scraped(address)
-            assert time.monotonic() - begun < 2
+            stale = scraped(address)  # while the source hangs
         assert len(asked) == fresh["medunion_log_entries",] + 1, "one thread waits, and no more"
         assert stale["medunion_log_entries",] == fresh["medunion_log_entries",]
         assert stale["medunion_reading_failed", "database"] == 1
@@ -115,19 +112,20 @@ def test_source_that_hangs_leaves_the_page_in_time_with_its_old_values_marked() 
         assert stale["medunion_worker_threads",] == 4
         hangs.clear()
         answers.set()
-        time.sleep(0.1)
-        assert scraped(address)["medunion_reading_failed", "database"] == 0
+        while scraped(address)["medunion_reading_failed", "database"]:
+            time.sleep(0.05)
 
     served(made, ask)
 
 
 def test_hung_scrapes_take_no_thread_from_others() -> None:
     """What asyncio.to_thread runs, all of the process share."""
-    answers = threading.Event()
+    answers, hanging = threading.Event(), threading.Event()
 
     class Hanging:
         def collect(self):
-            answers.wait(20)
+            hanging.set()
+            answers.wait(150)
             return []
 
     async def main() -> None:
@@ -140,8 +138,9 @@ def test_hung_scrapes_take_no_thread_from_others() -> None:
                 _, writer = await asyncio.open_connection(host, int(port))
                 writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
                 writers.append(writer)
-            await asyncio.sleep(0.3)
-            await asyncio.wait_for(asyncio.to_thread(lambda: None), 2)
+            while not hanging.is_set():
+                await asyncio.sleep(0.01)
+            await asyncio.wait_for(asyncio.to_thread(lambda: None), 60)
             answers.set()
             for writer in writers:
                 writer.close()

@@ -63,13 +63,13 @@ async def scraped(port: int) -> str:
 async def status(address: str, service: str = "token") -> int | None:
     async with grpc.aio.insecure_channel(address) as channel:
         try:
-            return (await HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=2)).status
+            return (await HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=20)).status
         except grpc.aio.AioRpcError:
             return None
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(90):
         while not await condition():
             await asyncio.sleep(0.1)
 
