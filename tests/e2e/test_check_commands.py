@@ -41,7 +41,7 @@ def findings(directory: Path, *options: object, expect: int) -> dict[str, list[d
     On a machine that is busy with other tests a node's own probes may be late, and it does not call itself healthy meanwhile.
     """
     words = "check", "--directory", directory, "--json", *options
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while (done := typed(words, surroundings())).returncode != expect:
         assert time.monotonic() < deadline, done.stdout + done.stderr
         time.sleep(0.5)
