@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import io
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +23,7 @@ from federation.v1.membership_pb2 import IssueTicketResponse
 from federation.v1.membership_pb2_grpc import MembershipServiceServicer, add_MembershipServiceServicer_to_server
 from federation.v1.record_pb2 import GetHospitalResponse, OpenSessionResponse
 from federation.v1.record_pb2_grpc import RecordServiceServicer, add_RecordServiceServicer_to_server
+from federation.wire import operations
 from federation.wire.channel import open_channel
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import REJECTION_FLOOR, Border
@@ -206,3 +209,17 @@ def peer_bench(authority: Authority) -> Iterator[Bench]:
     """Give a port for peers, by mutual TLS."""
     with served(Bench(authority), require_client_certificate=True) as made:
         yield made
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Configure the log as a server does; what this process had is put back."""
+    loggers = [logging.getLogger(), logging.getLogger("medunion.operations")]
+    before = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
+    stream = io.StringIO()
+    operations.configure(stream)
+    yield stream
+    for logger, handlers, propagate, level in before:
+        logger.handlers[:] = handlers
+        logger.propagate = propagate
+        logger.setLevel(level)

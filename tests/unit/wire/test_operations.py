@@ -3,25 +3,8 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
-
-import pytest
 
 from federation.wire import operations
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Configure the log as a server does; what this process had is put back."""
-    loggers = [logging.getLogger(), logging.getLogger("medunion.operations")]
-    before = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
-    stream = io.StringIO()
-    operations.configure(stream)
-    yield stream
-    for logger, handlers, propagate, level in before:
-        logger.handlers[:] = handlers
-        logger.propagate = propagate
-        logger.setLevel(level)
 
 
 def lines(log: io.StringIO) -> list[dict[str, object]]:

@@ -17,7 +17,6 @@ from federation.v1.directory_pb2 import GetDirectoryRequest, WatchDirectoryReque
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.v1.record_pb2 import OpenSessionRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
-from federation.wire import operations
 from federation.wire.limits import ShareBound
 from federation.wire.refusal import REQUEST_ID, next_step
 from federation.wire.status import from_rpc_error
@@ -90,9 +89,7 @@ def test_rejections_that_took_differently_long_come_at_the_same_step(bench_with)
     assert all(seconds >= 2 for seconds in took)
 
 
-def test_method_that_no_port_has_is_refused_with_its_reason_whatever_it_is_called(bench) -> None:
-    log = io.StringIO()
-    operations.configure(log)
+def test_method_that_no_port_has_is_refused_with_its_reason_whatever_it_is_called(bench, log: io.StringIO) -> None:
     name = "/" + "made.up" * 500 + "/Whatever"
     with bench.channel() as channel, pytest.raises(grpc.RpcError) as raised:
         channel.unary_unary(name)(b"anything")
@@ -124,9 +121,7 @@ def test_many_rejections_wait_at_once_without_a_thread_each(bench_with) -> None:
     assert before < 60
 
 
-def test_internal_error_says_a_request_id_and_nothing_more(bench) -> None:
-    log = io.StringIO()
-    operations.configure(log)
+def test_internal_error_says_a_request_id_and_nothing_more(bench, log: io.StringIO) -> None:
     bench.behave = _raising(ZeroDivisionError("P:somebody divided"))
     error = _refused(bench)
     assert error.code() == grpc.StatusCode.INTERNAL
