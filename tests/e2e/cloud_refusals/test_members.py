@@ -118,6 +118,12 @@ def test_ticket_without_a_client_certificate_is_refused(lab: CloudLab) -> None:
         call(MembershipServiceStub(lab.client()._channel).IssueTicket, IssueTicketRequest())
 
 
+def test_ticket_on_another_hospitals_connection_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
+    _, other = lab.hospital("H:beside")
+    with lab.rejected_for("IDENTITY_MISMATCH"):
+        other.issue_ticket(hospital[0], "P:anybody")
+
+
 def test_ticket_by_an_unregistered_hospital_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
     stranger = lab.member("H:stranger")
     with lab.rejected_for("NOT_REGISTERED"):
