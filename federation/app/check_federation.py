@@ -14,10 +14,11 @@ from federation.epochs import as_signed
 from federation.errors import FutureDated, Rejected, StaleMessage, StaleRevocationList
 from federation.member import Member
 from federation.protocol.anchors import Anchors, Lists
-from federation.protocol.authorities import crls_that_count, current_crl, pin_crl
+from federation.protocol.authorities import crls_that_count, current_crl
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
+from federation.services.cloud.bulletin import crls_and_pins
 from federation.store.authorities import SqlAuthorities
 from federation.store.trust import SqlTrustChain
 from federation.v1.membership_pb2 import RenewalReceipt
@@ -112,10 +113,8 @@ def _lists(examined: Examined, anchors: Anchors) -> Lists:
     """Give the lists at hand: a member's as it took them, the cloud's as it would hand them out."""
     if not isinstance(examined.settings, CloudSettings):
         return examined.need_member().verifier().lists
-    kept = SqlAuthorities(examined.need_database()).all()
-    with_list = [(it.certificate, it.crl_number, it.crl) for it in kept if it.crl is not None]
-    pins = [pin_crl(certificate, number, crl) for certificate, number, crl in with_list]
-    return Lists(crls=crls_that_count(anchors.authorities, [crl for *_, crl in with_list], pins))
+    crls, pins = crls_and_pins(SqlAuthorities(examined.need_database()).all())
+    return Lists(crls=crls_that_count(anchors.authorities, crls, pins))
 
 
 def _authorities(anchors: Anchors, lists: Lists, now: datetime) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ higher sequence. Several processes share one store: the first to keep a sequence
 """
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,7 +21,7 @@ from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.protocol.verifier import Verifier
 from federation.services.cloud.keys import KeysByTime
 from federation.services.cloud.trust import TrustOffice
-from federation.store.interfaces import Authorities, RevocationBook, Revocations, Settings
+from federation.store.interfaces import Authorities, RevocationBook, Revocations, Settings, StoredAuthority
 from federation.store.tries import tries
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import CrlPin, RevocationList, SignedStatement
@@ -146,12 +147,12 @@ class Bulletin:
 
     def _contents(self, trust: TrustedBundle, now: Instant) -> "_Contents":
         signing_key = self._keys.signing_key(now)
-        with_list = [(it.certificate, it.crl_number, it.crl) for it in self._authorities.all() if it.crl is not None]
+        crls, pins = crls_and_pins(self._authorities.all())
         return _Contents(
             trust=trust,
             book=self._book.current(now=now),
-            crls=[crl for *_, crl in with_list],
-            crl_pins=[pin_crl(certificate, number, crl) for certificate, number, crl in with_list],
+            crls=crls,
+            crl_pins=pins,
             encryption_key=self._epochs.current(now, signing_key),
             signing_key=signing_key,
         )
@@ -191,6 +192,12 @@ class Bulletin:
         anchors = trust.anchors
         lists = Lists.read(anchors, directory.revocation_list, tuple(directory.certificate_revocation_lists))
         return Issue(directory, trust, Verifier(anchors, lists, self._freshness))
+
+
+def crls_and_pins(authorities: Iterable[StoredAuthority]) -> tuple[list[bytes], list[CrlPin]]:
+    """Give the authorities' newest CRLs, and what the list says of each."""
+    listed = [(it.certificate, it.crl_number, it.crl) for it in authorities if it.crl is not None]
+    return [crl for *_, crl in listed], [pin_crl(certificate, number, crl) for certificate, number, crl in listed]
 
 
 def _list_of(directory: GetDirectoryResponse) -> RevocationList:
