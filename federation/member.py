@@ -222,10 +222,12 @@ class Member:
         """
         if directory.HasField("trust_bundle"):  # a relay hands on lists alone
             self.trust.take(directory.trust_bundle, between)
-        crls = tuple(directory.certificate_revocation_lists)
-        lists = Lists.read(self.anchors, directory.revocation_list, crls)
+        bundle = self.trust.newest()
+        lists = Lists.read(bundle.anchors, directory.revocation_list, tuple(directory.certificate_revocation_lists))
         kept = directory.SerializeToString(deterministic=True)
-        self._settings.advance(_DIRECTORY, lists.sequence, kept)
+        if self._settings.advance(_DIRECTORY, lists.sequence, kept):
+            with self._lock:
+                self._lists = (kept, bundle.sequence), lists
         return self._current_lists()
 
     @property
