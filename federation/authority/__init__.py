@@ -1,0 +1,1 @@
+"""A medical authority, which says who is a doctor."""

@@ -1,0 +1,1 @@
+"""The public cloud: registration, the blind index, membership, revocation, the directory."""

@@ -1,0 +1,1 @@
+"""Rotation of a party's keys, a module for each kind of party (docs/adr/0018-rotation.md)."""

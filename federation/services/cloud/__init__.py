@@ -1,1 +1,0 @@
-"""The public cloud's services: registration, the blind index, membership, revocation, the directory."""
