@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.steps import PIN
-from federation.clients.registration import register
+from federation.party.registration import register
 from federation.protocol.search import Question
 from federation.v1.statement_pb2 import ROLE_PATIENT
 from hsm import Pin, Token, TokenUri, pin_from_value

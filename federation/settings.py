@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from federation.epochs import Lifetimes
+from federation.party.epochs import Lifetimes
 from federation.protocol.parsing import is_identity
 from federation.protocol.time import Freshness
 from federation.store.database import CONNECTIONS, require_address

@@ -1,4 +1,4 @@
-"""The settings file: TOML, read into the dataclasses of `federation/config.py`, and written with what they say as comments.
+"""The settings file: TOML, read into the dataclasses of `federation/settings.py`, and written with what they say as comments.
 
 An unknown key, a value out of its range or a secret that others may read is an error that names the key.
 """
@@ -14,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from federation.config import ConfigError
+from federation.settings import ConfigError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -13,20 +13,20 @@ from pathlib import Path
 import grpc
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.hospital_server import Listening, listen
-from federation.audit import Audit
 from federation.clinical.ecg import observation_from_dicom
 from federation.clinical.report import diagnostic_report
-from federation.config import ServerSettings
 from federation.errors import RecordCutShort
+from federation.hospital.hospital import Hospital, Stores
+from federation.hospital.importing import RecordFiles, import_record
+from federation.hospital.outbox import Outbox
+from federation.hospital.vault import Vault
+from federation.party.audit import Audit
+from federation.processes.hospital import Listening, listen
 from federation.protocol.calls import PUBLISH
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.doctor_record import Established, Intent, Received, Slice
 from federation.protocol.statements import sign_statement
-from federation.services.hospital.hospital import Hospital, Stores
-from federation.services.hospital.importing import RecordFiles, import_record
-from federation.services.hospital.outbox import Outbox
-from federation.services.hospital.vault import Vault
+from federation.settings import ServerSettings
 from federation.store.blobs import BlobStore
 from federation.store.custody import SqlCustody
 from federation.store.database import Database, open_database

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
 from federation.errors import FederationError, Rejected
-from federation.member import Member
+from federation.party.member import Member
 from federation.protocol import calls, consultation, record, registration, search
 from federation.protocol.parties import reason_of
 from federation.protocol.sealing import UNNAMED, Context, unpad

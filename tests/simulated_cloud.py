@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.epochs import EpochKeeper, Lifetimes
 from federation.errors import Authorization
-from federation.member import Member
+from federation.party.epochs import EpochKeeper, Lifetimes
+from federation.party.member import Member
 from federation.protocol import search
 from federation.protocol.anchors import Anchors, Lists, serial_entry
 from federation.protocol.authorities import pin_crl

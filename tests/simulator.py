@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
-from federation.member import Member
+from federation.party.member import Member
 from federation.protocol import doctor_consultation, doctor_record, hospital_record, patient_consultation, search
 from federation.protocol.anchors import grant_entry
 from federation.protocol.consultation import code_digest

@@ -8,9 +8,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.authority import certificate_of
-from federation.app.ledger import IssuedCertificate, Ledger, LedgerFile
-from federation.app.node import NodeDirectory
+from federation.authority.ledger import IssuedCertificate, Ledger, LedgerFile
+from federation.authority.node import certificate_of
+from federation.party.node_directory import NodeDirectory
 from federation.protocol.identities import require_identity
 from keystore.ceremony.errors import ImportRefused
 from keystore.ceremony.verify import Verified, verify

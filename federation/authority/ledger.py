@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from federation.app.node import write_private
+from federation.party.node_directory import write_private
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.certificates import authority_id_of, read_certificate
-from federation.app.ledger import IssuedCertificate, Ledger, LedgerFile
-from federation.app.node import NodeDirectory, open_node_token, write_private
+from federation.authority.ledger import IssuedCertificate, Ledger, LedgerFile
 from federation.clock import Clock, system_clock
-from federation.config import ConfigError, MemberSettings, TokenSettings
 from federation.errors import NotFound
+from federation.party.certificates import authority_id_of, read_certificate
+from federation.party.node_directory import NodeDirectory, open_node_token, write_private
 from federation.protocol.identities import require_identity
+from federation.settings import ConfigError, MemberSettings, TokenSettings
 from hsm import PinProvider, Token
 from keystore.errors import CertificateRejected, GenerationUnknown
 from keystore.generations import label_of, purpose_and_number

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from federation.app import backup_manifest as form
-from federation.app.backup_manifest import ROLES, Manifest, Role
-from federation.app.node import NodeDirectory, open_node_token, password_file, write_private
-from federation.app.ownership import require_owner
+from federation.backup import manifest as form
+from federation.backup.manifest import ROLES, Manifest, Role
 from federation.clock import system_clock, system_entropy
-from federation.config import CloudSettings, ConfigError, HospitalSettings
-from federation.generations import StoredGenerations
+from federation.hospital.vault import Vault
+from federation.party.database_owner import require_owner
+from federation.party.generations import StoredGenerations
+from federation.party.node_directory import NodeDirectory, open_node_token, password_file, write_private
 from federation.protocol.statements import peek_statement
-from federation.services.hospital.vault import Vault
+from federation.settings import CloudSettings, ConfigError, HospitalSettings
 from federation.store import backup_blobs
 from federation.store.backup import kind_of, take
 from federation.store.backup_blobs import Progress

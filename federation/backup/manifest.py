@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from federation.config import CloudSettings, HospitalSettings
-from federation.generations import StoredGenerations
+from federation.party.generations import StoredGenerations
+from federation.settings import CloudSettings, HospitalSettings
 from federation.store.errors import BackupRejected
 from hsm import Token
 from keystore.errors import GenerationsBroken, SealBroken

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from federation.app import backup_manifest as form
-from federation.app.backup import Telling
-from federation.app.backup_manifest import ROLES, Manifest
-from federation.app.backup_witness import Witness, floor_without, take_up
-from federation.app.node import NodeDirectory, open_node_token, password_file, write_private
-from federation.app.public_cloud import PublicCloudNode
-from federation.audit import OK, Audit, AuditEvent
+from federation.backup import manifest as form
+from federation.backup.make import Telling
+from federation.backup.manifest import ROLES, Manifest
+from federation.backup.witness import Witness, floor_without, take_up
 from federation.clock import system_clock
-from federation.config import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
+from federation.cloud.node import PublicCloudNode
+from federation.party.audit import OK, Audit, AuditEvent
+from federation.party.node_directory import NodeDirectory, open_node_token, password_file, write_private
+from federation.settings import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
 from federation.store.backup import put, require_empty
 from federation.store.backup_blobs import put_all
 from federation.store.database import Database

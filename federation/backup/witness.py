@@ -11,18 +11,18 @@ from datetime import timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import DecodeError
 
-from federation.app.backup import DIRECTORY
-from federation.app.backup_manifest import Manifest
-from federation.app.hospital import HospitalNode
-from federation.app.public_cloud import PublicCloudNode
-from federation.epochs import as_stored
+from federation.backup.make import DIRECTORY
+from federation.backup.manifest import Manifest
+from federation.cloud.directory_publisher import LIST_FLOOR
+from federation.cloud.node import PublicCloudNode
 from federation.errors import FederationError
+from federation.hospital.node import HospitalNode
+from federation.party.epochs import as_stored
 from federation.protocol.anchors import Lists
 from federation.protocol.bundle import LABEL, TrustedBundle, pin
 from federation.protocol.registration import CREDENTIAL_LIFE
 from federation.protocol.statements import peek_statement, verify_signature
 from federation.protocol.time import Instant, milliseconds
-from federation.services.cloud.bulletin import LIST_FLOOR
 from federation.store.errors import BackupRejected
 from federation.store.interfaces import RevocationKind
 from federation.store.party import SqlSettings

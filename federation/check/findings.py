@@ -8,15 +8,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from federation.app.check_words import remedy_of
-from federation.app.node import NodeDirectory
-from federation.clients.profile import DoctorSettings, PatientSettings
+from federation.check.remedies import remedy_of
 from federation.clock import Clock
-from federation.config import BlobSettings, CloudSettings, ConfigError, DatabaseSettings, HospitalSettings
 from federation.errors import FederationError
-from federation.generations import StoredGenerations
-from federation.member import Member
+from federation.party.generations import StoredGenerations
+from federation.party.member import Member
+from federation.party.node_directory import NodeDirectory
+from federation.person.profile import DoctorSettings, PatientSettings
 from federation.protocol.bundle import TrustedBundle
+from federation.settings import BlobSettings, CloudSettings, ConfigError, DatabaseSettings, HospitalSettings
 from federation.store.database import Database
 from federation.store.errors import StoreError
 from federation.store.party import SqlEpochs, SqlSettings

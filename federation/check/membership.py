@@ -6,19 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 
-from federation.app.check import Examined, Finding, Verdict
-from federation.app.hospital_tls import TlsIdentity
-from federation.clients.cloud import CloudClient
-from federation.config import CloudSettings
-from federation.epochs import as_signed
+from federation.check.findings import Examined, Finding, Verdict
+from federation.cloud.directory_publisher import crls_and_pins
 from federation.errors import FutureDated, Rejected, StaleMessage, StaleRevocationList
-from federation.member import Member
+from federation.hospital.tls import TlsIdentity
+from federation.party.cloud_client import CloudClient
+from federation.party.epochs import as_signed
+from federation.party.member import Member
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.authorities import crls_that_count, current_crl
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
-from federation.services.cloud.bulletin import crls_and_pins
+from federation.settings import CloudSettings
 from federation.store.authorities import SqlAuthorities
 from federation.store.trust import SqlTrustChain
 from federation.v1.membership_pb2 import RenewalReceipt

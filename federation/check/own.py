@@ -7,12 +7,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from federation.app.check import Examined, Finding, Verdict
-from federation.app.credentials import credential_file
-from federation.app.node import open_node_token
-from federation.app.ownership import owner_of, require_owner
-from federation.app.tokens import CONSEQUENCES, missing_for
-from federation.audit import Audit
+from federation.check.findings import Examined, Finding, Verdict
+from federation.party.audit import Audit
+from federation.party.credentials import credential_file
+from federation.party.database_owner import owner_of, require_owner
+from federation.party.node_directory import open_node_token
+from federation.party.tokens import CONSEQUENCES, missing_for
 from federation.store.blobs import BlobStore
 from federation.store.inspection import Schema, missing_rules, open_as_it_is, schema_of
 from federation.store.log import SqlLog

@@ -11,13 +11,13 @@ from datetime import timedelta
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from federation.app.check import Examined, Finding, Verdict
-from federation.app.check_federation import tls_identity
-from federation.app.check_words import remedy_of
-from federation.app.health import conditions
-from federation.config import CloudSettings, HospitalSettings
+from federation.check.findings import Examined, Finding, Verdict
+from federation.check.membership import tls_identity
+from federation.check.remedies import remedy_of
 from federation.errors import FieldInvalid, Unavailable
+from federation.monitor.conditions import conditions
 from federation.protocol.statements import ROLE_NAMES
+from federation.settings import CloudSettings, HospitalSettings
 from federation.store.registrations import SqlRegistrations
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire.channel import open_channel

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from federation.app.check import Examined, Finding, Verdict
-from federation.config import CloudSettings, HospitalSettings
-from federation.services.cloud.fullness import Fill, fills, fills_of
+from federation.check.findings import Examined, Finding, Verdict
+from federation.cloud.capacity import Fill, fills, fills_of
+from federation.settings import CloudSettings, HospitalSettings
 from federation.store.interfaces import RevocationKind
 from federation.store.survey import Survey
 

@@ -2,30 +2,30 @@
 
 from collections.abc import Callable, Iterator
 
-from federation.app import check_federation, check_own, check_peers, check_revocations
-from federation.app.check import KINDS, Examined, Finding, Kind, Settings, Verdict, failed, look
-from federation.app.node import NodeDirectory
-from federation.clients.device import unlock
-from federation.clients.profile import PatientSettings, Profile
+from federation.check import membership, own, peers, revocations
+from federation.check.findings import KINDS, Examined, Finding, Kind, Settings, Verdict, failed, look
 from federation.clock import Clock, system_clock
-from federation.config import ConfigError, TokenSettings
+from federation.party.node_directory import NodeDirectory
+from federation.person.device import unlock
+from federation.person.profile import PatientSettings, Profile
+from federation.settings import ConfigError, TokenSettings
 from hsm import PinProvider
 
 _LOOKS = (
-    ("files", check_own.files),
-    ("token", check_own.token),
-    ("database", check_own.database),
-    ("keys", check_own.keys),
-    ("log", check_own.log),
-    ("blobs", check_own.blobs),
-    ("serving", check_peers.serving),
-    ("trust", check_federation.trust),
-    ("revocations", check_revocations.revocations),
-    ("registration", check_federation.registration),
-    ("certificates", check_federation.certificates),
-    ("dialling", check_peers.dialling),
-    ("peers", check_peers.peers),
-    ("clock", check_federation.clock),
+    ("files", own.files),
+    ("token", own.token),
+    ("database", own.database),
+    ("keys", own.keys),
+    ("log", own.log),
+    ("blobs", own.blobs),
+    ("serving", peers.serving),
+    ("trust", membership.trust),
+    ("revocations", revocations.revocations),
+    ("registration", membership.registration),
+    ("certificates", membership.certificates),
+    ("dialling", peers.dialling),
+    ("peers", peers.peers),
+    ("clock", membership.clock),
 )
 
 
@@ -40,7 +40,7 @@ def check(
         return
     yield Finding("settings", Verdict.OK, f"{directory.settings_file} is {settings.identity}'s, a {kind.role}")
     examined = Examined(directory, kind, settings, lambda: _pin_of(directory, settings, pin), clock)
-    someone_elses = check_own.is_someone_elses(examined)
+    someone_elses = own.is_someone_elses(examined)
     if someone_elses is not None:
         yield someone_elses
         return

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.authority import MedicalAuthority, found_authority, open_authority
-from federation.app.ceremony_import import Imported, import_ceremony
-from federation.app.certificates import read_certificate, read_request
-from federation.app.node import NodeDirectory, write_private
+from federation.authority.ceremony_import import Imported, import_ceremony
+from federation.authority.node import MedicalAuthority, found_authority, open_authority
 from federation.cli.ceremony import pinned
 from federation.cli.common import OutputFile, PinChoice, TokenChoice, directory_option, pin_options, token_options
-from federation.config import MemberSettings
+from federation.party.certificates import read_certificate, read_request
+from federation.party.node_directory import NodeDirectory, write_private
+from federation.settings import MemberSettings
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 _output = click.option("--output", type=OutputFile(), required=True, help="File to write it to, DER.")

@@ -9,13 +9,10 @@ import click
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from federation.app.backup import Telling, make_backup
-from federation.app.backup_manifest import ROLES, Manifest
-from federation.app.backup_restore import Place, read_manifest, restore
-from federation.app.backup_witness import Witness, heard
-from federation.app.hospital import HospitalNode
-from federation.app.node import NodeDirectory, write_private
-from federation.app.tokens import token_settings_of
+from federation.backup.make import Telling, make_backup
+from federation.backup.manifest import ROLES, Manifest
+from federation.backup.restore import Place, read_manifest, restore
+from federation.backup.witness import Witness, heard
 from federation.cli.common import (
     TOKEN_URI_FILE,
     OutputFile,
@@ -27,7 +24,10 @@ from federation.cli.common import (
     pin_options,
     token_options,
 )
-from federation.config import BlobSettings, DatabaseSettings, HospitalSettings, TokenSettings
+from federation.hospital.node import HospitalNode
+from federation.party.node_directory import NodeDirectory, write_private
+from federation.party.tokens import token_settings_of
+from federation.settings import BlobSettings, DatabaseSettings, HospitalSettings, TokenSettings
 
 _BACKUP = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -16,7 +16,7 @@ import click
 from federation.cli.ceremony_desk import AnswersDesk, TerminalDesk
 from federation.cli.common import EXPECTED, OutputFile, PinChoice, pin_options, sentence
 from federation.clinical.text import printable
-from federation.config import TokenSettings
+from federation.settings import TokenSettings
 from hsm import TokenUri, open_token
 from hsm.errors import KeyNotFound
 from keystore.ceremony import engine, files

@@ -5,11 +5,11 @@ from dataclasses import asdict
 
 import click
 
-from federation.app.check import Finding, Verdict
-from federation.app.check_all import check as check_node
-from federation.app.node import NodeDirectory
+from federation.check.findings import Finding, Verdict
+from federation.check.whole import check as check_node
 from federation.cli.common import PinChoice, directory_option, pin_options
 from federation.cli.token_choice import json_option
+from federation.party.node_directory import NodeDirectory
 
 
 @click.command()

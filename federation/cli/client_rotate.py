@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from federation.app.client import open_doctor, open_patient
-from federation.app.client_rotation import FORGETTABLE, PURPOSES, doctor_rotation, patient_rotation
-from federation.app.node import NodeDirectory
-from federation.app.rotation import Rotation
 from federation.cli.common import F, PinChoice, directory_option, pin_options
 from federation.cli.rotation import Opening, rotate_group
-from federation.clients.profile import DoctorSettings
+from federation.party.node_directory import NodeDirectory
+from federation.person.node import open_doctor, open_patient
+from federation.person.profile import DoctorSettings
+from federation.rotation.person import FORGETTABLE, PURPOSES, doctor_rotation, patient_rotation
+from federation.rotation.steps import Rotation
 
 SENSOR = click.Path(dir_okay=False, path_type=Path, resolve_path=True)
 

@@ -15,12 +15,12 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from federation.app.making import is_unfinished
-from federation.app.node import NodeDirectory, stored_pin
 from federation.clinical.errors import ClinicalError
 from federation.clinical.text import printable
-from federation.config import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.errors import FederationError
+from federation.party.key_provisioning import is_unfinished
+from federation.party.node_directory import NodeDirectory, stored_pin
+from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.store.errors import StoreError
 from hsm import PinProvider, TokenUri, pin_from_fd, pin_from_file, pin_from_prompt
 from hsm.errors import HsmError

@@ -10,13 +10,9 @@ from pathlib import Path
 
 import click
 
-from federation.app.node import write_private
 from federation.cli import terminal
 from federation.cli.common import sentence
 from federation.cli.terminal import say
-from federation.clients.allowance import Allowance
-from federation.clients.doctor import DoctorClient, DoctorRoom
-from federation.clients.records import FetchedRecord
 from federation.clinical.drawing import svg
 from federation.clinical.ecg import describe_ecg, leads_from_observation, other_signals
 from federation.clinical.errors import ClinicalError, FhirInvalid
@@ -26,6 +22,10 @@ from federation.clinical.report import Coding, Source, diagnostic_report, summar
 from federation.clinical.summary import Person
 from federation.clinical.text import counted, listed, printable
 from federation.errors import FederationError, Limit, RecordCutShort, Unavailable
+from federation.party.node_directory import write_private
+from federation.person.allowance import Allowance
+from federation.person.doctor import DoctorClient, DoctorRoom
+from federation.person.records import FetchedRecord
 from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
 from federation.protocol.search import Place
 from federation.protocol.statements import RIGHT_NAMES, peek_statement

@@ -8,9 +8,6 @@ from typing import TextIO
 import click
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app import certificates
-from federation.app.client import OpenDoctor, init_doctor, open_doctor, write_request
-from federation.app.node import NodeDirectory
 from federation.cli import terminal
 from federation.cli.client_rotate import rotate_doctor
 from federation.cli.common import (
@@ -25,15 +22,18 @@ from federation.cli.common import (
 )
 from federation.cli.consultation import Plan, Visit
 from federation.cli.terminal import say
-from federation.clients.allowance import MOST_FETCHED_BYTES
-from federation.clients.errors import WrongFile
-from federation.clients.profile import DoctorSettings
-from federation.clients.registration import register as register_member
-from federation.clients.renewal import renew_registration, renewal_due
 from federation.clinical.report import Coding
 from federation.clinical.text import counted
-from federation.config import ConfigError
 from federation.errors import FederationError, RenewalNotDue
+from federation.party import certificates
+from federation.party.node_directory import NodeDirectory
+from federation.party.registration import register as register_member
+from federation.party.renewal import renew_registration, renewal_due
+from federation.person.allowance import MOST_FETCHED_BYTES
+from federation.person.errors import WrongFile
+from federation.person.node import OpenDoctor, init_doctor, open_doctor, write_request
+from federation.person.profile import DoctorSettings
+from federation.settings import ConfigError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
 from hsm import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_value
 from keystore.errors import CertificateRejected

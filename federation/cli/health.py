@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import click
 
-from federation.app.health import SERVER, conditions
-from federation.app.node import NodeDirectory
 from federation.cli.common import directory_option
+from federation.monitor.conditions import SERVER, conditions
+from federation.party.node_directory import NodeDirectory
 
 
 @click.command()

@@ -9,11 +9,6 @@ from pathlib import Path
 import click
 import segno
 
-from federation.app.hospital import HospitalNode, init_hospital
-from federation.app.hospital_server import serve
-from federation.app.node import NodeDirectory
-from federation.app.place import Place
-from federation.audit import AuditEntry
 from federation.cli.common import (
     PinChoice,
     TokenChoice,
@@ -32,8 +27,13 @@ from federation.cli.init_options import HospitalPlan, hospital_options
 from federation.cli.records import records
 from federation.cli.records_erase import erase
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
-from federation.config import BlobSettings, DatabaseSettings, HospitalSettings
-from federation.ticket import parse_ticket, ticket_text
+from federation.hospital.node import HospitalNode, init_hospital
+from federation.party.audit import AuditEntry
+from federation.party.node_directory import NodeDirectory
+from federation.party.ticket import parse_ticket, ticket_text
+from federation.processes.hospital import serve
+from federation.processes.worker_slot import Place
+from federation.settings import BlobSettings, DatabaseSettings, HospitalSettings
 from hsm import PinProvider
 from keystore.party import HospitalKeys
 

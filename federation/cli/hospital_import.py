@@ -11,16 +11,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from federation.app.hospital import HospitalNode
-from federation.app.node import NodeDirectory
 from federation.cli.common import PinChoice, directory_option, pin_options, sentence
 from federation.cli.import_files import Found, from_manifest, from_paths
 from federation.clinical.errors import ClinicalError, FhirInvalid
 from federation.clinical.summary import BundleSummary
 from federation.clinical.text import counted
-from federation.config import HospitalSettings
 from federation.errors import FederationError
-from federation.services.hospital.importing import RecordFiles, check_record, keep_record
+from federation.hospital.importing import RecordFiles, check_record, keep_record
+from federation.hospital.node import HospitalNode
+from federation.party.node_directory import NodeDirectory
+from federation.settings import HospitalSettings
 
 _PATH = click.Path(exists=True, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -5,15 +5,15 @@ from contextlib import contextmanager
 
 import click
 
-from federation.app.hospital import HospitalNode
-from federation.app.hospital_rotation import FORGETTABLE, PURPOSES, hospital_rotation
-from federation.app.node import NodeDirectory
-from federation.app.rotation import Rotation
 from federation.cli.common import F, PinChoice, directory_option, pin_options
 from federation.cli.rotation import Opening, pace_option, rotate_group, told
-from federation.config import HospitalSettings
-from federation.resealing import Pace, walked
-from federation.services.hospital.rewrapping import publish_again as walk_again
+from federation.hospital.node import HospitalNode
+from federation.hospital.rekey import publish_again as walk_again
+from federation.party.node_directory import NodeDirectory
+from federation.party.reencryption import Pace, walked
+from federation.rotation.hospital import FORGETTABLE, PURPOSES, hospital_rotation
+from federation.rotation.steps import Rotation
+from federation.settings import HospitalSettings
 
 
 def _options(command: F) -> F:

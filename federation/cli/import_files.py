@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from federation.cli.text_file import WINDOWS_1252, read_text
+from federation.hospital.importing import RecordFiles
 from federation.protocol.identities import require_identity
-from federation.services.hospital.importing import RecordFiles
 
 COLUMNS = ["patient", "department", "file"]
 BUNDLE_ENDINGS = (".json", ".ndjson")

@@ -12,13 +12,6 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.ceremony_keys import CLOUD_ROOT, HOSPITAL_ENROLMENT, CeremonyKeys
-from federation.app.certificates import authority_id_of, read_certificate, read_crl
-from federation.app.hospital import HospitalNode, init_hospital
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
-from federation.app.setting_up import Task, left_for_cloud, left_for_hospital, require_able, require_same_identity
-from federation.app.tokens import token_settings_of
 from federation.cli.common import (
     TokenChoice,
     blobs_option,
@@ -36,10 +29,17 @@ from federation.cli.init_options import (
     keys_options,
     token_of,
 )
-from federation.config import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
+from federation.cli.init_steps import Task, left_for_cloud, left_for_hospital, require_able, require_same_identity
+from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
+from federation.hospital.node import HospitalNode, init_hospital
+from federation.party.ceremony_keys import CLOUD_ROOT, HOSPITAL_ENROLMENT, CeremonyKeys
+from federation.party.certificates import authority_id_of, read_certificate, read_crl
+from federation.party.node_directory import NodeDirectory
+from federation.party.ticket import parse_ticket
+from federation.party.tokens import token_settings_of
 from federation.protocol.authorities import scopes_of
+from federation.settings import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
 from federation.store.errors import AlreadyStored
-from federation.ticket import parse_ticket
 from hsm import PinProvider, Token, pin_from_value
 from keystore.party import CloudKeys, HospitalKeys
 

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
-from federation.app.ceremony_keys import CeremonyKeys, read_ceremony
-from federation.app.node import NodeDirectory, read_trust, require_digest, write_private
-from federation.app.public_cloud import DEPARTMENT_CLASSES, Founding
 from federation.cli.ceremony import pinned
 from federation.cli.common import TOKEN_URI_FILE, TokenChoice, gather_options, write_pin_unless_there
-from federation.config import HospitalSettings, TokenSettings
+from federation.cloud.node import DEPARTMENT_CLASSES, Founding
+from federation.party.ceremony_keys import CeremonyKeys, read_ceremony
+from federation.party.node_directory import NodeDirectory, read_trust, require_digest, write_private
 from federation.protocol.bundle import TrustedBundle
+from federation.settings import HospitalSettings, TokenSettings
 from hsm import Pin, pin_from_file
 from hsm.softhsm import SoftHsm
 

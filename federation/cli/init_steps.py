@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from federation.app.hospital import HospitalNode
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import PublicCloudNode
-from federation.app.tokens import CONSEQUENCES, missing_for, try_token
-from federation.config import ConfigError, TokenSettings
+from federation.cloud.node import PublicCloudNode
+from federation.hospital.node import HospitalNode
+from federation.party.node_directory import NodeDirectory
+from federation.party.tokens import CONSEQUENCES, missing_for, try_token
+from federation.settings import ConfigError, TokenSettings
 from hsm import PinProvider
 
 

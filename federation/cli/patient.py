@@ -5,17 +5,10 @@ from pathlib import Path
 
 import click
 
-from federation.app.client import enrol_patient, open_patient
-from federation.app.node import NodeDirectory
 from federation.cli import terminal
 from federation.cli.client_rotate import SENSOR, rotate_patient, sensor_option
 from federation.cli.common import OutputFile, ask_ticket, directory_option
 from federation.cli.terminal import say
-from federation.clients.code import DoctorCode
-from federation.clients.errors import NoAnswer, NoSuchGrant
-from federation.clients.patient import Diagnosis, KeptGrant, require_terms
-from federation.clients.profile import PatientSettings
-from federation.clients.registration import register as register_member
 from federation.clinical.ecg import (
     describe_ecg,
     leads_from_observation,
@@ -31,10 +24,17 @@ from federation.clinical.strictjson import RESOURCE
 from federation.clinical.text import counted, printable
 from federation.clock import system_clock
 from federation.errors import FederationError, Unavailable
+from federation.party.node_directory import NodeDirectory
+from federation.party.registration import register as register_member
+from federation.party.ticket import parse_ticket
+from federation.person.code import DoctorCode
+from federation.person.errors import NoAnswer, NoSuchGrant
+from federation.person.node import enrol_patient, open_patient
+from federation.person.patient import Diagnosis, KeptGrant, require_terms
+from federation.person.profile import PatientSettings
 from federation.protocol.grant import LONGEST_LIFE, Terms
 from federation.protocol.identities import ANY, require_identity
 from federation.protocol.statements import RIGHT_NAMES
-from federation.ticket import parse_ticket
 from federation.v1.statement_pb2 import ROLE_PATIENT
 
 FETCH_SECONDS = 3.0

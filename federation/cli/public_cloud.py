@@ -12,12 +12,6 @@ from pathlib import Path
 import click
 import segno
 
-from federation.app.certificates import read_certificate, read_crl
-from federation.app.node import NodeDirectory, trust_to_json, write_private
-from federation.app.place import Place
-from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
-from federation.app.public_cloud_server import serve as serve_public_cloud
-from federation.audit import AuditEntry
 from federation.cli.common import (
     OutputFile,
     PinChoice,
@@ -33,8 +27,14 @@ from federation.cli.init_options import founding_options
 from federation.cli.public_cloud_retention import forget_hospital, retention
 from federation.cli.public_cloud_rotate import rotate
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
-from federation.config import CloudSettings, DatabaseSettings
-from federation.ticket import ticket_text
+from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
+from federation.party.audit import AuditEntry
+from federation.party.certificates import read_certificate, read_crl
+from federation.party.node_directory import NodeDirectory, trust_to_json, write_private
+from federation.party.ticket import ticket_text
+from federation.processes.cloud import serve as serve_public_cloud
+from federation.processes.worker_slot import Place
+from federation.settings import CloudSettings, DatabaseSettings
 from hsm import PinProvider
 from keystore.party import CloudKeys
 

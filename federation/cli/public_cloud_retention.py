@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import click
 
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import PublicCloudNode, open_public_cloud
 from federation.cli.common import PinChoice, directory_option, pin_options
 from federation.cli.operators import operator, reason_option
-from federation.config import CloudSettings
+from federation.cloud.node import PublicCloudNode, open_public_cloud
+from federation.cloud.retention import count_rows_of, purge_rows_of
+from federation.party.node_directory import NodeDirectory
 from federation.protocol.identities import require_identity
 from federation.protocol.time import milliseconds
-from federation.services.cloud.retention import count_rows_of, purge_rows_of
+from federation.settings import CloudSettings
 from federation.store.retention import SqlRetention
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 from cryptography import x509
 
-from federation.app.certificates import read_certificate
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import open_public_cloud
-from federation.app.public_cloud_rotation import FORGETTABLE, PURPOSES, cloud_rotation
-from federation.app.rotation import Rotation
 from federation.cli.common import F, PinChoice, directory_option, pin_options
 from federation.cli.rotation import Opening, rotate_group
-from federation.config import CloudSettings
+from federation.cloud.node import open_public_cloud
+from federation.party.certificates import read_certificate
+from federation.party.node_directory import NodeDirectory
+from federation.rotation.cloud import FORGETTABLE, PURPOSES, cloud_rotation
+from federation.rotation.steps import Rotation
+from federation.settings import CloudSettings
 from keystore.party import TLS_CA
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import click
 
-from federation.app.hospital import HospitalNode
-from federation.app.node import NodeDirectory
-from federation.audit import AuditEvent
 from federation.cli.common import PinChoice, directory_option, pin_options, sentence
 from federation.cli.operators import operator, reason_option
 from federation.clinical.text import counted
-from federation.config import HospitalSettings
 from federation.errors import FederationError
-from federation.services.hospital import custody
-from federation.services.hospital.correcting import correct_record
-from federation.services.hospital.custody import Act, Overview
+from federation.hospital import records_administration
+from federation.hospital.correction import correct_record
+from federation.hospital.node import HospitalNode
+from federation.hospital.records_administration import Act, Overview
+from federation.party.audit import AuditEvent
+from federation.party.node_directory import NodeDirectory
+from federation.settings import HospitalSettings
 from federation.store.errors import StoreError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -64,7 +64,7 @@ def chosen(node: HospitalNode, handles: tuple[bytes, ...], patient_id: str | Non
     """Give the records that the command line names. Raises UsageError unless it names some by handle, or a patient."""
     if bool(handles) == (patient_id is not None):
         raise click.UsageError("name records by their handles, or a patient with --patient")
-    return handles if patient_id is None else tuple(custody.records_of(node.hospital, patient_id))
+    return handles if patient_id is None else tuple(records_administration.records_of(node.hospital, patient_id))
 
 
 def each(handles: Iterable[bytes], step: Callable[[bytes], str]) -> None:
@@ -112,9 +112,9 @@ def list_command(
             for standing in node.hospital.stores.custody.standings("erased"):
                 click.echo(f"{standing.handle.hex()}  {_moment(standing.changed_at)}")
             return
-        of_patient = None if patient_id is None else custody.records_of(node.hospital, patient_id)
+        of_patient = None if patient_id is None else records_administration.records_of(node.hospital, patient_id)
         handles = node.hospital.stores.custody.handles() if of_patient is None else of_patient
-        for view in custody.overviews(node.hospital, handles):
+        for view in records_administration.overviews(node.hospital, handles):
             if (view.is_withdrawn or not withdrawn) and (view.holds or not held):
                 click.echo(line_of(view))
 
@@ -126,7 +126,7 @@ def list_command(
 def show(directory: NodeDirectory, pin: PinChoice, handle: bytes) -> None:
     """Show a record's versions, where it stands and what holds it, with the reasons; not whose it is, nor what is in it."""
     with open_node(directory, pin) as node:
-        view = custody.overview(node.hospital, handle)
+        view = records_administration.overview(node.hospital, handle)
         click.echo(line_of(view))
         for version in view.versions:
             sizes = [part.size_bytes for part in node.hospital.vault.parts(version)]
@@ -146,7 +146,7 @@ def show(directory: NodeDirectory, pin: PinChoice, handle: bytes) -> None:
 def due(directory: NodeDirectory, pin: PinChoice) -> None:
     """List the records whose retention is over."""
     with open_node(directory, pin) as node:
-        listed = list(custody.overviews(node.hospital, due_in(node)))
+        listed = list(records_administration.overviews(node.hospital, due_in(node)))
         for view in listed:
             click.echo(line_of(view))
         undated = sum(1 for _ in node.hospital.stores.custody.handles(undated=True))
@@ -182,7 +182,7 @@ def retention(
             date = _policy(node, handle) if until is None else round(until.replace(tzinfo=UTC).timestamp() * 1000)
             if date is None:
                 return "the policy says nothing of its class"
-            custody.keep_until(hospital, handle, date, act)
+            records_administration.keep_until(hospital, handle, date, act)
             return f"kept until {_day(date)}"
 
         each(hospital.stores.custody.handles(undated=True) if by_policy else chosen(node, handles, patient_id), keep)
@@ -202,7 +202,7 @@ def hold(
     with open_node(directory, pin) as node:
         each(
             chosen(node, handles, patient_id),
-            lambda handle: f"held: {custody.place_hold(node.hospital, handle, act).hex()}",
+            lambda handle: f"held: {records_administration.place_hold(node.hospital, handle, act).hex()}",
         )
 
 
@@ -217,7 +217,7 @@ def release(directory: NodeDirectory, pin: PinChoice, handle: bytes, hold_id: st
     act = act_for(reason)
     with open_node(directory, pin) as node:
         try:
-            custody.release_hold(node.hospital, handle, bytes.fromhex(hold_id), act)
+            records_administration.release_hold(node.hospital, handle, bytes.fromhex(hold_id), act)
         except ValueError:
             raise click.UsageError(f"{hold_id} is no hold") from None
         click.echo(f"{handle.hex()}  released")
@@ -237,7 +237,9 @@ def withdraw(
     with open_node(directory, pin) as node:
 
         def step(handle: bytes) -> str:
-            return "withdrawn" if custody.withdraw(node.hospital, handle, act) else "was withdrawn already"
+            return (
+                "withdrawn" if records_administration.withdraw(node.hospital, handle, act) else "was withdrawn already"
+            )
 
         each(chosen(node, handles, patient_id), step)
 
@@ -256,7 +258,7 @@ def reinstate(
     with open_node(directory, pin) as node:
 
         def step(handle: bytes) -> str:
-            return "reinstated" if custody.reinstate(node.hospital, handle, act) else "was not withdrawn"
+            return "reinstated" if records_administration.reinstate(node.hospital, handle, act) else "was not withdrawn"
 
         each(chosen(node, handles, patient_id), step)
 
@@ -300,7 +302,7 @@ def line_of(view: Overview) -> str:
 
 
 def _policy(node: HospitalNode, handle: bytes) -> int | None:
-    newest = custody.overview(node.hospital, handle).newest
+    newest = records_administration.overview(node.hospital, handle).newest
     return node.hospital.retention.keep_until(newest.department_class, newest.stored_at)
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import click
 
-from federation.app.hospital import HospitalNode
-from federation.app.node import NodeDirectory
 from federation.cli.common import PinChoice, directory_option, pin_options, sentence
 from federation.cli.operators import reason_option
 from federation.cli.records import (
@@ -23,8 +21,10 @@ from federation.cli.records import (
 from federation.cli.text_file import read_text
 from federation.clinical.text import counted
 from federation.errors import NoSuchRecord, RecordErased
-from federation.services.hospital import custody
-from federation.services.hospital.custody import Act
+from federation.hospital import records_administration
+from federation.hospital.node import HospitalNode
+from federation.hospital.records_administration import Act
+from federation.party.node_directory import NodeDirectory
 from federation.store.errors import StoreUnavailable
 
 
@@ -74,7 +74,11 @@ def _named(
     if ways != 1:
         raise click.UsageError("name records by their handles, or give one of --patient, --due and --from")
     if due:
-        return [view.newest.handle for view in custody.overviews(node.hospital, due_in(node)) if not view.holds]
+        return [
+            view.newest.handle
+            for view in records_administration.overviews(node.hospital, due_in(node))
+            if not view.holds
+        ]
     if list_file is not None:
         return list(dict.fromkeys(_handles_in(list_file)))
     return list(dict.fromkeys(chosen(node, handles, patient_id)))
@@ -93,7 +97,7 @@ def _handles_in(list_file: Path) -> Iterator[bytes]:
 def _tell(node: HospitalNode, named: Sequence[bytes]) -> None:
     for handle in named:
         try:
-            click.echo(line_of(custody.overview(node.hospital, handle)))
+            click.echo(line_of(records_administration.overview(node.hospital, handle)))
         except (RecordErased, NoSuchRecord) as error:
             click.echo(sentence(error))
     click.echo(f"{len(named)} to erase; nothing is erased yet. Give --confirm {len(named)} to erase them for good.")
@@ -101,7 +105,7 @@ def _tell(node: HospitalNode, named: Sequence[bytes]) -> None:
 
 def _erase(node: HospitalNode, named: Sequence[bytes], act: Act) -> None:
     def step(handle: bytes) -> str:
-        return "erased" if custody.erase(node.hospital, handle, act) else "was erased already"
+        return "erased" if records_administration.erase(node.hospital, handle, act) else "was erased already"
 
     try:
         each(named, step)
@@ -112,6 +116,6 @@ def _erase(node: HospitalNode, named: Sequence[bytes], act: Act) -> None:
 def _bury(node: HospitalNode) -> None:
     """Remove what a shelf that did not answer, or a command that was killed, left of erased records."""
     try:
-        custody.bury(node.hospital)
+        records_administration.bury(node.hospital)
     except StoreUnavailable as error:
         click.echo(f"Content without its key waits to be removed, by the server or this command: {error}", err=True)

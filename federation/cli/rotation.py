@@ -10,9 +10,9 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from federation.app.rotation import Rotation, Status
 from federation.cli.token_choice import json_option
-from federation.resealing import Pace, Progress, Tally
+from federation.party.reencryption import Pace, Progress, Tally
+from federation.rotation.steps import Rotation, Status
 from keystore.generations import Generation
 
 F = TypeVar("F", bound=Callable[..., Any])

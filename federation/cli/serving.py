@@ -19,14 +19,14 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from federation.app.link import WorkerLink, tell_ready
-from federation.app.node import NodeDirectory, stored_pin, write_private
-from federation.app.notify import ServiceManager, successor_environment
-from federation.app.place import Place
-from federation.app.post import LEAVE, Post
-from federation.app.supervisor import Supervisor, pin_pipe
 from federation.cli.common import PinChoice, directory_option, pin_options
-from federation.config import ServerSettings, TokenSettings
+from federation.party.node_directory import NodeDirectory, stored_pin, write_private
+from federation.party.serve_lock import LEAVE, Post
+from federation.processes.supervisor import Supervisor, pin_pipe
+from federation.processes.systemd import ServiceManager, successor_environment
+from federation.processes.worker_channel import WorkerLink, tell_ready
+from federation.processes.worker_slot import Place
+from federation.settings import ServerSettings, TokenSettings
 from federation.wire import operations
 from federation.wire.ports import Reservation
 from hsm import Pin, PinProvider, pin_from_value

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from federation.cli.common import EXPECTED, not_known, sentence
-from federation.clients.evidence import EvidenceBook
-from federation.clients.records import Progress as OnProgress
 from federation.clinical.text import counted, printable, without_control
+from federation.person.evidence import EvidenceBook
+from federation.person.records import Progress as OnProgress
 
 SENTENCES = {
     "INTERNAL": "Something went wrong on the other side; it is not your doing. Try again later.",

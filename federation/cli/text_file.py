@@ -3,7 +3,7 @@
 import codecs
 from pathlib import Path
 
-from federation.clients.errors import WrongFile
+from federation.person.errors import WrongFile
 
 MOST_BYTES = 64 * 1024 * 1024
 

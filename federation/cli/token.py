@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from federation.app.node import NodeDirectory, write_private
 from federation.cli.common import TOKEN_URI_FILE, directory_option, write_pin_unless_there
 from federation.cli.token_check import check, keys
 from federation.cli.token_list import list_tokens
 from federation.cli.token_pins import change_pin, init
+from federation.party.node_directory import NodeDirectory, write_private
 from hsm import Pin, pin_from_file
 from hsm.softhsm import SoftHsm
 

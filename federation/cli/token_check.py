@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from federation.app.node import NodeDirectory
-from federation.app.tokens import CONSEQUENCES, NEEDED, AuditedKey, audit_token, missing_for, try_token
 from federation.cli.common import TokenChoice, token_options
 from federation.cli.token_choice import json_option, optional_directory, settings_of
 from federation.clinical.text import counted
+from federation.party.node_directory import NodeDirectory
+from federation.party.tokens import CONSEQUENCES, NEEDED, AuditedKey, audit_token, missing_for, try_token
 from hsm import Trial
 
 

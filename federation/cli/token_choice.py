@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from federation.app.node import NodeDirectory
-from federation.app.tokens import token_settings_of
 from federation.cli.common import TOKEN_URI_FILE, TokenChoice
-from federation.config import ConfigError, TokenSettings
+from federation.party.node_directory import NodeDirectory
+from federation.party.tokens import token_settings_of
+from federation.settings import ConfigError, TokenSettings
 from hsm import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_prompt
 
 F = TypeVar("F", bound=Callable[..., Any])

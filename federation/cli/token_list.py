@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from federation.app.tokens import SurveyedModule, lead_to, survey
 from federation.cli.token_choice import json_option, softhsm_option
+from federation.party.tokens import SurveyedModule, lead_to, survey
 from hsm.survey import FoundToken, known_modules
 
 _PIN_SENTENCES = {

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from federation.app.node import NodeDirectory
-from federation.app.tokens import lead_to, survey
 from federation.cli.common import TokenChoice, token_options
 from federation.cli.token_choice import PIN_FILE, new_pin, optional_directory, present_pin, settings_of, softhsm_option
-from federation.config import ConfigError
+from federation.party.node_directory import NodeDirectory
+from federation.party.tokens import lead_to, survey
+from federation.settings import ConfigError
 from hsm import TokenUri
 from hsm.administration import change_user_pin, initialise_token
 from hsm.errors import TokenExists, TokenNotFound

@@ -9,10 +9,13 @@ from typing import Generic, TypeVar
 from cryptography import x509
 from google.protobuf.message import Message
 
-from federation.audit import OK, Audit, AuditEvent
 from federation.clock import Clock
-from federation.epochs import EpochKeeper, as_signed
+from federation.cloud.directory_publisher import Bulletin
+from federation.cloud.keys import KeysByTime
+from federation.cloud.trust import TrustOffice
 from federation.errors import NotRegistered
+from federation.party.audit import OK, Audit, AuditEvent
+from federation.party.epochs import EpochKeeper, as_signed
 from federation.protocol.calls import Call
 from federation.protocol.index import BlindIndex
 from federation.protocol.parties import AccessEvent, Pending
@@ -20,9 +23,6 @@ from federation.protocol.sealing import Opened, after_opening
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import VerifiedParty
-from federation.services.cloud.bulletin import Bulletin
-from federation.services.cloud.keys import KeysByTime
-from federation.services.cloud.trust import TrustOffice
 from federation.store.errors import AlreadyAdmitted
 from federation.store.interfaces import Act, Admission, Index, Registration, Registrations, ReplayMemory, RevocationBook
 from federation.v1 import statement_pb2 as pb

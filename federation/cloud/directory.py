@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator
 
+from federation.cloud.cloud import Cloud
+from federation.cloud.directory_feed import News
 from federation.protocol.parsing import check
-from federation.services.cloud.cloud import Cloud
-from federation.services.cloud.news import News
 from federation.v1.directory_pb2 import (
     GetDirectoryRequest,
     GetDirectoryResponse,

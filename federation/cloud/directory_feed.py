@@ -2,7 +2,7 @@
 
 import asyncio
 
-from federation.services.cloud.bulletin import Bulletin, Issue
+from federation.cloud.directory_publisher import Bulletin, Issue
 
 
 class News:

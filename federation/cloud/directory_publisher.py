@@ -11,16 +11,16 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federation.epochs import EpochKeeper
+from federation.cloud.keys import KeysByTime
+from federation.cloud.trust import TrustOffice
 from federation.errors import Unavailable
+from federation.party.epochs import EpochKeeper
 from federation.protocol.anchors import Lists
 from federation.protocol.authorities import pin_crl
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.protocol.verifier import Verifier
-from federation.services.cloud.keys import KeysByTime
-from federation.services.cloud.trust import TrustOffice
 from federation.store.interfaces import Authorities, RevocationBook, Revocations, Settings, StoredAuthority
 from federation.store.tries import tries
 from federation.v1.directory_pb2 import GetDirectoryResponse

@@ -6,10 +6,10 @@ The cloud keeps no ID_P, so a row of an older generation gets its new name when 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from federation.cloud.cloud import Cloud
 from federation.protocol.identities import ANY
 from federation.protocol.index import BlindName, BlindPatient, Location
 from federation.protocol.search import ROWS_PER_PAGE
-from federation.services.cloud.cloud import Cloud
 from federation.store.errors import StoreError
 from federation.store.interfaces import Act, RowBound, RowName, RowOwner, SealedRow, Wanted
 from federation.wire import operations

@@ -4,15 +4,15 @@ import hashlib
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.epochs import as_signed, as_stored
+from federation.cloud.cloud import Cloud, as_datetime
+from federation.cloud.rekey import restate
 from federation.errors import CredentialExpired, FieldInvalid, IdentityMismatch
+from federation.party.epochs import as_signed, as_stored
 from federation.protocol.calls import CERTIFY_TLS, RENEW, TICKET
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, sign_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, open_encryption_key
-from federation.services.cloud.cloud import Cloud, as_datetime
-from federation.services.cloud.walks import restate
 from federation.store.interfaces import Act, Ticket
 from federation.v1 import membership_pb2 as pb
 from federation.v1.membership_pb2_grpc import MembershipServiceServicer

@@ -8,17 +8,23 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.certificates import authority_id_of
-from federation.app.making import finish, make_keys
-from federation.app.node import NodeDirectory, open_node_token
-from federation.app.ownership import claim, require_free, require_owner
-from federation.app.post import locked
-from federation.audit import Audit
 from federation.clock import Clock, system_clock
-from federation.config import CloudSettings, ConfigError, DatabaseSettings, TokenSettings
-from federation.epochs import EpochKeeper, as_signed, as_stored
+from federation.cloud.capacity import require_room_for_live, require_room_for_superseded
+from federation.cloud.cloud import Cloud, CloudStores, as_datetime
+from federation.cloud.directory_publisher import Bulletin, Issue, ListLife
+from federation.cloud.keys import KeysByTime
+from federation.cloud.membership import new_ticket
+from federation.cloud.revocation import revoke_credential
+from federation.cloud.trust import TrustOffice
 from federation.errors import CredentialLive
-from federation.generations import StoredGenerations
+from federation.party.audit import Audit
+from federation.party.certificates import authority_id_of
+from federation.party.database_owner import claim, require_free, require_owner
+from federation.party.epochs import EpochKeeper, as_signed, as_stored
+from federation.party.generations import StoredGenerations
+from federation.party.key_provisioning import finish, make_keys
+from federation.party.node_directory import NodeDirectory, open_node_token
+from federation.party.serve_lock import locked
 from federation.protocol.anchors import serial_entry
 from federation.protocol.authorities import scopes_of
 from federation.protocol.bundle import TrustedBundle, issue, pin
@@ -26,13 +32,7 @@ from federation.protocol.identities import require_identity
 from federation.protocol.periods import periods_of
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant
-from federation.services.cloud.bulletin import Bulletin, Issue, ListLife
-from federation.services.cloud.cloud import Cloud, CloudStores, as_datetime
-from federation.services.cloud.fullness import require_room_for_live, require_room_for_superseded
-from federation.services.cloud.keys import KeysByTime
-from federation.services.cloud.membership import new_ticket
-from federation.services.cloud.revocation import revoke_credential
-from federation.services.cloud.trust import TrustOffice
+from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.settings_file import require_valid
 from federation.store.authorities import SqlAuthorities
 from federation.store.database import Database

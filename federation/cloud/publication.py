@@ -1,5 +1,7 @@
 """PublicationService: PUB in, PUBACK out; how a record gets into the blind index (X11, X12)."""
 
+from federation.cloud import index_rows
+from federation.cloud.cloud import Authenticated, Cloud
 from federation.errors import DepartmentForeign, FieldInvalid, Limit
 from federation.protocol.calls import PUBLISH
 from federation.protocol.identities import class_of, hospital_of
@@ -7,8 +9,6 @@ from federation.protocol.index import Location
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import sign_statement
 from federation.protocol.time import Instant
-from federation.services.cloud import rows
-from federation.services.cloud.cloud import Authenticated, Cloud
 from federation.store.errors import StoreLimit
 from federation.v1.publication_pb2 import (
     PUBLICATION_ACTION_ADD,
@@ -62,7 +62,7 @@ def _apply(cloud: Cloud, call: Authenticated[Publication], now: Instant) -> None
     publication = call.payload
     location = Location(publication.department_id, publication.handle, publication.doctor_id)
     detail = f"{PublicationAction.Name(publication.action)} {publication.patient_id} {publication.department_id}"
-    change = rows.publish if publication.action == PUBLICATION_ACTION_ADD else rows.withdraw
+    change = index_rows.publish if publication.action == PUBLICATION_ACTION_ADD else index_rows.withdraw
     try:
         with call.acting("PUBLICATION", detail, now=now) as act:
             change(cloud, publication.patient_id, location, act=act)

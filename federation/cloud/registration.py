@@ -5,8 +5,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from federation.epochs import as_signed, as_stored
+from federation.cloud.challenges import is_good, kept_until, new_challenge, replay_key
+from federation.cloud.cloud import ROLES, Cloud
+from federation.cloud.renewals import require_due
 from federation.errors import AlreadyRegistered, ChallengeInvalid, NotRegistered, TicketInvalid
+from federation.party.epochs import as_signed, as_stored
 from federation.protocol.registration import (
     AcceptedRequest,
     LiveRegistration,
@@ -17,9 +20,6 @@ from federation.protocol.registration import (
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, peek_statement
 from federation.protocol.time import Instant, milliseconds
-from federation.services.cloud.challenges import is_good, kept_until, new_challenge, replay_key
-from federation.services.cloud.cloud import ROLES, Cloud
-from federation.services.cloud.renewals import require_due
 from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoreError
 from federation.store.interfaces import Act, Admission, Registration
 from federation.v1.envelope_pb2 import SealedReply

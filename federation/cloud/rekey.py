@@ -8,15 +8,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from federation.epochs import as_signed, as_stored
+from federation.cloud.cloud import Cloud
+from federation.cloud.registration import shared_key_context
 from federation.errors import FederationError
+from federation.party.epochs import as_signed, as_stored
+from federation.party.reencryption import Steps, reseal_epochs, sealed_under
 from federation.protocol import registration as protocol
 from federation.protocol.index import row_context
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
-from federation.resealing import Steps, reseal_epochs, sealed_under
-from federation.services.cloud.cloud import Cloud
-from federation.services.cloud.registration import shared_key_context
 from federation.store.errors import NotStored
 from federation.store.interfaces import Epochs, Registration, SealedRow
 from federation.v1.statement_pb2 import KeyStatement

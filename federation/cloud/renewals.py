@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from federation.cloud.capacity import require_room_for_renewal
+from federation.cloud.cloud import Cloud
+from federation.cloud.revocation import revoke_credential
 from federation.errors import RenewalNotDue
 from federation.protocol.anchors import serial_entry
 from federation.protocol.registration import AcceptedRequest, attribute_of
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty
-from federation.services.cloud.cloud import Cloud
-from federation.services.cloud.fullness import require_room_for_renewal
-from federation.services.cloud.revocation import revoke_credential
 from federation.store.interfaces import Superseded
 from federation.v1.statement_pb2 import ROLE_DOCTOR, Credential
 from keystore.generations import State

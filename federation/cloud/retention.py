@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from federation.services.cloud.cloud import Cloud
-from federation.services.cloud.rows import owners
+from federation.cloud.cloud import Cloud
+from federation.cloud.index_rows import owners
 from federation.store.interfaces import SealedRow
 
 

@@ -2,15 +2,15 @@
 
 from datetime import timedelta
 
+from federation.cloud.capacity import require_room_for_grant
+from federation.cloud.cloud import Authenticated, Cloud
+from federation.cloud.directory_feed import News
+from federation.cloud.directory_publisher import KEPT_AFTER_END
 from federation.protocol.anchors import grant_entry, serial_entry
 from federation.protocol.calls import REVOKE
 from federation.protocol.grant import named_for_revocation
 from federation.protocol.sealing import after_opening
 from federation.protocol.time import Instant, milliseconds
-from federation.services.cloud.bulletin import KEPT_AFTER_END
-from federation.services.cloud.cloud import Authenticated, Cloud
-from federation.services.cloud.fullness import require_room_for_grant
-from federation.services.cloud.news import News
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.revocation_pb2 import GrantRevocation, RevokeGrantRequest, RevokeGrantResponse
 from federation.v1.revocation_pb2_grpc import RevocationServiceServicer

@@ -1,16 +1,16 @@
 """SearchService: D2 in, C out (eq. 25-32). The access is in the audit log before the answer leaves."""
 
-from federation.audit import OK
-from federation.epochs import as_signed
+from federation.cloud import index_rows
+from federation.cloud.cloud import Cloud
+from federation.cloud.registration import shared_key_context
 from federation.errors import Authorization, Corrupt, FederationError
+from federation.party.audit import OK
+from federation.party.epochs import as_signed
 from federation.protocol.index import Location
 from federation.protocol.parties import reason_of
 from federation.protocol.search import Findings, VerifiedQuery, receive_query
 from federation.protocol.time import Instant
 from federation.protocol.verifier import Verifier
-from federation.services.cloud import rows
-from federation.services.cloud.cloud import Cloud
-from federation.services.cloud.registration import shared_key_context
 from federation.store.interfaces import Registration
 from federation.v1 import search_pb2 as pb
 from federation.v1.envelope_pb2 import SealedReply
@@ -72,7 +72,7 @@ def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
 def _found(
     cloud: Cloud, query: VerifiedQuery, grant: Grant, classes: tuple[str, ...], verifier: Verifier, now: Instant
 ) -> Findings:
-    page = rows.look_up(cloud, query.query.patient_id, classes, grant.hospitals, query.query.page)
+    page = index_rows.look_up(cloud, query.query.patient_id, classes, grant.hospitals, query.query.page)
     hospitals = {
         name: _hospital(cloud, name, verifier, now) for name in {place.hospital_id for place in page.locations}
     }

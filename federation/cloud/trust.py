@@ -7,13 +7,13 @@ processes sign: the first to keep a number has it, and the others begin again fr
 import threading
 from collections.abc import Iterable, Sequence
 
-from federation.epochs import as_signed, as_stored
+from federation.cloud.keys import KeysByTime
 from federation.errors import Unavailable
-from federation.generations import StoredGenerations
+from federation.party.epochs import as_signed, as_stored
+from federation.party.generations import StoredGenerations
 from federation.protocol.bundle import TrustedBundle, issue_next, pin
 from federation.protocol.periods import periods_of
 from federation.protocol.time import Instant
-from federation.services.cloud.keys import KeysByTime
 from federation.store.errors import AlreadyStored
 from federation.store.interfaces import Authorities, StoredAuthority, TrustChain
 from federation.store.tries import tries

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from federation.errors import Conflict
-from federation.services.hospital.custody import Act, keep_version, overview
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.importing import Progress, checked_bundle, write_parts
+from federation.hospital.hospital import Hospital
+from federation.hospital.importing import Progress, checked_bundle, write_parts
+from federation.hospital.records_administration import Act, keep_version, overview
 from federation.store.errors import AlreadyStored
 from federation.store.interfaces import StoredPart
 

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from federation.clinical.encounter import encounter_bundle
 from federation.clinical.errors import ClinicalError
 from federation.errors import Rejected
+from federation.hospital.hospital import Hospital
+from federation.hospital.outbox_entries import intend
+from federation.hospital.vault import Draft, PartLabel, Place
 from federation.protocol.hospital_record import AcceptedDeposit, ReceivedDeposit
 from federation.protocol.record import authorization_digest
 from federation.protocol.time import Instant
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.intents import intend
-from federation.services.hospital.vault import Draft, PartLabel, Place
 from federation.store.errors import AlreadyStored
 from federation.store.interfaces import Act
 from federation.v1.record_pb2 import Deposit

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from federation.audit import Audit
 from federation.clock import Clock
 from federation.errors import DepartmentForeign
-from federation.member import Member
+from federation.hospital.retention import NO_POLICY, Retention
+from federation.hospital.vault import Vault
+from federation.party.audit import Audit
+from federation.party.member import Member
 from federation.protocol.identities import class_of
 from federation.protocol.parties import Entropy
-from federation.services.hospital.retention import NO_POLICY, Retention
-from federation.services.hospital.vault import Vault
 from federation.store.interfaces import Custody, Evidence, Records, ReplayMemory, Rooms, Settings
 from keystore.sealing import Sealing
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from mimetypes import guess_type
 from pathlib import Path
 
-from federation.audit import OK, AuditEvent
 from federation.clinical.bundles import as_bundle
 from federation.clinical.fhir import validate_bundle
 from federation.clinical.strictjson import BUNDLE
 from federation.clinical.summary import BundleSummary
 from federation.errors import FieldInvalid
+from federation.hospital.deposits import FHIR_JSON, FIRST_VERSION
+from federation.hospital.hospital import Hospital
+from federation.hospital.outbox_entries import intend
+from federation.hospital.vault import Draft, PartLabel, Place
+from federation.party.audit import OK, AuditEvent
 from federation.protocol.identities import class_of, require_identity
-from federation.services.hospital.deposits import FHIR_JSON, FIRST_VERSION
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.intents import intend
-from federation.services.hospital.vault import Draft, PartLabel, Place
 from federation.store.interfaces import Act
 
 MOST_NAME_BYTES = 128

@@ -10,12 +10,12 @@ from datetime import timedelta
 from typing import Protocol
 
 from federation.errors import FederationError
-from federation.member import Member
+from federation.hospital.hospital import Hospital
+from federation.hospital.outbox import Outbox
+from federation.hospital.records_administration import bury
+from federation.party.member import Member
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
-from federation.services.hospital.custody import bury
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.outbox import Outbox
 from federation.store.errors import StoreError
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.membership_pb2 import RenewalReceipt

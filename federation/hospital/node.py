@@ -8,26 +8,26 @@ from typing import Self
 
 from cryptography import x509
 
-from federation.app.hospital_tls import TlsIdentity
-from federation.app.making import finish, make_keys
-from federation.app.node import NodeDirectory, open_node_token
-from federation.app.ownership import claim, require_free, require_owner
-from federation.app.retention import retention_of
-from federation.audit import OK, Audit, AuditEvent
-from federation.clients.cloud import CloudClient, IssuedTicket
-from federation.clients.registration import register
-from federation.clients.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.clock import Clock, system_clock, system_entropy
-from federation.config import ConfigError, HospitalSettings
 from federation.errors import NotRegistered, RenewalNotDue
-from federation.generations import StoredGenerations
-from federation.member import Member
+from federation.hospital.hospital import Hospital, Stores
+from federation.hospital.outbox import Outbox
+from federation.hospital.retention_settings import retention_of
+from federation.hospital.tls import TlsIdentity
+from federation.hospital.vault import Vault
+from federation.party.audit import OK, Audit, AuditEvent
+from federation.party.cloud_client import CloudClient, IssuedTicket
+from federation.party.database_owner import claim, require_free, require_owner
+from federation.party.generations import StoredGenerations
+from federation.party.key_provisioning import finish, make_keys
+from federation.party.member import Member
+from federation.party.node_directory import NodeDirectory, open_node_token
+from federation.party.registration import register
+from federation.party.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.protocol.time import Instant, milliseconds
-from federation.services.hospital.hospital import Hospital, Stores
-from federation.services.hospital.outbox import Outbox
-from federation.services.hospital.vault import Vault
+from federation.settings import ConfigError, HospitalSettings
 from federation.settings_file import require_valid
 from federation.store.blobs import BlobStore
 from federation.store.custody import SqlCustody

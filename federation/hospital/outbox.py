@@ -10,12 +10,12 @@ the attempt, and until no message sent before the last change could be taken any
 
 from collections.abc import Callable
 
-from federation.audit import OK, AuditEvent
 from federation.errors import FederationError, Unavailable
+from federation.hospital.hospital import Hospital
+from federation.hospital.outbox_entries import intended
+from federation.party.audit import OK, AuditEvent
 from federation.protocol.parties import reason_of
 from federation.protocol.time import Instant, milliseconds
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.intents import intended
 from federation.store.interfaces import OutboxEntry, Standing
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, Publication
 from federation.v1.statement_pb2 import SignedStatement

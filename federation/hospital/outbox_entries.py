@@ -1,9 +1,9 @@
 """The intent to publish a record, as the outbox keeps it: sealed, for it names the patient."""
 
 from federation.errors import Corrupt
+from federation.hospital.vault import Place
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
-from federation.services.hospital.vault import Place
 from federation.store.interfaces import OutboxEntry
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication, PublicationAction
 from keystore.errors import SealBroken

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from federation.audit import OK, AuditEvent
 from federation.errors import Conflict, FieldInvalid, NoSuchRecord, NotFound, RecordErased, RecordWithdrawn
+from federation.hospital.hospital import Hospital
+from federation.hospital.outbox_entries import intend
+from federation.party.audit import OK, AuditEvent
 from federation.protocol.identities import require_identity
 from federation.protocol.time import Instant
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.intents import intend
 from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
 from federation.store.interfaces import Hold, OutboxEntry, SealedEntry, Standing, StoredRecord
 from federation.store.tries import tries

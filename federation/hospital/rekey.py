@@ -1,9 +1,9 @@
 """What a rotation does to what a hospital keeps, while it serves (docs/adr/0018-rotation.md)."""
 
-from federation.resealing import Steps
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.intents import intend_again, resealed
-from federation.services.hospital.vault import Vault
+from federation.hospital.hospital import Hospital
+from federation.hospital.outbox_entries import intend_again, resealed
+from federation.hospital.vault import Vault
+from federation.party.reencryption import Steps
 from federation.store.interfaces import Records
 from keystore.sealing import Sealing
 

@@ -12,14 +12,14 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.epochs import as_signed, as_stored
 from federation.errors import BundleStale, Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
+from federation.hospital.hospital import Hospital
+from federation.party.epochs import as_signed, as_stored
 from federation.protocol.authorities import current_crl
 from federation.protocol.doctor_certificate import authority_of, read_certificate
 from federation.protocol.parsing import check
 from federation.protocol.room import RoomHolder, receive_room_request, verify_close
 from federation.protocol.time import Instant, milliseconds
-from federation.services.hospital.hospital import Hospital
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
 from federation.store.interfaces import StoredRoom
 from federation.v1.consultation_pb2 import (

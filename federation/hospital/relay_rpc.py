@@ -5,10 +5,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 
 from federation.errors import Limit
-from federation.protocol.parsing import check
-from federation.services.hospital.bells import Bells, RoomWatch
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.rooms import (
+from federation.hospital.hospital import Hospital
+from federation.hospital.relay import (
     RelaySpace,
     close_room,
     get_room,
@@ -17,7 +15,9 @@ from federation.services.hospital.rooms import (
     put_frame,
     require_open_room,
 )
-from federation.services.hospital.standing import Standing
+from federation.hospital.standing import Standing
+from federation.hospital.waiters import Bells, RoomWatch
+from federation.protocol.parsing import check
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,

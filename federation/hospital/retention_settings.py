@@ -1,9 +1,9 @@
 """The retention policy as `[retention]` says it."""
 
-from federation.config import ConfigError, RetentionSettings
 from federation.errors import FieldInvalid
+from federation.hospital.retention import MOST_YEARS, Retention
 from federation.protocol.identities import require_identity
-from federation.services.hospital.retention import MOST_YEARS, Retention
+from federation.settings import ConfigError, RetentionSettings
 
 
 def retention_of(settings: RetentionSettings) -> Retention:

@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import ExitStack, aclosing, contextmanager
 from functools import partial
 
-from federation.audit import OK
 from federation.errors import Authorization, Limit, OutOfOrder, RecordCutShort, Rejected
+from federation.hospital.hospital import Hospital
+from federation.hospital.sessions import RecordStream, answer, open_session, require_doctor, take_frame
+from federation.hospital.standing import Standing
+from federation.party.audit import OK
 from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit, ReceivedQuery
 from federation.protocol.parties import reason_of
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.sessions import RecordStream, answer, open_session, require_doctor, take_frame
-from federation.services.hospital.standing import Standing
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
     GetHospitalRequest,

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from federation.errors import Authorization, FederationError, Rejected
+from federation.hospital.deposits import keep_deposit
+from federation.hospital.hospital import Hospital
+from federation.hospital.records_administration import why_absent
+from federation.hospital.release import content_of, manifest_of
 from federation.protocol import hospital_record as protocol
 from federation.protocol.anchors import Lists
 from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
 from federation.protocol.padding import pieces
 from federation.protocol.parties import reason_of
 from federation.protocol.record import outcome_of
-from federation.services.hospital.custody import why_absent
-from federation.services.hospital.deposits import keep_deposit
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.release import content_of, manifest_of
 from federation.store.interfaces import StoredRecord
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
 from federation.v1.record_pb2 import SESSION_OUTCOME_NO_RECORD

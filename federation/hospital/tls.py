@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.clients.cloud import CloudClient
 from federation.clock import Clock
 from federation.errors import NotRegistered
-from federation.generations import StoredGenerations
-from federation.member import Member
+from federation.party.cloud_client import CloudClient
+from federation.party.generations import StoredGenerations
+from federation.party.member import Member
 from federation.store.interfaces import Settings
 from federation.wire.server import LeafRotation
 from keystore.generations import label_of

@@ -17,9 +17,9 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
-from federation.config import ConfigError
 from federation.errors import NotFound, Unavailable
-from federation.observe.endpoint import is_local
+from federation.monitor.endpoint import is_local
+from federation.settings import ConfigError
 from federation.wire.health import Health
 from federation.wire.roles import ServicerContext
 

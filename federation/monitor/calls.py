@@ -6,7 +6,7 @@ from collections.abc import Collection
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from federation.errors import Rejected
-from federation.observe.vocabulary import CODES, OTHER, cause, service_and_method, told_reason
+from federation.monitor.vocabulary import CODES, OTHER, cause, service_and_method, told_reason
 from federation.wire.roles import METHODS
 from federation.wire.watch import CallStart
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from federation.app.node import NodeDirectory
-from federation.config import CloudSettings, HospitalSettings
 from federation.errors import Unavailable
-from federation.observe.admin import ADMIN_LISTEN, UNIX
-from federation.observe.endpoint import worker_address
+from federation.monitor.admin import ADMIN_LISTEN, UNIX
+from federation.monitor.endpoint import worker_address
+from federation.party.node_directory import NodeDirectory
+from federation.settings import CloudSettings, HospitalSettings
 from federation.wire.channel import WITHOUT_PROXY
 from federation.wire.health import DATABASE, LOG, PEERS, TOKEN
 

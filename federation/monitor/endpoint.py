@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from federation.config import ConfigError
 from federation.errors import Unavailable
+from federation.settings import ConfigError
 
 METRICS_LISTEN = "metrics.listen"
 PATIENCE_SECONDS = 10.0

@@ -3,10 +3,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from federation.config import ConfigError, TracingSettings
+from federation.settings import ConfigError, TracingSettings
 
 if TYPE_CHECKING:
-    from federation.observe.tracing import Tracing
+    from federation.monitor.tracing import Tracing
 
 
 def open_tracing(settings: TracingSettings, service_name: str) -> "Tracing | None":
@@ -14,7 +14,7 @@ def open_tracing(settings: TracingSettings, service_name: str) -> "Tracing | Non
     if settings.endpoint is None:
         return None
     try:
-        module = import_module("federation.observe.tracing")
+        module = import_module("federation.monitor.tracing")
     except ImportError as error:
         raise ConfigError("tracing.endpoint: tracing is an extra; install medunion[tracing]") from error
     tracing: Tracing = module.start_tracing(settings.endpoint, settings, service_name)

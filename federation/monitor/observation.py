@@ -11,22 +11,16 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from federation.app.node import NodeDirectory
-from federation.config import AdminSettings, MetricsSettings, TracingSettings
 from federation.errors import Unavailable
-from federation.observe.admin import ADMIN_LISTEN, UNIX, admin_server, fits, require_admin_address
-from federation.observe.calls import CallMetrics
-from federation.observe.endpoint import METRICS_LISTEN, host_and_port, is_local, metrics_endpoint, worker_address
-from federation.observe.events import counted_events
-from federation.observe.extras import open_tracing
-from federation.observe.readings import (
-    Readings,
-    TokenReadings,
-    WorkersReadings,
-    token_readings,
-    worker_readings,
-)
-from federation.observe.sources import Reading, Source
+from federation.monitor.admin import ADMIN_LISTEN, UNIX, admin_server, fits, require_admin_address
+from federation.monitor.calls import CallMetrics
+from federation.monitor.endpoint import METRICS_LISTEN, host_and_port, is_local, metrics_endpoint, worker_address
+from federation.monitor.events import counted_events
+from federation.monitor.extras import open_tracing
+from federation.monitor.readings import Readings, TokenReadings, WorkersReadings, token_readings, worker_readings
+from federation.monitor.sources import Reading, Source
+from federation.party.node_directory import NodeDirectory
+from federation.settings import AdminSettings, MetricsSettings, TracingSettings
 from federation.wire import operations
 from federation.wire.health import Dependency, Health, watch
 from federation.wire.server import Server

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from federation.observe.sources import Reader, Reading, Source
+from federation.monitor.sources import Reader, Reading, Source
 from federation.wire.workers import WorkersLoad
 from hsm.metrics import BUCKETS_SECONDS, TokenMetrics
 

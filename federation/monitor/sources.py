@@ -15,7 +15,7 @@ OVERDUE = "OVERDUE"
 
 @dataclass(frozen=True)
 class Reading:
-    """One value now; `labels` are in the order of `federation.observe.readings.GAUGES`."""
+    """One value now; `labels` are in the order of `federation.monitor.readings.GAUGES`."""
 
     name: str
     value: float

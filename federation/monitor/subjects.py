@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from federation.app.observation import Subject
-from federation.app.place import Place
-from federation.app.watched import (
+from federation.monitor.observation import Subject
+from federation.monitor.sources import Reading
+from federation.monitor.watched import (
     Seldom,
     bundle_reading,
     certificate_reading,
@@ -17,7 +17,7 @@ from federation.app.watched import (
     own_dependencies,
     registration_readings,
 )
-from federation.observe.sources import Reading
+from federation.processes.worker_slot import Place
 from federation.store.party import SqlSettings
 from federation.store.survey import Survey
 from federation.v1.statement_pb2 import Credential
@@ -26,8 +26,8 @@ from federation.wire.server import LeafRotation
 from federation.wire.workers import Workers
 
 if TYPE_CHECKING:
-    from federation.app.hospital import HospitalNode
-    from federation.app.public_cloud import PublicCloudNode
+    from federation.cloud.node import PublicCloudNode
+    from federation.hospital.node import HospitalNode
 
 CLOUD_SERVICES = frozenset(
     f"federation.v1.{name}Service"

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
+from federation.cloud.capacity import fills_of
 from federation.errors import StaleRevocationList
-from federation.observe.sources import Reading
+from federation.hospital.outbox import pause_after
+from federation.monitor.sources import Reading
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.authorities import Authority, current_crl
 from federation.protocol.bundle import TrustedBundle
-from federation.services.cloud.fullness import fills_of
-from federation.services.hospital.outbox import pause_after
 from federation.store.interfaces import Settings
 from federation.store.survey import Survey, Waiting
 from federation.wire.health import DATABASE, LOG, TOKEN, Dependency

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.errors import Corrupt, FederationError
+from federation.party.reencryption import sealed_under
 from federation.protocol.parties import AccessEvent, reason_of
-from federation.resealing import sealed_under
 from federation.store.interfaces import Log, LogEntry, SealedEntry
 from keystore.errors import GenerationRevoked, SealBroken
 from keystore.sealing import Sealing

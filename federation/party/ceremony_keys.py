@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from federation.config import ConfigError
+from federation.settings import ConfigError
 from hsm import Token
 from keystore.ceremony.errors import ImportRefused
 from keystore.ceremony.verify import verify

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from federation.clients.calls import call, peer_errors
-from federation.clients.channels import ChannelPool
 from federation.clock import Clock, system_clock, system_entropy
 from federation.errors import AnswerMismatch, GrantRevoked, Unavailable, UnknownKeyId
-from federation.member import Member
+from federation.party.calls import call, peer_errors
+from federation.party.channels import ChannelPool
+from federation.party.member import Member
 from federation.protocol import search as protocol
 from federation.protocol.anchors import Lists
 from federation.protocol.bundle import TrustedBundle

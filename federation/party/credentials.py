@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from federation.config import ConfigError
+from federation.settings import ConfigError
 
 DIRECTORY = "CREDENTIALS_DIRECTORY"
 """The environment variable that systemd sets for a service that has credentials."""

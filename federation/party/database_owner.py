@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from federation.config import ConfigError
+from federation.settings import ConfigError
 from federation.store.database import Database
 from federation.store.party import SqlSettings
 from hsm import Token

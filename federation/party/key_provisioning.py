@@ -2,15 +2,15 @@
 
 Before the first key a note in the node's directory names the token, in which none of the node's keys was. Whatever of them is
 there when `init` runs again was made by it: whole keys are kept, half a pair gives way, the rest is made. No whole key is lost.
-A database that was begun is gone on with too (federation/app/ownership.py); nothing of it is removed.
+A database that was begun is gone on with too (federation/party/database_owner.py); nothing of it is removed.
 """
 
 import json
 from pathlib import Path
 from typing import TypeVar
 
-from federation.app.node import NodeDirectory, write_private
-from federation.config import ConfigError
+from federation.party.node_directory import NodeDirectory, write_private
+from federation.settings import ConfigError
 from hsm import Token
 from hsm.errors import KeyExists
 from keystore.keyring import generate

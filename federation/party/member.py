@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federation.epochs import EpochKeeper, Lifetimes
 from federation.errors import Authentication, NotRegistered
+from federation.party.epochs import EpochKeeper, Lifetimes
+from federation.party.trust import Between, TrustKeeper
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.parties import Party
@@ -17,7 +18,6 @@ from federation.protocol.statements import peek_statement
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.store.interfaces import Epochs, Settings
-from federation.trust import Between, TrustKeeper
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, Role, SignedStatement
 from keystore.errors import GenerationUnknown

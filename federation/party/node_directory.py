@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from google.protobuf import json_format
 
-from federation.app.credentials import are_handed_over, credential_file
-from federation.config import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.errors import BundleUnpinned, FederationError
+from federation.party.credentials import are_handed_over, credential_file
 from federation.protocol.bundle import TrustedBundle, pin
+from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.settings_file import read_identity, read_settings, to_toml
 from federation.store.database import Database, open_database
 from federation.store.files import sync_directory

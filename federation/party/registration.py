@@ -12,9 +12,9 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federation.clients.cloud import CloudClient
 from federation.errors import FederationError, Unavailable
-from federation.member import Member
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
 from federation.protocol.registration import Applicant, AwaitingCredential, Registered, attribute_of
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds

@@ -7,10 +7,10 @@ from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federation.clients.cloud import CloudClient
-from federation.clients.registration import Pause, apply, resume
 from federation.errors import Rejected
-from federation.member import Member
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.party.registration import Pause, apply, resume
 from federation.protocol.periods import has_ended
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds

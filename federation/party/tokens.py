@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from federation.app.node import NodeDirectory, open_node_token
-from federation.config import CloudSettings, HospitalSettings, MemberSettings, TokenSettings
+from federation.party.node_directory import NodeDirectory, open_node_token
+from federation.settings import CloudSettings, HospitalSettings, MemberSettings, TokenSettings
 from hsm import Ability, ObjectInfo, PinProvider, Trial
 from hsm.errors import HsmError
 from hsm.survey import FoundToken, tokens_of

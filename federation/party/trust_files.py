@@ -9,12 +9,12 @@ from pathlib import Path
 
 from google.protobuf import json_format
 
-from federation.app.node import NodeDirectory, read_trust
-from federation.config import CloudSettings, ConfigError, DatabaseSettings, HospitalSettings
+from federation.party.node_directory import NodeDirectory, read_trust
+from federation.party.trust import TrustKeeper
 from federation.protocol.bundle import TrustedBundle, sequence_of
+from federation.settings import CloudSettings, ConfigError, DatabaseSettings, HospitalSettings
 from federation.store.party import SqlSettings
 from federation.store.trust import SqlTrustChain
-from federation.trust import TrustKeeper
 from federation.v1.directory_pb2 import GetTrustBundlesResponse
 from federation.v1.statement_pb2 import SignedStatement
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from federation.clients.errors import RecordTooLarge
 from federation.clinical.strictjson import BUNDLE
+from federation.person.errors import RecordTooLarge
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordManifest
 
 MOST_BUNDLE_BYTES = BUNDLE.size_bytes

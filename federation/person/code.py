@@ -11,7 +11,7 @@ import binascii
 import re
 from dataclasses import dataclass, field
 
-from federation.clients.errors import CodeInvalid
+from federation.person.errors import CodeInvalid
 from federation.protocol.parsing import is_identity
 from federation.v1 import rules_pb2 as rules
 

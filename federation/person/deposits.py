@@ -4,12 +4,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from federation.clients import exhibits
-from federation.clients.hospital_session import SessionOpener, address_hospital
-from federation.clients.records import intent_of
-from federation.clients.sealed_files import SealedFiles
 from federation.errors import Authorization, GrantMissing, RecordCutShort, StaleMessage, Unavailable
-from federation.member import Member
+from federation.party.member import Member
+from federation.person import exhibits
+from federation.person.hospital_session import SessionOpener, address_hospital
+from federation.person.records import intent_of
+from federation.person.sealed_files import SealedFiles
 from federation.protocol.doctor_consultation import AwaitingReceipt
 from federation.protocol.doctor_record import AddressedHospital, Intent
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, DepositReceipt, Scope

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
 
-from federation.clients.errors import ProfileUnusable, WrongFile
-from federation.clients.profile import DeviceSettings, Profile
+from federation.person.errors import ProfileUnusable, WrongFile
+from federation.person.profile import DeviceSettings, Profile
 from federation.protocol.parties import Entropy
 from federation.store.files import create
 from hsm import Pin

@@ -5,24 +5,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from federation.audit import Audit, refusal
-from federation.clients import exhibits
-from federation.clients.allowance import Allowance
-from federation.clients.calls import call
-from federation.clients.cloud import CloudClient
-from federation.clients.code import DoctorCode
-from federation.clients.deposits import DepositStore, PreparedDeposit, prepare_deposit, send_deposit
-from federation.clients.errors import NoAnswer
-from federation.clients.evidence import EvidenceBook
-from federation.clients.hospital_session import SessionOpener
-from federation.clients.profile import Profile
-from federation.clients.records import FetchedRecord, Progress, RecordFetcher, no_progress
-from federation.clients.relay import Connect, Mailbox
-from federation.clients.trace import Trace
-from federation.clients.upkeep import follow
 from federation.clock import Clock
 from federation.errors import FederationError, GrantMissing, OutOfOrder, Rejected, SealInvalid, Unavailable
-from federation.member import Member
+from federation.party.audit import Audit, refusal
+from federation.party.calls import call
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.person import exhibits
+from federation.person.allowance import Allowance
+from federation.person.code import DoctorCode
+from federation.person.deposits import DepositStore, PreparedDeposit, prepare_deposit, send_deposit
+from federation.person.errors import NoAnswer
+from federation.person.evidence import EvidenceBook
+from federation.person.hospital_session import SessionOpener
+from federation.person.maintenance import follow
+from federation.person.profile import Profile
+from federation.person.records import FetchedRecord, Progress, RecordFetcher, no_progress
+from federation.person.relay import Connect, Mailbox
+from federation.person.trace import Trace
 from federation.protocol.consultation import code_digest
 from federation.protocol.doctor_consultation import (
     AwaitingBiosignal,

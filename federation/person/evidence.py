@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from federation.member import Member
+from federation.party.member import Member
 from federation.protocol.time import Instant
 from federation.store.interfaces import Evidence, StoredEvidence
 from federation.v1.statement_pb2 import SignedStatement

@@ -1,6 +1,6 @@
 """What each message leaves as evidence: the transcript that its signature covers, rebuilt from the verified message."""
 
-from federation.clients.evidence import Exhibit
+from federation.person.evidence import Exhibit
 from federation.protocol import consultation, doctor_record, patient_consultation, record, search
 from federation.protocol.anchors import Anchors
 from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation

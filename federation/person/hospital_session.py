@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import grpc
 
-from federation.clients import exhibits
-from federation.clients.calls import call, peer_errors
-from federation.clients.evidence import EvidenceBook
-from federation.clients.trace import Trace
 from federation.clock import Clock
 from federation.errors import IdentityMismatch, OutOfOrder, RecordCutShort, Unavailable
-from federation.member import Member
+from federation.party.calls import call, peer_errors
+from federation.party.member import Member
+from federation.person import exhibits
+from federation.person.evidence import EvidenceBook
+from federation.person.trace import Trace
 from federation.protocol import doctor_record
 from federation.protocol.doctor_record import AddressedHospital, Established, Intent
 from federation.protocol.parties import Entropy

@@ -3,11 +3,11 @@
 import time
 from contextlib import suppress
 
-from federation.clients.cloud import CloudClient
-from federation.clients.registration import Pause
-from federation.clients.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.errors import FederationError, RenewalNotDue, Unavailable
-from federation.member import Member
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.party.registration import Pause
+from federation.party.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.protocol.time import Instant
 
 

@@ -7,28 +7,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from federation.app.node import NodeDirectory, open_node_token, read_trust, write_private
-from federation.audit import Audit
-from federation.clients.channels import ChannelPool
-from federation.clients.cloud import CloudClient
-from federation.clients.deposits import DEPOSIT
-from federation.clients.device import Unlocked, create_person, enrol_device, unlock
-from federation.clients.doctor import DoctorClient
-from federation.clients.errors import ProfileUnusable
-from federation.clients.patient import PatientClient
-from federation.clients.pending import PENDING
-from federation.clients.profile import DeviceSettings, DoctorSettings, PatientSettings, Profile
-from federation.clients.sealed_files import SealedFiles
-from federation.clients.trace import Trace
-from federation.clients.traced_cloud import TracedCloud
-from federation.clients.upkeep import keep_up
 from federation.clock import system_clock, system_entropy
-from federation.config import TokenSettings
 from federation.errors import FederationError
-from federation.generations import StoredGenerations
-from federation.member import Member
+from federation.party.audit import Audit
+from federation.party.channels import ChannelPool
+from federation.party.cloud_client import CloudClient
+from federation.party.generations import StoredGenerations
+from federation.party.member import Member
+from federation.party.node_directory import NodeDirectory, open_node_token, read_trust, write_private
+from federation.person.deposits import DEPOSIT
+from federation.person.device import Unlocked, create_person, enrol_device, unlock
+from federation.person.doctor import DoctorClient
+from federation.person.errors import ProfileUnusable
+from federation.person.maintenance import keep_up
+from federation.person.patient import PatientClient
+from federation.person.pending import PENDING
+from federation.person.profile import DeviceSettings, DoctorSettings, PatientSettings, Profile
+from federation.person.sealed_files import SealedFiles
+from federation.person.trace import Trace
+from federation.person.traced_cloud import TracedCloud
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
+from federation.settings import TokenSettings
 from federation.store.database import Database
 from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings

@@ -5,15 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from federation.clients import exhibits
-from federation.clients.cloud import CloudClient
-from federation.clients.code import DoctorCode
-from federation.clients.errors import NoAnswer, NoSuchGrant
-from federation.clients.evidence import EvidenceBook
-from federation.clients.pending import PendingConsultation, PendingStore
-from federation.clients.relay import Connect, Mailbox, open_mailbox
-from federation.clients.trace import Trace
-from federation.clients.upkeep import follow
 from federation.clock import Clock
 from federation.errors import (
     FederationError,
@@ -25,7 +16,16 @@ from federation.errors import (
     Refused,
     Unavailable,
 )
-from federation.member import Member
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.person import exhibits
+from federation.person.code import DoctorCode
+from federation.person.errors import NoAnswer, NoSuchGrant
+from federation.person.evidence import EvidenceBook
+from federation.person.maintenance import follow
+from federation.person.pending import PendingConsultation, PendingStore
+from federation.person.relay import Connect, Mailbox, open_mailbox
+from federation.person.trace import Trace
 from federation.protocol import patient_consultation as protocol
 from federation.protocol.consultation import MOST_BIOSIGNAL_BYTES
 from federation.protocol.grant import Terms, make_grant

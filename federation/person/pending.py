@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from federation.clients.code import DoctorCode
-from federation.clients.sealed_files import SealedFiles
 from federation.errors import Authentication
-from federation.member import Member
+from federation.party.member import Member
+from federation.person.code import DoctorCode
+from federation.person.sealed_files import SealedFiles
 from federation.protocol.consultation import CONSULTATION_LIFE
 from federation.protocol.parties import Party
 from federation.protocol.patient_consultation import AddressedDoctor, AwaitingDiagnosis

@@ -13,7 +13,7 @@ spool/          of a doctor: records on their way in, encrypted under a key that
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from federation.config import DiallingSettings, ProtocolSettings, TokenSettings, between
+from federation.settings import DiallingSettings, ProtocolSettings, TokenSettings, between
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from federation.clients import exhibits
-from federation.clients.allowance import Allowance
-from federation.clients.hospital_session import SessionOpener, SessionStream, address_hospital
-from federation.clients.record_reader import Part, RecordReader, verify_record
 from federation.errors import AnswerMismatch, IdentityMismatch, UnknownKeyId
+from federation.person import exhibits
+from federation.person.allowance import Allowance
+from federation.person.hospital_session import SessionOpener, SessionStream, address_hospital
+from federation.person.record_reader import Part, RecordReader, verify_record
 from federation.protocol.doctor_consultation import InConsultation
 from federation.protocol.doctor_record import AddressedHospital, AwaitingRecord, Established, Intent, Received, Slice
 from federation.protocol.identities import class_of

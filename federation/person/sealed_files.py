@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from federation.member import Member
+from federation.party.member import Member
 from federation.store.files import create, make_directory, publish, sync_directory
 from keystore.errors import SealBroken
 from keystore.transcript import text, transcript

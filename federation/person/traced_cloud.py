@@ -5,9 +5,9 @@ from typing import Any
 
 import grpc
 
-from federation.clients.cloud import CloudClient
-from federation.clients.trace import Trace
 from federation.clock import Clock, system_clock, system_entropy
+from federation.party.cloud_client import CloudClient
+from federation.person.trace import Trace
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.parties import Entropy
 from federation.wire.dialling import ANYWHERE, Dialling

@@ -6,22 +6,22 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from federation.app.lease import Lease
-from federation.app.observation import Observation
-from federation.app.place import Beside, Place, end_when_told
-from federation.app.public_cloud import PublicCloudNode
-from federation.app.public_cloud_chores import CHORES, RotationChores
-from federation.app.subjects import cloud_subject
-from federation.services.cloud.bulletin import Issue
-from federation.services.cloud.cloud import Cloud
-from federation.services.cloud.directory import DirectoryServicer
-from federation.services.cloud.fullness import fills_of
-from federation.services.cloud.membership import MembershipServicer
-from federation.services.cloud.news import News
-from federation.services.cloud.publication import PublicationServicer
-from federation.services.cloud.registration import RegistrationServicer
-from federation.services.cloud.revocation import RevocationServicer
-from federation.services.cloud.search import SearchServicer
+from federation.cloud.capacity import fills_of
+from federation.cloud.cloud import Cloud
+from federation.cloud.directory import DirectoryServicer
+from federation.cloud.directory_feed import News
+from federation.cloud.directory_publisher import Issue
+from federation.cloud.membership import MembershipServicer
+from federation.cloud.node import PublicCloudNode
+from federation.cloud.publication import PublicationServicer
+from federation.cloud.registration import RegistrationServicer
+from federation.cloud.revocation import RevocationServicer
+from federation.cloud.search import SearchServicer
+from federation.monitor.observation import Observation
+from federation.monitor.subjects import cloud_subject
+from federation.processes.lease import Lease
+from federation.processes.worker_slot import Beside, Place, end_when_told
+from federation.rotation.chores import CHORES, RotationChores
 from federation.store.errors import StoreError
 from federation.v1.directory_pb2_grpc import add_DirectoryServiceServicer_to_server
 from federation.v1.membership_pb2_grpc import add_MembershipServiceServicer_to_server

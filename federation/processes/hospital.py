@@ -6,18 +6,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
-from federation.app.hospital import ANY_PORT, HospitalNode
-from federation.app.lease import Lease
-from federation.app.observation import Observation
-from federation.app.place import Beside, Place, end_when_told
-from federation.app.subjects import hospital_subject
-from federation.audit import AuditEvent
-from federation.config import ServerSettings
-from federation.services.hospital.hospital import Hospital
-from federation.services.hospital.records import RecordServicer
-from federation.services.hospital.relay import RelayServicer
-from federation.services.hospital.standing import Standing
-from federation.services.hospital.upkeep import Upkeep
+from federation.hospital.hospital import Hospital
+from federation.hospital.maintenance import Upkeep
+from federation.hospital.node import ANY_PORT, HospitalNode
+from federation.hospital.relay_rpc import RelayServicer
+from federation.hospital.rpc import RecordServicer
+from federation.hospital.standing import Standing
+from federation.monitor.observation import Observation
+from federation.monitor.subjects import hospital_subject
+from federation.party.audit import AuditEvent
+from federation.processes.lease import Lease
+from federation.processes.worker_slot import Beside, Place, end_when_told
+from federation.settings import ServerSettings
 from federation.store.errors import StoreError
 from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
 from federation.v1.record_pb2_grpc import add_RecordServiceServicer_to_server

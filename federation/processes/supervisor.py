@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from federation.app.link import STARTS_WITHIN, Assignment, SupervisorLink
 from federation.errors import Unavailable
+from federation.processes.worker_channel import STARTS_WITHIN, Assignment, SupervisorLink
 from federation.wire import operations
 from hsm import Pin
 

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final, Self
 
-from federation.app.place import Place
 from federation.errors import Unavailable
+from federation.processes.worker_slot import Place
 
 SIGN_OF_LIFE_EVERY: Final = timedelta(seconds=5)
 STARTS_WITHIN: Final = timedelta(seconds=120)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from federation.config import ServerSettings
+from federation.settings import ServerSettings
 from federation.wire import operations
 from federation.wire.server import Server, oldest_connection
 

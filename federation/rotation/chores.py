@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
-from federation.app.public_cloud import PublicCloudNode
-from federation.app.rotation import SETTLING
+from federation.cloud import rekey
+from federation.cloud.node import PublicCloudNode
+from federation.party.reencryption import Pace, Tally, Walk, walked
 from federation.protocol.time import milliseconds
-from federation.resealing import Pace, Tally, Walk, walked
-from federation.services.cloud import walks
+from federation.rotation.steps import SETTLING
 from federation.wire import operations
 from keystore.generations import State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING
@@ -42,8 +42,8 @@ class RotationChores:
         self._leads = leads
         self._every = every
         self._walks: Mapping[str, Walk] = {
-            SEALING: lambda: walks.reseal(node.cloud, node.epochs),
-            IDENTITY: lambda: walks.restate_all(node.cloud),
+            SEALING: lambda: rekey.reseal(node.cloud, node.epochs),
+            IDENTITY: lambda: rekey.restate_all(node.cloud),
         }
         self._buried: set[tuple[str, int]] = set()
         self._stopping = threading.Event()
@@ -81,7 +81,7 @@ class RotationChores:
     def _bury(self) -> None:
         """Finish revocations that a crash cut short, once for each: what fell with a generation goes."""
         cloud, book = self._node.cloud, self._node.book.read()
-        for purpose, forget in ((ISSUING, walks.forget_registrations), (INDEXING, walks.forget_rows)):
+        for purpose, forget in ((ISSUING, rekey.forget_registrations), (INDEXING, rekey.forget_rows)):
             for it in book.of(purpose):
                 fell = book.state(purpose, it.number, cloud.clock()) is State.REVOKED and it.active_from is not None
                 if fell and (purpose, it.number) not in self._buried:

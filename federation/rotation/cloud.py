@@ -5,12 +5,12 @@ from datetime import timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.public_cloud import PublicCloudNode
-from federation.app.rotation import Rotation, Use
-from federation.generations import REREAD_SECONDS
-from federation.resealing import Steps, sealed_under
-from federation.services.cloud import walks
-from federation.services.cloud.cloud import as_datetime
+from federation.cloud import rekey
+from federation.cloud.cloud import as_datetime
+from federation.cloud.node import PublicCloudNode
+from federation.party.generations import REREAD_SECONDS
+from federation.party.reencryption import Steps, sealed_under
+from federation.rotation.steps import Rotation, Use
 from keystore.generations import Generation
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA, Successor
 from keystore.policies import CLOUD_POLICIES
@@ -49,10 +49,10 @@ def _identity(node: PublicCloudNode) -> Use:
     def restate() -> Steps:
         # What is signed anew is verified first, by the bundle of now.
         node.publish()
-        yield from walks.restate_all(node.cloud)
+        yield from rekey.restate_all(node.cloud)
 
     return Use(
-        left={"key statements": lambda number: walks.count_stated(node.cloud, number)},
+        left={"key statements": lambda number: rekey.count_stated(node.cloud, number)},
         walk=restate,
         lead=FOLLOWED,
         soonest=SOON,
@@ -66,10 +66,10 @@ def _identity(node: PublicCloudNode) -> Use:
 def _issuing(node: PublicCloudNode) -> Use:
     def fall(generation: Generation) -> None:
         node.publish()
-        walks.forget_registrations(node.cloud, generation.number)
+        rekey.forget_registrations(node.cloud, generation.number)
 
     return Use(
-        left={REGISTRATIONS: lambda number: walks.count_issued(node.cloud, number)},
+        left={REGISTRATIONS: lambda number: rekey.count_issued(node.cloud, number)},
         forgettable=frozenset({REGISTRATIONS}),
         lead=FOLLOWED,
         soonest=SOON,
@@ -110,12 +110,12 @@ def _sealing(node: PublicCloudNode) -> Use:
     return Use(
         left={
             "epochs": seeds,
-            "shared keys": lambda number: walks.count_shared_keys(cloud, number),
-            "rows' values": lambda number: walks.count_sealed_rows(cloud, number),
+            "shared keys": lambda number: rekey.count_shared_keys(cloud, number),
+            "rows' values": lambda number: rekey.count_sealed_rows(cloud, number),
             LOG_ENTRIES: cloud.audit.count_under,
         },
         forgettable=frozenset({LOG_ENTRIES}),
-        walk=lambda: walks.reseal(cloud, node.epochs),
+        walk=lambda: rekey.reseal(cloud, node.epochs),
         lead=SOON,
         soonest=SOON,
     )
@@ -127,5 +127,5 @@ def _indexing(node: PublicCloudNode) -> Use:
         forgettable=frozenset({ROWS}),
         lead=SOON,
         soonest=SOON,
-        revoked=lambda it: walks.forget_rows(node.cloud, it.number),
+        revoked=lambda it: rekey.forget_rows(node.cloud, it.number),
     )

@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-from federation.app.hospital import HospitalNode
-from federation.app.rotation import Rotation, Use
-from federation.audit import OK, AuditEvent
-from federation.generations import REREAD_SECONDS
-from federation.resealing import Steps, reseal_epochs, reseal_evidence, sealed_under
-from federation.services.hospital.outbox import evidence_context
-from federation.services.hospital.rewrapping import reseal_outbox, rewrap_records, wrapped_under
+from federation.hospital.node import HospitalNode
+from federation.hospital.outbox import evidence_context
+from federation.hospital.rekey import reseal_outbox, rewrap_records, wrapped_under
+from federation.party.audit import OK, AuditEvent
+from federation.party.generations import REREAD_SECONDS
+from federation.party.reencryption import Steps, reseal_epochs, reseal_evidence, sealed_under
+from federation.rotation.steps import Rotation, Use
 from federation.store.interfaces import StoredEvidence
 from federation.store.party import SqlEpochs
 from keystore.generations import Generation

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from federation.app.client import Kept, OpenDoctor, OpenPatient
-from federation.app.rotation import Rotation, Use
-from federation.audit import OK, Audit, AuditEvent
-from federation.clients.evidence import EvidenceBook
-from federation.clients.renewal import renew_registration
 from federation.clock import system_clock
 from federation.errors import RenewalNotDue
-from federation.member import Member
-from federation.resealing import Steps, reseal_epochs, reseal_evidence, sealed_under
+from federation.party.audit import OK, Audit, AuditEvent
+from federation.party.member import Member
+from federation.party.reencryption import Steps, reseal_epochs, reseal_evidence, sealed_under
+from federation.party.renewal import renew_registration
+from federation.person.evidence import EvidenceBook
+from federation.person.node import Kept, OpenDoctor, OpenPatient
+from federation.rotation.steps import Rotation, Use
 from keystore.generations import Generation
 from keystore.party import IDENTITY, SEALING
 

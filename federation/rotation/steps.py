@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from federation.clock import Clock, system_clock
-from federation.generations import REREAD_SECONDS, StoredGenerations
+from federation.party.generations import REREAD_SECONDS, StoredGenerations
+from federation.party.reencryption import Pace, Progress, Tally, Walk, walked
 from federation.protocol.time import Instant, milliseconds
-from federation.resealing import Pace, Progress, Tally, Walk, walked
 from keystore.errors import GenerationNeeded, GenerationUnknown, NothingToReseal, PurposeUnknown, RetiredJustNow
 from keystore.generations import Generation, Generations, State
 from keystore.party import PartyKeys, Successor

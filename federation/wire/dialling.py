@@ -5,9 +5,9 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from federation.config import DiallingSettings
 from federation.errors import Unavailable
 from federation.protocol.identities import require_identity
+from federation.settings import DiallingSettings
 
 Resolved = tuple[socket.AddressFamily, tuple[str, int]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

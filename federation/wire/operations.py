@@ -1,6 +1,6 @@
 """The operational log: one JSON object a line, with request ids and never an identity, a message's content or a secret.
 
-What was refused precisely, and to whom, is in the sealed audit log (`federation.audit`); a request id leads there.
+What was refused precisely, and to whom, is in the sealed audit log (`federation.party.audit`); a request id leads there.
 """
 
 import json

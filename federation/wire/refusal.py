@@ -18,8 +18,8 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 
-from federation.audit import AuditEvent, refusal
 from federation.errors import FederationError, Limit, Overdue, Rejected, StalledReader
+from federation.party.audit import AuditEvent, refusal
 from federation.protocol.parties import reason_of
 from federation.wire import operations
 from federation.wire.cutting import cuttable

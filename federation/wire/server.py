@@ -11,8 +11,8 @@ import grpc
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from federation.clock import Clock, system_clock
-from federation.config import ServerSettings
 from federation.errors import Unavailable
+from federation.settings import ServerSettings
 from federation.wire import operations, ports
 from federation.wire.descriptors import connections_that_fit
 from federation.wire.health import Health

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from federation.audit import AuditEvent
+from federation.party.audit import AuditEvent
 
 MINUTE = timedelta(minutes=1)
 WRITTEN_OF_EACH = 40

@@ -11,16 +11,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.clients.channels import ChannelPool
-from federation.clients.code import DoctorCode
-from federation.clients.errors import CodeInvalid
 from federation.errors import FederationError, FieldInvalid, Unavailable
+from federation.party.channels import ChannelPool
+from federation.person.code import DoctorCode
+from federation.person.errors import CodeInvalid
 from federation.protocol.search import Place
 from federation.v1.directory_pb2 import TrustBundle
 from keystore.x509 import create_tls_ca
 from tests.hospital_lab import CARDIOLOGY, ecg
 from tests.simulator import Federation
-from tests.unit.clients.conftest import make_doctor
+from tests.unit.person.conftest import make_doctor
 
 LOCAL = [("unix:1", "1"), ("unix-abstract:1", "\0001"), ("unix-abstract:evil:1", "\0evil:1")]
 """What gRPC takes for a socket of this machine -> the name of that socket."""

@@ -7,7 +7,6 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from federation.epochs import EPOCH_LIFE
 from federation.errors import (
     FutureDated,
     IdentityMismatch,
@@ -18,6 +17,7 @@ from federation.errors import (
     TimeMismatch,
     UnknownKeyId,
 )
+from federation.party.epochs import EPOCH_LIFE
 from federation.protocol import doctor_consultation, patient_consultation
 from federation.protocol.schedule import derive
 from federation.protocol.session import Direction

@@ -11,11 +11,11 @@ from typing import IO
 import grpc
 import pytest
 
-from federation.clients.allowance import MOST_BUNDLE_BYTES, Allowance
-from federation.clients.doctor import DoctorClient
-from federation.clients.errors import RecordTooLarge
-from federation.clients.records import FetchedRecord
 from federation.errors import Limit, MessageTooLarge, PaddingInvalid, Rejected
+from federation.person.allowance import MOST_BUNDLE_BYTES, Allowance
+from federation.person.doctor import DoctorClient
+from federation.person.errors import RecordTooLarge
+from federation.person.records import FetchedRecord
 from federation.protocol.hospital_record import AwaitingRequest, ReceivedQuery
 from federation.protocol.search import Answer, Place, Question
 from federation.store.errors import StoreFull
@@ -36,7 +36,7 @@ from federation.v1.record_pb2_grpc import RecordServiceServicer, add_RecordServi
 from keystore.transcript import frame
 from tests.hospital_lab import CARDIOLOGY, ecg
 from tests.simulator import Federation
-from tests.unit.clients.conftest import make_doctor
+from tests.unit.person.conftest import make_doctor
 
 Seal = Callable[[bytes], SessionFrame]
 SLICE = bytes(512 * 1024)
@@ -209,7 +209,7 @@ def test_pages_without_end_are_read_to_a_bound_and_what_is_left_out_is_told(
             answer = awaiting.receive(reply, federation.doctor.verifier(), now=federation.clock.now)
             return replace(answer, pages=2**32 - 1)
 
-    monkeypatch.setattr("federation.clients.doctor.MOST_PAGES", 3)
+    monkeypatch.setattr("federation.person.doctor.MOST_PAGES", 3)
     _, present = federation.consult(ecg())
     doctor = make_doctor(federation, tmp_path, lambda *_: None)
     doctor._cloud = cloud = Pages()

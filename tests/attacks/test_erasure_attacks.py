@@ -5,16 +5,16 @@ from datetime import timedelta
 
 import pytest
 
-from federation.clients.calls import call
-from federation.clients.cloud import CloudClient
 from federation.clock import system_entropy
 from federation.errors import NoSuchRecord
-from federation.member import Member
+from federation.hospital import records_administration
+from federation.hospital.records_administration import Act
+from federation.party.calls import call
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
 from federation.protocol.calls import PUBLISH
 from federation.protocol.search import Question
 from federation.protocol.verifier import EncryptionKey
-from federation.services.hospital import custody
-from federation.services.hospital.custody import Act
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, PublishRequest
 from federation.v1.publication_pb2_grpc import PublicationServiceStub
 from hsm import Pin, TokenUri, pin_from_value
@@ -45,8 +45,8 @@ def south(cloud: CloudLab) -> Hospital:
 
 
 def erase(lab: HospitalLab, handle: bytes) -> None:
-    custody.keep_until(lab.hospital, handle, lab.federation.clock.now - 1, ACT)
-    assert custody.erase(lab.hospital, handle, ACT)
+    records_administration.keep_until(lab.hospital, handle, lab.federation.clock.now - 1, ACT)
+    assert records_administration.erase(lab.hospital, handle, ACT)
 
 
 def refusal(lab: HospitalLab, client: Client, handle: bytes) -> tuple[int, str]:
@@ -66,7 +66,7 @@ def test_record_erased_withdrawn_and_unknown_are_one_answer_and_three_entries_of
     """A doctor with a grant learns from the answer whether a record was erased, was withdrawn, or never was."""
     gone, hidden = lab.import_files(), lab.import_files()
     erase(lab, gone)
-    custody.withdraw(lab.hospital, hidden, ACT)
+    records_administration.withdraw(lab.hospital, hidden, ACT)
     with lab.serving() as client:
         answers = [refusal(lab, client, handle) for handle in (gone, hidden, b"x" * 16)]
     assert len({size for size, _ in answers}) == 1

@@ -14,10 +14,10 @@ import pytest
 import sqlalchemy as sa
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
-from federation.clients.cloud import CloudClient
-from federation.config import ServerSettings
 from federation.errors import Limit
-from federation.member import Member
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.settings import ServerSettings
 from federation.store.schema import metadata
 from federation.v1.directory_pb2 import GetDirectoryRequest, WatchDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub

@@ -15,7 +15,7 @@ from federation.errors import (
     SignatureInvalid,
     TicketInvalid,
 )
-from federation.member import Member
+from federation.party.member import Member
 from federation.protocol import doctor_consultation
 from federation.protocol.registration import LiveRegistration, Registered, TicketTerms, receive_request
 from federation.store import schema

@@ -14,7 +14,7 @@ from federation.errors import (
     StaleMessage,
     TicketInvalid,
 )
-from federation.member import Member
+from federation.party.member import Member
 from federation.protocol.registration import LiveRegistration
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.registration_pb2 import RegistrationRequest

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from federation.clients.registration import apply
 from federation.errors import CertificateRevoked, CredentialRevoked, GrantExpired, GrantRevoked, Rejected
-from federation.member import Member
+from federation.party.member import Member
+from federation.party.registration import apply
 from federation.protocol.grant import Use, authorize
 from federation.protocol.hospital_record import Release
 from federation.protocol.padding import Piece

@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from federation.errors import FederationError, Limit, NoSuchRoom, SignatureInvalid
+from federation.hospital.relay import MOST_FRAMES, MOST_ROOM_BYTES, MOST_ROOMS_PER_DOCTOR
 from federation.protocol.room import ask_for_room, ask_to_close
-from federation.services.hospital.rooms import MOST_FRAMES, MOST_ROOM_BYTES, MOST_ROOMS_PER_DOCTOR
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     CloseRoomRequest,

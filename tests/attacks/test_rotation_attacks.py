@@ -18,7 +18,7 @@ from federation.errors import (
     SignatureInvalid,
     StaleRevocationList,
 )
-from federation.member import Member
+from federation.party.member import Member
 from federation.protocol.anchors import Lists
 from federation.protocol.bundle import TrustedBundle, issue, pin
 from federation.protocol.doctor_certificate import verify_certificate

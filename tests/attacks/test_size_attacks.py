@@ -2,7 +2,7 @@
 
 import pytest
 
-from federation.member import Member
+from federation.party.member import Member
 from federation.protocol.grant import Terms
 from federation.protocol.padding import SLICE_BYTES, padded_size
 from federation.v1.record_pb2 import SESSION_OUTCOME_GRANT_REVOKED, SESSION_OUTCOME_NO_RECORD

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from demo.stage import run
-from federation.app.node import NodeDirectory
 from federation.cli.main import main
+from federation.party.node_directory import NodeDirectory
 from hsm import Pin, TokenUri, open_token, pin_from_value
 from keystore.ceremony.verify import verify
 from keystore.party import CloudKeys

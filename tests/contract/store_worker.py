@@ -6,7 +6,7 @@ It says "ready", waits for a line, does the job and prints what came out.
 import sys
 import time
 
-from federation.generations import StoredGenerations
+from federation.party.generations import StoredGenerations
 from federation.store.blobs import CHUNK_BYTES, BlobStore
 from federation.store.database import open_database
 from federation.store.errors import AlreadyStored

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from federation.generations import StoredGenerations
+from federation.party.generations import StoredGenerations
 from federation.store.database import open_database
 from federation.store.errors import StoreLimit
 from federation.store.log import SqlLog

@@ -10,15 +10,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from federation.app.hospital import HospitalNode
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import open_public_cloud
-from federation.audit import OK, Audit, AuditEntry
 from federation.clock import system_clock, system_entropy
+from federation.cloud.node import open_public_cloud
+from federation.hospital.node import HospitalNode
+from federation.hospital.outbox import PUBACK
+from federation.party.audit import OK, Audit, AuditEntry
+from federation.party.node_directory import NodeDirectory
 from federation.protocol.grant import Terms, make_grant
 from federation.protocol.parties import BEGUN
 from federation.protocol.search import Question
-from federation.services.hospital.outbox import PUBACK
 from federation.store.errors import StoreError
 from federation.store.interfaces import StoredRecord
 from hsm import pin_from_file

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
-from federation.app.client import init_doctor
-from federation.app.node import NodeDirectory, read_trust
-from federation.audit import Audit
-from federation.clients.channels import ChannelPool
-from federation.clients.doctor import DoctorClient
-from federation.clients.patient import PatientClient
-from federation.clients.profile import Profile
-from federation.clients.trace import Trace
-from federation.clients.traced_cloud import TracedCloud
 from federation.clock import system_clock, system_entropy
-from federation.config import TokenSettings
-from federation.member import Member
+from federation.party.audit import Audit
+from federation.party.channels import ChannelPool
+from federation.party.member import Member
+from federation.party.node_directory import NodeDirectory, read_trust
+from federation.person.doctor import DoctorClient
+from federation.person.node import init_doctor
+from federation.person.patient import PatientClient
+from federation.person.profile import Profile
+from federation.person.trace import Trace
+from federation.person.traced_cloud import TracedCloud
+from federation.settings import TokenSettings
 from federation.store.database import open_database
 from federation.store.log import SqlLog
 from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings

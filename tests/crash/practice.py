@@ -15,19 +15,19 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from federation.clients.deposits import PreparedDeposit
-from federation.clients.doctor import DoctorRoom
-from federation.clients.errors import NoAnswer
-from federation.clients.patient import PatientClient
-from federation.clients.registration import register
 from federation.clinical.ecg import observation_from_dicom
 from federation.clinical.report import diagnostic_report
 from federation.errors import FederationError, Rejected
+from federation.party.registration import register
+from federation.party.ticket import parse_ticket
+from federation.person.deposits import PreparedDeposit
+from federation.person.doctor import DoctorRoom
+from federation.person.errors import NoAnswer
+from federation.person.patient import PatientClient
 from federation.protocol.doctor_consultation import InConsultation
 from federation.protocol.grant import Terms
 from federation.protocol.statements import peek_statement
 from federation.store.errors import StoreError
-from federation.ticket import parse_ticket
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, Credential, Grant, KeyStatement
 from keystore.errors import KeystoreError
 from keystore.transcript import digest, statement_digest

@@ -9,8 +9,8 @@ from random import Random
 from typing import Any
 
 from demo.stage import free_address, ticket_in, write_pin
-from federation.app.node import NodeDirectory
-from federation.config import CloudSettings, HospitalSettings
+from federation.party.node_directory import NodeDirectory
+from federation.settings import CloudSettings, HospitalSettings
 from tests.crash.nursery import Child, Nursery
 from tests.crash.people import Place
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from demo.stage import ticket_in
-from federation.app.node import NodeDirectory
-from federation.config import CloudSettings, HospitalSettings, ProtocolSettings
+from federation.party.node_directory import NodeDirectory
+from federation.settings import CloudSettings, HospitalSettings, ProtocolSettings
 from tests.crash.journal import lines
 from tests.crash.nursery import Nursery
 from tests.crash.postgres import Postgres

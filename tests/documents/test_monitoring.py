@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from federation.observe.events import CHORES, RARE_CHORES
+from federation.monitor.events import CHORES, RARE_CHORES
 from tests.documents.conftest import MONITORING, ROOT
 
 RULES = MONITORING / "alerts.yml"
@@ -35,7 +35,7 @@ def _declared(path: Path) -> Iterator[str]:
 
 
 def _exported() -> set[str]:
-    modules = [path for name in ("observe", "app") for path in (ROOT / "federation" / name).glob("*.py")]
+    modules = [path for name in ("monitor", "processes") for path in (ROOT / "federation" / name).glob("*.py")]
     return {series for path in modules for series in _declared(path) if series.startswith("medunion_")}
 
 

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from federation.cli.main import main
-from federation.observe.events import CHORES, EVENTS, RARE_CHORES
+from federation.monitor.events import CHORES, EVENTS, RARE_CHORES
 from tests.page_commands import DOCS, commands_of, words_of
 
 PAGE = "operations.md"

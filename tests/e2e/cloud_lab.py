@@ -14,19 +14,19 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.authority import MedicalAuthority, found_authority, open_authority
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
-from federation.app.public_cloud_server import Ports, serve
-from federation.audit import AuditEvent
-from federation.clients.cloud import CloudClient
-from federation.clients.registration import register
+from federation.authority.node import MedicalAuthority, found_authority, open_authority
 from federation.clock import system_clock, system_entropy
-from federation.config import CloudSettings, ServerSettings, TokenSettings
+from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
 from federation.errors import Rejected
-from federation.member import Member
+from federation.party.audit import AuditEvent
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.party.node_directory import NodeDirectory
+from federation.party.registration import register
+from federation.processes.cloud import Ports, serve
 from federation.protocol.anchors import Anchors
 from federation.protocol.grant import Terms, make_grant
+from federation.settings import CloudSettings, ServerSettings, TokenSettings
 from federation.store.database import open_database
 from federation.store.party import SqlEpochs, SqlSettings
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication

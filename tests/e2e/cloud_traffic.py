@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
-from federation.clients.cloud import CloudClient
-from federation.clients.registration import register
-from federation.clients.renewal import renew_registration, renewal_due, restatement_due
 from federation.clock import system_clock
-from federation.member import Member
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.party.registration import register
+from federation.party.renewal import renew_registration, renewal_due, restatement_due
 from federation.protocol.search import Question
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT
 from keystore.party import HospitalKeys

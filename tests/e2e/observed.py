@@ -16,8 +16,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo.stage import Federation, Running, free_address
-from federation.app.node import NodeDirectory
-from federation.config import AdminSettings, CloudSettings, HospitalSettings, MetricsSettings, TracingSettings
+from federation.party.node_directory import NodeDirectory
+from federation.settings import AdminSettings, CloudSettings, HospitalSettings, MetricsSettings, TracingSettings
 from federation.wire.channel import open_channel
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]

@@ -9,11 +9,11 @@ import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
-from federation.app.node import NodeDirectory, open_node_token
-from federation.clients.device import unlock
-from federation.clients.profile import PatientSettings, Profile
-from federation.config import TokenSettings
-from federation.services.hospital.vault import _key_context
+from federation.hospital.vault import _key_context
+from federation.party.node_directory import NodeDirectory, open_node_token
+from federation.person.device import unlock
+from federation.person.profile import PatientSettings, Profile
+from federation.settings import TokenSettings
 from federation.store.database import Database
 from federation.store.party import SqlEpochs, SqlSettings
 from federation.store.records import SqlRecords

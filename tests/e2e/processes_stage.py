@@ -17,17 +17,17 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from demo.stage import SECONDS, Federation, free_address, run, ticket_in
-from federation.app.node import read_trust
-from federation.clients.calls import call
-from federation.clients.cloud import CloudClient
-from federation.clients.registration import register
 from federation.clock import system_clock
 from federation.errors import Rejected
-from federation.member import Member
+from federation.party.calls import call
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.party.node_directory import read_trust
+from federation.party.registration import register
+from federation.party.ticket import parse_ticket
 from federation.protocol.calls import RENEW
 from federation.store.database import open_database
 from federation.store.party import SqlEpochs, SqlSettings
-from federation.ticket import parse_ticket
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, PutEncryptionKeyRequest
 from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.statement_pb2 import ROLE_HOSPITAL

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from federation.app import backup_manifest as form
-from federation.app.backup import Telling, make_backup
-from federation.app.backup_restore import Place, read_manifest, restore
-from federation.app.backup_witness import Witness, heard
-from federation.app.hospital import HospitalNode, init_hospital
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import Founding, found, open_public_cloud
-from federation.config import BlobSettings, HospitalSettings, TokenSettings
-from federation.services.hospital.importing import RecordFiles, import_record
+from federation.backup import manifest as form
+from federation.backup.make import Telling, make_backup
+from federation.backup.restore import Place, read_manifest, restore
+from federation.backup.witness import Witness, heard
+from federation.cloud.node import Founding, found, open_public_cloud
+from federation.hospital.importing import RecordFiles, import_record
+from federation.hospital.node import HospitalNode, init_hospital
+from federation.party.node_directory import NodeDirectory
+from federation.settings import BlobSettings, HospitalSettings, TokenSettings
 from federation.store.errors import BackupRejected
 from federation.store.shelves import open_shelf
 from hsm import PinProvider, TokenUri, open_token, pin_from_value

@@ -27,8 +27,8 @@ SHIFTED = """
 import json, sys
 from dataclasses import asdict
 from pathlib import Path
-from federation.app.check_all import check
-from federation.app.node import NodeDirectory, stored_pin
+from federation.check.whole import check
+from federation.party.node_directory import NodeDirectory, stored_pin
 from federation.clock import system_clock
 found = check(NodeDirectory(Path(sys.argv[1])), stored_pin, lambda: system_clock() + int(sys.argv[2]))
 print(json.dumps([asdict(finding) for finding in found]))

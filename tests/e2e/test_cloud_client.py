@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from federation.clients.cloud import CloudClient
-from federation.clients.registration import PAUSES_SECONDS, register
 from federation.errors import GrantMissing, StaleMessage, Unavailable
+from federation.party.cloud_client import CloudClient
+from federation.party.registration import PAUSES_SECONDS, register
 from federation.protocol.search import Question
 from federation.protocol.statements import peek_statement
 from federation.protocol.verifier import EncryptionKey

@@ -14,12 +14,12 @@ import pytest
 from cryptography import x509
 
 from demo.stage import SECONDS, typed
-from federation.app.public_cloud_rotation import LOG_ENTRIES, SOON, cloud_rotation
-from federation.app.rotation import SETTLING
 from federation.clock import system_clock
+from federation.cloud import index_rows, rekey
 from federation.protocol.index import Location
 from federation.protocol.time import milliseconds
-from federation.services.cloud import rows, walks
+from federation.rotation.cloud import LOG_ENTRIES, SOON, cloud_rotation
+from federation.rotation.steps import SETTLING
 from hsm import pin_from_value
 from keystore.generations import State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA
@@ -126,13 +126,13 @@ def test_walk_that_is_killed_goes_on_when_it_is_typed_again(tmp_path, make_token
         with opened(directory, pin, clock, make_token) as cloud:
             union = cloud.node.cloud
             for number in range(count):
-                rows.publish(union, f"P:{number}", Location("H:north/cardiology", b"h" * 16))
+                index_rows.publish(union, f"P:{number}", Location("H:north/cardiology", b"h" * 16))
             cloud.rotate(SEALING)
             with subprocess.Popen(operator.words("reseal", SEALING, "--per-second", 10), env=os.environ) as process:
-                wait_until(lambda: walks.count_sealed_rows(union, 1) < count - 3)
+                wait_until(lambda: rekey.count_sealed_rows(union, 1) < count - 3)
                 process.send_signal(signal.SIGKILL)
-            assert 0 < walks.count_sealed_rows(union, 1) < count
+            assert 0 < rekey.count_sealed_rows(union, 1) < count
             operator.types("reseal", SEALING)
-            assert walks.count_sealed_rows(union, 1) == 0
+            assert rekey.count_sealed_rows(union, 1) == 0
             assert "is revoked" in operator.types("revoke", SEALING, 1, "--forget-log")
-            assert len(rows.look_up(union, "P:7", ["cardiology"]).locations) == 1
+            assert len(index_rows.look_up(union, "P:7", ["cardiology"]).locations) == 1

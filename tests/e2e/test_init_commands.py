@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from demo.stage import Running, free_address, make_token, run, ticket_in
-from federation.config import CloudSettings, HospitalSettings
+from federation.settings import CloudSettings, HospitalSettings
 from federation.settings_file import read_settings
 from tests.e2e.test_unfinished_init import killed_at
 
 PLACES = [
     "hsm.softhsm.SoftHsm.create_token",
-    "federation.app.setting_up.try_token",
+    "federation.cli.init_steps.try_token",
     "hsm.token.Token.generate_aes",
     "federation.store.trust.SqlTrustChain.put",
-    "federation.app.public_cloud.PublicCloudNode.add_authority",
+    "federation.cloud.node.PublicCloudNode.add_authority",
 ]
 
 

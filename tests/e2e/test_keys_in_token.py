@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from demo.stage import make_token, run
-from federation.app.node import NodeDirectory
+from federation.party.node_directory import NodeDirectory
 
 ADDRESSES = "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
 

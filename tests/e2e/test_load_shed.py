@@ -14,8 +14,8 @@ from google.rpc.error_details_pb2 import RetryInfo
 from grpc_status import rpc_status
 
 from demo.stage import Federation, run
-from federation.app.node import NodeDirectory
-from federation.config import CloudSettings, ServerSettings
+from federation.party.node_directory import NodeDirectory
+from federation.settings import CloudSettings, ServerSettings
 from federation.v1.registration_pb2 import OpenRegistrationRequest
 from federation.v1.registration_pb2_grpc import RegistrationServiceStub
 from federation.wire.channel import open_channel

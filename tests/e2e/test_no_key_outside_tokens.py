@@ -14,7 +14,7 @@ import nacl.bindings as sodium
 import pytest
 
 from demo.stage import Federation, environment, federation, run
-from federation.app.node import read_trust
+from federation.party.node_directory import read_trust
 from keystore.group import public_point, scalar_from_seed
 from keystore.issuing import credential_transcript
 from keystore.registration_secret import token_form

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from demo.stage import environment, run, typed
-from federation.config import TracingSettings
+from federation.settings import TracingSettings
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.v1.envelope_pb2 import SealedOpening

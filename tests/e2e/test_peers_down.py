@@ -14,7 +14,7 @@ DATA = Path(__file__).parents[1] / "data"
 ECG = DATA / "waveform_ecg.dcm"
 RECORD = DATA / "synthea-johnnie679.json"
 CONNECTED_WITHIN_SECONDS = 20
-"""federation/clients: so long a hospital may take to answer the dial; those of one search are dialled side by side or in turn."""
+"""federation/person: so long a hospital may take to answer the dial; those of one search are dialled side by side or in turn."""
 
 pytestmark = pytest.mark.timeout(600)
 

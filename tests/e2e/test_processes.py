@@ -13,9 +13,9 @@ import grpc
 import pytest
 
 from demo.stage import Running, run
-from federation.clients.calls import call
-from federation.clients.code import DoctorCode
-from federation.clients.relay import Mailbox
+from federation.party.calls import call
+from federation.person.code import DoctorCode
+from federation.person.relay import Mailbox
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.envelope_pb2 import SessionRefusal
 from federation.v1.record_pb2 import GetHospitalRequest

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from demo.stage import typed
-from federation.audit import AuditEntry
-from federation.clients.registration import register
 from federation.errors import CredentialRevoked, GrantRevoked, Unavailable, UnknownKeyId
+from federation.party.audit import AuditEntry
+from federation.party.registration import register
 from federation.protocol.anchors import grant_entry
 from federation.protocol.grant import Terms
 from federation.protocol.parties import AccessEvent

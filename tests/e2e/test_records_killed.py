@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from demo.stage import environment, make_token, run
-from federation.app.node import NodeDirectory
+from federation.party.node_directory import NodeDirectory
 from federation.store.custody import SqlCustody
 from federation.store.records import SqlRecords
 from tests.hospital_lab import JOHNNIE
@@ -32,7 +32,7 @@ from federation.cli.main import main
 main()
 """
 PLACES = {
-    "before_anything_is_kept": ("services.hospital.vault", "Vault", "parts", ""),
+    "before_anything_is_kept": ("hospital.vault", "Vault", "parts", ""),
     "before_the_transaction": ("store.custody", "SqlCustody", "erase", ""),
     "after_the_transaction": ("store.custody", "SqlCustody", "erase", "real(*arguments, **named)"),
     "before_the_content_is_removed": ("store.blobs", "BlobStore", "remove", ""),

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from federation.clients.cloud import CloudClient
-from federation.clients.renewal import renew_registration
-from federation.clients.upkeep import keep_up
 from federation.errors import RenewalNotDue, Unavailable
-from federation.member import Member
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.party.renewal import renew_registration
+from federation.person.maintenance import keep_up
 from federation.protocol.statements import peek_statement
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.statement_pb2 import Credential, KeyStatement
@@ -96,7 +96,7 @@ def test_a_renewal_that_is_not_due_is_told_in_clear_and_is_no_fault_of_the_membe
     kept = doctor.key_statement
     with lab.refused_in_clear(RenewalNotDue):
         renew_registration(doctor, cloud, doctor.certificate, certificate=doctor.certificate)
-    monkeypatch.setattr("federation.clients.renewal.BEFORE_END", timedelta(days=366))
+    monkeypatch.setattr("federation.party.renewal.BEFORE_END", timedelta(days=366))
     assert keep_up(doctor, cloud, doctor.certificate, certificate=doctor.certificate) is None
     assert [event.reason for event in lab.refusals()][-2:] == ["RENEWAL_NOT_DUE"] * 2
     assert doctor.key_statement == kept

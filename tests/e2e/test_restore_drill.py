@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 
 from demo.stage import environment
-from federation.app.authority import found_authority, open_authority
-from federation.app.hospital import HospitalNode, init_hospital
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import Founding, found, open_public_cloud
-from federation.clients.registration import register
+from federation.authority.node import found_authority, open_authority
 from federation.clock import system_clock, system_entropy
-from federation.config import CloudSettings, HospitalSettings, TokenSettings
+from federation.cloud.node import Founding, found, open_public_cloud
+from federation.hospital.importing import RecordFiles, import_record
+from federation.hospital.node import HospitalNode, init_hospital
+from federation.party.node_directory import NodeDirectory
+from federation.party.registration import register
 from federation.protocol.search import Question
-from federation.services.hospital.importing import RecordFiles, import_record
+from federation.settings import CloudSettings, HospitalSettings, TokenSettings
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT
 from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
 from hsm.errors import TokenNotFound

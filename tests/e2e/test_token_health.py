@@ -9,7 +9,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from demo.stage import Federation
-from federation.app.node import NodeDirectory
+from federation.party.node_directory import NodeDirectory
 from federation.wire.channel import open_channel
 
 WITHIN_SECONDS = 5.0

@@ -9,21 +9,21 @@ import pytest
 
 from demo.stage import environment as surroundings
 from demo.stage import make_token, run
-from federation.app.making import is_unfinished, make_keys
-from federation.app.node import NodeDirectory
-from federation.config import ConfigError
+from federation.party.key_provisioning import is_unfinished, make_keys
+from federation.party.node_directory import NodeDirectory
+from federation.settings import ConfigError
 from hsm import Token
 from hsm.errors import KeyExists
 from keystore.party import CloudKeys, PartyKeys
 
 PLACES = [
-    "federation.app.making.generate",  # before any key
+    "federation.party.key_provisioning.generate",  # before any key
     "hsm.token.Token.generate_aes",  # between two keys
     "hsm.token.Token.generate_mac",
     "federation.store.party.SqlSettings.advance",  # after the keys, before the database is claimed
     "federation.store.trust.SqlTrustChain.put",
-    "federation.app.node.NodeDirectory.write_trust",
-    "federation.app.node.NodeDirectory.write_settings",
+    "federation.party.node_directory.NodeDirectory.write_trust",
+    "federation.party.node_directory.NodeDirectory.write_settings",
 ]
 
 

@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from demo.stage import Federation, Running, federation, run
-from federation.clients.code import DoctorCode
-from federation.services.cloud.renewals import MOST_BY_ITSELF
+from federation.cloud.renewals import MOST_BY_ITSELF
+from federation.person.code import DoctorCode
 from federation.v1.statement_pb2 import KeyStatement
 from tests.e2e.observed import until
 

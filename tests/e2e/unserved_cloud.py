@@ -8,17 +8,17 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
-from federation.app.public_cloud_rotation import SOON, cloud_rotation
-from federation.app.rotation import SETTLING, Rotation
 from federation.clock import system_clock
-from federation.config import CloudSettings, TokenSettings
-from federation.epochs import EpochKeeper
+from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
+from federation.cloud.registration import open_registration, register
+from federation.party.epochs import EpochKeeper
+from federation.party.node_directory import NodeDirectory
 from federation.protocol.registration import Applicant, AwaitingCredential, Registered
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
-from federation.services.cloud.registration import open_registration, register
+from federation.rotation.cloud import SOON, cloud_rotation
+from federation.rotation.steps import SETTLING, Rotation
+from federation.settings import CloudSettings, TokenSettings
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.registration_pb2 import RegisterRequest
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, EncryptionKeyStatement

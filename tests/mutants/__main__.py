@@ -24,7 +24,8 @@ from tests.mutants.checks import ROOT, Changes, Check, checks_below, without
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 TESTS = {
     "federation/protocol": ["tests/unit/protocol", "tests/attacks", "tests/vectors", "tests/properties"],
-    "federation/services": ["tests/e2e", "tests/attacks"],
+    "federation/cloud": ["tests/e2e", "tests/attacks"],
+    "federation/hospital": ["tests/e2e", "tests/attacks"],
     "federation/wire": ["tests/unit/wire", "tests/attacks"],
 }
 PATIENCE_SECONDS = 170

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from federation.app.backup import Telling, make_backup
-from federation.app.check_all import settings_of
-from federation.app.health import conditions
-from federation.app.node import NodeDirectory
-from federation.app.tokens import token_settings_of
-from federation.config import (
+from federation.backup.make import Telling, make_backup
+from federation.check.whole import settings_of
+from federation.monitor.conditions import conditions
+from federation.party.node_directory import NodeDirectory
+from federation.party.tokens import token_settings_of
+from federation.settings import (
     CloudSettings,
     ConfigError,
     DatabaseSettings,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from federation.clients.cloud import CloudClient
-from federation.member import Member
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
 from hsm import Pin, TokenUri, pin_from_value
 from tests.e2e.cloud_lab import CloudLab, cloud_lab
 

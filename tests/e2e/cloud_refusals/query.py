@@ -1,9 +1,9 @@
 """A search as a test sends it: by hand, altered as it likes."""
 
-from federation.clients.calls import call
-from federation.clients.cloud import CloudClient
 from federation.clock import system_entropy
-from federation.member import Member
+from federation.party.calls import call
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
 from federation.protocol import search as protocol
 from federation.protocol.search import Question
 from federation.protocol.verifier import EncryptionKey

@@ -3,9 +3,9 @@
 import pytest
 
 from federation import errors
-from federation.clients.calls import call
 from federation.errors import FederationError, Limit
-from federation.member import Member
+from federation.party.calls import call
+from federation.party.member import Member
 from tests.e2e.cloud_lab import CloudLab
 from tests.e2e.cloud_refusals.query import Query
 

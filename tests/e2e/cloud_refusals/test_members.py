@@ -3,12 +3,12 @@
 import pytest
 
 from federation import errors
-from federation.clients.calls import call
-from federation.clients.cloud import CloudClient
-from federation.member import Member
+from federation.cloud import index_rows
+from federation.party.calls import call
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
 from federation.protocol.calls import PUBLISH, RENEW
 from federation.protocol.index import Location
-from federation.services.cloud import rows
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, IssueTicketRequest, PutEncryptionKeyRequest
 from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.publication_pb2 import PublishRequest
@@ -33,7 +33,7 @@ def test_limit_reached_for_more_rows_of_a_patient_than_a_hospital_may_have(
     lab: CloudLab, hospital: tuple[Member, CloudClient], caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(lab.node.cloud.most_rows_per_patient):
-        rows.publish(lab.node.cloud, "P:buried", Location("H:good/cardiology", number.to_bytes(16, "big")))
+        index_rows.publish(lab.node.cloud, "P:buried", Location("H:good/cardiology", number.to_bytes(16, "big")))
     with pytest.raises(errors.Limit):
         hospital[1].publish(hospital[0], publication_of("H:good", "P:buried", "H:good/oncology"))
     *_, told = (entry.event for entry in lab.node.cloud.audit.entries())

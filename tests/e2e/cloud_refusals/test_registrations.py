@@ -9,14 +9,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation import errors
-from federation.clients.cloud import CloudClient
-from federation.clients.registration import register
 from federation.clock import system_clock, system_entropy
-from federation.member import Member
+from federation.cloud.challenges import CHALLENGE_LIFE, new_challenge
+from federation.cloud.membership import new_ticket
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.party.registration import register
 from federation.protocol.registration import AwaitingCredential
 from federation.protocol.time import milliseconds
-from federation.services.cloud.challenges import CHALLENGE_LIFE, new_challenge
-from federation.services.cloud.membership import new_ticket
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT
 from hsm import TokenUri

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from federation import errors
-from federation.member import Member
+from federation.party.member import Member
 from federation.protocol.grant import Terms
 from federation.protocol.search import Question
 from federation.protocol.statements import peek_statement

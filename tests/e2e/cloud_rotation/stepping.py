@@ -1,7 +1,7 @@
 """What the tests of a rotation's steps ask of a cloud."""
 
+from federation.party.reencryption import Pace
 from federation.protocol.index import Location
-from federation.resealing import Pace
 from keystore.generations import State
 from tests.e2e.unserved_cloud import Unserved
 

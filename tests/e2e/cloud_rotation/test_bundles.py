@@ -8,11 +8,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.node import read_trust
-from federation.app.public_cloud_rotation import FOLLOWED, SOON, cloud_rotation
-from federation.app.rotation import SETTLING
+from federation.cloud.cloud import as_datetime
+from federation.party.node_directory import read_trust
 from federation.protocol.bundle import follow_all, pin
-from federation.services.cloud.cloud import as_datetime
+from federation.rotation.cloud import FOLLOWED, SOON, cloud_rotation
+from federation.rotation.steps import SETTLING
 from keystore.errors import CertificateRejected
 from keystore.generations import State
 from keystore.party import IDENTITY, ISSUING, TLS_CA

@@ -2,9 +2,9 @@
 
 import pytest
 
-from federation.app.public_cloud_rotation import REGISTRATIONS
+from federation.cloud import rekey
 from federation.errors import CloudKeyRevoked, CredentialLive, CredentialRevoked, IssuerRevoked, Rejected
-from federation.services.cloud import walks
+from federation.rotation.cloud import REGISTRATIONS
 from federation.store.errors import NotStored
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, KeyStatement
 from keystore.errors import GenerationNeeded
@@ -20,7 +20,7 @@ def test_registration_that_was_renewed_meanwhile_is_not_forgotten_with_the_old_o
     seen = list(registrations.walk())
     second = cloud.hospital("H:north", keys, renews=keys.signing_key).party
     monkeypatch.setattr(registrations, "walk", lambda: iter(seen))
-    assert walks.forget_registrations(cloud.node.cloud, 1) == 0
+    assert rekey.forget_registrations(cloud.node.cloud, 1) == 0
     assert registrations.live("H:north").serial == second.serial
 
 

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from federation.app.public_cloud_chores import RotationChores
-from federation.app.public_cloud_rotation import FOLLOWED, LOG_ENTRIES, SOON
-from federation.app.rotation import SETTLING
+from federation.cloud import index_rows, rekey
 from federation.errors import CloudKeyRevoked
 from federation.protocol.time import milliseconds
-from federation.services.cloud import rows, walks
+from federation.rotation.chores import RotationChores
+from federation.rotation.cloud import FOLLOWED, LOG_ENTRIES, SOON
+from federation.rotation.steps import SETTLING
 from keystore.errors import GenerationActive, RetiredJustNow, RotationAlreadyPrepared, RotationNotPrepared
 from keystore.generations import State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA
@@ -52,7 +52,7 @@ def test_public_key_is_activated_in_an_hour_unless_the_operator_says_now(cloud, 
 
 def test_revocation_that_was_cut_short_is_finished_by_a_cloud_that_serves(cloud):
     cloud.hospital("H:north")
-    rows.publish(cloud.node.cloud, "P:ann", PLACE)
+    index_rows.publish(cloud.node.cloud, "P:ann", PLACE)
     for purpose in (ISSUING, INDEXING):
         cloud.rotate(purpose)
         cloud.node.book.change(lambda book: book.revoke(purpose, 1, cloud.clock.now))  # noqa: B023 - called here
@@ -112,6 +112,6 @@ def test_restart_between_any_two_steps_changes_nothing(directory, pin_provider, 
             step(cloud)
     with opened(directory, pin_provider, clock, make_token) as cloud:
         assert states(cloud, SEALING) == [State.REVOKED, State.ACTIVE]
-        assert walks.count_shared_keys(cloud.node.cloud, 1) == 0
+        assert rekey.count_shared_keys(cloud.node.cloud, 1) == 0
         cloud.clock.advance(timedelta(minutes=1))
         cloud.hospital("H:north")

@@ -10,8 +10,8 @@ import pytest
 
 from federation.clinical.errors import FhirInvalid
 from federation.errors import Unavailable
-from federation.services.hospital import importing
-from federation.services.hospital.outbox import Outbox
+from federation.hospital import importing
+from federation.hospital.outbox import Outbox
 from tests.e2e.hospital.records import nothing_is_kept
 from tests.hospital_lab import JOHNNIE, LUNA, HospitalLab
 

@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from federation.errors import CertificateRevoked, Conflict, Limit, NoSuchRoom, OutOfOrder, Rejected, SignatureInvalid
+from federation.hospital.relay import MOST_ROOMS_PER_DOCTOR
 from federation.protocol.room import ask_for_room, request_transcript
-from federation.services.hospital.rooms import MOST_ROOMS_PER_DOCTOR
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,

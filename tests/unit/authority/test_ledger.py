@@ -8,14 +8,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app.authority import MedicalAuthority, found_authority, open_authority
-from federation.app.certificates import authority_id_of, read_certificate, read_crl, read_request
-from federation.app.node import NodeDirectory
+from federation.authority.node import MedicalAuthority, found_authority, open_authority
 from federation.cli.doctor import read_certificate as read_certificate_of_doctor
-from federation.clients.errors import WrongFile
 from federation.clock import system_clock
-from federation.config import ConfigError, MemberSettings, TokenSettings
 from federation.errors import FieldInvalid, NotFound
+from federation.party.certificates import authority_id_of, read_certificate, read_crl, read_request
+from federation.party.node_directory import NodeDirectory
+from federation.person.errors import WrongFile
+from federation.settings import ConfigError, MemberSettings, TokenSettings
 from hsm import pin_from_value
 from keystore.errors import CertificateRejected
 from keystore.x509 import create_authority, request_certificate

@@ -13,14 +13,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.app import check_federation
-from federation.app.check import KINDS, Examined
-from federation.app.check_own import is_someone_elses
-from federation.app.check_peers import TlsUntrusted, dial
-from federation.app.node import NodeDirectory
+from federation.check import membership
+from federation.check.findings import KINDS, Examined
+from federation.check.own import is_someone_elses
+from federation.check.peers import TlsUntrusted, dial
 from federation.clock import system_clock
-from federation.config import CloudSettings, TokenSettings
 from federation.errors import FieldInvalid, Unavailable
+from federation.party.node_directory import NodeDirectory
+from federation.settings import CloudSettings, TokenSettings
 from keystore.x509 import create_tls_ca, issue_leaf
 
 CLOUD = "C:union"
@@ -103,5 +103,5 @@ def test_clock_that_the_system_cannot_be_asked_about_is_not_called_synchronised(
     class NoSuchFunction:
         """A C library without ntp_adjtime."""
 
-    monkeypatch.setattr(check_federation.ctypes, "CDLL", lambda *_args, **_options: NoSuchFunction())
-    assert not check_federation.is_synchronised()
+    monkeypatch.setattr(membership.ctypes, "CDLL", lambda *_args, **_options: NoSuchFunction())
+    assert not membership.is_synchronised()

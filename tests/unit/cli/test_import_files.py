@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from federation.cli.import_files import Found, from_manifest, from_paths
 from federation.cli.text_file import read_text
-from federation.clients.errors import WrongFile
 from federation.errors import FederationError
+from federation.person.errors import WrongFile
 
 REPORTS = Path(__file__).parents[2] / "data" / "reports"
 HEADER = "patient,department,file,attachment\n"

@@ -6,22 +6,22 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from federation.app.check import KINDS, Examined, Finding, Verdict
-from federation.app.check_revocations import revocations
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import Founding, PublicCloudNode, found, open_public_cloud
-from federation.app.public_cloud_server import tell_filling
-from federation.app.watched import list_readings
+from federation.check.findings import KINDS, Examined, Finding, Verdict
+from federation.check.revocations import revocations
 from federation.clock import system_clock
-from federation.config import TokenSettings
-from federation.errors import Limit
-from federation.services.cloud.fullness import (
+from federation.cloud.capacity import (
     MOST,
     require_room_for_grant,
     require_room_for_live,
     require_room_for_renewal,
     require_room_for_superseded,
 )
+from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
+from federation.errors import Limit
+from federation.monitor.watched import list_readings
+from federation.party.node_directory import NodeDirectory
+from federation.processes.cloud import tell_filling
+from federation.settings import TokenSettings
 from federation.store import schema
 from federation.store.interfaces import RevocationKind
 from federation.v1 import rules_pb2

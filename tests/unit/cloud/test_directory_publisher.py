@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from federation.app.node import NodeDirectory
-from federation.app.public_cloud import Founding, found, open_public_cloud
 from federation.clock import system_clock
-from federation.config import ServerSettings, TokenSettings
+from federation.cloud.capacity import MOST_ENTRIES
+from federation.cloud.directory_publisher import Bulletin
+from federation.cloud.node import Founding, found, open_public_cloud
 from federation.errors import Unavailable
-from federation.services.cloud.bulletin import Bulletin
-from federation.services.cloud.fullness import MOST_ENTRIES
+from federation.party.node_directory import NodeDirectory
+from federation.settings import ServerSettings, TokenSettings
 from federation.v1 import rules_pb2
 from federation.v1.statement_pb2 import RevocationList
 from hsm import pin_from_value

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from federation.errors import DepartmentForeign, Rejected, Unavailable
+from federation.hospital.maintenance import Upkeep
+from federation.hospital.outbox import LONGEST_PAUSE_MS, Outbox, pause_after
 from federation.protocol.statements import peek_statement
-from federation.services.hospital.outbox import LONGEST_PAUSE_MS, Outbox, pause_after
-from federation.services.hospital.upkeep import Upkeep
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from federation.errors import Conflict, FieldInvalid, NoSuchRecord, RecordErased, Unavailable
+from federation.hospital import records_administration
+from federation.hospital.correction import correct_record
+from federation.hospital.outbox import Outbox
+from federation.hospital.records_administration import Act
+from federation.hospital.rekey import publish_again, rewrap_records
+from federation.hospital.retention import Retention, years_later
 from federation.protocol.time import milliseconds
-from federation.services.hospital import custody
-from federation.services.hospital.correcting import correct_record
-from federation.services.hospital.custody import Act
-from federation.services.hospital.outbox import Outbox
-from federation.services.hospital.retention import Retention, years_later
-from federation.services.hospital.rewrapping import publish_again, rewrap_records
 from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, Publication
 from federation.v1.statement_pb2 import SignedStatement
@@ -34,13 +34,13 @@ def filed(lab: HospitalLab, *, published: bool = True) -> bytes:
 
 
 def past(lab: HospitalLab, handle: bytes) -> None:
-    custody.keep_until(lab.hospital, handle, lab.federation.clock.now - 1, ACT)
+    records_administration.keep_until(lab.hospital, handle, lab.federation.clock.now - 1, ACT)
 
 
 def erased(lab: HospitalLab) -> bytes:
     handle = filed(lab)
     past(lab, handle)
-    assert custody.erase(lab.hospital, handle, ACT)
+    assert records_administration.erase(lab.hospital, handle, ACT)
     return handle
 
 
@@ -83,35 +83,40 @@ def test_record_erased_is_gone_from_disk_database_and_index_and_the_log_says_why
 def test_record_erased_is_said_to_be_and_erasing_it_again_does_nothing(lab: HospitalLab) -> None:
     handle = erased(lab)
     before = kinds(lab)
-    assert not custody.erase(lab.hospital, handle, ACT)
+    assert not records_administration.erase(lab.hospital, handle, ACT)
     with pytest.raises(RecordErased):
-        custody.overview(lab.hospital, handle)
-    for act in (custody.withdraw, custody.reinstate, custody.place_hold):
+        records_administration.overview(lab.hospital, handle)
+    for act in (records_administration.withdraw, records_administration.reinstate, records_administration.place_hold):
         with pytest.raises(RecordErased):
             act(lab.hospital, handle, ACT)
     assert kinds(lab) == before
-    assert custody.why_absent(lab.hospital, [b"x" * 16, handle]) == "RECORD_ERASED"
+    assert records_administration.why_absent(lab.hospital, [b"x" * 16, handle]) == "RECORD_ERASED"
 
 
 def test_record_that_never_was_is_no_such_record(lab: HospitalLab) -> None:
-    for act in (custody.withdraw, custody.reinstate, custody.place_hold, custody.erase):
+    for act in (
+        records_administration.withdraw,
+        records_administration.reinstate,
+        records_administration.place_hold,
+        records_administration.erase,
+    ):
         with pytest.raises(NoSuchRecord):
             act(lab.hospital, b"x" * 16, ACT)
-    assert custody.why_absent(lab.hospital, []) == "NO_SUCH_RECORD"
+    assert records_administration.why_absent(lab.hospital, []) == "NO_SUCH_RECORD"
 
 
 def test_record_held_outlives_its_retention_record_held(lab: HospitalLab) -> None:
     handle = filed(lab)
     past(lab, handle)
-    hold = custody.place_hold(lab.hospital, handle, Act("ann", "court of Alpha, 12/26"))
+    hold = records_administration.place_hold(lab.hospital, handle, Act("ann", "court of Alpha, 12/26"))
     with pytest.raises(StillHeld):
-        custody.erase(lab.hospital, handle, ACT)
+        records_administration.erase(lab.hospital, handle, ACT)
     assert found(lab) == [handle]
     assert lab.blobs
     with pytest.raises(NotStored):
-        custody.release_hold(lab.hospital, handle, b"none", ACT)
-    custody.release_hold(lab.hospital, handle, hold, ACT)
-    assert custody.erase(lab.hospital, handle, ACT)
+        records_administration.release_hold(lab.hospital, handle, b"none", ACT)
+    records_administration.release_hold(lab.hospital, handle, hold, ACT)
+    assert records_administration.erase(lab.hospital, handle, ACT)
     assert [kind for kind, _ in kinds(lab)] == ["RETENTION", "HELD", "ERASED", "RELEASED", "ERASED"]
     assert ("ERASED", "RECORD_HELD") in kinds(lab)
 
@@ -120,9 +125,9 @@ def test_record_whose_retention_runs_or_was_never_set_is_not_erased_record_retai
     handle = filed(lab)
     for until in (None, lab.federation.clock.now + 1):
         if until is not None:
-            custody.keep_until(lab.hospital, handle, until, ACT)
+            records_administration.keep_until(lab.hospital, handle, until, ACT)
         with pytest.raises(StillKept):
-            custody.erase(lab.hospital, handle, ACT)
+            records_administration.erase(lab.hospital, handle, ACT)
     assert found(lab) == [handle]
 
 
@@ -131,7 +136,7 @@ def test_policy_gives_each_record_its_date_when_it_is_stored(lab: HospitalLab) -
     stored_at = lab.federation.clock.now
     for department, years in (("H:alpha/cardiology", 10), ("H:alpha/neurology", 30)):
         handle = lab.import_files(department_id=department)
-        view = custody.overview(lab.hospital, handle)
+        view = records_administration.overview(lab.hospital, handle)
         assert view.keep_until == years_later(stored_at, years)
         assert lab.hospital.vault.place_of(view.newest).keep_until == view.keep_until
     assert years_later(1_709_164_800_000, 1) == 1_740_787_200_000  # from 29 February 2024 to 1 March 2025
@@ -140,21 +145,21 @@ def test_policy_gives_each_record_its_date_when_it_is_stored(lab: HospitalLab) -
 def test_wrapping_anew_leaves_the_retention_as_it_is(lab: HospitalLab) -> None:
     handle = filed(lab)
     past(lab, handle)
-    before = custody.overview(lab.hospital, handle).keep_until
+    before = records_administration.overview(lab.hospital, handle).keep_until
     for _ in rewrap_records(lab.hospital.stores.records, lab.hospital.vault):
         pass
-    assert custody.overview(lab.hospital, handle).keep_until == before
+    assert records_administration.overview(lab.hospital, handle).keep_until == before
 
 
 def test_record_withdrawn_is_found_by_nobody_until_it_is_reinstated(lab: HospitalLab) -> None:
     handle = filed(lab)
-    assert custody.withdraw(lab.hospital, handle, ACT)
-    assert not custody.withdraw(lab.hospital, handle, ACT)
+    assert records_administration.withdraw(lab.hospital, handle, ACT)
+    assert not records_administration.withdraw(lab.hospital, handle, ACT)
     assert found(lab) == []
-    assert custody.why_absent(lab.hospital, [handle]) == "RECORD_WITHDRAWN"
+    assert records_administration.why_absent(lab.hospital, [handle]) == "RECORD_WITHDRAWN"
     assert publish_all(lab)[-1] == WITHDRAW
-    assert custody.reinstate(lab.hospital, handle, ACT)
-    assert not custody.reinstate(lab.hospital, handle, ACT)
+    assert records_administration.reinstate(lab.hospital, handle, ACT)
+    assert not records_administration.reinstate(lab.hospital, handle, ACT)
     assert found(lab) == [handle]
     assert publish_all(lab)[-1] == ADD
     assert [kind for kind, _ in kinds(lab) if kind != "UNPUBLISHED"] == ["WITHDRAWN", "REINSTATED"]
@@ -163,14 +168,14 @@ def test_record_withdrawn_is_found_by_nobody_until_it_is_reinstated(lab: Hospita
 def test_correction_is_what_is_found_and_the_version_before_stays(lab: HospitalLab) -> None:
     handle = filed(lab)
     assert corrected(lab, handle) == 2
-    view = custody.overview(lab.hospital, handle)
+    view = records_administration.overview(lab.hospital, handle)
     assert [version.version for version in view.versions] == [1, 2]
     assert found(lab) == [handle]
     contents = [b"".join(lab.hospital.vault.read(version)) for version in view.versions]
     assert contents[0] == JOHNNIE.read_bytes() != contents[1]
     assert lab.hospital.vault.place_of(view.newest).patient_id == "P:wang"
     past(lab, handle)
-    assert custody.erase(lab.hospital, handle, ACT)
+    assert records_administration.erase(lab.hospital, handle, ACT)
     assert lab.blobs == []
     with pytest.raises(RecordErased):
         corrected(lab, handle)
@@ -190,18 +195,18 @@ def test_two_corrections_at_once_are_one_and_a_conflict(lab: HospitalLab) -> Non
     scan.write_bytes(b"scan")
 
     def meanwhile(_: int) -> None:
-        if len(custody.overview(lab.hospital, handle).versions) == 1:
+        if len(records_administration.overview(lab.hospital, handle).versions) == 1:
             corrected(lab, handle)
 
     with pytest.raises(Conflict):
         correct_record(lab.hospital, handle, JOHNNIE, (scan,), ACT, meanwhile)
-    assert len(custody.overview(lab.hospital, handle).versions) == len(lab.blobs) == 2
+    assert len(records_administration.overview(lab.hospital, handle).versions) == len(lab.blobs) == 2
 
 
 def test_publication_that_waits_when_its_record_is_erased_adds_nothing_to_the_index(lab: HospitalLab) -> None:
     handle = filed(lab, published=False)
     past(lab, handle)
-    assert custody.erase(lab.hospital, handle, ACT)
+    assert records_administration.erase(lab.hospital, handle, ACT)
     assert set(publish_all(lab)) == {WITHDRAW}
 
 
@@ -213,7 +218,7 @@ def test_record_erased_while_it_is_published_is_withdrawn_after_all(lab: Hospita
         """The cloud takes "add", and before its answer is here the record is erased."""
         receipt = lab.publish(publication)
         if publication.action == ADD:
-            assert custody.erase(lab.hospital, handle, ACT)
+            assert records_administration.erase(lab.hospital, handle, ACT)
         return receipt
 
     actions = publish_all(lab, slowly)
@@ -251,10 +256,10 @@ def test_withdrawal_outlives_a_cloud_that_is_away_and_a_restart(lab: HospitalLab
 def test_patients_records_are_found_withdrawn_ones_too_and_nobody_elses(lab: HospitalLab) -> None:
     mine = {filed(lab), filed(lab)}
     lab.import_files(patient_id="P:lin")
-    custody.withdraw(lab.hospital, next(iter(mine)), ACT)
-    assert set(custody.records_of(lab.hospital, "P:wang")) == mine
+    records_administration.withdraw(lab.hospital, next(iter(mine)), ACT)
+    assert set(records_administration.records_of(lab.hospital, "P:wang")) == mine
     with pytest.raises(FieldInvalid):
-        custody.records_of(lab.hospital, "wang")
+        records_administration.records_of(lab.hospital, "wang")
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
@@ -269,19 +274,19 @@ def test_content_of_an_erased_record_goes_when_the_shelf_answers_again(lab: Hosp
     folder = lab.blobs[0].parent
     aside = folder.rename(folder.with_name("aside"))
     folder.write_bytes(b"no folder")
-    assert custody.erase(lab.hospital, handle, ACT)
+    assert records_administration.erase(lab.hospital, handle, ACT)
     with pytest.raises(StoreUnavailable):
-        custody.bury(lab.hospital)
+        records_administration.bury(lab.hospital)
     folder.unlink()
     aside.rename(folder)
     assert lab.blobs
-    assert custody.bury(lab.hospital) == 1
+    assert records_administration.bury(lab.hospital) == 1
     assert lab.blobs == []
 
 
 def test_publishing_all_again_adds_no_record_that_is_withdrawn(lab: HospitalLab) -> None:
     hidden, shown = filed(lab), filed(lab)
-    custody.withdraw(lab.hospital, hidden, ACT)
+    records_administration.withdraw(lab.hospital, hidden, ACT)
     publish_all(lab)
     lab.published.clear()
     for _ in publish_again(lab.hospital):

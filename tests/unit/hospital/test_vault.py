@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from federation.errors import Corrupt, DepartmentForeign, FieldInvalid, Limit
-from federation.services.hospital.release import MOST_RECORDS, manifest_of
-from federation.services.hospital.vault import PartLabel
+from federation.hospital.release import MOST_RECORDS, manifest_of
+from federation.hospital.vault import PartLabel
 from federation.store.errors import AlreadyStored, StoredRecordCorrupt
 from federation.store.interfaces import StoredRecord
 from tests.hospital_lab import JOHNNIE, HospitalLab

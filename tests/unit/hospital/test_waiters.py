@@ -3,7 +3,7 @@
 import asyncio
 
 from federation.errors import Limit
-from federation.services.hospital.bells import LOOK_SECONDS, Bells, RoomWatch
+from federation.hospital.waiters import LOOK_SECONDS, Bells, RoomWatch
 
 MAILBOX = b"room", 1
 

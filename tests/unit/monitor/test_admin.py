@@ -13,9 +13,9 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from federation.config import ConfigError
 from federation.errors import Unavailable
-from federation.observe.admin import LONGEST_SOCKET_BYTES, admin_server
+from federation.monitor.admin import LONGEST_SOCKET_BYTES, admin_server
+from federation.settings import ConfigError
 from federation.wire.health import Health
 
 SERVING = HealthCheckResponse.SERVING

@@ -8,9 +8,9 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from federation.app.subjects import CLOUD_SERVICES, HOSPITAL_SERVICES
 from federation.errors import GrantExpired, NotFound
-from federation.observe.calls import CallMetrics
+from federation.monitor.calls import CallMetrics
+from federation.monitor.subjects import CLOUD_SERVICES, HOSPITAL_SERVICES
 from federation.protocol.sealing import after_opening
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub

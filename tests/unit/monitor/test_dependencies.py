@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from federation.app.watched import database_readings, own_dependencies
-from federation.observe.readings import Readings
+from federation.monitor.readings import Readings
+from federation.monitor.watched import database_readings, own_dependencies
 from federation.store.database import Database, open_database
 from federation.store.party import SqlSettings
 from federation.store.survey import Survey

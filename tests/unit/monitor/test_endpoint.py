@@ -12,11 +12,11 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from federation.config import ConfigError
 from federation.errors import Unavailable
-from federation.observe.endpoint import MOST_AT_ONCE, is_local, metrics_endpoint, worker_address
-from federation.observe.readings import Readings
-from federation.observe.sources import Reading
+from federation.monitor.endpoint import MOST_AT_ONCE, is_local, metrics_endpoint, worker_address
+from federation.monitor.readings import Readings
+from federation.monitor.sources import Reading
+from federation.settings import ConfigError
 
 SOURCES_PATIENCE_SECONDS = 0.2
 KEY = "metrics.listen"
@@ -60,7 +60,7 @@ def test_other_requests_are_refused(method: str, path: str, status: int) -> None
 
 
 def test_silent_clients_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.observe.endpoint.PATIENCE_SECONDS", 600)
+    monkeypatch.setattr("federation.monitor.endpoint.PATIENCE_SECONDS", 600)
 
     def ask(address: str) -> dict[tuple[str, ...], float]:
         host, port = address.split(":")
@@ -73,7 +73,7 @@ def test_silent_clients_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.observe.endpoint.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("federation.monitor.endpoint.PATIENCE_SECONDS", 0.3)
 
     def ask(address: str) -> bytes:
         host, port = address.split(":")

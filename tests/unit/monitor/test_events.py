@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from federation.observe.events import CHORES, EVENTS, OTHERS, RARE_CHORES, counted_events
+from federation.monitor.events import CHORES, EVENTS, OTHERS, RARE_CHORES, counted_events
 from federation.wire import operations
 
 FEDERATION = Path(__file__).parents[3] / "federation"
@@ -29,7 +29,7 @@ def told_in(path: Path) -> Iterator[str]:
 def test_every_event_that_the_code_tells_is_known() -> None:
     told = {event for path in FEDERATION.rglob("*.py") for event in told_in(path)}
     assert len(told) > 15
-    assert told <= EVENTS, f"say in federation/observe/events.py what these are: {sorted(told - EVENTS)}"
+    assert told <= EVENTS, f"say in federation/monitor/events.py what these are: {sorted(told - EVENTS)}"
 
 
 def test_every_event_that_is_known_is_told() -> None:

@@ -12,10 +12,10 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from federation.app.node import NodeDirectory
-from federation.app.observation import Observation, Subject
-from federation.config import AdminSettings, ConfigError, MetricsSettings, TracingSettings
-from federation.observe.admin import LONGEST_SOCKET_BYTES, admin_server
+from federation.monitor.admin import LONGEST_SOCKET_BYTES, admin_server
+from federation.monitor.observation import Observation, Subject
+from federation.party.node_directory import NodeDirectory
+from federation.settings import AdminSettings, ConfigError, MetricsSettings, TracingSettings
 from federation.wire.health import Dependency, Health
 from federation.wire.workers import Workers
 from hsm import Token

@@ -8,10 +8,10 @@ import grpc
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from federation.config import ConfigError, TracingSettings
 from federation.errors import GrantExpired
-from federation.observe.extras import open_tracing
+from federation.monitor.extras import open_tracing
 from federation.protocol.sealing import after_opening
+from federation.settings import ConfigError, TracingSettings
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.v1.membership_pb2 import IssueTicketRequest
@@ -146,7 +146,7 @@ def test_without_a_collector_nothing_is_traced() -> None:
 
 
 def test_without_the_extra_the_key_and_the_package_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "federation.observe.tracing", raising=False)
+    monkeypatch.delitem(sys.modules, "federation.monitor.tracing", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)  # what Python does where it is not installed
     with pytest.raises(ConfigError, match=r"^tracing\.endpoint: .*medunion\[tracing\]"):
         open_tracing(TracingSettings("http://127.0.0.1:9"), "medunion-test")

@@ -7,9 +7,9 @@ from google.protobuf.any_pb2 import Any
 from google.rpc.error_details_pb2 import ErrorInfo
 
 from federation.clinical.errors import WrongSubject
-from federation.config import ConfigError
 from federation.errors import FederationError, GrantExpired, Limit, NotFound, Rejected, Unavailable
-from federation.observe.vocabulary import OTHER, cause, reasons, service_and_method, told_reason
+from federation.monitor.vocabulary import OTHER, cause, reasons, service_and_method, told_reason
+from federation.settings import ConfigError
 from federation.store.errors import StoreUnavailable
 from federation.wire.status import to_status
 from hsm.errors import HsmError

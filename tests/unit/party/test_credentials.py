@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from federation.app.node import NodeDirectory, stored_pin
-from federation.config import ConfigError, DatabaseSettings, TokenSettings
+from federation.party.node_directory import NodeDirectory, stored_pin
+from federation.settings import ConfigError, DatabaseSettings, TokenSettings
 from hsm import pin_from_file
 from hsm.errors import PinUnavailable
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from federation.app.post import FILE, Post
 from federation.errors import Unavailable
+from federation.party.serve_lock import FILE, Post
 
 LISTEN = ("127.0.0.1:4711",)
 _HOLDER = """
 import asyncio, signal, sys
 from pathlib import Path
-from federation.app.post import LEAVE, Post
+from federation.party.serve_lock import LEAVE, Post
 post = Post(Path(sys.argv[1]), take_over=False)
 asyncio.run(post.relieve(["127.0.0.1:4711"]))
 print("there", flush=True)

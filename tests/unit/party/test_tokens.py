@@ -2,8 +2,8 @@
 
 import pytest
 
-from federation.app.tokens import CONSEQUENCES, NEEDED, missing_for
 from federation.cli.token_check import check_lines
+from federation.party.tokens import CONSEQUENCES, NEEDED, missing_for
 from hsm import Ability, Trial
 
 LACKS_X25519 = [Trial(ability, "not offered" if ability is Ability.X25519 else "") for ability in Ability]

@@ -7,13 +7,13 @@ from pathlib import Path
 import grpc
 import pytest
 
-from federation.audit import Audit
-from federation.clients.doctor import DoctorClient
-from federation.clients.patient import PatientClient
-from federation.clients.profile import Profile
-from federation.clients.relay import Connect
-from federation.clients.trace import Trace
-from federation.member import Member
+from federation.party.audit import Audit
+from federation.party.member import Member
+from federation.person.doctor import DoctorClient
+from federation.person.patient import PatientClient
+from federation.person.profile import Profile
+from federation.person.relay import Connect
+from federation.person.trace import Trace
 from federation.protocol import search
 from federation.protocol.anchors import Lists
 from federation.store.database import open_database

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.clients.code import DoctorCode
-from federation.clients.errors import CodeInvalid
+from federation.person.code import DoctorCode
+from federation.person.errors import CodeInvalid
 
 CODE = DoctorCode("relay.example:7443", "H:beta", bytes(range(16)), bytes(range(32)))
 TEXT = "medunion://relay.example:7443/beta/AAECAwQFBgcICQoLDA0ODw/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"

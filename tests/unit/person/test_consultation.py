@@ -7,19 +7,19 @@ from dataclasses import replace
 
 import pytest
 
-from federation.clients.code import DoctorCode
-from federation.clients.doctor import DoctorRoom
-from federation.clients.errors import NoAnswer, NoSuchGrant
-from federation.clients.pending import PendingConsultation
-from federation.clients.relay import Mailbox
 from federation.errors import IdentityMismatch, Limit, NoSuchRoom, OutOfOrder, Refused
+from federation.person.code import DoctorCode
+from federation.person.doctor import DoctorRoom
+from federation.person.errors import NoAnswer, NoSuchGrant
+from federation.person.pending import PendingConsultation
+from federation.person.relay import Mailbox
 from federation.protocol.doctor_consultation import InConsultation
 from federation.protocol.grant import Terms
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
 from federation.v1.envelope_pb2 import SealedReply, SessionFrame, SessionRefusal
 from tests.hospital_lab import ecg, report
-from tests.unit.clients.conftest import Surgery
+from tests.unit.person.conftest import Surgery
 
 SECONDS = 20.0
 
@@ -95,7 +95,7 @@ def test_receipt_is_made_once_however_often_it_is_sent(surgery: Surgery, room: D
 def test_diagnosis_is_had_though_somebody_filled_the_room(
     surgery: Surgery, room: DoctorRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("federation.clients.relay.FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("federation.person.relay.FIRST_PAUSE_SECONDS", 0.001)
     waiting, present = visit(surgery, room, None)
     content = report(surgery.federation)
     surgery.doctor.diagnose(room, present, content, [])

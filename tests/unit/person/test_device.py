@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from federation.clients.device import create_person, enrol_device, unlock
-from federation.clients.errors import ProfileUnusable, WrongFile
-from federation.clients.profile import DeviceSettings, Profile
+from federation.person.device import create_person, enrol_device, unlock
+from federation.person.errors import ProfileUnusable, WrongFile
+from federation.person.profile import DeviceSettings, Profile
 from keystore.biometric import DeviceSecretUnusable
 from keystore.fuzzy import BiometricMismatch
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from federation.clients.code import DoctorCode
-from federation.clients.pending import PendingConsultation, PendingStore
-from federation.clients.sealed_files import SealedFiles
 from federation.errors import CredentialRevoked
+from federation.person.code import DoctorCode
+from federation.person.pending import PendingConsultation, PendingStore
+from federation.person.sealed_files import SealedFiles
 from federation.v1.envelope_pb2 import SessionFrame
 from keystore.errors import SealBroken
 from tests.simulator import Federation

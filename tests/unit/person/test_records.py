@@ -8,7 +8,6 @@ from pathlib import Path
 import grpc
 import pytest
 
-from federation.clients.doctor import DoctorClient
 from federation.errors import (
     GrantMissing,
     GrantScope,
@@ -17,6 +16,7 @@ from federation.errors import (
     RecordDigestMismatch,
     Rejected,
 )
+from federation.person.doctor import DoctorClient
 from federation.protocol.grant import Terms
 from federation.protocol.hospital_record import AwaitingRequest, ReceivedQuery, Release
 from federation.protocol.search import Place
@@ -32,7 +32,7 @@ from keystore.transcript import digest
 from tests.contents import cut, record_of
 from tests.hospital_lab import CARDIOLOGY, JOHNNIE, ecg, report
 from tests.simulator import Federation
-from tests.unit.clients.conftest import Surgery, make_doctor
+from tests.unit.person.conftest import Surgery, make_doctor
 
 Script = Callable[[Release], Iterator[OpenSessionResponse]]
 BIG = 3_000_000

@@ -10,9 +10,9 @@ import pytest
 
 from federation import errors
 from federation.cli import terminal
-from federation.clients import errors as client_errors
 from federation.clinical.text import printable
 from federation.errors import FederationError
+from federation.person import errors as client_errors
 from federation.protocol.anchors import Lists
 from federation.v1.statement_pb2 import RevocationList
 from federation.wire.dialling import NetworkForbidden

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from federation.app.lease import LIFE, Lease
+from federation.processes.lease import LIFE, Lease
 from federation.store.database import Database, open_database
 from federation.store.party import SqlSettings
 

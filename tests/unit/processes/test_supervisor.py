@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from federation.app import link
-from federation.app.supervisor import Supervisor
 from federation.errors import Unavailable
+from federation.processes import worker_channel
+from federation.processes.supervisor import Supervisor
 from hsm import Pin
 
 PROGRAM = Path(__file__).with_name("worker_program.py")
@@ -108,7 +108,7 @@ def test_process_that_is_killed_is_started_again_after_pauses_that_grow(
 
 
 def test_process_that_hangs_is_killed_and_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "LONGEST_SILENCE", timedelta(seconds=7))
+    monkeypatch.setattr(worker_channel, "LONGEST_SILENCE", timedelta(seconds=7))
 
     async def main() -> None:
         async with running(tmp_path, "hangs", processes=1) as run:
@@ -155,7 +155,7 @@ def test_pin_reaches_a_process_by_a_pipe_and_no_command_line_shows_it(tmp_path: 
 
 def test_processes_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     program = (
-        "import asyncio, sys; from datetime import timedelta; from federation.app.supervisor import Supervisor;"
+        "import asyncio, sys; from datetime import timedelta; from federation.processes.supervisor import Supervisor;"
         "asyncio.run(Supervisor(sys.argv[1:], 2, ['127.0.0.1:1'], timedelta(seconds=1))"
         ".serve(asyncio.Event(), asyncio.Event(), lambda ready: print('ready', flush=True)))"
     )

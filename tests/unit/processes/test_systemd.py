@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from federation.app.notify import ServiceManager, successor_environment
+from federation.processes.systemd import ServiceManager, successor_environment
 
 
 @contextmanager

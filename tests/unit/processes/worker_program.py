@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from federation.app.link import WorkerLink, tell_ready
+from federation.processes.worker_channel import WorkerLink, tell_ready
 
 
 async def main(way: str, directory: Path, link: WorkerLink, pin: str) -> None:

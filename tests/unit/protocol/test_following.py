@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from federation.errors import BundleOutOfSequence, BundleSignerUnknown, BundleStale
+from federation.party.trust import TrustKeeper
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import sign_statement
 from federation.store.interfaces import Settings
-from federation.trust import TrustKeeper
 from federation.v1.statement_pb2 import RevocationList, SignedStatement
 from keystore.party import IDENTITY, ISSUING
 from tests.mallory import refused

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from federation.epochs import EPOCH_LIFE, EpochKeeper
 from federation.errors import CredentialRevoked, NotRegistered, Rejected, StaleRevocationList, UnknownKeyId
+from federation.party.epochs import EPOCH_LIFE, EpochKeeper
 from federation.protocol.parties import reason_of
 from federation.protocol.statements import peek_statement
 from federation.v1.statement_pb2 import EncryptionKeyStatement

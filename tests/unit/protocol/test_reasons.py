@@ -11,8 +11,8 @@ from federation import errors
 ROOT = Path(__file__).parents[3]
 SOURCES = [
     *sorted((ROOT / "federation" / "protocol").glob("*.py")),
-    ROOT / "federation/member.py",
-    ROOT / "federation/epochs.py",
+    ROOT / "federation/party/member.py",
+    ROOT / "federation/party/epochs.py",
 ]
 HERE = Path(__file__).parent
 HOW_A_TEST_EXPECTS = re.compile(r"(?:refused|rejected|raises)\(\(?([A-Z]\w+)")

@@ -2,8 +2,8 @@
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from federation.clients.evidence import Exhibit
 from federation.errors import CloudKeyRevoked, IssuerRevoked
+from federation.person.evidence import Exhibit
 from federation.protocol.anchors import Anchors
 from federation.protocol.statements import verify_signature
 from federation.v1.search_pb2 import SearchAnswer

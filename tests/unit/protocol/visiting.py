@@ -1,7 +1,7 @@
 """The whole visit in memory: every phase of the paper, each side's own steps, and what each side keeps for a judge."""
 
-from federation.clients import exhibits
-from federation.clients.evidence import Exhibit
+from federation.person import exhibits
+from federation.person.evidence import Exhibit
 from federation.protocol import patient_consultation
 from federation.protocol.doctor_consultation import AwaitingBiosignal, InConsultation
 from federation.protocol.doctor_record import Received, Slice

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from federation.errors import Unavailable
-from federation.generations import REREAD_SECONDS, StoredGenerations
+from federation.party.generations import REREAD_SECONDS, StoredGenerations
 from federation.store.database import open_database
 from federation.store.party import SqlSettings
 from keystore.errors import GenerationsBroken, RotationAlreadyPrepared
@@ -88,7 +88,7 @@ def test_generations_that_do_not_change_are_not_written(settings):
 
 
 def test_generations_that_others_change_all_the_time_are_unavailable_in_the_end(settings, monkeypatch):
-    monkeypatch.setattr("federation.generations.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("federation.party.generations.PATIENCE_SECONDS", 0.3)
     settings.advance("generations", 2**62, (0).to_bytes(8, "big") + Generations().to_json())
     seen = []
     with pytest.raises(Unavailable):

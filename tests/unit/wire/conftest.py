@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.audit import AuditEvent
-from federation.config import ServerSettings
+from federation.party.audit import AuditEvent
+from federation.settings import ServerSettings
 from federation.v1.directory_pb2 import GetDirectoryResponse, WatchDirectoryResponse
 from federation.v1.directory_pb2_grpc import DirectoryServiceServicer, add_DirectoryServiceServicer_to_server
 from federation.v1.membership_pb2 import IssueTicketResponse

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from federation.config import ServerSettings
+from federation.settings import ServerSettings
 from federation.wire import server
 from federation.wire.server import LeafRotation, build_server
 from tests.unit.wire.conftest import Authority

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from federation.audit import Audit, AuditEvent, refusal
 from federation.errors import Corrupt, GrantMissing, Rejected
+from federation.party.audit import Audit, AuditEvent, refusal
 from federation.protocol.parties import AccessEvent
 from federation.store.database import Database, open_database
 from federation.store.interfaces import LogEntry

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from federation.config import ServerSettings
+from federation.settings import ServerSettings
 from federation.wire.descriptors import FEWEST_CONNECTIONS, PORTS, SPARE
 from tests.unit.wire.server_process import anybody, served
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from federation.app.check_peers import dial
-from federation.clients.profile import DoctorSettings
-from federation.config import ConfigError, DiallingSettings
+from federation.check.peers import dial
 from federation.errors import FieldInvalid, Unavailable
+from federation.person.profile import DoctorSettings
+from federation.settings import ConfigError, DiallingSettings
 from federation.settings_file import read_settings
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub

@@ -21,8 +21,8 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc_status import rpc_status
 
-from federation.config import ServerSettings
 from federation.errors import Limit, Overdue, SilentStream, StalledReader, Unavailable
+from federation.settings import ServerSettings
 from federation.v1.directory_pb2 import (
     GetDirectoryRequest,
     GetDirectoryResponse,

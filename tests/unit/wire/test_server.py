@@ -7,8 +7,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from federation.config import ServerSettings
 from federation.errors import Unavailable
+from federation.settings import ServerSettings
 from federation.store.errors import StoreUnavailable
 from federation.wire.channel import open_channel
 from federation.wire.server import LeafRotation, build_server
