@@ -84,9 +84,9 @@ class Cloud:
         with after_opening():
             live = self.live(identity, now=now)
             if live is None:
-                raise NotRegistered("the sender has no live registration")
+                raise NotRegistered("the sender has no live registration")  # call.3
             verifier = self.bulletin.current.verifier
-            return verifier.party(as_signed(live.key_statement), ROLES[live.role], now=now)
+            return verifier.party(as_signed(live.key_statement), ROLES[live.role], now=now)  # call.4
 
     def authenticated(self, call: Call[M], opening: SealedOpening, *, now: Instant) -> "Authenticated[M]":
         """Open a single call and prove its sender. Raises precise errors for clear fields, Rejected for the rest."""
@@ -101,6 +101,7 @@ class Cloud:
 
     def admit(self, pending: Pending[S], *, now: Instant) -> S:
         """Keep a message's replay key, after every other check. Raises Rejected for one that was taken before."""
+        # call.7, D2.9
         return pending.admit(self.stores.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
 
     def record(self, kind: str, detail: str, *, now: Instant, reason: str = OK) -> None:
@@ -144,7 +145,7 @@ class Authenticated(Generic[M]):
         try:
             yield replace(self.cloud.act(kind, detail, now=now), admission=admission)
         except AlreadyAdmitted:
-            self.pending.admit(inserted=False)
+            self.pending.admit(inserted=False)  # call.7
 
 
 def as_datetime(now: Instant) -> datetime:

@@ -60,7 +60,7 @@ def put_encryption_key(cloud: Cloud, request: pb.PutEncryptionKeyRequest) -> pb.
     with after_opening():
         statement = _own_encryption_key(call.payload, call.sender, now)
         if call.payload.HasField("address") and call.sender.role != ROLE_HOSPITAL:
-            raise FieldInvalid("only a hospital has an address")
+            raise FieldInvalid("only a hospital has an address")  # ekput.4
     address = call.payload.address if call.payload.HasField("address") else None
     kept = as_stored(call.payload.encryption_key_statement)
     with call.acting("RENEWAL", f"{call.sender.identity} key {statement.key_id.hex()}", now=now) as act:
@@ -83,11 +83,11 @@ def _newest_key_statement(cloud: Cloud, identity: str, now: Instant) -> SignedSt
 
 
 def _own_encryption_key(payload: pb.EncryptionKeyRenewal, owner: VerifiedParty, now: Instant) -> EncryptionKeyStatement:
-    statement = open_encryption_key(payload.encryption_key_statement, owner.verifying_key)
+    statement = open_encryption_key(payload.encryption_key_statement, owner.verifying_key)  # ekput.1
     if statement.identity != owner.identity:
-        raise IdentityMismatch("the encryption key is somebody else's")
+        raise IdentityMismatch("the encryption key is somebody else's")  # ekput.2
     if not statement.not_before <= now < statement.not_after:
-        raise CredentialExpired("the encryption key is outside its validity")
+        raise CredentialExpired("the encryption key is outside its validity")  # ekput.3
     return statement
 
 
@@ -98,7 +98,7 @@ def certify_tls_identity(cloud: Cloud, request: pb.CertifyTlsIdentityRequest) ->
     hospital_id = call.sender.identity
     with after_opening():
         tls_ca, tls_ca_key = cloud.keys_by_time.tls_ca(now)
-        certificate = issue_identity_ca(
+        certificate = issue_identity_ca(  # tlsca.1
             tls_ca,
             tls_ca_key,
             call.payload.certificate_signing_request,
@@ -114,7 +114,7 @@ def issue_ticket(cloud: Cloud, request: pb.IssueTicketRequest, calling: str | No
     """Give the enrolment desk of the calling hospital a ticket for a patient. Raises Rejected."""
     now = cloud.clock()
     call = cloud.authenticated(TICKET, request.opening, now=now)
-    require_same_hospital(calling, call.sender.identity)
+    require_same_hospital(calling, call.sender.identity)  # tkt.1
     patient_id, issued_by = call.payload.patient_id, call.sender.identity
     with call.acting("TICKET", f"{patient_id} by {issued_by}", now=now) as act:
         ticket, expires_at = new_ticket(cloud, ROLE_NAMES[ROLE_PATIENT], patient_id, issued_by, act, now=now)

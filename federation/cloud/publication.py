@@ -42,7 +42,7 @@ def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> Publi
     """Add or withdraw one row for the calling hospital. Raises Rejected."""
     now = cloud.clock()
     call = cloud.authenticated(PUBLISH, request.opening, now=now)
-    require_same_hospital(calling, call.sender.identity)
+    require_same_hospital(calling, call.sender.identity)  # PUB.1
     with after_opening():
         _require_own_department(call.payload, cloud.bulletin.current.verifier.anchors.department_classes)
     _apply(cloud, call, now)
@@ -52,9 +52,10 @@ def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> Publi
 
 def _require_own_department(publication: Publication, published_classes: frozenset[str]) -> None:
     if hospital_of(publication.department_id) != publication.hospital_id:
-        raise DepartmentForeign("the department is another hospital's")
+        raise DepartmentForeign("the department is another hospital's")  # PUB.2
     is_added = publication.action == PUBLICATION_ACTION_ADD
     if is_added and class_of(publication.department_id) not in published_classes:
+        # PUB.3
         raise FieldInvalid("the department's class is not on the federation's list: no doctor would find the record")
 
 
@@ -70,4 +71,4 @@ def _apply(cloud: Cloud, call: Authenticated[Publication], now: Instant) -> None
         # Neither overload nor anonymous: the operator has to find out whose rows these are.
         operations.warning("patient-rows-full")
         cloud.record("PUBLICATION", detail, now=now, reason=Limit.reason)
-        raise Limit("the index holds as many records of one patient of this hospital as it may") from error
+        raise Limit("the index holds as many records of one patient of this hospital as it may") from error  # PUB.4

@@ -80,13 +80,13 @@ def register(cloud: Cloud, request: RegisterRequest) -> SealedReply:
     if kept is not None:
         return SealedReply.FromString(kept)
     accepted = _accept(cloud, received, now)
-    require_due(cloud, accepted, now=now)
+    require_due(cloud, accepted, now=now)  # reg1.19, reg1.20
     _require_unused(cloud, received.session_id, now)
     return _issue(cloud, accepted, now)
 
 
 def _accept(cloud: Cloud, received: ReceivedRequest, now: Instant) -> AcceptedRequest:
-    cloud.freshness.require(received.sent_at, now=now)
+    cloud.freshness.require(received.sent_at, now=now)  # reg1.3
     request = received.opened.payload
     registrations = cloud.stores.registrations
     ticket = registrations.find_ticket(digest(request.ticket), now=now) if request.ticket else None
@@ -104,7 +104,7 @@ def _require_unused(cloud: Cloud, challenge: bytes, now: Instant) -> None:
     """Look before a serial is used up for it; the challenge is used up with the registration. Raises Rejected."""
     with after_opening():
         if cloud.stores.replay.holds(replay_key(challenge), now=now):
-            raise ChallengeInvalid("the challenge was used before")
+            raise ChallengeInvalid("the challenge was used before")  # reg1.21
 
 
 def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply:
@@ -236,13 +236,13 @@ def _meanwhile(accepted: AcceptedRequest) -> Iterator[None]:
     try:
         yield
     except AlreadyAdmitted as error:
-        raise ChallengeInvalid("the challenge was used meanwhile") from error
+        raise ChallengeInvalid("the challenge was used meanwhile") from error  # reg1.22
     except AlreadyStored as error:
-        raise AlreadyRegistered("the identity was registered meanwhile") from error
+        raise AlreadyRegistered("the identity was registered meanwhile") from error  # reg1.22
     except NotStored as error:
         if accepted.renewed is not None:
-            raise NotRegistered("the registration that this one renews is gone") from error
-        raise TicketInvalid("the ticket was used meanwhile") from error
+            raise NotRegistered("the registration that this one renews is gone") from error  # reg1.22
+        raise TicketInvalid("the ticket was used meanwhile") from error  # reg1.22
 
 
 def shared_key_context(identity: str, serial: bytes) -> bytes:

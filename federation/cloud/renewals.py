@@ -48,9 +48,9 @@ def require_due(cloud: Cloud, accepted: AcceptedRequest, *, now: Instant) -> Non
         return
     past = _past(cloud, live, now)
     if not _is_due(cloud, live, now) and not _is_own_choice(accepted, live, past, now):
-        raise RenewalNotDue("the live credential is good: no reason to renew it is known here")
+        raise RenewalNotDue("the live credential is good: no reason to renew it is known here")  # reg1.19
     for oldest in past.standing[: 1 - MOST_STANDING]:
-        require_room_for_renewal(cloud.stores.revocations.current(now=now))
+        require_room_for_renewal(cloud.stores.revocations.current(now=now))  # reg1.20
         revoke_credential(cloud, live.identity, oldest.serial, oldest.not_after, now=now)
 
 

@@ -50,8 +50,8 @@ def revoke_grant(cloud: Cloud, request: RevokeGrantRequest, rate: RateBound) -> 
     call = _authenticated(cloud, request.opening, now=now)
     with after_opening():
         grant = named_for_revocation(call.payload.grant, call.sender)
-        rate.require(call.sender.identity)
-    require_room_for_grant(cloud.stores.revocations.current(now=now))
+        rate.require(call.sender.identity)  # rev.4
+    require_room_for_grant(cloud.stores.revocations.current(now=now))  # rev.5
     entry = grant_entry(grant.patient_id, grant.grant_id)
     expires_at = grant.not_after + milliseconds(KEPT_AFTER_END)
     with call.acting("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now) as act:
@@ -67,7 +67,7 @@ def _authenticated(cloud: Cloud, opening: SealedOpening, *, now: Instant) -> Aut
     claimed = REVOKE.receive(opening, cloud.epochs, cloud.identity, cloud.freshness, now=now)
     with after_opening():
         statement = claimed.opened.payload.patient_key_statement
-        patient = cloud.bulletin.current.verifier.party(statement, ROLE_PATIENT, now=now)
+        patient = cloud.bulletin.current.verifier.party(statement, ROLE_PATIENT, now=now)  # call.4
     return Authenticated(cloud, patient, claimed.opened, claimed.verify(patient, now=now))
 
 

@@ -56,7 +56,7 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
 
 def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) -> SignedStatement:
     sto = deposit.received.opened.payload
-    department_id = hospital.department_of(sto.scope.department_class)
+    department_id = hospital.department_of(sto.scope.department_class)  # STO.22
     place = Place(
         sto.patient_id,
         department_id,
@@ -83,7 +83,7 @@ def _write(draft: Draft, deposit: AcceptedDeposit, now: Instant) -> None:
             recorded=datetime.fromtimestamp(now / 1000, UTC),
         )
     except ClinicalError as error:
-        raise Rejected("the message was not accepted") from error
+        raise Rejected("the message was not accepted") from error  # STO.23
     draft.add(_ENCOUNTER, [bundle])
     draft.add(_BIOSIGNAL, [deposit.biosignal])
     draft.add(_DIAGNOSIS, [deposit.diagnosis])

@@ -59,30 +59,31 @@ class RelaySpace:
         if time.monotonic() - self._seen_at >= ALL_ROOMS_SEEN_SECONDS:
             self._held, self._seen_at = self._hospital.stores.rooms.all_bytes(), time.monotonic()
         if self._held >= self._hospital.most_relay_bytes:
-            raise Limit("the rooms of this hospital hold no more; some end within hours")
+            raise Limit("the rooms of this hospital hold no more; some end within hours")  # PutFrame.2
 
 
 def open_room(hospital: Hospital, request: OpenRoomRequest) -> OpenRoomResponse:
     """Open a room for a registered doctor. Raises precisely what is wrong with the request, Limit for too many rooms."""
     now = hospital.clock()
     pending = receive_room_request(request, hospital.identity, hospital.member.verifier(), now=now)
+    # OpenRoom.6
     holder = pending.admit(hospital.stores.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
     room = _room(holder, hospital.entropy(16), now + milliseconds(ROOM_LIFE))
     try:
         hospital.stores.rooms.open(room, now=now, most_per_doctor=MOST_ROOMS_PER_DOCTOR)
     except StoreLimit as error:
-        raise Limit("this doctor has too many rooms open") from error
+        raise Limit("this doctor has too many rooms open") from error  # OpenRoom.7
     return OpenRoomResponse(room_id=room.room_id, expires_at=room.expires_at)
 
 
 def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
     """Give a room's doctor, and the lists to check it with. Raises NoSuchRoom, StaleRevocationList."""
-    check(request)
-    room = require_room(hospital, request.room_id)
-    require_holder(hospital, room)
+    check(request)  # GetRoom.1
+    room = require_room(hospital, request.room_id)  # GetRoom.2
+    require_holder(hospital, room)  # GetRoom.2
     directory = hospital.member.directory
     if directory is None:
-        raise StaleRevocationList("no revocation list is at hand")
+        raise StaleRevocationList("no revocation list is at hand")  # GetRoom.3
     return GetRoomResponse(
         key_statement=as_signed(room.key_statement),
         doctor_certificate=room.doctor_certificate,
@@ -94,39 +95,39 @@ def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
 
 def close_room(hospital: Hospital, request: CloseRoomRequest) -> None:
     """Close a room for the doctor who opened it. Raises NoSuchRoom, SignatureInvalid."""
-    check(request)
-    room = require_room(hospital, request.room_id)
+    check(request)  # CloseRoom.1
+    room = require_room(hospital, request.room_id)  # CloseRoom.2
     verify_close(request, as_signed(room.key_statement), hospital.identity)
     hospital.stores.rooms.close(room.room_id)
 
 
 def put_frame(hospital: Hospital, request: PutFrameRequest) -> None:
     """Keep a frame. Raises NoSuchRoom, OutOfOrder, Conflict for another frame under its number, Limit for a full room."""
-    check(request)
+    check(request)  # PutFrame.3
     if request.frame.WhichOneof("content") is None:
-        raise MissingField("the frame holds nothing")
+        raise MissingField("the frame holds nothing")  # PutFrame.4
     if request.number >= MOST_FRAMES:
-        raise Limit(f"a room takes {MOST_FRAMES} frames each way")
-    require_open_room(hospital, request.room_id)
+        raise Limit(f"a room takes {MOST_FRAMES} frames each way")  # PutFrame.5
+    require_open_room(hospital, request.room_id)  # PutFrame.6
     frame = request.frame.SerializeToString(deterministic=True)
     place = request.room_id, request.direction, request.number
     try:
         hospital.stores.rooms.put_frame(*place, frame, now=hospital.clock(), most_bytes=MOST_ROOM_BYTES)
     except NotStored as error:
-        raise NoSuchRoom("there is no such room, or it has expired") from error
+        raise NoSuchRoom("there is no such room, or it has expired") from error  # PutFrame.7
     except OutOfSequence as error:
-        raise OutOfOrder(str(error)) from error
+        raise OutOfOrder(str(error)) from error  # PutFrame.8
     except AlreadyStored as error:
-        raise Conflict("another frame has this number in this room") from error
+        raise Conflict("another frame has this number in this room") from error  # PutFrame.9
     except StoreLimit as error:
-        raise Limit("this room holds no more") from error
+        raise Limit("this room holds no more") from error  # PutFrame.10
 
 
 def require_room(hospital: Hospital, room_id: bytes) -> StoredRoom:
     """Give a room. Raises NoSuchRoom."""
     room = hospital.stores.rooms.get(room_id, now=hospital.clock())
     if room is None:
-        raise NoSuchRoom("there is no such room, or it has expired")
+        raise NoSuchRoom("there is no such room, or it has expired")  # room.1
     return room
 
 
@@ -137,7 +138,7 @@ def require_holder(hospital: Hospital, room: StoredRoom) -> None:
     """
     verifier = hospital.member.verifier()
     with suppress(StaleRevocationList, BundleStale):
-        verifier.doctor(as_signed(room.key_statement), room.doctor_certificate, now=hospital.clock())
+        verifier.doctor(as_signed(room.key_statement), room.doctor_certificate, now=hospital.clock())  # room.2
 
 
 def require_open_room(hospital: Hospital, room_id: bytes) -> None:
@@ -147,7 +148,7 @@ def require_open_room(hospital: Hospital, room_id: bytes) -> None:
 
 def next_frames(hospital: Hospital, request: FollowFramesRequest, number: int) -> list[FollowFramesResponse]:
     """Give some frames of a direction from a number on, none if none is there yet. Raises NoSuchRoom, Authentication."""
-    require_open_room(hospital, request.room_id)
+    require_open_room(hospital, request.room_id)  # FollowFrames.2
     found = hospital.stores.rooms.frames(request.room_id, request.direction, from_number=number, limit=FRAMES_AT_ONCE)
     return [FollowFramesResponse(number=at, frame=RelayFrame.FromString(frame)) for at, frame in found]
 
@@ -167,4 +168,4 @@ def _crl_for(hospital: Hospital, certificate: x509.Certificate) -> bytes:
     verifier = hospital.member.verifier()
     moment = datetime.fromtimestamp(hospital.clock() / 1000, UTC)
     authority = authority_of(certificate, verifier.anchors.authorities)
-    return current_crl(authority, verifier.lists.crls, moment).public_bytes(Encoding.DER)
+    return current_crl(authority, verifier.lists.crls, moment).public_bytes(Encoding.DER)  # GetRoom.3

@@ -79,7 +79,7 @@ class RelayServicer(RelayServiceServicer):
     async def PutFrame(self, request: PutFrameRequest, context: ServicerContext) -> PutFrameResponse:  # noqa: N802 - gRPC's name
         """Keep a frame and wake its followers."""
         caller = calling_hospital(context) or caller_of_peer(context.peer())
-        self._frames.require(f"{request.room_id.hex()} {caller}")
+        self._frames.require(f"{request.room_id.hex()} {caller}")  # PutFrame.1
         await self._workers.run(self._put, request)
         self._bells.ring((request.room_id, request.direction))
         return PutFrameResponse()
@@ -97,10 +97,10 @@ class RelayServicer(RelayServiceServicer):
     ) -> AsyncIterator[FollowFramesResponse]:
         """Give the frames from a number on as they come, until the room expires or the follower leaves."""
         del context
-        check(request)
+        check(request)  # FollowFrames.1
         number = request.from_number
         frames = await self._workers.run(next_frames, self._hospital, request, number)
-        require = partial(require_open_room, self._hospital, request.room_id)
+        require = partial(require_open_room, self._hospital, request.room_id)  # FollowFrames.2
         with (
             self._standing.of(require, cut_of_this_call().because_of),
             self._bells.listen((request.room_id, request.direction)) as rung,
@@ -117,7 +117,7 @@ class RelayServicer(RelayServiceServicer):
                 frames = await self._look(request, number, rung)
 
     def _put(self, request: PutFrameRequest) -> None:
-        self._space.require()
+        self._space.require()  # PutFrame.2
         put_frame(self._hospital, request)
 
     async def _look(self, request: FollowFramesRequest, number: int, rung: asyncio.Event) -> list[FollowFramesResponse]:

@@ -15,13 +15,14 @@ MOST_RECORDS = 64
 def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: str, hospital_id: str) -> bytes:
     """List these records. Raises Limit if one answer does not hold them; the asker may name fewer by their handles."""
     if len(records) > MOST_RECORDS:
+        # D4.18
         raise Limit(f"one answer holds {MOST_RECORDS} records, and here are {len(records)}: ask for some by handle")
     manifest = RecordManifest(
         patient_id=patient_id, hospital_id=hospital_id, records=(_entry(vault, record) for record in records)
     )
     serialised = manifest.SerializeToString(deterministic=True)
     if len(serialised) > payload_rule(RecordManifest.DESCRIPTOR).max_size:
-        raise Limit("the list of these records' parts is too long for one answer: ask for some by handle")
+        raise Limit("the list of these records' parts is too long for one answer: ask for some by handle")  # D4.18
     return serialised
 
 

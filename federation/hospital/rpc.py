@@ -115,7 +115,7 @@ class RecordServicer(RecordServiceServicer):
     @contextmanager
     def _one_deposit(self) -> Iterator[None]:
         if self._deposits >= MOST_DEPOSITS_AT_ONCE:
-            raise Limit("too many deposits are under way here; try again in a moment")
+            raise Limit("too many deposits are under way here; try again in a moment")  # OpenSession.3
         self._deposits += 1
         try:
             yield
@@ -136,9 +136,9 @@ async def _next(requests: AsyncIterator[OpenSessionRequest], content: str) -> Op
     try:
         request = await anext(requests)
     except StopAsyncIteration:
-        raise RecordCutShort(f"the stream ended where its {content} is next") from None
+        raise RecordCutShort(f"the stream ended where its {content} is next") from None  # OpenSession.1
     if request.WhichOneof("content") != content:
-        raise OutOfOrder(f"something else came where the session's {content} is next")
+        raise OutOfOrder(f"something else came where the session's {content} is next")  # OpenSession.2
     return request
 
 

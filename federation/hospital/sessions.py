@@ -30,7 +30,7 @@ def open_session(hospital: Hospital, opening: SealedOpening) -> tuple[AwaitingRe
     party, verifier = hospital.member.party(now), hospital.member.verifier()
     pending = protocol.receive_opening(party, opening, verifier, now=now)
     inserted = hospital.stores.replay.admit(pending.replay_key, now=now, until=pending.keep_until)
-    return pending.admit(inserted).reply(now=hospital.clock(), entropy=hospital.entropy)
+    return pending.admit(inserted).reply(now=hospital.clock(), entropy=hospital.entropy)  # D3.7
 
 
 def take_frame(
@@ -79,7 +79,7 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
     if not records:
         # "Not on file", "no such record", withdrawn and erased are one answer.
         hospital.audit.record(query.event(why_absent(hospital, list(query.query.scope.handles))), now=now)
-        return query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)
+        return query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)  # D4.17
     manifest = manifest_of(hospital.vault, records, query.query.patient_id, hospital.identity)
     contents = content_of(hospital.vault, manifest, records)
     return RecordStream(hospital, query, release, verifier.lists, contents, max(record.version for record in records))

@@ -179,9 +179,9 @@ class CloudClient:
             return call(stub.PutEncryptionKey, PutEncryptionKeyRequest(opening=opening))
 
         answer, _ = self._sealed(member, RENEW, payload, send)
-        receipt = member.anchors.open("ekack", RenewalReceipt, answer.receipt)
+        receipt = member.anchors.open("ekack", RenewalReceipt, answer.receipt)  # ekack.1
         if receipt.key_id != peek_statement(EncryptionKeyStatement, statement).key_id:
-            raise AnswerMismatch("the receipt is for another encryption key")
+            raise AnswerMismatch("the receipt is for another encryption key")  # ekack.2
         if answer.HasField("key_statement"):
             member.restate(answer.key_statement, now=self.clock())
         return receipt
@@ -195,9 +195,9 @@ class CloudClient:
             return call(stub.Publish, PublishRequest(opening=opening)).receipt
 
         signed, plaintext = self._sealed(member, PUBLISH, publication, send)
-        receipt = member.anchors.open("puback", PublicationReceipt, signed)
+        receipt = member.anchors.open("puback", PublicationReceipt, signed)  # PUBACK.1
         if receipt.publication_digest != digest(plaintext):
-            raise AnswerMismatch("the receipt is for another publication")
+            raise AnswerMismatch("the receipt is for another publication")  # PUBACK.2
         return signed
 
     def issue_ticket(self, member: Member, patient_id: str) -> IssuedTicket:
@@ -317,13 +317,13 @@ class CloudClient:
         try:
             issued = x509.load_der_x509_certificate(certificate)
         except UNREADABLE as error:
-            raise AnswerMismatch("what should be the certificate is none") from error
+            raise AnswerMismatch("what should be the certificate is none") from error  # tlsca.2
         roots = map(x509.load_der_x509_certificate, self._trust().content.tls_ca_certificates)
         if not any(is_issued_by(issued, root) for root in roots):
-            raise AnswerMismatch("the certificate does not come from the federation's CA")
+            raise AnswerMismatch("the certificate does not come from the federation's CA")  # tlsca.3
         certified = issued.public_key()
         if not isinstance(certified, Ed25519PublicKey) or certified.public_bytes_raw() != key:
-            raise AnswerMismatch("the certificate is for another key")
+            raise AnswerMismatch("the certificate is for another key")  # tlsca.4
         return issued
 
 

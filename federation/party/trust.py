@@ -52,7 +52,7 @@ class TrustKeeper:
         """
         current, target = self.newest(), sequence_of(signed)
         if target == current.sequence and not hmac.compare_digest(signed.statement, current.signed.statement):
-            raise BundleOutOfSequence(f"there are two trust bundles of the number {target}")
+            raise BundleOutOfSequence(f"there are two trust bundles of the number {target}")  # tb.2
         while current.sequence + 1 < target:
             current = self._kept_after(follow_all(current, _required(between, current.sequence)))
         return self._kept_after(follow(current, signed)) if current.sequence < target else current
@@ -85,5 +85,5 @@ class TrustKeeper:
 def _required(between: Between | None, sequence: int) -> Sequence[SignedStatement]:
     bundles = () if between is None else between(sequence)
     if not bundles:
-        raise BundleOutOfSequence("the trust bundles between the one at hand and the newest cannot be had")
+        raise BundleOutOfSequence("the trust bundles between the one at hand and the newest cannot be had")  # tb.3
     return bundles

@@ -43,7 +43,7 @@ class RecordReader:
                 for _ in content:
                     pass
         if self._left or next(self._chunks, b""):
-            raise RecordDigestMismatch("the record holds more than its manifest says")
+            raise RecordDigestMismatch("the record holds more than its manifest says")  # H2.17
 
     def _content(self, part: RecordPart) -> Iterator[bytes]:
         hasher, left = hashlib.sha256(), part.size_bytes
@@ -53,7 +53,7 @@ class RecordReader:
             left -= len(piece)
             yield piece
         if not hmac.compare_digest(hasher.digest(), part.digest):
-            raise RecordDigestMismatch("a part of the record is not what its manifest says")
+            raise RecordDigestMismatch("a part of the record is not what its manifest says")  # H2.17
 
     def _take(self, size: int) -> bytes:
         taken = bytearray()

@@ -38,11 +38,11 @@ def bounded_deserializer(
 
     def read(data: bytes) -> Message | FederationError:
         if len(data) > most_bytes:
-            return MessageTooLarge(f"the message has {len(data)} bytes, and this method takes {most_bytes}")
+            return MessageTooLarge(f"the message has {len(data)} bytes, and this method takes {most_bytes}")  # rpc.6
         try:
             return deserialize(data)
         except DecodeError:
-            return MalformedMessage("the request is not the message of this method")
+            return MalformedMessage("the request is not the message of this method")  # rpc.7
 
     return read
 
@@ -66,7 +66,7 @@ async def paced(
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise SilentStream(f"nothing came on the stream for {allowed.total_seconds():g} s") from None
+            raise SilentStream(f"nothing came on the stream for {allowed.total_seconds():g} s") from None  # rpc.5
         touch()
         yield require_message(request)
         allowed = deadlines.next
@@ -78,8 +78,9 @@ async def only(requests: AsyncIterator[Any], deadlines: StreamDeadlines) -> Mess
         async with asyncio.timeout(deadlines.first.total_seconds()):
             return require_message(await anext(requests))
     except StopAsyncIteration:
-        raise MalformedMessage("the call ended without its message") from None
+        raise MalformedMessage("the call ended without its message") from None  # rpc.7
     except TimeoutError:
+        # rpc.5
         raise SilentStream(f"the call's message did not come in {deadlines.first.total_seconds():g} s") from None
 
 
@@ -140,9 +141,9 @@ class _Places:
 
     def take(self, caller: str) -> None:
         if self._free == 0:
-            raise Limit("too many calls are under way here; try again in a moment")
+            raise Limit("too many calls are under way here; try again in a moment")  # rpc.1
         if self._taken[caller] >= min(self._most, max(self._few, self._free - self._kept)):
-            raise Limit("too many calls from there are under way; end some first")
+            raise Limit("too many calls from there are under way; end some first")  # rpc.1
         self._free -= 1
         self._taken[caller] += 1
 

@@ -195,7 +195,7 @@ class Border(grpc.aio.ServerInterceptor):
             async with asyncio.timeout(self._deadlines.write.total_seconds()):
                 await context.write(response)
         except TimeoutError:
-            raise StalledReader("the caller takes nothing of what is sent") from None
+            raise StalledReader("the caller takes nothing of what is sent") from None  # rpc.9
 
     @asynccontextmanager
     async def _refusing(self, call: _Call, context: ServicerContext) -> AsyncIterator[None]:
@@ -234,7 +234,7 @@ class Border(grpc.aio.ServerInterceptor):
 
     def _admit(self, call: _Call, caller: str, context: ServicerContext) -> None:
         if call.rule.is_opener:
-            self._rate.require(caller)
+            self._rate.require(caller)  # rpc.2
         require_caller(call.rule, context)
 
     def _charged(self, error: Exception, call: _Call, caller: str) -> Exception:
@@ -298,7 +298,7 @@ async def _in_time(longest: timedelta) -> AsyncIterator[None]:
     except TimeoutError as error:
         if not deadline.expired():
             raise
-        raise Overdue("this took too long here; try again") from error
+        raise Overdue("this took too long here; try again") from error  # rpc.8
 
 
 def _start(call: _Call, context: ServicerContext) -> CallStart:

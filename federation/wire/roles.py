@@ -130,9 +130,9 @@ def calling_hospital(context: ServicerContext) -> str | None:
 def require_caller(rule: MethodRule, context: ServicerContext) -> None:
     """Raise MethodNotServed for a rule for nobody, RoleForbidden unless the connection shows a caller of the rule's kind."""
     if rule.caller is Caller.NOBODY:
-        raise MethodNotServed("this port does not serve that method")
+        raise MethodNotServed("this port does not serve that method")  # rpc.3
     if rule.caller is Caller.HOSPITAL and calling_hospital(context) is None:
-        raise RoleForbidden("this method is for hospitals, by mutual TLS")
+        raise RoleForbidden("this method is for hospitals, by mutual TLS")  # rpc.4
 
 
 def require_same_hospital(calling: str | None, hospital_id: str) -> None:

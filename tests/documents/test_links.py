@@ -1,7 +1,7 @@
-"""Every relative link of every page leads to a file, and every anchor to a heading."""
+"""Every page: each relative link leads to a file and each anchor to a heading; a diff of its lines can be read."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,3 +50,23 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_links_are_found() -> None:
     assert len(LINK.findall((ROOT / "README.md").read_text())) > 10
+
+
+MOST_CHARACTERS = 120
+
+
+def long_lines(lines: Iterable[str]) -> list[int]:
+    """Give the numbers of the lines that are too long; a table's row is one line, whatever it holds."""
+    return [number for number, line in enumerate(lines, 1) if len(line) > MOST_CHARACTERS and not line.startswith("|")]
+
+
+WRAPPED = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("page", sorted(WRAPPED), ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_have_at_most_120_characters(page: Path) -> None:
+    assert long_lines(page.read_text().splitlines()) == []
+
+
+def test_a_long_line_is_found() -> None:
+    assert long_lines(["a" * 120, "a" * 121, "| " + "a" * 121]) == [2]
