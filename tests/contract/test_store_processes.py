@@ -1,6 +1,5 @@
 """Several processes and threads on one store: who was first, chains without forks, and death in the middle."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -26,6 +25,7 @@ from tests.contract.store_support import (
     run_together,
     url_of,
 )
+from tests.waiting import until
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
@@ -126,8 +126,5 @@ def test_log_entry_appended_survives_a_kill(url):
 
 
 def _entries_seen(database, *, at_least):
-    deadline = time.monotonic() + 60
-    while (seen := SqlLog(database).verify()) < at_least:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return seen
+    until(lambda: SqlLog(database).verify() >= at_least)
+    return SqlLog(database).verify()

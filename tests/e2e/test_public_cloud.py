@@ -26,6 +26,7 @@ from federation.v1.publication_pb2 import PUBLICATION_ACTION_WITHDRAW
 from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT, Grant
 from hsm import Pin, TokenUri, pin_from_value
 from tests.e2e.cloud_lab import CLOUD, CloudLab, cloud_lab, free_port
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -232,9 +233,7 @@ def test_commands_found_a_federation_and_serve_it_until_sigterm(tmp_path: Path) 
     assert "Ticket for H:a" in _medunion("public-cloud", "invite", "--directory", directory, "H:a")
     command = [*_MEDUNION, "public-cloud", "serve", "--directory", str(directory), "--ready-file", str(ready)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 30
-        while not ready.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(ready.exists)
         assert json.loads(ready.read_text()) == {"public": public, "peer": peer, "pid": process.pid}
         for port in (public, peer) * 5:
             with socket.create_connection(("127.0.0.1", port), 5) as stranger:
