@@ -42,13 +42,11 @@ def grant(federation: Federation, intent: Intent) -> None:
 
 
 def serial(federation: Federation, _: Intent) -> None:
-    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
-    federation.refresh(federation.hospital_a)
+    federation.revoke(federation.doctor, federation.hospital_a)
 
 
 def certificate(federation: Federation, _: Intent) -> None:
-    federation.authority.revoke(federation.doctor.certificate)
-    federation.refresh(federation.hospital_a)
+    federation.revoke_certificate(federation.hospital_a)
 
 
 GRANT = (grant, GrantRevoked, "GRANT_REVOKED")

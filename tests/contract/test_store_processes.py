@@ -14,7 +14,6 @@ from federation.store.records import SqlRecords
 from federation.store.registrations import SqlRegistrations
 from federation.store.rooms import FRAME_COST, SqlRooms
 from tests.contract.store_support import (
-    IMPLEMENTATIONS,
     NOW,
     Worker,
     outbox_entry,
@@ -23,14 +22,8 @@ from tests.contract.store_support import (
     registration,
     room,
     run_together,
-    url_of,
 )
 from tests.waiting import until
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def url(request, tmp_path):
-    return url_of(request.param, tmp_path)
 
 
 def test_replay_key_has_one_winner_of_eight_processes(url):

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,18 +23,8 @@ from federation.protocol.search import Question
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_WITHDRAW
 from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT, Grant
-from hsm import Pin, TokenUri, pin_from_value
-from tests.e2e.cloud_lab import CLOUD, CloudLab, cloud_lab, free_port
+from tests.e2e.cloud_lab import CLOUD, CloudLab, free_port
 from tests.waiting import until
-
-
-@pytest.fixture(scope="module")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
-) -> Iterator[CloudLab]:
-    """Give a served cloud."""
-    with cloud_lab(tmp_path_factory.mktemp("lab"), make_token_uri, pin_from_value(user_pin.reveal())) as made:
-        yield made
 
 
 def test_a_record_published_by_a_hospital_is_found_by_a_doctor_with_a_grant(lab: CloudLab) -> None:

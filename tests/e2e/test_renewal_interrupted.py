@@ -1,6 +1,5 @@
 """A member registers again by itself, and what was cut short goes on: against a real public cloud over TLS."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,16 +12,7 @@ from federation.person.maintenance import keep_up
 from federation.protocol.statements import peek_statement
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.statement_pb2 import Credential, KeyStatement
-from hsm import Pin, TokenUri, pin_from_value
-from tests.e2e.cloud_lab import CloudLab, cloud_lab
-
-
-@pytest.fixture(scope="module")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
-) -> Iterator[CloudLab]:
-    with cloud_lab(tmp_path_factory.mktemp("lab"), make_token_uri, pin_from_value(user_pin.reveal())) as made:
-        yield made
+from tests.e2e.cloud_lab import CloudLab
 
 
 class Deaf(CloudClient):

@@ -188,8 +188,7 @@ def test_anothers_biometric_password_is_refused(federation, opening, seal, sign)
 
 
 def test_a_revoked_credential_is_refused(federation, opening):
-    federation.cloud.revoked_serials.append(federation.party(federation.patient).self_.serial)
-    federation.refresh(federation.doctor)
+    federation.revoke(federation.patient, federation.doctor)
     with rejected(CredentialRevoked):
         federation.receive_opening(opening)
 

@@ -160,15 +160,13 @@ def test_a_wrong_signature_in_a_reply_is_refused(exchange, receive, seal):
 
 
 def test_a_doctor_revoked_meanwhile_is_refused(federation, exchange, receive):
-    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
-    federation.refresh(federation.patient)
+    federation.revoke(federation.doctor, federation.patient)
     with rejected(CredentialRevoked):
         receive(exchange[1])
 
 
 def test_a_certificate_revoked_meanwhile_is_refused(federation, exchange, receive):
-    federation.authority.revoke(federation.doctor.certificate)
-    federation.refresh(federation.patient)
+    federation.revoke_certificate(federation.patient)
     with rejected(CertificateRevoked):
         receive(exchange[1])
 
@@ -203,8 +201,7 @@ def test_a_room_with_a_missing_field_is_refused(federation):
 
 
 def test_a_room_of_a_doctor_with_a_revoked_certificate_is_refused(federation):
-    federation.authority.revoke(federation.doctor.certificate)
-    federation.refresh()
+    federation.revoke_certificate()
     with refused(CertificateRevoked):
         room_check(federation, *federation.room())
 

@@ -359,7 +359,6 @@ def test_an_answers_row_of_another_hospital_than_its_statement_is_refused(federa
 
 
 def test_an_answers_row_of_a_revoked_hospital_is_refused(federation, answered):
-    federation.cloud.revoked_serials.append(federation.party(federation.hospital_a).self_.serial)
-    federation.refresh(federation.doctor)
+    federation.revoke(federation.hospital_a, federation.doctor)
     with rejected(CredentialRevoked):
         receive(federation, *answered)
