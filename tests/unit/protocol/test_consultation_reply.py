@@ -23,8 +23,7 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import patient_consultation
-from federation.v1.envelope_pb2 import SealedReply
-from tests.mallory import BORROWED_POINTS, d1_from, refused, rejected, with_unknown_field
+from tests.mallory import BORROWED_POINTS, d1_from, outside, refused, rejected, with_unknown_field
 
 
 @pytest.fixture
@@ -42,14 +41,6 @@ def receive(federation, exchange):
 @pytest.fixture
 def seal(federation):
     return d1_from(federation, federation.doctor)
-
-
-def outside(reply, **fields) -> SealedReply:
-    copy = SealedReply()
-    copy.CopyFrom(reply)
-    for name, value in fields.items():
-        setattr(copy, name, value)
-    return copy
 
 
 def test_a_reply_is_taken_and_both_hold_one_key(federation, exchange, receive):

@@ -28,19 +28,12 @@ from tests.mallory import (
     BORROWED_POINTS,
     d3_to,
     h1_from,
+    outside,
     refused,
     rejected,
     signs_d3,
     with_unknown_field,
 )
-
-
-def outside(message, **fields):
-    copy = type(message)()
-    copy.CopyFrom(message)
-    for name, value in fields.items():
-        setattr(copy, name, value)
-    return copy
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from federation.protocol.grant import Terms
 from federation.protocol.index import Location
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import RIGHT_READ, SignedStatement
-from tests.mallory import c, d2, refused, rejected, signs_d2, with_unknown_field
+from tests.mallory import c, d2, outside, refused, rejected, signs_d2, with_unknown_field
 
 PLACE = Location("H:alpha/cardiology", b"h" * 16)
 
@@ -62,14 +62,6 @@ def changed(federation, question):
         return d2(federation).change(question[1], change, signs)
 
     return run
-
-
-def outside(message, **fields):
-    copy = type(message)()
-    copy.CopyFrom(message)
-    for name, value in fields.items():
-        setattr(copy, name, value)
-    return copy
 
 
 def test_a_question_under_a_grant_is_answered(federation, grant):
