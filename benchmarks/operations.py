@@ -3,7 +3,6 @@
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 from benchmarks.steps import PIN
@@ -67,24 +66,22 @@ def of_the_cloud(directory: Path, make: Maker) -> Iterator[Row]:
 
 def of_a_hospital(directory: Path, make: Maker) -> Iterator[Row]:
     """Give what a hospital's token does when it releases a record, takes a deposit, publishes it."""
-    with simulated(make, PIN) as federation:
-        lab = HospitalLab(federation, directory)
-        with closing(lab.database), lab.serving() as client:
-            lab.import_files(JOHNNIE)
-            token = lab.keys.token
-            yield (
-                "hospital: release of one record (D3 to H2)",
-                each(token, lambda: client.read(federation.intent(federation.grant()))),
-            )
-            biosignal, diagnosis = ecg(), report(federation)
-            yield (
-                "hospital: deposit (D3 to STOACK)",
-                each(token, lambda: client.deposit(encounter_of(federation, biosignal, diagnosis, federation.grant()))),
-            )
-            before, entries = counts(token), len(list(lab.hospital.stores.records.outbox()))
-            lab.outbox.publish_due()
-            publishing = Counter({name: round(count / entries) for name, count in (counts(token) - before).items()})
-            yield "hospital: publication by the outbox", publishing
+    with simulated(make, PIN) as federation, HospitalLab(federation, directory) as lab, lab.serving() as client:
+        lab.import_files(JOHNNIE)
+        token = lab.keys.token
+        yield (
+            "hospital: release of one record (D3 to H2)",
+            each(token, lambda: client.read(federation.intent(federation.grant()))),
+        )
+        biosignal, diagnosis = ecg(), report(federation)
+        yield (
+            "hospital: deposit (D3 to STOACK)",
+            each(token, lambda: client.deposit(encounter_of(federation, biosignal, diagnosis, federation.grant()))),
+        )
+        before, entries = counts(token), len(list(lab.hospital.stores.records.outbox()))
+        lab.outbox.publish_due()
+        publishing = Counter({name: round(count / entries) for name, count in (counts(token) - before).items()})
+        yield "hospital: publication by the outbox", publishing
 
 
 def main() -> None:

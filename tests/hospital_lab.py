@@ -9,32 +9,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 import grpc
+import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.clinical.ecg import observation_from_dicom
 from federation.clinical.report import diagnostic_report
 from federation.errors import RecordCutShort
-from federation.hospital.hospital import Hospital, Stores
+from federation.hospital.hospital import Hospital
 from federation.hospital.importing import RecordFiles, import_record
+from federation.hospital.node import compose
 from federation.hospital.outbox import Outbox
-from federation.hospital.vault import Vault
-from federation.party.audit import Audit
 from federation.processes.hospital import Listening, listen
 from federation.protocol.calls import PUBLISH
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.doctor_record import Established, Intent, Received, Slice
 from federation.protocol.statements import sign_statement
-from federation.settings import ServerSettings
+from federation.settings import HospitalSettings, ServerSettings, TokenSettings
 from federation.store.blobs import BlobStore
-from federation.store.custody import SqlCustody
 from federation.store.database import Database, open_database
 from federation.store.file_shelf import FileShelf
-from federation.store.log import SqlLog
-from federation.store.party import SqlEvidence, SqlReplayMemory, SqlSettings
-from federation.store.records import SqlRecords
-from federation.store.rooms import SqlRooms
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
 from federation.v1.publication_pb2 import Publication, PublicationReceipt
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, OpenSessionRequest
@@ -53,6 +49,10 @@ DATA = Path(__file__).parent / "data"
 JOHNNIE = DATA / "synthea-johnnie679.json"
 LUNA = DATA / "synthea-luna60.json"
 CARDIOLOGY = "H:alpha/cardiology"
+SETTINGS = HospitalSettings(
+    "H:alpha", "127.0.0.1:0", "localhost:1", TokenSettings("pkcs11:"), departments=("cardiology", "neurology")
+)
+"""What of a hospital's settings it is composed by; its token is the simulated federation's."""
 SECONDS = 20.0
 
 
@@ -76,23 +76,14 @@ class HospitalLab:
         return open_database(f"sqlite:///{self.directory / 'store.sqlite'}")
 
     def _hospital(self) -> Hospital:
-        stores = Stores(
-            settings=SqlSettings(self.database),
-            replay=SqlReplayMemory(self.database),
-            records=SqlRecords(self.database),
-            custody=SqlCustody(self.database),
-            rooms=SqlRooms(self.database),
-            evidence=SqlEvidence(self.database),
-        )
-        return Hospital(
-            member=self.federation.hospital_a,
-            sealing=self.keys.sealing,
-            vault=Vault(self.keys, BlobStore(FileShelf(self.directory / "blobs")), self.federation.entropy),
-            stores=stores,
-            audit=Audit(SqlLog(self.database), self.keys.sealing),
-            departments=(CARDIOLOGY, "H:alpha/neurology"),
-            clock=lambda: self.federation.clock.now,
-            entropy=self.federation.entropy,
+        return compose(
+            SETTINGS,
+            self.federation.hospital_a,
+            self.keys,
+            self.database,
+            BlobStore(FileShelf(self.directory / "blobs")),
+            lambda: self.federation.clock.now,
+            self.federation.entropy,
         )
 
     def restart(self) -> None:
@@ -100,6 +91,12 @@ class HospitalLab:
         self.database.close()
         self.database = self._open_database()
         self.hospital = self._hospital()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.database.close()
 
     @property
     def reasons(self) -> list[str]:
@@ -333,3 +330,17 @@ def encounter_of(
         diagnosis_signature=sig_d5,
     )
     return Encounter(intent, biosignal, diagnosis, deposit)
+
+
+@pytest.fixture
+def lab(federation: Federation, tmp_path: Path) -> Iterator[HospitalLab]:
+    """Give a hospital that is not served yet."""
+    with HospitalLab(federation, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def client(lab: HospitalLab) -> Iterator[Client]:
+    """Serve it, and give a client."""
+    with lab.serving() as client:
+        yield client

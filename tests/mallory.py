@@ -239,3 +239,12 @@ def altered(kind: type[M], change: Change[M]) -> Callable[[bytes], bytes]:
 def with_unknown_field(serialised: bytes) -> bytes:
     """Give a message's bytes with a field 15000, which no definition has."""
     return serialised + bytes.fromhex("c0a907") + b"\x01"
+
+
+def outside(message: M, **fields: object) -> M:
+    """Change clear fields of a message, outside its seal."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for name, value in fields.items():
+        setattr(copy, name, value)
+    return copy

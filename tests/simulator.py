@@ -148,6 +148,16 @@ class Federation:
             entropy=self.entropy,
         )
 
+    def revoke(self, member: Member, *hearers: Member) -> None:
+        """Revoke a member's credential, and let these members hear of it, or all."""
+        self.cloud.revoked_serials.append(self.party(member).self_.serial)
+        self.refresh(*hearers)
+
+    def revoke_certificate(self, *hearers: Member) -> None:
+        """Revoke the doctor's Cert_D, and let these members hear of it, or all."""
+        self.authority.revoke(self.doctor.certificate)
+        self.refresh(*hearers)
+
     def revoke_grant(self, signed: SignedStatement) -> None:
         grant = Grant.FromString(signed.statement)
         self.cloud.revoked_grants.append(grant_entry(grant.patient_id, grant.grant_id))

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cloud.cloud import Cloud, as_datetime
 from federation.cloud.rekey import restate
-from federation.errors import CredentialExpired, FieldInvalid, IdentityMismatch
+from federation.errors import CredentialExpired, FieldInvalid
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.calls import CERTIFY_TLS, RENEW, TICKET
 from federation.protocol.sealing import after_opening
@@ -60,7 +60,7 @@ def put_encryption_key(cloud: Cloud, request: pb.PutEncryptionKeyRequest) -> pb.
     with after_opening():
         statement = _own_encryption_key(call.payload, call.sender, now)
         if call.payload.HasField("address") and call.sender.role != ROLE_HOSPITAL:
-            raise FieldInvalid("only a hospital has an address")  # ekput.4
+            raise FieldInvalid("only a hospital has an address")  # ekput.3
     address = call.payload.address if call.payload.HasField("address") else None
     kept = as_stored(call.payload.encryption_key_statement)
     with call.acting("RENEWAL", f"{call.sender.identity} key {statement.key_id.hex()}", now=now) as act:
@@ -83,11 +83,10 @@ def _newest_key_statement(cloud: Cloud, identity: str, now: Instant) -> SignedSt
 
 
 def _own_encryption_key(payload: pb.EncryptionKeyRenewal, owner: VerifiedParty, now: Instant) -> EncryptionKeyStatement:
+    """Open the EK_X that a call brings, which names its sender. Raises Authentication, MalformedMessage, CredentialExpired."""
     statement = open_encryption_key(payload.encryption_key_statement, owner.verifying_key)  # ekput.1
-    if statement.identity != owner.identity:
-        raise IdentityMismatch("the encryption key is somebody else's")  # ekput.2
     if not statement.not_before <= now < statement.not_after:
-        raise CredentialExpired("the encryption key is outside its validity")  # ekput.3
+        raise CredentialExpired("the encryption key is outside its validity")  # ekput.2
     return statement
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from federation.clock import Clock
 from federation.errors import DepartmentForeign
-from federation.hospital.retention import NO_POLICY, Retention
+from federation.hospital.retention import Retention
 from federation.hospital.vault import Vault
 from federation.party.audit import Audit
 from federation.party.member import Member
@@ -12,9 +12,6 @@ from federation.protocol.identities import class_of
 from federation.protocol.parties import Entropy
 from federation.store.interfaces import Custody, Evidence, Records, ReplayMemory, Rooms, Settings
 from keystore.sealing import Sealing
-
-MOST_RELAY_BYTES = 16 * 10**9
-"""What all rooms of the relay hold together."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,10 @@ class Stores:
 
 @dataclass(frozen=True)
 class Hospital:
-    """One hospital. `departments` are ID_DEs; a deposit goes to the first of the class that it names."""
+    """One hospital. `departments` are ID_DEs; a deposit goes to the first of the class that it names.
+
+    `most_relay_bytes` is what all rooms of the relay hold together.
+    """
 
     member: Member
     sealing: Sealing
@@ -41,8 +41,8 @@ class Hospital:
     departments: tuple[str, ...]
     clock: Clock
     entropy: Entropy
-    retention: Retention = NO_POLICY
-    most_relay_bytes: int = MOST_RELAY_BYTES
+    retention: Retention
+    most_relay_bytes: int
 
     @property
     def identity(self) -> str:

@@ -26,6 +26,7 @@ from federation.party.registration import register
 from federation.party.renewal import Due, renew_registration, renewal_due, restatement_due
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
+from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant, milliseconds
 from federation.settings import ConfigError, HospitalSettings
 from federation.settings_file import require_valid
@@ -114,7 +115,16 @@ class HospitalNode:
             self.book = StoredGenerations(kept)
             self.keys = HospitalKeys(token, self.book, clock)
             blobs = BlobStore(directory.shelf(self.settings.blobs))
-            self.hospital = _hospital(self.settings, directory.trust(), self.keys, database, blobs, clock)
+            member = Member(
+                self.settings.identity,
+                self.keys,
+                kept,
+                SqlEpochs(database),
+                directory.trust(),
+                self.settings.protocol.freshness,
+                self.settings.protocol.lifetimes,
+            )
+            self.hospital = compose(self.settings, member, self.keys, database, blobs, clock)
             self.tls = TlsIdentity(self.keys, self.book, kept, lambda: (self.member, self.cloud), clock)
             self.cloud = opened.enter_context(
                 CloudClient(
@@ -217,26 +227,18 @@ class HospitalNode:
         self.close()
 
 
-def _hospital(
+def compose(
     settings: HospitalSettings,
-    bundle: TrustedBundle,
+    member: Member,
     keys: HospitalKeys,
     database: Database,
     blobs: BlobStore,
     clock: Clock,
+    entropy: Entropy = system_entropy,
 ) -> Hospital:
-    kept = SqlSettings(database)
-    member = Member(
-        settings.identity,
-        keys,
-        kept,
-        SqlEpochs(database),
-        bundle,
-        settings.protocol.freshness,
-        settings.protocol.lifetimes,
-    )
+    """Give a hospital on its token, its database and its records. Raises ConfigError."""
     stores = Stores(
-        settings=kept,
+        settings=SqlSettings(database),
         replay=SqlReplayMemory(database),
         records=SqlRecords(database),
         custody=SqlCustody(database),
@@ -246,12 +248,12 @@ def _hospital(
     return Hospital(
         member=member,
         sealing=keys.sealing,
-        vault=Vault(keys, blobs, system_entropy),
+        vault=Vault(keys, blobs, entropy),
         stores=stores,
         audit=Audit(SqlLog(database), keys.sealing),
         departments=department_ids(settings),
         clock=clock,
-        entropy=system_entropy,
+        entropy=entropy,
         retention=retention_of(settings.retention),
         most_relay_bytes=round(settings.relay_gigabytes * 10**9),
     )

@@ -22,9 +22,6 @@ class Retention:
         return None if years is None else years_later(stored_at, years)
 
 
-NO_POLICY = Retention()
-
-
 def years_later(moment: Instant, years: int) -> Instant:
     """Give the same day and time so many years later; the 1st of March for a 29th of February that there is not."""
     at = datetime.fromtimestamp(moment / 1000, UTC)

@@ -28,12 +28,18 @@ def cut_of_this_call() -> Cut:
     return _CUT.get()
 
 
-@contextmanager
-def cuttable() -> Iterator[None]:
-    """Serve a call within the block, and raise the error that it is cut with."""
+def serving_task() -> "asyncio.Task[object]":
+    """Return the task that serves this call. Raises RuntimeError outside of one."""
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("a call is served in a task of its own")
+    return task
+
+
+@contextmanager
+def cuttable() -> Iterator[None]:
+    """Serve a call within the block, and raise the error that it is cut with."""
+    task = serving_task()
     cut = Cut(task)
     before = _CUT.set(cut)
     try:

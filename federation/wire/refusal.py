@@ -22,7 +22,7 @@ from federation.errors import FederationError, Limit, Overdue, Rejected, Stalled
 from federation.party.audit import AuditEvent, refusal
 from federation.protocol.parties import reason_of
 from federation.wire import operations
-from federation.wire.cutting import cuttable
+from federation.wire.cutting import cuttable, serving_task
 from federation.wire.limits import (
     RateBound,
     ShareBound,
@@ -223,9 +223,7 @@ class Border(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def _counted_in(self) -> Iterator[None]:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a call is served in a task of its own")
+        task = serving_task()
         self._under_way.add(task)
         try:
             yield

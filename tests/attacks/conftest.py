@@ -1,24 +1,6 @@
-"""A hospital over TLS for each attack that needs one, on the members of the federation that all tests share."""
+"""A hospital over TLS for each attack that needs one, on the members of the federation that all tests share; and a cloud."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from tests.e2e.cloud_lab import cloud, serve_cloud
+from tests.hospital_lab import client, lab
 
-import pytest
-
-from tests.hospital_lab import Client, HospitalLab
-from tests.simulator import Federation
-
-
-@pytest.fixture
-def lab(federation: Federation, tmp_path: Path) -> Iterator[HospitalLab]:
-    """Give a hospital that is not served yet."""
-    lab = HospitalLab(federation, tmp_path)
-    yield lab
-    lab.database.close()
-
-
-@pytest.fixture
-def client(lab: HospitalLab) -> Iterator[Client]:
-    """Serve it, and give a client."""
-    with lab.serving() as client:
-        yield client
+__all__ = ["client", "cloud", "lab", "serve_cloud"]

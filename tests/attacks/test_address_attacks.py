@@ -1,8 +1,5 @@
 """An address is a peer's words: what an index row or a code names is called over the network, or not at all."""
 
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,18 +18,10 @@ from keystore.x509 import create_tls_ca
 from tests.hospital_lab import CARDIOLOGY, ecg
 from tests.simulator import Federation
 from tests.unit.person.conftest import make_doctor
+from tests.unit.wire.conftest import listening_locally
 
 LOCAL = [("unix:1", "1"), ("unix-abstract:1", "\0001"), ("unix-abstract:evil:1", "\0evil:1")]
 """What gRPC takes for a socket of this machine -> the name of that socket."""
-
-
-@contextmanager
-def listening_locally(name: str) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(name)
-        listening.listen()
-        listening.setblocking(False)
-        yield listening
 
 
 def pool(federation: Federation) -> ChannelPool:

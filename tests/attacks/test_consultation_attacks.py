@@ -26,20 +26,13 @@ from keystore import group
 from keystore.errors import EpochKeyUnknown, SealBroken
 from tests.mallory import (
     d1_from,
+    outside,
     p1_to,
     refused,
     rejected,
     restated,
 )
 from tests.simulator import BIOMETRIC_PASSWORD
-
-
-def outside(message, **fields):
-    copy = type(message)()
-    copy.CopyFrom(message)
-    for name, value in fields.items():
-        setattr(copy, name, value)
-    return copy
 
 
 def test_b1_signatures_give_nothing_back(federation):

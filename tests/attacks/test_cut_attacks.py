@@ -5,7 +5,6 @@ The list comes while the stream is open; what the hospital does then is seen at 
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from federation.v1.envelope_pb2 import SessionRefusal
 from federation.wire.status import from_rpc_error
 from tests.hospital_lab import JOHNNIE, Client, HospitalLab, Session, ecg, encounter_of, report
 from tests.simulator import Federation
+from tests.waiting import until
 
 Revoke = Callable[[Federation, Intent], None]
 SLICES = 120
@@ -42,13 +42,11 @@ def grant(federation: Federation, intent: Intent) -> None:
 
 
 def serial(federation: Federation, _: Intent) -> None:
-    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
-    federation.refresh(federation.hospital_a)
+    federation.revoke(federation.doctor, federation.hospital_a)
 
 
 def certificate(federation: Federation, _: Intent) -> None:
-    federation.authority.revoke(federation.doctor.certificate)
-    federation.refresh(federation.hospital_a)
+    federation.revoke_certificate(federation.hospital_a)
 
 
 GRANT = (grant, GrantRevoked, "GRANT_REVOKED")
@@ -91,13 +89,6 @@ def _last_event(lab: HospitalLab) -> AccessEvent:
     return [entry.event for entry in lab.hospital.audit.entries() if isinstance(entry.event, AccessEvent)][-1]
 
 
-def _until(holds: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize(("revoke", "told", "reason"), [GRANT, SERIAL, CERTIFICATE])
 def test_e2_a_record_under_way_is_cut_within_bounded_slices_of_the_list(
     lab: HospitalLab, client: Client, tmp_path: Path, revoke: Revoke, told: type[FederationError], reason: str
@@ -127,7 +118,7 @@ def test_a_reader_that_takes_nothing_is_cut_too(
     with client.session() as session:
         state = _slices(client, session, *client.establish(session, intent).query(now=lab.federation.clock.now), 3)
         revoke(lab.federation, intent)
-        _until(lambda: {"READ", "REFUSAL"} <= {entry.event.kind for entry in lab.hospital.audit.entries()})
+        until(lambda: {"READ", "REFUSAL"} <= {entry.event.kind for entry in lab.hospital.audit.entries()})
         after = _rest(client, session, state, told)
     assert after <= IN_FLIGHT
     assert _last_event(lab).reason == reason
@@ -212,7 +203,7 @@ def test_a_record_that_was_sent_whole_is_logged_with_its_bytes(
 ) -> None:
     lab.import_files()
     client.read(lab.federation.intent(lab.federation.grant()))
-    _until(lambda: lab.reasons == ["BEGUN", "OK"])
+    until(lambda: lab.reasons == ["BEGUN", "OK"])
     assert int(_last_event(lab).detail.removesuffix(" bytes sent")) > JOHNNIE.stat().st_size
 
 
@@ -221,4 +212,4 @@ def test_a_record_whose_reader_leaves_is_logged_as_cut_short(lab: HospitalLab, c
     intent = lab.federation.intent(lab.federation.grant())
     with client.session() as session:
         _slices(client, session, *client.establish(session, intent).query(now=lab.federation.clock.now), 1)
-    _until(lambda: lab.reasons == ["BEGUN", "RECORD_CUT_SHORT"])
+    until(lambda: lab.reasons == ["BEGUN", "RECORD_CUT_SHORT"])

@@ -1,6 +1,6 @@
 """Attacks on erasure and withdrawal: by another hospital, by replay, by asking for what is gone, by a deposit played again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -17,21 +17,12 @@ from federation.protocol.search import Question
 from federation.protocol.verifier import EncryptionKey
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, PublishRequest
 from federation.v1.publication_pb2_grpc import PublicationServiceStub
-from hsm import Pin, TokenUri, pin_from_value
 from keystore.transcript import digest
-from tests.e2e.cloud_lab import CloudLab, cloud_lab, publication_of
+from tests.e2e.cloud_lab import CloudLab, publication_of
 from tests.hospital_lab import Client, HospitalLab, ecg, encounter_of, report
 
 ACT = Act("ann", "as the law says")
 Hospital = tuple[Member, CloudClient]
-
-
-@pytest.fixture(scope="module")
-def cloud(
-    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
-) -> Iterator[CloudLab]:
-    with cloud_lab(tmp_path_factory.mktemp("lab"), make_token_uri, pin_from_value(user_pin.reveal())) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,7 @@ from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.v1.registration_pb2 import OpenRegistrationRequest
 from federation.v1.registration_pb2_grpc import RegistrationServiceStub
 from federation.wire.channel import open_channel
-from hsm import Pin, TokenUri, pin_from_value
-from tests.e2e.cloud_lab import CloudLab, cloud_lab
+from tests.e2e.cloud_lab import CloudLab, Serve
 
 ATTACKERS = 5
 PLACES = 40
@@ -118,12 +117,9 @@ class _Crowd:
 
 
 @pytest.fixture(scope="module")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
-) -> Iterator[CloudLab]:
+def lab(serve_cloud: Serve) -> Iterator[CloudLab]:
     """Give a served cloud with places for a few."""
-    pin = pin_from_value(user_pin.reveal())
-    with cloud_lab(tmp_path_factory.mktemp("few"), make_token_uri, pin, FEW) as made:
+    with serve_cloud(FEW) as made:
         yield made
 
 

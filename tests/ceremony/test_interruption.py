@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +14,7 @@ from hsm import KeyPolicy, Token, open_token, pin_from_value
 from keystore.ceremony import actions, outputs
 from keystore.ceremony.state import State
 from tests.ceremony.hall import Hall
+from tests.waiting import until
 
 Halls = Callable[[str], Hall]
 MEDUNION = [sys.executable, "-c", "from federation.cli.main import main; main()"]
@@ -40,10 +40,8 @@ def at_a_prompt(hall: Hall, number: int) -> int:
     with subprocess.Popen(
         [*MEDUNION, "ceremony", "run", str(hall.file), *options], stdout=subprocess.DEVNULL
     ) as process:
-        deadline = time.monotonic() + SECONDS
-        while not (hall.state.exists() and '"step": "key-' in hall.state.read_text()):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
+        until(lambda: process.poll() is not None or (hall.state.exists() and '"step": "key-' in hall.state.read_text()))
+        assert process.poll() is None
         process.send_signal(number)
         return process.wait(SECONDS)
 

@@ -1,11 +1,14 @@
-"""The contract suite's fixtures: tokens of the kind under test, and the selection of what that kind can do."""
+"""The contract suite's fixtures: databases of each kind, tokens of the kind under test, and the choice of what that can do."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from federation.store.database import Database
 from hsm import Pin, Token, TokenUri, open_token, pin_from_value
+from tests.contract.store_support import IMPLEMENTATIONS, opened, url_of
 from tests.contract.token_backends import Capability, TokenUnderTest, chosen
 from tests.contract.token_support import CountingPin
 
@@ -80,3 +83,15 @@ def make_token(make_token_uri: Callable[..., TokenUri], user_pin: Pin) -> Iterat
     yield make
     for token in opened:
         token.close()
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Give a database of each kind, migrated."""
+    yield from opened(request.param, tmp_path)
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the URL of a database of each kind, empty as yet."""
+    return url_of(request.param, tmp_path)

@@ -7,14 +7,14 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from functools import cache
 from pathlib import Path
 
 import boto3
 
+from tests.waiting import until
+
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}
-STARTED_WITHIN_SECONDS = 60
 _numbers = itertools.count(1)
 
 
@@ -62,8 +62,6 @@ def server() -> Server:
 
 
 def _announced(log: Path) -> str:
-    deadline = time.monotonic() + STARTED_WITHIN_SECONDS
-    while not (found := re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text())):
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
-    return found[1]
+    address = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
+    until(lambda: address.search(log.read_text()), log.read_text)
+    return address.findall(log.read_text())[0]

@@ -8,12 +8,7 @@ from federation.store.log import START, SqlLog, chained
 from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
 from federation.store.portable import PAGE_ROWS
 from federation.store.schema import log, replay
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, drop_guards, epoch, opened
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def database(request, tmp_path):
-    yield from opened(request.param, tmp_path)
+from tests.contract.store_support import NOW, drop_guards, epoch
 
 
 def test_replay_key_is_admitted_once(database):

@@ -10,15 +10,10 @@ from federation.store.interfaces import Hold, SealedEntry, Standing
 from federation.store.log import SqlLog
 from federation.store.portable import PAGE_ROWS
 from federation.store.records import SqlRecords
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, outbox_entry, record
+from tests.contract.store_support import NOW, outbox_entry, record
 
 HANDLE = record().handle
 PAST, LATER = NOW - 1, NOW + 1
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def database(request, tmp_path):
-    yield from opened(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -21,12 +21,7 @@ from federation.store.registration_rows import values_of
 from federation.store.registrations import SqlRegistrations
 from federation.store.schema import metadata, settings
 from federation.store.upgrade import upgrade
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, engines_of, opened, record, registration, url_of
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def database(request, tmp_path):
-    yield from opened(request.param, tmp_path)
+from tests.contract.store_support import IMPLEMENTATIONS, NOW, engines_of, record, registration, url_of
 
 
 def configured(database, pragma):

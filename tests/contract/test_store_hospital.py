@@ -8,15 +8,10 @@ from federation.store.log import SqlLog
 from federation.store.portable import PAGE_ROWS
 from federation.store.records import SqlRecords
 from federation.store.rooms import FRAME_COST, SqlRooms
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, outbox_entry, record, room
+from tests.contract.store_support import NOW, outbox_entry, record, room
 
 PATIENT = record().patient_key
 ROOM = room().room_id
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def database(request, tmp_path):
-    yield from opened(request.param, tmp_path)
 
 
 @pytest.fixture

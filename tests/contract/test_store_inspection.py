@@ -11,7 +11,6 @@ from federation.store.database import Database, open_database
 from federation.store.errors import StoreUnavailable
 from federation.store.inspection import Schema, missing_rules, open_as_it_is, schema_of
 from federation.store.upgrade import COMPATIBLE_FROM
-from tests.contract.store_support import IMPLEMENTATIONS, url_of
 
 TRIGGERS = {
     "sqlite": "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'",
@@ -19,11 +18,6 @@ TRIGGERS = {
         "SELECT tgname, relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal"
     ),
 }
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return url_of(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Several processes and threads on one store: who was first, chains without forks, and death in the middle."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -15,7 +14,6 @@ from federation.store.records import SqlRecords
 from federation.store.registrations import SqlRegistrations
 from federation.store.rooms import FRAME_COST, SqlRooms
 from tests.contract.store_support import (
-    IMPLEMENTATIONS,
     NOW,
     Worker,
     outbox_entry,
@@ -24,13 +22,8 @@ from tests.contract.store_support import (
     registration,
     room,
     run_together,
-    url_of,
 )
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def url(request, tmp_path):
-    return url_of(request.param, tmp_path)
+from tests.waiting import until
 
 
 def test_replay_key_has_one_winner_of_eight_processes(url):
@@ -126,8 +119,5 @@ def test_log_entry_appended_survives_a_kill(url):
 
 
 def _entries_seen(database, *, at_least):
-    deadline = time.monotonic() + 60
-    while (seen := SqlLog(database).verify()) < at_least:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return seen
+    until(lambda: SqlLog(database).verify() >= at_least)
+    return SqlLog(database).verify()

@@ -21,14 +21,9 @@ from federation.store.log import SqlLog
 from federation.store.party import SqlReplayMemory
 from federation.store.registrations import SqlRegistrations
 from federation.store.revocations import SqlRevocationBook
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, register, registration, statement, ticket
+from tests.contract.store_support import NOW, register, registration, statement, ticket
 
 NORTH = "D:north.*", "D:chen"
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def database(request, tmp_path):
-    yield from opened(request.param, tmp_path)
 
 
 def row(row_key=b"1", row_id=b"a", sealed=b"sealed", *, bucket=7, owner=b"north", generation=1):

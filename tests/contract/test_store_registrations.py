@@ -7,12 +7,7 @@ from federation.store.errors import AlreadyStored, NotStored, StoreUnavailable
 from federation.store.portable import PAGE_ROWS
 from federation.store.registrations import SqlRegistrations
 from federation.store.schema import issuances, issued_points
-from tests.contract.store_support import IMPLEMENTATIONS, MINUTE, NOW, opened, registration, statement, ticket
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def database(request, tmp_path):
-    yield from opened(request.param, tmp_path)
+from tests.contract.store_support import MINUTE, NOW, registration, statement, ticket
 
 
 @pytest.fixture

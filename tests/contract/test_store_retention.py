@@ -6,14 +6,9 @@ from federation.store.party import SqlReplayMemory
 from federation.store.portable import FORGOTTEN_ROWS
 from federation.store.registrations import SqlRegistrations
 from federation.store.retention import SqlRetention
-from tests.contract.store_support import IMPLEMENTATIONS, MINUTE, NOW, opened, register, registration, ticket
+from tests.contract.store_support import MINUTE, NOW, register, registration, ticket
 
 DAY = 24 * 60 * MINUTE
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def database(request, tmp_path):
-    yield from opened(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -14,11 +14,9 @@ from federation.store.registrations import SqlRegistrations
 from federation.store.schema import index_rows
 from federation.store.trust import SqlTrustChain
 from tests.contract.store_support import (
-    IMPLEMENTATIONS,
     MINUTE,
     NOW,
     epoch,
-    opened,
     outbox_entry,
     record,
     register,
@@ -29,11 +27,6 @@ from tests.contract.store_support import (
 OLD, NEW = b"sealed", b"sealed anew"
 ROW = SealedRow(7, b"1", b"a", b"owner", OLD)
 MOVED = SealedRow(8, b"2", b"b", b"owner anew", NEW, generation=2)
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def database(request, tmp_path):
-    yield from opened(request.param, tmp_path)
 
 
 def sealed_things(database):

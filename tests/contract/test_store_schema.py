@@ -23,7 +23,6 @@ from tests.contract.store_support import (
     IMPLEMENTATIONS,
     NOW,
     engines_of,
-    opened,
     outbox_entry,
     record,
     register,
@@ -50,11 +49,6 @@ SMALL_OR_ORDERED = {
     "condemned_blobs": "names are random, and in text",
 }
 """Tables whose key does not begin with a digest, an HMAC or a random id, and why they need not."""
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def database(request, tmp_path):
-    yield from opened(request.param, tmp_path)
 
 
 def shape(connection):

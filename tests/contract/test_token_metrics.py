@@ -19,15 +19,7 @@ from tests.contract.token_support import (
     log_out_behind_its_back,
     restart_behind_its_back,
 )
-
-
-def until(expected: bool, ask: Callable[[], bool]) -> float:
-    """Wait for an answer; give how many seconds it took."""
-    begun = time.monotonic()
-    while ask() != expected:
-        assert time.monotonic() < begun + 10, "the answer did not change"
-        time.sleep(0.05)
-    return time.monotonic() - begun
+from tests.waiting import until
 
 
 def test_operations_are_counted_by_mechanism_with_their_latency(token: Token) -> None:
@@ -68,7 +60,7 @@ def test_sessions_in_use_waiting_and_idle_are_told(make_token_uri: MakeUri, righ
         occupier.start()
         assert entered.wait(10)
         waiter.start()
-        until(True, lambda: token.metrics().sessions.waiting == 1)
+        until(lambda: token.metrics().sessions.waiting == 1)
         sessions = token.metrics().sessions
         assert (sessions.in_use, sessions.idle, sessions.limit) == (1, 0, 1)
         leave.set()
@@ -104,9 +96,9 @@ def test_health_is_false_when_the_token_is_taken_away_and_true_when_it_is_back(
     with open_token(uri, right_pin) as token:
         assert token.health()
         put_back = token_under_test.remove(uri)
-        assert until(False, token.health) < 1
+        assert until(lambda: not token.health()) < 1
         put_back()
-        assert until(True, token.health) < 3
+        assert until(token.health) < 3
 
 
 def test_health_is_false_after_close_and_never_raises(token: Token) -> None:

@@ -6,21 +6,26 @@ next visit finds the records again.
 
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from demo.stage import ticket_in
 from federation.party.node_directory import NodeDirectory
+from federation.protocol.anchors import grant_entry
+from federation.protocol.statements import peek_statement
 from federation.settings import CloudSettings, HospitalSettings, ProtocolSettings
+from federation.v1.directory_pb2 import GetDirectoryResponse
+from federation.v1.statement_pb2 import RevocationList
 from tests.crash.journal import lines
 from tests.crash.nursery import Nursery
 from tests.crash.postgres import Postgres
 from tests.crash.stage import HOSPITAL, Federation
 from tests.crash.verdict import Facts, faults
+from tests.waiting import until
 
 BRIEF = ProtocolSettings(freshness_seconds=4, skew_seconds=1)
 """The wait of a restoration is as long as a message stays fresh."""
@@ -47,7 +52,7 @@ class Drill:
         return self._postgres.new_database(f"node_{self._databases}")
 
     @property
-    def acknowledged(self) -> list[dict[str, object]]:
+    def acknowledged(self) -> list[dict[str, Any]]:
         return [it for it in lines(self.federation.place.journal) if it["kind"] != "answered"]
 
     def hurry(self) -> None:
@@ -65,23 +70,31 @@ class Drill:
 
     def await_kinds(self, kinds: tuple[str, ...], count: int, since: int = 0) -> None:
         """Let the practice work until there are so many more lines of each kind."""
-        deadline = time.monotonic() + 60
-        while min(sum(it["kind"] == kind for it in self.acknowledged[since:]) for kind in kinds) < count:
-            assert time.monotonic() < deadline, self.federation.practice.said()[-3000:]
-            time.sleep(0.1)
+        until(
+            lambda: min(_count(self.acknowledged[since:], kind) for kind in kinds) >= count,
+            lambda: self.federation.practice.said()[-3000:],
+        )
 
     def await_release(self, handles: set[object], since: int) -> None:
         """Let the practice work until a visit has read one of these records."""
-        deadline = time.monotonic() + 60
-        while not any(it["kind"] == "released" and it["handle"] in handles for it in self.acknowledged[since:]):
-            assert time.monotonic() < deadline, "the visits don't find the records"
-            time.sleep(0.1)
+        until(
+            lambda: any(it["kind"] == "released" and it["handle"] in handles for it in self.acknowledged[since:]),
+            "the visits find the records",
+        )
 
     def back_up(self) -> None:
         """The cloud first: whatever its index names then is with the hospital, whose backup comes after it."""
         for server, name in ((self.cloud, "cloud"), (self.hospital, "a")):
             said = self.federation.run("backup", "--directory", server.directory, "--out", self.backups[name])
             assert re.search(r"^    [0-9a-f]{64}$", said, re.MULTILINE), said
+
+    def is_heard(self, revoked: dict[str, Any], witness: Path) -> bool:
+        """Write down what the hospital has heard of the cloud; say whether a revoked grant is in it."""
+        witness.unlink(missing_ok=True)
+        self.federation.run("witness", "--directory", self.hospital.directory, "--out", witness)
+        directory = GetDirectoryResponse.FromString(witness.read_bytes())
+        listed = peek_statement(RevocationList, directory.revocation_list).grants
+        return grant_entry(revoked["patient_id"], bytes.fromhex(revoked["grant_id"])) in listed
 
     def destroy(self) -> None:
         """Processes, directories, tokens and databases."""
@@ -151,10 +164,9 @@ def test_a_destroyed_federation_goes_on_from_shares_and_backups(drill: Drill) ->
     drill.back_up()
     at_backup = drill.acknowledged[:before]
     drill.await_kinds(("revoked",), 1, since=before)
-    time.sleep(1)  # the hospital hears of it
-    witness = federation.root / "heard"
-    federation.run("witness", "--directory", drill.hospital.directory, "--out", witness)
     revoked = [it for it in drill.acknowledged if it["kind"] == "revoked"][: 1 + _count(at_backup, "revoked")]
+    witness = federation.root / "heard"
+    until(lambda: drill.is_heard(revoked[-1], witness), "the hospital hears of the revocation")
     drill.destroy()
 
     assert "[BACKUP_REJECTED]" in _with_another_token(drill)
@@ -180,7 +192,7 @@ def test_a_destroyed_federation_goes_on_from_shares_and_backups(drill: Drill) ->
     assert not faults([*kept, *revoked, *drill.acknowledged[since:]], drill.facts())
 
 
-def _count(noted: list[dict[str, object]], kind: str) -> int:
+def _count(noted: list[dict[str, Any]], kind: str) -> int:
     return sum(it["kind"] == kind for it in noted)
 
 

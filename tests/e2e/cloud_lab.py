@@ -5,7 +5,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from federation.store.database import open_database
 from federation.store.party import SqlEpochs, SqlSettings
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, SignedStatement
-from hsm import PinProvider, Token, TokenUri, open_token
+from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
 from keystore.party import HospitalKeys, PartyKeys
 from keystore.x509 import issue_leaf, request_certificate
 
@@ -169,6 +169,25 @@ def cloud_lab(
         lab = CloudLab(node, authority, directory, make_uri, pin)
         with lab.closing, _served(lab):
             yield lab
+
+
+Serve = Callable[..., AbstractContextManager[CloudLab]]
+
+
+@pytest.fixture(scope="session")
+def serve_cloud(
+    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
+) -> Serve:
+    """Give a function that serves a cloud of its own for a block: `with serve_cloud(server=...) as cloud`."""
+    pin = pin_from_value(user_pin.reveal())
+    return lambda server=None: cloud_lab(tmp_path_factory.mktemp("cloud"), make_token_uri, pin, server)
+
+
+@pytest.fixture(scope="module")
+def cloud(serve_cloud: Serve) -> Iterator[CloudLab]:
+    """Give a served cloud to all tests of a module."""
+    with serve_cloud() as made:
+        yield made
 
 
 @contextmanager

@@ -34,8 +34,7 @@ def main(directory: Path) -> None:
     with attachment.open("wb") as file:
         for _ in range(SIZE_BYTES // len(block)):
             file.write(block)
-    with simulated(make_token_uri, USER_PIN) as federation:
-        lab = HospitalLab(federation, directory)
+    with simulated(make_token_uri, USER_PIN) as federation, HospitalLab(federation, directory) as lab:
         lab.import_files()
         before = peak_bytes()
         began = time.monotonic()
@@ -43,7 +42,6 @@ def main(directory: Path) -> None:
         imported = time.monotonic() - began
         import_growth = peak_bytes() - before
         print(json.dumps(fetch(lab, attachment) | {"import_growth_bytes": import_growth, "import_seconds": imported}))
-        lab.database.close()
 
 
 def fetch(lab: HospitalLab, attachment: Path) -> dict[str, object]:

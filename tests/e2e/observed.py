@@ -3,9 +3,8 @@
 import socket
 import sqlite3
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -183,12 +182,3 @@ class Observed(Federation):
         super().stop()
         for line in self.lines:
             line.close()
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 30) -> float:
-    """Wait until something is so; give how long that took, in seconds."""
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() < begun + seconds, f"not within {seconds:g} s: {what}"
-        time.sleep(0.1)
-    return time.monotonic() - begun

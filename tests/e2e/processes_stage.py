@@ -37,10 +37,10 @@ from keystore.party import HospitalKeys
 from keystore.x509 import TlsLeaf, issue_leaf, request_certificate
 from tests.contract import postgresql_server
 from tests.e2e.cloud_lab import publication_of
+from tests.waiting import until
 
 DATABASES = ("sqlite", "postgresql")
 ADDRESS = "127.0.0.1:9"
-PATIENCE_SECONDS = 170.0
 """A hand-over starts four processes beside all that run already."""
 
 _numbers = itertools.count(1)
@@ -127,15 +127,8 @@ def hand_over(directory: Path) -> tuple[int, int]:
     before = told(directory)["pid"]
     (directory / "ready").unlink()
     os.kill(before, signal.SIGUSR2)
-    wait_until((directory / "ready").exists)
+    until((directory / "ready").exists, "the successor serves")
     return before, told(directory)["pid"]
-
-
-def wait_until(holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def is_gone(process: int) -> bool:
@@ -151,7 +144,7 @@ def _end(process: int, directory: Path) -> None:
     with suppress(FileNotFoundError, ProcessLookupError):
         if os.fsencode(directory) in Path(f"/proc/{process}/cmdline").read_bytes():
             os.kill(process, signal.SIGTERM)
-            wait_until(lambda: is_gone(process))
+            until(lambda: is_gone(process), "the process has gone")
 
 
 def health(socket: Path, service: str) -> str:
@@ -241,7 +234,7 @@ class Load:
     def await_calls(self, count: int) -> None:
         """Wait until so many more calls have been made."""
         enough = self.done + count
-        wait_until(lambda: self.done >= enough)
+        until(lambda: self.done >= enough, "the calls are done")
 
     def _run(self, each: Callable[[], object]) -> None:
         while not self._stopping.is_set():

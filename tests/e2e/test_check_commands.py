@@ -16,7 +16,7 @@ from demo.stage import Federation, federation, make_token, run, typed, write_pin
 from demo.stage import environment as surroundings
 from tests.contract import postgresql_server
 from tests.contract.store_support import IMPLEMENTATIONS
-from tests.e2e.observed import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -183,10 +183,13 @@ def revoked(served: Federation, kind: str, count: int) -> Iterator[None]:
 
 def followed(served: Federation, says: str) -> dict[str, list[dict[str, str]]]:
     """Give what a hospital finds once it has heard of the list."""
-    deadline = time.monotonic() + 60
-    while says not in told(found := findings(served.root / "a", expect=0), "revocations", "note"):
-        assert time.monotonic() < deadline, found["revocations"]
-        time.sleep(0.2)
+    found: dict[str, list[dict[str, str]]] = {}
+
+    def says_so() -> bool:
+        found.update(findings(served.root / "a", expect=0))
+        return says in told(found, "revocations", "note")
+
+    until(says_so, lambda: str(found["revocations"]))
     return found
 
 
@@ -207,7 +210,7 @@ def test_public_cloud_that_is_down_is_told_from_everything_else(served: Federati
         served.serve("public-cloud", served.root / "cloud")
         served.running.insert(0, served.running.pop())
         strictly = "health", "--directory", served.root / "a", "--strict"
-        until(lambda: typed(strictly, surroundings()).returncode == 0, "a reaches it again", 60)
+        until(lambda: typed(strictly, surroundings()).returncode == 0, "a reaches it again")
 
 
 @pytest.fixture(scope="module")

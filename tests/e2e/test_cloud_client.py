@@ -1,6 +1,5 @@
 """The calling side against a real public cloud: lost answers, rotated keys, an absent cloud, a missing TLS identity."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -14,16 +13,7 @@ from federation.protocol.verifier import EncryptionKey
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.statement_pb2 import ROLE_DOCTOR, EncryptionKeyStatement, SignedStatement
-from hsm import Pin, TokenUri, pin_from_value
-from tests.e2e.cloud_lab import CloudLab, cloud_lab, free_port
-
-
-@pytest.fixture(scope="module")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
-) -> Iterator[CloudLab]:
-    with cloud_lab(tmp_path_factory.mktemp("lab"), make_token_uri, pin_from_value(user_pin.reveal())) as made:
-        yield made
+from tests.e2e.cloud_lab import CloudLab, free_port
 
 
 class Lossy(CloudClient):

@@ -6,14 +6,13 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
-from demo.stage import SECONDS, typed
+from demo.stage import typed
 from federation.clock import system_clock
 from federation.cloud import index_rows, rekey
 from federation.protocol.index import Location
@@ -27,6 +26,7 @@ from keystore.x509 import is_issued_by
 from tests.e2e.cloud_lab import CloudLab, cloud_lab
 from tests.e2e.cloud_traffic import Traffic
 from tests.e2e.unserved_cloud import Clock, opened, unserved_cloud
+from tests.waiting import until
 
 PURPOSES = (IDENTITY, ISSUING, TLS_CA, SEALING, INDEXING)
 GIVEN_UP = {ISSUING: ["--forget-registrations"], SEALING: ["--forget-log"]}
@@ -66,13 +66,6 @@ def states_of(lab) -> list[tuple[str, int, State]]:
     return sorted((it.purpose, it.number, it.state) for it in cloud_rotation(lab.node).status())
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def served_leaf(lab: CloudLab) -> x509.Certificate:
     """Give the certificate that a new connection is shown."""
     return x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", lab.ports.public)).encode())
@@ -98,14 +91,14 @@ def test_every_key_is_rotated_while_others_register_search_publish_and_renew(
             for purpose in PURPOSES:
                 operator.types("activate", purpose, "--now")
             settled_at = time.monotonic() + (SOON + SETTLING).total_seconds()
-            wait_until(lambda: {it[1:] for it in states_of(lab)} == {(1, State.RETIRED), (2, State.ACTIVE)})
+            until(lambda: {it[1:] for it in states_of(lab)} == {(1, State.RETIRED), (2, State.ACTIVE)})
             traffic.await_rounds(2)
-            wait_until(lambda: is_issued_by(served_leaf(lab), lab.node.cloud.tls_ca))
+            until(lambda: is_issued_by(served_leaf(lab), lab.node.cloud.tls_ca))
             for purpose in PURPOSES:
                 operator.types("taint", purpose, 1)
             time.sleep(max(0.0, settled_at - time.monotonic()))
             for purpose in (IDENTITY, SEALING, INDEXING):
-                wait_until(lambda: left_but_log(lab, purpose) == 0)  # noqa: B023 - called here
+                until(lambda: left_but_log(lab, purpose) == 0)  # noqa: B023 - called here
             assert "GENERATION_NEEDED" in operator.types("revoke", SEALING, 1, expect=1)
             for purpose in PURPOSES:
                 operator.types("revoke", purpose, 1, *GIVEN_UP.get(purpose, []))
@@ -113,7 +106,7 @@ def test_every_key_is_rotated_while_others_register_search_publish_and_renew(
         assert traffic.failure is None
         each = ((1, State.REVOKED), (2, State.ACTIVE))
         expected = sorted((purpose, *it) for purpose in PURPOSES for it in each)
-        wait_until(lambda: states_of(lab) == expected)
+        until(lambda: states_of(lab) == expected)
         assert lab.refusals() == []
         assert lab.node.cloud.audit.verify() > 0
 
@@ -129,7 +122,7 @@ def test_walk_that_is_killed_goes_on_when_it_is_typed_again(tmp_path, make_token
                 index_rows.publish(union, f"P:{number}", Location("H:north/cardiology", b"h" * 16))
             cloud.rotate(SEALING)
             with subprocess.Popen(operator.words("reseal", SEALING, "--per-second", 10), env=os.environ) as process:
-                wait_until(lambda: rekey.count_sealed_rows(union, 1) < count - 3)
+                until(lambda: rekey.count_sealed_rows(union, 1) < count - 3)
                 process.send_signal(signal.SIGKILL)
             assert 0 < rekey.count_sealed_rows(union, 1) < count
             operator.types("reseal", SEALING)

@@ -5,8 +5,7 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from demo.forks import Forked
 from demo.stage import started, typed
 from tests.hospital_lab import DATA, JOHNNIE, LUNA
+from tests.waiting import until
 
 PATIENCE_SECONDS = 30.0
 
@@ -52,18 +52,9 @@ class Commands:
 
 
 def _content(ready: Path, server: "subprocess.Popen[bytes] | Forked") -> str:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not ready.exists():
-        assert server.poll() is None, "the server ended before it was ready"
-        assert time.monotonic() < deadline, "the server is not ready"
-        time.sleep(0.05)
+    until(lambda: ready.exists() or server.poll() is not None, "the server is ready")
+    assert ready.exists(), "the server ended before it was ready"
     return ready.read_text()
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def _free_port() -> int:
@@ -110,7 +101,7 @@ def test_a_hospital_is_made_registered_filled_and_run(tmp_path: Path) -> None:
             assert "Observation.valueTime" in refused
             assert "1 of 2 records imported, 1 refused" in refused
             assert "good once" in commands.run("hospital", "ticket", *at, "P:wang")
-            _wait_for(lambda: "0 waiting" in commands.run("hospital", "outbox", *at))
+            until(lambda: "0 waiting" in commands.run("hospital", "outbox", *at))
     assert "H:alpha/cardiology: 2" in commands.run("hospital", "records", "count", *at)
     logged = commands.run("hospital", "log", *at, "--verify")
     assert [word for word in ("IMPORT", "PUBLISHED", "TICKET") if word not in logged] == []

@@ -25,7 +25,7 @@ from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.record_pb2 import OpenSessionRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.statement_pb2 import EncryptionKeyStatement
-from tests.e2e.observed import NOT_SERVING, SERVING, Observed, until
+from tests.e2e.observed import NOT_SERVING, SERVING, Observed
 from tests.otlp_collector import Collector, attributes, collecting
 from tests.page_commands import commands_of, words_of
 from tests.promql import (
@@ -37,6 +37,7 @@ from tests.promql import (
     metrics_in,
     rule_expressions,
 )
+from tests.waiting import until
 
 NODES = ("cloud", "a")
 DEPENDENCIES = {"cloud": {"token", "database", "log"}, "a": {"token", "database", "log", "peers"}}
@@ -180,10 +181,10 @@ def test_peer_that_is_away_is_told_and_revocations_lag_until_it_is_back(stage: O
         until(lambda: lag() > 3, "the lag rises")
         between = lag()
         until(lambda: lag() > between + 1, "the lag rises further")
-        until(lambda: stage.status("a", "peers") == NOT_SERVING, "the cloud's loss", 40)
+        until(lambda: stage.status("a", "peers") == NOT_SERVING, "the cloud's loss")
         assert stage.status("a", "") == SERVING
-    until(lambda: stage.status("a", "peers") == SERVING, "the cloud's return", 40)
-    until(lambda: lag() < 3, "the lag falls", 60)
+    until(lambda: stage.status("a", "peers") == SERVING, "the cloud's return")
+    until(lambda: lag() < 3, "the lag falls")
 
 
 def refusals(stage: Observed) -> float:
@@ -233,7 +234,7 @@ def test_outbox_of_a_cut_off_hospital_ages_and_empties(stage: Observed) -> None:
         )
         until(lambda: stage.value("a", "medunion_outbox_entries") == 1, "the outbox holds it")
         until(lambda: stage.value("a", "medunion_outbox_oldest_seconds") > 2, "it ages")
-    until(lambda: stage.value("a", "medunion_outbox_entries") == 0, "it is published", 60)
+    until(lambda: stage.value("a", "medunion_outbox_entries") == 0, "it is published")
     assert stage.value("a", "medunion_outbox_oldest_seconds") == 0
 
 

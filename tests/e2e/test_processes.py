@@ -34,8 +34,8 @@ from tests.e2e.processes_stage import (
     metric,
     set_server,
     told,
-    wait_until,
 )
+from tests.waiting import until
 
 ECG = Path(__file__).parents[1] / "data" / "waveform_ecg.dcm"
 CONNECTIONS = 12
@@ -138,7 +138,7 @@ def test_each_process_says_how_it_is(clinic: Clinic) -> None:
         sockets = [clinic.directory(label) / f"admin.sock{suffix}" for suffix in ("", ".1", ".2")]
         for socket in sockets:
             for service in ("", "token", "database", "log"):
-                wait_until(lambda: health(socket, service) == "SERVING", 10)  # noqa: B023 - called here
+                until(lambda: health(socket, service) == "SERVING", seconds=10)  # noqa: B023 - called here
         assert len(told(clinic.directory(label))["workers"]) == len(sockets)
 
 
@@ -150,11 +150,11 @@ def test_process_killed_is_replaced_while_visits_go_on(clinic: Clinic) -> None:
     clinic.attend(code)
     assert "H:b keeps this encounter" in visit.wait()
     for socket in (cloud / "admin.sock.1", hospital / "admin.sock", hospital / "admin.sock.2"):
-        wait_until(lambda: health(socket, "token") == "SERVING")  # noqa: B023 - called here
+        until(lambda: health(socket, "token") == "SERVING")  # noqa: B023 - called here
     assert '"event": "process-ended", "process": 2, "code": -9' in (hospital / "serve.log").read_text()
     first = clinic.stage.metrics["b"]
     for number, restarts in enumerate(("1.0", "0.0", "1.0")):
-        wait_until(lambda: metric(first + number, "medunion_process_restarts") == restarts)  # noqa: B023
+        until(lambda: metric(first + number, "medunion_process_restarts") == restarts)  # noqa: B023
 
 
 def test_successor_takes_over_and_no_call_fails(clinic: Clinic) -> None:
@@ -171,7 +171,7 @@ def test_successor_takes_over_and_no_call_fails(clinic: Clinic) -> None:
         for label in ("cloud", "a", "cloud"):
             traffic.await_calls(CALLS_BETWEEN)
             before, after = hand_over(clinic.directory(label))
-            wait_until(lambda: is_gone(before))  # noqa: B023 - called here
+            until(lambda: is_gone(before))  # noqa: B023 - called here
             assert not is_gone(after)
         traffic.await_calls(CALLS_BETWEEN)
     hospital.close()
@@ -188,7 +188,7 @@ def test_visit_goes_on_over_a_hand_over_of_the_relay(clinic: Clinic) -> None:
     before, _ = hand_over(clinic.directory("b"))
     clinic.attend(code)
     assert "H:b keeps this encounter" in visit.wait()
-    wait_until(lambda: is_gone(before))
+    until(lambda: is_gone(before))
 
 
 def test_successor_that_does_not_come_up_leaves_the_server_serving(clinic: Clinic) -> None:
@@ -196,7 +196,7 @@ def test_successor_that_does_not_come_up_leaves_the_server_serving(clinic: Clini
     settings = (directory / "medunion.toml").read_text()
     set_server(directory, threads=0)
     os.kill(told(directory)["pid"], signal.SIGUSR2)
-    wait_until(lambda: '"event": "successor-failed"' in (directory / "serve.log").read_text())
+    until(lambda: '"event": "successor-failed"' in (directory / "serve.log").read_text())
     (directory / "medunion.toml").write_text(settings)
     with clinic.hospital("a") as channel:
         assert call(RecordServiceStub(channel).GetHospital, GetHospitalRequest()).HasField("key_statement")

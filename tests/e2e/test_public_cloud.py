@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,17 +23,8 @@ from federation.protocol.search import Question
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_WITHDRAW
 from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT, Grant
-from hsm import Pin, TokenUri, pin_from_value
-from tests.e2e.cloud_lab import CLOUD, CloudLab, cloud_lab, free_port
-
-
-@pytest.fixture(scope="module")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
-) -> Iterator[CloudLab]:
-    """Give a served cloud."""
-    with cloud_lab(tmp_path_factory.mktemp("lab"), make_token_uri, pin_from_value(user_pin.reveal())) as made:
-        yield made
+from tests.e2e.cloud_lab import CLOUD, CloudLab, free_port
+from tests.waiting import until
 
 
 def test_a_record_published_by_a_hospital_is_found_by_a_doctor_with_a_grant(lab: CloudLab) -> None:
@@ -232,9 +222,7 @@ def test_commands_found_a_federation_and_serve_it_until_sigterm(tmp_path: Path) 
     assert "Ticket for H:a" in _medunion("public-cloud", "invite", "--directory", directory, "H:a")
     command = [*_MEDUNION, "public-cloud", "serve", "--directory", str(directory), "--ready-file", str(ready)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 30
-        while not ready.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(ready.exists)
         assert json.loads(ready.read_text()) == {"public": public, "peer": peer, "pid": process.pid}
         for port in (public, peer) * 5:
             with socket.create_connection(("127.0.0.1", port), 5) as stranger:

@@ -1,24 +1,15 @@
 """`medunion public-cloud retention` and `forget-hospital`, on a cloud that serves: what goes, what stays, what the log says."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from demo.stage import run
 from federation.protocol.search import Question
-from hsm import Pin, TokenUri, pin_from_value
-from tests.e2e.cloud_lab import CloudLab, cloud_lab
+from hsm import Pin
+from tests.e2e.cloud_lab import CloudLab
 
 WHY = "--reason", "it has left"
-
-
-@pytest.fixture(scope="module")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
-) -> Iterator[CloudLab]:
-    with cloud_lab(tmp_path_factory.mktemp("lab"), make_token_uri, pin_from_value(user_pin.reveal())) as made:
-        yield made
 
 
 @pytest.fixture

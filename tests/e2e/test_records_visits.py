@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,10 @@ import pytest
 from demo.stage import Federation, run
 from tests.contract import s3_server
 from tests.hospital_lab import JOHNNIE
+from tests.waiting import until
 
 ECG = JOHNNIE.parent / "waveform_ecg.dcm"
 WHY = "--reason", "entered for the wrong person"
-PATIENCE_SECONDS = 60
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -43,13 +43,6 @@ def objects(bucket: str) -> int:
     return len(s3_server.server().keys(bucket.removeprefix("s3://").partition("/")[0]))
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-
-
 def test_doctor_finds_a_record_corrected_withdrawn_reinstated_and_erased_as_it_stands(
     stage: Federation, bucket: str
 ) -> None:
@@ -65,7 +58,7 @@ def test_doctor_finds_a_record_corrected_withdrawn_reinstated_and_erased_as_it_s
 
     def told(kind: str, times: int = 1) -> None:
         """Wait until the public cloud has acknowledged it: that is in the log."""
-        wait_for(lambda: run("hospital", "log", *at).count(f'"{kind}"') >= times)
+        until(lambda: run("hospital", "log", *at).count(f'"{kind}"') >= times)
 
     def visit(name: str) -> str:
         consultation, code = stage.consult(doctor, "a", name, "--no-deposit", "--conclusion", "None.")
@@ -90,7 +83,7 @@ def test_doctor_finds_a_record_corrected_withdrawn_reinstated_and_erased_as_it_s
     records("retention", "--patient", "P:johnnie", "--until", "2020-01-01", *WHY)
     assert f"{handle}  erased" in records("erase", "--patient", "P:johnnie", "--confirm", "1", *WHY)
     assert objects(bucket) == 0
-    wait_for(lambda: "No record of this patient is known yet." in visit(f"erased-{time.monotonic_ns()}"))
+    until(lambda: "No record of this patient is known yet." in visit(f"erased-{time.monotonic_ns()}"))
     assert records("list", "--patient", "P:johnnie") == ""
     assert "the chain holds" in run("hospital", "log", *at, "--verify")
 
@@ -114,7 +107,7 @@ def test_erasure_reaches_the_index_through_a_cloud_that_is_away_and_a_hospital_t
     for kind, label in (("public-cloud", "cloud"), ("hospital", "b")):
         (stage.root / label / "ready").unlink()
         stage.serve(kind, stage.root / label)
-    wait_for(lambda: '"UNPUBLISHED"' in run("hospital", "log", *at))
+    until(lambda: '"UNPUBLISHED"' in run("hospital", "log", *at))
     withdrawn = "PUBLICATION_ACTION_WITHDRAW P:johnnie H:b/cardiology"
     assert withdrawn in run("public-cloud", "log", "--directory", stage.root / "cloud")
     forget = "public-cloud", "forget-hospital", "--directory", stage.root / "cloud", "H:b", *WHY

@@ -1,6 +1,5 @@
 """A member registers again by itself, and what was cut short goes on: against a real public cloud over TLS."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,16 +12,7 @@ from federation.person.maintenance import keep_up
 from federation.protocol.statements import peek_statement
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.statement_pb2 import Credential, KeyStatement
-from hsm import Pin, TokenUri, pin_from_value
-from tests.e2e.cloud_lab import CloudLab, cloud_lab
-
-
-@pytest.fixture(scope="module")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
-) -> Iterator[CloudLab]:
-    with cloud_lab(tmp_path_factory.mktemp("lab"), make_token_uri, pin_from_value(user_pin.reveal())) as made:
-        yield made
+from tests.e2e.cloud_lab import CloudLab
 
 
 class Deaf(CloudClient):
@@ -100,3 +90,13 @@ def test_a_renewal_that_is_not_due_is_told_in_clear_and_is_no_fault_of_the_membe
     assert keep_up(doctor, cloud, doctor.certificate, certificate=doctor.certificate) is None
     assert [event.reason for event in lab.refusals()][-2:] == ["RENEWAL_NOT_DUE"] * 2
     assert doctor.key_statement == kept
+
+
+def test_a_renewal_whose_registration_goes_meanwhile_is_refused_not_registered(lab: CloudLab) -> None:
+    doctor, cloud = lab.doctor("D:meanwhile"), lab.client()
+    certificate, database = lab.certificate(doctor), lab.node.database
+    goes = "AFTER INSERT ON issuances BEGIN DELETE FROM registrations WHERE identity = 'D:meanwhile'; END"
+    database.write(lambda connection: connection.exec_driver_sql(f"CREATE TRIGGER meanwhile {goes}"))
+    with lab.rejected_for("NOT_REGISTERED"):
+        renew_registration(doctor, cloud, certificate, certificate=certificate)
+    database.write(lambda connection: connection.exec_driver_sql("DROP TRIGGER meanwhile"))

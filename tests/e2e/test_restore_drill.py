@@ -312,26 +312,24 @@ def test_a_hospital_whose_token_died_reads_its_records_again(
     make_token: Callable[[str], Token], make_token_uri: Tokens, softhsm: SoftHsm, tmp_path: Path
 ) -> None:
     federation = RecoverableFederation(make_token, system_entropy)
-    lab = HospitalLab(federation, tmp_path)
-    handle = lab.import_files()
-    lab.database.close()
-    died = lab.keys.token
+    with HospitalLab(federation, tmp_path) as lab:
+        handle = lab.import_files()
+        died = lab.keys.token
     died.close()
     destroy_token(softhsm, TokenUri(module_path=make_token_uri("x").module_path, token=died.label))
 
     with federation.officers.restore(make_token_uri("hospital"), 1, 2) as token:
         generate_signers(token)
         federation.hospital_a = federation.enrol(HospitalKeys(token))
-        lab = HospitalLab(federation, tmp_path)
-        (record,) = lab.hospital.stores.records.all()
-        assert record.handle == handle
-        assert record.patient_key == lab.hospital.vault.patient_key("P:wang")
-        expected = b"".join(lab.hospital.vault.read(record))
-        with lab.serving() as client:
-            content, _ = client.read(federation.intent(federation.grant()))
-        assert content.endswith(expected)
-        assert expected == JOHNNIE.read_bytes()
-        lab.database.close()
+        with HospitalLab(federation, tmp_path) as lab:
+            (record,) = lab.hospital.stores.records.all()
+            assert record.handle == handle
+            assert record.patient_key == lab.hospital.vault.patient_key("P:wang")
+            expected = b"".join(lab.hospital.vault.read(record))
+            with lab.serving() as client:
+                content, _ = client.read(federation.intent(federation.grant()))
+            assert content.endswith(expected)
+            assert expected == JOHNNIE.read_bytes()
 
 
 def test_the_run_through_in_the_documentation_runs() -> None:

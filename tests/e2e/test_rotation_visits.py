@@ -1,19 +1,18 @@
 """Everybody's keys are rotated by the commands while visits go on: prepared, activated, tainted, revoked."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from demo.stage import Federation, Refused, federation, run
+from tests.waiting import until
 
 DATA = Path(__file__).parents[1] / "data"
 ECG = DATA / "waveform_ecg.dcm"
 RECORD = DATA / "synthea-johnnie679.json"
-PATIENCE = 60.0
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -81,13 +80,6 @@ def clinic(tmp_path: Path) -> Iterator[Clinic]:
         run("hospital", "import", "--directory", made.root / "a", *imported)
         made.await_publication("a")
         yield Clinic(made, Party("doctor", doctor), Party("patient", patient))
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
 
 
 def end(party: Party, purpose: str, *words: str) -> None:

@@ -11,7 +11,7 @@ from cryptography import x509
 from demo.stage import Federation, free_address, make_token, run, write_pin
 from federation.party.node_directory import NodeDirectory
 from keystore.x509 import is_issued_by
-from tests.e2e.observed import until
+from tests.waiting import until
 
 
 @pytest.fixture

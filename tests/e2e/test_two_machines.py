@@ -13,7 +13,8 @@ from federation.party.calls import call
 from federation.v1.directory_pb2 import GetDirectoryRequest, GetDirectoryResponse
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from tests.conftest import USER_PIN
-from tests.e2e.processes_stage import Guest, Stage, is_gone, set_metrics, set_server, told, wait_until
+from tests.e2e.processes_stage import Guest, Stage, is_gone, set_metrics, set_server, told
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -74,14 +75,14 @@ def test_message_taken_by_one_machine_is_refused_by_the_other(guest: Guest, seco
 def test_both_machines_hand_out_one_list_and_follow_what_either_operator_does(
     guest: Guest, stage: Stage, second: str
 ) -> None:
-    wait_until(lambda: directory_at(guest) == directory_at(guest, second), 10)
+    until(lambda: directory_at(guest) == directory_at(guest, second), seconds=10)
     before = directory_at(guest)
     certificate = stage.root / "other.der"
     shutil.copy(stage.root / "authority.der", certificate)
     run("public-cloud", "authority", "remove", "--directory", stage.root / "second", certificate)
-    wait_until(lambda: directory_at(guest) == directory_at(guest, second) != before, 10)
+    until(lambda: directory_at(guest) == directory_at(guest, second) != before, seconds=10)
     files = [stage.root / name / "trust.json" for name in ("cloud", "second")]
-    wait_until(lambda: all("medical_authorities" not in file.read_text() for file in files), 10)
+    until(lambda: all("medical_authorities" not in file.read_text() for file in files), seconds=10)
     assert files[0].read_text() == files[1].read_text()
 
 
@@ -89,7 +90,7 @@ def test_one_machine_goes_on_when_the_other_is_gone(guest: Guest, stage: Stage, 
     request = guest.renewal()
     first = told(stage.root / "cloud")
     os.kill(first["pid"], signal.SIGKILL)
-    wait_until(lambda: all(map(is_gone, (first["pid"], *first["workers"]))))
+    until(lambda: all(map(is_gone, (first["pid"], *first["workers"]))))
     assert guest.is_taken(request, second)
     assert not guest.is_taken(request, second)
     (stage.root / "cloud" / "ready").unlink()

@@ -16,7 +16,7 @@ from demo.stage import Federation, Running, federation, run
 from federation.cloud.renewals import MOST_BY_ITSELF
 from federation.person.code import DoctorCode
 from federation.v1.statement_pb2 import KeyStatement
-from tests.e2e.observed import until
+from tests.waiting import until
 
 DATA = Path(__file__).parents[1] / "data"
 ECG = DATA / "waveform_ecg.dcm"

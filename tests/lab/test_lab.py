@@ -6,8 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from lab.__main__ import LOCK, PREFIX, remove_leftovers
 from lab.privilege import LACKING, choose
 from lab.scenario import Finding, Outcome, Scenario
 from lab.scenarios import SCENARIOS
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 BRIEF = ("visit", "hospital-away", "patient-cut-off")
@@ -33,13 +32,6 @@ def lab(directory: Path, *words: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def set_up_began(directory: Path) -> bool:
@@ -72,7 +64,7 @@ def test_visits_hold_across_hosts_and_cut_links(tmp_path: Path) -> None:
 @pytest.mark.lab
 def test_interrupted_lab_leaves_nothing(tmp_path: Path) -> None:
     running = lab(tmp_path)
-    wait_until(lambda: set_up_began(tmp_path))
+    until(lambda: set_up_began(tmp_path))
     running.send_signal(signal.SIGINT)
     said, _ = running.communicate(timeout=30)
     assert running.returncode == 130, said
@@ -84,10 +76,10 @@ def test_killed_lab_ends_all_its_processes_and_the_next_run_removes_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = lab(tmp_path)
-    wait_until(lambda: set_up_began(tmp_path))
+    until(lambda: set_up_began(tmp_path))
     running.kill()
     running.communicate(timeout=10)
-    wait_until(lambda: all_ended(tmp_path), seconds=10)
+    until(lambda: all_ended(tmp_path), seconds=10)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     remove_leftovers(choose())
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from federation.protocol.statements import sign_statement
 from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
 from federation.v1.statement_pb2 import SignedStatement
 from tests.vectors import signed, spec
-from tests.vectors.describe import plaintext_of
+from tests.vectors.describe import payload_of, plaintext_of
 from tests.vectors.signed import Transcript, t
 from tests.vectors.software import Json
 from tests.vectors.spec import sha256, text, u64
@@ -42,8 +42,8 @@ def statements(world: World, steps: dict[str, Step], bundle: SignedStatement) ->
     puback = publication_pb2.PublicationReceipt(publication_digest=sha256(plaintext_of(steps["pub"])), done_at=now)
     renewed = statement_pb2.EncryptionKeyStatement.FromString(world.hospital.encryption_key_statement.statement)
     ekack = membership_pb2.RenewalReceipt(key_id=renewed.key_id, done_at=now)
-    stoack = _payload(steps["STOACK"]).receipt
-    grant = _payload(steps["P2-1"]).grant
+    stoack = payload_of(steps["STOACK"]).receipt
+    grant = payload_of(steps["P2-1"]).grant
     cloud_key = cloud.signing_key.public_key().public_bytes_raw()
     parties = {"patient": world.patient, "doctor": world.doctor, "hospital": world.hospital}
     found = [
@@ -91,8 +91,8 @@ def _statement(name: str, label: str, kind: type[Message], statement: SignedStat
 
 def derived(world: World, steps: dict[str, Step]) -> list[Json]:
     """Codes, commitments, proofs, replay keys, index keys, biometric derivations."""
-    p1, d2, answer = (_payload(steps[name]) for name in ("P1", "D2", "C"))
-    d3, d4, pub, room = (_payload(steps[name]) for name in ("D3-read", "D4", "pub", "room"))
+    p1, d2, answer = (payload_of(steps[name]) for name in ("P1", "D2", "C"))
+    d3, d4, pub, room = (payload_of(steps[name]) for name in ("D3-read", "D4", "pub", "room"))
     ks, doctor = world.doctor.self_.key_statement, text(world.doctor.identity)
     index_key, index = bytes(range(32)), t("idx", text("P:wang"))
     patient, row_class = hmac.digest(index_key, index.encoded, "sha256"), t("idx-class", text("cardiology"))
@@ -100,7 +100,7 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
     grant = statement_pb2.Grant.FromString(d2.grant.statement)
     hashes = {
         "what the live key of a renewal signs": signed.renew(
-            _payload(steps["reg1-hospital-again"]), world.cloud.identity
+            payload_of(steps["reg1-hospital-again"]), world.cloud.identity
         ),
         "the doctor's code": t("code", ks.statement, ks.signature, world.doctor.certificate),
         "attribute of a patient": t("bp", world.biometric_password),
@@ -152,8 +152,3 @@ def _value(name: str, kind: str, value: bytes, transcript: Transcript) -> Json:
         "transcript": transcript.encoded.hex(),
         "value": value.hex(),
     }
-
-
-def _payload(step: Step) -> Any:
-    assert step.payload_type is not None
-    return step.payload_type.FromString(plaintext_of(step))

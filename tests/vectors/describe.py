@@ -47,6 +47,12 @@ def plaintext_of(step: Step) -> bytes:
     return unpadded(opened) if step.message.last else opened
 
 
+def payload_of(step: Step) -> Any:
+    """Open a step's message, and read what it holds."""
+    assert step.payload_type is not None
+    return step.payload_type.FromString(plaintext_of(step))
+
+
 def padded_plaintext(key: DecryptionKey, context: Context, sealed: bytes) -> bytes:
     """Open a seal under the info of the specification."""
     return key.open(sealed, info_of(context))

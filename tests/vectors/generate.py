@@ -15,7 +15,7 @@ from federation.protocol.registration import LiveRegistration, Registered
 from keystore.encryption import seal
 from keystore.errors import SealBroken
 from tests.vectors import bundles, certificates, collected, forms, layers, scenario, signed
-from tests.vectors.describe import describe, padded_plaintext, plaintext_of
+from tests.vectors.describe import describe, padded_plaintext, payload_of, plaintext_of
 from tests.vectors.refusals import Refusals
 from tests.vectors.replay import outcome
 from tests.vectors.software import Cast, Json, Stream, create_cast
@@ -87,7 +87,7 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     world = cast.world(parties, recorder.entropy)
     scenario.run(world, recorder.carry)
     steps = recorder.steps
-    answers = {role: _payload(steps[f"reg2-{role}"]) for role in ROLES}
+    answers = {role: payload_of(steps[f"reg2-{role}"]) for role in ROLES}
     issued = layers.issuing(data, answers, {role: cast.issuer_of(role) for role in ROLES})
     files: dict[str, Any] = {
         "parties": data,
@@ -116,11 +116,6 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     return files
 
 
-def _payload(step: Step) -> Any:
-    assert step.payload_type is not None
-    return step.payload_type.FromString(plaintext_of(step))
-
-
 def _schedules(recorder: Recorder, issued: dict[str, Json]) -> list[Json]:
     first, second = ("P1", "D1"), ("D3-read", "H1-read")
     return [
@@ -136,8 +131,8 @@ def _schedule(
     draws = recorder.streams[messages[0]].consumed, recorder.streams[messages[1]].consumed
     credential = bytes.fromhex(issued[1]["credential"])
     assert opening.sealed is not None
-    transcript = th(plaintext_of(opening), _payload(reply), credential, opening.sealed[1].session_id)
-    return layers.session(name, roles, draws, issued, (_payload(opening), _payload(reply)), transcript)
+    transcript = th(plaintext_of(opening), payload_of(reply), credential, opening.sealed[1].session_id)
+    return layers.session(name, roles, draws, issued, (payload_of(opening), payload_of(reply)), transcript)
 
 
 def _hpke(cast: Cast, kept: Any) -> Json:

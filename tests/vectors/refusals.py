@@ -15,7 +15,7 @@ from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.encryption import DecryptionKey, seal
 from keystore.errors import SealBroken
 from tests.vectors import layers, spec
-from tests.vectors.describe import info_of, padded, padded_plaintext, plaintext_of, sign_again
+from tests.vectors.describe import info_of, padded, padded_plaintext, payload_of, plaintext_of, sign_again
 from tests.vectors.signed import SIGNED, c_proof, d2_proof
 from tests.vectors.software import Json
 from tests.vectors.world import Step
@@ -149,7 +149,7 @@ class Refusals:
 
     def _special(self) -> Iterator[Json]:
         steps, zeros = self.steps, bytes(32)
-        hospital = _payload(steps["H1-read"]).key_statement
+        hospital = payload_of(steps["H1-read"]).key_statement
         wrong_patient = _with(biometric_password=zeros)
         yield self._changed(steps["P1"], "another biometric password", "CREDENTIAL_INVALID", wrong_patient)
         yield self._changed(
@@ -190,7 +190,7 @@ class Refusals:
         last = plaintext_of(self.steps["H2-1"])[:-1] + b"\x01"
         yield self._framed(self.steps["H2-1"], "padding that is not zero", "PADDING_INVALID", last)
         for name, field in (("P2-1", "biosignal_size_bytes"), ("STO-1", "diagnosis_size_bytes")):
-            size = getattr(_payload(self.steps[name]), field)
+            size = getattr(payload_of(self.steps[name]), field)
             said = {"content where padding is": size - 1, "content of another size": 2 * spec.SMALLEST}
             for change, value in said.items():
                 yield self._changed(self.steps[name], change, "PADDING_INVALID", _with(**{field: value}))
@@ -200,7 +200,7 @@ class Refusals:
     def _patients_signature(self) -> Iterator[Json]:
         """Sig_P2 of the same patient over the same biosignal: for another doctor, another Cert_D, another grant, none."""
         step, sto = self.steps["P2-1"], self.steps["STO-1"]
-        payload, grant = _payload(step), _payload(self.steps["D2"]).grant
+        payload, grant = payload_of(step), payload_of(self.steps["D2"]).grant
         other = SignedStatement(statement=grant.statement + b"\x00", signature=grant.signature)
         for change, doctor_id, certificate, shown in (
             ("signed for another doctor", "D:other", step.facts.certificate, grant),
@@ -221,10 +221,10 @@ class Refusals:
     def _authorizations(self) -> Iterator[Json]:
         """What Sig_D2 covers beside the grant's bytes, and how long a grant may be."""
         d2 = self.steps["D2"]
-        other = SignedStatement(statement=_payload(d2).patient_key_statement.statement, signature=bytes(64))
+        other = SignedStatement(statement=payload_of(d2).patient_key_statement.statement, signature=bytes(64))
         resigned = _with(patient_key_statement=other)
         yield self._changed(d2, "another signature of KS_P", "SIGNATURE_INVALID", resigned, sign=False)
-        grant = SignedStatement(statement=_payload(d2).grant.statement, signature=bytes(64))
+        grant = SignedStatement(statement=payload_of(d2).grant.statement, signature=bytes(64))
         yield self._changed(d2, "another signature of the grant", "SIGNATURE_INVALID", _with(grant=grant), sign=False)
         for change, life in (("a grant of 366 days and a millisecond", 366 * DAY_MS + 1), ("a grant of no time", 0)):
             said = _with(grant=self._regranted(_lasting(life)))
@@ -235,7 +235,7 @@ class Refusals:
 
     def _regranted(self, change: Change) -> SignedStatement:
         """The patient's grant, changed, under its own signature."""
-        grant = Grant.FromString(_payload(self.steps["D2"]).grant.statement)
+        grant = Grant.FromString(payload_of(self.steps["D2"]).grant.statement)
         change(grant)
         statement = grant.SerializeToString(deterministic=True)
         signed = spec.transcript("grant", statement)
@@ -253,7 +253,7 @@ class Refusals:
             yield self._changed(self.steps[name], "a grant that ends past 9999", "GRANT_INVALID", said, wire=wire)
         stored = plaintext_of(self.steps["H2-0"]) + plaintext_of(self.steps["H2-1"])
         yield self._framed(self.steps["H2-0"], "a record stored past 9999", "FIELD_INVALID", _stored_at(stored, late))
-        receipt = DepositReceipt.FromString(_payload(self.steps["STOACK"]).receipt.statement)
+        receipt = DepositReceipt.FromString(payload_of(self.steps["STOACK"]).receipt.statement)
         receipt.stored_at = late
         statement = receipt.SerializeToString(deterministic=True)
         signature = self.steps["H1-read"].signing_key.sign(spec.transcript("stoack", statement))
@@ -291,7 +291,7 @@ class Refusals:
     def _changed(
         self, step: Step, name: str, expect: str, change: Change, wire: str = "REJECTED", *, sign: bool = True
     ) -> Json:
-        payload = _payload(step)
+        payload = payload_of(step)
         change(payload)
         if sign and change not in (self._forged, _unsigned):
             self._sign_again(step, payload)
@@ -367,11 +367,6 @@ class Refusals:
 
     def _vector(self, base: str, change: str, expect: str, wire: str = "REJECTED", **more: Any) -> Json:
         return {"name": f"{base}: {change}", "base": base, "expect": expect, "wire": wire, "now": self.now} | more
-
-
-def _payload(step: Step) -> Any:
-    assert step.payload_type is not None
-    return step.payload_type.FromString(plaintext_of(step))
 
 
 def _lasting(life: int) -> Change:

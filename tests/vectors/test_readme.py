@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-from tests.vectors.generate import PHASES, read
+from tests.vectors.generate import PHASES
+from tests.vectors.kept import FILES
 
 DIRECTORY = Path(__file__).parent
 README = (DIRECTORY / "README.md").read_text()
 CLIENTS = (DIRECTORY.parents[1] / "docs" / "clients.md").read_text()
-FILES = read()
 
 
 def messages() -> list[str]:

@@ -32,26 +32,14 @@ from keystore.registration_secret import RegistrationSecret, token_form
 from keystore.transcript import transcript
 from tests.vectors import bundles, certificates, scenario, spec
 from tests.vectors.describe import describe, plaintext_of
-from tests.vectors.generate import PHASES, ROLES, read
+from tests.vectors.generate import PHASES, ROLES
+from tests.vectors.kept import FILES, named, raw, vectors
 from tests.vectors.replay import outcome
 from tests.vectors.software import Cast, Json, Stream, decryption_key
 from tests.vectors.world import Step, register
 
 ROOT = Path(__file__).parents[2]
-FILES = read()
 KeyOf = Callable[[str, Registered, Cast], X25519PrivateKey | None]
-
-
-def vectors(name: str) -> list[Json]:
-    return list(FILES[name]["vectors"])
-
-
-def named(name: str) -> Any:
-    return pytest.mark.parametrize("vector", vectors(name), ids=lambda vector: vector.get("name", ""))
-
-
-def raw(vector: Json, *names: str) -> tuple[bytes, ...]:
-    return tuple(bytes.fromhex(vector[name]) for name in names)
 
 
 def in_software(name: str, registered: Registered, cast: Cast) -> X25519PrivateKey | None:

@@ -1,21 +1,18 @@
 """A served cloud and its members, for all files of refusals."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from hsm import Pin, TokenUri, pin_from_value
-from tests.e2e.cloud_lab import CloudLab, cloud_lab
+from tests.e2e.cloud_lab import CloudLab, Serve
 
 
 @pytest.fixture(scope="package")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
-) -> Iterator[CloudLab]:
+def lab(serve_cloud: Serve) -> Iterator[CloudLab]:
     """Give a served cloud."""
-    with cloud_lab(tmp_path_factory.mktemp("lab"), make_token_uri, pin_from_value(user_pin.reveal())) as made:
+    with serve_cloud() as made:
         yield made
 
 

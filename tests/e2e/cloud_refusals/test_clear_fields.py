@@ -6,6 +6,8 @@ from federation import errors
 from federation.errors import FederationError, Limit
 from federation.party.calls import call
 from federation.party.member import Member
+from federation.v1.directory_pb2 import GetTrustBundlesRequest
+from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from tests.e2e.cloud_lab import CloudLab
 from tests.e2e.cloud_refusals.query import Query
 
@@ -61,3 +63,8 @@ def test_bytes_that_are_no_message_are_refused(lab: CloudLab) -> None:
     method = lab.client()._channel.unary_unary("/federation.v1.SearchService/Search")
     with lab.refused_in_clear(errors.MalformedMessage):
         call(method, b"\xff\xff\xff")
+
+
+def test_question_for_trust_bundles_after_no_number_is_refused(lab: CloudLab) -> None:
+    with lab.refused_in_clear(errors.MissingField):
+        call(DirectoryServiceStub(lab.client()._channel).GetTrustBundles, GetTrustBundlesRequest())

@@ -3,20 +3,27 @@
 import pytest
 
 from federation import errors
+from federation.clock import system_entropy
 from federation.cloud import index_rows
+from federation.cloud.revocation import revoke_grant
 from federation.party.calls import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from federation.protocol.calls import PUBLISH, RENEW
+from federation.protocol.calls import PUBLISH, RENEW, REVOKE
 from federation.protocol.index import Location
+from federation.protocol.parsing import LAST_TIME
+from federation.protocol.statements import sign_statement
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, IssueTicketRequest, PutEncryptionKeyRequest
 from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.publication_pb2 import PublishRequest
 from federation.v1.publication_pb2_grpc import PublicationServiceStub
-from federation.v1.statement_pb2 import Grant
+from federation.v1.revocation_pb2 import GrantRevocation, RevokeGrantRequest
+from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant
+from federation.wire.limits import RateBound
 from keystore.x509 import request_certificate
 from tests.e2e.cloud_lab import CloudLab, publication_of
 from tests.e2e.cloud_refusals.query import cloud_key
+from tests.mallory import rejected
 
 
 def test_foreign_department_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
@@ -151,6 +158,29 @@ def test_encryption_key_of_another_party_is_refused(lab: CloudLab, doctor: Membe
         call(MembershipServiceStub(client._channel).PutEncryptionKey, PutEncryptionKeyRequest(opening=opening))
 
 
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"identity": "D:somebody-else"}, "NOT_REGISTERED"),
+        ({"not_before": LAST_TIME}, "CREDENTIAL_EXPIRED"),
+        ({"not_after": 1}, "CREDENTIAL_EXPIRED"),
+    ],
+    ids=["another's name", "not yet", "no more"],
+)
+def test_encryption_key_that_its_owner_signed_wrong_is_refused(
+    lab: CloudLab, doctor: Member, changed: dict[str, object], reason: str
+) -> None:
+    client = lab.client()
+    key, now = cloud_key(client, doctor), client.clock()
+    statement = EncryptionKeyStatement.FromString(doctor.epochs.current(now).statement)
+    for name, value in changed.items():
+        setattr(statement, name, value)
+    payload = EncryptionKeyRenewal(encryption_key_statement=sign_statement("ek", statement, doctor.signing_key))
+    opening, _ = RENEW.send(payload, doctor.signing_key, key, now=now)
+    with lab.rejected_for(reason):
+        call(MembershipServiceStub(client._channel).PutEncryptionKey, PutEncryptionKeyRequest(opening=opening))
+
+
 def test_grant_of_another_patient_cannot_be_revoked(
     lab: CloudLab, hospital: tuple[Member, CloudClient], doctor: Member, patient: Member
 ) -> None:
@@ -181,3 +211,34 @@ def test_revoked_credential_takes_no_grant_back(
     lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
     with lab.rejected_for("CREDENTIAL_REVOKED"):
         lab.client().revoke_grant(member, grant)
+
+
+def test_limit_reached_for_more_grants_taken_back_than_a_patient_may(
+    lab: CloudLab, hospital: tuple[Member, CloudClient], doctor: Member
+) -> None:
+    """The list is for everybody, and one patient could fill it."""
+    patient, rate = lab.patient("P:fickle", hospital), RateBound(0, 1)
+    key = cloud_key(lab.client(), patient)
+
+    def take_back() -> None:
+        now = lab.node.cloud.clock()
+        payload = GrantRevocation(
+            grant=lab.grant(patient, doctor),
+            patient_key_statement=patient.key_statement,
+            nonce=system_entropy(16),
+        )
+        opening, _ = REVOKE.send(payload, patient.signing_key, key, now=now)
+        revoke_grant(lab.node.cloud, RevokeGrantRequest(opening=opening), rate)
+
+    take_back()
+    with rejected(errors.Limit):
+        take_back()
+
+
+def test_limit_reached_for_a_grant_taken_back_where_the_list_is_full(
+    lab: CloudLab, doctor: Member, patient: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.cloud.capacity.MOST_ENTRIES", 0)
+    with pytest.raises(errors.Limit) as refused:
+        lab.client().revoke_grant(patient, lab.grant(patient, doctor))
+    assert "the revocation list is full" in "".join(refused.value.__notes__)

@@ -56,6 +56,7 @@ def test_challenge_used_twice_is_refused(lab: CloudLab) -> None:
     client.send_registration(first)
     with lab.rejected_for("CHALLENGE_INVALID"):
         client.send_registration(second)
+    assert lab.refusals()[-1].detail == "the challenge was used before", "it was looked at before a serial was used up"
 
 
 def test_challenge_is_not_used_up_by_a_request_that_is_refused(lab: CloudLab) -> None:

@@ -14,8 +14,8 @@ from keystore.errors import GenerationActive, RetiredJustNow, RotationAlreadyPre
 from keystore.generations import State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA
 from tests.e2e.cloud_rotation.stepping import PLACE, states, walk
-from tests.e2e.observed import until
 from tests.e2e.unserved_cloud import Clock, opened
+from tests.waiting import until
 
 PURPOSES = (IDENTITY, ISSUING, TLS_CA, SEALING, INDEXING)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from federation.errors import GrantScope, RecordCutShort, Rejected
+from federation.errors import GrantScope, Limit, RecordCutShort, Rejected
 from federation.protocol.grant import Terms
 from federation.v1.statement_pb2 import RIGHT_READ
 from keystore.transcript import digest
@@ -139,3 +139,13 @@ def test_a_deposit_cut_off_leaves_nothing(lab: HospitalLab, client: Client) -> N
         with pytest.raises(RecordCutShort):
             session.receive()
     assert nothing_is_kept(lab)
+
+
+def test_limit_reached_for_more_deposits_at_once_than_the_hospital_takes(
+    lab: HospitalLab, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.hospital.rpc.MOST_DEPOSITS_AT_ONCE", 0)
+    federation = lab.federation
+    with pytest.raises(Limit):
+        client.deposit(encounter_of(federation, ecg(), report(federation), federation.grant()))
+    nothing_is_kept(lab)

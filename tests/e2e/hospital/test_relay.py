@@ -7,7 +7,16 @@ from functools import partial
 import grpc
 import pytest
 
-from federation.errors import CertificateRevoked, Conflict, Limit, NoSuchRoom, OutOfOrder, Rejected, SignatureInvalid
+from federation.errors import (
+    CertificateRevoked,
+    Conflict,
+    FieldInvalid,
+    Limit,
+    NoSuchRoom,
+    OutOfOrder,
+    Rejected,
+    SignatureInvalid,
+)
 from federation.hospital.relay import MOST_ROOMS_PER_DOCTOR
 from federation.protocol.room import ask_for_room, request_transcript
 from federation.v1.consultation_pb2 import (
@@ -137,3 +146,7 @@ def test_a_doctor_has_a_bounded_number_of_rooms(lab: HospitalLab, client: Client
     for _ in range(MOST_ROOMS_PER_DOCTOR):
         open_room(lab.federation, client)
     assert isinstance(refused(lambda: open_room(lab.federation, client)), Limit)
+
+
+def test_follower_of_a_number_that_no_room_can_have_is_refused_field_invalid(client: Client) -> None:
+    assert isinstance(refused(lambda: next(follow(client, b"short"))), FieldInvalid)

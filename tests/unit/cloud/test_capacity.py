@@ -1,8 +1,5 @@
 """A revocation list that fills: told by metrics, the log and `medunion check`; a full one takes no more."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 
@@ -16,30 +13,18 @@ from federation.cloud.capacity import (
     require_room_for_renewal,
     require_room_for_superseded,
 )
-from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
+from federation.cloud.node import PublicCloudNode
 from federation.errors import Limit
 from federation.monitor.watched import list_readings
-from federation.party.node_directory import NodeDirectory
 from federation.processes.cloud import tell_filling
-from federation.settings import TokenSettings
 from federation.store import schema
 from federation.store.interfaces import RevocationKind
 from federation.v1 import rules_pb2
 from federation.v1.statement_pb2 import RevocationList
-from hsm import pin_from_value
 
 HOUR = 3_600_000
 JUST_HIGH = 3_175
 """The first number above four fifths of 3,968."""
-
-
-@pytest.fixture
-def node(tmp_path: Path, make_token_uri, user_pin) -> Iterator[PublicCloudNode]:
-    """Give an opened cloud that does not serve."""
-    directory, pin = NodeDirectory(tmp_path / "cloud"), pin_from_value(user_pin.reveal())
-    found(directory, Founding("C:a", "r", "a:1", "a:2", "a:1", "a:2"), TokenSettings(str(make_token_uri())), pin)
-    with open_public_cloud(directory, pin) as opened:
-        yield opened
 
 
 def fill(node: PublicCloudNode, kind: RevocationKind, entries: int) -> int:

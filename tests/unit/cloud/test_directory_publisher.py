@@ -2,31 +2,22 @@
 
 from dataclasses import fields
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from federation.clock import system_clock
 from federation.cloud.capacity import MOST_ENTRIES
 from federation.cloud.directory_publisher import Bulletin
-from federation.cloud.node import Founding, found, open_public_cloud
+from federation.cloud.trust import TrustOffice
 from federation.errors import Unavailable
-from federation.party.node_directory import NodeDirectory
-from federation.settings import ServerSettings, TokenSettings
+from federation.settings import ServerSettings
+from federation.store.authorities import SqlAuthorities
+from federation.store.database import Database
+from federation.store.trust import SqlTrustChain
 from federation.v1 import rules_pb2
 from federation.v1.statement_pb2 import RevocationList
-from hsm import pin_from_value
 
 MINUTE = timedelta(minutes=1) // timedelta(milliseconds=1)
-
-
-@pytest.fixture
-def node(tmp_path: Path, make_token_uri, user_pin):
-    """Give an opened cloud that does not serve."""
-    directory, pin = NodeDirectory(tmp_path / "cloud"), pin_from_value(user_pin.reveal())
-    found(directory, Founding("C:a", "r", "a:1", "a:2", "a:1", "a:2"), TokenSettings(str(make_token_uri())), pin)
-    with open_public_cloud(directory, pin) as opened:
-        yield opened
 
 
 def _other_process(bulletin: Bulletin) -> Bulletin:
@@ -94,3 +85,9 @@ def test_new_epoch_makes_a_new_list_so_that_members_take_it(node) -> None:
     second = bulletin.refresh(now + 2)
     assert second.sequence == first.sequence + 1
     assert second.directory.cloud_encryption_key_statement != first.directory.cloud_encryption_key_statement
+
+
+def test_no_bundle_is_handed_out_before_the_founder_signed_the_first(node, database: Database) -> None:
+    office = TrustOffice(SqlTrustChain(database), node.cloud.keys, node.book, SqlAuthorities(database))
+    with pytest.raises(Unavailable):
+        office.newest()

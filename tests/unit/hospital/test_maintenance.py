@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 from federation.errors import DepartmentForeign, Rejected, Unavailable
 from federation.hospital.maintenance import Upkeep
@@ -12,6 +13,7 @@ from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
 from tests.hospital_lab import HospitalLab
+from tests.simulator import Federation
 
 
 class Announcements:
@@ -56,15 +58,16 @@ def test_a_key_and_address_are_announced_once(lab: HospitalLab) -> None:
     assert len(cloud.renewed) == 1
 
 
-def test_an_epoch_whose_announcement_failed_is_announced_again(lab: HospitalLab) -> None:
-    kept, cloud = upkeep(lab)
-    kept.announce()
-    lab.federation.clock.advance(timedelta(days=6, hours=1))
-    lab.federation.refresh()
-    cloud.down = True
-    kept.prepare()  # survives
-    cloud.down = False
-    assert kept.announce()
+def test_an_epoch_whose_announcement_failed_is_announced_again(own_federation: Federation, tmp_path: Path) -> None:
+    with HospitalLab(own_federation, tmp_path) as lab:
+        kept, cloud = upkeep(lab)
+        kept.announce()
+        own_federation.clock.advance(timedelta(days=6, hours=1))
+        own_federation.refresh()
+        cloud.down = True
+        kept.prepare()  # survives
+        cloud.down = False
+        assert kept.announce()
     (first, _), (second, _) = cloud.renewed
     assert first != second
 

@@ -1,6 +1,5 @@
 """What is counted of calls: through a real port, as the border tells it."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.wire.roles import METHODS
 from tests.unit.wire.conftest import authority, bench_with
+from tests.waiting import until
 
 __all__ = ["authority", "bench_with"]
 
@@ -46,10 +46,8 @@ def call(bench: Any) -> None:
 
 def counted(registry: CollectorRegistry, name: str, labels: dict[str, str]) -> float | None:
     """Give a value when it is there: a call is counted after its answer went out."""
-    give_up_at = time.monotonic() + 60
-    while not (value := registry.get_sample_value(name, labels)) and time.monotonic() < give_up_at:
-        time.sleep(0.01)
-    return value
+    until(lambda: registry.get_sample_value(name, labels), name)
+    return registry.get_sample_value(name, labels)
 
 
 @pytest.mark.parametrize(

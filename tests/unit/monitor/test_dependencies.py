@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,6 +21,7 @@ from federation.wire.health import Dependency, watch
 from hsm import Token
 from tests.contract.postgresql_server import Server
 from tests.contract.store_support import IMPLEMENTATIONS
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -55,11 +55,8 @@ class Watching:
             thread.join(60)
             assert not thread.is_alive()
 
-    def until(self, name: str, up: bool, seconds: float = 60) -> None:
-        give_up_at = time.monotonic() + seconds
-        while self.up.get(name) is not up:
-            assert time.monotonic() < give_up_at, f"{name} is not told to be {'up' if up else 'lost'}"
-            time.sleep(0.05)
+    def until(self, name: str, up: bool) -> None:
+        until(lambda: self.up.get(name) is up, f"{name} is told to be {'up' if up else 'lost'}")
 
 
 class Shared:

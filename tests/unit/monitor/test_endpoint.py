@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
@@ -17,6 +16,7 @@ from federation.monitor.endpoint import MOST_AT_ONCE, is_local, metrics_endpoint
 from federation.monitor.readings import Readings
 from federation.monitor.sources import Reading
 from federation.settings import ConfigError
+from tests.waiting import until, until_async
 
 SOURCES_PATIENCE_SECONDS = 0.2
 KEY = "metrics.listen"
@@ -112,8 +112,7 @@ def test_source_that_hangs_leaves_the_page_in_time_with_its_old_values_marked() 
         assert stale["medunion_worker_threads",] == 4
         hangs.clear()
         answers.set()
-        while scraped(address)["medunion_reading_failed", "database"]:
-            time.sleep(0.05)
+        until(lambda: not scraped(address)["medunion_reading_failed", "database"])
 
     served(made, ask)
 
@@ -138,8 +137,7 @@ def test_hung_scrapes_take_no_thread_from_others() -> None:
                 _, writer = await asyncio.open_connection(host, int(port))
                 writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
                 writers.append(writer)
-            while not hanging.is_set():
-                await asyncio.sleep(0.01)
+            await until_async(hanging.is_set)
             await asyncio.wait_for(asyncio.to_thread(lambda: None), 60)
             answers.set()
             for writer in writers:

@@ -19,6 +19,7 @@ from federation.settings import AdminSettings, ConfigError, MetricsSettings, Tra
 from federation.wire.health import Dependency, Health
 from federation.wire.workers import Workers
 from hsm import Token
+from tests.waiting import until_async
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,6 @@ async def status(address: str, service: str = "token") -> int | None:
             return None
 
 
-async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(90):
-        while not await condition():
-            await asyncio.sleep(0.1)
-
-
 def watched(subject: Subject, ask: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
         async with Observation(subject).running():
@@ -94,7 +89,7 @@ def test_every_process_has_a_socket_and_a_port_of_its_own(
         async def is_well() -> bool:
             return await status(address) == HealthCheckResponse.SERVING
 
-        await until(is_well)
+        await until_async(is_well)
         assert 'medunion_dependency_up{dependency="token"} 1.0' in await scraped(port + worker)
 
     watched(subject(metrics=f"127.0.0.1:{port}", worker=worker), ask)
@@ -114,7 +109,7 @@ def test_socket_that_is_taken_keeps_nobody_from_serving_and_is_taken_over_when_i
         async def is_served() -> bool:
             return await status(address) is not None
 
-        await until(is_served)
+        await until_async(is_served)
         await running.__aexit__(None, None, None)
         assert await status(address) is None
 
@@ -134,7 +129,7 @@ def test_metrics_port_that_is_taken_keeps_nobody_from_serving(subject: Callable[
             except OSError:
                 return False
 
-        await until(is_served)
+        await until_async(is_served)
         await running.__aexit__(None, None, None)
 
     asyncio.run(main())

@@ -1,6 +1,6 @@
 """Clients at work: the doctor's and the patient's own code, against a hospital that really serves and a cloud in memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,23 +20,9 @@ from federation.store.database import open_database
 from federation.store.log import SqlLog
 from federation.store.party import SqlEvidence, SqlReplayMemory
 from federation.v1.statement_pb2 import SignedStatement
-from hsm import TokenUri
 from keystore.biometric import BiometricPassword
-from tests.conftest import USER_PIN
 from tests.hospital_lab import HospitalLab
-from tests.simulator import BIOMETRIC_PASSWORD, Federation, lent, simulated
-
-
-@pytest.fixture(scope="session")
-def shared_federation(make_token_uri: Callable[..., TokenUri]) -> Iterator[Federation]:
-    with simulated(make_token_uri, USER_PIN) as federation:
-        yield federation
-
-
-@pytest.fixture
-def federation(shared_federation: Federation) -> Iterator[Federation]:
-    with lent(shared_federation) as federation:
-        yield federation
+from tests.simulator import BIOMETRIC_PASSWORD, Federation
 
 
 class CloudInMemory:
@@ -124,8 +110,6 @@ def make_doctor(federation: Federation, directory: Path, connect: Connect) -> Do
 def surgery(federation: Federation, tmp_path: Path) -> Iterator[Surgery]:
     directory = tmp_path / "hospital"
     directory.mkdir()
-    lab = HospitalLab(federation, directory)
-    with lab.serving() as client:
+    with HospitalLab(federation, directory) as lab, lab.serving() as client:
         doctor = make_doctor(federation, tmp_path, lambda _address, _identity: client.channel)
         yield Surgery(federation, lab, client.channel, tmp_path, doctor)
-    lab.database.close()

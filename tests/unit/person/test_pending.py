@@ -72,8 +72,7 @@ def test_receipt_of_another_program_is_taken_over(
 
 
 def test_doctor_whose_credential_fell_is_refused(federation: Federation, waiting: PendingConsultation) -> None:
-    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
-    federation.refresh(federation.patient)
+    federation.revoke(federation.doctor, federation.patient)
     with pytest.raises(CredentialRevoked):
         restore(federation, waiting)
 
@@ -97,8 +96,7 @@ def test_session_keys_with_a_doctor_whose_credential_fell_are_forgotten_too(
 ) -> None:
     store = PendingStore(tmp_path, federation.patient)
     store.put(waiting)
-    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
-    federation.refresh(federation.patient)
+    federation.revoke(federation.doctor, federation.patient)
     assert list(store.all(now=federation.clock.now)) == []
     assert list(tmp_path.glob("*.sealed"))
     assert list(store.all(now=federation.clock.now + 12 * 3_600_000)) == []

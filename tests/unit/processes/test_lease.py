@@ -1,13 +1,11 @@
 """One process at a time has a lease: kept while it asks, had by another when it is released or over."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from federation.processes.lease import LIFE, Lease
-from federation.store.database import Database, open_database
+from federation.store.database import Database
 from federation.store.party import SqlSettings
 
 LIFE_MS = LIFE // timedelta(milliseconds=1)
@@ -19,12 +17,6 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with open_database(f"sqlite:///{tmp_path / 'store.sqlite'}") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +18,7 @@ from federation.errors import Unavailable
 from federation.processes import worker_channel
 from federation.processes.supervisor import Supervisor
 from hsm import Pin
+from tests.waiting import until, until_async
 
 PROGRAM = Path(__file__).with_name("worker_program.py")
 LISTEN = ("127.0.0.1:4711", "[::1]:4712")
@@ -40,17 +40,11 @@ class Run:
     async def said(self, name: str) -> str:
         """Wait for a file of a process."""
         path = self.directory / name
-        await until(lambda: path.exists() and path.read_text())
+        await until_async(lambda: path.exists() and path.read_text())
         return path.read_text()
 
     async def process(self, name: str) -> int:
         return int((await self.said(name)).split()[0])
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not holds():
-            await asyncio.sleep(0.02)
 
 
 def is_gone(process: int) -> bool:
@@ -66,7 +60,7 @@ async def running(
     run = Run(directory, Supervisor(command, processes, LISTEN, timedelta(seconds=1), pin))
     serving = asyncio.create_task(run.supervisor.serve(run.stop, run.leave, run.ready.append))
     try:
-        await until(lambda: run.ready or serving.done())
+        await until_async(lambda: run.ready or serving.done())
         yield run
     finally:
         run.stop.set()
@@ -134,7 +128,7 @@ def test_processes_leave_when_another_server_takes_over_and_the_supervisor_ends_
         async with running(tmp_path) as run:
             workers = [await run.process(f"{number}.0") for number in range(2)]
             run.leave.set()
-            await until(lambda: all(map(is_gone, workers)))
+            await until_async(lambda: all(map(is_gone, workers)))
             assert {await run.said(f"{number}.ended") for number in range(2)} == {"left"}
 
     asyncio.run(main())
@@ -164,7 +158,4 @@ def test_processes_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         assert supervisor.stdout.readline() == b"ready\n"
         workers = [int((tmp_path / f"{number}.0").read_text().split()[0]) for number in range(2)]
         supervisor.kill()
-    give_up_at = time.monotonic() + 60
-    while not all(map(is_gone, workers)):
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
+    until(lambda: all(map(is_gone, workers)))

@@ -177,8 +177,7 @@ def test_a_biosignal_with_a_wrong_signature_is_refused(delivered):
 
 
 def test_a_biosignal_of_a_patient_revoked_meanwhile_is_refused(federation, delivered):
-    federation.cloud.revoked_serials.append(federation.party(federation.patient).self_.serial)
-    federation.refresh(federation.doctor)
+    federation.revoke(federation.patient, federation.doctor)
     with rejected(CredentialRevoked):
         delivered.receive(*delivered.slices, delivered.last)
 
@@ -322,8 +321,7 @@ def test_a_diagnosis_with_another_certificate_is_refused_as_foreign(federation, 
 
 
 def test_a_diagnosis_of_a_doctor_revoked_meanwhile_is_refused(federation, diagnosing):
-    federation.authority.revoke(federation.doctor.certificate)
-    federation.refresh(federation.patient)
+    federation.revoke_certificate(federation.patient)
     with rejected(CertificateRevoked):
         diagnosing.receive(diagnosing.frame)
 

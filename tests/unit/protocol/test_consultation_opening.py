@@ -26,7 +26,7 @@ from federation.errors import (
 from federation.protocol import doctor_consultation
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import EncryptionKeyStatement
-from tests.mallory import BORROWED_POINTS, p1_to, refused, rejected, restated, signs_p1, with_unknown_field
+from tests.mallory import BORROWED_POINTS, outside, p1_to, refused, rejected, restated, signs_p1, with_unknown_field
 
 
 @pytest.fixture
@@ -42,14 +42,6 @@ def seal(federation):
 @pytest.fixture
 def sign(federation, opening):
     return signs_p1(federation.patient.keys.signing_key, opening, federation.cloud.keys.issuing.public_key, "D:chen")
-
-
-def outside(opening, **fields) -> SealedOpening:
-    copy = SealedOpening()
-    copy.CopyFrom(opening)
-    for name, value in fields.items():
-        setattr(copy, name, value)
-    return copy
 
 
 def test_an_opening_is_taken(federation, opening):
@@ -188,8 +180,7 @@ def test_anothers_biometric_password_is_refused(federation, opening, seal, sign)
 
 
 def test_a_revoked_credential_is_refused(federation, opening):
-    federation.cloud.revoked_serials.append(federation.party(federation.patient).self_.serial)
-    federation.refresh(federation.doctor)
+    federation.revoke(federation.patient, federation.doctor)
     with rejected(CredentialRevoked):
         federation.receive_opening(opening)
 

@@ -23,8 +23,7 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import patient_consultation
-from federation.v1.envelope_pb2 import SealedReply
-from tests.mallory import BORROWED_POINTS, d1_from, refused, rejected, with_unknown_field
+from tests.mallory import BORROWED_POINTS, d1_from, outside, refused, rejected, with_unknown_field
 
 
 @pytest.fixture
@@ -42,14 +41,6 @@ def receive(federation, exchange):
 @pytest.fixture
 def seal(federation):
     return d1_from(federation, federation.doctor)
-
-
-def outside(reply, **fields) -> SealedReply:
-    copy = SealedReply()
-    copy.CopyFrom(reply)
-    for name, value in fields.items():
-        setattr(copy, name, value)
-    return copy
 
 
 def test_a_reply_is_taken_and_both_hold_one_key(federation, exchange, receive):
@@ -160,15 +151,13 @@ def test_a_wrong_signature_in_a_reply_is_refused(exchange, receive, seal):
 
 
 def test_a_doctor_revoked_meanwhile_is_refused(federation, exchange, receive):
-    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
-    federation.refresh(federation.patient)
+    federation.revoke(federation.doctor, federation.patient)
     with rejected(CredentialRevoked):
         receive(exchange[1])
 
 
 def test_a_certificate_revoked_meanwhile_is_refused(federation, exchange, receive):
-    federation.authority.revoke(federation.doctor.certificate)
-    federation.refresh(federation.patient)
+    federation.revoke_certificate(federation.patient)
     with rejected(CertificateRevoked):
         receive(exchange[1])
 
@@ -203,8 +192,7 @@ def test_a_room_with_a_missing_field_is_refused(federation):
 
 
 def test_a_room_of_a_doctor_with_a_revoked_certificate_is_refused(federation):
-    federation.authority.revoke(federation.doctor.certificate)
-    federation.refresh()
+    federation.revoke_certificate()
     with refused(CertificateRevoked):
         room_check(federation, *federation.room())
 

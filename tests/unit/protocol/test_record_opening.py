@@ -28,19 +28,12 @@ from tests.mallory import (
     BORROWED_POINTS,
     d3_to,
     h1_from,
+    outside,
     refused,
     rejected,
     signs_d3,
     with_unknown_field,
 )
-
-
-def outside(message, **fields):
-    copy = type(message)()
-    copy.CopyFrom(message)
-    for name, value in fields.items():
-        setattr(copy, name, value)
-    return copy
 
 
 @pytest.fixture
@@ -176,15 +169,13 @@ def test_another_certificate_than_the_credentials_is_refused(federation, changed
 
 
 def test_a_revoked_certificate_is_refused(federation, opened, take):
-    federation.authority.revoke(federation.doctor.certificate)
-    federation.refresh(federation.hospital_a)
+    federation.revoke_certificate(federation.hospital_a)
     with rejected(CertificateRevoked):
         take(opened[1])
 
 
 def test_a_revoked_doctor_is_refused(federation, opened, take):
-    federation.cloud.revoked_serials.append(federation.party(federation.doctor).self_.serial)
-    federation.refresh(federation.hospital_a)
+    federation.revoke(federation.doctor, federation.hospital_a)
     with rejected(CredentialRevoked):
         take(opened[1])
 

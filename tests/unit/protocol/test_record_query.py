@@ -207,8 +207,7 @@ def test_another_patients_key_statement_beside_the_grant_is_refused(federation, 
 
 
 def test_a_query_of_a_revoked_patient_is_refused(federation, reading):
-    federation.cloud.revoked_serials.append(federation.party(federation.patient).self_.serial)
-    federation.refresh(federation.hospital_a)
+    federation.revoke(federation.patient, federation.hospital_a)
     with rejected(CredentialRevoked):
         reading.decide()
 
@@ -347,8 +346,7 @@ def test_a_records_end_with_a_time_mismatch_is_refused(served):
 
 
 def test_a_record_of_a_hospital_revoked_meanwhile_is_refused(federation, served):
-    federation.cloud.revoked_serials.append(federation.party(federation.hospital_a).self_.serial)
-    federation.refresh(federation.doctor)
+    federation.revoke(federation.hospital_a, federation.doctor)
     with rejected(CredentialRevoked):
         served.reading.hear(served.first, served.second, served.end)
 

@@ -37,7 +37,7 @@ from federation.protocol.grant import Terms
 from federation.protocol.index import Location
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import RIGHT_READ, SignedStatement
-from tests.mallory import c, d2, refused, rejected, signs_d2, with_unknown_field
+from tests.mallory import c, d2, outside, refused, rejected, signs_d2, with_unknown_field
 
 PLACE = Location("H:alpha/cardiology", b"h" * 16)
 
@@ -62,14 +62,6 @@ def changed(federation, question):
         return d2(federation).change(question[1], change, signs)
 
     return run
-
-
-def outside(message, **fields):
-    copy = type(message)()
-    copy.CopyFrom(message)
-    for name, value in fields.items():
-        setattr(copy, name, value)
-    return copy
 
 
 def test_a_question_under_a_grant_is_answered(federation, grant):
@@ -359,7 +351,6 @@ def test_an_answers_row_of_another_hospital_than_its_statement_is_refused(federa
 
 
 def test_an_answers_row_of_a_revoked_hospital_is_refused(federation, answered):
-    federation.cloud.revoked_serials.append(federation.party(federation.hospital_a).self_.serial)
-    federation.refresh(federation.doctor)
+    federation.revoke(federation.hospital_a, federation.doctor)
     with rejected(CredentialRevoked):
         receive(federation, *answered)

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import io
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -174,6 +175,16 @@ def served(bench: Bench, *, require_client_certificate: bool = False) -> Iterato
         yield bench
     finally:
         end()
+
+
+@contextmanager
+def listening_locally(name: str) -> Iterator[socket.socket]:
+    """Listen at a socket of this machine, and wait for nobody."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(name)
+        listening.listen()
+        listening.setblocking(False)
+        yield listening
 
 
 @pytest.fixture(scope="session")

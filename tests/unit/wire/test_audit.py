@@ -1,26 +1,17 @@
 """The audit log: sealed in a real token, read back, and told when it was altered."""
 
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 
 from federation.errors import Corrupt, GrantMissing, Rejected
 from federation.party.audit import Audit, AuditEvent, refusal
 from federation.protocol.parties import AccessEvent
-from federation.store.database import Database, open_database
+from federation.store.database import Database
 from federation.store.interfaces import LogEntry
 from federation.store.log import SqlLog
 from keystore.party import PartyKeys
 
 ACCESS = AccessEvent("SEARCH", "D:a", "P:b", "*", bytes(range(32)), "OK")
-
-
-@pytest.fixture
-def database(tmp_path: Path):
-    """Give a store."""
-    with open_database(f"sqlite:///{tmp_path}/store.sqlite") as opened:
-        yield opened
 
 
 def test_events_come_back_as_they_were(token, database: Database) -> None:

@@ -5,7 +5,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -20,7 +20,7 @@ from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.wire.channel import open_channel
 from federation.wire.dialling import ANYWHERE, Dialling, NetworkForbidden, dialling_of
-from tests.unit.wire.conftest import CLOUD, Bench
+from tests.unit.wire.conftest import CLOUD, Bench, listening_locally
 
 LOOPBACK = Dialling((ipaddress.ip_network("127.0.0.0/8"),))
 SECONDS = 20.0
@@ -29,15 +29,6 @@ SECONDS = 20.0
 def fetched(bench: Bench, address: str, dialling: Dialling = ANYWHERE, seconds: float = SECONDS) -> None:
     with open_channel(address, CLOUD, bench.authority.root_pem, dialling=dialling) as channel:
         DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest(), timeout=seconds)
-
-
-@contextmanager
-def listening_locally(name: str) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(name)
-        listening.listen()
-        listening.setblocking(False)
-        yield listening
 
 
 @pytest.mark.parametrize(

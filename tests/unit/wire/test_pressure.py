@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -38,6 +37,7 @@ from federation.wire.limits import ShareBound, StreamDeadlines
 from federation.wire.roles import METHODS
 from federation.wire.status import from_rpc_error
 from federation.wire.workers import Workers
+from tests.waiting import until, until_async
 
 GET = "/federation.v1.DirectoryService/GetDirectory"
 GET_HOSPITAL = "/federation.v1.RecordService/GetHospital"
@@ -241,9 +241,7 @@ def test_workers_that_hang_turn_calls_away_in_place_of_letting_them_pile_up() ->
         assert workers.load.turned_away == 1
         gate.set()
         await workers.run_regardless(gate.wait)
-        async with asyncio.timeout(60):
-            while workers.load.running:
-                await asyncio.sleep(0.01)
+        await until_async(lambda: not workers.load.running)
         # What nobody waits for any more was passed over.
         assert ran == [True, True]
         assert (workers.load.running, workers.load.waiting) == (0, 0)
@@ -285,9 +283,7 @@ def test_refusal_does_not_wait_for_an_audit_log_that_hangs(bench_with, monkeypat
     assert written == []
     gate.set()
     assert isinstance(from_rpc_error(raised.value), SilentStream)
-    deadline = time.monotonic() + 60
-    while not written and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: written)
     assert written == ["SILENT_STREAM"]
 
 

@@ -1,0 +1,48 @@
+"""A record on its way to a doctor: what it may hold, and who ends it."""
+
+from pathlib import Path
+
+import pytest
+
+from federation.errors import CredentialRevoked, FieldInvalid, Limit
+from federation.hospital.importing import MOST_PARTS, checked_bundle
+from federation.hospital.release import MOST_RECORDS, manifest_of
+from federation.hospital.sessions import RecordStream, answer, take_frame
+from tests.hospital_lab import CARDIOLOGY, JOHNNIE, HospitalLab
+from tests.mallory import rejected
+
+
+def record_under_way(lab: HospitalLab) -> RecordStream:
+    """Begin to send a record to the doctor, who has asked for it."""
+    federation = lab.federation
+    lab.import_files()
+    established, awaiting = federation.establish(federation.hospital_a, federation.intent(federation.grant()))
+    _, frame = established.query(now=federation.clock.now)
+    record = answer(lab.hospital, take_frame(lab.hospital, awaiting, frame))
+    assert isinstance(record, RecordStream)
+    return record
+
+
+def test_record_whose_doctor_is_revoked_is_refused_credential_revoked_between_frames(lab: HospitalLab) -> None:
+    """A reader that takes nothing never lets the next frame be asked for: it is looked at from beside."""
+    record = record_under_way(lab)
+    record.require_still_allowed()
+    lab.federation.revoke(lab.federation.doctor)
+    with rejected(CredentialRevoked):
+        record.require_still_allowed()
+    assert lab.reasons == ["BEGUN", "CREDENTIAL_REVOKED"]
+
+
+def test_limit_reached_for_a_list_of_parts_that_no_answer_holds(lab: HospitalLab, tmp_path: Path) -> None:
+    scans = [tmp_path / f"{number:03}-{'long' * 25}.bin" for number in range(MOST_PARTS - 1)]
+    for scan in scans:
+        scan.touch()
+    lab.import_files(JOHNNIE, "P:wang", CARDIOLOGY, *scans)
+    (record,) = lab.hospital.stores.records.all()
+    with pytest.raises(Limit, match="too long for one answer"):
+        manifest_of(lab.hospital.vault, [record] * MOST_RECORDS, "P:wang", "H:alpha")
+
+
+def test_record_of_more_parts_than_one_has_is_refused_field_invalid() -> None:
+    with pytest.raises(FieldInvalid):
+        checked_bundle(JOHNNIE, [JOHNNIE] * MOST_PARTS)

@@ -1,0 +1,23 @@
+"""The vectors as they are kept, for tests that take them one by one."""
+
+import pytest
+
+from tests.vectors.generate import read
+from tests.vectors.software import Json
+
+FILES = read()
+
+
+def vectors(name: str) -> list[Json]:
+    """Give the vectors of a file."""
+    return list(FILES[name]["vectors"])
+
+
+def named(name: str) -> pytest.MarkDecorator:
+    """Run a test with each vector of a file."""
+    return pytest.mark.parametrize("vector", vectors(name), ids=lambda vector: vector.get("name", ""))
+
+
+def raw(vector: Json, *names: str) -> tuple[bytes, ...]:
+    """Give fields of a vector as bytes."""
+    return tuple(bytes.fromhex(vector[name]) for name in names)
