@@ -28,13 +28,13 @@ from federation.protocol.doctor_record import Established, Intent, Received, Sli
 from federation.protocol.statements import sign_statement
 from federation.settings import ServerSettings
 from federation.store.blobs import BlobStore
-from federation.store.custody import SqlCustody
+from federation.store.custody import RecordsAdministration
 from federation.store.database import Database, open_database
 from federation.store.file_shelf import FileShelf
-from federation.store.log import SqlLog
-from federation.store.party import SqlEvidence, SqlReplayMemory, SqlSettings
-from federation.store.records import SqlRecords
-from federation.store.rooms import SqlRooms
+from federation.store.log import Log
+from federation.store.party import Evidence, ReplayMemory, Settings
+from federation.store.records import Records
+from federation.store.rooms import Rooms
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
 from federation.v1.publication_pb2 import Publication, PublicationReceipt
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, OpenSessionRequest
@@ -77,19 +77,19 @@ class HospitalLab:
 
     def _hospital(self) -> Hospital:
         stores = Stores(
-            settings=SqlSettings(self.database),
-            replay=SqlReplayMemory(self.database),
-            records=SqlRecords(self.database),
-            custody=SqlCustody(self.database),
-            rooms=SqlRooms(self.database),
-            evidence=SqlEvidence(self.database),
+            settings=Settings(self.database),
+            replay=ReplayMemory(self.database),
+            records=Records(self.database),
+            custody=RecordsAdministration(self.database),
+            rooms=Rooms(self.database),
+            evidence=Evidence(self.database),
         )
         return Hospital(
             member=self.federation.hospital_a,
             sealing=self.keys.sealing,
             vault=Vault(self.keys, BlobStore(FileShelf(self.directory / "blobs")), self.federation.entropy),
             stores=stores,
-            audit=Audit(SqlLog(self.database), self.keys.sealing),
+            audit=Audit(Log(self.database), self.keys.sealing),
             departments=(CARDIOLOGY, "H:alpha/neurology"),
             clock=lambda: self.federation.clock.now,
             entropy=self.federation.entropy,

@@ -29,8 +29,8 @@ from federation.store.database import Database
 from federation.store.errors import BackupRejected, StoreUnavailable
 from federation.store.file_shelf import FileShelf
 from federation.store.files import sync_directory
-from federation.store.party import SqlSettings
-from federation.store.records import SqlRecords
+from federation.store.party import Settings
+from federation.store.records import Records
 from federation.store.shelves import Shelf
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import RevocationList
@@ -106,7 +106,7 @@ def _opened(directory: NodeDirectory, pin: PinProvider | None, stack: ExitStack)
     token = stack.enter_context(open_node_token(settings.token, pin))
     database = stack.enter_context(directory.database(settings.database))
     require_owner(database, settings.identity)
-    book = StoredGenerations(SqlSettings(database))
+    book = StoredGenerations(Settings(database))
     return _Node(directory, role, settings, database, token, book, role.keys(token, book, system_clock))
 
 
@@ -159,7 +159,7 @@ def _blobs(node: _Node, out: Path, telling: Telling, copy_blobs: bool | None) ->
 
 def _require_whole(database: Database, keys: HospitalKeys, shelf: Shelf, names: set[str]) -> None:
     """Require the blobs of every record that was there: one that came since has newer ones. Raises BackupRejected, Corrupt."""
-    vault, records = Vault(keys, BlobStore(shelf), system_entropy), SqlRecords(database)
+    vault, records = Vault(keys, BlobStore(shelf), system_entropy), Records(database)
     for _ in range(_TRIES):
         missing = set(_missing(vault, records, names))
         # What came while the blobs were copied is in a later backup.
@@ -170,13 +170,13 @@ def _require_whole(database: Database, keys: HospitalKeys, shelf: Shelf, names: 
     raise BackupRejected(f"{lost} blob{'s' * (lost != 1)} of records missing: this hospital has lost parts of records")
 
 
-def _missing(vault: Vault, records: SqlRecords, names: set[str]) -> Iterator[str]:
+def _missing(vault: Vault, records: Records, names: set[str]) -> Iterator[str]:
     for record in records.all():
         yield from (part.blob for part in vault.parts(record) if part.blob not in names)
 
 
 def _list_number(node: _Node) -> int:
-    kept = SqlSettings(node.database).get(DIRECTORY)
+    kept = Settings(node.database).get(DIRECTORY)
     if kept is None:
         return 0
     return peek_statement(RevocationList, GetDirectoryResponse.FromString(kept).revocation_list).sequence

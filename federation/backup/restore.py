@@ -26,7 +26,7 @@ from federation.store.backup_blobs import put_all
 from federation.store.database import Database
 from federation.store.errors import BackupRejected
 from federation.store.file_shelf import FileShelf
-from federation.store.log import SqlLog
+from federation.store.log import Log
 from hsm import PinProvider, Token
 from keystore.party import IDENTITY, CloudKeys, HospitalKeys
 
@@ -161,7 +161,7 @@ def _amend(
     manifest, now = checked.manifest, system_clock()
     made_at = datetime.fromtimestamp(manifest.made_at / 1000, UTC).isoformat(timespec="seconds")
     detail = f"backup {manifest.digest} of {made_at}, {manifest.log_entries} entries of the log"
-    Audit(SqlLog(database), keys.sealing).record(AuditEvent("RESTORED", OK, detail=detail), now=now)
+    Audit(Log(database), keys.sealing).record(AuditEvent("RESTORED", OK, detail=detail), now=now)
     if isinstance(checked.settings, CloudSettings):
         node = PublicCloudNode(checked.place.directory, checked.settings, database, token)
         if witnesses:

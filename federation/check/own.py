@@ -15,7 +15,7 @@ from federation.party.node_directory import open_node_token
 from federation.party.tokens import CONSEQUENCES, missing_for
 from federation.store.blobs import BlobStore
 from federation.store.inspection import Schema, missing_rules, open_as_it_is, schema_of
-from federation.store.log import SqlLog
+from federation.store.log import Log
 from federation.store.survey import Survey
 from keystore.policies import audit
 
@@ -114,7 +114,7 @@ def database(examined: Examined) -> Iterator[Finding]:
 def log(examined: Examined) -> Iterator[Finding]:
     """Follow the whole chain of digests, and open the newest entry."""
     survey = Survey(examined.need_database())
-    book = Audit(SqlLog(examined.need_database()), examined.need_keys().sealing)
+    book = Audit(Log(examined.need_database()), examined.need_keys().sealing)
     entries = book.verify()
     newest = list(book.entries(after=max(0, survey.log_entries() - 1)))
     yield Finding("log", Verdict.OK, f"{entries} entries, the chain holds{', the newest opens' if newest else ''}")

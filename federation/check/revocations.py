@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from federation.check.findings import Examined, Finding, Verdict
 from federation.cloud.capacity import Fill, fills, fills_of
 from federation.settings import CloudSettings, HospitalSettings
-from federation.store.interfaces import RevocationKind
+from federation.store.rows import RevocationKind
 from federation.store.survey import Survey
 
 _WHAT = "revocations"

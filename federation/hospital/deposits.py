@@ -18,7 +18,7 @@ from federation.protocol.hospital_record import AcceptedDeposit, ReceivedDeposit
 from federation.protocol.record import authorization_digest
 from federation.protocol.time import Instant
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import Act
+from federation.store.rows import Act
 from federation.v1.record_pb2 import Deposit
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.transcript import digest, text, transcript

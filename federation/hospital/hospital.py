@@ -10,7 +10,10 @@ from federation.party.audit import Audit
 from federation.party.member import Member
 from federation.protocol.identities import class_of
 from federation.protocol.parties import Entropy
-from federation.store.interfaces import Custody, Evidence, Records, ReplayMemory, Rooms, Settings
+from federation.store.custody import RecordsAdministration
+from federation.store.party import Evidence, ReplayMemory, Settings
+from federation.store.records import Records
+from federation.store.rooms import Rooms
 from keystore.sealing import Sealing
 
 MOST_RELAY_BYTES = 16 * 10**9
@@ -24,7 +27,7 @@ class Stores:
     settings: Settings
     replay: ReplayMemory
     records: Records
-    custody: Custody
+    custody: RecordsAdministration
     rooms: Rooms
     evidence: Evidence
 

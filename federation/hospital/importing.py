@@ -16,7 +16,7 @@ from federation.hospital.outbox_entries import intend
 from federation.hospital.vault import Draft, PartLabel, Place
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.identities import class_of, require_identity
-from federation.store.interfaces import Act
+from federation.store.rows import Act
 
 MOST_NAME_BYTES = 128
 CHUNK_BYTES = 1024 * 1024

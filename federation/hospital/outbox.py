@@ -16,7 +16,7 @@ from federation.hospital.outbox_entries import intended
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.parties import reason_of
 from federation.protocol.time import Instant, milliseconds
-from federation.store.interfaces import OutboxEntry, Standing
+from federation.store.rows import OutboxEntry, Standing
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, Publication
 from federation.v1.statement_pb2 import SignedStatement
 from federation.wire import operations

@@ -4,7 +4,7 @@ from federation.errors import Corrupt
 from federation.hospital.vault import Place
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
-from federation.store.interfaces import OutboxEntry
+from federation.store.rows import OutboxEntry
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication, PublicationAction
 from keystore.errors import SealBroken
 from keystore.sealing import Sealing

@@ -4,7 +4,7 @@ from federation.hospital.hospital import Hospital
 from federation.hospital.outbox_entries import intend_again, resealed
 from federation.hospital.vault import Vault
 from federation.party.reencryption import Steps
-from federation.store.interfaces import Records
+from federation.store.records import Records
 from keystore.sealing import Sealing
 
 

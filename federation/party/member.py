@@ -17,7 +17,7 @@ from federation.protocol.registration import Applicant, Registered
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import VerifiedParty, Verifier
-from federation.store.interfaces import Epochs, Settings
+from federation.store.party import Epochs, Settings
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, Role, SignedStatement
 from keystore.errors import GenerationUnknown

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from federation.errors import BundleOutOfSequence
 from federation.protocol.bundle import BundleLease, TrustedBundle, follow, follow_all, pin, sequence_of
 from federation.protocol.time import Instant
-from federation.store.interfaces import Settings
+from federation.store.party import Settings
 from federation.v1.statement_pb2 import RevocationList, SignedStatement
 
 REREAD_SECONDS = 1.0

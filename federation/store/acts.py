@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from federation.store.errors import AlreadyAdmitted
-from federation.store.interfaces import Act, Admission
 from federation.store.log import append
 from federation.store.portable import forget, insert_if_absent
+from federation.store.rows import Act, Admission
 from federation.store.schema import replay
 
 

@@ -8,15 +8,15 @@ import sqlalchemy as sa
 from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored
-from federation.store.interfaces import Act, StoredAuthority
 from federation.store.portable import insert_if_absent
+from federation.store.rows import Act, StoredAuthority
 from federation.store.schema import authorities
 
 _BETWEEN = " "
 """No ID has one in it."""
 
 
-class SqlAuthorities:
+class Authorities:
     """`Authorities`. A CRL number has up to 20 octets (RFC 5280, section 5.2.3), which no BIGINT holds: it is kept as text."""
 
     def __init__(self, database: Database) -> None:

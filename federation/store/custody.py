@@ -6,13 +6,13 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored, StillHeld, StillKept
-from federation.store.interfaces import Hold, OutboxEntry, SealedEntry, Standing, StandingName, StoredRecord
 from federation.store.log import append
 from federation.store.portable import insert_if_absent, pages, upsert
+from federation.store.rows import Hold, OutboxEntry, SealedEntry, Standing, StandingName, StoredRecord
 from federation.store.schema import condemned_blobs, holds, outbox, records, standings
 
 
-class SqlCustody:
+class RecordsAdministration:
     """`Custody`. Its changes look before they write, so they are serializable."""
 
     def __init__(self, database: Database) -> None:

@@ -7,14 +7,14 @@ import sqlalchemy as sa
 from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import StoreLimit
-from federation.store.interfaces import Act, RowBound, RowName, RowOwner, RowPage, SealedRow, Wanted
 from federation.store.portable import counted, insert_if_absent, pages, replaced
+from federation.store.rows import Act, RowBound, RowName, RowOwner, RowPage, SealedRow, Wanted
 from federation.store.schema import index_rows
 
 _KEY = (index_rows.c.bucket, index_rows.c.row_key, index_rows.c.row_id)
 
 
-class SqlIndex:
+class Index:
     """`Index`."""
 
     def __init__(self, database: Database) -> None:

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import StoredRecordCorrupt
-from federation.store.interfaces import LogEntry
 from federation.store.portable import insert_if_absent, pages
+from federation.store.rows import LogEntry
 from federation.store.schema import log
 
 START = bytes(32)
@@ -36,7 +36,7 @@ def append(connection: sa.Connection, *, at: int, sealed: bytes) -> LogEntry:
             return entry
 
 
-class SqlLog:
+class Log:
     """`Log`."""
 
     def __init__(self, database: Database) -> None:

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from federation.store.acts import admitted
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import Admission, StoredEpoch, StoredEvidence, StoredStatement
 from federation.store.portable import insert_if_absent, pages, replaced, upsert
+from federation.store.rows import Admission, StoredEpoch, StoredEvidence, StoredStatement
 from federation.store.schema import epochs, evidence, replay, settings
 
 
-class SqlReplayMemory:
+class ReplayMemory:
     """`ReplayMemory`: a key is a row, and its primary key decides who was first."""
 
     def __init__(self, database: Database) -> None:
@@ -33,7 +33,7 @@ class SqlReplayMemory:
         return self._database.read(lambda connection: connection.scalar(query)) is not None
 
 
-class SqlSettings:
+class Settings:
     """`Settings`."""
 
     def __init__(self, database: Database) -> None:
@@ -61,7 +61,7 @@ class SqlSettings:
         )
 
 
-class SqlEpochs:
+class Epochs:
     """`Epochs`."""
 
     def __init__(self, database: Database) -> None:
@@ -99,7 +99,7 @@ def _epoch(row: dict[str, Any]) -> StoredEpoch:
     return StoredEpoch(**row, statement=statement)
 
 
-class SqlEvidence:
+class Evidence:
     """`Evidence`. A row's key is the digest of what was added: adding the same twice keeps one."""
 
     def __init__(self, database: Database) -> None:

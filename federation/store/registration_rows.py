@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 
 from federation.store.errors import AlreadyStored, NotStored
-from federation.store.interfaces import Registration, StoredStatement
 from federation.store.portable import insert_if_absent
+from federation.store.rows import Registration, StoredStatement
 from federation.store.schema import issuances, issued_points, registrations, reservations, superseded
 
 

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored
-from federation.store.interfaces import Act, Registration, StoredStatement, Superseded, Ticket
 from federation.store.portable import counted, forget, insert_if_absent, pages, replaced, upsert
 from federation.store.registration_rows import (
     complete_issuance,
@@ -16,10 +15,11 @@ from federation.store.registration_rows import (
     supersede,
     values_of,
 )
+from federation.store.rows import Act, Registration, StoredStatement, Superseded, Ticket
 from federation.store.schema import answers, issuances, registrations, reservations, superseded, tickets
 
 
-class SqlRegistrations:
+class Registrations:
     """`Registrations`."""
 
     def __init__(self, database: Database) -> None:

@@ -9,7 +9,7 @@ from federation.store.portable import counted, forget
 from federation.store.schema import answers, registrations, replay, reservations, superseded, tickets
 
 
-class SqlRetention:
+class ExpiredRows:
     """Rows whose time is over. Both logs and the trust bundles have no end; the book of revocations sees to its own."""
 
     def __init__(self, database: Database) -> None:

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from federation.store.acts import acting
 from federation.store.database import Database
-from federation.store.interfaces import Act, RevocationKind, Revocations
 from federation.store.portable import insert_if_absent
+from federation.store.rows import Act, RevocationKind, Revocations
 from federation.store.schema import revocation_version, revocations
 
 KINDS = frozenset(get_args(RevocationKind))
@@ -16,7 +16,7 @@ _BOOK = "revocations"
 """The one row of the version's table."""
 
 
-class SqlRevocationBook:
+class RevocationBook:
     """`RevocationBook`."""
 
     def __init__(self, database: Database) -> None:

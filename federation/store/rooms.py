@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
-from federation.store.interfaces import StoredRoom, StoredStatement
 from federation.store.portable import forget, insert_if_absent
+from federation.store.rows import StoredRoom, StoredStatement
 from federation.store.schema import frames, rooms
 
 FRAME_COST = 64
@@ -19,7 +19,7 @@ _ROOMS_AT_ONCE = 500
 """That one statement asks for."""
 
 
-class SqlRooms:
+class Rooms:
     """`Rooms`."""
 
     def __init__(self, database: Database) -> None:

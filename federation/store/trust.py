@@ -6,12 +6,12 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import StoredStatement
 from federation.store.portable import insert_if_absent
+from federation.store.rows import StoredStatement
 from federation.store.schema import trust_bundles
 
 
-class SqlTrustChain:
+class TrustChain:
     """`TrustChain`."""
 
     def __init__(self, database: Database) -> None:

@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from federation.store.custody import SqlCustody
+from federation.store.custody import RecordsAdministration
 from federation.store.errors import AlreadyStored, NotStored, StillHeld, StillKept
-from federation.store.interfaces import Hold, SealedEntry, Standing
-from federation.store.log import SqlLog
+from federation.store.log import Log
 from federation.store.portable import PAGE_ROWS
-from federation.store.records import SqlRecords
+from federation.store.records import Records
+from federation.store.rows import Hold, SealedEntry, Standing
 from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, outbox_entry, record
 
 HANDLE = record().handle
@@ -23,19 +23,19 @@ def database(request, tmp_path):
 
 @pytest.fixture
 def records(database):
-    store = SqlRecords(database)
+    store = Records(database)
     store.add(record(), outbox=None, answer=None)
     return store
 
 
 @pytest.fixture
 def custody(database, records):
-    return SqlCustody(database)
+    return RecordsAdministration(database)
 
 
 @pytest.fixture
 def log(database):
-    return SqlLog(database)
+    return Log(database)
 
 
 def entry(text=b"why", *, at=NOW):

@@ -3,11 +3,11 @@
 import pytest
 
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
-from federation.store.interfaces import Act, SealedEntry
-from federation.store.log import SqlLog
+from federation.store.log import Log
 from federation.store.portable import PAGE_ROWS
-from federation.store.records import SqlRecords
-from federation.store.rooms import FRAME_COST, SqlRooms
+from federation.store.records import Records
+from federation.store.rooms import FRAME_COST, Rooms
+from federation.store.rows import Act, SealedEntry
 from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, outbox_entry, record, room
 
 PATIENT = record().patient_key
@@ -21,12 +21,12 @@ def database(request, tmp_path):
 
 @pytest.fixture
 def records(database):
-    return SqlRecords(database)
+    return Records(database)
 
 
 @pytest.fixture
 def rooms(database):
-    store = SqlRooms(database)
+    store = Rooms(database)
     store.open(room(), now=NOW, most_per_doctor=9)
     return store
 
@@ -229,14 +229,14 @@ def test_frames_that_are_empty_fill_a_room_too(rooms):
 
 def test_record_its_answer_and_its_log_entry_are_there_together(database):
     act = Act(SealedEntry(NOW, b"entry"))
-    SqlRecords(database).add(record(), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
-    assert [it.sealed for it in SqlLog(database).entries()] == [b"entry"]
+    Records(database).add(record(), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
+    assert [it.sealed for it in Log(database).entries()] == [b"entry"]
     with pytest.raises(AlreadyStored):
-        SqlRecords(database).add(record(), outbox=None, answer=None, act=act)
+        Records(database).add(record(), outbox=None, answer=None, act=act)
     with pytest.raises(AlreadyStored):
-        SqlRecords(database).add(record(b"other"), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
-    assert SqlLog(database).verify() == 1
-    assert [it.handle for it in SqlRecords(database).all()] == [record().handle]
+        Records(database).add(record(b"other"), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
+    assert Log(database).verify() == 1
+    assert [it.handle for it in Records(database).all()] == [record().handle]
 
 
 def test_what_all_rooms_hold_is_counted_together(rooms):

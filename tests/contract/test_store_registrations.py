@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from federation.store.errors import AlreadyStored, NotStored, StoreUnavailable
 from federation.store.portable import PAGE_ROWS
-from federation.store.registrations import SqlRegistrations
+from federation.store.registrations import Registrations
 from federation.store.schema import issuances, issued_points
 from tests.contract.store_support import IMPLEMENTATIONS, MINUTE, NOW, opened, registration, statement, ticket
 
@@ -17,7 +17,7 @@ def database(request, tmp_path):
 
 @pytest.fixture
 def store(database):
-    return SqlRegistrations(database)
+    return Registrations(database)
 
 
 def reserve(store, wanted, *, at=NOW, until=NOW - 1, supersedes=None):

@@ -20,7 +20,7 @@ from federation.protocol.grant import Terms, make_grant
 from federation.protocol.parties import BEGUN
 from federation.protocol.search import Question
 from federation.store.errors import StoreError
-from federation.store.interfaces import StoredRecord
+from federation.store.rows import StoredRecord
 from hsm import pin_from_file
 from keystore.transcript import digest
 from tests.crash.journal import Journal

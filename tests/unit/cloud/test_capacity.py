@@ -23,7 +23,7 @@ from federation.party.node_directory import NodeDirectory
 from federation.processes.cloud import tell_filling
 from federation.settings import TokenSettings
 from federation.store import schema
-from federation.store.interfaces import RevocationKind
+from federation.store.rows import RevocationKind
 from federation.v1 import rules_pb2
 from federation.v1.statement_pb2 import RevocationList
 from hsm import pin_from_value
