@@ -21,8 +21,7 @@ import sqlalchemy as sa
 
 from federation.store.database import Database, open_database
 from federation.store.index import Index
-from federation.store.log import Log
-from federation.store.party import ReplayMemory
+from federation.store.party import Log, ReplayMemory
 from federation.store.records import Records
 from federation.store.registrations import Registrations
 from federation.store.rows import SealedRow, Wanted

@@ -31,8 +31,7 @@ from federation.store.blobs import BlobStore
 from federation.store.custody import RecordsAdministration
 from federation.store.database import Database, open_database
 from federation.store.file_shelf import FileShelf
-from federation.store.log import Log
-from federation.store.party import Evidence, ReplayMemory, Settings
+from federation.store.party import Evidence, Log, ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.rooms import Rooms
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame

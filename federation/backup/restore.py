@@ -26,7 +26,7 @@ from federation.store.backup_blobs import put_all
 from federation.store.database import Database
 from federation.store.errors import BackupRejected
 from federation.store.file_shelf import FileShelf
-from federation.store.log import Log
+from federation.store.party import Log
 from hsm import PinProvider, Token
 from keystore.party import IDENTITY, CloudKeys, HospitalKeys
 

@@ -38,8 +38,7 @@ from federation.store.authorities import Authorities
 from federation.store.database import Database
 from federation.store.errors import NotStored
 from federation.store.index import Index
-from federation.store.log import Log
-from federation.store.party import Epochs, ReplayMemory, Settings
+from federation.store.party import Epochs, Log, ReplayMemory, Settings
 from federation.store.registrations import Registrations
 from federation.store.revocations import RevocationBook
 from federation.store.rows import StoredAuthority

@@ -32,8 +32,7 @@ from federation.settings_file import require_valid
 from federation.store.blobs import BlobStore
 from federation.store.custody import RecordsAdministration
 from federation.store.database import Database
-from federation.store.log import Log
-from federation.store.party import Epochs, Evidence, ReplayMemory, Settings
+from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.rooms import Rooms
 from federation.v1.statement_pb2 import ROLE_HOSPITAL

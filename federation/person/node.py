@@ -30,8 +30,7 @@ from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.settings import TokenSettings
 from federation.store.database import Database
-from federation.store.log import Log
-from federation.store.party import Epochs, Evidence, ReplayMemory, Settings
+from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
 from federation.wire.dialling import dialling_of
 from hsm import Pin, PinProvider, Token
 from hsm.softhsm import SoftHsm

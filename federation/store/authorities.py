@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored
+from federation.store.party import acting
 from federation.store.portable import insert_if_absent
 from federation.store.rows import Act, StoredAuthority
 from federation.store.schema import authorities

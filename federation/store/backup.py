@@ -19,7 +19,7 @@ from federation.store import postgresql, sqlite
 from federation.store.database import Database, require_address, translated
 from federation.store.errors import BackupRejected, StoreUnavailable
 from federation.store.files import create, publish, sync_directory
-from federation.store.log import START
+from federation.store.party import START
 from federation.store.schema import epochs, log
 
 _CHUNK_BYTES = 1024 * 1024

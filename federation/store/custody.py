@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored, StillHeld, StillKept
-from federation.store.log import append
+from federation.store.party import append
 from federation.store.portable import insert_if_absent, pages, upsert
 from federation.store.rows import Hold, OutboxEntry, SealedEntry, Standing, StandingName, StoredRecord
 from federation.store.schema import condemned_blobs, holds, outbox, records, standings

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
-from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import StoreLimit
+from federation.store.party import acting
 from federation.store.portable import counted, insert_if_absent, pages, replaced
 from federation.store.rows import Act, RowBound, RowName, RowOwner, RowPage, SealedRow, Wanted
 from federation.store.schema import index_rows

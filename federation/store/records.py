@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
+from federation.store.party import acting
 from federation.store.portable import counted, insert_if_absent, pages, replaced
 from federation.store.rows import Act, OutboxEntry, StoredRecord
 from federation.store.schema import deposit_answers, outbox, records, standings

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
-from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored
+from federation.store.party import acting
 from federation.store.portable import counted, forget, insert_if_absent, pages, replaced, upsert
 from federation.store.registration_rows import (
     complete_issuance,

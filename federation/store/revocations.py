@@ -4,8 +4,8 @@ from typing import get_args
 
 import sqlalchemy as sa
 
-from federation.store.acts import acting
 from federation.store.database import Database
+from federation.store.party import acting
 from federation.store.portable import insert_if_absent
 from federation.store.rows import Act, RevocationKind, Revocations
 from federation.store.schema import revocation_version, revocations

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
 from federation.store.database import Database
-from federation.store.log import START, chained
+from federation.store.party import START, chained
 from federation.store.rows import RevocationKind
 from federation.store.schema import log, outbox, registrations, revocations, rooms
 

@@ -10,8 +10,7 @@ from federation.party.generations import StoredGenerations
 from federation.store.blobs import CHUNK_BYTES, BlobStore
 from federation.store.database import open_database
 from federation.store.errors import AlreadyStored
-from federation.store.log import Log
-from federation.store.party import ReplayMemory, Settings
+from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registrations import Registrations
 from federation.store.revocations import RevocationBook

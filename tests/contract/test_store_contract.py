@@ -4,8 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from federation.store.errors import AlreadyStored, StoredRecordCorrupt, StoreUnavailable
-from federation.store.log import START, Log, chained
-from federation.store.party import Epochs, Evidence, ReplayMemory, Settings
+from federation.store.party import START, Epochs, Evidence, Log, ReplayMemory, Settings, chained
 from federation.store.portable import PAGE_ROWS
 from federation.store.schema import log, replay
 from tests.contract.store_support import IMPLEMENTATIONS, NOW, drop_guards, epoch, opened

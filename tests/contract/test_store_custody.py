@@ -6,7 +6,7 @@ import pytest
 
 from federation.store.custody import RecordsAdministration
 from federation.store.errors import AlreadyStored, NotStored, StillHeld, StillKept
-from federation.store.log import Log
+from federation.store.party import Log
 from federation.store.portable import PAGE_ROWS
 from federation.store.records import Records
 from federation.store.rows import Hold, SealedEntry, Standing

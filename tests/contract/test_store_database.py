@@ -13,8 +13,7 @@ from federation.store.authorities import Authorities
 from federation.store.database import open_database
 from federation.store.errors import StoreUnavailable
 from federation.store.index import Index
-from federation.store.log import Log
-from federation.store.party import ReplayMemory, Settings
+from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registration_rows import values_of
 from federation.store.registrations import Registrations

@@ -3,7 +3,7 @@
 import pytest
 
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
-from federation.store.log import Log
+from federation.store.party import Log
 from federation.store.portable import PAGE_ROWS
 from federation.store.records import Records
 from federation.store.rooms import FRAME_COST, Rooms

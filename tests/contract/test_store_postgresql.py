@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from federation.store import postgresql
 from federation.store.database import Database, open_database
 from federation.store.errors import StoreUnavailable
-from federation.store.log import Log
-from federation.store.party import ReplayMemory, Settings
+from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.portable import FORGOTTEN_ROWS, forget
 from federation.store.records import Records
 from federation.store.registrations import Registrations

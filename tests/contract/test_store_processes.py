@@ -9,8 +9,7 @@ import pytest
 from federation.party.generations import StoredGenerations
 from federation.store.database import open_database
 from federation.store.errors import StoreLimit
-from federation.store.log import Log
-from federation.store.party import ReplayMemory, Settings
+from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registrations import Registrations
 from federation.store.rooms import FRAME_COST, Rooms

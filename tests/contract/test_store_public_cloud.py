@@ -5,8 +5,7 @@ import pytest
 from federation.store.authorities import Authorities
 from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoreLimit, StoreUnavailable
 from federation.store.index import Index
-from federation.store.log import Log
-from federation.store.party import ReplayMemory
+from federation.store.party import Log, ReplayMemory
 from federation.store.registrations import Registrations
 from federation.store.revocations import RevocationBook
 from federation.store.rows import (

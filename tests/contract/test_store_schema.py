@@ -12,8 +12,7 @@ from alembic.script import ScriptDirectory
 from federation.store.database import open_database
 from federation.store.errors import StoreUnavailable
 from federation.store.index import Index
-from federation.store.log import Log
-from federation.store.party import ReplayMemory, Settings
+from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registrations import Registrations
 from federation.store.rows import SealedRow

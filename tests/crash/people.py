@@ -22,8 +22,7 @@ from federation.person.trace import Trace
 from federation.person.traced_cloud import TracedCloud
 from federation.settings import TokenSettings
 from federation.store.database import open_database
-from federation.store.log import Log
-from federation.store.party import Epochs, Evidence, ReplayMemory, Settings
+from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
 from hsm import Pin, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm, find_module
 from keystore.biometric import BiometricPassword

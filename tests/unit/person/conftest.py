@@ -17,8 +17,7 @@ from federation.person.trace import Trace
 from federation.protocol import search
 from federation.protocol.anchors import Lists
 from federation.store.database import open_database
-from federation.store.log import Log
-from federation.store.party import Evidence, ReplayMemory
+from federation.store.party import Evidence, Log, ReplayMemory
 from federation.v1.statement_pb2 import SignedStatement
 from hsm import TokenUri
 from keystore.biometric import BiometricPassword

@@ -9,7 +9,7 @@ from federation.errors import Corrupt, GrantMissing, Rejected
 from federation.party.audit import Audit, AuditEvent, refusal
 from federation.protocol.parties import AccessEvent
 from federation.store.database import Database, open_database
-from federation.store.log import Log
+from federation.store.party import Log
 from federation.store.rows import LogEntry
 from keystore.party import PartyKeys
 
