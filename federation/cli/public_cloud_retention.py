@@ -14,7 +14,7 @@ from federation.party.node_directory import NodeDirectory
 from federation.protocol.identities import require_identity
 from federation.protocol.time import milliseconds
 from federation.settings import CloudSettings
-from federation.store.retention import ExpiredRows
+from federation.store.registrations import ExpiredRows
 
 
 def _open(directory: NodeDirectory, pin: PinChoice) -> AbstractContextManager[PublicCloudNode]:

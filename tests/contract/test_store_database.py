@@ -15,8 +15,7 @@ from federation.store.errors import StoreUnavailable
 from federation.store.index import Index
 from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import Records
-from federation.store.registration_rows import values_of
-from federation.store.registrations import Registrations
+from federation.store.registrations import Registrations, values_of
 from federation.store.rows import SealedRow, StoredAuthority
 from federation.store.schema import metadata, settings
 from federation.store.upgrade import upgrade

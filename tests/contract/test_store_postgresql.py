@@ -16,8 +16,7 @@ from federation.store.errors import StoreUnavailable
 from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.portable import FORGOTTEN_ROWS, forget
 from federation.store.records import Records
-from federation.store.registrations import Registrations
-from federation.store.retention import ExpiredRows
+from federation.store.registrations import ExpiredRows, Registrations
 from federation.store.rooms import Rooms
 from federation.store.schema import answers, replay, settings, tickets
 from federation.store.upgrade import upgrade

@@ -4,8 +4,7 @@ import pytest
 
 from federation.store.party import ReplayMemory
 from federation.store.portable import FORGOTTEN_ROWS
-from federation.store.registrations import Registrations
-from federation.store.retention import ExpiredRows
+from federation.store.registrations import ExpiredRows, Registrations
 from tests.contract.store_support import IMPLEMENTATIONS, MINUTE, NOW, opened, register, registration, ticket
 
 DAY = 24 * 60 * MINUTE
