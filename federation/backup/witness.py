@@ -23,10 +23,10 @@ from federation.protocol.bundle import LABEL, TrustedBundle, pin
 from federation.protocol.registration import CREDENTIAL_LIFE
 from federation.protocol.statements import peek_statement, verify_signature
 from federation.protocol.time import Instant, milliseconds
+from federation.store.directory import TrustChain
 from federation.store.errors import BackupRejected
 from federation.store.party import Settings
 from federation.store.rows import RevocationKind
-from federation.store.trust import TrustChain
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import RevocationList
 from keystore.transcript import transcript

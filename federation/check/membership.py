@@ -19,8 +19,7 @@ from federation.protocol.bundle import TrustedBundle, pin
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
 from federation.settings import CloudSettings
-from federation.store.authorities import Authorities
-from federation.store.trust import TrustChain
+from federation.store.directory import Authorities, TrustChain
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import Credential, KeyStatement
 from federation.wire.dialling import dialling_of

@@ -23,11 +23,11 @@ from federation.protocol.sealing import Opened, after_opening
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import VerifiedParty
+from federation.store.directory import RevocationBook
 from federation.store.errors import AlreadyAdmitted
 from federation.store.index import Index
 from federation.store.party import ReplayMemory
 from federation.store.registrations import Registrations
-from federation.store.revocations import RevocationBook
 from federation.store.rows import Act, Admission, Registration
 from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening

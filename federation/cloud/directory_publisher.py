@@ -21,9 +21,8 @@ from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.protocol.verifier import Verifier
-from federation.store.authorities import Authorities
+from federation.store.directory import Authorities, RevocationBook
 from federation.store.party import Settings
-from federation.store.revocations import RevocationBook
 from federation.store.rows import Revocations, StoredAuthority
 from federation.store.tries import tries
 from federation.v1.directory_pb2 import GetDirectoryResponse

@@ -34,15 +34,13 @@ from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant
 from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.settings_file import require_valid
-from federation.store.authorities import Authorities
 from federation.store.database import Database
+from federation.store.directory import Authorities, RevocationBook, TrustChain
 from federation.store.errors import NotStored
 from federation.store.index import Index
 from federation.store.party import Epochs, Log, ReplayMemory, Settings
 from federation.store.registrations import Registrations
-from federation.store.revocations import RevocationBook
 from federation.store.rows import StoredAuthority
-from federation.store.trust import TrustChain
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, Credential
 from hsm import PinProvider, Token

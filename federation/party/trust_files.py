@@ -13,8 +13,8 @@ from federation.party.node_directory import NodeDirectory, read_trust
 from federation.party.trust import TrustKeeper
 from federation.protocol.bundle import TrustedBundle, sequence_of
 from federation.settings import CloudSettings, ConfigError, DatabaseSettings, HospitalSettings
+from federation.store.directory import TrustChain
 from federation.store.party import Settings
-from federation.store.trust import TrustChain
 from federation.v1.directory_pb2 import GetTrustBundlesResponse
 from federation.v1.statement_pb2 import SignedStatement
 

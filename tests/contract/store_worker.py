@@ -9,11 +9,11 @@ import time
 from federation.party.generations import StoredGenerations
 from federation.store.blobs import CHUNK_BYTES, BlobStore
 from federation.store.database import open_database
+from federation.store.directory import RevocationBook
 from federation.store.errors import AlreadyStored
 from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registrations import Registrations
-from federation.store.revocations import RevocationBook
 from federation.store.rooms import Rooms
 from federation.store.shelves import open_shelf
 from tests.contract.store_support import MINUTE, NOW, register, registration, room

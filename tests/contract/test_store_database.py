@@ -9,8 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from federation.store import sqlite
-from federation.store.authorities import Authorities
 from federation.store.database import open_database
+from federation.store.directory import Authorities
 from federation.store.errors import StoreUnavailable
 from federation.store.index import Index
 from federation.store.party import Log, ReplayMemory, Settings

@@ -2,12 +2,11 @@
 
 import pytest
 
-from federation.store.authorities import Authorities
+from federation.store.directory import Authorities, RevocationBook
 from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoreLimit, StoreUnavailable
 from federation.store.index import Index
 from federation.store.party import Log, ReplayMemory
 from federation.store.registrations import Registrations
-from federation.store.revocations import RevocationBook
 from federation.store.rows import (
     Act,
     Admission,

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from federation.store.directory import TrustChain
 from federation.store.errors import AlreadyStored, NotStored
 from federation.store.index import Index
 from federation.store.party import Epochs, Evidence
@@ -12,7 +13,6 @@ from federation.store.records import Records
 from federation.store.registrations import Registrations
 from federation.store.rows import RowName, SealedRow, Superseded
 from federation.store.schema import index_rows
-from federation.store.trust import TrustChain
 from tests.contract.store_support import (
     IMPLEMENTATIONS,
     MINUTE,

@@ -21,7 +21,7 @@ PLACES = [
     "hsm.token.Token.generate_aes",  # between two keys
     "hsm.token.Token.generate_mac",
     "federation.store.party.Settings.advance",  # after the keys, before the database is claimed
-    "federation.store.trust.TrustChain.put",
+    "federation.store.directory.TrustChain.put",
     "federation.party.node_directory.NodeDirectory.write_trust",
     "federation.party.node_directory.NodeDirectory.write_settings",
 ]
