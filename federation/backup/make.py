@@ -21,9 +21,7 @@ from federation.party.generations import StoredGenerations
 from federation.party.node_directory import NodeDirectory, open_node_token, password_file, write_private
 from federation.protocol.statements import peek_statement
 from federation.settings import CloudSettings, ConfigError, HospitalSettings
-from federation.store import backup_blobs
-from federation.store.backup import kind_of, take
-from federation.store.backup_blobs import Progress
+from federation.store.backup import Progress, kind_of, take, take_blobs, write_blob_list
 from federation.store.blobs import BlobStore
 from federation.store.database import Database
 from federation.store.errors import BackupRejected, StoreUnavailable
@@ -152,7 +150,7 @@ def _blobs(node: _Node, out: Path, telling: Telling, copy_blobs: bool | None) ->
     copied = isinstance(shelf, FileShelf) if copy_blobs is None else copy_blobs
     telling.say("Copying the records' blobs" if copied else "Reading the records' blobs, which stay where they are")
     target = FileShelf(out / form.BLOBS) if copied else None
-    names = backup_blobs.write_list(out / form.BLOB_LIST, backup_blobs.copy_all(shelf, target, telling.bytes_done))
+    names = write_blob_list(out / form.BLOB_LIST, take_blobs(shelf, target, telling.bytes_done))
     _require_whole(node.database, node.keys, shelf, names)
     return len(names), copied
 

@@ -14,9 +14,8 @@ from federation.party.database_owner import owner_of, require_owner
 from federation.party.node_directory import open_node_token
 from federation.party.tokens import CONSEQUENCES, missing_for
 from federation.store.blobs import BlobStore
-from federation.store.inspection import Schema, missing_rules, open_as_it_is, schema_of
+from federation.store.inspection import Schema, Survey, missing_rules, open_as_it_is, schema_of
 from federation.store.party import Log
-from federation.store.survey import Survey
 from keystore.policies import audit
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO

@@ -18,7 +18,7 @@ from federation.protocol.identities import require_identity
 from federation.protocol.time import Instant
 from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
 from federation.store.rows import Hold, OutboxEntry, SealedEntry, Standing, StoredRecord
-from federation.store.tries import tries
+from federation.store.transactions import tries
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW
 
 HOLD_BYTES = 4

@@ -18,8 +18,8 @@ from federation.monitor.watched import (
     registration_readings,
 )
 from federation.processes.worker_slot import Place
+from federation.store.inspection import Survey
 from federation.store.party import Settings
-from federation.store.survey import Survey
 from federation.v1.statement_pb2 import Credential
 from federation.wire.health import PEERS, Dependency
 from federation.wire.server import LeafRotation

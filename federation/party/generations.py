@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from federation.errors import Unavailable
 from federation.store.party import Settings
-from federation.store.tries import PATIENCE_SECONDS, tries
+from federation.store.transactions import PATIENCE_SECONDS, tries
 from keystore.generations import Generations
 
 REREAD_SECONDS = 1.0

@@ -12,8 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from federation.store import transactions
 from federation.store.errors import StoreUnavailable
-from federation.store.transactions import Engines, sqlstate_of, transact
-from federation.store.tries import tries
+from federation.store.transactions import Engines, sqlstate_of, transact, tries
 
 STATEMENT_SECONDS = 30
 """How long the database works on one statement before it gives up. A walk's page, a count's page take milliseconds."""
@@ -57,7 +56,7 @@ def make_engines(place: sa.URL, password_file: Path | None, connections: int) ->
         reading=engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True),
         serializable=engine.execution_options(isolation_level="SERIALIZABLE", **bounded),
         by_key=engine.execution_options(isolation_level="READ COMMITTED", **bounded),
-        turn=nullcontext,
+        write_lock=nullcontext,
     )
 
 

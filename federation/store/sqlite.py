@@ -38,18 +38,18 @@ def make_engines(url: sa.URL) -> Engines:
     sa.event.listen(engine, "connect", _configure)
     sa.event.listen(engine, "begin", _begin)
     writer = engine.execution_options(writes=True)
-    return Engines(reading=engine, serializable=writer, by_key=writer, turn=Turns().turn)
+    return Engines(reading=engine, serializable=writer, by_key=writer, write_lock=WriteLock().held)
 
 
-class Turns:
-    """Who of a process's threads writes. SQLite lets waiting writers poll, up to 100 ms at a time: here they queue instead."""
+class WriteLock:
+    """Lets one of a process's threads write. SQLite's waiting writers poll, up to 100 ms at a time: here they queue instead."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Hold the turn for a block. Raises StoreUnavailable after BUSY_SECONDS."""
+    def held(self) -> Iterator[None]:
+        """Hold the lock for a block. Raises StoreUnavailable after BUSY_SECONDS."""
         if not self._lock.acquire(timeout=BUSY_SECONDS):
             raise StoreUnavailable("too many changes wait for the database")
         try:

@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry
 from federation.monitor.readings import Readings
 from federation.monitor.watched import database_readings, own_dependencies
 from federation.store.database import Database, open_database
+from federation.store.inspection import Survey
 from federation.store.party import Settings
-from federation.store.survey import Survey
 from federation.wire.health import Dependency, watch
 from hsm import Token
 from tests.contract.postgresql_server import Server
