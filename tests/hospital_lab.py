@@ -28,11 +28,10 @@ from federation.protocol.doctor_record import Established, Intent, Received, Sli
 from federation.protocol.statements import sign_statement
 from federation.settings import ServerSettings
 from federation.store.blobs import BlobStore
-from federation.store.custody import RecordsAdministration
 from federation.store.database import Database, open_database
 from federation.store.file_shelf import FileShelf
 from federation.store.party import Evidence, Log, ReplayMemory, Settings
-from federation.store.records import Records
+from federation.store.records import Records, RecordsAdministration
 from federation.store.rooms import Rooms
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
 from federation.v1.publication_pb2 import Publication, PublicationReceipt
@@ -79,7 +78,7 @@ class HospitalLab:
             settings=Settings(self.database),
             replay=ReplayMemory(self.database),
             records=Records(self.database),
-            custody=RecordsAdministration(self.database),
+            administration=RecordsAdministration(self.database),
             rooms=Rooms(self.database),
             evidence=Evidence(self.database),
         )

@@ -10,9 +10,8 @@ from federation.party.audit import Audit
 from federation.party.member import Member
 from federation.protocol.identities import class_of
 from federation.protocol.parties import Entropy
-from federation.store.custody import RecordsAdministration
 from federation.store.party import Evidence, ReplayMemory, Settings
-from federation.store.records import Records
+from federation.store.records import Records, RecordsAdministration
 from federation.store.rooms import Rooms
 from keystore.sealing import Sealing
 
@@ -27,7 +26,7 @@ class Stores:
     settings: Settings
     replay: ReplayMemory
     records: Records
-    custody: RecordsAdministration
+    administration: RecordsAdministration
     rooms: Rooms
     evidence: Evidence
 

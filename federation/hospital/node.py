@@ -30,10 +30,9 @@ from federation.protocol.time import Instant, milliseconds
 from federation.settings import ConfigError, HospitalSettings
 from federation.settings_file import require_valid
 from federation.store.blobs import BlobStore
-from federation.store.custody import RecordsAdministration
 from federation.store.database import Database
 from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
-from federation.store.records import Records
+from federation.store.records import Records, RecordsAdministration
 from federation.store.rooms import Rooms
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire import operations
@@ -238,7 +237,7 @@ def _hospital(
         settings=kept,
         replay=ReplayMemory(database),
         records=Records(database),
-        custody=RecordsAdministration(database),
+        administration=RecordsAdministration(database),
         rooms=Rooms(database),
         evidence=Evidence(database),
     )

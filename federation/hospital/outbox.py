@@ -67,7 +67,7 @@ class Outbox:
         if not hospital.stores.records.take(entry, until=hospital.clock() + TAKEN_MS):
             return False
         publication = intended(entry, hospital.sealing)
-        standing = hospital.stores.custody.standing(publication.handle)
+        standing = hospital.stores.administration.standing(publication.handle)
         is_shown = standing is None or standing.is_shown
         publication.action = PUBLICATION_ACTION_ADD if is_shown else PUBLICATION_ACTION_WITHDRAW
         sent_at = hospital.clock()
@@ -80,7 +80,7 @@ class Outbox:
         """Take the entry out, unless the index has to be told again."""
         stores, freshness = self._hospital.stores, self._hospital.member.freshness
         alone_from = 0 if standing is None else freshness.replay_key_until(now=standing.changed_at)
-        if stores.custody.standing(handle) != standing:
+        if stores.administration.standing(handle) != standing:
             stores.records.postpone(entry.entry_id, not_before=sent_at)
         elif sent_at <= alone_from:
             stores.records.postpone(entry.entry_id, not_before=alone_from + 1)

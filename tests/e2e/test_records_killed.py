@@ -12,8 +12,7 @@ import pytest
 
 from demo.stage import environment, make_token, run
 from federation.party.node_directory import NodeDirectory
-from federation.store.custody import RecordsAdministration
-from federation.store.records import Records
+from federation.store.records import Records, RecordsAdministration
 from tests.hospital_lab import JOHNNIE
 
 pytestmark = pytest.mark.timeout(300)
@@ -33,11 +32,11 @@ main()
 """
 PLACES = {
     "before_anything_is_kept": ("hospital.vault", "Vault", "parts", ""),
-    "before_the_transaction": ("store.custody", "RecordsAdministration", "erase", ""),
-    "after_the_transaction": ("store.custody", "RecordsAdministration", "erase", "real(*arguments, **named)"),
+    "before_the_transaction": ("store.records", "RecordsAdministration", "erase", ""),
+    "after_the_transaction": ("store.records", "RecordsAdministration", "erase", "real(*arguments, **named)"),
     "before_the_content_is_removed": ("store.blobs", "BlobStore", "remove", ""),
     "after_the_content_is_removed": ("store.blobs", "BlobStore", "remove", "real(*arguments, **named)"),
-    "after_the_content_is_forgotten": ("store.custody", "RecordsAdministration", "buried", "real(*arguments, **named)"),
+    "after_the_content_is_forgotten": ("store.records", "RecordsAdministration", "buried", "real(*arguments, **named)"),
 }
 
 
@@ -107,7 +106,7 @@ def test_correction_killed_is_there_once_after_the_next_one(
     bundle = tmp_path / "corrected.json"
     bundle.write_text(json.dumps(json.loads(JOHNNIE.read_text())))
     correct = "hospital", "records", "correct", *at, handle, bundle, "--reason", "a slip"
-    killed(("store.custody", "RecordsAdministration", "correct", before), *correct)
+    killed(("store.records", "RecordsAdministration", "correct", before), *correct)
     assert "version 2 is found from now on" in run(*correct)
     assert run("hospital", "log", *at).count(f'"detail": "{handle}, version 2') == 1
     run("hospital", "records", "retention", *at, handle, "--until", "2020-01-01", "--reason", "ordered")
