@@ -31,7 +31,7 @@ from federation.store.blobs import BlobStore
 from federation.store.database import Database, open_database
 from federation.store.file_shelf import FileShelf
 from federation.store.party import Evidence, Log, ReplayMemory, Settings
-from federation.store.records import Records, RecordsAdministration
+from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.rooms import Rooms
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
 from federation.v1.publication_pb2 import Publication, PublicationReceipt
@@ -78,6 +78,7 @@ class HospitalLab:
             settings=Settings(self.database),
             replay=ReplayMemory(self.database),
             records=Records(self.database),
+            outbox=OutboxEntries(self.database),
             administration=RecordsAdministration(self.database),
             rooms=Rooms(self.database),
             evidence=Evidence(self.database),

@@ -11,7 +11,7 @@ from federation.party.member import Member
 from federation.protocol.identities import class_of
 from federation.protocol.parties import Entropy
 from federation.store.party import Evidence, ReplayMemory, Settings
-from federation.store.records import Records, RecordsAdministration
+from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.rooms import Rooms
 from keystore.sealing import Sealing
 
@@ -26,6 +26,7 @@ class Stores:
     settings: Settings
     replay: ReplayMemory
     records: Records
+    outbox: OutboxEntries
     administration: RecordsAdministration
     rooms: Rooms
     evidence: Evidence

@@ -32,7 +32,7 @@ from federation.settings_file import require_valid
 from federation.store.blobs import BlobStore
 from federation.store.database import Database
 from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
-from federation.store.records import Records, RecordsAdministration
+from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.rooms import Rooms
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire import operations
@@ -237,6 +237,7 @@ def _hospital(
         settings=kept,
         replay=ReplayMemory(database),
         records=Records(database),
+        outbox=OutboxEntries(database),
         administration=RecordsAdministration(database),
         rooms=Rooms(database),
         evidence=Evidence(database),

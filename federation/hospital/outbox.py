@@ -49,7 +49,7 @@ class Outbox:
         Ends early when the cloud does not answer: nothing else would get through either.
         """
         acknowledged = 0
-        for entry in self._hospital.stores.records.due(now=self._hospital.clock(), limit=AT_ONCE):
+        for entry in self._hospital.stores.outbox.due(now=self._hospital.clock(), limit=AT_ONCE):
             try:
                 acknowledged += self._attempt(entry)
             except Unavailable as error:
@@ -64,7 +64,7 @@ class Outbox:
     def _attempt(self, entry: OutboxEntry) -> bool:
         """Publish an entry unless another worker has it; say whether it was published."""
         hospital = self._hospital
-        if not hospital.stores.records.take(entry, until=hospital.clock() + TAKEN_MS):
+        if not hospital.stores.outbox.take(entry, until=hospital.clock() + TAKEN_MS):
             return False
         publication = intended(entry, hospital.sealing)
         standing = hospital.stores.administration.standing(publication.handle)
@@ -81,15 +81,15 @@ class Outbox:
         stores, freshness = self._hospital.stores, self._hospital.member.freshness
         alone_from = 0 if standing is None else freshness.replay_key_until(now=standing.changed_at)
         if stores.administration.standing(handle) != standing:
-            stores.records.postpone(entry.entry_id, not_before=sent_at)
+            stores.outbox.postpone(entry.entry_id, not_before=sent_at)
         elif sent_at <= alone_from:
-            stores.records.postpone(entry.entry_id, not_before=alone_from + 1)
+            stores.outbox.postpone(entry.entry_id, not_before=alone_from + 1)
         else:
-            stores.records.settle(entry.entry_id)
+            stores.outbox.settle(entry.entry_id)
 
     def _put_off(self, entry: OutboxEntry, error: FederationError) -> None:
         pause = max(pause_after(entry.attempts), milliseconds(error.retry_after))
-        self._hospital.stores.records.postpone(entry.entry_id, not_before=self._hospital.clock() + pause)
+        self._hospital.stores.outbox.postpone(entry.entry_id, not_before=self._hospital.clock() + pause)
 
     def _keep(self, publication: Publication, receipt: SignedStatement, now: Instant) -> None:
         """Keep PUBACK as evidence that the row was taken, or taken out."""

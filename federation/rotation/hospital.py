@@ -65,14 +65,14 @@ def _sealing(node: HospitalNode) -> Use:
     def walk() -> Steps:
         yield from reseal_epochs(epochs, node.keys)
         yield from reseal_evidence(stores.evidence, sealing, _evidence_context)
-        yield from reseal_outbox(stores.records, sealing)
+        yield from reseal_outbox(stores.outbox, sealing)
         yield node.member.reseal_request()
 
     return Use(
         left={
             "epochs": lambda number: sealed_under((it.sealed_seed for it in epochs.all()), sealing, number),
             "receipts": lambda number: sealed_under((it.sealed for it in stores.evidence.walk()), sealing, number),
-            "publications": lambda number: sealed_under((it.sealed for it in stores.records.outbox()), sealing, number),
+            "publications": lambda number: sealed_under((it.sealed for it in stores.outbox.all()), sealing, number),
             "registration under way": node.member.request_is_under,
             LOG_ENTRIES: hospital.audit.count_under,
         },

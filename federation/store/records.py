@@ -37,7 +37,7 @@ class Records:
                 if not insert_if_absent(connection, records, **vars(record)):
                     raise AlreadyStored("this version of the record is kept already")
                 if outbox is not None:
-                    _intend(connection, outbox)
+                    _queue(connection, outbox)
                 if answer is not None:
                     _keep_answer(connection, *answer)
 
@@ -48,8 +48,8 @@ class Records:
     ) -> Sequence[StoredRecord]:
         """The newest version of each record of the patient, oldest first; of one class, and of these handles, where given.
 
-        A record that is withdrawn is not found. The patient has a key under each generation of the index key. An empty list
-        of handles gives no handle: all records that fit come back. The class is the newest version's.
+        A record that is withdrawn is not found. The patient has a key under each generation of the index key. Where no
+        handle is given, all records that fit come back. The class is the newest version's.
         """
         found = self._database.read(lambda connection: _newest(connection, patient_keys))
         return [
@@ -90,7 +90,28 @@ class Records:
         query = sa.select(deposit_answers.c.answer).where(deposit_answers.c.deposit_digest == deposit_digest)
         return self._database.read(lambda connection: connection.scalar(query))
 
-    def intend(self, entry: OutboxEntry) -> bool:
+
+def _newest(connection: sa.Connection, patient_keys: Sequence[bytes]) -> list[StoredRecord]:
+    later = records.alias()
+    superseded = sa.exists().where(later.c.handle == records.c.handle, later.c.version > records.c.version)
+    withdrawn = sa.exists().where(standings.c.handle == records.c.handle, standings.c.standing == "withdrawn")
+    query = sa.select(records).where(records.c.patient_key.in_(patient_keys), ~superseded, ~withdrawn)
+    rows = connection.execute(query.order_by(records.c.stored_at, records.c.handle)).mappings()
+    return [StoredRecord(**row) for row in rows]
+
+
+def _keep_answer(connection: sa.Connection, digest: bytes, answer: bytes) -> None:
+    if not insert_if_absent(connection, deposit_answers, deposit_digest=digest, answer=answer):
+        raise AlreadyStored("this deposit was answered already")
+
+
+class OutboxEntries:
+    """Publications that the public cloud has not acknowledged yet."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, entry: OutboxEntry) -> bool:
         """Add an entry that publishes a record that is there already, unless it waits already; say whether it was added."""
         return self._database.write(lambda connection: insert_if_absent(connection, outbox, **vars(entry)))
 
@@ -120,38 +141,24 @@ class Records:
         statement = sa.delete(outbox).where(outbox.c.entry_id == entry_id)
         self._database.write_by_key(lambda connection: connection.execute(statement), repeatable=True)
 
-    def outbox(self) -> Iterator[OutboxEntry]:
+    def all(self) -> Iterator[OutboxEntry]:
         """Every entry, due or not, by its id."""
         return pages(self._database, sa.select(outbox), (outbox.c.entry_id,), lambda row: OutboxEntry(**row))
 
-    def reseal_outbox(self, entry_id: bytes, old: bytes, new: bytes) -> bool:
+    def reseal(self, entry_id: bytes, old: bytes, new: bytes) -> bool:
         """Replace what is sealed in an entry if it is still the old, and say whether it was."""
         here = (outbox.c.entry_id == entry_id, outbox.c.sealed == old)
         return replaced(self._database, sa.update(outbox).where(*here).values(sealed=new))
 
-    def outbox_size(self) -> int:
+    def size(self) -> int:
         """How many publications wait, due or not."""
         query = sa.select(sa.func.count()).select_from(outbox)
         return self._database.read(lambda connection: connection.scalars(query).one())
 
 
-def _newest(connection: sa.Connection, patient_keys: Sequence[bytes]) -> list[StoredRecord]:
-    later = records.alias()
-    superseded = sa.exists().where(later.c.handle == records.c.handle, later.c.version > records.c.version)
-    withdrawn = sa.exists().where(standings.c.handle == records.c.handle, standings.c.standing == "withdrawn")
-    query = sa.select(records).where(records.c.patient_key.in_(patient_keys), ~superseded, ~withdrawn)
-    rows = connection.execute(query.order_by(records.c.stored_at, records.c.handle)).mappings()
-    return [StoredRecord(**row) for row in rows]
-
-
-def _intend(connection: sa.Connection, entry: OutboxEntry) -> None:
+def _queue(connection: sa.Connection, entry: OutboxEntry) -> None:
     if not insert_if_absent(connection, outbox, **vars(entry)):
         raise AlreadyStored("this publication is under way already")
-
-
-def _keep_answer(connection: sa.Connection, digest: bytes, answer: bytes) -> None:
-    if not insert_if_absent(connection, deposit_answers, deposit_digest=digest, answer=answer):
-        raise AlreadyStored("this deposit was answered already")
 
 
 class RecordsAdministration:
@@ -333,5 +340,4 @@ def _stand(
 ) -> None:
     logged = append(connection, at=entry.at, sealed=entry.sealed).sequence
     upsert(connection, standings, handle=handle, standing=standing, changed_at=entry.at, logged=logged)
-    if not insert_if_absent(connection, outbox, **vars(told)):
-        raise AlreadyStored("this publication is under way already")
+    _queue(connection, told)

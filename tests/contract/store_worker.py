@@ -12,7 +12,7 @@ from federation.store.database import open_database
 from federation.store.directory import RevocationBook
 from federation.store.errors import AlreadyStored
 from federation.store.party import Log, ReplayMemory, Settings
-from federation.store.records import Records
+from federation.store.records import OutboxEntries
 from federation.store.registrations import Registrations
 from federation.store.rooms import Rooms
 from federation.store.shelves import open_shelf
@@ -76,11 +76,11 @@ def renew(url: str, argument: str) -> None:
 def publish(url: str, _argument: str) -> None:
     """Take and settle whatever is due; print what was taken."""
     with open_database(url) as database:
-        records = Records(database)
+        outbox = OutboxEntries(database)
         wait()
-        while due := records.due(now=NOW, limit=5):
+        while due := outbox.due(now=NOW, limit=5):
             for entry in due:
-                if records.take(entry, until=NOW + MINUTE):
+                if outbox.take(entry, until=NOW + MINUTE):
                     print(entry.entry_id.hex())
 
 

@@ -7,7 +7,7 @@ import pytest
 from federation.store.errors import AlreadyStored, NotStored, StillHeld, StillKept
 from federation.store.party import Log
 from federation.store.portable import PAGE_ROWS
-from federation.store.records import Records, RecordsAdministration
+from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.rows import Hold, SealedEntry, Standing
 from tests.contract.store_support import IMPLEMENTATIONS, NOW, opened, outbox_entry, record
 
@@ -18,6 +18,11 @@ PAST, LATER = NOW - 1, NOW + 1
 @pytest.fixture(params=IMPLEMENTATIONS)
 def database(request, tmp_path):
     yield from opened(request.param, tmp_path)
+
+
+@pytest.fixture
+def outbox(database):
+    return OutboxEntries(database)
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ def test_hold_on_no_record_and_release_of_no_hold_are_refused_and_not_logged(adm
     assert list(log.entries()) == []
 
 
-def test_record_withdrawn_is_not_found_until_it_is_shown_again(administration, records, log):
+def test_record_withdrawn_is_not_found_until_it_is_shown_again(administration, records, log, outbox):
     assert administration.standing(HANDLE) is None
     assert administration.stand(HANDLE, "withdrawn", outbox_entry(1), entry(b"in error"))
     assert found(records) == []
@@ -105,16 +110,16 @@ def test_record_withdrawn_is_not_found_until_it_is_shown_again(administration, r
     assert not administration.stand(HANDLE, "withdrawn", outbox_entry(2), entry())
     assert administration.stand(HANDLE, "shown", outbox_entry(3), entry(b"not in error", at=LATER))
     assert found(records) == [record()]
-    assert records.outbox_size() == 2
+    assert outbox.size() == 2
     assert [kept.sealed for kept in log.entries()] == [b"in error", b"not in error"]
     assert list(administration.standings("shown")) == [Standing(HANDLE, "shown", LATER, 2)]
 
 
-def test_record_that_was_never_withdrawn_is_shown_already(administration, records, log):
+def test_record_that_was_never_withdrawn_is_shown_already(administration, log, outbox):
     assert not administration.stand(HANDLE, "shown", outbox_entry(1), entry())
     with pytest.raises(NotStored):
         administration.stand(b"absent", "withdrawn", outbox_entry(1), entry())
-    assert records.outbox_size() == len(list(log.entries())) == 0
+    assert outbox.size() == len(list(log.entries())) == 0
 
 
 def test_correction_is_the_next_version_and_the_one_that_is_found(administration, records, log):
@@ -130,13 +135,13 @@ def test_correction_is_the_next_version_and_the_one_that_is_found(administration
     assert [kept.sealed for kept in log.entries()] == [b"a slip"]
 
 
-def test_record_past_its_retention_is_erased_with_every_trace_but_its_standing(administration, records, log):
+def test_record_past_its_retention_is_erased_with_every_trace_but_its_standing(administration, records, log, outbox):
     records.add(record(version=2), outbox=None, answer=None)
     administration.keep(HANDLE, PAST, entry(b"retention"))
     assert erase(administration)
     assert administration.versions(HANDLE) == found(records) == []
     assert administration.condemned(limit=9) == ["a" * 32]
-    assert records.outbox_size() == 1
+    assert outbox.size() == 1
     assert administration.standing(HANDLE) == Standing(HANDLE, "erased", NOW, 2)
     assert len(list(log.entries())) == 2
 
@@ -160,7 +165,7 @@ def test_record_whose_retention_is_not_over_is_not_erased(administration, until)
     assert administration.versions(HANDLE)
 
 
-def test_record_that_was_corrected_or_erased_meanwhile_is_left_alone(administration, records):
+def test_record_that_was_corrected_or_erased_meanwhile_is_left_alone(administration, outbox):
     administration.keep(HANDLE, PAST, entry())
     before = administration.versions(HANDLE)
     administration.correct(record(version=2), entry())
@@ -168,7 +173,7 @@ def test_record_that_was_corrected_or_erased_meanwhile_is_left_alone(administrat
     administration.keep(HANDLE, PAST, entry())
     assert erase(administration)
     assert not erase(administration, versions=before)
-    assert records.outbox_size() == 1
+    assert outbox.size() == 1
 
 
 def test_record_erased_is_neither_corrected_nor_held_nor_shown(administration):

@@ -9,7 +9,7 @@ from federation.store.errors import AlreadyStored, NotStored
 from federation.store.index import Index
 from federation.store.party import Epochs, Evidence
 from federation.store.portable import COUNTED_ROWS, PAGE_ROWS
-from federation.store.records import Records
+from federation.store.records import OutboxEntries, Records
 from federation.store.registrations import Registrations
 from federation.store.rows import RowName, SealedRow, Superseded
 from federation.store.schema import index_rows
@@ -43,7 +43,7 @@ def sealed_things(database):
     Records(database).add(record(), outbox=replace(outbox_entry(), sealed=OLD), answer=None)
     Index(database).upsert(ROW)
     register(Registrations(database), replace(registration(), sealed_shared_key=OLD))
-    epochs, evidence, records = Epochs(database), Evidence(database), Records(database)
+    epochs, evidence, outbox = Epochs(database), Evidence(database), OutboxEntries(database)
     index, registrations = Index(database), Registrations(database)
     piece = next(evidence.walk())
     return {
@@ -53,8 +53,8 @@ def sealed_things(database):
             lambda: next(evidence.walk()).sealed,
         ),
         "outbox": (
-            lambda *two: records.reseal_outbox(outbox_entry().entry_id, *two),
-            lambda: next(records.outbox()).sealed,
+            lambda *two: outbox.reseal(outbox_entry().entry_id, *two),
+            lambda: next(outbox.all()).sealed,
         ),
         "index": (
             lambda old, new: index.reseal(replace(ROW, sealed=old), new),
@@ -97,7 +97,7 @@ def test_evidence_sealed_anew_keeps_its_id_and_all_else(database):
 def test_thing_that_is_gone_is_not_sealed_anew(database):
     assert not Epochs(database).reseal(b"k" * 16, OLD, NEW)
     assert not Evidence(database).reseal(b"e" * 32, OLD, NEW)
-    assert not Records(database).reseal_outbox(b"o" * 16, OLD, NEW)
+    assert not OutboxEntries(database).reseal(b"o" * 16, OLD, NEW)
     assert not Index(database).reseal(ROW, NEW)
     assert not Registrations(database).reseal("P:ann", OLD, NEW)
 
@@ -146,11 +146,11 @@ def test_walk_holds_no_transaction_open_and_sees_what_comes_before_its_place(dat
 
 
 def test_outbox_of_many_pages_comes_whole_due_or_not(database):
-    records = Records(database)
+    records, outbox = Records(database), OutboxEntries(database)
     for number in range(PAGE_ROWS + 1):
         entry = replace(outbox_entry(), entry_id=number.to_bytes(16, "big"), not_before=NOW + number)
         records.add(record(b"%d" % number), outbox=entry, answer=None)
-    assert len({entry.entry_id for entry in records.outbox()}) == PAGE_ROWS + 1
+    assert len({entry.entry_id for entry in outbox.all()}) == PAGE_ROWS + 1
 
 
 def test_record_wrapped_anew_is_found_under_its_new_key_alone(database):

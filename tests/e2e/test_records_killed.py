@@ -12,7 +12,7 @@ import pytest
 
 from demo.stage import environment, make_token, run
 from federation.party.node_directory import NodeDirectory
-from federation.store.records import Records, RecordsAdministration
+from federation.store.records import OutboxEntries, RecordsAdministration
 from tests.hospital_lab import JOHNNIE
 
 pytestmark = pytest.mark.timeout(300)
@@ -86,7 +86,7 @@ def test_erasure_killed_at_any_place_is_finished_by_the_next_one(
     handle = filed(at, hospital)
     erase = "hospital", "records", "erase", *at, handle, "--confirm", "1", "--reason", "asked for"
     with NodeDirectory(hospital).database() as database:
-        waiting = Records(database).outbox_size()
+        waiting = OutboxEntries(database).size()
     killed(place, *erase)
     said = run(*erase)
     assert f"{handle}  erased" in said or f"{handle}  was erased already" in said
@@ -94,7 +94,7 @@ def test_erasure_killed_at_any_place_is_finished_by_the_next_one(
     assert run("hospital", "log", *at, "--verify").count(f'"detail": "{handle}, 1 versions') == 1
     assert [name for _, _, names in os.walk(hospital / "blobs") for name in names] == []
     with NodeDirectory(hospital).database() as database:
-        assert Records(database).outbox_size() == waiting + 1
+        assert OutboxEntries(database).size() == waiting + 1
         assert RecordsAdministration(database).condemned(limit=1) == []
 
 
