@@ -45,7 +45,10 @@ class RevocationBook:
         return self._database.write_by_key(step)
 
     def current(self, *, now: int) -> Revocations:
-        """All entries in a stable order, under the version that means exactly these. Entries whose time is over leave first."""
+        """Return all entries in a stable order, under the version that means exactly these.
+
+        Entries whose time is over leave first.
+        """
         outlived = sa.select(revocations.c.digest).where(revocations.c.expires_at < now).limit(1)
         if self._database.read(lambda connection: connection.scalar(outlived)) is not None:
             self._database.write_by_key(lambda connection: _forget_expired(connection, now))
@@ -142,7 +145,7 @@ class Authorities:
         self._database.write_by_key(step, repeatable=act is None)
 
     def all(self) -> Sequence[StoredAuthority]:
-        """All certificates by authority and digest. One without a CRL has the number 0."""
+        """Return all certificates by authority and digest. One without a CRL has the number 0."""
         query = sa.select(authorities).order_by(authorities.c.authority_id, authorities.c.certificate_digest)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
         return [
@@ -184,12 +187,12 @@ class TrustChain:
         self._database.write(step)
 
     def newest(self) -> tuple[int, StoredStatement] | None:
-        """The bundle of the highest sequence, with it."""
+        """Return the bundle of the highest sequence, with it."""
         found = self._bundles(sa.select(trust_bundles).order_by(trust_bundles.c.sequence.desc()).limit(1))
         return found[0] if found else None
 
     def after(self, sequence: int, *, limit: int) -> Sequence[tuple[int, StoredStatement]]:
-        """The bundles whose sequence is above, in order, at most `limit`."""
+        """Return the bundles whose sequence is above, in order, at most `limit`."""
         query = sa.select(trust_bundles).where(trust_bundles.c.sequence > sequence)
         return self._bundles(query.order_by(trust_bundles.c.sequence).limit(limit))
 

@@ -101,14 +101,14 @@ class Survey:
         self._database = database
 
     def log_entries(self) -> int:
-        """The number of the log's newest entry."""
+        """Return the number of the log's newest entry."""
         newest: int | None = self._database.read(
             lambda connection: connection.scalar(sa.select(sa.func.max(log.c.sequence)))
         )
         return newest or 0
 
     def log_holds(self) -> bool:
-        """Whether the log can be read, and its newest entry follows the one before it."""
+        """Say whether the log can be read, and its newest entry follows the one before it."""
         newest = sa.select(log).order_by(log.c.sequence.desc()).limit(2)
         rows = self._database.read(lambda connection: connection.execute(newest).all())
         if not rows:
@@ -118,33 +118,33 @@ class Survey:
         return bool(chained(previous, last.at, last.sealed) == last.digest)
 
     def outbox(self) -> Sequence[Waiting]:
-        """What waits, by the number of attempts."""
+        """Count what waits, by the number of attempts."""
         query = sa.select(outbox.c.attempts, sa.func.count(), sa.func.min(outbox.c.not_before)).group_by(
             outbox.c.attempts
         )
         return self._database.read(lambda connection: [Waiting(*row) for row in connection.execute(query)])
 
     def rooms_open(self, *, now: int) -> int:
-        """Rooms that have not expired."""
+        """Count the rooms that have not expired."""
         query = sa.select(sa.func.count()).select_from(rooms).where(rooms.c.expires_at >= now)
         return self._database.read(lambda connection: connection.scalars(query).one())
 
     def registrations(self, *, now: int) -> Mapping[str, int]:
-        """Live registrations by role. It reads them all: ask seldom."""
+        """Count live registrations by role. It reads them all: ask seldom."""
         query = sa.select(registrations.c.role, sa.func.count()).where(registrations.c.not_after >= now)
         query = query.group_by(registrations.c.role)
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return {role: count for role, count in rows}  # noqa: C416 - mypy: a row is no pair
 
     def revocations(self, *, now: int) -> Mapping[RevocationKind, Revoked]:
-        """What is revoked and not over, by kind."""
+        """Count what is revoked and not over, by kind."""
         kind, expires_at = revocations.c.kind, revocations.c.expires_at
         query = sa.select(kind, sa.func.count(), sa.func.min(expires_at)).where(expires_at >= now).group_by(kind)
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return {row[0]: Revoked(row[1], row[2]) for row in rows}
 
     def pool(self) -> Pool:
-        """How much of the connection pool is in use."""
+        """Return how much of the connection pool is in use."""
         pool = self._database.engine.pool
         if not isinstance(pool, QueuePool):
             return Pool(0, 0)

@@ -23,7 +23,7 @@ START = bytes(32)
 
 
 def chained(previous: bytes, at: int, sealed: bytes) -> bytes:
-    """The digest of an entry: SHA-256(digest of the previous entry || u64be(at) || sealed)."""
+    """Return the digest of an entry: SHA-256(digest of the previous entry || u64be(at) || sealed)."""
     return hashlib.sha256(previous + at.to_bytes(8, "big") + sealed).digest()
 
 
@@ -50,7 +50,7 @@ class Log:
         return self._database.write_by_key(lambda connection: append(connection, at=at, sealed=sealed))
 
     def entries(self, *, after: int = 0) -> Iterator[LogEntry]:
-        """The entries whose sequence is above `after`, in order; the first one's sequence is 1."""
+        """Give the entries whose sequence is above `after`, in order; the first one's sequence is 1."""
         query = sa.select(log).where(log.c.sequence > after)
         return pages(self._database, query, (log.c.sequence,), lambda row: LogEntry(**row))
 
@@ -111,7 +111,7 @@ class Settings:
         self._database = database
 
     def get(self, name: str) -> bytes | None:
-        """The value under a name."""
+        """Return the value under a name."""
         query = sa.select(settings.c.value).where(settings.c.name == name)
         return self._database.read(lambda connection: connection.scalar(query))
 
@@ -149,7 +149,7 @@ class Epochs:
         self._database.write_by_key(step)
 
     def all(self) -> Sequence[StoredEpoch]:
-        """All epochs, the one that ends last first."""
+        """Return all epochs, the one that ends last first."""
         query = sa.select(epochs).order_by(epochs.c.not_after.desc(), epochs.c.key_id)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
         return [_epoch(dict(row)) for row in rows]
@@ -192,7 +192,7 @@ class Evidence:
         self._database.write_by_key(step, repeatable=True)
 
     def all(self, kind: str | None = None) -> Iterator[tuple[str, bytes, bytes, int]]:
-        """Kind, reference, sealed and time of all pieces, or of one kind's, the oldest first."""
+        """Give kind, reference, sealed and time of all pieces, or of one kind's, the oldest first."""
         query = sa.select(evidence) if kind is None else sa.select(evidence).where(evidence.c.kind == kind)
         return pages(
             self._database,
@@ -202,7 +202,7 @@ class Evidence:
         )
 
     def walk(self) -> Iterator[StoredEvidence]:
-        """Every piece, by its id."""
+        """Give every piece, by its id."""
         order = (evidence.c.entry_id,)
         return pages(self._database, sa.select(evidence), order, lambda row: StoredEvidence(**row))
 

@@ -46,7 +46,7 @@ class Records:
     def find(
         self, patient_keys: Sequence[bytes], *, department_class: str | None, handles: Sequence[bytes]
     ) -> Sequence[StoredRecord]:
-        """The newest version of each record of the patient, oldest first; of one class, and of these handles, where given.
+        """Return the newest version of each record of the patient, oldest first; of one class, of these handles, where given.
 
         A record that is withdrawn is not found. The patient has a key under each generation of the index key. Where no
         handle is given, all records that fit come back. The class is the newest version's.
@@ -59,7 +59,7 @@ class Records:
         ]
 
     def all(self) -> Iterator[StoredRecord]:
-        """Every version of every record, in no order that means anything."""
+        """Give every version of every record, in no order that means anything."""
         order = (records.c.handle, records.c.version)
         return pages(self._database, sa.select(records), order, lambda row: StoredRecord(**row))
 
@@ -82,11 +82,11 @@ class Records:
         return replaced(self._database, sa.update(records).where(*here).values(sealed_anew))
 
     def count(self, generation: int) -> int:
-        """How many versions of records a generation of the index key names."""
+        """Count the versions of records that a generation of the index key names."""
         return counted(self._database, records, records.c.generation == generation)
 
     def answer_to(self, deposit_digest: bytes) -> bytes | None:
-        """The answer to the same deposit, if there was one."""
+        """Return the answer to the same deposit, if there was one."""
         query = sa.select(deposit_answers.c.answer).where(deposit_answers.c.deposit_digest == deposit_digest)
         return self._database.read(lambda connection: connection.scalar(query))
 
@@ -116,7 +116,10 @@ class OutboxEntries:
         return self._database.write(lambda connection: insert_if_absent(connection, outbox, **vars(entry)))
 
     def due(self, *, now: int, limit: int) -> Sequence[OutboxEntry]:
-        """The entries to publish now, the longest due first. Take one before it is published: another worker has it too."""
+        """Return the entries to publish now, the longest due first.
+
+        Take one before it is published: another worker has it too.
+        """
         query = sa.select(outbox).where(outbox.c.not_before <= now)
         query = query.order_by(outbox.c.not_before, outbox.c.entry_id).limit(limit)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
@@ -142,7 +145,7 @@ class OutboxEntries:
         self._database.write_by_key(lambda connection: connection.execute(statement), repeatable=True)
 
     def all(self) -> Iterator[OutboxEntry]:
-        """Every entry, due or not, by its id."""
+        """Give every entry, due or not, by its id."""
         return pages(self._database, sa.select(outbox), (outbox.c.entry_id,), lambda row: OutboxEntry(**row))
 
     def reseal(self, entry_id: bytes, old: bytes, new: bytes) -> bool:
@@ -151,7 +154,7 @@ class OutboxEntries:
         return replaced(self._database, sa.update(outbox).where(*here).values(sealed=new))
 
     def size(self) -> int:
-        """How many publications wait, due or not."""
+        """Count the publications that wait, due or not."""
         query = sa.select(sa.func.count()).select_from(outbox)
         return self._database.read(lambda connection: connection.scalars(query).one())
 
@@ -171,7 +174,7 @@ class RecordsAdministration:
         self._database = database
 
     def versions(self, handle: bytes) -> Sequence[StoredRecord]:
-        """Every version of a record, the oldest first; none of one that is not on file."""
+        """Return every version of a record, the oldest first; none of one that is not on file."""
         query = sa.select(records).where(records.c.handle == handle).order_by(records.c.version)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
         return [StoredRecord(**row) for row in rows]
@@ -183,7 +186,7 @@ class RecordsAdministration:
         kept_until_before: int | None = None,
         undated: bool = False,
     ) -> Iterator[bytes]:
-        """The records on file, by handle; a patient's, those of which no version is kept any more, those without a date."""
+        """Give the records on file, by handle; a patient's, those of which no version is kept any more, those without a date."""
         query = sa.select(records.c.handle).group_by(records.c.handle)
         if patient_keys is not None:
             query = query.where(records.c.patient_key.in_(patient_keys))
@@ -196,16 +199,16 @@ class RecordsAdministration:
         return pages(self._database, query, (records.c.handle,), lambda row: bytes(row["handle"]))
 
     def standing(self, handle: bytes) -> Standing | None:
-        """Where a record stands, if that was ever changed."""
+        """Return where a record stands, if that was ever changed."""
         return self._database.read(lambda connection: _standing(connection, handle))
 
     def standings(self, standing: StandingName) -> Iterator[Standing]:
-        """Every record that stands so, by handle."""
+        """Give every record that stands so, by handle."""
         query = sa.select(standings).where(standings.c.standing == standing)
         return pages(self._database, query, (standings.c.handle,), lambda row: Standing(**row))
 
     def holds(self, handle: bytes | None = None) -> Iterator[Hold]:
-        """The holds on a record, or all, by handle and id."""
+        """Give the holds on a record, or all, by handle and id."""
         query = sa.select(holds) if handle is None else sa.select(holds).where(holds.c.handle == handle)
         return pages(self._database, query, (holds.c.handle, holds.c.hold_id), lambda row: Hold(**row))
 
@@ -291,7 +294,7 @@ class RecordsAdministration:
         return self._database.write(step)
 
     def condemned(self, *, limit: int) -> Sequence[str]:
-        """Blobs whose record is erased and that are still to be removed."""
+        """Return blobs whose record is erased and that are still to be removed."""
         query = sa.select(condemned_blobs.c.name).order_by(condemned_blobs.c.name).limit(limit)
         return self._database.read(lambda connection: list(connection.scalars(query)))
 
@@ -312,7 +315,7 @@ def _some_version(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 
 
 def _is_past(moment: int) -> sa.ColumnElement[bool]:
-    """Every version of the group is dated, and no date is at or after the moment."""
+    """Require every version of the group to be dated, and no date to be at or after the moment."""
     dated = sa.func.count(records.c.keep_until) == sa.func.count()
     return sa.and_(dated, sa.func.max(records.c.keep_until) < moment)
 

@@ -41,13 +41,13 @@ class Registrations:
         self._database.write_by_key(step)
 
     def find_ticket(self, digest: bytes, *, now: int) -> Ticket | None:
-        """The ticket of this digest, unless it has expired or was consumed."""
+        """Return the ticket of this digest, unless it has expired or was consumed."""
         query = sa.select(tickets).where(tickets.c.digest == digest, tickets.c.expires_at >= now)
         row = self._database.read(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else Ticket(**row)
 
     def answer_to(self, request_digest: bytes, *, now: int) -> bytes | None:
-        """The kept sealed answer to the same reg1, if its time is not over."""
+        """Return the kept sealed answer to the same reg1, if its time is not over."""
         query = sa.select(answers.c.answer).where(answers.c.request_digest == request_digest, answers.c.until >= now)
         return self._database.read(lambda connection: connection.scalar(query))
 
@@ -126,17 +126,17 @@ class Registrations:
         self._database.write_by_key(step)
 
     def live(self, identity: str) -> Registration | None:
-        """The registration of an identity; whether its `not_after` is over is the caller's to look at."""
+        """Return the registration of an identity; whether its `not_after` is over is the caller's to look at."""
         query = sa.select(registrations).where(registrations.c.identity == identity)
         row = self._database.read(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else _registration_of(row)
 
     def walk(self) -> Iterator[Registration]:
-        """Every registration by identity, those whose time is over among them."""
+        """Give every registration by identity, those whose time is over among them."""
         return pages(self._database, sa.select(registrations), (registrations.c.identity,), _registration_of)
 
     def superseded(self, identity: str, *, now: int) -> Sequence[Superseded]:
-        """The credentials of an identity that renewals replaced and that are not over, the one that ends first in front."""
+        """Return an identity's credentials that renewals replaced and that are not over, the first to end in front."""
         query = sa.select(superseded.c.serial, superseded.c.not_after)
         query = query.where(superseded.c.identity == identity, superseded.c.not_after >= now)
         query = query.order_by(superseded.c.not_after, superseded.c.serial)
@@ -144,7 +144,7 @@ class Registrations:
         return [Superseded(**row) for row in rows]
 
     def credential_of(self, serial: bytes) -> bytes | None:
-        """The credential of any serial in the issuance log, whatever became of it."""
+        """Return the credential of any serial in the issuance log, whatever became of it."""
         query = sa.select(issuances.c.credential).where(issuances.c.serial == serial)
         return self._database.read(lambda connection: connection.scalar(query))
 
@@ -164,7 +164,7 @@ class Registrations:
         return replaced(self._database, sa.update(registrations).where(*here).values(values))
 
     def count_issued(self, *, since: int, until: int, now: int) -> int:
-        """How many live registrations have a credential with since <= not_before < until."""
+        """Count the live registrations whose credential has since <= not_before < until."""
         columns = registrations.c
         fits = sa.and_(columns.not_before >= since, columns.not_before < until, columns.not_after >= now)
         return counted(self._database, registrations, fits)
@@ -209,7 +209,7 @@ class Registrations:
         return self._database.write_by_key(step)
 
     def issued(self) -> Iterator[tuple[bytes, str, str, int]]:
-        """The issuance log: serial, role, identity, time of every serial that was reserved, the oldest first."""
+        """Give the issuance log: serial, role, identity, time of every serial that was reserved, the oldest first."""
         columns = (issuances.c.serial, issuances.c.role, issuances.c.identity, issuances.c.at)
         order = (issuances.c.at, issuances.c.serial)
         return pages(
@@ -221,7 +221,7 @@ class Registrations:
 
 
 def _forget_expired(connection: sa.Connection, now: int) -> None:
-    """Whatever of a registration under way was left: when the next one begins, so that none that ends waits for it."""
+    """Forget what registrations under way have left: when the next one begins, so that none that ends waits for it."""
     forget(connection, tickets, tickets.c.expires_at < now)
     forget(connection, answers, answers.c.until < now)
 
@@ -241,7 +241,7 @@ def _consume_ticket(connection: sa.Connection, digest: bytes, registration: Regi
 
 
 def values_of(registration: Registration) -> dict[str, object]:
-    """The row of a registration."""
+    """Return the row of a registration."""
     values = dict(vars(registration))
     key: StoredStatement = values.pop("key_statement")
     encryption: StoredStatement = values.pop("encryption_key_statement")
@@ -254,7 +254,7 @@ def values_of(registration: Registration) -> dict[str, object]:
 
 
 def _registration_of(row: sa.RowMapping) -> Registration:
-    """The registration of a row."""
+    """Return the registration of a row."""
     values = dict(row)
     key = StoredStatement(values.pop("key_statement"), values.pop("key_signature"))
     encryption = StoredStatement(values.pop("encryption_statement"), values.pop("encryption_signature"))
@@ -317,7 +317,7 @@ class ExpiredRows:
         self._database = database
 
     def count(self, *, now: int, ended_before: int) -> Mapping[str, int]:
-        """How many of each kind are over now; registrations and what they superseded, if they ended before then."""
+        """Count of each kind what is over now; registrations and what they superseded, if they ended before then."""
         over = _over(now, ended_before)
         return {name: counted(self._database, table, condition) for name, (table, condition) in over.items()}
 

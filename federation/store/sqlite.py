@@ -30,7 +30,7 @@ _PRAGMAS = (
 
 
 def make_engines(url: sa.URL) -> Engines:
-    """Engines whose transactions are SQLite's own: BEGIN, or BEGIN IMMEDIATE where the option `writes` is set.
+    """Make engines whose transactions are SQLite's own: BEGIN, or BEGIN IMMEDIATE where the option `writes` is set.
 
     A transaction that reads and then writes would otherwise fail at once when another one wrote in between.
     """
@@ -83,7 +83,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _make_private(path: Path) -> None:
-    """SQLite gives its side files the mode of the database file."""
+    """Make the file, mode 0600: SQLite gives its side files the mode of the database file."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:

@@ -156,13 +156,13 @@ def _is_worth_another(error: CommitUnknown | DBAPIError, made: int, *, repeatabl
 
 
 def sqlstate_of(error: DBAPIError) -> str | None:
-    """The SQLSTATE of an error, if the database gave one."""
+    """Return the SQLSTATE of an error, if the database gave one."""
     state: str | None = getattr(error.orig, "sqlstate", None)
     return state
 
 
 def _is_lost(error: DBAPIError) -> bool:
-    """Whether the connection went, or could not be made. SQLite's errors have no SQLSTATE, and no connection to lose."""
+    """Say whether the connection went, or could not be made. SQLite's errors have no SQLSTATE, and no connection to lose."""
     never_made = isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", "") is None
     return error.connection_invalidated or never_made
 
