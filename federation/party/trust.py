@@ -75,11 +75,8 @@ class TrustKeeper:
 
     def _kept(self, at_hand: TrustedBundle) -> TrustedBundle:
         """Give what the store has if it is newer. Who can write to a party's own store needs no forged bundle."""
-        value = self._settings.get(_NAME)
-        if value is None:
-            return at_hand
-        signed = SignedStatement.FromString(value)
-        return pin(signed) if sequence_of(signed) > at_hand.sequence else at_hand
+        newer = self._settings.newer(_NAME, at_hand.sequence)
+        return at_hand if newer is None else pin(SignedStatement.FromString(newer[1]))
 
 
 def _required(between: Between | None, sequence: int) -> Sequence[SignedStatement]:

@@ -115,6 +115,16 @@ class Settings:
         query = sa.select(settings.c.value).where(settings.c.name == name)
         return self._database.read(lambda connection: connection.scalar(query))
 
+    def newer(self, name: str, than: int) -> tuple[int, bytes] | None:
+        """Return the sequence and the value under a name if that sequence is above the one at hand.
+
+        That nothing is newer costs one look at the sequence, however long the value is.
+        """
+        query = sa.select(settings.c.sequence, settings.c.value)
+        query = query.where(settings.c.name == name, settings.c.sequence > than)
+        row = self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else (row.sequence, row.value)
+
     def put(self, name: str, value: bytes) -> None:
         """Keep a value. A sequence that `advance` has reached under this name stays: nothing puts it back."""
         self._database.write_by_key(

@@ -54,7 +54,8 @@ def _generation() -> sa.Column[int]:
 
 replay = _table("replay", _key("key"), _u64("until"), sa.Index("replay_until", "until"))
 
-settings = _table("settings", _key("name", sa.Text), _bytes("value"), _u64("sequence", nullable=True), clustered=False)
+# The sequence lies before the value: SQLite reads all that lies before a column, a directory of megabytes too.
+settings = _table("settings", _key("name", sa.Text), _u64("sequence", nullable=True), _bytes("value"), clustered=False)
 
 epochs = _table(
     "epochs",

@@ -64,6 +64,32 @@ def test_setting_put_does_not_set_its_sequence_back(database):
     assert not settings.advance("list", 9, b"nine")
 
 
+def test_setting_of_a_higher_sequence_than_the_one_at_hand_is_newer(database):
+    settings = Settings(database)
+    settings.advance("list", 9, b"nine")
+    assert settings.newer("list", -1) == settings.newer("list", 8) == (9, b"nine")
+
+
+@pytest.mark.parametrize("sequence", [9, 10, 2**64 - 1])
+def test_setting_of_an_equal_or_lower_sequence_is_not_newer(database, sequence):
+    settings = Settings(database)
+    settings.advance("list", 9, b"nine")
+    assert settings.newer("list", sequence) is None
+
+
+def test_setting_without_a_sequence_is_never_newer(database):
+    settings = Settings(database)
+    assert settings.newer("ks", -1) is None
+    settings.put("ks", b"1")
+    assert settings.newer("ks", -1) is None
+
+
+def test_sequence_of_a_setting_lies_before_its_value(database):
+    """SQLite goes through all that lies before a column: to learn that nothing is newer it would read a whole directory."""
+    columns = [column["name"] for column in sa.inspect(database.engine).get_columns("settings")]
+    assert columns.index("sequence") < columns.index("value")
+
+
 def test_epochs_come_back_the_last_to_end_first(database):
     epochs = Epochs(database)
     early, late = epoch(1, not_after=NOW), epoch(2, not_after=NOW + 1)

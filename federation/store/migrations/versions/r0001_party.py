@@ -14,7 +14,7 @@ def upgrade() -> None:
     """Create the tables; the log takes appends alone."""
     create("replay", key("key"), integer("until"))
     index("replay", "until")
-    create("settings", key("name", sa.Text), blob("value"), integer("sequence", nullable=True), clustered=False)
+    create("settings", key("name", sa.Text), integer("sequence", nullable=True), blob("value"), clustered=False)
     create(
         "epochs",
         key("key_id"),
