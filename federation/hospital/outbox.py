@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from federation.errors import FederationError, Unavailable
 from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import intended
+from federation.hospital.outbox_entries import publication_in
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.parties import reason_of
 from federation.protocol.time import Instant, milliseconds
@@ -66,7 +66,7 @@ class Outbox:
         hospital = self._hospital
         if not hospital.stores.outbox.take(entry, until=hospital.clock() + TAKEN_MS):
             return False
-        publication = intended(entry, hospital.sealing)
+        publication = publication_in(entry, hospital.sealing)
         standing = hospital.stores.administration.standing(publication.handle)
         is_shown = standing is None or standing.is_shown
         publication.action = PUBLICATION_ACTION_ADD if is_shown else PUBLICATION_ACTION_WITHDRAW

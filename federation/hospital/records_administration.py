@@ -1,6 +1,6 @@
 """What operators do to records on file: keep until a date, hold, withdraw, show again, erase (docs/retention.md).
 
-Each act and its entry in the log are one transaction, and so is the intent to tell the public cloud's index. An act that is
+Each act, its entry in the log and the outbox entry that tells the public cloud's index are one transaction. An act that is
 refused is logged too. After a crash the same command goes on: what is done says so, what was not begun is begun.
 """
 
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from federation.errors import Conflict, FieldInvalid, NoSuchRecord, NotFound, RecordErased, RecordWithdrawn
 from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import intend
+from federation.hospital.outbox_entries import new_entry
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.identities import require_identity
 from federation.protocol.time import Instant
@@ -118,16 +118,20 @@ def withdraw(hospital: Hospital, handle: bytes, act: Act) -> bool:
 
     Raises RecordErased, NoSuchRecord, Corrupt.
     """
-    intent = _intent(hospital, handle, is_shown=False)
+    outbox_entry = _outbox_entry(hospital, handle, is_shown=False)
     entry = _entry(hospital, "WITHDRAWN", handle, act)
-    return _on_file(hospital, handle, lambda: hospital.stores.administration.stand(handle, "withdrawn", intent, entry))
+    return _on_file(
+        hospital, handle, lambda: hospital.stores.administration.stand(handle, "withdrawn", outbox_entry, entry)
+    )
 
 
 def reinstate(hospital: Hospital, handle: bytes, act: Act) -> bool:
     """Have a withdrawn record found again; say whether it was withdrawn. Raises RecordErased, NoSuchRecord, Corrupt."""
-    intent = _intent(hospital, handle, is_shown=True)
+    outbox_entry = _outbox_entry(hospital, handle, is_shown=True)
     entry = _entry(hospital, "REINSTATED", handle, act)
-    return _on_file(hospital, handle, lambda: hospital.stores.administration.stand(handle, "shown", intent, entry))
+    return _on_file(
+        hospital, handle, lambda: hospital.stores.administration.stand(handle, "shown", outbox_entry, entry)
+    )
 
 
 def keep_version(hospital: Hospital, record: StoredRecord, act: Act) -> None:
@@ -191,23 +195,23 @@ def _absent(hospital: Hospital, handle: bytes) -> NotFound:
 def _erased(hospital: Hospital, versions: Sequence[StoredRecord], act: Act) -> bool:
     handle = versions[0].handle
     blobs = [part.blob for version in versions for part in hospital.vault.parts(version)]
-    intent = _intent_of(hospital, versions[-1], is_shown=False)
+    outbox_entry = _outbox_entry_of(hospital, versions[-1], is_shown=False)
     entry = _entry(hospital, "ERASED", handle, act, f"{len(versions)} versions of {versions[-1].department_id}")
     try:
-        return hospital.stores.administration.erase(versions, blobs=blobs, outbox=intent, entry=entry)
+        return hospital.stores.administration.erase(versions, blobs=blobs, outbox=outbox_entry, entry=entry)
     except (StillHeld, StillKept) as refusal:
         hospital.audit.record(_event("ERASED", handle, act, reason=refusal.reason), now=hospital.clock())
         raise
 
 
-def _intent(hospital: Hospital, handle: bytes, *, is_shown: bool) -> OutboxEntry:
-    return _intent_of(hospital, overview(hospital, handle).newest, is_shown=is_shown)
+def _outbox_entry(hospital: Hospital, handle: bytes, *, is_shown: bool) -> OutboxEntry:
+    return _outbox_entry_of(hospital, overview(hospital, handle).newest, is_shown=is_shown)
 
 
-def _intent_of(hospital: Hospital, newest: StoredRecord, *, is_shown: bool) -> OutboxEntry:
+def _outbox_entry_of(hospital: Hospital, newest: StoredRecord, *, is_shown: bool) -> OutboxEntry:
     place = hospital.vault.place_of(newest)
     action = PUBLICATION_ACTION_ADD if is_shown else PUBLICATION_ACTION_WITHDRAW
-    return intend(
+    return new_entry(
         hospital.identity, place, hospital.sealing, now=hospital.clock(), entropy=hospital.entropy, action=action
     )
 

@@ -1,7 +1,7 @@
 """What a rotation does to what a hospital keeps, while it serves (docs/adr/0018-rotation.md)."""
 
 from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import intend_again, resealed
+from federation.hospital.outbox_entries import repeated_entry, resealed
 from federation.hospital.vault import Vault
 from federation.party.reencryption import Steps
 from federation.store.records import OutboxEntries, Records
@@ -34,5 +34,5 @@ def publish_again(hospital: Hospital) -> Steps:
     """
     for record in hospital.stores.records.all():
         place = hospital.vault.place_of(record)
-        entry = intend_again(hospital.identity, place, hospital.sealing, now=hospital.clock())
+        entry = repeated_entry(hospital.identity, place, hospital.sealing, now=hospital.clock())
         yield hospital.stores.outbox.add(entry)

@@ -339,8 +339,8 @@ def _require_erasable(connection: sa.Connection, handle: bytes, now: int) -> Non
 
 
 def _stand(
-    connection: sa.Connection, handle: bytes, standing: StandingName, told: OutboxEntry, entry: SealedEntry
+    connection: sa.Connection, handle: bytes, standing: StandingName, outbox_entry: OutboxEntry, entry: SealedEntry
 ) -> None:
     logged = append(connection, at=entry.at, sealed=entry.sealed).sequence
     upsert(connection, standings, handle=handle, standing=standing, changed_at=entry.at, logged=logged)
-    _queue(connection, told)
+    _queue(connection, outbox_entry)
