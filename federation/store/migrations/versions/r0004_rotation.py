@@ -5,7 +5,7 @@ import hashlib
 import sqlalchemy as sa
 from alembic import op
 
-from federation.store.migrations.columns import blob, create, integer, key, text
+from federation.store.migrations.tables import blob, create, integer, key, text
 
 revision = "0004"
 down_revision = "0003"
