@@ -78,7 +78,7 @@ def of_a_hospital(directory: Path, make: Maker) -> Iterator[Row]:
             "hospital: deposit (D3 to STOACK)",
             each(token, lambda: client.deposit(encounter_of(federation, biosignal, diagnosis, federation.grant()))),
         )
-        before, entries = counts(token), len(list(lab.hospital.stores.records.outbox()))
+        before, entries = counts(token), len(list(lab.hospital.stores.outbox.all()))
         lab.outbox.publish_due()
         publishing = Counter({name: round(count / entries) for name, count in (counts(token) - before).items()})
         yield "hospital: publication by the outbox", publishing

@@ -20,12 +20,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from federation.store.database import Database, open_database
-from federation.store.index import SqlIndex
-from federation.store.interfaces import SealedRow, Wanted
-from federation.store.log import SqlLog
-from federation.store.party import SqlReplayMemory
-from federation.store.records import SqlRecords
-from federation.store.registrations import SqlRegistrations
+from federation.store.index import Index
+from federation.store.party import Log, ReplayMemory
+from federation.store.records import Records
+from federation.store.registrations import Registrations
+from federation.store.rows import SealedRow, Wanted
 from federation.store.schema import metadata
 from tests.contract.postgresql_server import Server
 
@@ -145,7 +144,7 @@ def weigh(database: Database, found: dict[str, list[Sample]]) -> dict[str, float
 
 def index_rates(database: Database, found: list[Sample], upto: list[int]) -> Iterator[tuple[int, float, str, str]]:
     """Grow the index and give, at each size: rows, bytes a row, rows published and patients looked up a second."""
-    table, there, index = metadata.tables["index_rows"], ROWS, SqlIndex(database)
+    table, there, index = metadata.tables["index_rows"], ROWS, Index(database)
     before = size(database, table)
     for goal in upto:
         fill(database, table, found, range(there + 1, goal + 1))
@@ -168,10 +167,10 @@ def index_rates(database: Database, found: list[Sample], upto: list[int]) -> Ite
 def other_rates(database: Database) -> dict[str, str]:
     """Give calls a second of what else a visit does in a database, with ROWS rows in each table."""
     replay, log, records, registrations = (
-        SqlReplayMemory(database),
-        SqlLog(database),
-        SqlRecords(database),
-        SqlRegistrations(database),
+        ReplayMemory(database),
+        Log(database),
+        Records(database),
+        Registrations(database),
     )
     now = 10**13
     return {

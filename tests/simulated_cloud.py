@@ -19,7 +19,7 @@ from federation.protocol.periods import periods_of
 from federation.protocol.registration import LiveRegistration, TicketTerms, receive_request, restate
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.verifier import EncryptionKey, Verifier
-from federation.store.party import SqlReplayMemory
+from federation.store.party import ReplayMemory
 from federation.v1 import search_pb2
 from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
@@ -127,7 +127,7 @@ class Cloud:
     revoked_grants: list[bytes] = field(default_factory=list)
     revoked_keys: list[bytes] = field(default_factory=list)
     shared_keys: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
-    replay: SqlReplayMemory = field(default_factory=new_replay_memory)
+    replay: ReplayMemory = field(default_factory=new_replay_memory)
     rows: dict[bytes, dict[bytes, bytes]] = field(default_factory=dict)
     hospitals: dict[str, tuple[SignedStatement, SignedStatement]] = field(default_factory=dict)
     more_authorities: list[Authority] = field(default_factory=list)

@@ -15,7 +15,7 @@ from federation.protocol.consultation import code_digest
 from federation.protocol.grant import Terms, make_grant
 from federation.protocol.parties import Party
 from federation.protocol.statements import peek_statement
-from federation.store.party import SqlEpochs, SqlSettings
+from federation.store.party import Epochs, Settings
 from federation.v1 import record_pb2
 from federation.v1.consultation_pb2 import GetRoomResponse
 from federation.v1.envelope_pb2 import SealedOpening
@@ -64,7 +64,7 @@ class Federation:
 
     def new_member(self, identity: str, keys: PartyKeys) -> Member:
         database = new_database()
-        return Member(identity, keys, SqlSettings(database), SqlEpochs(database), self.cloud.bundle)
+        return Member(identity, keys, Settings(database), Epochs(database), self.cloud.bundle)
 
     def new_hospital(self, hospital_id: str) -> Member:
         member = self.new_member(hospital_id, HospitalKeys.create(self.make_token("hospital")))

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from federation.store import schema
 from federation.store.database import Database, open_database
-from federation.store.party import SqlEpochs, SqlReplayMemory, SqlSettings
+from federation.store.party import Epochs, ReplayMemory, Settings
 
 _numbers = itertools.count(1)
 
@@ -25,22 +25,22 @@ def new_database() -> Database:
     return open_database(f"sqlite:///{file}")
 
 
-def new_settings() -> SqlSettings:
+def new_settings() -> Settings:
     """Give settings of a database of their own."""
-    return SqlSettings(new_database())
+    return Settings(new_database())
 
 
-def new_epochs() -> SqlEpochs:
+def new_epochs() -> Epochs:
     """Give epochs of a database of their own."""
-    return SqlEpochs(new_database())
+    return Epochs(new_database())
 
 
-def new_replay_memory() -> SqlReplayMemory:
+def new_replay_memory() -> ReplayMemory:
     """Give a replay memory of a database of its own."""
-    return SqlReplayMemory(new_database())
+    return ReplayMemory(new_database())
 
 
-def forget_all(memory: SqlReplayMemory) -> None:
+def forget_all(memory: ReplayMemory) -> None:
     """Let every message be new again."""
     memory._database.write(lambda connection: connection.execute(sa.delete(schema.replay)))
 

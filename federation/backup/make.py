@@ -21,16 +21,14 @@ from federation.party.generations import StoredGenerations
 from federation.party.node_directory import NodeDirectory, open_node_token, password_file, write_private
 from federation.protocol.statements import peek_statement
 from federation.settings import CloudSettings, ConfigError, HospitalSettings
-from federation.store import backup_blobs
-from federation.store.backup import kind_of, take
-from federation.store.backup_blobs import Progress
+from federation.store.backup import Progress, kind_of, take, take_blobs, write_blob_list
 from federation.store.blobs import BlobStore
 from federation.store.database import Database
 from federation.store.errors import BackupRejected, StoreUnavailable
 from federation.store.file_shelf import FileShelf
 from federation.store.files import sync_directory
-from federation.store.party import SqlSettings
-from federation.store.records import SqlRecords
+from federation.store.party import Settings
+from federation.store.records import Records
 from federation.store.shelves import Shelf
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import RevocationList
@@ -106,7 +104,7 @@ def _opened(directory: NodeDirectory, pin: PinProvider | None, stack: ExitStack)
     token = stack.enter_context(open_node_token(settings.token, pin))
     database = stack.enter_context(directory.database(settings.database))
     require_owner(database, settings.identity)
-    book = StoredGenerations(SqlSettings(database))
+    book = StoredGenerations(Settings(database))
     return _Node(directory, role, settings, database, token, book, role.keys(token, book, system_clock))
 
 
@@ -152,14 +150,14 @@ def _blobs(node: _Node, out: Path, telling: Telling, copy_blobs: bool | None) ->
     copied = isinstance(shelf, FileShelf) if copy_blobs is None else copy_blobs
     telling.say("Copying the records' blobs" if copied else "Reading the records' blobs, which stay where they are")
     target = FileShelf(out / form.BLOBS) if copied else None
-    names = backup_blobs.write_list(out / form.BLOB_LIST, backup_blobs.copy_all(shelf, target, telling.bytes_done))
+    names = write_blob_list(out / form.BLOB_LIST, take_blobs(shelf, target, telling.bytes_done))
     _require_whole(node.database, node.keys, shelf, names)
     return len(names), copied
 
 
 def _require_whole(database: Database, keys: HospitalKeys, shelf: Shelf, names: set[str]) -> None:
     """Require the blobs of every record that was there: one that came since has newer ones. Raises BackupRejected, Corrupt."""
-    vault, records = Vault(keys, BlobStore(shelf), system_entropy), SqlRecords(database)
+    vault, records = Vault(keys, BlobStore(shelf), system_entropy), Records(database)
     for _ in range(_TRIES):
         missing = set(_missing(vault, records, names))
         # What came while the blobs were copied is in a later backup.
@@ -170,13 +168,13 @@ def _require_whole(database: Database, keys: HospitalKeys, shelf: Shelf, names: 
     raise BackupRejected(f"{lost} blob{'s' * (lost != 1)} of records missing: this hospital has lost parts of records")
 
 
-def _missing(vault: Vault, records: SqlRecords, names: set[str]) -> Iterator[str]:
+def _missing(vault: Vault, records: Records, names: set[str]) -> Iterator[str]:
     for record in records.all():
         yield from (part.blob for part in vault.parts(record) if part.blob not in names)
 
 
 def _list_number(node: _Node) -> int:
-    kept = SqlSettings(node.database).get(DIRECTORY)
+    kept = Settings(node.database).get(DIRECTORY)
     if kept is None:
         return 0
     return peek_statement(RevocationList, GetDirectoryResponse.FromString(kept).revocation_list).sequence

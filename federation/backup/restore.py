@@ -21,12 +21,11 @@ from federation.cloud.node import PublicCloudNode
 from federation.party.audit import OK, Audit, AuditEvent
 from federation.party.node_directory import NodeDirectory, open_node_token, password_file, write_private
 from federation.settings import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
-from federation.store.backup import put, require_empty
-from federation.store.backup_blobs import put_all
+from federation.store.backup import put, put_blobs, require_empty
 from federation.store.database import Database
 from federation.store.errors import BackupRejected
 from federation.store.file_shelf import FileShelf
-from federation.store.log import SqlLog
+from federation.store.party import Log
 from hsm import PinProvider, Token
 from keystore.party import IDENTITY, CloudKeys, HospitalKeys
 
@@ -143,7 +142,7 @@ def _put(checked: _Checked, telling: Telling) -> None:
         shelf = directory.shelf(checked.settings.blobs)
         kept = FileShelf(source / form.BLOBS) if manifest.blobs_copied else shelf
         telling.say("Putting back the records' blobs" if manifest.blobs_copied else "Looking for the records' blobs")
-        put_all(source / form.BLOB_LIST, kept, shelf if manifest.blobs_copied else None, telling.bytes_done)
+        put_blobs(source / form.BLOB_LIST, kept, shelf if manifest.blobs_copied else None, telling.bytes_done)
     telling.say("Putting back the database")
     dump = "store.sqlite" if manifest.database == "sqlite" else "store.pgdump"
     put(source / dump, checked.database_url, password_file(checked.settings.database))
@@ -161,7 +160,7 @@ def _amend(
     manifest, now = checked.manifest, system_clock()
     made_at = datetime.fromtimestamp(manifest.made_at / 1000, UTC).isoformat(timespec="seconds")
     detail = f"backup {manifest.digest} of {made_at}, {manifest.log_entries} entries of the log"
-    Audit(SqlLog(database), keys.sealing).record(AuditEvent("RESTORED", OK, detail=detail), now=now)
+    Audit(Log(database), keys.sealing).record(AuditEvent("RESTORED", OK, detail=detail), now=now)
     if isinstance(checked.settings, CloudSettings):
         node = PublicCloudNode(checked.place.directory, checked.settings, database, token)
         if witnesses:

@@ -23,10 +23,10 @@ from federation.protocol.bundle import LABEL, TrustedBundle, pin
 from federation.protocol.registration import CREDENTIAL_LIFE
 from federation.protocol.statements import peek_statement, verify_signature
 from federation.protocol.time import Instant, milliseconds
+from federation.store.directory import TrustChain
 from federation.store.errors import BackupRejected
-from federation.store.interfaces import RevocationKind
-from federation.store.party import SqlSettings
-from federation.store.trust import SqlTrustChain
+from federation.store.party import Settings
+from federation.store.rows import RevocationKind
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import RevocationList
 from keystore.transcript import transcript
@@ -85,7 +85,7 @@ def take_up(node: PublicCloudNode, witnesses: Sequence[Witness], *, now: Instant
     keys, book = node.cloud.keys, node.book.read()
     own = [keys.signing_key_of(it.number).public_key() for it in book.usable("identity", now)]
     verified = [witness.verified(own) for witness in witnesses]
-    chain = SqlTrustChain(node.database)
+    chain = TrustChain(node.database)
     newest = max((bundle for bundle, _ in verified), key=lambda bundle: bundle.sequence)
     if newest.sequence > node.trust().sequence:
         chain.put(newest.sequence, as_stored(newest.signed))
@@ -99,7 +99,7 @@ def take_up(node: PublicCloudNode, witnesses: Sequence[Witness], *, now: Instant
 def floor_without(node: PublicCloudNode, manifest: Manifest, *, now: Instant) -> None:
     """Let a restored cloud's list numbers leap over all that it may have given out since. Raises StoreError."""
     seconds = max(0, now - manifest.made_at) // 1000
-    kept = SqlSettings(node.database).get(DIRECTORY)
+    kept = Settings(node.database).get(DIRECTORY)
     at_backup = 0
     if kept is not None:
         at_backup = peek_statement(RevocationList, GetDirectoryResponse.FromString(kept).revocation_list).sequence
@@ -107,7 +107,7 @@ def floor_without(node: PublicCloudNode, manifest: Manifest, *, now: Instant) ->
 
 
 def _set_floor(node: PublicCloudNode, number: int) -> None:
-    SqlSettings(node.database).put(LIST_FLOOR, str(number).encode())
+    Settings(node.database).put(LIST_FLOOR, str(number).encode())
 
 
 def _require_one(own: Sequence[Ed25519PublicKey], signature: bytes, covered: bytes) -> None:

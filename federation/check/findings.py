@@ -19,13 +19,13 @@ from federation.protocol.bundle import TrustedBundle
 from federation.settings import BlobSettings, CloudSettings, ConfigError, DatabaseSettings, HospitalSettings
 from federation.store.database import Database
 from federation.store.errors import StoreError
-from federation.store.party import SqlEpochs, SqlSettings
+from federation.store.party import Epochs, Settings
 from hsm import PinProvider, Token
 from hsm.errors import HsmError
 from keystore.errors import KeystoreError
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
 
-Settings = CloudSettings | HospitalSettings | DoctorSettings | PatientSettings
+NodeSettings = CloudSettings | HospitalSettings | DoctorSettings | PatientSettings
 
 _EXPECTED = (FederationError, ConfigError, StoreError, HsmError, KeystoreError, OSError)
 
@@ -54,7 +54,7 @@ class Kind:
     """A kind of node: its settings, and its keys."""
 
     role: str
-    settings: type[Settings]
+    settings: type[NodeSettings]
     keys: type[PartyKeys]
 
 
@@ -73,7 +73,7 @@ class Examined:
 
     directory: NodeDirectory
     kind: Kind
-    settings: Settings
+    settings: NodeSettings
     pin: Callable[[], PinProvider]
     clock: Clock
     opened: ExitStack = field(default_factory=ExitStack)
@@ -99,9 +99,9 @@ class Examined:
         return getattr(self.settings, "blobs", None)
 
     @property
-    def kept(self) -> SqlSettings:
+    def kept(self) -> Settings:
         """Give the party's small values. Raises ConfigError without a database."""
-        return SqlSettings(self.need_database())
+        return Settings(self.need_database())
 
     def need_database(self) -> Database:
         """Give the database. Raises NotSeen if it could not be opened."""
@@ -139,8 +139,8 @@ class Examined:
         return Member(
             self.identity,
             keys,
-            SqlSettings(database),
-            SqlEpochs(database),
+            Settings(database),
+            Epochs(database),
             self.directory.trust(),
             protocol.freshness,
             protocol.lifetimes,

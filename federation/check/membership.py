@@ -19,8 +19,7 @@ from federation.protocol.bundle import TrustedBundle, pin
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
 from federation.settings import CloudSettings
-from federation.store.authorities import SqlAuthorities
-from federation.store.trust import SqlTrustChain
+from federation.store.directory import Authorities, TrustChain
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import Credential, KeyStatement
 from federation.wire.dialling import dialling_of
@@ -49,7 +48,7 @@ def trust(examined: Examined) -> Iterator[Finding]:
 
 
 def _own_trust(examined: Examined, written: TrustedBundle) -> Iterator[Finding]:
-    kept = SqlTrustChain(examined.need_database()).newest()
+    kept = TrustChain(examined.need_database()).newest()
     if kept is None:
         yield Finding("trust", Verdict.WRONG, "the database holds no trust bundle", "restore a backup")
         return
@@ -113,7 +112,7 @@ def _lists(examined: Examined, anchors: Anchors) -> Lists:
     """Give the lists at hand: a member's as it took them, the cloud's as it would hand them out."""
     if not isinstance(examined.settings, CloudSettings):
         return examined.need_member().verifier().lists
-    crls, pins = crls_and_pins(SqlAuthorities(examined.need_database()).all())
+    crls, pins = crls_and_pins(Authorities(examined.need_database()).all())
     return Lists(crls=crls_that_count(anchors.authorities, crls, pins))
 
 

@@ -14,9 +14,8 @@ from federation.party.database_owner import owner_of, require_owner
 from federation.party.node_directory import open_node_token
 from federation.party.tokens import CONSEQUENCES, missing_for
 from federation.store.blobs import BlobStore
-from federation.store.inspection import Schema, missing_rules, open_as_it_is, schema_of
-from federation.store.log import SqlLog
-from federation.store.survey import Survey
+from federation.store.inspection import Schema, Survey, missing_rules, open_as_it_is, schema_of
+from federation.store.party import Log
 from keystore.policies import audit
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -114,7 +113,7 @@ def database(examined: Examined) -> Iterator[Finding]:
 def log(examined: Examined) -> Iterator[Finding]:
     """Follow the whole chain of digests, and open the newest entry."""
     survey = Survey(examined.need_database())
-    book = Audit(SqlLog(examined.need_database()), examined.need_keys().sealing)
+    book = Audit(Log(examined.need_database()), examined.need_keys().sealing)
     entries = book.verify()
     newest = list(book.entries(after=max(0, survey.log_entries() - 1)))
     yield Finding("log", Verdict.OK, f"{entries} entries, the chain holds{', the newest opens' if newest else ''}")

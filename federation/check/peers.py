@@ -18,7 +18,7 @@ from federation.errors import FieldInvalid, Unavailable
 from federation.monitor.conditions import conditions
 from federation.protocol.statements import ROLE_NAMES
 from federation.settings import CloudSettings, HospitalSettings
-from federation.store.registrations import SqlRegistrations
+from federation.store.registrations import Registrations
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire.channel import open_channel
 from federation.wire.dialling import ANYWHERE, Dialling, Resolved, dialling_of
@@ -81,7 +81,7 @@ def dialling(examined: Examined) -> Iterator[Finding]:
 
 
 def _hospitals(examined: Examined) -> Iterator[Finding]:
-    registered = SqlRegistrations(examined.need_database()).walk()
+    registered = Registrations(examined.need_database()).walk()
     placed = [(it.identity, it.address) for it in registered if it.role == ROLE_NAMES[ROLE_HOSPITAL] and it.address]
     with ThreadPoolExecutor(AT_ONCE) as threads:
         yield from threads.map(lambda it: _dialled(examined, it[0], it[1], it[0], at_fault=False), placed)

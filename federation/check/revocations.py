@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from federation.check.findings import Examined, Finding, Verdict
 from federation.cloud.capacity import Fill, fills, fills_of
 from federation.settings import CloudSettings, HospitalSettings
-from federation.store.interfaces import RevocationKind
-from federation.store.survey import Survey
+from federation.store.inspection import Survey
+from federation.store.rows import RevocationKind
 
 _WHAT = "revocations"
 _TOLD: Mapping[RevocationKind, str] = {"serial": "credentials", "grant": "grants", "key": "encryption keys"}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from federation.check import membership, own, peers, revocations
-from federation.check.findings import KINDS, Examined, Finding, Kind, Settings, Verdict, failed, look
+from federation.check.findings import KINDS, Examined, Finding, Kind, NodeSettings, Verdict, failed, look
 from federation.clock import Clock, system_clock
 from federation.party.node_directory import NodeDirectory
 from federation.person.device import unlock
@@ -49,7 +49,7 @@ def check(
             yield from look(what, examined, at)
 
 
-def settings_of(directory: NodeDirectory) -> tuple[Kind, Settings]:
+def settings_of(directory: NodeDirectory) -> tuple[Kind, NodeSettings]:
     """Read a node's settings, of the kind that its identity says. Raises ConfigError."""
     kind = KINDS.get(directory.letter)
     if kind is None:
@@ -58,7 +58,9 @@ def settings_of(directory: NodeDirectory) -> tuple[Kind, Settings]:
     return kind, directory.settings(kind.settings)
 
 
-def _pin_of(directory: NodeDirectory, settings: Settings, pin: Callable[[TokenSettings], PinProvider]) -> PinProvider:
+def _pin_of(
+    directory: NodeDirectory, settings: NodeSettings, pin: Callable[[TokenSettings], PinProvider]
+) -> PinProvider:
     if not isinstance(settings, PatientSettings):
         return pin(settings.token)
     unlocked = unlock(Profile(directory.path), settings.device, directory.trust().anchors.realm)

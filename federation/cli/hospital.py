@@ -158,7 +158,7 @@ def outbox(directory: NodeDirectory, pin: PinChoice, publish: bool) -> None:
         if publish:
             node.cloud.refresh(node.member)
             click.echo(f"{node.outbox.publish_due()} published.")
-        click.echo(f"{node.hospital.stores.records.outbox_size()} waiting.")
+        click.echo(f"{node.hospital.stores.outbox.size()} waiting.")
 
 
 def _line(entry: AuditEntry) -> str:

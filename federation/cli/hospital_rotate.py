@@ -44,6 +44,4 @@ def publish_again(directory: NodeDirectory, pin: PinChoice, per_second: float) -
     """
     with _open_node(directory, pin) as node:
         tally = walked(walk_again(node.hospital), Pace(per_second), told("queued"))
-        click.echo(
-            f"{tally.seen} looked at, {tally.changed} queued, {node.hospital.stores.records.outbox_size()} waiting."
-        )
+        click.echo(f"{tally.seen} looked at, {tally.changed} queued, {node.hospital.stores.outbox.size()} waiting.")

@@ -14,7 +14,7 @@ from federation.party.node_directory import NodeDirectory
 from federation.protocol.identities import require_identity
 from federation.protocol.time import milliseconds
 from federation.settings import CloudSettings
-from federation.store.retention import SqlRetention
+from federation.store.registrations import ExpiredRows
 
 
 def _open(directory: NodeDirectory, pin: PinChoice) -> AbstractContextManager[PublicCloudNode]:
@@ -33,7 +33,7 @@ def retention(directory: NodeDirectory, pin: PinChoice, days: int, confirm: bool
     """Remove what is over: registrations, what they superseded, tickets, kept answers, replay keys."""
     with _open(directory, pin) as node:
         now = node.cloud.clock()
-        book, ended_before = SqlRetention(node.database), now - milliseconds(timedelta(days=days))
+        book, ended_before = ExpiredRows(node.database), now - milliseconds(timedelta(days=days))
         if not confirm:
             _tell(book.count(now=now, ended_before=ended_before))
             click.echo("Nothing is removed yet; give --confirm.")

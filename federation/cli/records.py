@@ -109,11 +109,11 @@ def list_command(
     """List records, one a line."""
     with open_node(directory, pin) as node:
         if erased:
-            for standing in node.hospital.stores.custody.standings("erased"):
+            for standing in node.hospital.stores.administration.standings("erased"):
                 click.echo(f"{standing.handle.hex()}  {_moment(standing.changed_at)}")
             return
         of_patient = None if patient_id is None else records_administration.records_of(node.hospital, patient_id)
-        handles = node.hospital.stores.custody.handles() if of_patient is None else of_patient
+        handles = node.hospital.stores.administration.handles() if of_patient is None else of_patient
         for view in records_administration.overviews(node.hospital, handles):
             if (view.is_withdrawn or not withdrawn) and (view.holds or not held):
                 click.echo(line_of(view))
@@ -149,7 +149,7 @@ def due(directory: NodeDirectory, pin: PinChoice) -> None:
         listed = list(records_administration.overviews(node.hospital, due_in(node)))
         for view in listed:
             click.echo(line_of(view))
-        undated = sum(1 for _ in node.hospital.stores.custody.handles(undated=True))
+        undated = sum(1 for _ in node.hospital.stores.administration.handles(undated=True))
         held = sum(1 for view in listed if view.holds)
         click.echo(f"{len(listed)} past their retention, {held} of them held; {undated} without a date.")
 
@@ -185,7 +185,10 @@ def retention(
             records_administration.keep_until(hospital, handle, date, act)
             return f"kept until {_day(date)}"
 
-        each(hospital.stores.custody.handles(undated=True) if by_policy else chosen(node, handles, patient_id), keep)
+        each(
+            hospital.stores.administration.handles(undated=True) if by_policy else chosen(node, handles, patient_id),
+            keep,
+        )
 
 
 @records.command()
@@ -289,7 +292,7 @@ def correct(
 
 def due_in(node: HospitalNode) -> Iterator[bytes]:
     """Give the records whose retention is over now, held ones too."""
-    return node.hospital.stores.custody.handles(kept_until_before=node.clock())
+    return node.hospital.stores.administration.handles(kept_until_before=node.clock())
 
 
 def line_of(view: Overview) -> str:

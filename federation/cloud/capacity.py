@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from federation.errors import Limit
-from federation.store.interfaces import RevocationKind, Revocations
+from federation.store.rows import RevocationKind, Revocations
 from federation.v1.statement_pb2 import RevocationList
 
 MOST_ENTRIES = 4096 - 128

@@ -23,8 +23,12 @@ from federation.protocol.sealing import Opened, after_opening
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import VerifiedParty
+from federation.store.directory import RevocationBook
 from federation.store.errors import AlreadyAdmitted
-from federation.store.interfaces import Act, Admission, Index, Registration, Registrations, ReplayMemory, RevocationBook
+from federation.store.index import Index
+from federation.store.party import ReplayMemory
+from federation.store.registrations import Registrations
+from federation.store.rows import Act, Admission, Registration
 from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening
 from keystore.generations import GenerationBook

@@ -21,8 +21,10 @@ from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.protocol.verifier import Verifier
-from federation.store.interfaces import Authorities, RevocationBook, Revocations, Settings, StoredAuthority
-from federation.store.tries import tries
+from federation.store.directory import Authorities, RevocationBook
+from federation.store.party import Settings
+from federation.store.rows import Revocations, StoredAuthority
+from federation.store.transactions import tries
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import CrlPin, RevocationList, SignedStatement
 

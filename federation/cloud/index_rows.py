@@ -11,7 +11,7 @@ from federation.protocol.identities import ANY
 from federation.protocol.index import BlindName, BlindPatient, Location
 from federation.protocol.search import ROWS_PER_PAGE
 from federation.store.errors import StoreError
-from federation.store.interfaces import Act, RowBound, RowName, RowOwner, SealedRow, Wanted
+from federation.store.rows import Act, RowBound, RowName, RowOwner, SealedRow, Wanted
 from federation.wire import operations
 from hsm.errors import HsmError
 

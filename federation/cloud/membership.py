@@ -13,7 +13,7 @@ from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, sign_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, open_encryption_key
-from federation.store.interfaces import Act, Ticket
+from federation.store.rows import Act, Ticket
 from federation.v1 import membership_pb2 as pb
 from federation.v1.membership_pb2_grpc import MembershipServiceServicer
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, EncryptionKeyStatement, SignedStatement

@@ -34,16 +34,13 @@ from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant
 from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.settings_file import require_valid
-from federation.store.authorities import SqlAuthorities
 from federation.store.database import Database
+from federation.store.directory import Authorities, RevocationBook, TrustChain
 from federation.store.errors import NotStored
-from federation.store.index import SqlIndex
-from federation.store.interfaces import StoredAuthority
-from federation.store.log import SqlLog
-from federation.store.party import SqlEpochs, SqlReplayMemory, SqlSettings
-from federation.store.registrations import SqlRegistrations
-from federation.store.revocations import SqlRevocationBook
-from federation.store.trust import SqlTrustChain
+from federation.store.index import Index
+from federation.store.party import Epochs, Log, ReplayMemory, Settings
+from federation.store.registrations import Registrations
+from federation.store.rows import StoredAuthority
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, Credential
 from hsm import PinProvider, Token
@@ -124,13 +121,13 @@ def found(
 
 def _first_trust(database: Database, founding: Founding, keys: CloudKeys, now: Instant) -> TrustedBundle:
     """Give the first bundle, and keep it; one that is kept is it, if it says what the founder decides. Raises ConfigError."""
-    chain = SqlTrustChain(database)
+    chain = TrustChain(database)
     newest = chain.newest()
     if newest is not None:
         return _begun(pin(as_signed(newest[1])), founding, keys)
     certificate = _tls_ca_of(founding, keys, as_datetime(now)).public_bytes(Encoding.DER)
     # The first TLS CA's certificate is the public half of its generation.
-    StoredGenerations(SqlSettings(database)).change(lambda book: book.record(TLS_CA, 1, certificate))
+    StoredGenerations(Settings(database)).change(lambda book: book.record(TLS_CA, 1, certificate))
     bundle = issue(_content(founding, keys, certificate, now), keys.signing_key)
     chain.put(bundle.sequence, as_stored(bundle.signed))
     return bundle
@@ -187,19 +184,19 @@ class PublicCloudNode:
         self.settings = settings
         self.database = database
         self._written = 0
-        self.book = StoredGenerations(SqlSettings(database))
-        self.epochs = SqlEpochs(database)
-        self.marks = SqlSettings(database)
-        self._authorities = SqlAuthorities(database)
+        self.book = StoredGenerations(Settings(database))
+        self.epochs = Epochs(database)
+        self.marks = Settings(database)
+        self._authorities = Authorities(database)
         keys = CloudKeys(token, self.book, clock)
-        self._trust = TrustOffice(SqlTrustChain(database), keys, self.book, self._authorities)
+        self._trust = TrustOffice(TrustChain(database), keys, self.book, self._authorities)
         freshness = settings.protocol.freshness
         epochs = EpochKeeper(settings.identity, keys, self.epochs, settings.protocol.lifetimes)
-        book = SqlRevocationBook(database)
+        book = RevocationBook(database)
         bulletin = Bulletin(
             self._trust,
             KeysByTime(keys, self.book),
-            SqlSettings(database),
+            Settings(database),
             book,
             self._authorities,
             epochs,
@@ -210,11 +207,11 @@ class PublicCloudNode:
             identity=settings.identity,
             keys=keys,
             book=self.book,
-            stores=CloudStores(SqlRegistrations(database), SqlIndex(database), SqlReplayMemory(database), book),
+            stores=CloudStores(Registrations(database), Index(database), ReplayMemory(database), book),
             epochs=epochs,
             trust=self._trust,
             bulletin=bulletin,
-            audit=Audit(SqlLog(database), keys.sealing),
+            audit=Audit(Log(database), keys.sealing),
             freshness=freshness,
             ticket_life=timedelta(hours=settings.ticket_hours),
             renewal_stretch=timedelta(days=settings.renewal_days),

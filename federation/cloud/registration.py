@@ -21,7 +21,7 @@ from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoreError
-from federation.store.interfaces import Act, Admission, Registration
+from federation.store.rows import Act, Admission, Registration
 from federation.v1.envelope_pb2 import SealedReply
 from federation.v1.registration_pb2 import (
     OpenRegistrationRequest,

@@ -18,7 +18,8 @@ from federation.protocol.index import row_context
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
 from federation.store.errors import NotStored
-from federation.store.interfaces import Epochs, Registration, SealedRow
+from federation.store.party import Epochs
+from federation.store.rows import Registration, SealedRow
 from federation.v1.statement_pb2 import KeyStatement
 from federation.wire import operations
 from keystore.errors import SealBroken

@@ -16,7 +16,7 @@ from federation.protocol.anchors import serial_entry
 from federation.protocol.registration import AcceptedRequest, attribute_of
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty
-from federation.store.interfaces import Superseded
+from federation.store.rows import Superseded
 from federation.v1.statement_pb2 import ROLE_DOCTOR, Credential
 from keystore.generations import State
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from federation.cloud.cloud import Cloud
 from federation.cloud.index_rows import owners
-from federation.store.interfaces import SealedRow
+from federation.store.rows import SealedRow
 
 
 def rows_of(cloud: Cloud, hospital_id: str) -> Iterator[SealedRow]:

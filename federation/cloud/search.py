@@ -11,7 +11,7 @@ from federation.protocol.parties import reason_of
 from federation.protocol.search import Findings, VerifiedQuery, receive_query
 from federation.protocol.time import Instant
 from federation.protocol.verifier import Verifier
-from federation.store.interfaces import Registration
+from federation.store.rows import Registration
 from federation.v1 import search_pb2 as pb
 from federation.v1.envelope_pb2 import SealedReply
 from federation.v1.search_pb2 import IndexRow, SearchRequest, SearchResponse

@@ -14,9 +14,10 @@ from federation.party.generations import StoredGenerations
 from federation.protocol.bundle import TrustedBundle, issue_next, pin
 from federation.protocol.periods import periods_of
 from federation.protocol.time import Instant
+from federation.store.directory import Authorities, TrustChain
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import Authorities, StoredAuthority, TrustChain
-from federation.store.tries import tries
+from federation.store.rows import StoredAuthority
+from federation.store.transactions import tries
 from federation.v1.directory_pb2 import MedicalAuthority, TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.generations import Generations

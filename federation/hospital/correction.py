@@ -9,7 +9,7 @@ from federation.hospital.hospital import Hospital
 from federation.hospital.importing import Progress, checked_bundle, write_parts
 from federation.hospital.records_administration import Act, keep_version, overview
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import StoredPart
+from federation.store.rows import StoredPart
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Deposits: STO becomes a record (docs/protocol.md, 6). Valid FHIR about this patient, or nothing is kept.
 
 The record holds the encounter as a FHIR bundle, M_SD and M_DINF byte for byte as they were signed, and the statements and
-signatures that prove them. Record, intent to publish and answer are one transaction: a crash leaves all of them or none.
+signatures that prove them. Record, outbox entry and answer are one transaction: a crash leaves all of them or none.
 """
 
 import base64
@@ -12,13 +12,13 @@ from federation.clinical.encounter import encounter_bundle
 from federation.clinical.errors import ClinicalError
 from federation.errors import Rejected
 from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import intend
+from federation.hospital.outbox_entries import new_entry
 from federation.hospital.vault import Draft, PartLabel, Place
 from federation.protocol.hospital_record import AcceptedDeposit, ReceivedDeposit
 from federation.protocol.record import authorization_digest
 from federation.protocol.time import Instant
 from federation.store.errors import AlreadyStored
-from federation.store.interfaces import Act
+from federation.store.rows import Act
 from federation.v1.record_pb2 import Deposit
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.transcript import digest, text, transcript
@@ -98,7 +98,7 @@ def _stored(
     # Kept from here on: a commit whose answer is lost may have happened. The sweep removes what is of no record.
     draft.keep()
     try:
-        entry = intend(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
+        entry = new_entry(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
         hospital.stores.records.add(record, outbox=entry, answer=answer, act=act)
     except AlreadyStored:
         # The same sto in another session was faster; or the same encounter is kept under another T, whose receipt was lost.

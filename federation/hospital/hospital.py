@@ -10,7 +10,9 @@ from federation.party.audit import Audit
 from federation.party.member import Member
 from federation.protocol.identities import class_of
 from federation.protocol.parties import Entropy
-from federation.store.interfaces import Custody, Evidence, Records, ReplayMemory, Rooms, Settings
+from federation.store.party import Evidence, ReplayMemory, Settings
+from federation.store.records import OutboxEntries, Records, RecordsAdministration
+from federation.store.rooms import Rooms
 from keystore.sealing import Sealing
 
 
@@ -21,7 +23,8 @@ class Stores:
     settings: Settings
     replay: ReplayMemory
     records: Records
-    custody: Custody
+    outbox: OutboxEntries
+    administration: RecordsAdministration
     rooms: Rooms
     evidence: Evidence
 

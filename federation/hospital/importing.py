@@ -12,11 +12,11 @@ from federation.clinical.summary import BundleSummary
 from federation.errors import FieldInvalid
 from federation.hospital.deposits import FHIR_JSON, FIRST_VERSION
 from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import intend
+from federation.hospital.outbox_entries import new_entry
 from federation.hospital.vault import Draft, PartLabel, Place
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.identities import class_of, require_identity
-from federation.store.interfaces import Act
+from federation.store.rows import Act
 
 MOST_NAME_BYTES = 128
 CHUNK_BYTES = 1024 * 1024
@@ -61,7 +61,7 @@ class CheckedBundle:
 
 
 def import_record(hospital: Hospital, files: RecordFiles, progress: Progress) -> bytes:
-    """Keep one record and the intent to publish it; give its handle.
+    """Keep one record and the outbox entry that publishes it; give its handle.
 
     Raises what check_record raises, StoreError; then nothing of the record is kept.
     """
@@ -82,7 +82,7 @@ def check_record(hospital: Hospital, files: RecordFiles) -> CheckedBundle:
 
 
 def keep_record(hospital: Hospital, files: RecordFiles, checked: CheckedBundle, progress: Progress) -> bytes:
-    """Keep a record that was checked and the intent to publish it; give its handle. Raises OSError, StoreError."""
+    """Keep a record that was checked and the outbox entry that publishes it; give its handle. Raises OSError, StoreError."""
     now = hospital.clock()
     kept_until = hospital.retention.keep_until(class_of(files.department_id), now)
     place = Place(
@@ -92,7 +92,7 @@ def keep_record(hospital: Hospital, files: RecordFiles, checked: CheckedBundle, 
         write_parts(draft, files.bundle, checked.content, files.attachments, progress)
         record = draft.sealed(place)
         draft.keep()
-        entry = intend(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
+        entry = new_entry(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
         act = Act(hospital.audit.entry(AuditEvent("IMPORT", OK, detail=place.handle.hex()), now=place.stored_at))
         hospital.stores.records.add(record, outbox=entry, answer=None, act=act)
     return place.handle

@@ -31,12 +31,10 @@ from federation.protocol.time import Instant, milliseconds
 from federation.settings import ConfigError, HospitalSettings
 from federation.settings_file import require_valid
 from federation.store.blobs import BlobStore
-from federation.store.custody import SqlCustody
 from federation.store.database import Database
-from federation.store.log import SqlLog
-from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
-from federation.store.records import SqlRecords
-from federation.store.rooms import SqlRooms
+from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
+from federation.store.records import OutboxEntries, Records, RecordsAdministration
+from federation.store.rooms import Rooms
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire import operations
 from federation.wire.dialling import dialling_of
@@ -111,7 +109,7 @@ class HospitalNode:
             token = opened.enter_context(open_node_token(self.settings.token, pin))
             self.database = database = opened.enter_context(directory.database(self.settings.database))
             require_owner(database, self.settings.identity)
-            kept = SqlSettings(database)
+            kept = Settings(database)
             self.book = StoredGenerations(kept)
             self.keys = HospitalKeys(token, self.book, clock)
             blobs = BlobStore(directory.shelf(self.settings.blobs))
@@ -119,7 +117,7 @@ class HospitalNode:
                 self.settings.identity,
                 self.keys,
                 kept,
-                SqlEpochs(database),
+                Epochs(database),
                 directory.trust(),
                 self.settings.protocol.freshness,
                 self.settings.protocol.lifetimes,
@@ -238,19 +236,20 @@ def compose(
 ) -> Hospital:
     """Give a hospital on its token, its database and its records. Raises ConfigError."""
     stores = Stores(
-        settings=SqlSettings(database),
-        replay=SqlReplayMemory(database),
-        records=SqlRecords(database),
-        custody=SqlCustody(database),
-        rooms=SqlRooms(database),
-        evidence=SqlEvidence(database),
+        settings=Settings(database),
+        replay=ReplayMemory(database),
+        records=Records(database),
+        outbox=OutboxEntries(database),
+        administration=RecordsAdministration(database),
+        rooms=Rooms(database),
+        evidence=Evidence(database),
     )
     return Hospital(
         member=member,
         sealing=keys.sealing,
         vault=Vault(keys, blobs, entropy),
         stores=stores,
-        audit=Audit(SqlLog(database), keys.sealing),
+        audit=Audit(Log(database), keys.sealing),
         departments=department_ids(settings),
         clock=clock,
         entropy=entropy,

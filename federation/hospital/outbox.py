@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from federation.errors import FederationError, Unavailable
 from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import intended
+from federation.hospital.outbox_entries import publication_in
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.parties import reason_of
 from federation.protocol.time import Instant, milliseconds
-from federation.store.interfaces import OutboxEntry, Standing
+from federation.store.rows import OutboxEntry, Standing
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, Publication
 from federation.v1.statement_pb2 import SignedStatement
 from federation.wire import operations
@@ -49,7 +49,7 @@ class Outbox:
         Ends early when the cloud does not answer: nothing else would get through either.
         """
         acknowledged = 0
-        for entry in self._hospital.stores.records.due(now=self._hospital.clock(), limit=AT_ONCE):
+        for entry in self._hospital.stores.outbox.due(now=self._hospital.clock(), limit=AT_ONCE):
             try:
                 acknowledged += self._attempt(entry)
             except Unavailable as error:
@@ -64,10 +64,10 @@ class Outbox:
     def _attempt(self, entry: OutboxEntry) -> bool:
         """Publish an entry unless another worker has it; say whether it was published."""
         hospital = self._hospital
-        if not hospital.stores.records.take(entry, until=hospital.clock() + TAKEN_MS):
+        if not hospital.stores.outbox.take(entry, until=hospital.clock() + TAKEN_MS):
             return False
-        publication = intended(entry, hospital.sealing)
-        standing = hospital.stores.custody.standing(publication.handle)
+        publication = publication_in(entry, hospital.sealing)
+        standing = hospital.stores.administration.standing(publication.handle)
         is_shown = standing is None or standing.is_shown
         publication.action = PUBLICATION_ACTION_ADD if is_shown else PUBLICATION_ACTION_WITHDRAW
         sent_at = hospital.clock()
@@ -80,16 +80,16 @@ class Outbox:
         """Take the entry out, unless the index has to be told again."""
         stores, freshness = self._hospital.stores, self._hospital.member.freshness
         alone_from = 0 if standing is None else freshness.replay_key_until(now=standing.changed_at)
-        if stores.custody.standing(handle) != standing:
-            stores.records.postpone(entry.entry_id, not_before=sent_at)
+        if stores.administration.standing(handle) != standing:
+            stores.outbox.postpone(entry.entry_id, not_before=sent_at)
         elif sent_at <= alone_from:
-            stores.records.postpone(entry.entry_id, not_before=alone_from + 1)
+            stores.outbox.postpone(entry.entry_id, not_before=alone_from + 1)
         else:
-            stores.records.settle(entry.entry_id)
+            stores.outbox.settle(entry.entry_id)
 
     def _put_off(self, entry: OutboxEntry, error: FederationError) -> None:
         pause = max(pause_after(entry.attempts), milliseconds(error.retry_after))
-        self._hospital.stores.records.postpone(entry.entry_id, not_before=self._hospital.clock() + pause)
+        self._hospital.stores.outbox.postpone(entry.entry_id, not_before=self._hospital.clock() + pause)
 
     def _keep(self, publication: Publication, receipt: SignedStatement, now: Instant) -> None:
         """Keep PUBACK as evidence that the row was taken, or taken out."""

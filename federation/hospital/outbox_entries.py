@@ -1,10 +1,10 @@
-"""The intent to publish a record, as the outbox keeps it: sealed, for it names the patient."""
+"""The entries of the outbox, sealed: each names a record that is to be published, or withdrawn, and its patient."""
 
 from federation.errors import Corrupt
 from federation.hospital.vault import Place
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
-from federation.store.interfaces import OutboxEntry
+from federation.store.rows import OutboxEntry
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication, PublicationAction
 from keystore.errors import SealBroken
 from keystore.sealing import Sealing
@@ -13,7 +13,7 @@ from keystore.transcript import digest, transcript
 ENTRY_BYTES = 16
 
 
-def intend(
+def new_entry(
     hospital_id: str,
     place: Place,
     sealing: Sealing,
@@ -26,13 +26,13 @@ def intend(
     return _entry(hospital_id, place, sealing, entropy(ENTRY_BYTES), now, action)
 
 
-def intend_again(hospital_id: str, place: Place, sealing: Sealing, *, now: Instant) -> OutboxEntry:
+def repeated_entry(hospital_id: str, place: Place, sealing: Sealing, *, now: Instant) -> OutboxEntry:
     """Give the entry that will publish a record once more: the same one as long as it waits, however often it is asked for."""
     entry_id = digest(transcript("publish-again", place.handle))[:ENTRY_BYTES]
     return _entry(hospital_id, place, sealing, entry_id, now, PUBLICATION_ACTION_ADD)
 
 
-def intended(entry: OutboxEntry, sealing: Sealing) -> Publication:
+def publication_in(entry: OutboxEntry, sealing: Sealing) -> Publication:
     """Give what an entry is to publish. Raises Corrupt."""
     try:
         return Publication.FromString(sealing.open(entry.sealed, _context(entry.entry_id)))
@@ -53,7 +53,7 @@ def _entry(
     now: Instant,
     action: "PublicationAction.ValueType",
 ) -> OutboxEntry:
-    """T, nonce and signature are of each attempt, not of the intent."""
+    """Seal an entry; T, nonce and signature are of each attempt, not of the entry."""
     publication = Publication(
         action=action,
         patient_id=place.patient_id,

@@ -1,6 +1,6 @@
 """What operators do to records on file: keep until a date, hold, withdraw, show again, erase (docs/retention.md).
 
-Each act and its entry in the log are one transaction, and so is the intent to tell the public cloud's index. An act that is
+Each act, its entry in the log and the outbox entry that tells the public cloud's index are one transaction. An act that is
 refused is logged too. After a crash the same command goes on: what is done says so, what was not begun is begun.
 """
 
@@ -12,13 +12,13 @@ from typing import TypeVar
 
 from federation.errors import Conflict, FieldInvalid, NoSuchRecord, NotFound, RecordErased, RecordWithdrawn
 from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import intend
+from federation.hospital.outbox_entries import new_entry
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.identities import require_identity
 from federation.protocol.time import Instant
 from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
-from federation.store.interfaces import Hold, OutboxEntry, SealedEntry, Standing, StoredRecord
-from federation.store.tries import tries
+from federation.store.rows import Hold, OutboxEntry, SealedEntry, Standing, StoredRecord
+from federation.store.transactions import tries
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW
 
 HOLD_BYTES = 4
@@ -69,11 +69,11 @@ class Overview:
 
 def overview(hospital: Hospital, handle: bytes) -> Overview:
     """Give what is known of a record. Raises RecordErased, NoSuchRecord."""
-    custody = hospital.stores.custody
-    versions = custody.versions(handle)
+    administration = hospital.stores.administration
+    versions = administration.versions(handle)
     if not versions:
         raise _absent(hospital, handle)
-    return Overview(versions, custody.standing(handle), list(custody.holds(handle)))
+    return Overview(versions, administration.standing(handle), list(administration.holds(handle)))
 
 
 def overviews(hospital: Hospital, handles: Iterable[bytes]) -> Iterator[Overview]:
@@ -88,21 +88,21 @@ def overviews(hospital: Hospital, handles: Iterable[bytes]) -> Iterator[Overview
 def records_of(hospital: Hospital, patient_id: str) -> Sequence[bytes]:
     """Give the handles of a patient's records, withdrawn ones too. Raises FieldInvalid."""
     keys = hospital.vault.patient_keys(require_identity("patient", patient_id))
-    return list(hospital.stores.custody.handles(patient_keys=keys))
+    return list(hospital.stores.administration.handles(patient_keys=keys))
 
 
 def keep_until(hospital: Hospital, handle: bytes, until: Instant, act: Act) -> None:
     """Set until when a record is kept, for all its versions. Raises RecordErased, NoSuchRecord."""
     date = datetime.fromtimestamp(until / 1000, UTC).isoformat(timespec="seconds")
     entry = _entry(hospital, "RETENTION", handle, act, f"until {date}")
-    _on_file(hospital, handle, lambda: hospital.stores.custody.keep(handle, until, entry))
+    _on_file(hospital, handle, lambda: hospital.stores.administration.keep(handle, until, entry))
 
 
 def place_hold(hospital: Hospital, handle: bytes, act: Act) -> bytes:
     """Place a legal hold; give its id. Raises RecordErased, NoSuchRecord."""
     hold_id = hospital.entropy(HOLD_BYTES)
     entry = _entry(hospital, "HELD", handle, act, f"hold {hold_id.hex()}")
-    _on_file(hospital, handle, lambda: hospital.stores.custody.hold(handle, hold_id, entry))
+    _on_file(hospital, handle, lambda: hospital.stores.administration.hold(handle, hold_id, entry))
     return hold_id
 
 
@@ -110,7 +110,7 @@ def release_hold(hospital: Hospital, handle: bytes, hold_id: bytes, act: Act) ->
     """Take a hold away. Raises RecordErased, NoSuchRecord, NotStored for no such hold."""
     overview(hospital, handle)
     entry = _entry(hospital, "RELEASED", handle, act, f"hold {hold_id.hex()}")
-    hospital.stores.custody.release(handle, hold_id, entry)
+    hospital.stores.administration.release(handle, hold_id, entry)
 
 
 def withdraw(hospital: Hospital, handle: bytes, act: Act) -> bool:
@@ -118,22 +118,26 @@ def withdraw(hospital: Hospital, handle: bytes, act: Act) -> bool:
 
     Raises RecordErased, NoSuchRecord, Corrupt.
     """
-    intent = _intent(hospital, handle, is_shown=False)
+    outbox_entry = _outbox_entry(hospital, handle, is_shown=False)
     entry = _entry(hospital, "WITHDRAWN", handle, act)
-    return _on_file(hospital, handle, lambda: hospital.stores.custody.stand(handle, "withdrawn", intent, entry))
+    return _on_file(
+        hospital, handle, lambda: hospital.stores.administration.stand(handle, "withdrawn", outbox_entry, entry)
+    )
 
 
 def reinstate(hospital: Hospital, handle: bytes, act: Act) -> bool:
     """Have a withdrawn record found again; say whether it was withdrawn. Raises RecordErased, NoSuchRecord, Corrupt."""
-    intent = _intent(hospital, handle, is_shown=True)
+    outbox_entry = _outbox_entry(hospital, handle, is_shown=True)
     entry = _entry(hospital, "REINSTATED", handle, act)
-    return _on_file(hospital, handle, lambda: hospital.stores.custody.stand(handle, "shown", intent, entry))
+    return _on_file(
+        hospital, handle, lambda: hospital.stores.administration.stand(handle, "shown", outbox_entry, entry)
+    )
 
 
 def keep_version(hospital: Hospital, record: StoredRecord, act: Act) -> None:
     """Keep another version of a record. Raises RecordErased, NoSuchRecord, AlreadyStored if that version is there."""
     entry = _entry(hospital, "CORRECTED", record.handle, act, f"version {record.version}")
-    _on_file(hospital, record.handle, lambda: hospital.stores.custody.correct(record, entry))
+    _on_file(hospital, record.handle, lambda: hospital.stores.administration.correct(record, entry))
 
 
 def erase(hospital: Hospital, handle: bytes, act: Act) -> bool:
@@ -143,7 +147,7 @@ def erase(hospital: Hospital, handle: bytes, act: Act) -> bool:
     the outbox. Raises StillHeld, StillKept, NoSuchRecord, Conflict if it is changed again and again, Corrupt.
     """
     for _ in tries():
-        versions = hospital.stores.custody.versions(handle)
+        versions = hospital.stores.administration.versions(handle)
         if not versions:
             absent = _absent(hospital, handle)
             if isinstance(absent, RecordErased):
@@ -158,18 +162,18 @@ def erase(hospital: Hospital, handle: bytes, act: Act) -> bool:
 
 def bury(hospital: Hospital) -> int:
     """Remove the blobs of erased records; give how many. Raises StoreUnavailable: the rest go another time."""
-    custody, count = hospital.stores.custody, 0
-    while names := custody.condemned(limit=BURIED_AT_ONCE):
+    administration, count = hospital.stores.administration, 0
+    while names := administration.condemned(limit=BURIED_AT_ONCE):
         for name in names:
             hospital.vault.remove_blob(name)
-            custody.buried(name)
+            administration.buried(name)
             count += 1
     return count
 
 
 def why_absent(hospital: Hospital, handles: Sequence[bytes]) -> str:
     """Give the reason for the log why none of these records was given: the wire says the same whatever it is."""
-    found = {standing.standing for handle in handles if (standing := hospital.stores.custody.standing(handle))}
+    found = {standing.standing for handle in handles if (standing := hospital.stores.administration.standing(handle))}
     if "erased" in found:
         return RecordErased.reason
     return RecordWithdrawn.reason if "withdrawn" in found else NoSuchRecord.reason
@@ -183,7 +187,7 @@ def _on_file(hospital: Hospital, handle: bytes, step: Callable[[], T]) -> T:
 
 
 def _absent(hospital: Hospital, handle: bytes) -> NotFound:
-    if hospital.stores.custody.standing(handle) is None:
+    if hospital.stores.administration.standing(handle) is None:
         return NoSuchRecord(f"there is no record {handle.hex()} here")
     return RecordErased(f"record {handle.hex()} was erased")
 
@@ -191,23 +195,23 @@ def _absent(hospital: Hospital, handle: bytes) -> NotFound:
 def _erased(hospital: Hospital, versions: Sequence[StoredRecord], act: Act) -> bool:
     handle = versions[0].handle
     blobs = [part.blob for version in versions for part in hospital.vault.parts(version)]
-    intent = _intent_of(hospital, versions[-1], is_shown=False)
+    outbox_entry = _outbox_entry_of(hospital, versions[-1], is_shown=False)
     entry = _entry(hospital, "ERASED", handle, act, f"{len(versions)} versions of {versions[-1].department_id}")
     try:
-        return hospital.stores.custody.erase(versions, blobs=blobs, outbox=intent, entry=entry)
+        return hospital.stores.administration.erase(versions, blobs=blobs, outbox=outbox_entry, entry=entry)
     except (StillHeld, StillKept) as refusal:
         hospital.audit.record(_event("ERASED", handle, act, reason=refusal.reason), now=hospital.clock())
         raise
 
 
-def _intent(hospital: Hospital, handle: bytes, *, is_shown: bool) -> OutboxEntry:
-    return _intent_of(hospital, overview(hospital, handle).newest, is_shown=is_shown)
+def _outbox_entry(hospital: Hospital, handle: bytes, *, is_shown: bool) -> OutboxEntry:
+    return _outbox_entry_of(hospital, overview(hospital, handle).newest, is_shown=is_shown)
 
 
-def _intent_of(hospital: Hospital, newest: StoredRecord, *, is_shown: bool) -> OutboxEntry:
+def _outbox_entry_of(hospital: Hospital, newest: StoredRecord, *, is_shown: bool) -> OutboxEntry:
     place = hospital.vault.place_of(newest)
     action = PUBLICATION_ACTION_ADD if is_shown else PUBLICATION_ACTION_WITHDRAW
-    return intend(
+    return new_entry(
         hospital.identity, place, hospital.sealing, now=hospital.clock(), entropy=hospital.entropy, action=action
     )
 

@@ -1,10 +1,10 @@
 """What a rotation does to what a hospital keeps, while it serves (docs/adr/0018-rotation.md)."""
 
 from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import intend_again, resealed
+from federation.hospital.outbox_entries import repeated_entry, resealed
 from federation.hospital.vault import Vault
 from federation.party.reencryption import Steps
-from federation.store.interfaces import Records
+from federation.store.records import OutboxEntries, Records
 from keystore.sealing import Sealing
 
 
@@ -15,11 +15,11 @@ def rewrap_records(records: Records, vault: Vault) -> Steps:
         yield anew != record and records.rewrap(record, anew)
 
 
-def reseal_outbox(records: Records, sealing: Sealing) -> Steps:
-    """Seal the intents to publish anew. Raises SealBroken."""
-    for entry in records.outbox():
+def reseal_outbox(outbox: OutboxEntries, sealing: Sealing) -> Steps:
+    """Seal the outbox entries anew. Raises SealBroken."""
+    for entry in outbox.all():
         anew = resealed(entry, sealing)
-        yield anew != entry.sealed and records.reseal_outbox(entry.entry_id, entry.sealed, anew)
+        yield anew != entry.sealed and outbox.reseal(entry.entry_id, entry.sealed, anew)
 
 
 def wrapped_under(records: Records, vault: Vault, generation: int) -> int:
@@ -28,11 +28,11 @@ def wrapped_under(records: Records, vault: Vault, generation: int) -> int:
 
 
 def publish_again(hospital: Hospital) -> Steps:
-    """Intend to publish every record once more, for a public cloud that lost rows of its index, or gave them up in a rotation.
+    """Queue every record to be published again, for a public cloud that lost rows of its index, or gave them up in a rotation.
 
     Raises Corrupt.
     """
-    records = hospital.stores.records
-    for record in records.all():
+    for record in hospital.stores.records.all():
         place = hospital.vault.place_of(record)
-        yield records.intend(intend_again(hospital.identity, place, hospital.sealing, now=hospital.clock()))
+        entry = repeated_entry(hospital.identity, place, hospital.sealing, now=hospital.clock())
+        yield hospital.stores.outbox.add(entry)

@@ -21,7 +21,7 @@ from federation.protocol.parsing import check
 from federation.protocol.room import RoomHolder, receive_room_request, verify_close
 from federation.protocol.time import Instant, milliseconds
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
-from federation.store.interfaces import StoredRoom
+from federation.store.rows import StoredRoom
 from federation.v1.consultation_pb2 import (
     CloseRoomRequest,
     FollowFramesRequest,

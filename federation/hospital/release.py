@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from federation.errors import Limit
 from federation.hospital.vault import KINDS, Vault
 from federation.protocol.parsing import payload_rule
-from federation.store.interfaces import StoredRecord
+from federation.store.rows import StoredRecord
 from federation.v1.record_pb2 import RecordEntry, RecordManifest, RecordPart
 from keystore.transcript import frame
 

@@ -19,7 +19,7 @@ from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit
 from federation.protocol.padding import pieces
 from federation.protocol.parties import reason_of
 from federation.protocol.record import outcome_of
-from federation.store.interfaces import StoredRecord
+from federation.store.rows import StoredRecord
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
 from federation.v1.record_pb2 import SESSION_OUTCOME_NO_RECORD
 

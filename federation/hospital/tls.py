@@ -11,7 +11,7 @@ from federation.errors import NotRegistered
 from federation.party.cloud_client import CloudClient
 from federation.party.generations import StoredGenerations
 from federation.party.member import Member
-from federation.store.interfaces import Settings
+from federation.store.party import Settings
 from federation.wire.server import LeafRotation
 from keystore.generations import label_of
 from keystore.party import TLS_CA, HospitalKeys

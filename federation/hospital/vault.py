@@ -15,7 +15,8 @@ from federation.protocol.identities import class_of
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
 from federation.store.blobs import BlobStore
-from federation.store.interfaces import Records, StoredPart, StoredRecord
+from federation.store.records import Records
+from federation.store.rows import StoredPart, StoredRecord
 from federation.v1 import record_pb2 as pb
 from keystore.errors import SealBroken
 from keystore.party import HospitalKeys

@@ -18,8 +18,8 @@ from federation.monitor.watched import (
     registration_readings,
 )
 from federation.processes.worker_slot import Place
-from federation.store.party import SqlSettings
-from federation.store.survey import Survey
+from federation.store.inspection import Survey
+from federation.store.party import Settings
 from federation.v1.statement_pb2 import Credential
 from federation.wire.health import PEERS, Dependency
 from federation.wire.server import LeafRotation
@@ -58,7 +58,7 @@ def cloud_subject(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers,
         settings=node.settings,
         token=cloud.keys.token,
         workers=workers,
-        dependencies=own_dependencies(cloud.keys.token, SqlSettings(node.database), survey),
+        dependencies=own_dependencies(cloud.keys.token, Settings(node.database), survey),
         services=CLOUD_SERVICES,
         sources={
             "database": lambda: database_readings(survey),
@@ -100,7 +100,7 @@ def hospital_subject(node: "HospitalNode", workers: Workers, place: Place) -> Su
         settings=node.settings,
         token=member.keys.token,
         workers=workers,
-        dependencies=[*own_dependencies(member.keys.token, SqlSettings(node.database), survey), cloud],
+        dependencies=[*own_dependencies(member.keys.token, Settings(node.database), survey), cloud],
         services=HOSPITAL_SERVICES,
         sources={
             "database": kept,

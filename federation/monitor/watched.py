@@ -13,8 +13,8 @@ from federation.monitor.sources import Reading
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.authorities import Authority, current_crl
 from federation.protocol.bundle import TrustedBundle
-from federation.store.interfaces import Settings
-from federation.store.survey import Survey, Waiting
+from federation.store.inspection import Survey, Waiting
+from federation.store.party import Settings
 from federation.wire.health import DATABASE, LOG, TOKEN, Dependency
 from federation.wire.server import LeafRotation
 from hsm import Token

@@ -12,7 +12,8 @@ from typing import Any
 from federation.errors import Corrupt, FederationError
 from federation.party.reencryption import sealed_under
 from federation.protocol.parties import AccessEvent, reason_of
-from federation.store.interfaces import Log, LogEntry, SealedEntry
+from federation.store.party import Log
+from federation.store.rows import LogEntry, SealedEntry
 from keystore.errors import GenerationRevoked, SealBroken
 from keystore.sealing import Sealing
 from keystore.transcript import transcript, u64

@@ -9,7 +9,7 @@ from typing import Final
 
 from federation.settings import ConfigError
 from federation.store.database import Database
-from federation.store.party import SqlSettings
+from federation.store.party import Settings
 from hsm import Token
 from hsm.errors import KeyNotFound
 from keystore.party import IDENTITY
@@ -31,7 +31,7 @@ class Owner:
 
 def owner_of(database: Database) -> Owner | None:
     """Say whose database it is, if it is anybody's."""
-    kept = SqlSettings(database).get(_NAME)
+    kept = Settings(database).get(_NAME)
     if kept is None:
         return None
     document = json.loads(kept)
@@ -58,7 +58,7 @@ def require_free(database: Database, identity: str, token: Token) -> None:
 def claim(database: Database, identity: str, token: Token) -> None:
     """Make it this server's. Raises ConfigError if another was first."""
     owner = Owner(identity, _first_key(token) or b"")
-    if not SqlSettings(database).advance(_NAME, 1, owner.to_json()):
+    if not Settings(database).advance(_NAME, 1, owner.to_json()):
         require_free(database, identity, token)
 
 

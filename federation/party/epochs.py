@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.time import Instant, milliseconds
-from federation.store.interfaces import Epochs, StoredEpoch, StoredStatement
+from federation.store.party import Epochs
+from federation.store.rows import StoredEpoch, StoredStatement
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
 from hsm.errors import KeyNotFound
 from keystore.encryption import KEM_ID, DecryptionKey

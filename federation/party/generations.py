@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from federation.errors import Unavailable
-from federation.store.interfaces import Settings
-from federation.store.tries import PATIENCE_SECONDS, tries
+from federation.store.party import Settings
+from federation.store.transactions import PATIENCE_SECONDS, tries
 from keystore.generations import Generations
 
 REREAD_SECONDS = 1.0

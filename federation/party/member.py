@@ -17,7 +17,7 @@ from federation.protocol.registration import Applicant, Registered
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import VerifiedParty, Verifier
-from federation.store.interfaces import Epochs, Settings
+from federation.store.party import Epochs, Settings
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, Role, SignedStatement
 from keystore.errors import GenerationUnknown
@@ -29,6 +29,9 @@ _CERTIFICATE = "certificate"
 _DIRECTORY = "directory"
 _FORMER = "former-credentials"
 _REQUEST = "registration-under-way"
+
+_NO_LIST = -1
+"""Below the sequence of every list."""
 
 
 class Member:
@@ -53,7 +56,7 @@ class Member:
         self._settings = settings
         self._lock = threading.RLock()
         self._party: tuple[tuple[SignedStatement, int, bytes], Party] | None = None
-        self._lists: tuple[tuple[bytes, int], Lists] | None = None
+        self._lists: tuple[tuple[int, int], Lists] | None = None
 
     @property
     def anchors(self) -> Anchors:
@@ -227,7 +230,7 @@ class Member:
         kept = directory.SerializeToString(deterministic=True)
         if self._settings.advance(_DIRECTORY, lists.sequence, kept):
             with self._lock:
-                self._lists = (kept, bundle.sequence), lists
+                self._lists = (lists.sequence, bundle.sequence), lists
         return self._current_lists()
 
     @property
@@ -265,13 +268,17 @@ class Member:
         return transcript("registration", text(self.identity))
 
     def _current_lists(self) -> Lists:
-        kept = self._settings.get(_DIRECTORY)
-        if kept is None:
-            return Lists()
-        bundle = self.trust.newest()
+        """Return the lists of the newest directory that was taken, by whichever process, under the newest trust bundle."""
+        bundle, at_hand = self.trust.newest(), self._lists
+        if at_hand is None or at_hand[0][1] != bundle.sequence:
+            at_hand = (_NO_LIST, bundle.sequence), Lists()
+        newer = self._settings.newer(_DIRECTORY, at_hand[0][0])
+        if newer is None:
+            return at_hand[1]
+        sequence, kept = newer
         with self._lock:
-            if self._lists is None or self._lists[0] != (kept, bundle.sequence):
-                self._lists = (kept, bundle.sequence), _read_lists(kept, bundle.anchors)
+            if self._lists is None or self._lists[0] != (sequence, bundle.sequence):
+                self._lists = (sequence, bundle.sequence), _read_lists(kept, bundle.anchors)
             return self._lists[1]
 
 

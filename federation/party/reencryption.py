@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from federation.store.interfaces import Epochs, Evidence, StoredEvidence
+from federation.store.party import Epochs, Evidence
+from federation.store.rows import StoredEvidence
 from keystore.party import PartyKeys
 from keystore.sealing import Sealing
 

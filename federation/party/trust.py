@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from federation.errors import BundleOutOfSequence
 from federation.protocol.bundle import BundleLease, TrustedBundle, follow, follow_all, pin, sequence_of
 from federation.protocol.time import Instant
-from federation.store.interfaces import Settings
+from federation.store.party import Settings
 from federation.v1.statement_pb2 import RevocationList, SignedStatement
 
 REREAD_SECONDS = 1.0
@@ -75,11 +75,8 @@ class TrustKeeper:
 
     def _kept(self, at_hand: TrustedBundle) -> TrustedBundle:
         """Give what the store has if it is newer. Who can write to a party's own store needs no forged bundle."""
-        value = self._settings.get(_NAME)
-        if value is None:
-            return at_hand
-        signed = SignedStatement.FromString(value)
-        return pin(signed) if sequence_of(signed) > at_hand.sequence else at_hand
+        newer = self._settings.newer(_NAME, at_hand.sequence)
+        return at_hand if newer is None else pin(SignedStatement.FromString(newer[1]))
 
 
 def _required(between: Between | None, sequence: int) -> Sequence[SignedStatement]:

@@ -13,8 +13,8 @@ from federation.party.node_directory import NodeDirectory, read_trust
 from federation.party.trust import TrustKeeper
 from federation.protocol.bundle import TrustedBundle, sequence_of
 from federation.settings import CloudSettings, ConfigError, DatabaseSettings, HospitalSettings
-from federation.store.party import SqlSettings
-from federation.store.trust import SqlTrustChain
+from federation.store.directory import TrustChain
+from federation.store.party import Settings
 from federation.v1.directory_pb2 import GetTrustBundlesResponse
 from federation.v1.statement_pb2 import SignedStatement
 
@@ -25,7 +25,7 @@ MOST_BYTES = 64 * 1024 * 1024
 def chain_of(cloud: NodeDirectory) -> Sequence[SignedStatement]:
     """Give every bundle that a public cloud signed, oldest first. Needs no token. Raises ConfigError, StoreError."""
     with cloud.database(cloud.settings(CloudSettings).database) as database:
-        kept = SqlTrustChain(database).after(0, limit=MOST_BUNDLES)
+        kept = TrustChain(database).after(0, limit=MOST_BUNDLES)
     return [SignedStatement(statement=one.statement, signature=one.signature) for _, one in kept]
 
 
@@ -57,7 +57,7 @@ def update_trust(member: NodeDirectory, chain: Sequence[SignedStatement]) -> tup
     Its servers take it within a second. Raises what `federation.protocol.bundle.follow` finds wrong, ConfigError, StoreError.
     """
     with member.database(_database_settings(member)) as database:
-        keeper = TrustKeeper(SqlSettings(database), member.trust())
+        keeper = TrustKeeper(Settings(database), member.trust())
         before = keeper.newest()
         return before, keeper.take(chain[-1], lambda after: [it for it in chain if sequence_of(it) > after])
 

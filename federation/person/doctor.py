@@ -39,7 +39,7 @@ from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
 from federation.store.blobs import BlobStore
 from federation.store.file_shelf import FileShelf
-from federation.store.interfaces import Evidence, ReplayMemory
+from federation.store.party import Evidence, ReplayMemory
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
 from federation.v1.consultation_pb2_grpc import RelayServiceStub

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from federation.party.member import Member
 from federation.protocol.time import Instant
-from federation.store.interfaces import Evidence, StoredEvidence
+from federation.store.party import Evidence
+from federation.store.rows import StoredEvidence
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.transcript import text, transcript
 

@@ -30,8 +30,7 @@ from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.settings import TokenSettings
 from federation.store.database import Database
-from federation.store.log import SqlLog
-from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
+from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
 from federation.wire.dialling import dialling_of
 from hsm import Pin, PinProvider, Token
 from hsm.softhsm import SoftHsm
@@ -46,9 +45,9 @@ class Kept:
     """What a client keeps under its token's keys, as a rotation walks over it."""
 
     book: StoredGenerations
-    epochs: SqlEpochs
-    evidence: SqlEvidence
-    log: SqlLog
+    epochs: Epochs
+    evidence: Evidence
+    log: Log
     files: Sequence[SealedFiles]
 
 
@@ -150,9 +149,9 @@ def open_doctor(
             parts.member,
             parts.cloud,
             parts.channels.get,
-            SqlReplayMemory(parts.database),
-            SqlEvidence(parts.database),
-            Audit(SqlLog(parts.database), parts.member.keys.sealing),
+            ReplayMemory(parts.database),
+            Evidence(parts.database),
+            Audit(Log(parts.database), parts.member.keys.sealing),
             Profile(node.path),
             parts.trace,
             clock=system_clock,
@@ -182,7 +181,7 @@ def open_patient(
             parts.member,
             parts.cloud,
             parts.channels.get,
-            SqlEvidence(parts.database),
+            Evidence(parts.database),
             profile.pending,
             unlocked.password,
             parts.trace,
@@ -209,7 +208,7 @@ class _Parts:
         dialling = dialling_of(replace(client.dialling, networks=networks))
         self.database: Database = stack.enter_context(node.database())
         self.trace = Trace(trace, system_clock)
-        settings, epochs = SqlSettings(self.database), SqlEpochs(self.database)
+        settings, epochs = Settings(self.database), Epochs(self.database)
         self.book = StoredGenerations(settings)
         self.member = Member(
             identity,
@@ -227,8 +226,8 @@ class _Parts:
         self.kept = Kept(
             book=self.book,
             epochs=epochs,
-            evidence=SqlEvidence(self.database),
-            log=SqlLog(self.database),
+            evidence=Evidence(self.database),
+            log=Log(self.database),
             files=[SealedFiles(directory, self.member, kind) for kind, directory in _sealed_files(Profile(node.path))],
         )
 

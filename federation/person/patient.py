@@ -34,7 +34,7 @@ from federation.protocol.parties import Entropy
 from federation.protocol.patient_consultation import AwaitingReply, Diagnosed, Established
 from federation.protocol.statements import open_statement, peek_statement
 from federation.protocol.time import Instant, milliseconds
-from federation.store.interfaces import Evidence
+from federation.store.party import Evidence
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import GetRoomResponse, RelayFrame
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery

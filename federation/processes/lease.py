@@ -12,7 +12,7 @@ from typing import Final
 
 from federation.clock import Clock
 from federation.protocol.time import milliseconds
-from federation.store.interfaces import Settings
+from federation.store.party import Settings
 
 LIFE: Final = timedelta(seconds=30)
 _FORM: Final = struct.Struct(">QQ16s")  # number, end (ms), holder

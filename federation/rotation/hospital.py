@@ -9,8 +9,8 @@ from federation.party.audit import OK, AuditEvent
 from federation.party.generations import REREAD_SECONDS
 from federation.party.reencryption import Steps, reseal_epochs, reseal_evidence, sealed_under
 from federation.rotation.steps import Rotation, Use
-from federation.store.interfaces import StoredEvidence
-from federation.store.party import SqlEpochs
+from federation.store.party import Epochs
+from federation.store.rows import StoredEvidence
 from keystore.generations import Generation
 from keystore.party import IDENTITY, INDEXING, RECORDS, SEALING, TLS_CA
 
@@ -60,19 +60,19 @@ def _tls_ca(node: HospitalNode) -> Use:
 
 def _sealing(node: HospitalNode) -> Use:
     hospital, sealing = node.hospital, node.keys.sealing
-    stores, epochs = hospital.stores, SqlEpochs(node.database)
+    stores, epochs = hospital.stores, Epochs(node.database)
 
     def walk() -> Steps:
         yield from reseal_epochs(epochs, node.keys)
         yield from reseal_evidence(stores.evidence, sealing, _evidence_context)
-        yield from reseal_outbox(stores.records, sealing)
+        yield from reseal_outbox(stores.outbox, sealing)
         yield node.member.reseal_request()
 
     return Use(
         left={
             "epochs": lambda number: sealed_under((it.sealed_seed for it in epochs.all()), sealing, number),
             "receipts": lambda number: sealed_under((it.sealed for it in stores.evidence.walk()), sealing, number),
-            "publications": lambda number: sealed_under((it.sealed for it in stores.records.outbox()), sealing, number),
+            "publications": lambda number: sealed_under((it.sealed for it in stores.outbox.all()), sealing, number),
             "registration under way": node.member.request_is_under,
             LOG_ENTRIES: hospital.audit.count_under,
         },

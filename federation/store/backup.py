@@ -1,15 +1,19 @@
-"""A database as one file: taken while servers write to it, as it stands at one moment, and put where nothing is.
+"""A node's store as a backup: the database as one file, and the blobs of its records with their list.
 
-SQLite copies itself (VACUUM INTO). PostgreSQL's own pg_dump and pg_restore do the rest; they have to be installed. No copy holds
-the seeds of epochs: an epoch's key is destroyed when it ends, and would live on in a backup (docs/adr/0023-durability.md).
+The database is taken while servers write to it, as it stands at one moment, and put where nothing is. SQLite copies itself
+(VACUUM INTO). PostgreSQL's own pg_dump and pg_restore do the rest; they have to be installed. No copy holds the seeds of epochs:
+an epoch's key is destroyed when it ends, and would live on in a backup (docs/adr/0023-durability.md). Blobs are copied from
+shelf to shelf, or only read, and listed as sha256sum does: digest, name.
 """
 
+import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +21,19 @@ import sqlalchemy as sa
 
 from federation.store import postgresql, sqlite
 from federation.store.database import Database, require_address, translated
-from federation.store.errors import BackupRejected, StoreUnavailable
+from federation.store.errors import BackupRejected, NotStored, StoreUnavailable
 from federation.store.files import create, publish, sync_directory
-from federation.store.log import START
+from federation.store.party import START
 from federation.store.schema import epochs, log
+from federation.store.shelves import Shelf
 
-_CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 _DEBIAN = Path("/usr/lib/postgresql")
 """Where Debian keeps programs that it does not put into the PATH."""
+_LISTED = re.compile(r"([0-9a-f]{64})  ([0-9a-f]{32})\n")
+
+Progress = Callable[[int], None]
+"""Is told of bytes as they are read."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ def _put_sqlite(source: Path, final: Path) -> None:
     partial = final.with_name(f".{final.name}.restoring")
     partial.unlink(missing_ok=True)
     with create(partial) as file, source.open("rb") as copy:
-        shutil.copyfileobj(copy, file, _CHUNK_BYTES)
+        shutil.copyfileobj(copy, file, CHUNK_BYTES)
         publish(file, partial, final)
     sync_directory(final.parent)
 
@@ -148,3 +157,66 @@ def _found(program: str) -> str:
 
 def _libpq(place: sa.URL) -> str:
     return place.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def take_blobs(source: Shelf, target: Shelf | None, progress: Progress) -> Iterator[tuple[str, str]]:
+    """Copy every blob of a shelf, or only read it, and give name and SHA-256; one that is erased meanwhile is left out.
+
+    Raises StoreUnavailable.
+    """
+    for name in sorted(source.names()):
+        with suppress(NotStored):
+            yield name, _copy(source, target, name, None, progress)
+
+
+def put_blobs(listed: Path, source: Shelf, target: Shelf | None, progress: Progress) -> int:
+    """Copy what a list names, or only read it where it is; give how many. Raises BackupRejected for what isn't as listed."""
+    count = 0
+    for count, (name, digest) in enumerate(read_blob_list(listed), start=1):  # noqa: B007 - the last count is the answer
+        try:
+            _copy(source, target, name, digest, progress)
+        except NotStored as error:
+            raise BackupRejected(f"the blob {name} is missing") from error
+    return count
+
+
+def write_blob_list(path: Path, blobs: Iterable[tuple[str, str]]) -> set[str]:
+    """Write a list; give the names."""
+    names = set()
+    with path.open("x", encoding="ascii") as file:
+        for name, digest in blobs:
+            file.write(f"{digest}  {name}\n")
+            names.add(name)
+    path.chmod(0o600)
+    return names
+
+
+def read_blob_list(path: Path) -> Iterator[tuple[str, str]]:
+    """Give name and SHA-256 of each blob of a list. Raises BackupRejected."""
+    with path.open(encoding="ascii") as file:
+        for line in file:
+            match = _LISTED.fullmatch(line)
+            if match is None:
+                raise BackupRejected("the list of blobs is not what was written")
+            yield match[2], match[1]
+
+
+def _copy(source: Shelf, target: Shelf | None, name: str, expected: str | None, progress: Progress) -> str:
+    """Copy a blob, and put it in place only if it is what is expected; give its SHA-256. Raises NotStored, BackupRejected."""
+    digest = hashlib.sha256()
+    with source.open(name) as file:
+        sink = None if target is None else target.create(name)
+        try:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+                if sink is not None:
+                    sink.write(chunk)
+                progress(len(chunk))
+            if expected not in {None, digest.hexdigest()}:
+                raise BackupRejected(f"the blob {name} is not what was kept")
+            if sink is not None:
+                sink.publish()
+        finally:
+            if sink is not None:
+                sink.abandon()
+    return digest.hexdigest()

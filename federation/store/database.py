@@ -3,7 +3,8 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
+from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -13,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from federation.store import postgresql, sqlite
 from federation.store.errors import StoreUnavailable
-from federation.store.revision import is_current
 from federation.store.transactions import CommitUnknown, Engines, persistent, transact
 
 CONNECTIONS = 8
@@ -50,7 +50,7 @@ class Database:
         return self._write(self._engines.by_key, step, repeatable=repeatable)
 
     def _write(self, engine: sa.Engine, step: Callable[[sa.Connection], T], *, repeatable: bool) -> T:
-        with translated(), self._engines.turn():
+        with translated(), self._engines.write_lock():
             return persistent(partial(transact, engine, step), repeatable=repeatable)
 
     def close(self) -> None:
@@ -136,3 +136,20 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(f"{error}: it may be there or not") from error
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise StoreUnavailable(f"the database is not available: {error}") from error
+
+
+def is_current(connection: sa.Connection) -> bool:
+    """Say whether the database has every migration of this code, and none that it does not know.
+
+    It is told without Alembic: most programs find all of them, and need not read it for that.
+    """
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return False
+    return list(connection.scalars(sa.text("SELECT version_num FROM alembic_version"))) == [_newest()]
+
+
+@cache
+def _newest() -> str:
+    """Return the newest revision. Migrations are numbered files: r0005_retention.py is "0005"."""
+    files = resources.files("federation.store.migrations").joinpath("versions").iterdir()
+    return max(file.name for file in files if file.name.startswith("r0"))[1:5]

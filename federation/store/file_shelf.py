@@ -56,7 +56,7 @@ class FileShelf:
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
-        """A blob to read. Raises NotStored, StoreUnavailable."""
+        """Open a blob to read. Raises NotStored, StoreUnavailable."""
         with translated():
             try:
                 file = self._path(name).open("rb")
@@ -71,7 +71,7 @@ class FileShelf:
             self._path(name).unlink(missing_ok=True)
 
     def names(self) -> Iterator[str]:
-        """The names of the blobs that are complete."""
+        """Give the names of the blobs that are complete."""
         return (path.name for path in self._files() if path.suffix != _PARTIAL)
 
     def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:

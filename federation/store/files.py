@@ -22,7 +22,7 @@ def make_directory(path: Path) -> None:
 
 
 def create(path: Path) -> BinaryIO:
-    """A new file, mode 0600, to write to. Raises FileExistsError."""
+    """Make a new file, mode 0600, to write to. Raises FileExistsError."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
 
 
@@ -44,7 +44,7 @@ def sync_directory(path: Path) -> None:
 
 
 def is_older(path: Path, than: int) -> bool:
-    """Whether a file was last written before a time in ms. One that has gone meanwhile is not."""
+    """Say whether a file was last written before a time in ms. One that has gone meanwhile is not."""
     try:
         return path.stat().st_mtime_ns < than * 1_000_000
     except FileNotFoundError:

@@ -4,18 +4,18 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
-from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import StoreLimit
-from federation.store.interfaces import Act, RowBound, RowName, RowOwner, RowPage, SealedRow, Wanted
+from federation.store.party import acting
 from federation.store.portable import counted, insert_if_absent, pages, replaced
+from federation.store.rows import Act, RowBound, RowName, RowOwner, RowPage, SealedRow, Wanted
 from federation.store.schema import index_rows
 
 _KEY = (index_rows.c.bucket, index_rows.c.row_key, index_rows.c.row_id)
 
 
-class SqlIndex:
-    """`Index`."""
+class Index:
+    """The public cloud's blind index."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -58,11 +58,14 @@ class SqlIndex:
         return self._database.write_by_key(lambda connection: sum(connection.execute(it).rowcount for it in gone))
 
     def count_of(self, owners: Sequence[RowOwner]) -> int:
-        """How many rows these owners have."""
+        """Count the rows of these owners."""
         return self._database.read(lambda connection: _count_of(connection, owners))
 
     def page(self, wanted: Sequence[Wanted], *, offset: int, limit: int) -> RowPage:
-        """Some of the rows that are looked for, each owner's first before anybody's second, and how many there are in all."""
+        """Return some of the rows that are looked for, in a stable order, and how many there are in all.
+
+        Each owner has its turn, the first of each before the second of any: nobody who has many stands before one who has few.
+        """
         fits = sa.or_(sa.false(), *map(_wanted, wanted))
         turn = sa.func.row_number().over(partition_by=(index_rows.c.bucket, index_rows.c.hospital_key), order_by=_KEY)
         named = sa.select(index_rows, turn.label("turn")).where(fits).subquery()
@@ -77,14 +80,14 @@ class SqlIndex:
         return self._database.read(step)
 
     def older(self, wanted: Sequence[Wanted], *, than: int, limit: int) -> Sequence[SealedRow]:
-        """Some of the rows that are looked for and are under an earlier generation."""
+        """Return some of the rows that are looked for and are under an earlier generation."""
         fits = sa.or_(sa.false(), *map(_wanted, wanted))
         query = sa.select(index_rows).where(fits, index_rows.c.generation < than).order_by(*_KEY).limit(limit)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
         return [SealedRow(**row) for row in rows]
 
     def walk(self) -> Iterator[SealedRow]:
-        """Every row, by bucket, key and id."""
+        """Give every row, by bucket, key and id."""
         return pages(self._database, sa.select(index_rows), _KEY, lambda row: SealedRow(**row))
 
     def reseal(self, row: SealedRow, sealed: bytes) -> bool:
@@ -106,7 +109,7 @@ class SqlIndex:
         return self._database.write_by_key(step)
 
     def count(self, generation: int) -> int:
-        """How many rows a generation of the index key names."""
+        """Count the rows that a generation of the index key names."""
         return counted(self._database, index_rows, index_rows.c.generation == generation)
 
 

@@ -1,22 +1,93 @@
-"""What every party keeps, in SQL."""
+"""What every party keeps: the append-only log, replay keys, settings, epochs, evidence.
+
+The log is a chain of digests whose head is its last entry. The chain shows any change to entries below a head that somebody
+else knows (a signed log head); without one, whoever writes the file at will can also write the chain anew.
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
-from federation.store.acts import admitted
 from federation.store.database import Database
-from federation.store.errors import AlreadyStored
-from federation.store.interfaces import Admission, StoredEpoch, StoredEvidence, StoredStatement
-from federation.store.portable import insert_if_absent, pages, replaced, upsert
-from federation.store.schema import epochs, evidence, replay, settings
+from federation.store.errors import AlreadyAdmitted, AlreadyStored, StoredRecordCorrupt
+from federation.store.portable import forget, insert_if_absent, pages, replaced, upsert
+from federation.store.rows import Act, Admission, LogEntry, StoredEpoch, StoredEvidence, StoredStatement
+from federation.store.schema import epochs, evidence, log, replay, settings
+
+START = bytes(32)
+"""The digest before the first entry."""
 
 
-class SqlReplayMemory:
-    """`ReplayMemory`: a key is a row, and its primary key decides who was first."""
+def chained(previous: bytes, at: int, sealed: bytes) -> bytes:
+    """Return the digest of an entry: SHA-256(digest of the previous entry || u64be(at) || sealed)."""
+    return hashlib.sha256(previous + at.to_bytes(8, "big") + sealed).digest()
+
+
+def append(connection: sa.Connection, *, at: int, sealed: bytes) -> LogEntry:
+    """Add an entry within a transaction: what it tells of is then there if, and only if, the entry is."""
+    newest = sa.select(log.c.sequence, log.c.digest).order_by(log.c.sequence.desc()).limit(1)
+    while True:
+        last = connection.execute(newest).first()
+        sequence, previous = (0, START) if last is None else last
+        entry = LogEntry(sequence + 1, at, sealed, chained(previous, at, sealed))
+        # Another's entry under this number: once it is committed, each statement sees it, and the next number is tried.
+        if insert_if_absent(connection, log, **vars(entry)):
+            return entry
+
+
+class Log:
+    """The append-only log, written before anything is released. The database itself refuses UPDATE and DELETE on it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, *, at: int, sealed: bytes) -> LogEntry:
+        """Add an entry behind the last one: the chain has no forks, for a number is taken once, with what it is chained to."""
+        return self._database.write_by_key(lambda connection: append(connection, at=at, sealed=sealed))
+
+    def entries(self, *, after: int = 0) -> Iterator[LogEntry]:
+        """Give the entries whose sequence is above `after`, in order; the first one's sequence is 1."""
+        query = sa.select(log).where(log.c.sequence > after)
+        return pages(self._database, query, (log.c.sequence,), lambda row: LogEntry(**row))
+
+    def verify(self) -> int:
+        """Check the chain of digests and return the number of entries. Raises StoredRecordCorrupt."""
+        number, digest = 0, START
+        for number, entry in enumerate(self.entries(), start=1):
+            digest = chained(digest, entry.at, entry.sealed)
+            if (entry.sequence, entry.digest) != (number, digest):
+                raise StoredRecordCorrupt(f"the log is not what was written: entry {number}")
+        return number
+
+
+@contextmanager
+def acting(connection: sa.Connection, act: Act | None) -> Iterator[None]:
+    """Take a message first and log last, around the change; without an act there is the change alone.
+
+    The entry comes last so that whoever appends next waits for a commit and no more. Raises AlreadyAdmitted.
+    """
+    if act is not None and act.admission is not None and not admitted(connection, act.admission):
+        raise AlreadyAdmitted("this message was taken before")
+    yield
+    if act is not None:
+        append(connection, at=act.entry.at, sealed=act.entry.sealed)
+
+
+def admitted(connection: sa.Connection, admission: Admission) -> bool:
+    """Insert a message's replay key if absent and say whether it was; forget keys whose time is over."""
+    forget(connection, replay, replay.c.until < admission.now)
+    return insert_if_absent(connection, replay, key=admission.key, until=admission.until)
+
+
+class ReplayMemory:
+    """Replay keys of admitted messages (B2): shared by all processes, durable, failing closed.
+
+    A key is a row, and its primary key decides who was first.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -28,21 +99,31 @@ class SqlReplayMemory:
         return self._database.write_by_key(lambda connection: admitted(connection, admission))
 
     def holds(self, key: bytes, *, now: int) -> bool:
-        """Say whether the key is kept, and not over."""
+        """Say whether the key is kept, and not over. Another may come right after: `admit` alone decides."""
         query = sa.select(replay.c.key).where(replay.c.key == key, replay.c.until >= now)
         return self._database.read(lambda connection: connection.scalar(query)) is not None
 
 
-class SqlSettings:
-    """`Settings`."""
+class Settings:
+    """Small named values of a party: its own key statement, the newest revocation list it has seen."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, name: str) -> bytes | None:
-        """The value under a name."""
+        """Return the value under a name."""
         query = sa.select(settings.c.value).where(settings.c.name == name)
         return self._database.read(lambda connection: connection.scalar(query))
+
+    def newer(self, name: str, than: int) -> tuple[int, bytes] | None:
+        """Return the sequence and the value under a name if that sequence is above the one at hand.
+
+        That nothing is newer costs one look at the sequence, however long the value is.
+        """
+        query = sa.select(settings.c.sequence, settings.c.value)
+        query = query.where(settings.c.name == name, settings.c.sequence > than)
+        row = self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else (row.sequence, row.value)
 
     def put(self, name: str, value: bytes) -> None:
         """Keep a value. A sequence that `advance` has reached under this name stays: nothing puts it back."""
@@ -61,8 +142,8 @@ class SqlSettings:
         )
 
 
-class SqlEpochs:
-    """`Epochs`."""
+class Epochs:
+    """A party's own encryption keys."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -78,7 +159,7 @@ class SqlEpochs:
         self._database.write_by_key(step)
 
     def all(self) -> Sequence[StoredEpoch]:
-        """All epochs, the one that ends last first."""
+        """Return all epochs, the one that ends last first."""
         query = sa.select(epochs).order_by(epochs.c.not_after.desc(), epochs.c.key_id)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
         return [_epoch(dict(row)) for row in rows]
@@ -99,8 +180,11 @@ def _epoch(row: dict[str, Any]) -> StoredEpoch:
     return StoredEpoch(**row, statement=statement)
 
 
-class SqlEvidence:
-    """`Evidence`. A row's key is the digest of what was added: adding the same twice keeps one."""
+class Evidence:
+    """What a holder keeps to show a judge: the exact signed fields, sealed under a token key (docs/protocol.md, 7).
+
+    A row's key is the digest of what was added: adding the same twice keeps one.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -118,7 +202,7 @@ class SqlEvidence:
         self._database.write_by_key(step, repeatable=True)
 
     def all(self, kind: str | None = None) -> Iterator[tuple[str, bytes, bytes, int]]:
-        """Kind, reference, sealed and time of all pieces, or of one kind's, the oldest first."""
+        """Give kind, reference, sealed and time of all pieces, or of one kind's, the oldest first."""
         query = sa.select(evidence) if kind is None else sa.select(evidence).where(evidence.c.kind == kind)
         return pages(
             self._database,
@@ -128,7 +212,7 @@ class SqlEvidence:
         )
 
     def walk(self) -> Iterator[StoredEvidence]:
-        """Every piece, by its id."""
+        """Give every piece, by its id."""
         order = (evidence.c.entry_id,)
         return pages(self._database, sa.select(evidence), order, lambda row: StoredEvidence(**row))
 

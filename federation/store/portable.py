@@ -92,7 +92,7 @@ def pages(
     *,
     rows_a_page: int = PAGE_ROWS,
 ) -> Iterator[T]:
-    """All rows of a query in an order that is unique, read page by page: a slow reader holds no transaction open.
+    """Give all rows of a query in an order that is unique, read page by page: a slow reader holds no transaction open.
 
     The query selects the columns of the order. Rows that appear behind the reader's place meanwhile are not seen.
     """
@@ -107,7 +107,7 @@ def pages(
 
 
 def counted(database: Database, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
-    """How many rows fit, whatever the table's size: no single statement goes over all of it."""
+    """Count the rows that fit, whatever the table's size: no single statement goes over all of it."""
     key = tuple(table.primary_key.columns)
     fits = condition.label("fits")
     return sum(pages(database, sa.select(*key, fits), key, lambda row: int(row["fits"]), rows_a_page=COUNTED_ROWS))

@@ -12,8 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from federation.store import transactions
 from federation.store.errors import StoreUnavailable
-from federation.store.transactions import Engines, sqlstate_of, transact
-from federation.store.tries import tries
+from federation.store.transactions import Engines, sqlstate_of, transact, tries
 
 STATEMENT_SECONDS = 30
 """How long the database works on one statement before it gives up. A walk's page, a count's page take milliseconds."""
@@ -40,7 +39,7 @@ _TABLE_IN_USE = "55P03"
 
 
 def make_engines(place: sa.URL, password_file: Path | None, connections: int) -> Engines:
-    """Engines on one pool of at most so many connections. Raises StoreUnavailable for an address that isn't safe to use."""
+    """Make engines on one pool of at most so many connections. Raises StoreUnavailable for an address that isn't safe to use."""
     require_safe(place)
     engine = sa.create_engine(
         place.set(drivername="postgresql+psycopg"),
@@ -57,7 +56,7 @@ def make_engines(place: sa.URL, password_file: Path | None, connections: int) ->
         reading=engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True),
         serializable=engine.execution_options(isolation_level="SERIALIZABLE", **bounded),
         by_key=engine.execution_options(isolation_level="READ COMMITTED", **bounded),
-        turn=nullcontext,
+        write_lock=nullcontext,
     )
 
 
@@ -100,7 +99,7 @@ def require_safe(place: sa.URL) -> None:
 
 
 def _hosts(place: sa.URL) -> Iterator[str]:
-    """The machines that are named; a path names a socket on this one."""
+    """Give the machines that are named; a path names a socket on this one."""
     named = (place.host or "", *place.normalized_query.get("host", ()))
     return (host.rsplit(":", 1)[0] for entry in named for host in entry.split(",") if host and not host.startswith("/"))
 
@@ -108,7 +107,7 @@ def _hosts(place: sa.URL) -> Iterator[str]:
 def _give_password(
     file: Path, _dialect: sa.Dialect, _record: object, _arguments: list[Any], parameters: dict[str, Any]
 ) -> None:
-    """Read for each connection: a changed password needs no restart, and none stays in memory with the engine."""
+    """Read the password for each connection: a changed one needs no restart, and none stays in memory with the engine."""
     try:
         parameters["password"] = file.read_text(encoding="utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,20 +1,20 @@
-"""A hospital's records and its outbox, in SQL."""
+"""A hospital's records, the outbox of their publication, and their administration."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import sqlalchemy as sa
 
-from federation.store.acts import acting
 from federation.store.database import Database
-from federation.store.errors import AlreadyStored
-from federation.store.interfaces import Act, OutboxEntry, StoredRecord
-from federation.store.portable import counted, insert_if_absent, pages, replaced
-from federation.store.schema import deposit_answers, outbox, records, standings
+from federation.store.errors import AlreadyStored, NotStored, StillHeld, StillKept
+from federation.store.party import acting, append
+from federation.store.portable import counted, insert_if_absent, pages, replaced, upsert
+from federation.store.rows import Act, Hold, OutboxEntry, SealedEntry, Standing, StandingName, StoredRecord
+from federation.store.schema import condemned_blobs, deposit_answers, holds, outbox, records, standings
 
 
-class SqlRecords:
-    """`Records`."""
+class Records:
+    """A hospital's records. Versions are appended, never overwritten."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -27,7 +27,7 @@ class SqlRecords:
         answer: tuple[bytes, bytes] | None,
         act: Act | None = None,
     ) -> None:
-        """Keep a record, the intent to publish it, the answer (H(sto), stoack) and the log's entry, in one transaction.
+        """Keep a record, the outbox entry that publishes it, the answer (H(sto), stoack) and the log's entry, in one transaction.
 
         Raises AlreadyStored for a (handle, version), an outbox entry or an answered deposit that is there.
         """
@@ -37,7 +37,7 @@ class SqlRecords:
                 if not insert_if_absent(connection, records, **vars(record)):
                     raise AlreadyStored("this version of the record is kept already")
                 if outbox is not None:
-                    _intend(connection, outbox)
+                    _queue(connection, outbox)
                 if answer is not None:
                     _keep_answer(connection, *answer)
 
@@ -46,10 +46,10 @@ class SqlRecords:
     def find(
         self, patient_keys: Sequence[bytes], *, department_class: str | None, handles: Sequence[bytes]
     ) -> Sequence[StoredRecord]:
-        """The newest version of each record of the patient, oldest first; of one class, and of these handles, where given.
+        """Return the newest version of each record of the patient, oldest first; of one class, of these handles, where given.
 
-        A record that is withdrawn is not found. The patient has a key under each generation of the index key. An empty list
-        of handles gives no handle: all records that fit come back. The class is the newest version's.
+        A record that is withdrawn is not found. The patient has a key under each generation of the index key. Where no
+        handle is given, all records that fit come back. The class is the newest version's.
         """
         found = self._database.read(lambda connection: _newest(connection, patient_keys))
         return [
@@ -59,7 +59,7 @@ class SqlRecords:
         ]
 
     def all(self) -> Iterator[StoredRecord]:
-        """Every version of every record, in no order that means anything."""
+        """Give every version of every record, in no order that means anything."""
         order = (records.c.handle, records.c.version)
         return pages(self._database, sa.select(records), order, lambda row: StoredRecord(**row))
 
@@ -82,20 +82,44 @@ class SqlRecords:
         return replaced(self._database, sa.update(records).where(*here).values(sealed_anew))
 
     def count(self, generation: int) -> int:
-        """How many versions of records a generation of the index key names."""
+        """Count the versions of records that a generation of the index key names."""
         return counted(self._database, records, records.c.generation == generation)
 
     def answer_to(self, deposit_digest: bytes) -> bytes | None:
-        """The answer to the same deposit, if there was one."""
+        """Return the answer to the same deposit, if there was one."""
         query = sa.select(deposit_answers.c.answer).where(deposit_answers.c.deposit_digest == deposit_digest)
         return self._database.read(lambda connection: connection.scalar(query))
 
-    def intend(self, entry: OutboxEntry) -> bool:
-        """Keep an intent to publish a record that is there already, unless it waits already; say whether it was kept."""
+
+def _newest(connection: sa.Connection, patient_keys: Sequence[bytes]) -> list[StoredRecord]:
+    later = records.alias()
+    superseded = sa.exists().where(later.c.handle == records.c.handle, later.c.version > records.c.version)
+    withdrawn = sa.exists().where(standings.c.handle == records.c.handle, standings.c.standing == "withdrawn")
+    query = sa.select(records).where(records.c.patient_key.in_(patient_keys), ~superseded, ~withdrawn)
+    rows = connection.execute(query.order_by(records.c.stored_at, records.c.handle)).mappings()
+    return [StoredRecord(**row) for row in rows]
+
+
+def _keep_answer(connection: sa.Connection, digest: bytes, answer: bytes) -> None:
+    if not insert_if_absent(connection, deposit_answers, deposit_digest=digest, answer=answer):
+        raise AlreadyStored("this deposit was answered already")
+
+
+class OutboxEntries:
+    """Publications that the public cloud has not acknowledged yet."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, entry: OutboxEntry) -> bool:
+        """Add an entry that publishes a record that is there already, unless it waits already; say whether it was added."""
         return self._database.write(lambda connection: insert_if_absent(connection, outbox, **vars(entry)))
 
     def due(self, *, now: int, limit: int) -> Sequence[OutboxEntry]:
-        """The entries to publish now, the longest due first. Take one before it is published: another worker has it too."""
+        """Return the entries to publish now, the longest due first.
+
+        Take one before it is published: another worker has it too.
+        """
         query = sa.select(outbox).where(outbox.c.not_before <= now)
         query = query.order_by(outbox.c.not_before, outbox.c.entry_id).limit(limit)
         rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
@@ -120,35 +144,203 @@ class SqlRecords:
         statement = sa.delete(outbox).where(outbox.c.entry_id == entry_id)
         self._database.write_by_key(lambda connection: connection.execute(statement), repeatable=True)
 
-    def outbox(self) -> Iterator[OutboxEntry]:
-        """Every entry, due or not, by its id."""
+    def all(self) -> Iterator[OutboxEntry]:
+        """Give every entry, due or not, by its id."""
         return pages(self._database, sa.select(outbox), (outbox.c.entry_id,), lambda row: OutboxEntry(**row))
 
-    def reseal_outbox(self, entry_id: bytes, old: bytes, new: bytes) -> bool:
+    def reseal(self, entry_id: bytes, old: bytes, new: bytes) -> bool:
         """Replace what is sealed in an entry if it is still the old, and say whether it was."""
         here = (outbox.c.entry_id == entry_id, outbox.c.sealed == old)
         return replaced(self._database, sa.update(outbox).where(*here).values(sealed=new))
 
-    def outbox_size(self) -> int:
-        """How many publications wait, due or not."""
+    def size(self) -> int:
+        """Count the publications that wait, due or not."""
         query = sa.select(sa.func.count()).select_from(outbox)
         return self._database.read(lambda connection: connection.scalars(query).one())
 
 
-def _newest(connection: sa.Connection, patient_keys: Sequence[bytes]) -> list[StoredRecord]:
-    later = records.alias()
-    superseded = sa.exists().where(later.c.handle == records.c.handle, later.c.version > records.c.version)
-    withdrawn = sa.exists().where(standings.c.handle == records.c.handle, standings.c.standing == "withdrawn")
-    query = sa.select(records).where(records.c.patient_key.in_(patient_keys), ~superseded, ~withdrawn)
-    rows = connection.execute(query.order_by(records.c.stored_at, records.c.handle)).mappings()
-    return [StoredRecord(**row) for row in rows]
-
-
-def _intend(connection: sa.Connection, entry: OutboxEntry) -> None:
+def _queue(connection: sa.Connection, entry: OutboxEntry) -> None:
     if not insert_if_absent(connection, outbox, **vars(entry)):
         raise AlreadyStored("this publication is under way already")
 
 
-def _keep_answer(connection: sa.Connection, digest: bytes, answer: bytes) -> None:
-    if not insert_if_absent(connection, deposit_answers, deposit_digest=digest, answer=answer):
-        raise AlreadyStored("this deposit was answered already")
+class RecordsAdministration:
+    """What operators do to records on file: a change and its entry in the log are one transaction.
+
+    The changes look before they write, so they are serializable.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def versions(self, handle: bytes) -> Sequence[StoredRecord]:
+        """Return every version of a record, the oldest first; none of one that is not on file."""
+        query = sa.select(records).where(records.c.handle == handle).order_by(records.c.version)
+        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return [StoredRecord(**row) for row in rows]
+
+    def handles(
+        self,
+        *,
+        patient_keys: Sequence[bytes] | None = None,
+        kept_until_before: int | None = None,
+        undated: bool = False,
+    ) -> Iterator[bytes]:
+        """Give the records on file, by handle; a patient's, those of which no version is kept any more, those without a date."""
+        query = sa.select(records.c.handle).group_by(records.c.handle)
+        if patient_keys is not None:
+            query = query.where(records.c.patient_key.in_(patient_keys))
+        if kept_until_before is not None:
+            # What the index finds, and of it those of which no version is kept longer.
+            query = query.where(_some_version(records.c.keep_until < kept_until_before))
+            query = query.having(_is_past(kept_until_before))
+        if undated:
+            query = query.where(_some_version(records.c.keep_until.is_(None)))
+        return pages(self._database, query, (records.c.handle,), lambda row: bytes(row["handle"]))
+
+    def standing(self, handle: bytes) -> Standing | None:
+        """Return where a record stands, if that was ever changed."""
+        return self._database.read(lambda connection: _standing(connection, handle))
+
+    def standings(self, standing: StandingName) -> Iterator[Standing]:
+        """Give every record that stands so, by handle."""
+        query = sa.select(standings).where(standings.c.standing == standing)
+        return pages(self._database, query, (standings.c.handle,), lambda row: Standing(**row))
+
+    def holds(self, handle: bytes | None = None) -> Iterator[Hold]:
+        """Give the holds on a record, or all, by handle and id."""
+        query = sa.select(holds) if handle is None else sa.select(holds).where(holds.c.handle == handle)
+        return pages(self._database, query, (holds.c.handle, holds.c.hold_id), lambda row: Hold(**row))
+
+    def keep(self, handle: bytes, until: int, entry: SealedEntry) -> None:
+        """Set until when every version of a record is kept. Raises NotStored."""
+
+        def step(connection: sa.Connection, _: int) -> None:
+            kept = sa.update(records).where(records.c.handle == handle).values(keep_until=until)
+            if connection.execute(kept).rowcount == 0:
+                raise NotStored("there is no such record")
+
+        self._logged(step, entry)
+
+    def hold(self, handle: bytes, hold_id: bytes, entry: SealedEntry) -> None:
+        """Place a hold. Raises NotStored."""
+
+        def step(connection: sa.Connection, logged: int) -> None:
+            _require_on_file(connection, handle)
+            insert_if_absent(connection, holds, handle=handle, hold_id=hold_id, placed_at=entry.at, logged=logged)
+
+        self._logged(step, entry)
+
+    def release(self, handle: bytes, hold_id: bytes, entry: SealedEntry) -> None:
+        """Take a hold away. Raises NotStored."""
+
+        def step(connection: sa.Connection, _: int) -> None:
+            there = sa.delete(holds).where(holds.c.handle == handle, holds.c.hold_id == hold_id)
+            if connection.execute(there).rowcount == 0:
+                raise NotStored("there is no such hold")
+
+        self._logged(step, entry)
+
+    def stand(self, handle: bytes, standing: StandingName, outbox: OutboxEntry, entry: SealedEntry) -> bool:
+        """Withdraw a record that is shown, or show one that is withdrawn, and add the entry that tells the index.
+
+        Gives False, and changes nothing, if it stands so already. Raises NotStored.
+        """
+
+        def step(connection: sa.Connection) -> bool:
+            _require_on_file(connection, handle)
+            before = _standing(connection, handle)
+            if ("shown" if before is None else before.standing) == standing:
+                return False
+            _stand(connection, handle, standing, outbox, entry)
+            return True
+
+        return self._database.write(step)
+
+    def correct(self, record: StoredRecord, entry: SealedEntry) -> None:
+        """Keep another version. Raises NotStored unless the one before is the newest, AlreadyStored for one that is there."""
+
+        def step(connection: sa.Connection, _: int) -> None:
+            newest = sa.select(sa.func.max(records.c.version)).where(records.c.handle == record.handle)
+            last: int | None = connection.scalar(newest)
+            if last is None or last < record.version - 1:
+                raise NotStored("the version before is not on file")
+            if not insert_if_absent(connection, records, **vars(record)):
+                raise AlreadyStored("this version of the record is kept already")
+
+        self._logged(step, entry)
+
+    def erase(
+        self, versions: Sequence[StoredRecord], *, blobs: Sequence[str], outbox: OutboxEntry, entry: SealedEntry
+    ) -> bool:
+        """Destroy the wrapped keys of a record, condemn its blobs and add the entry that takes it out of the index.
+
+        Gives False, and changes nothing, unless the record has exactly these versions still. Raises StillHeld while there is
+        a hold, StillKept unless every version's `keep_until` is before `entry.at`.
+        """
+        handle = versions[0].handle
+
+        def step(connection: sa.Connection) -> bool:
+            there = sa.select(records.c.version).where(records.c.handle == handle)
+            if set(connection.scalars(there)) != {record.version for record in versions}:
+                return False
+            _require_erasable(connection, handle, entry.at)
+            connection.execute(sa.delete(records).where(records.c.handle == handle))
+            for name in blobs:
+                insert_if_absent(connection, condemned_blobs, name=name, condemned_at=entry.at)
+            _stand(connection, handle, "erased", outbox, entry)
+            return True
+
+        return self._database.write(step)
+
+    def condemned(self, *, limit: int) -> Sequence[str]:
+        """Return blobs whose record is erased and that are still to be removed."""
+        query = sa.select(condemned_blobs.c.name).order_by(condemned_blobs.c.name).limit(limit)
+        return self._database.read(lambda connection: list(connection.scalars(query)))
+
+    def buried(self, name: str) -> None:
+        """Forget a condemned blob, which is removed."""
+        gone = sa.delete(condemned_blobs).where(condemned_blobs.c.name == name)
+        self._database.write_by_key(lambda connection: connection.execute(gone), repeatable=True)
+
+    def _logged(self, step: Callable[[sa.Connection, int], None], entry: SealedEntry) -> None:
+        def both(connection: sa.Connection) -> None:
+            step(connection, append(connection, at=entry.at, sealed=entry.sealed).sequence)
+
+        self._database.write(both)
+
+
+def _some_version(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    return records.c.handle.in_(sa.select(records.c.handle).where(condition))
+
+
+def _is_past(moment: int) -> sa.ColumnElement[bool]:
+    """Require every version of the group to be dated, and no date to be at or after the moment."""
+    dated = sa.func.count(records.c.keep_until) == sa.func.count()
+    return sa.and_(dated, sa.func.max(records.c.keep_until) < moment)
+
+
+def _standing(connection: sa.Connection, handle: bytes) -> Standing | None:
+    row = connection.execute(sa.select(standings).where(standings.c.handle == handle)).mappings().first()
+    return None if row is None else Standing(**row)
+
+
+def _require_on_file(connection: sa.Connection, handle: bytes) -> None:
+    if connection.scalar(sa.select(sa.func.count()).select_from(records).where(records.c.handle == handle)) == 0:
+        raise NotStored("there is no such record")
+
+
+def _require_erasable(connection: sa.Connection, handle: bytes, now: int) -> None:
+    if connection.scalar(sa.select(sa.func.count()).select_from(holds).where(holds.c.handle == handle)):
+        raise StillHeld("a hold is on this record")
+    past = sa.select(records.c.handle).where(records.c.handle == handle).group_by(records.c.handle)
+    if connection.scalar(past.having(_is_past(now))) is None:
+        raise StillKept("the retention of this record is not over")
+
+
+def _stand(
+    connection: sa.Connection, handle: bytes, standing: StandingName, outbox_entry: OutboxEntry, entry: SealedEntry
+) -> None:
+    logged = append(connection, at=entry.at, sealed=entry.sealed).sequence
+    upsert(connection, standings, handle=handle, standing=standing, changed_at=entry.at, logged=logged)
+    _queue(connection, outbox_entry)

@@ -1,26 +1,31 @@
-"""The public cloud's registrations and tickets, in SQL."""
+"""The public cloud's registrations, tickets and issuance log, and what of them is over."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 
-from federation.store.acts import acting
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored
-from federation.store.interfaces import Act, Registration, StoredStatement, Superseded, Ticket
+from federation.store.party import acting
 from federation.store.portable import counted, forget, insert_if_absent, pages, replaced, upsert
-from federation.store.registration_rows import (
-    complete_issuance,
-    registration_of,
-    require_live,
-    supersede,
-    values_of,
+from federation.store.rows import Act, Registration, StoredStatement, Superseded, Ticket
+from federation.store.schema import (
+    answers,
+    issuances,
+    issued_points,
+    registrations,
+    replay,
+    reservations,
+    superseded,
+    tickets,
 )
-from federation.store.schema import answers, issuances, registrations, reservations, superseded, tickets
 
 
-class SqlRegistrations:
-    """`Registrations`."""
+class Registrations:
+    """The public cloud's registrations and tickets.
+
+    A change that gets an `act` raises AlreadyAdmitted for a message that was taken before.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,13 +41,13 @@ class SqlRegistrations:
         self._database.write_by_key(step)
 
     def find_ticket(self, digest: bytes, *, now: int) -> Ticket | None:
-        """The ticket of this digest, unless it has expired or was consumed."""
+        """Return the ticket of this digest, unless it has expired or was consumed."""
         query = sa.select(tickets).where(tickets.c.digest == digest, tickets.c.expires_at >= now)
         row = self._database.read(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else Ticket(**row)
 
     def answer_to(self, request_digest: bytes, *, now: int) -> bytes | None:
-        """The kept sealed answer to the same reg1, if its time is not over."""
+        """Return the kept sealed answer to the same reg1, if its time is not over."""
         query = sa.select(answers.c.answer).where(answers.c.request_digest == request_digest, answers.c.until >= now)
         return self._database.read(lambda connection: connection.scalar(query))
 
@@ -59,9 +64,9 @@ class SqlRegistrations:
     ) -> None:
         """Insert the serial into the issuance log before anything is signed for it, if it is this registration's turn.
 
-        One of an identity is under way at a time, until it is completed or released, or its time is over. Raises AlreadyStored
-        for a serial used before, where another is under way, and where something else is live than what `supersedes` names;
-        NotStored where nothing is.
+        One of an identity is under way at a time, until it is completed or released, or its time is over: of two at once the
+        loser uses no serial up. Raises AlreadyStored for a serial used before, where another is under way, and where
+        something else is live than what `supersedes` names; NotStored where nothing is.
         """
 
         def step(connection: sa.Connection) -> None:
@@ -69,7 +74,7 @@ class SqlRegistrations:
             reserved = {"identity": identity, "serial": serial, "until": until}
             if not upsert(connection, reservations, lambda _: reservations.c.until < at, **reserved):
                 raise AlreadyStored("another registration of this identity is under way")
-            require_live(connection, identity, supersedes, now=at)
+            _require_live(connection, identity, supersedes, now=at)
             _forget_expired(connection, at)
             values = {"role": role, "identity": identity, "credential": credential, "at": at}
             if not insert_if_absent(connection, issuances, serial=serial, **values):
@@ -106,9 +111,9 @@ class SqlRegistrations:
         def step(connection: sa.Connection) -> None:
             with acting(connection, act):
                 _end_what_is_over(connection, registration.identity, request_digest, now)
-                complete_issuance(connection, registration, at=now)
+                _complete_issuance(connection, registration, at=now)
                 if supersedes is not None:
-                    supersede(connection, registration.identity, supersedes)
+                    _supersede(connection, registration.identity, supersedes)
                 if not insert_if_absent(connection, registrations, **values_of(registration)):
                     raise AlreadyStored("this identity has a live registration")
                 if ticket_digest is not None:
@@ -121,17 +126,17 @@ class SqlRegistrations:
         self._database.write_by_key(step)
 
     def live(self, identity: str) -> Registration | None:
-        """The registration of an identity; whether its `not_after` is over is the caller's to look at."""
+        """Return the registration of an identity; whether its `not_after` is over is the caller's to look at."""
         query = sa.select(registrations).where(registrations.c.identity == identity)
         row = self._database.read(lambda connection: connection.execute(query).mappings().first())
-        return None if row is None else registration_of(row)
+        return None if row is None else _registration_of(row)
 
     def walk(self) -> Iterator[Registration]:
-        """Every registration by identity, those whose time is over among them."""
-        return pages(self._database, sa.select(registrations), (registrations.c.identity,), registration_of)
+        """Give every registration by identity, those whose time is over among them."""
+        return pages(self._database, sa.select(registrations), (registrations.c.identity,), _registration_of)
 
     def superseded(self, identity: str, *, now: int) -> Sequence[Superseded]:
-        """The credentials of an identity that renewals replaced and that are not over, the one that ends first in front."""
+        """Return an identity's credentials that renewals replaced and that are not over, the first to end in front."""
         query = sa.select(superseded.c.serial, superseded.c.not_after)
         query = query.where(superseded.c.identity == identity, superseded.c.not_after >= now)
         query = query.order_by(superseded.c.not_after, superseded.c.serial)
@@ -139,7 +144,7 @@ class SqlRegistrations:
         return [Superseded(**row) for row in rows]
 
     def credential_of(self, serial: bytes) -> bytes | None:
-        """The credential of any serial in the issuance log, whatever became of it."""
+        """Return the credential of any serial in the issuance log, whatever became of it."""
         query = sa.select(issuances.c.credential).where(issuances.c.serial == serial)
         return self._database.read(lambda connection: connection.scalar(query))
 
@@ -159,7 +164,7 @@ class SqlRegistrations:
         return replaced(self._database, sa.update(registrations).where(*here).values(values))
 
     def count_issued(self, *, since: int, until: int, now: int) -> int:
-        """How many live registrations have a credential with since <= not_before < until."""
+        """Count the live registrations whose credential has since <= not_before < until."""
         columns = registrations.c
         fits = sa.and_(columns.not_before >= since, columns.not_before < until, columns.not_after >= now)
         return counted(self._database, registrations, fits)
@@ -199,12 +204,12 @@ class SqlRegistrations:
                 row = connection.execute(statement).mappings().first()
                 if row is None:
                     raise NotStored("this identity has no live registration of that serial")
-                return registration_of(row)
+                return _registration_of(row)
 
         return self._database.write_by_key(step)
 
     def issued(self) -> Iterator[tuple[bytes, str, str, int]]:
-        """The issuance log: serial, role, identity, time of every serial that was reserved, the oldest first."""
+        """Give the issuance log: serial, role, identity, time of every serial that was reserved, the oldest first."""
         columns = (issuances.c.serial, issuances.c.role, issuances.c.identity, issuances.c.at)
         order = (issuances.c.at, issuances.c.serial)
         return pages(
@@ -216,7 +221,7 @@ class SqlRegistrations:
 
 
 def _forget_expired(connection: sa.Connection, now: int) -> None:
-    """Whatever of a registration under way was left: when the next one begins, so that none that ends waits for it."""
+    """Forget what registrations under way have left: when the next one begins, so that none that ends waits for it."""
     forget(connection, tickets, tickets.c.expires_at < now)
     forget(connection, answers, answers.c.until < now)
 
@@ -233,3 +238,107 @@ def _consume_ticket(connection: sa.Connection, digest: bytes, registration: Regi
     good = (tickets.c.digest == digest, tickets.c.expires_at >= now)
     if connection.execute(sa.delete(tickets).where(*good, *named)).rowcount == 0:
         raise NotStored("the ticket is used, expired or another's")
+
+
+def values_of(registration: Registration) -> dict[str, object]:
+    """Return the row of a registration."""
+    values = dict(vars(registration))
+    key: StoredStatement = values.pop("key_statement")
+    encryption: StoredStatement = values.pop("encryption_key_statement")
+    return values | {
+        "key_statement": key.statement,
+        "key_signature": key.signature,
+        "encryption_statement": encryption.statement,
+        "encryption_signature": encryption.signature,
+    }
+
+
+def _registration_of(row: sa.RowMapping) -> Registration:
+    """Return the registration of a row."""
+    values = dict(row)
+    key = StoredStatement(values.pop("key_statement"), values.pop("key_signature"))
+    encryption = StoredStatement(values.pop("encryption_statement"), values.pop("encryption_signature"))
+    return Registration(**values, key_statement=key, encryption_key_statement=encryption)
+
+
+def _require_live(connection: sa.Connection, identity: str, serial: bytes | None, *, now: int) -> None:
+    """Require the registration of this serial to be the live one, or none to be.
+
+    Raises NotStored where nothing is live, AlreadyStored where something else is.
+    """
+    live = (registrations.c.identity == identity, registrations.c.not_after >= now)
+    found = connection.scalar(sa.select(registrations.c.serial).where(*live))
+    if found is None and serial is not None:
+        raise NotStored("this identity has no live registration to supersede")
+    if found != serial:
+        raise AlreadyStored("another registration of this identity is live")
+
+
+def _complete_issuance(connection: sa.Connection, registration: Registration, *, at: int) -> None:
+    """Keep R_X1 beside the reserved serial, and end the reservation.
+
+    Raises NotStored if it wasn't reserved for this or is another's by now, AlreadyStored if done before.
+    """
+    reserved = sa.select(issuances.c.serial).where(
+        issuances.c.serial == registration.serial,
+        issuances.c.role == registration.role,
+        issuances.c.identity == registration.identity,
+        issuances.c.credential == registration.credential,
+    )
+    if connection.execute(reserved).first() is None:
+        raise NotStored("this serial was not reserved for this credential")
+    point = registration.registration_point
+    if not insert_if_absent(connection, issued_points, serial=registration.serial, registration_point=point, at=at):
+        raise AlreadyStored("this serial was completed before")
+    here = (reservations.c.identity == registration.identity, reservations.c.serial == registration.serial)
+    if connection.execute(sa.delete(reservations).where(*here)).rowcount == 0:
+        raise NotStored("another registration of this identity is under way by now")
+
+
+def _supersede(connection: sa.Connection, identity: str, serial: bytes) -> None:
+    """End the live registration of this serial, and note until when its credential lasts.
+
+    Raises NotStored if nothing is live, AlreadyStored if something else is.
+    """
+    live = (registrations.c.identity == identity, registrations.c.serial == serial)
+    not_after = connection.scalar(sa.delete(registrations).where(*live).returning(registrations.c.not_after))
+    if not_after is None:
+        _require_live(connection, identity, serial, now=0)
+    insert_if_absent(connection, superseded, identity=identity, serial=serial, not_after=not_after)
+
+
+class ExpiredRows:
+    """Rows of the public cloud whose time is over: counted, and removed some at a time, so that nobody waits for it.
+
+    Both logs and the trust bundles have no end; the book of revocations sees to its own.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def count(self, *, now: int, ended_before: int) -> Mapping[str, int]:
+        """Count of each kind what is over now; registrations and what they superseded, if they ended before then."""
+        over = _over(now, ended_before)
+        return {name: counted(self._database, table, condition) for name, (table, condition) in over.items()}
+
+    def remove(self, *, now: int, ended_before: int) -> Mapping[str, int]:
+        """Remove them, and say how many of each kind it were."""
+        over = _over(now, ended_before)
+        return {name: self._removed(table, condition) for name, (table, condition) in over.items()}
+
+    def _removed(self, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
+        removed = 0
+        while gone := self._database.write_by_key(lambda connection: forget(connection, table, condition)):
+            removed += gone
+        return removed
+
+
+def _over(now: int, ended_before: int) -> Mapping[str, tuple[sa.Table, sa.ColumnElement[bool]]]:
+    return {
+        "registrations": (registrations, registrations.c.not_after < min(now, ended_before)),
+        "superseded credentials": (superseded, superseded.c.not_after < min(now, ended_before)),
+        "registrations cut short": (reservations, reservations.c.until < now),
+        "tickets": (tickets, tickets.c.expires_at < now),
+        "kept answers": (answers, answers.c.until < now),
+        "replay keys": (replay, replay.c.until < now),
+    }

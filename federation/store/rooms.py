@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
-from federation.store.interfaces import StoredRoom, StoredStatement
 from federation.store.portable import forget, insert_if_absent
+from federation.store.rows import StoredRoom, StoredStatement
 from federation.store.schema import frames, rooms
 
 FRAME_COST = 64
@@ -19,8 +19,8 @@ _ROOMS_AT_ONCE = 500
 """That one statement asks for."""
 
 
-class SqlRooms:
-    """`Rooms`."""
+class Rooms:
+    """The relay's mailboxes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class SqlRooms:
         self._database.write_by_key(step)
 
     def get(self, room_id: bytes, *, now: int) -> StoredRoom | None:
-        """The room, unless it has expired."""
+        """Return the room, unless it has expired."""
         query = sa.select(rooms).where(rooms.c.room_id == room_id, rooms.c.expires_at >= now)
         row = self._database.read(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else _room(row)
@@ -82,7 +82,7 @@ class SqlRooms:
         self._database.write_by_key(step)
 
     def frames(self, room_id: bytes, direction: int, *, from_number: int, limit: int) -> Sequence[tuple[int, bytes]]:
-        """The frames of a direction from a number on, in order, at most `limit`."""
+        """Return the frames of a direction from a number on, in order, at most `limit`."""
         query = sa.select(frames.c.number, frames.c.frame).where(
             frames.c.room_id == room_id, frames.c.direction == direction, frames.c.number >= from_number
         )
@@ -90,12 +90,12 @@ class SqlRooms:
         return self._database.read(lambda connection: [(row[0], row[1]) for row in connection.execute(query)])
 
     def all_bytes(self) -> int:
-        """What all rooms hold together. It reads them all: ask seldom."""
+        """Return what all rooms hold together. It reads them all: ask seldom."""
         query = sa.select(sa.func.coalesce(sa.func.sum(rooms.c.held_bytes), 0))
         return int(self._database.read(lambda connection: connection.scalars(query).one()))
 
     def held_bytes(self, room_ids: Sequence[bytes]) -> Mapping[bytes, int]:
-        """What each of these rooms holds, which grows with every frame; a room that is not there is left out."""
+        """Return what each of these rooms holds, which grows with every frame; a room that is not there is left out."""
         pages = [_held(room_ids[at : at + _ROOMS_AT_ONCE]) for at in range(0, len(room_ids), _ROOMS_AT_ONCE)]
         return self._database.read(
             lambda connection: {row[0]: row[1] for page in pages for row in connection.execute(page)}
@@ -132,7 +132,7 @@ def _room(row: sa.RowMapping) -> StoredRoom:
 
 
 def _held_bytes(connection: sa.Connection, room_id: bytes, now: int) -> int:
-    """What a room holds, and the room to oneself until the transaction ends."""
+    """Return what a room holds, and have the room to oneself until the transaction ends."""
     query = sa.select(rooms.c.held_bytes).where(rooms.c.room_id == room_id, rooms.c.expires_at >= now)
     held: int | None = connection.scalar(query.with_for_update())
     if held is None:

@@ -87,7 +87,7 @@ class S3Source:
         self._body = body
 
     def read(self, size: int, /) -> bytes:
-        """So many bytes; fewer only at the end. Raises StoreUnavailable."""
+        """Give so many bytes; fewer only at the end. Raises StoreUnavailable."""
         pieces = []
         with translated():
             while size and (piece := self._body.read(size)):
@@ -115,7 +115,7 @@ class S3Shelf:
 
     @contextmanager
     def open(self, name: str) -> Iterator[S3Source]:
-        """A blob to read. Raises NotStored, StoreUnavailable."""
+        """Open a blob to read. Raises NotStored, StoreUnavailable."""
         try:
             with translated():
                 body = self._client.get_object(Bucket=self._bucket, Key=self._key(name))["Body"]
@@ -131,7 +131,7 @@ class S3Shelf:
         self._remove(self._key(name))
 
     def names(self) -> Iterator[str]:
-        """The names of the blobs that are complete. Raises StoreUnavailable."""
+        """Give the names of the blobs that are complete. Raises StoreUnavailable."""
         return (_name(entry["Key"]) for entry in self._listed("list_objects_v2", "Contents"))
 
     def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:
@@ -152,7 +152,7 @@ class S3Shelf:
         return removed
 
     def _listed(self, operation: str, what: str) -> Iterator[dict[str, Any]]:
-        """What the store lists of ours, page by page."""
+        """Give what the store lists of ours, page by page."""
         with translated():
             for page in self._client.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=self._prefix):
                 yield from (entry for entry in page.get(what, ()) if self._is_ours(entry["Key"]))

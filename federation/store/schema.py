@@ -23,7 +23,7 @@ class Unsigned64(sa.types.TypeDecorator[int]):
 
 
 def _table(name: str, *items: sa.schema.SchemaItem, clustered: bool = True) -> sa.Table:
-    """A table of small rows lies in its primary key in SQLite too (no rowid); one of large rows must not."""
+    """Lay a table of small rows in its primary key in SQLite too (no rowid); one of large rows must not lie there."""
     return sa.Table(name, metadata, *items, sqlite_with_rowid=not clustered)
 
 
@@ -44,7 +44,7 @@ def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
 
 
 def _u64(name: str, *, nullable: bool = False, before: str | None = None) -> sa.Column[int]:
-    """A u64; `before` is what a row has that was written before there was this column."""
+    """Make a u64; `before` is what a row has that was written before there was this column."""
     return sa.Column(name, Unsigned64, nullable=nullable, server_default=before)
 
 
@@ -54,7 +54,8 @@ def _generation() -> sa.Column[int]:
 
 replay = _table("replay", _key("key"), _u64("until"), sa.Index("replay_until", "until"))
 
-settings = _table("settings", _key("name", sa.Text), _bytes("value"), _u64("sequence", nullable=True), clustered=False)
+# The sequence lies before the value: SQLite reads all that lies before a column, a directory of megabytes too.
+settings = _table("settings", _key("name", sa.Text), _u64("sequence", nullable=True), _bytes("value"), clustered=False)
 
 epochs = _table(
     "epochs",

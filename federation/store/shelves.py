@@ -32,7 +32,7 @@ class Source(Protocol):
     """A blob while it is read."""
 
     def read(self, size: int, /) -> bytes:
-        """So many bytes; fewer only at the end. Raises StoreUnavailable."""
+        """Give so many bytes; fewer only at the end. Raises StoreUnavailable."""
         ...
 
 
@@ -42,7 +42,7 @@ class Shelf(Protocol):
     def create(self, name: str) -> Sink: ...
 
     def open(self, name: str) -> AbstractContextManager[Source]:
-        """A blob to read. Raises NotStored."""
+        """Open a blob to read. Raises NotStored."""
         ...
 
     def remove(self, name: str) -> None:
@@ -50,7 +50,7 @@ class Shelf(Protocol):
         ...
 
     def names(self) -> Iterator[str]:
-        """The names of the blobs that are complete."""
+        """Give the names of the blobs that are complete."""
         ...
 
     def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:
@@ -59,7 +59,7 @@ class Shelf(Protocol):
 
 
 def open_shelf(url: str) -> Shelf:
-    """The shelf of a URL: `file:///var/lib/medunion/blobs`, or `s3://bucket/prefix?endpoint=https://s3.example&region=eu-1`.
+    """Open the shelf of a URL: `file:///var/lib/medunion/blobs`, or `s3://bucket/prefix?endpoint=https://s3.example&region=eu-1`.
 
     Raises StoreUnavailable for another URL, or if it can't be opened.
     """

@@ -30,7 +30,7 @@ _PRAGMAS = (
 
 
 def make_engines(url: sa.URL) -> Engines:
-    """Engines whose transactions are SQLite's own: BEGIN, or BEGIN IMMEDIATE where the option `writes` is set.
+    """Make engines whose transactions are SQLite's own: BEGIN, or BEGIN IMMEDIATE where the option `writes` is set.
 
     A transaction that reads and then writes would otherwise fail at once when another one wrote in between.
     """
@@ -38,18 +38,18 @@ def make_engines(url: sa.URL) -> Engines:
     sa.event.listen(engine, "connect", _configure)
     sa.event.listen(engine, "begin", _begin)
     writer = engine.execution_options(writes=True)
-    return Engines(reading=engine, serializable=writer, by_key=writer, turn=Turns().turn)
+    return Engines(reading=engine, serializable=writer, by_key=writer, write_lock=WriteLock().held)
 
 
-class Turns:
-    """Who of a process's threads writes. SQLite lets waiting writers poll, up to 100 ms at a time: here they queue instead."""
+class WriteLock:
+    """Lets one of a process's threads write. SQLite's waiting writers poll, up to 100 ms at a time: here they queue instead."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Hold the turn for a block. Raises StoreUnavailable after BUSY_SECONDS."""
+    def held(self) -> Iterator[None]:
+        """Hold the lock for a block. Raises StoreUnavailable after BUSY_SECONDS."""
         if not self._lock.acquire(timeout=BUSY_SECONDS):
             raise StoreUnavailable("too many changes wait for the database")
         try:
@@ -83,7 +83,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _make_private(path: Path) -> None:
-    """SQLite gives its side files the mode of the database file."""
+    """Make the file, mode 0600: SQLite gives its side files the mode of the database file."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:

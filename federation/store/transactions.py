@@ -4,11 +4,15 @@ The database itself says that nothing was committed: a serialization failure (SQ
 violation (23505), which under concurrency stands for the first (PostgreSQL manual, section 13.5). Then the step runs again. So it
 does when the connection is lost before COMMIT was sent. When it is lost while COMMIT is under way, nobody knows whether the
 change is there: only a step that is `repeatable`, which run twice leaves what it leaves run once, is run again.
+
+What others get in the way of is tried again after a pause with full jitter. A number of tries without a pause fails under
+load, for all who collide collide again; a pause of one length collides, too.
 """
 
+import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,7 +20,14 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from federation.store.tries import PATIENCE_SECONDS, pause
+COMMIT_SECONDS = "medunion_commit_seconds"
+"""The execution option of an engine that bounds how long a COMMIT is waited for."""
+
+PATIENCE_SECONDS = 10.0
+"""How long what others get in the way of is tried again."""
+
+_FIRST_PAUSE_SECONDS = 0.004
+_LONGEST_PAUSE_SECONDS = 0.1
 
 _CONFLICTS = frozenset({"40001", "40P01"})
 _UNIQUE_VIOLATION = "23505"
@@ -24,10 +35,6 @@ _MOST_ATTEMPTS = 3
 """Of what another attempt is less likely to mend: a lost connection, a unique violation."""
 
 T = TypeVar("T")
-
-
-COMMIT_SECONDS = "medunion_commit_seconds"
-"""The execution option of an engine that bounds how long a COMMIT is waited for."""
 
 
 class CommitUnknown(Exception):
@@ -44,13 +51,13 @@ class Engines:
 
     `reading` sees one snapshot. `serializable` is for a step that looks and then writes. `by_key` is for one that rests on
     single statements about single keys, or on a row that it locks first: it needs less, and so gets in nobody's way.
-    `turn` is what a writing thread holds.
+    `write_lock` is what a writing thread holds.
     """
 
     reading: sa.Engine
     serializable: sa.Engine
     by_key: sa.Engine
-    turn: Callable[[], AbstractContextManager[None]]
+    write_lock: Callable[[], AbstractContextManager[None]]
 
 
 def transact(engine: sa.Engine, step: Callable[[sa.Connection], T]) -> T:
@@ -149,12 +156,30 @@ def _is_worth_another(error: CommitUnknown | DBAPIError, made: int, *, repeatabl
 
 
 def sqlstate_of(error: DBAPIError) -> str | None:
-    """The SQLSTATE of an error, if the database gave one."""
+    """Return the SQLSTATE of an error, if the database gave one."""
     state: str | None = getattr(error.orig, "sqlstate", None)
     return state
 
 
 def _is_lost(error: DBAPIError) -> bool:
-    """Whether the connection went, or could not be made. SQLite's errors have no SQLSTATE, and no connection to lose."""
+    """Say whether the connection went, or could not be made. SQLite's errors have no SQLSTATE, and no connection to lose."""
     never_made = isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", "") is None
     return error.connection_invalidated or never_made
+
+
+def tries(seconds: float = PATIENCE_SECONDS) -> Iterator[int]:
+    """Give the numbers of the tries, from 1, and pause before each but the first. The first comes whatever the time."""
+    give_up_at = time.monotonic() + seconds
+    number = 1
+    while True:
+        yield number
+        if time.monotonic() >= give_up_at:
+            return
+        pause(number)
+        number += 1
+
+
+def pause(made: int) -> None:
+    """Wait a while that nobody shares, after so many tries: anything up to 4 ms, doubling with each to 100 ms."""
+    longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(made - 1, 16))
+    time.sleep(random.uniform(0, longest))  # noqa: S311 - who waits how long is no secret

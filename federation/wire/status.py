@@ -124,9 +124,7 @@ def _all_errors(root: type[FederationError]) -> dict[str, type[FederationError]]
 
 # A peer may name what a peer may be told, and nothing that is said of this side alone, such as a PIN.
 _BY_REASON = {
-    reason: error
-    for reason, error in _all_errors(FederationError).items()
-    if error.__module__.startswith(errors.__name__ + ".")
+    reason: error for reason, error in _all_errors(FederationError).items() if error.__module__ == errors.__name__
 }
 _BY_CODE: dict[grpc.StatusCode, type[FederationError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.Limit,

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from demo import stage
 from federation.store import postgresql, sqlite
 from federation.store.database import Database, open_database
-from federation.store.interfaces import (
+from federation.store.registrations import Registrations
+from federation.store.rows import (
     OutboxEntry,
     Registration,
-    Registrations,
     StoredEpoch,
     StoredRecord,
     StoredRoom,

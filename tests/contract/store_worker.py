@@ -9,13 +9,12 @@ import time
 from federation.party.generations import StoredGenerations
 from federation.store.blobs import CHUNK_BYTES, BlobStore
 from federation.store.database import open_database
+from federation.store.directory import RevocationBook
 from federation.store.errors import AlreadyStored
-from federation.store.log import SqlLog
-from federation.store.party import SqlReplayMemory, SqlSettings
-from federation.store.records import SqlRecords
-from federation.store.registrations import SqlRegistrations
-from federation.store.revocations import SqlRevocationBook
-from federation.store.rooms import SqlRooms
+from federation.store.party import Log, ReplayMemory, Settings
+from federation.store.records import OutboxEntries
+from federation.store.registrations import Registrations
+from federation.store.rooms import Rooms
 from federation.store.shelves import open_shelf
 from tests.contract.store_support import MINUTE, NOW, register, registration, room
 
@@ -28,14 +27,14 @@ def wait() -> None:
 def admit(url: str, _argument: str) -> None:
     with open_database(url) as database:
         wait()
-        print(SqlReplayMemory(database).admit(b"k" * 32, now=NOW, until=NOW + 1))
+        print(ReplayMemory(database).admit(b"k" * 32, now=NOW, until=NOW + 1))
 
 
 def append(url: str, argument: str) -> None:
     with open_database(url) as database:
         wait()
         for number in range(int(argument)):
-            SqlLog(database).append(at=NOW + number, sealed=b"entry")
+            Log(database).append(at=NOW + number, sealed=b"entry")
 
 
 def revoke(url: str, argument: str) -> None:
@@ -43,7 +42,7 @@ def revoke(url: str, argument: str) -> None:
         wait()
         for number in range(25):
             digest = f"{argument}-{number}".encode()
-            print(SqlRevocationBook(database).revoke("grant", digest, expires_at=NOW, at=NOW))
+            print(RevocationBook(database).revoke("grant", digest, expires_at=NOW, at=NOW))
 
 
 def complete(url: str, argument: str) -> None:
@@ -52,7 +51,7 @@ def complete(url: str, argument: str) -> None:
         wait()
         request = argument.encode().ljust(32)
         try:
-            SqlRegistrations(database).complete(
+            Registrations(database).complete(
                 registration(), request_digest=request, answer=request, answer_until=NOW, ticket_digest=None, now=NOW
             )
         except AlreadyStored:
@@ -67,7 +66,7 @@ def renew(url: str, argument: str) -> None:
         wait()
         renewal = registration(serial=argument.encode().ljust(16))
         try:
-            register(SqlRegistrations(database), renewal, supersedes=registration().serial, until=NOW)
+            register(Registrations(database), renewal, supersedes=registration().serial, until=NOW)
         except AlreadyStored:
             print("refused")
         else:
@@ -77,18 +76,18 @@ def renew(url: str, argument: str) -> None:
 def publish(url: str, _argument: str) -> None:
     """Take and settle whatever is due; print what was taken."""
     with open_database(url) as database:
-        records = SqlRecords(database)
+        outbox = OutboxEntries(database)
         wait()
-        while due := records.due(now=NOW, limit=5):
+        while due := outbox.due(now=NOW, limit=5):
             for entry in due:
-                if records.take(entry, until=NOW + MINUTE):
+                if outbox.take(entry, until=NOW + MINUTE):
                     print(entry.entry_id.hex())
 
 
 def rotate(url: str, argument: str) -> None:
     """Prepare a generation of ten purposes, each in a change of its own."""
     with open_database(url) as database:
-        book = StoredGenerations(SqlSettings(database))
+        book = StoredGenerations(Settings(database))
         wait()
         for number in range(10):
             purpose = f"{argument}-{number}"
@@ -98,7 +97,7 @@ def rotate(url: str, argument: str) -> None:
 def put_frames(url: str, argument: str) -> None:
     """Fill a room from one side."""
     with open_database(url) as database:
-        rooms = SqlRooms(database)
+        rooms = Rooms(database)
         wait()
         for number in range(20):
             rooms.put_frame(room().room_id, int(argument), number, b"frame", now=NOW, most_bytes=100_000)
@@ -107,7 +106,7 @@ def put_frames(url: str, argument: str) -> None:
 def migrate(url: str, _argument: str) -> None:
     wait()
     with open_database(url) as database:
-        print(SqlLog(database).verify())
+        print(Log(database).verify())
 
 
 def write_blob(url: str, argument: str) -> None:

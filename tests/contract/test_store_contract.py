@@ -4,34 +4,33 @@ import pytest
 import sqlalchemy as sa
 
 from federation.store.errors import AlreadyStored, StoredRecordCorrupt, StoreUnavailable
-from federation.store.log import START, SqlLog, chained
-from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
+from federation.store.party import START, Epochs, Evidence, Log, ReplayMemory, Settings, chained
 from federation.store.portable import PAGE_ROWS
 from federation.store.schema import log, replay
 from tests.contract.store_support import NOW, drop_guards, epoch
 
 
 def test_replay_key_is_admitted_once(database):
-    memory = SqlReplayMemory(database)
+    memory = ReplayMemory(database)
     assert memory.admit(b"k", now=NOW, until=NOW + 10)
     assert memory.admit(b"other", now=NOW, until=NOW + 10)
 
 
 def test_replay_key_seen_before_is_refused(database):
-    memory = SqlReplayMemory(database)
+    memory = ReplayMemory(database)
     memory.admit(b"k", now=NOW, until=NOW + 10)
     assert not memory.admit(b"k", now=NOW + 10, until=NOW + 20)
 
 
 def test_replay_key_whose_time_is_over_is_forgotten(database):
-    memory = SqlReplayMemory(database)
+    memory = ReplayMemory(database)
     memory.admit(b"k", now=NOW, until=NOW + 10)
     memory.admit(b"other", now=NOW + 11, until=NOW + 20)
     assert database.read(lambda connection: connection.scalars(sa.select(replay.c.key)).all()) == [b"other"]
 
 
 def test_setting_is_what_was_put_last(database):
-    settings = SqlSettings(database)
+    settings = Settings(database)
     assert settings.get("ks") is None
     settings.put("ks", b"1")
     settings.put("ks", b"2")
@@ -39,7 +38,7 @@ def test_setting_is_what_was_put_last(database):
 
 
 def test_setting_advances_to_a_higher_sequence(database):
-    settings = SqlSettings(database)
+    settings = Settings(database)
     assert settings.advance("list", 7, b"seven")
     assert settings.advance("list", 9, b"nine")
     assert settings.get("list") == b"nine"
@@ -47,21 +46,47 @@ def test_setting_advances_to_a_higher_sequence(database):
 
 @pytest.mark.parametrize("sequence", [8, 9])
 def test_setting_of_an_equal_or_lower_sequence_is_refused(database, sequence):
-    settings = SqlSettings(database)
+    settings = Settings(database)
     settings.advance("list", 9, b"nine")
     assert not settings.advance("list", sequence, b"older")
     assert settings.get("list") == b"nine"
 
 
 def test_setting_put_does_not_set_its_sequence_back(database):
-    settings = SqlSettings(database)
+    settings = Settings(database)
     settings.advance("list", 9, b"nine")
     settings.put("list", b"by hand")
     assert not settings.advance("list", 9, b"nine")
 
 
+def test_setting_of_a_higher_sequence_than_the_one_at_hand_is_newer(database):
+    settings = Settings(database)
+    settings.advance("list", 9, b"nine")
+    assert settings.newer("list", -1) == settings.newer("list", 8) == (9, b"nine")
+
+
+@pytest.mark.parametrize("sequence", [9, 10, 2**64 - 1])
+def test_setting_of_an_equal_or_lower_sequence_is_not_newer(database, sequence):
+    settings = Settings(database)
+    settings.advance("list", 9, b"nine")
+    assert settings.newer("list", sequence) is None
+
+
+def test_setting_without_a_sequence_is_never_newer(database):
+    settings = Settings(database)
+    assert settings.newer("ks", -1) is None
+    settings.put("ks", b"1")
+    assert settings.newer("ks", -1) is None
+
+
+def test_sequence_of_a_setting_lies_before_its_value(database):
+    """SQLite goes through all that lies before a column: to learn that nothing is newer it would read a whole directory."""
+    columns = [column["name"] for column in sa.inspect(database.engine).get_columns("settings")]
+    assert columns.index("sequence") < columns.index("value")
+
+
 def test_epochs_come_back_the_last_to_end_first(database):
-    epochs = SqlEpochs(database)
+    epochs = Epochs(database)
     early, late = epoch(1, not_after=NOW), epoch(2, not_after=NOW + 1)
     epochs.put(early)
     epochs.put(late)
@@ -69,7 +94,7 @@ def test_epochs_come_back_the_last_to_end_first(database):
 
 
 def test_epoch_that_is_there_is_not_replaced(database):
-    epochs = SqlEpochs(database)
+    epochs = Epochs(database)
     epochs.put(epoch(1, not_after=NOW))
     with pytest.raises(AlreadyStored):
         epochs.put(epoch(1, not_after=NOW + 1))
@@ -77,7 +102,7 @@ def test_epoch_that_is_there_is_not_replaced(database):
 
 
 def test_epoch_dropped_is_gone(database):
-    epochs = SqlEpochs(database)
+    epochs = Epochs(database)
     epochs.put(epoch(1, not_after=NOW))
     epochs.drop(epoch(1, not_after=NOW).key_id)
     epochs.drop(b"absent")
@@ -85,13 +110,13 @@ def test_epoch_dropped_is_gone(database):
 
 
 def test_time_beyond_what_the_database_holds_is_never(database):
-    epochs = SqlEpochs(database)
+    epochs = Epochs(database)
     epochs.put(epoch(1, not_after=2**64 - 1))
     assert epochs.all()[0].not_after == 2**63 - 1
 
 
 def test_log_chains_its_entries(database):
-    entries = SqlLog(database)
+    entries = Log(database)
     assert entries.verify() == 0
     first = entries.append(at=NOW, sealed=b"first")
     second = entries.append(at=NOW + 1, sealed=b"second")
@@ -103,7 +128,7 @@ def test_log_chains_its_entries(database):
 
 
 def test_log_longer_than_a_page_comes_whole(database):
-    entries = SqlLog(database)
+    entries = Log(database)
     for number in range(PAGE_ROWS + 3):
         entries.append(at=NOW, sealed=b"%d" % number)
     assert [entry.sequence for entry in entries.entries()] == list(range(1, PAGE_ROWS + 4))
@@ -120,7 +145,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_log_change_is_refused_by_the_database(database, change):
-    entries = SqlLog(database)
+    entries = Log(database)
     kept = [entries.append(at=NOW, sealed=b"1"), entries.append(at=NOW, sealed=b"2")]
     with pytest.raises(StoreUnavailable):
         database.write(lambda connection: connection.execute(change))
@@ -138,7 +163,7 @@ FORGERIES = {
 
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
 def test_log_altered_behind_the_triggers_is_found_corrupt(database, forgery):
-    entries = SqlLog(database)
+    entries = Log(database)
     for number in range(3):
         entries.append(at=NOW, sealed=b"%d" % number)
 
@@ -152,7 +177,7 @@ def test_log_altered_behind_the_triggers_is_found_corrupt(database, forgery):
 
 
 def test_evidence_comes_back_oldest_first_and_by_kind(database):
-    evidence = SqlEvidence(database)
+    evidence = Evidence(database)
     evidence.add("p1", b"ref", b"sealed", at=NOW + 1)
     evidence.add("d5", b"ref", b"sealed", at=NOW)
     assert list(evidence.all()) == [("d5", b"ref", b"sealed", NOW), ("p1", b"ref", b"sealed", NOW + 1)]
@@ -161,7 +186,7 @@ def test_evidence_comes_back_oldest_first_and_by_kind(database):
 
 
 def test_evidence_added_twice_is_kept_once(database):
-    evidence = SqlEvidence(database)
+    evidence = Evidence(database)
     for _ in range(2):
         evidence.add("p1", b"ref", b"sealed", at=NOW)
     evidence.add("p1", b"ref", b"another", at=NOW)
@@ -169,7 +194,7 @@ def test_evidence_added_twice_is_kept_once(database):
 
 
 def test_evidence_of_many_pages_and_one_time_comes_whole(database):
-    evidence = SqlEvidence(database)
+    evidence = Evidence(database)
     for number in range(PAGE_ROWS * 2):
         evidence.add("p1", b"%d" % number, b"sealed", at=NOW)
     assert len({reference for _, reference, _, _ in evidence.all()}) == PAGE_ROWS * 2

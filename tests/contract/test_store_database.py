@@ -9,16 +9,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from federation.store import sqlite
-from federation.store.authorities import SqlAuthorities
 from federation.store.database import open_database
+from federation.store.directory import Authorities
 from federation.store.errors import StoreUnavailable
-from federation.store.index import SqlIndex
-from federation.store.interfaces import SealedRow, StoredAuthority
-from federation.store.log import SqlLog
-from federation.store.party import SqlReplayMemory, SqlSettings
-from federation.store.records import SqlRecords
-from federation.store.registration_rows import values_of
-from federation.store.registrations import SqlRegistrations
+from federation.store.index import Index
+from federation.store.party import Log, ReplayMemory, Settings
+from federation.store.records import Records
+from federation.store.registrations import Registrations, values_of
+from federation.store.rows import SealedRow, StoredAuthority
 from federation.store.schema import metadata, settings
 from federation.store.upgrade import upgrade
 from tests.contract.store_support import IMPLEMENTATIONS, NOW, engines_of, record, registration, url_of
@@ -46,7 +44,7 @@ def test_database_of_the_first_migration_upgrades_and_keeps_its_rows(implementat
         connection.execute(sa.insert(settings).values(name="ks", value=b"\x01"))
     engine.dispose()
     with open_database(url) as database:
-        assert SqlSettings(database).get("ks") == b"\x01"
+        assert Settings(database).get("ks") == b"\x01"
         assert set(sa.inspect(database.engine).get_table_names()) == {*metadata.tables, "alembic_version"}
 
 
@@ -61,11 +59,11 @@ def test_database_before_rotation_upgrades_with_its_first_generations_and_its_au
             connection.execute(sa.table(table, *map(sa.column, row)).insert().values(row))
     engine.dispose()
     with open_database(url) as database:
-        assert SqlRegistrations(database).live("P:ann") == one
-        assert list(SqlIndex(database).walk()) == [SealedRow(1, b"key", b"id", b"owner", b"sealed", generation=1)]
-        assert list(SqlRecords(database).all()) == [kept]
-        assert SqlAuthorities(database).all() == [StoredAuthority("M:north", b"certificate", (), b"crl", 7)]
-        SqlAuthorities(database).put_crl("M:north", b"certificate", b"newer", 8)
+        assert Registrations(database).live("P:ann") == one
+        assert list(Index(database).walk()) == [SealedRow(1, b"key", b"id", b"owner", b"sealed", generation=1)]
+        assert list(Records(database).all()) == [kept]
+        assert Authorities(database).all() == [StoredAuthority("M:north", b"certificate", (), b"crl", 7)]
+        Authorities(database).put_crl("M:north", b"certificate", b"newer", 8)
 
 
 def before_rotation(one, kept):
@@ -88,14 +86,14 @@ def before_rotation(one, kept):
 def test_database_reopened_has_what_was_kept(tmp_path):
     for expected in (None, b"1"):
         with open_database(url_of("sqlite", tmp_path)) as database:
-            assert SqlSettings(database).get("name") == expected
-            SqlSettings(database).put("name", b"1")
+            assert Settings(database).get("name") == expected
+            Settings(database).put("name", b"1")
 
 
 def test_database_files_are_the_owners_alone(tmp_path):
     (tmp_path / "party.sqlite").touch(mode=0o644)
     with open_database(url_of("sqlite", tmp_path)) as database:
-        SqlSettings(database).put("name", b"1")
+        Settings(database).put("name", b"1")
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes == {f"party.sqlite{end}": 0o600 for end in ("", "-wal", "-shm", ".lock")}
 
@@ -136,18 +134,18 @@ def test_database_locked_fails_closed(tmp_path):
         other = sqlite3.connect(tmp_path / "party.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable):
-            SqlReplayMemory(database).admit(b"k", now=NOW, until=NOW)
+            ReplayMemory(database).admit(b"k", now=NOW, until=NOW)
         other.close()
-        assert SqlReplayMemory(database).admit(b"k", now=NOW, until=NOW)
+        assert ReplayMemory(database).admit(b"k", now=NOW, until=NOW)
 
 
 def test_database_full_fails_closed_and_shows_nothing_of_what_it_was_given(tmp_path):
     with open_database(url_of("sqlite", tmp_path)) as database:
         configured(database, "max_page_count = 1")
         with pytest.raises(StoreUnavailable) as caught:
-            SqlSettings(database).put("name", b"sealed words" * 100_000)
+            Settings(database).put("name", b"sealed words" * 100_000)
         assert "sealed words" not in str(caught.value)
-        assert SqlSettings(database).get("name") is None
+        assert Settings(database).get("name") is None
 
 
 STRANGERS = {
@@ -161,12 +159,12 @@ STRANGERS = {
 @pytest.mark.parametrize("statement", STRANGERS.values(), ids=STRANGERS)
 def test_log_change_by_a_stranger_to_this_code_is_refused_by_the_database(tmp_path, statement):
     with open_database(url_of("sqlite", tmp_path)) as database:
-        kept = SqlLog(database).append(at=NOW, sealed=b"1")
+        kept = Log(database).append(at=NOW, sealed=b"1")
         stranger = sqlite3.connect(tmp_path / "party.sqlite", isolation_level=None)
         with pytest.raises(sqlite3.IntegrityError):
             stranger.execute(statement)
         stranger.close()
-        assert list(SqlLog(database).entries()) == [kept]
+        assert list(Log(database).entries()) == [kept]
 
 
 def test_database_step_that_raises_leaves_nothing(database):
@@ -176,13 +174,13 @@ def test_database_step_that_raises_leaves_nothing(database):
 
     with pytest.raises(RuntimeError):
         database.write(step)
-    assert SqlSettings(database).get("half") is None
+    assert Settings(database).get("half") is None
 
 
 def test_database_whose_writers_queue_too_long_fails_closed(tmp_path, monkeypatch):
     with open_database(url_of("sqlite", tmp_path)) as database:
         monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
-        memory = SqlReplayMemory(database)
+        memory = ReplayMemory(database)
         with pytest.raises(StoreUnavailable):
             database.write(lambda _: memory.admit(b"k", now=NOW, until=NOW))
         assert memory.admit(b"k", now=NOW, until=NOW)

@@ -3,11 +3,11 @@
 import pytest
 
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
-from federation.store.interfaces import Act, SealedEntry
-from federation.store.log import SqlLog
+from federation.store.party import Log
 from federation.store.portable import PAGE_ROWS
-from federation.store.records import SqlRecords
-from federation.store.rooms import FRAME_COST, SqlRooms
+from federation.store.records import OutboxEntries, Records
+from federation.store.rooms import FRAME_COST, Rooms
+from federation.store.rows import Act, SealedEntry
 from tests.contract.store_support import NOW, outbox_entry, record, room
 
 PATIENT = record().patient_key
@@ -15,13 +15,18 @@ ROOM = room().room_id
 
 
 @pytest.fixture
+def outbox(database):
+    return OutboxEntries(database)
+
+
+@pytest.fixture
 def records(database):
-    return SqlRecords(database)
+    return Records(database)
 
 
 @pytest.fixture
 def rooms(database):
-    store = SqlRooms(database)
+    store = Rooms(database)
     store.open(room(), now=NOW, most_per_doctor=9)
     return store
 
@@ -58,21 +63,21 @@ def test_record_moved_to_another_class_is_not_found_under_the_old_one(records):
     assert find(records, department_class="cardiology") == []
 
 
-def test_record_version_that_is_there_is_not_overwritten_and_nothing_else_is_kept(records):
+def test_record_version_that_is_there_is_not_overwritten_and_nothing_else_is_kept(records, outbox):
     records.add(record(), outbox=None, answer=None)
     with pytest.raises(AlreadyStored):
         records.add(record(patient=b"q"), outbox=outbox_entry(), answer=(b"deposit", b"stoack"))
     assert find(records) == [record()]
-    assert records.outbox_size() == 0
+    assert outbox.size() == 0
     assert records.answer_to(b"deposit") is None
 
 
-def test_record_of_a_deposit_answered_before_is_refused(records):
+def test_record_of_a_deposit_answered_before_is_refused(records, outbox):
     records.add(record(b"a"), outbox=outbox_entry(), answer=(b"deposit", b"stoack"))
     with pytest.raises(AlreadyStored):
         records.add(record(b"b"), outbox=outbox_entry(2), answer=(b"deposit", b"again"))
     assert find(records) == [record(b"a")]
-    assert records.outbox_size() == 1
+    assert outbox.size() == 1
     assert records.answer_to(b"deposit") == b"stoack"
 
 
@@ -89,47 +94,47 @@ def test_records_of_many_pages_come_whole(records):
     assert [one.version for one in records.all()] == list(range(PAGE_ROWS + 1))
 
 
-def test_outbox_gives_what_is_due_the_longest_due_first(records):
+def test_outbox_gives_what_is_due_the_longest_due_first(records, outbox):
     for number, not_before in ((1, NOW), (2, NOW - 5), (3, NOW + 1)):
         records.add(record(b"%d" % number), outbox=outbox_entry(number, not_before=not_before), answer=None)
-    assert records.due(now=NOW, limit=9) == [outbox_entry(2, not_before=NOW - 5), outbox_entry(1)]
-    assert records.due(now=NOW, limit=1) == [outbox_entry(2, not_before=NOW - 5)]
-    assert records.outbox_size() == 3
+    assert outbox.due(now=NOW, limit=9) == [outbox_entry(2, not_before=NOW - 5), outbox_entry(1)]
+    assert outbox.due(now=NOW, limit=1) == [outbox_entry(2, not_before=NOW - 5)]
+    assert outbox.size() == 3
 
 
-def test_outbox_entry_taken_counts_the_attempt_and_is_one_workers_for_its_time(records):
+def test_outbox_entry_taken_counts_the_attempt_and_is_one_workers_for_its_time(records, outbox):
     records.add(record(), outbox=outbox_entry(), answer=None)
-    assert records.take(outbox_entry(), until=NOW + 5)
-    assert not records.take(outbox_entry(), until=NOW + 5)
-    assert records.due(now=NOW + 4, limit=9) == []
-    (again,) = records.due(now=NOW + 5, limit=9)
+    assert outbox.take(outbox_entry(), until=NOW + 5)
+    assert not outbox.take(outbox_entry(), until=NOW + 5)
+    assert outbox.due(now=NOW + 4, limit=9) == []
+    (again,) = outbox.due(now=NOW + 5, limit=9)
     assert again.attempts == 1
-    assert records.take(again, until=NOW + 9)
+    assert outbox.take(again, until=NOW + 9)
 
 
-def test_outbox_entry_postponed_waits(records):
+def test_outbox_entry_postponed_waits(records, outbox):
     records.add(record(), outbox=outbox_entry(), answer=None)
-    records.take(outbox_entry(), until=NOW + 60)
-    records.postpone(outbox_entry().entry_id, not_before=NOW + 5)
-    records.postpone(b"settled meanwhile", not_before=NOW + 5)
-    assert records.due(now=NOW + 4, limit=9) == []
-    assert len(records.due(now=NOW + 5, limit=9)) == 1
+    outbox.take(outbox_entry(), until=NOW + 60)
+    outbox.postpone(outbox_entry().entry_id, not_before=NOW + 5)
+    outbox.postpone(b"settled meanwhile", not_before=NOW + 5)
+    assert outbox.due(now=NOW + 4, limit=9) == []
+    assert len(outbox.due(now=NOW + 5, limit=9)) == 1
 
 
-def test_outbox_entry_put_off_or_settled_meanwhile_is_not_taken(records):
+def test_outbox_entry_put_off_or_settled_meanwhile_is_not_taken(records, outbox):
     records.add(record(b"a"), outbox=outbox_entry(1), answer=None)
     records.add(record(b"b"), outbox=outbox_entry(2), answer=None)
-    records.postpone(outbox_entry(1).entry_id, not_before=NOW + 5)
-    records.settle(outbox_entry(2).entry_id)
-    assert not records.take(outbox_entry(1), until=NOW + 9)
-    assert not records.take(outbox_entry(2), until=NOW + 9)
+    outbox.postpone(outbox_entry(1).entry_id, not_before=NOW + 5)
+    outbox.settle(outbox_entry(2).entry_id)
+    assert not outbox.take(outbox_entry(1), until=NOW + 9)
+    assert not outbox.take(outbox_entry(2), until=NOW + 9)
 
 
-def test_outbox_entry_settled_is_gone(records):
+def test_outbox_entry_settled_is_gone(records, outbox):
     records.add(record(), outbox=outbox_entry(), answer=None)
     for _ in range(2):
-        records.settle(outbox_entry().entry_id)
-    assert records.outbox_size() == 0
+        outbox.settle(outbox_entry().entry_id)
+    assert outbox.size() == 0
 
 
 def test_room_is_found_until_it_expires(rooms):
@@ -224,14 +229,14 @@ def test_frames_that_are_empty_fill_a_room_too(rooms):
 
 def test_record_its_answer_and_its_log_entry_are_there_together(database):
     act = Act(SealedEntry(NOW, b"entry"))
-    SqlRecords(database).add(record(), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
-    assert [it.sealed for it in SqlLog(database).entries()] == [b"entry"]
+    Records(database).add(record(), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
+    assert [it.sealed for it in Log(database).entries()] == [b"entry"]
     with pytest.raises(AlreadyStored):
-        SqlRecords(database).add(record(), outbox=None, answer=None, act=act)
+        Records(database).add(record(), outbox=None, answer=None, act=act)
     with pytest.raises(AlreadyStored):
-        SqlRecords(database).add(record(b"other"), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
-    assert SqlLog(database).verify() == 1
-    assert [it.handle for it in SqlRecords(database).all()] == [record().handle]
+        Records(database).add(record(b"other"), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
+    assert Log(database).verify() == 1
+    assert [it.handle for it in Records(database).all()] == [record().handle]
 
 
 def test_what_all_rooms_hold_is_counted_together(rooms):

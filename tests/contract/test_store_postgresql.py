@@ -13,13 +13,11 @@ import sqlalchemy as sa
 from federation.store import postgresql
 from federation.store.database import Database, open_database
 from federation.store.errors import StoreUnavailable
-from federation.store.log import SqlLog
-from federation.store.party import SqlReplayMemory, SqlSettings
+from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.portable import FORGOTTEN_ROWS, forget
-from federation.store.records import SqlRecords
-from federation.store.registrations import SqlRegistrations
-from federation.store.retention import SqlRetention
-from federation.store.rooms import SqlRooms
+from federation.store.records import Records
+from federation.store.registrations import ExpiredRows, Registrations
+from federation.store.rooms import Rooms
 from federation.store.schema import answers, replay, settings, tickets
 from federation.store.upgrade import upgrade
 from tests.contract import postgresql_server
@@ -105,7 +103,7 @@ def test_database_password_is_read_from_its_file(server, tmp_path):
     name = server.new_database()
     server.execute(f"ALTER DATABASE {name} OWNER TO locked")
     with open_database(server.url(name, "locked"), password_file=file) as database:
-        SqlSettings(database).put("n", b"1")
+        Settings(database).put("n", b"1")
         assert postgresql_server.PASSWORD not in repr(database.engine) + str(database.engine.url)
 
 
@@ -138,7 +136,7 @@ def test_migration_of_a_table_in_use_lets_others_pass_and_comes_again(server, mo
         assert not migrating.done()
         reader.rollback()
         with migrating.result(20) as database:
-            assert list(SqlRecords(database).all()) == []
+            assert list(Records(database).all()) == []
     assert longest < 5
 
 
@@ -147,7 +145,7 @@ def test_database_without_triggers_of_statements_is_made_without_the_one_on_trun
     with psycopg.connect(server.url(name), autocommit=True) as connection:
         connection.execute(WITHOUT_STATEMENT_TRIGGERS)
     with open_database(server.url(name)) as database:
-        SqlLog(database).append(at=NOW, sealed=b"1")
+        Log(database).append(at=NOW, sealed=b"1")
         with pytest.raises(StoreUnavailable, match="log is append-only"):
             database.write(lambda connection: connection.exec_driver_sql("DELETE FROM log"))
         database.write(lambda connection: connection.exec_driver_sql("TRUNCATE log"))
@@ -156,7 +154,7 @@ def test_database_without_triggers_of_statements_is_made_without_the_one_on_trun
 def test_server_whose_role_owns_nothing_serves_and_cannot_change_the_logs(server):
     name = server.new_database()
     with open_database(server.url(name)) as owners:
-        SqlLog(owners).append(at=NOW, sealed=b"1")
+        Log(owners).append(at=NOW, sealed=b"1")
         for statement in (
             "ALTER TABLE log DISABLE TRIGGER USER",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO serving",
@@ -164,12 +162,12 @@ def test_server_whose_role_owns_nothing_serves_and_cannot_change_the_logs(server
         ):
             owners.write(lambda connection, statement=statement: connection.exec_driver_sql(statement))
     with open_database(server.url(name, "serving")) as database:
-        register(SqlRegistrations(database), registration())
-        SqlRecords(database).add(record(), outbox=outbox_entry(), answer=(b"digest", b"answer"))
-        SqlRooms(database).open(room(), now=NOW, most_per_doctor=1)
-        SqlRooms(database).put_frame(room().room_id, 1, 0, b"frame", now=NOW, most_bytes=1000)
-        assert SqlReplayMemory(database).admit(b"1", now=NOW, until=NOW)
-        SqlLog(database).append(at=NOW, sealed=b"2")
+        register(Registrations(database), registration())
+        Records(database).add(record(), outbox=outbox_entry(), answer=(b"digest", b"answer"))
+        Rooms(database).open(room(), now=NOW, most_per_doctor=1)
+        Rooms(database).put_frame(room().room_id, 1, 0, b"frame", now=NOW, most_bytes=1000)
+        assert ReplayMemory(database).admit(b"1", now=NOW, until=NOW)
+        Log(database).append(at=NOW, sealed=b"2")
         for forbidden in (
             "DELETE FROM log",
             "TRUNCATE log",
@@ -178,7 +176,7 @@ def test_server_whose_role_owns_nothing_serves_and_cannot_change_the_logs(server
         ):
             with pytest.raises(StoreUnavailable, match=r"permission denied|must be owner"):
                 database.write(lambda connection, forbidden=forbidden: connection.exec_driver_sql(forbidden))
-        assert SqlLog(database).verify() == 2
+        assert Log(database).verify() == 2
 
 
 def test_database_that_is_not_there_is_unavailable_soon(server):
@@ -189,7 +187,7 @@ def test_database_that_is_not_there_is_unavailable_soon(server):
 
 
 def test_writers_that_look_and_then_write_lose_nothing_to_each_other(database):
-    SqlSettings(database).put("n", b"0")
+    Settings(database).put("n", b"0")
 
     def count(connection):
         value = int(connection.scalar(sa.select(settings.c.value).where(settings.c.name == "n")))
@@ -198,12 +196,12 @@ def test_writers_that_look_and_then_write_lose_nothing_to_each_other(database):
 
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(lambda _: database.write(count), range(60)))
-    assert SqlSettings(database).get("n") == b"60"
+    assert Settings(database).get("n") == b"60"
 
 
 def test_writers_that_wait_for_each_other_go_on(database):
     for name in ("a", "b"):
-        SqlSettings(database).put(name, b"")
+        Settings(database).put(name, b"")
     both_hold_one = threading.Barrier(2)
     tried = []
 
@@ -219,7 +217,7 @@ def test_writers_that_wait_for_each_other_go_on(database):
 
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(in_order, "ab", "ba"))
-    assert SqlSettings(database).get("a") == SqlSettings(database).get("b")
+    assert Settings(database).get("a") == Settings(database).get("b")
 
 
 @pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
@@ -230,7 +228,7 @@ def test_hot_paths_come_to_the_same_where_the_database_gives_a_stricter_isolatio
     engines = postgresql.make_engines(sa.make_url(server.url(name)), None, 8)
     stricter = engines.by_key.execution_options(isolation_level=isolation)
     with Database(replace(engines, by_key=stricter)) as database, ThreadPoolExecutor(4) as threads:
-        log, replay, rooms = SqlLog(database), SqlReplayMemory(database), SqlRooms(database)
+        log, replay, rooms = Log(database), ReplayMemory(database), Rooms(database)
         list(threads.map(lambda _: log.append(at=NOW, sealed=b"1"), range(40)))
         assert log.verify() == 40
         assert sum(threads.map(lambda _: replay.admit(b"k", now=NOW, until=NOW), range(20))) == 1
@@ -242,12 +240,12 @@ def test_hot_paths_come_to_the_same_where_the_database_gives_a_stricter_isolatio
 
 
 def test_connections_lost_between_calls_are_made_anew(database, server):
-    memory = SqlReplayMemory(database)
+    memory = ReplayMemory(database)
     assert memory.admit(b"1", now=NOW, until=NOW)
     kill_connections(server, database)
     assert memory.admit(b"2", now=NOW, until=NOW)
     kill_connections(server, database)
-    assert SqlSettings(database).get("n") is None
+    assert Settings(database).get("n") is None
 
 
 def test_connection_lost_before_the_commit_runs_the_step_again(database, server):
@@ -260,7 +258,7 @@ def test_connection_lost_before_the_commit_runs_the_step_again(database, server)
         put(connection, b"%d" % len(runs))
 
     database.write(step)
-    assert SqlSettings(database).get("n") == b"2"
+    assert Settings(database).get("n") == b"2"
 
 
 def test_connection_lost_in_the_commit_is_told_and_the_step_not_run_again(database):
@@ -278,8 +276,8 @@ def test_connection_lost_in_the_commit_is_told_and_the_step_not_run_again(databa
 
 def test_connection_lost_in_the_commit_of_a_repeatable_step_runs_it_again(database):
     database.write(lambda connection: connection.exec_driver_sql(DIES))
-    SqlSettings(database).put("n", b"1")
-    assert SqlSettings(database).get("n") == b"1"
+    Settings(database).put("n", b"1")
+    assert Settings(database).get("n") == b"1"
 
 
 @pytest.fixture(params=[name for name in IMPLEMENTATIONS if name == "postgresql" and not postgresql_server.ELSEWHERE])
@@ -305,7 +303,7 @@ def test_commit_that_waits_for_a_standby_that_is_gone_has_an_end_and_is_not_undo
     monkeypatch.setattr(postgresql, "COMMIT_SECONDS", 0.5)
     monkeypatch.setattr(postgresql, "POOL_SECONDS", 1)
     with open_database(server.url(server.new_database()), connections=2) as database:
-        kept = SqlSettings(database)
+        kept = Settings(database)
         waits_for("gone")
         for name in ("first", "second"):
             with pytest.raises(StoreUnavailable, match="may be there or not"):
@@ -358,9 +356,9 @@ def test_rows_that_are_over_go_where_the_database_locks_none_of_them(database, k
     locking = sa.select(table.c[key]).with_for_update(skip_locked=True)
     with pytest.raises(StoreUnavailable, match="FOR UPDATE is not allowed"):
         database.write(lambda connection: connection.execute(locking).all())
-    removed = SqlRetention(database).remove(now=NOW + 1, ended_before=NOW)
+    removed = ExpiredRows(database).remove(now=NOW + 1, ended_before=NOW)
     assert removed[kind] == FORGOTTEN_ROWS + 3
-    assert SqlRetention(database).count(now=NOW + 2, ended_before=NOW)[kind] == FORGOTTEN_ROWS + 3
+    assert ExpiredRows(database).count(now=NOW + 2, ended_before=NOW)[kind] == FORGOTTEN_ROWS + 3
 
 
 def test_change_beside_rows_that_are_over_is_made_where_the_database_locks_none_of_them(database):
@@ -376,7 +374,7 @@ def test_change_beside_rows_that_are_over_is_made_where_the_database_locks_none_
         return gone
 
     assert database.write_by_key(step) == 1
-    assert [SqlSettings(database).get(name) for name in ("n", "after")] == [b"before", b"after"]
+    assert [Settings(database).get(name) for name in ("n", "after")] == [b"before", b"after"]
 
 
 def test_connections_of_a_process_are_bounded_and_waiting_for_one_too(server, monkeypatch):
@@ -386,10 +384,10 @@ def test_connections_of_a_process_are_bounded_and_waiting_for_one_too(server, mo
         holder = threads.submit(database.read, lambda _: held.set() or leave.wait(20))
         held.wait(10)
         with pytest.raises(StoreUnavailable):
-            SqlSettings(database).get("n")
+            Settings(database).get("n")
         leave.set()
         holder.result()
-        assert SqlSettings(database).get("n") is None
+        assert Settings(database).get("n") is None
 
 
 def test_statement_that_takes_too_long_is_ended(server, monkeypatch):
@@ -404,11 +402,11 @@ def test_statement_that_takes_too_long_is_ended(server, monkeypatch):
 def test_reading_step_that_writes_is_refused(database):
     with pytest.raises(StoreUnavailable, match="read-only"):
         database.read(lambda connection: put(connection, b"1"))
-    assert SqlSettings(database).get("n") is None
+    assert Settings(database).get("n") is None
 
 
 def test_refusal_of_the_database_shows_nothing_of_what_it_was_given(database):
-    SqlSettings(database).put("n", b"sealed words")
+    Settings(database).put("n", b"sealed words")
     with pytest.raises(StoreUnavailable) as caught:
         database.write(lambda connection: put(connection, b"sealed words"))
     assert "sealed" not in str(caught.value)

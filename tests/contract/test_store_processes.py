@@ -8,11 +8,10 @@ import pytest
 from federation.party.generations import StoredGenerations
 from federation.store.database import open_database
 from federation.store.errors import StoreLimit
-from federation.store.log import SqlLog
-from federation.store.party import SqlReplayMemory, SqlSettings
-from federation.store.records import SqlRecords
-from federation.store.registrations import SqlRegistrations
-from federation.store.rooms import FRAME_COST, SqlRooms
+from federation.store.party import Log, ReplayMemory, Settings
+from federation.store.records import Records
+from federation.store.registrations import Registrations
+from federation.store.rooms import FRAME_COST, Rooms
 from tests.contract.store_support import (
     NOW,
     Worker,
@@ -33,7 +32,7 @@ def test_replay_key_has_one_winner_of_eight_processes(url):
 
 def test_replay_key_has_one_winner_of_sixteen_threads(url):
     with open_database(url) as database, ThreadPoolExecutor(16) as threads:
-        memory = SqlReplayMemory(database)
+        memory = ReplayMemory(database)
         for number in range(10):
             key = b"%d" % number
             admitted = threads.map(lambda _, key=key: memory.admit(key, now=NOW, until=NOW), range(16))
@@ -44,7 +43,7 @@ def test_log_of_four_processes_is_one_chain(url):
     open_database(url).close()
     run_together("append", url, ["50"] * 4)
     with open_database(url) as database:
-        assert SqlLog(database).verify() == 200
+        assert Log(database).verify() == 200
 
 
 def test_revocations_of_four_processes_have_a_version_each(url):
@@ -56,28 +55,28 @@ def test_revocations_of_four_processes_have_a_version_each(url):
 def test_registration_of_one_serial_has_one_winner_of_six_processes(url):
     with open_database(url) as database:
         wanted = registration()
-        SqlRegistrations(database).reserve_serial(
+        Registrations(database).reserve_serial(
             wanted.serial, role=wanted.role, identity=wanted.identity, credential=wanted.credential, at=NOW, until=NOW
         )
     assert sorted(run_together("complete", url, "abcdef")) == ["live\n"] + ["refused\n"] * 5
     with open_database(url) as database:
-        answers = [SqlRegistrations(database).answer_to(name.encode().ljust(32), now=NOW) for name in "abcdef"]
+        answers = [Registrations(database).answer_to(name.encode().ljust(32), now=NOW) for name in "abcdef"]
         assert sum(answer is not None for answer in answers) == 1
 
 
 def test_renewal_has_one_winner_of_six_processes(url):
     with open_database(url) as database:
-        register(SqlRegistrations(database), registration())
+        register(Registrations(database), registration())
     assert sorted(run_together("renew", url, "abcdef")) == ["live\n"] + ["refused\n"] * 5
     with open_database(url) as database:
-        assert len(SqlRegistrations(database).superseded("P:ann", now=NOW)) == 1
-        assert len(list(SqlRegistrations(database).issued())) == 2  # the losers have used no serial up
+        assert len(Registrations(database).superseded("P:ann", now=NOW)) == 1
+        assert len(list(Registrations(database).issued())) == 2  # the losers have used no serial up
 
 
 def test_outbox_of_thirty_entries_is_taken_once_by_four_processes(url):
     with open_database(url) as database:
         for number in range(30):
-            SqlRecords(database).add(record(bytes([number]) * 16), outbox=outbox_entry(number), answer=None)
+            Records(database).add(record(bytes([number]) * 16), outbox=outbox_entry(number), answer=None)
     taken = [line for lines in run_together("publish", url, ["-"] * 4) for line in lines.split()]
     assert sorted(taken) == sorted(outbox_entry(number).entry_id.hex() for number in range(30))
 
@@ -86,16 +85,16 @@ def test_generations_changed_by_four_processes_lose_no_change(url):
     open_database(url).close()
     run_together("rotate", url, "abcd")
     with open_database(url) as database:
-        purposes = StoredGenerations(SqlSettings(database)).read().purposes
+        purposes = StoredGenerations(Settings(database)).read().purposes
     assert set(purposes) == {f"{name}-{number}" for name in "abcd" for number in range(10)}
 
 
 def test_room_filled_from_both_sides_at_once_counts_every_frame(url):
     with open_database(url) as database:
-        SqlRooms(database).open(room(), now=NOW, most_per_doctor=1)
+        Rooms(database).open(room(), now=NOW, most_per_doctor=1)
     run_together("put_frames", url, "12")
     with open_database(url) as database:
-        rooms = SqlRooms(database)
+        rooms = Rooms(database)
         assert [len(rooms.frames(room().room_id, side, from_number=0, limit=99)) for side in (1, 2)] == [20, 20]
         most = 40 * (FRAME_COST + len(b"frame"))
         with pytest.raises(StoreLimit):
@@ -115,9 +114,9 @@ def test_log_entry_appended_survives_a_kill(url):
         worker.begin()
         seen = _entries_seen(database, at_least=20)
         worker.kill()
-        assert SqlLog(database).verify() >= seen
+        assert Log(database).verify() >= seen
 
 
 def _entries_seen(database, *, at_least):
-    until(lambda: SqlLog(database).verify() >= at_least)
-    return SqlLog(database).verify()
+    until(lambda: Log(database).verify() >= at_least)
+    return Log(database).verify()

@@ -2,10 +2,12 @@
 
 import pytest
 
-from federation.store.authorities import SqlAuthorities
+from federation.store.directory import Authorities, RevocationBook
 from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoreLimit, StoreUnavailable
-from federation.store.index import SqlIndex
-from federation.store.interfaces import (
+from federation.store.index import Index
+from federation.store.party import Log, ReplayMemory
+from federation.store.registrations import Registrations
+from federation.store.rows import (
     Act,
     Admission,
     Revocations,
@@ -17,10 +19,6 @@ from federation.store.interfaces import (
     StoredAuthority,
     Wanted,
 )
-from federation.store.log import SqlLog
-from federation.store.party import SqlReplayMemory
-from federation.store.registrations import SqlRegistrations
-from federation.store.revocations import SqlRevocationBook
 from tests.contract.store_support import NOW, register, registration, statement, ticket
 
 NORTH = "D:north.*", "D:chen"
@@ -39,7 +37,7 @@ def page(index, wanted, *, offset=0, limit=100):
 
 
 def test_index_gives_the_rows_of_the_keys_in_their_bucket_and_no_other(database):
-    index = SqlIndex(database)
+    index = Index(database)
     rows = [row(key, row_id) for key in (b"1", b"2", b"3") for row_id in (b"a", b"b")]
     for one in (*reversed(rows), row(b"1", b"c", bucket=8)):
         index.upsert(one)
@@ -50,7 +48,7 @@ def test_index_gives_the_rows_of_the_keys_in_their_bucket_and_no_other(database)
 
 
 def test_index_gives_the_rows_of_the_owners_that_are_asked_for(database):
-    index = SqlIndex(database)
+    index = Index(database)
     rows = [row(row_id=owner, owner=owner) for owner in (b"east", b"north", b"south")]
     for one in rows:
         index.upsert(one)
@@ -59,7 +57,7 @@ def test_index_gives_the_rows_of_the_owners_that_are_asked_for(database):
 
 
 def test_index_gives_each_owner_its_turn_whoever_has_how_many(database):
-    index = SqlIndex(database)
+    index = Index(database)
     of_many = [row(b"%d" % (number % 2), b"%02d" % number, owner=b"a-rogue") for number in range(40)]
     of_few = [row(b"1", b"z%d" % number, owner=b"honest") for number in range(3)]
     for one in (*of_many, *of_few):
@@ -70,7 +68,7 @@ def test_index_gives_each_owner_its_turn_whoever_has_how_many(database):
 
 
 def test_index_gives_each_row_on_one_page_alone(database):
-    index = SqlIndex(database)
+    index = Index(database)
     rows = [row(b"1", b"%02d" % number, owner=b"%d" % (number % 3)) for number in range(20)]
     for one in rows:
         index.upsert(one)
@@ -81,7 +79,7 @@ def test_index_gives_each_row_on_one_page_alone(database):
 
 
 def test_index_gives_the_rows_of_earlier_generations(database):
-    index = SqlIndex(database)
+    index = Index(database)
     old, new = row(row_id=b"o"), row(row_id=b"n", generation=2)
     for one in (old, new, row(b"2", b"other")):
         index.upsert(one)
@@ -91,14 +89,14 @@ def test_index_gives_the_rows_of_earlier_generations(database):
 
 
 def test_index_row_upserted_again_gives_way(database):
-    index = SqlIndex(database)
+    index = Index(database)
     index.upsert(row(sealed=b"old"))
     index.upsert(row(sealed=b"new"))
     assert list(index.walk()) == [row(sealed=b"new")]
 
 
 def test_index_row_beyond_the_bound_of_its_owner_is_refused_and_leaves_nothing(database):
-    index, log = SqlIndex(database), SqlLog(database)
+    index, log = Index(database), Log(database)
     bound = RowBound([row().owner], 2)
     for one in (row(b"1"), row(b"2")):
         index.upsert(one, bound=bound, act=Act(SealedEntry(NOW, b"entry")))
@@ -112,7 +110,7 @@ def test_index_row_beyond_the_bound_of_its_owner_is_refused_and_leaves_nothing(d
 
 
 def test_index_row_takes_the_place_of_its_own_under_an_older_generation_at_the_bound(database):
-    index = SqlIndex(database)
+    index = Index(database)
     old, new = row(owner=b"once"), row(b"2", owner=b"now", generation=2)
     bound = RowBound([new.owner, old.owner], 1)
     index.upsert(old, bound=bound)
@@ -123,7 +121,7 @@ def test_index_row_takes_the_place_of_its_own_under_an_older_generation_at_the_b
 
 
 def test_index_row_withdrawn_is_gone_and_others_stay(database):
-    index = SqlIndex(database)
+    index = Index(database)
     index.upsert(row(row_id=b"a"))
     index.upsert(row(row_id=b"b"))
     index.withdraw(row(row_id=b"a").name)
@@ -132,7 +130,7 @@ def test_index_row_withdrawn_is_gone_and_others_stay(database):
 
 
 def test_index_is_purged_of_an_owners_rows_and_of_no_others(database):
-    index = SqlIndex(database)
+    index = Index(database)
     others = [row(b"1", b"x", owner=b"south"), row(b"1", b"y", bucket=8)]
     for one in (row(b"1"), row(b"2"), *others):
         index.upsert(one)
@@ -144,7 +142,7 @@ def test_index_is_purged_of_an_owners_rows_and_of_no_others(database):
 
 
 def test_revocation_raises_the_version_and_is_listed_by_kind(database):
-    book = SqlRevocationBook(database)
+    book = RevocationBook(database)
     assert book.current(now=NOW) == Revocations(0, [], [], [])
     assert book.revoke("serial", b"s", expires_at=NOW, at=NOW) == 1
     assert book.revoke("grant", b"h", expires_at=NOW, at=NOW) == 2
@@ -154,14 +152,14 @@ def test_revocation_raises_the_version_and_is_listed_by_kind(database):
 
 
 def test_revocation_already_there_is_no_change(database):
-    book = SqlRevocationBook(database)
+    book = RevocationBook(database)
     book.revoke("serial", b"s", expires_at=NOW, at=NOW)
     assert book.revoke("serial", b"s", expires_at=NOW, at=NOW) == 1
     assert book.revoke("grant", b"s", expires_at=NOW, at=NOW) == 2
 
 
 def test_revocation_leaves_when_its_time_is_over_and_that_is_a_change(database):
-    book = SqlRevocationBook(database)
+    book = RevocationBook(database)
     book.revoke("serial", b"s", expires_at=NOW, at=NOW)
     book.revoke("serial", b"t", expires_at=NOW + 1, at=NOW)
     assert book.current(now=NOW + 1) == Revocations(3, [b"t"], [], [])
@@ -169,7 +167,7 @@ def test_revocation_leaves_when_its_time_is_over_and_that_is_a_change(database):
 
 
 def test_revocation_stays_for_the_longer_of_two_times(database):
-    book = SqlRevocationBook(database)
+    book = RevocationBook(database)
     book.revoke("serial", b"s", expires_at=NOW, at=NOW)
     book.revoke("serial", b"s", expires_at=NOW + 9, at=NOW)
     book.revoke("serial", b"s", expires_at=NOW + 1, at=NOW)
@@ -177,14 +175,14 @@ def test_revocation_stays_for_the_longer_of_two_times(database):
 
 
 def test_revocation_of_an_unknown_kind_is_refused(database):
-    book = SqlRevocationBook(database)
+    book = RevocationBook(database)
     with pytest.raises(ValueError, match="kind"):
         book.revoke("certificate", b"s", expires_at=NOW, at=NOW)
     assert book.current(now=NOW).version == 0
 
 
 def test_authority_keeps_its_newest_crl(database):
-    authorities = SqlAuthorities(database)
+    authorities = Authorities(database)
     authorities.put("M:north", b"certificate", NORTH)
     assert authorities.all() == [StoredAuthority("M:north", b"certificate", NORTH, None, 0)]
     authorities.put_crl("M:north", b"certificate", b"crl 0", 0)
@@ -195,7 +193,7 @@ def test_authority_keeps_its_newest_crl(database):
 
 
 def test_authority_put_again_has_another_scope_and_keeps_its_crl(database):
-    authorities = SqlAuthorities(database)
+    authorities = Authorities(database)
     authorities.put("M:north", b"certificate", NORTH)
     authorities.put_crl("M:north", b"certificate", b"crl", 1)
     for scope in (("D:*",), ()):
@@ -204,7 +202,7 @@ def test_authority_put_again_has_another_scope_and_keeps_its_crl(database):
 
 
 def test_authority_crl_number_of_20_octets_is_kept(database):
-    authorities = SqlAuthorities(database)
+    authorities = Authorities(database)
     authorities.put("M:north", b"certificate", NORTH)
     authorities.put_crl("M:north", b"certificate", b"crl", 2**159)
     assert authorities.all()[0].crl_number == 2**159
@@ -212,7 +210,7 @@ def test_authority_crl_number_of_20_octets_is_kept(database):
 
 @pytest.mark.parametrize("number", [4, 5])
 def test_authority_crl_not_above_the_kept_one_is_refused(database, number):
-    authorities = SqlAuthorities(database)
+    authorities = Authorities(database)
     authorities.put("M:north", b"certificate", NORTH)
     authorities.put_crl("M:north", b"certificate", b"kept", 5)
     with pytest.raises(AlreadyStored):
@@ -221,7 +219,7 @@ def test_authority_crl_not_above_the_kept_one_is_refused(database, number):
 
 
 def test_authority_stands_twice_and_each_certificate_has_its_own_crl(database):
-    authorities = SqlAuthorities(database)
+    authorities = Authorities(database)
     authorities.put("M:north", b"old", NORTH)
     authorities.put("M:north", b"new", NORTH)
     authorities.put_crl("M:north", b"old", b"crl 5", 5)
@@ -238,7 +236,7 @@ def test_authority_stands_twice_and_each_certificate_has_its_own_crl(database):
 
 @pytest.mark.parametrize(("authority_id", "certificate"), [("M:north", b"other"), ("M:south", b"certificate")])
 def test_authority_unknown_by_name_or_certificate_gets_no_crl(database, authority_id, certificate):
-    authorities = SqlAuthorities(database)
+    authorities = Authorities(database)
     authorities.put("M:north", b"certificate", NORTH)
     with pytest.raises(NotStored):
         authorities.put_crl(authority_id, certificate, b"crl", 1)
@@ -247,8 +245,8 @@ def test_authority_unknown_by_name_or_certificate_gets_no_crl(database, authorit
 
 def changes(database):
     """Every change of a public cloud that takes an act, by what it is, and whether it was made."""
-    index, book, registrations = SqlIndex(database), SqlRevocationBook(database), SqlRegistrations(database)
-    authorities = SqlAuthorities(database)
+    index, book, registrations = Index(database), RevocationBook(database), Registrations(database)
+    authorities = Authorities(database)
     register(registrations, registration("P:eve", serial=b"e" * 16))
     reserve = {"role": "patient", "identity": "P:ann", "credential": registration().credential, "at": NOW, "until": NOW}
     registrations.reserve_serial(registration().serial, **reserve)
@@ -322,18 +320,18 @@ def test_change_its_log_entry_and_its_messages_replay_key_are_there_together(dat
     change, is_made = changes(database)[kind]
     change(Act(SealedEntry(NOW, b"entry"), Admission(b"key", NOW, NOW)))
     assert is_made()
-    assert [(it.at, it.sealed) for it in SqlLog(database).entries()] == [(NOW, b"entry")]
-    assert not SqlReplayMemory(database).admit(b"key", now=NOW, until=NOW)
+    assert [(it.at, it.sealed) for it in Log(database).entries()] == [(NOW, b"entry")]
+    assert not ReplayMemory(database).admit(b"key", now=NOW, until=NOW)
 
 
 @pytest.mark.parametrize("kind", CHANGES)
 def test_change_of_a_message_that_was_taken_before_is_refused_and_leaves_nothing(database, kind):
     change, is_made = changes(database)[kind]
-    SqlReplayMemory(database).admit(b"key", now=NOW, until=NOW)
+    ReplayMemory(database).admit(b"key", now=NOW, until=NOW)
     with pytest.raises(AlreadyAdmitted):
         change(Act(SealedEntry(NOW, b"entry"), Admission(b"key", NOW, NOW)))
     assert not is_made()
-    assert SqlLog(database).verify() == 0
+    assert Log(database).verify() == 0
 
 
 @pytest.mark.parametrize("kind", CHANGES)
@@ -347,4 +345,4 @@ def test_change_that_is_not_made_leaves_its_message_new_and_no_log_entry(databas
     with pytest.raises(StoreUnavailable):
         change(Act(SealedEntry(NOW, b"entry"), Admission(b"key", NOW, NOW)))
     assert not is_made()
-    assert SqlReplayMemory(database).admit(b"key", now=NOW, until=NOW)
+    assert ReplayMemory(database).admit(b"key", now=NOW, until=NOW)

@@ -5,14 +5,14 @@ import sqlalchemy as sa
 
 from federation.store.errors import AlreadyStored, NotStored, StoreUnavailable
 from federation.store.portable import PAGE_ROWS
-from federation.store.registrations import SqlRegistrations
+from federation.store.registrations import Registrations
 from federation.store.schema import issuances, issued_points
 from tests.contract.store_support import MINUTE, NOW, registration, statement, ticket
 
 
 @pytest.fixture
 def store(database):
-    return SqlRegistrations(database)
+    return Registrations(database)
 
 
 def reserve(store, wanted, *, at=NOW, until=NOW - 1, supersedes=None):

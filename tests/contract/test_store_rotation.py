@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from federation.store.directory import TrustChain
 from federation.store.errors import AlreadyStored, NotStored
-from federation.store.index import SqlIndex
-from federation.store.interfaces import RowName, SealedRow, Superseded
-from federation.store.party import SqlEpochs, SqlEvidence
+from federation.store.index import Index
+from federation.store.party import Epochs, Evidence
 from federation.store.portable import COUNTED_ROWS, PAGE_ROWS
-from federation.store.records import SqlRecords
-from federation.store.registrations import SqlRegistrations
+from federation.store.records import OutboxEntries, Records
+from federation.store.registrations import Registrations
+from federation.store.rows import RowName, SealedRow, Superseded
 from federation.store.schema import index_rows
-from federation.store.trust import SqlTrustChain
 from tests.contract.store_support import (
     MINUTE,
     NOW,
@@ -31,13 +31,13 @@ MOVED = SealedRow(8, b"2", b"b", b"owner anew", NEW, generation=2)
 
 def sealed_things(database):
     """Each kind of thing that is sealed: a function that seals it anew, and one that gives what is sealed in it now."""
-    SqlEpochs(database).put(replace(epoch(1, not_after=NOW), sealed_seed=OLD))
-    SqlEvidence(database).add("p1", b"ref", OLD, at=NOW)
-    SqlRecords(database).add(record(), outbox=replace(outbox_entry(), sealed=OLD), answer=None)
-    SqlIndex(database).upsert(ROW)
-    register(SqlRegistrations(database), replace(registration(), sealed_shared_key=OLD))
-    epochs, evidence, records = SqlEpochs(database), SqlEvidence(database), SqlRecords(database)
-    index, registrations = SqlIndex(database), SqlRegistrations(database)
+    Epochs(database).put(replace(epoch(1, not_after=NOW), sealed_seed=OLD))
+    Evidence(database).add("p1", b"ref", OLD, at=NOW)
+    Records(database).add(record(), outbox=replace(outbox_entry(), sealed=OLD), answer=None)
+    Index(database).upsert(ROW)
+    register(Registrations(database), replace(registration(), sealed_shared_key=OLD))
+    epochs, evidence, outbox = Epochs(database), Evidence(database), OutboxEntries(database)
+    index, registrations = Index(database), Registrations(database)
     piece = next(evidence.walk())
     return {
         "epoch": (lambda *two: epochs.reseal(bytes([1]) * 16, *two), lambda: epochs.all()[0].sealed_seed),
@@ -46,8 +46,8 @@ def sealed_things(database):
             lambda: next(evidence.walk()).sealed,
         ),
         "outbox": (
-            lambda *two: records.reseal_outbox(outbox_entry().entry_id, *two),
-            lambda: next(records.outbox()).sealed,
+            lambda *two: outbox.reseal(outbox_entry().entry_id, *two),
+            lambda: next(outbox.all()).sealed,
         ),
         "index": (
             lambda old, new: index.reseal(replace(ROW, sealed=old), new),
@@ -79,7 +79,7 @@ def test_thing_changed_meanwhile_is_not_sealed_anew(database, kind):
 
 
 def test_evidence_sealed_anew_keeps_its_id_and_all_else(database):
-    evidence = SqlEvidence(database)
+    evidence = Evidence(database)
     evidence.add("p1", b"ref", OLD, at=NOW)
     before = next(evidence.walk())
     evidence.reseal(before.entry_id, OLD, NEW)
@@ -88,15 +88,15 @@ def test_evidence_sealed_anew_keeps_its_id_and_all_else(database):
 
 
 def test_thing_that_is_gone_is_not_sealed_anew(database):
-    assert not SqlEpochs(database).reseal(b"k" * 16, OLD, NEW)
-    assert not SqlEvidence(database).reseal(b"e" * 32, OLD, NEW)
-    assert not SqlRecords(database).reseal_outbox(b"o" * 16, OLD, NEW)
-    assert not SqlIndex(database).reseal(ROW, NEW)
-    assert not SqlRegistrations(database).reseal("P:ann", OLD, NEW)
+    assert not Epochs(database).reseal(b"k" * 16, OLD, NEW)
+    assert not Evidence(database).reseal(b"e" * 32, OLD, NEW)
+    assert not OutboxEntries(database).reseal(b"o" * 16, OLD, NEW)
+    assert not Index(database).reseal(ROW, NEW)
+    assert not Registrations(database).reseal("P:ann", OLD, NEW)
 
 
 def test_key_statement_signed_anew_takes_the_old_ones_place(database):
-    registrations = SqlRegistrations(database)
+    registrations = Registrations(database)
     register(registrations, registration())
     assert registrations.restate("P:ann", statement("ks"), statement("new"))
     assert registrations.live("P:ann") == replace(registration(), key_statement=statement("new"))
@@ -106,7 +106,7 @@ def test_key_statement_signed_anew_takes_the_old_ones_place(database):
     "old", [replace(statement("ks"), signature=b"x"), statement("other")], ids=["signature", "all"]
 )
 def test_key_statement_changed_meanwhile_is_left(database, old):
-    registrations = SqlRegistrations(database)
+    registrations = Registrations(database)
     register(registrations, registration())
     assert not registrations.restate("P:ann", old, statement("new"))
     assert not registrations.restate("P:eve", statement("ks"), statement("new"))
@@ -114,7 +114,7 @@ def test_key_statement_changed_meanwhile_is_left(database, old):
 
 
 def test_walk_of_many_pages_gives_each_row_once_while_it_seals_them_anew(database):
-    index = SqlIndex(database)
+    index = Index(database)
     rows = [SealedRow(number // 2, b"%04d" % number, b"a", b"owner", OLD) for number in range(PAGE_ROWS * 2 + 1)]
     for row in rows:
         index.upsert(row)
@@ -127,7 +127,7 @@ def test_walk_of_many_pages_gives_each_row_once_while_it_seals_them_anew(databas
 
 
 def test_walk_holds_no_transaction_open_and_sees_what_comes_before_its_place(database):
-    registrations = SqlRegistrations(database)
+    registrations = Registrations(database)
     for number in range(PAGE_ROWS + 1):
         register(registrations, registration(f"P:{number:04}", serial=number.to_bytes(16, "big")))
     walk = registrations.walk()
@@ -139,15 +139,15 @@ def test_walk_holds_no_transaction_open_and_sees_what_comes_before_its_place(dat
 
 
 def test_outbox_of_many_pages_comes_whole_due_or_not(database):
-    records = SqlRecords(database)
+    records, outbox = Records(database), OutboxEntries(database)
     for number in range(PAGE_ROWS + 1):
         entry = replace(outbox_entry(), entry_id=number.to_bytes(16, "big"), not_before=NOW + number)
         records.add(record(b"%d" % number), outbox=entry, answer=None)
-    assert len({entry.entry_id for entry in records.outbox()}) == PAGE_ROWS + 1
+    assert len({entry.entry_id for entry in outbox.all()}) == PAGE_ROWS + 1
 
 
 def test_record_wrapped_anew_is_found_under_its_new_key_alone(database):
-    records = SqlRecords(database)
+    records = Records(database)
     records.add(record(), outbox=None, answer=None)
     new = replace(record(patient=b"q" * 32), wrapped_key=NEW, sealed_parts=b"parts anew", generation=2)
     assert records.rewrap(record(), new)
@@ -156,7 +156,7 @@ def test_record_wrapped_anew_is_found_under_its_new_key_alone(database):
 
 
 def test_record_wrapped_by_another_meanwhile_is_left(database):
-    records = SqlRecords(database)
+    records = Records(database)
     records.add(record(), outbox=None, answer=None)
     first, second = (replace(record(), wrapped_key=NEW, sealed_parts=parts) for parts in (b"1", b"2"))
     assert records.rewrap(record(), first)
@@ -169,11 +169,11 @@ def test_record_wrapped_by_another_meanwhile_is_left(database):
 )
 def test_record_wrapped_anew_as_another_record_is_refused(database, other):
     with pytest.raises(ValueError, match="same record"):
-        SqlRecords(database).rewrap(record(), other)
+        Records(database).rewrap(record(), other)
 
 
 def test_record_whose_versions_are_under_two_generations_is_found_once_and_newest(database):
-    records = SqlRecords(database)
+    records = Records(database)
     old, new = record(version=1), replace(record(version=2, patient=b"q" * 32), generation=2)
     other = record(b"other", stored_at=NOW + 1)
     for one in (old, new, other):
@@ -182,7 +182,7 @@ def test_record_whose_versions_are_under_two_generations_is_found_once_and_newes
 
 
 def test_records_are_counted_by_generation(database):
-    records = SqlRecords(database)
+    records = Records(database)
     records.add(record(version=1), outbox=None, answer=None)
     records.add(replace(record(version=2), generation=2), outbox=None, answer=None)
     records.add(replace(record(version=3), generation=2), outbox=None, answer=None)
@@ -190,7 +190,7 @@ def test_records_are_counted_by_generation(database):
 
 
 def test_index_row_moved_stands_under_its_new_name_alone(database):
-    index = SqlIndex(database)
+    index = Index(database)
     index.upsert(ROW)
     assert index.move(ROW, MOVED)
     assert list(index.walk()) == [MOVED]
@@ -198,7 +198,7 @@ def test_index_row_moved_stands_under_its_new_name_alone(database):
 
 
 def test_index_row_withdrawn_or_changed_meanwhile_is_not_moved(database):
-    index = SqlIndex(database)
+    index = Index(database)
     assert not index.move(ROW, MOVED)
     assert list(index.walk()) == []
     changed = replace(ROW, sealed=b"a server's")
@@ -208,7 +208,7 @@ def test_index_row_withdrawn_or_changed_meanwhile_is_not_moved(database):
 
 
 def test_index_row_moved_to_where_a_newer_one_stands_gives_way_to_it(database):
-    index = SqlIndex(database)
+    index = Index(database)
     newer = replace(MOVED, sealed=b"newer")
     index.upsert(ROW)
     index.upsert(newer)
@@ -217,7 +217,7 @@ def test_index_row_moved_to_where_a_newer_one_stands_gives_way_to_it(database):
 
 
 def test_index_row_published_anew_replaces_its_own_under_older_generations(database):
-    index = SqlIndex(database)
+    index = Index(database)
     index.upsert(ROW)
     index.upsert(replace(ROW, row_id=b"another"))
     index.upsert(MOVED, replaces=[ROW.name, RowName(9, b"absent", b"row")])
@@ -225,7 +225,7 @@ def test_index_row_published_anew_replaces_its_own_under_older_generations(datab
 
 
 def test_index_row_is_withdrawn_under_every_generation_at_once(database):
-    index = SqlIndex(database)
+    index = Index(database)
     for row in (ROW, MOVED):
         index.upsert(row)
     index.withdraw(ROW.name, MOVED.name, RowName(9, b"absent", b"row"))
@@ -238,7 +238,7 @@ def test_index_of_more_rows_than_one_statement_counts_is_counted_whole(database)
         for number in range(COUNTED_ROWS + 1)
     ]
     database.write(lambda connection: connection.execute(index_rows.insert(), rows))
-    assert [SqlIndex(database).count(generation) for generation in (1, 2)] == [COUNTED_ROWS // 2 + 1, COUNTED_ROWS // 2]
+    assert [Index(database).count(generation) for generation in (1, 2)] == [COUNTED_ROWS // 2 + 1, COUNTED_ROWS // 2]
 
 
 def renewal(serial=b"2" * 16, *, not_after=NOW + 2 * MINUTE):
@@ -246,7 +246,7 @@ def renewal(serial=b"2" * 16, *, not_after=NOW + 2 * MINUTE):
 
 
 def test_registration_renewed_is_the_live_one_and_the_old_serial_is_still_found(database):
-    registrations = SqlRegistrations(database)
+    registrations = Registrations(database)
     register(registrations, registration())
     register(registrations, renewal(), supersedes=registration().serial)
     assert registrations.live("P:ann") == renewal()
@@ -257,7 +257,7 @@ def test_registration_renewed_is_the_live_one_and_the_old_serial_is_still_found(
 
 
 def test_registration_renewed_often_tells_the_serials_that_are_not_over(database):
-    registrations = SqlRegistrations(database)
+    registrations = Registrations(database)
     serials = [number.to_bytes(16, "big") for number in range(4)]
     register(registrations, renewal(serials[0], not_after=NOW + 9))
     for number in range(1, len(serials)):
@@ -267,7 +267,7 @@ def test_registration_renewed_often_tells_the_serials_that_are_not_over(database
 
 
 def test_renewal_of_another_registration_than_the_live_one_is_refused_and_leaves_it(database):
-    registrations = SqlRegistrations(database)
+    registrations = Registrations(database)
     register(registrations, registration())
     with pytest.raises(AlreadyStored):
         register(registrations, renewal(), supersedes=b"another".ljust(16))
@@ -276,7 +276,7 @@ def test_renewal_of_another_registration_than_the_live_one_is_refused_and_leaves
 
 
 def test_renewal_made_twice_is_taken_once(database):
-    registrations = SqlRegistrations(database)
+    registrations = Registrations(database)
     register(registrations, registration())
     register(registrations, renewal(), supersedes=registration().serial)
     with pytest.raises(AlreadyStored):
@@ -286,7 +286,7 @@ def test_renewal_made_twice_is_taken_once(database):
 
 @pytest.mark.parametrize("now", [NOW, NOW + MINUTE + 1], ids=["never_registered", "over"])
 def test_renewal_with_nothing_live_is_refused(database, now):
-    registrations = SqlRegistrations(database)
+    registrations = Registrations(database)
     if now > NOW:
         register(registrations, registration())
     with pytest.raises(NotStored):
@@ -295,7 +295,7 @@ def test_renewal_with_nothing_live_is_refused(database, now):
 
 
 def test_registrations_are_counted_by_when_their_credential_began(database):
-    registrations = SqlRegistrations(database)
+    registrations = Registrations(database)
     for number in range(4):
         one = registration(
             f"P:{number}", serial=bytes([number]) * 16, not_before=NOW + number, not_after=NOW + 9 - number
@@ -308,7 +308,7 @@ def test_registrations_are_counted_by_when_their_credential_began(database):
 
 
 def test_trust_bundles_come_in_order_from_a_number_on(database):
-    chain = SqlTrustChain(database)
+    chain = TrustChain(database)
     assert chain.newest() is None
     for sequence in (1, 2, 10):
         chain.put(sequence, statement(str(sequence)))
@@ -320,7 +320,7 @@ def test_trust_bundles_come_in_order_from_a_number_on(database):
 
 @pytest.mark.parametrize("sequence", [4, 5])
 def test_trust_bundle_not_above_the_newest_is_refused(database, sequence):
-    chain = SqlTrustChain(database)
+    chain = TrustChain(database)
     chain.put(5, statement("5"))
     with pytest.raises(AlreadyStored):
         chain.put(sequence, statement("other"))

@@ -11,12 +11,11 @@ from alembic.script import ScriptDirectory
 
 from federation.store.database import open_database
 from federation.store.errors import StoreUnavailable
-from federation.store.index import SqlIndex
-from federation.store.interfaces import SealedRow
-from federation.store.log import SqlLog
-from federation.store.party import SqlReplayMemory, SqlSettings
-from federation.store.records import SqlRecords
-from federation.store.registrations import SqlRegistrations
+from federation.store.index import Index
+from federation.store.party import Log, ReplayMemory, Settings
+from federation.store.records import Records
+from federation.store.registrations import Registrations
+from federation.store.rows import SealedRow
 from federation.store.schema import metadata
 from federation.store.upgrade import COMPATIBLE_FROM, compatible_from, upgrade
 from tests.contract.store_support import (
@@ -125,7 +124,7 @@ def changed_by_a_newer_release(database, word):
     ):
         database.write(lambda connection, statement=statement: connection.exec_driver_sql(statement))
     if word is not None:
-        SqlSettings(database).put(COMPATIBLE_FROM, word.encode())
+        Settings(database).put(COMPATIBLE_FROM, word.encode())
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -136,15 +135,15 @@ def test_database_that_a_newer_release_only_added_to_is_served_on_and_left_as_it
         with open_database(url) as restarted:
             for number, database in enumerate((running, restarted), start=1):
                 key = bytes([number]) * 16
-                register(SqlRegistrations(database), registration(f"P:{number}", serial=key))
-                SqlRecords(database).add(record(key), outbox=outbox_entry(number), answer=(key, b"answer"))
-                SqlIndex(database).upsert(SealedRow(1, key, key, key, b"sealed", generation=1))
-                SqlLog(database).append(at=NOW, sealed=b"1")
-                assert SqlReplayMemory(database).admit(key, now=NOW, until=NOW)
-            assert len(list(SqlRecords(running).all())) == 2
-            assert len(list(SqlIndex(running).walk())) == 2
-            assert len(list(SqlRegistrations(restarted).walk())) == 2
-            assert SqlLog(restarted).verify() == 2
+                register(Registrations(database), registration(f"P:{number}", serial=key))
+                Records(database).add(record(key), outbox=outbox_entry(number), answer=(key, b"answer"))
+                Index(database).upsert(SealedRow(1, key, key, key, b"sealed", generation=1))
+                Log(database).append(at=NOW, sealed=b"1")
+                assert ReplayMemory(database).admit(key, now=NOW, until=NOW)
+            assert len(list(Records(running).all())) == 2
+            assert len(list(Index(running).walk())) == 2
+            assert len(list(Registrations(restarted).walk())) == 2
+            assert Log(restarted).verify() == 2
             query = sa.text("SELECT version_num FROM alembic_version")
             assert restarted.read(lambda connection: connection.scalar(query)) == NEWER
 

@@ -20,7 +20,7 @@ from federation.protocol.grant import Terms, make_grant
 from federation.protocol.parties import BEGUN
 from federation.protocol.search import Question
 from federation.store.errors import StoreError
-from federation.store.interfaces import StoredRecord
+from federation.store.rows import StoredRecord
 from hsm import pin_from_file
 from keystore.transcript import digest
 from tests.crash.journal import Journal
@@ -41,12 +41,12 @@ def publish(directory: Path) -> dict[str, Any]:
     """Publish what waits, without the minute that a killed worker's entries are left alone for."""
     with HospitalNode(NodeDirectory(directory), pin_from_file(directory / "pin")) as node:
         node.cloud.refresh(node.member)
-        records = node.hospital.stores.records
+        outbox = node.hospital.stores.outbox
         give_up_at = time.monotonic() + PUBLISHING_SECONDS
-        while records.outbox_size():
+        while outbox.size():
             assert time.monotonic() < give_up_at, "the public cloud takes nothing"
-            for entry in records.outbox():
-                records.postpone(entry.entry_id, not_before=0)
+            for entry in outbox.all():
+                outbox.postpone(entry.entry_id, not_before=0)
             if not node.outbox.publish_due():  # the server may be at it
                 time.sleep(0.1)
         return {}

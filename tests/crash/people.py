@@ -22,8 +22,7 @@ from federation.person.trace import Trace
 from federation.person.traced_cloud import TracedCloud
 from federation.settings import TokenSettings
 from federation.store.database import open_database
-from federation.store.log import SqlLog
-from federation.store.party import SqlEpochs, SqlEvidence, SqlReplayMemory, SqlSettings
+from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
 from hsm import Pin, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm, find_module
 from keystore.biometric import BiometricPassword
@@ -107,10 +106,10 @@ class Person:
         self.directory = place.path / label
         token = stack.enter_context(open_token(TokenUri(find_module(), token=label), pin_from_value(PIN)))
         database = stack.enter_context(open_database(f"sqlite:///{self.directory / 'store.sqlite'}"))
-        settings = SqlSettings(database)
+        settings = Settings(database)
         self.tap = Tap(journal)
         keys = PartyKeys(token)
-        self.member = Member(f"{role}:{label}", keys, settings, SqlEpochs(database), read_trust(place.trust))
+        self.member = Member(f"{role}:{label}", keys, settings, Epochs(database), read_trust(place.trust))
         trust = self.member.trust.newest
         self.cloud = stack.enter_context(TracedCloud(trust, self.member.identity, self.tap))
         self._channels = ChannelPool(trust)
@@ -122,9 +121,9 @@ class Person:
             self.member,
             self.cloud,
             self._channels.get,
-            SqlReplayMemory(self._database),
-            SqlEvidence(self._database),
-            Audit(SqlLog(self._database), self.member.keys.sealing),
+            ReplayMemory(self._database),
+            Evidence(self._database),
+            Audit(Log(self._database), self.member.keys.sealing),
             Profile(self.directory),
             self.tap,
             clock=system_clock,
@@ -136,7 +135,7 @@ class Person:
             self.member,
             self.cloud,
             self._channels.get,
-            SqlEvidence(self._database),
+            Evidence(self._database),
             self.directory / "pending",
             BiometricPassword(biometric(self.label)),
             self.tap,

@@ -28,7 +28,7 @@ from federation.protocol.anchors import Anchors
 from federation.protocol.grant import Terms, make_grant
 from federation.settings import CloudSettings, ServerSettings, TokenSettings
 from federation.store.database import open_database
-from federation.store.party import SqlEpochs, SqlSettings
+from federation.store.party import Epochs, Settings
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, SignedStatement
 from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
@@ -69,7 +69,7 @@ class CloudLab:
         database = open_database(f"sqlite:///{self.directory}/{next(_numbers)}.sqlite")
         self.closing.enter_context(database)
         keys = keys or PartyKeys.create(self.token())
-        return Member(identity, keys, SqlSettings(database), SqlEpochs(database), self.node.trust())
+        return Member(identity, keys, Settings(database), Epochs(database), self.node.trust())
 
     def hospital(self, identity: str, address: str = "127.0.0.1:9") -> tuple[Member, CloudClient]:
         """Give a registered hospital, its address known to the cloud, and its client with a TLS identity."""

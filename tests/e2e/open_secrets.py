@@ -15,8 +15,8 @@ from federation.person.device import unlock
 from federation.person.profile import PatientSettings, Profile
 from federation.settings import TokenSettings
 from federation.store.database import Database
-from federation.store.party import SqlEpochs, SqlSettings
-from federation.store.records import SqlRecords
+from federation.store.party import Epochs, Settings
+from federation.store.records import Records
 from federation.v1.statement_pb2 import KeyStatement, SignedStatement
 from hsm import ObjectInfo, Token, pin_from_file, pin_from_value
 from keystore.keyring import FIRST_GENERATIONS, KeyRing, system_clock
@@ -38,11 +38,11 @@ def _open(node: NodeDirectory) -> Token:
 def _sealed(token: Token, database: Database) -> list[str]:
     """Give the plaintext of what the party keeps sealed and that would be a key: ML-KEM seeds, record keys."""
     sealing = _sealing(token, "sealing")
-    seeds = [sealing.open(e.sealed_seed, _seed_context(e.token_label)) for e in SqlEpochs(database).all()]
+    seeds = [sealing.open(e.sealed_seed, _seed_context(e.token_label)) for e in Epochs(database).all()]
     if not token.has("records"):
         return [seed.hex() for seed in seeds]
     wrapping = _sealing(token, "records")
-    records = SqlRecords(database).all()
+    records = Records(database).all()
     keys = [wrapping.open(r.wrapped_key, _key_context(r.handle, r.version)) for r in records]
     return [secret.hex() for secret in (*seeds, *keys)]
 
@@ -52,7 +52,7 @@ def _sealing(token: Token, purpose: str) -> TokenSealing:
 
 
 def _statement(database: Database) -> dict[str, str]:
-    kept = SqlSettings(database).get("key-statement")
+    kept = Settings(database).get("key-statement")
     if kept is None:
         return {}
     statement = KeyStatement.FromString(SignedStatement.FromString(kept).statement)

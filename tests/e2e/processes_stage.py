@@ -27,7 +27,7 @@ from federation.party.registration import register
 from federation.party.ticket import parse_ticket
 from federation.protocol.calls import RENEW
 from federation.store.database import open_database
-from federation.store.party import SqlEpochs, SqlSettings
+from federation.store.party import Epochs, Settings
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, PutEncryptionKeyRequest
 from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
@@ -167,7 +167,7 @@ class Guest:
         token = self._open.enter_context(open_token(make_uri("guest"), pin_from_value(pin)))
         database = self._open.enter_context(open_database(f"sqlite:///{stage.root}/{self.identity[2:]}.sqlite"))
         self.keys = HospitalKeys.create(token)
-        self.member = Member(self.identity, self.keys, SqlSettings(database), SqlEpochs(database), self.trust)
+        self.member = Member(self.identity, self.keys, Settings(database), Epochs(database), self.trust)
         ticket = ticket_in(run("public-cloud", "invite", "--directory", stage.root / "cloud", self.identity))
         plain = self.client()
         register(self.member, plain, ROLE_HOSPITAL, b"licence", parse_ticket(ticket))

@@ -14,7 +14,7 @@ PLACES = [
     "hsm.softhsm.SoftHsm.create_token",
     "federation.cli.init_steps.try_token",
     "hsm.token.Token.generate_aes",
-    "federation.store.trust.SqlTrustChain.put",
+    "federation.store.directory.TrustChain.put",
     "federation.cloud.node.PublicCloudNode.add_authority",
 ]
 

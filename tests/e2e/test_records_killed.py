@@ -12,8 +12,7 @@ import pytest
 
 from demo.stage import environment, make_token, run
 from federation.party.node_directory import NodeDirectory
-from federation.store.custody import SqlCustody
-from federation.store.records import SqlRecords
+from federation.store.records import OutboxEntries, RecordsAdministration
 from tests.hospital_lab import JOHNNIE
 
 pytestmark = pytest.mark.timeout(300)
@@ -33,11 +32,11 @@ main()
 """
 PLACES = {
     "before_anything_is_kept": ("hospital.vault", "Vault", "parts", ""),
-    "before_the_transaction": ("store.custody", "SqlCustody", "erase", ""),
-    "after_the_transaction": ("store.custody", "SqlCustody", "erase", "real(*arguments, **named)"),
+    "before_the_transaction": ("store.records", "RecordsAdministration", "erase", ""),
+    "after_the_transaction": ("store.records", "RecordsAdministration", "erase", "real(*arguments, **named)"),
     "before_the_content_is_removed": ("store.blobs", "BlobStore", "remove", ""),
     "after_the_content_is_removed": ("store.blobs", "BlobStore", "remove", "real(*arguments, **named)"),
-    "after_the_content_is_forgotten": ("store.custody", "SqlCustody", "buried", "real(*arguments, **named)"),
+    "after_the_content_is_forgotten": ("store.records", "RecordsAdministration", "buried", "real(*arguments, **named)"),
 }
 
 
@@ -87,7 +86,7 @@ def test_erasure_killed_at_any_place_is_finished_by_the_next_one(
     handle = filed(at, hospital)
     erase = "hospital", "records", "erase", *at, handle, "--confirm", "1", "--reason", "asked for"
     with NodeDirectory(hospital).database() as database:
-        waiting = SqlRecords(database).outbox_size()
+        waiting = OutboxEntries(database).size()
     killed(place, *erase)
     said = run(*erase)
     assert f"{handle}  erased" in said or f"{handle}  was erased already" in said
@@ -95,8 +94,8 @@ def test_erasure_killed_at_any_place_is_finished_by_the_next_one(
     assert run("hospital", "log", *at, "--verify").count(f'"detail": "{handle}, 1 versions') == 1
     assert [name for _, _, names in os.walk(hospital / "blobs") for name in names] == []
     with NodeDirectory(hospital).database() as database:
-        assert SqlRecords(database).outbox_size() == waiting + 1
-        assert SqlCustody(database).condemned(limit=1) == []
+        assert OutboxEntries(database).size() == waiting + 1
+        assert RecordsAdministration(database).condemned(limit=1) == []
 
 
 @pytest.mark.parametrize("before", ["", "real(*arguments, **named)"], ids=["before_it_is_kept", "after_it_is_kept"])
@@ -107,7 +106,7 @@ def test_correction_killed_is_there_once_after_the_next_one(
     bundle = tmp_path / "corrected.json"
     bundle.write_text(json.dumps(json.loads(JOHNNIE.read_text())))
     correct = "hospital", "records", "correct", *at, handle, bundle, "--reason", "a slip"
-    killed(("store.custody", "SqlCustody", "correct", before), *correct)
+    killed(("store.records", "RecordsAdministration", "correct", before), *correct)
     assert "version 2 is found from now on" in run(*correct)
     assert run("hospital", "log", *at).count(f'"detail": "{handle}, version 2') == 1
     run("hospital", "records", "retention", *at, handle, "--until", "2020-01-01", "--reason", "ordered")

@@ -20,8 +20,8 @@ PLACES = [
     "federation.party.key_provisioning.generate",  # before any key
     "hsm.token.Token.generate_aes",  # between two keys
     "hsm.token.Token.generate_mac",
-    "federation.store.party.SqlSettings.advance",  # after the keys, before the database is claimed
-    "federation.store.trust.SqlTrustChain.put",
+    "federation.store.party.Settings.advance",  # after the keys, before the database is claimed
+    "federation.store.directory.TrustChain.put",
     "federation.party.node_directory.NodeDirectory.write_trust",
     "federation.party.node_directory.NodeDirectory.write_settings",
 ]

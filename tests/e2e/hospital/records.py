@@ -19,5 +19,5 @@ def parts_of(content: bytes) -> tuple[RecordManifest, list[bytes]]:
 
 
 def nothing_is_kept(lab: HospitalLab) -> bool:
-    records = lab.hospital.stores.records
-    return not list(records.all()) and not lab.blobs and not records.outbox_size()
+    stores = lab.hospital.stores
+    return not list(stores.records.all()) and not lab.blobs and not stores.outbox.size()

@@ -40,7 +40,7 @@ def test_the_same_deposit_again_gets_the_same_receipt(lab: HospitalLab, client: 
     federation.clock.advance(timedelta(minutes=10))  # even when its T is long stale
     assert client.deposit(encounter)[1] == first
     assert len(list(lab.hospital.stores.records.all())) == 1
-    assert lab.hospital.stores.records.outbox_size() == 1
+    assert lab.hospital.stores.outbox.size() == 1
     assert len(lab.blobs) == 4
 
 
@@ -54,7 +54,7 @@ def test_the_same_encounter_sent_anew_under_another_time_is_kept_once(lab: Hospi
     assert (again.handle, again.version) == (first.handle, first.version)
     assert again.deposit_digest != first.deposit_digest
     assert len(list(lab.hospital.stores.records.all())) == 1
-    assert lab.hospital.stores.records.outbox_size() == 1
+    assert lab.hospital.stores.outbox.size() == 1
     assert len(lab.blobs) == 4
 
 

@@ -30,7 +30,7 @@ def test_an_import_is_published_after_a_restart(lab: HospitalLab) -> None:
     assert [(p.handle, p.patient_id, p.department_id) for p in lab.published] == [
         (handle, "P:wang", "H:alpha/cardiology")
     ]
-    assert lab.hospital.stores.records.outbox_size() == 0
+    assert lab.hospital.stores.outbox.size() == 0
     assert [kind for kind, *_ in lab.hospital.stores.evidence.all()] == ["puback"]
 
 

@@ -18,7 +18,7 @@ from federation.errors import Limit
 from federation.monitor.watched import list_readings
 from federation.processes.cloud import tell_filling
 from federation.store import schema
-from federation.store.interfaces import RevocationKind
+from federation.store.rows import RevocationKind
 from federation.v1 import rules_pb2
 from federation.v1.statement_pb2 import RevocationList
 

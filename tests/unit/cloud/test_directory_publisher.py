@@ -11,9 +11,8 @@ from federation.cloud.directory_publisher import Bulletin
 from federation.cloud.trust import TrustOffice
 from federation.errors import Unavailable
 from federation.settings import ServerSettings
-from federation.store.authorities import SqlAuthorities
 from federation.store.database import Database
-from federation.store.trust import SqlTrustChain
+from federation.store.directory import Authorities, TrustChain
 from federation.v1 import rules_pb2
 from federation.v1.statement_pb2 import RevocationList
 
@@ -88,6 +87,6 @@ def test_new_epoch_makes_a_new_list_so_that_members_take_it(node) -> None:
 
 
 def test_no_bundle_is_handed_out_before_the_founder_signed_the_first(node, database: Database) -> None:
-    office = TrustOffice(SqlTrustChain(database), node.cloud.keys, node.book, SqlAuthorities(database))
+    office = TrustOffice(TrustChain(database), node.cloud.keys, node.book, Authorities(database))
     with pytest.raises(Unavailable):
         office.newest()

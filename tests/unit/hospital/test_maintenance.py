@@ -87,7 +87,7 @@ def test_a_publication_that_the_cloud_refuses_stays_and_is_told(lab: HospitalLab
         raise Rejected("the message was not accepted") from DepartmentForeign("not yours")
 
     assert Outbox(lab.hospital, refuse).publish_due() == 0
-    assert lab.hospital.stores.records.outbox_size() == 1
+    assert lab.hospital.stores.outbox.size() == 1
     assert lab.reasons == ["DEPARTMENT_FOREIGN"]
 
 

@@ -59,7 +59,7 @@ def found(lab: HospitalLab) -> list[bytes]:
 def publish_all(lab: HospitalLab, publish: Callable[[Publication], SignedStatement] | None = None) -> list[int]:
     """Empty the outbox, however long it takes; give the actions that the cloud took."""
     outbox = Outbox(lab.hospital, publish or lab.publish)
-    while lab.hospital.stores.records.outbox_size():
+    while lab.hospital.stores.outbox.size():
         outbox.publish_due()
         lab.federation.clock.advance(MORE_THAN_FRESH)
     return [publication.action for publication in lab.published]
@@ -236,7 +236,7 @@ def test_withdrawal_is_repeated_when_no_message_from_before_can_arrive_any_more(
     assert lab.outbox.publish_due() == 0
     lab.federation.clock.advance(timedelta(milliseconds=1))
     assert lab.outbox.publish_due() == 1
-    assert lab.hospital.stores.records.outbox_size() == 0
+    assert lab.hospital.stores.outbox.size() == 0
     assert [it.handle for it in lab.published] == [handle] * 2
     assert lab.published[1].sent_at > lab.published[0].sent_at + milliseconds(freshness.window)
 

@@ -12,7 +12,7 @@ from federation.errors import Corrupt, DepartmentForeign, FieldInvalid, Limit
 from federation.hospital.release import MOST_RECORDS, manifest_of
 from federation.hospital.vault import PartLabel
 from federation.store.errors import AlreadyStored, StoredRecordCorrupt
-from federation.store.interfaces import StoredRecord
+from federation.store.rows import StoredRecord
 from tests.hospital_lab import JOHNNIE, HospitalLab
 
 

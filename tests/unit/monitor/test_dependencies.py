@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from federation.monitor.readings import Readings
 from federation.monitor.watched import database_readings, own_dependencies
 from federation.store.database import Database, open_database
-from federation.store.party import SqlSettings
-from federation.store.survey import Survey
+from federation.store.inspection import Survey
+from federation.store.party import Settings
 from federation.wire.health import Dependency, watch
 from hsm import Token
 from tests.contract.postgresql_server import Server
@@ -139,7 +139,7 @@ def test_shared_database_that_hangs_is_told_and_metrics_come_in_time(shared: Sha
 
 def dependencies(shared: Shared, token: Token) -> list[Dependency]:
     brief = timedelta(seconds=0.5)
-    own = own_dependencies(token, SqlSettings(shared.database), Survey(shared.database))
+    own = own_dependencies(token, Settings(shared.database), Survey(shared.database))
     return [Dependency(one.name, one.probe, brief, timedelta(seconds=2)) for one in own]
 
 

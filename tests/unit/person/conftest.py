@@ -17,8 +17,7 @@ from federation.person.trace import Trace
 from federation.protocol import search
 from federation.protocol.anchors import Lists
 from federation.store.database import open_database
-from federation.store.log import SqlLog
-from federation.store.party import SqlEvidence, SqlReplayMemory
+from federation.store.party import Evidence, Log, ReplayMemory
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.biometric import BiometricPassword
 from tests.hospital_lab import HospitalLab
@@ -69,7 +68,7 @@ class Surgery:
             member,
             CloudInMemory(self.federation),
             self.connect,
-            SqlEvidence(open_database(f"sqlite:///{self.directory / name}.sqlite")),
+            Evidence(open_database(f"sqlite:///{self.directory / name}.sqlite")),
             self.directory / name,
             BiometricPassword(password),
             Trace(None, lambda: 0),
@@ -87,7 +86,7 @@ class Surgery:
 
 
 def doctor_audit(federation: Federation, directory: Path) -> Audit:
-    return Audit(SqlLog(open_database(f"sqlite:///{directory / 'doctor'}.sqlite")), federation.doctor.keys.sealing)
+    return Audit(Log(open_database(f"sqlite:///{directory / 'doctor'}.sqlite")), federation.doctor.keys.sealing)
 
 
 def make_doctor(federation: Federation, directory: Path, connect: Connect) -> DoctorClient:
@@ -96,9 +95,9 @@ def make_doctor(federation: Federation, directory: Path, connect: Connect) -> Do
         federation.doctor,
         CloudInMemory(federation),
         connect,
-        SqlReplayMemory(database),
-        SqlEvidence(database),
-        Audit(SqlLog(database), federation.doctor.keys.sealing),
+        ReplayMemory(database),
+        Evidence(database),
+        Audit(Log(database), federation.doctor.keys.sealing),
         Profile(directory),
         Trace(None, lambda: 0),
         clock=lambda: federation.clock.now,

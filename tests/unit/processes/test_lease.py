@@ -6,7 +6,7 @@ import pytest
 
 from federation.processes.lease import LIFE, Lease
 from federation.store.database import Database
-from federation.store.party import SqlSettings
+from federation.store.party import Settings
 
 LIFE_MS = LIFE // timedelta(milliseconds=1)
 
@@ -27,7 +27,7 @@ def clock() -> Clock:
 @pytest.fixture
 def two(database: Database, clock: Clock) -> tuple[Lease, Lease]:
     """Give the leases of two processes."""
-    first, second = (Lease(SqlSettings(database), "chores", clock) for _ in range(2))
+    first, second = (Lease(Settings(database), "chores", clock) for _ in range(2))
     return first, second
 
 
@@ -60,10 +60,10 @@ def test_lease_that_is_released_is_the_next_ones_at_once(two: tuple[Lease, Lease
 def test_lease_taken_by_a_clock_far_ahead_holds_nobody_up(database: Database, clock: Clock) -> None:
     ahead = Clock()
     ahead.now += 1000 * LIFE_MS
-    assert Lease(SqlSettings(database), "chores", ahead).is_held()
-    assert Lease(SqlSettings(database), "chores", clock).is_held()
+    assert Lease(Settings(database), "chores", ahead).is_held()
+    assert Lease(Settings(database), "chores", clock).is_held()
 
 
 def test_leases_of_other_names_are_others(database: Database, clock: Clock) -> None:
-    assert Lease(SqlSettings(database), "chores", clock).is_held()
-    assert Lease(SqlSettings(database), "others", clock).is_held()
+    assert Lease(Settings(database), "chores", clock).is_held()
+    assert Lease(Settings(database), "others", clock).is_held()

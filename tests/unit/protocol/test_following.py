@@ -8,7 +8,7 @@ from federation.errors import BundleOutOfSequence, BundleSignerUnknown, BundleSt
 from federation.party.trust import TrustKeeper
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import sign_statement
-from federation.store.interfaces import Settings
+from federation.store.party import Settings
 from federation.v1.statement_pb2 import RevocationList, SignedStatement
 from keystore.party import IDENTITY, ISSUING
 from tests.mallory import refused

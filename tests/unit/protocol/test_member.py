@@ -1,19 +1,24 @@
 """A party at home: its registration, its lists, its epochs."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from federation.errors import CredentialRevoked, NotRegistered, Rejected, StaleRevocationList, UnknownKeyId
 from federation.party.epochs import EPOCH_LIFE, EpochKeeper
+from federation.party.member import Member
 from federation.protocol.parties import reason_of
 from federation.protocol.statements import peek_statement
+from federation.store.database import Database
+from federation.store.party import Epochs, Settings
 from federation.v1.statement_pb2 import EncryptionKeyStatement
 from keystore.errors import EpochKeyUnknown
 from keystore.party import PartyKeys
 from tests.mallory import refused
 from tests.simulator import START
-from tests.sqlite_stores import new_epochs
+from tests.sqlite_stores import new_database, new_epochs
 
 
 @pytest.fixture
@@ -36,6 +41,62 @@ def test_a_party_without_lists_trusts_nobody(federation, make_token):
     member = federation.new_member("P:new", PartyKeys.create(make_token("new")))
     with refused(StaleRevocationList):
         member.verifier().party(federation.doctor.key_statement, 2, now=federation.clock.now)
+
+
+class Watched(Settings):
+    """Settings that say what was asked of the database, and how many bytes came."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.asked: list[tuple[object, ...]] = []
+        self.read: list[int] = []
+        sa.event.listen(database.engine, "before_cursor_execute", self._executed)
+
+    def _executed(self, *event: Any) -> None:
+        self.asked.append(event[3])
+
+    def get(self, name: str) -> bytes | None:
+        value = super().get(name)
+        self.read.append(len(value or b""))
+        return value
+
+    def newer(self, name: str, than: int) -> tuple[int, bytes] | None:
+        found = super().newer(name, than)
+        self.read.append(0 if found is None else len(found[1]))
+        return found
+
+
+def processes_of(federation, member):
+    """Give two processes of one party on one store, the second with what it reads watched."""
+    database = new_database()
+    watched = Watched(database)
+    first, second = (
+        Member(member.identity, member.keys, settings, Epochs(database), federation.cloud.bundle)
+        for settings in (Settings(database), watched)
+    )
+    return first, second, watched
+
+
+def test_an_unchanged_directory_costs_one_small_read(federation):
+    _, member, watched = processes_of(federation, federation.doctor)
+    member.update(federation.cloud.directory(), federation.cloud.bundles_after)
+    lists = member.verifier().lists
+    watched.asked.clear()
+    watched.read.clear()
+    assert member.verifier().lists is lists
+    assert [it for it in watched.asked if it and it[0] != "trust-bundle"] == [("directory", lists.sequence)]
+    assert sum(watched.read) == 0
+
+
+def test_a_directory_that_another_process_took_is_seen_and_read_once(federation):
+    taker, member, watched = processes_of(federation, federation.doctor)
+    for _ in range(2):
+        taker.update(federation.cloud.directory(), federation.cloud.bundles_after)
+        watched.read.clear()
+        lists = member.verifier().lists
+        assert lists.sequence == taker.verifier().lists.sequence == federation.cloud.sequence
+        assert member.verifier().lists is lists
+        assert len([size for size in watched.read if size > 0]) == 1
 
 
 def test_a_party_whose_own_credential_is_revoked_does_not_act(federation):

@@ -8,7 +8,7 @@ import pytest
 from federation.errors import Unavailable
 from federation.party.generations import REREAD_SECONDS, StoredGenerations
 from federation.store.database import open_database
-from federation.store.party import SqlSettings
+from federation.store.party import Settings
 from keystore.errors import GenerationsBroken, RotationAlreadyPrepared
 from keystore.generations import Generations
 
@@ -16,7 +16,7 @@ from keystore.generations import Generations
 @pytest.fixture
 def settings(tmp_path):
     with open_database(f"sqlite:///{tmp_path}/party.sqlite") as database:
-        yield SqlSettings(database)
+        yield Settings(database)
 
 
 class Seconds:
@@ -104,11 +104,11 @@ def test_generations_are_changed_by_many_at_once_and_none_gives_up(tmp_path):
 
         def change(purpose: str) -> None:
             together.wait(30)
-            StoredGenerations(SqlSettings(database)).change(prepared(purpose))
+            StoredGenerations(Settings(database)).change(prepared(purpose))
 
         with ThreadPoolExecutor(len(purposes)) as threads:
             list(threads.map(change, purposes))
-        kept = StoredGenerations(SqlSettings(database)).read()
+        kept = StoredGenerations(Settings(database)).read()
     assert all(kept.of(purpose)[-1].prepared_at == 5 for purpose in purposes)
 
 

@@ -2,8 +2,8 @@
 
 import time
 
-from federation.store import tries as module
-from federation.store.tries import tries
+from federation.store import transactions as module
+from federation.store.transactions import tries
 
 
 def test_tries_come_at_least_once_and_end_with_their_time():

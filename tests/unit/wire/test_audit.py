@@ -7,15 +7,15 @@ from federation.errors import Corrupt, GrantMissing, Rejected
 from federation.party.audit import Audit, AuditEvent, refusal
 from federation.protocol.parties import AccessEvent
 from federation.store.database import Database
-from federation.store.interfaces import LogEntry
-from federation.store.log import SqlLog
+from federation.store.party import Log
+from federation.store.rows import LogEntry
 from keystore.party import PartyKeys
 
 ACCESS = AccessEvent("SEARCH", "D:a", "P:b", "*", bytes(range(32)), "OK")
 
 
 def test_events_come_back_as_they_were(token, database: Database) -> None:
-    audit = Audit(SqlLog(database), PartyKeys.create(token).sealing)
+    audit = Audit(Log(database), PartyKeys.create(token).sealing)
     event = AuditEvent("REFUSAL", "STALE", "/s/M", "sent long ago", "0123")
     audit.record(ACCESS, now=1)
     audit.record(event, now=2)
@@ -24,7 +24,7 @@ def test_events_come_back_as_they_were(token, database: Database) -> None:
 
 
 def test_names_are_not_in_the_database(token, database: Database) -> None:
-    Audit(SqlLog(database), PartyKeys.create(token).sealing).record(ACCESS, now=1)
+    Audit(Log(database), PartyKeys.create(token).sealing).record(ACCESS, now=1)
     with database.engine.connect() as connection:
         rows = connection.execute(sa.text("SELECT sealed FROM log")).all()
     assert b"P:b" not in rows[0][0]
@@ -32,9 +32,9 @@ def test_names_are_not_in_the_database(token, database: Database) -> None:
 
 def test_entry_moved_to_another_time_does_not_open(token, database: Database) -> None:
     sealing = PartyKeys.create(token).sealing
-    audit = Audit(SqlLog(database), sealing)
+    audit = Audit(Log(database), sealing)
     audit.record(ACCESS, now=1)
-    entry = next(SqlLog(database).entries())
+    entry = next(Log(database).entries())
 
     class Moved:
         def entries(self, *, after: int = 0):

@@ -2,8 +2,17 @@
 
 import sqlalchemy as sa
 
-from federation.store.migrations import append_only
-from federation.store.migrations.columns import blob, create, index, integer, key, text
+from federation.store.migrations.tables import (
+    allow_next_only,
+    blob,
+    create,
+    index,
+    integer,
+    key,
+    make_append_only,
+    prepare_append_only,
+    text,
+)
 
 revision = "0001"
 down_revision = None
@@ -14,7 +23,7 @@ def upgrade() -> None:
     """Create the tables; the log takes appends alone."""
     create("replay", key("key"), integer("until"))
     index("replay", "until")
-    create("settings", key("name", sa.Text), blob("value"), integer("sequence", nullable=True), clustered=False)
+    create("settings", key("name", sa.Text), integer("sequence", nullable=True), blob("value"), clustered=False)
     create(
         "epochs",
         key("key_id"),
@@ -26,9 +35,9 @@ def upgrade() -> None:
         clustered=False,
     )
     create("log", key("sequence", sa.BigInteger), integer("at"), blob("sealed"), blob("digest"))
-    append_only.prepare()
-    append_only.guard("log")
-    append_only.guard_order("log", "sequence")
+    prepare_append_only()
+    make_append_only("log")
+    allow_next_only("log", "sequence")
     create(
         "evidence",
         key("entry_id"),

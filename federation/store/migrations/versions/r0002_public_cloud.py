@@ -2,8 +2,7 @@
 
 import sqlalchemy as sa
 
-from federation.store.migrations import append_only
-from federation.store.migrations.columns import blob, create, index, integer, key, text
+from federation.store.migrations.tables import blob, create, index, integer, key, make_append_only, text
 
 revision = "0002"
 down_revision = "0001"
@@ -47,8 +46,8 @@ def _issuance() -> None:
         integer("at"),
     )
     create("reservations", key("identity", sa.Text), blob("serial"), integer("until"))
-    append_only.guard("issuances")
-    append_only.guard("issued_points")
+    make_append_only("issuances")
+    make_append_only("issued_points")
 
 
 def _registrations() -> None:

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from federation.store.migrations.columns import blob, create, index, integer, key, text
+from federation.store.migrations.tables import blob, create, index, integer, key, text
 
 revision = "0003"
 down_revision = "0002"

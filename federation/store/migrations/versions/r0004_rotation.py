@@ -5,7 +5,7 @@ import hashlib
 import sqlalchemy as sa
 from alembic import op
 
-from federation.store.migrations.columns import blob, create, integer, key, text
+from federation.store.migrations.tables import blob, create, integer, key, text
 
 revision = "0004"
 down_revision = "0003"
@@ -22,7 +22,7 @@ def upgrade() -> None:
 
 
 def _registrations() -> None:
-    """A credential began when its serial was reserved."""
+    """Date every credential from when its serial was reserved."""
     op.add_column("registrations", sa.Column("not_before", sa.BigInteger, nullable=False, server_default="0"))
     op.execute(
         "UPDATE registrations SET not_before = (SELECT at FROM issuances WHERE issuances.serial = registrations.serial)"
@@ -31,7 +31,7 @@ def _registrations() -> None:
 
 
 def _authorities() -> None:
-    """The same under another key, for nobody until an operator says for whom; SQLite could not change the table's in place."""
+    """Keep the same under another key, for nobody until an operator says for whom: SQLite could not change it in place."""
     columns = ("authority_id", "certificate", "crl", "crl_number")
     create(
         "authority_certificates",

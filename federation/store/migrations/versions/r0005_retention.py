@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from federation.store.migrations.columns import create, index, integer, key, text
+from federation.store.migrations.tables import create, index, integer, key, text
 
 revision = "0005"
 down_revision = "0004"

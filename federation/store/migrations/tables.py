@@ -1,5 +1,11 @@
-"""Triggers by which the database itself refuses to change or remove what a table holds."""
+"""What every migration writes: not-null columns, tables that lie in their primary key in SQLite, and tables that only grow.
 
+Of a table that only grows the database itself refuses to change or remove anything, by triggers.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.exc import DBAPIError
 
@@ -31,13 +37,38 @@ _POSTGRESQL_TRUNCATE = (
 )
 
 
-def prepare() -> None:
+def key(name: str, kind: type[sa.types.TypeEngine[Any]] = sa.LargeBinary) -> sa.Column[Any]:
+    return sa.Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def blob(name: str, *, nullable: bool = False) -> sa.Column[bytes]:
+    return sa.Column(name, sa.LargeBinary, nullable=nullable)
+
+
+def text(name: str, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=nullable)
+
+
+def integer(name: str, *, nullable: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=nullable)
+
+
+def create(name: str, *columns: sa.schema.SchemaItem, clustered: bool = True) -> None:
+    op.create_table(name, *columns, sqlite_with_rowid=not clustered)
+
+
+def index(table: str, *columns: str) -> None:
+    """Name an index for its table and first column."""
+    op.create_index(f"{table}_{columns[0]}", table, list(columns))
+
+
+def prepare_append_only() -> None:
     """Make what the triggers of all tables share."""
     if op.get_bind().dialect.name == "postgresql":
         op.execute(_POSTGRESQL_REFUSAL)
 
 
-def guard(table: str) -> None:
+def make_append_only(table: str) -> None:
     """Refuse UPDATE and DELETE on a table (and TRUNCATE, where there is one, and a trigger for it)."""
     is_sqlite = op.get_bind().dialect.name == "sqlite"
     for statement in _SQLITE if is_sqlite else _POSTGRESQL:
@@ -55,7 +86,7 @@ def _where_supported(statement: str) -> None:
             raise
 
 
-def guard_order(table: str, column: str) -> None:
+def allow_next_only(table: str, column: str) -> None:
     """Refuse an entry that is not the next one, where the primary key alone could be talked into replacing a row."""
     if op.get_bind().dialect.name == "sqlite":
         op.execute(_SQLITE_NEXT_ONLY.format(table=table, column=column))

@@ -1,0 +1,292 @@
+"""What is stored and returned: one frozen dataclass for each kind of row.
+
+Times, limits and what is sealed are as the package says.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+RevocationKind = Literal["serial", "grant", "key"]
+StandingName = Literal["shown", "withdrawn", "erased"]
+
+
+@dataclass(frozen=True)
+class StoredStatement:
+    """A statement's exact bytes and the signature over them."""
+
+    statement: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class StoredEpoch:
+    """An encryption key of an epoch.
+
+    Its X25519 half is `token_label` in the token, its ML-KEM seed is sealed under a token key.
+    """
+
+    key_id: bytes
+    token_label: str
+    sealed_seed: bytes
+    statement: StoredStatement
+    not_after: int
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """An entry of the append-only log, whose sequence counts from 1.
+
+    digest = SHA-256(previous digest || u64be(at) || sealed), where 32 zero bytes come before the first entry.
+    """
+
+    sequence: int
+    at: int
+    sealed: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class SealedEntry:
+    """An entry of the log to be: when, and what, sealed."""
+
+    at: int
+    sealed: bytes
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The replay key of a message that is taken now, and how long it is kept."""
+
+    key: bytes
+    now: int
+    until: int
+
+
+@dataclass(frozen=True)
+class Act:
+    """What is written in the transaction of a change beside it: the log's entry, and the replay key of who asked for it.
+
+    So neither is there without the change: a log says nothing that was not done, and a message whose change was lost is new.
+    """
+
+    entry: SealedEntry
+    admission: Admission | None = None
+
+
+@dataclass(frozen=True)
+class StoredEvidence:
+    """A piece of evidence; its id was the digest of all the rest when it was added, and stays when it is sealed anew."""
+
+    entry_id: bytes
+    kind: str
+    reference: bytes
+    sealed: bytes
+    at: int
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A live registration: what the public cloud keeps of a party. S_X is not among it; K_X is sealed (findings A5)."""
+
+    role: str
+    identity: str
+    serial: bytes
+    credential: bytes
+    registration_point: bytes
+    verifying_key: bytes
+    key_statement: StoredStatement
+    encryption_key_statement: StoredStatement
+    sealed_shared_key: bytes
+    not_before: int
+    not_after: int
+    address: str | None
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """A credential whose place another one took before its time was over."""
+
+    serial: bytes
+    not_after: int
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Who may take an identity (A3). The store holds the ticket's SHA-256 alone."""
+
+    digest: bytes
+    role: str
+    identity: str
+    expires_at: int
+    issued_by: str
+
+
+class RowName(NamedTuple):
+    """A row's bucket, key and id."""
+
+    bucket: int
+    row_key: bytes
+    row_id: bytes
+
+
+class RowOwner(NamedTuple):
+    """One patient and one hospital, as its rows tell them."""
+
+    bucket: int
+    hospital_key: bytes
+
+
+@dataclass(frozen=True)
+class SealedRow:
+    """A row of the blind index: all but the generation are HMACs and AES-GCM, so that the database names nobody (C5).
+
+    `bucket` is 16 bits of the patient's pseudorandom value: what lies together, of one patient in 1,500 at 100 million.
+    `hospital_key` is the same in all rows of one patient of one hospital. `generation` says which generation of the index key
+    they come from.
+    """
+
+    bucket: int
+    row_key: bytes
+    row_id: bytes
+    hospital_key: bytes
+    sealed: bytes
+    generation: int = 1
+
+    @property
+    def name(self) -> RowName:
+        """Give what the row is called."""
+        return RowName(self.bucket, self.row_key, self.row_id)
+
+    @property
+    def owner(self) -> RowOwner:
+        """Give whose row it is: one patient's, of one hospital."""
+        return RowOwner(self.bucket, self.hospital_key)
+
+
+@dataclass(frozen=True)
+class RowBound:
+    """How many rows a patient may have of one hospital, and what it is called in them, one name a generation."""
+
+    owners: Sequence[RowOwner]
+    most: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows of a patient are looked for: under these keys of a bucket, and of these hospitals unless of all."""
+
+    bucket: int
+    row_keys: Sequence[bytes]
+    hospital_keys: Sequence[bytes] | None = None
+
+
+@dataclass(frozen=True)
+class RowPage:
+    """Some of the rows that were looked for, and how many there are in all."""
+
+    rows: Sequence[SealedRow]
+    total: int
+
+
+@dataclass(frozen=True)
+class Revocations:
+    """What is revoked now, as the entries of the next list."""
+
+    version: int
+    serials: Sequence[bytes]
+    grants: Sequence[bytes]
+    key_ids: Sequence[bytes]
+
+
+@dataclass(frozen=True)
+class StoredAuthority:
+    """A key of a medical authority that the public cloud recognises, whom it may certify, and its newest CRL."""
+
+    authority_id: str
+    certificate: bytes
+    doctor_ids: tuple[str, ...]
+    crl: bytes | None
+    crl_number: int
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """One part of a record: its bytes are an encrypted blob of that name."""
+
+    kind: str
+    name: str
+    media_type: str
+    size_bytes: int
+    digest: bytes
+    blob: str
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """One record at a hospital. `patient_key` is an HMAC of ID_P; `wrapped_key` is the record's key under the token.
+
+    `generation` says which generation of the index key made the HMAC. `keep_until` is when the retention of this version
+    ends, if that was said.
+    """
+
+    handle: bytes
+    version: int
+    patient_key: bytes
+    department_id: str
+    department_class: str
+    stored_at: int
+    wrapped_key: bytes
+    sealed_parts: bytes
+    generation: int = 1
+    keep_until: int | None = None
+
+
+@dataclass(frozen=True)
+class OutboxEntry:
+    """A publication that the public cloud has not acknowledged yet. `sealed` holds what to publish."""
+
+    entry_id: bytes
+    sealed: bytes
+    attempts: int
+    not_before: int
+
+
+@dataclass(frozen=True)
+class StoredRoom:
+    """A room of the relay and the public statements of its doctor."""
+
+    room_id: bytes
+    doctor_id: str
+    key_statement: StoredStatement
+    doctor_certificate: bytes
+    encryption_key_statement: StoredStatement
+    expires_at: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a record stands since `changed_at`; entry `logged` of the log says why. A record without one was never changed.
+
+    "withdrawn": on file, and not found. "shown": found again. "erased": not on file any more; it stays so.
+    """
+
+    handle: bytes
+    standing: StandingName
+    changed_at: int
+    logged: int
+
+    @property
+    def is_shown(self) -> bool:
+        """Say whether the record is to be found."""
+        return self.standing == "shown"
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A legal hold on a record: as long as there is one, it is not erased. Entry `logged` of the log says why."""
+
+    handle: bytes
+    hold_id: bytes
+    placed_at: int
+    logged: int
