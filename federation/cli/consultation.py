@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from federation.cli import terminal
-from federation.cli.common import sentence
+from federation.cli.groups import sentence
 from federation.cli.terminal import say
 from federation.clinical.drawing import svg
 from federation.clinical.ecg import describe_ecg, leads_from_observation, other_signals

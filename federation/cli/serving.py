@@ -15,11 +15,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import click
 
-from federation.cli.common import PinChoice, directory_option, pin_options
+from federation.cli.options import DIRECTORY_OPTION, PIN_OPTIONS, F, PinChoice, gather_options, pin_of
 from federation.party.node_directory import NodeDirectory, stored_pin, write_private
 from federation.party.serve_lock import LEAVE, Post
 from federation.processes.supervisor import Supervisor, pin_pipe
@@ -30,8 +30,6 @@ from federation.settings import ServerSettings, TokenSettings
 from federation.wire import operations
 from federation.wire.ports import Reservation
 from hsm import Pin, PinProvider, pin_from_value
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 SUCCEED = signal.SIGUSR2
 _LOOK_EVERY = timedelta(seconds=0.2)
@@ -66,18 +64,16 @@ class Server:
 def serve_options(command: F) -> F:
     """Add the options of `serve`, as a Serving named `serving`."""
 
-    def gathered(**values: Any) -> object:  # noqa: ANN401 - click's own
-        names = ("directory", "pin", "ready_file", "take_over", "worker_fd")
-        return command(serving=Serving(**{name: values.pop(name) for name in names}), **values)
+    def gather(values: dict[str, Any]) -> dict[str, Any]:
+        names = "directory", "ready_file", "take_over", "worker_fd"
+        return {"serving": Serving(pin=pin_of(values), **{name: values.pop(name) for name in names})}
 
-    gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
-    wrapped: Any = gathered
-    for option in (pin_options, *_OPTIONS, directory_option):
-        wrapped = option(wrapped)
-    return cast("F", wrapped)
+    return gather_options(command, gather, _OPTIONS)
 
 
 _OPTIONS = (
+    DIRECTORY_OPTION,
+    *PIN_OPTIONS,
     click.option("--worker-fd", type=int, hidden=True),
     click.option("--take-over", is_flag=True, help="Take the place of the server that runs in this directory."),
     click.option(

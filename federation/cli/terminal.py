@@ -15,7 +15,7 @@ import segno
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from federation.cli.common import EXPECTED, not_known, sentence
+from federation.cli.groups import EXPECTED, not_known, sentence
 from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
 from federation.person.records import Progress as OnProgress
