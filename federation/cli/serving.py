@@ -21,7 +21,7 @@ import click
 
 from federation.cli.options import DIRECTORY_OPTION, PIN_OPTIONS, F, PinChoice, gather_options, pin_of
 from federation.party.node_directory import NodeDirectory, stored_pin, write_private
-from federation.party.serve_lock import LEAVE, Post
+from federation.party.serve_lock import LEAVE, ServeLock
 from federation.processes.supervisor import Supervisor, pin_pipe
 from federation.processes.systemd import ServiceManager, successor_environment
 from federation.processes.worker_channel import WorkerLink, tell_ready
@@ -91,12 +91,12 @@ def run(serving: Serving, server: Server) -> None:
         _run_worker(serving, server, WorkerLink(serving.worker_fd))
         return
     with ExitStack() as held:
-        post = Post(serving.directory.path, take_over=serving.take_over)
-        held.callback(post.close)
+        lock = ServeLock(serving.directory.path, take_over=serving.take_over)
+        held.callback(lock.close)
         reservation = Reservation()
         held.callback(reservation.close)
-        listen = _reserved(reservation, server.listen, post)
-        asyncio.run(_Command(serving, server, post, listen).run())
+        listen = _reserved(reservation, server.listen, lock)
+        asyncio.run(_Command(serving, server, lock, listen).run())
 
 
 def _run_worker(serving: Serving, server: Server, link: WorkerLink) -> None:
@@ -109,9 +109,9 @@ def _run_worker(serving: Serving, server: Server, link: WorkerLink) -> None:
     asyncio.run(work())
 
 
-def _reserved(reservation: Reservation, listen: Sequence[str], post: Post) -> tuple[str, ...]:
+def _reserved(reservation: Reservation, listen: Sequence[str], lock: ServeLock) -> tuple[str, ...]:
     """Keep the addresses. Where the one before chose a port for 0, it stays."""
-    theirs = post.predecessor.listen if post.predecessor is not None else ()
+    theirs = lock.predecessor.listen if lock.predecessor is not None else ()
     if len(theirs) == len(listen):
         listen = [kept if text.endswith(":0") else text for text, kept in zip(listen, theirs, strict=True)]
     return tuple(reservation.reserve(text, is_ours=text in theirs) for text in listen)
@@ -119,11 +119,11 @@ def _reserved(reservation: Reservation, listen: Sequence[str], post: Post) -> tu
 
 @dataclass
 class _Command:
-    """A server at its post."""
+    """A server that takes calls or is about to, and whoever comes after it."""
 
     serving: Serving
     server: Server
-    post: Post
+    lock: ServeLock
     listen: tuple[str, ...]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     leave: asyncio.Event = field(default_factory=asyncio.Event)
@@ -134,7 +134,7 @@ class _Command:
     watching: "asyncio.Task[None] | None" = None
 
     async def run(self) -> None:
-        """Serve, have the post, and hand it over or end."""
+        """Serve, hold the serve lock, and hand it over or end."""
         loop = asyncio.get_running_loop()
         _on_end(self.stop)
         loop.add_signal_handler(LEAVE, self._leave)
@@ -161,9 +161,9 @@ class _Command:
         return supervisor.serve(self.stop, self.leave, ready)
 
     async def _settle(self, told: "asyncio.Future[Mapping[str, Any]]") -> None:
-        """Once calls are taken, have the post, and say so."""
+        """Once calls are taken, hold the serve lock, and say so."""
         ready = await told
-        await self.post.relieve(self.listen)
+        await self.lock.hold(self.listen)
         if self.serving.ready_file is not None:
             write_private(self.serving.ready_file.resolve(), json.dumps({**ready, "pid": os.getpid()}).encode())
         self.words = self.server.words(ready)
@@ -187,12 +187,12 @@ class _Command:
         return words
 
     def _leave(self) -> None:
-        """Another server has taken calls at these addresses: let it have the post, and go when nobody is connected any more."""
+        """Another server has taken calls at these addresses: let it take the lock, and go when nobody is connected any more."""
         if not self.leave.is_set():
             if self.successor is not None:
                 self.manager.main_process(self.successor.pid)
             self.leave.set()
-            self.post.release()
+            self.lock.release()
 
     def _succeed(self) -> None:
         """Start a successor, unless one is starting; a PIN that was typed is nowhere to be had for it."""
