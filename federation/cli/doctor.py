@@ -30,7 +30,7 @@ from federation.errors import FederationError, RenewalNotDue
 from federation.party import certificates
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import register as register_member
-from federation.party.renewal import renew_registration, renewal_due
+from federation.party.registration import renew_registration, renewal_due
 from federation.person.allowance import MOST_FETCHED_BYTES
 from federation.person.errors import WrongFile
 from federation.person.node import OpenDoctor, init_doctor, open_doctor, write_request

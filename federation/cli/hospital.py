@@ -32,7 +32,7 @@ from federation.hospital.node import HospitalNode, init_hospital
 from federation.hospital.rekey import publish_again as walk_again
 from federation.party.node_directory import NodeDirectory, read_trust, require_digest
 from federation.party.reencryption import Pace, walked
-from federation.party.ticket import parse_ticket, ticket_text
+from federation.party.registration import parse_ticket, ticket_text
 from federation.processes.hospital import serve
 from federation.processes.worker_slot import Place
 from federation.protocol.bundle import TrustedBundle

@@ -32,10 +32,10 @@ from federation.cli.options import (
 from federation.cli.public_cloud import founding_options
 from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
 from federation.hospital.node import HospitalNode, init_hospital
-from federation.party.ceremony_keys import CLOUD_ROOT, HOSPITAL_ENROLMENT, CeremonyKeys, read_ceremony
 from federation.party.certificates import authority_id_of, read_certificate, read_crl
+from federation.party.key_provisioning import CLOUD_ROOT, HOSPITAL_ENROLMENT, CeremonyKeys, read_ceremony
 from federation.party.node_directory import NodeDirectory
-from federation.party.ticket import parse_ticket
+from federation.party.registration import parse_ticket
 from federation.party.tokens import CONSEQUENCES, missing_for, token_settings_of, try_token
 from federation.protocol.authorities import scopes_of
 from federation.settings import (

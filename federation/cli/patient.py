@@ -35,8 +35,8 @@ from federation.clinical.text import counted, printable
 from federation.clock import system_clock
 from federation.errors import FederationError, Unavailable
 from federation.party.node_directory import NodeDirectory
+from federation.party.registration import parse_ticket
 from federation.party.registration import register as register_member
-from federation.party.ticket import parse_ticket
 from federation.person.code import DoctorCode
 from federation.person.errors import NoAnswer, NoSuchGrant
 from federation.person.node import OpenPatient, enrol_patient, open_patient

@@ -36,7 +36,7 @@ from federation.cloud.node import DEPARTMENT_CLASSES, Founding, PublicCloudNode,
 from federation.cloud.retention import count_rows_of, purge_rows_of
 from federation.party.certificates import read_certificate, read_crl
 from federation.party.node_directory import NodeDirectory, trust_to_json, write_private
-from federation.party.ticket import ticket_text
+from federation.party.registration import ticket_text
 from federation.processes.cloud import serve as serve_public_cloud
 from federation.processes.worker_slot import Place
 from federation.protocol.identities import require_identity

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any, TypeVar
 from google.protobuf import json_format
 
 from federation.errors import BundleUnpinned, FederationError
-from federation.party.credentials import are_handed_over, credential_file
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.settings_file import read_identity, read_settings, to_toml
@@ -24,7 +24,11 @@ from hsm import PinProvider, Token, TokenUri, open_token, pin_from_credential, p
 
 T = TypeVar("T")
 
+CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
+"""The environment variable that systemd sets for a service that has credentials."""
+
 _SIGNED = "statement", "signature"
+_OTHERS = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def stored_pin(settings: TokenSettings) -> PinProvider | None:
     """
     if settings.pin_credential is not None and settings.pin_file is not None:
         raise ConfigError("token.pin_credential: pin_file is set too, and one place is enough")
-    if settings.pin_credential is not None and are_handed_over():
+    if settings.pin_credential is not None and _has_credentials():
         return pin_from_credential(credential_file(settings.pin_credential, "token.pin_credential"))
     file = settings.pin_file or TokenUri.parse(settings.uri).pin_source
     return None if file is None else pin_from_file(file)
@@ -178,3 +182,29 @@ def password_file(settings: DatabaseSettings) -> Path | None:
     if settings.password_file is not None:
         raise ConfigError("database.password_credential: password_file is set too, and one place is enough")
     return credential_file(settings.password_credential, "database.password_credential")
+
+
+def _has_credentials() -> bool:
+    """Return whether systemd started this process with credentials."""
+    return bool(os.environ.get(CREDENTIALS_DIRECTORY))
+
+
+def credential_file(name: str, key: str) -> Path:
+    """Return the file of the credential that a setting names. Raises ConfigError, which names the setting.
+
+    systemd hands credentials to a service in a directory of its own (systemd.exec(5), LoadCredential). Their mode may show
+    0440, for an access list lets the service's user read them; nowhere else is such a mode taken for a secret's.
+    """
+    directory = Path(os.environ.get(CREDENTIALS_DIRECTORY, ""))
+    if not directory.is_absolute():
+        raise ConfigError(
+            f"{key}: there is no ${CREDENTIALS_DIRECTORY}: systemd hands credentials to the service alone"
+        )
+    file = directory / name
+    try:
+        status = file.lstat()
+    except OSError as error:
+        raise ConfigError(f"{key}: the credential {name} can't be read: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & _OTHERS:
+        raise ConfigError(f"{key}: the credential {name} has to be a regular file that others can't read")
+    return file

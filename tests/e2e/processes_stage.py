@@ -23,8 +23,7 @@ from federation.party.calls import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.party.node_directory import read_trust
-from federation.party.registration import register
-from federation.party.ticket import parse_ticket
+from federation.party.registration import parse_ticket, register
 from federation.protocol.calls import RENEW
 from federation.store.database import open_database
 from federation.store.party import SqlEpochs, SqlSettings
