@@ -24,8 +24,7 @@ from federation.person.patient import PatientClient
 from federation.person.pending import PENDING
 from federation.person.profile import DeviceSettings, DoctorSettings, PatientSettings, Profile
 from federation.person.sealed_files import SealedFiles
-from federation.person.trace import Trace
-from federation.person.traced_cloud import TracedCloud
+from federation.person.trace import Trace, TracedCloud
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.settings import TokenSettings
