@@ -14,8 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from federation.clock import Clock, system_clock, system_entropy
 from federation.errors import AnswerMismatch, GrantRevoked, Unavailable, UnknownKeyId
-from federation.party.calls import call, peer_errors
-from federation.party.channels import ChannelPool
+from federation.party.channels import ChannelPool, call, peer_errors
 from federation.party.member import Member
 from federation.protocol import search as protocol
 from federation.protocol.anchors import Lists

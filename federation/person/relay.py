@@ -7,7 +7,7 @@ from datetime import timedelta
 import grpc
 
 from federation.errors import Conflict, FederationError, Limit, OutOfOrder, Unavailable
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.protocol.identities import require_identity
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import (

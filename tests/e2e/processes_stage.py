@@ -19,7 +19,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from demo.stage import SECONDS, Federation, free_address, run, ticket_in
 from federation.clock import system_clock
 from federation.errors import Rejected
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.party.node_directory import read_trust

@@ -4,7 +4,7 @@ import pytest
 
 from federation import errors
 from federation.errors import FederationError, Limit
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.party.member import Member
 from tests.e2e.cloud_lab import CloudLab
 from tests.e2e.cloud_refusals.query import Query

@@ -4,7 +4,7 @@ import pytest
 
 from federation import errors
 from federation.cloud import index_rows
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.protocol.calls import PUBLISH, RENEW

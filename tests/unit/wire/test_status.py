@@ -18,7 +18,7 @@ from federation import errors
 from federation.cli import terminal
 from federation.cli.groups import sentence
 from federation.errors import FederationError, Limit
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.wire.status import DOMAIN, to_status
 from hsm.errors import HsmError
 
