@@ -135,7 +135,7 @@ def _numbers(token: Token) -> set[int]:
 
 
 def certificate_of(directory: NodeDirectory) -> x509.Certificate:
-    """Give the certificate of the authority in a directory. Raises CertificateRejected, OSError."""
+    """Return the certificate of the authority in a directory. Raises CertificateRejected, OSError."""
     return read_certificate(directory.path / _CERTIFICATE)
 
 
@@ -160,7 +160,7 @@ class MedicalAuthority:
         return certificate
 
     def revoke(self, doctor_id: str) -> list[str]:
-        """Revoke all certificates of a doctor; give their serials. The next CRL names them. Raises NotFound for none."""
+        """Revoke all certificates of a doctor; return their serials. The next CRL names them. Raises NotFound for none."""
         now = self._clock()
         with self._file.held() as ledger:
             chosen = {c.serial for c in ledger.certificates if c.doctor_id == doctor_id and c.revoked_at is None}

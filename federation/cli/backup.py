@@ -109,7 +109,7 @@ def witness(opened: AbstractContextManager[HospitalNode], out: Path) -> None:
 
 
 def _named_token(directory: NodeDirectory, token: TokenChoice) -> TokenSettings | None:
-    """Give the token that is named, or was made in the new directory; without either it is the backup's."""
+    """Return the token that is named, or was made in the new directory; without either it is the backup's."""
     is_named = token.uri is not None or (directory.tokens / TOKEN_URI_FILE).exists()
     return token.settings(directory) if is_named else None
 

@@ -99,7 +99,7 @@ class AnswersDesk:
         click.echo(text)
 
     def ask(self, prompt: str, text: str) -> str:
-        """Give the answer to a prompt. Raises AnswerMissing."""
+        """Return the answer to a prompt. Raises AnswerMissing."""
         answer = self._answers.get(prompt, self._default)
         if not isinstance(answer, str):
             raise AnswerMissing(f"the answers file has nothing for {prompt!r}")
@@ -107,7 +107,7 @@ class AnswersDesk:
         return answer
 
     def pin(self, name: str, text: str) -> PinProvider:  # noqa: ARG002
-        """Give the PIN's file. Raises AnswerMissing."""
+        """Return the PIN's file. Raises AnswerMissing."""
         if name not in self._pins:
             raise AnswerMissing(f"the answers file has no PIN for {name!r}")
         return pin_from_file(self._pins[name])

@@ -214,7 +214,7 @@ def export(opened: Opened, target: Path) -> None:
 
 
 def read_certificate(path: Path) -> bytes:
-    """Read Cert_D, DER or PEM; give DER. Raises WrongFile."""
+    """Read Cert_D, DER or PEM; return DER. Raises WrongFile."""
     try:
         return certificates.read_certificate(path).public_bytes(Encoding.DER)
     except CertificateRejected as error:
@@ -248,7 +248,7 @@ def _pin(directory: NodeDirectory, choice: PinChoice) -> PinProvider:
 
 
 def _new_pin(choice: PinChoice) -> PinProvider:
-    """Give the PIN for a token that is about to be made: from a file, written if it is not there, or chosen here."""
+    """Return the PIN for a token that is about to be made: from a file, written if it is not there, or chosen here."""
     if choice.pin_file is not None:
         write_pin_unless_there(choice.pin_file)
         return pin_from_file(choice.pin_file)
@@ -266,7 +266,7 @@ def _require_published(department: str | None, published: frozenset[str]) -> Non
 
 
 def _held(pin: Pin) -> PinProvider:
-    """Give a PIN that comes only once to whoever asks again."""
+    """Return a PIN that comes only once to whoever asks again."""
     return lambda: pin
 
 

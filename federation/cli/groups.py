@@ -74,5 +74,5 @@ def sentence(error: BaseException) -> str:
 
 
 def not_known(reason: str) -> str:
-    """Say that a peer gave a reason that this version has no words for."""
+    """Return the words for a peer's reason that this version does not know."""
     return f"It refused for a reason that this version does not know ({reason})."

@@ -64,7 +64,7 @@ class HospitalPlan:
         return bundle
 
     def settings(self, token: TokenSettings, bundle: TrustedBundle) -> HospitalSettings:
-        """Give its settings; without departments of its own it has one of every class."""
+        """Return its settings; without departments of its own it has one of every class."""
         departments = self.departments or tuple(sorted(bundle.anchors.department_classes))
         return HospitalSettings(self.identity, self.listen, self.address or self.listen, token, departments)
 

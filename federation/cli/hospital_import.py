@@ -90,7 +90,7 @@ def from_manifest(manifest: Path) -> Found:
 
 
 def _in_folder(folder: Path) -> tuple[dict[Path, list[Path]], list[Passed]]:
-    """Give each bundle of a folder with the files that go with it, and what is passed over: one by one, in folders below, too."""
+    """Return each bundle of a folder with the files that go with it, and what is passed over, in folders below too."""
     here = sorted(path for path in folder.iterdir() if path.is_file())
     bundles = [path for path in here if path.suffix in BUNDLE_ENDINGS]
     beside: dict[Path, list[Path]] = {bundle: [] for bundle in bundles}
@@ -111,7 +111,7 @@ def _in_folder(folder: Path) -> tuple[dict[Path, list[Path]], list[Passed]]:
 
 
 def _longest(path: Path, bundles: Sequence[Path]) -> list[Path]:
-    """Give the bundles with the longest name, without its ending, that this file's name begins with."""
+    """Return the bundles with the longest name, without its ending, that this file's name begins with."""
     found = [bundle for bundle in bundles if path.name.startswith(f"{bundle.stem}.")]
     longest = max((len(bundle.stem) for bundle in found), default=0)
     return [bundle for bundle in found if len(bundle.stem) == longest]
@@ -135,7 +135,7 @@ def _why_not(path: Path) -> str:
 
 
 def _rows(manifest: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Give each row with its first line's number, without the header, Excel's `sep=;` and empty rows."""
+    """Yield each row with its first line's number, without the header, Excel's `sep=;` and empty rows."""
     lines = list(io.StringIO(text, newline=""))
     stated = re.fullmatch(r"sep=([,;\t|])\s*", lines[0]) if lines else None
     skipped = 1 if stated else 0
@@ -171,7 +171,7 @@ class Refusal:
 
     @classmethod
     def of(cls, error: Exception) -> "Refusal":
-        """Say what is wrong."""
+        """Return what is wrong."""
         if not isinstance(error, FhirInvalid):
             return cls(getattr(error, "reason", None), sentence(error), ())
         rest = error.count - len(error.faults)
@@ -191,7 +191,7 @@ class Outcome:
 
     @property
     def warnings(self) -> list[str]:
-        """Give what somebody has to know who takes the files for the record of this patient alone."""
+        """Return what somebody has to know who takes the files for the record of this patient alone."""
         return self.summary.warnings(self.files.patient_id) if self.summary else []
 
 
@@ -326,7 +326,7 @@ def _counts(found: Found, good: int, refused: int, *, dry_run: bool) -> str:
 
 
 def _result(found: Found, outcomes: list[Outcome], *, dry_run: bool) -> dict[str, Any]:
-    """Give the result as docs/running.md describes it."""
+    """Return the result as docs/running.md describes it."""
     return {
         "dry_run": dry_run,
         "records": [_record(outcome) for outcome in outcomes],

@@ -92,7 +92,7 @@ class KeysChoice:
 
     @property
     def are_there(self) -> bool:
-        """Say whether the keys are in the token already."""
+        """Return whether the keys are in the token already."""
         return self.in_token or self.ceremony is not None
 
     def held(self, kind: str) -> CeremonyKeys | None:
@@ -133,7 +133,7 @@ _KEYS = (
 def token_of(
     directory: NodeDirectory, choice: TokenChoice, keys: KeysChoice, label: str
 ) -> tuple[TokenSettings, TokenChoice]:
-    """Give the token that a node is to use, and the choice by which its PIN is had; a development token is made if there is none.
+    """Return the token that a node is to use, and the choice by which its PIN is had; make a development token if need be.
 
     Raises ConfigError, UsageError, HsmError.
     """
@@ -280,7 +280,7 @@ def _register(node: HospitalNode, licence: Path, ticket: str) -> None:
 def _token(
     directory: NodeDirectory, choice: TokenChoice, keys: KeysChoice, identity: str, role: str, credential: str | None
 ) -> tuple[TokenSettings, PinProvider]:
-    """Give the token, tried, and its PIN, which is asked for once. A node that is made has the one of its settings."""
+    """Return the token, tried, and its PIN, which is asked for once. A node that is made has the one of its settings."""
     if directory.is_initialised:
         settings, chosen = token_settings_of(directory), choice
     else:
@@ -297,7 +297,7 @@ def _with_credential(settings: TokenSettings, name: str | None) -> TokenSettings
 
 
 def _keys_of(keys: KeysChoice, held: CeremonyKeys | None, kind: Callable[[Token], K]) -> Callable[[Token], K] | None:
-    """Give what opens the keys that are in the token already, held against the ceremony; None if they are to be made."""
+    """Return what opens the keys that are in the token already, held against the ceremony; None if they are to be made."""
     if not keys.are_there:
         return None
 
@@ -346,7 +346,7 @@ def require_same_identity(directory: NodeDirectory, kept: str, identity: str) ->
 
 
 def left_for_cloud(node: PublicCloudNode) -> Iterator[Task]:
-    """Say what a public cloud's operator has to do yet, in order."""
+    """Yield what a public cloud's operator has to do yet, in order."""
     directory = node.directory.path
     authorities = node.authorities()
     if not authorities:
@@ -373,7 +373,7 @@ def left_for_cloud(node: PublicCloudNode) -> Iterator[Task]:
 
 
 def left_for_hospital(node: HospitalNode) -> Iterator[Task]:
-    """Say what a hospital's operator has to do yet, in order."""
+    """Yield what a hospital's operator has to do yet, in order."""
     directory, bundle = node.directory.path, node.bundle
     if not node.member.is_registered:
         yield Task(
@@ -402,5 +402,5 @@ def _then_serve(kind: str, directory: Path) -> Iterator[Task]:
 
 
 def command(name: str, directory: Path, *rest: str) -> str:
-    """Give a command as it is typed."""
+    """Return a command as it is typed."""
     return shlex.join(["medunion", *name.split(), "--directory", str(directory), *rest])

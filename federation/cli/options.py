@@ -43,7 +43,7 @@ class PinChoice:
     pin_fd: int | None
 
     def provider(self, settings: TokenSettings) -> PinProvider:
-        """Give the provider: file, descriptor, what the settings or the URI name, or the prompt. Raises ConfigError."""
+        """Return the provider: file, descriptor, what the settings or the URI name, or the prompt. Raises ConfigError."""
         if self.pin_file is not None:
             return pin_from_file(self.pin_file)
         if self.pin_fd is not None:
@@ -66,7 +66,7 @@ class TokenChoice:
     pin: PinChoice
 
     def settings(self, directory: NodeDirectory) -> TokenSettings:
-        """Give `[token]`. Without a URI it is the token that `medunion token init-softhsm` made in this directory."""
+        """Return `[token]`. Without a URI it is the token that `medunion token init-softhsm` made in this directory."""
         kept = directory.tokens / TOKEN_URI_FILE
         pin_file = self.pin.pin_file.resolve() if self.pin.pin_file else None
         if self.uri is not None:
@@ -97,7 +97,7 @@ def blobs_option(command: F) -> F:
 
 
 def ask_ticket(given: str | None) -> str:
-    """Give the ticket of the command line, of the terminal (without echo), or a line of standard input. Raises ConfigError."""
+    """Return the ticket of the command line, of the terminal (without echo), or a line of standard input. Raises ConfigError."""
     if given is not None:
         return given
     if sys.stdin.isatty():
@@ -252,7 +252,7 @@ class OutputFile(click.Path):
         super().__init__(dir_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
-        """Give the path. Raises BadParameter."""
+        """Return the path. Raises BadParameter."""
         path: Path = super().convert(value, param, ctx)  # type: ignore[assignment] # path_type says so
         if not path.parent.is_dir():
             self.fail(f"{path} can't be written: there is no such directory", param, ctx)

@@ -50,12 +50,12 @@ handle_argument = click.argument("handle", type=handle_of)
 
 
 def act_for(reason: str) -> Act:
-    """Give the act of whoever types. Raises FieldInvalid for no reason, or too long a one."""
+    """Return the act of whoever types. Raises FieldInvalid for no reason, or too long a one."""
     return Act(operator(), reason)
 
 
 def chosen(node: HospitalNode, handles: tuple[bytes, ...], patient_id: str | None) -> tuple[bytes, ...]:
-    """Give the records that the command line names. Raises UsageError unless it names some by handle, or a patient."""
+    """Return the records that the command line names. Raises UsageError unless it names some by handle, or a patient."""
     if bool(handles) == (patient_id is not None):
         raise click.UsageError("name records by their handles, or a patient with --patient")
     return handles if patient_id is None else tuple(records_administration.records_of(node.hospital, patient_id))
@@ -353,12 +353,12 @@ def _bury(node: HospitalNode) -> None:
 
 
 def due_in(node: HospitalNode) -> Iterator[bytes]:
-    """Give the records whose retention is over now, held ones too."""
+    """Return the records whose retention is over now, held ones too."""
     return node.hospital.stores.custody.handles(kept_until_before=node.clock())
 
 
 def line_of(view: Overview) -> str:
-    """Give a record as a line."""
+    """Return a record as a line."""
     newest, until = view.newest, view.keep_until
     kept = "no retention date" if until is None else f"kept until {_day(until)}"
     marks = ["WITHDRAWN"] * view.is_withdrawn + [f"HELD x{len(view.holds)}"] * bool(view.holds)
@@ -372,7 +372,7 @@ def _policy(node: HospitalNode, handle: bytes) -> int | None:
 
 
 def _why(node: HospitalNode, logged: int) -> str:
-    """Give what the log says at an entry; nothing if it was given up in a rotation."""
+    """Return what the log says at an entry; nothing if it was given up in a rotation."""
     event = next(node.hospital.audit.entries(after=logged - 1)).event
     return f": {event.detail}" if isinstance(event, AuditEvent) and event.detail else ""
 

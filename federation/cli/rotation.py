@@ -178,7 +178,7 @@ def pace_option(command: F) -> F:
 
 
 def told(done: str) -> Progress:
-    """Give what says how far a walk is, once a second."""
+    """Return what says how far a walk is, once a second."""
     due = time.monotonic() + PROGRESS_SECONDS
 
     def tell(tally: Tally) -> None:

@@ -171,7 +171,7 @@ class _Command:
         self.manager.ready(self.words)
 
     def _pin_provider(self) -> PinProvider:
-        """Give where the PIN comes from; one that can be had once only is kept for the processes that this one starts."""
+        """Return where the PIN comes from; one that can be had once only is kept for the processes that this one starts."""
         provider = self.serving.pin.provider(self.server.token)
         if _is_stored(self.serving.pin, self.server.token) or self.server.settings.processes == 1:
             return provider
@@ -179,7 +179,7 @@ class _Command:
         return pin_from_value(self.pin.reveal())
 
     def _command(self) -> list[str]:
-        """Give this command as another process runs it."""
+        """Return this command as another process runs it."""
         words = [sys.executable, "-c", "from federation.cli.main import main; main()", self.server.kind, "serve"]
         words += ["--directory", str(self.serving.directory.path)]
         if self.serving.pin.pin_file is not None:
@@ -229,7 +229,7 @@ class _Command:
 
 
 def _is_stored(pin: PinChoice, token: TokenSettings) -> bool:
-    """Say whether another process finds the PIN as this one does."""
+    """Return whether another process finds the PIN as this one does."""
     return pin.pin_file is not None or (pin.pin_fd is None and stored_pin(token) is not None)
 
 

@@ -73,7 +73,7 @@ def optional_directory(command: F) -> F:
 
 
 def settings_of(choice: TokenChoice, directory: NodeDirectory | None) -> TokenSettings:
-    """Give the token that the command line names, or a node's, or the development token beside it. Raises ConfigError."""
+    """Return the token that the command line names, or a node's, or the development token beside it. Raises ConfigError."""
     if choice.uri is not None:
         return TokenSettings(choice.uri, choice.softhsm_configuration, choice.pin.pin_file)
     if directory is None:
@@ -199,7 +199,7 @@ def _trial(role: str, trial: Trial) -> dict[str, Any]:
 
 
 def check_lines(role: str, trials: list[Trial]) -> Iterator[str]:
-    """Give the table: what works, what the role needs, and what it means that something is missing."""
+    """Yield the table: what works, what the role needs, and what it means that something is missing."""
     for trial in trials:
         needed = "needed" if trial.ability in NEEDED[role] else "not needed"
         yield f"{'works' if trial.works else 'MISSING':8}{needed:12}{trial.ability.value}"

@@ -64,7 +64,7 @@ class ChannelPool:
         self._closed = False
 
     def get(self, address: str, identity: str, leaf: TlsLeaf | None = None) -> grpc.Channel:
-        """Give the channel to an address that verifies that identity; with a leaf by mutual TLS.
+        """Return the channel to an address that verifies that identity; with a leaf by mutual TLS.
 
         Raises Unavailable if closed, FieldInvalid for no address, NetworkForbidden.
         """
@@ -89,7 +89,7 @@ class ChannelPool:
                 channel.close()
 
     def _target(self, address: str) -> Target:
-        """Give what is dialled for an address, without the lock: a resolver may take its time."""
+        """Return what is dialled for an address, without the lock: a resolver may take its time."""
         kept = self._targets.get(address)
         if kept is None or self._seconds() - kept[0] >= RESOLVED_SECONDS:
             kept = self._targets[address] = self._seconds(), self._dialling.target(address)

@@ -37,7 +37,7 @@ _PUBLIC_KEYS = {"verifying_key": IDENTITY, "issuer_public_key": ISSUING}
 
 
 def is_unfinished(directory: NodeDirectory) -> bool:
-    """Say whether an `init` in this directory began to make keys and did not come to its end."""
+    """Return whether an `init` in this directory began to make keys and did not come to its end."""
     return _note(directory).exists() and not directory.is_initialised
 
 
@@ -74,7 +74,7 @@ def _require_none(token: Token, kind: type[PartyKeys]) -> None:
 
 
 def _made_before(directory: NodeDirectory, token: Token, kind: type[PartyKeys]) -> set[str]:
-    """Give the purposes whose keys are whole, after half a pair is gone."""
+    """Return the purposes whose keys are whole, after half a pair is gone."""
     noted = json.loads(_note(directory).read_text(encoding="utf-8"))
     if noted["serial"] != token.serial:
         raise ConfigError(
@@ -96,7 +96,7 @@ class CeremonyKeys:
 
     @property
     def tls_ca(self) -> x509.Certificate | None:
-        """Give the TLS CA's certificate, if the ceremony made one."""
+        """Return the TLS CA's certificate, if the ceremony made one."""
         der = self.outputs.get(_TLS_CA_CERTIFICATE)
         return x509.load_der_x509_certificate(der) if der is not None else None
 

@@ -39,22 +39,22 @@ class NodeDirectory:
 
     @property
     def settings_file(self) -> Path:
-        """Give the path of `medunion.toml`."""
+        """Return the path of `medunion.toml`."""
         return self.path / "medunion.toml"
 
     @property
     def trust_file(self) -> Path:
-        """Give the path of `trust.json`."""
+        """Return the path of `trust.json`."""
         return self.path / "trust.json"
 
     @property
     def tokens(self) -> Path:
-        """Give the directory of a development SoftHSM."""
+        """Return the directory of a development SoftHSM."""
         return self.path / "tokens"
 
     @property
     def is_initialised(self) -> bool:
-        """Say whether settings are there."""
+        """Return whether settings are there."""
         return self.settings_file.exists()
 
     def create(self) -> None:
@@ -63,7 +63,7 @@ class NodeDirectory:
 
     @property
     def letter(self) -> str:
-        """Give the first letter of the identity, which says what kind of node lives here: C, H, D, P or M. Raises ConfigError."""
+        """Return the first letter of the identity, which says what kind of node it is: C, H, D, P or M. Raises ConfigError."""
         return read_identity(self.settings_file).partition(":")[0]
 
     def settings(self, kind: type[T]) -> T:
@@ -120,7 +120,7 @@ def require_digest(bundle: TrustedBundle, digest: str) -> None:
 
 
 def trust_to_json(bundle: TrustedBundle) -> str:
-    """Give the form of `trust.json`: the statement and its signature in base64, and beside them what they say, for people."""
+    """Return the form of `trust.json`: the statement and its signature in base64, and beside them what they say, for people."""
     signed = json_format.MessageToDict(bundle.signed, preserving_proto_field_name=True)
     return json.dumps({"bundle": _readable(bundle.content)} | signed, indent=2) + "\n"
 
@@ -163,7 +163,7 @@ def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
 
 
 def stored_pin(settings: TokenSettings) -> PinProvider | None:
-    """Give the provider that the settings or the URI name, if any. Raises ConfigError, TokenUriInvalid.
+    """Return the provider that the settings or the URI name, if any. Raises ConfigError, TokenUriInvalid.
 
     A credential is there in the service that systemd started; for an operator's command beside it, it is as if none was named.
     """
@@ -176,7 +176,7 @@ def stored_pin(settings: TokenSettings) -> PinProvider | None:
 
 
 def password_file(settings: DatabaseSettings) -> Path | None:
-    """Give the file with a database's password, if the settings name one. Raises ConfigError."""
+    """Return the file with a database's password, if the settings name one. Raises ConfigError."""
     if settings.password_credential is None:
         return settings.password_file
     if settings.password_file is not None:

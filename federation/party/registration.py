@@ -148,7 +148,7 @@ class Due(StrEnum):
 
 
 def renewal_due(member: Member, now: Instant) -> Due | None:
-    """Say why this member should register again now, if it should. Raises NotRegistered."""
+    """Return why this member should register again now, if it should. Raises NotRegistered."""
     statement = peek_statement(KeyStatement, member.key_statement)
     credential = Credential.FromString(statement.credential)
     if member.keys.signing_key.public_key().public_bytes_raw() != statement.verifying_key:
@@ -167,7 +167,7 @@ def renewal_due(member: Member, now: Instant) -> Due | None:
 
 
 def restatement_due(member: Member, now: Instant) -> bool:
-    """Say whether the PRK_C behind this member's KS can't be relied on any more: then one signed anew is needed at once."""
+    """Return whether the PRK_C behind this member's KS can't be relied on any more: then one signed anew is needed at once."""
     cloud_keys = member.anchors.cloud_keys
     signer = cloud_keys.at(peek_statement(KeyStatement, member.key_statement).stated_at)
     return signer is not None and cloud_keys.state(signer.verifying_key, now=now) in {State.TAINTED, State.REVOKED}
@@ -294,7 +294,7 @@ def _installed(member: Member, registered: Registered, certificate: bytes) -> Ve
 
 
 def _maybe_live(member: Member) -> list[Ed25519PrivateKey]:
-    """Give the PRK_X that the cloud may hold to be live: of the kept KS, and the active one where it is another."""
+    """Return the PRK_X that the cloud may hold to be live: of the kept KS, and the active one where it is another."""
     named, active = member.signing_key, member.keys.signing_key
     same = named.public_key().public_bytes_raw() == active.public_key().public_bytes_raw()
     return [named] if same else [named, active]

@@ -63,7 +63,7 @@ def _surveyed(path: Path) -> SurveyedModule:
 
 
 def token_settings_of(directory: NodeDirectory) -> TokenSettings:
-    """Give `[token]` of a node of any kind. Raises ConfigError."""
+    """Return `[token]` of a node of any kind. Raises ConfigError."""
     if directory.letter == "C":
         return directory.settings(CloudSettings).token
     if directory.letter == "H":
@@ -84,7 +84,7 @@ def try_token(settings: TokenSettings, pin: PinProvider) -> list[Trial]:
 
 
 def missing_for(role: str, trials: list[Trial]) -> list[Trial]:
-    """Give the trials that failed and that the role needs."""
+    """Return the trials that failed and that the role needs."""
     return [trial for trial in trials if trial.ability in NEEDED[role] and not trial.works]
 
 

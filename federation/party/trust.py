@@ -53,7 +53,7 @@ class TrustKeeper:
         self._read_at: float | None = None
 
     def newest(self) -> TrustedBundle:
-        """Give the newest bundle that was taken. Raises StoreError."""
+        """Return the newest bundle that was taken. Raises StoreError."""
         with self._lock:
             if self._read_at is None or self._seconds() - self._read_at >= REREAD_SECONDS:
                 self._read_at = self._seconds()
@@ -61,7 +61,7 @@ class TrustKeeper:
             return self._newest
 
     def take(self, signed: SignedStatement, between: Between | None = None) -> TrustedBundle:
-        """Follow to the bundle that a directory names, over those between, and give the one that now holds.
+        """Follow to the bundle that a directory names, over those between, and return the one that now holds.
 
         An older one than the one at hand changes nothing. Raises what `federation.protocol.bundle.follow` finds wrong with any
         of them, BundleOutOfSequence where one is missing or another of a number at hand, StoreError; what held before holds.
@@ -74,7 +74,7 @@ class TrustKeeper:
         return self._kept_after(follow(current, signed)) if current.sequence < target else current
 
     def lease(self, revocations: RevocationList | None) -> BundleLease:
-        """Give how long the bundle may be used, by the newest list that is at hand."""
+        """Return how long the bundle may be used, by the newest list that is at hand."""
         lease = BundleLease.of(self.newest())
         return lease if revocations is None else lease.heard(revocations)
 
@@ -90,7 +90,7 @@ class TrustKeeper:
             return self._newest
 
     def _kept(self, at_hand: TrustedBundle) -> TrustedBundle:
-        """Give what the store has if it is newer. Who can write to a party's own store needs no forged bundle."""
+        """Return what the store has if it is newer. Who can write to a party's own store needs no forged bundle."""
         value = self._settings.get(_NAME)
         if value is None:
             return at_hand
@@ -106,14 +106,14 @@ def _required(between: Between | None, sequence: int) -> Sequence[SignedStatemen
 
 
 def chain_of(cloud: NodeDirectory) -> Sequence[SignedStatement]:
-    """Give every bundle that a public cloud signed, oldest first. Needs no token. Raises ConfigError, StoreError."""
+    """Return every bundle that a public cloud signed, oldest first. Needs no token. Raises ConfigError, StoreError."""
     with cloud.database(cloud.settings(CloudSettings).database) as database:
         kept = SqlTrustChain(database).after(0, limit=MOST_BUNDLES)
     return [SignedStatement(statement=one.statement, signature=one.signature) for _, one in kept]
 
 
 def chain_to_json(chain: Sequence[SignedStatement]) -> str:
-    """Give the form of a chain's file: the answer to GetTrustBundles as JSON."""
+    """Return the form of a chain's file: the answer to GetTrustBundles as JSON."""
     response = GetTrustBundlesResponse(trust_bundles=chain)
     return json_format.MessageToJson(response, preserving_proto_field_name=True) + "\n"
 
@@ -135,7 +135,7 @@ def read_chain(path: Path) -> Sequence[SignedStatement]:
 
 
 def update_trust(member: NodeDirectory, chain: Sequence[SignedStatement]) -> tuple[TrustedBundle, TrustedBundle]:
-    """Follow a chain from the bundle that a member holds; give the one it held and the one that holds now.
+    """Follow a chain from the bundle that a member holds; return the one it held and the one that holds now.
 
     Its servers take it within a second. Raises what `federation.protocol.bundle.follow` finds wrong, ConfigError, StoreError.
     """

@@ -92,7 +92,7 @@ def init_doctor(
     pin: PinProvider,
     pin_file: Path | None,
 ) -> Path:
-    """Make a doctor's client: keys in its token, a software one unless one is named; give the certificate request's file."""
+    """Make a doctor's client: keys in its token, a software one unless one is named; return the certificate request's file."""
     require_identity("doctor", identity)
     bundle = _new_node(node, trust)
     settings = token or replace(make_softhsm_token(node, _label(identity), pin()), pin_file=pin_file)
@@ -106,7 +106,7 @@ def init_doctor(
 
 
 def write_request(node: NodeDirectory, opened: OpenDoctor) -> Path:
-    """Write a certificate request for a doctor's newest identity key, active or prepared; give its file. Raises HsmError."""
+    """Write a certificate request for a doctor's newest identity key, active or prepared; return its file. Raises HsmError."""
     keys, newest = opened.member.keys, opened.kept.book.read().of(IDENTITY)[-1].number
     write_private(node.path / REQUEST_FILE, request_certificate(keys.signing_key_of(newest), opened.member.identity))
     return node.path / REQUEST_FILE
@@ -247,5 +247,5 @@ def _sealed_files(profile: Profile) -> Iterator[tuple[str, Path]]:
 
 
 def _label(identity: str) -> str:
-    """Give a token's label: at most 32 bytes."""
+    """Return a token's label: at most 32 bytes."""
     return identity[2:][:32]

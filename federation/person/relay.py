@@ -82,7 +82,7 @@ class Mailbox:
         raise Limit("the room is full of other messages")
 
     def follow(self, *, seconds: float) -> Iterator[RelayFrame]:
-        """Give the other side's frames as they come, for so long; then end. Raises NoSuchRoom.
+        """Yield the other side's frames as they come, for so long; then end. Raises NoSuchRoom.
 
         A lost connection is opened again from the next number on.
         """

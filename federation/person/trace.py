@@ -105,7 +105,7 @@ class _Notes(grpc.UnaryUnaryClientInterceptor):
 
 
 def plaintext_bytes(message: Message) -> int | None:
-    """Give the size of what a message seals, padding included; None where nothing is sealed."""
+    """Return the size of what a message seals, padding included; None where nothing is sealed."""
     if isinstance(message, SealedOpening | SealedReply):
         return len(message.sealed) - SEAL_OVERHEAD
     if isinstance(message, SessionFrame):
@@ -114,7 +114,7 @@ def plaintext_bytes(message: Message) -> int | None:
 
 
 def clear_fields(message: Message) -> dict[str, object]:
-    """Give what somebody sees who holds the message and no key."""
+    """Return what somebody sees who holds the message and no key."""
     return {field.name: _clear(field.name, value) for field, value in message.ListFields()}
 
 
@@ -128,7 +128,7 @@ def _clear(name: str, value: object) -> object:
 
 
 def _inner(message: Any) -> Any:  # noqa: ANN401 - any message of the public cloud's services
-    """Give the sealed form in a request or answer, or the message itself where nothing is sealed."""
+    """Return the sealed form in a request or answer, or the message itself where nothing is sealed."""
     for name in ("opening", "reply"):
         if name in message.DESCRIPTOR.fields_by_name:
             return getattr(message, name)
