@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -22,6 +21,7 @@ from federation.cli.options import (
     blobs_option,
     database_options,
     directory_option,
+    moment,
     node_options,
     pin_options,
     token_options,
@@ -115,9 +115,10 @@ def _named_token(directory: NodeDirectory, token: TokenChoice) -> TokenSettings 
 
 
 def _show(manifest: Manifest) -> None:
-    made_at = datetime.fromtimestamp(manifest.made_at / 1000, UTC).isoformat(timespec="seconds")
     blobs = f"{manifest.blobs} blobs {'copied' if manifest.blobs_copied else 'listed'}"
-    click.echo(f"Backup of {manifest.identity}, a {manifest.role} on {manifest.database}, made {made_at}")
+    click.echo(
+        f"Backup of {manifest.identity}, a {manifest.role} on {manifest.database}, made {moment(manifest.made_at)}"
+    )
     click.echo(f"{manifest.log_entries} entries of the log, {blobs}, list number {manifest.list_number}")
     click.echo(f"Keys that the token needs: {', '.join(manifest.keys)}")
 

@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 refused or aborted, 2 bad file or usage, 3 token failure.
 """
 
-import os
 import signal
 import sys
 import tempfile
@@ -17,9 +16,10 @@ from typing import Final
 
 import click
 
-from federation.cli.groups import EXPECTED, sentence
+from federation.cli.groups import TellingGroup
 from federation.cli.options import EXISTING, OutputFile, PinChoice, pin_options
 from federation.clinical.text import printable
+from federation.party.node_directory import use_softhsm
 from federation.settings import TokenSettings
 from hsm import PinProvider, TokenUri, open_token, pin_from_file, pin_from_prompt
 from hsm.errors import KeyNotFound
@@ -127,22 +127,13 @@ class AnswersDesk:
         return self._shares / f"{holder}{_SHARE_SUFFIX}"
 
 
-class _CeremonyGroup(click.Group):
-    """Tells every fault as one sentence, and ends with the exit code of its kind."""
+class _CeremonyGroup(TellingGroup):
+    """Ends with the exit code of a fault's kind."""
 
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except EXPECTED as error:
-            if ctx.find_root().params.get("debug"):
-                raise
-            raise _Told(sentence(error), exit_code_of(error)) from error
-
-
-class _Told(click.ClickException):
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc] # click's own way to say it
+    def told(self, error: BaseException) -> click.ClickException:
+        told = super().told(error)
+        told.exit_code = exit_code_of(error)  # type: ignore[misc] # click's own way to say it
+        return told
 
 
 @click.group(cls=_CeremonyGroup)
@@ -189,8 +180,7 @@ def run(file: Path, transcript: Path | None, answers: Path | None, rehearsal: bo
 
 
 def _hold(plan: Plan, desk: Desk, path: Path, *, resume: bool) -> None:
-    if plan.softhsm_configuration is not None:
-        os.environ["SOFTHSM2_CONF"] = str(plan.softhsm_configuration)
+    use_softhsm(plan.softhsm_configuration)
     held = (engine.resume if resume else engine.run)(plan, desk, path, _now)
     desk.say(f"\nThe ceremony is over. Its transcript is {path}, {len(held.entries)} lines.")
 

@@ -44,24 +44,42 @@ class LazyGroup(click.Group):
         return command
 
 
-class MedunionGroup(LazyGroup):
-    """The outermost group: tells every fault as one sentence."""
+class TellingGroup(click.Group):
+    """A group that tells what a person can do something about, unless `medunion --debug` asks for the stack trace."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command. Raises ClickException, which click shows and turns into exit code 1."""
+        """Run the command. Raises ClickException, which click shows and turns into an exit code."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            if _is_debugged(ctx):
+                raise
+            raise self.told(error) from error
+
+    def told(self, error: BaseException) -> click.ClickException:
+        """Return how a fault is told: as one sentence, with exit code 1."""
+        return click.ClickException(sentence(error))
+
+
+class MedunionGroup(TellingGroup, LazyGroup):
+    """The outermost group: tells whatever goes wrong."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Raises ClickException."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except EXPECTED as error:
-            if ctx.params.get("debug"):
-                raise
-            raise click.ClickException(sentence(error)) from error
         except Exception as error:
-            if ctx.params.get("debug"):
+            if _is_debugged(ctx):
                 raise
             fault = f"internal error ({type(error).__name__}); `medunion --debug ...` shows where"
             raise click.ClickException(fault) from error
+
+
+def _is_debugged(ctx: click.Context) -> bool:
+    """Return whether `medunion --debug` was typed."""
+    return bool(ctx.find_root().params.get("debug"))
 
 
 def sentence(error: BaseException) -> str:

@@ -1,4 +1,7 @@
-"""`medunion health`: how a node that serves is, for an operator and for a container's health check."""
+"""`medunion health`: how a node that serves is, for an operator and for a container's health check.
+
+It is asked every few seconds: it reads no module of `check` and of the nodes.
+"""
 
 from datetime import timedelta
 

@@ -15,7 +15,7 @@ import segno
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from federation.cli.groups import EXPECTED, not_known, sentence
+from federation.cli.groups import EXPECTED, TellingGroup, not_known, sentence
 from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
 from federation.person.records import Progress as OnProgress
@@ -142,17 +142,12 @@ def plain(error: BaseException) -> str:
     return f"{SENTENCES[reason]}{said} [{reason}]"
 
 
-class ClientGroup(click.Group):
-    """Commands of a person: refusals in plain words, exit code 1, no stack trace unless `medunion --debug` asks for it."""
+class ClientGroup(TellingGroup):
+    """Commands of a person: refusals in plain words."""
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except EXPECTED as error:
-            if ctx.find_root().params.get("debug"):
-                raise
-            raise click.ClickException(plain(error)) from None
+    def told(self, error: BaseException) -> click.ClickException:
+        """Return a refusal in plain words, with exit code 1."""
+        return click.ClickException(plain(error))
 
 
 def say(words: str = "") -> None:

@@ -20,14 +20,13 @@ from federation.cli.options import (
     token_options,
 )
 from federation.clinical.text import counted
-from federation.party.node_directory import NodeDirectory
+from federation.party.node_directory import NodeDirectory, use_softhsm
 from federation.party.tokens import (
     CONSEQUENCES,
     NEEDED,
     AuditedKey,
     SurveyedModule,
     audit_token,
-    lead_to,
     missing_for,
     survey,
     token_settings_of,
@@ -53,7 +52,7 @@ _PIN_SENTENCES = {
 _PIN_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-def softhsm_option(command: F) -> F:
+def _softhsm_option(command: F) -> F:
     """Add `--softhsm-configuration`, where no other option of a token's choice is wanted."""
     return click.option(
         "--softhsm-configuration",
@@ -62,7 +61,7 @@ def softhsm_option(command: F) -> F:
     )(command)
 
 
-def optional_directory(command: F) -> F:
+def _optional_directory(command: F) -> F:
     """Add `--directory`, as a NodeDirectory or None."""
     return click.option(
         "--directory",
@@ -72,7 +71,7 @@ def optional_directory(command: F) -> F:
     )(command)
 
 
-def settings_of(choice: TokenChoice, directory: NodeDirectory | None) -> TokenSettings:
+def _settings_of(choice: TokenChoice, directory: NodeDirectory | None) -> TokenSettings:
     """Return the token that the command line names, or a node's, or the development token beside it. Raises ConfigError."""
     if choice.uri is not None:
         return TokenSettings(choice.uri, choice.softhsm_configuration, choice.pin.pin_file)
@@ -83,17 +82,17 @@ def settings_of(choice: TokenChoice, directory: NodeDirectory | None) -> TokenSe
     return choice.settings(directory)
 
 
-def new_pin(file: Path | None, descriptor: int | None, what: str) -> Pin:
+def _new_pin(file: Path | None, descriptor: int | None, what: str) -> Pin:
     """Get a PIN that is to be set: from a file, a descriptor, or typed twice. Raises ConfigError, PinUnavailable."""
     if file is not None or descriptor is not None:
-        return present_pin(file, descriptor, what)
+        return _present_pin(file, descriptor, what)
     first, second = _provider(None, None, what)(), _provider(None, None, f"{what}, again")()
     if not compare_digest(first.reveal().encode(), second.reveal().encode()):
         raise ConfigError("the two PINs that were typed differ; nothing was changed")
     return first
 
 
-def present_pin(file: Path | None, descriptor: int | None, what: str) -> Pin:
+def _present_pin(file: Path | None, descriptor: int | None, what: str) -> Pin:
     """Get a PIN that is set already: from a file, a descriptor, or typed once. Raises ConfigError, PinUnavailable."""
     return _provider(file, descriptor, what)()
 
@@ -121,11 +120,11 @@ def token() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="A PKCS#11 module, by absolute path; may be repeated. Without one, those that are installed where we look.",
 )
-@softhsm_option
+@_softhsm_option
 @json_option
 def list_tokens(modules: tuple[Path, ...], softhsm_configuration: Path | None, as_json: bool) -> None:
     """List modules, slots and tokens, with the state of the PINs' counters. Asks for no PIN and changes nothing."""
-    lead_to(softhsm_configuration)
+    use_softhsm(softhsm_configuration)
     surveyed = survey(list(modules) or known_modules())
     if as_json:
         click.echo(json.dumps([_as_json(module) for module in surveyed], indent=2))
@@ -166,7 +165,7 @@ def _number(number: int | None, otherwise: str = "not said") -> str:
 
 @token.command("check")
 @click.option("--role", required=True, type=click.Choice(sorted(NEEDED)), help="Whose token it is to be.")
-@optional_directory
+@_optional_directory
 @token_options
 @json_option
 def check(role: str, directory: NodeDirectory | None, token: TokenChoice, as_json: bool) -> None:
@@ -175,7 +174,7 @@ def check(role: str, directory: NodeDirectory | None, token: TokenChoice, as_jso
     Each mechanism is used, not only asked for, and its result is checked in software. Exit code 1 if something that the role
     needs is missing.
     """
-    settings = settings_of(token, directory)
+    settings = _settings_of(token, directory)
     trials = try_token(settings, token.pin.provider(settings))
     if as_json:
         click.echo(json.dumps({"role": role, "abilities": [_trial(role, trial) for trial in trials]}, indent=2))
@@ -212,7 +211,7 @@ def check_lines(role: str, trials: list[Trial]) -> Iterator[str]:
 
 
 @token.command("keys")
-@optional_directory
+@_optional_directory
 @token_options
 @json_option
 def keys(directory: NodeDirectory | None, token: TokenChoice, as_json: bool) -> None:
@@ -220,7 +219,7 @@ def keys(directory: NodeDirectory | None, token: TokenChoice, as_json: bool) -> 
 
     Exit code 1 if there is such a finding, or an object that no purpose names.
     """
-    settings = settings_of(token, directory)
+    settings = _settings_of(token, directory)
     audited = audit_token(settings, token.pin.provider(settings))
     if as_json:
         click.echo(json.dumps([_key(key) for key in audited], indent=2))
@@ -270,7 +269,7 @@ def _show_key(key: AuditedKey) -> None:
 @click.option("--pin-fd", type=int, help="Open file descriptor to read the user's new PIN from.")
 @click.option("--so-pin-file", type=_PIN_FILE, help="File with the security officer's PIN, mode 0600.")
 @click.option("--so-pin-fd", type=int, help="Open file descriptor to read the security officer's PIN from.")
-@softhsm_option
+@_softhsm_option
 def init(
     module: Path,
     label: str,
@@ -287,13 +286,13 @@ def init(
     PINs come from files, descriptors or the prompt, never from the command line. A token that is initialised already is
     refused, unless --erase is given and its label is typed; then its own security officer's PIN is needed.
     """
-    lead_to(softhsm_configuration)
+    use_softhsm(softhsm_configuration)
     if serial is not None:
         _confirm_erasure(module, serial, erase=erase)
     elif erase:
         raise ConfigError("--erase needs --serial: it has to be said which token is erased")
-    so_pin = (present_pin if erase else new_pin)(so_pin_file, so_pin_fd, "the security officer")
-    pin = new_pin(pin_file, pin_fd, f"the user of {label}")
+    so_pin = (_present_pin if erase else _new_pin)(so_pin_file, so_pin_fd, "the security officer")
+    pin = _new_pin(pin_file, pin_fd, f"the user of {label}")
     click.echo(str(initialise_token(module, label, pin=pin, so_pin=so_pin, serial=serial, erase=erase)))
 
 
@@ -319,7 +318,7 @@ def _of_serial(module: Path, serial: str) -> FoundToken:
 
 
 @token.command("change-pin")
-@optional_directory
+@_optional_directory
 @token_options
 @click.option("--new-pin-file", type=_PIN_FILE, help="File with the new PIN, mode 0600.")
 @click.option("--new-pin-fd", type=int, help="Open file descriptor to read the new PIN from.")
@@ -330,11 +329,11 @@ def change_pin(
 
     Servers that use the token keep their login until they lose it, and need the new PIN from then on.
     """
-    settings = settings_of(token, directory)
-    lead_to(settings.softhsm_configuration)
+    settings = _settings_of(token, directory)
+    use_softhsm(settings.softhsm_configuration)
     uri = TokenUri.parse(settings.uri)
     old = token.pin.provider(settings)()
-    new = new_pin(new_pin_file, new_pin_fd, f"the user of {uri.token or uri.serial}, new")
+    new = _new_pin(new_pin_file, new_pin_fd, f"the user of {uri.token or uri.serial}, new")
     change_user_pin(uri, old=old, new=new)
     click.echo("the PIN was changed")
     kept = settings.pin_file or uri.pin_source

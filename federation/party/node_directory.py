@@ -145,9 +145,8 @@ def write_private(path: Path, data: bytes) -> None:
 def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
     """Open the token of a node; without a PIN provider the settings' or the URI's PIN file is read. Raises HsmError."""
     uri = TokenUri.parse(settings.uri)
+    use_softhsm(settings.softhsm_configuration)
     if settings.softhsm_configuration is not None:
-        # SoftHSM reads this when it is first loaded; a process stays with one directory.
-        os.environ["SOFTHSM2_CONF"] = str(settings.softhsm_configuration)
         softhsm_files.mend(settings.softhsm_configuration)
     provider = pin or stored_pin(settings)
     if provider is None:
@@ -160,6 +159,12 @@ def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
         with suppress(OSError):
             softhsm_files.keep(settings.softhsm_configuration)
     return token
+
+
+def use_softhsm(configuration: Path | None) -> None:
+    """Lead SoftHSM to a directory of tokens: it reads this when it is first loaded, and a process stays with one directory."""
+    if configuration is not None:
+        os.environ["SOFTHSM2_CONF"] = str(configuration)
 
 
 def stored_pin(settings: TokenSettings) -> PinProvider | None:

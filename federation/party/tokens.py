@@ -1,6 +1,5 @@
 """What an operator asks about tokens: which there are, whether one will do for a role, what keys it holds."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,12 +68,6 @@ def token_settings_of(directory: NodeDirectory) -> TokenSettings:
     if directory.letter == "H":
         return directory.settings(HospitalSettings).token
     return directory.settings(MemberSettings).token
-
-
-def lead_to(softhsm_configuration: Path | None) -> None:
-    """Lead SoftHSM, which reads it when it is first loaded, to a directory of tokens."""
-    if softhsm_configuration is not None:
-        os.environ["SOFTHSM2_CONF"] = str(softhsm_configuration)
 
 
 def try_token(settings: TokenSettings, pin: PinProvider) -> list[Trial]:
