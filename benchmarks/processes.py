@@ -13,7 +13,7 @@ from itertools import count, repeat
 from pathlib import Path
 
 from demo.stage import Federation
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.v1.membership_pb2_grpc import MembershipServiceStub

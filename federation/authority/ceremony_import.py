@@ -8,8 +8,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.authority.ledger import IssuedCertificate, Ledger, LedgerFile
-from federation.authority.node import certificate_of
+from federation.authority.node import IssuedCertificate, Ledger, LedgerFile, certificate_of
 from federation.party.node_directory import NodeDirectory
 from federation.protocol.identities import require_identity
 from keystore.ceremony.errors import ImportRefused

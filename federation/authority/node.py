@@ -1,15 +1,18 @@
-"""A medical authority: its CA key in a token, and what it has issued in a file of its own directory."""
+"""A medical authority: its CA key in a token, and its ledger, what it has issued and revoked, in its directory."""
 
+import fcntl
+import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.authority.ledger import IssuedCertificate, Ledger, LedgerFile
 from federation.clock import Clock, system_clock
 from federation.errors import NotFound
 from federation.party.certificates import authority_id_of, read_certificate
@@ -23,6 +26,47 @@ from keystore.policies import MEDICAL_AUTHORITY, POLICIES
 from keystore.x509 import RevokedCertificate, create_authority, issue_crl, issue_doctor_certificate
 
 _CERTIFICATE = "authority.der"
+
+
+@dataclass(frozen=True)
+class IssuedCertificate:
+    """One certificate. Times are milliseconds since the Unix epoch; `serial` is hexadecimal."""
+
+    serial: str
+    doctor_id: str
+    not_after: int
+    revoked_at: int | None = None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What an authority has issued, and the number of its newest CRL."""
+
+    crl_number: int = 0
+    certificates: tuple[IssuedCertificate, ...] = field(default=())
+
+
+class LedgerFile:
+    """Where a ledger is kept."""
+
+    def __init__(self, directory: Path) -> None:
+        """Work with the ledger of an authority's directory."""
+        self._path = directory / "issued.json"
+
+    @contextmanager
+    def held(self) -> Iterator[Ledger]:
+        """Read the ledger, and keep other processes from it until the block ends."""
+        descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            yield Ledger(kept["crl_number"], tuple(IssuedCertificate(**entry) for entry in kept["certificates"]))
+        finally:
+            os.close(descriptor)
+
+    def write(self, ledger: Ledger) -> None:
+        """Put it in place, whole."""
+        write_private(self._path, json.dumps(asdict(ledger), indent=1).encode())
 
 
 def found_authority(
@@ -91,7 +135,7 @@ def _numbers(token: Token) -> set[int]:
 
 
 def certificate_of(directory: NodeDirectory) -> x509.Certificate:
-    """Give the certificate of the authority in a directory. Raises CertificateRejected, OSError."""
+    """Return the certificate of the authority in a directory. Raises CertificateRejected, OSError."""
     return read_certificate(directory.path / _CERTIFICATE)
 
 
@@ -116,7 +160,7 @@ class MedicalAuthority:
         return certificate
 
     def revoke(self, doctor_id: str) -> list[str]:
-        """Revoke all certificates of a doctor; give their serials. The next CRL names them. Raises NotFound for none."""
+        """Revoke all certificates of a doctor; return their serials. The next CRL names them. Raises NotFound for none."""
         now = self._clock()
         with self._file.held() as ledger:
             chosen = {c.serial for c in ledger.certificates if c.doctor_id == doctor_id and c.revoked_at is None}

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from federation.check.findings import Examined, Finding, Verdict
 from federation.party.audit import Audit
-from federation.party.credentials import credential_file
 from federation.party.database_owner import owner_of, require_owner
-from federation.party.node_directory import open_node_token
+from federation.party.node_directory import credential_file, open_node_token
 from federation.party.tokens import CONSEQUENCES, missing_for
 from federation.store.blobs import BlobStore
 from federation.store.inspection import Schema, Survey, missing_rules, open_as_it_is, schema_of

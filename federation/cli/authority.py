@@ -1,7 +1,7 @@
 """`medunion authority`: a medical authority that says who is a doctor."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from federation.authority.ceremony_import import Imported, import_ceremony
 from federation.authority.node import MedicalAuthority, found_authority, open_authority
 from federation.cli.ceremony import pinned
-from federation.cli.common import OutputFile, PinChoice, TokenChoice, directory_option, pin_options, token_options
+from federation.cli.options import EXISTING, OutputFile, TokenChoice, directory_option, node_options, token_options
 from federation.party.certificates import read_certificate, read_request
 from federation.party.node_directory import NodeDirectory, write_private
 from federation.settings import MemberSettings
 
-_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+Opened = AbstractContextManager[MedicalAuthority]
+authority_node = node_options(open_authority, MemberSettings)
 _output = click.option("--output", type=OutputFile(), required=True, help="File to write it to, DER.")
 
 
@@ -28,7 +29,7 @@ def authority() -> None:
 @directory_option
 @click.option("--identity", required=True, help="The authority's id, such as M:board.")
 @_output
-@click.option("--certificate", "taken", type=_EXISTING, help="From a ceremony: use the token's key, and make none.")
+@click.option("--certificate", "taken", type=EXISTING, help="From a ceremony: use the token's key, and make none.")
 @click.option("--successor", is_flag=True, help="Make the next generation of the key beside the older ones.")
 @token_options
 def init(
@@ -46,37 +47,34 @@ def init(
 
 
 @authority.command()
-@directory_option
-@click.option("--request", type=_EXISTING, required=True, help="PKCS#10.")
+@authority_node
+@click.option("--request", type=EXISTING, required=True, help="PKCS#10.")
 @click.option("--doctor", required=True, help="Whom you have identified, such as D:house.")
 @_output
-@pin_options
-def issue(directory: NodeDirectory, request: Path, doctor: str, output: Path, pin: PinChoice) -> None:
+def issue(opened: Opened, request: Path, doctor: str, output: Path) -> None:
     """Issue a doctor's certificate for a request that names the doctor and proves its key."""
-    with _opened(directory, pin) as node:
+    with opened as node:
         certificate = node.issue(read_request(request), doctor)
     write_private(output, certificate.public_bytes(Encoding.DER))
     click.echo(f"The certificate of {doctor}, serial {certificate.serial_number:x}, is {output}.")
 
 
 @authority.command()
-@directory_option
+@authority_node
 @click.argument("doctor")
-@pin_options
-def revoke(directory: NodeDirectory, doctor: str, pin: PinChoice) -> None:
+def revoke(opened: Opened, doctor: str) -> None:
     """Revoke all certificates of DOCTOR. It takes effect with the next list: `medunion authority crl`."""
-    with _opened(directory, pin) as node:
+    with opened as node:
         serials = node.revoke(doctor)
     click.echo(f"Revoked of {doctor}: {', '.join(serials)}. Now issue a list and hand it to the public cloud.")
 
 
 @authority.command()
-@directory_option
+@authority_node
 @_output
-@pin_options
-def crl(directory: NodeDirectory, output: Path, pin: PinChoice) -> None:
+def crl(opened: Opened, output: Path) -> None:
     """Issue the next list of revoked certificates; it holds for 24 hours."""
-    with _opened(directory, pin) as node:
+    with opened as node:
         listed = node.crl()
     write_private(output, listed.public_bytes(Encoding.DER))
     click.echo(f"The list, with {len(listed)} revoked, is {output}.")
@@ -84,7 +82,7 @@ def crl(directory: NodeDirectory, output: Path, pin: PinChoice) -> None:
 
 @authority.command("import-ceremony")
 @directory_option
-@click.argument("transcript", type=_EXISTING)
+@click.argument("transcript", type=EXISTING)
 @click.option(
     "--participant", "pins", multiple=True, required=True, metavar="NAME=KEY", help="Who has to have signed it."
 )
@@ -106,10 +104,3 @@ def _told(imported: Imported) -> Iterator[str]:
         yield f"revoked: {serial}"
     if imported.lacking:
         yield f"The ceremony's list lacks {', '.join(imported.lacking)}, revoked here: issue a list now, and publish that."
-
-
-@contextmanager
-def _opened(directory: NodeDirectory, pin: PinChoice) -> Iterator[MedicalAuthority]:
-    settings = directory.settings(MemberSettings)
-    with open_authority(directory, pin.provider(settings.token)) as node:
-        yield node

@@ -1,8 +1,7 @@
 """`medunion backup`, `restore` and `witness`: a node's database, records and settings, kept and put back."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import click
@@ -13,7 +12,8 @@ from federation.backup.make import Telling, make_backup
 from federation.backup.manifest import ROLES, Manifest
 from federation.backup.restore import Place, read_manifest, restore
 from federation.backup.witness import Witness, heard
-from federation.cli.common import (
+from federation.cli.options import (
+    EXISTING,
     TOKEN_URI_FILE,
     OutputFile,
     PinChoice,
@@ -21,6 +21,8 @@ from federation.cli.common import (
     blobs_option,
     database_options,
     directory_option,
+    moment,
+    node_options,
     pin_options,
     token_options,
 )
@@ -30,7 +32,6 @@ from federation.party.tokens import token_settings_of
 from federation.settings import BlobSettings, DatabaseSettings, HospitalSettings, TokenSettings
 
 _BACKUP = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -63,7 +64,7 @@ def backup(directory: NodeDirectory, out: Path, copy_blobs: bool | None, pin: Pi
 @click.option(
     "--witness",
     "witnesses",
-    type=_FILE,
+    type=EXISTING,
     multiple=True,
     help="Of a public cloud: what a hospital has heard of it (`medunion witness`); repeat for several.",
 )
@@ -98,27 +99,26 @@ def restore_command(
 
 
 @click.command()
-@directory_option
+@node_options(HospitalNode, HospitalSettings)
 @click.option("--out", required=True, type=OutputFile(), help="File to write.")
-@pin_options
-def witness(directory: NodeDirectory, out: Path, pin: PinChoice) -> None:
+def witness(opened: AbstractContextManager[HospitalNode], out: Path) -> None:
     """Write down what this hospital last heard of the public cloud, which is being restored: signed, nothing secret."""
-    settings = directory.settings(HospitalSettings)
-    with HospitalNode(directory, pin.provider(settings.token)) as node:
+    with opened as node:
         write_private(out.resolve(), heard(node))
     click.echo(f"{out} goes to the public cloud's operator, for `medunion restore --witness`.")
 
 
 def _named_token(directory: NodeDirectory, token: TokenChoice) -> TokenSettings | None:
-    """Give the token that is named, or was made in the new directory; without either it is the backup's."""
+    """Return the token that is named, or was made in the new directory; without either it is the backup's."""
     is_named = token.uri is not None or (directory.tokens / TOKEN_URI_FILE).exists()
     return token.settings(directory) if is_named else None
 
 
 def _show(manifest: Manifest) -> None:
-    made_at = datetime.fromtimestamp(manifest.made_at / 1000, UTC).isoformat(timespec="seconds")
     blobs = f"{manifest.blobs} blobs {'copied' if manifest.blobs_copied else 'listed'}"
-    click.echo(f"Backup of {manifest.identity}, a {manifest.role} on {manifest.database}, made {made_at}")
+    click.echo(
+        f"Backup of {manifest.identity}, a {manifest.role} on {manifest.database}, made {moment(manifest.made_at)}"
+    )
     click.echo(f"{manifest.log_entries} entries of the log, {blobs}, list number {manifest.list_number}")
     click.echo(f"Keys that the token needs: {', '.join(manifest.keys)}")
 

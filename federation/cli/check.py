@@ -7,8 +7,7 @@ import click
 
 from federation.check.findings import Finding, Verdict
 from federation.check.whole import check as check_node
-from federation.cli.common import PinChoice, directory_option, pin_options
-from federation.cli.token_choice import json_option
+from federation.cli.options import PinChoice, directory_option, json_option, pin_options
 from federation.party.node_directory import NodeDirectory
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from federation.cli import terminal
-from federation.cli.common import sentence
+from federation.cli.groups import sentence
 from federation.cli.terminal import say
 from federation.clinical.drawing import svg
 from federation.clinical.ecg import describe_ecg, leads_from_observation, other_signals
@@ -153,7 +153,7 @@ class Visit:
         return False
 
     def _fetch(self, consultation: InConsultation, places: Sequence[Place]) -> dict[str, FederationError | StoreError]:
-        """Fetch from one hospital after the other, and give why it failed where it did: one that is down stops no other."""
+        """Fetch from one hospital after the other, and return why it failed where it did: one that is down stops no other."""
         missing: dict[str, FederationError | StoreError] = {}
         allowance = Allowance(self.plan.most_fetched_bytes)
         with terminal.transfer("fetching from") as progress:
@@ -180,7 +180,7 @@ class Visit:
         return diagnosed
 
     def _report(self, consultation: InConsultation) -> bytes:
-        """Give the report of the conclusion that was given, or that is typed: asked again until it can be signed."""
+        """Return the report of the conclusion that was given, or that is typed: asked again until it can be signed."""
         conclusion = self.plan.conclusion
         if conclusion is None:
             say("\nCtrl-C, or the end of the input, gives the visit up.")
@@ -252,7 +252,7 @@ def typed_conclusion() -> str:
 def report_of(
     patient_id: str, doctor_id: str, conclusion: str, codes: Sequence[Coding], based_on: Sequence[Source]
 ) -> bytes:
-    """Give the report to sign. Raises ClinicalError for what can't be one."""
+    """Return the report to sign. Raises ClinicalError for what can't be one."""
     if not conclusion.strip():
         raise NothingToSign("the conclusion is empty")
     try:
@@ -269,7 +269,7 @@ def report_of(
 
 
 def fault_of(error: ClinicalError) -> str:
-    """Say what is wrong with a report of our own making."""
+    """Return what is wrong with a report of our own making."""
     return "; ".join(map(str, error.faults)) if isinstance(error, FhirInvalid) else str(error)
 
 
@@ -302,12 +302,12 @@ def _hospital_of(place: Place) -> str:
 
 
 def allows(consultation: InConsultation, right: "Right.ValueType") -> bool:
-    """Say whether the patient's grant holds a right; servers decide this for themselves."""
+    """Return whether the patient's grant holds a right; servers decide this for themselves."""
     return consultation.grant is not None and right in peek_statement(Grant, consultation.grant).rights
 
 
 def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
-    """Say in words what a biosignal is, and whether it is this patient's."""
+    """Return in words what a biosignal is, and whether it is this patient's."""
     try:
         observation = load_resource(biosignal, "Observation")
         require_subject(observation, patient_id)
@@ -320,7 +320,7 @@ def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
 
 
 def describe_consent(consultation: InConsultation) -> str:
-    """Say in words what the patient consents to."""
+    """Return in words what the patient consents to."""
     if consultation.grant is None:
         return "none beyond this visit"
     grant = peek_statement(Grant, consultation.grant)
@@ -330,7 +330,7 @@ def describe_consent(consultation: InConsultation) -> str:
 
 
 def show_record(record: FetchedRecord, save: Path | None) -> list[Person]:
-    """Say what a record holds, and save its parts if asked; give the people in it."""
+    """Say what a record holds, and save its parts if asked; return the people in it."""
     people: list[Person] = []
     say(
         f"\nFrom {record.hospital_id}, {terminal.size(record.size_bytes)}, signed {terminal.moment(record.end.sent_at)}:"
@@ -355,7 +355,7 @@ def show_record(record: FetchedRecord, save: Path | None) -> list[Person]:
 
 
 def describe_bundle(data: bytes, patient_id: str) -> tuple[str, Sequence[Person]]:
-    """Say in words what a FHIR bundle in this patient's record holds, and whether it is of somebody else, too; and of whom."""
+    """Return in words what a FHIR bundle in this patient's record holds and whether it is of somebody else; and of whom."""
     try:
         summary = validate_bundle(data)
     except ClinicalError as error:
@@ -365,7 +365,7 @@ def describe_bundle(data: bytes, patient_id: str) -> tuple[str, Sequence[Person]
 
 
 def describe_people(people: Sequence[Person]) -> str:
-    """Say that the records of one visit are of several people by name and birth date, if they are."""
+    """Return that the records of one visit are of several people by name and birth date, if they are."""
     named = list(dict.fromkeys(map(str, people)))
     if len(named) < 2:
         return ""
@@ -382,6 +382,6 @@ def save_biosignal(directory: Path, consultation: InConsultation) -> None:
 
 
 def part_name(record: FetchedRecord, entry: RecordEntry, part: RecordPart, number: int) -> str:
-    """Give a file name for a part: ours, so that no name from a hospital chooses where we write."""
+    """Return a file name for a part: ours, so that no name from a hospital chooses where we write."""
     ending = "".join(char for char in Path(part.name).suffix if char.isascii() and char.isalnum())[:8] or "bin"
     return f"{record.hospital_id[2:]}-{entry.handle.hex()[:8]}-v{entry.version}-{number:03}.{ending}"

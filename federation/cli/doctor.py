@@ -9,18 +9,20 @@ import click
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli import terminal
-from federation.cli.client_rotate import rotate_doctor
-from federation.cli.common import (
+from federation.cli.consultation import Plan, Visit
+from federation.cli.options import (
+    EXISTING,
     TOKEN_URI_FILE,
     OutputFile,
     PinChoice,
     TokenChoice,
     directory_option,
+    node_options,
     pin_options,
     token_options,
     write_pin_unless_there,
 )
-from federation.cli.consultation import Plan, Visit
+from federation.cli.rotation import rotate_group
 from federation.cli.terminal import say
 from federation.clinical.report import Coding
 from federation.clinical.text import counted
@@ -28,18 +30,20 @@ from federation.errors import FederationError, RenewalNotDue
 from federation.party import certificates
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import register as register_member
-from federation.party.renewal import renew_registration, renewal_due
+from federation.party.registration import renew_registration, renewal_due
 from federation.person.allowance import MOST_FETCHED_BYTES
 from federation.person.errors import WrongFile
 from federation.person.node import OpenDoctor, init_doctor, open_doctor, write_request
 from federation.person.profile import DoctorSettings
+from federation.rotation.person import FORGETTABLE, PURPOSES, doctor_rotation
 from federation.settings import ConfigError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
 from hsm import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_value
 from keystore.errors import CertificateRejected
 
 ICD_10 = "http://hl7.org/fhir/sid/icd-10"
-_READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+Opened = AbstractContextManager[OpenDoctor]
+doctor_client = node_options(open_doctor, DoctorSettings)
 
 
 @click.group(cls=terminal.ClientGroup)
@@ -47,12 +51,12 @@ def doctor() -> None:
     """See patients, read their records under their consent, and sign diagnoses."""
 
 
-doctor.add_command(rotate_doctor)
+doctor.add_command(rotate_group(doctor_client, doctor_rotation, PURPOSES, FORGETTABLE))
 
 
 @doctor.command()
 @directory_option
-@click.option("--trust", type=_READABLE, required=True, help="The federation's trust bundle.")
+@click.option("--trust", type=EXISTING, required=True, help="The federation's trust bundle.")
 @click.option("--id", "--identity", "identity", required=True, help="Who you are: D:name.")
 @token_options
 def init(directory: NodeDirectory, trust: Path, identity: str, token: TokenChoice) -> None:
@@ -68,14 +72,13 @@ def init(directory: NodeDirectory, trust: Path, identity: str, token: TokenChoic
 
 
 @doctor.command()
-@directory_option
-@click.option("--certificate", type=_READABLE, required=True, help="Your certificate, DER or PEM.")
-@pin_options
-def register(directory: NodeDirectory, certificate: Path, pin: PinChoice) -> None:
+@doctor_client
+@click.option("--certificate", type=EXISTING, required=True, help="Your certificate, DER or PEM.")
+def register(opened: Opened, certificate: Path) -> None:
     """Register with the public cloud; your certificate is your ticket. After a rotation of your key: register again."""
     data = read_certificate(certificate)
-    with open_doctor(directory, _pin(directory, pin)) as opened:
-        member, cloud = opened.member, opened.cloud
+    with opened as node:
+        member, cloud = node.member, node.cloud
         if member.is_registered and renewal_due(member, cloud.clock()):
             try:
                 party = renew_registration(member, cloud, data, certificate=data)
@@ -106,7 +109,7 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
 @click.option("--department", help="Department class under which the encounter is kept, such as cardiology.")
 @click.option("--fetch", type=click.Choice(["all", "none"]), default="all", show_default=True, help="Records to fetch.")
 @click.option("--conclusion", help="Your conclusion; asked for when it is not given.")
-@click.option("--conclusion-file", type=_READABLE, help="File with your conclusion.")
+@click.option("--conclusion-file", type=EXISTING, help="File with your conclusion.")
 @click.option("--code", "codes", multiple=True, metavar="ICD10=WORDS", help="A coded diagnosis; may be repeated.")
 @click.option("--deposit/--no-deposit", default=True, help="Keep the encounter at your hospital.")
 @click.option("--code-file", type=OutputFile(), help="Write the room's code there, too.")
@@ -201,18 +204,17 @@ def evidence() -> None:
 
 
 @evidence.command("export")
-@directory_option
+@doctor_client
 @click.argument("target", type=click.Path(file_okay=False, path_type=Path))
-@pin_options
-def export(directory: NodeDirectory, target: Path, pin: PinChoice) -> None:
+def export(opened: Opened, target: Path) -> None:
     """Write every signature that you hold, and what it covers, to files in TARGET, unencrypted."""
-    with open_doctor(directory, _pin(directory, pin)) as opened:
-        count = terminal.export_evidence(opened.client.book, target)
+    with opened as node:
+        count = terminal.export_evidence(node.client.book, target)
     say(f"{counted(count, 'exhibit')} written to {target}.")
 
 
 def read_certificate(path: Path) -> bytes:
-    """Read Cert_D, DER or PEM; give DER. Raises WrongFile."""
+    """Read Cert_D, DER or PEM; return DER. Raises WrongFile."""
     try:
         return certificates.read_certificate(path).public_bytes(Encoding.DER)
     except CertificateRejected as error:
@@ -246,7 +248,7 @@ def _pin(directory: NodeDirectory, choice: PinChoice) -> PinProvider:
 
 
 def _new_pin(choice: PinChoice) -> PinProvider:
-    """Give the PIN for a token that is about to be made: from a file, written if it is not there, or chosen here."""
+    """Return the PIN for a token that is about to be made: from a file, written if it is not there, or chosen here."""
     if choice.pin_file is not None:
         write_pin_unless_there(choice.pin_file)
         return pin_from_file(choice.pin_file)
@@ -264,7 +266,7 @@ def _require_published(department: str | None, published: frozenset[str]) -> Non
 
 
 def _held(pin: Pin) -> PinProvider:
-    """Give a PIN that comes only once to whoever asks again."""
+    """Return a PIN that comes only once to whoever asks again."""
     return lambda: pin
 
 

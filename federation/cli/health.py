@@ -1,10 +1,13 @@
-"""`medunion health`: how a node that serves is, for an operator and for a container's health check."""
+"""`medunion health`: how a node that serves is, for an operator and for a container's health check.
+
+It is asked every few seconds: it reads no module of `check` and of the nodes.
+"""
 
 from datetime import timedelta
 
 import click
 
-from federation.cli.common import directory_option
+from federation.cli.options import directory_option
 from federation.monitor.conditions import SERVER, conditions
 from federation.party.node_directory import NodeDirectory
 

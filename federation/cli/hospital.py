@@ -1,58 +1,108 @@
-"""`medunion hospital`: make, register and run a hospital; its enrolment desk, its records, its logs."""
+"""`medunion hospital`: make, register and run a hospital; its enrolment desk, its outbox, its log, its keys."""
 
 import asyncio
-import json
-from dataclasses import replace
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 import segno
 
-from federation.cli.common import (
-    PinChoice,
+from federation.cli.groups import LazyGroup
+from federation.cli.options import (
+    EXISTING,
+    F,
     TokenChoice,
     ask_ticket,
     blobs_option,
     database_options,
     directory_option,
+    gather_options,
     keys_in_token_option,
-    pin_options,
+    log_options,
+    moment,
+    node_options,
+    show_log,
     tell_unfinished,
     token_options,
 )
-from federation.cli.hospital_import import import_records
-from federation.cli.hospital_rotate import publish_again, rotate
-from federation.cli.init_options import HospitalPlan, hospital_options
-from federation.cli.records import records
-from federation.cli.records_erase import erase
+from federation.cli.rotation import pace_option, rotate_group, told
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.hospital.node import HospitalNode, init_hospital
-from federation.party.audit import AuditEntry
-from federation.party.node_directory import NodeDirectory
-from federation.party.ticket import parse_ticket, ticket_text
+from federation.hospital.rekey import publish_again as walk_again
+from federation.party.node_directory import NodeDirectory, read_trust, require_digest
+from federation.party.reencryption import Pace, walked
+from federation.party.registration import parse_ticket, ticket_text
 from federation.processes.hospital import serve
 from federation.processes.worker_slot import Place
-from federation.settings import BlobSettings, DatabaseSettings, HospitalSettings
+from federation.protocol.bundle import TrustedBundle
+from federation.rotation.hospital import FORGETTABLE, PURPOSES, hospital_rotation
+from federation.settings import BlobSettings, DatabaseSettings, HospitalSettings, TokenSettings
 from hsm import PinProvider
 from keystore.party import HospitalKeys
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+Opened = AbstractContextManager[HospitalNode]
+hospital_node = node_options(HospitalNode, HospitalSettings)
 
 
-@click.group()
+@dataclass(frozen=True)
+class HospitalPlan:
+    """What a hospital is to be."""
+
+    identity: str
+    trust: Path
+    trust_digest: str | None
+    listen: str
+    address: str | None
+    departments: tuple[str, ...]
+
+    def bundle(self) -> TrustedBundle:
+        """Read the trust bundle, and require the digest that was given. Raises ConfigError, BundleUnpinned."""
+        bundle = read_trust(self.trust)
+        if self.trust_digest is not None:
+            require_digest(bundle, self.trust_digest)
+        return bundle
+
+    def settings(self, token: TokenSettings, bundle: TrustedBundle) -> HospitalSettings:
+        """Return its settings; without departments of its own it has one of every class."""
+        departments = self.departments or tuple(sorted(bundle.anchors.department_classes))
+        return HospitalSettings(self.identity, self.listen, self.address or self.listen, token, departments)
+
+
+def hospital_options(command: F) -> F:
+    """Add what a hospital is to be, as a HospitalPlan named `plan`."""
+    names = "identity", "trust", "trust_digest", "listen", "address", "departments"
+    return gather_options(
+        command, lambda values: {"plan": HospitalPlan(**{name: values.pop(name) for name in names})}, _HOSPITAL
+    )
+
+
+_HOSPITAL = (
+    click.option("--identity", required=True, help="The hospital's id, H:name."),
+    click.option("--trust", type=EXISTING, required=True, help="The federation's trust.json."),
+    click.option(
+        "--trust-digest",
+        metavar="HEX",
+        help="Digest of trust.json, that its giver told by another way; spaces don't matter.",
+    ),
+    click.option("--listen", required=True, help="host:port to listen at; port 0 lets the system choose."),
+    click.option("--address", help="host:port where others dial this hospital; by default what it listens at."),
+    click.option("--department", "departments", multiple=True, help="A class or class.local; by default every class."),
+)
+
+
+_LAZY = {
+    "import": "federation.cli.hospital_import:import_records",
+    "records": "federation.cli.records:records",
+}
+
+
+@click.group(cls=LazyGroup, lazy=_LAZY)
 def hospital() -> None:
     """Make, register and run a hospital."""
 
 
-records.add_command(erase)
-for command in (import_records, records, rotate, publish_again):
-    hospital.add_command(command)
-
-
-def open_node(directory: NodeDirectory, pin: PinChoice) -> HospitalNode:
-    """Open the node of a directory with the PIN that the command line names."""
-    return HospitalNode(directory, pin.provider(directory.settings(HospitalSettings).token))
+hospital.add_command(rotate_group(hospital_node, hospital_rotation, PURPOSES, FORGETTABLE))
 
 
 @hospital.command()
@@ -82,15 +132,14 @@ def init(
 
 
 @hospital.command()
-@directory_option
-@pin_options
+@hospital_node
 @click.option("--ticket", help="The ticket of the public cloud's operator; it is asked for if it is left out.")
 @click.option(
-    "--licence", type=_FILE, required=True, help="The hospital's licence; its digest goes into the credential."
+    "--licence", type=EXISTING, required=True, help="The hospital's licence; its digest goes into the credential."
 )
-def register(directory: NodeDirectory, pin: PinChoice, ticket: str | None, licence: Path) -> None:
+def register(opened: Opened, ticket: str | None, licence: Path) -> None:
     """Register with the public cloud, and have the TLS identity certified. What failed half-way goes on here."""
-    with open_node(directory, pin) as node:
+    with opened as node:
         text = "" if node.member.is_registered else ask_ticket(ticket)
         node.register(licence.read_bytes(), parse_ticket(text) if text else b"")
         click.echo(f"{node.settings.identity} is registered.")
@@ -120,50 +169,48 @@ def serve_command(serving: Serving) -> None:
 
 
 @hospital.command()
-@directory_option
-@pin_options
+@hospital_node
 @click.argument("patient_id", metavar="P:ID")
 @click.option("--qr/--no-qr", default=True, help="Show the ticket as QR code too.")
-def ticket(directory: NodeDirectory, pin: PinChoice, patient_id: str, qr: bool) -> None:
+def ticket(opened: Opened, patient_id: str, qr: bool) -> None:
     """Get a ticket for a patient whom the enrolment desk has identified, to be shown once."""
-    with open_node(directory, pin) as node:
+    with opened as node:
         issued = node.issue_ticket(patient_id)
     text = ticket_text(issued.ticket)
-    click.echo(f"Ticket for {patient_id}, good once, until {_moment(issued.expires_at)}:\n\n    {text}\n")
+    click.echo(f"Ticket for {patient_id}, good once, until {moment(issued.expires_at)}:\n\n    {text}\n")
     if qr:
         segno.make(text, micro=False).terminal(compact=True)
 
 
 @hospital.command()
-@directory_option
-@pin_options
-@click.option("--after", type=click.IntRange(min=0), default=0, help="Show entries after this number.")
-@click.option("--verify", is_flag=True, help="Check the chain of the whole log first.")
-def log(directory: NodeDirectory, pin: PinChoice, after: int, verify: bool) -> None:
+@hospital_node
+@log_options
+def log(opened: Opened, after: int, verify: bool) -> None:
     """Show who was given, or refused, what: one entry a line, as JSON."""
-    with open_node(directory, pin) as node:
-        if verify:
-            click.echo(f"{node.hospital.audit.verify()} entries, the chain holds", err=True)
-        for entry in node.hospital.audit.entries(after=after):
-            click.echo(_line(entry))
+    with opened as node:
+        show_log(node.hospital.audit, after, verify=verify)
 
 
 @hospital.command()
-@directory_option
-@pin_options
+@hospital_node
 @click.option("--publish", is_flag=True, help="Attempt what is due now.")
-def outbox(directory: NodeDirectory, pin: PinChoice, publish: bool) -> None:
+def outbox(opened: Opened, publish: bool) -> None:
     """Count the records that the public cloud's index does not know yet."""
-    with open_node(directory, pin) as node:
+    with opened as node:
         if publish:
             node.cloud.refresh(node.member)
             click.echo(f"{node.outbox.publish_due()} published.")
         click.echo(f"{node.hospital.stores.outbox.size()} waiting.")
 
 
-def _line(entry: AuditEntry) -> str:
-    return json.dumps({"sequence": entry.sequence, "at": _moment(entry.at)} | vars(entry.event), default=bytes.hex)
+@hospital.command()
+@pace_option
+@hospital_node
+def publish_again(opened: Opened, per_second: float) -> None:
+    """Publish every record once more, for a public cloud that lost rows of its index or gives them up in a rotation.
 
-
-def _moment(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    The serving hospital publishes them; run twice, it publishes none twice as long as they wait.
+    """
+    with opened as node:
+        tally = walked(walk_again(node.hospital), Pace(per_second), told("queued"))
+        click.echo(f"{tally.seen} looked at, {tally.changed} queued, {node.hospital.stores.outbox.size()} waiting.")

@@ -3,8 +3,10 @@
 Each step is left out if it is done already, so that whatever was cut off, or failed, goes on when the command is typed again.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+import secrets
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO, TypeVar
 
@@ -12,33 +14,38 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.cli.common import (
+from federation.cli.ceremony import pinned
+from federation.cli.hospital import HospitalPlan, hospital_options
+from federation.cli.options import (
+    EXISTING,
+    TOKEN_URI_FILE,
+    F,
     TokenChoice,
     blobs_option,
     database_options,
     directory_option,
+    gather_options,
+    make_development_token,
     tell_unfinished,
     token_options,
 )
-from federation.cli.init_options import (
-    EXISTING,
-    HospitalPlan,
-    KeysChoice,
-    founding_options,
-    hospital_options,
-    keys_options,
-    token_of,
-)
-from federation.cli.init_steps import Task, left_for_cloud, left_for_hospital, require_able, require_same_identity
+from federation.cli.public_cloud import founding_options
 from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
 from federation.hospital.node import HospitalNode, init_hospital
-from federation.party.ceremony_keys import CLOUD_ROOT, HOSPITAL_ENROLMENT, CeremonyKeys
 from federation.party.certificates import authority_id_of, read_certificate, read_crl
+from federation.party.key_provisioning import CLOUD_ROOT, HOSPITAL_ENROLMENT, CeremonyKeys, read_ceremony
 from federation.party.node_directory import NodeDirectory
-from federation.party.ticket import parse_ticket
-from federation.party.tokens import token_settings_of
+from federation.party.registration import parse_ticket
+from federation.party.tokens import CONSEQUENCES, missing_for, token_settings_of, try_token
 from federation.protocol.authorities import scopes_of
-from federation.settings import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
+from federation.settings import (
+    BlobSettings,
+    CloudSettings,
+    ConfigError,
+    DatabaseSettings,
+    HospitalSettings,
+    TokenSettings,
+)
 from federation.store.errors import AlreadyStored
 from hsm import PinProvider, Token, pin_from_value
 from keystore.party import CloudKeys, HospitalKeys
@@ -50,6 +57,95 @@ _PIN_CREDENTIAL = click.option(
     metavar="NAME",
     help="Let the settings name this systemd credential, in place of the PIN's file.",
 )
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that is left to do: what, and the command where there is one."""
+
+    says: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class KeysChoice:
+    """How the keys of a new node come into its token."""
+
+    make: bool
+    in_token: bool
+    ceremony: Path | None
+    participants: tuple[str, ...]
+    development: bool
+
+    def require_one(self, ceremony_kind: str) -> None:
+        """Require that the operator has decided. Raises UsageError."""
+        if self.make + self.in_token + (self.ceremony is not None) > 1:
+            raise click.UsageError("Give one of --make-keys, --keys-in-token and --ceremony.")
+        if self.participants and self.ceremony is None:
+            raise click.UsageError("--participant goes with --ceremony.")
+        if not (self.make or self.in_token or self.ceremony or self.development):
+            raise click.UsageError(
+                "How do the keys come into this token? One of: --ceremony TRANSCRIPT, of a ceremony of the kind"
+                f" {ceremony_kind} (docs/ceremonies; `medunion ceremony run FILE` holds it); --keys-in-token, which takes what"
+                " a restore left; --make-keys, which makes them now, before no witness."
+            )
+
+    @property
+    def are_there(self) -> bool:
+        """Return whether the keys are in the token already."""
+        return self.in_token or self.ceremony is not None
+
+    def held(self, kind: str) -> CeremonyKeys | None:
+        """Read the ceremony's transcript, if one is given. Raises TranscriptInvalid, ImportRefused."""
+        if self.ceremony is None:
+            return None
+        return read_ceremony(self.ceremony.read_bytes(), kind, dict(map(pinned, self.participants)))
+
+
+def keys_options(command: F) -> F:
+    """Add how the keys come into the token, as a KeysChoice named `keys`."""
+    names = {"make": "make_keys", "in_token": "keys_in_token", "development": "development_token"}
+    names |= {"ceremony": "ceremony", "participants": "participants"}
+    return gather_options(
+        command,
+        lambda values: {"keys": KeysChoice(**{field: values.pop(name) for field, name in names.items()})},
+        _KEYS,
+    )
+
+
+_KEYS = (
+    click.option(
+        "--development-token", is_flag=True, help="Make a SoftHSM token in the directory, for trials, and keys in it."
+    ),
+    click.option("--make-keys", is_flag=True, help="Make the keys in --token now, before no witness."),
+    click.option("--keys-in-token", is_flag=True, help="Use the keys that --token holds, as a restore left them."),
+    click.option("--ceremony", type=EXISTING, help="Use the keys of the ceremony with this transcript, after a check."),
+    click.option(
+        "--participant",
+        "participants",
+        multiple=True,
+        metavar="NAME=KEY",
+        help="Public key of a participant of the ceremony that you know; repeat.",
+    ),
+)
+
+
+def token_of(
+    directory: NodeDirectory, choice: TokenChoice, keys: KeysChoice, label: str
+) -> tuple[TokenSettings, TokenChoice]:
+    """Return the token that a node is to use, and the choice by which its PIN is had; make a development token if need be.
+
+    Raises ConfigError, UsageError, HsmError.
+    """
+    if not keys.development:
+        return choice.settings(directory), choice
+    if choice.uri is not None:
+        raise click.UsageError("Give --token or --development-token.")
+    pin_file = (choice.pin.pin_file or directory.path / "pin").resolve()
+    chosen = replace(choice, pin=replace(choice.pin, pin_file=pin_file))
+    if not (directory.tokens / TOKEN_URI_FILE).exists():
+        make_development_token(directory, f"{label[:20]}-{secrets.token_hex(3)}", pin_file)
+    return chosen.settings(directory), chosen
 
 
 @click.group()
@@ -184,7 +280,7 @@ def _register(node: HospitalNode, licence: Path, ticket: str) -> None:
 def _token(
     directory: NodeDirectory, choice: TokenChoice, keys: KeysChoice, identity: str, role: str, credential: str | None
 ) -> tuple[TokenSettings, PinProvider]:
-    """Give the token, tried, and its PIN, which is asked for once. A node that is made has the one of its settings."""
+    """Return the token, tried, and its PIN, which is asked for once. A node that is made has the one of its settings."""
     if directory.is_initialised:
         settings, chosen = token_settings_of(directory), choice
     else:
@@ -201,7 +297,7 @@ def _with_credential(settings: TokenSettings, name: str | None) -> TokenSettings
 
 
 def _keys_of(keys: KeysChoice, held: CeremonyKeys | None, kind: Callable[[Token], K]) -> Callable[[Token], K] | None:
-    """Give what opens the keys that are in the token already, held against the ceremony; None if they are to be made."""
+    """Return what opens the keys that are in the token already, held against the ceremony; None if they are to be made."""
     if not keys.are_there:
         return None
 
@@ -233,3 +329,78 @@ def _warn_of(keys: KeysChoice) -> None:
         click.echo(
             "The keys were made before no witness; docs/ceremonies says how a federation makes keys that others trust."
         )
+
+
+def require_able(role: str, settings: TokenSettings, pin: PinProvider) -> None:
+    """Require a token that can do what a role needs, by trying it. Raises ConfigError, which says what is missing; HsmError."""
+    missing = missing_for(role, try_token(settings, pin))
+    if missing:
+        lacks = "; ".join(f"{it.ability.value}: {CONSEQUENCES[it.ability]}" for it in missing)
+        raise ConfigError(f"token.uri: this token can't do what a {role} needs. It lacks {lacks}")
+
+
+def require_same_identity(directory: NodeDirectory, kept: str, identity: str) -> None:
+    """Require that the node of a directory is the one that is named. Raises ConfigError."""
+    if kept != identity:
+        raise ConfigError(f"{directory.settings_file} is {kept}'s: {identity} needs a directory of its own")
+
+
+def left_for_cloud(node: PublicCloudNode) -> Iterator[Task]:
+    """Yield what a public cloud's operator has to do yet, in order."""
+    directory = node.directory.path
+    authorities = node.authorities()
+    if not authorities:
+        yield Task(
+            "Recognise a medical authority: without one, no doctor can register.",
+            command("public-cloud authority add", directory, "CERTIFICATE", "DOCTORS"),
+        )
+    for it in authorities:
+        if not it.crl:
+            yield Task(
+                f"Take the first list of {it.authority_id}: until then its doctors are refused.",
+                command("public-cloud crl", directory, "LIST"),
+            )
+    yield from _then_serve("public-cloud", directory)
+    bundle = node.trust()
+    yield Task(
+        f"Give {node.directory.trust_file} to everybody, and its digest by another way: {bundle.digest.hex()}",
+        f"medunion trust show {shlex.quote(str(node.directory.trust_file))}",
+    )
+    yield Task(
+        "Make a ticket for each hospital; its operator needs it, and the digest above.",
+        command("public-cloud invite", directory, "H:NAME"),
+    )
+
+
+def left_for_hospital(node: HospitalNode) -> Iterator[Task]:
+    """Yield what a hospital's operator has to do yet, in order."""
+    directory, bundle = node.directory.path, node.bundle
+    if not node.member.is_registered:
+        yield Task(
+            f"Ask the operator of {bundle.content.cloud_id} for a ticket for {node.settings.identity}: at the cloud,",
+            f"medunion public-cloud invite --directory DIRECTORY {node.settings.identity}",
+        )
+    if not node.member.is_registered or node.identity_ca is None:
+        yield Task(
+            "Register with it, and have the TLS identity certified.",
+            command("hospital register", directory, "--licence", "LICENCE"),
+        )
+    yield from _then_serve("hospital", directory)
+    yield Task(
+        "Bring in the records that are there.",
+        command("hospital import", directory, "--patient", "P:NAME", "--department", "H:NAME/CLASS", "BUNDLE.json"),
+    )
+    yield Task("Register patients: a ticket for each, at the desk.", command("hospital ticket", directory, "P:NAME"))
+
+
+def _then_serve(kind: str, directory: Path) -> Iterator[Task]:
+    yield Task("Look whether everything it needs is there.", command("check", directory))
+    yield Task("Serve.", command(f"{kind} serve", directory))
+    yield Task(
+        "Back it up, every day; the keys apart (docs/backup.md).", command("backup", directory, "--out", "PLACE")
+    )
+
+
+def command(name: str, directory: Path, *rest: str) -> str:
+    """Return a command as it is typed."""
+    return shlex.join(["medunion", *name.split(), "--directory", str(directory), *rest])

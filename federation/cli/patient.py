@@ -1,13 +1,23 @@
 """`medunion patient`: a patient's client, from enrolment to a signed diagnosis."""
 
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
 from federation.cli import terminal
-from federation.cli.client_rotate import SENSOR, rotate_patient, sensor_option
-from federation.cli.common import OutputFile, ask_ticket, directory_option
+from federation.cli.options import (
+    DIRECTORY_OPTION,
+    EXISTING,
+    F,
+    OutputFile,
+    ask_ticket,
+    directory_option,
+    gather_options,
+)
+from federation.cli.rotation import rotate_group
 from federation.cli.terminal import say
 from federation.clinical.ecg import (
     describe_ecg,
@@ -25,23 +35,38 @@ from federation.clinical.text import counted, printable
 from federation.clock import system_clock
 from federation.errors import FederationError, Unavailable
 from federation.party.node_directory import NodeDirectory
+from federation.party.registration import parse_ticket
 from federation.party.registration import register as register_member
-from federation.party.ticket import parse_ticket
 from federation.person.code import DoctorCode
 from federation.person.errors import NoAnswer, NoSuchGrant
-from federation.person.node import enrol_patient, open_patient
+from federation.person.node import OpenPatient, enrol_patient, open_patient
 from federation.person.patient import Diagnosis, KeptGrant, require_terms
 from federation.person.profile import PatientSettings
 from federation.protocol.grant import LONGEST_LIFE, Terms
 from federation.protocol.identities import ANY, require_identity
 from federation.protocol.statements import RIGHT_NAMES
+from federation.rotation.person import FORGETTABLE, PURPOSES, patient_rotation
 from federation.v1.statement_pb2 import ROLE_PATIENT
 
 FETCH_SECONDS = 3.0
 """How long `diagnoses` looks for each that is waited for."""
 
 _RIGHTS = {name: right for right, name in RIGHT_NAMES.items()}
-_READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SENSOR = click.Path(dir_okay=False, path_type=Path, resolve_path=True)
+Opened = AbstractContextManager[OpenPatient]
+
+sensor_option = click.option(
+    "--simulated-sensor", "sensor", type=_SENSOR, help="File that stands for the person who holds the device."
+)
+
+
+def patient_client(command: F) -> F:
+    """Add `--directory` and `--simulated-sensor`, as `opened`: enter it with `with` for the client that they open."""
+
+    def gather(values: dict[str, Any]) -> dict[str, Any]:
+        return {"opened": open_patient(values.pop("directory"), values.pop("sensor"))}
+
+    return gather_options(command, gather, (DIRECTORY_OPTION, sensor_option))
 
 
 @click.group(cls=terminal.ClientGroup)
@@ -49,15 +74,15 @@ def patient() -> None:
     """Visit doctors, give and take back consent, read your diagnoses."""
 
 
-patient.add_command(rotate_patient)
+patient.add_command(rotate_group(patient_client, patient_rotation, PURPOSES, FORGETTABLE))
 
 
 @patient.command()
 @directory_option
-@click.option("--trust", type=_READABLE, required=True, help="The federation's trust bundle.")
+@click.option("--trust", type=EXISTING, required=True, help="The federation's trust bundle.")
 @click.option("--id", "--identity", "identity", required=True, help="Who you are: P:name.")
 @click.option(
-    "--simulated-sensor", "sensor", type=SENSOR, required=True, help="File that stands for you; made if absent."
+    "--simulated-sensor", "sensor", type=_SENSOR, required=True, help="File that stands for you; made if absent."
 )
 def enrol(directory: NodeDirectory, trust: Path, identity: str, sensor: Path) -> None:
     """Make this device yours: a secret, your (simulated) biometric, and keys in a token that they open together."""
@@ -70,23 +95,22 @@ def enrol(directory: NodeDirectory, trust: Path, identity: str, sensor: Path) ->
 
 
 @patient.command()
-@directory_option
+@patient_client
 @click.option("--ticket", help="The ticket from the desk; it is asked for if it is left out.")
-@sensor_option
-def register(directory: NodeDirectory, ticket: str | None, sensor: Path | None) -> None:
+def register(opened: Opened, ticket: str | None) -> None:
     """Register with the public cloud; a ticket is good once."""
     secret = parse_ticket(ask_ticket(ticket))
-    with open_patient(directory, sensor) as opened:
-        password = opened.unlocked.password.value
-        party = register_member(opened.member, opened.cloud, ROLE_PATIENT, password, secret)
+    with opened as node:
+        password = node.unlocked.password.value
+        party = register_member(node.member, node.cloud, ROLE_PATIENT, password, secret)
     say(f"{party.identity} is registered.")
 
 
 @patient.command()
 @directory_option
 @click.argument("code")
-@click.option("--ecg", type=_READABLE, help="An ECG, DICOM, of at most 16 MiB.")
-@click.option("--observation", type=_READABLE, help="A FHIR R4 Observation about you, JSON, of at most 16 MiB.")
+@click.option("--ecg", type=EXISTING, help="An ECG, DICOM, of at most 16 MiB.")
+@click.option("--observation", type=EXISTING, help="A FHIR R4 Observation about you, JSON, of at most 16 MiB.")
 @click.option("--hospital", "hospitals", multiple=True, help="Consent covers this hospital only (repeat for more).")
 @click.option("--department", "departments", multiple=True, help="Consent covers this department class only (repeat).")
 @click.option("--rights", default="index,read,write", show_default=True, help="What the doctor may do.")
@@ -162,16 +186,15 @@ def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path
 
 
 @patient.command()
-@directory_option
-@sensor_option
-def grants(directory: NodeDirectory, sensor: Path | None) -> None:
+@patient_client
+def grants(opened: Opened) -> None:
     """List the consents that you gave."""
-    with open_patient(directory, sensor) as opened:
+    with opened as node:
         try:
-            opened.client.refresh()
+            node.client.refresh()
         except Unavailable:
             say("The public cloud does not answer: what was taken back lately may not show.")
-        found = opened.client.grants()
+        found = node.client.grants()
     if not found:
         say("You gave no consent.")
     for kept in found:
@@ -179,17 +202,16 @@ def grants(directory: NodeDirectory, sensor: Path | None) -> None:
 
 
 @patient.command()
-@directory_option
+@patient_client
 @click.argument("grant_id", metavar="GRANT-ID")
-@sensor_option
-def revoke(directory: NodeDirectory, grant_id: str, sensor: Path | None) -> None:
+def revoke(opened: Opened, grant_id: str) -> None:
     """Take a consent back, by its number as `grants` shows it."""
     try:
         number = bytes.fromhex(grant_id)
     except ValueError as error:
         raise NoSuchGrant("You gave no consent of this number from here.") from error
-    with open_patient(directory, sensor) as opened:
-        opened.client.revoke_grant(number)
+    with opened as node:
+        node.client.revoke_grant(number)
     say("Taken back. Hospitals know as soon as they have the next list, within the hour at the latest.")
 
 
@@ -199,13 +221,12 @@ def evidence() -> None:
 
 
 @evidence.command("export")
-@directory_option
+@patient_client
 @click.argument("target", type=click.Path(file_okay=False, path_type=Path))
-@sensor_option
-def export(directory: NodeDirectory, target: Path, sensor: Path | None) -> None:
+def export(opened: Opened, target: Path) -> None:
     """Write every signature that you hold, and what it covers, to files in TARGET, unencrypted."""
-    with open_patient(directory, sensor) as opened:
-        count = terminal.export_evidence(opened.client.book, target)
+    with opened as node:
+        count = terminal.export_evidence(node.client.book, target)
     say(f"{counted(count, 'exhibit')} written to {target}.")
 
 

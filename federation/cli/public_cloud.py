@@ -1,44 +1,89 @@
-"""`medunion public-cloud`: found a federation, serve it, and look after it."""
+"""`medunion public-cloud`: found a federation, serve it, and look after it: its members, its keys, what it keeps."""
 
 import asyncio
 import hashlib
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 import segno
 
-from federation.cli.common import (
+from federation.cli.options import (
+    EXISTING,
+    F,
     OutputFile,
-    PinChoice,
     TokenChoice,
     database_options,
     directory_option,
+    gather_options,
     keys_in_token_option,
-    pin_options,
+    log_options,
+    moment,
+    node_options,
+    operator,
+    reason_option,
+    show_log,
     tell_unfinished,
     token_options,
 )
-from federation.cli.init_options import founding_options
-from federation.cli.public_cloud_retention import forget_hospital, retention
-from federation.cli.public_cloud_rotate import rotate
+from federation.cli.rotation import rotate_group
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
-from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
-from federation.party.audit import AuditEntry
+from federation.cloud.node import DEPARTMENT_CLASSES, Founding, PublicCloudNode, found, open_public_cloud
+from federation.cloud.retention import count_rows_of, purge_rows_of
 from federation.party.certificates import read_certificate, read_crl
 from federation.party.node_directory import NodeDirectory, trust_to_json, write_private
-from federation.party.ticket import ticket_text
+from federation.party.registration import ticket_text
 from federation.processes.cloud import serve as serve_public_cloud
 from federation.processes.worker_slot import Place
+from federation.protocol.identities import require_identity
+from federation.protocol.time import milliseconds
+from federation.rotation.cloud import FORGETTABLE, PURPOSES, cloud_rotation
 from federation.settings import CloudSettings, DatabaseSettings
+from federation.store.registrations import ExpiredRows
 from hsm import PinProvider
-from keystore.party import CloudKeys
+from keystore.party import TLS_CA, CloudKeys
 
-_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+Opened = AbstractContextManager[PublicCloudNode]
+cloud_node = node_options(open_public_cloud, CloudSettings)
+
+_AWAY = (
+    "Every member has to fetch the trust bundle before this TLS CA is activated: one that was away all the time can't connect "
+    "then, and needs what `medunion trust chain` gives, which it takes by `medunion trust update`."
+)
+
+
+def founding_options(command: F) -> F:
+    """Add what the founder of a federation decides, as a Founding named `founding`."""
+
+    def gather(values: dict[str, Any]) -> dict[str, Any]:
+        address, peer_address = values.pop("address"), values.pop("peer_address")
+        founding = Founding(
+            identity=values.pop("identity"),
+            realm=values.pop("realm"),
+            address=address,
+            peer_address=peer_address,
+            public_listen=values.pop("listen") or address,
+            peer_listen=values.pop("peer_listen") or peer_address,
+            department_classes=values.pop("classes") or DEPARTMENT_CLASSES,
+        )
+        return {"founding": founding}
+
+    return gather_options(command, gather, _FOUNDING)
+
+
+_FOUNDING = (
+    click.option("--identity", required=True, help="ID_C, such as C:union."),
+    click.option("--realm", required=True, help="The federation's name."),
+    click.option("--address", required=True, help="host:port where everybody dials this cloud."),
+    click.option("--peer-address", required=True, help="host:port where hospitals dial it by mutual TLS."),
+    click.option("--listen", help="host:port to listen at, if not --address."),
+    click.option("--peer-listen", help="host:port to listen at for hospitals, if not --peer-address."),
+    click.option("--department-class", "classes", multiple=True, help="A class of the published list; repeat."),
+)
 
 
 @click.group("public-cloud")
@@ -46,15 +91,15 @@ def public_cloud() -> None:
     """Run the public cloud of a federation."""
 
 
-for command in (rotate, retention, forget_hospital):
-    public_cloud.add_command(command)
+rotate = rotate_group(cloud_node, cloud_rotation, PURPOSES, FORGETTABLE)
+public_cloud.add_command(rotate)
 
 
 @public_cloud.command()
 @directory_option
 @founding_options
 @keys_in_token_option
-@click.option("--tls-ca-certificate", type=_EXISTING, help="The TLS CA's certificate that a ceremony made for the key.")
+@click.option("--tls-ca-certificate", type=EXISTING, help="The TLS CA's certificate that a ceremony made for the key.")
 @database_options
 @token_options
 def init(
@@ -107,14 +152,13 @@ def serve(serving: Serving) -> None:
 
 
 @public_cloud.command()
-@directory_option
+@cloud_node
 @click.argument("hospital")
-@pin_options
-def invite(directory: NodeDirectory, hospital: str, pin: PinChoice) -> None:
+def invite(opened: Opened, hospital: str) -> None:
     """Make a ticket with which HOSPITAL (H:...) may register, once."""
-    with _opened(directory, pin) as node:
+    with opened as node:
         ticket, expires_at = node.invite(hospital)
-    click.echo(f"Ticket for {hospital}, good until {_time(expires_at)}:\n\n    {ticket_text(ticket)}\n")
+    click.echo(f"Ticket for {hospital}, good until {moment(expires_at)}:\n\n    {ticket_text(ticket)}\n")
     segno.make(ticket_text(ticket), micro=False).terminal(compact=True)
 
 
@@ -124,17 +168,16 @@ def authority() -> None:
 
 
 @authority.command("add")
-@directory_option
-@click.argument("certificate", type=_EXISTING)
+@cloud_node
+@click.argument("certificate", type=EXISTING)
 @click.argument("doctors", nargs=-1, required=True)
-@pin_options
-def authority_add(directory: NodeDirectory, certificate: Path, doctors: tuple[str, ...], pin: PinChoice) -> None:
+def authority_add(opened: Opened, certificate: Path, doctors: tuple[str, ...]) -> None:
     """Recognise the medical authority of CERTIFICATE, for DOCTORS alone; members follow within seconds.
 
     DOCTORS are IDs (D:chen), or beginnings of IDs with a * behind (D:alpha.*); 'D:*' is every doctor. Typed again, it changes
     them: who is no longer among them is refused.
     """
-    with _opened(directory, pin) as node:
+    with opened as node:
         authority_id = node.add_authority(read_certificate(certificate), doctors)
     click.echo(
         f"{authority_id} is recognised. No doctor can register before its first list: `medunion public-cloud crl`."
@@ -142,11 +185,10 @@ def authority_add(directory: NodeDirectory, certificate: Path, doctors: tuple[st
 
 
 @authority.command("list")
-@directory_option
-@pin_options
-def authority_list(directory: NodeDirectory, pin: PinChoice) -> None:
+@cloud_node
+def authority_list(opened: Opened) -> None:
     """Show whose certificates make which doctors legal; one that rotates its key stands there twice."""
-    with _opened(directory, pin) as node:
+    with opened as node:
         for it in node.authorities():
             digest = hashlib.sha256(it.certificate).hexdigest()
             crl = f"list {it.crl_number}" if it.crl else "no list"
@@ -154,37 +196,34 @@ def authority_list(directory: NodeDirectory, pin: PinChoice) -> None:
 
 
 @authority.command("remove")
-@directory_option
-@click.argument("certificate", type=_EXISTING)
-@pin_options
-def authority_remove(directory: NodeDirectory, certificate: Path, pin: PinChoice) -> None:
+@cloud_node
+@click.argument("certificate", type=EXISTING)
+def authority_remove(opened: Opened, certificate: Path) -> None:
     """Recognise CERTIFICATE no longer: doctors whose certificates come from its key are refused from now on."""
-    with _opened(directory, pin) as node:
+    with opened as node:
         authority_id = node.remove_authority(read_certificate(certificate))
     click.echo(f"This certificate of {authority_id} is recognised no longer; members know within seconds.")
 
 
 @public_cloud.command()
-@directory_option
-@click.argument("file", type=_EXISTING)
-@pin_options
-def crl(directory: NodeDirectory, file: Path, pin: PinChoice) -> None:
+@cloud_node
+@click.argument("file", type=EXISTING)
+def crl(opened: Opened, file: Path) -> None:
     """Take an authority's newer list of revoked certificates."""
-    with _opened(directory, pin) as node:
+    with opened as node:
         authority_id, number = node.put_crl(read_crl(file))
     click.echo(f"List {number} of {authority_id} is taken; members have it within seconds.")
 
 
 @public_cloud.command()
-@directory_option
+@cloud_node
 @click.argument("identity", required=False)
 @click.option("--serial", help="Revoke one credential, which a newer one may have followed, by its serial in hex.")
-@pin_options
-def revoke(directory: NodeDirectory, identity: str | None, serial: str | None, pin: PinChoice) -> None:
+def revoke(opened: Opened, identity: str | None, serial: str | None) -> None:
     """Revoke every credential of IDENTITY, which may then register again; or one credential by its serial."""
     if (identity is None) == (serial is None):
         raise click.UsageError("Give either an identity or --serial.")
-    with _opened(directory, pin) as node:
+    with opened as node:
         revoked = node.revoke(identity) if identity is not None else [node.revoke_serial(_serial(serial or ""))]
     for credential in revoked:
         click.echo(f"The credential {credential.hex()} is revoked; the next list names it within seconds.")
@@ -198,12 +237,11 @@ def _serial(text: str) -> bytes:
 
 
 @public_cloud.command()
-@directory_option
+@cloud_node
 @click.option("--output", type=OutputFile(), help="File to write it to, if not standard output.")
-@pin_options
-def trust(directory: NodeDirectory, output: Path | None, pin: PinChoice) -> None:
+def trust(opened: Opened, output: Path | None) -> None:
     """Give the trust bundle that every member pins."""
-    with _opened(directory, pin) as node:
+    with opened as node:
         bundle = trust_to_json(node.trust())
     if output is None:
         click.echo(bundle, nl=False)
@@ -212,29 +250,81 @@ def trust(directory: NodeDirectory, output: Path | None, pin: PinChoice) -> None
 
 
 @public_cloud.command()
-@directory_option
-@click.option("--after", default=0, help="Only entries above this number.")
-@click.option("--verify", is_flag=True, help="Check the chain of digests first.")
-@pin_options
-def log(directory: NodeDirectory, after: int, verify: bool, pin: PinChoice) -> None:
+@cloud_node
+@log_options
+def log(opened: Opened, after: int, verify: bool) -> None:
     """Show the audit log, one entry a line, as JSON."""
-    with _opened(directory, pin) as node:
-        if verify:
-            click.echo(f"{node.cloud.audit.verify()} entries, the chain holds", err=True)
-        for entry in node.cloud.audit.entries(after=after):
-            click.echo(_line(entry))
+    with opened as node:
+        show_log(node.cloud.audit, after, verify=verify)
 
 
-def _line(entry: AuditEntry) -> str:
-    return json.dumps({"sequence": entry.sequence, "at": _time(entry.at)} | vars(entry.event), default=bytes.hex)
+@rotate.command()  # in place of the one of every party: a ceremony has made a certificate for this key
+@click.argument("purpose", type=click.Choice(PURPOSES))
+@click.option("--generate", is_flag=True, help="Make the key now, where no ceremony has made it.")
+@click.option("--certificate", type=EXISTING, help="The TLS CA's certificate that the ceremony made for its key.")
+@cloud_node
+def prepare(purpose: str, generate: bool, certificate: Path | None, opened: Opened) -> None:
+    """Take the successor's key that is in the token: it does nothing yet, and whoever relies on it learns of it."""
+    if certificate is not None and (purpose != TLS_CA or generate):
+        raise click.UsageError("--certificate goes with a tls-ca that a ceremony made.")
+    made_for_it = read_certificate(certificate) if certificate else None
+    with opened as node:
+        made = cloud_rotation(node, made_for_it).prepare(purpose, generate=generate)
+    click.echo(f"Generation {made.number} of {purpose} is prepared.")
+    if purpose == TLS_CA:
+        if certificate is None and not generate:
+            click.echo("It has a NEW certificate: the ceremony's is not in the trust bundle.")
+        click.echo(_AWAY)
 
 
-def _time(instant: int) -> str:
-    return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="seconds")
+@public_cloud.command()
+@cloud_node
+@click.option(
+    "--days", type=click.IntRange(min=0), default=90, show_default=True, help="Keep registrations so long after."
+)
+@click.option("--confirm", is_flag=True, help="Remove it; without this it is only counted.")
+@reason_option
+def retention(opened: Opened, days: int, confirm: bool, reason: str) -> None:
+    """Remove what is over: registrations, what they superseded, tickets, kept answers, replay keys."""
+    with opened as node:
+        now = node.cloud.clock()
+        book, ended_before = ExpiredRows(node.database), now - milliseconds(timedelta(days=days))
+        if not confirm:
+            _tell(book.count(now=now, ended_before=ended_before))
+            click.echo("Nothing is removed yet; give --confirm.")
+            return
+        removed = book.remove(now=now, ended_before=ended_before)
+        told = ", ".join(f"{number} {name}" for name, number in removed.items())
+        node.cloud.record("RETENTION", f"{told}; by {operator()}: {reason}", now=node.cloud.clock())
+        _tell(removed)
 
 
-@contextmanager
-def _opened(directory: NodeDirectory, pin: PinChoice) -> Iterator[PublicCloudNode]:
-    settings = directory.settings(CloudSettings)
-    with open_public_cloud(directory, pin.provider(settings.token)) as node:
-        yield node
+@public_cloud.command()
+@cloud_node
+@click.argument("hospital_id", metavar="H:ID")
+@click.option("--patient", "patient_id", metavar="P:ID", help="Only what it says of this patient.")
+@click.option("--confirm", type=click.IntRange(min=0), metavar="N", help="Take them out, if they are N.")
+@reason_option
+def forget_hospital(opened: Opened, hospital_id: str, patient_id: str | None, confirm: int | None, reason: str) -> None:
+    """Take every row of a hospital out of the index: one that has left, that publishes all of its records again, or that
+    buries a patient under rows."""
+    require_identity("hospital", hospital_id)
+    if patient_id is not None:
+        require_identity("patient", patient_id)
+    with opened as node:
+        there = count_rows_of(node.cloud, hospital_id, patient_id)
+        if confirm is None:
+            click.echo(f"{there} rows; nothing is taken out yet. Give --confirm {there} to take them out.")
+            return
+        if confirm != there:
+            raise click.ClickException(f"there are {there} rows, not {confirm}: nothing was taken out")
+        gone = purge_rows_of(node.cloud, hospital_id, patient_id)
+        whose = hospital_id if patient_id is None else f"{hospital_id} about {patient_id}"
+        detail = f"{gone} rows of {whose}; by {operator()}: {reason}"
+        node.cloud.record("FORGET-HOSPITAL", detail, now=node.cloud.clock())
+        click.echo(f"{gone} rows are taken out.")
+
+
+def _tell(counts: Mapping[str, int]) -> None:
+    for name, number in counts.items():
+        click.echo(f"{number} {name}")

@@ -5,26 +5,25 @@ the patient. Every act asks for a reason, which goes into the sealed log with th
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from federation.cli.common import PinChoice, directory_option, pin_options, sentence
-from federation.cli.operators import operator, reason_option
+from federation.cli.groups import sentence
+from federation.cli.hospital import Opened, hospital_node
+from federation.cli.options import EXISTING, moment, operator, reason_option
+from federation.cli.text_file import read_text
 from federation.clinical.text import counted
-from federation.errors import FederationError
+from federation.errors import FederationError, NoSuchRecord, RecordErased
 from federation.hospital import records_administration
 from federation.hospital.correction import correct_record
 from federation.hospital.node import HospitalNode
 from federation.hospital.records_administration import Act, Overview
 from federation.party.audit import AuditEvent
-from federation.party.node_directory import NodeDirectory
-from federation.settings import HospitalSettings
-from federation.store.errors import StoreError
+from federation.store.errors import StoreError, StoreUnavailable
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 HANDLE_BYTES = 16
 
 patient_option = click.option("--patient", "patient_id", metavar="P:ID", help="All records of this patient instead.")
@@ -50,18 +49,13 @@ handles_argument = click.argument("handles", nargs=-1, type=handle_of, metavar="
 handle_argument = click.argument("handle", type=handle_of)
 
 
-def open_node(directory: NodeDirectory, pin: PinChoice) -> HospitalNode:
-    """Open the node of a directory with the PIN that the command line names."""
-    return HospitalNode(directory, pin.provider(directory.settings(HospitalSettings).token))
-
-
 def act_for(reason: str) -> Act:
-    """Give the act of whoever types. Raises FieldInvalid for no reason, or too long a one."""
+    """Return the act of whoever types. Raises FieldInvalid for no reason, or too long a one."""
     return Act(operator(), reason)
 
 
 def chosen(node: HospitalNode, handles: tuple[bytes, ...], patient_id: str | None) -> tuple[bytes, ...]:
-    """Give the records that the command line names. Raises UsageError unless it names some by handle, or a patient."""
+    """Return the records that the command line names. Raises UsageError unless it names some by handle, or a patient."""
     if bool(handles) == (patient_id is not None):
         raise click.UsageError("name records by their handles, or a patient with --patient")
     return handles if patient_id is None else tuple(records_administration.records_of(node.hospital, patient_id))
@@ -81,11 +75,10 @@ def each(handles: Iterable[bytes], step: Callable[[bytes], str]) -> None:
 
 
 @records.command()
-@directory_option
-@pin_options
-def count(directory: NodeDirectory, pin: PinChoice) -> None:
+@hospital_node
+def count(opened: Opened) -> None:
     """Count the records of each department."""
-    with open_node(directory, pin) as node:
+    with opened as node:
         newest = {record.handle: record.department_id for record in node.hospital.stores.records.all()}
         counts = Counter(newest.values())
         for department_id in node.hospital.departments:
@@ -95,22 +88,19 @@ def count(directory: NodeDirectory, pin: PinChoice) -> None:
 
 
 @records.command("list")
-@directory_option
-@pin_options
+@hospital_node
 @patient_option
 @click.option("--withdrawn", is_flag=True, help="Those that are withdrawn alone.")
 @click.option("--held", is_flag=True, help="Those with a legal hold alone.")
 @click.option(
     "--erased", is_flag=True, help="The handles of erased records instead, and when: keep them with your backups."
 )
-def list_command(
-    directory: NodeDirectory, pin: PinChoice, patient_id: str | None, withdrawn: bool, held: bool, erased: bool
-) -> None:
+def list_command(opened: Opened, patient_id: str | None, withdrawn: bool, held: bool, erased: bool) -> None:
     """List records, one a line."""
-    with open_node(directory, pin) as node:
+    with opened as node:
         if erased:
             for standing in node.hospital.stores.administration.standings("erased"):
-                click.echo(f"{standing.handle.hex()}  {_moment(standing.changed_at)}")
+                click.echo(f"{standing.handle.hex()}  {moment(standing.changed_at)}")
             return
         of_patient = None if patient_id is None else records_administration.records_of(node.hospital, patient_id)
         handles = node.hospital.stores.administration.handles() if of_patient is None else of_patient
@@ -120,32 +110,30 @@ def list_command(
 
 
 @records.command()
-@directory_option
-@pin_options
+@hospital_node
 @handle_argument
-def show(directory: NodeDirectory, pin: PinChoice, handle: bytes) -> None:
+def show(opened: Opened, handle: bytes) -> None:
     """Show a record's versions, where it stands and what holds it, with the reasons; not whose it is, nor what is in it."""
-    with open_node(directory, pin) as node:
+    with opened as node:
         view = records_administration.overview(node.hospital, handle)
         click.echo(line_of(view))
         for version in view.versions:
             sizes = [part.size_bytes for part in node.hospital.vault.parts(version)]
             parts = f"{counted(len(sizes), 'part')}, {counted(sum(sizes), 'byte')}"
-            click.echo(f"  version {version.version}, stored {_moment(version.stored_at)}, {parts}")
+            click.echo(f"  version {version.version}, stored {moment(version.stored_at)}, {parts}")
         if view.standing is not None:
             click.echo(
-                f"  {view.standing.standing} since {_moment(view.standing.changed_at)}{_why(node, view.standing.logged)}"
+                f"  {view.standing.standing} since {moment(view.standing.changed_at)}{_why(node, view.standing.logged)}"
             )
         for hold in view.holds:
-            click.echo(f"  hold {hold.hold_id.hex()} since {_moment(hold.placed_at)}{_why(node, hold.logged)}")
+            click.echo(f"  hold {hold.hold_id.hex()} since {moment(hold.placed_at)}{_why(node, hold.logged)}")
 
 
 @records.command()
-@directory_option
-@pin_options
-def due(directory: NodeDirectory, pin: PinChoice) -> None:
+@hospital_node
+def due(opened: Opened) -> None:
     """List the records whose retention is over."""
-    with open_node(directory, pin) as node:
+    with opened as node:
         listed = list(records_administration.overviews(node.hospital, due_in(node)))
         for view in listed:
             click.echo(line_of(view))
@@ -155,16 +143,14 @@ def due(directory: NodeDirectory, pin: PinChoice) -> None:
 
 
 @records.command()
-@directory_option
-@pin_options
+@hospital_node
 @handles_argument
 @patient_option
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The day, in UTC, from which they may be erased.")
 @click.option("--by-policy", is_flag=True, help="Instead: give every record without a date the one of [retention].")
 @reason_option
 def retention(
-    directory: NodeDirectory,
-    pin: PinChoice,
+    opened: Opened,
     handles: tuple[bytes, ...],
     patient_id: str | None,
     until: datetime | None,
@@ -175,7 +161,7 @@ def retention(
     if by_policy != (until is None) or (by_policy and (handles or patient_id)):
         raise click.UsageError("give --until and the records that it is for, or --by-policy alone")
     act = act_for(reason)
-    with open_node(directory, pin) as node:
+    with opened as node:
         hospital = node.hospital
 
         def keep(handle: bytes) -> str:
@@ -192,17 +178,14 @@ def retention(
 
 
 @records.command()
-@directory_option
-@pin_options
+@hospital_node
 @handles_argument
 @patient_option
 @reason_option
-def hold(
-    directory: NodeDirectory, pin: PinChoice, handles: tuple[bytes, ...], patient_id: str | None, reason: str
-) -> None:
+def hold(opened: Opened, handles: tuple[bytes, ...], patient_id: str | None, reason: str) -> None:
     """Place a legal hold on records: none is erased before every hold on it is released."""
     act = act_for(reason)
-    with open_node(directory, pin) as node:
+    with opened as node:
         each(
             chosen(node, handles, patient_id),
             lambda handle: f"held: {records_administration.place_hold(node.hospital, handle, act).hex()}",
@@ -210,15 +193,14 @@ def hold(
 
 
 @records.command()
-@directory_option
-@pin_options
+@hospital_node
 @handle_argument
 @click.option("--hold", "hold_id", required=True, help="Which hold, as `records show` names it.")
 @reason_option
-def release(directory: NodeDirectory, pin: PinChoice, handle: bytes, hold_id: str, reason: str) -> None:
+def release(opened: Opened, handle: bytes, hold_id: str, reason: str) -> None:
     """Release a hold."""
     act = act_for(reason)
-    with open_node(directory, pin) as node:
+    with opened as node:
         try:
             records_administration.release_hold(node.hospital, handle, bytes.fromhex(hold_id), act)
         except ValueError:
@@ -227,17 +209,14 @@ def release(directory: NodeDirectory, pin: PinChoice, handle: bytes, hold_id: st
 
 
 @records.command()
-@directory_option
-@pin_options
+@hospital_node
 @handles_argument
 @patient_option
 @reason_option
-def withdraw(
-    directory: NodeDirectory, pin: PinChoice, handles: tuple[bytes, ...], patient_id: str | None, reason: str
-) -> None:
+def withdraw(opened: Opened, handles: tuple[bytes, ...], patient_id: str | None, reason: str) -> None:
     """Withdraw records, those entered in error for one: they stay on file, and nobody finds or gets them."""
     act = act_for(reason)
-    with open_node(directory, pin) as node:
+    with opened as node:
 
         def step(handle: bytes) -> str:
             return (
@@ -248,17 +227,14 @@ def withdraw(
 
 
 @records.command()
-@directory_option
-@pin_options
+@hospital_node
 @handles_argument
 @patient_option
 @reason_option
-def reinstate(
-    directory: NodeDirectory, pin: PinChoice, handles: tuple[bytes, ...], patient_id: str | None, reason: str
-) -> None:
+def reinstate(opened: Opened, handles: tuple[bytes, ...], patient_id: str | None, reason: str) -> None:
     """Have withdrawn records found again."""
     act = act_for(reason)
-    with open_node(directory, pin) as node:
+    with opened as node:
 
         def step(handle: bytes) -> str:
             return "reinstated" if records_administration.reinstate(node.hospital, handle, act) else "was not withdrawn"
@@ -267,15 +243,13 @@ def reinstate(
 
 
 @records.command()
-@directory_option
-@pin_options
+@hospital_node
 @handle_argument
-@click.argument("bundle", type=_FILE, metavar="FILE")
-@click.option("--attach", "attachments", type=_FILE, multiple=True, help="A file of any size that goes with it.")
+@click.argument("bundle", type=EXISTING, metavar="FILE")
+@click.option("--attach", "attachments", type=EXISTING, multiple=True, help="A file of any size that goes with it.")
 @reason_option
 def correct(
-    directory: NodeDirectory,
-    pin: PinChoice,
+    opened: Opened,
     handle: bytes,
     bundle: Path,
     attachments: tuple[Path, ...],
@@ -283,20 +257,111 @@ def correct(
 ) -> None:
     """Put another version in a record's place: FILE is the whole FHIR R4 Bundle, corrected. The version before stays on file."""
     act = act_for(reason)
-    with open_node(directory, pin) as node:
+    with opened as node:
         corrected = correct_record(node.hospital, handle, bundle, attachments, act, lambda _: None)
         for warning in corrected.warnings:
             click.echo(f"{bundle}: CAUTION: it {warning}", err=True)
         click.echo(f"{handle.hex()}  version {corrected.version} is found from now on")
 
 
+@records.command()
+@hospital_node
+@handles_argument
+@patient_option
+@click.option("--due", is_flag=True, help="All records whose retention is over, but those that are held, instead.")
+@click.option(
+    "--from",
+    "list_file",
+    type=EXISTING,
+    help="The records of a file, one handle a line, as `list --erased` wrote it, instead.",
+)
+@click.option("--confirm", type=click.IntRange(min=0), metavar="N", help="Erase them, if they are N.")
+@reason_option
+def erase(
+    opened: Opened,
+    handles: tuple[bytes, ...],
+    patient_id: str | None,
+    due: bool,
+    list_file: Path | None,
+    confirm: int | None,
+    reason: str,
+) -> None:
+    """Erase records for good: their keys, their content, their rows of the index.
+
+    A record whose retention is not over, and one that is held, is refused. Without --confirm nothing is done but counting.
+    """
+    act = act_for(reason)
+    with opened as node:
+        named = _named(node, handles, patient_id, list_file, due=due)
+        if confirm is None:
+            _tell(node, named)
+        elif confirm != len(named):
+            raise click.ClickException(f"{counted(len(named), 'record')} to erase, not {confirm}: nothing was erased")
+        else:
+            _erase(node, named, act)
+
+
+def _named(
+    node: HospitalNode, handles: tuple[bytes, ...], patient_id: str | None, list_file: Path | None, *, due: bool
+) -> Sequence[bytes]:
+    ways = bool(handles or patient_id is not None) + due + (list_file is not None)
+    if ways != 1:
+        raise click.UsageError("name records by their handles, or give one of --patient, --due and --from")
+    if due:
+        return [
+            view.newest.handle
+            for view in records_administration.overviews(node.hospital, due_in(node))
+            if not view.holds
+        ]
+    if list_file is not None:
+        return list(dict.fromkeys(_handles_in(list_file)))
+    return list(dict.fromkeys(chosen(node, handles, patient_id)))
+
+
+def _handles_in(list_file: Path) -> Iterator[bytes]:
+    text, _ = read_text(list_file)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                yield handle_of(line.split()[0])
+            except click.BadParameter as error:
+                raise click.UsageError(f"{list_file}, line {number}: {error.message}") from error
+
+
+def _tell(node: HospitalNode, named: Sequence[bytes]) -> None:
+    for handle in named:
+        try:
+            click.echo(line_of(records_administration.overview(node.hospital, handle)))
+        except (RecordErased, NoSuchRecord) as error:
+            click.echo(sentence(error))
+    click.echo(f"{len(named)} to erase; nothing is erased yet. Give --confirm {len(named)} to erase them for good.")
+
+
+def _erase(node: HospitalNode, named: Sequence[bytes], act: Act) -> None:
+    def step(handle: bytes) -> str:
+        return "erased" if records_administration.erase(node.hospital, handle, act) else "was erased already"
+
+    try:
+        each(named, step)
+    finally:
+        _bury(node)
+
+
+def _bury(node: HospitalNode) -> None:
+    """Remove what a shelf that did not answer, or a command that was killed, left of erased records."""
+    try:
+        records_administration.bury(node.hospital)
+    except StoreUnavailable as error:
+        click.echo(f"Content without its key waits to be removed, by the server or this command: {error}", err=True)
+
+
 def due_in(node: HospitalNode) -> Iterator[bytes]:
-    """Give the records whose retention is over now, held ones too."""
+    """Return the records whose retention is over now, held ones too."""
     return node.hospital.stores.administration.handles(kept_until_before=node.clock())
 
 
 def line_of(view: Overview) -> str:
-    """Give a record as a line."""
+    """Return a record as a line."""
     newest, until = view.newest, view.keep_until
     kept = "no retention date" if until is None else f"kept until {_day(until)}"
     marks = ["WITHDRAWN"] * view.is_withdrawn + [f"HELD x{len(view.holds)}"] * bool(view.holds)
@@ -310,18 +375,10 @@ def _policy(node: HospitalNode, handle: bytes) -> int | None:
 
 
 def _why(node: HospitalNode, logged: int) -> str:
-    """Give what the log says at an entry; nothing if it was given up in a rotation."""
+    """Return what the log says at an entry; nothing if it was given up in a rotation."""
     event = next(node.hospital.audit.entries(after=logged - 1)).event
     return f": {event.detail}" if isinstance(event, AuditEvent) and event.detail else ""
 
 
-def _day(moment: int) -> str:
-    return _at(moment).date().isoformat()
-
-
-def _moment(moment: int) -> str:
-    return _at(moment).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _at(moment: int) -> datetime:
-    return datetime.fromtimestamp(moment / 1000, UTC)
+def _day(at: int) -> str:
+    return moment(at).partition("T")[0]

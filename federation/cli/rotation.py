@@ -2,36 +2,49 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from functools import wraps
+from typing import Any, cast
 
 import click
 
-from federation.cli.token_choice import json_option
+from federation.cli.options import F, Node, gather_options, json_option, moment
 from federation.party.reencryption import Pace, Progress, Tally
 from federation.rotation.steps import Rotation, Status
 from keystore.generations import Generation
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 PROGRESS_SECONDS = 1.0
 
-
-@dataclass(frozen=True)
-class Opening:
-    """How the commands come to a party: `options` adds what they ask for, `opened` gives its rotation for that."""
-
-    options: Callable[[Any], Any]
-    opened: Callable[..., AbstractContextManager[Rotation]]
+Opening = Callable[[Any], Any]
+"""Adds the options that find a party; the command gets its rotation as `opened`, to be entered with `with`."""
+Chosen = Callable[[Any], Any]
 
 
 def rotate_group(
-    opening: Opening, purposes: Sequence[str], forgettable: Mapping[str, str] | None = None
+    options: Callable[[Any], Any],
+    rotation_of: Callable[[Node], Rotation],
+    purposes: Sequence[str],
+    forgettable: Mapping[str, str],
 ) -> click.Group:
-    """Make the group. `forgettable` maps what a revocation may give up, as the party's `Use`s name it, to its option's name."""
+    """Make the group for a kind of party, which `options` find and bring as `opened`.
+
+    `forgettable` maps what a revocation may give up, as the party's `Use`s name it, to its option's name.
+    """
+
+    @contextmanager
+    def opened_rotation(opened: AbstractContextManager[Node]) -> Iterator[Rotation]:
+        with opened as node:
+            yield rotation_of(node)
+
+    def opening(command: F) -> F:
+        @wraps(command)
+        def with_rotation(opened: AbstractContextManager[Node], **values: Any) -> object:  # noqa: ANN401 - click's own
+            return command(opened=opened_rotation(opened), **values)
+
+        return cast("F", options(with_rotation))
 
     @click.group()
     def rotate() -> None:
@@ -43,24 +56,23 @@ def rotate_group(
         _prepare(opening, chosen),
         _activate(opening, chosen),
         _taint(opening, chosen),
-        _revoke(opening, chosen, forgettable or {}),
+        _revoke(opening, chosen, forgettable),
         _reseal(opening, chosen),
     ):
         rotate.add_command(command)
     return rotate
 
 
-Chosen = Callable[[Any], Any]
 _number = click.argument("number", type=click.IntRange(min=1))
 
 
 def _status(opening: Opening) -> click.Command:
     @click.command()
     @json_option
-    @opening.options
-    def status(as_json: bool, **party: Any) -> None:  # noqa: ANN401 - the opening's own options
+    @opening
+    def status(as_json: bool, opened: AbstractContextManager[Rotation]) -> None:
         """Show every generation of every key, and how much is left under it."""
-        with opening.opened(**party) as rotation:
+        with opened as rotation:
             if as_json:
                 click.echo(json.dumps([asdict(line) for line in rotation.status()], indent=2))
             else:
@@ -73,10 +85,10 @@ def _prepare(opening: Opening, chosen: Chosen) -> click.Command:
     @click.command()
     @chosen
     @click.option("--generate", is_flag=True, help="Make the key now, where no ceremony has made it.")
-    @opening.options
-    def prepare(purpose: str, generate: bool, **party: Any) -> None:  # noqa: ANN401
+    @opening
+    def prepare(purpose: str, generate: bool, opened: AbstractContextManager[Rotation]) -> None:
         """Take the successor's key that is in the token: it does nothing yet, and whoever relies on it learns of it."""
-        with opening.opened(**party) as rotation:
+        with opened as rotation:
             _say(purpose, rotation.prepare(purpose, generate=generate), "is prepared")
 
     return prepare
@@ -89,12 +101,12 @@ def _activate(opening: Opening, chosen: Chosen) -> click.Command:
     @click.option(
         "--now", "at_once", is_flag=True, help="At once, also where others may not have learnt of the key yet."
     )
-    @opening.options
-    def activate(purpose: str, at: int | None, at_once: bool, **party: Any) -> None:  # noqa: ANN401
+    @opening
+    def activate(purpose: str, at: int | None, at_once: bool, opened: AbstractContextManager[Rotation]) -> None:
         """Let the successor take over; the key that is active now retires at the same moment."""
         if at is not None and at_once:
             raise click.UsageError("Give either --at or --now.")
-        with opening.opened(**party) as rotation:
+        with opened as rotation:
             active = rotation.activate(purpose, at, at_once=at_once)
             _say(purpose, active, f"is active from {moment(active.active_from)}")
 
@@ -105,10 +117,10 @@ def _taint(opening: Opening, chosen: Chosen) -> click.Command:
     @click.command()
     @chosen
     @_number
-    @opening.options
-    def taint(purpose: str, number: int, **party: Any) -> None:  # noqa: ANN401
+    @opening
+    def taint(purpose: str, number: int, opened: AbstractContextManager[Rotation]) -> None:
         """Say that a retired key can't be trusted any more: what hangs on it is replaced at once."""
-        with opening.opened(**party) as rotation:
+        with opened as rotation:
             _say(purpose, rotation.taint(purpose, number), "is tainted")
 
     return taint
@@ -119,10 +131,10 @@ def _revoke(opening: Opening, chosen: Chosen, forgettable: Mapping[str, str]) ->
     @chosen
     @_number
     @_forgetting(forgettable)
-    @opening.options
-    def revoke(purpose: str, number: int, forgetting: frozenset[str], **party: Any) -> None:  # noqa: ANN401
+    @opening
+    def revoke(purpose: str, number: int, forgetting: frozenset[str], opened: AbstractContextManager[Rotation]) -> None:
         """End a key that nothing needs any more. This is for ever; its private half may then be destroyed."""
-        with opening.opened(**party) as rotation:
+        with opened as rotation:
             _say(purpose, rotation.revoke(purpose, number, forgetting=forgetting), "is revoked")
 
     return revoke
@@ -132,10 +144,10 @@ def _reseal(opening: Opening, chosen: Chosen) -> click.Command:
     @click.command()
     @chosen
     @pace_option
-    @opening.options
-    def reseal(purpose: str, per_second: float, **party: Any) -> None:  # noqa: ANN401
+    @opening
+    def reseal(purpose: str, per_second: float, opened: AbstractContextManager[Rotation]) -> None:
         """Put under the active key what older ones hold, while servers serve. Cut short, it goes on when it is run again."""
-        with opening.opened(**party) as rotation:
+        with opened as rotation:
             tally = rotation.reseal(purpose, told("sealed anew"), Pace(per_second))
             click.echo(f"{purpose}: {tally.seen} looked at, {tally.changed} sealed anew.")
 
@@ -166,7 +178,7 @@ def pace_option(command: F) -> F:
 
 
 def told(done: str) -> Progress:
-    """Give what says how far a walk is, once a second."""
+    """Return what says how far a walk is, once a second."""
     due = time.monotonic() + PROGRESS_SECONDS
 
     def tell(tally: Tally) -> None:
@@ -178,29 +190,18 @@ def told(done: str) -> Progress:
     return tell
 
 
-def moment(at: int | None) -> str:
-    """Give a moment as a person reads it."""
-    if at is None:
-        return "-"
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def _forgetting(forgettable: Mapping[str, str]) -> Callable[[F], F]:
     """Add an option for each thing that may be given up; together they come as `forgetting`."""
 
-    def add(command: F) -> F:
-        def gathered(**values: Any) -> object:  # noqa: ANN401 - click's own
-            agreed = {words for words, option in forgettable.items() if values.pop(option.replace("-", "_"))}
-            return command(forgetting=frozenset(agreed), **values)
+    def gather(values: dict[str, Any]) -> dict[str, Any]:
+        agreed = {words for words, option in forgettable.items() if values.pop(option.replace("-", "_"))}
+        return {"forgetting": frozenset(agreed)}
 
-        gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
-        gathered.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined] # where click keeps them
-        wrapped: Any = gathered
-        for words, option in forgettable.items():
-            wrapped = click.option(f"--{option}", is_flag=True, help=f"Agree to lose {words} of it.")(wrapped)
-        return cast("F", wrapped)
-
-    return add
+    options = [
+        click.option(f"--{option}", is_flag=True, help=f"Agree to lose {words} of it.")
+        for words, option in forgettable.items()
+    ]
+    return lambda command: gather_options(command, gather, options)
 
 
 def _say(purpose: str, it: Generation, what: str) -> None:

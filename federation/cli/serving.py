@@ -15,13 +15,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import click
 
-from federation.cli.common import PinChoice, directory_option, pin_options
+from federation.cli.options import DIRECTORY_OPTION, PIN_OPTIONS, F, PinChoice, gather_options, pin_of
 from federation.party.node_directory import NodeDirectory, stored_pin, write_private
-from federation.party.serve_lock import LEAVE, Post
+from federation.party.serve_lock import LEAVE, ServeLock
 from federation.processes.supervisor import Supervisor, pin_pipe
 from federation.processes.systemd import ServiceManager, successor_environment
 from federation.processes.worker_channel import WorkerLink, tell_ready
@@ -30,8 +30,6 @@ from federation.settings import ServerSettings, TokenSettings
 from federation.wire import operations
 from federation.wire.ports import Reservation
 from hsm import Pin, PinProvider, pin_from_value
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 SUCCEED = signal.SIGUSR2
 _LOOK_EVERY = timedelta(seconds=0.2)
@@ -66,18 +64,16 @@ class Server:
 def serve_options(command: F) -> F:
     """Add the options of `serve`, as a Serving named `serving`."""
 
-    def gathered(**values: Any) -> object:  # noqa: ANN401 - click's own
-        names = ("directory", "pin", "ready_file", "take_over", "worker_fd")
-        return command(serving=Serving(**{name: values.pop(name) for name in names}), **values)
+    def gather(values: dict[str, Any]) -> dict[str, Any]:
+        names = "directory", "ready_file", "take_over", "worker_fd"
+        return {"serving": Serving(pin=pin_of(values), **{name: values.pop(name) for name in names})}
 
-    gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
-    wrapped: Any = gathered
-    for option in (pin_options, *_OPTIONS, directory_option):
-        wrapped = option(wrapped)
-    return cast("F", wrapped)
+    return gather_options(command, gather, _OPTIONS)
 
 
 _OPTIONS = (
+    DIRECTORY_OPTION,
+    *PIN_OPTIONS,
     click.option("--worker-fd", type=int, hidden=True),
     click.option("--take-over", is_flag=True, help="Take the place of the server that runs in this directory."),
     click.option(
@@ -95,12 +91,12 @@ def run(serving: Serving, server: Server) -> None:
         _run_worker(serving, server, WorkerLink(serving.worker_fd))
         return
     with ExitStack() as held:
-        post = Post(serving.directory.path, take_over=serving.take_over)
-        held.callback(post.close)
+        lock = ServeLock(serving.directory.path, take_over=serving.take_over)
+        held.callback(lock.close)
         reservation = Reservation()
         held.callback(reservation.close)
-        listen = _reserved(reservation, server.listen, post)
-        asyncio.run(_Command(serving, server, post, listen).run())
+        listen = _reserved(reservation, server.listen, lock)
+        asyncio.run(_Command(serving, server, lock, listen).run())
 
 
 def _run_worker(serving: Serving, server: Server, link: WorkerLink) -> None:
@@ -113,9 +109,9 @@ def _run_worker(serving: Serving, server: Server, link: WorkerLink) -> None:
     asyncio.run(work())
 
 
-def _reserved(reservation: Reservation, listen: Sequence[str], post: Post) -> tuple[str, ...]:
+def _reserved(reservation: Reservation, listen: Sequence[str], lock: ServeLock) -> tuple[str, ...]:
     """Keep the addresses. Where the one before chose a port for 0, it stays."""
-    theirs = post.predecessor.listen if post.predecessor is not None else ()
+    theirs = lock.predecessor.listen if lock.predecessor is not None else ()
     if len(theirs) == len(listen):
         listen = [kept if text.endswith(":0") else text for text, kept in zip(listen, theirs, strict=True)]
     return tuple(reservation.reserve(text, is_ours=text in theirs) for text in listen)
@@ -123,11 +119,11 @@ def _reserved(reservation: Reservation, listen: Sequence[str], post: Post) -> tu
 
 @dataclass
 class _Command:
-    """A server at its post."""
+    """A server that takes calls or is about to, and whoever comes after it."""
 
     serving: Serving
     server: Server
-    post: Post
+    lock: ServeLock
     listen: tuple[str, ...]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     leave: asyncio.Event = field(default_factory=asyncio.Event)
@@ -138,7 +134,7 @@ class _Command:
     watching: "asyncio.Task[None] | None" = None
 
     async def run(self) -> None:
-        """Serve, have the post, and hand it over or end."""
+        """Serve, hold the serve lock, and hand it over or end."""
         loop = asyncio.get_running_loop()
         _on_end(self.stop)
         loop.add_signal_handler(LEAVE, self._leave)
@@ -165,9 +161,9 @@ class _Command:
         return supervisor.serve(self.stop, self.leave, ready)
 
     async def _settle(self, told: "asyncio.Future[Mapping[str, Any]]") -> None:
-        """Once calls are taken, have the post, and say so."""
+        """Once calls are taken, hold the serve lock, and say so."""
         ready = await told
-        await self.post.relieve(self.listen)
+        await self.lock.hold(self.listen)
         if self.serving.ready_file is not None:
             write_private(self.serving.ready_file.resolve(), json.dumps({**ready, "pid": os.getpid()}).encode())
         self.words = self.server.words(ready)
@@ -175,7 +171,7 @@ class _Command:
         self.manager.ready(self.words)
 
     def _pin_provider(self) -> PinProvider:
-        """Give where the PIN comes from; one that can be had once only is kept for the processes that this one starts."""
+        """Return where the PIN comes from; one that can be had once only is kept for the processes that this one starts."""
         provider = self.serving.pin.provider(self.server.token)
         if _is_stored(self.serving.pin, self.server.token) or self.server.settings.processes == 1:
             return provider
@@ -183,7 +179,7 @@ class _Command:
         return pin_from_value(self.pin.reveal())
 
     def _command(self) -> list[str]:
-        """Give this command as another process runs it."""
+        """Return this command as another process runs it."""
         words = [sys.executable, "-c", "from federation.cli.main import main; main()", self.server.kind, "serve"]
         words += ["--directory", str(self.serving.directory.path)]
         if self.serving.pin.pin_file is not None:
@@ -191,12 +187,12 @@ class _Command:
         return words
 
     def _leave(self) -> None:
-        """Another server has taken calls at these addresses: let it have the post, and go when nobody is connected any more."""
+        """Another server has taken calls at these addresses: let it take the lock, and go when nobody is connected any more."""
         if not self.leave.is_set():
             if self.successor is not None:
                 self.manager.main_process(self.successor.pid)
             self.leave.set()
-            self.post.release()
+            self.lock.release()
 
     def _succeed(self) -> None:
         """Start a successor, unless one is starting; a PIN that was typed is nowhere to be had for it."""
@@ -233,7 +229,7 @@ class _Command:
 
 
 def _is_stored(pin: PinChoice, token: TokenSettings) -> bool:
-    """Say whether another process finds the PIN as this one does."""
+    """Return whether another process finds the PIN as this one does."""
     return pin.pin_file is not None or (pin.pin_fd is None and stored_pin(token) is not None)
 
 

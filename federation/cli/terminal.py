@@ -15,7 +15,7 @@ import segno
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from federation.cli.common import EXPECTED, not_known, sentence
+from federation.cli.groups import EXPECTED, TellingGroup, not_known, sentence
 from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
 from federation.person.records import Progress as OnProgress
@@ -131,7 +131,7 @@ RIGHTS = {"index": "find your records", "read": "read your records", "write": "k
 
 
 def plain(error: BaseException) -> str:
-    """Give an error as a sentence for a person, and its reason for whoever helps them."""
+    """Return an error as a sentence for a person, and its reason for whoever helps them."""
     reason = getattr(error, "reason", None)
     if reason not in SENTENCES:
         return sentence(error)
@@ -142,17 +142,12 @@ def plain(error: BaseException) -> str:
     return f"{SENTENCES[reason]}{said} [{reason}]"
 
 
-class ClientGroup(click.Group):
-    """Commands of a person: refusals in plain words, exit code 1, no stack trace unless `medunion --debug` asks for it."""
+class ClientGroup(TellingGroup):
+    """Commands of a person: refusals in plain words."""
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except EXPECTED as error:
-            if ctx.find_root().params.get("debug"):
-                raise
-            raise click.ClickException(plain(error)) from None
+    def told(self, error: BaseException) -> click.ClickException:
+        """Return a refusal in plain words, with exit code 1."""
+        return click.ClickException(plain(error))
 
 
 def say(words: str = "") -> None:
@@ -171,7 +166,7 @@ def going_on(what: str) -> Iterator[None]:
 
 
 def moment(milliseconds: int) -> str:
-    """Give a moment as the person's own clock shows it, or say that no calendar has it: a peer chose the number."""
+    """Return a moment as the person's own clock shows it, or that no calendar has it: a peer chose the number."""
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
     except (OverflowError, ValueError, OSError):
@@ -179,14 +174,14 @@ def moment(milliseconds: int) -> str:
 
 
 def size(number: int) -> str:
-    """Give a number of bytes in words."""
+    """Return a number of bytes in words."""
     if number < 1000:
         return counted(number, "byte")
     return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
 
 
 def life(duration: timedelta) -> str:
-    """Give a duration in hours."""
+    """Return a duration in hours."""
     hours = duration / timedelta(hours=1)
     return f"{hours:g} hour{'s' * (hours != 1)}"
 
@@ -215,7 +210,7 @@ def transfer(words: str) -> Iterator[OnProgress]:
 
 
 def export_evidence(book: EvidenceBook, directory: Path) -> int:
-    """Write every exhibit to a file of its own, mode 0600; give how many. Raises OSError."""
+    """Write every exhibit to a file of its own, mode 0600; return how many. Raises OSError."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     count = 0
     for count, kept in enumerate(book.all(), start=1):
@@ -254,7 +249,7 @@ class Amount(click.FloatRange):
     """A number in a range; "nan" and "inf" are none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
-        """Give the number. Raises BadParameter."""
+        """Return the number. Raises BadParameter."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is no amount", param, ctx)

@@ -21,7 +21,7 @@ _MARKED = (
 
 
 def read_text(path: Path, *, fallback: str | None = None) -> tuple[str, str]:
-    """Read a text of UTF-8, or of UTF-16 or UTF-32 with a byte order mark, or else of `fallback`; give it and its encoding.
+    """Read a text of UTF-8, or of UTF-16 or UTF-32 with a byte order mark, or else of `fallback`; return it and its encoding.
 
     Line ends stay as they are. Raises WrongFile that names the file and the line, OSError.
     """

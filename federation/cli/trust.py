@@ -6,12 +6,10 @@ from pathlib import Path
 import click
 from cryptography import x509
 
-from federation.cli.common import OutputFile, directory_option
-from federation.cli.rotation import moment
-from federation.cli.token_choice import json_option
+from federation.cli.options import OutputFile, directory_option, json_option, moment
 from federation.clinical.text import printable, without_control
 from federation.party.node_directory import NodeDirectory, read_trust, require_digest
-from federation.party.trust_files import chain_of, chain_to_json, read_chain, update_trust
+from federation.party.trust import chain_of, chain_to_json, read_chain, update_trust
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.v1.directory_pb2 import KeyPeriod
 from keystore.ceremony.words import spoken

@@ -22,8 +22,7 @@ from federation.party.generations import StoredGenerations
 from federation.party.key_provisioning import finish, make_keys
 from federation.party.member import Member
 from federation.party.node_directory import NodeDirectory, open_node_token
-from federation.party.registration import register
-from federation.party.renewal import Due, renew_registration, renewal_due, restatement_due
+from federation.party.registration import Due, register, renew_registration, renewal_due, restatement_due
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy

@@ -45,7 +45,7 @@ class AuditEntry:
 
 
 def refusal(error: BaseException, method: str, request_id: str) -> AuditEvent:
-    """Give the event of a refused call: the precise reason, which the wire may not have said.
+    """Return the event of a refused call: the precise reason, which the wire may not have said.
 
     An error without a reason is a fault of ours whose sentence could hold anything: its class alone is kept.
     """
@@ -55,7 +55,7 @@ def refusal(error: BaseException, method: str, request_id: str) -> AuditEvent:
 
 
 def precise_sentence(error: BaseException) -> str:
-    """Give the sentence of what `reason_of` names: of the cause, where the refusal hides one."""
+    """Return the sentence of what `reason_of` names: of the cause, where the refusal hides one."""
     cause = error.__cause__
     hidden = cause is not None and reason_of(error) == reason_of(cause)
     return precise_sentence(cause) if hidden and cause is not None else str(error)
@@ -84,7 +84,7 @@ class Audit:
         return map(self._opened, self._log.entries(after=after))
 
     def verify(self) -> int:
-        """Check the chain and give the number of entries. Raises StoredRecordCorrupt."""
+        """Check the chain and return the number of entries. Raises StoredRecordCorrupt."""
         return self._log.verify()
 
     def count_under(self, generation: int) -> int:

@@ -23,7 +23,7 @@ def read_certificate(path: Path) -> x509.Certificate:
 
 
 def read_request(path: Path) -> bytes:
-    """Read a PKCS#10 request; give its DER. Raises CertificateRejected, OSError."""
+    """Read a PKCS#10 request; return its DER. Raises CertificateRejected, OSError."""
     return _read(path, pem.read_request).public_bytes(Encoding.DER)
 
 
@@ -33,7 +33,7 @@ def read_crl(path: Path) -> x509.CertificateRevocationList:
 
 
 def authority_id_of(certificate: x509.Certificate) -> str:
-    """Give the id of a medical authority from its self-signed CA certificate. Raises CertificateRejected."""
+    """Return the id of a medical authority from its self-signed CA certificate. Raises CertificateRejected."""
     try:
         certificate.verify_directly_issued_by(certificate)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

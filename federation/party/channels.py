@@ -1,21 +1,29 @@
-"""Channels that follow the trust bundle: no restart for a new TLS CA, leaf or address, and no call dropped for it."""
+"""Calling peers: with a deadline and typed errors, in channels that follow the trust bundle.
+
+No restart is needed for a new TLS CA, leaf or address, and no call is dropped for it.
+"""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import grpc
 
 from federation.errors import Unavailable
 from federation.protocol.bundle import TrustedBundle
-from federation.wire.channel import channel_to
+from federation.wire.channel import CALL_SECONDS, channel_to
 from federation.wire.dialling import ANYWHERE, Dialling, Target
+from federation.wire.status import from_rpc_error
 from keystore.x509 import TlsLeaf
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 
 RETIRED_SECONDS = 3700.0
 """How long a channel that gave way stays for the calls under way in it: longer than any call may take."""
-
 
 RESOLVED_SECONDS = 60.0
 """How long an address that was resolved and checked here is dialled as it was; gRPC resolves what is not checked itself."""
@@ -56,7 +64,7 @@ class ChannelPool:
         self._closed = False
 
     def get(self, address: str, identity: str, leaf: TlsLeaf | None = None) -> grpc.Channel:
-        """Give the channel to an address that verifies that identity; with a leaf by mutual TLS.
+        """Return the channel to an address that verifies that identity; with a leaf by mutual TLS.
 
         Raises Unavailable if closed, FieldInvalid for no address, NetworkForbidden.
         """
@@ -81,7 +89,7 @@ class ChannelPool:
                 channel.close()
 
     def _target(self, address: str) -> Target:
-        """Give what is dialled for an address, without the lock: a resolver may take its time."""
+        """Return what is dialled for an address, without the lock: a resolver may take its time."""
         kept = self._targets.get(address)
         if kept is None or self._seconds() - kept[0] >= RESOLVED_SECONDS:
             kept = self._targets[address] = self._seconds(), self._dialling.target(address)
@@ -100,3 +108,23 @@ class ChannelPool:
             if now - since >= RETIRED_SECONDS:
                 channel.close()
         self._retired = [entry for entry in self._retired if now - entry[0] < RETIRED_SECONDS]
+
+
+@contextmanager
+def peer_errors() -> Iterator[None]:
+    """Raise the refusal that a peer sent as the class it has there; Unavailable and its like where there is none.
+
+    Not chained: the cause of a `Rejected` is the peer's secret, and gRPC's own error says nothing more.
+    """
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from None
+
+
+def call(
+    method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, *, seconds: float = CALL_SECONDS
+) -> Response:
+    """Make a call with a deadline. Raises the peer's refusal, or Unavailable."""
+    with peer_errors():
+        return method(request, timeout=seconds)

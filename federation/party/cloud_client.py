@@ -14,8 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from federation.clock import Clock, system_clock, system_entropy
 from federation.errors import AnswerMismatch, GrantRevoked, Unavailable, UnknownKeyId
-from federation.party.calls import call, peer_errors
-from federation.party.channels import ChannelPool
+from federation.party.channels import ChannelPool, call, peer_errors
 from federation.party.member import Member
 from federation.protocol import search as protocol
 from federation.protocol.anchors import Lists
@@ -122,7 +121,7 @@ class CloudClient:
         return call(DirectoryServiceStub(self._channel).GetDirectory, GetDirectoryRequest())
 
     def answers(self) -> bool:
-        """Say whether the cloud serves. Raises Unavailable and its like when it does not answer at all."""
+        """Return whether the cloud serves. Raises Unavailable and its like when it does not answer at all."""
         check: grpc.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse] = self._channel.unary_unary(
             "/grpc.health.v1.Health/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
         )
@@ -150,7 +149,7 @@ class CloudClient:
             stream.cancel()
 
     def cloud_key(self, member: Member) -> EncryptionKey:
-        """Give EK_C, verified by PUK_C; asked for anew every minute."""
+        """Return EK_C, verified by PUK_C; asked for anew every minute."""
         now = self.clock()
         if self._cloud_key is not None and 0 <= now - self._cloud_key[0] < CLOUD_KEY_KEPT_MS:
             return self._cloud_key[1]
@@ -165,7 +164,7 @@ class CloudClient:
         return call(RegistrationServiceStub(self._channel).OpenRegistration, OpenRegistrationRequest())
 
     def send_registration(self, opening: SealedOpening) -> SealedReply:
-        """Send reg1 and give reg2, not opened yet. The same reg1 again gets the same answer."""
+        """Send reg1 and return reg2, not opened yet. The same reg1 again gets the same answer."""
         return call(RegistrationServiceStub(self._channel).Register, RegisterRequest(opening=opening)).reply
 
     def renew(self, member: Member, address: str | None = None) -> RenewalReceipt:
@@ -187,7 +186,7 @@ class CloudClient:
         return receipt
 
     def publish(self, member: Member, publication: Publication) -> SignedStatement:
-        """Publish or withdraw a record over mutual TLS; give PUBACK, verified. T, nonce and signature are set here."""
+        """Publish or withdraw a record over mutual TLS; return PUBACK, verified. T, nonce and signature are set here."""
         publication.nonce = self.entropy(16)
         stub = PublicationServiceStub(self._peer_channel())
 
@@ -225,7 +224,7 @@ class CloudClient:
         return self._require_issued(certificate, requested_key(request, member.identity).public_bytes_raw())
 
     def revoke_grant(self, member: Member, grant: SignedStatement) -> Lists:
-        """Take a patient's own grant back; give the list that names it, verified."""
+        """Take a patient's own grant back; return the list that names it, verified."""
         payload = GrantRevocation(grant=grant, patient_key_statement=member.key_statement, nonce=self.entropy(16))
         stub = RevocationServiceStub(self._channel)
 
@@ -271,7 +270,7 @@ class CloudClient:
     def _sealed(
         self, member: Member, kind: Call[Payload], payload: Payload, send: Callable[[SealedOpening], Answered]
     ) -> tuple[Answered, bytes]:
-        """Sign, seal and send one call; give the answer and the payload's exact bytes. Once more if EK_C has changed."""
+        """Sign, seal and send one call; return the answer and the payload's exact bytes. Once more if EK_C has changed."""
         try:
             return self._sealed_once(member, kind, payload, send)
         except UnknownKeyId:

@@ -25,12 +25,12 @@ class Owner:
     first_key: bytes
 
     def to_json(self) -> bytes:
-        """Give the form in which it is kept."""
+        """Return the form in which it is kept."""
         return json.dumps({"identity": self.identity, "first_key": self.first_key.hex()}).encode()
 
 
 def owner_of(database: Database) -> Owner | None:
-    """Say whose database it is, if it is anybody's."""
+    """Return whose database it is, if it is anybody's."""
     kept = Settings(database).get(_NAME)
     if kept is None:
         return None

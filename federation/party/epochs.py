@@ -58,7 +58,7 @@ class EpochKeeper:
         self._lock = threading.Lock()
 
     def current(self, now: Instant, signing_key: Ed25519PrivateKey | None = None) -> SignedStatement:
-        """Give the newest EK_X, making the first one if there is none; of another PRK_X than the one in use, if it is given."""
+        """Return the newest EK_X, making the first one if there is none; of another PRK_X than the one in use, if it is given."""
         signer = signing_key or self._signer()
         newest = self._newest(signer)
         if newest is None or newest.not_after <= now:
@@ -66,12 +66,12 @@ class EpochKeeper:
         return as_signed(newest.statement)
 
     def is_due(self, now: Instant) -> bool:
-        """Say whether the next epoch should begin."""
+        """Return whether the next epoch should begin."""
         newest = self._newest(self._signer())
         return newest is None or newest.not_after - milliseconds(self._lifetimes.renew_before_end) <= now
 
     def rotate(self, now: Instant, signing_key: Ed25519PrivateKey | None = None) -> SignedStatement:
-        """Begin a new epoch and give its EK_X. The old ones stay until they end."""
+        """Begin a new epoch and return its EK_X. The old ones stay until they end."""
         signer = signing_key or self._signer()
         epoch = self._keys.new_epoch()
         not_after = now + milliseconds(self._lifetimes.epoch)
@@ -90,7 +90,7 @@ class EpochKeeper:
         return signed
 
     def sweep(self, now: Instant) -> int:
-        """Destroy the keys of epochs that ended 5 minutes ago or more; give how many.
+        """Destroy the keys of epochs that ended 5 minutes ago or more; return how many.
 
         What another process destroyed is forgotten here too, the ML-KEM seed in memory among it.
         """
@@ -106,7 +106,7 @@ class EpochKeeper:
         return len(ended)
 
     def find(self, key_id: bytes) -> DecryptionKey:
-        """Give the key of an epoch (a Keyring). Raises EpochKeyUnknown."""
+        """Return the key of an epoch (a Keyring). Raises EpochKeyUnknown."""
         with self._lock:
             if key_id not in self._open:
                 self._open[key_id] = self._opened(key_id)
@@ -123,7 +123,7 @@ class EpochKeeper:
         return next((it for it in self._store.all() if _stated_by(it) == named and self._is_held(it)), None)
 
     def _is_held(self, epoch: StoredEpoch) -> bool:
-        """Say whether the token has the key: it has not if it was restored in place of one that died (ADR 17)."""
+        """Return whether the token has the key: it has not if it was restored in place of one that died (ADR 17)."""
         if epoch.key_id not in self._held and self._keys.token.has(epoch.token_label):
             self._held.add(epoch.key_id)
         return epoch.key_id in self._held
@@ -138,10 +138,10 @@ def _stated_by(epoch: StoredEpoch) -> bytes:
 
 
 def as_signed(stored: StoredStatement) -> SignedStatement:
-    """Give a stored statement in its wire form."""
+    """Return a stored statement in its wire form."""
     return SignedStatement(statement=stored.statement, signature=stored.signature)
 
 
 def as_stored(signed: SignedStatement) -> StoredStatement:
-    """Give a statement in its stored form."""
+    """Return a statement in its stored form."""
     return StoredStatement(signed.statement, signed.signature)

@@ -30,7 +30,7 @@ class StoredGenerations:
         self._known: tuple[float, Generations] | None = None
 
     def read(self) -> Generations:
-        """Give the generations as they stood a second ago or later. Raises StoreError, GenerationsBroken."""
+        """Return the generations as they stood a second ago or later. Raises StoreError, GenerationsBroken."""
         with self._lock:
             if self._known is None or self._seconds() - self._known[0] >= REREAD_SECONDS:
                 asked_at = self._seconds()
@@ -38,12 +38,12 @@ class StoredGenerations:
             return self._known[1]
 
     def reread(self) -> Generations:
-        """Give the generations as they stand now, and go on with them. Raises StoreError, GenerationsBroken."""
+        """Return the generations as they stand now, and go on with them. Raises StoreError, GenerationsBroken."""
         self._forget()
         return self.read()
 
     def change(self, step: Callable[[Generations], Generations]) -> Generations:
-        """Put what a step makes of the newest generations in their place, and give it.
+        """Put what a step makes of the newest generations in their place, and return it.
 
         The step may run several times. Raises what it raises, StoreError, and Unavailable if others change them all the time.
         """

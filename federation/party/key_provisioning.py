@@ -1,27 +1,43 @@
-"""A node's first keys, made so that an `init` that was cut off can be gone on with.
+"""A node's first keys: made here so that an `init` that was cut off can be gone on with, or by a ceremony.
 
 Before the first key a note in the node's directory names the token, in which none of the node's keys was. Whatever of them is
 there when `init` runs again was made by it: whole keys are kept, half a pair gives way, the rest is made. No whole key is lost.
 A database that was begun is gone on with too (federation/party/database_owner.py); nothing of it is removed.
+
+Keys that a ceremony made are in the token already: its transcript is checked, and the token held against it, before their use.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from federation.party.node_directory import NodeDirectory, write_private
 from federation.settings import ConfigError
 from hsm import Token
 from hsm.errors import KeyExists
+from keystore.ceremony.errors import ImportRefused
+from keystore.ceremony.verify import verify
 from keystore.keyring import generate
-from keystore.party import PartyKeys
+from keystore.party import IDENTITY, ISSUING, PartyKeys
 from keystore.policies import POLICIES, audit
 
 K = TypeVar("K", bound=PartyKeys)
 
+CLOUD_ROOT = "public-cloud-root"
+HOSPITAL_ENROLMENT = "hospital-enrolment"
+
+_TLS_CA_CERTIFICATE = "tls_ca_certificate"
+_PUBLIC_KEYS = {"verifying_key": IDENTITY, "issuer_public_key": ISSUING}
+"""Outputs of ceremonies, PEM, and the purpose of each one's private half."""
+
 
 def is_unfinished(directory: NodeDirectory) -> bool:
-    """Say whether an `init` in this directory began to make keys and did not come to its end."""
+    """Return whether an `init` in this directory began to make keys and did not come to its end."""
     return _note(directory).exists() and not directory.is_initialised
 
 
@@ -58,7 +74,7 @@ def _require_none(token: Token, kind: type[PartyKeys]) -> None:
 
 
 def _made_before(directory: NodeDirectory, token: Token, kind: type[PartyKeys]) -> set[str]:
-    """Give the purposes whose keys are whole, after half a pair is gone."""
+    """Return the purposes whose keys are whole, after half a pair is gone."""
     noted = json.loads(_note(directory).read_text(encoding="utf-8"))
     if noted["serial"] != token.serial:
         raise ConfigError(
@@ -69,3 +85,42 @@ def _made_before(directory: NodeDirectory, token: Token, kind: type[PartyKeys]) 
     for purpose in halves & set(kind.purposes):
         token.destroy(purpose)
     return {purpose for purpose in kind.purposes if token.has(purpose)}
+
+
+@dataclass(frozen=True)
+class CeremonyKeys:
+    """What a ceremony's transcript says of the keys that it made."""
+
+    title: str
+    outputs: Mapping[str, bytes]
+
+    @property
+    def tls_ca(self) -> x509.Certificate | None:
+        """Return the TLS CA's certificate, if the ceremony made one."""
+        der = self.outputs.get(_TLS_CA_CERTIFICATE)
+        return x509.load_der_x509_certificate(der) if der is not None else None
+
+    def require_in(self, token: Token) -> None:
+        """Require that a token's keys are those of the ceremony. Raises ConfigError, KeyNotFound."""
+        for output, purpose in _PUBLIC_KEYS.items():
+            if output in self.outputs:
+                public = token.ed25519(purpose).public_key()
+                pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+                if pem != self.outputs[output]:
+                    raise ConfigError(f"token.uri: the key {purpose!r} in this token is not the one of {self.title!r}")
+
+
+def read_ceremony(transcript: bytes, kind: str, pinned: Mapping[str, str]) -> CeremonyKeys:
+    """Check a transcript of a kind of ceremony. Raises TranscriptInvalid, ImportRefused."""
+    if not pinned:
+        raise ImportRefused("whose transcript? at least one participant's public key has to be known beforehand")
+    verified = verify(transcript, pinned)
+    if verified.rehearsal:
+        raise ImportRefused("this is the transcript of a rehearsal")
+    if verified.kind != kind:
+        raise ImportRefused(f"this is the transcript of a ceremony of another kind: {verified.kind}, not {kind}")
+    made = (entry.data for entry in verified.entries if entry.event == "output")
+    outputs = {str(output["name"]): bytes.fromhex(str(output["content"])) for output in made}
+    if "verifying_key" not in outputs:
+        raise ImportRefused("the transcript names no identity key: the ceremony was not brought to its end")
+    return CeremonyKeys(verified.title, outputs)

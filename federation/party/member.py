@@ -60,12 +60,12 @@ class Member:
 
     @property
     def anchors(self) -> Anchors:
-        """Give the roots of all checks, by the newest trust bundle."""
+        """Return the roots of all checks, by the newest trust bundle."""
         return self.trust.newest().anchors
 
     @property
     def signing_key(self) -> Ed25519PrivateKey:
-        """Give PRK_X of the live registration, or the active one before there is any.
+        """Return PRK_X of the live registration, or the active one before there is any.
 
         After a rotation that is the older one, until the member has registered again.
         """
@@ -122,7 +122,7 @@ class Member:
             self._settings.put(_CERTIFICATE, certificate)
 
     def restate(self, signed: SignedStatement, *, now: Instant) -> bool:
-        """Take the own KS as a rotated PRK_C has signed it anew, and say whether it is another than the kept one.
+        """Take the own KS as a rotated PRK_C has signed it anew, and return whether it is another than the kept one.
 
         Raises CredentialInvalid if it says something else than before, Authentication.
         """
@@ -135,7 +135,7 @@ class Member:
         return self._keep_statement(signed)
 
     def forget_former(self, now: Instant) -> int:
-        """Destroy S_X of the credentials before this one that are over; give how many."""
+        """Destroy S_X of the credentials before this one that are over; return how many."""
         former = self._former()
         over = [serial for serial, not_after in former.items() if not_after <= now]
         for serial in over:
@@ -147,7 +147,7 @@ class Member:
 
     @property
     def request_under_way(self) -> bytes | None:
-        """Give what is kept of a registration whose answer was not taken yet. Raises SealBroken."""
+        """Return what is kept of a registration whose answer was not taken yet. Raises SealBroken."""
         kept = self._settings.get(_REQUEST)
         return self.keys.sealing.open(kept, self._request_context) if kept else None
 
@@ -157,7 +157,7 @@ class Member:
         self._settings.put(_REQUEST, kept)
 
     def reseal_request(self) -> bool:
-        """Seal a registration that is under way under the active key, and say whether there was one under another."""
+        """Seal a registration that is under way under the active key, and return whether there was one under another."""
         kept = self._settings.get(_REQUEST)
         if not kept or self.keys.sealing.generation_of(kept) == self.keys.sealing.generation:
             return False
@@ -165,22 +165,22 @@ class Member:
         return True
 
     def request_is_under(self, generation: int) -> bool:
-        """Say whether a registration that is under way needs a generation of the sealing key."""
+        """Return whether a registration that is under way needs a generation of the sealing key."""
         kept = self._settings.get(_REQUEST)
         return bool(kept) and self.keys.sealing.generation_of(kept or b"") == generation
 
     @property
     def is_registered(self) -> bool:
-        """Say whether there is a key statement, and its S_X in the token."""
+        """Return whether there is a key statement, and its S_X in the token."""
         return self._settings.get(_KEY_STATEMENT) is not None and self._holds_secret()
 
     def is_registered_under(self, generation: int) -> bool:
-        """Say whether the live registration is by this generation of PRK_X. Raises GenerationUnknown, GenerationRevoked."""
+        """Return whether the live registration is by this generation of PRK_X. Raises GenerationUnknown, GenerationRevoked."""
         return self.is_registered and self.signing_key.public_key() == self.keys.signing_key_of(generation).public_key()
 
     @property
     def key_statement(self) -> SignedStatement:
-        """Give KS_X. Raises NotRegistered."""
+        """Return KS_X. Raises NotRegistered."""
         kept = self._settings.get(_KEY_STATEMENT)
         if kept is None:
             raise NotRegistered(f"{self.identity} is not registered yet")
@@ -188,11 +188,11 @@ class Member:
 
     @property
     def certificate(self) -> bytes:
-        """Give a doctor's Cert_D, DER; empty for others."""
+        """Return a doctor's Cert_D, DER; empty for others."""
         return self._settings.get(_CERTIFICATE) or b""
 
     def party(self, now: Instant) -> Party:
-        """Give the party to act as. Raises NotRegistered, BundleStale, and Authentication if this party's own credential fell."""
+        """Return the party to act as. Raises NotRegistered, BundleStale, Authentication if its own credential fell."""
         statement, lists, signed = self.epochs.current(now), self._current_lists(), self.key_statement
         self.trust.require_usable(lists.revocations, now=now)
         known = statement, lists.sequence, signed.statement
@@ -214,11 +214,11 @@ class Member:
         return self.verifier().party(signed, peek_statement(KeyStatement, signed).role, now=now)
 
     def verifier(self) -> Verifier:
-        """Give the checks with the newest lists."""
+        """Return the checks with the newest lists."""
         return Verifier(self.anchors, self._current_lists(), self.freshness)
 
     def update(self, directory: GetDirectoryResponse, between: Between | None = None) -> Lists:
-        """Follow the trust bundle of a directory, then take its list if that is newer; give the lists that now hold.
+        """Follow the trust bundle of a directory, then take its list if that is newer; return the lists that now hold.
 
         `between` fetches the bundles that this party has missed. A party never goes back to an older bundle or list.
         Raises what is wrong with the bundle, SignatureInvalid, MalformedMessage; then nothing was taken.
@@ -235,7 +235,7 @@ class Member:
 
     @property
     def directory(self) -> GetDirectoryResponse | None:
-        """Give the newest directory that was taken."""
+        """Return the newest directory that was taken."""
         kept = self._settings.get(_DIRECTORY)
         return None if kept is None else GetDirectoryResponse.FromString(kept)
 
@@ -244,7 +244,7 @@ class Member:
         return self.keys.holds_registration_secret(Credential.FromString(statement.credential).serial)
 
     def _keep_statement(self, signed: SignedStatement) -> bool:
-        """Keep KS unless one that the cloud stated later is there, from another process of this party; say whether it was."""
+        """Keep KS unless one that the cloud stated later is there, from another process of this party; return whether it was."""
         stated_at = peek_statement(KeyStatement, signed).stated_at
         kept = self._settings.advance(_KEY_STATEMENT, stated_at, signed.SerializeToString(deterministic=True))
         with self._lock:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any, TypeVar
 from google.protobuf import json_format
 
 from federation.errors import BundleUnpinned, FederationError
-from federation.party.credentials import are_handed_over, credential_file
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from federation.settings_file import read_identity, read_settings, to_toml
@@ -24,7 +24,11 @@ from hsm import PinProvider, Token, TokenUri, open_token, pin_from_credential, p
 
 T = TypeVar("T")
 
+CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
+"""The environment variable that systemd sets for a service that has credentials."""
+
 _SIGNED = "statement", "signature"
+_OTHERS = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
 
 
 @dataclass(frozen=True)
@@ -35,22 +39,22 @@ class NodeDirectory:
 
     @property
     def settings_file(self) -> Path:
-        """Give the path of `medunion.toml`."""
+        """Return the path of `medunion.toml`."""
         return self.path / "medunion.toml"
 
     @property
     def trust_file(self) -> Path:
-        """Give the path of `trust.json`."""
+        """Return the path of `trust.json`."""
         return self.path / "trust.json"
 
     @property
     def tokens(self) -> Path:
-        """Give the directory of a development SoftHSM."""
+        """Return the directory of a development SoftHSM."""
         return self.path / "tokens"
 
     @property
     def is_initialised(self) -> bool:
-        """Say whether settings are there."""
+        """Return whether settings are there."""
         return self.settings_file.exists()
 
     def create(self) -> None:
@@ -59,7 +63,7 @@ class NodeDirectory:
 
     @property
     def letter(self) -> str:
-        """Give the first letter of the identity, which says what kind of node lives here: C, H, D, P or M. Raises ConfigError."""
+        """Return the first letter of the identity, which says what kind of node it is: C, H, D, P or M. Raises ConfigError."""
         return read_identity(self.settings_file).partition(":")[0]
 
     def settings(self, kind: type[T]) -> T:
@@ -116,7 +120,7 @@ def require_digest(bundle: TrustedBundle, digest: str) -> None:
 
 
 def trust_to_json(bundle: TrustedBundle) -> str:
-    """Give the form of `trust.json`: the statement and its signature in base64, and beside them what they say, for people."""
+    """Return the form of `trust.json`: the statement and its signature in base64, and beside them what they say, for people."""
     signed = json_format.MessageToDict(bundle.signed, preserving_proto_field_name=True)
     return json.dumps({"bundle": _readable(bundle.content)} | signed, indent=2) + "\n"
 
@@ -141,9 +145,8 @@ def write_private(path: Path, data: bytes) -> None:
 def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
     """Open the token of a node; without a PIN provider the settings' or the URI's PIN file is read. Raises HsmError."""
     uri = TokenUri.parse(settings.uri)
+    use_softhsm(settings.softhsm_configuration)
     if settings.softhsm_configuration is not None:
-        # SoftHSM reads this when it is first loaded; a process stays with one directory.
-        os.environ["SOFTHSM2_CONF"] = str(settings.softhsm_configuration)
         softhsm_files.mend(settings.softhsm_configuration)
     provider = pin or stored_pin(settings)
     if provider is None:
@@ -158,23 +161,55 @@ def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
     return token
 
 
+def use_softhsm(configuration: Path | None) -> None:
+    """Lead SoftHSM to a directory of tokens: it reads this when it is first loaded, and a process stays with one directory."""
+    if configuration is not None:
+        os.environ["SOFTHSM2_CONF"] = str(configuration)
+
+
 def stored_pin(settings: TokenSettings) -> PinProvider | None:
-    """Give the provider that the settings or the URI name, if any. Raises ConfigError, TokenUriInvalid.
+    """Return the provider that the settings or the URI name, if any. Raises ConfigError, TokenUriInvalid.
 
     A credential is there in the service that systemd started; for an operator's command beside it, it is as if none was named.
     """
     if settings.pin_credential is not None and settings.pin_file is not None:
         raise ConfigError("token.pin_credential: pin_file is set too, and one place is enough")
-    if settings.pin_credential is not None and are_handed_over():
+    if settings.pin_credential is not None and _has_credentials():
         return pin_from_credential(credential_file(settings.pin_credential, "token.pin_credential"))
     file = settings.pin_file or TokenUri.parse(settings.uri).pin_source
     return None if file is None else pin_from_file(file)
 
 
 def password_file(settings: DatabaseSettings) -> Path | None:
-    """Give the file with a database's password, if the settings name one. Raises ConfigError."""
+    """Return the file with a database's password, if the settings name one. Raises ConfigError."""
     if settings.password_credential is None:
         return settings.password_file
     if settings.password_file is not None:
         raise ConfigError("database.password_credential: password_file is set too, and one place is enough")
     return credential_file(settings.password_credential, "database.password_credential")
+
+
+def _has_credentials() -> bool:
+    """Return whether systemd started this process with credentials."""
+    return bool(os.environ.get(CREDENTIALS_DIRECTORY))
+
+
+def credential_file(name: str, key: str) -> Path:
+    """Return the file of the credential that a setting names. Raises ConfigError, which names the setting.
+
+    systemd hands credentials to a service in a directory of its own (systemd.exec(5), LoadCredential). Their mode may show
+    0440, for an access list lets the service's user read them; nowhere else is such a mode taken for a secret's.
+    """
+    directory = Path(os.environ.get(CREDENTIALS_DIRECTORY, ""))
+    if not directory.is_absolute():
+        raise ConfigError(
+            f"{key}: there is no ${CREDENTIALS_DIRECTORY}: systemd hands credentials to the service alone"
+        )
+    file = directory / name
+    try:
+        status = file.lstat()
+    except OSError as error:
+        raise ConfigError(f"{key}: the credential {name} can't be read: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & _OTHERS:
+        raise ConfigError(f"{key}: the credential {name} has to be a regular file that others can't read")
+    return file

@@ -42,7 +42,7 @@ class Pace:
 
 
 def walked(steps: Steps, pace: Pace, progress: Progress) -> Tally:
-    """Walk to the end at this pace, tell each step, and give the sum. Raises what the steps raise; what is done stays done."""
+    """Walk to the end at this pace, tell each step, and return the sum. Raises what the steps raise; what is done stays done."""
     tally = Tally()
     for changed in steps:
         tally = tally.after(changed)

@@ -1,28 +1,38 @@
 """Registering with the public cloud (Chen et al. 2020, eq. 2-10), for hospitals, doctors and patients alike.
 
+The ticket for it, 16 bytes, is shown once, at an enrolment desk or by the cloud's operator, as text and as QR, and typed or
+scanned elsewhere. A member registers again by itself: before its credential ends, when its PK or its own key is rotated (ADR 18).
+
 A crash between the cloud's commit and the import of S_X would leave a party that is registered and can't act. So reg1 is kept
 until its answer is taken: the cloud gives the same answer to the same reg1 for 10 minutes.
 """
 
+import base64
+import binascii
+import hashlib
 import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federation.errors import FederationError, Unavailable
+from federation.errors import FederationError, Rejected, TicketInvalid, Unavailable
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
+from federation.protocol.periods import has_ended
 from federation.protocol.registration import Applicant, AwaitingCredential, Registered, attribute_of
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty
+from federation.v1.directory_pb2 import KeyPeriod
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.registration_pb2 import RegistrationRequest
-from federation.v1.statement_pb2 import EncryptionKeyStatement, Role
+from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, Role
 from keystore.errors import EpochKeyUnknown, GenerationUnknown, SealBroken
+from keystore.generations import State
 
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 """Before each repetition of a reg1 whose answer was lost."""
@@ -30,7 +40,35 @@ PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 ANSWER_KEPT = timedelta(minutes=10)
 """How long the cloud repeats its answer to the same reg1."""
 
+RENEWED_BEFORE_END = timedelta(days=30)
+"""How long before its credential ends a member registers again."""
+
+SPREAD = timedelta(days=1)
+"""Over how long the members of a federation spread their renewals after a rotation of s, each at a moment of its own."""
+
+TICKET_BYTES = 16
+_GROUP = 4
+_PADDING = "=" * 6
+
 Pause = Callable[[float], None]
+
+
+def ticket_text(ticket: bytes) -> str:
+    """Write a ticket in base32 (RFC 4648, section 6), in groups of four: `ABCD-EFGH-...`, 26 letters and digits."""
+    letters = base64.b32encode(ticket).decode().rstrip("=")
+    return "-".join(letters[start : start + _GROUP] for start in range(0, len(letters), _GROUP))
+
+
+def parse_ticket(text: str) -> bytes:
+    """Read a ticket; case, white space and dashes are no part of it. Raises TicketInvalid."""
+    letters = "".join(text.upper().replace("-", " ").split())
+    try:
+        ticket = base64.b32decode(letters + _PADDING)
+    except (binascii.Error, ValueError) as error:
+        raise TicketInvalid("this is no ticket: it has 26 letters and digits, in groups of four") from error
+    if len(ticket) != TICKET_BYTES or ticket_text(ticket).replace("-", "") != letters:
+        raise TicketInvalid("this ticket is damaged: it has 26 letters and digits, in groups of four")
+    return ticket
 
 
 def register(
@@ -98,6 +136,64 @@ def resume(
     except FederationError:
         return None
     return _taken(member, cloud, awaiting, reply, certificate)
+
+
+class Due(StrEnum):
+    """Why a member registers again."""
+
+    IDENTITY_ROTATED = "its identity key was rotated"
+    ISSUER_TAINTED = "its PK is tainted"
+    ISSUER_RETIRED = "its PK is retired"
+    ENDING = "its credential ends soon"
+
+
+def renewal_due(member: Member, now: Instant) -> Due | None:
+    """Return why this member should register again now, if it should. Raises NotRegistered."""
+    statement = peek_statement(KeyStatement, member.key_statement)
+    credential = Credential.FromString(statement.credential)
+    if member.keys.signing_key.public_key().public_bytes_raw() != statement.verifying_key:
+        return Due.IDENTITY_ROTATED
+    issuers = member.anchors.issuers
+    issuer = issuers.at(credential.not_before)
+    if issuer is not None:
+        state = issuers.state(issuer.verifying_key, now=now)
+        if state is State.TAINTED:
+            return Due.ISSUER_TAINTED
+        if state is State.RETIRED and _is_turn(issuer, member.identity, now):
+            return Due.ISSUER_RETIRED
+    if credential.not_after - milliseconds(RENEWED_BEFORE_END) <= now:
+        return Due.ENDING
+    return None
+
+
+def restatement_due(member: Member, now: Instant) -> bool:
+    """Return whether the PRK_C behind this member's KS can't be relied on any more: then one signed anew is needed at once."""
+    cloud_keys = member.anchors.cloud_keys
+    signer = cloud_keys.at(peek_statement(KeyStatement, member.key_statement).stated_at)
+    return signer is not None and cloud_keys.state(signer.verifying_key, now=now) in {State.TAINTED, State.REVOKED}
+
+
+def renew_registration(
+    member: Member, cloud: CloudClient, evidence: bytes, *, certificate: bytes = b"", pause: Pause = time.sleep
+) -> VerifiedParty:
+    """Register this member again, by its live PRK_X in place of a ticket; evidence and certificate as for `register`.
+
+    Raises NotRegistered, the cloud's refusal (among others of a licence or B_P that isn't the registered one), Unavailable.
+    What was cut short goes on when it is called again.
+    """
+    role = peek_statement(KeyStatement, member.key_statement).role
+    cloud.refresh(member)
+    taken = resume(member, cloud, evidence, certificate, pause)
+    if taken is not None:
+        return taken
+    first, *others = _maybe_live(member)
+    try:
+        return apply(member, cloud, role, evidence, None, certificate=certificate, current=first, pause=pause)
+    except Rejected:
+        if not others:
+            raise
+    # The cloud may have taken an earlier reg1 whose answer nobody can have any more: then the newer key is the live one.
+    return apply(member, cloud, role, evidence, None, certificate=certificate, current=others[0], pause=pause)
 
 
 @dataclass(frozen=True)
@@ -195,3 +291,16 @@ def _installed(member: Member, registered: Registered, certificate: bytes) -> Ve
     finally:
         registered.registration_secret[:] = bytes(len(registered.registration_secret))
     return registered.party
+
+
+def _maybe_live(member: Member) -> list[Ed25519PrivateKey]:
+    """Return the PRK_X that the cloud may hold to be live: of the kept KS, and the active one where it is another."""
+    named, active = member.signing_key, member.keys.signing_key
+    same = named.public_key().public_bytes_raw() == active.public_key().public_bytes_raw()
+    return [named] if same else [named, active]
+
+
+def _is_turn(issuer: KeyPeriod, identity: str, now: Instant) -> bool:
+    """Spread what everybody does after a rotation: each member has its own part of the day, the same one at every try."""
+    share = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4], "big") / 2**32
+    return has_ended(issuer, now - int(milliseconds(SPREAD) * share))

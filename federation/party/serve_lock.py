@@ -1,7 +1,7 @@
-"""The post of a node's server: one at a time serves from a directory, and hands over to the next (docs/adr/0022-processes.md).
+"""The serve lock of a node: one server at a time serves from a directory, and hands over to the next (ADR 22).
 
-Who serves holds the lock of a file, which says its process and its addresses. Who takes over starts beside it; once it takes
-calls it asks the one before it to leave, by SIGUSR1, and has the post when that one lets go of the lock.
+Who serves holds the lock of a file, which names its process and its addresses. Who takes over starts beside it; once it takes
+calls it asks the one before it to leave, by SIGUSR1, and takes the lock when that one lets go of it.
 """
 
 import asyncio
@@ -27,18 +27,18 @@ _PATIENCE: Final = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class Predecessor:
-    """The server that is at the post: its process, held so that the number can't become another's, and its addresses."""
+    """The server that holds the lock: its process, held so that the number can't become another's, and its addresses."""
 
     descriptor: int
     process: int
     listen: tuple[str, ...]
 
 
-class Post:
-    """The post of one directory, held or waited for. Close it."""
+class ServeLock:
+    """The serve lock of one directory, held or waited for. Close it."""
 
     def __init__(self, directory: Path, *, take_over: bool) -> None:
-        """Take it, or find who has it. Raises Unavailable if another server has it that is not to be replaced."""
+        """Take it, or find who holds it. Raises Unavailable if that is a server that is not to be replaced."""
         self._file = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.predecessor: Predecessor | None = None
         try:
@@ -52,8 +52,8 @@ class Post:
             self.close()
             raise
 
-    async def relieve(self, listen: Sequence[str]) -> None:
-        """Have the post: ask the one before to leave, if there is one, and wait until it lets go."""
+    async def hold(self, listen: Sequence[str]) -> None:
+        """Hold it: ask the one before to leave, if there is one, and wait until it lets go."""
         if self.predecessor is not None:
             _ask_to_leave(self.predecessor)
             looks = 0
@@ -66,11 +66,11 @@ class Post:
         self._write(listen)
 
     def release(self) -> None:
-        """Let the next one have the post."""
+        """Let the next one take it."""
         fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Give up the post, or the wish for it."""
+        """Give it up, or the wish for it."""
         if self.predecessor is not None:
             os.close(self.predecessor.descriptor)
             self.predecessor = None
@@ -86,7 +86,7 @@ class Post:
         return True
 
     def _found(self) -> Predecessor:
-        """Give who holds the lock: what the file says, which is written before calls are taken."""
+        """Return who holds the lock: what the file says, which is written before calls are taken."""
         try:
             said = json.loads(os.pread(self._file, 4096, 0))
             process = int(said["process"])
@@ -114,7 +114,7 @@ def _ask_to_leave(predecessor: Predecessor) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Have a file's lock to oneself for the block; threads and processes wait for each other."""
+    """Hold a file's lock alone for the block; threads and processes wait for each other."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

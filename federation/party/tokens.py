@@ -1,6 +1,5 @@
 """What an operator asks about tokens: which there are, whether one will do for a role, what keys it holds."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,18 +62,12 @@ def _surveyed(path: Path) -> SurveyedModule:
 
 
 def token_settings_of(directory: NodeDirectory) -> TokenSettings:
-    """Give `[token]` of a node of any kind. Raises ConfigError."""
+    """Return `[token]` of a node of any kind. Raises ConfigError."""
     if directory.letter == "C":
         return directory.settings(CloudSettings).token
     if directory.letter == "H":
         return directory.settings(HospitalSettings).token
     return directory.settings(MemberSettings).token
-
-
-def lead_to(softhsm_configuration: Path | None) -> None:
-    """Lead SoftHSM, which reads it when it is first loaded, to a directory of tokens."""
-    if softhsm_configuration is not None:
-        os.environ["SOFTHSM2_CONF"] = str(softhsm_configuration)
 
 
 def try_token(settings: TokenSettings, pin: PinProvider) -> list[Trial]:
@@ -84,7 +77,7 @@ def try_token(settings: TokenSettings, pin: PinProvider) -> list[Trial]:
 
 
 def missing_for(role: str, trials: list[Trial]) -> list[Trial]:
-    """Give the trials that failed and that the role needs."""
+    """Return the trials that failed and that the role needs."""
     return [trial for trial in trials if trial.ability in NEEDED[role] and not trial.works]
 
 

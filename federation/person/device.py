@@ -63,7 +63,7 @@ def unlock(profile: Profile, device: DeviceSettings, realm: str) -> Unlocked:
 
 
 def create_person(path: Path, entropy: Entropy) -> bool:
-    """Make the file that stands for a person, unless there is one; say whether it was made. Raises WrongFile."""
+    """Make the file that stands for a person, unless there is one; return whether it was made. Raises WrongFile."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:

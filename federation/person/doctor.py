@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from federation.clock import Clock
 from federation.errors import FederationError, GrantMissing, OutOfOrder, Rejected, SealInvalid, Unavailable
 from federation.party.audit import Audit, refusal
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.person import exhibits

@@ -10,7 +10,7 @@ import grpc
 
 from federation.clock import Clock
 from federation.errors import IdentityMismatch, OutOfOrder, RecordCutShort, Unavailable
-from federation.party.calls import call, peer_errors
+from federation.party.channels import call, peer_errors
 from federation.party.member import Member
 from federation.person import exhibits
 from federation.person.evidence import EvidenceBook

@@ -6,8 +6,7 @@ from contextlib import suppress
 from federation.errors import FederationError, RenewalNotDue, Unavailable
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from federation.party.registration import Pause
-from federation.party.renewal import Due, renew_registration, renewal_due, restatement_due
+from federation.party.registration import Due, Pause, renew_registration, renewal_due, restatement_due
 from federation.protocol.time import Instant
 
 

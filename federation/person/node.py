@@ -24,8 +24,7 @@ from federation.person.patient import PatientClient
 from federation.person.pending import PENDING
 from federation.person.profile import DeviceSettings, DoctorSettings, PatientSettings, Profile
 from federation.person.sealed_files import SealedFiles
-from federation.person.trace import Trace
-from federation.person.traced_cloud import TracedCloud
+from federation.person.trace import Trace, TracedCloud
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.settings import TokenSettings
@@ -92,7 +91,7 @@ def init_doctor(
     pin: PinProvider,
     pin_file: Path | None,
 ) -> Path:
-    """Make a doctor's client: keys in its token, a software one unless one is named; give the certificate request's file."""
+    """Make a doctor's client: keys in its token, a software one unless one is named; return the certificate request's file."""
     require_identity("doctor", identity)
     bundle = _new_node(node, trust)
     settings = token or replace(make_softhsm_token(node, _label(identity), pin()), pin_file=pin_file)
@@ -106,7 +105,7 @@ def init_doctor(
 
 
 def write_request(node: NodeDirectory, opened: OpenDoctor) -> Path:
-    """Write a certificate request for a doctor's newest identity key, active or prepared; give its file. Raises HsmError."""
+    """Write a certificate request for a doctor's newest identity key, active or prepared; return its file. Raises HsmError."""
     keys, newest = opened.member.keys, opened.kept.book.read().of(IDENTITY)[-1].number
     write_private(node.path / REQUEST_FILE, request_certificate(keys.signing_key_of(newest), opened.member.identity))
     return node.path / REQUEST_FILE
@@ -247,5 +246,5 @@ def _sealed_files(profile: Profile) -> Iterator[tuple[str, Path]]:
 
 
 def _label(identity: str) -> str:
-    """Give a token's label: at most 32 bytes."""
+    """Return a token's label: at most 32 bytes."""
     return identity[2:][:32]

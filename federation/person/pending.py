@@ -94,7 +94,7 @@ class PendingStore:
     def with_receipt(
         self, pending: PendingConsultation, make: Callable[[], SessionFrame], *, now: Instant
     ) -> PendingConsultation:
-        """Give the consultation with its one P6, made now unless it was made before, also by another program."""
+        """Return the consultation with its one P6, made now unless it was made before, also by another program."""
         with self._files.alone():
             content = self._files.get(pending.state.session_id)
             if content is None:  # another program has done all that there was to do
@@ -106,7 +106,7 @@ class PendingStore:
             return kept
 
     def all(self, *, now: Instant) -> Iterator[PendingConsultation]:
-        """Give those that still live, the oldest first; remove what is over."""
+        """Yield those that still live, the oldest first; remove what is over."""
         opened = []
         for name, content in self._files.all():
             if now >= json.loads(content)["began_at"] + milliseconds(CONSULTATION_LIFE):

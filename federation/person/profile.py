@@ -56,25 +56,25 @@ class Profile:
 
     @property
     def device_secret(self) -> Path:
-        """Give the file of the device secret."""
+        """Return the file of the device secret."""
         return self.directory / "device.secret"
 
     @property
     def helper_data(self) -> Path:
-        """Give the file of the helper data."""
+        """Return the file of the helper data."""
         return self.directory / "helper.bin"
 
     @property
     def pending(self) -> Path:
-        """Give the directory of consultations that wait."""
+        """Return the directory of consultations that wait."""
         return self.directory / "pending"
 
     @property
     def spool(self) -> Path:
-        """Give the directory of records on their way in."""
+        """Return the directory of records on their way in."""
         return self.directory / "spool"
 
     @property
     def deposits(self) -> Path:
-        """Give the directory of deposits without a receipt."""
+        """Return the directory of deposits without a receipt."""
         return self.directory / "deposits"

@@ -31,7 +31,7 @@ class RecordReader:
         self.manifest = parse(RecordManifest, self._take(size))
 
     def parts(self) -> Iterator[Part]:
-        """Give each part with its bytes; what is left of one is read before the next comes.
+        """Yield each part with its bytes; what is left of one is read before the next comes.
 
         The bytes of a part raise RecordDigestMismatch at their end if they are not what the manifest says; what follows the
         last part does too.
@@ -72,7 +72,7 @@ class RecordReader:
 
 
 def verify_record(chunks: Iterator[bytes]) -> RecordManifest:
-    """Read a record to its end and give its manifest. Raises RecordCutShort, RecordDigestMismatch, MalformedMessage."""
+    """Read a record to its end and return its manifest. Raises RecordCutShort, RecordDigestMismatch, MalformedMessage."""
     reader = RecordReader(chunks)
     for _ in reader.parts():
         pass

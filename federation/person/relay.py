@@ -7,7 +7,7 @@ from datetime import timedelta
 import grpc
 
 from federation.errors import Conflict, FederationError, Limit, OutOfOrder, Unavailable
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.protocol.identities import require_identity
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import (
@@ -82,7 +82,7 @@ class Mailbox:
         raise Limit("the room is full of other messages")
 
     def follow(self, *, seconds: float) -> Iterator[RelayFrame]:
-        """Give the other side's frames as they come, for so long; then end. Raises NoSuchRoom.
+        """Yield the other side's frames as they come, for so long; then end. Raises NoSuchRoom.
 
         A lost connection is opened again from the next number on.
         """

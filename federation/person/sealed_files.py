@@ -29,7 +29,7 @@ class SealedFiles:
         _put(self._path(name), self._member.keys.sealing.seal(content, self._context(name)))
 
     def get(self, name: bytes) -> bytes | None:
-        """Give it, or None. Raises SealBroken for another token's."""
+        """Return it, or None. Raises SealBroken for another token's."""
         try:
             sealed = self._path(name).read_bytes()
         except FileNotFoundError:
@@ -43,7 +43,7 @@ class SealedFiles:
             sync_directory(self._directory)
 
     def all(self) -> Iterator[tuple[bytes, bytes]]:
-        """Give name and content of those that this token opens, in no order that means anything."""
+        """Yield name and content of those that this token opens, in no order that means anything."""
         for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
             with suppress(ValueError, SealBroken):
                 name = bytes.fromhex(path.stem)

@@ -8,7 +8,7 @@ from federation.errors import RenewalNotDue
 from federation.party.audit import OK, Audit, AuditEvent
 from federation.party.member import Member
 from federation.party.reencryption import Steps, reseal_epochs, reseal_evidence, sealed_under
-from federation.party.renewal import renew_registration
+from federation.party.registration import renew_registration
 from federation.person.evidence import EvidenceBook
 from federation.person.node import Kept, OpenDoctor, OpenPatient
 from federation.rotation.steps import Rotation, Use

@@ -9,7 +9,7 @@ from federation.clock import system_entropy
 from federation.errors import NoSuchRecord
 from federation.hospital import records_administration
 from federation.hospital.records_administration import Act
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.protocol.calls import PUBLISH

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from federation.cli.ceremony_desk import AnswersDesk
+from federation.cli.ceremony import AnswersDesk
 from hsm import KeyPolicy, Token, open_token, pin_from_value
 from keystore.ceremony import actions, outputs
 from keystore.ceremony.state import State

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.cli.ceremony_desk import AnswersDesk
+from federation.cli.ceremony import AnswersDesk
 from hsm import KeyPolicy, Pin, Token, open_token, pin_from_value
 from hsm.creation import generate_pair
 from hsm.policy import SIGNING

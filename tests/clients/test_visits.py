@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo.stage import Federation, run
-from federation.party.ticket import ticket_text
+from federation.party.registration import ticket_text
 from tests.clients.foreign import Party, certify_doctor, enrol_patient, party, register_patient, sensor, write_pin
 
 RECORD = Path(__file__).parents[1] / "data" / "synthea-johnnie679.json"

@@ -13,7 +13,7 @@ import grpc
 
 from federation.clock import system_clock
 from federation.errors import FederationError, Limit, Rejected, StaleMessage, Unavailable
-from federation.party.calls import call, peer_errors
+from federation.party.channels import call, peer_errors
 from federation.party.node_directory import read_trust
 from federation.protocol.statements import peek_statement
 from federation.v1.consultation_pb2 import OpenRoomRequest

@@ -18,8 +18,7 @@ from federation.person.doctor import DoctorClient
 from federation.person.node import init_doctor
 from federation.person.patient import PatientClient
 from federation.person.profile import Profile
-from federation.person.trace import Trace
-from federation.person.traced_cloud import TracedCloud
+from federation.person.trace import Trace, TracedCloud
 from federation.settings import TokenSettings
 from federation.store.database import open_database
 from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings

@@ -18,8 +18,7 @@ from pathlib import Path
 from federation.clinical.ecg import observation_from_dicom
 from federation.clinical.report import diagnostic_report
 from federation.errors import FederationError, Rejected
-from federation.party.registration import register
-from federation.party.ticket import parse_ticket
+from federation.party.registration import parse_ticket, register
 from federation.person.deposits import PreparedDeposit
 from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer

@@ -11,8 +11,7 @@ from cryptography import x509
 from federation.clock import system_clock
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from federation.party.registration import register
-from federation.party.renewal import renew_registration, renewal_due, restatement_due
+from federation.party.registration import register, renew_registration, renewal_due, restatement_due
 from federation.protocol.search import Question
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT
 from keystore.party import HospitalKeys

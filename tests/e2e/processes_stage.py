@@ -19,12 +19,11 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from demo.stage import SECONDS, Federation, free_address, run, ticket_in
 from federation.clock import system_clock
 from federation.errors import Rejected
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.party.node_directory import read_trust
-from federation.party.registration import register
-from federation.party.ticket import parse_ticket
+from federation.party.registration import parse_ticket, register
 from federation.protocol.calls import RENEW
 from federation.store.database import open_database
 from federation.store.party import Epochs, Settings

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from demo.stage import Running, run
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.person.code import DoctorCode
 from federation.person.relay import Mailbox
 from federation.v1 import consultation_pb2 as pb

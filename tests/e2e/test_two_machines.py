@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.stage import Running, free_address, run
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.v1.directory_pb2 import GetDirectoryRequest, GetDirectoryResponse
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from tests.conftest import USER_PIN

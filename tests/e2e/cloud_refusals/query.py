@@ -1,7 +1,7 @@
 """A search as a test sends it: by hand, altered as it likes."""
 
 from federation.clock import system_entropy
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.protocol import search as protocol

@@ -4,7 +4,7 @@ import pytest
 
 from federation import errors
 from federation.errors import FederationError, Limit
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.party.member import Member
 from federation.v1.directory_pb2 import GetTrustBundlesRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub

@@ -6,7 +6,7 @@ from federation import errors
 from federation.clock import system_entropy
 from federation.cloud import index_rows
 from federation.cloud.revocation import revoke_grant
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.protocol.calls import PUBLISH, RENEW, REVOKE

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.cli.import_files import Found, from_manifest, from_paths
+from federation.cli.hospital_import import Found, from_manifest, from_paths
 from federation.cli.text_file import read_text
 from federation.errors import FederationError
 from federation.person.errors import WrongFile

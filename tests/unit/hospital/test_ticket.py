@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import TicketInvalid
-from federation.party.ticket import parse_ticket, ticket_text
+from federation.party.registration import parse_ticket, ticket_text
 
 
 @given(st.binary(min_size=16, max_size=16))

@@ -1,4 +1,4 @@
-"""One server at a time has the post of a directory; the next one asks it to leave, and nobody else is asked."""
+"""One server at a time holds the serve lock of a directory; the next one asks it to leave, and nobody else is asked."""
 
 import asyncio
 import json
@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from federation.errors import Unavailable
-from federation.party.serve_lock import FILE, Post
+from federation.party.serve_lock import FILE, ServeLock
 
 LISTEN = ("127.0.0.1:4711",)
 _HOLDER = """
 import asyncio, signal, sys
 from pathlib import Path
-from federation.party.serve_lock import LEAVE, Post
-post = Post(Path(sys.argv[1]), take_over=False)
-asyncio.run(post.relieve(["127.0.0.1:4711"]))
+from federation.party.serve_lock import LEAVE, ServeLock
+lock = ServeLock(Path(sys.argv[1]), take_over=False)
+asyncio.run(lock.hold(["127.0.0.1:4711"]))
 print("there", flush=True)
 signal.sigwait({LEAVE})
-post.release()
+lock.release()
 print("left", flush=True)
 sys.stdin.read()
 """
@@ -29,7 +29,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def holder(tmp_path: Path):
-    """Give a process that has the post, and lets go of it when it is asked."""
+    """Give a process that holds the lock, and lets go of it when it is asked."""
     blocked = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
     words = [sys.executable, "-c", blocked + _HOLDER, str(tmp_path)]
     process = subprocess.Popen(
@@ -41,45 +41,45 @@ def holder(tmp_path: Path):
     process.communicate()
 
 
-def test_post_that_another_process_has_is_refused(tmp_path: Path, holder) -> None:
+def test_lock_that_another_process_holds_is_refused(tmp_path: Path, holder) -> None:
     with pytest.raises(Unavailable, match=f"process {holder.pid} serves from"):
-        Post(tmp_path, take_over=False)
+        ServeLock(tmp_path, take_over=False)
 
 
-def test_successor_has_the_post_when_the_one_before_has_let_go(tmp_path: Path, holder) -> None:
-    post = Post(tmp_path, take_over=True)
-    assert post.predecessor.process == holder.pid
-    assert post.predecessor.listen == LISTEN
-    asyncio.run(post.relieve(["127.0.0.1:1"]))
+def test_successor_has_the_lock_when_the_one_before_has_let_go(tmp_path: Path, holder) -> None:
+    lock = ServeLock(tmp_path, take_over=True)
+    assert lock.predecessor.process == holder.pid
+    assert lock.predecessor.listen == LISTEN
+    asyncio.run(lock.hold(["127.0.0.1:1"]))
     assert holder.stdout.readline() == "left\n"
     assert json.loads((tmp_path / FILE).read_text())["listen"] == ["127.0.0.1:1"]
     with pytest.raises(Unavailable):
-        Post(tmp_path, take_over=False)
-    post.close()
+        ServeLock(tmp_path, take_over=False)
+    lock.close()
 
 
-def test_post_of_a_process_that_was_killed_is_free(tmp_path: Path, holder) -> None:
+def test_lock_of_a_process_that_was_killed_is_free(tmp_path: Path, holder) -> None:
     holder.kill()
     holder.wait()
-    post = Post(tmp_path, take_over=True)
-    assert post.predecessor is None
-    post.close()
+    lock = ServeLock(tmp_path, take_over=True)
+    assert lock.predecessor is None
+    lock.close()
 
 
 def test_predecessor_that_dies_meanwhile_is_not_waited_for(tmp_path: Path, holder) -> None:
-    post = Post(tmp_path, take_over=True)
+    lock = ServeLock(tmp_path, take_over=True)
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    asyncio.run(post.relieve(LISTEN))
-    post.close()
+    asyncio.run(lock.hold(LISTEN))
+    lock.close()
 
 
 def test_process_whose_number_stands_there_from_before_is_not_taken_for_the_server(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
         (tmp_path / FILE).write_text(json.dumps({"process": stranger.pid, "listen": []}))
-        starting = Post(tmp_path, take_over=False)
+        starting = ServeLock(tmp_path, take_over=False)
         with pytest.raises(Unavailable, match="starts or ends"):
-            Post(tmp_path, take_over=True)
+            ServeLock(tmp_path, take_over=True)
         starting.close()
         assert stranger.poll() is None
         stranger.communicate(b"\n")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from federation.cli.token_check import check_lines
+from federation.cli.token import check_lines
 from federation.party.tokens import CONSEQUENCES, NEEDED, missing_for
 from hsm import Ability, Trial
 

@@ -16,9 +16,9 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
 from federation import errors
 from federation.cli import terminal
-from federation.cli.common import sentence
+from federation.cli.groups import sentence
 from federation.errors import FederationError, Limit
-from federation.party.calls import call
+from federation.party.channels import call
 from federation.wire.status import DOMAIN, to_status
 from hsm.errors import HsmError
 

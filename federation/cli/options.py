@@ -1,95 +1,38 @@
-"""What all commands share: where a node is, how its PIN comes in, and how a fault is told.
+"""Options that commands share: where a node is, how its PIN comes in, how it is opened, who types and why.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage. A PIN is never an argument: `--pin-file`, `--pin-fd`, the settings'
-file, or the prompt. No stack trace is shown unless `medunion --debug` asks for it.
+A PIN is never an argument: `--pin-file`, `--pin-fd`, the settings' file, or the prompt.
 """
 
+import json
 import os
+import pwd
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from importlib import import_module
+from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import click
 
-from federation.clinical.errors import ClinicalError
-from federation.clinical.text import printable
-from federation.errors import FederationError
+from federation.party.audit import Audit
 from federation.party.key_provisioning import is_unfinished
-from federation.party.node_directory import NodeDirectory, stored_pin
+from federation.party.node_directory import NodeDirectory, stored_pin, write_private
 from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
-from federation.store.errors import StoreError
-from hsm import PinProvider, TokenUri, pin_from_fd, pin_from_file, pin_from_prompt
-from hsm.errors import HsmError
-from keystore.errors import KeystoreError
+from hsm import Pin, PinProvider, TokenUri, pin_from_fd, pin_from_file, pin_from_prompt
+from hsm.softhsm import SoftHsm
 
 F = TypeVar("F", bound=Callable[..., Any])
+Node = TypeVar("Node")
+OpenNode = Callable[[NodeDirectory, PinProvider], AbstractContextManager[Node]]
 
-EXPECTED = (FederationError, ConfigError, StoreError, HsmError, KeystoreError, ClinicalError, OSError)
-"""What a person can do something about; anything else is a fault of ours."""
-
-MOST_SAID = 2000
-"""Characters of a fault's sentence."""
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+"""A file that has to be there."""
 
 TOKEN_URI_FILE = "token.uri"  # noqa: S105 - a file's name
-
-
-class MedunionGroup(click.Group):
-    """The outermost group: tells every fault as one sentence."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command. Raises ClickException, which click shows and turns into exit code 1."""
-        try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except EXPECTED as error:
-            if ctx.params.get("debug"):
-                raise
-            raise click.ClickException(sentence(error)) from error
-        except Exception as error:
-            if ctx.params.get("debug"):
-                raise
-            fault = f"internal error ({type(error).__name__}); `medunion --debug ...` shows where"
-            raise click.ClickException(fault) from error
-
-
-class LazyGroup(MedunionGroup):
-    """A group whose commands are imported when they are asked for: `name -> "module:attribute"`."""
-
-    def __init__(self, *args: Any, lazy: dict[str, str], **kwargs: Any) -> None:  # noqa: ANN401 - click's own
-        """Know the commands by name."""
-        super().__init__(*args, **kwargs)
-        self._lazy = lazy
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Give all names."""
-        return sorted(self._lazy)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the command."""
-        if cmd_name not in self._lazy:
-            return None
-        module, _, attribute = self._lazy[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-
-def sentence(error: BaseException) -> str:
-    """Give a fault as a person reads it, with the reason that the documentation explains."""
-    if isinstance(error, OSError) and not isinstance(error, HsmError):
-        return printable(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", MOST_SAID)
-    reason, unknown = getattr(error, "reason", None), getattr(error, "unknown_reason", "")
-    said = f"{error} {not_known(unknown)}" if unknown else printable(str(error), MOST_SAID)
-    return f"{said} [{reason}]" if reason else said
-
-
-def not_known(reason: str) -> str:
-    """Say that a peer gave a reason that this version has no words for."""
-    return f"It refused for a reason that this version does not know ({reason})."
 
 
 @dataclass(frozen=True)
@@ -100,7 +43,7 @@ class PinChoice:
     pin_fd: int | None
 
     def provider(self, settings: TokenSettings) -> PinProvider:
-        """Give the provider: file, descriptor, what the settings or the URI name, or the prompt. Raises ConfigError."""
+        """Return the provider: file, descriptor, what the settings or the URI name, or the prompt. Raises ConfigError."""
         if self.pin_file is not None:
             return pin_from_file(self.pin_file)
         if self.pin_fd is not None:
@@ -123,7 +66,7 @@ class TokenChoice:
     pin: PinChoice
 
     def settings(self, directory: NodeDirectory) -> TokenSettings:
-        """Give `[token]`. Without a URI it is the token that `medunion token init-softhsm` made in this directory."""
+        """Return `[token]`. Without a URI it is the token that `medunion token init-softhsm` made in this directory."""
         kept = directory.tokens / TOKEN_URI_FILE
         pin_file = self.pin.pin_file.resolve() if self.pin.pin_file else None
         if self.uri is not None:
@@ -154,7 +97,7 @@ def blobs_option(command: F) -> F:
 
 
 def ask_ticket(given: str | None) -> str:
-    """Give the ticket of the command line, of the terminal (without echo), or a line of standard input. Raises ConfigError."""
+    """Return the ticket of the command line, of the terminal (without echo), or a line of standard input. Raises ConfigError."""
     if given is not None:
         return given
     if sys.stdin.isatty():
@@ -174,15 +117,41 @@ def write_pin_unless_there(path: Path) -> None:
         file.write(secrets.token_urlsafe(24))
 
 
+def make_development_token(directory: NodeDirectory, label: str, pin_file: Path) -> str:
+    """Make a SoftHSM token in a node's directory, note its URI there, and return it. A random PIN is written if there is none."""
+    directory.create()
+    write_pin_unless_there(pin_file)
+    pin = pin_from_file(pin_file)()
+    uri = str(SoftHsm(directory.tokens).create_token(label, pin=pin, so_pin=Pin(secrets.token_urlsafe(24))))
+    write_private(directory.tokens / TOKEN_URI_FILE, f"{uri}\n".encode())
+    return uri
+
+
 def directory_option(command: F) -> F:
     """Add `--directory`: the node's own, as a NodeDirectory named `directory`."""
-    return click.option(
-        "--directory",
-        required=True,
-        type=click.Path(file_okay=False, path_type=Path),
-        callback=lambda _context, _parameter, value: NodeDirectory(value.resolve()),
-        help="Where the node keeps its settings, store and trust bundle.",
-    )(command)
+    return DIRECTORY_OPTION(command)
+
+
+class _HasToken(Protocol):
+    @property
+    def token(self) -> TokenSettings: ...
+
+
+def node_options(open_node: OpenNode[Node], settings: type[_HasToken]) -> Callable[[F], F]:
+    """Add `--directory` and the PIN's options, as `opened`: enter it with `with` for the node that they name."""
+
+    @contextmanager
+    def opened(directory: NodeDirectory, pin: PinChoice) -> Iterator[Node]:
+        with open_node(directory, pin.provider(directory.settings(settings).token)) as node:
+            yield node
+
+    def add(command: F) -> F:
+        options = DIRECTORY_OPTION, *PIN_OPTIONS
+        return gather_options(
+            command, lambda values: {"opened": opened(values.pop("directory"), pin_of(values))}, options
+        )
+
+    return add
 
 
 def keys_in_token_option(command: F) -> F:
@@ -202,7 +171,7 @@ def tell_unfinished(directory: NodeDirectory) -> None:
 
 def pin_options(command: F) -> F:
     """Add `--pin-file` and `--pin-fd`, as a PinChoice named `pin`."""
-    return gather_options(command, lambda values: {"pin": _pin(values)}, _PIN_OPTIONS)
+    return gather_options(command, lambda values: {"pin": pin_of(values)}, PIN_OPTIONS)
 
 
 def token_options(command: F) -> F:
@@ -210,12 +179,13 @@ def token_options(command: F) -> F:
 
     def choice(values: dict[str, Any]) -> dict[str, Any]:
         uri, configuration = values.pop("token"), values.pop("softhsm_configuration")
-        return {"token": TokenChoice(uri, configuration, _pin(values))}
+        return {"token": TokenChoice(uri, configuration, pin_of(values))}
 
-    return gather_options(command, choice, (*_PIN_OPTIONS, *_TOKEN_OPTIONS))
+    return gather_options(command, choice, (*PIN_OPTIONS, *_TOKEN_OPTIONS))
 
 
-def _pin(values: dict[str, Any]) -> PinChoice:
+def pin_of(values: dict[str, Any]) -> PinChoice:
+    """Take the PIN's options out of the values."""
     return PinChoice(values.pop("pin_file"), values.pop("pin_fd"))
 
 
@@ -224,16 +194,54 @@ def gather_options(
 ) -> F:
     """Gather several options into one parameter."""
 
+    @wraps(command)
     def gathered(**values: Any) -> object:  # noqa: ANN401 - click's own
         chosen = gather(values)
         return command(**values, **chosen)
 
-    gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
-    gathered.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined] # where click keeps them
     wrapped: Any = gathered
     for option in reversed(options):
         wrapped = option(wrapped)
     return cast("F", wrapped)
+
+
+def json_option(command: F) -> F:
+    """Add `--json`, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")(command)
+
+
+def reason_option(command: F) -> F:
+    """Add `--reason`, for what the log is to remember."""
+    return click.option("--reason", required=True, help="Why; it goes into the sealed log with your name.")(command)
+
+
+def operator() -> str:
+    """Return the system's name of whoever types; for whom, where sudo says so."""
+    user, asked_for = pwd.getpwuid(os.getuid()).pw_name, os.environ.get("SUDO_USER")
+    return f"{user}, for {asked_for}" if asked_for else user
+
+
+def moment(at: int | None) -> str:
+    """Return a moment as an operator reads it, in UTC."""
+    if at is None:
+        return "-"
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def log_options(command: F) -> F:
+    """Add `--after` and `--verify`, for `show_log`."""
+    after = click.option("--after", type=click.IntRange(min=0), default=0, help="Show entries after this number.")
+    verify = click.option("--verify", is_flag=True, help="Check the chain of the whole log first.")
+    return after(verify(command))
+
+
+def show_log(audit: Audit, after: int, *, verify: bool) -> None:
+    """Show the audit log, one entry a line, as JSON. Raises StoredRecordCorrupt."""
+    if verify:
+        click.echo(f"{audit.verify()} entries, the chain holds", err=True)
+    for entry in audit.entries(after=after):
+        shown = {"sequence": entry.sequence, "at": moment(entry.at)} | vars(entry.event)
+        click.echo(json.dumps(shown, default=bytes.hex))
 
 
 class OutputFile(click.Path):
@@ -244,7 +252,7 @@ class OutputFile(click.Path):
         super().__init__(dir_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
-        """Give the path. Raises BadParameter."""
+        """Return the path. Raises BadParameter."""
         path: Path = super().convert(value, param, ctx)  # type: ignore[assignment] # path_type says so
         if not path.parent.is_dir():
             self.fail(f"{path} can't be written: there is no such directory", param, ctx)
@@ -253,8 +261,15 @@ class OutputFile(click.Path):
         return path
 
 
+DIRECTORY_OPTION = click.option(
+    "--directory",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    callback=lambda _context, _parameter, value: NodeDirectory(value.resolve()),
+    help="Where the node keeps its settings, store and trust bundle.",
+)
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_PIN_OPTIONS = (
+PIN_OPTIONS = (
     click.option("--pin-file", type=_FILE, help="File with the token's PIN, mode 0600."),
     click.option("--pin-fd", type=int, help="Open file descriptor to read the token's PIN from."),
 )
