@@ -32,8 +32,7 @@ from federation.protocol.identities import require_identity
 from federation.protocol.periods import periods_of
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant
-from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings
-from federation.settings_file import require_valid
+from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings, require_valid
 from federation.store.database import Database
 from federation.store.directory import Authorities, RevocationBook, TrustChain
 from federation.store.errors import NotStored

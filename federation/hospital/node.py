@@ -27,8 +27,7 @@ from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant, milliseconds
-from federation.settings import ConfigError, HospitalSettings
-from federation.settings_file import require_valid
+from federation.settings import ConfigError, HospitalSettings, require_valid
 from federation.store.blobs import BlobStore
 from federation.store.database import Database
 from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings

@@ -13,8 +13,15 @@ from google.protobuf import json_format
 
 from federation.errors import BundleUnpinned, FederationError
 from federation.protocol.bundle import TrustedBundle, pin
-from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
-from federation.settings_file import read_identity, read_settings, to_toml
+from federation.settings import (
+    BlobSettings,
+    ConfigError,
+    DatabaseSettings,
+    TokenSettings,
+    read_identity,
+    read_settings,
+    to_toml,
+)
 from federation.store.database import Database, open_database
 from federation.store.files import sync_directory
 from federation.store.shelves import Shelf, open_shelf

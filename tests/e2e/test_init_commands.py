@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from demo.stage import Running, free_address, make_token, run, ticket_in
-from federation.settings import CloudSettings, HospitalSettings
-from federation.settings_file import read_settings
+from federation.settings import CloudSettings, HospitalSettings, read_settings
 from tests.e2e.test_unfinished_init import killed_at
 
 PLACES = [

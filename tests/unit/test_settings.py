@@ -21,8 +21,10 @@ from federation.settings import (
     MemberSettings,
     ProtocolSettings,
     TokenSettings,
+    read_settings,
+    require_valid,
+    to_toml,
 )
-from federation.settings_file import read_settings, require_valid, to_toml
 
 TOML = """\
 identity = "C:a"

@@ -14,8 +14,7 @@ import pytest
 from federation.check.peers import dial
 from federation.errors import FieldInvalid, Unavailable
 from federation.person.profile import DoctorSettings
-from federation.settings import ConfigError, DiallingSettings
-from federation.settings_file import read_settings
+from federation.settings import ConfigError, DiallingSettings, read_settings
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.wire.channel import open_channel
