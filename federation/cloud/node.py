@@ -183,9 +183,9 @@ class PublicCloudNode:
         self.settings = settings
         self.database = database
         self._written = 0
-        self.book = StoredGenerations(Settings(database))
+        self.stored_settings = Settings(database)
+        self.book = StoredGenerations(self.stored_settings)
         self.epochs = Epochs(database)
-        self.marks = Settings(database)
         self._authorities = Authorities(database)
         keys = CloudKeys(token, self.book, clock)
         self._trust = TrustOffice(TrustChain(database), keys, self.book, self._authorities)
@@ -195,7 +195,7 @@ class PublicCloudNode:
         bulletin = Bulletin(
             self._trust,
             KeysByTime(keys, self.book),
-            Settings(database),
+            self.stored_settings,
             book,
             self._authorities,
             epochs,

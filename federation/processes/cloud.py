@@ -1,10 +1,11 @@
 """The public cloud's process: two ports, and what runs beside them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from federation.cloud.capacity import fills_of
 from federation.cloud.cloud import Cloud
@@ -19,10 +20,10 @@ from federation.cloud.revocation import RevocationServicer
 from federation.cloud.search import SearchServicer
 from federation.monitor.observation import Observation
 from federation.monitor.subjects import cloud_subject
-from federation.processes.lease import Lease
+from federation.party.audit import AuditEvent
+from federation.party.chores import CHORES, Chore, ChoreRunner, Lease
 from federation.processes.worker_slot import Beside, Place, end_when_told
-from federation.rotation.chores import CHORES, RotationChores
-from federation.store.errors import StoreError
+from federation.rotation.cloud import rotation_chores
 from federation.v1.directory_pb2_grpc import add_DirectoryServiceServicer_to_server
 from federation.v1.membership_pb2_grpc import add_MembershipServiceServicer_to_server
 from federation.v1.publication_pb2_grpc import add_PublicationServiceServicer_to_server
@@ -30,14 +31,13 @@ from federation.v1.registration_pb2_grpc import add_RegistrationServiceServicer_
 from federation.v1.revocation_pb2_grpc import add_RevocationServiceServicer_to_server
 from federation.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
 from federation.wire import operations
-from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
 from federation.wire.workers import Workers
 from keystore.x509 import TlsLeaf, issue_leaf
 
-_LISTS_EVERY = timedelta(seconds=1)
-_EPOCHS_EVERY = timedelta(minutes=1)
+LISTS_EVERY = timedelta(seconds=1)
+EPOCHS_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -57,49 +57,37 @@ async def serve(
     """
     settings, place = node.settings.server, place or Place()
     workers = Workers(settings.threads, settings.most_waiting_calls)
-    lease = Lease(node.marks, CHORES, node.cloud.clock)
-    rotation = RotationChores(node, leads=lease.is_held)
+    runner = ChoreRunner(Lease(node.stored_settings, CHORES, node.cloud.clock))
     try:
         await workers.run(node.publish)
         news = News(node.cloud.bulletin)
         leaf = _leaf(node)
         observation = Observation(cloud_subject(node, leaf, workers, place))
         # Each port has bounds of its own: a crowd at the public one takes no place of a hospital's.
-        borders = [_border(node, workers, observation) for _ in range(2)]
+        borders = [Border.of(settings, _audit(node.cloud), workers, observation.calls) for _ in range(2)]
         public, peer = _servers(node, workers, news, leaf, observation, borders, place)
-        async with AsyncExitStack() as watched, asyncio.TaskGroup() as tasks:
+        async with AsyncExitStack() as watched:
             await watched.enter_async_context(observation.running())
-            chores = [
-                tasks.create_task(_repeat(_LISTS_EVERY, lambda: _refresh(node, workers, news))),
-                tasks.create_task(
-                    _repeat(_EPOCHS_EVERY, lambda: workers.run_regardless(_turn_epochs, node.cloud, lease))
-                ),
-            ]
-            rotation.start()
+            runner.start([*_chores(node, news), *rotation_chores(node, runner.pause)])
             await public.start()
             await peer.start()
             ready(Ports(public.port, peer.port))
 
             async def make_way() -> None:
                 await watched.aclose()
-                await asyncio.to_thread(_give_up_chores, rotation, lease)
+                await asyncio.to_thread(runner.resign)
 
             await end_when_told(place, stop, (public, peer), settings, Beside(make_way, news.close))
-            for chore in chores:
-                chore.cancel()
             for border in borders:
                 await border.settle()
     finally:
-        await asyncio.to_thread(_give_up_chores, rotation, lease)
+        await asyncio.to_thread(runner.stop)
+        await asyncio.to_thread(runner.join)
         workers.close()
 
 
-def _give_up_chores(rotation: RotationChores, lease: Lease) -> None:
-    rotation.stop()
-    try:
-        lease.release()
-    except StoreError as error:
-        operations.warning("lease-not-released", reason=error.reason)
+def _audit(cloud: Cloud) -> Callable[[AuditEvent], None]:
+    return lambda event: cloud.audit.record(event, now=cloud.clock())
 
 
 def _leaf(node: PublicCloudNode) -> LeafRotation:
@@ -149,42 +137,43 @@ def _servers(
     return public, peer
 
 
-def _border(node: PublicCloudNode, workers: Workers, observation: Observation) -> Border:
-    settings, cloud = node.settings.server, node.cloud
-    return Border(
-        audit=lambda event: cloud.audit.record(event, now=cloud.clock()),
-        workers=workers,
-        rate=RateBound(settings.openers_per_second, settings.openers_burst),
-        deadlines=StreamDeadlines(
-            timedelta(seconds=settings.first_message_seconds),
-            timedelta(seconds=settings.next_message_seconds),
-            timedelta(seconds=settings.write_seconds),
-        ),
-        shares=ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls),
-        watch=observation.calls,
-        refusals_logged=settings.refusals_logged,
-    )
+def _chores(node: PublicCloudNode, news: News) -> list[Chore]:
+    """Give the chores of one process beside those of rotation. Use in the event loop that serves."""
+    loop, clock, epochs = asyncio.get_running_loop(), node.cloud.clock, node.cloud.epochs
+
+    def announce() -> None:
+        asyncio.run_coroutine_threadsafe(news.announce(), loop).result()
+
+    def begin_epoch() -> None:
+        if epochs.is_due(clock()):
+            epochs.rotate(clock())
+            operations.info("epoch-begun")
+
+    def end_epochs() -> None:
+        # Each process has the keys in memory, and forgets them with the others.
+        if ended := epochs.sweep(clock()):
+            operations.info("epochs-ended", number=ended)
+
+    refresh, event = partial(_refresh, node, announce), "epochs-not-turned"
+    return [
+        Chore("refresh-lists", LISTS_EVERY, refresh, thread="lists", event="list-not-refreshed"),
+        Chore("begin-epoch", EPOCHS_EVERY, begin_epoch, leased=True, event=event),
+        Chore("end-epochs", EPOCHS_EVERY, end_epochs, event=event),
+    ]
 
 
-async def _repeat(every: timedelta, chore: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await asyncio.sleep(every.total_seconds())
-        await chore()
+def _refresh(node: PublicCloudNode, announce: Callable[[], None]) -> None:
+    """Sign a new list if one is needed: other processes change the book too.
 
-
-async def _refresh(node: PublicCloudNode, workers: Workers, news: News) -> None:
-    """Sign a new list if one is needed: other processes change the book too. A failure is tried again a second later."""
+    Where that fails the list in hand holds until it ends; then everything is refused.
+    """
     before = node.cloud.bulletin.current.sequence
-    try:
-        issue = await workers.run_regardless(node.cloud.bulletin.refresh, node.cloud.clock())
-    except Exception as error:  # noqa: BLE001 - the list in hand holds until it ends, then everything is refused
-        operations.failure("list-not-refreshed", error)
-        return
+    issue = node.cloud.bulletin.refresh(node.cloud.clock())
     if issue.sequence != before:
         operations.info("list-issued", sequence=issue.sequence)
         tell_filling(issue)
-        await news.announce()
-        await workers.run_regardless(_write_trust, node, issue)
+        announce()
+        _write_trust(node, issue)
 
 
 def tell_filling(issue: Issue) -> None:
@@ -200,16 +189,3 @@ def _write_trust(node: PublicCloudNode, issue: Issue) -> None:
         node.follow(issue)
     except OSError as error:
         operations.failure("trust-file-not-written", error)
-
-
-def _turn_epochs(cloud: Cloud, lease: Lease) -> None:
-    """Begin the next epoch when it is due, and destroy the keys of those that ended, which each process has in memory."""
-    now = cloud.clock()
-    try:
-        if cloud.epochs.is_due(now) and lease.is_held():
-            cloud.epochs.rotate(now)
-            operations.info("epoch-begun")
-        if ended := cloud.epochs.sweep(now):
-            operations.info("epochs-ended", number=ended)
-    except Exception as error:  # noqa: BLE001 - tried again a minute later
-        operations.failure("epochs-not-turned", error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from federation.hospital.hospital import Hospital
-from federation.hospital.maintenance import Upkeep
+from federation.hospital.maintenance import Maintenance
 from federation.hospital.node import ANY_PORT, HospitalNode
 from federation.hospital.relay_rpc import RelayServicer
 from federation.hospital.rpc import RecordServicer
@@ -15,22 +15,14 @@ from federation.hospital.standing import Standing
 from federation.monitor.observation import Observation
 from federation.monitor.subjects import hospital_subject
 from federation.party.audit import AuditEvent
-from federation.processes.lease import Lease
+from federation.party.chores import CHORES, ChoreRunner, Lease
 from federation.processes.worker_slot import Beside, Place, end_when_told
 from federation.settings import ServerSettings
-from federation.store.errors import StoreError
 from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
 from federation.v1.record_pb2_grpc import add_RecordServiceServicer_to_server
-from federation.wire import operations
-from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
 from federation.wire.refusal import Border
 from federation.wire.server import LeafRotation, Server, build_server
 from federation.wire.workers import Workers
-
-CHORES = "chores"
-"""The lease that the process has which does them."""
-
-JOIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -68,17 +60,7 @@ def listen(
     def audit(event: AuditEvent) -> None:
         hospital.audit.record(event, now=hospital.clock())
 
-    deadlines = StreamDeadlines(
-        timedelta(seconds=settings.first_message_seconds),
-        timedelta(seconds=settings.next_message_seconds),
-        timedelta(seconds=settings.write_seconds),
-    )
-    rate = RateBound(settings.openers_per_second, settings.openers_burst)
-    shares = ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls)
-    calls = observation.calls if observation is not None else None
-    border = Border(
-        audit, workers, rate, deadlines, shares=shares, watch=calls, refusals_logged=settings.refusals_logged
-    )
+    border = Border.of(settings, audit, workers, observation.calls if observation is not None else None)
     server = build_server(
         address,
         leaf,
@@ -114,44 +96,28 @@ async def serve(
             node.hospital, settings, where, node.leaf, node.root_pem, workers, observation, shared=place.is_shared
         )
         address = _dialled(node.settings.address, listening.server.port)
-        lease = Lease(node.hospital.stores.settings, CHORES, node.clock)
-        upkeep = Upkeep(
-            node.hospital,
-            node.cloud,
-            node.outbox,
-            address,
-            chores=[node.tls.certify_what_is_due, node.renew_registration],
-            leads=lease.is_held,
-            follows=place.number == 0,
-        )
+        runner = ChoreRunner(Lease(node.hospital.stores.settings, CHORES, node.clock))
+        renewals = {"certify": node.tls.certify_what_is_due, "register-again": node.renew_registration}
+        maintenance = Maintenance(node.hospital, node.cloud, node.outbox, address, renewals)
         async with AsyncExitStack() as watched:
             await watched.enter_async_context(observation.running())
-            await asyncio.to_thread(upkeep.prepare)
+            await asyncio.to_thread(maintenance.prepare, runner)
             await listening.server.start()
-            upkeep.start()
+            runner.start(maintenance.chores(follows=place.number == 0))
             ready(address)
 
             async def make_way() -> None:
                 await watched.aclose()
-                upkeep.stop()
-                await asyncio.to_thread(_release, lease)
+                await asyncio.to_thread(runner.stop)
 
             beside = Beside(make_way, listening.end_followers)
             await end_when_told(place, stop, [listening.server], settings, beside)
             await listening.border.settle()
-            upkeep.stop()
+            await asyncio.to_thread(runner.stop)
             node.cloud.close()
-            await asyncio.to_thread(upkeep.join, JOIN_SECONDS)
-            await asyncio.to_thread(_release, lease)
+            await asyncio.to_thread(runner.join)
     finally:
         workers.close()
-
-
-def _release(lease: Lease) -> None:
-    try:
-        lease.release()
-    except StoreError as error:
-        operations.warning("lease-not-released", reason=error.reason)
 
 
 def _dialled(address: str, port: int) -> str:

@@ -1,6 +1,13 @@
-"""Rotation of the public cloud's keys: what hangs on each, and what its steps ask for (docs/rotation-public-cloud.md)."""
+"""Rotation of the public cloud's keys: what hangs on each, what its steps ask for, and what a serving cloud does after them.
 
+A walk that was done is noted in the store by purpose and generation; one that a crash cut short is simply begun again
+(docs/rotation-public-cloud.md).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -8,10 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from federation.cloud import rekey
 from federation.cloud.cloud import as_datetime
 from federation.cloud.node import PublicCloudNode
+from federation.party.chores import Chore
 from federation.party.generations import REREAD_SECONDS
-from federation.party.reencryption import Steps, sealed_under
-from federation.rotation.steps import Rotation, Use
-from keystore.generations import Generation
+from federation.party.reencryption import Pace, Steps, Tally, Walk, sealed_under, walked
+from federation.protocol.time import milliseconds
+from federation.rotation.steps import SETTLING, Rotation, Use
+from federation.wire import operations
+from keystore.generations import Generation, State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA, Successor
 from keystore.policies import CLOUD_POLICIES
 from keystore.x509 import create_tls_ca, require_tls_ca
@@ -26,6 +36,11 @@ SOON = timedelta(seconds=3 * REREAD_SECONDS)
 
 REGISTRATIONS, ROWS, LOG_ENTRIES = "live registrations", "index rows", "log entries"
 FORGETTABLE = {REGISTRATIONS: "forget-registrations", ROWS: "forget-rows", LOG_ENTRIES: "forget-log"}
+
+CHORES_EVERY = timedelta(seconds=5)
+CHANGES_A_SECOND = 100.0
+LOOKED_AT_BETWEEN_PAUSES = 500
+PAUSE = timedelta(milliseconds=50)
 
 
 def cloud_rotation(node: PublicCloudNode, tls_ca: x509.Certificate | None = None) -> Rotation:
@@ -129,3 +144,57 @@ def _indexing(node: PublicCloudNode) -> Use:
         soonest=SOON,
         revoked=lambda it: rekey.forget_rows(node.cloud, it.number),
     )
+
+
+def rotation_chores(
+    node: PublicCloudNode, pause: Callable[[float], None], every: timedelta = CHORES_EVERY
+) -> list[Chore]:
+    """Give what a serving cloud does after a rotation, at a low pace: `pause` makes way for calls, or raises LeaseLost."""
+    unfinished, pace = _Unfinished(node), Pace(CHANGES_A_SECOND, pause)
+    walks: dict[str, Walk] = {
+        SEALING: lambda: rekey.reseal(node.cloud, node.epochs),
+        IDENTITY: lambda: rekey.restate_all(node.cloud),
+    }
+    acts = {"finish-revocations": unfinished.finish} | {
+        f"walk-{purpose}": partial(_catch_up, node, purpose, walk, pace) for purpose, walk in walks.items()
+    }
+    return [
+        Chore(name, every, act, leased=True, thread="rotation", event="rotation-chore-failed")
+        for name, act in acts.items()
+    ]
+
+
+@dataclass(frozen=True)
+class _Unfinished:
+    """Revocations that a crash may have cut short: what fell with a generation goes, once for each."""
+
+    node: PublicCloudNode
+    finished: set[tuple[str, int]] = field(default_factory=set)
+
+    def finish(self) -> None:
+        cloud, book = self.node.cloud, self.node.book.read()
+        for purpose, forget in ((ISSUING, rekey.forget_registrations), (INDEXING, rekey.forget_rows)):
+            for it in book.of(purpose):
+                fell = book.state(purpose, it.number, cloud.clock()) is State.REVOKED and it.active_from is not None
+                if fell and (purpose, it.number) not in self.finished:
+                    forget(cloud, it.number)
+                    self.finished.add((purpose, it.number))
+
+
+def _catch_up(node: PublicCloudNode, purpose: str, walk: Walk, pace: Pace) -> None:
+    """Walk once for each activation, when every process works with the new generation."""
+    now = node.cloud.clock()
+    active = node.book.read().active(purpose, now)
+    key = f"walked-{purpose}"
+    done = int(node.stored_settings.get(key) or b"1")
+    if active.number == done or now < (active.active_from or 0) + milliseconds(SETTLING):
+        return
+
+    def make_way(tally: Tally) -> None:
+        """Make way for calls also where there is nothing to change."""
+        if tally.seen % LOOKED_AT_BETWEEN_PAUSES == 0:
+            pace.sleep(PAUSE.total_seconds())
+
+    tally = walked(walk(), pace, make_way)
+    node.stored_settings.put(key, str(active.number).encode())
+    operations.info("rotation-walked", purpose=purpose, generation=active.number, changed=tally.changed)

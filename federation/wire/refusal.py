@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -21,6 +21,7 @@ from grpc_status import rpc_status
 from federation.errors import FederationError, Limit, Overdue, Rejected, StalledReader
 from federation.party.audit import AuditEvent, refusal
 from federation.protocol.parties import reason_of
+from federation.settings import ServerSettings
 from federation.wire import operations
 from federation.wire.cutting import cuttable, serving_task
 from federation.wire.limits import (
@@ -114,6 +115,30 @@ class Border(grpc.aio.ServerInterceptor):
         self._watch = watch or Watches()
         self._tally = RefusalTally(self._written_down, written_of_each=refusals_logged)
         self._under_way: set[asyncio.Task[object]] = set()
+
+    @classmethod
+    def of(
+        cls,
+        settings: ServerSettings,
+        audit: Callable[[AuditEvent], None],
+        workers: Workers,
+        watch: CallWatch | None = None,
+    ) -> Self:
+        """Make the border of one port, with the bounds that a server's settings say."""
+        deadlines = StreamDeadlines(
+            timedelta(seconds=settings.first_message_seconds),
+            timedelta(seconds=settings.next_message_seconds),
+            timedelta(seconds=settings.write_seconds),
+        )
+        return cls(
+            audit,
+            workers,
+            RateBound(settings.openers_per_second, settings.openers_burst),
+            deadlines,
+            shares=ShareBound(settings.most_calls_per_caller, settings.most_concurrent_calls),
+            watch=watch,
+            refusals_logged=settings.refusals_logged,
+        )
 
     async def settle(self) -> None:
         """Let the calls that a stop cut off log how they ended, and write what is counted of refusals, before the workers end."""

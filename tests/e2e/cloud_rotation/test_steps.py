@@ -6,9 +6,9 @@ import pytest
 
 from federation.cloud import index_rows, rekey
 from federation.errors import CloudKeyRevoked
+from federation.party.chores import CHORES, ChoreRunner, Lease
 from federation.protocol.time import milliseconds
-from federation.rotation.chores import RotationChores
-from federation.rotation.cloud import FOLLOWED, LOG_ENTRIES, SOON
+from federation.rotation.cloud import FOLLOWED, LOG_ENTRIES, SOON, rotation_chores
 from federation.rotation.steps import SETTLING
 from keystore.errors import GenerationActive, RetiredJustNow, RotationAlreadyPrepared, RotationNotPrepared
 from keystore.generations import State
@@ -56,24 +56,27 @@ def test_revocation_that_was_cut_short_is_finished_by_a_cloud_that_serves(cloud)
     for purpose in (ISSUING, INDEXING):
         cloud.rotate(purpose)
         cloud.node.book.change(lambda book: book.revoke(purpose, 1, cloud.clock.now))  # noqa: B023 - called here
-    chores = RotationChores(cloud.node, timedelta(milliseconds=10))
-    chores.start()
+    chores = ChoreRunner()
+    chores.start(rotation_chores(cloud.node, chores.pause, timedelta(milliseconds=10)))
     registrations, index = cloud.node.cloud.stores.registrations, cloud.node.cloud.stores.index
     until(lambda: registrations.live("H:north") is None and not list(index.walk()), "what fell is gone")
     chores.stop()
+    chores.join()
 
 
 def test_chores_go_on_after_a_fault_that_nobody_foresaw(cloud):
     asked = []
 
-    def leads() -> bool:
-        asked.append(True)
-        raise ZeroDivisionError
+    class Unforeseen(Lease):
+        def is_held(self) -> bool:
+            asked.append(True)
+            raise ZeroDivisionError
 
-    chores = RotationChores(cloud.node, timedelta(milliseconds=10), leads=leads)
-    chores.start()
+    chores = ChoreRunner(Unforeseen(cloud.node.stored_settings, CHORES, cloud.clock))
+    chores.start(rotation_chores(cloud.node, chores.pause, timedelta(milliseconds=10)))
     until(lambda: len(asked) > 1, "they are tried again")
     chores.stop()
+    chores.join()
 
 
 def test_key_that_no_ceremony_made_is_not_prepared(cloud):

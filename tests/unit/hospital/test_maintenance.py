@@ -1,4 +1,4 @@
-"""Upkeep: announced once, renewed when due, swept when over; the outbox's patience."""
+"""Maintenance: announced once, renewed when due, swept when over; the outbox's patience."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,8 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from federation.errors import DepartmentForeign, Rejected, Unavailable
-from federation.hospital.maintenance import Upkeep
+from federation.hospital.maintenance import Maintenance
 from federation.hospital.outbox import LONGEST_PAUSE_MS, Outbox, pause_after
+from federation.party.chores import ChoreRunner
 from federation.protocol.statements import peek_statement
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.membership_pb2 import RenewalReceipt
@@ -17,7 +18,7 @@ from tests.simulator import Federation
 
 
 class Announcements:
-    """The public cloud of the simulator, as upkeep calls it; it does not answer while `down`."""
+    """The public cloud of the simulator, as maintenance calls it; it does not answer while `down`."""
 
     def __init__(self, lab: HospitalLab) -> None:
         self.lab = lab
@@ -44,28 +45,28 @@ class Announcements:
         return RenewalReceipt(key_id=key_id, done_at=now)
 
 
-def upkeep(lab: HospitalLab, address: str = "localhost:1") -> tuple[Upkeep, Announcements]:
+def maintained(lab: HospitalLab, address: str = "localhost:1") -> tuple[Maintenance, Announcements]:
     cloud = Announcements(lab)
-    return Upkeep(lab.hospital, cloud, lab.outbox, address), cloud
+    return Maintenance(lab.hospital, cloud, lab.outbox, address, {}), cloud
 
 
 def test_a_key_and_address_are_announced_once(lab: HospitalLab) -> None:
-    kept, cloud = upkeep(lab)
+    kept, cloud = maintained(lab)
     assert kept.announce()
     assert not kept.announce()
-    moved, _ = upkeep(lab, "localhost:2")
+    moved, _ = maintained(lab, "localhost:2")
     assert moved.announce()
     assert len(cloud.renewed) == 1
 
 
 def test_an_epoch_whose_announcement_failed_is_announced_again(own_federation: Federation, tmp_path: Path) -> None:
     with HospitalLab(own_federation, tmp_path) as lab:
-        kept, cloud = upkeep(lab)
+        kept, cloud = maintained(lab)
         kept.announce()
         own_federation.clock.advance(timedelta(days=6, hours=1))
         own_federation.refresh()
         cloud.down = True
-        kept.prepare()  # survives
+        kept.prepare(ChoreRunner())  # survives
         cloud.down = False
         assert kept.announce()
     (first, _), (second, _) = cloud.renewed
@@ -73,7 +74,7 @@ def test_an_epoch_whose_announcement_failed_is_announced_again(own_federation: F
 
 
 def test_lists_that_the_stream_brings_are_taken(lab: HospitalLab) -> None:
-    kept, _ = upkeep(lab)
+    kept, _ = maintained(lab)
     lab.federation.refresh(lab.hospital.member)  # what others have had lists made for is behind it
     before = lab.hospital.member.verifier().lists.sequence
     kept.follow_once()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from federation.processes.lease import LIFE, Lease
+from federation.party.chores import LIFE, Lease
 from federation.store.database import Database
 from federation.store.party import Settings
 
