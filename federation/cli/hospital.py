@@ -34,7 +34,7 @@ from federation.party.node_directory import NodeDirectory, read_trust, require_d
 from federation.party.reencryption import Pace, walked
 from federation.party.registration import parse_ticket, ticket_text
 from federation.processes.hospital import serve
-from federation.processes.worker_slot import Place
+from federation.processes.worker import WorkerSlot
 from federation.protocol.bundle import TrustedBundle
 from federation.rotation.hospital import FORGETTABLE, PURPOSES, hospital_rotation
 from federation.settings import BlobSettings, DatabaseSettings, HospitalSettings, TokenSettings
@@ -151,9 +151,9 @@ def serve_command(serving: Serving) -> None:
     """Serve doctors and patients until SIGTERM or SIGINT; at SIGUSR2 a successor takes over."""
     settings = serving.directory.settings(HospitalSettings)
 
-    async def serve_here(pin: PinProvider, place: Place, stop: asyncio.Event, ready: Ready) -> None:
+    async def serve_here(pin: PinProvider, slot: WorkerSlot, stop: asyncio.Event, ready: Ready) -> None:
         with HospitalNode(serving.directory, pin) as node:
-            await serve(node, stop, lambda address: ready({"address": address}), place)
+            await serve(node, stop, lambda address: ready({"address": address}), slot)
 
     run(
         serving,

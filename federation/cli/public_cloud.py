@@ -38,7 +38,7 @@ from federation.party.certificates import read_certificate, read_crl
 from federation.party.node_directory import NodeDirectory, trust_to_json, write_private
 from federation.party.registration import ticket_text
 from federation.processes.cloud import serve as serve_public_cloud
-from federation.processes.worker_slot import Place
+from federation.processes.worker import WorkerSlot
 from federation.protocol.identities import require_identity
 from federation.protocol.time import milliseconds
 from federation.rotation.cloud import FORGETTABLE, PURPOSES, cloud_rotation
@@ -132,9 +132,9 @@ def serve(serving: Serving) -> None:
     """Serve until SIGTERM or SIGINT; calls under way may end first. At SIGUSR2 a successor takes over."""
     settings = serving.directory.settings(CloudSettings)
 
-    async def serve_here(pin: PinProvider, place: Place, stop: asyncio.Event, ready: Ready) -> None:
+    async def serve_here(pin: PinProvider, slot: WorkerSlot, stop: asyncio.Event, ready: Ready) -> None:
         with open_public_cloud(serving.directory, pin) as node:
-            await serve_public_cloud(node, stop, lambda ports: ready(vars(ports)), place)
+            await serve_public_cloud(node, stop, lambda ports: ready(vars(ports)), slot)
 
     run(
         serving,

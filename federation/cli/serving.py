@@ -24,8 +24,7 @@ from federation.party.node_directory import NodeDirectory, stored_pin, write_pri
 from federation.party.serve_lock import LEAVE, ServeLock
 from federation.processes.supervisor import Supervisor, pin_pipe
 from federation.processes.systemd import ServiceManager, successor_environment
-from federation.processes.worker_channel import WorkerLink, tell_ready
-from federation.processes.worker_slot import Place
+from federation.processes.worker import WorkerChannel, WorkerSlot, tell_ready
 from federation.settings import ServerSettings, TokenSettings
 from federation.wire import operations
 from federation.wire.ports import Reservation
@@ -34,8 +33,8 @@ from hsm import Pin, PinProvider, pin_from_value
 SUCCEED = signal.SIGUSR2
 _LOOK_EVERY = timedelta(seconds=0.2)
 Ready = Callable[[Mapping[str, Any]], None]
-Serve = Callable[[PinProvider, Place, asyncio.Event, Ready], Awaitable[None]]
-"""Opens a node and serves in this process, until the event is set or the place is to be left."""
+Serve = Callable[[PinProvider, WorkerSlot, asyncio.Event, Ready], Awaitable[None]]
+"""Opens a node and serves in this process, until the event is set or the slot is to be left."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def run(serving: Serving, server: Server) -> None:
     """Serve until told to end. Raises Unavailable, ConfigError, HsmError, StoreError."""
     operations.configure()
     if serving.worker_fd is not None:
-        _run_worker(serving, server, WorkerLink(serving.worker_fd))
+        _run_worker(serving, server, WorkerChannel(serving.worker_fd))
         return
     with ExitStack() as held:
         lock = ServeLock(serving.directory.path, take_over=serving.take_over)
@@ -99,12 +98,12 @@ def run(serving: Serving, server: Server) -> None:
         asyncio.run(_Command(serving, server, lock, listen).run())
 
 
-def _run_worker(serving: Serving, server: Server, link: WorkerLink) -> None:
+def _run_worker(serving: Serving, server: Server, channel: WorkerChannel) -> None:
     async def work() -> None:
-        place, stop = link.place, asyncio.Event()
+        slot, stop = channel.slot, asyncio.Event()
         _on_end(stop)
-        async with link.attended(place, stop) as writer:
-            await server.serve(serving.pin.provider(server.token), place, stop, lambda ready: tell_ready(writer, ready))
+        async with channel.attended(slot, stop) as writer:
+            await server.serve(serving.pin.provider(server.token), slot, stop, lambda ready: tell_ready(writer, ready))
 
     asyncio.run(work())
 
@@ -119,7 +118,7 @@ def _reserved(reservation: Reservation, listen: Sequence[str], lock: ServeLock) 
 
 @dataclass
 class _Command:
-    """A server that takes calls or is about to, and whoever comes after it."""
+    """A server that has the serve lock, or is about to."""
 
     serving: Serving
     server: Server
@@ -134,7 +133,7 @@ class _Command:
     watching: "asyncio.Task[None] | None" = None
 
     async def run(self) -> None:
-        """Serve, hold the serve lock, and hand it over or end."""
+        """Serve, have the serve lock, and hand it over or end."""
         loop = asyncio.get_running_loop()
         _on_end(self.stop)
         loop.add_signal_handler(LEAVE, self._leave)
@@ -154,16 +153,16 @@ class _Command:
     def _served(self, provider: PinProvider, ready: Ready) -> Awaitable[None]:
         settings = self.server.settings
         if settings.processes == 1:
-            return self.server.serve(provider, Place(listen=self.listen, leave=self.leave), self.stop, ready)
+            return self.server.serve(provider, WorkerSlot(listen=self.listen, leave=self.leave), self.stop, ready)
         supervisor = Supervisor(
             self._command(), settings.processes, self.listen, timedelta(seconds=settings.stop_seconds), self.pin
         )
         return supervisor.serve(self.stop, self.leave, ready)
 
     async def _settle(self, told: "asyncio.Future[Mapping[str, Any]]") -> None:
-        """Once calls are taken, hold the serve lock, and say so."""
+        """Once calls are taken, have the serve lock, and say so."""
         ready = await told
-        await self.lock.hold(self.listen)
+        await self.lock.acquire(self.listen)
         if self.serving.ready_file is not None:
             write_private(self.serving.ready_file.resolve(), json.dumps({**ready, "pid": os.getpid()}).encode())
         self.words = self.server.words(ready)
@@ -187,7 +186,7 @@ class _Command:
         return words
 
     def _leave(self) -> None:
-        """Another server has taken calls at these addresses: let it take the lock, and go when nobody is connected any more."""
+        """Let the server that has taken calls at these addresses have the serve lock, and go when nobody is connected any more."""
         if not self.leave.is_set():
             if self.successor is not None:
                 self.manager.main_process(self.successor.pid)

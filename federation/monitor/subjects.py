@@ -17,7 +17,7 @@ from federation.monitor.watched import (
     own_dependencies,
     registration_readings,
 )
-from federation.processes.worker_slot import Place
+from federation.processes.worker import WorkerSlot
 from federation.store.inspection import Survey
 from federation.store.party import Settings
 from federation.v1.statement_pb2 import Credential
@@ -38,7 +38,7 @@ ASK_CLOUD_EVERY = timedelta(seconds=10)
 ASK_CLOUD_PATIENCE = timedelta(seconds=4)
 
 
-def cloud_subject(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, place: Place) -> Subject:
+def cloud_subject(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, slot: WorkerSlot) -> Subject:
     """Give the public cloud, as one of its processes serves it."""
     cloud, survey = node.cloud, Survey(node.database)
     counted = Seldom(lambda: survey.registrations(now=cloud.clock()))
@@ -65,13 +65,13 @@ def cloud_subject(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers,
             "registrations": lambda: registration_readings(counted()),
             "lists": lists,
             "certificates": certificates,
-            "place": lambda: place_readings(place),
+            "place": lambda: slot_readings(slot),
         },
-        worker=place.number,
+        worker=slot.number,
     )
 
 
-def hospital_subject(node: "HospitalNode", workers: Workers, place: Place) -> Subject:
+def hospital_subject(node: "HospitalNode", workers: Workers, slot: WorkerSlot) -> Subject:
     """Give a hospital. The peer that it depends on is the public cloud."""
     member, survey = node.member, Survey(node.database)
 
@@ -106,12 +106,12 @@ def hospital_subject(node: "HospitalNode", workers: Workers, place: Place) -> Su
             "database": kept,
             "lists": lists,
             "certificates": certificates,
-            "place": lambda: place_readings(place),
+            "place": lambda: slot_readings(slot),
         },
-        worker=place.number,
+        worker=slot.number,
     )
 
 
-def place_readings(place: Place) -> Iterator[Reading]:
+def slot_readings(slot: WorkerSlot) -> Iterator[Reading]:
     """Give how often a process of this number took the place of one that ended by itself."""
-    yield Reading("medunion_process_restarts", place.restarts)
+    yield Reading("medunion_process_restarts", slot.restarts)

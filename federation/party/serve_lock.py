@@ -1,7 +1,7 @@
-"""The serve lock of a node: one server at a time serves from a directory, and hands over to the next (ADR 22).
+"""The serve lock of a node: one server at a time serves from a directory, and hands over to the next.
 
-Who serves holds the lock of a file, which names its process and its addresses. Who takes over starts beside it; once it takes
-calls it asks the one before it to leave, by SIGUSR1, and takes the lock when that one lets go of it.
+Who serves holds the lock of a file, which says its process and its addresses. Who takes over starts beside it; once it takes
+calls it asks the one before it to leave, by SIGUSR1, and has the lock when that one lets go of it (docs/adr/0022-processes.md).
 """
 
 import asyncio
@@ -52,8 +52,8 @@ class ServeLock:
             self.close()
             raise
 
-    async def hold(self, listen: Sequence[str]) -> None:
-        """Hold it: ask the one before to leave, if there is one, and wait until it lets go."""
+    async def acquire(self, listen: Sequence[str]) -> None:
+        """Have the lock: ask the one before to leave, if there is one, and wait until it lets go."""
         if self.predecessor is not None:
             _ask_to_leave(self.predecessor)
             looks = 0
@@ -66,11 +66,11 @@ class ServeLock:
         self._write(listen)
 
     def release(self) -> None:
-        """Let the next one take it."""
+        """Let the next one have the lock."""
         fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Give it up, or the wish for it."""
+        """Give up the lock, or the wish for it."""
         if self.predecessor is not None:
             os.close(self.predecessor.descriptor)
             self.predecessor = None

@@ -22,7 +22,7 @@ from federation.monitor.observation import Observation
 from federation.monitor.subjects import cloud_subject
 from federation.party.audit import AuditEvent
 from federation.party.chores import CHORES, Chore, ChoreRunner, Lease
-from federation.processes.worker_slot import Beside, Place, end_when_told
+from federation.processes.worker import Companions, WorkerSlot, end_when_told
 from federation.rotation.cloud import rotation_chores
 from federation.v1.directory_pb2_grpc import add_DirectoryServiceServicer_to_server
 from federation.v1.membership_pb2_grpc import add_MembershipServiceServicer_to_server
@@ -49,23 +49,23 @@ class Ports:
 
 
 async def serve(
-    node: PublicCloudNode, stop: asyncio.Event, ready: Callable[[Ports], None], place: Place | None = None
+    node: PublicCloudNode, stop: asyncio.Event, ready: Callable[[Ports], None], slot: WorkerSlot | None = None
 ) -> None:
-    """Serve until `stop` is set, or the place is to be left; `ready` is told when calls are taken.
+    """Serve until `stop` is set, or the slot is to be left; `ready` is told when calls are taken.
 
     Raises Unavailable if a port is taken.
     """
-    settings, place = node.settings.server, place or Place()
+    settings, slot = node.settings.server, slot or WorkerSlot()
     workers = Workers(settings.threads, settings.most_waiting_calls)
     runner = ChoreRunner(Lease(node.stored_settings, CHORES, node.cloud.clock))
     try:
         await workers.run(node.publish)
         news = News(node.cloud.bulletin)
         leaf = _leaf(node)
-        observation = Observation(cloud_subject(node, leaf, workers, place))
+        observation = Observation(cloud_subject(node, leaf, workers, slot))
         # Each port has bounds of its own: a crowd at the public one takes no place of a hospital's.
         borders = [Border.of(settings, _audit(node.cloud), workers, observation.calls) for _ in range(2)]
-        public, peer = _servers(node, workers, news, leaf, observation, borders, place)
+        public, peer = _servers(node, workers, news, leaf, observation, borders, slot)
         async with AsyncExitStack() as watched:
             await watched.enter_async_context(observation.running())
             runner.start([*_chores(node, news), *rotation_chores(node, runner.pause)])
@@ -77,7 +77,7 @@ async def serve(
                 await watched.aclose()
                 await asyncio.to_thread(runner.resign)
 
-            await end_when_told(place, stop, (public, peer), settings, Beside(make_way, news.close))
+            await end_when_told(slot, stop, (public, peer), settings, Companions(make_way, news.close))
             for border in borders:
                 await border.settle()
     finally:
@@ -106,7 +106,7 @@ def _servers(
     leaf: LeafRotation,
     observation: Observation,
     borders: Sequence[Border],
-    place: Place,
+    slot: WorkerSlot,
 ) -> tuple[Server, Server]:
     """Build the public port, and the peer port for hospitals by mutual TLS."""
     cloud, settings = node.cloud, node.settings
@@ -120,10 +120,10 @@ def _servers(
             interceptors=[border],
             settings=settings.server,
             health=observation.health,
-            shared=place.is_shared,
+            shared=slot.is_shared,
         )
         for address, border, is_for_peers in zip(
-            place.addresses(settings.public_listen, settings.peer_listen), borders, (False, True), strict=True
+            slot.addresses(settings.public_listen, settings.peer_listen), borders, (False, True), strict=True
         )
     )
     observation.watch_ports({"public": public, "peer": peer})

@@ -16,7 +16,7 @@ from federation.monitor.observation import Observation
 from federation.monitor.subjects import hospital_subject
 from federation.party.audit import AuditEvent
 from federation.party.chores import CHORES, ChoreRunner, Lease
-from federation.processes.worker_slot import Beside, Place, end_when_told
+from federation.processes.worker import Companions, WorkerSlot, end_when_told
 from federation.settings import ServerSettings
 from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
 from federation.v1.record_pb2_grpc import add_RecordServiceServicer_to_server
@@ -81,19 +81,19 @@ def listen(
 
 
 async def serve(
-    node: HospitalNode, stop: asyncio.Event, ready: Callable[[str], None], place: Place | None = None
+    node: HospitalNode, stop: asyncio.Event, ready: Callable[[str], None], slot: WorkerSlot | None = None
 ) -> None:
-    """Serve until `stop` is set, or the place is to be left. `ready` is told the address that others dial, once calls are taken.
+    """Serve until `stop` is set, or the slot is to be left. `ready` is told the address that others dial, once calls are taken.
 
     Raises Unavailable if the port is taken.
     """
-    settings, place = node.settings.server, place or Place()
+    settings, slot = node.settings.server, slot or WorkerSlot()
     workers = Workers(settings.threads, settings.most_waiting_calls)
     try:
-        observation = Observation(hospital_subject(node, workers, place))
-        (where,) = place.addresses(node.settings.listen)
+        observation = Observation(hospital_subject(node, workers, slot))
+        (where,) = slot.addresses(node.settings.listen)
         listening = listen(
-            node.hospital, settings, where, node.leaf, node.root_pem, workers, observation, shared=place.is_shared
+            node.hospital, settings, where, node.leaf, node.root_pem, workers, observation, shared=slot.is_shared
         )
         address = _dialled(node.settings.address, listening.server.port)
         runner = ChoreRunner(Lease(node.hospital.stores.settings, CHORES, node.clock))
@@ -103,15 +103,15 @@ async def serve(
             await watched.enter_async_context(observation.running())
             await asyncio.to_thread(maintenance.prepare, runner)
             await listening.server.start()
-            runner.start(maintenance.chores(follows=place.number == 0))
+            runner.start(maintenance.chores(follows=slot.number == 0))
             ready(address)
 
             async def make_way() -> None:
                 await watched.aclose()
                 await asyncio.to_thread(runner.stop)
 
-            beside = Beside(make_way, listening.end_followers)
-            await end_when_told(place, stop, [listening.server], settings, beside)
+            companions = Companions(make_way, listening.end_followers)
+            await end_when_told(slot, stop, [listening.server], settings, companions)
             await listening.border.settle()
             await asyncio.to_thread(runner.stop)
             node.cloud.close()

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from federation.errors import Unavailable
-from federation.processes.worker_channel import STARTS_WITHIN, Assignment, SupervisorLink
+from federation.processes.worker import STARTS_WITHIN, Assignment, SupervisorChannel
 from federation.wire import operations
 from hsm import Pin
 
@@ -32,14 +32,14 @@ class _Process:
 
     number: int
     child: asyncio.subprocess.Process
-    link: SupervisorLink
+    channel: SupervisorChannel
     began: float = field(default_factory=time.monotonic)
     ready: Mapping[str, Any] | None = None
 
     async def attend(self, told: Callable[[], None]) -> int:
         """Hear it out, and give its exit code; one that hangs is killed. `told` is called when it takes calls."""
         try:
-            async for message in self.link.heard():
+            async for message in self.channel.heard():
                 if "ready" in message:
                     self.ready = message["ready"]
                     told()
@@ -47,7 +47,7 @@ class _Process:
             operations.warning("process-hangs", process=self.number)
             self.kill()
         finally:
-            self.link.close()
+            self.channel.close()
         return await self.child.wait()
 
     def stop(self) -> None:
@@ -113,7 +113,7 @@ class Supervisor:
         self._ending.set()
         if not stop.is_set():
             for process in self._processes.values():
-                process.link.leave()
+                process.channel.leave()
             await stop.wait()
 
     def _stop_all(self) -> None:
@@ -154,7 +154,7 @@ class Supervisor:
 
     async def _start(self, number: int, restarts: int) -> _Process:
         assignment = Assignment(number, restarts, self._listen, os.getpid())
-        link, theirs = await SupervisorLink.pair(assignment)
+        channel, theirs = await SupervisorChannel.pair(assignment)
         handed = [theirs.detach()]
         words = [*self._command, "--worker-fd", str(handed[0])]
         try:
@@ -168,7 +168,7 @@ class Supervisor:
             for descriptor in handed:
                 os.close(descriptor)
         operations.info("process-started", process=number, pid=child.pid, restarts=restarts)
-        return _Process(number, child, link)
+        return _Process(number, child, channel)
 
     async def _end(self, keepers: Sequence["asyncio.Task[None]"]) -> None:
         """Wait for all to end; what does not in time is killed."""

@@ -1,4 +1,4 @@
-"""One server at a time holds the serve lock of a directory; the next one asks it to leave, and nobody else is asked."""
+"""One server at a time has the serve lock of a directory; the next one asks it to leave, and nobody else is asked."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ import asyncio, signal, sys
 from pathlib import Path
 from federation.party.serve_lock import LEAVE, ServeLock
 lock = ServeLock(Path(sys.argv[1]), take_over=False)
-asyncio.run(lock.hold(["127.0.0.1:4711"]))
+asyncio.run(lock.acquire(["127.0.0.1:4711"]))
 print("there", flush=True)
 signal.sigwait({LEAVE})
 lock.release()
@@ -29,7 +29,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def holder(tmp_path: Path):
-    """Give a process that holds the lock, and lets go of it when it is asked."""
+    """Give a process that has the lock, and lets go of it when it is asked."""
     blocked = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
     words = [sys.executable, "-c", blocked + _HOLDER, str(tmp_path)]
     process = subprocess.Popen(
@@ -46,11 +46,11 @@ def test_lock_that_another_process_holds_is_refused(tmp_path: Path, holder) -> N
         ServeLock(tmp_path, take_over=False)
 
 
-def test_successor_has_the_lock_when_the_one_before_has_let_go(tmp_path: Path, holder) -> None:
+def test_successor_has_the_post_when_the_one_before_has_let_go(tmp_path: Path, holder) -> None:
     lock = ServeLock(tmp_path, take_over=True)
     assert lock.predecessor.process == holder.pid
     assert lock.predecessor.listen == LISTEN
-    asyncio.run(lock.hold(["127.0.0.1:1"]))
+    asyncio.run(lock.acquire(["127.0.0.1:1"]))
     assert holder.stdout.readline() == "left\n"
     assert json.loads((tmp_path / FILE).read_text())["listen"] == ["127.0.0.1:1"]
     with pytest.raises(Unavailable):
@@ -70,7 +70,7 @@ def test_predecessor_that_dies_meanwhile_is_not_waited_for(tmp_path: Path, holde
     lock = ServeLock(tmp_path, take_over=True)
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    asyncio.run(lock.hold(LISTEN))
+    asyncio.run(lock.acquire(LISTEN))
     lock.close()
 
 

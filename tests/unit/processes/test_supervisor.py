@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from federation.errors import Unavailable
-from federation.processes import worker_channel
+from federation.processes import worker
 from federation.processes.supervisor import Supervisor
 from hsm import Pin
 from tests.waiting import until, until_async
@@ -102,7 +102,7 @@ def test_process_that_is_killed_is_started_again_after_pauses_that_grow(
 
 
 def test_process_that_hangs_is_killed_and_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_channel, "LONGEST_SILENCE", timedelta(seconds=7))
+    monkeypatch.setattr(worker, "LONGEST_SILENCE", timedelta(seconds=7))
 
     async def main() -> None:
         async with running(tmp_path, "hangs", processes=1) as run:

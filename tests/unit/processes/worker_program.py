@@ -7,25 +7,25 @@ import sys
 import time
 from pathlib import Path
 
-from federation.processes.worker_channel import WorkerLink, tell_ready
+from federation.processes.worker import WorkerChannel, tell_ready
 
 
-async def main(way: str, directory: Path, link: WorkerLink, pin: str) -> None:
-    place, stop = link.place, asyncio.Event()
+async def main(way: str, directory: Path, channel: WorkerChannel, pin: str) -> None:
+    slot, stop = channel.slot, asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with link.attended(place, stop) as writer:
-        if way == "fails" and place.number == 1:
+    async with channel.attended(slot, stop) as writer:
+        if way == "fails" and slot.number == 1:
             while not (directory / "0.0").exists():  # or the other is ended before it can say its number
                 await asyncio.sleep(0.02)
             sys.exit(3)
-        (directory / f"{place.number}.{place.restarts}").write_text(f"{os.getpid()} {' '.join(sys.argv)}")
-        tell_ready(writer, {"listen": place.listen, "pin": pin})
-        if way == "hangs" and not place.restarts:
+        (directory / f"{slot.number}.{slot.restarts}").write_text(f"{os.getpid()} {' '.join(sys.argv)}")
+        tell_ready(writer, {"listen": slot.listen, "pin": pin})
+        if way == "hangs" and not slot.restarts:
             await asyncio.sleep(0.1)
             time.sleep(60)
-        waits = [asyncio.create_task(event.wait()) for event in (stop, place.leave)]
+        waits = [asyncio.create_task(event.wait()) for event in (stop, slot.leave)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        (directory / f"{place.number}.ended").write_text("left" if place.leave.is_set() else "stopped")
+        (directory / f"{slot.number}.ended").write_text("left" if slot.leave.is_set() else "stopped")
 
 
 def value_of(option: str) -> int:
@@ -38,4 +38,4 @@ if __name__ == "__main__":
     if pin_fd >= 0:
         with os.fdopen(pin_fd) as file:
             given = file.read()
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), WorkerLink(value_of("--worker-fd")), given))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), WorkerChannel(value_of("--worker-fd")), given))
