@@ -15,7 +15,7 @@ from federation.check.findings import Examined, Finding, Verdict
 from federation.check.membership import tls_identity
 from federation.check.remedies import remedy_of
 from federation.errors import FieldInvalid, Unavailable
-from federation.monitor.conditions import conditions
+from federation.monitor.admin import conditions
 from federation.protocol.statements import ROLE_NAMES
 from federation.settings import CloudSettings, HospitalSettings
 from federation.store.registrations import Registrations

@@ -8,7 +8,7 @@ from datetime import timedelta
 import click
 
 from federation.cli.options import directory_option
-from federation.monitor.conditions import SERVER, conditions
+from federation.monitor.admin import SERVER, conditions
 from federation.party.node_directory import NodeDirectory
 
 

@@ -186,7 +186,7 @@ class _Command:
         return words
 
     def _leave(self) -> None:
-        """Let the server that has taken calls at these addresses have the serve lock, and go when nobody is connected any more."""
+        """Let the server that has taken calls here have the serve lock, and go when nobody is connected any more."""
         if not self.leave.is_set():
             if self.successor is not None:
                 self.manager.main_process(self.successor.pid)

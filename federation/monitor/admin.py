@@ -1,12 +1,14 @@
 """The admin server: health, reflection and channelz for the operators of this machine, and nothing of the protocol.
 
-It has neither TLS nor callers' identities, so it listens on a Unix socket in the node's own directory, or on loopback.
+It has neither TLS nor callers' identities, so it listens on a Unix socket in the node's own directory, or on loopback. Health
+checks of containers and operators ask it how the node is.
 """
 
 import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to
 from grpc_reflection.v1alpha import reflection
 
 from federation.errors import NotFound, Unavailable
-from federation.monitor.endpoint import is_local
-from federation.settings import ConfigError
-from federation.wire.health import Health
+from federation.monitor.endpoint import is_local, worker_address
+from federation.party.node_directory import NodeDirectory
+from federation.settings import CloudSettings, ConfigError, HospitalSettings
+from federation.wire.channel import WITHOUT_PROXY
+from federation.wire.health import DATABASE, LOG, PEERS, TOKEN, Health
 from federation.wire.roles import ServicerContext
 
 LONGEST_SOCKET_BYTES = 107
@@ -34,6 +38,9 @@ SERVICES = (
 _MOST_CALLS = 100
 _GRACE = timedelta(seconds=1)
 
+SERVER = ""
+DEPENDENCIES = (TOKEN, DATABASE, LOG, PEERS)
+_CHECK = "/grpc.health.v1.Health/Check"
 
 UNIX = "unix:"
 ADMIN_LISTEN = "admin.listen"
@@ -134,3 +141,46 @@ def _owned(socket: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How one part of one process of a node is: "" is the server itself."""
+
+    process: int
+    service: str
+    is_serving: bool
+
+
+def conditions(directory: NodeDirectory, patience: timedelta) -> list[Condition]:
+    """Ask every process for its server and for what that depends on. Raises ConfigError, Unavailable if one doesn't answer."""
+    settings = _settings(directory)
+    listen = settings.admin.listen or f"{UNIX}{directory.path.resolve() / 'admin.sock'}"
+    found: list[Condition] = []
+    for process in range(settings.server.processes):
+        place = worker_address(listen, process, ADMIN_LISTEN)
+        with grpc.insecure_channel(place, options=[WITHOUT_PROXY]) as channel:
+            for service in (SERVER, *DEPENDENCIES):
+                status = _status(channel, service, patience)
+                if status is not None:
+                    found.append(Condition(process, service, status == HealthCheckResponse.SERVING))
+    return found
+
+
+def _status(channel: grpc.Channel, service: str, patience: timedelta) -> int | None:
+    """Give the status of a service; None where this kind of node does not depend on it."""
+    check = channel.unary_unary(_CHECK, HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString)
+    try:
+        # While a node is handed over, its admin server is for a moment nobody's.
+        answer = check(HealthCheckRequest(service=service), timeout=patience.total_seconds(), wait_for_ready=True)
+        return int(answer.status)
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.NOT_FOUND:
+            return None
+        raise Unavailable("nobody answers at the admin server of this node; does it serve?") from error
+
+
+def _settings(directory: NodeDirectory) -> HospitalSettings | CloudSettings:
+    if directory.letter == "C":
+        return directory.settings(CloudSettings)
+    return directory.settings(HospitalSettings)

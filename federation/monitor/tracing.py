@@ -1,4 +1,4 @@
-"""Spans of calls for OpenTelemetry, without a word about whom. Needs the extra `medunion[tracing]`: `monitor.extras` opens it.
+"""Spans of calls for OpenTelemetry, without a word about whom. Needs the extra `medunion[tracing]`.
 
 A span says method, outcome, the reason that the caller was told, and the request id that leads to the logs.
 """
@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from federation.monitor.vocabulary import service_and_method, told_reason
+from federation.monitor.calls import service_and_method, told_reason
 from federation.settings import TracingSettings
 from federation.wire.watch import CallStart
 

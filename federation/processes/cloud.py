@@ -18,8 +18,8 @@ from federation.cloud.publication import PublicationServicer
 from federation.cloud.registration import RegistrationServicer
 from federation.cloud.revocation import RevocationServicer
 from federation.cloud.search import SearchServicer
-from federation.monitor.observation import Observation
-from federation.monitor.subjects import cloud_subject
+from federation.monitor.monitor import Monitor
+from federation.monitor.targets import cloud_target
 from federation.party.audit import AuditEvent
 from federation.party.chores import CHORES, Chore, ChoreRunner, Lease
 from federation.processes.worker import Companions, WorkerSlot, end_when_told
@@ -62,19 +62,19 @@ async def serve(
         await workers.run(node.publish)
         news = News(node.cloud.bulletin)
         leaf = _leaf(node)
-        observation = Observation(cloud_subject(node, leaf, workers, slot))
+        monitor = Monitor(cloud_target(node, leaf, workers, slot))
         # Each port has bounds of its own: a crowd at the public one takes no place of a hospital's.
-        borders = [Border.of(settings, _audit(node.cloud), workers, observation.calls) for _ in range(2)]
-        public, peer = _servers(node, workers, news, leaf, observation, borders, slot)
-        async with AsyncExitStack() as watched:
-            await watched.enter_async_context(observation.running())
+        borders = [Border.of(settings, _audit(node.cloud), workers, monitor.calls) for _ in range(2)]
+        public, peer = _servers(node, workers, news, leaf, monitor, borders, slot)
+        async with AsyncExitStack() as monitored:
+            await monitored.enter_async_context(monitor.running())
             runner.start([*_chores(node, news), *rotation_chores(node, runner.pause)])
             await public.start()
             await peer.start()
             ready(Ports(public.port, peer.port))
 
             async def make_way() -> None:
-                await watched.aclose()
+                await monitored.aclose()
                 await asyncio.to_thread(runner.resign)
 
             await end_when_told(slot, stop, (public, peer), settings, Companions(make_way, news.close))
@@ -104,7 +104,7 @@ def _servers(
     workers: Workers,
     news: News,
     leaf: LeafRotation,
-    observation: Observation,
+    monitor: Monitor,
     borders: Sequence[Border],
     slot: WorkerSlot,
 ) -> tuple[Server, Server]:
@@ -119,14 +119,14 @@ def _servers(
             require_client_certificate=is_for_peers,
             interceptors=[border],
             settings=settings.server,
-            health=observation.health,
+            health=monitor.health,
             shared=slot.is_shared,
         )
         for address, border, is_for_peers in zip(
             slot.addresses(settings.public_listen, settings.peer_listen), borders, (False, True), strict=True
         )
     )
-    observation.watch_ports({"public": public, "peer": peer})
+    monitor.watch_ports({"public": public, "peer": peer})
     for server, threads in ((public, workers), (peer, by_peers)):
         add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, news, threads), server.grpc)
         add_MembershipServiceServicer_to_server(MembershipServicer(cloud, threads), server.grpc)

@@ -12,8 +12,8 @@ from federation.hospital.node import ANY_PORT, HospitalNode
 from federation.hospital.relay_rpc import RelayServicer
 from federation.hospital.rpc import RecordServicer
 from federation.hospital.standing import Standing
-from federation.monitor.observation import Observation
-from federation.monitor.subjects import hospital_subject
+from federation.monitor.monitor import Monitor
+from federation.monitor.targets import hospital_target
 from federation.party.audit import AuditEvent
 from federation.party.chores import CHORES, ChoreRunner, Lease
 from federation.processes.worker import Companions, WorkerSlot, end_when_told
@@ -51,7 +51,7 @@ def listen(
     leaf: LeafRotation,
     root_pem: bytes,
     workers: Workers,
-    observation: Observation | None = None,
+    monitor: Monitor | None = None,
     *,
     shared: bool = False,
 ) -> Listening:
@@ -60,7 +60,7 @@ def listen(
     def audit(event: AuditEvent) -> None:
         hospital.audit.record(event, now=hospital.clock())
 
-    border = Border.of(settings, audit, workers, observation.calls if observation is not None else None)
+    border = Border.of(settings, audit, workers, monitor.calls if monitor is not None else None)
     server = build_server(
         address,
         leaf,
@@ -68,11 +68,11 @@ def listen(
         require_client_certificate=False,
         interceptors=[border],
         settings=settings,
-        health=observation.health if observation is not None else None,
+        health=monitor.health if monitor is not None else None,
         shared=shared,
     )
-    if observation is not None:
-        observation.watch_ports({"public": server})
+    if monitor is not None:
+        monitor.watch_ports({"public": server})
     standing = Standing(workers, lambda: hospital.member.verifier().lists)
     relay = RelayServicer(hospital, workers, standing)
     add_RecordServiceServicer_to_server(RecordServicer(hospital, workers, standing), server.grpc)
@@ -90,24 +90,24 @@ async def serve(
     settings, slot = node.settings.server, slot or WorkerSlot()
     workers = Workers(settings.threads, settings.most_waiting_calls)
     try:
-        observation = Observation(hospital_subject(node, workers, slot))
+        monitor = Monitor(hospital_target(node, workers, slot))
         (where,) = slot.addresses(node.settings.listen)
         listening = listen(
-            node.hospital, settings, where, node.leaf, node.root_pem, workers, observation, shared=slot.is_shared
+            node.hospital, settings, where, node.leaf, node.root_pem, workers, monitor, shared=slot.is_shared
         )
         address = _dialled(node.settings.address, listening.server.port)
         runner = ChoreRunner(Lease(node.hospital.stores.settings, CHORES, node.clock))
         renewals = {"certify": node.tls.certify_what_is_due, "register-again": node.renew_registration}
         maintenance = Maintenance(node.hospital, node.cloud, node.outbox, address, renewals)
-        async with AsyncExitStack() as watched:
-            await watched.enter_async_context(observation.running())
+        async with AsyncExitStack() as monitored:
+            await monitored.enter_async_context(monitor.running())
             await asyncio.to_thread(maintenance.prepare, runner)
             await listening.server.start()
             runner.start(maintenance.chores(follows=slot.number == 0))
             ready(address)
 
             async def make_way() -> None:
-                await watched.aclose()
+                await monitored.aclose()
                 await asyncio.to_thread(runner.stop)
 
             companions = Companions(make_way, listening.end_followers)

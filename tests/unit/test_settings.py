@@ -10,7 +10,7 @@ import pytest
 
 from federation.backup.make import Telling, make_backup
 from federation.check.whole import settings_of
-from federation.monitor.conditions import conditions
+from federation.monitor.admin import conditions
 from federation.party.node_directory import NodeDirectory
 from federation.party.tokens import token_settings_of
 from federation.settings import (

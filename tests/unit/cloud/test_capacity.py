@@ -15,7 +15,7 @@ from federation.cloud.capacity import (
 )
 from federation.cloud.node import PublicCloudNode
 from federation.errors import Limit
-from federation.monitor.watched import list_readings
+from federation.monitor.targets import list_readings
 from federation.processes.cloud import tell_filling
 from federation.store import schema
 from federation.store.rows import RevocationKind

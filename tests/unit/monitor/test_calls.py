@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from federation.errors import GrantExpired, NotFound
 from federation.monitor.calls import CallMetrics
-from federation.monitor.subjects import CLOUD_SERVICES, HOSPITAL_SERVICES
+from federation.monitor.targets import CLOUD_SERVICES, HOSPITAL_SERVICES
 from federation.protocol.sealing import after_opening
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from federation.monitor.readings import Readings
-from federation.monitor.watched import database_readings, own_dependencies
+from federation.monitor.targets import database_readings, own_dependencies
 from federation.store.database import Database, open_database
 from federation.store.inspection import Survey
 from federation.store.party import Settings

@@ -13,8 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from federation.errors import Unavailable
 from federation.monitor.endpoint import MOST_AT_ONCE, is_local, metrics_endpoint, worker_address
-from federation.monitor.readings import Readings
-from federation.monitor.sources import Reading
+from federation.monitor.readings import Reading, Readings
 from federation.settings import ConfigError
 from tests.waiting import until, until_async
 

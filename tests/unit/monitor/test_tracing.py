@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from federation.errors import GrantExpired
-from federation.monitor.extras import open_tracing
+from federation.monitor.monitor import open_tracing
 from federation.protocol.sealing import after_opening
 from federation.settings import ConfigError, TracingSettings
 from federation.v1.directory_pb2 import GetDirectoryRequest

@@ -8,7 +8,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 
 from federation.clinical.errors import WrongSubject
 from federation.errors import FederationError, GrantExpired, Limit, NotFound, Rejected, Unavailable
-from federation.monitor.vocabulary import OTHER, cause, reasons, service_and_method, told_reason
+from federation.monitor.calls import OTHER, cause, reasons, service_and_method, told_reason
 from federation.settings import ConfigError
 from federation.store.errors import StoreUnavailable
 from federation.wire.status import to_status

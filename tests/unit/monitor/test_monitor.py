@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from federation.monitor.admin import LONGEST_SOCKET_BYTES, admin_server
-from federation.monitor.observation import Observation, Subject
+from federation.monitor.monitor import Monitor, Target
 from federation.party.node_directory import NodeDirectory
 from federation.settings import AdminSettings, ConfigError, MetricsSettings, TracingSettings
 from federation.wire.health import Dependency, Health
@@ -30,16 +30,16 @@ class Settings:
 
 
 @pytest.fixture
-def subject(token: Token, tmp_path: Path) -> Iterator[Callable[..., Subject]]:
-    """Give a function that makes what is watched: `subject(admin=..., metrics=..., worker=...)`."""
+def target(token: Token, tmp_path: Path) -> Iterator[Callable[..., Target]]:
+    """Give a function that makes what is watched: `target(admin=..., metrics=..., worker=...)`."""
     workers = Workers(1, 1)
 
     def make(
         admin: str | None = None, metrics: str | None = None, directory: Path = tmp_path, worker: int = 0
-    ) -> Subject:
+    ) -> Target:
         settings = Settings(AdminSettings(admin), MetricsSettings(metrics))
         dependencies = [Dependency("token", token.health)]
-        return Subject("hospital", NodeDirectory(directory), settings, token, workers, dependencies, worker=worker)
+        return Target("hospital", NodeDirectory(directory), settings, token, workers, dependencies, worker=worker)
 
     yield make
     workers.close()
@@ -69,9 +69,9 @@ async def status(address: str, service: str = "token") -> int | None:
             return None
 
 
-def watched(subject: Subject, ask: Callable[[], Awaitable[None]]) -> None:
+def watched(target: Target, ask: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with Observation(subject).running():
+        async with Monitor(target).running():
             await ask()
 
     asyncio.run(main())
@@ -79,7 +79,7 @@ def watched(subject: Subject, ask: Callable[[], Awaitable[None]]) -> None:
 
 @pytest.mark.parametrize(("worker", "name"), [(0, "admin.sock"), (2, "admin.sock.2")])
 def test_every_process_has_a_socket_and_a_port_of_its_own(
-    subject: Callable[..., Subject], tmp_path: Path, worker: int, name: str
+    target: Callable[..., Target], tmp_path: Path, worker: int, name: str
 ) -> None:
     port = free_ports()
 
@@ -92,17 +92,17 @@ def test_every_process_has_a_socket_and_a_port_of_its_own(
         await until_async(is_well)
         assert 'medunion_dependency_up{dependency="token"} 1.0' in await scraped(port + worker)
 
-    watched(subject(metrics=f"127.0.0.1:{port}", worker=worker), ask)
+    watched(target(metrics=f"127.0.0.1:{port}", worker=worker), ask)
 
 
 def test_socket_that_is_taken_keeps_nobody_from_serving_and_is_taken_over_when_it_is_free(
-    subject: Callable[..., Subject], tmp_path: Path
+    target: Callable[..., Target], tmp_path: Path
 ) -> None:
     address = f"unix:{tmp_path / 'admin.sock'}"
 
     async def main() -> None:
         async with admin_server(address, Health()) as _:
-            running = Observation(subject(metrics="127.0.0.1:0")).running()
+            running = Monitor(target(metrics="127.0.0.1:0")).running()
             await running.__aenter__()
             assert await status(address) is None, "the other one serves still, and knows no token"
 
@@ -116,11 +116,11 @@ def test_socket_that_is_taken_keeps_nobody_from_serving_and_is_taken_over_when_i
     asyncio.run(main())
 
 
-def test_metrics_port_that_is_taken_keeps_nobody_from_serving(subject: Callable[..., Subject]) -> None:
+def test_metrics_port_that_is_taken_keeps_nobody_from_serving(target: Callable[..., Target]) -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
-            running = Observation(subject(metrics=f"127.0.0.1:{port}")).running()
+            running = Monitor(target(metrics=f"127.0.0.1:{port}")).running()
             await running.__aenter__()
 
         async def is_served() -> bool:
@@ -136,7 +136,7 @@ def test_metrics_port_that_is_taken_keeps_nobody_from_serving(subject: Callable[
 
 
 def test_path_that_is_too_long_for_a_socket_keeps_nobody_from_serving(
-    subject: Callable[..., Subject], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    target: Callable[..., Target], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     deep = tmp_path / ("x" * LONGEST_SOCKET_BYTES)
     deep.mkdir()
@@ -144,7 +144,7 @@ def test_path_that_is_too_long_for_a_socket_keeps_nobody_from_serving(
     async def ask() -> None:
         assert not list(deep.iterdir())
 
-    watched(subject(directory=deep), ask)
+    watched(target(directory=deep), ask)
     assert "admin-not-served" in caplog.messages
 
 
@@ -160,15 +160,15 @@ def test_path_that_is_too_long_for_a_socket_keeps_nobody_from_serving(
     ],
 )
 def test_setting_that_will_not_do_is_named_before_anything_is_served(
-    subject: Callable[..., Subject], key: str, settings: dict[str, object]
+    target: Callable[..., Target], key: str, settings: dict[str, object]
 ) -> None:
     with pytest.raises(ConfigError, match=rf"^{key}: "):
-        Observation(subject(**settings))
+        Monitor(target(**settings))
 
 
 @pytest.mark.parametrize(("listen", "has_causes"), [("127.0.0.1", True), ("0.0.0.0", False)])
 def test_causes_behind_rejections_are_for_this_machine_alone(
-    subject: Callable[..., Subject], listen: str, has_causes: bool
+    target: Callable[..., Target], listen: str, has_causes: bool
 ) -> None:
     port = free_ports()
 
@@ -177,4 +177,4 @@ def test_causes_behind_rejections_are_for_this_machine_alone(
         assert "# TYPE medunion_refusals_total counter" in page
         assert ("medunion_rejection_causes" in page) is has_causes
 
-    watched(subject(metrics=f"{listen}:{port}"), ask)
+    watched(target(metrics=f"{listen}:{port}"), ask)

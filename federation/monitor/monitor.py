@@ -1,4 +1,4 @@
-"""A server as it is watched: its dependencies probed, its metrics, spans and admin server, beside what it serves."""
+"""The monitor of one process: dependencies probed, metrics, spans and the admin server, beside what it serves."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
@@ -6,8 +6,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -16,11 +17,17 @@ from federation.monitor.admin import ADMIN_LISTEN, UNIX, admin_server, fits, req
 from federation.monitor.calls import CallMetrics
 from federation.monitor.endpoint import METRICS_LISTEN, host_and_port, is_local, metrics_endpoint, worker_address
 from federation.monitor.events import counted_events
-from federation.monitor.extras import open_tracing
-from federation.monitor.readings import Readings, TokenReadings, WorkersReadings, token_readings, worker_readings
-from federation.monitor.sources import Reading, Source
+from federation.monitor.readings import (
+    Reading,
+    Readings,
+    Source,
+    TokenReadings,
+    WorkersReadings,
+    token_readings,
+    worker_readings,
+)
 from federation.party.node_directory import NodeDirectory
-from federation.settings import AdminSettings, MetricsSettings, TracingSettings
+from federation.settings import AdminSettings, ConfigError, MetricsSettings, TracingSettings
 from federation.wire import operations
 from federation.wire.health import Dependency, Health, watch
 from federation.wire.server import Server
@@ -28,11 +35,14 @@ from federation.wire.watch import CallWatch, Watches
 from federation.wire.workers import Workers
 from hsm import Token
 
+if TYPE_CHECKING:
+    from federation.monitor.tracing import Tracing
+
 TRY_AGAIN = timedelta(seconds=1)
 
 
-class WatchedSettings(Protocol):
-    """The settings of a node that is watched."""
+class MonitoredSettings(Protocol):
+    """The settings of a node that is monitored."""
 
     @property
     def admin(self) -> AdminSettings:
@@ -51,12 +61,12 @@ class WatchedSettings(Protocol):
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is watched: one process of a node. `worker` numbers the processes of one node from 0, `services` are gRPC's names."""
+class Target:
+    """What is monitored: one process of a node. `worker` numbers the processes of one node from 0, `services` are gRPC's names."""
 
     role: str
     directory: NodeDirectory
-    settings: WatchedSettings
+    settings: MonitoredSettings
     token: Token
     workers: Workers
     dependencies: Sequence[Dependency]
@@ -65,22 +75,22 @@ class Subject:
     worker: int = 0
 
 
-class Observation:
-    """The watch over one process. Give `health` and `calls` to its servers, and serve within `running`."""
+class Monitor:
+    """The monitor of one process. Give `health` and `calls` to its servers, and serve within `running`."""
 
-    def __init__(self, subject: Subject) -> None:
-        """Prepare to watch. Raises ConfigError."""
+    def __init__(self, target: Target) -> None:
+        """Prepare to monitor. Raises ConfigError."""
         self.health = Health()
-        self._subject = subject
+        self._target = target
         self._up: dict[str, bool] = {}
         self._ports: dict[str, Server] = {}
         self._registry = CollectorRegistry()
-        self._admin, self._metrics = _admin_address(subject), _metrics_address(subject)
-        self._tracing = open_tracing(subject.settings.tracing, f"medunion-{subject.role}")
+        self._admin, self._metrics = _admin_address(target), _metrics_address(target)
+        self._tracing = open_tracing(target.settings.tracing, f"medunion-{target.role}")
         watches: list[CallWatch] = [self._tracing] if self._tracing is not None else []
         if self._metrics is not None:
             with_causes = is_local(self._metrics, METRICS_LISTEN)
-            watches.append(CallMetrics(self._registry, subject.services, with_causes=with_causes))
+            watches.append(CallMetrics(self._registry, target.services, with_causes=with_causes))
             self._register()
         self.calls: CallWatch = Watches(watches)
 
@@ -102,7 +112,7 @@ class Observation:
                 await stack.enter_async_context(_served("metrics", partial(self._serve_metrics, self._metrics)))
             if self._admin is not None:
                 await stack.enter_async_context(_served("admin", partial(admin_server, self._admin, self.health)))
-            for dependency in self._subject.dependencies:
+            for dependency in self._target.dependencies:
                 await stack.enter_async_context(_going_on(watch(dependency, self._tell)))
             yield
 
@@ -110,26 +120,26 @@ class Observation:
         return metrics_endpoint(listen, self._registry)
 
     def _register(self) -> None:
-        subject, registry = self._subject, self._registry
+        target, registry = self._target, self._registry
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        registry.register(TokenReadings(subject.token.metrics))
-        registry.register(WorkersReadings(lambda: subject.workers.load))
+        registry.register(TokenReadings(target.token.metrics))
+        registry.register(WorkersReadings(lambda: target.workers.load))
         own: dict[str, Source] = {
             "process": self._process,
             "connections": self._connections,
-            "token": lambda: token_readings(subject.token.metrics()),
-            "workers": lambda: worker_readings(subject.workers.load),
+            "token": lambda: token_readings(target.token.metrics()),
+            "workers": lambda: worker_readings(target.workers.load),
         }
-        registry.register(Readings(own | dict(subject.sources)))
+        registry.register(Readings(own | dict(target.sources)))
 
     def _tell(self, name: str, healthy: bool) -> None:
         self._up[name] = healthy
         self.health.tell(name, healthy)
 
     def _process(self) -> Iterable[Reading]:
-        yield Reading("medunion_build_info", 1, (version("medunion"), self._subject.role))
+        yield Reading("medunion_build_info", 1, (version("medunion"), self._target.role))
         for name, healthy in dict(self._up).items():
             yield Reading("medunion_dependency_up", healthy, (name,))
 
@@ -139,11 +149,11 @@ class Observation:
             yield Reading("medunion_connections_limit", server.most_connections, (name,))
 
 
-def _admin_address(subject: Subject) -> str | None:
+def _admin_address(target: Target) -> str | None:
     """Give where the admin server of this process listens; None where the default socket's path is too long."""
-    set_to = subject.settings.admin.listen
-    socket = subject.directory.path.resolve() / "admin.sock"
-    listen = worker_address(set_to or f"{UNIX}{socket}", subject.worker, ADMIN_LISTEN)
+    set_to = target.settings.admin.listen
+    socket = target.directory.path.resolve() / "admin.sock"
+    listen = worker_address(set_to or f"{UNIX}{socket}", target.worker, ADMIN_LISTEN)
     if set_to is None and not fits(listen.removeprefix(UNIX)):
         operations.warning("admin-not-served", cause="the path of its socket is too long; set admin.listen")
         return None
@@ -151,12 +161,12 @@ def _admin_address(subject: Subject) -> str | None:
     return listen
 
 
-def _metrics_address(subject: Subject) -> str | None:
-    set_to = subject.settings.metrics.listen
+def _metrics_address(target: Target) -> str | None:
+    set_to = target.settings.metrics.listen
     if set_to is None:
         return None
     host_and_port(set_to, METRICS_LISTEN)
-    return worker_address(set_to, subject.worker, METRICS_LISTEN)
+    return worker_address(set_to, target.worker, METRICS_LISTEN)
 
 
 @asynccontextmanager
@@ -192,3 +202,15 @@ async def _going_on(work: Coroutine[object, object, None]) -> AsyncIterator[None
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+def open_tracing(settings: TracingSettings, service_name: str) -> "Tracing | None":
+    """Begin to trace if a collector is set. Raises ConfigError if the extra is not installed."""
+    if settings.endpoint is None:
+        return None
+    try:
+        module = import_module("federation.monitor.tracing")
+    except ImportError as error:
+        raise ConfigError("tracing.endpoint: tracing is an extra; install medunion[tracing]") from error
+    tracing: Tracing = module.start_tracing(settings.endpoint, settings, service_name)
+    return tracing
