@@ -44,8 +44,8 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Telling:
-    """How a long piece of work says how far it is: by sentences, and by bytes."""
+class Reporter:
+    """Says how far a long piece of work is: by sentences, and by bytes."""
 
     say: Tell
     bytes_done: Progress
@@ -73,7 +73,7 @@ def role_of(directory: NodeDirectory) -> Role:
 
 
 def make_backup(
-    directory: NodeDirectory, pin: PinProvider | None, out: Path, telling: Telling, *, copy_blobs: bool | None = None
+    directory: NodeDirectory, pin: PinProvider | None, out: Path, reporter: Reporter, *, copy_blobs: bool | None = None
 ) -> Manifest:
     """Make a backup in a new directory, mode 0700, which is there when it is whole; give its manifest.
 
@@ -88,7 +88,7 @@ def make_backup(
     partial.mkdir(mode=0o700)
     try:
         with ExitStack() as stack:
-            manifest = _written(_opened(directory, pin, stack), partial, telling, copy_blobs)
+            manifest = _written(_opened(directory, pin, stack), partial, reporter, copy_blobs)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -108,12 +108,12 @@ def _opened(directory: NodeDirectory, pin: PinProvider | None, stack: ExitStack)
     return _Node(directory, role, settings, database, token, book, role.keys(token, book, system_clock))
 
 
-def _written(node: _Node, out: Path, telling: Telling, copy_blobs: bool | None) -> Manifest:
+def _written(node: _Node, out: Path, reporter: Reporter, copy_blobs: bool | None) -> Manifest:
     generations, made_at = form.as_kept(node.book), system_clock()
     name = "store.sqlite" if kind_of(node.database) == "sqlite" else "store.pgdump"
-    telling.say("Copying the database")
+    reporter.say("Copying the database")
     taken = take(node.database, password_file(node.settings.database), out / name)
-    blobs, copied = _blobs(node, out, telling, copy_blobs)
+    blobs, copied = _blobs(node, out, reporter, copy_blobs)
     for file in (form.SETTINGS, form.TRUST):
         write_private(out / file, (node.directory.path / file).read_bytes())
     if form.as_kept(node.book) != generations:
@@ -142,15 +142,15 @@ def _written(node: _Node, out: Path, telling: Telling, copy_blobs: bool | None) 
     return manifest
 
 
-def _blobs(node: _Node, out: Path, telling: Telling, copy_blobs: bool | None) -> tuple[int, bool]:
+def _blobs(node: _Node, out: Path, reporter: Reporter, copy_blobs: bool | None) -> tuple[int, bool]:
     """Copy or list the blobs; give how many, and whether they were copied."""
     if not isinstance(node.settings, HospitalSettings) or not isinstance(node.keys, HospitalKeys):
         return 0, False
     shelf = node.directory.shelf(node.settings.blobs)
     copied = isinstance(shelf, FileShelf) if copy_blobs is None else copy_blobs
-    telling.say("Copying the records' blobs" if copied else "Reading the records' blobs, which stay where they are")
+    reporter.say("Copying the records' blobs" if copied else "Reading the records' blobs, which stay where they are")
     target = FileShelf(out / form.BLOBS) if copied else None
-    names = write_blob_list(out / form.BLOB_LIST, take_blobs(shelf, target, telling.bytes_done))
+    names = write_blob_list(out / form.BLOB_LIST, take_blobs(shelf, target, reporter.bytes_done))
     _require_whole(node.database, node.keys, shelf, names)
     return len(names), copied
 

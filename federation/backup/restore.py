@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from federation.backup import manifest as form
-from federation.backup.make import Telling
+from federation.backup.make import Reporter
 from federation.backup.manifest import ROLES, Manifest
 from federation.backup.witness import Witness, floor_without, take_up
 from federation.clock import system_clock
@@ -31,7 +31,7 @@ from keystore.party import IDENTITY, CloudKeys, HospitalKeys
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """Where a node is put back; what is None is as the backup's settings say."""
 
     directory: NodeDirectory
@@ -53,11 +53,11 @@ class _Checked:
     manifest: Manifest
     settings: CloudSettings | HospitalSettings
     source: Path
-    place: Place
+    destination: Destination
 
     @property
     def database_url(self) -> str:
-        return self.settings.database.url or f"sqlite:///{(self.place.directory.path / 'store.sqlite').resolve()}"
+        return self.settings.database.url or f"sqlite:///{(self.destination.directory.path / 'store.sqlite').resolve()}"
 
 
 def read_manifest(source: Path) -> Manifest:
@@ -71,9 +71,9 @@ def read_manifest(source: Path) -> Manifest:
 
 def restore(
     source: Path,
-    place: Place,
+    destination: Destination,
     pin: PinProvider | None,
-    telling: Telling,
+    reporter: Reporter,
     *,
     digest: str | None = None,
     witnesses: Sequence[Witness] = (),
@@ -87,37 +87,39 @@ def restore(
     Raises BackupRejected, ConfigError, StoreError, HsmError, OSError; until the settings are written there is no node.
     """
     began = time.monotonic()
-    checked = _checked(source, place, digest)
+    checked = _checked(source, destination, digest)
     with ExitStack() as stack:
         token = stack.enter_context(open_node_token(checked.settings.token, pin))
         keys = _keys(checked, token)
         require_empty(checked.database_url, password_file(checked.settings.database))
-        place.directory.create()
-        telling.say("The backup is whole, and the token has its keys")
-        _put(checked, telling)
-        database = stack.enter_context(place.directory.database(checked.settings.database))
+        destination.directory.create()
+        reporter.say("The backup is whole, and the token has its keys")
+        _put(checked, reporter)
+        database = stack.enter_context(destination.directory.database(checked.settings.database))
         _amend(checked, database, token, keys, witnesses)
         others = _has_other_identity(checked.manifest, keys)
-    _wait(checked.settings, began, telling, pause)
+    _wait(checked.settings, began, reporter, pause)
     _write_settings(checked)
     return Restored(checked.manifest, others)
 
 
-def _checked(source: Path, place: Place, digest: str | None) -> _Checked:
-    if place.directory.is_initialised:
-        raise BackupRejected(f"{place.directory.path} has a node already")
+def _checked(source: Path, destination: Destination, digest: str | None) -> _Checked:
+    if destination.directory.is_initialised:
+        raise BackupRejected(f"{destination.directory.path} has a node already")
     manifest = read_manifest(source)
-    if digest is None and place.token is None:
+    if digest is None and destination.token is None:
         raise BackupRejected("name the token, or give the digest that was shown when the backup was made")
     if digest is not None and digest.strip().lower() != manifest.digest:
         raise BackupRejected(f"this is another backup: its digest is {manifest.digest}")
     manifest.require_files(source)
     role = ROLES[manifest.role]
     settings = NodeDirectory(source).settings(role.settings)
-    settings = replace(settings, token=place.token or settings.token, database=place.database or settings.database)
+    settings = replace(
+        settings, token=destination.token or settings.token, database=destination.database or settings.database
+    )
     if isinstance(settings, HospitalSettings):
-        settings = replace(settings, blobs=place.blobs or settings.blobs)
-    checked = _Checked(manifest, settings, source, place)
+        settings = replace(settings, blobs=destination.blobs or settings.blobs)
+    checked = _Checked(manifest, settings, source, destination)
     if not checked.database_url.startswith(manifest.database):
         raise BackupRejected(f"this is a backup of a {manifest.database} database: name one of that kind")
     return checked
@@ -136,14 +138,14 @@ def _keys(checked: _Checked, token: Token) -> CloudKeys | HospitalKeys:
     return keys
 
 
-def _put(checked: _Checked, telling: Telling) -> None:
-    manifest, source, directory = checked.manifest, checked.source, checked.place.directory
+def _put(checked: _Checked, reporter: Reporter) -> None:
+    manifest, source, directory = checked.manifest, checked.source, checked.destination.directory
     if isinstance(checked.settings, HospitalSettings):
         shelf = directory.shelf(checked.settings.blobs)
         kept = FileShelf(source / form.BLOBS) if manifest.blobs_copied else shelf
-        telling.say("Putting back the records' blobs" if manifest.blobs_copied else "Looking for the records' blobs")
-        put_blobs(source / form.BLOB_LIST, kept, shelf if manifest.blobs_copied else None, telling.bytes_done)
-    telling.say("Putting back the database")
+        reporter.say("Putting back the records' blobs" if manifest.blobs_copied else "Looking for the records' blobs")
+        put_blobs(source / form.BLOB_LIST, kept, shelf if manifest.blobs_copied else None, reporter.bytes_done)
+    reporter.say("Putting back the database")
     dump = "store.sqlite" if manifest.database == "sqlite" else "store.pgdump"
     put(source / dump, checked.database_url, password_file(checked.settings.database))
     write_private(directory.trust_file, (source / form.TRUST).read_bytes())
@@ -162,7 +164,7 @@ def _amend(
     detail = f"backup {manifest.digest} of {made_at}, {manifest.log_entries} entries of the log"
     Audit(Log(database), keys.sealing).record(AuditEvent("RESTORED", OK, detail=detail), now=now)
     if isinstance(checked.settings, CloudSettings):
-        node = PublicCloudNode(checked.place.directory, checked.settings, database, token)
+        node = PublicCloudNode(checked.destination.directory, checked.settings, database, token)
         if witnesses:
             take_up(node, witnesses, now=now)
         else:
@@ -175,20 +177,20 @@ def _has_other_identity(manifest: Manifest, keys: CloudKeys | HospitalKeys) -> b
 
 
 def _wait(
-    settings: CloudSettings | HospitalSettings, began: float, telling: Telling, pause: Callable[[float], None]
+    settings: CloudSettings | HospitalSettings, began: float, reporter: Reporter, pause: Callable[[float], None]
 ) -> None:
     """Wait until whatever was sent before the restoration began is stale: its replay key may be among what is forgotten."""
     freshness = settings.protocol.freshness
     window: timedelta = freshness.window + 2 * freshness.skew
     left = window.total_seconds() - (time.monotonic() - began)
     if left > 0:
-        telling.say(f"Waiting {left:.0f} s, until no message from before can be played again")
+        reporter.say(f"Waiting {left:.0f} s, until no message from before can be played again")
         pause(left)
 
 
 def _write_settings(checked: _Checked) -> None:
     """Write the settings: as they were where nothing of them is another, comments and all."""
-    directory = checked.place.directory
+    directory = checked.destination.directory
     if NodeDirectory(checked.source).settings(type(checked.settings)) == checked.settings:
         write_private(directory.settings_file, (checked.source / form.SETTINGS).read_bytes())
     else:

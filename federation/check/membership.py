@@ -1,12 +1,13 @@
-"""A node in its federation: the trust bundle, the certificates and lists, its registration, and the clock."""
+"""A node in its federation: trust bundle, certificates and lists, how full those are, its registration, and the clock."""
 
 import ctypes
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 
 from federation.check.findings import Examined, Finding, Verdict
+from federation.cloud.capacity import Fill, fills, fills_of
 from federation.cloud.directory_publisher import crls_and_pins
 from federation.errors import FutureDated, Rejected, StaleMessage, StaleRevocationList
 from federation.hospital.tls import TlsIdentity
@@ -18,8 +19,10 @@ from federation.protocol.authorities import crls_that_count, current_crl
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
-from federation.settings import CloudSettings
+from federation.settings import CloudSettings, HospitalSettings
 from federation.store.directory import Authorities, TrustChain
+from federation.store.rows import RevocationKind
+from federation.store.survey import Survey
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import Credential, KeyStatement
 from federation.wire.dialling import dialling_of
@@ -31,6 +34,9 @@ SOON = timedelta(days=14)
 
 _UNSYNCHRONISED = 0x0040
 """STA_UNSYNC of ntp_adjtime(3)."""
+
+_TOLD: Mapping[RevocationKind, str] = {"serial": "credentials", "grant": "grants", "key": "encryption keys"}
+_PAGE = "docs/operations.md, Medunion revocation list filling"
 
 
 def trust(examined: Examined) -> Iterator[Finding]:
@@ -143,6 +149,40 @@ def _ends(name: str, certificate: x509.Certificate, now: datetime, do: str) -> F
     return Finding(
         "certificates", Verdict.NOTE if soon else Verdict.OK, f"{name} is good until {end:%Y-%m-%d}", do if soon else ""
     )
+
+
+def revocations(examined: Examined) -> Iterator[Finding]:
+    """Count what is revoked: the public cloud in its book, a hospital on the list in hand. A full list lets nobody be revoked."""
+    if isinstance(examined.settings, CloudSettings):
+        counted = Survey(examined.need_database()).revocations(now=examined.clock())
+        leaves_at = {kind: it.first_leaves_at for kind, it in counted.items()}
+        found = fills({kind: it.entries for kind, it in counted.items()})
+        yield from _fillings(found, f"see {_PAGE}", leaves_at, full=Verdict.WRONG)
+    if isinstance(examined.settings, HospitalSettings):
+        listed = examined.need_member().verifier().lists.revocations
+        if listed is not None:
+            # Nothing of the hospital's is wrong: it is another's to put right.
+            do = f"tell the public cloud's operator ({_PAGE})"
+            yield from _fillings(fills_of(listed), do, {}, full=Verdict.NOTE)
+
+
+def _fillings(
+    found: Sequence[Fill], do: str, leaves_at: Mapping[RevocationKind, int], *, full: Verdict
+) -> Iterator[Finding]:
+    high = [fill for fill in found if fill.is_high]
+    for fill in high:
+        verdict = full if fill.is_full else Verdict.NOTE
+        means = "it is full, and no more can be revoked" if fill.is_full else "when it is full no more can be revoked"
+        leaves = (
+            f"; the first leaves at {_moment(leaves_at[fill.kind]):%Y-%m-%d %H:%M}" if fill.kind in leaves_at else ""
+        )
+        yield Finding("revocations", verdict, f"{_told(fill)} on the revocation list: {means}{leaves}", do)
+    if not high:
+        yield Finding("revocations", Verdict.OK, f"the list has room: {', '.join(map(_told, found))}")
+
+
+def _told(fill: Fill) -> str:
+    return f"{fill.entries} of {fill.most} {_TOLD[fill.kind]}"
 
 
 def registration(examined: Examined) -> Iterator[Finding]:

@@ -11,9 +11,8 @@ from datetime import timedelta
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from federation.check.findings import Examined, Finding, Verdict
+from federation.check.findings import Examined, Finding, Verdict, remedy_of
 from federation.check.membership import tls_identity
-from federation.check.remedies import remedy_of
 from federation.errors import FieldInvalid, Unavailable
 from federation.monitor.admin import conditions
 from federation.protocol.statements import ROLE_NAMES

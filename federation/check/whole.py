@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from federation.check import membership, own, peers, revocations
+from federation.check import membership, own, peers
 from federation.check.findings import KINDS, Examined, Finding, Kind, NodeSettings, Verdict, failed, look
 from federation.clock import Clock, system_clock
 from federation.party.node_directory import NodeDirectory
@@ -20,7 +20,7 @@ _LOOKS = (
     ("blobs", own.blobs),
     ("serving", peers.serving),
     ("trust", membership.trust),
-    ("revocations", revocations.revocations),
+    ("revocations", membership.revocations),
     ("registration", membership.registration),
     ("certificates", membership.certificates),
     ("dialling", peers.dialling),

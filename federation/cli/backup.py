@@ -8,9 +8,9 @@ import click
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from federation.backup.make import Telling, make_backup
+from federation.backup.make import Reporter, make_backup
 from federation.backup.manifest import ROLES, Manifest
-from federation.backup.restore import Place, read_manifest, restore
+from federation.backup.restore import Destination, read_manifest, restore
 from federation.backup.witness import Witness, heard
 from federation.cli.options import (
     EXISTING,
@@ -51,8 +51,8 @@ def backup(directory: NodeDirectory, out: Path, copy_blobs: bool | None, pin: Pi
     No private key is in a backup: its manifest names those that are needed.
     """
     provider = pin.provider(token_settings_of(directory))
-    with _telling() as telling:
-        manifest = make_backup(directory, provider, out.resolve(), telling, copy_blobs=copy_blobs)
+    with _telling() as reporter:
+        manifest = make_backup(directory, provider, out.resolve(), reporter, copy_blobs=copy_blobs)
     _show(manifest)
     click.echo(f"\nKeep this digest apart from the backup:\n\n    {manifest.digest}\n")
 
@@ -88,11 +88,11 @@ def restore_command(
     manifest = read_manifest(source)
     _show(manifest)
     named = _named_token(directory, token)
-    place = Place(directory, named, database if database.url else None, blobs if blobs.url else None)
+    destination = Destination(directory, named, database if database.url else None, blobs if blobs.url else None)
     pin = token.pin.provider(named or NodeDirectory(source).settings(ROLES[manifest.role].settings).token)
     heard_by = [Witness.of(path.read_bytes()) for path in witnesses]
-    with _telling() as telling:
-        restored = restore(source, place, pin, telling, digest=digest, witnesses=heard_by)
+    with _telling() as reporter:
+        restored = restore(source, destination, pin, reporter, digest=digest, witnesses=heard_by)
     click.echo(f"{manifest.identity} is restored in {directory.path}.")
     for line in _left_to_do(manifest, restored.has_other_identity, bool(witnesses)):
         click.echo(f"- {line}")
@@ -136,7 +136,7 @@ def _left_to_do(manifest: Manifest, has_other_identity: bool, witnessed: bool) -
 
 
 @contextmanager
-def _telling() -> Iterator[Telling]:
+def _telling() -> Iterator[Reporter]:
     """Tell steps as lines, and bytes as a bar where somebody looks."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()
@@ -146,4 +146,4 @@ def _telling() -> Iterator[Telling]:
         def say(sentence: str) -> None:
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
-        yield Telling(say, lambda size: progress.advance(task, size))
+        yield Reporter(say, lambda size: progress.advance(task, size))

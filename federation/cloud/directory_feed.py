@@ -1,4 +1,4 @@
-"""Telling those who follow the directory of a new issue, at once and without a thread each."""
+"""Reporter those who follow the directory of a new issue, at once and without a thread each."""
 
 import asyncio
 

@@ -62,7 +62,7 @@ class MonitoredSettings(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """What is monitored: one process of a node. `worker` numbers the processes of one node from 0, `services` are gRPC's names."""
+    """What is monitored: one process of a node, the `worker` of that number from 0. `services` are gRPC's names."""
 
     role: str
     directory: NodeDirectory

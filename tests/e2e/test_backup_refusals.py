@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from federation.backup import manifest as form
-from federation.backup.make import Telling, make_backup
-from federation.backup.restore import Place, read_manifest, restore
+from federation.backup.make import Reporter, make_backup
+from federation.backup.restore import Destination, read_manifest, restore
 from federation.backup.witness import Witness, heard
 from federation.cloud.node import Founding, found, open_public_cloud
 from federation.hospital.importing import RecordFiles, import_record
@@ -27,7 +27,7 @@ from tests.conftest import USER_PIN
 from tests.contract import s3_server
 from tests.hospital_lab import JOHNNIE
 
-QUIET = Telling(lambda _sentence: None, lambda _size: None)
+QUIET = Reporter(lambda _sentence: None, lambda _size: None)
 Tokens = Callable[..., TokenUri]
 
 
@@ -90,7 +90,7 @@ def put_back(kept: Kept, name: str, target: Path, **place: object) -> NodeDirect
     source = kept.source(name)
     restore(
         source,
-        Place(directory, **place),
+        Destination(directory, **place),
         kept.pin,
         QUIET,
         digest=read_manifest(source).digest,
@@ -127,7 +127,7 @@ def test_a_restored_node_waits_until_what_it_forgot_to_have_taken_is_stale(kept:
         assert not directory.is_initialised
         waited.append(seconds)
 
-    restore(source, Place(directory), kept.pin, QUIET, digest=read_manifest(source).digest, pause=wait)
+    restore(source, Destination(directory), kept.pin, QUIET, digest=read_manifest(source).digest, pause=wait)
     assert directory.is_initialised
     (seconds,) = waited
     assert 0 < seconds <= 40
@@ -199,11 +199,13 @@ def test_a_changed_file_with_its_digest_in_the_manifest_is_refused(kept: Kept, t
 
 
 def test_the_token_that_an_unchecked_backup_names_is_not_opened(kept: Kept, tmp_path: Path) -> None:
-    place = Place(NodeDirectory(tmp_path / "new"))
+    destination = Destination(NodeDirectory(tmp_path / "new"))
     with pytest.raises(BackupRejected, match="name the token"):
-        restore(kept.source("cloud"), place, kept.pin, QUIET)
+        restore(kept.source("cloud"), destination, kept.pin, QUIET)
     with pytest.raises(BackupRejected, match="this is another backup"):
-        restore(kept.source("cloud"), place, kept.pin, QUIET, digest=read_manifest(kept.source("hospital")).digest)
+        restore(
+            kept.source("cloud"), destination, kept.pin, QUIET, digest=read_manifest(kept.source("hospital")).digest
+        )
     assert not (tmp_path / "new").exists()
 
 
@@ -268,7 +270,7 @@ def test_a_witness_of_another_federation_is_refused(kept: Kept, tmp_path: Path, 
     with pytest.raises(BackupRejected, match="none of this cloud's keys"):
         restore(
             kept.source("cloud"),
-            Place(NodeDirectory(tmp_path / "new")),
+            Destination(NodeDirectory(tmp_path / "new")),
             kept.pin,
             QUIET,
             digest=read_manifest(kept.source("cloud")).digest,

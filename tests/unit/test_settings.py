@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from federation.backup.make import Telling, make_backup
+from federation.backup.make import Reporter, make_backup
 from federation.check.whole import settings_of
 from federation.monitor.admin import conditions
 from federation.party.node_directory import NodeDirectory
@@ -201,7 +201,7 @@ def _values_of(settings: object) -> Iterator[tuple[str, object]]:
     "look",
     [
         token_settings_of,
-        lambda node: make_backup(node, None, node.path / "backup", Telling(print, print)),
+        lambda node: make_backup(node, None, node.path / "backup", Reporter(print, print)),
         lambda node: conditions(node, timedelta(seconds=1)),
         settings_of,
     ],

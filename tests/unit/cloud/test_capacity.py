@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from federation.check.findings import KINDS, Examined, Finding, Verdict
-from federation.check.revocations import revocations
+from federation.check.membership import revocations
 from federation.clock import system_clock
 from federation.cloud.capacity import (
     MOST,
