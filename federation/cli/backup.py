@@ -51,7 +51,7 @@ def backup(directory: NodeDirectory, out: Path, copy_blobs: bool | None, pin: Pi
     No private key is in a backup: its manifest names those that are needed.
     """
     provider = pin.provider(token_settings_of(directory))
-    with _telling() as reporter:
+    with _reporter() as reporter:
         manifest = make_backup(directory, provider, out.resolve(), reporter, copy_blobs=copy_blobs)
     _show(manifest)
     click.echo(f"\nKeep this digest apart from the backup:\n\n    {manifest.digest}\n")
@@ -91,7 +91,7 @@ def restore_command(
     destination = Destination(directory, named, database if database.url else None, blobs if blobs.url else None)
     pin = token.pin.provider(named or NodeDirectory(source).settings(ROLES[manifest.role].settings).token)
     heard_by = [Witness.of(path.read_bytes()) for path in witnesses]
-    with _telling() as reporter:
+    with _reporter() as reporter:
         restored = restore(source, destination, pin, reporter, digest=digest, witnesses=heard_by)
     click.echo(f"{manifest.identity} is restored in {directory.path}.")
     for line in _left_to_do(manifest, restored.has_other_identity, bool(witnesses)):
@@ -136,7 +136,7 @@ def _left_to_do(manifest: Manifest, has_other_identity: bool, witnessed: bool) -
 
 
 @contextmanager
-def _telling() -> Iterator[Reporter]:
+def _reporter() -> Iterator[Reporter]:
     """Tell steps as lines, and bytes as a bar where somebody looks."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()

@@ -49,7 +49,7 @@ _PROBE = "health-probe"
 def cloud_target(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, slot: WorkerSlot) -> Target:
     """Give the public cloud, as one of its processes serves it."""
     cloud, survey = node.cloud, Survey(node.database)
-    counted = Seldom(lambda: survey.registrations(now=cloud.clock()))
+    counted = Cached(lambda: survey.registrations(now=cloud.clock()))
 
     def lists() -> Iterator[Reading]:
         verifier = cloud.bulletin.current.verifier
@@ -190,7 +190,7 @@ def oldest_seconds(waiting: Sequence[Waiting], *, now: int) -> float:
     return max(0, *ages) / 1000 if ages else 0.0
 
 
-class Seldom(Generic[T]):
+class Cached(Generic[T]):
     """A number that is costly to get, gotten anew when it is older than that."""
 
     def __init__(self, get: Callable[[], T], every: timedelta = COUNT_EVERY) -> None:

@@ -1,4 +1,4 @@
-"""What a doctor's or patient's client does for itself whenever it is opened; hospitals have their own upkeep."""
+"""What a doctor's or patient's client does for itself whenever it is opened; a hospital has chores (federation/hospital/maintenance.py)."""
 
 import time
 from contextlib import suppress
@@ -10,7 +10,7 @@ from federation.party.registration import Due, Pause, renew_registration, renewa
 from federation.protocol.time import Instant
 
 
-def keep_up(
+def maintain(
     member: Member, cloud: CloudClient, evidence: bytes, *, certificate: bytes = b"", pause: Pause = time.sleep
 ) -> FederationError | None:
     """Register again if that is due, begin the next epoch, end what is over. Without the cloud all of it waits.

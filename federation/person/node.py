@@ -19,7 +19,7 @@ from federation.person.deposits import DEPOSIT
 from federation.person.device import Unlocked, create_person, enrol_device, unlock
 from federation.person.doctor import DoctorClient
 from federation.person.errors import ProfileUnusable
-from federation.person.maintenance import keep_up
+from federation.person.maintenance import maintain
 from federation.person.patient import PatientClient
 from federation.person.pending import PENDING
 from federation.person.profile import DeviceSettings, DoctorSettings, PatientSettings, Profile
@@ -143,7 +143,7 @@ def open_doctor(
         token = stack.enter_context(open_node_token(settings.token, pin))
         parts = _Parts(stack, node, settings, token, trace, dial_only)
         certificate = parts.member.certificate
-        refusal = keep_up(parts.member, parts.cloud, certificate, certificate=certificate)
+        refusal = maintain(parts.member, parts.cloud, certificate, certificate=certificate)
         client = DoctorClient(
             parts.member,
             parts.cloud,
@@ -175,7 +175,7 @@ def open_patient(
     with ExitStack() as stack:
         token = stack.enter_context(open_node_token(settings.token, lambda: unlocked.pin))
         parts = _Parts(stack, node, settings, token, trace, dial_only)
-        refusal = keep_up(parts.member, parts.cloud, unlocked.password.value)
+        refusal = maintain(parts.member, parts.cloud, unlocked.password.value)
         client = PatientClient(
             parts.member,
             parts.cloud,

@@ -8,7 +8,7 @@ from federation.errors import RenewalNotDue, Unavailable
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.party.registration import renew_registration
-from federation.person.maintenance import keep_up
+from federation.person.maintenance import maintain
 from federation.protocol.statements import peek_statement
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.statement_pb2 import Credential, KeyStatement
@@ -87,7 +87,7 @@ def test_a_renewal_that_is_not_due_is_told_in_clear_and_is_no_fault_of_the_membe
     with lab.refused_in_clear(RenewalNotDue):
         renew_registration(doctor, cloud, doctor.certificate, certificate=doctor.certificate)
     monkeypatch.setattr("federation.party.registration.RENEWED_BEFORE_END", timedelta(days=366))
-    assert keep_up(doctor, cloud, doctor.certificate, certificate=doctor.certificate) is None
+    assert maintain(doctor, cloud, doctor.certificate, certificate=doctor.certificate) is None
     assert [event.reason for event in lab.refusals()][-2:] == ["RENEWAL_NOT_DUE"] * 2
     assert doctor.key_statement == kept
 
