@@ -51,7 +51,7 @@ def between(least: float, most: float, default: N, says: str = "") -> N:
 
 
 def about(says: str, *, example: object = None, check: Callable[[Any], object] | None = None) -> Mapping[str, Any]:
-    """Give the metadata of a setting: what it means, an example where there is no default, and what a value has to pass.
+    """Return the metadata of a setting: what it means, an example where there is no default, and what a value has to pass.
 
     A check raises ConfigError; the setting's name is added to what it says.
     """
@@ -190,12 +190,12 @@ class ProtocolSettings:
 
     @property
     def freshness(self) -> Freshness:
-        """Give Delta T and sigma."""
+        """Return Delta T and sigma."""
         return Freshness(timedelta(seconds=self.freshness_seconds), timedelta(seconds=self.skew_seconds))
 
     @property
     def lifetimes(self) -> Lifetimes:
-        """Give the life of epochs."""
+        """Return the life of epochs."""
         return Lifetimes(timedelta(hours=self.epoch_hours), timedelta(hours=self.renew_hours_before_end))
 
 
@@ -433,7 +433,7 @@ def _lines(settings: object) -> Iterator[str]:
 
 
 def _first_words(settings: object) -> str:
-    """Give what the docstring says, in one line, without the table's name before it."""
+    """Return what the docstring says, in one line, without the table's name before it."""
     words = " ".join((type(settings).__doc__ or "").split())
     said = words.partition("]`: ")[2] or words
     return said[:1].upper() + said[1:]

@@ -65,7 +65,7 @@ class _Node:
 
 
 def role_of(directory: NodeDirectory) -> Role:
-    """Say what lives in a directory. Raises ConfigError."""
+    """Return what lives in a directory. Raises ConfigError."""
     for role in ROLES.values():
         if role.letter == directory.letter:
             return role
@@ -75,7 +75,7 @@ def role_of(directory: NodeDirectory) -> Role:
 def make_backup(
     directory: NodeDirectory, pin: PinProvider | None, out: Path, reporter: Reporter, *, copy_blobs: bool | None = None
 ) -> Manifest:
-    """Make a backup in a new directory, mode 0700, which is there when it is whole; give its manifest.
+    """Make a backup in a new directory, mode 0700, which is there when it is whole; return its manifest.
 
     Blobs are copied from a directory, and from a bucket only if that is said: otherwise they are read where they are, and
     listed. Raises ConfigError, BackupRejected, StoreError, HsmError, OSError.
@@ -143,7 +143,7 @@ def _written(node: _Node, out: Path, reporter: Reporter, copy_blobs: bool | None
 
 
 def _blobs(node: _Node, out: Path, reporter: Reporter, copy_blobs: bool | None) -> tuple[int, bool]:
-    """Copy or list the blobs; give how many, and whether they were copied."""
+    """Copy or list the blobs; return how many, and whether they were copied."""
     if not isinstance(node.settings, HospitalSettings) or not isinstance(node.keys, HospitalKeys):
         return 0, False
     shelf = node.directory.shelf(node.settings.blobs)
@@ -156,7 +156,10 @@ def _blobs(node: _Node, out: Path, reporter: Reporter, copy_blobs: bool | None) 
 
 
 def _require_whole(database: Database, keys: HospitalKeys, shelf: Shelf, names: set[str]) -> None:
-    """Require the blobs of every record that was there: one that came since has newer ones. Raises BackupRejected, Corrupt."""
+    """Check that no blob is missing of a record that was there: one that came since has newer ones.
+
+    Raises BackupRejected, Corrupt.
+    """
     vault, records = Vault(keys, BlobStore(shelf), system_entropy), Records(database)
     for _ in range(_TRIES):
         missing = set(_missing(vault, records, names))

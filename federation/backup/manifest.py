@@ -87,19 +87,19 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """Give the digest that stands for the whole backup."""
+        """Return the digest that stands for the whole backup."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     @property
     def book(self) -> GenerationBook:
-        """Give the generations of the keys as they were. Raises BackupRejected."""
+        """Return the generations of the keys as they were. Raises BackupRejected."""
         try:
             return _Fixed(Generations.from_json(self.generations.encode()))
         except GenerationsBroken as error:
             raise BackupRejected("the generations of the keys can't be read") from error
 
     def require_files(self, directory: Path) -> None:
-        """Require each file to be what it was. Raises BackupRejected."""
+        """Check that each file is what it was. Raises BackupRejected."""
         for name, expected in self.files.items():
             path = directory / name
             if path.name != name or not path.is_file() or digest_of(path) != expected:
@@ -115,7 +115,7 @@ class _Fixed:
 
 
 def needed(generations: Generations, purposes: tuple[str, ...], now: int) -> tuple[str, ...]:
-    """Give the labels without which something kept does not open, or nothing new is signed as before."""
+    """Return the labels without which something kept does not open, or nothing new is signed as before."""
     labels = []
     for purpose in purposes:
         active = generations.active(purpose, now).number
@@ -128,7 +128,7 @@ def needed(generations: Generations, purposes: tuple[str, ...], now: int) -> tup
 
 
 def public_keys(keys: CloudKeys | HospitalKeys) -> dict[str, str]:
-    """Give the public halves of the keys that sign now, by purpose."""
+    """Return the public halves of the keys that sign now, by purpose."""
     found = {IDENTITY: keys.signing_key.public_key(), TLS_CA: keys.tls_ca_key.public_key()}
     public = {purpose: key.public_bytes_raw().hex() for purpose, key in found.items()}
     return public | ({ISSUING: keys.issuing.public_key.hex()} if isinstance(keys, CloudKeys) else {})
@@ -140,7 +140,7 @@ def seal(manifest: Manifest, sealing: Sealing) -> bytes:
 
 
 def require_sealed(manifest: Manifest, sealed: bytes, sealing: Sealing) -> None:
-    """Require that this token's key sealed this manifest. Raises BackupRejected."""
+    """Check that this token's key sealed this manifest. Raises BackupRejected."""
     try:
         kept = sealing.open(sealed, _context(manifest))
     except SealBroken as error:
@@ -150,7 +150,7 @@ def require_sealed(manifest: Manifest, sealed: bytes, sealing: Sealing) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """Give a file's SHA-256 in hexadecimal."""
+    """Return a file's SHA-256 in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -159,7 +159,7 @@ def digest_of(path: Path) -> str:
 
 
 def as_kept(book: StoredGenerations) -> str:
-    """Give the generations as they stand now, in the form of the manifest."""
+    """Return the generations as they stand now, in the form of the manifest."""
     return book.reread().to_json().decode()
 
 

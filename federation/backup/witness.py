@@ -59,7 +59,7 @@ class Witness:
         return cls(directory)
 
     def verified(self, own: Sequence[Ed25519PublicKey]) -> tuple[TrustedBundle, RevocationList]:
-        """Give bundle and list if one of the cloud's own keys signed them. Raises BackupRejected."""
+        """Return bundle and list if one of the cloud's own keys signed them. Raises BackupRejected."""
         try:
             bundle = pin(self.directory.trust_bundle)
             covered = transcript(LABEL, bundle.signed.statement)
@@ -73,7 +73,7 @@ class Witness:
 
 
 def heard(node: HospitalNode) -> bytes:
-    """Give the newest directory that a hospital has taken. Raises BackupRejected if it has none."""
+    """Return the newest directory that a hospital has taken. Raises BackupRejected if it has none."""
     directory = node.member.directory
     if directory is None:
         raise BackupRejected("this hospital has heard nothing of the public cloud yet")

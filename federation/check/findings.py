@@ -112,50 +112,50 @@ class Examined:
 
     @property
     def identity(self) -> str:
-        """Give whose node it is."""
+        """Return whose node it is."""
         return self.settings.identity
 
     @property
     def database_settings(self) -> DatabaseSettings:
-        """Give `[database]`, which is always the default for doctors and patients."""
+        """Return `[database]`, which is always the default for doctors and patients."""
         return getattr(self.settings, "database", DatabaseSettings())
 
     @property
     def blob_settings(self) -> BlobSettings | None:
-        """Give `[blobs]` of a hospital."""
+        """Return `[blobs]` of a hospital."""
         return getattr(self.settings, "blobs", None)
 
     @property
     def kept(self) -> Settings:
-        """Give the party's small values. Raises ConfigError without a database."""
+        """Return the party's small values. Raises ConfigError without a database."""
         return Settings(self.need_database())
 
     def need_database(self) -> Database:
-        """Give the database. Raises NotSeen if it could not be opened."""
+        """Return the database. Raises NotSeen if it could not be opened."""
         if self.database is None:
             raise NotSeen("the database")
         return self.database
 
     def need_token(self) -> Token:
-        """Give the token. Raises NotSeen if it could not be opened."""
+        """Return the token. Raises NotSeen if it could not be opened."""
         if self.token is None:
             raise NotSeen("the token")
         return self.token
 
     def need_keys(self) -> PartyKeys:
-        """Give the keys. Raises NotSeen if they could not be opened."""
+        """Return the keys. Raises NotSeen if they could not be opened."""
         if self.keys is None:
             raise NotSeen("the keys")
         return self.keys
 
     def need_trust(self) -> TrustedBundle:
-        """Give the newest trust bundle. Raises NotSeen if there is none that can be read."""
+        """Return the newest trust bundle. Raises NotSeen if there is none that can be read."""
         if self.trust is None:
             raise NotSeen("the trust bundle")
         return self.trust
 
     def need_member(self) -> Member:
-        """Give the party as a member of the federation; the public cloud is none. Raises NotSeen."""
+        """Return the party as a member of the federation; the public cloud is none. Raises NotSeen."""
         if self.member is None:
             self.member = self._member()
         return self.member
@@ -175,7 +175,7 @@ class Examined:
 
     @property
     def book(self) -> StoredGenerations:
-        """Give the generations of its keys. Raises NotSeen without a database."""
+        """Return the generations of its keys. Raises NotSeen without a database."""
         return StoredGenerations(self.kept)
 
 
@@ -197,7 +197,7 @@ def look(what: str, examined: Examined, at: Look) -> Iterator[Finding]:
 
 
 def failed(what: str, error: BaseException) -> Finding:
-    """Say a fault in words, and what to do about it."""
+    """Return a fault in words, and what to do about it."""
     if isinstance(error, OSError) and not isinstance(error, HsmError):
         said = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         return Finding(what, Verdict.WRONG, said)
@@ -206,5 +206,5 @@ def failed(what: str, error: BaseException) -> Finding:
 
 
 def remedy_of(error: BaseException) -> str:
-    """Give what to do; nothing where the fault's own words say it."""
+    """Return what to do; nothing where the fault's own words say it."""
     return _REMEDIES.get(getattr(error, "reason", None) or "", "")

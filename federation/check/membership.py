@@ -98,7 +98,7 @@ def _tls_identity(examined: Examined, bundle: TrustedBundle, now: datetime) -> I
 
 
 def tls_identity(examined: Examined) -> TlsIdentity:
-    """Give a hospital's TLS identity as it is; nothing is certified. Raises NotSeen."""
+    """Return a hospital's TLS identity as it is; nothing is certified. Raises NotSeen."""
     keys = examined.need_keys()
     assert isinstance(keys, HospitalKeys)  # noqa: S101 - the kind says so
 
@@ -109,13 +109,13 @@ def tls_identity(examined: Examined) -> TlsIdentity:
 
 
 def _cloud_of(examined: Examined) -> CloudClient:
-    """Give the public cloud's client, which dials as the node itself does."""
+    """Return the public cloud's client, which dials as the node itself does."""
     dialling = dialling_of(examined.settings.dialling)
     return CloudClient(examined.need_member().trust.newest, clock=examined.clock, dialling=dialling)
 
 
 def _lists(examined: Examined, anchors: Anchors) -> Lists:
-    """Give the lists at hand: a member's as it took them, the cloud's as it would hand them out."""
+    """Return the lists at hand: a member's as it took them, the cloud's as it would hand them out."""
     if not isinstance(examined.settings, CloudSettings):
         return examined.need_member().verifier().lists
     crls, pins = crls_and_pins(Authorities(examined.need_database()).all())
@@ -269,7 +269,7 @@ def _seconds(milliseconds: int) -> str:
 
 
 def is_synchronised() -> bool:
-    """Say whether the kernel holds its clock for synchronised (ntp_adjtime(3), which changes nothing when nothing is asked).
+    """Return whether the kernel holds its clock for synchronised (ntp_adjtime(3), which changes nothing when nothing is asked).
 
     Where it can't be asked, it does not say so.
     """

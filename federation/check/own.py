@@ -42,7 +42,7 @@ def files(examined: Examined) -> Iterator[Finding]:
 
 
 def is_someone_elses(examined: Examined) -> Finding | None:
-    """Say so if the node is another user's: what is opened here would leave files that its owner can't use."""
+    """Return a finding if the node is another user's: what is opened here would leave files that its owner can't use."""
     owner = examined.directory.settings_file.stat().st_uid
     if owner == os.geteuid():
         return None

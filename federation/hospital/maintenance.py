@@ -60,7 +60,7 @@ class Maintenance:
     renewals: Mapping[str, Callable[[], object]]
 
     def chores(self, *, follows: bool = True) -> list[Chore]:
-        """Give the chores of one process; of several the others find in the store what the one that `follows` took."""
+        """Return the chores of one process; of several the others find in the store what the one that `follows` took."""
         stream = Chore(
             "follow-directory",
             FOLLOW_AGAIN,
@@ -89,7 +89,7 @@ class Maintenance:
 
     @property
     def _ask(self) -> Chore:
-        """Give the chore that asks for the directory, which is due whenever a stream has ended."""
+        """Return the chore that asks for the directory, which is due whenever a stream has ended."""
         act = self.take_directory
         return Chore("ask-for-directory", DIRECTORY_EVERY, act, thread=_FOLLOWER, event="directory-not-at-hand")
 

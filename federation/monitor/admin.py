@@ -48,7 +48,7 @@ ADMIN_LISTEN = "admin.listen"
 
 @asynccontextmanager
 async def admin_server(listen: str, health: Health) -> AsyncIterator[str]:
-    """Serve at `unix:/path` or `host:port` for the block; give the address. Raises ConfigError, Unavailable."""
+    """Serve at `unix:/path` or `host:port` for the block, and yield the address. Raises ConfigError, Unavailable."""
     require_admin_address(listen)
     socket = Path(listen.removeprefix(UNIX)) if listen.startswith(UNIX) else None
     with _owned(socket) if socket is not None else nullcontext():
@@ -80,7 +80,7 @@ def require_admin_address(listen: str) -> None:
 
 
 def fits(socket: str | Path) -> bool:
-    """Say whether a Unix socket can have that path."""
+    """Return whether a Unix socket can have that path."""
     return len(os.fsencode(socket)) <= LONGEST_SOCKET_BYTES
 
 
@@ -168,7 +168,7 @@ def conditions(directory: NodeDirectory, patience: timedelta) -> list[Condition]
 
 
 def _status(channel: grpc.Channel, service: str, patience: timedelta) -> int | None:
-    """Give the status of a service; None where this kind of node does not depend on it."""
+    """Return the status of a service; None where this kind of node does not depend on it."""
     check = channel.unary_unary(_CHECK, HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString)
     try:
         # While a node is handed over, its admin server is for a moment nobody's.

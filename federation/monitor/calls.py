@@ -100,7 +100,7 @@ class _CountedCall:
 
 
 def service_and_method(path: str) -> tuple[str, str]:
-    """Give the labels of `/package.Service/Method`; a method that is not in the table of methods is OTHER."""
+    """Return the labels of `/package.Service/Method`; a method that is not in the table of methods is OTHER."""
     if path not in METHODS:
         return OTHER, OTHER
     _, service, method = path.split("/")
@@ -108,17 +108,17 @@ def service_and_method(path: str) -> tuple[str, str]:
 
 
 def told_reason(error: BaseException) -> str:
-    """Give the reason that the caller was told."""
+    """Return the reason that the caller was told."""
     return _known(status.told_reason(error))
 
 
 def cause(error: BaseException) -> str:
-    """Give the precise reason, which the wire may not have said."""
+    """Return the precise reason, which the wire may not have said."""
     return _known(reason_of(error))
 
 
 def reasons() -> frozenset[str]:
-    """Give the reasons of every error that is defined by now."""
+    """Return the reasons of every error that is defined by now."""
     return frozenset(reason for root in _ROOTS for reason in _reasons(root))
 
 
@@ -132,7 +132,7 @@ _seen: set[str] = set()
 
 
 def _known(reason: str) -> str:
-    """What is an attribute of no class of ours may be anything: other exceptions have a `reason` too, in free text."""
+    """Return a reason that a class of ours has; other exceptions may have any text in a `reason`."""
     if reason not in _seen:
         _seen.update(reasons())
     return reason if reason in _seen else OTHER

@@ -21,12 +21,12 @@ _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
 def is_local(listen: str, key: str) -> bool:
-    """Say whether only this machine can reach an address, the setting `key`. Raises ConfigError if it is none."""
+    """Return whether only this machine can reach an address, the setting `key`. Raises ConfigError if it is none."""
     return listen.startswith("unix:") or host_and_port(listen, key)[0] in _LOCAL
 
 
 def worker_address(listen: str, worker: int, key: str) -> str:
-    """Give the address of one of several workers: the port that many behind the set one, or a socket of its own.
+    """Return the address of one of several workers: the port that many behind the set one, or a socket of its own.
 
     Each worker is a target of its own: Prometheus adds them up, and sees the one that hangs (docs/adr/0019). Raises ConfigError.
     """
@@ -43,7 +43,7 @@ def worker_address(listen: str, worker: int, key: str) -> str:
 
 @asynccontextmanager
 async def metrics_endpoint(listen: str, registry: CollectorRegistry) -> AsyncIterator[str]:
-    """Serve a registry at `host:port` for the block; give the address. Raises ConfigError, Unavailable."""
+    """Serve a registry at `host:port` for the block, and yield the address. Raises ConfigError, Unavailable."""
     host, port = host_and_port(listen, METRICS_LISTEN)
     at_once = asyncio.Semaphore(MOST_AT_ONCE)
     # Its own: what hangs here holds up nothing else of this process.

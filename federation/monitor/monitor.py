@@ -46,17 +46,17 @@ class MonitoredSettings(Protocol):
 
     @property
     def admin(self) -> AdminSettings:
-        """Give `[admin]`."""
+        """Return `[admin]`."""
         ...
 
     @property
     def metrics(self) -> MetricsSettings:
-        """Give `[metrics]`."""
+        """Return `[metrics]`."""
         ...
 
     @property
     def tracing(self) -> TracingSettings:
-        """Give `[tracing]`."""
+        """Return `[tracing]`."""
         ...
 
 
@@ -150,7 +150,7 @@ class Monitor:
 
 
 def _admin_address(target: Target) -> str | None:
-    """Give where the admin server of this process listens; None where the default socket's path is too long."""
+    """Return where the admin server of this process listens; None where the default socket's path is too long."""
     set_to = target.settings.admin.listen
     socket = target.directory.path.resolve() / "admin.sock"
     listen = worker_address(set_to or f"{UNIX}{socket}", target.worker, ADMIN_LISTEN)

@@ -104,7 +104,7 @@ class Reader:
             operations.warning("reading-failed", source=self._name, reason=OVERDUE)
 
     def shown(self) -> Iterator[Reading]:
-        """Give the newest values, and how they are to be taken."""
+        """Return the newest values, and how they are to be taken."""
         with self._lock:
             failed = self._failed or not self._idle.is_set()
             values, read_at = self._values, self._read_at
@@ -140,7 +140,7 @@ class Readings(Collector):
         self._patience_seconds = patience_seconds
 
     def collect(self) -> Iterator[Metric]:
-        """Give every gauge for which there is a value."""
+        """Return every gauge for which there is a value."""
         families: dict[str, GaugeMetricFamily] = {}
         for reading in self._all():
             text, labels = GAUGES[reading.name]
@@ -165,7 +165,7 @@ class TokenReadings(Collector):
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        """Give the token's counters and its latencies by mechanism."""
+        """Return the token's counters and its latencies by mechanism."""
         seen = self._snapshot()
         errors = CounterMetricFamily("medunion_token_errors", "Operations that failed.", labels=("reason",))
         for reason, count in seen.errors.items():
@@ -192,13 +192,13 @@ class WorkersReadings(Collector):
         self._load = load
 
     def collect(self) -> Iterator[Metric]:
-        """Give the counter."""
+        """Return the counter."""
         text = "Calls that were turned away because too many waited for a thread."
         yield _counter("medunion_worker_turned_away", text, self._load().turned_away)
 
 
 def token_readings(seen: TokenMetrics) -> Iterator[Reading]:
-    """Give the gauges of a token."""
+    """Return the gauges of a token."""
     yield Reading("medunion_token_sessions_in_use", seen.sessions.in_use)
     yield Reading("medunion_token_sessions_waiting", seen.sessions.waiting)
     yield Reading("medunion_token_sessions_limit", seen.sessions.limit)
@@ -207,7 +207,7 @@ def token_readings(seen: TokenMetrics) -> Iterator[Reading]:
 
 
 def worker_readings(load: WorkersLoad) -> Iterator[Reading]:
-    """Give the gauges of the workers."""
+    """Return the gauges of the workers."""
     yield Reading("medunion_worker_threads", load.threads)
     yield Reading("medunion_worker_running", load.running)
     yield Reading("medunion_worker_waiting", load.waiting)

@@ -47,7 +47,7 @@ _PROBE = "health-probe"
 
 
 def cloud_target(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, slot: WorkerSlot) -> Target:
-    """Give the public cloud, as one of its processes serves it."""
+    """Return the public cloud, as one of its processes serves it."""
     cloud, survey = node.cloud, Survey(node.database)
     counted = Cached(lambda: survey.registrations(now=cloud.clock()))
 
@@ -80,7 +80,7 @@ def cloud_target(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, 
 
 
 def hospital_target(node: "HospitalNode", workers: Workers, slot: WorkerSlot) -> Target:
-    """Give a hospital. The peer that it depends on is the public cloud."""
+    """Return a hospital. The peer that it depends on is the public cloud."""
     member, survey = node.member, Survey(node.database)
 
     def kept() -> Iterator[Reading]:
@@ -121,12 +121,12 @@ def hospital_target(node: "HospitalNode", workers: Workers, slot: WorkerSlot) ->
 
 
 def slot_readings(slot: WorkerSlot) -> Iterator[Reading]:
-    """Give how often a process of this number took the place of one that ended by itself."""
+    """Return how often a process of this number took the place of one that ended by itself."""
     yield Reading("medunion_process_restarts", slot.restarts)
 
 
 def own_dependencies(token: Token, settings: Settings, survey: Survey) -> list[Dependency]:
-    """Give what every server needs: its token, its database, its log."""
+    """Return what every server needs: its token, its database, its log."""
 
     def keeps() -> bool:
         settings.put(_PROBE, b"")
@@ -140,7 +140,7 @@ def own_dependencies(token: Token, settings: Settings, survey: Survey) -> list[D
 
 
 def database_readings(survey: Survey) -> Iterator[Reading]:
-    """Give the numbers of the database and the log."""
+    """Return the numbers of the database and the log."""
     pool = survey.pool()
     yield Reading("medunion_database_connections_in_use", pool.in_use)
     yield Reading("medunion_database_connections_limit", pool.limit)
@@ -148,7 +148,7 @@ def database_readings(survey: Survey) -> Iterator[Reading]:
 
 
 def list_readings(lists: Lists, anchors: Anchors, *, now: int) -> Iterator[Reading]:
-    """Give the revocation list in hand and the authorities' CRLs."""
+    """Return the revocation list in hand and the authorities' CRLs."""
     if lists.revocations is not None:
         listed = lists.revocations
         yield Reading("medunion_revocation_list_sequence", listed.sequence)
@@ -163,7 +163,7 @@ def list_readings(lists: Lists, anchors: Anchors, *, now: int) -> Iterator[Readi
 
 
 def _crl_end(authority: Authority, lists: Lists, now: int) -> float:
-    """Give when the authority's CRL ends; 0, which is long ago, if there is no current one."""
+    """Return when the authority's CRL ends; 0, which is long ago, if there is no current one."""
     try:
         end = current_crl(authority, lists.crls, datetime.fromtimestamp(now / 1000, UTC)).next_update_utc
     except StaleRevocationList:
@@ -172,17 +172,17 @@ def _crl_end(authority: Authority, lists: Lists, now: int) -> float:
 
 
 def certificate_reading(name: str, end: datetime) -> Reading:
-    """Give when a certificate ends."""
+    """Return when a certificate ends."""
     return Reading("medunion_certificate_end_timestamp_seconds", end.timestamp(), (name,))
 
 
 def leaf_readings(leaf: LeafRotation) -> Iterator[Reading]:
-    """Give when the TLS leaf ends that is served now."""
+    """Return when the TLS leaf ends that is served now."""
     yield certificate_reading("tls-leaf", leaf.current().not_after)
 
 
 def oldest_seconds(waiting: Sequence[Waiting], *, now: int) -> float:
-    """Give for how long at least the oldest entry of the outbox has waited.
+    """Return for how long at least the oldest entry of the outbox has waited.
 
     An entry keeps when it is due next, not when it came: the pauses behind its attempts are added up.
     """
@@ -208,17 +208,17 @@ class Cached(Generic[T]):
 
 
 def registration_readings(counted: Mapping[str, int]) -> Iterator[Reading]:
-    """Give the live registrations by role."""
+    """Return the live registrations by role."""
     for role, count in counted.items():
         yield Reading("medunion_registrations", count, (role,))
 
 
 def outbox_readings(waiting: Sequence[Waiting], *, now: int) -> Iterator[Reading]:
-    """Give how much the public cloud doesn't know yet, and since when."""
+    """Return how much the public cloud doesn't know yet, and since when."""
     yield Reading("medunion_outbox_entries", sum(w.entries for w in waiting))
     yield Reading("medunion_outbox_oldest_seconds", oldest_seconds(waiting, now=now))
 
 
 def bundle_reading(bundle: TrustedBundle) -> Reading:
-    """Give when the trust bundle in hand was signed."""
+    """Return when the trust bundle in hand was signed."""
     return Reading("medunion_trust_bundle_issued_timestamp_seconds", bundle.content.issued_at / 1000)

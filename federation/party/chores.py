@@ -71,7 +71,7 @@ class Lease:
         self._kept_at: int | None = None
 
     def is_held(self) -> bool:
-        """Take the lease, or keep it for another life, and say whether it is this process's now. Raises StoreError."""
+        """Take the lease, or keep it for another life, and return whether it is this process's now. Raises StoreError."""
         now = self._clock()
         with self._lock:
             if self._kept_at is None or not 0 <= now - self._kept_at < self._life_ms / 3:
@@ -124,7 +124,7 @@ class ChoreRunner:
             thread.start()
 
     def do(self, chore: Chore) -> bool:
-        """Do a chore now, if it is this process's to do, and say whether nothing failed."""
+        """Do a chore now, if it is this process's to do, and return whether nothing failed."""
         try:
             if not chore.leased or self.leads():
                 chore.act()
@@ -136,7 +136,7 @@ class ChoreRunner:
         return True
 
     def leads(self) -> bool:
-        """Say whether this process does the leased chores now. Raises StoreError."""
+        """Return whether this process does the leased chores now. Raises StoreError."""
         return not self._resigned.is_set() and (self._lease is None or self._lease.is_held())
 
     def pause(self, seconds: float) -> None:

@@ -39,7 +39,7 @@ def owner_of(database: Database) -> Owner | None:
 
 
 def require_free(database: Database, identity: str, token: Token) -> None:
-    """Require that a server may be made in a database, before its keys are: it is nobody's, or its own begun one.
+    """Check that a server may be made in a database, before its keys are: it is nobody's, or its own begun one.
 
     Raises ConfigError.
     """
@@ -63,7 +63,7 @@ def claim(database: Database, identity: str, token: Token) -> None:
 
 
 def require_owner(database: Database, identity: str) -> None:
-    """Require a server's own database. Raises ConfigError."""
+    """Check that a database is this server's. Raises ConfigError."""
     owner = owner_of(database)
     if owner is None:
         raise ConfigError("database.url: no node was made in this database; `init` makes it where the settings say")

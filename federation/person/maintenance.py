@@ -1,4 +1,4 @@
-"""What a doctor's or patient's client does for itself whenever it is opened; a hospital has chores (federation/hospital/maintenance.py)."""
+"""What a doctor's or patient's client does for itself whenever it is opened: it has no background for chores."""
 
 import time
 from contextlib import suppress
@@ -15,7 +15,7 @@ def maintain(
 ) -> FederationError | None:
     """Register again if that is due, begin the next epoch, end what is over. Without the cloud all of it waits.
 
-    Give why the cloud would not have the registration again, if it would not: the live one holds as long as it is good.
+    Return why the cloud would not have the registration again, if it would not: the live one holds as long as it is good.
     """
     if not member.is_registered:
         return None

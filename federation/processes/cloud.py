@@ -138,7 +138,7 @@ def _servers(
 
 
 def _chores(node: PublicCloudNode, news: News) -> list[Chore]:
-    """Give the chores of one process beside those of rotation. Use in the event loop that serves."""
+    """Return the chores of one process beside those of rotation. Use in the event loop that serves."""
     loop, clock, epochs = asyncio.get_running_loop(), node.cloud.clock, node.cloud.epochs
 
     def announce() -> None:

@@ -121,5 +121,5 @@ async def serve(
 
 
 def _dialled(address: str, port: int) -> str:
-    """Give the address that others dial; port 0 stands for the one that was bound."""
+    """Return the address that others dial; port 0 stands for the one that was bound."""
     return f"{address.removesuffix(ANY_PORT)}:{port}" if address.endswith(ANY_PORT) else address

@@ -37,7 +37,7 @@ class _Process:
     ready: Mapping[str, Any] | None = None
 
     async def attend(self, told: Callable[[], None]) -> int:
-        """Hear it out, and give its exit code; one that hangs is killed. `told` is called when it takes calls."""
+        """Hear it out, and return its exit code; one that hangs is killed. `told` is called when it takes calls."""
         try:
             async for message in self.channel.heard():
                 if "ready" in message:
@@ -121,7 +121,7 @@ class Supervisor:
             process.stop()
 
     async def _all_ready(self, stop: asyncio.Event) -> Mapping[str, Any] | None:
-        """Give what the first process said when all take calls; None if the end came before."""
+        """Return what the first process said when all take calls; None if the end came before."""
         give_up_at = time.monotonic() + STARTS_WITHIN.total_seconds()
         while not stop.is_set():
             ready = [process.ready for process in self._processes.values()]
@@ -183,7 +183,7 @@ class Supervisor:
 
 
 def pin_pipe(pin: Pin) -> int:
-    """Give the reading end of a pipe that holds a PIN."""
+    """Return the reading end of a pipe that holds a PIN."""
     reading, writing = os.pipe()
     with os.fdopen(writing, "w", encoding="utf-8") as file:
         file.write(pin.reveal())

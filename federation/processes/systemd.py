@@ -21,7 +21,7 @@ _WATCHDOG_PROCESS: Final = "WATCHDOG_PID"
 
 
 def successor_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Give the environment of a process that is to be the service: the signs of life are its to give."""
+    """Return the environment of a process that is to be the service: the signs of life are its to give."""
     return {name: value for name, value in environment.items() if name != _WATCHDOG_PROCESS}
 
 
@@ -35,7 +35,7 @@ class ServiceManager:
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Give the one that an environment names, or one that is told nothing."""
+        """Return the one that an environment names, or one that is told nothing."""
         mine = environment.get(_WATCHDOG_PROCESS, str(os.getpid())) == str(os.getpid())
         microseconds = environment.get(_WATCHDOG_MICROSECONDS, "")
         expects = mine and microseconds.isdecimal() and int(microseconds) > 0

@@ -51,11 +51,11 @@ class WorkerSlot:
 
     @property
     def is_shared(self) -> bool:
-        """Say whether other processes listen at the same ports."""
+        """Return whether other processes listen at the same ports."""
         return self.listen is not None
 
     def addresses(self, *set_to: str) -> Sequence[str]:
-        """Give where to listen."""
+        """Return where to listen."""
         return self.listen if self.listen is not None else set_to
 
 
@@ -116,12 +116,12 @@ class Assignment:
     supervisor: int
 
     def to_line(self) -> bytes:
-        """Write it."""
+        """Write it as a line."""
         return _line(asdict(self))
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
-        """Read it. Raises Unavailable where there is none: the supervisor has ended."""
+        """Read a line. Raises Unavailable where there is none: the supervisor has ended."""
         if not line:
             raise Unavailable("whoever started this process has ended")
         said = json.loads(line)
@@ -143,13 +143,13 @@ class WorkerChannel:
 
     @property
     def slot(self) -> WorkerSlot:
-        """Give the slot that is assigned."""
+        """Return the slot that is assigned."""
         assigned = self.assignment
         return WorkerSlot(assigned.number, assigned.restarts, assigned.listen)
 
     @asynccontextmanager
     async def attended(self, slot: WorkerSlot, stop: asyncio.Event) -> AsyncIterator[asyncio.StreamWriter]:
-        """Do for the block what the supervisor says; give the way up."""
+        """Do for the block what the supervisor says, and yield the way up."""
         reader, writer = await asyncio.open_unix_connection(sock=self._socket)
         tasks = [asyncio.create_task(step) for step in (_obey(reader, slot, stop), _show_life(writer))]
         try:
@@ -176,7 +176,7 @@ class SupervisorChannel:
 
     @classmethod
     async def pair(cls, assignment: Assignment) -> tuple[Self, socket.socket]:
-        """Give the supervisor's end, and the process's, in which the assignment waits."""
+        """Return the supervisor's end, and the process's, in which the assignment waits."""
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         channel = cls(reader, writer)
@@ -188,7 +188,7 @@ class SupervisorChannel:
         self._writer.write(_line(_LEAVE))
 
     async def heard(self) -> AsyncIterator[Mapping[str, Any]]:
-        """Give what the process says, until it ends. Raises TimeoutError after a long silence."""
+        """Return what the process says, until it ends. Raises TimeoutError after a long silence."""
         patience = STARTS_WITHIN
         while True:
             async with asyncio.timeout(patience.total_seconds()):

@@ -44,7 +44,7 @@ PAUSE = timedelta(milliseconds=50)
 
 
 def cloud_rotation(node: PublicCloudNode, tls_ca: x509.Certificate | None = None) -> Rotation:
-    """Give the rotation of a cloud's keys, for its operator's commands. `tls_ca` is what a ceremony made for the next TLS CA."""
+    """Return the rotation of a cloud's keys, for its operator. `tls_ca` is what a ceremony made for the next TLS CA."""
     cloud = node.cloud
     uses = {
         IDENTITY: _identity(node),
@@ -149,7 +149,7 @@ def _indexing(node: PublicCloudNode) -> Use:
 def rotation_chores(
     node: PublicCloudNode, pause: Callable[[float], None], every: timedelta = CHORES_EVERY
 ) -> list[Chore]:
-    """Give what a serving cloud does after a rotation, at a low pace: `pause` makes way for calls, or raises LeaseLost."""
+    """Return what a serving cloud does after a rotation, at a low pace: `pause` makes way for calls, or raises LeaseLost."""
     unfinished, pace = _Unfinished(node), Pace(CHANGES_A_SECOND, pause)
     walks: dict[str, Walk] = {
         SEALING: lambda: rekey.reseal(node.cloud, node.epochs),

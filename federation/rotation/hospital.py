@@ -24,7 +24,7 @@ FORGETTABLE = {LOG_ENTRIES: "forget-log"}
 
 
 def hospital_rotation(node: HospitalNode) -> Rotation:
-    """Give the rotation of a hospital's keys, for its operator's commands."""
+    """Return the rotation of a hospital's keys, for its operator's commands."""
     uses = {
         IDENTITY: _identity(node),
         TLS_CA: _tls_ca(node),
@@ -40,7 +40,7 @@ def hospital_rotation(node: HospitalNode) -> Rotation:
 
 
 def _identity(node: HospitalNode) -> Use:
-    """The hospital signs by the key of its live registration: the new one signs once it has registered again with it."""
+    """Let the hospital register again: it signs by the key of its live registration."""
 
     def register_again(_: Generation) -> None:
         if node.member.is_registered:

@@ -22,12 +22,12 @@ FORGETTABLE = {LOG_ENTRIES: "forget-log"}
 
 
 def doctor_rotation(opened: OpenDoctor) -> Rotation:
-    """Give the rotation of a doctor's keys. A new identity key signs once the doctor has registered with a new Cert_D for it."""
+    """Return the rotation of a doctor's keys. A new identity key signs once the doctor has registered with its new Cert_D."""
     return _rotation(opened.member, opened.kept, lambda _: None)
 
 
 def patient_rotation(opened: OpenPatient) -> Rotation:
-    """Give the rotation of a patient's keys. With a new identity key the patient registers again when it is activated."""
+    """Return the rotation of a patient's keys. With a new identity key the patient registers again when it is activated."""
 
     def register_again(_: Generation) -> None:
         if opened.member.is_registered:

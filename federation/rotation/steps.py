@@ -90,11 +90,11 @@ class Rotation:
 
     @property
     def purposes(self) -> tuple[str, ...]:
-        """Give what there is to rotate."""
+        """Return what there is to rotate."""
         return tuple(self._uses)
 
     def status(self) -> Iterator[Status]:
-        """Give every generation of every purpose. Counts what is left as it goes, which may take its time."""
+        """Return every generation of every purpose. Counts what is left as it goes, which may take its time."""
         book, now = self._book.read(), self._clock()
         for purpose, use in self._uses.items():
             for it in book.of(purpose):
@@ -199,7 +199,7 @@ def _left(use: Use, number: int) -> dict[str, int]:
 
 
 def _require_settled(book: Generations, purpose: str, number: int, now: Instant) -> None:
-    """A server that has not read of the activation yet, or is in the middle of a call, may use the generation still."""
+    """Check that no server may use it still: one that has not read of the activation yet, or is in the middle of a call."""
     retired_at = book.retired_at(purpose, number)
     if retired_at is None:
         raise GenerationUnknown(f"generation {number} of {purpose!r} was never active")
