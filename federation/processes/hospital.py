@@ -89,6 +89,7 @@ async def serve(
     """
     settings, slot = node.settings.server, slot or WorkerSlot()
     workers = Workers(settings.threads, settings.most_waiting_calls)
+    runner = ChoreRunner(Lease(node.hospital.stores.settings, CHORES, node.clock))
     try:
         monitor = Monitor(hospital_target(node, workers, slot))
         (where,) = slot.addresses(node.settings.listen)
@@ -96,7 +97,6 @@ async def serve(
             node.hospital, settings, where, node.leaf, node.root_pem, workers, monitor, shared=slot.is_shared
         )
         address = _dialled(node.settings.address, listening.server.port)
-        runner = ChoreRunner(Lease(node.hospital.stores.settings, CHORES, node.clock))
         renewals = {"certify": node.tls.certify_what_is_due, "register-again": node.renew_registration}
         maintenance = Maintenance(node.hospital, node.cloud, node.outbox, address, renewals)
         async with AsyncExitStack() as monitored:
@@ -113,10 +113,10 @@ async def serve(
             companions = Companions(make_way, listening.end_followers)
             await end_when_told(slot, stop, [listening.server], settings, companions)
             await listening.border.settle()
-            await asyncio.to_thread(runner.stop)
-            node.cloud.close()
-            await asyncio.to_thread(runner.join)
     finally:
+        await asyncio.to_thread(runner.stop)
+        node.cloud.close()
+        await asyncio.to_thread(runner.join)
         workers.close()
 
 
