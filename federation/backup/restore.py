@@ -57,7 +57,7 @@ class _Checked:
 
     @property
     def database_url(self) -> str:
-        return self.settings.database.url or f"sqlite:///{(self.destination.directory.path / 'store.sqlite').resolve()}"
+        return self.destination.directory.database_url(self.settings.database)
 
 
 def read_manifest(source: Path) -> Manifest:

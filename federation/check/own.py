@@ -88,7 +88,7 @@ def keys(examined: Examined) -> Iterator[Finding]:
 def database(examined: Examined) -> Iterator[Finding]:
     """Reach the database, as it is; look at its schema, its rules and whose it is; let it keep something."""
     settings = examined.database_settings
-    url = settings.url or f"sqlite:///{(examined.directory.path / 'store.sqlite').resolve()}"
+    url = examined.directory.database_url(settings)
     password_file = settings.password_file
     if settings.password_credential is not None:
         password_file = credential_file(settings.password_credential, "database.password_credential")

@@ -79,6 +79,11 @@ def require_admin_address(listen: str) -> None:
         raise ConfigError(f"{ADMIN_LISTEN}: the path of a Unix socket has at most {LONGEST_SOCKET_BYTES} bytes: {path}")
 
 
+def own_socket(directory: NodeDirectory) -> str:
+    """Return where the admin server listens unless the settings say otherwise."""
+    return f"{UNIX}{directory.path.resolve() / 'admin.sock'}"
+
+
 def fits(socket: str | Path) -> bool:
     """Return whether a Unix socket can have that path."""
     return len(os.fsencode(socket)) <= LONGEST_SOCKET_BYTES
@@ -155,11 +160,11 @@ class Condition:
 def conditions(directory: NodeDirectory, patience: timedelta) -> list[Condition]:
     """Ask every process for its server and for what that depends on. Raises ConfigError, Unavailable if one doesn't answer."""
     settings = _settings(directory)
-    listen = settings.admin.listen or f"{UNIX}{directory.path.resolve() / 'admin.sock'}"
+    listen = settings.admin.listen or own_socket(directory)
     found: list[Condition] = []
     for process in range(settings.server.processes):
-        place = worker_address(listen, process, ADMIN_LISTEN)
-        with grpc.insecure_channel(place, options=[WITHOUT_PROXY]) as channel:
+        address = worker_address(listen, process, ADMIN_LISTEN)
+        with grpc.insecure_channel(address, options=[WITHOUT_PROXY]) as channel:
             for service in (SERVER, *DEPENDENCIES):
                 status = _status(channel, service, patience)
                 if status is not None:

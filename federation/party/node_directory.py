@@ -95,8 +95,13 @@ class NodeDirectory:
         Raises ConfigError, StoreUnavailable.
         """
         chosen = settings or DatabaseSettings()
-        url = chosen.url or f"sqlite:///{(self.path / 'store.sqlite').resolve()}"
-        return open_database(url, password_file=password_file(chosen), connections=chosen.connections)
+        return open_database(
+            self.database_url(chosen), password_file=password_file(chosen), connections=chosen.connections
+        )
+
+    def database_url(self, settings: DatabaseSettings) -> str:
+        """Return the URL of the settings, or of `store.sqlite` in the directory."""
+        return settings.url or f"sqlite:///{(self.path / 'store.sqlite').resolve()}"
 
     def shelf(self, settings: BlobSettings) -> Shelf:
         """Open the shelf of the settings, or the directory `blobs`. Raises StoreUnavailable."""
