@@ -28,7 +28,7 @@ _MARGIN: Final = timedelta(seconds=15)
 
 @dataclass
 class _Process:
-    """One process, and the line to it. `ready` is what it said when it took calls."""
+    """One process, and the channel to it. `ready` is what it said when it took calls."""
 
     number: int
     child: asyncio.subprocess.Process
