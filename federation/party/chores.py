@@ -24,8 +24,8 @@ from federation.store.party import Settings
 from federation.wire import operations
 from hsm.errors import HsmError
 
-CHORES: Final = "chores"
-"""The lease of a server's chores."""
+LEASE: Final = "chores"
+"""What the lease of a server's chores is called in the store."""
 
 LIFE: Final = timedelta(seconds=30)
 JOIN: Final = timedelta(seconds=5)

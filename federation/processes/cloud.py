@@ -21,7 +21,7 @@ from federation.cloud.search import SearchServicer
 from federation.monitor.monitor import Monitor
 from federation.monitor.targets import cloud_target
 from federation.party.audit import AuditEvent
-from federation.party.chores import CHORES, Chore, ChoreRunner, Lease
+from federation.party.chores import LEASE, Chore, ChoreRunner, Lease
 from federation.processes.worker import Companions, WorkerSlot, end_when_told
 from federation.rotation.cloud import rotation_chores
 from federation.v1.directory_pb2_grpc import add_DirectoryServiceServicer_to_server
@@ -57,7 +57,7 @@ async def serve(
     """
     settings, slot = node.settings.server, slot or WorkerSlot()
     workers = Workers(settings.threads, settings.most_waiting_calls)
-    runner = ChoreRunner(Lease(node.stored_settings, CHORES, node.cloud.clock))
+    runner = ChoreRunner(Lease(node.stored_settings, LEASE, node.cloud.clock))
     try:
         await workers.run(node.publish)
         news = News(node.cloud.bulletin)

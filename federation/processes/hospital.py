@@ -15,7 +15,7 @@ from federation.hospital.standing import Standing
 from federation.monitor.monitor import Monitor
 from federation.monitor.targets import hospital_target
 from federation.party.audit import AuditEvent
-from federation.party.chores import CHORES, ChoreRunner, Lease
+from federation.party.chores import LEASE, ChoreRunner, Lease
 from federation.processes.worker import Companions, WorkerSlot, end_when_told
 from federation.settings import ServerSettings
 from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
@@ -89,7 +89,7 @@ async def serve(
     """
     settings, slot = node.settings.server, slot or WorkerSlot()
     workers = Workers(settings.threads, settings.most_waiting_calls)
-    runner = ChoreRunner(Lease(node.hospital.stores.settings, CHORES, node.clock))
+    runner = ChoreRunner(Lease(node.hospital.stores.settings, LEASE, node.clock))
     try:
         monitor = Monitor(hospital_target(node, workers, slot))
         (where,) = slot.addresses(node.settings.listen)

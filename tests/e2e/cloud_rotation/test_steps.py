@@ -6,7 +6,7 @@ import pytest
 
 from federation.cloud import index_rows, rekey
 from federation.errors import CloudKeyRevoked
-from federation.party.chores import CHORES, ChoreRunner, Lease
+from federation.party.chores import LEASE, ChoreRunner, Lease
 from federation.protocol.time import milliseconds
 from federation.rotation.cloud import FOLLOWED, LOG_ENTRIES, SOON, rotation_chores
 from federation.rotation.steps import SETTLING
@@ -72,7 +72,7 @@ def test_chores_go_on_after_a_fault_that_nobody_foresaw(cloud):
             asked.append(True)
             raise ZeroDivisionError
 
-    chores = ChoreRunner(Unforeseen(cloud.node.stored_settings, CHORES, cloud.clock))
+    chores = ChoreRunner(Unforeseen(cloud.node.stored_settings, LEASE, cloud.clock))
     chores.start(rotation_chores(cloud.node, chores.pause, timedelta(milliseconds=10)))
     until(lambda: len(asked) > 1, "they are tried again")
     chores.stop()
