@@ -21,8 +21,8 @@ from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
 from federation.settings import CloudSettings, HospitalSettings
 from federation.store.directory import Authorities, TrustChain
+from federation.store.inspection import Survey
 from federation.store.rows import RevocationKind
-from federation.store.survey import Survey
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import Credential, KeyStatement
 from federation.wire.dialling import dialling_of

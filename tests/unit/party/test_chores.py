@@ -5,7 +5,6 @@ A lease is kept while its holder asks, and had by another when it is released or
 
 import logging
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
