@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import safefiles
 from demo.forks import Forked, Forks
 
 MEDUNION = [sys.executable, "-c", "from federation.cli.main import main; main()"]
@@ -121,8 +122,7 @@ def ticket_in(said: str) -> str:
 
 def write_pin(path: Path) -> Path:
     """Write a fresh PIN to a file that only its owner reads."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_urlsafe(18))
+    safefiles.create(path, secrets.token_urlsafe(18).encode())
     return path
 
 

@@ -9,8 +9,9 @@ import stat
 from collections.abc import Callable
 from getpass import getpass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import BinaryIO, Final, NoReturn
 
+import safefiles
 from hsm.errors import PinUnavailable
 
 _MAX_PIN_BYTES: Final = 255
@@ -72,7 +73,7 @@ def pin_from_credential(path: Path | str) -> PinProvider:
 
     The directory is the service's alone; the file's mode may be 0440, for an access list lets the service's user read it.
     """
-    return lambda: _read_private_file(Path(path), others=stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO)
+    return lambda: _read_private_file(Path(path), others=stat.S_IRGRP)
 
 
 def pin_from_fd(descriptor: int) -> PinProvider:
@@ -88,26 +89,29 @@ class _PinFromDescriptor:
         if self._descriptor is None:
             raise PinUnavailable("The PIN's file descriptor has been read already.")
         descriptor, self._descriptor = self._descriptor, None
-        return _read(descriptor)
+        try:
+            file = os.fdopen(descriptor, "rb")
+        except OSError as error:
+            raise PinUnavailable(f"The PIN cannot be read: {error.strerror}.") from error
+        return _read(file)
 
 
-def _read_private_file(path: Path, others: int = stat.S_IRWXG | stat.S_IRWXO) -> Pin:
+def _read_private_file(path: Path, others: int = 0) -> Pin:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        file = safefiles.open_private(path, others=others, follow=True, of_root=True)
+    except safefiles.NotPrivate as error:
+        raise PinUnavailable(
+            f"The PIN file {path} has to be a regular file of yours with mode 0600 or 0400."
+        ) from error
     except OSError as error:
         raise PinUnavailable(f"The PIN file {path} cannot be read: {error.strerror}.") from error
-    # The opened file is judged, not the path: it could be exchanged in between.
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & others:
-        os.close(descriptor)
-        raise PinUnavailable(f"The PIN file {path} has to be a regular file of yours with mode 0600 or 0400.")
-    return _read(descriptor)
+    return _read(file)
 
 
-def _read(descriptor: int) -> Pin:
-    """Read to the end of file and close the descriptor."""
+def _read(file: BinaryIO) -> Pin:
+    """Read to the end of the file and close it."""
     try:
-        with os.fdopen(descriptor, "rb") as file:
+        with file:
             content = file.read(_MAX_PIN_BYTES + 3)
         return Pin(content.decode().removesuffix("\n").removesuffix("\r"))
     except OSError as error:

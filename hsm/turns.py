@@ -1,15 +1,15 @@
 """Who may go when: a gate within the process, file locks between processes."""
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Condition
 from typing import Final
 
+import safefiles
 from hsm import errors
 
 _GATE_WAIT: Final = timedelta(seconds=5)
@@ -85,22 +85,13 @@ def _lock(path: Path) -> Iterator[None]:
     Whoever does not get its turn in time, or on a file system without locks, goes on without: the lock makes races rare, callers
     cope with what is left.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _wait_for_lock(descriptor)
+    with safefiles.LockFile(path, make=False) as file:
+        with suppress(OSError):
+            _wait_for_lock(file)
         yield
-    finally:
-        os.close(descriptor)
 
 
-def _wait_for_lock(descriptor: int) -> None:
+def _wait_for_lock(file: safefiles.LockFile) -> None:
     deadline = time.monotonic() + _TURN_WAIT.total_seconds()
-    while time.monotonic() < deadline:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_POLL_SECONDS)
-        except OSError:
-            return
-        else:
-            return
+    while time.monotonic() < deadline and not file.try_acquire():
+        time.sleep(_POLL_SECONDS)

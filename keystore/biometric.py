@@ -7,8 +7,6 @@ can.
 """
 
 import base64
-import os
-import stat
 from dataclasses import dataclass
 from hashlib import shake_256
 from pathlib import Path
@@ -17,6 +15,7 @@ from random import Random
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+import safefiles
 from keystore.errors import KeystoreError
 from keystore.fuzzy import TEMPLATE_SIZE, FuzzyKey, SecretBytes
 from keystore.transcript import text, transcript, u64
@@ -64,7 +63,7 @@ class DeviceSecret(SecretBytes):
         """
         secret = cls(randomness)
         try:
-            _write_new(path, secret.value)
+            safefiles.create(path, secret.value)
         except OSError as error:
             raise DeviceSecretUnusable(f"no device secret could be made at {path}: {error.strerror}") from error
         return secret
@@ -73,12 +72,12 @@ class DeviceSecret(SecretBytes):
     def load(cls, path: Path) -> "DeviceSecret":
         """Read the file: plain, ours, closed to group and others, 32 bytes. Raises DeviceSecretUnusable otherwise."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            with safefiles.open_private(path) as file:
+                return cls(file.read(DEVICE_SECRET_SIZE + 1))
+        except safefiles.NotPrivate as error:
+            raise DeviceSecretUnusable(f"{path} must be a plain file of yours with mode 0600") from error
         except OSError as error:
             raise DeviceSecretUnusable(f"no device secret can be read at {path}: {error.strerror}") from error
-        with os.fdopen(descriptor, "rb") as file:
-            _check_private(os.fstat(descriptor), path)
-            return cls(file.read(DEVICE_SECRET_SIZE + 1))
 
 
 def biometric_password(
@@ -117,25 +116,3 @@ def simulate_reading(template: bytes, flip_fraction: float, rng: Random) -> byte
 def _derive(fuzzy_key: FuzzyKey, device_secret: DeviceSecret, info: bytes, size: int) -> bytes:
     secret = fuzzy_key.value + device_secret.value  # both of fixed size, so the join is unambiguous
     return HKDF(SHA256(), size, salt=None, info=info).derive(secret)
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _check_private(status: os.stat_result, path: Path) -> None:
-    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise DeviceSecretUnusable(f"{path} must be a plain file of yours with mode 0600")

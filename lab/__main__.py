@@ -1,8 +1,6 @@
 """`python -m lab`: brings the lab up, plays the scenarios, and leaves nothing behind. Exit code 77 without the privilege."""
 
 import argparse
-import fcntl
-import os
 import shutil
 import signal
 import subprocess
@@ -13,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import safefiles
 from lab.privilege import LACKING, WAYS, PrivilegeLacking, Way, choose
 from lab.scenarios import SCENARIOS
 
@@ -71,9 +70,9 @@ def remove_leftovers(way: Way) -> None:
     """Remove the directories of earlier runs that crashed: nobody holds their locks any more."""
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
         try:
-            with left.open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(way, left.parent)
+            with safefiles.LockFile(left, make=False) as lock:
+                if lock.try_acquire():
+                    _remove(way, left.parent)
         except OSError:
             continue  # it is in use, or somebody else's
 
@@ -83,14 +82,13 @@ def _root(way: Way, directory: Path | None) -> Iterator[tuple[Path, int]]:
     """Give the directory of this run, locked: a temporary one unless one is named."""
     root = Path(tempfile.mkdtemp(prefix=PREFIX)) if directory is None else directory.resolve()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield root, lock
-    finally:
-        if directory is None:
-            _remove(way, root)
-        os.close(lock)
+    with safefiles.LockFile(root / LOCK) as lock:
+        try:
+            lock.acquire()
+            yield root, lock.fileno()
+        finally:
+            if directory is None:
+                _remove(way, root)
 
 
 def _remove(way: Way, root: Path) -> None:

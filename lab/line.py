@@ -116,6 +116,6 @@ def _set_namespace(descriptor: int) -> None:
 
 
 def _tap(device: str) -> int:
-    descriptor = os.open(_TUN, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = os.open(_TUN, os.O_RDWR | os.O_CLOEXEC)  # noqa: TID251 - a device, no file
     fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", device.encode(), _IFF_TAP | _IFF_NO_PI))
     return descriptor

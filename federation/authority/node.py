@@ -1,8 +1,6 @@
 """A medical authority: its CA key in a token, and its ledger, what it has issued and revoked, in its directory."""
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -13,10 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
+import safefiles
 from federation.clock import Clock, system_clock
 from federation.errors import NotFound
 from federation.party.certificates import authority_id_of, read_certificate
-from federation.party.node_directory import NodeDirectory, open_node_token, write_private
+from federation.party.node_directory import NodeDirectory, open_node_token
 from federation.protocol.identities import require_identity
 from federation.settings import ConfigError, MemberSettings, TokenSettings
 from hsm import PinProvider, Token
@@ -56,17 +55,13 @@ class LedgerFile:
     @contextmanager
     def held(self) -> Iterator[Ledger]:
         """Read the ledger, and keep other processes from it until the block ends."""
-        descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with safefiles.lock(self._path.with_suffix(".lock")):
             kept = json.loads(self._path.read_text(encoding="utf-8"))
             yield Ledger(kept["crl_number"], tuple(IssuedCertificate(**entry) for entry in kept["certificates"]))
-        finally:
-            os.close(descriptor)
 
     def write(self, ledger: Ledger) -> None:
         """Put it in place, whole."""
-        write_private(self._path, json.dumps(asdict(ledger), indent=1).encode())
+        safefiles.replace(self._path, json.dumps(asdict(ledger), indent=1).encode())
 
 
 def found_authority(
@@ -93,7 +88,7 @@ def found_authority(
             made = _create(token, authority_id, successor=successor)
         else:
             made = _taken(token, authority_id, certificate)
-    write_private(directory.path / _CERTIFICATE, made.public_bytes(Encoding.DER))
+    safefiles.replace(directory.path / _CERTIFICATE, made.public_bytes(Encoding.DER))
     LedgerFile(directory.path).write(Ledger())
     directory.write_settings(MemberSettings(authority_id, token_settings))
     return made

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import safefiles
 from federation.backup import manifest as form
 from federation.backup.manifest import ROLES, Manifest, Role
 from federation.clock import system_clock, system_entropy
 from federation.hospital.vault import Vault
 from federation.party.database_owner import require_owner
 from federation.party.generations import StoredGenerations
-from federation.party.node_directory import NodeDirectory, open_node_token, password_file, write_private
+from federation.party.node_directory import NodeDirectory, open_node_token, password_file
 from federation.protocol.statements import peek_statement
 from federation.settings import CloudSettings, ConfigError, HospitalSettings
 from federation.store.backup import Progress, kind_of, take, take_blobs, write_blob_list
@@ -26,7 +27,6 @@ from federation.store.blobs import BlobStore
 from federation.store.database import Database
 from federation.store.errors import BackupRejected, StoreUnavailable
 from federation.store.file_shelf import FileShelf
-from federation.store.files import sync_directory
 from federation.store.party import Settings
 from federation.store.records import Records
 from federation.store.shelves import Shelf
@@ -92,9 +92,9 @@ def make_backup(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    sync_directory(partial)
+    safefiles.sync_directory(partial)
     partial.rename(out)
-    sync_directory(out.parent)
+    safefiles.sync_directory(out.parent)
     return manifest
 
 
@@ -115,7 +115,7 @@ def _written(node: _Node, out: Path, reporter: Reporter, copy_blobs: bool | None
     taken = take(node.database, password_file(node.settings.database), out / name)
     blobs, copied = _blobs(node, out, reporter, copy_blobs)
     for file in (form.SETTINGS, form.TRUST):
-        write_private(out / file, (node.directory.path / file).read_bytes())
+        safefiles.replace(out / file, (node.directory.path / file).read_bytes())
     if form.as_kept(node.book) != generations:
         raise StoreUnavailable("a key was rotated meanwhile: make the backup again")
     read = node.book.read()
@@ -137,8 +137,8 @@ def _written(node: _Node, out: Path, reporter: Reporter, copy_blobs: bool | None
         generations=generations,
         files={it.name: form.digest_of(it) for it in sorted(out.iterdir()) if it.is_file()},
     )
-    write_private(out / form.MANIFEST, manifest.to_bytes())
-    write_private(out / form.SEAL, form.seal(manifest, node.keys.sealing))
+    safefiles.replace(out / form.MANIFEST, manifest.to_bytes())
+    safefiles.replace(out / form.SEAL, form.seal(manifest, node.keys.sealing))
     return manifest
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import safefiles
 from federation.backup import manifest as form
 from federation.backup.make import Reporter
 from federation.backup.manifest import ROLES, Manifest
@@ -19,7 +20,7 @@ from federation.backup.witness import Witness, floor_without, take_up
 from federation.clock import system_clock
 from federation.cloud.node import PublicCloudNode
 from federation.party.audit import OK, Audit, AuditEvent
-from federation.party.node_directory import NodeDirectory, open_node_token, password_file, write_private
+from federation.party.node_directory import NodeDirectory, open_node_token, password_file
 from federation.settings import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
 from federation.store.backup import put, put_blobs, require_empty
 from federation.store.database import Database
@@ -148,7 +149,7 @@ def _put(checked: _Checked, reporter: Reporter) -> None:
     reporter.say("Putting back the database")
     dump = "store.sqlite" if manifest.database == "sqlite" else "store.pgdump"
     put(source / dump, checked.database_url, password_file(checked.settings.database))
-    write_private(directory.trust_file, (source / form.TRUST).read_bytes())
+    safefiles.replace(directory.trust_file, (source / form.TRUST).read_bytes())
 
 
 def _amend(
@@ -192,6 +193,6 @@ def _write_settings(checked: _Checked) -> None:
     """Write the settings: as they were where nothing of them is another, comments and all."""
     directory = checked.destination.directory
     if NodeDirectory(checked.source).settings(type(checked.settings)) == checked.settings:
-        write_private(directory.settings_file, (checked.source / form.SETTINGS).read_bytes())
+        safefiles.replace(directory.settings_file, (checked.source / form.SETTINGS).read_bytes())
     else:
         directory.write_settings(checked.settings)

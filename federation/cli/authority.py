@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 from cryptography.hazmat.primitives.serialization import Encoding
 
+import safefiles
 from federation.authority.ceremony_import import Imported, import_ceremony
 from federation.authority.node import MedicalAuthority, found_authority, open_authority
 from federation.cli.ceremony import pinned
 from federation.cli.options import EXISTING, OutputFile, TokenChoice, directory_option, node_options, token_options
 from federation.party.certificates import read_certificate, read_request
-from federation.party.node_directory import NodeDirectory, write_private
+from federation.party.node_directory import NodeDirectory
 from federation.settings import MemberSettings
 
 Opened = AbstractContextManager[MedicalAuthority]
@@ -42,7 +43,7 @@ def init(
     made = read_certificate(taken) if taken else None
     pin = token.pin.provider(settings)
     certificate = found_authority(directory, identity, settings, pin, made, successor=successor)
-    write_private(output, certificate.public_bytes(Encoding.DER))
+    safefiles.replace(output, certificate.public_bytes(Encoding.DER))
     click.echo(f"{identity} is made; its certificate is {output}.")
 
 
@@ -55,7 +56,7 @@ def issue(opened: Opened, request: Path, doctor: str, output: Path) -> None:
     """Issue a doctor's certificate for a request that names the doctor and proves its key."""
     with opened as node:
         certificate = node.issue(read_request(request), doctor)
-    write_private(output, certificate.public_bytes(Encoding.DER))
+    safefiles.replace(output, certificate.public_bytes(Encoding.DER))
     click.echo(f"The certificate of {doctor}, serial {certificate.serial_number:x}, is {output}.")
 
 
@@ -76,7 +77,7 @@ def crl(opened: Opened, output: Path) -> None:
     """Issue the next list of revoked certificates; it holds for 24 hours."""
     with opened as node:
         listed = node.crl()
-    write_private(output, listed.public_bytes(Encoding.DER))
+    safefiles.replace(output, listed.public_bytes(Encoding.DER))
     click.echo(f"The list, with {len(listed)} revoked, is {output}.")
 
 

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+import safefiles
 from federation.backup.make import Reporter, make_backup
 from federation.backup.manifest import ROLES, Manifest
 from federation.backup.restore import Destination, read_manifest, restore
@@ -27,7 +28,7 @@ from federation.cli.options import (
     token_options,
 )
 from federation.hospital.node import HospitalNode
-from federation.party.node_directory import NodeDirectory, write_private
+from federation.party.node_directory import NodeDirectory
 from federation.party.tokens import token_settings_of
 from federation.settings import BlobSettings, DatabaseSettings, HospitalSettings, TokenSettings
 
@@ -104,7 +105,7 @@ def restore_command(
 def witness(opened: AbstractContextManager[HospitalNode], out: Path) -> None:
     """Write down what this hospital last heard of the public cloud, which is being restored: signed, nothing secret."""
     with opened as node:
-        write_private(out.resolve(), heard(node))
+        safefiles.replace(out.resolve(), heard(node))
     click.echo(f"{out} goes to the public cloud's operator, for `medunion restore --witness`.")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+import safefiles
 from federation.cli import terminal
 from federation.cli.groups import sentence
 from federation.cli.terminal import say
@@ -22,7 +23,6 @@ from federation.clinical.report import Coding, Source, diagnostic_report, summar
 from federation.clinical.summary import Person
 from federation.clinical.text import counted, listed, printable
 from federation.errors import FederationError, Limit, RecordCutShort, Unavailable
-from federation.party.node_directory import write_private
 from federation.person.allowance import Allowance
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.records import FetchedRecord
@@ -106,7 +106,7 @@ class Visit:
         say(f"{code}\n")
         say(f"The room is open until {terminal.moment(room.expires_at)}. Waiting for the patient ...")
         if self.plan.code_file is not None:
-            write_private(self.plan.code_file, code.encode() + b"\n")
+            safefiles.replace(self.plan.code_file, code.encode() + b"\n")
 
     def _show_arrival(self, consultation: InConsultation) -> None:
         patient_id = consultation.asked.patient.identity
@@ -283,7 +283,7 @@ def _require_signable(doctor_id: str, conclusion: str, codes: Sequence[Coding], 
 def _require_empty(save: Path) -> None:
     """Make the directory, and require that nothing lies there yet: no file of an earlier visit is mixed with this one's."""
     try:
-        save.mkdir(mode=0o700, parents=True, exist_ok=True)
+        safefiles.make_directory(save)
         is_empty, is_writable = not any(save.iterdir()), os.access(save, os.W_OK | os.X_OK)
     except OSError as error:
         raise click.BadParameter(sentence(error), param_hint="--save") from None
@@ -349,7 +349,7 @@ def show_record(record: FetchedRecord, save: Path | None) -> list[Person]:
             say(f"{heading}, {printable(part.media_type, 60)}, {terminal.size(part.size_bytes)}")
             pieces = content  # type: ignore[assignment] # an attachment is written as it is read
         if save is not None:
-            save.mkdir(mode=0o700, parents=True, exist_ok=True)
+            safefiles.make_directory(save)
             terminal.write_new(save / part_name(record, entry, part, number), pieces)
     return people
 
@@ -374,7 +374,7 @@ def describe_people(people: Sequence[Person]) -> str:
 
 def save_biosignal(directory: Path, consultation: InConsultation) -> None:
     """Save the biosignal, and its drawing where it is an ECG."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    safefiles.make_directory(directory)
     terminal.write_new(directory / "biosignal.json", consultation.biosignal)
     with suppress(ClinicalError):
         drawing = svg(leads_from_observation(consultation.biosignal), lines=[consultation.asked.patient.identity])

@@ -18,9 +18,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 import click
 
+import safefiles
 from federation.party.audit import Audit
 from federation.party.key_provisioning import is_unfinished
-from federation.party.node_directory import NodeDirectory, stored_pin, write_private
+from federation.party.node_directory import NodeDirectory, stored_pin
 from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from hsm import Pin, PinProvider, TokenUri, pin_from_fd, pin_from_file, pin_from_prompt
 from hsm.softhsm import SoftHsm
@@ -112,9 +113,7 @@ def write_pin_unless_there(path: Path) -> None:
     """Write a random PIN to a file of mode 0600, for a token that is about to be made. Raises OSError."""
     if path.exists():
         return
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(secrets.token_urlsafe(24))
+    safefiles.create(path, secrets.token_urlsafe(24).encode())
 
 
 def make_development_token(directory: NodeDirectory, label: str, pin_file: Path) -> str:
@@ -123,7 +122,7 @@ def make_development_token(directory: NodeDirectory, label: str, pin_file: Path)
     write_pin_unless_there(pin_file)
     pin = pin_from_file(pin_file)()
     uri = str(SoftHsm(directory.tokens).create_token(label, pin=pin, so_pin=Pin(secrets.token_urlsafe(24))))
-    write_private(directory.tokens / TOKEN_URI_FILE, f"{uri}\n".encode())
+    safefiles.replace(directory.tokens / TOKEN_URI_FILE, f"{uri}\n".encode())
     return uri
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import segno
 
+import safefiles
 from federation.cli.options import (
     EXISTING,
     F,
@@ -35,7 +36,7 @@ from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.cloud.node import DEPARTMENT_CLASSES, Founding, PublicCloudNode, found, open_public_cloud
 from federation.cloud.retention import count_rows_of, purge_rows_of
 from federation.party.certificates import read_certificate, read_crl
-from federation.party.node_directory import NodeDirectory, trust_to_json, write_private
+from federation.party.node_directory import NodeDirectory, trust_to_json
 from federation.party.registration import ticket_text
 from federation.processes.cloud import serve as serve_public_cloud
 from federation.processes.worker import WorkerSlot
@@ -246,7 +247,7 @@ def trust(opened: Opened, output: Path | None) -> None:
     if output is None:
         click.echo(bundle, nl=False)
     else:
-        write_private(output, bundle.encode())
+        safefiles.replace(output, bundle.encode())
 
 
 @public_cloud.command()

@@ -19,8 +19,9 @@ from typing import Any
 
 import click
 
+import safefiles
 from federation.cli.options import DIRECTORY_OPTION, PIN_OPTIONS, F, PinChoice, gather_options, pin_of
-from federation.party.node_directory import NodeDirectory, stored_pin, write_private
+from federation.party.node_directory import NodeDirectory, stored_pin
 from federation.party.serve_lock import LEAVE, ServeLock
 from federation.processes.supervisor import Supervisor, pin_pipe
 from federation.processes.systemd import ServiceManager, successor_environment
@@ -164,7 +165,7 @@ class _Command:
         ready = await told
         await self.lock.acquire(self.listen)
         if self.serving.ready_file is not None:
-            write_private(self.serving.ready_file.resolve(), json.dumps({**ready, "pid": os.getpid()}).encode())
+            safefiles.replace(self.serving.ready_file.resolve(), json.dumps({**ready, "pid": os.getpid()}).encode())
         self.words = self.server.words(ready)
         click.echo(self.words)
         self.manager.ready(self.words)

@@ -3,9 +3,8 @@
 import io
 import ipaddress
 import math
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +14,7 @@ import segno
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
+import safefiles
 from federation.cli.groups import EXPECTED, TellingGroup, not_known, sentence
 from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
@@ -211,7 +211,7 @@ def transfer(words: str) -> Iterator[OnProgress]:
 
 def export_evidence(book: EvidenceBook, directory: Path) -> int:
     """Write every exhibit to a file of its own, mode 0600; return how many. Raises OSError."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    safefiles.make_directory(directory)
     count = 0
     for count, kept in enumerate(book.all(), start=1):
         write_new(directory / f"{count:04}-{kept.exhibit.kind}.json", kept.to_json().encode())
@@ -220,14 +220,9 @@ def export_evidence(book: EvidenceBook, directory: Path) -> int:
 
 def write_new(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a new file, mode 0600, whole or not at all. Raises FileExistsError, OSError, and what the content raises."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            for piece in (content,) if isinstance(content, bytes) else content:
-                file.write(piece)
-    except BaseException:
-        path.unlink(missing_ok=True)  # half a record would be taken for one
-        raise
+    with safefiles.creating(path) as file:  # half a record would be taken for one
+        for piece in (content,) if isinstance(content, bytes) else content:
+            file.write(piece)
 
 
 class _Network(click.ParamType[str]):
@@ -262,6 +257,7 @@ def trace_file(path: Path | None) -> Iterator[TextIO | None]:
     if path is None:
         yield None
         return
-    path.touch(mode=0o600)
+    with suppress(FileExistsError):
+        safefiles.create(path, b"")
     with path.open("a", encoding="utf-8") as file:
         yield file

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+import safefiles
 from federation.clock import Clock, system_clock
 from federation.cloud.capacity import require_room_for_live, require_room_for_superseded
 from federation.cloud.cloud import Cloud, CloudStores, as_datetime
@@ -24,7 +25,6 @@ from federation.party.epochs import EpochKeeper, as_signed, as_stored
 from federation.party.generations import StoredGenerations
 from federation.party.key_provisioning import finish, make_keys
 from federation.party.node_directory import NodeDirectory, open_node_token
-from federation.party.serve_lock import locked
 from federation.protocol.anchors import serial_entry
 from federation.protocol.authorities import scopes_of
 from federation.protocol.bundle import TrustedBundle, issue, pin
@@ -330,7 +330,7 @@ class PublicCloudNode:
 
     def _write_trust(self, bundle: TrustedBundle) -> None:
         """Write `trust.json`, unless another process has written a newer one: a slow one must not put an older in its place."""
-        with locked(self.directory.path / TRUST_LOCK):
+        with safefiles.lock(self.directory.path / TRUST_LOCK):
             with suppress(ConfigError):  # what is no bundle, or says another thing than is signed, gives way
                 if self.directory.trust().sequence > bundle.sequence:
                     return

@@ -4,7 +4,6 @@ It has neither TLS nor callers' identities, so it listens on a Unix socket in th
 checks of containers and operators ask it how the node is.
 """
 
-import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
@@ -19,6 +18,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
+import safefiles
 from federation.errors import NotFound, Unavailable
 from federation.monitor.endpoint import is_local, worker_address
 from federation.party.node_directory import NodeDirectory
@@ -134,18 +134,13 @@ def _private() -> Iterator[None]:
 def _owned(socket: Path) -> Iterator[None]:
     """Keep a socket to this process for the block: gRPC takes one away from whoever serves there. Raises Unavailable."""
     try:
-        descriptor = os.open(socket.with_name(f"{socket.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = safefiles.LockFile(socket.with_name(f"{socket.name}.lock"))
     except OSError as error:
         raise Unavailable(f"the admin server can't listen at {socket}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise Unavailable(f"the admin server can't listen at {socket}: another process serves there") from error
-    try:
+    with file:
+        if not file.try_acquire():
+            raise Unavailable(f"the admin server can't listen at {socket}: another process serves there")
         yield
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from federation.party.node_directory import NodeDirectory, write_private
+import safefiles
+from federation.party.node_directory import NodeDirectory
 from federation.settings import ConfigError
 from hsm import Token
 from hsm.errors import KeyExists
@@ -48,7 +49,7 @@ def make_keys(directory: NodeDirectory, token: Token, kind: type[K]) -> K:
     else:
         made = set()
         _require_none(token, kind)
-        write_private(_note(directory), json.dumps({"token": token.label, "serial": token.serial}).encode())
+        safefiles.replace(_note(directory), json.dumps({"token": token.label, "serial": token.serial}).encode())
     for purpose in kind.purposes:
         if purpose not in made:
             generate(token, purpose, POLICIES[purpose])

@@ -3,7 +3,6 @@
 import json
 import os
 import stat
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from google.protobuf import json_format
 
+import safefiles
 from federation.errors import BundleUnpinned, FederationError
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.settings import (
@@ -23,11 +23,10 @@ from federation.settings import (
     to_toml,
 )
 from federation.store.database import Database, open_database
-from federation.store.files import sync_directory
 from federation.store.shelves import Shelf, open_shelf
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
-from hsm import PinProvider, Token, TokenUri, open_token, pin_from_credential, pin_from_file, softhsm_files
+from hsm import PinProvider, Token, TokenUri, open_token, pin_from_credential, pin_from_file, softhsm
 
 T = TypeVar("T")
 
@@ -66,7 +65,7 @@ class NodeDirectory:
 
     def create(self) -> None:
         """Make the directory, mode 0700."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        safefiles.make_directory(self.path)
 
     @property
     def letter(self) -> str:
@@ -79,7 +78,7 @@ class NodeDirectory:
 
     def write_settings(self, settings: object) -> None:
         """Write `medunion.toml`, mode 0600."""
-        write_private(self.settings_file, to_toml(settings).encode())
+        safefiles.replace(self.settings_file, to_toml(settings).encode())
 
     def trust(self) -> TrustedBundle:
         """Read `trust.json`. Raises ConfigError."""
@@ -87,7 +86,7 @@ class NodeDirectory:
 
     def write_trust(self, bundle: TrustedBundle) -> None:
         """Write `trust.json`."""
-        write_private(self.trust_file, trust_to_json(bundle).encode())
+        safefiles.replace(self.trust_file, trust_to_json(bundle).encode())
 
     def database(self, settings: DatabaseSettings | None = None) -> Database:
         """Open the database of the settings, or `store.sqlite`, made and migrated as needed.
@@ -141,25 +140,12 @@ def _readable(content: TrustBundle) -> dict[str, Any]:
     return json_format.MessageToDict(content, preserving_proto_field_name=True)
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Put a file in place, whole, durable and with mode 0600; what was there gives way."""
-    # Of its own for each writer: several threads and processes may write the same file at once.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_directory(path.parent)
-
-
 def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
     """Open the token of a node; without a PIN provider the settings' or the URI's PIN file is read. Raises HsmError."""
     uri = TokenUri.parse(settings.uri)
     use_softhsm(settings.softhsm_configuration)
     if settings.softhsm_configuration is not None:
-        softhsm_files.mend(settings.softhsm_configuration)
+        softhsm.mend(settings.softhsm_configuration)
     provider = pin or stored_pin(settings)
     if provider is None:
         raise ConfigError(
@@ -169,7 +155,7 @@ def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
     if settings.softhsm_configuration is not None:
         # Without a copy the token works as well.
         with suppress(OSError):
-            softhsm_files.keep(settings.softhsm_configuration)
+            softhsm.keep(settings.softhsm_configuration)
     return token
 
 

@@ -5,17 +5,17 @@ calls it asks the one before it to leave, by SIGUSR1, and has the lock when that
 """
 
 import asyncio
-import fcntl
 import json
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import safefiles
 from federation.errors import Unavailable
 from federation.wire import operations
 
@@ -39,12 +39,12 @@ class ServeLock:
 
     def __init__(self, directory: Path, *, take_over: bool) -> None:
         """Take it, or find who holds it. Raises Unavailable if that is a server that is not to be replaced."""
-        self._file = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = safefiles.LockFile(directory / FILE)
         self.predecessor: Predecessor | None = None
         try:
-            if self._take():
+            if self._file.try_acquire():
                 # What stands there is of one that has ended: nobody may take its process for this one's.
-                os.ftruncate(self._file, 0)
+                self._file.write(b"")
             else:
                 self.predecessor = self._found()
                 _require_wanted(self.predecessor, directory, take_over=take_over)
@@ -57,7 +57,7 @@ class ServeLock:
         if self.predecessor is not None:
             _ask_to_leave(self.predecessor)
             looks = 0
-            while not self._take():
+            while not self._file.try_acquire():
                 looks += 1
                 if looks == _PATIENCE // _LOOK_EVERY:
                     operations.warning("predecessor-does-not-leave", process=self.predecessor.process)
@@ -67,37 +67,26 @@ class ServeLock:
 
     def release(self) -> None:
         """Let the next one have the lock."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._file.release()
 
     def close(self) -> None:
         """Give up the lock, or the wish for it."""
         if self.predecessor is not None:
             os.close(self.predecessor.descriptor)
             self.predecessor = None
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-    def _take(self) -> bool:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        self._file.close()
 
     def _found(self) -> Predecessor:
         """Return who holds the lock: what the file says, which is written before calls are taken."""
         try:
-            said = json.loads(os.pread(self._file, 4096, 0))
+            said = json.loads(self._file.read())
             process = int(said["process"])
             return Predecessor(os.pidfd_open(process), process, tuple(said["listen"]))
         except (ValueError, TypeError, LookupError, ProcessLookupError) as error:
             raise Unavailable("another server starts or ends in this directory; try again in a moment") from error
 
     def _write(self, listen: Sequence[str]) -> None:
-        said = json.dumps({"process": os.getpid(), "listen": list(listen)}).encode()
-        os.pwrite(self._file, said, 0)
-        os.ftruncate(self._file, len(said))
+        self._file.write(json.dumps({"process": os.getpid(), "listen": list(listen)}).encode())
 
 
 def _require_wanted(predecessor: Predecessor, directory: Path, *, take_over: bool) -> None:
@@ -110,14 +99,3 @@ def _require_wanted(predecessor: Predecessor, directory: Path, *, take_over: boo
 def _ask_to_leave(predecessor: Predecessor) -> None:
     with suppress(ProcessLookupError):  # it has ended: the lock is free
         signal.pidfd_send_signal(predecessor.descriptor, LEAVE)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock alone for the block; threads and processes wait for each other."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

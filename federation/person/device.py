@@ -4,15 +4,14 @@ The sensor is SIMULATED: a file stands for the person, a reading is its template
 put its own sensor and secure element here.
 """
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
 
+import safefiles
 from federation.person.errors import ProfileUnusable, WrongFile
 from federation.person.profile import DeviceSettings, Profile
 from federation.protocol.parties import Entropy
-from federation.store.files import create
 from hsm import Pin
 from keystore.biometric import (
     DEVICE_SECRET_SIZE,
@@ -44,8 +43,7 @@ def enrol_device(profile: Profile, device: DeviceSettings, realm: str, entropy: 
     template = simulate_template(_person(device.simulated_sensor))
     fuzzy_key, helper = enrol(template, entropy(RANDOMNESS_SIZE))
     secret = DeviceSecret.create(profile.device_secret, entropy(DEVICE_SECRET_SIZE))
-    with create(profile.helper_data) as file:
-        file.write(helper.to_bytes())
+    safefiles.create(profile.helper_data, helper.to_bytes())
     return _unlocked(fuzzy_key, secret, realm, device.enrolment)
 
 
@@ -65,13 +63,11 @@ def unlock(profile: Profile, device: DeviceSettings, realm: str) -> Unlocked:
 def create_person(path: Path, entropy: Entropy) -> bool:
     """Make the file that stands for a person, unless there is one; return whether it was made. Raises WrongFile."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        safefiles.create(path, entropy(PERSON_BYTES))
     except FileExistsError:
         return False
     except OSError as error:
         raise WrongFile(f"The simulated sensor {path} cannot be made: {error.strerror}.") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(entropy(PERSON_BYTES))
     return True
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
+import safefiles
 from federation.clock import system_clock, system_entropy
 from federation.errors import FederationError
 from federation.party.audit import Audit
@@ -14,7 +15,7 @@ from federation.party.channels import ChannelPool
 from federation.party.cloud_client import CloudClient
 from federation.party.generations import StoredGenerations
 from federation.party.member import Member
-from federation.party.node_directory import NodeDirectory, open_node_token, read_trust, write_private
+from federation.party.node_directory import NodeDirectory, open_node_token, read_trust
 from federation.person.deposits import DEPOSIT
 from federation.person.device import Unlocked, create_person, enrol_device, unlock
 from federation.person.doctor import DoctorClient
@@ -98,7 +99,7 @@ def init_doctor(
     with open_node_token(settings, pin) as opened:
         keys = PartyKeys.create(opened)
         request = request_certificate(keys.signing_key, identity)
-    write_private(node.path / REQUEST_FILE, request)
+    safefiles.replace(node.path / REQUEST_FILE, request)
     node.write_trust(bundle)
     node.write_settings(DoctorSettings(identity, settings))
     return node.path / REQUEST_FILE
@@ -107,7 +108,9 @@ def init_doctor(
 def write_request(node: NodeDirectory, opened: OpenDoctor) -> Path:
     """Write a certificate request for a doctor's newest identity key, active or prepared; return its file. Raises HsmError."""
     keys, newest = opened.member.keys, opened.kept.book.read().of(IDENTITY)[-1].number
-    write_private(node.path / REQUEST_FILE, request_certificate(keys.signing_key_of(newest), opened.member.identity))
+    safefiles.replace(
+        node.path / REQUEST_FILE, request_certificate(keys.signing_key_of(newest), opened.member.identity)
+    )
     return node.path / REQUEST_FILE
 
 

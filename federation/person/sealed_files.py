@@ -1,13 +1,11 @@
 """Small things that a client keeps until they are done: a file each, sealed under its token's key, durable and alone."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import safefiles
 from federation.party.member import Member
-from federation.store.files import create, make_directory, publish, sync_directory
 from keystore.errors import SealBroken
 from keystore.transcript import text, transcript
 
@@ -25,8 +23,8 @@ class SealedFiles:
 
     def put(self, name: bytes, content: bytes) -> None:
         """Keep it, in the place of what was there; durable when this returns."""
-        make_directory(self._directory)
-        _put(self._path(name), self._member.keys.sealing.seal(content, self._context(name)))
+        safefiles.make_directory(self._directory)
+        safefiles.replace(self._path(name), self._member.keys.sealing.seal(content, self._context(name)))
 
     def get(self, name: bytes) -> bytes | None:
         """Return it, or None. Raises SealBroken for another token's."""
@@ -40,7 +38,7 @@ class SealedFiles:
         """Forget it; none there is no error."""
         self._path(name).unlink(missing_ok=True)
         with suppress(FileNotFoundError):
-            sync_directory(self._directory)
+            safefiles.sync_directory(self._directory)
 
     def all(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield name and content of those that this token opens, in no order that means anything."""
@@ -59,7 +57,7 @@ class SealedFiles:
             with suppress(ValueError, SealBroken):
                 anew = sealing.reseal(sealed, self._context(bytes.fromhex(path.stem)))
             if anew != sealed:
-                _put(path, anew)
+                safefiles.replace(path, anew)
             yield anew != sealed
 
     def count_under(self, generation: int) -> int:
@@ -74,24 +72,12 @@ class SealedFiles:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep every other program of this client out until the block ends."""
-        make_directory(self._directory)
-        descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        safefiles.make_directory(self._directory)
+        with safefiles.lock(self._directory / "lock"):
             yield
-        finally:
-            os.close(descriptor)
 
     def _path(self, name: bytes) -> Path:
         return self._directory / (name.hex() + _SUFFIX)
 
     def _context(self, name: bytes) -> bytes:
         return transcript("kept", text(self._kind), text(self._member.identity), name)
-
-
-def _put(final: Path, sealed: bytes) -> None:
-    partial = final.with_suffix(f".partial-{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    with create(partial) as file:
-        file.write(sealed)
-        publish(file, partial, final)

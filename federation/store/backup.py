@@ -19,10 +19,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+import safefiles
 from federation.store import postgresql, sqlite
 from federation.store.database import Database, require_address, translated
 from federation.store.errors import BackupRejected, NotStored, StoreUnavailable
-from federation.store.files import create, publish, sync_directory
 from federation.store.party import START
 from federation.store.schema import epochs, log
 from federation.store.shelves import Shelf
@@ -52,14 +52,14 @@ def kind_of(database: Database) -> str:
 
 def take(database: Database, password_file: Path | None, target: Path) -> Taken:
     """Write a copy to a new file, mode 0600, durable. Raises StoreUnavailable, FileExistsError."""
-    create(target).close()
+    safefiles.create(target, b"")
     with translated():
         if kind_of(database) == "sqlite":
             taken = _copy_sqlite(str(database.engine.url.database), target)
         else:
             taken = _dump(database, password_file, target)
         with target.open("rb") as file:
-            os.fsync(file.fileno())
+            safefiles.sync(file)
     return taken
 
 
@@ -129,10 +129,9 @@ def _taken(connection: sa.Connection) -> Taken:
 def _put_sqlite(source: Path, final: Path) -> None:
     partial = final.with_name(f".{final.name}.restoring")
     partial.unlink(missing_ok=True)
-    with create(partial) as file, source.open("rb") as copy:
+    with safefiles.open_new(partial) as file, source.open("rb") as copy:
         shutil.copyfileobj(copy, file, CHUNK_BYTES)
-        publish(file, partial, final)
-    sync_directory(final.parent)
+        safefiles.publish(file, partial, final)
 
 
 def _run(program: str, words: Sequence[str], password_file: Path | None) -> None:
@@ -183,11 +182,10 @@ def put_blobs(listed: Path, source: Shelf, target: Shelf | None, progress: Progr
 def write_blob_list(path: Path, blobs: Iterable[tuple[str, str]]) -> set[str]:
     """Write a list; give the names."""
     names = set()
-    with path.open("x", encoding="ascii") as file:
+    with safefiles.creating(path) as file:
         for name, digest in blobs:
-            file.write(f"{digest}  {name}\n")
+            file.write(f"{digest}  {name}\n".encode("ascii"))
             names.add(name)
-    path.chmod(0o600)
     return names
 
 

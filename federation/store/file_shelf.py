@@ -6,8 +6,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import safefiles
 from federation.store.errors import NotStored
-from federation.store.files import NAME, create, is_older, make_directory, publish, translated
+from federation.store.files import NAME, is_older, translated
 
 _PARTIAL = ".partial"
 
@@ -20,8 +21,8 @@ class FileSink:
         self._path = path
         self._partial = path.with_suffix(_PARTIAL)
         with translated():
-            make_directory(path.parent)
-            self._file = create(self._partial)
+            safefiles.make_directory(path.parent)
+            self._file = safefiles.open_new(self._partial)
 
     def write(self, data: bytes) -> None:
         """Add bytes. Raises StoreUnavailable, of a full disk for one."""
@@ -31,7 +32,7 @@ class FileSink:
     def publish(self) -> None:
         """Put the file to the disk, and then its name."""
         with translated(), self._file:
-            publish(self._file, self._partial, self._path)
+            safefiles.publish(self._file, self._partial, self._path)
 
     def abandon(self) -> None:
         """Remove the temporary name, which is gone if the file was published; what fails here is left for `remove_orphans`."""
@@ -48,7 +49,7 @@ class FileShelf:
         """Make the directory, mode 0700, if it is absent. Raises StoreUnavailable."""
         self.directory = directory
         with translated():
-            make_directory(directory)
+            safefiles.make_directory(directory)
 
     def create(self, name: str) -> FileSink:
         """Begin a blob. Raises StoreUnavailable."""

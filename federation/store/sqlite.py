@@ -1,7 +1,5 @@
 """The embedded database: one SQLite file that several processes and threads share."""
 
-import fcntl
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
+import safefiles
 from federation.store.errors import StoreUnavailable
 from federation.store.transactions import Engines
 
@@ -64,7 +63,7 @@ def prepared_file(path: Path) -> Iterator[None]:
 
     Raises OSError or sqlite3.Error.
     """
-    with _locked(path.with_name(path.name + ".lock")):
+    with safefiles.lock(path.with_name(path.name + ".lock")):
         _make_private(path)
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             # The mode stays with the file. The change has no busy handler: two processes at it would fail at random.
@@ -72,20 +71,10 @@ def prepared_file(path: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _make_private(path: Path) -> None:
     """Make the file, mode 0600: SQLite gives its side files the mode of the database file."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        safefiles.create(path, b"")
     except FileExistsError:
         # By name: closing a descriptor of the file would drop the locks that this process's other connections hold.
         path.chmod(0o600)

@@ -3,19 +3,16 @@
 import os
 from pathlib import Path
 
+import safefiles
 from keystore.ceremony.errors import OutputExists
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file that is not there yet, durably. Raises OutputExists, OSError."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        safefiles.create(path, content, mode)
     except FileExistsError as error:
         raise OutputExists(f"{path} is there already") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def require_absent(path: Path) -> None:

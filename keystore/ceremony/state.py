@@ -1,11 +1,11 @@
 """What an interrupted ceremony leaves on the disk: where it stood, and what it had made by then. No secret is in it."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
+import safefiles
 from keystore.ceremony.errors import ResumeRefused
 
 
@@ -46,13 +46,7 @@ class State:
     def save(self) -> None:
         """Put it on the disk, whole."""
         kept = {name: value for name, value in asdict(self).items() if name != "path"}
-        partial = self.path.with_suffix(".partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(kept, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
+        safefiles.replace(self.path, json.dumps(kept, indent=1).encode())
 
     def forget(self) -> None:
         """Remove it: the ceremony is over, and nothing is half-made."""

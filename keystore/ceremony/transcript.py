@@ -7,13 +7,13 @@ signs `SIGNED_PREFIX || digest` of the entry "closed" (docs/ceremonies/transcrip
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import safefiles
 from keystore.ceremony.errors import ChainBroken, LineMalformed, OutputExists, TranscriptTruncated
 
 START: Final = bytes(32)
@@ -103,7 +103,7 @@ class Transcript:
     def begin(cls, path: Path, now: Callable[[], datetime]) -> "Transcript":
         """Make the file, mode 0600. Raises OutputExists."""
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            safefiles.create(path, b"")
         except FileExistsError as error:
             raise OutputExists(f"{path} is there already") from error
         return cls(path, [], now)
@@ -123,7 +123,8 @@ class Transcript:
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         self.entries = parse(whole) if whole else []
-        os.truncate(self.path, len(whole))
+        if whole != content:
+            safefiles.cut(self.path, len(whole))
 
     @property
     def head(self) -> bytes:
@@ -134,11 +135,7 @@ class Transcript:
         """Write an entry, durably."""
         at = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
         entry = Entry(len(self.entries) + 1, at, event, by, data, self.head.hex())
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "ab") as file:
-            file.write(entry.line())
-            file.flush()
-            os.fsync(file.fileno())
+        safefiles.append(self.path, entry.line())
         self.entries.append(entry)
         return entry
 

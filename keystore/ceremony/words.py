@@ -11,6 +11,7 @@ from typing import Final
 from shamir_mnemonic.wordlist import WORDLIST
 
 import hsm
+import safefiles
 
 _BITS: Final = 10
 _PER_LINE: Final = 6
@@ -36,8 +37,8 @@ def file_digest(path: Path) -> bytes:
 
 
 def source_digest() -> bytes:
-    """Give one SHA-256 over the source of this tool's `keystore` and `hsm`: names and digests of all files, sorted."""
-    total = hashlib.sha256()
+    """Return one SHA-256 over the source of this tool, `safefiles`, `hsm` and `keystore`: names and digests of all files."""
+    total = hashlib.sha256(f"{file_digest(Path(safefiles.__file__)).hex()}  safefiles.py\n".encode())
     for package in (Path(hsm.__file__).parent, Path(__file__).parents[1]):
         for path in sorted(package.rglob("*.py")):
             total.update(f"{file_digest(path).hex()}  {package.name}/{path.relative_to(package)}\n".encode())

@@ -11,6 +11,7 @@ from typing import IO
 import grpc
 import pytest
 
+import safefiles
 from federation.errors import Limit, MessageTooLarge, PaddingInvalid, Rejected
 from federation.person.allowance import MOST_BUNDLE_BYTES, Allowance
 from federation.person.doctor import DoctorClient
@@ -181,11 +182,14 @@ def test_record_too_large_for_what_other_records_left_of_the_visit(federation: F
 def test_disk_that_is_full_is_called_full_and_nothing_stays(
     federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path) -> IO[bytes]:
+    def full(path: Path, mode: int = 0o600) -> IO[bytes]:
+        if path.suffix != ".partial":
+            return open_new(path, mode)
         path.touch()
         return Path("/dev/full").open("wb", buffering=0)
 
-    monkeypatch.setattr("federation.store.file_shelf.create", full)
+    open_new = safefiles.open_new
+    monkeypatch.setattr(safefiles, "open_new", full)
     with attacked(federation, tmp_path, endless(manifest(100_000_000))) as (doctor, _), pytest.raises(StoreFull):
         fetched(federation, doctor)
     assert not spooled(tmp_path)

@@ -22,7 +22,7 @@ HOSPITAL = "H:a"
 class TokenFiles:
     """SoftHSM empties a token's main file and writes it anew at each login: a kill in between loses the token, as no HSM would.
 
-    A node puts it back (`hsm.softhsm_files`); the practice's many tokens in one process are put back here. How often says `lost`.
+    A node puts it back (`hsm.softhsm`); the practice's many tokens in one process are put back here. How often says `lost`.
     """
 
     lost: int = 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from demo.stage import Refused, make_token, run
-from hsm.softhsm_files import keep, mend
+from hsm.softhsm import keep, mend
 
 
 @pytest.fixture

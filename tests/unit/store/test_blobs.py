@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from federation.store import files
+import safefiles
 from federation.store.blobs import CHUNK_BYTES, BlobStore
 from federation.store.errors import StoreUnavailable
 from federation.store.file_shelf import FileShelf
@@ -59,7 +59,7 @@ def test_blob_for_a_full_disk_is_refused_and_leaves_nothing(store, directory, mo
             raise OSError(28, "No space left on device")
         real(descriptor)
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(safefiles.os, "fsync", full)
     with pytest.raises(StoreUnavailable, match="No space left"):
         write(store, b"plaintext")
     assert [path for path in directory.rglob("*") if path.is_file()] == []
