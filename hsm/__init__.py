@@ -1,9 +1,8 @@
 """PKCS#11 and nothing of medicine: tokens, sessions, and keys that never leave them."""
 
 from hsm import errors, softhsm
-from hsm.keys import TokenEd25519Key, TokenX25519Key
+from hsm.keys import AeadKey, MacKey, TokenEd25519Key, TokenX25519Key
 from hsm.metrics import TokenMetrics
-from hsm.objects import ObjectInfo
 from hsm.pin import (
     Pin,
     PinProvider,
@@ -13,8 +12,7 @@ from hsm.pin import (
     pin_from_prompt,
     pin_from_value,
 )
-from hsm.policy import KeyKind, KeyPolicy, Provenance
-from hsm.secret_keys import AeadKey, MacKey
+from hsm.policy import KeyKind, KeyPolicy, ObjectInfo, Provenance
 from hsm.selftest import Ability, Trial
 from hsm.token import Token, open_token
 from hsm.uri import TokenUri

@@ -3,8 +3,8 @@
 python-pkcs11 initialises with C_Initialize(NULL), "I have one thread", yet releases the GIL round every call; its
 sessions log the whole process out when they close, and a login that fails leaks its session. So initialising, login
 and logout happen here, and so does what it has no function for: making tokens, and creating an object from a buffer
-that the caller can wipe. So do signing, encrypting and decrypting, for a result of known size (`hsm.operations`).
-Failures are raised as python-pkcs11's exceptions, so that `hsm.border` translates one family.
+that the caller can wipe. So do signing, encrypting and decrypting, for a result of known size (`hsm.keys`).
+Failures are raised as python-pkcs11's exceptions, so that `hsm.errors` translates one family.
 """
 
 import ctypes

@@ -1,10 +1,16 @@
-"""What can go wrong between us and a token, one class per reason.
+"""What can go wrong between us and a token, one class per reason; and the one place where python-pkcs11's errors become ours.
 
 `reason` is the word that the specification, the audit log and a test's name share. `retryable` says that the same call
 may succeed later without anybody changing anything. No message ever holds a PIN or a byte of a key.
 """
 
-from typing import ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Final
+
+from pkcs11 import PKCS11Error, exceptions
+
+from hsm.cryptoki import AlreadyInitialized, NotInitialized
 
 
 class HsmError(Exception):
@@ -172,3 +178,65 @@ class AuthenticationFailed(HsmError):
     """A sealed blob, its associated data or the key is not the one that it was sealed with."""
 
     reason = "AUTHENTICATION_FAILED"
+
+
+_LOST: Final = (
+    exceptions.DeviceError,
+    exceptions.DeviceRemoved,
+    exceptions.KeyHandleInvalid,
+    exceptions.ObjectHandleInvalid,
+    exceptions.SessionClosed,
+    exceptions.SessionHandleInvalid,
+    exceptions.SlotIDInvalid,
+    exceptions.TokenNotPresent,
+    exceptions.TokenNotRecognised,
+    exceptions.UserNotLoggedIn,
+    NotInitialized,
+)
+_MISSING: Final = (
+    exceptions.DomainParamsInvalid,
+    exceptions.FunctionNotSupported,
+    exceptions.MechanismInvalid,
+    exceptions.MechanismParamInvalid,
+)
+
+# Whatever stands in no row is `TokenFailed`.
+_TRANSLATIONS: Final[tuple[tuple[tuple[type[PKCS11Error], ...], type[HsmError], str], ...]] = (
+    (_LOST, SessionLost, "the token, its session or its login went away"),
+    (_MISSING, MechanismMissing, "the token does not offer it"),
+    ((AlreadyInitialized,), ModuleUnusable, "something else in this process uses the module"),
+    ((exceptions.PinIncorrect, exceptions.PinInvalid, exceptions.PinLenRange), PinIncorrect, "wrong PIN"),
+    ((exceptions.PinLocked,), PinLocked, "the PIN is locked"),
+    ((exceptions.PinExpired,), PinUnavailable, "the PIN has expired"),
+    ((exceptions.UserPinNotInitialized,), PinUnavailable, "the token has no user PIN yet"),
+    ((exceptions.SessionCount,), TokenBusy, "the token has no free session"),
+    (
+        (exceptions.EncryptedDataInvalid, exceptions.EncryptedDataLenRange),
+        AuthenticationFailed,
+        "the sealed data, its associated data or the key is not the right one",
+    ),
+)
+
+
+@contextmanager
+def translate_errors(action: str) -> Iterator[None]:
+    """Translate whatever python-pkcs11 raises inside; `action` completes "Could not ..."."""
+    try:
+        yield
+    except PKCS11Error as error:
+        raise translated(error, action) from error
+
+
+def translated(error: PKCS11Error, action: str) -> HsmError:
+    """Return the error of ours that stands for one of python-pkcs11's."""
+    for kinds, ours, sentence in _TRANSLATIONS:
+        if isinstance(error, kinds):
+            return ours(f"Could not {action}: {sentence}.")
+    if _says_not_initialized(error):
+        return SessionLost(f"Could not {action}: the module was shut down.")
+    return TokenFailed(f"Could not {action}: the token failed ({type(error).__name__}).")
+
+
+def _says_not_initialized(error: PKCS11Error) -> bool:
+    # python-pkcs11 has no class for CKR_CRYPTOKI_NOT_INITIALIZED, only this text.
+    return type(error) is PKCS11Error and "(not initialized)" in str(error)

@@ -13,12 +13,11 @@ from typing import Final
 import pkcs11
 
 from hsm import errors
-from hsm.border import crossing
+from hsm.errors import translate_errors
+from hsm.locks import login_lock
 from hsm.module import Module, ModuleUser
 from hsm.pin import Pin, PinProvider, can_ask_again
-from hsm.raw import RawSession, RawToken
-from hsm.templates import MAPPER
-from hsm.turns import turn
+from hsm.raw import MAPPER, RawSession, RawToken
 from hsm.uri import TokenUri
 
 _ATTEMPTS: Final = 3
@@ -66,7 +65,7 @@ class Login(ModuleUser):
         if not self.is_current:
             return False
         try:
-            with crossing("look at the login"):
+            with translate_errors("look at the login"):
                 self._module.find(self._uri)  # SoftHSM calls a login good whose token is gone
                 return self._module.cryptoki.is_logged_in(self._session.handle)
         except (errors.SessionLost, errors.TokenFailed, errors.TokenNotFound):
@@ -123,7 +122,7 @@ class Login(ModuleUser):
 
     @contextmanager
     def _approach(self) -> Iterator[RawToken]:
-        with turn(), self._module.call(), crossing("log in to the token"):
+        with login_lock(), self._module.call(), translate_errors("log in to the token"):
             token = self._module.find(self._uri)
             if any(user is not self and user.holds(token) for user in self._module.users):
                 raise errors.TokenInUse(f"This process has the token {token.label!r} open already: share that Token.")

@@ -20,10 +20,10 @@ from weakref import WeakSet
 import pkcs11
 
 from hsm import errors
-from hsm.border import crossing
 from hsm.cryptoki import Cryptoki
+from hsm.errors import translate_errors
+from hsm.locks import Gate, login_lock
 from hsm.raw import RawToken
-from hsm.turns import Gate, turn
 from hsm.uri import TokenUri
 
 # A slot that is empty, or whose token is broken: it must not hide the others.
@@ -39,7 +39,7 @@ class Module:
         self.generation = 0
         self._start_over()
         try:
-            with turn(), crossing(f"load {path}"):
+            with login_lock(), translate_errors(f"load {path}"):
                 self._library = pkcs11.lib(str(path))
                 self._library.finalize()
                 self.cryptoki = Cryptoki(path)
@@ -56,7 +56,7 @@ class Module:
     def enter_child(self) -> None:
         """Initialise anew in a process that was forked from the one that loaded the module."""
         self._start_over()
-        with turn():
+        with login_lock():
             self._initialize_again()
 
     @contextmanager
@@ -70,7 +70,7 @@ class Module:
 
         Returns False, with nothing done, if someone in this process could not log in again.
         """
-        with turn(), self._gate.shut():
+        with login_lock(), self._gate.shut():
             if not all(user.survives_restart for user in self.users):
                 return False
             if self.generation == seen_generation:
@@ -78,7 +78,7 @@ class Module:
             return True
 
     def _initialize_again(self) -> None:
-        with crossing("restart the module"):
+        with translate_errors("restart the module"):
             self.cryptoki.finalize()
             self.cryptoki.initialize()
         self.generation += 1
@@ -105,7 +105,7 @@ class Module:
 
     def in_slots(self) -> Iterator[RawToken]:
         """Return every token present, initialised or not."""
-        with crossing("list the tokens"):
+        with translate_errors("list the tokens"):
             for slot in self._library.get_slots():
                 try:
                     yield cast("RawToken", slot.get_token())

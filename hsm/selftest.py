@@ -15,14 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from pkcs11 import Attribute, ObjectClass, PKCS11Error
 
 from hsm import errors
-from hsm.keys import agree
-from hsm.operations import hmac_sha256, sign_ed25519
+from hsm.keys import agree, hmac_sha256, open_sealed, seal, sign_ed25519
 from hsm.policy import AGREEMENT, KEY_SIZE_BYTES, MAC, SEALING, SIGNING, KeyPolicy
 from hsm.quirks import Curve, point_of
-from hsm.raw import NO_CAPABILITIES, RawKey
-from hsm.secret_keys import open_sealed, seal
+from hsm.raw import NO_CAPABILITIES, RawKey, Template, packed, template
 from hsm.sessions import Session, Sessions
-from hsm.templates import Template, packed, template
 
 # RFC 7748, section 6.1: Alice's private key, Bob's public key, the shared secret.
 _ALICE: Final = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")

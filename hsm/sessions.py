@@ -16,15 +16,14 @@ from typing import Final, TypeVar
 from pkcs11 import Attribute, ObjectClass, PKCS11Error
 
 from hsm import errors
-from hsm.border import crossing
 from hsm.cryptoki import Cryptoki, SessionCounts
+from hsm.errors import translate_errors
 from hsm.login import Login, close
 from hsm.metrics import MANAGEMENT, Meter, TokenMetrics
 from hsm.module import Module
 from hsm.policy import VERIFIED_ATTRIBUTES, KeyPolicy
 from hsm.quirks import Quirks
-from hsm.raw import RawKey, RawSession
-from hsm.templates import MAPPER, AttributeValue, template
+from hsm.raw import MAPPER, AttributeValue, RawKey, RawSession, template
 
 _Result = TypeVar("_Result")
 # After these the session is as good as before; after anything else it is closed.
@@ -209,7 +208,7 @@ class Sessions:
                 self._wait_for(self._writable_permits, doing, permits)
             self._wait_for(self._permits, doing, permits)
             with self._meter.using(), self._module.call():
-                with crossing(doing):
+                with translate_errors(doing):
                     session = self._take(writable=writable)
                 with self._returned(session, doing, reusable=not writable):
                     yield session
@@ -248,7 +247,7 @@ class Sessions:
         """Put a session back when its work is done, or close it if the work left it in doubt."""
         sound = False
         try:
-            with crossing(doing):
+            with translate_errors(doing):
                 yield
             sound = True
         except _HARMLESS:

@@ -12,8 +12,8 @@ from typing import Final
 
 import safefiles
 from hsm import errors, module
-from hsm.administration import initialise_token
 from hsm.pin import Pin
+from hsm.token import initialise_token
 from hsm.uri import TokenUri
 
 _FILE: Final = "libsofthsm2.so"

@@ -7,8 +7,8 @@ from typing import Final
 from pkcs11 import PKCS11Error, TokenFlag
 
 from hsm import errors, module
-from hsm.border import crossing
 from hsm.cryptoki import SessionCounts
+from hsm.errors import translate_errors
 from hsm.raw import RawToken
 from hsm.softhsm import find_module
 
@@ -70,7 +70,7 @@ def known_modules() -> list[Path]:
 def tokens_of(path: Path) -> list[FoundToken]:
     """Give every token of a module, initialised or not. Raises `ModuleNotFound`, `ModuleUnusable`, `TokenFailed`."""
     loaded = module.load(path)
-    with loaded.call(), crossing("list the tokens"):
+    with loaded.call(), translate_errors("list the tokens"):
         return [_found(loaded, token) for token in loaded.in_slots()]
 
 

@@ -1,29 +1,108 @@
-"""A token, opened: its keys by label, its random numbers, what it holds."""
+"""A token: what its officer does (initialise it, change its PINs), and opened: its keys by label, its random numbers."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import pkcs11
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from pkcs11 import Attribute, ObjectClass
 
-from hsm import creation, importing, module
-from hsm.keys import TokenEd25519Key, TokenX25519Key
-from hsm.labels import checked_label
-from hsm.login import Login
+from hsm import creation, errors, module
+from hsm.errors import translate_errors
+from hsm.keys import AeadKey, MacKey, TokenEd25519Key, TokenX25519Key
+from hsm.locks import key_creation_lock, login_lock
+from hsm.login import Login, close, refuse_risky_login
 from hsm.metrics import TokenMetrics
-from hsm.objects import ObjectInfo, describe
 from hsm.pin import Pin, PinProvider
-from hsm.policy import AGREEMENT, MAC, SEALING, SIGNING, KeyPolicy
+from hsm.policy import AGREEMENT, MAC, SEALING, SIGNING, KeyPolicy, ObjectInfo, describe
 from hsm.quirks import point_of, quirks_of
 from hsm.raw import RawToken
-from hsm.secret_keys import AeadKey, MacKey
 from hsm.selftest import Trial, try_all
 from hsm.sessions import Session, Sessions
-from hsm.turns import turn_to_make_keys
-from hsm.uri import TokenUri
+from hsm.uri import MAX_TOKEN_LABEL_BYTES, TokenUri, checked_label
+
+
+def initialise_token(
+    module_path: Path, label: str, *, pin: Pin, so_pin: Pin, serial: str | None = None, erase: bool = False
+) -> TokenUri:
+    """Initialise a blank token (C_InitToken, C_InitPIN) and give its URI.
+
+    Without a serial number it is the module's first blank token. A token that was initialised before is made anew only
+    with `erase`, under its own security officer's PIN: everything on it is gone then. Raises `TokenNotFound`,
+    `TokenExists`, `LabelInvalid`, `PinUnacceptable`, `PinIncorrect`, `PinLocked`.
+    """
+    checked_label(label, max_bytes=MAX_TOKEN_LABEL_BYTES)
+    loaded = module.load(module_path)
+    with login_lock(), loaded.call(), translate_errors("initialise the token"):
+        token = loaded.blank_token() if serial is None else _of_serial(loaded, serial)
+        _require_erasable(loaded, token, label, erase=erase)
+        # Before anything is erased: a token without its user's PIN would be left.
+        _require_lengths(loaded, token, so_pin, pin)
+        loaded.cryptoki.init_token(token.slot.slot_id, so_pin.reveal(), label)
+        made = token.slot.get_token()
+        set_first_pin(loaded, made, pin, so_pin)
+    return TokenUri(module_path=module_path, token=label, serial=module.serial_of(made) or None)
+
+
+def set_first_pin(loaded: module.Module, token: RawToken, pin: Pin, so_pin: Pin) -> None:
+    """Set the user's PIN of a token that was just initialised, inside `Module.call`."""
+    session = token.open(rw=True)
+    try:
+        loaded.cryptoki.login(session.handle, pkcs11.UserType.SO, so_pin.reveal())
+        loaded.cryptoki.init_pin(session.handle, pin.reveal())
+    finally:
+        with suppress(pkcs11.PKCS11Error):  # its last session ends the login too (PKCS #11 v3.0, section 5.6.2)
+            loaded.cryptoki.logout(session.handle)
+        close(session)
+
+
+def change_user_pin(uri: TokenUri, *, old: Pin, new: Pin) -> None:
+    """Change the user's PIN of a token that this process has not opened, with one attempt.
+
+    Raises `TokenNotFound`, `AmbiguousToken`, `PinUnacceptable`, `PinIncorrect`, `PinLocked`, `PinFinalTry`.
+    """
+    loaded = module.load(uri.module_path)
+    with login_lock(), loaded.call(), translate_errors("change the PIN"):
+        token = loaded.find(uri)
+        refuse_risky_login(token.flags, token.label)
+        _require_lengths(loaded, token, new)
+        session = token.open(rw=True)
+        try:
+            loaded.cryptoki.set_pin(session.handle, old.reveal(), new.reveal())
+        finally:
+            close(session)
+
+
+def _of_serial(loaded: module.Module, serial: str) -> RawToken:
+    matching = [token for token in loaded.in_slots() if module.serial_of(token) == serial]
+    if len(matching) != 1:
+        raise errors.TokenNotFound(f"The module has {len(matching)} tokens of serial number {serial}.")
+    return matching[0]
+
+
+def _require_erasable(loaded: module.Module, token: RawToken, label: str, *, erase: bool) -> None:
+    if token.flags & pkcs11.TokenFlag.TOKEN_INITIALIZED:
+        if not erase:
+            raise errors.TokenExists(f"The token {token.label!r} is initialised already; erasing has to be asked for.")
+        if token.flags & pkcs11.TokenFlag.SO_PIN_LOCKED:
+            raise errors.PinLocked(f"The security officer's PIN of the token {token.label!r} is locked.")
+    others = (other for other in loaded.tokens() if other.slot.slot_id != token.slot.slot_id)
+    if any(other.label == label for other in others):
+        raise errors.TokenExists(f"A token {label!r} exists already.")
+
+
+def _require_lengths(loaded: module.Module, token: RawToken, *pins: Pin) -> None:
+    fewest, most = loaded.cryptoki.pin_lengths(token.slot.slot_id)
+    for pin in pins:
+        size_bytes = len(pin.reveal().encode())
+        if size_bytes < fewest or (most is not None and size_bytes > most):
+            raise errors.PinUnacceptable(f"The token takes PINs of {fewest} to {most or 'any number of'} bytes.")
+
 
 _DEFAULT_WAIT: Final = timedelta(seconds=5)
 
@@ -99,7 +178,7 @@ class Token:
 
         The token reads `value` where it lies; it is the caller's to wipe. The key says of itself that it isn't LOCAL.
         """
-        self._create(lambda session, name: importing.import_key(session, name, policy, value), label)
+        self._create(lambda session, name: creation.import_key(session, name, policy, value), label)
 
     def ed25519(self, label: str, policy: KeyPolicy = SIGNING) -> TokenEd25519Key:
         """Open a signing key."""
@@ -189,7 +268,7 @@ class Token:
 
     def _create(self, make: Callable[[Session, str], None], label: str) -> None:
         name = checked_label(label)
-        with turn_to_make_keys():
+        with key_creation_lock():
             self._sessions.run(lambda session: make(session, name), doing=f"make the key {name!r}", writable=True)
 
 

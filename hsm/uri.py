@@ -1,4 +1,4 @@
-"""PKCS#11 URIs (RFC 7512), narrowed to what selects one token safely.
+"""Names of tokens and keys: PKCS#11 URIs (RFC 7512), narrowed to what selects one token safely, and labels.
 
 A token is named by what travels with it (label, serial number, model, manufacturer), never by its slot, which changes
 when a token is plugged elsewhere. The module is an absolute path, so that no search path decides which code gets the
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote, unquote_to_bytes
 
-from hsm.errors import TokenUriInvalid
+from hsm.errors import LabelInvalid, TokenUriInvalid
 
 _SCHEME: Final = "pkcs11:"
 _PATH_ATTRIBUTES: Final = ("token", "manufacturer", "serial", "model")
@@ -105,3 +105,16 @@ def _file(source: str) -> Path:
         raise TokenUriInvalid("The PKCS#11 URI's pin-source has to be a file: URI.")
     path = source.removeprefix("file:")
     return Path(path.removeprefix("//") if path.startswith("///") else path)
+
+
+MAX_TOKEN_LABEL_BYTES = 32  # CK_TOKEN_INFO.label is 32 bytes, padded with blanks
+MAX_KEY_LABEL_BYTES = 128
+
+
+def checked_label(label: str, *, max_bytes: int = MAX_KEY_LABEL_BYTES) -> str:
+    """Return the label, or raise `LabelInvalid` if it is empty, too long, unprintable or blank at an end."""
+    if not label or not label.isprintable() or label != label.strip():
+        raise LabelInvalid("A label has to be printable text without blanks at its ends.")
+    if len(label.encode()) > max_bytes:
+        raise LabelInvalid(f"A label may have at most {max_bytes} bytes.")
+    return label

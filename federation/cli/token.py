@@ -34,9 +34,9 @@ from federation.party.tokens import (
 )
 from federation.settings import ConfigError, TokenSettings
 from hsm import Pin, PinProvider, TokenUri, Trial, pin_from_fd, pin_from_file, pin_from_prompt
-from hsm.administration import change_user_pin, initialise_token
 from hsm.errors import TokenExists, TokenNotFound
 from hsm.survey import FoundToken, known_modules
+from hsm.token import change_user_pin, initialise_token
 
 _PIN_SENTENCES = {
     "USER_PIN_LOCKED": "the PIN is locked",

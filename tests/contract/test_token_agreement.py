@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from pkcs11 import Attribute, ObjectClass
 
 from hsm import Token, errors
+from hsm.raw import template
 from hsm.sessions import Session
-from hsm.templates import template
 from tests.contract.token_backends import Capability, needs
 from tests.contract.token_known_keys import ALICE, BOB, SHARED, public_of
 

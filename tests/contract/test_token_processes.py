@@ -171,7 +171,7 @@ soft_hsm.create_token("made-elsewhere", pin=Pin(pin), so_pin=Pin("officer-pin"))
 
 REMAKE = """
 from hsm import Pin
-from hsm.administration import initialise_token
+from hsm.token import initialise_token
 initialise_token(uri.module_path, uri.token, pin=Pin(NEW_PIN), so_pin=Pin(SO_PIN), serial=uri.serial, erase=True)
 """
 

@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives import hashes, hmac
 from pkcs11 import Attribute, GeneralError, ObjectClass
 
 from hsm import Token, errors
+from hsm.keys import open_sealed
 from hsm.policy import MAC, SEALING
-from hsm.secret_keys import open_sealed
+from hsm.raw import template
 from hsm.sessions import Session
-from hsm.templates import template
 from tests.contract.token_backends import Capability, needs
 
 

@@ -20,12 +20,10 @@ from nacl.signing import SigningKey
 from pkcs11 import Attribute, KeyType, PKCS11Error, exceptions
 
 from hsm import Token, errors
-from hsm.keys import agree, canonical
-from hsm.operations import decrypt_gcm, encrypt_gcm, hmac_sha256
+from hsm.keys import agree, canonical, decrypt_gcm, encrypt_gcm, hmac_sha256
 from hsm.policy import AGREEMENT, MAC, SEALING, SIGNING, KeyPolicy
-from hsm.raw import RawKey
+from hsm.raw import RawKey, template
 from hsm.sessions import Session
-from hsm.templates import template
 from tests.contract.token_backends import Capability, TokenUnderTest, needs
 
 Case = dict[str, Any]

@@ -5,8 +5,8 @@ from pkcs11 import Attribute, ObjectClass
 
 from hsm import Token
 from hsm.policy import SIGNING, KeyPolicy
+from hsm.raw import Template, template
 from hsm.sessions import Session
-from hsm.templates import Template, template
 
 # RFC 7748, section 6.1: both private keys and the shared secret.
 ALICE = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pkcs11 import Attribute
 
 from hsm import TokenUri, errors
-from hsm.templates import packed, template
+from hsm.raw import packed, template
 
 printable = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1, max_size=40)
 paths = st.lists(printable.map(lambda part: part.replace("/", "_")), min_size=1, max_size=4).map(

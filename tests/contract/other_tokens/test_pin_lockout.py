@@ -11,7 +11,7 @@ WRONG_PINS = 3
 
 PREAMBLE = """
 from hsm import Pin, errors, open_token, pin_from_value
-from hsm.administration import initialise_token
+from hsm.token import initialise_token
 from tests.contract.other_tokens.tpm import LIBRARY
 from hsm.uri import TokenUri
 

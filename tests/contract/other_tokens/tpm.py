@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hsm import Pin, TokenUri
-from hsm.administration import initialise_token
+from hsm.token import initialise_token
 from tests.contract.token_backends import Capability, TokenUnderTest
 
 LIBRARY = next(Path("/usr/lib").glob("*/pkcs11/libtpm2_pkcs11.so"))

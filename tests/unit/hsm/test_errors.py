@@ -7,8 +7,8 @@ import pytest
 from pkcs11 import PKCS11Error, exceptions
 
 from hsm import errors
-from hsm.border import crossing
 from hsm.cryptoki import AlreadyInitialized, NotInitialized
+from hsm.errors import translate_errors
 
 FAMILY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.HsmError)]
 FOREIGN = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, PKCS11Error)]
@@ -29,7 +29,7 @@ def test_only_what_may_pass_is_retryable() -> None:
 
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_every_error_of_python_pkcs11_is_translated(kind: type[PKCS11Error]) -> None:
-    with pytest.raises(errors.HsmError) as caught, crossing("sign"):
+    with pytest.raises(errors.HsmError) as caught, translate_errors("sign"):
         raise kind("detail that stays out")
     assert str(caught.value).startswith("Could not sign: ")
     assert "detail" not in str(caught.value)
@@ -61,11 +61,11 @@ def test_every_error_of_python_pkcs11_is_translated(kind: type[PKCS11Error]) -> 
 def test_error_of_python_pkcs11_becomes_the_one_with_its_meaning(
     foreign: PKCS11Error, ours: type[errors.HsmError]
 ) -> None:
-    with pytest.raises(errors.HsmError) as caught, crossing("sign"):
+    with pytest.raises(errors.HsmError) as caught, translate_errors("sign"):
         raise foreign
     assert type(caught.value) is ours
 
 
 def test_fault_of_our_own_is_not_disguised() -> None:
-    with pytest.raises(ZeroDivisionError), crossing("sign"):
+    with pytest.raises(ZeroDivisionError), translate_errors("sign"):
         raise ZeroDivisionError

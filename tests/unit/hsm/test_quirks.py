@@ -8,7 +8,7 @@ from pkcs11 import Attribute, KeyType, Mechanism, exceptions
 from hsm.errors import KeyInvalid
 from hsm.policy import AGREEMENT, SIGNING, KeyKind, KeyPolicy
 from hsm.quirks import KRYOPTIC, NSS, SOFTHSM, STANDARD, YKCS11, Quirks, point_of, quirks_of
-from hsm.templates import MAPPER, packed
+from hsm.raw import MAPPER, packed
 
 POINT = bytes(range(32))
 

@@ -3,7 +3,7 @@
 import pytest
 from pkcs11 import Attribute, KeyType
 
-from hsm.templates import template
+from hsm.raw import template
 
 
 def test_parts_are_merged() -> None:

@@ -6,7 +6,7 @@ import hmac
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hsm import Provenance, Token, importing, open_token, pin_from_value
+from hsm import Provenance, Token, creation, open_token, pin_from_value
 from hsm.errors import KeyExists, KeyInvalid, KeyPolicyViolation
 from hsm.policy import AGREEMENT, MAC, SEALING, SIGNING
 from keystore.backup import CLOUD, RecoverableKeys
@@ -89,7 +89,7 @@ def test_an_imported_key_breaks_a_policy_of_local_keys(token, policy):
 
 def test_an_imported_key_that_signs_as_another_is_not_kept(token, monkeypatch):
     other = Ed25519PrivateKey.generate()
-    monkeypatch.setattr(importing, "sign_ed25519", lambda session, key, message: other.sign(message))
+    monkeypatch.setattr(creation, "sign_ed25519", lambda session, key, message: other.sign(message))
     with pytest.raises(KeyInvalid):
         token.import_key("odd", SIGNING, bytearray(SEED))
     assert labels(token) == set()

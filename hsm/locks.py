@@ -1,4 +1,4 @@
-"""Who may go when: a gate within the process, file locks between processes."""
+"""Locks: a gate within the process, file locks between processes that take turns."""
 
 import os
 import time
@@ -62,13 +62,13 @@ class Gate:
             raise errors.TokenBusy("The module is busy: calls to it did not end in time.")
 
 
-def turn() -> AbstractContextManager[None]:
+def login_lock() -> AbstractContextManager[None]:
     """Take turns with other threads and processes at starting up and logging in; taken before the gate, never inside."""
     return _lock(_common_file())
 
 
-def turn_to_make_keys() -> AbstractContextManager[None]:
-    """Take turns at making keys, so that a label is looked for and taken at once; taken before `turn`."""
+def key_creation_lock() -> AbstractContextManager[None]:
+    """Take turns at making keys, so that a label is looked for and taken at once; taken before `login_lock`."""
     return _lock(_common_file().parent)
 
 

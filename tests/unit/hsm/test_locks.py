@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from hsm import turns
+from hsm import locks
 
 
 def _take_a_turn(said: Connection, configuration: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOFTHSM2_CONF", configuration)
         said.send("waiting")
-        with turns.turn():
+        with locks.login_lock():
             said.send("in")
 
 
@@ -24,7 +24,7 @@ def test_another_process_waits_for_its_turn(tmp_path: Path, monkeypatch: pytest.
     configuration.touch()
     monkeypatch.setenv("SOFTHSM2_CONF", str(configuration))
     here, there = multiprocessing.Pipe()
-    with turns.turn():
+    with locks.login_lock():
         other = multiprocessing.get_context("spawn").Process(target=_take_a_turn, args=(there, str(configuration)))
         other.start()
         assert here.recv() == "waiting"
@@ -39,5 +39,5 @@ def test_a_file_system_without_locks_keeps_nobody_from_the_token(monkeypatch: py
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    with turns.turn():
+    with locks.login_lock():
         pass
