@@ -3,43 +3,296 @@
 Made at a ceremony on an air-gapped machine (docs/ceremonies/backup.md). The token says of such a key that it was imported:
 not LOCAL, not NEVER_EXTRACTABLE; its secrecy before that rests on the ceremony, and the backup card says which keys these
 are. They open with `CloudKeys` and `HospitalKeys` as any others do.
+
+From a seed to keys by HKDF-SHA256 (RFC 5869), one derivation per key, each bound to what the key is for:
+key = HKDF(ikm = seed, no salt, info = T("backup-key", purpose, label, u64(generation)), 32 bytes); the bytes are an Ed25519
+seed, an AES-256 key or an HMAC-SHA256 key. The seed itself is HKDF(ikm = 32 bytes of the token || 32 bytes of the system, info =
+T("backup-seed")): good as long as either is. Values are in buffers that their owner wipes; copies that Python or a library
+made along the way are beyond reach, which is one reason for the air-gapped machine (docs/adr/0017-backup.md).
+
+The backup card is what is public, so that a restore, or an auditor, can tell the right keys from others. It names the keys, a
+check value of each, the quorum and its holders, and carries a tag under a key from the seed: a card that anyone changed, or
+another seed's, is refused before a token is touched. The digest is for reading aloud and for transcripts.
 """
 
+import hashlib
+import hmac
+import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
-from hsm import Token
-from hsm.errors import HsmError
-from keystore.backup_card import BackupCard, KeyOnCard, card_of
-from keystore.backup_derivation import (
-    CLOUD,
-    CLOUD_SIGNERS,
-    HOSPITAL,
-    SEED_BYTES,
-    RecoverableKey,
-    check_by,
-    derived,
-    fits_value,
-    new_seed,
-    wipe,
-)
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from hsm import KeyKind, KeyPolicy, Provenance, Token
+from hsm.errors import AuthenticationFailed, HsmError
 from keystore.errors import BackupCardRejected, MixedShares
-from keystore.policies import IDENTITY, POLICIES, TLS_CA
+from keystore.generations import label_of, purpose_and_number
+from keystore.policies import (
+    CLOUD_POLICIES,
+    IDENTITY,
+    INDEXING,
+    ISSUING,
+    POLICIES,
+    RECORDS,
+    SEALING,
+    TLS_CA,
+    rotatable_purpose,
+)
 from keystore.quorum import Share, combine, split
+from keystore.transcript import listing, row, transcript, u64
 
-__all__ = [
-    "CLOUD",
-    "CLOUD_SIGNERS",
-    "HOSPITAL",
-    "BackupCard",
-    "RecoverableKey",
-    "RecoverableKeys",
-    "generate_signers",
-    "new_seed",
-    "recovered_seed",
-]
+SEED_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+
+
+@dataclass(frozen=True)
+class RecoverableKey:
+    """One key that a seed gives: what it is for, its label in the token, its kind. A rotation counts `generation` up."""
+
+    purpose: str
+    label: str
+    kind: KeyKind
+    generation: int = 1
+
+    @property
+    def policy(self) -> KeyPolicy:
+        """Give the policy under which the token holds it. Raises BackupCardRejected for a label that no restored key may have."""
+        purpose = rotatable_purpose(self.label)
+        if purpose is None or purpose_and_number(self.label) != (purpose, self.generation):
+            raise BackupCardRejected(f"A key {self.label!r} of generation {self.generation} is none of ours.")
+        policy = CLOUD_POLICIES[purpose]
+        if policy.kind is not self.kind or policy.provenance is not Provenance.IMPORTABLE:
+            raise BackupCardRejected(f"A key {self.label!r} of this kind is not restored from a backup.")
+        return policy
+
+    def successor(self, number: int) -> "RecoverableKey":
+        """Give what follows this first generation by that number, to be made from a seed of its own."""
+        return replace(self, label=label_of(self.label, number), generation=number)
+
+    def info(self, what: str) -> bytes:
+        """Give T(what, purpose, label, generation)."""
+        return transcript(what, self.purpose.encode(), self.label.encode(), u64(self.generation))
+
+
+_ISSUING: Final = RecoverableKey("issuing", ISSUING, KeyKind.ED25519)
+_SEALING: Final = RecoverableKey("sealing", SEALING, KeyKind.AES_256)
+_INDEX: Final = RecoverableKey("index", INDEXING, KeyKind.HMAC_256)
+_RECORDS: Final = RecoverableKey("records", RECORDS, KeyKind.AES_256)
+_IDENTITY: Final = RecoverableKey("identity", IDENTITY, KeyKind.ED25519)
+_TLS_CA: Final = RecoverableKey("tls-ca", TLS_CA, KeyKind.ED25519)
+
+CLOUD: Final = (_ISSUING, _SEALING, _INDEX)
+"""What a federation cannot do without: s, the keys of what the cloud stored."""
+HOSPITAL: Final = (_RECORDS, _SEALING, _INDEX)
+"""What a hospital's records cannot do without."""
+CLOUD_SIGNERS: Final = (_IDENTITY, _TLS_CA)
+"""What everybody pins of the cloud: lost, each party needs a new trust bundle. Recoverable if the founders choose so."""
+
+
+def new_seed(token: Token) -> bytearray:
+    """Make a master seed of the token's random numbers and the system's. The caller wipes it, or `RecoverableKeys.create`."""
+    drawn = bytearray(token.random(SEED_BYTES) + os.urandom(SEED_BYTES))
+    try:
+        return _expand(drawn, transcript("backup-seed"))
+    finally:
+        wipe(drawn)
+
+
+@contextmanager
+def derived(seed: bytearray, key: RecoverableKey) -> Iterator[bytearray]:
+    """Give a key's 32 bytes for a block, then wipe them."""
+    value = _expand(seed, key.info("backup-key"))
+    try:
+        yield value
+    finally:
+        wipe(value)
+
+
+def card_tag(seed: bytearray, card: bytes) -> bytes:
+    """Give HMAC-SHA256 of a card's transcript under HKDF(seed, info = T("backup-card-key")): who has M shares can make it."""
+    key = _expand(seed, transcript("backup-card-key"))
+    try:
+        return hmac.digest(key, card, "sha256")
+    finally:
+        wipe(key)
+
+
+def check_by(token: Token, key: RecoverableKey) -> bytes:
+    """Have the token make the public value by which its key is known again, and which tells nothing of the key.
+
+    Ed25519: the public key. HMAC: the code of T("backup-check", ...). AES: the seal of nothing with that as its associated data.
+    """
+    if key.kind is KeyKind.ED25519:
+        return token.ed25519(key.label, key.policy).public_key().public_bytes_raw()
+    if key.kind is KeyKind.HMAC_256:
+        return token.mac(key.label, key.policy).mac(key.info("backup-check"))
+    return token.aead(key.label, key.policy).seal(b"", key.info("backup-check"))
+
+
+def fits_token(token: Token, key: RecoverableKey, check: bytes) -> bool:
+    """Say whether the token's key of this label is the one of which the check value was made."""
+    if key.kind is not KeyKind.AES_256:
+        return hmac.compare_digest(check_by(token, key), check)
+    try:
+        return token.aead(key.label, key.policy).open(check, key.info("backup-check")) == b""
+    except AuthenticationFailed:
+        return False
+
+
+def fits_value(value: bytearray, key: RecoverableKey, check: bytes) -> bool:
+    """Say the same of a key's 32 bytes, in software: so that no token is believed about what it stored."""
+    if key.kind is KeyKind.ED25519:
+        public = Ed25519PrivateKey.from_private_bytes(bytes(value)).public_key()
+        return hmac.compare_digest(public.public_bytes_raw(), check)
+    if key.kind is KeyKind.HMAC_256:
+        return hmac.compare_digest(hmac.digest(value, key.info("backup-check"), "sha256"), check)
+    try:
+        nonce, tag = check[:_NONCE_BYTES], check[_NONCE_BYTES:]
+        return AESGCM(bytes(value)).decrypt(nonce, tag, key.info("backup-check")) == b""
+    except (InvalidTag, ValueError):
+        return False
+
+
+def wipe(buffer: bytearray) -> None:
+    """Overwrite a buffer with zeros."""
+    buffer[:] = bytes(len(buffer))
+
+
+def _expand(secret: bytearray, info: bytes) -> bytearray:
+    output = bytearray(SEED_BYTES)
+    HKDF(algorithm=SHA256(), length=SEED_BYTES, salt=None, info=info).derive_into(secret, output)
+    return output
+
+
+FORMAT: Final = "medunion backup card 1"
+
+
+@dataclass(frozen=True)
+class KeyOnCard:
+    """A key, and the public value by which it is known again (`check_by`)."""
+
+    key: RecoverableKey
+    check: bytes
+
+
+@dataclass(frozen=True)
+class BackupCard:
+    """Nothing here is secret. `splitting` is the number that all shares of the quorum carry."""
+
+    keys: tuple[KeyOnCard, ...]
+    threshold: int
+    holders: tuple[str, ...]
+    splitting: int
+    tag: bytes = b""
+
+    def signed(self, seed: bytearray) -> "BackupCard":
+        """Give the card with its tag."""
+        tag = card_tag(seed, self._transcript())
+        return BackupCard(self.keys, self.threshold, self.holders, self.splitting, tag)
+
+    @property
+    def digest(self) -> bytes:
+        """Give SHA-256 of the card, tag included."""
+        return hashlib.sha256(transcript("backup-card-digest", self._transcript(), self.tag)).digest()
+
+    def require_seed(self, seed: bytearray) -> None:
+        """Raise BackupCardRejected unless the card was made with this seed and is as it was made."""
+        if not hmac.compare_digest(card_tag(seed, self._transcript()), self.tag):
+            raise BackupCardRejected("The card is not the one that was made with these shares.")
+
+    def verify(self, token: Token) -> None:
+        """Raise BackupCardRejected, naming the key, unless the token's keys are the card's; KeyNotFound if one is missing.
+
+        Needs no shares: an audit may ask at any time. Each Ed25519 key signs once, each AES key opens once.
+        """
+        for entry in self.keys:
+            if not fits_token(token, entry.key, entry.check):
+                raise BackupCardRejected(f"The token's key {entry.key.label!r} is not the card's.")
+            if entry.key.kind is KeyKind.ED25519:
+                token.ed25519(entry.key.label, entry.key.policy).sign(entry.key.info("backup-probe"))
+
+    def to_json(self) -> str:
+        """Give the card as JSON text."""
+        return json.dumps(self._fields() | {"digest": self.digest.hex()}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a card. Raises BackupCardRejected for anything but what `to_json` gives: unknown fields, another digest."""
+        try:
+            card = cls._of(json.loads(text))
+            canonical = json.loads(card.to_json())
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise BackupCardRejected("The text is no backup card.") from error
+        if canonical != json.loads(text):
+            raise BackupCardRejected("The card is not as it was written: its digest or a field differs.")
+        return card
+
+    @classmethod
+    def _of(cls, fields: dict[str, object]) -> Self:
+        keys, holders, threshold, splitting = (fields[name] for name in ("keys", "holders", "threshold", "splitting"))
+        if not (isinstance(keys, list) and isinstance(holders, list)):
+            raise TypeError("lists are missing")
+        if not (type(threshold) is int and type(splitting) is int):
+            raise TypeError("numbers are missing")
+        tag = bytes.fromhex(str(fields["tag"]))
+        return cls(tuple(map(_key_of, keys)), threshold, tuple(map(str, holders)), splitting, tag)
+
+    def _fields(self) -> dict[str, object]:
+        return {
+            "format": FORMAT,
+            "threshold": self.threshold,
+            "holders": list(self.holders),
+            "splitting": self.splitting,
+            "keys": [_fields_of(entry) for entry in self.keys],
+            "tag": self.tag.hex(),
+        }
+
+    def _transcript(self) -> bytes:
+        return transcript(
+            "backup-card",
+            u64(self.threshold),
+            listing([holder.encode() for holder in self.holders]),
+            u64(self.splitting),
+            listing([_row_of(entry) for entry in self.keys]),
+        )
+
+
+def card_of(keys: Sequence[KeyOnCard], threshold: int, holders: Sequence[str], splitting: int) -> BackupCard:
+    """Give a card that has no tag yet."""
+    return BackupCard(tuple(keys), threshold, tuple(holders), splitting)
+
+
+def _row_of(entry: KeyOnCard) -> bytes:
+    key = entry.key
+    return row(key.purpose.encode(), key.label.encode(), key.kind.value.encode(), u64(key.generation), entry.check)
+
+
+def _fields_of(entry: KeyOnCard) -> dict[str, object]:
+    key = entry.key
+    return {
+        "purpose": key.purpose,
+        "label": key.label,
+        "kind": key.kind.value,
+        "generation": key.generation,
+        "check": entry.check.hex(),
+    }
+
+
+def _key_of(fields: dict[str, object]) -> KeyOnCard:
+    generation = fields["generation"]
+    if type(generation) is not int:
+        raise TypeError("a generation is a number")
+    kind = KeyKind(fields["kind"])
+    key = RecoverableKey(str(fields["purpose"]), str(fields["label"]), kind, generation)
+    return KeyOnCard(key, bytes.fromhex(str(fields["check"])))
+
 
 _GENERATED: Final = (IDENTITY, TLS_CA)
 

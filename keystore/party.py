@@ -17,7 +17,18 @@ from keystore.errors import GenerationUnknown, PurposeUnknown
 from keystore.generations import GenerationBook, label_of
 from keystore.group import public_point, scalar_from_seed, u_coordinate
 from keystore.issuing import IssuingKey, credential_transcript, registration_secret
-from keystore.keyring import FIRST_GENERATIONS, Clock, KeyRing, generate, public_half, system_clock
+from keystore.keyring import (
+    FIRST_GENERATIONS,
+    Clock,
+    Indexing,
+    KeyRing,
+    Sealing,
+    TokenIndexing,
+    TokenSealing,
+    generate,
+    public_half,
+    system_clock,
+)
 from keystore.policies import (
     CLOUD_POLICIES,
     EPOCH_PREFIX,
@@ -31,7 +42,6 @@ from keystore.policies import (
     TLS_CA,
 )
 from keystore.registration_secret import RegistrationSecret, token_form
-from keystore.sealing import Indexing, Sealing, TokenIndexing, TokenSealing
 from keystore.transcript import transcript
 
 __all__ = [

@@ -1,23 +1,30 @@
 """X.509 issuing: the medical authority's certificates of doctors, and the TLS names of the federation (RFC 5280).
 
-Every CA key is Ed25519 in a token, which draws the serial numbers too; what it signs was linted first (`x509_signing`). A TLS
-name says who a server is, not where: `<label>.<role>.medunion.internal`. A hospital's identity CA is constrained to its own name,
-so no hospital can mint another's (facts 11).
+Every CA key is Ed25519 in a token, which draws the serial numbers too. What it signs was linted first, as a twin under a
+throw-away key, and what the real key signed has to be the same bytes: a builder's fault, or another input than was meant, is
+found while it is still a twin (as in Let's Encrypt's boulder, cmd/ceremony).
+
+A TLS name says who a server is, not where: `<label>.<role>.medunion.internal`. A hospital's identity CA is constrained to its own
+name, so no hospital can mint another's (facts 11).
 """
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import CRLEntryExtensionOID, ExtendedKeyUsageOID, ExtensionOID, NameOID
 
+from hsm import TokenEd25519Key
 from keystore.errors import CertificateRejected
-from keystore.x509_lint import lint_certificate
-from keystore.x509_profiles import (
+from keystore.identities import CLOUD, HOSPITAL
+from keystore.x509_lint import (
     AUTHORITY_LIFE,
     BACKDATING,
     CERTIFIES,
@@ -32,9 +39,62 @@ from keystore.x509_profiles import (
     TLS_CA,
     TLS_LEAF,
     Profile,
+    lint_certificate,
+    lint_crl,
+    lint_request,
     name_constraints,
 )
-from keystore.x509_signing import serial_number, signed_certificate, signed_crl, signed_request
+
+SERIAL_BYTES: Final = 20
+
+
+def serial_number(key: Ed25519PrivateKey) -> int:
+    """Draw a serial number of 159 random bits, from the token that signs if the key is in one (RFC 5280, section 4.1.2.2)."""
+    draw = key.random if isinstance(key, TokenEd25519Key) else os.urandom
+    return int.from_bytes(draw(SERIAL_BYTES), "big") >> 1
+
+
+def signed_certificate(builder: x509.CertificateBuilder, key: Ed25519PrivateKey, profile: Profile) -> x509.Certificate:
+    """Have a certificate signed. Raises CertificateRejected, HsmError."""
+    twin = builder.sign(Ed25519PrivateKey.generate(), None)
+    lint_certificate(twin, profile, key.public_key())
+    signed = builder.sign(key, None)
+    _require_same(twin.tbs_certificate_bytes, signed.tbs_certificate_bytes)
+    return signed
+
+
+def signed_crl(
+    builder: x509.CertificateRevocationListBuilder, key: Ed25519PrivateKey
+) -> x509.CertificateRevocationList:
+    """Have a revocation list signed. Raises CertificateRejected, HsmError."""
+    twin = builder.sign(Ed25519PrivateKey.generate(), None)
+    lint_crl(twin, key.public_key())
+    signed = builder.sign(key, None)
+    _require_same(twin.tbs_certlist_bytes, signed.tbs_certlist_bytes)
+    return signed
+
+
+def signed_request(
+    builder: x509.CertificateSigningRequestBuilder, key: Ed25519PrivateKey
+) -> x509.CertificateSigningRequest:
+    """Have a request signed; it holds the key that signs it, which alone tells it from its twin. Raises CertificateRejected."""
+    throw_away = Ed25519PrivateKey.generate()
+    twin = builder.sign(throw_away, None)
+    lint_request(twin)
+    signed = builder.sign(key, None)
+    expected = twin.tbs_certrequest_bytes.replace(_spki(throw_away.public_key()), _spki(key.public_key()))
+    _require_same(expected, signed.tbs_certrequest_bytes)
+    return signed
+
+
+def _spki(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _require_same(judged: bytes, signed: bytes) -> None:
+    if judged != signed:
+        raise CertificateRejected("SAME_AS_LINTED: what was signed is not what was judged")
+
 
 URN = "urn:medunion:"
 TLS_DOMAIN = "medunion.internal"
@@ -48,7 +108,7 @@ UNREADABLE = (
 )
 """What pyca raises for a structure that is no certificate, request or list, when it reads the part that is wrong."""
 _LONGEST_COMMON_NAME = 64
-_ROLES = {"C:": "cloud", "H:": "hospital"}
+_ROLES = {CLOUD: "cloud", HOSPITAL: "hospital"}
 
 
 @dataclass(frozen=True)
@@ -273,3 +333,41 @@ def _proves_possession(request: x509.CertificateSigningRequest) -> bool:
         return request.is_signature_valid
     except (*UNREADABLE, InvalidSignature):
         return False
+
+
+_OF_A_PART = {
+    ExtensionOID.DELTA_CRL_INDICATOR: "it is a delta, and only a whole list counts",
+    ExtensionOID.ISSUING_DISTRIBUTION_POINT: "it is for a part of what the authority issues (IssuingDistributionPoint)",
+}
+_UNDERSTOOD = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_NUMBER}
+_UNDERSTOOD_OF_ENTRIES = {CRLEntryExtensionOID.CRL_REASON, CRLEntryExtensionOID.INVALIDITY_DATE}
+
+
+def is_signed_by(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
+    """Say whether an authority's certificate is the one that signed a CRL."""
+    key = authority.public_key()
+    return isinstance(key, Ed25519PublicKey) and crl.issuer == authority.subject and crl.is_signature_valid(key)
+
+
+def crl_number(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> int:
+    """Give the number of an authority's CRL. Raises CertificateRejected unless it is that authority's, whole and understood."""
+    if not is_signed_by(crl, authority):
+        raise CertificateRejected("the list is not signed by this authority")
+    try:
+        for extension in crl.extensions:
+            if extension.oid in _OF_A_PART:
+                raise CertificateRejected(f"the list does not say all that is revoked: {_OF_A_PART[extension.oid]}")
+        # What is critical and not understood must not be passed over (RFC 5280, sections 5.2 and 5.3).
+        if any(extension.critical and extension.oid not in _UNDERSTOOD for extension in crl.extensions):
+            raise CertificateRejected("the list has a critical extension that is not understood here")
+        if any(extension.critical and extension.oid not in _UNDERSTOOD_OF_ENTRIES for extension in _of_entries(crl)):
+            raise CertificateRejected("an entry of the list has a critical extension that is not understood here")
+        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound as error:
+        raise CertificateRejected("the list has no CRL number (RFC 5280, section 5.2.3)") from error
+    except UNREADABLE as error:
+        raise CertificateRejected("the list can't be read") from error
+
+
+def _of_entries(crl: x509.CertificateRevocationList) -> Iterator[x509.Extension[x509.ExtensionType]]:
+    return (extension for entry in crl for extension in entry.extensions)

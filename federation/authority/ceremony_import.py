@@ -14,8 +14,7 @@ from federation.protocol.identities import require_identity
 from keystore.ceremony.errors import ImportRefused
 from keystore.ceremony.verify import Verified, verify
 from keystore.errors import CertificateRejected
-from keystore.x509 import UNREADABLE, URN
-from keystore.x509_crl import crl_number
+from keystore.x509 import UNREADABLE, URN, crl_number
 
 UNKNOWN = "unknown"
 """Stands for the doctor of a certificate that was revoked at a ceremony and is in no ledger."""

@@ -17,9 +17,8 @@ from federation.store.errors import BackupRejected
 from hsm import Token
 from keystore.errors import GenerationsBroken, SealBroken
 from keystore.generations import USABLE, GenerationBook, Generations, State, label_of
-from keystore.keyring import Clock
+from keystore.keyring import Clock, Sealing
 from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys, HospitalKeys
-from keystore.sealing import Sealing
 from keystore.transcript import text, transcript
 
 FORMAT = "medunion-backup/1"

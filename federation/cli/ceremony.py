@@ -23,18 +23,16 @@ from federation.party.node_directory import use_softhsm
 from federation.settings import TokenSettings
 from hsm import PinProvider, TokenUri, open_token, pin_from_file, pin_from_prompt
 from hsm.errors import KeyNotFound
-from keystore.ceremony import engine, files
-from keystore.ceremony.chain import VerifiedChain, verify_chain
-from keystore.ceremony.desk import Desk
+from keystore.ceremony import engine
+from keystore.ceremony.console import Desk
 from keystore.ceremony.errors import AnswerMissing, CeremonyFileInvalid, ResumeRefused, exit_code_of
 from keystore.ceremony.kinds import CEREMONY
 from keystore.ceremony.plan import Plan, read_plan
 from keystore.ceremony.rehearsal import MARK, Stage
-from keystore.ceremony.render import as_html
-from keystore.ceremony.sheet import run_sheet
-from keystore.ceremony.verify import Verified
+from keystore.ceremony.steps import run_sheet
+from keystore.ceremony.transcript import spoken, write_new
+from keystore.ceremony.verify import Verified, VerifiedChain, as_html, verify_chain
 from keystore.ceremony.verify import verify as verify_transcript
-from keystore.ceremony.words import spoken
 
 _CLEAR: Final = "\033[2J\033[3J\033[H"
 """Clears the screen and what was scrolled away (ECMA-48; 3J is xterm's)."""
@@ -114,7 +112,7 @@ class AnswersDesk:
 
     def show_share(self, holder: str, share: str) -> None:
         """Write a share to the directory, for CI only."""
-        files.write_new(self._share(holder), share.encode(), mode=0o600)
+        write_new(self._share(holder), share.encode(), mode=0o600)
 
     def take_share(self, holder: str) -> str:
         """Read a share from the directory; none if there is no file."""
@@ -264,7 +262,7 @@ def pinned(text: str) -> tuple[str, str]:
 def render(transcript: Path, output: Path) -> None:
     """Make a page for the binder of a TRANSCRIPT that holds."""
     content = transcript.read_bytes()
-    files.write_new(output, as_html(verify_transcript(content)).encode())
+    write_new(output, as_html(verify_transcript(content)).encode())
 
 
 @ceremony.command()

@@ -43,10 +43,11 @@ from federation.person.node import OpenPatient, enrol_patient, open_patient
 from federation.person.patient import Diagnosis, KeptGrant, require_terms
 from federation.person.profile import PatientSettings
 from federation.protocol.grant import LONGEST_LIFE, Terms
-from federation.protocol.identities import ANY, require_identity
+from federation.protocol.identities import require_identity
 from federation.protocol.statements import RIGHT_NAMES
 from federation.rotation.person import FORGETTABLE, PURPOSES, patient_rotation
 from federation.v1.statement_pb2 import ROLE_PATIENT
+from keystore.identities import ANY
 
 FETCH_SECONDS = 3.0
 """How long `diagnoses` looks for each that is waited for."""

@@ -12,7 +12,7 @@ from federation.party.node_directory import NodeDirectory, read_trust, require_d
 from federation.party.trust import chain_of, chain_to_json, read_chain, update_trust
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.v1.directory_pb2 import KeyPeriod
-from keystore.ceremony.words import spoken
+from keystore.ceremony.transcript import spoken
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -1,13 +1,10 @@
 """How the parties of the federation, and moments, are named inside FHIR resources."""
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
 from federation.clinical.errors import WrongSubject
-
-PATIENT_ID = re.compile(r"P:[A-Za-z0-9._-]{1,64}")
-"""What the federation calls patients (docs/protocol.md, 1)."""
+from keystore.identities import is_identity
 
 
 def patient_reference(patient_id: str) -> dict[str, Any]:
@@ -31,7 +28,7 @@ def require_subject(resource: dict[str, Any], patient_id: str) -> None:
     subject = identity(resource.get("subject", {}))
     if subject != patient_id:
         # Any other text may be what somebody typed, and is not repeated.
-        about = subject if PATIENT_ID.fullmatch(subject) else "somebody else"
+        about = subject if is_identity("patient", subject) else "somebody else"
         raise WrongSubject(f"the {resource['resourceType']} is about {about}, not {patient_id}")
 
 

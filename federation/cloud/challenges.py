@@ -8,7 +8,7 @@ import hmac
 from datetime import timedelta
 
 from federation.protocol.time import Freshness, Instant, milliseconds
-from keystore.sealing import Indexing
+from keystore.keyring import Indexing
 from keystore.transcript import digest, transcript
 
 CHALLENGE_LIFE = timedelta(minutes=5)

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from federation.cloud.cloud import Cloud
-from federation.protocol.identities import ANY
 from federation.protocol.index import BlindName, BlindPatient, Location
 from federation.protocol.search import ROWS_PER_PAGE
 from federation.store.errors import StoreError
 from federation.store.rows import Act, RowBound, RowName, RowOwner, SealedRow, Wanted
 from federation.wire import operations
 from hsm.errors import HsmError
+from keystore.identities import ANY
 
 MOST_MOVED = 32
 """Rows that one search moves: it has somebody who waits for it."""

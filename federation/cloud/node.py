@@ -46,8 +46,7 @@ from hsm import PinProvider, Token
 from keystore.errors import CertificateRejected
 from keystore.generations import Generations
 from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
-from keystore.x509 import create_tls_ca, require_tls_ca
-from keystore.x509_crl import crl_number, is_signed_by
+from keystore.x509 import create_tls_ca, crl_number, is_signed_by, require_tls_ca
 
 DEPARTMENT_CLASSES = (
     "anaesthesia",

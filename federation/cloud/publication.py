@@ -4,7 +4,6 @@ from federation.cloud import index_rows
 from federation.cloud.cloud import Authenticated, Cloud
 from federation.errors import DepartmentForeign, FieldInvalid, Limit
 from federation.protocol.calls import PUBLISH
-from federation.protocol.identities import class_of, hospital_of
 from federation.protocol.index import Location
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import sign_statement
@@ -22,6 +21,7 @@ from federation.v1.publication_pb2_grpc import PublicationServiceServicer
 from federation.wire import operations
 from federation.wire.roles import ServicerContext, calling_hospital, require_same_hospital
 from federation.wire.workers import Workers
+from keystore.identities import class_of, hospital_of
 from keystore.transcript import digest
 
 

@@ -8,12 +8,12 @@ from federation.hospital.retention import Retention
 from federation.hospital.vault import Vault
 from federation.party.audit import Audit
 from federation.party.member import Member
-from federation.protocol.identities import class_of
 from federation.protocol.parties import Entropy
 from federation.store.party import Evidence, ReplayMemory, Settings
 from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.rooms import Rooms
-from keystore.sealing import Sealing
+from keystore.identities import class_of
+from keystore.keyring import Sealing
 
 
 @dataclass(frozen=True)

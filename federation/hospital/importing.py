@@ -15,8 +15,9 @@ from federation.hospital.hospital import Hospital
 from federation.hospital.outbox_entries import new_entry
 from federation.hospital.vault import Draft, PartLabel, Place
 from federation.party.audit import OK, AuditEvent
-from federation.protocol.identities import class_of, require_identity
+from federation.protocol.identities import require_identity
 from federation.store.rows import Act
+from keystore.identities import class_of
 
 MOST_NAME_BYTES = 128
 CHUNK_BYTES = 1024 * 1024

@@ -7,7 +7,7 @@ from federation.protocol.time import Instant
 from federation.store.rows import OutboxEntry
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication, PublicationAction
 from keystore.errors import SealBroken
-from keystore.sealing import Sealing
+from keystore.keyring import Sealing
 from keystore.transcript import digest, transcript
 
 ENTRY_BYTES = 16

@@ -5,7 +5,7 @@ from federation.hospital.outbox_entries import repeated_entry, resealed
 from federation.hospital.vault import Vault
 from federation.party.reencryption import Steps
 from federation.store.records import OutboxEntries, Records
-from keystore.sealing import Sealing
+from keystore.keyring import Sealing
 
 
 def rewrap_records(records: Records, vault: Vault) -> Steps:

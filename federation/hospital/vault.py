@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Self
 
 from federation.errors import Corrupt
-from federation.protocol.identities import class_of
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
 from federation.store.blobs import BlobStore
@@ -19,6 +18,7 @@ from federation.store.records import Records
 from federation.store.rows import StoredPart, StoredRecord
 from federation.v1 import record_pb2 as pb
 from keystore.errors import SealBroken
+from keystore.identities import class_of
 from keystore.party import HospitalKeys
 from keystore.transcript import text, transcript, u64
 

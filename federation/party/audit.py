@@ -15,7 +15,7 @@ from federation.protocol.parties import AccessEvent, reason_of
 from federation.store.party import Log
 from federation.store.rows import LogEntry, SealedEntry
 from keystore.errors import GenerationRevoked, SealBroken
-from keystore.sealing import Sealing
+from keystore.keyring import Sealing
 from keystore.transcript import transcript, u64
 
 OK = "OK"

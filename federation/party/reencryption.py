@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from federation.store.party import Epochs, Evidence
 from federation.store.rows import StoredEvidence
+from keystore.keyring import Sealing
 from keystore.party import PartyKeys
-from keystore.sealing import Sealing
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from federation.protocol.doctor_consultation import (
     receive_opening,
 )
 from federation.protocol.grant import covers
-from federation.protocol.identities import ANY, require_identity
+from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy, reason_of
 from federation.protocol.room import ask_for_room, ask_to_close
 from federation.protocol.search import Place, Question
@@ -48,6 +48,7 @@ from federation.v1.envelope_pb2 import SealedOpening, SessionFrame, SessionRefus
 from federation.v1.record_pb2 import DepositReceipt
 from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.errors import KeystoreError
+from keystore.identities import ANY
 
 ROOM_SECONDS = 12 * 3600.0
 REFUSAL_FLOOR_SECONDS = 0.05

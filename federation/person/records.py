@@ -11,11 +11,11 @@ from federation.person.hospital_session import SessionOpener, SessionStream, add
 from federation.person.record_reader import Part, RecordReader, verify_record
 from federation.protocol.doctor_consultation import InConsultation
 from federation.protocol.doctor_record import AddressedHospital, AwaitingRecord, Established, Intent, Received, Slice
-from federation.protocol.identities import class_of
 from federation.protocol.search import Place
 from federation.store.blobs import BlobStore, BlobWriter
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import PURPOSE_READ, RecordEnd, RecordManifest, Scope
+from keystore.identities import class_of
 
 KEY_BYTES = 32
 MOST_HANDLES = 64

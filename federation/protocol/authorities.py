@@ -20,8 +20,7 @@ from federation.v1.rules_pb2 import KIND_DOCTOR_SCOPE
 from federation.v1.statement_pb2 import CrlPin
 from keystore.errors import CertificateRejected
 from keystore.transcript import digest
-from keystore.x509 import UNREADABLE
-from keystore.x509_crl import crl_number
+from keystore.x509 import UNREADABLE, crl_number
 
 EVERY = "*"
 Crls = tuple[x509.CertificateRevocationList, ...]

@@ -12,13 +12,13 @@ from federation.errors import (
     MalformedMessage,
     SignatureInvalid,
 )
-from federation.protocol.identities import ANY
 from federation.protocol.parties import Entropy, Party
 from federation.protocol.statements import open_statement, peek_statement, sign_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import Grant, SignedStatement
+from keystore.identities import ANY
 from keystore.transcript import digest
 
 DEFAULT_LIFE = timedelta(hours=24)

@@ -15,7 +15,6 @@ from federation.protocol import record as common
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.deposit_content import MOST_DEPOSIT_BYTES, deposit_content
 from federation.protocol.grant import Use, authorize
-from federation.protocol.identities import ANY
 from federation.protocol.padding import Piece
 from federation.protocol.parsing import check, parse
 from federation.protocol.parties import BEGUN, AccessEvent, Entropy, Logged, Party, Pending
@@ -50,6 +49,7 @@ from federation.v1.record_pb2 import (
 from federation.v1.statement_pb2 import RIGHT_READ, RIGHT_WRITE, ROLE_PATIENT, Grant, SignedStatement
 from keystore.encryption import DecryptionKey
 from keystore.group import multiply_base, scalar_from_seed
+from keystore.identities import ANY
 from keystore.transcript import digest, listing, text, transcript
 
 

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from federation.errors import Corrupt
-from federation.protocol.identities import class_of, hospital_of
 from keystore.errors import SealBroken
-from keystore.sealing import Indexing, Sealing
+from keystore.identities import class_of, hospital_of
+from keystore.keyring import Indexing, Sealing
 from keystore.transcript import text, transcript
 
 BUCKET_BYTES = 2

@@ -4,7 +4,6 @@ Explicit presence: a missing field is refused unless its rule says that it may b
 depth. Received points are checked here too, so no later step can forget (B6).
 """
 
-import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TypeVar, cast
@@ -18,24 +17,22 @@ from federation.protocol.address import is_address
 from federation.v1 import rules_pb2 as rules
 from keystore.errors import InvalidPoint
 from keystore.group import require_received_point
+from keystore.identities import FORMS
 
 M = TypeVar("M", bound=Message)
 
-_NAME = r"[A-Za-z0-9._-]{1,64}"
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_CLASS = r"[a-z][a-z0-9-]{0,31}"
-_PATTERNS = {
-    rules.KIND_PATIENT_ID: rf"P:{_NAME}",
-    rules.KIND_DOCTOR_ID: rf"D:{_NAME}",
-    rules.KIND_HOSPITAL_ID: rf"H:{_LABEL}",
-    rules.KIND_CLOUD_ID: rf"C:{_LABEL}",
-    rules.KIND_AUTHORITY_ID: rf"M:{_NAME}",
-    rules.KIND_PARTY_ID: rf"[PD]:{_NAME}|[HC]:{_LABEL}",
-    rules.KIND_DEPARTMENT_CLASS: _CLASS,
-    rules.KIND_DEPARTMENT_CLASS_OR_ANY: rf"{_CLASS}|\*",
-    rules.KIND_DEPARTMENT_ID: rf"H:{_LABEL}/{_CLASS}(\.[a-z0-9-]{{1,32}})?",
-    rules.KIND_HOSPITAL_ID_OR_ANY: rf"H:{_LABEL}|\*",
-    rules.KIND_DOCTOR_SCOPE: rf"D:{_NAME}|D:[A-Za-z0-9._-]{{0,63}}\*",
+_FORMS = {
+    rules.KIND_PATIENT_ID: FORMS["patient"],
+    rules.KIND_DOCTOR_ID: FORMS["doctor"],
+    rules.KIND_HOSPITAL_ID: FORMS["hospital"],
+    rules.KIND_CLOUD_ID: FORMS["cloud"],
+    rules.KIND_AUTHORITY_ID: FORMS["authority"],
+    rules.KIND_PARTY_ID: FORMS["party"],
+    rules.KIND_DEPARTMENT_CLASS: FORMS["department class"],
+    rules.KIND_DEPARTMENT_CLASS_OR_ANY: FORMS["department class or any"],
+    rules.KIND_DEPARTMENT_ID: FORMS["department"],
+    rules.KIND_HOSPITAL_ID_OR_ANY: FORMS["hospital or any"],
+    rules.KIND_DOCTOR_SCOPE: FORMS["doctor scope"],
 }
 _SIZES = {
     rules.KIND_POINT: {32},
@@ -49,7 +46,6 @@ _SIZES = {
 }
 # A verifying key is a point too: with one of small order, any signature "verifies" over anything (B6).
 _POINTS = {rules.KIND_POINT, rules.KIND_VERIFYING_KEY}
-_COMPILED = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
 LAST_TIME = 253_402_300_799_999
 """The last millisecond of the year 9999: what no calendar shows ends the visit of whoever is shown it."""
 
@@ -85,7 +81,7 @@ def is_identity(kind: "rules.Kind.ValueType", value: str) -> bool:
 def _form(kind: "rules.Kind.ValueType") -> Callable[[str], bool] | None:
     if kind == rules.KIND_ADDRESS:
         return is_address
-    pattern = _COMPILED.get(kind)
+    pattern = _FORMS.get(kind)
     return None if pattern is None else lambda value: pattern.fullmatch(value) is not None
 
 

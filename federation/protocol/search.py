@@ -25,7 +25,6 @@ from federation.errors import (
     SessionUnknown,
 )
 from federation.protocol.grant import Use, authorize, covers
-from federation.protocol.identities import ANY
 from federation.protocol.parsing import check
 from federation.protocol.parties import AccessEvent, Entropy, Party, Pending
 from federation.protocol.sealing import (
@@ -47,6 +46,7 @@ from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.search_pb2 import IndexRow, SearchAnswer, SearchQuery
 from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT, Grant, SignedStatement
 from keystore.encryption import DecryptionKey, Keyring
+from keystore.identities import ANY
 from keystore.transcript import digest, listing, row, text, transcript, u64
 
 ROWS_PER_PAGE = 8

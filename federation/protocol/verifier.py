@@ -15,6 +15,7 @@ from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyS
 from keystore.encryption import KEM_ID, key_id_of, require_encryption_key
 from keystore.errors import InvalidPoint, SealBroken
 from keystore.group import public_point
+from keystore.identities import DOCTOR, HOSPITAL, PATIENT
 from keystore.issuing import credential_transcript
 from keystore.transcript import digest
 
@@ -165,4 +166,4 @@ def _require_agreement(statement: KeyStatement, credential: Credential, role: "p
         raise CredentialInvalid("the identity is not of this role")
 
 
-_PREFIXES = {pb.ROLE_PATIENT: "P:", pb.ROLE_DOCTOR: "D:", pb.ROLE_HOSPITAL: "H:"}
+_PREFIXES = {pb.ROLE_PATIENT: PATIENT, pb.ROLE_DOCTOR: DOCTOR, pb.ROLE_HOSPITAL: HOSPITAL}

@@ -119,7 +119,7 @@ def rule_of(method: str) -> MethodRule:
 def calling_hospital(context: ServicerContext) -> str | None:
     """Give the hospital that the client certificate names; None without a certificate, or with one of another kind.
 
-    The DNS names alone: they are what an identity CA is constrained in (`keystore.x509_profiles.name_constraints`).
+    The DNS names alone: they are what an identity CA is constrained in (`keystore.x509_lint.name_constraints`).
     """
     entries: Any = context.auth_context().get("peer_dns", ())
     names = [identity_of_tls_name(entry.decode("ascii", "replace")) for entry in entries]

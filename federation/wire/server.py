@@ -18,7 +18,7 @@ from federation.wire.descriptors import connections_that_fit
 from federation.wire.health import Health
 from federation.wire.limits import MOST_MESSAGE_BYTES
 from keystore.x509 import TlsLeaf
-from keystore.x509_profiles import LEAF_LIFE
+from keystore.x509_lint import LEAF_LIFE
 
 _MOST_METADATA_BYTES = 16 * 1024
 _STREAM_GRACE = timedelta(hours=1)

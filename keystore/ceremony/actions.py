@@ -1,28 +1,43 @@
-"""What a ceremony's steps do. Each action may be called again after an interruption: it finds what it made before."""
+"""What a ceremony's steps do. Each action may be called again after an interruption: it finds what it made before.
+
+The PIN of the ceremony's token is typed by the administrator, or in shares that the officers hold. No PIN, no share and no seed
+is written anywhere by us. A PIN that was put in shares is tested with shares that the officers give back, before the token is
+told of it; until then its old PIN holds. If a backup is interrupted before every officer has typed their share back, its keys are
+destroyed and made again from another seed (docs/adr/0017-backup.md).
+"""
 
 import hashlib
+import hmac
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from hsm import PinProvider, Token, TokenUri, open_token
-from hsm.errors import TokenNotFound
-from keystore.ceremony import files, outputs, pins, recovery
-from keystore.ceremony.errors import ContentWrong, InventoryUnexpected, OutputExists
-from keystore.ceremony.kinds import KeySpec
-from keystore.ceremony.opinions import second_opinion
-from keystore.ceremony.recording import record_key
-from keystore.ceremony.room import OpenIssuer, Room
-from keystore.ceremony.signing import sign
+from hsm import ObjectInfo, Pin, PinProvider, Token, TokenUri, open_token
+from hsm.errors import KeyNotFound, TokenNotFound
+from hsm.policy import KeyKind
+from keystore.backup import BackupCard, RecoverableKeys, new_seed
+from keystore.ceremony import outputs
+from keystore.ceremony.console import OpenIssuer, Room
+from keystore.ceremony.errors import (
+    CeremonyError,
+    ContentWrong,
+    InventoryUnexpected,
+    KeyAttributesWrong,
+    OutputExists,
+    ParticipantKeyWrong,
+)
+from keystore.ceremony.kinds import KeySpec, differences, known_key, reported
+from keystore.ceremony.outputs import second_opinion
 from keystore.ceremony.steps import Action, Step
-from keystore.ceremony.words import file_digest
-from keystore.errors import CertificateRejected
+from keystore.ceremony.transcript import Entry, file_digest, signed_message, write_new
+from keystore.errors import BackupCardRejected, CertificateRejected, MixedShares, TooFewShares
 from keystore.generations import purpose_and_number
 from keystore.keyring import generate
 from keystore.pem import read_certificate
 from keystore.policies import MEDICAL_AUTHORITY, POLICIES, rotatable_purpose
+from keystore.quorum import Share, combine_pin, split_pin
 
 
 def act(step: Step, room: Room) -> None:
@@ -40,7 +55,7 @@ def _show_file(_step: Step, room: Room) -> None:
 
 
 def _open_token(_step: Step, room: Room) -> None:
-    token = open_checked(room.plan.token, pins.provider(room))
+    token = open_checked(room.plan.token, pin_provider(room))
     room.tokens["token"] = token
     facts = _facts(token, room.plan.token)
     for name, value in facts.items():
@@ -124,15 +139,11 @@ def labels_in(token: Token) -> set[str]:
     return {info.label for info in token.objects() if info.stored}
 
 
-def _split_pin(_step: Step, room: Room) -> None:
-    pins.split(room)
-
-
 def _make_key(step: Step, room: Room) -> None:
     spec = next(spec for spec in room.plan.new_keys if spec.label == step.subject)
     if spec.label not in room.state.made:
         _generate(spec, room)
-    record_key(spec, room)
+    _record_key(spec, room)
 
 
 def _generate(spec: KeySpec, room: Room) -> None:
@@ -146,14 +157,6 @@ def _generate(spec: KeySpec, room: Room) -> None:
     room.state.made.append(spec.label)
     room.state.making = None
     room.state.save()
-
-
-def _make_from_seed(_step: Step, room: Room) -> None:
-    recovery.make(room)
-
-
-def _restore_keys(_step: Step, room: Room) -> None:
-    recovery.restore(room)
 
 
 def _write_output(step: Step, room: Room) -> None:
@@ -178,7 +181,7 @@ def _write(name: str, path: Path, room: Room) -> None:
     room.state.outputs[name] = ""
     room.state.save()
     try:
-        files.write_new(path, content)
+        write_new(path, content)
     except OutputExists:
         del room.state.outputs[name]  # somebody else's: not ours to clean up
         room.state.save()
@@ -209,8 +212,171 @@ def _final_inventory(_step: Step, room: Room) -> None:
     room.transcript.add("inventory", room.plan.roles.administrator, labels=sorted(found))
 
 
+_PIN_BYTES: Final = 16
+_SPLIT: Final = "by officers"
+_CHANGING: Final = "changing"
+
+
+def pin_provider(room: Room) -> PinProvider:
+    """Give how the token's PIN comes in now. Raises what `combine` raises, before any token is touched."""
+    if room.plan.joins_pin or room.state.pin_held in {_SPLIT, _CHANGING}:
+        pin = combine_pin(_taken_shares(room))
+        room.pin = lambda: pin
+    else:
+        room.pin = room.desk.pin("token", "PIN of the ceremony's token")
+
+    def current() -> Pin:
+        return room.pin()
+
+    return current
+
+
+def _split_pin(_step: Step, room: Room) -> None:
+    """Give the token a new PIN from its own random numbers, and each officer a share of it. Raises HsmError."""
+    if room.state.pin_held == _SPLIT:
+        return
+    threshold, officers = room.plan.threshold, room.plan.roles.officers
+    if threshold is None:
+        raise CeremonyError("the file names no quorum")
+    pin = Pin(room.token.random(_PIN_BYTES).hex())
+    shares = split_pin(pin, threshold=threshold, holders=officers)
+    for share in shares:
+        room.desk.show_share(share.holder, share.text())
+    back = combine_pin(_taken_shares(room))
+    old = room.desk.pin("token", "PIN of the ceremony's token, for the last time")()
+    _change_pin(room, old, back)
+    facts = {"threshold": threshold, "officers": list(officers), "splitting": shares[0].splitting}
+    room.transcript.add("pin-split", room.plan.roles.administrator, **facts)
+
+
+def _change_pin(room: Room, old: Pin, new: Pin) -> None:
+    room.state.pin_held = _CHANGING
+    room.state.save()
+    room.token.change_pin(old, new)
+    room.pin = lambda: new  # a token that is lost and found again is logged in to with the PIN that it has now
+    room.state.pin_held = _SPLIT
+    room.state.save()
+
+
+def _taken_shares(room: Room) -> list[Share]:
+    """Take the officers' shares. Raises TooFewShares, CorruptShare."""
+    given = [room.desk.take_share(name) for name in room.plan.roles.officers]
+    shares = [Share.parse(text) for text in given if text]
+    if room.plan.threshold is not None and len(shares) < room.plan.threshold:
+        raise TooFewShares(f"{room.plan.threshold} shares are needed; there are {len(shares)}")
+    return shares
+
+
+def _record_key(spec: KeySpec, room: Room, *, imported: bool = False) -> None:
+    """Read a key back, show it and put it into the transcript. Raises KeyAttributesWrong, KeyNotFound."""
+    attributes = reported(_secret_half(room.token, spec))
+    wrong = differences(attributes, spec.policy, imported=imported)
+    if wrong:
+        raise KeyAttributesWrong(f"the key {spec.label!r} breaks its policy in {', '.join(wrong)}")
+    public = _public_key(room.token, spec)
+    facts = {"label": spec.label, "policy": spec.policy.purpose, "attributes": attributes, "public_key": public}
+    room.transcript.add("key", room.plan.roles.administrator, imported=imported, **facts)
+    room.desk.say(f"{spec.label}: {spec.purpose}")
+    for name, value in attributes.items():
+        room.desk.say(f"    {name}: {value}")
+    if public:
+        room.desk.say(f"    public key: {public}")
+
+
+def _public_key(token: Token, spec: KeySpec) -> str | None:
+    if spec.policy.kind is not KeyKind.ED25519:
+        return None
+    return token.ed25519(spec.label, spec.policy).public_key().public_bytes_raw().hex()
+
+
+def _secret_half(token: Token, spec: KeySpec) -> ObjectInfo:
+    kind = spec.policy.kind.object_class.name
+    found = [info for info in token.objects() if (info.label, info.object_class) == (spec.label, kind)]
+    if len(found) != 1:
+        raise KeyNotFound(f"The token holds {len(found)} secret halves of the key {spec.label!r}.")
+    return found[0]
+
+
+def _make_from_seed(_step: Step, room: Room) -> None:
+    """Make the keys, have the shares written down and typed back. Raises MixedShares, CorruptShare, HsmError."""
+    threshold = room.plan.threshold
+    if threshold is None:
+        raise CeremonyError("the file names no quorum")
+    if room.state.card is None:
+        _start_anew(room)
+        holders = room.plan.roles.officers
+        seed = new_seed(room.token)
+        made = RecoverableKeys.create(room.token, room.plan.recoverable, seed, threshold=threshold, holders=holders)
+        for share in made.shares:
+            room.desk.show_share(share.holder, share.text())
+        for share in made.shares:
+            _require_written(share, room)
+        room.state.card = made.card.to_json()
+        room.state.save()
+    _record_backup(BackupCard.from_json(room.state.card), room)
+
+
+def _restore_keys(_step: Step, room: Room) -> None:
+    """Put the keys of the card into the token. Raises TooFewShares, MixedShares, ..., BackupCardRejected, HsmError."""
+    if room.plan.backup is None or room.plan.backup.card is None:
+        raise CeremonyError("the file names no card")
+    card = BackupCard.from_json(room.plan.backup.card.read_text(encoding="utf-8"))
+    if {entry.key for entry in card.keys} != set(room.plan.recoverable):
+        raise BackupCardRejected("The card is of other keys than this ceremony's.")
+    shares = _taken_shares(room)
+    _start_anew(room)
+    token = room.tokens.pop("token")  # a restore that fails closes it
+    room.tokens["token"] = RecoverableKeys.restore(lambda: token, shares, card)
+    _record_backup(card, room)
+
+
+def _start_anew(room: Room) -> None:
+    """Destroy what an interrupted attempt left, and note what is about to be made."""
+    labels = [key.label for key in room.plan.recoverable]
+    for label in set(labels) & set(room.state.made):
+        if room.token.has(label):
+            room.token.destroy(label)
+            room.transcript.add("destroyed", room.plan.roles.administrator, label=label, why="half-made")
+    room.state.made = sorted({*room.state.made, *labels})
+    room.state.save()
+
+
+def _require_written(share: Share, room: Room) -> None:
+    typed = Share.parse(room.desk.take_share(share.holder))
+    if not hmac.compare_digest(typed.words.encode(), share.words.encode()):
+        raise MixedShares(f"{share.holder} typed another share than the one that was shown")
+
+
+def _record_backup(card: BackupCard, room: Room) -> None:
+    facts = {"threshold": card.threshold, "officers": list(card.holders), "splitting": card.splitting}
+    room.transcript.add("backup", room.plan.roles.administrator, card=card.digest.hex(), **facts)
+    room.show_digest("the backup card", card.digest)
+    for key in room.plan.recoverable:
+        spec = known_key(key.label)
+        _record_key(KeySpec(key.label, key.policy, spec.purpose if spec else ""), room, imported=True)
+
+
 def _sign(_step: Step, room: Room) -> None:
-    sign(room, open_checked)
+    """Close the transcript and have it signed. Raises ParticipantKeyWrong, HsmError.
+
+    One token is open at a time, so that one reader will do.
+    """
+    closed = room.transcript.add("closed", room.plan.roles.administrator, steps="done")
+    room.show_digest("the transcript", closed.digest)
+    for name in sorted(room.plan.participants):
+        _sign_as(name, closed, room)
+
+
+def _sign_as(name: str, closed: Entry, room: Room) -> None:
+    participant = room.plan.participants[name]
+    provider = room.desk.pin(name, f"{name}, to sign the transcript: PIN of your token")
+    with open_checked(participant.token, provider) as token:
+        key = token.ed25519(participant.key)
+        if key.public_key().public_bytes_raw().hex() != participant.public_key:
+            raise ParticipantKeyWrong(f"{name}'s token holds another key than the ceremony's file names")
+        signature = key.sign(signed_message(closed.digest))
+    room.transcript.add("signed", name, signature=signature.hex())
+    room.desk.say(f"{name} has signed.")
 
 
 _ACTIONS: Final[Mapping[Action, Callable[[Step, Room], None]]] = {

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from hsm.errors import HsmError
-from keystore.ceremony import actions, files, pins
-from keystore.ceremony.chain import verify_earlier
-from keystore.ceremony.desk import Desk
+from keystore.ceremony import actions
+from keystore.ceremony.console import YES, Desk, Room
 from keystore.ceremony.errors import (
     CeremonyAborted,
     ClockImplausible,
@@ -24,14 +23,11 @@ from keystore.ceremony.errors import (
     reason_of,
 )
 from keystore.ceremony.openssl import OpenSsl
-from keystore.ceremony.opinions import require_openssl
+from keystore.ceremony.outputs import require_openssl
 from keystore.ceremony.plan import Issuer, Plan
-from keystore.ceremony.room import YES, Room
-from keystore.ceremony.state import State
 from keystore.ceremony.steps import SIGN, Step, script
-from keystore.ceremony.transcript import Transcript
-from keystore.ceremony.verify import FORMAT
-from keystore.ceremony.words import file_digest, source_digest
+from keystore.ceremony.transcript import State, Transcript, file_digest, require_absent, source_digest
+from keystore.ceremony.verify import FORMAT, verify_earlier
 from keystore.errors import KeystoreError
 from keystore.pem import read_certificate, read_crl
 
@@ -49,7 +45,7 @@ def run(plan: Plan, desk: Desk, transcript: Path, now: Now, *, rehearsal: bool =
     ToolMissing, ClockImplausible before a token is touched.
     """
     for path in (transcript, state_path(transcript)):
-        files.require_absent(path)
+        require_absent(path)
     if plan.issuer is not None:
         _require_readable(plan.issuer)
     openssl = OpenSsl.find()
@@ -98,7 +94,7 @@ def _undo_at_last(room: Room) -> NoReturn:
 def _preflight(plan: Plan, now: datetime) -> None:
     """Check what can be checked before any token is touched."""
     for path in plan.outputs.values():
-        files.require_absent(path)
+        require_absent(path)
         if not path.parent.is_dir():
             raise FileNotFoundError(2, "there is no such directory", str(path.parent))
     if plan.previous is not None:
@@ -206,7 +202,7 @@ def _destroy_made(room: Room) -> list[str]:
     left = []
     try:
         if labels and "token" not in room.tokens:  # one attempt, however many keys there are: tokens count wrong PINs
-            room.tokens["token"] = actions.open_checked(room.plan.token, pins.provider(room))
+            room.tokens["token"] = actions.open_checked(room.plan.token, actions.pin_provider(room))
     except (HsmError, KeystoreError):
         return labels
     for label in labels:

@@ -1,4 +1,7 @@
-"""The public files that ceremonies make. Each function here makes the output of its name."""
+"""The public files that ceremonies make, and which second opinion each needs before it is on record.
+
+Each function of an output's name makes it.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC
@@ -10,8 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hsm import TokenEd25519Key
-from keystore.ceremony.errors import CeremonyError
-from keystore.ceremony.room import OpenIssuer, Room
+from keystore.ceremony.console import OpenIssuer, Room
+from keystore.ceremony.errors import CeremonyError, ToolMissing
+from keystore.ceremony.openssl import OpenSsl
+from keystore.ceremony.plan import Plan
 from keystore.errors import CertificateRejected
 from keystore.pem import read_certificate, read_crl
 from keystore.policies import IDENTITY, ISSUING, MEDICAL_AUTHORITY, POLICIES, TLS_CA
@@ -162,4 +167,63 @@ _MAKERS: Final[Mapping[str, Callable[[Room], bytes]]] = {
     "doctor_certificate": _doctor_certificate,
     "crl": _crl,
     "backup_card": _backup_card,
+}
+
+
+def needs_openssl(plan: Plan) -> bool:
+    """Say whether a ceremony makes anything that has to be verified by another implementation."""
+    return bool(_OPINIONS.keys() & plan.outputs.keys())
+
+
+def require_openssl(plan: Plan, openssl: OpenSsl | None, *, rehearsal: bool) -> None:
+    """Raise ToolMissing, before any token is touched, if a ceremony could not have its outputs verified."""
+    if needs_openssl(plan) and openssl is None and not rehearsal:
+        raise ToolMissing("the openssl program is not on the PATH: nothing else here verifies what is signed")
+
+
+def second_opinion(name: str, content: bytes, room: Room) -> str | None:
+    """Have an output verified; give by which program, None if it needs none. Raises CertificateRejected."""
+    opinion = _OPINIONS.get(name)
+    if opinion is None:
+        return None
+    if room.openssl is None:
+        room.desk.say("openssl is not installed: a ceremony that is no rehearsal would not have begun")
+        return None
+    opinion(content, room, room.openssl)
+    room.desk.say(f"verified by {room.openssl.version}")
+    return room.openssl.version
+
+
+def _judge_root(content: bytes, room: Room, openssl: OpenSsl) -> None:
+    openssl.verify_certificate(content, content, room.now())
+
+
+def _judge_issued(content: bytes, room: Room, openssl: OpenSsl) -> None:
+    openssl.verify_certificate(content, _issuer_der(room), room.now())
+
+
+def _judge_crl(content: bytes, room: Room, openssl: OpenSsl) -> None:
+    openssl.verify_crl(content, _issuer_der(room))
+
+
+def _judge_first_crl(content: bytes, room: Room, openssl: OpenSsl) -> None:
+    openssl.verify_crl(content, room.plan.outputs["authority_certificate"].read_bytes())
+
+
+def _judge_request(content: bytes, _room: Room, openssl: OpenSsl) -> None:
+    openssl.verify_request(content)
+
+
+def _issuer_der(room: Room) -> bytes:
+    return _issuer(room).certificate.public_bytes(Encoding.DER)
+
+
+_OPINIONS: Final[Mapping[str, Callable[[bytes, Room, OpenSsl], None]]] = {
+    "tls_ca_certificate": _judge_root,
+    "authority_certificate": _judge_root,
+    "first_crl": _judge_first_crl,
+    "identity_ca_request": _judge_request,
+    "certificate_request": _judge_request,
+    "doctor_certificate": _judge_issued,
+    "crl": _judge_crl,
 }

@@ -13,27 +13,91 @@ from typing import Final
 
 from hsm import TokenUri
 from hsm.errors import TokenUriInvalid
-from keystore.backup_derivation import RecoverableKey
+from keystore.backup import RecoverableKey
 from keystore.ceremony.errors import CeremonyFileInvalid
 from keystore.ceremony.kinds import CEREMONY, KINDS, KNOWN_KEYS, PARTIES, ROTATIONS, KeySpec, Kind, known_key
-from keystore.ceremony.table import Table
 from keystore.errors import GenerationUnknown
 from keystore.generations import label_of, purpose_and_number
+from keystore.identities import FORMS
 from keystore.policies import IDENTITY, MEDICAL_AUTHORITY, TLS_CA, rotatable_purpose
+
+
+class Table:
+    """Values by key; each is taken once, and `end` refuses what is left."""
+
+    def __init__(self, name: str, values: Mapping[str, object]) -> None:
+        """Read the table of this dotted name."""
+        self.name = name
+        self._values = dict(values)
+
+    def text(self, key: str) -> str:
+        """Take a text. Raises CeremonyFileInvalid unless it is there, printable and not empty."""
+        value = self._take(key)
+        if not isinstance(value, str) or not value or not value.isprintable():
+            raise CeremonyFileInvalid(f"{self._full(key)}: has to be printable text")
+        return value
+
+    def __contains__(self, key: str) -> bool:
+        """Say whether a value waits to be taken."""
+        return key in self._values
+
+    def optional(self, key: str) -> str | None:
+        """Take a text that may be left out."""
+        return self.text(key) if key in self._values else None
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Take a list of texts."""
+        value = self._take(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) and item.isprintable() for item in value):
+            raise CeremonyFileInvalid(f"{self._full(key)}: has to be a list of printable texts")
+        return tuple(value)
+
+    def number(self, key: str, least: int, most: int) -> int:
+        """Take a whole number of that range, both ends included."""
+        value = self._take(key)
+        if type(value) is not int or not least <= value <= most:
+            raise CeremonyFileInvalid(f"{self._full(key)}: has to be a whole number from {least} to {most}")
+        return value
+
+    def table(self, key: str) -> "Table":
+        """Take a table."""
+        value = self._take(key)
+        if not isinstance(value, dict):
+            raise CeremonyFileInvalid(f"{self._full(key)}: has to be a table")
+        return Table(self._full(key), value)
+
+    def optional_table(self, key: str, *, applies: bool) -> "Table | None":
+        """Take a table that may be left out, and has to be where it does not apply to this kind of ceremony."""
+        if key not in self._values:
+            return None
+        if not applies:
+            raise CeremonyFileInvalid(f"{self._full(key)}: does not apply to a ceremony of this kind")
+        return self.table(key)
+
+    def end(self) -> None:
+        """Raise CeremonyFileInvalid, naming the first of them, if keys are left that nobody asked for."""
+        if self._values:
+            raise CeremonyFileInvalid(f"{self._full(min(self._values))}: unknown, or not for a ceremony of this kind")
+
+    def _take(self, key: str) -> object:
+        if key not in self._values:
+            raise CeremonyFileInvalid(f"{self._full(key)}: is missing")
+        return self._values.pop(key)
+
+    def _full(self, key: str) -> str:
+        return f"{self.name}.{key}" if self.name else key
+
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _LABEL: Final = re.compile(r"[a-z][a-z0-9-]{0,57}(\.[1-9][0-9]{0,4})?")
 _PUBLIC_KEY: Final = re.compile(r"[0-9a-f]{64}")
-_FORMS: Final = {
+_CERTIFIED: Final = {
     "revoked_serial": (re.compile(r"[0-9a-f]{1,40}"), "a serial number is lower-case hexadecimal"),
-    "authority": (re.compile(r"M:[A-Za-z0-9._-]{1,64}"), "an authority's id is M: and a name"),
-    "doctor": (re.compile(r"D:[A-Za-z0-9._-]{1,64}"), "a doctor's id is D: and a name"),
-    "hospital": (
-        re.compile(r"H:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"),
-        "a hospital's id is H: and a label of a DNS name",
-    ),
+    "authority": (FORMS["authority"], "an authority's id is M: and a name"),
+    "doctor": (FORMS["doctor"], "a doctor's id is D: and a name"),
+    "hospital": (FORMS["hospital"], "a hospital's id is H: and a label of a DNS name"),
 }
-"""What stands in a certificate, as the protocol's field rules have it (protos/federation/v1/rules.proto)."""
+"""What stands in a certificate."""
 _MOST_OFFICERS: Final = 16
 SIGNERS: Final = (IDENTITY, TLS_CA)
 """What a hospital makes in its token while its other keys come from a seed."""
@@ -376,7 +440,7 @@ def _require_successors(keys: tuple[str, ...], party: str, kind: Kind) -> None:
 
 def _forms(values: dict[str, str]) -> None:
     for name, value in values.items():
-        form, says = _FORMS.get(name, (None, ""))
+        form, says = _CERTIFIED.get(name, (None, ""))
         if form is not None and not form.fullmatch(value):
             raise CeremonyFileInvalid(f"certificate.{name}: {says}")
 

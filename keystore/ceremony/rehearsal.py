@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm, find_module
 from keystore.backup import RecoverableKeys, new_seed
-from keystore.ceremony import files
-from keystore.ceremony.desk import Desk
+from keystore.ceremony.console import Desk
 from keystore.ceremony.kinds import CEREMONY, KNOWN_KEYS, known_key
 from keystore.ceremony.plan import Backup, Issuer, Participant, Plan
+from keystore.ceremony.transcript import write_new
 from keystore.keyring import generate
 from keystore.policies import IDENTITY, MEDICAL_AUTHORITY, POLICIES
 from keystore.quorum import split_pin
@@ -96,7 +96,7 @@ class Stage:
             made = RecoverableKeys.create(token, plan.recoverable, seed, threshold=plan.threshold, holders=holders)
         self.desk.shares = {share.holder: share.text() for share in made.shares}
         path = self._directory / "card.json"
-        files.write_new(path, made.card.to_json().encode())
+        write_new(path, made.card.to_json().encode())
         return replace(plan.backup, card=path)
 
     def _token(self, name: str, label: str) -> Token:
@@ -119,8 +119,8 @@ class Stage:
             crl = issue_crl(certificate, key, [], 1, now=self._now())
             uri = _uri_of(token)
         path, previous = self._directory / "authority.der", self._directory / "crl.der"
-        files.write_new(path, certificate.public_bytes(Encoding.DER))
-        files.write_new(previous, crl.public_bytes(Encoding.DER))
+        write_new(path, certificate.public_bytes(Encoding.DER))
+        write_new(previous, crl.public_bytes(Encoding.DER))
         return Issuer(uri, path, MEDICAL_AUTHORITY, previous if issuer.previous_crl else None)
 
 

@@ -1,20 +1,61 @@
-"""The transcript: JSON lines, each bound to the one before it.
+"""What a ceremony writes: the transcript, its state, its new files; and digests for ears.
 
-An entry's digest is SHA-256(previous digest || the entry without its digest), where the entry is written in its one canonical
-spelling: ASCII, keys sorted, no blanks. The first entry's previous digest is 32 zero bytes. At the end everybody present
-signs `SIGNED_PREFIX || digest` of the entry "closed" (docs/ceremonies/transcript.md).
+The transcript is JSON lines, each bound to the one before it. An entry's digest is SHA-256(previous digest || the entry without
+its digest), where the entry is written in its one canonical spelling: ASCII, keys sorted, no blanks. The first entry's previous
+digest is 32 zero bytes. At the end everybody present signs `SIGNED_PREFIX || digest` of the entry "closed"
+(docs/ceremonies/transcript.md).
+
+A digest is hexadecimal for the eye, and words to read aloud: of SLIP-39's list, which `shamir-mnemonic` ships: 1024 English
+words, four to eight letters long, no two with the same first four letters. One word is ten bits, so a digest is 26 words
+(docs/adr/0016-ceremonies.md says why not another list).
 """
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
+from shamir_mnemonic.wordlist import WORDLIST
+
+import hsm
 import safefiles
-from keystore.ceremony.errors import ChainBroken, LineMalformed, OutputExists, TranscriptTruncated
+from keystore.ceremony.errors import ChainBroken, LineMalformed, OutputExists, ResumeRefused, TranscriptTruncated
+
+_BITS: Final = 10
+_PER_LINE: Final = 6
+
+
+def words_of(digest: bytes) -> list[str]:
+    """Give a digest's words; the last one's low bits are zero where the digest ends inside it."""
+    count = -(-len(digest) * 8 // _BITS)
+    number = int.from_bytes(digest, "big") << (count * _BITS - len(digest) * 8)
+    return [WORDLIST[number >> (_BITS * place) & (1 << _BITS) - 1] for place in reversed(range(count))]
+
+
+def spoken(digest: bytes) -> list[str]:
+    """Give the lines that a person reads aloud, words six to a line."""
+    words = words_of(digest)
+    return [" ".join(words[start : start + _PER_LINE]) for start in range(0, len(words), _PER_LINE)]
+
+
+def file_digest(path: Path) -> bytes:
+    """Give a file's SHA-256. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def source_digest() -> bytes:
+    """Return one SHA-256 over the source of this tool, `safefiles`, `hsm` and `keystore`: names and digests of all files."""
+    total = hashlib.sha256(f"{file_digest(Path(safefiles.__file__)).hex()}  safefiles.py\n".encode())
+    for package in (Path(hsm.__file__).parent, Path(__file__).parents[1]):
+        for path in sorted(package.rglob("*.py")):
+            total.update(f"{file_digest(path).hex()}  {package.name}/{path.relative_to(package)}\n".encode())
+    return total.digest()
+
 
 START: Final = bytes(32)
 SIGNED_PREFIX: Final = b"medunion/v1 ceremony transcript\x00"
@@ -143,3 +184,61 @@ class Transcript:
 def signed_message(head: bytes) -> bytes:
     """Give what participants sign."""
     return SIGNED_PREFIX + head
+
+
+@dataclass
+class State:
+    """Where a ceremony stands. It is written before a key or a file is made, so that nothing made is unknown.
+
+    `outputs` gives each file's SHA-256, or "" while it is being written; `pin_held` says whose PIN the token has;
+    `card` is the public card of a backup whose shares are written down; `aborted` says that nothing is left to do but to undo.
+    """
+
+    path: Path
+    file_sha256: str
+    step: str = ""
+    making: str | None = None
+    made: list[str] = field(default_factory=list)
+    destroyed: list[str] = field(default_factory=list)
+    before: list[str] | None = None
+    outputs: dict[str, str] = field(default_factory=dict)
+    card: str | None = None
+    pin_held: str = "by administrator"
+    aborted: bool = False
+
+    @classmethod
+    def read(cls, path: Path, file_sha256: str) -> Self:
+        """Read what an interrupted ceremony of this file left. Raises ResumeRefused."""
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            state = cls(path=path, **kept)
+        except FileNotFoundError as error:
+            raise ResumeRefused(f"{path} is not there: no ceremony was interrupted") from error
+        except (ValueError, TypeError) as error:
+            raise ResumeRefused(f"{path} is not what an interrupted ceremony leaves") from error
+        if state.file_sha256 != file_sha256:
+            raise ResumeRefused("the ceremony that was interrupted had another file")
+        return state
+
+    def save(self) -> None:
+        """Put it on the disk, whole."""
+        kept = {name: value for name, value in asdict(self).items() if name != "path"}
+        safefiles.replace(self.path, json.dumps(kept, indent=1).encode())
+
+    def forget(self) -> None:
+        """Remove it: the ceremony is over, and nothing is half-made."""
+        self.path.unlink(missing_ok=True)
+
+
+def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file that is not there yet, durably. Raises OutputExists, OSError."""
+    try:
+        safefiles.create(path, content, mode)
+    except FileExistsError as error:
+        raise OutputExists(f"{path} is there already") from error
+
+
+def require_absent(path: Path) -> None:
+    """Raise OutputExists if something is there, a broken link included."""
+    if os.path.lexists(path):
+        raise OutputExists(f"{path} is there already")

@@ -1,27 +1,34 @@
-"""Checking a transcript: offline, from the file alone, the first thing that is wrong by its line.
+"""Checking transcripts: offline, from the files alone, the first thing that is wrong by its line; and a page for the binder.
 
 What it proves: nothing was changed, left out or moved since everybody present signed. Who "everybody" is rests on their public
-keys: the file names them, and a verifier who has them from elsewhere pins them.
+keys: the file names them, and a verifier who has them from elsewhere pins them. Each ceremony names the SHA-256 of the transcript
+before it, so that the newest vouches for all of them.
 """
 
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hsm import Provenance
-from keystore.ceremony.attributes import differences
 from keystore.ceremony.errors import (
+    CeremoniesUnchained,
     CeremonyAborted,
     ContentWrong,
     ParticipantNotPinned,
     SignatureWrong,
+    TranscriptInvalid,
     TranscriptTruncated,
 )
-from keystore.ceremony.transcript import Data, Entry, parse, signed_message
+from keystore.ceremony.kinds import differences
+from keystore.ceremony.transcript import Data, Entry, parse, signed_message, spoken
 from keystore.policies import CLOUD_POLICIES, POLICIES
 
 FORMAT = 1
@@ -145,3 +152,95 @@ def _verify_pins(signers: Mapping[str, str], pinned: Mapping[str, str]) -> None:
             raise ParticipantNotPinned(f"{name} is not among those who signed: {', '.join(sorted(signers))}")
         if not hmac.compare_digest(signers[name].encode(), key.lower().encode()):
             raise ParticipantNotPinned(f"{name} signed with another key than the one that you pinned")
+
+
+@dataclass(frozen=True)
+class VerifiedChain:
+    """The newest ceremony; those before it by file, newest first; the SHA-256 of the next one, if it was not given."""
+
+    newest: Verified
+    earlier: Mapping[str, Verified]
+    not_given: str | None
+
+
+def verify_chain(newest: bytes, earlier: Mapping[str, bytes], pinned: Mapping[str, str] | None = None) -> VerifiedChain:
+    """Check a transcript and those before it, which come by file in any order. Raises TranscriptInvalid.
+
+    From the newest back; the first that is wrong is named. Who is pinned has to have signed the newest, and an earlier one, if
+    they were there, with the same key.
+    """
+    pins = pinned or {}
+    files = {hashlib.sha256(content).hexdigest(): name for name, content in earlier.items()}
+    last = later = verify(newest, pins)
+    found: dict[str, Verified] = {}
+    while (name := files.pop(previous_of(later) or "", None)) is not None:
+        sooner = found[name] = verify_earlier(name, earlier[name], pins)
+        _require_follows(later, sooner, name)
+        later = sooner
+    for name in files.values():
+        verify_earlier(name, earlier[name], pins)
+        raise CeremoniesUnchained(f"{name} holds, but no transcript here names it as the one before")
+    return VerifiedChain(last, found, previous_of(later))
+
+
+def previous_of(verified: Verified) -> str | None:
+    """Give the SHA-256 (hex) of the transcript that a ceremony says came before it."""
+    previous = verified.entries[0].data.get("previous_sha256")
+    return previous if isinstance(previous, str) else None
+
+
+def verify_earlier(name: str, content: bytes, pinned: Mapping[str, str]) -> Verified:
+    """Check one transcript; the pinned who were not there need not have signed it. Raises TranscriptInvalid with its name."""
+    try:
+        there = verify(content).signers.keys() & pinned.keys()
+        return verify(content, {participant: pinned[participant] for participant in there})
+    except TranscriptInvalid as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+def _require_follows(later: Verified, sooner: Verified, name: str) -> None:
+    if later.rehearsal != sooner.rehearsal:
+        raise CeremoniesUnchained(f"{name}: a rehearsal and a ceremony do not follow each other")
+    if datetime.fromisoformat(later.entries[0].at) < datetime.fromisoformat(sooner.entries[-1].at):
+        raise CeremoniesUnchained(f"{name} ends after the ceremony that names it as the one before begins")
+
+
+_STYLE: Final = """
+body { font: 11pt/1.4 Georgia, serif; max-width: 60em; margin: 2em auto; color: #111 }
+h1 { font-size: 1.5em } .rehearsal { border: 2px solid #b00; color: #b00; padding: .5em; font-weight: bold }
+table { border-collapse: collapse; width: 100% } td, th { border-top: 1px solid #bbb; padding: .3em .5em; text-align: left;
+vertical-align: top } code, dd { font: 9pt/1.3 monospace; overflow-wrap: anywhere }
+dt { float: left; clear: left; margin-right: .6em }
+dl { margin: 0 } tr { break-inside: avoid }
+"""
+
+
+def as_html(verified: Verified) -> str:
+    """Give the page of a transcript that was verified."""
+    mark = '<p class="rehearsal">REHEARSAL: this proves nothing about real keys.</p>' if verified.rehearsal else ""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escape(verified.title)}</title><style>{_STYLE}</style></head><body>\n{mark}"
+        f"<h1>{escape(verified.title)}</h1><p>Kind of ceremony: {escape(verified.kind)}</p>\n"
+        f"<p>SHA-256 of the transcript's head: <code>{verified.head.hex()}</code><br>"
+        f"{'<br>'.join(map(escape, spoken(verified.head)))}</p>\n"
+        f"<h2>Signed by</h2><ul>{''.join(_signer(*signer) for signer in verified.signers.items())}</ul>\n"
+        "<h2>What happened</h2><table><tr><th>Line</th><th>Time</th><th>What</th><th>Who</th><th>Facts</th></tr>\n"
+        f"{''.join(map(_row, verified.entries))}</table></body></html>\n"
+    )
+
+
+def _signer(name: str, key: str) -> str:
+    return f"<li>{escape(name)} <code>{escape(key)}</code></li>"
+
+
+def _row(entry: Entry) -> str:
+    facts = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd>" for name, value in sorted(entry.data.items())
+    )
+    cells = (str(entry.number), entry.at, entry.event, entry.by)
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td><dl>{facts}</dl></td></tr>\n"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from keystore.ceremony.chain import verify_chain
 from keystore.ceremony.errors import (
     CeremoniesUnchained,
     ChainBroken,
@@ -18,6 +17,7 @@ from keystore.ceremony.errors import (
     TranscriptTruncated,
 )
 from keystore.ceremony.transcript import Transcript, signed_message
+from keystore.ceremony.verify import verify_chain
 from tests.ceremony.hall import EXAMPLES, Hall
 
 Halls = Callable[[str], Hall]

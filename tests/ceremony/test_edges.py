@@ -13,7 +13,7 @@ from nacl.signing import VerifyKey
 from federation.cli import ceremony as commands
 from federation.cli.main import main
 from keystore.ceremony import actions, outputs
-from keystore.ceremony.room import Room
+from keystore.ceremony.console import Room
 from tests.ceremony.hall import EXAMPLES, Hall
 
 Halls = Callable[[str], Hall]

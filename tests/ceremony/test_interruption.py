@@ -12,7 +12,7 @@ import pytest
 from federation.cli.ceremony import AnswersDesk
 from hsm import KeyPolicy, Token, open_token, pin_from_value
 from keystore.ceremony import actions, outputs
-from keystore.ceremony.state import State
+from keystore.ceremony.transcript import State
 from tests.ceremony.hall import Hall
 from tests.waiting import until
 

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from demo.stage import run
 from keystore.ceremony import engine, outputs
+from keystore.ceremony.console import Room
 from keystore.ceremony.kinds import KINDS
 from keystore.ceremony.openssl import OpenSsl
-from keystore.ceremony.opinions import _OPINIONS
-from keystore.ceremony.room import Room
+from keystore.ceremony.outputs import _OPINIONS
 from tests.ceremony.hall import EXAMPLES, Hall
 
 Halls = Callable[[str], Hall]

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from keystore.ceremony.attributes import wanted
 from keystore.ceremony.errors import (
     CeremonyAborted,
     ChainBroken,
@@ -20,10 +19,9 @@ from keystore.ceremony.errors import (
     TranscriptInvalid,
     TranscriptTruncated,
 )
-from keystore.ceremony.render import as_html
-from keystore.ceremony.transcript import Entry, Transcript, parse, signed_message
-from keystore.ceremony.verify import verify
-from keystore.ceremony.words import words_of
+from keystore.ceremony.kinds import wanted
+from keystore.ceremony.transcript import Entry, Transcript, parse, signed_message, words_of
+from keystore.ceremony.verify import as_html, verify
 from keystore.policies import POLICIES
 
 ADA, WIM = Ed25519PrivateKey.from_private_bytes(bytes(32)), Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)

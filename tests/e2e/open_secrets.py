@@ -19,9 +19,8 @@ from federation.store.party import Epochs, Settings
 from federation.store.records import Records
 from federation.v1.statement_pb2 import KeyStatement, SignedStatement
 from hsm import ObjectInfo, Token, pin_from_file, pin_from_value
-from keystore.keyring import FIRST_GENERATIONS, KeyRing, system_clock
+from keystore.keyring import FIRST_GENERATIONS, KeyRing, TokenSealing, system_clock
 from keystore.party import _seed_context
-from keystore.sealing import TokenSealing
 
 
 def _open(node: NodeDirectory) -> Token:

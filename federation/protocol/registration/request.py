@@ -27,9 +27,10 @@ from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.registration_pb2 import RegistrationRequest
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.encryption import Keyring
+from keystore.identities import DOCTOR, HOSPITAL, PATIENT
 from keystore.transcript import digest
 
-_PREFIXES = {pb.ROLE_PATIENT: "P:", pb.ROLE_DOCTOR: "D:", pb.ROLE_HOSPITAL: "H:"}
+_PREFIXES = {pb.ROLE_PATIENT: PATIENT, pb.ROLE_DOCTOR: DOCTOR, pb.ROLE_HOSPITAL: HOSPITAL}
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from federation.person.errors import WrongFile
 from federation.settings import ConfigError, MemberSettings, TokenSettings
 from hsm import pin_from_value
 from keystore.errors import CertificateRejected
-from keystore.x509 import create_authority, request_certificate
-from keystore.x509_crl import crl_number
+from keystore.x509 import create_authority, crl_number, request_certificate
 
 
 @pytest.fixture

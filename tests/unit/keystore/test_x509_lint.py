@@ -14,18 +14,22 @@ from cryptography.x509.oid import NameOID
 
 from hsm import Token
 from keystore import x509 as issuing
-from keystore import x509_signing
 from keystore.errors import CertificateRejected
+from keystore.x509 import serial_number, signed_certificate
 from keystore.x509_lint import (
     CERTIFICATE_RULES,
+    CERTIFIES,
     CRL_RULES,
+    DOCTOR,
+    IDENTITY_CA,
     REQUEST_RULES,
+    SIGNS,
+    Profile,
     lint_certificate,
     lint_crl,
     lint_request,
+    name_constraints,
 )
-from keystore.x509_profiles import CERTIFIES, DOCTOR, IDENTITY_CA, SIGNS, Profile, name_constraints
-from keystore.x509_signing import serial_number, signed_certificate
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 ISSUER, SUBJECT, OTHER = (Ed25519PrivateKey.generate() for _ in range(3))
@@ -224,7 +228,7 @@ def test_certificate_rejected_if_what_was_signed_is_not_what_was_judged() -> Non
 
 def test_serial_number_is_the_tokens_and_no_software_draws_it(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
     key = token.generate_ed25519("medical-authority")
-    monkeypatch.setattr(x509_signing.os, "urandom", lambda _size: pytest.fail("software drew a serial number"))
+    monkeypatch.setattr(issuing.os, "urandom", lambda _size: pytest.fail("software drew a serial number"))
     monkeypatch.setattr(x509, "random_serial_number", lambda: pytest.fail("software drew a serial number"))
 
     def drawn() -> int:
@@ -240,5 +244,5 @@ def test_serial_number_is_the_tokens_and_no_software_draws_it(token: Token, monk
 
 
 def test_serial_numbers_are_positive_and_of_20_octets_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(x509_signing.os, "urandom", lambda size: b"\xff" * size)
+    monkeypatch.setattr(issuing.os, "urandom", lambda size: b"\xff" * size)
     assert serial_number(ISSUER) == 2**159 - 1

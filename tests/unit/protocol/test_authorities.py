@@ -12,7 +12,7 @@ from federation.protocol.authorities import Authority, crls_that_count, current_
 from federation.v1.statement_pb2 import CrlPin
 from keystore import x509 as issuing
 from keystore.errors import CertificateRejected
-from keystore.x509_crl import crl_number
+from keystore.x509 import crl_number
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEY = Ed25519PrivateKey.generate()

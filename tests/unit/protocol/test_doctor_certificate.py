@@ -22,7 +22,7 @@ from federation.protocol.anchors import Lists
 from federation.protocol.doctor_certificate import verify_certificate
 from federation.protocol.verifier import Verifier
 from keystore import x509 as issuing
-from keystore.x509_profiles import AUTHORITY_LIFE
+from keystore.x509_lint import AUTHORITY_LIFE
 from tests.mallory import refused
 
 

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
 from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge, MissingField, PointInvalid, UnknownField
-from federation.protocol.identities import class_of, hospital_of, require_identity
+from federation.protocol.identities import require_identity
 from federation.protocol.parsing import LAST_TIME, check, parse
 from federation.v1 import (
     consultation_pb2,
@@ -26,6 +26,7 @@ from federation.v1 import (
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import SignedStatement
 from keystore import group
+from keystore.identities import class_of, hospital_of
 from tests.mallory import BORROWED_POINTS, refused, with_unknown_field
 
 POINT = group.multiply_base((7).to_bytes(32, "little"))

@@ -12,7 +12,7 @@ from federation.settings import ServerSettings
 from federation.store.errors import StoreUnavailable
 from federation.wire.channel import open_channel
 from federation.wire.server import LeafRotation, build_server
-from keystore.x509_profiles import LEAF_LIFE
+from keystore.x509_lint import LEAF_LIFE
 
 
 def test_leaf_is_made_anew_when_half_its_life_is_over(authority) -> None:

@@ -6,8 +6,7 @@ import json
 import pytest
 
 from hsm.errors import KeyNotFound
-from keystore.backup import CLOUD, BackupCard, RecoverableKeys, recovered_seed
-from keystore.backup_derivation import derived
+from keystore.backup import CLOUD, BackupCard, RecoverableKeys, derived, recovered_seed
 from keystore.errors import BackupCardRejected
 from tests.unit.keystore.backup.recoverable import make
 

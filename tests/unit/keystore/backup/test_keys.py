@@ -16,10 +16,10 @@ from keystore.backup import (
     BackupCard,
     RecoverableKey,
     RecoverableKeys,
+    derived,
     generate_signers,
     new_seed,
 )
-from keystore.backup_derivation import derived
 from keystore.errors import BackupCardRejected, InvalidQuorum
 from keystore.issuing import check_issued
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys

@@ -1,22 +1,39 @@
-"""What a ceremony has at hand while it runs, and how it is asked whether to go on."""
+"""Who is asked and what is at hand while a ceremony runs: the desk at which it is held, and the room."""
 
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from cryptography import x509
 
 from hsm import PinProvider, Token
 from hsm.errors import PinUnavailable
-from keystore.ceremony.desk import Desk
 from keystore.ceremony.errors import ConfirmationRefused
 from keystore.ceremony.openssl import OpenSsl
 from keystore.ceremony.plan import Plan
-from keystore.ceremony.state import State
-from keystore.ceremony.transcript import Transcript
-from keystore.ceremony.words import spoken
+from keystore.ceremony.transcript import State, Transcript, spoken
+
+
+class Desk(Protocol):
+    """A terminal, or an answers file in its place. Prompts are named by step and person: `token.Wanda`."""
+
+    def say(self, text: str) -> None:
+        """Show lines to everybody."""
+
+    def ask(self, prompt: str, text: str) -> str:
+        """Ask somebody for a line. Raises AnswerMissing, EOFError, KeyboardInterrupt."""
+
+    def pin(self, name: str, text: str) -> PinProvider:
+        """Give how the PIN of a token comes in: "token", "issuer", or a participant's name."""
+
+    def show_share(self, holder: str, share: str) -> None:
+        """Show a share to its holder alone, until they have written it down."""
+
+    def take_share(self, holder: str) -> str:
+        """Take a share from its holder; an empty line says that they are not giving one."""
+
 
 YES = "Yes"
 
