@@ -35,7 +35,7 @@ def open_new(path: Path, mode: int = _PRIVATE) -> BinaryIO:
 
 @contextmanager
 def creating(path: Path, mode: int = _PRIVATE) -> Iterator[BinaryIO]:
-    """Give a new file to write to; after the block it is whole and on the disk, or gone if the block raised.
+    """Yield a new file to write to; after the block it is whole and on the disk, or gone if the block raised.
 
     Raises FileExistsError, for a link too.
     """
@@ -158,7 +158,7 @@ class LockFile:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def try_acquire(self) -> bool:
-        """Take the lock unless somebody has it; say whether it was taken. Raises OSError where there are no locks."""
+        """Take the lock unless somebody has it; return whether it was taken. Raises OSError where there are no locks."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -183,7 +183,7 @@ class LockFile:
         return self._descriptor
 
     def close(self) -> None:
-        """Give up the lock, or the wish for it; a second call does nothing."""
+        """Return up the lock, or the wish for it; a second call does nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -95,7 +95,7 @@ def destroy(session: Session, label: str) -> None:
 
 @contextmanager
 def new_label(session: Session, label: str) -> Iterator[Template]:
-    """Give the names of a key to be made; if making it fails, destroy what was made of it."""
+    """Yield the names of a key to be made; if making it fails, destroy what was made of it."""
     if session.search({Attribute.LABEL: label}):
         raise errors.KeyExists(f"The token holds a key {label!r} already.")
     identifier = session.random(_ID_SIZE_BYTES)
@@ -151,7 +151,7 @@ def _add_public_half(session: Session, label: str, policy: KeyPolicy, names: Tem
 
 
 def _require_halves(session: Session, label: str, policy: KeyPolicy, public: Ed25519PublicKey) -> None:
-    """Tokens differ in what they take CKA_VALUE of an Edwards key to be: let this one sign, and see."""
+    """Let the token sign, and see: tokens differ in what they take CKA_VALUE of an Edwards key to be."""
     probe = session.random(_PROBE_SIZE_BYTES)
     signature = sign_ed25519(session, session.key(label, policy), probe)
     try:

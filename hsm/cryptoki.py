@@ -194,7 +194,7 @@ class Cryptoki:
         self._call(Function.C_Logout, session)
 
     def is_logged_in(self, session: int) -> bool:
-        """Say whether the user is logged in to the session's token."""
+        """Return whether the user is logged in to the session's token."""
         info = _SessionInfo()
         self._call(Function.C_GetSessionInfo, session, ctypes.byref(info))
         return info.state in _LOGGED_IN_STATES

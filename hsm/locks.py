@@ -31,7 +31,7 @@ class Gate:
 
     @contextmanager
     def passage(self) -> Iterator[None]:
-        """Be inside."""
+        """Let the block be inside."""
         with self._changed:
             self._await(lambda: not self._is_shut)
             self._inside += 1
@@ -44,7 +44,7 @@ class Gate:
 
     @contextmanager
     def shut(self) -> Iterator[None]:
-        """Be alone: nobody is inside, nobody enters."""
+        """Let the block be alone: nobody is inside, nobody enters."""
         with self._changed:
             self._await(lambda: not self._is_shut)
             self._is_shut = True

@@ -43,16 +43,16 @@ class Login(ModuleUser):
 
     @property
     def is_current(self) -> bool:
-        """Say whether sessions may be opened under this login, as far as is known without asking the token."""
+        """Return whether sessions may be opened under this login, as far as is known without asking the token."""
         return not self._lost and self.generation == self._module.generation
 
     @property
     def survives_restart(self) -> bool:
-        """Say whether there is no login to lose, or the PIN can be asked for again."""
+        """Return whether there is no login to lose, or the PIN can be asked for again."""
         return self._lost or self._may_renew
 
     def holds(self, token: RawToken) -> bool:
-        """Say whether this is the login to the token."""
+        """Return whether this is the login to the token."""
         return (self.token.label, self.token.serial) == (token.label, token.serial)
 
     def is_good(self) -> bool:
@@ -61,7 +61,7 @@ class Login(ModuleUser):
             return self.stands()
 
     def stands(self) -> bool:
-        """Say whether the token is there and the login to it stands; inside `Module.call`."""
+        """Return whether the token is there and the login to it stands; inside `Module.call`."""
         if not self.is_current:
             return False
         try:

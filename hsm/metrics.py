@@ -124,7 +124,7 @@ class Meter:
             self._recoveries += 1
 
     def snapshot(self, *, idle: int, limit: int, logins: int) -> TokenMetrics:
-        """Give everything as it is now."""
+        """Return everything as it is now."""
         with self._lock:
             return TokenMetrics(
                 sessions=SessionMetrics(self._in_use, idle, self._waiting, limit),

@@ -61,7 +61,7 @@ class Module:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Every call to the module happens inside; raises `TokenBusy` if a restart keeps the gate shut for long."""
+        """Hold the gate open for a call: every one happens inside. Raises `TokenBusy` if a restart keeps it shut for long."""
         with self._gate.passage():
             yield
 
@@ -118,11 +118,11 @@ class ModuleUser:
 
     @property
     def survives_restart(self) -> bool:
-        """Say whether the user has no login now, or could log in again after a restart."""
+        """Return whether the user has no login now, or could log in again after a restart."""
         raise NotImplementedError
 
     def holds(self, token: RawToken) -> bool:
-        """Say whether the login is to this token."""
+        """Return whether the login is to this token."""
         raise NotImplementedError
 
 
@@ -171,5 +171,5 @@ def load(path: Path) -> Module:
 
 
 def is_loaded(path: Path) -> bool:
-    """Say whether this process has loaded the module at the path."""
+    """Return whether this process has loaded the module at the path."""
     return path.resolve() in _loaded.modules

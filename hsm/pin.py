@@ -45,12 +45,12 @@ PinProvider = Callable[[], Pin]
 
 
 def can_ask_again(provider: PinProvider) -> bool:
-    """Say whether a provider can give its PIN a second time, for a login after the token was lost."""
+    """Return whether a provider can give its PIN a second time, for a login after the token was lost."""
     return not isinstance(provider, _PinFromDescriptor)
 
 
 def pin_from_value(value: str) -> PinProvider:
-    """Give a PIN that was derived in memory (from a biometric, say)."""
+    """Return a PIN that was derived in memory (from a biometric, say)."""
     pin = Pin(value)
     return lambda: pin
 

@@ -49,23 +49,23 @@ class KeyKind(Enum):
 
     @property
     def object_class(self) -> ObjectClass:
-        """The class of the half that must stay secret."""
+        """Return the class of the half that must stay secret."""
         pairs = (KeyKind.ED25519, KeyKind.X25519)
         return ObjectClass.PRIVATE_KEY if self in pairs else ObjectClass.SECRET_KEY
 
     def curve(self, quirks: Quirks) -> Curve | None:
-        """The curve as this token names it; None for a secret key."""
+        """Return the curve as this token names it; None for a secret key."""
         return {KeyKind.ED25519: quirks.ed25519, KeyKind.X25519: quirks.x25519}.get(self)
 
     def key_type(self, quirks: Quirks) -> KeyType:
-        """The CKK_ value that this token gives such keys."""
+        """Return the CKK_ value that this token gives such keys."""
         curve = self.curve(quirks)
         if curve is not None:
             return curve.key_type
         return KeyType.AES if self is KeyKind.AES_256 else KeyType.GENERIC_SECRET
 
     def generation(self, quirks: Quirks) -> Mechanism:
-        """The mechanism that generates such keys."""
+        """Return the mechanism that generates such keys."""
         curve = self.curve(quirks)
         if curve is not None:
             return curve.generation
@@ -154,7 +154,7 @@ class KeyPolicy:
 
 
 def _usage_flags(names: Iterable[str], allowed: frozenset[str]) -> dict[Attribute, bool]:
-    """Say yes or no to each of the usages, so that no token's default decides one."""
+    """Return yes or no for each of the usages, so that no token's default decides one."""
     return {USAGES[name]: name in allowed for name in names}
 
 
@@ -208,7 +208,7 @@ class ObjectInfo:
 
     @property
     def is_secret(self) -> bool:
-        """Say whether the object is a private or secret key."""
+        """Return whether the object is a private or secret key."""
         return self.object_class in {"PRIVATE_KEY", "SECRET_KEY"}
 
     def violations(self, policy: KeyPolicy) -> list[str]:

@@ -49,7 +49,7 @@ class Trial:
 
     @property
     def works(self) -> bool:
-        """Say whether the token can do it."""
+        """Return whether the token can do it."""
         return not self.fault
 
 
@@ -139,7 +139,7 @@ _TRIALS: Final[dict[Ability, Callable[[Session], None]]] = {
 
 @contextmanager
 def _names(session: Session) -> Iterator[Template]:
-    """Give the random names of session objects; destroy whatever has them in the end."""
+    """Yield the random names of session objects; destroy whatever has them in the end."""
     names = template({Attribute.ID: session.random(16), Attribute.LABEL: "medunion-trial"})
     try:
         yield names
@@ -183,7 +183,7 @@ def _secret(session: Session, policy: KeyPolicy) -> Iterator[RawKey]:
 
 
 def _passing(attributes: Template) -> Template:
-    """Give the same key as a session object."""
+    """Return the same key as a session object."""
     return attributes | {Attribute.TOKEN: False}
 
 

@@ -88,7 +88,7 @@ class Session:
 
 
 def session_limits(configured: int, counts: SessionCounts) -> tuple[int, int]:
-    """Give how many sessions the pool may have open, and how many of them writable: what was asked for, what the token allows.
+    """Return how many sessions the pool may have open, and how many of them writable: what was asked for, what the token allows.
 
     One of the token's sessions is the login's, which is not writable. A token that allows a single session gets a pool of
     one all the same: its refusal says more than ours could.
@@ -143,7 +143,7 @@ class Sessions:
                 return work(session)
 
     def probe(self) -> bool:
-        """Say whether the token is there, logged in and answering, looking for it again if it was lost."""
+        """Return whether the token is there, logged in and answering, looking for it again if it was lost."""
 
         def look(session: Session) -> bytes:
             if not session.login.stands():
@@ -167,7 +167,7 @@ class Sessions:
             return False
 
     def metrics(self) -> TokenMetrics:
-        """Give what was counted so far."""
+        """Return what was counted so far."""
         return self._meter.snapshot(idle=len(self._idle), limit=self._size, logins=self._login.count)
 
     def watch(self, label: str, policy: KeyPolicy) -> None:
@@ -197,7 +197,7 @@ class Sessions:
 
     @property
     def _epoch(self) -> tuple[int, int]:
-        """When this changes, handles from before are no longer good."""
+        """Return what changes when handles from before are no longer good."""
         return self._login.count, self._forgotten
 
     @contextmanager

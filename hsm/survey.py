@@ -59,7 +59,7 @@ class FoundToken:
 
 
 def known_modules() -> list[Path]:
-    """Give the modules that are installed where we know to look, SoftHSM's among them."""
+    """Return the modules that are installed where we know to look, SoftHSM's among them."""
     try:
         ours = [find_module()]
     except errors.ModuleNotFound:
@@ -68,7 +68,7 @@ def known_modules() -> list[Path]:
 
 
 def tokens_of(path: Path) -> list[FoundToken]:
-    """Give every token of a module, initialised or not. Raises `ModuleNotFound`, `ModuleUnusable`, `TokenFailed`."""
+    """Return every token of a module, initialised or not. Raises `ModuleNotFound`, `ModuleUnusable`, `TokenFailed`."""
     loaded = module.load(path)
     with loaded.call(), translate_errors("list the tokens"):
         return [_found(loaded, token) for token in loaded.in_slots()]

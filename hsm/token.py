@@ -132,7 +132,7 @@ class Token:
         )
 
     def health(self) -> bool:
-        """Say whether the token is there, logged in, answering, and still holds the first key that was opened.
+        """Return whether the token is there, logged in, answering, and still holds the first key that was opened.
 
         Looks for the token again if it was lost; raises nothing. A token that is only busy is healthy. May take as long as
         the wait for a session.
@@ -140,7 +140,7 @@ class Token:
         return self._sessions.probe()
 
     def metrics(self) -> TokenMetrics:
-        """Give what this process did with the token so far."""
+        """Return what this process did with the token so far."""
         return self._sessions.metrics()
 
     def generate_ed25519(self, label: str, policy: KeyPolicy = SIGNING) -> TokenEd25519Key:
@@ -216,7 +216,7 @@ class Token:
         return MacKey(self._sessions, label, policy)
 
     def has(self, label: str) -> bool:
-        """Say whether the token holds anything of this label."""
+        """Return whether the token holds anything of this label."""
         return bool(
             self._sessions.run(lambda session: session.search({Attribute.LABEL: label}), doing="look for a key")
         )
@@ -238,7 +238,7 @@ class Token:
         return try_all(self._sessions)
 
     def change_pin(self, old: Pin, new: Pin) -> None:
-        """Give the user another PIN; raises `PinIncorrect` if `old` is wrong, or `new` of a length that the token refuses.
+        """Return the user another PIN; raises `PinIncorrect` if `old` is wrong, or `new` of a length that the token refuses.
 
         One attempt. A later login asks the provider that opened the token: it has to know the new PIN by then.
         """

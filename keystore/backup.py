@@ -63,7 +63,7 @@ class RecoverableKey:
 
     @property
     def policy(self) -> KeyPolicy:
-        """Give the policy under which the token holds it. Raises BackupCardRejected for a label that no restored key may have."""
+        """Return the policy under which the token holds it. Raises BackupCardRejected for a label of no restored key."""
         purpose = rotatable_purpose(self.label)
         if purpose is None or purpose_and_number(self.label) != (purpose, self.generation):
             raise BackupCardRejected(f"A key {self.label!r} of generation {self.generation} is none of ours.")
@@ -73,11 +73,11 @@ class RecoverableKey:
         return policy
 
     def successor(self, number: int) -> "RecoverableKey":
-        """Give what follows this first generation by that number, to be made from a seed of its own."""
+        """Return what follows this first generation by that number, to be made from a seed of its own."""
         return replace(self, label=label_of(self.label, number), generation=number)
 
     def info(self, what: str) -> bytes:
-        """Give T(what, purpose, label, generation)."""
+        """Return T(what, purpose, label, generation)."""
         return transcript(what, self.purpose.encode(), self.label.encode(), u64(self.generation))
 
 
@@ -107,7 +107,7 @@ def new_seed(token: Token) -> bytearray:
 
 @contextmanager
 def derived(seed: bytearray, key: RecoverableKey) -> Iterator[bytearray]:
-    """Give a key's 32 bytes for a block, then wipe them."""
+    """Yield a key's 32 bytes for a block, then wipe them."""
     value = _expand(seed, key.info("backup-key"))
     try:
         yield value
@@ -116,7 +116,7 @@ def derived(seed: bytearray, key: RecoverableKey) -> Iterator[bytearray]:
 
 
 def card_tag(seed: bytearray, card: bytes) -> bytes:
-    """Give HMAC-SHA256 of a card's transcript under HKDF(seed, info = T("backup-card-key")): who has M shares can make it."""
+    """Return HMAC-SHA256 of a card's transcript under HKDF(seed, info = T("backup-card-key")): who has M shares can make it."""
     key = _expand(seed, transcript("backup-card-key"))
     try:
         return hmac.digest(key, card, "sha256")
@@ -137,7 +137,7 @@ def check_by(token: Token, key: RecoverableKey) -> bytes:
 
 
 def fits_token(token: Token, key: RecoverableKey, check: bytes) -> bool:
-    """Say whether the token's key of this label is the one of which the check value was made."""
+    """Return whether the token's key of this label is the one of which the check value was made."""
     if key.kind is not KeyKind.AES_256:
         return hmac.compare_digest(check_by(token, key), check)
     try:
@@ -147,7 +147,7 @@ def fits_token(token: Token, key: RecoverableKey, check: bytes) -> bool:
 
 
 def fits_value(value: bytearray, key: RecoverableKey, check: bytes) -> bool:
-    """Say the same of a key's 32 bytes, in software: so that no token is believed about what it stored."""
+    """Return the same for a key's 32 bytes, in software: so that no token is believed about what it stored."""
     if key.kind is KeyKind.ED25519:
         public = Ed25519PrivateKey.from_private_bytes(bytes(value)).public_key()
         return hmac.compare_digest(public.public_bytes_raw(), check)
@@ -193,13 +193,13 @@ class BackupCard:
     tag: bytes = b""
 
     def signed(self, seed: bytearray) -> "BackupCard":
-        """Give the card with its tag."""
+        """Return the card with its tag."""
         tag = card_tag(seed, self._transcript())
         return BackupCard(self.keys, self.threshold, self.holders, self.splitting, tag)
 
     @property
     def digest(self) -> bytes:
-        """Give SHA-256 of the card, tag included."""
+        """Return SHA-256 of the card, tag included."""
         return hashlib.sha256(transcript("backup-card-digest", self._transcript(), self.tag)).digest()
 
     def require_seed(self, seed: bytearray) -> None:
@@ -219,7 +219,7 @@ class BackupCard:
                 token.ed25519(entry.key.label, entry.key.policy).sign(entry.key.info("backup-probe"))
 
     def to_json(self) -> str:
-        """Give the card as JSON text."""
+        """Return the card as JSON text."""
         return json.dumps(self._fields() | {"digest": self.digest.hex()}, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -265,7 +265,7 @@ class BackupCard:
 
 
 def card_of(keys: Sequence[KeyOnCard], threshold: int, holders: Sequence[str], splitting: int) -> BackupCard:
-    """Give a card that has no tag yet."""
+    """Return a card that has no tag yet."""
     return BackupCard(tuple(keys), threshold, tuple(holders), splitting)
 
 
@@ -332,7 +332,7 @@ class RecoverableKeys:
 
     @staticmethod
     def restore(open_token: Callable[[], Token], shares: Sequence[Share], card: BackupCard) -> Token:
-        """Put the card's keys into a token again, and give it open.
+        """Put the card's keys into a token again, and return it open.
 
         Shares and card are checked first, in memory: `open_token` is called, and a PIN presented, only if they are right.
         Raises what `recovered_seed` raises, hsm.errors.KeyExists, BackupCardRejected; then none of the keys stays, and the
@@ -346,7 +346,7 @@ class RecoverableKeys:
 
 
 def recovered_seed(shares: Sequence[Share], card: BackupCard) -> bytearray:
-    """Give the seed of the card, without a token. The caller wipes it.
+    """Return the seed of the card, without a token. The caller wipes it.
 
     Raises TooFewShares, DuplicateShare, CorruptShare, MixedShares, BackupCardRejected.
     """

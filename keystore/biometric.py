@@ -83,19 +83,19 @@ class DeviceSecret(SecretBytes):
 def biometric_password(
     fuzzy_key: FuzzyKey, device_secret: DeviceSecret, *, realm: str, enrolment_counter: int
 ) -> BiometricPassword:
-    """B_P for one realm (ASCII, names a federation) and enrolment: HKDF with info T("bp-derive", realm, counter)."""
+    """Derive B_P for one realm (ASCII, names a federation) and enrolment: HKDF with info T("bp-derive", realm, counter)."""
     info = transcript("bp-derive", text(realm), u64(enrolment_counter))
     return BiometricPassword(_derive(fuzzy_key, device_secret, info, PASSWORD_SIZE))
 
 
 def token_pin(fuzzy_key: FuzzyKey, device_secret: DeviceSecret, *, realm: str) -> TokenPin:
-    """The token's PIN for one realm: HKDF with info T("token-pin", realm)."""
+    """Derive the token's PIN for one realm: HKDF with info T("token-pin", realm)."""
     entropy = _derive(fuzzy_key, device_secret, transcript("token-pin", text(realm)), PIN_ENTROPY_SIZE)
     return TokenPin(base64.b32encode(entropy).decode("ascii"))
 
 
 def simulate_template(seed: bytes) -> bytes:
-    """A SIMULATED template: 256 bytes of SHAKE-256 of `seed`, standing for a person.
+    """Return a SIMULATED template: 256 bytes of SHAKE-256 of `seed`, standing for a person.
 
     No sensor is involved. Its bits are independent, a real iris code's are not; what follows is in
     docs/adr/0005-biometric.md.
@@ -104,7 +104,7 @@ def simulate_template(seed: bytes) -> bytes:
 
 
 def simulate_reading(template: bytes, flip_fraction: float, rng: Random) -> bytes:
-    """A SIMULATED second reading: the template with this fraction of its bits flipped, at places that `rng` chooses.
+    """Return a SIMULATED second reading: the template with this fraction of its bits flipped, at places that `rng` chooses.
 
     Readings of one eye differ in 10 to 20 % of the bits, of two eyes in about half (Daugman 2004).
     """

@@ -24,12 +24,12 @@ _SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AE
 
 
 def key_id_of(encryption_key: bytes) -> bytes:
-    """Give the key id: the first 16 bytes of SHA-256(PUK_kem)."""
+    """Return the key id: the first 16 bytes of SHA-256(PUK_kem)."""
     return digest(encryption_key)[:16]
 
 
 def seal(encryption_key: bytes, plaintext: bytes, info: bytes) -> bytes:
-    """Seal to PUK_kem (1,216 bytes); give enc || ct. Raises SealBroken for a key that is no key."""
+    """Seal to PUK_kem (1,216 bytes); return enc || ct. Raises SealBroken for a key that is no key."""
     try:
         mlkem = MLKEM768PublicKey.from_public_bytes(encryption_key[:MLKEM_PUBLIC_BYTES])
         x25519 = X25519PublicKey.from_public_bytes(encryption_key[MLKEM_PUBLIC_BYTES:])
@@ -68,7 +68,7 @@ class Keyring(Protocol):
     """The decryption keys of a party whose epochs have not ended."""
 
     def find(self, key_id: bytes) -> DecryptionKey:
-        """Give the key. Raises EpochKeyUnknown."""
+        """Return the key. Raises EpochKeyUnknown."""
         ...
 
 
@@ -84,7 +84,7 @@ class FixedKeyring:
         return cls({key.key_id: key for key in keys})
 
     def find(self, key_id: bytes) -> DecryptionKey:
-        """Give the key. Raises EpochKeyUnknown."""
+        """Return the key. Raises EpochKeyUnknown."""
         try:
             return self.keys[key_id]
         except KeyError:

@@ -82,12 +82,12 @@ class HelperData:
     tag: bytes
 
     def to_bytes(self) -> bytes:
-        """Version 1, offset, tag: 289 bytes."""
+        """Return version 1, offset, tag: 289 bytes."""
         return bytes([VERSION]) + self.offset + self.tag
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "HelperData":
-        """The inverse of to_bytes. Raises HelperDataInvalid."""
+        """Read what `to_bytes` wrote. Raises HelperDataInvalid."""
         if len(data) != HELPER_SIZE or data[0] != VERSION:
             raise HelperDataInvalid(f"helper data is {HELPER_SIZE} bytes of version {VERSION}")
         return cls(data[1 : 1 + TEMPLATE_SIZE], data[1 + TEMPLATE_SIZE :])
@@ -97,7 +97,7 @@ class HelperData:
 
 
 def enrol(template: bytes, randomness: bytes) -> tuple[FuzzyKey, HelperData]:
-    """A fresh key for this template and the helper data that lets a later reading find it again.
+    """Return a fresh key for this template and the helper data that lets a later reading find it again.
 
     `randomness` is 20 bytes, fresh and uniform: the key is as secret as they are. Raises TemplateInvalid.
     """
@@ -110,7 +110,7 @@ def enrol(template: bytes, randomness: bytes) -> tuple[FuzzyKey, HelperData]:
 
 
 def recover(template: bytes, helper: HelperData) -> FuzzyKey:
-    """The enrolled key, from a reading with at most about a quarter of its bits flipped.
+    """Return the enrolled key, from a reading with at most about a quarter of its bits flipped.
 
     Raises BiometricMismatch beyond that, for another person's reading or altered helper data; TemplateInvalid.
     """
@@ -125,7 +125,7 @@ def recover(template: bytes, helper: HelperData) -> FuzzyKey:
 
 
 def _word(symbol: int) -> int:
-    """The Hadamard word of a 7-bit symbol: bit i is the parity of i & (low 6 bits), inverted if the high bit is 1.
+    """Return the Hadamard word of a 7-bit symbol: bit i is the parity of i & (low 6 bits), inverted if the high bit is 1.
 
     Any two words differ in 32 or 64 of their 64 bits.
     """
@@ -137,7 +137,7 @@ WORDS = tuple(_word(symbol) for symbol in range(SYMBOL_MASK + 1))
 
 
 def _nearest_symbols(noisy: bytes) -> tuple[bytes, list[int]]:
-    """The symbol of the nearest word for each 64 bits, and the places where two words are equally near."""
+    """Return the symbol of the nearest word for each 64 bits, and the places where two words are equally near."""
     symbols, unreadable = bytearray(), []
     for place in range(CODE_SYMBOLS):
         received = int.from_bytes(noisy[place * WORD_SIZE : (place + 1) * WORD_SIZE], "big")
@@ -154,7 +154,7 @@ def _key(message: bytes, offset: bytes) -> FuzzyKey:
 
 
 def _tag(message: bytes, offset: bytes) -> bytes:
-    """Binds the public offset to the message: to shift both by a codeword one would have to know the message."""
+    """Bind the public offset to the message: to shift both by a codeword one would have to know the message."""
     return _derive(message, transcript("fuzzy-tag", offset))
 
 

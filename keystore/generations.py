@@ -61,7 +61,7 @@ _FIRST = (Generation(1, active_from=0),)
 
 
 def label_of(purpose: str, number: int) -> str:
-    """Give the label of a generation's key in its token: "sealing", "sealing.2"."""
+    """Return the label of a generation's key in its token: "sealing", "sealing.2"."""
     if not 1 <= number <= _LAST_NUMBER:
         raise GenerationUnknown(f"generations are numbered from 1 to {_LAST_NUMBER}")
     return purpose if number == 1 else f"{purpose}.{number}"
@@ -86,11 +86,11 @@ class Generations:
     purposes: Mapping[str, tuple[Generation, ...]] = field(default_factory=dict)
 
     def of(self, purpose: str) -> tuple[Generation, ...]:
-        """Give every generation of a purpose, by number."""
+        """Return every generation of a purpose, by number."""
         return self.purposes.get(purpose, _FIRST)
 
     def get(self, purpose: str, number: int) -> Generation:
-        """Give one generation. Raises GenerationUnknown."""
+        """Return one generation. Raises GenerationUnknown."""
         if not 1 <= number <= len(self.of(purpose)):
             raise GenerationUnknown(f"{purpose!r} has no generation {number}")
         return self.of(purpose)[number - 1]
@@ -107,22 +107,22 @@ class Generations:
         return State.ACTIVE if it == self.active(purpose, now) else State.RETIRED
 
     def active(self, purpose: str, now: int) -> Generation:
-        """Give the generation that signs, seals, indexes or issues now."""
+        """Return the generation that signs, seals, indexes or issues now."""
         found = self.active_at(purpose, now)
         return found if found is not None else self.of(purpose)[0]
 
     def usable(self, purpose: str, now: int) -> tuple[Generation, ...]:
-        """Give the generations that still open and verify, the active one first, then the newest."""
+        """Return the generations that still open and verify, the active one first, then the newest."""
         newest_first = reversed(self.of(purpose))
         return tuple(it for it in newest_first if self.state(purpose, it.number, now) in USABLE)
 
     def prepared(self, purpose: str, now: int) -> Generation | None:
-        """Give the generation that waits for its activation, scheduled or not."""
+        """Return the generation that waits for its activation, scheduled or not."""
         newest = self.of(purpose)[-1]
         return newest if self.state(purpose, newest.number, now) is State.PREPARED else None
 
     def active_at(self, purpose: str, moment: int) -> Generation | None:
-        """Give the generation whose time it was, whatever became of it since; None before the first one's."""
+        """Return the generation whose time it was, whatever became of it since; None before the first one's."""
         begun = [it for it in self.of(purpose) if it.active_from is not None and it.active_from <= moment]
         return begun[-1] if begun else None
 
@@ -235,7 +235,7 @@ def _parsed(plain: dict[str, Any]) -> Generation:
 
 
 def _in_order(them: tuple[Generation, ...]) -> bool:
-    """Say whether operations can have led here: numbered from 1, active one after the other, the last of them not ended."""
+    """Return whether operations can have led here: numbered from 1, active one after the other, the last of them not ended."""
     used = [it for it in them if it.active_from is not None]
     return (
         [it.number for it in them] == list(range(1, len(them) + 1))
@@ -253,7 +253,7 @@ class GenerationBook(Protocol):
     """Where a party keeps its generations; read at each use, so that every process follows a rotation."""
 
     def read(self) -> Generations:
-        """Give the generations as they stand now."""
+        """Return the generations as they stand now."""
         ...
 
 
@@ -261,5 +261,5 @@ class FirstGenerations:
     """The book of a party whose keys have never been rotated."""
 
     def read(self) -> Generations:
-        """Give the first generation of everything."""
+        """Return the first generation of everything."""
         return Generations()

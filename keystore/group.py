@@ -39,32 +39,32 @@ def scalar_from_seed(seed: bytes) -> bytes:
 
 
 def challenge_scalar(registration_point: bytes, issuer_public_key: bytes, message: bytes) -> bytes:
-    """Give h = SHA-512(R || PK || message) mod L, as Ed25519 computes it (RFC 8032, section 5.1.7)."""
+    """Return h = SHA-512(R || PK || message) mod L, as Ed25519 computes it (RFC 8032, section 5.1.7)."""
     return scalar_from_seed(hashlib.sha512(registration_point + issuer_public_key + message).digest())
 
 
 def add(left: bytes, right: bytes) -> bytes:
-    """Give the sum of two points. Raises InvalidPoint if either is not on the curve."""
+    """Return the sum of two points. Raises InvalidPoint if either is not on the curve."""
     return _point(sodium.crypto_core_ed25519_add, left, right)
 
 
 def multiply(scalar: bytes, point: bytes) -> bytes:
-    """Give scalar * point, without clamping. Raises InvalidPoint for a small-order point or a zero product."""
+    """Return scalar * point, without clamping. Raises InvalidPoint for a small-order point or a zero product."""
     return _point(sodium.crypto_scalarmult_ed25519_noclamp, scalar, point)
 
 
 def multiply_base(scalar: bytes) -> bytes:
-    """Give scalar * B, without clamping. Raises InvalidPoint for the zero scalar."""
+    """Return scalar * B, without clamping. Raises InvalidPoint for the zero scalar."""
     return _point(sodium.crypto_scalarmult_ed25519_base_noclamp, scalar)
 
 
 def u_coordinate(point: bytes) -> bytes:
-    """Give the Montgomery u-coordinate, 32 bytes little-endian (RFC 7748, section 4.1). Raises InvalidPoint."""
+    """Return the Montgomery u-coordinate, 32 bytes little-endian (RFC 7748, section 4.1). Raises InvalidPoint."""
     return _point(sodium.crypto_sign_ed25519_pk_to_curve25519, point)
 
 
 def public_point(registration_point: bytes, issuer_public_key: bytes, message: bytes) -> bytes:
-    """Give U_X = R_X1 + h PK = S_X B, which anyone can compute (right side of eq. 4, 7, 10). Raises InvalidPoint."""
+    """Return U_X = R_X1 + h PK = S_X B, which anyone can compute (right side of eq. 4, 7, 10). Raises InvalidPoint."""
     scalar = challenge_scalar(registration_point, issuer_public_key, message)
     point = add(registration_point, multiply(scalar, issuer_public_key))
     if hmac.compare_digest(point, IDENTITY):

@@ -17,7 +17,7 @@ from keystore.transcript import transcript
 
 
 def credential_transcript(credential: bytes) -> bytes:
-    """Give T("cred", M_X): what s signs and what h hashes."""
+    """Return T("cred", M_X): what s signs and what h hashes."""
     return transcript("cred", credential)
 
 
@@ -30,7 +30,7 @@ class Issued:
     public_point: bytes
 
     def shared_key(self, issuer_public_key: bytes, identity: str, serial: bytes) -> bytes:
-        """Give K_X, as the party will derive it from its token."""
+        """Return K_X, as the party will derive it from its token."""
         software = X25519PrivateKey.from_private_bytes(bytes(token_form(bytes(self.registration_secret))))
         product = software.exchange(X25519PublicKey.from_public_bytes(u_coordinate(issuer_public_key)))
         return derive_shared_key(product, identity, serial)
@@ -64,7 +64,7 @@ class IssuingKey:
 
 
 def check_issued(issuer_public_key: bytes, credential: bytes, signature: bytes) -> bytes:
-    """Check S_X B = R_X1 + h PK (eq. 4, 7, 10) by Ed25519 verification, and give U_X. Raises CredentialMismatch."""
+    """Check S_X B = R_X1 + h PK (eq. 4, 7, 10) by Ed25519 verification, and return U_X. Raises CredentialMismatch."""
     message = credential_transcript(credential)
     try:
         Ed25519PublicKey.from_public_bytes(issuer_public_key).verify(signature, message)

@@ -20,7 +20,7 @@ _Key = TypeVar("_Key", TokenEd25519Key, AeadKey, MacKey)
 
 
 def system_clock() -> int:
-    """Give now, by the system's clock."""
+    """Return now, by the system's clock."""
     return time.time_ns() // 1_000_000
 
 
@@ -39,23 +39,23 @@ class KeyRing(Generic[_Key]):
         self.active()
 
     def active(self) -> tuple[int, _Key]:
-        """Give the active generation's number and key."""
+        """Return the active generation's number and key."""
         number = self._book.read().active(self._purpose, self._clock()).number
         return number, self._key(number)
 
     def usable(self) -> list[tuple[int, _Key]]:
-        """Give every generation that is not revoked and was ever active, the active one first."""
+        """Return every generation that is not revoked and was ever active, the active one first."""
         usable = self._book.read().usable(self._purpose, self._clock())
         return [(it.number, self._key(it.number)) for it in usable]
 
     def named(self, number: int) -> _Key:
-        """Give the key of a generation in any state but revoked. Raises GenerationUnknown, GenerationRevoked."""
+        """Return the key of a generation in any state but revoked. Raises GenerationUnknown, GenerationRevoked."""
         if self._book.read().state(self._purpose, number, self._clock()) is State.REVOKED:
             raise GenerationRevoked(f"generation {number} of {self._purpose!r} is revoked")
         return self._key(number)
 
     def opening(self, number: int) -> _Key:
-        """Give the key of a generation to open what it sealed. Raises GenerationUnknown, GenerationPrepared, GenerationRevoked.
+        """Return the key of a generation to open what it sealed. Raises GenerationUnknown, GenerationPrepared, GenerationRevoked.
 
         One whose activation is scheduled opens already: another machine's clock may be ahead of this one's.
         """
@@ -64,7 +64,7 @@ class KeyRing(Generic[_Key]):
         return self.named(number)
 
     def _key(self, number: int) -> _Key:
-        """Two threads may both open it; the one that comes first stays."""
+        """Return the key, opened once; if two threads both open it, the one that comes first stays."""
         key = self._keys.get(number)
         return (
             key if key is not None else self._keys.setdefault(number, self._open_key(label_of(self._purpose, number)))
@@ -101,19 +101,19 @@ class Sealing(Protocol):
 
     @property
     def generation(self) -> int:
-        """Give the generation under which `seal` seals now."""
+        """Return the generation under which `seal` seals now."""
         ...
 
     def seal(self, plaintext: bytes, associated_data: bytes) -> bytes:
-        """Give generation || nonce || ciphertext || tag, under the active generation."""
+        """Return generation || nonce || ciphertext || tag, under the active generation."""
         ...
 
     def open(self, sealed: bytes, associated_data: bytes) -> bytes:
-        """Give the plaintext. Raises SealBroken."""
+        """Return the plaintext. Raises SealBroken."""
         ...
 
     def reseal(self, sealed: bytes, associated_data: bytes) -> bytes:
-        """Give the same under the active generation: unchanged, and not opened, if it is already. Raises SealBroken."""
+        """Return the same under the active generation: unchanged, and not opened, if it is already. Raises SealBroken."""
         ...
 
     def generation_of(self, sealed: bytes) -> int:
@@ -126,15 +126,15 @@ class Indexing(Protocol):
 
     @property
     def generation(self) -> int:
-        """Give the generation under which `mac` works now."""
+        """Return the generation under which `mac` works now."""
         ...
 
     def mac(self, message: bytes) -> bytes:
-        """Give the tag, 32 bytes, under the active generation."""
+        """Return the tag, 32 bytes, under the active generation."""
         ...
 
     def macs(self, message: bytes) -> Sequence[tuple[int, bytes]]:
-        """Give the tag under every usable generation, with its number, the active one first."""
+        """Return the tag under every usable generation, with its number, the active one first."""
         ...
 
 
@@ -147,17 +147,17 @@ class TokenSealing:
 
     @property
     def generation(self) -> int:
-        """Give the generation under which `seal` seals now."""
+        """Return the generation under which `seal` seals now."""
         return self._keys.active()[0]
 
     def seal(self, plaintext: bytes, associated_data: bytes) -> bytes:
-        """Give generation || nonce || ciphertext || tag, under the active generation."""
+        """Return generation || nonce || ciphertext || tag, under the active generation."""
         number, key = self._keys.active()
         named = number.to_bytes(GENERATION_BYTES, "big")
         return named + key.seal(plaintext, named + associated_data)
 
     def open(self, sealed: bytes, associated_data: bytes) -> bytes:
-        """Give the plaintext. Raises SealBroken, also for a generation that is unknown, was never active or is revoked."""
+        """Return the plaintext. Raises SealBroken, also for a generation that is unknown, was never active or is revoked."""
         number, named = self.generation_of(sealed), sealed[:GENERATION_BYTES]
         try:
             return self._keys.opening(number).open(sealed[GENERATION_BYTES:], named + associated_data)
@@ -167,7 +167,7 @@ class TokenSealing:
             raise SealBroken(f"what was sealed names a generation that opens nothing: {error}") from error
 
     def reseal(self, sealed: bytes, associated_data: bytes) -> bytes:
-        """Give the same under the active generation: unchanged, and not opened, if it is already. Raises SealBroken."""
+        """Return the same under the active generation: unchanged, and not opened, if it is already. Raises SealBroken."""
         if self.generation_of(sealed) == self.generation:
             return sealed
         return self.seal(self.open(sealed, associated_data), associated_data)
@@ -188,13 +188,13 @@ class TokenIndexing:
 
     @property
     def generation(self) -> int:
-        """Give the generation under which `mac` works now."""
+        """Return the generation under which `mac` works now."""
         return self._keys.active()[0]
 
     def mac(self, message: bytes) -> bytes:
-        """Give the tag, 32 bytes, under the active generation."""
+        """Return the tag, 32 bytes, under the active generation."""
         return self._keys.active()[1].mac(message)
 
     def macs(self, message: bytes) -> Sequence[tuple[int, bytes]]:
-        """Give the tag under every usable generation, with its number, the active one first."""
+        """Return the tag under every usable generation, with its number, the active one first."""
         return [(number, key.mac(message)) for number, key in self._keys.usable()]

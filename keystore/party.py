@@ -105,15 +105,15 @@ class PartyKeys:
 
     @property
     def signing_key(self) -> Ed25519PrivateKey:
-        """Give PRK_X: the active generation, to be asked for anew at each use."""
+        """Return PRK_X: the active generation, to be asked for anew at each use."""
         return self._identity.active()[1]
 
     def signing_key_of(self, number: int) -> Ed25519PrivateKey:
-        """Give PRK_X of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
+        """Return PRK_X of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
         return self._identity.named(number)
 
     def signing_key_for(self, verifying_key: bytes) -> Ed25519PrivateKey:
-        """Give PRK_X of a PUK_X, of whatever generation that is not revoked. Raises GenerationUnknown."""
+        """Return PRK_X of a PUK_X, of whatever generation that is not revoked. Raises GenerationUnknown."""
         for _, key in self._identity.usable():
             if key.public_key().public_bytes_raw() == verifying_key:
                 return key
@@ -157,7 +157,7 @@ class PartyKeys:
         )
 
     def reseal_epoch(self, token_label: str, sealed_seed: bytes) -> bytes:
-        """Give the seed of an epoch under the active sealing key, to be kept in place of the other. Raises SealBroken."""
+        """Return the seed of an epoch under the active sealing key, to be kept in place of the other. Raises SealBroken."""
         return self.sealing.reseal(sealed_seed, _seed_context(token_label))
 
     def end_epoch(self, token_label: str) -> None:
@@ -191,7 +191,7 @@ class PartyKeys:
         return imported
 
     def holds_registration_secret(self, serial: bytes) -> bool:
-        """Say whether S_X of a credential is in the token: not if the token was restored in place of one that died (ADR 17)."""
+        """Return whether S_X of a credential is in the token: not if the token took the place of one that died (ADR 17)."""
         return self.token.has(REGISTRATION_PREFIX + serial.hex())
 
     def forget_registration_secret(self, serial: bytes) -> None:
@@ -221,11 +221,11 @@ class _ServerKeys(PartyKeys):
 
     @property
     def tls_ca_key(self) -> Ed25519PrivateKey:
-        """Give the active TLS CA key."""
+        """Return the active TLS CA key."""
         return self._tls_ca.active()[1]
 
     def tls_ca_key_of(self, number: int) -> Ed25519PrivateKey:
-        """Give the TLS CA key of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
+        """Return the TLS CA key of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
         return self._tls_ca.named(number)
 
 
@@ -253,11 +253,11 @@ class CloudKeys(_ServerKeys):
 
     @property
     def issuing(self) -> IssuingKey:
-        """Give s: the active generation."""
+        """Return s: the active generation."""
         return IssuingKey(self._issuing.active()[1])
 
     def issuing_of(self, number: int) -> IssuingKey:
-        """Give s of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
+        """Return s of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
         return IssuingKey(self._issuing.named(number))
 
 

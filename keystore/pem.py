@@ -55,7 +55,7 @@ def read_crl(data: bytes) -> x509.CertificateRevocationList:
 
 
 def der_of(data: bytes, wanted: str) -> bytes:
-    """Give the DER of the one object of a kind that a file holds. Raises CertificateRejected."""
+    """Return the DER of the one object of a kind that a file holds. Raises CertificateRejected."""
     text = _text(data)
     begun, blocks = _BEGIN.findall(text), _BLOCK.findall(text)
     if not begun and data.startswith(_DER_SEQUENCE):  # which is the digit 0, too: text may begin so
@@ -76,7 +76,7 @@ def der_of(data: bytes, wanted: str) -> bytes:
 
 
 def _text(data: bytes) -> str:
-    """Give the text of a file in the encodings that editors write; what is no ASCII stands around the blocks."""
+    """Return the text of a file in the encodings that editors write; what is no ASCII stands around the blocks."""
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
     return data.removeprefix(BOM_UTF8).decode("ascii", "replace")

@@ -55,7 +55,7 @@ ROTATABLE = frozenset(_BY_LABEL)
 
 
 def policy_of(label: str, policies: Mapping[str, KeyPolicy] = POLICIES) -> KeyPolicy | None:
-    """Give the policy of a key of this label, the same for every generation, or None if no purpose names it."""
+    """Return the policy of a key of this label, the same for every generation, or None if no purpose names it."""
     rotatable = rotatable_purpose(label)
     if rotatable is not None:
         return policies[rotatable]
@@ -63,7 +63,7 @@ def policy_of(label: str, policies: Mapping[str, KeyPolicy] = POLICIES) -> KeyPo
 
 
 def rotatable_purpose(label: str) -> str | None:
-    """Give the purpose of which the label names a generation, or None."""
+    """Return the purpose of which the label names a generation, or None."""
     try:
         purpose, _ = purpose_and_number(label)
     except GenerationUnknown:

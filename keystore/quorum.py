@@ -61,7 +61,7 @@ def _suspicion(indices: Sequence[int]) -> str:
 
 
 def wrong_positions(indices: Sequence[int]) -> list[int]:
-    """Give the places, from 0, where one other word alone would make the checksum right: one place, or none.
+    """Return the places, from 0, where one other word alone would make the checksum right: one place, or none.
 
     The checksum is linear over GF(2): the difference that a change of one word makes is the sum of its bits' differences.
     """
@@ -91,7 +91,7 @@ def _bit_differences(body: Sequence[int], place: int, made: int) -> list[int]:
 
 
 def _explains(differences: Sequence[int], wrong: int) -> bool:
-    """Say whether a sum of some of the differences is the one seen."""
+    """Return whether a sum of some of the differences is the one seen."""
     sums = {0}
     for difference in differences:
         sums |= {seen ^ difference for seen in sums}
@@ -116,7 +116,7 @@ class Share:
     words: str = field(repr=False)
 
     def text(self) -> str:
-        """Give "holder: words" to be written down: SLIP-39 words, the last three a checksum."""
+        """Return "holder: words" to be written down: SLIP-39 words, the last three a checksum."""
         return f"{self.holder}: {self.words}" if self.holder else self.words
 
     @classmethod
@@ -148,7 +148,7 @@ def split(secret: bytes, *, threshold: int, holders: Sequence[str]) -> list[Shar
 
 
 def combine(shares: Sequence[Share]) -> bytes:
-    """Give the secret back; shares beyond the threshold have to fit too.
+    """Return the secret back; shares beyond the threshold have to fit too.
 
     Raises TooFewShares, DuplicateShare, CorruptShare, MixedShares.
     """
@@ -173,7 +173,7 @@ def split_pin(pin: Pin, *, threshold: int, holders: Sequence[str]) -> list[Share
 
 
 def combine_pin(shares: Sequence[Share]) -> Pin:
-    """Give the PIN back. Raises what `combine` raises; MixedShares if the shares are of something that is no PIN."""
+    """Return the PIN back. Raises what `combine` raises; MixedShares if the shares are of something that is no PIN."""
     secret = combine(shares)
     size_bytes, rest = secret[0], secret[1:]
     try:

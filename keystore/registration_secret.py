@@ -20,7 +20,7 @@ _INVERSE_OF_EIGHT = pow(8, -1, ORDER).to_bytes(32, "little")
 
 
 def token_form(secret: bytes) -> bytearray:
-    """Give k with k = +-S (mod L), k = 0 (mod 8), 2^254 <= k < 2^255: the form that an X25519 key keeps under clamping.
+    """Return k with k = +-S (mod L), k = 0 (mod 8), 2^254 <= k < 2^255: the form that an X25519 key keeps under clamping.
 
     The sign does not matter: the recovered point is compared with U_X. Raises InvalidScalar for the about 2^-127 of all S
     that have no such form (3.1).
@@ -42,7 +42,7 @@ class RegistrationSecret:
     public_point: bytes
 
     def agree(self, point: bytes) -> bytes:
-        """Give the full point S_X R for a received R that passed `require_received_point` (eq. 17, 22, 39, 44).
+        """Return the full point S_X R for a received R that passed `require_received_point` (eq. 17, 22, 39, 44).
 
         Both candidates are always built and compared in constant time (3.9). Raises InvalidPoint if neither fits.
         """
@@ -56,11 +56,11 @@ class RegistrationSecret:
         return positive if positive_fits else negative
 
     def shared_key(self, issuer_public_key: bytes, identity: str, serial: bytes) -> bytes:
-        """Give K_X, 32 bytes, that only the holder of S_X and the issuer can derive."""
+        """Return K_X, 32 bytes, that only the holder of S_X and the issuer can derive."""
         return derive_shared_key(self._derive(issuer_public_key), identity, serial)
 
     def require_consistent(self, probe: bytes) -> None:
-        """Self-test in the token: u(k B) = u(U_X), and a probe point multiplies to itself by U_X. Raises CredentialMismatch."""
+        """Require of the token u(k B) = u(U_X), and the same of a probe point (a self-test). Raises CredentialMismatch."""
         if not hmac.compare_digest(self._derive(BASE_POINT), u_coordinate(self.public_point)):
             raise CredentialMismatch("the token's key is not the registration secret of this credential")
         self.agree(multiply_base(probe))
@@ -70,13 +70,13 @@ class RegistrationSecret:
 
 
 def derive_shared_key(u_of_product: bytes, identity: str, serial: bytes) -> bytes:
-    """Give K_X = HKDF-SHA256(ikm = u(S_X PK), no salt, info = T("shared", ID_X, serial), 32 bytes)."""
+    """Return K_X = HKDF-SHA256(ikm = u(S_X PK), no salt, info = T("shared", ID_X, serial), 32 bytes)."""
     info = transcript("shared", text(identity), serial)
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(u_of_product)
 
 
 def _points_over(u_bytes: bytes) -> tuple[bytes, bytes]:
-    """Give both points with that u-coordinate: y = (u - 1) / (u + 1) and either sign of x (RFC 7748, section 4.1)."""
+    """Return both points with that u-coordinate: y = (u - 1) / (u + 1) and either sign of x (RFC 7748, section 4.1)."""
     u = int.from_bytes(u_bytes, "little")
     y = (u - 1) * pow(u + 1, _FIELD_PRIME - 2, _FIELD_PRIME) % _FIELD_PRIME
     return y.to_bytes(32, "little"), (y | 1 << 255).to_bytes(32, "little")

@@ -11,45 +11,45 @@ PREFIX = b"medunion/v1\x00"
 
 
 def frame(field: bytes) -> bytes:
-    """Give F(x): the field behind its length, so that no two lists of fields meet in one string (A1)."""
+    """Return F(x): the field behind its length, so that no two lists of fields meet in one string (A1)."""
     return len(field).to_bytes(4, "big") + field
 
 
 def u64(value: int) -> bytes:
-    """Give an integer as 8 bytes, big-endian. Raises OverflowError outside 0..2^64-1."""
+    """Return an integer as 8 bytes, big-endian. Raises OverflowError outside 0..2^64-1."""
     return value.to_bytes(8, "big")
 
 
 def text(value: str) -> bytes:
-    """Give text as ASCII. Raises UnicodeEncodeError for anything else."""
+    """Return text as ASCII. Raises UnicodeEncodeError for anything else."""
     return value.encode("ascii")
 
 
 def row(*fields: bytes) -> bytes:
-    """Give an element that has several fields as one field: T("row", fields)."""
+    """Return an element that has several fields as one field: T("row", fields)."""
     return transcript("row", *fields)
 
 
 def listing(elements: Sequence[bytes]) -> bytes:
-    """Give a list as one field: u32be(n) || F(e1) || ... || F(en)."""
+    """Return a list as one field: u32be(n) || F(e1) || ... || F(en)."""
     return len(elements).to_bytes(4, "big") + b"".join(map(frame, elements))
 
 
 def transcript(label: str, *fields: bytes) -> bytes:
-    """Give T(label, fields)."""
+    """Return T(label, fields)."""
     return PREFIX + frame(text(label)) + b"".join(map(frame, fields))
 
 
 def digest(data: bytes) -> bytes:
-    """Give H(x) = SHA-256(x), 32 bytes (the paper's H and h of bytes; X1)."""
+    """Return H(x) = SHA-256(x), 32 bytes (the paper's H and h of bytes; X1)."""
     return hashlib.sha256(data).digest()
 
 
 def statement_digest(label: str, statement: bytes) -> bytes:
-    """Give H of a statement: SHA-256(T(name, its exact bytes)), without its signature."""
+    """Return H of a statement: SHA-256(T(name, its exact bytes)), without its signature."""
     return digest(transcript(label, statement))
 
 
 def signed_digest(label: str, statement: bytes, signature: bytes) -> bytes:
-    """Give Hs of a statement: SHA-256(T("signed", name, its exact bytes, its signature))."""
+    """Return Hs of a statement: SHA-256(T("signed", name, its exact bytes, its signature))."""
     return digest(transcript("signed", text(label), statement, signature))

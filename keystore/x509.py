@@ -129,12 +129,12 @@ class TlsLeaf:
 
 
 def tls_name(identity: str) -> str:
-    """Give the TLS name of a public cloud (`C:x`) or hospital (`H:x`)."""
+    """Return the TLS name of a public cloud (`C:x`) or hospital (`H:x`)."""
     return f"{identity[2:]}.{_ROLES[identity[:2]]}.{TLS_DOMAIN}"
 
 
 def identity_of_tls_name(name: str) -> str | None:
-    """Give whose TLS name that is, or None."""
+    """Return whose TLS name that is, or None."""
     label, _, rest = name.partition(".")
     prefixes = {f"{role}.{TLS_DOMAIN}": prefix for prefix, role in _ROLES.items()}
     return prefixes[rest] + label if rest in prefixes else None
@@ -148,7 +148,7 @@ def request_certificate(key: Ed25519PrivateKey, identity: str) -> bytes:
 
 
 def requested_key(request: bytes, identity: str) -> Ed25519PublicKey:
-    """Give the key of a request that proves possession of it and names this identity. Raises CertificateRejected."""
+    """Return the key of a request that proves possession of it and names this identity. Raises CertificateRejected."""
     try:
         parsed = x509.load_der_x509_csr(request)
         names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -306,7 +306,7 @@ def _builder(
 
 
 def _name(name: str) -> x509.Name:
-    """Give a subject of one attribute: a common name, or where that is too short (ub-common-name, RFC 5280) a user id."""
+    """Return a subject of one attribute: a common name, or where that is too short (ub-common-name, RFC 5280) a user id."""
     attribute = NameOID.COMMON_NAME if len(name) <= _LONGEST_COMMON_NAME else NameOID.USER_ID
     return x509.Name([x509.NameAttribute(attribute, name)])
 
@@ -320,7 +320,7 @@ def _issuer_id(key: Ed25519PrivateKey) -> x509.AuthorityKeyIdentifier:
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Say whether an issuer's certificate is named by another, and its key signed that."""
+    """Return whether an issuer's certificate is named by another, and its key signed that."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (*UNREADABLE, InvalidSignature):
@@ -344,13 +344,13 @@ _UNDERSTOOD_OF_ENTRIES = {CRLEntryExtensionOID.CRL_REASON, CRLEntryExtensionOID.
 
 
 def is_signed_by(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
-    """Say whether an authority's certificate is the one that signed a CRL."""
+    """Return whether an authority's certificate is the one that signed a CRL."""
     key = authority.public_key()
     return isinstance(key, Ed25519PublicKey) and crl.issuer == authority.subject and crl.is_signature_valid(key)
 
 
 def crl_number(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> int:
-    """Give the number of an authority's CRL. Raises CertificateRejected unless it is that authority's, whole and understood."""
+    """Return the number of an authority's CRL. Raises CertificateRejected unless it is that authority's, whole and understood."""
     if not is_signed_by(crl, authority):
         raise CertificateRejected("the list is not signed by this authority")
     try:

@@ -37,7 +37,7 @@ class Profile:
 
 
 def usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
-    """Give a KeyUsage; who may sign may commit to content too."""
+    """Return a KeyUsage; who may sign may commit to content too."""
     return x509.KeyUsage(
         digital_signature=digital_signature,
         content_commitment=digital_signature,
@@ -52,7 +52,7 @@ def usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_s
 
 
 def name_constraints(name: str) -> x509.NameConstraints:
-    """Give the constraints of a CA for one DNS name and what is below it, and for no name of another form.
+    """Return the constraints of a CA for one DNS name and what is below it, and for no name of another form.
 
     Addresses are excluded whole. URIs and mail addresses can't be, so one host, which is nobody's (RFC 6761, section 6.4), is
     permitted: a form that is not mentioned at all is free (RFC 5280, section 4.2.1.10).

@@ -46,7 +46,7 @@ def act(step: Step, room: Room) -> None:
 
 
 def _nothing(step: Step, room: Room) -> None:
-    """The people do it."""
+    """Leave it to the people."""
 
 
 def _show_file(_step: Step, room: Room) -> None:
@@ -128,14 +128,14 @@ def _require_expected(room: Room, found: set[str]) -> None:
 
 
 def _is_newer(label: str, old: str) -> bool:
-    """Say whether both are generations of one purpose, and the first the later."""
+    """Return whether both are generations of one purpose, and the first the later."""
     if rotatable_purpose(label) is None or rotatable_purpose(label) != rotatable_purpose(old):
         return False
     return purpose_and_number(label)[1] > purpose_and_number(old)[1]
 
 
 def labels_in(token: Token) -> set[str]:
-    """Give the labels of all stored objects of a token."""
+    """Return the labels of all stored objects of a token."""
     return {info.label for info in token.objects() if info.stored}
 
 
@@ -218,7 +218,7 @@ _CHANGING: Final = "changing"
 
 
 def pin_provider(room: Room) -> PinProvider:
-    """Give how the token's PIN comes in now. Raises what `combine` raises, before any token is touched."""
+    """Return how the token's PIN comes in now. Raises what `combine` raises, before any token is touched."""
     if room.plan.joins_pin or room.state.pin_held in {_SPLIT, _CHANGING}:
         pin = combine_pin(_taken_shares(room))
         room.pin = lambda: pin
@@ -232,7 +232,7 @@ def pin_provider(room: Room) -> PinProvider:
 
 
 def _split_pin(_step: Step, room: Room) -> None:
-    """Give the token a new PIN from its own random numbers, and each officer a share of it. Raises HsmError."""
+    """Return the token a new PIN from its own random numbers, and each officer a share of it. Raises HsmError."""
     if room.state.pin_held == _SPLIT:
         return
     threshold, officers = room.plan.threshold, room.plan.roles.officers

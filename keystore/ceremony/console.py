@@ -26,7 +26,7 @@ class Desk(Protocol):
         """Ask somebody for a line. Raises AnswerMissing, EOFError, KeyboardInterrupt."""
 
     def pin(self, name: str, text: str) -> PinProvider:
-        """Give how the PIN of a token comes in: "token", "issuer", or a participant's name."""
+        """Return how the PIN of a token comes in: "token", "issuer", or a participant's name."""
 
     def show_share(self, holder: str, share: str) -> None:
         """Show a share to its holder alone, until they have written it down."""
@@ -66,7 +66,7 @@ class Room:
 
     @property
     def token(self) -> Token:
-        """Give the token that this ceremony is about."""
+        """Return the token that this ceremony is about."""
         return self.tokens["token"]
 
     def show_digest(self, what: str, digest: bytes) -> None:

@@ -36,7 +36,7 @@ FAILURES = (KeystoreError, HsmError, OSError, ValueError)
 
 
 def state_path(transcript: Path) -> Path:
-    """Give where a ceremony keeps its state."""
+    """Return where a ceremony keeps its state."""
     return transcript.with_name(transcript.name + ".state")
 
 
@@ -123,7 +123,7 @@ def _opened(plan: Plan, openssl: OpenSsl | None, *, rehearsal: bool) -> dict[str
 
 
 def _rest(room: Room, steps: list[Step]) -> list[Step]:
-    """Give the steps to do: those that open tokens again, and those from where it stopped."""
+    """Return the steps to do: those that open tokens again, and those from where it stopped."""
     ids = [step.id for step in steps]
     reached = ids.index(room.state.step) if room.state.step in ids else 0
     opening = [step for step in steps[:reached] if step.action in {"open-token", "open-issuer"}]
@@ -156,7 +156,7 @@ def _hold(room: Room, steps: list[Step], *, resumed: bool = False) -> Transcript
 
 
 def _may_pass(room: Room, error: BaseException, *, resumed: bool) -> bool:
-    """Say whether a failure undoes nothing, so that --resume may try again.
+    """Return whether a failure undoes nothing, so that --resume may try again.
 
     So it is with a PIN that was mistyped by somebody about to sign, or a PIN or share when the token is opened again.
     """
@@ -197,7 +197,7 @@ def _abort(room: Room, reason: str, sentence: str) -> None:
 
 
 def _destroy_made(room: Room) -> list[str]:
-    """Destroy the keys that this ceremony made; give those that are left, because the token is away."""
+    """Destroy the keys that this ceremony made; return those that are left, because the token is away."""
     labels = [*room.state.made, *([room.state.making] if room.state.making else [])]
     left = []
     try:

@@ -141,12 +141,12 @@ class ImportRefused(CeremonyError):
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Give the exit code for what ended a ceremony."""
+    """Return the exit code for what ended a ceremony."""
     if isinstance(error, HsmError):
         return 3
     return error.exit_code if isinstance(error, CeremonyError) else 1
 
 
 def reason_of(error: BaseException) -> str:
-    """Give the reason's name; what has none is an input/output error or a fault of ours."""
+    """Return the reason's name; what has none is an input/output error or a fault of ours."""
     return str(getattr(error, "reason", "IO_ERROR" if isinstance(error, OSError) else "INTERNAL"))

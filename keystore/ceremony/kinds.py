@@ -67,7 +67,7 @@ KNOWN_KEYS: Final[Mapping[str, KeySpec]] = {
 
 
 def known_key(label: str) -> KeySpec | None:
-    """Give the key of a label, of any generation; None if no purpose names it."""
+    """Return the key of a label, of any generation; None if no purpose names it."""
     purpose = rotatable_purpose(label)
     if purpose is None:
         return None
@@ -182,7 +182,7 @@ _TEXTS: Final = {KeyKind.ED25519: "EC_EDWARDS", KeyKind.AES_256: "AES", KeyKind.
 
 
 def reported(info: ObjectInfo) -> dict[str, object]:
-    """Give what the token says of a key. None stands for an attribute that the token does not have."""
+    """Return what the token says of a key. None stands for an attribute that the token does not have."""
     return {
         "class": info.object_class,
         "type": info.key_type,
@@ -199,7 +199,7 @@ def reported(info: ObjectInfo) -> dict[str, object]:
 
 
 def wanted(policy: KeyPolicy, *, imported: bool = False) -> dict[str, object]:
-    """Give what a key that was made in the token under this policy has to say, or one that was imported under it."""
+    """Return what a key that was made in the token under this policy has to say, or one that was imported under it."""
     return {
         "class": policy.kind.object_class.name,
         "type": _TEXTS[policy.kind],

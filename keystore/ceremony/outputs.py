@@ -109,7 +109,7 @@ def newest_crl(room: Room, authority: x509.Certificate) -> x509.CertificateRevoc
 
 
 def number_of(crl: x509.CertificateRevocationList) -> int:
-    """Give a list's number."""
+    """Return a list's number."""
     return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
@@ -171,7 +171,7 @@ _MAKERS: Final[Mapping[str, Callable[[Room], bytes]]] = {
 
 
 def needs_openssl(plan: Plan) -> bool:
-    """Say whether a ceremony makes anything that has to be verified by another implementation."""
+    """Return whether a ceremony makes anything that has to be verified by another implementation."""
     return bool(_OPINIONS.keys() & plan.outputs.keys())
 
 
@@ -182,7 +182,7 @@ def require_openssl(plan: Plan, openssl: OpenSsl | None, *, rehearsal: bool) -> 
 
 
 def second_opinion(name: str, content: bytes, room: Room) -> str | None:
-    """Have an output verified; give by which program, None if it needs none. Raises CertificateRejected."""
+    """Have an output verified; return by which program, None if it needs none. Raises CertificateRejected."""
     opinion = _OPINIONS.get(name)
     if opinion is None:
         return None

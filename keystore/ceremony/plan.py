@@ -38,7 +38,7 @@ class Table:
         return value
 
     def __contains__(self, key: str) -> bool:
-        """Say whether a value waits to be taken."""
+        """Return whether a value waits to be taken."""
         return key in self._values
 
     def optional(self, key: str) -> str | None:
@@ -113,11 +113,11 @@ class Roles:
 
     @property
     def everyone(self) -> tuple[str, ...]:
-        """Give all names, the administrator first."""
+        """Return all names, the administrator first."""
         return (self.administrator, *self.officers, *self.witnesses)
 
     def role_of(self, name: str) -> str:
-        """Say in one word what somebody is here."""
+        """Return in one word what somebody is here."""
         if name == self.administrator:
             return "administrator"
         return "officer" if name in self.officers else "witness"
@@ -184,12 +184,12 @@ class Plan:
 
     @property
     def digest(self) -> bytes:
-        """Give the SHA-256 of the file as it was reviewed."""
+        """Return the SHA-256 of the file as it was reviewed."""
         return hashlib.sha256(self.source).digest()
 
     @property
     def new_keys(self) -> tuple[KeySpec, ...]:
-        """Give the keys that this ceremony makes in its token."""
+        """Return the keys that this ceremony makes in its token."""
         if self.backup is not None and self.backup.party == "hospital":
             named = self.backup.keys or SIGNERS
             return tuple(spec for label in named if (spec := known_key(label)) and spec.policy.purpose in SIGNERS)
@@ -198,7 +198,7 @@ class Plan:
 
     @property
     def recoverable(self) -> tuple[RecoverableKey, ...]:
-        """Give the keys that come from a seed."""
+        """Return the keys that come from a seed."""
         if self.backup is None:
             return ()
         first = PARTIES[self.backup.party]
@@ -209,17 +209,17 @@ class Plan:
 
     @property
     def new_labels(self) -> frozenset[str]:
-        """Give the labels of everything that this ceremony puts into its token."""
+        """Return the labels of everything that this ceremony puts into its token."""
         return frozenset([spec.label for spec in self.new_keys] + [key.label for key in self.recoverable])
 
     @property
     def needed_keys(self) -> tuple[str, ...]:
-        """Give the labels that the token has to hold already."""
+        """Return the labels that the token has to hold already."""
         return self.keys.destroy or self.followed
 
     @property
     def followed(self) -> tuple[str, ...]:
-        """Give the labels that get a successor: each has to be the newest generation of its purpose in the token."""
+        """Return the labels that get a successor: each has to be the newest generation of its purpose in the token."""
         if self.keys.rotate:
             return (self.keys.rotate,)
         made = self.recoverable if self.kind.backup == "make" else ()
@@ -228,12 +228,12 @@ class Plan:
 
     @property
     def splits_pin(self) -> bool:
-        """Say whether this ceremony gives its token a PIN in shares."""
+        """Return whether this ceremony gives its token a PIN in shares."""
         return self.threshold is not None and self.kind.chooses is None and self.kind.backup is None
 
     @property
     def joins_pin(self) -> bool:
-        """Say whether the token's PIN was put in shares by an earlier ceremony."""
+        """Return whether the token's PIN was put in shares by an earlier ceremony."""
         return self.threshold is not None and self.kind.chooses is not None
 
 
@@ -400,7 +400,7 @@ def _require_next(rotate: str, successor: str | None) -> None:
 
 
 def _handing_over(kind: Kind, keys: KeyChoice, certificate: object) -> Kind:
-    """Give a rotation the outputs of its key; the names under `[certificate]` say whose key it is."""
+    """Return a rotation the outputs of its key; the names under `[certificate]` say whose key it is."""
     if keys.rotate is None:
         return kind
     choices = ROTATIONS[purpose_and_number(keys.rotate)[0]]
@@ -429,7 +429,7 @@ def _backup(root: Table, kind: Kind, base: Path) -> Backup | None:
 
 
 def _require_successors(keys: tuple[str, ...], party: str, kind: Kind) -> None:
-    """At a restore a hospital's signers may be among them: they are in no backup, and made anew."""
+    """Require keys that the backup has; at a restore a hospital's signers may be among them, which are in none and made anew."""
     backed = {key.label for key in PARTIES[party]}
     purposes = [rotatable_purpose(label) for label in keys]
     allowed = backed | set(SIGNERS if kind.backup == "restore" else ())

@@ -43,7 +43,7 @@ class RehearsalDesk:
         return self.desk.ask(prompt, f"{MARK} {text}")
 
     def pin(self, name: str, text: str) -> PinProvider:  # noqa: ARG002 - nobody is asked
-        """Give the PIN of a throw-away token."""
+        """Return the PIN of a throw-away token."""
         return pin_from_value(self.pins[name].reveal())
 
     def show_share(self, holder: str, share: str) -> None:
@@ -52,7 +52,7 @@ class RehearsalDesk:
         self.shares[holder] = share
 
     def take_share(self, holder: str) -> str:
-        """Give back the share that the holder was shown: nobody types 20 words for practice."""
+        """Return back the share that the holder was shown: nobody types 20 words for practice."""
         self.say(f"{holder} types the share that they wrote down.")
         return self.shares.get(holder, "")
 
@@ -68,7 +68,7 @@ class Stage:
         self.desk = RehearsalDesk(desk)
 
     def plan(self, plan: Plan) -> Plan:
-        """Give the same ceremony on throw-away tokens, its files thrown away too."""
+        """Return the same ceremony on throw-away tokens, its files thrown away too."""
         outputs = self._directory / "outputs"
         outputs.mkdir()
         with self._token("token", "rehearsal") as token:

@@ -39,7 +39,7 @@ class Step:
 
 
 def script(plan: Plan) -> list[Step]:
-    """Give the steps of a ceremony."""
+    """Return the steps of a ceremony."""
     return [*_opening(plan), *_work(plan), *_closing(plan)]
 
 
@@ -96,7 +96,7 @@ def _closing(plan: Plan) -> list[Step]:
 
 
 def run_sheet(plan: Plan) -> str:
-    """Give the sheet as plain text, the same for the same file."""
+    """Return the sheet as plain text, the same for the same file."""
     return "\n".join(
         [
             *_head(plan),

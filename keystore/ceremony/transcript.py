@@ -30,20 +30,20 @@ _PER_LINE: Final = 6
 
 
 def words_of(digest: bytes) -> list[str]:
-    """Give a digest's words; the last one's low bits are zero where the digest ends inside it."""
+    """Return a digest's words; the last one's low bits are zero where the digest ends inside it."""
     count = -(-len(digest) * 8 // _BITS)
     number = int.from_bytes(digest, "big") << (count * _BITS - len(digest) * 8)
     return [WORDLIST[number >> (_BITS * place) & (1 << _BITS) - 1] for place in reversed(range(count))]
 
 
 def spoken(digest: bytes) -> list[str]:
-    """Give the lines that a person reads aloud, words six to a line."""
+    """Return the lines that a person reads aloud, words six to a line."""
     words = words_of(digest)
     return [" ".join(words[start : start + _PER_LINE]) for start in range(0, len(words), _PER_LINE)]
 
 
 def file_digest(path: Path) -> bytes:
-    """Give a file's SHA-256. Raises OSError."""
+    """Return a file's SHA-256. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
@@ -76,16 +76,16 @@ class Entry:
 
     @property
     def digest(self) -> bytes:
-        """Give what the next entry is bound to."""
+        """Return what the next entry is bound to."""
         return hashlib.sha256(bytes.fromhex(self.previous) + canonical(vars(self))).digest()
 
     def line(self) -> bytes:
-        """Give the entry as it stands in the file."""
+        """Return the entry as it stands in the file."""
         return canonical(vars(self) | {"digest": self.digest.hex()}) + b"\n"
 
 
 def canonical(value: object) -> bytes:
-    """Give JSON in its one spelling."""
+    """Return JSON in its one spelling."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
@@ -169,7 +169,7 @@ class Transcript:
 
     @property
     def head(self) -> bytes:
-        """Give the digest of the last entry."""
+        """Return the digest of the last entry."""
         return self.entries[-1].digest if self.entries else START
 
     def add(self, event: str, by: str, **data: object) -> Entry:
@@ -182,7 +182,7 @@ class Transcript:
 
 
 def signed_message(head: bytes) -> bytes:
-    """Give what participants sign."""
+    """Return what participants sign."""
     return SIGNED_PREFIX + head
 
 

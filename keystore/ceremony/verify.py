@@ -103,7 +103,7 @@ def _is_digest_of(digest: str, content: object) -> bool:
 
 
 def _closed(entries: list[Entry]) -> int:
-    """Give the number of the entry that was signed: the last "closed"."""
+    """Return the number of the entry that was signed: the last "closed"."""
     closed = max((entry.number for entry in entries if entry.event == "closed"), default=0)
     ended = [entry for entry in entries if entry.event == "aborted"]
     if ended:
@@ -184,7 +184,7 @@ def verify_chain(newest: bytes, earlier: Mapping[str, bytes], pinned: Mapping[st
 
 
 def previous_of(verified: Verified) -> str | None:
-    """Give the SHA-256 (hex) of the transcript that a ceremony says came before it."""
+    """Return the SHA-256 (hex) of the transcript that a ceremony says came before it."""
     previous = verified.entries[0].data.get("previous_sha256")
     return previous if isinstance(previous, str) else None
 
@@ -216,7 +216,7 @@ dl { margin: 0 } tr { break-inside: avoid }
 
 
 def as_html(verified: Verified) -> str:
-    """Give the page of a transcript that was verified."""
+    """Return the page of a transcript that was verified."""
     mark = '<p class="rehearsal">REHEARSAL: this proves nothing about real keys.</p>' if verified.rehearsal else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
