@@ -232,14 +232,14 @@ class CloudClient:
             return call(stub.RevokeGrant, RevokeGrantRequest(opening=opening)).revocation_list
 
         signed, _ = self._sealed(member, REVOKE, payload, send)
-        lists = Lists.read(member.anchors, signed, ())
+        lists = Lists.read(member.anchors, signed, ())  # rev.6
         named = peek_statement(Grant, grant)
         try:
             lists.require_grant_good(named.patient_id, named.grant_id)
         except GrantRevoked:
             self.refresh(member)
             return lists
-        raise AnswerMismatch("the revocation list of the answer does not name the grant")
+        raise AnswerMismatch("the revocation list of the answer does not name the grant")  # rev.7
 
     def search(
         self,

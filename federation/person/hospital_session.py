@@ -46,14 +46,14 @@ class SessionStream:
         """Give H1. Raises the hospital's refusal, RecordCutShort, OutOfOrder."""
         response = self._receive()
         if response.WhichOneof("content") != "reply":
-            raise OutOfOrder("the hospital does not begin with its reply")
+            raise OutOfOrder("the hospital does not begin with its reply")  # OpenSession.5
         return response.reply
 
     def receive_frame(self) -> SessionFrame:
         """Give the next frame. Raises the hospital's refusal, RecordCutShort, OutOfOrder."""
         response = self._receive()
         if response.WhichOneof("content") != "frame":
-            raise OutOfOrder("the hospital sends something else than a frame")
+            raise OutOfOrder("the hospital sends something else than a frame")  # OpenSession.5
         return response.frame
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class SessionStream:
         finally:
             watchdog.cancel()
         if response is None:
-            raise RecordCutShort("the hospital ended the session before its last message")
+            raise RecordCutShort("the hospital ended the session before its last message")  # OpenSession.4
         return response
 
     def _give_up(self) -> None:

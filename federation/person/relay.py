@@ -105,7 +105,7 @@ class Mailbox:
         try:
             for response in stream:
                 if response.number != self.next_read:
-                    raise OutOfOrder("the relay left a message out")
+                    raise OutOfOrder("the relay left a message out")  # FollowFrames.3
                 self.next_read += 1
                 yield response.frame
         except grpc.RpcError as error:
