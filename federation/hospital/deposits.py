@@ -56,7 +56,7 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
 
 def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) -> SignedStatement:
     sto = deposit.received.opened.payload
-    department_id = hospital.department_of(sto.scope.department_class)  # STO.22
+    department_id = hospital.department_of(sto.scope.department_class)
     place = Place(
         sto.patient_id,
         department_id,
