@@ -391,9 +391,11 @@ def test_connections_of_a_process_are_bounded_and_waiting_for_one_too(server, mo
 
 
 def test_statement_that_takes_too_long_is_ended(server, monkeypatch):
+    url = server.url(server.new_database())
+    open_database(url).close()  # the migration may take its time
     monkeypatch.setattr(postgresql, "STATEMENT_SECONDS", 0.2)
     with (
-        open_database(server.url(server.new_database())) as database,
+        open_database(url) as database,
         pytest.raises(StoreUnavailable, match="statement timeout"),
     ):
         database.read(lambda connection: connection.exec_driver_sql("SELECT pg_sleep(20)"))
