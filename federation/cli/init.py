@@ -104,21 +104,23 @@ class KeysChoice:
 
 def keys_options(command: F) -> F:
     """Add how the keys come into the token, as a KeysChoice named `keys`."""
-    names = {"make": "make_keys", "in_token": "keys_in_token", "development": "development_token"}
-    names |= {"ceremony": "ceremony", "participants": "participants"}
+    names = "make", "in_token", "ceremony", "participants", "development"
     return gather_options(
-        command,
-        lambda values: {"keys": KeysChoice(**{field: values.pop(name) for field, name in names.items()})},
-        _KEYS,
+        command, lambda values: {"keys": KeysChoice(**{name: values.pop(name) for name in names})}, _KEYS
     )
 
 
 _KEYS = (
     click.option(
-        "--development-token", is_flag=True, help="Make a SoftHSM token in the directory, for trials, and keys in it."
+        "--development-token",
+        "development",
+        is_flag=True,
+        help="Make a SoftHSM token in the directory, for trials, and keys in it.",
     ),
-    click.option("--make-keys", is_flag=True, help="Make the keys in --token now, before no witness."),
-    click.option("--keys-in-token", is_flag=True, help="Use the keys that --token holds, as a restore left them."),
+    click.option("--make-keys", "make", is_flag=True, help="Make the keys in --token now, before no witness."),
+    click.option(
+        "--keys-in-token", "in_token", is_flag=True, help="Use the keys that --token holds, as a restore left them."
+    ),
     click.option("--ceremony", type=EXISTING, help="Use the keys of the ceremony with this transcript, after a check."),
     click.option(
         "--participant",
@@ -285,15 +287,12 @@ def _token(
         settings, chosen = token_settings_of(directory), choice
     else:
         settings, chosen = token_of(directory, choice, keys, identity.partition(":")[2] or identity)
-        settings = _with_credential(settings, credential)
+        if credential is not None:
+            settings = replace(settings, pin_file=None, pin_credential=credential)
     pin = pin_from_value(chosen.pin.provider(settings)().reveal())
     require_able(role, settings, pin)
     _done(f"The token can do what a {role} needs: {settings.uri}")
     return settings, pin
-
-
-def _with_credential(settings: TokenSettings, name: str | None) -> TokenSettings:
-    return settings if name is None else replace(settings, pin_file=None, pin_credential=name)
 
 
 def _keys_of(keys: KeysChoice, held: CeremonyKeys | None, kind: Callable[[Token], K]) -> Callable[[Token], K] | None:
