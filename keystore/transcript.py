@@ -8,11 +8,13 @@ import hashlib
 from collections.abc import Sequence
 
 PREFIX = b"medunion/v1\x00"
+LENGTH_BYTES = 4
+"""Of the length that F puts before a field."""
 
 
 def frame(field: bytes) -> bytes:
     """Return F(x): the field behind its length, so that no two lists of fields meet in one string (A1)."""
-    return len(field).to_bytes(4, "big") + field
+    return len(field).to_bytes(LENGTH_BYTES, "big") + field
 
 
 def u64(value: int) -> bytes:

@@ -13,7 +13,7 @@ from federation.person.sealed_files import SealedFiles
 from federation.protocol.doctor_consultation import AwaitingReceipt
 from federation.protocol.doctor_record import AddressedHospital, Intent
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, DepositReceipt, Scope
-from keystore.transcript import digest, frame
+from keystore.transcript import LENGTH_BYTES, digest, frame
 
 ATTEMPTS = 4
 PAUSE_SECONDS = 1.0
@@ -147,7 +147,7 @@ def _hospital(opener: SessionOpener, prepared: PreparedDeposit) -> AddressedHosp
 def _unframed(content: bytes) -> list[bytes]:
     fields, place = [], 0
     while place < len(content):
-        size = int.from_bytes(content[place : place + 4], "big")
-        fields.append(content[place + 4 : place + 4 + size])
-        place += 4 + size
+        begin = place + LENGTH_BYTES
+        place = begin + int.from_bytes(content[place:begin], "big")
+        fields.append(content[begin:place])
     return fields

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from federation.errors import MessageTooLarge, RecordCutShort, RecordDigestMismatch
 from federation.protocol.parsing import parse
 from federation.v1.record_pb2 import RecordEntry, RecordManifest, RecordPart
+from keystore.transcript import LENGTH_BYTES
 
 MOST_MANIFEST_BYTES = 1_048_576
-_LENGTH_BYTES = 4
 
 Part = tuple[RecordEntry, RecordPart, Iterator[bytes]]
 
@@ -25,7 +25,7 @@ class RecordReader:
         """Read from these chunks, of any size."""
         self._chunks = chunks
         self._left = b""
-        size = int.from_bytes(self._take(_LENGTH_BYTES), "big")
+        size = int.from_bytes(self._take(LENGTH_BYTES), "big")
         if size > MOST_MANIFEST_BYTES:
             raise MessageTooLarge(f"a manifest of {size} bytes; at most {MOST_MANIFEST_BYTES} are read")
         self.manifest = parse(RecordManifest, self._take(size))

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from federation.errors import PaddingInvalid
-from keystore.transcript import frame
+from keystore.transcript import LENGTH_BYTES, frame
 
 SMALLEST_BYTES = 2048
 SLICE_BYTES = 512 * 1024
-_LENGTH_BYTES = 4
 
 
 def padded_size(size: int) -> int:
@@ -32,8 +31,8 @@ def pad_message(message: bytes) -> bytes:
 
 def unpad_message(plaintext: bytes) -> bytes:
     """Give the message out of F(message) || zeros. Raises PaddingInvalid."""
-    size = _LENGTH_BYTES + int.from_bytes(plaintext[:_LENGTH_BYTES], "big")
-    return unpad_content(plaintext, size)[_LENGTH_BYTES:]
+    size = LENGTH_BYTES + int.from_bytes(plaintext[:LENGTH_BYTES], "big")
+    return unpad_content(plaintext, size)[LENGTH_BYTES:]
 
 
 def unpad_content(padded: bytes, size: int) -> bytes:

@@ -8,8 +8,7 @@ from federation.protocol.padding import padded_size, require_padded, require_zer
 from federation.protocol.parsing import parse, payload_rule
 from federation.protocol.session import MOST_SLICES
 from federation.v1.record_pb2 import RecordManifest
-
-_LENGTH_BYTES = 4
+from keystore.transcript import LENGTH_BYTES
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,11 +49,11 @@ class IncomingRecord:
         if self.slices >= MOST_SLICES:
             raise Limit(f"a manifest comes in at most {MOST_SLICES} slices")
         most = payload_rule(RecordManifest.DESCRIPTOR).max_size
-        end = _LENGTH_BYTES + int.from_bytes(head[:_LENGTH_BYTES], "big")
-        if len(head) < _LENGTH_BYTES or (len(head) < end <= _LENGTH_BYTES + most):
+        end = LENGTH_BYTES + int.from_bytes(head[:LENGTH_BYTES], "big")
+        if len(head) < LENGTH_BYTES or (len(head) < end <= LENGTH_BYTES + most):
             return replace(self, head=head)
-        if end > _LENGTH_BYTES + most:
+        if end > LENGTH_BYTES + most:
             raise MessageTooLarge(f"a manifest has at most {most} bytes")
-        manifest = parse(RecordManifest, head[_LENGTH_BYTES:end])
+        manifest = parse(RecordManifest, head[LENGTH_BYTES:end])
         parts = (part.size_bytes for entry in manifest.records for part in entry.parts)
         return replace(self, head=b"", manifest=manifest, size_bytes=end + sum(parts))

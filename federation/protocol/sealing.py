@@ -22,7 +22,7 @@ from federation.protocol.time import Freshness, Instant, require_same_time
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from keystore.encryption import DecryptionKey, Keyring, seal
 from keystore.errors import EpochKeyUnknown, KeystoreError, SealBroken
-from keystore.transcript import frame, text, transcript, u64
+from keystore.transcript import LENGTH_BYTES, frame, text, transcript, u64
 
 VERSION = 1
 UNNAMED = ""
@@ -80,12 +80,12 @@ def pad(payload: Message, serialised: bytes) -> bytes:
 def unpad(message_type: type[Message], padded: bytes) -> bytes:
     """Give the message out of F(message) || zeros. Raises PaddingInvalid."""
     fixed = payload_rule(message_type.DESCRIPTOR).padded_size
-    size = int.from_bytes(padded[:4], "big")
-    if len(padded) % PADDING_STEP or (fixed and len(padded) != fixed) or size > len(padded) - 4:
+    end = LENGTH_BYTES + int.from_bytes(padded[:LENGTH_BYTES], "big")
+    if len(padded) % PADDING_STEP or (fixed and len(padded) != fixed) or end > len(padded):
         raise PaddingInvalid("the sealed plaintext has not the size of its definition")
-    if any(padded[4 + size :]) or (not fixed and len(padded) - 4 - size >= PADDING_STEP):
+    if any(padded[end:]) or (not fixed and len(padded) - end >= PADDING_STEP):
         raise PaddingInvalid("the padding is not zeros to the next step")
-    return padded[4 : 4 + size]
+    return padded[LENGTH_BYTES:end]
 
 
 def seal_payload(payload: Message, encryption_key: bytes, context: Context) -> tuple[bytes, bytes]:
