@@ -12,6 +12,8 @@ class FederationError(Exception):
     """Root of the family; never raised itself."""
 
     reason = "INTERNAL"
+    in_words = "Something went wrong on the other side; it is not your doing. Try again later."
+    """What it means to a doctor or a patient at the keyboard."""
     unknown_reason = ""
     """What a peer gave as its reason, where this version knows none of that name."""
     retry_after = timedelta()
@@ -22,465 +24,543 @@ class MalformedMessage(FederationError):
     """The message breaks a rule of its own definition."""
 
     reason = "MALFORMED_MESSAGE"
+    in_words = "The other side did not understand the message. Are both programs up to date?"
 
 
 class Authentication(FederationError):
     """Somebody is not, or cannot show to be, who the message says."""
 
     reason = "UNAUTHENTICATED"
+    in_words = "The other side could not show who it is."
 
 
 class Authorization(FederationError):
     """Somebody is who the message says, and may not do this."""
 
     reason = "UNAUTHORIZED"
+    in_words = "The other side does not allow this."
 
 
 class NotFound(FederationError):
     """There is no such thing, and the asker may know."""
 
     reason = "NOT_FOUND"
+    in_words = "There is no such thing there."
 
 
 class Conflict(FederationError):
     """There is such a thing already."""
 
     reason = "ALREADY_EXISTS"
+    in_words = "There is such a thing already."
 
 
 class OutOfOrder(FederationError):
     """The message does not belong at this point of the exchange."""
 
     reason = "OUT_OF_ORDER"
+    in_words = "A message came at the wrong moment; start again."
 
 
 class Replayed(FederationError):
     """The message was taken before."""
 
     reason = "MESSAGE_REPLAYED"
+    in_words = "This message was sent before; start again."
 
 
 class Limit(FederationError):
     """A bound is reached; try again later or with less."""
 
     reason = "LIMIT_REACHED"
+    in_words = "The other side is busy; try again in a little while."
 
 
 class Unavailable(FederationError):
     """A token, peer or database does not answer; try again later."""
 
     reason = "UNAVAILABLE"
+    in_words = "The other side does not answer; try again in a little while."
 
 
 class Corrupt(FederationError):
     """What was kept is not what comes back."""
 
     reason = "STORED_RECORD_CORRUPT"
+    in_words = "What was kept is damaged and cannot be used."
 
 
 class Rejected(FederationError):
     """What a peer is told of anything found after a seal was opened (B9). The cause is `__cause__`."""
 
     reason = "REJECTED"
+    in_words = "The message was not accepted, and the other side does not say why."
 
 
 class UnknownField(MalformedMessage):
     """A field that the message's definition does not have."""
 
     reason = "UNKNOWN_FIELD"
+    in_words = "The message holds something unknown. Are both programs up to date?"
 
 
 class MissingField(MalformedMessage):
     """A field that must be present is not."""
 
     reason = "MISSING_FIELD"
+    in_words = "The message is not complete. Are both programs up to date?"
 
 
 class FieldInvalid(MalformedMessage):
     """A field's value breaks the rule in its definition."""
 
     reason = "FIELD_INVALID"
+    in_words = "Something that was given has the wrong form."
 
 
 class MessageTooLarge(MalformedMessage):
     """More bytes than this message may have."""
 
     reason = "MESSAGE_TOO_LARGE"
+    in_words = "That is more than may be sent at once."
 
 
 class UnsupportedVersion(MalformedMessage):
     """The opener names a version of the protocol that this party does not speak."""
 
     reason = "UNSUPPORTED_VERSION"
+    in_words = "The other side speaks another version; update the program."
 
 
 class PaddingInvalid(MalformedMessage):
     """The plaintext of a seal is not F(message) and zeros of the right size."""
 
     reason = "PADDING_INVALID"
+    in_words = "The message arrived damaged."
 
 
 class StaleMessage(MalformedMessage):
     """T is longer ago than the freshness window."""
 
     reason = "STALE"
+    in_words = "The message was too old when it arrived. Is this computer's clock right?"
 
 
 class FutureDated(MalformedMessage):
     """T is further in the future than clocks may differ (B3)."""
 
     reason = "FUTURE_DATED"
+    in_words = "The message seems to come from the future. Is this computer's clock right?"
 
 
 class TimeMismatch(Authentication):
     """The T inside the seal is not the T in clear (B2)."""
 
     reason = "TIME_MISMATCH"
+    in_words = "The message was altered on its way."
 
 
 class UnknownKeyId(MalformedMessage):
     """Sealed to a key that this party does not hold, or no longer."""
 
     reason = "UNKNOWN_KEY_ID"
+    in_words = "The other side has changed its keys; try again."
 
 
 class SealInvalid(Authentication):
     """The seal does not open: altered, for another receiver, from another exchange."""
 
     reason = "SEAL_INVALID"
+    in_words = "The message was altered on its way, or was for somebody else."
 
 
 class PointInvalid(MalformedMessage):
     """A received point is not canonical and of prime order, or is O, B or -B (B6)."""
 
     reason = "INVALID_POINT"
+    in_words = "The other side sent a key that is none."
 
 
 class SignatureInvalid(Authentication):
     """A signature does not verify over what was received."""
 
     reason = "SIGNATURE_INVALID"
+    in_words = "A signature does not hold: what came is not what was signed."
 
 
 class KeyConfirmationFailed(Authentication):
     """kc is not what this side computes: the peer does not hold the secret of its credential (eq. 22, 44)."""
 
     reason = "KEY_CONFIRMATION_FAILED"
+    in_words = "The other side does not hold the keys that it should."
 
 
 class SessionUnknown(OutOfOrder):
     """The message belongs to no open session of this party."""
 
     reason = "SESSION_UNKNOWN"
+    in_words = "The answer belongs to another conversation."
 
 
 class SessionExpired(OutOfOrder):
     """The consultation's life is over."""
 
     reason = "SESSION_EXPIRED"
+    in_words = "The consultation's twelve hours are over."
 
 
 class SilentStream(OutOfOrder):
     """A stream was opened and nothing came."""
 
     reason = "SILENT_STREAM"
+    in_words = "The connection was open and nothing was said."
 
 
 class StalledReader(Limit):
     """The caller stopped taking what a stream sends it."""
 
     reason = "READER_STALLED"
+    in_words = "What was sent was not taken, and the other side stopped sending. Try again."
 
 
 class Overdue(Unavailable):
     """The call took longer than this server gives its method."""
 
     reason = "CALL_OVERDUE"
+    in_words = "The other side took too long and gave up; try again."
 
 
 class RecordCutShort(OutOfOrder):
     """The stream ended before the last frame of a record (C8)."""
 
     reason = "RECORD_CUT_SHORT"
+    in_words = "The record broke off before its end; nothing of it is shown. Fetch it again."
 
 
 class RecordDigestMismatch(Authentication):
     """The content is not what its signature or manifest says."""
 
     reason = "RECORD_DIGEST_MISMATCH"
+    in_words = "The record is not what its signature says; nothing of it is shown."
 
 
 class IdentityMismatch(Authentication):
     """Two places that must name the same party don't, or it is not the one that was addressed."""
 
     reason = "IDENTITY_MISMATCH"
+    in_words = "Somebody else answers than the one addressed. Nothing of yours was sent."
 
 
 class CredentialInvalid(Authentication):
     """A key statement does not hold together: role, keys, credential, attribute."""
 
     reason = "CREDENTIAL_INVALID"
+    in_words = "The other side's registration does not hold together."
 
 
 class CredentialExpired(Authentication):
     """A credential, key statement or encryption key is outside its validity."""
 
     reason = "CREDENTIAL_EXPIRED"
+    in_words = "A registration has run out; it has to be renewed."
 
 
 class CredentialRevoked(Authentication):
     """A credential or encryption key is on the revocation list."""
 
     reason = "CREDENTIAL_REVOKED"
+    in_words = "A registration was taken back by the federation."
 
 
 class IssuerUnknown(CredentialInvalid):
     """No PK of the trust bundle at hand signed at the credential's time; the bundle may be older than the credential."""
 
     reason = "ISSUER_UNKNOWN"
+    in_words = "A registration was made by a key that is not known here yet. Bring the trust bundle up to date."
 
 
 class IssuerRevoked(CredentialRevoked):
     """The PK that signed the credential is revoked."""
 
     reason = "ISSUER_REVOKED"
+    in_words = "A registration was made by a key that the federation no longer accepts."
 
 
 class CloudKeyUnknown(Authentication):
     """No PUK_C of the trust bundle at hand signed at the statement's time; the bundle may be older than the statement."""
 
     reason = "CLOUD_KEY_UNKNOWN"
+    in_words = "The public cloud signed with a key that is not known here yet. Bring the trust bundle up to date."
 
 
 class CloudKeyRevoked(Authentication):
     """The PUK_C that signed the statement is revoked."""
 
     reason = "CLOUD_KEY_REVOKED"
+    in_words = "The public cloud signed with a key that the federation no longer accepts."
 
 
 class CertificateIllegal(Authentication):
     """Cert_D does not come from a medical authority of the federation, or is not a doctor's certificate."""
 
     reason = "CERTIFICATE_ILLEGAL"
+    in_words = "The doctor's certificate does not come from a medical authority of this federation."
 
 
 class CertificateOutOfScope(Authentication):
     """Cert_D comes from a medical authority that may not certify this doctor."""
 
     reason = "CERTIFICATE_OUT_OF_SCOPE"
+    in_words = "The medical authority of the doctor's certificate may not certify this doctor."
 
 
 class CertificateExpired(Authentication):
     """Cert_D is outside its validity."""
 
     reason = "CERTIFICATE_EXPIRED"
+    in_words = "The doctor's certificate has run out."
 
 
 class CertificateRevoked(Authentication):
     """Cert_D is on its authority's CRL."""
 
     reason = "CERTIFICATE_REVOKED"
+    in_words = "The medical authority has taken the doctor's certificate back."
 
 
 class CertificateForeign(Authentication):
     """Cert_D is legal and somebody else's: another ID_D or another key."""
 
     reason = "CERTIFICATE_FOREIGN"
+    in_words = "The doctor's certificate is somebody else's."
 
 
 class StaleRevocationList(Unavailable):
     """No current revocation list or CRL is at hand; without one nothing is accepted."""
 
     reason = "REVOCATION_LIST_STALE"
+    in_words = "There is no current list of what was revoked; without one nothing is accepted. Try again later."
 
 
 class ChallengeInvalid(Authentication):
     """The registration challenge is unknown, used or too old."""
 
     reason = "CHALLENGE_INVALID"
+    in_words = "The registration took too long; start it again."
 
 
 class TicketInvalid(Authorization):
     """No such ticket, used, expired, or for somebody else (A3)."""
 
     reason = "TICKET_INVALID"
+    in_words = "This ticket is not good: unknown, used, run out, or for somebody else. Ask for a new one."
 
 
 class AlreadyRegistered(Conflict):
     """The identity has a live registration (A3)."""
 
     reason = "ALREADY_REGISTERED"
+    in_words = "This identity is registered already."
 
 
 class AttributeChanged(Authorization):
     """A member that registers again by itself may not change what its credential attests."""
 
     reason = "ATTRIBUTE_CHANGED"
+    in_words = "Only what was registered before can be registered again without a ticket."
 
 
 class RenewalNotDue(OutOfOrder):
     """The member's live credential is good, or it has had too many: it registers again later, and it is nobody's fault."""
 
     reason = "RENEWAL_NOT_DUE"
+    in_words = "The registration at hand is good; it is renewed later."
 
 
 class CredentialLive(Conflict):
     """A live credential falls with its identity, not by its serial: that identity could neither act nor register again."""
 
     reason = "CREDENTIAL_LIVE"
+    in_words = "This credential is the one in use; revoke it by its identity, which may then register again."
 
 
 class NotRegistered(Authentication):
     """The sender has no live registration."""
 
     reason = "NOT_REGISTERED"
+    in_words = "Not registered yet: `register` comes first."
 
 
 class BundleInvalid(MalformedMessage):
     """A trust bundle whose keys or times contradict each other."""
 
     reason = "BUNDLE_INVALID"
+    in_words = "The trust bundle contradicts itself."
 
 
 class BundleUnpinned(Authentication):
     """The trust bundle is not the one whose digest was handed over."""
 
     reason = "BUNDLE_UNPINNED"
+    in_words = "This is not the trust bundle whose digest you were given."
 
 
 class BundleSignerUnknown(Authentication):
     """The trust bundle is not signed by a cloud key that it, and its predecessor, let sign it."""
 
     reason = "BUNDLE_SIGNER_UNKNOWN"
+    in_words = "The trust bundle is not signed by a key that may sign it."
 
 
 class BundleForeign(Authentication):
     """The trust bundle is of another federation than its predecessor."""
 
     reason = "BUNDLE_FOREIGN"
+    in_words = "The trust bundle is of another federation."
 
 
 class BundleOutOfSequence(OutOfOrder):
     """The trust bundle is not the next one after the one at hand."""
 
     reason = "BUNDLE_OUT_OF_SEQUENCE"
+    in_words = "The trust bundle does not follow the one that is kept here."
 
 
 class BundleBackdated(Authentication):
     """The trust bundle says that it was made before its predecessor."""
 
     reason = "BUNDLE_BACKDATED"
+    in_words = "The trust bundle is older than the one that it should follow."
 
 
 class BundleRewritesHistory(Authentication):
     """The trust bundle drops or alters what its predecessor says of keys that have signed: evidence rests on it."""
 
     reason = "BUNDLE_REWRITES_HISTORY"
+    in_words = "The trust bundle contradicts what the federation said of its keys before."
 
 
 class BundleStale(Unavailable):
     """No list has named the trust bundle at hand as the newest for longer than its grace."""
 
     reason = "BUNDLE_STALE"
+    in_words = "The trust bundle was not confirmed for too long. Connect to the public cloud, and try again."
 
 
 class ProofInvalid(Authentication):
     """The HMAC under K_X does not verify: the sender does not share K_X with the receiver (X7)."""
 
     reason = "PROOF_INVALID"
+    in_words = "The other side could not prove its registration."
 
 
 class AnswerMismatch(Authentication):
     """An answer to another question (C2)."""
 
     reason = "ANSWER_MISMATCH"
+    in_words = "The answer belongs to another question."
 
 
 class CommitmentMismatch(Authentication):
     """c_P does not open to this patient, grant and scope (X5, C7)."""
 
     reason = "COMMITMENT_MISMATCH"
+    in_words = "The request is not the one that was announced."
 
 
 class GrantMissing(Authorization):
     """No grant: no record (C1)."""
 
     reason = "GRANT_MISSING"
+    in_words = "The patient gave no consent for this."
 
 
 class GrantInvalid(Authorization):
     """The grant is not this patient's signature, or not for this doctor."""
 
     reason = "GRANT_INVALID"
+    in_words = "The consent is not this patient's, or is for another doctor."
 
 
 class GrantExpired(Authorization):
     """The grant is not yet, or no longer, valid."""
 
     reason = "GRANT_EXPIRED"
+    in_words = "The patient's consent has ended; ask for a new one."
 
 
 class GrantRevoked(Authorization):
     """The patient took the grant back."""
 
     reason = "GRANT_REVOKED"
+    in_words = "The patient has taken this consent back."
 
 
 class GrantScope(Authorization):
     """The grant does not cover this hospital, department class or right."""
 
     reason = "GRANT_SCOPE"
+    in_words = "The patient's consent does not cover this."
 
 
 class EmergencyNotSupported(Authorization):
     """Emergencies are not served in this release."""
 
     reason = "EMERGENCY_NOT_SUPPORTED"
+    in_words = "Access in an emergency is not offered yet."
 
 
 class DepartmentForeign(Authorization):
     """A hospital publishes for a department that is not its own (C10)."""
 
     reason = "DEPARTMENT_FOREIGN"
+    in_words = "The department belongs to another hospital."
 
 
 class RoleForbidden(Authorization):
     """The method is not for this caller."""
 
     reason = "ROLE_FORBIDDEN"
+    in_words = "This is not for you to ask."
 
 
 class MethodNotServed(FederationError):
     """This port does not serve the method."""
 
     reason = "METHOD_NOT_SERVED"
+    in_words = "The other side does not offer this. Are both programs up to date, and is it the right port?"
 
 
 class NoSuchRecord(NotFound):
     """Not on file, or no such record: one answer for both."""
 
     reason = "NO_SUCH_RECORD"
+    in_words = "There is no such record at the hospital."
 
 
 class RecordWithdrawn(NotFound):
     """The record is withdrawn: on file, and given to nobody."""
 
     reason = "RECORD_WITHDRAWN"
+    in_words = "The record is withdrawn."
 
 
 class RecordErased(NotFound):
     """The record was erased; its key is destroyed."""
 
     reason = "RECORD_ERASED"
+    in_words = "The record was erased."
 
 
 class NoSuchRoom(NotFound):
     """No such room, or it has expired."""
 
     reason = "NO_SUCH_ROOM"
+    in_words = "This code is no longer good: the doctor's room is closed. Ask for a new code."
 
 
 class Refused(Authorization):
     """The peer refused, and says no more than that."""
 
     reason = "REFUSED_BY_PEER"
+    in_words = "The other side refused, and does not say why."

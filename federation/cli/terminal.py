@@ -20,94 +20,8 @@ from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
 from federation.person.records import Progress as OnProgress
 
-SENTENCES = {
-    "INTERNAL": "Something went wrong on the other side; it is not your doing. Try again later.",
-    "MALFORMED_MESSAGE": "The other side did not understand the message. Are both programs up to date?",
-    "UNAUTHENTICATED": "The other side could not show who it is.",
-    "UNAUTHORIZED": "The other side does not allow this.",
-    "NOT_FOUND": "There is no such thing there.",
-    "METHOD_NOT_SERVED": "The other side does not offer this. Are both programs up to date, and is it the right port?",
-    "ALREADY_EXISTS": "There is such a thing already.",
-    "OUT_OF_ORDER": "A message came at the wrong moment; start again.",
-    "MESSAGE_REPLAYED": "This message was sent before; start again.",
-    "LIMIT_REACHED": "The other side is busy; try again in a little while.",
-    "UNAVAILABLE": "The other side does not answer; try again in a little while.",
-    "STORED_RECORD_CORRUPT": "What was kept is damaged and cannot be used.",
-    "REJECTED": "The message was not accepted, and the other side does not say why.",
-    "UNKNOWN_FIELD": "The message holds something unknown. Are both programs up to date?",
-    "MISSING_FIELD": "The message is not complete. Are both programs up to date?",
-    "FIELD_INVALID": "Something that was given has the wrong form.",
-    "MESSAGE_TOO_LARGE": "That is more than may be sent at once.",
-    "UNSUPPORTED_VERSION": "The other side speaks another version; update the program.",
-    "PADDING_INVALID": "The message arrived damaged.",
-    "STALE": "The message was too old when it arrived. Is this computer's clock right?",
-    "FUTURE_DATED": "The message seems to come from the future. Is this computer's clock right?",
-    "TIME_MISMATCH": "The message was altered on its way.",
-    "UNKNOWN_KEY_ID": "The other side has changed its keys; try again.",
-    "SEAL_INVALID": "The message was altered on its way, or was for somebody else.",
-    "INVALID_POINT": "The other side sent a key that is none.",
-    "SIGNATURE_INVALID": "A signature does not hold: what came is not what was signed.",
-    "IDENTITY_MISMATCH": "Somebody else answers than the one addressed. Nothing of yours was sent.",
-    "CREDENTIAL_INVALID": "The other side's registration does not hold together.",
-    "CREDENTIAL_EXPIRED": "A registration has run out; it has to be renewed.",
-    "CREDENTIAL_REVOKED": "A registration was taken back by the federation.",
-    "CREDENTIAL_LIVE": "This credential is the one in use; revoke it by its identity, which may then register again.",
-    "ISSUER_UNKNOWN": "A registration was made by a key that is not known here yet. Bring the trust bundle up to date.",
-    "ISSUER_REVOKED": "A registration was made by a key that the federation no longer accepts.",
-    "CLOUD_KEY_UNKNOWN": "The public cloud signed with a key that is not known here yet. Bring the trust bundle up to date.",
-    "CLOUD_KEY_REVOKED": "The public cloud signed with a key that the federation no longer accepts.",
-    "BUNDLE_INVALID": "The trust bundle contradicts itself.",
-    "BUNDLE_UNPINNED": "This is not the trust bundle whose digest you were given.",
-    "BUNDLE_SIGNER_UNKNOWN": "The trust bundle is not signed by a key that may sign it.",
-    "BUNDLE_FOREIGN": "The trust bundle is of another federation.",
-    "BUNDLE_OUT_OF_SEQUENCE": "The trust bundle does not follow the one that is kept here.",
-    "BUNDLE_BACKDATED": "The trust bundle is older than the one that it should follow.",
-    "BUNDLE_REWRITES_HISTORY": "The trust bundle contradicts what the federation said of its keys before.",
-    "BUNDLE_STALE": "The trust bundle was not confirmed for too long. Connect to the public cloud, and try again.",
-    "CERTIFICATE_ILLEGAL": "The doctor's certificate does not come from a medical authority of this federation.",
-    "CERTIFICATE_OUT_OF_SCOPE": "The medical authority of the doctor's certificate may not certify this doctor.",
-    "CERTIFICATE_EXPIRED": "The doctor's certificate has run out.",
-    "CERTIFICATE_REVOKED": "The medical authority has taken the doctor's certificate back.",
-    "CERTIFICATE_FOREIGN": "The doctor's certificate is somebody else's.",
-    "REVOCATION_LIST_STALE": "There is no current list of what was revoked; without one nothing is accepted. Try again later.",
-    "KEY_CONFIRMATION_FAILED": "The other side does not hold the keys that it should.",
-    "PROOF_INVALID": "The other side could not prove its registration.",
-    "ANSWER_MISMATCH": "The answer belongs to another question.",
-    "COMMITMENT_MISMATCH": "The request is not the one that was announced.",
-    "CHALLENGE_INVALID": "The registration took too long; start it again.",
-    "RENEWAL_NOT_DUE": "The registration at hand is good; it is renewed later.",
-    "ATTRIBUTE_CHANGED": "Only what was registered before can be registered again without a ticket.",
-    "TICKET_INVALID": "This ticket is not good: unknown, used, run out, or for somebody else. Ask for a new one.",
-    "ALREADY_REGISTERED": "This identity is registered already.",
-    "NOT_REGISTERED": "Not registered yet: `register` comes first.",
-    "GRANT_MISSING": "The patient gave no consent for this.",
-    "GRANT_INVALID": "The consent is not this patient's, or is for another doctor.",
-    "GRANT_EXPIRED": "The patient's consent has ended; ask for a new one.",
-    "GRANT_REVOKED": "The patient has taken this consent back.",
-    "GRANT_SCOPE": "The patient's consent does not cover this.",
-    "EMERGENCY_NOT_SUPPORTED": "Access in an emergency is not offered yet.",
-    "DEPARTMENT_FOREIGN": "The department belongs to another hospital.",
-    "ROLE_FORBIDDEN": "This is not for you to ask.",
-    "NO_SUCH_RECORD": "There is no such record at the hospital.",
-    "RECORD_WITHDRAWN": "The record is withdrawn.",
-    "RECORD_ERASED": "The record was erased.",
-    "NO_SUCH_ROOM": "This code is no longer good: the doctor's room is closed. Ask for a new code.",
-    "SESSION_UNKNOWN": "The answer belongs to another conversation.",
-    "SESSION_EXPIRED": "The consultation's twelve hours are over.",
-    "SILENT_STREAM": "The connection was open and nothing was said.",
-    "READER_STALLED": "What was sent was not taken, and the other side stopped sending. Try again.",
-    "CALL_OVERDUE": "The other side took too long and gave up; try again.",
-    "NETWORK_FORBIDDEN": "The address lies in no network that may be dialled from here.",
-    "RECORD_CUT_SHORT": "The record broke off before its end; nothing of it is shown. Fetch it again.",
-    "RECORD_TOO_LARGE": "The record has more than this visit takes; nothing of it is kept.",
+_OF_OTHER_FAMILIES = {
     "STORE_FULL": "The disk of this computer is full: nothing more can be kept on it.",
-    "RECORD_DIGEST_MISMATCH": "The record is not what its signature says; nothing of it is shown.",
-    "REFUSED_BY_PEER": "The other side refused, and does not say why.",
-    "PROFILE_UNUSABLE": "The directory cannot be used.",
-    "CODE_INVALID": "This is no doctor's code, or it is damaged.",
-    "NO_ANSWER": "Nobody answered in time.",
-    "NO_SUCH_GRANT": "There is no such consent of yours.",
-    "FILE_UNUSABLE": "A file cannot be used.",
     "BIOMETRIC_MISMATCH": "The reading does not match: this device belongs to somebody else. Try again, or ask the desk.",
     "DEVICE_SECRET_UNUSABLE": "This device's secret is missing or damaged; the patient has to enrol again.",
     "PIN_INCORRECT": "The PIN is wrong.",
@@ -118,7 +32,7 @@ SENTENCES = {
     "TOKEN_EXISTS": "There is a token of this name already.",
     "SETTINGS_INVALID": "The settings cannot be used.",
 }
-"""Reason -> what it means for the person at the keyboard. Total over federation.errors (tests/unit/clients)."""
+"""Reason -> what it means for the person at the keyboard, where the error is the token's, the keys' or the store's."""
 
 _TELLS_MORE = {
     *("PROFILE_UNUSABLE", "NO_ANSWER", "FILE_UNUSABLE", "SETTINGS_INVALID", "PIN_UNAVAILABLE", "FIELD_INVALID"),
@@ -133,13 +47,14 @@ RIGHTS = {"index": "find your records", "read": "read your records", "write": "k
 def plain(error: BaseException) -> str:
     """Return an error as a sentence for a person, and its reason for whoever helps them."""
     reason = getattr(error, "reason", None)
-    if reason not in SENTENCES:
+    in_words = getattr(error, "in_words", None) or _OF_OTHER_FAMILIES.get(str(reason))
+    if in_words is None:
         return sentence(error)
     said = f" ({printable(str(error))})" if reason in _TELLS_MORE and str(error) else ""
     unknown = getattr(error, "unknown_reason", "")
     if unknown:
         said = f" {not_known(unknown)}"
-    return f"{SENTENCES[reason]}{said} [{reason}]"
+    return f"{in_words}{said} [{reason}]"
 
 
 class ClientGroup(TellingGroup):

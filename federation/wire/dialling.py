@@ -17,6 +17,7 @@ class NetworkForbidden(Unavailable):
     """An address lies in no network that this party may dial: it does without who is there."""
 
     reason = "NETWORK_FORBIDDEN"
+    in_words = "The address lies in no network that may be dialled from here."
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def test_reason_that_is_not_known_is_said_to_be_so_and_means_what_its_code_means
     error = refused(ErrorInfo(reason=reason, domain=DOMAIN))
     assert type(error) is Limit
     said = f"It refused for a reason that this version does not know ({shown}). [LIMIT_REACHED]"
-    assert terminal.plain(error) == f"{terminal.SENTENCES['LIMIT_REACHED']} {said}"
+    assert terminal.plain(error) == f"{Limit.in_words} {said}"
     assert sentence(error).endswith(said)
 
 
