@@ -26,7 +26,7 @@ from federation.errors import FederationError, Limit, RecordCutShort, Unavailabl
 from federation.person.allowance import Allowance
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.records import FetchedRecord
-from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
+from federation.protocol.consultation import AwaitingReceipt, InConsultation
 from federation.protocol.search import Place
 from federation.protocol.statements import RIGHT_NAMES, peek_statement
 from federation.store.errors import StoreError
@@ -109,7 +109,7 @@ class Visit:
             safefiles.replace(self.plan.code_file, code.encode() + b"\n")
 
     def _show_arrival(self, consultation: InConsultation) -> None:
-        patient_id = consultation.asked.patient.identity
+        patient_id = consultation.patient.identity
         say(f"\n{patient_id} is here; both sides have proved who they are.")
         with terminal.going_on("the biosignal"):
             say(f"  Biosignal: {describe_biosignal(consultation.biosignal, patient_id)}")
@@ -187,7 +187,7 @@ class Visit:
         while True:
             try:
                 return report_of(
-                    consultation.asked.patient.identity,
+                    consultation.patient.identity,
                     self.doctor_id,
                     typed_conclusion() if conclusion is None else conclusion,
                     self.plan.codes,
@@ -377,7 +377,7 @@ def save_biosignal(directory: Path, consultation: InConsultation) -> None:
     safefiles.make_directory(directory)
     terminal.write_new(directory / "biosignal.json", consultation.biosignal)
     with suppress(ClinicalError):
-        drawing = svg(leads_from_observation(consultation.biosignal), lines=[consultation.asked.patient.identity])
+        drawing = svg(leads_from_observation(consultation.biosignal), lines=[consultation.patient.identity])
         terminal.write_new(directory / "ecg.svg", drawing.encode())
 
 

@@ -3,27 +3,16 @@
 Nothing here is secret: a room's statements are served to whoever has the room's number. So refusals are precise.
 """
 
-from dataclasses import dataclass
-
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.statements import peek_statement, verify_signature
 from federation.protocol.time import Instant
-from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
+from federation.protocol.verifier import Peer, Verifier
 from federation.v1.consultation_pb2 import CloseRoomRequest, OpenRoomRequest
 from federation.v1.statement_pb2 import KeyStatement, SignedStatement
 from keystore.transcript import digest, text, transcript, u64
-
-
-@dataclass(frozen=True)
-class RoomHolder:
-    """Whose room it is: CRED(D), Cert_D and EK_D held."""
-
-    doctor: VerifiedParty
-    certificate: bytes
-    encryption_key: EncryptionKey
 
 
 def request_transcript(request: OpenRoomRequest, doctor_id: str, hospital_id: str) -> bytes:
@@ -69,13 +58,16 @@ def verify_close(request: CloseRoomRequest, opened_by: SignedStatement, hospital
 
 def receive_room_request(
     request: OpenRoomRequest, hospital_id: str, verifier: Verifier, *, now: Instant
-) -> Pending[RoomHolder]:
-    """Check T, CRED(D), Cert_D, EK_D and the signature. Raises MalformedMessage, Authentication, StaleRevocationList."""
+) -> Pending[Peer]:
+    """Check T, CRED(D), Cert_D, EK_D and the signature; give whose room it is.
+
+    Raises MalformedMessage, Authentication, StaleRevocationList.
+    """
     check(request)
     verifier.freshness.require(request.sent_at, now=now)
     doctor = verifier.doctor(request.key_statement, request.doctor_certificate, now=now)
     key = verifier.encryption_key(request.encryption_key_statement, doctor, now=now)
     verify_signature(doctor.key, request.signature, request_transcript(request, doctor.identity, hospital_id))
     replay_key = digest(transcript("ROOM", text(doctor.identity), request.nonce))
-    holder = RoomHolder(doctor, request.doctor_certificate, key)
+    holder = Peer(doctor, key, request.doctor_certificate)
     return Pending(replay_key, verifier.freshness.replay_key_until(now=now), holder)

@@ -38,7 +38,7 @@ from federation.protocol.sealing import (
     seal_opening,
     seal_reply,
 )
-from federation.protocol.statements import digest_or_empty, signed_digest_or_empty, verify_signature
+from federation.protocol.statements import Signed, digest_or_empty, signed_digest_or_empty, verify_signature
 from federation.protocol.time import Instant
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
 from federation.v1 import search_pb2 as pb
@@ -169,11 +169,13 @@ def ask(
     issuer = doctor.self_.issuer_public_key
     shared_key = doctor.registration_secret.shared_key(issuer, doctor.identity, doctor.self_.serial)
     query.proof = query_proof(shared_key, query)
-    query.signature = doctor.signing_key.sign(query_transcript(query, doctor.self_, cloud_key.owner))
+    covered = query_transcript(query, doctor.self_, cloud_key.owner)
+    query.signature = doctor.signing_key.sign(covered)
     context = Context("d2", UNNAMED, cloud_key.owner, cloud_key.key_id, session_id, now)
-    opening, _ = seal_opening(query, cloud_key.encryption_key, context)
+    opening, plaintext = seal_opening(query, cloud_key.encryption_key, context)
     own_key = verifier.encryption_key(doctor.encryption_key_statement, doctor.self_, now=now).key_id
-    state = AwaitingAnswer(doctor, query, session_id, shared_key, cloud_key.owner, doctor.keyring.find(own_key))
+    asked = Signed("D2", covered, query.signature, plaintext)
+    state = AwaitingAnswer(doctor, query, asked, session_id, shared_key, cloud_key.owner, doctor.keyring.find(own_key))
     return state, opening
 
 
@@ -195,8 +197,9 @@ class Answer:
     places: tuple[Place, ...]
     page: int
     pages: int
-    signed: SearchAnswer
     query: SearchQuery
+    asked: Signed
+    answered: Signed
 
 
 @dataclass(frozen=True, repr=False)
@@ -205,6 +208,7 @@ class AwaitingAnswer:
 
     doctor: Party
     query: SearchQuery
+    asked: Signed
     session_id: bytes
     shared_key: bytes
     cloud_id: str
@@ -217,24 +221,29 @@ class AwaitingAnswer:
             raise SessionUnknown("the answer belongs to another question")
         verifier.freshness.require(reply.sent_at, now=now)
         with after_opening():
-            answer, places = self._accept(reply, verifier, now)
-        if answer.outcome in OUTCOME_ERRORS:
-            raise OUTCOME_ERRORS[answer.outcome]("the public cloud refuses: " + OUTCOME_NAMES[answer.outcome])
-        return Answer(places, answer.page, answer.pages, answer, self.query)
+            outcome, answer = self._accept(reply, verifier, now)
+        if outcome in OUTCOME_ERRORS:
+            raise OUTCOME_ERRORS[outcome]("the public cloud refuses: " + OUTCOME_NAMES[outcome])
+        return answer
 
-    def _accept(self, reply: SealedReply, verifier: Verifier, now: Instant) -> tuple[SearchAnswer, tuple[Place, ...]]:
+    def _accept(
+        self, reply: SealedReply, verifier: Verifier, now: Instant
+    ) -> "tuple[pb.SearchOutcome.ValueType, Answer]":
         context = Context(
             "c", self.cloud_id, self.doctor.identity, self.decryption_key.key_id, self.session_id, reply.sent_at
         )
-        answer = open_payload(SearchAnswer, reply.sealed, self.decryption_key, context).payload
+        opened = open_payload(SearchAnswer, reply.sealed, self.decryption_key, context)
+        answer = opened.payload
         expected = answer_proof(self.shared_key, answer.sent_at, self.query.signature)
         if not hmac.compare_digest(expected, answer.proof):
             raise ProofInvalid("the answer is not from the cloud that shares K_D, or to another question")
-        signed = answer_transcript(answer, self.query, self.doctor.self_)
-        verify_signature(verifier.anchors.cloud_key_at(answer.sent_at), answer.signature, signed)
+        covered = answer_transcript(answer, self.query, self.doctor.self_)
+        answered = Signed("C", covered, answer.signature, opened.plaintext)
+        answered.verify(verifier.anchors.cloud_key_at(answer.sent_at))
         if answer.page != self.query.page:
             raise AnswerMismatch("the answer is of another page")
-        return answer, tuple(_place(entry, verifier, now) for entry in answer.rows)
+        places = tuple(_place(entry, verifier, now) for entry in answer.rows)
+        return answer.outcome, Answer(places, answer.page, answer.pages, self.query, self.asked, answered)
 
 
 def _place(entry: IndexRow, verifier: Verifier, now: Instant) -> Place:

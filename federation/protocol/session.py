@@ -1,21 +1,33 @@
 """E_SEK: the frames of a session. Sequence starts at 0 in each direction and must be exactly the next (findings B12)."""
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.message import Message
 
 from federation.errors import FieldInvalid, Limit, MessageTooLarge, OutOfOrder, SealInvalid, SessionUnknown
 from federation.protocol.padding import pad_message, unpad_message
-from federation.protocol.parsing import check
-from federation.protocol.schedule import DirectionKeys
-from federation.protocol.time import Instant
+from federation.protocol.parsing import check, parse
+from federation.protocol.sealing import Opened
+from federation.protocol.time import Instant, require_same_time
 from federation.v1.envelope_pb2 import SessionFrame
 from keystore.transcript import text, transcript, u64
+
+M = TypeVar("M", bound=Message)
 
 MOST_SLICE_BYTES = 1024 * 1024
 MOST_SLICES = 1024
 """Of content that a receiver holds in memory until it is whole: work and memory are bounded by the frames too."""
+
+
+@dataclass(frozen=True, repr=False)
+class DirectionKeys:
+    """Key (32 bytes) and iv (12 bytes) of one direction."""
+
+    key: bytes
+    iv: bytes
 
 
 @dataclass(frozen=True)
@@ -54,11 +66,32 @@ class Direction:
         opened = unpad_message(plaintext) if frame.last else _require_slice(plaintext)
         return replace(self, sequence=self.sequence + 1), opened
 
+    def seal_message(self, name: str, message: Message, *, sent_at: Instant) -> "tuple[Direction, SessionFrame]":
+        """Seal a message as the last frame."""
+        return self.seal(name, message.SerializeToString(deterministic=True), last=True, sent_at=sent_at)
+
+    def open_message(self, name: str, frame: SessionFrame, message_type: type[M]) -> "tuple[Direction, Opened[M]]":
+        """Open a message that is one frame, and require the T inside to be the T in clear.
+
+        Raises OutOfOrder for a slice, MalformedMessage, TimeMismatch, and as `open`.
+        """
+        direction, plaintext = self.open(name, frame)
+        if not frame.last:
+            raise OutOfOrder(f"{name} is one frame")
+        return direction, parse_last(plaintext, frame, message_type)
+
     def _nonce(self) -> bytes:
         return bytes(a ^ b for a, b in zip(self.keys.iv, self.sequence.to_bytes(12, "big"), strict=True))
 
     def _context(self, name: str, sent_at: Instant, *, last: bool) -> bytes:
         return transcript(text(name).decode(), self.session_id, u64(self.sequence), u64(sent_at), u64(int(last)))
+
+
+def parse_last(plaintext: bytes, frame: SessionFrame, message_type: type[M]) -> Opened[M]:
+    """Parse what the last frame held, and require the T inside to be the T in clear. Raises MalformedMessage, TimeMismatch."""
+    message = parse(message_type, plaintext)
+    require_same_time(message.sent_at, frame.sent_at)  # type: ignore[attr-defined] # every message has sent_at
+    return Opened(message, plaintext)
 
 
 def with_slice(pieces: tuple[bytes, ...], piece: bytes, *, most_bytes: int) -> tuple[bytes, ...]:

@@ -12,9 +12,9 @@ import grpc
 import pytest
 
 from federation.errors import CertificateRevoked, CredentialRevoked, FederationError, GrantRevoked, Rejected
-from federation.protocol.doctor_record import Established, Intent, Slice
 from federation.protocol.padding import SLICE_BYTES
 from federation.protocol.parties import AccessEvent
+from federation.protocol.record import Established, Intent, Slice
 from federation.protocol.room import ask_for_room
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,

@@ -17,7 +17,7 @@ from federation.person.allowance import MOST_BUNDLE_BYTES, Allowance
 from federation.person.doctor import DoctorClient
 from federation.person.errors import RecordTooLarge
 from federation.person.records import FetchedRecord
-from federation.protocol.hospital_record import AwaitingRequest, ReceivedQuery
+from federation.protocol.record import AwaitingRequest, ReceivedQuery
 from federation.protocol.search import Answer, Place, Question
 from federation.store.errors import StoreFull
 from federation.v1.envelope_pb2 import SessionFrame

@@ -10,8 +10,8 @@ from federation.errors import CertificateRevoked, CredentialRevoked, GrantExpire
 from federation.party.member import Member
 from federation.party.registration import apply
 from federation.protocol.grant import Use, authorize
-from federation.protocol.hospital_record import Release
 from federation.protocol.padding import Piece
+from federation.protocol.record import Release
 from federation.protocol.search import Question
 from federation.v1.statement_pb2 import RIGHT_READ, ROLE_PATIENT
 from keystore.transcript import digest

@@ -23,7 +23,7 @@ from federation.person.deposits import PreparedDeposit
 from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer
 from federation.person.patient import PatientClient
-from federation.protocol.doctor_consultation import InConsultation
+from federation.protocol.consultation import InConsultation
 from federation.protocol.grant import Terms
 from federation.protocol.statements import peek_statement
 from federation.store.errors import StoreError

@@ -16,9 +16,9 @@ from google.protobuf.message import Message
 
 from federation.errors import FederationError
 from federation.protocol import padding
+from federation.protocol.handshake import derive
 from federation.protocol.parsing import parse
 from federation.protocol.registration import LiveRegistration, Registered
-from federation.protocol.schedule import derive
 from federation.protocol.statements import open_statement
 from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
 from federation.v1.registration_pb2 import RegistrationRequest

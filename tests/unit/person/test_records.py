@@ -18,7 +18,7 @@ from federation.errors import (
 )
 from federation.person.doctor import DoctorClient
 from federation.protocol.grant import Terms
-from federation.protocol.hospital_record import AwaitingRequest, ReceivedQuery, Release
+from federation.protocol.record import AwaitingRequest, ReceivedQuery, Release
 from federation.protocol.search import Place
 from federation.v1.record_pb2 import (
     GetHospitalRequest,

@@ -268,7 +268,7 @@ def receive_room(federation, request, hospital_id="H:beta"):
 
 def test_a_request_for_a_room_is_taken_once(federation, room_request):
     pending = receive_room(federation, room_request)
-    assert pending.admit(True).doctor.identity == "D:chen"
+    assert pending.admit(True).identity == "D:chen"
     with rejected(Replayed):
         pending.admit(False)
 

@@ -13,8 +13,7 @@ from federation.protocol.padding import (
     unpad_message,
 )
 from federation.protocol.record_content import IncomingRecord
-from federation.protocol.schedule import DirectionKeys
-from federation.protocol.session import MOST_SLICES, Direction
+from federation.protocol.session import MOST_SLICES, Direction, DirectionKeys
 from federation.v1.envelope_pb2 import SessionFrame
 from keystore.transcript import frame
 from tests.contents import cut, record_of

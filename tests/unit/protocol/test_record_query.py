@@ -1,5 +1,6 @@
 """D4 and H2: the query and the record, and what each side refuses."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,9 +28,8 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import record
-from federation.protocol.doctor_record import Received, Slice
 from federation.protocol.grant import Terms
-from federation.protocol.record import outcome_of
+from federation.protocol.record import Received, Slice, outcome_of
 from federation.protocol.session import Direction
 from federation.v1 import record_pb2
 from federation.v1.record_pb2 import RecordEnd, RecordQuery
@@ -56,7 +56,7 @@ class Reading:
         self.federation = federation
         self.session, self.hospital = federation.establish(federation.hospital_a, intent)
         self.awaiting, self.frame = self.session.query(now=federation.clock.now)
-        self.forward = Direction(self.session.session_id, self.session.keys.forward)
+        self.forward = self.session.session.sending
 
     def receive(self, frame=None):
         verifier = self.federation.hospital_a.verifier()
@@ -221,7 +221,7 @@ def test_an_emergency_is_refused_as_not_supported(federation):
         reading.session.intent.scope,
         reading.session.intent.blind,
     )
-    reading.hospital.asked.opened.payload.patient_commitment = committed
+    reading.hospital = replace(reading.hospital, patient_commitment=committed)
     with refused(EmergencyNotSupported):
         reading.decide(reading.changed(lambda d4: d4.emergency.CopyFrom(emergency)))
 
@@ -253,7 +253,7 @@ class Served:
     def __init__(self, reading):
         self.reading, now = reading, reading.federation.clock.now
         release = reading.decide().recorded()
-        self.backward = Direction(reading.session.session_id, reading.session.keys.backward)
+        self.backward = reading.session.session.receiving
         self.record = record_of(b"one", b"two")
         self.pieces = cut(self.record, 50)
         release, self.first = release.slice(self.pieces[0], now=now)
