@@ -11,6 +11,7 @@ from typing import Any
 
 from federation.party.member import Member
 from federation.protocol import consultation, record, search
+from federation.protocol.access import AccessClaim
 from federation.protocol.anchors import grant_entry
 from federation.protocol.consultation import code_digest
 from federation.protocol.grant import Terms, make_grant
@@ -182,6 +183,11 @@ class Federation:
         assert isinstance(state, consultation.InConsultation)
         return waiting, state
 
+    def claim(self, grant: SignedStatement | None, patient: Member | None = None) -> AccessClaim:
+        """What the doctor shows for access to a patient's records."""
+        patient = patient or self.patient
+        return AccessClaim(patient.identity, grant, patient.key_statement)
+
     def ask(
         self,
         grant: SignedStatement | None,
@@ -194,9 +200,7 @@ class Federation:
         doctor, patient = doctor or self.doctor, patient or self.patient
         return search.ask(
             self.party(doctor),
-            search.Question(patient.identity, department_class, page),
-            grant,
-            patient.key_statement,
+            search.Question(self.claim(grant, patient), department_class, page),
             self.cloud.encryption_key(),
             doctor.verifier(),
             now=self.clock.now,
@@ -224,7 +228,7 @@ class Federation:
     ) -> record.Intent:
         patient = patient or self.patient
         scope = Scope(purpose=purpose, department_class=department_class, handles=handles)
-        return record.Intent(patient.identity, scope, grant, patient.key_statement, self.entropy(32))
+        return record.Intent(self.claim(grant, patient), scope, self.entropy(32))
 
     def open_session(
         self, hospital: Member, intent: record.Intent, doctor: Member | None = None

@@ -14,7 +14,7 @@ from federation.errors import Rejected
 from federation.hospital.hospital import Hospital
 from federation.hospital.outbox_entries import new_entry
 from federation.hospital.vault import Draft, PartLabel, Place
-from federation.protocol.record import AcceptedDeposit, ReceivedDeposit, authorization_digest
+from federation.protocol.record import AcceptedDeposit, ReceivedDeposit
 from federation.protocol.time import Instant
 from federation.store.errors import AlreadyStored
 from federation.store.rows import Act
@@ -63,7 +63,7 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) 
         FIRST_VERSION,
         now,
         doctor_id=sto.doctor_id,
-        consent_digest=authorization_digest(sto),
+        consent_digest=deposit.access.digest,
         keep_until=hospital.retention.keep_until(sto.scope.department_class, now),
     )
     receipt = deposit.receipt(place.handle, place.version, now=now)

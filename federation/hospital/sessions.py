@@ -15,9 +15,10 @@ from federation.hospital.records_administration import why_absent
 from federation.hospital.release import content_of, manifest_of
 from federation.protocol import record as protocol
 from federation.protocol.anchors import Lists
+from federation.protocol.outcomes import session_outcome
 from federation.protocol.padding import pieces
 from federation.protocol.parties import reason_of
-from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release, outcome_of
+from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
 from federation.store.rows import StoredRecord
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
 from federation.v1.record_pb2 import SESSION_OUTCOME_NO_RECORD
@@ -63,7 +64,7 @@ def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> "Se
 def _refusal(
     hospital: Hospital, received: ReceivedQuery | ReceivedDeposit | Release, error: Authorization
 ) -> SessionFrame:
-    outcome = outcome_of(error)
+    outcome = session_outcome(error)
     if outcome is None:
         raise Rejected("the message was not accepted") from error
     return received.refuse(outcome, now=hospital.clock())

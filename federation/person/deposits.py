@@ -10,6 +10,7 @@ from federation.person import exhibits
 from federation.person.hospital_session import SessionOpener, address_hospital
 from federation.person.records import intent_of
 from federation.person.sealed_files import SealedFiles
+from federation.protocol.access import AccessClaim
 from federation.protocol.consultation import AwaitingReceipt
 from federation.protocol.record import Intent
 from federation.protocol.verifier import Peer
@@ -45,7 +46,7 @@ class PreparedDeposit:
         """Read what `to_bytes` wrote."""
         address, hospital_id, serialised, biosignal, diagnosis = _unframed(content)
         deposit = Deposit.FromString(serialised)
-        intent = Intent(deposit.patient_id, deposit.scope, deposit.grant, deposit.patient_key_statement, deposit.blind)
+        intent = Intent(AccessClaim.of(deposit), deposit.scope, deposit.blind)
         return cls(address.decode(), hospital_id.decode(), intent, deposit, biosignal, diagnosis)
 
 
@@ -74,19 +75,20 @@ def prepare_deposit(
 ) -> PreparedDeposit:
     """Put STO together: what the patient and the doctor signed in the consultation. Raises GrantMissing."""
     consultation, delivery = diagnosed.consultation, diagnosed.diagnosis
-    if consultation.grant is None:
+    claim = consultation.claim
+    if claim.grant is None:
         raise GrantMissing("The patient gave no consent to keep this encounter.")
     scope = Scope(purpose=PURPOSE_STORE, department_class=department_class)
     intent = intent_of(consultation, scope, blind)
     biosignal = consultation.delivery
     deposit = Deposit(
-        patient_id=intent.patient_id,
+        patient_id=claim.patient_id,
         doctor_id=consultation.session.own.identity,
         sent_at=now,
         blind=blind,
         scope=scope,
-        grant=consultation.grant,
-        patient_key_statement=intent.patient_key_statement,
+        grant=claim.grant,
+        patient_key_statement=claim.patient_key_statement,
         consultation_digest=consultation.session.transcript_hash,
         biosignal_size_bytes=len(consultation.biosignal),
         biosignal_digest=biosignal.biosignal_digest,

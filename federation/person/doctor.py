@@ -23,6 +23,7 @@ from federation.person.profile import Profile
 from federation.person.records import FetchedRecord, Progress, RecordFetcher, no_progress
 from federation.person.relay import Connect, Mailbox
 from federation.person.trace import Trace
+from federation.protocol.access import Access, covers
 from federation.protocol.consultation import (
     AwaitingBiosignal,
     AwaitingReceipt,
@@ -30,12 +31,10 @@ from federation.protocol.consultation import (
     code_digest,
     receive_opening,
 )
-from federation.protocol.grant import covers
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy, reason_of
 from federation.protocol.room import ask_for_room, ask_to_close
 from federation.protocol.search import Place, Question
-from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
 from federation.store.blobs import BlobStore
 from federation.store.file_shelf import FileShelf
@@ -46,7 +45,6 @@ from federation.v1.consultation_pb2_grpc import RelayServiceStub
 from federation.v1.diagnosis_pb2 import DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame, SessionRefusal
 from federation.v1.record_pb2 import DepositReceipt
-from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.errors import KeystoreError
 from keystore.identities import ANY
 
@@ -166,10 +164,11 @@ class DoctorClient:
         No record yet is an empty list. `on_more` is told of a search that has more pages than are read.
         Raises GrantMissing without a grant, Authorization for what is wrong with it.
         """
-        if consultation.grant is None:
+        access = consultation.claim.claimed
+        if access is None:
             raise GrantMissing("The patient gave no consent to look for records.")
         self._refreshed()
-        asked = [department_class] if department_class else _classes(consultation.grant)
+        asked = [department_class] if department_class else _classes(access)
         return [place for name in asked for place in self._search_class(consultation, name, on_more)]
 
     def fetch(
@@ -303,10 +302,9 @@ class DoctorClient:
         room.mailbox.put(RelayFrame(frame=frame))
 
     def _search_class(self, consultation: InConsultation, department_class: str, on_more: OnMore) -> Iterator[Place]:
-        patient, pages, page = consultation.patient, 1, 0
+        pages, page = 1, 0
         while page < min(pages, MOST_PAGES):
-            question = Question(patient.identity, department_class, page)
-            answer = self._cloud.search(self._member, question, consultation.grant, patient.key_statement)
+            answer = self._cloud.search(self._member, Question(consultation.claim, department_class, page))
             now = self._clock()
             for exhibit in exhibits.of_answer(answer, self._member.anchors.cloud_id):
                 self.book.keep(exhibit, consultation.session.session_id, now=now)
@@ -326,9 +324,9 @@ class DoctorClient:
         return now
 
 
-def _classes(grant: SignedStatement) -> list[str]:
+def _classes(access: Access) -> Sequence[str]:
     """Give what to ask for: all classes at once where the grant covers all, else each that it names."""
-    named = list(peek_statement(Grant, grant).department_classes)
+    named = access.department_classes
     return [ANY] if covers(named, ANY) else named
 
 

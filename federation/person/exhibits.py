@@ -87,9 +87,9 @@ def _of_peer(signed: Signed, peer: Peer, *, openings: dict[str, bytes] | None = 
 
 
 def _commitment_openings(intent: record.Intent) -> dict[str, bytes]:
-    grant = intent.grant
+    grant = intent.claim.grant
     return {
-        "patient_id": intent.patient_id.encode(),
+        "patient_id": intent.claim.patient_id.encode(),
         "grant": b"" if grant is None else grant.statement,
         "grant_signature": b"" if grant is None else grant.signature,
         "scope": intent.scope.SerializeToString(deterministic=True),

@@ -158,8 +158,7 @@ class RecordFetcher:
 
 def intent_of(consultation: InConsultation, scope: Scope, blind: bytes) -> Intent:
     """Give what a session about this consultation's patient is for."""
-    patient = consultation.patient
-    return Intent(patient.identity, scope, consultation.grant, patient.key_statement, blind)
+    return Intent(consultation.claim, scope, blind)
 
 
 def _orders(places: Sequence[Place]) -> Iterator[_Order]:
@@ -176,7 +175,7 @@ def _orders(places: Sequence[Place]) -> Iterator[_Order]:
 
 def _require_asked(manifest: RecordManifest, intent: Intent, order: _Order) -> None:
     """Require that the manifest is of the patient, hospital and records that were asked for."""
-    if manifest.patient_id != intent.patient_id or manifest.hospital_id != order.hospital.identity:
+    if manifest.patient_id != intent.claim.patient_id or manifest.hospital_id != order.hospital.identity:
         raise IdentityMismatch("the record names another patient or hospital")
     if any(entry.handle not in order.handles for entry in manifest.records):
         raise AnswerMismatch("the hospital sent a record that was not asked for")

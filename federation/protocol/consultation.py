@@ -26,6 +26,7 @@ from federation.errors import (
     SignatureInvalid,
 )
 from federation.protocol import handshake
+from federation.protocol.access import AccessClaim
 from federation.protocol.grant import open_grant_for
 from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, Session, Side
 from federation.protocol.padding import padded_size, pieces, unpad_content
@@ -312,8 +313,8 @@ class AwaitingBiosignal:
                 return self._with_slice(receiving, plaintext, heard_at)
             self.session.peer.require_still_good(verifier, now=now)
             present = self._complete(receiving, plaintext, frame)
-            if present.grant is not None:
-                self._require_own_grant(present.grant, verifier, now)
+            if present.claim.grant is not None:
+                self._require_own_grant(present.claim.grant, verifier, now)
             return present
 
     def _with_slice(self, receiving: Direction, piece: bytes, heard_at: Instant) -> "AwaitingBiosignal":
@@ -328,13 +329,13 @@ class AwaitingBiosignal:
         if p2.biosignal_digest != digest(biosignal):
             raise RecordDigestMismatch("the biosignal is not the one that was signed")
         grant = p2.grant if p2.HasField("grant") else None
-        doctor, grant_digest = session.own, digest_or_empty("grant", grant)
+        doctor, claim = session.own, AccessClaim(self.patient.identity, grant, self.patient.key_statement)
         covered = biosignal_transcript(
-            session.transcript_hash, doctor.identity, doctor.certificate, p2.biosignal_digest, grant_digest, p2.sent_at
+            session.transcript_hash, doctor.identity, doctor.certificate, p2.biosignal_digest, claim.digest, p2.sent_at
         )
         signed = Signed("P2", covered, p2.signature, plaintext)
         signed.verify(self.patient.key)
-        return InConsultation(session, session.sending, receiving, biosignal, p2, signed, grant)
+        return InConsultation(session, session.sending, receiving, biosignal, p2, signed, claim)
 
     def _require_own_grant(self, signed: SignedStatement, verifier: Verifier, now: Instant) -> None:
         own = self.session.own
@@ -343,7 +344,7 @@ class AwaitingBiosignal:
 
 @dataclass(frozen=True, repr=False)
 class InConsultation:
-    """The patient is present, its biosignal and grant are here."""
+    """The patient is present, its biosignal and grant are here: `claim` is what the doctor may show elsewhere."""
 
     session: Session
     sending: Direction
@@ -351,7 +352,7 @@ class InConsultation:
     biosignal: bytes
     delivery: BiosignalDelivery
     signed: Signed
-    grant: SignedStatement | None
+    claim: AccessClaim
 
     @property
     def patient(self) -> VerifiedParty:

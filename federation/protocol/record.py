@@ -21,35 +21,26 @@ from federation.errors import (
     Authorization,
     CertificateForeign,
     CommitmentMismatch,
-    EmergencyNotSupported,
     FederationError,
     FieldInvalid,
-    GrantExpired,
-    GrantMissing,
-    GrantRevoked,
-    GrantScope,
     IdentityMismatch,
     MissingField,
-    NoSuchRecord,
 )
-from federation.protocol import handshake
+from federation.protocol import handshake, outcomes
+from federation.protocol.access import BEGUN, Access, AccessClaim, AccessEvent, Logged, Use
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.deposit_content import MOST_DEPOSIT_BYTES, deposit_content
-from federation.protocol.grant import Use, authorize
 from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, Session, Side
 from federation.protocol.identities import ANY
 from federation.protocol.padding import Piece, pieces
 from federation.protocol.parsing import check, parse
-from federation.protocol.parties import BEGUN, AccessEvent, Entropy, Logged, Party, Pending
+from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.record_content import IncomingRecord
 from federation.protocol.sealing import Opened, after_opening
-from federation.protocol.search import classes_covered
 from federation.protocol.session import Direction, parse_last, with_slice
 from federation.protocol.statements import (
     Signed,
-    digest_or_empty,
     open_statement,
-    peek_statement,
     sign_statement,
     verify_signature,
 )
@@ -74,32 +65,11 @@ from federation.v1.statement_pb2 import (
     ROLE_DOCTOR,
     ROLE_HOSPITAL,
     ROLE_PATIENT,
-    Grant,
     SignedStatement,
 )
-from keystore.transcript import digest, listing, statement_digest, text, transcript, u64
+from keystore.transcript import digest, listing, text, transcript, u64
 
 PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {pb.PURPOSE_READ: "read", pb.PURPOSE_STORE: "store"}
-OUTCOME_NAMES: dict["pb.SessionOutcome.ValueType", str] = {
-    pb.SESSION_OUTCOME_NO_RECORD: "no-record",
-    pb.SESSION_OUTCOME_GRANT_EXPIRED: "grant-expired",
-    pb.SESSION_OUTCOME_GRANT_REVOKED: "grant-revoked",
-    pb.SESSION_OUTCOME_GRANT_SCOPE: "grant-scope",
-    pb.SESSION_OUTCOME_GRANT_MISSING: "grant-missing",
-    pb.SESSION_OUTCOME_EMERGENCY_REFUSED: "emergency-refused",
-}
-
-_OUTCOME_OF: dict[type[Authorization], "pb.SessionOutcome.ValueType"] = {
-    GrantExpired: pb.SESSION_OUTCOME_GRANT_EXPIRED,
-    GrantRevoked: pb.SESSION_OUTCOME_GRANT_REVOKED,
-    GrantScope: pb.SESSION_OUTCOME_GRANT_SCOPE,
-    GrantMissing: pb.SESSION_OUTCOME_GRANT_MISSING,
-    EmergencyNotSupported: pb.SESSION_OUTCOME_EMERGENCY_REFUSED,
-}
-_ERRORS: dict["pb.SessionOutcome.ValueType", type[FederationError]] = {
-    pb.SESSION_OUTCOME_NO_RECORD: NoSuchRecord,
-    **{outcome: error for error, outcome in _OUTCOME_OF.items()},
-}
 
 
 def scope_digest(scope: Scope) -> bytes:
@@ -108,16 +78,9 @@ def scope_digest(scope: Scope) -> bytes:
     return digest(transcript("scope", *fields))
 
 
-def authorization_digest(message: RecordQuery | Deposit) -> bytes:
-    """Give H(grant or emergency), or nothing where there is neither."""
-    if isinstance(message, RecordQuery) and message.HasField("emergency"):
-        return statement_digest("bg", message.emergency.statement)
-    return statement_digest("grant", message.grant.statement) if message.HasField("grant") else b""
-
-
-def commitment(patient_id: str, authorization: bytes, scope: Scope, blind: bytes) -> bytes:
+def commitment(claim: AccessClaim, scope: Scope, blind: bytes) -> bytes:
     """Give c_P = H(T("cp", ID_P, H(grant or emergency), H(scope), rho))."""
-    return digest(transcript("cp", text(patient_id), authorization, scope_digest(scope), blind))
+    return digest(transcript("cp", text(claim.patient_id), claim.digest, scope_digest(scope), blind))
 
 
 def opening_transcript(
@@ -172,11 +135,6 @@ def record_transcript(
     return transcript("H2", *fields)
 
 
-def outcome_of(error: Authorization) -> "pb.SessionOutcome.ValueType | None":
-    """Give what a confirmed doctor may be told of a refusal, or None where it is REJECTED like any other."""
-    return _OUTCOME_OF.get(type(error))
-
-
 RECORD = Kind(
     initiator=Side("D3", RecordOpening, ROLE_DOCTOR, lambda d3: d3.doctor_id, lambda d3: d3.doctor_certificate),
     responder=Side("H1", RecordReply, ROLE_HOSPITAL, lambda h1: h1.hospital_id),
@@ -192,16 +150,14 @@ RECORD = Kind(
 class Intent:
     """What the session is for: c_P commits to it. `blind` is rho; keep the intent to repeat a deposit."""
 
-    patient_id: str
+    claim: AccessClaim
     scope: Scope
-    grant: SignedStatement | None
-    patient_key_statement: SignedStatement | None
     blind: bytes
 
     @property
     def commitment(self) -> bytes:
         """Give c_P."""
-        return commitment(self.patient_id, digest_or_empty("grant", self.grant), self.scope, self.blind)
+        return commitment(self.claim, self.scope, self.blind)
 
 
 def begin(
@@ -224,20 +180,22 @@ class Established:
 
     def query(self, *, now: Instant) -> "tuple[AwaitingRecord, SessionFrame]":
         """Send D4 (eq. 45): open c_P and show the grant."""
-        session, intent = self.session, self.intent
+        session, intent, claim = self.session, self.intent, self.intent.claim
         payload = RecordQuery(
-            patient_id=intent.patient_id,
+            patient_id=claim.patient_id,
             doctor_id=session.own.identity,
             sent_at=now,
             doctor_certificate_digest=digest(session.own.certificate),
             blind=intent.blind,
             scope=intent.scope,
-            grant=intent.grant,
-            patient_key_statement=intent.patient_key_statement,
+            grant=claim.grant,
+            patient_key_statement=claim.patient_key_statement,
         )
         check(payload)
         _, frame = session.sending.seal_message("d4", payload, sent_at=now)
-        state = AwaitingRecord(session, intent, session.receiving, IncomingRecord(), _grant_id(intent.grant))
+        claimed = claim.claimed
+        access_id = b"" if claimed is None else claimed.id
+        state = AwaitingRecord(session, intent, session.receiving, IncomingRecord(), access_id)
         return state, frame
 
     def deposit(
@@ -283,7 +241,7 @@ class AwaitingRecord:
     intent: Intent
     receiving: Direction
     incoming: IncomingRecord
-    grant_id: bytes
+    access_id: bytes
 
     def receive(
         self, frame: SessionFrame, verifier: Verifier, *, now: Instant
@@ -316,7 +274,7 @@ class AwaitingRecord:
             self.session.transcript_hash,
             self.intent.commitment,
             record_digest,
-            self.grant_id,
+            self.access_id,
             end.version,
             end.sent_at,
         )
@@ -357,11 +315,8 @@ def verify_deposit_receipt(signed: SignedStatement, hospital_key: Ed25519PublicK
 
 
 def _refusal(outcome: "pb.SessionOutcome.ValueType") -> FederationError:
-    return _ERRORS.get(outcome, Authorization)("the hospital refuses: " + OUTCOME_NAMES[outcome])
-
-
-def _grant_id(grant: SignedStatement | None) -> bytes:
-    return b"" if grant is None else peek_statement(Grant, grant).grant_id
+    row = outcomes.of_session(outcome)
+    return (row.error or Authorization)(f"the hospital refuses: {row.name}")
 
 
 def receive_opening(
@@ -436,8 +391,7 @@ def _require_commitment(
         raise IdentityMismatch("the message names another doctor than D3")
     if message.scope.purpose != purpose:
         raise FieldInvalid("the scope has another purpose than the message")
-    opened = commitment(message.patient_id, authorization_digest(message), message.scope, message.blind)
-    if opened != request.patient_commitment:
+    if commitment(AccessClaim.of(message), message.scope, message.blind) != request.patient_commitment:
         raise CommitmentMismatch("c_P does not open to this patient, grant and scope")
 
 
@@ -447,23 +401,17 @@ def _authorized(
     right: "statement.Right.ValueType",
     verifier: Verifier,
     now: Instant,
-) -> Grant:
+) -> Access:
     """Decide anew: on the doctor of D3, then on CRED(P), then on the grant for this hospital.
 
     Raises Authorization for what is wrong with the grant; Rejected for a doctor who is revoked since D3, or a false patient.
     """
     request.require_still_allowed(verifier, now=now)
-    if not message.HasField("grant") or not message.HasField("patient_key_statement"):
-        raise GrantMissing("no grant, no record")
-    with after_opening():
-        patient = verifier.party(message.patient_key_statement, ROLE_PATIENT, now=now)
-        if patient.identity != message.patient_id:
-            raise IdentityMismatch("the patient's key statement is another patient's")
     asked_class = message.scope.department_class
     named_class = None if asked_class == ANY else asked_class
     doctor, hospital_id = request.doctor, request.session.own.identity
     use = Use(right, doctor.identity, digest(doctor.certificate), hospital_id, named_class)
-    return authorize(message.grant, patient, use, verifier, now=now)
+    return AccessClaim.of(message).authorize(use, verifier, now=now)
 
 
 @dataclass(frozen=True, repr=False)
@@ -475,12 +423,11 @@ class ReceivedQuery:
 
     def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[Release]":
         """Decide on doctor, patient and grant (C1). Raises Authorization for what is wrong with the grant, else Rejected."""
-        if self.query.HasField("emergency"):
-            raise EmergencyNotSupported("emergencies are not served in this release")
-        grant = _authorized(self.request, self.query, RIGHT_READ, verifier, now)
-        classes = classes_covered(grant, self.query.scope.department_class, verifier.anchors.department_classes)
+        AccessClaim.of(self.query).require_supported()
+        access = _authorized(self.request, self.query, RIGHT_READ, verifier, now)
+        classes = access.classes(self.query.scope.department_class, verifier.anchors.department_classes)
         sending = self.request.session.sending
-        release = Release(self.request, self.query, grant, classes, sending, hashlib.sha256())
+        release = Release(self.request, self.query, access, classes, sending, hashlib.sha256())
         return Logged(self.event(BEGUN), release)
 
     def event(self, reason: str) -> AccessEvent:
@@ -495,11 +442,11 @@ class ReceivedQuery:
 
 @dataclass(frozen=True, repr=False)
 class Release:
-    """The grant allows it and the log knows it: M_EMR may go, slice by slice (eq. 47)."""
+    """The access allows it and the log knows it: M_EMR may go, slice by slice (eq. 47)."""
 
     request: AwaitingRequest
     query: RecordQuery
-    grant: Grant
+    access: Access
     classes: tuple[str, ...]
     sending: Direction
     hasher: "hashlib._Hash"
@@ -526,7 +473,7 @@ class Release:
             request.session.transcript_hash,
             request.patient_commitment,
             self.hasher.digest(),
-            self.grant.grant_id,
+            self.access.id,
             version,
             now,
         )
@@ -561,12 +508,12 @@ class ReceivedDeposit:
             require_same_time(sto.sent_at, self.sent_at)
             _require_commitment(request, sto, pb.PURPOSE_STORE)
             biosignal, diagnosis = deposit_content(sto, request.pieces)
-        grant = _authorized(request, sto, RIGHT_WRITE, verifier, now)
+        access = _authorized(request, sto, RIGHT_WRITE, verifier, now)
         with after_opening():
             if sto.scope.department_class == ANY:
                 raise FieldInvalid("a deposit names one department class")
             self._require_signatures(verifier, now)
-        return Logged(self.event("OK"), AcceptedDeposit(self, grant, biosignal, diagnosis))
+        return Logged(self.event("OK"), AcceptedDeposit(self, access, biosignal, diagnosis))
 
     def event(self, reason: str) -> AccessEvent:
         """Give the entry for the access log."""
@@ -593,7 +540,7 @@ class ReceivedDeposit:
             doctor.identity,
             doctor.certificate,
             sto.biosignal_digest,
-            authorization_digest(sto),
+            AccessClaim.of(sto).digest,
             sto.biosignal_sent_at,
         )
         verify_signature(patient.key, sto.biosignal_signature, biosignal)
@@ -612,7 +559,7 @@ class AcceptedDeposit:
     """The deposit may be kept. Keep it and its publication in one transaction, then answer with the receipt."""
 
     received: ReceivedDeposit
-    grant: Grant
+    access: Access
     biosignal: bytes
     diagnosis: bytes
 
@@ -638,6 +585,6 @@ def _event(kind: str, message: RecordQuery | Deposit, reason: str) -> AccessEven
         doctor_id=message.doctor_id,
         patient_id=message.patient_id,
         scope=message.scope.department_class,
-        authorization=authorization_digest(message),
+        authorization=AccessClaim.of(message).digest,
         reason=reason,
     )

@@ -112,9 +112,9 @@ def test_b7_no_signature_is_visible_on_the_wire(federation):
     state, p2 = replying, list(frames)
     for frame in p2:
         state = state.receive(frame, federation.doctor.verifier(), now=now)
-    _, question = federation.ask(state.grant)
+    _, question = federation.ask(state.claim.grant)
     answer = federation.cloud.answer(question)
-    asking, d3 = federation.open_session(federation.hospital_a, federation.intent(state.grant))
+    asking, d3 = federation.open_session(federation.hospital_a, federation.intent(state.claim.grant))
     requested, h1 = federation.receive_session(federation.hospital_a, d3).reply(now=now, entropy=federation.entropy)
     awaiting_record, d4 = asking.receive(h1, federation.doctor.verifier(), now=now).query(now=now)
     verifier = federation.hospital_a.verifier()

@@ -8,6 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from federation.errors import CommitmentMismatch
 from federation.protocol import consultation as common
 from federation.protocol import record, search
+from federation.protocol.access import AccessClaim
 from federation.protocol.grant import Terms
 from federation.protocol.index import Location
 from federation.v1 import publication_pb2
@@ -79,9 +80,7 @@ def test_x5_the_hospital_verifies_d3_without_the_patients_name(federation):
     asked, _, established = session(federation)
     assert b"P:wang" not in asked.opening.message
     intent = established.intent
-    opened = record.commitment(
-        "P:wang", record.authorization_digest(RecordQuery(grant=intent.grant)), intent.scope, intent.blind
-    )
+    opened = record.commitment(AccessClaim("P:wang", intent.claim.grant), intent.scope, intent.blind)
     assert opened == asked.payload.patient_commitment
     connected, requested = federation.establish(federation.hospital_a, intent)
     _, frame = connected.query(now=federation.clock.now)

@@ -178,7 +178,7 @@ class Practice:
                     raise
 
     def _treat(self, room: DoctorRoom, consultation: InConsultation, label: str) -> None:
-        authorization = statement_digest("grant", consultation.grant.statement)
+        authorization = statement_digest("grant", consultation.claim.grant.statement)
         places = self._doctor.search(consultation)
         self._journal.note("searched", authorization=authorization, handles=[it.handle for it in places])
         records = []

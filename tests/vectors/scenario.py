@@ -10,6 +10,7 @@ from typing import Any
 
 from federation.protocol import consultation, record, search
 from federation.protocol import room as asking
+from federation.protocol.access import AccessClaim
 from federation.protocol.consultation import code_digest
 from federation.protocol.grant import Terms, make_grant
 from federation.protocol.handshake import ReceivedOpening, Session, SessionKeys
@@ -166,13 +167,16 @@ def _receiving(state: Any, verifier: Verifier) -> Callable[..., Any]:
     return lambda message, *, now, admitted=True: state.receive(message, verifier, now=now)
 
 
+def _claim(world: World, grant: SignedStatement) -> AccessClaim:
+    return AccessClaim(world.patient.identity, grant, world.patient.self_.key_statement)
+
+
 def look_up(world: World, carry: Carry, grant: SignedStatement) -> search.Answer:
     """D2, C."""
     now, cloud, verifier = world.now, world.cloud, world.verifier
-    question = search.Question(world.patient.identity, DEPARTMENT_CLASS)
-    patient = world.patient.self_.key_statement
+    question = search.Question(_claim(world, grant), DEPARTMENT_CLASS)
     waiting, opening = search.ask(
-        world.doctor, question, grant, patient, cloud.encryption_key, verifier, now=now, entropy=world.entropy("D2")
+        world.doctor, question, cloud.encryption_key, verifier, now=now, entropy=world.entropy("D2")
     )
     serial = world.doctor.self_.serial
 
@@ -267,7 +271,7 @@ def read_record(world: World, carry: Carry, grant: SignedStatement) -> record.Re
     now, verifier = world.now, world.verifier
     scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_READ, department_class=DEPARTMENT_CLASS, handles=[HANDLE])
     blind = world.entropy("rho-read")(32)
-    intent = record.Intent(world.patient.identity, scope, grant, world.patient.self_.key_statement, blind)
+    intent = record.Intent(_claim(world, grant), scope, blind)
     established, requested = establish(world, carry, intent, "-read")
     state: Any
     state, frame = established.query(now=now)
@@ -339,9 +343,8 @@ def deposit(world: World, carry: Carry, consulted: Consulted, diagnosis: Diagnos
     """D3, H1, STO in two frames, STOACK."""
     now, verifier = world.now, world.verifier
     scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_STORE, department_class=DEPARTMENT_CLASS)
-    patient, grant = world.patient.self_, consulted.grant
     blind = world.entropy("rho-store")(32)
-    intent = record.Intent(patient.identity, scope, grant, patient.key_statement, blind)
+    intent = record.Intent(_claim(world, consulted.grant), scope, blind)
     established, requested = establish(world, carry, intent, "-store")
     sto = _deposit(world, consulted, diagnosis, intent)
     waiting, frames = established.deposit(BIOSIGNAL, DIAGNOSIS, sto)
@@ -373,13 +376,13 @@ def _storing(state: record.AwaitingRequest, verifier: Verifier) -> Callable[...,
 def _deposit(world: World, consulted: Consulted, d5: DiagnosisDelivery, intent: record.Intent) -> record_pb2.Deposit:
     p2 = consulted.doctor.delivery
     return record_pb2.Deposit(
-        patient_id=intent.patient_id,
+        patient_id=intent.claim.patient_id,
         doctor_id=world.doctor.identity,
         sent_at=world.now,
         blind=intent.blind,
         scope=intent.scope,
-        grant=intent.grant,
-        patient_key_statement=intent.patient_key_statement,
+        grant=intent.claim.grant,
+        patient_key_statement=intent.claim.patient_key_statement,
         consultation_digest=consulted.patient.transcript_hash,
         biosignal_size_bytes=len(BIOSIGNAL),
         biosignal_digest=p2.biosignal_digest,

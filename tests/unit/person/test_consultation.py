@@ -56,7 +56,7 @@ def fill(mailbox: Mailbox) -> None:
 def test_visit_brings_biosignal_and_grant_and_a_signed_diagnosis_back(surgery: Surgery, room: DoctorRoom) -> None:
     waiting, present = visit(surgery, room, Terms())
     assert present.biosignal == ecg()
-    assert present.grant is not None
+    assert present.claim.grant is not None
     content = report(surgery.federation)
     awaiting = surgery.doctor.diagnose(room, present, content, [])
     patient = surgery.patient()

@@ -107,7 +107,7 @@ def test_deposit_that_grew_stale_unsent_gets_a_new_time(surgery: Surgery) -> Non
 def test_grant_missing_prepares_no_deposit_and_searches_nothing(surgery: Surgery) -> None:
     now = surgery.federation.clock.now
     _, held = surgery.federation.consult(ecg())
-    without = held.__class__(**{**vars(held), "grant": None})
+    without = replace(held, claim=replace(held.claim, grant=None))
     awaiting, _ = without.diagnose(report(surgery.federation), (), now=now)
     with pytest.raises(GrantMissing):
         surgery.doctor.prepare_deposit(awaiting, "H:alpha", surgery.address, "cardiology")

@@ -87,13 +87,13 @@ def delivered(federation):
 def test_a_biosignal_is_taken(delivered):
     state = delivered.receive(*delivered.slices, delivered.last)
     assert state.biosignal == BIOSIGNAL
-    assert state.grant is not None
+    assert state.claim.grant is not None
 
 
 def test_a_biosignal_without_a_grant_is_taken(federation):
     delivered = Delivered(federation)
     _, frames = delivered.patient.deliver(BIOSIGNAL, None, now=federation.clock.now)
-    assert delivered.receive(*frames).grant is None
+    assert delivered.receive(*frames).claim.grant is None
 
 
 def test_a_changed_delivery_signed_again_is_taken_so_the_refusals_below_have_one_cause(delivered):

@@ -47,7 +47,7 @@ class Storing:
     def __init__(self, federation, consultation, *, terms=None, scope=PURPOSE_STORE, department="cardiology"):
         self.federation, now = federation, federation.clock.now
         self.consultation = consultation
-        grant = federation.grant(terms) if terms else consultation.grant
+        grant = federation.grant(terms) if terms else consultation.claim.grant
         awaiting, _ = consultation.diagnose(b"all is well", (bytes(64),), now=now)
         d5, p2 = awaiting.diagnosis, consultation.delivery
         self.intent = federation.intent(grant, scope, department)
@@ -175,7 +175,8 @@ def test_a_deposit_without_a_patients_statement_is_never_sent(storing):
 
 
 def test_a_query_without_a_patients_statement_is_refused_as_grant_missing(federation):
-    intent = replace(federation.intent(federation.grant()), patient_key_statement=None)
+    intent = federation.intent(federation.grant())
+    intent = replace(intent, claim=replace(intent.claim, patient_key_statement=None))
     session, hospital = federation.establish(federation.hospital_b, intent)
     _, frame = session.query(now=federation.clock.now)
     received = hospital.receive(frame, federation.hospital_b.verifier(), now=federation.clock.now)

@@ -41,12 +41,12 @@ def visit(federation: Federation) -> list[Exhibit]:
     federation.cloud.publish("P:wang", Location("H:alpha/cardiology", b"h" * 16))
     waiting, consultation, kept = consult(federation)
 
-    answer = federation.search(consultation.grant)
+    answer = federation.search(consultation.claim.grant)
     assert [place.department_id for place in answer.places] == ["H:alpha/cardiology"]
     kept.extend(exhibits.of_answer(answer, federation.cloud.anchors.cloud_id))
 
     record = record_of(b"record" * 300_000)
-    awaiting, opening = federation.open_session(federation.hospital_a, federation.intent(consultation.grant))
+    awaiting, opening = federation.open_session(federation.hospital_a, federation.intent(consultation.claim.grant))
     requested, reply = federation.receive_session(federation.hospital_a, opening).reply(
         now=now, entropy=federation.entropy
     )
@@ -76,7 +76,7 @@ def visit(federation: Federation) -> list[Exhibit]:
     kept += [exhibits.of_own_diagnosis(awaiting_receipt), exhibits.of_diagnosis(diagnosed)]
     kept.append(exhibits.of_receipt(signed, consultation.patient))
 
-    intent = federation.intent(consultation.grant, PURPOSE_STORE, "cardiology")
+    intent = federation.intent(consultation.claim.grant, PURPOSE_STORE, "cardiology")
     storing, requested = federation.establish(federation.hospital_b, intent)
     d5, p2 = awaiting_receipt.diagnosis, consultation.delivery
     deposit = Deposit(
@@ -85,7 +85,7 @@ def visit(federation: Federation) -> list[Exhibit]:
         sent_at=now,
         blind=intent.blind,
         scope=intent.scope,
-        grant=consultation.grant,
+        grant=consultation.claim.grant,
         patient_key_statement=federation.patient.key_statement,
         consultation_digest=consultation.session.transcript_hash,
         biosignal_size_bytes=len(consultation.biosignal),
