@@ -16,9 +16,9 @@ from federation.errors import BundleStale, Conflict, Limit, MissingField, NoSuch
 from federation.hospital.hospital import Hospital
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.authorities import current_crl
+from federation.protocol.consultation import receive_room_request, verify_close
 from federation.protocol.doctor_certificate import authority_of, read_certificate
 from federation.protocol.parsing import check
-from federation.protocol.room import receive_room_request, verify_close
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import Peer
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit

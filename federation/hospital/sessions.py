@@ -15,8 +15,8 @@ from federation.hospital.records_administration import why_absent
 from federation.hospital.release import content_of, manifest_of
 from federation.protocol import record as protocol
 from federation.protocol.anchors import Lists
+from federation.protocol.frames import pieces
 from federation.protocol.outcomes import session_outcome
-from federation.protocol.padding import pieces
 from federation.protocol.parties import reason_of
 from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
 from federation.store.rows import StoredRecord

@@ -28,12 +28,13 @@ from federation.protocol.consultation import (
     AwaitingBiosignal,
     AwaitingReceipt,
     InConsultation,
+    ask_for_room,
+    ask_to_close,
     code_digest,
     receive_opening,
 )
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy, reason_of
-from federation.protocol.room import ask_for_room, ask_to_close
 from federation.protocol.search import Place, Question
 from federation.protocol.time import Instant
 from federation.store.blobs import BlobStore

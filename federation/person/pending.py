@@ -17,8 +17,8 @@ from federation.party.member import Member
 from federation.person.code import DoctorCode
 from federation.person.sealed_files import SealedFiles
 from federation.protocol.consultation import CONSULTATION_LIFE, AwaitingDiagnosis
+from federation.protocol.frames import Direction, DirectionKeys
 from federation.protocol.parties import Party
-from federation.protocol.session import Direction, DirectionKeys
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import EncryptionKey, Peer
 from federation.v1.envelope_pb2 import SessionFrame

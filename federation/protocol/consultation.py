@@ -8,13 +8,18 @@ P2  The patient, only then, sends M_SD and its grant under SEK_1: this confirms 
 D5  The doctor signs its diagnosis over what it rests on.
 P6  The patient gives a receipt.
 
-P1 and D1 are the handshake's, with the row `CONSULTATION`; the patient's states come first, then the doctor's.
+Before, the doctor opens a room of the relay, and closes it after: it shows who it is, in clear, signed for this hospital. Nothing
+of that is secret: a room's statements are served to whoever has the room's number. So refusals are precise.
+
+P1 and D1 are the handshake's, with the row `CONSULTATION`; the room comes last, after the patient's states and the doctor's.
 """
 
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from federation.errors import (
     CertificateForeign,
@@ -27,25 +32,37 @@ from federation.errors import (
 )
 from federation.protocol import handshake
 from federation.protocol.access import AccessClaim
+from federation.protocol.frames import (
+    MOST_BIOSIGNAL_BYTES,
+    Direction,
+    padded_size,
+    parse_last,
+    pieces,
+    unpad_content,
+    with_slice,
+)
 from federation.protocol.grant import open_grant_for
 from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, Session, Side
-from federation.protocol.padding import padded_size, pieces, unpad_content
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.sealing import after_opening
-from federation.protocol.session import Direction, parse_last, with_slice
-from federation.protocol.statements import Signed, digest_or_empty
+from federation.protocol.statements import Signed, digest_or_empty, peek_statement, verify_signature
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import Peer, VerifiedParty, Verifier
-from federation.v1.consultation_pb2 import BiosignalDelivery, ConsultationOpening, ConsultationReply, GetRoomResponse
+from federation.v1.consultation_pb2 import (
+    BiosignalDelivery,
+    CloseRoomRequest,
+    ConsultationOpening,
+    ConsultationReply,
+    GetRoomResponse,
+    OpenRoomRequest,
+)
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, SignedStatement
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, KeyStatement, SignedStatement
 from keystore.transcript import digest, listing, text, transcript, u64
 
 CONSULTATION_LIFE = timedelta(hours=12)
-MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024
-"""Of M_SD, wherever it goes: what a doctor may diagnose, its hospital may keep."""
 
 
 def code_digest(key_statement: bytes, signature: bytes, certificate: bytes) -> bytes:
@@ -413,3 +430,61 @@ class AwaitingReceipt:
 def _diagnosis_signed(d5: DiagnosisDelivery, transcript_hash: bytes, biosignal_signature: bytes) -> bytes:
     based_on = listing(list(d5.based_on))
     return diagnosis_transcript(transcript_hash, digest(d5.diagnosis), biosignal_signature, based_on, d5.sent_at)
+
+
+def room_transcript(request: OpenRoomRequest, doctor_id: str, hospital_id: str) -> bytes:
+    """Give T("room", ID_D, ID_HPC, EK_D, nonce, T)."""
+    statement = request.encryption_key_statement.statement
+    fields = text(doctor_id), text(hospital_id), statement, request.nonce, u64(request.sent_at)
+    return transcript("room", *fields)
+
+
+def ask_for_room(doctor: Party, hospital_id: str, *, now: Instant, entropy: Entropy) -> OpenRoomRequest:
+    """Make the request of a doctor to this hospital's relay."""
+    request = OpenRoomRequest(
+        key_statement=doctor.self_.key_statement,
+        doctor_certificate=doctor.certificate,
+        encryption_key_statement=doctor.encryption_key_statement,
+        nonce=entropy(16),
+        sent_at=now,
+    )
+    request.signature = doctor.signing_key.sign(room_transcript(request, doctor.identity, hospital_id))
+    return request
+
+
+def close_transcript(room_id: bytes, doctor_id: str, hospital_id: str) -> bytes:
+    """Give T("room-close", ID_D, ID_HPC, room)."""
+    return transcript("room-close", text(doctor_id), text(hospital_id), room_id)
+
+
+def ask_to_close(doctor: Party, hospital_id: str, room_id: bytes) -> CloseRoomRequest:
+    """Make the request by which a doctor closes a room of its own."""
+    signature = doctor.signing_key.sign(close_transcript(room_id, doctor.identity, hospital_id))
+    return CloseRoomRequest(room_id=room_id, signature=signature)
+
+
+def verify_close(request: CloseRoomRequest, opened_by: SignedStatement, hospital_id: str) -> None:
+    """Verify that whoever opened the room, by this KS_D, closes it. Raises SignatureInvalid.
+
+    KS_D held when the room was opened. Whether it still does is not asked: a doctor who may open no room may close its own.
+    """
+    doctor = peek_statement(KeyStatement, opened_by)
+    key = Ed25519PublicKey.from_public_bytes(doctor.verifying_key)
+    verify_signature(key, request.signature, close_transcript(request.room_id, doctor.identity, hospital_id))
+
+
+def receive_room_request(
+    request: OpenRoomRequest, hospital_id: str, verifier: Verifier, *, now: Instant
+) -> Pending[Peer]:
+    """Check T, CRED(D), Cert_D, EK_D and the signature; give whose room it is.
+
+    Raises MalformedMessage, Authentication, StaleRevocationList.
+    """
+    check(request)
+    verifier.freshness.require(request.sent_at, now=now)
+    doctor = verifier.doctor(request.key_statement, request.doctor_certificate, now=now)
+    key = verifier.encryption_key(request.encryption_key_statement, doctor, now=now)
+    verify_signature(doctor.key, request.signature, room_transcript(request, doctor.identity, hospital_id))
+    replay_key = digest(transcript("ROOM", text(doctor.identity), request.nonce))
+    holder = Peer(doctor, key, request.doctor_certificate)
+    return Pending(replay_key, verifier.freshness.replay_key_until(now=now), holder)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from federation.errors import CertificateForeign, IdentityMismatch, KeyConfirmationFailed, PointInvalid, SessionUnknown
+from federation.protocol.frames import Direction, DirectionKeys
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.sealing import (
@@ -30,7 +31,6 @@ from federation.protocol.sealing import (
     seal_opening,
     seal_reply,
 )
-from federation.protocol.session import Direction, DirectionKeys
 from federation.protocol.statements import Signed
 from federation.protocol.time import Instant
 from federation.protocol.verifier import Peer, VerifiedParty, Verifier

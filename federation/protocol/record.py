@@ -29,15 +29,21 @@ from federation.errors import (
 from federation.protocol import handshake, outcomes
 from federation.protocol.access import BEGUN, Access, AccessClaim, AccessEvent, Logged, Use
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
-from federation.protocol.deposit_content import MOST_DEPOSIT_BYTES, deposit_content
+from federation.protocol.frames import (
+    MOST_DEPOSIT_BYTES,
+    Direction,
+    IncomingRecord,
+    Piece,
+    deposit_content,
+    parse_last,
+    pieces,
+    with_slice,
+)
 from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, Session, Side
 from federation.protocol.identities import ANY
-from federation.protocol.padding import Piece, pieces
 from federation.protocol.parsing import check, parse
 from federation.protocol.parties import Entropy, Party, Pending
-from federation.protocol.record_content import IncomingRecord
 from federation.protocol.sealing import Opened, after_opening
-from federation.protocol.session import Direction, parse_last, with_slice
 from federation.protocol.statements import (
     Signed,
     open_statement,

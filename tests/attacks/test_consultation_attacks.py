@@ -19,8 +19,8 @@ from federation.errors import (
 )
 from federation.party.epochs import EPOCH_LIFE
 from federation.protocol import consultation
+from federation.protocol.frames import Direction
 from federation.protocol.handshake import derive
-from federation.protocol.session import Direction
 from federation.v1.statement_pb2 import EncryptionKeyStatement
 from keystore import group
 from keystore.errors import EpochKeyUnknown, SealBroken

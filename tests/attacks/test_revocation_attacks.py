@@ -10,7 +10,7 @@ from federation.errors import CertificateRevoked, CredentialRevoked, GrantExpire
 from federation.party.member import Member
 from federation.party.registration import apply
 from federation.protocol.access import AccessClaim, Use, authorize
-from federation.protocol.padding import Piece
+from federation.protocol.frames import Piece
 from federation.protocol.record import Release
 from federation.protocol.search import Question
 from federation.v1.statement_pb2 import RIGHT_READ, ROLE_PATIENT

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from federation.errors import FederationError
 from federation.protocol.consultation import AwaitingBiosignal
-from federation.protocol.padding import SLICE_BYTES
+from federation.protocol.frames import SLICE_BYTES
 from federation.protocol.record import AwaitingRecord, AwaitingRequest, ReceivedQuery
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import PURPOSE_STORE

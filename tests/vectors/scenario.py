@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from federation.protocol import consultation, record, search
-from federation.protocol import room as asking
 from federation.protocol.access import AccessClaim
 from federation.protocol.consultation import code_digest
+from federation.protocol.frames import Piece
 from federation.protocol.grant import Terms, make_grant
 from federation.protocol.handshake import ReceivedOpening, Session, SessionKeys
-from federation.protocol.padding import Piece
 from federation.protocol.parsing import check
 from federation.protocol.sealing import UNNAMED, Context
 from federation.protocol.verifier import Peer, Verifier
@@ -69,10 +68,10 @@ def room(world: World) -> tuple[GetRoomResponse, bytes]:
 def open_room(world: World, carry: Carry) -> None:
     """The doctor asks its hospital's relay for a room: signed, in clear."""
     hospital_id, doctor = world.hospital.identity, world.doctor
-    request = asking.ask_for_room(doctor, hospital_id, now=world.now, entropy=world.entropy("room"))
+    request = consultation.ask_for_room(doctor, hospital_id, now=world.now, entropy=world.entropy("room"))
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> Peer:
-        return asking.receive_room_request(message, hospital_id, world.verifier, now=now).admit(admitted)
+        return consultation.receive_room_request(message, hospital_id, world.verifier, now=now).admit(admitted)
 
     facts = Facts(receiver=hospital_id, query=doctor.identity)
     carry(Step("room", OpenRoomRequest, request, receive, None, None, facts, doctor.signing_key))
@@ -81,11 +80,11 @@ def open_room(world: World, carry: Carry) -> None:
 def close_room(world: World, carry: Carry) -> None:
     """The doctor, who has P6, asks the relay to close the room: signed, in clear."""
     hospital_id, doctor = world.hospital.identity, world.doctor
-    request = asking.ask_to_close(doctor, hospital_id, ROOM_ID)
+    request = consultation.ask_to_close(doctor, hospital_id, ROOM_ID)
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> None:
         check(message)
-        asking.verify_close(message, doctor.self_.key_statement, hospital_id)
+        consultation.verify_close(message, doctor.self_.key_statement, hospital_id)
 
     facts = Facts(receiver=hospital_id, query=doctor.identity)
     carry(Step("room-close", CloseRoomRequest, request, receive, None, None, facts, doctor.signing_key))

@@ -29,10 +29,10 @@ from federation.errors import (
 )
 from federation.protocol import record
 from federation.protocol.access import AccessClaim
+from federation.protocol.frames import Direction
 from federation.protocol.grant import Terms
 from federation.protocol.outcomes import session_outcome
 from federation.protocol.record import Received, Slice
-from federation.protocol.session import Direction
 from federation.v1 import record_pb2
 from federation.v1.record_pb2 import RecordEnd, RecordQuery
 from federation.v1.statement_pb2 import RIGHT_INDEX, SignedStatement

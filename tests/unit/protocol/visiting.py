@@ -3,8 +3,8 @@
 from federation.person import exhibits
 from federation.person.evidence import Exhibit
 from federation.protocol.consultation import AwaitingBiosignal, AwaitingDiagnosis, InConsultation
+from federation.protocol.frames import pieces
 from federation.protocol.index import Location
-from federation.protocol.padding import pieces
 from federation.protocol.record import AcceptedDeposit, Received, ReceivedDeposit, ReceivedQuery, Slice
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit
 from keystore.transcript import digest
