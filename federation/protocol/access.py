@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 from federation.errors import EmergencyNotSupported, GrantMissing, GrantScope, IdentityMismatch
 from federation.protocol.grant import open_grant_for
-from federation.protocol.identities import ANY
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import digest_or_empty, peek_statement, signed_digest_or_empty
 from federation.protocol.time import Instant
@@ -19,6 +18,7 @@ from federation.v1 import statement_pb2 as pb
 from federation.v1.record_pb2 import Deposit, RecordQuery
 from federation.v1.search_pb2 import SearchQuery
 from federation.v1.statement_pb2 import ROLE_PATIENT, Grant, SignedStatement
+from keystore.identities import ANY
 from keystore.transcript import statement_digest
 
 S = TypeVar("S")

@@ -31,7 +31,7 @@ from federation.protocol.time import Instant, require_same_time
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import Deposit, RecordManifest
-from keystore.transcript import digest, frame, text, transcript, u64
+from keystore.transcript import LENGTH_BYTES, digest, frame, text, transcript, u64
 
 M = TypeVar("M", bound=Message)
 
@@ -131,7 +131,6 @@ def _require_slice(plaintext: bytes) -> bytes:
 
 SMALLEST_BYTES = 2048
 SLICE_BYTES = 512 * 1024
-_LENGTH_BYTES = 4
 
 
 def padded_size(size: int) -> int:
@@ -151,8 +150,8 @@ def pad_message(message: bytes) -> bytes:
 
 def unpad_message(plaintext: bytes) -> bytes:
     """Give the message out of F(message) || zeros. Raises PaddingInvalid."""
-    size = _LENGTH_BYTES + int.from_bytes(plaintext[:_LENGTH_BYTES], "big")
-    return unpad_content(plaintext, size)[_LENGTH_BYTES:]
+    size = LENGTH_BYTES + int.from_bytes(plaintext[:LENGTH_BYTES], "big")
+    return unpad_content(plaintext, size)[LENGTH_BYTES:]
 
 
 def unpad_content(padded: bytes, size: int) -> bytes:
@@ -241,12 +240,12 @@ class IncomingRecord:
         if self.slices >= MOST_SLICES:
             raise Limit(f"a manifest comes in at most {MOST_SLICES} slices")
         most = payload_rule(RecordManifest.DESCRIPTOR).max_size
-        end = _LENGTH_BYTES + int.from_bytes(head[:_LENGTH_BYTES], "big")
-        if len(head) < _LENGTH_BYTES or (len(head) < end <= _LENGTH_BYTES + most):
+        end = LENGTH_BYTES + int.from_bytes(head[:LENGTH_BYTES], "big")
+        if len(head) < LENGTH_BYTES or (len(head) < end <= LENGTH_BYTES + most):
             return replace(self, head=head)
-        if end > _LENGTH_BYTES + most:
+        if end > LENGTH_BYTES + most:
             raise MessageTooLarge(f"a manifest has at most {most} bytes")
-        manifest = parse(RecordManifest, head[_LENGTH_BYTES:end])
+        manifest = parse(RecordManifest, head[LENGTH_BYTES:end])
         parts = (part.size_bytes for entry in manifest.records for part in entry.parts)
         return replace(self, head=b"", manifest=manifest, size_bytes=end + sum(parts))
 

@@ -5,6 +5,7 @@ depth. Received points are checked here too, so no later step can forget (B6).
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TypeVar, cast

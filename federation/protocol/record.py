@@ -40,7 +40,6 @@ from federation.protocol.frames import (
     with_slice,
 )
 from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, Session, Side
-from federation.protocol.identities import ANY
 from federation.protocol.parsing import check, parse
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.sealing import Opened, after_opening
@@ -73,6 +72,7 @@ from federation.v1.statement_pb2 import (
     ROLE_PATIENT,
     SignedStatement,
 )
+from keystore.identities import ANY
 from keystore.transcript import digest, listing, text, transcript, u64
 
 PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {pb.PURPOSE_READ: "read", pb.PURPOSE_STORE: "store"}

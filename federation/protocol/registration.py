@@ -44,6 +44,7 @@ from federation.v1.registration_pb2 import RegistrationAnswer, RegistrationReque
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, SignedStatement
 from keystore.encryption import DecryptionKey, Keyring
 from keystore.errors import CredentialMismatch, InvalidPoint
+from keystore.identities import DOCTOR, HOSPITAL, PATIENT
 from keystore.issuing import Issued, check_issued
 from keystore.transcript import digest, text, transcript, u64
 
@@ -186,7 +187,7 @@ class AwaitingCredential:
             raise CredentialInvalid("(R_X1, S_X) does not satisfy eq. 4, 7, 10") from error
 
 
-_PREFIXES = {pb.ROLE_PATIENT: "P:", pb.ROLE_DOCTOR: "D:", pb.ROLE_HOSPITAL: "H:"}
+_PREFIXES = {pb.ROLE_PATIENT: PATIENT, pb.ROLE_DOCTOR: DOCTOR, pb.ROLE_HOSPITAL: HOSPITAL}
 
 
 @dataclass(frozen=True)
