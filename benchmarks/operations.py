@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.steps import PIN
 from federation.party.registration import register
+from federation.protocol.access import AccessClaim
 from federation.protocol.search import Question
 from federation.v1.statement_pb2 import ROLE_PATIENT
 from hsm import Pin, Token, TokenUri, pin_from_value
@@ -58,7 +59,7 @@ def of_the_cloud(directory: Path, make: Maker) -> Iterator[Row]:
         yield "cloud: registration with its ticket", each(token, registration)
         yield (
             "cloud: search, one row (D2, C)",
-            each(token, lambda: client.search(doctor, Question("P:a"), grant, patient.key_statement)),
+            each(token, lambda: client.search(doctor, Question(AccessClaim("P:a", grant, patient.key_statement)))),
         )
         yield "cloud: publication (PUB, PUBACK)", each(token, lambda: lab.publish(hospital, "P:a", "cardiology"))
         yield "cloud: directory", each(token, client.directory)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from federation.protocol.hospital_record import ReceivedQuery
+from federation.protocol.frames import pieces
 from federation.protocol.index import Location
-from federation.protocol.padding import pieces
+from federation.protocol.record import ReceivedQuery
 from hsm import Pin, Token, open_token, pin_from_value
 from hsm.softhsm import SoftHsm
 from tests.contents import record_of

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from federation.protocol.padding import Piece, padded_size
+from federation.protocol.frames import Piece, padded_size
 from federation.v1.record_pb2 import PART_KIND_ATTACHMENT, RecordEntry, RecordManifest, RecordPart
 from keystore.transcript import digest, frame
 

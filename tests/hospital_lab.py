@@ -25,7 +25,7 @@ from federation.hospital.outbox import Outbox
 from federation.processes.hospital import Listening, listen
 from federation.protocol.calls import PUBLISH
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
-from federation.protocol.doctor_record import Established, Intent, Received, Slice
+from federation.protocol.record import Established, Intent, Received, Slice
 from federation.protocol.statements import sign_statement
 from federation.settings import HospitalSettings, ServerSettings, TokenSettings
 from federation.store.blobs import BlobStore

@@ -16,9 +16,9 @@ from google.protobuf.message import Message
 from federation.errors import FederationError, Rejected
 from federation.party.member import Member
 from federation.protocol import calls, consultation, record, registration, search
+from federation.protocol.frames import Direction
 from federation.protocol.parties import reason_of
 from federation.protocol.sealing import UNNAMED, Context, unpad
-from federation.protocol.session import Direction
 from federation.protocol.statements import peek_statement
 from federation.v1.consultation_pb2 import ConsultationOpening, ConsultationReply
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame

@@ -11,11 +11,10 @@ from federation.errors import Authorization
 from federation.party.epochs import EpochKeeper, Lifetimes
 from federation.party.member import Member
 from federation.protocol import search
-from federation.protocol.anchors import Anchors, Lists, serial_entry
+from federation.protocol.anchors import Anchors, Lists, periods_of, serial_entry
 from federation.protocol.authorities import pin_crl
 from federation.protocol.bundle import TrustedBundle, issue, issue_next
 from federation.protocol.index import BlindIndex, Location
-from federation.protocol.periods import periods_of
 from federation.protocol.registration import LiveRegistration, TicketTerms, receive_request, restate
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.verifier import EncryptionKey, Verifier

@@ -7,14 +7,18 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 from federation.party.member import Member
-from federation.protocol import doctor_consultation, doctor_record, hospital_record, patient_consultation, search
+from federation.protocol import consultation, record, search
+from federation.protocol.access import AccessClaim
 from federation.protocol.anchors import grant_entry
 from federation.protocol.consultation import code_digest
 from federation.protocol.grant import Terms, make_grant
+from federation.protocol.handshake import AwaitingReply, ReceivedOpening
 from federation.protocol.parties import Party
 from federation.protocol.statements import peek_statement
+from federation.protocol.verifier import Peer
 from federation.store.party import Epochs, Settings
 from federation.v1 import record_pb2
 from federation.v1.consultation_pb2 import GetRoomResponse
@@ -117,22 +121,22 @@ class Federation:
 
     def open_consultation(
         self, doctor_member: Member | None = None, patient: Member | None = None
-    ) -> tuple[patient_consultation.AwaitingReply, SealedOpening]:
+    ) -> tuple[AwaitingReply[Any, Any, Any], SealedOpening]:
         """The patient sends P1 to the doctor."""
         now = self.clock.now
         patient = patient or self.patient
         verifier = patient.verifier()
         room, code = self.room(doctor_member)
-        doctor = patient_consultation.check_room(room, code, verifier, now=now)
-        return patient_consultation.begin(
+        doctor = consultation.check_room(room, code, verifier, now=now)
+        return consultation.begin(
             self.party(patient), doctor, BIOMETRIC_PASSWORD, verifier, now=now, entropy=self.entropy
         )
 
-    def receive_opening(self, opening: SealedOpening, doctor: Member | None = None) -> doctor_consultation.Asked:
+    def receive_opening(self, opening: SealedOpening, doctor: Member | None = None) -> ReceivedOpening[Any, Any, Any]:
         """The doctor takes P1."""
         now = self.clock.now
         doctor = doctor or self.doctor
-        pending = doctor_consultation.receive_opening(self.party(doctor), opening, doctor.verifier(), now=now)
+        pending = consultation.receive_opening(self.party(doctor), opening, doctor.verifier(), now=now)
         return pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
 
     def grant(
@@ -165,7 +169,7 @@ class Federation:
 
     def consult(
         self, biosignal: bytes = b"ecg" * 1000, grant: SignedStatement | None = None
-    ) -> tuple[patient_consultation.AwaitingDiagnosis, doctor_consultation.InConsultation]:
+    ) -> tuple[consultation.AwaitingDiagnosis, consultation.InConsultation]:
         """P1, D1, P2."""
         now = self.clock.now
         awaiting, opening = self.open_consultation()
@@ -174,10 +178,15 @@ class Federation:
         waiting, frames = established.deliver(biosignal, grant or self.grant(), now=now)
         state: object = replying
         for frame in frames:
-            assert isinstance(state, doctor_consultation.AwaitingBiosignal)
+            assert isinstance(state, consultation.AwaitingBiosignal)
             state = state.receive(frame, self.doctor.verifier(), now=now)
-        assert isinstance(state, doctor_consultation.InConsultation)
+        assert isinstance(state, consultation.InConsultation)
         return waiting, state
+
+    def claim(self, grant: SignedStatement | None, patient: Member | None = None) -> AccessClaim:
+        """What the doctor shows for access to a patient's records."""
+        patient = patient or self.patient
+        return AccessClaim(patient.identity, grant, patient.key_statement)
 
     def ask(
         self,
@@ -191,9 +200,7 @@ class Federation:
         doctor, patient = doctor or self.doctor, patient or self.patient
         return search.ask(
             self.party(doctor),
-            search.Question(patient.identity, department_class, page),
-            grant,
-            patient.key_statement,
+            search.Question(self.claim(grant, patient), department_class, page),
             self.cloud.encryption_key(),
             doctor.verifier(),
             now=self.clock.now,
@@ -205,11 +212,11 @@ class Federation:
         awaiting, opening = self.ask(grant, department_class, page)
         return awaiting.receive(self.cloud.answer(opening), self.doctor.verifier(), now=self.clock.now)
 
-    def address(self, hospital: Member) -> doctor_record.AddressedHospital:
+    def address(self, hospital: Member) -> Peer:
         verifier = self.doctor.verifier()
         party = verifier.party(hospital.key_statement, ROLE_HOSPITAL, now=self.clock.now)
         statement = self.party(hospital).encryption_key_statement
-        return doctor_record.AddressedHospital(party, verifier.encryption_key(statement, party, now=self.clock.now))
+        return Peer(party, verifier.encryption_key(statement, party, now=self.clock.now))
 
     def intent(
         self,
@@ -218,17 +225,17 @@ class Federation:
         department_class: str = "*",
         handles: tuple[bytes, ...] = (),
         patient: Member | None = None,
-    ) -> doctor_record.Intent:
+    ) -> record.Intent:
         patient = patient or self.patient
         scope = Scope(purpose=purpose, department_class=department_class, handles=handles)
-        return doctor_record.Intent(patient.identity, scope, grant, patient.key_statement, self.entropy(32))
+        return record.Intent(self.claim(grant, patient), scope, self.entropy(32))
 
     def open_session(
-        self, hospital: Member, intent: doctor_record.Intent, doctor: Member | None = None
-    ) -> tuple[doctor_record.AwaitingReply, SealedOpening]:
+        self, hospital: Member, intent: record.Intent, doctor: Member | None = None
+    ) -> tuple[AwaitingReply[Any, Any, Any], SealedOpening]:
         """The doctor sends D3."""
         doctor = doctor or self.doctor
-        return doctor_record.begin(
+        return record.begin(
             self.party(doctor),
             self.address(hospital),
             intent,
@@ -237,15 +244,15 @@ class Federation:
             entropy=self.entropy,
         )
 
-    def receive_session(self, hospital: Member, opening: SealedOpening) -> hospital_record.Asked:
+    def receive_session(self, hospital: Member, opening: SealedOpening) -> ReceivedOpening[Any, Any, Any]:
         """The hospital takes D3."""
         now = self.clock.now
-        pending = hospital_record.receive_opening(self.party(hospital), opening, hospital.verifier(), now=now)
+        pending = record.receive_opening(self.party(hospital), opening, hospital.verifier(), now=now)
         return pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
 
     def establish(
-        self, hospital: Member, intent: doctor_record.Intent, doctor: Member | None = None
-    ) -> tuple[doctor_record.Established, hospital_record.AwaitingRequest]:
+        self, hospital: Member, intent: record.Intent, doctor: Member | None = None
+    ) -> tuple[record.Established, record.AwaitingRequest]:
         """D3, H1."""
         now = self.clock.now
         awaiting, opening = self.open_session(hospital, intent, doctor)

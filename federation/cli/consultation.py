@@ -26,12 +26,12 @@ from federation.errors import FederationError, Limit, RecordCutShort, Unavailabl
 from federation.person.allowance import Allowance
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.records import FetchedRecord
-from federation.protocol.doctor_consultation import AwaitingReceipt, InConsultation
+from federation.protocol.consultation import AwaitingReceipt, InConsultation
 from federation.protocol.search import Place
-from federation.protocol.statements import RIGHT_NAMES, peek_statement
+from federation.protocol.statements import RIGHT_NAMES
 from federation.store.errors import StoreError
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
-from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant, Right
+from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Right
 from hsm.errors import HsmError
 
 
@@ -109,7 +109,7 @@ class Visit:
             safefiles.replace(self.plan.code_file, code.encode() + b"\n")
 
     def _show_arrival(self, consultation: InConsultation) -> None:
-        patient_id = consultation.asked.patient.identity
+        patient_id = consultation.patient.identity
         say(f"\n{patient_id} is here; both sides have proved who they are.")
         with terminal.going_on("the biosignal"):
             say(f"  Biosignal: {describe_biosignal(consultation.biosignal, patient_id)}")
@@ -187,7 +187,7 @@ class Visit:
         while True:
             try:
                 return report_of(
-                    consultation.asked.patient.identity,
+                    consultation.patient.identity,
                     self.doctor_id,
                     typed_conclusion() if conclusion is None else conclusion,
                     self.plan.codes,
@@ -303,7 +303,8 @@ def _hospital_of(place: Place) -> str:
 
 def allows(consultation: InConsultation, right: "Right.ValueType") -> bool:
     """Return whether the patient's grant holds a right; servers decide this for themselves."""
-    return consultation.grant is not None and right in peek_statement(Grant, consultation.grant).rights
+    access = consultation.claim.claimed
+    return access is not None and right in access.rights
 
 
 def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
@@ -321,12 +322,12 @@ def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
 
 def describe_consent(consultation: InConsultation) -> str:
     """Return in words what the patient consents to."""
-    if consultation.grant is None:
+    access = consultation.claim.claimed
+    if access is None:
         return "none beyond this visit"
-    grant = peek_statement(Grant, consultation.grant)
-    rights = ", ".join(RIGHT_NAMES[right] for right in grant.rights)
-    hospitals, classes = ", ".join(grant.hospitals), ", ".join(grant.department_classes)
-    return f"{rights}; hospitals {hospitals}; departments {classes}; until {terminal.moment(grant.not_after)}"
+    rights = ", ".join(RIGHT_NAMES[right] for right in access.rights)
+    hospitals, classes = ", ".join(access.hospitals), ", ".join(access.department_classes)
+    return f"{rights}; hospitals {hospitals}; departments {classes}; until {terminal.moment(access.until)}"
 
 
 def show_record(record: FetchedRecord, save: Path | None) -> list[Person]:
@@ -377,7 +378,7 @@ def save_biosignal(directory: Path, consultation: InConsultation) -> None:
     safefiles.make_directory(directory)
     terminal.write_new(directory / "biosignal.json", consultation.biosignal)
     with suppress(ClinicalError):
-        drawing = svg(leads_from_observation(consultation.biosignal), lines=[consultation.asked.patient.identity])
+        drawing = svg(leads_from_observation(consultation.biosignal), lines=[consultation.patient.identity])
         terminal.write_new(directory / "ecg.svg", drawing.encode())
 
 

@@ -16,9 +16,10 @@ from federation.cloud.trust import TrustOffice
 from federation.errors import NotRegistered
 from federation.party.audit import OK, Audit, AuditEvent
 from federation.party.epochs import EpochKeeper, as_signed
+from federation.protocol.access import AccessEvent
 from federation.protocol.calls import Call
 from federation.protocol.index import BlindIndex
-from federation.protocol.parties import AccessEvent, Pending
+from federation.protocol.parties import Pending
 from federation.protocol.sealing import Opened, after_opening
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Freshness, Instant

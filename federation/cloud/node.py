@@ -25,11 +25,10 @@ from federation.party.epochs import EpochKeeper, as_signed, as_stored
 from federation.party.generations import StoredGenerations
 from federation.party.key_provisioning import finish, make_keys
 from federation.party.node_directory import NodeDirectory, open_node_token
-from federation.protocol.anchors import serial_entry
+from federation.protocol.anchors import periods_of, serial_entry
 from federation.protocol.authorities import scopes_of
 from federation.protocol.bundle import TrustedBundle, issue, pin
 from federation.protocol.identities import require_identity
-from federation.protocol.periods import periods_of
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant
 from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings, require_valid

@@ -6,6 +6,7 @@ from federation.cloud.registration import shared_key_context
 from federation.errors import Authorization, Corrupt, FederationError
 from federation.party.audit import OK
 from federation.party.epochs import as_signed
+from federation.protocol.access import Access
 from federation.protocol.index import Location
 from federation.protocol.parties import reason_of
 from federation.protocol.search import Findings, VerifiedQuery, receive_query
@@ -16,7 +17,7 @@ from federation.v1 import search_pb2 as pb
 from federation.v1.envelope_pb2 import SealedReply
 from federation.v1.search_pb2 import IndexRow, SearchRequest, SearchResponse
 from federation.v1.search_pb2_grpc import SearchServiceServicer
-from federation.v1.statement_pb2 import ROLE_HOSPITAL, Grant
+from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire import operations
 from federation.wire.roles import ServicerContext
 from federation.wire.workers import Workers
@@ -42,8 +43,8 @@ def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
     verifier = cloud.bulletin.current.verifier
     query = _verified(cloud, request, verifier, now)
     try:
-        grant, classes = query.authorize(verifier, now=now)
-        findings = _found(cloud, query, grant, classes, verifier, now)
+        access, classes = query.authorize(verifier, now=now)
+        findings = _found(cloud, query, access, classes, verifier, now)
         reason = OK
     except Authorization as refusal:
         findings, reason = query.refusal(refusal), reason_of(refusal)
@@ -70,9 +71,9 @@ def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
 
 
 def _found(
-    cloud: Cloud, query: VerifiedQuery, grant: Grant, classes: tuple[str, ...], verifier: Verifier, now: Instant
+    cloud: Cloud, query: VerifiedQuery, access: Access, classes: tuple[str, ...], verifier: Verifier, now: Instant
 ) -> Findings:
-    page = index_rows.look_up(cloud, query.query.patient_id, classes, grant.hospitals, query.query.page)
+    page = index_rows.look_up(cloud, query.query.patient_id, classes, access.hospitals, query.query.page)
     hospitals = {
         name: _hospital(cloud, name, verifier, now) for name in {place.hospital_id for place in page.locations}
     }

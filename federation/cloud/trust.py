@@ -11,8 +11,8 @@ from federation.cloud.keys import KeysByTime
 from federation.errors import Unavailable
 from federation.party.epochs import as_signed, as_stored
 from federation.party.generations import StoredGenerations
+from federation.protocol.anchors import periods_of
 from federation.protocol.bundle import TrustedBundle, issue_next, pin
-from federation.protocol.periods import periods_of
 from federation.protocol.time import Instant
 from federation.store.directory import Authorities, TrustChain
 from federation.store.errors import AlreadyStored

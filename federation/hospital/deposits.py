@@ -14,8 +14,7 @@ from federation.errors import Rejected
 from federation.hospital.hospital import Hospital
 from federation.hospital.outbox_entries import new_entry
 from federation.hospital.vault import Draft, PartLabel, Place
-from federation.protocol.hospital_record import AcceptedDeposit, ReceivedDeposit
-from federation.protocol.record import authorization_digest
+from federation.protocol.record import AcceptedDeposit, ReceivedDeposit
 from federation.protocol.time import Instant
 from federation.store.errors import AlreadyStored
 from federation.store.rows import Act
@@ -33,7 +32,7 @@ _EVIDENCE = PartLabel("attachment", "evidence.json", "application/json")
 
 def kept_receipt(hospital: Hospital, received: ReceivedDeposit) -> SignedStatement | None:
     """Give the receipt of the same sto, if this doctor had it kept before."""
-    same_doctor = received.opened.payload.doctor_id == received.session.asked.doctor.identity
+    same_doctor = received.sto.doctor_id == received.request.doctor.identity
     answer = hospital.stores.records.answer_to(received.digest) if same_doctor else None
     return None if answer is None else SignedStatement.FromString(answer)
 
@@ -55,7 +54,7 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
 
 
 def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) -> SignedStatement:
-    sto = deposit.received.opened.payload
+    sto = deposit.sto
     department_id = hospital.department_of(sto.scope.department_class)
     place = Place(
         sto.patient_id,
@@ -64,7 +63,7 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) 
         FIRST_VERSION,
         now,
         doctor_id=sto.doctor_id,
-        consent_digest=authorization_digest(sto),
+        consent_digest=deposit.access.digest,
         keep_until=hospital.retention.keep_until(sto.scope.department_class, now),
     )
     receipt = deposit.receipt(place.handle, place.version, now=now)
@@ -74,7 +73,7 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) 
 
 
 def _write(draft: Draft, deposit: AcceptedDeposit, now: Instant) -> None:
-    sto = deposit.received.opened.payload
+    sto = deposit.sto
     try:
         bundle = encounter_bundle(
             patient_id=sto.patient_id,
@@ -117,13 +116,13 @@ def _handle(hospital_id: str, sto: Deposit) -> bytes:
 
 def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:
     """Give what a judge needs beside M_SD and M_DINF to check Sig_P2 and Sig_D5 (docs/protocol.md, 7), as JSON."""
-    sto, d3 = deposit.received.opened.payload, deposit.received.session.asked.opened.payload
+    sto, doctor = deposit.sto, deposit.doctor
     fields = {
         "received_at": now,
         "patient_id": sto.patient_id,
         "doctor_id": sto.doctor_id,
-        "doctor_certificate": _base64(d3.doctor_certificate),
-        "doctor_key_statement": _signed(d3.key_statement),
+        "doctor_certificate": _base64(doctor.certificate),
+        "doctor_key_statement": _signed(doctor.party.key_statement),
         "patient_key_statement": _signed(sto.patient_key_statement),
         "grant": _signed(sto.grant),
         "consultation_digest": sto.consultation_digest.hex(),

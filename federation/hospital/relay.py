@@ -16,10 +16,11 @@ from federation.errors import BundleStale, Conflict, Limit, MissingField, NoSuch
 from federation.hospital.hospital import Hospital
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.authorities import current_crl
+from federation.protocol.consultation import receive_room_request, verify_close
 from federation.protocol.doctor_certificate import authority_of, read_certificate
 from federation.protocol.parsing import check
-from federation.protocol.room import RoomHolder, receive_room_request, verify_close
 from federation.protocol.time import Instant, milliseconds
+from federation.protocol.verifier import Peer
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
 from federation.store.rows import StoredRoom
 from federation.v1.consultation_pb2 import (
@@ -153,11 +154,11 @@ def next_frames(hospital: Hospital, request: FollowFramesRequest, number: int) -
     return [FollowFramesResponse(number=at, frame=RelayFrame.FromString(frame)) for at, frame in found]
 
 
-def _room(holder: RoomHolder, room_id: bytes, expires_at: Instant) -> StoredRoom:
+def _room(holder: Peer, room_id: bytes, expires_at: Instant) -> StoredRoom:
     return StoredRoom(
         room_id=room_id,
-        doctor_id=holder.doctor.identity,
-        key_statement=as_stored(holder.doctor.key_statement),
+        doctor_id=holder.identity,
+        key_statement=as_stored(holder.party.key_statement),
         doctor_certificate=holder.certificate,
         encryption_key_statement=as_stored(holder.encryption_key.statement),
         expires_at=expires_at,

@@ -10,8 +10,8 @@ from federation.hospital.hospital import Hospital
 from federation.hospital.sessions import RecordStream, answer, open_session, require_doctor, take_frame
 from federation.hospital.standing import Standing
 from federation.party.audit import OK
-from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit, ReceivedQuery
 from federation.protocol.parties import reason_of
+from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
     GetHospitalRequest,

@@ -13,12 +13,12 @@ from federation.hospital.deposits import keep_deposit
 from federation.hospital.hospital import Hospital
 from federation.hospital.records_administration import why_absent
 from federation.hospital.release import content_of, manifest_of
-from federation.protocol import hospital_record as protocol
+from federation.protocol import record as protocol
 from federation.protocol.anchors import Lists
-from federation.protocol.hospital_record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
-from federation.protocol.padding import pieces
+from federation.protocol.frames import pieces
+from federation.protocol.outcomes import session_outcome
 from federation.protocol.parties import reason_of
-from federation.protocol.record import outcome_of
+from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
 from federation.store.rows import StoredRecord
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
 from federation.v1.record_pb2 import SESSION_OUTCOME_NO_RECORD
@@ -42,7 +42,7 @@ def take_frame(
 
 def require_doctor(hospital: Hospital, session: AwaitingRequest) -> None:
     """Decide anew on the doctor of a session. Raises Rejected."""
-    session.asked.require_still_allowed(hospital.member.verifier(), now=hospital.clock())
+    session.require_still_allowed(hospital.member.verifier(), now=hospital.clock())
 
 
 def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> "SessionFrame | RecordStream":
@@ -64,7 +64,7 @@ def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> "Se
 def _refusal(
     hospital: Hospital, received: ReceivedQuery | ReceivedDeposit | Release, error: Authorization
 ) -> SessionFrame:
-    outcome = outcome_of(error)
+    outcome = session_outcome(error)
     if outcome is None:
         raise Rejected("the message was not accepted") from error
     return received.refuse(outcome, now=hospital.clock())

@@ -11,7 +11,8 @@ from typing import Any
 
 from federation.errors import Corrupt, FederationError
 from federation.party.reencryption import sealed_under
-from federation.protocol.parties import AccessEvent, reason_of
+from federation.protocol.access import AccessEvent
+from federation.protocol.parties import reason_of
 from federation.store.party import Log
 from federation.store.rows import LogEntry, SealedEntry
 from keystore.errors import GenerationRevoked, SealBroken

@@ -241,19 +241,13 @@ class CloudClient:
             return lists
         raise AnswerMismatch("the revocation list of the answer does not name the grant")  # rev.7
 
-    def search(
-        self,
-        member: Member,
-        question: protocol.Question,
-        grant: SignedStatement | None,
-        patient_key_statement: SignedStatement | None,
-    ) -> protocol.Answer:
+    def search(self, member: Member, question: protocol.Question) -> protocol.Answer:
         """Ask where a patient's records are: D2 and C. Raises Authorization for what is wrong with the grant."""
         try:
-            return self._search_once(member, question, grant, patient_key_statement)
+            return self._search_once(member, question)
         except UnknownKeyId:
             self._cloud_key = None
-            return self._search_once(member, question, grant, patient_key_statement)
+            return self._search_once(member, question)
 
     def close(self) -> None:
         """Close the channels."""
@@ -284,20 +278,12 @@ class CloudClient:
         opening, plaintext = kind.send(payload, member.signing_key, key, now=self.clock())
         return send(opening), plaintext
 
-    def _search_once(
-        self,
-        member: Member,
-        question: protocol.Question,
-        grant: SignedStatement | None,
-        patient_key_statement: SignedStatement | None,
-    ) -> protocol.Answer:
+    def _search_once(self, member: Member, question: protocol.Question) -> protocol.Answer:
         key = self.cloud_key(member)
         now = self.clock()
         awaiting, opening = protocol.ask(
             member.party(now),
             question,
-            grant,
-            patient_key_statement,
             key,
             member.verifier(),
             now=now,

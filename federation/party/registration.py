@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federation.errors import FederationError, Rejected, TicketInvalid, Unavailable
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from federation.protocol.periods import has_ended
+from federation.protocol.anchors import has_ended
 from federation.protocol.registration import Applicant, AwaitingCredential, Registered, attribute_of
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds

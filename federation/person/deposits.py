@@ -10,8 +10,10 @@ from federation.person import exhibits
 from federation.person.hospital_session import SessionOpener, address_hospital
 from federation.person.records import intent_of
 from federation.person.sealed_files import SealedFiles
-from federation.protocol.doctor_consultation import AwaitingReceipt
-from federation.protocol.doctor_record import AddressedHospital, Intent
+from federation.protocol.access import AccessClaim
+from federation.protocol.consultation import AwaitingReceipt
+from federation.protocol.record import Intent
+from federation.protocol.verifier import Peer
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, DepositReceipt, Scope
 from keystore.transcript import LENGTH_BYTES, digest, frame
 
@@ -44,7 +46,7 @@ class PreparedDeposit:
         """Read what `to_bytes` wrote."""
         address, hospital_id, serialised, biosignal, diagnosis = _unframed(content)
         deposit = Deposit.FromString(serialised)
-        intent = Intent(deposit.patient_id, deposit.scope, deposit.grant, deposit.patient_key_statement, deposit.blind)
+        intent = Intent(AccessClaim.of(deposit), deposit.scope, deposit.blind)
         return cls(address.decode(), hospital_id.decode(), intent, deposit, biosignal, diagnosis)
 
 
@@ -73,20 +75,21 @@ def prepare_deposit(
 ) -> PreparedDeposit:
     """Put STO together: what the patient and the doctor signed in the consultation. Raises GrantMissing."""
     consultation, delivery = diagnosed.consultation, diagnosed.diagnosis
-    if consultation.grant is None:
+    claim = consultation.claim
+    if claim.grant is None:
         raise GrantMissing("The patient gave no consent to keep this encounter.")
     scope = Scope(purpose=PURPOSE_STORE, department_class=department_class)
     intent = intent_of(consultation, scope, blind)
     biosignal = consultation.delivery
     deposit = Deposit(
-        patient_id=intent.patient_id,
-        doctor_id=consultation.asked.doctor.identity,
+        patient_id=claim.patient_id,
+        doctor_id=consultation.session.own.identity,
         sent_at=now,
         blind=blind,
         scope=scope,
-        grant=consultation.grant,
-        patient_key_statement=intent.patient_key_statement,
-        consultation_digest=consultation.transcript_hash,
+        grant=claim.grant,
+        patient_key_statement=claim.patient_key_statement,
+        consultation_digest=consultation.session.transcript_hash,
         biosignal_size_bytes=len(consultation.biosignal),
         biosignal_digest=biosignal.biosignal_digest,
         biosignal_sent_at=biosignal.sent_at,
@@ -128,18 +131,18 @@ def send_deposit(opener: SessionOpener, store: DepositStore, prepared: PreparedD
 
 def _send_once(opener: SessionOpener, prepared: PreparedDeposit) -> DepositReceipt:
     hospital = _hospital(opener, prepared)
-    with opener.open(prepared.address, hospital, prepared.intent) as (stream, session):
-        awaiting, frames = session.deposit(prepared.biosignal, prepared.diagnosis, prepared.deposit)
+    with opener.open(prepared.address, hospital, prepared.intent) as (stream, established):
+        awaiting, frames = established.deposit(prepared.biosignal, prepared.diagnosis, prepared.deposit)
         for frame in frames:
             opener.sent("STO", stream, prepared.hospital_id, frame)
         answer = opener.received("STOACK", stream, prepared.hospital_id)
         receipt, signed = awaiting.receive(answer, now=opener.clock())
-    exhibit = exhibits.of_deposit(signed, session.hospital, prepared.deposit)
+    exhibit = exhibits.of_deposit(signed, hospital.party, prepared.deposit)
     opener.book.keep(exhibit, receipt.handle, now=opener.clock())
     return receipt
 
 
-def _hospital(opener: SessionOpener, prepared: PreparedDeposit) -> AddressedHospital:
+def _hospital(opener: SessionOpener, prepared: PreparedDeposit) -> Peer:
     channel = opener.connect(prepared.address, prepared.hospital_id)
     return address_hospital(channel, prepared.hospital_id, opener.member, now=opener.clock())
 

@@ -23,19 +23,19 @@ from federation.person.profile import Profile
 from federation.person.records import FetchedRecord, Progress, RecordFetcher, no_progress
 from federation.person.relay import Connect, Mailbox
 from federation.person.trace import Trace
-from federation.protocol.consultation import code_digest
-from federation.protocol.doctor_consultation import (
+from federation.protocol.access import Access, covers
+from federation.protocol.consultation import (
     AwaitingBiosignal,
     AwaitingReceipt,
     InConsultation,
+    ask_for_room,
+    ask_to_close,
+    code_digest,
     receive_opening,
 )
-from federation.protocol.grant import covers
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy, reason_of
-from federation.protocol.room import ask_for_room, ask_to_close
 from federation.protocol.search import Place, Question
-from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
 from federation.store.blobs import BlobStore
 from federation.store.file_shelf import FileShelf
@@ -46,7 +46,6 @@ from federation.v1.consultation_pb2_grpc import RelayServiceStub
 from federation.v1.diagnosis_pb2 import DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame, SessionRefusal
 from federation.v1.record_pb2 import DepositReceipt
-from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.errors import KeystoreError
 from keystore.identities import ANY
 
@@ -75,7 +74,7 @@ class DoctorRoom:
     code: DoctorCode
     expires_at: Instant
     mailbox: Mailbox
-    sessions: dict[bytes, tuple[SealedOpening, AwaitingBiosignal]] = field(default_factory=dict, repr=False)
+    sessions: dict[bytes, AwaitingBiosignal] = field(default_factory=dict, repr=False)
     diagnosed: dict[bytes, tuple[bytes, AwaitingReceipt, SessionFrame]] = field(default_factory=dict, repr=False)
 
 
@@ -166,10 +165,11 @@ class DoctorClient:
         No record yet is an empty list. `on_more` is told of a search that has more pages than are read.
         Raises GrantMissing without a grant, Authorization for what is wrong with it.
         """
-        if consultation.grant is None:
+        access = consultation.claim.claimed
+        if access is None:
             raise GrantMissing("The patient gave no consent to look for records.")
         self._refreshed()
-        asked = [department_class] if department_class else _classes(consultation.grant)
+        asked = [department_class] if department_class else _classes(access)
         return [place for name in asked for place in self._search_class(consultation, name, on_more)]
 
     def fetch(
@@ -194,7 +194,7 @@ class DoctorClient:
         A consultation has one: the same report again is the same message again, as after a lost connection; another one
         would use its nonce twice, and raises OutOfOrder. Raises SessionExpired.
         """
-        session_id = consultation.asked.session_id
+        session_id = consultation.session.session_id
         if session_id not in room.diagnosed:
             signatures = tuple(record.end.signature for record in records)
             now = self._clock()
@@ -203,24 +203,21 @@ class DoctorClient:
         sent, awaiting, frame = room.diagnosed[session_id]
         if sent != report:
             raise OutOfOrder("this consultation has its diagnosis already")
-        self._put_frame(room, "D5", consultation.asked.patient.identity, frame)
+        self._put_frame(room, "D5", consultation.patient.identity, frame)
         return awaiting
 
     def await_receipt(self, room: DoctorRoom, awaiting: AwaitingReceipt, *, seconds: float) -> DiagnosisReceipt | None:
         """Wait so long for the patient's receipt, P6; None if none came, for it is the patient's to give."""
-        patient = awaiting.consultation.asked.patient
+        patient = awaiting.consultation.patient
         for frame in room.mailbox.follow(seconds=seconds):
-            if (
-                frame.WhichOneof("content") != "frame"
-                or frame.frame.session_id != awaiting.consultation.asked.session_id
-            ):
+            if frame.WhichOneof("content") != "frame" or frame.frame.session_id != awaiting.session_id:
                 continue
             self._trace.note("P6", patient.identity, self._member.identity, frame.frame)
             try:
-                receipt = awaiting.receive(frame.frame, self._member.verifier(), now=self._clock())
+                receipt, signed = awaiting.receive(frame.frame, self._member.verifier(), now=self._clock())
             except FederationError:
                 continue  # not the patient's: anybody with the code may put frames
-            self.book.keep(exhibits.of_receipt(receipt, patient), frame.frame.session_id, now=self._clock())
+            self.book.keep(exhibits.of_receipt(signed, patient), frame.frame.session_id, now=self._clock())
             return receipt
         return None
 
@@ -258,37 +255,37 @@ class DoctorClient:
         try:
             pending = receive_opening(self._member.party(now), opening, self._member.verifier(), now=now)
             inserted = self._replay.admit(pending.replay_key, now=now, until=pending.keep_until)
-            asked = pending.admit(inserted)
+            received = pending.admit(inserted)
         except FederationError:
             self._trace.note("P1", "?", self._member.identity, opening)
             raise
-        patient_id = asked.patient.identity
+        patient_id = received.peer.identity
         self._trace.note("P1", patient_id, self._member.identity, opening)
-        state, reply = asked.reply(now=self._clock(), entropy=self._entropy)
+        state, reply = received.reply(now=self._clock(), entropy=self._entropy)
         while len(room.sessions) >= MOST_SESSIONS:
             del room.sessions[next(iter(room.sessions))]
-        room.sessions[opening.session_id] = opening, state
+        room.sessions[opening.session_id] = state
         self._trace.note("D1", self._member.identity, patient_id, reply)
         room.mailbox.put(RelayFrame(reply=reply))
 
     def _take_frame(self, room: DoctorRoom, frame: SessionFrame) -> InConsultation | None:
         """Take a frame of P2; the last one makes the patient present. One that does not open is somebody else's: passed over."""
-        opening, state = room.sessions.pop(frame.session_id)
-        self._trace.note("P2", state.asked.patient.identity, self._member.identity, frame)
+        state = room.sessions.pop(frame.session_id)
+        self._trace.note("P2", state.patient.identity, self._member.identity, frame)
         now = self._clock()
         try:
             outcome = state.receive(frame, self._member.verifier(), now=now)
         except Rejected as error:
             if not isinstance(error.__cause__, SealInvalid | OutOfOrder):
                 raise
-            room.sessions[frame.session_id] = opening, state
+            room.sessions[frame.session_id] = state
             self._audit.record(refusal(error, "await_patient", ""), now=now)
             return None
         if isinstance(outcome, AwaitingBiosignal):
-            room.sessions[frame.session_id] = opening, outcome
+            room.sessions[frame.session_id] = outcome
             return None
         room.sessions.clear()
-        self.book.keep(exhibits.of_opening(outcome, opening), frame.session_id, now=now)
+        self.book.keep(exhibits.of_opening(outcome.session), frame.session_id, now=now)
         self.book.keep(exhibits.of_biosignal(outcome), frame.session_id, now=now)
         return outcome
 
@@ -306,14 +303,12 @@ class DoctorClient:
         room.mailbox.put(RelayFrame(frame=frame))
 
     def _search_class(self, consultation: InConsultation, department_class: str, on_more: OnMore) -> Iterator[Place]:
-        patient, pages, page = consultation.asked.patient, 1, 0
+        pages, page = 1, 0
         while page < min(pages, MOST_PAGES):
-            question = Question(patient.identity, department_class, page)
-            answer = self._cloud.search(self._member, question, consultation.grant, patient.key_statement)
+            answer = self._cloud.search(self._member, Question(consultation.claim, department_class, page))
             now = self._clock()
-            own = self._member.party(now).self_
-            for exhibit in exhibits.of_answer(answer, own, self._member.anchors.cloud_id):
-                self.book.keep(exhibit, consultation.asked.session_id, now=now)
+            for exhibit in exhibits.of_answer(answer, self._member.anchors.cloud_id):
+                self.book.keep(exhibit, consultation.session.session_id, now=now)
             yield from answer.places
             page, pages = page + 1, answer.pages
         if pages > MOST_PAGES:
@@ -330,9 +325,9 @@ class DoctorClient:
         return now
 
 
-def _classes(grant: SignedStatement) -> list[str]:
+def _classes(access: Access) -> Sequence[str]:
     """Give what to ask for: all classes at once where the grant covers all, else each that it names."""
-    named = list(peek_statement(Grant, grant).department_classes)
+    named = access.department_classes
     return [ANY] if covers(named, ANY) else named
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from federation.party.member import Member
+from federation.protocol.statements import Signed
 from federation.protocol.time import Instant
 from federation.store.party import Evidence
 from federation.store.rows import StoredEvidence
@@ -17,6 +18,8 @@ from federation.v1.statement_pb2 import SignedStatement
 from keystore.transcript import text, transcript
 
 _FORMAT = "medunion-evidence/1"
+_KINDS = {"stoack": "STOACK"}
+"""What an exhibit is called where its label is written otherwise."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,30 @@ class Exhibit:
     encryption_key_statement: SignedStatement | None = None
     certificate: bytes = b""
     openings: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        signed: Signed,
+        signer: str,
+        *,
+        key_statement: SignedStatement | None = None,
+        encryption_key_statement: SignedStatement | None = None,
+        certificate: bytes = b"",
+        openings: dict[str, bytes] | None = None,
+    ) -> "Exhibit":
+        """Make one of what a step signed or verified; its kind is the label."""
+        return cls(
+            kind=_KINDS.get(signed.label, signed.label),
+            signer=signer,
+            signed=signed.transcript,
+            signature=signed.signature,
+            message=signed.message,
+            key_statement=key_statement,
+            encryption_key_statement=encryption_key_statement,
+            certificate=certificate,
+            openings=openings or {},
+        )
 
     def __repr__(self) -> str:
         return f"Exhibit(kind={self.kind!r}, signer={self.signer!r})"

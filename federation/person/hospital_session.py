@@ -15,9 +15,10 @@ from federation.party.member import Member
 from federation.person import exhibits
 from federation.person.evidence import EvidenceBook
 from federation.person.trace import Trace
-from federation.protocol import doctor_record
-from federation.protocol.doctor_record import AddressedHospital, Established, Intent
+from federation.protocol import record
 from federation.protocol.parties import Entropy
+from federation.protocol.record import Established, Intent
+from federation.protocol.verifier import Peer
 from federation.v1.envelope_pb2 import SealedReply, SessionFrame
 from federation.v1.record_pb2 import GetHospitalRequest, OpenSessionRequest, OpenSessionResponse
 from federation.v1.record_pb2_grpc import RecordServiceStub
@@ -83,14 +84,14 @@ class SessionStream:
         self._responses.cancel()
 
 
-def address_hospital(channel: grpc.Channel, hospital_id: str, member: Member, *, now: int) -> AddressedHospital:
+def address_hospital(channel: grpc.Channel, hospital_id: str, member: Member, *, now: int) -> Peer:
     """Ask a hospital for its own statements and verify them. Raises IdentityMismatch, Authentication, Unavailable."""
     answer = call(RecordServiceStub(channel).GetHospital, GetHospitalRequest())
     verifier = member.verifier()
     party = verifier.party(answer.key_statement, ROLE_HOSPITAL, now=now)
     if party.identity != hospital_id:
         raise IdentityMismatch("another hospital answers than the one addressed")
-    return AddressedHospital(party, verifier.encryption_key(answer.encryption_key_statement, party, now=now))
+    return Peer(party, verifier.encryption_key(answer.encryption_key_statement, party, now=now))
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,9 @@ class SessionOpener:
     entropy: Entropy
 
     @contextmanager
-    def open(
-        self, address: str, hospital: AddressedHospital, intent: Intent
-    ) -> Iterator[tuple[SessionStream, Established]]:
+    def open(self, address: str, hospital: Peer, intent: Intent) -> Iterator[tuple[SessionStream, Established]]:
         """Open a session: D3 and H1. Leaving the block ends it."""
-        stream = SessionStream(self.connect(address, hospital.party.identity))
+        stream = SessionStream(self.connect(address, hospital.identity))
         try:
             yield stream, self._established(stream, hospital, intent)
         finally:
@@ -126,16 +125,16 @@ class SessionOpener:
         self.trace.note(name, hospital_id, self.member.identity, frame)
         return frame
 
-    def _established(self, stream: SessionStream, hospital: AddressedHospital, intent: Intent) -> Established:
-        now, own, peer = self.clock(), self.member.identity, hospital.party.identity
+    def _established(self, stream: SessionStream, hospital: Peer, intent: Intent) -> Established:
+        now, own, peer = self.clock(), self.member.identity, hospital.identity
         party, verifier = self.member.party(now), self.member.verifier()
-        awaiting, opening = doctor_record.begin(party, hospital, intent, verifier, now=now, entropy=self.entropy)
+        awaiting, opening = record.begin(party, hospital, intent, verifier, now=now, entropy=self.entropy)
         self.trace.note("D3", own, peer, opening)
         stream.send(OpenSessionRequest(opening=opening))
         reply = stream.receive_reply()
         self.trace.note("H1", peer, own, reply)
         now = self.clock()
         established = awaiting.receive(reply, verifier, now=now)
-        exhibit = exhibits.of_hospital_reply(awaiting, reply, verifier.anchors)
-        self.book.keep(exhibit, established.session_id, now=now)
+        session = established.session
+        self.book.keep(exhibits.of_reply(session), session.session_id, now=now)
         return established

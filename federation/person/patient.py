@@ -26,17 +26,18 @@ from federation.person.maintenance import follow
 from federation.person.pending import PendingConsultation, PendingStore
 from federation.person.relay import Connect, Mailbox, open_mailbox
 from federation.person.trace import Trace
-from federation.protocol import patient_consultation as protocol
-from federation.protocol.consultation import MOST_BIOSIGNAL_BYTES
+from federation.protocol import consultation
+from federation.protocol.consultation import Diagnosed, Established
+from federation.protocol.frames import MOST_BIOSIGNAL_BYTES
 from federation.protocol.grant import Terms, make_grant
+from federation.protocol.handshake import AwaitingReply, Session
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy
-from federation.protocol.patient_consultation import AwaitingReply, Diagnosed, Established
-from federation.protocol.statements import open_statement, peek_statement
+from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.store.party import Evidence
 from federation.v1 import consultation_pb2 as pb
-from federation.v1.consultation_pb2 import GetRoomResponse, RelayFrame
+from federation.v1.consultation_pb2 import ConsultationOpening, ConsultationReply, GetRoomResponse, RelayFrame
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.envelope_pb2 import SessionFrame
@@ -45,6 +46,8 @@ from keystore.biometric import BiometricPassword
 
 REPLY_SECONDS = 45.0
 """How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ."""
+
+Asking = AwaitingReply[ConsultationOpening, ConsultationReply, Established]
 
 Started = Callable[[str], None]
 """Told whom the patient is about to address, before anything of the patient's is sent."""
@@ -146,16 +149,16 @@ class PatientClient:
         self._refresh(room)
         now = self._clock()
         verifier = self._member.verifier()
-        doctor = protocol.check_room(room, code.digest, verifier, now=now)
-        started(doctor.party.identity)
+        doctor = consultation.check_room(room, code.digest, verifier, now=now)
+        started(doctor.identity)
         party = self._member.party(now)
-        awaiting, opening = protocol.begin(
+        awaiting, opening = consultation.begin(
             party, doctor, self._password.value, verifier, now=now, entropy=self._entropy
         )
-        self._trace.note("P1", party.identity, doctor.party.identity, opening)
+        self._trace.note("P1", party.identity, doctor.identity, opening)
         mailbox.put(RelayFrame(opening=opening))
         established = self._await_reply(mailbox, awaiting)
-        grant = None if terms is None else self._grant(established, terms)
+        grant = None if terms is None else self._grant(established.session, terms)
         return self._deliver(code, mailbox, established, biosignal, grant)
 
     def await_diagnosis(self, waiting: PendingConsultation, *, seconds: float) -> Diagnosis:
@@ -243,8 +246,8 @@ class PatientClient:
                 newer.cloud_encryption_key_statement.CopyFrom(known.cloud_encryption_key_statement)
             self._member.update(newer)
 
-    def _await_reply(self, mailbox: Mailbox, awaiting: AwaitingReply) -> Established:
-        doctor_id, own = awaiting.doctor.party.identity, self._member.identity
+    def _await_reply(self, mailbox: Mailbox, awaiting: Asking) -> Established:
+        doctor_id, own = awaiting.peer.identity, self._member.identity
         failure: FederationError = NoAnswer("The doctor did not answer; ask for a new code and try again.")
         for frame in self._frames(mailbox, awaiting.session_id, seconds=REPLY_SECONDS):
             if frame.WhichOneof("content") != "reply":
@@ -256,35 +259,31 @@ class PatientClient:
             except FederationError as error:
                 failure = error  # not the doctor's: anybody with the code may put frames
                 continue
-            exhibit = exhibits.of_reply(awaiting, frame.reply, verifier.anchors)
-            self.book.keep(exhibit, awaiting.session_id, now=now)
+            self.book.keep(exhibits.of_reply(established.session), awaiting.session_id, now=now)
             return established
         raise failure
 
-    def _grant(self, session: Established, terms: Terms) -> SignedStatement:
-        now, doctor = self._clock(), session.doctor
-        grant = make_grant(
-            session.patient, doctor.party.identity, doctor.certificate, terms, now=now, entropy=self._entropy
-        )
-        opened = open_statement("grant", Grant, grant, session.patient.self_.key)
-        exhibit = exhibits.of_grant(grant, opened, session.patient.self_.key_statement)
-        self.book.keep(exhibit, opened.grant_id, now=now)
+    def _grant(self, session: Session, terms: Terms) -> SignedStatement:
+        now, patient, doctor = self._clock(), session.own, session.peer
+        grant = make_grant(patient, doctor.identity, doctor.certificate, terms, now=now, entropy=self._entropy)
+        grant_id = peek_statement(Grant, grant).grant_id
+        self.book.keep(exhibits.of_grant(grant, patient.self_), grant_id, now=now)
         return grant
 
     def _deliver(
         self,
         code: DoctorCode,
         mailbox: Mailbox,
-        session: Established,
+        established: Established,
         biosignal: bytes,
         grant: SignedStatement | None,
     ) -> PendingConsultation:
-        state, frames = session.deliver(biosignal, grant, now=self._clock())
+        state, frames = established.deliver(biosignal, grant, now=self._clock())
         waiting = PendingConsultation(state, code, mailbox.next_put, mailbox.next_read)
         # Kept before it is sent: the diagnosis may come while this program no longer runs.
         self.pending.put(waiting)
         for frame in frames:
-            self._trace.note("P2", self._member.identity, session.doctor.party.identity, frame)
+            self._trace.note("P2", self._member.identity, established.session.peer.identity, frame)
             mailbox.put(RelayFrame(frame=frame))
         waiting = replace(waiting, next_put=mailbox.next_put, next_read=mailbox.next_read)
         self.pending.put(waiting)
@@ -297,7 +296,7 @@ class PatientClient:
         for frame in self._frames(mailbox, state.session_id, seconds=seconds):
             if frame.WhichOneof("content") != "frame":
                 continue
-            self._trace.note("D5", state.doctor.party.identity, self._member.identity, frame.frame)
+            self._trace.note("D5", state.doctor.identity, self._member.identity, frame.frame)
             try:
                 diagnosed = self._opened(waiting, frame.frame)
             except FederationError as error:
@@ -320,7 +319,7 @@ class PatientClient:
     def _send_receipt(self, waiting: PendingConsultation) -> None:
         if waiting.receipt is not None:
             mailbox = self._mailbox(waiting.code, waiting.next_put, waiting.next_read)
-            self._trace.note("P6", self._member.identity, waiting.state.doctor.party.identity, waiting.receipt)
+            self._trace.note("P6", self._member.identity, waiting.state.doctor.identity, waiting.receipt)
             # A receipt is a courtesy: the room may be gone or full by now, and the diagnosis holds without it.
             with suppress(NoSuchRoom, Limit, Unavailable):
                 mailbox.put(RelayFrame(frame=waiting.receipt))

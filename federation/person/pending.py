@@ -16,13 +16,11 @@ from federation.errors import Authentication
 from federation.party.member import Member
 from federation.person.code import DoctorCode
 from federation.person.sealed_files import SealedFiles
-from federation.protocol.consultation import CONSULTATION_LIFE
+from federation.protocol.consultation import CONSULTATION_LIFE, AwaitingDiagnosis
+from federation.protocol.frames import Direction, DirectionKeys
 from federation.protocol.parties import Party
-from federation.protocol.patient_consultation import AddressedDoctor, AwaitingDiagnosis
-from federation.protocol.schedule import DirectionKeys
-from federation.protocol.session import Direction
 from federation.protocol.time import Instant, milliseconds
-from federation.protocol.verifier import EncryptionKey
+from federation.protocol.verifier import EncryptionKey, Peer
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import ROLE_DOCTOR, SignedStatement
 from keystore.errors import GenerationUnknown
@@ -134,7 +132,7 @@ def _restored(content: dict[str, Any], member: Member, party: Party, now: Instan
     signing_key = member.keys.signing_key_for(_decode(content["own_key"]))
     state = AwaitingDiagnosis(
         patient=replace(party, signing_key=signing_key),
-        doctor=AddressedDoctor(doctor, certificate, encryption_key),
+        doctor=Peer(doctor, encryption_key, certificate),
         session_id=session_id,
         transcript_hash=_decode(content["transcript_hash"]),
         sending=_decode_direction(session_id, content["sending"]),

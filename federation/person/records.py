@@ -9,9 +9,10 @@ from federation.person import exhibits
 from federation.person.allowance import Allowance
 from federation.person.hospital_session import SessionOpener, SessionStream, address_hospital
 from federation.person.record_reader import Part, RecordReader, verify_record
-from federation.protocol.doctor_consultation import InConsultation
-from federation.protocol.doctor_record import AddressedHospital, AwaitingRecord, Established, Intent, Received, Slice
+from federation.protocol.consultation import InConsultation
+from federation.protocol.record import AwaitingRecord, Established, Intent, Received, Slice
 from federation.protocol.search import Place
+from federation.protocol.verifier import Peer
 from federation.store.blobs import BlobStore, BlobWriter
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import PURPOSE_READ, RecordEnd, RecordManifest, Scope
@@ -55,7 +56,7 @@ class _Order:
     """What one session asks for: records of one class at one hospital."""
 
     address: str
-    hospital: AddressedHospital
+    hospital: Peer
     department_class: str
     handles: tuple[bytes, ...]
 
@@ -86,7 +87,7 @@ class RecordFetcher:
         try:
             return self._fetch(consultation, order, order.hospital, progress, allowance)
         except UnknownKeyId:  # the hospital began a new epoch since the public cloud was asked
-            hospital_id = order.hospital.party.identity
+            hospital_id = order.hospital.identity
             channel = self._opener.connect(order.address, hospital_id)
             newer = address_hospital(channel, hospital_id, self._opener.member, now=self._opener.clock())
             return self._fetch(consultation, order, newer, progress, allowance)
@@ -95,7 +96,7 @@ class RecordFetcher:
         self,
         consultation: InConsultation,
         order: _Order,
-        hospital: AddressedHospital,
+        hospital: Peer,
         progress: Progress,
         allowance: Allowance,
     ) -> FetchedRecord:
@@ -103,9 +104,9 @@ class RecordFetcher:
         intent = intent_of(consultation, scope, self._opener.entropy(32))
         opened = self._opener.open(order.address, hospital, intent)
         with opened as (stream, session), self._spool.writer(self._key) as blob:
-            received, grant_id = self._receive(stream, session, blob, progress, allowance)
+            received = self._receive(stream, session, blob, progress, allowance)
         try:
-            record = self._verified(order, session, received, grant_id, blob)
+            record = self._verified(order, session, received, blob)
         except Exception:
             self._spool.remove(blob.name)
             raise
@@ -113,16 +114,21 @@ class RecordFetcher:
         return record
 
     def _receive(
-        self, stream: SessionStream, session: Established, blob: BlobWriter, progress: Progress, allowance: Allowance
-    ) -> tuple[Received, bytes]:
-        opener, hospital_id = self._opener, session.hospital.identity
-        awaiting, query = session.query(now=opener.clock())
+        self,
+        stream: SessionStream,
+        established: Established,
+        blob: BlobWriter,
+        progress: Progress,
+        allowance: Allowance,
+    ) -> Received:
+        opener, hospital_id = self._opener, established.session.peer.identity
+        awaiting, query = established.query(now=opener.clock())
         opener.sent("D4", stream, hospital_id, query)
         while True:
             frame = opener.received("H2", stream, hospital_id)
             awaiting, outcome = self._taken(awaiting, frame)
             if isinstance(outcome, Received):
-                return outcome, awaiting.grant_id
+                return outcome
             incoming = awaiting.incoming
             if incoming.manifest is not None and incoming.size_bytes is not None:
                 allowance.require_room(incoming.manifest, incoming.size_bytes)
@@ -132,15 +138,14 @@ class RecordFetcher:
     def _taken(self, awaiting: AwaitingRecord, frame: SessionFrame) -> tuple[AwaitingRecord, Slice | Received]:
         return awaiting.receive(frame, self._opener.member.verifier(), now=self._opener.clock())
 
-    def _verified(
-        self, order: _Order, session: Established, received: Received, grant_id: bytes, blob: BlobWriter
-    ) -> FetchedRecord:
+    def _verified(self, order: _Order, established: Established, received: Received, blob: BlobWriter) -> FetchedRecord:
         manifest = verify_record(self._spool.reader(blob.name, self._key))
-        _require_asked(manifest, session, order)
-        exhibit = exhibits.of_record(session, grant_id, received.record_digest, received.end)
+        _require_asked(manifest, established.intent, order)
+        session = established.session
+        exhibit = exhibits.of_record(session, established.intent, received)
         self._opener.book.keep(exhibit, session.session_id, now=self._opener.clock())
         return FetchedRecord(
-            hospital_id=session.hospital.identity,
+            hospital_id=session.peer.identity,
             manifest=manifest,
             record_digest=received.record_digest,
             end=received.end,
@@ -153,8 +158,7 @@ class RecordFetcher:
 
 def intent_of(consultation: InConsultation, scope: Scope, blind: bytes) -> Intent:
     """Give what a session about this consultation's patient is for."""
-    patient = consultation.asked.patient
-    return Intent(patient.identity, scope, consultation.grant, patient.key_statement, blind)
+    return Intent(consultation.claim, scope, blind)
 
 
 def _orders(places: Sequence[Place]) -> Iterator[_Order]:
@@ -163,15 +167,15 @@ def _orders(places: Sequence[Place]) -> Iterator[_Order]:
 
     for (_, department_class), group in groupby(sorted(places, key=key), key):
         found = list(group)
-        hospital = AddressedHospital(found[0].hospital, found[0].encryption_key)
+        hospital = Peer(found[0].hospital, found[0].encryption_key)
         for start in range(0, len(found), MOST_HANDLES):
             handles = tuple(place.handle for place in found[start : start + MOST_HANDLES])
             yield _Order(found[0].address, hospital, department_class, handles)
 
 
-def _require_asked(manifest: RecordManifest, session: Established, order: _Order) -> None:
+def _require_asked(manifest: RecordManifest, intent: Intent, order: _Order) -> None:
     """Require that the manifest is of the patient, hospital and records that were asked for."""
-    if manifest.patient_id != session.intent.patient_id or manifest.hospital_id != session.hospital.identity:
+    if manifest.patient_id != intent.claim.patient_id or manifest.hospital_id != order.hospital.identity:
         raise IdentityMismatch("the record names another patient or hospital")
     if any(entry.handle not in order.handles for entry in manifest.records):
         raise AnswerMismatch("the hospital sent a record that was not asked for")

@@ -23,8 +23,7 @@ from federation.errors import (
     BundleUnpinned,
     SignatureInvalid,
 )
-from federation.protocol.anchors import Anchors
-from federation.protocol.periods import KeyHistory, has_begun, has_ended
+from federation.protocol.anchors import Anchors, KeyHistory, has_begun, has_ended
 from federation.protocol.statements import peek_statement, sign_statement, verify_signature
 from federation.protocol.time import Instant
 from federation.v1.directory_pb2 import KeyPeriod, TrustBundle

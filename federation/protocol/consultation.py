@@ -1,23 +1,68 @@
-"""Consultation, Chen et al. 2020, eq. 11-24: what both sides compute, in words.
+"""Consultation, Chen et al. 2020, eq. 11-24, 49, 50: both sides.
 
 P1  The patient, who has the doctor's statements from the relay and checked them against the doctor's code, sends its
     identity, B_P and R_P2 = r5 B sealed to the doctor, signed for this doctor.
 D1  The doctor checks who the patient is, picks r6, and both compute SEK_1 from K = S_D R_P2 + r6 U_P = S_P R_D2 + r5 U_D
     and Z = r5 r6 B. The doctor proves that it has the key by kc_D, and who it is by its signature.
 P2  The patient, only then, sends M_SD and its grant under SEK_1: this confirms the key to the doctor.
+D5  The doctor signs its diagnosis over what it rests on.
+P6  The patient gives a receipt.
 
-The two sides are `patient_consultation` and `doctor_consultation`; the transcripts that both must build alike are here.
+Before, the doctor opens a room of the relay, and closes it after: it shows who it is, in clear, signed for this hospital. Nothing
+of that is secret: a room's statements are served to whoever has the room's number. So refusals are precise.
+
+P1 and D1 are the handshake's, with the row `CONSULTATION`; the room comes last, after the patient's states and the doctor's.
 """
 
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from federation.protocol.time import Instant
-from federation.v1.consultation_pb2 import ConsultationOpening
-from keystore.transcript import digest, text, transcript, u64
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from federation.errors import (
+    CertificateForeign,
+    CredentialInvalid,
+    IdentityMismatch,
+    Limit,
+    RecordDigestMismatch,
+    SessionExpired,
+    SignatureInvalid,
+)
+from federation.protocol import handshake
+from federation.protocol.access import AccessClaim
+from federation.protocol.frames import (
+    MOST_BIOSIGNAL_BYTES,
+    Direction,
+    padded_size,
+    parse_last,
+    pieces,
+    unpad_content,
+    with_slice,
+)
+from federation.protocol.grant import open_grant_for
+from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, Session, Side
+from federation.protocol.parsing import check
+from federation.protocol.parties import Entropy, Party, Pending
+from federation.protocol.sealing import after_opening
+from federation.protocol.statements import Signed, digest_or_empty, peek_statement, verify_signature
+from federation.protocol.time import Instant, milliseconds
+from federation.protocol.verifier import Peer, VerifiedParty, Verifier
+from federation.v1.consultation_pb2 import (
+    BiosignalDelivery,
+    CloseRoomRequest,
+    ConsultationOpening,
+    ConsultationReply,
+    GetRoomResponse,
+    OpenRoomRequest,
+)
+from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
+from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, KeyStatement, SignedStatement
+from keystore.transcript import digest, listing, text, transcript, u64
 
 CONSULTATION_LIFE = timedelta(hours=12)
-MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024
-"""Of M_SD, wherever it goes: what a doctor may diagnose, its hospital may keep."""
 
 
 def code_digest(key_statement: bytes, signature: bytes, certificate: bytes) -> bytes:
@@ -45,37 +90,33 @@ def opening_transcript(
 
 
 def consultation_transcript_hash(
-    opening_plaintext: bytes,
-    doctor_id: str,
-    credential: bytes,
-    registration_point: bytes,
-    certificate: bytes,
-    ephemeral_point: bytes,
-    sent_at: Instant,
-    session_id: bytes,
+    opening_plaintext: bytes, reply: ConsultationReply, credential: bytes, session_id: bytes
 ) -> bytes:
     """Give TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13)."""
-    fields = text(doctor_id), credential, registration_point, digest(certificate), ephemeral_point
-    return digest(transcript("th1", digest(opening_plaintext), *fields, u64(sent_at), session_id))
+    return digest(
+        transcript(
+            "th1",
+            digest(opening_plaintext),
+            text(reply.doctor_id),
+            credential,
+            reply.registration_point,
+            digest(reply.doctor_certificate),
+            reply.ephemeral_point,
+            u64(reply.sent_at),
+            session_id,
+        )
+    )
 
 
-def reply_transcript(
-    ephemeral_point: bytes,
-    doctor_id: str,
-    sent_at: Instant,
-    certificate: bytes,
-    key_confirmation: bytes,
-    issuer_public_key: bytes,
-    transcript_hash: bytes,
-) -> bytes:
+def reply_transcript(reply: ConsultationReply, issuer_public_key: bytes, transcript_hash: bytes) -> bytes:
     """Give what Sig_D1 covers: eq. 19 with kc_D in SEK_1's slot (B5)."""
     return transcript(
         "D1",
-        ephemeral_point,
-        text(doctor_id),
-        u64(sent_at),
-        digest(certificate),
-        key_confirmation,
+        reply.ephemeral_point,
+        text(reply.doctor_id),
+        u64(reply.sent_at),
+        digest(reply.doctor_certificate),
+        reply.key_confirmation,
         issuer_public_key,
         transcript_hash,
     )
@@ -111,3 +152,339 @@ def diagnosis_transcript(
 def receipt_transcript(diagnosis_signature_digest: bytes, sent_at: Instant) -> bytes:
     """Give what P6's signature covers: T("P6", H(Sig_D5), T)."""
     return transcript("P6", diagnosis_signature_digest, u64(sent_at))
+
+
+def _require_biometric_password(opening: ConsultationOpening, patient: VerifiedParty) -> None:
+    if digest(transcript("bp", opening.biometric_password)) != patient.attribute:
+        raise CredentialInvalid("the biometric password is not the one registered")
+
+
+CONSULTATION = Kind(
+    initiator=Side("P1", ConsultationOpening, ROLE_PATIENT, lambda p1: p1.patient_id),
+    responder=Side("D1", ConsultationReply, ROLE_DOCTOR, lambda d1: d1.doctor_id, lambda d1: d1.doctor_certificate),
+    opening_transcript=opening_transcript,
+    transcript_hash=consultation_transcript_hash,
+    reply_transcript=reply_transcript,
+    key_roles="PD",
+    reply_of=lambda doctor: ConsultationReply(doctor_id=doctor.identity, doctor_certificate=doctor.certificate),
+    require_opening=_require_biometric_password,
+)
+
+
+def check_room(room: GetRoomResponse, code: bytes, verifier: Verifier, *, now: Instant) -> Peer:
+    """Check what the relay serves against the doctor's code, and CRED(D), Cert_D, EK_D (X13, B4).
+
+    Raises IdentityMismatch if the relay serves somebody else's statements; Authentication, MalformedMessage.
+    """
+    check(room)
+    served = code_digest(room.key_statement.statement, room.key_statement.signature, room.doctor_certificate)
+    if not hmac.compare_digest(served, code):
+        raise IdentityMismatch("the relay serves another doctor than the code names")
+    party = verifier.doctor(room.key_statement, room.doctor_certificate, now=now)
+    encryption_key = verifier.encryption_key(room.encryption_key_statement, party, now=now)
+    return Peer(party, encryption_key, room.doctor_certificate)
+
+
+def begin(
+    patient: Party, doctor: Peer, biometric_password: bytes, verifier: Verifier, *, now: Instant, entropy: Entropy
+) -> "tuple[AwaitingReply[ConsultationOpening, ConsultationReply, Established], SealedOpening]":
+    """Send P1 (eq. 11-13) to the doctor of a code."""
+    opening = ConsultationOpening(patient_id=patient.identity, biometric_password=biometric_password)
+    return handshake.begin(CONSULTATION, patient, doctor, opening, verifier, Established, now=now, entropy=entropy)
+
+
+@dataclass(frozen=True, repr=False)
+class Established:
+    """The doctor has proved itself and the key."""
+
+    session: Session
+
+    def deliver(
+        self, biosignal: bytes, grant: SignedStatement | None, *, now: Instant
+    ) -> "tuple[AwaitingDiagnosis, Iterator[SessionFrame]]":
+        """Send P2 (eq. 23): M_SD in slices, then what signs it for this doctor, and the grant. Raises Limit."""
+        if len(biosignal) > MOST_BIOSIGNAL_BYTES:
+            raise Limit(f"a biosignal has at most {MOST_BIOSIGNAL_BYTES} bytes, not {len(biosignal)}")
+        session, doctor, biosignal_digest = self.session, self.session.peer, digest(biosignal)
+        grant_digest = digest_or_empty("grant", grant)
+        signed = biosignal_transcript(
+            session.transcript_hash, doctor.identity, doctor.certificate, biosignal_digest, grant_digest, now
+        )
+        payload = BiosignalDelivery(
+            biosignal_size_bytes=len(biosignal),
+            biosignal_digest=biosignal_digest,
+            patient_id=session.own.identity,
+            sent_at=now,
+            signature=session.own.signing_key.sign(signed),
+            grant=grant,
+        )
+        check(payload)
+        frames = list(_frames(session.sending, biosignal, payload, now))
+        state = AwaitingDiagnosis(
+            patient=session.own,
+            doctor=doctor,
+            session_id=session.session_id,
+            transcript_hash=session.transcript_hash,
+            sending=replace(session.sending, sequence=len(frames)),
+            receiving=session.receiving,
+            biosignal_signature=payload.signature,
+            began_at=session.began_at,
+        )
+        return state, iter(frames)
+
+
+def _frames(direction: Direction, biosignal: bytes, payload: BiosignalDelivery, now: Instant) -> Iterator[SessionFrame]:
+    for piece in pieces([biosignal]):
+        direction, frame = direction.seal("p2", piece.padded, last=False, sent_at=now)
+        yield frame
+    yield direction.seal_message("p2", payload, sent_at=now)[1]
+
+
+@dataclass(frozen=True, repr=False)
+class AwaitingDiagnosis:
+    """P2 is sent. This state may be kept, sealed under a token key, until the diagnosis comes (at most 12 hours)."""
+
+    patient: Party
+    doctor: Peer
+    session_id: bytes
+    transcript_hash: bytes
+    sending: Direction
+    receiving: Direction
+    biosignal_signature: bytes
+    began_at: Instant
+
+    def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> "Diagnosed":
+        """Take D5 (eq. 50). Its T lies within the consultation's life; the sequence stops a replay (D2)."""
+        with after_opening():
+            return self._accept(frame, verifier, now)
+
+    def _accept(self, frame: SessionFrame, verifier: Verifier, now: Instant) -> "Diagnosed":
+        receiving, opened = self.receiving.open_message("d5", frame, DiagnosisDelivery)
+        d5 = opened.payload
+        verifier.freshness.require_not_future(d5.sent_at, now=now)
+        ends_at = self.began_at + milliseconds(CONSULTATION_LIFE)
+        if not self.began_at - milliseconds(verifier.freshness.skew) <= d5.sent_at < ends_at:
+            raise SessionExpired("the diagnosis was not made within the consultation's life")
+        if d5.doctor_certificate != self.doctor.certificate:
+            raise CertificateForeign("Cert_D is not the one of the consultation")
+        self.doctor.require_still_good(verifier, now=now)
+        covered = _diagnosis_signed(d5, self.transcript_hash, self.biosignal_signature)
+        signed = Signed("D5", covered, d5.signature, opened.plaintext)
+        signed.verify(self.doctor.party.key)
+        return Diagnosed(self, receiving, d5, signed)
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosed:
+    """The signed diagnosis is here: it and the consultation's TH1 are the patient's evidence."""
+
+    consultation: AwaitingDiagnosis
+    receiving: Direction
+    delivery: DiagnosisDelivery
+    signed: Signed
+
+    def receipt(self, *, now: Instant) -> SessionFrame:
+        """Send P6: a receipt for the diagnosis."""
+        signature_digest, held = digest(self.delivery.signature), self.consultation
+        signature = held.patient.signing_key.sign(receipt_transcript(signature_digest, now))
+        payload = DiagnosisReceipt(diagnosis_digest=signature_digest, sent_at=now, signature=signature)
+        return held.sending.seal_message("p6", payload, sent_at=now)[1]
+
+
+def receive_opening(
+    doctor: Party, opening: SealedOpening, verifier: Verifier, *, now: Instant
+) -> "Pending[ReceivedOpening[ConsultationOpening, ConsultationReply, AwaitingBiosignal]]":
+    """Take P1 (eq. 14, 15). Raises precise errors for clear fields, Rejected for anything after opening."""
+    return handshake.receive_opening(CONSULTATION, doctor, opening, verifier, _replied, now=now)
+
+
+def _replied(session: Session, _opening: ConsultationOpening) -> "AwaitingBiosignal":
+    return AwaitingBiosignal(session, session.receiving)
+
+
+@dataclass(frozen=True, repr=False)
+class AwaitingBiosignal:
+    """D1 is sent; slices of M_SD come in."""
+
+    session: Session
+    receiving: Direction
+    pieces: tuple[bytes, ...] = ()
+    heard_at: Instant | None = None
+
+    @property
+    def patient(self) -> VerifiedParty:
+        """Give who asks: present only once P2 has confirmed the key."""
+        return self.session.peer.party
+
+    def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> "AwaitingBiosignal | InConsultation":
+        """Take one frame of P2 (eq. 24). Opening the first confirms the key: only now is the patient present (B2).
+
+        With the last one everything is decided anew: the patient may have been revoked since P1.
+        """
+        check(frame)
+        heard_at = now if self.heard_at is None else self.heard_at
+        verifier.freshness.require_since(frame.sent_at, heard_at=heard_at, now=now)
+        with after_opening():
+            receiving, plaintext = self.receiving.open("p2", frame)
+            if not frame.last:
+                return self._with_slice(receiving, plaintext, heard_at)
+            self.session.peer.require_still_good(verifier, now=now)
+            present = self._complete(receiving, plaintext, frame)
+            if present.claim.grant is not None:
+                self._require_own_grant(present.claim.grant, verifier, now)
+            return present
+
+    def _with_slice(self, receiving: Direction, piece: bytes, heard_at: Instant) -> "AwaitingBiosignal":
+        slices = with_slice(self.pieces, piece, most_bytes=padded_size(MOST_BIOSIGNAL_BYTES))
+        return replace(self, receiving=receiving, pieces=slices, heard_at=heard_at)
+
+    def _complete(self, receiving: Direction, plaintext: bytes, frame: SessionFrame) -> "InConsultation":
+        session, p2 = self.session, parse_last(plaintext, frame, BiosignalDelivery).payload
+        if p2.patient_id != self.patient.identity:
+            raise IdentityMismatch("P2 names another patient")
+        biosignal = unpad_content(b"".join(self.pieces), p2.biosignal_size_bytes)
+        if p2.biosignal_digest != digest(biosignal):
+            raise RecordDigestMismatch("the biosignal is not the one that was signed")
+        grant = p2.grant if p2.HasField("grant") else None
+        doctor, claim = session.own, AccessClaim(self.patient.identity, grant, self.patient.key_statement)
+        covered = biosignal_transcript(
+            session.transcript_hash, doctor.identity, doctor.certificate, p2.biosignal_digest, claim.digest, p2.sent_at
+        )
+        signed = Signed("P2", covered, p2.signature, plaintext)
+        signed.verify(self.patient.key)
+        return InConsultation(session, session.sending, receiving, biosignal, p2, signed, claim)
+
+    def _require_own_grant(self, signed: SignedStatement, verifier: Verifier, now: Instant) -> None:
+        own = self.session.own
+        open_grant_for(signed, self.patient, own.identity, digest(own.certificate), verifier.freshness, now=now)
+
+
+@dataclass(frozen=True, repr=False)
+class InConsultation:
+    """The patient is present, its biosignal and grant are here: `claim` is what the doctor may show elsewhere."""
+
+    session: Session
+    sending: Direction
+    receiving: Direction
+    biosignal: bytes
+    delivery: BiosignalDelivery
+    signed: Signed
+    claim: AccessClaim
+
+    @property
+    def patient(self) -> VerifiedParty:
+        """Give the patient."""
+        return self.session.peer.party
+
+    def diagnose(
+        self, diagnosis: bytes, record_signatures: tuple[bytes, ...], *, now: Instant
+    ) -> "tuple[AwaitingReceipt, SessionFrame]":
+        """Send D5 (eq. 49), signed over the biosignal's and the records' signatures that it rests on.
+
+        Raises SessionExpired after 12 hours.
+        """
+        if now >= self.session.began_at + milliseconds(CONSULTATION_LIFE):
+            raise SessionExpired("the consultation's life is over")
+        doctor = self.session.own
+        payload = DiagnosisDelivery(
+            diagnosis=diagnosis,
+            based_on=[digest(signature) for signature in record_signatures],
+            doctor_certificate=doctor.certificate,
+            sent_at=now,
+        )
+        covered = _diagnosis_signed(payload, self.session.transcript_hash, self.delivery.signature)
+        payload.signature = doctor.signing_key.sign(covered)
+        check(payload)
+        sending, frame = self.sending.seal_message("d5", payload, sent_at=now)
+        signed = Signed("D5", covered, payload.signature, payload.SerializeToString(deterministic=True))
+        return AwaitingReceipt(replace(self, sending=sending), payload, signed), frame
+
+
+@dataclass(frozen=True, repr=False)
+class AwaitingReceipt:
+    """D5 is sent; the patient may send a receipt."""
+
+    consultation: InConsultation
+    diagnosis: DiagnosisDelivery
+    signed: Signed
+
+    @property
+    def session_id(self) -> bytes:
+        """Give the session's id."""
+        return self.consultation.session.session_id
+
+    def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> tuple[DiagnosisReceipt, Signed]:
+        """Take P6. Raises Rejected for anything but the patient's own receipt for this diagnosis."""
+        with after_opening():
+            _, opened = self.consultation.receiving.open_message("p6", frame, DiagnosisReceipt)
+            receipt = opened.payload
+            verifier.freshness.require_not_future(receipt.sent_at, now=now)
+            if receipt.diagnosis_digest != digest(self.diagnosis.signature):
+                raise SignatureInvalid("the receipt is for another diagnosis")
+            covered = receipt_transcript(receipt.diagnosis_digest, receipt.sent_at)
+            signed = Signed("P6", covered, receipt.signature, opened.plaintext)
+            signed.verify(self.consultation.patient.key)
+            return receipt, signed
+
+
+def _diagnosis_signed(d5: DiagnosisDelivery, transcript_hash: bytes, biosignal_signature: bytes) -> bytes:
+    based_on = listing(list(d5.based_on))
+    return diagnosis_transcript(transcript_hash, digest(d5.diagnosis), biosignal_signature, based_on, d5.sent_at)
+
+
+def room_transcript(request: OpenRoomRequest, doctor_id: str, hospital_id: str) -> bytes:
+    """Give T("room", ID_D, ID_HPC, EK_D, nonce, T)."""
+    statement = request.encryption_key_statement.statement
+    fields = text(doctor_id), text(hospital_id), statement, request.nonce, u64(request.sent_at)
+    return transcript("room", *fields)
+
+
+def ask_for_room(doctor: Party, hospital_id: str, *, now: Instant, entropy: Entropy) -> OpenRoomRequest:
+    """Make the request of a doctor to this hospital's relay."""
+    request = OpenRoomRequest(
+        key_statement=doctor.self_.key_statement,
+        doctor_certificate=doctor.certificate,
+        encryption_key_statement=doctor.encryption_key_statement,
+        nonce=entropy(16),
+        sent_at=now,
+    )
+    request.signature = doctor.signing_key.sign(room_transcript(request, doctor.identity, hospital_id))
+    return request
+
+
+def close_transcript(room_id: bytes, doctor_id: str, hospital_id: str) -> bytes:
+    """Give T("room-close", ID_D, ID_HPC, room)."""
+    return transcript("room-close", text(doctor_id), text(hospital_id), room_id)
+
+
+def ask_to_close(doctor: Party, hospital_id: str, room_id: bytes) -> CloseRoomRequest:
+    """Make the request by which a doctor closes a room of its own."""
+    signature = doctor.signing_key.sign(close_transcript(room_id, doctor.identity, hospital_id))
+    return CloseRoomRequest(room_id=room_id, signature=signature)
+
+
+def verify_close(request: CloseRoomRequest, opened_by: SignedStatement, hospital_id: str) -> None:
+    """Verify that whoever opened the room, by this KS_D, closes it. Raises SignatureInvalid.
+
+    KS_D held when the room was opened. Whether it still does is not asked: a doctor who may open no room may close its own.
+    """
+    doctor = peek_statement(KeyStatement, opened_by)
+    key = Ed25519PublicKey.from_public_bytes(doctor.verifying_key)
+    verify_signature(key, request.signature, close_transcript(request.room_id, doctor.identity, hospital_id))
+
+
+def receive_room_request(
+    request: OpenRoomRequest, hospital_id: str, verifier: Verifier, *, now: Instant
+) -> Pending[Peer]:
+    """Check T, CRED(D), Cert_D, EK_D and the signature; give whose room it is.
+
+    Raises MalformedMessage, Authentication, StaleRevocationList.
+    """
+    check(request)
+    verifier.freshness.require(request.sent_at, now=now)
+    doctor = verifier.doctor(request.key_statement, request.doctor_certificate, now=now)
+    key = verifier.encryption_key(request.encryption_key_statement, doctor, now=now)
+    verify_signature(doctor.key, request.signature, room_transcript(request, doctor.identity, hospital_id))
+    replay_key = digest(transcript("ROOM", text(doctor.identity), request.nonce))
+    holder = Peer(doctor, key, request.doctor_certificate)
+    return Pending(replay_key, verifier.freshness.replay_key_until(now=now), holder)

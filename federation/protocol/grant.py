@@ -1,21 +1,14 @@
-"""The patient's grant (C1), and the one decision that the public cloud and every hospital make on it."""
+"""The patient's grant (C1): how it is made, opened, and named when it is taken back. `access` decides by it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from federation.errors import (
-    GrantExpired,
-    GrantInvalid,
-    GrantMissing,
-    GrantScope,
-    MalformedMessage,
-    SignatureInvalid,
-)
+from federation.errors import GrantExpired, GrantInvalid, MalformedMessage, SignatureInvalid
 from federation.protocol.parties import Entropy, Party
 from federation.protocol.statements import open_statement, peek_statement, sign_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
-from federation.protocol.verifier import VerifiedParty, Verifier
+from federation.protocol.verifier import VerifiedParty
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.identities import ANY
@@ -34,17 +27,6 @@ class Terms:
     rights: Sequence["pb.Right.ValueType"] = (pb.RIGHT_INDEX, pb.RIGHT_READ, pb.RIGHT_WRITE)
     purpose: str = "consultation"
     life: timedelta = DEFAULT_LIFE
-
-
-@dataclass(frozen=True)
-class Use:
-    """What somebody wants to do under a grant. `department_class` and `hospital` None: not of this decision."""
-
-    right: "pb.Right.ValueType"
-    doctor_id: str
-    certificate_digest: bytes
-    hospital: str | None
-    department_class: str | None
 
 
 def make_grant(
@@ -123,25 +105,3 @@ def open_grant_for(
     if not freshness.begun(grant.not_before, now=now) or now >= grant.not_after:
         raise GrantExpired("the grant is not yet, or no longer, valid")
     return grant
-
-
-def authorize(
-    signed: SignedStatement | None, patient: VerifiedParty, use: Use, verifier: Verifier, *, now: Instant
-) -> Grant:
-    """Give the grant if it allows this use now. Raises Authorization: missing, invalid, expired, revoked, or its scope."""
-    if signed is None:
-        raise GrantMissing("no grant, no record")
-    grant = open_grant_for(signed, patient, use.doctor_id, use.certificate_digest, verifier.freshness, now=now)
-    verifier.lists.require_grant_good(grant.patient_id, grant.grant_id)
-    if use.right not in grant.rights:
-        raise GrantScope("the grant does not give this right")
-    if use.hospital is not None and not covers(grant.hospitals, use.hospital):
-        raise GrantScope("the grant is not for this hospital")
-    if use.department_class is not None and not covers(grant.department_classes, use.department_class):
-        raise GrantScope("the grant is not for this department class")
-    return grant
-
-
-def covers(allowed: Sequence[str], value: str) -> bool:
-    """Say whether a list of a grant covers a value; asking for ANY needs ANY."""
-    return ANY in allowed or value in allowed

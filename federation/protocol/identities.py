@@ -1,7 +1,7 @@
 """Identities, departments and addresses that are given from outside the protocol: refused in its words."""
 
 from federation.errors import FieldInvalid
-from federation.protocol.address import is_address
+from federation.protocol.parsing import is_address
 from keystore.identities import is_identity
 
 

@@ -50,37 +50,6 @@ class Pending(Generic[S]):
         return self._next
 
 
-@dataclass(frozen=True)
-class Logged(Generic[S]):
-    """A state that may be entered once what it releases is in the append-only log."""
-
-    event: "AccessEvent"
-    _next: S
-
-    def recorded(self) -> S:
-        """Give the state: the caller says that the event is durable."""
-        return self._next
-
-
-BEGUN = "BEGUN"
-
-
-@dataclass(frozen=True)
-class AccessEvent:
-    """Who was given, or denied, what: an entry of the access log.
-
-    `reason` is BEGUN when it is about to be done, "OK" when it was, or an error's reason; `detail` says how far it came.
-    """
-
-    kind: str
-    doctor_id: str
-    patient_id: str
-    scope: str
-    authorization: bytes
-    reason: str
-    detail: str = ""
-
-
 def reason_of(error: BaseException) -> str:
     """Give the precise reason of a refusal for the audit log: the cause's where the refusal is `Rejected`."""
     if isinstance(error, Rejected) and error.__cause__ is not None:

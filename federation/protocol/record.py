@@ -1,44 +1,81 @@
-"""The session of a doctor with a hospital, Chen et al. 2020, eq. 33-48: what both sides compute, in words.
+"""The session of a doctor with a hospital, Chen et al. 2020, eq. 33-48: both sides.
 
-D3  The doctor, who addresses one hospital, sends R_D3 and a commitment c_P to patient, grant and scope (X5, C3).
+D3  The doctor, who addresses one hospital, sends R_D3 and a commitment c_P to patient, access and scope (X5, C3).
 H1  The hospital answers R_HPC2; both compute SEK_2; the hospital proves the key by kc_H and itself by its signature (C4).
 D4  The doctor opens c_P under SEK_2 and shows the grant; the hospital decides, logs, and only then releases (C1, C7).
 H2  M_EMR comes in slices; the last frame signs the whole (C8).
 STO In D4's place: the new encounter, with what the patient and the doctor signed in the consultation; STOACK answers.
 
-The two sides are `doctor_record` and `hospital_record`; the transcripts that both must build alike are here.
+D3 and H1 are the handshake's, with the row `RECORD`; the doctor's states come first, then the hospital's.
 """
 
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from federation.errors import (
+    AnswerMismatch,
     Authorization,
-    EmergencyNotSupported,
-    GrantExpired,
-    GrantMissing,
-    GrantRevoked,
-    GrantScope,
+    CertificateForeign,
+    CommitmentMismatch,
+    FederationError,
+    FieldInvalid,
+    IdentityMismatch,
+    MissingField,
 )
-from federation.protocol.time import Instant
+from federation.protocol import handshake, outcomes
+from federation.protocol.access import BEGUN, Access, AccessClaim, AccessEvent, Logged, Use
+from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
+from federation.protocol.frames import (
+    MOST_DEPOSIT_BYTES,
+    Direction,
+    IncomingRecord,
+    Piece,
+    deposit_content,
+    parse_last,
+    pieces,
+    with_slice,
+)
+from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, Session, Side
+from federation.protocol.parsing import check, parse
+from federation.protocol.parties import Entropy, Party, Pending
+from federation.protocol.sealing import Opened, after_opening
+from federation.protocol.statements import (
+    Signed,
+    open_statement,
+    sign_statement,
+    verify_signature,
+)
+from federation.protocol.time import Instant, require_same_time
+from federation.protocol.verifier import Peer, Verifier
 from federation.v1 import record_pb2 as pb
-from federation.v1.record_pb2 import Deposit, RecordOpening, RecordQuery, RecordReply, Scope
-from keystore.transcript import digest, listing, statement_digest, text, transcript, u64
+from federation.v1 import statement_pb2 as statement
+from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
+from federation.v1.record_pb2 import (
+    Deposit,
+    DepositEnd,
+    DepositReceipt,
+    RecordEnd,
+    RecordOpening,
+    RecordQuery,
+    RecordReply,
+    Scope,
+)
+from federation.v1.statement_pb2 import (
+    RIGHT_READ,
+    RIGHT_WRITE,
+    ROLE_DOCTOR,
+    ROLE_HOSPITAL,
+    ROLE_PATIENT,
+    SignedStatement,
+)
+from keystore.identities import ANY
+from keystore.transcript import digest, listing, text, transcript, u64
 
 PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {pb.PURPOSE_READ: "read", pb.PURPOSE_STORE: "store"}
-OUTCOME_NAMES: dict["pb.SessionOutcome.ValueType", str] = {
-    pb.SESSION_OUTCOME_NO_RECORD: "no-record",
-    pb.SESSION_OUTCOME_GRANT_EXPIRED: "grant-expired",
-    pb.SESSION_OUTCOME_GRANT_REVOKED: "grant-revoked",
-    pb.SESSION_OUTCOME_GRANT_SCOPE: "grant-scope",
-    pb.SESSION_OUTCOME_GRANT_MISSING: "grant-missing",
-    pb.SESSION_OUTCOME_EMERGENCY_REFUSED: "emergency-refused",
-}
-
-_OUTCOME_OF: dict[type[Authorization], "pb.SessionOutcome.ValueType"] = {
-    GrantExpired: pb.SESSION_OUTCOME_GRANT_EXPIRED,
-    GrantRevoked: pb.SESSION_OUTCOME_GRANT_REVOKED,
-    GrantScope: pb.SESSION_OUTCOME_GRANT_SCOPE,
-    GrantMissing: pb.SESSION_OUTCOME_GRANT_MISSING,
-    EmergencyNotSupported: pb.SESSION_OUTCOME_EMERGENCY_REFUSED,
-}
 
 
 def scope_digest(scope: Scope) -> bytes:
@@ -47,16 +84,9 @@ def scope_digest(scope: Scope) -> bytes:
     return digest(transcript("scope", *fields))
 
 
-def authorization_digest(message: RecordQuery | Deposit) -> bytes:
-    """Give H(grant or emergency), or nothing where there is neither."""
-    if isinstance(message, RecordQuery) and message.HasField("emergency"):
-        return statement_digest("bg", message.emergency.statement)
-    return statement_digest("grant", message.grant.statement) if message.HasField("grant") else b""
-
-
-def commitment(patient_id: str, authorization: bytes, scope: Scope, blind: bytes) -> bytes:
+def commitment(claim: AccessClaim, scope: Scope, blind: bytes) -> bytes:
     """Give c_P = H(T("cp", ID_P, H(grant or emergency), H(scope), rho))."""
-    return digest(transcript("cp", text(patient_id), authorization, scope_digest(scope), blind))
+    return digest(transcript("cp", text(claim.patient_id), claim.digest, scope_digest(scope), blind))
 
 
 def opening_transcript(
@@ -79,17 +109,11 @@ def opening_transcript(
 
 
 def session_transcript_hash(
-    opening_plaintext: bytes,
-    hospital_id: str,
-    credential: bytes,
-    registration_point: bytes,
-    ephemeral_point: bytes,
-    sent_at: Instant,
-    session_id: bytes,
+    opening_plaintext: bytes, reply: RecordReply, credential: bytes, session_id: bytes
 ) -> bytes:
     """Give TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, T_HPC1, session id))."""
-    fields = text(hospital_id), credential, registration_point, ephemeral_point
-    return digest(transcript("th2", digest(opening_plaintext), *fields, u64(sent_at), session_id))
+    fields = text(reply.hospital_id), credential, reply.registration_point, reply.ephemeral_point
+    return digest(transcript("th2", digest(opening_plaintext), *fields, u64(reply.sent_at), session_id))
 
 
 def reply_transcript(reply: RecordReply, issuer_public_key: bytes, transcript_hash: bytes) -> bytes:
@@ -117,6 +141,456 @@ def record_transcript(
     return transcript("H2", *fields)
 
 
-def outcome_of(error: Authorization) -> "pb.SessionOutcome.ValueType | None":
-    """Give what a confirmed doctor may be told of a refusal, or None where it is REJECTED like any other."""
-    return _OUTCOME_OF.get(type(error))
+RECORD = Kind(
+    initiator=Side("D3", RecordOpening, ROLE_DOCTOR, lambda d3: d3.doctor_id, lambda d3: d3.doctor_certificate),
+    responder=Side("H1", RecordReply, ROLE_HOSPITAL, lambda h1: h1.hospital_id),
+    opening_transcript=opening_transcript,
+    transcript_hash=session_transcript_hash,
+    reply_transcript=reply_transcript,
+    key_roles="DH",
+    reply_of=lambda hospital: RecordReply(hospital_id=hospital.identity),
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Intent:
+    """What the session is for: c_P commits to it. `blind` is rho; keep the intent to repeat a deposit."""
+
+    claim: AccessClaim
+    scope: Scope
+    blind: bytes
+
+    @property
+    def commitment(self) -> bytes:
+        """Give c_P."""
+        return commitment(self.claim, self.scope, self.blind)
+
+
+def begin(
+    doctor: Party, hospital: Peer, intent: Intent, verifier: Verifier, *, now: Instant, entropy: Entropy
+) -> "tuple[AwaitingReply[RecordOpening, RecordReply, Established], SealedOpening]":
+    """Send D3 (eq. 33-35) to this hospital, committed to the intent."""
+    opening = RecordOpening(
+        doctor_id=doctor.identity, doctor_certificate=doctor.certificate, patient_commitment=intent.commitment
+    )
+    established = partial(Established, intent=intent)
+    return handshake.begin(RECORD, doctor, hospital, opening, verifier, established, now=now, entropy=entropy)
+
+
+@dataclass(frozen=True, repr=False)
+class Established:
+    """The hospital has proved itself and the key."""
+
+    session: Session
+    intent: Intent
+
+    def query(self, *, now: Instant) -> "tuple[AwaitingRecord, SessionFrame]":
+        """Send D4 (eq. 45): open c_P and show the grant."""
+        session, intent, claim = self.session, self.intent, self.intent.claim
+        payload = RecordQuery(
+            patient_id=claim.patient_id,
+            doctor_id=session.own.identity,
+            sent_at=now,
+            doctor_certificate_digest=digest(session.own.certificate),
+            blind=intent.blind,
+            scope=intent.scope,
+            grant=claim.grant,
+            patient_key_statement=claim.patient_key_statement,
+        )
+        check(payload)
+        _, frame = session.sending.seal_message("d4", payload, sent_at=now)
+        claimed = claim.claimed
+        access_id = b"" if claimed is None else claimed.id
+        state = AwaitingRecord(session, intent, session.receiving, IncomingRecord(), access_id)
+        return state, frame
+
+    def deposit(
+        self, biosignal: bytes, diagnosis: bytes, deposit: Deposit
+    ) -> "tuple[AwaitingDepositReceipt, Iterator[SessionFrame]]":
+        """Send STO: M_SD and M_DINF in slices, then the deposit. The same deposit may be sent again in a new session."""
+        check(deposit)
+        session = self.session
+        state = AwaitingDepositReceipt(
+            session.peer, session.receiving, digest(deposit.SerializeToString(deterministic=True))
+        )
+        return state, _deposit_frames(session.sending, biosignal + diagnosis, deposit)
+
+
+def _deposit_frames(sending: Direction, content: bytes, deposit: Deposit) -> Iterator[SessionFrame]:
+    for piece in pieces([content]):
+        sending, frame = sending.seal("sto", piece.padded, last=False, sent_at=deposit.sent_at)
+        yield frame
+    yield sending.seal_message("sto", deposit, sent_at=deposit.sent_at)[1]
+
+
+@dataclass(frozen=True, repr=False)
+class Slice:
+    """What a slice holds of M_EMR, its padding aside; not proved yet: spool it, show nothing (C8)."""
+
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Received:
+    """M_EMR is whole and signed by the hospital."""
+
+    record_digest: bytes
+    end: RecordEnd
+    signed: Signed
+
+
+@dataclass(frozen=True, repr=False)
+class AwaitingRecord:
+    """D4 is sent; M_EMR comes in."""
+
+    session: Session
+    intent: Intent
+    receiving: Direction
+    incoming: IncomingRecord
+    access_id: bytes
+
+    def receive(
+        self, frame: SessionFrame, verifier: Verifier, *, now: Instant
+    ) -> "tuple[AwaitingRecord, Slice | Received]":
+        """Take one frame of H2 (eq. 48). T is checked on the first.
+
+        Raises NotFound or Authorization for what the hospital says is wrong, Rejected for a false record.
+        """
+        check(frame)
+        if frame.sequence == 0:
+            verifier.freshness.require(frame.sent_at, now=now)
+        with after_opening():
+            receiving, plaintext = self.receiving.open("h2", frame)
+            if not frame.last:
+                incoming, content = self.incoming.take(plaintext)
+                return replace(self, receiving=receiving, incoming=incoming), Slice(content)
+            opened = parse_last(plaintext, frame, RecordEnd)
+            if opened.payload.outcome == pb.SESSION_OUTCOME_SERVED:
+                # A large record takes its time: the hospital may have been revoked since H1.
+                self.session.peer.require_still_good(verifier, now=now)
+                return replace(self, receiving=receiving), self._complete(opened)
+        raise _refusal(opened.payload.outcome)
+
+    def _complete(self, opened: Opened[RecordEnd]) -> Received:
+        end = opened.payload
+        if not end.HasField("signature") or not end.HasField("version"):
+            raise MissingField("a served record is signed")
+        record_digest = self.incoming.whole_digest()
+        covered = record_transcript(
+            self.session.transcript_hash,
+            self.intent.commitment,
+            record_digest,
+            self.access_id,
+            end.version,
+            end.sent_at,
+        )
+        signed = Signed("H2", covered, end.signature, opened.plaintext)
+        signed.verify(self.session.peer.party.key)
+        return Received(record_digest, end, signed)
+
+
+@dataclass(frozen=True)
+class AwaitingDepositReceipt:
+    """STO is sent."""
+
+    hospital: Peer
+    receiving: Direction
+    deposit_digest: bytes
+
+    def receive(self, frame: SessionFrame, *, now: Instant) -> tuple[DepositReceipt, Signed]:
+        """Take STOACK: the receipt, and as the hospital signed it. Raises as for a record."""
+        del now  # the receipt of a deposit that was made before is as old as that deposit
+        with after_opening():
+            end = self.receiving.open_message("stoack", frame, DepositEnd)[1].payload
+            if end.outcome == pb.SESSION_OUTCOME_SERVED:
+                return self._receipt(end)
+        raise _refusal(end.outcome)
+
+    def _receipt(self, end: DepositEnd) -> tuple[DepositReceipt, Signed]:
+        if not end.HasField("receipt"):
+            raise MissingField("a served deposit has a receipt")
+        receipt = verify_deposit_receipt(end.receipt, self.hospital.party.key)
+        if receipt.deposit_digest != self.deposit_digest:
+            raise AnswerMismatch("the receipt is for another deposit")
+        return receipt, Signed.of_statement("stoack", end.receipt)
+
+
+def verify_deposit_receipt(signed: SignedStatement, hospital_key: Ed25519PublicKey) -> DepositReceipt:
+    """Verify STOACK by PRK_HPC's public key. Raises SignatureInvalid, MalformedMessage."""
+    return open_statement("stoack", DepositReceipt, signed, hospital_key)
+
+
+def _refusal(outcome: "pb.SessionOutcome.ValueType") -> FederationError:
+    row = outcomes.of_session(outcome)
+    return (row.error or Authorization)(f"the hospital refuses: {row.name}")
+
+
+def receive_opening(
+    hospital: Party, opening: SealedOpening, verifier: Verifier, *, now: Instant
+) -> "Pending[ReceivedOpening[RecordOpening, RecordReply, AwaitingRequest]]":
+    """Take D3 (eq. 36, 37). Raises precise errors for clear fields, Rejected for anything after opening."""
+    return handshake.receive_opening(RECORD, hospital, opening, verifier, _replied, now=now)
+
+
+def _replied(session: Session, d3: RecordOpening) -> "AwaitingRequest":
+    return AwaitingRequest(session, d3.patient_commitment, session.receiving)
+
+
+@dataclass(frozen=True, repr=False)
+class AwaitingRequest:
+    """H1 is sent, to a doctor who asks for a patient that only c_P knows.
+
+    One D4 or one STO follows: D4 is one frame; STO has slices first.
+    """
+
+    session: Session
+    patient_commitment: bytes
+    receiving: Direction
+    pieces: tuple[bytes, ...] = ()
+    heard_at: Instant | None = None
+
+    @property
+    def doctor(self) -> Peer:
+        """Give who asks."""
+        return self.session.peer
+
+    def require_still_allowed(self, verifier: Verifier, *, now: Instant) -> None:
+        """Decide anew on the doctor, by the lists of now. Raises Rejected for one who is revoked since D3."""
+        with after_opening():
+            self.doctor.require_still_good(verifier, now=now)
+
+    def receive(
+        self, frame: SessionFrame, verifier: Verifier, *, now: Instant
+    ) -> "AwaitingRequest | ReceivedQuery | ReceivedDeposit":
+        """Take one frame (eq. 46). Raises Rejected; STALE and the like for clear fields."""
+        check(frame)
+        is_query = frame.last and not self.pieces
+        if is_query:
+            verifier.freshness.require(frame.sent_at, now=now)
+        with after_opening():
+            receiving, plaintext = self.receiving.open("d4" if is_query else "sto", frame)
+            opened = replace(self, receiving=receiving, heard_at=now if self.heard_at is None else self.heard_at)
+            if is_query:
+                return _received_query(opened, frame, plaintext)
+            if not frame.last:
+                return _with_slice(opened, plaintext)
+            return ReceivedDeposit(opened, Opened(parse(Deposit, plaintext), plaintext), frame.sent_at)
+
+
+def _received_query(request: AwaitingRequest, frame: SessionFrame, plaintext: bytes) -> "ReceivedQuery":
+    query = parse_last(plaintext, frame, RecordQuery).payload
+    if query.doctor_certificate_digest != digest(request.doctor.certificate):
+        raise CertificateForeign("D4 names another Cert_D than D3")
+    _require_commitment(request, query, pb.PURPOSE_READ)
+    return ReceivedQuery(request, query)
+
+
+def _with_slice(request: AwaitingRequest, piece: bytes) -> AwaitingRequest:
+    return replace(request, pieces=with_slice(request.pieces, piece, most_bytes=MOST_DEPOSIT_BYTES))
+
+
+def _require_commitment(
+    request: AwaitingRequest, message: RecordQuery | Deposit, purpose: "pb.Purpose.ValueType"
+) -> None:
+    """Require that the message is D3's doctor's and that c_P opens to it (X5, C7)."""
+    if message.doctor_id != request.doctor.identity:
+        raise IdentityMismatch("the message names another doctor than D3")
+    if message.scope.purpose != purpose:
+        raise FieldInvalid("the scope has another purpose than the message")
+    if commitment(AccessClaim.of(message), message.scope, message.blind) != request.patient_commitment:
+        raise CommitmentMismatch("c_P does not open to this patient, grant and scope")
+
+
+def _authorized(
+    request: AwaitingRequest,
+    message: RecordQuery | Deposit,
+    right: "statement.Right.ValueType",
+    verifier: Verifier,
+    now: Instant,
+) -> Access:
+    """Decide anew: on the doctor of D3, then on CRED(P), then on the grant for this hospital.
+
+    Raises Authorization for what is wrong with the grant; Rejected for a doctor who is revoked since D3, or a false patient.
+    """
+    request.require_still_allowed(verifier, now=now)
+    asked_class = message.scope.department_class
+    named_class = None if asked_class == ANY else asked_class
+    doctor, hospital_id = request.doctor, request.session.own.identity
+    use = Use(right, doctor.identity, digest(doctor.certificate), hospital_id, named_class)
+    return AccessClaim.of(message).authorize(use, verifier, now=now)
+
+
+@dataclass(frozen=True, repr=False)
+class ReceivedQuery:
+    """D4 is open and c_P opens to it. Decide on the grant, log, then release."""
+
+    request: AwaitingRequest
+    query: RecordQuery
+
+    def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[Release]":
+        """Decide on doctor, patient and grant (C1). Raises Authorization for what is wrong with the grant, else Rejected."""
+        AccessClaim.of(self.query).require_supported()
+        access = _authorized(self.request, self.query, RIGHT_READ, verifier, now)
+        classes = access.classes(self.query.scope.department_class, verifier.anchors.department_classes)
+        sending = self.request.session.sending
+        release = Release(self.request, self.query, access, classes, sending, hashlib.sha256())
+        return Logged(self.event(BEGUN), release)
+
+    def event(self, reason: str) -> AccessEvent:
+        """Give the entry for the access log."""
+        return _event("READ", self.query, reason)
+
+    def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
+        """Say to the confirmed doctor why there is no record."""
+        end = RecordEnd(outcome=outcome, sent_at=now)
+        return self.request.session.sending.seal_message("h2", end, sent_at=now)[1]
+
+
+@dataclass(frozen=True, repr=False)
+class Release:
+    """The access allows it and the log knows it: M_EMR may go, slice by slice (eq. 47)."""
+
+    request: AwaitingRequest
+    query: RecordQuery
+    access: Access
+    classes: tuple[str, ...]
+    sending: Direction
+    hasher: "hashlib._Hash"
+
+    def require_still_allowed(self, verifier: Verifier, *, now: Instant) -> None:
+        """Decide anew, by the lists of now, from the doctor to the grant. Raises as `ReceivedQuery.decide`."""
+        _authorized(self.request, self.query, RIGHT_READ, verifier, now)
+
+    def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
+        """Say to the confirmed doctor, in place of what was to follow, why the record ends here."""
+        return self.sending.seal_message("h2", RecordEnd(outcome=outcome, sent_at=now), sent_at=now)[1]
+
+    def slice(self, piece: Piece, *, now: Instant) -> "tuple[Release, SessionFrame]":
+        """Send the next slice of M_EMR || zeros."""
+        hasher = self.hasher.copy()
+        hasher.update(piece.content)
+        sending, frame = self.sending.seal("h2", piece.padded, last=False, sent_at=now)
+        return replace(self, sending=sending, hasher=hasher), frame
+
+    def end(self, version: int, *, now: Instant) -> SessionFrame:
+        """Send the last frame, signed over all of M_EMR (C8)."""
+        request = self.request
+        covered = record_transcript(
+            request.session.transcript_hash,
+            request.patient_commitment,
+            self.hasher.digest(),
+            self.access.id,
+            version,
+            now,
+        )
+        signature = request.session.own.signing_key.sign(covered)
+        end = RecordEnd(outcome=pb.SESSION_OUTCOME_SERVED, version=version, sent_at=now, signature=signature)
+        return self.sending.seal_message("h2", end, sent_at=now)[1]
+
+
+@dataclass(frozen=True, repr=False)
+class ReceivedDeposit:
+    """STO is whole. If H(sto) was answered before, give that answer again; else check it."""
+
+    request: AwaitingRequest
+    opened: Opened[Deposit]
+    sent_at: Instant
+
+    @property
+    def sto(self) -> Deposit:
+        """Give the message."""
+        return self.opened.payload
+
+    @property
+    def digest(self) -> bytes:
+        """Give H(sto plaintext)."""
+        return digest(self.opened.plaintext)
+
+    def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[AcceptedDeposit]":
+        """Check all that D4 would, then Sig_P2 and Sig_D5. Raises Authorization for the grant, Rejected, StaleMessage."""
+        sto, request = self.sto, self.request
+        verifier.freshness.require_since(self.sent_at, heard_at=request.heard_at or now, now=now)
+        with after_opening():
+            require_same_time(sto.sent_at, self.sent_at)
+            _require_commitment(request, sto, pb.PURPOSE_STORE)
+            biosignal, diagnosis = deposit_content(sto, request.pieces)
+        access = _authorized(request, sto, RIGHT_WRITE, verifier, now)
+        with after_opening():
+            if sto.scope.department_class == ANY:
+                raise FieldInvalid("a deposit names one department class")
+            self._require_signatures(verifier, now)
+        return Logged(self.event("OK"), AcceptedDeposit(self, access, biosignal, diagnosis))
+
+    def event(self, reason: str) -> AccessEvent:
+        """Give the entry for the access log."""
+        return _event("STORE", self.sto, reason)
+
+    def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
+        """Say to the confirmed doctor why the deposit is not taken."""
+        return self._ended(DepositEnd(outcome=outcome, sent_at=now))
+
+    def answer(self, receipt: SignedStatement, *, now: Instant) -> SessionFrame:
+        """Send STOACK: the receipt as it was signed when the deposit was kept."""
+        return self._ended(DepositEnd(outcome=pb.SESSION_OUTCOME_SERVED, receipt=receipt, sent_at=now))
+
+    def _ended(self, end: DepositEnd) -> SessionFrame:
+        return self.request.session.sending.seal_message("stoack", end, sent_at=end.sent_at)[1]
+
+    def _require_signatures(self, verifier: Verifier, now: Instant) -> None:
+        sto, doctor = self.sto, self.request.doctor
+        patient = verifier.party(sto.patient_key_statement, ROLE_PATIENT, now=now)
+        # Over this doctor and the grant that is shown: one that the patient gave another doctor, or with another grant,
+        # lies readable in that record's evidence, and is none here.
+        biosignal = biosignal_transcript(
+            sto.consultation_digest,
+            doctor.identity,
+            doctor.certificate,
+            sto.biosignal_digest,
+            AccessClaim.of(sto).digest,
+            sto.biosignal_sent_at,
+        )
+        verify_signature(patient.key, sto.biosignal_signature, biosignal)
+        diagnosis = diagnosis_transcript(
+            sto.consultation_digest,
+            sto.diagnosis_digest,
+            sto.biosignal_signature,
+            listing(list(sto.based_on)),
+            sto.diagnosis_sent_at,
+        )
+        verify_signature(doctor.party.key, sto.diagnosis_signature, diagnosis)
+
+
+@dataclass(frozen=True, repr=False)
+class AcceptedDeposit:
+    """The deposit may be kept. Keep it and its publication in one transaction, then answer with the receipt."""
+
+    received: ReceivedDeposit
+    access: Access
+    biosignal: bytes
+    diagnosis: bytes
+
+    @property
+    def sto(self) -> Deposit:
+        """Give the message."""
+        return self.received.sto
+
+    @property
+    def doctor(self) -> Peer:
+        """Give whose deposit it is."""
+        return self.received.request.doctor
+
+    def receipt(self, handle: bytes, version: int, *, now: Instant) -> SignedStatement:
+        """Sign STOACK."""
+        receipt = DepositReceipt(deposit_digest=self.received.digest, handle=handle, version=version, stored_at=now)
+        return sign_statement("stoack", receipt, self.received.request.session.own.signing_key)
+
+
+def _event(kind: str, message: RecordQuery | Deposit, reason: str) -> AccessEvent:
+    return AccessEvent(
+        kind=kind,
+        doctor_id=message.doctor_id,
+        patient_id=message.patient_id,
+        scope=message.scope.department_class,
+        authorization=AccessClaim.of(message).digest,
+        reason=reason,
+    )

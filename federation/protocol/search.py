@@ -13,20 +13,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federation.errors import (
     AnswerMismatch,
     Authorization,
-    EmergencyNotSupported,
-    GrantExpired,
-    GrantInvalid,
-    GrantMissing,
-    GrantRevoked,
-    GrantScope,
     IdentityMismatch,
     NotRegistered,
     ProofInvalid,
     SessionUnknown,
 )
-from federation.protocol.grant import Use, authorize, covers
+from federation.protocol import outcomes
+from federation.protocol.access import Access, AccessClaim, AccessEvent, Use
+from federation.protocol.outcomes import Outcome
 from federation.protocol.parsing import check
-from federation.protocol.parties import AccessEvent, Entropy, Party, Pending
+from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.sealing import (
     UNNAMED,
     Context,
@@ -38,38 +34,18 @@ from federation.protocol.sealing import (
     seal_opening,
     seal_reply,
 )
-from federation.protocol.statements import digest_or_empty, signed_digest_or_empty, verify_signature
+from federation.protocol.statements import Signed, signed_digest_or_empty, verify_signature
 from federation.protocol.time import Instant
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
 from federation.v1 import search_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.search_pb2 import IndexRow, SearchAnswer, SearchQuery
-from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT, Grant, SignedStatement
+from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL
 from keystore.encryption import DecryptionKey, Keyring
 from keystore.identities import ANY
 from keystore.transcript import digest, listing, row, text, transcript, u64
 
 ROWS_PER_PAGE = 8
-
-OUTCOME_NAMES: dict["pb.SearchOutcome.ValueType", str] = {
-    pb.SEARCH_OUTCOME_FOUND: "found",
-    pb.SEARCH_OUTCOME_NONE: "none",
-    pb.SEARCH_OUTCOME_GRANT_MISSING: "grant-missing",
-    pb.SEARCH_OUTCOME_GRANT_INVALID: "grant-invalid",
-    pb.SEARCH_OUTCOME_GRANT_EXPIRED: "grant-expired",
-    pb.SEARCH_OUTCOME_GRANT_REVOKED: "grant-revoked",
-    pb.SEARCH_OUTCOME_GRANT_SCOPE: "grant-scope",
-    pb.SEARCH_OUTCOME_EMERGENCY_REFUSED: "emergency-refused",
-}
-OUTCOME_ERRORS: dict["pb.SearchOutcome.ValueType", type[Authorization]] = {
-    pb.SEARCH_OUTCOME_GRANT_MISSING: GrantMissing,
-    pb.SEARCH_OUTCOME_GRANT_INVALID: GrantInvalid,
-    pb.SEARCH_OUTCOME_GRANT_EXPIRED: GrantExpired,
-    pb.SEARCH_OUTCOME_GRANT_REVOKED: GrantRevoked,
-    pb.SEARCH_OUTCOME_GRANT_SCOPE: GrantScope,
-    pb.SEARCH_OUTCOME_EMERGENCY_REFUSED: EmergencyNotSupported,
-}
-_OUTCOME_OF = {error: outcome for outcome, error in OUTCOME_ERRORS.items()}
 
 
 def _hmac(key: bytes, message: bytes) -> bytes:
@@ -99,7 +75,7 @@ def query_transcript(query: SearchQuery, doctor: VerifiedParty, cloud_id: str) -
         text(query.department_class),
         text(query.doctor_id),
         digest(query.doctor_certificate),
-        _signed_authorization_digest(query),
+        AccessClaim.of(query).signed_digest,
         signed_digest_or_empty("ks", query.patient_key_statement if query.HasField("patient_key_statement") else None),
         u64(query.page),
         query.nonce,
@@ -116,7 +92,7 @@ def answer_transcript(answer: SearchAnswer, query: SearchQuery, doctor: Verified
     """Give what Sig_C covers: eq. 30, bound to the question (C2)."""
     return transcript(
         "C",
-        text(OUTCOME_NAMES[answer.outcome]),
+        text(outcomes.of_search(answer.outcome).name),
         text(query.department_class),
         answer.proof,
         doctor.registration_point,
@@ -133,9 +109,9 @@ def answer_transcript(answer: SearchAnswer, query: SearchQuery, doctor: Verified
 
 @dataclass(frozen=True)
 class Question:
-    """What a doctor wants to know: a page of a patient's records of one department class, or of ANY."""
+    """What a doctor wants to know, by what access: a page of a patient's records of one department class, or of ANY."""
 
-    patient_id: str
+    claim: AccessClaim
     department_class: str = ANY
     page: int = 0
 
@@ -143,8 +119,6 @@ class Question:
 def ask(
     doctor: Party,
     question: Question,
-    grant: SignedStatement | None,
-    patient_key_statement: SignedStatement | None,
     cloud_key: EncryptionKey,
     verifier: Verifier,
     *,
@@ -152,9 +126,9 @@ def ask(
     entropy: Entropy,
 ) -> "tuple[AwaitingAnswer, SealedOpening]":
     """Send D2 (eq. 25, 26)."""
-    session_id = entropy(16)
+    session_id, claim = entropy(16), question.claim
     query = SearchQuery(
-        patient_id=question.patient_id,
+        patient_id=claim.patient_id,
         sent_at=now,
         doctor_id=doctor.identity,
         doctor_certificate=doctor.certificate,
@@ -163,17 +137,19 @@ def ask(
         nonce=entropy(16),
         key_statement=doctor.self_.key_statement,
         encryption_key_statement=doctor.encryption_key_statement,
-        grant=grant,
-        patient_key_statement=patient_key_statement,
+        grant=claim.grant,
+        patient_key_statement=claim.patient_key_statement,
     )
     issuer = doctor.self_.issuer_public_key
     shared_key = doctor.registration_secret.shared_key(issuer, doctor.identity, doctor.self_.serial)
     query.proof = query_proof(shared_key, query)
-    query.signature = doctor.signing_key.sign(query_transcript(query, doctor.self_, cloud_key.owner))
+    covered = query_transcript(query, doctor.self_, cloud_key.owner)
+    query.signature = doctor.signing_key.sign(covered)
     context = Context("d2", UNNAMED, cloud_key.owner, cloud_key.key_id, session_id, now)
-    opening, _ = seal_opening(query, cloud_key.encryption_key, context)
+    opening, plaintext = seal_opening(query, cloud_key.encryption_key, context)
     own_key = verifier.encryption_key(doctor.encryption_key_statement, doctor.self_, now=now).key_id
-    state = AwaitingAnswer(doctor, query, session_id, shared_key, cloud_key.owner, doctor.keyring.find(own_key))
+    asked = Signed("D2", covered, query.signature, plaintext)
+    state = AwaitingAnswer(doctor, query, asked, session_id, shared_key, cloud_key.owner, doctor.keyring.find(own_key))
     return state, opening
 
 
@@ -195,8 +171,9 @@ class Answer:
     places: tuple[Place, ...]
     page: int
     pages: int
-    signed: SearchAnswer
     query: SearchQuery
+    asked: Signed
+    answered: Signed
 
 
 @dataclass(frozen=True, repr=False)
@@ -205,6 +182,7 @@ class AwaitingAnswer:
 
     doctor: Party
     query: SearchQuery
+    asked: Signed
     session_id: bytes
     shared_key: bytes
     cloud_id: str
@@ -217,24 +195,29 @@ class AwaitingAnswer:
             raise SessionUnknown("the answer belongs to another question")
         verifier.freshness.require(reply.sent_at, now=now)
         with after_opening():
-            answer, places = self._accept(reply, verifier, now)
-        if answer.outcome in OUTCOME_ERRORS:
-            raise OUTCOME_ERRORS[answer.outcome]("the public cloud refuses: " + OUTCOME_NAMES[answer.outcome])
-        return Answer(places, answer.page, answer.pages, answer, self.query)
+            outcome, answer = self._accept(reply, verifier, now)
+        if outcome.error is not None:
+            raise outcome.error(f"the public cloud refuses: {outcome.name}")
+        return answer
 
-    def _accept(self, reply: SealedReply, verifier: Verifier, now: Instant) -> tuple[SearchAnswer, tuple[Place, ...]]:
+    def _accept(self, reply: SealedReply, verifier: Verifier, now: Instant) -> "tuple[Outcome, Answer]":
         context = Context(
             "c", self.cloud_id, self.doctor.identity, self.decryption_key.key_id, self.session_id, reply.sent_at
         )
-        answer = open_payload(SearchAnswer, reply.sealed, self.decryption_key, context).payload
+        opened = open_payload(SearchAnswer, reply.sealed, self.decryption_key, context)
+        answer = opened.payload
         expected = answer_proof(self.shared_key, answer.sent_at, self.query.signature)
         if not hmac.compare_digest(expected, answer.proof):
             raise ProofInvalid("the answer is not from the cloud that shares K_D, or to another question")
-        signed = answer_transcript(answer, self.query, self.doctor.self_)
-        verify_signature(verifier.anchors.cloud_key_at(answer.sent_at), answer.signature, signed)
+        covered = answer_transcript(answer, self.query, self.doctor.self_)
+        answered = Signed("C", covered, answer.signature, opened.plaintext)
+        answered.verify(verifier.anchors.cloud_key_at(answer.sent_at))
         if answer.page != self.query.page:
             raise AnswerMismatch("the answer is of another page")
-        return answer, tuple(_place(entry, verifier, now) for entry in answer.rows)
+        places = tuple(_place(entry, verifier, now) for entry in answer.rows)
+        return outcomes.of_search(answer.outcome), Answer(
+            places, answer.page, answer.pages, self.query, self.asked, answered
+        )
 
 
 def _place(entry: IndexRow, verifier: Verifier, now: Instant) -> Place:
@@ -305,25 +288,17 @@ class VerifiedQuery:
     session_id: bytes
     shared_key: bytes
 
-    def authorize(self, verifier: Verifier, *, now: Instant) -> "tuple[Grant, tuple[str, ...]]":
-        """Decide on the grant; give it and the classes that may be looked up. Raises Authorization, Rejected."""
+    def authorize(self, verifier: Verifier, *, now: Instant) -> tuple[Access, tuple[str, ...]]:
+        """Decide on what is shown; give the access and the classes that may be looked up. Raises Authorization, Rejected."""
         query = self.query
-        if query.WhichOneof("authorization") == "emergency":
-            raise EmergencyNotSupported("emergencies are not served in this release")
-        if query.WhichOneof("authorization") is None or not query.HasField("patient_key_statement"):
-            raise GrantMissing("no grant, no record")
-        with after_opening():
-            patient = verifier.party(query.patient_key_statement, ROLE_PATIENT, now=now)
-            if patient.identity != query.patient_id:
-                raise IdentityMismatch("the patient's key statement is another patient's")
         certificate_digest = digest(query.doctor_certificate)
         use = Use(RIGHT_INDEX, self.doctor.identity, certificate_digest, hospital=None, department_class=None)
-        grant = authorize(query.grant, patient, use, verifier, now=now)
-        return grant, classes_covered(grant, query.department_class, verifier.anchors.department_classes)
+        access = AccessClaim.of(query).authorize(use, verifier, now=now)
+        return access, access.classes(query.department_class, verifier.anchors.department_classes)
 
     def refusal(self, error: Authorization) -> Findings:
         """Give the outcome that tells a proved doctor what is wrong with its grant."""
-        return Findings(_OUTCOME_OF.get(type(error), pb.SEARCH_OUTCOME_GRANT_INVALID))
+        return Findings(outcomes.search_outcome(error))
 
     def event(self, reason: str) -> AccessEvent:
         """Give the entry for the access log."""
@@ -333,7 +308,7 @@ class VerifiedQuery:
             doctor_id=query.doctor_id,
             patient_id=query.patient_id,
             scope=query.department_class,
-            authorization=_authorization_digest(query),
+            authorization=AccessClaim.of(query).digest,
             reason=reason,
         )
 
@@ -351,28 +326,6 @@ class VerifiedQuery:
         answer.signature = signing_key.sign(answer_transcript(answer, query, self.doctor))
         context = Context("c", cloud_id, self.doctor.identity, self.doctor_key.key_id, self.session_id, now)
         return seal_reply(answer, self.doctor_key.encryption_key, context)
-
-
-def classes_covered(grant: Grant, asked: str, published: frozenset[str]) -> tuple[str, ...]:
-    """Give the classes that the question and the grant both cover. Raises GrantScope for none."""
-    wanted = sorted(published) if asked == ANY else [asked]
-    covered = tuple(name for name in wanted if covers(grant.department_classes, name))
-    if not covered:
-        raise GrantScope("the grant is not for this department class")
-    return covered
-
-
-def _authorization_digest(query: SearchQuery) -> bytes:
-    if query.WhichOneof("authorization") == "emergency":
-        return digest_or_empty("bg", query.emergency)
-    return digest_or_empty("grant", query.grant if query.HasField("grant") else None)
-
-
-def _signed_authorization_digest(query: SearchQuery) -> bytes:
-    """Give Hs(grant or emergency): nothing that the cloud decides by can be exchanged under Sig_D2."""
-    if query.WhichOneof("authorization") == "emergency":
-        return signed_digest_or_empty("bg", query.emergency)
-    return signed_digest_or_empty("grant", query.grant if query.HasField("grant") else None)
 
 
 def _row(entry: IndexRow) -> bytes:

@@ -1,5 +1,6 @@
 """Signatures over transcripts, and statements: exact bytes, signed under a label, parsed only after the signature holds."""
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -20,6 +21,25 @@ ROLE_NAMES: dict["pb.Role.ValueType", str] = {
     pb.ROLE_HOSPITAL: "hospital",
 }
 RIGHT_NAMES: dict["pb.Right.ValueType", str] = {pb.RIGHT_INDEX: "index", pb.RIGHT_READ: "read", pb.RIGHT_WRITE: "write"}
+
+
+@dataclass(frozen=True, repr=False)
+class Signed:
+    """A signature, what it covers, and the exact bytes of the message that it came in: what a party may show a judge."""
+
+    label: str
+    transcript: bytes
+    signature: bytes
+    message: bytes
+
+    @classmethod
+    def of_statement(cls, label: str, signed: SignedStatement) -> "Signed":
+        """Give a statement's signature, over T(label, its bytes)."""
+        return cls(label, transcript(label, signed.statement), signed.signature, signed.statement)
+
+    def verify(self, key: Ed25519PublicKey) -> None:
+        """Raise SignatureInvalid unless the signature holds over the transcript."""
+        verify_signature(key, self.signature, self.transcript)
 
 
 def sign_statement(label: str, message: Message, key: Ed25519PrivateKey) -> SignedStatement:

@@ -52,6 +52,24 @@ class EncryptionKey:
 
 
 @dataclass(frozen=True)
+class Peer:
+    """Somebody to talk to, verified: CRED(X), EK_X, and a doctor's Cert_D, else empty."""
+
+    party: VerifiedParty
+    encryption_key: EncryptionKey
+    certificate: bytes = b""
+
+    @property
+    def identity(self) -> str:
+        """Give ID_X."""
+        return self.party.identity
+
+    def require_still_good(self, verifier: "Verifier", *, now: Instant) -> None:
+        """Decide anew on CRED(X) and Cert_D, by the lists of now. Raises Authentication, StaleRevocationList."""
+        verifier.member(self.party.key_statement, self.party.role, self.certificate, now=now)
+
+
+@dataclass(frozen=True)
 class Verifier:
     """A receiver's checks at one moment: anchors, lists, the freshness window."""
 
@@ -98,6 +116,14 @@ class Verifier:
             now=now,
         )
         return party
+
+    def member(
+        self, signed: SignedStatement, role: "pb.Role.ValueType", certificate: bytes, *, now: Instant
+    ) -> VerifiedParty:
+        """Make CRED(X) for a key statement, and a doctor's with its Cert_D. Raises as `party` and `doctor`."""
+        if role == pb.ROLE_DOCTOR:
+            return self.doctor(signed, certificate, now=now)
+        return self.party(signed, role, now=now)
 
     def encryption_key(self, signed: SignedStatement, owner: VerifiedParty, *, now: Instant) -> EncryptionKey:
         """Verify EK_X by PUK_X. Raises Authentication, MalformedMessage."""

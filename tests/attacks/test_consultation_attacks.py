@@ -18,9 +18,9 @@ from federation.errors import (
     UnknownKeyId,
 )
 from federation.party.epochs import EPOCH_LIFE
-from federation.protocol import doctor_consultation, patient_consultation
-from federation.protocol.schedule import derive
-from federation.protocol.session import Direction
+from federation.protocol import consultation
+from federation.protocol.frames import Direction
+from federation.protocol.handshake import derive
 from federation.v1.statement_pb2 import EncryptionKeyStatement
 from keystore import group
 from keystore.errors import EpochKeyUnknown, SealBroken
@@ -88,7 +88,7 @@ def test_b2_a_patient_is_not_present_before_it_confirms_the_key(federation):
     """
     _, opening = federation.open_consultation()
     state, _ = federation.receive_opening(opening).reply(now=federation.clock.now, entropy=federation.entropy)
-    assert isinstance(state, doctor_consultation.AwaitingBiosignal)
+    assert isinstance(state, consultation.AwaitingBiosignal)
     assert not hasattr(state, "diagnose")
 
 
@@ -102,7 +102,7 @@ def test_b3_a_message_dated_into_the_future_is_refused(federation):
     _, opening = federation.open_consultation()
     doctor = federation.party(federation.doctor)
     with refused(FutureDated):
-        doctor_consultation.receive_opening(doctor, opening, federation.doctor.verifier(), now=earlier)
+        consultation.receive_opening(doctor, opening, federation.doctor.verifier(), now=earlier)
 
 
 def test_b4_a_rogue_doctor_forwards_p1(federation):
@@ -132,8 +132,8 @@ def test_b4_a_rogue_doctor_shows_the_honest_doctors_key_as_its_own(federation):
     room, code = federation.room(federation.other_doctor)
     room.encryption_key_statement.CopyFrom(claimed)
     verifier, now = federation.patient.verifier(), federation.clock.now
-    addressed = patient_consultation.check_room(room, code, verifier, now=now)
-    _, opening = patient_consultation.begin(
+    addressed = consultation.check_room(room, code, verifier, now=now)
+    _, opening = consultation.begin(
         federation.party(federation.patient),
         addressed,
         BIOMETRIC_PASSWORD,
@@ -178,8 +178,12 @@ class Recorded:
         self.frames = list(frames)
 
 
+def _with_key(direction: Direction, key: bytes) -> Direction:
+    return replace(direction, keys=replace(direction.keys, key=key))
+
+
 def opens(recorded: Recorded, key: bytes) -> bool:
-    direction = Direction(recorded.opening.session_id, replace(recorded.established.keys.forward, key=key))
+    direction = _with_key(recorded.established.session.sending, key)
     frame = recorded.frames[0]
     try:
         AESGCM(key).decrypt(direction._nonce(), frame.sealed, direction._context("p2", frame.sent_at, last=frame.last))
@@ -193,11 +197,11 @@ def test_b5_what_d1_carries_does_not_open_the_session(federation):
     SEK_1, which the paper puts there. Only a confirmation tag is there; no 32 bytes of D1 or P1 open a frame.
     """
     recorded = Recorded(federation)
-    keys = recorded.established.keys
-    assert opens(recorded, keys.forward.key)
+    forward, backward = recorded.established.session.sending.keys, recorded.established.session.receiving.keys
+    assert opens(recorded, forward.key)
     leaked = d1_from(federation, federation.doctor).open(recorded.reply).SerializeToString(deterministic=True)
-    leaked += recorded.asked.opened.plaintext
-    for key in (keys.forward.key, keys.backward.key, keys.forward.iv, keys.backward.iv):
+    leaked += recorded.asked.opening.message
+    for key in (forward.key, backward.key, forward.iv, backward.iv):
         assert key not in leaked
     assert not any(opens(recorded, leaked[start : start + 32]) for start in range(len(leaked) - 31))
 
@@ -207,12 +211,12 @@ def test_b5_all_long_term_keys_together_do_not_open_a_recorded_session(federatio
     missing, whose scalars lived in the two sessions' states alone.
     """
     recorded = Recorded(federation)
-    p1, d1 = recorded.asked.opened.payload, d1_from(federation, federation.doctor).open(recorded.reply)
+    p1, d1 = recorded.asked.payload, d1_from(federation, federation.doctor).open(recorded.reply)
     patient, doctor = federation.party(federation.patient), federation.party(federation.doctor)
     both = group.add(
         doctor.registration_secret.agree(p1.ephemeral_point), patient.registration_secret.agree(d1.ephemeral_point)
     )
-    transcript_hash = recorded.established.transcript_hash
+    transcript_hash = recorded.established.session.transcript_hash
     contributions = p1.contribution, d1.contribution
     real = group.multiply(recorded.awaiting.scalar, d1.ephemeral_point)
     assert derive((both, real), contributions, transcript_hash, "PD").key_confirmation == d1.key_confirmation

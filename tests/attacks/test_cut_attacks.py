@@ -12,10 +12,10 @@ import grpc
 import pytest
 
 from federation.errors import CertificateRevoked, CredentialRevoked, FederationError, GrantRevoked, Rejected
-from federation.protocol.doctor_record import Established, Intent, Slice
-from federation.protocol.padding import SLICE_BYTES
-from federation.protocol.parties import AccessEvent
-from federation.protocol.room import ask_for_room
+from federation.protocol.access import AccessEvent
+from federation.protocol.consultation import ask_for_room
+from federation.protocol.frames import SLICE_BYTES
+from federation.protocol.record import Established, Intent, Slice
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     FollowFramesRequest,
@@ -38,7 +38,7 @@ PATIENCE = 60.0
 
 
 def grant(federation: Federation, intent: Intent) -> None:
-    federation.revoke_grant(intent.grant)
+    federation.revoke_grant(intent.claim.grant)
 
 
 def serial(federation: Federation, _: Intent) -> None:

@@ -17,7 +17,7 @@ from federation.person.allowance import MOST_BUNDLE_BYTES, Allowance
 from federation.person.doctor import DoctorClient
 from federation.person.errors import RecordTooLarge
 from federation.person.records import FetchedRecord
-from federation.protocol.hospital_record import AwaitingRequest, ReceivedQuery
+from federation.protocol.record import AwaitingRequest, ReceivedQuery
 from federation.protocol.search import Answer, Place, Question
 from federation.store.errors import StoreFull
 from federation.v1.envelope_pb2 import SessionFrame
@@ -208,7 +208,7 @@ def test_pages_without_end_are_read_to_a_bound_and_what_is_left_out_is_told(
 
         def search(self, member: object, question: Question, *_authorization: object) -> Answer:
             self.asked += 1
-            awaiting, opening = federation.ask(present.grant)
+            awaiting, opening = federation.ask(present.claim.grant)
             reply = federation.cloud.answer(opening)
             answer = awaiting.receive(reply, federation.doctor.verifier(), now=federation.clock.now)
             return replace(answer, pages=2**32 - 1)

@@ -12,6 +12,7 @@ from federation.hospital.records_administration import Act
 from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
+from federation.protocol.access import AccessClaim
 from federation.protocol.calls import PUBLISH
 from federation.protocol.search import Question
 from federation.protocol.verifier import EncryptionKey
@@ -92,7 +93,7 @@ def found(cloud: CloudLab, hospital: Hospital, patient_id: str) -> Callable[[], 
     grant = cloud.grant(patient, doctor)
 
     def search() -> list[bytes]:
-        answer = cloud.client().search(doctor, Question(patient_id), grant, patient.key_statement)
+        answer = cloud.client().search(doctor, Question(AccessClaim(patient_id, grant, patient.key_statement)))
         return [place.handle for place in answer.places]
 
     return search

@@ -1,5 +1,7 @@
 """Findings B6 to B16 and D1: attacks by points, names, frames and missing signatures."""
 
+from dataclasses import replace
+
 import pytest
 from cryptography.exceptions import InvalidSignature
 
@@ -10,11 +12,10 @@ from federation.errors import (
     SealInvalid,
     SignatureInvalid,
 )
+from federation.protocol import consultation
 from federation.protocol import consultation as common
-from federation.protocol import patient_consultation
+from federation.protocol.handshake import derive
 from federation.protocol.index import Location
-from federation.protocol.schedule import derive
-from federation.protocol.session import Direction
 from federation.protocol.statements import verify_signature
 from federation.v1.consultation_pb2 import BiosignalDelivery
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery
@@ -111,9 +112,9 @@ def test_b7_no_signature_is_visible_on_the_wire(federation):
     state, p2 = replying, list(frames)
     for frame in p2:
         state = state.receive(frame, federation.doctor.verifier(), now=now)
-    _, question = federation.ask(state.grant)
+    _, question = federation.ask(state.claim.grant)
     answer = federation.cloud.answer(question)
-    asking, d3 = federation.open_session(federation.hospital_a, federation.intent(state.grant))
+    asking, d3 = federation.open_session(federation.hospital_a, federation.intent(state.claim.grant))
     requested, h1 = federation.receive_session(federation.hospital_a, d3).reply(now=now, entropy=federation.entropy)
     awaiting_record, d4 = asking.receive(h1, federation.doctor.verifier(), now=now).query(now=now)
     verifier = federation.hospital_a.verifier()
@@ -141,7 +142,7 @@ def test_b7_no_signature_is_visible_on_the_wire(federation):
 
 
 def replace_sequence(established, sequence):
-    return Direction(established.session_id, established.keys.forward, sequence)
+    return replace(established.session.sending, sequence=sequence)
 
 
 def test_b8_no_message_to_a_patient_names_a_key_of_the_patient(federation):
@@ -213,7 +214,7 @@ def test_b16_a_legal_certificate_of_somebody_else_serves_nobody(federation):
     room, code = federation.room()
     room.doctor_certificate = federation.other_doctor.certificate
     with refused(IdentityMismatch):
-        patient_consultation.check_room(room, code, federation.patient.verifier(), now=federation.clock.now)
+        consultation.check_room(room, code, federation.patient.verifier(), now=federation.clock.now)
     with refused(CredentialInvalid):
         federation.patient.verifier().doctor(
             federation.doctor.key_statement, federation.other_doctor.certificate, now=federation.clock.now

@@ -8,6 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from federation.errors import CommitmentMismatch
 from federation.protocol import consultation as common
 from federation.protocol import record, search
+from federation.protocol.access import AccessClaim
 from federation.protocol.grant import Terms
 from federation.protocol.index import Location
 from federation.v1 import publication_pb2
@@ -54,43 +55,33 @@ def test_x2_both_sides_hash_the_doctors_certificate(federation):
     _, d1, established = exchange(federation)
     credential = Credential.FromString(federation.party(federation.doctor).self_.credential)
     assert credential.attribute == digest(d1.doctor_certificate)
-    assert established.keys.key_confirmation == d1.key_confirmation
+    assert established.session.key_confirmation == d1.key_confirmation
 
 
 def test_x3_the_reply_is_verified_with_the_doctors_key(federation):
     """Eq. 21 names PUK_P; Sig_D1 holds under PUK_D, taken from the certified statement, and not under PUK_P."""
     asked, d1, established = exchange(federation)
     issuer = federation.cloud.keys.issuing.public_key
-    signed = common.reply_transcript(
-        d1.ephemeral_point,
-        d1.doctor_id,
-        d1.sent_at,
-        d1.doctor_certificate,
-        d1.key_confirmation,
-        issuer,
-        established.transcript_hash,
-    )
-    established.doctor.party.key.verify(d1.signature, signed)
+    signed = common.reply_transcript(d1, issuer, established.session.transcript_hash)
+    established.session.peer.party.key.verify(d1.signature, signed)
     with pytest.raises(InvalidSignature):
-        asked.patient.key.verify(d1.signature, signed)
+        asked.peer.party.key.verify(d1.signature, signed)
 
 
 def test_x4_the_hospitals_registration_point_is_carried(federation):
     """Eq. 44 needs R_HPC1: H1 carries it, equal to the one in KS_HPC, and the doctor's K is the hospital's."""
     _, h1, established = session(federation)
     assert h1.registration_point == federation.party(federation.hospital_a).self_.registration_point
-    assert established.keys.key_confirmation == h1.key_confirmation
+    assert established.session.key_confirmation == h1.key_confirmation
 
 
 def test_x5_the_hospital_verifies_d3_without_the_patients_name(federation):
     """Sig_D3 is verified at step 3, where ID_P is not there yet: it covers a commitment, which D4 opens."""
     asked, _, established = session(federation)
-    assert b"P:wang" not in asked.opened.plaintext
+    assert b"P:wang" not in asked.opening.message
     intent = established.intent
-    opened = record.commitment(
-        "P:wang", record.authorization_digest(RecordQuery(grant=intent.grant)), intent.scope, intent.blind
-    )
-    assert opened == asked.opened.payload.patient_commitment
+    opened = record.commitment(AccessClaim("P:wang", intent.claim.grant), intent.scope, intent.blind)
+    assert opened == asked.payload.patient_commitment
     connected, requested = federation.establish(federation.hospital_a, intent)
     _, frame = connected.query(now=federation.clock.now)
     other = reframed(
@@ -105,8 +96,10 @@ def test_x6_the_hospitals_reply_is_verified_with_its_public_key(federation):
     _, h1, established = session(federation)
     issuer = federation.cloud.keys.issuing.public_key
     statement = KeyStatement.FromString(federation.hospital_a.key_statement.statement)
-    assert established.hospital.verifying_key == statement.verifying_key
-    established.hospital.key.verify(h1.signature, record.reply_transcript(h1, issuer, established.transcript_hash))
+    hospital = established.session.peer.party
+    assert hospital.verifying_key == statement.verifying_key
+    covered = record.reply_transcript(h1, issuer, established.session.transcript_hash)
+    hospital.key.verify(h1.signature, covered)
 
 
 def test_x7_the_question_is_proved_without_signing_the_secret(federation):

@@ -16,7 +16,7 @@ from federation.errors import (
     TicketInvalid,
 )
 from federation.party.member import Member
-from federation.protocol import doctor_consultation
+from federation.protocol import consultation
 from federation.protocol.registration import LiveRegistration, Registered, TicketTerms, receive_request
 from federation.store import schema
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, Credential
@@ -157,7 +157,7 @@ def test_a5_the_escrow_of_s_does_not_make_a_doctor(federation):
         (replace(own, registration_secret=stranger.registration_secret), KeyConfirmationFailed),
     ):
         awaiting, opening = federation.open_consultation()
-        pending = doctor_consultation.receive_opening(impostor, opening, federation.doctor.verifier(), now=now)
+        pending = consultation.receive_opening(impostor, opening, federation.doctor.verifier(), now=now)
         _, reply = pending.admit(True).reply(now=now, entropy=federation.entropy)
         with rejected(cause):
             awaiting.receive(reply, federation.patient.verifier(), now=now)

@@ -9,9 +9,9 @@ import pytest
 from federation.errors import CertificateRevoked, CredentialRevoked, GrantExpired, GrantRevoked, Rejected
 from federation.party.member import Member
 from federation.party.registration import apply
-from federation.protocol.grant import Use, authorize
-from federation.protocol.hospital_record import Release
-from federation.protocol.padding import Piece
+from federation.protocol.access import AccessClaim, Use, authorize
+from federation.protocol.frames import Piece
+from federation.protocol.record import Release
 from federation.protocol.search import Question
 from federation.v1.statement_pb2 import RIGHT_READ, ROLE_PATIENT
 from keystore.transcript import digest
@@ -132,10 +132,10 @@ def test_a_patient_who_registered_anew_takes_its_earlier_grants_back(cloud: Clou
     hospital = cloud.hospital("H:west")
     patient, doctor = cloud.patient("P:anew", hospital), cloud.doctor("D:west")
     grant, shown = cloud.grant(patient, doctor), patient.key_statement
-    client, question = cloud.client(), Question("P:anew")
+    client, question = cloud.client(), Question(AccessClaim("P:anew", grant, shown))
     anew = registered_anew(cloud, patient)
     assert anew.key_statement != shown
-    client.search(doctor, question, grant, shown)
+    client.search(doctor, question)
 
     def at_the_hospital() -> None:
         member, now = hospital[0], client.clock()
@@ -147,7 +147,7 @@ def test_a_patient_who_registered_anew_takes_its_earlier_grants_back(cloud: Clou
     at_the_hospital()
     client.revoke_grant(anew, grant)
     with pytest.raises(GrantRevoked):
-        client.search(doctor, question, grant, shown)
+        client.search(doctor, question)
     with refused(GrantRevoked):
         at_the_hospital()
 

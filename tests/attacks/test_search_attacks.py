@@ -18,6 +18,7 @@ from federation.errors import (
     UnknownKeyId,
 )
 from federation.protocol import record, search
+from federation.protocol.access import AccessClaim
 from federation.protocol.index import Location
 from federation.protocol.statements import verify_signature
 from federation.v1.envelope_pb2 import SealedReply
@@ -269,9 +270,9 @@ def test_c7_a_commitment_tells_no_guess_of_the_patient(federation):
     grant = federation.grant()
     first, second = federation.intent(grant), federation.intent(grant)
     assert first.commitment != second.commitment
-    authorization = record.authorization_digest(RecordQuery(grant=grant))
-    assert record.commitment("P:wang", authorization, first.scope, bytes(32)) != first.commitment
-    assert record.commitment("P:wang", authorization, first.scope, first.blind) == first.commitment
+    claim = AccessClaim("P:wang", grant)
+    assert record.commitment(claim, first.scope, bytes(32)) != first.commitment
+    assert record.commitment(claim, first.scope, first.blind) == first.commitment
 
 
 @pytest.mark.parametrize("outcome", ["found", "none", "missing"])

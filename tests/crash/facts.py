@@ -16,8 +16,8 @@ from federation.hospital.node import HospitalNode
 from federation.hospital.outbox import PUBACK
 from federation.party.audit import OK, Audit, AuditEntry
 from federation.party.node_directory import NodeDirectory
+from federation.protocol.access import BEGUN, AccessClaim
 from federation.protocol.grant import Terms, make_grant
-from federation.protocol.parties import BEGUN
 from federation.protocol.search import Question
 from federation.store.errors import StoreError
 from federation.store.rows import StoredRecord
@@ -137,10 +137,10 @@ def _found(doctor: Person, patient: Person) -> list[bytes]:
     certificate = doctor.member.certificate
     grant = make_grant(party, doctor.member.identity, certificate, Terms(), now=now, entropy=system_entropy)
     found: list[bytes] = []
+    claim = AccessClaim(patient.member.identity, grant, patient.member.key_statement)
     pages, page = 1, 0
     while page < pages:
-        question = Question(patient.member.identity, page=page)
-        answer = doctor.cloud.search(doctor.member, question, grant, patient.member.key_statement)
+        answer = doctor.cloud.search(doctor.member, Question(claim, page=page))
         found += [it.handle for it in answer.places]
         page, pages = page + 1, answer.pages
     return found

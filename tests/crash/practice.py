@@ -23,7 +23,7 @@ from federation.person.deposits import PreparedDeposit
 from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer
 from federation.person.patient import PatientClient
-from federation.protocol.doctor_consultation import InConsultation
+from federation.protocol.consultation import InConsultation
 from federation.protocol.grant import Terms
 from federation.protocol.statements import peek_statement
 from federation.store.errors import StoreError
@@ -178,7 +178,7 @@ class Practice:
                     raise
 
     def _treat(self, room: DoctorRoom, consultation: InConsultation, label: str) -> None:
-        authorization = statement_digest("grant", consultation.grant.statement)
+        authorization = statement_digest("grant", consultation.claim.grant.statement)
         places = self._doctor.search(consultation)
         self._journal.note("searched", authorization=authorization, handles=[it.handle for it in places])
         records = []

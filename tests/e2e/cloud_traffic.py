@@ -12,6 +12,7 @@ from federation.clock import system_clock
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.party.registration import register, renew_registration, renewal_due, restatement_due
+from federation.protocol.access import AccessClaim
 from federation.protocol.search import Question
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT
 from keystore.party import HospitalKeys
@@ -93,7 +94,9 @@ class Traffic:
         self._hospital_client.renew(self._hospital, ADDRESS)
         self._hospital_client.publish(self._hospital, self._publication)
         grant = self._lab.grant(self._patient, self._doctor)
-        answer = self._doctor_client.search(self._doctor, Question(PATIENT), grant, self._patient.key_statement)
+        answer = self._doctor_client.search(
+            self._doctor, Question(AccessClaim(PATIENT, grant, self._patient.key_statement))
+        )
         assert [place.handle for place in answer.places] == [self._publication.handle]
         if self.rounds % NEWCOMER_EVERY == 0:
             self._newcomer()

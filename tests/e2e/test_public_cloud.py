@@ -16,9 +16,9 @@ from demo.stage import typed
 from federation.errors import CredentialRevoked, GrantRevoked, Unavailable, UnknownKeyId
 from federation.party.audit import AuditEntry
 from federation.party.registration import register
+from federation.protocol.access import AccessClaim, AccessEvent
 from federation.protocol.anchors import grant_entry
 from federation.protocol.grant import Terms
-from federation.protocol.parties import AccessEvent
 from federation.protocol.search import Question
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_WITHDRAW
@@ -31,7 +31,9 @@ def test_a_record_published_by_a_hospital_is_found_by_a_doctor_with_a_grant(lab:
     hospital = lab.hospital("H:north", "127.0.0.1:4711")
     patient, doctor = lab.patient("P:ann", hospital), lab.doctor("D:ben")
     publication = lab.publish(hospital, "P:ann", "cardiology")
-    answer = lab.client().search(doctor, Question("P:ann"), lab.grant(patient, doctor), patient.key_statement)
+    answer = lab.client().search(
+        doctor, Question(AccessClaim("P:ann", lab.grant(patient, doctor), patient.key_statement))
+    )
     assert [(p.hospital.identity, p.department_id, p.address, p.handle) for p in answer.places] == [
         ("H:north", "H:north/cardiology", "127.0.0.1:4711", publication.handle)
     ]
@@ -40,7 +42,9 @@ def test_a_record_published_by_a_hospital_is_found_by_a_doctor_with_a_grant(lab:
 def test_a_patient_without_a_record_gets_an_empty_answer(lab: CloudLab) -> None:
     hospital = lab.hospital("H:empty")
     patient, doctor = lab.patient("P:empty", hospital), lab.doctor("D:empty")
-    answer = lab.client().search(doctor, Question("P:empty"), lab.grant(patient, doctor), patient.key_statement)
+    answer = lab.client().search(
+        doctor, Question(AccessClaim("P:empty", lab.grant(patient, doctor), patient.key_statement))
+    )
     assert answer.places == ()
     assert answer.pages == 1
 
@@ -53,7 +57,7 @@ def test_rows_outside_the_grant_are_left_out(lab: CloudLab) -> None:
         lab.publish(hospital, "P:scope", "oncology")
     terms = Terms(hospitals=("H:inside",), department_classes=("cardiology",), rights=(RIGHT_INDEX,))
     grant = lab.grant(patient, doctor, terms)
-    answer = lab.client().search(doctor, Question("P:scope"), grant, patient.key_statement)
+    answer = lab.client().search(doctor, Question(AccessClaim("P:scope", grant, patient.key_statement)))
     assert [place.department_id for place in answer.places] == ["H:inside/cardiology"]
 
 
@@ -64,7 +68,7 @@ def test_a_withdrawn_record_is_not_found(lab: CloudLab) -> None:
     publication.action = PUBLICATION_ACTION_WITHDRAW
     hospital[1].publish(hospital[0], publication)
     grant = lab.grant(patient, doctor)
-    assert lab.client().search(doctor, Question("P:withdraw"), grant, patient.key_statement).places == ()
+    assert lab.client().search(doctor, Question(AccessClaim("P:withdraw", grant, patient.key_statement))).places == ()
 
 
 def test_more_rows_than_a_page_holds_come_on_pages(lab: CloudLab) -> None:
@@ -73,7 +77,7 @@ def test_more_rows_than_a_page_holds_come_on_pages(lab: CloudLab) -> None:
     handles = {lab.publish(hospital, "P:pages", "surgery").handle for _ in range(10)}
     grant, client, found = lab.grant(patient, doctor), lab.client(), set()
     for page in range(2):
-        answer = client.search(doctor, Question("P:pages", page=page), grant, patient.key_statement)
+        answer = client.search(doctor, Question(AccessClaim("P:pages", grant, patient.key_statement), page=page))
         assert answer.pages == 2
         found |= {place.handle for place in answer.places}
     assert found == handles
@@ -82,7 +86,7 @@ def test_more_rows_than_a_page_holds_come_on_pages(lab: CloudLab) -> None:
 def test_every_answered_search_is_in_the_audit_log_with_its_reason(lab: CloudLab) -> None:
     hospital = lab.hospital("H:log")
     patient, doctor = lab.patient("P:log", hospital), lab.doctor("D:log")
-    lab.client().search(doctor, Question("P:log"), lab.grant(patient, doctor), patient.key_statement)
+    lab.client().search(doctor, Question(AccessClaim("P:log", lab.grant(patient, doctor), patient.key_statement)))
     events = [e.event for e in lab.node.cloud.audit.entries() if _is_access(e, "D:log")]
     assert [(event.kind, event.patient_id, event.scope, event.reason) for event in events] == [
         ("SEARCH", "P:log", "*", "OK")
@@ -101,7 +105,7 @@ def test_a_revoked_grant_is_on_the_list_of_the_answer_and_finds_nothing(lab: Clo
     before = patient.verifier().lists.sequence
     assert lab.client().revoke_grant(patient, grant).sequence > before
     with pytest.raises(GrantRevoked):
-        lab.client().search(doctor, Question("P:revoke"), grant, patient.key_statement)
+        lab.client().search(doctor, Question(AccessClaim("P:revoke", grant, patient.key_statement)))
 
 
 def test_a_revoked_grant_stays_on_the_list_beyond_its_end(lab: CloudLab) -> None:

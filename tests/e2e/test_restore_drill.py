@@ -23,6 +23,7 @@ from federation.hospital.importing import RecordFiles, import_record
 from federation.hospital.node import HospitalNode, init_hospital
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import register
+from federation.protocol.access import AccessClaim
 from federation.protocol.search import Question
 from federation.settings import CloudSettings, HospitalSettings, TokenSettings
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT
@@ -177,14 +178,16 @@ def test_a_cloud_whose_token_died_goes_on_from_shares(
         for member in (hospital[0], patient, doctor):
             member.party(system_clock()).registration_secret.require_consistent(system_entropy(31) + b"\0")
         # A search needs K_D, which the cloud unseals, and the rows of the index, found and unsealed.
-        answer = lab.client().search(doctor, Question("P:ann"), grant, patient.key_statement)
+        answer = lab.client().search(doctor, Question(AccessClaim("P:ann", grant, patient.key_statement)))
         assert [(place.hospital.identity, place.handle) for place in answer.places] == [("H:north", published.handle)]
         # What was sealed in the audit log opens, and its chain goes on.
         assert lab.node.cloud.audit.verify() > entries
         # New registrations are issued, and old and new parties deal with each other.
         newcomer = lab.patient("P:new", hospital)
         lab.publish(hospital, "P:new", "cardiology")
-        again = lab.client().search(doctor, Question("P:new"), lab.grant(newcomer, doctor), newcomer.key_statement)
+        again = lab.client().search(
+            doctor, Question(AccessClaim("P:new", lab.grant(newcomer, doctor), newcomer.key_statement))
+        )
         assert len(again.places) == 1
 
 
@@ -227,7 +230,7 @@ def test_a_hospital_whose_token_died_registers_again_and_goes_on(
             assert node.hospital.audit.verify() > 0
             node.issue_ticket("P:bea")  # by mutual TLS under the new identity CA
             grant = lab.grant(patient, doctor)
-            answer = lab.client().search(doctor, Question("P:ann"), grant, patient.key_statement)
+            answer = lab.client().search(doctor, Question(AccessClaim("P:ann", grant, patient.key_statement)))
             assert [(place.hospital.identity, place.handle) for place in answer.places] == [("H:ward", handle)]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from federation.errors import FederationError
 from federation.protocol.anchors import Lists
-from federation.protocol.patient_consultation import check_room
+from federation.protocol.consultation import check_room
 from federation.protocol.statements import open_statement
 from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
 from federation.v1.consultation_pb2 import GetRoomResponse

@@ -3,9 +3,15 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.protocol.padding import pad_message, padded_size, pieces, unpad_content, unpad_message
-from federation.protocol.schedule import DirectionKeys
-from federation.protocol.session import Direction
+from federation.protocol.frames import (
+    Direction,
+    DirectionKeys,
+    pad_message,
+    padded_size,
+    pieces,
+    unpad_content,
+    unpad_message,
+)
 
 FORWARD = Direction(b"s" * 16, DirectionKeys(b"f" * 32, b"i" * 12))
 contents = st.integers(0, 3_000_000).flatmap(lambda size: st.tuples(st.just(size), st.binary(min_size=1, max_size=64)))

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.errors import FederationError
-from federation.protocol import doctor_consultation, doctor_record, hospital_record
-from federation.protocol.padding import SLICE_BYTES
+from federation.protocol.consultation import AwaitingBiosignal
+from federation.protocol.frames import SLICE_BYTES
+from federation.protocol.record import AwaitingRecord, AwaitingRequest, ReceivedQuery
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import PURPOSE_STORE
 from tests.contents import cut, record_of
@@ -48,7 +49,7 @@ def biosignal(federation: Federation) -> Flow:
     _, frames = established.deliver(bytes(SLICE_BYTES * (FRAMES - 1)), federation.grant(), now=now)
 
     def step(state: Any, frame: SessionFrame) -> Any:
-        assert isinstance(state, doctor_consultation.AwaitingBiosignal), "nothing may follow the last frame"
+        assert isinstance(state, AwaitingBiosignal), "nothing may follow the last frame"
         return state.receive(frame, verifier, now=now)
 
     return Flow(replying, tuple(frames), step)
@@ -62,7 +63,7 @@ def record(federation: Federation) -> Flow:
     reading, requested = federation.establish(hospital, federation.intent(federation.grant()))
     state, frame = reading.query(now=now)
     query = requested.receive(frame, hospital.verifier(), now=now)
-    assert isinstance(query, hospital_record.ReceivedQuery)
+    assert isinstance(query, ReceivedQuery)
     release, frames = query.decide(hospital.verifier(), now=now).recorded(), []
     for piece in cut(record_of(b"three slices"), 10, 20):
         release, slice_ = release.slice(piece, now=now)
@@ -84,7 +85,7 @@ def deposit(federation: Federation) -> Flow:
     _, frames = storing.deposit(bytes(SLICE_BYTES * (FRAMES - 1)), b"", sto)
 
     def step(state: Any, frame: SessionFrame) -> Any:
-        assert isinstance(state, hospital_record.AwaitingRequest), "nothing may follow the last frame"
+        assert isinstance(state, AwaitingRequest), "nothing may follow the last frame"
         return state.receive(frame, hospital.verifier(), now=now)
 
     return Flow(requested, tuple(frames), step)
@@ -127,7 +128,7 @@ def test_frame_after_the_last_of_a_record_is_refused(record: Flow) -> None:
 
 def test_record_whose_last_frame_never_comes_is_never_received(record: Flow) -> None:
     state = record.feed(list(range(FRAMES - 1)))
-    assert isinstance(state, doctor_record.AwaitingRecord)
+    assert isinstance(state, AwaitingRecord)
 
 
 def test_frames_of_another_session_are_refused(biosignal: Flow, record: Flow, deposit: Flow) -> None:

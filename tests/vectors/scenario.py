@@ -8,21 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from federation.protocol import (
-    doctor_consultation,
-    doctor_record,
-    hospital_record,
-    patient_consultation,
-    search,
-)
-from federation.protocol import room as asking
+from federation.protocol import consultation, record, search
+from federation.protocol.access import AccessClaim
 from federation.protocol.consultation import code_digest
+from federation.protocol.frames import Piece
 from federation.protocol.grant import Terms, make_grant
-from federation.protocol.padding import Piece
+from federation.protocol.handshake import ReceivedOpening, Session, SessionKeys
 from federation.protocol.parsing import check
-from federation.protocol.schedule import SessionKeys
 from federation.protocol.sealing import UNNAMED, Context
-from federation.protocol.verifier import Verifier
+from federation.protocol.verifier import Peer, Verifier
 from federation.v1 import record_pb2, search_pb2, statement_pb2
 from federation.v1.consultation_pb2 import (
     BiosignalDelivery,
@@ -52,8 +46,8 @@ DIAGNOSIS = b'{"resourceType": "DiagnosticReport"}'
 class Consulted:
     """What a consultation leaves: both sides' states, and TH1."""
 
-    patient: patient_consultation.AwaitingDiagnosis
-    doctor: doctor_consultation.InConsultation
+    patient: consultation.AwaitingDiagnosis
+    doctor: consultation.InConsultation
     grant: SignedStatement
 
 
@@ -74,10 +68,10 @@ def room(world: World) -> tuple[GetRoomResponse, bytes]:
 def open_room(world: World, carry: Carry) -> None:
     """The doctor asks its hospital's relay for a room: signed, in clear."""
     hospital_id, doctor = world.hospital.identity, world.doctor
-    request = asking.ask_for_room(doctor, hospital_id, now=world.now, entropy=world.entropy("room"))
+    request = consultation.ask_for_room(doctor, hospital_id, now=world.now, entropy=world.entropy("room"))
 
-    def receive(message: Any, *, now: int, admitted: bool = True) -> asking.RoomHolder:
-        return asking.receive_room_request(message, hospital_id, world.verifier, now=now).admit(admitted)
+    def receive(message: Any, *, now: int, admitted: bool = True) -> Peer:
+        return consultation.receive_room_request(message, hospital_id, world.verifier, now=now).admit(admitted)
 
     facts = Facts(receiver=hospital_id, query=doctor.identity)
     carry(Step("room", OpenRoomRequest, request, receive, None, None, facts, doctor.signing_key))
@@ -86,11 +80,11 @@ def open_room(world: World, carry: Carry) -> None:
 def close_room(world: World, carry: Carry) -> None:
     """The doctor, who has P6, asks the relay to close the room: signed, in clear."""
     hospital_id, doctor = world.hospital.identity, world.doctor
-    request = asking.ask_to_close(doctor, hospital_id, ROOM_ID)
+    request = consultation.ask_to_close(doctor, hospital_id, ROOM_ID)
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> None:
         check(message)
-        asking.verify_close(message, doctor.self_.key_statement, hospital_id)
+        consultation.verify_close(message, doctor.self_.key_statement, hospital_id)
 
     facts = Facts(receiver=hospital_id, query=doctor.identity)
     carry(Step("room-close", CloseRoomRequest, request, receive, None, None, facts, doctor.signing_key))
@@ -99,13 +93,13 @@ def close_room(world: World, carry: Carry) -> None:
 def consult(world: World, carry: Carry) -> Consulted:
     """P1, D1, P2."""
     now, verifier = world.now, world.verifier
-    doctor = patient_consultation.check_room(*room(world), verifier, now=now)
-    waiting, opening = patient_consultation.begin(
+    doctor = consultation.check_room(*room(world), verifier, now=now)
+    waiting, opening = consultation.begin(
         world.patient, doctor, world.biometric_password, verifier, now=now, entropy=world.entropy("P1")
     )
 
-    def receive(message: Any, *, now: int, admitted: bool = True) -> doctor_consultation.Asked:
-        pending = doctor_consultation.receive_opening(world.doctor, message, verifier, now=now)
+    def receive(message: Any, *, now: int, admitted: bool = True) -> ReceivedOpening[Any, Any, Any]:
+        pending = consultation.receive_opening(world.doctor, message, verifier, now=now)
         return pending.admit(admitted)
 
     key = world.doctor.keyring.find(opening.key_id)
@@ -122,8 +116,8 @@ def consult(world: World, carry: Carry) -> Consulted:
     context = Context(
         "d1", world.doctor.identity, world.patient.identity, waiting.decryption_key.key_id, opening.session_id, now
     )
-    facts = Facts(issuer_public_key=world.issuer_of("doctor"), transcript_hash=replying.transcript_hash)
-    keys = SessionKeys(replying.receiving.keys, replying.sending.keys, b"")
+    facts = Facts(issuer_public_key=world.issuer_of("doctor"), transcript_hash=replying.session.transcript_hash)
+    keys = _keys(replying.session)
     step = Step(
         "D1",
         ConsultationReply,
@@ -139,11 +133,15 @@ def consult(world: World, carry: Carry) -> Consulted:
     return deliver(world, carry, established, replying)
 
 
+def _keys(responder: Session) -> SessionKeys:
+    return SessionKeys(responder.receiving.keys, responder.sending.keys, b"")
+
+
 def deliver(
     world: World,
     carry: Carry,
-    established: patient_consultation.Established,
-    replying: doctor_consultation.AwaitingBiosignal,
+    established: consultation.Established,
+    replying: consultation.AwaitingBiosignal,
 ) -> Consulted:
     """P2, in two frames."""
     now = world.now
@@ -152,7 +150,9 @@ def deliver(
         world.patient, world.doctor.identity, certificate, Terms(), now=now, entropy=world.entropy("grant")
     )
     waiting, frames = established.deliver(BIOSIGNAL, grant, now=now)
-    facts = Facts(transcript_hash=replying.transcript_hash, doctor_id=world.doctor.identity, certificate=certificate)
+    facts = Facts(
+        transcript_hash=replying.session.transcript_hash, doctor_id=world.doctor.identity, certificate=certificate
+    )
     state: Any = replying
     for number, frame in enumerate(frames):
         framed = "p2", replying.receiving.keys
@@ -166,13 +166,16 @@ def _receiving(state: Any, verifier: Verifier) -> Callable[..., Any]:
     return lambda message, *, now, admitted=True: state.receive(message, verifier, now=now)
 
 
+def _claim(world: World, grant: SignedStatement) -> AccessClaim:
+    return AccessClaim(world.patient.identity, grant, world.patient.self_.key_statement)
+
+
 def look_up(world: World, carry: Carry, grant: SignedStatement) -> search.Answer:
     """D2, C."""
     now, cloud, verifier = world.now, world.cloud, world.verifier
-    question = search.Question(world.patient.identity, DEPARTMENT_CLASS)
-    patient = world.patient.self_.key_statement
+    question = search.Question(_claim(world, grant), DEPARTMENT_CLASS)
     waiting, opening = search.ask(
-        world.doctor, question, grant, patient, cloud.encryption_key, verifier, now=now, entropy=world.entropy("D2")
+        world.doctor, question, cloud.encryption_key, verifier, now=now, entropy=world.entropy("D2")
     )
     serial = world.doctor.self_.serial
 
@@ -218,18 +221,18 @@ def look_up(world: World, carry: Carry, grant: SignedStatement) -> search.Answer
 
 
 def establish(
-    world: World, carry: Carry, intent: doctor_record.Intent, suffix: str
-) -> tuple[doctor_record.Established, hospital_record.AwaitingRequest]:
+    world: World, carry: Carry, intent: record.Intent, suffix: str
+) -> tuple[record.Established, record.AwaitingRequest]:
     """D3, H1."""
     now, verifier, hospital = world.now, world.verifier, world.hospital
     key = verifier.encryption_key(hospital.encryption_key_statement, hospital.self_, now=now)
-    addressed = doctor_record.AddressedHospital(hospital.self_, key)
-    waiting, opening = doctor_record.begin(
+    addressed = Peer(hospital.self_, key)
+    waiting, opening = record.begin(
         world.doctor, addressed, intent, verifier, now=now, entropy=world.entropy("D3" + suffix)
     )
 
-    def receive(message: Any, *, now: int, admitted: bool = True) -> hospital_record.Asked:
-        return hospital_record.receive_opening(hospital, message, verifier, now=now).admit(admitted)
+    def receive(message: Any, *, now: int, admitted: bool = True) -> ReceivedOpening[Any, Any, Any]:
+        return record.receive_opening(hospital, message, verifier, now=now).admit(admitted)
 
     own_key = hospital.keyring.find(opening.key_id)
     context = Context("d3", UNNAMED, hospital.identity, own_key.key_id, opening.session_id, now)
@@ -246,8 +249,8 @@ def establish(
     requested, reply = asked.reply(now=now, entropy=world.entropy("H1" + suffix))
     doctor_key = waiting.decryption_key
     context = Context("h1", hospital.identity, world.doctor.identity, doctor_key.key_id, opening.session_id, now)
-    facts = Facts(issuer_public_key=world.issuer_of("hospital"), transcript_hash=requested.transcript_hash)
-    keys = SessionKeys(requested.receiving.keys, requested.sending.keys, b"")
+    facts = Facts(issuer_public_key=world.issuer_of("hospital"), transcript_hash=requested.session.transcript_hash)
+    keys = _keys(requested.session)
     step = Step(
         "H1" + suffix,
         record_pb2.RecordReply,
@@ -262,19 +265,19 @@ def establish(
     return carry(step), requested
 
 
-def read_record(world: World, carry: Carry, grant: SignedStatement) -> doctor_record.Received:
+def read_record(world: World, carry: Carry, grant: SignedStatement) -> record.Received:
     """D3, H1, D4, H2 in three frames."""
     now, verifier = world.now, world.verifier
     scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_READ, department_class=DEPARTMENT_CLASS, handles=[HANDLE])
     blind = world.entropy("rho-read")(32)
-    intent = doctor_record.Intent(world.patient.identity, scope, grant, world.patient.self_.key_statement, blind)
+    intent = record.Intent(_claim(world, grant), scope, blind)
     established, requested = establish(world, carry, intent, "-read")
     state: Any
     state, frame = established.query(now=now)
 
-    def receive(message: Any, *, now: int, admitted: bool = True) -> hospital_record.Release:
+    def receive(message: Any, *, now: int, admitted: bool = True) -> record.Release:
         received = requested.receive(message, verifier, now=now)
-        assert isinstance(received, hospital_record.ReceivedQuery)
+        assert isinstance(received, record.ReceivedQuery)
         return received.decide(verifier, now=now).recorded()
 
     framed = "d4", requested.receiving.keys
@@ -282,12 +285,12 @@ def read_record(world: World, carry: Carry, grant: SignedStatement) -> doctor_re
     content = record_content(world)
     zeros = padded_size(len(content)) - len(content)
     facts = Facts(
-        transcript_hash=requested.transcript_hash,
+        transcript_hash=requested.session.transcript_hash,
         commitment=intent.commitment,
         content_digest=sha256(content),
         authorization_id=statement_pb2.Grant.FromString(grant.statement).grant_id,
     )
-    framed = "h2", requested.sending.keys
+    framed = "h2", requested.session.sending.keys
     for number, piece in enumerate((Piece(content[:CUT]), Piece(content[CUT:], zeros))):
         release, frame = release.slice(piece, now=now)
         state, _ = carry(Step(f"H2-{number}", None, frame, _receiving(state, verifier), None, framed))
@@ -339,9 +342,8 @@ def deposit(world: World, carry: Carry, consulted: Consulted, diagnosis: Diagnos
     """D3, H1, STO in two frames, STOACK."""
     now, verifier = world.now, world.verifier
     scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_STORE, department_class=DEPARTMENT_CLASS)
-    patient, grant = world.patient.self_, consulted.grant
     blind = world.entropy("rho-store")(32)
-    intent = doctor_record.Intent(patient.identity, scope, grant, patient.key_statement, blind)
+    intent = record.Intent(_claim(world, consulted.grant), scope, blind)
     established, requested = establish(world, carry, intent, "-store")
     sto = _deposit(world, consulted, diagnosis, intent)
     waiting, frames = established.deposit(BIOSIGNAL, DIAGNOSIS, sto)
@@ -352,7 +354,7 @@ def deposit(world: World, carry: Carry, consulted: Consulted, diagnosis: Diagnos
         state = carry(Step(f"STO-{number}", kind, frame, _storing(state, verifier), None, framed))
     receipt = state.receipt(HANDLE, 1, now=now)
     answer = state.received.answer(receipt, now=now)
-    framed = "stoack", requested.sending.keys
+    framed = "stoack", requested.session.sending.keys
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> Any:
         return waiting.receive(message, now=now)
@@ -360,28 +362,26 @@ def deposit(world: World, carry: Carry, consulted: Consulted, diagnosis: Diagnos
     return carry(Step("STOACK", record_pb2.DepositEnd, answer, receive, None, framed))
 
 
-def _storing(state: hospital_record.AwaitingRequest, verifier: Verifier) -> Callable[..., Any]:
+def _storing(state: record.AwaitingRequest, verifier: Verifier) -> Callable[..., Any]:
     def receive(message: Any, *, now: int, admitted: bool = True) -> Any:
         taken = state.receive(message, verifier, now=now)
-        if isinstance(taken, hospital_record.ReceivedDeposit):
+        if isinstance(taken, record.ReceivedDeposit):
             return taken.decide(verifier, now=now).recorded()
         return taken
 
     return receive
 
 
-def _deposit(
-    world: World, consulted: Consulted, d5: DiagnosisDelivery, intent: doctor_record.Intent
-) -> record_pb2.Deposit:
+def _deposit(world: World, consulted: Consulted, d5: DiagnosisDelivery, intent: record.Intent) -> record_pb2.Deposit:
     p2 = consulted.doctor.delivery
     return record_pb2.Deposit(
-        patient_id=intent.patient_id,
+        patient_id=intent.claim.patient_id,
         doctor_id=world.doctor.identity,
         sent_at=world.now,
         blind=intent.blind,
         scope=intent.scope,
-        grant=intent.grant,
-        patient_key_statement=intent.patient_key_statement,
+        grant=intent.claim.grant,
+        patient_key_statement=intent.claim.patient_key_statement,
         consultation_digest=consulted.patient.transcript_hash,
         biosignal_size_bytes=len(BIOSIGNAL),
         biosignal_digest=p2.biosignal_digest,

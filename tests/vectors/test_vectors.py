@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from google.protobuf.message import Message
 
 from federation.errors import FederationError
-from federation.protocol import padding
+from federation.protocol import frames
+from federation.protocol.handshake import derive
 from federation.protocol.parsing import parse
 from federation.protocol.registration import LiveRegistration, Registered
-from federation.protocol.schedule import derive
 from federation.protocol.statements import open_statement
 from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
 from federation.v1.registration_pb2 import RegistrationRequest
@@ -163,7 +163,7 @@ def parsed(kind: type[Message], encoded: bytes) -> str:
 @named("padding")
 def test_padded_size(vector: Json) -> None:
     assert spec.padded_size(vector["size"]) == vector["padded"]
-    assert padding.padded_size(vector["size"]) == vector["padded"]
+    assert frames.padded_size(vector["size"]) == vector["padded"]
 
 
 @named("forms")

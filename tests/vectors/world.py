@@ -7,8 +7,9 @@ from typing import Any
 from google.protobuf.message import Message
 
 from federation.protocol import registration
+from federation.protocol.frames import DirectionKeys
+from federation.protocol.handshake import SessionKeys
 from federation.protocol.parties import Entropy, Party
-from federation.protocol.schedule import DirectionKeys, SessionKeys
 from federation.protocol.sealing import UNNAMED, Context
 from federation.protocol.verifier import EncryptionKey, Verifier
 from federation.v1 import statement_pb2

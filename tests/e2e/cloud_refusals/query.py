@@ -5,6 +5,7 @@ from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.protocol import search as protocol
+from federation.protocol.access import AccessClaim
 from federation.protocol.search import Question
 from federation.protocol.verifier import EncryptionKey
 from federation.v1.search_pb2 import SearchRequest
@@ -28,9 +29,7 @@ class Query:
         party, verifier = doctor.party(now), doctor.verifier()
         self.awaiting, self.opening = protocol.ask(
             party,
-            Question(patient.identity),
-            grant,
-            patient.key_statement,
+            Question(AccessClaim(patient.identity, grant, patient.key_statement)),
             key,
             verifier,
             now=now,

@@ -8,6 +8,7 @@ import pytest
 
 from federation import errors
 from federation.party.member import Member
+from federation.protocol.access import AccessClaim
 from federation.protocol.grant import Terms
 from federation.protocol.search import Question
 from federation.protocol.statements import peek_statement
@@ -62,13 +63,13 @@ def test_revoked_doctor_is_refused(lab: CloudLab, patient: Member) -> None:
 
 def test_no_grant_no_record(lab: CloudLab, doctor: Member, patient: Member) -> None:
     with pytest.raises(errors.GrantMissing):
-        lab.client().search(doctor, Question("P:good"), None, None)
+        lab.client().search(doctor, Question(AccessClaim("P:good", None, None)))
 
 
 def test_grant_of_another_doctor_is_refused(lab: CloudLab, doctor: Member, patient: Member) -> None:
     other = lab.doctor("D:other")
     with pytest.raises(errors.GrantInvalid):
-        lab.client().search(other, Question("P:good"), lab.grant(patient, doctor), patient.key_statement)
+        lab.client().search(other, Question(AccessClaim("P:good", lab.grant(patient, doctor), patient.key_statement)))
 
 
 def test_expired_grant_is_refused(lab: CloudLab, doctor: Member, patient: Member) -> None:
@@ -76,13 +77,13 @@ def test_expired_grant_is_refused(lab: CloudLab, doctor: Member, patient: Member
     while lab.node.cloud.clock() <= peek_statement(Grant, grant).not_after:
         time.sleep(0.001)
     with pytest.raises(errors.GrantExpired):
-        lab.client().search(doctor, Question("P:good"), grant, patient.key_statement)
+        lab.client().search(doctor, Question(AccessClaim("P:good", grant, patient.key_statement)))
 
 
 def test_grant_without_the_right_is_refused(lab: CloudLab, doctor: Member, patient: Member) -> None:
     grant = lab.grant(patient, doctor, Terms(rights=(RIGHT_READ,)))
     with pytest.raises(errors.GrantScope):
-        lab.client().search(doctor, Question("P:good"), grant, patient.key_statement)
+        lab.client().search(doctor, Question(AccessClaim("P:good", grant, patient.key_statement)))
 
 
 def test_every_rejection_reads_the_same_and_none_comes_before_the_floor(

@@ -18,7 +18,7 @@ from federation.errors import (
     SignatureInvalid,
 )
 from federation.hospital.relay import MOST_ROOMS_PER_DOCTOR
-from federation.protocol.room import ask_for_room, request_transcript
+from federation.protocol.consultation import ask_for_room, room_transcript
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,
@@ -130,7 +130,7 @@ def test_a_room_is_opened_for_its_signer_alone(lab: HospitalLab, client: Client)
 
     assert isinstance(refused(lambda: relay.OpenRoom(ask("H:beta"), timeout=60)), SignatureInvalid)
     forged = ask()
-    forged.signature = federation.other_doctor.keys.signing_key.sign(request_transcript(forged, "D:chen", "H:alpha"))
+    forged.signature = federation.other_doctor.keys.signing_key.sign(room_transcript(forged, "D:chen", "H:alpha"))
     assert isinstance(refused(lambda: relay.OpenRoom(forged, timeout=60)), SignatureInvalid)
     once = ask()
     relay.OpenRoom(once, timeout=60)

@@ -18,7 +18,6 @@ from federation.protocol import search
 from federation.protocol.anchors import Lists
 from federation.store.database import open_database
 from federation.store.party import Evidence, Log, ReplayMemory
-from federation.v1.statement_pb2 import SignedStatement
 from keystore.biometric import BiometricPassword
 from tests.hospital_lab import HospitalLab
 from tests.simulator import BIOMETRIC_PASSWORD, Federation
@@ -33,15 +32,8 @@ class CloudInMemory:
     def refresh(self, member: Member) -> Lists:
         return member.update(self._federation.cloud.directory())
 
-    def search(
-        self,
-        member: Member,
-        question: search.Question,
-        grant: SignedStatement | None,
-        patient_key_statement: SignedStatement | None,
-    ) -> search.Answer:
-        del question, patient_key_statement
-        awaiting, opening = self._federation.ask(grant, doctor=member)
+    def search(self, member: Member, question: search.Question) -> search.Answer:
+        awaiting, opening = self._federation.ask(question.claim.grant, doctor=member)
         reply = self._federation.cloud.answer(opening)
         return awaiting.receive(reply, member.verifier(), now=self._federation.clock.now)
 

@@ -13,7 +13,7 @@ from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer, NoSuchGrant
 from federation.person.pending import PendingConsultation
 from federation.person.relay import Mailbox
-from federation.protocol.doctor_consultation import InConsultation
+from federation.protocol.consultation import InConsultation
 from federation.protocol.grant import Terms
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
@@ -56,7 +56,7 @@ def fill(mailbox: Mailbox) -> None:
 def test_visit_brings_biosignal_and_grant_and_a_signed_diagnosis_back(surgery: Surgery, room: DoctorRoom) -> None:
     waiting, present = visit(surgery, room, Terms())
     assert present.biosignal == ecg()
-    assert present.grant is not None
+    assert present.claim.grant is not None
     content = report(surgery.federation)
     awaiting = surgery.doctor.diagnose(room, present, content, [])
     patient = surgery.patient()
@@ -129,7 +129,7 @@ def test_refused_by_peer_for_a_false_biometric_password_and_the_room_waits_on(
             surgery.patient(password=bytes(32)).visit(room.code, ecg(), None)
         assert came.wait(SECONDS)
         surgery.patient(surgery.federation.other_patient).visit(room.code, ecg("P:lin"), None)
-        assert present.result(SECONDS).asked.patient.identity == "P:lin"
+        assert present.result(SECONDS).patient.identity == "P:lin"
     assert refused == ["CREDENTIAL_INVALID"]
     assert surgery.reasons() == ["CREDENTIAL_INVALID"]
 
@@ -156,7 +156,7 @@ def test_stale_message_is_refused(surgery: Surgery, room: DoctorRoom) -> None:
 
 def test_frames_of_onlookers_do_not_come_between(surgery: Surgery, room: DoctorRoom) -> None:
     waiting, present = visit(surgery, room, None)
-    session_id = present.asked.session_id
+    session_id = present.session.session_id
     forged = SessionFrame(session_id=session_id, sequence=0, last=True, sealed=bytes(64), sent_at=1)
     for frame in (
         RelayFrame(frame=forged),

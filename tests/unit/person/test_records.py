@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -18,7 +19,7 @@ from federation.errors import (
 )
 from federation.person.doctor import DoctorClient
 from federation.protocol.grant import Terms
-from federation.protocol.hospital_record import AwaitingRequest, ReceivedQuery, Release
+from federation.protocol.record import AwaitingRequest, ReceivedQuery, Release
 from federation.protocol.search import Place
 from federation.v1.record_pb2 import (
     GetHospitalRequest,
@@ -107,7 +108,7 @@ def test_deposit_that_grew_stale_unsent_gets_a_new_time(surgery: Surgery) -> Non
 def test_grant_missing_prepares_no_deposit_and_searches_nothing(surgery: Surgery) -> None:
     now = surgery.federation.clock.now
     _, held = surgery.federation.consult(ecg())
-    without = held.__class__(**{**vars(held), "grant": None})
+    without = replace(held, claim=replace(held.claim, grant=None))
     awaiting, _ = without.diagnose(report(surgery.federation), (), now=now)
     with pytest.raises(GrantMissing):
         surgery.doctor.prepare_deposit(awaiting, "H:alpha", surgery.address, "cardiology")

@@ -15,7 +15,7 @@ def _with_a_faulty_token(party: Party, other_point: bytes) -> Party:
 
 def test_an_agreement_that_fails_after_p1_is_rejected_invalid_point(federation):
     asked = federation.receive_opening(federation.open_consultation()[1])
-    faulty = replace(asked, doctor=_with_a_faulty_token(asked.doctor, asked.patient.public_point))
+    faulty = replace(asked, own=_with_a_faulty_token(asked.own, asked.peer.party.public_point))
     with rejected(PointInvalid):
         faulty.reply(now=federation.clock.now, entropy=federation.entropy)
 
@@ -23,6 +23,6 @@ def test_an_agreement_that_fails_after_p1_is_rejected_invalid_point(federation):
 def test_an_agreement_that_fails_after_d3_is_rejected_invalid_point(federation):
     _, opening = federation.open_session(federation.hospital_a, federation.intent(federation.grant()))
     asked = federation.receive_session(federation.hospital_a, opening)
-    faulty = replace(asked, hospital=_with_a_faulty_token(asked.hospital, asked.doctor.public_point))
+    faulty = replace(asked, own=_with_a_faulty_token(asked.own, asked.peer.party.public_point))
     with rejected(PointInvalid):
         faulty.reply(now=federation.clock.now, entropy=federation.entropy)

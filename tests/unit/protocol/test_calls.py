@@ -21,8 +21,8 @@ from federation.errors import (
     UnsupportedVersion,
 )
 from federation.protocol.calls import CERTIFY_TLS, PUBLISH, RENEW, REVOKE, TICKET
+from federation.protocol.consultation import ask_for_room, receive_room_request
 from federation.protocol.grant import named_for_revocation
-from federation.protocol.room import ask_for_room, receive_room_request
 from federation.protocol.time import Freshness
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, TicketRequest, TlsIdentityRequest
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
@@ -268,7 +268,7 @@ def receive_room(federation, request, hospital_id="H:beta"):
 
 def test_a_request_for_a_room_is_taken_once(federation, room_request):
     pending = receive_room(federation, room_request)
-    assert pending.admit(True).doctor.identity == "D:chen"
+    assert pending.admit(True).identity == "D:chen"
     with rejected(Replayed):
         pending.admit(False)
 

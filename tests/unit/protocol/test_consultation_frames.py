@@ -28,7 +28,6 @@ from federation.errors import (
 )
 from federation.protocol import consultation as common
 from federation.protocol.grant import Terms
-from federation.protocol.session import Direction
 from federation.protocol.statements import digest_or_empty
 from federation.v1.consultation_pb2 import BiosignalDelivery
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
@@ -50,7 +49,7 @@ class Delivered:
         self.patient = awaiting.receive(reply, federation.patient.verifier(), now=now)
         self.waiting, frames = self.patient.deliver(biosignal, grant or federation.grant(), now=now)
         *self.slices, self.last = frames
-        self.direction = Direction(self.patient.session_id, self.patient.keys.forward)
+        self.direction = self.patient.session.sending
 
     def receive(self, *frames):
         state, verifier = self.doctor, self.federation.doctor.verifier()
@@ -65,7 +64,7 @@ class Delivered:
             change(p2)
             grant_digest = digest_or_empty("grant", p2.grant if p2.HasField("grant") else None)
             signed = common.biosignal_transcript(
-                self.patient.transcript_hash,
+                self.patient.session.transcript_hash,
                 self.federation.doctor.identity,
                 self.federation.doctor.certificate,
                 p2.biosignal_digest,
@@ -88,13 +87,13 @@ def delivered(federation):
 def test_a_biosignal_is_taken(delivered):
     state = delivered.receive(*delivered.slices, delivered.last)
     assert state.biosignal == BIOSIGNAL
-    assert state.grant is not None
+    assert state.claim.grant is not None
 
 
 def test_a_biosignal_without_a_grant_is_taken(federation):
     delivered = Delivered(federation)
     _, frames = delivered.patient.deliver(BIOSIGNAL, None, now=federation.clock.now)
-    assert delivered.receive(*frames).grant is None
+    assert delivered.receive(*frames).claim.grant is None
 
 
 def test_a_changed_delivery_signed_again_is_taken_so_the_refusals_below_have_one_cause(delivered):
@@ -348,7 +347,8 @@ def test_a_consultation_expires_after_12_hours_for_the_doctor(federation, diagno
 
 def test_a_diagnosis_after_the_consultations_12_hours_is_refused_by_the_patient(federation, diagnosing):
     """A doctor whose clock, or will, does not stop it."""
-    late = replace(diagnosing.consultation, began_at=diagnosing.consultation.began_at + 1)
+    session = diagnosing.consultation.session
+    late = replace(diagnosing.consultation, session=replace(session, began_at=session.began_at + 1))
     federation.clock.advance(timedelta(hours=12))
     federation.refresh()
     _, frame = late.diagnose(b"too late", (), now=federation.clock.now)
@@ -374,7 +374,7 @@ def take_receipt(diagnosing, frame):
 
 
 def test_a_receipt_is_taken(diagnosing):
-    receipt = take_receipt(diagnosing, receipt_frame(diagnosing))
+    receipt, _ = take_receipt(diagnosing, receipt_frame(diagnosing))
     assert receipt.diagnosis_digest == digest(diagnosing.awaiting_receipt.diagnosis.signature)
 
 

@@ -23,7 +23,7 @@ from federation.errors import (
     UnknownKeyId,
     UnsupportedVersion,
 )
-from federation.protocol import doctor_consultation
+from federation.protocol import consultation
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import EncryptionKeyStatement
 from tests.mallory import BORROWED_POINTS, outside, p1_to, refused, rejected, restated, signs_p1, with_unknown_field
@@ -46,7 +46,7 @@ def sign(federation, opening):
 
 def test_an_opening_is_taken(federation, opening):
     asked = federation.receive_opening(opening)
-    assert asked.patient.identity == "P:wang"
+    assert asked.peer.identity == "P:wang"
 
 
 def test_a_changed_opening_signed_again_is_taken_so_the_refusals_below_have_one_cause(federation, opening, seal, sign):
@@ -224,9 +224,7 @@ def test_nothing_of_a_refused_opening_is_kept(federation, opening, seal):
 
 def test_a_pending_state_opens_only_once_its_replay_key_is_kept(federation, opening):
     doctor = federation.party(federation.doctor)
-    pending = doctor_consultation.receive_opening(
-        doctor, opening, federation.doctor.verifier(), now=federation.clock.now
-    )
-    assert pending.admit(True).patient.identity == "P:wang"
+    pending = consultation.receive_opening(doctor, opening, federation.doctor.verifier(), now=federation.clock.now)
+    assert pending.admit(True).peer.identity == "P:wang"
     with rejected(Replayed):
         pending.admit(False)

@@ -22,7 +22,7 @@ from federation.errors import (
     TimeMismatch,
     UnknownField,
 )
-from federation.protocol import patient_consultation
+from federation.protocol import consultation
 from tests.mallory import BORROWED_POINTS, d1_from, outside, refused, rejected, with_unknown_field
 
 
@@ -45,7 +45,7 @@ def seal(federation):
 
 def test_a_reply_is_taken_and_both_hold_one_key(federation, exchange, receive):
     established = receive(exchange[1])
-    assert established.doctor.party.identity == "D:chen"
+    assert established.session.peer.identity == "D:chen"
 
 
 def test_a_stale_reply_is_refused(federation, exchange, receive):
@@ -163,7 +163,7 @@ def test_a_certificate_revoked_meanwhile_is_refused(federation, exchange, receiv
 
 
 def room_check(federation, room, code):
-    return patient_consultation.check_room(room, code, federation.patient.verifier(), now=federation.clock.now)
+    return consultation.check_room(room, code, federation.patient.verifier(), now=federation.clock.now)
 
 
 def test_a_room_of_the_codes_doctor_is_taken(federation):

@@ -24,12 +24,11 @@ from federation.errors import (
     TimeMismatch,
     UnknownField,
 )
-from federation.protocol import hospital_record
-from federation.protocol.consultation import MOST_BIOSIGNAL_BYTES, biosignal_transcript, diagnosis_transcript
-from federation.protocol.doctor_record import verify_deposit_receipt
+from federation.protocol import record
+from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
+from federation.protocol.frames import MOST_BIOSIGNAL_BYTES
 from federation.protocol.grant import Terms
-from federation.protocol.hospital_record import ReceivedDeposit
-from federation.protocol.session import Direction
+from federation.protocol.record import ReceivedDeposit, verify_deposit_receipt
 from federation.v1.record_pb2 import (
     PURPOSE_READ,
     PURPOSE_STORE,
@@ -38,7 +37,7 @@ from federation.v1.record_pb2 import (
     DepositEnd,
     DepositReceipt,
 )
-from federation.v1.statement_pb2 import RIGHT_READ
+from federation.v1.statement_pb2 import RIGHT_READ, SignedStatement
 from keystore.transcript import digest, listing, statement_digest
 from tests.mallory import altered, reframed, refused, rejected, restated, with_unknown_field
 
@@ -49,7 +48,7 @@ class Storing:
     def __init__(self, federation, consultation, *, terms=None, scope=PURPOSE_STORE, department="cardiology"):
         self.federation, now = federation, federation.clock.now
         self.consultation = consultation
-        grant = federation.grant(terms) if terms else consultation.grant
+        grant = federation.grant(terms) if terms else consultation.claim.grant
         awaiting, _ = consultation.diagnose(b"all is well", (bytes(64),), now=now)
         d5, p2 = awaiting.diagnosis, consultation.delivery
         self.intent = federation.intent(grant, scope, department)
@@ -62,7 +61,7 @@ class Storing:
             scope=self.intent.scope,
             grant=grant,
             patient_key_statement=federation.patient.key_statement,
-            consultation_digest=consultation.transcript_hash,
+            consultation_digest=consultation.session.transcript_hash,
             biosignal_size_bytes=len(consultation.biosignal),
             biosignal_digest=p2.biosignal_digest,
             biosignal_sent_at=p2.sent_at,
@@ -177,7 +176,8 @@ def test_a_deposit_without_a_patients_statement_is_never_sent(storing):
 
 
 def test_a_query_without_a_patients_statement_is_refused_as_grant_missing(federation):
-    intent = replace(federation.intent(federation.grant()), patient_key_statement=None)
+    intent = federation.intent(federation.grant())
+    intent = replace(intent, claim=replace(intent.claim, patient_key_statement=None))
     session, hospital = federation.establish(federation.hospital_b, intent)
     _, frame = session.query(now=federation.clock.now)
     received = hospital.receive(frame, federation.hospital_b.verifier(), now=federation.clock.now)
@@ -269,7 +269,7 @@ def test_a_diagnosis_signed_by_another_doctor_is_refused(federation, storing):
 
 def test_an_unknown_field_in_a_deposit_is_refused(storing):
     *pieces, last = storing.frames()
-    direction = Direction(storing.session.session_id, storing.session.keys.forward, len(pieces))
+    direction = replace(storing.session.session.sending, sequence=len(pieces))
     with rejected(UnknownField):
         storing.receive(*pieces, reframed(direction, "sto", last, with_unknown_field))
 
@@ -285,7 +285,7 @@ def test_a_truncated_deposit_is_never_whole(storing):
 
 
 def test_a_deposit_beyond_the_limit_is_refused(storing, monkeypatch):
-    monkeypatch.setattr(hospital_record, "MOST_DEPOSIT_BYTES", 10)
+    monkeypatch.setattr(record, "MOST_DEPOSIT_BYTES", 10)
     with rejected(Limit):
         storing.send()
 
@@ -324,7 +324,8 @@ def test_a_receipt_is_taken_and_stands_without_the_session(federation, storing, 
     shown, signed = storing.awaiting.receive(received.answer(receipt, now=now), now=now)
     assert shown.handle == b"r" * 16
     hospital = federation.party(federation.hospital_b).self_
-    assert verify_deposit_receipt(signed, hospital.key).deposit_digest == received.digest
+    kept_receipt = SignedStatement(statement=signed.message, signature=signed.signature)
+    assert verify_deposit_receipt(kept_receipt, hospital.key).deposit_digest == received.digest
 
 
 def answered(storing, kept, change, *, receipt=None):
@@ -364,7 +365,7 @@ def test_a_receipt_with_a_time_mismatch_is_refused(storing, kept):
 
 def test_a_receipt_in_more_than_one_frame_is_refused_as_out_of_order(storing, kept):
     received, _ = kept
-    _, frame = received.session.sending.seal("stoack", b"x", last=False, sent_at=storing.federation.clock.now)
+    _, frame = received.request.session.sending.seal("stoack", b"x", last=False, sent_at=storing.federation.clock.now)
     with rejected(OutOfOrder):
         take(storing, frame)
 

@@ -4,17 +4,18 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from federation.errors import FieldInvalid, Limit, MalformedMessage, MessageTooLarge, PaddingInvalid, RecordCutShort
-from federation.protocol.padding import (
+from federation.protocol.frames import (
+    MOST_SLICES,
     SLICE_BYTES,
+    Direction,
+    DirectionKeys,
+    IncomingRecord,
     pad_message,
     padded_size,
     pieces,
     unpad_content,
     unpad_message,
 )
-from federation.protocol.record_content import IncomingRecord
-from federation.protocol.schedule import DirectionKeys
-from federation.protocol.session import MOST_SLICES, Direction
 from federation.v1.envelope_pb2 import SessionFrame
 from keystore.transcript import frame
 from tests.contents import cut, record_of

@@ -181,7 +181,7 @@ def test_a_pending_session_holds_its_key_beyond_the_epoch(own_federation):
     _, reply = federation.receive_opening(opening).reply(now=federation.clock.now, entropy=federation.entropy)
     federation.patient.epochs.rotate(federation.clock.now)
     established = awaiting.receive(reply, federation.patient.verifier(), now=federation.clock.now)
-    assert established.session_id == opening.session_id
+    assert established.session.session_id == opening.session_id
 
 
 def test_an_errors_cause_is_told_to_the_audit_log_alone():

@@ -5,6 +5,7 @@ import pytest
 from federation.errors import Authorization
 from federation.protocol.grant import Terms
 from federation.protocol.index import Location
+from federation.v1.envelope_pb2 import SessionRefusal
 from tests.mallory import c, d2
 
 SIZES = {"p1": 4096, "d1": 8192, "d2": 16384, "c": 32768, "d3": 8192, "h1": 4096}
@@ -78,11 +79,15 @@ def test_session_openings_have_one_size(federation, named):
         assert len(reply.sealed) == SIZES["h1"] + SEAL_OVERHEAD
 
 
+def _refusal(federation, received):
+    return SessionRefusal(session_id=received.session_id, sent_at=federation.clock.now)
+
+
 def test_a_refusal_through_the_relay_has_one_size(federation):
     _, first = federation.open_consultation()
     _, second = federation.open_consultation(patient=federation.other_patient)
     sizes = {
-        len(federation.receive_opening(opening).refuse(now=federation.clock.now).SerializeToString())
+        len(_refusal(federation, federation.receive_opening(opening)).SerializeToString())
         for opening in (first, second)
     }
     assert len(sizes) == 1

@@ -65,7 +65,7 @@ def changed(federation, opened):
 
 
 def test_an_opening_is_taken(opened, take):
-    assert take(opened[1]).doctor.identity == "D:chen"
+    assert take(opened[1]).peer.identity == "D:chen"
 
 
 def test_a_changed_opening_signed_again_is_taken_so_the_refusals_below_have_one_cause(changed, take):
@@ -197,7 +197,7 @@ def h1(federation):
 
 
 def test_a_reply_is_taken(replied, hear):
-    assert hear(replied).hospital.identity == "H:alpha"
+    assert hear(replied).session.peer.identity == "H:alpha"
 
 
 def test_a_stale_reply_is_refused(federation, replied, hear):

@@ -1,5 +1,6 @@
 """D4 and H2: the query and the record, and what each side refuses."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,10 +28,11 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import record
-from federation.protocol.doctor_record import Received, Slice
+from federation.protocol.access import AccessClaim
+from federation.protocol.frames import Direction
 from federation.protocol.grant import Terms
-from federation.protocol.record import outcome_of
-from federation.protocol.session import Direction
+from federation.protocol.outcomes import session_outcome
+from federation.protocol.record import Received, Slice
 from federation.v1 import record_pb2
 from federation.v1.record_pb2 import RecordEnd, RecordQuery
 from federation.v1.statement_pb2 import RIGHT_INDEX, SignedStatement
@@ -56,7 +58,7 @@ class Reading:
         self.federation = federation
         self.session, self.hospital = federation.establish(federation.hospital_a, intent)
         self.awaiting, self.frame = self.session.query(now=federation.clock.now)
-        self.forward = Direction(self.session.session_id, self.session.keys.forward)
+        self.forward = self.session.session.sending
 
     def receive(self, frame=None):
         verifier = self.federation.hospital_a.verifier()
@@ -178,7 +180,7 @@ def test_a_query_under_an_expired_grant_is_refused(federation):
 
 
 def test_a_query_under_a_revoked_grant_is_refused(federation, reading, intent):
-    federation.revoke_grant(intent.grant)
+    federation.revoke_grant(intent.claim.grant)
     with refused(GrantRevoked):
         reading.decide()
 
@@ -215,13 +217,9 @@ def test_a_query_of_a_revoked_patient_is_refused(federation, reading):
 def test_an_emergency_is_refused_as_not_supported(federation):
     reading = Reading(federation, federation.intent(None))
     emergency = SignedStatement(statement=b"bg", signature=bytes(64))
-    committed = record.commitment(
-        "P:wang",
-        record.authorization_digest(RecordQuery(emergency=emergency)),
-        reading.session.intent.scope,
-        reading.session.intent.blind,
-    )
-    reading.hospital.asked.opened.payload.patient_commitment = committed
+    claim = AccessClaim("P:wang", emergency=emergency)
+    committed = record.commitment(claim, reading.session.intent.scope, reading.session.intent.blind)
+    reading.hospital = replace(reading.hospital, patient_commitment=committed)
     with refused(EmergencyNotSupported):
         reading.decide(reading.changed(lambda d4: d4.emergency.CopyFrom(emergency)))
 
@@ -243,8 +241,8 @@ def test_a_sealed_refusal_is_told_to_the_confirmed_doctor(federation, reading, o
 
 
 def test_what_a_confirmed_doctor_may_not_be_told_has_no_outcome():
-    assert outcome_of(GrantInvalid("x")) is None
-    assert outcome_of(GrantExpired("x")) == record_pb2.SESSION_OUTCOME_GRANT_EXPIRED
+    assert session_outcome(GrantInvalid("x")) is None
+    assert session_outcome(GrantExpired("x")) == record_pb2.SESSION_OUTCOME_GRANT_EXPIRED
 
 
 class Served:
@@ -253,7 +251,7 @@ class Served:
     def __init__(self, reading):
         self.reading, now = reading, reading.federation.clock.now
         release = reading.decide().recorded()
-        self.backward = Direction(reading.session.session_id, reading.session.keys.backward)
+        self.backward = reading.session.session.receiving
         self.record = record_of(b"one", b"two")
         self.pieces = cut(self.record, 50)
         release, self.first = release.slice(self.pieces[0], now=now)

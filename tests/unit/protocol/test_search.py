@@ -32,7 +32,7 @@ from federation.errors import (
     UnknownKeyId,
     UnsupportedVersion,
 )
-from federation.protocol import search
+from federation.protocol import outcomes, search
 from federation.protocol.grant import Terms
 from federation.protocol.index import Location
 from federation.v1.envelope_pb2 import SealedOpening
@@ -258,7 +258,7 @@ def test_an_emergency_is_refused_as_not_supported(federation, changed):
 
     reply = federation.cloud.answer(changed(change))
     answer = c(federation).open(reply)
-    assert search.OUTCOME_ERRORS[answer.outcome] is EmergencyNotSupported
+    assert outcomes.of_search(answer.outcome).error is EmergencyNotSupported
 
 
 def test_another_patients_key_statement_beside_the_grant_is_refused(federation, changed):

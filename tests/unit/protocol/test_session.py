@@ -11,8 +11,7 @@ from federation.errors import (
     SealInvalid,
     SessionUnknown,
 )
-from federation.protocol.schedule import DirectionKeys
-from federation.protocol.session import MOST_SLICE_BYTES, MOST_SLICES, Direction, with_slice
+from federation.protocol.frames import MOST_SLICE_BYTES, MOST_SLICES, Direction, DirectionKeys, with_slice
 from federation.v1.envelope_pb2 import SessionFrame
 from tests.mallory import refused
 

@@ -2,20 +2,17 @@
 
 from federation.person import exhibits
 from federation.person.evidence import Exhibit
-from federation.protocol import patient_consultation
-from federation.protocol.doctor_consultation import AwaitingBiosignal, InConsultation
-from federation.protocol.doctor_record import Received, Slice
-from federation.protocol.hospital_record import AcceptedDeposit, ReceivedDeposit, ReceivedQuery
+from federation.protocol.consultation import AwaitingBiosignal, AwaitingDiagnosis, InConsultation
+from federation.protocol.frames import pieces
 from federation.protocol.index import Location
-from federation.protocol.padding import pieces
+from federation.protocol.record import AcceptedDeposit, Received, ReceivedDeposit, ReceivedQuery, Slice
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit
-from federation.v1.statement_pb2 import Grant
 from keystore.transcript import digest
 from tests.contents import record_of
 from tests.simulator import Federation
 
 
-def consult(federation: Federation) -> tuple[patient_consultation.AwaitingDiagnosis, InConsultation, list[Exhibit]]:
+def consult(federation: Federation) -> tuple[AwaitingDiagnosis, InConsultation, list[Exhibit]]:
     """P1, D1, P2."""
     now, patient = federation.clock.now, federation.patient
     awaiting, opening = federation.open_consultation()
@@ -30,31 +27,31 @@ def consult(federation: Federation) -> tuple[patient_consultation.AwaitingDiagno
     assert isinstance(state, InConsultation)
     assert state.biosignal == b"ecg" * 400_000
     kept = [
-        exhibits.of_opening(state, opening),
-        exhibits.of_reply(awaiting, reply, patient.anchors),
+        exhibits.of_opening(state.session),
+        exhibits.of_reply(established.session),
         exhibits.of_biosignal(state),
-        exhibits.of_grant(grant, Grant.FromString(grant.statement), patient.key_statement),
+        exhibits.of_grant(grant, federation.party(patient).self_),
     ]
     return waiting, state, kept
 
 
 def visit(federation: Federation) -> list[Exhibit]:
     """Run a visit from the biosignal to the deposit, and give the exhibits of both sides."""
-    now, doctor = federation.clock.now, federation.party(federation.doctor).self_
+    now = federation.clock.now
     federation.cloud.publish("P:wang", Location("H:alpha/cardiology", b"h" * 16))
     waiting, consultation, kept = consult(federation)
 
-    answer = federation.search(consultation.grant)
+    answer = federation.search(consultation.claim.grant)
     assert [place.department_id for place in answer.places] == ["H:alpha/cardiology"]
-    kept.extend(exhibits.of_answer(answer, doctor, federation.cloud.anchors.cloud_id))
+    kept.extend(exhibits.of_answer(answer, federation.cloud.anchors.cloud_id))
 
     record = record_of(b"record" * 300_000)
-    awaiting, opening = federation.open_session(federation.hospital_a, federation.intent(consultation.grant))
+    awaiting, opening = federation.open_session(federation.hospital_a, federation.intent(consultation.claim.grant))
     requested, reply = federation.receive_session(federation.hospital_a, opening).reply(
         now=now, entropy=federation.entropy
     )
     reading = awaiting.receive(reply, federation.doctor.verifier(), now=now)
-    kept.append(exhibits.of_hospital_reply(awaiting, reply, federation.doctor.anchors))
+    kept.append(exhibits.of_reply(reading.session))
     state, frame = reading.query(now=now)
     query = requested.receive(frame, federation.hospital_a.verifier(), now=now)
     assert isinstance(query, ReceivedQuery)
@@ -69,18 +66,17 @@ def visit(federation: Federation) -> list[Exhibit]:
     assert isinstance(end, Received)
     assert received == record
     assert end.end.version == 3
-    grant_id = Grant.FromString(consultation.grant.statement).grant_id
-    kept.append(exhibits.of_record(reading, grant_id, digest(record), end.end))
+    kept.append(exhibits.of_record(reading.session, reading.intent, end))
 
     awaiting_receipt, frame = consultation.diagnose(b"all is well", (end.end.signature,), now=now)
     diagnosed = waiting.receive(frame, federation.patient.verifier(), now=now)
     assert diagnosed.delivery.diagnosis == b"all is well"
     receipt_frame = diagnosed.receipt(now=now)
-    receipt = awaiting_receipt.receive(receipt_frame, federation.doctor.verifier(), now=now)
+    _, signed = awaiting_receipt.receive(receipt_frame, federation.doctor.verifier(), now=now)
     kept += [exhibits.of_own_diagnosis(awaiting_receipt), exhibits.of_diagnosis(diagnosed)]
-    kept.append(exhibits.of_receipt(receipt, consultation.asked.patient))
+    kept.append(exhibits.of_receipt(signed, consultation.patient))
 
-    intent = federation.intent(consultation.grant, PURPOSE_STORE, "cardiology")
+    intent = federation.intent(consultation.claim.grant, PURPOSE_STORE, "cardiology")
     storing, requested = federation.establish(federation.hospital_b, intent)
     d5, p2 = awaiting_receipt.diagnosis, consultation.delivery
     deposit = Deposit(
@@ -89,9 +85,9 @@ def visit(federation: Federation) -> list[Exhibit]:
         sent_at=now,
         blind=intent.blind,
         scope=intent.scope,
-        grant=consultation.grant,
+        grant=consultation.claim.grant,
         patient_key_statement=federation.patient.key_statement,
-        consultation_digest=consultation.transcript_hash,
+        consultation_digest=consultation.session.transcript_hash,
         biosignal_size_bytes=len(consultation.biosignal),
         biosignal_digest=p2.biosignal_digest,
         biosignal_sent_at=p2.sent_at,
@@ -112,5 +108,5 @@ def visit(federation: Federation) -> list[Exhibit]:
     assert accepted.diagnosis == b"all is well"
     shown, signed = receiving.receive(taken.answer(accepted.receipt(b"r" * 16, 1, now=now), now=now), now=now)
     assert shown.handle == b"r" * 16
-    kept.append(exhibits.of_deposit(signed, storing.hospital, deposit))
+    kept.append(exhibits.of_deposit(signed, storing.session.peer.party, deposit))
     return kept

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from federation.errors import Corrupt, GrantMissing, Rejected
 from federation.party.audit import Audit, AuditEvent, refusal
-from federation.protocol.parties import AccessEvent
+from federation.protocol.access import AccessEvent
 from federation.store.database import Database
 from federation.store.party import Log
 from federation.store.rows import LogEntry

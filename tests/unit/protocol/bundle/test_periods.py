@@ -10,8 +10,8 @@ from federation.errors import (
     IssuerUnknown,
     SignatureInvalid,
 )
+from federation.protocol.anchors import KeyHistory, periods_of
 from federation.protocol.bundle import BundleLease, issue
-from federation.protocol.periods import KeyHistory, periods_of
 from federation.protocol.statements import sign_statement
 from federation.v1.directory_pb2 import KeyPeriod
 from federation.v1.membership_pb2 import RenewalReceipt

@@ -1,0 +1,184 @@
+"""Why somebody may do something with a patient's records: what is shown, and the one decision on it (C1).
+
+Today that is the patient's grant. What is shown for it, an `AccessClaim`, is nobody's right yet; `authorize`, the same at the
+public cloud and at every hospital, makes an `Access` of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from federation.errors import EmergencyNotSupported, GrantMissing, GrantScope, IdentityMismatch
+from federation.protocol.grant import open_grant_for
+from federation.protocol.sealing import after_opening
+from federation.protocol.statements import digest_or_empty, peek_statement, signed_digest_or_empty
+from federation.protocol.time import Instant
+from federation.protocol.verifier import VerifiedParty, Verifier
+from federation.v1 import statement_pb2 as pb
+from federation.v1.record_pb2 import Deposit, RecordQuery
+from federation.v1.search_pb2 import SearchQuery
+from federation.v1.statement_pb2 import ROLE_PATIENT, Grant, SignedStatement
+from keystore.identities import ANY
+from keystore.transcript import statement_digest
+
+S = TypeVar("S")
+
+BEGUN = "BEGUN"
+
+
+@dataclass(frozen=True)
+class Use:
+    """What somebody wants to do. `department_class` and `hospital` None: not of this decision."""
+
+    right: "pb.Right.ValueType"
+    doctor_id: str
+    certificate_digest: bytes
+    hospital: str | None
+    department_class: str | None
+
+
+@dataclass(frozen=True)
+class Access:
+    """Why something is allowed with a patient's records, and what. `id` and `digest` are those of the grant."""
+
+    patient_id: str
+    id: bytes
+    digest: bytes
+    rights: Sequence["pb.Right.ValueType"]
+    hospitals: Sequence[str]
+    department_classes: Sequence[str]
+    until: Instant
+
+    @classmethod
+    def by_grant(cls, grant: Grant, signed: SignedStatement) -> "Access":
+        """Give the access that a grant means."""
+        return cls(
+            patient_id=grant.patient_id,
+            id=grant.grant_id,
+            digest=statement_digest("grant", signed.statement),
+            rights=tuple(grant.rights),
+            hospitals=tuple(grant.hospitals),
+            department_classes=tuple(grant.department_classes),
+            until=grant.not_after,
+        )
+
+    def require(self, use: Use) -> None:
+        """Raise GrantScope unless the use is among what it allows."""
+        if use.right not in self.rights:
+            raise GrantScope("the grant does not give this right")
+        if use.hospital is not None and not covers(self.hospitals, use.hospital):
+            raise GrantScope("the grant is not for this hospital")
+        if use.department_class is not None and not covers(self.department_classes, use.department_class):
+            raise GrantScope("the grant is not for this department class")
+
+    def classes(self, asked: str, published: frozenset[str]) -> tuple[str, ...]:
+        """Return the classes that the question and the access both cover. Raises GrantScope for none."""
+        wanted = sorted(published) if asked == ANY else [asked]
+        covered = tuple(name for name in wanted if covers(self.department_classes, name))
+        if not covered:
+            raise GrantScope("the grant is not for this department class")
+        return covered
+
+
+@dataclass(frozen=True)
+class AccessClaim:
+    """What somebody shows for access to a patient's records, or nothing. None of it is decided yet."""
+
+    patient_id: str
+    grant: SignedStatement | None = None
+    patient_key_statement: SignedStatement | None = None
+    emergency: SignedStatement | None = None
+
+    @classmethod
+    def of(cls, message: RecordQuery | Deposit | SearchQuery) -> "AccessClaim":
+        """Return what a message shows."""
+        emergency = None
+        if not isinstance(message, Deposit) and message.HasField("emergency"):
+            emergency = message.emergency
+        return cls(
+            patient_id=message.patient_id,
+            grant=message.grant if message.HasField("grant") else None,
+            patient_key_statement=message.patient_key_statement if message.HasField("patient_key_statement") else None,
+            emergency=emergency,
+        )
+
+    @property
+    def digest(self) -> bytes:
+        """Give H(grant or emergency), or nothing where there is neither: in c_P, Sig_P2 and the log."""
+        if self.emergency is not None:
+            return statement_digest("bg", self.emergency.statement)
+        return digest_or_empty("grant", self.grant)
+
+    @property
+    def signed_digest(self) -> bytes:
+        """Give Hs(grant or emergency): nothing that the cloud decides by can be exchanged under Sig_D2."""
+        if self.emergency is not None:
+            return signed_digest_or_empty("bg", self.emergency)
+        return signed_digest_or_empty("grant", self.grant)
+
+    @property
+    def claimed(self) -> Access | None:
+        """Give the access that it says that it is, unverified: for who shows it. Raises MalformedMessage."""
+        return None if self.grant is None else Access.by_grant(peek_statement(Grant, self.grant), self.grant)
+
+    def require_supported(self) -> None:
+        """Raise EmergencyNotSupported for an emergency."""
+        if self.emergency is not None:
+            raise EmergencyNotSupported("emergencies are not served in this release")
+
+    def authorize(self, use: Use, verifier: Verifier, *, now: Instant) -> Access:
+        """Decide on CRED(P), then on the grant. Raises Authorization for the grant, Rejected for a false patient."""
+        self.require_supported()
+        if self.grant is None or self.patient_key_statement is None:
+            raise GrantMissing("no grant, no record")
+        with after_opening():
+            patient = verifier.party(self.patient_key_statement, ROLE_PATIENT, now=now)
+            if patient.identity != self.patient_id:
+                raise IdentityMismatch("the patient's key statement is another patient's")
+        return authorize(self.grant, patient, use, verifier, now=now)
+
+
+def authorize(
+    signed: SignedStatement | None, patient: VerifiedParty, use: Use, verifier: Verifier, *, now: Instant
+) -> Access:
+    """Return the access if it allows this use now. Raises Authorization: missing, invalid, expired, revoked, or its scope."""
+    if signed is None:
+        raise GrantMissing("no grant, no record")
+    grant = open_grant_for(signed, patient, use.doctor_id, use.certificate_digest, verifier.freshness, now=now)
+    verifier.lists.require_grant_good(grant.patient_id, grant.grant_id)
+    access = Access.by_grant(grant, signed)
+    access.require(use)
+    return access
+
+
+def covers(allowed: Sequence[str], value: str) -> bool:
+    """Say whether a list of an access covers a value; asking for ANY needs ANY."""
+    return ANY in allowed or value in allowed
+
+
+@dataclass(frozen=True)
+class AccessEvent:
+    """Who was given, or denied, what: an entry of the access log. `authorization` is the digest of what was shown.
+
+    `reason` is BEGUN when it is about to be done, "OK" when it was, or an error's reason; `detail` says how far it came.
+    """
+
+    kind: str
+    doctor_id: str
+    patient_id: str
+    scope: str
+    authorization: bytes
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Logged(Generic[S]):
+    """A state that may be entered once what it releases is in the append-only log."""
+
+    event: AccessEvent
+    _next: S
+
+    def recorded(self) -> S:
+        """Give the state: the caller says that the event is durable."""
+        return self._next

@@ -1,0 +1,341 @@
+"""The handshake of both sessions, Chen et al. 2020, eq. 11-22 (P1, D1) and eq. 33-44 (D3, H1).
+
+1. The initiator picks r_I, sends R_I = r_I B and who it is, sealed to the responder, signed for this responder.
+2. The responder checks who asks, picks r_R, and both compute SEK from K = S_R R_I + r_R U_I = S_I R_R + r_I U_R and
+   Z = r_I r_R B.
+3. It proves that it has the key by kc, and who it is by its signature over the transcript of both messages.
+
+A `Kind` is a row of what differs: the consultation's stands in `consultation`, the record session's in `record`. Both sides
+end in a `Session`, the same for both, out of which the subject makes its own first state.
+"""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+
+from federation.errors import CertificateForeign, IdentityMismatch, KeyConfirmationFailed, PointInvalid, SessionUnknown
+from federation.protocol.frames import Direction, DirectionKeys
+from federation.protocol.parsing import check
+from federation.protocol.parties import Entropy, Party, Pending
+from federation.protocol.sealing import (
+    UNNAMED,
+    Context,
+    after_opening,
+    find_key,
+    open_payload,
+    require_session_id,
+    seal_opening,
+    seal_reply,
+)
+from federation.protocol.statements import Signed
+from federation.protocol.time import Instant
+from federation.protocol.verifier import Peer, VerifiedParty, Verifier
+from federation.v1 import statement_pb2 as pb
+from federation.v1.consultation_pb2 import ConsultationOpening, ConsultationReply
+from federation.v1.envelope_pb2 import SealedOpening, SealedReply
+from federation.v1.record_pb2 import RecordOpening, RecordReply
+from keystore.encryption import DecryptionKey
+from keystore.errors import InvalidPoint
+from keystore.group import add, multiply, multiply_base, scalar_from_seed
+from keystore.registration_secret import RegistrationSecret
+from keystore.transcript import digest, frame, text, transcript
+
+OpeningT = TypeVar("OpeningT", ConsultationOpening, RecordOpening)
+ReplyT = TypeVar("ReplyT", ConsultationReply, RecordReply)
+M = TypeVar("M", ConsultationOpening, RecordOpening, ConsultationReply, RecordReply)
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Side(Generic[M]):
+    """One side of a kind: its message's label and type, its role, and who the message says that it is from."""
+
+    label: str
+    payload_type: type[M]
+    role: "pb.Role.ValueType"
+    identity: Callable[[M], str]
+    certificate: Callable[[M], bytes] = lambda _: b""
+
+    def context(self, sender: str, receiver: str, key_id: bytes, session_id: bytes, sent_at: Instant) -> Context:
+        """Give what the seal of this side's message is bound to."""
+        return Context(self.label.lower(), sender, receiver, key_id, session_id, sent_at)
+
+    def verified(self, message: M, verifier: Verifier, *, now: Instant) -> VerifiedParty:
+        """Make CRED(X), with Cert_D of a doctor, and require R_X1 and the identity to be those of the message."""
+        party = verifier.member(message.key_statement, self.role, self.certificate(message), now=now)
+        if self.identity(message) != party.identity or message.registration_point != party.registration_point:
+            raise IdentityMismatch("the key statement is not of whoever sent the message")
+        return party
+
+
+@dataclass(frozen=True)
+class Kind(Generic[OpeningT, ReplyT]):
+    """What differs between the two handshakes; every other step is one.
+
+    `reply_of` begins a reply with the fields of its kind; `require_opening` is what a kind requires of an opening beside that.
+    """
+
+    initiator: Side[OpeningT]
+    responder: Side[ReplyT]
+    opening_transcript: Callable[[OpeningT, bytes, str, bytes, bytes], bytes]
+    transcript_hash: Callable[[bytes, ReplyT, bytes, bytes], bytes]
+    reply_transcript: Callable[[ReplyT, bytes, bytes], bytes]
+    key_roles: str
+    reply_of: Callable[[Party], ReplyT]
+    require_opening: Callable[[OpeningT, VerifiedParty], None] = lambda _opening, _initiator: None
+
+
+@dataclass(frozen=True, repr=False)
+class Session:
+    """What either side holds once it can compute SEK: both transcripts and signatures, and a direction each way."""
+
+    own: Party
+    peer: Peer
+    session_id: bytes
+    transcript_hash: bytes
+    key_confirmation: bytes
+    sending: Direction
+    receiving: Direction
+    began_at: Instant
+    opening: Signed
+    reply: Signed
+
+
+def begin(
+    kind: Kind[OpeningT, ReplyT],
+    own: Party,
+    peer: Peer,
+    opening: OpeningT,
+    verifier: Verifier,
+    established: Callable[[Session], S],
+    *,
+    now: Instant,
+    entropy: Entropy,
+) -> "tuple[AwaitingReply[OpeningT, ReplyT, S], SealedOpening]":
+    """Send P1 or D3: pick r, R = r B (eq. 11, 33), sign for this responder (eq. 13, 35) and seal to it (eq. 12, 34).
+
+    `opening` has the fields of its kind; the others are set here.
+    """
+    scalar, session_id = scalar_from_seed(entropy(64)), entropy(16)
+    opening.registration_point = own.self_.registration_point
+    opening.ephemeral_point = multiply_base(scalar)
+    opening.sent_at = now
+    opening.contribution = entropy(32)
+    opening.key_statement.CopyFrom(own.self_.key_statement)
+    opening.encryption_key_statement.CopyFrom(own.encryption_key_statement)
+    issuer, key = own.self_.issuer_public_key, peer.encryption_key
+    signed = kind.opening_transcript(opening, issuer, peer.identity, key.key_id, session_id)
+    opening.signature = own.signing_key.sign(signed)
+    context = kind.initiator.context(UNNAMED, peer.identity, key.key_id, session_id, now)
+    sealed, plaintext = seal_opening(opening, key.encryption_key, context)
+    # The pending session holds its key: the answer opens even if the epoch ends meanwhile.
+    own_key = verifier.encryption_key(own.encryption_key_statement, own.self_, now=now).key_id
+    state = AwaitingReply(
+        kind,
+        own,
+        peer,
+        session_id,
+        scalar,
+        opening.contribution,
+        now,
+        Signed(kind.initiator.label, signed, opening.signature, plaintext),
+        own.keyring.find(own_key),
+        established,
+    )
+    return state, sealed
+
+
+@dataclass(frozen=True, repr=False)
+class AwaitingReply(Generic[OpeningT, ReplyT, S]):
+    """P1 or D3 is sent. r lives here and nowhere else."""
+
+    kind: Kind[OpeningT, ReplyT]
+    own: Party
+    peer: Peer
+    session_id: bytes
+    scalar: bytes
+    contribution: bytes
+    sent_at: Instant
+    opening: Signed
+    decryption_key: DecryptionKey
+    _established: Callable[[Session], S]
+
+    def receive(self, reply: SealedReply, verifier: Verifier, *, now: Instant) -> S:
+        """Take D1 or H1 (eq. 20-22, 42-44). Raises precise errors for clear fields, Rejected for anything after opening."""
+        check(reply)
+        if reply.session_id != self.session_id:
+            raise SessionUnknown("the answer belongs to another session")
+        verifier.freshness.require(reply.sent_at, now=now)
+        with after_opening():
+            session = self._accept(reply, verifier, now)
+        return self._established(session)
+
+    def _accept(self, sealed: SealedReply, verifier: Verifier, now: Instant) -> Session:
+        responder, key = self.kind.responder, self.decryption_key
+        context = responder.context(self.peer.identity, self.own.identity, key.key_id, self.session_id, sealed.sent_at)
+        opened = open_payload(responder.payload_type, sealed.sealed, key, context)
+        reply = opened.payload
+        if responder.identity(reply) != self.peer.identity:
+            raise IdentityMismatch("another party answers than the one addressed")
+        if responder.certificate(reply) != self.peer.certificate:
+            raise CertificateForeign("Cert_D is not the one that was checked")
+        party = responder.verified(reply, verifier, now=now)
+        th = self.kind.transcript_hash(self.opening.message, reply, party.credential, self.session_id)
+        shared = agree(self.own.registration_secret, reply.ephemeral_point, self.scalar, party)
+        keys = derive(shared, (self.contribution, reply.contribution), th, self.kind.key_roles)
+        if not hmac.compare_digest(keys.key_confirmation, reply.key_confirmation):
+            raise KeyConfirmationFailed("the responder does not hold the session key")
+        covered = self.kind.reply_transcript(reply, party.issuer_public_key, th)
+        signed = Signed(responder.label, covered, reply.signature, opened.plaintext)
+        signed.verify(party.key)
+        return Session(
+            own=self.own,
+            peer=replace(self.peer, party=party),
+            session_id=self.session_id,
+            transcript_hash=th,
+            key_confirmation=keys.key_confirmation,
+            sending=Direction(self.session_id, keys.forward),
+            receiving=Direction(self.session_id, keys.backward),
+            began_at=self.sent_at,
+            opening=self.opening,
+            reply=signed,
+        )
+
+
+def receive_opening(
+    kind: Kind[OpeningT, ReplyT],
+    own: Party,
+    opening: SealedOpening,
+    verifier: Verifier,
+    replied: Callable[[Session, OpeningT], S],
+    *,
+    now: Instant,
+) -> "Pending[ReceivedOpening[OpeningT, ReplyT, S]]":
+    """Take P1 or D3 (eq. 14, 15, 36, 37). Raises precise errors for clear fields, Rejected for anything after opening."""
+    key = find_key(opening, own.keyring, freshness=verifier.freshness, now=now)
+    require_session_id(opening, size=16)
+    with after_opening():
+        received = _accept_opening(kind, own, opening, key, verifier, replied, now)
+    initiator, payload = kind.initiator, received.payload
+    replay_key = digest(transcript(initiator.label, text(initiator.identity(payload)), payload.ephemeral_point))
+    return Pending(replay_key, verifier.freshness.replay_key_until(now=now), received)
+
+
+def _accept_opening(
+    kind: Kind[OpeningT, ReplyT],
+    own: Party,
+    sealed: SealedOpening,
+    key: DecryptionKey,
+    verifier: Verifier,
+    replied: Callable[[Session, OpeningT], S],
+    now: Instant,
+) -> "ReceivedOpening[OpeningT, ReplyT, S]":
+    initiator = kind.initiator
+    context = initiator.context(UNNAMED, own.identity, key.key_id, sealed.session_id, sealed.sent_at)
+    opened = open_payload(initiator.payload_type, sealed.sealed, key, context)
+    opening = opened.payload
+    party = initiator.verified(opening, verifier, now=now)
+    kind.require_opening(opening, party)
+    encryption_key = verifier.encryption_key(opening.encryption_key_statement, party, now=now)
+    covered = kind.opening_transcript(opening, party.issuer_public_key, own.identity, key.key_id, sealed.session_id)
+    signed = Signed(initiator.label, covered, opening.signature, opened.plaintext)
+    signed.verify(party.key)
+    peer = Peer(party, encryption_key, initiator.certificate(opening))
+    return ReceivedOpening(kind, own, peer, sealed.session_id, opening, signed, replied)
+
+
+@dataclass(frozen=True, repr=False)
+class ReceivedOpening(Generic[OpeningT, ReplyT, S]):
+    """P1 or D3 held: somebody asks. It holds the key only once the first frame under it opens (B2)."""
+
+    kind: Kind[OpeningT, ReplyT]
+    own: Party
+    peer: Peer
+    session_id: bytes
+    payload: OpeningT
+    opening: Signed
+    _replied: Callable[[Session, OpeningT], S]
+
+    def reply(self, *, now: Instant, entropy: Entropy) -> tuple[S, SealedReply]:
+        """Send D1 or H1: pick r, R = r B (eq. 16, 38), derive SEK (eq. 17, 39), confirm it (eq. 18, 19, 40, 41)."""
+        scalar, contribution = scalar_from_seed(entropy(64)), entropy(32)
+        kind, own, key = self.kind, self.own.self_, self.peer.encryption_key
+        reply = kind.reply_of(self.own)
+        reply.key_statement.CopyFrom(own.key_statement)
+        reply.registration_point = own.registration_point
+        reply.ephemeral_point = multiply_base(scalar)
+        reply.contribution = contribution
+        reply.sent_at = now
+        th = kind.transcript_hash(self.opening.message, reply, own.credential, self.session_id)
+        with after_opening():
+            shared = agree(self.own.registration_secret, self.payload.ephemeral_point, scalar, self.peer.party)
+        keys = derive(shared, (self.payload.contribution, contribution), th, kind.key_roles)
+        reply.key_confirmation = keys.key_confirmation
+        signed = kind.reply_transcript(reply, own.issuer_public_key, th)
+        reply.signature = self.own.signing_key.sign(signed)
+        context = kind.responder.context(own.identity, self.peer.identity, key.key_id, self.session_id, now)
+        sealed = seal_reply(reply, key.encryption_key, context)
+        message = reply.SerializeToString(deterministic=True)
+        session = Session(
+            own=self.own,
+            peer=self.peer,
+            session_id=self.session_id,
+            transcript_hash=th,
+            key_confirmation=keys.key_confirmation,
+            sending=Direction(self.session_id, keys.backward),
+            receiving=Direction(self.session_id, keys.forward),
+            began_at=self.payload.sent_at,
+            opening=self.opening,
+            reply=Signed(kind.responder.label, signed, reply.signature, message),
+        )
+        return self._replied(session, self.payload), sealed
+
+
+@dataclass(frozen=True, repr=False)
+class SessionKeys:
+    """The keys of a session: initiator to responder, responder to initiator, and kc (32 bytes)."""
+
+    forward: DirectionKeys
+    backward: DirectionKeys
+    key_confirmation: bytes
+
+
+def agree(
+    own: RegistrationSecret, peer_ephemeral: bytes, own_scalar: bytes, peer: VerifiedParty
+) -> tuple[bytes, bytes]:
+    """Give K = S_own R_peer + r_own U_peer and Z = r_own R_peer, eq. 17's two inputs; the first product is the token's.
+
+    Both sides get the same K: S_D R_P2 + r6 U_P = S_D r5 B + r6 S_P B. Raises PointInvalid.
+    """
+    try:
+        product = own.agree(peer_ephemeral)
+        return add(product, multiply(own_scalar, peer.public_point)), multiply(own_scalar, peer_ephemeral)
+    except InvalidPoint as error:
+        raise PointInvalid("the key agreement met a point that no honest peer sends") from error
+
+
+def derive(
+    shared: tuple[bytes, bytes], contributions: tuple[bytes, bytes], transcript_hash: bytes, roles: str
+) -> SessionKeys:
+    """Derive SEK_1 or SEK_2 (eq. 17, 22, 39, 44; B5, B13). `roles` is the initiator's letter and the responder's: "PD", "DH".
+
+    PRK = HKDF-Extract-SHA256(salt = TH, ikm = F(K) || F(Z) || F(kappa_1) || F(kappa_2)); each key is
+    HKDF-Expand(PRK, T("key", name, TH)).
+    """
+    initiator, responder = roles[0], roles[1]
+    material = b"".join(map(frame, (*shared, *contributions)))
+    extracted = HKDF.extract(SHA256(), transcript_hash, material)
+
+    def expand(name: str, length: int) -> bytes:
+        info = transcript("key", name.encode(), transcript_hash)
+        return HKDFExpand(algorithm=SHA256(), length=length, info=info).derive(extracted)
+
+    return SessionKeys(
+        forward=DirectionKeys(expand(f"k_{initiator}>{responder}", 32), expand(f"iv_{initiator}>{responder}", 12)),
+        backward=DirectionKeys(expand(f"k_{responder}>{initiator}", 32), expand(f"iv_{responder}>{initiator}", 12)),
+        key_confirmation=expand(f"kc_{responder}", 32),
+    )

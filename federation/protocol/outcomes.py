@@ -1,0 +1,73 @@
+"""What a doctor is told of its question or session: one row an outcome, with its value in both enums, its word and its error."""
+
+from dataclasses import dataclass
+
+from federation.errors import (
+    Authorization,
+    EmergencyNotSupported,
+    FederationError,
+    GrantExpired,
+    GrantInvalid,
+    GrantMissing,
+    GrantRevoked,
+    GrantScope,
+    NoSuchRecord,
+)
+from federation.v1 import record_pb2 as record
+from federation.v1 import search_pb2 as search
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One outcome. `error` is None where nothing is wrong; an enum's value is None where that answer never has it."""
+
+    name: str
+    error: type[FederationError] | None
+    search: "search.SearchOutcome.ValueType | None"
+    session: "record.SessionOutcome.ValueType | None"
+
+
+OUTCOMES = (
+    Outcome("found", None, search.SEARCH_OUTCOME_FOUND, None),
+    Outcome("none", None, search.SEARCH_OUTCOME_NONE, None),
+    Outcome("served", None, None, record.SESSION_OUTCOME_SERVED),
+    Outcome("no-record", NoSuchRecord, None, record.SESSION_OUTCOME_NO_RECORD),
+    Outcome("grant-missing", GrantMissing, search.SEARCH_OUTCOME_GRANT_MISSING, record.SESSION_OUTCOME_GRANT_MISSING),
+    # In a session, a grant that is another's is no grant that the doctor could know of: REJECTED, as any other forgery.
+    Outcome("grant-invalid", GrantInvalid, search.SEARCH_OUTCOME_GRANT_INVALID, None),
+    Outcome("grant-expired", GrantExpired, search.SEARCH_OUTCOME_GRANT_EXPIRED, record.SESSION_OUTCOME_GRANT_EXPIRED),
+    Outcome("grant-revoked", GrantRevoked, search.SEARCH_OUTCOME_GRANT_REVOKED, record.SESSION_OUTCOME_GRANT_REVOKED),
+    Outcome("grant-scope", GrantScope, search.SEARCH_OUTCOME_GRANT_SCOPE, record.SESSION_OUTCOME_GRANT_SCOPE),
+    Outcome(
+        "emergency-refused",
+        EmergencyNotSupported,
+        search.SEARCH_OUTCOME_EMERGENCY_REFUSED,
+        record.SESSION_OUTCOME_EMERGENCY_REFUSED,
+    ),
+)
+_OF_ERROR = {row.error: row for row in OUTCOMES if row.error is not None}
+_OF_SEARCH = {row.search: row for row in OUTCOMES if row.search is not None}
+_OF_SESSION = {row.session: row for row in OUTCOMES if row.session is not None}
+
+
+def of_search(outcome: "search.SearchOutcome.ValueType") -> Outcome:
+    """Return the row of an answer's outcome."""
+    return _OF_SEARCH[outcome]
+
+
+def of_session(outcome: "record.SessionOutcome.ValueType") -> Outcome:
+    """Return the row of a session's outcome."""
+    return _OF_SESSION[outcome]
+
+
+def search_outcome(error: Authorization) -> "search.SearchOutcome.ValueType":
+    """Return what a proved doctor is told of a refusal: what has no row of its own is an invalid grant."""
+    row = _OF_ERROR.get(type(error))
+    outcome = None if row is None else row.search
+    return search.SEARCH_OUTCOME_GRANT_INVALID if outcome is None else outcome
+
+
+def session_outcome(error: Authorization) -> "record.SessionOutcome.ValueType | None":
+    """Return what a confirmed doctor is told of a refusal, or None where it is REJECTED like any other."""
+    row = _OF_ERROR.get(type(error))
+    return None if row is None else row.session
