@@ -131,7 +131,7 @@ class Member:
             return False
         before = replace(self.verifier(), anchors=self.anchors.for_evidence)
         own = before.party(kept, peek_statement(KeyStatement, kept).role, now=now)
-        self.verifier().restated(signed, own, now=now)
+        self.verifier().restated(signed, own, now=now)  # ekack.3, ekack.4
         return self._keep_statement(signed)
 
     def forget_former(self, now: Instant) -> int:

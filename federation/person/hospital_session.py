@@ -88,10 +88,10 @@ def address_hospital(channel: grpc.Channel, hospital_id: str, member: Member, *,
     """Ask a hospital for its own statements and verify them. Raises IdentityMismatch, Authentication, Unavailable."""
     answer = call(RecordServiceStub(channel).GetHospital, GetHospitalRequest())
     verifier = member.verifier()
-    party = verifier.party(answer.key_statement, ROLE_HOSPITAL, now=now)
+    party = verifier.party(answer.key_statement, ROLE_HOSPITAL, now=now)  # GetHospital.1
     if party.identity != hospital_id:
-        raise IdentityMismatch("another hospital answers than the one addressed")
-    return Peer(party, verifier.encryption_key(answer.encryption_key_statement, party, now=now))
+        raise IdentityMismatch("another hospital answers than the one addressed")  # GetHospital.2
+    return Peer(party, verifier.encryption_key(answer.encryption_key_statement, party, now=now))  # GetHospital.3
 
 
 @dataclass(frozen=True)

@@ -65,18 +65,18 @@ class Access:
     def require(self, use: Use) -> None:
         """Raise GrantScope unless the use is among what it allows."""
         if use.right not in self.rights:
-            raise GrantScope("the grant does not give this right")
+            raise GrantScope("the grant does not give this right")  # grant.8
         if use.hospital is not None and not covers(self.hospitals, use.hospital):
-            raise GrantScope("the grant is not for this hospital")
+            raise GrantScope("the grant is not for this hospital")  # grant.9
         if use.department_class is not None and not covers(self.department_classes, use.department_class):
-            raise GrantScope("the grant is not for this department class")
+            raise GrantScope("the grant is not for this department class")  # grant.10
 
     def classes(self, asked: str, published: frozenset[str]) -> tuple[str, ...]:
         """Return the classes that the question and the access both cover. Raises GrantScope for none."""
         wanted = sorted(published) if asked == ANY else [asked]
         covered = tuple(name for name in wanted if covers(self.department_classes, name))
         if not covered:
-            raise GrantScope("the grant is not for this department class")
+            raise GrantScope("the grant is not for this department class")  # D2.15, D4.16
         return covered
 
 
@@ -124,18 +124,18 @@ class AccessClaim:
     def require_supported(self) -> None:
         """Raise EmergencyNotSupported for an emergency."""
         if self.emergency is not None:
-            raise EmergencyNotSupported("emergencies are not served in this release")
+            raise EmergencyNotSupported("emergencies are not served in this release")  # D2.10, D4.10
 
     def authorize(self, use: Use, verifier: Verifier, *, now: Instant) -> Access:
         """Decide on CRED(P), then on the grant. Raises Authorization for the grant, Rejected for a false patient."""
         self.require_supported()
         if self.grant is None or self.patient_key_statement is None:
-            raise GrantMissing("no grant, no record")
+            raise GrantMissing("no grant, no record")  # D2.11, D4.12, STO.14
         with after_opening():
-            patient = verifier.party(self.patient_key_statement, ROLE_PATIENT, now=now)
+            patient = verifier.party(self.patient_key_statement, ROLE_PATIENT, now=now)  # D2.12, D4.13, STO.15
             if patient.identity != self.patient_id:
-                raise IdentityMismatch("the patient's key statement is another patient's")
-        return authorize(self.grant, patient, use, verifier, now=now)
+                raise IdentityMismatch("the patient's key statement is another patient's")  # D2.13, D4.14, STO.16
+        return authorize(self.grant, patient, use, verifier, now=now)  # D2.14, D4.15, STO.17
 
 
 def authorize(
@@ -143,9 +143,9 @@ def authorize(
 ) -> Access:
     """Return the access if it allows this use now. Raises Authorization: missing, invalid, expired, revoked, or its scope."""
     if signed is None:
-        raise GrantMissing("no grant, no record")
+        raise GrantMissing("no grant, no record")  # grant.1
     grant = open_grant_for(signed, patient, use.doctor_id, use.certificate_digest, verifier.freshness, now=now)
-    verifier.lists.require_grant_good(grant.patient_id, grant.grant_id)
+    verifier.lists.require_grant_good(grant.patient_id, grant.grant_id)  # grant.7
     access = Access.by_grant(grant, signed)
     access.require(use)
     return access

@@ -78,14 +78,14 @@ class KeyHistory:
         """Take a bundle's generations. Raises BundleInvalid where they contradict each other."""
         history = cls(tuple(periods))
         if not history.periods:
-            raise BundleInvalid("the trust bundle names no key")
+            raise BundleInvalid("the trust bundle names no key")  # tb.6
         if len({period.verifying_key for period in history.periods}) != len(history.periods):
-            raise BundleInvalid("the trust bundle names a key twice")
+            raise BundleInvalid("the trust bundle names a key twice")  # tb.6
         for period in history.periods:
             _require_sound(period)
         for earlier, later in pairwise(history.periods):
             if not _precedes(earlier, later):
-                raise BundleInvalid("the trust bundle names two keys for one time, or in the wrong order")
+                raise BundleInvalid("the trust bundle names two keys for one time, or in the wrong order")  # tb.9
         return history
 
     def at(self, moment: Instant) -> KeyPeriod | None:
@@ -121,10 +121,10 @@ class KeyHistory:
 
 def _require_sound(period: KeyPeriod) -> None:
     if period.HasField("not_after") and not has_begun(period, period.not_after):
-        raise BundleInvalid("a key of the trust bundle ends before it begins")
+        raise BundleInvalid("a key of the trust bundle ends before it begins")  # tb.7
     fallen = is_revoked(period) or period.HasField("tainted_at")
     if fallen and not period.HasField("not_after"):
-        raise BundleInvalid("a key of the trust bundle is tainted or revoked and has no successor")
+        raise BundleInvalid("a key of the trust bundle is tainted or revoked and has no successor")  # tb.8
 
 
 def _precedes(earlier: KeyPeriod, later: KeyPeriod) -> bool:
@@ -176,9 +176,10 @@ class Anchors:
         """Give the PK that signed a credential of that begin. Raises IssuerUnknown, IssuerRevoked."""
         period = self.issuers.at(not_before)
         if period is None:
+            # cred.12, reg2.7
             raise IssuerUnknown("the trust bundle at hand names no PK for the time of the credential")
         if self._is_barred(period):
-            raise IssuerRevoked("the PK of the credential is revoked")
+            raise IssuerRevoked("the PK of the credential is revoked")  # cred.12, reg2.7
         return period.verifying_key
 
     def cloud_key_at(self, moment: Instant) -> Ed25519PublicKey:
@@ -197,14 +198,15 @@ class Anchors:
 
         Raises CloudKeyUnknown, CloudKeyRevoked, SignatureInvalid, MalformedMessage.
         """
-        moment: Instant = getattr(peek_statement(message_type, signed), _STATED_AT[label])
-        return open_statement(label, message_type, signed, self.cloud_key_at(moment))
+        moment: Instant = getattr(peek_statement(message_type, signed), _STATED_AT[label])  # stated.1
+        return open_statement(label, message_type, signed, self.cloud_key_at(moment))  # stated.4
 
     def _cloud_key(self, period: KeyPeriod | None) -> Ed25519PublicKey:
         if period is None:
+            # stated.2, reg2.9, C.6, ek.1
             raise CloudKeyUnknown("the trust bundle at hand names no PUK_C for the time of the statement")
         if self._is_barred(period):
-            raise CloudKeyRevoked("the PUK_C of the statement is revoked")
+            raise CloudKeyRevoked("the PUK_C of the statement is revoked")  # stated.3, reg2.9, C.6, ek.1
         return Ed25519PublicKey.from_public_bytes(period.verifying_key)
 
     def _is_barred(self, period: KeyPeriod) -> bool:
@@ -235,9 +237,9 @@ class Lists:
     @classmethod
     def read(cls, anchors: Anchors, signed: SignedStatement, crls: tuple[bytes, ...]) -> "Lists":
         """Verify a list by PUK_C, and take the CRLs that it does not rule out. Raises Authentication, Malformed."""
-        revocations = anchors.open("rl", RevocationList, signed)
+        revocations = anchors.open("rl", RevocationList, signed)  # rl.1
         if revocations.next_update - revocations.this_update > LONGEST_LIST_LIFE_MS:
-            raise MalformedMessage("a revocation list may not live longer than an hour")
+            raise MalformedMessage("a revocation list may not live longer than an hour")  # rl.2
         return cls(signed, revocations, crls_that_count(anchors.authorities, crls, revocations.crls))
 
     @property
@@ -248,25 +250,26 @@ class Lists:
     def require_current(self, now: Instant, *, skew_ms: int) -> RevocationList:
         """Give the list if it is current. Raises StaleRevocationList."""
         if self.revocations is None or now >= self.revocations.next_update:
-            raise StaleRevocationList("no current revocation list is at hand")
+            raise StaleRevocationList("no current revocation list is at hand")  # cred.1
         if now + skew_ms < self.revocations.this_update:
+            # cred.1
             raise StaleRevocationList("the list is newer than the clock of who checks it: is that clock right?")
         return self.revocations
 
     def require_serial_good(self, serial: bytes) -> None:
         """Raise CredentialRevoked for a revoked credential."""
         if serial_entry(serial) in self._serials:
-            raise CredentialRevoked("the credential is revoked")
+            raise CredentialRevoked("the credential is revoked")  # cred.11
 
     def require_key_good(self, key_id: bytes) -> None:
         """Raise CredentialRevoked for a revoked encryption key."""
         if key_id in self._key_ids:
-            raise CredentialRevoked("the encryption key is revoked")
+            raise CredentialRevoked("the encryption key is revoked")  # ek.8
 
     def require_grant_good(self, patient_id: str, grant_id: bytes) -> None:
         """Raise GrantRevoked for a revoked grant."""
         if grant_entry(patient_id, grant_id) in self._grants:
-            raise GrantRevoked("the patient took this grant back")
+            raise GrantRevoked("the patient took this grant back")  # grant.7
 
     @cached_property
     def _serials(self) -> frozenset[bytes]:

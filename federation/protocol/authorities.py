@@ -40,7 +40,7 @@ class Authority:
         try:
             certificate = x509.load_der_x509_certificate(stated.certificate)
         except ValueError as error:
-            raise MalformedMessage("a medical authority's certificate in the trust bundle is none") from error
+            raise MalformedMessage("a medical authority's certificate in the trust bundle is none") from error  # tb.10
         return cls(stated.authority_id, certificate, tuple(stated.doctor_ids))
 
     @cached_property
@@ -72,7 +72,7 @@ def read_crl(der: bytes) -> x509.CertificateRevocationList:
         for part in ("issuer", "signature_algorithm_oid", "last_update_utc", "next_update_utc"):
             getattr(crl, part)
     except UNREADABLE as error:
-        raise MalformedMessage("an authority's revocation list is none") from error
+        raise MalformedMessage("an authority's revocation list is none") from error  # rl.3
     return crl
 
 
@@ -115,4 +115,4 @@ def current_crl(authority: Authority, crls: Mapping[bytes, Crls], moment: dateti
     for crl in crls.get(authority.digest, ()):
         if crl.next_update_utc is not None and crl.last_update_utc <= moment < crl.next_update_utc:
             return crl
-    raise StaleRevocationList(f"no current CRL of {authority.authority_id} is at hand")
+    raise StaleRevocationList(f"no current CRL of {authority.authority_id} is at hand")  # cert.10

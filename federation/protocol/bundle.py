@@ -66,22 +66,22 @@ def pin(signed: SignedStatement, pinned_digest: bytes | None = None) -> TrustedB
     Raises BundleUnpinned, BundleSignerUnknown, MalformedMessage.
     """
     if pinned_digest is not None and not hmac.compare_digest(pinned_digest, statement_digest(LABEL, signed.statement)):
-        raise BundleUnpinned("the trust bundle has not the digest that was handed over")
+        raise BundleUnpinned("the trust bundle has not the digest that was handed over")  # tb.1
     return _sound(signed)
 
 
 def follow(current: TrustedBundle, signed: SignedStatement) -> TrustedBundle:
     """Take the next bundle. Raises why it isn't: BUNDLE_SIGNER_UNKNOWN first, then what else is wrong with it."""
     # By the keys that the predecessor lets sign: nothing in the bundle is read before one of them vouches for it.
-    _require_signer(signed, current.anchors.cloud_keys.signers(current.content.issued_at))
+    _require_signer(signed, current.anchors.cloud_keys.signers(current.content.issued_at))  # tb.4
     following = _sound(signed)
     content, predecessor = following.content, current.content
     if (content.realm, content.cloud_id) != (predecessor.realm, predecessor.cloud_id):
-        raise BundleForeign("the trust bundle is another federation's")
+        raise BundleForeign("the trust bundle is another federation's")  # tb.13
     if content.sequence != predecessor.sequence + 1:
-        raise BundleOutOfSequence(f"trust bundle {content.sequence} doesn't follow {predecessor.sequence}")
+        raise BundleOutOfSequence(f"trust bundle {content.sequence} doesn't follow {predecessor.sequence}")  # tb.14
     if content.issued_at < predecessor.issued_at:
-        raise BundleBackdated("the trust bundle was made before the one that it follows")
+        raise BundleBackdated("the trust bundle was made before the one that it follows")  # tb.15
     _require_continued(current.anchors.issuers, following.anchors.issuers, predecessor.issued_at)
     _require_continued(current.anchors.cloud_keys, following.anchors.cloud_keys, predecessor.issued_at)
     return following
@@ -149,18 +149,18 @@ class BundleLease:
     def require_usable(self, *, now: Instant) -> Anchors:
         """Give the anchors to verify by. Raises BundleStale."""
         if now >= self.ends_at:
-            raise BundleStale("no list has named this trust bundle as the newest for longer than its grace")
+            raise BundleStale("no list has named this trust bundle as the newest for longer than its grace")  # tb.19
         return self.bundle.anchors
 
 
 def _sound(signed: SignedStatement) -> TrustedBundle:
     """Read a bundle and require it to be signed by a cloud key that it names itself, and that had not ended before it."""
-    content = peek_statement(TrustBundle, signed)
+    content = peek_statement(TrustBundle, signed)  # tb.5
     anchors = Anchors.of(content)
     if not content.tls_ca_certificates or content.sequence == 0:
-        raise BundleInvalid("the trust bundle has no TLS CA, or no number")
+        raise BundleInvalid("the trust bundle has no TLS CA, or no number")  # tb.11
     # The moment before: a key that is retired by this very bundle may sign it.
-    _require_signer(signed, anchors.cloud_keys.signers(content.issued_at - 1))
+    _require_signer(signed, anchors.cloud_keys.signers(content.issued_at - 1))  # tb.12
     return TrustedBundle(signed, content, anchors)
 
 
@@ -182,9 +182,11 @@ def _require_continued(before: KeyHistory, after: KeyHistory, issued_at: Instant
             continue
         new = after.of_key(old.verifying_key)
         if new is None or new.not_before != old.not_before:
+            # tb.16
             raise BundleRewritesHistory("a key that has signed is gone from the trust bundle, or its begin is another")
         if has_ended(old, issued_at) and new.not_after != old.not_after:
-            raise BundleRewritesHistory("the end of a retired key is another in the trust bundle")
+            raise BundleRewritesHistory("the end of a retired key is another in the trust bundle")  # tb.17
         for mark in ("tainted_at", "revoked_at"):
             if old.HasField(mark) and (not new.HasField(mark) or getattr(new, mark) != getattr(old, mark)):
+                # tb.18
                 raise BundleRewritesHistory("a key that was tainted or revoked is no longer in the trust bundle")

@@ -61,11 +61,11 @@ class Call(Generic[M]):
         self, opening: SealedOpening, keyring: Keyring, cloud_id: str, freshness: Freshness, *, now: Instant
     ) -> "Claimed[M]":
         """Open a call. Raises precise errors for clear fields, Rejected for anything after opening."""
-        key = find_key(opening, keyring, freshness=freshness, now=now)
+        key = find_key(opening, keyring, freshness=freshness, now=now)  # call.1
         require_session_id(opening, size=0)
         with after_opening():
             context = Context(self.name, UNNAMED, cloud_id, key.key_id, b"", opening.sent_at)
-            opened = open_payload(self.payload_type, opening.sealed, key, context)
+            opened = open_payload(self.payload_type, opening.sealed, key, context)  # call.2
             return Claimed(self, opened, self.sender(opened.payload), cloud_id, freshness)
 
     def _signed(self, payload: M, cloud_id: str) -> bytes:
@@ -87,8 +87,9 @@ class Claimed(Generic[M]):
         payload = self.opened.payload
         with after_opening():
             if sender.identity != self.claimed_sender:
-                raise IdentityMismatch("the call is another party's")
+                raise IdentityMismatch("the call is another party's")  # call.5
             signed = self.call._signed(payload, self.cloud_id)  # noqa: SLF001 - the call's own other half
+            # call.6
             verify_signature(sender.key, payload.signature, signed)  # type: ignore[attr-defined] # every call has signature
         replay_key = digest(transcript(self.call.name.upper(), *self.call.replay(payload)))
         return Pending(replay_key, self.freshness.replay_key_until(now=now), self.opened)

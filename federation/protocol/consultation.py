@@ -156,7 +156,7 @@ def receipt_transcript(diagnosis_signature_digest: bytes, sent_at: Instant) -> b
 
 def _require_biometric_password(opening: ConsultationOpening, patient: VerifiedParty) -> None:
     if digest(transcript("bp", opening.biometric_password)) != patient.attribute:
-        raise CredentialInvalid("the biometric password is not the one registered")
+        raise CredentialInvalid("the biometric password is not the one registered")  # P1.5
 
 
 CONSULTATION = Kind(
@@ -176,12 +176,12 @@ def check_room(room: GetRoomResponse, code: bytes, verifier: Verifier, *, now: I
 
     Raises IdentityMismatch if the relay serves somebody else's statements; Authentication, MalformedMessage.
     """
-    check(room)
+    check(room)  # code.1
     served = code_digest(room.key_statement.statement, room.key_statement.signature, room.doctor_certificate)
     if not hmac.compare_digest(served, code):
-        raise IdentityMismatch("the relay serves another doctor than the code names")
-    party = verifier.doctor(room.key_statement, room.doctor_certificate, now=now)
-    encryption_key = verifier.encryption_key(room.encryption_key_statement, party, now=now)
+        raise IdentityMismatch("the relay serves another doctor than the code names")  # code.2
+    party = verifier.doctor(room.key_statement, room.doctor_certificate, now=now)  # code.3
+    encryption_key = verifier.encryption_key(room.encryption_key_statement, party, now=now)  # code.4
     return Peer(party, encryption_key, room.doctor_certificate)
 
 
@@ -259,18 +259,18 @@ class AwaitingDiagnosis:
             return self._accept(frame, verifier, now)
 
     def _accept(self, frame: SessionFrame, verifier: Verifier, now: Instant) -> "Diagnosed":
-        receiving, opened = self.receiving.open_message("d5", frame, DiagnosisDelivery)
+        receiving, opened = self.receiving.open_message("d5", frame, DiagnosisDelivery)  # D5.1, D5.2, D5.3, D5.4
         d5 = opened.payload
-        verifier.freshness.require_not_future(d5.sent_at, now=now)
+        verifier.freshness.require_not_future(d5.sent_at, now=now)  # D5.5
         ends_at = self.began_at + milliseconds(CONSULTATION_LIFE)
         if not self.began_at - milliseconds(verifier.freshness.skew) <= d5.sent_at < ends_at:
-            raise SessionExpired("the diagnosis was not made within the consultation's life")
+            raise SessionExpired("the diagnosis was not made within the consultation's life")  # D5.6
         if d5.doctor_certificate != self.doctor.certificate:
-            raise CertificateForeign("Cert_D is not the one of the consultation")
-        self.doctor.require_still_good(verifier, now=now)
+            raise CertificateForeign("Cert_D is not the one of the consultation")  # D5.7
+        self.doctor.require_still_good(verifier, now=now)  # D5.8
         covered = _diagnosis_signed(d5, self.transcript_hash, self.biosignal_signature)
         signed = Signed("D5", covered, d5.signature, opened.plaintext)
-        signed.verify(self.doctor.party.key)
+        signed.verify(self.doctor.party.key)  # D5.9
         return Diagnosed(self, receiving, d5, signed)
 
 
@@ -321,41 +321,42 @@ class AwaitingBiosignal:
 
         With the last one everything is decided anew: the patient may have been revoked since P1.
         """
-        check(frame)
+        check(frame)  # P2.1
         heard_at = now if self.heard_at is None else self.heard_at
-        verifier.freshness.require_since(frame.sent_at, heard_at=heard_at, now=now)
+        verifier.freshness.require_since(frame.sent_at, heard_at=heard_at, now=now)  # P2.2
         with after_opening():
-            receiving, plaintext = self.receiving.open("p2", frame)
+            receiving, plaintext = self.receiving.open("p2", frame)  # P2.3
             if not frame.last:
                 return self._with_slice(receiving, plaintext, heard_at)
-            self.session.peer.require_still_good(verifier, now=now)
+            self.session.peer.require_still_good(verifier, now=now)  # P2.5
             present = self._complete(receiving, plaintext, frame)
             if present.claim.grant is not None:
                 self._require_own_grant(present.claim.grant, verifier, now)
             return present
 
     def _with_slice(self, receiving: Direction, piece: bytes, heard_at: Instant) -> "AwaitingBiosignal":
-        slices = with_slice(self.pieces, piece, most_bytes=padded_size(MOST_BIOSIGNAL_BYTES))
+        slices = with_slice(self.pieces, piece, most_bytes=padded_size(MOST_BIOSIGNAL_BYTES))  # P2.4
         return replace(self, receiving=receiving, pieces=slices, heard_at=heard_at)
 
     def _complete(self, receiving: Direction, plaintext: bytes, frame: SessionFrame) -> "InConsultation":
-        session, p2 = self.session, parse_last(plaintext, frame, BiosignalDelivery).payload
+        session, p2 = self.session, parse_last(plaintext, frame, BiosignalDelivery).payload  # P2.6, P2.7
         if p2.patient_id != self.patient.identity:
-            raise IdentityMismatch("P2 names another patient")
-        biosignal = unpad_content(b"".join(self.pieces), p2.biosignal_size_bytes)
+            raise IdentityMismatch("P2 names another patient")  # P2.8
+        biosignal = unpad_content(b"".join(self.pieces), p2.biosignal_size_bytes)  # P2.9
         if p2.biosignal_digest != digest(biosignal):
-            raise RecordDigestMismatch("the biosignal is not the one that was signed")
+            raise RecordDigestMismatch("the biosignal is not the one that was signed")  # P2.10
         grant = p2.grant if p2.HasField("grant") else None
         doctor, claim = session.own, AccessClaim(self.patient.identity, grant, self.patient.key_statement)
         covered = biosignal_transcript(
             session.transcript_hash, doctor.identity, doctor.certificate, p2.biosignal_digest, claim.digest, p2.sent_at
         )
         signed = Signed("P2", covered, p2.signature, plaintext)
-        signed.verify(self.patient.key)
+        signed.verify(self.patient.key)  # P2.11
         return InConsultation(session, session.sending, receiving, biosignal, p2, signed, claim)
 
     def _require_own_grant(self, signed: SignedStatement, verifier: Verifier, now: Instant) -> None:
         own = self.session.own
+        # P2.12
         open_grant_for(signed, self.patient, own.identity, digest(own.certificate), verifier.freshness, now=now)
 
 
@@ -416,14 +417,15 @@ class AwaitingReceipt:
     def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> tuple[DiagnosisReceipt, Signed]:
         """Take P6. Raises Rejected for anything but the patient's own receipt for this diagnosis."""
         with after_opening():
+            # P6.1, P6.2, P6.3, P6.4
             _, opened = self.consultation.receiving.open_message("p6", frame, DiagnosisReceipt)
             receipt = opened.payload
-            verifier.freshness.require_not_future(receipt.sent_at, now=now)
+            verifier.freshness.require_not_future(receipt.sent_at, now=now)  # P6.5
             if receipt.diagnosis_digest != digest(self.diagnosis.signature):
-                raise SignatureInvalid("the receipt is for another diagnosis")
+                raise SignatureInvalid("the receipt is for another diagnosis")  # P6.6
             covered = receipt_transcript(receipt.diagnosis_digest, receipt.sent_at)
             signed = Signed("P6", covered, receipt.signature, opened.plaintext)
-            signed.verify(self.consultation.patient.key)
+            signed.verify(self.consultation.patient.key)  # P6.7
             return receipt, signed
 
 
@@ -470,6 +472,7 @@ def verify_close(request: CloseRoomRequest, opened_by: SignedStatement, hospital
     """
     doctor = peek_statement(KeyStatement, opened_by)
     key = Ed25519PublicKey.from_public_bytes(doctor.verifying_key)
+    # CloseRoom.3
     verify_signature(key, request.signature, close_transcript(request.room_id, doctor.identity, hospital_id))
 
 
@@ -480,10 +483,11 @@ def receive_room_request(
 
     Raises MalformedMessage, Authentication, StaleRevocationList.
     """
-    check(request)
-    verifier.freshness.require(request.sent_at, now=now)
-    doctor = verifier.doctor(request.key_statement, request.doctor_certificate, now=now)
-    key = verifier.encryption_key(request.encryption_key_statement, doctor, now=now)
+    check(request)  # OpenRoom.1
+    verifier.freshness.require(request.sent_at, now=now)  # OpenRoom.2
+    doctor = verifier.doctor(request.key_statement, request.doctor_certificate, now=now)  # OpenRoom.3
+    key = verifier.encryption_key(request.encryption_key_statement, doctor, now=now)  # OpenRoom.4
+    # OpenRoom.5
     verify_signature(doctor.key, request.signature, room_transcript(request, doctor.identity, hospital_id))
     replay_key = digest(transcript("ROOM", text(doctor.identity), request.nonce))
     holder = Peer(doctor, key, request.doctor_certificate)

@@ -42,7 +42,7 @@ def read_certificate(der: bytes) -> x509.Certificate:
             getattr(certificate, part)
         certificate.public_key()
     except UNREADABLE as error:
-        raise CertificateIllegal("Cert_D is no X.509 certificate") from error
+        raise CertificateIllegal("Cert_D is no X.509 certificate") from error  # cert.1
     return certificate
 
 
@@ -63,11 +63,11 @@ def verify_certificate(
     certificate = read_certificate(der)
     authority = authority_of(certificate, authorities)
     if not authority.certifies(doctor_id):
-        raise CertificateOutOfScope(f"{authority.authority_id} may not certify this doctor")
+        raise CertificateOutOfScope(f"{authority.authority_id} may not certify this doctor")  # cert.3
     _require_end_entity(certificate)
     moment = datetime.fromtimestamp(now / 1000, UTC)
-    _require_valid(certificate, moment)
-    _require_valid(authority.certificate, moment)
+    _require_valid(certificate, moment)  # cert.8
+    _require_valid(authority.certificate, moment)  # cert.9
     _require_not_revoked(certificate, authority, lists, moment)
     _require_owner(certificate, doctor_id, verifying_key)
 
@@ -81,7 +81,7 @@ def authority_of(certificate: x509.Certificate, authorities: Sequence[Authority]
         with suppress(*UNREADABLE, InvalidSignature):
             certificate.verify_directly_issued_by(authority.certificate)
             return authority
-    raise CertificateIllegal("Cert_D comes from no medical authority of this federation, or only says so")
+    raise CertificateIllegal("Cert_D comes from no medical authority of this federation, or only says so")  # cert.2
 
 
 def _require_end_entity(certificate: x509.Certificate) -> None:
@@ -89,16 +89,16 @@ def _require_end_entity(certificate: x509.Certificate) -> None:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except (x509.ExtensionNotFound, ValueError) as error:
-        raise CertificateIllegal("Cert_D lacks BasicConstraints or KeyUsage") from error
+        raise CertificateIllegal("Cert_D lacks BasicConstraints or KeyUsage") from error  # cert.4
     if constraints.ca or not usage.digital_signature:
-        raise CertificateIllegal("Cert_D is not a certificate for signatures")
+        raise CertificateIllegal("Cert_D is not a certificate for signatures")  # cert.5
     # What is critical and not understood must not be passed over (RFC 5280, section 4.2).
     if any(extension.critical and extension.oid not in _UNDERSTOOD for extension in certificate.extensions):
-        raise CertificateIllegal("Cert_D has a critical extension that is not understood here")
+        raise CertificateIllegal("Cert_D has a critical extension that is not understood here")  # cert.6
     # RFC 5280, section 4.2.1.12: what it names is all that the key is for, whether it is critical or not.
     with suppress(x509.ExtensionNotFound):
         if _PURPOSES.isdisjoint(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value):
-            raise CertificateIllegal("Cert_D is for another purpose than a doctor's signatures")
+            raise CertificateIllegal("Cert_D is for another purpose than a doctor's signatures")  # cert.7
 
 
 def _require_valid(certificate: x509.Certificate, moment: datetime) -> None:
@@ -109,16 +109,16 @@ def _require_valid(certificate: x509.Certificate, moment: datetime) -> None:
 def _require_not_revoked(certificate: x509.Certificate, authority: Authority, lists: Lists, moment: datetime) -> None:
     crl = current_crl(authority, lists.crls, moment)
     if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-        raise CertificateRevoked("Cert_D is revoked")
+        raise CertificateRevoked("Cert_D is revoked")  # cert.11
 
 
 def _require_owner(certificate: x509.Certificate, doctor_id: str, verifying_key: bytes) -> None:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound as error:
-        raise CertificateForeign("Cert_D names nobody") from error
+        raise CertificateForeign("Cert_D names nobody") from error  # cert.12
     if names.get_values_for_type(x509.UniformResourceIdentifier) != [URN + doctor_id]:
-        raise CertificateForeign("Cert_D is another doctor's")
+        raise CertificateForeign("Cert_D is another doctor's")  # cert.12
     key = certificate.public_key()
     if not isinstance(key, Ed25519PublicKey) or key.public_bytes_raw() != verifying_key:
-        raise CertificateForeign("Cert_D is for another key")
+        raise CertificateForeign("Cert_D is for another key")  # cert.13

@@ -73,17 +73,17 @@ class Direction:
 
         Raises MalformedMessage, OutOfOrder, SessionUnknown, SealInvalid.
         """
-        check(frame)
+        check(frame)  # frame.1
         if frame.session_id != self.session_id:
-            raise SessionUnknown("the frame belongs to another session")
+            raise SessionUnknown("the frame belongs to another session")  # frame.2
         if frame.sequence != self.sequence:
-            raise OutOfOrder(f"frame {frame.sequence} came where {self.sequence} is next")
+            raise OutOfOrder(f"frame {frame.sequence} came where {self.sequence} is next")  # frame.3
         context = self._context(name, frame.sent_at, last=frame.last)
         try:
             plaintext = AESGCM(self.keys.key).decrypt(self._nonce(), frame.sealed, context)
         except InvalidTag as error:
-            raise SealInvalid("the frame does not open") from error
-        opened = unpad_message(plaintext) if frame.last else _require_slice(plaintext)
+            raise SealInvalid("the frame does not open") from error  # frame.4
+        opened = unpad_message(plaintext) if frame.last else _require_slice(plaintext)  # frame.5
         return replace(self, sequence=self.sequence + 1), opened
 
     def seal_message(self, name: str, message: Message, *, sent_at: Instant) -> "tuple[Direction, SessionFrame]":
@@ -117,15 +117,15 @@ def parse_last(plaintext: bytes, frame: SessionFrame, message_type: type[M]) -> 
 def with_slice(pieces: tuple[bytes, ...], piece: bytes, *, most_bytes: int) -> tuple[bytes, ...]:
     """Give the slices with the next one. Raises Limit for more than may be held."""
     if len(pieces) >= MOST_SLICES or sum(map(len, pieces)) + len(piece) > most_bytes:
-        raise Limit(f"this may have {most_bytes} bytes in {MOST_SLICES} slices")
+        raise Limit(f"this may have {most_bytes} bytes in {MOST_SLICES} slices")  # frame.8
     return (*pieces, piece)
 
 
 def _require_slice(plaintext: bytes) -> bytes:
     if not plaintext:
-        raise FieldInvalid("a slice is empty")
+        raise FieldInvalid("a slice is empty")  # frame.6
     if len(plaintext) > MOST_SLICE_BYTES:
-        raise MessageTooLarge(f"a slice has {len(plaintext)} bytes of {MOST_SLICE_BYTES}")
+        raise MessageTooLarge(f"a slice has {len(plaintext)} bytes of {MOST_SLICE_BYTES}")  # frame.7
     return plaintext
 
 
@@ -221,9 +221,9 @@ class IncomingRecord:
         """
         state = self if self.size_bytes is not None else self._with_head(self.head + piece)
         if state.size_bytes is not None and self.arrived + len(piece) > padded_size(state.size_bytes):
-            raise PaddingInvalid("more came than the manifest says")
+            raise PaddingInvalid("more came than the manifest says")  # H2.7
         content = piece if state.size_bytes is None else piece[: max(0, state.size_bytes - self.arrived)]
-        require_zeros(piece[len(content) :])
+        require_zeros(piece[len(content) :])  # H2.8
         hasher = self.hasher.copy()
         hasher.update(content)
         came = replace(state, hasher=hasher, slices=self.slices + 1, arrived=self.arrived + len(piece))
@@ -232,20 +232,20 @@ class IncomingRecord:
     def whole_digest(self) -> bytes:
         """Give H(M_EMR). Raises RecordCutShort, PaddingInvalid unless all of it came, padded as its size is."""
         if self.size_bytes is None or self.arrived < self.size_bytes:
-            raise RecordCutShort("the record ends before its manifest says")
-        require_padded(self.arrived, self.size_bytes)
+            raise RecordCutShort("the record ends before its manifest says")  # H2.13
+        require_padded(self.arrived, self.size_bytes)  # H2.14
         return self.hasher.digest()
 
     def _with_head(self, head: bytes) -> "IncomingRecord":
         if self.slices >= MOST_SLICES:
-            raise Limit(f"a manifest comes in at most {MOST_SLICES} slices")
+            raise Limit(f"a manifest comes in at most {MOST_SLICES} slices")  # H2.4
         most = payload_rule(RecordManifest.DESCRIPTOR).max_size
         end = LENGTH_BYTES + int.from_bytes(head[:LENGTH_BYTES], "big")
         if len(head) < LENGTH_BYTES or (len(head) < end <= LENGTH_BYTES + most):
             return replace(self, head=head)
         if end > LENGTH_BYTES + most:
-            raise MessageTooLarge(f"a manifest has at most {most} bytes")
-        manifest = parse(RecordManifest, head[LENGTH_BYTES:end])
+            raise MessageTooLarge(f"a manifest has at most {most} bytes")  # H2.5
+        manifest = parse(RecordManifest, head[LENGTH_BYTES:end])  # H2.6
         parts = (part.size_bytes for entry in manifest.records for part in entry.parts)
         return replace(self, head=b"", manifest=manifest, size_bytes=end + sum(parts))
 
@@ -258,9 +258,10 @@ MOST_DEPOSIT_BYTES = padded_size(MOST_BIOSIGNAL_BYTES + MOST_DIAGNOSIS_BYTES)
 def deposit_content(sto: Deposit, pieces: tuple[bytes, ...]) -> tuple[bytes, bytes]:
     """Give M_SD and M_DINF out of the slices. Raises Limit, PaddingInvalid, RecordDigestMismatch."""
     if sto.biosignal_size_bytes > MOST_BIOSIGNAL_BYTES or sto.diagnosis_size_bytes > MOST_DIAGNOSIS_BYTES:
+        # STO.10
         raise Limit(f"a deposit has at most {MOST_BIOSIGNAL_BYTES} bytes of M_SD, {MOST_DIAGNOSIS_BYTES} of M_DINF")
-    content = unpad_content(b"".join(pieces), sto.biosignal_size_bytes + sto.diagnosis_size_bytes)
+    content = unpad_content(b"".join(pieces), sto.biosignal_size_bytes + sto.diagnosis_size_bytes)  # STO.11
     biosignal, diagnosis = content[: sto.biosignal_size_bytes], content[sto.biosignal_size_bytes :]
     if digest(biosignal) != sto.biosignal_digest or digest(diagnosis) != sto.diagnosis_digest:
-        raise RecordDigestMismatch("the content of the deposit is not what was signed")
+        raise RecordDigestMismatch("the content of the deposit is not what was signed")  # STO.12
     return biosignal, diagnosis

@@ -58,9 +58,9 @@ def open_grant(signed: SignedStatement, patient: VerifiedParty) -> Grant:
     try:
         grant = open_statement("grant", Grant, signed, patient.key)
     except (SignatureInvalid, MalformedMessage) as error:
-        raise GrantInvalid("the grant does not bear this patient's signature") from error
+        raise GrantInvalid("the grant does not bear this patient's signature") from error  # grant.2
     if grant.patient_id != patient.identity or grant.patient_serial != patient.serial:
-        raise GrantInvalid("the grant is another patient's, or of an earlier registration")
+        raise GrantInvalid("the grant is another patient's, or of an earlier registration")  # grant.3
     _require_life(grant)
     return grant
 
@@ -74,15 +74,16 @@ def named_for_revocation(signed: SignedStatement, patient: VerifiedParty) -> Gra
     try:
         grant = peek_statement(Grant, signed)
     except MalformedMessage as error:
-        raise GrantInvalid("what is to be revoked is no grant") from error
+        raise GrantInvalid("what is to be revoked is no grant") from error  # rev.1
     if grant.patient_id != patient.identity:
-        raise GrantInvalid("the grant is another patient's")
+        raise GrantInvalid("the grant is another patient's")  # rev.2
     _require_life(grant)  # else an entry of the list, which is for everybody, would stay for ever
     return grant
 
 
 def _require_life(grant: Grant) -> None:
     if not 0 < grant.not_after - grant.not_before <= milliseconds(LONGEST_LIFE):
+        # grant.4, rev.3
         raise GrantInvalid(f"a grant begins before it ends, and ends after at most {LONGEST_LIFE.days} days")
 
 
@@ -101,7 +102,7 @@ def open_grant_for(
     """
     grant = open_grant(signed, patient)
     if grant.doctor_id != doctor_id or grant.doctor_certificate_digest != certificate_digest:
-        raise GrantInvalid("the grant is for another doctor")
+        raise GrantInvalid("the grant is for another doctor")  # grant.5
     if not freshness.begun(grant.not_before, now=now) or now >= grant.not_after:
-        raise GrantExpired("the grant is not yet, or no longer, valid")
+        raise GrantExpired("the grant is not yet, or no longer, valid")  # grant.6
     return grant

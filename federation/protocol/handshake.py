@@ -66,9 +66,10 @@ class Side(Generic[M]):
 
     def verified(self, message: M, verifier: Verifier, *, now: Instant) -> VerifiedParty:
         """Make CRED(X), with Cert_D of a doctor, and require R_X1 and the identity to be those of the message."""
+        # P1.3, D1.7, D3.3, H1.6
         party = verifier.member(message.key_statement, self.role, self.certificate(message), now=now)
         if self.identity(message) != party.identity or message.registration_point != party.registration_point:
-            raise IdentityMismatch("the key statement is not of whoever sent the message")
+            raise IdentityMismatch("the key statement is not of whoever sent the message")  # P1.4, D1.8, D3.4, H1.7
         return party
 
 
@@ -166,10 +167,10 @@ class AwaitingReply(Generic[OpeningT, ReplyT, S]):
 
     def receive(self, reply: SealedReply, verifier: Verifier, *, now: Instant) -> S:
         """Take D1 or H1 (eq. 20-22, 42-44). Raises precise errors for clear fields, Rejected for anything after opening."""
-        check(reply)
+        check(reply)  # D1.1, H1.1
         if reply.session_id != self.session_id:
-            raise SessionUnknown("the answer belongs to another session")
-        verifier.freshness.require(reply.sent_at, now=now)
+            raise SessionUnknown("the answer belongs to another session")  # D1.2, H1.2
+        verifier.freshness.require(reply.sent_at, now=now)  # D1.3, H1.3
         with after_opening():
             session = self._accept(reply, verifier, now)
         return self._established(session)
@@ -177,21 +178,21 @@ class AwaitingReply(Generic[OpeningT, ReplyT, S]):
     def _accept(self, sealed: SealedReply, verifier: Verifier, now: Instant) -> Session:
         responder, key = self.kind.responder, self.decryption_key
         context = responder.context(self.peer.identity, self.own.identity, key.key_id, self.session_id, sealed.sent_at)
-        opened = open_payload(responder.payload_type, sealed.sealed, key, context)
+        opened = open_payload(responder.payload_type, sealed.sealed, key, context)  # D1.4, H1.4
         reply = opened.payload
         if responder.identity(reply) != self.peer.identity:
-            raise IdentityMismatch("another party answers than the one addressed")
+            raise IdentityMismatch("another party answers than the one addressed")  # D1.5, H1.5
         if responder.certificate(reply) != self.peer.certificate:
-            raise CertificateForeign("Cert_D is not the one that was checked")
-        party = responder.verified(reply, verifier, now=now)
+            raise CertificateForeign("Cert_D is not the one that was checked")  # D1.6
+        party = responder.verified(reply, verifier, now=now)  # D1.7, D1.8, H1.6, H1.7
         th = self.kind.transcript_hash(self.opening.message, reply, party.credential, self.session_id)
-        shared = agree(self.own.registration_secret, reply.ephemeral_point, self.scalar, party)
+        shared = agree(self.own.registration_secret, reply.ephemeral_point, self.scalar, party)  # D1.9, H1.8
         keys = derive(shared, (self.contribution, reply.contribution), th, self.kind.key_roles)
         if not hmac.compare_digest(keys.key_confirmation, reply.key_confirmation):
-            raise KeyConfirmationFailed("the responder does not hold the session key")
+            raise KeyConfirmationFailed("the responder does not hold the session key")  # D1.10, H1.9
         covered = self.kind.reply_transcript(reply, party.issuer_public_key, th)
         signed = Signed(responder.label, covered, reply.signature, opened.plaintext)
-        signed.verify(party.key)
+        signed.verify(party.key)  # D1.11, H1.10
         return Session(
             own=self.own,
             peer=replace(self.peer, party=party),
@@ -216,7 +217,7 @@ def receive_opening(
     now: Instant,
 ) -> "Pending[ReceivedOpening[OpeningT, ReplyT, S]]":
     """Take P1 or D3 (eq. 14, 15, 36, 37). Raises precise errors for clear fields, Rejected for anything after opening."""
-    key = find_key(opening, own.keyring, freshness=verifier.freshness, now=now)
+    key = find_key(opening, own.keyring, freshness=verifier.freshness, now=now)  # P1.1, D3.1
     require_session_id(opening, size=16)
     with after_opening():
         received = _accept_opening(kind, own, opening, key, verifier, replied, now)
@@ -236,14 +237,14 @@ def _accept_opening(
 ) -> "ReceivedOpening[OpeningT, ReplyT, S]":
     initiator = kind.initiator
     context = initiator.context(UNNAMED, own.identity, key.key_id, sealed.session_id, sealed.sent_at)
-    opened = open_payload(initiator.payload_type, sealed.sealed, key, context)
+    opened = open_payload(initiator.payload_type, sealed.sealed, key, context)  # P1.2, D3.2
     opening = opened.payload
-    party = initiator.verified(opening, verifier, now=now)
-    kind.require_opening(opening, party)
-    encryption_key = verifier.encryption_key(opening.encryption_key_statement, party, now=now)
+    party = initiator.verified(opening, verifier, now=now)  # P1.3, P1.4, D3.3, D3.4
+    kind.require_opening(opening, party)  # P1.5
+    encryption_key = verifier.encryption_key(opening.encryption_key_statement, party, now=now)  # P1.6, D3.5
     covered = kind.opening_transcript(opening, party.issuer_public_key, own.identity, key.key_id, sealed.session_id)
     signed = Signed(initiator.label, covered, opening.signature, opened.plaintext)
-    signed.verify(party.key)
+    signed.verify(party.key)  # P1.7, D3.6
     peer = Peer(party, encryption_key, initiator.certificate(opening))
     return ReceivedOpening(kind, own, peer, sealed.session_id, opening, signed, replied)
 
@@ -272,6 +273,7 @@ class ReceivedOpening(Generic[OpeningT, ReplyT, S]):
         reply.sent_at = now
         th = kind.transcript_hash(self.opening.message, reply, own.credential, self.session_id)
         with after_opening():
+            # P1.9, D3.8
             shared = agree(self.own.registration_secret, self.payload.ephemeral_point, scalar, self.peer.party)
         keys = derive(shared, (self.payload.contribution, contribution), th, kind.key_roles)
         reply.key_confirmation = keys.key_confirmation
@@ -315,6 +317,7 @@ def agree(
         product = own.agree(peer_ephemeral)
         return add(product, multiply(own_scalar, peer.public_point)), multiply(own_scalar, peer_ephemeral)
     except InvalidPoint as error:
+        # P1.9, D1.9, D3.8, H1.8
         raise PointInvalid("the key agreement met a point that no honest peer sends") from error
 
 

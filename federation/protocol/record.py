@@ -256,25 +256,25 @@ class AwaitingRecord:
 
         Raises NotFound or Authorization for what the hospital says is wrong, Rejected for a false record.
         """
-        check(frame)
+        check(frame)  # H2.1
         if frame.sequence == 0:
-            verifier.freshness.require(frame.sent_at, now=now)
+            verifier.freshness.require(frame.sent_at, now=now)  # H2.2
         with after_opening():
-            receiving, plaintext = self.receiving.open("h2", frame)
+            receiving, plaintext = self.receiving.open("h2", frame)  # H2.3
             if not frame.last:
                 incoming, content = self.incoming.take(plaintext)
                 return replace(self, receiving=receiving, incoming=incoming), Slice(content)
-            opened = parse_last(plaintext, frame, RecordEnd)
+            opened = parse_last(plaintext, frame, RecordEnd)  # H2.9, H2.10
             if opened.payload.outcome == pb.SESSION_OUTCOME_SERVED:
                 # A large record takes its time: the hospital may have been revoked since H1.
-                self.session.peer.require_still_good(verifier, now=now)
+                self.session.peer.require_still_good(verifier, now=now)  # H2.11
                 return replace(self, receiving=receiving), self._complete(opened)
-        raise _refusal(opened.payload.outcome)
+        raise _refusal(opened.payload.outcome)  # H2.16
 
     def _complete(self, opened: Opened[RecordEnd]) -> Received:
         end = opened.payload
         if not end.HasField("signature") or not end.HasField("version"):
-            raise MissingField("a served record is signed")
+            raise MissingField("a served record is signed")  # H2.12
         record_digest = self.incoming.whole_digest()
         covered = record_transcript(
             self.session.transcript_hash,
@@ -285,7 +285,7 @@ class AwaitingRecord:
             end.sent_at,
         )
         signed = Signed("H2", covered, end.signature, opened.plaintext)
-        signed.verify(self.session.peer.party.key)
+        signed.verify(self.session.peer.party.key)  # H2.15
         return Received(record_digest, end, signed)
 
 
@@ -301,17 +301,18 @@ class AwaitingDepositReceipt:
         """Take STOACK: the receipt, and as the hospital signed it. Raises as for a record."""
         del now  # the receipt of a deposit that was made before is as old as that deposit
         with after_opening():
+            # STOACK.1, STOACK.2, STOACK.3, STOACK.4
             end = self.receiving.open_message("stoack", frame, DepositEnd)[1].payload
             if end.outcome == pb.SESSION_OUTCOME_SERVED:
                 return self._receipt(end)
-        raise _refusal(end.outcome)
+        raise _refusal(end.outcome)  # STOACK.8
 
     def _receipt(self, end: DepositEnd) -> tuple[DepositReceipt, Signed]:
         if not end.HasField("receipt"):
-            raise MissingField("a served deposit has a receipt")
-        receipt = verify_deposit_receipt(end.receipt, self.hospital.party.key)
+            raise MissingField("a served deposit has a receipt")  # STOACK.5
+        receipt = verify_deposit_receipt(end.receipt, self.hospital.party.key)  # STOACK.6
         if receipt.deposit_digest != self.deposit_digest:
-            raise AnswerMismatch("the receipt is for another deposit")
+            raise AnswerMismatch("the receipt is for another deposit")  # STOACK.7
         return receipt, Signed.of_statement("stoack", end.receipt)
 
 
@@ -363,30 +364,30 @@ class AwaitingRequest:
         self, frame: SessionFrame, verifier: Verifier, *, now: Instant
     ) -> "AwaitingRequest | ReceivedQuery | ReceivedDeposit":
         """Take one frame (eq. 46). Raises Rejected; STALE and the like for clear fields."""
-        check(frame)
+        check(frame)  # D4.1, STO.1
         is_query = frame.last and not self.pieces
         if is_query:
-            verifier.freshness.require(frame.sent_at, now=now)
+            verifier.freshness.require(frame.sent_at, now=now)  # D4.2
         with after_opening():
-            receiving, plaintext = self.receiving.open("d4" if is_query else "sto", frame)
+            receiving, plaintext = self.receiving.open("d4" if is_query else "sto", frame)  # D4.3, STO.2
             opened = replace(self, receiving=receiving, heard_at=now if self.heard_at is None else self.heard_at)
             if is_query:
                 return _received_query(opened, frame, plaintext)
             if not frame.last:
                 return _with_slice(opened, plaintext)
-            return ReceivedDeposit(opened, Opened(parse(Deposit, plaintext), plaintext), frame.sent_at)
+            return ReceivedDeposit(opened, Opened(parse(Deposit, plaintext), plaintext), frame.sent_at)  # STO.4
 
 
 def _received_query(request: AwaitingRequest, frame: SessionFrame, plaintext: bytes) -> "ReceivedQuery":
-    query = parse_last(plaintext, frame, RecordQuery).payload
+    query = parse_last(plaintext, frame, RecordQuery).payload  # D4.4, D4.5
     if query.doctor_certificate_digest != digest(request.doctor.certificate):
-        raise CertificateForeign("D4 names another Cert_D than D3")
+        raise CertificateForeign("D4 names another Cert_D than D3")  # D4.6
     _require_commitment(request, query, pb.PURPOSE_READ)
     return ReceivedQuery(request, query)
 
 
 def _with_slice(request: AwaitingRequest, piece: bytes) -> AwaitingRequest:
-    return replace(request, pieces=with_slice(request.pieces, piece, most_bytes=MOST_DEPOSIT_BYTES))
+    return replace(request, pieces=with_slice(request.pieces, piece, most_bytes=MOST_DEPOSIT_BYTES))  # STO.3
 
 
 def _require_commitment(
@@ -394,11 +395,11 @@ def _require_commitment(
 ) -> None:
     """Require that the message is D3's doctor's and that c_P opens to it (X5, C7)."""
     if message.doctor_id != request.doctor.identity:
-        raise IdentityMismatch("the message names another doctor than D3")
+        raise IdentityMismatch("the message names another doctor than D3")  # D4.7, STO.7
     if message.scope.purpose != purpose:
-        raise FieldInvalid("the scope has another purpose than the message")
+        raise FieldInvalid("the scope has another purpose than the message")  # D4.8, STO.8
     if commitment(AccessClaim.of(message), message.scope, message.blind) != request.patient_commitment:
-        raise CommitmentMismatch("c_P does not open to this patient, grant and scope")
+        raise CommitmentMismatch("c_P does not open to this patient, grant and scope")  # D4.9, STO.9
 
 
 def _authorized(
@@ -412,7 +413,7 @@ def _authorized(
 
     Raises Authorization for what is wrong with the grant; Rejected for a doctor who is revoked since D3, or a false patient.
     """
-    request.require_still_allowed(verifier, now=now)
+    request.require_still_allowed(verifier, now=now)  # D4.11, STO.13
     asked_class = message.scope.department_class
     named_class = None if asked_class == ANY else asked_class
     doctor, hospital_id = request.doctor, request.session.own.identity
@@ -509,15 +510,15 @@ class ReceivedDeposit:
     def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[AcceptedDeposit]":
         """Check all that D4 would, then Sig_P2 and Sig_D5. Raises Authorization for the grant, Rejected, StaleMessage."""
         sto, request = self.sto, self.request
-        verifier.freshness.require_since(self.sent_at, heard_at=request.heard_at or now, now=now)
+        verifier.freshness.require_since(self.sent_at, heard_at=request.heard_at or now, now=now)  # STO.5
         with after_opening():
-            require_same_time(sto.sent_at, self.sent_at)
+            require_same_time(sto.sent_at, self.sent_at)  # STO.6
             _require_commitment(request, sto, pb.PURPOSE_STORE)
             biosignal, diagnosis = deposit_content(sto, request.pieces)
         access = _authorized(request, sto, RIGHT_WRITE, verifier, now)
         with after_opening():
             if sto.scope.department_class == ANY:
-                raise FieldInvalid("a deposit names one department class")
+                raise FieldInvalid("a deposit names one department class")  # STO.18
             self._require_signatures(verifier, now)
         return Logged(self.event("OK"), AcceptedDeposit(self, access, biosignal, diagnosis))
 
@@ -538,7 +539,7 @@ class ReceivedDeposit:
 
     def _require_signatures(self, verifier: Verifier, now: Instant) -> None:
         sto, doctor = self.sto, self.request.doctor
-        patient = verifier.party(sto.patient_key_statement, ROLE_PATIENT, now=now)
+        patient = verifier.party(sto.patient_key_statement, ROLE_PATIENT, now=now)  # STO.19
         # Over this doctor and the grant that is shown: one that the patient gave another doctor, or with another grant,
         # lies readable in that record's evidence, and is none here.
         biosignal = biosignal_transcript(
@@ -549,7 +550,7 @@ class ReceivedDeposit:
             AccessClaim.of(sto).digest,
             sto.biosignal_sent_at,
         )
-        verify_signature(patient.key, sto.biosignal_signature, biosignal)
+        verify_signature(patient.key, sto.biosignal_signature, biosignal)  # STO.20
         diagnosis = diagnosis_transcript(
             sto.consultation_digest,
             sto.diagnosis_digest,
@@ -557,7 +558,7 @@ class ReceivedDeposit:
             listing(list(sto.based_on)),
             sto.diagnosis_sent_at,
         )
-        verify_signature(doctor.party.key, sto.diagnosis_signature, diagnosis)
+        verify_signature(doctor.party.key, sto.diagnosis_signature, diagnosis)  # STO.21
 
 
 @dataclass(frozen=True, repr=False)

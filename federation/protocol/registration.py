@@ -146,9 +146,9 @@ class AwaitingCredential:
         self, reply: SealedReply, anchors: Anchors, crls: tuple[bytes, ...], freshness: Freshness, *, now: Instant
     ) -> Registered:
         """Take reg2. Raises precise errors for clear fields, Rejected for anything after opening."""
-        check(reply)
+        check(reply)  # reg2.1
         if reply.session_id != self.challenge:
-            raise SessionUnknown("the answer belongs to another registration")
+            raise SessionUnknown("the answer belongs to another registration")  # reg2.2
         with after_opening():
             return self._accept(reply, anchors, crls, freshness, now)
 
@@ -158,18 +158,18 @@ class AwaitingCredential:
         own = self.applicant
         key = own.decryption_key
         context = Context("reg2", anchors.cloud_id, own.identity, key.key_id, self.challenge, reply.sent_at)
-        answer = open_payload(RegistrationAnswer, reply.sealed, key, context).payload
-        freshness.require_not_future(answer.sent_at, now=now)
-        credential = parse(Credential, answer.credential)
+        answer = open_payload(RegistrationAnswer, reply.sealed, key, context).payload  # reg2.3
+        freshness.require_not_future(answer.sent_at, now=now)  # reg2.4
+        credential = parse(Credential, answer.credential)  # reg2.5
         self._require_own_data(credential)
         secret = bytearray(answer.registration_secret)
-        point = self._check_equation(answer, anchors.issuer_at(credential.not_before))
+        point = self._check_equation(answer, anchors.issuer_at(credential.not_before))  # reg2.7
         signed = answer_transcript(self.request_digest, answer, point)
-        verify_signature(anchors.cloud_key_at(answer.sent_at), answer.signature, signed)
-        lists = Lists.read(anchors, answer.revocation_list, crls)
-        party = Verifier(anchors, lists, freshness).party(answer.key_statement, own.role, now=now)
+        verify_signature(anchors.cloud_key_at(answer.sent_at), answer.signature, signed)  # reg2.9, reg2.10
+        lists = Lists.read(anchors, answer.revocation_list, crls)  # reg2.11
+        party = Verifier(anchors, lists, freshness).party(answer.key_statement, own.role, now=now)  # reg2.12
         if party.credential != answer.credential or party.registration_point != answer.registration_point:
-            raise IdentityMismatch("the key statement is of another credential")
+            raise IdentityMismatch("the key statement is of another credential")  # reg2.13
         return Registered(party, secret, lists)
 
     def _require_own_data(self, credential: Credential) -> None:
@@ -177,14 +177,14 @@ class AwaitingCredential:
         expected = own.role, own.identity, attribute_of(own.role, own.evidence), digest(own.verifying_key)
         issued = credential.role, credential.identity, credential.attribute, credential.verifying_key_digest
         if expected != issued:
-            raise CredentialInvalid("the credential does not hold what was asked for")
+            raise CredentialInvalid("the credential does not hold what was asked for")  # reg2.6
 
     def _check_equation(self, answer: RegistrationAnswer, issuer_public_key: bytes) -> bytes:
         try:
             signature = answer.registration_point + answer.registration_secret
             return check_issued(issuer_public_key, answer.credential, signature)
         except (CredentialMismatch, InvalidPoint) as error:
-            raise CredentialInvalid("(R_X1, S_X) does not satisfy eq. 4, 7, 10") from error
+            raise CredentialInvalid("(R_X1, S_X) does not satisfy eq. 4, 7, 10") from error  # reg2.8
 
 
 _PREFIXES = {pb.ROLE_PATIENT: PATIENT, pb.ROLE_DOCTOR: DOCTOR, pb.ROLE_HOSPITAL: HOSPITAL}
@@ -228,7 +228,7 @@ class ReceivedRequest:
         now: Instant,
     ) -> "AcceptedRequest":
         """Check the request in the protocol's order; `live` is the identity's. Raises StaleMessage precisely, else Rejected."""
-        verifier.freshness.require(self.sent_at, now=now)
+        verifier.freshness.require(self.sent_at, now=now)  # reg1.3
         with after_opening():
             return self._checked(verifier, challenge_holds, ticket, live, now)
 
@@ -242,27 +242,28 @@ class ReceivedRequest:
     ) -> "AcceptedRequest":
         request = self.opened.payload
         if not challenge_holds or request.challenge != self.session_id:
-            raise ChallengeInvalid("the challenge is unknown, used or too old")
+            raise ChallengeInvalid("the challenge is unknown, used or too old")  # reg1.4
         if request.identity[:2] != _PREFIXES[request.role]:
-            raise FieldInvalid("the identity is not of the role asked for")
+            raise FieldInvalid("the identity is not of the role asked for")  # reg1.5
         renewed = _require_entitled(request, ticket, live, verifier, now)
         signed = request_transcript(request, verifier.anchors.cloud_id)
+        # reg1.15
         verify_signature(Ed25519PublicKey.from_public_bytes(request.verifying_key), request.signature, signed)
-        statement = open_encryption_key(request.encryption_key_statement, request.verifying_key)
+        statement = open_encryption_key(request.encryption_key_statement, request.verifying_key)  # reg1.16
         if statement.identity != request.identity or not statement.not_before <= now < statement.not_after:
-            raise CredentialInvalid("the encryption key is another's, or outside its validity")
+            raise CredentialInvalid("the encryption key is another's, or outside its validity")  # reg1.17
         if live is not None and renewed is None:
-            raise AlreadyRegistered("the identity has a live registration")
+            raise AlreadyRegistered("the identity has a live registration")  # reg1.18
         return AcceptedRequest(request, statement, self.digest, self.session_id, verifier.anchors, renewed)
 
 
 def receive_request(opening: SealedOpening, keyring: Keyring, cloud_id: str) -> ReceivedRequest:
     """Open reg1. Raises precise errors for clear fields but age, Rejected for anything after opening."""
-    key = find_key(opening, keyring)
+    key = find_key(opening, keyring)  # reg1.1
     require_session_id(opening, size=16)
     with after_opening():
         context = Context("reg1", UNNAMED, cloud_id, key.key_id, opening.session_id, opening.sent_at)
-        opened = open_payload(RegistrationRequest, opening.sealed, key, context)
+        opened = open_payload(RegistrationRequest, opening.sealed, key, context)  # reg1.2
     return ReceivedRequest(opened, opening.sent_at, opening.session_id)
 
 
@@ -275,9 +276,9 @@ def _require_entitled(
 ) -> VerifiedParty | None:
     """Require Cert_D, a ticket, or a live PRK_X that speaks for the request; give whose registration is renewed, if one is."""
     if request.role == pb.ROLE_PATIENT and len(request.evidence) != 32:
-        raise FieldInvalid("a biometric password has 32 bytes")
+        raise FieldInvalid("a biometric password has 32 bytes")  # reg1.6
     if request.role == pb.ROLE_DOCTOR:
-        verify_certificate(
+        verify_certificate(  # reg1.7
             request.evidence,
             authorities=verifier.anchors.authorities,
             lists=verifier.lists,
@@ -290,7 +291,7 @@ def _require_entitled(
     if request.role != pb.ROLE_DOCTOR and (
         ticket is None or (ticket.role, ticket.identity) != (request.role, request.identity)
     ):
-        raise TicketInvalid("no ticket lets this identity register")
+        raise TicketInvalid("no ticket lets this identity register")  # reg1.14
     return None
 
 
@@ -302,15 +303,16 @@ def _renewed(
     A credential that is revoked, or whose PK is, speaks for nothing: CRED is made for it as for anybody's.
     """
     if request.HasField("ticket"):
-        raise FieldInvalid("a request renews a registration or has a ticket, not both")
+        raise FieldInvalid("a request renews a registration or has a ticket, not both")  # reg1.8
     if live is None:
-        raise NotRegistered("the identity has no live registration to renew")
-    party = verifier.party(live.key_statement, request.role, now=now)
+        raise NotRegistered("the identity has no live registration to renew")  # reg1.9
+    party = verifier.party(live.key_statement, request.role, now=now)  # reg1.10
     if party.identity != request.identity:
-        raise IdentityMismatch("the live registration is another identity's")
+        raise IdentityMismatch("the live registration is another identity's")  # reg1.11
+    # reg1.12
     verify_signature(party.key, request.current_signature, renewal_transcript(request, verifier.anchors.cloud_id))
     if request.role != pb.ROLE_DOCTOR and party.attribute != attribute_of(request.role, request.evidence):
-        raise AttributeChanged("the biometric password or the licence is not the one registered")
+        raise AttributeChanged("the biometric password or the licence is not the one registered")  # reg1.13
     return party
 
 

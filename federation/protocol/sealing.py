@@ -82,9 +82,9 @@ def unpad(message_type: type[Message], padded: bytes) -> bytes:
     fixed = payload_rule(message_type.DESCRIPTOR).padded_size
     end = LENGTH_BYTES + int.from_bytes(padded[:LENGTH_BYTES], "big")
     if len(padded) % PADDING_STEP or (fixed and len(padded) != fixed) or end > len(padded):
-        raise PaddingInvalid("the sealed plaintext has not the size of its definition")
+        raise PaddingInvalid("the sealed plaintext has not the size of its definition")  # open.7
     if any(padded[end:]) or (not fixed and len(padded) - end >= PADDING_STEP):
-        raise PaddingInvalid("the padding is not zeros to the next step")
+        raise PaddingInvalid("the padding is not zeros to the next step")  # open.7
     return padded[LENGTH_BYTES:end]
 
 
@@ -113,7 +113,7 @@ def seal_reply(payload: Message, encryption_key: bytes, context: Context) -> Sea
 def find_key(opening: SealedOpening, keyring: Keyring, *, freshness: Freshness, now: Instant) -> DecryptionKey:
     """Decide what the clear fields decide, precisely: rules, version, T, key id. Raises MalformedMessage."""
     _require_version(opening)
-    freshness.require(opening.sent_at, now=now)
+    freshness.require(opening.sent_at, now=now)  # open.3
     return _key_of(opening, keyring)
 
 
@@ -124,22 +124,22 @@ def find_key_of_any_age(opening: SealedOpening, keyring: Keyring) -> DecryptionK
 
 
 def _require_version(opening: SealedOpening) -> None:
-    check(opening)
+    check(opening)  # open.1
     if opening.version != VERSION:
-        raise UnsupportedVersion(f"version {opening.version} is not spoken here, {VERSION} is")
+        raise UnsupportedVersion(f"version {opening.version} is not spoken here, {VERSION} is")  # open.2
 
 
 def _key_of(opening: SealedOpening, keyring: Keyring) -> DecryptionKey:
     try:
         return keyring.find(opening.key_id)
     except EpochKeyUnknown as error:
-        raise UnknownKeyId("sealed to a key that is not held here, or no longer") from error
+        raise UnknownKeyId("sealed to a key that is not held here, or no longer") from error  # open.4
 
 
 def require_session_id(opening: SealedOpening, *, size: int) -> None:
     """Raise FieldInvalid unless the session id has 16 bytes, or none for a call without a session."""
     if len(opening.session_id) != size:
-        raise FieldInvalid(f"the session id has {len(opening.session_id)} bytes, not {size}")
+        raise FieldInvalid(f"the session id has {len(opening.session_id)} bytes, not {size}")  # open.5
 
 
 def open_payload(message_type: type[M], sealed: bytes, key: DecryptionKey, context: Context) -> Opened[M]:
@@ -147,7 +147,8 @@ def open_payload(message_type: type[M], sealed: bytes, key: DecryptionKey, conte
     try:
         plaintext = unpad(message_type, key.open(sealed, context.info()))
     except SealBroken as error:
-        raise SealInvalid("the seal does not open") from error
-    payload = parse(message_type, plaintext)
+        raise SealInvalid("the seal does not open") from error  # open.6
+    payload = parse(message_type, plaintext)  # open.8
+    # open.9
     require_same_time(payload.sent_at, context.sent_at)  # type: ignore[attr-defined] # every payload has sent_at
     return Opened(payload, plaintext)

@@ -190,30 +190,30 @@ class AwaitingAnswer:
 
     def receive(self, reply: SealedReply, verifier: Verifier, *, now: Instant) -> Answer:
         """Take C (eq. 31, 32). Raises Authorization for what is wrong with the grant, Rejected for a false answer."""
-        check(reply)
+        check(reply)  # C.1
         if reply.session_id != self.session_id:
-            raise SessionUnknown("the answer belongs to another question")
-        verifier.freshness.require(reply.sent_at, now=now)
+            raise SessionUnknown("the answer belongs to another question")  # C.2
+        verifier.freshness.require(reply.sent_at, now=now)  # C.3
         with after_opening():
             outcome, answer = self._accept(reply, verifier, now)
         if outcome.error is not None:
-            raise outcome.error(f"the public cloud refuses: {outcome.name}")
+            raise outcome.error(f"the public cloud refuses: {outcome.name}")  # C.12
         return answer
 
     def _accept(self, reply: SealedReply, verifier: Verifier, now: Instant) -> "tuple[Outcome, Answer]":
         context = Context(
             "c", self.cloud_id, self.doctor.identity, self.decryption_key.key_id, self.session_id, reply.sent_at
         )
-        opened = open_payload(SearchAnswer, reply.sealed, self.decryption_key, context)
+        opened = open_payload(SearchAnswer, reply.sealed, self.decryption_key, context)  # C.4
         answer = opened.payload
         expected = answer_proof(self.shared_key, answer.sent_at, self.query.signature)
         if not hmac.compare_digest(expected, answer.proof):
-            raise ProofInvalid("the answer is not from the cloud that shares K_D, or to another question")
+            raise ProofInvalid("the answer is not from the cloud that shares K_D, or to another question")  # C.5
         covered = answer_transcript(answer, self.query, self.doctor.self_)
         answered = Signed("C", covered, answer.signature, opened.plaintext)
-        answered.verify(verifier.anchors.cloud_key_at(answer.sent_at))
+        answered.verify(verifier.anchors.cloud_key_at(answer.sent_at))  # C.6, C.7
         if answer.page != self.query.page:
-            raise AnswerMismatch("the answer is of another page")
+            raise AnswerMismatch("the answer is of another page")  # C.8
         places = tuple(_place(entry, verifier, now) for entry in answer.rows)
         return outcomes.of_search(answer.outcome), Answer(
             places, answer.page, answer.pages, self.query, self.asked, answered
@@ -221,10 +221,10 @@ class AwaitingAnswer:
 
 
 def _place(entry: IndexRow, verifier: Verifier, now: Instant) -> Place:
-    hospital = verifier.party(entry.key_statement, ROLE_HOSPITAL, now=now)
+    hospital = verifier.party(entry.key_statement, ROLE_HOSPITAL, now=now)  # C.9
     if hospital.identity != entry.hospital_id:
-        raise IdentityMismatch("an index row names another hospital than its statement")
-    key = verifier.encryption_key(entry.encryption_key_statement, hospital, now=now)
+        raise IdentityMismatch("an index row names another hospital than its statement")  # C.10
+    key = verifier.encryption_key(entry.encryption_key_statement, hospital, now=now)  # C.11
     return Place(hospital, key, entry.address, entry.department_id, entry.handle)
 
 
@@ -246,14 +246,15 @@ class ClaimedQuery:
         """Check doctor, Cert_D, proof and Sig_D2 (eq. 27, 28). Raises Rejected."""
         query = self.opened.payload
         with after_opening():
-            doctor = verifier.doctor(query.key_statement, query.doctor_certificate, now=now)
+            doctor = verifier.doctor(query.key_statement, query.doctor_certificate, now=now)  # D2.3
             if doctor.identity != query.doctor_id:
-                raise IdentityMismatch("the key statement is another doctor's")
+                raise IdentityMismatch("the key statement is another doctor's")  # D2.4
             if doctor.serial != registered_serial:
-                raise NotRegistered("the doctor has no live registration with this credential")
-            key = verifier.encryption_key(query.encryption_key_statement, doctor, now=now)
+                raise NotRegistered("the doctor has no live registration with this credential")  # D2.5
+            key = verifier.encryption_key(query.encryption_key_statement, doctor, now=now)  # D2.6
             if not hmac.compare_digest(query_proof(shared_key, query), query.proof):
-                raise ProofInvalid("the asker does not share K_D with this cloud")
+                raise ProofInvalid("the asker does not share K_D with this cloud")  # D2.7
+            # D2.8
             verify_signature(doctor.key, query.signature, query_transcript(query, doctor, verifier.anchors.cloud_id))
         verified = VerifiedQuery(query, doctor, key, self.session_id, shared_key)
         replay_key = digest(transcript("D2", text(query.doctor_id), query.nonce))
@@ -262,11 +263,11 @@ class ClaimedQuery:
 
 def receive_query(opening: SealedOpening, keyring: Keyring, verifier: Verifier, *, now: Instant) -> ClaimedQuery:
     """Open D2. Raises precise errors for clear fields, Rejected for anything after opening."""
-    key = find_key(opening, keyring, freshness=verifier.freshness, now=now)
+    key = find_key(opening, keyring, freshness=verifier.freshness, now=now)  # D2.1
     require_session_id(opening, size=16)
     with after_opening():
         context = Context("d2", UNNAMED, verifier.anchors.cloud_id, key.key_id, opening.session_id, opening.sent_at)
-        return ClaimedQuery(open_payload(SearchQuery, opening.sealed, key, context), opening.session_id)
+        return ClaimedQuery(open_payload(SearchQuery, opening.sealed, key, context), opening.session_id)  # D2.2
 
 
 @dataclass(frozen=True)

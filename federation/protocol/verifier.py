@@ -80,13 +80,13 @@ class Verifier:
     def party(self, signed: SignedStatement, role: "pb.Role.ValueType", *, now: Instant) -> VerifiedParty:
         """Make CRED(X) for a key statement. Raises Authentication, MalformedMessage, StaleRevocationList."""
         self.lists.require_current(now, skew_ms=milliseconds(self.freshness.skew))
-        statement = self.anchors.open("ks", KeyStatement, signed)
-        credential = parse(Credential, statement.credential)
+        statement = self.anchors.open("ks", KeyStatement, signed)  # cred.2
+        credential = parse(Credential, statement.credential)  # cred.3
         _require_agreement(statement, credential, role)
         # Else a PRK_C that waits for its stated time could speak already.
-        self._require_valid(statement.stated_at, statement.not_after, now)
-        self._require_valid(statement.not_before, statement.not_after, now)
-        self._require_valid(credential.not_before, credential.not_after, now)
+        self._require_valid(statement.stated_at, statement.not_after, now)  # cred.8
+        self._require_valid(statement.not_before, statement.not_after, now)  # cred.9
+        self._require_valid(credential.not_before, credential.not_after, now)  # cred.10
         self.lists.require_serial_good(credential.serial)
         issuer = self.anchors.issuer_at(credential.not_before)
         return VerifiedParty(
@@ -104,10 +104,10 @@ class Verifier:
 
     def doctor(self, signed: SignedStatement, certificate: bytes, *, now: Instant) -> VerifiedParty:
         """Make CRED(D) and require Cert_D to be legal, this doctor's, and the one in the credential."""
-        party = self.party(signed, pb.ROLE_DOCTOR, now=now)
+        party = self.party(signed, pb.ROLE_DOCTOR, now=now)  # doctor.1
         if party.attribute != digest(certificate):
-            raise CredentialInvalid("the credential was issued for another Cert_D")
-        verify_certificate(
+            raise CredentialInvalid("the credential was issued for another Cert_D")  # doctor.2
+        verify_certificate(  # doctor.3
             certificate,
             authorities=self.anchors.authorities,
             lists=self.lists,
@@ -132,7 +132,7 @@ class Verifier:
     def cloud_encryption_key(self, signed: SignedStatement, *, now: Instant) -> EncryptionKey:
         """Verify EK_C by the PUK_C that it names. Raises Authentication, MalformedMessage."""
         begun_by = now + milliseconds(self.freshness.skew)
-        key = self.anchors.cloud_key_of(peek_statement(EncryptionKeyStatement, signed), now=begun_by)
+        key = self.anchors.cloud_key_of(peek_statement(EncryptionKeyStatement, signed), now=begun_by)  # ek.1
         return self._encryption_key(signed, self.anchors.cloud_id, key.public_bytes_raw(), now)
 
     def restated(self, signed: SignedStatement, own: VerifiedParty, *, now: Instant) -> VerifiedParty:
@@ -140,16 +140,16 @@ class Verifier:
 
         Raises CredentialInvalid for another credential or key, else as `party`.
         """
-        party = self.party(signed, own.role, now=now)
+        party = self.party(signed, own.role, now=now)  # ekack.3
         if replace(party, key_statement=own.key_statement) != own:
-            raise CredentialInvalid("the key statement signed anew is not of this credential and key")
+            raise CredentialInvalid("the key statement signed anew is not of this credential and key")  # ekack.4
         return party
 
     def _encryption_key(self, signed: SignedStatement, owner: str, key: bytes, now: Instant) -> EncryptionKey:
         statement = open_encryption_key(signed, key)
         if statement.identity != owner:
-            raise IdentityMismatch("the encryption key is somebody else's")
-        self._require_valid(statement.not_before, statement.not_after, now)
+            raise IdentityMismatch("the encryption key is somebody else's")  # ek.6
+        self._require_valid(statement.not_before, statement.not_after, now)  # ek.7
         self.lists.require_key_good(statement.key_id)
         return EncryptionKey(owner, statement.key_id, statement.encryption_key, signed)
 
@@ -161,15 +161,16 @@ class Verifier:
 
 def open_encryption_key(signed: SignedStatement, verifying_key: bytes) -> EncryptionKeyStatement:
     """Verify EK_X by the key that it names and require key id and KEM to fit. Raises Authentication, MalformedMessage."""
+    # ek.2
     statement = open_statement("ek", EncryptionKeyStatement, signed, Ed25519PublicKey.from_public_bytes(verifying_key))
     if statement.verifying_key_digest != digest(verifying_key):
-        raise CredentialInvalid("the encryption key names another verifying key")
+        raise CredentialInvalid("the encryption key names another verifying key")  # ek.3
     if statement.kem != KEM_ID or statement.key_id != key_id_of(statement.encryption_key):
-        raise CredentialInvalid("the encryption key is not of its key id and KEM")
+        raise CredentialInvalid("the encryption key is not of its key id and KEM")  # ek.4
     try:
         require_encryption_key(statement.encryption_key)
     except SealBroken as error:
-        raise CredentialInvalid("nothing can be sealed to the encryption key") from error
+        raise CredentialInvalid("nothing can be sealed to the encryption key") from error  # ek.5
     return statement
 
 
@@ -178,18 +179,18 @@ def _public_point(statement: KeyStatement, issuer_public_key: bytes) -> bytes:
     try:
         return public_point(statement.registration_point, issuer_public_key, message)
     except InvalidPoint as error:
-        raise PointInvalid("U_X is not a point that a party can have") from error
+        raise PointInvalid("U_X is not a point that a party can have") from error  # cred.13
 
 
 def _require_agreement(statement: KeyStatement, credential: Credential, role: "pb.Role.ValueType") -> None:
     if not (statement.role == credential.role == role):
-        raise CredentialInvalid("the credential is for another role")
+        raise CredentialInvalid("the credential is for another role")  # cred.4
     if statement.identity != credential.identity:
-        raise CredentialInvalid("the credential is another identity's")
+        raise CredentialInvalid("the credential is another identity's")  # cred.5
     if credential.verifying_key_digest != digest(statement.verifying_key):
-        raise CredentialInvalid("the credential is for another key")
+        raise CredentialInvalid("the credential is for another key")  # cred.6
     if statement.identity[:2] != _PREFIXES[role]:
-        raise CredentialInvalid("the identity is not of this role")
+        raise CredentialInvalid("the identity is not of this role")  # cred.7
 
 
 _PREFIXES = {pb.ROLE_PATIENT: PATIENT, pb.ROLE_DOCTOR: DOCTOR, pb.ROLE_HOSPITAL: HOSPITAL}

@@ -1,9 +1,10 @@
-"""docs/protocol.md and the code number the same checks: a number of the code has its item in the page.
+"""docs/protocol.md and the code number the same checks, and the page's drawings have the names of the code's states.
 
 An item is `- `P1.4` IDENTITY_MISMATCH: ...`: its number, the reasons for which it refuses or the list of checks that it goes
 through, and what is required. In the code a number stands as a comment, `# P1.4`, at the line that checks.
 """
 
+import ast
 import io
 import re
 import tokenize
@@ -68,6 +69,19 @@ def placed() -> dict[str, list[str]]:
     return found
 
 
+def states(page: str) -> set[str]:
+    """Give the states that the page draws."""
+    drawings = re.findall(r"^```mermaid\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    arrows = [arrow for drawing in drawings for arrow in re.findall(r"(\S+) --> ([^\s:]+)", drawing)]
+    return {state for arrow in arrows for state in arrow} - {"[*]"}
+
+
+def classes() -> set[str]:
+    """Give the classes of the protocol."""
+    trees = [ast.parse(path.read_text()) for path in (CODE / "protocol").rglob("*.py")]
+    return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+
+
 def _reasons(*roots: type[Exception]) -> Iterator[str]:
     for root in roots:
         yield root.reason  # type: ignore[attr-defined] # every family has one
@@ -108,3 +122,17 @@ def test_numbers_are_read_from_comments_alone() -> None:
 
 def test_a_number_without_its_check_is_found() -> None:
     assert set(numbers_of("step()  # P1.99\n")) - items(PAGE.read_text()).keys() == {"P1.99"}
+
+
+def test_every_check_of_the_page_stands_in_the_code() -> None:
+    assert items(PAGE.read_text()).keys() - placed().keys() == set()
+
+
+def test_every_state_of_the_drawings_is_a_class_of_the_protocol() -> None:
+    assert states(PAGE.read_text()) - classes() == set()
+
+
+def test_a_check_or_a_state_that_the_code_has_not_is_found() -> None:
+    page = PAGE.read_text() + "- `P1.99` STALE: x\n```mermaid\n    [*] --> AwaitingNobody: begin\n```\n"
+    assert items(page).keys() - placed().keys() == {"P1.99"}
+    assert states(page) - classes() == {"AwaitingNobody"}
