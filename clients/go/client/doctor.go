@@ -72,9 +72,9 @@ func (d *Doctor) search(ctx context.Context, present *protocol.InConsultation) (
 	var places []protocol.Place
 	for _, class := range classes {
 		found, err := allPages(func(page uint32) (*protocol.Answer, error) {
-			question := protocol.Question{PatientID: present.Patient.Identity, DepartmentClass: class, Page: page}
+			question := protocol.Question{PatientID: present.Peer.Identity, DepartmentClass: class, Page: page}
 			return onceMore(ctx, func() (*protocol.Answer, error) {
-				return d.Cloud.Search(ctx, question, present.SignedGrant, present.Patient.KeyStatement)
+				return d.Cloud.Search(ctx, question, present.SignedGrant, present.Peer.KeyStatement)
 			})
 		})
 		places = append(places, found...)
@@ -138,7 +138,7 @@ func (d *Doctor) AwaitReceipt(ctx context.Context, room *Room, present *protocol
 			d.Tell("No receipt came: " + err.Error())
 			return false
 		}
-		if frame.GetFrame() == nil || !bytes.Equal(sessionOf(frame), present.SessionID()) {
+		if frame.GetFrame() == nil || !bytes.Equal(sessionOf(frame), present.ID) {
 			continue
 		}
 		if _, err := awaiting.Receive(frame.GetFrame(), d.Member.Verifier(), d.Member.clock()); err == nil {

@@ -30,7 +30,7 @@ func TestNothingThatTheCloudSaysOfRecordsEndsAVisit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPractice(t)
 		present := &protocol.InConsultation{
-			Patient: p.patient.VerifiedParty,
+			Session: protocol.Session{Peer: &protocol.Peer{VerifiedParty: p.patient.VerifiedParty}},
 			Grant:   &pb.Grant{DepartmentClasses: []string{protocol.Any}, Rights: []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ}},
 		}
 		for _, tried := range []struct {
@@ -104,8 +104,8 @@ func TestSearchAndSessionsOfAVisitAreBounded(t *testing.T) {
 		t.Errorf("%d pages asked for, %d places: %v", asked, len(places), err)
 	}
 	p := newPractice(t)
-	nowhere := order{place: protocol.Place{Hospital: &protocol.AddressedHospital{VerifiedParty: &protocol.VerifiedParty{Identity: "H:alpha"}}}}
-	present := &protocol.InConsultation{Patient: p.patient.VerifiedParty}
+	nowhere := order{place: protocol.Place{Hospital: &protocol.Peer{VerifiedParty: &protocol.VerifiedParty{Identity: "H:alpha"}}}}
+	present := &protocol.InConsultation{Session: protocol.Session{Peer: &protocol.Peer{VerifiedParty: p.patient.VerifiedParty}}}
 	for before, reason := range map[int]refusal.Reason{mostRecordSessions - 1: refusal.FieldInvalid, mostRecordSessions: refusal.LimitReached} {
 		if _, err := p.doctor.fetch(t.Context(), present, nowhere, 0, before); refusal.Outer(err) != reason {
 			t.Errorf("after %d sessions: %v, not %s", before, err, reason)

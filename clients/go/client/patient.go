@@ -94,7 +94,7 @@ func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms 
 
 // addressed checks the room's doctor against the code. Where the cloud could not be asked, the relay's lists do, as far as they are newer:
 // both are signed.
-func (p *Patient) addressed(ctx context.Context, mailbox *mailbox, code Code, byRelaysLists bool) (*protocol.AddressedDoctor, error) {
+func (p *Patient) addressed(ctx context.Context, mailbox *mailbox, code Code, byRelaysLists bool) (*protocol.Peer, error) {
 	room, err := mailbox.whose(ctx)
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func sequenceOf(signed *pb.SignedStatement) uint64 {
 }
 
 // established waits for D1. What does not hold may be anybody's: the true answer may still come.
-func (p *Patient) established(ctx context.Context, mailbox *mailbox, awaiting *protocol.AwaitingReply) (*protocol.Established, error) {
+func (p *Patient) established(ctx context.Context, mailbox *mailbox, awaiting *protocol.AwaitingReply[*protocol.Established]) (*protocol.Established, error) {
 	ctx, cancel := context.WithTimeout(ctx, replyTime)
 	defer cancel()
 	var failure error
@@ -192,7 +192,7 @@ func (p *Patient) acknowledge(ctx context.Context, mailbox *mailbox, diagnosed *
 	}
 }
 
-func (p *Patient) grant(party *protocol.Party, doctor *protocol.AddressedDoctor, terms protocol.Terms) (*pb.SignedStatement, []byte, error) {
+func (p *Patient) grant(party *protocol.Party, doctor *protocol.Peer, terms protocol.Terms) (*pb.SignedStatement, []byte, error) {
 	signed, err := protocol.MakeGrant(party, doctor, terms, p.Member.clock(), p.Member.entropy)
 	if err != nil {
 		return nil, nil, err

@@ -97,10 +97,10 @@ func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, or
 
 	hospital := order.place.Hospital
 	intent := protocol.Intent{
-		PatientID:           present.Patient.Identity,
+		PatientID:           present.Peer.Identity,
 		Scope:               &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(order.class), Handles: order.handles},
 		Grant:               present.SignedGrant,
-		PatientKeyStatement: present.Patient.KeyStatement,
+		PatientKeyStatement: present.Peer.KeyStatement,
 		Blind:               d.Member.entropy(32),
 	}
 	session, err := d.openSession(ctx, order.place.Address, hospital.Identity, hospital, intent)

@@ -72,7 +72,7 @@ func (p *practice) opening() *pb.RelayFrame {
 	party, err := p.doctor.Member.Party()
 	must(p.t, err)
 	key := party.Keyring[0]
-	addressed := &protocol.AddressedDoctor{
+	addressed := &protocol.Peer{
 		VerifiedParty: party.VerifiedParty,
 		Certificate:   party.Certificate,
 		EncryptionKey: &protocol.EncryptionKey{Owner: party.Identity, KeyID: key.KeyID, Key: key.EncryptionKey},

@@ -20,7 +20,7 @@ const (
 
 // session is a doctor's session with a hospital: one stream, D3 and H1, then D4 and H2, or STO and STOACK. A lost stream is a new session.
 type session struct {
-	*protocol.HospitalSession
+	*protocol.RecordEstablished
 	connection *grpc.ClientConn
 	stream     grpc.BidiStreamingClient[pb.OpenSessionRequest, pb.OpenSessionResponse]
 	cancel     context.CancelCauseFunc
@@ -31,7 +31,7 @@ var errSilent = refusal.New(refusal.Unavailable, "the hospital fell silent in th
 
 // openSession opens a session with a hospital at an address: D3 and H1. Without a hospital it asks the hospital itself for its keys
 // first; it asks once more, too, where the hospital has begun a new epoch since. Close it.
-func (d *Doctor) openSession(ctx context.Context, address, hospitalID string, hospital *protocol.AddressedHospital, intent protocol.Intent) (*session, error) {
+func (d *Doctor) openSession(ctx context.Context, address, hospitalID string, hospital *protocol.Peer, intent protocol.Intent) (*session, error) {
 	if hospital != nil {
 		opened, err := d.openWith(ctx, address, hospital, intent)
 		if !refusal.Is(err, refusal.UnknownKeyID) {
@@ -53,7 +53,7 @@ func (d *Doctor) openSession(ctx context.Context, address, hospitalID string, ho
 	return d.openWith(ctx, address, hospital, intent)
 }
 
-func (d *Doctor) openWith(ctx context.Context, address string, hospital *protocol.AddressedHospital, intent protocol.Intent) (*session, error) {
+func (d *Doctor) openWith(ctx context.Context, address string, hospital *protocol.Peer, intent protocol.Intent) (*session, error) {
 	party, err := d.Member.Party()
 	if err != nil {
 		return nil, err
@@ -73,8 +73,8 @@ func (d *Doctor) openWith(ctx context.Context, address string, hospital *protoco
 	return opened, nil
 }
 
-func (s *session) establish(member *Member, party *protocol.Party, hospital *protocol.AddressedHospital, intent protocol.Intent) error {
-	awaiting, opening, err := protocol.BeginSession(party, hospital, intent, member.clock(), member.entropy)
+func (s *session) establish(member *Member, party *protocol.Party, hospital *protocol.Peer, intent protocol.Intent) error {
+	awaiting, opening, err := protocol.BeginRecordSession(party, hospital, intent, member.clock(), member.entropy)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (s *session) establish(member *Member, party *protocol.Party, hospital *pro
 	if response.GetReply() == nil {
 		return refusal.New(refusal.OutOfOrder, "the hospital does not begin with its reply")
 	}
-	s.HospitalSession, err = awaiting.Receive(response.GetReply(), member.Verifier(), member.clock())
+	s.RecordEstablished, err = awaiting.Receive(response.GetReply(), member.Verifier(), member.clock())
 	return err
 }
 
@@ -118,7 +118,7 @@ func (s *session) receiveFrame() (*pb.SessionFrame, error) {
 
 // close ends the stream on this side, and gives up what still comes.
 func (s *session) close() {
-	if s.HospitalSession != nil {
+	if s.RecordEstablished != nil {
 		s.Forget()
 	}
 	s.cancel(nil)

@@ -75,7 +75,7 @@ func newTreated(t *testing.T) *treated {
 	patient := cast.Parties.Patient.act(c, 0, pb.Role_ROLE_PATIENT, "patient")
 	doctor := cast.Parties.Doctor.act(c, 1, pb.Role_ROLE_DOCTOR, "doctor")
 	verifier, entropy := c.cloud.member.Verifier(), group.Entropy(group.SystemEntropy)
-	addressed := &protocol.AddressedDoctor{VerifiedParty: doctor.VerifiedParty, Certificate: doctor.Certificate}
+	addressed := &protocol.Peer{VerifiedParty: doctor.VerifiedParty, Certificate: doctor.Certificate}
 	addressed.EncryptionKey, err = verifier.EncryptionKey(doctor.EncryptionKey, doctor.VerifiedParty, c.now)
 	must(t, err)
 	awaiting, opening, err := protocol.BeginConsultation(patient, addressed, cast.Parties.Patient.Evidence, c.now, entropy)

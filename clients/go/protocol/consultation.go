@@ -1,9 +1,13 @@
 package protocol
 
 import (
+	"crypto/subtle"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
 )
 
@@ -13,13 +17,43 @@ const ConsultationLife = 12 * time.Hour
 // MostBiosignal is how many bytes M_SD has at most, in P2 and in a deposit.
 const MostBiosignal = 16 * 1024 * 1024
 
+// consultationKind is the handshake of a patient with a doctor: P1 and D1 (eq. 11-22), which give SEK_1.
+var consultationKind = &kind{
+	openingLabel:      "P1",
+	replyLabel:        "D1",
+	initiator:         pb.Role_ROLE_PATIENT,
+	responder:         pb.Role_ROLE_DOCTOR,
+	newOpening:        func() opening { return &pb.ConsultationOpening{} },
+	newReply:          func() reply { return &pb.ConsultationReply{} },
+	initiatorID:       func(message opening) string { return message.(*pb.ConsultationOpening).GetPatientId() },
+	responderID:       func(message reply) string { return message.(*pb.ConsultationReply).GetDoctorId() },
+	openingTranscript: consultationOpeningTranscript,
+	transcriptHash:    consultationHash,
+	replyTranscript:   consultationReplyTranscript,
+	keyRoles:          "PD",
+	requireOpening:    requireBiometricPassword,
+	replyOf: func(doctor *Party) reply {
+		return &pb.ConsultationReply{DoctorId: proto.String(doctor.Identity), DoctorCertificate: doctor.Certificate}
+	},
+}
+
+// requireBiometricPassword requires B_P to be the one of the patient's registration. It authenticates nobody by itself.
+func requireBiometricPassword(message opening, patient *VerifiedParty) error {
+	attribute := AttributeOf(pb.Role_ROLE_PATIENT, message.(*pb.ConsultationOpening).GetBiometricPassword())
+	if subtle.ConstantTimeCompare(attribute, patient.Attribute) != 1 {
+		return refusal.New(refusal.CredentialInvalid, "the biometric password is not the one registered")
+	}
+	return nil
+}
+
 // CodeDigest gives SHA-256(T("code", KS_D, its signature, Cert_D)), 32 bytes: what the doctor's code shows (X13, B4).
 func CodeDigest(keyStatement *pb.SignedStatement, certificate []byte) []byte {
 	return transcript.Digest(transcript.T("code", keyStatement.GetStatement(), keyStatement.GetSignature(), certificate))
 }
 
-// openingTranscript is what Sig_P1 covers: eq. 13, and the doctor (B4).
-func openingTranscript(p1 *pb.ConsultationOpening, issuer []byte, doctorID string, keyID, sessionID []byte) []byte {
+// consultationOpeningTranscript is what Sig_P1 covers: eq. 13, and the doctor (B4).
+func consultationOpeningTranscript(message opening, issuer []byte, doctorID string, keyID, sessionID []byte) []byte {
+	p1 := message.(*pb.ConsultationOpening)
 	return transcript.T("P1",
 		p1.GetRegistrationPoint(),
 		transcript.Text(p1.GetPatientId()),
@@ -34,7 +68,8 @@ func openingTranscript(p1 *pb.ConsultationOpening, issuer []byte, doctorID strin
 }
 
 // consultationHash gives TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13).
-func consultationHash(openingPlaintext []byte, d1 *pb.ConsultationReply, credential, sessionID []byte) []byte {
+func consultationHash(openingPlaintext []byte, message reply, credential, sessionID []byte) []byte {
+	d1 := message.(*pb.ConsultationReply)
 	return transcript.Digest(transcript.T("th1",
 		transcript.Digest(openingPlaintext),
 		transcript.Text(d1.GetDoctorId()),
@@ -46,8 +81,9 @@ func consultationHash(openingPlaintext []byte, d1 *pb.ConsultationReply, credent
 		sessionID))
 }
 
-// replyTranscript is what Sig_D1 covers: eq. 19, with kc_D in SEK_1's slot (B5).
-func replyTranscript(d1 *pb.ConsultationReply, issuer, transcriptHash []byte) []byte {
+// consultationReplyTranscript is what Sig_D1 covers: eq. 19, with kc_D in SEK_1's slot (B5).
+func consultationReplyTranscript(message reply, issuer, transcriptHash []byte) []byte {
+	d1 := message.(*pb.ConsultationReply)
 	return transcript.T("D1",
 		d1.GetEphemeralPoint(),
 		transcript.Text(d1.GetDoctorId()),

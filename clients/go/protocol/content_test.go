@@ -129,7 +129,8 @@ func TestRecordThatWasNotAskedForIsRefusedWithItsManifest(t *testing.T) {
 		"another handle":      {"P:wang", "H:alpha", 1, refusal.AnswerMismatch},
 	} {
 		scope := &pb.Scope{Handles: [][]byte{append(make([]byte, 15), tried.handle)}}
-		session := &HospitalSession{hospital: &VerifiedParty{Identity: tried.hospitalID}, intent: Intent{PatientID: tried.patientID, Scope: scope}}
+		hospital := &Peer{VerifiedParty: &VerifiedParty{Identity: tried.hospitalID}}
+		session := &RecordEstablished{Session{Peer: hospital}, Intent{PatientID: tried.patientID, Scope: scope}}
 		content := newRecordContent(1<<20, session.requireAsked)
 		if _, err := content.add(head); refusal.Outer(err) != tried.reason {
 			t.Errorf("%s: %v, not %s", name, err, tried.reason)

@@ -48,7 +48,7 @@ func TestGrantLastsAYearAtMost(t *testing.T) {
 		terms := DefaultTerms()
 		terms.Life = life
 		party := &Party{VerifiedParty: patient, Signer: key}
-		if _, err := MakeGrant(party, &AddressedDoctor{VerifiedParty: doctor}, terms, now, group.SystemEntropy); refusal.Outer(err) != reason {
+		if _, err := MakeGrant(party, &Peer{VerifiedParty: doctor}, terms, now, group.SystemEntropy); refusal.Outer(err) != reason {
 			t.Errorf("%s: %v, not %s", life, err, reason)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
 	"medunion.example/clients/go/transcript"
@@ -22,55 +23,113 @@ var sessionRefusals = map[pb.SessionOutcome]refusal.Reason{
 	pb.SessionOutcome_SESSION_OUTCOME_EMERGENCY_REFUSED: refusal.EmergencyNotSupported,
 }
 
-// HospitalSession is a doctor to whom the hospital has proved itself and the key. One D4 or STO a session.
-type HospitalSession struct {
-	doctor         *Party
-	hospital       *VerifiedParty
-	intent         Intent
-	sessionID      []byte
-	transcriptHash []byte // TH2
-	keys           sessionKeys
+// recordKind is the handshake of a doctor with a hospital: D3 and H1 (eq. 33-44), which give SEK_2.
+var recordKind = &kind{
+	openingLabel:      "D3",
+	replyLabel:        "H1",
+	initiator:         pb.Role_ROLE_DOCTOR,
+	responder:         pb.Role_ROLE_HOSPITAL,
+	newOpening:        func() opening { return &pb.RecordOpening{} },
+	newReply:          func() reply { return &pb.RecordReply{} },
+	initiatorID:       func(message opening) string { return message.(*pb.RecordOpening).GetDoctorId() },
+	responderID:       func(message reply) string { return message.(*pb.RecordReply).GetHospitalId() },
+	openingTranscript: recordOpeningTranscript,
+	transcriptHash:    recordHash,
+	replyTranscript:   recordReplyTranscript,
+	keyRoles:          "DH",
+	requireOpening:    func(opening, *VerifiedParty) error { return nil },
+	replyOf:           func(hospital *Party) reply { return &pb.RecordReply{HospitalId: proto.String(hospital.Identity)} },
 }
 
-func (s *HospitalSession) sending() direction   { return direction{s.sessionID, s.keys.forward, 0} }
-func (s *HospitalSession) receiving() direction { return direction{s.sessionID, s.keys.backward, 0} }
+// AddressHospital verifies what a hospital says of itself. Refuses with IDENTITY_MISMATCH where it is another one, and as Verifier.Party.
+func AddressHospital(hospitalID string, answer *pb.GetHospitalResponse, verifier Verifier, now Instant) (*Peer, error) {
+	if err := rules.Check(answer); err != nil {
+		return nil, err
+	}
+	return verifier.hospital(hospitalID, answer.GetKeyStatement(), answer.GetEncryptionKeyStatement(), now)
+}
 
-// Forget wipes the session's keys, once it is over.
-func (s *HospitalSession) Forget() { s.keys.wipe() }
+func (v Verifier) hospital(hospitalID string, keyStatement, encryptionKey *pb.SignedStatement, now Instant) (*Peer, error) {
+	party, err := v.Party(keyStatement, pb.Role_ROLE_HOSPITAL, now)
+	if err != nil {
+		return nil, err
+	}
+	if party.Identity != hospitalID {
+		return nil, refusal.New(refusal.IdentityMismatch, "another hospital than the one named")
+	}
+	key, err := v.EncryptionKey(encryptionKey, party, now)
+	return &Peer{VerifiedParty: party, EncryptionKey: key}, err
+}
+
+// Intent is what a session with a hospital is for: c_P commits to it. Keep it to repeat a deposit.
+type Intent struct {
+	PatientID           string
+	Scope               *pb.Scope
+	Grant               *pb.SignedStatement
+	PatientKeyStatement *pb.SignedStatement
+	Blind               []byte // rho, 32 random bytes
+}
+
+// commitment gives c_P = H(T("cp", ID_P, H(grant or emergency), H(scope), rho)) (X5).
+func (i Intent) commitment() []byte {
+	return transcript.Digest(transcript.T("cp", transcript.Text(i.PatientID), grantDigest(i.Grant), scopeDigest(i.Scope), i.Blind))
+}
+
+func scopeDigest(scope *pb.Scope) []byte {
+	purposes := map[pb.Purpose]string{pb.Purpose_PURPOSE_READ: "read", pb.Purpose_PURPOSE_STORE: "store"}
+	return transcript.Digest(transcript.T("scope", transcript.Text(purposes[scope.GetPurpose()]),
+		transcript.Text(scope.GetDepartmentClass()), transcript.List(scope.GetHandles()...)))
+}
+
+// BeginRecordSession makes D3: commits to the patient, for this hospital.
+func BeginRecordSession(doctor *Party, hospital *Peer, intent Intent, now Instant, entropy group.Entropy) (*AwaitingReply[*RecordEstablished], *pb.SealedOpening, error) {
+	d3 := &pb.RecordOpening{
+		DoctorId:          proto.String(doctor.Identity),
+		DoctorCertificate: doctor.Certificate,
+		PatientCommitment: intent.commitment(),
+	}
+	established := func(session Session) *RecordEstablished { return &RecordEstablished{session, intent} }
+	return begin(recordKind, doctor, hospital, d3, established, now, entropy)
+}
+
+// RecordEstablished is a doctor to whom the hospital has proved itself and the key. One D4 or STO a session.
+type RecordEstablished struct {
+	Session
+	intent Intent
+}
 
 // Query makes D4 (eq. 45): opens c_P and shows the grant. Of what comes in answer, most bytes are taken.
-func (s *HospitalSession) Query(most uint64, now Instant) (*AwaitingRecord, *pb.SessionFrame, error) {
+func (e *RecordEstablished) Query(most uint64, now Instant) (*AwaitingRecord, *pb.SessionFrame, error) {
 	d4 := &pb.RecordQuery{
-		PatientId:               proto.String(s.intent.PatientID),
-		DoctorId:                proto.String(s.doctor.Identity),
+		PatientId:               proto.String(e.intent.PatientID),
+		DoctorId:                proto.String(e.Own.Identity),
 		SentAt:                  proto.Uint64(now),
-		DoctorCertificateDigest: transcript.Digest(s.doctor.Certificate),
-		Blind:                   s.intent.Blind,
-		Scope:                   s.intent.Scope,
-		PatientKeyStatement:     s.intent.PatientKeyStatement,
+		DoctorCertificateDigest: transcript.Digest(e.Own.Certificate),
+		Blind:                   e.intent.Blind,
+		Scope:                   e.intent.Scope,
+		PatientKeyStatement:     e.intent.PatientKeyStatement,
 	}
-	state := &AwaitingRecord{session: s, receiving: s.receiving(), content: newRecordContent(most, s.requireAsked)}
-	if s.intent.Grant != nil {
+	state := &AwaitingRecord{RecordEstablished: *e, content: newRecordContent(most, e.requireAsked)}
+	if e.intent.Grant != nil {
 		grant := &pb.Grant{}
-		if err := Peek(grant, s.intent.Grant); err != nil {
+		if err := Peek(grant, e.intent.Grant); err != nil {
 			return nil, nil, err
 		}
-		d4.Authorization, state.grantID = &pb.RecordQuery_Grant{Grant: s.intent.Grant}, grant.GetGrantId()
+		d4.Authorization, state.grantID = &pb.RecordQuery_Grant{Grant: e.intent.Grant}, grant.GetGrantId()
 	}
 	encoded, err := rules.Marshal(d4)
 	if err != nil {
 		return nil, nil, err
 	}
-	frame, err := s.sending().sealMessage("d4", encoded, now)
+	frame, err := e.sending.sealMessage("d4", encoded, now)
 	return state, frame, err
 }
 
 // AwaitingRecord is a doctor whose D4 is sent; M_EMR comes in.
 type AwaitingRecord struct {
-	session   *HospitalSession
-	receiving direction
-	content   recordContent
-	grantID   []byte
+	RecordEstablished
+	content recordContent
+	grantID []byte
 }
 
 // Receive takes one frame of H2 (eq. 48); T is checked on the first. It gives a slice of M_EMR, which is not proved yet: spool it and
@@ -121,20 +180,20 @@ func (w *AwaitingRecord) complete(plaintext []byte, frame *pb.SessionFrame, h2 *
 	if h2.Signature == nil || h2.Version == nil {
 		return refusal.New(refusal.MissingField, "a served record is signed")
 	}
-	if _, err := verifier.Party(w.session.hospital.KeyStatement, pb.Role_ROLE_HOSPITAL, now); err != nil { // on the lists of now
+	if err := w.Peer.requireStillGood(verifier, now); err != nil {
 		return err
 	}
 	if err := w.content.end(); err != nil {
 		return err
 	}
 	signed := transcript.T("H2",
-		w.session.transcriptHash,
-		w.session.intent.commitment(),
+		w.transcriptHash,
+		w.intent.commitment(),
 		w.RecordDigest(),
 		w.grantID,
 		transcript.U64(h2.GetVersion()),
 		transcript.U64(h2.GetSentAt()))
-	return verifySignature(w.session.hospital.VerifyingKey, h2.GetSignature(), signed)
+	return verifySignature(w.Peer.VerifyingKey, h2.GetSignature(), signed)
 }
 
 // RecordDigest gives H(M_EMR), 32 bytes, once the last frame has held.
@@ -145,12 +204,12 @@ func (w *AwaitingRecord) Manifest() *pb.RecordManifest { return w.content.manife
 
 // requireAsked refuses a manifest of another patient or hospital (IDENTITY_MISMATCH), or with a record that was not asked for
 // (ANSWER_MISMATCH).
-func (s *HospitalSession) requireAsked(manifest *pb.RecordManifest) error {
-	if manifest.GetPatientId() != s.intent.PatientID || manifest.GetHospitalId() != s.hospital.Identity {
+func (e *RecordEstablished) requireAsked(manifest *pb.RecordManifest) error {
+	if manifest.GetPatientId() != e.intent.PatientID || manifest.GetHospitalId() != e.Peer.Identity {
 		return refusal.New(refusal.IdentityMismatch, "the record names another patient or hospital")
 	}
 	for _, entry := range manifest.GetRecords() {
-		if !contains(s.intent.Scope.GetHandles(), entry.GetHandle()) {
+		if !contains(e.intent.Scope.GetHandles(), entry.GetHandle()) {
 			return refusal.New(refusal.AnswerMismatch, "the hospital sent a record that was not asked for")
 		}
 	}
@@ -182,13 +241,13 @@ func (w *AwaitingReceipt) PrepareDeposit(departmentClass string, blind []byte, n
 	}
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_STORE.Enum(), DepartmentClass: proto.String(departmentClass)}
 	message := &pb.Deposit{
-		PatientId:           proto.String(held.Patient.Identity),
-		DoctorId:            proto.String(held.doctor.Identity),
+		PatientId:           proto.String(held.Peer.Identity),
+		DoctorId:            proto.String(held.Own.Identity),
 		SentAt:              proto.Uint64(now),
 		Blind:               blind,
 		Scope:               scope,
 		Grant:               held.SignedGrant,
-		PatientKeyStatement: held.Patient.KeyStatement,
+		PatientKeyStatement: held.Peer.KeyStatement,
 		ConsultationDigest:  held.transcriptHash,
 		BiosignalSizeBytes:  proto.Uint64(uint64(len(held.Biosignal))),
 		BiosignalDigest:     held.delivery.GetBiosignalDigest(),
@@ -200,25 +259,24 @@ func (w *AwaitingReceipt) PrepareDeposit(departmentClass string, blind []byte, n
 		DiagnosisSentAt:     d5.SentAt,
 		DiagnosisSignature:  d5.GetSignature(),
 	}
-	intent := Intent{held.Patient.Identity, scope, held.SignedGrant, held.Patient.KeyStatement, blind}
+	intent := Intent{held.Peer.Identity, scope, held.SignedGrant, held.Peer.KeyStatement, blind}
 	return &Deposit{intent, message, held.Biosignal, d5.GetDiagnosis()}, nil
 }
 
 // Deposit makes STO: M_SD and M_DINF in slices, then the deposit. The frames are to be sent once.
-func (s *HospitalSession) Deposit(deposit *Deposit) (*AwaitingDepositReceipt, iter.Seq2[*pb.SessionFrame, error], error) {
+func (e *RecordEstablished) Deposit(deposit *Deposit) (*AwaitingDepositReceipt, iter.Seq2[*pb.SessionFrame, error], error) {
 	encoded, err := rules.Marshal(deposit.Message)
 	if err != nil {
 		return nil, nil, err
 	}
 	content := append(bytes.Clone(deposit.Biosignal), deposit.Diagnosis...)
-	state := &AwaitingDepositReceipt{s.hospital, s.receiving(), transcript.Digest(encoded)}
-	return state, s.sending().sealLong("sto", content, encoded, deposit.Message.GetSentAt()), nil
+	state := &AwaitingDepositReceipt{e.Session, transcript.Digest(encoded)}
+	return state, e.sending.sealLong("sto", content, encoded, deposit.Message.GetSentAt()), nil
 }
 
 // AwaitingDepositReceipt is a doctor whose STO is sent.
 type AwaitingDepositReceipt struct {
-	hospital      *VerifiedParty
-	receiving     direction
+	Session
 	depositDigest []byte
 }
 
@@ -241,11 +299,51 @@ func (w *AwaitingDepositReceipt) verify(end *pb.DepositEnd) (*pb.DepositReceipt,
 		return nil, refusal.New(refusal.MissingField, "a served deposit has a receipt")
 	}
 	receipt := &pb.DepositReceipt{}
-	if err := OpenStatement("stoack", receipt, end.GetReceipt(), w.hospital.VerifyingKey); err != nil {
+	if err := OpenStatement("stoack", receipt, end.GetReceipt(), w.Peer.VerifyingKey); err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(receipt.GetDepositDigest(), w.depositDigest) {
 		return nil, refusal.New(refusal.AnswerMismatch, "the receipt is for another deposit")
 	}
 	return receipt, nil
+}
+
+// recordOpeningTranscript is what Sig_D3 covers: eq. 35 with c_P for ID_P, and the hospital (C3).
+func recordOpeningTranscript(message opening, issuer []byte, hospitalID string, keyID, sessionID []byte) []byte {
+	d3 := message.(*pb.RecordOpening)
+	return transcript.T("D3",
+		issuer,
+		transcript.U64(d3.GetSentAt()),
+		d3.GetPatientCommitment(),
+		d3.GetEphemeralPoint(),
+		d3.GetRegistrationPoint(),
+		transcript.Text(hospitalID),
+		keyID,
+		sessionID,
+		transcript.Digest(d3.GetContribution()),
+		transcript.Digest(d3.GetDoctorCertificate()))
+}
+
+// recordHash gives TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, T_HPC1, session id)).
+func recordHash(openingPlaintext []byte, message reply, credential, sessionID []byte) []byte {
+	h1 := message.(*pb.RecordReply)
+	return transcript.Digest(transcript.T("th2",
+		transcript.Digest(openingPlaintext),
+		transcript.Text(h1.GetHospitalId()),
+		credential,
+		h1.GetRegistrationPoint(),
+		h1.GetEphemeralPoint(),
+		transcript.U64(h1.GetSentAt()),
+		sessionID))
+}
+
+// recordReplyTranscript is what Sig_HPC1 covers: eq. 41, and the session (C4).
+func recordReplyTranscript(message reply, issuer, transcriptHash []byte) []byte {
+	h1 := message.(*pb.RecordReply)
+	return transcript.T("H1",
+		issuer,
+		transcript.U64(h1.GetSentAt()),
+		transcript.Text(h1.GetHospitalId()),
+		h1.GetKeyConfirmation(),
+		transcriptHash)
 }

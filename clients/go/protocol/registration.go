@@ -39,12 +39,12 @@ func (a Applicant) Apply(challenge []byte, cloud *EncryptionKey, now Instant) (*
 		Challenge:              challenge,
 		SentAt:                 proto.Uint64(now),
 	}
-	var err error
-	if request.Signature, err = keys.Sign(a.Signer, requestTranscript(request, cloud.Owner)); err != nil {
+	plaintext, err := signMessage(a.Signer, requestTranscript(request, cloud.Owner), request)
+	if err != nil {
 		return nil, nil, err
 	}
 	context := sealContext{"reg1", unnamed, cloud.Owner, cloud.KeyID, challenge, now}
-	opening, plaintext, err := sealOpening(request, cloud, context)
+	opening, err := sealOpening(request, plaintext, cloud, context)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
 )
@@ -23,12 +22,12 @@ func PutEncryptionKey(signer crypto.Signer, encryptionKey *pb.SignedStatement, a
 	if address != "" {
 		ekput.Address = proto.String(address)
 	}
-	var err error
-	if ekput.Signature, err = keys.Sign(signer, renewalTranscript(ekput, cloud.Owner)); err != nil {
+	encoded, err := signMessage(signer, renewalTranscript(ekput, cloud.Owner), ekput)
+	if err != nil {
 		return nil, nil, err
 	}
 	noSession := []byte{} // of a single call: present, and empty
-	opening, _, err := sealOpening(ekput, cloud, sealContext{"ekput", unnamed, cloud.Owner, cloud.KeyID, noSession, now})
+	opening, err := sealOpening(ekput, encoded, cloud, sealContext{"ekput", unnamed, cloud.Owner, cloud.KeyID, noSession, now})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -255,14 +255,14 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 		t.Fatal(err)
 	}
 	made(t, w, "P1", opening)
-	asked := receive(t, w, "P1", func(opening *pb.SealedOpening, now Instant, admitted bool) (*Asked, error) {
+	received := receive(t, w, "P1", func(opening *pb.SealedOpening, now Instant, admitted bool) (*ReceivedOpening[*AwaitingBiosignal], error) {
 		pending, err := ReceiveOpening(doctor, opening, w.verifier, now)
 		if err != nil {
 			return nil, err
 		}
 		return pending.Admit(admitted)
 	})
-	replying, reply, err := asked.Reply(w.Now, w.draws("D1"))
+	replying, reply, err := received.Reply(w.Now, w.draws("D1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,8 +302,8 @@ func search(t *testing.T, w *world, present *InConsultation) Place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	question := Question{PatientID: present.Patient.Identity, DepartmentClass: class}
-	awaiting, opening, err := Ask(w.party["doctor"], question, present.SignedGrant, present.Patient.KeyStatement, cloud, w.Now, w.draws("D2"))
+	question := Question{PatientID: present.Peer.Identity, DepartmentClass: class}
+	awaiting, opening, err := Ask(w.party["doctor"], question, present.SignedGrant, present.Peer.KeyStatement, cloud, w.Now, w.draws("D2"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,14 +317,14 @@ func search(t *testing.T, w *world, present *InConsultation) Place {
 	return answer.Places[0]
 }
 
-func establish(t *testing.T, w *world, hospital *AddressedHospital, intent Intent, suffix string) *HospitalSession {
+func establish(t *testing.T, w *world, hospital *Peer, intent Intent, suffix string) *RecordEstablished {
 	t.Helper()
-	awaiting, opening, err := BeginSession(w.party["doctor"], hospital, intent, w.Now, w.draws("D3"+suffix))
+	awaiting, opening, err := BeginRecordSession(w.party["doctor"], hospital, intent, w.Now, w.draws("D3"+suffix))
 	if err != nil {
 		t.Fatal(err)
 	}
 	made(t, w, "D3"+suffix, opening)
-	return receive(t, w, "H1"+suffix, func(reply *pb.SealedReply, now Instant, _ bool) (*HospitalSession, error) {
+	return receive(t, w, "H1"+suffix, func(reply *pb.SealedReply, now Instant, _ bool) (*RecordEstablished, error) {
 		return awaiting.Receive(reply, w.verifier, now)
 	})
 }
@@ -332,7 +332,7 @@ func establish(t *testing.T, w *world, hospital *AddressedHospital, intent Inten
 func readRecord(t *testing.T, w *world, present *InConsultation, place Place) []byte {
 	t.Helper()
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(class), Handles: [][]byte{place.Handle}}
-	intent := Intent{present.Patient.Identity, scope, present.SignedGrant, present.Patient.KeyStatement, w.draws("rho-read")(32)}
+	intent := Intent{present.Peer.Identity, scope, present.SignedGrant, present.Peer.KeyStatement, w.draws("rho-read")(32)}
 	session := establish(t, w, place.Hospital, intent, "-read")
 	awaiting, frame, err := session.Query(mostRecord, w.Now)
 	if err != nil {
@@ -377,7 +377,7 @@ func diagnose(t *testing.T, w *world, waiting *AwaitingDiagnosis, present *InCon
 	return awaiting
 }
 
-func deposit(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *AddressedHospital) {
+func deposit(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *Peer) {
 	t.Helper()
 	prepared, err := awaiting.PrepareDeposit(class, w.draws("rho-store")(32), w.Now)
 	if err != nil {

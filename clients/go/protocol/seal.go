@@ -90,11 +90,11 @@ func requireAllZero(padding []byte) error {
 	return nil
 }
 
-// sealOpening seals a payload as a SealedOpening; it gives that and the payload's exact bytes.
-func sealOpening(message payload, receiver *EncryptionKey, context sealContext) (*pb.SealedOpening, []byte, error) {
-	sealed, encoded, err := sealPayload(message, receiver, context)
+// sealOpening seals a payload's exact bytes as a SealedOpening.
+func sealOpening(message payload, encoded []byte, receiver *EncryptionKey, context sealContext) (*pb.SealedOpening, error) {
+	sealed, err := sealPayload(message, encoded, receiver, context)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	return &pb.SealedOpening{
 		Version:   proto.Uint32(Version),
@@ -102,27 +102,23 @@ func sealOpening(message payload, receiver *EncryptionKey, context sealContext) 
 		KeyId:     context.keyID,
 		Sealed:    sealed,
 		SentAt:    proto.Uint64(context.sentAt),
-	}, encoded, nil
+	}, nil
 }
 
-func sealReply(message payload, receiver *EncryptionKey, context sealContext) (*pb.SealedReply, error) {
-	sealed, _, err := sealPayload(message, receiver, context)
+func sealReply(message payload, encoded []byte, receiver *EncryptionKey, context sealContext) (*pb.SealedReply, error) {
+	sealed, err := sealPayload(message, encoded, receiver, context)
 	if err != nil {
 		return nil, err
 	}
 	return &pb.SealedReply{SessionId: context.sessionID, Sealed: sealed, SentAt: proto.Uint64(context.sentAt)}, nil
 }
 
-func sealPayload(message payload, receiver *EncryptionKey, context sealContext) (sealed, encoded []byte, err error) {
-	if encoded, err = rules.Marshal(message); err != nil {
-		return nil, nil, err
-	}
+func sealPayload(message payload, encoded []byte, receiver *EncryptionKey, context sealContext) ([]byte, error) {
 	padded, err := pad(message.ProtoReflect().Descriptor(), encoded)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	sealed, err = keys.Seal(receiver.Key, padded, context.info())
-	return sealed, encoded, err
+	return keys.Seal(receiver.Key, padded, context.info())
 }
 
 // findKey decides what the clear fields of an opening decide, precisely: rules, version, T, key id, session id.

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"bytes"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -12,7 +11,6 @@ import (
 	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
-	"medunion.example/clients/go/rules"
 	"medunion.example/clients/go/transcript"
 )
 
@@ -75,11 +73,12 @@ func Ask(doctor *Party, question Question, grant, patient *pb.SignedStatement, c
 		return nil, nil, err
 	}
 	d2.Proof = tag(sharedKey, queryProof(d2))
-	if d2.Signature, err = keys.Sign(doctor.Signer, queryTranscript(d2, doctor.VerifiedParty, cloud.Owner)); err != nil {
+	encoded, err := signMessage(doctor.Signer, queryTranscript(d2, doctor.VerifiedParty, cloud.Owner), d2)
+	if err != nil {
 		return nil, nil, err
 	}
 	context := sealContext{"d2", unnamed, cloud.Owner, cloud.KeyID, sessionID, now}
-	opening, _, err := sealOpening(d2, cloud, context)
+	opening, err := sealOpening(d2, encoded, cloud, context)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +100,7 @@ func (w *AwaitingAnswer) Forget() { clear(w.sharedKey) }
 
 // Place is where a record is: an index row whose hospital's statements held.
 type Place struct {
-	Hospital     *AddressedHospital
+	Hospital     *Peer
 	Address      string
 	DepartmentID string
 	Handle       []byte
@@ -116,13 +115,7 @@ type Answer struct {
 
 // Receive takes C (eq. 31, 32). Refuses with what the cloud says is wrong with the grant; by clear fields; with REJECTED a false answer.
 func (w *AwaitingAnswer) Receive(reply *pb.SealedReply, verifier Verifier, now Instant) (*Answer, error) {
-	if err := rules.Check(reply); err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(reply.GetSessionId(), w.sessionID) {
-		return nil, refusal.New(refusal.SessionUnknown, "the answer belongs to another question")
-	}
-	if err := verifier.Freshness.Require(reply.GetSentAt(), now); err != nil {
+	if err := requireReply(reply, w.sessionID, verifier.Freshness, now); err != nil {
 		return nil, err
 	}
 	answer, err := w.accept(reply, verifier, now)

@@ -42,6 +42,16 @@ func Peek(into proto.Message, signed *pb.SignedStatement) error {
 	return rules.Parse(signed.GetStatement(), into)
 }
 
+// signMessage puts the signature over a transcript into a message, and gives the message's exact bytes.
+func signMessage(signer crypto.Signer, covered []byte, message proto.Message) ([]byte, error) {
+	signature, err := keys.Sign(signer, covered)
+	if err != nil {
+		return nil, err
+	}
+	fill(message, fields{"signature": signature})
+	return rules.Marshal(message)
+}
+
 func verifySignature(key ed25519.PublicKey, signature, signed []byte) error {
 	if len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, signed, signature) {
 		return refusal.New(refusal.SignatureInvalid, "a signature does not hold")

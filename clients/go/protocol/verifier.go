@@ -98,6 +98,14 @@ func (v Verifier) Doctor(signed *pb.SignedStatement, certificate []byte, now Ins
 	return party, verifyCertificate(certificate, v.Anchors, v.Lists, party.Identity, party.VerifyingKey, now)
 }
 
+// member makes CRED(X) of whatever role; of a doctor with Cert_D.
+func (v Verifier) member(signed *pb.SignedStatement, role pb.Role, certificate []byte, now Instant) (*VerifiedParty, error) {
+	if role == pb.Role_ROLE_DOCTOR {
+		return v.Doctor(signed, certificate, now)
+	}
+	return v.Party(signed, role, now)
+}
+
 // EncryptionKey verifies EK_X by PUK_X.
 func (v Verifier) EncryptionKey(signed *pb.SignedStatement, owner *VerifiedParty, now Instant) (*EncryptionKey, error) {
 	return v.encryptionKey(signed, owner.Identity, owner.VerifyingKey, now)

@@ -210,7 +210,7 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 		return nil, err
 	}
 	defer present.Forget()
-	told := &consulted{Patient: present.Patient.Identity, Biosignal: toldBiosignal(present), Records: []recordTold{}}
+	told := &consulted{Patient: present.Peer.Identity, Biosignal: toldBiosignal(present), Records: []recordTold{}}
 	records := p.readRecords(ctx, doctor, present)
 	for _, record := range records {
 		defer record.Close()
@@ -268,7 +268,7 @@ func (p plan) awaitPatient(ctx context.Context, room *client.Room) (*protocol.In
 	if err != nil {
 		return nil, err
 	}
-	tell(present.Patient.Identity + " is here; both sides have proved who they are.")
+	tell(present.Peer.Identity + " is here; both sides have proved who they are.")
 	return present, nil
 }
 
@@ -300,7 +300,7 @@ func (p plan) diagnose(ctx context.Context, doctor *client.Doctor, room *client.
 	for _, record := range records {
 		digests = append(digests, record.Digest)
 	}
-	report, err := client.NewReport(present.Patient.Identity, doctor.Member.Identity(), p.conclusion, digests, time.Now())
+	report, err := client.NewReport(present.Peer.Identity, doctor.Member.Identity(), p.conclusion, digests, time.Now())
 	if err != nil {
 		return nil, err
 	}
