@@ -13,16 +13,6 @@ import (
 	"medunion.example/clients/go/transcript"
 )
 
-// What a confirmed session's hospital may say is wrong.
-var sessionRefusals = map[pb.SessionOutcome]refusal.Reason{
-	pb.SessionOutcome_SESSION_OUTCOME_NO_RECORD:         refusal.NoSuchRecord,
-	pb.SessionOutcome_SESSION_OUTCOME_GRANT_EXPIRED:     refusal.GrantExpired,
-	pb.SessionOutcome_SESSION_OUTCOME_GRANT_REVOKED:     refusal.GrantRevoked,
-	pb.SessionOutcome_SESSION_OUTCOME_GRANT_SCOPE:       refusal.GrantScope,
-	pb.SessionOutcome_SESSION_OUTCOME_GRANT_MISSING:     refusal.GrantMissing,
-	pb.SessionOutcome_SESSION_OUTCOME_EMERGENCY_REFUSED: refusal.EmergencyNotSupported,
-}
-
 // recordKind is the handshake of a doctor with a hospital: D3 and H1 (eq. 33-44), which give SEK_2.
 var recordKind = &kind{
 	openingLabel:      "D3",
@@ -163,8 +153,8 @@ func (w *AwaitingRecord) Receive(frame *pb.SessionFrame, verifier Verifier, now 
 	if err := w.complete(plaintext, frame, h2, verifier, now); err != nil {
 		return nil, nil, refusal.AfterOpening(err)
 	}
-	if h2.GetOutcome() != pb.SessionOutcome_SESSION_OUTCOME_SERVED {
-		return nil, nil, hospitalRefuses(h2.GetOutcome())
+	if err := ofSession(h2.GetOutcome()).toldBy("the hospital"); err != nil {
+		return nil, nil, err
 	}
 	w.receiving = receiving
 	return nil, h2, nil
@@ -214,14 +204,6 @@ func (e *RecordEstablished) requireAsked(manifest *pb.RecordManifest) error {
 		}
 	}
 	return nil
-}
-
-func hospitalRefuses(outcome pb.SessionOutcome) error {
-	reason, known := sessionRefusals[outcome]
-	if !known {
-		reason = refusal.Unauthorized
-	}
-	return refusal.New(reason, "the hospital refuses: %s", outcome)
 }
 
 // Deposit is an encounter to keep at the doctor's own hospital. The same one may be sent again in a new session, and gets the same
@@ -287,8 +269,8 @@ func (w *AwaitingDepositReceipt) Receive(frame *pb.SessionFrame) (*pb.DepositRec
 	if _, err := w.receiving.openMessage("stoack", frame, end); err != nil {
 		return nil, refusal.AfterOpening(err)
 	}
-	if end.GetOutcome() != pb.SessionOutcome_SESSION_OUTCOME_SERVED {
-		return nil, hospitalRefuses(end.GetOutcome())
+	if err := ofSession(end.GetOutcome()).toldBy("the hospital"); err != nil {
+		return nil, err
 	}
 	receipt, err := w.verify(end)
 	return receipt, refusal.AfterOpening(err)

@@ -14,20 +14,6 @@ import (
 	"medunion.example/clients/go/transcript"
 )
 
-var searchOutcomes = map[pb.SearchOutcome]struct {
-	name   string
-	reason refusal.Reason // none for an answer
-}{
-	pb.SearchOutcome_SEARCH_OUTCOME_FOUND:             {"found", ""},
-	pb.SearchOutcome_SEARCH_OUTCOME_NONE:              {"none", ""},
-	pb.SearchOutcome_SEARCH_OUTCOME_GRANT_MISSING:     {"grant-missing", refusal.GrantMissing},
-	pb.SearchOutcome_SEARCH_OUTCOME_GRANT_INVALID:     {"grant-invalid", refusal.GrantInvalid},
-	pb.SearchOutcome_SEARCH_OUTCOME_GRANT_EXPIRED:     {"grant-expired", refusal.GrantExpired},
-	pb.SearchOutcome_SEARCH_OUTCOME_GRANT_REVOKED:     {"grant-revoked", refusal.GrantRevoked},
-	pb.SearchOutcome_SEARCH_OUTCOME_GRANT_SCOPE:       {"grant-scope", refusal.GrantScope},
-	pb.SearchOutcome_SEARCH_OUTCOME_EMERGENCY_REFUSED: {"emergency-refused", refusal.EmergencyNotSupported},
-}
-
 // SharedKey gives K_X, 32 bytes, that only the holder of S_X and the issuer can derive: HKDF-SHA256(ikm = u(S_X PK), no salt,
 // info = T("shared", ID_X, serial)).
 func SharedKey(secret group.RegistrationSecret, issuer []byte, identity string, serial []byte) ([]byte, error) {
@@ -122,8 +108,8 @@ func (w *AwaitingAnswer) Receive(reply *pb.SealedReply, verifier Verifier, now I
 	if err != nil {
 		return nil, refusal.AfterOpening(err)
 	}
-	if outcome := searchOutcomes[answer.Signed.GetOutcome()]; outcome.reason != "" {
-		return nil, refusal.New(outcome.reason, "the public cloud refuses: %s", outcome.name)
+	if err := ofSearch(answer.Signed.GetOutcome()).toldBy("the public cloud"); err != nil {
+		return nil, err
 	}
 	return answer, nil
 }
@@ -207,7 +193,7 @@ func answerTranscript(c *pb.SearchAnswer, d2 *pb.SearchQuery, doctor *VerifiedPa
 			row.GetHandle()))
 	}
 	return transcript.T("C",
-		transcript.Text(searchOutcomes[c.GetOutcome()].name),
+		transcript.Text(ofSearch(c.GetOutcome()).name),
 		transcript.Text(d2.GetDepartmentClass()),
 		c.GetProof(),
 		doctor.RegistrationPoint,
