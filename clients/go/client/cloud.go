@@ -57,15 +57,15 @@ func (c *Cloud) encryptionKey(ctx context.Context) (*protocol.EncryptionKey, err
 
 // Search asks where a patient's records are: D2 and C, once more with the newest key if EK_C has changed. Refuses with what is wrong
 // with the grant.
-func (c *Cloud) Search(ctx context.Context, question protocol.Question, grant, patient *pb.SignedStatement) (*protocol.Answer, error) {
-	answer, err := c.searchOnce(ctx, question, grant, patient)
+func (c *Cloud) Search(ctx context.Context, question protocol.Question, claim protocol.AccessClaim) (*protocol.Answer, error) {
+	answer, err := c.searchOnce(ctx, question, claim)
 	if refusal.Is(err, refusal.UnknownKeyID) {
-		return c.searchOnce(ctx, question, grant, patient)
+		return c.searchOnce(ctx, question, claim)
 	}
 	return answer, err
 }
 
-func (c *Cloud) searchOnce(ctx context.Context, question protocol.Question, grant, patient *pb.SignedStatement) (*protocol.Answer, error) {
+func (c *Cloud) searchOnce(ctx context.Context, question protocol.Question, claim protocol.AccessClaim) (*protocol.Answer, error) {
 	key, err := c.encryptionKey(ctx)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (c *Cloud) searchOnce(ctx context.Context, question protocol.Question, gran
 	if err != nil {
 		return nil, err
 	}
-	awaiting, opening, err := protocol.Ask(doctor, question, grant, patient, key, c.member.clock(), c.member.entropy)
+	awaiting, opening, err := protocol.Ask(doctor, question, claim, key, c.member.clock(), c.member.entropy)
 	if err != nil {
 		return nil, err
 	}

@@ -65,16 +65,16 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 // search asks the public cloud where the patient's records are: every page, of all classes that the grant covers. No record yet is no
 // error. Refuses with what is wrong with the grant; what was found before that is given, too.
 func (d *Doctor) search(ctx context.Context, present *protocol.InConsultation) ([]protocol.Place, error) {
-	classes := present.Grant.GetDepartmentClasses()
+	classes := present.Access.DepartmentClasses
 	if slices.Contains(classes, protocol.Any) {
 		classes = []string{protocol.Any}
 	}
 	var places []protocol.Place
 	for _, class := range classes {
 		found, err := allPages(func(page uint32) (*protocol.Answer, error) {
-			question := protocol.Question{PatientID: present.Peer.Identity, DepartmentClass: class, Page: page}
+			question := protocol.Question{DepartmentClass: class, Page: page}
 			return onceMore(ctx, func() (*protocol.Answer, error) {
-				return d.Cloud.Search(ctx, question, present.SignedGrant, present.Peer.KeyStatement)
+				return d.Cloud.Search(ctx, question, present.Claim)
 			})
 		})
 		places = append(places, found...)
@@ -146,11 +146,6 @@ func (d *Doctor) AwaitReceipt(ctx context.Context, room *Room, present *protocol
 			return true // what does not hold is not the patient's: anybody with the code may put frames
 		}
 	}
-}
-
-// Allows says whether the patient's grant holds a right; servers decide this for themselves.
-func Allows(present *protocol.InConsultation, right pb.Right) bool {
-	return slices.Contains(present.Grant.GetRights(), right)
 }
 
 // refresh brings the lists up to date once a minute, and not before a cloud that asked to be left alone said so. Without the cloud the kept

@@ -30,8 +30,8 @@ func TestNothingThatTheCloudSaysOfRecordsEndsAVisit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPractice(t)
 		present := &protocol.InConsultation{
-			Session: protocol.Session{Peer: &protocol.Peer{VerifiedParty: p.patient.VerifiedParty}},
-			Grant:   &pb.Grant{DepartmentClasses: []string{protocol.Any}, Rights: []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ}},
+			Claim:  protocol.AccessClaim{PatientID: p.patient.Identity, PatientKeyStatement: p.patient.KeyStatement},
+			Access: &protocol.Access{DepartmentClasses: []string{protocol.Any}, Rights: []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ}},
 		}
 		for _, tried := range []struct {
 			answers []error
@@ -54,7 +54,7 @@ func TestNothingThatTheCloudSaysOfRecordsEndsAVisit(t *testing.T) {
 				t.Errorf("%v: it took %s, and %d answers are left", tried.answers, took, len(p.searched))
 			}
 		}
-		p.said, present.Grant.Rights = nil, nil
+		p.said, present.Access.Rights = nil, nil
 		if records := p.doctor.Records(t.Context(), present); len(records) > 0 || len(p.said) != 1 || !strings.Contains(p.said[0], "Without consent") {
 			t.Errorf("%d records; said %q", len(records), p.said)
 		}
@@ -105,7 +105,7 @@ func TestSearchAndSessionsOfAVisitAreBounded(t *testing.T) {
 	}
 	p := newPractice(t)
 	nowhere := order{place: protocol.Place{Hospital: &protocol.Peer{VerifiedParty: &protocol.VerifiedParty{Identity: "H:alpha"}}}}
-	present := &protocol.InConsultation{Session: protocol.Session{Peer: &protocol.Peer{VerifiedParty: p.patient.VerifiedParty}}}
+	present := &protocol.InConsultation{Claim: protocol.AccessClaim{PatientID: p.patient.Identity, PatientKeyStatement: p.patient.KeyStatement}}
 	for before, reason := range map[int]refusal.Reason{mostRecordSessions - 1: refusal.FieldInvalid, mostRecordSessions: refusal.LimitReached} {
 		if _, err := p.doctor.fetch(t.Context(), present, nowhere, 0, before); refusal.Outer(err) != reason {
 			t.Errorf("after %d sessions: %v, not %s", before, err, reason)

@@ -70,7 +70,7 @@ func classOf(departmentID string) string {
 // Records looks for the patient's records and fetches them, one hospital after the other, MostRecords bytes in all, as far as the consent
 // goes. What can't be had is told, and nothing more: the patient is waiting.
 func (d *Doctor) Records(ctx context.Context, present *protocol.InConsultation) (records []*Record) {
-	if !Allows(present, pb.Right_RIGHT_INDEX) || !Allows(present, pb.Right_RIGHT_READ) {
+	if !present.Access.Allows(pb.Right_RIGHT_INDEX) || !present.Access.Allows(pb.Right_RIGHT_READ) {
 		d.Tell("Without consent to look for records, none is looked for.")
 		return nil
 	}
@@ -97,11 +97,9 @@ func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, or
 
 	hospital := order.place.Hospital
 	intent := protocol.Intent{
-		PatientID:           present.Peer.Identity,
-		Scope:               &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(order.class), Handles: order.handles},
-		Grant:               present.SignedGrant,
-		PatientKeyStatement: present.Peer.KeyStatement,
-		Blind:               d.Member.entropy(32),
+		Claim: present.Claim,
+		Scope: &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(order.class), Handles: order.handles},
+		Blind: d.Member.entropy(32),
 	}
 	session, err := d.openSession(ctx, order.place.Address, hospital.Identity, hospital, intent)
 	if err != nil {

@@ -83,12 +83,18 @@ func (w *AwaitingBiosignal) complete(plaintext []byte, frame *pb.SessionFrame, v
 	if err := verifySignature(patient.VerifyingKey, p2.GetSignature(), covered); err != nil {
 		return nil, err
 	}
-	present := &InConsultation{Session: w.Session, Biosignal: biosignal, delivery: p2}
+	present := &InConsultation{
+		Session:   w.Session,
+		Biosignal: biosignal,
+		Claim:     AccessClaim{patient.Identity, p2.GetGrant(), patient.KeyStatement},
+		delivery:  p2,
+	}
 	if p2.GetGrant() != nil {
-		if present.Grant, err = openGrant(p2.GetGrant(), patient.VerifiedParty, w.Own, verifier.Freshness, now); err != nil {
+		grant, err := openGrant(p2.GetGrant(), patient.VerifiedParty, w.Own, verifier.Freshness, now)
+		if err != nil {
 			return nil, err
 		}
-		present.SignedGrant = p2.GetGrant()
+		present.Access = &Access{grant.GetDepartmentClasses(), grant.GetRights()}
 	}
 	return present, nil
 }
@@ -96,9 +102,9 @@ func (w *AwaitingBiosignal) complete(plaintext []byte, frame *pb.SessionFrame, v
 // InConsultation is a doctor whose patient is present: its biosignal and grant are here.
 type InConsultation struct {
 	Session
-	Biosignal   []byte
-	Grant       *pb.Grant // nil where the patient consents to nothing beyond this consultation
-	SignedGrant *pb.SignedStatement
+	Biosignal []byte
+	Claim     AccessClaim
+	Access    *Access // nil where the patient consents to nothing beyond this consultation
 
 	delivery *pb.BiosignalDelivery
 }

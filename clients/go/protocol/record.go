@@ -53,16 +53,14 @@ func (v Verifier) hospital(hospitalID string, keyStatement, encryptionKey *pb.Si
 
 // Intent is what a session with a hospital is for: c_P commits to it. Keep it to repeat a deposit.
 type Intent struct {
-	PatientID           string
-	Scope               *pb.Scope
-	Grant               *pb.SignedStatement
-	PatientKeyStatement *pb.SignedStatement
-	Blind               []byte // rho, 32 random bytes
+	Claim AccessClaim
+	Scope *pb.Scope
+	Blind []byte // rho, 32 random bytes
 }
 
 // commitment gives c_P = H(T("cp", ID_P, H(grant or emergency), H(scope), rho)) (X5).
 func (i Intent) commitment() []byte {
-	return transcript.Digest(transcript.T("cp", transcript.Text(i.PatientID), grantDigest(i.Grant), scopeDigest(i.Scope), i.Blind))
+	return transcript.Digest(transcript.T("cp", transcript.Text(i.Claim.PatientID), i.Claim.digest(), scopeDigest(i.Scope), i.Blind))
 }
 
 func scopeDigest(scope *pb.Scope) []byte {
@@ -90,29 +88,29 @@ type RecordEstablished struct {
 
 // Query makes D4 (eq. 45): opens c_P and shows the grant. Of what comes in answer, most bytes are taken.
 func (e *RecordEstablished) Query(most uint64, now Instant) (*AwaitingRecord, *pb.SessionFrame, error) {
+	claim := e.intent.Claim
+	grantID, err := claim.claimedID()
+	if err != nil {
+		return nil, nil, err
+	}
 	d4 := &pb.RecordQuery{
-		PatientId:               proto.String(e.intent.PatientID),
+		PatientId:               proto.String(claim.PatientID),
 		DoctorId:                proto.String(e.Own.Identity),
 		SentAt:                  proto.Uint64(now),
 		DoctorCertificateDigest: transcript.Digest(e.Own.Certificate),
 		Blind:                   e.intent.Blind,
 		Scope:                   e.intent.Scope,
-		PatientKeyStatement:     e.intent.PatientKeyStatement,
+		PatientKeyStatement:     claim.PatientKeyStatement,
 	}
-	state := &AwaitingRecord{RecordEstablished: *e, content: newRecordContent(most, e.requireAsked)}
-	if e.intent.Grant != nil {
-		grant := &pb.Grant{}
-		if err := Peek(grant, e.intent.Grant); err != nil {
-			return nil, nil, err
-		}
-		d4.Authorization, state.grantID = &pb.RecordQuery_Grant{Grant: e.intent.Grant}, grant.GetGrantId()
+	if claim.Grant != nil {
+		d4.Authorization = &pb.RecordQuery_Grant{Grant: claim.Grant}
 	}
 	encoded, err := rules.Marshal(d4)
 	if err != nil {
 		return nil, nil, err
 	}
 	frame, err := e.sending.sealMessage("d4", encoded, now)
-	return state, frame, err
+	return &AwaitingRecord{*e, newRecordContent(most, e.requireAsked), grantID}, frame, err
 }
 
 // AwaitingRecord is a doctor whose D4 is sent; M_EMR comes in.
@@ -195,7 +193,7 @@ func (w *AwaitingRecord) Manifest() *pb.RecordManifest { return w.content.manife
 // requireAsked refuses a manifest of another patient or hospital (IDENTITY_MISMATCH), or with a record that was not asked for
 // (ANSWER_MISMATCH).
 func (e *RecordEstablished) requireAsked(manifest *pb.RecordManifest) error {
-	if manifest.GetPatientId() != e.intent.PatientID || manifest.GetHospitalId() != e.Peer.Identity {
+	if manifest.GetPatientId() != e.intent.Claim.PatientID || manifest.GetHospitalId() != e.Peer.Identity {
 		return refusal.New(refusal.IdentityMismatch, "the record names another patient or hospital")
 	}
 	for _, entry := range manifest.GetRecords() {
@@ -218,18 +216,18 @@ type Deposit struct {
 // with GRANT_MISSING.
 func (w *AwaitingReceipt) PrepareDeposit(departmentClass string, blind []byte, now Instant) (*Deposit, error) {
 	held, d5 := w.consultation, w.Diagnosis
-	if held.SignedGrant == nil {
+	if held.Claim.Grant == nil {
 		return nil, refusal.New(refusal.GrantMissing, "the patient gave no consent to keep this encounter")
 	}
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_STORE.Enum(), DepartmentClass: proto.String(departmentClass)}
 	message := &pb.Deposit{
-		PatientId:           proto.String(held.Peer.Identity),
+		PatientId:           proto.String(held.Claim.PatientID),
 		DoctorId:            proto.String(held.Own.Identity),
 		SentAt:              proto.Uint64(now),
 		Blind:               blind,
 		Scope:               scope,
-		Grant:               held.SignedGrant,
-		PatientKeyStatement: held.Peer.KeyStatement,
+		Grant:               held.Claim.Grant,
+		PatientKeyStatement: held.Claim.PatientKeyStatement,
 		ConsultationDigest:  held.transcriptHash,
 		BiosignalSizeBytes:  proto.Uint64(uint64(len(held.Biosignal))),
 		BiosignalDigest:     held.delivery.GetBiosignalDigest(),
@@ -241,8 +239,7 @@ func (w *AwaitingReceipt) PrepareDeposit(departmentClass string, blind []byte, n
 		DiagnosisSentAt:     d5.SentAt,
 		DiagnosisSignature:  d5.GetSignature(),
 	}
-	intent := Intent{held.Peer.Identity, scope, held.SignedGrant, held.Peer.KeyStatement, blind}
-	return &Deposit{intent, message, held.Biosignal, d5.GetDiagnosis()}, nil
+	return &Deposit{Intent{held.Claim, scope, blind}, message, held.Biosignal, d5.GetDiagnosis()}, nil
 }
 
 // Deposit makes STO: M_SD and M_DINF in slices, then the deposit. The frames are to be sent once.

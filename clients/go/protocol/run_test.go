@@ -302,8 +302,8 @@ func search(t *testing.T, w *world, present *InConsultation) Place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	question := Question{PatientID: present.Peer.Identity, DepartmentClass: class}
-	awaiting, opening, err := Ask(w.party["doctor"], question, present.SignedGrant, present.Peer.KeyStatement, cloud, w.Now, w.draws("D2"))
+	question := Question{DepartmentClass: class}
+	awaiting, opening, err := Ask(w.party["doctor"], question, present.Claim, cloud, w.Now, w.draws("D2"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func establish(t *testing.T, w *world, hospital *Peer, intent Intent, suffix str
 func readRecord(t *testing.T, w *world, present *InConsultation, place Place) []byte {
 	t.Helper()
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(class), Handles: [][]byte{place.Handle}}
-	intent := Intent{present.Peer.Identity, scope, present.SignedGrant, present.Peer.KeyStatement, w.draws("rho-read")(32)}
+	intent := Intent{present.Claim, scope, w.draws("rho-read")(32)}
 	session := establish(t, w, place.Hospital, intent, "-read")
 	awaiting, frame, err := session.Query(mostRecord, w.Now)
 	if err != nil {

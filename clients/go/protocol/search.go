@@ -25,22 +25,22 @@ func SharedKey(secret group.RegistrationSecret, issuer []byte, identity string, 
 	return hkdf.Key(sha256.New, product, nil, string(transcript.T("shared", transcript.Text(identity), serial)), 32)
 }
 
-// Question is what a doctor wants to know: a page of a patient's records of one department class, or of Any.
+// Question is what a doctor wants to know of a patient: a page of the records of one department class, or of Any.
 type Question struct {
-	PatientID, DepartmentClass string
-	Page                       uint32
+	DepartmentClass string
+	Page            uint32
 }
 
-// Ask makes D2 (eq. 25, 26) under the patient's grant, with the patient's KS_P to check it by. It draws 16 bytes for the session id and 16
+// Ask makes D2 (eq. 25, 26) for the patient of the claim. It draws 16 bytes for the session id and 16
 // for the nonce.
-func Ask(doctor *Party, question Question, grant, patient *pb.SignedStatement, cloud *EncryptionKey, now Instant, entropy group.Entropy) (*AwaitingAnswer, *pb.SealedOpening, error) {
+func Ask(doctor *Party, question Question, claim AccessClaim, cloud *EncryptionKey, now Instant, entropy group.Entropy) (*AwaitingAnswer, *pb.SealedOpening, error) {
 	ownKey, err := doctor.ownKey()
 	if err != nil {
 		return nil, nil, err
 	}
 	sessionID := entropy(16)
 	d2 := &pb.SearchQuery{
-		PatientId:              proto.String(question.PatientID),
+		PatientId:              proto.String(claim.PatientID),
 		SentAt:                 proto.Uint64(now),
 		DoctorId:               proto.String(doctor.Identity),
 		DoctorCertificate:      doctor.Certificate,
@@ -49,10 +49,10 @@ func Ask(doctor *Party, question Question, grant, patient *pb.SignedStatement, c
 		Nonce:                  entropy(16),
 		KeyStatement:           doctor.KeyStatement,
 		EncryptionKeyStatement: doctor.EncryptionKey,
-		PatientKeyStatement:    patient,
+		PatientKeyStatement:    claim.PatientKeyStatement,
 	}
-	if grant != nil {
-		d2.Authorization = &pb.SearchQuery_Grant{Grant: grant}
+	if claim.Grant != nil {
+		d2.Authorization = &pb.SearchQuery_Grant{Grant: claim.Grant}
 	}
 	sharedKey, err := SharedKey(doctor.RegistrationSecret, doctor.Issuer, doctor.Identity, doctor.Serial)
 	if err != nil {

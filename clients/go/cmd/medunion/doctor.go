@@ -221,7 +221,7 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 		return nil, err
 	}
 	var undeposited error
-	if p.deposit && !client.Allows(present, pb.Right_RIGHT_WRITE) {
+	if p.deposit && !present.Access.Allows(pb.Right_RIGHT_WRITE) {
 		tell("Without consent to keep this encounter, it is not deposited.")
 	} else if p.deposit {
 		told.Deposit, undeposited = p.keep(ctx, doctor, awaiting)
