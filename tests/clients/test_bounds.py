@@ -22,7 +22,7 @@ def test_records_beyond_the_doctors_bound_are_told_and_end_no_visit(
     run("hospital", "import", *directory, "--department", "H:a/cardiology", RECORD)
     stage.await_publication("a")
     clinic = Clinic(stage, built, patient, doctor, tmp_path, tmp_path)
-    command, code = consult(clinic, "bounded", "--records-mib", "0")
+    command, code = consult(clinic, "bounded", "--fetch-at-most", "0.000001")
     assert visit(clinic, code)["doctor"] == doctor.identity
     told = command.wait()
     assert told["records"] == []
@@ -32,6 +32,6 @@ def test_records_beyond_the_doctors_bound_are_told_and_end_no_visit(
 
 def test_address_outside_the_networks_is_not_dialled(stage: Federation, built: str) -> None:
     patient = enrol_patient(stage, party(stage, built, "patient", "go-networked"), "a")
-    assert patient.run("renew", "--networks", "192.0.2.0/24", expect=1)["reason"] == "NETWORK_FORBIDDEN"
-    everywhere = "127.0.0.0/8,::1/128"
-    assert patient.run("renew", "--networks", everywhere)["identity"] == patient.identity
+    assert patient.run("renew", "--dial-only", "192.0.2.0/24", expect=1)["reason"] == "NETWORK_FORBIDDEN"
+    loopback = "--dial-only", "127.0.0.0/8", "--dial-only", "::1/128"
+    assert patient.run("renew", *loopback)["identity"] == patient.identity

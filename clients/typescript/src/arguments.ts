@@ -11,13 +11,16 @@ import { hasForm } from "./protocol/rules.js";
 
 export class UsageError extends Error {}
 
-export type Values = Record<string, string | boolean | undefined>;
+export type Values = Record<string, string | string[] | boolean | undefined>;
 
 /** What a command says: one JSON object. */
 export type Said = Record<string, unknown>;
 
 /** What a terminal could take for something else than text: control characters, and those that turn or hide it. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+
+const MEGABYTE = 1_000_000;
+const MOST_FETCHED_MEGABYTES = 10_000_000;
 
 const NAMES = [
   "home",
@@ -34,19 +37,19 @@ const NAMES = [
   "conclusion",
   "code-file",
   "save",
-  "records-mib",
-  "networks",
+  "fetch-at-most",
   "pin-file",
 ];
 
 /** Read the words of the command line. */
 export function read(): { values: Values; positionals: string[] } {
   const text = { type: "string" } as const;
+  const again = { "dial-only": { type: "string", multiple: true } } as const;
   const flags = { deposit: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;
   try {
     return parseArgs({
       allowPositionals: true,
-      options: { ...Object.fromEntries(NAMES.map((name) => [name, text])), ...flags },
+      options: { ...Object.fromEntries(NAMES.map((name) => [name, text])), ...again, ...flags },
     }) as never;
   } catch (error) {
     throw new UsageError((error as Error).message);
@@ -69,25 +72,31 @@ export function neededForm(values: Values, name: string, kind: Kind, example: st
 
 /** How long a consent lasts. */
 export function hoursOf(values: Values, otherwise: number): number {
-  return numberOf(values, "hours", otherwise, LONGEST_GRANT_HOURS);
+  return numberOf(values, "hours", otherwise, LONGEST_GRANT_HOURS, 0.01);
+}
+
+/** How many bytes of records a visit takes, said in megabytes. */
+export function fetchAtMostOf(values: Values, otherwise: number): number {
+  return Math.round(MEGABYTE * numberOf(values, "fetch-at-most", otherwise / MEGABYTE, MOST_FETCHED_MEGABYTES, 0));
 }
 
 /** A number that is more than 0. */
-export function numberOf(values: Values, name: string, otherwise: number, most: number): number {
+function numberOf(values: Values, name: string, otherwise: number, most: number, least: number): number {
   const value = Number(values[name] ?? otherwise);
-  if (!(value >= 0.01 && value <= most)) throw new UsageError(`--${name} lies between 0.01 and ${most}`);
+  if (!(value > 0 && value >= least && value <= most))
+    throw new UsageError(`--${name} lies between ${least} and ${most}`);
   return value;
 }
 
 /** The networks that alone may be dialled; none where all may be. */
 export function networksOf(values: Values): Networks | undefined {
-  const written = values["networks"];
-  if (written === undefined) return undefined;
+  const written = values["dial-only"];
+  if (!Array.isArray(written)) return undefined;
   try {
-    return new Networks(String(written).split(","));
+    return new Networks(written);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    throw new UsageError(`--networks: ${error.message}`, { cause: error });
+    throw new UsageError(`--dial-only: ${error.message}`, { cause: error });
   }
 }
 

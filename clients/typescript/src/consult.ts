@@ -1,10 +1,10 @@
 /** `doctor consult`: one visit, from the room to the receipt. What can't be had is said, and the visit goes on: the patient is waiting. */
 
 import {
+  fetchAtMostOf,
   needed,
   neededForm,
   networksOf,
-  numberOf,
   type Said,
   tell,
   UsageError,
@@ -29,8 +29,6 @@ import { preciseReason, Refusal } from "./protocol/refusal.js";
 import type { Place } from "./protocol/search.js";
 
 const RECEIPT_MS = 30_000;
-
-const MEBIBYTE = 1024 * 1024;
 
 /** What the command line says of a visit, each looked at before a patient is let in: nothing of it can fail the visit then. */
 interface Plan {
@@ -68,7 +66,7 @@ export function planOf(values: Values): Plan {
     conclusion: requireConclusion(needed(values, "conclusion")),
     codeFile: path("code-file", writableFile),
     save: path("save", writableDirectory),
-    mostBytes: Math.floor(MEBIBYTE * numberOf(values, "records-mib", MOST_BYTES / MEBIBYTE, 2 ** 20)),
+    mostBytes: fetchAtMostOf(values, MOST_BYTES),
     keeps: values["deposit"] === true,
   };
 }

@@ -38,14 +38,14 @@ const USAGE = `usage:
   medunion-client doctor init      --home DIR --trust FILE --id D:name
   medunion-client doctor register  --home DIR --certificate FILE
   medunion-client doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
-                                   [--code-file FILE] [--save DIR] [--records-mib N] [--deposit]
+                                   [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
   medunion-client doctor renew     --home DIR
 a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
 an observation has at most 16 MiB; a consent lasts 24 hours unless --hours says otherwise, 8784 at most
-a doctor's records of one visit have at most 1024 MiB together, unless --records-mib says otherwise
+a doctor's records of one visit have at most 1000 MB together, for they are held in memory; --fetch-at-most says otherwise, in megabytes
 a certificate is DER or PEM, whatever text stands before it
 every command needs --pin-file FILE, mode 0600
-every command takes --networks CIDR,... and then dials nothing outside them; the environment's proxy is not asked
+every command takes --dial-only NETWORK, as 10.0.0.0/8 and again for more, and then dials nothing else; no proxy is asked
 `;
 
 /** Bytes of a certificate file: PEM and the text before it have a few KiB. */

@@ -42,21 +42,21 @@ test("what a consultation is told is looked at whole", (context) => {
     { address: "alpha.example:99999" },
     { department: "Cardiology!" },
     { conclusion: "" },
-    { "records-mib": "lots" },
-    { "records-mib": "-1" },
+    { "fetch-at-most": "lots" },
+    { "fetch-at-most": "-1" },
     { "code-file": directory },
   ];
   for (const changes of wrong) assert.throws(() => planOf(told(changes)), UsageError, JSON.stringify(changes));
-  for (const networks of ["everywhere", "10.0.0.0/33", ""])
-    assert.throws(() => networksOf({ networks }), UsageError, networks);
+  for (const network of ["everywhere", "10.0.0.0/33", ""])
+    assert.throws(() => networksOf({ "dial-only": [network] }), UsageError, network);
   for (const conclusion of [" \n\t", "Sinus\u0007rhythm"])
     assert.throws(() => planOf(told({ conclusion })), { reason: "FHIR_INVALID" });
   const file = join(directory, "code");
   writeFileSync(file, "an old code\n");
   assert.throws(() => planOf(told({ save: join(file, "records") })), { syscall: "mkdir" });
   assert.throws(() => planOf(told({ "code-file": join(directory, "not", "there") })), { syscall: "access" });
-  const plan = planOf(told({ "code-file": file, save: join(directory, "records"), "records-mib": "0.5" }));
-  assert.deepEqual([plan.codeFile, plan.mostBytes], [file, 524_288]);
+  const plan = planOf(told({ "code-file": file, save: join(directory, "records"), "fetch-at-most": "0.5" }));
+  assert.deepEqual([plan.codeFile, plan.mostBytes], [file, 500_000]);
   assert.ok(existsSync(join(directory, "records")));
 });
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"strings"
 
 	"medunion.example/clients/go/client"
 	pb "medunion.example/clients/go/federationv1"
@@ -33,19 +32,20 @@ func newArguments(name string) *arguments {
 	given.SetOutput(io.Discard)
 	given.StringVar(&given.home, "home", "", "the party's directory")
 	given.StringVar(&given.pinFile, "pin-file", "", "file (mode 0600) whose line opens the party's keys")
-	given.Func("networks", "networks that alone may be dialled: CIDR,CIDR...", given.allow)
+	given.Func("dial-only", "network that may be dialled, as 10.0.0.0/8; again for more", given.allow)
 	given.BoolVar(&given.dialing.Proxy, "proxy", false, "ask the proxy of HTTPS_PROXY")
 	return given
 }
 
 func (a *arguments) allow(text string) error {
-	for _, written := range strings.Split(text, ",") {
-		network, err := netip.ParsePrefix(written)
-		if err != nil {
-			return err
-		}
-		a.dialing.Networks = append(a.dialing.Networks, network)
+	network, err := netip.ParsePrefix(text)
+	if err != nil {
+		return err
 	}
+	if network.Masked() != network {
+		return fmt.Errorf("%s has bits beyond its prefix", text)
+	}
+	a.dialing.Networks = append(a.dialing.Networks, network)
 	return nil
 }
 
@@ -66,7 +66,7 @@ func (a *arguments) read(words int, optional ...string) error {
 	missing := map[string]bool{}
 	a.VisitAll(func(option *flag.Flag) { missing[option.Name] = true })
 	a.Visit(func(option *flag.Flag) { delete(missing, option.Name) })
-	for _, name := range append(optional, "networks", "proxy") {
+	for _, name := range append(optional, "dial-only", "proxy") {
 		delete(missing, name)
 	}
 	for name := range missing {
@@ -76,7 +76,7 @@ func (a *arguments) read(words int, optional ...string) error {
 		return fmt.Errorf("%w: %d words after the options, not %d", errUsage, a.NArg(), words)
 	}
 	if a.dialing.Proxy && len(a.dialing.Networks) > 0 {
-		return fmt.Errorf("%w: what a proxy dials lies in no --networks", errUsage)
+		return fmt.Errorf("%w: what a proxy dials is bound by no --dial-only", errUsage)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -27,8 +28,8 @@ const (
 	requestName = "certificate-request.der"
 	patientTime = time.Hour
 	receiptTime = time.Minute
-	mebibyte    = 1024 * 1024
-	mostMiB     = 1 << 30
+	megabyte    = 1_000_000
+	mostFetched = 10_000_000 // megabytes
 )
 
 func initDoctor(_ context.Context, given *arguments) (any, error) {
@@ -129,7 +130,7 @@ type plan struct {
 	hospital, address, department string
 	conclusion, codeFile, save    string
 	deposit                       bool
-	recordsMiB                    uint64
+	fetchAtMost                   float64 // megabytes
 }
 
 // check refuses what could only be found out while the patient waits.
@@ -175,12 +176,12 @@ func consult(ctx context.Context, given *arguments) (any, error) {
 	given.StringVar(&asked.codeFile, "code-file", "", "write the room's code there, too")
 	given.StringVar(&asked.save, "save", "", "save what was read there, unencrypted")
 	given.BoolVar(&asked.deposit, "deposit", false, "keep the encounter at your hospital")
-	given.Uint64Var(&asked.recordsMiB, "records-mib", client.DefaultMostRecords/mebibyte, "MiB of records that are taken")
-	if err := given.read(0, "code-file", "save", "deposit", "records-mib"); err != nil {
+	given.Float64Var(&asked.fetchAtMost, "fetch-at-most", client.DefaultMostRecords/megabyte, "megabytes of records that are taken")
+	if err := given.read(0, "code-file", "save", "deposit", "fetch-at-most"); err != nil {
 		return nil, err
 	}
-	if asked.recordsMiB > mostMiB {
-		return nil, fmt.Errorf("%w: --records-mib is at most %d", errUsage, mostMiB)
+	if !(asked.fetchAtMost > 0 && asked.fetchAtMost <= mostFetched) {
+		return nil, fmt.Errorf("%w: --fetch-at-most lies between 0 and %d", errUsage, mostFetched)
 	}
 	if err := asked.check(); err != nil {
 		return nil, err
@@ -193,7 +194,8 @@ func consult(ctx context.Context, given *arguments) (any, error) {
 	if !at.member.Anchors().Publishes(asked.department) {
 		return nil, refusal.New(refusal.FieldInvalid, "the federation does not publish the department class %q", asked.department)
 	}
-	return asked.run(ctx, &client.Doctor{Member: at.member, Cloud: at.cloud, Tell: tell, MostRecords: asked.recordsMiB * mebibyte})
+	most := uint64(math.Round(asked.fetchAtMost * megabyte))
+	return asked.run(ctx, &client.Doctor{Member: at.member, Cloud: at.cloud, Tell: tell, MostRecords: most})
 }
 
 func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error) {

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 
 	"medunion.example/clients/go/internal/terminal"
+	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
 )
 
@@ -27,15 +29,15 @@ const usage = `medunion, the reference client in Go
   doctor  register --home DIR --pin-file FILE --certificate FILE
   doctor  renew    --home DIR --pin-file FILE
   doctor  consult  --home DIR --pin-file FILE --hospital H:name --address HOST:PORT --department CLASS
-                   --conclusion TEXT [--code-file FILE] [--save DIR] [--records-mib N] [--deposit]
+                   --conclusion TEXT [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
 
 With every command that calls a server:
-  --networks CIDR,...  dial nothing outside these networks, whatever a name leads to
+  --dial-only NETWORK  dial this network only, as 10.0.0.0/8, whatever a name leads to; again for more
   --proxy              ask the proxy of HTTPS_PROXY, which is passed over otherwise
 
 renew begins the next epoch of the encryption key; visit and consult do so by themselves a day before the present one ends.
---hours says how long the consent lasts: 24, at most 8784 (366 days). --records-mib says how much of hospitals' records a visit takes:
-1024 MiB. What a command is given is looked at before anybody is called.
+--hours says how long the consent lasts: 24, at most 8784 (366 days). --fetch-at-most says how many megabytes of hospitals' records a
+visit takes: 4000. What a command is given is looked at before anybody is called.
 `
 
 var commands = map[string]func(context.Context, *arguments) (any, error){
@@ -94,3 +96,26 @@ func say(told any, code int) int {
 
 // tell writes a line for people. Peers' texts may be in it.
 func tell(line string) { fmt.Fprintln(os.Stderr, terminal.Line(line)) }
+
+type renewed struct {
+	Identity string           `json:"identity"`
+	KeyID    string           `json:"key_id"`
+	NotAfter protocol.Instant `json:"not_after"`
+}
+
+// renew begins the next epoch of a patient's or a doctor's encryption key, whenever it is typed.
+func renew(ctx context.Context, given *arguments) (any, error) {
+	if err := given.read(0); err != nil {
+		return nil, err
+	}
+	at, err := given.begin(given.open())
+	if err != nil {
+		return nil, err
+	}
+	defer at.close()
+	statement, err := at.cloud.Renew(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return renewed{at.member.Identity(), hex.EncodeToString(statement.GetKeyId()), statement.GetNotAfter()}, nil
+}

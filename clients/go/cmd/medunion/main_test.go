@@ -39,9 +39,10 @@ func TestExitCode(t *testing.T) {
 		{append(visit, "one", "two"), 2},
 		{append(visit, "--hours", "-1", "code"), 2},
 		{append(visit, "--hours", "8785", "code"), 2},
-		{append(visit, "--networks", "10.0.0.0", "code"), 2},
-		{append(visit, "--networks", "10.0.0.0/8", "--proxy", "code"), 2},
-		{append(visit, "--networks", "10.0.0.0/8,::1/128", "code"), 1},
+		{append(visit, "--dial-only", "10.0.0.0", "code"), 2},
+		{append(visit, "--dial-only", "10.0.0.1/8", "code"), 2},
+		{append(visit, "--dial-only", "10.0.0.0/8", "--proxy", "code"), 2},
+		{append(visit, "--dial-only", "10.0.0.0/8", "--dial-only", "::1/128", "code"), 1},
 		{append(visit, "code"), 1},
 		{append([]string{"doctor", "register"}, certificate...), 1},
 		{[]string{"patient", "renew", "--home", nowhere}, 2},
@@ -72,7 +73,7 @@ func TestConsultLooksAtItsWordsFirst(t *testing.T) {
 		option, value string
 		reason        refusal.Reason
 	}{
-		{"--records-mib", "1", refusal.ProfileUnusable}, // nobody is at home
+		{"--fetch-at-most", "0.5", refusal.ProfileUnusable}, // nobody is at home
 		{"--hospital", "D:chen", refusal.FieldInvalid},
 		{"--address", "unix:/tmp/evil", refusal.FieldInvalid},
 		{"--conclusion", "Sinus\x00rhythm", refusal.FHIRInvalid},

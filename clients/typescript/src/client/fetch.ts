@@ -30,7 +30,7 @@ const OF_ONE_RECORD = [
 ];
 
 /** Bytes, at the most, that all records of a visit have together, unless the doctor says otherwise: they are held in memory. */
-export const MOST_BYTES = 1024 * 1024 * 1024;
+export const MOST_BYTES = 1_000_000_000;
 
 /** What one session asks for: records of one class at one hospital. */
 export interface Order {

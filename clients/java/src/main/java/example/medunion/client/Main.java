@@ -51,12 +51,12 @@ public final class Main {
         doctor init      --home DIR --trust FILE --id D:name
         doctor register  --home DIR --certificate FILE
         doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
-                         [--code-file FILE] [--save DIR] [--records-mib N] [--deposit]
+                         [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
         doctor renew     --home DIR
       every command needs --pin-file FILE, mode 0600
       --certificate is DER or PEM; an observation has at most 16 MiB, and its patient's consent ends after --hours, at most 8784
-      --records-mib is how much is taken of records in one visit, 256 unless said
-      --networks 10.0.0.0/8,2001:db8::/32 with any command: nothing outside them is dialled
+      --fetch-at-most is how many megabytes of records one visit takes: 256, for they are held in memory
+      --dial-only 10.0.0.0/8 with any command, again for more: nothing outside them is dialled
       renew begins the next epoch of the encryption key; visit and consult do so a day before the present one ends
       """;
   /** What each command may be given, beside what every one is. */
@@ -68,15 +68,17 @@ public final class Main {
           "doctor init", Set.of("trust", "id"),
           "doctor register", Set.of("certificate"),
           "doctor consult",
-              Set.of("hospital", "address", "department", "conclusion", "code-file", "save", "records-mib", "deposit"),
+              Set.of("hospital", "address", "department", "conclusion", "code-file", "save", "fetch-at-most", "deposit"),
           "doctor renew", Set.of());
 
-  private static final Set<String> EVERYWHERE = Set.of("home", "pin-file", "networks");
+  private static final Set<String> EVERYWHERE = Set.of("home", "pin-file");
+  private static final long MOST_FETCHED_MEGABYTES = 10_000_000;
   private static final Logger GRPC = Logger.getLogger("io.grpc");
   private static final Duration RECEIPT = Duration.ofSeconds(30);
 
   private final Entropy entropy = Entropy.system();
   private final Map<String, String> values = new HashMap<>();
+  private final List<String> networks = new ArrayList<>();
   private final List<String> words = new ArrayList<>();
   private final String command;
   private boolean help;
@@ -90,6 +92,8 @@ public final class Main {
         help = true;
       } else if (word.equals("--deposit")) {
         values.put("deposit", "");
+      } else if (word.equals("--dial-only") && index + 1 < arguments.length) {
+        networks.add(arguments[++index]);
       } else if (index + 1 < arguments.length) {
         values.put(word.substring(2), arguments[++index]);
       } else {
@@ -360,15 +364,15 @@ public final class Main {
   }
 
   private Home open() {
-    Networks networks = networks();
-    return Home.open(path("home"), path("pin-file")).within(networks);
+    Networks allowed = networks();
+    return Home.open(path("home"), path("pin-file")).within(allowed);
   }
 
   private Networks networks() {
     try {
-      return values.containsKey("networks") ? Networks.parse(values.get("networks")) : Networks.ANY;
+      return Networks.parse(networks);
     } catch (Refusal refusal) {
-      throw new UsageException("--networks: " + refusal.getMessage());
+      throw new UsageException("--dial-only: " + refusal.getMessage());
     }
   }
 
@@ -384,11 +388,13 @@ public final class Main {
   }
 
   private long mostRecordBytes() {
-    String written = values.getOrDefault("records-mib", "256");
-    if (!written.matches("[1-9][0-9]{0,6}")) {
-      throw new UsageException("--records-mib is a whole number above 0");
+    String written = values.getOrDefault("fetch-at-most", "256");
+    boolean number = written.matches("[0-9]{1,8}([.][0-9]{1,6})?");
+    double megabytes = number ? Double.parseDouble(written) : 0;
+    if (megabytes == 0 || megabytes > MOST_FETCHED_MEGABYTES) {
+      throw new UsageException("--fetch-at-most is a number above 0, at most " + MOST_FETCHED_MEGABYTES);
     }
-    return Long.parseLong(written) << 20;
+    return Math.round(1_000_000 * megabytes);
   }
 
   private byte[] observation() {

@@ -68,8 +68,8 @@ class MainTest {
     assertEquals(2, run(consult("cardiology", "b", "localhost:1", "well")));
     assertEquals(2, run(consult("cardiology", "H:b", "unix-abstract:evil:1", "well")));
     assertEquals(2, run(consult("cardiology", "H:b", "localhost:99999", "well")));
-    assertEquals(2, run(consult("cardiology", "H:b", "localhost:1", "well"), "--records-mib", "0"));
-    assertEquals(2, run(consult("cardiology", "H:b", "localhost:1", "well"), "--networks", "10.0.0.0"));
+    assertEquals(2, run(consult("cardiology", "H:b", "localhost:1", "well"), "--fetch-at-most", "0"));
+    assertEquals(2, run(consult("cardiology", "H:b", "localhost:1", "well"), "--dial-only", "10.0.0.0"));
   }
 
   @Test

@@ -29,9 +29,9 @@ public record Networks(List<Network> allowed) {
     }
   }
 
-  /** Reads `10.0.0.0/8,2001:db8::/32`; no name is looked up. */
-  public static Networks parse(String written) {
-    return new Networks(Arrays.stream(written.split(",", -1)).map(Networks::network).toList());
+  /** Reads networks such as `10.0.0.0/8` and `2001:db8::/32`; no name is looked up. */
+  public static Networks parse(List<String> written) {
+    return new Networks(written.stream().map(Networks::network).toList());
   }
 
   private static Network network(String written) {
