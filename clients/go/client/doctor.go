@@ -26,12 +26,12 @@ type Doctor struct {
 	refreshAt time.Time // not before
 }
 
-// OpenRoom opens a room at the relay of the doctor's hospital; its code is what the patient gets. What upkeep is due comes first.
+// OpenRoom opens a room at the relay of the doctor's hospital; its code is what the patient gets. What maintenance is due comes first.
 func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Room, error) {
 	if err := d.refresh(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.Cloud.KeepUp(ctx, d.Tell); err != nil {
+	if err := d.Cloud.Maintain(ctx, d.Tell); err != nil {
 		return nil, err
 	}
 	party, err := d.Member.Party()
@@ -64,12 +64,12 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 
 // search asks the public cloud where the patient's records are: every page, of all classes that the grant covers. No record yet is no
 // error. Refuses with what is wrong with the grant; what was found before that is given, too.
-func (d *Doctor) search(ctx context.Context, present *protocol.InConsultation) ([]protocol.Place, error) {
+func (d *Doctor) search(ctx context.Context, present *protocol.InConsultation) ([]protocol.RecordLocation, error) {
 	classes := present.Access.DepartmentClasses
 	if slices.Contains(classes, protocol.Any) {
 		classes = []string{protocol.Any}
 	}
-	var places []protocol.Place
+	var locations []protocol.RecordLocation
 	for _, class := range classes {
 		found, err := allPages(func(page uint32) (*protocol.Answer, error) {
 			question := protocol.Question{DepartmentClass: class, Page: page}
@@ -77,27 +77,27 @@ func (d *Doctor) search(ctx context.Context, present *protocol.InConsultation) (
 				return d.Cloud.Search(ctx, question, present.Claim)
 			})
 		})
-		places = append(places, found...)
+		locations = append(locations, found...)
 		if err != nil {
-			return places, err
+			return locations, err
 		}
 	}
-	return places, nil
+	return locations, nil
 }
 
 // allPages asks for one page after the other. Refuses with LIMIT_REACHED more pages than a visit has time for.
-func allPages(ask func(page uint32) (*protocol.Answer, error)) (places []protocol.Place, err error) {
+func allPages(ask func(page uint32) (*protocol.Answer, error)) (locations []protocol.RecordLocation, err error) {
 	for page, pages := uint32(0), uint32(1); page < pages; page++ {
 		if page == mostPages {
-			return places, refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
+			return locations, refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
 		}
 		answer, err := ask(page)
 		if err != nil {
-			return places, err
+			return locations, err
 		}
-		places, pages = append(places, answer.Places...), answer.Pages
+		locations, pages = append(locations, answer.Locations...), answer.Pages
 	}
-	return places, nil
+	return locations, nil
 }
 
 // Diagnose signs and sends M_DINF, which rests on these records: D5. A consultation has one.

@@ -96,15 +96,15 @@ func TestCloudThatAsksToBeLeftAloneIs(t *testing.T) {
 
 func TestSearchAndSessionsOfAVisitAreBounded(t *testing.T) {
 	asked := uint32(0)
-	places, err := allPages(func(page uint32) (*protocol.Answer, error) {
+	locations, err := allPages(func(page uint32) (*protocol.Answer, error) {
 		asked++
-		return &protocol.Answer{Places: make([]protocol.Place, 1), Pages: 1 << 31}, nil
+		return &protocol.Answer{Locations: make([]protocol.RecordLocation, 1), Pages: 1 << 31}, nil
 	})
-	if !refusal.Is(err, refusal.LimitReached) || asked != mostPages || len(places) != mostPages {
-		t.Errorf("%d pages asked for, %d places: %v", asked, len(places), err)
+	if !refusal.Is(err, refusal.LimitReached) || asked != mostPages || len(locations) != mostPages {
+		t.Errorf("%d pages asked for, %d locations: %v", asked, len(locations), err)
 	}
 	p := newPractice(t)
-	nowhere := order{place: protocol.Place{Hospital: &protocol.Peer{VerifiedParty: &protocol.VerifiedParty{Identity: "H:alpha"}}}}
+	nowhere := order{location: protocol.RecordLocation{Hospital: &protocol.Peer{VerifiedParty: &protocol.VerifiedParty{Identity: "H:alpha"}}}}
 	present := &protocol.InConsultation{Claim: protocol.AccessClaim{PatientID: p.patient.Identity, PatientKeyStatement: p.patient.KeyStatement}}
 	for before, reason := range map[int]refusal.Reason{mostRecordSessions - 1: refusal.FieldInvalid, mostRecordSessions: refusal.LimitReached} {
 		if _, err := p.doctor.fetch(t.Context(), present, nowhere, 0, before); refusal.Outer(err) != reason {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -210,4 +211,33 @@ func readTrust(content []byte) (*protocol.TrustedBundle, error) {
 		return nil, refusal.Because(err, refusal.FileUnusable, "this is no trust bundle")
 	}
 	return protocol.Pin(&pb.SignedStatement{Statement: handed.Statement, Signature: handed.Signature})
+}
+
+// admit inserts a replay key, durably, and says whether it was new. Whoever can't say so admits nothing.
+func (h *Home) admit(replayKey []byte, now, until protocol.Instant) (bool, error) {
+	kept := map[string]protocol.Instant{}
+	encoded, err := os.ReadFile(h.path(replayFile))
+	if err == nil {
+		err = json.Unmarshal(encoded, &kept)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, refusal.Because(err, refusal.ProfileUnusable, "the replay memory can't be read")
+	}
+	name := hex.EncodeToString(replayKey)
+	if _, taken := kept[name]; taken {
+		return false, nil
+	}
+	for old, over := range kept {
+		if over < now {
+			delete(kept, old)
+		}
+	}
+	kept[name] = until
+	if encoded, err = json.Marshal(kept); err == nil {
+		err = files.Write(h.path(replayFile), encoded)
+	}
+	if err != nil {
+		return false, refusal.Because(err, refusal.ProfileUnusable, "the replay memory can't be written")
+	}
+	return true, nil
 }

@@ -18,9 +18,9 @@ func (c *Cloud) Renew(ctx context.Context) (*pb.EncryptionKeyStatement, error) {
 	return c.put(ctx, func(now protocol.Instant) (*epochState, error) { return c.member.nextEpoch(now, renewBeforeEnd) })
 }
 
-// KeepUp renews what is due: an epoch a day before its end; a KS whose PRK_C can't be relied on any more, by putting the present EK_X once
+// Maintain renews what is due: an epoch a day before its end; a KS whose PRK_C can't be relied on any more, by putting the present EK_X once
 // more. While the cloud is away all of it waits. Refuses as Renew, but not with what passes by itself.
-func (c *Cloud) KeepUp(ctx context.Context, tell func(line string)) error {
+func (c *Cloud) Maintain(ctx context.Context, tell func(line string)) error {
 	if !c.member.home.IsRegistered() {
 		return nil // whoever acts next says so
 	}

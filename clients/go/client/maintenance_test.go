@@ -111,55 +111,55 @@ func TestWhoIsNotRegisteredRenewsNothing(t *testing.T) {
 	if _, err := c.cloud.Renew(context.Background()); !refusal.Is(err, refusal.NotRegistered) {
 		t.Errorf("got %v", err)
 	}
-	must(t, c.cloud.KeepUp(context.Background(), c.tell))
+	must(t, c.cloud.Maintain(context.Background(), c.tell))
 	if c.cloud.member.home.state.Next != nil || len(c.taken)+len(c.said) > 0 {
 		t.Errorf("the cloud took %x; said %q", c.taken, c.said)
 	}
 }
 
-func TestUpkeepRenewsADayBeforeTheEnd(t *testing.T) {
+func TestMaintenanceRenewsADayBeforeTheEnd(t *testing.T) {
 	c := newClinic(t)
 	first := c.register()
 	c.now += 6*day - 1
-	must(t, c.cloud.KeepUp(context.Background(), c.tell))
+	must(t, c.cloud.Maintain(context.Background(), c.tell))
 	if len(c.taken)+len(c.said) > 0 {
 		t.Errorf("before it was due the cloud took %x; said %q", c.taken, c.said)
 	}
 	c.now++
-	must(t, c.cloud.KeepUp(context.Background(), c.tell))
-	must(t, c.cloud.KeepUp(context.Background(), c.tell))
+	must(t, c.cloud.Maintain(context.Background(), c.tell))
+	must(t, c.cloud.Maintain(context.Background(), c.tell))
 	if len(c.taken) != 1 || len(c.said) != 1 || bytes.Equal(c.present(), first) || !c.holds(first) {
 		t.Errorf("the cloud took %x; said %q", c.taken, c.said)
 	}
 }
 
-func TestUpkeepWaitsForACloudThatIsAway(t *testing.T) {
+func TestMaintenanceWaitsForACloudThatIsAway(t *testing.T) {
 	c := newClinic(t)
 	first := c.register()
 	c.now, c.away = c.now+6*day, true
-	must(t, c.cloud.KeepUp(context.Background(), c.tell))
+	must(t, c.cloud.Maintain(context.Background(), c.tell))
 	if len(c.said) != 1 || !bytes.Equal(c.present(), first) {
 		t.Errorf("%x is announced; said %q", c.present(), c.said)
 	}
 	c.now += day // the epoch is over, and still the cloud is away: the next one is good for whoever verifies it
-	must(t, c.cloud.KeepUp(context.Background(), c.tell))
+	must(t, c.cloud.Maintain(context.Background(), c.tell))
 	next := c.present()
 	if bytes.Equal(next, first) || !c.holds(next) {
 		t.Error("an epoch that is over is announced")
 	}
 	c.away = false
 	c.crash()
-	must(t, c.cloud.KeepUp(context.Background(), c.tell))
+	must(t, c.cloud.Maintain(context.Background(), c.tell))
 	if len(c.taken) != 1 || !bytes.Equal(c.taken[0], next) || !bytes.Equal(c.present(), next) {
 		t.Errorf("the cloud took %x, not %x", c.taken, next)
 	}
 }
 
-func TestUpkeepDoesNotHideARefusal(t *testing.T) {
+func TestMaintenanceDoesNotHideARefusal(t *testing.T) {
 	c := newClinic(t)
 	c.register()
 	c.now, c.faults = c.now+6*day, []error{refused(codes.PermissionDenied, "REJECTED")}
-	if err := c.cloud.KeepUp(context.Background(), c.tell); !refusal.Is(err, refusal.Rejected) || len(c.said) > 0 {
+	if err := c.cloud.Maintain(context.Background(), c.tell); !refusal.Is(err, refusal.Rejected) || len(c.said) > 0 {
 		t.Errorf("%v; said %q", err, c.said)
 	}
 }
@@ -215,7 +215,7 @@ func TestKeyStatementSignedAnewIsKept(t *testing.T) {
 	}
 }
 
-func TestUpkeepAsksForAKeyStatementThatATaintedKeyDidNotSign(t *testing.T) {
+func TestMaintenanceAsksForAKeyStatementThatATaintedKeyDidNotSign(t *testing.T) {
 	c := newClinic(t)
 	first, member := c.register(), c.cloud.member
 	own, err := member.keyStatement()
@@ -226,7 +226,7 @@ func TestUpkeepAsksForAKeyStatementThatATaintedKeyDidNotSign(t *testing.T) {
 	statement.StatedAt = proto.Uint64(1) // by the cloud's first key
 	member.home.state.KeyStatement, err = proto.Marshal(c.sign("ks", statement))
 	must(t, err)
-	must(t, c.cloud.KeepUp(context.Background(), c.tell))
+	must(t, c.cloud.Maintain(context.Background(), c.tell))
 	if len(c.taken)+len(c.said) > 0 {
 		t.Errorf("of a key that is merely retired: the cloud took %x; said %q", c.taken, c.said)
 	}
@@ -238,7 +238,7 @@ func TestUpkeepAsksForAKeyStatementThatATaintedKeyDidNotSign(t *testing.T) {
 	_, err = c.cloud.Refresh(context.Background())
 	must(t, err)
 	for range 2 {
-		must(t, c.cloud.KeepUp(context.Background(), c.tell))
+		must(t, c.cloud.Maintain(context.Background(), c.tell))
 	}
 	now, err := member.keyStatement()
 	if err != nil || !proto.Equal(now, own) {

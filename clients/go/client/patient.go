@@ -27,15 +27,15 @@ type Patient struct {
 	Tell     func(line string) // what is for people
 }
 
-// Visit visits the doctor of a code: P1, D1, P2 with a grant on these terms, then D5, answered by P6. What upkeep is due comes
+// Visit visits the doctor of a code: P1, D1, P2 with a grant on these terms, then D5, answered by P6. What maintenance is due comes
 // first. Refuses with IDENTITY_MISMATCH if the relay serves another doctor, REFUSED_BY_PEER, NO_ANSWER, REJECTED for a false answer,
-// NO_SUCH_ROOM, and as Cloud.KeepUp.
+// NO_SUCH_ROOM, and as Cloud.Maintain.
 func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms protocol.Terms) (*Diagnosis, error) {
 	_, unasked := p.Cloud.Refresh(ctx)
 	if unasked != nil && !IsPassing(unasked) {
 		return nil, unasked
 	}
-	if err := p.Cloud.KeepUp(ctx, p.Tell); err != nil {
+	if err := p.Cloud.Maintain(ctx, p.Tell); err != nil {
 		return nil, err
 	}
 	connection, err := p.Member.dial(code.Address, code.HospitalID)

@@ -22,7 +22,7 @@ const (
 	mostRecordSessions = 64 // of one visit with hospitals: a diagnosis rests on so many signatures at most
 
 	// DefaultMostRecords is how many bytes of records a visit takes, unless the doctor wants more.
-	DefaultMostRecords = 1024 * 1024 * 1024
+	DefaultMostRecords = 4_000_000_000
 )
 
 // Record is what one hospital released in one session, whole and verified: signature, sizes and digests held. Close it.
@@ -39,23 +39,23 @@ func (r *Record) Close() { r.spool.close() }
 
 // order is what one session asks for: records of one class at one hospital.
 type order struct {
-	place   protocol.Place
-	class   string
-	handles [][]byte
+	location protocol.RecordLocation
+	class    string
+	handles  [][]byte
 }
 
-// ordersOf puts places together: one session for each hospital and class.
-func ordersOf(places []protocol.Place) []order {
+// ordersOf puts locations together: one session for each hospital and class.
+func ordersOf(locations []protocol.RecordLocation) []order {
 	var orders []order
-	for _, place := range places {
-		class := classOf(place.DepartmentID)
+	for _, location := range locations {
+		class := classOf(location.DepartmentID)
 		i := slices.IndexFunc(orders, func(o order) bool {
-			return o.place.Hospital.Identity == place.Hospital.Identity && o.class == class && len(o.handles) < mostHandles
+			return o.location.Hospital.Identity == location.Hospital.Identity && o.class == class && len(o.handles) < mostHandles
 		})
 		if i < 0 {
-			orders, i = append(orders, order{place: place, class: class}), len(orders)
+			orders, i = append(orders, order{location: location, class: class}), len(orders)
 		}
-		orders[i].handles = append(orders[i].handles, place.Handle)
+		orders[i].handles = append(orders[i].handles, location.Handle)
 	}
 	return orders
 }
@@ -74,15 +74,15 @@ func (d *Doctor) Records(ctx context.Context, present *protocol.InConsultation) 
 		d.Tell("Without consent to look for records, none is looked for.")
 		return nil
 	}
-	places, err := d.search(ctx, present)
+	locations, err := d.search(ctx, present)
 	if err != nil {
 		d.Tell("The public cloud gave no whole answer. RECORDS FROM ELSEWHERE MAY BE MISSING: " + err.Error())
 	}
 	left := d.MostRecords
-	for _, order := range ordersOf(places) {
+	for _, order := range ordersOf(locations) {
 		record, err := onceMore(ctx, func() (*Record, error) { return d.fetch(ctx, present, order, left, len(records)) })
 		if err != nil {
-			d.Tell("RECORDS AT " + order.place.Hospital.Identity + " ARE MISSING: " + err.Error())
+			d.Tell("RECORDS AT " + order.location.Hospital.Identity + " ARE MISSING: " + err.Error())
 			continue
 		}
 		records, left = append(records, record), left-record.spool.size
@@ -95,13 +95,13 @@ func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, or
 		return nil, refusal.New(refusal.LimitReached, "a diagnosis rests on the records of %d sessions at most", mostRecordSessions)
 	}
 
-	hospital := order.place.Hospital
+	hospital := order.location.Hospital
 	intent := protocol.Intent{
 		Claim: present.Claim,
 		Scope: &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(order.class), Handles: order.handles},
 		Blind: d.Member.entropy(32),
 	}
-	session, err := d.openSession(ctx, order.place.Address, hospital.Identity, hospital, intent)
+	session, err := d.openSession(ctx, order.location.Address, hospital.Identity, hospital, intent)
 	if err != nil {
 		return nil, err
 	}

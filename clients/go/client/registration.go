@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"encoding/base32"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -207,4 +209,16 @@ func sleep(ctx context.Context, pause time.Duration, after error) error {
 	case <-ctx.Done():
 		return refusal.Because(ctx.Err(), refusal.Unavailable, "ended while it waited")
 	}
+}
+
+// ParseTicket reads a registration ticket as a desk shows it: 16 bytes in base32 (RFC 4648, section 6), in groups of four; case, white
+// space and dashes are no part of it. Refuses with TICKET_INVALID.
+func ParseTicket(text string) ([]byte, error) {
+	letters := strings.Join(strings.Fields(strings.ReplaceAll(strings.ToUpper(text), "-", " ")), "")
+	encoding := base32.StdEncoding.WithPadding(base32.NoPadding)
+	ticket, err := encoding.DecodeString(letters)
+	if err != nil || len(ticket) != 16 || encoding.EncodeToString(ticket) != letters {
+		return nil, refusal.New(refusal.TicketInvalid, "a ticket has 26 letters and digits, in groups of four")
+	}
+	return ticket, nil
 }

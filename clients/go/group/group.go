@@ -5,6 +5,7 @@ package group
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha512"
 
 	"filippo.io/edwards25519"
@@ -152,4 +153,14 @@ func scalarOne() *edwards25519.Scalar {
 		panic(err) // 1 is below L
 	}
 	return one
+}
+
+// Entropy gives so many fresh, uniform bytes. It is a parameter of every step that needs it.
+type Entropy func(size int) []byte
+
+// SystemEntropy draws from the operating system.
+func SystemEntropy(size int) []byte {
+	drawn := make([]byte, size)
+	rand.Read(drawn) // never fails: crypto/rand ends the program if it would
+	return drawn
 }

@@ -3,12 +3,16 @@
 package keys
 
 import (
+	"bufio"
 	"bytes"
 	"crypto"
 	"crypto/ecdh"
+	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/mlkem"
 	"encoding/hex"
+	"os"
+	"strings"
 
 	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
@@ -181,3 +185,37 @@ func (k Keyring) Find(keyID []byte) (*DecryptionKey, error) {
 }
 
 func seedContext(label string) []byte { return transcript.T("mlkem-seed", []byte(label)) }
+
+// ReadPIN reads the first line of a file that only its owner may read. Refuses with PIN_UNAVAILABLE.
+func ReadPIN(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", refusal.Because(err, refusal.PinUnavailable, "the PIN file can't be read")
+	}
+	defer file.Close()
+	status, err := file.Stat()
+	if err != nil || !status.Mode().IsRegular() || status.Mode().Perm()&0o077 != 0 {
+		return "", refusal.New(refusal.PinUnavailable, "the PIN file has to be a plain file of mode 0600")
+	}
+	lines := bufio.NewScanner(file)
+	if !lines.Scan() || strings.TrimSpace(lines.Text()) == "" {
+		return "", refusal.New(refusal.PinUnavailable, "the PIN file is empty")
+	}
+	return strings.TrimSpace(lines.Text()), nil
+}
+
+// PublicKey gives PUK_X, 32 bytes.
+func PublicKey(signer crypto.Signer) ed25519.PublicKey { return signer.Public().(ed25519.PublicKey) }
+
+// Sign signs by pure Ed25519 (RFC 8032, section 5.1.6), and verifies before the signature is released: a faulty one can give the
+// key away.
+func Sign(signer crypto.Signer, message []byte) ([]byte, error) {
+	signature, err := signer.Sign(nil, message, crypto.Hash(0))
+	if err != nil {
+		return nil, refusal.Because(err, refusal.TokenUnavailable, "the key did not sign")
+	}
+	if !ed25519.Verify(PublicKey(signer), message, signature) {
+		return nil, refusal.New(refusal.TokenUnavailable, "the key gave a wrong signature: withheld")
+	}
+	return signature, nil
+}

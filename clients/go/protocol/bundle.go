@@ -1,10 +1,17 @@
 package protocol
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/x509"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/rules"
 	"medunion.example/clients/go/transcript"
 )
 
@@ -127,4 +134,192 @@ func requireContinued(before, after keyHistory, issuedAt Instant) error {
 
 func same(left, right *uint64) bool {
 	return (left == nil) == (right == nil) && (left == nil || *left == *right)
+}
+
+// Anchors is what a trust bundle says, checked in itself: the roots of every verification (docs/protocol.md, section 2).
+type Anchors struct {
+	Realm, CloudID    string
+	DepartmentClasses []string
+	issuers           keyHistory
+	cloudKeys         keyHistory
+	authorities       []authority
+}
+
+// authority is a medical authority's certificate, and whom it may certify.
+type authority struct {
+	*x509.Certificate
+	doctorIDs []string // a doctor's ID, or a prefix of IDs and "*"
+}
+
+func (a authority) mayCertify(doctorID string) bool {
+	return slices.ContainsFunc(a.doctorIDs, func(named string) bool {
+		prefix, isPrefix := strings.CutSuffix(named, Any)
+		return named == doctorID || isPrefix && strings.HasPrefix(doctorID, prefix)
+	})
+}
+
+func readAnchors(bundle *pb.TrustBundle) (*Anchors, error) {
+	if err := rules.Check(bundle); err != nil {
+		return nil, err
+	}
+	anchors := &Anchors{Realm: bundle.GetRealm(), CloudID: bundle.GetCloudId(), DepartmentClasses: bundle.GetDepartmentClasses()}
+	for _, named := range bundle.GetMedicalAuthorities() {
+		certificate, err := x509.ParseCertificate(named.GetCertificate())
+		if err != nil {
+			return nil, refusal.Because(err, refusal.MalformedMessage, "a medical authority's certificate in the trust bundle is none")
+		}
+		anchors.authorities = append(anchors.authorities, authority{certificate, named.GetDoctorIds()})
+	}
+	var err error
+	if anchors.issuers, err = readHistory(bundle.GetIssuers()); err != nil {
+		return nil, err
+	}
+	anchors.cloudKeys, err = readHistory(bundle.GetCloudKeys())
+	return anchors, err
+}
+
+// Publishes says whether a department class is on the federation's list.
+func (a *Anchors) Publishes(class string) bool { return slices.Contains(a.DepartmentClasses, class) }
+
+// issuerAt gives the PK that signed a credential of that begin. Refuses with ISSUER_UNKNOWN, ISSUER_REVOKED.
+func (a *Anchors) issuerAt(notBefore Instant) ([]byte, error) {
+	period := a.issuers.at(notBefore)
+	if period == nil {
+		return nil, refusal.New(refusal.IssuerUnknown, "the trust bundle at hand names no PK for the time of the credential")
+	}
+	if isRevoked(period) {
+		return nil, refusal.New(refusal.IssuerRevoked, "the PK of the credential is revoked")
+	}
+	return period.GetVerifyingKey(), nil
+}
+
+// cloudKeyAt gives the PUK_C of what the cloud signed at that moment. Refuses with CLOUD_KEY_UNKNOWN, CLOUD_KEY_REVOKED.
+func (a *Anchors) cloudKeyAt(moment Instant) (ed25519.PublicKey, error) {
+	return cloudKey(a.cloudKeys.at(moment))
+}
+
+// cloudKeyOf gives the PUK_C that EK_C names: begun by now, and not ended when the epoch begins.
+func (a *Anchors) cloudKeyOf(statement *pb.EncryptionKeyStatement, now Instant) (ed25519.PublicKey, error) {
+	period := a.cloudKeys.ofDigest(statement.GetVerifyingKeyDigest())
+	if period != nil && (!hasBegun(period, now) || hasEnded(period, statement.GetNotBefore())) {
+		period = nil
+	}
+	return cloudKey(period)
+}
+
+func cloudKey(period *pb.KeyPeriod) (ed25519.PublicKey, error) {
+	if period == nil {
+		return nil, refusal.New(refusal.CloudKeyUnknown, "the trust bundle at hand names no PUK_C for the time of the statement")
+	}
+	if isRevoked(period) {
+		return nil, refusal.New(refusal.CloudKeyRevoked, "the PUK_C of the statement is revoked")
+	}
+	return period.GetVerifyingKey(), nil
+}
+
+// open verifies a statement by the PRK_C of the time that it states itself, and gives it.
+func (a *Anchors) open(label string, into proto.Message, signed *pb.SignedStatement) error {
+	if err := Peek(into, signed); err != nil {
+		return err
+	}
+	key, err := a.cloudKeyAt(statedAt(into))
+	if err != nil {
+		return err
+	}
+	return OpenStatement(label, into, signed, key)
+}
+
+func statedAt(statement proto.Message) Instant {
+	switch found := statement.(type) {
+	case *pb.KeyStatement:
+		return found.GetStatedAt()
+	case *pb.RevocationList:
+		return found.GetThisUpdate()
+	case *pb.RenewalReceipt:
+		return found.GetDoneAt()
+	case *pb.PublicationReceipt:
+		return found.GetDoneAt()
+	default:
+		return 0
+	}
+}
+
+// keyHistory is the generations of s or of PRK_C in the order of their activation, prepared ones last; at most one holds any
+// moment (docs/adr/0018-rotation.md).
+type keyHistory []*pb.KeyPeriod
+
+func isRevoked(period *pb.KeyPeriod) bool { return period.RevokedAt != nil }
+
+func hasBegun(period *pb.KeyPeriod, moment Instant) bool {
+	return period.NotBefore != nil && period.GetNotBefore() <= moment
+}
+
+func hasEnded(period *pb.KeyPeriod, moment Instant) bool {
+	return period.NotAfter != nil && period.GetNotAfter() <= moment
+}
+
+// readHistory takes a bundle's generations. Refuses with BUNDLE_INVALID where they contradict each other.
+func readHistory(periods []*pb.KeyPeriod) (keyHistory, error) {
+	if len(periods) == 0 {
+		return nil, refusal.New(refusal.BundleInvalid, "the trust bundle names no key")
+	}
+	seen := map[string]bool{}
+	for i, period := range periods {
+		if seen[string(period.GetVerifyingKey())] {
+			return nil, refusal.New(refusal.BundleInvalid, "the trust bundle names a key twice")
+		}
+		seen[string(period.GetVerifyingKey())] = true
+		if period.NotAfter != nil && !hasBegun(period, period.GetNotAfter()) {
+			return nil, refusal.New(refusal.BundleInvalid, "a key of the trust bundle ends before it begins")
+		}
+		if (isRevoked(period) || period.TaintedAt != nil) && period.NotAfter == nil {
+			return nil, refusal.New(refusal.BundleInvalid, "a key of the trust bundle is tainted or revoked and has no successor")
+		}
+		if i > 0 && !precedes(periods[i-1], period) {
+			return nil, refusal.New(refusal.BundleInvalid, "the trust bundle names two keys for one time, or in the wrong order")
+		}
+	}
+	return periods, nil
+}
+
+func precedes(earlier, later *pb.KeyPeriod) bool {
+	return later.NotBefore == nil || earlier.NotAfter != nil && earlier.GetNotAfter() <= later.GetNotBefore()
+}
+
+// at gives the generation that signed at that moment, whatever became of it since; nil for none.
+func (h keyHistory) at(moment Instant) *pb.KeyPeriod {
+	for _, period := range h {
+		if hasBegun(period, moment) && !hasEnded(period, moment) {
+			return period
+		}
+	}
+	return nil
+}
+
+func (h keyHistory) ofKey(verifyingKey []byte) *pb.KeyPeriod {
+	for _, period := range h {
+		if bytes.Equal(period.GetVerifyingKey(), verifyingKey) {
+			return period
+		}
+	}
+	return nil
+}
+
+func (h keyHistory) ofDigest(digest []byte) *pb.KeyPeriod {
+	for _, period := range h {
+		if bytes.Equal(transcript.Digest(period.GetVerifyingKey()), digest) {
+			return period
+		}
+	}
+	return nil
+}
+
+// signers gives who may sign the bundle that follows one of that moment: the active key, and those that are prepared.
+func (h keyHistory) signers(moment Instant) (able keyHistory) {
+	for _, period := range h {
+		if !hasEnded(period, moment) {
+			able = append(able, period)
+		}
+	}
+	return able
 }

@@ -47,11 +47,11 @@ func run(t *testing.T, store func(*testing.T) keys.Store) {
 	w.party["patient"], w.party["doctor"] = register(t, w, "patient", pb.Role_ROLE_PATIENT), register(t, w, "doctor", pb.Role_ROLE_DOCTOR)
 	checkRoomRequest(t, w)
 	waiting, present := consult(t, w)
-	place := search(t, w, present)
-	recordSignature := readRecord(t, w, present, place)
+	location := search(t, w, present)
+	recordSignature := readRecord(t, w, present, location)
 	awaiting := diagnose(t, w, waiting, present, recordSignature)
 	checkCloseRequest(t, w)
-	deposit(t, w, awaiting, place.Hospital)
+	deposit(t, w, awaiting, location.Hospital)
 	checkRenewal(t, w)
 	requireAllTried(t, w)
 }
@@ -296,7 +296,7 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 	return waiting, present
 }
 
-func search(t *testing.T, w *world, present *InConsultation) Place {
+func search(t *testing.T, w *world, present *InConsultation) RecordLocation {
 	t.Helper()
 	cloud, err := w.verifier.CloudEncryptionKey(w.Cloud.EncryptionKey.signed(), w.Now)
 	if err != nil {
@@ -311,10 +311,10 @@ func search(t *testing.T, w *world, present *InConsultation) Place {
 	answer := receive(t, w, "C", func(reply *pb.SealedReply, now Instant, _ bool) (*Answer, error) {
 		return awaiting.Receive(reply, w.verifier, now)
 	})
-	if len(answer.Places) != 1 {
-		t.Fatalf("%d places", len(answer.Places))
+	if len(answer.Locations) != 1 {
+		t.Fatalf("%d locations", len(answer.Locations))
 	}
-	return answer.Places[0]
+	return answer.Locations[0]
 }
 
 func establish(t *testing.T, w *world, hospital *Peer, intent Intent, suffix string) *RecordEstablished {
@@ -329,11 +329,11 @@ func establish(t *testing.T, w *world, hospital *Peer, intent Intent, suffix str
 	})
 }
 
-func readRecord(t *testing.T, w *world, present *InConsultation, place Place) []byte {
+func readRecord(t *testing.T, w *world, present *InConsultation, location RecordLocation) []byte {
 	t.Helper()
-	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(class), Handles: [][]byte{place.Handle}}
+	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(class), Handles: [][]byte{location.Handle}}
 	intent := Intent{present.Claim, scope, w.draws("rho-read")(32)}
-	session := establish(t, w, place.Hospital, intent, "-read")
+	session := establish(t, w, location.Hospital, intent, "-read")
 	awaiting, frame, err := session.Query(mostRecord, w.Now)
 	if err != nil {
 		t.Fatal(err)
@@ -345,7 +345,7 @@ func readRecord(t *testing.T, w *world, present *InConsultation, place Place) []
 			return slice, err
 		})
 	}
-	requireDecidedAnew(t, w, "H2-2", place.Hospital.VerifiedParty, func(frame *pb.SessionFrame, verifier Verifier) error {
+	requireDecidedAnew(t, w, "H2-2", location.Hospital.VerifiedParty, func(frame *pb.SessionFrame, verifier Verifier) error {
 		_, _, err := awaiting.Receive(frame, verifier, w.Now)
 		return err
 	})

@@ -84,19 +84,19 @@ type AwaitingAnswer struct {
 // Forget wipes K_D, once C has held or is no longer awaited.
 func (w *AwaitingAnswer) Forget() { clear(w.sharedKey) }
 
-// Place is where a record is: an index row whose hospital's statements held.
-type Place struct {
+// RecordLocation is where a record is: an index row whose hospital's statements held.
+type RecordLocation struct {
 	Hospital     *Peer
 	Address      string
 	DepartmentID string
 	Handle       []byte
 }
 
-// Answer is what the cloud answered. No record yet is no error: there are no places.
+// Answer is what the cloud answered. No record yet is no error: there are no locations.
 type Answer struct {
-	Places []Place
-	Pages  uint32
-	Signed *pb.SearchAnswer
+	Locations []RecordLocation
+	Pages     uint32
+	Signed    *pb.SearchAnswer
 }
 
 // Receive takes C (eq. 31, 32). Refuses with what the cloud says is wrong with the grant; by clear fields; with REJECTED a false answer.
@@ -139,7 +139,7 @@ func (w *AwaitingAnswer) accept(reply *pb.SealedReply, verifier Verifier, now In
 		if err != nil {
 			return nil, err
 		}
-		answer.Places = append(answer.Places, Place{hospital, row.GetAddress(), row.GetDepartmentId(), row.GetHandle()})
+		answer.Locations = append(answer.Locations, RecordLocation{hospital, row.GetAddress(), row.GetDepartmentId(), row.GetHandle()})
 	}
 	return answer, nil
 }
