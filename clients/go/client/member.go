@@ -179,6 +179,20 @@ func (m *Member) takeLists(directory *pb.GetDirectoryResponse) error {
 	if err != nil {
 		return err
 	}
+	return m.keepLists(lists, directory)
+}
+
+// takeRelaysLists takes the lists of a room, which has one authority's CRL alone, beside the CRLs at hand.
+func (m *Member) takeRelaysLists(room *pb.GetRoomResponse) error {
+	lists, err := protocol.ReadLists(m.bundle.Anchors, room.GetRevocationList(), [][]byte{room.GetCertificateRevocationList()})
+	if err != nil {
+		return err
+	}
+	lists = lists.WithKept(m.lists, m.bundle.Anchors)
+	return m.keepLists(lists, &pb.GetDirectoryResponse{RevocationList: room.GetRevocationList(), CertificateRevocationLists: lists.CRLs()})
+}
+
+func (m *Member) keepLists(lists protocol.Lists, directory *pb.GetDirectoryResponse) error {
 	if lists.Sequence() < m.lists.Sequence() {
 		return nil
 	}

@@ -100,11 +100,7 @@ func (p *Patient) addressed(ctx context.Context, mailbox *mailbox, code Code, by
 		return nil, err
 	}
 	if byRelaysLists && p.Member.lists.Sequence() < sequenceOf(room.GetRevocationList()) {
-		directory := &pb.GetDirectoryResponse{
-			RevocationList:             room.GetRevocationList(),
-			CertificateRevocationLists: [][]byte{room.GetCertificateRevocationList()},
-		}
-		if err := p.Member.takeLists(directory); err != nil {
+		if err := p.Member.takeRelaysLists(room); err != nil {
 			return nil, err
 		}
 	}

@@ -213,3 +213,39 @@ func TestCertificate(t *testing.T) {
 		}
 	}
 }
+
+func TestRelaysListsLeaveTheCRLsOfOtherAuthoritiesAtHand(t *testing.T) {
+	here, elsewhere, stranger := newOffice(t), newOffice(t), newOffice(t)
+	here.publish(t, 6, nil)
+	stranger.publish(t, 9, nil)
+	read := func(ders ...[]byte) (crls []*x509.RevocationList) {
+		for _, der := range ders {
+			crl, err := x509.ParseRevocationList(der)
+			if err != nil {
+				t.Fatal(err)
+			}
+			crls = append(crls, crl)
+		}
+		return crls
+	}
+	list, anchors := &pb.RevocationList{}, &Anchors{}
+	for _, each := range []*office{here, elsewhere} {
+		anchors.authorities = append(anchors.authorities, authority{each.certificate, each.scope})
+		pin := &pb.CrlPin{CertificateDigest: transcript.Digest(each.certificate.Raw), Number: each.number.Bytes(), Digest: each.pinned}
+		list.Crls = append(list.Crls, pin)
+	}
+	kept := Lists{crls: read(here.crls[0], elsewhere.crls[0])}
+	for name, handed := range map[string][]byte{"newer": here.crls[1], "made up": stranger.crls[1]} {
+		merged := Lists{list, read(handed)}.WithKept(kept, anchors)
+		if len(merged.CRLs()) != 2 {
+			t.Errorf("%s: %d CRLs", name, len(merged.CRLs()))
+		}
+		newest, err := merged.currentCRL(here.certificate, noon)
+		if err != nil || newest.Number.Int64() != map[string]int64{"newer": 6, "made up": 5}[name] {
+			t.Errorf("%s: CRL %v: %v", name, newest, err)
+		}
+		if _, err := merged.currentCRL(elsewhere.certificate, noon); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -42,6 +42,26 @@ func ReadLists(anchors *Anchors, signed *pb.SignedStatement, crls [][]byte) (Lis
 	return lists, nil
 }
 
+// WithKept gives these lists, of which a relay hands on one authority's CRL alone, with those that were at hand: of each authority the newest
+// that counts, so that a CRL that was made up displaces none.
+func (l Lists) WithKept(kept Lists, anchors *Anchors) Lists {
+	merged, all := Lists{revocations: l.revocations}, Lists{l.revocations, slices.Concat(l.crls, kept.crls)}
+	for _, authority := range anchors.authorities {
+		if newest := all.newestCRL(authority.Certificate, func(*x509.RevocationList) bool { return true }); newest != nil {
+			merged.crls = append(merged.crls, newest)
+		}
+	}
+	return merged
+}
+
+// CRLs gives the CRLs, DER.
+func (l Lists) CRLs() (all [][]byte) {
+	for _, crl := range l.crls {
+		all = append(all, crl.Raw)
+	}
+	return all
+}
+
 // Revocations gives the list, verified, whether it is current or not; nil without one.
 func (l Lists) Revocations() *pb.RevocationList { return l.revocations }
 
@@ -84,25 +104,32 @@ var (
 	issuingDistributionPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
 )
 
-// currentCRL gives the authority's newest CRL: of those that its key signed, that are whole and current, and that count beside the pin of the
-// revocation list, the one with the highest CRLNumber. Refuses with REVOCATION_LIST_STALE: without one, no.
+// currentCRL gives the authority's newest CRL that is current. Refuses with REVOCATION_LIST_STALE: without one, no.
 func (l Lists) currentCRL(authority *x509.Certificate, moment time.Time) (*x509.RevocationList, error) {
-	pin := l.pinOf(authority)
-	if pin == nil {
-		return nil, refusal.New(refusal.RevocationListStale, "the revocation list names no CRL of the medical authority")
+	isCurrent := func(crl *x509.RevocationList) bool {
+		return !moment.Before(crl.ThisUpdate) && moment.Before(crl.NextUpdate)
 	}
-	var newest *x509.RevocationList
-	for _, crl := range l.crls {
-		if isSignedBy(crl, authority) && isWhole(crl) && counts(crl, pin) &&
-			!moment.Before(crl.ThisUpdate) && moment.Before(crl.NextUpdate) &&
-			(newest == nil || crl.Number.Cmp(newest.Number) > 0) {
-			newest = crl
-		}
-	}
+	newest := l.newestCRL(authority, isCurrent)
 	if newest == nil {
 		return nil, refusal.New(refusal.RevocationListStale, "no current CRL of the medical authority is at hand")
 	}
 	return newest, nil
+}
+
+// newestCRL gives the CRL of the highest CRLNumber: of those that the authority's key signed, that are whole, that count beside the pin of the
+// revocation list, and that are meant; nil for none.
+func (l Lists) newestCRL(authority *x509.Certificate, isMeant func(*x509.RevocationList) bool) (newest *x509.RevocationList) {
+	pin := l.pinOf(authority)
+	if pin == nil {
+		return nil
+	}
+	for _, crl := range l.crls {
+		if isSignedBy(crl, authority) && isWhole(crl) && counts(crl, pin) && isMeant(crl) &&
+			(newest == nil || crl.Number.Cmp(newest.Number) > 0) {
+			newest = crl
+		}
+	}
+	return newest
 }
 
 func (l Lists) pinOf(authority *x509.Certificate) *pb.CrlPin {
