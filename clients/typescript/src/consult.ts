@@ -14,7 +14,7 @@ import {
 } from "./arguments.js";
 import { refusalOf } from "./client/calls.js";
 import { deposit } from "./client/deposit.js";
-import { allows, DoctorRoom, search } from "./client/doctor.js";
+import { DoctorRoom, search } from "./client/doctor.js";
 import { fetch, MOST_BYTES } from "./client/fetch.js";
 import { Home } from "./client/home.js";
 import { type FetchedRecord, saveRecord } from "./client/records.js";
@@ -26,7 +26,7 @@ import { replaceFile } from "./keys/file.js";
 import { hex, sha256 } from "./protocol/bytes.js";
 import type { AwaitingReceipt, InConsultation } from "./protocol/doctor.js";
 import { preciseReason, Refusal } from "./protocol/refusal.js";
-import type { Place } from "./protocol/search.js";
+import type { RecordLocation } from "./protocol/search.js";
 
 const RECEIPT_MS = 30_000;
 
@@ -80,7 +80,7 @@ async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
   tell(`Show this code to your patient: ${room.text}`);
   if (codeFile !== undefined) replaceFile(codeFile, Buffer.from(room.text + "\n"));
   const consultation = await room.awaitPatient((reason) => tell(`Somebody was refused (${reason}); still waiting.`));
-  const patient = consultation.asked.patient.identity;
+  const patient = consultation.patientId;
   tell(`${patient} is here; both sides have proved who they are.`);
   const records = await readRecords(room.upkeep, consultation, plan);
   const digests = records.map(({ digest }) => digest);
@@ -95,18 +95,19 @@ async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
 
 /** Look for records, fetch and save them, as far as the consent goes. */
 async function readRecords(upkeep: CurrentHome, consultation: InConsultation, plan: Plan): Promise<FetchedRecord[]> {
-  if (!allows(consultation, Right.INDEX) || !allows(consultation, Right.READ)) {
+  const { access } = consultation;
+  if (!access?.allows(Right.INDEX) || !access.allows(Right.READ)) {
     tell("Without consent to look for records, none is looked for.");
     return [];
   }
-  const places = await placesOf(upkeep.last, consultation);
+  const locations = await locationsOf(upkeep.last, consultation);
   const missing = (hospital: string, refusal: Refusal) => tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
-  const records = await fetch(upkeep, consultation, places, missing, plan.mostBytes);
+  const records = await fetch(upkeep, consultation, locations, missing, plan.mostBytes);
   if (plan.save !== undefined) for (const record of records) save(record, plan.save);
   return records;
 }
 
-async function placesOf(home: Home, consultation: InConsultation): Promise<Place[]> {
+async function locationsOf(home: Home, consultation: InConsultation): Promise<RecordLocation[]> {
   try {
     return await search(home, consultation);
   } catch (error) {
@@ -128,7 +129,7 @@ async function deposited(
   diagnosed: AwaitingReceipt,
   departmentClass: string,
 ): Promise<string | null> {
-  if (!allows(diagnosed.consultation, Right.WRITE)) {
+  if (!diagnosed.consultation.access?.allows(Right.WRITE)) {
     tell("Without consent to keep this encounter, it is not deposited.");
     return null;
   }

@@ -23,10 +23,11 @@ import { RevocationListSchema } from "../src/gen/federation/v1/statement_pb.js";
 import { softwareSigningKey } from "../src/keys/software.js";
 import { BundleLease } from "../src/protocol/bundle.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
+import { Pending } from "../src/protocol/handshake.js";
 import type { AwaitingReceipt } from "../src/protocol/doctor.js";
 import { fromHex, hex } from "../src/protocol/bytes.js";
 import { preciseReason, Refusal } from "../src/protocol/refusal.js";
-import type { Place } from "../src/protocol/search.js";
+import type { RecordLocation } from "../src/protocol/search.js";
 import { bundle, cast, now, signed } from "./cast.js";
 import { madeDirectory, madeHome } from "./homes.js";
 import { served } from "./servers.js";
@@ -177,15 +178,21 @@ test("a hospital is silent only while nothing goes out to it any more", async (c
   await silent;
 });
 
-function place(hospital: string, departmentId: string, handle: number): Place {
-  return { hospital: { identity: hospital }, departmentId, handle: new Uint8Array([handle]) } as unknown as Place;
+function location(hospital: string, departmentId: string, handle: number): RecordLocation {
+  return {
+    hospital: { party: { identity: hospital } },
+    departmentId,
+    handle: new Uint8Array([handle]),
+  } as unknown as RecordLocation;
 }
 
 test("one session asks for the records of a class at a hospital, 64 at most", () => {
-  const cardiology = Array.from({ length: 65 }, (_, handle) => place("H:a", `H:a/cardiology.w${handle % 2}`, handle));
-  const orders = ordersOf([...cardiology, place("H:a", "H:a/surgery", 1), place("H:b", "H:b/cardiology", 2)]);
-  const sizes = orders.map(({ place, departmentClass, handles }) => [
-    place.hospital.identity,
+  const cardiology = Array.from({ length: 65 }, (_, handle) =>
+    location("H:a", `H:a/cardiology.w${handle % 2}`, handle),
+  );
+  const orders = ordersOf([...cardiology, location("H:a", "H:a/surgery", 1), location("H:b", "H:b/cardiology", 2)]);
+  const sizes = orders.map(({ location, departmentClass, handles }) => [
+    location.hospital.party.identity,
     departmentClass,
     handles.length,
   ]);
@@ -198,17 +205,18 @@ test("one session asks for the records of a class at a hospital, 64 at most", ()
 });
 
 test("a hospital that is away stops no other, and a record that is gone or odd no other of its hospital", async () => {
-  const handles = Array.from({ length: 5 }, (_, handle) => place("H:a", "H:a/cardiology", handle));
+  const handles = Array.from({ length: 5 }, (_, handle) => location("H:a", "H:a/cardiology", handle));
   const missing: string[] = [];
-  const fetchOne = ({ place, handles }: Order) => {
-    if (place.hospital.identity === "H:b") return Promise.reject(new Refusal("UNAVAILABLE", "away", { passes: true }));
+  const fetchOne = ({ location, handles }: Order) => {
+    if (location.hospital.party.identity === "H:b")
+      return Promise.reject(new Refusal("UNAVAILABLE", "away", { passes: true }));
     const ids = handles.map(([id]) => id);
     if (ids.includes(3)) return Promise.reject(new Refusal("NO_SUCH_RECORD", "gone"));
     const odd = new Refusal("REJECTED", "not accepted", { cause: new Refusal("FIELD_INVALID", "stored after 9999") });
     if (ids.includes(1)) return Promise.reject(ids.length > 1 ? odd : new RangeError("Invalid time value"));
     return Promise.resolve(ids);
   };
-  const orders = ordersOf([place("H:b", "H:b/cardiology", 9), ...handles]);
+  const orders = ordersOf([location("H:b", "H:b/cardiology", 9), ...handles]);
   const records = await fetched(orders, fetchOne, (hospital, { reason }) => missing.push(`${hospital} ${reason}`));
   assert.deepEqual(records.flat(), [0, 2, 4]);
   assert.deepEqual(missing, ["H:b UNAVAILABLE", "H:a INTERNAL", "H:a NO_SUCH_RECORD"]);
@@ -217,7 +225,7 @@ test("a hospital that is away stops no other, and a record that is gone or odd n
 test("no more records are fetched than a diagnosis can name", async () => {
   const orders = Array.from(
     { length: 66 },
-    (_, index) => ordersOf([place(`H:h${index}`, "H:h/cardiology", index)])[0]!,
+    (_, index) => ordersOf([location(`H:h${index}`, "H:h/cardiology", index)])[0]!,
   );
   const missing: string[] = [];
   const records = await fetched(
@@ -244,12 +252,14 @@ test("a part is saved under any plain name, over no other file, and none stops t
 test("a P1 that was taken is refused in every later room, as long as it could be fresh", async (context) => {
   const { home, reopened } = await madeHome(context);
   const key = new Uint8Array(32);
-  home.admit(key, now);
+  const until = now + 40_000n;
+  const pending = new Pending(key, until, "asked");
+  assert.equal(pending.admit(home.admit(key, now, until)), "asked");
   assert.throws(
-    () => reopened().admit(key, now + 40_000n),
+    () => pending.admit(reopened().admit(key, until, until)),
     (error) => preciseReason(error) === "MESSAGE_REPLAYED",
   );
-  reopened().admit(new Uint8Array(32).fill(1), now + 40_001n);
+  assert.ok(reopened().admit(new Uint8Array(32).fill(1), until + 1n, until + 1n));
   const kept = JSON.parse(readFileSync(join(home.directory, "replay.json"), "utf8")) as object;
   assert.deepEqual(Object.keys(kept), ["01".repeat(32)]);
 });

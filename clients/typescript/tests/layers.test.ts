@@ -30,7 +30,11 @@ import { paddedSize } from "../src/protocol/frames.js";
 import type { Lists } from "../src/protocol/lists.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { parse } from "../src/protocol/rules.js";
-import { derive } from "../src/protocol/schedule.js";
+import { derive } from "../src/protocol/handshake.js";
+import { ofSearch, ofSession } from "../src/protocol/outcomes.js";
+import { SessionOutcomeSchema } from "../src/gen/federation/v1/record_pb.js";
+import { SearchOutcomeSchema } from "../src/gen/federation/v1/search_pb.js";
+import type { DescEnum } from "@bufbuild/protobuf";
 import { isSignature, openStatement } from "../src/protocol/statements.js";
 import { statementDigest, transcript } from "../src/protocol/transcript.js";
 import { credentialTranscript } from "../src/protocol/verifier.js";
@@ -228,4 +232,17 @@ test("the chain of trust bundles, and successors that nobody may follow", () => 
     assert.equal(outcome(take), vector.expect, vector.name);
   }
   assert.ok(all.filter((vector) => vector.expect !== "success").length > 5);
+});
+
+test("every outcome of a search and of a session has its row", () => {
+  const rows: [DescEnum, (value: number) => { name: string }][] = [
+    [SearchOutcomeSchema, ofSearch],
+    [SessionOutcomeSchema, ofSession],
+  ];
+  for (const [schema, rowOf] of rows) {
+    for (const { localName, number } of schema.values) {
+      const expected = number === 0 ? "unknown" : localName.toLowerCase().replaceAll("_", "-");
+      assert.equal(rowOf(number).name, expected, `${schema.typeName} ${localName}`);
+    }
+  }
 });

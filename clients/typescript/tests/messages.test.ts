@@ -38,9 +38,7 @@ import { MOST_BYTES } from "../src/client/fetch.js";
 import * as record from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { apply, type AwaitingCredential } from "../src/protocol/registration.js";
-import { admit, type ReplayKeys } from "../src/protocol/replay.js";
 import * as search from "../src/protocol/search.js";
-import type { EncryptionKey } from "../src/protocol/verifier.js";
 import {
   bundle,
   cast,
@@ -169,26 +167,19 @@ test("consultation: room, P1, D1, P2", async () => {
   await requireMade("P1", began.opening, await opened(began.opening, doctor.decryptionKey, "P1"));
   receivers.set("P1", async (bytes, at, replayed) => {
     const taken = await doctorSide.receiveOpening(doctor, fromBinary(SealedOpeningSchema, bytes), verifier, at);
-    const kept: ReplayKeys = replayed ? admit({}, taken.replayKey, at) : {};
-    admit(kept, taken.replayKey, at);
+    taken.admit(!replayed);
   });
-  const { asked } = await doctorSide.receiveOpening(doctor, message(SealedOpeningSchema, "P1"), verifier, now);
+  const pending = await doctorSide.receiveOpening(doctor, message(SealedOpeningSchema, "P1"), verifier, now);
   await requireOpenedByEpochBefore(message(SealedOpeningSchema, "P1"));
 
-  const replied = await asked.reply(now, entropy("D1"));
+  const replied = await pending.admit(true).reply(now, entropy("D1"));
   const inside = await opened(replied.reply as unknown as SealedOpening, patient.decryptionKey, "D1");
   assert.equal(hex(inside), messages.get("D1")!.plaintext);
   receivers.set("D1", (bytes, at) => began.awaiting.receive(reply(bytes), verifier, at));
   const established = await began.awaiting.receive(message(SealedReplySchema, "D1"), verifier, now);
 
   const terms = grantTerms();
-  grant = await makeGrant(
-    patient,
-    { identity: doctor.self.identity, certificate: doctor.certificate },
-    terms,
-    now,
-    entropy("grant"),
-  );
+  grant = await makeGrant(patient, there, terms, now, entropy("grant"));
   const size = Number(payload(BiosignalDeliverySchema, "P2-1").biosignalSizeBytes);
   const biosignal = fromHex(messages.get("P2-0")!.plaintext).subarray(0, size);
   const tooLarge = new Uint8Array(MOST_BIOSIGNAL_BYTES + 1);
@@ -216,8 +207,8 @@ async function requireOpenedByEpochBefore(opening: SealedOpening): Promise<void>
   const { decryptionKey, statement: encryptionKeyStatement } = fresh;
   const renewed = { ...doctor, decryptionKey, encryptionKeyStatement };
   const both = { ...renewed, keyring: [doctor.decryptionKey, decryptionKey] };
-  const { asked } = await doctorSide.receiveOpening(both, opening, verifier, now);
-  assert.equal(asked.patient.identity, patient.self.identity);
+  const pending = await doctorSide.receiveOpening(both, opening, verifier, now);
+  assert.equal(pending.admit(true).peer.party.identity, patient.self.identity);
   const later = { ...renewed, keyring: [decryptionKey] };
   await assert.rejects(doctorSide.receiveOpening(later, opening, verifier, now), { reason: "UNKNOWN_KEY_ID" });
 }
@@ -226,38 +217,22 @@ function grantTerms() {
   return { hospitals: ["*"], departmentClasses: ["*"], rights: [1, 2, 3], purpose: "consultation", hours: 24 };
 }
 
-let place: search.Place;
+let place: search.RecordLocation;
 
 test("search: D2, C", async () => {
   const made = payload(SearchQuerySchema, "D2");
-  const question = {
-    patientId: made.patientId!,
-    departmentClass: made.departmentClass!,
-    page: made.page!,
-    grant,
-    patientKeyStatement: patient.self.keyStatement,
-  };
-  const { awaiting, opening } = await search.ask(doctor, question, cloud, now, entropy("D2"));
+  const question = { departmentClass: made.departmentClass!, page: made.page! };
+  const { awaiting, opening } = await search.ask(doctor, question, consultation.claim, cloud, now, entropy("D2"));
   await requireMade("D2", opening, await opened(opening, decryptionKey(cast.cloud), "D2"));
   receivers.set("C", (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
   const answer = await awaiting.receive(message(SealedReplySchema, "C"), verifier, now);
-  assert.ok(answer.places.length > 0);
-  place = answer.places[0]!;
+  assert.ok(answer.locations.length > 0);
+  place = answer.locations[0]!;
 });
 
 async function session(name: "read" | "store", scope: Scope): Promise<record.Established> {
-  const intent = {
-    patientId: patient.self.identity,
-    scope,
-    grant,
-    patientKeyStatement: patient.self.keyStatement,
-    blind: fromHex(entropies[`rho-${name}`]),
-  };
-  const hospital: { party: search.Place["hospital"]; encryptionKey: EncryptionKey } = {
-    party: place.hospital,
-    encryptionKey: place.encryptionKey,
-  };
-  const { awaiting, opening } = await record.begin(doctor, hospital, intent, now, entropy(`D3-${name}`));
+  const intent = { claim: consultation.claim, scope, blind: fromHex(entropies[`rho-${name}`]) };
+  const { awaiting, opening } = await record.begin(doctor, place.hospital, intent, now, entropy(`D3-${name}`));
   await requireMade(`D3-${name}`, opening, await opened(opening, decryptionKey(cast.parties.hospital), `D3-${name}`));
   receivers.set(`H1-${name}`, (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
   return awaiting.receive(message(SealedReplySchema, `H1-${name}`), verifier, now);
@@ -283,7 +258,7 @@ test("record: D3, H1, D4, H2", async () => {
 });
 
 async function requireNoneOfARevokedHospital(before: record.AwaitingRecord): Promise<void> {
-  const later = await verifierWithout(place.hospital.serial);
+  const later = await verifierWithout(place.hospital.party.serial);
   assert.throws(
     () => before.receive(frame(vector("H2-2")), later, now),
     (error) => preciseReason(error) === "CREDENTIAL_REVOKED",

@@ -47,10 +47,8 @@ const party = verifier.party(
 );
 const grant: SignedStatement = signed(vectors("statements").find(({ label }) => label === "grant"));
 const intent = {
-  patientId: "P:wang",
+  claim: { patientId: "P:wang", grant, patientKeyStatement: grant },
   scope: create(ScopeSchema, { purpose: Purpose.READ, departmentClass: "cardiology", handles: [handle] }),
-  grant,
-  patientKeyStatement: grant,
   blind: new Uint8Array(32),
 };
 const transcriptHash = new Uint8Array(32).fill(6);
@@ -61,11 +59,20 @@ function keysOf(byte: number) {
 
 function session(): Established {
   const doctor = { self: { identity: "D:li" }, certificate: new Uint8Array() };
-  return new Established(doctor as never, party, intent, sessionId, transcriptHash, keys);
+  const established = {
+    own: doctor as never,
+    peer: { party, encryptionKey: undefined as never, certificate: new Uint8Array() },
+    id: sessionId,
+    transcriptHash,
+    sending: new Direction(sessionId, keys.forward),
+    receiving: new Direction(sessionId, keys.backward),
+    beganAt: NOW,
+  };
+  return new Established(established, intent);
 }
 
 function awaiting(mostBytes = 64 * MEBIBYTE): AwaitingRecord {
-  return new AwaitingRecord(session(), new Direction(sessionId, keys.backward), mostBytes);
+  return new AwaitingRecord(session(), mostBytes);
 }
 
 function manifestOf(kind: PartKind, ...sizes: number[]): RecordManifest {

@@ -24,6 +24,7 @@ import { Lists } from "../protocol/lists.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { renew } from "../protocol/renewal.js";
 import { checkOuter } from "../protocol/rules.js";
+import type { AccessClaim } from "../protocol/access.js";
 import * as search from "../protocol/search.js";
 import { called, PATIENT, repeated } from "./calls.js";
 import type { Home } from "./home.js";
@@ -94,8 +95,13 @@ export class Cloud {
   }
 
   /** Ask where a patient's records are: D2 and C, every page. */
-  async search(home: Home, question: Omit<search.Question, "page">, entropy: Entropy): Promise<search.Place[]> {
-    const places: search.Place[] = [];
+  async search(
+    home: Home,
+    departmentClass: string,
+    claim: AccessClaim,
+    entropy: Entropy,
+  ): Promise<search.RecordLocation[]> {
+    const locations: search.RecordLocation[] = [];
     const directory = await this.#directory();
     for (let page = 0, pages = 1; page < pages; page++) {
       // A new message at every attempt, as above.
@@ -103,15 +109,15 @@ export class Cloud {
         const now = clock();
         const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
         const party = await home.party(now);
-        const { awaiting, opening } = await search.ask(party, { ...question, page }, cloud, now, entropy);
+        const { awaiting, opening } = await search.ask(party, { departmentClass, page }, claim, cloud, now, entropy);
         return { awaiting, found: await createClient(SearchService, this.transport).search({ opening }) };
       }, this.attempts);
       checkOuter(SearchResponseSchema, found);
       const answer = await awaiting.receive(found.reply!, home.verifier(clock()), clock());
-      places.push(...answer.places);
+      locations.push(...answer.locations);
       pages = answer.pages;
     }
-    return places;
+    return locations;
   }
 
   async #directory(): Promise<GetDirectoryResponse> {

@@ -78,16 +78,17 @@ async function depositOnce(
 }
 
 function depositOf({ consultation, diagnosis }: AwaitingReceipt, intent: Intent): Deposit {
-  const { delivery, biosignal } = consultation;
+  const { delivery, biosignal, session } = consultation;
+  const { claim, blind, scope } = intent;
   return create(DepositSchema, {
-    patientId: intent.patientId,
-    doctorId: consultation.asked.doctor.self.identity,
+    patientId: claim.patientId,
+    doctorId: session.own.self.identity,
     sentAt: clock(),
-    blind: intent.blind,
-    scope: intent.scope,
-    grant: intent.grant,
-    patientKeyStatement: intent.patientKeyStatement,
-    consultationDigest: consultation.transcriptHash,
+    blind,
+    scope,
+    grant: claim.grant,
+    patientKeyStatement: claim.patientKeyStatement,
+    consultationDigest: session.transcriptHash,
     biosignalSizeBytes: BigInt(biosignal.length),
     biosignalDigest: delivery.biosignalDigest!,
     biosignalSentAt: delivery.sentAt!,

@@ -4,7 +4,6 @@ import { create } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { Direction } from "../gen/federation/v1/consultation_pb.js";
 import { SessionRefusalSchema } from "../gen/federation/v1/envelope_pb.js";
-import { Right, GrantSchema } from "../gen/federation/v1/statement_pb.js";
 import { hex } from "../protocol/bytes.js";
 import { codeDigest } from "../protocol/consultation.js";
 import {
@@ -17,8 +16,7 @@ import {
 } from "../protocol/doctor.js";
 import { preciseReason, Refusal } from "../protocol/refusal.js";
 import type { Party } from "../protocol/party.js";
-import type { Place } from "../protocol/search.js";
-import { peekStatement } from "../protocol/statements.js";
+import type { RecordLocation } from "../protocol/search.js";
 import { BRIEFLY, pause, repeated } from "./calls.js";
 import { clock, Cloud, entropy } from "./cloud.js";
 import { type DoctorCode, formatCode } from "./code.js";
@@ -145,9 +143,9 @@ export class DoctorRoom {
     if (this.#sessions.has(name)) return;
     const home = await this.upkeep.current();
     const now = clock();
-    const { asked, replayKey } = await receiveOpening(await home.party(now), opening, home.verifier(now), now);
-    home.admit(replayKey, now);
-    const { awaiting, reply } = await asked.reply(clock(), entropy);
+    const pending = await receiveOpening(await home.party(now), opening, home.verifier(now), now);
+    const received = pending.admit(home.admit(pending.replayKey, now, pending.keepUntil));
+    const { awaiting, reply } = await received.reply(clock(), entropy);
     const [oldest] = this.#sessions.keys();
     if (oldest !== undefined && this.#sessions.size >= MOST_SESSIONS) this.#sessions.delete(oldest);
     this.#sessions.set(name, awaiting);
@@ -181,21 +179,14 @@ export class DoctorRoom {
   }
 }
 
-/** Whether the patient's grant holds a right; servers decide this for themselves. */
-export function allows({ grant }: InConsultation, right: Right): boolean {
-  return grant !== undefined && peekStatement(GrantSchema, grant).rights.includes(right);
-}
-
-/** Ask the public cloud where the patient's records are, in all classes that the grant covers. */
-export async function search(home: Home, consultation: InConsultation): Promise<Place[]> {
-  const { grant, asked } = consultation;
-  if (grant === undefined) return [];
-  const { departmentClasses } = peekStatement(GrantSchema, grant);
-  const { identity: patientId, keyStatement: patientKeyStatement } = asked.patient;
+/** Ask the public cloud where the patient's records are, in all classes that the access covers. */
+export async function search(home: Home, { access, claim }: InConsultation): Promise<RecordLocation[]> {
+  if (access === undefined) return [];
+  const { departmentClasses } = access;
   const cloud = new Cloud(home.cloudTransport, BRIEFLY);
-  const places: Place[] = [];
+  const locations: RecordLocation[] = [];
   for (const departmentClass of departmentClasses.includes("*") ? ["*"] : departmentClasses) {
-    places.push(...(await cloud.search(home, { patientId, departmentClass, grant, patientKeyStatement }, entropy)));
+    locations.push(...(await cloud.search(home, departmentClass, claim, entropy)));
   }
-  return places;
+  return locations;
 }

@@ -3,9 +3,10 @@
 import { create } from "@bufbuild/protobuf";
 import { Purpose, type Scope, ScopeSchema } from "../gen/federation/v1/record_pb.js";
 import type { InConsultation } from "../protocol/doctor.js";
+import type { Peer } from "../protocol/handshake.js";
 import type { Intent } from "../protocol/record.js";
 import { preciseReason, Refusal, require } from "../protocol/refusal.js";
-import type { Place } from "../protocol/search.js";
+import type { RecordLocation } from "../protocol/search.js";
 import { BRIEFLY, refusalOf, repeated } from "./calls.js";
 import { entropy } from "./cloud.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
@@ -34,31 +35,31 @@ export const MOST_BYTES = 1_000_000_000;
 
 /** What one session asks for: records of one class at one hospital. */
 export interface Order {
-  readonly place: Place;
+  readonly location: RecordLocation;
   readonly departmentClass: string;
   readonly handles: readonly Uint8Array[];
 }
 
-/** Put places together: one order for each hospital and class, of so many handles as a session takes. */
-export function ordersOf(places: readonly Place[]): Order[] {
-  const together = new Map<string, Place[]>();
-  for (const place of places) {
-    const name = `${place.hospital.identity}/${classOf(place.departmentId)}`;
-    together.set(name, [...(together.get(name) ?? []), place]);
+/** Put locations together: one order for each hospital and class, of so many handles as a session takes. */
+export function ordersOf(locations: readonly RecordLocation[]): Order[] {
+  const together = new Map<string, RecordLocation[]>();
+  for (const location of locations) {
+    const name = `${location.hospital.party.identity}/${classOf(location.departmentId)}`;
+    together.set(name, [...(together.get(name) ?? []), location]);
   }
   return [...together.values()].flatMap((group) => {
-    const [place] = group as [Place];
+    const [location] = group as [RecordLocation];
     const handles = group.map(({ handle }) => handle);
-    const order = { place, departmentClass: classOf(place.departmentId), handles };
+    const order = { location, departmentClass: classOf(location.departmentId), handles };
     return slices(handles, MOST_HANDLES).map((some) => ({ ...order, handles: some }));
   });
 }
 
-/** Fetch what these places hold; `missing` hears of what can't be had now: one hospital that is away stops no other. */
+/** Fetch what these locations hold; `missing` hears of what can't be had now: one hospital that is away stops no other. */
 export function fetch(
   upkeep: CurrentHome,
   consultation: InConsultation,
-  places: readonly Place[],
+  locations: readonly RecordLocation[],
   missing: (hospital: string, refusal: Refusal) => void,
   mostBytes: number = MOST_BYTES,
 ): Promise<FetchedRecord[]> {
@@ -68,7 +69,7 @@ export function fetch(
     left -= record.sizeBytes;
     return record;
   };
-  return fetched(ordersOf(places), one, missing);
+  return fetched(ordersOf(locations), one, missing);
 }
 
 /** Fetch each order by `one`. An order that a single record of it spoils is halved, until the others are here. */
@@ -80,7 +81,7 @@ export async function fetched<T>(
   const records: T[] = [];
   const waiting = [...orders];
   for (let order = waiting.shift(); order !== undefined; order = waiting.shift()) {
-    const hospital = order.place.hospital.identity;
+    const hospital = order.location.hospital.party.identity;
     if (records.length === MOST_RECORDS) {
       missing(hospital, new Refusal("LIMIT_REACHED", `a diagnosis names at most ${MOST_RECORDS} records`));
       continue;
@@ -103,30 +104,29 @@ async function fetchOrder(
   mostBytes: number,
 ): Promise<FetchedRecord> {
   const home = await currentOrKept(upkeep);
-  const { hospital: party, encryptionKey, address } = order.place;
+  const { hospital, address } = order.location;
+  const { identity } = hospital.party;
   const { departmentClass, handles } = order;
   const scope = create(ScopeSchema, { purpose: Purpose.READ, departmentClass, handles: [...handles] });
   const intent = intentOf(consultation, scope);
-  const transport = home.transportTo(address, party.identity);
-  const fetchBy = (hospital: Parameters<SessionStream["open"]>[1]) =>
+  const transport = home.transportTo(address, identity);
+  const fetchBy = (peer: Peer) =>
     SessionStream.during(transport, async (stream) =>
-      fetchRecord(stream, await stream.open(home, hospital, intent, entropy), mostBytes, upkeep),
+      fetchRecord(stream, await stream.open(home, peer, intent, entropy), mostBytes, upkeep),
     );
   try {
-    return await repeated(() => fetchBy({ party, encryptionKey }), BRIEFLY);
+    return await repeated(() => fetchBy(hospital), BRIEFLY);
   } catch (error) {
     if (!(error instanceof Refusal) || error.reason !== "UNKNOWN_KEY_ID") throw error;
     // The hospital has begun a new epoch since the public cloud was asked.
-    return fetchBy(await addressHospital(transport, party.identity, home));
+    return fetchBy(await addressHospital(transport, identity, home));
   }
 }
 
 /** What a session about this consultation's patient is for. */
-export function intentOf(consultation: InConsultation, scope: Scope): Intent {
-  const { grant, asked } = consultation;
-  require(grant !== undefined, "GRANT_MISSING", "the patient gave no consent");
-  const { identity: patientId, keyStatement: patientKeyStatement } = asked.patient;
-  return { patientId, scope, grant, patientKeyStatement, blind: entropy(32) };
+export function intentOf({ claim }: InConsultation, scope: Scope): Intent {
+  require(claim.grant !== undefined, "GRANT_MISSING", "the patient gave no consent");
+  return { claim, scope, blind: entropy(32) };
 }
 
 function isOfOneRecord(refusal: Refusal, { handles }: Order): boolean {

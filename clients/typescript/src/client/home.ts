@@ -20,12 +20,11 @@ import {
 import { type Epoch, hasEnded, isDue, isOver, nameOf } from "../keys/epoch.js";
 import { KeyFile, readPrivate, replaceFile, type SentRegistration, writeNew } from "../keys/file.js";
 import { BundleLease, pin, type TrustedBundle } from "../protocol/bundle.js";
-import { type Entropy, hkdf, type Instant, text, u64, concat } from "../protocol/bytes.js";
+import { type Entropy, hkdf, type Instant, text, u64, concat, hex } from "../protocol/bytes.js";
 import { Lists } from "../protocol/lists.js";
 import type { Party } from "../protocol/party.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { type Renewed, restatementDue } from "../protocol/renewal.js";
-import { admit, type ReplayKeys } from "../protocol/replay.js";
 import { peekStatement } from "../protocol/statements.js";
 import { transcript } from "../protocol/transcript.js";
 import { Verifier } from "../protocol/verifier.js";
@@ -34,6 +33,9 @@ import type { Networks } from "./networks.js";
 
 const STATE = "state.json";
 const REPLAY = "replay.json";
+
+/** Until when each replay key, hex, is kept: in milliseconds, as JSON holds them. */
+type ReplayKeys = Readonly<Record<string, number>>;
 
 /** What a home directory keeps in the clear, byte strings in base64. */
 interface State {
@@ -264,11 +266,17 @@ export class Home {
     };
   }
 
-  /** Keep a message's replay key before the message is answered; refuse one that is kept. The epoch's key serves all rooms, and outlives each. */
-  admit(replayKey: Uint8Array, now: Instant): void {
+  /**
+   * Keep a message's replay key before the message is answered; say whether it was new. The epoch's key serves all rooms, and outlives each.
+   */
+  admit(replayKey: Uint8Array, now: Instant, until: Instant): boolean {
     const path = join(this.directory, REPLAY);
     const kept = existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as ReplayKeys) : {};
-    replaceFile(path, Buffer.from(JSON.stringify(admit(kept, replayKey, now))));
+    const name = hex(replayKey);
+    if (name in kept) return false;
+    const current = Object.entries(kept).filter(([, over]) => over >= now);
+    replaceFile(path, Buffer.from(JSON.stringify({ ...Object.fromEntries(current), [name]: Number(until) })));
+    return true;
   }
 
   /** Change the state as it is on disk, so that what another command of this party wrote stays. */

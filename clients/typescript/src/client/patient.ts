@@ -9,14 +9,8 @@ import {
 import { hex } from "../protocol/bytes.js";
 import { CONSULTATION_LIFE } from "../protocol/consultation.js";
 import { EVERYTHING, makeGrant, type Terms } from "../protocol/grant.js";
-import {
-  type AwaitingDiagnosis,
-  type AwaitingReply,
-  begin,
-  checkRoom,
-  type Diagnosed,
-  type Established,
-} from "../protocol/patient.js";
+import { type AwaitingDiagnosis, begin, checkRoom, type Diagnosed, type Established } from "../protocol/patient.js";
+import type { AwaitingReply } from "../protocol/handshake.js";
 import { Lists } from "../protocol/lists.js";
 import { preciseReason, Refusal } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
@@ -58,8 +52,8 @@ export async function visit(
   const { awaiting, opening } = await begin(await home.party(now), doctor, biometricPassword, now, entropy);
   await mailbox.put({ content: { case: "opening", value: opening } });
   const established = await replyOf(mailbox, awaiting, home);
-  const addressed = { identity: doctor.party.identity, certificate: doctor.certificate };
-  const grant = await makeGrant(established.patient, addressed, terms, clock(), entropy);
+  const { own, peer } = established.session;
+  const grant = await makeGrant(own, peer, terms, clock(), entropy);
   const { awaiting: waiting, frames } = await established.deliver(biosignal, grant, clock());
   for (const frame of frames) await mailbox.put({ content: { case: "frame", value: frame } });
   const diagnosed = await diagnosisOf(mailbox, waiting, home, waitMs);
@@ -95,7 +89,7 @@ export async function acknowledge(
   }
 }
 
-async function replyOf(mailbox: Mailbox, awaiting: AwaitingReply, home: Home): Promise<Established> {
+async function replyOf(mailbox: Mailbox, awaiting: AwaitingReply<Established>, home: Home): Promise<Established> {
   return firstAccepted(mailbox, awaiting.sessionId, REPLY_MS, "the doctor did not answer", ({ content }) =>
     content.case === "reply" ? awaiting.receive(content.value, home.verifier(clock()), clock()) : undefined,
   );
@@ -109,7 +103,7 @@ async function diagnosisOf(
 ): Promise<Diagnosed> {
   const upkeep = new CurrentHome(home);
   const deadline = Date.now() + waitMs;
-  const { sessionId } = awaiting.session;
+  const { id: sessionId } = awaiting.session;
   return firstAccepted(mailbox, sessionId, waitMs, "there is no diagnosis yet", ({ content }) => {
     if (content.case !== "frame") return undefined;
     const { value } = content;

@@ -23,17 +23,17 @@ export interface FetchedRecord {
 /** Send D4 and take H2 to its end: nothing is given before the last frame verified, on the lists that are current then (C8). */
 export async function fetchRecord(
   stream: SessionStream,
-  session: Established,
+  established: Established,
   mostBytes: number,
   upkeep: CurrentHome,
 ): Promise<FetchedRecord> {
-  const { awaiting, frame } = session.query(clock(), mostBytes);
+  const { awaiting, frame } = established.query(clock(), mostBytes);
   stream.send(frame);
   for (let state = awaiting; ;) {
     const frame = await stream.receive();
     const home = frame.last ? await currentOrKept(upkeep) : upkeep.last;
     const next = state.receive(frame, home.verifier(clock()), clock());
-    if (!(next instanceof AwaitingRecord)) return read(next, session);
+    if (!(next instanceof AwaitingRecord)) return read(next, established);
     state = next;
   }
 }
@@ -66,9 +66,9 @@ function isPlainName(name: string): boolean {
   return /^[ -~]+$/.test(name) && !/^\.|[/\\:*?"<>|]/.test(name);
 }
 
-function read({ layout, content, digest, end }: ReceivedRecord, session: Established): FetchedRecord {
+function read({ layout, content, digest, end }: ReceivedRecord, established: Established): FetchedRecord {
   const { manifest } = layout;
-  requireAsked(manifest, session);
+  requireAsked(manifest, established);
   let offset = layout.begin;
   const parts = manifest.records.flatMap(({ handle, parts: listed }) =>
     listed.map((part) => {
@@ -80,9 +80,10 @@ function read({ layout, content, digest, end }: ReceivedRecord, session: Establi
 }
 
 /** Require that the manifest is of the patient, hospital and records that were asked for. */
-function requireAsked(manifest: RecordManifest, session: Established): void {
-  const { intent, hospital } = session;
-  const same = manifest.patientId === intent.patientId && manifest.hospitalId === hospital.identity;
+function requireAsked(manifest: RecordManifest, established: Established): void {
+  const { intent, session } = established;
+  const hospital = session.peer.party;
+  const same = manifest.patientId === intent.claim.patientId && manifest.hospitalId === hospital.identity;
   require(same, "IDENTITY_MISMATCH", "the record names another patient or hospital");
   const asked = new Set(intent.scope.handles.map(hex));
   const foreign = manifest.records.some(({ handle }) => !asked.has(hex(handle!)));

@@ -11,8 +11,9 @@ import {
   RecordService,
 } from "../gen/federation/v1/record_pb.js";
 import { Role } from "../gen/federation/v1/statement_pb.js";
-import type { Entropy } from "../protocol/bytes.js";
-import { type AddressedHospital, begin, type Established, type Intent } from "../protocol/record.js";
+import { EMPTY, type Entropy } from "../protocol/bytes.js";
+import type { Peer } from "../protocol/handshake.js";
+import { begin, type Established, type Intent } from "../protocol/record.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
 import { refusalOf, repeated } from "./calls.js";
@@ -49,7 +50,7 @@ export class SessionStream {
   }
 
   /** Open the session: D3, H1. */
-  async open(home: Home, hospital: AddressedHospital, intent: Intent, entropy: Entropy): Promise<Established> {
+  async open(home: Home, hospital: Peer, intent: Intent, entropy: Entropy): Promise<Established> {
     const now = clock();
     const { awaiting, opening } = await begin(await home.party(now), hospital, intent, now, entropy);
     this.#outbox.put({ content: { case: "opening", value: opening } });
@@ -96,18 +97,15 @@ export class SessionStream {
 }
 
 /** Ask a hospital for its own statements, and verify them. */
-export async function addressHospital(
-  transport: Transport,
-  hospitalId: string,
-  home: Home,
-): Promise<AddressedHospital> {
+export async function addressHospital(transport: Transport, hospitalId: string, home: Home): Promise<Peer> {
   const answer = await repeated(() => createClient(RecordService, transport).getHospital({}));
   checkOuter(GetHospitalResponseSchema, answer);
   const now = clock();
   const verifier = home.verifier(now);
   const party = verifier.party(answer.keyStatement!, Role.HOSPITAL, now);
   require(party.identity === hospitalId, "IDENTITY_MISMATCH", "another hospital answers than the one addressed");
-  return { party, encryptionKey: verifier.encryptionKey(answer.encryptionKeyStatement!, party, now) };
+  const encryptionKey = verifier.encryptionKey(answer.encryptionKeyStatement!, party, now);
+  return { party, encryptionKey, certificate: EMPTY };
 }
 
 /** What is still to be sent, in order. */

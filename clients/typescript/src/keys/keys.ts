@@ -5,8 +5,7 @@
 
 import { BASE_POINT, add, recoverPoint, requireReceivedPoint, tokenForm, uCoordinate } from "../protocol/group.js";
 import { type DecryptionKey, softwareX25519, type X25519Key } from "../protocol/hpke.js";
-import type { SharedSecret } from "../protocol/party.js";
-import type { RegistrationSecret } from "../protocol/schedule.js";
+import type { RegistrationSecret } from "../protocol/party.js";
 import type { SigningKey } from "../protocol/statements.js";
 
 /** All keys of a registered party. */
@@ -14,14 +13,14 @@ export interface PartyKeys {
   readonly signingKey: SigningKey;
   /** One of every epoch that is not over; each has an X25519 half of its own. */
   readonly keyring: readonly DecryptionKey[];
-  readonly registrationSecret: RegistrationSecret & SharedSecret;
+  readonly registrationSecret: RegistrationSecret;
 }
 
 /**
  * S_X as an X25519 key, in a token or not. A token gives u-coordinates alone; the full point S_X R is recovered from two derives
  * and U_X (docs/protocol.md, 1; findings, 3).
  */
-export class DerivedSecret implements RegistrationSecret, SharedSecret {
+export class DerivedSecret implements RegistrationSecret {
   constructor(
     readonly key: X25519Key,
     readonly publicPoint: Uint8Array,

@@ -7,13 +7,49 @@
  * D5  The signed diagnosis; P6, the patient's receipt.
  */
 
-import type { ConsultationOpening, ConsultationReply } from "../gen/federation/v1/consultation_pb.js";
+import { create } from "@bufbuild/protobuf";
+import {
+  type ConsultationOpening,
+  ConsultationOpeningSchema,
+  type ConsultationReply,
+  ConsultationReplySchema,
+} from "../gen/federation/v1/consultation_pb.js";
 import type { DiagnosisDelivery } from "../gen/federation/v1/diagnosis_pb.js";
-import { type Instant, sha256, text, u64 } from "./bytes.js";
+import { Role } from "../gen/federation/v1/statement_pb.js";
+import { equal, type Instant, sha256, text, u64 } from "./bytes.js";
+import type { Kind } from "./handshake.js";
+import { require } from "./refusal.js";
+import { attributeOf } from "./registration.js";
 import { listing, transcript } from "./transcript.js";
 
 /** How long a consultation lives: 12 hours. */
 export const CONSULTATION_LIFE = 12n * 3_600_000n;
+
+/** Bytes, at most, of M_SD, here and in a deposit. */
+export const MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024;
+
+/** The handshake of a patient with a doctor: P1 and D1 (eq. 11-22), which give SEK_1. */
+export const CONSULTATION: Kind<ConsultationOpening, ConsultationReply> = {
+  openingLabel: "P1",
+  replyLabel: "D1",
+  openingSchema: ConsultationOpeningSchema,
+  replySchema: ConsultationReplySchema,
+  initiator: Role.PATIENT,
+  responder: Role.DOCTOR,
+  keyRoles: "PD",
+  initiatorId: ({ patientId }) => patientId!,
+  responderId: ({ doctorId }) => doctorId!,
+  replyOf: ({ self, certificate }) =>
+    create(ConsultationReplySchema, { doctorId: self.identity, doctorCertificate: certificate }),
+  openingTranscript,
+  transcriptHash,
+  replyTranscript,
+  /** B_P authenticates nobody by itself. */
+  requireOpening({ biometricPassword }, patient) {
+    const registered = equal(attributeOf(Role.PATIENT, biometricPassword!), patient.attribute);
+    require(registered, "CREDENTIAL_INVALID", "the biometric password is not the one registered");
+  },
+};
 
 /** SHA-256(T("code", KS_D, its signature, Cert_D)): what the doctor's code shows (X13, B4). */
 export function codeDigest(keyStatement: Uint8Array, signature: Uint8Array, certificate: Uint8Array): Uint8Array {
@@ -21,7 +57,7 @@ export function codeDigest(keyStatement: Uint8Array, signature: Uint8Array, cert
 }
 
 /** What Sig_P1 covers: eq. 13, and the doctor (B4). */
-export function openingTranscript(
+function openingTranscript(
   opening: ConsultationOpening,
   issuer: Uint8Array,
   doctorId: string,
@@ -44,29 +80,29 @@ export function openingTranscript(
 }
 
 /** TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13). */
-export function transcriptHash(
+function transcriptHash(
   openingPlaintext: Uint8Array,
-  doctor: { identity: string; credential: Uint8Array; registrationPoint: Uint8Array },
-  reply: { certificate: Uint8Array; ephemeralPoint: Uint8Array; sentAt: Instant },
+  reply: ConsultationReply,
+  credential: Uint8Array,
   sessionId: Uint8Array,
 ): Uint8Array {
   return sha256(
     transcript(
       "th1",
       sha256(openingPlaintext),
-      text(doctor.identity),
-      doctor.credential,
-      doctor.registrationPoint,
-      sha256(reply.certificate),
-      reply.ephemeralPoint,
-      u64(reply.sentAt),
+      text(reply.doctorId!),
+      credential,
+      reply.registrationPoint!,
+      sha256(reply.doctorCertificate!),
+      reply.ephemeralPoint!,
+      u64(reply.sentAt!),
       sessionId,
     ),
   );
 }
 
 /** What Sig_D1 covers: eq. 19 with kc_D in SEK_1's slot (B5). */
-export function replyTranscript(reply: ConsultationReply, issuer: Uint8Array, hash: Uint8Array): Uint8Array {
+function replyTranscript(reply: ConsultationReply, issuer: Uint8Array, hash: Uint8Array): Uint8Array {
   return transcript(
     "D1",
     reply.ephemeralPoint!,
@@ -79,18 +115,16 @@ export function replyTranscript(reply: ConsultationReply, issuer: Uint8Array, ha
   );
 }
 
-/** Bytes, at most, of M_SD, here and in a deposit. */
-export const MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024;
-
 /** What Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15): whom the patient addressed, in clear fields. */
 export function biosignalTranscript(
   hash: Uint8Array,
-  doctor: { identity: string; certificate: Uint8Array },
+  doctorId: string,
+  certificate: Uint8Array,
   digest: Uint8Array,
   grantDigest: Uint8Array,
   sentAt: Instant,
 ): Uint8Array {
-  const addressed = [text(doctor.identity), sha256(doctor.certificate)];
+  const addressed = [text(doctorId), sha256(certificate)];
   return transcript("P2", hash, ...addressed, digest, grantDigest, u64(sentAt));
 }
 

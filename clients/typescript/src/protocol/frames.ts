@@ -6,7 +6,6 @@ import { type SessionFrame, SessionFrameSchema } from "../gen/federation/v1/enve
 import { concat, type Instant, u64 } from "./bytes.js";
 import { Refusal, require } from "./refusal.js";
 import { check } from "./rules.js";
-import type { DirectionKeys } from "./schedule.js";
 import { field, transcript } from "./transcript.js";
 
 const SLICE_BYTES = 512 * 1024;
@@ -18,6 +17,12 @@ const SMALLEST_BYTES = 2048;
 
 /** Shorter pieces of content are joined: a peer that sends many costs no more memory than their bytes. */
 const PIECE_BYTES = 64 * 1024;
+
+/** Key (32 bytes) and iv (12 bytes) of one direction. */
+export interface DirectionKeys {
+  readonly key: Uint8Array;
+  readonly iv: Uint8Array;
+}
 
 /** One direction of a session, and the sequence of its next frame. */
 export class Direction {

@@ -4,6 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Grant, GrantSchema, Right, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import { type Entropy, equal, type Instant, sha256 } from "./bytes.js";
 import { hasBegun } from "./freshness.js";
+import type { Peer } from "./handshake.js";
 import type { Party } from "./party.js";
 import { Refusal, require } from "./refusal.js";
 import { openStatement, signStatement } from "./statements.js";
@@ -34,7 +35,7 @@ export const EVERYTHING: Terms = {
 /** Sign a grant for one doctor: a copy is of no use to another. */
 export async function makeGrant(
   patient: Party,
-  doctor: { identity: string; certificate: Uint8Array },
+  doctor: Peer,
   terms: Terms,
   now: Instant,
   entropy: Entropy,
@@ -43,7 +44,7 @@ export async function makeGrant(
     grantId: entropy(16),
     patientId: patient.self.identity,
     patientSerial: patient.self.serial,
-    doctorId: doctor.identity,
+    doctorId: doctor.party.identity,
     doctorCertificateDigest: sha256(doctor.certificate),
     hospitals: [...terms.hospitals],
     departmentClasses: [...terms.departmentClasses],
@@ -57,17 +58,12 @@ export async function makeGrant(
 }
 
 /** The grant if its patient signed it for this doctor with this Cert_D, and now is its time (eq. 24). */
-export function openGrantFor(
-  signed: SignedStatement,
-  patient: VerifiedParty,
-  doctor: { identity: string; certificate: Uint8Array },
-  now: Instant,
-): Grant {
+export function openGrantFor(signed: SignedStatement, patient: VerifiedParty, doctor: Party, now: Instant): Grant {
   const grant = open(signed, patient);
   const own = grant.patientId === patient.identity && equal(grant.patientSerial!, patient.serial);
   require(own, "GRANT_INVALID", "the grant is another patient's, or of an earlier registration");
   const addressed =
-    grant.doctorId === doctor.identity && equal(grant.doctorCertificateDigest!, sha256(doctor.certificate));
+    grant.doctorId === doctor.self.identity && equal(grant.doctorCertificateDigest!, sha256(doctor.certificate));
   require(addressed, "GRANT_INVALID", "the grant is for another doctor");
   requireLife(grant);
   const valid = hasBegun(grant.notBefore!, now) && now < grant.notAfter!;

@@ -1,59 +1,43 @@
 /** EMR search, the doctor's side (eq. 25-32): D2 asks the cloud where a patient's records are, C answers. */
 
 import { create } from "@bufbuild/protobuf";
-import { type SealedOpening, type SealedReply, SealedReplySchema } from "../gen/federation/v1/envelope_pb.js";
+import type { SealedOpening, SealedReply } from "../gen/federation/v1/envelope_pb.js";
 import {
   type IndexRow,
   type SearchAnswer,
   SearchAnswerSchema,
-  SearchOutcome,
   type SearchQuery,
   SearchQuerySchema,
 } from "../gen/federation/v1/search_pb.js";
-import { Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
-import { type Entropy, equal, hmacSha256, type Instant, sha256, text, u64 } from "./bytes.js";
-import { requireFresh } from "./freshness.js";
+import { Role } from "../gen/federation/v1/statement_pb.js";
+import { type AccessClaim, authorizationOf } from "./access.js";
+import { EMPTY, type Entropy, equal, hmacSha256, type Instant, sha256, text, u64 } from "./bytes.js";
+import { type Peer, requireReply } from "./handshake.js";
+import { ofSearch, refusalIn } from "./outcomes.js";
 import { type Party, sharedKey } from "./party.js";
-import { afterOpeningAsync, Refusal, require } from "./refusal.js";
-import { check } from "./rules.js";
+import { afterOpeningAsync, require } from "./refusal.js";
 import { openPayload, sealOpening, UNNAMED } from "./sealing.js";
 import { verifySignature } from "./statements.js";
 import { listing, signedDigest, transcript } from "./transcript.js";
 import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
 
-/** How each outcome is named in Sig_C, and the reason with which it ends a search. */
-const OUTCOMES: Partial<Record<SearchOutcome, { name: string; reason?: string }>> = {
-  [SearchOutcome.FOUND]: { name: "found" },
-  [SearchOutcome.NONE]: { name: "none" },
-  [SearchOutcome.GRANT_MISSING]: { name: "grant-missing", reason: "GRANT_MISSING" },
-  [SearchOutcome.GRANT_INVALID]: { name: "grant-invalid", reason: "GRANT_INVALID" },
-  [SearchOutcome.GRANT_EXPIRED]: { name: "grant-expired", reason: "GRANT_EXPIRED" },
-  [SearchOutcome.GRANT_REVOKED]: { name: "grant-revoked", reason: "GRANT_REVOKED" },
-  [SearchOutcome.GRANT_SCOPE]: { name: "grant-scope", reason: "GRANT_SCOPE" },
-  [SearchOutcome.EMERGENCY_REFUSED]: { name: "emergency-refused", reason: "EMERGENCY_NOT_SUPPORTED" },
-};
-
-/** What a doctor wants to know: a page of a patient's records of one department class, or of "*". */
+/** What a doctor wants to know of a patient: a page of the records of one department class, or of "*". */
 export interface Question {
-  readonly patientId: string;
   readonly departmentClass: string;
   readonly page: number;
-  readonly grant: SignedStatement;
-  readonly patientKeyStatement: SignedStatement;
 }
 
 /** Where a record is: an index row whose hospital's statements held. */
-export interface Place {
-  readonly hospital: VerifiedParty;
-  readonly encryptionKey: EncryptionKey;
+export interface RecordLocation {
+  readonly hospital: Peer;
   readonly address: string;
   readonly departmentId: string;
   readonly handle: Uint8Array;
 }
 
-/** What the cloud answered. No record yet is no error: `places` is empty. */
+/** What the cloud answered. No record yet is no error: `locations` is empty. */
 export interface Answer {
-  readonly places: readonly Place[];
+  readonly locations: readonly RecordLocation[];
   readonly pages: number;
 }
 
@@ -61,13 +45,14 @@ export interface Answer {
 export async function ask(
   doctor: Party,
   question: Question,
+  claim: AccessClaim,
   cloud: EncryptionKey,
   now: Instant,
   entropy: Entropy,
 ): Promise<{ awaiting: AwaitingAnswer; opening: SealedOpening }> {
   const sessionId = entropy(16);
   const query = create(SearchQuerySchema, {
-    patientId: question.patientId,
+    patientId: claim.patientId,
     sentAt: now,
     doctorId: doctor.self.identity,
     doctorCertificate: doctor.certificate,
@@ -76,12 +61,12 @@ export async function ask(
     nonce: entropy(16),
     keyStatement: doctor.self.keyStatement,
     encryptionKeyStatement: doctor.encryptionKeyStatement,
-    authorization: { case: "grant", value: question.grant },
-    patientKeyStatement: question.patientKeyStatement,
+    authorization: authorizationOf(claim),
+    patientKeyStatement: claim.patientKeyStatement,
   });
   const shared = await sharedKey(doctor.registrationSecret, doctor.self);
   query.proof = queryProof(shared, query);
-  query.signature = await doctor.signingKey.sign(queryTranscript(query, doctor.self, question, cloud.owner));
+  query.signature = await doctor.signingKey.sign(queryTranscript(query, doctor.self, claim, cloud.owner));
   const { owner: receiver, keyId } = cloud;
   const context = { name: "d2", sender: UNNAMED, receiver, keyId, sessionId, sentAt: now };
   const { opening } = await sealOpening(SearchQuerySchema, query, cloud.encryptionKey, context);
@@ -104,20 +89,18 @@ export class AwaitingAnswer {
 
   /** Take C (eq. 31, 32). Refuses with what the cloud says is wrong with the grant, or REJECTED for a false answer. */
   async receive(reply: SealedReply, verifier: Verifier, now: Instant): Promise<Answer> {
-    check(SealedReplySchema, reply);
-    require(equal(reply.sessionId!, this.sessionId), "SESSION_UNKNOWN", "the answer belongs to another question");
-    requireFresh(reply.sentAt!, now);
-    const { answer, places } = await afterOpeningAsync(() => this.#accept(reply, verifier, now));
-    const { name, reason } = OUTCOMES[answer.outcome!]!;
-    if (reason !== undefined) throw new Refusal(reason, `the public cloud refuses: ${name}`);
-    return { places, pages: answer.pages! };
+    requireReply(reply, this.sessionId, now);
+    const { answer, locations } = await afterOpeningAsync(() => this.#accept(reply, verifier, now));
+    const outcome = ofSearch(answer.outcome!);
+    if (outcome.reason !== undefined) throw refusalIn(outcome, "the public cloud");
+    return { locations, pages: answer.pages! };
   }
 
   async #accept(
     reply: SealedReply,
     verifier: Verifier,
     now: Instant,
-  ): Promise<{ answer: SearchAnswer; places: Place[] }> {
+  ): Promise<{ answer: SearchAnswer; locations: RecordLocation[] }> {
     const { decryptionKey, self } = this.doctor;
     const { keyId } = decryptionKey;
     const context = {
@@ -137,7 +120,7 @@ export class AwaitingAnswer {
     const signed = answerTranscript(answer, this.query, self);
     verifySignature(verifier.bundle.cloudKeyAt(answer.sentAt!), answer.signature!, signed);
     require(answer.page === this.query.page, "ANSWER_MISMATCH", "the answer is of another page");
-    return { answer, places: answer.rows.map((row) => placeOf(row, verifier, now)) };
+    return { answer, locations: answer.rows.map((row) => locationOf(row, verifier, now)) };
   }
 }
 
@@ -156,7 +139,7 @@ function answerProof(shared: Uint8Array, sentAt: Instant, querySignature: Uint8A
 function queryTranscript(
   query: SearchQuery,
   doctor: VerifiedParty,
-  { grant, patientKeyStatement }: Question,
+  { grant, patientKeyStatement }: AccessClaim,
   cloudId: string,
 ): Uint8Array {
   return transcript(
@@ -181,7 +164,7 @@ function queryTranscript(
 function answerTranscript(answer: SearchAnswer, query: SearchQuery, doctor: VerifiedParty): Uint8Array {
   return transcript(
     "C",
-    text(OUTCOMES[answer.outcome!]!.name),
+    text(ofSearch(answer.outcome!).name),
     text(query.departmentClass!),
     answer.proof!,
     doctor.registrationPoint,
@@ -208,10 +191,11 @@ function rowTranscript(row: IndexRow): Uint8Array {
   );
 }
 
-function placeOf(row: IndexRow, verifier: Verifier, now: Instant): Place {
+function locationOf(row: IndexRow, verifier: Verifier, now: Instant): RecordLocation {
   const hospital = verifier.party(row.keyStatement!, Role.HOSPITAL, now);
   require(hospital.identity ===
     row.hospitalId, "IDENTITY_MISMATCH", "an index row names another hospital than its statement");
   const encryptionKey = verifier.encryptionKey(row.encryptionKeyStatement!, hospital, now);
-  return { hospital, encryptionKey, address: row.address!, departmentId: row.departmentId!, handle: row.handle! };
+  const peer = { party: hospital, encryptionKey, certificate: EMPTY };
+  return { hospital: peer, address: row.address!, departmentId: row.departmentId!, handle: row.handle! };
 }

@@ -31,7 +31,10 @@ export function statementDigest(label: string, signed: { statement?: Uint8Array 
   return signed?.statement === undefined ? EMPTY : sha256(transcript(label, signed.statement));
 }
 
-/** Hs of a statement: SHA-256(T("signed", name, its bytes, its signature)). */
-export function signedDigest(label: string, signed: { statement?: Uint8Array; signature?: Uint8Array }): Uint8Array {
-  return sha256(transcript("signed", text(label), signed.statement!, signed.signature!));
+/** Hs of a statement: SHA-256(T("signed", name, its bytes, its signature)); an empty field where there is none. */
+export function signedDigest(
+  label: string,
+  signed: { statement?: Uint8Array; signature?: Uint8Array } | undefined,
+): Uint8Array {
+  return signed === undefined ? EMPTY : sha256(transcript("signed", text(label), signed.statement!, signed.signature!));
 }

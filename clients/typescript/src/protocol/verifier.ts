@@ -103,6 +103,11 @@ export class Verifier {
     return party;
   }
 
+  /** CRED(X) of whatever role; of a doctor with Cert_D. */
+  async member(signed: SignedStatement, role: Role, certificate: Uint8Array, now: Instant): Promise<VerifiedParty> {
+    return role === Role.DOCTOR ? this.doctor(signed, certificate, now) : this.party(signed, role, now);
+  }
+
   /** EK_X by PUK_X. */
   encryptionKey(signed: SignedStatement, owner: VerifiedParty, now: Instant): EncryptionKey {
     return this.#encryptionKey(signed, owner.identity, owner.verifyingKey, now);

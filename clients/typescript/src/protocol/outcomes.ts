@@ -1,0 +1,69 @@
+/** What the cloud says of a question, or a hospital of a session: one table, a row for each. */
+
+import { SessionOutcome } from "../gen/federation/v1/record_pb.js";
+import { SearchOutcome } from "../gen/federation/v1/search_pb.js";
+import { Refusal } from "./refusal.js";
+
+/** Its name in transcripts and sentences, the reason where something is wrong, and its values, where a search or a session has it. */
+interface Outcome {
+  readonly name: string;
+  readonly reason?: string;
+  readonly search?: SearchOutcome;
+  readonly session?: SessionOutcome;
+}
+
+const UNAUTHORIZED = "UNAUTHORIZED";
+
+const OUTCOMES: readonly Outcome[] = [
+  { name: "found", search: SearchOutcome.FOUND },
+  { name: "none", search: SearchOutcome.NONE },
+  { name: "served", session: SessionOutcome.SERVED },
+  { name: "no-record", reason: "NO_SUCH_RECORD", session: SessionOutcome.NO_RECORD },
+  {
+    name: "grant-missing",
+    reason: "GRANT_MISSING",
+    search: SearchOutcome.GRANT_MISSING,
+    session: SessionOutcome.GRANT_MISSING,
+  },
+  { name: "grant-invalid", reason: "GRANT_INVALID", search: SearchOutcome.GRANT_INVALID }, // in a session it is REJECTED
+  {
+    name: "grant-expired",
+    reason: "GRANT_EXPIRED",
+    search: SearchOutcome.GRANT_EXPIRED,
+    session: SessionOutcome.GRANT_EXPIRED,
+  },
+  {
+    name: "grant-revoked",
+    reason: "GRANT_REVOKED",
+    search: SearchOutcome.GRANT_REVOKED,
+    session: SessionOutcome.GRANT_REVOKED,
+  },
+  {
+    name: "grant-scope",
+    reason: "GRANT_SCOPE",
+    search: SearchOutcome.GRANT_SCOPE,
+    session: SessionOutcome.GRANT_SCOPE,
+  },
+  {
+    name: "emergency-refused",
+    reason: "EMERGENCY_NOT_SUPPORTED",
+    search: SearchOutcome.EMERGENCY_REFUSED,
+    session: SessionOutcome.EMERGENCY_REFUSED,
+  },
+];
+
+/** What is not known here is no permission. */
+const UNKNOWN: Outcome = { name: "unknown", reason: UNAUTHORIZED };
+
+export function ofSearch(value: SearchOutcome): Outcome {
+  return OUTCOMES.find(({ search }) => search === value) ?? UNKNOWN;
+}
+
+export function ofSession(value: SessionOutcome): Outcome {
+  return OUTCOMES.find(({ session }) => session === value) ?? UNKNOWN;
+}
+
+/** The refusal that an outcome is. */
+export function refusalIn({ name, reason = UNAUTHORIZED }: Outcome, who: string): Refusal {
+  return new Refusal(reason, `${who} refuses: ${name}`);
+}
