@@ -19,7 +19,7 @@ import { fetch, MOST_BYTES } from "./client/fetch.js";
 import { Home } from "./client/home.js";
 import { type FetchedRecord, saveRecord } from "./client/records.js";
 import { diagnosticReport, requireConclusion } from "./client/report.js";
-import { type CurrentHome, keepUp } from "./client/upkeep.js";
+import { type CurrentHome, maintain } from "./client/maintenance.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { Right } from "./gen/federation/v1/statement_pb.js";
 import { replaceFile } from "./keys/file.js";
@@ -45,7 +45,7 @@ interface Plan {
 export async function consult(values: Values): Promise<Said> {
   const plan = planOf(values);
   const opened = Home.open(needed(values, "home"), needed(values, "pin-file"), networksOf(values));
-  const home = await keepUp(opened, tell);
+  const home = await maintain(opened, tell);
   requireDepartment(plan.department, home.bundle.content.departmentClasses);
   const room = await DoctorRoom.open(home, plan.hospital, plan.address);
   try {
@@ -75,34 +75,42 @@ function requireDepartment(department: string, classes: readonly string[]): void
   if (!classes.includes(department)) throw new UsageError(`--department is one of ${classes.join(", ")}`);
 }
 
-async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
+/** The visit in an open room. A deposit that fails ends it only when P6 was awaited: the diagnosis is sent, and the receipt is the patient's. */
+export async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
   const { conclusion, codeFile, keeps, department } = plan;
   tell(`Show this code to your patient: ${room.text}`);
   if (codeFile !== undefined) replaceFile(codeFile, Buffer.from(room.text + "\n"));
   const consultation = await room.awaitPatient((reason) => tell(`Somebody was refused (${reason}); still waiting.`));
   const patient = consultation.patientId;
   tell(`${patient} is here; both sides have proved who they are.`);
-  const records = await readRecords(room.upkeep, consultation, plan);
+  const records = await readRecords(room.currentHome, consultation, plan);
   const digests = records.map(({ digest }) => digest);
   const report = diagnosticReport(patient, room.home.identity, conclusion, digests);
   const diagnosed = await room.diagnose(consultation, report, records);
-  const handle = keeps ? await deposited(room, diagnosed, department) : null;
+  const [kept] = await Promise.allSettled([keeps ? deposited(room, diagnosed, department) : null]);
+  if (kept.status === "rejected")
+    tell(`The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: ${said(refusalOf(kept.reason))}`);
   const receipt = await room.awaitReceipt(diagnosed, RECEIPT_MS, tell);
+  if (kept.status === "rejected") throw kept.reason;
   const { biosignal: content } = consultation;
   const biosignal = { size: content.length, sha256: hex(sha256(content)) };
-  return { patient, biosignal, records: records.flatMap(described), receipt, deposit: handle };
+  return { patient, biosignal, records: records.flatMap(described), receipt, deposit: kept.value };
 }
 
 /** Look for records, fetch and save them, as far as the consent goes. */
-async function readRecords(upkeep: CurrentHome, consultation: InConsultation, plan: Plan): Promise<FetchedRecord[]> {
+async function readRecords(
+  currentHome: CurrentHome,
+  consultation: InConsultation,
+  plan: Plan,
+): Promise<FetchedRecord[]> {
   const { access } = consultation;
   if (!access?.allows(Right.INDEX) || !access.allows(Right.READ)) {
     tell("Without consent to look for records, none is looked for.");
     return [];
   }
-  const locations = await locationsOf(upkeep.last, consultation);
+  const locations = await locationsOf(currentHome.last, consultation);
   const missing = (hospital: string, refusal: Refusal) => tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
-  const records = await fetch(upkeep, consultation, locations, missing, plan.mostBytes);
+  const records = await fetch(currentHome, consultation, locations, missing, plan.mostBytes);
   if (plan.save !== undefined) for (const record of records) save(record, plan.save);
   return records;
 }

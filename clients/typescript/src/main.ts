@@ -20,7 +20,7 @@ import { parseCode } from "./client/code.js";
 import { certificateIn, certificateRequest, parseTicket } from "./client/enrolment.js";
 import { Home, readSensor } from "./client/home.js";
 import { visit } from "./client/patient.js";
-import { keepUp, renewNow } from "./client/upkeep.js";
+import { maintain, renewNow } from "./client/maintenance.js";
 import { register } from "./client/registration.js";
 import { conclusionOf } from "./client/report.js";
 import { consult } from "./consult.js";
@@ -100,7 +100,7 @@ async function visitDoctor(values: Values, [written]: string[]): Promise<Said> {
   const code = parseCode(written ?? "");
   const biosignal = readBounded(needed(values, "observation"), MOST_BIOSIGNAL_BYTES, "an observation");
   const biometricPassword = home.biometricPassword(readSensor(needed(values, "sensor")));
-  const done = await visit(await keepUp(home, tell), code, biometricPassword, biosignal, tell, terms);
+  const done = await visit(await maintain(home, tell), code, biometricPassword, biosignal, tell, terms);
   return { doctor: done.doctorId, grant: done.grantId, conclusion: conclusionOf(done.diagnosis) };
 }
 

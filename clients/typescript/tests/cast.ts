@@ -6,7 +6,7 @@ import {
   type SignedStatement,
   SignedStatementSchema,
 } from "../src/gen/federation/v1/statement_pb.js";
-import { softwareSigningKey } from "../src/keys/software.js";
+import { softwareSigningKey } from "../src/keys/keys.js";
 import { follow, pin } from "../src/protocol/bundle.js";
 import { fromHex, sha256 } from "../src/protocol/bytes.js";
 import { DecryptionKey, softwareX25519 } from "../src/protocol/hpke.js";

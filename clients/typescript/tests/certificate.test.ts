@@ -9,7 +9,7 @@ import { MedicalAuthoritySchema } from "../src/gen/federation/v1/directory_pb.js
 import { CrlPinSchema, RevocationListSchema } from "../src/gen/federation/v1/statement_pb.js";
 import { concat, fromHex, sha256 } from "../src/protocol/bytes.js";
 import { verifyCertificate } from "../src/protocol/certificate.js";
-import { readCrl } from "../src/protocol/crl.js";
+import { newestCrls, readCrl } from "../src/protocol/crl.js";
 import type { Lists } from "../src/protocol/lists.js";
 import * as x509 from "../src/protocol/x509.js";
 
@@ -73,7 +73,7 @@ interface Made {
 }
 
 /** A CRL; `number` is the DER of its CRLNumber, hex. */
-async function crl(made: Made): Promise<Uint8Array> {
+async function crl(made: Made, keys = authorityKeys): Promise<Uint8Array> {
   const { number, extensions = [] } = made;
   const numbered = number === undefined ? [] : [new x509.Extension(NUMBER, false, fromHex(number))];
   const list = await x509.X509CrlGenerator.create({
@@ -81,7 +81,7 @@ async function crl(made: Made): Promise<Uint8Array> {
     thisUpdate: new Date(NOW - HOUR),
     nextUpdate: new Date(NOW + HOUR),
     extensions: [...numbered, ...extensions],
-    signingKey: authorityKeys.privateKey,
+    signingKey: keys.privateKey,
     signingAlgorithm: { name: "Ed25519" },
   });
   return new Uint8Array(list.rawData);
@@ -148,4 +148,14 @@ test("a file holds a certificate as DER or as PEM, whatever text stands before i
   const key = pem.replaceAll("CERTIFICATE", "PRIVATE KEY");
   for (const text of ["", "no certificate", key, pem.slice(0, 200), pem.replace("MI", "AB")])
     assert.throws(() => certificateIn(new Uint8Array(Buffer.from(text))), { reason: "CERTIFICATE_ILLEGAL" }, text);
+});
+
+test("a relay's CRL leaves those of the other authorities at hand, and one that was made up displaces none", async () => {
+  const [elsewhere, nobody] = [await keyPair(), await keyPair()];
+  const authorities = [authority, await madeAuthority(elsewhere)];
+  const kept = [await crl({ number: FIVE }), await crl({ number: FIVE }, elsewhere)];
+  const pins = kept.map((der, index) => pinOf("05", der, authorities[index]));
+  const [newer, forged] = [await crl({ number: "020106" }), await crl({ number: "020109" }, nobody)];
+  assert.deepEqual(await newestCrls(authorities, [newer, ...kept].map(readCrl), pins), [newer, kept[1]]);
+  assert.deepEqual(await newestCrls(authorities, [forged, ...kept].map(readCrl), pins), kept);
 });

@@ -17,7 +17,7 @@ import {
   KeyStatementSchema,
   type SignedStatement,
 } from "../src/gen/federation/v1/statement_pb.js";
-import { softwareSigningKey } from "../src/keys/software.js";
+import { softwareSigningKey } from "../src/keys/keys.js";
 import { fromHex, sha256, u64 } from "../src/protocol/bytes.js";
 import { publicPoint } from "../src/protocol/group.js";
 import { attributeOf } from "../src/protocol/registration.js";

@@ -16,13 +16,15 @@ import type { Home } from "../src/client/home.js";
 import { type FetchedRecord, saveRecord } from "../src/client/records.js";
 import { Mailbox } from "../src/client/relay.js";
 import { SessionStream } from "../src/client/session.js";
-import { CurrentHome } from "../src/client/upkeep.js";
+import { CurrentHome } from "../src/client/maintenance.js";
 import { Direction, GetRoomResponseSchema, RelayService } from "../src/gen/federation/v1/consultation_pb.js";
 import { DepositSchema, RecordService } from "../src/gen/federation/v1/record_pb.js";
-import { RevocationListSchema } from "../src/gen/federation/v1/statement_pb.js";
-import { softwareSigningKey } from "../src/keys/software.js";
+import { RevocationListSchema, Right } from "../src/gen/federation/v1/statement_pb.js";
+import { softwareSigningKey } from "../src/keys/keys.js";
 import { BundleLease } from "../src/protocol/bundle.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
+import { consultIn } from "../src/consult.js";
+import { Access } from "../src/protocol/access.js";
 import { Pending } from "../src/protocol/handshake.js";
 import type { AwaitingReceipt } from "../src/protocol/doctor.js";
 import { fromHex, hex } from "../src/protocol/bytes.js";
@@ -57,6 +59,34 @@ test("a receipt that can't be waited for costs the doctor nothing but a word", a
   assert.equal(told.length, 1);
 });
 
+test("a deposit that fails ends a consultation only when its receipt was awaited", async () => {
+  const refused = new Refusal("UNAUTHORIZED", "the hospital refuses");
+  const transportTo = () => {
+    throw refused;
+  };
+  const consultation = {
+    patientId: "P:wang",
+    biosignal: new Uint8Array(),
+    delivery: {},
+    session: { own: { self: { identity: "D:chen" } } },
+    claim: { patientId: "P:wang", grant: {} },
+    access: new Access({ departmentClasses: [], rights: [Right.WRITE] }),
+  };
+  const done: string[] = [];
+  const room = {
+    home: { identity: "D:chen", transportTo },
+    code: { hospitalId: "H:a", address: "a.example:1" },
+    awaitPatient: () => Promise.resolve(consultation),
+    diagnose: () => Promise.resolve({ consultation, diagnosis: { diagnosis: new Uint8Array(), basedOn: [] } }),
+    awaitReceipt: () => Promise.resolve(done.push("P6") > 0),
+  } as unknown as DoctorRoom;
+  const plan = { conclusion: "Sinus rhythm.", department: "cardiology", keeps: true } as Parameters<
+    typeof consultIn
+  >[1];
+  await assert.rejects(consultIn(room, plan), refused);
+  assert.deepEqual(done, ["P6"]);
+});
+
 test("a patient whom the cloud does not answer takes the lists that the relay hands over", async (context) => {
   const { home, reopened } = await madeHome(context);
   const doctor = cast.parties.doctor;
@@ -67,16 +97,16 @@ test("a patient whom the cloud does not answer takes the lists that the relay ha
     revocationList: signed(cast.revocation_list),
     certificateRevocationList: fromHex(cast.authority.crl),
   });
-  assert.equal(heardFrom(room, home), home); // the bundle that was handed over can't verify them
+  assert.equal(await heardFrom(room, home), home); // the bundle that was handed over can't verify them
   const list = peekStatement(RevocationListSchema, room.revocationList!);
   const key = softwareSigningKey(fromHex(cast.cloud.signing_seed));
   const older = { ...list, sequence: list.sequence! - 1n };
   const kept = await signStatement("rl", RevocationListSchema, older, key);
   const followed = home.learned(new BundleLease(bundle, now), kept, []);
-  const heard = heardFrom(room, followed);
+  const heard = await heardFrom(room, followed);
   assert.equal(heard.verifier(now).lists.revocations.sequence, list.sequence);
   assert.deepEqual(reopened().crls, [room.certificateRevocationList]);
-  assert.equal(heardFrom(room, heard), heard); // no newer ones
+  assert.equal(await heardFrom(room, heard), heard); // no newer ones
 });
 
 test("the doctor's own frame is held on to until a current list is at hand", async () => {
@@ -84,7 +114,7 @@ test("the doctor's own frame is held on to until a current list is at hand", asy
   const rejected = new Refusal("REJECTED", "the message was not accepted", { cause: stale });
   const [old, fresh] = [{} as Home, {} as Home];
   let asked = 0;
-  const upkeep = new CurrentHome(old, (home) => {
+  const currentHome = new CurrentHome(old, (home) => {
     if (++asked === 1) return Promise.reject(new Refusal("INTERNAL", "a proxy's fault"));
     return Promise.resolve(asked < 3 ? home : fresh);
   });
@@ -93,17 +123,17 @@ test("the doctor's own frame is held on to until a current list is at hand", asy
     taken.push(home);
     return home === fresh ? Promise.resolve("D5") : Promise.reject(rejected);
   };
-  assert.equal(await byCurrentLists(upkeep, Date.now() + HOUR, take), "D5");
+  assert.equal(await byCurrentLists(currentHome, Date.now() + HOUR, take), "D5");
   assert.deepEqual([asked, taken.length], [3, 4]);
   const behind = new CurrentHome(old, (home) => Promise.resolve(home));
   await assert.rejects(byCurrentLists(behind, Date.now(), take), rejected);
 });
 
 test("a stranger's frame is refused before the cloud is asked", async () => {
-  const upkeep = new CurrentHome({} as Home, () => assert.fail("asked"));
+  const currentHome = new CurrentHome({} as Home, () => assert.fail("asked"));
   const stranger = new Refusal("SEAL_INVALID", "the frame does not open");
   await assert.rejects(
-    byCurrentLists(upkeep, Date.now() + HOUR, () => Promise.reject(stranger)),
+    byCurrentLists(currentHome, Date.now() + HOUR, () => Promise.reject(stranger)),
     stranger,
   );
 });

@@ -25,7 +25,7 @@ import { SearchQuerySchema } from "../src/gen/federation/v1/search_pb.js";
 import { Role, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
 import { makeEpoch, openEpoch } from "../src/keys/epoch.js";
 import { softwareSecret } from "../src/keys/keys.js";
-import { softwareSigningKey } from "../src/keys/software.js";
+import { softwareSigningKey } from "../src/keys/keys.js";
 import { type Entropy, fromHex, hex } from "../src/protocol/bytes.js";
 import { codeDigest, MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
 import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";

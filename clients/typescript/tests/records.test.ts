@@ -22,8 +22,8 @@ import { GrantSchema, Role, type SignedStatement } from "../src/gen/federation/v
 import type { Home } from "../src/client/home.js";
 import { fetchRecord } from "../src/client/records.js";
 import type { SessionStream } from "../src/client/session.js";
-import { CurrentHome } from "../src/client/upkeep.js";
-import { softwareSigningKey } from "../src/keys/software.js";
+import { CurrentHome } from "../src/client/maintenance.js";
+import { softwareSigningKey } from "../src/keys/keys.js";
 import { concat, fromHex, sha256, u64 } from "../src/protocol/bytes.js";
 import { Direction, paddedSize, sealContent, Slices } from "../src/protocol/frames.js";
 import { AwaitingRecord, commitment, Established } from "../src/protocol/record.js";

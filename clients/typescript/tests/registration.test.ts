@@ -5,7 +5,7 @@ import { test, type TestContext } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { register } from "../src/client/registration.js";
 import { TrustBundleSchema } from "../src/gen/federation/v1/directory_pb.js";
-import { softwareSigningKey } from "../src/keys/software.js";
+import { softwareSigningKey } from "../src/keys/keys.js";
 import { fromHex } from "../src/protocol/bytes.js";
 import { signStatement } from "../src/protocol/statements.js";
 import { bundle, cast, now } from "./cast.js";

@@ -12,7 +12,7 @@ import {
 import { RegistrationAnswerSchema } from "../src/gen/federation/v1/registration_pb.js";
 import { KeyStatementSchema, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
 import { isDue, isOver } from "../src/keys/epoch.js";
-import { softwareSigningKey } from "../src/keys/software.js";
+import { softwareSigningKey } from "../src/keys/keys.js";
 import { fromHex, hex } from "../src/protocol/bytes.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { renew, renewalTranscript, restatementDue } from "../src/protocol/renewal.js";

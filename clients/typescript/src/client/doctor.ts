@@ -23,7 +23,7 @@ import { type DoctorCode, formatCode } from "./code.js";
 import type { Home } from "./home.js";
 import type { FetchedRecord } from "./records.js";
 import { closeRoom, Mailbox, openRoom } from "./relay.js";
-import { CurrentHome, currentOrKept } from "./upkeep.js";
+import { CurrentHome, currentOrKept } from "./maintenance.js";
 
 const ROOM_MS = 12 * 3_600_000;
 const REFUSAL_FLOOR_MS = 50;
@@ -37,7 +37,7 @@ export class DoctorRoom {
 
   /** A room that is open already; `open` opens one. */
   constructor(
-    readonly upkeep: CurrentHome,
+    readonly currentHome: CurrentHome,
     /** Who opened the room, and may close it whatever has become of the lists. */
     readonly party: Party,
     readonly transport: Transport,
@@ -45,7 +45,7 @@ export class DoctorRoom {
     readonly mailbox: Mailbox,
   ) {}
 
-  /** Open a room at the relay of the doctor's hospital. The home has been kept up (`keepUp`). */
+  /** Open a room at the relay of the doctor's hospital. The home has been kept up (`maintain`). */
   static async open(home: Home, hospitalId: string, address: string): Promise<DoctorRoom> {
     const party = await home.party(clock());
     const transport = home.transportTo(address, hospitalId);
@@ -65,7 +65,7 @@ export class DoctorRoom {
 
   /** The doctor's home, with the lists that were last needed. */
   get home(): Home {
-    return this.upkeep.last;
+    return this.currentHome.last;
   }
 
   /** The code, for the patient. */
@@ -141,7 +141,7 @@ export class DoctorRoom {
   async #answer(opening: Parameters<typeof receiveOpening>[1]): Promise<void> {
     const name = hex(opening.sessionId ?? new Uint8Array());
     if (this.#sessions.has(name)) return;
-    const home = await this.upkeep.current();
+    const home = await this.currentHome.current();
     const now = clock();
     const pending = await receiveOpening(await home.party(now), opening, home.verifier(now), now);
     const received = pending.admit(home.admit(pending.replayKey, now, pending.keepUntil));
@@ -157,7 +157,7 @@ export class DoctorRoom {
     const name = hex(frame.sessionId ?? new Uint8Array());
     const session = this.#sessions.get(name);
     if (session === undefined) return undefined;
-    const home = frame.last ? await currentOrKept(this.upkeep) : this.home;
+    const home = frame.last ? await currentOrKept(this.currentHome) : this.home;
     this.#sessions.delete(name);
     try {
       const outcome = session.receive(frame, home.verifier(clock()), clock());

@@ -11,7 +11,7 @@ import { BRIEFLY, refusalOf, repeated } from "./calls.js";
 import { entropy } from "./cloud.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
 import { addressHospital, SessionStream } from "./session.js";
-import { type CurrentHome, currentOrKept } from "./upkeep.js";
+import { type CurrentHome, currentOrKept } from "./maintenance.js";
 
 const MOST_HANDLES = 64;
 
@@ -57,7 +57,7 @@ export function ordersOf(locations: readonly RecordLocation[]): Order[] {
 
 /** Fetch what these locations hold; `missing` hears of what can't be had now: one hospital that is away stops no other. */
 export function fetch(
-  upkeep: CurrentHome,
+  currentHome: CurrentHome,
   consultation: InConsultation,
   locations: readonly RecordLocation[],
   missing: (hospital: string, refusal: Refusal) => void,
@@ -65,7 +65,7 @@ export function fetch(
 ): Promise<FetchedRecord[]> {
   let left = mostBytes;
   const one = async (order: Order) => {
-    const record = await fetchOrder(upkeep, consultation, order, left);
+    const record = await fetchOrder(currentHome, consultation, order, left);
     left -= record.sizeBytes;
     return record;
   };
@@ -98,12 +98,12 @@ export async function fetched<T>(
 }
 
 async function fetchOrder(
-  upkeep: CurrentHome,
+  currentHome: CurrentHome,
   consultation: InConsultation,
   order: Order,
   mostBytes: number,
 ): Promise<FetchedRecord> {
-  const home = await currentOrKept(upkeep);
+  const home = await currentOrKept(currentHome);
   const { hospital, address } = order.location;
   const { identity } = hospital.party;
   const { departmentClass, handles } = order;
@@ -112,7 +112,7 @@ async function fetchOrder(
   const transport = home.transportTo(address, identity);
   const fetchBy = (peer: Peer) =>
     SessionStream.during(transport, async (stream) =>
-      fetchRecord(stream, await stream.open(home, peer, intent, entropy), mostBytes, upkeep),
+      fetchRecord(stream, await stream.open(home, peer, intent, entropy), mostBytes, currentHome),
     );
   try {
     return await repeated(() => fetchBy(hospital), BRIEFLY);

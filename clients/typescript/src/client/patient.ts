@@ -11,6 +11,8 @@ import { CONSULTATION_LIFE } from "../protocol/consultation.js";
 import { EVERYTHING, makeGrant, type Terms } from "../protocol/grant.js";
 import { type AwaitingDiagnosis, begin, checkRoom, type Diagnosed, type Established } from "../protocol/patient.js";
 import type { AwaitingReply } from "../protocol/handshake.js";
+import { readCertificate } from "../protocol/certificate.js";
+import { newestCrls } from "../protocol/crl.js";
 import { Lists } from "../protocol/lists.js";
 import { preciseReason, Refusal } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
@@ -21,7 +23,7 @@ import { clock, entropy } from "./cloud.js";
 import type { DoctorCode } from "./code.js";
 import type { Home } from "./home.js";
 import { Mailbox } from "./relay.js";
-import { CurrentHome, currentOrKept, RUN_OUT } from "./upkeep.js";
+import { CurrentHome, currentOrKept, RUN_OUT } from "./maintenance.js";
 
 /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
 const REPLY_MS = 45_000;
@@ -34,7 +36,7 @@ export interface Visit {
   readonly diagnosis: Uint8Array;
 }
 
-/** Visit the doctor of a code: P1, D1, P2 with a grant on these terms, D5, P6. The home has been kept up (`keepUp`). */
+/** Visit the doctor of a code: P1, D1, P2 with a grant on these terms, D5, P6. The home has been kept up (`maintain`). */
 export async function visit(
   home: Home,
   code: DoctorCode,
@@ -46,7 +48,7 @@ export async function visit(
 ): Promise<Visit> {
   const mailbox = new Mailbox(home.transportTo(code.address, code.hospitalId), code.roomId, Direction.TO_DOCTOR);
   const room = await mailbox.room();
-  home = heardFrom(room, home);
+  home = await heardFrom(room, home);
   const now = clock();
   const doctor = await checkRoom(room, code.digest, home.verifier(now), now);
   const { awaiting, opening } = await begin(await home.party(now), doctor, biometricPassword, now, entropy);
@@ -63,13 +65,17 @@ export async function visit(
 }
 
 /** The home with the lists that the relay hands over, where they are newer: the cloud may be away, and both are signed by it. */
-export function heardFrom(room: GetRoomResponse, home: Home): Home {
+export async function heardFrom(room: GetRoomResponse, home: Home): Promise<Home> {
   checkOuter(GetRoomResponseSchema, room);
-  const [list, crls] = [room.revocationList!, [room.certificateRevocationList!]];
+  const list = room.revocationList!;
   const known = home.lists?.revocations.sequence ?? 0n;
   if (peekStatement(RevocationListSchema, list).sequence! <= known) return home;
   try {
-    return home.learned(home.lease.heard(Lists.read(home.bundle, list, crls).revocations), list, crls);
+    const { revocations, crls: handed } = Lists.read(home.bundle, list, [room.certificateRevocationList!]);
+    const crls = [...handed, ...(home.lists?.crls ?? [])];
+    const authorities = home.bundle.content.medicalAuthorities.map(({ certificate }) => readCertificate(certificate!));
+    const newest = await newestCrls(authorities, crls, revocations.crls);
+    return home.learned(home.lease.heard(revocations), list, newest);
   } catch (error) {
     preciseReason(error); // a bundle that is behind can't verify them: the kept ones do as long as they are current
     return home;
@@ -101,13 +107,13 @@ async function diagnosisOf(
   home: Home,
   waitMs: number,
 ): Promise<Diagnosed> {
-  const upkeep = new CurrentHome(home);
+  const currentHome = new CurrentHome(home);
   const deadline = Date.now() + waitMs;
   const { id: sessionId } = awaiting.session;
   return firstAccepted(mailbox, sessionId, waitMs, "there is no diagnosis yet", ({ content }) => {
     if (content.case !== "frame") return undefined;
     const { value } = content;
-    return byCurrentLists(upkeep, deadline, async (at) => awaiting.receive(value, at.verifier(clock()), clock()));
+    return byCurrentLists(currentHome, deadline, async (at) => awaiting.receive(value, at.verifier(clock()), clock()));
   });
 }
 
@@ -116,17 +122,17 @@ async function diagnosisOf(
  * doctor's own is held on to until the cloud has one. Strangers' frames are refused first, so the cloud is not asked for them.
  */
 export async function byCurrentLists<T>(
-  upkeep: CurrentHome,
+  currentHome: CurrentHome,
   deadline: number,
   take: (home: Home) => Promise<T>,
 ): Promise<T> {
   try {
-    await take(upkeep.last);
+    await take(currentHome.last);
   } catch (error) {
     if (!lacksLists(error)) throw error;
   }
   for (let wait = FIRST_PAUSE_MS; ; wait = Math.min(2 * wait, LONGEST_PAUSE_MS)) {
-    const home = await currentOrKept(upkeep);
+    const home = await currentOrKept(currentHome);
     try {
       return await take(home);
     } catch (error) {

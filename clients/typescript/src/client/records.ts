@@ -9,7 +9,7 @@ import { AwaitingRecord, type Established, type ReceivedRecord } from "../protoc
 import { Refusal, require } from "../protocol/refusal.js";
 import { clock } from "./cloud.js";
 import type { SessionStream } from "./session.js";
-import { type CurrentHome, currentOrKept } from "./upkeep.js";
+import { type CurrentHome, currentOrKept } from "./maintenance.js";
 
 /** What one hospital released in one session, whole and verified. */
 export interface FetchedRecord {
@@ -25,13 +25,13 @@ export async function fetchRecord(
   stream: SessionStream,
   established: Established,
   mostBytes: number,
-  upkeep: CurrentHome,
+  currentHome: CurrentHome,
 ): Promise<FetchedRecord> {
   const { awaiting, frame } = established.query(clock(), mostBytes);
   stream.send(frame);
   for (let state = awaiting; ;) {
     const frame = await stream.receive();
-    const home = frame.last ? await currentOrKept(upkeep) : upkeep.last;
+    const home = frame.last ? await currentOrKept(currentHome) : currentHome.last;
     const next = state.receive(frame, home.verifier(clock()), clock());
     if (!(next instanceof AwaitingRecord)) return read(next, established);
     state = next;

@@ -11,7 +11,7 @@ import { Refusal, require } from "../protocol/refusal.js";
 import type { SigningKey } from "../protocol/statements.js";
 import { type Epoch, type KeptEpoch, makeEpoch, openEpoch } from "./epoch.js";
 import { type DerivedSecret, softwareSecret } from "./keys.js";
-import { softwareSigningKey } from "./software.js";
+import { softwareSigningKey } from "./keys.js";
 
 const SALT_BYTES = 16;
 const NONCE_BYTES = 12;

@@ -3,6 +3,7 @@
  * that `tokenForm` gives, and so is one half of an epoch's KEM key. `SoftwareSecret` does the same with S_X in memory.
  */
 
+import { createPrivateKey, createPublicKey, sign } from "node:crypto";
 import { BASE_POINT, add, recoverPoint, requireReceivedPoint, tokenForm, uCoordinate } from "../protocol/group.js";
 import { type DecryptionKey, softwareX25519, type X25519Key } from "../protocol/hpke.js";
 import type { RegistrationSecret } from "../protocol/party.js";
@@ -42,4 +43,14 @@ export class DerivedSecret implements RegistrationSecret {
 /** S_X in software, of its 32 bytes. */
 export function softwareSecret(secret: Uint8Array, publicPoint: Uint8Array): DerivedSecret {
   return new DerivedSecret(softwareX25519(tokenForm(secret)), publicPoint);
+}
+
+// RFC 8410: the DER before the 32 bytes of an Ed25519 seed.
+const PKCS8_ED25519 = Buffer.from("302e020100300506032b657004220420", "hex");
+
+/** PRK_X of a 32-byte seed (RFC 8032, 5.1.5). */
+export function softwareSigningKey(seed: Uint8Array): SigningKey {
+  const key = createPrivateKey({ key: Buffer.concat([PKCS8_ED25519, seed]), format: "der", type: "pkcs8" });
+  const publicKey = new Uint8Array(createPublicKey(key).export({ format: "der", type: "spki" }).subarray(-32));
+  return { publicKey, sign: (message) => Promise.resolve(new Uint8Array(sign(null, message, key))) };
 }

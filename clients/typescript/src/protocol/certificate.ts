@@ -36,7 +36,7 @@ export async function verifyCertificate(
   owner: Owner,
   now: Instant,
 ): Promise<void> {
-  const certificate = read(der);
+  const certificate = readCertificate(der);
   const { authority, scope } = await authorityOf(certificate, authorities);
   requireEndEntity(certificate);
   requirePurpose(certificate);
@@ -55,7 +55,8 @@ function covers(entry: string, identity: string): boolean {
   return entry.endsWith("*") ? identity.startsWith(entry.slice(0, -1)) : identity === entry;
 }
 
-function read(der: Uint8Array): X509Certificate {
+/** Read a certificate in DER. */
+export function readCertificate(der: Uint8Array): X509Certificate {
   require(isSequence(der), "CERTIFICATE_ILLEGAL", "Cert_D is no DER");
   try {
     const certificate = new X509Certificate(der as never);
@@ -72,7 +73,7 @@ async function authorityOf(
   authorities: readonly MedicalAuthority[],
 ): Promise<{ authority: X509Certificate; scope: readonly string[] }> {
   const named = authorities
-    .map((entry) => ({ authority: read(entry.certificate!), scope: entry.doctorIds }))
+    .map((entry) => ({ authority: readCertificate(entry.certificate!), scope: entry.doctorIds }))
     .filter(({ authority }) => authority.subject === certificate.issuer);
   require(named.length > 0, "CERTIFICATE_ILLEGAL", "Cert_D comes from no medical authority of this federation");
   for (const one of named) {

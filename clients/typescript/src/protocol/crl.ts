@@ -54,16 +54,39 @@ export async function currentCrl(
   pins: readonly CrlPin[],
   moment: Date,
 ): Promise<X509Crl> {
-  const own = sha256(new Uint8Array(authority.rawData));
-  const pin = pins.find((one) => equal(one.certificateDigest!, own));
-  require(pin !== undefined, "REVOCATION_LIST_STALE", "the revocation list names no CRL of the medical authority");
-  let newest: Crl | undefined;
-  for (const crl of crls) {
-    const counts = crl.isWhole && isFrom(pin, crl) && isCurrent(crl.content, moment);
-    if (counts && crl.number! > (newest?.number ?? -1n) && (await isSignedBy(crl.content, authority))) newest = crl;
-  }
+  const current = crls.filter(({ content }) => isCurrent(content, moment));
+  const newest = await newestCrl(authority, current, pins);
   require(newest !== undefined, "REVOCATION_LIST_STALE", "no current CRL of the medical authority is at hand");
   return newest.content;
+}
+
+/**
+ * Of each authority the newest CRL that counts, DER: of those that a relay hands on, which are one authority's, and of those at hand. One that
+ * was made up displaces none.
+ */
+export async function newestCrls(
+  authorities: readonly X509Certificate[],
+  crls: readonly Crl[],
+  pins: readonly CrlPin[],
+): Promise<Uint8Array[]> {
+  const newest = await Promise.all(authorities.map((authority) => newestCrl(authority, crls, pins)));
+  return newest.filter((crl) => crl !== undefined).map(({ content }) => new Uint8Array(content.rawData));
+}
+
+async function newestCrl(
+  authority: X509Certificate,
+  crls: readonly Crl[],
+  pins: readonly CrlPin[],
+): Promise<Crl | undefined> {
+  const own = sha256(new Uint8Array(authority.rawData));
+  const pin = pins.find((one) => equal(one.certificateDigest!, own));
+  if (pin === undefined) return undefined;
+  let newest: Crl | undefined;
+  for (const crl of crls) {
+    const counts = crl.isWhole && isFrom(pin, crl) && crl.number! > (newest?.number ?? -1n);
+    if (counts && (await isSignedBy(crl.content, authority))) newest = crl;
+  }
+  return newest;
 }
 
 /** Whether a CRL is the pinned one, or has a higher number. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Home } from "../src/client/home.js";
-import { CurrentHome } from "../src/client/upkeep.js";
+import { CurrentHome } from "../src/client/maintenance.js";
 
 const SECOND = 1_000;
 

@@ -13,7 +13,7 @@ export const RUN_OUT = ["REVOCATION_LIST_STALE", "BUNDLE_STALE"];
 const LISTS_KEPT_MS = 60_000;
 
 /** Bring lists and trust bundle up to date, renew the encryption key if that is due, and destroy the keys that are over. */
-export async function keepUp(home: Home, tell: (sentence: string) => void): Promise<Home> {
+export async function maintain(home: Home, tell: (sentence: string) => void): Promise<Home> {
   home.sweep(clock());
   const cloud = new Cloud(home.cloudTransport, BRIEFLY);
   try {
@@ -68,12 +68,12 @@ export class CurrentHome {
 }
 
 /** The home brought up to date, or as it was: whatever the cloud answers, the lists at hand decide. */
-export async function currentOrKept(upkeep: CurrentHome): Promise<Home> {
+export async function currentOrKept(currentHome: CurrentHome): Promise<Home> {
   try {
-    return await upkeep.current();
+    return await currentHome.current();
   } catch (error) {
     preciseReason(error);
-    return upkeep.last;
+    return currentHome.last;
   }
 }
 
