@@ -20,13 +20,12 @@ import { Role } from "../gen/federation/v1/statement_pb.js";
 import { Access, type AccessClaim } from "./access.js";
 import { type Entropy, equal, type Instant, sha256, text, u64 } from "./bytes.js";
 import * as common from "./consultation.js";
-import { CONSULTATION } from "./consultation.js";
 import { Slices } from "./frames.js";
 import { requireFreshSince, requireNotFuture, requireSameTime } from "./freshness.js";
 import { openGrantFor } from "./grant.js";
 import * as handshake from "./handshake.js";
 import type { Pending, ReceivedOpening, Session } from "./handshake.js";
-import { type Party } from "./party.js";
+import type { Party } from "./party.js";
 import { afterOpening, require } from "./refusal.js";
 import { check, parse } from "./rules.js";
 import { serialised } from "./sealing.js";
@@ -75,7 +74,7 @@ export function receiveOpening(
   now: Instant,
 ): Promise<Pending<ReceivedOpening<AwaitingBiosignal>>> {
   const replied = (session: Session) => new AwaitingBiosignal(session);
-  return handshake.receiveOpening(CONSULTATION, doctor, opening, verifier, replied, now);
+  return handshake.receiveOpening(common.CONSULTATION, doctor, opening, verifier, replied, now);
 }
 
 /** D1 is sent; slices of M_SD come in. */

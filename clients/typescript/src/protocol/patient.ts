@@ -16,12 +16,11 @@ import { type SealedOpening, type SessionFrame } from "../gen/federation/v1/enve
 import type { SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import { type Entropy, equal, type Instant, sha256 } from "./bytes.js";
 import * as common from "./consultation.js";
-import { CONSULTATION } from "./consultation.js";
 import { sealContent } from "./frames.js";
 import { requireNotFuture, requireSameTime, SKEW } from "./freshness.js";
 import * as handshake from "./handshake.js";
 import type { AwaitingReply, Peer, Session } from "./handshake.js";
-import { type Party } from "./party.js";
+import type { Party } from "./party.js";
 import { afterOpeningAsync, require } from "./refusal.js";
 import { checkOuter, parse } from "./rules.js";
 import { serialised } from "./sealing.js";
@@ -53,7 +52,15 @@ export function begin(
   entropy: Entropy,
 ): Promise<{ awaiting: AwaitingReply<Established>; opening: SealedOpening }> {
   const opening = create(ConsultationOpeningSchema, { patientId: patient.self.identity, biometricPassword });
-  return handshake.begin(CONSULTATION, patient, doctor, opening, (session) => new Established(session), now, entropy);
+  return handshake.begin(
+    common.CONSULTATION,
+    patient,
+    doctor,
+    opening,
+    (session) => new Established(session),
+    now,
+    entropy,
+  );
 }
 
 /** The doctor has proved itself and the key. */

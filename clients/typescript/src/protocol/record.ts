@@ -25,7 +25,7 @@ import { concat, type Entropy, equal, type Instant, sha256, text, u64 } from "./
 import { Direction, sealContent, Slices } from "./frames.js";
 import { requireFresh, requireSameTime } from "./freshness.js";
 import { type Layout, layoutOf, requireWithin } from "./manifest.js";
-import { type Party } from "./party.js";
+import type { Party } from "./party.js";
 import * as handshake from "./handshake.js";
 import type { AwaitingReply, Kind, Peer, Session } from "./handshake.js";
 import { ofSession, refusalIn } from "./outcomes.js";
