@@ -190,6 +190,7 @@ func (w *AwaitingReply[S]) accept(sealed *pb.SealedReply, verifier Verifier, now
 	if err != nil {
 		return session, err
 	}
+	defer clear(derived.confirmation)
 	if err := derived.requireConfirmation(message.GetKeyConfirmation()); err != nil {
 		return session, err
 	}
@@ -367,7 +368,7 @@ func fill(message proto.Message, values fields) {
 // directionKeys is key (32 bytes) and iv (12 bytes) of one direction of a session.
 type directionKeys struct{ key, iv []byte }
 
-// sessionKeys is SEK_1 or SEK_2: opener to answerer, answerer to opener, and kc (32 bytes).
+// sessionKeys is SEK_1 or SEK_2: initiator to responder, responder to initiator, and kc (32 bytes).
 type sessionKeys struct {
 	forward, backward directionKeys
 	confirmation      []byte
@@ -394,7 +395,7 @@ func agree(own group.RegistrationSecret, peerEphemeral []byte, scalar *group.Sca
 }
 
 // deriveKeys derives a session's keys and wipes K and Z. PRK = HKDF-Extract-SHA256(salt = TH, ikm = F(K) || F(Z) || F(kappa_1) ||
-// F(kappa_2)); each key = HKDF-Expand(PRK, T("key", name, TH)). roles is the opener's letter and the answerer's: "PD", "DH".
+// F(kappa_2)); each key = HKDF-Expand(PRK, T("key", name, TH)). roles is the initiator's letter and the responder's: "PD", "DH".
 func deriveKeys(k, z, first, second, transcriptHash []byte, roles string) (sessionKeys, error) {
 	var material []byte
 	for _, part := range [][]byte{k, z, first, second} {
@@ -413,12 +414,12 @@ func deriveKeys(k, z, first, second, transcriptHash []byte, roles string) (sessi
 		}
 		return key
 	}
-	opener, answerer := roles[:1], roles[1:]
-	forward, backward := opener+">"+answerer, answerer+">"+opener
+	initiator, responder := roles[:1], roles[1:]
+	forward, backward := initiator+">"+responder, responder+">"+initiator
 	derived := sessionKeys{
 		forward:      directionKeys{expand("k_"+forward, 32), expand("iv_"+forward, 12)},
 		backward:     directionKeys{expand("k_"+backward, 32), expand("iv_"+backward, 12)},
-		confirmation: expand("kc_"+answerer, 32),
+		confirmation: expand("kc_"+responder, 32),
 	}
 	return derived, err
 }
