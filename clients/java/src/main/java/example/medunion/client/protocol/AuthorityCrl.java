@@ -18,6 +18,7 @@ import java.util.Comparator;
 import java.util.Date;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Predicate;
 import org.bouncycastle.asn1.ASN1Integer;
 import org.bouncycastle.asn1.ASN1OctetString;
 
@@ -48,18 +49,22 @@ final class AuthorityCrl {
    * the cloud's list pins, and where equal that one itself: else a relay could hand out yesterday's.
    */
   static X509CRL current(X509Certificate authority, Lists lists, Date moment) {
-    CrlPin pin = pinOf(authority, lists).orElseThrow(AuthorityCrl::stale);
-    return lists.crls().stream()
-        .filter(crl -> isSignedBy(crl, authority))
-        .filter(AuthorityCrl::isWhole)
-        .filter(crl -> number(crl).filter(number -> isNotBefore(pin, number, crl)).isPresent())
-        .filter(crl -> isCurrent(crl, moment))
-        .max(Comparator.comparing(crl -> number(crl).orElseThrow()))
-        .orElseThrow(AuthorityCrl::stale);
+    return newest(authority, lists, crl -> isCurrent(crl, moment))
+        .orElseThrow(
+            () -> new Refusal("REVOCATION_LIST_STALE", "no current CRL of the medical authority is at hand"));
   }
 
-  private static Refusal stale() {
-    return new Refusal("REVOCATION_LIST_STALE", "no current CRL of the medical authority is at hand");
+  /** The same of those that are meant, current or not. */
+  static Optional<X509CRL> newest(X509Certificate authority, Lists lists, Predicate<X509CRL> isMeant) {
+    return pinOf(authority, lists)
+        .flatMap(
+            pin ->
+                lists.crls().stream()
+                    .filter(crl -> isSignedBy(crl, authority))
+                    .filter(AuthorityCrl::isWhole)
+                    .filter(crl -> number(crl).filter(number -> isNotBefore(pin, number, crl)).isPresent())
+                    .filter(isMeant)
+                    .max(Comparator.comparing(crl -> number(crl).orElseThrow())));
   }
 
   private static Optional<CrlPin> pinOf(X509Certificate authority, Lists lists) {
@@ -82,7 +87,7 @@ final class AuthorityCrl {
     return Bytes.equal(pin.getDigest(), Bytes.sha256(encoded(crl)));
   }
 
-  private static byte[] encoded(X509CRL crl) {
+  static byte[] encoded(X509CRL crl) {
     try {
       return crl.getEncoded();
     } catch (CRLException error) {

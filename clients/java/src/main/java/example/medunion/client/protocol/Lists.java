@@ -3,12 +3,14 @@ package example.medunion.client.protocol;
 import static example.medunion.client.protocol.Refusal.require;
 
 import com.google.protobuf.ByteString;
+import example.medunion.federation.v1.MedicalAuthority;
 import example.medunion.federation.v1.RevocationList;
 import example.medunion.federation.v1.SignedStatement;
 import java.security.cert.X509CRL;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /** The revocation list and the authorities' CRLs as last received. Stale or absent means no. */
 public final class Lists {
@@ -44,6 +46,16 @@ public final class Lists {
 
   public List<X509CRL> crls() {
     return crls;
+  }
+
+  /** Of each authority the newest CRL that counts by this list, DER: of these and of those at hand. One that was made up displaces none. */
+  public List<ByteString> crlsBeside(Lists kept, List<MedicalAuthority> authorities) {
+    Lists all = new Lists(revocations, Stream.concat(crls.stream(), kept.crls.stream()).toList());
+    return authorities.stream()
+        .map(authority -> DoctorCertificate.read(authority.getCertificate().toByteArray()))
+        .flatMap(authority -> AuthorityCrl.newest(authority, all, crl -> true).stream())
+        .map(crl -> ByteString.copyFrom(AuthorityCrl.encoded(crl)))
+        .toList();
   }
 
   public void requireCurrent(long now) {

@@ -62,6 +62,10 @@ class DoctorCertificateTest {
   }
 
   private byte[] authority(long from, long to) {
+    return authority(board, from, to);
+  }
+
+  private static byte[] authority(KeyPair board, long from, long to) {
     try {
       return certificateBuilder(board, NAME, from, to)
           .addExtension(Extension.basicConstraints, true, new BasicConstraints(true))
@@ -92,10 +96,18 @@ class DoctorCertificateTest {
   }
 
   private byte[] crl(long number) {
-    return crl(builder -> builder.addExtension(Extension.cRLNumber, false, new CRLNumber(BigInteger.valueOf(number))));
+    return crl(board, number);
+  }
+
+  private static byte[] crl(KeyPair board, long number) {
+    return crl(board, builder -> builder.addExtension(Extension.cRLNumber, false, new CRLNumber(BigInteger.valueOf(number))));
   }
 
   private byte[] crl(Change change) {
+    return crl(board, change);
+  }
+
+  private static byte[] crl(KeyPair board, Change change) {
     try {
       X509v2CRLBuilder builder = new X509v2CRLBuilder(NAME, new Date(NOW - 1000));
       builder.setNextUpdate(new Date(NOW + DAY));
@@ -219,5 +231,19 @@ class DoctorCertificateTest {
       assertEquals("REVOCATION_LIST_STALE", withCrls(pin, other));
       assertEquals("success", withCrls(pin, other, current));
     }
+  }
+
+  @Test
+  void relaysCrlLeavesThoseOfOtherAuthoritiesAtHandAndAMadeUpOneDisplacesNone() {
+    KeyPair elsewhere = keys();
+    byte[] another = authority(elsewhere, NOW - DAY, NOW + DAY);
+    byte[] others = crl(elsewhere, 5);
+    List<MedicalAuthority> authorities = List.of(stated(authority, List.of("D:*")), stated(another, List.of("D:*")));
+    List<CrlPin> pins = List.of(pin(authority, 5, current), pin(another, 5, others));
+    Lists kept = lists(pins, current, others);
+    List<ByteString> newest = lists(pins, crl(6)).crlsBeside(kept, authorities);
+    assertEquals(List.of(ByteString.copyFrom(crl(6)), ByteString.copyFrom(others)), newest);
+    List<ByteString> same = lists(pins, crl(keys(), 9)).crlsBeside(kept, authorities);
+    assertEquals(List.of(ByteString.copyFrom(current), ByteString.copyFrom(others)), same);
   }
 }
