@@ -245,20 +245,31 @@ public final class Main {
       }
       DoctorSide.InConsultation consultation =
           client.awaitPatient(reason -> tell("Somebody was refused (" + reason + "); still waiting."));
-      String patient = consultation.asked().patient().identity();
+      String patient = consultation.patientId();
       tell(patient + " is here; both sides have proved who they are.");
       List<FetchedRecord> records = readRecords(client, consultation, mostBytes);
-      String doctor = consultation.asked().doctor().identity();
+      String doctor = consultation.session().own().identity();
       List<byte[]> digests = records.stream().map(FetchedRecord::digest).toList();
       byte[] report = Report.of(patient, doctor, conclusion, digests);
       DoctorSide.AwaitingReceipt diagnosed = client.diagnose(consultation, report, records);
-      String handle = deposited(client, diagnosed);
+      Refusal undeposited = null;
+      String handle = null;
+      try {
+        handle = deposited(client, diagnosed);
+      } catch (Refusal refusal) {
+        tell("The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: " + said(refusal));
+        undeposited = refusal; // told in the end: P6 is awaited first
+      }
+      boolean receipt = isAcknowledged(client, diagnosed);
+      if (undeposited != null) {
+        throw undeposited;
+      }
       Map<String, Object> said = new LinkedHashMap<>();
       said.put("patient", patient);
       byte[] biosignal = consultation.biosignal();
       said.put("biosignal", Map.of("size", biosignal.length, "sha256", hex(Bytes.sha256(biosignal))));
       said.put("records", records.stream().flatMap(record -> described(record).stream()).toList());
-      said.put("receipt", isAcknowledged(client, diagnosed));
+      said.put("receipt", receipt);
       said.put("deposit", handle);
       return said;
     }
@@ -270,13 +281,13 @@ public final class Main {
    */
   private List<FetchedRecord> readRecords(
       DoctorClient client, DoctorSide.InConsultation consultation, long mostBytes) {
-    if (!consultation.allows(Right.RIGHT_INDEX) || !consultation.allows(Right.RIGHT_READ)) {
+    if (!consultation.access().allows(Right.RIGHT_INDEX) || !consultation.access().allows(Right.RIGHT_READ)) {
       tell("Without consent to look for records, none is looked for.");
       return List.of();
     }
     return client.fetch(
         consultation,
-        places(client, consultation),
+        locations(client, consultation),
         mostBytes,
         new DoctorClient.Fetching() {
           @Override
@@ -305,7 +316,7 @@ public final class Main {
     if (!values.containsKey("deposit")) {
       return null;
     }
-    if (!diagnosed.consultation().allows(Right.RIGHT_WRITE)) {
+    if (!diagnosed.consultation().access().allows(Right.RIGHT_WRITE)) {
       tell("Without consent to keep this encounter, it is not deposited.");
       return null;
     }
@@ -327,7 +338,7 @@ public final class Main {
   }
 
   /** Where records are. Without an answer that can be taken the visit goes on, and the doctor hears that some may be missing. */
-  private static List<Search.Place> places(DoctorClient client, DoctorSide.InConsultation consultation) {
+  private static List<Search.RecordLocation> locations(DoctorClient client, DoctorSide.InConsultation consultation) {
     try {
       return client.search(consultation, Main::tell);
     } catch (Refusal refusal) {

@@ -1,5 +1,6 @@
 package example.medunion.client.calls;
 
+import example.medunion.client.protocol.Access;
 import example.medunion.client.protocol.EncryptionKey;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Refusal;
@@ -83,34 +84,28 @@ public final class Cloud implements AutoCloseable {
   }
 
   /** Asks where a patient's records are of one class, or of "*": D2 and C, every page, but not without end. */
-  public List<Search.Place> search(
-      Home home,
-      String patientId,
-      String departmentClass,
-      SignedStatement grant,
-      SignedStatement patient,
-      Entropy entropy,
-      Consumer<String> tell) {
-    List<Search.Place> places = new ArrayList<>();
+  public List<Search.RecordLocation> search(
+      Home home, String departmentClass, Access.Claim claim, Entropy entropy, Consumer<String> tell) {
+    List<Search.RecordLocation> locations = new ArrayList<>();
     SignedStatement statement = refreshed(home).getCloudEncryptionKeyStatement();
     int pages = 1;
     for (int page = 0; page < pages; page++) {
       long now = clock.getAsLong();
       EncryptionKey key = home.verifier(now).cloudEncryptionKey(statement, now);
-      Search.Question question = new Search.Question(patientId, departmentClass, page, grant, patient);
-      Search.AwaitingAnswer awaiting = Search.ask(home.party(now), question, key, now, entropy);
+      Search.Question question = new Search.Question(departmentClass, page);
+      Search.AwaitingAnswer awaiting = Search.ask(home.party(now), question, claim, key, now, entropy);
       SearchRequest request = SearchRequest.newBuilder().setOpening(awaiting.opening()).build();
       SealedReply reply =
           Calls.call(() -> Calls.timed(SearchServiceGrpc.newBlockingStub(channel)).search(request)).getReply();
       long heard = clock.getAsLong();
       Search.Answer answer = awaiting.receive(reply, home.verifier(heard), heard);
-      places.addAll(answer.places());
+      locations.addAll(answer.locations());
       pages = Math.min(answer.pages(), MOST_PAGES);
       if (page == 0 && answer.pages() > MOST_PAGES) {
         tell.accept("The public cloud knows of more records than are asked for: SOME ARE MISSING.");
       }
     }
-    return places;
+    return locations;
   }
 
   @Override

@@ -3,17 +3,15 @@ package example.medunion.client.calls;
 import com.google.protobuf.ByteString;
 import example.medunion.client.protocol.DoctorSide;
 import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Handshake;
 import example.medunion.client.protocol.Party;
 import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Rules;
 import example.medunion.client.protocol.Search;
-import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.Verifier;
-import example.medunion.federation.v1.BiosignalDelivery;
 import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Direction;
-import example.medunion.federation.v1.Grant;
 import example.medunion.federation.v1.OpenRoomRequest;
 import example.medunion.federation.v1.OpenRoomResponse;
 import example.medunion.federation.v1.RelayFrame;
@@ -105,20 +103,16 @@ public final class DoctorClient implements AutoCloseable {
         .orElseThrow(() -> new Refusal("NO_ANSWER", "no patient came to the room in time"));
   }
 
-  /** Asks the public cloud where the patient's records are, in all classes that the grant covers; it has to allow INDEX. */
-  public List<Search.Place> search(DoctorSide.InConsultation consultation, Consumer<String> tell) {
-    BiosignalDelivery delivery = consultation.delivery();
-    Grant grant = Statements.peek(Grant.getDefaultInstance(), delivery.getGrant());
-    List<String> classes = grant.getDepartmentClassesList();
-    List<Search.Place> places = new ArrayList<>();
-    var patient = consultation.asked().patient();
+  /** Asks the public cloud where the patient's records are, in all classes that the access covers; it has to allow INDEX. */
+  public List<Search.RecordLocation> search(DoctorSide.InConsultation consultation, Consumer<String> tell) {
+    List<String> classes = consultation.access().departmentClasses();
+    List<Search.RecordLocation> locations = new ArrayList<>();
     try (Cloud cloud = new Cloud(home)) {
       for (String name : classes.contains("*") ? List.of("*") : classes) {
-        places.addAll(
-            cloud.search(home, patient.identity(), name, delivery.getGrant(), patient.keyStatement(), entropy, tell));
+        locations.addAll(cloud.search(home, name, consultation.claim(), entropy, tell));
       }
     }
-    return places;
+    return locations;
   }
 
   /** What becomes of records as they come, one after the other. */
@@ -131,14 +125,14 @@ public final class DoctorClient implements AutoCloseable {
   }
 
   /**
-   * Fetches what these places hold, one session for each hospital and class, all together of at most so many bytes. What can't be had stops
+   * Fetches what these locations hold, one session for each hospital and class, all together of at most so many bytes. What can't be had stops
    * nothing else.
    */
   public List<FetchedRecord> fetch(
-      DoctorSide.InConsultation consultation, List<Search.Place> places, long mostBytes, Fetching fetching) {
+      DoctorSide.InConsultation consultation, List<Search.RecordLocation> locations, long mostBytes, Fetching fetching) {
     List<FetchedRecord> records = new ArrayList<>();
     long left = mostBytes;
-    for (Order order : Order.of(places)) {
+    for (Order order : Order.of(locations)) {
       try {
         boolean fits = records.size() < MOST_RECORDS;
         Refusal.require(fits, "LIMIT_REACHED", "a diagnosis rests on at most " + MOST_RECORDS + " answers of hospitals");
@@ -154,10 +148,10 @@ public final class DoctorClient implements AutoCloseable {
   }
 
   private FetchedRecord fetch(DoctorSide.InConsultation consultation, Order order, long mostBytes) {
-    ManagedChannel there = home.channel(order.place().address(), order.hospitalId());
+    ManagedChannel there = home.channel(order.location().address(), order.hospitalId());
     try (HospitalSession stream = new HospitalSession(there)) {
       RecordSession.Intent intent = consultation.intent(order.scope(), entropy.draw(32));
-      RecordSession.Established session = stream.open(home, order.hospital(), intent, entropy);
+      RecordSession.Established session = stream.open(home, order.location().hospital(), intent, entropy);
       return FetchedRecord.fetch(stream, session, this::verifier, mostBytes);
     } finally {
       there.shutdownNow();
@@ -228,9 +222,10 @@ public final class DoctorClient implements AutoCloseable {
     }
     lists.need();
     long now = System.currentTimeMillis();
-    DoctorSide.Asked asked = DoctorSide.receive(home.party(now), opening, home.verifier(now), now);
-    home.admit(asked.replayKey(), now, asked.keepUntil());
-    DoctorSide.AwaitingBiosignal awaiting = asked.reply(System.currentTimeMillis(), entropy);
+    Handshake.Pending<Handshake.ReceivedOpening<DoctorSide.AwaitingBiosignal>> pending =
+        DoctorSide.receiveOpening(home.party(now), opening, home.verifier(now), now);
+    boolean inserted = home.admit(pending.replayKey(), now, pending.keepUntil());
+    DoctorSide.AwaitingBiosignal awaiting = pending.admit(inserted).reply(System.currentTimeMillis(), entropy);
     if (sessions.size() >= MOST_SESSIONS) {
       sessions.remove(sessions.keySet().iterator().next());
     }

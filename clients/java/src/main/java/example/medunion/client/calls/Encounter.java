@@ -3,6 +3,7 @@ package example.medunion.client.calls;
 import com.google.protobuf.ByteString;
 import example.medunion.client.protocol.DoctorSide;
 import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Handshake;
 import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.federation.v1.Deposit;
@@ -42,9 +43,9 @@ final class Encounter {
         System::currentTimeMillis,
         prepared -> {
           channel.resetConnectBackoff();
-          RecordSession.AddressedHospital hospital = HospitalSession.address(channel, hospitalId, home);
+          Handshake.Peer hospital = HospitalSession.address(channel, hospitalId, home);
           try (HospitalSession stream = new HospitalSession(channel)) {
-            RecordSession.AwaitingDeposit awaiting =
+            RecordSession.AwaitingDepositReceipt awaiting =
                 stream.open(home, hospital, intent, entropy).deposit(biosignal, diagnosis, prepared);
             awaiting.frames().forEach(stream::send);
             return awaiting.receive(stream.receive()).getHandle();

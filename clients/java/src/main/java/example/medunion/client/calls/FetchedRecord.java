@@ -36,8 +36,8 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
 
   /** Sends D4 and takes H2 to its end: nothing is given before the last frame verified (C8). Parts have at most so many bytes together. */
   static FetchedRecord fetch(
-      HospitalSession stream, RecordSession.Established session, Supplier<Verifier> verifier, long mostBytes) {
-    RecordSession.AwaitingRecord awaiting = session.query(mostBytes, System.currentTimeMillis());
+      HospitalSession stream, RecordSession.Established established, Supplier<Verifier> verifier, long mostBytes) {
+    RecordSession.AwaitingRecord awaiting = established.query(mostBytes, System.currentTimeMillis());
     stream.send(awaiting.frame());
     Parts parts = null;
     while (true) {
@@ -48,7 +48,7 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
       }
       if (parts == null && awaiting.manifest().isPresent()) {
         RecordManifest manifest = awaiting.manifest().get();
-        requireAsked(manifest, session);
+        requireAsked(manifest, established);
         parts = new Parts(manifest);
       }
       if (parts != null) {
@@ -102,11 +102,11 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
   }
 
   /** Requires that the manifest is of the patient, hospital and records that were asked for. */
-  private static void requireAsked(RecordManifest manifest, RecordSession.Established session) {
-    RecordSession.Intent intent = session.intent();
+  private static void requireAsked(RecordManifest manifest, RecordSession.Established established) {
+    RecordSession.Intent intent = established.intent();
     boolean same =
-        manifest.getPatientId().equals(intent.patientId())
-            && manifest.getHospitalId().equals(session.hospital().identity());
+        manifest.getPatientId().equals(intent.claim().patientId())
+            && manifest.getHospitalId().equals(established.session().peer().identity());
     require(same, "IDENTITY_MISMATCH", "the record names another patient or hospital");
     List<ByteString> asked = intent.scope().getHandlesList();
     boolean ours = manifest.getRecordsList().stream().allMatch(entry -> asked.contains(entry.getHandle()));

@@ -25,6 +25,7 @@ import example.medunion.client.protocol.TrustedBundle;
 import example.medunion.client.protocol.VerifiedParty;
 import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.KeyStatement;
+import example.medunion.federation.v1.MedicalAuthority;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SignedStatement;
 import io.grpc.ManagedChannel;
@@ -36,6 +37,7 @@ import java.util.Base64;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * A party's home directory: `keys.sealed` under the PIN, `state.json` with what is not secret (identity, credential, epochs, newest trust
@@ -168,15 +170,17 @@ public final class Home {
     PrivateFiles.delete(directory.resolve(REGISTRATION));
   }
 
-  /** Keeps the replay key of a message that was taken; refuses one that is kept already. It holds for all rooms: they share EK_D. */
-  void admit(byte[] replayKey, long now, long until) {
+  /** Keeps the replay key of a message, and says whether it was new. It holds for all rooms: they share EK_D. */
+  boolean admit(byte[] replayKey, long now, long until) {
+    AtomicBoolean inserted = new AtomicBoolean();
     HomeLock.holding(
         directory,
         () -> {
           ReplayMemory memory = ReplayFile.read(directory);
-          memory.admit(replayKey, now, until);
+          inserted.set(memory.insert(replayKey, now, until));
           ReplayFile.write(directory, memory);
         });
+    return inserted.get();
   }
 
   /** Until when the EK_X that is announced is good. */
@@ -259,6 +263,14 @@ public final class Home {
     state.learn(heard, list, crls);
     bundle = newest;
     return true;
+  }
+
+  /** Takes the lists of a room, which has one authority's CRL alone, beside the CRLs at hand: of each authority the newest that counts. */
+  boolean learnFromRelay(SignedStatement list, ByteString crl) {
+    Lists handed = Lists.read(bundle, list, List.of(crl));
+    Lists kept = lists();
+    List<MedicalAuthority> authorities = bundle.content().getMedicalAuthoritiesList();
+    return learn(bundle, list, kept == null ? List.of(crl) : handed.crlsBeside(kept, authorities));
   }
 
   private BundleLease lease() {

@@ -2,8 +2,10 @@ package example.medunion.client.calls;
 
 import static example.medunion.client.protocol.Refusal.require;
 
+import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.EncryptionKey;
 import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Handshake;
 import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Rules;
@@ -102,7 +104,7 @@ final class HospitalSession implements AutoCloseable {
   }
 
   /** Asks a hospital for its own statements, and verifies them. */
-  static RecordSession.AddressedHospital address(ManagedChannel channel, String hospitalId, Home home) {
+  static Handshake.Peer address(ManagedChannel channel, String hospitalId, Home home) {
     GetHospitalRequest request = GetHospitalRequest.getDefaultInstance();
     GetHospitalResponse answer =
         Rules.checkOuter(Calls.repeated(channel, () -> Calls.timed(RecordServiceGrpc.newBlockingStub(channel)).getHospital(request)));
@@ -112,14 +114,14 @@ final class HospitalSession implements AutoCloseable {
     boolean addressed = party.identity().equals(hospitalId);
     require(addressed, "IDENTITY_MISMATCH", "another hospital answers than the one addressed");
     EncryptionKey key = verifier.encryptionKey(answer.getEncryptionKeyStatement(), party, now);
-    return new RecordSession.AddressedHospital(party, key);
+    return new Handshake.Peer(party, key, Bytes.EMPTY);
   }
 
   /** Opens the session: D3, H1. */
   RecordSession.Established open(
-      Home home, RecordSession.AddressedHospital hospital, RecordSession.Intent intent, Entropy entropy) {
+      Home home, Handshake.Peer hospital, RecordSession.Intent intent, Entropy entropy) {
     long now = System.currentTimeMillis();
-    RecordSession.AwaitingReply awaiting = RecordSession.begin(home.party(now), hospital, intent, now, entropy);
+    Handshake.AwaitingReply<RecordSession.Established> awaiting = RecordSession.begin(home.party(now), hospital, intent, now, entropy);
     send(OpenSessionRequest.newBuilder().setOpening(awaiting.opening()).build());
     OpenSessionResponse response = next();
     require(response.hasReply(), "OUT_OF_ORDER", "the hospital does not begin with its reply");

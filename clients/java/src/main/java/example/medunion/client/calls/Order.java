@@ -1,7 +1,6 @@
 package example.medunion.client.calls;
 
 import com.google.protobuf.ByteString;
-import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Search;
 import example.medunion.federation.v1.Purpose;
 import example.medunion.federation.v1.Scope;
@@ -9,35 +8,31 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** What one session asks for: records of one class at one hospital. */
-record Order(Search.Place place, String departmentClass, List<ByteString> handles) {
+record Order(Search.RecordLocation location, String departmentClass, List<ByteString> handles) {
   private static final int MOST_HANDLES = 64;
 
-  /** Puts places together: a session for each hospital and class, or several where one can't name all. */
-  static List<Order> of(List<Search.Place> places) {
+  /** Puts locations together: a session for each hospital and class, or several where one can't name all. */
+  static List<Order> of(List<Search.RecordLocation> locations) {
     List<Order> orders = new ArrayList<>();
-    for (Search.Place place : places) {
-      String name = classOf(place.departmentId());
+    for (Search.RecordLocation location : locations) {
+      String name = classOf(location.departmentId());
       Order order =
           orders.stream()
-              .filter(other -> other.takes(place, name))
+              .filter(other -> other.takes(location, name))
               .findFirst()
               .orElseGet(
                   () -> {
-                    Order another = new Order(place, name, new ArrayList<>());
+                    Order another = new Order(location, name, new ArrayList<>());
                     orders.add(another);
                     return another;
                   });
-      order.handles.add(ByteString.copyFrom(place.handle()));
+      order.handles.add(ByteString.copyFrom(location.handle()));
     }
     return orders;
   }
 
   String hospitalId() {
-    return place.hospital().identity();
-  }
-
-  RecordSession.AddressedHospital hospital() {
-    return new RecordSession.AddressedHospital(place.hospital(), place.encryptionKey());
+    return location.hospital().identity();
   }
 
   Scope scope() {
@@ -48,7 +43,7 @@ record Order(Search.Place place, String departmentClass, List<ByteString> handle
         .build();
   }
 
-  private boolean takes(Search.Place another, String name) {
+  private boolean takes(Search.RecordLocation another, String name) {
     return hospitalId().equals(another.hospital().identity())
         && departmentClass.equals(name)
         && handles.size() < MOST_HANDLES;

@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import example.medunion.client.protocol.Consultation;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Grants;
+import example.medunion.client.protocol.Handshake;
 import example.medunion.client.protocol.PatientSide;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Statements;
@@ -57,25 +58,24 @@ public final class PatientClient {
     GetRoomResponse room = mailbox.room();
     if (!Upkeep.refresh(home)) {
       // The relay hands on lists that the cloud signed.
-      home.learn(home.bundle(), room.getRevocationList(), List.of(room.getCertificateRevocationList()));
+      home.learnFromRelay(room.getRevocationList(), room.getCertificateRevocationList());
     }
     long now = System.currentTimeMillis();
-    PatientSide.AddressedDoctor doctor = PatientSide.checkRoom(room, code.digest(), home.verifier(now), now);
-    PatientSide.AwaitingReply awaiting = PatientSide.begin(home.party(now), doctor, password, now, entropy);
+    Handshake.Peer doctor = PatientSide.checkRoom(room, code.digest(), home.verifier(now), now);
+    Handshake.AwaitingReply<PatientSide.Established> awaiting = PatientSide.begin(home.party(now), doctor, password, now, entropy);
     mailbox.put(RelayFrame.newBuilder().setOpening(awaiting.opening()).build());
     PatientSide.Established established = await(mailbox, awaiting.sessionId(), REPLY, frame -> reply(awaiting, frame));
-    String doctorId = doctor.party().identity();
     long then = System.currentTimeMillis();
-    SignedStatement grant = Grants.make(established.patient(), doctorId, doctor.certificate(), terms, then, entropy);
+    SignedStatement grant = Grants.make(established.session().own(), doctor, terms, then, entropy);
     PatientSide.AwaitingDiagnosis waiting = established.deliver(biosignal, grant, System.currentTimeMillis());
     waiting.frames().forEach(frame -> mailbox.put(RelayFrame.newBuilder().setFrame(frame).build()));
     PatientSide.Diagnosed diagnosed = await(mailbox, awaiting.sessionId(), DIAGNOSIS, diagnoses(waiting));
     acknowledge(mailbox, diagnosed);
     ByteString grantId = Statements.peek(Grant.getDefaultInstance(), grant).getGrantId();
-    return new Visit(doctorId, grantId, diagnosed.delivery().getDiagnosis().toByteArray());
+    return new Visit(doctor.identity(), grantId, diagnosed.delivery().getDiagnosis().toByteArray());
   }
 
-  private Optional<PatientSide.Established> reply(PatientSide.AwaitingReply awaiting, RelayFrame frame) {
+  private Optional<PatientSide.Established> reply(Handshake.AwaitingReply<PatientSide.Established> awaiting, RelayFrame frame) {
     if (!frame.hasReply()) {
       return Optional.empty();
     }

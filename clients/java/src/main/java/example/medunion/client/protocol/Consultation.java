@@ -1,9 +1,10 @@
 package example.medunion.client.protocol;
 
+import com.google.protobuf.ByteString;
 import example.medunion.federation.v1.ConsultationOpening;
 import example.medunion.federation.v1.ConsultationReply;
 import example.medunion.federation.v1.DiagnosisDelivery;
-import com.google.protobuf.ByteString;
+import example.medunion.federation.v1.Role;
 
 /**
  * Consultation (eq. 11-24; docs/protocol.md, 4): what both sides sign and hash.
@@ -22,7 +23,39 @@ public final class Consultation {
   /** How many bytes a biosignal has at most, in P2 and in a deposit. */
   public static final int MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024;
 
+  /** The handshake of a patient with a doctor: P1 and D1 (eq. 11-22), which give SEK_1. */
+  static final Handshake.Kind<ConsultationOpening, ConsultationReply> KIND =
+      new Handshake.Kind<>(
+          "P1",
+          "D1",
+          ConsultationOpening.getDefaultInstance(),
+          ConsultationReply.getDefaultInstance(),
+          Role.ROLE_PATIENT,
+          Role.ROLE_DOCTOR,
+          "PD",
+          ConsultationOpening::getPatientId,
+          ConsultationReply::getDoctorId,
+          Consultation::replyOf,
+          Consultation::openingTranscript,
+          Consultation::transcriptHash,
+          Consultation::replyTranscript,
+          Consultation::requireBiometricPassword);
+
   private Consultation() {}
+
+  private static ConsultationReply replyOf(Party doctor) {
+    return ConsultationReply.newBuilder()
+        .setDoctorId(doctor.identity())
+        .setDoctorCertificate(ByteString.copyFrom(doctor.certificate()))
+        .buildPartial();
+  }
+
+  /** Requires B_P to be the one of the patient's registration. It authenticates nobody by itself. */
+  private static void requireBiometricPassword(ConsultationOpening opening, VerifiedParty patient) {
+    byte[] attribute = Registration.attributeOf(Role.ROLE_PATIENT, opening.getBiometricPassword().toByteArray());
+    boolean registered = Bytes.equal(attribute, patient.attribute());
+    Refusal.require(registered, "CREDENTIAL_INVALID", "the biometric password is not the one registered");
+  }
 
   /** Refuses a biosignal that no doctor takes. */
   public static void requireBounded(long biosignalBytes) {
@@ -36,7 +69,7 @@ public final class Consultation {
   }
 
   /** What Sig_P1 covers: eq. 13, and the doctor (B4). */
-  static byte[] openingTranscript(
+  private static byte[] openingTranscript(
       ConsultationOpening opening, byte[] issuer, String doctorId, byte[] keyId, byte[] sessionId) {
     return Transcript.of("P1")
         .add(opening.getRegistrationPoint())
@@ -53,27 +86,22 @@ public final class Consultation {
   }
 
   /** TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13). */
-  static byte[] transcriptHash(
-      byte[] openingPlaintext,
-      VerifiedParty doctor,
-      byte[] certificate,
-      byte[] ephemeralPoint,
-      long sentAt,
-      byte[] sessionId) {
+  private static byte[] transcriptHash(
+      byte[] openingPlaintext, ConsultationReply reply, byte[] credential, byte[] sessionId) {
     return Transcript.of("th1")
         .add(Bytes.sha256(openingPlaintext))
-        .add(doctor.identity())
-        .add(doctor.credential())
-        .add(doctor.registrationPoint())
-        .add(Bytes.sha256(certificate))
-        .add(ephemeralPoint)
-        .add(sentAt)
+        .add(reply.getDoctorId())
+        .add(credential)
+        .add(reply.getRegistrationPoint())
+        .add(Bytes.sha256(reply.getDoctorCertificate()))
+        .add(reply.getEphemeralPoint())
+        .add(reply.getSentAt())
         .add(sessionId)
         .digest();
   }
 
   /** What Sig_D1 covers: eq. 19 with kc_D in SEK_1's slot (B5). */
-  static byte[] replyTranscript(ConsultationReply reply, byte[] issuer, byte[] hash) {
+  private static byte[] replyTranscript(ConsultationReply reply, byte[] issuer, byte[] hash) {
     return Transcript.of("D1")
         .add(reply.getEphemeralPoint())
         .add(reply.getDoctorId())

@@ -28,15 +28,15 @@ public final class Grants {
 
   /** Signs a grant for one doctor: a copy is of no use to another. */
   public static SignedStatement make(
-      Party patient, String doctorId, byte[] certificate, Terms terms, long now, Entropy entropy) {
+      Party patient, Handshake.Peer doctor, Terms terms, long now, Entropy entropy) {
     requireLife(now, now + terms.life().toMillis());
     Grant grant =
         Grant.newBuilder()
             .setGrantId(ByteString.copyFrom(entropy.draw(16)))
             .setPatientId(patient.identity())
             .setPatientSerial(ByteString.copyFrom(patient.self().serial()))
-            .setDoctorId(doctorId)
-            .setDoctorCertificateDigest(ByteString.copyFrom(Bytes.sha256(certificate)))
+            .setDoctorId(doctor.identity())
+            .setDoctorCertificateDigest(ByteString.copyFrom(Bytes.sha256(doctor.certificate())))
             .addAllHospitals(terms.hospitals())
             .addAllDepartmentClasses(terms.departmentClasses())
             .addAllRights(terms.rights())
@@ -48,13 +48,13 @@ public final class Grants {
   }
 
   /** The grant if its patient signed it for this doctor with this Cert_D, and now is its time (eq. 24). */
-  static Grant openFor(SignedStatement signed, VerifiedParty patient, String doctorId, byte[] certificate, long now) {
+  static Grant openFor(SignedStatement signed, VerifiedParty patient, Party doctor, long now) {
     Grant grant = open(signed, patient);
     boolean own = grant.getPatientId().equals(patient.identity()) && Bytes.equal(grant.getPatientSerial(), patient.serial());
     require(own, "GRANT_INVALID", "the grant is another patient's, or of an earlier registration");
     boolean addressed =
-        grant.getDoctorId().equals(doctorId)
-            && Bytes.equal(grant.getDoctorCertificateDigest(), Bytes.sha256(certificate));
+        grant.getDoctorId().equals(doctor.identity())
+            && Bytes.equal(grant.getDoctorCertificateDigest(), Bytes.sha256(doctor.certificate()));
     require(addressed, "GRANT_INVALID", "the grant is for another doctor");
     requireLife(grant.getNotBefore(), grant.getNotAfter());
     boolean valid = Freshness.hasBegun(grant.getNotBefore(), now) && !Freshness.hasEnded(grant.getNotAfter(), now);

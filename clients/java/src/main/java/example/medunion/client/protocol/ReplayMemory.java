@@ -13,11 +13,9 @@ public record ReplayMemory(Map<String, Long> taken) {
     taken = new TreeMap<>(taken);
   }
 
-  /** Keeps a message's replay key; refuses one that is kept already. Forgets those whose time is over. */
-  public void admit(byte[] replayKey, long now, long until) {
+  /** Keeps a message's replay key, and says whether it was new. Forgets those whose time is over. */
+  public boolean insert(byte[] replayKey, long now, long until) {
     taken.values().removeIf(over -> over < now);
-    if (taken.putIfAbsent(HexFormat.of().formatHex(replayKey), until) != null) {
-      throw Refusal.rejected(new Refusal("MESSAGE_REPLAYED", "this message was taken before"));
-    }
+    return taken.putIfAbsent(HexFormat.of().formatHex(replayKey), until) == null;
   }
 }

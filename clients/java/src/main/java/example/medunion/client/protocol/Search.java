@@ -8,39 +8,29 @@ import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SearchAnswer;
-import example.medunion.federation.v1.SearchOutcome;
 import example.medunion.federation.v1.SearchQuery;
-import example.medunion.federation.v1.SignedStatement;
 import java.util.List;
-import java.util.Locale;
 
 /** EMR search, the doctor's side (eq. 25-32): D2 asks the cloud where a patient's records are, C answers. */
 public final class Search {
-  private static final String PREFIX = "SEARCH_OUTCOME_";
-
   private Search() {}
 
-  /** What a doctor wants to know: a page of a patient's records of one department class, or of "*". */
-  public record Question(
-      String patientId,
-      String departmentClass,
-      int page,
-      SignedStatement grant,
-      SignedStatement patientKeyStatement) {}
+  /** What a doctor wants to know of a patient: a page of the records of one department class, or of "*". */
+  public record Question(String departmentClass, int page) {}
 
   /** Where a record is: an index row whose hospital's statements held. */
-  public record Place(
-      VerifiedParty hospital, EncryptionKey encryptionKey, String address, String departmentId, byte[] handle) {}
+  public record RecordLocation(Handshake.Peer hospital, String address, String departmentId, byte[] handle) {}
 
-  /** What the cloud answered. No record yet is no error: there are no places. */
-  public record Answer(List<Place> places, int pages) {}
+  /** What the cloud answered. No record yet is no error: there are no locations. */
+  public record Answer(List<RecordLocation> locations, int pages) {}
 
   /** Sends D2 (eq. 25, 26). */
-  public static AwaitingAnswer ask(Party doctor, Question question, EncryptionKey cloud, long now, Entropy entropy) {
+  public static AwaitingAnswer ask(
+      Party doctor, Question question, Access.Claim claim, EncryptionKey cloud, long now, Entropy entropy) {
     byte[] sessionId = entropy.draw(16);
     SearchQuery.Builder query =
         SearchQuery.newBuilder()
-            .setPatientId(question.patientId())
+            .setPatientId(claim.patientId())
             .setSentAt(now)
             .setDoctorId(doctor.identity())
             .setDoctorCertificate(ByteString.copyFrom(doctor.certificate()))
@@ -49,8 +39,10 @@ public final class Search {
             .setNonce(ByteString.copyFrom(entropy.draw(16)))
             .setKeyStatement(doctor.self().keyStatement())
             .setEncryptionKeyStatement(doctor.encryptionKeyStatement())
-            .setGrant(question.grant())
-            .setPatientKeyStatement(question.patientKeyStatement());
+            .setPatientKeyStatement(claim.patientKeyStatement());
+    if (claim.grant() != null) {
+      query.setGrant(claim.grant());
+    }
     byte[] shared = doctor.registrationSecret().sharedKey(doctor.self());
     query.setProof(ByteString.copyFrom(queryProof(shared, query)));
     byte[] signed = queryTranscript(query, doctor.self(), cloud.owner());
@@ -85,15 +77,12 @@ public final class Search {
 
     /** Takes C (eq. 31, 32). Refuses with what the cloud says is wrong with the grant, or REJECTED for a false answer. */
     public Answer receive(SealedReply reply, Verifier verifier, long now) {
-      Rules.check(reply);
-      boolean own = Bytes.equal(reply.getSessionId(), sessionId);
-      require(own, "SESSION_UNKNOWN", "the answer belongs to another question");
-      Freshness.requireFresh(reply.getSentAt(), now);
+      Handshake.requireReply(reply, sessionId, now);
       SearchAnswer answer = Refusal.afterOpening(() -> accept(reply, verifier));
-      List<Place> places =
-          Refusal.afterOpening(() -> answer.getRowsList().stream().map(row -> place(row, verifier, now)).toList());
-      requireServed(answer.getOutcome());
-      return new Answer(places, answer.getPages());
+      List<RecordLocation> locations =
+          Refusal.afterOpening(() -> answer.getRowsList().stream().map(row -> location(row, verifier, now)).toList());
+      Outcome.of(answer.getOutcome()).requireGood("the public cloud");
+      return new Answer(locations, answer.getPages());
     }
 
     private SearchAnswer accept(SealedReply reply, Verifier verifier) {
@@ -109,18 +98,6 @@ public final class Search {
       require(answer.getPage() == query.getPage(), "ANSWER_MISMATCH", "the answer is of another page");
       return answer;
     }
-  }
-
-  private static void requireServed(SearchOutcome outcome) {
-    boolean served = outcome == SearchOutcome.SEARCH_OUTCOME_FOUND || outcome == SearchOutcome.SEARCH_OUTCOME_NONE;
-    boolean emergency = outcome == SearchOutcome.SEARCH_OUTCOME_EMERGENCY_REFUSED;
-    String reason = emergency ? "EMERGENCY_NOT_SUPPORTED" : outcome.name().substring(PREFIX.length());
-    require(served, reason, "the public cloud refuses: " + name(outcome));
-  }
-
-  /** How Sig_C names an outcome: "grant-expired" of SEARCH_OUTCOME_GRANT_EXPIRED. */
-  private static String name(SearchOutcome outcome) {
-    return outcome.name().substring(PREFIX.length()).toLowerCase(Locale.ROOT).replace('_', '-');
   }
 
   /** HMAC(K_D, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only D and the cloud can make it (X7). */
@@ -150,7 +127,7 @@ public final class Search {
         .add(query.getDepartmentClass())
         .add(query.getDoctorId())
         .add(Bytes.sha256(query.getDoctorCertificate()))
-        .add(Transcript.signedDigest("grant", query.getGrant()))
+        .add(query.hasGrant() ? Transcript.signedDigest("grant", query.getGrant()) : Bytes.EMPTY)
         .add(Transcript.signedDigest("ks", query.getPatientKeyStatement()))
         .add(query.getPage())
         .add(query.getNonce())
@@ -163,7 +140,7 @@ public final class Search {
     List<byte[]> hospitals = answer.getRowsList().stream().map(row -> Bytes.text(row.getHospitalId())).toList();
     List<byte[]> rows = answer.getRowsList().stream().map(Search::rowTranscript).toList();
     return Transcript.of("C")
-        .add(name(answer.getOutcome()))
+        .add(Outcome.of(answer.getOutcome()).words())
         .add(query.getDepartmentClass())
         .add(answer.getProof())
         .add(doctor.registrationPoint())
@@ -189,11 +166,12 @@ public final class Search {
         .bytes();
   }
 
-  private static Place place(IndexRow row, Verifier verifier, long now) {
+  private static RecordLocation location(IndexRow row, Verifier verifier, long now) {
     VerifiedParty hospital = verifier.party(row.getKeyStatement(), Role.ROLE_HOSPITAL, now);
     boolean named = hospital.identity().equals(row.getHospitalId());
     require(named, "IDENTITY_MISMATCH", "an index row names another hospital than its statement");
     EncryptionKey key = verifier.encryptionKey(row.getEncryptionKeyStatement(), hospital, now);
-    return new Place(hospital, key, row.getAddress(), row.getDepartmentId(), row.getHandle().toByteArray());
+    Handshake.Peer peer = new Handshake.Peer(hospital, key, Bytes.EMPTY);
+    return new RecordLocation(peer, row.getAddress(), row.getDepartmentId(), row.getHandle().toByteArray());
   }
 }

@@ -52,6 +52,11 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
     return party;
   }
 
+  /** CRED(X) of whatever role; of a doctor with Cert_D. */
+  VerifiedParty member(SignedStatement signed, Role role, byte[] certificate, long now) {
+    return role == Role.ROLE_DOCTOR ? doctor(signed, certificate, now) : party(signed, role, now);
+  }
+
   /** CRED(X) for a party's own KS, signed anew by a rotated PRK_C: it says what the kept one says, at another time. */
   public VerifiedParty restated(SignedStatement signed, SignedStatement kept, long now) {
     KeyStatement type = KeyStatement.getDefaultInstance();

@@ -16,6 +16,7 @@ import example.medunion.client.keys.KeyFile;
 import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Handshake;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.Vectors;
@@ -193,6 +194,17 @@ class HomeTest {
   }
 
   @Test
+  void relaysListsLeaveTheOtherAuthoritiesCrlsAtHand() {
+    ByteString crl = ByteString.copyFrom(Vectors.bytes(CAST.getAsJsonObject("authority"), "crl"));
+    SignedStatement list = Vectors.signed(CAST.get("revocation_list"));
+    assertTrue(home.learn(home.bundle(), list, List.of(crl)));
+    assertTrue(home.learnFromRelay(list, ByteString.copyFromUtf8("of another authority")));
+    assertEquals(1, open().verifier(NOW).lists().crls().size());
+    assertTrue(home.learnFromRelay(list, crl));
+    assertEquals(1, open().verifier(NOW).lists().crls().size());
+  }
+
+  @Test
   void homeThatCouldNotBeMadeIsNotThere() throws IOException {
     Path place = root.resolve("other");
     Files.writeString(root.resolve("public-pin"), "a PIN that others may read");
@@ -216,8 +228,9 @@ class HomeTest {
   @Test
   void replayKeyOutlivesItsProcess() {
     byte[] key = new byte[32];
-    home.admit(key, NOW, NOW + MINUTE);
-    assertEquals("MESSAGE_REPLAYED", Vectors.outcome(() -> open().admit(key, NOW, NOW + MINUTE)));
+    assertTrue(home.admit(key, NOW, NOW + MINUTE));
+    Handshake.Pending<String> pending = new Handshake.Pending<>(key, NOW + MINUTE, "asked");
+    assertEquals("MESSAGE_REPLAYED", Vectors.outcome(() -> pending.admit(open().admit(key, NOW, NOW + MINUTE))));
   }
 
   private Home open() {

@@ -1,6 +1,7 @@
 package example.medunion.client.protocol;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnknownFieldSet;
@@ -77,8 +78,9 @@ class EdgesTest {
   void replayKeyIsForgottenOnceItsMessageIsStale() {
     ReplayMemory memory = new ReplayMemory(Map.of());
     byte[] key = new byte[32];
-    memory.admit(key, NOW, NOW + 5);
-    assertEquals("MESSAGE_REPLAYED", Vectors.outcome(() -> memory.admit(key, NOW + 5, NOW + 5)));
-    assertEquals("success", Vectors.outcome(() -> memory.admit(key, NOW + 6, NOW + 6)));
+    assertTrue(memory.insert(key, NOW, NOW + 5));
+    Handshake.Pending<String> pending = new Handshake.Pending<>(key, NOW + 5, "asked");
+    assertEquals("MESSAGE_REPLAYED", Vectors.outcome(() -> pending.admit(memory.insert(key, NOW + 5, NOW + 5))));
+    assertEquals("success", Vectors.outcome(() -> pending.admit(memory.insert(key, NOW + 6, NOW + 6))));
   }
 }

@@ -17,7 +17,9 @@ class GrantsTest {
     SigningKey key = SigningKey.software(Vectors.bytes(PATIENT, "signing_seed"));
     Party patient = new Party(self, key, null, null, null, null, null);
     Grants.Terms terms = Grants.Terms.everything(life);
-    return Vectors.outcome(() -> Grants.make(patient, "D:chen", new byte[1], terms, now, Entropy.system()));
+    VerifiedParty chen = new VerifiedParty(null, "D:chen", null, null, null, null, null, null, null, null);
+    Handshake.Peer doctor = new Handshake.Peer(chen, null, new byte[1]);
+    return Vectors.outcome(() -> Grants.make(patient, doctor, terms, now, Entropy.system()));
   }
 
   @Test

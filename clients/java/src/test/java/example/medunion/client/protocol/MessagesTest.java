@@ -83,10 +83,10 @@ class MessagesTest {
     doctor = register("doctor", Role.ROLE_DOCTOR);
     assertFalse(Arrays.equals(patient.self().issuer(), doctor.self().issuer()));
 
-    PatientSide.AwaitingReply waiting = beginConsultation();
-    DoctorSide.Asked asked = DoctorSide.receive(doctor, message(SealedOpening.getDefaultInstance(), "P1"), verifier, NOW);
+    Handshake.AwaitingReply<PatientSide.Established> waiting = beginConsultation();
+    Handshake.ReceivedOpening<DoctorSide.AwaitingBiosignal> received = received(doctor, "P1");
     requireTakenUnderFormerEpoch("P1");
-    DoctorSide.AwaitingBiosignal replied = asked.reply(NOW, entropy("D1"));
+    DoctorSide.AwaitingBiosignal replied = received.reply(NOW, entropy("D1"));
     assertEquals(plaintext("D1"), hex(inside(replied.reply().getSealed(), patient.decryptionKey(), "D1")));
     refuse("D1", SealedReply.getDefaultInstance(), (reply, now, again) -> waiting.receive(reply, verifier, now));
     PatientSide.Established established =
@@ -99,8 +99,8 @@ class MessagesTest {
     assertEquals("CREDENTIAL_REVOKED", Vectors.outcome(() -> replied.receive(frame("P2-1"), without, NOW)));
     DoctorSide.InConsultation consultation = replied.receive(frame("P2-1"), () -> verifier, NOW).orElseThrow();
 
-    Search.Place place = search();
-    ByteString recordSignature = read(place);
+    Search.RecordLocation location = search();
+    ByteString recordSignature = read(location);
     byte[] diagnosis = payload(DiagnosisDelivery.getDefaultInstance(), "D5").getDiagnosis().toByteArray();
     DoctorSide.AwaitingReceipt diagnosed = consultation.diagnose(diagnosis, List.of(recordSignature), NOW);
     requireFrame("D5", diagnosed.frame());
@@ -113,9 +113,9 @@ class MessagesTest {
     byte[] room = message(CloseRoomRequest.getDefaultInstance(), "room-close").getRoomId().toByteArray();
     CloseRoomRequest closing = DoctorSide.askToClose(doctor, "H:alpha", room);
     assertEquals(text(messages.get("room-close"), "message"), hex(Statements.serialised(closing)));
-    deposit(place, consultation.biosignal(), diagnosis);
+    deposit(location, consultation.biosignal(), diagnosis);
 
-    requireBoundedBiosignal(asked.reply(NOW, entropy("D1")), established);
+    requireBoundedBiosignal(received.reply(NOW, entropy("D1")), established);
 
     assertEquals(new TreeSet<>(OURS), tried);
     assertTrue(refusals > 100, refusals + " refusals");
@@ -146,7 +146,7 @@ class MessagesTest {
     return new Party(registered.party(), signing, secret, decryption, List.of(decryption), statement, certificate);
   }
 
-  private PatientSide.AwaitingReply beginConsultation() {
+  private Handshake.AwaitingReply<PatientSide.Established> beginConsultation() {
     OpenRoomRequest request = DoctorSide.askForRoom(doctor, "H:alpha", NOW, entropy("room"));
     assertEquals(text(messages.get("room"), "message"), hex(Statements.serialised(request)));
     GetRoomResponse room =
@@ -159,32 +159,36 @@ class MessagesTest {
             .build();
     Runnable elsewhere = () -> PatientSide.checkRoom(room, new byte[32], verifier, NOW);
     assertEquals("IDENTITY_MISMATCH", Vectors.outcome(elsewhere));
-    PatientSide.AddressedDoctor there = PatientSide.checkRoom(room, DoctorSide.codeDigest(doctor), verifier, NOW);
+    Handshake.Peer there = PatientSide.checkRoom(room, DoctorSide.codeDigest(doctor), verifier, NOW);
     byte[] biometric = bytes(CAST.getAsJsonObject("parties").getAsJsonObject("patient"), "evidence");
-    PatientSide.AwaitingReply awaiting = PatientSide.begin(patient, there, biometric, NOW, entropy("P1"));
+    Handshake.AwaitingReply<PatientSide.Established> awaiting = PatientSide.begin(patient, there, biometric, NOW, entropy("P1"));
     requireMade("P1", awaiting.opening(), doctor.decryptionKey());
     refuse(
         "P1",
         SealedOpening.getDefaultInstance(),
         (opening, now, replayed) -> {
           ReplayMemory memory = new ReplayMemory(Map.of());
-          byte[] replayKey = DoctorSide.receive(doctor, opening, verifier, now).replayKey();
+          var pending = DoctorSide.receiveOpening(doctor, opening, verifier, now);
           if (replayed) {
-            memory.admit(replayKey, now, now);
+            memory.insert(pending.replayKey(), now, pending.keepUntil());
           }
-          memory.admit(replayKey, now, now);
+          pending.admit(memory.insert(pending.replayKey(), now, pending.keepUntil()));
         });
     return awaiting;
   }
 
   /** A patient may have been told of an epoch that is no longer the one announced: its key opens as long as it is held. */
   private void requireTakenUnderFormerEpoch(String name) {
-    SealedOpening opening = message(SealedOpening.getDefaultInstance(), name);
     Hpke.DecryptionKey next = patient.decryptionKey();
     Party renewed = holding(next, List.of(doctor.decryptionKey(), next));
-    assertEquals(plaintext(name), hex(DoctorSide.receive(renewed, opening, verifier, NOW).opened().plaintext()));
+    assertEquals(plaintext(name), hex(received(renewed, name).opened().plaintext()));
     Party swept = holding(next, List.of(next));
-    assertEquals("UNKNOWN_KEY_ID", Vectors.outcome(() -> DoctorSide.receive(swept, opening, verifier, NOW)));
+    assertEquals("UNKNOWN_KEY_ID", Vectors.outcome(() -> received(swept, name)));
+  }
+
+  private Handshake.ReceivedOpening<DoctorSide.AwaitingBiosignal> received(Party receiver, String name) {
+    SealedOpening opening = message(SealedOpening.getDefaultInstance(), name);
+    return DoctorSide.receiveOpening(receiver, opening, verifier, NOW).admit(true);
   }
 
   private Party holding(Hpke.DecryptionKey announced, List<Hpke.DecryptionKey> opening) {
@@ -200,7 +204,7 @@ class MessagesTest {
 
   private PatientSide.AwaitingDiagnosis deliver(PatientSide.Established established) {
     Grants.Terms terms = Grants.Terms.everything(Duration.ofHours(24));
-    grant = Grants.make(patient, doctor.identity(), doctor.certificate(), terms, NOW, entropy("grant"));
+    grant = Grants.make(patient, established.session().peer(), terms, NOW, entropy("grant"));
     int size = (int) payload(BiosignalDelivery.getDefaultInstance(), "P2-1").getBiosignalSizeBytes();
     byte[] biosignal = Arrays.copyOf(bytes(plaintext("P2-0")), size);
     PatientSide.AwaitingDiagnosis delivered = established.deliver(biosignal, grant, NOW);
@@ -224,26 +228,24 @@ class MessagesTest {
     int most = 16 * 1024 * 1024;
     Runnable larger = () -> established.deliver(new byte[most + 1], null, NOW);
     assertEquals("LIMIT_REACHED", Vectors.outcome(larger));
-    Direction sending = new Direction(established.sessionId(), established.keys().forward());
+    Direction sending = established.session().sending();
     List<SessionFrame> frames = sending.sealContent("p2", new byte[most + 1], Bytes.EMPTY, NOW);
     frames.subList(0, 32).forEach(frame -> assertTrue(replied.receive(frame, () -> verifier, NOW).isEmpty()));
     assertEquals("LIMIT_REACHED", Vectors.outcome(() -> replied.receive(frames.get(32), () -> verifier, NOW)));
   }
 
-  private Search.Place search() {
+  private Search.RecordLocation search() {
     SearchQuery asked = payload(SearchQuery.getDefaultInstance(), "D2");
-    Search.Question question =
-        new Search.Question(
-            asked.getPatientId(), asked.getDepartmentClass(), asked.getPage(), grant, patient.self().keyStatement());
-    Search.AwaitingAnswer awaiting = Search.ask(doctor, question, cloud, NOW, entropy("D2"));
+    Search.Question question = new Search.Question(asked.getDepartmentClass(), asked.getPage());
+    Search.AwaitingAnswer awaiting = Search.ask(doctor, question, claim(), cloud, NOW, entropy("D2"));
     requireMade("D2", awaiting.opening(), Vectors.decryptionKey(CAST.getAsJsonObject("cloud")));
     refuse("C", SealedReply.getDefaultInstance(), (reply, now, again) -> awaiting.receive(reply, verifier, now));
-    return awaiting.receive(message(SealedReply.getDefaultInstance(), "C"), verifier, NOW).places().get(0);
+    return awaiting.receive(message(SealedReply.getDefaultInstance(), "C"), verifier, NOW).locations().get(0);
   }
 
-  private ByteString read(Search.Place place) {
+  private ByteString read(Search.RecordLocation location) {
     Scope scope = payload(RecordQuery.getDefaultInstance(), "D4").getScope();
-    RecordSession.AwaitingRecord awaiting = session(place, "read", scope).query(1 << 20, NOW);
+    RecordSession.AwaitingRecord awaiting = session(location, "read", scope).query(1 << 20, NOW);
     requireFrame("D4", awaiting.frame());
     refuse("H2-0", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, () -> verifier, now));
     awaiting.receive(frame("H2-0"), () -> verifier, NOW);
@@ -252,7 +254,7 @@ class MessagesTest {
     RecordManifest manifest = awaiting.manifest().orElseThrow();
     assertArrayEquals(manifest.getRecords(0).getParts(0).getDigest().toByteArray(), Bytes.sha256(content));
     refuse("H2-2", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, () -> verifier, now));
-    Supplier<Verifier> without = () -> revoking(place.hospital());
+    Supplier<Verifier> without = () -> revoking(location.hospital().party());
     assertEquals("CREDENTIAL_REVOKED", Vectors.outcome(() -> awaiting.receive(frame("H2-2"), without, NOW)));
     RecordSession.Whole whole = awaiting.receive(frame("H2-2"), () -> verifier, NOW).whole();
     byte[] signed = Bytes.concat(Transcript.field(manifest.toByteArray()), content);
@@ -260,23 +262,20 @@ class MessagesTest {
     return whole.end().getSignature();
   }
 
-  private void deposit(Search.Place place, byte[] biosignal, byte[] diagnosis) {
+  private void deposit(Search.RecordLocation location, byte[] biosignal, byte[] diagnosis) {
     Deposit deposit = payload(Deposit.getDefaultInstance(), "STO-1");
-    RecordSession.Established session = session(place, "store", deposit.getScope());
-    RecordSession.AwaitingDeposit awaiting = session.deposit(biosignal, diagnosis, deposit);
+    RecordSession.Established session = session(location, "store", deposit.getScope());
+    RecordSession.AwaitingDepositReceipt awaiting = session.deposit(biosignal, diagnosis, deposit);
     requireFrame("STO-0", awaiting.frames().get(0));
     requireFrame("STO-1", awaiting.frames().get(1));
     refuse("STOACK", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame));
     awaiting.receive(frame("STOACK"));
   }
 
-  private RecordSession.Established session(Search.Place place, String name, Scope scope) {
-    SignedStatement statement = patient.self().keyStatement();
-    byte[] blind = bytes(ENTROPY, "rho-" + name);
-    RecordSession.Intent intent = new RecordSession.Intent(patient.identity(), scope, grant, statement, blind);
-    RecordSession.AddressedHospital hospital =
-        new RecordSession.AddressedHospital(place.hospital(), place.encryptionKey());
-    RecordSession.AwaitingReply awaiting = RecordSession.begin(doctor, hospital, intent, NOW, entropy("D3-" + name));
+  private RecordSession.Established session(Search.RecordLocation location, String name, Scope scope) {
+    RecordSession.Intent intent = new RecordSession.Intent(claim(), scope, bytes(ENTROPY, "rho-" + name));
+    Handshake.AwaitingReply<RecordSession.Established> awaiting =
+        RecordSession.begin(doctor, location.hospital(), intent, NOW, entropy("D3-" + name));
     JsonObject own = CAST.getAsJsonObject("parties").getAsJsonObject("hospital");
     requireMade("D3-" + name, awaiting.opening(), Vectors.decryptionKey(own));
     if (name.equals("read")) {
@@ -284,6 +283,10 @@ class MessagesTest {
       refuse("H1-read", type, (reply, now, again) -> awaiting.receive(reply, verifier, now));
     }
     return awaiting.receive(message(SealedReply.getDefaultInstance(), "H1-" + name), verifier, NOW);
+  }
+
+  private Access.Claim claim() {
+    return new Access.Claim(patient.identity(), grant, patient.self().keyStatement());
   }
 
   /** Tries every refusal of a message, before the message itself is taken. */
