@@ -8,7 +8,7 @@ import example.medunion.client.calls.FetchedRecord;
 import example.medunion.client.calls.Home;
 import example.medunion.client.calls.Networks;
 import example.medunion.client.calls.PatientClient;
-import example.medunion.client.calls.Upkeep;
+import example.medunion.client.calls.Maintenance;
 import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.Consultation;
@@ -218,7 +218,7 @@ public final class Main {
     Home home = open();
     DoctorCode code = DoctorCode.parse(words.get(2));
     byte[] password = home.biometricPassword(path("sensor"));
-    Upkeep.keepUp(home, entropy, Main::tell);
+    Maintenance.maintain(home, entropy, Main::tell);
     PatientClient.Visit visit =
         new PatientClient(home, entropy, Main::tell).visit(code, password, observation, Grants.Terms.everything(life));
     return Map.of(
@@ -237,7 +237,7 @@ public final class Main {
     long mostBytes = mostRecordBytes();
     requirePlaces();
     Home home = open();
-    Upkeep.keepUp(home, entropy, Main::tell);
+    Maintenance.maintain(home, entropy, Main::tell);
     try (DoctorClient client = DoctorClient.open(home, hospital, address, department, entropy)) {
       tell("Show this code to your patient: " + client.code().written());
       if (values.containsKey("code-file")) {

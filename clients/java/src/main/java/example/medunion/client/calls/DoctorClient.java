@@ -51,7 +51,7 @@ public final class DoctorClient implements AutoCloseable {
 
   private DoctorClient(Home home, String hospitalId, String address, String departmentClass, Entropy entropy) {
     this.home = home;
-    this.lists = new CurrentLists(() -> Upkeep.refresh(home), System::nanoTime);
+    this.lists = new CurrentLists(() -> Maintenance.refresh(home), System::nanoTime);
     this.entropy = entropy;
     this.hospitalId = hospitalId;
     this.departmentClass = departmentClass;

@@ -56,7 +56,7 @@ public final class PatientClient {
 
   private Visit visit(Mailbox mailbox, DoctorCode code, byte[] password, byte[] biosignal, Grants.Terms terms) {
     GetRoomResponse room = mailbox.room();
-    if (!Upkeep.refresh(home)) {
+    if (!Maintenance.refresh(home)) {
       // The relay hands on lists that the cloud signed.
       home.learnFromRelay(room.getRevocationList(), room.getCertificateRevocationList());
     }
@@ -125,7 +125,7 @@ public final class PatientClient {
   /** What is wrong with the cloud's answer is no reason to lose a diagnosis: the lists at hand decide. */
   private boolean refresh() {
     try {
-      return Upkeep.refresh(home);
+      return Maintenance.refresh(home);
     } catch (Refusal refusal) {
       tell.accept("The public cloud's answer was not taken: " + refusal.getMessage());
       return false;

@@ -3,7 +3,7 @@ package example.medunion.client.protocol;
 import static example.medunion.client.protocol.Transcript.field;
 
 /**
- * The keys of a session, SEK_1 or SEK_2 (eq. 17, 22, 39, 44; B5, B13): opener to answerer, answerer to opener, and kc (32 bytes).
+ * The keys of a session, SEK_1 or SEK_2 (eq. 17, 22, 39, 44; B5, B13): initiator to responder, responder to initiator, and kc (32 bytes).
  */
 public record SessionKeys(DirectionKeys forward, DirectionKeys backward, byte[] keyConfirmation) {
   /** Key (32 bytes) and iv (12 bytes) of one direction. */
@@ -29,7 +29,7 @@ public record SessionKeys(DirectionKeys forward, DirectionKeys backward, byte[] 
     }
   }
 
-  /** Derives the session's keys. `roles` is the opener's letter and the answerer's: "PD" for SEK_1, "DH" for SEK_2. */
+  /** Derives the session's keys. `roles` is the initiator's letter and the responder's: "PD" for SEK_1, "DH" for SEK_2. */
   public static SessionKeys derive(Shared shared, byte[] first, byte[] second, byte[] transcriptHash, String roles) {
     byte[] material = Bytes.concat(field(shared.k()), field(shared.z()), field(first), field(second));
     byte[] extracted = Bytes.hmac(transcriptHash, material);

@@ -9,8 +9,8 @@ import java.util.function.Consumer;
  * What a client does for itself: it brings its lists up to date, ends epochs that are over, and begins the next a day before the present one
  * ends.
  */
-public final class Upkeep {
-  private Upkeep() {}
+public final class Maintenance {
+  private Maintenance() {}
 
   /** Brings the lists up to date, if the cloud answers. Says whether it did; whoever uses lists checks how old they are. */
   static boolean refresh(Home home) {
@@ -26,7 +26,7 @@ public final class Upkeep {
   }
 
   /** Keeps a registered home going. While the cloud is away all of it waits, as long as the present epoch lasts. */
-  public static void keepUp(Home home, Entropy entropy, Consumer<String> tell) {
+  public static void maintain(Home home, Entropy entropy, Consumer<String> tell) {
     long now = System.currentTimeMillis();
     home.sweep(now, entropy);
     boolean due = home.isEpochDue(now);
