@@ -22,9 +22,8 @@ import {
 import { Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import { type AccessClaim, authorizationOf, claimedId } from "./access.js";
 import { concat, type Entropy, equal, type Instant, sha256, text, u64 } from "./bytes.js";
-import { Direction, sealContent, Slices } from "./frames.js";
+import { Direction, type Layout, layoutOf, requireWithin, sealContent, Slices } from "./frames.js";
 import { requireFresh, requireSameTime } from "./freshness.js";
-import { type Layout, layoutOf, requireWithin } from "./manifest.js";
 import type { Party } from "./party.js";
 import * as handshake from "./handshake.js";
 import type { AwaitingReply, Kind, Peer, Session } from "./handshake.js";
