@@ -23,9 +23,8 @@ from federation.clinical.report import Coding, Source, diagnostic_report, summar
 from federation.clinical.summary import Person
 from federation.clinical.text import counted, listed, printable
 from federation.errors import FederationError, Limit, RecordCutShort, Unavailable
-from federation.person.allowance import Allowance
 from federation.person.doctor import DoctorClient, DoctorRoom
-from federation.person.records import FetchedRecord
+from federation.person.records import Allowance, FetchedRecord
 from federation.protocol.consultation import AwaitingReceipt, InConsultation
 from federation.protocol.search import Place
 from federation.protocol.statements import RIGHT_NAMES

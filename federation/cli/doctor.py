@@ -31,10 +31,10 @@ from federation.party import certificates
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import register as register_member
 from federation.party.registration import renew_registration, renewal_due
-from federation.person.allowance import MOST_FETCHED_BYTES
 from federation.person.errors import WrongFile
 from federation.person.node import OpenDoctor, init_doctor, open_doctor, write_request
 from federation.person.profile import DoctorSettings
+from federation.person.records import MOST_FETCHED_BYTES
 from federation.rotation.person import FORGETTABLE, PURPOSES, doctor_rotation
 from federation.settings import ConfigError
 from federation.v1.statement_pb2 import ROLE_DOCTOR

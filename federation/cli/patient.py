@@ -155,7 +155,7 @@ def visit(
         waiting = opened.client.visit(
             addressed, biosignal, terms, started=lambda doctor_id: say(f"You are talking to {doctor_id}.")
         )
-        doctor_id = waiting.state.doctor.party.identity
+        doctor_id = waiting.doctor_id
         say(f"{doctor_id} has your biosignal ({terminal.size(len(biosignal))})" + _consent_words(terms))
         if not wait:
             say("`medunion patient diagnoses` fetches the diagnosis later, within twelve hours.")
@@ -172,7 +172,7 @@ def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path
     """Fetch the diagnoses that wait for you, and show all that you have."""
     with open_patient(directory, sensor, dial_only=dial_only) as opened:
         for waiting in list(opened.client.waiting()):
-            doctor_id = waiting.state.doctor.party.identity
+            doctor_id = waiting.doctor_id
             try:
                 opened.client.await_diagnosis(waiting, seconds=FETCH_SECONDS)
             except NoAnswer:

@@ -21,6 +21,7 @@ from federation.store.party import Epochs, Settings
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, Role, SignedStatement
 from keystore.errors import GenerationUnknown
+from keystore.keyring import Sealing
 from keystore.party import PartyKeys
 from keystore.transcript import text, transcript
 
@@ -62,6 +63,11 @@ class Member:
     def anchors(self) -> Anchors:
         """Return the roots of all checks, by the newest trust bundle."""
         return self.trust.newest().anchors
+
+    @property
+    def sealing(self) -> Sealing:
+        """Return the key under which this party keeps what is its own."""
+        return self.keys.sealing
 
     @property
     def signing_key(self) -> Ed25519PrivateKey:
@@ -149,25 +155,25 @@ class Member:
     def request_under_way(self) -> bytes | None:
         """Return what is kept of a registration whose answer was not taken yet. Raises SealBroken."""
         kept = self._settings.get(_REQUEST)
-        return self.keys.sealing.open(kept, self._request_context) if kept else None
+        return self.sealing.open(kept, self._request_context) if kept else None
 
     def keep_request(self, request: bytes | None) -> None:
         """Keep what a crash must not lose of a registration that is under way, sealed; None when it is over."""
-        kept = b"" if request is None else self.keys.sealing.seal(request, self._request_context)
+        kept = b"" if request is None else self.sealing.seal(request, self._request_context)
         self._settings.put(_REQUEST, kept)
 
     def reseal_request(self) -> bool:
         """Seal a registration that is under way under the active key, and return whether there was one under another."""
         kept = self._settings.get(_REQUEST)
-        if not kept or self.keys.sealing.generation_of(kept) == self.keys.sealing.generation:
+        if not kept or self.sealing.generation_of(kept) == self.sealing.generation:
             return False
-        self._settings.put(_REQUEST, self.keys.sealing.reseal(kept, self._request_context))
+        self._settings.put(_REQUEST, self.sealing.reseal(kept, self._request_context))
         return True
 
     def request_is_under(self, generation: int) -> bool:
         """Return whether a registration that is under way needs a generation of the sealing key."""
         kept = self._settings.get(_REQUEST)
-        return bool(kept) and self.keys.sealing.generation_of(kept or b"") == generation
+        return bool(kept) and self.sealing.generation_of(kept or b"") == generation
 
     @property
     def is_registered(self) -> bool:

@@ -12,7 +12,6 @@ from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.person import exhibits
-from federation.person.allowance import Allowance
 from federation.person.code import DoctorCode
 from federation.person.deposits import DepositStore, PreparedDeposit, prepare_deposit, send_deposit
 from federation.person.errors import NoAnswer
@@ -20,7 +19,7 @@ from federation.person.evidence import EvidenceBook
 from federation.person.hospital_session import SessionOpener
 from federation.person.maintenance import follow
 from federation.person.profile import Profile
-from federation.person.records import FetchedRecord, Progress, RecordFetcher, no_progress
+from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress
 from federation.person.relay import Connect, Mailbox
 from federation.person.trace import Trace
 from federation.protocol.access import Access, covers

@@ -126,13 +126,13 @@ class EvidenceBook:
         """Keep an exhibit; `reference` names what it belongs to (a session id, a grant id)."""
         kept = KeptExhibit(exhibit, reference, now, self._member.verifier().lists.sequence)
         context = self._context(exhibit.kind, reference, now)
-        sealed = self._member.keys.sealing.seal(kept.to_json().encode(), context)
+        sealed = self._member.sealing.seal(kept.to_json().encode(), context)
         self._store.add(exhibit.kind, reference, sealed, at=now)
 
     def all(self, kind: str | None = None) -> Iterator[KeptExhibit]:
         """Give the exhibits, or one kind's, the oldest first. Raises SealBroken for one that was altered."""
         for name, reference, sealed, at in self._store.all(kind):
-            opened = self._member.keys.sealing.open(sealed, self._context(name, reference, at))
+            opened = self._member.sealing.open(sealed, self._context(name, reference, at))
             yield KeptExhibit.from_json(opened.decode(), reference)
 
     def context_of(self, piece: StoredEvidence) -> bytes:

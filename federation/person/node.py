@@ -153,7 +153,7 @@ def open_doctor(
             parts.channels.get,
             ReplayMemory(parts.database),
             Evidence(parts.database),
-            Audit(Log(parts.database), parts.member.keys.sealing),
+            Audit(Log(parts.database), parts.member.sealing),
             Profile(node.path),
             parts.trace,
             clock=system_clock,

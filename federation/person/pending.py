@@ -42,6 +42,11 @@ class PendingConsultation:
     next_read: int
     receipt: SessionFrame | None = None
 
+    @property
+    def doctor_id(self) -> str:
+        """Return whose diagnosis is waited for."""
+        return self.state.doctor.identity
+
     def to_bytes(self) -> bytes:
         """Write it, session keys included: to be sealed under the token's key."""
         return json.dumps(self._content()).encode()

@@ -1,22 +1,143 @@
-"""Records on their way to the doctor: fetched by session, spooled encrypted, verified, and only then readable (C8)."""
+"""Records on their way to the doctor: fetched by session, spooled encrypted, verified, and only then readable (C8).
 
+M_EMR = F(manifest) || the bytes of every part of every record, in the manifest's order. The hospital's signature covers it as
+a whole; the sizes and digests of the manifest say that it is what it claims to hold. Memory is bounded by one chunk and the
+manifest (at most 1 MiB), and what comes by an allowance: a manifest that says more ends its record before the bytes come.
+"""
+
+import hashlib
+import hmac
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from federation.errors import AnswerMismatch, IdentityMismatch, UnknownKeyId
+from federation.clinical.strictjson import BUNDLE
+from federation.errors import (
+    AnswerMismatch,
+    IdentityMismatch,
+    MessageTooLarge,
+    RecordCutShort,
+    RecordDigestMismatch,
+    UnknownKeyId,
+)
 from federation.person import exhibits
-from federation.person.allowance import Allowance
+from federation.person.errors import RecordTooLarge
 from federation.person.hospital_session import SessionOpener, SessionStream, address_hospital
-from federation.person.record_reader import Part, RecordReader, verify_record
 from federation.protocol.consultation import InConsultation
+from federation.protocol.parsing import parse
 from federation.protocol.record import AwaitingRecord, Established, Intent, Received, Slice
 from federation.protocol.search import Place
 from federation.protocol.verifier import Peer
 from federation.store.blobs import BlobStore, BlobWriter
 from federation.v1.envelope_pb2 import SessionFrame
-from federation.v1.record_pb2 import PURPOSE_READ, RecordEnd, RecordManifest, Scope
+from federation.v1.record_pb2 import (
+    PART_KIND_FHIR_BUNDLE,
+    PURPOSE_READ,
+    RecordEnd,
+    RecordEntry,
+    RecordManifest,
+    RecordPart,
+    Scope,
+)
 from keystore.identities import class_of
+from keystore.transcript import LENGTH_BYTES
+
+MOST_BUNDLE_BYTES = BUNDLE.size_bytes
+"""Of a FHIR bundle, which is read as a whole (docs/protocol.md, H2)."""
+
+MOST_FETCHED_BYTES = 4_000_000_000
+"""Of all records of one visit, unless the doctor says otherwise."""
+
+
+@dataclass
+class Allowance:
+    """What one visit may still take, of all hospitals together."""
+
+    most_bytes: int = MOST_FETCHED_BYTES
+    taken_bytes: int = 0
+
+    def require_room(self, manifest: RecordManifest, size_bytes: int) -> None:
+        """Require that a record of this manifest may come. Raises RecordTooLarge."""
+        for part in (part for entry in manifest.records for part in entry.parts):
+            if part.kind == PART_KIND_FHIR_BUNDLE and part.size_bytes > MOST_BUNDLE_BYTES:
+                raise RecordTooLarge(f"a FHIR bundle of {part.size_bytes} bytes; {MOST_BUNDLE_BYTES} are the most")
+        left = self.most_bytes - self.taken_bytes
+        if size_bytes > left:
+            raise RecordTooLarge(
+                f"{size_bytes} bytes, and of the {self.most_bytes} that this visit takes {left} are left;"
+                " --fetch-at-most raises that"
+            )
+
+    def take(self, size_bytes: int) -> None:
+        """Count a record that came."""
+        self.taken_bytes += size_bytes
+
+
+MOST_MANIFEST_BYTES = 1_048_576
+
+Part = tuple[RecordEntry, RecordPart, Iterator[bytes]]
+
+
+class RecordReader:
+    """Reads a record once, in order. Every method raises RecordCutShort where the bytes end too soon."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        """Read from these chunks, of any size."""
+        self._chunks = chunks
+        self._left = b""
+        size = int.from_bytes(self._take(LENGTH_BYTES), "big")
+        if size > MOST_MANIFEST_BYTES:
+            raise MessageTooLarge(f"a manifest of {size} bytes; at most {MOST_MANIFEST_BYTES} are read")
+        self.manifest = parse(RecordManifest, self._take(size))
+
+    def parts(self) -> Iterator[Part]:
+        """Yield each part with its bytes; what is left of one is read before the next comes.
+
+        The bytes of a part raise RecordDigestMismatch at their end if they are not what the manifest says; what follows the
+        last part does too.
+        """
+        for entry in self.manifest.records:
+            for part in entry.parts:
+                content = self._content(part)
+                yield entry, part, content
+                for _ in content:
+                    pass
+        if self._left or next(self._chunks, b""):
+            raise RecordDigestMismatch("the record holds more than its manifest says")  # H2.17
+
+    def _content(self, part: RecordPart) -> Iterator[bytes]:
+        hasher, left = hashlib.sha256(), part.size_bytes
+        while left:
+            piece = self._some(left)
+            hasher.update(piece)
+            left -= len(piece)
+            yield piece
+        if not hmac.compare_digest(hasher.digest(), part.digest):
+            raise RecordDigestMismatch("a part of the record is not what its manifest says")  # H2.17
+
+    def _take(self, size: int) -> bytes:
+        taken = bytearray()
+        while len(taken) < size:
+            taken += self._some(size - len(taken))
+        return bytes(taken)
+
+    def _some(self, most: int) -> bytes:
+        while not self._left:
+            try:
+                self._left = next(self._chunks)
+            except StopIteration:
+                raise RecordCutShort("the record ends before its manifest says") from None
+        piece, self._left = self._left[:most], self._left[most:]
+        return piece
+
+
+def verify_record(chunks: Iterator[bytes]) -> RecordManifest:
+    """Read a record to its end and return its manifest. Raises RecordCutShort, RecordDigestMismatch, MalformedMessage."""
+    reader = RecordReader(chunks)
+    for _ in reader.parts():
+        pass
+    return reader.manifest
+
 
 KEY_BYTES = 32
 MOST_HANDLES = 64

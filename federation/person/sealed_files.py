@@ -24,7 +24,7 @@ class SealedFiles:
     def put(self, name: bytes, content: bytes) -> None:
         """Keep it, in the place of what was there; durable when this returns."""
         safefiles.make_directory(self._directory)
-        safefiles.replace(self._path(name), self._member.keys.sealing.seal(content, self._context(name)))
+        safefiles.replace(self._path(name), self._member.sealing.seal(content, self._context(name)))
 
     def get(self, name: bytes) -> bytes | None:
         """Return it, or None. Raises SealBroken for another token's."""
@@ -32,7 +32,7 @@ class SealedFiles:
             sealed = self._path(name).read_bytes()
         except FileNotFoundError:
             return None
-        return self._member.keys.sealing.open(sealed, self._context(name))
+        return self._member.sealing.open(sealed, self._context(name))
 
     def remove(self, name: bytes) -> None:
         """Forget it; none there is no error."""
@@ -51,7 +51,7 @@ class SealedFiles:
 
     def reseal(self) -> Iterator[bool]:
         """Seal every file anew that this token opens under another key than the active one; say of each whether it was."""
-        sealing = self._member.keys.sealing
+        sealing = self._member.sealing
         for path, sealed in self._sealed():
             anew = sealed
             with suppress(ValueError, SealBroken):
@@ -62,7 +62,7 @@ class SealedFiles:
 
     def count_under(self, generation: int) -> int:
         """Count the files that a generation of the sealing key sealed."""
-        return sum(self._member.keys.sealing.generation_of(sealed) == generation for _, sealed in self._sealed())
+        return sum(self._member.sealing.generation_of(sealed) == generation for _, sealed in self._sealed())
 
     def _sealed(self) -> Iterator[tuple[Path, bytes]]:
         for path in sorted(self._directory.glob(f"*{_SUFFIX}")):

@@ -215,7 +215,7 @@ class Established:
             biosignal_digest=biosignal_digest,
             patient_id=session.own.identity,
             sent_at=now,
-            signature=session.own.signing_key.sign(signed),
+            signature=session.signing_key.sign(signed),
             grant=grant,
         )
         check(payload)
@@ -270,7 +270,7 @@ class AwaitingDiagnosis:
         self.doctor.require_still_good(verifier, now=now)  # D5.8
         covered = _diagnosis_signed(d5, self.transcript_hash, self.biosignal_signature)
         signed = Signed("D5", covered, d5.signature, opened.plaintext)
-        signed.verify(self.doctor.party.key)  # D5.9
+        signed.verify(self.doctor.key)  # D5.9
         return Diagnosed(self, receiving, d5, signed)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
@@ -104,6 +105,11 @@ class Session:
     began_at: Instant
     opening: Signed
     reply: Signed
+
+    @property
+    def signing_key(self) -> Ed25519PrivateKey:
+        """Return PRK of this side."""
+        return self.own.signing_key
 
 
 def begin(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from federation.errors import (
     AnswerMismatch,
@@ -285,7 +285,7 @@ class AwaitingRecord:
             end.sent_at,
         )
         signed = Signed("H2", covered, end.signature, opened.plaintext)
-        signed.verify(self.session.peer.party.key)  # H2.15
+        signed.verify(self.session.peer.key)  # H2.15
         return Received(record_digest, end, signed)
 
 
@@ -310,7 +310,7 @@ class AwaitingDepositReceipt:
     def _receipt(self, end: DepositEnd) -> tuple[DepositReceipt, Signed]:
         if not end.HasField("receipt"):
             raise MissingField("a served deposit has a receipt")  # STOACK.5
-        receipt = verify_deposit_receipt(end.receipt, self.hospital.party.key)  # STOACK.6
+        receipt = verify_deposit_receipt(end.receipt, self.hospital.key)  # STOACK.6
         if receipt.deposit_digest != self.deposit_digest:
             raise AnswerMismatch("the receipt is for another deposit")  # STOACK.7
         return receipt, Signed.of_statement("stoack", end.receipt)
@@ -354,6 +354,16 @@ class AwaitingRequest:
     def doctor(self) -> Peer:
         """Give who asks."""
         return self.session.peer
+
+    @property
+    def sending(self) -> Direction:
+        """Give the direction to the doctor, before its first frame."""
+        return self.session.sending
+
+    @property
+    def signing_key(self) -> Ed25519PrivateKey:
+        """Give PRK_HPC."""
+        return self.session.signing_key
 
     def require_still_allowed(self, verifier: Verifier, *, now: Instant) -> None:
         """Decide anew on the doctor, by the lists of now. Raises Rejected for one who is revoked since D3."""
@@ -433,7 +443,7 @@ class ReceivedQuery:
         AccessClaim.of(self.query).require_supported()
         access = _authorized(self.request, self.query, RIGHT_READ, verifier, now)
         classes = access.classes(self.query.scope.department_class, verifier.anchors.department_classes)
-        sending = self.request.session.sending
+        sending = self.request.sending
         release = Release(self.request, self.query, access, classes, sending, hashlib.sha256())
         return Logged(self.event(BEGUN), release)
 
@@ -444,7 +454,7 @@ class ReceivedQuery:
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
         """Say to the confirmed doctor why there is no record."""
         end = RecordEnd(outcome=outcome, sent_at=now)
-        return self.request.session.sending.seal_message("h2", end, sent_at=now)[1]
+        return self.request.sending.seal_message("h2", end, sent_at=now)[1]
 
 
 @dataclass(frozen=True, repr=False)
@@ -484,7 +494,7 @@ class Release:
             version,
             now,
         )
-        signature = request.session.own.signing_key.sign(covered)
+        signature = request.signing_key.sign(covered)
         end = RecordEnd(outcome=pb.SESSION_OUTCOME_SERVED, version=version, sent_at=now, signature=signature)
         return self.sending.seal_message("h2", end, sent_at=now)[1]
 
@@ -535,7 +545,7 @@ class ReceivedDeposit:
         return self._ended(DepositEnd(outcome=pb.SESSION_OUTCOME_SERVED, receipt=receipt, sent_at=now))
 
     def _ended(self, end: DepositEnd) -> SessionFrame:
-        return self.request.session.sending.seal_message("stoack", end, sent_at=end.sent_at)[1]
+        return self.request.sending.seal_message("stoack", end, sent_at=end.sent_at)[1]
 
     def _require_signatures(self, verifier: Verifier, now: Instant) -> None:
         sto, doctor = self.sto, self.request.doctor
@@ -558,7 +568,7 @@ class ReceivedDeposit:
             listing(list(sto.based_on)),
             sto.diagnosis_sent_at,
         )
-        verify_signature(doctor.party.key, sto.diagnosis_signature, diagnosis)  # STO.21
+        verify_signature(doctor.key, sto.diagnosis_signature, diagnosis)  # STO.21
 
 
 @dataclass(frozen=True, repr=False)
@@ -583,7 +593,7 @@ class AcceptedDeposit:
     def receipt(self, handle: bytes, version: int, *, now: Instant) -> SignedStatement:
         """Sign STOACK."""
         receipt = DepositReceipt(deposit_digest=self.received.digest, handle=handle, version=version, stored_at=now)
-        return sign_statement("stoack", receipt, self.received.request.session.own.signing_key)
+        return sign_statement("stoack", receipt, self.received.request.signing_key)
 
 
 def _event(kind: str, message: RecordQuery | Deposit, reason: str) -> AccessEvent:

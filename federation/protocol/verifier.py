@@ -64,6 +64,11 @@ class Peer:
         """Give ID_X."""
         return self.party.identity
 
+    @property
+    def key(self) -> Ed25519PublicKey:
+        """Give PUK_X."""
+        return self.party.key
+
     def require_still_good(self, verifier: "Verifier", *, now: Instant) -> None:
         """Decide anew on CRED(X) and Cert_D, by the lists of now. Raises Authentication, StaleRevocationList."""
         verifier.member(self.party.key_statement, self.party.role, self.certificate, now=now)

@@ -13,10 +13,9 @@ import pytest
 
 import safefiles
 from federation.errors import Limit, MessageTooLarge, PaddingInvalid, Rejected
-from federation.person.allowance import MOST_BUNDLE_BYTES, Allowance
 from federation.person.doctor import DoctorClient
 from federation.person.errors import RecordTooLarge
-from federation.person.records import FetchedRecord
+from federation.person.records import MOST_BUNDLE_BYTES, Allowance, FetchedRecord
 from federation.protocol.record import AwaitingRequest, ReceivedQuery
 from federation.protocol.search import Answer, Place, Question
 from federation.store.errors import StoreFull

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from federation.errors import MalformedMessage, MessageTooLarge, RecordCutShort, RecordDigestMismatch
-from federation.person.record_reader import RecordReader, verify_record
+from federation.person.records import RecordReader, verify_record
 from federation.v1.record_pb2 import PART_KIND_ATTACHMENT, RecordEntry, RecordManifest, RecordPart
 from keystore.transcript import digest, frame
 
