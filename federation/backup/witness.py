@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from federation.backup.make import DIRECTORY
 from federation.backup.manifest import Manifest
-from federation.cloud.directory_publisher import LIST_FLOOR
+from federation.cloud.directory import LIST_FLOOR
 from federation.cloud.node import PublicCloudNode
 from federation.errors import FederationError
 from federation.hospital.node import HospitalNode

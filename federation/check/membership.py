@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 
 from federation.check.findings import Examined, Finding, Verdict
-from federation.cloud.capacity import Fill, fills, fills_of
-from federation.cloud.directory_publisher import crls_and_pins
+from federation.cloud.directory import crls_and_pins
+from federation.cloud.revocation import Capacity, capacities, capacities_of
 from federation.errors import FutureDated, Rejected, StaleMessage, StaleRevocationList
 from federation.hospital.tls import TlsIdentity
 from federation.party.cloud_client import CloudClient
@@ -156,33 +156,37 @@ def revocations(examined: Examined) -> Iterator[Finding]:
     if isinstance(examined.settings, CloudSettings):
         counted = Survey(examined.need_database()).revocations(now=examined.clock())
         leaves_at = {kind: it.first_leaves_at for kind, it in counted.items()}
-        found = fills({kind: it.entries for kind, it in counted.items()})
-        yield from _fillings(found, f"see {_PAGE}", leaves_at, full=Verdict.WRONG)
+        found = capacities({kind: it.entries for kind, it in counted.items()})
+        yield from _capacity_findings(found, f"see {_PAGE}", leaves_at, full=Verdict.WRONG)
     if isinstance(examined.settings, HospitalSettings):
         listed = examined.need_member().verifier().lists.revocations
         if listed is not None:
             # Nothing of the hospital's is wrong: it is another's to put right.
             do = f"tell the public cloud's operator ({_PAGE})"
-            yield from _fillings(fills_of(listed), do, {}, full=Verdict.NOTE)
+            yield from _capacity_findings(capacities_of(listed), do, {}, full=Verdict.NOTE)
 
 
-def _fillings(
-    found: Sequence[Fill], do: str, leaves_at: Mapping[RevocationKind, int], *, full: Verdict
+def _capacity_findings(
+    found: Sequence[Capacity], do: str, leaves_at: Mapping[RevocationKind, int], *, full: Verdict
 ) -> Iterator[Finding]:
-    high = [fill for fill in found if fill.is_high]
-    for fill in high:
-        verdict = full if fill.is_full else Verdict.NOTE
-        means = "it is full, and no more can be revoked" if fill.is_full else "when it is full no more can be revoked"
-        leaves = (
-            f"; the first leaves at {_moment(leaves_at[fill.kind]):%Y-%m-%d %H:%M}" if fill.kind in leaves_at else ""
+    high = [capacity for capacity in found if capacity.is_high]
+    for capacity in high:
+        verdict = full if capacity.is_full else Verdict.NOTE
+        means = (
+            "it is full, and no more can be revoked" if capacity.is_full else "when it is full no more can be revoked"
         )
-        yield Finding("revocations", verdict, f"{_told(fill)} on the revocation list: {means}{leaves}", do)
+        leaves = (
+            f"; the first leaves at {_moment(leaves_at[capacity.kind]):%Y-%m-%d %H:%M}"
+            if capacity.kind in leaves_at
+            else ""
+        )
+        yield Finding("revocations", verdict, f"{_told(capacity)} on the revocation list: {means}{leaves}", do)
     if not high:
         yield Finding("revocations", Verdict.OK, f"the list has room: {', '.join(map(_told, found))}")
 
 
-def _told(fill: Fill) -> str:
-    return f"{fill.entries} of {fill.most} {_TOLD[fill.kind]}"
+def _told(capacity: Capacity) -> str:
+    return f"{capacity.entries} of {capacity.most} {_TOLD[capacity.kind]}"
 
 
 def registration(examined: Examined) -> Iterator[Finding]:

@@ -33,8 +33,8 @@ from federation.cli.options import (
 )
 from federation.cli.rotation import rotate_group
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
+from federation.cloud.index_rows import count_rows_of, purge_rows_of
 from federation.cloud.node import DEPARTMENT_CLASSES, Founding, PublicCloudNode, found, open_public_cloud
-from federation.cloud.retention import count_rows_of, purge_rows_of
 from federation.party.certificates import read_certificate, read_crl
 from federation.party.node_directory import NodeDirectory, trust_to_json
 from federation.party.registration import ticket_text

@@ -1,22 +1,74 @@
-"""The rows of the blind index over the generations of its key (docs/adr/0018-rotation.md).
+"""The rows of the blind index: PUB in, PUBACK out (X11, X12), and the rows over the generations of the index key.
 
-The cloud keeps no ID_P, so a row of an older generation gets its new name when somebody who names the patient comes by.
+The cloud keeps no ID_P, so a row of an older generation gets its new name when somebody who names the patient comes by
+(docs/adr/0018-rotation.md). A hospital that has left the federation has its rows taken out by the operator (docs/retention.md).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from federation.cloud.cloud import Cloud
+from federation.cloud.services import Authenticated, Cloud
+from federation.errors import DepartmentForeign, FieldInvalid, Limit
+from federation.protocol.calls import PUBLISH
 from federation.protocol.index import BlindName, BlindPatient, Location
+from federation.protocol.sealing import after_opening
 from federation.protocol.search import ROWS_PER_PAGE
-from federation.store.errors import StoreError
+from federation.protocol.statements import sign_statement
+from federation.protocol.time import Instant
+from federation.store.errors import StoreError, StoreLimit
 from federation.store.rows import Act, RowBound, RowName, RowOwner, SealedRow, Wanted
+from federation.v1.publication_pb2 import (
+    PUBLICATION_ACTION_ADD,
+    Publication,
+    PublicationAction,
+    PublicationReceipt,
+    PublishRequest,
+    PublishResponse,
+)
 from federation.wire import operations
+from federation.wire.roles import require_same_hospital
 from hsm.errors import HsmError
-from keystore.identities import ANY
+from keystore.identities import ANY, class_of, hospital_of
+from keystore.transcript import digest
 
 MOST_MOVED = 32
 """Rows that one search moves: it has somebody who waits for it."""
+
+
+def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> PublishResponse:
+    """Add or withdraw one row for the calling hospital. Raises Rejected."""
+    now = cloud.clock()
+    call = cloud.authenticated(PUBLISH, request.opening, now=now)
+    require_same_hospital(calling, call.sender.identity)  # PUB.1
+    with after_opening():
+        _require_own_department(call.payload, cloud.publisher.current.verifier.anchors.department_classes)
+    _apply(cloud, call, now)
+    receipt = PublicationReceipt(publication_digest=digest(call.opened.plaintext), done_at=now)
+    return PublishResponse(receipt=sign_statement("puback", receipt, cloud.keys_by_time.signing_key(now)))
+
+
+def _require_own_department(publication: Publication, published_classes: frozenset[str]) -> None:
+    if hospital_of(publication.department_id) != publication.hospital_id:
+        raise DepartmentForeign("the department is another hospital's")  # PUB.2
+    is_added = publication.action == PUBLICATION_ACTION_ADD
+    if is_added and class_of(publication.department_id) not in published_classes:
+        # PUB.3
+        raise FieldInvalid("the department's class is not on the federation's list: no doctor would find the record")
+
+
+def _apply(cloud: Cloud, call: Authenticated[Publication], now: Instant) -> None:
+    publication = call.payload
+    location = Location(publication.department_id, publication.handle, publication.doctor_id)
+    detail = f"{PublicationAction.Name(publication.action)} {publication.patient_id} {publication.department_id}"
+    change = put_row if publication.action == PUBLICATION_ACTION_ADD else withdraw_row
+    try:
+        with call.acting("PUBLICATION", detail, now=now) as act:
+            change(cloud, publication.patient_id, location, act=act)
+    except StoreLimit as error:
+        # Neither overload nor anonymous: the operator has to find out whose rows these are.
+        operations.warning("patient-rows-full")
+        cloud.record("PUBLICATION", detail, now=now, reason=Limit.reason)
+        raise Limit("the index holds as many records of one patient of this hospital as it may") from error  # PUB.4
 
 
 @dataclass(frozen=True)
@@ -27,14 +79,14 @@ class LocationPage:
     pages: int
 
 
-def publish(cloud: Cloud, patient_id: str, location: Location, *, act: Act | None = None) -> None:
+def put_row(cloud: Cloud, patient_id: str, location: Location, *, act: Act | None = None) -> None:
     """Keep a row under the active generation; its own under older ones give way. Raises StoreLimit beyond the bound."""
     name, *older = names = cloud.blind_index.names(patient_id, location)
     bound = RowBound([_owner(it) for it in names], cloud.most_rows_per_patient)
     cloud.stores.index.upsert(_row(cloud, name, location), replaces=[_named(it) for it in older], bound=bound, act=act)
 
 
-def withdraw(cloud: Cloud, patient_id: str, location: Location, *, act: Act | None = None) -> None:
+def withdraw_row(cloud: Cloud, patient_id: str, location: Location, *, act: Act | None = None) -> None:
     """Take a row out, whatever generation it is under."""
     names = cloud.blind_index.names(patient_id, location)
     cloud.stores.index.withdraw(*map(_named, names), act=act)
@@ -91,3 +143,34 @@ def _named(name: BlindName) -> RowName:
 
 def _owner(name: BlindName) -> RowOwner:
     return RowOwner(name.bucket, name.hospital_key)
+
+
+def rows_of(cloud: Cloud, hospital_id: str) -> Iterator[SealedRow]:
+    """Give the rows of the index that name a hospital. Every row is opened: nothing else says whose it is. Raises Corrupt."""
+    index = cloud.blind_index
+    for row in cloud.stores.index.walk():
+        if index.reveal(row.row_key, row.row_id, row.sealed).hospital_id == hospital_id:
+            yield row
+
+
+def forget_rows_of(cloud: Cloud, hospital_id: str) -> int:
+    """Take a hospital's rows out of the index; give how many it were. Raises Corrupt."""
+    gone = 0
+    for row in rows_of(cloud, hospital_id):
+        cloud.stores.index.withdraw(row.name)
+        gone += 1
+    return gone
+
+
+def count_rows_of(cloud: Cloud, hospital_id: str, patient_id: str | None) -> int:
+    """Count a hospital's rows, of one patient or of all. Raises Corrupt."""
+    if patient_id is None:
+        return sum(1 for _ in rows_of(cloud, hospital_id))
+    return cloud.stores.index.count_of(owners(cloud, patient_id, hospital_id))
+
+
+def purge_rows_of(cloud: Cloud, hospital_id: str, patient_id: str | None) -> int:
+    """Take a hospital's rows out, of one patient or of all; give how many it were. Raises Corrupt."""
+    if patient_id is None:
+        return forget_rows_of(cloud, hospital_id)
+    return cloud.stores.index.purge(owners(cloud, patient_id, hospital_id))

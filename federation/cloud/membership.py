@@ -1,11 +1,11 @@
-"""MembershipService: the next encryption key, a hospital's TLS identity, tickets for patients."""
+"""Membership: the next encryption key, a hospital's TLS identity, tickets for patients."""
 
 import hashlib
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.cloud.cloud import Cloud, as_datetime
 from federation.cloud.rekey import restate
+from federation.cloud.services import Cloud, as_datetime
 from federation.errors import CredentialExpired, FieldInvalid
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.calls import CERTIFY_TLS, RENEW, TICKET
@@ -15,42 +15,9 @@ from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, open_encryption_key
 from federation.store.rows import Act, Ticket
 from federation.v1 import membership_pb2 as pb
-from federation.v1.membership_pb2_grpc import MembershipServiceServicer
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, EncryptionKeyStatement, SignedStatement
-from federation.wire.roles import ServicerContext, calling_hospital, require_same_hospital
-from federation.wire.workers import Workers
+from federation.wire.roles import require_same_hospital
 from keystore.x509 import issue_identity_ca
-
-
-class MembershipServicer(MembershipServiceServicer):
-    """The wire's side."""
-
-    def __init__(self, cloud: Cloud, workers: Workers) -> None:
-        """Serve this cloud's members."""
-        self._cloud = cloud
-        self._workers = workers
-
-    async def PutEncryptionKey(  # noqa: N802 - the name in the proto
-        self,
-        request: pb.PutEncryptionKeyRequest,
-        context: ServicerContext,  # noqa: ARG002 - proved inside
-    ) -> pb.PutEncryptionKeyResponse:
-        """Take the next encryption key of a party."""
-        return await self._workers.run(put_encryption_key, self._cloud, request)
-
-    async def CertifyTlsIdentity(  # noqa: N802
-        self,
-        request: pb.CertifyTlsIdentityRequest,
-        context: ServicerContext,  # noqa: ARG002 - proved inside
-    ) -> pb.CertifyTlsIdentityResponse:
-        """Certify a hospital's TLS identity CA."""
-        return await self._workers.run(certify_tls_identity, self._cloud, request)
-
-    async def IssueTicket(  # noqa: N802
-        self, request: pb.IssueTicketRequest, context: ServicerContext
-    ) -> pb.IssueTicketResponse:
-        """Give a hospital a ticket for a patient."""
-        return await self._workers.run(issue_ticket, self._cloud, request, calling_hospital(context))
 
 
 def put_encryption_key(cloud: Cloud, request: pb.PutEncryptionKeyRequest) -> pb.PutEncryptionKeyResponse:

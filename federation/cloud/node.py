@@ -10,13 +10,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import safefiles
 from federation.clock import Clock, system_clock
-from federation.cloud.capacity import require_room_for_live, require_room_for_superseded
-from federation.cloud.cloud import Cloud, CloudStores, as_datetime
-from federation.cloud.directory_publisher import Bulletin, Issue, ListLife
-from federation.cloud.keys import KeysByTime
+from federation.cloud.directory import DirectoryPublisher, DirectoryVersion, ListLife
 from federation.cloud.membership import new_ticket
-from federation.cloud.revocation import revoke_credential
-from federation.cloud.trust import TrustOffice
+from federation.cloud.revocation import require_room_for_live, require_room_for_superseded, revoke_credential
+from federation.cloud.services import Cloud, CloudStores, as_datetime
+from federation.cloud.trust import KeysByTime, TrustOffice
 from federation.errors import CredentialLive
 from federation.party.audit import Audit
 from federation.party.certificates import authority_id_of
@@ -190,7 +188,7 @@ class PublicCloudNode:
         freshness = settings.protocol.freshness
         epochs = EpochKeeper(settings.identity, keys, self.epochs, settings.protocol.lifetimes)
         book = RevocationBook(database)
-        bulletin = Bulletin(
+        publisher = DirectoryPublisher(
             self._trust,
             KeysByTime(keys, self.book),
             self.stored_settings,
@@ -207,7 +205,7 @@ class PublicCloudNode:
             stores=CloudStores(Registrations(database), Index(database), ReplayMemory(database), book),
             epochs=epochs,
             trust=self._trust,
-            bulletin=bulletin,
+            publisher=publisher,
             audit=Audit(Log(database), keys.sealing),
             freshness=freshness,
             ticket_life=timedelta(hours=settings.ticket_hours),
@@ -314,17 +312,17 @@ class PublicCloudNode:
         """Give the newest trust bundle."""
         return self._trust.newest()
 
-    def publish(self) -> Issue:
+    def publish(self) -> DirectoryVersion:
         """Sign anew whatever has changed, bundle and lists, and let `trust.json` follow. Raises StoreError, HsmError."""
-        issue = self.cloud.bulletin.refresh(self.cloud.clock())
-        self.follow(issue)
-        return issue
+        version = self.cloud.publisher.refresh(self.cloud.clock())
+        self.follow(version)
+        return version
 
-    def follow(self, issue: Issue) -> None:
+    def follow(self, version: DirectoryVersion) -> None:
         """Let `trust.json` follow to a trust bundle that this process has not written yet. Raises OSError."""
-        if issue.trust.sequence != self._written:
-            self._write_trust(issue.trust)
-            self._written = issue.trust.sequence
+        if version.trust.sequence != self._written:
+            self._write_trust(version.trust)
+            self._written = version.trust.sequence
 
     def _write_trust(self, bundle: TrustedBundle) -> None:
         """Write `trust.json`, unless another process has written a newer one: a slow one must not put an older in its place."""

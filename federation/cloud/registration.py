@@ -1,67 +1,73 @@
-"""RegistrationService: reg1 in the order of docs/protocol.md, section 3, and reg2 (eq. 2-10)."""
+"""Registration: reg1 in the order of docs/protocol.md, section 3, and reg2 (eq. 2-10).
 
-from collections.abc import Iterator
+Challenges are 16 bytes that the cloud knows again, so that nothing is kept of those that nobody uses:
+challenge = u32be(seconds) || 4 random bytes || the first 8 bytes of HMAC(index key, T("challenge", the 8 bytes before)). Every
+process has that key in its token. One is good for 5 minutes, and used up when reg1 is taken.
+
+The cloud decides by what it knows itself whether a member's renewal is due (docs/adr/0018-rotation.md): a member that could
+renew at will would hoard credentials, each good for a year, until the revocation list had no place for them.
+"""
+
+import hmac
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from federation.cloud.challenges import is_good, kept_until, new_challenge, replay_key
-from federation.cloud.cloud import ROLES, Cloud
-from federation.cloud.renewals import require_due
-from federation.errors import AlreadyRegistered, ChallengeInvalid, NotRegistered, TicketInvalid
+from federation.cloud.revocation import require_room_for_renewal, revoke_credential
+from federation.cloud.services import ROLES, Cloud
+from federation.errors import AlreadyRegistered, ChallengeInvalid, NotRegistered, RenewalNotDue, TicketInvalid
 from federation.party.epochs import as_signed, as_stored
+from federation.protocol.anchors import serial_entry
 from federation.protocol.registration import (
     AcceptedRequest,
     LiveRegistration,
     ReceivedRequest,
     TicketTerms,
+    attribute_of,
     receive_request,
 )
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, peek_statement
-from federation.protocol.time import Instant, milliseconds
+from federation.protocol.time import Freshness, Instant, milliseconds
+from federation.protocol.verifier import VerifiedParty
 from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoreError
-from federation.store.rows import Act, Admission, Registration
+from federation.store.rows import Act, Admission, Registration, Superseded
 from federation.v1.envelope_pb2 import SealedReply
 from federation.v1.registration_pb2 import (
-    OpenRegistrationRequest,
     OpenRegistrationResponse,
     RegisterRequest,
-    RegisterResponse,
 )
-from federation.v1.registration_pb2_grpc import RegistrationServiceServicer
-from federation.v1.statement_pb2 import Credential, KeyStatement, SignedStatement
-from federation.wire.roles import ServicerContext
-from federation.wire.workers import Workers
+from federation.v1.statement_pb2 import ROLE_DOCTOR, Credential, KeyStatement, SignedStatement
 from keystore.errors import InvalidScalar
+from keystore.generations import State
 from keystore.issuing import Issued, IssuingKey
+from keystore.keyring import Indexing
 from keystore.transcript import digest, text, transcript
 
 ANSWER_KEPT = timedelta(minutes=10)
+
 
 RESERVED = timedelta(minutes=1)
 """How long a registration that was cut off keeps another of its identity from beginning."""
 
 
-class RegistrationServicer(RegistrationServiceServicer):
-    """The wire's side."""
+CHALLENGE_LIFE = timedelta(minutes=5)
 
-    def __init__(self, cloud: Cloud, workers: Workers) -> None:
-        """Register parties with this cloud."""
-        self._cloud = cloud
-        self._workers = workers
 
-    async def OpenRegistration(  # noqa: N802 - the name in the proto
-        self,
-        request: OpenRegistrationRequest,  # noqa: ARG002 - empty
-        context: ServicerContext,  # noqa: ARG002 - anyone may call
-    ) -> OpenRegistrationResponse:
-        """Give a challenge and EK_C."""
-        return await self._workers.run(open_registration, self._cloud)
+_CHALLENGE_CLEAR, _CHALLENGE_MAC = 8, 8
 
-    async def Register(self, request: RegisterRequest, context: ServicerContext) -> RegisterResponse:  # noqa: N802, ARG002
-        """Take reg1 and answer reg2."""
-        return RegisterResponse(reply=await self._workers.run(register, self._cloud, request))
+
+MOST_STANDING = 2
+"""Superseded credentials of one identity that hold at a time: the oldest falls before there is another."""
+
+
+MOST_BY_ITSELF = 6
+"""Superseded credentials whose time is not over, the fallen ones among them, beside which a member's own reasons count."""
+
+
+ANSWER_LOST_AFTER = timedelta(minutes=10)
+"""When a reg1 is no longer answered again: a member that has not got the answer by then needs another credential."""
 
 
 def open_registration(cloud: Cloud) -> OpenRegistrationResponse:
@@ -91,8 +97,8 @@ def _accept(cloud: Cloud, received: ReceivedRequest, now: Instant) -> AcceptedRe
     ticket = registrations.find_ticket(digest(request.ticket), now=now) if request.ticket else None
     live = cloud.live(request.identity, now=now)
     return received.accept(
-        cloud.bulletin.current.verifier,
-        challenge_holds=is_good(received.session_id, cloud.keys.index, cloud.freshness, now=now),
+        cloud.publisher.current.verifier,
+        challenge_holds=is_good_challenge(received.session_id, cloud.keys.index, cloud.freshness, now=now),
         ticket=None if ticket is None else TicketTerms(ROLES[ticket.role], ticket.identity),
         live=None if live is None else LiveRegistration(as_signed(live.key_statement)),
         now=now,
@@ -102,7 +108,7 @@ def _accept(cloud: Cloud, received: ReceivedRequest, now: Instant) -> AcceptedRe
 def _require_unused(cloud: Cloud, challenge: bytes, now: Instant) -> None:
     """Look before a serial is used up for it; the challenge is used up with the registration. Raises Rejected."""
     with after_opening():
-        if cloud.stores.replay.holds(replay_key(challenge), now=now):
+        if cloud.stores.replay.holds(challenge_replay_key(challenge), now=now):
             raise ChallengeInvalid("the challenge was used before")  # reg1.21
 
 
@@ -126,7 +132,7 @@ def _completed(
             credential,
             issued,
             cloud.keys_by_time.signing_key(now),
-            cloud.bulletin.current.revocation_list,
+            cloud.publisher.current.revocation_list,
             now=now,
         )
         shared_key = issued.shared_key(issuing.public_key, accepted.request.identity, serial)
@@ -144,7 +150,7 @@ def _act(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, no
     kind, detail = "REGISTRATION", f"{registration.role} {registration.identity} serial {registration.serial.hex()}"
     if accepted.renewed is not None:
         kind, detail = "REREGISTRATION", f"{detail} in place of {accepted.renewed.serial.hex()}"
-    used = Admission(replay_key(accepted.session_id), now, kept_until(cloud.freshness, now=now))
+    used = Admission(challenge_replay_key(accepted.session_id), now, challenge_kept_until(cloud.freshness, now=now))
     return replace(cloud.act(kind, detail, now=now), admission=used)
 
 
@@ -247,3 +253,85 @@ def _meanwhile(accepted: AcceptedRequest) -> Iterator[None]:
 def shared_key_context(identity: str, serial: bytes) -> bytes:
     """Give what K_X is sealed with: T("kx", ID_X, serial)."""
     return transcript("kx", text(identity), serial)
+
+
+def new_challenge(key: Indexing, entropy: bytes, *, now: Instant) -> bytes:
+    """Give a challenge; `entropy` are 4 random bytes."""
+    clear = (now // 1000).to_bytes(4) + entropy
+    return clear + key.mac(_challenge_covered(clear))[:_CHALLENGE_MAC]
+
+
+def is_good_challenge(challenge: bytes, key: Indexing, freshness: Freshness, *, now: Instant) -> bool:
+    """Say whether this cloud gave out the challenge within the last five minutes; whether it was used is another question.
+
+    Another process did, perhaps, whose clock is ahead.
+    """
+    clear, mac = challenge[:_CHALLENGE_CLEAR], challenge[_CHALLENGE_CLEAR:]
+    given_at = int.from_bytes(clear[:4]) * 1000
+    if not freshness.begun(given_at, now=now) or now - given_at > milliseconds(CHALLENGE_LIFE):
+        return False
+    # One that was given out before the index key was rotated is good still.
+    return any(hmac.compare_digest(mac, mine[:_CHALLENGE_MAC]) for _, mine in key.macs(_challenge_covered(clear)))
+
+
+def challenge_replay_key(challenge: bytes) -> bytes:
+    """Give what is kept of a challenge that was used: H(T("challenge-used", challenge))."""
+    return digest(transcript("challenge-used", challenge))
+
+
+def challenge_kept_until(freshness: Freshness, *, now: Instant) -> Instant:
+    """Give until when: then it is too old by every clock."""
+    return now + milliseconds(CHALLENGE_LIFE + 2 * freshness.skew)
+
+
+def _challenge_covered(clear: bytes) -> bytes:
+    return transcript("challenge", clear)
+
+
+@dataclass(frozen=True)
+class _Past:
+    """The superseded credentials of an identity whose time is not over, the one that ends first in front."""
+
+    unexpired: Sequence[Superseded]
+    standing: Sequence[Superseded]
+
+
+def require_due(cloud: Cloud, accepted: AcceptedRequest, *, now: Instant) -> None:
+    """Require a reason to renew that the cloud sees itself, and let the oldest credential fall where too many would stand.
+
+    Raises RenewalNotDue, which a member that has proved its live PRK_X may hear, and Limit.
+    """
+    live = accepted.renewed
+    if live is None:
+        return
+    past = _past(cloud, live, now)
+    if not _is_due(cloud, live, now) and not _is_own_choice(accepted, live, past, now):
+        raise RenewalNotDue("the live credential is good: no reason to renew it is known here")  # reg1.19
+    for oldest in past.standing[: 1 - MOST_STANDING]:
+        require_room_for_renewal(cloud.stores.revocations.current(now=now))  # reg1.20
+        revoke_credential(cloud, live.identity, oldest.serial, oldest.not_after, now=now)
+
+
+def _is_due(cloud: Cloud, live: VerifiedParty, now: Instant) -> bool:
+    """Say whether the federation's clock or the cloud's own rotation asks for it: then nobody can bring it about."""
+    credential = Credential.FromString(live.credential)
+    issuers = cloud.publisher.current.trust.anchors.issuers
+    issuer_is_active = issuers.state(live.issuer_public_key, now=now) is State.ACTIVE
+    return not issuer_is_active or credential.not_after - milliseconds(cloud.renewal_stretch) <= now
+
+
+def _is_own_choice(accepted: AcceptedRequest, live: VerifiedParty, past: _Past, now: Instant) -> bool:
+    """Say whether the member has a reason of its own, and has not had too many: another PRK_X or Cert_D, a lost answer."""
+    request, issued_at = accepted.request, Credential.FromString(live.credential).not_before
+    has_reason = (
+        request.verifying_key != live.verifying_key
+        or (request.role == ROLE_DOCTOR and attribute_of(request.role, request.evidence) != live.attribute)
+        or (bool(past.standing) and issued_at + milliseconds(ANSWER_LOST_AFTER) <= now)
+    )
+    return has_reason and len(past.unexpired) < MOST_BY_ITSELF
+
+
+def _past(cloud: Cloud, live: VerifiedParty, now: Instant) -> _Past:
+    unexpired = cloud.stores.registrations.superseded(live.identity, now=now)
+    revoked = frozenset(cloud.stores.revocations.current(now=now).serials)
+    return _Past(unexpired, [it for it in unexpired if serial_entry(it.serial) not in revoked])

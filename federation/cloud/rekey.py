@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from federation.cloud.cloud import Cloud
 from federation.cloud.registration import shared_key_context
+from federation.cloud.services import Cloud
 from federation.errors import FederationError
 from federation.party.epochs import as_signed, as_stored
 from federation.party.reencryption import Steps, reseal_epochs, sealed_under
@@ -51,7 +51,7 @@ def restate(cloud: Cloud, registration: Registration, *, now: Instant) -> bool:
     kept = as_signed(registration.key_statement)
     if _stated_under(cloud, registration) == cloud.book.read().active(IDENTITY, now).number:
         return False
-    verified = cloud.bulletin.current.verifier.anchors.open("ks", KeyStatement, kept)
+    verified = cloud.publisher.current.verifier.anchors.open("ks", KeyStatement, kept)
     anew = protocol.restate(verified, cloud.keys_by_time.signing_key(now), now=now)
     return cloud.stores.registrations.restate(registration.identity, registration.key_statement, as_stored(anew))
 

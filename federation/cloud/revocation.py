@@ -1,47 +1,40 @@
-"""RevocationService: a patient takes its own grant back; the answer is a list that names it."""
+"""Revocation: a patient takes its own grant back, an operator a credential; and the room that the list has for either.
 
-from datetime import timedelta
+Everybody fetches the list whole, so it is bounded; a full one takes no more (docs/scaling.md).
+"""
 
-from federation.cloud.capacity import require_room_for_grant
-from federation.cloud.cloud import Authenticated, Cloud
-from federation.cloud.directory_feed import News
-from federation.cloud.directory_publisher import KEPT_AFTER_END
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from federation.cloud.directory import KEPT_AFTER_END
+from federation.cloud.services import Authenticated, Cloud
+from federation.errors import Limit
 from federation.protocol.anchors import grant_entry, serial_entry
 from federation.protocol.calls import REVOKE
 from federation.protocol.grant import named_for_revocation
 from federation.protocol.sealing import after_opening
 from federation.protocol.time import Instant, milliseconds
+from federation.store.rows import RevocationKind, Revocations
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.revocation_pb2 import GrantRevocation, RevokeGrantRequest, RevokeGrantResponse
-from federation.v1.revocation_pb2_grpc import RevocationServiceServicer
-from federation.v1.statement_pb2 import ROLE_PATIENT
+from federation.v1.statement_pb2 import ROLE_PATIENT, RevocationList
 from federation.wire.limits import RateBound
-from federation.wire.roles import ServicerContext
-from federation.wire.workers import Workers
 
-BURST = 32
-PAUSE = timedelta(minutes=10)
+MOST_ENTRIES = 4096 - 128
+"""Serials, and grants, that may be revoked at a time. A list names 4,096 of each (protos/federation/v1/statement.proto), so
+calls that count at the same moment find room for all: a longer list could not be signed, and without one everybody refuses."""
 
+MOST_KEY_IDS = 1024
+"""Encryption keys that a list names."""
 
-class RevocationServicer(RevocationServiceServicer):
-    """The wire's side. A patient may take back 32 grants at once and one every 10 minutes: the list is for everybody."""
+MOST: Mapping[RevocationKind, int] = {"serial": MOST_ENTRIES, "grant": MOST_ENTRIES, "key": MOST_KEY_IDS}
 
-    def __init__(self, cloud: Cloud, workers: Workers, news: News) -> None:
-        """Revoke in this cloud's book, and tell those who follow the directory."""
-        self._cloud = cloud
-        self._workers = workers
-        self._news = news
-        self._rate = RateBound(1 / PAUSE.total_seconds(), BURST)
+HIGH = 0.8
+"""The part of its room from which on a list is told of: what is left is the time to do something about it, and not for a member's
+renewals to take."""
 
-    async def RevokeGrant(  # noqa: N802 - the name in the proto
-        self,
-        request: RevokeGrantRequest,
-        context: ServicerContext,  # noqa: ARG002 - proved inside
-    ) -> RevokeGrantResponse:
-        """Take rev and answer a revocation list."""
-        response = await self._workers.run(revoke_grant, self._cloud, request, self._rate)
-        await self._news.announce()
-        return response
+KEPT_FOR_LIVE = 256
+"""Places for serials that only a live credential gets: whoever is to be shut out is, before what it had earlier."""
 
 
 def revoke_grant(cloud: Cloud, request: RevokeGrantRequest, rate: RateBound) -> RevokeGrantResponse:
@@ -56,7 +49,7 @@ def revoke_grant(cloud: Cloud, request: RevokeGrantRequest, rate: RateBound) -> 
     expires_at = grant.not_after + milliseconds(KEPT_AFTER_END)
     with call.acting("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now) as act:
         cloud.stores.revocations.revoke("grant", entry, expires_at=expires_at, at=now, act=act)
-    return RevokeGrantResponse(revocation_list=cloud.bulletin.refresh(now).revocation_list)
+    return RevokeGrantResponse(revocation_list=cloud.publisher.refresh(now).revocation_list)
 
 
 def _authenticated(cloud: Cloud, opening: SealedOpening, *, now: Instant) -> Authenticated[GrantRevocation]:
@@ -67,7 +60,7 @@ def _authenticated(cloud: Cloud, opening: SealedOpening, *, now: Instant) -> Aut
     claimed = REVOKE.receive(opening, cloud.epochs, cloud.identity, cloud.freshness, now=now)
     with after_opening():
         statement = claimed.opened.payload.patient_key_statement
-        patient = cloud.bulletin.current.verifier.party(statement, ROLE_PATIENT, now=now)  # call.4
+        patient = cloud.publisher.current.verifier.party(statement, ROLE_PATIENT, now=now)  # call.4
     return Authenticated(cloud, patient, claimed.opened, claimed.verify(patient, now=now))
 
 
@@ -76,3 +69,57 @@ def revoke_credential(cloud: Cloud, identity: str, serial: bytes, not_after: Ins
     act = cloud.act("REVOCATION", f"{identity} serial {serial.hex()}", now=now)
     expires_at = not_after + milliseconds(KEPT_AFTER_END)
     cloud.stores.revocations.revoke("serial", serial_entry(serial), expires_at=expires_at, at=now, act=act)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """How many entries of a kind there are, and at most."""
+
+    kind: RevocationKind
+    entries: int
+    most: int
+
+    @property
+    def is_high(self) -> bool:
+        """Say whether somebody should look."""
+        return self.entries > HIGH * self.most
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether nothing more of the kind is revoked."""
+        return self.entries >= self.most
+
+
+def capacities(counted: Mapping[RevocationKind, int]) -> list[Capacity]:
+    """Give how full a list of so many entries is, by kind."""
+    return [Capacity(kind, counted.get(kind, 0), most) for kind, most in MOST.items()]
+
+
+def capacities_of(listed: RevocationList) -> list[Capacity]:
+    """Give how full a list is, by kind."""
+    return capacities({"serial": len(listed.serials), "grant": len(listed.grants), "key": len(listed.key_ids)})
+
+
+def require_room_for_live(book: Revocations) -> None:
+    """Raise Limit where no live credential can be revoked."""
+    _require_room(len(book.serials), MOST_ENTRIES)
+
+
+def require_room_for_superseded(book: Revocations) -> None:
+    """Raise Limit where no credential can be revoked that another one followed."""
+    _require_room(len(book.serials), MOST_ENTRIES - KEPT_FOR_LIVE)
+
+
+def require_room_for_renewal(book: Revocations) -> None:
+    """Raise Limit where no renewal may let an earlier credential fall."""
+    _require_room(len(book.serials), int(HIGH * MOST_ENTRIES))
+
+
+def require_room_for_grant(book: Revocations) -> None:
+    """Raise Limit where no grant can be taken back."""
+    _require_room(len(book.grants), MOST_ENTRIES)
+
+
+def _require_room(entries: int, most: int) -> None:
+    if entries >= most:
+        raise Limit("the revocation list is full")

@@ -1,8 +1,8 @@
-"""SearchService: D2 in, C out (eq. 25-32). The access is in the audit log before the answer leaves."""
+"""Search: D2 in, C out (eq. 25-32). The access is in the audit log before the answer leaves."""
 
 from federation.cloud import index_rows
-from federation.cloud.cloud import Cloud
 from federation.cloud.registration import shared_key_context
+from federation.cloud.services import Cloud
 from federation.errors import Authorization, Corrupt, FederationError
 from federation.party.audit import OK
 from federation.party.epochs import as_signed
@@ -15,32 +15,16 @@ from federation.protocol.verifier import Verifier
 from federation.store.rows import Registration
 from federation.v1 import search_pb2 as pb
 from federation.v1.envelope_pb2 import SealedReply
-from federation.v1.search_pb2 import IndexRow, SearchRequest, SearchResponse
-from federation.v1.search_pb2_grpc import SearchServiceServicer
+from federation.v1.search_pb2 import IndexRow, SearchRequest
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire import operations
-from federation.wire.roles import ServicerContext
-from federation.wire.workers import Workers
 from keystore.errors import SealBroken
-
-
-class SearchServicer(SearchServiceServicer):
-    """The wire's side."""
-
-    def __init__(self, cloud: Cloud, workers: Workers) -> None:
-        """Answer from this cloud's index."""
-        self._cloud = cloud
-        self._workers = workers
-
-    async def Search(self, request: SearchRequest, context: ServicerContext) -> SearchResponse:  # noqa: N802, ARG002 - the name in the proto
-        """Take D2 and answer C."""
-        return SearchResponse(reply=await self._workers.run(search, self._cloud, request))
 
 
 def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
     """Answer a query. Raises precise errors for clear fields, Rejected for anything else but what C itself says."""
     now = cloud.clock()
-    verifier = cloud.bulletin.current.verifier
+    verifier = cloud.publisher.current.verifier
     query = _verified(cloud, request, verifier, now)
     try:
         access, classes = query.authorize(verifier, now=now)

@@ -1,4 +1,4 @@
-"""The cloud's side of the trust bundle: the chain in its store, and the next link of it.
+"""The cloud's side of the trust bundle: the chain in its store, the next link of it, and the keys whose turn it says it is.
 
 A bundle says what the generation book and the authorities say; what the founder decided passes from each to the next. Several
 processes sign: the first to keep a number has it, and the others begin again from what it kept.
@@ -6,8 +6,11 @@ processes sign: the first to keep a number has it, and the others begin again fr
 
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from federation.cloud.keys import KeysByTime
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from federation.errors import Unavailable
 from federation.party.epochs import as_signed, as_stored
 from federation.party.generations import StoredGenerations
@@ -20,11 +23,40 @@ from federation.store.rows import StoredAuthority
 from federation.store.transactions import tries
 from federation.v1.directory_pb2 import MedicalAuthority, TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
-from keystore.generations import Generations
+from keystore.generations import GenerationBook, Generations
+from keystore.issuing import IssuingKey
 from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
 
 MOST_AT_ONCE = 4
 """Bundles of one answer (protos/federation/v1/directory.proto)."""
+
+
+@dataclass(frozen=True)
+class KeysByTime:
+    """The keys of a cloud, by the moments at which each generation is active.
+
+    What is signed says when, and the trust bundle says whose turn it was then: so a call that began under one generation ends
+    under it, whatever becomes active meanwhile.
+    """
+
+    keys: CloudKeys
+    book: GenerationBook
+
+    def signing_key(self, now: Instant) -> Ed25519PrivateKey:
+        """Give the PRK_C that signs what says that it was signed now."""
+        return self.keys.signing_key_of(self._active(IDENTITY, now))
+
+    def issuing(self, now: Instant) -> IssuingKey:
+        """Give the s that issues credentials which begin now."""
+        return self.keys.issuing_of(self._active(ISSUING, now))
+
+    def tls_ca(self, now: Instant) -> tuple[x509.Certificate, Ed25519PrivateKey]:
+        """Give the federation's TLS CA: its certificate and key."""
+        active = self.book.read().active(TLS_CA, now)
+        return x509.load_der_x509_certificate(active.public), self.keys.tls_ca_key_of(active.number)
+
+    def _active(self, purpose: str, now: Instant) -> int:
+        return self.book.read().active(purpose, now).number
 
 
 class TrustOffice:

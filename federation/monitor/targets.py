@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from federation.cloud.capacity import fills_of
+from federation.cloud.revocation import capacities_of
 from federation.errors import StaleRevocationList
 from federation.hospital.outbox import pause_after
 from federation.monitor.monitor import Target
@@ -52,7 +52,7 @@ def cloud_target(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, 
     counted = Cached(lambda: survey.registrations(now=cloud.clock()))
 
     def lists() -> Iterator[Reading]:
-        verifier = cloud.bulletin.current.verifier
+        verifier = cloud.publisher.current.verifier
         yield from list_readings(verifier.lists, verifier.anchors, now=cloud.clock())
         yield bundle_reading(cloud.trust.newest())
 
@@ -154,10 +154,10 @@ def list_readings(lists: Lists, anchors: Anchors, *, now: int) -> Iterator[Readi
         yield Reading("medunion_revocation_list_sequence", listed.sequence)
         yield Reading("medunion_revocation_list_issued_timestamp_seconds", listed.this_update / 1000)
         yield Reading("medunion_revocation_list_end_timestamp_seconds", listed.next_update / 1000)
-        for fill in fills_of(listed):
-            yield Reading("medunion_revocation_list_entries", fill.entries, (fill.kind,))
-            yield Reading("medunion_revocation_list_entries_limit", fill.most, (fill.kind,))
-            yield Reading("medunion_revocation_list_room", max(0, fill.most - fill.entries), (fill.kind,))
+        for capacity in capacities_of(listed):
+            yield Reading("medunion_revocation_list_entries", capacity.entries, (capacity.kind,))
+            yield Reading("medunion_revocation_list_entries_limit", capacity.most, (capacity.kind,))
+            yield Reading("medunion_revocation_list_room", max(0, capacity.most - capacity.entries), (capacity.kind,))
     for authority in anchors.authorities:
         yield Reading("medunion_crl_end_timestamp_seconds", _crl_end(authority, lists, now), (authority.authority_id,))
 

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from federation.cloud.capacity import fills_of
-from federation.cloud.cloud import Cloud
-from federation.cloud.directory import DirectoryServicer
-from federation.cloud.directory_feed import News
-from federation.cloud.directory_publisher import Issue
-from federation.cloud.membership import MembershipServicer
+from federation.cloud.directory import DirectoryFeed, DirectoryVersion
 from federation.cloud.node import PublicCloudNode
-from federation.cloud.publication import PublicationServicer
-from federation.cloud.registration import RegistrationServicer
-from federation.cloud.revocation import RevocationServicer
-from federation.cloud.search import SearchServicer
+from federation.cloud.revocation import capacities_of
+from federation.cloud.rpc import (
+    DirectoryServicer,
+    MembershipServicer,
+    PublicationServicer,
+    RegistrationServicer,
+    RevocationServicer,
+    SearchServicer,
+)
+from federation.cloud.services import Cloud
 from federation.monitor.monitor import Monitor
 from federation.monitor.targets import cloud_target
 from federation.party.audit import AuditEvent
@@ -60,15 +61,15 @@ async def serve(
     runner = ChoreRunner(Lease(node.stored_settings, LEASE, node.cloud.clock))
     try:
         await workers.run(node.publish)
-        news = News(node.cloud.bulletin)
+        feed = DirectoryFeed(node.cloud.publisher)
         leaf = _leaf(node)
         monitor = Monitor(cloud_target(node, leaf, workers, slot))
         # Each port has bounds of its own: a crowd at the public one takes no place of a hospital's.
         borders = [Border.of(settings, _audit(node.cloud), workers, monitor.calls) for _ in range(2)]
-        public, peer = _servers(node, workers, news, leaf, monitor, borders, slot)
+        public, peer = _servers(node, workers, feed, leaf, monitor, borders, slot)
         async with AsyncExitStack() as monitored:
             await monitored.enter_async_context(monitor.running())
-            runner.start([*_chores(node, news), *rotation_chores(node, runner.pause)])
+            runner.start([*_chores(node, feed), *rotation_chores(node, runner.pause)])
             await public.start()
             await peer.start()
             ready(Ports(public.port, peer.port))
@@ -77,7 +78,7 @@ async def serve(
                 await monitored.aclose()
                 await asyncio.to_thread(runner.resign)
 
-            await end_when_told(slot, stop, (public, peer), settings, Companions(make_way, news.close))
+            await end_when_told(slot, stop, (public, peer), settings, Companions(make_way, feed.close))
             for border in borders:
                 await border.settle()
     finally:
@@ -96,13 +97,13 @@ def _leaf(node: PublicCloudNode) -> LeafRotation:
     def issue(now: datetime) -> TlsLeaf:
         return issue_leaf(*cloud.keys_by_time.tls_ca(cloud.clock()), cloud.identity, now=now)
 
-    return LeafRotation(issue, cloud.clock, lambda: cloud.bulletin.current.trust.content.tls_ca_certificates[0])
+    return LeafRotation(issue, cloud.clock, lambda: cloud.publisher.current.trust.content.tls_ca_certificates[0])
 
 
 def _servers(
     node: PublicCloudNode,
     workers: Workers,
-    news: News,
+    feed: DirectoryFeed,
     leaf: LeafRotation,
     monitor: Monitor,
     borders: Sequence[Border],
@@ -115,7 +116,7 @@ def _servers(
         build_server(
             address,
             leaf,
-            lambda: cloud.bulletin.current.trust.tls_roots,
+            lambda: cloud.publisher.current.trust.tls_roots,
             require_client_certificate=is_for_peers,
             interceptors=[border],
             settings=settings.server,
@@ -128,21 +129,21 @@ def _servers(
     )
     monitor.watch_ports({"public": public, "peer": peer})
     for server, threads in ((public, workers), (peer, by_peers)):
-        add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, news, threads), server.grpc)
+        add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, feed, threads), server.grpc)
         add_MembershipServiceServicer_to_server(MembershipServicer(cloud, threads), server.grpc)
     add_RegistrationServiceServicer_to_server(RegistrationServicer(cloud, workers), public.grpc)
     add_SearchServiceServicer_to_server(SearchServicer(cloud, workers), public.grpc)
-    add_RevocationServiceServicer_to_server(RevocationServicer(cloud, workers, news), public.grpc)
+    add_RevocationServiceServicer_to_server(RevocationServicer(cloud, workers, feed), public.grpc)
     add_PublicationServiceServicer_to_server(PublicationServicer(cloud, by_peers), peer.grpc)
     return public, peer
 
 
-def _chores(node: PublicCloudNode, news: News) -> list[Chore]:
+def _chores(node: PublicCloudNode, feed: DirectoryFeed) -> list[Chore]:
     """Return the chores of one process beside those of rotation. Use in the event loop that serves."""
     loop, clock, epochs = asyncio.get_running_loop(), node.cloud.clock, node.cloud.epochs
 
     def announce() -> None:
-        asyncio.run_coroutine_threadsafe(news.announce(), loop).result()
+        asyncio.run_coroutine_threadsafe(feed.announce(), loop).result()
 
     def begin_epoch() -> None:
         if epochs.is_due(clock()):
@@ -167,25 +168,25 @@ def _refresh(node: PublicCloudNode, announce: Callable[[], None]) -> None:
 
     Where that fails the list in hand holds until it ends; then everything is refused.
     """
-    before = node.cloud.bulletin.current.sequence
-    issue = node.cloud.bulletin.refresh(node.cloud.clock())
-    if issue.sequence != before:
-        operations.info("list-issued", sequence=issue.sequence)
-        tell_filling(issue)
+    before = node.cloud.publisher.current.sequence
+    version = node.cloud.publisher.refresh(node.cloud.clock())
+    if version.sequence != before:
+        operations.info("list-issued", sequence=version.sequence)
+        warn_of_little_room(version)
         announce()
-        _write_trust(node, issue)
+        _write_trust(node, version)
 
 
-def tell_filling(issue: Issue) -> None:
+def warn_of_little_room(version: DirectoryVersion) -> None:
     """Warn with each new list that has little room left."""
-    listed = issue.verifier.lists.revocations
-    for fill in fills_of(listed) if listed is not None else ():
-        if fill.is_high:
-            operations.warning("list-filling", kind=fill.kind, entries=fill.entries, most=fill.most)
+    listed = version.verifier.lists.revocations
+    for capacity in capacities_of(listed) if listed is not None else ():
+        if capacity.is_high:
+            operations.warning("list-filling", kind=capacity.kind, entries=capacity.entries, most=capacity.most)
 
 
-def _write_trust(node: PublicCloudNode, issue: Issue) -> None:
+def _write_trust(node: PublicCloudNode, version: DirectoryVersion) -> None:
     try:
-        node.follow(issue)
+        node.follow(version)
     except OSError as error:
         operations.failure("trust-file-not-written", error)

@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cloud import rekey
-from federation.cloud.cloud import as_datetime
 from federation.cloud.node import PublicCloudNode
+from federation.cloud.services import as_datetime
 from federation.party.chores import Chore
 from federation.party.generations import REREAD_SECONDS
 from federation.party.reencryption import Pace, Steps, Tally, Walk, sealed_under, walked

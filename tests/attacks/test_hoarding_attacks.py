@@ -11,9 +11,8 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.cloud import index_rows
-from federation.cloud.capacity import HIGH, KEPT_FOR_LIVE, MOST_ENTRIES
-from federation.cloud.registration import register
-from federation.cloud.renewals import ANSWER_LOST_AFTER, MOST_BY_ITSELF, MOST_STANDING
+from federation.cloud.registration import ANSWER_LOST_AFTER, MOST_BY_ITSELF, MOST_STANDING, register
+from federation.cloud.revocation import HIGH, KEPT_FOR_LIVE, MOST_ENTRIES
 from federation.errors import (
     AlreadyRegistered,
     CredentialRevoked,
@@ -250,14 +249,14 @@ def test_e6_rogue_hospital_buries_no_patient(cloud: Unserved) -> None:
     union, most = cloud.node.cloud, cloud.node.cloud.most_rows_per_patient
     honest = [Location(f"H:{name}/cardiology", bytes([number]) * 16) for name in ("a", "b") for number in range(3)]
     for place in honest:
-        index_rows.publish(union, "P:wang", place)
+        index_rows.put_row(union, "P:wang", place)
     classes = ("cardiology", "neurology", "surgery")
     for number in range(most):
         place = Location(f"H:rogue/{classes[number % 3]}", number.to_bytes(16, "big"))
-        index_rows.publish(union, "P:wang", place)
+        index_rows.put_row(union, "P:wang", place)
     with pytest.raises(StoreLimit):
-        index_rows.publish(union, "P:wang", Location("H:rogue/oncology", b"r" * 16))
-    index_rows.publish(union, "P:wang", Location("H:rogue/cardiology", bytes(16)))
+        index_rows.put_row(union, "P:wang", Location("H:rogue/oncology", b"r" * 16))
+    index_rows.put_row(union, "P:wang", Location("H:rogue/cardiology", bytes(16)))
     pages = [index_rows.look_up(union, "P:wang", classes, page=number) for number in range(2)]
     assert {it.pages for it in pages} == {-(-(most + len(honest)) // 8)}
     found = [place for page in pages for place in page.locations]
@@ -272,7 +271,7 @@ def test_rogue_hospitals_rows_of_a_patient_are_not_read_with_others_pages(
     """Each page that is asked for made the cloud's token open every row of the patient: hundreds of times what it answers."""
     union = cloud.node.cloud
     for number in range(40):
-        index_rows.publish(union, "P:wang", Location("H:rogue/cardiology", number.to_bytes(16, "big")))
+        index_rows.put_row(union, "P:wang", Location("H:rogue/cardiology", number.to_bytes(16, "big")))
     opened_rows = []
     reveal = type(union.blind_index).reveal
 

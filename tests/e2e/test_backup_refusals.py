@@ -110,7 +110,7 @@ def refused(kept: Kept, name: str, target: Path, words: str, **place: object) ->
 def test_a_restored_cloud_is_the_same_and_its_log_tells_of_it(kept: Kept, tmp_path: Path) -> None:
     with open_public_cloud(kept.cloud, kept.pin) as node:
         trust, entries = node.trust(), node.cloud.audit.verify()
-        number = node.cloud.bulletin.refresh(node.cloud.clock()).sequence
+        number = node.cloud.publisher.refresh(node.cloud.clock()).sequence
     with open_public_cloud(put_back(kept, "cloud", tmp_path / "new"), kept.pin) as node:
         assert node.trust() == trust
         assert node.cloud.audit.verify() == entries + 1

@@ -119,7 +119,7 @@ def test_walk_that_is_killed_goes_on_when_it_is_typed_again(tmp_path, make_token
         with opened(directory, pin, clock, make_token) as cloud:
             union = cloud.node.cloud
             for number in range(count):
-                index_rows.publish(union, f"P:{number}", Location("H:north/cardiology", b"h" * 16))
+                index_rows.put_row(union, f"P:{number}", Location("H:north/cardiology", b"h" * 16))
             cloud.rotate(SEALING)
             with subprocess.Popen(operator.words("reseal", SEALING, "--per-second", 10), env=os.environ) as process:
                 until(lambda: rekey.count_sealed_rows(union, 1) < count - 3)

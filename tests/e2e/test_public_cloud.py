@@ -149,7 +149,7 @@ def test_a_revoked_party_may_register_again_and_its_old_credential_is_on_the_lis
     fresh = lab.member("P:again")
     ticket = hospital[1].issue_ticket(hospital[0], "P:again").ticket
     register(fresh, lab.client(), ROLE_PATIENT, bytes(32), ticket)
-    lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
+    lab.node.cloud.publisher.refresh(lab.node.cloud.clock())
     lab.client().refresh(fresh)
     with pytest.raises(CredentialRevoked):
         fresh.verifier().lists.require_serial_good(old)
@@ -190,7 +190,7 @@ def test_a_message_to_an_epoch_that_is_over_is_told_so_and_sent_again(lab: Cloud
     cloud.epochs._open.pop(old, None)
     cloud.epochs._store.drop(old)
     cloud.keys.end_epoch(stored.token_label)
-    cloud.bulletin.refresh(cloud.clock())
+    cloud.publisher.refresh(cloud.clock())
     client.renew(hospital[0], "127.0.0.1:9")
     assert client.cloud_key(hospital[0]).key_id != old
     assert any(event.reason == UnknownKeyId.reason for event in lab.refusals())

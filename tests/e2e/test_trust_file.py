@@ -17,7 +17,7 @@ def test_trust_file_written_late_by_a_slow_process_does_not_replace_a_newer_one(
         opened(directory, pin, clock, make_token) as cloud,
         beside(cloud, clock) as slow,
     ):
-        older = slow.node.cloud.bulletin.refresh(clock())
+        older = slow.node.cloud.publisher.refresh(clock())
         cloud.rotate(ISSUING)
         newer = directory.trust()
         assert newer.sequence > older.trust.sequence
@@ -36,5 +36,5 @@ def test_trust_file_that_says_another_thing_than_is_signed_is_written_anew(
     ):
         written = directory.trust_file.read_text()
         directory.trust_file.write_text(written.replace('"test"', '"altered"'))
-        other.node.follow(other.node.cloud.bulletin.refresh(clock()))
+        other.node.follow(other.node.cloud.publisher.refresh(clock()))
         assert directory.trust_file.read_text() == written

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from demo.stage import Federation, Running, federation, run
-from federation.cloud.renewals import MOST_BY_ITSELF
+from federation.cloud.registration import MOST_BY_ITSELF
 from federation.person.code import DoctorCode
 from federation.v1.statement_pb2 import KeyStatement
 from tests.waiting import until

@@ -79,7 +79,7 @@ class Unserved:
         awaiting, opening = self.applying(identity, keys, renews, asks_for)
         cloud = self.node.cloud
         reply = register(cloud, RegisterRequest(opening=opening))
-        anchors = cloud.bulletin.current.verifier.anchors
+        anchors = cloud.publisher.current.verifier.anchors
         return awaiting.receive(reply, anchors, (), cloud.freshness, now=self.clock.now)
 
     def applying(
@@ -106,7 +106,7 @@ class Unserved:
             encryption_key_statement=statement,
             current=renews,
         )
-        opened, verifier = open_registration(cloud), cloud.bulletin.current.verifier
+        opened, verifier = open_registration(cloud), cloud.publisher.current.verifier
         cloud_key = verifier.cloud_encryption_key(opened.cloud_encryption_key_statement, now=now)
         return applicant.apply(opened.challenge, cloud_key, now=now)
 

@@ -40,7 +40,7 @@ def test_limit_reached_for_more_rows_of_a_patient_than_a_hospital_may_have(
     lab: CloudLab, hospital: tuple[Member, CloudClient], caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(lab.node.cloud.most_rows_per_patient):
-        index_rows.publish(lab.node.cloud, "P:buried", Location("H:good/cardiology", number.to_bytes(16, "big")))
+        index_rows.put_row(lab.node.cloud, "P:buried", Location("H:good/cardiology", number.to_bytes(16, "big")))
     with pytest.raises(errors.Limit):
         hospital[1].publish(hospital[0], publication_of("H:good", "P:buried", "H:good/oncology"))
     *_, told = (entry.event for entry in lab.node.cloud.audit.entries())
@@ -195,7 +195,7 @@ def test_grant_of_an_earlier_registration_is_taken_back_by_the_one_of_now(
     member = lab.patient("P:earlier", hospital)
     grant = lab.grant(member, doctor)
     lab.node.revoke("P:earlier")
-    lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
+    lab.node.cloud.publisher.refresh(lab.node.cloud.clock())
     fresh = lab.patient("P:earlier", hospital)
     lists = lab.client().revoke_grant(fresh, grant)
     with pytest.raises(errors.GrantRevoked):
@@ -208,7 +208,7 @@ def test_revoked_credential_takes_no_grant_back(
     member = lab.patient("P:stolen", hospital)
     grant = lab.grant(member, doctor)
     lab.node.revoke("P:stolen")
-    lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
+    lab.node.cloud.publisher.refresh(lab.node.cloud.clock())
     with lab.rejected_for("CREDENTIAL_REVOKED"):
         lab.client().revoke_grant(member, grant)
 
@@ -238,7 +238,7 @@ def test_limit_reached_for_more_grants_taken_back_than_a_patient_may(
 def test_limit_reached_for_a_grant_taken_back_where_the_list_is_full(
     lab: CloudLab, doctor: Member, patient: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("federation.cloud.capacity.MOST_ENTRIES", 0)
+    monkeypatch.setattr("federation.cloud.revocation.MOST_ENTRIES", 0)
     with pytest.raises(errors.Limit) as refused:
         lab.client().revoke_grant(patient, lab.grant(patient, doctor))
     assert "the revocation list is full" in "".join(refused.value.__notes__)

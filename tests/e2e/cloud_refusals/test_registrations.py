@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation import errors
 from federation.clock import system_clock, system_entropy
-from federation.cloud.challenges import CHALLENGE_LIFE, new_challenge
 from federation.cloud.membership import new_ticket
+from federation.cloud.registration import CHALLENGE_LIFE, new_challenge
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.party.registration import register
@@ -131,7 +131,7 @@ def test_revoked_certificate_is_refused(lab: CloudLab) -> None:
     certificate = lab.certificate(member)
     lab.authority.revoke("D:revoked")
     lab.node.put_crl(lab.authority.crl())
-    lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
+    lab.node.cloud.publisher.refresh(lab.node.cloud.clock())
     with lab.rejected_for("CERTIFICATE_REVOKED"):
         register(member, lab.client(), ROLE_DOCTOR, certificate, None, certificate=certificate)
 
@@ -147,7 +147,7 @@ def test_delta_takes_no_lists_place(lab: CloudLab) -> None:
     with pytest.raises(CertificateRejected, match="delta"):
         lab.node.put_crl(_delta(lab, number))
     assert [it.crl for it in lab.node.authorities()] == [whole.public_bytes(Encoding.DER)]
-    lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
+    lab.node.cloud.publisher.refresh(lab.node.cloud.clock())
     with lab.rejected_for("CERTIFICATE_REVOKED"):
         register(member, lab.client(), ROLE_DOCTOR, certificate, None, certificate=certificate)
 

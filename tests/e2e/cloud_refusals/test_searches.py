@@ -56,7 +56,7 @@ def test_revoked_doctor_is_refused(lab: CloudLab, patient: Member) -> None:
     doctor = lab.doctor("D:lost")
     query = Query(lab, doctor, patient, lab.grant(patient, doctor))
     lab.node.revoke("D:lost")
-    lab.node.cloud.bulletin.refresh(lab.node.cloud.clock())
+    lab.node.cloud.publisher.refresh(lab.node.cloud.clock())
     with lab.rejected_for("CREDENTIAL_REVOKED"):
         query.send()
 

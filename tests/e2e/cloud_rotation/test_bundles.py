@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.cloud.cloud import as_datetime
+from federation.cloud.services import as_datetime
 from federation.party.node_directory import read_trust
 from federation.protocol.bundle import follow_all, pin
 from federation.rotation.cloud import FOLLOWED, SOON, cloud_rotation
@@ -90,8 +90,8 @@ def test_processes_that_change_the_bundle_at_once_make_one_chain(cloud):
             thread.start()
         for thread in threads:
             thread.join()
-    assert {issue.trust.sequence for issue in seen} == {cloud.node.trust().sequence}
-    assert len({issue.trust.digest for issue in seen}) == 1
+    assert {version.trust.sequence for version in seen} == {cloud.node.trust().sequence}
+    assert len({version.trust.digest for version in seen}) == 1
 
 
 def test_process_whose_clock_is_behind_does_not_undo_an_activation(cloud):

@@ -31,7 +31,7 @@ def test_signing_key_is_revoked_when_the_walk_has_signed_every_statement_anew_an
         cloud.rotation.revoke(IDENTITY, 1)
     assert (walk(cloud, IDENTITY), walk(cloud, IDENTITY)) == (1, 0)
     cloud.rotation.revoke(IDENTITY, 1)
-    verifier = cloud.node.cloud.bulletin.current.verifier
+    verifier = cloud.node.cloud.publisher.current.verifier
     assert cloud.node.cloud.member("H:north", now=cloud.clock.now).role == ROLE_HOSPITAL
     with pytest.raises(CloudKeyRevoked):
         verifier.party(old, ROLE_HOSPITAL, now=cloud.clock.now)
@@ -76,7 +76,7 @@ def test_registrations_that_are_forgotten_fall_with_their_issuing_key_and_their_
     cloud.rotate(ISSUING)
     cloud.rotation.revoke(ISSUING, 1, forgetting={REGISTRATIONS})
     with pytest.raises(IssuerRevoked):
-        cloud.node.cloud.bulletin.current.verifier.party(old, ROLE_HOSPITAL, now=cloud.clock.now)
+        cloud.node.cloud.publisher.current.verifier.party(old, ROLE_HOSPITAL, now=cloud.clock.now)
     assert cloud.node.cloud.stores.registrations.live("H:north") is None
     cloud.hospital("H:north")
     kinds = [entry.event.kind for entry in cloud.node.cloud.audit.entries()]
@@ -94,7 +94,7 @@ def test_hospital_that_registers_again_by_itself_keeps_its_address_and_its_old_c
     second = cloud.hospital("H:north", keys, renews=keys.signing_key).party
     live = registrations.live("H:north")
     assert (live.serial, live.address) == (second.serial, "north.example:1")
-    verifier, now = cloud.node.cloud.bulletin.current.verifier, cloud.clock.now
+    verifier, now = cloud.node.cloud.publisher.current.verifier, cloud.clock.now
     assert verifier.party(first.key_statement, ROLE_HOSPITAL, now=now).serial == first.serial
     with pytest.raises(CredentialLive):
         cloud.node.revoke_serial(second.serial)

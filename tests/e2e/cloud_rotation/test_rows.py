@@ -13,7 +13,7 @@ from tests.e2e.cloud_rotation.stepping import PLACE, walk
 
 def test_sealing_key_is_revoked_when_all_but_the_log_is_under_another_and_the_chain_holds_without_it(cloud):
     cloud.hospital("H:north")
-    index_rows.publish(cloud.node.cloud, "P:ann", PLACE)
+    index_rows.put_row(cloud.node.cloud, "P:ann", PLACE)
     entries = len(list(cloud.node.cloud.audit.entries()))
     cloud.rotate(SEALING)
     lines = [line for line in cloud.rotation.status() if line.purpose == SEALING]
@@ -38,11 +38,11 @@ def test_sealing_key_is_revoked_when_all_but_the_log_is_under_another_and_the_ch
 
 
 def test_row_that_does_not_open_stays_and_keeps_its_sealing_key(cloud):
-    index_rows.publish(cloud.node.cloud, "P:ann", PLACE)
+    index_rows.put_row(cloud.node.cloud, "P:ann", PLACE)
     index = cloud.node.cloud.stores.index
     row = next(index.walk())
     assert index.reseal(row, row.sealed[:-1] + bytes([row.sealed[-1] ^ 1]))
-    index_rows.publish(cloud.node.cloud, "P:lin", PLACE)
+    index_rows.put_row(cloud.node.cloud, "P:lin", PLACE)
     cloud.rotate(SEALING)
     assert walk(cloud, SEALING) == 2
     with pytest.raises(GenerationNeeded, match="1 rows' values"):
@@ -53,11 +53,11 @@ def test_index_row_moves_when_somebody_looks_it_up_or_publishes_it_again(cloud):
     union, index = cloud.node.cloud, cloud.node.cloud.stores.index
     second = Location("H:north/cardiology", b"i" * 16)
     for place in (PLACE, second):
-        index_rows.publish(union, "P:ann", place)
-    index_rows.publish(union, "P:lin", PLACE)
+        index_rows.put_row(union, "P:ann", place)
+    index_rows.put_row(union, "P:lin", PLACE)
     cloud.rotate(INDEXING)
     assert (index.count(1), index.count(2)) == (3, 0)
-    index_rows.publish(union, "P:ann", PLACE)
+    index_rows.put_row(union, "P:ann", PLACE)
     assert (index.count(1), index.count(2)) == (2, 1)
     assert len(index_rows.look_up(union, "P:ann", ["cardiology"]).locations) == 2
     assert (index.count(1), index.count(2)) == (1, 2)
@@ -71,9 +71,9 @@ def test_index_row_moves_when_somebody_looks_it_up_or_publishes_it_again(cloud):
 
 
 def test_index_row_under_an_older_generation_is_withdrawn(cloud):
-    index_rows.publish(cloud.node.cloud, "P:ann", PLACE)
+    index_rows.put_row(cloud.node.cloud, "P:ann", PLACE)
     cloud.rotate(INDEXING)
-    index_rows.withdraw(cloud.node.cloud, "P:ann", PLACE)
+    index_rows.withdraw_row(cloud.node.cloud, "P:ann", PLACE)
     assert index_rows.look_up(cloud.node.cloud, "P:ann", ["cardiology"]).locations == []
     assert not list(cloud.node.cloud.stores.index.walk())
 
@@ -81,17 +81,17 @@ def test_index_row_under_an_older_generation_is_withdrawn(cloud):
 def test_index_row_under_two_generations_is_found_once(cloud):
     """A process that had not read of the activation published it again after another had moved it."""
     union = cloud.node.cloud
-    index_rows.publish(union, "P:ann", PLACE)
+    index_rows.put_row(union, "P:ann", PLACE)
     (older,) = union.stores.index.walk()
     cloud.rotate(INDEXING)
-    index_rows.publish(union, "P:ann", PLACE)
+    index_rows.put_row(union, "P:ann", PLACE)
     union.stores.index.upsert(older)
     assert index_rows.look_up(union, "P:ann", ["cardiology"]).locations == [PLACE]
     assert union.stores.index.count(1) == 0
 
 
 def test_index_rows_that_are_forgotten_go(cloud):
-    index_rows.publish(cloud.node.cloud, "P:ann", PLACE)
+    index_rows.put_row(cloud.node.cloud, "P:ann", PLACE)
     cloud.rotate(INDEXING)
     cloud.rotation.revoke(INDEXING, 1, forgetting={ROWS})
     assert not list(cloud.node.cloud.stores.index.walk())

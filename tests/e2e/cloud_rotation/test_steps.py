@@ -52,7 +52,7 @@ def test_public_key_is_activated_in_an_hour_unless_the_operator_says_now(cloud, 
 
 def test_revocation_that_was_cut_short_is_finished_by_a_cloud_that_serves(cloud):
     cloud.hospital("H:north")
-    index_rows.publish(cloud.node.cloud, "P:ann", PLACE)
+    index_rows.put_row(cloud.node.cloud, "P:ann", PLACE)
     for purpose in (ISSUING, INDEXING):
         cloud.rotate(purpose)
         cloud.node.book.change(lambda book: book.revoke(purpose, 1, cloud.clock.now))  # noqa: B023 - called here

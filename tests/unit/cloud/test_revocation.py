@@ -6,17 +6,17 @@ import sqlalchemy as sa
 from federation.check.findings import KINDS, Examined, Finding, Verdict
 from federation.check.membership import revocations
 from federation.clock import system_clock
-from federation.cloud.capacity import (
+from federation.cloud.node import PublicCloudNode
+from federation.cloud.revocation import (
     MOST,
     require_room_for_grant,
     require_room_for_live,
     require_room_for_renewal,
     require_room_for_superseded,
 )
-from federation.cloud.node import PublicCloudNode
 from federation.errors import Limit
 from federation.monitor.targets import list_readings
-from federation.processes.cloud import tell_filling
+from federation.processes.cloud import warn_of_little_room
 from federation.store import schema
 from federation.store.rows import RevocationKind
 from federation.v1 import rules_pb2
@@ -44,7 +44,7 @@ def checked(node: PublicCloudNode) -> list[Finding]:
 
 
 def shown(node: PublicCloudNode, name: str) -> dict[str, float]:
-    verifier = node.cloud.bulletin.refresh(system_clock()).verifier
+    verifier = node.cloud.publisher.refresh(system_clock()).verifier
     read = list_readings(verifier.lists, verifier.anchors, now=system_clock())
     return {it.labels[0]: it.value for it in read if it.name == f"medunion_revocation_list_{name}"}
 
@@ -116,9 +116,9 @@ def test_list_that_is_filling_is_told_in_the_log_and_another_is_not(
     node: PublicCloudNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(node, "serial", JUST_HIGH - 1)
-    tell_filling(node.cloud.bulletin.refresh(system_clock()))
+    warn_of_little_room(node.cloud.publisher.refresh(system_clock()))
     assert "list-filling" not in caplog.messages
     node.cloud.stores.revocations.revoke("serial", b"\xff" * 32, expires_at=system_clock() + HOUR, at=0)
-    tell_filling(node.cloud.bulletin.refresh(system_clock()))
+    warn_of_little_room(node.cloud.publisher.refresh(system_clock()))
     (told,) = [record for record in caplog.records if record.msg == "list-filling"]
     assert told.fields == {"kind": "serial", "entries": JUST_HIGH, "most": 3968}

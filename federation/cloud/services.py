@@ -10,9 +10,8 @@ from cryptography import x509
 from google.protobuf.message import Message
 
 from federation.clock import Clock
-from federation.cloud.directory_publisher import Bulletin
-from federation.cloud.keys import KeysByTime
-from federation.cloud.trust import TrustOffice
+from federation.cloud.directory import DirectoryPublisher
+from federation.cloud.trust import KeysByTime, TrustOffice
 from federation.errors import NotRegistered
 from federation.party.audit import OK, Audit, AuditEvent
 from federation.party.epochs import EpochKeeper, as_signed
@@ -61,7 +60,7 @@ class Cloud:
     stores: CloudStores
     epochs: EpochKeeper
     trust: TrustOffice
-    bulletin: Bulletin
+    publisher: DirectoryPublisher
     audit: Audit
     freshness: Freshness
     ticket_life: timedelta
@@ -90,7 +89,7 @@ class Cloud:
             live = self.live(identity, now=now)
             if live is None:
                 raise NotRegistered("the sender has no live registration")  # call.3
-            verifier = self.bulletin.current.verifier
+            verifier = self.publisher.current.verifier
             return verifier.party(as_signed(live.key_statement), ROLES[live.role], now=now)  # call.4
 
     def authenticated(self, call: Call[M], opening: SealedOpening, *, now: Instant) -> "Authenticated[M]":

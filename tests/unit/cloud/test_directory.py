@@ -6,28 +6,47 @@ from datetime import timedelta
 import pytest
 
 from federation.clock import system_clock
-from federation.cloud.capacity import MOST_ENTRIES
-from federation.cloud.directory_publisher import Bulletin
+from federation.cloud.directory import DirectoryPublisher
+from federation.cloud.revocation import MOST_ENTRIES
 from federation.cloud.trust import TrustOffice
 from federation.errors import Unavailable
 from federation.settings import ServerSettings
 from federation.store.database import Database
 from federation.store.directory import Authorities, TrustChain
+from federation.store.party import Settings
 from federation.v1 import rules_pb2
 from federation.v1.statement_pb2 import RevocationList
 
 MINUTE = timedelta(minutes=1) // timedelta(milliseconds=1)
 
 
-def _other_process(bulletin: Bulletin) -> Bulletin:
-    """Give a bulletin over the same store, as another process would have it."""
+class CountedSettings(Settings):
+    """The settings of a store, and the names of those whose values were read."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.read: list[str] = []
+
+    def get(self, name: str) -> bytes | None:
+        self.read.append(name)
+        return super().get(name)
+
+    def newer(self, name: str, than: int) -> tuple[int, bytes] | None:
+        found = super().newer(name, than)
+        if found is not None:
+            self.read.append(name)
+        return found
+
+
+def _other_process(publisher: DirectoryPublisher) -> DirectoryPublisher:
+    """Give a publisher over the same store, as another process would have it."""
     parts = ("trust", "keys", "settings", "book", "authorities", "epochs", "freshness", "life")
-    return Bulletin(*(getattr(bulletin, f"_{part}") for part in parts))
+    return DirectoryPublisher(*(getattr(publisher, f"_{part}") for part in parts))
 
 
 def test_nothing_is_handed_out_before_the_first_list(node) -> None:
     with pytest.raises(Unavailable):
-        _ = node.cloud.bulletin.current
+        _ = node.cloud.publisher.current
 
 
 @pytest.mark.parametrize("name", ["serials", "grants"])
@@ -39,31 +58,31 @@ def test_list_has_room_for_every_call_that_counts_at_the_same_moment(name: str) 
 
 
 def test_list_stays_the_same_until_something_changes(node) -> None:
-    now, bulletin = system_clock(), node.cloud.bulletin
-    first = bulletin.refresh(now)
-    assert bulletin.refresh(now + 9 * MINUTE) is first
+    now, publisher = system_clock(), node.cloud.publisher
+    first = publisher.refresh(now)
+    assert publisher.refresh(now + 9 * MINUTE) is first
 
 
 def test_list_is_signed_anew_every_ten_minutes(node) -> None:
-    now, bulletin = system_clock(), node.cloud.bulletin
-    first = bulletin.refresh(now)
-    second = bulletin.refresh(now + 10 * MINUTE)
+    now, publisher = system_clock(), node.cloud.publisher
+    first = publisher.refresh(now)
+    second = publisher.refresh(now + 10 * MINUTE)
     assert second.sequence == first.sequence + 1
     listed = second.verifier.lists.revocations
     assert listed.next_update - listed.this_update == 60 * MINUTE
 
 
 def test_revocation_by_another_process_is_on_the_next_list(node) -> None:
-    now, bulletin = system_clock(), node.cloud.bulletin
-    first = bulletin.refresh(now)
+    now, publisher = system_clock(), node.cloud.publisher
+    first = publisher.refresh(now)
     node.cloud.stores.revocations.revoke("serial", bytes(32), expires_at=now + 60 * MINUTE, at=now)
-    second = bulletin.refresh(now + 1)
+    second = publisher.refresh(now + 1)
     assert second.sequence == first.sequence + 1
     assert list(second.verifier.lists.revocations.serials) == [bytes(32)]
 
 
 def test_processes_share_one_sequence_and_one_list(node) -> None:
-    now, here = system_clock(), node.cloud.bulletin
+    now, here = system_clock(), node.cloud.publisher
     there = _other_process(here)
     assert there.refresh(now).directory == here.refresh(now + 1).directory
     node.cloud.stores.revocations.revoke("grant", bytes(32), expires_at=now + 60 * MINUTE, at=now)
@@ -71,17 +90,33 @@ def test_processes_share_one_sequence_and_one_list(node) -> None:
     assert here.current.sequence == 2
 
 
+def test_directory_is_read_once_a_version_however_often_it_is_refreshed(node) -> None:
+    now, here = system_clock(), node.cloud.publisher
+    there = _other_process(here)
+    there._settings = settings = CountedSettings(node.database)
+    here.refresh(now)
+    for later in range(1, 4):
+        there.refresh(now + later)
+    assert settings.read.count("directory") == 1
+    node.cloud.stores.revocations.revoke("serial", bytes(32), expires_at=now + 60 * MINUTE, at=now)
+    here.refresh(now + 4)
+    for later in range(5, 8):
+        there.refresh(now + later)
+    assert settings.read.count("directory") == 2
+    assert there.current.directory == here.current.directory
+
+
 def test_clock_that_goes_back_makes_a_new_list_under_a_higher_sequence(node) -> None:
-    now, bulletin = system_clock(), node.cloud.bulletin
-    first = bulletin.refresh(now)
-    assert bulletin.refresh(now - MINUTE).sequence == first.sequence + 1
+    now, publisher = system_clock(), node.cloud.publisher
+    first = publisher.refresh(now)
+    assert publisher.refresh(now - MINUTE).sequence == first.sequence + 1
 
 
 def test_new_epoch_makes_a_new_list_so_that_members_take_it(node) -> None:
-    now, bulletin = system_clock(), node.cloud.bulletin
-    first = bulletin.refresh(now)
+    now, publisher = system_clock(), node.cloud.publisher
+    first = publisher.refresh(now)
     node.cloud.epochs.rotate(now + 1)
-    second = bulletin.refresh(now + 2)
+    second = publisher.refresh(now + 2)
     assert second.sequence == first.sequence + 1
     assert second.directory.cloud_encryption_key_statement != first.directory.cloud_encryption_key_statement
 

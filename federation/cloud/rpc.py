@@ -1,0 +1,176 @@
+"""The services of the public cloud over gRPC: each method has its work done in a worker thread, where it blocks."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from federation.cloud.directory import DirectoryFeed
+from federation.cloud.index_rows import publish
+from federation.cloud.membership import certify_tls_identity, issue_ticket, put_encryption_key
+from federation.cloud.registration import open_registration, register
+from federation.cloud.revocation import revoke_grant
+from federation.cloud.search import search
+from federation.cloud.services import Cloud
+from federation.protocol.parsing import check
+from federation.v1.directory_pb2 import (
+    GetDirectoryRequest,
+    GetDirectoryResponse,
+    GetTrustBundlesRequest,
+    GetTrustBundlesResponse,
+    WatchDirectoryRequest,
+    WatchDirectoryResponse,
+)
+from federation.v1.directory_pb2_grpc import DirectoryServiceServicer
+from federation.v1.membership_pb2 import (
+    CertifyTlsIdentityRequest,
+    CertifyTlsIdentityResponse,
+    IssueTicketRequest,
+    IssueTicketResponse,
+    PutEncryptionKeyRequest,
+    PutEncryptionKeyResponse,
+)
+from federation.v1.membership_pb2_grpc import MembershipServiceServicer
+from federation.v1.publication_pb2 import (
+    PublishRequest,
+    PublishResponse,
+)
+from federation.v1.publication_pb2_grpc import PublicationServiceServicer
+from federation.v1.registration_pb2 import (
+    OpenRegistrationRequest,
+    OpenRegistrationResponse,
+    RegisterRequest,
+    RegisterResponse,
+)
+from federation.v1.registration_pb2_grpc import RegistrationServiceServicer
+from federation.v1.revocation_pb2 import RevokeGrantRequest, RevokeGrantResponse
+from federation.v1.revocation_pb2_grpc import RevocationServiceServicer
+from federation.v1.search_pb2 import SearchRequest, SearchResponse
+from federation.v1.search_pb2_grpc import SearchServiceServicer
+from federation.wire.limits import RateBound
+from federation.wire.roles import ServicerContext, calling_hospital
+from federation.wire.workers import Workers
+
+REVOCATIONS_AT_ONCE, REVOCATION_EVERY = 32, timedelta(minutes=10)
+"""Grants that one patient may take back: so many at once, then one each time; the list is for everybody."""
+
+
+class _Servicer:
+    def __init__(self, cloud: Cloud, workers: Workers) -> None:
+        """Serve this cloud, in these threads."""
+        self._cloud = cloud
+        self._workers = workers
+
+
+class DirectoryServicer(_Servicer, DirectoryServiceServicer):
+    """EK_C, the lists and the bundles, to anyone. The directory is made already: no thread, no token, no database."""
+
+    def __init__(self, cloud: Cloud, feed: DirectoryFeed, workers: Workers) -> None:
+        """Hand out this cloud's directory."""
+        super().__init__(cloud, workers)
+        self._feed = feed
+
+    async def GetDirectory(  # noqa: N802 - the name in the proto
+        self,
+        request: GetDirectoryRequest,  # noqa: ARG002 - empty
+        context: ServicerContext,  # noqa: ARG002 - anyone may call
+    ) -> GetDirectoryResponse:
+        """Give the directory as it stands."""
+        return self._cloud.publisher.current.directory
+
+    async def GetTrustBundles(  # noqa: N802
+        self,
+        request: GetTrustBundlesRequest,
+        context: ServicerContext,  # noqa: ARG002 - anyone may call
+    ) -> GetTrustBundlesResponse:
+        """Give the trust bundles that followed a number."""
+        check(request)
+        bundles = await self._workers.run(self._cloud.trust.after, request.after_sequence)
+        return GetTrustBundlesResponse(trust_bundles=bundles)
+
+    async def WatchDirectory(  # noqa: N802
+        self,
+        request: WatchDirectoryRequest,  # noqa: ARG002 - empty
+        context: ServicerContext,  # noqa: ARG002 - anyone may call
+    ) -> AsyncIterator[WatchDirectoryResponse]:
+        """Give the directory at once, and again at each change."""
+        version = await self._feed.after(0)
+        while version is not None:
+            yield WatchDirectoryResponse(directory=version.directory)
+            version = await self._feed.after(version.sequence)
+
+
+class RegistrationServicer(_Servicer, RegistrationServiceServicer):
+    """reg1 and reg2."""
+
+    async def OpenRegistration(  # noqa: N802 - the name in the proto
+        self,
+        request: OpenRegistrationRequest,  # noqa: ARG002 - empty
+        context: ServicerContext,  # noqa: ARG002 - anyone may call
+    ) -> OpenRegistrationResponse:
+        """Give a challenge and EK_C."""
+        return await self._workers.run(open_registration, self._cloud)
+
+    async def Register(self, request: RegisterRequest, context: ServicerContext) -> RegisterResponse:  # noqa: N802, ARG002
+        """Take reg1 and answer reg2."""
+        return RegisterResponse(reply=await self._workers.run(register, self._cloud, request))
+
+
+class SearchServicer(_Servicer, SearchServiceServicer):
+    """D2 and C."""
+
+    async def Search(self, request: SearchRequest, context: ServicerContext) -> SearchResponse:  # noqa: N802, ARG002 - the name in the proto
+        """Take D2 and answer C."""
+        return SearchResponse(reply=await self._workers.run(search, self._cloud, request))
+
+
+class MembershipServicer(_Servicer, MembershipServiceServicer):
+    """The next encryption key, a hospital's TLS identity, tickets for patients."""
+
+    async def PutEncryptionKey(  # noqa: N802 - the name in the proto
+        self,
+        request: PutEncryptionKeyRequest,
+        context: ServicerContext,  # noqa: ARG002 - proved inside
+    ) -> PutEncryptionKeyResponse:
+        """Take the next encryption key of a party."""
+        return await self._workers.run(put_encryption_key, self._cloud, request)
+
+    async def CertifyTlsIdentity(  # noqa: N802
+        self,
+        request: CertifyTlsIdentityRequest,
+        context: ServicerContext,  # noqa: ARG002 - proved inside
+    ) -> CertifyTlsIdentityResponse:
+        """Certify a hospital's TLS identity CA."""
+        return await self._workers.run(certify_tls_identity, self._cloud, request)
+
+    async def IssueTicket(  # noqa: N802
+        self, request: IssueTicketRequest, context: ServicerContext
+    ) -> IssueTicketResponse:
+        """Give a hospital a ticket for a patient."""
+        return await self._workers.run(issue_ticket, self._cloud, request, calling_hospital(context))
+
+
+class PublicationServicer(_Servicer, PublicationServiceServicer):
+    """PUB and PUBACK."""
+
+    async def Publish(self, request: PublishRequest, context: ServicerContext) -> PublishResponse:  # noqa: N802 - the name in the proto
+        """Take PUB and answer PUBACK."""
+        return await self._workers.run(publish, self._cloud, request, calling_hospital(context))
+
+
+class RevocationServicer(_Servicer, RevocationServiceServicer):
+    """A patient takes its own grant back."""
+
+    def __init__(self, cloud: Cloud, workers: Workers, feed: DirectoryFeed) -> None:
+        """Revoke in this cloud's book, and tell those who follow the directory."""
+        super().__init__(cloud, workers)
+        self._feed = feed
+        self._rate = RateBound(1 / REVOCATION_EVERY.total_seconds(), REVOCATIONS_AT_ONCE)
+
+    async def RevokeGrant(  # noqa: N802 - the name in the proto
+        self,
+        request: RevokeGrantRequest,
+        context: ServicerContext,  # noqa: ARG002 - proved inside
+    ) -> RevokeGrantResponse:
+        """Take rev and answer a revocation list."""
+        response = await self._workers.run(revoke_grant, self._cloud, request, self._rate)
+        await self._feed.announce()
+        return response
