@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from federation.clinical.ecg import observation_from_dicom
 from federation.clinical.report import diagnostic_report
 from federation.errors import RecordCutShort
-from federation.hospital.hospital import Hospital
 from federation.hospital.importing import RecordFiles, import_record
 from federation.hospital.node import compose
 from federation.hospital.outbox import Outbox
+from federation.hospital.services import Hospital
 from federation.processes.hospital import Listening, listen
 from federation.protocol.calls import PUBLISH
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript

@@ -29,7 +29,7 @@ from federation.cli.options import (
 from federation.cli.rotation import pace_option, rotate_group, told
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.hospital.node import HospitalNode, init_hospital
-from federation.hospital.rekey import publish_again as walk_again
+from federation.hospital.outbox import publish_again as walk_again
 from federation.party.node_directory import NodeDirectory, read_trust, require_digest
 from federation.party.reencryption import Pace, walked
 from federation.party.registration import parse_ticket, ticket_text

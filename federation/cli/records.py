@@ -18,9 +18,8 @@ from federation.cli.text_file import read_text
 from federation.clinical.text import counted
 from federation.errors import FederationError, NoSuchRecord, RecordErased
 from federation.hospital import records_administration
-from federation.hospital.correction import correct_record
 from federation.hospital.node import HospitalNode
-from federation.hospital.records_administration import Act, Overview
+from federation.hospital.records_administration import OperatorAction, Overview, correct_record
 from federation.party.audit import AuditEvent
 from federation.store.errors import StoreError, StoreUnavailable
 
@@ -49,9 +48,9 @@ handles_argument = click.argument("handles", nargs=-1, type=handle_of, metavar="
 handle_argument = click.argument("handle", type=handle_of)
 
 
-def act_for(reason: str) -> Act:
+def act_for(reason: str) -> OperatorAction:
     """Return the act of whoever types. Raises FieldInvalid for no reason, or too long a one."""
-    return Act(operator(), reason)
+    return OperatorAction(operator(), reason)
 
 
 def chosen(node: HospitalNode, handles: tuple[bytes, ...], patient_id: str | None) -> tuple[bytes, ...]:
@@ -337,7 +336,7 @@ def _tell(node: HospitalNode, named: Sequence[bytes]) -> None:
     click.echo(f"{len(named)} to erase; nothing is erased yet. Give --confirm {len(named)} to erase them for good.")
 
 
-def _erase(node: HospitalNode, named: Sequence[bytes], act: Act) -> None:
+def _erase(node: HospitalNode, named: Sequence[bytes], act: OperatorAction) -> None:
     def step(handle: bytes) -> str:
         return "erased" if records_administration.erase(node.hospital, handle, act) else "was erased already"
 

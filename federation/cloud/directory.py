@@ -32,10 +32,8 @@ from federation.v1.statement_pb2 import CrlPin, RevocationList, SignedStatement
 KEPT_AFTER_END = timedelta(minutes=2)
 """How long a list names what is over, or a clock that is behind would take what was revoked in its last seconds."""
 
-
 LIST_FLOOR = "list-floor"
 """The setting below which no list is numbered: a restored cloud does not know all that it has given out."""
-
 
 _DIRECTORY = "directory"
 

@@ -47,24 +47,17 @@ from keystore.transcript import digest, text, transcript
 
 ANSWER_KEPT = timedelta(minutes=10)
 
-
 RESERVED = timedelta(minutes=1)
 """How long a registration that was cut off keeps another of its identity from beginning."""
 
-
 CHALLENGE_LIFE = timedelta(minutes=5)
-
-
 _CHALLENGE_CLEAR, _CHALLENGE_MAC = 8, 8
-
 
 MOST_STANDING = 2
 """Superseded credentials of one identity that hold at a time: the oldest falls before there is another."""
 
-
 MOST_BY_ITSELF = 6
 """Superseded credentials whose time is not over, the fallen ones among them, beside which a member's own reasons count."""
-
 
 ANSWER_LOST_AFTER = timedelta(minutes=10)
 """When a reg1 is no longer answered again: a member that has not got the answer by then needs another credential."""

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from federation.clinical.encounter import encounter_bundle
 from federation.clinical.errors import ClinicalError
 from federation.errors import Rejected
-from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import new_entry
-from federation.hospital.vault import Draft, PartLabel, Place
+from federation.hospital.outbox import new_entry
+from federation.hospital.services import Hospital
+from federation.hospital.vault import Draft, PartLabel, RecordMetadata
 from federation.protocol.record import AcceptedDeposit, ReceivedDeposit
 from federation.protocol.time import Instant
 from federation.store.errors import AlreadyStored
@@ -56,7 +56,7 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
 def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) -> SignedStatement:
     sto = deposit.sto
     department_id = hospital.department_of(sto.scope.department_class)
-    place = Place(
+    metadata = RecordMetadata(
         sto.patient_id,
         department_id,
         _handle(hospital.identity, sto),
@@ -66,10 +66,10 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) 
         consent_digest=deposit.access.digest,
         keep_until=hospital.retention.keep_until(sto.scope.department_class, now),
     )
-    receipt = deposit.receipt(place.handle, place.version, now=now)
+    receipt = deposit.receipt(metadata.handle, metadata.version, now=now)
     with hospital.vault.draft() as draft:
         _write(draft, deposit, now)
-        return _stored(hospital, draft, place, deposit, receipt, act)
+        return _stored(hospital, draft, metadata, deposit, receipt, act)
 
 
 def _write(draft: Draft, deposit: AcceptedDeposit, now: Instant) -> None:
@@ -90,14 +90,21 @@ def _write(draft: Draft, deposit: AcceptedDeposit, now: Instant) -> None:
 
 
 def _stored(
-    hospital: Hospital, draft: Draft, place: Place, deposit: AcceptedDeposit, receipt: SignedStatement, act: Act
+    hospital: Hospital,
+    draft: Draft,
+    metadata: RecordMetadata,
+    deposit: AcceptedDeposit,
+    receipt: SignedStatement,
+    act: Act,
 ) -> SignedStatement:
-    record = draft.sealed(place)
+    record = draft.sealed(metadata)
     answer = deposit.received.digest, receipt.SerializeToString(deterministic=True)
     # Kept from here on: a commit whose answer is lost may have happened. The sweep removes what is of no record.
     draft.keep()
     try:
-        entry = new_entry(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
+        entry = new_entry(
+            hospital.identity, metadata, hospital.sealing, now=metadata.stored_at, entropy=hospital.entropy
+        )
         hospital.stores.records.add(record, outbox=entry, answer=answer, act=act)
     except AlreadyStored:
         # The same sto in another session was faster; or the same encounter is kept under another T, whose receipt was lost.

@@ -11,9 +11,9 @@ from federation.clinical.strictjson import BUNDLE
 from federation.clinical.summary import BundleSummary
 from federation.errors import FieldInvalid
 from federation.hospital.deposits import FHIR_JSON, FIRST_VERSION
-from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import new_entry
-from federation.hospital.vault import Draft, PartLabel, Place
+from federation.hospital.outbox import new_entry
+from federation.hospital.services import Hospital
+from federation.hospital.vault import Draft, PartLabel, RecordMetadata
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.identities import require_identity
 from federation.store.rows import Act
@@ -86,17 +86,19 @@ def keep_record(hospital: Hospital, files: RecordFiles, checked: CheckedBundle, 
     """Keep a record that was checked and the outbox entry that publishes it; give its handle. Raises OSError, StoreError."""
     now = hospital.clock()
     kept_until = hospital.retention.keep_until(class_of(files.department_id), now)
-    place = Place(
+    metadata = RecordMetadata(
         files.patient_id, files.department_id, hospital.entropy(16), FIRST_VERSION, now, keep_until=kept_until
     )
     with hospital.vault.draft() as draft:
         write_parts(draft, files.bundle, checked.content, files.attachments, progress)
-        record = draft.sealed(place)
+        record = draft.sealed(metadata)
         draft.keep()
-        entry = new_entry(hospital.identity, place, hospital.sealing, now=place.stored_at, entropy=hospital.entropy)
-        act = Act(hospital.audit.entry(AuditEvent("IMPORT", OK, detail=place.handle.hex()), now=place.stored_at))
+        entry = new_entry(
+            hospital.identity, metadata, hospital.sealing, now=metadata.stored_at, entropy=hospital.entropy
+        )
+        act = Act(hospital.audit.entry(AuditEvent("IMPORT", OK, detail=metadata.handle.hex()), now=metadata.stored_at))
         hospital.stores.records.add(record, outbox=entry, answer=None, act=act)
-    return place.handle
+    return metadata.handle
 
 
 def checked_bundle(path: Path, attachments: Sequence[Path]) -> CheckedBundle:

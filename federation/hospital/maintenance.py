@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from federation.hospital.hospital import Hospital
 from federation.hospital.outbox import Outbox
 from federation.hospital.records_administration import bury
+from federation.hospital.services import Hospital
 from federation.party.chores import Chore, ChoreRunner
 from federation.party.member import Member
 from federation.protocol.statements import peek_statement

@@ -10,9 +10,9 @@ from cryptography import x509
 
 from federation.clock import Clock, system_clock, system_entropy
 from federation.errors import NotRegistered, RenewalNotDue
-from federation.hospital.hospital import Hospital, Stores
 from federation.hospital.outbox import Outbox
-from federation.hospital.retention_settings import retention_of
+from federation.hospital.retention import retention_of
+from federation.hospital.services import Hospital, Stores
 from federation.hospital.tls import TlsIdentity
 from federation.hospital.vault import Vault
 from federation.party.audit import OK, Audit, AuditEvent

@@ -10,17 +10,26 @@ the attempt, and until no message sent before the last change could be taken any
 
 from collections.abc import Callable
 
-from federation.errors import FederationError, Unavailable
-from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import publication_in
+from federation.errors import Corrupt, FederationError, Unavailable
+from federation.hospital.services import Hospital
+from federation.hospital.vault import RecordMetadata
 from federation.party.audit import OK, AuditEvent
-from federation.protocol.parties import reason_of
+from federation.party.reencryption import Steps
+from federation.protocol.parties import Entropy, reason_of
 from federation.protocol.time import Instant, milliseconds
+from federation.store.records import OutboxEntries
 from federation.store.rows import OutboxEntry, Standing
-from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, Publication
+from federation.v1.publication_pb2 import (
+    PUBLICATION_ACTION_ADD,
+    PUBLICATION_ACTION_WITHDRAW,
+    Publication,
+    PublicationAction,
+)
 from federation.v1.statement_pb2 import SignedStatement
 from federation.wire import operations
-from keystore.transcript import transcript
+from keystore.errors import SealBroken
+from keystore.keyring import Sealing
+from keystore.transcript import digest, transcript
 
 TAKEN_MS = 30_000
 """How long an entry is one worker's: a call may take half as long. What a worker leaves that dies is another's after that; where
@@ -33,6 +42,8 @@ PUBACK = "puback"
 
 Publish = Callable[[Publication], SignedStatement]
 """Publishes and gives PUBACK, verified. Raises FederationError."""
+
+ENTRY_BYTES = 16
 
 
 class Outbox:
@@ -115,3 +126,80 @@ def evidence_context(kind: str, reference: bytes) -> bytes:
 def pause_after(attempts: int) -> int:
     """Give how long to wait before the next attempt, in ms: doubling from 2 s to 10 minutes."""
     return int(min(FIRST_PAUSE_MS * 2 ** min(attempts, 16), LONGEST_PAUSE_MS))
+
+
+def new_entry(
+    hospital_id: str,
+    metadata: RecordMetadata,
+    sealing: Sealing,
+    *,
+    now: Instant,
+    entropy: Entropy,
+    action: "PublicationAction.ValueType" = PUBLICATION_ACTION_ADD,
+) -> OutboxEntry:
+    """Give the entry that will publish a record or withdraw it, due at once."""
+    return _entry(hospital_id, metadata, sealing, entropy(ENTRY_BYTES), now, action)
+
+
+def repeated_entry(hospital_id: str, metadata: RecordMetadata, sealing: Sealing, *, now: Instant) -> OutboxEntry:
+    """Give the entry that will publish a record once more: the same one as long as it waits, however often it is asked for."""
+    entry_id = digest(transcript("publish-again", metadata.handle))[:ENTRY_BYTES]
+    return _entry(hospital_id, metadata, sealing, entry_id, now, PUBLICATION_ACTION_ADD)
+
+
+def publication_in(entry: OutboxEntry, sealing: Sealing) -> Publication:
+    """Give what an entry is to publish. Raises Corrupt."""
+    try:
+        return Publication.FromString(sealing.open(entry.sealed, _context(entry.entry_id)))
+    except SealBroken as error:
+        raise Corrupt("an entry of the outbox does not open under this hospital's token") from error
+
+
+def resealed(entry: OutboxEntry, sealing: Sealing) -> bytes:
+    """Give what an entry keeps, under the active sealing key. Raises SealBroken."""
+    return sealing.reseal(entry.sealed, _context(entry.entry_id))
+
+
+def _entry(
+    hospital_id: str,
+    metadata: RecordMetadata,
+    sealing: Sealing,
+    entry_id: bytes,
+    now: Instant,
+    action: "PublicationAction.ValueType",
+) -> OutboxEntry:
+    """Seal an entry; T, nonce and signature are of each attempt, not of the entry."""
+    publication = Publication(
+        action=action,
+        patient_id=metadata.patient_id,
+        department_id=metadata.department_id,
+        hospital_id=hospital_id,
+        handle=metadata.handle,
+    )
+    if metadata.doctor_id:
+        publication.doctor_id = metadata.doctor_id
+        publication.consent_digest = metadata.consent_digest
+    sealed = sealing.seal(publication.SerializeToString(deterministic=True), _context(entry_id))
+    return OutboxEntry(entry_id, sealed, attempts=0, not_before=now)
+
+
+def _context(entry_id: bytes) -> bytes:
+    return transcript("outbox", entry_id)
+
+
+def publish_again(hospital: Hospital) -> Steps:
+    """Queue every record to be published again, for a public cloud that lost rows of its index, or gave them up in a rotation.
+
+    Raises Corrupt.
+    """
+    for record in hospital.stores.records.all():
+        metadata = hospital.vault.metadata_of(record)
+        entry = repeated_entry(hospital.identity, metadata, hospital.sealing, now=hospital.clock())
+        yield hospital.stores.outbox.add(entry)
+
+
+def reseal_outbox(outbox: OutboxEntries, sealing: Sealing) -> Steps:
+    """Seal the outbox entries anew. Raises SealBroken."""
+    for entry in outbox.all():
+        anew = resealed(entry, sealing)
+        yield anew != entry.sealed and outbox.reseal(entry.entry_id, entry.sealed, anew)

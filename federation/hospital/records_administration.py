@@ -1,35 +1,36 @@
-"""What operators do to records on file: keep until a date, hold, withdraw, show again, erase (docs/retention.md).
+"""What operators do to records on file: keep until a date, hold, withdraw, show again, correct, erase (docs/retention.md).
 
-Each act, its entry in the log and the outbox entry that tells the public cloud's index are one transaction. An act that is
+Each action, its entry in the log and the outbox entry that tells the public cloud's index are one transaction. An action that is
 refused is logged too. After a crash the same command goes on: what is done says so, what was not begun is begun.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from federation.errors import Conflict, FieldInvalid, NoSuchRecord, NotFound, RecordErased, RecordWithdrawn
-from federation.hospital.hospital import Hospital
-from federation.hospital.outbox_entries import new_entry
+from federation.hospital.importing import Progress, checked_bundle, write_parts
+from federation.hospital.outbox import new_entry
+from federation.hospital.services import Hospital
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.identities import require_identity
 from federation.protocol.time import Instant
-from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
-from federation.store.rows import Hold, OutboxEntry, SealedEntry, Standing, StoredRecord
+from federation.store.errors import AlreadyStored, NotStored, StillHeld, StillKept, StoreUnavailable
+from federation.store.rows import Hold, OutboxEntry, SealedEntry, Standing, StoredPart, StoredRecord
 from federation.store.transactions import tries
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW
 
 HOLD_BYTES = 4
 LONGEST_REASON = 500
 BURIED_AT_ONCE = 256
-
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Act:
+class OperatorAction:
     """Who acts, and why. Both go into the sealed log and nowhere else."""
 
     by: str
@@ -67,6 +68,14 @@ class Overview:
         return self.standing is not None and not self.standing.is_shown
 
 
+@dataclass(frozen=True)
+class Correction:
+    """A record's newest version, and what whoever corrected it has to know of the files: see BundleSummary.warnings."""
+
+    version: int
+    warnings: Sequence[str]
+
+
 def overview(hospital: Hospital, handle: bytes) -> Overview:
     """Give what is known of a record. Raises RecordErased, NoSuchRecord."""
     administration = hospital.stores.administration
@@ -91,56 +100,94 @@ def records_of(hospital: Hospital, patient_id: str) -> Sequence[bytes]:
     return list(hospital.stores.administration.handles(patient_keys=keys))
 
 
-def keep_until(hospital: Hospital, handle: bytes, until: Instant, act: Act) -> None:
+def keep_until(hospital: Hospital, handle: bytes, until: Instant, action: OperatorAction) -> None:
     """Set until when a record is kept, for all its versions. Raises RecordErased, NoSuchRecord."""
     date = datetime.fromtimestamp(until / 1000, UTC).isoformat(timespec="seconds")
-    entry = _entry(hospital, "RETENTION", handle, act, f"until {date}")
+    entry = _entry(hospital, "RETENTION", handle, action, f"until {date}")
     _on_file(hospital, handle, lambda: hospital.stores.administration.keep(handle, until, entry))
 
 
-def place_hold(hospital: Hospital, handle: bytes, act: Act) -> bytes:
+def place_hold(hospital: Hospital, handle: bytes, action: OperatorAction) -> bytes:
     """Place a legal hold; give its id. Raises RecordErased, NoSuchRecord."""
     hold_id = hospital.entropy(HOLD_BYTES)
-    entry = _entry(hospital, "HELD", handle, act, f"hold {hold_id.hex()}")
+    entry = _entry(hospital, "HELD", handle, action, f"hold {hold_id.hex()}")
     _on_file(hospital, handle, lambda: hospital.stores.administration.hold(handle, hold_id, entry))
     return hold_id
 
 
-def release_hold(hospital: Hospital, handle: bytes, hold_id: bytes, act: Act) -> None:
+def release_hold(hospital: Hospital, handle: bytes, hold_id: bytes, action: OperatorAction) -> None:
     """Take a hold away. Raises RecordErased, NoSuchRecord, NotStored for no such hold."""
     overview(hospital, handle)
-    entry = _entry(hospital, "RELEASED", handle, act, f"hold {hold_id.hex()}")
+    entry = _entry(hospital, "RELEASED", handle, action, f"hold {hold_id.hex()}")
     hospital.stores.administration.release(handle, hold_id, entry)
 
 
-def withdraw(hospital: Hospital, handle: bytes, act: Act) -> bool:
+def withdraw(hospital: Hospital, handle: bytes, action: OperatorAction) -> bool:
     """Have a record found by nobody, and its row taken out of the index; say whether it was shown before.
 
     Raises RecordErased, NoSuchRecord, Corrupt.
     """
     outbox_entry = _outbox_entry(hospital, handle, is_shown=False)
-    entry = _entry(hospital, "WITHDRAWN", handle, act)
+    entry = _entry(hospital, "WITHDRAWN", handle, action)
     return _on_file(
         hospital, handle, lambda: hospital.stores.administration.stand(handle, "withdrawn", outbox_entry, entry)
     )
 
 
-def reinstate(hospital: Hospital, handle: bytes, act: Act) -> bool:
+def reinstate(hospital: Hospital, handle: bytes, action: OperatorAction) -> bool:
     """Have a withdrawn record found again; say whether it was withdrawn. Raises RecordErased, NoSuchRecord, Corrupt."""
     outbox_entry = _outbox_entry(hospital, handle, is_shown=True)
-    entry = _entry(hospital, "REINSTATED", handle, act)
+    entry = _entry(hospital, "REINSTATED", handle, action)
     return _on_file(
         hospital, handle, lambda: hospital.stores.administration.stand(handle, "shown", outbox_entry, entry)
     )
 
 
-def keep_version(hospital: Hospital, record: StoredRecord, act: Act) -> None:
+def correct_record(
+    hospital: Hospital,
+    handle: bytes,
+    bundle: Path,
+    attachments: Sequence[Path],
+    action: OperatorAction,
+    progress: Progress,
+) -> Correction:
+    """Keep these files as a record's next version. The index knows the record by its handle, as before.
+
+    If the newest version holds exactly these files, that was done before: nothing is kept, and its version is given.
+    Whose it is, of which department and of whose encounter stays as it was; the versions before stay on file as long as the
+    record does. Raises ClinicalError with every fault of the bundle, RecordErased, NoSuchRecord, Conflict if another
+    correction came first, FederationError, OSError, StoreError; then nothing is kept.
+    """
+    before = overview(hospital, handle).newest
+    checked = checked_bundle(bundle, attachments)
+    warnings = checked.summary.warnings(hospital.vault.metadata_of(before).patient_id, called="another")
+    now = hospital.clock()
+    kept_until = hospital.retention.keep_until(before.department_class, now)
+    metadata = replace(
+        hospital.vault.metadata_of(before), version=before.version + 1, stored_at=now, keep_until=kept_until
+    )
+    with hospital.vault.draft() as draft:
+        write_parts(draft, bundle, checked.content, attachments, progress)
+        if _described(draft.parts) == _described(hospital.vault.parts(before)):
+            return Correction(before.version, warnings)
+        record = draft.sealed(metadata)
+        # From here on the commit may have happened whatever is heard of it: the sweep removes what is of no record.
+        draft.keep()
+        try:
+            keep_version(hospital, record, action)
+        except AlreadyStored as error:
+            draft.discard()
+            raise Conflict("another correction of this record came first; look at it, then correct that") from error
+    return Correction(metadata.version, warnings)
+
+
+def keep_version(hospital: Hospital, record: StoredRecord, action: OperatorAction) -> None:
     """Keep another version of a record. Raises RecordErased, NoSuchRecord, AlreadyStored if that version is there."""
-    entry = _entry(hospital, "CORRECTED", record.handle, act, f"version {record.version}")
+    entry = _entry(hospital, "CORRECTED", record.handle, action, f"version {record.version}")
     _on_file(hospital, record.handle, lambda: hospital.stores.administration.correct(record, entry))
 
 
-def erase(hospital: Hospital, handle: bytes, act: Act) -> bool:
+def erase(hospital: Hospital, handle: bytes, action: OperatorAction) -> bool:
     """Erase a record whose retention is over and that nothing holds; say whether it was on file.
 
     Its wrapped keys go at once; its blobs too, or at the next chore if the shelf does not answer; its row of the index through
@@ -153,7 +200,7 @@ def erase(hospital: Hospital, handle: bytes, act: Act) -> bool:
             if isinstance(absent, RecordErased):
                 return False
             raise absent
-        if _erased(hospital, versions, act):
+        if _erased(hospital, versions, action):
             with suppress(StoreUnavailable):
                 bury(hospital)
             return True
@@ -192,15 +239,15 @@ def _absent(hospital: Hospital, handle: bytes) -> NotFound:
     return RecordErased(f"record {handle.hex()} was erased")
 
 
-def _erased(hospital: Hospital, versions: Sequence[StoredRecord], act: Act) -> bool:
+def _erased(hospital: Hospital, versions: Sequence[StoredRecord], action: OperatorAction) -> bool:
     handle = versions[0].handle
     blobs = [part.blob for version in versions for part in hospital.vault.parts(version)]
     outbox_entry = _outbox_entry_of(hospital, versions[-1], is_shown=False)
-    entry = _entry(hospital, "ERASED", handle, act, f"{len(versions)} versions of {versions[-1].department_id}")
+    entry = _entry(hospital, "ERASED", handle, action, f"{len(versions)} versions of {versions[-1].department_id}")
     try:
         return hospital.stores.administration.erase(versions, blobs=blobs, outbox=outbox_entry, entry=entry)
     except (StillHeld, StillKept) as refusal:
-        hospital.audit.record(_event("ERASED", handle, act, reason=refusal.reason), now=hospital.clock())
+        hospital.audit.record(_event("ERASED", handle, action, reason=refusal.reason), now=hospital.clock())
         raise
 
 
@@ -209,17 +256,22 @@ def _outbox_entry(hospital: Hospital, handle: bytes, *, is_shown: bool) -> Outbo
 
 
 def _outbox_entry_of(hospital: Hospital, newest: StoredRecord, *, is_shown: bool) -> OutboxEntry:
-    place = hospital.vault.place_of(newest)
+    metadata = hospital.vault.metadata_of(newest)
     action = PUBLICATION_ACTION_ADD if is_shown else PUBLICATION_ACTION_WITHDRAW
     return new_entry(
-        hospital.identity, place, hospital.sealing, now=hospital.clock(), entropy=hospital.entropy, action=action
+        hospital.identity, metadata, hospital.sealing, now=hospital.clock(), entropy=hospital.entropy, action=action
     )
 
 
-def _entry(hospital: Hospital, kind: str, handle: bytes, act: Act, detail: str = "") -> SealedEntry:
-    return hospital.audit.entry(_event(kind, handle, act, detail), now=hospital.clock())
+def _entry(hospital: Hospital, kind: str, handle: bytes, action: OperatorAction, detail: str = "") -> SealedEntry:
+    return hospital.audit.entry(_event(kind, handle, action, detail), now=hospital.clock())
 
 
-def _event(kind: str, handle: bytes, act: Act, detail: str = "", *, reason: str = OK) -> AuditEvent:
+def _event(kind: str, handle: bytes, action: OperatorAction, detail: str = "", *, reason: str = OK) -> AuditEvent:
     about = f"{handle.hex()}, {detail}" if detail else handle.hex()
-    return AuditEvent(kind, reason, detail=f"{about}; by {act.by}: {act.reason}")
+    return AuditEvent(kind, reason, detail=f"{about}; by {action.by}: {action.reason}")
+
+
+def _described(parts: Sequence[StoredPart]) -> list[StoredPart]:
+    """Give parts without the names of their blobs, which are new each time."""
+    return [replace(part, blob="") for part in parts]

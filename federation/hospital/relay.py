@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.errors import BundleStale, Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
-from federation.hospital.hospital import Hospital
+from federation.hospital.services import Hospital
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.authorities import current_crl
 from federation.protocol.consultation import receive_room_request, verify_close

@@ -1,10 +1,13 @@
-"""How long a hospital keeps its records: whole years from the day that a version was stored, some classes longer or shorter."""
+"""How long a hospital keeps its records, as `[retention]` says: whole years from the day that a version was stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from federation.errors import FieldInvalid
+from federation.protocol.identities import require_identity
 from federation.protocol.time import Instant
+from federation.settings import ConfigError, RetentionSettings
 
 MOST_YEARS = 200
 
@@ -30,3 +33,19 @@ def years_later(moment: Instant, years: int) -> Instant:
     except ValueError:
         later = at.replace(year=at.year + years, month=3, day=1)
     return round(later.timestamp() * 1000)
+
+
+def retention_of(settings: RetentionSettings) -> Retention:
+    """Give the policy. Raises ConfigError for a class that is none, and for years that are none."""
+    return Retention(settings.years, dict(map(_class_and_years, settings.classes)))
+
+
+def _class_and_years(text: str) -> tuple[str, int]:
+    name, _, years = text.partition("=")
+    try:
+        require_identity("department class", name)
+    except FieldInvalid as error:
+        raise ConfigError(f"retention.classes: {error}") from error
+    if not (years.isdecimal() and years.isascii() and 1 <= int(years) <= MOST_YEARS):
+        raise ConfigError(f"retention.classes: {text!r} is not class=years, with 1 to {MOST_YEARS} years")
+    return name, int(years)

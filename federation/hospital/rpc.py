@@ -1,17 +1,47 @@
-"""RecordService over gRPC: a stream is a session, pinned to this process; its steps run in worker threads, one at a time."""
+"""The services of a hospital over gRPC.
+
+A record session is a stream, pinned to this process; its steps run in worker threads, one at a time. A follower of a mailbox
+waits without a thread, woken when a frame is taken here or in another process.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing, contextmanager
 from functools import partial
 
 from federation.errors import Authorization, Limit, OutOfOrder, RecordCutShort, Rejected
-from federation.hospital.hospital import Hospital
+from federation.hospital.relay import (
+    RelaySpace,
+    close_room,
+    get_room,
+    next_frames,
+    open_room,
+    put_frame,
+    require_open_room,
+)
+from federation.hospital.services import Hospital
 from federation.hospital.sessions import RecordStream, answer, open_session, require_doctor, take_frame
 from federation.hospital.standing import Standing
+from federation.hospital.waiters import MailboxPoller, Waiters
 from federation.party.audit import OK
+from federation.protocol.parsing import check
 from federation.protocol.parties import reason_of
 from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery
+from federation.v1.consultation_pb2 import (
+    DIRECTION_TO_DOCTOR,
+    DIRECTION_TO_PATIENT,
+    CloseRoomRequest,
+    CloseRoomResponse,
+    FollowFramesRequest,
+    FollowFramesResponse,
+    GetRoomRequest,
+    GetRoomResponse,
+    OpenRoomRequest,
+    OpenRoomResponse,
+    PutFrameRequest,
+    PutFrameResponse,
+)
+from federation.v1.consultation_pb2_grpc import RelayServiceServicer
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
     GetHospitalRequest,
@@ -21,15 +51,23 @@ from federation.v1.record_pb2 import (
 )
 from federation.v1.record_pb2_grpc import RecordServiceServicer
 from federation.wire.cutting import cut_of_this_call
-from federation.wire.roles import ServicerContext
+from federation.wire.limits import RateBound, caller_of_peer
+from federation.wire.roles import ServicerContext, calling_hospital
 from federation.wire.workers import Workers
 
 MOST_DEPOSITS_AT_ONCE = 8
 """A deposit is held in memory until it is whole: at most 17 MiB each."""
 
-
 TO_END_BY_ITSELF_SECONDS = 1.0
 """That a record has, once its grant or doctor no longer holds, to end with the outcome in its last frame."""
+
+BACKSTOP_SECONDS = 10.0
+"""After so long a follower looks although nobody woke it: its room may have expired."""
+
+BUSY_SECONDS = 0.2
+
+FRAMES_PER_SECOND, FRAMES_AT_ONCE = 100, 400
+"""That one caller may put into one room: far more than a visit has, and 50 MB a second."""
 
 
 class RecordServicer(RecordServiceServicer):
@@ -147,3 +185,99 @@ def _statements(hospital: Hospital) -> GetHospitalResponse:
     return GetHospitalResponse(
         key_statement=party.self_.key_statement, encryption_key_statement=party.encryption_key_statement
     )
+
+
+class RelayServicer(RelayServiceServicer):
+    """The mailboxes of consultations."""
+
+    def __init__(self, hospital: Hospital, workers: Workers, standing: Standing) -> None:
+        """Keep the rooms of this hospital's doctors; `standing` looks whether those still are."""
+        self._hospital = hospital
+        self._workers = workers
+        self._standing = standing
+        self._frames = RateBound(FRAMES_PER_SECOND, FRAMES_AT_ONCE)
+        self._space = RelaySpace(hospital)
+        self._waiters = Waiters()
+        self._poller = MailboxPoller(self._waiters, self._held_bytes)
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End the followers' streams, so that a server can stop; they follow again elsewhere, or later."""
+        self._stopping = True
+        self._waiters.wake_all()
+
+    async def OpenRoom(self, request: OpenRoomRequest, context: ServicerContext) -> OpenRoomResponse:  # noqa: N802 - gRPC's name
+        """Open a room for a registered doctor."""
+        del context
+        return await self._workers.run(open_room, self._hospital, request)
+
+    async def GetRoom(self, request: GetRoomRequest, context: ServicerContext) -> GetRoomResponse:  # noqa: N802 - gRPC's name
+        """Give a room's doctor."""
+        del context
+        return await self._workers.run(get_room, self._hospital, request)
+
+    async def PutFrame(self, request: PutFrameRequest, context: ServicerContext) -> PutFrameResponse:  # noqa: N802 - gRPC's name
+        """Keep a frame and wake its followers."""
+        caller = calling_hospital(context) or caller_of_peer(context.peer())
+        self._frames.require(f"{request.room_id.hex()} {caller}")  # PutFrame.1
+        await self._workers.run(self._put, request)
+        self._waiters.wake((request.room_id, request.direction))
+        return PutFrameResponse()
+
+    async def CloseRoom(self, request: CloseRoomRequest, context: ServicerContext) -> CloseRoomResponse:  # noqa: N802 - gRPC's name
+        """Close a room for its doctor; who follows it hears of it."""
+        del context
+        await self._workers.run(close_room, self._hospital, request)
+        for direction in (DIRECTION_TO_DOCTOR, DIRECTION_TO_PATIENT):
+            self._waiters.wake((request.room_id, direction))
+        return CloseRoomResponse()
+
+    async def FollowFrames(  # noqa: N802 - gRPC's name
+        self, request: FollowFramesRequest, context: ServicerContext
+    ) -> AsyncIterator[FollowFramesResponse]:
+        """Give the frames from a number on as they come, until the room expires or the follower leaves."""
+        del context
+        check(request)  # FollowFrames.1
+        number = request.from_number
+        frames = await self._workers.run(next_frames, self._hospital, request, number)
+        require = partial(require_open_room, self._hospital, request.room_id)  # FollowFrames.2
+        with (
+            self._standing.of(require, cut_of_this_call().because_of),
+            self._waiters.waiting((request.room_id, request.direction)) as woken,
+        ):
+            self._poller.begin()
+            while not self._stopping:
+                for frame in frames:
+                    yield frame
+                    number = frame.number + 1
+                if not frames:
+                    await _wait_for(woken)
+                # Cleared before looking: what is put after the look wakes again.
+                woken.clear()
+                frames = await self._look(request, number, woken)
+
+    def _put(self, request: PutFrameRequest) -> None:
+        self._space.require()  # PutFrame.2
+        put_frame(self._hospital, request)
+
+    async def _look(
+        self, request: FollowFramesRequest, number: int, woken: asyncio.Event
+    ) -> list[FollowFramesResponse]:
+        try:
+            return await self._workers.run(next_frames, self._hospital, request, number)
+        except Limit:
+            # Nothing is lost by looking again later.
+            await asyncio.sleep(BUSY_SECONDS)
+            woken.set()
+            return []
+
+    async def _held_bytes(self, room_ids: Sequence[bytes]) -> Mapping[bytes, int]:
+        return await self._workers.run(self._hospital.stores.rooms.held_bytes, room_ids)
+
+
+async def _wait_for(event: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(BACKSTOP_SECONDS):
+            await event.wait()
+    except TimeoutError:
+        return

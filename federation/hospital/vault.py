@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from federation.errors import Corrupt
+from federation.party.reencryption import Steps
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
 from federation.store.blobs import BlobStore
@@ -26,6 +27,7 @@ KINDS: dict[str, "pb.PartKind.ValueType"] = {
     "fhir-bundle": pb.PART_KIND_FHIR_BUNDLE,
     "attachment": pb.PART_KIND_ATTACHMENT,
 }
+
 KEY_BYTES = 32
 
 
@@ -39,7 +41,7 @@ class PartLabel:
 
 
 @dataclass(frozen=True)
-class Place:
+class RecordMetadata:
     """Where a record belongs: whose it is, which one, which version, of which department, since when.
 
     A record that a doctor deposited says which one, and H of the grant under which; one that was imported says neither.
@@ -77,24 +79,26 @@ class Vault:
         """Begin a record, with a fresh key."""
         return Draft(self, self._blobs, self._entropy(KEY_BYTES))
 
-    def seal(self, place: Place, key: bytes, parts: Sequence[StoredPart]) -> StoredRecord:
+    def seal(self, metadata: RecordMetadata, key: bytes, parts: Sequence[StoredPart]) -> StoredRecord:
         """Wrap a record's key, and seal its list of parts and whose they are, under the active keys."""
-        generation, patient_key = self._keys.index.macs(_patient_context(place.patient_id))[0]
+        generation, patient_key = self._keys.index.macs(_patient_context(metadata.patient_id))[0]
         described = [asdict(part) | {"digest": part.digest.hex()} for part in parts]
-        consent = {"doctor": place.doctor_id, "consent": place.consent_digest.hex()}
-        listed = json.dumps({"patient": place.patient_id, **consent, "parts": described}).encode()
-        bound = _parts_context(place.handle, place.version, patient_key, place.department_id, place.stored_at)
+        consent = {"doctor": metadata.doctor_id, "consent": metadata.consent_digest.hex()}
+        listed = json.dumps({"patient": metadata.patient_id, **consent, "parts": described}).encode()
+        bound = _parts_context(
+            metadata.handle, metadata.version, patient_key, metadata.department_id, metadata.stored_at
+        )
         return StoredRecord(
-            handle=place.handle,
-            version=place.version,
+            handle=metadata.handle,
+            version=metadata.version,
             patient_key=patient_key,
-            department_id=place.department_id,
-            department_class=class_of(place.department_id),
-            stored_at=place.stored_at,
-            wrapped_key=self._keys.records.seal(key, _key_context(place.handle, place.version)),
+            department_id=metadata.department_id,
+            department_class=class_of(metadata.department_id),
+            stored_at=metadata.stored_at,
+            wrapped_key=self._keys.records.seal(key, _key_context(metadata.handle, metadata.version)),
             sealed_parts=self._keys.records.seal(listed, bound),
             generation=generation,
-            keep_until=place.keep_until,
+            keep_until=metadata.keep_until,
         )
 
     def renewed(self, record: StoredRecord) -> StoredRecord:
@@ -103,15 +107,15 @@ class Vault:
         named = {wrapping.generation_of(sealed) for sealed in (record.wrapped_key, record.sealed_parts)}
         if named == {wrapping.generation} and record.generation == indexing.generation:
             return record
-        place, parts = self._listed(record)
-        return self.seal(place, self._key(record), parts)
+        metadata, parts = self._listed(record)
+        return self.seal(metadata, self._key(record), parts)
 
     def wrapped_under(self, record: StoredRecord, generation: int) -> bool:
         """Say whether a record needs a generation of the wrapping key."""
         named = map(self._keys.records.generation_of, (record.wrapped_key, record.sealed_parts))
         return generation in named
 
-    def place_of(self, record: StoredRecord) -> Place:
+    def metadata_of(self, record: StoredRecord) -> RecordMetadata:
         """Give where a record belongs. Raises Corrupt."""
         return self._listed(record)[0]
 
@@ -142,13 +146,13 @@ class Vault:
     def _key(self, record: StoredRecord) -> bytes:
         return self._open(record.wrapped_key, _key_context(record.handle, record.version))
 
-    def _listed(self, record: StoredRecord) -> tuple[Place, list[StoredPart]]:
+    def _listed(self, record: StoredRecord) -> tuple[RecordMetadata, list[StoredPart]]:
         bound = _parts_context(
             record.handle, record.version, record.patient_key, record.department_id, record.stored_at
         )
         listed = json.loads(self._open(record.sealed_parts, bound))
         parts = [StoredPart(**part | {"digest": bytes.fromhex(part["digest"])}) for part in listed["parts"]]
-        place = Place(
+        metadata = RecordMetadata(
             patient_id=listed["patient"],
             department_id=record.department_id,
             handle=record.handle,
@@ -158,7 +162,7 @@ class Vault:
             consent_digest=bytes.fromhex(listed["consent"]),
             keep_until=record.keep_until,
         )
-        return place, parts
+        return metadata, parts
 
     def _open(self, sealed: bytes, associated_data: bytes) -> bytes:
         try:
@@ -191,9 +195,9 @@ class Draft:
         """Give what was written."""
         return self._parts
 
-    def sealed(self, place: Place) -> StoredRecord:
+    def sealed(self, metadata: RecordMetadata) -> StoredRecord:
         """Give the record as it is to be stored."""
-        return self._vault.seal(place, self._key, self._parts)
+        return self._vault.seal(metadata, self._key, self._parts)
 
     def keep(self) -> None:
         """Say that the record is stored: its blobs stay."""
@@ -212,6 +216,18 @@ class Draft:
     ) -> None:
         if not self._kept:
             self.discard()
+
+
+def rekey_records(records: Records, vault: Vault) -> Steps:
+    """Bring every record under the active wrapping and index keys; blobs stay as they are. Raises Corrupt."""
+    for record in records.all():
+        anew = vault.renewed(record)
+        yield anew != record and records.rewrap(record, anew)
+
+
+def count_wrapped_under(records: Records, vault: Vault, generation: int) -> int:
+    """Count the versions of records that need a generation of the wrapping key."""
+    return sum(vault.wrapped_under(record, generation) for record in records.all())
 
 
 def _patient_context(patient_id: str) -> bytes:

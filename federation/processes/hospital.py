@@ -6,11 +6,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
-from federation.hospital.hospital import Hospital
 from federation.hospital.maintenance import Maintenance
 from federation.hospital.node import ANY_PORT, HospitalNode
-from federation.hospital.relay_rpc import RelayServicer
-from federation.hospital.rpc import RecordServicer
+from federation.hospital.rpc import RecordServicer, RelayServicer
+from federation.hospital.services import Hospital
 from federation.hospital.standing import Standing
 from federation.monitor.monitor import Monitor
 from federation.monitor.targets import hospital_target

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from federation.hospital.node import HospitalNode
-from federation.hospital.outbox import evidence_context
-from federation.hospital.rekey import reseal_outbox, rewrap_records, wrapped_under
+from federation.hospital.outbox import evidence_context, reseal_outbox
+from federation.hospital.vault import count_wrapped_under, rekey_records
 from federation.party.audit import OK, AuditEvent
 from federation.party.generations import REREAD_SECONDS
 from federation.party.reencryption import Steps, reseal_epochs, reseal_evidence, sealed_under
@@ -84,15 +84,15 @@ def _sealing(node: HospitalNode) -> Use:
 def _records(node: HospitalNode) -> Use:
     records, vault = node.hospital.stores.records, node.hospital.vault
     return Use(
-        left={"records": lambda number: wrapped_under(records, vault, number)},
-        walk=lambda: rewrap_records(records, vault),
+        left={"records": lambda number: count_wrapped_under(records, vault, number)},
+        walk=lambda: rekey_records(records, vault),
     )
 
 
 def _indexing(node: HospitalNode) -> Use:
     records, vault = node.hospital.stores.records, node.hospital.vault
     return Use(
-        left={"records": records.count}, walk=lambda: rewrap_records(records, vault), lead=FOLLOWED, soonest=FOLLOWED
+        left={"records": records.count}, walk=lambda: rekey_records(records, vault), lead=FOLLOWED, soonest=FOLLOWED
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from federation.clock import system_entropy
 from federation.errors import NoSuchRecord
 from federation.hospital import records_administration
-from federation.hospital.records_administration import Act
+from federation.hospital.records_administration import OperatorAction
 from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
@@ -22,7 +22,7 @@ from keystore.transcript import digest
 from tests.e2e.cloud_lab import CloudLab, publication_of
 from tests.hospital_lab import Client, HospitalLab, ecg, encounter_of, report
 
-ACT = Act("ann", "as the law says")
+ACT = OperatorAction("ann", "as the law says")
 Hospital = tuple[Member, CloudClient]
 
 

@@ -74,7 +74,7 @@ def _record(node: HospitalNode, record: StoredRecord) -> dict[str, Any]:
     return {
         "handle": record.handle,
         "version": record.version,
-        "patient_id": vault.place_of(record).patient_id,
+        "patient_id": vault.metadata_of(record).patient_id,
         "diagnosis": digest(parts["diagnosis.json"]),
         "consultation": json.loads(parts["evidence.json"])["consultation_digest"],
     }

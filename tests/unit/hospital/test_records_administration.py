@@ -9,18 +9,17 @@ import pytest
 
 from federation.errors import Conflict, FieldInvalid, NoSuchRecord, RecordErased, Unavailable
 from federation.hospital import records_administration
-from federation.hospital.correction import correct_record
-from federation.hospital.outbox import Outbox
-from federation.hospital.records_administration import Act
-from federation.hospital.rekey import publish_again, rewrap_records
+from federation.hospital.outbox import Outbox, publish_again
+from federation.hospital.records_administration import OperatorAction, correct_record
 from federation.hospital.retention import Retention, years_later
+from federation.hospital.vault import rekey_records
 from federation.protocol.time import milliseconds
 from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, Publication
 from federation.v1.statement_pb2 import SignedStatement
 from tests.hospital_lab import JOHNNIE, HospitalLab
 
-ACT = Act("ann", "as the law says")
+ACT = OperatorAction("ann", "as the law says")
 ADD, WITHDRAW = PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW
 MORE_THAN_FRESH = timedelta(minutes=2)
 
@@ -108,7 +107,7 @@ def test_record_that_never_was_is_no_such_record(lab: HospitalLab) -> None:
 def test_record_held_outlives_its_retention_record_held(lab: HospitalLab) -> None:
     handle = filed(lab)
     past(lab, handle)
-    hold = records_administration.place_hold(lab.hospital, handle, Act("ann", "court of Alpha, 12/26"))
+    hold = records_administration.place_hold(lab.hospital, handle, OperatorAction("ann", "court of Alpha, 12/26"))
     with pytest.raises(StillHeld):
         records_administration.erase(lab.hospital, handle, ACT)
     assert found(lab) == [handle]
@@ -138,7 +137,7 @@ def test_policy_gives_each_record_its_date_when_it_is_stored(lab: HospitalLab) -
         handle = lab.import_files(department_id=department)
         view = records_administration.overview(lab.hospital, handle)
         assert view.keep_until == years_later(stored_at, years)
-        assert lab.hospital.vault.place_of(view.newest).keep_until == view.keep_until
+        assert lab.hospital.vault.metadata_of(view.newest).keep_until == view.keep_until
     assert years_later(1_709_164_800_000, 1) == 1_740_787_200_000  # from 29 February 2024 to 1 March 2025
 
 
@@ -146,7 +145,7 @@ def test_wrapping_anew_leaves_the_retention_as_it_is(lab: HospitalLab) -> None:
     handle = filed(lab)
     past(lab, handle)
     before = records_administration.overview(lab.hospital, handle).keep_until
-    for _ in rewrap_records(lab.hospital.stores.records, lab.hospital.vault):
+    for _ in rekey_records(lab.hospital.stores.records, lab.hospital.vault):
         pass
     assert records_administration.overview(lab.hospital, handle).keep_until == before
 
@@ -173,7 +172,7 @@ def test_correction_is_what_is_found_and_the_version_before_stays(lab: HospitalL
     assert found(lab) == [handle]
     contents = [b"".join(lab.hospital.vault.read(version)) for version in view.versions]
     assert contents[0] == JOHNNIE.read_bytes() != contents[1]
-    assert lab.hospital.vault.place_of(view.newest).patient_id == "P:wang"
+    assert lab.hospital.vault.metadata_of(view.newest).patient_id == "P:wang"
     past(lab, handle)
     assert records_administration.erase(lab.hospital, handle, ACT)
     assert lab.blobs == []
@@ -265,7 +264,7 @@ def test_patients_records_are_found_withdrawn_ones_too_and_nobody_elses(lab: Hos
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
 def test_act_without_a_reason_is_refused_field_invalid(reason: str) -> None:
     with pytest.raises(FieldInvalid):
-        Act("ann", reason)
+        OperatorAction("ann", reason)
 
 
 def test_content_of_an_erased_record_goes_when_the_shelf_answers_again(lab: HospitalLab) -> None:

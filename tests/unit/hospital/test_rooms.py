@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from federation.errors import FieldInvalid, MissingField, StaleRevocationList
-from federation.hospital.hospital import Hospital
 from federation.hospital.relay import close_room, get_room, open_room, put_frame
+from federation.hospital.services import Hospital
 from federation.protocol.consultation import ask_for_room
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,

@@ -6,8 +6,7 @@ import pytest
 
 from federation.errors import CredentialRevoked, FieldInvalid, Limit
 from federation.hospital.importing import MOST_PARTS, checked_bundle
-from federation.hospital.release import MOST_RECORDS, manifest_of
-from federation.hospital.sessions import RecordStream, answer, take_frame
+from federation.hospital.sessions import MOST_RECORDS, RecordStream, answer, manifest_of, take_frame
 from tests.hospital_lab import CARDIOLOGY, JOHNNIE, HospitalLab
 from tests.mallory import rejected
 

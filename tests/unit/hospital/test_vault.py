@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from federation.errors import Corrupt, DepartmentForeign, FieldInvalid, Limit
-from federation.hospital.release import MOST_RECORDS, manifest_of
+from federation.hospital.sessions import MOST_RECORDS, manifest_of
 from federation.hospital.vault import PartLabel
 from federation.store.errors import AlreadyStored, StoredRecordCorrupt
 from federation.store.rows import StoredRecord

@@ -3,7 +3,7 @@
 import asyncio
 
 from federation.errors import Limit
-from federation.hospital.waiters import LOOK_SECONDS, Bells, RoomWatch
+from federation.hospital.waiters import POLL_SECONDS, MailboxPoller, Waiters
 
 MAILBOX = b"room", 1
 
@@ -36,15 +36,15 @@ async def woken(event: asyncio.Event, seconds: float) -> bool:
 
 def test_follower_is_woken_by_a_frame_of_another_process_and_by_nothing_else() -> None:
     async def follow() -> None:
-        bells, store = Bells(), Store()
-        watch = RoomWatch(bells, store.look)
-        with bells.listen(MAILBOX) as rung, bells.listen((b"other", 1)) as others:
-            watch.begin()
-            watch.begin()
-            assert await woken(rung, 1)
-            assert not await woken(rung, 4 * LOOK_SECONDS)
+        waiters, store = Waiters(), Store()
+        poller = MailboxPoller(waiters, store.look)
+        with waiters.waiting(MAILBOX) as event, waiters.waiting((b"other", 1)) as others:
+            poller.begin()
+            poller.begin()
+            assert await woken(event, 1)
+            assert not await woken(event, 4 * POLL_SECONDS)
             store.held[b"room"] += 64
-            assert await woken(rung, 1)
+            assert await woken(event, 1)
             assert not others.is_set()
 
     asyncio.run(follow())
@@ -52,28 +52,28 @@ def test_follower_is_woken_by_a_frame_of_another_process_and_by_nothing_else() -
 
 def test_looks_end_with_the_last_follower_and_begin_again_with_the_next() -> None:
     async def follow() -> None:
-        bells, store = Bells(), Store()
-        watch = RoomWatch(bells, store.look)
-        with bells.listen(MAILBOX) as rung:
-            watch.begin()
-            assert await woken(rung, 1)
-        await asyncio.sleep(3 * LOOK_SECONDS)
+        waiters, store = Waiters(), Store()
+        poller = MailboxPoller(waiters, store.look)
+        with waiters.waiting(MAILBOX) as event:
+            poller.begin()
+            assert await woken(event, 1)
+        await asyncio.sleep(3 * POLL_SECONDS)
         looks = store.looks
-        await asyncio.sleep(3 * LOOK_SECONDS)
+        await asyncio.sleep(3 * POLL_SECONDS)
         assert store.looks == looks
-        with bells.listen(MAILBOX) as rung:
-            watch.begin()
-            assert await woken(rung, 1)
+        with waiters.waiting(MAILBOX) as event:
+            poller.begin()
+            assert await woken(event, 1)
 
     asyncio.run(follow())
 
 
 def test_look_that_is_turned_away_is_made_again() -> None:
     async def follow() -> None:
-        bells, store = Bells(), Store()
+        waiters, store = Waiters(), Store()
         store.refusals = 1
-        with bells.listen(MAILBOX) as rung:
-            RoomWatch(bells, store.look).begin()
-            assert await woken(rung, 5)
+        with waiters.waiting(MAILBOX) as event:
+            MailboxPoller(waiters, store.look).begin()
+            assert await woken(event, 5)
 
     asyncio.run(follow())
