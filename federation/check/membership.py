@@ -25,7 +25,7 @@ from federation.store.inspection import Survey
 from federation.store.rows import RevocationKind
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import Credential, KeyStatement
-from federation.wire.dialling import dialling_of
+from federation.wire.channel import dialling_of
 from keystore.party import HospitalKeys
 from keystore.x509 import is_issued_by
 

@@ -19,8 +19,7 @@ from federation.protocol.statements import ROLE_NAMES
 from federation.settings import CloudSettings, HospitalSettings
 from federation.store.registrations import Registrations
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
-from federation.wire.channel import open_channel
-from federation.wire.dialling import ANYWHERE, Dialling, Resolved, dialling_of
+from federation.wire.channel import ANYWHERE, Dialling, Resolved, dialling_of, open_channel
 from keystore.x509 import tls_name
 
 PATIENCE = timedelta(seconds=5)

@@ -48,12 +48,12 @@ class DirectoryVersion:
 
     @property
     def sequence(self) -> int:
-        """Give the revocation list's sequence."""
+        """Return the revocation list's sequence."""
         return self.verifier.lists.sequence
 
     @property
     def revocation_list(self) -> SignedStatement:
-        """Give the list, signed by PRK_C."""
+        """Return the list, signed by PRK_C."""
         return self.directory.revocation_list
 
 
@@ -110,13 +110,13 @@ class DirectoryPublisher:
 
     @property
     def current(self) -> DirectoryVersion:
-        """Give the version of the last refresh. Raises Unavailable before the first."""
+        """Return the version of the last refresh. Raises Unavailable before the first."""
         if self._version is None:
             raise Unavailable("the directory is not made yet")
         return self._version
 
     def refresh(self, now: Instant) -> DirectoryVersion:
-        """Make a new version if anything changed or the list is due, and give the newest. Raises StoreError, HsmError."""
+        """Make a new version if anything changed or the list is due, and return the newest. Raises StoreError, HsmError."""
         with self._lock:
             directory, trust = self._newest(now)
             if self._version is None or self._version.directory != directory:
@@ -203,7 +203,7 @@ class DirectoryPublisher:
 
 
 def crls_and_pins(authorities: Iterable[StoredAuthority]) -> tuple[list[bytes], list[CrlPin]]:
-    """Give the authorities' newest CRLs, and what the list says of each."""
+    """Return the authorities' newest CRLs, and what the list says of each."""
     listed = [(it.certificate, it.crl_number, it.crl) for it in authorities if it.crl is not None]
     return [crl for *_, crl in listed], [pin_crl(certificate, number, crl) for certificate, number, crl in listed]
 

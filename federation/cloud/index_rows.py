@@ -93,14 +93,14 @@ def withdraw_row(cloud: Cloud, patient_id: str, location: Location, *, act: Act 
 
 
 def owners(cloud: Cloud, patient_id: str, hospital_id: str) -> Sequence[RowOwner]:
-    """Give what the rows of one patient of one hospital have in common, under every usable generation."""
+    """Return what the rows of one patient of one hospital have in common, under every usable generation."""
     return [RowOwner(it.bucket, it.hospital_key(hospital_id)) for it in cloud.blind_index.patients(patient_id)]
 
 
 def look_up(
     cloud: Cloud, patient_id: str, classes: Iterable[str], hospitals: Sequence[str] = (ANY,), page: int = 0
 ) -> LocationPage:
-    """Give a page of where a patient's records of these classes are, at these hospitals; no other row is read. Raises Corrupt.
+    """Return a page of where a patient's records of these classes are, at these hospitals; no other row is read. Raises Corrupt.
 
     Each hospital has its turn, so that none that has many rows pushes the others' back. Rows of older generations move first.
     """
@@ -119,7 +119,7 @@ def _wanted(patient: BlindPatient, classes: Iterable[str], hospitals: Sequence[s
 
 
 def _move(cloud: Cloud, active: BlindPatient, older: Iterable[SealedRow]) -> None:
-    """Give rows their names under the active generation. A failure fails no search: they are there under the old ones."""
+    """Name rows under the active generation. A failure fails no search: they are there under the old ones."""
     try:
         for row in older:
             place = _revealed(cloud, row)
@@ -146,7 +146,7 @@ def _owner(name: BlindName) -> RowOwner:
 
 
 def rows_of(cloud: Cloud, hospital_id: str) -> Iterator[SealedRow]:
-    """Give the rows of the index that name a hospital. Every row is opened: nothing else says whose it is. Raises Corrupt."""
+    """Yield the rows of the index that name a hospital. Every row is opened: nothing else says whose it is. Raises Corrupt."""
     index = cloud.blind_index
     for row in cloud.stores.index.walk():
         if index.reveal(row.row_key, row.row_id, row.sealed).hospital_id == hospital_id:
@@ -154,7 +154,7 @@ def rows_of(cloud: Cloud, hospital_id: str) -> Iterator[SealedRow]:
 
 
 def forget_rows_of(cloud: Cloud, hospital_id: str) -> int:
-    """Take a hospital's rows out of the index; give how many it were. Raises Corrupt."""
+    """Take a hospital's rows out of the index; return how many it were. Raises Corrupt."""
     gone = 0
     for row in rows_of(cloud, hospital_id):
         cloud.stores.index.withdraw(row.name)
@@ -170,7 +170,7 @@ def count_rows_of(cloud: Cloud, hospital_id: str, patient_id: str | None) -> int
 
 
 def purge_rows_of(cloud: Cloud, hospital_id: str, patient_id: str | None) -> int:
-    """Take a hospital's rows out, of one patient or of all; give how many it were. Raises Corrupt."""
+    """Take a hospital's rows out, of one patient or of all; return how many it were. Raises Corrupt."""
     if patient_id is None:
         return forget_rows_of(cloud, hospital_id)
     return cloud.stores.index.purge(owners(cloud, patient_id, hospital_id))

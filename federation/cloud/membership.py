@@ -40,7 +40,7 @@ def put_encryption_key(cloud: Cloud, request: pb.PutEncryptionKeyRequest) -> pb.
 
 
 def _newest_key_statement(cloud: Cloud, identity: str, now: Instant) -> SignedStatement | None:
-    """Give KS_X by the PRK_C of now, signed anew here if the walk has not come to it yet."""
+    """Return KS_X by the PRK_C of now, signed anew here if the walk has not come to it yet."""
     live = cloud.live(identity, now=now)
     if live is None:
         return None
@@ -77,7 +77,7 @@ def certify_tls_identity(cloud: Cloud, request: pb.CertifyTlsIdentityRequest) ->
 
 
 def issue_ticket(cloud: Cloud, request: pb.IssueTicketRequest, calling: str | None) -> pb.IssueTicketResponse:
-    """Give the enrolment desk of the calling hospital a ticket for a patient. Raises Rejected."""
+    """Issue a ticket for a patient to the enrolment desk of the calling hospital. Raises Rejected."""
     now = cloud.clock()
     call = cloud.authenticated(TICKET, request.opening, now=now)
     require_same_hospital(calling, call.sender.identity)  # tkt.1
@@ -90,7 +90,7 @@ def issue_ticket(cloud: Cloud, request: pb.IssueTicketRequest, calling: str | No
 def new_ticket(
     cloud: Cloud, role: str, identity: str, issued_by: str, act: Act, *, now: Instant
 ) -> tuple[bytes, Instant]:
-    """Make a ticket: single use, expiring; its hash alone is kept (A3). Give it and when it goes."""
+    """Make a ticket: single use, expiring; its hash alone is kept (A3). Return it and when it goes."""
     ticket = cloud.keys.token.random(16)
     expires_at = now + milliseconds(cloud.ticket_life)
     kept = Ticket(hashlib.sha256(ticket).digest(), role, identity, expires_at, issued_by)

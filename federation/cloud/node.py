@@ -115,7 +115,7 @@ def found(
 
 
 def _first_trust(database: Database, founding: Founding, keys: CloudKeys, now: Instant) -> TrustedBundle:
-    """Give the first bundle, and keep it; one that is kept is it, if it says what the founder decides. Raises ConfigError."""
+    """Make the first bundle, and keep it; one that is kept is it, if it says what the founder decides. Raises ConfigError."""
     chain = TrustChain(database)
     newest = chain.newest()
     if newest is not None:
@@ -222,7 +222,7 @@ class PublicCloudNode:
         return new_ticket(self.cloud, ROLE_NAMES[ROLE_HOSPITAL], hospital_id, "operator", act, now=now)
 
     def add_authority(self, certificate: x509.Certificate, doctor_ids: Sequence[str]) -> str:
-        """Recognise a medical authority for these doctors, sign the next trust bundle, and give the authority's id.
+        """Recognise a medical authority for these doctors, sign the next trust bundle, and return the authority's id.
 
         A certificate that is recognised already has this scope from now on. Raises CertificateRejected, FieldInvalid.
         """
@@ -234,7 +234,7 @@ class PublicCloudNode:
         return authority_id
 
     def remove_authority(self, certificate: x509.Certificate) -> str:
-        """Recognise a certificate of a medical authority no longer, and give the authority's id. Raises CertificateRejected."""
+        """Recognise a certificate of a medical authority no longer, and return the authority's id. Raises CertificateRejected."""
         authority_id, der = authority_id_of(certificate), certificate.public_bytes(Encoding.DER)
         if der not in {it.certificate for it in self._authorities.all()}:
             raise CertificateRejected("this certificate is not recognised")
@@ -244,11 +244,11 @@ class PublicCloudNode:
         return authority_id
 
     def authorities(self) -> Sequence[StoredAuthority]:
-        """Give every certificate of a medical authority that is recognised; an authority may have several."""
+        """Return every certificate of a medical authority that is recognised; an authority may have several."""
         return self._authorities.all()
 
     def put_crl(self, crl: x509.CertificateRevocationList) -> tuple[str, int]:
-        """Take an authority's newer CRL; give the authority and the number. Raises CertificateRejected, AlreadyStored.
+        """Take an authority's newer CRL; return the authority and the number. Raises CertificateRejected, AlreadyStored.
 
         An authority whose key is rotated has a CRL of each: the one that signed this says whose it is.
         """
@@ -265,7 +265,7 @@ class PublicCloudNode:
         return authority.authority_id, number
 
     def revoke(self, identity: str) -> list[bytes]:
-        """Revoke a party's credentials and let its identity register again; give the serials. Raises NotStored, Limit.
+        """Revoke a party's credentials and let its identity register again; return the serials. Raises NotStored, Limit.
 
         The live one first: it alone can act everywhere, and has places of the list for itself. Those that it followed fall
         too: whoever has the device has them all. Where the list has no room for them they are what is left when this is
@@ -293,7 +293,7 @@ class PublicCloudNode:
                 return fallen
 
     def revoke_serial(self, serial: bytes) -> bytes:
-        """Revoke one credential that a newer one followed, and give its serial. Raises NotStored, CredentialLive, Limit."""
+        """Revoke one credential that a newer one followed, and return its serial. Raises NotStored, CredentialLive, Limit."""
         kept = self.cloud.stores.registrations.credential_of(serial)
         if kept is None:
             raise NotStored("no credential has this serial")
@@ -309,7 +309,7 @@ class PublicCloudNode:
         revoke_credential(self.cloud, identity, serial, not_after, now=now)
 
     def trust(self) -> TrustedBundle:
-        """Give the newest trust bundle."""
+        """Return the newest trust bundle."""
         return self._trust.newest()
 
     def publish(self) -> DirectoryVersion:

@@ -64,7 +64,7 @@ ANSWER_LOST_AFTER = timedelta(minutes=10)
 
 
 def open_registration(cloud: Cloud) -> OpenRegistrationResponse:
-    """Give a challenge, single use, and EK_C. Nothing is kept: anybody may ask for as many as they like."""
+    """Return a challenge, single use, and EK_C. Nothing is kept: anybody may ask for as many as they like."""
     now = cloud.clock()
     challenge = new_challenge(cloud.keys.index, cloud.keys.token.random(4), now=now)
     statement = cloud.epochs.current(now)
@@ -136,7 +136,7 @@ def _completed(
 
 
 def _act(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, now: Instant) -> Act:
-    """Give what is kept with a registration: its entry in the log, and that its challenge is used.
+    """Return what is kept with a registration: its entry in the log, and that its challenge is used.
 
     So a request whose registration was lost with the database is taken when it comes again.
     """
@@ -148,7 +148,7 @@ def _act(cloud: Cloud, accepted: AcceptedRequest, registration: Registration, no
 
 
 def _address_of(cloud: Cloud, accepted: AcceptedRequest) -> str | None:
-    """Give where a hospital that registers again is dialled: there is no moment at which it can't be found."""
+    """Return where a hospital that registers again is dialled: there is no moment at which it can't be found."""
     live = cloud.stores.registrations.live(accepted.request.identity)
     return live.address if accepted.renewed is not None and live is not None else None
 
@@ -244,18 +244,18 @@ def _meanwhile(accepted: AcceptedRequest) -> Iterator[None]:
 
 
 def shared_key_context(identity: str, serial: bytes) -> bytes:
-    """Give what K_X is sealed with: T("kx", ID_X, serial)."""
+    """Return what K_X is sealed with: T("kx", ID_X, serial)."""
     return transcript("kx", text(identity), serial)
 
 
 def new_challenge(key: Indexing, entropy: bytes, *, now: Instant) -> bytes:
-    """Give a challenge; `entropy` are 4 random bytes."""
+    """Return a challenge; `entropy` are 4 random bytes."""
     clear = (now // 1000).to_bytes(4) + entropy
     return clear + key.mac(_challenge_covered(clear))[:_CHALLENGE_MAC]
 
 
 def is_good_challenge(challenge: bytes, key: Indexing, freshness: Freshness, *, now: Instant) -> bool:
-    """Say whether this cloud gave out the challenge within the last five minutes; whether it was used is another question.
+    """Return whether this cloud gave out the challenge within the last five minutes; whether it was used is another question.
 
     Another process did, perhaps, whose clock is ahead.
     """
@@ -268,12 +268,12 @@ def is_good_challenge(challenge: bytes, key: Indexing, freshness: Freshness, *, 
 
 
 def challenge_replay_key(challenge: bytes) -> bytes:
-    """Give what is kept of a challenge that was used: H(T("challenge-used", challenge))."""
+    """Return what is kept of a challenge that was used: H(T("challenge-used", challenge))."""
     return digest(transcript("challenge-used", challenge))
 
 
 def challenge_kept_until(freshness: Freshness, *, now: Instant) -> Instant:
-    """Give until when: then it is too old by every clock."""
+    """Return until when: then it is too old by every clock."""
     return now + milliseconds(CHALLENGE_LIFE + 2 * freshness.skew)
 
 
@@ -306,7 +306,7 @@ def require_due(cloud: Cloud, accepted: AcceptedRequest, *, now: Instant) -> Non
 
 
 def _is_due(cloud: Cloud, live: VerifiedParty, now: Instant) -> bool:
-    """Say whether the federation's clock or the cloud's own rotation asks for it: then nobody can bring it about."""
+    """Return whether the federation's clock or the cloud's own rotation asks for it: then nobody can bring it about."""
     credential = Credential.FromString(live.credential)
     issuers = cloud.publisher.current.trust.anchors.issuers
     issuer_is_active = issuers.state(live.issuer_public_key, now=now) is State.ACTIVE
@@ -314,7 +314,7 @@ def _is_due(cloud: Cloud, live: VerifiedParty, now: Instant) -> bool:
 
 
 def _is_own_choice(accepted: AcceptedRequest, live: VerifiedParty, past: _Past, now: Instant) -> bool:
-    """Say whether the member has a reason of its own, and has not had too many: another PRK_X or Cert_D, a lost answer."""
+    """Return whether the member has a reason of its own, and has not had too many: another PRK_X or Cert_D, a lost answer."""
     request, issued_at = accepted.request, Credential.FromString(live.credential).not_before
     has_reason = (
         request.verifying_key != live.verifying_key

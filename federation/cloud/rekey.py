@@ -44,7 +44,7 @@ def restate_all(cloud: Cloud) -> Steps:
 
 
 def restate(cloud: Cloud, registration: Registration, *, now: Instant) -> bool:
-    """Sign one KS anew if another PRK_C than the active one signed it, and say whether that was kept.
+    """Sign one KS anew if another PRK_C than the active one signed it, and return whether that was kept.
 
     It is verified before: nothing that was put into the store gets a signature. Raises Authentication, MalformedMessage.
     """
@@ -81,7 +81,7 @@ def count_sealed_rows(cloud: Cloud, generation: int) -> int:
 
 
 def forget_registrations(cloud: Cloud, generation: int) -> int:
-    """End the registrations under a revoked generation of s, so that their identities may register again; give how many."""
+    """End the registrations under a revoked generation of s, so that their identities may register again; return how many."""
     since, until = _term(cloud, generation)
     gone = 0
     for it in cloud.stores.registrations.walk():
@@ -96,7 +96,7 @@ def forget_registrations(cloud: Cloud, generation: int) -> int:
 
 
 def forget_rows(cloud: Cloud, generation: int) -> int:
-    """Take out the rows that nobody can find any more, and give how many: their hospitals publish them again."""
+    """Take out the rows that nobody can find any more, and return how many: their hospitals publish them again."""
     gone = 0
     for row in cloud.stores.index.walk():
         if row.generation == generation:
@@ -139,7 +139,7 @@ def _stated_under(cloud: Cloud, registration: Registration) -> int:
 
 
 def _term(cloud: Cloud, generation: int) -> tuple[Instant, Instant]:
-    """Give from when until when a generation of s issued; the active one has no end yet."""
+    """Return from when until when a generation of s issued; the active one has no end yet."""
     book = cloud.book.read()
     until = book.retired_at(ISSUING, generation)
     return book.get(ISSUING, generation).active_from or 0, _FOREVER if until is None else until

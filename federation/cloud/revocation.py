@@ -81,22 +81,22 @@ class Capacity:
 
     @property
     def is_high(self) -> bool:
-        """Say whether somebody should look."""
+        """Return whether somebody should look."""
         return self.entries > HIGH * self.most
 
     @property
     def is_full(self) -> bool:
-        """Say whether nothing more of the kind is revoked."""
+        """Return whether nothing more of the kind is revoked."""
         return self.entries >= self.most
 
 
 def capacities(counted: Mapping[RevocationKind, int]) -> list[Capacity]:
-    """Give how full a list of so many entries is, by kind."""
+    """Return how full a list of so many entries is, by kind."""
     return [Capacity(kind, counted.get(kind, 0), most) for kind, most in MOST.items()]
 
 
 def capacities_of(listed: RevocationList) -> list[Capacity]:
-    """Give how full a list is, by kind."""
+    """Return how full a list is, by kind."""
     return capacities({"serial": len(listed.serials), "grant": len(listed.grants), "key": len(listed.key_ids)})
 
 

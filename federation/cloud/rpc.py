@@ -73,7 +73,7 @@ class DirectoryServicer(_Servicer, DirectoryServiceServicer):
         request: GetDirectoryRequest,  # noqa: ARG002 - empty
         context: ServicerContext,  # noqa: ARG002 - anyone may call
     ) -> GetDirectoryResponse:
-        """Give the directory as it stands."""
+        """Return the directory as it stands."""
         return self._cloud.publisher.current.directory
 
     async def GetTrustBundles(  # noqa: N802
@@ -81,7 +81,7 @@ class DirectoryServicer(_Servicer, DirectoryServiceServicer):
         request: GetTrustBundlesRequest,
         context: ServicerContext,  # noqa: ARG002 - anyone may call
     ) -> GetTrustBundlesResponse:
-        """Give the trust bundles that followed a number."""
+        """Return the trust bundles that followed a number."""
         check(request)
         bundles = await self._workers.run(self._cloud.trust.after, request.after_sequence)
         return GetTrustBundlesResponse(trust_bundles=bundles)
@@ -91,7 +91,7 @@ class DirectoryServicer(_Servicer, DirectoryServiceServicer):
         request: WatchDirectoryRequest,  # noqa: ARG002 - empty
         context: ServicerContext,  # noqa: ARG002 - anyone may call
     ) -> AsyncIterator[WatchDirectoryResponse]:
-        """Give the directory at once, and again at each change."""
+        """Yield the directory at once, and again at each change."""
         version = await self._feed.after(0)
         while version is not None:
             yield WatchDirectoryResponse(directory=version.directory)
@@ -106,7 +106,7 @@ class RegistrationServicer(_Servicer, RegistrationServiceServicer):
         request: OpenRegistrationRequest,  # noqa: ARG002 - empty
         context: ServicerContext,  # noqa: ARG002 - anyone may call
     ) -> OpenRegistrationResponse:
-        """Give a challenge and EK_C."""
+        """Return a challenge and EK_C."""
         return await self._workers.run(open_registration, self._cloud)
 
     async def Register(self, request: RegisterRequest, context: ServicerContext) -> RegisterResponse:  # noqa: N802, ARG002
@@ -144,7 +144,7 @@ class MembershipServicer(_Servicer, MembershipServiceServicer):
     async def IssueTicket(  # noqa: N802
         self, request: IssueTicketRequest, context: ServicerContext
     ) -> IssueTicketResponse:
-        """Give a hospital a ticket for a patient."""
+        """Issue a ticket for a patient to a hospital."""
         return await self._workers.run(issue_ticket, self._cloud, request, calling_hospital(context))
 
 

@@ -45,7 +45,7 @@ def _verified(cloud: Cloud, request: SearchRequest, verifier: Verifier, now: Ins
 
 
 def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
-    """Give K_D; an unregistered doctor, who is refused before it is used, gets a random one. Raises Corrupt."""
+    """Return K_D; an unregistered doctor, who is refused before it is used, gets a random one. Raises Corrupt."""
     if live is None:
         return cloud.keys.token.random(32)
     try:
@@ -68,7 +68,7 @@ def _found(
 
 
 def _hospital(cloud: Cloud, hospital_id: str, verifier: Verifier, now: Instant) -> Registration | None:
-    """Give a hospital that can be dialled now. The rows of another are left out: the doctor would refuse the whole answer."""
+    """Return a hospital that can be dialled now. The rows of another are left out: the doctor would refuse the whole answer."""
     live = cloud.live(hospital_id, now=now)
     if live is None or live.address is None:
         return None

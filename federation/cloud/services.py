@@ -70,21 +70,21 @@ class Cloud:
 
     @property
     def keys_by_time(self) -> KeysByTime:
-        """Give the keys that sign, by the moment that is said in what they sign."""
+        """Return the keys that sign, by the moment that is said in what they sign."""
         return KeysByTime(self.keys, self.book)
 
     @property
     def tls_ca(self) -> x509.Certificate:
-        """Give the certificate of the federation's TLS CA that is active now."""
+        """Return the certificate of the federation's TLS CA that is active now."""
         return self.keys_by_time.tls_ca(self.clock())[0]
 
     @property
     def blind_index(self) -> BlindIndex:
-        """Give the keys of the index."""
+        """Return the keys of the index."""
         return BlindIndex(self.keys.index, self.keys.sealing)
 
     def member(self, identity: str, *, now: Instant) -> VerifiedParty:
-        """Give a party with a live registration whose CRED holds. Raises Rejected: a seal was opened to learn its name."""
+        """Return a party with a live registration whose CRED holds. Raises Rejected: a seal was opened to learn its name."""
         with after_opening():
             live = self.live(identity, now=now)
             if live is None:
@@ -99,7 +99,7 @@ class Cloud:
         return Authenticated(self, sender, claimed.opened, claimed.verify(sender, now=now))
 
     def live(self, identity: str, *, now: Instant) -> Registration | None:
-        """Give the registration of an identity unless its time is over."""
+        """Return the registration of an identity unless its time is over."""
         registration = self.stores.registrations.live(identity)
         return registration if registration is not None and now <= registration.not_after else None
 
@@ -113,7 +113,7 @@ class Cloud:
         self.audit.record(AuditEvent(kind, reason, detail=detail), now=now)
 
     def act(self, kind: str, detail: str, *, now: Instant) -> Act:
-        """Give what the store writes with a change: the audit log's entry. Neither is there without the other."""
+        """Return what the store writes with a change: the audit log's entry. Neither is there without the other."""
         return Act(self.audit.entry(AuditEvent(kind, OK, detail=detail), now=now))
 
     def record_access(self, event: AccessEvent, *, now: Instant) -> None:
@@ -132,7 +132,7 @@ class Authenticated(Generic[M]):
 
     @property
     def payload(self) -> M:
-        """Give what was asked."""
+        """Return what was asked."""
         return self.opened.payload
 
     def admit(self, *, now: Instant) -> None:
@@ -153,5 +153,5 @@ class Authenticated(Generic[M]):
 
 
 def as_datetime(now: Instant) -> datetime:
-    """Give an instant as X.509 wants it."""
+    """Return an instant as X.509 wants it."""
     return datetime.fromtimestamp(now / 1000, UTC)

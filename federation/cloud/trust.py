@@ -43,15 +43,15 @@ class KeysByTime:
     book: GenerationBook
 
     def signing_key(self, now: Instant) -> Ed25519PrivateKey:
-        """Give the PRK_C that signs what says that it was signed now."""
+        """Return the PRK_C that signs what says that it was signed now."""
         return self.keys.signing_key_of(self._active(IDENTITY, now))
 
     def issuing(self, now: Instant) -> IssuingKey:
-        """Give the s that issues credentials which begin now."""
+        """Return the s that issues credentials which begin now."""
         return self.keys.issuing_of(self._active(ISSUING, now))
 
     def tls_ca(self, now: Instant) -> tuple[x509.Certificate, Ed25519PrivateKey]:
-        """Give the federation's TLS CA: its certificate and key."""
+        """Return the federation's TLS CA: its certificate and key."""
         active = self.book.read().active(TLS_CA, now)
         return x509.load_der_x509_certificate(active.public), self.keys.tls_ca_key_of(active.number)
 
@@ -72,7 +72,7 @@ class TrustOffice:
         self._newest: TrustedBundle | None = None
 
     def newest(self) -> TrustedBundle:
-        """Give the newest bundle of the chain. Raises Unavailable for a cloud whose first bundle isn't signed yet."""
+        """Return the newest bundle of the chain. Raises Unavailable for a cloud whose first bundle isn't signed yet."""
         kept = self._chain.newest()
         if kept is None:
             raise Unavailable("this federation has no trust bundle yet")
@@ -83,11 +83,11 @@ class TrustOffice:
             return self._newest
 
     def after(self, sequence: int) -> Sequence[SignedStatement]:
-        """Give the next bundles after a number, oldest first; at most `MOST_AT_ONCE`."""
+        """Return the next bundles after a number, oldest first; at most `MOST_AT_ONCE`."""
         return [as_signed(kept) for _, kept in self._chain.after(sequence, limit=MOST_AT_ONCE)]
 
     def refresh(self, now: Instant) -> TrustedBundle:
-        """Sign the next bundle if anything that it says has changed, and give the newest.
+        """Sign the next bundle if anything that it says has changed, and return the newest.
 
         Raises what `federation.protocol.bundle.issue_next` finds wrong with it, Unavailable, StoreError, HsmError.
         """
@@ -111,7 +111,7 @@ class TrustOffice:
 def composed(
     newest: TrustBundle, generations: Generations, authorities: Iterable[StoredAuthority], moment: Instant
 ) -> TrustBundle:
-    """Give the newest bundle with the keys, TLS CAs and authorities of that moment."""
+    """Return the newest bundle with the keys, TLS CAs and authorities of that moment."""
     content = TrustBundle()
     content.CopyFrom(newest)
     for field in ("issuers", "cloud_keys", "tls_ca_certificates", "medical_authorities"):
@@ -129,7 +129,7 @@ def composed(
 
 
 def _tls_cas(generations: Generations, moment: Instant) -> list[bytes]:
-    """Give the certificates that hold: the active one first, then the one that waits, then those that it followed."""
+    """Return the certificates that hold: the active one first, then the one that waits, then those that it followed."""
     active, *older = generations.usable(TLS_CA, moment)
     waiting = generations.prepared(TLS_CA, moment)
     return [it.public for it in (active, *([] if waiting is None else [waiting]), *older)]

@@ -31,14 +31,14 @@ _EVIDENCE = PartLabel("attachment", "evidence.json", "application/json")
 
 
 def kept_receipt(hospital: Hospital, received: ReceivedDeposit) -> SignedStatement | None:
-    """Give the receipt of the same sto, if this doctor had it kept before."""
+    """Return the receipt of the same sto, if this doctor had it kept before."""
     same_doctor = received.sto.doctor_id == received.request.doctor.identity
     answer = hospital.stores.records.answer_to(received.digest) if same_doctor else None
     return None if answer is None else SignedStatement.FromString(answer)
 
 
 def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStatement:
-    """Decide, log, and keep the deposit; give its receipt. The same sto again gets the same receipt.
+    """Decide, log, and keep the deposit; return its receipt. The same sto again gets the same receipt.
 
     Raises Authorization for what is wrong with the grant, Rejected for anything else, StoreError, HsmError; then nothing
     is kept.
@@ -122,7 +122,7 @@ def _handle(hospital_id: str, sto: Deposit) -> bytes:
 
 
 def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:
-    """Give what a judge needs beside M_SD and M_DINF to check Sig_P2 and Sig_D5 (docs/protocol.md, 7), as JSON."""
+    """Return what a judge needs beside M_SD and M_DINF to check Sig_P2 and Sig_D5 (docs/protocol.md, 7), as JSON."""
     sto, doctor = deposit.sto, deposit.doctor
     fields = {
         "received_at": now,

@@ -49,7 +49,7 @@ class RecordFiles:
 
     @property
     def size_bytes(self) -> int:
-        """Give the size of all files. Raises OSError."""
+        """Return the size of all files. Raises OSError."""
         return sum(path.stat().st_size for path in (self.bundle, *self.attachments))
 
 
@@ -62,7 +62,7 @@ class CheckedBundle:
 
 
 def import_record(hospital: Hospital, files: RecordFiles, progress: Progress) -> bytes:
-    """Keep one record and the outbox entry that publishes it; give its handle.
+    """Keep one record and the outbox entry that publishes it; return its handle.
 
     Raises what check_record raises, StoreError; then nothing of the record is kept.
     """
@@ -83,7 +83,7 @@ def check_record(hospital: Hospital, files: RecordFiles) -> CheckedBundle:
 
 
 def keep_record(hospital: Hospital, files: RecordFiles, checked: CheckedBundle, progress: Progress) -> bytes:
-    """Keep a record that was checked and the outbox entry that publishes it; give its handle. Raises OSError, StoreError."""
+    """Keep a record that was checked and the outbox entry that publishes it; return its handle. Raises OSError, StoreError."""
     now = hospital.clock()
     kept_until = hospital.retention.keep_until(class_of(files.department_id), now)
     metadata = RecordMetadata(
@@ -127,7 +127,7 @@ def _chunks(path: Path, progress: Progress) -> Iterator[bytes]:
 
 
 def media_type(name: str) -> str:
-    """Give the media type of a file by its name; what is compressed is of the compression's type, whatever is in it."""
+    """Return the media type of a file by its name; what is compressed is of the compression's type, whatever is in it."""
     kind, packed = guess_type(name)
     if packed is not None:
         return PACKED.get(packed, UNKNOWN)

@@ -35,7 +35,7 @@ from federation.store.records import OutboxEntries, Records, RecordsAdministrati
 from federation.store.rooms import Rooms
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire import operations
-from federation.wire.dialling import dialling_of
+from federation.wire.channel import dialling_of
 from federation.wire.server import LeafRotation
 from hsm import PinProvider, Token
 from keystore.party import HospitalKeys
@@ -88,7 +88,7 @@ def _require_sound(settings: HospitalSettings, bundle: TrustedBundle) -> None:
 
 
 def department_ids(settings: HospitalSettings) -> tuple[str, ...]:
-    """Give the ID_DEs of a hospital's departments."""
+    """Return the ID_DEs of a hospital's departments."""
     return tuple(f"{settings.identity}/{name}" for name in settings.departments)
 
 
@@ -134,32 +134,32 @@ class HospitalNode:
 
     @property
     def member(self) -> Member:
-        """Give the hospital as a member of the federation."""
+        """Return the hospital as a member of the federation."""
         return self.hospital.member
 
     @property
     def leaf(self) -> LeafRotation:
-        """Give the TLS leaf, made in memory and signed by the identity CA. Raises NotRegistered."""
+        """Return the TLS leaf, made in memory and signed by the identity CA. Raises NotRegistered."""
         return self.tls.leaves
 
     @property
     def identity_ca(self) -> x509.Certificate | None:
-        """Give the certificate of this hospital's identity CA, if there is one for the key in the token."""
+        """Return the certificate of this hospital's identity CA, if there is one for the key in the token."""
         return self.tls.certificate
 
     @property
     def bundle(self) -> TrustedBundle:
-        """Give the trust bundle that holds now."""
+        """Return the trust bundle that holds now."""
         return self.member.trust.newest()
 
     @property
     def root_pem(self) -> bytes:
-        """Give the federation's TLS CAs."""
+        """Return the federation's TLS CAs."""
         return self.bundle.tls_roots
 
     @property
     def outbox(self) -> Outbox:
-        """Give the outbox, on its way to the public cloud."""
+        """Return the outbox, on its way to the public cloud."""
         return Outbox(self.hospital, lambda publication: self.cloud.publish(self.member, publication))
 
     def register(self, licence: bytes, ticket: bytes) -> None:
@@ -177,7 +177,7 @@ class HospitalNode:
             self.cloud.renew(self.member, self.settings.address)
 
     def renew_registration(self) -> Due | None:
-        """Register again if it is due, and say why; or take KS signed anew if the PRK_C behind it can't be relied on.
+        """Register again if it is due, and return why; or take KS signed anew if the PRK_C behind it can't be relied on.
 
         Raises NotRegistered if the licence is not kept, the cloud's refusal, Unavailable.
         """
@@ -232,7 +232,7 @@ def compose(
     clock: Clock,
     entropy: Entropy = system_entropy,
 ) -> Hospital:
-    """Give a hospital on its token, its database and its records. Raises ConfigError."""
+    """Return a hospital on its token, its database and its records. Raises ConfigError."""
     stores = Stores(
         settings=Settings(database),
         replay=ReplayMemory(database),

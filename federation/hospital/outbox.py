@@ -55,7 +55,7 @@ class Outbox:
         self._publish = publish
 
     def publish_due(self) -> int:
-        """Attempt what is due now, the longest due first; give how many the cloud has acknowledged.
+        """Attempt what is due now, the longest due first; return how many the cloud has acknowledged.
 
         Ends early when the cloud does not answer: nothing else would get through either.
         """
@@ -73,7 +73,7 @@ class Outbox:
         return acknowledged
 
     def _attempt(self, entry: OutboxEntry) -> bool:
-        """Publish an entry unless another worker has it; say whether it was published."""
+        """Publish an entry unless another worker has it; return whether it was published."""
         hospital = self._hospital
         if not hospital.stores.outbox.take(entry, until=hospital.clock() + TAKEN_MS):
             return False
@@ -119,12 +119,12 @@ class Outbox:
 
 
 def evidence_context(kind: str, reference: bytes) -> bytes:
-    """Give what a hospital's evidence is sealed with."""
+    """Return what a hospital's evidence is sealed with."""
     return transcript("evidence", kind.encode(), reference)
 
 
 def pause_after(attempts: int) -> int:
-    """Give how long to wait before the next attempt, in ms: doubling from 2 s to 10 minutes."""
+    """Return how long to wait before the next attempt, in ms: doubling from 2 s to 10 minutes."""
     return int(min(FIRST_PAUSE_MS * 2 ** min(attempts, 16), LONGEST_PAUSE_MS))
 
 
@@ -137,18 +137,18 @@ def new_entry(
     entropy: Entropy,
     action: "PublicationAction.ValueType" = PUBLICATION_ACTION_ADD,
 ) -> OutboxEntry:
-    """Give the entry that will publish a record or withdraw it, due at once."""
+    """Return the entry that will publish a record or withdraw it, due at once."""
     return _entry(hospital_id, metadata, sealing, entropy(ENTRY_BYTES), now, action)
 
 
 def repeated_entry(hospital_id: str, metadata: RecordMetadata, sealing: Sealing, *, now: Instant) -> OutboxEntry:
-    """Give the entry that will publish a record once more: the same one as long as it waits, however often it is asked for."""
+    """Return the entry that will publish a record once more: the same one as long as it waits, however often it is asked for."""
     entry_id = digest(transcript("publish-again", metadata.handle))[:ENTRY_BYTES]
     return _entry(hospital_id, metadata, sealing, entry_id, now, PUBLICATION_ACTION_ADD)
 
 
 def publication_in(entry: OutboxEntry, sealing: Sealing) -> Publication:
-    """Give what an entry is to publish. Raises Corrupt."""
+    """Return what an entry is to publish. Raises Corrupt."""
     try:
         return Publication.FromString(sealing.open(entry.sealed, _context(entry.entry_id)))
     except SealBroken as error:
@@ -156,7 +156,7 @@ def publication_in(entry: OutboxEntry, sealing: Sealing) -> Publication:
 
 
 def resealed(entry: OutboxEntry, sealing: Sealing) -> bytes:
-    """Give what an entry keeps, under the active sealing key. Raises SealBroken."""
+    """Return what an entry keeps, under the active sealing key. Raises SealBroken."""
     return sealing.reseal(entry.sealed, _context(entry.entry_id))
 
 

@@ -52,19 +52,19 @@ class Overview:
 
     @property
     def newest(self) -> StoredRecord:
-        """Give the newest version."""
+        """Return the newest version."""
         return self.versions[-1]
 
     @property
     def keep_until(self) -> Instant | None:
-        """Give when the retention of all versions is over; None if of one nobody said."""
+        """Return when the retention of all versions is over; None if of one nobody said."""
         dates = [version.keep_until for version in self.versions]
         known = [date for date in dates if date is not None]
         return max(known) if len(known) == len(dates) else None
 
     @property
     def is_withdrawn(self) -> bool:
-        """Say whether the record is on file and not to be found."""
+        """Return whether the record is on file and not to be found."""
         return self.standing is not None and not self.standing.is_shown
 
 
@@ -77,7 +77,7 @@ class Correction:
 
 
 def overview(hospital: Hospital, handle: bytes) -> Overview:
-    """Give what is known of a record. Raises RecordErased, NoSuchRecord."""
+    """Return what is known of a record. Raises RecordErased, NoSuchRecord."""
     administration = hospital.stores.administration
     versions = administration.versions(handle)
     if not versions:
@@ -86,7 +86,7 @@ def overview(hospital: Hospital, handle: bytes) -> Overview:
 
 
 def overviews(hospital: Hospital, handles: Iterable[bytes]) -> Iterator[Overview]:
-    """Give what is known of records; one that is erased meanwhile is left out."""
+    """Yield what is known of records; one that is erased meanwhile is left out."""
     for handle in handles:
         try:
             yield overview(hospital, handle)
@@ -95,7 +95,7 @@ def overviews(hospital: Hospital, handles: Iterable[bytes]) -> Iterator[Overview
 
 
 def records_of(hospital: Hospital, patient_id: str) -> Sequence[bytes]:
-    """Give the handles of a patient's records, withdrawn ones too. Raises FieldInvalid."""
+    """Return the handles of a patient's records, withdrawn ones too. Raises FieldInvalid."""
     keys = hospital.vault.patient_keys(require_identity("patient", patient_id))
     return list(hospital.stores.administration.handles(patient_keys=keys))
 
@@ -108,7 +108,7 @@ def keep_until(hospital: Hospital, handle: bytes, until: Instant, action: Operat
 
 
 def place_hold(hospital: Hospital, handle: bytes, action: OperatorAction) -> bytes:
-    """Place a legal hold; give its id. Raises RecordErased, NoSuchRecord."""
+    """Place a legal hold; return its id. Raises RecordErased, NoSuchRecord."""
     hold_id = hospital.entropy(HOLD_BYTES)
     entry = _entry(hospital, "HELD", handle, action, f"hold {hold_id.hex()}")
     _on_file(hospital, handle, lambda: hospital.stores.administration.hold(handle, hold_id, entry))
@@ -123,7 +123,7 @@ def release_hold(hospital: Hospital, handle: bytes, hold_id: bytes, action: Oper
 
 
 def withdraw(hospital: Hospital, handle: bytes, action: OperatorAction) -> bool:
-    """Have a record found by nobody, and its row taken out of the index; say whether it was shown before.
+    """Have a record found by nobody, and its row taken out of the index; return whether it was shown before.
 
     Raises RecordErased, NoSuchRecord, Corrupt.
     """
@@ -135,7 +135,7 @@ def withdraw(hospital: Hospital, handle: bytes, action: OperatorAction) -> bool:
 
 
 def reinstate(hospital: Hospital, handle: bytes, action: OperatorAction) -> bool:
-    """Have a withdrawn record found again; say whether it was withdrawn. Raises RecordErased, NoSuchRecord, Corrupt."""
+    """Have a withdrawn record found again; return whether it was withdrawn. Raises RecordErased, NoSuchRecord, Corrupt."""
     outbox_entry = _outbox_entry(hospital, handle, is_shown=True)
     entry = _entry(hospital, "REINSTATED", handle, action)
     return _on_file(
@@ -188,7 +188,7 @@ def keep_version(hospital: Hospital, record: StoredRecord, action: OperatorActio
 
 
 def erase(hospital: Hospital, handle: bytes, action: OperatorAction) -> bool:
-    """Erase a record whose retention is over and that nothing holds; say whether it was on file.
+    """Erase a record whose retention is over and that nothing holds; return whether it was on file.
 
     Its wrapped keys go at once; its blobs too, or at the next chore if the shelf does not answer; its row of the index through
     the outbox. Raises StillHeld, StillKept, NoSuchRecord, Conflict if it is changed again and again, Corrupt.
@@ -208,7 +208,7 @@ def erase(hospital: Hospital, handle: bytes, action: OperatorAction) -> bool:
 
 
 def bury(hospital: Hospital) -> int:
-    """Remove the blobs of erased records; give how many. Raises StoreUnavailable: the rest go another time."""
+    """Remove the blobs of erased records; return how many. Raises StoreUnavailable: the rest go another time."""
     administration, count = hospital.stores.administration, 0
     while names := administration.condemned(limit=BURIED_AT_ONCE):
         for name in names:
@@ -219,7 +219,7 @@ def bury(hospital: Hospital) -> int:
 
 
 def why_absent(hospital: Hospital, handles: Sequence[bytes]) -> str:
-    """Give the reason for the log why none of these records was given: the wire says the same whatever it is."""
+    """Return the reason for the log why none of these records was given: the wire says the same whatever it is."""
     found = {standing.standing for handle in handles if (standing := hospital.stores.administration.standing(handle))}
     if "erased" in found:
         return RecordErased.reason
@@ -273,5 +273,5 @@ def _event(kind: str, handle: bytes, action: OperatorAction, detail: str = "", *
 
 
 def _described(parts: Sequence[StoredPart]) -> list[StoredPart]:
-    """Give parts without the names of their blobs, which are new each time."""
+    """Return parts without the names of their blobs, which are new each time."""
     return [replace(part, blob="") for part in parts]

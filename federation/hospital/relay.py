@@ -78,7 +78,7 @@ def open_room(hospital: Hospital, request: OpenRoomRequest) -> OpenRoomResponse:
 
 
 def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
-    """Give a room's doctor, and the lists to check it with. Raises NoSuchRoom, StaleRevocationList."""
+    """Return a room's doctor, and the lists to check it with. Raises NoSuchRoom, StaleRevocationList."""
     check(request)  # GetRoom.1
     room = require_room(hospital, request.room_id)  # GetRoom.2
     require_holder(hospital, room)  # GetRoom.2
@@ -125,7 +125,7 @@ def put_frame(hospital: Hospital, request: PutFrameRequest) -> None:
 
 
 def require_room(hospital: Hospital, room_id: bytes) -> StoredRoom:
-    """Give a room. Raises NoSuchRoom."""
+    """Return a room. Raises NoSuchRoom."""
     room = hospital.stores.rooms.get(room_id, now=hospital.clock())
     if room is None:
         raise NoSuchRoom("there is no such room, or it has expired")  # room.1
@@ -148,7 +148,7 @@ def require_open_room(hospital: Hospital, room_id: bytes) -> None:
 
 
 def next_frames(hospital: Hospital, request: FollowFramesRequest, number: int) -> list[FollowFramesResponse]:
-    """Give some frames of a direction from a number on, none if none is there yet. Raises NoSuchRoom, Authentication."""
+    """Return some frames of a direction from a number on, none if none is there yet. Raises NoSuchRoom, Authentication."""
     require_open_room(hospital, request.room_id)  # FollowFrames.2
     found = hospital.stores.rooms.frames(request.room_id, request.direction, from_number=number, limit=FRAMES_AT_ONCE)
     return [FollowFramesResponse(number=at, frame=RelayFrame.FromString(frame)) for at, frame in found]

@@ -20,13 +20,13 @@ class Retention:
     of_class: Mapping[str, int] = field(default_factory=dict)
 
     def keep_until(self, department_class: str, stored_at: Instant) -> Instant | None:
-        """Give when the retention of what was stored then ends; None if the policy says nothing of the class."""
+        """Return when the retention of what was stored then ends; None if the policy says nothing of the class."""
         years = self.of_class.get(department_class, self.years)
         return None if years is None else years_later(stored_at, years)
 
 
 def years_later(moment: Instant, years: int) -> Instant:
-    """Give the same day and time so many years later; the 1st of March for a 29th of February that there is not."""
+    """Return the same day and time so many years later; the 1st of March for a 29th of February that there is not."""
     at = datetime.fromtimestamp(moment / 1000, UTC)
     try:
         later = at.replace(year=at.year + years)
@@ -36,7 +36,7 @@ def years_later(moment: Instant, years: int) -> Instant:
 
 
 def retention_of(settings: RetentionSettings) -> Retention:
-    """Give the policy. Raises ConfigError for a class that is none, and for years that are none."""
+    """Return the policy. Raises ConfigError for a class that is none, and for years that are none."""
     return Retention(settings.years, dict(map(_class_and_years, settings.classes)))
 
 

@@ -50,7 +50,7 @@ from federation.v1.record_pb2 import (
     OpenSessionResponse,
 )
 from federation.v1.record_pb2_grpc import RecordServiceServicer
-from federation.wire.cutting import cut_of_this_call
+from federation.wire.call_guard import cut_of_this_call
 from federation.wire.limits import RateBound, caller_of_peer
 from federation.wire.roles import ServicerContext, calling_hospital
 from federation.wire.workers import Workers
@@ -71,7 +71,7 @@ FRAMES_PER_SECOND, FRAMES_AT_ONCE = 100, 400
 
 
 class RecordServicer(RecordServiceServicer):
-    """The hospital's private cloud. Raises the errors of `federation.errors`; the border makes them what a caller may know."""
+    """The hospital's private cloud. Raises errors of `federation.errors`; the call guard makes them what a caller may know."""
 
     def __init__(self, hospital: Hospital, workers: Workers, standing: Standing) -> None:
         """Serve this hospital's records; `standing` looks at whom they go to."""
@@ -99,7 +99,7 @@ class RecordServicer(RecordServiceServicer):
     async def GetHospital(  # noqa: N802 - gRPC's name
         self, request: GetHospitalRequest, context: ServicerContext
     ) -> GetHospitalResponse:
-        """Give KS_HPC and EK_HPC."""
+        """Return KS_HPC and EK_HPC."""
         del request, context
         return await self._workers.run(_statements, self._hospital)
 
@@ -118,7 +118,7 @@ class RecordServicer(RecordServiceServicer):
             return await self._workers.run(answer, self._hospital, received)
 
     async def _sent(self, record: RecordStream) -> AsyncGenerator[SessionFrame, None]:
-        """Give the frames of a record as long as it may go on, and log how it ended.
+        """Yield the frames of a record as long as it may go on, and log how it ended.
 
         Between frames it ends by itself. A reader that takes nothing keeps it from getting there: then the call is cut.
         """
@@ -162,7 +162,7 @@ class RecordServicer(RecordServiceServicer):
 
 
 def _as_rejected(error: Exception) -> Exception:
-    """Give what is told to one who takes nothing: there is no last frame to say more in."""
+    """Return what is told to one who takes nothing: there is no last frame to say more in."""
     if not isinstance(error, Authorization):
         return error
     rejected = Rejected("the message was not accepted")
@@ -212,7 +212,7 @@ class RelayServicer(RelayServiceServicer):
         return await self._workers.run(open_room, self._hospital, request)
 
     async def GetRoom(self, request: GetRoomRequest, context: ServicerContext) -> GetRoomResponse:  # noqa: N802 - gRPC's name
-        """Give a room's doctor."""
+        """Return a room's doctor."""
         del context
         return await self._workers.run(get_room, self._hospital, request)
 
@@ -235,7 +235,7 @@ class RelayServicer(RelayServiceServicer):
     async def FollowFrames(  # noqa: N802 - gRPC's name
         self, request: FollowFramesRequest, context: ServicerContext
     ) -> AsyncIterator[FollowFramesResponse]:
-        """Give the frames from a number on as they come, until the room expires or the follower leaves."""
+        """Yield the frames from a number on as they come, until the room expires or the follower leaves."""
         del context
         check(request)  # FollowFrames.1
         number = request.from_number

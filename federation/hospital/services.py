@@ -49,11 +49,11 @@ class Hospital:
 
     @property
     def identity(self) -> str:
-        """Give ID_HPC."""
+        """Return ID_HPC."""
         return self.member.identity
 
     def department_of(self, department_class: str) -> str:
-        """Give the department that takes deposits of a class. Raises DepartmentForeign."""
+        """Return the department that takes deposits of a class. Raises DepartmentForeign."""
         for department_id in self.departments:
             if class_of(department_id) == department_class:
                 return department_id

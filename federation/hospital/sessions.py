@@ -50,7 +50,7 @@ def require_doctor(hospital: Hospital, session: AwaitingRequest) -> None:
 
 
 def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> "SessionFrame | RecordStream":
-    """Decide and log at once, and give what answers; a record is read as its frames are asked for.
+    """Decide and log at once, and return what answers; a record is read as its frames are asked for.
 
     What a confirmed doctor may know of a refusal is an answer; anything else raises.
     """
@@ -122,7 +122,7 @@ class RecordStream:
         self._logged = False
 
     def next(self) -> SessionFrame | None:
-        """Give the next frame, decided anew if a list has come since the last; None after the last.
+        """Return the next frame, decided anew if a list has come since the last; None after the last.
 
         A grant that no longer holds is the outcome in a last frame. Raises Rejected for a doctor or patient who no longer does.
         """
@@ -182,7 +182,7 @@ def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: str, 
 
 
 def content_of(vault: Vault, manifest: bytes, records: Sequence[StoredRecord]) -> Iterator[bytes]:
-    """Give M_EMR in chunks of at most 1 MiB. Raises Corrupt, StoreError."""
+    """Yield M_EMR in chunks of at most 1 MiB. Raises Corrupt, StoreError."""
     # Every key is unwrapped before the first byte: the walk of a rotation may be at these records meanwhile.
     contents = [vault.read(record) for record in records]
     yield frame(manifest)

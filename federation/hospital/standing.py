@@ -76,7 +76,7 @@ class Standing:
                     served.ended(error)
 
     async def _newest(self) -> object:
-        """Give the newest lists; None where they can't be had now: then those are looked at who are due anyway."""
+        """Return the newest lists; None where they can't be had now: then those are looked at who are due anyway."""
         try:
             return await self._workers.run_regardless(self._lists)
         except (FederationError, StoreError):

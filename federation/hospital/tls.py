@@ -42,18 +42,18 @@ class TlsIdentity:
 
     @property
     def leaves(self) -> LeafRotation:
-        """Give the TLS leaf, made in memory and signed by the identity CA. Raises NotRegistered."""
+        """Return the TLS leaf, made in memory and signed by the identity CA. Raises NotRegistered."""
         if self._leaves is None:
             self._leaves = LeafRotation(self._issue, self._clock, self._issuer)
         return self._leaves
 
     @property
     def certificate(self) -> x509.Certificate | None:
-        """Give the certificate of the active generation, if there is one for the key in the token."""
+        """Return the certificate of the active generation, if there is one for the key in the token."""
         return self.certificate_of(self._active())
 
     def certificate_of(self, number: int) -> x509.Certificate | None:
-        """Give the certificate of a generation, if there is one for the key in the token. Raises GenerationRevoked."""
+        """Return the certificate of a generation, if there is one for the key in the token. Raises GenerationRevoked."""
         kept = self._settings.get(label_of(_KEPT, number))
         certificate = None if kept is None else x509.load_der_x509_certificate(kept)
         # A token that was restored in place of one that died has another key: it is certified anew.
@@ -73,7 +73,7 @@ class TlsIdentity:
             self.certify(number)
 
     def certify_what_is_due(self) -> bool:
-        """Certify the active generation, and one that waits, unless its certificate is good; say whether one was certified.
+        """Certify the active generation, and one that waits, unless its certificate is good; return whether one was certified.
 
         It is good for a month more, and from the federation's CA that is active now.
         """

@@ -42,7 +42,7 @@ class PartLabel:
 
 @dataclass(frozen=True)
 class RecordMetadata:
-    """Where a record belongs: whose it is, which one, which version, of which department, since when.
+    """What is known of a record beside its parts: whose it is, which one, which version, of which department, since when.
 
     A record that a doctor deposited says which one, and H of the grant under which; one that was imported says neither.
     `keep_until` is not sealed: it is set anew when the retention is.
@@ -68,11 +68,11 @@ class Vault:
         self._entropy = entropy
 
     def patient_key(self, patient_id: str) -> bytes:
-        """Give HMAC(index key, T("pat", ID_P)) under the active index key: what a new record of the patient is found by."""
+        """Return HMAC(index key, T("pat", ID_P)) under the active index key: what a new record of the patient is found by."""
         return self._keys.index.mac(_patient_context(patient_id))
 
     def patient_keys(self, patient_id: str) -> Sequence[bytes]:
-        """Give the same under every index key that is not revoked: what all records of the patient are found by."""
+        """Return the same under every index key that is not revoked: what all records of the patient are found by."""
         return [tag for _, tag in self._keys.index.macs(_patient_context(patient_id))]
 
     def draft(self) -> "Draft":
@@ -102,7 +102,7 @@ class Vault:
         )
 
     def renewed(self, record: StoredRecord) -> StoredRecord:
-        """Give a record under the active wrapping and index keys: the same, and not opened, if it is already. Raises Corrupt."""
+        """Return a record under the active wrapping and index keys: the same, unopened, if it is already. Raises Corrupt."""
         wrapping, indexing = self._keys.records, self._keys.index
         named = {wrapping.generation_of(sealed) for sealed in (record.wrapped_key, record.sealed_parts)}
         if named == {wrapping.generation} and record.generation == indexing.generation:
@@ -111,12 +111,12 @@ class Vault:
         return self.seal(metadata, self._key(record), parts)
 
     def wrapped_under(self, record: StoredRecord, generation: int) -> bool:
-        """Say whether a record needs a generation of the wrapping key."""
+        """Return whether a record needs a generation of the wrapping key."""
         named = map(self._keys.records.generation_of, (record.wrapped_key, record.sealed_parts))
         return generation in named
 
     def metadata_of(self, record: StoredRecord) -> RecordMetadata:
-        """Give where a record belongs. Raises Corrupt."""
+        """Return what is known of a record beside its parts. Raises Corrupt."""
         return self._listed(record)[0]
 
     def parts(self, record: StoredRecord) -> Sequence[StoredPart]:
@@ -124,7 +124,7 @@ class Vault:
         return self._listed(record)[1]
 
     def read(self, record: StoredRecord) -> Iterator[bytes]:
-        """Unwrap the key now, and give the bytes of all parts, one after the other, in chunks of at most 1 MiB.
+        """Unwrap the key now, and return the bytes of all parts, one after the other, in chunks of at most 1 MiB.
 
         Raises Corrupt, StoreError.
         """
@@ -135,7 +135,7 @@ class Vault:
         self._blobs.remove(name)
 
     def remove_orphans(self, records: Records, *, older_than: Instant) -> int:
-        """Remove blobs of no record, last written before `older_than`: what a crash left. Give how many."""
+        """Remove blobs of no record, last written before `older_than`: what a crash left. Return how many."""
         known = {part.blob for record in records.all() for part in self.parts(record)}
         return self._blobs.remove_orphans(known, older_than=older_than)
 
@@ -192,11 +192,11 @@ class Draft:
 
     @property
     def parts(self) -> Sequence[StoredPart]:
-        """Give what was written."""
+        """Return what was written."""
         return self._parts
 
     def sealed(self, metadata: RecordMetadata) -> StoredRecord:
-        """Give the record as it is to be stored."""
+        """Return the record as it is to be stored."""
         return self._vault.seal(metadata, self._key, self._parts)
 
     def keep(self) -> None:

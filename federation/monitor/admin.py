@@ -90,7 +90,7 @@ def fits(socket: str | Path) -> bool:
 
 
 class _Clear(HealthServicer):
-    """Health without the border, which gives errors their codes at the other ports."""
+    """Health without the call guard, which gives errors their codes at the other ports."""
 
     def __init__(self, health: Health) -> None:
         self._health = health

@@ -14,8 +14,8 @@ from federation.errors import FederationError, Rejected
 from federation.protocol.parties import reason_of
 from federation.store.errors import StoreError
 from federation.wire import status
+from federation.wire.call_reports import CallStart
 from federation.wire.roles import METHODS
-from federation.wire.watch import CallStart
 from hsm.errors import HsmError
 from keystore.errors import KeystoreError
 

@@ -29,9 +29,9 @@ from federation.monitor.readings import (
 from federation.party.node_directory import NodeDirectory
 from federation.settings import AdminSettings, ConfigError, MetricsSettings, TracingSettings
 from federation.wire import operations
+from federation.wire.call_reports import CallWatch, Watches
 from federation.wire.health import Dependency, Health, watch
 from federation.wire.server import Server
-from federation.wire.watch import CallWatch, Watches
 from federation.wire.workers import Workers
 from hsm import Token
 

@@ -14,7 +14,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from federation.monitor.calls import service_and_method, told_reason
 from federation.settings import TracingSettings
-from federation.wire.watch import CallStart
+from federation.wire.call_reports import CallStart
 
 TRACE_PARENT = "traceparent"
 EXPORT_SECONDS = 2

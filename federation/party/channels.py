@@ -14,8 +14,7 @@ import grpc
 
 from federation.errors import Unavailable
 from federation.protocol.bundle import TrustedBundle
-from federation.wire.channel import CALL_SECONDS, channel_to
-from federation.wire.dialling import ANYWHERE, Dialling, Target
+from federation.wire.channel import ANYWHERE, CALL_SECONDS, Dialling, Target, channel_to
 from federation.wire.status import from_rpc_error
 from keystore.x509 import TlsLeaf
 

@@ -57,7 +57,7 @@ from federation.v1.revocation_pb2_grpc import RevocationServiceStub
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
 from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, SignedStatement
-from federation.wire.dialling import ANYWHERE, Dialling
+from federation.wire.channel import ANYWHERE, Dialling
 from keystore.transcript import digest
 from keystore.x509 import UNREADABLE, TlsLeaf, is_issued_by, requested_key
 

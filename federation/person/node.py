@@ -31,7 +31,7 @@ from federation.protocol.identities import require_identity
 from federation.settings import TokenSettings
 from federation.store.database import Database
 from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
-from federation.wire.dialling import dialling_of
+from federation.wire.channel import dialling_of
 from hsm import Pin, PinProvider, Token
 from hsm.softhsm import SoftHsm
 from keystore.party import IDENTITY, PartyKeys

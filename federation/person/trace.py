@@ -15,7 +15,7 @@ from federation.protocol.bundle import TrustedBundle
 from federation.protocol.parties import Entropy
 from federation.protocol.sealing import SEAL_OVERHEAD
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
-from federation.wire.dialling import ANYWHERE, Dialling
+from federation.wire.channel import ANYWHERE, Dialling
 
 FRAME_TAG_BYTES = 16
 SHOWN_BYTES = 32

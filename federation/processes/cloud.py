@@ -32,7 +32,7 @@ from federation.v1.registration_pb2_grpc import add_RegistrationServiceServicer_
 from federation.v1.revocation_pb2_grpc import add_RevocationServiceServicer_to_server
 from federation.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
 from federation.wire import operations
-from federation.wire.refusal import Border
+from federation.wire.call_guard import CallGuard
 from federation.wire.server import LeafRotation, Server, build_server
 from federation.wire.workers import Workers
 from keystore.x509 import TlsLeaf, issue_leaf
@@ -65,8 +65,8 @@ async def serve(
         leaf = _leaf(node)
         monitor = Monitor(cloud_target(node, leaf, workers, slot))
         # Each port has bounds of its own: a crowd at the public one takes no place of a hospital's.
-        borders = [Border.of(settings, _audit(node.cloud), workers, monitor.calls) for _ in range(2)]
-        public, peer = _servers(node, workers, feed, leaf, monitor, borders, slot)
+        guards = [CallGuard.of(settings, _audit(node.cloud), workers, monitor.calls) for _ in range(2)]
+        public, peer = _servers(node, workers, feed, leaf, monitor, guards, slot)
         async with AsyncExitStack() as monitored:
             await monitored.enter_async_context(monitor.running())
             runner.start([*_chores(node, feed), *rotation_chores(node, runner.pause)])
@@ -79,8 +79,8 @@ async def serve(
                 await asyncio.to_thread(runner.resign)
 
             await end_when_told(slot, stop, (public, peer), settings, Companions(make_way, feed.close))
-            for border in borders:
-                await border.settle()
+            for guard in guards:
+                await guard.settle()
     finally:
         await asyncio.to_thread(runner.stop)
         await asyncio.to_thread(runner.join)
@@ -106,7 +106,7 @@ def _servers(
     feed: DirectoryFeed,
     leaf: LeafRotation,
     monitor: Monitor,
-    borders: Sequence[Border],
+    guards: Sequence[CallGuard],
     slot: WorkerSlot,
 ) -> tuple[Server, Server]:
     """Build the public port, and the peer port for hospitals by mutual TLS."""
@@ -118,13 +118,13 @@ def _servers(
             leaf,
             lambda: cloud.publisher.current.trust.tls_roots,
             require_client_certificate=is_for_peers,
-            interceptors=[border],
+            interceptors=[guard],
             settings=settings.server,
             health=monitor.health,
             shared=slot.is_shared,
         )
-        for address, border, is_for_peers in zip(
-            slot.addresses(settings.public_listen, settings.peer_listen), borders, (False, True), strict=True
+        for address, guard, is_for_peers in zip(
+            slot.addresses(settings.public_listen, settings.peer_listen), guards, (False, True), strict=True
         )
     )
     monitor.watch_ports({"public": public, "peer": peer})

@@ -19,7 +19,7 @@ from federation.processes.worker import Companions, WorkerSlot, end_when_told
 from federation.settings import ServerSettings
 from federation.v1.consultation_pb2_grpc import add_RelayServiceServicer_to_server
 from federation.v1.record_pb2_grpc import add_RecordServiceServicer_to_server
-from federation.wire.refusal import Border
+from federation.wire.call_guard import CallGuard
 from federation.wire.server import LeafRotation, Server, build_server
 from federation.wire.workers import Workers
 
@@ -30,7 +30,7 @@ class Listening:
 
     server: Server
     relay: RelayServicer
-    border: Border
+    guard: CallGuard
 
     async def end_followers(self) -> None:
         """End the streams that wait for frames; who follows them follows again."""
@@ -40,7 +40,7 @@ class Listening:
         """End what follows, then what else is under way, within the grace."""
         self.relay.stop()
         await self.server.stop(grace)
-        await self.border.settle()
+        await self.guard.settle()
 
 
 def listen(
@@ -59,13 +59,13 @@ def listen(
     def audit(event: AuditEvent) -> None:
         hospital.audit.record(event, now=hospital.clock())
 
-    border = Border.of(settings, audit, workers, monitor.calls if monitor is not None else None)
+    guard = CallGuard.of(settings, audit, workers, monitor.calls if monitor is not None else None)
     server = build_server(
         address,
         leaf,
         root_pem,
         require_client_certificate=False,
-        interceptors=[border],
+        interceptors=[guard],
         settings=settings,
         health=monitor.health if monitor is not None else None,
         shared=shared,
@@ -76,7 +76,7 @@ def listen(
     relay = RelayServicer(hospital, workers, standing)
     add_RecordServiceServicer_to_server(RecordServicer(hospital, workers, standing), server.grpc)
     add_RelayServiceServicer_to_server(relay, server.grpc)
-    return Listening(server, relay, border)
+    return Listening(server, relay, guard)
 
 
 async def serve(
@@ -111,7 +111,7 @@ async def serve(
 
             companions = Companions(make_way, listening.end_followers)
             await end_when_told(slot, stop, [listening.server], settings, companions)
-            await listening.border.settle()
+            await listening.guard.settle()
     finally:
         await asyncio.to_thread(runner.stop)
         node.cloud.close()

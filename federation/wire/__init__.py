@@ -1,1 +1,1 @@
-"""The border: errors and google.rpc.Status, who may call what, channels and servers."""
+"""What is between the protocol and the network: errors and google.rpc.Status, who may call what, channels and servers."""

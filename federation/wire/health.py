@@ -42,7 +42,7 @@ class Health(HealthServicer):
         self._closed = False
 
     def tell(self, service: str, healthy: bool) -> None:
-        """Say how a service is, unless the server is stopping."""
+        """Return how a service is, unless the server is stopping."""
         if not self._closed:
             self._statuses[service] = HealthCheckResponse.SERVING if healthy else HealthCheckResponse.NOT_SERVING
             self._wake()
@@ -54,7 +54,7 @@ class Health(HealthServicer):
         self._wake()
 
     async def Check(self, request: HealthCheckRequest, context: ServicerContext) -> HealthCheckResponse:  # noqa: ARG002, N802
-        """Give the status of a service. Raises NotFound for one that this server does not know."""
+        """Return the status of a service. Raises NotFound for one that this server does not know."""
         if request.service not in self._statuses:
             raise NotFound("this server has no service of that name")
         return HealthCheckResponse(status=self._statuses[request.service])
@@ -64,7 +64,7 @@ class Health(HealthServicer):
         request: HealthCheckRequest,
         context: ServicerContext,  # noqa: ARG002 - anyone may ask
     ) -> AsyncIterator[HealthCheckResponse]:
-        """Give the status of a service at once, and again at each change."""
+        """Yield the status of a service at once, and again at each change."""
         told: int | None = None
         while True:
             changed, closed = self._changed, self._closed

@@ -34,7 +34,7 @@ class StreamDeadlines:
 def bounded_deserializer(
     deserialize: Callable[[bytes], Message], most_bytes: int
 ) -> Callable[[bytes], Message | FederationError]:
-    """Give a deserializer that yields, in place of a message, why it is none: gRPC would answer an exception with INTERNAL."""
+    """Return a deserializer that yields, in place of a message, why it is none: gRPC would answer an exception with INTERNAL."""
 
     def read(data: bytes) -> Message | FederationError:
         if len(data) > most_bytes:
@@ -73,7 +73,7 @@ async def paced(
 
 
 async def only(requests: AsyncIterator[Any], deadlines: StreamDeadlines) -> Message:
-    """Give the message of a call that has one. Raises SilentStream when it does not come in time, MalformedMessage for none."""
+    """Return the message of a call that has one. Raises SilentStream when it does not come in time, MalformedMessage for none."""
     try:
         async with asyncio.timeout(deadlines.first.total_seconds()):
             return require_message(await anext(requests))
@@ -155,7 +155,7 @@ class _Places:
 
 
 def caller_of_peer(peer: str) -> str:
-    """Give whom gRPC's `ipv4:127.0.0.1:1234` is counted as: what a client can't vary by opening another connection.
+    """Return whom gRPC's `ipv4:127.0.0.1:1234` is counted as: what a client can't vary by opening another connection.
 
     An IPv6 host has as many addresses as it likes, all within one /64 (RFC 4291, section 2.5.1; RFC 6177), so that is one caller.
     An IPv4 address in an IPv6 one is that address: mapped (section 2.5.5.2), or translated (RFC 6052).

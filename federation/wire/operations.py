@@ -76,7 +76,7 @@ class _JsonLines(logging.Formatter):
     """One object a line, times in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the record as one JSON object."""
+        """Return the record as one JSON object."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         entry: dict[str, Any] = {"at": at, "level": record.levelname, "event": record.getMessage()}
         return json.dumps(entry | getattr(record, _FIELDS, {}), default=str)

@@ -28,7 +28,6 @@ _NO_NEW_CONNECTION: Final = (
 )
 """A classic BPF program: opcode, two jumps, operand."""
 
-
 _NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """A name may have an address that this machine lacks: ::1 where there is no IPv6."""
 
@@ -60,7 +59,7 @@ class Reservation:
         self._sockets: list[socket.socket] = []
 
     def reserve(self, text: str, *, is_ours: bool = False) -> str:
-        """Keep an address, and give it with the port that port 0 became. `is_ours` says that processes of ours listen there.
+        """Keep an address, and return it with the port that port 0 became. `is_ours` says that processes of ours listen there.
 
         Raises Unavailable if something else is there.
         """
@@ -138,7 +137,7 @@ def _listening(port: int) -> Iterator[socket.socket]:
 
 
 def _mine(port: int) -> Iterator[socket.socket]:
-    """Give this process's TCP sockets at a port, each a duplicate that is closed at the next step."""
+    """Yield this process's TCP sockets at a port, each a duplicate that is closed at the next step."""
     for entry in Path("/proc/self/fd").iterdir():
         found = _duplicate(entry)
         if found is not None:
@@ -148,7 +147,7 @@ def _mine(port: int) -> Iterator[socket.socket]:
 
 
 def _duplicate(entry: Path) -> socket.socket | None:
-    """Give a descriptor of this process as a socket, if it is one and still open."""
+    """Return a descriptor of this process as a socket, if it is one and still open."""
     try:
         if not str(entry.readlink()).startswith("socket:"):
             return None

@@ -42,7 +42,7 @@ class MethodRule:
 
     @property
     def lasts(self) -> bool:
-        """Say whether its calls go on: streams that wait for news, and sessions."""
+        """Return whether its calls go on: streams that wait for news, and sessions."""
         return self.longest > LONGEST_SINGLE
 
 
@@ -57,7 +57,7 @@ _LONGEST_FOLLOWING = timedelta(minutes=15)
 
 
 def _sealed(payload_bytes: int) -> int:
-    """Give the size of a SealedOpening around a payload of at most so many bytes: seal, padding and clear fields."""
+    """Return the size of a SealedOpening around a payload of at most so many bytes: seal, padding and clear fields."""
     return payload_bytes + 2_048
 
 
@@ -112,12 +112,12 @@ ServicerContext: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 def rule_of(method: str) -> MethodRule:
-    """Give the rule of a method, `/package.Service/Method`; one that is not in the table is for nobody."""
+    """Return the rule of a method, `/package.Service/Method`; one that is not in the table is for nobody."""
     return METHODS.get(method, DENIED)
 
 
 def calling_hospital(context: ServicerContext) -> str | None:
-    """Give the hospital that the client certificate names; None without a certificate, or with one of another kind.
+    """Return the hospital that the client certificate names; None without a certificate, or with one of another kind.
 
     The DNS names alone: they are what an identity CA is constrained in (`keystore.x509_lint.name_constraints`).
     """

@@ -1,6 +1,7 @@
 """gRPC servers over TLS: certificates that rotate, keys in memory alone, bounds, health, a graceful stop (docs/adr/0007)."""
 
 import asyncio
+import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,6 @@ from federation.clock import Clock, system_clock
 from federation.errors import Unavailable
 from federation.settings import ServerSettings
 from federation.wire import operations, ports
-from federation.wire.descriptors import connections_that_fit
 from federation.wire.health import Health
 from federation.wire.limits import MOST_MESSAGE_BYTES
 from keystore.x509 import TlsLeaf
@@ -22,9 +22,9 @@ from keystore.x509_lint import LEAF_LIFE
 
 _MOST_METADATA_BYTES = 16 * 1024
 _STREAM_GRACE = timedelta(hours=1)
-_BACKSTOP = 200
-"""Calls that gRPC still hands over when the border's bound is reached, so that it can refuse them with RetryInfo."""
 
+_BACKSTOP = 200
+"""Calls that gRPC still hands over when the call guard's bound is reached, so that it can refuse them with RetryInfo."""
 
 SETTLING = timedelta(seconds=0.5)
 """How long a connection that has begun may take until TCP has set it up."""
@@ -34,9 +34,17 @@ LOOK_EVERY = timedelta(seconds=0.5)
 TAKING_HOLD = timedelta(seconds=0.1)
 """How long a handshake may take from asking for its certificate until it has taken hold of it: gRPC needs some microseconds."""
 
+SPARE = 256
+"""Kept free of connections: for the token, the database, blobs, logs, the admin server, and what gRPC opens for itself."""
+
+PORTS = 2
+"""A process serves at most so many; each gets the same share."""
+
+FEWEST_CONNECTIONS = 16
+
 
 def oldest_connection(settings: ServerSettings) -> timedelta:
-    """Give after how long every connection that there is has been told to go. gRPC varies a connection's age by a tenth."""
+    """Return after how long every connection that there is has been told to go. gRPC varies a connection's age by a tenth."""
     return timedelta(minutes=settings.connection_age_minutes) * 1.1 + timedelta(seconds=5)
 
 
@@ -58,7 +66,7 @@ class LeafRotation:
         self._leaf = issue(self._now())
 
     def current(self) -> TlsLeaf:
-        """Give the leaf to serve. If a new one can't be made now, the old one serves as long as it lives."""
+        """Return the leaf to serve. If a new one can't be made now, the old one serves as long as it lives."""
         now = self._now()
         with self._lock:
             try:
@@ -95,7 +103,7 @@ class Server:
         return ports.connections(self.port)
 
     async def leave(self, patience: timedelta) -> bool:
-        """Leave the port to other processes, and serve those who are connected until they have gone; say whether all have.
+        """Leave the port to other processes, and serve those who are connected until they have gone; return whether all have.
 
         Every connection is told to go (GOAWAY) when it is `connection_age_minutes` old, and no call of its fails: gRPC's own stop
         would refuse those that came before the client knew. Stop this server then.
@@ -106,7 +114,7 @@ class Server:
         return await self.emptied(patience)
 
     async def emptied(self, patience: timedelta) -> bool:
-        """Wait until nobody is connected any more, and say whether that came in time."""
+        """Wait until nobody is connected any more, and return whether that came in time."""
         give_up_at = time.monotonic() + patience.total_seconds()
         while self.connections():
             if time.monotonic() > give_up_at:
@@ -167,12 +175,12 @@ class _Certificates:
         self._told = self._now()
 
     def told(self) -> grpc.ServerCertificateConfiguration:
-        """Give what handshakes are made with."""
+        """Return what handshakes are made with."""
         leaf, roots = self._told
         return grpc.ssl_server_certificate_configuration([(leaf.private_key, leaf.chain)], roots)
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Give what they are made with from now on, or None if that is what it was."""
+        """Return what they are made with from now on, or None if that is what it was."""
         now = self._now()
         if now == self._told:
             return None
@@ -224,3 +232,30 @@ def _options(settings: ServerSettings, most_connections: int, *, shared: bool) -
 
 def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def connections_that_fit(wanted: int) -> int:
+    """Return how many connections a port may have, at most as many as wanted; this process gets the open files for them.
+
+    A shell gives 1,024 by default, and lets a process help itself to more, up to a hard limit. Where that doesn't do, there are
+    fewer connections. Raises Unavailable if it is so low that nobody would be served.
+    """
+    allowed = _raised_to(SPARE + PORTS * wanted)
+    fitting = min(wanted, (allowed - SPARE) // PORTS)
+    if fitting < min(wanted, FEWEST_CONNECTIONS):
+        least = SPARE + PORTS * FEWEST_CONNECTIONS
+        raise Unavailable(
+            f"this process may open {allowed} files, and needs {least} at least: raise its limit (ulimit -Hn)"
+        )
+    if fitting < wanted:
+        operations.warning("fewer-connections", most=fitting, wanted=wanted, cause="open files")
+    return fitting
+
+
+def _raised_to(needed: int) -> int:
+    """Raise this process's limit of open files as far as it is needed and may be, and return how far that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed

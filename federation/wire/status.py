@@ -72,7 +72,7 @@ _REJECTED = "The message was not accepted."
 
 
 def code_of(error: BaseException) -> int:
-    """Give the google.rpc code of an error, through its class hierarchy; INTERNAL for anything unmapped."""
+    """Return the google.rpc code of an error, through its class hierarchy; INTERNAL for anything unmapped."""
     for cls in type(error).__mro__:
         if cls in _CODES:
             return _CODES[cls]
@@ -80,7 +80,7 @@ def code_of(error: BaseException) -> int:
 
 
 def to_status(error: BaseException, request_id: str) -> status_pb2.Status:
-    """Give what a caller may know of an error."""
+    """Return what a caller may know of an error."""
     code = code_of(error)
     reason = told_reason(error)
     if isinstance(error, errors.Rejected):
@@ -93,7 +93,7 @@ def to_status(error: BaseException, request_id: str) -> status_pb2.Status:
 
 
 def told_reason(error: BaseException) -> str:
-    """Give the reason that a caller is told."""
+    """Return the reason that a caller is told."""
     if isinstance(error, errors.Rejected):
         return errors.Rejected.reason
     if code_of(error) == code_pb2.INTERNAL:
@@ -140,7 +140,7 @@ _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 
 
 def from_rpc_error(error: grpc.RpcError) -> FederationError:
-    """Give the refusal that a peer sent, as the same class on this side; `Unavailable` and the like without ErrorInfo.
+    """Return the refusal that a peer sent, as the same class on this side; `Unavailable` and the like without ErrorInfo.
 
     Its words are ours (docs/errors.md): what a peer writes would be read as if this program said it. The peer's own are a note,
     which `medunion --debug` shows.
@@ -176,7 +176,7 @@ def _in_our_words(family: type[FederationError]) -> FederationError:
 
 
 def _details(error: grpc.Call) -> list[any_pb2.Any]:
-    """Give what the peer says beside the code. Where that can't be read, or says another code, the code alone counts."""
+    """Return what the peer says beside the code. Where that can't be read, or says another code, the code alone counts."""
     try:
         status = rpc_status.from_call(error)
         return list(status.details) if status is not None else []

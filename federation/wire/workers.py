@@ -50,14 +50,14 @@ class Workers:
         self._count = _Count()
 
     def for_peers(self) -> "Workers":
-        """Give the same threads to a port of hospitals: their calls still wait, a quarter more, when others' are turned away."""
+        """Return the same threads for a port of hospitals: their calls still wait, a quarter more, when others' are refused."""
         peers = copy(self)
         peers._most_waiting += max(1, self._most_waiting // 4)  # noqa: SLF001 - the copy is ours
         return peers
 
     @property
     def load(self) -> WorkersLoad:
-        """Say how busy the threads are."""
+        """Return how busy the threads are."""
         running = min(self._count.taken, self._threads)
         return WorkersLoad(
             self._threads, running, self._count.taken - running, self._most_waiting, self._count.turned_away

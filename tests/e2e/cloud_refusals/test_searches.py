@@ -15,7 +15,7 @@ from federation.protocol.statements import peek_statement
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
 from federation.v1.statement_pb2 import RIGHT_READ, Grant
-from federation.wire.refusal import REJECTION_FLOOR, REQUEST_ID
+from federation.wire.call_guard import REJECTION_FLOOR, REQUEST_ID
 from tests.e2e.cloud_lab import CloudLab
 from tests.e2e.cloud_refusals.query import Query
 

@@ -25,7 +25,7 @@ from tests.hospital_lab import Client, HospitalLab
 
 
 def first_answer(client: Client, *, opening: SealedOpening | None = None, frame: SessionFrame | None = None) -> object:
-    """Open a session with this message, and give what comes back."""
+    """Open a session with this message, and return what comes back."""
     with client.session() as session:
         session.send(opening=opening, frame=frame)
         return session.receive()

@@ -13,7 +13,7 @@ from hsm import pin_from_value
 
 @pytest.fixture
 def node(tmp_path: Path, make_token_uri, user_pin) -> Iterator[PublicCloudNode]:
-    """Give an opened cloud."""
+    """Yield an opened cloud."""
     directory, pin = NodeDirectory(tmp_path / "cloud"), pin_from_value(user_pin.reveal())
     found(directory, Founding("C:a", "r", "a:1", "a:2", "a:1", "a:2"), TokenSettings(str(make_token_uri())), pin)
     with open_public_cloud(directory, pin) as opened:

@@ -39,7 +39,7 @@ class CountedSettings(Settings):
 
 
 def _other_process(publisher: DirectoryPublisher) -> DirectoryPublisher:
-    """Give a publisher over the same store, as another process would have it."""
+    """Return a publisher over the same store, as another process would have it."""
     parts = ("trust", "keys", "settings", "book", "authorities", "epochs", "freshness", "life")
     return DirectoryPublisher(*(getattr(publisher, f"_{part}") for part in parts))
 

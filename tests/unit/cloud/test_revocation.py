@@ -28,7 +28,7 @@ JUST_HIGH = 3_175
 
 
 def fill(node: PublicCloudNode, kind: RevocationKind, entries: int) -> int:
-    """Revoke that many, of which the first leaves in an hour; give when."""
+    """Revoke that many, of which the first leaves in an hour; return when."""
     width, leaves_at = (16 if kind == "key" else 32), system_clock() + HOUR
     rows = [
         {"kind": kind, "digest": number.to_bytes(width, "big"), "expires_at": leaves_at + number, "at": 0}

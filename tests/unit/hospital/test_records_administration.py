@@ -56,7 +56,7 @@ def found(lab: HospitalLab) -> list[bytes]:
 
 
 def publish_all(lab: HospitalLab, publish: Callable[[Publication], SignedStatement] | None = None) -> list[int]:
-    """Empty the outbox, however long it takes; give the actions that the cloud took."""
+    """Empty the outbox, however long it takes; return the actions that the cloud took."""
     outbox = Outbox(lab.hospital, publish or lab.publish)
     while lab.hospital.stores.outbox.size():
         outbox.publish_due()

@@ -1,4 +1,4 @@
-"""What is counted of calls: through a real port, as the border tells it."""
+"""What is counted of calls: through a real port, as the call guard tells it."""
 
 from collections.abc import Callable
 from typing import Any

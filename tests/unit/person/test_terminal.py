@@ -15,7 +15,7 @@ from federation.errors import FederationError
 from federation.person import errors as client_errors
 from federation.protocol.anchors import Lists
 from federation.v1.statement_pb2 import RevocationList
-from federation.wire.dialling import NetworkForbidden
+from federation.wire.channel import NetworkForbidden
 from hsm.errors import PinIncorrect
 from keystore.fuzzy import BiometricMismatch
 

@@ -1,4 +1,4 @@
-"""A real gRPC server over TLS on loopback, with the border in front of servicers that do as a test says."""
+"""A real gRPC server over TLS on loopback, with the call guard in front of servicers that do as a test says."""
 
 import asyncio
 import inspect
@@ -25,12 +25,12 @@ from federation.v1.membership_pb2_grpc import MembershipServiceServicer, add_Mem
 from federation.v1.record_pb2 import GetHospitalResponse, OpenSessionResponse
 from federation.v1.record_pb2_grpc import RecordServiceServicer, add_RecordServiceServicer_to_server
 from federation.wire import operations
+from federation.wire.call_guard import REJECTION_FLOOR, CallGuard
+from federation.wire.call_reports import CallWatch, Watches
 from federation.wire.channel import open_channel
 from federation.wire.limits import RateBound, ShareBound, StreamDeadlines
-from federation.wire.refusal import REJECTION_FLOOR, Border
 from federation.wire.roles import calling_hospital
 from federation.wire.server import LeafRotation, build_server
-from federation.wire.watch import CallWatch, Watches
 from federation.wire.workers import Workers
 from keystore.x509 import TlsLeaf, create_tls_ca, issue_identity_ca, issue_leaf, request_certificate
 
@@ -46,18 +46,18 @@ class Authority:
         self.root_pem = self.ca.public_bytes(Encoding.PEM)
 
     def cloud_leaf(self, now: datetime) -> TlsLeaf:
-        """Give a leaf of the cloud."""
+        """Return a leaf of the cloud."""
         return issue_leaf(self.ca, self.key, CLOUD, now=now)
 
     def hospital_leaf(self, name: str) -> TlsLeaf:
-        """Give a leaf of a hospital, by its identity CA."""
+        """Return a leaf of a hospital, by its identity CA."""
         key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
         ca = issue_identity_ca(self.ca, self.key, request_certificate(key, name), name, now=now)
         return issue_leaf(ca, key, name, now=now)
 
 
 class Bench:
-    """A served port, and what its border wrote to the audit log. `behave` is what the servicers do."""
+    """A served port, and what its call guard wrote to the audit log. `behave` is what the servicers do."""
 
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
@@ -74,7 +74,7 @@ class Bench:
         self.stream: Callable[[], AsyncIterator[WatchDirectoryResponse]] | None = None
 
     def channel(self, leaf: TlsLeaf | None = None) -> grpc.Channel:
-        """Give a channel to it."""
+        """Return a channel to it."""
         return open_channel(f"127.0.0.1:{self.port}", CLOUD, self.authority.root_pem, leaf)
 
     def audit(self, event: AuditEvent) -> None:
@@ -131,7 +131,7 @@ def served(bench: Bench, *, require_client_certificate: bool = False) -> Iterato
 
     async def main() -> None:
         workers, stop = Workers(2, 8), asyncio.Event()
-        border = Border(
+        guard = CallGuard(
             bench.audit,
             workers,
             bench.rate,
@@ -145,7 +145,7 @@ def served(bench: Bench, *, require_client_certificate: bool = False) -> Iterato
             LeafRotation(bench.authority.cloud_leaf),
             bench.authority.root_pem,
             require_client_certificate=require_client_certificate,
-            interceptors=[border],
+            interceptors=[guard],
             settings=bench.settings,
         )
         add_DirectoryServiceServicer_to_server(_Directory(bench), server.grpc)
@@ -157,7 +157,7 @@ def served(bench: Bench, *, require_client_certificate: bool = False) -> Iterato
         ready.set()
         await stop.wait()
         await server.stop(timedelta(seconds=1))
-        await border.settle()
+        await guard.settle()
         workers.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
@@ -189,20 +189,20 @@ def listening_locally(name: str) -> Iterator[socket.socket]:
 
 @pytest.fixture(scope="session")
 def authority() -> Authority:
-    """Give a TLS CA."""
+    """Return a TLS CA."""
     return Authority()
 
 
 @pytest.fixture
 def bench(authority: Authority) -> Iterator[Bench]:
-    """Give a port for anyone."""
+    """Yield a port for anyone."""
     with served(Bench(authority), require_client_certificate=False) as made:
         yield made
 
 
 @pytest.fixture
 def bench_with(authority: Authority) -> Iterator[Callable[..., Bench]]:
-    """Give a function that serves a port for anyone with other attributes of `Bench`, until the test ends."""
+    """Yield a function that serves a port for anyone with other attributes of `Bench`, until the test ends."""
     with ExitStack() as stack:
 
         def make(**attributes: object) -> Bench:
@@ -217,7 +217,7 @@ def bench_with(authority: Authority) -> Iterator[Callable[..., Bench]]:
 
 @pytest.fixture
 def peer_bench(authority: Authority) -> Iterator[Bench]:
-    """Give a port for peers, by mutual TLS."""
+    """Yield a port for peers, by mutual TLS."""
     with served(Bench(authority), require_client_certificate=True) as made:
         yield made
 

@@ -24,7 +24,7 @@ STARTS_WITHIN_SECONDS = 30
 
 @contextmanager
 def served(ready: Path, *words: str, **environment: str) -> Iterator["tuple[subprocess.Popen[bytes], int]"]:
-    """Run this program with more words and environment for a block, and give its process and port."""
+    """Run this program with more words and environment for a block, and yield its process and port."""
     program = [sys.executable, "-m", __name__, str(ready), *words]
     with subprocess.Popen(program, env={**os.environ, **environment}) as process:
         try:
@@ -37,7 +37,7 @@ def served(ready: Path, *words: str, **environment: str) -> Iterator["tuple[subp
 
 
 def anybody() -> ssl.SSLContext:
-    """Give the TLS of somebody who asks nobody's name, and has none."""
+    """Return the TLS of somebody who asks nobody's name, and has none."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])

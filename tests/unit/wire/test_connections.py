@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from federation.settings import ServerSettings
-from federation.wire.descriptors import FEWEST_CONNECTIONS, PORTS, SPARE
+from federation.wire.server import FEWEST_CONNECTIONS, PORTS, SPARE
 from tests.unit.wire.server_process import anybody, served
 
 MOST = 8
@@ -49,7 +49,7 @@ def _crowd(port: int, size: int) -> Iterator[None]:
 
 @pytest.fixture
 def narrow(bench_with):
-    """Give a server that takes few connections, and gives up handshakes after two seconds."""
+    """Return a server that takes few connections, and gives up handshakes after two seconds."""
     return bench_with(settings=ServerSettings(most_connections=MOST, handshake_seconds=2))
 
 
@@ -97,7 +97,7 @@ def test_crowd_leaves_a_process_the_open_files_that_it_works_with(tmp_path: Path
 
 
 def _settled(count: Callable[[], int]) -> int:
-    """Give a count when it has not changed for half a second, and is no beginner's any more."""
+    """Return a count when it has not changed for half a second, and is no beginner's any more."""
     counted = [count()]
     while counted[-1] < 40 or len(set(counted[-10:])) > 1 or len(counted) < 10:
         time.sleep(0.05)
@@ -110,7 +110,7 @@ def _limits(soft: int, hard: int, wanted: int) -> subprocess.CompletedProcess[st
     code = (
         "import resource, sys; soft, hard, wanted = map(int, sys.argv[1:]);"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard));"
-        "from federation.wire.descriptors import connections_that_fit;"
+        "from federation.wire.server import connections_that_fit;"
         "print(connections_that_fit(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     numbers = [str(number) for number in (soft, hard, wanted)]

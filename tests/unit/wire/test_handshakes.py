@@ -17,7 +17,7 @@ NEVER = 10**9
 
 
 def _shake_hands(port: int, number: int, process: "subprocess.Popen[bytes]") -> set[bytes]:
-    """Connect so often, and give the certificates that were shown."""
+    """Connect so often, and return the certificates that were shown."""
     client, shown = anybody(), set()
     for _ in range(number):
         if process.poll() is not None:

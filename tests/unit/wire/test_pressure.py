@@ -50,7 +50,7 @@ def _get(dialled: grpc.Channel, seconds: float = 60) -> GetDirectoryResponse:
 
 
 def _retry_after(error: grpc.RpcError) -> float:
-    """Give when the refusal says to come back, in seconds."""
+    """Return when the refusal says to come back, in seconds."""
     info = RetryInfo()
     assert any(detail.Unpack(info) for detail in rpc_status.from_call(error).details)
     return info.retry_delay.ToTimedelta().total_seconds()

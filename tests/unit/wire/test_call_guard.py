@@ -1,4 +1,4 @@
-"""Errors at the border: one form for what is rejected, nothing for what is not mapped, the reason in the audit log."""
+"""Errors at the call guard: one form for what is rejected, nothing for what is not mapped, the reason in the audit log."""
 
 import asyncio
 import io
@@ -17,8 +17,8 @@ from federation.v1.directory_pb2 import GetDirectoryRequest, WatchDirectoryReque
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.v1.record_pb2 import OpenSessionRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
+from federation.wire.call_guard import REQUEST_ID, cuttable, next_step
 from federation.wire.limits import ShareBound
-from federation.wire.refusal import REQUEST_ID, next_step
 from federation.wire.status import from_rpc_error
 
 
@@ -246,3 +246,21 @@ def test_silent_stream_is_refused(bench) -> None:
 def test_every_refusal_arrives_as_its_own_class(bench, kind: type[FederationError]) -> None:
     bench.behave = _raising(kind("a sentence"))
     assert type(from_rpc_error(_refused(bench))) is kind
+
+
+def test_what_no_task_serves_is_not_cuttable() -> None:
+    async def main() -> None:
+        loop, entered = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+
+        def beside_all_tasks() -> None:
+            try:
+                with cuttable():
+                    entered.set_result(None)
+            except RuntimeError as error:
+                entered.set_exception(error)
+
+        loop.call_soon(beside_all_tasks)
+        with pytest.raises(RuntimeError, match="a task of its own"):
+            await entered
+
+    asyncio.run(main())

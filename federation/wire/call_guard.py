@@ -1,7 +1,9 @@
-"""The border of every server: an interceptor that holds each call to the table of methods, and errors to google.rpc.Status.
+"""The call guard of every server: an interceptor that holds each call to the table of methods, and errors to google.rpc.Status.
 
 What was found after a seal was opened is one refusal, `Rejected`: the same bytes whatever the cause, and not before a floor
 since the message came and then at a coarse step, held without a thread (B9). The precise reason goes to the audit log.
+
+A call can be cut from beside it, whatever it waits for: its caller's next message, a thread, or a reader that takes nothing.
 """
 
 import asyncio
@@ -9,6 +11,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self, TypeAlias
@@ -23,7 +26,7 @@ from federation.party.audit import AuditEvent, refusal
 from federation.protocol.parties import reason_of
 from federation.settings import ServerSettings
 from federation.wire import operations
-from federation.wire.cutting import cuttable, serving_task
+from federation.wire.call_reports import WRITTEN_OF_EACH, CallStart, CallWatch, RefusalTally, Watches
 from federation.wire.limits import (
     RateBound,
     ShareBound,
@@ -44,8 +47,6 @@ from federation.wire.roles import (
     rule_of,
 )
 from federation.wire.status import code_of, to_status
-from federation.wire.tally import WRITTEN_OF_EACH, RefusalTally
-from federation.wire.watch import CallStart, CallWatch, Watches
 from federation.wire.workers import Workers
 
 REJECTION_FLOOR = timedelta(milliseconds=50)
@@ -62,10 +63,10 @@ OTHER = "OTHER"
 """What a method is called in logs that no server has: its name is whatever the caller likes."""
 
 _HEALTH = "/grpc.health.v1.Health/"
-
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Behaviour: TypeAlias = Callable[[Any, "ServicerContext"], Any]
 Requests: TypeAlias = AsyncIterator[Message | FederationError]
+_CUT: ContextVar["Cut"] = ContextVar("cut")
 
 
 @dataclass
@@ -90,7 +91,7 @@ class _Call:
         return self.method.startswith(_HEALTH)
 
 
-class Border(grpc.aio.ServerInterceptor):
+class CallGuard(grpc.aio.ServerInterceptor):
     """Guards every method of a server. Servicers raise errors of the families in `federation.wire.status`."""
 
     def __init__(
@@ -124,7 +125,7 @@ class Border(grpc.aio.ServerInterceptor):
         workers: Workers,
         watch: CallWatch | None = None,
     ) -> Self:
-        """Make the border of one port, with the bounds that a server's settings say."""
+        """Make the call guard of one port, with the bounds that a server's settings say."""
         deadlines = StreamDeadlines(
             timedelta(seconds=settings.first_message_seconds),
             timedelta(seconds=settings.next_message_seconds),
@@ -238,7 +239,7 @@ class Border(grpc.aio.ServerInterceptor):
                     yield
                 outcome = "OK"
                 _log("call", call)
-            except Exception as error:  # noqa: BLE001 - the border: what is not mapped is INTERNAL and nothing more
+            except Exception as error:  # noqa: BLE001 - the last guard: what is not mapped is INTERNAL and nothing more
                 refused = self._charged(error, call, caller)
                 outcome = _code_name(refused)
                 watched.refused(refused)
@@ -299,7 +300,7 @@ class Border(grpc.aio.ServerInterceptor):
 
 
 def next_step(floor: float, taken: float) -> float:
-    """Give the first of floor, 2 floor, 4 floor and so on that has not passed, in seconds."""
+    """Return the first of floor, 2 floor, 4 floor and so on that has not passed, in seconds."""
     step = floor
     while step < taken:
         step *= 2
@@ -337,3 +338,47 @@ def _log(event: str, call: _Call, **more: str) -> None:
     """Log a call; one that asks how this server is would fill the log."""
     if not call.is_health:
         operations.info(event, method=call.method, request_id=call.request_id, milliseconds=call.milliseconds, **more)
+
+
+class Cut:
+    """The end of one call. Use from its event loop."""
+
+    def __init__(self, task: "asyncio.Task[object]") -> None:
+        self._task = task
+        self.error: Exception | None = None
+
+    def because_of(self, error: Exception) -> None:
+        """End the call with an error, unless it was ended so before."""
+        if self.error is None:
+            self.error = error
+            self._task.cancel()
+
+
+def cut_of_this_call() -> Cut:
+    """Return the cut of the call that is served here."""
+    return _CUT.get()
+
+
+def serving_task() -> "asyncio.Task[object]":
+    """Return the task that serves this call. Raises RuntimeError outside of one."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a call is served in a task of its own")
+    return task
+
+
+@contextmanager
+def cuttable() -> Iterator[None]:
+    """Serve a call within the block, and raise the error that it is cut with."""
+    task = serving_task()
+    cut = Cut(task)
+    before = _CUT.set(cut)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if cut.error is None:
+            raise
+        task.uncancel()
+        raise cut.error  # noqa: B904 - `from` would replace the cause that a rejection has
+    finally:
+        _CUT.reset(before)

@@ -17,8 +17,7 @@ from federation.person.profile import DoctorSettings
 from federation.settings import ConfigError, DiallingSettings, read_settings
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
-from federation.wire.channel import open_channel
-from federation.wire.dialling import ANYWHERE, Dialling, NetworkForbidden, dialling_of
+from federation.wire.channel import ANYWHERE, Dialling, NetworkForbidden, dialling_of, open_channel
 from tests.unit.wire.conftest import CLOUD, Bench, listening_locally
 
 LOOPBACK = Dialling((ipaddress.ip_network("127.0.0.0/8"),))

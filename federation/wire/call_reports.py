@@ -1,24 +1,86 @@
-"""Refusals in the audit log: those of each caller one by one, and the many counted (docs/adr/0007-grpc-servers.md).
+"""What is told of calls: to metrics and tracing, which can't change what a caller gets, and to the audit log.
 
-Whoever floods a server with what it has to refuse would otherwise fill the disk of its log.
+Refusals of each caller are in the audit log one by one, and the many are counted (docs/adr/0007-grpc-servers.md): whoever floods
+a server with what it has to refuse would otherwise fill the disk of its log.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from federation.party.audit import AuditEvent
 
 MINUTE = timedelta(minutes=1)
+
 WRITTEN_OF_EACH = 40
 """Refusals of one caller that are written one by one in a minute, each with its sentence and request id."""
+
 CALLERS_WRITTEN = 2.5
 """Of all callers together, so many times as many."""
+
 MOST_SOURCES = 100
 """Callers that are told apart in a minute; the others are counted as one."""
+
 ELSEWHERE = "elsewhere"
 _MOST_REASONS = 6
+
+
+@dataclass(frozen=True)
+class CallStart:
+    """A call as it begins. `metadata` is what the caller sent beside it; `is_peer` says that a hospital's certificate came."""
+
+    method: str
+    request_id: str
+    metadata: Mapping[str, str | bytes]
+    is_peer: bool
+
+
+class WatchedCall(Protocol):
+    """One call under way."""
+
+    def refused(self, error: BaseException) -> None:
+        """Learn why it is refused, precisely: not for the caller."""
+        ...
+
+    def ended(self, code: str) -> None:
+        """Learn its google.rpc code, by name."""
+        ...
+
+
+class CallWatch(Protocol):
+    """Is told of every call."""
+
+    def began(self, start: CallStart) -> WatchedCall:
+        """Learn of a call that begins."""
+        ...
+
+
+class Watches:
+    """Several watches as one."""
+
+    def __init__(self, watches: Sequence[CallWatch] = ()) -> None:
+        """Tell all of these."""
+        self._watches = tuple(watches)
+
+    def began(self, start: CallStart) -> "_WatchedCalls":
+        """Tell of a call that begins."""
+        return _WatchedCalls([watch.began(start) for watch in self._watches])
+
+
+class _WatchedCalls:
+    def __init__(self, calls: Sequence[WatchedCall]) -> None:
+        self._calls = calls
+
+    def refused(self, error: BaseException) -> None:
+        for call in self._calls:
+            call.refused(error)
+
+    def ended(self, code: str) -> None:
+        for call in self._calls:
+            call.ended(code)
 
 
 class RefusalTally:
@@ -47,7 +109,7 @@ class RefusalTally:
         return CALLERS_WRITTEN * self._written_of_each
 
     def is_written(self, caller: str, reason: str) -> bool:
-        """Say whether a refusal is to be written by itself; one that is not is counted."""
+        """Return whether a refusal is to be written by itself; one that is not is counted."""
         if self._minute is None:
             self._minute = asyncio.get_running_loop().call_later(self._every.total_seconds(), self._end_minute)
         if self._written[caller] < self._written_of_each and self._written.total() < self._written_in_all:

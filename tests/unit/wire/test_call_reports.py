@@ -10,7 +10,7 @@ from federation.errors import StaleMessage
 from federation.party.audit import AuditEvent
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
-from federation.wire.tally import CALLERS_WRITTEN, ELSEWHERE, MOST_SOURCES, WRITTEN_OF_EACH, RefusalTally
+from federation.wire.call_reports import CALLERS_WRITTEN, ELSEWHERE, MOST_SOURCES, WRITTEN_OF_EACH, RefusalTally
 
 
 class _Log:
