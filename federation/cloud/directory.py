@@ -77,7 +77,8 @@ class _Contents:
     signing_key: Ed25519PrivateKey
 
     def is_signed_by_the_active_key(self, listed: RevocationList) -> bool:
-        signer = self.trust.anchors.cloud_keys.at(listed.this_update)
+        cloud_keys = self.trust.anchors.cloud_keys
+        signer = cloud_keys.at(listed.this_update)
         return signer is not None and signer.verifying_key == self.signing_key.public_key().public_bytes_raw()
 
 

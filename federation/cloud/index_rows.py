@@ -41,7 +41,7 @@ def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> Publi
     call = cloud.authenticated(PUBLISH, request.opening, now=now)
     require_same_hospital(calling, call.sender.identity)  # PUB.1
     with after_opening():
-        _require_own_department(call.payload, cloud.publisher.current.verifier.anchors.department_classes)
+        _require_own_department(call.payload, cloud.verifier.anchors.department_classes)
     _apply(cloud, call, now)
     receipt = PublicationReceipt(publication_digest=digest(call.opened.plaintext), done_at=now)
     return PublishResponse(receipt=sign_statement("puback", receipt, cloud.keys_by_time.signing_key(now)))

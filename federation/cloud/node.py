@@ -271,16 +271,17 @@ class PublicCloudNode:
         too: whoever has the device has them all. Where the list has no room for them they are what is left when this is
         called again.
         """
+        stores = self.cloud.stores
         while True:
-            now, registrations = self.cloud.clock(), self.cloud.stores.registrations
+            now, registrations, book = self.cloud.clock(), stores.registrations, stores.revocations
             live, superseded = registrations.live(identity), registrations.superseded(identity, now=now)
-            listed = frozenset(self.cloud.stores.revocations.current(now=now).serials)
+            listed = frozenset(book.current(now=now).serials)
             left = [it for it in superseded if serial_entry(it.serial) not in listed]
             if live is None and not left:
                 raise NotStored(f"{identity} has no live registration")
             # Revoked before it ends: a crash in between leaves a registration that nobody accepts, and the command can run again.
             if live is not None and serial_entry(live.serial) not in listed:
-                require_room_for_live(self.cloud.stores.revocations.current(now=now))
+                require_room_for_live(book.current(now=now))
                 revoke_credential(self.cloud, identity, live.serial, live.not_after, now=now)
             for it in left:
                 self._revoke_superseded(identity, it.serial, it.not_after, now)
@@ -294,18 +295,20 @@ class PublicCloudNode:
 
     def revoke_serial(self, serial: bytes) -> bytes:
         """Revoke one credential that a newer one followed, and return its serial. Raises NotStored, CredentialLive, Limit."""
-        kept = self.cloud.stores.registrations.credential_of(serial)
+        registrations = self.cloud.stores.registrations
+        kept = registrations.credential_of(serial)
         if kept is None:
             raise NotStored("no credential has this serial")
         credential = Credential.FromString(kept)
-        live = self.cloud.stores.registrations.live(credential.identity)
+        live = registrations.live(credential.identity)
         if live is not None and live.serial == serial:
             raise CredentialLive(f"this is the live credential of {credential.identity}: revoke that identity")
         self._revoke_superseded(credential.identity, serial, credential.not_after, self.cloud.clock())
         return serial
 
     def _revoke_superseded(self, identity: str, serial: bytes, not_after: Instant, now: Instant) -> None:
-        require_room_for_superseded(self.cloud.stores.revocations.current(now=now))
+        stores = self.cloud.stores
+        require_room_for_superseded(stores.revocations.current(now=now))
         revoke_credential(self.cloud, identity, serial, not_after, now=now)
 
     def trust(self) -> TrustedBundle:

@@ -90,7 +90,7 @@ def _accept(cloud: Cloud, received: ReceivedRequest, now: Instant) -> AcceptedRe
     ticket = registrations.find_ticket(digest(request.ticket), now=now) if request.ticket else None
     live = cloud.live(request.identity, now=now)
     return received.accept(
-        cloud.publisher.current.verifier,
+        cloud.verifier,
         challenge_holds=is_good_challenge(received.session_id, cloud.keys.index, cloud.freshness, now=now),
         ticket=None if ticket is None else TicketTerms(ROLES[ticket.role], ticket.identity),
         live=None if live is None else LiveRegistration(as_signed(live.key_statement)),
@@ -308,7 +308,7 @@ def require_due(cloud: Cloud, accepted: AcceptedRequest, *, now: Instant) -> Non
 def _is_due(cloud: Cloud, live: VerifiedParty, now: Instant) -> bool:
     """Return whether the federation's clock or the cloud's own rotation asks for it: then nobody can bring it about."""
     credential = Credential.FromString(live.credential)
-    issuers = cloud.publisher.current.trust.anchors.issuers
+    issuers = cloud.verifier.anchors.issuers
     issuer_is_active = issuers.state(live.issuer_public_key, now=now) is State.ACTIVE
     return not issuer_is_active or credential.not_after - milliseconds(cloud.renewal_stretch) <= now
 
@@ -326,5 +326,6 @@ def _is_own_choice(accepted: AcceptedRequest, live: VerifiedParty, past: _Past, 
 
 def _past(cloud: Cloud, live: VerifiedParty, now: Instant) -> _Past:
     unexpired = cloud.stores.registrations.superseded(live.identity, now=now)
-    revoked = frozenset(cloud.stores.revocations.current(now=now).serials)
+    listed = cloud.stores.revocations.current(now=now)
+    revoked = frozenset(listed.serials)
     return _Past(unexpired, [it for it in unexpired if serial_entry(it.serial) not in revoked])

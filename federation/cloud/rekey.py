@@ -49,9 +49,11 @@ def restate(cloud: Cloud, registration: Registration, *, now: Instant) -> bool:
     It is verified before: nothing that was put into the store gets a signature. Raises Authentication, MalformedMessage.
     """
     kept = as_signed(registration.key_statement)
-    if _stated_under(cloud, registration) == cloud.book.read().active(IDENTITY, now).number:
+    active = cloud.book.read().active(IDENTITY, now)
+    if _stated_under(cloud, registration) == active.number:
         return False
-    verified = cloud.publisher.current.verifier.anchors.open("ks", KeyStatement, kept)
+    anchors = cloud.verifier.anchors
+    verified = anchors.open("ks", KeyStatement, kept)
     anew = protocol.restate(verified, cloud.keys_by_time.signing_key(now), now=now)
     return cloud.stores.registrations.restate(registration.identity, registration.key_statement, as_stored(anew))
 

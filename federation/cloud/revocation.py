@@ -60,7 +60,7 @@ def _authenticated(cloud: Cloud, opening: SealedOpening, *, now: Instant) -> Aut
     claimed = REVOKE.receive(opening, cloud.epochs, cloud.identity, cloud.freshness, now=now)
     with after_opening():
         statement = claimed.opened.payload.patient_key_statement
-        patient = cloud.publisher.current.verifier.party(statement, ROLE_PATIENT, now=now)  # call.4
+        patient = cloud.verifier.party(statement, ROLE_PATIENT, now=now)  # call.4
     return Authenticated(cloud, patient, claimed.opened, claimed.verify(patient, now=now))
 
 

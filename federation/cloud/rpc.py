@@ -74,7 +74,8 @@ class DirectoryServicer(_Servicer, DirectoryServiceServicer):
         context: ServicerContext,  # noqa: ARG002 - anyone may call
     ) -> GetDirectoryResponse:
         """Return the directory as it stands."""
-        return self._cloud.publisher.current.directory
+        version = self._cloud.publisher.current
+        return version.directory
 
     async def GetTrustBundles(  # noqa: N802
         self,

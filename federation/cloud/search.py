@@ -24,7 +24,7 @@ from keystore.errors import SealBroken
 def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
     """Answer a query. Raises precise errors for clear fields, Rejected for anything else but what C itself says."""
     now = cloud.clock()
-    verifier = cloud.publisher.current.verifier
+    verifier = cloud.verifier
     query = _verified(cloud, request, verifier, now)
     try:
         access, classes = query.authorize(verifier, now=now)

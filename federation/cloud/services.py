@@ -22,7 +22,7 @@ from federation.protocol.parties import Pending
 from federation.protocol.sealing import Opened, after_opening
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Freshness, Instant
-from federation.protocol.verifier import VerifiedParty
+from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.store.directory import RevocationBook
 from federation.store.errors import AlreadyAdmitted
 from federation.store.index import Index
@@ -79,6 +79,11 @@ class Cloud:
         return self.keys_by_time.tls_ca(self.clock())[0]
 
     @property
+    def verifier(self) -> Verifier:
+        """Return the checks by the newest directory. Raises Unavailable before there is one."""
+        return self.publisher.current.verifier
+
+    @property
     def blind_index(self) -> BlindIndex:
         """Return the keys of the index."""
         return BlindIndex(self.keys.index, self.keys.sealing)
@@ -89,7 +94,7 @@ class Cloud:
             live = self.live(identity, now=now)
             if live is None:
                 raise NotRegistered("the sender has no live registration")  # call.3
-            verifier = self.publisher.current.verifier
+            verifier = self.verifier
             return verifier.party(as_signed(live.key_statement), ROLES[live.role], now=now)  # call.4
 
     def authenticated(self, call: Call[M], opening: SealedOpening, *, now: Instant) -> "Authenticated[M]":

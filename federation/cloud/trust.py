@@ -56,7 +56,8 @@ class KeysByTime:
         return x509.load_der_x509_certificate(active.public), self.keys.tls_ca_key_of(active.number)
 
     def _active(self, purpose: str, now: Instant) -> int:
-        return self.book.read().active(purpose, now).number
+        generations = self.book.read()
+        return generations.active(purpose, now).number
 
 
 class TrustOffice:

@@ -120,12 +120,14 @@ class Maintenance:
 
     def end_epochs(self) -> None:
         """Destroy the keys of ended epochs."""
-        self.hospital.member.epochs.sweep(self.hospital.clock())
+        member = self.hospital.member
+        member.epochs.sweep(self.hospital.clock())
 
     def sweep(self) -> None:
         """Destroy what is left of erased records and of rooms that are over."""
-        self.hospital.stores.rooms.sweep(now=self.hospital.clock())
-        bury(self.hospital)
+        hospital = self.hospital
+        hospital.stores.rooms.sweep(now=hospital.clock())
+        bury(hospital)
 
     def remove_orphans(self) -> None:
         """Remove the blobs that a crash left."""

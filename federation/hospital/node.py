@@ -187,7 +187,8 @@ class HospitalNode:
         if due is not None:
             if due is self._not_due_yet[0] and now < self._not_due_yet[1]:
                 return None
-            licence = self.hospital.stores.settings.get(LICENCE)
+            settings = self.hospital.stores.settings
+            licence = settings.get(LICENCE)
             if licence is None:
                 raise NotRegistered("the licence is not kept here: run `medunion hospital register --licence` again")
             try:

@@ -52,6 +52,7 @@ class Outbox:
     def __init__(self, hospital: Hospital, publish: Publish) -> None:
         """Empty this hospital's outbox by these calls."""
         self._hospital = hospital
+        self._entries = hospital.stores.outbox
         self._publish = publish
 
     def publish_due(self) -> int:
@@ -60,7 +61,7 @@ class Outbox:
         Ends early when the cloud does not answer: nothing else would get through either.
         """
         acknowledged = 0
-        for entry in self._hospital.stores.outbox.due(now=self._hospital.clock(), limit=AT_ONCE):
+        for entry in self._entries.due(now=self._hospital.clock(), limit=AT_ONCE):
             try:
                 acknowledged += self._attempt(entry)
             except Unavailable as error:
@@ -75,7 +76,7 @@ class Outbox:
     def _attempt(self, entry: OutboxEntry) -> bool:
         """Publish an entry unless another worker has it; return whether it was published."""
         hospital = self._hospital
-        if not hospital.stores.outbox.take(entry, until=hospital.clock() + TAKEN_MS):
+        if not self._entries.take(entry, until=hospital.clock() + TAKEN_MS):
             return False
         publication = publication_in(entry, hospital.sealing)
         standing = hospital.stores.administration.standing(publication.handle)
@@ -89,18 +90,18 @@ class Outbox:
 
     def _settle(self, entry: OutboxEntry, handle: bytes, standing: Standing | None, sent_at: Instant) -> None:
         """Take the entry out, unless the index has to be told again."""
-        stores, freshness = self._hospital.stores, self._hospital.member.freshness
+        administration, freshness = self._hospital.stores.administration, self._hospital.member.freshness
         alone_from = 0 if standing is None else freshness.replay_key_until(now=standing.changed_at)
-        if stores.administration.standing(handle) != standing:
-            stores.outbox.postpone(entry.entry_id, not_before=sent_at)
+        if administration.standing(handle) != standing:
+            self._entries.postpone(entry.entry_id, not_before=sent_at)
         elif sent_at <= alone_from:
-            stores.outbox.postpone(entry.entry_id, not_before=alone_from + 1)
+            self._entries.postpone(entry.entry_id, not_before=alone_from + 1)
         else:
-            stores.outbox.settle(entry.entry_id)
+            self._entries.settle(entry.entry_id)
 
     def _put_off(self, entry: OutboxEntry, error: FederationError) -> None:
         pause = max(pause_after(entry.attempts), milliseconds(error.retry_after))
-        self._hospital.stores.outbox.postpone(entry.entry_id, not_before=self._hospital.clock() + pause)
+        self._entries.postpone(entry.entry_id, not_before=self._hospital.clock() + pause)
 
     def _keep(self, publication: Publication, receipt: SignedStatement, now: Instant) -> None:
         """Keep PUBACK as evidence that the row was taken, or taken out."""

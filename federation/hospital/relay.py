@@ -52,14 +52,14 @@ class RelaySpace:
 
     def __init__(self, hospital: Hospital) -> None:
         """Look at the rooms of this hospital."""
-        self._hospital = hospital
+        self._rooms, self._most_bytes = hospital.stores.rooms, hospital.most_relay_bytes
         self._held, self._seen_at = 0, -math.inf
 
     def require(self) -> None:
         """Raise Limit where they are full."""
         if time.monotonic() - self._seen_at >= ALL_ROOMS_SEEN_SECONDS:
-            self._held, self._seen_at = self._hospital.stores.rooms.all_bytes(), time.monotonic()
-        if self._held >= self._hospital.most_relay_bytes:
+            self._held, self._seen_at = self._rooms.all_bytes(), time.monotonic()
+        if self._held >= self._most_bytes:
             raise Limit("the rooms of this hospital hold no more; some end within hours")  # PutFrame.2
 
 

@@ -272,7 +272,8 @@ class RelayServicer(RelayServiceServicer):
             return []
 
     async def _held_bytes(self, room_ids: Sequence[bytes]) -> Mapping[bytes, int]:
-        return await self._workers.run(self._hospital.stores.rooms.held_bytes, room_ids)
+        rooms = self._hospital.stores.rooms
+        return await self._workers.run(rooms.held_bytes, room_ids)
 
 
 async def _wait_for(event: asyncio.Event) -> None:

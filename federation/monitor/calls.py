@@ -1,4 +1,4 @@
-"""What is counted of calls, as `federation.wire.watch` tells it, and the words that labels may hold.
+"""What is counted of calls, as `federation.wire.call_reports` tells it, and the words that labels may hold.
 
 A label of anything else, and a caller could make series without end.
 """

@@ -267,7 +267,7 @@ def test_what_must_not_be_dropped_has_a_bound_too(monkeypatch: pytest.MonkeyPatc
 
 
 def test_refusal_does_not_wait_for_an_audit_log_that_hangs(bench_with, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.wire.refusal.AUDIT_PATIENCE", timedelta(seconds=0.3))
+    monkeypatch.setattr("federation.wire.call_guard.AUDIT_PATIENCE", timedelta(seconds=0.3))
     gate, written = threading.Event(), []
 
     def refuse() -> None:
