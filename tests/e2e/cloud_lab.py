@@ -53,26 +53,26 @@ class CloudLab:
 
     @property
     def anchors(self) -> Anchors:
-        """Give the anchors that everybody pins."""
+        """Return the anchors that everybody pins."""
         return self.node.trust().anchors
 
     def client(self, **settings: object) -> CloudClient:
-        """Give a client of the cloud."""
+        """Return a client of the cloud."""
         return self.closing.enter_context(CloudClient(self.node.trust, **settings))
 
     def token(self) -> Token:
-        """Give a fresh token, open."""
+        """Return a fresh token, open."""
         return self.closing.enter_context(open_token(self.make_uri("party"), self.pin))
 
     def member(self, identity: str, keys: PartyKeys | None = None) -> Member:
-        """Give a party that is not registered yet, with a token and a store of its own."""
+        """Return a party that is not registered yet, with a token and a store of its own."""
         database = open_database(f"sqlite:///{self.directory}/{next(_numbers)}.sqlite")
         self.closing.enter_context(database)
         keys = keys or PartyKeys.create(self.token())
         return Member(identity, keys, Settings(database), Epochs(database), self.node.trust())
 
     def hospital(self, identity: str, address: str = "127.0.0.1:9") -> tuple[Member, CloudClient]:
-        """Give a registered hospital, its address known to the cloud, and its client with a TLS identity."""
+        """Return a registered hospital, its address known to the cloud, and its client with a TLS identity."""
         keys = HospitalKeys.create(self.token())
         member = self.member(identity, keys)
         plain = self.client()
@@ -84,32 +84,32 @@ class CloudLab:
         return member, self.client(leaf=lambda: leaf)
 
     def certificate(self, member: Member) -> bytes:
-        """Give Cert_D of a doctor, DER."""
+        """Return Cert_D of a doctor, DER."""
         request = request_certificate(member.keys.signing_key, member.identity)
         return self.authority.issue(request, member.identity).public_bytes(Encoding.DER)
 
     def doctor(self, identity: str) -> Member:
-        """Give a registered doctor."""
+        """Return a registered doctor."""
         member = self.member(identity)
         certificate = self.certificate(member)
         register(member, self.client(), ROLE_DOCTOR, certificate, None, certificate=certificate)
         return member
 
     def patient(self, identity: str, hospital: tuple[Member, CloudClient]) -> Member:
-        """Give a registered patient, by a ticket of this hospital's enrolment desk."""
+        """Return a registered patient, by a ticket of this hospital's enrolment desk."""
         member = self.member(identity)
         ticket = hospital[1].issue_ticket(hospital[0], identity).ticket
         register(member, self.client(), ROLE_PATIENT, bytes(32), ticket)
         return member
 
     def grant(self, patient: Member, doctor: Member, terms: Terms | None = None) -> SignedStatement:
-        """Give a grant of the patient's for this doctor."""
+        """Return a grant of the patient's for this doctor."""
         now = system_clock()
         party = patient.party(now)
         return make_grant(party, doctor.identity, doctor.certificate, terms or Terms(), now=now, entropy=system_entropy)
 
     def refusals(self) -> list[AuditEvent]:
-        """Give the refusals in the cloud's audit log."""
+        """Return the refusals in the cloud's audit log."""
         events = [entry.event for entry in self.node.cloud.audit.entries()]
         return [event for event in events if isinstance(event, AuditEvent) and event.kind == "REFUSAL"]
 
@@ -138,7 +138,7 @@ class CloudLab:
 
 
 def publication_of(hospital_id: str, patient_id: str, department_id: str) -> Publication:
-    """Give a publication to be sent: T, nonce and signature come with sending."""
+    """Return a publication to be sent: T, nonce and signature come with sending."""
     return Publication(
         action=PUBLICATION_ACTION_ADD,
         patient_id=patient_id,
@@ -178,14 +178,14 @@ Serve = Callable[..., AbstractContextManager[CloudLab]]
 def serve_cloud(
     tmp_path_factory: pytest.TempPathFactory, make_token_uri: Callable[..., TokenUri], user_pin: Pin
 ) -> Serve:
-    """Give a function that serves a cloud of its own for a block: `with serve_cloud(server=...) as cloud`."""
+    """Return a function that serves a cloud of its own for a block: `with serve_cloud(server=...) as cloud`."""
     pin = pin_from_value(user_pin.reveal())
     return lambda server=None: cloud_lab(tmp_path_factory.mktemp("cloud"), make_token_uri, pin, server)
 
 
 @pytest.fixture(scope="module")
 def cloud(serve_cloud: Serve) -> Iterator[CloudLab]:
-    """Give a served cloud to all tests of a module."""
+    """Yield a served cloud to all tests of a module."""
     with serve_cloud() as made:
         yield made
 
@@ -229,14 +229,14 @@ def _served(lab: CloudLab) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """Give a port that nothing listens at now."""
+    """Return a port that nothing listens at now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def foreign_certificate(lab: CloudLab, member: Member, make_uri: Callable[..., TokenUri]) -> bytes:
-    """Give a certificate of a board that the federation does not recognise."""
+    """Return a certificate of a board that the federation does not recognise."""
     board = NodeDirectory(lab.directory / f"foreign-{next(_numbers)}")
     found_authority(board, "M:foreign", TokenSettings(str(make_uri("foreign"))), lab.pin)
     with open_authority(board, lab.pin) as authority:

@@ -127,7 +127,7 @@ class Observed(Federation):
         return samples
 
     def value(self, node: str, metric: str, **labels: str) -> float:
-        """Give the sum of a metric's series that have these labels."""
+        """Return the sum of a metric's series that have these labels."""
         found = [value for has, value in self.scrape(node).get(metric, []) if labels.items() <= has.items()]
         assert found, f"{node} has no {metric} {labels}"
         return sum(found)
@@ -138,7 +138,7 @@ class Observed(Federation):
             return HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=60).status
 
     def public_channel(self, node: str) -> grpc.Channel:
-        """Give a channel to a node's port for everybody."""
+        """Return a channel to a node's port for everybody."""
         bundle = NodeDirectory(self.root / node).trust()
         identity = "C:union" if node == "cloud" else f"H:{node}"
         return open_channel(self.addresses.get(node, bundle.content.cloud_address), identity, bundle.tls_roots)

@@ -35,7 +35,7 @@ def _open(node: NodeDirectory) -> Token:
 
 
 def _sealed(token: Token, database: Database) -> list[str]:
-    """Give the plaintext of what the party keeps sealed and that would be a key: ML-KEM seeds, record keys."""
+    """Return the plaintext of what the party keeps sealed and that would be a key: ML-KEM seeds, record keys."""
     sealing = _sealing(token, "sealing")
     seeds = [sealing.open(e.sealed_seed, _seed_context(e.token_label)) for e in Epochs(database).all()]
     if not token.has("records"):

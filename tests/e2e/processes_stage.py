@@ -65,7 +65,7 @@ def _set_in(directory: Path, section: str, values: dict[str, object]) -> None:
 
 
 def metric(port: int, name: str) -> str:
-    """Give the value of a metric without labels; empty if nothing answers."""
+    """Return the value of a metric without labels; empty if nothing answers."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page:
             lines = page.read().decode().splitlines()
@@ -84,7 +84,7 @@ class Stage(Federation):
         self.metrics: dict[str, int] = {}
 
     def options(self) -> tuple[str, ...]:
-        """Give the options of `init` that name a database of its own."""
+        """Return the options of `init` that name a database of its own."""
         if self.database == "sqlite":
             return ()
         server = postgresql_server.server()
@@ -117,12 +117,12 @@ class Stage(Federation):
 
 
 def told(directory: Path) -> dict:
-    """Give what the server said when it took calls."""
+    """Return what the server said when it took calls."""
     return json.loads((directory / "ready").read_text())
 
 
 def hand_over(directory: Path) -> tuple[int, int]:
-    """Have a successor take over, by SIGUSR2, and give the processes of both."""
+    """Have a successor take over, by SIGUSR2, and return the processes of both."""
     before = told(directory)["pid"]
     (directory / "ready").unlink()
     os.kill(before, signal.SIGUSR2)
@@ -131,7 +131,7 @@ def hand_over(directory: Path) -> tuple[int, int]:
 
 
 def is_gone(process: int) -> bool:
-    """Say whether a process has ended; one that nobody waits for yet counts."""
+    """Return whether a process has ended; one that nobody waits for yet counts."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):  # ended before the file was opened, or while it was read
@@ -176,7 +176,7 @@ class Guest:
         self.publication = publication_of(self.identity, "P:anyone", f"{self.identity}/cardiology")
 
     def client(self, *, peer: bool = False) -> CloudClient:
-        """Give a client with connections of its own."""
+        """Return a client with connections of its own."""
         leaf = self._leaf() if peer else None
         return self._open.enter_context(CloudClient(lambda: self.trust, leaf=None if leaf is None else lambda: leaf))
 
@@ -184,20 +184,20 @@ class Guest:
         return issue_leaf(self._certificate, self.keys.tls_ca_key, self.identity, now=datetime.now(UTC))
 
     def channel(self, address: str | None = None) -> grpc.Channel:
-        """Give a connection of its own to the cloud's public port, or to the one at an address."""
+        """Return a connection of its own to the cloud's public port, or to the one at an address."""
         content = self.trust.content
         where = address or content.cloud_address
         return self._open.enter_context(open_channel(where, content.cloud_id, self.trust.tls_roots))
 
     def renewal(self) -> PutEncryptionKeyRequest:
-        """Give a sealed message that may be taken once."""
+        """Return a sealed message that may be taken once."""
         now, key = system_clock(), self.client().cloud_key(self.member)
         payload = EncryptionKeyRenewal(encryption_key_statement=self.member.epochs.current(now))
         opening, _ = RENEW.send(payload, self.member.keys.signing_key, key, now=now)
         return PutEncryptionKeyRequest(opening=opening)
 
     def is_taken(self, request: PutEncryptionKeyRequest, address: str | None = None) -> bool:
-        """Send it over a connection of its own, and say whether it was taken."""
+        """Send it over a connection of its own, and return whether it was taken."""
         try:
             call(MembershipServiceStub(self.channel(address)).PutEncryptionKey, request)
         except Rejected:

@@ -79,7 +79,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, make_token_uri: Tokens) -> Ke
 
 @pytest.fixture
 def kept(made: Kept, tmp_path: Path) -> Kept:
-    """Give the backups to change at will."""
+    """Return the backups to change at will."""
     root = tmp_path / "kept"
     shutil.copytree(made.root, root)
     return replace(made, root=root)

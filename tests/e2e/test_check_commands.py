@@ -36,7 +36,7 @@ print(json.dumps([asdict(finding) for finding in found]))
 
 
 def findings(directory: Path, *options: object, expect: int) -> dict[str, list[dict[str, str]]]:
-    """Check a node until it ends as it should, and give what was found, by what it is about.
+    """Check a node until it ends as it should, and return what was found, by what it is about.
 
     On a machine that is busy with other tests a node's own probes may be late, and it does not call itself healthy meanwhile.
     """
@@ -55,7 +55,7 @@ def by_subject(found: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
 
 
 def wrong(directory: Path, what: str, *options: object) -> str:
-    """Require that of all things this alone is wrong; give what is said of it."""
+    """Require that of all things this alone is wrong; return what is said of it."""
     found = findings(directory, *options, expect=1)
     assert {name for name, them in found.items() if any(it["verdict"] == "WRONG" for it in them)} == {what}
     return " ".join(f"{it['says']} -> {it['do']}" for it in found[what] if it["verdict"] == "WRONG")
@@ -75,7 +75,7 @@ def told(found: dict[str, list[dict[str, str]]], what: str, verdict: str) -> str
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    """Give a federation that serves, with one of each kind."""
+    """Yield a federation that serves, with one of each kind."""
     with federation(tmp_path_factory.mktemp("federation")) as made:
         made.add_doctor("house")
         made.add_patient("johnnie", "a")
@@ -182,7 +182,7 @@ def revoked(served: Federation, kind: str, count: int) -> Iterator[None]:
 
 
 def followed(served: Federation, says: str) -> dict[str, list[dict[str, str]]]:
-    """Give what a hospital finds once it has heard of the list."""
+    """Return what a hospital finds once it has heard of the list."""
     found: dict[str, list[dict[str, str]]] = {}
 
     def says_so() -> bool:
@@ -215,7 +215,7 @@ def test_public_cloud_that_is_down_is_told_from_everything_else(served: Federati
 
 @pytest.fixture(scope="module")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a cloud that does not serve."""
+    """Return a cloud that does not serve."""
     directory = tmp_path_factory.mktemp("founded") / "cloud"
     names = "--identity", "C:union", "--realm", "keys", "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
     run("init", "public-cloud", "--directory", directory, *names, "--development-token")
@@ -224,7 +224,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cloud(founded: Path, tmp_path: Path) -> Path:
-    """Give a copy of it to spoil, on the same token."""
+    """Return a copy of it to spoil, on the same token."""
     shutil.copytree(founded, tmp_path / "cloud")
     return tmp_path / "cloud"
 

@@ -43,11 +43,11 @@ class Operator:
         self._where = ("--directory", str(directory), "--pin-file", str(pin))
 
     def words(self, step: str, *rest: object) -> list[str]:
-        """Give the whole command."""
+        """Return the whole command."""
         return [*_MEDUNION, "public-cloud", "rotate", step, *map(str, rest), *self._where]
 
     def types(self, step: str, *rest: object, expect: int = 0) -> str:
-        """Run it to its end, and give what it said."""
+        """Run it to its end, and return what it said."""
         done = typed(self.words(step, *rest)[len(_MEDUNION) :], dict(os.environ))
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -55,7 +55,7 @@ class Operator:
 
 @pytest.fixture
 def pin_file(tmp_path, user_pin):
-    """Give a file with the PIN."""
+    """Return a file with the PIN."""
     path = tmp_path / "pin"
     path.write_text(user_pin.reveal())
     path.chmod(0o600)
@@ -67,7 +67,7 @@ def states_of(lab) -> list[tuple[str, int, State]]:
 
 
 def served_leaf(lab: CloudLab) -> x509.Certificate:
-    """Give the certificate that a new connection is shown."""
+    """Return the certificate that a new connection is shown."""
     return x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", lab.ports.public)).encode())
 
 

@@ -37,7 +37,7 @@ class Commands:
 
     @contextmanager
     def serving(self, name: str, *arguments: str) -> Iterator[dict[str, object]]:
-        """Serve until the block ends, by SIGTERM; give what the ready file says."""
+        """Serve until the block ends, by SIGTERM; yield what the ready file says."""
         ready = self.directory / f"{name}.ready"
         ready.unlink(missing_ok=True)
         with (self.directory / f"{name}.log").open("ab") as log:

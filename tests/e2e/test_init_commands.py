@@ -29,7 +29,7 @@ def hospital_words(directory: Path, trust: Path, *more: object) -> list[object]:
 
 
 def token_of(directory: Path) -> list[object]:
-    """Make a token beside a directory, as an HSM is beside its machine; give the options that name it."""
+    """Make a token beside a directory, as an HSM is beside its machine; return the options that name it."""
     pin = make_token(directory, "real")
     uri = (directory / "tokens" / "token.uri").read_text().strip()
     return ["--token", uri, "--softhsm-configuration", directory / "tokens" / "softhsm2.conf", "--pin-file", pin]
@@ -37,7 +37,7 @@ def token_of(directory: Path) -> list[object]:
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
-    """Give the options that name a medical authority's certificate and list."""
+    """Return the options that name a medical authority's certificate and list."""
     root = tmp_path_factory.mktemp("board")
     pin = make_token(root / "board", "board")
     names = "--identity", "M:board", "--output", root / "board.der", "--pin-file", pin
@@ -47,7 +47,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
 
 
 def tasks(said: str) -> list[str]:
-    """Give the numbered list of what is left to do."""
+    """Return the numbered list of what is left to do."""
     lines = said.partition("What is left to do:\n")[2].partition("\n\n")[0].splitlines()
     numbered = [line for line in lines if line.lstrip()[:1].isdigit()]
     assert [line.split(".")[0].strip() for line in numbered] == [str(n + 1) for n in range(len(numbered))]

@@ -54,7 +54,7 @@ class Crowd:
         self.refused: list[grpc.StatusCode] = []
 
     def client(self, _: int) -> int:
-        """Make every call until it is taken, coming again when the server says so; give how many were."""
+        """Make every call until it is taken, coming again when the server says so; return how many were."""
         with self._dial() as channel:
             grpc.channel_ready_future(channel).result(30)
             stub = RegistrationServiceStub(channel)

@@ -41,7 +41,7 @@ class Aftermath:
     told: dict[str, dict[str, object]]
 
     def files(self) -> Iterator[Path]:
-        """Give every file that is not a token's own, a PIN or the secret that stands for a secure element."""
+        """Yield every file that is not a token's own, a PIN or the secret that stands for a secure element."""
         for path in sorted(self.root.rglob("*")):
             outside_tokens = "tokens" not in path.relative_to(self.root).parts
             if (
@@ -155,7 +155,7 @@ def test_the_search_for_a_registration_secret_would_find_one() -> None:
 
 
 def negated(point: bytes) -> bytes:
-    """Give -T: the token form of S_X may be of its negative."""
+    """Return -T: the token form of S_X may be of its negative."""
     return sodium.crypto_core_ed25519_sub((1).to_bytes(32, "little"), point)
 
 
@@ -165,6 +165,6 @@ def point(statement: dict[str, str], issuer: bytes) -> bytes:
 
 
 def random_looking_windows(content: bytes) -> set[bytes]:
-    """Give every 32 bytes that could be a random secret: 32 uniform bytes have fewer than 22 values once in 10^7."""
+    """Return every 32 bytes that could be a random secret: 32 uniform bytes have fewer than 22 values once in 10^7."""
     windows = {content[start : start + 32] for start in range(len(content) - 31)}
     return {window for window in windows if len(set(window)) >= 22}

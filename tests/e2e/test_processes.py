@@ -66,7 +66,7 @@ class Clinic:
         return self.stage.root / label
 
     def hospital(self, label: str) -> grpc.Channel:
-        """Give a connection of its own to a hospital."""
+        """Return a connection of its own to a hospital."""
         return open_channel(self.stage.addresses[label], f"H:{label}", self.guest.trust.tls_roots)
 
 
@@ -117,7 +117,7 @@ def test_frame_put_at_one_process_reaches_a_follower_at_another_promptly(clinic:
 
 
 def _wait_for_frame(putting: Mailbox, stream: Iterator[pb.RelayFrame]) -> float:
-    """Give how long a frame takes to somebody who waits for it already."""
+    """Return how long a frame takes to somebody who waits for it already."""
     began: list[float] = []
 
     def put() -> None:

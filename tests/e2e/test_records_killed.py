@@ -59,7 +59,7 @@ def at(hospital: Path) -> tuple[object, ...]:
 
 
 def filed(at: tuple[object, ...], hospital: Path) -> str:
-    """Import a record whose retention is over; give its handle."""
+    """Import a record whose retention is over; return its handle."""
     run("hospital", "import", *at, "--patient", "P:wang", "--department", "H:alpha/cardiology", JOHNNIE)
     handle = run("hospital", "records", "list", *at, "--patient", "P:wang").split()[0]
     run("hospital", "records", "retention", *at, handle, "--until", "2020-01-01", "--reason", "ordered")

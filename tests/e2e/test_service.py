@@ -18,7 +18,7 @@ NOTICES = 20.0
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a public cloud whose PIN is nowhere in its directory or its settings but as a credential's name."""
+    """Return a public cloud whose PIN is nowhere in its directory or its settings but as a credential's name."""
     directory = tmp_path_factory.mktemp("node") / "cloud"
     pin = make_token(directory, "cloud")
     names = "--identity", "C:union", "--realm", "test", "--address", free_address(), "--peer-address", free_address()
@@ -35,7 +35,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
-    """Give the socket at which systemd would be told."""
+    """Yield the socket at which systemd would be told."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
         listening.settimeout(NOTICES)
@@ -64,7 +64,7 @@ def served(cloud: Path, manager: socket.socket) -> Iterator["subprocess.Popen[by
 
 
 def notices(manager: socket.socket, until: str) -> list[str]:
-    """Give what systemd is told up to a line."""
+    """Return what systemd is told up to a line."""
     said: list[str] = []
     while until not in said:
         said += manager.recv(4096).decode().split("\n")

@@ -29,13 +29,13 @@ class Storage:
 
     @property
     def database_options(self) -> list[object]:
-        """Give the options of `init`."""
+        """Return the options of `init`."""
         password = ["--database-password-file", self.password_file] if self.password_file else []
         return ["--database", self.database, *password]
 
 
 def embedded(root: Path) -> Storage:
-    """Give a SQLite file and a directory of files, both outside the node's directory."""
+    """Return a SQLite file and a directory of files, both outside the node's directory."""
     place = root / f"elsewhere-{next(_numbers)}"
     place.mkdir()
     return Storage(
@@ -44,7 +44,7 @@ def embedded(root: Path) -> Storage:
 
 
 def shared(root: Path) -> Storage:
-    """Give a database of PostgreSQL that asks for a password, and a bucket."""
+    """Return a database of PostgreSQL that asks for a password, and a bucket."""
     server, buckets = postgresql_server.server(), s3_server.server()
     name = server.new_database()
     server.execute(f"ALTER DATABASE {name} OWNER TO locked")
@@ -60,7 +60,7 @@ def shared(root: Path) -> Storage:
 def new_storage(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Storage]:
-    """Give a function that makes storage of one kind."""
+    """Return a function that makes storage of one kind."""
     for name, value in s3_server.CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     kind = {"sqlite": embedded, "postgresql": shared}[request.param]
@@ -69,7 +69,7 @@ def new_storage(
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Federation]:
-    """Give a federation that is not founded yet."""
+    """Yield a federation that is not founded yet."""
     made = Federation(tmp_path)
     yield made
     made.stop()

@@ -17,7 +17,7 @@ from tests.e2e.test_keys_in_token import found
 
 
 def tls_ca_of(directory: Path) -> bytes:
-    """Give the first TLS CA's certificate of a cloud's trust bundle."""
+    """Return the first TLS CA's certificate of a cloud's trust bundle."""
     document = json.loads((directory / "trust.json").read_text())
     content = document.get("bundle", document)
     (certificate,) = content.get("tls_ca_certificates") or [content["tls_ca_certificate"]]

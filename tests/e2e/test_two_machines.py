@@ -34,7 +34,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(scope="module")
 def second(stage: Stage) -> str:
-    """Start the second machine, and give its address."""
+    """Start the second machine, and return its address."""
     directory = stage.root / "second"
     shutil.copytree(stage.root / "cloud", directory, ignore=shutil.ignore_patterns(*OWN, "tokens"))
     address, peers = free_address(), free_address()

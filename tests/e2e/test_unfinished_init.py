@@ -73,14 +73,14 @@ def test_hospital_whose_init_was_killed_is_made_by_the_next_one(place: str, tmp_
 
 @pytest.fixture
 def node(tmp_path: Path) -> NodeDirectory:
-    """Give the directory of a node to be."""
+    """Return the directory of a node to be."""
     made = NodeDirectory(tmp_path / "node")
     made.create()
     return made
 
 
 def cut_off(node: NodeDirectory, token: Token, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """Stop after the first key; give its public half."""
+    """Stop after the first key; return its public half."""
     with monkeypatch.context() as patch:
         patch.setattr(Token, "generate_aes", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

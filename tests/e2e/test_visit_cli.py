@@ -60,7 +60,7 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def first_visit(clinic: Clinic) -> Visit:
-    """Give the one visit that is deposited and saved, and of which there are traces."""
+    """Return the one visit that is deposited and saved, and of which there are traces."""
     root = clinic.federation.root
     kept = "--department", "cardiology", "--trace", root / "d.trace", "--save", root / "saved"
     first, code = clinic.consult("first", *kept)

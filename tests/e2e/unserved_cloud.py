@@ -54,7 +54,7 @@ class Unserved:
 
     @property
     def rotation(self) -> Rotation:
-        """Give the cloud's rotation."""
+        """Return the cloud's rotation."""
         return cloud_rotation(self.node)
 
     def rotate(self, purpose: str) -> None:
@@ -89,7 +89,7 @@ class Unserved:
         renews: Ed25519PrivateKey | None = None,
         asks_for: Ed25519PrivateKey | None = None,
     ) -> tuple[AwaitingCredential, SealedOpening]:
-        """Give a hospital's reg1, not sent yet."""
+        """Return a hospital's reg1, not sent yet."""
         cloud, now = self.node.cloud, self.clock.now
         keys = keys or PartyKeys.create(self.make_token("party"))
         signing_key = asks_for or keys.signing_key
@@ -113,7 +113,7 @@ class Unserved:
 
 @contextmanager
 def unserved_cloud(directory: Path, make_uri: Callable[..., TokenUri], pin: PinProvider) -> Iterator[NodeDirectory]:
-    """Found a cloud, and give its directory."""
+    """Found a cloud, and yield its directory."""
     node = NodeDirectory(directory / "cloud")
     addresses = "127.0.0.1:1", "127.0.0.1:2"
     found(node, Founding(CLOUD, "test", *addresses, *addresses), TokenSettings(str(make_uri("cloud"))), pin)

@@ -11,24 +11,24 @@ from tests.e2e.cloud_lab import CloudLab, Serve
 
 @pytest.fixture(scope="package")
 def lab(serve_cloud: Serve) -> Iterator[CloudLab]:
-    """Give a served cloud."""
+    """Yield a served cloud."""
     with serve_cloud() as made:
         yield made
 
 
 @pytest.fixture(scope="package")
 def hospital(lab: CloudLab) -> tuple[Member, CloudClient]:
-    """Give a registered hospital."""
+    """Return a registered hospital."""
     return lab.hospital("H:good")
 
 
 @pytest.fixture(scope="package")
 def doctor(lab: CloudLab) -> Member:
-    """Give a registered doctor."""
+    """Return a registered doctor."""
     return lab.doctor("D:good")
 
 
 @pytest.fixture(scope="package")
 def patient(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> Member:
-    """Give a registered patient."""
+    """Return a registered patient."""
     return lab.patient("P:good", hospital)

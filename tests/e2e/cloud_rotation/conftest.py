@@ -8,19 +8,19 @@ from tests.e2e.unserved_cloud import Clock, opened, unserved_cloud
 
 @pytest.fixture
 def pin_provider(user_pin):
-    """Give where the PIN comes from."""
+    """Return where the PIN comes from."""
     return pin_from_value(user_pin.reveal())
 
 
 @pytest.fixture
 def directory(tmp_path, make_token_uri, pin_provider):
-    """Give the directory of a cloud."""
+    """Yield the directory of a cloud."""
     with unserved_cloud(tmp_path, make_token_uri, pin_provider) as made:
         yield made
 
 
 @pytest.fixture
 def cloud(directory, pin_provider, make_token):
-    """Give a process of it."""
+    """Yield a process of it."""
     with opened(directory, pin_provider, Clock(), make_token) as made:
         yield made

@@ -1,4 +1,4 @@
-"""A shared port is kept from others, and a process leaves it without a connection lost."""
+"""A shared port is kept from others, a process leaves it without a connection lost, and one that has ended frees it at once."""
 
 import socket
 import threading
@@ -118,3 +118,17 @@ def test_connections_of_others_are_not_counted() -> None:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
             assert connections(port) == 0
+
+
+def test_port_of_a_server_that_has_just_ended_is_taken_whatever_its_connections_wait_for() -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=False) as before:
+        port = before.getsockname()[1]
+        client = socket.create_connection(("127.0.0.1", port))
+        served, _ = before.accept()
+        served.close()  # it closes first, so its end of the connection waits in TIME_WAIT
+        client.close()
+    reservation = Reservation()
+    try:
+        assert reservation.reserve(f"127.0.0.1:{port}") == f"127.0.0.1:{port}"
+    finally:
+        reservation.close()
