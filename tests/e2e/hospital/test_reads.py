@@ -12,6 +12,7 @@ from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.statement_pb2 import RIGHT_INDEX
 from tests.e2e.hospital.records import parts_of
 from tests.hospital_lab import JOHNNIE, Client, HospitalLab
+from tests.waiting import until
 
 
 def test_a_record_that_was_imported_is_read_as_it_was(lab: HospitalLab, client: Client, tmp_path: Path) -> None:
@@ -26,6 +27,8 @@ def test_a_record_that_was_imported_is_read_as_it_was(lab: HospitalLab, client: 
     assert manifest.patient_id == "P:wang"
     assert manifest.hospital_id == "H:alpha"
     assert received.end.version == 1
+    # How it ended is logged once its last frame is out.
+    until(lambda: len(lab.reasons) > 1, "how it ended in the log")
     assert lab.reasons == ["BEGUN", "OK"]
 
 
