@@ -1,7 +1,7 @@
 """`medunion hospital records`: what is on file, and what operators and privacy officers do to it (docs/retention.md).
 
 A record is named by its handle: 32 hexadecimal digits. Whose a record is, is never shown; a patient's records are found by naming
-the patient. Every act asks for a reason, which goes into the sealed log with the name of who typed it.
+the patient. Every action asks for a reason, which goes into the sealed log with the name of who typed it.
 """
 
 from collections import Counter
@@ -48,8 +48,8 @@ handles_argument = click.argument("handles", nargs=-1, type=handle_of, metavar="
 handle_argument = click.argument("handle", type=handle_of)
 
 
-def act_for(reason: str) -> OperatorAction:
-    """Return the act of whoever types. Raises FieldInvalid for no reason, or too long a one."""
+def action_for(reason: str) -> OperatorAction:
+    """Return the action of whoever types. Raises FieldInvalid for no reason, or too long a one."""
     return OperatorAction(operator(), reason)
 
 
@@ -159,7 +159,7 @@ def retention(
     """Set until when records are kept: longer for one reason, shorter for another."""
     if by_policy != (until is None) or (by_policy and (handles or patient_id)):
         raise click.UsageError("give --until and the records that it is for, or --by-policy alone")
-    act = act_for(reason)
+    action = action_for(reason)
     with opened as node:
         hospital = node.hospital
 
@@ -167,7 +167,7 @@ def retention(
             date = _policy(node, handle) if until is None else round(until.replace(tzinfo=UTC).timestamp() * 1000)
             if date is None:
                 return "the policy says nothing of its class"
-            records_administration.keep_until(hospital, handle, date, act)
+            records_administration.keep_until(hospital, handle, date, action)
             return f"kept until {_day(date)}"
 
         each(
@@ -183,11 +183,11 @@ def retention(
 @reason_option
 def hold(opened: Opened, handles: tuple[bytes, ...], patient_id: str | None, reason: str) -> None:
     """Place a legal hold on records: none is erased before every hold on it is released."""
-    act = act_for(reason)
+    action = action_for(reason)
     with opened as node:
         each(
             chosen(node, handles, patient_id),
-            lambda handle: f"held: {records_administration.place_hold(node.hospital, handle, act).hex()}",
+            lambda handle: f"held: {records_administration.place_hold(node.hospital, handle, action).hex()}",
         )
 
 
@@ -198,10 +198,10 @@ def hold(opened: Opened, handles: tuple[bytes, ...], patient_id: str | None, rea
 @reason_option
 def release(opened: Opened, handle: bytes, hold_id: str, reason: str) -> None:
     """Release a hold."""
-    act = act_for(reason)
+    action = action_for(reason)
     with opened as node:
         try:
-            records_administration.release_hold(node.hospital, handle, bytes.fromhex(hold_id), act)
+            records_administration.release_hold(node.hospital, handle, bytes.fromhex(hold_id), action)
         except ValueError:
             raise click.UsageError(f"{hold_id} is no hold") from None
         click.echo(f"{handle.hex()}  released")
@@ -214,12 +214,14 @@ def release(opened: Opened, handle: bytes, hold_id: str, reason: str) -> None:
 @reason_option
 def withdraw(opened: Opened, handles: tuple[bytes, ...], patient_id: str | None, reason: str) -> None:
     """Withdraw records, those entered in error for one: they stay on file, and nobody finds or gets them."""
-    act = act_for(reason)
+    action = action_for(reason)
     with opened as node:
 
         def step(handle: bytes) -> str:
             return (
-                "withdrawn" if records_administration.withdraw(node.hospital, handle, act) else "was withdrawn already"
+                "withdrawn"
+                if records_administration.withdraw(node.hospital, handle, action)
+                else "was withdrawn already"
             )
 
         each(chosen(node, handles, patient_id), step)
@@ -232,11 +234,13 @@ def withdraw(opened: Opened, handles: tuple[bytes, ...], patient_id: str | None,
 @reason_option
 def reinstate(opened: Opened, handles: tuple[bytes, ...], patient_id: str | None, reason: str) -> None:
     """Have withdrawn records found again."""
-    act = act_for(reason)
+    action = action_for(reason)
     with opened as node:
 
         def step(handle: bytes) -> str:
-            return "reinstated" if records_administration.reinstate(node.hospital, handle, act) else "was not withdrawn"
+            return (
+                "reinstated" if records_administration.reinstate(node.hospital, handle, action) else "was not withdrawn"
+            )
 
         each(chosen(node, handles, patient_id), step)
 
@@ -255,9 +259,9 @@ def correct(
     reason: str,
 ) -> None:
     """Put another version in a record's place: FILE is the whole FHIR R4 Bundle, corrected. The version before stays on file."""
-    act = act_for(reason)
+    action = action_for(reason)
     with opened as node:
-        corrected = correct_record(node.hospital, handle, bundle, attachments, act, lambda _: None)
+        corrected = correct_record(node.hospital, handle, bundle, attachments, action, lambda _: None)
         for warning in corrected.warnings:
             click.echo(f"{bundle}: CAUTION: it {warning}", err=True)
         click.echo(f"{handle.hex()}  version {corrected.version} is found from now on")
@@ -289,7 +293,7 @@ def erase(
 
     A record whose retention is not over, and one that is held, is refused. Without --confirm nothing is done but counting.
     """
-    act = act_for(reason)
+    action = action_for(reason)
     with opened as node:
         named = _named(node, handles, patient_id, list_file, due=due)
         if confirm is None:
@@ -297,7 +301,7 @@ def erase(
         elif confirm != len(named):
             raise click.ClickException(f"{counted(len(named), 'record')} to erase, not {confirm}: nothing was erased")
         else:
-            _erase(node, named, act)
+            _erase(node, named, action)
 
 
 def _named(
@@ -336,9 +340,9 @@ def _tell(node: HospitalNode, named: Sequence[bytes]) -> None:
     click.echo(f"{len(named)} to erase; nothing is erased yet. Give --confirm {len(named)} to erase them for good.")
 
 
-def _erase(node: HospitalNode, named: Sequence[bytes], act: OperatorAction) -> None:
+def _erase(node: HospitalNode, named: Sequence[bytes], action: OperatorAction) -> None:
     def step(handle: bytes) -> str:
-        return "erased" if records_administration.erase(node.hospital, handle, act) else "was erased already"
+        return "erased" if records_administration.erase(node.hospital, handle, action) else "was erased already"
 
     try:
         each(named, step)
