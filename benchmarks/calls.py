@@ -38,19 +38,19 @@ def serve(directory: Path) -> None:
 
 
 def cpu_seconds(process: int) -> float:
-    """Give the CPU time of a process so far."""
+    """Return the CPU time of a process so far."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def resident_kib(process: int) -> int:
-    """Give the memory of a process that is in RAM."""
+    """Return the memory of a process that is in RAM."""
     status = Path(f"/proc/{process}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
 
 async def dialled(port: int, root: bytes) -> grpc.aio.Channel:
-    """Give a connection of its own."""
+    """Return a connection of its own."""
     credentials = grpc.ssl_channel_credentials(root)
     options = [*channel_options(CLOUD), ("grpc.use_local_subchannel_pool", 1)]
     channel = grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
@@ -59,7 +59,7 @@ async def dialled(port: int, root: bytes) -> grpc.aio.Channel:
 
 
 async def call(port: int, root: bytes, server: int, at_once: int) -> str:
-    """Give calls a second, and the server's CPU a call, of GetDirectory over two connections."""
+    """Return calls a second, and the server's CPU a call, of GetDirectory over two connections."""
     channels = [await dialled(port, root) for _ in range(2)]
     stubs = [DirectoryServiceStub(channel) for channel in channels]
 
@@ -76,7 +76,7 @@ async def call(port: int, root: bytes, server: int, at_once: int) -> str:
 
 
 async def hold(port: int, root: bytes, server: int) -> str:
-    """Give the server's memory for a connection, and for a connection that follows the directory."""
+    """Return the server's memory for a connection, and for a connection that follows the directory."""
     before = resident_kib(server)
     channels = [await dialled(port, root) for _ in range(CONNECTIONS)]
     connected = resident_kib(server)

@@ -22,7 +22,7 @@ Row = tuple[str, Counter[str]]
 
 
 def maker(directory: Path) -> Maker:
-    """Give a maker of fresh SoftHSM tokens in that directory."""
+    """Return a maker of fresh SoftHSM tokens in that directory."""
     softhsm = SoftHsm(directory)
     softhsm.activate()
     numbers = iter(range(1000))
@@ -30,12 +30,12 @@ def maker(directory: Path) -> Maker:
 
 
 def counts(token: Token) -> Counter[str]:
-    """Give the operations so far by mechanism."""
+    """Return the operations so far by mechanism."""
     return Counter({mechanism: seen.count for mechanism, seen in token.metrics().operations.items()})
 
 
 def each(token: Token, step: Callable[[], object]) -> Counter[str]:
-    """Give what a step asks of a token, on average."""
+    """Return what a step asks of a token, on average."""
     step()
     before = counts(token)
     for _ in range(REPEATS):
@@ -44,7 +44,7 @@ def each(token: Token, step: Callable[[], object]) -> Counter[str]:
 
 
 def of_the_cloud(directory: Path, make: Maker) -> Iterator[Row]:
-    """Give what the public cloud's token does in a registration, a search, a publication."""
+    """Yield what the public cloud's token does in a registration, a search, a publication."""
     with cloud_lab(directory, make, pin_from_value(PIN)) as lab:
         hospital, doctor = lab.hospital("H:a"), lab.doctor("D:a")
         patient, client, token = lab.patient("P:a", hospital), lab.client(), lab.node.cloud.keys.token
@@ -66,7 +66,7 @@ def of_the_cloud(directory: Path, make: Maker) -> Iterator[Row]:
 
 
 def of_a_hospital(directory: Path, make: Maker) -> Iterator[Row]:
-    """Give what a hospital's token does when it releases a record, takes a deposit, publishes it."""
+    """Yield what a hospital's token does when it releases a record, takes a deposit, publishes it."""
     with simulated(make, PIN) as federation, HospitalLab(federation, directory) as lab, lab.serving() as client:
         lab.import_files(JOHNNIE)
         token = lab.keys.token

@@ -50,7 +50,7 @@ def served(root: Path, database: str, processes: int) -> Iterator[tuple[Benchmar
 
 
 def cpu_seconds(processes: Sequence[int]) -> float:
-    """Give the CPU that processes have used."""
+    """Return the CPU that processes have used."""
     fields = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in processes]
     return sum(int(each[11]) + int(each[12]) for each in fields) / _TICKS
 

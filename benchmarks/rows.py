@@ -48,7 +48,7 @@ Sample = dict[str, Any]
 
 
 def samples(demonstration: Path) -> dict[str, list[Sample]]:
-    """Give the servers' rows by table."""
+    """Return the servers' rows by table."""
     found: dict[str, list[Sample]] = {table: [] for table in GROWING}
     for party in ("cloud", "a", "b"):
         with closing(sqlite3.connect(demonstration / party / "store.sqlite")) as connection:
@@ -59,12 +59,12 @@ def samples(demonstration: Path) -> dict[str, list[Sample]]:
 
 
 def spread(number: int, size: int) -> bytes:
-    """Give a key that lies anywhere, the same for the same number in every table."""
+    """Return a key that lies anywhere, the same for the same number in every table."""
     return hashlib.blake2b(number.to_bytes(8, "big"), digest_size=size).digest()
 
 
 def variant(table: sa.Table, sample: Sample, number: int) -> Sample:
-    """Give a row of the sample's sizes under another key."""
+    """Return a row of the sample's sizes under another key."""
     row = {}
     for name, value in sample.items():
         if name == "bucket":
@@ -79,17 +79,17 @@ def variant(table: sa.Table, sample: Sample, number: int) -> Sample:
 
 
 def bucket_of(number: int) -> int:
-    """Give the bucket of an index row: 65,536 of them, as in the world."""
+    """Return the bucket of an index row: 65,536 of them, as in the world."""
     return int.from_bytes(spread(number, 2))
 
 
 def row_of(number: int, sealed: bytes) -> SealedRow:
-    """Give a row of the index that is like no other."""
+    """Return a row of the index that is like no other."""
     return SealedRow(bucket_of(number), spread(number, 32), spread(number, 31), spread(number, 30), sealed)
 
 
 def wanted(number: int) -> list[Wanted]:
-    """Give what a search of one class asks for."""
+    """Return what a search of one class asks for."""
     return [Wanted(bucket_of(number), [spread(number, 32)])]
 
 
@@ -100,7 +100,7 @@ def _key(value: object, number: int) -> object:
 
 
 def rows_of(table: sa.Table, found: list[Sample], numbers: range) -> Iterator[list[Sample]]:
-    """Give rows in batches."""
+    """Yield rows in batches."""
     made = (variant(table, found[number % len(found)], number) for number in numbers)
     while batch := list(itertools.islice(made, BATCH)):
         yield batch
@@ -113,7 +113,7 @@ def fill(database: Database, table: sa.Table, found: list[Sample], numbers: rang
 
 
 def size(database: Database, table: sa.Table) -> int:
-    """Give the bytes of a table with its indexes; of the whole file on SQLite, where one table at a time grows."""
+    """Return the bytes of a table with its indexes; of the whole file on SQLite, where one table at a time grows."""
     if database.engine.dialect.name == "postgresql":
         query = sa.text(f"SELECT pg_total_relation_size('{table.name}')")
         return int(database.read(lambda connection: connection.scalars(query).one()))
@@ -125,7 +125,7 @@ def size(database: Database, table: sa.Table) -> int:
 
 
 def rate(step: Callable[[int], object], calls: int = CALLS) -> str:
-    """Give how often a second a step runs, one after the other."""
+    """Return how often a second a step runs, one after the other."""
     began = time.perf_counter()
     for number in range(calls):
         step(number)
@@ -165,7 +165,7 @@ def index_rates(database: Database, found: list[Sample], upto: list[int]) -> Ite
 
 
 def other_rates(database: Database) -> dict[str, str]:
-    """Give calls a second of what else a visit does in a database, with ROWS rows in each table."""
+    """Return calls a second of what else a visit does in a database, with ROWS rows in each table."""
     replay, log, records, registrations = (
         ReplayMemory(database),
         Log(database),

@@ -37,7 +37,7 @@ class Timings:
         self._times[name].append((time.perf_counter() - began) * 1000)
 
     def table(self) -> str:
-        """Give a Markdown table: median and 95th percentile."""
+        """Return a Markdown table: median and 95th percentile."""
         rows = ["| step | median ms | 95 % ms |", "| --- | --- | --- |"]
         for name, times in self._times.items():
             rows.append(f"| {name} | {statistics.median(times):.2f} | {statistics.quantiles(times, n=20)[-1]:.2f} |")
@@ -45,7 +45,7 @@ class Timings:
 
 
 def tokens(directory: Path) -> Callable[[str], Token]:
-    """Give a maker of fresh SoftHSM tokens in that directory."""
+    """Return a maker of fresh SoftHSM tokens in that directory."""
     softhsm = SoftHsm(directory)
     softhsm.activate()
     numbers = iter(range(1000))

@@ -43,7 +43,7 @@ class Stage:
     kept: dict[str, str] = field(default_factory=dict)
 
     def command(self, words: list[str]) -> list[str]:
-        """Give the command that runs words as a container of this stage would, within a mount namespace of its own."""
+        """Return the command that runs words as a container of this stage would, within a mount namespace of its own."""
         variables = [f"{name}={value}" for name, value in self.environment.items()]
         inside = ["env", "--ignore-environment", f"--chdir={self.directory}", *variables, *words]
         chroot = shlex.join(["chroot", f"--userspec={self.user}:{self.user}", str(self.root), *inside])
@@ -63,7 +63,7 @@ class Stage:
 
     @property
     def healthcheck(self) -> list[str]:
-        """Give the words of HEALTHCHECK."""
+        """Return the words of HEALTHCHECK."""
         words: list[str] = json.loads(self.kept["HEALTHCHECK"].partition("CMD ")[2])
         return words
 
@@ -162,7 +162,7 @@ class Builder:
 
 @contextmanager
 def lent(root: Path) -> Iterator[dict[str, str]]:
-    """Give what is run in a root the means to reach package registries as this machine does, for the block: variables, files."""
+    """Yield what is run in a root the means to reach package registries as this machine does, for the block: variables, files."""
     environment = dict(os.environ)
     if "PIP_CONFIG_FILE" not in environment and Path("/etc/pip.conf").exists():
         environment["PIP_CONFIG_FILE"] = "/etc/pip.conf"

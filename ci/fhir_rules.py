@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def written(rules: dict[str, Any]) -> str:
-    """Give the rules as JSON, a line for each of the schema's definitions, so that a change is read line by line."""
+    """Return the rules as JSON, a line for each of the schema's definitions, so that a change is read line by line."""
     parts = []
     for name, content in sorted(rules.items()):
         named = content.items() if isinstance(content, dict) else ()
@@ -98,7 +98,7 @@ def compare_codes(
 
 
 def structures(jar: ZipFile, version: str) -> Iterator[ET.Element]:
-    """Give the definition of every resource and complex datatype, without profiles and abstract ones."""
+    """Yield the definition of every resource and complex datatype, without profiles and abstract ones."""
     for file in ("profiles-types.xml", "profiles-resources.xml"):
         root = ET.fromstring(jar.read(f"{MODEL.format(version)}profile/{file}"))  # noqa: S314 - HL7's
         for structure in root.iter(f"{NS}StructureDefinition"):
@@ -110,7 +110,7 @@ def structures(jar: ZipFile, version: str) -> Iterator[ET.Element]:
 
 
 def unknown(definitions: Definitions, paths: Iterator[tuple[str, list[str]]]) -> set[str]:
-    """Give the kinds of resource of another version, and elements right below a kind, that R4 has not."""
+    """Return the kinds of resource of another version, and elements right below a kind, that R4 has not."""
     found = set()
     for path, types in paths:
         kind, _, leaf = path.partition(".")
@@ -123,7 +123,7 @@ def unknown(definitions: Definitions, paths: Iterator[tuple[str, list[str]]]) ->
 
 
 def elements_of_stu3(jar: ZipFile) -> Iterator[tuple[str, list[str]]]:
-    """Give the path of every element of a resource with its types."""
+    """Yield the path of every element of a resource with its types."""
     for structure in structures(jar, "dstu3"):
         if attribute(structure, "kind") == "resource":
             for element in structure.iterfind(f"{NS}snapshot/{NS}element"):
@@ -131,7 +131,7 @@ def elements_of_stu3(jar: ZipFile) -> Iterator[tuple[str, list[str]]]:
 
 
 def elements_of_r5(jar: ZipFile) -> Iterator[tuple[str, list[str]]]:
-    """Give the path of every element of a resource with its types."""
+    """Yield the path of every element of a resource with its types."""
     with tarfile.open(fileobj=io.BytesIO(jar.read(R5_PACKAGE))) as package:
         for member in package:
             if "/StructureDefinition-" in member.name and (file := package.extractfile(member)):
@@ -158,7 +158,7 @@ class Terminology:
             self._sets |= {attribute(one, "url"): one for one in root.iter(f"{NS}ValueSet")}
 
     def codes(self, url: str) -> set[str]:
-        """Give a value set's codes. Raises KeyError for one of another make, such as a filter or an outside system."""
+        """Return a value set's codes. Raises KeyError for one of another make, such as a filter or an outside system."""
         codes: set[str] = set()
         for included in self._sets[url].iterfind(f"{NS}compose/{NS}include"):
             named = {attribute(concept, "code") for concept in included.findall(f"{NS}concept")}
@@ -167,14 +167,14 @@ class Terminology:
 
 
 def is_abstract(concept: ET.Element) -> bool:
-    """Say whether a concept only groups others, and can't be chosen."""
+    """Return whether a concept only groups others, and can't be chosen."""
     properties = {attribute(one, "code"): one.find(f"{NS}valueBoolean") for one in concept.findall(f"{NS}property")}
     marked = properties.get("notSelectable", properties.get("abstract"))
     return marked is not None and marked.get("value") == "true"
 
 
 def attribute(element: ET.Element, name: str) -> str:
-    """Give the value of a child, empty if there is none."""
+    """Return the value of a child, empty if there is none."""
     child = element.find(NS + name)
     return "" if child is None else child.get("value", "")
 

@@ -22,18 +22,18 @@ READ_BY_US: Final = {"protobuf": "BSD-3-Clause"}
 
 
 def normal(name: str) -> str:
-    """Give a package's name as PEP 503 compares it."""
+    """Return a package's name as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def locked(lock: Path) -> dict[str, str]:
-    """Give name and version of what a lock file pins for this kind of machine: Linux and CPython."""
+    """Return name and version of what a lock file pins for this kind of machine: Linux and CPython."""
     pins = re.findall(r"^([\w.-]+)==(\S+) (?:; (.+) )?\\$", lock.read_text(), re.MULTILINE)
     return {normal(name): version for name, version, marker in pins if "win32" not in marker}
 
 
 def licences(component: dict[str, Any]) -> list[str]:
-    """Give every licence that a component names; an expression's alternatives stay together."""
+    """Return every licence that a component names; an expression's alternatives stay together."""
     found = []
     for entry in component.get("licenses", ()):
         licence = entry.get("license", {})
@@ -42,14 +42,14 @@ def licences(component: dict[str, Any]) -> list[str]:
 
 
 def is_permitted(expression: str) -> bool:
-    """Say whether one side of every OR, all of it, is permitted. SPDX expressions of parentheses are not: read them."""
+    """Return whether one side of every OR, all of it, is permitted. SPDX expressions of parentheses are not: read them."""
     return any(
         all(part.strip() in PERMITTED for part in side.split(" AND ")) for side in expression.split(" OR ") if side
     )
 
 
 def faults(components: list[dict[str, Any]], pins: dict[str, str], extras: dict[str, str]) -> list[str]:
-    """Give a sentence for each package that isn't pinned as installed, or whose licence we don't ship under."""
+    """Return a sentence for each package that isn't pinned as installed, or whose licence we don't ship under."""
     said = []
     there = {normal(component["name"]): component for component in components}
     for name, version in pins.items():

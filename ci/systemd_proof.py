@@ -96,7 +96,7 @@ def booted(root: Path) -> Iterator[Machine]:
 
 
 def first_process(nspawn: int) -> int:
-    """Give the machine's first process, or 0 while it is not there yet: nspawn has helpers first."""
+    """Return the machine's first process, or 0 while it is not there yet: nspawn has helpers first."""
     for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
         with suppress(OSError):
             if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
@@ -105,7 +105,7 @@ def first_process(nspawn: int) -> int:
 
 
 def is_up(machine: Machine) -> bool:
-    """Say whether systemd has started what it starts."""
+    """Return whether systemd has started what it starts."""
     try:
         return machine.run("systemctl is-system-running || true").strip() in ("running", "degraded")
     except Fault:
@@ -182,7 +182,7 @@ def hand_over_and_hang(machine: Machine) -> None:
 
 
 def shown(machine: Machine, name: str) -> str:
-    """Give a property of hospital A's unit."""
+    """Return a property of hospital A's unit."""
     return machine.run(f"systemctl show medunion-hospital@a -p {name} --value").strip()
 
 

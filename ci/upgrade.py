@@ -19,7 +19,7 @@ WORDS = "import sys; from federation.cli.main import main; main()"
 
 
 def stage_of(source: Path, python: str) -> ModuleType:
-    """Give the stage of another release: it types that release's commands, as that release has them."""
+    """Return the stage of another release: it types that release's commands, as that release has them."""
     specification = importlib.util.spec_from_file_location("old_stage", source / "demo" / "stage.py")
     if specification is None or specification.loader is None:
         raise Refused(f"{source} has no stage")

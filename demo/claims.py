@@ -25,7 +25,7 @@ class Visit:
 
     @property
     def records(self) -> list[str]:
-        """Give what the doctor's client said of each answer: from where, and what was in it."""
+        """Return what the doctor's client said of each answer: from where, and what was in it."""
         answers = re.findall(r"^From .+$(?:\n {2,}.+$)*", self.doctor_said, re.MULTILINE)
         return [" ".join(line.strip() for line in answer.splitlines()) for answer in answers]
 

@@ -23,7 +23,7 @@ _TO_PEOPLE = re.compile(r"[CH]:\S+ serves at \S.*")
 
 
 def log_lines(output: str) -> Iterator[str]:
-    """Give the lines of a process's output that are its log."""
+    """Yield the lines of a process's output that are its log."""
     lines = output.splitlines()
     is_server = any(_LOG_LINE.match(line) for line in lines)
     for line in lines:

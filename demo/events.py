@@ -100,7 +100,7 @@ def _joined(events: Iterable[Event]) -> Iterable[Event]:
 
 
 def in_words(size: int) -> str:
-    """Give a size in B, kB or MB."""
+    """Return a size in B, kB or MB."""
     if size < 1000:
         return f"{size} B"
     return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"

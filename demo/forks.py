@@ -56,7 +56,7 @@ class Forked:
         self._process, self._end = process, end
 
     def poll(self) -> int | None:
-        """Give the exit code, or None while it lives."""
+        """Return the exit code, or None while it lives."""
         return self._ended(0)
 
     def wait(self, timeout: float | None = None) -> int:

@@ -32,7 +32,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """Give the page as HTML."""
+    """Return the page as HTML."""
     held = all(check.held for check in page.checks)
     verdict = "The visit held, end to end." if held else "The visit did not hold."
     claims = "".join(f"<li>{'' if c.held else '<b>Failed:</b> '}{escape(c.claim)}</li>" for c in page.checks)

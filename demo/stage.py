@@ -30,7 +30,7 @@ class Refused(AssertionError):
 
 
 def environment() -> dict[str, str]:
-    """Give the environment of a fresh shell: no SoftHSM of this process."""
+    """Return the environment of a fresh shell: no SoftHSM of this process."""
     return {name: value for name, value in os.environ.items() if name != "SOFTHSM2_CONF"} | {"COLUMNS": "200"}
 
 
@@ -76,7 +76,7 @@ class Running:
             self.process = started(words, environment(), output, keyboard)
 
     def said(self) -> str:
-        """Give what it has said so far."""
+        """Return what it has said so far."""
         return self.log.read_text()
 
     def wait(self, expect: int = 0) -> str:
@@ -106,14 +106,14 @@ class Running:
 
 
 def free_address() -> str:
-    """Give an address of this machine where nothing listens."""
+    """Return an address of this machine where nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def ticket_in(said: str) -> str:
-    """Give the ticket that a desk printed: on a line of its own, indented."""
+    """Return the ticket that a desk printed: on a line of its own, indented."""
     found = re.search(r"^    (\S+)$", said, re.MULTILINE)
     if found is None:
         raise Refused(f"no ticket in: {said}")

@@ -9,10 +9,10 @@ Clock = Callable[[], int]
 
 
 def system_clock() -> int:
-    """Give now, by the system's clock."""
+    """Return now, by the system's clock."""
     return time.time_ns() // 1_000_000
 
 
 def system_entropy(size: int) -> bytes:
-    """Give so many uniform bytes, from the system's generator."""
+    """Return so many uniform bytes, from the system's generator."""
     return secrets.token_bytes(size)

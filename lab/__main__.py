@@ -79,7 +79,7 @@ def remove_leftovers(way: Way) -> None:
 
 @contextmanager
 def _root(way: Way, directory: Path | None) -> Iterator[tuple[Path, int]]:
-    """Give the directory of this run, locked: a temporary one unless one is named."""
+    """Yield the directory of this run, locked: a temporary one unless one is named."""
     root = Path(tempfile.mkdtemp(prefix=PREFIX)) if directory is None else directory.resolve()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with safefiles.LockFile(root / LOCK) as lock:

@@ -44,11 +44,11 @@ class Process:
 
     @property
     def lives(self) -> bool:
-        """Say whether it has not ended."""
+        """Return whether it has not ended."""
         return self._begun.poll() is None
 
     def said(self) -> str:
-        """Give what it has said so far."""
+        """Return what it has said so far."""
         return self.log.read_text(errors="replace")
 
     def wait_for_words(self, words: str, seconds: float = SECONDS) -> None:
@@ -173,12 +173,12 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """Give the file with what it says."""
+        """Return the file with what it says."""
         return self.directory / "serve.log"
 
     @property
     def is_well(self) -> bool:
-        """Say whether it runs, and by the right clock."""
+        """Return whether it runs, and by the right clock."""
         return self.process is not None and self.process.lives and not self.frozen and self.host.is_right
 
     def init(self, *words: object) -> str:
@@ -224,7 +224,7 @@ class Server:
         self.start()
 
     def said(self) -> str:
-        """Give its operational log."""
+        """Return its operational log."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def run(self, command: str, *words: object, expect: int | None = 0) -> str:

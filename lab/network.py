@@ -30,26 +30,26 @@ class Site:
 
     @property
     def bridge(self) -> str:
-        """Give the namespace of the site's bridge."""
+        """Return the namespace of the site's bridge."""
         return f"medunion-{self.name}-lan"
 
     @property
     def leg(self) -> str:
-        """Give the name of the wide-area network's interface to the site."""
+        """Return the name of the wide-area network's interface to the site."""
         return f"to-{self.name}"
 
     @property
     def subnet(self) -> str:
-        """Give the site's addresses."""
+        """Return the site's addresses."""
         return f"10.77.{self.number}.0/24"
 
     @property
     def gateway(self) -> str:
-        """Give the address of the wide-area network's leg."""
+        """Return the address of the wide-area network's leg."""
         return f"10.77.{self.number}.1"
 
     def address(self, host: int) -> str:
-        """Give the address of a host."""
+        """Return the address of a host."""
         return f"10.77.{self.number}.{host}"
 
 
@@ -130,7 +130,7 @@ class Network:
 
 
 def inside(namespace: str) -> list[str]:
-    """Give the command that runs what follows in a network namespace, under the same process id."""
+    """Return the command that runs what follows in a network namespace, under the same process id."""
     return ["nsenter", f"--net={NAMESPACES / namespace}", "--"]
 
 

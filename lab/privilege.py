@@ -49,7 +49,7 @@ WAYS = {
 
 
 def choose(names: Sequence[str] = tuple(WAYS)) -> Way:
-    """Give the first way that works here. Raises PrivilegeLacking."""
+    """Return the first way that works here. Raises PrivilegeLacking."""
     _require_tools()
     faults = []
     for way in (WAYS[name] for name in names):
@@ -67,7 +67,7 @@ def choose(names: Sequence[str] = tuple(WAYS)) -> Way:
 
 
 def faketime_library() -> Path | None:
-    """Give libfaketime's path, if it is installed."""
+    """Return libfaketime's path, if it is installed."""
     return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
@@ -82,7 +82,7 @@ def _require_tools() -> None:
 
 
 def _fault(way: Way) -> str | None:
-    """Give why a way does not work, in the words of the program that said so; None if it does."""
+    """Return why a way does not work, in the words of the program that said so; None if it does."""
     try:
         done = subprocess.run(
             [*way.prefix, "sh", "-ec", _PROBE], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False

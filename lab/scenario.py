@@ -55,7 +55,7 @@ class Outcome:
 
     @property
     def held(self) -> bool:
-        """Say whether every claim held, and there was one."""
+        """Return whether every claim held, and there was one."""
         return bool(self.findings) and all(finding.held for finding in self.findings)
 
 

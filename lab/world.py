@@ -40,7 +40,7 @@ class Person:
 
     @property
     def identity(self) -> str:
-        """Give ID_D or ID_P."""
+        """Return ID_D or ID_P."""
         return f"{self.kind[0].upper()}:{self.label}"
 
     def run(self, command: str, *words: object, expect: int | None = 0) -> str:
@@ -63,16 +63,16 @@ class World:
 
     @property
     def cloud(self) -> Server:
-        """Give the public cloud."""
+        """Return the public cloud."""
         return self.servers["cloud"]
 
     @property
     def trust(self) -> Path:
-        """Give the trust bundle's file."""
+        """Return the trust bundle's file."""
         return self.root / "trust.json"
 
     def address(self, hospital: str) -> str:
-        """Give where a hospital is dialled."""
+        """Return where a hospital is dialled."""
         return f"{self.servers[hospital].host.address}:{_HOSPITAL_PORT}"
 
     def found(self) -> None:
@@ -110,7 +110,7 @@ class World:
             wait_until(lambda: "0 waiting" in self.servers[hospital].run("outbox"), f"{hospital}'s outbox is empty")  # noqa: B023 - called at once
 
     def new_patient(self, label: str) -> Person:
-        """Give a patient whose device is new, at home."""
+        """Return a patient whose device is new, at home."""
         person = self.patients[label] = self._person("patient", label, "home")
         self._enrol(person)()
         return person
@@ -249,7 +249,7 @@ class Visit:
 
     @property
     def kept(self) -> list[str]:
-        """Give the handle of the record under which the hospital signed for the encounter, if it did."""
+        """Return the handle of the record under which the hospital signed for the encounter, if it did."""
         return _KEPT.findall(self.doctor.said())
 
     def abandon(self) -> None:
@@ -260,7 +260,7 @@ class Visit:
 
     @property
     def records_saved(self) -> set[tuple[str, str]]:
-        """Give which records the doctor's client saved: hospital and the beginning of the handle."""
+        """Return which records the doctor's client saved: hospital and the beginning of the handle."""
         names = (path.name.split("-") for path in self.saved.glob("*-v*"))
         return {(name[0], name[1]) for name in names}
 
@@ -292,7 +292,7 @@ def begin_visit(
 
 
 def names_in(content: bytes) -> bool:
-    """Say whether a text names the patient: by its identity or its family name."""
+    """Return whether a text names the patient: by its identity or its family name."""
     return b"P:johnnie" in content or FAMILY_NAME in content
 
 

@@ -269,7 +269,7 @@ def render(transcript: Path, output: Path) -> None:
 @click.option("--token", required=True, help="Your token, as an RFC 7512 URI.")
 @pin_options
 def participant(token: str, pin: PinChoice) -> None:
-    """Give the public key with which you will sign transcripts, made in your token if it is not there."""
+    """Return the public key with which you will sign transcripts, made in your token if it is not there."""
     uri = TokenUri.parse(token)
     with open_token(uri, pin.provider(TokenSettings(token))) as opened:
         try:

@@ -241,7 +241,7 @@ def _serial(text: str) -> bytes:
 @cloud_node
 @click.option("--output", type=OutputFile(), help="File to write it to, if not standard output.")
 def trust(opened: Opened, output: Path | None) -> None:
-    """Give the trust bundle that every member pins."""
+    """Return the trust bundle that every member pins."""
     with opened as node:
         bundle = trust_to_json(node.trust())
     if output is None:

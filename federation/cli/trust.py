@@ -50,7 +50,7 @@ def verify(file: Path, digest: str) -> None:
 @directory_option
 @click.option("--output", type=OutputFile(), help="File to write it to, if not standard output.")
 def chain(directory: NodeDirectory, output: Path | None) -> None:
-    """Give all trust bundles of the public cloud in DIRECTORY, for `update`. Nothing in it is secret."""
+    """Return all trust bundles of the public cloud in DIRECTORY, for `update`. Nothing in it is secret."""
     written = chain_to_json(chain_of(directory))
     if output is None:
         click.echo(written, nl=False)

@@ -9,13 +9,13 @@ from federation.clinical.strictjson import BUNDLE, RESOURCE, dump, parse
 
 
 def collection(contents: Sequence[bytes], timestamp: str | None = None) -> bytes:
-    """The Bundle of these resources, each one JSON object. The same arguments give the same bytes; nothing is checked."""
+    """Return the Bundle of these resources, each one JSON object. The same arguments give the same bytes; nothing is checked."""
     moment = b"" if timestamp is None else b'"timestamp":%s,' % dump(timestamp)
     return b'{"entry":[%s],"resourceType":"Bundle",%s"type":"collection"}' % (b",".join(map(_entry, contents)), moment)
 
 
 def as_bundle(data: bytes) -> bytes:
-    """The Bundle in a file: the file itself, or a collection of the one resource in it or of those of NDJSON, one a line.
+    """Return the Bundle in a file: the file itself, or a collection of the one resource in it or of those of NDJSON, one a line.
 
     Only the outermost is looked at: what is given still has to be validated. Raises FhirTooLarge, NotJson.
     """
@@ -43,6 +43,6 @@ def _kind(resource: Any) -> str | None:  # noqa: ANN401 - not validated yet
 
 
 def _entry(resource: bytes) -> bytes:
-    """An entry named after its content. The splice is safe: each resource was parsed as exactly one JSON object."""
+    """Return an entry named after its content. The splice is safe: each resource was parsed as exactly one JSON object."""
     name = uuid.uuid5(uuid.NAMESPACE_URL, resource.decode("utf-8"))
     return b'{"fullUrl":%s,"resource":%s}' % (dump(name.urn), resource)

@@ -173,7 +173,7 @@ def _channels(group: Dataset, where: str) -> Iterator[Channel]:
 
 
 def _samples(group: Dataset, where: str) -> tuple[tuple[int, ...], int | None]:
-    """The interleaved samples, lead after lead for each instant (PS3.3, C.10.9.1.7), and which of them means none."""
+    """Return the interleaved samples, lead after lead for each instant (PS3.3, C.10.9.1.7), and which of them means none."""
     bits = int(_needed(group, "WaveformBitsAllocated", where))
     letter = SAMPLE_FORMATS.get((bits, str(_needed(group, "WaveformSampleInterpretation", where))))
     if letter is None:
@@ -209,7 +209,7 @@ def _channel(
 
 
 def _lead(source: Dataset, label: str) -> tuple[int, str]:
-    """The number of a channel's lead, and its name: for all but the twelve standard leads the recorder's, if it has one."""
+    """Return the number of a channel's lead, and its name: the recorder's, if it has one, but for the twelve standard leads."""
     match = LEAD_CODE.fullmatch(str(source.get("CodeValue") or ""))
     number = int(match[1]) if match and int(match[1]) <= MOST_LEAD_NUMBER else UNSPECIFIED
     coded = LEAD_NAMES.get(number)

@@ -57,7 +57,7 @@ class _Strip:
 
 
 def svg(leads: Sequence[Lead], *, title: str | None = None, lines: Sequence[str] = ()) -> str:
-    """The drawing of these leads, as the text of an SVG document.
+    """Return the drawing of these leads, as the text of an SVG document.
 
     `title` heads the page and is the picture's accessible name; up to four `lines` (patient, time, doctor) stand beside it.
     Both may hold any text. A standard lead that is missing is left blank; each piece is shifted so that its median lies on
@@ -124,7 +124,7 @@ def _rows(leads: Sequence[Lead]) -> Iterator[list[_Strip]]:
 
 
 def _columns(by_name: dict[str, list[Lead]], names: Sequence[str]) -> list[_Strip]:
-    """A row of 2.5 seconds each, one after the other as time goes on, of the piece of each lead that was recorded then."""
+    """Return a row of 2.5 seconds each, one after the other as time goes on, of the piece of each lead that was recorded then."""
     strips = []
     for column, name in enumerate(names):
         start = column * COLUMN_SECONDS
@@ -170,7 +170,7 @@ def _traces(rows: Sequence[Sequence[_Strip]]) -> Iterator[str]:
 
 
 def _calibration(baseline: float) -> str:
-    """The recorder's test pulse, 1 mV for 0.2 s: it shows the scale to whoever knows no numbers."""
+    """Return the recorder's test pulse, 1 mV for 0.2 s: it shows the scale to whoever knows no numbers."""
     return _stroke(f"M{PAPER_LEFT + 2.5:g} {baseline}h2.5v-10h5v10h2.5", INK, 0.3)
 
 
@@ -198,7 +198,7 @@ def _trace(strip: _Strip, baseline: float) -> str:
 
 
 def _extremes(values: Sequence[float], size: int) -> Iterator[int]:
-    """The places of the lowest and highest of every `size` values, in their order; of a run with a gap, all places."""
+    """Return the places of the lowest and highest of every `size` values, in their order; of a run with a gap, all places."""
     for start, end in pairwise([*range(0, len(values), size), len(values)]):
         run = range(start, end)
         if any(math.isnan(values[index]) for index in run):

@@ -47,7 +47,7 @@ LEAD_OF_CODE = {str(mdc_code(number)): number for number in range(MOST_LEAD_NUMB
 
 
 def observation_from_dicom(data: bytes, *, subject: str, effective: datetime | None = None) -> bytes:
-    """The ECG of a DICOM file as a FHIR R4 Observation about `subject`, our own identity of the patient.
+    """Return the ECG of a DICOM file as a FHIR R4 Observation about `subject`, our own identity of the patient.
 
     All original signals of the file are in it, each with its rate and when it begins. `effective` (with its zone) is when it
     was recorded; without it the file's date is taken. Samples keep the recorder's steps, with factor and origin in
@@ -81,7 +81,7 @@ def person_in_dicom(data: bytes) -> str | None:
 
 
 def leads_from_observation(data: bytes) -> list[Lead]:
-    """The leads of an ECG Observation, in the order of its components; components that aren't a lead are passed over.
+    """Return the leads of an ECG Observation, in the order of its components; components that aren't a lead are passed over.
 
     Raises EcgInvalid if no lead is there or one can't be read, and what validate_resource raises.
     """
@@ -92,14 +92,14 @@ def leads_from_observation(data: bytes) -> list[Lead]:
 
 
 def other_signals(data: bytes) -> list[str]:
-    """The names of an Observation's sampled components that aren't a lead, such as a pressure recorded beside the ECG."""
+    """Return the names of an Observation's sampled components that aren't a lead, such as a pressure recorded beside the ECG."""
     parts = load_resource(data, "Observation").get("component", ())
     sampled = [part for part in parts if "valueSampledData" in part and _number_of(part) is None]
     return [_text(part) or "a signal without a name" for part in sampled]
 
 
 def describe_ecg(leads: Sequence[Lead], others: Sequence[str] = ()) -> str:
-    """An ECG in words, such as "ECG, 13 leads, 10 s, V4R among them"."""
+    """Return an ECG in words, such as "ECG, 13 leads, 10 s, V4R among them"."""
     seconds = max(lead.end for lead in leads) / timedelta(seconds=1)
     extra = listed(dict.fromkeys(str(lead) for lead in leads if lead.name not in STANDARD_LEADS))
     named = dict.fromkeys(lead.name for lead in leads)
@@ -148,7 +148,7 @@ def _leads(component: dict[str, Any]) -> Iterator[Lead]:
 
 
 def _number_of(component: dict[str, Any]) -> int | None:
-    """The number of the lead that a component is, None if it is none."""
+    """Return the number of the lead that a component is, None if it is none."""
     codings = component["code"].get("coding", ())
     return next((LEAD_OF_CODE[code] for coding in codings if (code := _mdc(coding)) in LEAD_OF_CODE), None)
 

@@ -12,7 +12,7 @@ ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 
 
 def encounter_bundle(*, patient_id: str, observation: bytes, report: bytes, recorded: datetime) -> bytes:
-    """A collection of an ambulatory Encounter that ended at `recorded`, the Observation and the DiagnosticReport.
+    """Return a collection of an ambulatory Encounter that ended at `recorded`, the Observation and the DiagnosticReport.
 
     The two go in byte for byte, so that what their authors signed can be cut out of the record again. The same
     arguments give the same bytes. Raises WrongSubject if one of them isn't about this patient, and what validate_bundle

@@ -39,12 +39,12 @@ class Place:
 
 
 def describe(error: jsonschema_rs.ValidationError, place: Place) -> Fault:
-    """The fault behind an error that the validator found in the resource at `place`."""
+    """Return the fault behind an error that the validator found in the resource at `place`."""
     return _fault(tuple(error.instance_path), place, _words(error))
 
 
 def describe_null(steps: tuple[str | int, ...], place: Place) -> Fault:
-    """The fault of a null in a list that nothing stands beside."""
+    """Return the fault of a null in a list that nothing stands beside."""
     return _fault(steps, place, "is null, and nothing beside it in the list of the same name with a _ says why")
 
 
@@ -94,7 +94,7 @@ def _not_among(codes: list[str]) -> str:
 
 
 def _datatype(error: jsonschema_rs.ValidationError) -> str:
-    """The FHIR datatype of the failed pattern: its own definition, or the end of a choice such as valueTime."""
+    """Return the FHIR datatype of the failed pattern: its own definition, or the end of a choice such as valueTime."""
     owner, leaf = error.schema_path[1], str(error.schema_path[-2])
     if leaf == owner:
         return leaf.removesuffix(" or null")
@@ -102,5 +102,5 @@ def _datatype(error: jsonschema_rs.ValidationError) -> str:
 
 
 def _choice(error: jsonschema_rs.ValidationError) -> str:
-    """The choice whose rule failed, as the specification writes it: value[x]."""
+    """Return the choice whose rule failed, as the specification writes it: value[x]."""
     return f"{str(error.schema_path[1]).rpartition('.')[2]}[x]"

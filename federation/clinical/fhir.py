@@ -22,7 +22,7 @@ def validate_resource(data: bytes, resource_type: str) -> None:
 
 
 def load_resource(data: bytes, resource_type: str) -> dict[str, Any]:
-    """The resource in `data`, as validate_resource checks it."""
+    """Return the resource in `data`, as validate_resource checks it."""
     resource = parse(data, BUNDLE if resource_type == "Bundle" else RESOURCE)
     if not isinstance(resource, dict) or resource.get("resourceType") != resource_type:
         wrong_kind = f"must be a JSON object with resourceType {resource_type}"

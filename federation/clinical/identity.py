@@ -8,17 +8,17 @@ from keystore.identities import is_identity
 
 
 def patient_reference(patient_id: str) -> dict[str, Any]:
-    """A logical reference (R4, references.html#logical) to a patient: the identity that the protocol authenticates."""
+    """Return a logical reference (R4, references.html#logical) to a patient: the identity that the protocol authenticates."""
     return _reference("Patient", patient_id)
 
 
 def doctor_reference(doctor_id: str) -> dict[str, Any]:
-    """A logical reference to a doctor."""
+    """Return a logical reference to a doctor."""
     return _reference("Practitioner", doctor_id)
 
 
 def identity(reference: dict[str, Any]) -> str:
-    """The identity in a logical reference, empty if there is none."""
+    """Return the identity in a logical reference, empty if there is none."""
     value: str = reference.get("identifier", {}).get("value", "")
     return value
 
@@ -33,7 +33,7 @@ def require_subject(resource: dict[str, Any], patient_id: str) -> None:
 
 
 def instant(moment: datetime) -> str:
-    """A moment as FHIR writes it, in UTC to the millisecond. Raises ValueError if `moment` has no zone."""
+    """Return a moment as FHIR writes it, in UTC to the millisecond. Raises ValueError if `moment` has no zone."""
     if moment.tzinfo is None:
         raise ValueError("a moment without a zone is ambiguous")
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

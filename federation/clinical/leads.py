@@ -67,7 +67,7 @@ class Lead:
 
 
 def mdc_code(number: int) -> int:
-    """The MDC code of a lead's potential."""
+    """Return the MDC code of a lead's potential."""
     return MDC_ECG_ELEC_POTL + number
 
 

@@ -43,7 +43,7 @@ LEAP_DAYS = {(6, 30), (12, 31)}
 
 
 def definitions() -> dict[str, Any]:
-    """Give the schema's definitions, mended, `ResourceList` with them: what a resource of any kind is."""
+    """Return the schema's definitions, mended, `ResourceList` with them: what a resource of any kind is."""
     found: dict[str, Any] = json.loads(gzip.decompress(_file(SCHEMA)))["definitions"]
     rules = json.loads(_file(RULES))
     leaves = {found[name]["pattern"]: name for name in (*TIMES, *NUMBERS)}
@@ -64,7 +64,7 @@ def definitions() -> dict[str, Any]:
 
 
 def other_version(contents: Iterable[Any]) -> tuple[str, str] | None:
-    """Give the FHIR version that most of these resources seem to be of if it isn't R4, and what of it R4 doesn't know.
+    """Return the FHIR version that most of these resources seem to be of if it isn't R4, and what of it R4 doesn't know.
 
     That is a kind of resource (`Citation`) or an element right below one (`Encounter.actualPeriod`), by HL7's definitions
     of STU3 and R5.
@@ -88,7 +88,7 @@ def _file(name: str) -> bytes:
 
 
 def exists(text: str) -> bool:
-    """Say whether a well-formed date, dateTime, instant or time is one that there is; its form is the pattern's affair.
+    """Return whether a well-formed date, dateTime, instant or time is one that there is; its form is the pattern's affair.
 
     A leap second (R4 writes it :60) is where UTC has them; of a `time`, whose day isn't known, at the end of a quarter of
     an hour, for zones differ by quarters.
@@ -181,7 +181,7 @@ def _present(name: str, *, is_primitive: bool) -> dict[str, Any]:
 
 
 def _dispatch(kinds: list[dict[str, str]]) -> dict[str, Any]:
-    """The rule that sends a resource to its resourceType's definition.
+    """Return the rule that sends a resource to its resourceType's definition.
 
     HL7's says only that a resource is `oneOf` 146 kinds, so that a wrong birth date is reported as "matches none of 146".
     The same documents pass, for each kind requires its own resourceType; for its `if` the schema is read as draft 7.

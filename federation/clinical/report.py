@@ -48,7 +48,7 @@ def diagnostic_report(
     issued: datetime,
     based_on: Sequence[Source],
 ) -> bytes:
-    """A final DiagnosticReport, in one encoding: the same arguments give the same bytes, and these get signed.
+    """Return a final DiagnosticReport, in one encoding: the same arguments give the same bytes, and these get signed.
 
     `issued` carries its zone; `based_on` is what the doctor read, its digests written as RFC 6920 URIs. Raises FhirInvalid
     if a text or code isn't what FHIR allows.
@@ -72,7 +72,7 @@ def diagnostic_report(
 
 
 def summarise(data: bytes) -> str:
-    """A DiagnosticReport as one paragraph of plain text that is safe to print, whoever wrote it.
+    """Return a DiagnosticReport as one paragraph of plain text that is safe to print, whoever wrote it.
 
     Raises what validate_resource raises.
     """
@@ -117,7 +117,7 @@ def _issued(report: dict[str, Any]) -> str:
 
 
 def _sources(report: dict[str, Any]) -> str:
-    """What it rests on. One digest may cover many records: where the report doesn't say how many, only answers can be counted."""
+    """Return what it rests on, in answers where the report does not say how many records a digest covers."""
     cited = [part for part in report.get("extension", ()) if part.get("url") == SUPPORTING_INFO]
     displayed = [display for part in cited if (display := part.get("valueReference", {}).get("display"))]
     uncounted = len(cited) - len(displayed)

@@ -43,7 +43,7 @@ BEGINNINGS = (
 
 
 def parse(data: bytes, limits: Limits) -> Any:  # noqa: ANN401 - JSON is of any type until it is validated
-    """The JSON value in `data`.
+    """Return the JSON value in `data`.
 
     Raises FhirTooLarge over the limits' bytes or values, NotJson for anything that isn't strict JSON within their depth.
     """
@@ -70,7 +70,7 @@ def parse(data: bytes, limits: Limits) -> Any:  # noqa: ANN401 - JSON is of any 
 
 
 def dump(value: object) -> bytes:
-    """The one encoding that we write: sorted names, no spaces, UTF-8. Equal values give equal bytes."""
+    """Return the one encoding that we write: sorted names, no spaces, UTF-8. Equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 

@@ -61,7 +61,7 @@ class BundleSummary:
         return f"{who}{shown}{rest}{self._days()}"
 
     def warnings(self, patient_id: str, called: str | None = None) -> list[str]:
-        """What somebody has to know who takes it for the record of this patient alone; nothing where all is well.
+        """Return what somebody has to know who takes it for the record of this patient alone; nothing where all is well.
 
         Where whose record it is isn't for who reads this, `called` stands for the patient's id.
         """
@@ -93,7 +93,7 @@ def summary_of(bundle: dict[str, Any]) -> BundleSummary:
 
 
 def name_of(patient: dict[str, Any]) -> str | None:
-    """The name that a person goes by, None if there is none to show."""
+    """Return the name that a person goes by, None if there is none to show."""
     names = sorted(patient.get("name", ()), key=_rank)
     return next((shown for shown in map(_shown, names) if shown), None)
 

@@ -16,17 +16,17 @@ def printable(text: str, limit: int = 500) -> str:
 
 
 def without_control(text: str) -> str:
-    """Give a text of our own with its line ends, and a space for whatever else can't be printed."""
+    """Return a text of our own with its line ends, and a space for whatever else can't be printed."""
     return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
 
 
 def listed(names: Iterable[str], separator: str = ", ") -> str:
-    """The first MOST_LISTED of these names, and how many more there are."""
+    """Return the first MOST_LISTED of these names, and how many more there are."""
     held = list(names)
     more = len(held) - MOST_LISTED
     return separator.join([*held[:MOST_LISTED], *([f"and {more:,} more"] if more > 0 else [])])
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what is counted, such as "1 record" and "12 records"."""
+    """Return a number and what is counted, such as "1 record" and "12 records"."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

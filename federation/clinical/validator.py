@@ -36,7 +36,7 @@ def faults_of(resource: dict[str, Any]) -> tuple[list[Fault], int]:
 
 
 def other_version(resource: dict[str, Any]) -> tuple[str, str] | None:
-    """The FHIR version that an invalid resource seems to be of instead of R4, if any, and what of it is in there."""
+    """Return the FHIR version that an invalid resource seems to be of instead of R4, if any, and what of it is in there."""
     entries = resource.get("entry")
     held = entries if isinstance(entries, list) else []
     return r4.other_version([resource, *(entry.get("resource") for entry in held if isinstance(entry, dict))])
@@ -50,7 +50,7 @@ class _Compiled:
 
 @functools.cache
 def _compiled() -> _Compiled:
-    """The schema, compiled at first use (0.15 s). Its regular expressions run in linear time: no input can stall it."""
+    """Return the schema, compiled at first use (0.15 s). Its regular expressions run in linear time: no input can stall it."""
     definitions = r4.definitions()
     schema = {"$ref": "#/definitions/ResourceList", "definitions": definitions}
     validator = jsonschema_rs.Draft7Validator(
@@ -63,7 +63,7 @@ def _compiled() -> _Compiled:
 
 
 def _pieces(resource: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """A bundle's frame, then each entry's resource alone, so that one bad resource is reported as that resource's."""
+    """Return a bundle's frame, then each entry's resource alone, so that one bad resource is reported as that resource's."""
     kind = _kind(resource)
     entries = resource.get("entry")
     if kind != "Bundle" or not isinstance(entries, list):
@@ -81,7 +81,7 @@ def _without_resource(entry: Any) -> Any:  # noqa: ANN401 - not validated yet
 
 
 def _kind(resource: Any) -> str:  # noqa: ANN401 - not validated yet
-    """The resourceType where it is one of R4's, and so no stranger's text; else the word Resource."""
+    """Return the resourceType where it is one of R4's, and so no stranger's text; else the word Resource."""
     kind = resource.get("resourceType") if isinstance(resource, dict) else None
     return kind if isinstance(kind, str) and kind in _compiled().kinds else "Resource"
 
@@ -107,7 +107,7 @@ def _has_lone_null(resource: dict[str, Any]) -> bool:
 
 
 def _lone_nulls(value: Any, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:  # noqa: ANN401 - JSON
-    """Give where a list has null, and `_name` at the same place nothing that stands for it (R4, json.html)."""
+    """Yield where a list has null, and `_name` at the same place nothing that stands for it (R4, json.html)."""
     if isinstance(value, dict):
         for name, item in value.items():
             if isinstance(item, list) and None in item and not name.startswith("_"):

@@ -70,7 +70,7 @@ class ServeLock:
         self._file.release()
 
     def close(self) -> None:
-        """Give up the lock, or the wish for it."""
+        """Return up the lock, or the wish for it."""
         if self.predecessor is not None:
             os.close(self.predecessor.descriptor)
             self.predecessor = None

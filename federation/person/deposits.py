@@ -66,7 +66,7 @@ class DepositStore:
         self._files.remove(prepared.deposit.blind)
 
     def all(self) -> list[PreparedDeposit]:
-        """Give those that wait."""
+        """Return those that wait."""
         return [PreparedDeposit.from_bytes(content) for _, content in self._files.all()]
 
 

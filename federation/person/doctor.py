@@ -235,7 +235,7 @@ class DoctorClient:
         return send_deposit(self._sessions, self._deposits, prepared)
 
     def waiting_deposits(self) -> list[PreparedDeposit]:
-        """Give the deposits that have no receipt yet, of earlier runs of the program too."""
+        """Return the deposits that have no receipt yet, of earlier runs of the program too."""
         return self._deposits.all()
 
     def _take(self, room: DoctorRoom, frame: RelayFrame) -> InConsultation | None:
@@ -325,7 +325,7 @@ class DoctorClient:
 
 
 def _classes(access: Access) -> Sequence[str]:
-    """Give what to ask for: all classes at once where the grant covers all, else each that it names."""
+    """Return what to ask for: all classes at once where the grant covers all, else each that it names."""
     named = access.department_classes
     return [ANY] if covers(named, ANY) else named
 

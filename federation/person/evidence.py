@@ -130,13 +130,13 @@ class EvidenceBook:
         self._store.add(exhibit.kind, reference, sealed, at=now)
 
     def all(self, kind: str | None = None) -> Iterator[KeptExhibit]:
-        """Give the exhibits, or one kind's, the oldest first. Raises SealBroken for one that was altered."""
+        """Yield the exhibits, or one kind's, the oldest first. Raises SealBroken for one that was altered."""
         for name, reference, sealed, at in self._store.all(kind):
             opened = self._member.sealing.open(sealed, self._context(name, reference, at))
             yield KeptExhibit.from_json(opened.decode(), reference)
 
     def context_of(self, piece: StoredEvidence) -> bytes:
-        """Give what a piece is sealed with, for sealing it anew."""
+        """Return what a piece is sealed with, for sealing it anew."""
         return self._context(piece.kind, piece.reference, piece.at)
 
     def _context(self, kind: str, reference: bytes, at: Instant) -> bytes:

@@ -44,14 +44,14 @@ class SessionStream:
         self._requests.put(request)
 
     def receive_reply(self) -> SealedReply:
-        """Give H1. Raises the hospital's refusal, RecordCutShort, OutOfOrder."""
+        """Return H1. Raises the hospital's refusal, RecordCutShort, OutOfOrder."""
         response = self._receive()
         if response.WhichOneof("content") != "reply":
             raise OutOfOrder("the hospital does not begin with its reply")  # OpenSession.5
         return response.reply
 
     def receive_frame(self) -> SessionFrame:
-        """Give the next frame. Raises the hospital's refusal, RecordCutShort, OutOfOrder."""
+        """Return the next frame. Raises the hospital's refusal, RecordCutShort, OutOfOrder."""
         response = self._receive()
         if response.WhichOneof("content") != "frame":
             raise OutOfOrder("the hospital sends something else than a frame")  # OpenSession.5

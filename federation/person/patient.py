@@ -174,11 +174,11 @@ class PatientClient:
         return next(found for found in self.diagnoses() if found.session_id == waiting.state.session_id)
 
     def waiting(self) -> Iterator[PendingConsultation]:
-        """Give the consultations that wait for a diagnosis, the oldest first."""
+        """Return the consultations that wait for a diagnosis, the oldest first."""
         return self.pending.all(now=self._clock())
 
     def diagnoses(self) -> list[Diagnosis]:
-        """Give the diagnoses that came, the newest first."""
+        """Return the diagnoses that came, the newest first."""
         found: dict[bytes, Diagnosis] = {}
         for kept in self.book.all("D5"):
             d5 = DiagnosisDelivery.FromString(kept.exhibit.message)
@@ -193,7 +193,7 @@ class PatientClient:
         return list(found.values())[::-1]
 
     def grants(self) -> list[KeptGrant]:
-        """Give the consents given from this profile, the newest first, by the newest revocation list at hand."""
+        """Return the consents given from this profile, the newest first, by the newest revocation list at hand."""
         lists = self._member.verifier().lists
         found = []
         for kept in self.book.all("grant"):
@@ -325,7 +325,7 @@ class PatientClient:
                 mailbox.put(RelayFrame(frame=waiting.receipt))
 
     def _frames(self, mailbox: Mailbox, session_id: bytes, *, seconds: float) -> Iterator[RelayFrame]:
-        """Give what comes for this session. Raises Refused if the doctor refuses it."""
+        """Yield what comes for this session. Raises Refused if the doctor refuses it."""
         for frame in mailbox.follow(seconds=seconds):
             content = frame.WhichOneof("content")
             if content is None or getattr(frame, content).session_id != session_id:

@@ -164,7 +164,7 @@ class FetchedRecord:
     _blob: str = field(repr=False)
 
     def parts(self) -> Iterator[Part]:
-        """Give the parts with their bytes, in order; what is left of one is read before the next comes."""
+        """Return the parts with their bytes, in order; what is left of one is read before the next comes."""
         return RecordReader(self._spool.reader(self._blob, self._key)).parts()
 
     def close(self) -> None:
@@ -278,7 +278,7 @@ class RecordFetcher:
 
 
 def intent_of(consultation: InConsultation, scope: Scope, blind: bytes) -> Intent:
-    """Give what a session about this consultation's patient is for."""
+    """Return what a session about this consultation's patient is for."""
     return Intent(consultation.claim, scope, blind)
 
 

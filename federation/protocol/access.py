@@ -51,7 +51,7 @@ class Access:
 
     @classmethod
     def by_grant(cls, grant: Grant, signed: SignedStatement) -> "Access":
-        """Give the access that a grant means."""
+        """Return the access that a grant means."""
         return cls(
             patient_id=grant.patient_id,
             id=grant.grant_id,
@@ -104,21 +104,21 @@ class AccessClaim:
 
     @property
     def digest(self) -> bytes:
-        """Give H(grant or emergency), or nothing where there is neither: in c_P, Sig_P2 and the log."""
+        """Return H(grant or emergency), or nothing where there is neither: in c_P, Sig_P2 and the log."""
         if self.emergency is not None:
             return statement_digest("bg", self.emergency.statement)
         return digest_or_empty("grant", self.grant)
 
     @property
     def signed_digest(self) -> bytes:
-        """Give Hs(grant or emergency): nothing that the cloud decides by can be exchanged under Sig_D2."""
+        """Return Hs(grant or emergency): nothing that the cloud decides by can be exchanged under Sig_D2."""
         if self.emergency is not None:
             return signed_digest_or_empty("bg", self.emergency)
         return signed_digest_or_empty("grant", self.grant)
 
     @property
     def claimed(self) -> Access | None:
-        """Give the access that it says that it is, unverified: for who shows it. Raises MalformedMessage."""
+        """Return the access that it says that it is, unverified: for who shows it. Raises MalformedMessage."""
         return None if self.grant is None else Access.by_grant(peek_statement(Grant, self.grant), self.grant)
 
     def require_supported(self) -> None:
@@ -152,7 +152,7 @@ def authorize(
 
 
 def covers(allowed: Sequence[str], value: str) -> bool:
-    """Say whether a list of an access covers a value; asking for ANY needs ANY."""
+    """Return whether a list of an access covers a value; asking for ANY needs ANY."""
     return ANY in allowed or value in allowed
 
 
@@ -180,5 +180,5 @@ class Logged(Generic[S]):
     _next: S
 
     def recorded(self) -> S:
-        """Give the state: the caller says that the event is durable."""
+        """Return the state: the caller says that the event is durable."""
         return self._next

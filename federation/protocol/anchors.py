@@ -31,22 +31,22 @@ from keystore.transcript import digest, text, transcript
 
 
 def is_revoked(period: KeyPeriod) -> bool:
-    """Say whether the key verifies nothing but kept evidence."""
+    """Return whether the key verifies nothing but kept evidence."""
     return period.HasField("revoked_at")
 
 
 def has_begun(period: KeyPeriod, moment: Instant) -> bool:
-    """Say whether the key was activated by that moment."""
+    """Return whether the key was activated by that moment."""
     return period.HasField("not_before") and period.not_before <= moment
 
 
 def has_ended(period: KeyPeriod, moment: Instant) -> bool:
-    """Say whether the key had a successor at that moment."""
+    """Return whether the key had a successor at that moment."""
     return period.HasField("not_after") and period.not_after <= moment
 
 
 def periods_of(generations: Generations, purpose: str, first: bytes) -> list[KeyPeriod]:
-    """Give a purpose's generations as a trust bundle states them; `first` is the public key of the first.
+    """Return a purpose's generations as a trust bundle states them; `first` is the public key of the first.
 
     One that was revoked before it was ever active is left out: nothing hangs on it.
     """
@@ -89,20 +89,20 @@ class KeyHistory:
         return history
 
     def at(self, moment: Instant) -> KeyPeriod | None:
-        """Give the generation that signed at that moment, whatever became of it since."""
+        """Return the generation that signed at that moment, whatever became of it since."""
         holding = (p for p in self.periods if has_begun(p, moment) and not has_ended(p, moment))
         return next(holding, None)
 
     def of_digest(self, verifying_key_digest: bytes) -> KeyPeriod | None:
-        """Give the generation with this H(verifying key)."""
+        """Return the generation with this H(verifying key)."""
         return next((p for p in self.periods if digest(p.verifying_key) == verifying_key_digest), None)
 
     def of_key(self, verifying_key: bytes) -> KeyPeriod | None:
-        """Give the generation of this key."""
+        """Return the generation of this key."""
         return next((p for p in self.periods if p.verifying_key == verifying_key), None)
 
     def state(self, verifying_key: bytes, *, now: Instant) -> State | None:
-        """Give what a generation may do now, or None for a key that is none of these."""
+        """Return what a generation may do now, or None for a key that is none of these."""
         period = self.of_key(verifying_key)
         if period is None:
             return None
@@ -115,7 +115,7 @@ class KeyHistory:
         return State.RETIRED if has_ended(period, now) else State.ACTIVE
 
     def signers(self, moment: Instant) -> tuple[KeyPeriod, ...]:
-        """Give who may sign the bundle that follows one of that moment: the active key, and those that are prepared."""
+        """Return who may sign the bundle that follows one of that moment: the active key, and those that are prepared."""
         return tuple(period for period in self.periods if not has_ended(period, moment))
 
 
@@ -169,11 +169,11 @@ class Anchors:
 
     @property
     def for_evidence(self) -> "Anchors":
-        """Give the anchors of a judge: what a key signed before it was revoked stays evidence. For nothing else."""
+        """Return the anchors of a judge: what a key signed before it was revoked stays evidence. For nothing else."""
         return replace(self, accepts_revoked=True)
 
     def issuer_at(self, not_before: Instant) -> bytes:
-        """Give the PK that signed a credential of that begin. Raises IssuerUnknown, IssuerRevoked."""
+        """Return the PK that signed a credential of that begin. Raises IssuerUnknown, IssuerRevoked."""
         period = self.issuers.at(not_before)
         if period is None:
             # cred.12, reg2.7
@@ -183,11 +183,11 @@ class Anchors:
         return period.verifying_key
 
     def cloud_key_at(self, moment: Instant) -> Ed25519PublicKey:
-        """Give the PUK_C of what the cloud signed at that moment. Raises CloudKeyUnknown, CloudKeyRevoked."""
+        """Return the PUK_C of what the cloud signed at that moment. Raises CloudKeyUnknown, CloudKeyRevoked."""
         return self._cloud_key(self.cloud_keys.at(moment))
 
     def cloud_key_of(self, statement: EncryptionKeyStatement, *, now: Instant) -> Ed25519PublicKey:
-        """Give the PUK_C that EK_C names, active by now and until the epoch's begin. Raises CloudKeyUnknown, CloudKeyRevoked."""
+        """Return the PUK_C that EK_C names, active by now and at the epoch's begin. Raises CloudKeyUnknown, CloudKeyRevoked."""
         period = self.cloud_keys.of_digest(statement.verifying_key_digest)
         if period is not None and (not has_begun(period, now) or has_ended(period, statement.not_before)):
             period = None
@@ -214,12 +214,12 @@ class Anchors:
 
 
 def serial_entry(serial: bytes) -> bytes:
-    """Give the revocation list's entry of a credential: H(T("serial", serial))."""
+    """Return the revocation list's entry of a credential: H(T("serial", serial))."""
     return digest(transcript("serial", serial))
 
 
 def grant_entry(patient_id: str, grant_id: bytes) -> bytes:
-    """Give the revocation list's entry of a grant: H(T("gid", ID_P, grant id))."""
+    """Return the revocation list's entry of a grant: H(T("gid", ID_P, grant id))."""
     return digest(transcript("gid", text(patient_id), grant_id))
 
 
@@ -244,11 +244,11 @@ class Lists:
 
     @property
     def sequence(self) -> int:
-        """Give the list's sequence, or 0 without one."""
+        """Return the list's sequence, or 0 without one."""
         return self.revocations.sequence if self.revocations else 0
 
     def require_current(self, now: Instant, *, skew_ms: int) -> RevocationList:
-        """Give the list if it is current. Raises StaleRevocationList."""
+        """Return the list if it is current. Raises StaleRevocationList."""
         if self.revocations is None or now >= self.revocations.next_update:
             raise StaleRevocationList("no current revocation list is at hand")  # cred.1
         if now + skew_ms < self.revocations.this_update:

@@ -45,11 +45,11 @@ class Authority:
 
     @cached_property
     def digest(self) -> bytes:
-        """Give H(its CA certificate): the name of its key in the cloud's list."""
+        """Return H(its CA certificate): the name of its key in the cloud's list."""
         return digest(self.certificate.public_bytes(Encoding.DER))
 
     def certifies(self, doctor_id: str) -> bool:
-        """Say whether the doctor is within this authority's scope."""
+        """Return whether the doctor is within this authority's scope."""
         return any(
             doctor_id.startswith(scope.removesuffix(EVERY)) if scope.endswith(EVERY) else doctor_id == scope
             for scope in self.doctor_ids
@@ -57,7 +57,7 @@ class Authority:
 
 
 def scopes_of(texts: Iterable[str]) -> tuple[str, ...]:
-    """Give whom an authority may certify, as people write it. Raises FieldInvalid for another form than KIND_DOCTOR_SCOPE."""
+    """Return whom an authority may certify, as people write it. Raises FieldInvalid for another form than KIND_DOCTOR_SCOPE."""
     scopes = tuple(texts)
     for scope in scopes:
         if not is_identity(KIND_DOCTOR_SCOPE, scope):
@@ -85,7 +85,7 @@ def pin_crl(certificate: bytes, number: int, crl: bytes) -> CrlPin:
 def crls_that_count(
     authorities: Iterable[Authority], crls: Iterable[bytes], pins: Iterable[CrlPin]
 ) -> Mapping[bytes, Crls]:
-    """Give each authority's CRLs that are whole, understood and not older than the pinned one; the highest number first.
+    """Return each authority's CRLs that are whole, understood and not older than the pinned one; the highest number first.
 
     The key is H(CA certificate). An authority without a pin has none. Raises MalformedMessage for what is no CRL.
     """
@@ -111,7 +111,7 @@ def _newest_first(
 
 
 def current_crl(authority: Authority, crls: Mapping[bytes, Crls], moment: datetime) -> x509.CertificateRevocationList:
-    """Give the authority's current CRL of the highest number. Raises StaleRevocationList: without one, no."""
+    """Return the authority's current CRL of the highest number. Raises StaleRevocationList: without one, no."""
     for crl in crls.get(authority.digest, ()):
         if crl.next_update_utc is not None and crl.last_update_utc <= moment < crl.next_update_utc:
             return crl

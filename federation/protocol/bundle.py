@@ -43,17 +43,17 @@ class TrustedBundle:
 
     @property
     def sequence(self) -> int:
-        """Give its number."""
+        """Return its number."""
         return self.content.sequence
 
     @property
     def digest(self) -> bytes:
-        """Give H(tb), 32 bytes: what is read aloud or printed beside the file, and pins it."""
+        """Return H(tb), 32 bytes: what is read aloud or printed beside the file, and pins it."""
         return statement_digest(LABEL, self.signed.statement)
 
     @property
     def tls_roots(self) -> bytes:
-        """Give the federation's TLS CAs, PEM: a leaf under any of them is good."""
+        """Return the federation's TLS CAs, PEM: a leaf under any of them is good."""
         return b"".join(
             x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
             for certificate in self.content.tls_ca_certificates
@@ -95,7 +95,7 @@ def follow_all(current: TrustedBundle, following: Iterable[SignedStatement]) -> 
 
 
 def sequence_of(signed: SignedStatement) -> int:
-    """Give the number that a bundle claims: says what to ask for, and nothing else. Raises MalformedMessage."""
+    """Return the number that a bundle claims: says what to ask for, and nothing else. Raises MalformedMessage."""
     return peek_statement(TrustBundle, signed).sequence
 
 
@@ -132,22 +132,22 @@ class BundleLease:
         return cls(bundle, bundle.content.issued_at)
 
     def is_behind(self, revocations: RevocationList) -> bool:
-        """Say whether a list, verified, names a newer bundle: fetch it."""
+        """Return whether a list, verified, names a newer bundle: fetch it."""
         return revocations.bundle_sequence > self.bundle.sequence
 
     def heard(self, revocations: RevocationList) -> "BundleLease":
-        """Give the lease after a verified list: it goes on unless the list names a newer bundle."""
+        """Return the lease after a verified list: it goes on unless the list names a newer bundle."""
         if self.is_behind(revocations):
             return self
         return replace(self, confirmed_at=max(self.confirmed_at, revocations.this_update))
 
     @property
     def ends_at(self) -> Instant:
-        """Give when the grace is over."""
+        """Return when the grace is over."""
         return self.confirmed_at + 1000 * self.bundle.content.offline_grace_seconds
 
     def require_usable(self, *, now: Instant) -> Anchors:
-        """Give the anchors to verify by. Raises BundleStale."""
+        """Return the anchors to verify by. Raises BundleStale."""
         if now >= self.ends_at:
             raise BundleStale("no list has named this trust bundle as the newest for longer than its grace")  # tb.19
         return self.bundle.anchors

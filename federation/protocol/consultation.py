@@ -66,14 +66,14 @@ CONSULTATION_LIFE = timedelta(hours=12)
 
 
 def code_digest(key_statement: bytes, signature: bytes, certificate: bytes) -> bytes:
-    """Give SHA-256(T("code", KS_D, its signature, Cert_D)): what the doctor's code shows (X13, B4)."""
+    """Return SHA-256(T("code", KS_D, its signature, Cert_D)): what the doctor's code shows (X13, B4)."""
     return digest(transcript("code", key_statement, signature, certificate))
 
 
 def opening_transcript(
     opening: ConsultationOpening, issuer_public_key: bytes, doctor_id: str, key_id: bytes, session_id: bytes
 ) -> bytes:
-    """Give what Sig_P1 covers: eq. 13, and the doctor (B4)."""
+    """Return what Sig_P1 covers: eq. 13, and the doctor (B4)."""
     return transcript(
         "P1",
         opening.registration_point,
@@ -92,7 +92,7 @@ def opening_transcript(
 def consultation_transcript_hash(
     opening_plaintext: bytes, reply: ConsultationReply, credential: bytes, session_id: bytes
 ) -> bytes:
-    """Give TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13)."""
+    """Return TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13)."""
     return digest(
         transcript(
             "th1",
@@ -109,7 +109,7 @@ def consultation_transcript_hash(
 
 
 def reply_transcript(reply: ConsultationReply, issuer_public_key: bytes, transcript_hash: bytes) -> bytes:
-    """Give what Sig_D1 covers: eq. 19 with kc_D in SEK_1's slot (B5)."""
+    """Return what Sig_D1 covers: eq. 19 with kc_D in SEK_1's slot (B5)."""
     return transcript(
         "D1",
         reply.ephemeral_point,
@@ -130,7 +130,7 @@ def biosignal_transcript(
     grant_digest: bytes,
     sent_at: Instant,
 ) -> bytes:
-    """Give what Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15).
+    """Return what Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15).
 
     Whom the patient addressed stands in it in clear fields: it fits no other doctor's deposit, and a judge needs no TH1.
     """
@@ -145,12 +145,12 @@ def diagnosis_transcript(
     based_on: bytes,
     sent_at: Instant,
 ) -> bytes:
-    """Give what Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5) (D1 of the findings)."""
+    """Return what Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5) (D1 of the findings)."""
     return transcript("D5", transcript_hash, diagnosis_digest, digest(biosignal_signature), based_on, u64(sent_at))
 
 
 def receipt_transcript(diagnosis_signature_digest: bytes, sent_at: Instant) -> bytes:
-    """Give what P6's signature covers: T("P6", H(Sig_D5), T)."""
+    """Return what P6's signature covers: T("P6", H(Sig_D5), T)."""
     return transcript("P6", diagnosis_signature_digest, u64(sent_at))
 
 
@@ -313,7 +313,7 @@ class AwaitingBiosignal:
 
     @property
     def patient(self) -> VerifiedParty:
-        """Give who asks: present only once P2 has confirmed the key."""
+        """Return who asks: present only once P2 has confirmed the key."""
         return self.session.peer.party
 
     def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> "AwaitingBiosignal | InConsultation":
@@ -374,7 +374,7 @@ class InConsultation:
 
     @property
     def patient(self) -> VerifiedParty:
-        """Give the patient."""
+        """Return the patient."""
         return self.session.peer.party
 
     def diagnose(
@@ -411,7 +411,7 @@ class AwaitingReceipt:
 
     @property
     def session_id(self) -> bytes:
-        """Give the session's id."""
+        """Return the session's id."""
         return self.consultation.session.session_id
 
     def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> tuple[DiagnosisReceipt, Signed]:
@@ -435,7 +435,7 @@ def _diagnosis_signed(d5: DiagnosisDelivery, transcript_hash: bytes, biosignal_s
 
 
 def room_transcript(request: OpenRoomRequest, doctor_id: str, hospital_id: str) -> bytes:
-    """Give T("room", ID_D, ID_HPC, EK_D, nonce, T)."""
+    """Return T("room", ID_D, ID_HPC, EK_D, nonce, T)."""
     statement = request.encryption_key_statement.statement
     fields = text(doctor_id), text(hospital_id), statement, request.nonce, u64(request.sent_at)
     return transcript("room", *fields)
@@ -455,7 +455,7 @@ def ask_for_room(doctor: Party, hospital_id: str, *, now: Instant, entropy: Entr
 
 
 def close_transcript(room_id: bytes, doctor_id: str, hospital_id: str) -> bytes:
-    """Give T("room-close", ID_D, ID_HPC, room)."""
+    """Return T("room-close", ID_D, ID_HPC, room)."""
     return transcript("room-close", text(doctor_id), text(hospital_id), room_id)
 
 

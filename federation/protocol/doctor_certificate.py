@@ -73,7 +73,7 @@ def verify_certificate(
 
 
 def authority_of(certificate: x509.Certificate, authorities: Sequence[Authority]) -> Authority:
-    """Give the authority whose key signed Cert_D: while it changes keys, it stands twice under its name.
+    """Return the authority whose key signed Cert_D: while it changes keys, it stands twice under its name.
 
     Raises CertificateIllegal.
     """

@@ -115,7 +115,7 @@ def parse_last(plaintext: bytes, frame: SessionFrame, message_type: type[M]) -> 
 
 
 def with_slice(pieces: tuple[bytes, ...], piece: bytes, *, most_bytes: int) -> tuple[bytes, ...]:
-    """Give the slices with the next one. Raises Limit for more than may be held."""
+    """Return the slices with the next one. Raises Limit for more than may be held."""
     if len(pieces) >= MOST_SLICES or sum(map(len, pieces)) + len(piece) > most_bytes:
         raise Limit(f"this may have {most_bytes} bytes in {MOST_SLICES} slices")  # frame.8
     return (*pieces, piece)
@@ -134,7 +134,7 @@ SLICE_BYTES = 512 * 1024
 
 
 def padded_size(size: int) -> int:
-    """Give padded(n): 2,048, or n rounded up so that its S = floor(log2 E) + 1 bits below the highest may be set."""
+    """Return padded(n): 2,048, or n rounded up so that its S = floor(log2 E) + 1 bits below the highest may be set."""
     if size <= SMALLEST_BYTES:
         return SMALLEST_BYTES
     exponent = size.bit_length() - 1
@@ -143,19 +143,19 @@ def padded_size(size: int) -> int:
 
 
 def pad_message(message: bytes) -> bytes:
-    """Give F(message) || zeros: the plaintext of a last frame."""
+    """Return F(message) || zeros: the plaintext of a last frame."""
     framed = frame(message)
     return framed.ljust(padded_size(len(framed)), b"\x00")
 
 
 def unpad_message(plaintext: bytes) -> bytes:
-    """Give the message out of F(message) || zeros. Raises PaddingInvalid."""
+    """Return the message out of F(message) || zeros. Raises PaddingInvalid."""
     size = LENGTH_BYTES + int.from_bytes(plaintext[:LENGTH_BYTES], "big")
     return unpad_content(plaintext, size)[LENGTH_BYTES:]
 
 
 def unpad_content(padded: bytes, size: int) -> bytes:
-    """Give the content out of content || zeros. Raises PaddingInvalid unless it is padded as a content of that size is."""
+    """Return the content out of content || zeros. Raises PaddingInvalid unless it is padded as a content of that size is."""
     require_padded(len(padded), size)
     require_zeros(padded[size:])
     return padded[:size]
@@ -182,7 +182,7 @@ class Piece:
 
     @property
     def padded(self) -> bytes:
-        """Give what goes under the seal."""
+        """Return what goes under the seal."""
         return self.content + bytes(self.zeros)
 
 
@@ -214,7 +214,7 @@ class IncomingRecord:
     size_bytes: int | None = None
 
     def take(self, piece: bytes) -> "tuple[IncomingRecord, bytes]":
-        """Give the state after a slice, and what of the slice is content.
+        """Return the state after a slice, and what of the slice is content.
 
         Raises PaddingInvalid, at the first byte too many; MalformedMessage for a manifest that is none, Limit for one in too
         many slices.
@@ -230,7 +230,7 @@ class IncomingRecord:
         return came, content
 
     def whole_digest(self) -> bytes:
-        """Give H(M_EMR). Raises RecordCutShort, PaddingInvalid unless all of it came, padded as its size is."""
+        """Return H(M_EMR). Raises RecordCutShort, PaddingInvalid unless all of it came, padded as its size is."""
         if self.size_bytes is None or self.arrived < self.size_bytes:
             raise RecordCutShort("the record ends before its manifest says")  # H2.13
         require_padded(self.arrived, self.size_bytes)  # H2.14
@@ -256,7 +256,7 @@ MOST_DEPOSIT_BYTES = padded_size(MOST_BIOSIGNAL_BYTES + MOST_DIAGNOSIS_BYTES)
 
 
 def deposit_content(sto: Deposit, pieces: tuple[bytes, ...]) -> tuple[bytes, bytes]:
-    """Give M_SD and M_DINF out of the slices. Raises Limit, PaddingInvalid, RecordDigestMismatch."""
+    """Return M_SD and M_DINF out of the slices. Raises Limit, PaddingInvalid, RecordDigestMismatch."""
     if sto.biosignal_size_bytes > MOST_BIOSIGNAL_BYTES or sto.diagnosis_size_bytes > MOST_DIAGNOSIS_BYTES:
         # STO.10
         raise Limit(f"a deposit has at most {MOST_BIOSIGNAL_BYTES} bytes of M_SD, {MOST_DIAGNOSIS_BYTES} of M_DINF")

@@ -66,7 +66,7 @@ def open_grant(signed: SignedStatement, patient: VerifiedParty) -> Grant:
 
 
 def named_for_revocation(signed: SignedStatement, patient: VerifiedParty) -> Grant:
-    """Give the grant that a patient takes back. Raises GrantInvalid unless it says that it is this patient's.
+    """Return the grant that a patient takes back. Raises GrantInvalid unless it says that it is this patient's.
 
     Whichever credential it was signed under, and whether its signature holds: what is revoked is (ID_P, grant id), the
     patient's own name space, and nobody else's grant is in it.
@@ -96,7 +96,7 @@ def open_grant_for(
     *,
     now: Instant,
 ) -> Grant:
-    """Give the grant if its patient signed it for this doctor with this Cert_D, and now is its time (eq. 24).
+    """Return the grant if its patient signed it for this doctor with this Cert_D, and now is its time (eq. 24).
 
     Raises GrantInvalid, GrantExpired.
     """

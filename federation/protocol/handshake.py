@@ -62,7 +62,7 @@ class Side(Generic[M]):
     certificate: Callable[[M], bytes] = lambda _: b""
 
     def context(self, sender: str, receiver: str, key_id: bytes, session_id: bytes, sent_at: Instant) -> Context:
-        """Give what the seal of this side's message is bound to."""
+        """Return what the seal of this side's message is bound to."""
         return Context(self.label.lower(), sender, receiver, key_id, session_id, sent_at)
 
     def verified(self, message: M, verifier: Verifier, *, now: Instant) -> VerifiedParty:
@@ -315,7 +315,7 @@ class SessionKeys:
 def agree(
     own: RegistrationSecret, peer_ephemeral: bytes, own_scalar: bytes, peer: VerifiedParty
 ) -> tuple[bytes, bytes]:
-    """Give K = S_own R_peer + r_own U_peer and Z = r_own R_peer, eq. 17's two inputs; the first product is the token's.
+    """Return K = S_own R_peer + r_own U_peer and Z = r_own R_peer, eq. 17's two inputs; the first product is the token's.
 
     Both sides get the same K: S_D R_P2 + r6 U_P = S_D r5 B + r6 S_P B. Raises PointInvalid.
     """

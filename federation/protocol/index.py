@@ -35,7 +35,7 @@ class Location:
 
     @property
     def hospital_id(self) -> str:
-        """Give ID_HPC."""
+        """Return ID_HPC."""
         return hospital_of(self.department_id)
 
 
@@ -59,19 +59,19 @@ class BlindPatient:
 
     @property
     def bucket(self) -> int:
-        """Give where its rows lie."""
+        """Return where its rows lie."""
         return int.from_bytes(self._mac(transcript("idx-bucket"))[:BUCKET_BYTES], "big")
 
     def row_key(self, department_class: str) -> bytes:
-        """Give the key of its rows of a class."""
+        """Return the key of its rows of a class."""
         return self._mac(transcript("idx-class", text(department_class)))
 
     def hospital_key(self, hospital_id: str) -> bytes:
-        """Give what its rows of a hospital have in common."""
+        """Return what its rows of a hospital have in common."""
         return self._mac(transcript("idx-hospital", text(hospital_id)))
 
     def name(self, location: Location) -> BlindName:
-        """Give what a row is called."""
+        """Return what a row is called."""
         row_key = self.row_key(class_of(location.department_id))
         hospital_id = location.hospital_id
         row_id = self._mac(transcript("idx-row", row_key, text(hospital_id), location.handle))
@@ -89,15 +89,15 @@ class BlindIndex:
     sealing_key: Sealing
 
     def patients(self, patient_id: str) -> Sequence[BlindPatient]:
-        """Give a patient under every usable generation, the active one first."""
+        """Return a patient under every usable generation, the active one first."""
         return [BlindPatient(*made) for made in self.index_key.macs(transcript("idx", text(patient_id)))]
 
     def names(self, patient_id: str, location: Location) -> Sequence[BlindName]:
-        """Give what a row may be called: under every usable generation, the active one first."""
+        """Return what a row may be called: under every usable generation, the active one first."""
         return [patient.name(location) for patient in self.patients(patient_id)]
 
     def seal(self, name: BlindName, location: Location) -> bytes:
-        """Give the value of a row of this name."""
+        """Return the value of a row of this name."""
         value = f"{location.department_id}\n{location.handle.hex()}\n{location.doctor_id}".encode()
         return self.sealing_key.seal(value, row_context(name.row_key, name.row_id))
 
@@ -112,5 +112,5 @@ class BlindIndex:
 
 
 def row_context(row_key: bytes, row_id: bytes) -> bytes:
-    """Give what a row's value is sealed with: T("idx-value", row key, row id)."""
+    """Return what a row's value is sealed with: T("idx-value", row key, row id)."""
     return transcript("idx-value", row_key, row_id)

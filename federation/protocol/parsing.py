@@ -74,7 +74,7 @@ def check(message: Message) -> None:
 
 
 def is_identity(kind: "rules.Kind.ValueType", value: str) -> bool:
-    """Say whether the text has the form of that kind of identity."""
+    """Return whether the text has the form of that kind of identity."""
     form = _form(kind)
     return form is not None and form(value)
 
@@ -88,7 +88,7 @@ def _form(kind: "rules.Kind.ValueType") -> Callable[[str], bool] | None:
 
 @cache
 def payload_rule(descriptor: Descriptor) -> rules.PayloadRule:
-    """Give the rule of a sealed payload."""
+    """Return the rule of a sealed payload."""
     return descriptor.GetOptions().Extensions[rules.payload]
 
 
@@ -98,7 +98,7 @@ def _field_rule(field: FieldDescriptor) -> rules.FieldRule:
 
 
 def field_rule(message_type: type[Message], name: str) -> rules.FieldRule:
-    """Give the rule of a message's field."""
+    """Return the rule of a message's field."""
     return _field_rule(cast("FieldDescriptor", message_type.DESCRIPTOR.fields_by_name[name]))
 
 
@@ -119,7 +119,7 @@ def _check_field(message: Message, field: FieldDescriptor) -> None:
 
 
 def _in_real_oneof(field: FieldDescriptor) -> bool:
-    """Say whether presence is the oneof's affair; the one synthetic oneof of `optional` is named after its field."""
+    """Return whether presence is the oneof's affair; the one synthetic oneof of `optional` is named after its field."""
     return field.containing_oneof is not None and field.containing_oneof.name != f"_{field.name}"
 
 
@@ -166,7 +166,7 @@ _LAST_PORT = 65535
 
 
 def is_address(value: str) -> bool:
-    """Say whether this is an address: a DNS name, an IPv4 address or an IPv6 address in brackets, and a port.
+    """Return whether this is an address: a DNS name, an IPv4 address or an IPv6 address in brackets, and a port.
 
     And so nothing that a resolver would take for another scheme, another host or a local socket.
     """

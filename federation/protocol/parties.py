@@ -31,7 +31,7 @@ class Party:
 
     @property
     def identity(self) -> str:
-        """Give ID_X."""
+        """Return ID_X."""
         return self.self_.identity
 
 
@@ -44,14 +44,14 @@ class Pending(Generic[S]):
     _next: S
 
     def admit(self, inserted: bool) -> S:
-        """Give the state if the key was new. Raises Rejected for a replay."""
+        """Return the state if the key was new. Raises Rejected for a replay."""
         if not inserted:
             raise Rejected("the message was not accepted") from Replayed("this message was taken before")
         return self._next
 
 
 def reason_of(error: BaseException) -> str:
-    """Give the precise reason of a refusal for the audit log: the cause's where the refusal is `Rejected`."""
+    """Return the precise reason of a refusal for the audit log: the cause's where the refusal is `Rejected`."""
     if isinstance(error, Rejected) and error.__cause__ is not None:
         return reason_of(error.__cause__)
     if isinstance(error, FederationError) and error.__cause__ is not None and error.reason == FederationError.reason:

@@ -79,20 +79,20 @@ PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {pb.PURPOSE_READ: "read", pb.
 
 
 def scope_digest(scope: Scope) -> bytes:
-    """Give H(scope): of T("scope", purpose, class, [handle...])."""
+    """Return H(scope): of T("scope", purpose, class, [handle...])."""
     fields = text(PURPOSE_NAMES[scope.purpose]), text(scope.department_class), listing(list(scope.handles))
     return digest(transcript("scope", *fields))
 
 
 def commitment(claim: AccessClaim, scope: Scope, blind: bytes) -> bytes:
-    """Give c_P = H(T("cp", ID_P, H(grant or emergency), H(scope), rho))."""
+    """Return c_P = H(T("cp", ID_P, H(grant or emergency), H(scope), rho))."""
     return digest(transcript("cp", text(claim.patient_id), claim.digest, scope_digest(scope), blind))
 
 
 def opening_transcript(
     opening: RecordOpening, issuer_public_key: bytes, hospital_id: str, key_id: bytes, session_id: bytes
 ) -> bytes:
-    """Give what Sig_D3 covers: eq. 35 with c_P for ID_P, and the hospital (C3)."""
+    """Return what Sig_D3 covers: eq. 35 with c_P for ID_P, and the hospital (C3)."""
     return transcript(
         "D3",
         issuer_public_key,
@@ -111,13 +111,13 @@ def opening_transcript(
 def session_transcript_hash(
     opening_plaintext: bytes, reply: RecordReply, credential: bytes, session_id: bytes
 ) -> bytes:
-    """Give TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, T_HPC1, session id))."""
+    """Return TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, T_HPC1, session id))."""
     fields = text(reply.hospital_id), credential, reply.registration_point, reply.ephemeral_point
     return digest(transcript("th2", digest(opening_plaintext), *fields, u64(reply.sent_at), session_id))
 
 
 def reply_transcript(reply: RecordReply, issuer_public_key: bytes, transcript_hash: bytes) -> bytes:
-    """Give what Sig_HPC1 covers: eq. 41, and the session (C4)."""
+    """Return what Sig_HPC1 covers: eq. 41, and the session (C4)."""
     return transcript(
         "H1",
         issuer_public_key,
@@ -136,7 +136,7 @@ def record_transcript(
     version: int,
     sent_at: Instant,
 ) -> bytes:
-    """Give what Sig_HPC2 covers: T("H2", TH2, c_P, H(M_EMR), grant id or emergency nonce, version, T_HPC2) (C8)."""
+    """Return what Sig_HPC2 covers: T("H2", TH2, c_P, H(M_EMR), grant id or emergency nonce, version, T_HPC2) (C8)."""
     fields = transcript_hash, patient_commitment, record_digest, authorization_id, u64(version), u64(sent_at)
     return transcript("H2", *fields)
 
@@ -162,7 +162,7 @@ class Intent:
 
     @property
     def commitment(self) -> bytes:
-        """Give c_P."""
+        """Return c_P."""
         return commitment(self.claim, self.scope, self.blind)
 
 
@@ -352,17 +352,17 @@ class AwaitingRequest:
 
     @property
     def doctor(self) -> Peer:
-        """Give who asks."""
+        """Return who asks."""
         return self.session.peer
 
     @property
     def sending(self) -> Direction:
-        """Give the direction to the doctor, before its first frame."""
+        """Return the direction to the doctor, before its first frame."""
         return self.session.sending
 
     @property
     def signing_key(self) -> Ed25519PrivateKey:
-        """Give PRK_HPC."""
+        """Return PRK_HPC."""
         return self.session.signing_key
 
     def require_still_allowed(self, verifier: Verifier, *, now: Instant) -> None:
@@ -448,7 +448,7 @@ class ReceivedQuery:
         return Logged(self.event(BEGUN), release)
 
     def event(self, reason: str) -> AccessEvent:
-        """Give the entry for the access log."""
+        """Return the entry for the access log."""
         return _event("READ", self.query, reason)
 
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
@@ -509,12 +509,12 @@ class ReceivedDeposit:
 
     @property
     def sto(self) -> Deposit:
-        """Give the message."""
+        """Return the message."""
         return self.opened.payload
 
     @property
     def digest(self) -> bytes:
-        """Give H(sto plaintext)."""
+        """Return H(sto plaintext)."""
         return digest(self.opened.plaintext)
 
     def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[AcceptedDeposit]":
@@ -533,7 +533,7 @@ class ReceivedDeposit:
         return Logged(self.event("OK"), AcceptedDeposit(self, access, biosignal, diagnosis))
 
     def event(self, reason: str) -> AccessEvent:
-        """Give the entry for the access log."""
+        """Return the entry for the access log."""
         return _event("STORE", self.sto, reason)
 
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
@@ -582,12 +582,12 @@ class AcceptedDeposit:
 
     @property
     def sto(self) -> Deposit:
-        """Give the message."""
+        """Return the message."""
         return self.received.sto
 
     @property
     def doctor(self) -> Peer:
-        """Give whose deposit it is."""
+        """Return whose deposit it is."""
         return self.received.request.doctor
 
     def receipt(self, handle: bytes, version: int, *, now: Instant) -> SignedStatement:

@@ -51,7 +51,7 @@ class Context:
     sent_at: Instant
 
     def info(self) -> bytes:
-        """Give HPKE's info: T("hpke", name, sender, receiver, key id, session id, T in clear)."""
+        """Return HPKE's info: T("hpke", name, sender, receiver, key id, session id, T in clear)."""
         parties = text(self.name), text(self.sender), text(self.receiver)
         return transcript("hpke", *parties, self.key_id, self.session_id, u64(self.sent_at))
 
@@ -68,7 +68,7 @@ def after_opening() -> Iterator[None]:
 
 
 def pad(payload: Message, serialised: bytes) -> bytes:
-    """Give F(message) || zeros: to the fixed size of its definition, or to a multiple of 256 bytes."""
+    """Return F(message) || zeros: to the fixed size of its definition, or to a multiple of 256 bytes."""
     framed = frame(serialised)
     fixed = payload_rule(payload.DESCRIPTOR).padded_size
     size = fixed or -(-len(framed) // PADDING_STEP) * PADDING_STEP
@@ -78,7 +78,7 @@ def pad(payload: Message, serialised: bytes) -> bytes:
 
 
 def unpad(message_type: type[Message], padded: bytes) -> bytes:
-    """Give the message out of F(message) || zeros. Raises PaddingInvalid."""
+    """Return the message out of F(message) || zeros. Raises PaddingInvalid."""
     fixed = payload_rule(message_type.DESCRIPTOR).padded_size
     end = LENGTH_BYTES + int.from_bytes(padded[:LENGTH_BYTES], "big")
     if len(padded) % PADDING_STEP or (fixed and len(padded) != fixed) or end > len(padded):

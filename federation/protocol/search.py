@@ -53,18 +53,18 @@ def _hmac(key: bytes, message: bytes) -> bytes:
 
 
 def query_proof(shared_key: bytes, query: SearchQuery) -> bytes:
-    """Give HMAC(K_D, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only D and the cloud can (X7)."""
+    """Return HMAC(K_D, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only D and the cloud can (X7)."""
     fields = u64(query.sent_at), text(query.patient_id), text(query.department_class), query.nonce
     return _hmac(shared_key, transcript("D2-proof", *fields))
 
 
 def answer_proof(shared_key: bytes, sent_at: Instant, query_signature: bytes) -> bytes:
-    """Give HMAC(K_D, T("C-proof", T_C, H(Sig_D2))) (X8)."""
+    """Return HMAC(K_D, T("C-proof", T_C, H(Sig_D2))) (X8)."""
     return _hmac(shared_key, transcript("C-proof", u64(sent_at), digest(query_signature)))
 
 
 def query_transcript(query: SearchQuery, doctor: VerifiedParty, cloud_id: str) -> bytes:
-    """Give what Sig_D2 covers: eq. 26 with the proof in S_D's slot."""
+    """Return what Sig_D2 covers: eq. 26 with the proof in S_D's slot."""
     return transcript(
         "D2",
         query.proof,
@@ -84,12 +84,12 @@ def query_transcript(query: SearchQuery, doctor: VerifiedParty, cloud_id: str) -
 
 
 def rows_digest(rows: Sequence[IndexRow]) -> bytes:
-    """Give H(rows)."""
+    """Return H(rows)."""
     return digest(listing([_row(entry) for entry in rows]))
 
 
 def answer_transcript(answer: SearchAnswer, query: SearchQuery, doctor: VerifiedParty) -> bytes:
-    """Give what Sig_C covers: eq. 30, bound to the question (C2)."""
+    """Return what Sig_C covers: eq. 30, bound to the question (C2)."""
     return transcript(
         "C",
         text(outcomes.of_search(answer.outcome).name),
@@ -237,7 +237,7 @@ class ClaimedQuery:
 
     @property
     def claimed_doctor(self) -> str:
-        """Give the ID_D that the query names; nothing is verified yet."""
+        """Return the ID_D that the query names; nothing is verified yet."""
         return self.opened.payload.doctor_id
 
     def verify(
@@ -298,11 +298,11 @@ class VerifiedQuery:
         return access, access.classes(query.department_class, verifier.anchors.department_classes)
 
     def refusal(self, error: Authorization) -> Findings:
-        """Give the outcome that tells a proved doctor what is wrong with its grant."""
+        """Return the outcome that tells a proved doctor what is wrong with its grant."""
         return Findings(outcomes.search_outcome(error))
 
     def event(self, reason: str) -> AccessEvent:
-        """Give the entry for the access log."""
+        """Return the entry for the access log."""
         query = self.query
         return AccessEvent(
             kind="SEARCH",

@@ -34,7 +34,7 @@ class Signed:
 
     @classmethod
     def of_statement(cls, label: str, signed: SignedStatement) -> "Signed":
-        """Give a statement's signature, over T(label, its bytes)."""
+        """Return a statement's signature, over T(label, its bytes)."""
         return cls(label, transcript(label, signed.statement), signed.signature, signed.statement)
 
     def verify(self, key: Ed25519PublicKey) -> None:
@@ -69,10 +69,10 @@ def peek_statement(message_type: type[M], signed: SignedStatement) -> M:
 
 
 def digest_or_empty(label: str, signed: SignedStatement | None) -> bytes:
-    """Give H(statement), 32 bytes, or nothing for an absent one: the field of a transcript."""
+    """Return H(statement), 32 bytes, or nothing for an absent one: the field of a transcript."""
     return b"" if signed is None else statement_digest(label, signed.statement)
 
 
 def signed_digest_or_empty(label: str, signed: SignedStatement | None) -> bytes:
-    """Give Hs(statement), which covers its signature too, or nothing for an absent one: the field of a transcript."""
+    """Return Hs(statement), which covers its signature too, or nothing for an absent one: the field of a transcript."""
     return b"" if signed is None else signed_digest(label, signed.statement, signed.signature)

@@ -10,7 +10,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def milliseconds(duration: timedelta) -> int:
-    """Give a duration in whole milliseconds."""
+    """Return a duration in whole milliseconds."""
     return duration // _MILLISECOND
 
 
@@ -38,7 +38,7 @@ class Freshness:
             raise FutureDated(f"sent at {sent_at}, and it is {now} here: further ahead than {self.skew}")
 
     def begun(self, not_before: Instant, *, now: Instant) -> bool:
-        """Say whether a validity has begun, for a clock that may be sigma behind the one that stated it."""
+        """Return whether a validity has begun, for a clock that may be sigma behind the one that stated it."""
         return not_before - now <= milliseconds(self.skew)
 
     def replay_key_until(self, *, now: Instant) -> Instant:

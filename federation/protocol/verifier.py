@@ -37,7 +37,7 @@ class VerifiedParty:
 
     @property
     def key(self) -> Ed25519PublicKey:
-        """Give PUK_X."""
+        """Return PUK_X."""
         return Ed25519PublicKey.from_public_bytes(self.verifying_key)
 
 
@@ -61,12 +61,12 @@ class Peer:
 
     @property
     def identity(self) -> str:
-        """Give ID_X."""
+        """Return ID_X."""
         return self.party.identity
 
     @property
     def key(self) -> Ed25519PublicKey:
-        """Give PUK_X."""
+        """Return PUK_X."""
         return self.party.key
 
     def require_still_good(self, verifier: "Verifier", *, now: Instant) -> None:

@@ -190,7 +190,7 @@ def write_blob_list(path: Path, blobs: Iterable[tuple[str, str]]) -> set[str]:
 
 
 def read_blob_list(path: Path) -> Iterator[tuple[str, str]]:
-    """Give name and SHA-256 of each blob of a list. Raises BackupRejected."""
+    """Yield name and SHA-256 of each blob of a list. Raises BackupRejected."""
     with path.open(encoding="ascii") as file:
         for line in file:
             match = _LISTED.fullmatch(line)

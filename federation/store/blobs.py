@@ -42,7 +42,7 @@ class BlobWriter:
 
     @property
     def digest(self) -> bytes:
-        """Give SHA-256 of the plaintext written so far."""
+        """Return SHA-256 of the plaintext written so far."""
         return self._plaintext.digest()
 
     def __enter__(self) -> Self:
@@ -96,7 +96,7 @@ class BlobStore:
         return BlobWriter(self._shelf, key)
 
     def reader(self, name: str, key: bytes) -> Iterator[bytes]:
-        """Give the plaintext of a blob in chunks of at most 1 MiB.
+        """Yield the plaintext of a blob in chunks of at most 1 MiB.
 
         Each chunk is authentic and in its place when it comes; only the iterator's end says that it was the last. Raises
         StoredRecordCorrupt for a blob that is altered, cut short, another's or gone, StoreUnavailable if it can't be read.
@@ -114,7 +114,7 @@ class BlobStore:
         self._shelf.remove(name)
 
     def names(self) -> Iterator[str]:
-        """Give the names of the blobs that are complete."""
+        """Return the names of the blobs that are complete."""
         return self._shelf.names()
 
     def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:

@@ -139,7 +139,7 @@ def translated() -> Iterator[None]:
 
 
 def is_current(connection: sa.Connection) -> bool:
-    """Say whether the database has every migration of this code, and none that it does not know.
+    """Return whether the database has every migration of this code, and none that it does not know.
 
     It is told without Alembic: most programs find all of them, and need not read it for that.
     """

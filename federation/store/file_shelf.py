@@ -72,7 +72,7 @@ class FileShelf:
             self._path(name).unlink(missing_ok=True)
 
     def names(self) -> Iterator[str]:
-        """Give the names of the blobs that are complete."""
+        """Return the names of the blobs that are complete."""
         return (path.name for path in self._files() if path.suffix != _PARTIAL)
 
     def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:

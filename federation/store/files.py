@@ -13,7 +13,7 @@ NAME = re.compile(r"[0-9a-f]{32}")
 
 
 def is_older(path: Path, than: int) -> bool:
-    """Say whether a file was last written before a time in ms. One that has gone meanwhile is not."""
+    """Return whether a file was last written before a time in ms. One that has gone meanwhile is not."""
     try:
         return path.stat().st_mtime_ns < than * 1_000_000
     except FileNotFoundError:

@@ -87,7 +87,7 @@ class Index:
         return [SealedRow(**row) for row in rows]
 
     def walk(self) -> Iterator[SealedRow]:
-        """Give every row, by bucket, key and id."""
+        """Return every row, by bucket, key and id."""
         return pages(self._database, sa.select(index_rows), _KEY, lambda row: SealedRow(**row))
 
     def reseal(self, row: SealedRow, sealed: bytes) -> bool:

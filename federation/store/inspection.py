@@ -108,7 +108,7 @@ class Survey:
         return newest or 0
 
     def log_holds(self) -> bool:
-        """Say whether the log can be read, and its newest entry follows the one before it."""
+        """Return whether the log can be read, and its newest entry follows the one before it."""
         newest = sa.select(log).order_by(log.c.sequence.desc()).limit(2)
         rows = self._database.read(lambda connection: connection.execute(newest).all())
         if not rows:

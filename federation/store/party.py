@@ -50,7 +50,7 @@ class Log:
         return self._database.write_by_key(lambda connection: append(connection, at=at, sealed=sealed))
 
     def entries(self, *, after: int = 0) -> Iterator[LogEntry]:
-        """Give the entries whose sequence is above `after`, in order; the first one's sequence is 1."""
+        """Return the entries whose sequence is above `after`, in order; the first one's sequence is 1."""
         query = sa.select(log).where(log.c.sequence > after)
         return pages(self._database, query, (log.c.sequence,), lambda row: LogEntry(**row))
 
@@ -99,7 +99,7 @@ class ReplayMemory:
         return self._database.write_by_key(lambda connection: admitted(connection, admission))
 
     def holds(self, key: bytes, *, now: int) -> bool:
-        """Say whether the key is kept, and not over. Another may come right after: `admit` alone decides."""
+        """Return whether the key is kept, and not over. Another may come right after: `admit` alone decides."""
         query = sa.select(replay.c.key).where(replay.c.key == key, replay.c.until >= now)
         return self._database.read(lambda connection: connection.scalar(query)) is not None
 
@@ -202,7 +202,7 @@ class Evidence:
         self._database.write_by_key(step, repeatable=True)
 
     def all(self, kind: str | None = None) -> Iterator[tuple[str, bytes, bytes, int]]:
-        """Give kind, reference, sealed and time of all pieces, or of one kind's, the oldest first."""
+        """Return kind, reference, sealed and time of all pieces, or of one kind's, the oldest first."""
         query = sa.select(evidence) if kind is None else sa.select(evidence).where(evidence.c.kind == kind)
         return pages(
             self._database,
@@ -212,7 +212,7 @@ class Evidence:
         )
 
     def walk(self) -> Iterator[StoredEvidence]:
-        """Give every piece, by its id."""
+        """Return every piece, by its id."""
         order = (evidence.c.entry_id,)
         return pages(self._database, sa.select(evidence), order, lambda row: StoredEvidence(**row))
 

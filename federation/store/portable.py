@@ -92,7 +92,7 @@ def pages(
     *,
     rows_a_page: int = PAGE_ROWS,
 ) -> Iterator[T]:
-    """Give all rows of a query in an order that is unique, read page by page: a slow reader holds no transaction open.
+    """Yield all rows of a query in an order that is unique, read page by page: a slow reader holds no transaction open.
 
     The query selects the columns of the order. Rows that appear behind the reader's place meanwhile are not seen.
     """

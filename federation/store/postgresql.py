@@ -99,7 +99,7 @@ def require_safe(place: sa.URL) -> None:
 
 
 def _hosts(place: sa.URL) -> Iterator[str]:
-    """Give the machines that are named; a path names a socket on this one."""
+    """Return the machines that are named; a path names a socket on this one."""
     named = (place.host or "", *place.normalized_query.get("host", ()))
     return (host.rsplit(":", 1)[0] for entry in named for host in entry.split(",") if host and not host.startswith("/"))
 

@@ -59,7 +59,7 @@ class Records:
         ]
 
     def all(self) -> Iterator[StoredRecord]:
-        """Give every version of every record, in no order that means anything."""
+        """Return every version of every record, in no order that means anything."""
         order = (records.c.handle, records.c.version)
         return pages(self._database, sa.select(records), order, lambda row: StoredRecord(**row))
 
@@ -145,7 +145,7 @@ class OutboxEntries:
         self._database.write_by_key(lambda connection: connection.execute(statement), repeatable=True)
 
     def all(self) -> Iterator[OutboxEntry]:
-        """Give every entry, due or not, by its id."""
+        """Return every entry, due or not, by its id."""
         return pages(self._database, sa.select(outbox), (outbox.c.entry_id,), lambda row: OutboxEntry(**row))
 
     def reseal(self, entry_id: bytes, old: bytes, new: bytes) -> bool:
@@ -186,7 +186,7 @@ class RecordsAdministration:
         kept_until_before: int | None = None,
         undated: bool = False,
     ) -> Iterator[bytes]:
-        """Give the records on file, by handle; a patient's, those of which no version is kept any more, those without a date."""
+        """Yield the records on file, by handle; a patient's, those whose every version is past its date, those without one."""
         query = sa.select(records.c.handle).group_by(records.c.handle)
         if patient_keys is not None:
             query = query.where(records.c.patient_key.in_(patient_keys))
@@ -203,12 +203,12 @@ class RecordsAdministration:
         return self._database.read(lambda connection: _standing(connection, handle))
 
     def standings(self, standing: StandingName) -> Iterator[Standing]:
-        """Give every record that stands so, by handle."""
+        """Return every record that stands so, by handle."""
         query = sa.select(standings).where(standings.c.standing == standing)
         return pages(self._database, query, (standings.c.handle,), lambda row: Standing(**row))
 
     def holds(self, handle: bytes | None = None) -> Iterator[Hold]:
-        """Give the holds on a record, or all, by handle and id."""
+        """Return the holds on a record, or all, by handle and id."""
         query = sa.select(holds) if handle is None else sa.select(holds).where(holds.c.handle == handle)
         return pages(self._database, query, (holds.c.handle, holds.c.hold_id), lambda row: Hold(**row))
 

@@ -132,7 +132,7 @@ class Registrations:
         return None if row is None else _registration_of(row)
 
     def walk(self) -> Iterator[Registration]:
-        """Give every registration by identity, those whose time is over among them."""
+        """Return every registration by identity, those whose time is over among them."""
         return pages(self._database, sa.select(registrations), (registrations.c.identity,), _registration_of)
 
     def superseded(self, identity: str, *, now: int) -> Sequence[Superseded]:
@@ -209,7 +209,7 @@ class Registrations:
         return self._database.write_by_key(step)
 
     def issued(self) -> Iterator[tuple[bytes, str, str, int]]:
-        """Give the issuance log: serial, role, identity, time of every serial that was reserved, the oldest first."""
+        """Return the issuance log: serial, role, identity, time of every serial that was reserved, the oldest first."""
         columns = (issuances.c.serial, issuances.c.role, issuances.c.identity, issuances.c.at)
         order = (issuances.c.at, issuances.c.serial)
         return pages(

@@ -155,12 +155,12 @@ class SealedRow:
 
     @property
     def name(self) -> RowName:
-        """Give what the row is called."""
+        """Return what the row is called."""
         return RowName(self.bucket, self.row_key, self.row_id)
 
     @property
     def owner(self) -> RowOwner:
-        """Give whose row it is: one patient's, of one hospital."""
+        """Return whose row it is: one patient's, of one hospital."""
         return RowOwner(self.bucket, self.hospital_key)
 
 
@@ -278,7 +278,7 @@ class Standing:
 
     @property
     def is_shown(self) -> bool:
-        """Say whether the record is to be found."""
+        """Return whether the record is to be found."""
         return self.standing == "shown"
 
 

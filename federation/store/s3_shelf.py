@@ -65,7 +65,7 @@ class S3Sink:
         self._upload = None
 
     def abandon(self) -> None:
-        """Give the upload up, if one is under way; what fails here is left for `remove_orphans`."""
+        """Return the upload up, if one is under way; what fails here is left for `remove_orphans`."""
         if self._upload is not None:
             with suppress(BotoCoreError, ClientError):
                 self._client.abort_multipart_upload(**self._place, UploadId=self._upload)
@@ -87,7 +87,7 @@ class S3Source:
         self._body = body
 
     def read(self, size: int, /) -> bytes:
-        """Give so many bytes; fewer only at the end. Raises StoreUnavailable."""
+        """Return so many bytes; fewer only at the end. Raises StoreUnavailable."""
         pieces = []
         with translated():
             while size and (piece := self._body.read(size)):
@@ -131,7 +131,7 @@ class S3Shelf:
         self._remove(self._key(name))
 
     def names(self) -> Iterator[str]:
-        """Give the names of the blobs that are complete. Raises StoreUnavailable."""
+        """Return the names of the blobs that are complete. Raises StoreUnavailable."""
         return (_name(entry["Key"]) for entry in self._listed("list_objects_v2", "Contents"))
 
     def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:
@@ -152,7 +152,7 @@ class S3Shelf:
         return removed
 
     def _listed(self, operation: str, what: str) -> Iterator[dict[str, Any]]:
-        """Give what the store lists of ours, page by page."""
+        """Yield what the store lists of ours, page by page."""
         with translated():
             for page in self._client.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=self._prefix):
                 yield from (entry for entry in page.get(what, ()) if self._is_ours(entry["Key"]))

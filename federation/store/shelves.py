@@ -32,7 +32,7 @@ class Source(Protocol):
     """A blob while it is read."""
 
     def read(self, size: int, /) -> bytes:
-        """Give so many bytes; fewer only at the end. Raises StoreUnavailable."""
+        """Return so many bytes; fewer only at the end. Raises StoreUnavailable."""
         ...
 
 
@@ -50,7 +50,7 @@ class Shelf(Protocol):
         ...
 
     def names(self) -> Iterator[str]:
-        """Give the names of the blobs that are complete."""
+        """Return the names of the blobs that are complete."""
         ...
 
     def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:

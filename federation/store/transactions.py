@@ -162,13 +162,13 @@ def sqlstate_of(error: DBAPIError) -> str | None:
 
 
 def _is_lost(error: DBAPIError) -> bool:
-    """Say whether the connection went, or could not be made. SQLite's errors have no SQLSTATE, and no connection to lose."""
+    """Return whether the connection went, or could not be made. SQLite's errors have no SQLSTATE, and no connection to lose."""
     never_made = isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", "") is None
     return error.connection_invalidated or never_made
 
 
 def tries(seconds: float = PATIENCE_SECONDS) -> Iterator[int]:
-    """Give the numbers of the tries, from 1, and pause before each but the first. The first comes whatever the time."""
+    """Yield the numbers of the tries, from 1, and pause before each but the first. The first comes whatever the time."""
     give_up_at = time.monotonic() + seconds
     number = 1
     while True:

@@ -43,13 +43,13 @@ def upgrade(connection: sa.Connection, *, revision: str = "head") -> None:
 
 
 def present_and_known(connection: sa.Connection) -> tuple[set[str], set[str]]:
-    """Give the revision that a database has, none if it is empty, and those that this code knows."""
+    """Return the revision that a database has, none if it is empty, and those that this code knows."""
     known = {script.revision for script in _scripts().walk_revisions()}
     return set(MigrationContext.configure(connection).get_current_heads()), known
 
 
 def compatible_from(script: Script) -> str:
-    """Give the oldest revision whose code works on the schema that this migration leaves."""
+    """Return the oldest revision whose code works on the schema that this migration leaves."""
     return str(getattr(script.module, "compatible_from", script.revision))
 
 

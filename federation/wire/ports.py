@@ -79,7 +79,7 @@ class Reservation:
         return str(Address(address.host, port))
 
     def close(self) -> None:
-        """Give all of them up."""
+        """Return all of them up."""
         while self._sockets:
             self._sockets.pop().close()
 
