@@ -89,10 +89,11 @@ def take_up(node: PublicCloudNode, witnesses: Sequence[Witness], *, now: Instant
     newest = max((bundle for bundle, _ in verified), key=lambda bundle: bundle.sequence)
     if newest.sequence > node.trust().sequence:
         chain.put(newest.sequence, as_stored(newest.signed))
+    revocations = node.cloud.stores.revocations
     for _, listed in verified:
         for field, kind in _KINDS.items():
             for digest in getattr(listed, field):
-                node.cloud.stores.revocations.revoke(kind, digest, expires_at=now + milliseconds(_KEPT), at=now)
+                revocations.revoke(kind, digest, expires_at=now + milliseconds(_KEPT), at=now)
     _set_floor(node, max(listed.sequence for _, listed in verified) + 1)
 
 

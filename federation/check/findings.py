@@ -15,6 +15,7 @@ from federation.party.member import Member
 from federation.party.node_directory import NodeDirectory
 from federation.person.profile import DoctorSettings, PatientSettings
 from federation.protocol.bundle import TrustedBundle
+from federation.protocol.time import Freshness
 from federation.settings import BlobSettings, CloudSettings, ConfigError, DatabaseSettings, HospitalSettings
 from federation.store.database import Database
 from federation.store.errors import StoreError
@@ -114,6 +115,11 @@ class Examined:
     def identity(self) -> str:
         """Return whose node it is."""
         return self.settings.identity
+
+    @property
+    def freshness(self) -> Freshness:
+        """Return the node's freshness window."""
+        return self.settings.protocol.freshness
 
     @property
     def database_settings(self) -> DatabaseSettings:

@@ -234,7 +234,7 @@ def clock(examined: Examined) -> Iterator[Finding]:
 def _by_list(examined: Examined, cloud: CloudClient) -> Iterable[Finding]:
     lists = cloud.refresh(examined.need_member())
     listed, now = lists.revocations, examined.clock()
-    skew = milliseconds(examined.settings.protocol.freshness.skew)
+    skew = milliseconds(examined.freshness.skew)
     if listed is not None and now + skew < listed.this_update:
         return [_off(f"behind the public cloud's by {_seconds(listed.this_update - now)} or more")]
     if listed is not None and now >= listed.next_update:
@@ -254,7 +254,7 @@ def _by_receipt(examined: Examined, cloud: CloudClient) -> Finding:
     except Rejected:
         return _off("too far from the public cloud's, or the registration fell: it refuses a dated message")
     after = examined.clock()
-    skew = milliseconds(examined.settings.protocol.freshness.skew)
+    skew = milliseconds(examined.freshness.skew)
     off = max(before - receipt.done_at, receipt.done_at - after, 0)
     side = "ahead of" if receipt.done_at < before else "behind"
     if off > skew:

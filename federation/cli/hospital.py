@@ -200,7 +200,7 @@ def outbox(opened: Opened, publish: bool) -> None:
         if publish:
             node.cloud.refresh(node.member)
             click.echo(f"{node.outbox.publish_due()} published.")
-        click.echo(f"{node.hospital.stores.outbox.size()} waiting.")
+        click.echo(f"{node.stores.outbox.size()} waiting.")
 
 
 @hospital.command()
@@ -213,4 +213,4 @@ def publish_again(opened: Opened, per_second: float) -> None:
     """
     with opened as node:
         tally = walked(walk_again(node.hospital), Pace(per_second), told("queued"))
-        click.echo(f"{tally.seen} looked at, {tally.changed} queued, {node.hospital.stores.outbox.size()} waiting.")
+        click.echo(f"{tally.seen} looked at, {tally.changed} queued, {node.stores.outbox.size()} waiting.")

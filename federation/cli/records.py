@@ -78,7 +78,7 @@ def each(handles: Iterable[bytes], step: Callable[[bytes], str]) -> None:
 def count(opened: Opened) -> None:
     """Count the records of each department."""
     with opened as node:
-        newest = {record.handle: record.department_id for record in node.hospital.stores.records.all()}
+        newest = {record.handle: record.department_id for record in node.stores.records.all()}
         counts = Counter(newest.values())
         for department_id in node.hospital.departments:
             click.echo(f"{department_id}: {counts.pop(department_id, 0)}")
@@ -98,11 +98,11 @@ def list_command(opened: Opened, patient_id: str | None, withdrawn: bool, held: 
     """List records, one a line."""
     with opened as node:
         if erased:
-            for standing in node.hospital.stores.administration.standings("erased"):
+            for standing in node.stores.administration.standings("erased"):
                 click.echo(f"{standing.handle.hex()}  {moment(standing.changed_at)}")
             return
         of_patient = None if patient_id is None else records_administration.records_of(node.hospital, patient_id)
-        handles = node.hospital.stores.administration.handles() if of_patient is None else of_patient
+        handles = node.stores.administration.handles() if of_patient is None else of_patient
         for view in records_administration.overviews(node.hospital, handles):
             if (view.is_withdrawn or not withdrawn) and (view.holds or not held):
                 click.echo(line_of(view))
@@ -136,7 +136,7 @@ def due(opened: Opened) -> None:
         listed = list(records_administration.overviews(node.hospital, due_in(node)))
         for view in listed:
             click.echo(line_of(view))
-        undated = sum(1 for _ in node.hospital.stores.administration.handles(undated=True))
+        undated = sum(1 for _ in node.stores.administration.handles(undated=True))
         held = sum(1 for view in listed if view.holds)
         click.echo(f"{len(listed)} past their retention, {held} of them held; {undated} without a date.")
 
@@ -360,7 +360,7 @@ def _bury(node: HospitalNode) -> None:
 
 def due_in(node: HospitalNode) -> Iterator[bytes]:
     """Return the records whose retention is over now, held ones too."""
-    return node.hospital.stores.administration.handles(kept_until_before=node.clock())
+    return node.stores.administration.handles(kept_until_before=node.clock())
 
 
 def line_of(view: Overview) -> str:

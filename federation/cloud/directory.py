@@ -52,6 +52,16 @@ class DirectoryVersion:
         return self.verifier.lists.sequence
 
     @property
+    def tls_roots(self) -> bytes:
+        """Return the CAs that TLS is verified by, as PEM."""
+        return self.trust.tls_roots
+
+    @property
+    def tls_ca(self) -> bytes:
+        """Return the CA that leaves are issued by now, as DER."""
+        return self.trust.content.tls_ca_certificates[0]
+
+    @property
     def revocation_list(self) -> SignedStatement:
         """Return the list, signed by PRK_C."""
         return self.directory.revocation_list

@@ -133,6 +133,11 @@ class HospitalNode:
             self._opened = opened.pop_all()
 
     @property
+    def stores(self) -> Stores:
+        """Return what this hospital keeps beside its vault."""
+        return self.hospital.stores
+
+    @property
     def member(self) -> Member:
         """Return the hospital as a member of the federation."""
         return self.hospital.member

@@ -97,7 +97,7 @@ def _leaf(node: PublicCloudNode) -> LeafRotation:
     def issue(now: datetime) -> TlsLeaf:
         return issue_leaf(*cloud.keys_by_time.tls_ca(cloud.clock()), cloud.identity, now=now)
 
-    return LeafRotation(issue, cloud.clock, lambda: cloud.publisher.current.trust.content.tls_ca_certificates[0])
+    return LeafRotation(issue, cloud.clock, lambda: cloud.publisher.current.tls_ca)
 
 
 def _servers(
@@ -116,7 +116,7 @@ def _servers(
         build_server(
             address,
             leaf,
-            lambda: cloud.publisher.current.trust.tls_roots,
+            lambda: cloud.publisher.current.tls_roots,
             require_client_certificate=is_for_peers,
             interceptors=[guard],
             settings=settings.server,
@@ -168,8 +168,9 @@ def _refresh(node: PublicCloudNode, announce: Callable[[], None]) -> None:
 
     Where that fails the list in hand holds until it ends; then everything is refused.
     """
-    before = node.cloud.publisher.current.sequence
-    version = node.cloud.publisher.refresh(node.cloud.clock())
+    publisher = node.cloud.publisher
+    before = publisher.current.sequence
+    version = publisher.refresh(node.cloud.clock())
     if version.sequence != before:
         operations.info("list-issued", sequence=version.sequence)
         warn_of_little_room(version)

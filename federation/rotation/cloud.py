@@ -97,7 +97,8 @@ def _issuing(node: PublicCloudNode) -> Use:
 
 def _tls_ca(node: PublicCloudNode, given: x509.Certificate | None) -> Use:
     def public(successor: Successor) -> bytes:
-        key = node.cloud.keys.token.ed25519(successor.label, CLOUD_POLICIES[TLS_CA])
+        keys = node.cloud.keys
+        key = keys.token.ed25519(successor.label, CLOUD_POLICIES[TLS_CA])
         realm, now = node.trust().content.realm, as_datetime(node.cloud.clock())
         if given is not None:
             require_tls_ca(given, key, realm, now=now)
@@ -137,8 +138,9 @@ def _sealing(node: PublicCloudNode) -> Use:
 
 
 def _indexing(node: PublicCloudNode) -> Use:
+    stores = node.cloud.stores
     return Use(
-        left={ROWS: node.cloud.stores.index.count},
+        left={ROWS: stores.index.count},
         forgettable=frozenset({ROWS}),
         lead=SOON,
         soonest=SOON,
