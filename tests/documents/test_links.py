@@ -70,3 +70,35 @@ def test_lines_have_at_most_120_characters(page: Path) -> None:
 
 def test_a_long_line_is_found() -> None:
     assert long_lines(["a" * 120, "a" * 121, "| " + "a" * 121]) == [2]
+
+NAMED = re.compile(
+    r"(?<![\w/.-])((?:federation|keystore|hsm|tests|ci|demo|lab|benchmarks|deploy|docs)/[\w/-]+\.(?:py|md|toml|yml))"
+)
+SHORT = re.compile(r"`((?:cli|cloud|hospital|person|party|wire|store|protocol|clinical|processes|monitor)/\w+\.py)")
+AT_NEED = {"tests/mutants/survivors.toml"}
+"""Files that are there when something has to be said in them."""
+
+
+def missing_files(text: str) -> list[str]:
+    """Return the files that a text names and that are not there; pages leave `federation/` away where they say so."""
+    named = {*NAMED.findall(text), *(f"federation/{path}" for path in SHORT.findall(text))}
+    return sorted(path for path in named - AT_NEED if not (ROOT / path).exists())
+
+
+SOURCES = sorted(path for folder in ("federation", "keystore", "hsm") for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("page", sorted(WRAPPED), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    assert missing_files(page.read_text()) == []
+
+
+def test_every_file_that_a_docstring_names_is_there() -> None:
+    assert {path.name: missing for path in SOURCES if (missing := missing_files(path.read_text()))} == {}
+
+
+def test_file_that_is_gone_is_found() -> None:
+    assert missing_files("`federation/app/node.py` and `cli/gone.py`, beside `federation/cli/main.py`") == [
+        "federation/app/node.py",
+        "federation/cli/gone.py",
+    ]
