@@ -1,7 +1,9 @@
 """Ceremonies that are interrupted at a prompt, by signal or by kill, gone on with or undone: nothing stays half-made."""
 
+import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -14,7 +16,6 @@ from hsm import KeyPolicy, Token, open_token, pin_from_value
 from keystore.ceremony import actions, outputs
 from keystore.ceremony.transcript import State
 from tests.ceremony.hall import Hall
-from tests.waiting import until
 
 Halls = Callable[[str], Hall]
 MEDUNION = [sys.executable, "-c", "from federation.cli.main import main; main()"]
@@ -30,20 +31,27 @@ def medical(hall: Halls) -> Hall:
 
 
 def at_a_prompt(hall: Hall, number: int) -> int:
-    """Run it with people who fall silent after the key is made, send a signal, and give the exit code."""
-    silent = hall.directory / "silent.toml"
-    fifo = hall.directory / "fifo"
-    os.mkfifo(fifo, 0o600)  # a PIN file that never ends: the signing waits at it
-    pins = 'token = "pin"\nAda = "fifo"\n'
-    silent.write_text(f'default = "Yes"\n[pins]\n{pins}')
-    options = ["--answers", str(silent), "--transcript", str(hall.transcript)]
-    with subprocess.Popen(
-        [*MEDUNION, "ceremony", "run", str(hall.file), *options], stdout=subprocess.DEVNULL
-    ) as process:
-        until(lambda: process.poll() is not None or (hall.state.exists() and '"step": "key-' in hall.state.read_text()))
-        assert process.poll() is None
-        process.send_signal(number)
-        return process.wait(SECONDS)
+    """Hold it at a terminal with people who fall silent after the key is made, send a signal, and return the exit code."""
+    terminal, theirs = pty.openpty()
+    command = [*MEDUNION, "ceremony", "run", str(hall.file), "--transcript", str(hall.transcript)]
+    # A session of its own has no other terminal to ask for PINs at.
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        with os.fdopen(terminal, "r+b", buffering=0) as people:
+            while True:
+                prompt = _next_prompt(people)
+                if hall.state.exists() and '"step": "key-' in hall.state.read_text():
+                    break
+                people.write((hall.pin if "PIN of" in prompt else "Yes").encode() + b"\n")
+            process.send_signal(number)
+            return process.wait(SECONDS)
+
+
+def _next_prompt(people: io.FileIO) -> str:
+    shown = b""
+    while not shown.endswith(b": "):
+        shown += people.read(4096) or b""
+    return shown.decode()
 
 
 class Pulled(RuntimeError):

@@ -71,6 +71,7 @@ def test_lines_have_at_most_120_characters(page: Path) -> None:
 def test_a_long_line_is_found() -> None:
     assert long_lines(["a" * 120, "a" * 121, "| " + "a" * 121]) == [2]
 
+
 NAMED = re.compile(
     r"(?<![\w/.-])((?:federation|keystore|hsm|tests|ci|demo|lab|benchmarks|deploy|docs)/[\w/-]+\.(?:py|md|toml|yml))"
 )
