@@ -12,7 +12,7 @@ import click
 
 import safefiles
 from federation.cli import terminal
-from federation.cli.groups import sentence
+from federation.cli.groups import EXPECTED, sentence
 from federation.cli.terminal import say
 from federation.clinical.drawing import svg
 from federation.clinical.ecg import describe_ecg, leads_from_observation, other_signals
@@ -29,7 +29,7 @@ from federation.protocol.consultation import AwaitingReceipt, InConsultation
 from federation.protocol.search import Place
 from federation.protocol.statements import RIGHT_NAMES
 from federation.store.errors import StoreError
-from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
+from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, DepositReceipt, RecordEntry, RecordPart
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Right
 from hsm.errors import HsmError
 
@@ -95,8 +95,12 @@ class Visit:
         self._read_records(consultation)
         diagnosed = self._diagnose(room, consultation)
         self.is_owed = True
-        self._deposit(diagnosed)
-        self._await_receipt(room, diagnosed)
+        undeposited = self._deposit(diagnosed)
+        try:
+            self._await_receipt(room, diagnosed)
+        finally:
+            if undeposited is not None:
+                raise undeposited
 
     def _show_code(self, room: DoctorRoom) -> None:
         code = str(room.code)
@@ -200,24 +204,29 @@ class Visit:
                     raise
                 say(f"That can't be signed: {fault_of(error)}. The patient is still here.")
 
-    def _deposit(self, diagnosed: AwaitingReceipt) -> None:
+    def _deposit(self, diagnosed: AwaitingReceipt) -> Exception | None:
+        """Deposit the encounter if asked to, and return why that failed if it did: told in the end, P6 is awaited first."""
         if not self.plan.deposit or self.plan.department is None:
-            return
+            return None
         if not allows(diagnosed.consultation, RIGHT_WRITE):
             say("Without consent to keep this encounter, it is not deposited.")
-            return
-        prepared = self.client.prepare_deposit(
-            diagnosed, self.plan.hospital_id, self.plan.address, self.plan.department
-        )
+            return None
         try:
-            receipt = self.client.deposit(prepared)
-        except (Unavailable, RecordCutShort):
-            say(f"{self.plan.hospital_id} did not sign for this encounter yet; `medunion doctor deposit` tries again.")
-            raise
+            receipt = self._keep(diagnosed, self.plan.department)
+        except EXPECTED as error:
+            say(f"The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: {terminal.plain(error)}")
+            if isinstance(error, Unavailable | RecordCutShort):
+                say("`medunion doctor deposit` tries again.")
+            return error
         say(
             f"{self.plan.hospital_id} keeps this encounter as record {receipt.handle.hex()}, version {receipt.version}, "
             f"and has signed for it."
         )
+        return None
+
+    def _keep(self, diagnosed: AwaitingReceipt, department: str) -> DepositReceipt:
+        plan = self.plan
+        return self.client.deposit(self.client.prepare_deposit(diagnosed, plan.hospital_id, plan.address, department))
 
     def _await_receipt(self, room: DoctorRoom, diagnosed: AwaitingReceipt) -> None:
         say("Waiting for the patient's receipt ...")

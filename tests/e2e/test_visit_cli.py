@@ -108,6 +108,19 @@ def test_diagnosis_that_comes_after_the_patient_left_is_fetched_later(clinic: Cl
     assert not list((clinic.patient / "pending").glob("*.sealed"))
 
 
+def test_receipt_is_awaited_before_a_deposit_that_is_refused_ends_the_visit(clinic: Clinic) -> None:
+    consult, code = clinic.consult("undeposited", "--department", "neurology", "--fetch", "none")
+    said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--department", "cardiology")
+    assert CONCLUSION in said
+    story = consult.wait(expect=1)
+    told, signed, ended = (
+        story.index(words)
+        for words in ("THE ENCOUNTER IS NOT DEPOSITED", "The patient signed for the diagnosis", "Error: ")
+    )
+    assert told < signed < ended
+    assert "[GRANT_SCOPE]" in story[ended:]
+
+
 def test_grant_revoked_by_its_number_is_shown_as_taken_back(clinic: Clinic) -> None:
     visit, code = clinic.consult("revoking", "--no-deposit", "--fetch", "none")
     run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--rights", "index", "--hours", "2")

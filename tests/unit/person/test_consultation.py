@@ -4,10 +4,15 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain, repeat
+from pathlib import Path
 
+import grpc
 import pytest
 
-from federation.errors import IdentityMismatch, Limit, NoSuchRoom, OutOfOrder, Refused
+from demo.stage import free_address
+from federation.cli.consultation import Plan, Visit
+from federation.errors import IdentityMismatch, Limit, NoSuchRoom, OutOfOrder, Refused, Unavailable
 from federation.person.code import DoctorCode
 from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer, NoSuchGrant
@@ -19,7 +24,8 @@ from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
 from federation.v1.envelope_pb2 import SealedReply, SessionFrame, SessionRefusal
 from tests.hospital_lab import ecg, report
-from tests.unit.person.conftest import Surgery
+from tests.unit.person.conftest import Surgery, make_doctor
+from tests.waiting import until
 
 SECONDS = 20.0
 
@@ -65,6 +71,40 @@ def test_visit_brings_biosignal_and_grant_and_a_signed_diagnosis_back(surgery: S
     assert surgery.doctor.await_receipt(room, awaiting, seconds=SECONDS) is not None
     assert not list(patient.waiting())
     assert [kept.exhibit.kind for kept in surgery.doctor.book.all()].count("P6") == 1
+
+
+def test_receipt_is_taken_though_the_hospital_does_not_answer_a_deposit(
+    surgery: Surgery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("federation.person.deposits.PAUSE_SECONDS", 0.0)
+    channels = chain([surgery.channel], repeat(grpc.insecure_channel(free_address())))  # nobody there after the room
+    doctor = make_doctor(surgery.federation, surgery.directory, lambda _address, _identity: next(channels))
+    plan = Plan(
+        hospital_id="H:alpha",
+        address=surgery.address,
+        department="cardiology",
+        fetch=False,
+        conclusion="Well.",
+        codes=(),
+        deposit=True,
+        code_file=tmp_path / "code",
+        save=None,
+        patience_seconds=SECONDS,
+        receipt_seconds=SECONDS,
+        most_fetched_bytes=0,
+    )
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(Visit(doctor, "D:chen", plan).run)
+        until((tmp_path / "code").exists, "the room is open")
+        patient = surgery.patient()
+        waiting = patient.visit(DoctorCode.parse((tmp_path / "code").read_text().strip()), ecg(), Terms())
+        patient.await_diagnosis(waiting, seconds=SECONDS)
+        with pytest.raises(Unavailable):
+            ended.result(SECONDS)
+    story = capsys.readouterr().out
+    assert story.index("`medunion doctor deposit` tries again") < story.index("The patient signed for the diagnosis")
+    assert "P6" in {kept.exhibit.kind for kept in doctor.book.all()}
+    assert len(doctor.waiting_deposits()) == 1
 
 
 def test_patient_who_comes_back_reads_the_diagnosis_from_the_room(surgery: Surgery, room: DoctorRoom) -> None:
