@@ -28,7 +28,7 @@ import type { AwaitingReceipt, InConsultation } from "./protocol/doctor.js";
 import { preciseReason, Refusal } from "./protocol/refusal.js";
 import type { RecordLocation } from "./protocol/search.js";
 
-const RECEIPT_MS = 30_000;
+const RECEIPT_MS = 60_000;
 
 /** What the command line says of a visit, each looked at before a patient is let in: nothing of it can fail the visit then. */
 interface Plan {

@@ -74,7 +74,7 @@ public final class Main {
   private static final Set<String> EVERYWHERE = Set.of("home", "pin-file");
   private static final long MOST_FETCHED_MEGABYTES = 10_000_000;
   private static final Logger GRPC = Logger.getLogger("io.grpc");
-  private static final Duration RECEIPT = Duration.ofSeconds(30);
+  private static final Duration RECEIPT = Duration.ofSeconds(60);
 
   private final Entropy entropy = Entropy.system();
   private final Map<String, String> values = new HashMap<>();
