@@ -47,7 +47,7 @@ test("what a consultation is told is looked at whole", (context) => {
     { "code-file": directory },
   ];
   for (const changes of wrong) assert.throws(() => planOf(told(changes)), UsageError, JSON.stringify(changes));
-  for (const network of ["everywhere", "10.0.0.0/33", ""])
+  for (const network of ["everywhere", "10.0.0.0/33", "10.0.0.1/8", ""])
     assert.throws(() => networksOf({ "dial-only": [network] }), UsageError, network);
   for (const conclusion of [" \n\t", "Sinus\u0007rhythm"])
     assert.throws(() => planOf(told({ conclusion })), { reason: "FHIR_INVALID" });

@@ -156,7 +156,20 @@ test("a client dials inside the networks that it was given, by name or number, a
   await room(`127.0.0.1:${port}`, "192.0.2.0/24", "127.0.0.0/8");
   await room(`localhost:${port}`, "127.0.0.0/8", "::1/128");
   assert.equal(connections(), 2);
-  for (const network of ["", "127.0.0.1", "127.0.0.0/33", "::/129", "localhost/8", "127.0.0.0/8 "])
+});
+
+test("a network is a prefix of an address, without a bit beyond it", () => {
+  new Networks([
+    "0.0.0.0/0",
+    "::/0",
+    "127.0.0.0/31",
+    "192.0.2.1/32",
+    "2001:DB8::/32",
+    "2001:db8:0:8000::/49",
+    "::1/128",
+  ]);
+  const hostBits = ["10.0.0.1/8", "10.128.0.0/8", "127.0.0.1/31", "1.0.0.0/0", "2001:db8::1/32", "::ffff:1.2.3.4/96"];
+  for (const network of ["", "127.0.0.1", "127.0.0.0/33", "::/129", "localhost/8", "127.0.0.0/8 ", ...hostBits])
     assert.throws(() => new Networks([network]), { reason: "FIELD_INVALID" }, network);
 });
 

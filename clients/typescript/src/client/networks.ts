@@ -12,7 +12,7 @@ export class Networks {
   constructor(networks: readonly string[]) {
     for (const network of networks) {
       const [, base, prefix] = /^([0-9A-Fa-f:.]+)\/([0-9]{1,3})$/.exec(network) ?? [];
-      const isNetwork = base !== undefined && isIP(base) !== 0 && Number(prefix) <= (isIPv4(base) ? 32 : 128);
+      const isNetwork = base !== undefined && isIP(base) !== 0 && isPrefix(base, Number(prefix));
       require(isNetwork, "FIELD_INVALID", `${network} is no network such as 192.0.2.0/24 or 2001:db8::/32`);
       this.#allowed.addSubnet(base, Number(prefix), isIPv4(base) ? "ipv4" : "ipv6");
     }
@@ -43,4 +43,18 @@ export class Networks {
     const isInside = this.#allowed.check(address, isIPv4(address) ? "ipv4" : "ipv6");
     if (!isInside) throw new Refusal("NETWORK_FORBIDDEN", `${address} is in none of the networks that may be dialled`);
   }
+}
+
+/** Whether an address has so many bits, and none is set beyond them: otherwise somebody meant another network, or one host. */
+function isPrefix(address: string, prefix: number): boolean {
+  const hostBits = (isIPv4(address) ? 32 : 128) - prefix;
+  return hostBits >= 0 && BigInt.asUintN(hostBits, numberOf(address)) === 0n;
+}
+
+function numberOf(address: string): bigint {
+  if (isIPv4(address)) return address.split(".").reduce((number, octet) => (number << 8n) | BigInt(octet), 0n);
+  const written = new URL(`http://[${address}]`).hostname.slice(1, -1); // in hexadecimal groups, whatever was written
+  const [head, tail = []] = written.split("::").map((half) => half.split(":").filter((group) => group !== ""));
+  const zeros = Array<string>(8 - head!.length - tail.length).fill("0");
+  return [...head!, ...zeros, ...tail].reduce((number, group) => (number << 16n) | BigInt(`0x${group}`), 0n);
 }
