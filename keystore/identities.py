@@ -1,12 +1,17 @@
 """The one grammar of identities and departments: text with a form (docs/protocol.md, 1; protos/federation/v1/rules.proto).
 
 An identity is a letter that says what somebody is, a colon, and a name; where the name stands in a TLS name too, it is a label
-of DNS.
+of DNS. Each kind is a type of its own, so that mypy refuses a doctor's where a patient's belongs; at run time it is its text.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NewType
+
+PatientId = NewType("PatientId", str)
+DoctorId = NewType("DoctorId", str)
+HospitalId = NewType("HospitalId", str)
+DepartmentId = NewType("DepartmentId", str)
 
 PATIENT: Final = "P:"
 DOCTOR: Final = "D:"
@@ -14,6 +19,9 @@ HOSPITAL: Final = "H:"
 CLOUD: Final = "C:"
 AUTHORITY: Final = "M:"
 ANY: Final = "*"
+
+NO_DOCTOR: Final = DoctorId("")
+"""Whose a record is that no doctor deposited."""
 
 _NAME: Final = "[A-Za-z0-9._-]"
 _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -44,11 +52,11 @@ def is_identity(kind: str, text: str) -> bool:
     return FORMS[kind].fullmatch(text) is not None
 
 
-def hospital_of(department_id: str) -> str:
+def hospital_of(department_id: DepartmentId) -> HospitalId:
     """Return the hospital of `ID_HPC/class[.local]`."""
-    return department_id.partition("/")[0]
+    return HospitalId(department_id.partition("/")[0])
 
 
-def class_of(department_id: str) -> str:
+def class_of(department_id: DepartmentId) -> str:
     """Return the class of `ID_HPC/class[.local]`."""
     return department_id.partition("/")[2].partition(".")[0]

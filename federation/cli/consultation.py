@@ -32,13 +32,14 @@ from federation.store.errors import StoreError
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, DepositReceipt, RecordEntry, RecordPart
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Right
 from hsm.errors import HsmError
+from keystore.identities import DoctorId, HospitalId, PatientId
 
 
 @dataclass(frozen=True)
 class Plan:
     """What the command line asks of one visit."""
 
-    hospital_id: str
+    hospital_id: HospitalId
     address: str
     department: str | None
     fetch: bool
@@ -51,7 +52,7 @@ class Plan:
     receipt_seconds: float
     most_fetched_bytes: int
 
-    def require_usable(self, doctor_id: str) -> None:
+    def require_usable(self, doctor_id: DoctorId) -> None:
         """Find out before the room opens what could fail only after the patient has acted. Raises BadParameter."""
         for code in self.codes:
             _require_signable(doctor_id, "codes", [code], "--code")
@@ -66,7 +67,7 @@ class Visit:
     """One visit at the doctor's terminal."""
 
     client: DoctorClient
-    doctor_id: str
+    doctor_id: DoctorId
     plan: Plan
     records: list[FetchedRecord] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
@@ -190,7 +191,7 @@ class Visit:
         while True:
             try:
                 return report_of(
-                    consultation.patient.identity,
+                    consultation.patient.patient_id,
                     self.doctor_id,
                     typed_conclusion() if conclusion is None else conclusion,
                     self.plan.codes,
@@ -258,7 +259,7 @@ def typed_conclusion() -> str:
 
 
 def report_of(
-    patient_id: str, doctor_id: str, conclusion: str, codes: Sequence[Coding], based_on: Sequence[Source]
+    patient_id: PatientId, doctor_id: DoctorId, conclusion: str, codes: Sequence[Coding], based_on: Sequence[Source]
 ) -> bytes:
     """Return the report to sign. Raises ClinicalError for what can't be one."""
     if not conclusion.strip():
@@ -281,9 +282,9 @@ def fault_of(error: ClinicalError) -> str:
     return "; ".join(map(str, error.faults)) if isinstance(error, FhirInvalid) else str(error)
 
 
-def _require_signable(doctor_id: str, conclusion: str, codes: Sequence[Coding], option: str) -> None:
+def _require_signable(doctor_id: DoctorId, conclusion: str, codes: Sequence[Coding], option: str) -> None:
     try:
-        report_of("P:nobody", doctor_id, conclusion, codes, [Source(bytes(32), "H:nobody", 1)])
+        report_of(PatientId("P:nobody"), doctor_id, conclusion, codes, [Source(bytes(32), "H:nobody", 1)])
     except ClinicalError as error:
         raise click.BadParameter(fault_of(error), param_hint=option) from None
 

@@ -40,6 +40,7 @@ from federation.settings import ConfigError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
 from hsm import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_value
 from keystore.errors import CertificateRejected
+from keystore.identities import DoctorId, HospitalId
 
 ICD_10 = "http://hl7.org/fhir/sid/icd-10"
 Opened = AbstractContextManager[OpenDoctor]
@@ -154,7 +155,7 @@ def consult(
             raise click.UsageError("Give either --conclusion or --conclusion-file.")
         conclusion = read_conclusion(conclusion_file)
     plan = Plan(
-        hospital_id=hospital_id,
+        hospital_id=HospitalId(hospital_id),
         address=address,
         department=department,
         fetch=fetch == "all",
@@ -167,10 +168,10 @@ def consult(
         receipt_seconds=receipt_seconds,
         most_fetched_bytes=round(most_megabytes * 1_000_000),
     )
-    plan.require_usable(directory.settings(DoctorSettings).identity)
+    plan.require_usable(DoctorId(directory.settings(DoctorSettings).identity))
     with terminal.trace_file(trace) as file, _opened(directory, pin, file, dial_only) as opened:
         _require_published(department, opened.member.anchors.department_classes)
-        Visit(opened.client, opened.member.identity, plan).run()
+        Visit(opened.client, opened.member.doctor_id, plan).run()
 
 
 @doctor.command()

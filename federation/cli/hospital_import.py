@@ -28,6 +28,7 @@ from federation.errors import FederationError
 from federation.hospital.importing import RecordFiles, check_record, keep_record
 from federation.hospital.node import HospitalNode
 from federation.protocol.identities import require_identity
+from keystore.identities import DepartmentId, PatientId
 
 COLUMNS = ["patient", "department", "file"]
 BUNDLE_ENDINGS = (".json", ".ndjson")
@@ -62,17 +63,16 @@ def from_paths(
         raise click.UsageError("--patient, --department and at least one FILE or DIR are needed, or --manifest")
     if attachments and (len(paths) > 1 or paths[0].is_dir()):
         raise click.UsageError("--attach goes with exactly one FILE")
-    require_identity("patient", patient_id)
-    require_identity("department", department_id)
+    patient, department = require_identity("patient", patient_id), require_identity("department", department_id)
     records: list[RecordFiles] = []
     passed: list[Passed] = []
     for path in paths:
         if path.is_dir():
             beside, left = _in_folder(path)
-            records += (RecordFiles(patient_id, department_id, bundle, tuple(own)) for bundle, own in beside.items())
+            records += (RecordFiles(patient, department, bundle, tuple(own)) for bundle, own in beside.items())
             passed += left
         else:
-            records.append(RecordFiles(patient_id, department_id, path, attachments))
+            records.append(RecordFiles(patient, department, path, attachments))
     return Found(records, [str(files.bundle) for files in records], passed)
 
 
@@ -84,7 +84,7 @@ def from_manifest(manifest: Path) -> Found:
         if len(fields) < len(COLUMNS) or not all(fields[: len(COLUMNS)]):
             raise click.UsageError(f"{manifest}, line {line}: patient,department,file are needed")
         bundle, *attached = (manifest.parent / field for field in fields[2:] if field)
-        records.append(RecordFiles(fields[0], fields[1], bundle, tuple(attached)))
+        records.append(RecordFiles(PatientId(fields[0]), DepartmentId(fields[1]), bundle, tuple(attached)))
         where.append(f"{manifest}, line {line}: {bundle}")
     return Found(records, where, encoding=encoding)
 

@@ -309,18 +309,17 @@ def retention(opened: Opened, days: int, confirm: bool, reason: str) -> None:
 def forget_hospital(opened: Opened, hospital_id: str, patient_id: str | None, confirm: int | None, reason: str) -> None:
     """Take every row of a hospital out of the index: one that has left, that publishes all of its records again, or that
     buries a patient under rows."""
-    require_identity("hospital", hospital_id)
-    if patient_id is not None:
-        require_identity("patient", patient_id)
+    hospital = require_identity("hospital", hospital_id)
+    patient = None if patient_id is None else require_identity("patient", patient_id)
     with opened as node:
-        there = count_rows_of(node.cloud, hospital_id, patient_id)
+        there = count_rows_of(node.cloud, hospital, patient)
         if confirm is None:
             click.echo(f"{there} rows; nothing is taken out yet. Give --confirm {there} to take them out.")
             return
         if confirm != there:
             raise click.ClickException(f"there are {there} rows, not {confirm}: nothing was taken out")
-        gone = purge_rows_of(node.cloud, hospital_id, patient_id)
-        whose = hospital_id if patient_id is None else f"{hospital_id} about {patient_id}"
+        gone = purge_rows_of(node.cloud, hospital, patient)
+        whose = hospital if patient is None else f"{hospital} about {patient}"
         detail = f"{gone} rows of {whose}; by {operator()}: {reason}"
         node.cloud.record("FORGET-HOSPITAL", detail, now=node.cloud.clock())
         click.echo(f"{gone} rows are taken out.")

@@ -22,6 +22,7 @@ from federation.hospital.node import HospitalNode
 from federation.hospital.records_administration import OperatorAction, Overview, correct_record
 from federation.party.audit import AuditEvent
 from federation.store.errors import StoreError, StoreUnavailable
+from keystore.identities import DepartmentId
 
 HANDLE_BYTES = 16
 
@@ -78,7 +79,7 @@ def each(handles: Iterable[bytes], step: Callable[[bytes], str]) -> None:
 def count(opened: Opened) -> None:
     """Count the records of each department."""
     with opened as node:
-        newest = {record.handle: record.department_id for record in node.stores.records.all()}
+        newest = {record.handle: DepartmentId(record.department_id) for record in node.stores.records.all()}
         counts = Counter(newest.values())
         for department_id in node.hospital.departments:
             click.echo(f"{department_id}: {counts.pop(department_id, 0)}")

@@ -28,7 +28,7 @@ from federation.v1.publication_pb2 import (
 from federation.wire import operations
 from federation.wire.roles import require_same_hospital
 from hsm.errors import HsmError
-from keystore.identities import ANY, class_of, hospital_of
+from keystore.identities import ANY, DepartmentId, DoctorId, HospitalId, PatientId, class_of, hospital_of
 from keystore.transcript import digest
 
 MOST_MOVED = 32
@@ -48,22 +48,23 @@ def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> Publi
 
 
 def _require_own_department(publication: Publication, published_classes: frozenset[str]) -> None:
-    if hospital_of(publication.department_id) != publication.hospital_id:
+    department_id = DepartmentId(publication.department_id)
+    if hospital_of(department_id) != publication.hospital_id:
         raise DepartmentForeign("the department is another hospital's")  # PUB.2
     is_added = publication.action == PUBLICATION_ACTION_ADD
-    if is_added and class_of(publication.department_id) not in published_classes:
+    if is_added and class_of(department_id) not in published_classes:
         # PUB.3
         raise FieldInvalid("the department's class is not on the federation's list: no doctor would find the record")
 
 
 def _apply(cloud: Cloud, call: Authenticated[Publication], now: Instant) -> None:
     publication = call.payload
-    location = Location(publication.department_id, publication.handle, publication.doctor_id)
+    location = Location(DepartmentId(publication.department_id), publication.handle, DoctorId(publication.doctor_id))
     detail = f"{PublicationAction.Name(publication.action)} {publication.patient_id} {publication.department_id}"
     change = put_row if publication.action == PUBLICATION_ACTION_ADD else withdraw_row
     try:
         with call.acting("PUBLICATION", detail, now=now) as act:
-            change(cloud, publication.patient_id, location, act=act)
+            change(cloud, PatientId(publication.patient_id), location, act=act)
     except StoreLimit as error:
         # Neither overload nor anonymous: the operator has to find out whose rows these are.
         operations.warning("patient-rows-full")
@@ -79,26 +80,26 @@ class LocationPage:
     pages: int
 
 
-def put_row(cloud: Cloud, patient_id: str, location: Location, *, act: Act | None = None) -> None:
+def put_row(cloud: Cloud, patient_id: PatientId, location: Location, *, act: Act | None = None) -> None:
     """Keep a row under the active generation; its own under older ones give way. Raises StoreLimit beyond the bound."""
     name, *older = names = cloud.blind_index.names(patient_id, location)
     bound = RowBound([_owner(it) for it in names], cloud.most_rows_per_patient)
     cloud.stores.index.upsert(_row(cloud, name, location), replaces=[_named(it) for it in older], bound=bound, act=act)
 
 
-def withdraw_row(cloud: Cloud, patient_id: str, location: Location, *, act: Act | None = None) -> None:
+def withdraw_row(cloud: Cloud, patient_id: PatientId, location: Location, *, act: Act | None = None) -> None:
     """Take a row out, whatever generation it is under."""
     names = cloud.blind_index.names(patient_id, location)
     cloud.stores.index.withdraw(*map(_named, names), act=act)
 
 
-def owners(cloud: Cloud, patient_id: str, hospital_id: str) -> Sequence[RowOwner]:
+def owners(cloud: Cloud, patient_id: PatientId, hospital_id: HospitalId) -> Sequence[RowOwner]:
     """Return what the rows of one patient of one hospital have in common, under every usable generation."""
     return [RowOwner(it.bucket, it.hospital_key(hospital_id)) for it in cloud.blind_index.patients(patient_id)]
 
 
 def look_up(
-    cloud: Cloud, patient_id: str, classes: Iterable[str], hospitals: Sequence[str] = (ANY,), page: int = 0
+    cloud: Cloud, patient_id: PatientId, classes: Iterable[str], hospitals: Sequence[str] = (ANY,), page: int = 0
 ) -> LocationPage:
     """Return a page of where a patient's records of these classes are, at these hospitals; no other row is read. Raises Corrupt.
 
@@ -114,7 +115,7 @@ def look_up(
 
 
 def _wanted(patient: BlindPatient, classes: Iterable[str], hospitals: Sequence[str]) -> Wanted:
-    hospital_keys = None if ANY in hospitals else [patient.hospital_key(name) for name in hospitals]
+    hospital_keys = None if ANY in hospitals else [patient.hospital_key(HospitalId(name)) for name in hospitals]
     return Wanted(patient.bucket, [patient.row_key(name) for name in classes], hospital_keys)
 
 
@@ -145,7 +146,7 @@ def _owner(name: BlindName) -> RowOwner:
     return RowOwner(name.bucket, name.hospital_key)
 
 
-def rows_of(cloud: Cloud, hospital_id: str) -> Iterator[SealedRow]:
+def rows_of(cloud: Cloud, hospital_id: HospitalId) -> Iterator[SealedRow]:
     """Yield the rows of the index that name a hospital. Every row is opened: nothing else says whose it is. Raises Corrupt."""
     index = cloud.blind_index
     for row in cloud.stores.index.walk():
@@ -153,7 +154,7 @@ def rows_of(cloud: Cloud, hospital_id: str) -> Iterator[SealedRow]:
             yield row
 
 
-def forget_rows_of(cloud: Cloud, hospital_id: str) -> int:
+def forget_rows_of(cloud: Cloud, hospital_id: HospitalId) -> int:
     """Take a hospital's rows out of the index; return how many it were. Raises Corrupt."""
     gone = 0
     for row in rows_of(cloud, hospital_id):
@@ -162,14 +163,14 @@ def forget_rows_of(cloud: Cloud, hospital_id: str) -> int:
     return gone
 
 
-def count_rows_of(cloud: Cloud, hospital_id: str, patient_id: str | None) -> int:
+def count_rows_of(cloud: Cloud, hospital_id: HospitalId, patient_id: PatientId | None) -> int:
     """Count a hospital's rows, of one patient or of all. Raises Corrupt."""
     if patient_id is None:
         return sum(1 for _ in rows_of(cloud, hospital_id))
     return cloud.stores.index.count_of(owners(cloud, patient_id, hospital_id))
 
 
-def purge_rows_of(cloud: Cloud, hospital_id: str, patient_id: str | None) -> int:
+def purge_rows_of(cloud: Cloud, hospital_id: HospitalId, patient_id: PatientId | None) -> int:
     """Take a hospital's rows out, of one patient or of all; return how many it were. Raises Corrupt."""
     if patient_id is None:
         return forget_rows_of(cloud, hospital_id)

@@ -45,7 +45,7 @@ def revoke_grant(cloud: Cloud, request: RevokeGrantRequest, rate: RateBound) -> 
         grant = named_for_revocation(call.payload.grant, call.sender)
         rate.require(call.sender.identity)  # rev.4
     require_room_for_grant(cloud.stores.revocations.current(now=now))  # rev.5
-    entry = grant_entry(grant.patient_id, grant.grant_id)
+    entry = grant_entry(call.sender.patient_id, grant.grant_id)
     expires_at = grant.not_after + milliseconds(KEPT_AFTER_END)
     with call.acting("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now) as act:
         cloud.stores.revocations.revoke("grant", entry, expires_at=expires_at, at=now, act=act)

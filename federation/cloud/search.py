@@ -19,6 +19,7 @@ from federation.v1.search_pb2 import IndexRow, SearchRequest
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire import operations
 from keystore.errors import SealBroken
+from keystore.identities import HospitalId, PatientId
 
 
 def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
@@ -57,7 +58,7 @@ def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
 def _found(
     cloud: Cloud, query: VerifiedQuery, access: Access, classes: tuple[str, ...], verifier: Verifier, now: Instant
 ) -> Findings:
-    page = index_rows.look_up(cloud, query.query.patient_id, classes, access.hospitals, query.query.page)
+    page = index_rows.look_up(cloud, PatientId(query.query.patient_id), classes, access.hospitals, query.query.page)
     hospitals = {
         name: _hospital(cloud, name, verifier, now) for name in {place.hospital_id for place in page.locations}
     }
@@ -67,7 +68,7 @@ def _found(
     return Findings(pb.SEARCH_OUTCOME_FOUND if is_found else pb.SEARCH_OUTCOME_NONE, found, page.pages)
 
 
-def _hospital(cloud: Cloud, hospital_id: str, verifier: Verifier, now: Instant) -> Registration | None:
+def _hospital(cloud: Cloud, hospital_id: HospitalId, verifier: Verifier, now: Instant) -> Registration | None:
     """Return a hospital that can be dialled now. The rows of another are left out: the doctor would refuse the whole answer."""
     live = cloud.live(hospital_id, now=now)
     if live is None or live.address is None:

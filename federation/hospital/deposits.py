@@ -20,6 +20,7 @@ from federation.store.errors import AlreadyStored
 from federation.store.rows import Act
 from federation.v1.record_pb2 import Deposit
 from federation.v1.statement_pb2 import SignedStatement
+from keystore.identities import HospitalId, PatientId
 from keystore.transcript import digest, text, transcript
 
 FHIR_JSON = "application/fhir+json"
@@ -57,12 +58,12 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) 
     sto = deposit.sto
     department_id = hospital.department_of(sto.scope.department_class)
     metadata = RecordMetadata(
-        sto.patient_id,
+        PatientId(sto.patient_id),
         department_id,
         _handle(hospital.identity, sto),
         FIRST_VERSION,
         now,
-        doctor_id=sto.doctor_id,
+        doctor_id=deposit.doctor.doctor_id,
         consent_digest=deposit.access.digest,
         keep_until=hospital.retention.keep_until(sto.scope.department_class, now),
     )
@@ -113,7 +114,7 @@ def _stored(
     return receipt
 
 
-def _handle(hospital_id: str, sto: Deposit) -> bytes:
+def _handle(hospital_id: HospitalId, sto: Deposit) -> bytes:
     """Name a record for what was signed: one encounter is one record, whatever T its sto has.
 
     A hospital that stalls may keep a sto after its doctor has given it up as stale, and has sent the next.

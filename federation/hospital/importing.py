@@ -17,7 +17,7 @@ from federation.hospital.vault import Draft, PartLabel, RecordMetadata
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.identities import require_identity
 from federation.store.rows import Act
-from keystore.identities import class_of
+from keystore.identities import DepartmentId, PatientId, class_of
 
 MOST_NAME_BYTES = 128
 CHUNK_BYTES = 1024 * 1024
@@ -42,8 +42,8 @@ Progress = Callable[[int], None]
 class RecordFiles:
     """One record to import: whose, of which department, its FHIR bundle, its attachments."""
 
-    patient_id: str
-    department_id: str
+    patient_id: PatientId
+    department_id: DepartmentId
     bundle: Path
     attachments: tuple[Path, ...] = ()
 

@@ -38,6 +38,7 @@ from federation.wire import operations
 from federation.wire.channel import dialling_of
 from federation.wire.server import LeafRotation
 from hsm import PinProvider, Token
+from keystore.identities import DepartmentId
 from keystore.party import HospitalKeys
 from keystore.x509 import TlsLeaf
 
@@ -87,9 +88,9 @@ def _require_sound(settings: HospitalSettings, bundle: TrustedBundle) -> None:
             raise ConfigError(f"departments: {name} is of no class that the federation publishes")
 
 
-def department_ids(settings: HospitalSettings) -> tuple[str, ...]:
+def department_ids(settings: HospitalSettings) -> tuple[DepartmentId, ...]:
     """Return the ID_DEs of a hospital's departments."""
-    return tuple(f"{settings.identity}/{name}" for name in settings.departments)
+    return tuple(DepartmentId(f"{settings.identity}/{name}") for name in settings.departments)
 
 
 class HospitalNode:

@@ -28,6 +28,7 @@ from federation.v1.publication_pb2 import (
 from federation.v1.statement_pb2 import SignedStatement
 from federation.wire import operations
 from keystore.errors import SealBroken
+from keystore.identities import HospitalId
 from keystore.keyring import Sealing
 from keystore.transcript import digest, transcript
 
@@ -130,7 +131,7 @@ def pause_after(attempts: int) -> int:
 
 
 def new_entry(
-    hospital_id: str,
+    hospital_id: HospitalId,
     metadata: RecordMetadata,
     sealing: Sealing,
     *,
@@ -142,7 +143,7 @@ def new_entry(
     return _entry(hospital_id, metadata, sealing, entropy(ENTRY_BYTES), now, action)
 
 
-def repeated_entry(hospital_id: str, metadata: RecordMetadata, sealing: Sealing, *, now: Instant) -> OutboxEntry:
+def repeated_entry(hospital_id: HospitalId, metadata: RecordMetadata, sealing: Sealing, *, now: Instant) -> OutboxEntry:
     """Return the entry that will publish a record once more: the same one as long as it waits, however often it is asked for."""
     entry_id = digest(transcript("publish-again", metadata.handle))[:ENTRY_BYTES]
     return _entry(hospital_id, metadata, sealing, entry_id, now, PUBLICATION_ACTION_ADD)
@@ -162,7 +163,7 @@ def resealed(entry: OutboxEntry, sealing: Sealing) -> bytes:
 
 
 def _entry(
-    hospital_id: str,
+    hospital_id: HospitalId,
     metadata: RecordMetadata,
     sealing: Sealing,
     entry_id: bytes,

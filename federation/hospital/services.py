@@ -12,7 +12,7 @@ from federation.protocol.parties import Entropy
 from federation.store.party import Evidence, ReplayMemory, Settings
 from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.rooms import Rooms
-from keystore.identities import class_of
+from keystore.identities import DepartmentId, HospitalId, class_of
 from keystore.keyring import Sealing
 
 
@@ -41,25 +41,25 @@ class Hospital:
     vault: Vault
     stores: Stores
     audit: Audit
-    departments: tuple[str, ...]
+    departments: tuple[DepartmentId, ...]
     clock: Clock
     entropy: Entropy
     retention: Retention
     most_relay_bytes: int
 
     @property
-    def identity(self) -> str:
+    def identity(self) -> HospitalId:
         """Return ID_HPC."""
-        return self.member.identity
+        return self.member.hospital_id
 
-    def department_of(self, department_class: str) -> str:
+    def department_of(self, department_class: str) -> DepartmentId:
         """Return the department that takes deposits of a class. Raises DepartmentForeign."""
         for department_id in self.departments:
             if class_of(department_id) == department_class:
                 return department_id
         raise DepartmentForeign(f"{self.identity} has no department of the class {department_class}")  # STO.22
 
-    def require_department(self, department_id: str) -> str:
+    def require_department(self, department_id: DepartmentId) -> DepartmentId:
         """Return the department if it is this hospital's. Raises DepartmentForeign."""
         if department_id not in self.departments:
             raise DepartmentForeign(f"{department_id} is no department of {self.identity}")

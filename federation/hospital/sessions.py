@@ -23,6 +23,7 @@ from federation.protocol.record import AwaitingRequest, ReceivedDeposit, Receive
 from federation.store.rows import StoredRecord
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
 from federation.v1.record_pb2 import SESSION_OUTCOME_NO_RECORD, RecordEntry, RecordManifest, RecordPart
+from keystore.identities import HospitalId, PatientId
 from keystore.transcript import frame
 
 MOST_RECORDS = 64
@@ -84,7 +85,7 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
         # "Not on file", "no such record", withdrawn and erased are one answer.
         hospital.audit.record(query.event(why_absent(hospital, list(query.query.scope.handles))), now=now)
         return query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)  # D4.17
-    manifest = manifest_of(hospital.vault, records, query.query.patient_id, hospital.identity)
+    manifest = manifest_of(hospital.vault, records, release.access.patient_id, hospital.identity)
     contents = content_of(hospital.vault, manifest, records)
     return RecordStream(hospital, query, release, verifier.lists, contents, max(record.version for record in records))
 
@@ -92,7 +93,7 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
 def _on_file(hospital: Hospital, release: Release) -> Sequence[StoredRecord]:
     query = release.query
     found = hospital.stores.records.find(
-        hospital.vault.patient_keys(query.patient_id), department_class=None, handles=list(query.scope.handles)
+        hospital.vault.patient_keys(release.access.patient_id), department_class=None, handles=list(query.scope.handles)
     )
     return [record for record in found if record.department_class in release.classes]
 
@@ -167,7 +168,7 @@ class RecordStream:
             self._lists = verifier.lists
 
 
-def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: str, hospital_id: str) -> bytes:
+def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: PatientId, hospital_id: HospitalId) -> bytes:
     """List these records. Raises Limit if one answer does not hold them; the asker may name fewer by their handles."""
     if len(records) > MOST_RECORDS:
         # D4.18

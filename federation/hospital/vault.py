@@ -19,7 +19,7 @@ from federation.store.records import Records
 from federation.store.rows import StoredPart, StoredRecord
 from federation.v1 import record_pb2 as pb
 from keystore.errors import SealBroken
-from keystore.identities import class_of
+from keystore.identities import NO_DOCTOR, DepartmentId, DoctorId, PatientId, class_of
 from keystore.party import HospitalKeys
 from keystore.transcript import text, transcript, u64
 
@@ -48,12 +48,12 @@ class RecordMetadata:
     `keep_until` is not sealed: it is set anew when the retention is.
     """
 
-    patient_id: str
-    department_id: str
+    patient_id: PatientId
+    department_id: DepartmentId
     handle: bytes
     version: int
     stored_at: Instant
-    doctor_id: str = ""
+    doctor_id: DoctorId = NO_DOCTOR
     consent_digest: bytes = b""
     keep_until: Instant | None = None
 
@@ -67,11 +67,11 @@ class Vault:
         self._blobs = blobs
         self._entropy = entropy
 
-    def patient_key(self, patient_id: str) -> bytes:
+    def patient_key(self, patient_id: PatientId) -> bytes:
         """Return HMAC(index key, T("pat", ID_P)) under the active index key: what a new record of the patient is found by."""
         return self._keys.index.mac(_patient_context(patient_id))
 
-    def patient_keys(self, patient_id: str) -> Sequence[bytes]:
+    def patient_keys(self, patient_id: PatientId) -> Sequence[bytes]:
         """Return the same under every index key that is not revoked: what all records of the patient are found by."""
         return [tag for _, tag in self._keys.index.macs(_patient_context(patient_id))]
 
@@ -147,18 +147,17 @@ class Vault:
         return self._open(record.wrapped_key, _key_context(record.handle, record.version))
 
     def _listed(self, record: StoredRecord) -> tuple[RecordMetadata, list[StoredPart]]:
-        bound = _parts_context(
-            record.handle, record.version, record.patient_key, record.department_id, record.stored_at
-        )
+        department_id = DepartmentId(record.department_id)
+        bound = _parts_context(record.handle, record.version, record.patient_key, department_id, record.stored_at)
         listed = json.loads(self._open(record.sealed_parts, bound))
         parts = [StoredPart(**part | {"digest": bytes.fromhex(part["digest"])}) for part in listed["parts"]]
         metadata = RecordMetadata(
-            patient_id=listed["patient"],
-            department_id=record.department_id,
+            patient_id=PatientId(listed["patient"]),
+            department_id=department_id,
             handle=record.handle,
             version=record.version,
             stored_at=record.stored_at,
-            doctor_id=listed["doctor"],
+            doctor_id=DoctorId(listed["doctor"]),
             consent_digest=bytes.fromhex(listed["consent"]),
             keep_until=record.keep_until,
         )
@@ -230,7 +229,7 @@ def count_wrapped_under(records: Records, vault: Vault, generation: int) -> int:
     return sum(vault.wrapped_under(record, generation) for record in records.all())
 
 
-def _patient_context(patient_id: str) -> bytes:
+def _patient_context(patient_id: PatientId) -> bytes:
     return transcript("pat", text(patient_id))
 
 
@@ -238,5 +237,7 @@ def _key_context(handle: bytes, version: int) -> bytes:
     return transcript("record", handle, u64(version))
 
 
-def _parts_context(handle: bytes, version: int, patient_key: bytes, department_id: str, stored_at: Instant) -> bytes:
+def _parts_context(
+    handle: bytes, version: int, patient_key: bytes, department_id: DepartmentId, stored_at: Instant
+) -> bytes:
     return transcript("record-parts", handle, u64(version), patient_key, text(department_id), u64(stored_at))

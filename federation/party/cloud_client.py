@@ -58,6 +58,7 @@ from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
 from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, SignedStatement
 from federation.wire.channel import ANYWHERE, Dialling
+from keystore.identities import PatientId
 from keystore.transcript import digest
 from keystore.x509 import UNREADABLE, TlsLeaf, is_issued_by, requested_key
 
@@ -199,7 +200,7 @@ class CloudClient:
             raise AnswerMismatch("the receipt is for another publication")  # PUBACK.2
         return signed
 
-    def issue_ticket(self, member: Member, patient_id: str) -> IssuedTicket:
+    def issue_ticket(self, member: Member, patient_id: PatientId) -> IssuedTicket:
         """Get a ticket for a patient whom this hospital has identified, over mutual TLS."""
         payload = TicketRequest(hospital_id=member.identity, patient_id=patient_id, nonce=self.entropy(16))
         stub = MembershipServiceStub(self._peer_channel())
@@ -235,7 +236,7 @@ class CloudClient:
         lists = Lists.read(member.anchors, signed, ())  # rev.6
         named = peek_statement(Grant, grant)
         try:
-            lists.require_grant_good(named.patient_id, named.grant_id)
+            lists.require_grant_good(PatientId(named.patient_id), named.grant_id)
         except GrantRevoked:
             self.refresh(member)
             return lists

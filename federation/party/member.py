@@ -12,6 +12,7 @@ from federation.party.epochs import EpochKeeper, Lifetimes
 from federation.party.trust import Between, TrustKeeper
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.bundle import TrustedBundle
+from federation.protocol.identities import Identified
 from federation.protocol.parties import Party
 from federation.protocol.registration import Applicant, Registered
 from federation.protocol.statements import peek_statement
@@ -35,7 +36,7 @@ _NO_LIST = -1
 """Below the sequence of every list."""
 
 
-class Member:
+class Member(Identified):
     """One party's own side, as its servers and clients use it. Safe for several threads."""
 
     def __init__(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from federation.person.errors import CodeInvalid
 from federation.protocol.parsing import is_identity
 from federation.v1 import rules_pb2 as rules
+from keystore.identities import HOSPITAL, HospitalId
 
 _FORM = re.compile(r"medunion://([^/]+)/([^/]+)/([A-Za-z0-9_-]{22})/([A-Za-z0-9_-]{43})")
 
@@ -23,7 +24,7 @@ class DoctorCode:
     """Where the relay is, whose it is (its TLS name), the room, and whom to expect there. The room stays out of the repr."""
 
     address: str
-    hospital_id: str
+    hospital_id: HospitalId
     room_id: bytes = field(repr=False)
     digest: bytes
 
@@ -37,7 +38,7 @@ class DoctorCode:
         match = _FORM.fullmatch(text.strip())
         if match is None:
             raise CodeInvalid("This is no doctor's code: it reads medunion://address/hospital/room/digest.")
-        code = cls(match[1], f"H:{match[2]}", _decode(match[3]), _decode(match[4]))
+        code = cls(match[1], HospitalId(f"{HOSPITAL}{match[2]}"), _decode(match[3]), _decode(match[4]))
         well_formed = is_identity(rules.KIND_ADDRESS, code.address) and is_identity(
             rules.KIND_HOSPITAL_ID, code.hospital_id
         )

@@ -15,6 +15,7 @@ from federation.protocol.consultation import AwaitingReceipt
 from federation.protocol.record import Intent
 from federation.protocol.verifier import Peer
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, DepositReceipt, Scope
+from keystore.identities import HospitalId
 from keystore.transcript import LENGTH_BYTES, digest, frame
 
 ATTEMPTS = 4
@@ -29,7 +30,7 @@ class PreparedDeposit:
     """An encounter to deposit. It is kept until there is a receipt: the same deposit again gets the same receipt."""
 
     address: str
-    hospital_id: str
+    hospital_id: HospitalId
     intent: Intent
     deposit: Deposit
     biosignal: bytes
@@ -47,7 +48,7 @@ class PreparedDeposit:
         address, hospital_id, serialised, biosignal, diagnosis = _unframed(content)
         deposit = Deposit.FromString(serialised)
         intent = Intent(AccessClaim.of(deposit), deposit.scope, deposit.blind)
-        return cls(address.decode(), hospital_id.decode(), intent, deposit, biosignal, diagnosis)
+        return cls(address.decode(), HospitalId(hospital_id.decode()), intent, deposit, biosignal, diagnosis)
 
 
 class DepositStore:
@@ -71,7 +72,7 @@ class DepositStore:
 
 
 def prepare_deposit(
-    diagnosed: AwaitingReceipt, address: str, hospital_id: str, department_class: str, blind: bytes, *, now: int
+    diagnosed: AwaitingReceipt, address: str, hospital_id: HospitalId, department_class: str, blind: bytes, *, now: int
 ) -> PreparedDeposit:
     """Put STO together: what the patient and the doctor signed in the consultation. Raises GrantMissing."""
     consultation, delivery = diagnosed.consultation, diagnosed.diagnosis

@@ -46,7 +46,7 @@ from federation.v1.diagnosis_pb2 import DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame, SessionRefusal
 from federation.v1.record_pb2 import DepositReceipt
 from keystore.errors import KeystoreError
-from keystore.identities import ANY
+from keystore.identities import ANY, HospitalId, PatientId
 
 ROOM_SECONDS = 12 * 3600.0
 REFUSAL_FLOOR_SECONDS = 0.05
@@ -112,7 +112,7 @@ class DoctorClient:
         self._fetcher = RecordFetcher(self._sessions, blobs)
         self._lists_read_at = 0
 
-    def open_room(self, hospital_id: str, address: str) -> DoctorRoom:
+    def open_room(self, hospital_id: HospitalId, address: str) -> DoctorRoom:
         """Open a room at the relay of the doctor's hospital; its code is what the patient gets. Raises FieldInvalid."""
         require_identity("hospital", hospital_id)
         require_identity("address", address)
@@ -202,7 +202,7 @@ class DoctorClient:
         sent, awaiting, frame = room.diagnosed[session_id]
         if sent != report:
             raise OutOfOrder("this consultation has its diagnosis already")
-        self._put_frame(room, "D5", consultation.patient.identity, frame)
+        self._put_frame(room, "D5", consultation.patient.patient_id, frame)
         return awaiting
 
     def await_receipt(self, room: DoctorRoom, awaiting: AwaitingReceipt, *, seconds: float) -> DiagnosisReceipt | None:
@@ -221,7 +221,7 @@ class DoctorClient:
         return None
 
     def prepare_deposit(
-        self, awaiting: AwaitingReceipt, hospital_id: str, address: str, department_class: str
+        self, awaiting: AwaitingReceipt, hospital_id: HospitalId, address: str, department_class: str
     ) -> PreparedDeposit:
         """Put the deposit together, and keep it until there is a receipt. Raises GrantMissing."""
         blind = self._entropy(32)
@@ -297,7 +297,7 @@ class DoctorClient:
             self._trace.note("refusal", self._member.identity, "?", answer)
             room.mailbox.put(RelayFrame(refusal=answer))
 
-    def _put_frame(self, room: DoctorRoom, name: str, patient_id: str, frame: SessionFrame) -> None:
+    def _put_frame(self, room: DoctorRoom, name: str, patient_id: PatientId, frame: SessionFrame) -> None:
         self._trace.note(name, self._member.identity, patient_id, frame)
         room.mailbox.put(RelayFrame(frame=frame))
 

@@ -23,6 +23,7 @@ from federation.v1.envelope_pb2 import SealedReply, SessionFrame
 from federation.v1.record_pb2 import GetHospitalRequest, OpenSessionRequest, OpenSessionResponse
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
+from keystore.identities import HospitalId
 
 LONGEST_SESSION_SECONDS = 3600.0
 SILENCE_SECONDS = 60.0
@@ -84,7 +85,7 @@ class SessionStream:
         self._responses.cancel()
 
 
-def address_hospital(channel: grpc.Channel, hospital_id: str, member: Member, *, now: int) -> Peer:
+def address_hospital(channel: grpc.Channel, hospital_id: HospitalId, member: Member, *, now: int) -> Peer:
     """Ask a hospital for its own statements and verify them. Raises IdentityMismatch, Authentication, Unavailable."""
     answer = call(RecordServiceStub(channel).GetHospital, GetHospitalRequest())
     verifier = member.verifier()
@@ -114,12 +115,12 @@ class SessionOpener:
         finally:
             stream.close()
 
-    def sent(self, name: str, stream: SessionStream, hospital_id: str, frame: SessionFrame) -> None:
+    def sent(self, name: str, stream: SessionStream, hospital_id: HospitalId, frame: SessionFrame) -> None:
         """Send a frame and note it."""
         self.trace.note(name, self.member.identity, hospital_id, frame)
         stream.send(OpenSessionRequest(frame=frame))
 
-    def received(self, name: str, stream: SessionStream, hospital_id: str) -> SessionFrame:
+    def received(self, name: str, stream: SessionStream, hospital_id: HospitalId) -> SessionFrame:
         """Receive a frame and note it."""
         frame = stream.receive_frame()
         self.trace.note(name, hospital_id, self.member.identity, frame)

@@ -43,6 +43,7 @@ from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.biometric import BiometricPassword
+from keystore.identities import DoctorId, PatientId
 
 REPLY_SECONDS = 45.0
 """How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ."""
@@ -57,7 +58,7 @@ Started = Callable[[str], None]
 class Diagnosis:
     """A diagnosis that a doctor signed: a FHIR DiagnosticReport, whose it is, when it came."""
 
-    doctor_id: str
+    doctor_id: DoctorId
     report: bytes
     sent_at: Instant
     received_at: Instant
@@ -183,7 +184,7 @@ class PatientClient:
         for kept in self.book.all("D5"):
             d5 = DiagnosisDelivery.FromString(kept.exhibit.message)
             found[kept.reference] = Diagnosis(
-                doctor_id=kept.exhibit.signer,
+                doctor_id=DoctorId(kept.exhibit.signer),
                 report=d5.diagnosis,
                 sent_at=d5.sent_at,
                 received_at=kept.received_at,
@@ -201,7 +202,7 @@ class PatientClient:
             grant = peek_statement(Grant, signed)
             revoked = False
             try:
-                lists.require_grant_good(grant.patient_id, grant.grant_id)
+                lists.require_grant_good(PatientId(grant.patient_id), grant.grant_id)
             except GrantRevoked:
                 revoked = True
             found.append(KeptGrant(grant, signed, revoked))
@@ -265,7 +266,7 @@ class PatientClient:
 
     def _grant(self, session: Session, terms: Terms) -> SignedStatement:
         now, patient, doctor = self._clock(), session.own, session.peer
-        grant = make_grant(patient, doctor.identity, doctor.certificate, terms, now=now, entropy=self._entropy)
+        grant = make_grant(patient, doctor.doctor_id, doctor.certificate, terms, now=now, entropy=self._entropy)
         grant_id = peek_statement(Grant, grant).grant_id
         self.book.keep(exhibits.of_grant(grant, patient.self_), grant_id, now=now)
         return grant

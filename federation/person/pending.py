@@ -24,6 +24,7 @@ from federation.protocol.verifier import EncryptionKey, Peer
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import ROLE_DOCTOR, SignedStatement
 from keystore.errors import GenerationUnknown
+from keystore.identities import DoctorId
 
 PENDING = "pending"
 """What these files are called in their seals."""
@@ -43,9 +44,9 @@ class PendingConsultation:
     receipt: SessionFrame | None = None
 
     @property
-    def doctor_id(self) -> str:
+    def doctor_id(self) -> DoctorId:
         """Return whose diagnosis is waited for."""
-        return self.state.doctor.identity
+        return self.state.doctor.doctor_id
 
     def to_bytes(self) -> bytes:
         """Write it, session keys included: to be sealed under the token's key."""

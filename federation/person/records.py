@@ -39,7 +39,7 @@ from federation.v1.record_pb2 import (
     RecordPart,
     Scope,
 )
-from keystore.identities import class_of
+from keystore.identities import HospitalId, class_of
 from keystore.transcript import LENGTH_BYTES
 
 MOST_BUNDLE_BYTES = BUNDLE.size_bytes
@@ -154,7 +154,7 @@ def no_progress(_hospital_id: str, _received_bytes: int) -> None:
 class FetchedRecord:
     """What one hospital released in one session, whole and verified: signature, sizes and digests held."""
 
-    hospital_id: str
+    hospital_id: HospitalId
     manifest: RecordManifest
     record_digest: bytes
     end: RecordEnd
@@ -208,7 +208,7 @@ class RecordFetcher:
         try:
             return self._fetch(consultation, order, order.hospital, progress, allowance)
         except UnknownKeyId:  # the hospital began a new epoch since the public cloud was asked
-            hospital_id = order.hospital.identity
+            hospital_id = order.hospital.hospital_id
             channel = self._opener.connect(order.address, hospital_id)
             newer = address_hospital(channel, hospital_id, self._opener.member, now=self._opener.clock())
             return self._fetch(consultation, order, newer, progress, allowance)
@@ -242,7 +242,7 @@ class RecordFetcher:
         progress: Progress,
         allowance: Allowance,
     ) -> Received:
-        opener, hospital_id = self._opener, established.session.peer.identity
+        opener, hospital_id = self._opener, established.session.peer.hospital_id
         awaiting, query = established.query(now=opener.clock())
         opener.sent("D4", stream, hospital_id, query)
         while True:
@@ -266,7 +266,7 @@ class RecordFetcher:
         exhibit = exhibits.of_record(session, established.intent, received)
         self._opener.book.keep(exhibit, session.session_id, now=self._opener.clock())
         return FetchedRecord(
-            hospital_id=session.peer.identity,
+            hospital_id=session.peer.hospital_id,
             manifest=manifest,
             record_digest=received.record_digest,
             end=received.end,

@@ -19,6 +19,7 @@ from federation.v1.consultation_pb2 import (
 )
 from federation.v1.consultation_pb2_grpc import RelayServiceStub
 from federation.wire.status import from_rpc_error
+from keystore.identities import HospitalId
 
 LONGEST_STREAM_SECONDS = 300.0
 FIRST_PAUSE_SECONDS = 0.2
@@ -117,7 +118,7 @@ class Mailbox:
 def open_mailbox(
     connect: Connect,
     address: str,
-    hospital_id: str,
+    hospital_id: HospitalId,
     room_id: bytes,
     puts: "pb.Direction.ValueType",
     *,

@@ -18,7 +18,7 @@ from federation.v1 import statement_pb2 as pb
 from federation.v1.record_pb2 import Deposit, RecordQuery
 from federation.v1.search_pb2 import SearchQuery
 from federation.v1.statement_pb2 import ROLE_PATIENT, Grant, SignedStatement
-from keystore.identities import ANY
+from keystore.identities import ANY, DoctorId, HospitalId, PatientId
 from keystore.transcript import statement_digest
 
 S = TypeVar("S")
@@ -31,9 +31,9 @@ class Use:
     """What somebody wants to do. `department_class` and `hospital` None: not of this decision."""
 
     right: "pb.Right.ValueType"
-    doctor_id: str
+    doctor_id: DoctorId
     certificate_digest: bytes
-    hospital: str | None
+    hospital: HospitalId | None
     department_class: str | None
 
 
@@ -41,7 +41,7 @@ class Use:
 class Access:
     """Why something is allowed with a patient's records, and what. `id` and `digest` are those of the grant."""
 
-    patient_id: str
+    patient_id: PatientId
     id: bytes
     digest: bytes
     rights: Sequence["pb.Right.ValueType"]
@@ -53,7 +53,7 @@ class Access:
     def by_grant(cls, grant: Grant, signed: SignedStatement) -> "Access":
         """Return the access that a grant means."""
         return cls(
-            patient_id=grant.patient_id,
+            patient_id=PatientId(grant.patient_id),
             id=grant.grant_id,
             digest=statement_digest("grant", signed.statement),
             rights=tuple(grant.rights),
@@ -84,7 +84,7 @@ class Access:
 class AccessClaim:
     """What somebody shows for access to a patient's records, or nothing. None of it is decided yet."""
 
-    patient_id: str
+    patient_id: PatientId
     grant: SignedStatement | None = None
     patient_key_statement: SignedStatement | None = None
     emergency: SignedStatement | None = None
@@ -96,7 +96,7 @@ class AccessClaim:
         if not isinstance(message, Deposit) and message.HasField("emergency"):
             emergency = message.emergency
         return cls(
-            patient_id=message.patient_id,
+            patient_id=PatientId(message.patient_id),
             grant=message.grant if message.HasField("grant") else None,
             patient_key_statement=message.patient_key_statement if message.HasField("patient_key_statement") else None,
             emergency=emergency,
@@ -145,7 +145,7 @@ def authorize(
     if signed is None:
         raise GrantMissing("no grant, no record")  # grant.1
     grant = open_grant_for(signed, patient, use.doctor_id, use.certificate_digest, verifier.freshness, now=now)
-    verifier.lists.require_grant_good(grant.patient_id, grant.grant_id)  # grant.7
+    verifier.lists.require_grant_good(patient.patient_id, grant.grant_id)  # grant.7
     access = Access.by_grant(grant, signed)
     access.require(use)
     return access
@@ -164,8 +164,8 @@ class AccessEvent:
     """
 
     kind: str
-    doctor_id: str
-    patient_id: str
+    doctor_id: DoctorId
+    patient_id: PatientId
     scope: str
     authorization: bytes
     reason: str

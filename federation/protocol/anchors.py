@@ -27,6 +27,7 @@ from federation.protocol.time import Instant
 from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
 from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList, SignedStatement
 from keystore.generations import Generation, Generations, State
+from keystore.identities import PatientId
 from keystore.transcript import digest, text, transcript
 
 
@@ -218,7 +219,7 @@ def serial_entry(serial: bytes) -> bytes:
     return digest(transcript("serial", serial))
 
 
-def grant_entry(patient_id: str, grant_id: bytes) -> bytes:
+def grant_entry(patient_id: PatientId, grant_id: bytes) -> bytes:
     """Return the revocation list's entry of a grant: H(T("gid", ID_P, grant id))."""
     return digest(transcript("gid", text(patient_id), grant_id))
 
@@ -266,7 +267,7 @@ class Lists:
         if key_id in self._key_ids:
             raise CredentialRevoked("the encryption key is revoked")  # ek.8
 
-    def require_grant_good(self, patient_id: str, grant_id: bytes) -> None:
+    def require_grant_good(self, patient_id: PatientId, grant_id: bytes) -> None:
         """Raise GrantRevoked for a revoked grant."""
         if grant_entry(patient_id, grant_id) in self._grants:
             raise GrantRevoked("the patient took this grant back")  # grant.7

@@ -19,6 +19,7 @@ from federation.v1 import directory_pb2 as pb
 from federation.v1.rules_pb2 import KIND_DOCTOR_SCOPE
 from federation.v1.statement_pb2 import CrlPin
 from keystore.errors import CertificateRejected
+from keystore.identities import DoctorId
 from keystore.transcript import digest
 from keystore.x509 import UNREADABLE, crl_number
 
@@ -48,7 +49,7 @@ class Authority:
         """Return H(its CA certificate): the name of its key in the cloud's list."""
         return digest(self.certificate.public_bytes(Encoding.DER))
 
-    def certifies(self, doctor_id: str) -> bool:
+    def certifies(self, doctor_id: DoctorId) -> bool:
         """Return whether the doctor is within this authority's scope."""
         return any(
             doctor_id.startswith(scope.removesuffix(EVERY)) if scope.endswith(EVERY) else doctor_id == scope

@@ -60,6 +60,7 @@ from federation.v1.consultation_pb2 import (
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, KeyStatement, SignedStatement
+from keystore.identities import DoctorId, HospitalId
 from keystore.transcript import digest, listing, text, transcript, u64
 
 CONSULTATION_LIFE = timedelta(hours=12)
@@ -124,7 +125,7 @@ def reply_transcript(reply: ConsultationReply, issuer_public_key: bytes, transcr
 
 def biosignal_transcript(
     transcript_hash: bytes,
-    doctor_id: str,
+    doctor_id: DoctorId,
     certificate: bytes,
     biosignal_digest: bytes,
     grant_digest: bytes,
@@ -208,7 +209,7 @@ class Established:
         session, doctor, biosignal_digest = self.session, self.session.peer, digest(biosignal)
         grant_digest = digest_or_empty("grant", grant)
         signed = biosignal_transcript(
-            session.transcript_hash, doctor.identity, doctor.certificate, biosignal_digest, grant_digest, now
+            session.transcript_hash, doctor.doctor_id, doctor.certificate, biosignal_digest, grant_digest, now
         )
         payload = BiosignalDelivery(
             biosignal_size_bytes=len(biosignal),
@@ -346,9 +347,9 @@ class AwaitingBiosignal:
         if p2.biosignal_digest != digest(biosignal):
             raise RecordDigestMismatch("the biosignal is not the one that was signed")  # P2.10
         grant = p2.grant if p2.HasField("grant") else None
-        doctor, claim = session.own, AccessClaim(self.patient.identity, grant, self.patient.key_statement)
+        doctor, claim = session.own, AccessClaim(self.patient.patient_id, grant, self.patient.key_statement)
         covered = biosignal_transcript(
-            session.transcript_hash, doctor.identity, doctor.certificate, p2.biosignal_digest, claim.digest, p2.sent_at
+            session.transcript_hash, doctor.doctor_id, doctor.certificate, p2.biosignal_digest, claim.digest, p2.sent_at
         )
         signed = Signed("P2", covered, p2.signature, plaintext)
         signed.verify(self.patient.key)  # P2.11
@@ -357,7 +358,7 @@ class AwaitingBiosignal:
     def _require_own_grant(self, signed: SignedStatement, verifier: Verifier, now: Instant) -> None:
         own = self.session.own
         # P2.12
-        open_grant_for(signed, self.patient, own.identity, digest(own.certificate), verifier.freshness, now=now)
+        open_grant_for(signed, self.patient, own.doctor_id, digest(own.certificate), verifier.freshness, now=now)
 
 
 @dataclass(frozen=True, repr=False)
@@ -434,14 +435,14 @@ def _diagnosis_signed(d5: DiagnosisDelivery, transcript_hash: bytes, biosignal_s
     return diagnosis_transcript(transcript_hash, digest(d5.diagnosis), biosignal_signature, based_on, d5.sent_at)
 
 
-def room_transcript(request: OpenRoomRequest, doctor_id: str, hospital_id: str) -> bytes:
+def room_transcript(request: OpenRoomRequest, doctor_id: DoctorId, hospital_id: HospitalId) -> bytes:
     """Return T("room", ID_D, ID_HPC, EK_D, nonce, T)."""
     statement = request.encryption_key_statement.statement
     fields = text(doctor_id), text(hospital_id), statement, request.nonce, u64(request.sent_at)
     return transcript("room", *fields)
 
 
-def ask_for_room(doctor: Party, hospital_id: str, *, now: Instant, entropy: Entropy) -> OpenRoomRequest:
+def ask_for_room(doctor: Party, hospital_id: HospitalId, *, now: Instant, entropy: Entropy) -> OpenRoomRequest:
     """Make the request of a doctor to this hospital's relay."""
     request = OpenRoomRequest(
         key_statement=doctor.self_.key_statement,
@@ -450,22 +451,22 @@ def ask_for_room(doctor: Party, hospital_id: str, *, now: Instant, entropy: Entr
         nonce=entropy(16),
         sent_at=now,
     )
-    request.signature = doctor.signing_key.sign(room_transcript(request, doctor.identity, hospital_id))
+    request.signature = doctor.signing_key.sign(room_transcript(request, doctor.doctor_id, hospital_id))
     return request
 
 
-def close_transcript(room_id: bytes, doctor_id: str, hospital_id: str) -> bytes:
+def close_transcript(room_id: bytes, doctor_id: DoctorId, hospital_id: HospitalId) -> bytes:
     """Return T("room-close", ID_D, ID_HPC, room)."""
     return transcript("room-close", text(doctor_id), text(hospital_id), room_id)
 
 
-def ask_to_close(doctor: Party, hospital_id: str, room_id: bytes) -> CloseRoomRequest:
+def ask_to_close(doctor: Party, hospital_id: HospitalId, room_id: bytes) -> CloseRoomRequest:
     """Make the request by which a doctor closes a room of its own."""
-    signature = doctor.signing_key.sign(close_transcript(room_id, doctor.identity, hospital_id))
+    signature = doctor.signing_key.sign(close_transcript(room_id, doctor.doctor_id, hospital_id))
     return CloseRoomRequest(room_id=room_id, signature=signature)
 
 
-def verify_close(request: CloseRoomRequest, opened_by: SignedStatement, hospital_id: str) -> None:
+def verify_close(request: CloseRoomRequest, opened_by: SignedStatement, hospital_id: HospitalId) -> None:
     """Verify that whoever opened the room, by this KS_D, closes it. Raises SignatureInvalid.
 
     KS_D held when the room was opened. Whether it still does is not asked: a doctor who may open no room may close its own.
@@ -473,11 +474,11 @@ def verify_close(request: CloseRoomRequest, opened_by: SignedStatement, hospital
     doctor = peek_statement(KeyStatement, opened_by)
     key = Ed25519PublicKey.from_public_bytes(doctor.verifying_key)
     # CloseRoom.3
-    verify_signature(key, request.signature, close_transcript(request.room_id, doctor.identity, hospital_id))
+    verify_signature(key, request.signature, close_transcript(request.room_id, DoctorId(doctor.identity), hospital_id))
 
 
 def receive_room_request(
-    request: OpenRoomRequest, hospital_id: str, verifier: Verifier, *, now: Instant
+    request: OpenRoomRequest, hospital_id: HospitalId, verifier: Verifier, *, now: Instant
 ) -> Pending[Peer]:
     """Check T, CRED(D), Cert_D, EK_D and the signature; give whose room it is.
 
@@ -488,7 +489,7 @@ def receive_room_request(
     doctor = verifier.doctor(request.key_statement, request.doctor_certificate, now=now)  # OpenRoom.3
     key = verifier.encryption_key(request.encryption_key_statement, doctor, now=now)  # OpenRoom.4
     # OpenRoom.5
-    verify_signature(doctor.key, request.signature, room_transcript(request, doctor.identity, hospital_id))
+    verify_signature(doctor.key, request.signature, room_transcript(request, doctor.doctor_id, hospital_id))
     replay_key = digest(transcript("ROOM", text(doctor.identity), request.nonce))
     holder = Peer(doctor, key, request.doctor_certificate)
     return Pending(replay_key, verifier.freshness.replay_key_until(now=now), holder)

@@ -19,6 +19,7 @@ from federation.errors import (
 from federation.protocol.anchors import Lists
 from federation.protocol.authorities import Authority, current_crl
 from federation.protocol.time import Instant
+from keystore.identities import DoctorId
 from keystore.x509 import UNREADABLE
 
 URN = "urn:medunion:"
@@ -51,7 +52,7 @@ def verify_certificate(
     *,
     authorities: Sequence[Authority],
     lists: Lists,
-    doctor_id: str,
+    doctor_id: DoctorId,
     verifying_key: bytes,
     now: Instant,
 ) -> None:
@@ -112,7 +113,7 @@ def _require_not_revoked(certificate: x509.Certificate, authority: Authority, li
         raise CertificateRevoked("Cert_D is revoked")  # cert.11
 
 
-def _require_owner(certificate: x509.Certificate, doctor_id: str, verifying_key: bytes) -> None:
+def _require_owner(certificate: x509.Certificate, doctor_id: DoctorId, verifying_key: bytes) -> None:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound as error:

@@ -11,7 +11,7 @@ from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import Grant, SignedStatement
-from keystore.identities import ANY
+from keystore.identities import ANY, DoctorId
 from keystore.transcript import digest
 
 DEFAULT_LIFE = timedelta(hours=24)
@@ -30,7 +30,7 @@ class Terms:
 
 
 def make_grant(
-    patient: Party, doctor_id: str, certificate: bytes, terms: Terms, *, now: Instant, entropy: Entropy
+    patient: Party, doctor_id: DoctorId, certificate: bytes, terms: Terms, *, now: Instant, entropy: Entropy
 ) -> SignedStatement:
     """Sign a grant for one doctor (PRK_P). Raises GrantInvalid for a life that none may have."""
     grant = Grant(
@@ -90,7 +90,7 @@ def _require_life(grant: Grant) -> None:
 def open_grant_for(
     signed: SignedStatement,
     patient: VerifiedParty,
-    doctor_id: str,
+    doctor_id: DoctorId,
     certificate_digest: bytes,
     freshness: Freshness,
     *,

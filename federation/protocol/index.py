@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from federation.errors import Corrupt
 from keystore.errors import SealBroken
-from keystore.identities import class_of, hospital_of
+from keystore.identities import NO_DOCTOR, DepartmentId, DoctorId, HospitalId, PatientId, class_of, hospital_of
 from keystore.keyring import Indexing, Sealing
 from keystore.transcript import text, transcript
 
@@ -29,12 +29,12 @@ BUCKET_BYTES = 2
 class Location:
     """One row, in clear: a record of a department (of a hospital), and whose encounter it was (or empty)."""
 
-    department_id: str
+    department_id: DepartmentId
     handle: bytes
-    doctor_id: str = ""
+    doctor_id: DoctorId = NO_DOCTOR
 
     @property
-    def hospital_id(self) -> str:
+    def hospital_id(self) -> HospitalId:
         """Return ID_HPC."""
         return hospital_of(self.department_id)
 
@@ -66,7 +66,7 @@ class BlindPatient:
         """Return the key of its rows of a class."""
         return self._mac(transcript("idx-class", text(department_class)))
 
-    def hospital_key(self, hospital_id: str) -> bytes:
+    def hospital_key(self, hospital_id: HospitalId) -> bytes:
         """Return what its rows of a hospital have in common."""
         return self._mac(transcript("idx-hospital", text(hospital_id)))
 
@@ -88,11 +88,11 @@ class BlindIndex:
     index_key: Indexing
     sealing_key: Sealing
 
-    def patients(self, patient_id: str) -> Sequence[BlindPatient]:
+    def patients(self, patient_id: PatientId) -> Sequence[BlindPatient]:
         """Return a patient under every usable generation, the active one first."""
         return [BlindPatient(*made) for made in self.index_key.macs(transcript("idx", text(patient_id)))]
 
-    def names(self, patient_id: str, location: Location) -> Sequence[BlindName]:
+    def names(self, patient_id: PatientId, location: Location) -> Sequence[BlindName]:
         """Return what a row may be called: under every usable generation, the active one first."""
         return [patient.name(location) for patient in self.patients(patient_id)]
 
@@ -108,7 +108,7 @@ class BlindIndex:
         except SealBroken as error:
             raise Corrupt("a row of the index does not open") from error
         department_id, handle, doctor_id = value.split("\n")
-        return Location(department_id, bytes.fromhex(handle), doctor_id)
+        return Location(DepartmentId(department_id), bytes.fromhex(handle), DoctorId(doctor_id))
 
 
 def row_context(row_key: bytes, row_id: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.errors import FederationError, Rejected, Replayed
+from federation.protocol.identities import Identified
 from federation.protocol.verifier import VerifiedParty
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.encryption import Keyring
@@ -19,7 +20,7 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True)
-class Party:
+class Party(Identified):
     """A registered party. `encryption_key_statement` is its newest EK_X; `certificate` a doctor's Cert_D, else empty."""
 
     self_: VerifiedParty

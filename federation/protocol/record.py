@@ -72,7 +72,7 @@ from federation.v1.statement_pb2 import (
     ROLE_PATIENT,
     SignedStatement,
 )
-from keystore.identities import ANY
+from keystore.identities import ANY, DoctorId, PatientId
 from keystore.transcript import digest, listing, text, transcript, u64
 
 PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {pb.PURPOSE_READ: "read", pb.PURPOSE_STORE: "store"}
@@ -426,8 +426,8 @@ def _authorized(
     request.require_still_allowed(verifier, now=now)  # D4.11, STO.13
     asked_class = message.scope.department_class
     named_class = None if asked_class == ANY else asked_class
-    doctor, hospital_id = request.doctor, request.session.own.identity
-    use = Use(right, doctor.identity, digest(doctor.certificate), hospital_id, named_class)
+    doctor, hospital_id = request.doctor, request.session.own.hospital_id
+    use = Use(right, doctor.doctor_id, digest(doctor.certificate), hospital_id, named_class)
     return AccessClaim.of(message).authorize(use, verifier, now=now)
 
 
@@ -554,7 +554,7 @@ class ReceivedDeposit:
         # lies readable in that record's evidence, and is none here.
         biosignal = biosignal_transcript(
             sto.consultation_digest,
-            doctor.identity,
+            doctor.doctor_id,
             doctor.certificate,
             sto.biosignal_digest,
             AccessClaim.of(sto).digest,
@@ -599,8 +599,8 @@ class AcceptedDeposit:
 def _event(kind: str, message: RecordQuery | Deposit, reason: str) -> AccessEvent:
     return AccessEvent(
         kind=kind,
-        doctor_id=message.doctor_id,
-        patient_id=message.patient_id,
+        doctor_id=DoctorId(message.doctor_id),
+        patient_id=PatientId(message.patient_id),
         scope=message.scope.department_class,
         authorization=AccessClaim.of(message).digest,
         reason=reason,

@@ -44,7 +44,7 @@ from federation.v1.registration_pb2 import RegistrationAnswer, RegistrationReque
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, SignedStatement
 from keystore.encryption import DecryptionKey, Keyring
 from keystore.errors import CredentialMismatch, InvalidPoint
-from keystore.identities import DOCTOR, HOSPITAL, PATIENT
+from keystore.identities import DOCTOR, HOSPITAL, PATIENT, DoctorId
 from keystore.issuing import Issued, check_issued
 from keystore.transcript import digest, text, transcript, u64
 
@@ -282,7 +282,7 @@ def _require_entitled(
             request.evidence,
             authorities=verifier.anchors.authorities,
             lists=verifier.lists,
-            doctor_id=request.identity,
+            doctor_id=DoctorId(request.identity),
             verifying_key=request.verifying_key,
             now=now,
         )

@@ -42,7 +42,7 @@ from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.search_pb2 import IndexRow, SearchAnswer, SearchQuery
 from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL
 from keystore.encryption import DecryptionKey, Keyring
-from keystore.identities import ANY
+from keystore.identities import ANY, DepartmentId, DoctorId, PatientId
 from keystore.transcript import digest, listing, row, text, transcript, u64
 
 ROWS_PER_PAGE = 8
@@ -160,7 +160,7 @@ class Place:
     hospital: VerifiedParty
     encryption_key: EncryptionKey
     address: str
-    department_id: str
+    department_id: DepartmentId
     handle: bytes
 
 
@@ -225,7 +225,7 @@ def _place(entry: IndexRow, verifier: Verifier, now: Instant) -> Place:
     if hospital.identity != entry.hospital_id:
         raise IdentityMismatch("an index row names another hospital than its statement")  # C.10
     key = verifier.encryption_key(entry.encryption_key_statement, hospital, now=now)  # C.11
-    return Place(hospital, key, entry.address, entry.department_id, entry.handle)
+    return Place(hospital, key, entry.address, DepartmentId(entry.department_id), entry.handle)
 
 
 @dataclass(frozen=True, repr=False)
@@ -236,9 +236,9 @@ class ClaimedQuery:
     session_id: bytes
 
     @property
-    def claimed_doctor(self) -> str:
+    def claimed_doctor(self) -> DoctorId:
         """Return the ID_D that the query names; nothing is verified yet."""
-        return self.opened.payload.doctor_id
+        return DoctorId(self.opened.payload.doctor_id)
 
     def verify(
         self, registered_serial: bytes | None, shared_key: bytes, verifier: Verifier, *, now: Instant
@@ -293,7 +293,7 @@ class VerifiedQuery:
         """Decide on what is shown; give the access and the classes that may be looked up. Raises Authorization, Rejected."""
         query = self.query
         certificate_digest = digest(query.doctor_certificate)
-        use = Use(RIGHT_INDEX, self.doctor.identity, certificate_digest, hospital=None, department_class=None)
+        use = Use(RIGHT_INDEX, self.doctor.doctor_id, certificate_digest, hospital=None, department_class=None)
         access = AccessClaim.of(query).authorize(use, verifier, now=now)
         return access, access.classes(query.department_class, verifier.anchors.department_classes)
 
@@ -306,8 +306,8 @@ class VerifiedQuery:
         query = self.query
         return AccessEvent(
             kind="SEARCH",
-            doctor_id=query.doctor_id,
-            patient_id=query.patient_id,
+            doctor_id=self.doctor.doctor_id,
+            patient_id=PatientId(query.patient_id),
             scope=query.department_class,
             authorization=AccessClaim.of(query).digest,
             reason=reason,

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from federation.errors import CredentialExpired, CredentialInvalid, IdentityMismatch, PointInvalid
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.doctor_certificate import verify_certificate
+from federation.protocol.identities import Identified
 from federation.protocol.parsing import parse
 from federation.protocol.statements import open_statement, peek_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
@@ -21,7 +22,7 @@ from keystore.transcript import digest
 
 
 @dataclass(frozen=True)
-class VerifiedParty:
+class VerifiedParty(Identified):
     """Somebody whose CRED held: what others may use of it. `issuer_public_key` is the PK that signed its credential."""
 
     role: "pb.Role.ValueType"
@@ -52,7 +53,7 @@ class EncryptionKey:
 
 
 @dataclass(frozen=True)
-class Peer:
+class Peer(Identified):
     """Somebody to talk to, verified: CRED(X), EK_X, and a doctor's Cert_D, else empty."""
 
     party: VerifiedParty
@@ -116,7 +117,7 @@ class Verifier:
             certificate,
             authorities=self.anchors.authorities,
             lists=self.lists,
-            doctor_id=party.identity,
+            doctor_id=party.doctor_id,
             verifying_key=party.verifying_key,
             now=now,
         )
