@@ -11,10 +11,9 @@ from typing import Any
 
 from federation.party.member import Member
 from federation.protocol import consultation, record, search
-from federation.protocol.access import AccessClaim
+from federation.protocol.access import AccessClaim, Terms, make_grant
 from federation.protocol.anchors import grant_entry
 from federation.protocol.consultation import code_digest
-from federation.protocol.grant import Terms, make_grant
 from federation.protocol.handshake import AwaitingReply, ReceivedOpening
 from federation.protocol.parties import Party
 from federation.protocol.statements import peek_statement

@@ -26,7 +26,7 @@ from federation.errors import FederationError, Limit, RecordCutShort, Unavailabl
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.records import Allowance, FetchedRecord
 from federation.protocol.consultation import AwaitingReceipt, InConsultation
-from federation.protocol.search import Place
+from federation.protocol.search import RecordLocation
 from federation.protocol.statements import RIGHT_NAMES
 from federation.store.errors import StoreError
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, DepositReceipt, RecordEntry, RecordPart
@@ -127,21 +127,21 @@ class Visit:
             say("\nWithout consent to look for records, none is looked for.")
             return
         try:
-            places = self.client.search(consultation, on_more=_tell_more)
+            locations = self.client.search(consultation, on_more=_tell_more)
         except FederationError as error:
             say(f"\nThe public cloud could not be asked where records are. {terminal.plain(error)}")
             say("RECORDS FROM ELSEWHERE MAY BE MISSING; the visit goes on without them.")
             return
-        if not places:
+        if not locations:
             say("\nNo record of this patient is known yet.")
             return
-        say(f"\n{counted(len(places), 'record')} found:")
-        for place in places:
-            say(f"  {place.department_id} at {place.address}")
+        say(f"\n{counted(len(locations), 'record')} found:")
+        for location in locations:
+            say(f"  {location.department_id} at {location.address}")
         if not self.plan.fetch or not allows(consultation, RIGHT_READ):
             say("None is fetched.")
             return
-        missing = self._fetch(consultation, places)
+        missing = self._fetch(consultation, locations)
         self.records = [record for record in self.records if self._is_shown(record)]
         if caution := describe_people(self.people):
             say(caution)
@@ -156,12 +156,14 @@ class Visit:
         record.close()
         return False
 
-    def _fetch(self, consultation: InConsultation, places: Sequence[Place]) -> dict[str, FederationError | StoreError]:
+    def _fetch(
+        self, consultation: InConsultation, locations: Sequence[RecordLocation]
+    ) -> dict[str, FederationError | StoreError]:
         """Fetch from one hospital after the other, and return why it failed where it did: one that is down stops no other."""
         missing: dict[str, FederationError | StoreError] = {}
         allowance = Allowance(self.plan.most_fetched_bytes)
         with terminal.transfer("fetching from") as progress:
-            for hospital_id, there in groupby(sorted(places, key=_hospital_of), _hospital_of):
+            for hospital_id, there in groupby(sorted(locations, key=_hospital_of), _hospital_of):
                 try:
                     for record in self.client.fetch(consultation, list(there), progress, allowance):
                         self.records.append(record)
@@ -306,8 +308,8 @@ def _tell_more(pages: int) -> None:
     say(f"\nThe public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
 
 
-def _hospital_of(place: Place) -> str:
-    return place.hospital.identity
+def _hospital_of(location: RecordLocation) -> str:
+    return location.hospital.identity
 
 
 def allows(consultation: InConsultation, right: "Right.ValueType") -> bool:

@@ -42,7 +42,7 @@ from federation.person.errors import NoAnswer, NoSuchGrant
 from federation.person.node import OpenPatient, enrol_patient, open_patient
 from federation.person.patient import Diagnosis, KeptGrant, require_terms
 from federation.person.profile import PatientSettings
-from federation.protocol.grant import LONGEST_LIFE, Terms
+from federation.protocol.access import LONGEST_LIFE, Terms
 from federation.protocol.identities import require_identity
 from federation.protocol.statements import RIGHT_NAMES
 from federation.rotation.person import FORGETTABLE, PURPOSES, patient_rotation

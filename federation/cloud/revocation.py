@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from federation.cloud.directory import KEPT_AFTER_END
 from federation.cloud.services import Authenticated, Cloud
 from federation.errors import Limit
+from federation.protocol.access import named_for_revocation
 from federation.protocol.anchors import grant_entry, serial_entry
 from federation.protocol.calls import REVOKE
-from federation.protocol.grant import named_for_revocation
 from federation.protocol.sealing import after_opening
 from federation.protocol.time import Instant, milliseconds
 from federation.store.rows import RevocationKind, Revocations

@@ -34,7 +34,7 @@ from federation.protocol.consultation import (
 )
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy, reason_of
-from federation.protocol.search import Place, Question
+from federation.protocol.search import Question, RecordLocation
 from federation.protocol.time import Instant
 from federation.store.blobs import BlobStore
 from federation.store.file_shelf import FileShelf
@@ -54,7 +54,7 @@ MOST_SESSIONS = 8
 """How many patients may be between P1 and P2 in one room; the oldest gives way."""
 
 MOST_PAGES = 128
-"""Of one search, 8 places each: every page that is asked for is kept as evidence. Hospitals stand on them in turn."""
+"""Of one search, 8 locations each: every page that is asked for is kept as evidence. Hospitals stand on them in turn."""
 
 LISTS_KEPT_MS = 60_000
 SPOOL_KEPT_MS = 12 * 3_600_000
@@ -158,7 +158,7 @@ class DoctorClient:
         consultation: InConsultation,
         department_class: str | None = None,
         on_more: OnMore = lambda _pages: None,
-    ) -> list[Place]:
+    ) -> list[RecordLocation]:
         """Ask the public cloud where the patient's records are: every page, of one class or of all that the grant covers.
 
         No record yet is an empty list. `on_more` is told of a search that has more pages than are read.
@@ -169,21 +169,21 @@ class DoctorClient:
             raise GrantMissing("The patient gave no consent to look for records.")
         self._refreshed()
         asked = [department_class] if department_class else _classes(access)
-        return [place for name in asked for place in self._search_class(consultation, name, on_more)]
+        return [location for name in asked for location in self._search_class(consultation, name, on_more)]
 
     def fetch(
         self,
         consultation: InConsultation,
-        places: Sequence[Place],
+        locations: Sequence[RecordLocation],
         progress: Progress = no_progress,
         allowance: Allowance | None = None,
     ) -> Iterator[FetchedRecord]:
-        """Fetch the records at these places; each is whole and verified when it comes. Close each after use.
+        """Fetch the records at these locations; each is whole and verified when it comes. Close each after use.
 
         `allowance` is what the visit may take; give the same one to all its fetches.
         """
         self._refreshed()
-        return self._fetcher.fetch(consultation, places, progress, allowance or Allowance())
+        return self._fetcher.fetch(consultation, locations, progress, allowance or Allowance())
 
     def diagnose(
         self, room: DoctorRoom, consultation: InConsultation, report: bytes, records: Sequence[FetchedRecord]
@@ -301,14 +301,16 @@ class DoctorClient:
         self._trace.note(name, self._member.identity, patient_id, frame)
         room.mailbox.put(RelayFrame(frame=frame))
 
-    def _search_class(self, consultation: InConsultation, department_class: str, on_more: OnMore) -> Iterator[Place]:
+    def _search_class(
+        self, consultation: InConsultation, department_class: str, on_more: OnMore
+    ) -> Iterator[RecordLocation]:
         pages, page = 1, 0
         while page < min(pages, MOST_PAGES):
             answer = self._cloud.search(self._member, Question(consultation.claim, department_class, page))
             now = self._clock()
             for exhibit in exhibits.of_answer(answer, self._member.anchors.cloud_id):
                 self.book.keep(exhibit, consultation.session.session_id, now=now)
-            yield from answer.places
+            yield from answer.locations
             page, pages = page + 1, answer.pages
         if pages > MOST_PAGES:
             on_more(pages - MOST_PAGES)

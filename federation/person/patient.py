@@ -27,9 +27,9 @@ from federation.person.pending import PendingConsultation, PendingStore
 from federation.person.relay import Connect, Mailbox, open_mailbox
 from federation.person.trace import Trace
 from federation.protocol import consultation
+from federation.protocol.access import Terms, make_grant
 from federation.protocol.consultation import Diagnosed, Established
 from federation.protocol.frames import MOST_BIOSIGNAL_BYTES
-from federation.protocol.grant import Terms, make_grant
 from federation.protocol.handshake import AwaitingReply, Session
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy

@@ -26,7 +26,7 @@ from federation.person.hospital_session import SessionOpener, SessionStream, add
 from federation.protocol.consultation import InConsultation
 from federation.protocol.parsing import parse
 from federation.protocol.record import AwaitingRecord, Established, Intent, Received, Slice
-from federation.protocol.search import Place
+from federation.protocol.search import RecordLocation
 from federation.protocol.verifier import Peer
 from federation.store.blobs import BlobStore, BlobWriter
 from federation.v1.envelope_pb2 import SessionFrame
@@ -192,14 +192,18 @@ class RecordFetcher:
         self._key = opener.entropy(KEY_BYTES)
 
     def fetch(
-        self, consultation: InConsultation, places: Sequence[Place], progress: Progress, allowance: Allowance
+        self,
+        consultation: InConsultation,
+        locations: Sequence[RecordLocation],
+        progress: Progress,
+        allowance: Allowance,
     ) -> Iterator[FetchedRecord]:
-        """Fetch what these places hold: one session for each hospital and class, one record for each session.
+        """Fetch what these locations hold: one session for each hospital and class, one record for each session.
 
         Raises what the hospital says is wrong (NotFound, Authorization), Rejected for a false record, RecordCutShort,
         RecordDigestMismatch, RecordTooLarge, Unavailable, StoreError. What was fetched before stays good.
         """
-        for order in _orders(places):
+        for order in _orders(locations):
             yield self._fetch_with_current_key(consultation, order, progress, allowance)
 
     def _fetch_with_current_key(
@@ -282,15 +286,15 @@ def intent_of(consultation: InConsultation, scope: Scope, blind: bytes) -> Inten
     return Intent(consultation.claim, scope, blind)
 
 
-def _orders(places: Sequence[Place]) -> Iterator[_Order]:
-    def key(place: Place) -> tuple[str, str]:
-        return place.hospital.identity, class_of(place.department_id)
+def _orders(locations: Sequence[RecordLocation]) -> Iterator[_Order]:
+    def key(location: RecordLocation) -> tuple[str, str]:
+        return location.hospital.identity, class_of(location.department_id)
 
-    for (_, department_class), group in groupby(sorted(places, key=key), key):
+    for (_, department_class), group in groupby(sorted(locations, key=key), key):
         found = list(group)
         hospital = Peer(found[0].hospital, found[0].encryption_key)
         for start in range(0, len(found), MOST_HANDLES):
-            handles = tuple(place.handle for place in found[start : start + MOST_HANDLES])
+            handles = tuple(location.handle for location in found[start : start + MOST_HANDLES])
             yield _Order(found[0].address, hospital, department_class, handles)
 
 

@@ -31,7 +31,7 @@ from federation.errors import (
     SignatureInvalid,
 )
 from federation.protocol import handshake
-from federation.protocol.access import AccessClaim
+from federation.protocol.access import AccessClaim, open_grant_for
 from federation.protocol.frames import (
     MOST_BIOSIGNAL_BYTES,
     Direction,
@@ -41,7 +41,6 @@ from federation.protocol.frames import (
     unpad_content,
     with_slice,
 )
-from federation.protocol.grant import open_grant_for
 from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, Session, Side
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party, Pending

@@ -7,6 +7,8 @@ H2  M_EMR comes in slices; the last frame signs the whole (C8).
 STO In D4's place: the new encounter, with what the patient and the doctor signed in the consultation; STOACK answers.
 
 D3 and H1 are the handshake's, with the row `RECORD`; the doctor's states come first, then the hospital's.
+
+Long because it is one exchange seen from both of its sides, with two requests: what each builds must fit the other.
 """
 
 import hashlib

@@ -154,7 +154,7 @@ def ask(
 
 
 @dataclass(frozen=True)
-class Place:
+class RecordLocation:
     """Where a record is: an index row whose hospital's statements held."""
 
     hospital: VerifiedParty
@@ -166,9 +166,9 @@ class Place:
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """What the cloud answered. No record yet is no error: `places` is empty."""
+    """What the cloud answered. No record yet is no error: `locations` is empty."""
 
-    places: tuple[Place, ...]
+    locations: tuple[RecordLocation, ...]
     page: int
     pages: int
     query: SearchQuery
@@ -214,18 +214,18 @@ class AwaitingAnswer:
         answered.verify(verifier.anchors.cloud_key_at(answer.sent_at))  # C.6, C.7
         if answer.page != self.query.page:
             raise AnswerMismatch("the answer is of another page")  # C.8
-        places = tuple(_place(entry, verifier, now) for entry in answer.rows)
+        locations = tuple(_place(entry, verifier, now) for entry in answer.rows)
         return outcomes.of_search(answer.outcome), Answer(
-            places, answer.page, answer.pages, self.query, self.asked, answered
+            locations, answer.page, answer.pages, self.query, self.asked, answered
         )
 
 
-def _place(entry: IndexRow, verifier: Verifier, now: Instant) -> Place:
+def _place(entry: IndexRow, verifier: Verifier, now: Instant) -> RecordLocation:
     hospital = verifier.party(entry.key_statement, ROLE_HOSPITAL, now=now)  # C.9
     if hospital.identity != entry.hospital_id:
         raise IdentityMismatch("an index row names another hospital than its statement")  # C.10
     key = verifier.encryption_key(entry.encryption_key_statement, hospital, now=now)  # C.11
-    return Place(hospital, key, entry.address, DepartmentId(entry.department_id), entry.handle)
+    return RecordLocation(hospital, key, entry.address, DepartmentId(entry.department_id), entry.handle)
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,7 +12,7 @@ from federation.errors import FederationError, FieldInvalid, Unavailable
 from federation.party.channels import ChannelPool
 from federation.person.code import DoctorCode
 from federation.person.errors import CodeInvalid
-from federation.protocol.search import Place
+from federation.protocol.search import RecordLocation
 from federation.v1.directory_pb2 import TrustBundle
 from keystore.x509 import create_tls_ca
 from tests.hospital_lab import CARDIOLOGY, ecg
@@ -42,10 +42,10 @@ def test_index_row_that_names_a_local_socket_gets_no_client_hello(
     hospital = federation.address(federation.hospital_a)
     channels = pool(federation)
     doctor = make_doctor(federation, tmp_path, channels.get)
-    place = Place(hospital.party, hospital.encryption_key, address, CARDIOLOGY, bytes(16))
+    location = RecordLocation(hospital.party, hospital.encryption_key, address, CARDIOLOGY, bytes(16))
     with listening_locally(name) as listening:
         with pytest.raises((FieldInvalid, Unavailable)):
-            list(doctor.fetch(present, [place]))
+            list(doctor.fetch(present, [location]))
         channels.close()
         with pytest.raises(BlockingIOError):
             listening.accept()

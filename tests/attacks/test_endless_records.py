@@ -17,7 +17,7 @@ from federation.person.doctor import DoctorClient
 from federation.person.errors import RecordTooLarge
 from federation.person.records import MOST_BUNDLE_BYTES, Allowance, FetchedRecord
 from federation.protocol.record import AwaitingRequest, ReceivedQuery
-from federation.protocol.search import Answer, Place, Question
+from federation.protocol.search import Answer, Question, RecordLocation
 from federation.store.errors import StoreFull
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
@@ -98,8 +98,8 @@ def attacked(
 def fetched(federation: Federation, doctor: DoctorClient, allowance: Allowance | None = None) -> list[FetchedRecord]:
     _, present = federation.consult(ecg())
     at = federation.address(federation.hospital_a)
-    place = Place(at.party, at.encryption_key, "localhost:1", CARDIOLOGY, bytes(16))
-    return list(doctor.fetch(present, [place], allowance=allowance))
+    location = RecordLocation(at.party, at.encryption_key, "localhost:1", CARDIOLOGY, bytes(16))
+    return list(doctor.fetch(present, [location], allowance=allowance))
 
 
 def spooled(directory: Path) -> list[Path]:

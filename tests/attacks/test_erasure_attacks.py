@@ -94,7 +94,7 @@ def found(cloud: CloudLab, hospital: Hospital, patient_id: str) -> Callable[[], 
 
     def search() -> list[bytes]:
         answer = cloud.client().search(doctor, Question(AccessClaim(patient_id, grant, patient.key_statement)))
-        return [place.handle for place in answer.places]
+        return [place.handle for place in answer.locations]
 
     return search
 

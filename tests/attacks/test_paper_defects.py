@@ -8,8 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from federation.errors import CommitmentMismatch
 from federation.protocol import consultation as common
 from federation.protocol import record, search
-from federation.protocol.access import AccessClaim
-from federation.protocol.grant import Terms
+from federation.protocol.access import AccessClaim, Terms
 from federation.protocol.index import Location
 from federation.v1 import publication_pb2
 from federation.v1.record_pb2 import RecordQuery
@@ -143,11 +142,11 @@ def test_x11_a_first_record_is_found_because_it_was_published(federation):
     publishes; the search finds it, and searching writes nothing.
     """
     grant = federation.grant(Terms(rights=[RIGHT_INDEX]))
-    assert federation.search(grant).places == ()
+    assert federation.search(grant).locations == ()
     assert federation.cloud.rows == {}
     federation.cloud.publish("P:wang", Location("H:alpha/cardiology", b"h" * 16))
     before = {key: dict(rows) for key, rows in federation.cloud.rows.items()}
-    (place,) = federation.search(grant).places
+    (place,) = federation.search(grant).locations
     assert (place.hospital.identity, place.handle) == ("H:alpha", b"h" * 16)
     assert federation.cloud.rows == before
 

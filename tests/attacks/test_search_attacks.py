@@ -96,7 +96,7 @@ def test_c2_swapped_answers(federation):
         about_wang.receive(swapped, verifier, now=now)
     with rejected(ProofInvalid):
         about_wang.receive(c(federation).close(swapped, c(federation).open(answer_lin)), verifier, now=now)
-    assert len(about_lin.receive(answer_lin, verifier, now=now).places) == 1
+    assert len(about_lin.receive(answer_lin, verifier, now=now).locations) == 1
 
 
 def test_c2_a_signature_of_one_answer_fits_no_other(federation):
@@ -214,7 +214,7 @@ def test_c5_rows_of_two_hospitals_do_not_overwrite_each_other(federation):
     federation.cloud.publish("P:wang", PLACE)
     federation.cloud.publish("P:wang", Location("H:beta/cardiology", PLACE.handle))
     federation.cloud.publish("P:wang", PLACE)
-    places = federation.search(federation.grant()).places
+    places = federation.search(federation.grant()).locations
     assert sorted(place.department_id for place in places) == ["H:alpha/cardiology", "H:beta/cardiology"]
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from federation.party.member import Member
+from federation.protocol.access import Terms
 from federation.protocol.frames import SLICE_BYTES, padded_size
-from federation.protocol.grant import Terms
 from federation.v1.record_pb2 import SESSION_OUTCOME_GRANT_REVOKED, SESSION_OUTCOME_NO_RECORD
 from federation.v1.statement_pb2 import RIGHT_READ
 from tests.simulator import Federation

@@ -16,8 +16,7 @@ from federation.hospital.node import HospitalNode
 from federation.hospital.outbox import PUBACK
 from federation.party.audit import OK, Audit, AuditEntry
 from federation.party.node_directory import NodeDirectory
-from federation.protocol.access import BEGUN, AccessClaim
-from federation.protocol.grant import Terms, make_grant
+from federation.protocol.access import BEGUN, AccessClaim, Terms, make_grant
 from federation.protocol.search import Question
 from federation.store.errors import StoreError
 from federation.store.rows import StoredRecord
@@ -141,7 +140,7 @@ def _found(doctor: Person, patient: Person) -> list[bytes]:
     pages, page = 1, 0
     while page < pages:
         answer = doctor.cloud.search(doctor.member, Question(claim, page=page))
-        found += [it.handle for it in answer.places]
+        found += [it.handle for it in answer.locations]
         page, pages = page + 1, answer.pages
     return found
 

@@ -23,8 +23,8 @@ from federation.person.deposits import PreparedDeposit
 from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer
 from federation.person.patient import PatientClient
+from federation.protocol.access import Terms
 from federation.protocol.consultation import InConsultation
-from federation.protocol.grant import Terms
 from federation.protocol.statements import peek_statement
 from federation.store.errors import StoreError
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, Credential, Grant, KeyStatement

@@ -24,8 +24,8 @@ from federation.party.member import Member
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import register
 from federation.processes.cloud import Ports, serve
+from federation.protocol.access import Terms, make_grant
 from federation.protocol.anchors import Anchors
-from federation.protocol.grant import Terms, make_grant
 from federation.settings import CloudSettings, ServerSettings, TokenSettings
 from federation.store.database import open_database
 from federation.store.party import Epochs, Settings

@@ -97,7 +97,7 @@ class Traffic:
         answer = self._doctor_client.search(
             self._doctor, Question(AccessClaim(PATIENT, grant, self._patient.key_statement))
         )
-        assert [place.handle for place in answer.places] == [self._publication.handle]
+        assert [place.handle for place in answer.locations] == [self._publication.handle]
         if self.rounds % NEWCOMER_EVERY == 0:
             self._newcomer()
 

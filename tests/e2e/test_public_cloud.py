@@ -16,9 +16,8 @@ from demo.stage import typed
 from federation.errors import CredentialRevoked, GrantRevoked, Unavailable, UnknownKeyId
 from federation.party.audit import AuditEntry
 from federation.party.registration import register
-from federation.protocol.access import AccessClaim, AccessEvent
+from federation.protocol.access import AccessClaim, AccessEvent, Terms
 from federation.protocol.anchors import grant_entry
-from federation.protocol.grant import Terms
 from federation.protocol.search import Question
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_WITHDRAW
@@ -34,7 +33,7 @@ def test_a_record_published_by_a_hospital_is_found_by_a_doctor_with_a_grant(lab:
     answer = lab.client().search(
         doctor, Question(AccessClaim("P:ann", lab.grant(patient, doctor), patient.key_statement))
     )
-    assert [(p.hospital.identity, p.department_id, p.address, p.handle) for p in answer.places] == [
+    assert [(p.hospital.identity, p.department_id, p.address, p.handle) for p in answer.locations] == [
         ("H:north", "H:north/cardiology", "127.0.0.1:4711", publication.handle)
     ]
 
@@ -45,7 +44,7 @@ def test_a_patient_without_a_record_gets_an_empty_answer(lab: CloudLab) -> None:
     answer = lab.client().search(
         doctor, Question(AccessClaim("P:empty", lab.grant(patient, doctor), patient.key_statement))
     )
-    assert answer.places == ()
+    assert answer.locations == ()
     assert answer.pages == 1
 
 
@@ -58,7 +57,7 @@ def test_rows_outside_the_grant_are_left_out(lab: CloudLab) -> None:
     terms = Terms(hospitals=("H:inside",), department_classes=("cardiology",), rights=(RIGHT_INDEX,))
     grant = lab.grant(patient, doctor, terms)
     answer = lab.client().search(doctor, Question(AccessClaim("P:scope", grant, patient.key_statement)))
-    assert [place.department_id for place in answer.places] == ["H:inside/cardiology"]
+    assert [place.department_id for place in answer.locations] == ["H:inside/cardiology"]
 
 
 def test_a_withdrawn_record_is_not_found(lab: CloudLab) -> None:
@@ -68,7 +67,9 @@ def test_a_withdrawn_record_is_not_found(lab: CloudLab) -> None:
     publication.action = PUBLICATION_ACTION_WITHDRAW
     hospital[1].publish(hospital[0], publication)
     grant = lab.grant(patient, doctor)
-    assert lab.client().search(doctor, Question(AccessClaim("P:withdraw", grant, patient.key_statement))).places == ()
+    assert (
+        lab.client().search(doctor, Question(AccessClaim("P:withdraw", grant, patient.key_statement))).locations == ()
+    )
 
 
 def test_more_rows_than_a_page_holds_come_on_pages(lab: CloudLab) -> None:
@@ -79,7 +80,7 @@ def test_more_rows_than_a_page_holds_come_on_pages(lab: CloudLab) -> None:
     for page in range(2):
         answer = client.search(doctor, Question(AccessClaim("P:pages", grant, patient.key_statement), page=page))
         assert answer.pages == 2
-        found |= {place.handle for place in answer.places}
+        found |= {place.handle for place in answer.locations}
     assert found == handles
 
 

@@ -35,7 +35,7 @@ def test_rows_of_a_hospital_that_has_left_are_taken_out_and_no_others(lab: Cloud
     answer = lab.client().search(
         doctor, Question(AccessClaim("P:ann", lab.grant(patient, doctor), patient.key_statement))
     )
-    assert [place.hospital.identity for place in answer.places] == ["H:stays"]
+    assert [place.hospital.identity for place in answer.locations] == ["H:stays"]
     assert "2 rows of H:gone; by " in run("public-cloud", "log", *at)
 
 
@@ -56,7 +56,7 @@ def test_rows_of_one_patient_of_a_hospital_are_taken_out_and_no_others(lab: Clou
     answer = lab.client().search(
         doctor, Question(AccessClaim("P:bob", lab.grant(patient, doctor), patient.key_statement))
     )
-    assert [place.hospital.identity for place in answer.places] == ["H:honest"]
+    assert [place.hospital.identity for place in answer.locations] == ["H:honest"]
     assert "2 rows of H:rogue about P:bob; by " in run("public-cloud", "log", *at)
     assert "1 rows; nothing" in run("public-cloud", "forget-hospital", *at, "H:rogue", *WHY)
 

@@ -179,7 +179,9 @@ def test_a_cloud_whose_token_died_goes_on_from_shares(
             member.party(system_clock()).registration_secret.require_consistent(system_entropy(31) + b"\0")
         # A search needs K_D, which the cloud unseals, and the rows of the index, found and unsealed.
         answer = lab.client().search(doctor, Question(AccessClaim("P:ann", grant, patient.key_statement)))
-        assert [(place.hospital.identity, place.handle) for place in answer.places] == [("H:north", published.handle)]
+        assert [(place.hospital.identity, place.handle) for place in answer.locations] == [
+            ("H:north", published.handle)
+        ]
         # What was sealed in the audit log opens, and its chain goes on.
         assert lab.node.cloud.audit.verify() > entries
         # New registrations are issued, and old and new parties deal with each other.
@@ -188,7 +190,7 @@ def test_a_cloud_whose_token_died_goes_on_from_shares(
         again = lab.client().search(
             doctor, Question(AccessClaim("P:new", lab.grant(newcomer, doctor), newcomer.key_statement))
         )
-        assert len(again.places) == 1
+        assert len(again.locations) == 1
 
 
 def test_a_hospital_whose_token_died_registers_again_and_goes_on(
@@ -231,7 +233,7 @@ def test_a_hospital_whose_token_died_registers_again_and_goes_on(
             node.issue_ticket("P:bea")  # by mutual TLS under the new identity CA
             grant = lab.grant(patient, doctor)
             answer = lab.client().search(doctor, Question(AccessClaim("P:ann", grant, patient.key_statement)))
-            assert [(place.hospital.identity, place.handle) for place in answer.places] == [("H:ward", handle)]
+            assert [(place.hospital.identity, place.handle) for place in answer.locations] == [("H:ward", handle)]
 
 
 @pytest.fixture(scope="module")

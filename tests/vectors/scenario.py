@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from federation.protocol import consultation, record, search
-from federation.protocol.access import AccessClaim
+from federation.protocol.access import AccessClaim, Terms, make_grant
 from federation.protocol.consultation import code_digest
 from federation.protocol.frames import Piece
-from federation.protocol.grant import Terms, make_grant
 from federation.protocol.handshake import ReceivedOpening, Session, SessionKeys
 from federation.protocol.parsing import check
 from federation.protocol.sealing import UNNAMED, Context

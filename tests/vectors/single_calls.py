@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
 from federation.protocol import calls
-from federation.protocol.grant import named_for_revocation
+from federation.protocol.access import named_for_revocation
 from federation.protocol.parties import Party, Pending
 from federation.protocol.sealing import UNNAMED, Context, after_opening
 from federation.protocol.statements import digest_or_empty, sign_statement

@@ -8,8 +8,7 @@ import pytest
 
 from federation import errors
 from federation.party.member import Member
-from federation.protocol.access import AccessClaim
-from federation.protocol.grant import Terms
+from federation.protocol.access import AccessClaim, Terms
 from federation.protocol.search import Question
 from federation.protocol.statements import peek_statement
 from federation.v1.search_pb2 import SearchRequest

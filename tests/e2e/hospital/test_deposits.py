@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from federation.errors import GrantScope, Limit, RecordCutShort, Rejected
-from federation.protocol.grant import Terms
+from federation.protocol.access import Terms
 from federation.v1.statement_pb2 import RIGHT_READ
 from keystore.transcript import digest
 from tests.e2e.hospital.records import nothing_is_kept, parts_of

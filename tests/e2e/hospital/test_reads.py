@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from federation.errors import GrantExpired, GrantMissing, GrantRevoked, GrantScope, NoSuchRecord, Rejected
-from federation.protocol.grant import Terms
+from federation.protocol.access import Terms
 from federation.v1.record_pb2 import PURPOSE_STORE, GetHospitalRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.statement_pb2 import RIGHT_INDEX

@@ -18,8 +18,8 @@ from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer, NoSuchGrant
 from federation.person.pending import PendingConsultation
 from federation.person.relay import Mailbox
+from federation.protocol.access import Terms
 from federation.protocol.consultation import InConsultation
-from federation.protocol.grant import Terms
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
 from federation.v1.envelope_pb2 import SealedReply, SessionFrame, SessionRefusal

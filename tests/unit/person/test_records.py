@@ -18,9 +18,9 @@ from federation.errors import (
     Rejected,
 )
 from federation.person.doctor import DoctorClient
-from federation.protocol.grant import Terms
+from federation.protocol.access import Terms
 from federation.protocol.record import AwaitingRequest, ReceivedQuery, Release
-from federation.protocol.search import Place
+from federation.protocol.search import RecordLocation
 from federation.v1.record_pb2 import (
     GetHospitalRequest,
     GetHospitalResponse,
@@ -39,9 +39,9 @@ Script = Callable[[Release], Iterator[OpenSessionResponse]]
 BIG = 3_000_000
 
 
-def place(federation: Federation, handle: bytes = bytes(16), address: str = "localhost:1") -> Place:
+def location(federation: Federation, handle: bytes = bytes(16), address: str = "localhost:1") -> RecordLocation:
     hospital = federation.address(federation.hospital_a)
-    return Place(hospital.party, hospital.encryption_key, address, CARDIOLOGY, handle)
+    return RecordLocation(hospital.party, hospital.encryption_key, address, CARDIOLOGY, handle)
 
 
 def test_record_is_fetched_whole_with_its_attachment(surgery: Surgery, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_record_is_fetched_whole_with_its_attachment(surgery: Surgery, tmp_path:
     _, present = surgery.federation.consult(ecg())
     seen: list[int] = []
     (record,) = surgery.doctor.fetch(
-        present, [place(surgery.federation, handle)], lambda _hospital, received: seen.append(received)
+        present, [location(surgery.federation, handle)], lambda _hospital, received: seen.append(received)
     )
     contents = [b"".join(content) for _, _, content in record.parts()]
     assert [digest(content) for content in contents] == [
@@ -72,7 +72,7 @@ def test_grant_scope_is_told_and_nothing_is_spooled(surgery: Surgery) -> None:
     grant = surgery.federation.grant(Terms(rights=(RIGHT_INDEX,)))
     _, present = surgery.federation.consult(ecg(), grant)
     with pytest.raises(GrantScope):
-        list(surgery.doctor.fetch(present, [place(surgery.federation, handle)]))
+        list(surgery.doctor.fetch(present, [location(surgery.federation, handle)]))
     assert not list((surgery.directory / "spool").glob("*/*"))
 
 
@@ -160,9 +160,9 @@ def rogue(federation: Federation, script: Script, directory: Path) -> Iterator[D
 
 
 def sent(
-    federation: Federation, release: Release, content: bytes, *places: int, end: bool = True
+    federation: Federation, release: Release, content: bytes, *locations: int, end: bool = True
 ) -> Iterator[OpenSessionResponse]:
-    for piece in cut(content, *places):
+    for piece in cut(content, *locations):
         release, slice_ = release.slice(piece, now=federation.clock.now)
         yield OpenSessionResponse(frame=slice_)
     if end:
@@ -173,7 +173,7 @@ def fetched(federation: Federation, script: Script, directory: Path) -> list[byt
     _, present = federation.consult(ecg())
     with rogue(federation, script, directory) as doctor:
         try:
-            (record,) = doctor.fetch(present, [place(federation)])
+            (record,) = doctor.fetch(present, [location(federation)])
         finally:
             partial = [path for path in (directory / "spool").glob("*/*") if path.suffix]
             assert not partial

@@ -20,9 +20,9 @@ from federation.errors import (
     UnknownKeyId,
     UnsupportedVersion,
 )
+from federation.protocol.access import named_for_revocation
 from federation.protocol.calls import CERTIFY_TLS, PUBLISH, RENEW, REVOKE, TICKET
 from federation.protocol.consultation import ask_for_room, receive_room_request
-from federation.protocol.grant import named_for_revocation
 from federation.protocol.time import Freshness
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, TicketRequest, TlsIdentityRequest
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication

@@ -27,7 +27,7 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import consultation as common
-from federation.protocol.grant import Terms
+from federation.protocol.access import Terms
 from federation.protocol.statements import digest_or_empty
 from federation.v1.consultation_pb2 import BiosignalDelivery
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt

@@ -25,9 +25,9 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import record
+from federation.protocol.access import Terms
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.frames import MOST_BIOSIGNAL_BYTES
-from federation.protocol.grant import Terms
 from federation.protocol.record import ReceivedDeposit, verify_deposit_receipt
 from federation.v1.record_pb2 import (
     PURPOSE_READ,

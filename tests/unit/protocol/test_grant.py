@@ -6,8 +6,7 @@ from datetime import timedelta
 import pytest
 
 from federation.errors import GrantExpired, GrantInvalid, GrantMissing, GrantRevoked, GrantScope, MessageTooLarge
-from federation.protocol.access import Use, authorize, covers
-from federation.protocol.grant import Terms
+from federation.protocol.access import Terms, Use, authorize, covers
 from federation.protocol.parsing import LAST_TIME
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Grant
 from tests.mallory import refused, restated

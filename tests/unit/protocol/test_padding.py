@@ -3,7 +3,7 @@
 import pytest
 
 from federation.errors import Authorization
-from federation.protocol.grant import Terms
+from federation.protocol.access import Terms
 from federation.protocol.index import Location
 from federation.v1.envelope_pb2 import SessionRefusal
 from tests.mallory import c, d2

@@ -28,9 +28,8 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import record
-from federation.protocol.access import AccessClaim
+from federation.protocol.access import AccessClaim, Terms
 from federation.protocol.frames import Direction
-from federation.protocol.grant import Terms
 from federation.protocol.outcomes import session_outcome
 from federation.protocol.record import Received, Slice
 from federation.v1 import record_pb2

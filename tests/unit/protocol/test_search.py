@@ -33,7 +33,7 @@ from federation.errors import (
     UnsupportedVersion,
 )
 from federation.protocol import outcomes, search
-from federation.protocol.grant import Terms
+from federation.protocol.access import Terms
 from federation.protocol.index import Location
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import RIGHT_READ, SignedStatement
@@ -67,11 +67,11 @@ def changed(federation, question):
 def test_a_question_under_a_grant_is_answered(federation, grant):
     federation.cloud.publish("P:wang", PLACE)
     answer = federation.search(grant)
-    assert [(place.department_id, place.handle) for place in answer.places] == [("H:alpha/cardiology", b"h" * 16)]
+    assert [(place.department_id, place.handle) for place in answer.locations] == [("H:alpha/cardiology", b"h" * 16)]
 
 
 def test_no_record_yet_is_no_error(federation, grant):
-    assert federation.search(grant).places == ()
+    assert federation.search(grant).locations == ()
 
 
 def test_a_changed_question_signed_again_is_answered_so_the_refusals_below_have_one_cause(federation, changed):
@@ -82,9 +82,9 @@ def test_answers_come_in_pages_of_eight(federation, grant):
     for number in range(9):
         federation.cloud.publish("P:wang", Location("H:alpha/cardiology", bytes([number]) * 16))
     first, second = federation.search(grant), federation.search(grant, page=1)
-    assert (len(first.places), first.pages) == (8, 2)
-    assert (len(second.places), second.pages) == (1, 2)
-    assert federation.search(grant, page=7).places == ()
+    assert (len(first.locations), first.pages) == (8, 2)
+    assert (len(second.locations), second.pages) == (1, 2)
+    assert federation.search(grant, page=7).locations == ()
 
 
 def test_a_stale_question_is_refused(federation, question):
@@ -244,12 +244,12 @@ def test_a_question_for_any_class_shows_only_the_grants_classes(federation):
     federation.cloud.publish("P:wang", PLACE)
     federation.cloud.publish("P:wang", Location("H:alpha/psychiatry", b"p" * 16))
     answer = federation.search(federation.grant(Terms(department_classes=["cardiology"])))
-    assert [place.department_id for place in answer.places] == ["H:alpha/cardiology"]
+    assert [place.department_id for place in answer.locations] == ["H:alpha/cardiology"]
 
 
 def test_a_class_that_is_not_published_has_no_rows(federation):
     """Only "*" of the federation's list is looked up; a class outside it has no rows and no error of its own."""
-    assert federation.search(federation.grant(), "astrology").places == ()
+    assert federation.search(federation.grant(), "astrology").locations == ()
 
 
 def test_an_emergency_is_refused_as_not_supported(federation, changed):

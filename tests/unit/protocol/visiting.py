@@ -42,7 +42,7 @@ def visit(federation: Federation) -> list[Exhibit]:
     waiting, consultation, kept = consult(federation)
 
     answer = federation.search(consultation.claim.grant)
-    assert [place.department_id for place in answer.places] == ["H:alpha/cardiology"]
+    assert [place.department_id for place in answer.locations] == ["H:alpha/cardiology"]
     kept.extend(exhibits.of_answer(answer, federation.cloud.anchors.cloud_id))
 
     record = record_of(b"record" * 300_000)
