@@ -120,7 +120,7 @@ def register_patient(
     federation: Federation, party: Party, ticket: str, *words: object, expect: int = 0
 ) -> dict[str, Any]:
     """Register a patient with a ticket."""
-    names = "--trust", federation.party.trust, "--id", party.identity, "--sensor", sensor(party), "--ticket", ticket
+    names = "--trust", federation.trust, "--id", party.identity, "--sensor", sensor(party), "--ticket", ticket
     return party.run("register", *names, *words, expect=expect)
 
 
@@ -135,7 +135,7 @@ def sensor(party: Party) -> Path:
 
 def certify_doctor(federation: Federation, doctor: Party, *words: object) -> Party:
     """Make a doctor's keys, have the authority certify them, and register it."""
-    request = doctor.run("init", "--trust", federation.party.trust, "--id", doctor.identity, *words)["request"]
+    request = doctor.run("init", "--trust", federation.trust, "--id", doctor.identity, *words)["request"]
     certificate = doctor.home.with_suffix(".der")
     run(
         *("authority", "issue", "--directory", federation.root / "authority", "--doctor", doctor.identity),
