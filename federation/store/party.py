@@ -104,6 +104,13 @@ class ReplayMemory:
         return self._database.read(lambda connection: connection.scalar(query)) is not None
 
 
+# Asked at every step of a protocol: each is composed once.
+_VALUE = sa.select(settings.c.value).where(settings.c.name == sa.bindparam("name"))
+_NEWER = sa.select(settings.c.sequence, settings.c.value).where(
+    settings.c.name == sa.bindparam("name"), settings.c.sequence > sa.bindparam("than")
+)
+
+
 class Settings:
     """Small named values of a party: its own key statement, the newest revocation list it has seen."""
 
@@ -112,17 +119,15 @@ class Settings:
 
     def get(self, name: str) -> bytes | None:
         """Return the value under a name."""
-        query = sa.select(settings.c.value).where(settings.c.name == name)
-        return self._database.read(lambda connection: connection.scalar(query))
+        return self._database.read(lambda connection: connection.scalar(_VALUE, {"name": name}))
 
     def newer(self, name: str, than: int) -> tuple[int, bytes] | None:
         """Return the sequence and the value under a name if that sequence is above the one at hand.
 
         That nothing is newer costs one look at the sequence, however long the value is.
         """
-        query = sa.select(settings.c.sequence, settings.c.value)
-        query = query.where(settings.c.name == name, settings.c.sequence > than)
-        row = self._database.read(lambda connection: connection.execute(query).first())
+        named = {"name": name, "than": than}
+        row = self._database.read(lambda connection: connection.execute(_NEWER, named).first())
         return None if row is None else (row.sequence, row.value)
 
     def put(self, name: str, value: bytes) -> None:
