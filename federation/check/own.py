@@ -10,7 +10,7 @@ from pathlib import Path
 from federation.check.findings import Examined, Finding, Verdict
 from federation.party.audit import Audit
 from federation.party.database_owner import owner_of, require_owner
-from federation.party.node_directory import credential_file, open_node_token
+from federation.party.node_directory import open_node_token, password_file
 from federation.party.tokens import CONSEQUENCES, missing_for
 from federation.store.blobs import BlobStore
 from federation.store.inspection import Schema, Survey, missing_rules, open_as_it_is, schema_of
@@ -89,10 +89,7 @@ def database(examined: Examined) -> Iterator[Finding]:
     """Reach the database, as it is; look at its schema, its rules and whose it is; let it keep something."""
     settings = examined.database_settings
     url = examined.directory.database_url(settings)
-    password_file = settings.password_file
-    if settings.password_credential is not None:
-        password_file = credential_file(settings.password_credential, "database.password_credential")
-    opened = examined.opened.enter_context(open_as_it_is(url, password_file))
+    opened = examined.opened.enter_context(open_as_it_is(url, password_file(settings)))
     schema = schema_of(opened)
     if schema in {Schema.EMPTY, Schema.BEHIND}:
         yield Finding("database", Verdict.WRONG, _SCHEMA[schema])
