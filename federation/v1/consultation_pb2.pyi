@@ -474,13 +474,15 @@ Global___CloseRoomResponse: _TypeAlias = CloseRoomResponse  # noqa: Y015
 
 @_typing.final
 class ConsultationOpening(_message.Message):
-    """p1 (eq. 12): {ID_P, B_P, R_P1, R_P2, T_P1, kappa_P, KS_P, EK_P, Sig_P1}."""
+    """p1 (eq. 12): {ID_P, B_P, R_P1, serial_D, R_P2, E_P, T_P1, kappa_P, KS_P, EK_P, Sig_P1}."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PATIENT_ID_FIELD_NUMBER: _builtins.int
     BIOMETRIC_PASSWORD_FIELD_NUMBER: _builtins.int
     REGISTRATION_POINT_FIELD_NUMBER: _builtins.int
+    RESPONDER_SERIAL_FIELD_NUMBER: _builtins.int
+    AGREEMENT_POINT_FIELD_NUMBER: _builtins.int
     EPHEMERAL_POINT_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     CONTRIBUTION_FIELD_NUMBER: _builtins.int
@@ -493,14 +495,20 @@ class ConsultationOpening(_message.Message):
     """B_P. The doctor checks its hash against the credential's attribute; it authenticates nobody by itself."""
     registration_point: _builtins.bytes
     """R_P1; equal to the one in KS_P."""
+    responder_serial: _builtins.bytes
+    """serial_D, of the doctor's credential whose R_D1 is the base of R_P2. The doctor requires it to be its own of now."""
+    agreement_point: _builtins.bytes
+    """R_P2 = x(r5 R_D1) (eq. 11)."""
     ephemeral_point: _builtins.bytes
-    """R_P2 = r5 B (eq. 11)."""
+    """E_P = x(e5 B): forward secrecy rests on it."""
     sent_at: _builtins.int
     """T_P1; equal to the opening's."""
     contribution: _builtins.bytes
     """kappa_P: keeps the session secret from a later quantum computer."""
     signature: _builtins.bytes
-    """Sig_P1 over T("P1", R_P1, ID_P, R_P2, B_P, PK, T_P1, ID_D, key id, session id, H(kappa_P)) (eq. 13 and the doctor: B4)."""
+    """Sig_P1 over T("P1", R_P1, ID_P, R_P2, E_P, B_P, PK, T_P1, ID_D, serial_D, key id, session id, H(kappa_P)) (eq. 13 and
+    the doctor: B4).
+    """
     @_builtins.property
     def key_statement(self) -> _statement_pb2.SignedStatement:
         """KS_P, signed by PRK_C."""
@@ -515,6 +523,8 @@ class ConsultationOpening(_message.Message):
         patient_id: _builtins.str | None = ...,
         biometric_password: _builtins.bytes | None = ...,
         registration_point: _builtins.bytes | None = ...,
+        responder_serial: _builtins.bytes | None = ...,
+        agreement_point: _builtins.bytes | None = ...,
         ephemeral_point: _builtins.bytes | None = ...,
         sent_at: _builtins.int | None = ...,
         contribution: _builtins.bytes | None = ...,
@@ -522,10 +532,12 @@ class ConsultationOpening(_message.Message):
         encryption_key_statement: _statement_pb2.SignedStatement | None = ...,
         signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_biometric_password", b"_biometric_password", "_contribution", b"_contribution", "_encryption_key_statement", b"_encryption_key_statement", "_ephemeral_point", b"_ephemeral_point", "_key_statement", b"_key_statement", "_patient_id", b"_patient_id", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "biometric_password", b"biometric_password", "contribution", b"contribution", "encryption_key_statement", b"encryption_key_statement", "ephemeral_point", b"ephemeral_point", "key_statement", b"key_statement", "patient_id", b"patient_id", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point", "_biometric_password", b"_biometric_password", "_contribution", b"_contribution", "_encryption_key_statement", b"_encryption_key_statement", "_ephemeral_point", b"_ephemeral_point", "_key_statement", b"_key_statement", "_patient_id", b"_patient_id", "_registration_point", b"_registration_point", "_responder_serial", b"_responder_serial", "_sent_at", b"_sent_at", "_signature", b"_signature", "agreement_point", b"agreement_point", "biometric_password", b"biometric_password", "contribution", b"contribution", "encryption_key_statement", b"encryption_key_statement", "ephemeral_point", b"ephemeral_point", "key_statement", b"key_statement", "patient_id", b"patient_id", "registration_point", b"registration_point", "responder_serial", b"responder_serial", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_biometric_password", b"_biometric_password", "_contribution", b"_contribution", "_encryption_key_statement", b"_encryption_key_statement", "_ephemeral_point", b"_ephemeral_point", "_key_statement", b"_key_statement", "_patient_id", b"_patient_id", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "biometric_password", b"biometric_password", "contribution", b"contribution", "encryption_key_statement", b"encryption_key_statement", "ephemeral_point", b"ephemeral_point", "key_statement", b"key_statement", "patient_id", b"patient_id", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point", "_biometric_password", b"_biometric_password", "_contribution", b"_contribution", "_encryption_key_statement", b"_encryption_key_statement", "_ephemeral_point", b"_ephemeral_point", "_key_statement", b"_key_statement", "_patient_id", b"_patient_id", "_registration_point", b"_registration_point", "_responder_serial", b"_responder_serial", "_sent_at", b"_sent_at", "_signature", b"_signature", "agreement_point", b"agreement_point", "biometric_password", b"biometric_password", "contribution", b"contribution", "encryption_key_statement", b"encryption_key_statement", "ephemeral_point", b"ephemeral_point", "key_statement", b"key_statement", "patient_id", b"patient_id", "registration_point", b"registration_point", "responder_serial", b"responder_serial", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agreement_point: _TypeAlias = _typing.Literal["agreement_point"]  # noqa: Y015
+    _WhichOneofArgType__agreement_point: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point"]  # noqa: Y015
     _WhichOneofReturnType__biometric_password: _TypeAlias = _typing.Literal["biometric_password"]  # noqa: Y015
     _WhichOneofArgType__biometric_password: _TypeAlias = _typing.Literal["_biometric_password", b"_biometric_password"]  # noqa: Y015
     _WhichOneofReturnType__contribution: _TypeAlias = _typing.Literal["contribution"]  # noqa: Y015
@@ -540,10 +552,14 @@ class ConsultationOpening(_message.Message):
     _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
     _WhichOneofReturnType__registration_point: _TypeAlias = _typing.Literal["registration_point"]  # noqa: Y015
     _WhichOneofArgType__registration_point: _TypeAlias = _typing.Literal["_registration_point", b"_registration_point"]  # noqa: Y015
+    _WhichOneofReturnType__responder_serial: _TypeAlias = _typing.Literal["responder_serial"]  # noqa: Y015
+    _WhichOneofArgType__responder_serial: _TypeAlias = _typing.Literal["_responder_serial", b"_responder_serial"]  # noqa: Y015
     _WhichOneofReturnType__sent_at: _TypeAlias = _typing.Literal["sent_at"]  # noqa: Y015
     _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
     _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
     _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agreement_point) -> _WhichOneofReturnType__agreement_point | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__biometric_password) -> _WhichOneofReturnType__biometric_password | None: ...
     @_typing.overload
@@ -559,6 +575,8 @@ class ConsultationOpening(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__registration_point) -> _WhichOneofReturnType__registration_point | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__responder_serial) -> _WhichOneofReturnType__responder_serial | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sent_at) -> _WhichOneofReturnType__sent_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__signature) -> _WhichOneofReturnType__signature | None: ...
@@ -567,7 +585,7 @@ Global___ConsultationOpening: _TypeAlias = ConsultationOpening  # noqa: Y015
 
 @_typing.final
 class ConsultationReply(_message.Message):
-    """d1 (eq. 18): {ID_D, Cert_D, KS_D, R_D1, R_D2, kappa_D, kc_D, T_D1, Sig_D1}."""
+    """d1 (eq. 18): {ID_D, Cert_D, KS_D, R_D1, R_D2, E_D, kappa_D, kc_D, T_D1, Sig_D1}."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -575,6 +593,7 @@ class ConsultationReply(_message.Message):
     DOCTOR_CERTIFICATE_FIELD_NUMBER: _builtins.int
     KEY_STATEMENT_FIELD_NUMBER: _builtins.int
     REGISTRATION_POINT_FIELD_NUMBER: _builtins.int
+    AGREEMENT_POINT_FIELD_NUMBER: _builtins.int
     EPHEMERAL_POINT_FIELD_NUMBER: _builtins.int
     CONTRIBUTION_FIELD_NUMBER: _builtins.int
     KEY_CONFIRMATION_FIELD_NUMBER: _builtins.int
@@ -586,8 +605,10 @@ class ConsultationReply(_message.Message):
     """Cert_D, DER; the one that the patient checked."""
     registration_point: _builtins.bytes
     """R_D1; equal to the one in KS_D."""
+    agreement_point: _builtins.bytes
+    """R_D2 = x(r6 R_P1) (eq. 16)."""
     ephemeral_point: _builtins.bytes
-    """R_D2 = r6 B (eq. 16)."""
+    """E_D = x(e6 B)."""
     contribution: _builtins.bytes
     """kappa_D."""
     key_confirmation: _builtins.bytes
@@ -595,7 +616,7 @@ class ConsultationReply(_message.Message):
     sent_at: _builtins.int
     """T_D1; equal to the reply's."""
     signature: _builtins.bytes
-    """Sig_D1 over T("D1", R_D2, ID_D, T_D1, H(Cert_D), kc_D, PK, TH1) (eq. 19)."""
+    """Sig_D1 over T("D1", R_D2, E_D, ID_D, T_D1, H(Cert_D), kc_D, PK, TH1) (eq. 19)."""
     @_builtins.property
     def key_statement(self) -> _statement_pb2.SignedStatement:
         """KS_D."""
@@ -607,16 +628,19 @@ class ConsultationReply(_message.Message):
         doctor_certificate: _builtins.bytes | None = ...,
         key_statement: _statement_pb2.SignedStatement | None = ...,
         registration_point: _builtins.bytes | None = ...,
+        agreement_point: _builtins.bytes | None = ...,
         ephemeral_point: _builtins.bytes | None = ...,
         contribution: _builtins.bytes | None = ...,
         key_confirmation: _builtins.bytes | None = ...,
         sent_at: _builtins.int | None = ...,
         signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_contribution", b"_contribution", "_doctor_certificate", b"_doctor_certificate", "_doctor_id", b"_doctor_id", "_ephemeral_point", b"_ephemeral_point", "_key_confirmation", b"_key_confirmation", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "contribution", b"contribution", "doctor_certificate", b"doctor_certificate", "doctor_id", b"doctor_id", "ephemeral_point", b"ephemeral_point", "key_confirmation", b"key_confirmation", "key_statement", b"key_statement", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point", "_contribution", b"_contribution", "_doctor_certificate", b"_doctor_certificate", "_doctor_id", b"_doctor_id", "_ephemeral_point", b"_ephemeral_point", "_key_confirmation", b"_key_confirmation", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "agreement_point", b"agreement_point", "contribution", b"contribution", "doctor_certificate", b"doctor_certificate", "doctor_id", b"doctor_id", "ephemeral_point", b"ephemeral_point", "key_confirmation", b"key_confirmation", "key_statement", b"key_statement", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contribution", b"_contribution", "_doctor_certificate", b"_doctor_certificate", "_doctor_id", b"_doctor_id", "_ephemeral_point", b"_ephemeral_point", "_key_confirmation", b"_key_confirmation", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "contribution", b"contribution", "doctor_certificate", b"doctor_certificate", "doctor_id", b"doctor_id", "ephemeral_point", b"ephemeral_point", "key_confirmation", b"key_confirmation", "key_statement", b"key_statement", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point", "_contribution", b"_contribution", "_doctor_certificate", b"_doctor_certificate", "_doctor_id", b"_doctor_id", "_ephemeral_point", b"_ephemeral_point", "_key_confirmation", b"_key_confirmation", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "agreement_point", b"agreement_point", "contribution", b"contribution", "doctor_certificate", b"doctor_certificate", "doctor_id", b"doctor_id", "ephemeral_point", b"ephemeral_point", "key_confirmation", b"key_confirmation", "key_statement", b"key_statement", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agreement_point: _TypeAlias = _typing.Literal["agreement_point"]  # noqa: Y015
+    _WhichOneofArgType__agreement_point: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point"]  # noqa: Y015
     _WhichOneofReturnType__contribution: _TypeAlias = _typing.Literal["contribution"]  # noqa: Y015
     _WhichOneofArgType__contribution: _TypeAlias = _typing.Literal["_contribution", b"_contribution"]  # noqa: Y015
     _WhichOneofReturnType__doctor_certificate: _TypeAlias = _typing.Literal["doctor_certificate"]  # noqa: Y015
@@ -635,6 +659,8 @@ class ConsultationReply(_message.Message):
     _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
     _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
     _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agreement_point) -> _WhichOneofReturnType__agreement_point | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__contribution) -> _WhichOneofReturnType__contribution | None: ...
     @_typing.overload

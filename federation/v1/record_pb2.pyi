@@ -235,13 +235,17 @@ Global___GetHospitalResponse: _TypeAlias = GetHospitalResponse  # noqa: Y015
 
 @_typing.final
 class RecordOpening(_message.Message):
-    """d3 (eq. 34): {Cert_D, T_D3, ID_D, R_D3, R_D1, c_P, kappa_D, KS_D, EK_D, Sig_D3}. The sender is not named in clear."""
+    """d3 (eq. 34): {Cert_D, T_D3, ID_D, serial_HPC, R_D3, E_D, R_D1, c_P, kappa_D, KS_D, EK_D, Sig_D3}. The sender is not named
+    in clear.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DOCTOR_CERTIFICATE_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     DOCTOR_ID_FIELD_NUMBER: _builtins.int
+    RESPONDER_SERIAL_FIELD_NUMBER: _builtins.int
+    AGREEMENT_POINT_FIELD_NUMBER: _builtins.int
     EPHEMERAL_POINT_FIELD_NUMBER: _builtins.int
     REGISTRATION_POINT_FIELD_NUMBER: _builtins.int
     PATIENT_COMMITMENT_FIELD_NUMBER: _builtins.int
@@ -255,8 +259,12 @@ class RecordOpening(_message.Message):
     """T_D3; equal to the opening's."""
     doctor_id: _builtins.str
     """ID_D."""
+    responder_serial: _builtins.bytes
+    """serial_HPC, of the hospital's credential whose R_HPC1 is the base of R_D3. The hospital requires it to be its own of now."""
+    agreement_point: _builtins.bytes
+    """R_D3 = x(r7 R_HPC1) (eq. 33)."""
     ephemeral_point: _builtins.bytes
-    """R_D3 = r7 B (eq. 33)."""
+    """E_D = x(e7 B): forward secrecy rests on it."""
     registration_point: _builtins.bytes
     """R_D1; equal to the one in KS_D."""
     patient_commitment: _builtins.bytes
@@ -264,8 +272,8 @@ class RecordOpening(_message.Message):
     contribution: _builtins.bytes
     """kappa_D."""
     signature: _builtins.bytes
-    """Sig_D3 over T("D3", PK, T_D3, c_P, R_D3, R_D1, ID_HPC, key id, session id, H(kappa_D), H(Cert_D)) (eq. 35 and the
-    hospital: C3).
+    """Sig_D3 over T("D3", PK, T_D3, c_P, R_D3, E_D, R_D1, ID_HPC, serial_HPC, key id, session id, H(kappa_D), H(Cert_D))
+    (eq. 35 and the hospital: C3).
     """
     @_builtins.property
     def key_statement(self) -> _statement_pb2.SignedStatement:
@@ -281,6 +289,8 @@ class RecordOpening(_message.Message):
         doctor_certificate: _builtins.bytes | None = ...,
         sent_at: _builtins.int | None = ...,
         doctor_id: _builtins.str | None = ...,
+        responder_serial: _builtins.bytes | None = ...,
+        agreement_point: _builtins.bytes | None = ...,
         ephemeral_point: _builtins.bytes | None = ...,
         registration_point: _builtins.bytes | None = ...,
         patient_commitment: _builtins.bytes | None = ...,
@@ -289,10 +299,12 @@ class RecordOpening(_message.Message):
         encryption_key_statement: _statement_pb2.SignedStatement | None = ...,
         signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_contribution", b"_contribution", "_doctor_certificate", b"_doctor_certificate", "_doctor_id", b"_doctor_id", "_encryption_key_statement", b"_encryption_key_statement", "_ephemeral_point", b"_ephemeral_point", "_key_statement", b"_key_statement", "_patient_commitment", b"_patient_commitment", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "contribution", b"contribution", "doctor_certificate", b"doctor_certificate", "doctor_id", b"doctor_id", "encryption_key_statement", b"encryption_key_statement", "ephemeral_point", b"ephemeral_point", "key_statement", b"key_statement", "patient_commitment", b"patient_commitment", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point", "_contribution", b"_contribution", "_doctor_certificate", b"_doctor_certificate", "_doctor_id", b"_doctor_id", "_encryption_key_statement", b"_encryption_key_statement", "_ephemeral_point", b"_ephemeral_point", "_key_statement", b"_key_statement", "_patient_commitment", b"_patient_commitment", "_registration_point", b"_registration_point", "_responder_serial", b"_responder_serial", "_sent_at", b"_sent_at", "_signature", b"_signature", "agreement_point", b"agreement_point", "contribution", b"contribution", "doctor_certificate", b"doctor_certificate", "doctor_id", b"doctor_id", "encryption_key_statement", b"encryption_key_statement", "ephemeral_point", b"ephemeral_point", "key_statement", b"key_statement", "patient_commitment", b"patient_commitment", "registration_point", b"registration_point", "responder_serial", b"responder_serial", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contribution", b"_contribution", "_doctor_certificate", b"_doctor_certificate", "_doctor_id", b"_doctor_id", "_encryption_key_statement", b"_encryption_key_statement", "_ephemeral_point", b"_ephemeral_point", "_key_statement", b"_key_statement", "_patient_commitment", b"_patient_commitment", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "contribution", b"contribution", "doctor_certificate", b"doctor_certificate", "doctor_id", b"doctor_id", "encryption_key_statement", b"encryption_key_statement", "ephemeral_point", b"ephemeral_point", "key_statement", b"key_statement", "patient_commitment", b"patient_commitment", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point", "_contribution", b"_contribution", "_doctor_certificate", b"_doctor_certificate", "_doctor_id", b"_doctor_id", "_encryption_key_statement", b"_encryption_key_statement", "_ephemeral_point", b"_ephemeral_point", "_key_statement", b"_key_statement", "_patient_commitment", b"_patient_commitment", "_registration_point", b"_registration_point", "_responder_serial", b"_responder_serial", "_sent_at", b"_sent_at", "_signature", b"_signature", "agreement_point", b"agreement_point", "contribution", b"contribution", "doctor_certificate", b"doctor_certificate", "doctor_id", b"doctor_id", "encryption_key_statement", b"encryption_key_statement", "ephemeral_point", b"ephemeral_point", "key_statement", b"key_statement", "patient_commitment", b"patient_commitment", "registration_point", b"registration_point", "responder_serial", b"responder_serial", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agreement_point: _TypeAlias = _typing.Literal["agreement_point"]  # noqa: Y015
+    _WhichOneofArgType__agreement_point: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point"]  # noqa: Y015
     _WhichOneofReturnType__contribution: _TypeAlias = _typing.Literal["contribution"]  # noqa: Y015
     _WhichOneofArgType__contribution: _TypeAlias = _typing.Literal["_contribution", b"_contribution"]  # noqa: Y015
     _WhichOneofReturnType__doctor_certificate: _TypeAlias = _typing.Literal["doctor_certificate"]  # noqa: Y015
@@ -309,10 +321,14 @@ class RecordOpening(_message.Message):
     _WhichOneofArgType__patient_commitment: _TypeAlias = _typing.Literal["_patient_commitment", b"_patient_commitment"]  # noqa: Y015
     _WhichOneofReturnType__registration_point: _TypeAlias = _typing.Literal["registration_point"]  # noqa: Y015
     _WhichOneofArgType__registration_point: _TypeAlias = _typing.Literal["_registration_point", b"_registration_point"]  # noqa: Y015
+    _WhichOneofReturnType__responder_serial: _TypeAlias = _typing.Literal["responder_serial"]  # noqa: Y015
+    _WhichOneofArgType__responder_serial: _TypeAlias = _typing.Literal["_responder_serial", b"_responder_serial"]  # noqa: Y015
     _WhichOneofReturnType__sent_at: _TypeAlias = _typing.Literal["sent_at"]  # noqa: Y015
     _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
     _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
     _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agreement_point) -> _WhichOneofReturnType__agreement_point | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__contribution) -> _WhichOneofReturnType__contribution | None: ...
     @_typing.overload
@@ -330,6 +346,8 @@ class RecordOpening(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__registration_point) -> _WhichOneofReturnType__registration_point | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__responder_serial) -> _WhichOneofReturnType__responder_serial | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sent_at) -> _WhichOneofReturnType__sent_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__signature) -> _WhichOneofReturnType__signature | None: ...
@@ -338,7 +356,7 @@ Global___RecordOpening: _TypeAlias = RecordOpening  # noqa: Y015
 
 @_typing.final
 class RecordReply(_message.Message):
-    """h1 (eq. 40): {ID_HPC, KS_HPC, kappa_H, kc_H, T_HPC1, R_HPC2, R_HPC1, Sig_HPC1}."""
+    """h1 (eq. 40): {ID_HPC, KS_HPC, kappa_H, kc_H, T_HPC1, R_HPC2, E_HPC, R_HPC1, Sig_HPC1}."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -347,6 +365,7 @@ class RecordReply(_message.Message):
     CONTRIBUTION_FIELD_NUMBER: _builtins.int
     KEY_CONFIRMATION_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
+    AGREEMENT_POINT_FIELD_NUMBER: _builtins.int
     EPHEMERAL_POINT_FIELD_NUMBER: _builtins.int
     REGISTRATION_POINT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
@@ -358,12 +377,14 @@ class RecordReply(_message.Message):
     """kc_H, in the slot of SEK_2 (B5); compared in constant time (eq. 44)."""
     sent_at: _builtins.int
     """T_HPC1; equal to the reply's."""
+    agreement_point: _builtins.bytes
+    """R_HPC2 = x(r8 R_D1) (eq. 38)."""
     ephemeral_point: _builtins.bytes
-    """R_HPC2 = r8 B (eq. 38)."""
+    """E_HPC = x(e8 B)."""
     registration_point: _builtins.bytes
     """R_HPC1; equal to the one in KS_HPC (X4)."""
     signature: _builtins.bytes
-    """Sig_HPC1 over T("H1", PK, T_HPC1, ID_HPC, kc_H, TH2) (eq. 41; C4)."""
+    """Sig_HPC1 over T("H1", PK, T_HPC1, E_HPC, ID_HPC, kc_H, TH2) (eq. 41; C4)."""
     @_builtins.property
     def key_statement(self) -> _statement_pb2.SignedStatement:
         """KS_HPC."""
@@ -376,14 +397,17 @@ class RecordReply(_message.Message):
         contribution: _builtins.bytes | None = ...,
         key_confirmation: _builtins.bytes | None = ...,
         sent_at: _builtins.int | None = ...,
+        agreement_point: _builtins.bytes | None = ...,
         ephemeral_point: _builtins.bytes | None = ...,
         registration_point: _builtins.bytes | None = ...,
         signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_contribution", b"_contribution", "_ephemeral_point", b"_ephemeral_point", "_hospital_id", b"_hospital_id", "_key_confirmation", b"_key_confirmation", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "contribution", b"contribution", "ephemeral_point", b"ephemeral_point", "hospital_id", b"hospital_id", "key_confirmation", b"key_confirmation", "key_statement", b"key_statement", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point", "_contribution", b"_contribution", "_ephemeral_point", b"_ephemeral_point", "_hospital_id", b"_hospital_id", "_key_confirmation", b"_key_confirmation", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "agreement_point", b"agreement_point", "contribution", b"contribution", "ephemeral_point", b"ephemeral_point", "hospital_id", b"hospital_id", "key_confirmation", b"key_confirmation", "key_statement", b"key_statement", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contribution", b"_contribution", "_ephemeral_point", b"_ephemeral_point", "_hospital_id", b"_hospital_id", "_key_confirmation", b"_key_confirmation", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "contribution", b"contribution", "ephemeral_point", b"ephemeral_point", "hospital_id", b"hospital_id", "key_confirmation", b"key_confirmation", "key_statement", b"key_statement", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point", "_contribution", b"_contribution", "_ephemeral_point", b"_ephemeral_point", "_hospital_id", b"_hospital_id", "_key_confirmation", b"_key_confirmation", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_signature", b"_signature", "agreement_point", b"agreement_point", "contribution", b"contribution", "ephemeral_point", b"ephemeral_point", "hospital_id", b"hospital_id", "key_confirmation", b"key_confirmation", "key_statement", b"key_statement", "registration_point", b"registration_point", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agreement_point: _TypeAlias = _typing.Literal["agreement_point"]  # noqa: Y015
+    _WhichOneofArgType__agreement_point: _TypeAlias = _typing.Literal["_agreement_point", b"_agreement_point"]  # noqa: Y015
     _WhichOneofReturnType__contribution: _TypeAlias = _typing.Literal["contribution"]  # noqa: Y015
     _WhichOneofArgType__contribution: _TypeAlias = _typing.Literal["_contribution", b"_contribution"]  # noqa: Y015
     _WhichOneofReturnType__ephemeral_point: _TypeAlias = _typing.Literal["ephemeral_point"]  # noqa: Y015
@@ -400,6 +424,8 @@ class RecordReply(_message.Message):
     _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
     _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
     _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agreement_point) -> _WhichOneofReturnType__agreement_point | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__contribution) -> _WhichOneofReturnType__contribution | None: ...
     @_typing.overload

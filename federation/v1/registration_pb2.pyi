@@ -239,13 +239,13 @@ class RegistrationAnswer(_message.Message):
     credential: _builtins.bytes
     """M_X: the exact bytes of the Credential."""
     registration_point: _builtins.bytes
-    """R_X1 (eq. 2, 5, 8)."""
+    """R_X1 = rho (eq. 2, 5, 8)."""
     registration_secret: _builtins.bytes
-    """S_X (eq. 3, 6, 9): 32 bytes, little-endian, below L. Import it into the token and wipe it."""
+    """S_X (eq. 3, 6, 9): 32 bytes, big-endian, from 1 to n - 1. Import it into the token and wipe it."""
     sent_at: _builtins.int
     """T; equal to the reply's."""
     signature: _builtins.bytes
-    """S_PRK_C over T("reg2", H(reg1 plaintext), M_X, R_X1, U_X, T)."""
+    """S_PRK_C over T("reg2", H(reg1 plaintext), M_X, R_X1, x(U_X), T)."""
     @_builtins.property
     def key_statement(self) -> _statement_pb2.SignedStatement:
         """KS_X, signed by PRK_C."""

@@ -51,11 +51,11 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     KIND_HOSPITAL_ID_OR_ANY: _Kind.ValueType  # 10
     """KIND_HOSPITAL_ID, or `*` for all."""
     KIND_POINT: _Kind.ValueType  # 11
-    """32 bytes: a compressed edwards25519 point (RFC 8032, section 5.1.2). The receiver refuses one that is not
-    canonical, not in the prime-order subgroup, or O, B or -B.
+    """32 bytes: the x-coordinate of a P-256 point (FIPS 186-5, SEC 2), big-endian; it stands for either point over it. The
+    receiver refuses one that is not below the field's prime, or over which no point lies.
     """
     KIND_SIGNATURE: _Kind.ValueType  # 12
-    """64 bytes: a pure Ed25519 signature (RFC 8032, section 5.1.6)."""
+    """64 bytes: an ECDSA signature on P-256 with SHA-256 (FIPS 186-5), r || s, big-endian, s at most half the group's order."""
     KIND_DIGEST: _Kind.ValueType  # 13
     """32 bytes: a SHA-256 digest."""
     KIND_ID16: _Kind.ValueType  # 14
@@ -65,11 +65,9 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     KIND_BYTES32: _Kind.ValueType  # 16
     """32 bytes: a random contribution, blind, HMAC-SHA256 tag or other 32-byte secret."""
     KIND_VERIFYING_KEY: _Kind.ValueType  # 17
-    """32 bytes: an Ed25519 public key (RFC 8032, section 5.1.5). The receiver refuses one that is no valid point, by the rule
-    of KIND_POINT: with a key of small order, signatures hold over anything (B6).
-    """
+    """33 bytes: a P-256 public key, compressed (SEC 1, section 2.3.3). The receiver refuses one that is not on the curve."""
     KIND_ENCAPSULATION_KEY: _Kind.ValueType  # 18
-    """1,216 bytes: ML-KEM-768 encapsulation key (1,184) || X25519 public key (32)."""
+    """1,249 bytes: ML-KEM-768 encapsulation key (1,184) || P-256 public key, uncompressed (65)."""
     KIND_TIME: _Kind.ValueType  # 19
     """Milliseconds since the Unix epoch, at most 253402300799999: the last of the year 9999 (RFC 3339)."""
     KIND_ADDRESS: _Kind.ValueType  # 20
@@ -82,6 +80,8 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """`D:` and a name as in KIND_DOCTOR_ID, that doctor alone; or `D:`, 0-63 of [A-Za-z0-9._-] and `*`: every doctor whose ID
     begins so.
     """
+    KIND_REGISTRATION_POINT: _Kind.ValueType  # 22
+    """32 bytes: R_X1, a KIND_POINT that is at least 1 and below the group's order: rho of a signature by s."""
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """The form of a field's value. A field without a kind is bounded by `max_size` alone."""
@@ -109,11 +109,11 @@ KIND_DEPARTMENT_ID: Kind.ValueType  # 9
 KIND_HOSPITAL_ID_OR_ANY: Kind.ValueType  # 10
 """KIND_HOSPITAL_ID, or `*` for all."""
 KIND_POINT: Kind.ValueType  # 11
-"""32 bytes: a compressed edwards25519 point (RFC 8032, section 5.1.2). The receiver refuses one that is not
-canonical, not in the prime-order subgroup, or O, B or -B.
+"""32 bytes: the x-coordinate of a P-256 point (FIPS 186-5, SEC 2), big-endian; it stands for either point over it. The
+receiver refuses one that is not below the field's prime, or over which no point lies.
 """
 KIND_SIGNATURE: Kind.ValueType  # 12
-"""64 bytes: a pure Ed25519 signature (RFC 8032, section 5.1.6)."""
+"""64 bytes: an ECDSA signature on P-256 with SHA-256 (FIPS 186-5), r || s, big-endian, s at most half the group's order."""
 KIND_DIGEST: Kind.ValueType  # 13
 """32 bytes: a SHA-256 digest."""
 KIND_ID16: Kind.ValueType  # 14
@@ -123,11 +123,9 @@ KIND_SESSION_ID: Kind.ValueType  # 15
 KIND_BYTES32: Kind.ValueType  # 16
 """32 bytes: a random contribution, blind, HMAC-SHA256 tag or other 32-byte secret."""
 KIND_VERIFYING_KEY: Kind.ValueType  # 17
-"""32 bytes: an Ed25519 public key (RFC 8032, section 5.1.5). The receiver refuses one that is no valid point, by the rule
-of KIND_POINT: with a key of small order, signatures hold over anything (B6).
-"""
+"""33 bytes: a P-256 public key, compressed (SEC 1, section 2.3.3). The receiver refuses one that is not on the curve."""
 KIND_ENCAPSULATION_KEY: Kind.ValueType  # 18
-"""1,216 bytes: ML-KEM-768 encapsulation key (1,184) || X25519 public key (32)."""
+"""1,249 bytes: ML-KEM-768 encapsulation key (1,184) || P-256 public key, uncompressed (65)."""
 KIND_TIME: Kind.ValueType  # 19
 """Milliseconds since the Unix epoch, at most 253402300799999: the last of the year 9999 (RFC 3339)."""
 KIND_ADDRESS: Kind.ValueType  # 20
@@ -140,6 +138,8 @@ KIND_DOCTOR_SCOPE: Kind.ValueType  # 21
 """`D:` and a name as in KIND_DOCTOR_ID, that doctor alone; or `D:`, 0-63 of [A-Za-z0-9._-] and `*`: every doctor whose ID
 begins so.
 """
+KIND_REGISTRATION_POINT: Kind.ValueType  # 22
+"""32 bytes: R_X1, a KIND_POINT that is at least 1 and below the group's order: rho of a signature by s."""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 @_typing.final

@@ -88,7 +88,7 @@ class SignedStatement(_message.Message):
     statement: _builtins.bytes
     """The exact bytes of the statement's message."""
     signature: _builtins.bytes
-    """Ed25519 over T(label, statement)."""
+    """S_PRK over T(label, statement): ECDSA over T("sig", the signer's key, T(label, statement))."""
     def __init__(
         self,
         *,
@@ -112,7 +112,7 @@ Global___SignedStatement: _TypeAlias = SignedStatement  # noqa: Y015
 
 @_typing.final
 class Credential(_message.Message):
-    """M_X, label "cred": what s signs. (R_X1, S_X) is the Ed25519 signature by s over T("cred", bytes) (eq. 2-3, 5-6, 8-9);
+    """M_X, label "cred": what s signs. (R_X1, S_X) is the ECDSA signature by s over T("cred", PK, bytes) (eq. 2-3, 5-6, 8-9);
     S_X stays the holder's secret, so this signature is never published whole.
     """
 
@@ -288,7 +288,7 @@ class EncryptionKeyStatement(_message.Message):
     key_id: _builtins.bytes
     """First 16 bytes of SHA-256(encryption_key)."""
     kem: _builtins.int
-    """HPKE KEM identifier: 0x647a, MLKEM768-X25519. The receiver refuses any other."""
+    """HPKE KEM identifier: 0x0050, MLKEM768-P256. The receiver refuses any other."""
     encryption_key: _builtins.bytes
     """PUK_kem."""
     not_before: _builtins.int

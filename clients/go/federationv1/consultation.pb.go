@@ -793,7 +793,7 @@ func (*CloseRoomResponse) Descriptor() ([]byte, []int) {
 	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{10}
 }
 
-// p1 (eq. 12): {ID_P, B_P, R_P1, R_P2, T_P1, kappa_P, KS_P, EK_P, Sig_P1}.
+// p1 (eq. 12): {ID_P, B_P, R_P1, serial_D, R_P2, E_P, T_P1, kappa_P, KS_P, EK_P, Sig_P1}.
 type ConsultationOpening struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_P.
@@ -802,18 +802,23 @@ type ConsultationOpening struct {
 	BiometricPassword []byte `protobuf:"bytes,2,opt,name=biometric_password,json=biometricPassword,proto3,oneof" json:"biometric_password,omitempty"`
 	// R_P1; equal to the one in KS_P.
 	RegistrationPoint []byte `protobuf:"bytes,3,opt,name=registration_point,json=registrationPoint,proto3,oneof" json:"registration_point,omitempty"`
-	// R_P2 = r5 B (eq. 11).
-	EphemeralPoint []byte `protobuf:"bytes,4,opt,name=ephemeral_point,json=ephemeralPoint,proto3,oneof" json:"ephemeral_point,omitempty"`
+	// serial_D, of the doctor's credential whose R_D1 is the base of R_P2. The doctor requires it to be its own of now.
+	ResponderSerial []byte `protobuf:"bytes,4,opt,name=responder_serial,json=responderSerial,proto3,oneof" json:"responder_serial,omitempty"`
+	// R_P2 = x(r5 R_D1) (eq. 11).
+	AgreementPoint []byte `protobuf:"bytes,5,opt,name=agreement_point,json=agreementPoint,proto3,oneof" json:"agreement_point,omitempty"`
+	// E_P = x(e5 B): forward secrecy rests on it.
+	EphemeralPoint []byte `protobuf:"bytes,6,opt,name=ephemeral_point,json=ephemeralPoint,proto3,oneof" json:"ephemeral_point,omitempty"`
 	// T_P1; equal to the opening's.
-	SentAt *uint64 `protobuf:"varint,5,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	SentAt *uint64 `protobuf:"varint,7,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
 	// kappa_P: keeps the session secret from a later quantum computer.
-	Contribution []byte `protobuf:"bytes,6,opt,name=contribution,proto3,oneof" json:"contribution,omitempty"`
+	Contribution []byte `protobuf:"bytes,8,opt,name=contribution,proto3,oneof" json:"contribution,omitempty"`
 	// KS_P, signed by PRK_C.
-	KeyStatement *SignedStatement `protobuf:"bytes,7,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
+	KeyStatement *SignedStatement `protobuf:"bytes,9,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
 	// EK_P, signed by PRK_P.
-	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,8,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
-	// Sig_P1 over T("P1", R_P1, ID_P, R_P2, B_P, PK, T_P1, ID_D, key id, session id, H(kappa_P)) (eq. 13 and the doctor: B4).
-	Signature     []byte `protobuf:"bytes,9,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,10,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
+	// Sig_P1 over T("P1", R_P1, ID_P, R_P2, E_P, B_P, PK, T_P1, ID_D, serial_D, key id, session id, H(kappa_P)) (eq. 13 and
+	// the doctor: B4).
+	Signature     []byte `protobuf:"bytes,11,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -869,6 +874,20 @@ func (x *ConsultationOpening) GetRegistrationPoint() []byte {
 	return nil
 }
 
+func (x *ConsultationOpening) GetResponderSerial() []byte {
+	if x != nil {
+		return x.ResponderSerial
+	}
+	return nil
+}
+
+func (x *ConsultationOpening) GetAgreementPoint() []byte {
+	if x != nil {
+		return x.AgreementPoint
+	}
+	return nil
+}
+
 func (x *ConsultationOpening) GetEphemeralPoint() []byte {
 	if x != nil {
 		return x.EphemeralPoint
@@ -911,7 +930,7 @@ func (x *ConsultationOpening) GetSignature() []byte {
 	return nil
 }
 
-// d1 (eq. 18): {ID_D, Cert_D, KS_D, R_D1, R_D2, kappa_D, kc_D, T_D1, Sig_D1}.
+// d1 (eq. 18): {ID_D, Cert_D, KS_D, R_D1, R_D2, E_D, kappa_D, kc_D, T_D1, Sig_D1}.
 type ConsultationReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_D. The patient requires it to be the doctor that it addressed (B4).
@@ -922,16 +941,18 @@ type ConsultationReply struct {
 	KeyStatement *SignedStatement `protobuf:"bytes,3,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
 	// R_D1; equal to the one in KS_D.
 	RegistrationPoint []byte `protobuf:"bytes,4,opt,name=registration_point,json=registrationPoint,proto3,oneof" json:"registration_point,omitempty"`
-	// R_D2 = r6 B (eq. 16).
-	EphemeralPoint []byte `protobuf:"bytes,5,opt,name=ephemeral_point,json=ephemeralPoint,proto3,oneof" json:"ephemeral_point,omitempty"`
+	// R_D2 = x(r6 R_P1) (eq. 16).
+	AgreementPoint []byte `protobuf:"bytes,5,opt,name=agreement_point,json=agreementPoint,proto3,oneof" json:"agreement_point,omitempty"`
+	// E_D = x(e6 B).
+	EphemeralPoint []byte `protobuf:"bytes,6,opt,name=ephemeral_point,json=ephemeralPoint,proto3,oneof" json:"ephemeral_point,omitempty"`
 	// kappa_D.
-	Contribution []byte `protobuf:"bytes,6,opt,name=contribution,proto3,oneof" json:"contribution,omitempty"`
+	Contribution []byte `protobuf:"bytes,7,opt,name=contribution,proto3,oneof" json:"contribution,omitempty"`
 	// kc_D, in the slot of SEK_1 (B5); compared in constant time (eq. 22).
-	KeyConfirmation []byte `protobuf:"bytes,7,opt,name=key_confirmation,json=keyConfirmation,proto3,oneof" json:"key_confirmation,omitempty"`
+	KeyConfirmation []byte `protobuf:"bytes,8,opt,name=key_confirmation,json=keyConfirmation,proto3,oneof" json:"key_confirmation,omitempty"`
 	// T_D1; equal to the reply's.
-	SentAt *uint64 `protobuf:"varint,8,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	// Sig_D1 over T("D1", R_D2, ID_D, T_D1, H(Cert_D), kc_D, PK, TH1) (eq. 19).
-	Signature     []byte `protobuf:"bytes,9,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	SentAt *uint64 `protobuf:"varint,9,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	// Sig_D1 over T("D1", R_D2, E_D, ID_D, T_D1, H(Cert_D), kc_D, PK, TH1) (eq. 19).
+	Signature     []byte `protobuf:"bytes,10,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -990,6 +1011,13 @@ func (x *ConsultationReply) GetKeyStatement() *SignedStatement {
 func (x *ConsultationReply) GetRegistrationPoint() []byte {
 	if x != nil {
 		return x.RegistrationPoint
+	}
+	return nil
+}
+
+func (x *ConsultationReply) GetAgreementPoint() []byte {
+	if x != nil {
+		return x.AgreementPoint
 	}
 	return nil
 }
@@ -1204,21 +1232,27 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\b_room_idB\f\n" +
 	"\n" +
 	"_signature\"\x13\n" +
-	"\x11CloseRoomResponse\"\xce\x05\n" +
+	"\x11CloseRoomResponse\"\xe5\x06\n" +
 	"\x13ConsultationOpening\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12:\n" +
 	"\x12biometric_password\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x01R\x11biometricPassword\x88\x01\x01\x12:\n" +
-	"\x12registration_point\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x02R\x11registrationPoint\x88\x01\x01\x124\n" +
-	"\x0fephemeral_point\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x03R\x0eephemeralPoint\x88\x01\x01\x12$\n" +
-	"\asent_at\x18\x05 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x04R\x06sentAt\x88\x01\x01\x12/\n" +
-	"\fcontribution\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x05R\fcontribution\x88\x01\x01\x12H\n" +
-	"\rkey_statement\x18\a \x01(\v2\x1e.federation.v1.SignedStatementH\x06R\fkeyStatement\x88\x01\x01\x12]\n" +
-	"\x18encryption_key_statement\x18\b \x01(\v2\x1e.federation.v1.SignedStatementH\aR\x16encryptionKeyStatement\x88\x01\x01\x12)\n" +
-	"\tsignature\x18\t \x01(\fB\x06\xca\xda\x18\x02\b\fH\bR\tsignature\x88\x01\x01:\a\xca\xda\x18\x03\b\x80 B\r\n" +
+	"\x12registration_point\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x16H\x02R\x11registrationPoint\x88\x01\x01\x126\n" +
+	"\x10responder_serial\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x03R\x0fresponderSerial\x88\x01\x01\x124\n" +
+	"\x0fagreement_point\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x04R\x0eagreementPoint\x88\x01\x01\x124\n" +
+	"\x0fephemeral_point\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x05R\x0eephemeralPoint\x88\x01\x01\x12$\n" +
+	"\asent_at\x18\a \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x06R\x06sentAt\x88\x01\x01\x12/\n" +
+	"\fcontribution\x18\b \x01(\fB\x06\xca\xda\x18\x02\b\x10H\aR\fcontribution\x88\x01\x01\x12H\n" +
+	"\rkey_statement\x18\t \x01(\v2\x1e.federation.v1.SignedStatementH\bR\fkeyStatement\x88\x01\x01\x12]\n" +
+	"\x18encryption_key_statement\x18\n" +
+	" \x01(\v2\x1e.federation.v1.SignedStatementH\tR\x16encryptionKeyStatement\x88\x01\x01\x12)\n" +
+	"\tsignature\x18\v \x01(\fB\x06\xca\xda\x18\x02\b\fH\n" +
+	"R\tsignature\x88\x01\x01:\a\xca\xda\x18\x03\b\x80 B\r\n" +
 	"\v_patient_idB\x15\n" +
 	"\x13_biometric_passwordB\x15\n" +
-	"\x13_registration_pointB\x12\n" +
+	"\x13_registration_pointB\x13\n" +
+	"\x11_responder_serialB\x12\n" +
+	"\x10_agreement_pointB\x12\n" +
 	"\x10_ephemeral_pointB\n" +
 	"\n" +
 	"\b_sent_atB\x0f\n" +
@@ -1226,22 +1260,25 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\x0e_key_statementB\x1b\n" +
 	"\x19_encryption_key_statementB\f\n" +
 	"\n" +
-	"_signature\"\x9b\x05\n" +
+	"_signature\"\xe5\x05\n" +
 	"\x11ConsultationReply\x12(\n" +
 	"\tdoctor_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x02H\x00R\bdoctorId\x88\x01\x01\x12;\n" +
 	"\x12doctor_certificate\x18\x02 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x01R\x11doctorCertificate\x88\x01\x01\x12H\n" +
 	"\rkey_statement\x18\x03 \x01(\v2\x1e.federation.v1.SignedStatementH\x02R\fkeyStatement\x88\x01\x01\x12:\n" +
-	"\x12registration_point\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x03R\x11registrationPoint\x88\x01\x01\x124\n" +
-	"\x0fephemeral_point\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x04R\x0eephemeralPoint\x88\x01\x01\x12/\n" +
-	"\fcontribution\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x05R\fcontribution\x88\x01\x01\x126\n" +
-	"\x10key_confirmation\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x06R\x0fkeyConfirmation\x88\x01\x01\x12$\n" +
-	"\asent_at\x18\b \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\aR\x06sentAt\x88\x01\x01\x12)\n" +
-	"\tsignature\x18\t \x01(\fB\x06\xca\xda\x18\x02\b\fH\bR\tsignature\x88\x01\x01:\a\xca\xda\x18\x03\b\x80@B\f\n" +
+	"\x12registration_point\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\x16H\x03R\x11registrationPoint\x88\x01\x01\x124\n" +
+	"\x0fagreement_point\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x04R\x0eagreementPoint\x88\x01\x01\x124\n" +
+	"\x0fephemeral_point\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x05R\x0eephemeralPoint\x88\x01\x01\x12/\n" +
+	"\fcontribution\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x06R\fcontribution\x88\x01\x01\x126\n" +
+	"\x10key_confirmation\x18\b \x01(\fB\x06\xca\xda\x18\x02\b\x10H\aR\x0fkeyConfirmation\x88\x01\x01\x12$\n" +
+	"\asent_at\x18\t \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\bR\x06sentAt\x88\x01\x01\x12)\n" +
+	"\tsignature\x18\n" +
+	" \x01(\fB\x06\xca\xda\x18\x02\b\fH\tR\tsignature\x88\x01\x01:\a\xca\xda\x18\x03\b\x80@B\f\n" +
 	"\n" +
 	"_doctor_idB\x15\n" +
 	"\x13_doctor_certificateB\x10\n" +
 	"\x0e_key_statementB\x15\n" +
 	"\x13_registration_pointB\x12\n" +
+	"\x10_agreement_pointB\x12\n" +
 	"\x10_ephemeral_pointB\x0f\n" +
 	"\r_contributionB\x13\n" +
 	"\x11_key_confirmationB\n" +

@@ -469,7 +469,8 @@ func (x *GetHospitalResponse) GetEncryptionKeyStatement() *SignedStatement {
 	return nil
 }
 
-// d3 (eq. 34): {Cert_D, T_D3, ID_D, R_D3, R_D1, c_P, kappa_D, KS_D, EK_D, Sig_D3}. The sender is not named in clear.
+// d3 (eq. 34): {Cert_D, T_D3, ID_D, serial_HPC, R_D3, E_D, R_D1, c_P, kappa_D, KS_D, EK_D, Sig_D3}. The sender is not named
+// in clear.
 type RecordOpening struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Cert_D, DER.
@@ -478,21 +479,25 @@ type RecordOpening struct {
 	SentAt *uint64 `protobuf:"varint,2,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
 	// ID_D.
 	DoctorId *string `protobuf:"bytes,3,opt,name=doctor_id,json=doctorId,proto3,oneof" json:"doctor_id,omitempty"`
-	// R_D3 = r7 B (eq. 33).
-	EphemeralPoint []byte `protobuf:"bytes,4,opt,name=ephemeral_point,json=ephemeralPoint,proto3,oneof" json:"ephemeral_point,omitempty"`
+	// serial_HPC, of the hospital's credential whose R_HPC1 is the base of R_D3. The hospital requires it to be its own of now.
+	ResponderSerial []byte `protobuf:"bytes,4,opt,name=responder_serial,json=responderSerial,proto3,oneof" json:"responder_serial,omitempty"`
+	// R_D3 = x(r7 R_HPC1) (eq. 33).
+	AgreementPoint []byte `protobuf:"bytes,5,opt,name=agreement_point,json=agreementPoint,proto3,oneof" json:"agreement_point,omitempty"`
+	// E_D = x(e7 B): forward secrecy rests on it.
+	EphemeralPoint []byte `protobuf:"bytes,6,opt,name=ephemeral_point,json=ephemeralPoint,proto3,oneof" json:"ephemeral_point,omitempty"`
 	// R_D1; equal to the one in KS_D.
-	RegistrationPoint []byte `protobuf:"bytes,5,opt,name=registration_point,json=registrationPoint,proto3,oneof" json:"registration_point,omitempty"`
+	RegistrationPoint []byte `protobuf:"bytes,7,opt,name=registration_point,json=registrationPoint,proto3,oneof" json:"registration_point,omitempty"`
 	// c_P = H(T("cp", ID_P, H(grant or emergency), H(scope), rho)): commits to the patient, opened in D4 (X5).
-	PatientCommitment []byte `protobuf:"bytes,6,opt,name=patient_commitment,json=patientCommitment,proto3,oneof" json:"patient_commitment,omitempty"`
+	PatientCommitment []byte `protobuf:"bytes,8,opt,name=patient_commitment,json=patientCommitment,proto3,oneof" json:"patient_commitment,omitempty"`
 	// kappa_D.
-	Contribution []byte `protobuf:"bytes,7,opt,name=contribution,proto3,oneof" json:"contribution,omitempty"`
+	Contribution []byte `protobuf:"bytes,9,opt,name=contribution,proto3,oneof" json:"contribution,omitempty"`
 	// KS_D.
-	KeyStatement *SignedStatement `protobuf:"bytes,8,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
+	KeyStatement *SignedStatement `protobuf:"bytes,10,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
 	// EK_D: what H1 is sealed to.
-	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,9,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
-	// Sig_D3 over T("D3", PK, T_D3, c_P, R_D3, R_D1, ID_HPC, key id, session id, H(kappa_D), H(Cert_D)) (eq. 35 and the
-	// hospital: C3).
-	Signature     []byte `protobuf:"bytes,10,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,11,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
+	// Sig_D3 over T("D3", PK, T_D3, c_P, R_D3, E_D, R_D1, ID_HPC, serial_HPC, key id, session id, H(kappa_D), H(Cert_D))
+	// (eq. 35 and the hospital: C3).
+	Signature     []byte `protobuf:"bytes,12,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -548,6 +553,20 @@ func (x *RecordOpening) GetDoctorId() string {
 	return ""
 }
 
+func (x *RecordOpening) GetResponderSerial() []byte {
+	if x != nil {
+		return x.ResponderSerial
+	}
+	return nil
+}
+
+func (x *RecordOpening) GetAgreementPoint() []byte {
+	if x != nil {
+		return x.AgreementPoint
+	}
+	return nil
+}
+
 func (x *RecordOpening) GetEphemeralPoint() []byte {
 	if x != nil {
 		return x.EphemeralPoint
@@ -597,7 +616,7 @@ func (x *RecordOpening) GetSignature() []byte {
 	return nil
 }
 
-// h1 (eq. 40): {ID_HPC, KS_HPC, kappa_H, kc_H, T_HPC1, R_HPC2, R_HPC1, Sig_HPC1}.
+// h1 (eq. 40): {ID_HPC, KS_HPC, kappa_H, kc_H, T_HPC1, R_HPC2, E_HPC, R_HPC1, Sig_HPC1}.
 type RecordReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_HPC. The doctor requires it to be the hospital that it addressed (C3).
@@ -610,12 +629,14 @@ type RecordReply struct {
 	KeyConfirmation []byte `protobuf:"bytes,4,opt,name=key_confirmation,json=keyConfirmation,proto3,oneof" json:"key_confirmation,omitempty"`
 	// T_HPC1; equal to the reply's.
 	SentAt *uint64 `protobuf:"varint,5,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	// R_HPC2 = r8 B (eq. 38).
-	EphemeralPoint []byte `protobuf:"bytes,6,opt,name=ephemeral_point,json=ephemeralPoint,proto3,oneof" json:"ephemeral_point,omitempty"`
+	// R_HPC2 = x(r8 R_D1) (eq. 38).
+	AgreementPoint []byte `protobuf:"bytes,6,opt,name=agreement_point,json=agreementPoint,proto3,oneof" json:"agreement_point,omitempty"`
+	// E_HPC = x(e8 B).
+	EphemeralPoint []byte `protobuf:"bytes,7,opt,name=ephemeral_point,json=ephemeralPoint,proto3,oneof" json:"ephemeral_point,omitempty"`
 	// R_HPC1; equal to the one in KS_HPC (X4).
-	RegistrationPoint []byte `protobuf:"bytes,7,opt,name=registration_point,json=registrationPoint,proto3,oneof" json:"registration_point,omitempty"`
-	// Sig_HPC1 over T("H1", PK, T_HPC1, ID_HPC, kc_H, TH2) (eq. 41; C4).
-	Signature     []byte `protobuf:"bytes,8,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	RegistrationPoint []byte `protobuf:"bytes,8,opt,name=registration_point,json=registrationPoint,proto3,oneof" json:"registration_point,omitempty"`
+	// Sig_HPC1 over T("H1", PK, T_HPC1, E_HPC, ID_HPC, kc_H, TH2) (eq. 41; C4).
+	Signature     []byte `protobuf:"bytes,9,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -683,6 +704,13 @@ func (x *RecordReply) GetSentAt() uint64 {
 		return *x.SentAt
 	}
 	return 0
+}
+
+func (x *RecordReply) GetAgreementPoint() []byte {
+	if x != nil {
+		return x.AgreementPoint
+	}
+	return nil
 }
 
 func (x *RecordReply) GetEphemeralPoint() []byte {
@@ -1568,24 +1596,29 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\rkey_statement\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\fkeyStatement\x88\x01\x01\x12]\n" +
 	"\x18encryption_key_statement\x18\x02 \x01(\v2\x1e.federation.v1.SignedStatementH\x01R\x16encryptionKeyStatement\x88\x01\x01B\x10\n" +
 	"\x0e_key_statementB\x1b\n" +
-	"\x19_encryption_key_statement\"\x99\x06\n" +
+	"\x19_encryption_key_statement\"\xb0\a\n" +
 	"\rRecordOpening\x12;\n" +
 	"\x12doctor_certificate\x18\x01 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x00R\x11doctorCertificate\x88\x01\x01\x12$\n" +
 	"\asent_at\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\x06sentAt\x88\x01\x01\x12(\n" +
-	"\tdoctor_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\b\x02H\x02R\bdoctorId\x88\x01\x01\x124\n" +
-	"\x0fephemeral_point\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x03R\x0eephemeralPoint\x88\x01\x01\x12:\n" +
-	"\x12registration_point\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x04R\x11registrationPoint\x88\x01\x01\x12:\n" +
-	"\x12patient_commitment\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x05R\x11patientCommitment\x88\x01\x01\x12/\n" +
-	"\fcontribution\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x06R\fcontribution\x88\x01\x01\x12H\n" +
-	"\rkey_statement\x18\b \x01(\v2\x1e.federation.v1.SignedStatementH\aR\fkeyStatement\x88\x01\x01\x12]\n" +
-	"\x18encryption_key_statement\x18\t \x01(\v2\x1e.federation.v1.SignedStatementH\bR\x16encryptionKeyStatement\x88\x01\x01\x12)\n" +
-	"\tsignature\x18\n" +
-	" \x01(\fB\x06\xca\xda\x18\x02\b\fH\tR\tsignature\x88\x01\x01:\a\xca\xda\x18\x03\b\x80@B\x15\n" +
+	"\tdoctor_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\b\x02H\x02R\bdoctorId\x88\x01\x01\x126\n" +
+	"\x10responder_serial\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x03R\x0fresponderSerial\x88\x01\x01\x124\n" +
+	"\x0fagreement_point\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x04R\x0eagreementPoint\x88\x01\x01\x124\n" +
+	"\x0fephemeral_point\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x05R\x0eephemeralPoint\x88\x01\x01\x12:\n" +
+	"\x12registration_point\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\x16H\x06R\x11registrationPoint\x88\x01\x01\x12:\n" +
+	"\x12patient_commitment\x18\b \x01(\fB\x06\xca\xda\x18\x02\b\rH\aR\x11patientCommitment\x88\x01\x01\x12/\n" +
+	"\fcontribution\x18\t \x01(\fB\x06\xca\xda\x18\x02\b\x10H\bR\fcontribution\x88\x01\x01\x12H\n" +
+	"\rkey_statement\x18\n" +
+	" \x01(\v2\x1e.federation.v1.SignedStatementH\tR\fkeyStatement\x88\x01\x01\x12]\n" +
+	"\x18encryption_key_statement\x18\v \x01(\v2\x1e.federation.v1.SignedStatementH\n" +
+	"R\x16encryptionKeyStatement\x88\x01\x01\x12)\n" +
+	"\tsignature\x18\f \x01(\fB\x06\xca\xda\x18\x02\b\fH\vR\tsignature\x88\x01\x01:\a\xca\xda\x18\x03\b\x80@B\x15\n" +
 	"\x13_doctor_certificateB\n" +
 	"\n" +
 	"\b_sent_atB\f\n" +
 	"\n" +
-	"_doctor_idB\x12\n" +
+	"_doctor_idB\x13\n" +
+	"\x11_responder_serialB\x12\n" +
+	"\x10_agreement_pointB\x12\n" +
 	"\x10_ephemeral_pointB\x15\n" +
 	"\x13_registration_pointB\x15\n" +
 	"\x13_patient_commitmentB\x0f\n" +
@@ -1593,7 +1626,7 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x0e_key_statementB\x1b\n" +
 	"\x19_encryption_key_statementB\f\n" +
 	"\n" +
-	"_signature\"\xc7\x04\n" +
+	"_signature\"\x91\x05\n" +
 	"\vRecordReply\x12,\n" +
 	"\vhospital_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x03H\x00R\n" +
 	"hospitalId\x88\x01\x01\x12H\n" +
@@ -1601,15 +1634,17 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\fcontribution\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x02R\fcontribution\x88\x01\x01\x126\n" +
 	"\x10key_confirmation\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x03R\x0fkeyConfirmation\x88\x01\x01\x12$\n" +
 	"\asent_at\x18\x05 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x04R\x06sentAt\x88\x01\x01\x124\n" +
-	"\x0fephemeral_point\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x05R\x0eephemeralPoint\x88\x01\x01\x12:\n" +
-	"\x12registration_point\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\vH\x06R\x11registrationPoint\x88\x01\x01\x12)\n" +
-	"\tsignature\x18\b \x01(\fB\x06\xca\xda\x18\x02\b\fH\aR\tsignature\x88\x01\x01:\a\xca\xda\x18\x03\b\x80 B\x0e\n" +
+	"\x0fagreement_point\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x05R\x0eagreementPoint\x88\x01\x01\x124\n" +
+	"\x0fephemeral_point\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\vH\x06R\x0eephemeralPoint\x88\x01\x01\x12:\n" +
+	"\x12registration_point\x18\b \x01(\fB\x06\xca\xda\x18\x02\b\x16H\aR\x11registrationPoint\x88\x01\x01\x12)\n" +
+	"\tsignature\x18\t \x01(\fB\x06\xca\xda\x18\x02\b\fH\bR\tsignature\x88\x01\x01:\a\xca\xda\x18\x03\b\x80 B\x0e\n" +
 	"\f_hospital_idB\x10\n" +
 	"\x0e_key_statementB\x0f\n" +
 	"\r_contributionB\x13\n" +
 	"\x11_key_confirmationB\n" +
 	"\n" +
 	"\b_sent_atB\x12\n" +
+	"\x10_agreement_pointB\x12\n" +
 	"\x10_ephemeral_pointB\x15\n" +
 	"\x13_registration_pointB\f\n" +
 	"\n" +

@@ -340,9 +340,9 @@ type RegistrationAnswer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// M_X: the exact bytes of the Credential.
 	Credential []byte `protobuf:"bytes,1,opt,name=credential,proto3,oneof" json:"credential,omitempty"`
-	// R_X1 (eq. 2, 5, 8).
+	// R_X1 = rho (eq. 2, 5, 8).
 	RegistrationPoint []byte `protobuf:"bytes,2,opt,name=registration_point,json=registrationPoint,proto3,oneof" json:"registration_point,omitempty"`
-	// S_X (eq. 3, 6, 9): 32 bytes, little-endian, below L. Import it into the token and wipe it.
+	// S_X (eq. 3, 6, 9): 32 bytes, big-endian, from 1 to n - 1. Import it into the token and wipe it.
 	RegistrationSecret []byte `protobuf:"bytes,3,opt,name=registration_secret,json=registrationSecret,proto3,oneof" json:"registration_secret,omitempty"`
 	// KS_X, signed by PRK_C.
 	KeyStatement *SignedStatement `protobuf:"bytes,4,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
@@ -350,7 +350,7 @@ type RegistrationAnswer struct {
 	RevocationList *SignedStatement `protobuf:"bytes,5,opt,name=revocation_list,json=revocationList,proto3,oneof" json:"revocation_list,omitempty"`
 	// T; equal to the reply's.
 	SentAt *uint64 `protobuf:"varint,6,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	// S_PRK_C over T("reg2", H(reg1 plaintext), M_X, R_X1, U_X, T).
+	// S_PRK_C over T("reg2", H(reg1 plaintext), M_X, R_X1, x(U_X), T).
 	Signature     []byte `protobuf:"bytes,7,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -483,7 +483,7 @@ const file_federation_v1_registration_proto_rawDesc = "" +
 	"\n" +
 	"credential\x18\x01 \x01(\fB\a\xca\xda\x18\x03\x10\x80\x04H\x00R\n" +
 	"credential\x88\x01\x01\x12:\n" +
-	"\x12registration_point\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x01R\x11registrationPoint\x88\x01\x01\x12<\n" +
+	"\x12registration_point\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\b\x16H\x01R\x11registrationPoint\x88\x01\x01\x12<\n" +
 	"\x13registration_secret\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x02R\x12registrationSecret\x88\x01\x01\x12H\n" +
 	"\rkey_statement\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementH\x03R\fkeyStatement\x88\x01\x01\x12L\n" +
 	"\x0frevocation_list\x18\x05 \x01(\v2\x1e.federation.v1.SignedStatementH\x04R\x0erevocationList\x88\x01\x01\x12$\n" +

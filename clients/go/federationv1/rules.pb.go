@@ -52,10 +52,10 @@ const (
 	Kind_KIND_DEPARTMENT_ID Kind = 9
 	// KIND_HOSPITAL_ID, or `*` for all.
 	Kind_KIND_HOSPITAL_ID_OR_ANY Kind = 10
-	// 32 bytes: a compressed edwards25519 point (RFC 8032, section 5.1.2). The receiver refuses one that is not
-	// canonical, not in the prime-order subgroup, or O, B or -B.
+	// 32 bytes: the x-coordinate of a P-256 point (FIPS 186-5, SEC 2), big-endian; it stands for either point over it. The
+	// receiver refuses one that is not below the field's prime, or over which no point lies.
 	Kind_KIND_POINT Kind = 11
-	// 64 bytes: a pure Ed25519 signature (RFC 8032, section 5.1.6).
+	// 64 bytes: an ECDSA signature on P-256 with SHA-256 (FIPS 186-5), r || s, big-endian, s at most half the group's order.
 	Kind_KIND_SIGNATURE Kind = 12
 	// 32 bytes: a SHA-256 digest.
 	Kind_KIND_DIGEST Kind = 13
@@ -65,10 +65,9 @@ const (
 	Kind_KIND_SESSION_ID Kind = 15
 	// 32 bytes: a random contribution, blind, HMAC-SHA256 tag or other 32-byte secret.
 	Kind_KIND_BYTES32 Kind = 16
-	// 32 bytes: an Ed25519 public key (RFC 8032, section 5.1.5). The receiver refuses one that is no valid point, by the rule
-	// of KIND_POINT: with a key of small order, signatures hold over anything (B6).
+	// 33 bytes: a P-256 public key, compressed (SEC 1, section 2.3.3). The receiver refuses one that is not on the curve.
 	Kind_KIND_VERIFYING_KEY Kind = 17
-	// 1,216 bytes: ML-KEM-768 encapsulation key (1,184) || X25519 public key (32).
+	// 1,249 bytes: ML-KEM-768 encapsulation key (1,184) || P-256 public key, uncompressed (65).
 	Kind_KIND_ENCAPSULATION_KEY Kind = 18
 	// Milliseconds since the Unix epoch, at most 253402300799999: the last of the year 9999 (RFC 3339).
 	Kind_KIND_TIME Kind = 19
@@ -80,6 +79,8 @@ const (
 	// `D:` and a name as in KIND_DOCTOR_ID, that doctor alone; or `D:`, 0-63 of [A-Za-z0-9._-] and `*`: every doctor whose ID
 	// begins so.
 	Kind_KIND_DOCTOR_SCOPE Kind = 21
+	// 32 bytes: R_X1, a KIND_POINT that is at least 1 and below the group's order: rho of a signature by s.
+	Kind_KIND_REGISTRATION_POINT Kind = 22
 )
 
 // Enum value maps for Kind.
@@ -107,6 +108,7 @@ var (
 		19: "KIND_TIME",
 		20: "KIND_ADDRESS",
 		21: "KIND_DOCTOR_SCOPE",
+		22: "KIND_REGISTRATION_POINT",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":             0,
@@ -131,6 +133,7 @@ var (
 		"KIND_TIME":                    19,
 		"KIND_ADDRESS":                 20,
 		"KIND_DOCTOR_SCOPE":            21,
+		"KIND_REGISTRATION_POINT":      22,
 	}
 )
 
@@ -345,7 +348,7 @@ const file_federation_v1_rules_proto_rawDesc = "" +
 	"paddedSize\x88\x01\x01\x12\x1e\n" +
 	"\bmax_size\x18\x02 \x01(\rH\x01R\amaxSize\x88\x01\x01B\x0e\n" +
 	"\f_padded_sizeB\v\n" +
-	"\t_max_size*\xe1\x03\n" +
+	"\t_max_size*\xfe\x03\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fKIND_PATIENT_ID\x10\x01\x12\x12\n" +
@@ -370,7 +373,8 @@ const file_federation_v1_rules_proto_rawDesc = "" +
 	"\x16KIND_ENCAPSULATION_KEY\x10\x12\x12\r\n" +
 	"\tKIND_TIME\x10\x13\x12\x10\n" +
 	"\fKIND_ADDRESS\x10\x14\x12\x15\n" +
-	"\x11KIND_DOCTOR_SCOPE\x10\x15:M\n" +
+	"\x11KIND_DOCTOR_SCOPE\x10\x15\x12\x1b\n" +
+	"\x17KIND_REGISTRATION_POINT\x10\x16:M\n" +
 	"\x04rule\x12\x1d.google.protobuf.FieldOptions\x18\xa9\x8b\x03 \x01(\v2\x18.federation.v1.FieldRuleR\x04rule:W\n" +
 	"\apayload\x12\x1f.google.protobuf.MessageOptions\x18\xa9\x8b\x03 \x01(\v2\x1a.federation.v1.PayloadRuleR\apayloadBL\n" +
 	"\x1eexample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3"

@@ -143,7 +143,7 @@ type SignedStatement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The exact bytes of the statement's message.
 	Statement []byte `protobuf:"bytes,1,opt,name=statement,proto3,oneof" json:"statement,omitempty"`
-	// Ed25519 over T(label, statement).
+	// S_PRK over T(label, statement): ECDSA over T("sig", the signer's key, T(label, statement)).
 	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -193,7 +193,7 @@ func (x *SignedStatement) GetSignature() []byte {
 	return nil
 }
 
-// M_X, label "cred": what s signs. (R_X1, S_X) is the Ed25519 signature by s over T("cred", bytes) (eq. 2-3, 5-6, 8-9);
+// M_X, label "cred": what s signs. (R_X1, S_X) is the ECDSA signature by s over T("cred", PK, bytes) (eq. 2-3, 5-6, 8-9);
 // S_X stays the holder's secret, so this signature is never published whole.
 type Credential struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -413,7 +413,7 @@ type EncryptionKeyStatement struct {
 	VerifyingKeyDigest []byte `protobuf:"bytes,2,opt,name=verifying_key_digest,json=verifyingKeyDigest,proto3,oneof" json:"verifying_key_digest,omitempty"`
 	// First 16 bytes of SHA-256(encryption_key).
 	KeyId []byte `protobuf:"bytes,3,opt,name=key_id,json=keyId,proto3,oneof" json:"key_id,omitempty"`
-	// HPKE KEM identifier: 0x647a, MLKEM768-X25519. The receiver refuses any other.
+	// HPKE KEM identifier: 0x0050, MLKEM768-P256. The receiver refuses any other.
 	Kem *uint32 `protobuf:"varint,4,opt,name=kem,proto3,oneof" json:"kem,omitempty"`
 	// PUK_kem.
 	EncryptionKey []byte `protobuf:"bytes,5,opt,name=encryption_key,json=encryptionKey,proto3,oneof" json:"encryption_key,omitempty"`
@@ -981,7 +981,7 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\n" +
 	"credential\x18\x03 \x01(\fB\a\xca\xda\x18\x03\x10\x80\x04H\x02R\n" +
 	"credential\x88\x01\x01\x12:\n" +
-	"\x12registration_point\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\vH\x03R\x11registrationPoint\x88\x01\x01\x120\n" +
+	"\x12registration_point\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\x16H\x03R\x11registrationPoint\x88\x01\x01\x120\n" +
 	"\rverifying_key\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\x11H\x04R\fverifyingKey\x88\x01\x01\x12*\n" +
 	"\n" +
 	"not_before\x18\x06 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x05R\tnotBefore\x88\x01\x01\x12(\n" +

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/consultation.proto.
  */
 export const file_federation_v1_consultation: GenFile = /*@__PURE__*/
-  fileDesc("CiBmZWRlcmF0aW9uL3YxL2NvbnN1bHRhdGlvbi5wcm90bxINZmVkZXJhdGlvbi52MSKCAwoPT3BlblJvb21SZXF1ZXN0EjoKDWtleV9zdGF0ZW1lbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEigKEmRvY3Rvcl9jZXJ0aWZpY2F0ZRgCIAEoDEIHytoYAxCAIEgBiAEBEkUKGGVuY3J5cHRpb25fa2V5X3N0YXRlbWVudBgDIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAKIAQESGgoFbm9uY2UYBCABKAxCBsraGAIIDkgDiAEBEhwKB3NlbnRfYXQYBSABKARCBsraGAIIE0gEiAEBEh4KCXNpZ25hdHVyZRgGIAEoDEIGytoYAggMSAWIAQFCEAoOX2tleV9zdGF0ZW1lbnRCFQoTX2RvY3Rvcl9jZXJ0aWZpY2F0ZUIbChlfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50QggKBl9ub25jZUIKCghfc2VudF9hdEIMCgpfc2lnbmF0dXJlImwKEE9wZW5Sb29tUmVzcG9uc2USHAoHcm9vbV9pZBgBIAEoDEIGytoYAggOSACIAQESHwoKZXhwaXJlc19hdBgCIAEoBEIGytoYAggTSAGIAQFCCgoIX3Jvb21faWRCDQoLX2V4cGlyZXNfYXQiOgoOR2V0Um9vbVJlcXVlc3QSHAoHcm9vbV9pZBgBIAEoDEIGytoYAggOSACIAQFCCgoIX3Jvb21faWQiqgMKD0dldFJvb21SZXNwb25zZRI6Cg1rZXlfc3RhdGVtZW50GAEgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIAIgBARIoChJkb2N0b3JfY2VydGlmaWNhdGUYAiABKAxCB8raGAMQgCBIAYgBARJFChhlbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnQYAyABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgCiAEBEjwKD3Jldm9jYXRpb25fbGlzdBgEIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAOIAQESMgobY2VydGlmaWNhdGVfcmV2b2NhdGlvbl9saXN0GAUgASgMQgjK2hgEEICAQEgEiAEBQhAKDl9rZXlfc3RhdGVtZW50QhUKE19kb2N0b3JfY2VydGlmaWNhdGVCGwoZX2VuY3J5cHRpb25fa2V5X3N0YXRlbWVudEISChBfcmV2b2NhdGlvbl9saXN0Qh4KHF9jZXJ0aWZpY2F0ZV9yZXZvY2F0aW9uX2xpc3Qi1QEKClJlbGF5RnJhbWUSLwoHb3BlbmluZxgBIAEoCzIcLmZlZGVyYXRpb24udjEuU2VhbGVkT3BlbmluZ0gAEisKBXJlcGx5GAIgASgLMhouZmVkZXJhdGlvbi52MS5TZWFsZWRSZXBseUgAEiwKBWZyYW1lGAMgASgLMhsuZmVkZXJhdGlvbi52MS5TZXNzaW9uRnJhbWVIABIwCgdyZWZ1c2FsGAQgASgLMh0uZmVkZXJhdGlvbi52MS5TZXNzaW9uUmVmdXNhbEgAQgkKB2NvbnRlbnQi1AEKD1B1dEZyYW1lUmVxdWVzdBIcCgdyb29tX2lkGAEgASgMQgbK2hgCCA5IAIgBARIwCglkaXJlY3Rpb24YAiABKA4yGC5mZWRlcmF0aW9uLnYxLkRpcmVjdGlvbkgBiAEBEhMKBm51bWJlchgDIAEoBEgCiAEBEi0KBWZyYW1lGAQgASgLMhkuZmVkZXJhdGlvbi52MS5SZWxheUZyYW1lSAOIAQFCCgoIX3Jvb21faWRCDAoKX2RpcmVjdGlvbkIJCgdfbnVtYmVyQggKBl9mcmFtZSISChBQdXRGcmFtZVJlc3BvbnNlIqkBChNGb2xsb3dGcmFtZXNSZXF1ZXN0EhwKB3Jvb21faWQYASABKAxCBsraGAIIDkgAiAEBEjAKCWRpcmVjdGlvbhgCIAEoDjIYLmZlZGVyYXRpb24udjEuRGlyZWN0aW9uSAGIAQESGAoLZnJvbV9udW1iZXIYAyABKARIAogBAUIKCghfcm9vbV9pZEIMCgpfZGlyZWN0aW9uQg4KDF9mcm9tX251bWJlciJvChRGb2xsb3dGcmFtZXNSZXNwb25zZRITCgZudW1iZXIYASABKARIAIgBARItCgVmcmFtZRgCIAEoCzIZLmZlZGVyYXRpb24udjEuUmVsYXlGcmFtZUgBiAEBQgkKB19udW1iZXJCCAoGX2ZyYW1lImoKEENsb3NlUm9vbVJlcXVlc3QSHAoHcm9vbV9pZBgBIAEoDEIGytoYAggOSACIAQESHgoJc2lnbmF0dXJlGAIgASgMQgbK2hgCCAxIAYgBAUIKCghfcm9vbV9pZEIMCgpfc2lnbmF0dXJlIhMKEUNsb3NlUm9vbVJlc3BvbnNlIsYEChNDb25zdWx0YXRpb25PcGVuaW5nEh8KCnBhdGllbnRfaWQYASABKAlCBsraGAIIAUgAiAEBEicKEmJpb21ldHJpY19wYXNzd29yZBgCIAEoDEIGytoYAggQSAGIAQESJwoScmVnaXN0cmF0aW9uX3BvaW50GAMgASgMQgbK2hgCCAtIAogBARIkCg9lcGhlbWVyYWxfcG9pbnQYBCABKAxCBsraGAIIC0gDiAEBEhwKB3NlbnRfYXQYBSABKARCBsraGAIIE0gEiAEBEiEKDGNvbnRyaWJ1dGlvbhgGIAEoDEIGytoYAggQSAWIAQESOgoNa2V5X3N0YXRlbWVudBgHIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAaIAQESRQoYZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50GAggASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIB4gBARIeCglzaWduYXR1cmUYCSABKAxCBsraGAIIDEgIiAEBOgfK2hgDCIAgQg0KC19wYXRpZW50X2lkQhUKE19iaW9tZXRyaWNfcGFzc3dvcmRCFQoTX3JlZ2lzdHJhdGlvbl9wb2ludEISChBfZXBoZW1lcmFsX3BvaW50QgoKCF9zZW50X2F0Qg8KDV9jb250cmlidXRpb25CEAoOX2tleV9zdGF0ZW1lbnRCGwoZX2VuY3J5cHRpb25fa2V5X3N0YXRlbWVudEIMCgpfc2lnbmF0dXJlIpsEChFDb25zdWx0YXRpb25SZXBseRIeCglkb2N0b3JfaWQYASABKAlCBsraGAIIAkgAiAEBEigKEmRvY3Rvcl9jZXJ0aWZpY2F0ZRgCIAEoDEIHytoYAxCAIEgBiAEBEjoKDWtleV9zdGF0ZW1lbnQYAyABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgCiAEBEicKEnJlZ2lzdHJhdGlvbl9wb2ludBgEIAEoDEIGytoYAggLSAOIAQESJAoPZXBoZW1lcmFsX3BvaW50GAUgASgMQgbK2hgCCAtIBIgBARIhCgxjb250cmlidXRpb24YBiABKAxCBsraGAIIEEgFiAEBEiUKEGtleV9jb25maXJtYXRpb24YByABKAxCBsraGAIIEEgGiAEBEhwKB3NlbnRfYXQYCCABKARCBsraGAIIE0gHiAEBEh4KCXNpZ25hdHVyZRgJIAEoDEIGytoYAggMSAiIAQE6B8raGAMIgEBCDAoKX2RvY3Rvcl9pZEIVChNfZG9jdG9yX2NlcnRpZmljYXRlQhAKDl9rZXlfc3RhdGVtZW50QhUKE19yZWdpc3RyYXRpb25fcG9pbnRCEgoQX2VwaGVtZXJhbF9wb2ludEIPCg1fY29udHJpYnV0aW9uQhMKEV9rZXlfY29uZmlybWF0aW9uQgoKCF9zZW50X2F0QgwKCl9zaWduYXR1cmUi4wIKEUJpb3NpZ25hbERlbGl2ZXJ5EiEKFGJpb3NpZ25hbF9zaXplX2J5dGVzGAEgASgESACIAQESJQoQYmlvc2lnbmFsX2RpZ2VzdBgCIAEoDEIGytoYAggNSAGIAQESHwoKcGF0aWVudF9pZBgDIAEoCUIGytoYAggBSAKIAQESHAoHc2VudF9hdBgEIAEoBEIGytoYAggTSAOIAQESOgoFZ3JhbnQYBSABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEIGytoYAiABSASIAQESHgoJc2lnbmF0dXJlGAYgASgMQgbK2hgCCAxIBYgBAToIytoYBBCAgAFCFwoVX2Jpb3NpZ25hbF9zaXplX2J5dGVzQhMKEV9iaW9zaWduYWxfZGlnZXN0Qg0KC19wYXRpZW50X2lkQgoKCF9zZW50X2F0QggKBl9ncmFudEIMCgpfc2lnbmF0dXJlKlkKCURpcmVjdGlvbhIZChVESVJFQ1RJT05fVU5TUEVDSUZJRUQQABIXChNESVJFQ1RJT05fVE9fRE9DVE9SEAESGAoURElSRUNUSU9OX1RPX1BBVElFTlQQAjKdAwoMUmVsYXlTZXJ2aWNlEksKCE9wZW5Sb29tEh4uZmVkZXJhdGlvbi52MS5PcGVuUm9vbVJlcXVlc3QaHy5mZWRlcmF0aW9uLnYxLk9wZW5Sb29tUmVzcG9uc2USSAoHR2V0Um9vbRIdLmZlZGVyYXRpb24udjEuR2V0Um9vbVJlcXVlc3QaHi5mZWRlcmF0aW9uLnYxLkdldFJvb21SZXNwb25zZRJLCghQdXRGcmFtZRIeLmZlZGVyYXRpb24udjEuUHV0RnJhbWVSZXF1ZXN0Gh8uZmVkZXJhdGlvbi52MS5QdXRGcmFtZVJlc3BvbnNlElkKDEZvbGxvd0ZyYW1lcxIiLmZlZGVyYXRpb24udjEuRm9sbG93RnJhbWVzUmVxdWVzdBojLmZlZGVyYXRpb24udjEuRm9sbG93RnJhbWVzUmVzcG9uc2UwARJOCglDbG9zZVJvb20SHy5mZWRlcmF0aW9uLnYxLkNsb3NlUm9vbVJlcXVlc3QaIC5mZWRlcmF0aW9uLnYxLkNsb3NlUm9vbVJlc3BvbnNlQkwKHmV4YW1wbGUubWVkdW5pb24uZmVkZXJhdGlvbi52MVABWihtZWR1bmlvbi5leGFtcGxlL2NsaWVudHMvZ28vZmVkZXJhdGlvbnYxYgZwcm90bzM", [file_federation_v1_envelope, file_federation_v1_rules, file_federation_v1_statement]);
+  fileDesc("CiBmZWRlcmF0aW9uL3YxL2NvbnN1bHRhdGlvbi5wcm90bxINZmVkZXJhdGlvbi52MSKCAwoPT3BlblJvb21SZXF1ZXN0EjoKDWtleV9zdGF0ZW1lbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEigKEmRvY3Rvcl9jZXJ0aWZpY2F0ZRgCIAEoDEIHytoYAxCAIEgBiAEBEkUKGGVuY3J5cHRpb25fa2V5X3N0YXRlbWVudBgDIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAKIAQESGgoFbm9uY2UYBCABKAxCBsraGAIIDkgDiAEBEhwKB3NlbnRfYXQYBSABKARCBsraGAIIE0gEiAEBEh4KCXNpZ25hdHVyZRgGIAEoDEIGytoYAggMSAWIAQFCEAoOX2tleV9zdGF0ZW1lbnRCFQoTX2RvY3Rvcl9jZXJ0aWZpY2F0ZUIbChlfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50QggKBl9ub25jZUIKCghfc2VudF9hdEIMCgpfc2lnbmF0dXJlImwKEE9wZW5Sb29tUmVzcG9uc2USHAoHcm9vbV9pZBgBIAEoDEIGytoYAggOSACIAQESHwoKZXhwaXJlc19hdBgCIAEoBEIGytoYAggTSAGIAQFCCgoIX3Jvb21faWRCDQoLX2V4cGlyZXNfYXQiOgoOR2V0Um9vbVJlcXVlc3QSHAoHcm9vbV9pZBgBIAEoDEIGytoYAggOSACIAQFCCgoIX3Jvb21faWQiqgMKD0dldFJvb21SZXNwb25zZRI6Cg1rZXlfc3RhdGVtZW50GAEgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIAIgBARIoChJkb2N0b3JfY2VydGlmaWNhdGUYAiABKAxCB8raGAMQgCBIAYgBARJFChhlbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnQYAyABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgCiAEBEjwKD3Jldm9jYXRpb25fbGlzdBgEIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAOIAQESMgobY2VydGlmaWNhdGVfcmV2b2NhdGlvbl9saXN0GAUgASgMQgjK2hgEEICAQEgEiAEBQhAKDl9rZXlfc3RhdGVtZW50QhUKE19kb2N0b3JfY2VydGlmaWNhdGVCGwoZX2VuY3J5cHRpb25fa2V5X3N0YXRlbWVudEISChBfcmV2b2NhdGlvbl9saXN0Qh4KHF9jZXJ0aWZpY2F0ZV9yZXZvY2F0aW9uX2xpc3Qi1QEKClJlbGF5RnJhbWUSLwoHb3BlbmluZxgBIAEoCzIcLmZlZGVyYXRpb24udjEuU2VhbGVkT3BlbmluZ0gAEisKBXJlcGx5GAIgASgLMhouZmVkZXJhdGlvbi52MS5TZWFsZWRSZXBseUgAEiwKBWZyYW1lGAMgASgLMhsuZmVkZXJhdGlvbi52MS5TZXNzaW9uRnJhbWVIABIwCgdyZWZ1c2FsGAQgASgLMh0uZmVkZXJhdGlvbi52MS5TZXNzaW9uUmVmdXNhbEgAQgkKB2NvbnRlbnQi1AEKD1B1dEZyYW1lUmVxdWVzdBIcCgdyb29tX2lkGAEgASgMQgbK2hgCCA5IAIgBARIwCglkaXJlY3Rpb24YAiABKA4yGC5mZWRlcmF0aW9uLnYxLkRpcmVjdGlvbkgBiAEBEhMKBm51bWJlchgDIAEoBEgCiAEBEi0KBWZyYW1lGAQgASgLMhkuZmVkZXJhdGlvbi52MS5SZWxheUZyYW1lSAOIAQFCCgoIX3Jvb21faWRCDAoKX2RpcmVjdGlvbkIJCgdfbnVtYmVyQggKBl9mcmFtZSISChBQdXRGcmFtZVJlc3BvbnNlIqkBChNGb2xsb3dGcmFtZXNSZXF1ZXN0EhwKB3Jvb21faWQYASABKAxCBsraGAIIDkgAiAEBEjAKCWRpcmVjdGlvbhgCIAEoDjIYLmZlZGVyYXRpb24udjEuRGlyZWN0aW9uSAGIAQESGAoLZnJvbV9udW1iZXIYAyABKARIAogBAUIKCghfcm9vbV9pZEIMCgpfZGlyZWN0aW9uQg4KDF9mcm9tX251bWJlciJvChRGb2xsb3dGcmFtZXNSZXNwb25zZRITCgZudW1iZXIYASABKARIAIgBARItCgVmcmFtZRgCIAEoCzIZLmZlZGVyYXRpb24udjEuUmVsYXlGcmFtZUgBiAEBQgkKB19udW1iZXJCCAoGX2ZyYW1lImoKEENsb3NlUm9vbVJlcXVlc3QSHAoHcm9vbV9pZBgBIAEoDEIGytoYAggOSACIAQESHgoJc2lnbmF0dXJlGAIgASgMQgbK2hgCCAxIAYgBAUIKCghfcm9vbV9pZEIMCgpfc2lnbmF0dXJlIhMKEUNsb3NlUm9vbVJlc3BvbnNlIrwFChNDb25zdWx0YXRpb25PcGVuaW5nEh8KCnBhdGllbnRfaWQYASABKAlCBsraGAIIAUgAiAEBEicKEmJpb21ldHJpY19wYXNzd29yZBgCIAEoDEIGytoYAggQSAGIAQESJwoScmVnaXN0cmF0aW9uX3BvaW50GAMgASgMQgbK2hgCCBZIAogBARIlChByZXNwb25kZXJfc2VyaWFsGAQgASgMQgbK2hgCCA5IA4gBARIkCg9hZ3JlZW1lbnRfcG9pbnQYBSABKAxCBsraGAIIC0gEiAEBEiQKD2VwaGVtZXJhbF9wb2ludBgGIAEoDEIGytoYAggLSAWIAQESHAoHc2VudF9hdBgHIAEoBEIGytoYAggTSAaIAQESIQoMY29udHJpYnV0aW9uGAggASgMQgbK2hgCCBBIB4gBARI6Cg1rZXlfc3RhdGVtZW50GAkgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRICIgBARJFChhlbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnQYCiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgJiAEBEh4KCXNpZ25hdHVyZRgLIAEoDEIGytoYAggMSAqIAQE6B8raGAMIgCBCDQoLX3BhdGllbnRfaWRCFQoTX2Jpb21ldHJpY19wYXNzd29yZEIVChNfcmVnaXN0cmF0aW9uX3BvaW50QhMKEV9yZXNwb25kZXJfc2VyaWFsQhIKEF9hZ3JlZW1lbnRfcG9pbnRCEgoQX2VwaGVtZXJhbF9wb2ludEIKCghfc2VudF9hdEIPCg1fY29udHJpYnV0aW9uQhAKDl9rZXlfc3RhdGVtZW50QhsKGV9lbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnRCDAoKX3NpZ25hdHVyZSLVBAoRQ29uc3VsdGF0aW9uUmVwbHkSHgoJZG9jdG9yX2lkGAEgASgJQgbK2hgCCAJIAIgBARIoChJkb2N0b3JfY2VydGlmaWNhdGUYAiABKAxCB8raGAMQgCBIAYgBARI6Cg1rZXlfc3RhdGVtZW50GAMgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIAogBARInChJyZWdpc3RyYXRpb25fcG9pbnQYBCABKAxCBsraGAIIFkgDiAEBEiQKD2FncmVlbWVudF9wb2ludBgFIAEoDEIGytoYAggLSASIAQESJAoPZXBoZW1lcmFsX3BvaW50GAYgASgMQgbK2hgCCAtIBYgBARIhCgxjb250cmlidXRpb24YByABKAxCBsraGAIIEEgGiAEBEiUKEGtleV9jb25maXJtYXRpb24YCCABKAxCBsraGAIIEEgHiAEBEhwKB3NlbnRfYXQYCSABKARCBsraGAIIE0gIiAEBEh4KCXNpZ25hdHVyZRgKIAEoDEIGytoYAggMSAmIAQE6B8raGAMIgEBCDAoKX2RvY3Rvcl9pZEIVChNfZG9jdG9yX2NlcnRpZmljYXRlQhAKDl9rZXlfc3RhdGVtZW50QhUKE19yZWdpc3RyYXRpb25fcG9pbnRCEgoQX2FncmVlbWVudF9wb2ludEISChBfZXBoZW1lcmFsX3BvaW50Qg8KDV9jb250cmlidXRpb25CEwoRX2tleV9jb25maXJtYXRpb25CCgoIX3NlbnRfYXRCDAoKX3NpZ25hdHVyZSLjAgoRQmlvc2lnbmFsRGVsaXZlcnkSIQoUYmlvc2lnbmFsX3NpemVfYnl0ZXMYASABKARIAIgBARIlChBiaW9zaWduYWxfZGlnZXN0GAIgASgMQgbK2hgCCA1IAYgBARIfCgpwYXRpZW50X2lkGAMgASgJQgbK2hgCCAFIAogBARIcCgdzZW50X2F0GAQgASgEQgbK2hgCCBNIA4gBARI6CgVncmFudBgFIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50QgbK2hgCIAFIBIgBARIeCglzaWduYXR1cmUYBiABKAxCBsraGAIIDEgFiAEBOgjK2hgEEICAAUIXChVfYmlvc2lnbmFsX3NpemVfYnl0ZXNCEwoRX2Jpb3NpZ25hbF9kaWdlc3RCDQoLX3BhdGllbnRfaWRCCgoIX3NlbnRfYXRCCAoGX2dyYW50QgwKCl9zaWduYXR1cmUqWQoJRGlyZWN0aW9uEhkKFURJUkVDVElPTl9VTlNQRUNJRklFRBAAEhcKE0RJUkVDVElPTl9UT19ET0NUT1IQARIYChRESVJFQ1RJT05fVE9fUEFUSUVOVBACMp0DCgxSZWxheVNlcnZpY2USSwoIT3BlblJvb20SHi5mZWRlcmF0aW9uLnYxLk9wZW5Sb29tUmVxdWVzdBofLmZlZGVyYXRpb24udjEuT3BlblJvb21SZXNwb25zZRJICgdHZXRSb29tEh0uZmVkZXJhdGlvbi52MS5HZXRSb29tUmVxdWVzdBoeLmZlZGVyYXRpb24udjEuR2V0Um9vbVJlc3BvbnNlEksKCFB1dEZyYW1lEh4uZmVkZXJhdGlvbi52MS5QdXRGcmFtZVJlcXVlc3QaHy5mZWRlcmF0aW9uLnYxLlB1dEZyYW1lUmVzcG9uc2USWQoMRm9sbG93RnJhbWVzEiIuZmVkZXJhdGlvbi52MS5Gb2xsb3dGcmFtZXNSZXF1ZXN0GiMuZmVkZXJhdGlvbi52MS5Gb2xsb3dGcmFtZXNSZXNwb25zZTABEk4KCUNsb3NlUm9vbRIfLmZlZGVyYXRpb24udjEuQ2xvc2VSb29tUmVxdWVzdBogLmZlZGVyYXRpb24udjEuQ2xvc2VSb29tUmVzcG9uc2VCTAoeZXhhbXBsZS5tZWR1bmlvbi5mZWRlcmF0aW9uLnYxUAFaKG1lZHVuaW9uLmV4YW1wbGUvY2xpZW50cy9nby9mZWRlcmF0aW9udjFiBnByb3RvMw", [file_federation_v1_envelope, file_federation_v1_rules, file_federation_v1_statement]);
 
 /**
  * Asks for a room. Only a doctor with a live key statement and a legal certificate gets one.
@@ -391,7 +391,7 @@ export const CloseRoomResponseSchema: GenMessage<CloseRoomResponse> = /*@__PURE_
   messageDesc(file_federation_v1_consultation, 10);
 
 /**
- * p1 (eq. 12): {ID_P, B_P, R_P1, R_P2, T_P1, kappa_P, KS_P, EK_P, Sig_P1}.
+ * p1 (eq. 12): {ID_P, B_P, R_P1, serial_D, R_P2, E_P, T_P1, kappa_P, KS_P, EK_P, Sig_P1}.
  *
  * @generated from message federation.v1.ConsultationOpening
  */
@@ -418,44 +418,59 @@ export type ConsultationOpening = Message<"federation.v1.ConsultationOpening"> &
   registrationPoint?: Uint8Array | undefined;
 
   /**
-   * R_P2 = r5 B (eq. 11).
+   * serial_D, of the doctor's credential whose R_D1 is the base of R_P2. The doctor requires it to be its own of now.
    *
-   * @generated from field: optional bytes ephemeral_point = 4;
+   * @generated from field: optional bytes responder_serial = 4;
+   */
+  responderSerial?: Uint8Array | undefined;
+
+  /**
+   * R_P2 = x(r5 R_D1) (eq. 11).
+   *
+   * @generated from field: optional bytes agreement_point = 5;
+   */
+  agreementPoint?: Uint8Array | undefined;
+
+  /**
+   * E_P = x(e5 B): forward secrecy rests on it.
+   *
+   * @generated from field: optional bytes ephemeral_point = 6;
    */
   ephemeralPoint?: Uint8Array | undefined;
 
   /**
    * T_P1; equal to the opening's.
    *
-   * @generated from field: optional uint64 sent_at = 5;
+   * @generated from field: optional uint64 sent_at = 7;
    */
   sentAt?: bigint | undefined;
 
   /**
    * kappa_P: keeps the session secret from a later quantum computer.
    *
-   * @generated from field: optional bytes contribution = 6;
+   * @generated from field: optional bytes contribution = 8;
    */
   contribution?: Uint8Array | undefined;
 
   /**
    * KS_P, signed by PRK_C.
    *
-   * @generated from field: optional federation.v1.SignedStatement key_statement = 7;
+   * @generated from field: optional federation.v1.SignedStatement key_statement = 9;
    */
   keyStatement?: SignedStatement | undefined;
 
   /**
    * EK_P, signed by PRK_P.
    *
-   * @generated from field: optional federation.v1.SignedStatement encryption_key_statement = 8;
+   * @generated from field: optional federation.v1.SignedStatement encryption_key_statement = 10;
    */
   encryptionKeyStatement?: SignedStatement | undefined;
 
   /**
-   * Sig_P1 over T("P1", R_P1, ID_P, R_P2, B_P, PK, T_P1, ID_D, key id, session id, H(kappa_P)) (eq. 13 and the doctor: B4).
+   * Sig_P1 over T("P1", R_P1, ID_P, R_P2, E_P, B_P, PK, T_P1, ID_D, serial_D, key id, session id, H(kappa_P)) (eq. 13 and
+   * the doctor: B4).
    *
-   * @generated from field: optional bytes signature = 9;
+   * @generated from field: optional bytes signature = 11;
    */
   signature?: Uint8Array | undefined;
 };
@@ -468,7 +483,7 @@ export const ConsultationOpeningSchema: GenMessage<ConsultationOpening> = /*@__P
   messageDesc(file_federation_v1_consultation, 11);
 
 /**
- * d1 (eq. 18): {ID_D, Cert_D, KS_D, R_D1, R_D2, kappa_D, kc_D, T_D1, Sig_D1}.
+ * d1 (eq. 18): {ID_D, Cert_D, KS_D, R_D1, R_D2, E_D, kappa_D, kc_D, T_D1, Sig_D1}.
  *
  * @generated from message federation.v1.ConsultationReply
  */
@@ -502,37 +517,44 @@ export type ConsultationReply = Message<"federation.v1.ConsultationReply"> & {
   registrationPoint?: Uint8Array | undefined;
 
   /**
-   * R_D2 = r6 B (eq. 16).
+   * R_D2 = x(r6 R_P1) (eq. 16).
    *
-   * @generated from field: optional bytes ephemeral_point = 5;
+   * @generated from field: optional bytes agreement_point = 5;
+   */
+  agreementPoint?: Uint8Array | undefined;
+
+  /**
+   * E_D = x(e6 B).
+   *
+   * @generated from field: optional bytes ephemeral_point = 6;
    */
   ephemeralPoint?: Uint8Array | undefined;
 
   /**
    * kappa_D.
    *
-   * @generated from field: optional bytes contribution = 6;
+   * @generated from field: optional bytes contribution = 7;
    */
   contribution?: Uint8Array | undefined;
 
   /**
    * kc_D, in the slot of SEK_1 (B5); compared in constant time (eq. 22).
    *
-   * @generated from field: optional bytes key_confirmation = 7;
+   * @generated from field: optional bytes key_confirmation = 8;
    */
   keyConfirmation?: Uint8Array | undefined;
 
   /**
    * T_D1; equal to the reply's.
    *
-   * @generated from field: optional uint64 sent_at = 8;
+   * @generated from field: optional uint64 sent_at = 9;
    */
   sentAt?: bigint | undefined;
 
   /**
-   * Sig_D1 over T("D1", R_D2, ID_D, T_D1, H(Cert_D), kc_D, PK, TH1) (eq. 19).
+   * Sig_D1 over T("D1", R_D2, E_D, ID_D, T_D1, H(Cert_D), kc_D, PK, TH1) (eq. 19).
    *
-   * @generated from field: optional bytes signature = 9;
+   * @generated from field: optional bytes signature = 10;
    */
   signature?: Uint8Array | undefined;
 };

@@ -17,7 +17,7 @@ export const file_federation_v1_envelope: GenFile = /*@__PURE__*/
 
 /**
  * Opens an exchange under the receiver's encryption key of the epoch: P1, D2, D3, and the single calls.
- * `sealed` is HPKE (RFC 9180), base mode, single shot: KEM MLKEM768-X25519, HKDF-SHA256, AES-256-GCM, as enc || ct, with
+ * `sealed` is HPKE (RFC 9180), base mode, single shot: KEM MLKEM768-P256, HKDF-SHA256, AES-256-GCM, as enc || ct, with
  * info = T("hpke", message name, sender id or empty, receiver id, key id, session id, sent_at).
  *
  * @generated from message federation.v1.SealedOpening

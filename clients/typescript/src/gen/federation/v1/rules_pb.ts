@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/rules.proto.
  */
 export const file_federation_v1_rules: GenFile = /*@__PURE__*/
-  fileDesc("ChlmZWRlcmF0aW9uL3YxL3J1bGVzLnByb3RvEg1mZWRlcmF0aW9uLnYxIrQBCglGaWVsZFJ1bGUSJgoEa2luZBgBIAEoDjITLmZlZGVyYXRpb24udjEuS2luZEgAiAEBEhUKCG1heF9zaXplGAIgASgNSAGIAQESFgoJbWF4X2l0ZW1zGAMgASgNSAKIAQESGgoNbWF5X2JlX2Fic2VudBgEIAEoCEgDiAEBQgcKBV9raW5kQgsKCV9tYXhfc2l6ZUIMCgpfbWF4X2l0ZW1zQhAKDl9tYXlfYmVfYWJzZW50IlsKC1BheWxvYWRSdWxlEhgKC3BhZGRlZF9zaXplGAEgASgNSACIAQESFQoIbWF4X3NpemUYAiABKA1IAYgBAUIOCgxfcGFkZGVkX3NpemVCCwoJX21heF9zaXplKuEDCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABITCg9LSU5EX1BBVElFTlRfSUQQARISCg5LSU5EX0RPQ1RPUl9JRBACEhQKEEtJTkRfSE9TUElUQUxfSUQQAxIRCg1LSU5EX0NMT1VEX0lEEAQSFQoRS0lORF9BVVRIT1JJVFlfSUQQBRIRCg1LSU5EX1BBUlRZX0lEEAYSGQoVS0lORF9ERVBBUlRNRU5UX0NMQVNTEAcSIAocS0lORF9ERVBBUlRNRU5UX0NMQVNTX09SX0FOWRAIEhYKEktJTkRfREVQQVJUTUVOVF9JRBAJEhsKF0tJTkRfSE9TUElUQUxfSURfT1JfQU5ZEAoSDgoKS0lORF9QT0lOVBALEhIKDktJTkRfU0lHTkFUVVJFEAwSDwoLS0lORF9ESUdFU1QQDRINCglLSU5EX0lEMTYQDhITCg9LSU5EX1NFU1NJT05fSUQQDxIQCgxLSU5EX0JZVEVTMzIQEBIWChJLSU5EX1ZFUklGWUlOR19LRVkQERIaChZLSU5EX0VOQ0FQU1VMQVRJT05fS0VZEBISDQoJS0lORF9USU1FEBMSEAoMS0lORF9BRERSRVNTEBQSFQoRS0lORF9ET0NUT1JfU0NPUEUQFTpNCgRydWxlEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxipiwMgASgLMhguZmVkZXJhdGlvbi52MS5GaWVsZFJ1bGVSBHJ1bGU6VwoHcGF5bG9hZBIfLmdvb2dsZS5wcm90b2J1Zi5NZXNzYWdlT3B0aW9ucxipiwMgASgLMhouZmVkZXJhdGlvbi52MS5QYXlsb2FkUnVsZVIHcGF5bG9hZEJMCh5leGFtcGxlLm1lZHVuaW9uLmZlZGVyYXRpb24udjFQAVoobWVkdW5pb24uZXhhbXBsZS9jbGllbnRzL2dvL2ZlZGVyYXRpb252MWIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("ChlmZWRlcmF0aW9uL3YxL3J1bGVzLnByb3RvEg1mZWRlcmF0aW9uLnYxIrQBCglGaWVsZFJ1bGUSJgoEa2luZBgBIAEoDjITLmZlZGVyYXRpb24udjEuS2luZEgAiAEBEhUKCG1heF9zaXplGAIgASgNSAGIAQESFgoJbWF4X2l0ZW1zGAMgASgNSAKIAQESGgoNbWF5X2JlX2Fic2VudBgEIAEoCEgDiAEBQgcKBV9raW5kQgsKCV9tYXhfc2l6ZUIMCgpfbWF4X2l0ZW1zQhAKDl9tYXlfYmVfYWJzZW50IlsKC1BheWxvYWRSdWxlEhgKC3BhZGRlZF9zaXplGAEgASgNSACIAQESFQoIbWF4X3NpemUYAiABKA1IAYgBAUIOCgxfcGFkZGVkX3NpemVCCwoJX21heF9zaXplKv4DCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABITCg9LSU5EX1BBVElFTlRfSUQQARISCg5LSU5EX0RPQ1RPUl9JRBACEhQKEEtJTkRfSE9TUElUQUxfSUQQAxIRCg1LSU5EX0NMT1VEX0lEEAQSFQoRS0lORF9BVVRIT1JJVFlfSUQQBRIRCg1LSU5EX1BBUlRZX0lEEAYSGQoVS0lORF9ERVBBUlRNRU5UX0NMQVNTEAcSIAocS0lORF9ERVBBUlRNRU5UX0NMQVNTX09SX0FOWRAIEhYKEktJTkRfREVQQVJUTUVOVF9JRBAJEhsKF0tJTkRfSE9TUElUQUxfSURfT1JfQU5ZEAoSDgoKS0lORF9QT0lOVBALEhIKDktJTkRfU0lHTkFUVVJFEAwSDwoLS0lORF9ESUdFU1QQDRINCglLSU5EX0lEMTYQDhITCg9LSU5EX1NFU1NJT05fSUQQDxIQCgxLSU5EX0JZVEVTMzIQEBIWChJLSU5EX1ZFUklGWUlOR19LRVkQERIaChZLSU5EX0VOQ0FQU1VMQVRJT05fS0VZEBISDQoJS0lORF9USU1FEBMSEAoMS0lORF9BRERSRVNTEBQSFQoRS0lORF9ET0NUT1JfU0NPUEUQFRIbChdLSU5EX1JFR0lTVFJBVElPTl9QT0lOVBAWOk0KBHJ1bGUSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGKmLAyABKAsyGC5mZWRlcmF0aW9uLnYxLkZpZWxkUnVsZVIEcnVsZTpXCgdwYXlsb2FkEh8uZ29vZ2xlLnByb3RvYnVmLk1lc3NhZ2VPcHRpb25zGKmLAyABKAsyGi5mZWRlcmF0aW9uLnYxLlBheWxvYWRSdWxlUgdwYXlsb2FkQkwKHmV4YW1wbGUubWVkdW5pb24uZmVkZXJhdGlvbi52MVABWihtZWR1bmlvbi5leGFtcGxlL2NsaWVudHMvZ28vZmVkZXJhdGlvbnYxYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * The rule of one field.
@@ -173,15 +173,15 @@ export enum Kind {
   HOSPITAL_ID_OR_ANY = 10,
 
   /**
-   * 32 bytes: a compressed edwards25519 point (RFC 8032, section 5.1.2). The receiver refuses one that is not
-   * canonical, not in the prime-order subgroup, or O, B or -B.
+   * 32 bytes: the x-coordinate of a P-256 point (FIPS 186-5, SEC 2), big-endian; it stands for either point over it. The
+   * receiver refuses one that is not below the field's prime, or over which no point lies.
    *
    * @generated from enum value: KIND_POINT = 11;
    */
   POINT = 11,
 
   /**
-   * 64 bytes: a pure Ed25519 signature (RFC 8032, section 5.1.6).
+   * 64 bytes: an ECDSA signature on P-256 with SHA-256 (FIPS 186-5), r || s, big-endian, s at most half the group's order.
    *
    * @generated from enum value: KIND_SIGNATURE = 12;
    */
@@ -216,15 +216,14 @@ export enum Kind {
   BYTES32 = 16,
 
   /**
-   * 32 bytes: an Ed25519 public key (RFC 8032, section 5.1.5). The receiver refuses one that is no valid point, by the rule
-   * of KIND_POINT: with a key of small order, signatures hold over anything (B6).
+   * 33 bytes: a P-256 public key, compressed (SEC 1, section 2.3.3). The receiver refuses one that is not on the curve.
    *
    * @generated from enum value: KIND_VERIFYING_KEY = 17;
    */
   VERIFYING_KEY = 17,
 
   /**
-   * 1,216 bytes: ML-KEM-768 encapsulation key (1,184) || X25519 public key (32).
+   * 1,249 bytes: ML-KEM-768 encapsulation key (1,184) || P-256 public key, uncompressed (65).
    *
    * @generated from enum value: KIND_ENCAPSULATION_KEY = 18;
    */
@@ -254,6 +253,13 @@ export enum Kind {
    * @generated from enum value: KIND_DOCTOR_SCOPE = 21;
    */
   DOCTOR_SCOPE = 21,
+
+  /**
+   * 32 bytes: R_X1, a KIND_POINT that is at least 1 and below the group's order: rho of a signature by s.
+   *
+   * @generated from enum value: KIND_REGISTRATION_POINT = 22;
+   */
+  REGISTRATION_POINT = 22,
 }
 
 /**
