@@ -189,7 +189,7 @@ public final class Main {
   private Map<String, Object> registerDoctor() {
     byte[] certificate = Enrolment.certificate(read("certificate"));
     Home home = open();
-    byte[] key = home.keys().signingKey().publicKey();
+    byte[] key = home.keys().signingKey().verifyingKey();
     DoctorCertificate.requireOwner(DoctorCertificate.read(certificate), home.identity(), key);
     return register(home, certificate, null);
   }

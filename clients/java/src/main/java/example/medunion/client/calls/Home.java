@@ -17,6 +17,7 @@ import example.medunion.client.protocol.Hpke;
 import example.medunion.client.protocol.Lists;
 import example.medunion.client.protocol.Party;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.RegistrationSecret;
 import example.medunion.client.protocol.Renewal;
 import example.medunion.client.protocol.ReplayMemory;
 import example.medunion.client.protocol.Statements;
@@ -145,11 +146,11 @@ public final class Home {
   }
 
   /** Keeps the credential that registration gave: S_X among the keys, the rest in the state. */
-  void install(SignedStatement keyStatement, byte[] secret, byte[] certificate, Entropy entropy) {
+  void install(VerifiedParty self, byte[] secret, byte[] certificate, Entropy entropy) {
     update(
         () -> {
-          keys = keys.withRegistrationSecret(secret, entropy);
-          state.keyStatement = base64(keyStatement);
+          keys = keys.withRegistrationSecret(secret, self, entropy);
+          state.keyStatement = base64(self.keyStatement());
           state.certificate = Base64.getEncoder().encodeToString(certificate);
         });
     forgetRegistration();
@@ -304,7 +305,7 @@ public final class Home {
     return new Party(
         self,
         keys.signingKey(),
-        keys.registrationSecret(self.publicPoint()),
+        RegistrationSecret.of(keys.registrationSecret(), self),
         decryptionKey(),
         keys.decryptionKeys(),
         encryptionKeyStatement(),
