@@ -368,7 +368,7 @@ def multiplied(x: int, scalar: int) -> int | None:
         return (total - x * cross) % prime, cross % prime
 
     low, high = (1, 0), (x, 1)
-    for bit in bin(scalar)[2:]:
+    for bit in f"{scalar:b}":
         mixed = add(low, high)
         low, high = (mixed, double(high)) if bit == "1" else (double(low), mixed)
     return low[0] * pow(low[1], -1, prime) % prime if low[1] else None
