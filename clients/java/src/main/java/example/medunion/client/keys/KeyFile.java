@@ -26,7 +26,7 @@ import org.bouncycastle.crypto.generators.SCrypt;
  * Keys at rest where there is no token: one file, AES-256-GCM under a key that scrypt (RFC 7914) makes of a PIN. In this order: PRK_X
  * (32 bytes, a scalar of P-256); of each epoch, the newest last, the ML-KEM seed (64) and the P-256 half (32); and S_X (32) once there is one.
  */
-public final class KeyFile {
+public final class KeyFile implements Keys {
   private static final int SALT = 16;
   private static final int NONCE = 12;
   private static final int TAG_BITS = 128;
@@ -61,16 +61,17 @@ public final class KeyFile {
     return new KeyFile(path, pinFile, content, opened(content, pin(pinFile)));
   }
 
-  /** The keys as they now lie there: another process of this party may have put others in place. */
+  @Override
   public KeyFile reread() {
     return Arrays.equals(content, PrivateFiles.read(path)) ? this : open(path, pinFile);
   }
 
+  @Override
   public SigningKey signingKey() {
     return SigningKey.software(Arrays.copyOf(secrets, SCALAR));
   }
 
-  /** The keys of all epochs, the newest last. */
+  @Override
   public List<Hpke.DecryptionKey> decryptionKeys() {
     List<Hpke.DecryptionKey> keys = new ArrayList<>();
     for (int at = SCALAR; at < endOfEpochs(); at += EPOCH) {
@@ -79,13 +80,13 @@ public final class KeyFile {
     return keys;
   }
 
-  /** Makes and keeps the key of another epoch: it is the last one then. */
+  @Override
   public KeyFile withNextEpoch(Entropy entropy) {
     byte[] epochs = Arrays.copyOf(secrets, endOfEpochs());
     return replaced(Bytes.concat(epochs, epoch(entropy), keptRegistrationSecret()), entropy);
   }
 
-  /** Destroys the keys of the epochs that are not to be kept: what was sealed to them stays sealed (B5). */
+  @Override
   public KeyFile keepingEpochs(Predicate<Hpke.DecryptionKey> kept, Entropy entropy) {
     byte[] left = Arrays.copyOf(secrets, SCALAR);
     for (int at = SCALAR; at < endOfEpochs(); at += EPOCH) {
@@ -96,14 +97,14 @@ public final class KeyFile {
     return left.length == endOfEpochs() ? this : replaced(Bytes.concat(left, keptRegistrationSecret()), entropy);
   }
 
-  /** S_X. */
-  public AgreementKey registrationSecret() {
+  @Override
+  public RegistrationSecret registrationSecret(VerifiedParty self) {
     byte[] secret = keptRegistrationSecret();
     Refusal.require(secret.length > 0, "NOT_REGISTERED", "this party is not registered yet");
-    return AgreementKey.software(secret);
+    return RegistrationSecret.of(AgreementKey.software(secret), self);
   }
 
-  /** Keeps S_X (32 bytes) once it is known to be that of the credential, and wipes the caller's copy whatever happens. */
+  @Override
   public KeyFile withRegistrationSecret(byte[] secret, VerifiedParty self, Entropy entropy) {
     try {
       RegistrationSecret.of(AgreementKey.software(secret), self).requireConsistent();
@@ -113,12 +114,12 @@ public final class KeyFile {
     }
   }
 
-  /** Seals under the PIN what is kept beside the keys. */
+  @Override
   public byte[] seal(byte[] plaintext, Entropy entropy) {
     return sealed(plaintext, pin(pinFile), entropy);
   }
 
-  /** Opens what {@link #seal} gave. */
+  @Override
   public byte[] unseal(byte[] sealed) {
     return opened(sealed, pin(pinFile));
   }
@@ -154,9 +155,7 @@ public final class KeyFile {
   }
 
   private static byte[] pin(Path path) {
-    String pin = new String(PrivateFiles.read(path), StandardCharsets.UTF_8).stripTrailing();
-    Refusal.require(!pin.isEmpty(), "PIN_INCORRECT", path + " holds no PIN");
-    return pin.getBytes(StandardCharsets.UTF_8);
+    return PrivateFiles.readPin(path).getBytes(StandardCharsets.UTF_8);
   }
 
   private static byte[] sealed(byte[] plaintext, byte[] pin, Entropy entropy) {

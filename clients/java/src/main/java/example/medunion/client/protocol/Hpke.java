@@ -82,6 +82,9 @@ public final class Hpke {
         byte[] secret = combine(fromMlkem, p256.exchange(Curve.uncompressed(peer)), peer, publicHalf);
         return cipher(Cipher.DECRYPT_MODE, secret, info).doFinal(sealed, ENCAPSULATED, sealed.length - ENCAPSULATED);
       } catch (GeneralSecurityException | IllegalArgumentException | Refusal error) {
+        if (error instanceof Refusal refusal && refusal.isOwnFault()) {
+          throw refusal;
+        }
         throw new Refusal("SEAL_INVALID", "the seal does not open", error);
       }
     }

@@ -3,6 +3,7 @@ package example.medunion.client.protocol;
 import java.security.GeneralSecurityException;
 import java.security.PrivateKey;
 import java.security.Provider;
+import java.security.ProviderException;
 import java.security.Security;
 import java.security.Signature;
 import org.bouncycastle.math.ec.ECPoint;
@@ -42,7 +43,7 @@ public interface SigningKey {
           signing.initSign(key);
           signing.update(data);
           signature = signing.sign();
-        } catch (GeneralSecurityException error) {
+        } catch (GeneralSecurityException | ProviderException error) {
           throw new Refusal("TOKEN_UNAVAILABLE", "the key did not sign", error);
         }
         boolean holds = Signatures.isEcdsa(verifyingKey, signature, data);

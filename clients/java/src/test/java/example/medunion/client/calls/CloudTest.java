@@ -242,7 +242,7 @@ final class CloudTest {
                 seedOf(Vectors.bytes(PATIENT, "p256_private_key"))));
     Entropy entropy = size -> keys.isEmpty() ? ENTROPY.draw(size) : keys.remove();
     Path place = root.resolve("home");
-    Home.create(place, Vectors.text(PATIENT, "identity"), root.resolve("trust.json"), root.resolve("pin"), entropy, NOW);
+    Home.create(place, Vectors.text(PATIENT, "identity"), root.resolve("trust.json"), root.resolve("pin"), null, entropy, NOW);
     JsonObject state = JsonParser.parseString(Files.readString(place.resolve("state.json"))).getAsJsonObject();
     SignedStatement epoch = Vectors.signed(PATIENT.get("encryption_key_statement"));
     state.addProperty("encryptionKeyStatement", base64(epoch.toByteString()));

@@ -59,7 +59,7 @@ class HomeTest {
     Map<String, String> trust =
         Map.of("statement", base64(newest, "statement"), "signature", base64(newest, "signature"));
     Files.writeString(root.resolve("trust.json"), new Gson().toJson(trust));
-    home = Home.create(root.resolve("home"), "P:wang", root.resolve("trust.json"), root.resolve("pin"), ENTROPY, NOW);
+    home = Home.create(root.resolve("home"), "P:wang", root.resolve("trust.json"), root.resolve("pin"), null, ENTROPY, NOW);
   }
 
   @Test
@@ -159,12 +159,12 @@ class HomeTest {
     byte[] secret = secret();
     home.install(patient, secret, new byte[0], ENTROPY);
     assertArrayEquals(new byte[32], secret);
-    byte[] before = home.keys().registrationSecret().exchange(Curve.BASE_POINT);
+    byte[] before = home.keys().registrationSecret(patient).key().exchange(Curve.BASE_POINT);
     byte[] identity = home.keys().signingKey().verifyingKey();
     home.announce(home.nextEpoch(NOW, ENTROPY));
     home.sweep(NOW + 7 * DAY + 5 * MINUTE, ENTROPY);
     Home renewed = open();
-    assertArrayEquals(before, renewed.keys().registrationSecret().exchange(Curve.BASE_POINT));
+    assertArrayEquals(before, renewed.keys().registrationSecret(patient).key().exchange(Curve.BASE_POINT));
     assertArrayEquals(identity, renewed.keys().signingKey().verifyingKey());
     assertEquals(patient.keyStatement(), renewed.keyStatement());
   }
@@ -176,7 +176,7 @@ class HomeTest {
     assertEquals("CREDENTIAL_MISMATCH", Vectors.outcome(install));
     assertArrayEquals(new byte[32], secret);
     assertFalse(open().isRegistered());
-    assertEquals("NOT_REGISTERED", Vectors.outcome(() -> open().keys().registrationSecret()));
+    assertEquals("NOT_REGISTERED", Vectors.outcome(() -> open().keys().registrationSecret(patient())));
   }
 
   @Test
@@ -221,11 +221,11 @@ class HomeTest {
     Path place = root.resolve("other");
     Files.writeString(root.resolve("public-pin"), "a PIN that others may read");
     Path trust = root.resolve("trust.json");
-    Runnable create = () -> Home.create(place, "P:wang", trust, root.resolve("public-pin"), ENTROPY, NOW);
+    Runnable create = () -> Home.create(place, "P:wang", trust, root.resolve("public-pin"), null, ENTROPY, NOW);
     assertEquals("FILE_NOT_PRIVATE", Vectors.outcome(create));
     assertFalse(Home.exists(place));
     assertEquals("FILE_NOT_PRIVATE", Vectors.outcome(create));
-    Home.create(place, "P:wang", trust, root.resolve("pin"), ENTROPY, NOW);
+    Home.create(place, "P:wang", trust, root.resolve("pin"), null, ENTROPY, NOW);
     assertTrue(Home.exists(place));
     assertEquals("ALREADY_EXISTS", Vectors.outcome(create));
     try (Stream<Path> left = Files.list(root)) {

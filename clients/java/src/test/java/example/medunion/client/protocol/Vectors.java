@@ -55,7 +55,7 @@ public final class Vectors {
     return array.asList().stream().map(element -> bytes(element.getAsString())).toList();
   }
 
-  static String hex(byte[] data) {
+  public static String hex(byte[] data) {
     return HexFormat.of().formatHex(data);
   }
 
