@@ -17,7 +17,7 @@ from keystore.errors import SealBroken
 from tests.vectors import layers, spec
 from tests.vectors.describe import info_of, padded, padded_plaintext, payload_of, plaintext_of, sign_again
 from tests.vectors.signed import SIGNED, c_proof, d2_proof
-from tests.vectors.software import Json
+from tests.vectors.draws import Json
 from tests.vectors.world import Step
 
 WINDOW_MS, SKEW_MS = 30_000, 5_000
