@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.authority.node import MedicalAuthority, found_authority, open_authority
@@ -19,6 +18,7 @@ from federation.settings import ConfigError, MemberSettings, TokenSettings
 from hsm import pin_from_value
 from keystore.errors import CertificateRejected
 from keystore.x509 import create_authority, crl_number, request_certificate
+from tests.keys import new_key
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_certificate_of_a_version_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    certificate = create_authority(Ed25519PrivateKey.generate(), "M:chamber", now=datetime.now(UTC))
+    certificate = create_authority(new_key(), "M:chamber", now=datetime.now(UTC))
     third, sixth = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
     file = tmp_path / "file"
     file.write_bytes(certificate.public_bytes(Encoding.DER).replace(third, sixth, 1))
