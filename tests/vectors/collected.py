@@ -10,8 +10,8 @@ from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record
 from federation.v1.statement_pb2 import SignedStatement
 from tests.vectors import signed, spec
 from tests.vectors.describe import payload_of, plaintext_of
-from tests.vectors.signed import Transcript, t
 from tests.vectors.draws import Json
+from tests.vectors.signed import Transcript, t
 from tests.vectors.spec import sha256, text, u64
 from tests.vectors.world import Step, World
 

@@ -97,7 +97,9 @@ def create_cast() -> Json:
     """Make the content of parties.json."""
     cloud, authority, clinic = _keys("C:union"), _authority("M:chamber", "D:*"), _authority("M:clinic", "D:li", "D:ro*")
     cloud["issuing_key"] = Stream("issuer").private_key().hex()
-    cloud |= {f"retired_{name}": Stream(f"retired {name}").private_key().hex() for name in ("issuing_key", "signing_key")}
+    cloud |= {
+        f"retired_{name}": Stream(f"retired {name}").private_key().hex() for name in ("issuing_key", "signing_key")
+    }
     parties = {name: _keys(identity) for name, identity in _IDENTITIES.items()}
     _certify(authority, parties["doctor"])
     evidence = {
@@ -120,7 +122,9 @@ def create_cast() -> Json:
         "cloud": cloud,
         "parties": parties,
         "renewed": _keys("H:alpha", "H:alpha, renewed"),
-        "tls_certificate_request": request_certificate(ReproducibleKey(Stream("tls").private_key().hex()), "H:alpha").hex(),
+        "tls_certificate_request": request_certificate(
+            ReproducibleKey(Stream("tls").private_key().hex()), "H:alpha"
+        ).hex(),
     }
 
 
@@ -182,7 +186,9 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, serial: int) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, serial: int
+) -> x509.CertificateBuilder:
     moment = datetime.fromtimestamp(NOW / 1000, UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     builder = builder.serial_number(serial).not_valid_before(moment - timedelta(days=1))
