@@ -228,7 +228,7 @@ class Refusals:
             yield self._changed(self.steps[name], "a grant with the high s", "GRANT_INVALID", high, wire=wire)
         receipt = _with(receipt=_high(payload_of(self.steps["STOACK"]).receipt))
         yield self._changed(self.steps["STOACK"], "a receipt with the high s", "SIGNATURE_INVALID", receipt)
-        for name in ("P1", "ekput"):
+        for name in ("P1", "reg1-patient"):
             for change, bend in {"over no point": _half_over_no_point, "of another KEM": _of_another_kem}.items():
                 said = _with(encryption_key_statement=self._restated(self.steps[name], bend))
                 yield self._changed(self.steps[name], f"an encryption key {change}", "CREDENTIAL_INVALID", said)
