@@ -6,7 +6,7 @@ Every key here is in software, so a test can be the thief of s, or of PRK_C. Wha
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import randbelow
 
 import pytest
@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from federation.errors import CredentialSuperseded
+from federation.errors import CredentialSuperseded, IssuerStopped
 from keystore.agreement import SoftwareAgreement, agree
 from keystore.curve import ORDER, SCALAR_SEED_BYTES, compressed, point_over, private_key, scalar_from_seed
 from keystore.errors import CredentialMismatch
-from keystore.issuing import IssuingKey, check_issued, registration_secret
+from keystore.issuing import IssuingKey, check_issued
+from keystore.registration_secret import RegistrationSecret
 from keystore.signatures import SigningKey, VerifyingKey
 from keystore.transcript import transcript
 from tests.mallory import d1_from, p1_to, rejected
@@ -260,6 +261,26 @@ def test_f4_one_nonce_twice_gives_s(issuer: Issuer) -> None:
     assert issuer.secret in found
 
 
+def test_f4_ours_releases_no_second_credential_of_one_nonce_and_issues_no_more(serve_cloud, monkeypatch) -> None:
+    """The token of s repeats itself. Nobody gets the second credential, and nobody a third, whose nonce would be another."""
+    points: list[bytes] = []
+
+    def repeat(self, credential, issue=IssuingKey.issue):
+        issued = issue(self, credential)
+        points.append(issued.registration_point)
+        return replace(issued, registration_point=points[0])
+
+    with serve_cloud() as cloud:
+        with monkeypatch.context() as patched:
+            patched.setattr(IssuingKey, "issue", repeat)
+            cloud.doctor("D:one")
+            with pytest.raises(IssuerStopped):
+                cloud.doctor("D:other")
+        with pytest.raises(IssuerStopped):
+            cloud.doctor("D:third")
+    assert len(points) == 2
+
+
 def test_f5_a_shown_public_half_of_s_x_gives_k_x_to_a_thief_of_s(issuer: Issuer, doctor: Registered) -> None:
     """Some tokens show S_X B. Were K_X made on PK, a thief of s had it: S_X PK = s (S_X B). On Q, of which nobody knows the
     logarithm, the same product is another point's.
@@ -268,8 +289,7 @@ def test_f5_a_shown_public_half_of_s_x_gives_k_x_to_a_thief_of_s(issuer: Issuer,
     stolen = x_bytes(times(issuer.secret, shown))
     assert stolen == x_bytes(times(doctor.secret, issuer.point))
     own = SoftwareAgreement(private_key(doctor.secret.to_bytes(32, "big")))
-    rho = doctor.rho.to_bytes(32, "big")
-    secret = registration_secret(own, rho, issuer.issuing.public_key, doctor.credential)
+    secret = RegistrationSecret(own, doctor.rho.to_bytes(32, "big"), key_of(doctor.public))
     assert secret.shared_key("D:chen", SERIAL) != agreed(stolen, "shared", b"D:chen", SERIAL)
 
 
