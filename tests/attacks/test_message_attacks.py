@@ -22,9 +22,9 @@ from federation.v1.diagnosis_pb2 import DiagnosisDelivery
 from federation.v1.record_pb2 import RecordEnd
 from federation.v1.statement_pb2 import KeyStatement
 from keystore.biometric import DeviceSecret, biometric_password, token_pin
+from keystore.curve import x_of
 from keystore.fuzzy import FuzzyKey
 from keystore.transcript import digest, listing
-from keystore.curve import x_of
 from tests.keys import new_key
 from tests.mallory import (
     BORROWED_POINTS,
