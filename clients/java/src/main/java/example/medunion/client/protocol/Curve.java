@@ -6,6 +6,7 @@ import java.math.BigInteger;
 import java.security.AlgorithmParameters;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
+import java.security.PublicKey;
 import java.security.interfaces.ECPrivateKey;
 import java.security.interfaces.ECPublicKey;
 import java.security.spec.ECGenParameterSpec;
@@ -120,6 +121,11 @@ public final class Curve {
     } catch (GeneralSecurityException error) {
       throw new IllegalStateException(error);
     }
+  }
+
+  /** Whether a key of a certificate is on P-256. */
+  static boolean isOn(PublicKey key) {
+    return key instanceof ECPublicKey point && point.getParams().getCurve().equals(JDK_PARAMETERS.getCurve());
   }
 
   /** The point of the JDK's key. */

@@ -19,12 +19,16 @@ public record SessionKeys(DirectionKeys forward, DirectionKeys backward, byte[] 
    * x(e e' B). Each side's token makes one of the two.
    */
   public record Shared(byte[] k1, byte[] k2, byte[] z) {
-    static Shared ofInitiator(Ephemeral own, RegistrationSecret secret, VerifiedParty peer, byte[] agreed, byte[] ephemeral) {
-      return new Shared(own.agree(peer, "K1"), secret.agree(agreed, "K2", agreed), own.exchange(ephemeral));
+    /** Of the initiator's own scalars, its S_X, and the responder's two points. */
+    static Shared ofInitiator(Ephemeral own, RegistrationSecret secret, byte[] agreementPoint, byte[] ephemeralPoint) {
+      byte[] k2 = secret.agree(agreementPoint, "K2", agreementPoint);
+      return new Shared(own.agreed(), k2, own.exchange(ephemeralPoint));
     }
 
-    static Shared ofResponder(Ephemeral own, RegistrationSecret secret, VerifiedParty peer, byte[] agreed, byte[] ephemeral) {
-      return new Shared(secret.agree(agreed, "K1", agreed), own.agree(peer, "K2"), own.exchange(ephemeral));
+    /** Of the responder's own scalars, its S_X, and the initiator's two points. */
+    static Shared ofResponder(Ephemeral own, RegistrationSecret secret, byte[] agreementPoint, byte[] ephemeralPoint) {
+      byte[] k1 = secret.agree(agreementPoint, "K1", agreementPoint);
+      return new Shared(k1, own.agreed(), own.exchange(ephemeralPoint));
     }
 
     @Override
