@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
@@ -41,7 +41,7 @@ func (a actor) act(c *clinic, number int, role pb.Role, name string) *protocol.P
 		RegistrationSecret vectors.Bytes `json:"registration_secret"`
 	}](c.t, "issuing.json")[number]
 	store := c.cloud.member.home.Store
-	must(c.t, keys.ImportRegistrationSecret(store, issued.RegistrationSecret, own.Serial, own.PublicPoint, group.SystemEntropy))
+	must(c.t, keys.ImportRegistrationSecret(store, issued.RegistrationSecret, own.Serial, own.PublicPoint, curve.SystemEntropy))
 	secret, err := keys.RegistrationSecret(store, own.Serial, own.PublicPoint)
 	must(c.t, err)
 	return &protocol.Party{
@@ -74,7 +74,7 @@ func newTreated(t *testing.T) *treated {
 	vectors.ReadWhole(t, "parties.json", &cast)
 	patient := cast.Parties.Patient.act(c, 0, pb.Role_ROLE_PATIENT, "patient")
 	doctor := cast.Parties.Doctor.act(c, 1, pb.Role_ROLE_DOCTOR, "doctor")
-	verifier, entropy := c.cloud.member.Verifier(), group.Entropy(group.SystemEntropy)
+	verifier, entropy := c.cloud.member.Verifier(), curve.Entropy(curve.SystemEntropy)
 	addressed := &protocol.Peer{VerifiedParty: doctor.VerifiedParty, Certificate: doctor.Certificate}
 	addressed.EncryptionKey, err = verifier.EncryptionKey(doctor.EncryptionKey, doctor.VerifiedParty, c.now)
 	must(t, err)

@@ -7,8 +7,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
 )
@@ -48,7 +48,7 @@ func TestGrantLastsAYearAtMost(t *testing.T) {
 		terms := DefaultTerms()
 		terms.Life = life
 		party := &Party{VerifiedParty: patient, Signer: key}
-		if _, err := MakeGrant(party, &Peer{VerifiedParty: doctor}, terms, now, group.SystemEntropy); refusal.Outer(err) != reason {
+		if _, err := MakeGrant(party, &Peer{VerifiedParty: doctor}, terms, now, curve.SystemEntropy); refusal.Outer(err) != reason {
 			t.Errorf("%s: %v, not %s", life, err, reason)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
@@ -79,7 +79,7 @@ func TestIssuing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		secret := group.RegistrationSecret{Key: key, PublicPoint: public}
+		secret := curve.RegistrationSecret{Key: key, PublicPoint: public}
 		shared, err := SharedKey(secret, vector.IssuerPublicKey, vector.Identity, vector.Serial)
 		if err != nil {
 			t.Fatal(err)

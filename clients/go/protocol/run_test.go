@@ -8,8 +8,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
@@ -196,7 +196,7 @@ func register(t *testing.T, w *world, name string, role pb.Role) *Party {
 		return awaiting.Receive(reply, w.verifier.Anchors, [][]byte{w.Authority.CRL}, w.verifier.Freshness, now)
 	})
 	party := registered.Party
-	if err := keys.ImportRegistrationSecret(store, registered.Secret, party.Serial, party.PublicPoint, group.SystemEntropy); err != nil {
+	if err := keys.ImportRegistrationSecret(store, registered.Secret, party.Serial, party.PublicPoint, curve.SystemEntropy); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(registered.Secret, make([]byte, 32)) {

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"testing"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
 )
@@ -160,7 +160,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // draws gives the fixed randomness of one step.
-func (w *world) draws(name string) group.Entropy {
+func (w *world) draws(name string) curve.Entropy {
 	left := append([]byte(nil), w.entropy[name]...)
 	return func(size int) []byte {
 		if size > len(left) {

@@ -8,7 +8,7 @@ import (
 	"crypto/ed25519"
 	"testing"
 
-	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/curve"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
@@ -76,7 +76,7 @@ type agreed struct {
 func importsSecret(t *testing.T, store keys.Store) {
 	for number, vector := range vectors.Read[agreed](t, "full_point.json") {
 		serial := bytes.Repeat([]byte{byte(number)}, 16)
-		if err := keys.ImportRegistrationSecret(store, vector.RegistrationSecret, serial, vector.PublicPoint, group.SystemEntropy); err != nil {
+		if err := keys.ImportRegistrationSecret(store, vector.RegistrationSecret, serial, vector.PublicPoint, curve.SystemEntropy); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(vector.RegistrationSecret, make([]byte, 32)) {
@@ -92,7 +92,7 @@ func importsSecret(t *testing.T, store keys.Store) {
 	}
 	vector, serial := vectors.Read[agreed](t, "full_point.json")[0], bytes.Repeat([]byte{99}, 16)
 	another := append([]byte{2}, make([]byte, 31)...)
-	if err := keys.ImportRegistrationSecret(store, another, serial, vector.PublicPoint, group.SystemEntropy); err == nil {
+	if err := keys.ImportRegistrationSecret(store, another, serial, vector.PublicPoint, curve.SystemEntropy); err == nil {
 		t.Error("another credential's S_X was taken")
 	}
 	if _, err := keys.RegistrationSecret(store, serial, vector.PublicPoint); !refusal.Is(err, refusal.KeyNotFound) {
@@ -144,7 +144,7 @@ func seals(t *testing.T, store keys.Store) {
 }
 
 func keepsKeys(t *testing.T, store keys.Store, again func() keys.Store) {
-	key, epoch, err := keys.NewEpoch(store, group.SystemEntropy)
+	key, epoch, err := keys.NewEpoch(store, curve.SystemEntropy)
 	if err != nil {
 		t.Fatal(err)
 	}

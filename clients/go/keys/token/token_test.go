@@ -8,7 +8,7 @@ import (
 
 	"github.com/miekg/pkcs11"
 
-	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/curve"
 	"medunion.example/clients/go/internal/contract"
 	"medunion.example/clients/go/internal/softhsm"
 	"medunion.example/clients/go/keys"
@@ -100,7 +100,7 @@ func TestFaultOfTheTokenIsNoFaultOfAPeer(t *testing.T) {
 	must(t, token.module.CloseSession(token.session)) // as when the token is pulled out
 	for name, use := range map[string]func() error{
 		"a seal":        func() error { _, err := key.Open(sealed, nil); return err },
-		"S_X":           func() error { _, err := group.RegistrationSecret{Key: half}.TimesU(group.BasePoint()); return err },
+		"S_X":           func() error { _, err := curve.RegistrationSecret{Key: half}.TimesU(group.BasePoint()); return err },
 		"what was kept": func() error { _, err := store.Open(kept, nil); return err },
 	} {
 		if err := use(); !refusal.Is(err, refusal.TokenUnavailable) {
