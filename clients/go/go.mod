@@ -3,7 +3,6 @@ module medunion.example/clients/go
 go 1.26.0
 
 require (
-	filippo.io/edwards25519 v1.2.0
 	filippo.io/nistec v0.0.4
 	github.com/cloudflare/circl v1.6.5
 	github.com/miekg/pkcs11 v1.1.2

@@ -73,7 +73,7 @@ func (m *Member) Party() (*protocol.Party, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := keys.RegistrationSecret(m.home.Store, own.Serial, own.PublicPoint)
+	secret, err := keys.RegistrationSecret(m.home.Store, own.Serial, own.RegistrationPoint, own.PublicPoint)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"encoding/json"
 	"os"
 	"strings"
@@ -85,7 +84,7 @@ func (p *practice) opening() *pb.RelayFrame {
 // lost is a store whose token is gone.
 type lost struct{ keys.Store }
 
-func (lost) X25519(string) (ecdh.KeyExchanger, error) {
+func (lost) Agreement(string) (keys.AgreementKey, error) {
 	return nil, refusal.New(refusal.TokenUnavailable, "the token is gone")
 }
 

@@ -245,25 +245,40 @@ func TestKDF(t *testing.T) {
 	}
 }
 
-type received struct {
-	Name, Expect string
-	Point        vectors.Bytes
-}
-
-func TestReceivedPoint(t *testing.T) {
-	refused := 0
+func TestReceivedPoints(t *testing.T) {
+	type received struct {
+		Name, Kind, Expect string
+		Point              vectors.Bytes
+	}
+	require := map[string]func([]byte) error{"KIND_POINT": RequirePoint, "KIND_REGISTRATION_POINT": RequireRegistrationPoint}
 	for _, vector := range vectors.Read[received](t, "points.json") {
-		reason := string(refusal.Outer(RequirePoint(vector.Point)))
-		if reason == "" {
-			reason = "success"
-		} else {
-			refused++
-		}
-		if reason != vector.Expect {
-			t.Errorf("%s: %s, not %s", vector.Name, reason, vector.Expect)
+		if err := require[vector.Kind](vector.Point); !vectors.Expected(err, vector.Expect) {
+			t.Errorf("%s %s: %v, not %s", vector.Kind, vector.Name, err, vector.Expect)
 		}
 	}
-	if refused == 0 {
-		t.Error("no point was refused")
+}
+
+func TestReceivedVerifyingKeys(t *testing.T) {
+	type received struct {
+		Name, Expect string
+		VerifyingKey vectors.Bytes `json:"verifying_key"`
+	}
+	for _, vector := range vectors.Read[received](t, "verifying_keys.json") {
+		if err := RequireVerifyingKey(vector.VerifyingKey); !vectors.Expected(err, vector.Expect) {
+			t.Errorf("%s: %v, not %s", vector.Name, err, vector.Expect)
+		}
+	}
+}
+
+func TestHashedMessages(t *testing.T) {
+	type hashed struct {
+		Name           string
+		Message, Point vectors.Bytes
+	}
+	for _, vector := range vectors.Read[hashed](t, "hash_to_curve.json") {
+		point := HashToCurve(vector.Message).Bytes()
+		if point = append([]byte{evenY | point[64]&1}, point[1:33]...); !bytes.Equal(point, vector.Point) {
+			t.Errorf("%s: %x", vector.Name, point)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"crypto/ed25519"
 	"testing"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 func TestGrantLastsAYearAtMost(t *testing.T) {
 	const now, year = Instant(1_800_000_000_000), 366 * 24 * 3_600_000
 	key := newKey(t)
-	patient := &VerifiedParty{Identity: "P:wang", Serial: make([]byte, 16), VerifyingKey: key.Public().(ed25519.PublicKey)}
+	patient := &VerifiedParty{Identity: "P:wang", Serial: make([]byte, 16), VerifyingKey: verifyingKey(t, key)}
 	doctor := &VerifiedParty{Identity: doctorID}
 	for name, tried := range map[string]struct {
 		begins, ends Instant
