@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -15,7 +16,8 @@ from federation.protocol.doctor_certificate import verify_certificate
 from federation.v1.directory_pb2 import MedicalAuthority
 from federation.v1.statement_pb2 import CrlPin
 from tests.vectors import spec
-from tests.vectors.software import NOW, Cast, Json, signing_key
+from tests.vectors.draws import Json, Stream
+from tests.vectors.software import NOW, Cast, ReproducibleKey, signing_key
 
 MOMENT = datetime.fromtimestamp(NOW / 1000, UTC)
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
@@ -29,10 +31,10 @@ class Maker:
 
     def __init__(self, data: Json) -> None:
         self.authority = data["authority"]
-        self._key = signing_key(self.authority["signing_seed"])
+        self._key = ReproducibleKey(self.authority["signing_key"])
         self._ca = x509.load_der_x509_certificate(bytes.fromhex(self.authority["certificate"]))
-        self._doctor_key = signing_key(data["parties"]["doctor"]["signing_seed"]).public_key()
-        self._puk = self._doctor_key.public_bytes_raw()
+        doctor = signing_key(data["parties"]["doctor"]["signing_key"]).verifying_key
+        self._doctor_key, self._puk = doctor.x509, doctor.data
 
     def certificate(self, *more: tuple[x509.ExtensionType, bool], serial: int = 7) -> str:
         usage = x509.KeyUsage(True, True, False, False, False, False, False, False, False)
@@ -52,7 +54,7 @@ class Maker:
         )
         for extension, critical in more:
             builder = builder.add_extension(extension, critical)
-        return builder.sign(self._key, None).public_bytes(Encoding.DER).hex()
+        return builder.sign(self._key, SHA256()).public_bytes(Encoding.DER).hex()
 
     def crl(
         self,
@@ -61,7 +63,7 @@ class Maker:
         revoked: int = 99,
         entry: Extensions = (),
         begins: timedelta = timedelta(hours=-1),
-        key: Ed25519PrivateKey | None = None,
+        key: ec.EllipticCurvePrivateKey | None = None,
     ) -> str:
         begin = MOMENT + begins
         builder = x509.CertificateRevocationListBuilder().issuer_name(self._ca.subject).last_update(begin)
@@ -74,7 +76,7 @@ class Maker:
         for extension, critical in entry:
             named = named.add_extension(extension, critical)
         builder = builder.add_revoked_certificate(named.build())
-        return builder.sign(key or self._key, None).public_bytes(Encoding.DER).hex()
+        return builder.sign(key or self._key, SHA256()).public_bytes(Encoding.DER).hex()
 
     def pin(self, number: bytes, crl: str) -> Json:
         certificate = bytes.fromhex(self.authority["certificate"])
@@ -144,7 +146,7 @@ def _shapes_of_crls(maker: Maker) -> Iterator[Json]:
         "a CRL with an unknown critical extension": maker.crl(8, (UNKNOWN, True)),
         "a CRL with an entry of another issuer": maker.crl(8, entry=((other, True),)),
         "a CRL with an unknown critical extension of an entry": maker.crl(8, entry=((UNKNOWN, True),)),
-        "a CRL by another key": maker.crl(8, key=Ed25519PrivateKey.from_private_bytes(bytes(32))),
+        "a CRL by another key": maker.crl(8, key=ReproducibleKey(Stream("another authority").private_key().hex())),
         "a CRL that has ended": maker.crl(8, begins=timedelta(days=-1)),
         "a CRL that has not begun": maker.crl(8, begins=timedelta(hours=1)),
     }
