@@ -248,6 +248,9 @@ func (w *AwaitingReply[S]) responder(message reply, verifier Verifier, now Insta
 	if responder.Identity != w.peer.Identity || !bytes.Equal(responder.RegistrationPoint, message.GetRegistrationPoint()) {
 		return nil, refusal.New(refusal.IdentityMismatch, "the key statement is not of the one who answers")
 	}
+	if !bytes.Equal(responder.Credential, w.peer.Credential) || !bytes.Equal(responder.RegistrationPoint, w.peer.RegistrationPoint) {
+		return nil, refusal.New(refusal.IdentityMismatch, "the answer is of another credential than the one addressed")
+	}
 	return responder, nil
 }
 
