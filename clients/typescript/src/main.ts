@@ -25,7 +25,7 @@ import { register } from "./client/registration.js";
 import { conclusionOf } from "./client/report.js";
 import { consult } from "./consult.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
-import { writeNew } from "./keys/file.js";
+import { writeNew } from "./keys/files.js";
 import { hex } from "./protocol/bytes.js";
 import { MOST_BIOSIGNAL_BYTES } from "./protocol/consultation.js";
 import { EVERYTHING } from "./protocol/grant.js";

@@ -17,8 +17,10 @@ import {
   type SignedStatement,
   SignedStatementSchema,
 } from "../gen/federation/v1/statement_pb.js";
-import { type Epoch, hasEnded, isDue, isOver, nameOf } from "../keys/epoch.js";
-import { KeyFile, readPrivate, replaceFile, type SentRegistration, writeNew } from "../keys/file.js";
+import { type Announcement, type Epoch, hasEnded, isDue, isOver, nameOf } from "../keys/epoch.js";
+import { KeyFile, type SentRegistration } from "../keys/file.js";
+import { readPrivate, replaceFile, writeNew } from "../keys/files.js";
+import { SoftwareKeys } from "../keys/software.js";
 import { BundleLease, pin, type TrustedBundle } from "../protocol/bundle.js";
 import { type Entropy, hkdf, type Instant, text, u64, concat, hex } from "../protocol/bytes.js";
 import { Lists } from "../protocol/lists.js";
@@ -27,7 +29,7 @@ import { Refusal, require } from "../protocol/refusal.js";
 import { type Renewed, restatementDue } from "../protocol/renewal.js";
 import { peekStatement } from "../protocol/statements.js";
 import { transcript } from "../protocol/transcript.js";
-import { Verifier } from "../protocol/verifier.js";
+import { type VerifiedParty, Verifier } from "../protocol/verifier.js";
 import { transportTo } from "./calls.js";
 import type { Networks } from "./networks.js";
 
@@ -81,7 +83,7 @@ export class Home {
     const bundle = readTrust(trustFile);
     require(!existsSync(directory), "PROFILE_UNUSABLE", `${directory} is there already`);
     mkdirSync(directory, { mode: 0o700 });
-    const keys = await KeyFile.create(join(directory, "keys.sealed"), pinFile, identity, now);
+    const keys = await KeyFile.create(join(directory, "keys.sealed"), new SoftwareKeys(pinFile), identity, now);
     writeNew(join(directory, "device.secret"), entropy(32));
     const state = {
       identity,
@@ -101,7 +103,7 @@ export class Home {
   /** Open a home. Whoever acts from it dials in these networks only, if there are any. */
   static open(directory: string, pinFile: string, networks?: Networks): Home {
     require(Home.exists(directory), "PROFILE_UNUSABLE", `nobody is at home in ${directory}`);
-    const keys = KeyFile.open(join(directory, "keys.sealed"), pinFile);
+    const keys = KeyFile.open(join(directory, "keys.sealed"), new SoftwareKeys(pinFile));
     return new Home(directory, readState(directory), keys, networks);
   }
 
@@ -177,7 +179,7 @@ export class Home {
 
   /** Destroy the keys of epochs that ended 5 minutes ago or more. */
   sweep(now: Instant): void {
-    const over = (epoch: Epoch) => isOver(epoch, now);
+    const over = (epoch: Announcement) => isOver(epoch, now);
     if (this.keys.epochs.some(over)) this.keys = this.keys.forget(over);
   }
 
@@ -198,10 +200,10 @@ export class Home {
   }
 
   /** Keep the credential that registration gave: S_X among the keys, the rest in the state. Only then its reg1 is over. */
-  install(keyStatement: SignedStatement, secret: Uint8Array, certificate: Uint8Array): void {
-    this.keys = this.keys.keepRegistrationSecret(secret);
+  async install(party: VerifiedParty, secret: Uint8Array, certificate: Uint8Array): Promise<void> {
+    this.keys = await this.keys.keepRegistrationSecret(secret, party);
     this.#write({
-      keyStatement: encode(SignedStatementSchema, keyStatement),
+      keyStatement: encode(SignedStatementSchema, party.keyStatement),
       certificate: Buffer.from(certificate).toString("base64"),
     });
     this.dropRegistration();
@@ -260,7 +262,7 @@ export class Home {
       signingKey: this.keys.signingKey,
       decryptionKey: epoch.decryptionKey,
       keyring: this.keys.epochs.filter((held) => !isOver(held, now)).map((held) => held.decryptionKey),
-      registrationSecret: this.keys.registrationSecret(self.publicPoint),
+      registrationSecret: this.keys.registrationSecret,
       encryptionKeyStatement: epoch.statement,
       certificate: der,
     };
