@@ -42,7 +42,7 @@ export class KeyFile {
 
   /** Make fresh keys, the first epoch's among them, and a new file for them: it never takes the place of another. */
   static async create(path: string, store: KeyStore, identity: string, now: Instant): Promise<KeyFile> {
-    const signingKey = store.makeSigningKey();
+    const signingKey = store.makeIdentity();
     const first = await makeEpoch(identity, store.signingKey(signingKey), store, now);
     const kept = { signingKey, epochs: [first] };
     writeNew(path, sealed(kept, store));

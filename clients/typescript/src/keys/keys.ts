@@ -14,8 +14,8 @@ import type { VerifiedParty } from "../protocol/verifier.js";
 
 /** A party's private keys. Each has a reference, a word that the key file keeps: in software that is the key itself, in a token its label. */
 export interface KeyStore {
-  /** Make PRK_X. */
-  makeSigningKey(): string;
+  /** Make PRK_X, and what else a party has for good. */
+  makeIdentity(): string;
   signingKey(reference: string): SigningKey;
   /** Make the P-256 half of an epoch's KEM key. */
   makeKemHalf(): string;

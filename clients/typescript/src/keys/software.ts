@@ -22,7 +22,7 @@ const SEC1 = [fromHex("30310201010420"), fromHex("a00a06082a8648ce3d030107")] as
 export class SoftwareKeys implements KeyStore {
   constructor(readonly pinFile: string) {}
 
-  makeSigningKey(): string {
+  makeIdentity(): string {
     return madeScalar();
   }
 

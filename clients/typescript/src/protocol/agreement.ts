@@ -63,19 +63,15 @@ export class SoftwareAgreement implements AgreementKey {
     return new Uint8Array(this.#ecdh.getPublicKey());
   }
 
-  exchange(peer: Uint8Array): Promise<Uint8Array> {
-    return Promise.resolve(this.#multiply(peer));
-  }
-
-  prf(peer: Uint8Array, message: Uint8Array): Promise<Uint8Array> {
-    return Promise.resolve(prfOf(this.#multiply(peer), message));
-  }
-
-  #multiply(peer: Uint8Array): Uint8Array {
+  async exchange(peer: Uint8Array): Promise<Uint8Array> {
     try {
       return new Uint8Array(this.#ecdh.computeSecret(peer));
     } catch (error) {
       throw new Refusal("INVALID_POINT", "not a point of the curve", { cause: error });
     }
+  }
+
+  async prf(peer: Uint8Array, message: Uint8Array): Promise<Uint8Array> {
+    return prfOf(await this.exchange(peer), message);
   }
 }

@@ -56,6 +56,8 @@ export class DecryptionKey {
       });
       return new Uint8Array(await context.open(exact(sealed.subarray(ENCAPSULATED))));
     } catch (error) {
+      // That a token is away says nothing of the seal.
+      if (error instanceof Refusal && error.reason === "TOKEN_UNAVAILABLE") throw error;
       throw new Refusal("SEAL_INVALID", "the seal does not open", { cause: error });
     }
   }
