@@ -83,6 +83,15 @@ class Unavailable(FederationError):
     in_words = "The other side does not answer; try again in a little while."
 
 
+class IssuerStopped(Unavailable):
+    """The issuing key has signed with one nonce twice, and issues nothing until another generation has taken its place."""
+
+    reason = "ISSUER_NONCE_REPEATED"
+    in_words = (
+        "The public cloud's issuing key is out of order; registrations go on when its operators have replaced it."
+    )
+
+
 class Corrupt(FederationError):
     """What was kept is not what comes back."""
 
@@ -270,6 +279,13 @@ class CredentialRevoked(Authentication):
 
     reason = "CREDENTIAL_REVOKED"
     in_words = "A registration was taken back by the federation."
+
+
+class CredentialSuperseded(Authentication):
+    """An opening rests on an R_X1 of its receiver that is no longer the one of now: its sender holds an older statement."""
+
+    reason = "CREDENTIAL_SUPERSEDED"
+    in_words = "The other side has registered anew meanwhile. Begin again: its new statement is fetched then."
 
 
 class IssuerUnknown(CredentialInvalid):

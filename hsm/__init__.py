@@ -1,7 +1,8 @@
 """PKCS#11 and nothing of medicine: tokens, sessions, and keys that never leave them."""
 
 from hsm import errors, softhsm
-from hsm.keys import AeadKey, MacKey, TokenEd25519Key, TokenX25519Key
+from hsm.agreement import Way
+from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
 from hsm.metrics import TokenMetrics
 from hsm.pin import (
     Pin,
@@ -19,7 +20,6 @@ from hsm.uri import TokenUri
 
 __all__ = [
     "Ability",
-    "AeadKey",
     "KeyKind",
     "KeyPolicy",
     "MacKey",
@@ -28,11 +28,12 @@ __all__ = [
     "PinProvider",
     "Provenance",
     "Token",
-    "TokenEd25519Key",
+    "TokenAgreementKey",
     "TokenMetrics",
+    "TokenSigningKey",
     "TokenUri",
-    "TokenX25519Key",
     "Trial",
+    "Way",
     "errors",
     "open_token",
     "pin_from_credential",

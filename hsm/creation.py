@@ -2,86 +2,191 @@
 
 A key that was made outside the token, restored from a backup, is as SENSITIVE and as little EXTRACTABLE as one that the token
 made, but the token says the truth about its past: not LOCAL, not ALWAYS_SENSITIVE, not NEVER_EXTRACTABLE.
+
+A token that takes no key in plaintext (an HSM in FIPS mode) is given it wrapped: a key pair of the token's own opens the
+wrapping key, and that opens the key.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
 import pkcs11
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
-from pkcs11 import Attribute, ObjectClass
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
+from pkcs11 import MGF, Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11.constants import DEFAULT
 
 from hsm import errors
-from hsm.keys import agree, refuse_low_order, sign_ed25519
+from hsm.agreement import Way, require_same
+from hsm.generation import generate_pair, generate_secret
+from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, verified
 from hsm.policy import KEY_SIZE_BYTES, VERIFIED_ATTRIBUTES, KeyKind, KeyPolicy
-from hsm.quirks import Curve
+from hsm.quirks import point_of
 from hsm.raw import NO_CAPABILITIES, RawKey, Template, packed, template
 from hsm.sessions import Session
 
 _ID_SIZE_BYTES: Final = 16
-_BASE_POINT: Final = bytes([9]).ljust(KEY_SIZE_BYTES, b"\0")  # RFC 7748, section 4.1
 
 
-def generate_pair(session: Session, label: str, policy: KeyPolicy, curve: Curve) -> None:
-    """Generate a key pair that keeps its policy; raises `KeyExists`, `KeyPolicyViolation`."""
+def generate(session: Session, label: str, policy: KeyPolicy) -> None:
+    """Generate a key that keeps its policy; raises `KeyExists`, `KeyPolicyViolation`."""
     with new_label(session, label) as names:
-        parameters = session.raw.create_domain_parameters(
-            curve.key_type, template({Attribute.EC_PARAMS: curve.parameters}), local=True
-        )
-        parameters.generate_keypair(
-            store=True,
-            capabilities=NO_CAPABILITIES,
-            mechanism=curve.generation,
-            public_template=template(names, policy.public_template()),
-            private_template=template(names, policy.secret_template(session.quirks)),
-        )
+        if policy.kind is KeyKind.P256:
+            generate_pair(session, policy, names, stored=True)
+        else:
+            generate_secret(session, policy, names, stored=True)
         verify_policy(session, label, policy)
 
 
-def generate_secret(session: Session, label: str, policy: KeyPolicy) -> None:
-    """Generate a 256-bit secret key that keeps its policy; raises `KeyExists`, `KeyPolicyViolation`."""
-    with new_label(session, label) as names:
-        session.raw.generate_key(
-            policy.kind.key_type(session.quirks),
-            KEY_SIZE_BYTES * 8,
-            store=True,
-            capabilities=NO_CAPABILITIES,
-            mechanism=policy.kind.generation(session.quirks),
-            template=template(names, policy.secret_template(session.quirks)),
-        )
-        verify_policy(session, label, policy)
+def import_key(session: Session, label: str, policy: KeyPolicy, value: bytearray, way: Way | None) -> None:
+    """Store a P-256 scalar or an HMAC-SHA256 key under its policy, and beside a scalar its public half.
 
-
-def import_x25519(session: Session, label: str, secret: bytearray, public: bytes, policy: KeyPolicy) -> None:
-    """Store an X25519 key that was made elsewhere, and its public half beside it.
-
-    The token reads `secret` where it lies; the caller wipes it. Raises `KeyInvalid` unless both have 32 bytes and the
-    token itself finds `public` to be the secret's: so the sizes and the halves are right, or nothing is kept.
+    `value` is the caller's to wipe; `way` is how an agreement key is tried. Raises `KeyExists`, `KeyPolicyViolation`,
+    `ImportRefused`, and `KeyInvalid` for another size, a scalar out of range, or a key that the token takes for another.
     """
-    if len(secret) != KEY_SIZE_BYTES or len(public) != KEY_SIZE_BYTES:
-        raise errors.KeyInvalid("An X25519 key has 32 bytes in each half.")
-    curve = session.quirks.x25519
+    if len(value) != KEY_SIZE_BYTES:
+        raise errors.KeyInvalid("A key that is imported has 32 bytes.")
+    public = public_half(value) if policy.kind is KeyKind.P256 else None
     with new_label(session, label) as names:
-        shape: Template = {Attribute.KEY_TYPE: curve.key_type, Attribute.EC_PARAMS: curve.parameters}
-        private = {Attribute.CLASS: ObjectClass.PRIVATE_KEY}
-        visible = template(private, names, shape, policy.secret_template(session.quirks))
-        values = [(attribute, bytearray(packed(attribute, value))) for attribute, value in visible.items()]
-        session.cryptoki.create_object(session.raw.handle, [*values, (Attribute.VALUE, secret)])
+        store(session, policy, names, value, stored=True)
         verify_policy(session, label, policy)
-        verify_x25519_halves(session, session.key(label, policy), public)
-        point = {Attribute.EC_POINT: session.quirks.point_attribute(public)}
-        public_class = {Attribute.CLASS: ObjectClass.PUBLIC_KEY}
-        session.raw.create_object(template(public_class, names, shape, point, policy.public_template()))
+        if public is not None:
+            verify_half(session, session.key(label, policy), public, way)
+            if policy.has_public_half:
+                _store_public(session, policy, names, public)
 
 
-def verify_x25519_halves(session: Session, key: RawKey, public: bytes) -> None:
-    """Raise `KeyInvalid` unless the token, multiplying the base point, finds the public half itself."""
-    refuse_low_order(X25519PublicKey.from_public_bytes(public))
-    if agree(session, key, _BASE_POINT) != public:
-        raise errors.KeyInvalid("The halves of an X25519 key in the token don't belong together.")
+def public_half(value: bytearray) -> ec.EllipticCurvePublicKey:
+    """Return the public half of a scalar; raises `KeyInvalid` unless it is from 1 to n - 1."""
+    # The one place where a scalar is copied out of the caller's buffer, but for a token that wants it wrapped.
+    try:
+        return ec.derive_private_key(int.from_bytes(value, "big"), ec.SECP256R1()).public_key()
+    except ValueError:  # its text is not ours, so it is not chained
+        raise errors.KeyInvalid("A P-256 key is a scalar from 1 to n - 1.") from None
+
+
+def verify_half(session: Session, key: RawKey, public: ec.EllipticCurvePublicKey, way: Way | None) -> None:
+    """Raise `KeyInvalid` unless the token, signing or agreeing, is seen to use the key with this public half."""
+    try:
+        if way is None:
+            probe = session.random(DIGEST_SIZE_BYTES)
+            verified(public, sign_p256(session, key, probe), probe)
+        else:
+            require_same(session, key, public, way, ec.generate_private_key(ec.SECP256R1()))
+    except errors.TokenFailed as error:
+        raise errors.KeyInvalid("The token uses another key than the one with this public half.") from error
+
+
+def store(session: Session, policy: KeyPolicy, names: Template, value: bytearray, *, stored: bool) -> str:
+    """Store a secret under its policy, for good or for the session, and say how; raises `ImportRefused`.
+
+    In plaintext, which the token reads where it lies; if it takes none, wrapped.
+    """
+    attributes = template(names, policy.secret_template(session.quirks) | {Attribute.TOKEN: stored})
+    plain = session.refusal(lambda: _create(session, policy, attributes, value), "store the key in plaintext")
+    if plain is None:
+        return "C_CreateObject"
+    wrapped = session.refusal(lambda: _unwrap(session, policy, attributes, value), "store the key wrapped")
+    if wrapped is not None:
+        raise errors.ImportRefused(f"{plain} {wrapped} Import it by the maker's tool, in a ceremony.") from wrapped
+    return "C_UnwrapKey"
+
+
+def _create(session: Session, policy: KeyPolicy, attributes: Template, value: bytearray) -> None:
+    visible = template(_kind(session, policy, policy.kind.object_class), attributes)
+    values = [(attribute, bytearray(packed(attribute, setting))) for attribute, setting in visible.items()]
+    session.cryptoki.create_object(session.raw.handle, [*values, (Attribute.VALUE, value)])
+
+
+def _store_public(session: Session, policy: KeyPolicy, names: Template, public: ec.EllipticCurvePublicKey) -> None:
+    point = {Attribute.EC_POINT: session.quirks.point_attribute(point_of(public))}
+    kind = _kind(session, policy, ObjectClass.PUBLIC_KEY)
+    session.raw.create_object(template(kind, names, point, policy.public_template()))
+
+
+def _kind(session: Session, policy: KeyPolicy, object_class: ObjectClass) -> Template:
+    curve: Template = {Attribute.EC_PARAMS: session.quirks.curve} if policy.kind is KeyKind.P256 else {}
+    return {Attribute.CLASS: object_class, Attribute.KEY_TYPE: policy.kind.key_type} | curve
+
+
+_RSA_SIZE_BITS: Final = 3072  # as strong as P-256 (NIST SP 800-57 part 1, table 2)
+# PKCS#8 (RFC 5958) round an ECPrivateKey (RFC 5915) of P-256 without its public half, up to the scalar.
+_PKCS_8: Final = bytes.fromhex("3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420")
+_OPENER: Final = template(
+    {Attribute.TOKEN: False, Attribute.PRIVATE: True, Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False},
+    {Attribute.UNWRAP: True, Attribute.DECRYPT: False},
+)
+# python-pkcs11 says of a private key, too, that it doesn't do what no private key does, which SoftHSM refuses.
+_LEFT_OUT: Final = dict.fromkeys((Attribute.ENCRYPT, Attribute.WRAP, Attribute.VERIFY), DEFAULT)
+
+
+def _unwrap(session: Session, policy: KeyPolicy, attributes: Template, value: bytearray) -> None:
+    """Have the token open a wrapped key: an RSA pair of its own opens an AES key, and that opens the key.
+
+    Both are objects of the session and end with it.
+    """
+    wrapping_key = os.urandom(KEY_SIZE_BYTES)
+    is_pair = policy.kind is KeyKind.P256
+    wrapped = aes_key_wrap_with_padding(wrapping_key, _PKCS_8 + value if is_pair else bytes(value))
+    opener = _opener(session, wrapping_key)
+    try:
+        _open(opener, policy, attributes, wrapped, Mechanism.AES_KEY_WRAP_KWP)
+    except pkcs11.PKCS11Error:  # RFC 5649 by its older name, which NSS has for something else
+        _open(opener, policy, attributes, wrapped, Mechanism.AES_KEY_WRAP_PAD)
+
+
+def _open(opener: RawKey, policy: KeyPolicy, attributes: Template, wrapped: bytes, mechanism: Mechanism) -> None:
+    opener.unwrap_key(
+        policy.kind.object_class,
+        policy.kind.key_type,
+        wrapped,
+        mechanism=mechanism,
+        store=attributes[Attribute.TOKEN] is True,
+        capabilities=NO_CAPABILITIES,
+        template=attributes if policy.kind is KeyKind.HMAC_256 else attributes | _LEFT_OUT,
+    )
+
+
+def _opener(session: Session, wrapping_key: bytes) -> RawKey:
+    """Return the wrapping key in the token, which nobody else could have sent it."""
+    public, private = session.raw.generate_keypair(
+        KeyType.RSA,
+        _RSA_SIZE_BITS,
+        store=False,
+        capabilities=NO_CAPABILITIES,
+        mechanism=Mechanism.RSA_PKCS_KEY_PAIR_GEN,
+        public_template=template({Attribute.TOKEN: False}),
+        private_template=_OPENER,
+    )
+    exponent, modulus = (int.from_bytes(public[name], "big") for name in (Attribute.PUBLIC_EXPONENT, Attribute.MODULUS))
+    transport = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    try:
+        return _open_wrapping_key(private, transport, wrapping_key, (Mechanism.SHA256, MGF.SHA256, hashes.SHA256()))
+    except pkcs11.PKCS11Error:  # SoftHSM 2.6.1 has SHA-1 alone, which does for OAEP: that rests on no collision
+        sha1 = hashes.SHA1()  # noqa: S303
+        return _open_wrapping_key(private, transport, wrapping_key, (Mechanism.SHA_1, MGF.SHA1, sha1))
+
+
+def _open_wrapping_key(
+    private: RawKey,
+    transport: rsa.RSAPublicKey,
+    wrapping_key: bytes,
+    oaep: tuple[Mechanism, MGF, hashes.HashAlgorithm],
+) -> RawKey:
+    digest, mask, algorithm = oaep
+    return private.unwrap_key(
+        ObjectClass.SECRET_KEY,
+        KeyType.AES,
+        transport.encrypt(wrapping_key, padding.OAEP(padding.MGF1(algorithm), algorithm, None)),
+        mechanism=Mechanism.RSA_PKCS_OAEP,
+        mechanism_param=(digest, mask, None),
+        store=False,
+        capabilities=NO_CAPABILITIES,
+        template=_OPENER,
+    )
 
 
 def destroy(session: Session, label: str) -> None:
@@ -111,50 +216,4 @@ def new_label(session: Session, label: str) -> Iterator[Template]:
 def verify_policy(session: Session, label: str, policy: KeyPolicy) -> None:
     """Raise `KeyPolicyViolation` unless the key that the token made of a template keeps its policy."""
     key = session.one(policy.kind.object_class, label)
-    policy.verify(label, key.get_attributes(VERIFIED_ATTRIBUTES), session.quirks)
-
-
-_PROBE_SIZE_BYTES = 32
-
-
-def import_key(session: Session, label: str, policy: KeyPolicy, value: bytearray) -> None:
-    """Store an Ed25519 seed (RFC 8032, section 5.1.5), an AES-256 or an HMAC-SHA256 key under its policy.
-
-    `value` is the caller's to wipe. Raises `KeyExists`, `KeyPolicyViolation`, and `KeyInvalid` for another size or kind, or if
-    the token's Ed25519 signature does not verify under the public half that belongs to the seed.
-    """
-    if len(value) != KEY_SIZE_BYTES or policy.kind is KeyKind.X25519:
-        raise errors.KeyInvalid("What is imported here is an Ed25519, AES-256 or HMAC key of 32 bytes.")
-    with new_label(session, label) as names:
-        secret = {Attribute.CLASS: policy.kind.object_class}
-        visible = template(secret, names, _shape(session, policy), policy.secret_template(session.quirks))
-        values = [(attribute, bytearray(packed(attribute, flag))) for attribute, flag in visible.items()]
-        session.cryptoki.create_object(session.raw.handle, [*values, (Attribute.VALUE, value)])
-        verify_policy(session, label, policy)
-        if policy.kind is KeyKind.ED25519:
-            _add_public_half(session, label, policy, names, value)
-
-
-def _shape(session: Session, policy: KeyPolicy) -> Template:
-    curve = policy.kind.curve(session.quirks)
-    parameters: Template = {Attribute.EC_PARAMS: curve.parameters} if curve else {}
-    return {Attribute.KEY_TYPE: policy.kind.key_type(session.quirks)} | parameters
-
-
-def _add_public_half(session: Session, label: str, policy: KeyPolicy, names: Template, seed: bytearray) -> None:
-    # The one place where a seed is copied out of the caller's buffer: pyca takes bytes.
-    public = Ed25519PrivateKey.from_private_bytes(bytes(seed)).public_key()
-    _require_halves(session, label, policy, public)
-    point = {Attribute.EC_POINT: session.quirks.point_attribute(public.public_bytes_raw())}
-    visible = {Attribute.CLASS: ObjectClass.PUBLIC_KEY}
-    session.raw.create_object(template(visible, names, _shape(session, policy), point, policy.public_template()))
-
-
-def _require_halves(session: Session, label: str, policy: KeyPolicy, public: Ed25519PublicKey) -> None:
-    """Let the token sign, and see: tokens differ in what they take CKA_VALUE of an Edwards key to be."""
-    probe = session.random(_PROBE_SIZE_BYTES)
-    signature = sign_ed25519(session, session.key(label, policy), probe)
-    try:
-        public.verify(signature, probe)
-    except InvalidSignature as error:
-        raise errors.KeyInvalid("The token signs with another key than the one that was imported.") from error
+    policy.verify(label, key.get_attributes(VERIFIED_ATTRIBUTES))

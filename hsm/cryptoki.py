@@ -3,7 +3,7 @@
 python-pkcs11 initialises with C_Initialize(NULL), "I have one thread", yet releases the GIL round every call; its
 sessions log the whole process out when they close, and a login that fails leaks its session. So initialising, login
 and logout happen here, and so does what it has no function for: making tokens, and creating an object from a buffer
-that the caller can wipe. So do signing, encrypting and decrypting, for a result of known size (`hsm.keys`).
+that the caller can wipe. So does signing, for a result of known size (`hsm.keys`).
 Failures are raised as python-pkcs11's exceptions, so that `hsm.errors` translates one family.
 """
 
@@ -14,7 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-from pkcs11 import Attribute, PKCS11Error, UserType, exceptions
+from pkcs11 import Attribute, Mechanism, PKCS11Error, UserType, exceptions
 
 _OS_LOCKING_OK: Final = 0x2  # CKF_OS_LOCKING_OK
 _LOGGED_IN_STATES: Final = (1, 3)  # CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
@@ -108,10 +108,6 @@ class Function(IntEnum):
     C_Login = 18
     C_Logout = 19
     C_CreateObject = 20
-    C_EncryptInit = 29
-    C_Encrypt = 30
-    C_DecryptInit = 33
-    C_Decrypt = 34
     C_SignInit = 42
     C_Sign = 43
 
@@ -145,7 +141,7 @@ class _Attribute(ctypes.Structure):
     _fields_ = (("type", ctypes.c_ulong), ("value", ctypes.c_void_p), ("size_bytes", ctypes.c_ulong))
 
 
-class MechanismStructure(ctypes.Structure):
+class _Mechanism(ctypes.Structure):
     """CK_MECHANISM: a mechanism and its parameters, if it has any."""
 
     _fields_ = (("type", ctypes.c_ulong), ("parameters", ctypes.c_void_p), ("size_bytes", ctypes.c_ulong))
@@ -244,20 +240,11 @@ class Cryptoki:
         self._call(Function.C_CreateObject, session, attributes, len(template), ctypes.byref(handle))
         return handle.value
 
-    def operate(
-        self,
-        calls: tuple[Function, Function],
-        session: int,
-        key: int,
-        mechanism: MechanismStructure,
-        data: bytes,
-        size_bytes: int,
-    ) -> bytes:
-        """Begin an operation on one piece of data and finish it; the result has at most `size_bytes`."""
-        begin, finish = calls
-        self._call(begin, session, ctypes.byref(mechanism), key)
+    def sign(self, session: int, key: int, mechanism: Mechanism, data: bytes, size_bytes: int) -> bytes:
+        """Sign or authenticate data by a mechanism without parameters; the result has at most `size_bytes`."""
+        self._call(Function.C_SignInit, session, ctypes.byref(_Mechanism(mechanism)), key)
         result, size = ctypes.create_string_buffer(size_bytes), ctypes.c_ulong(size_bytes)
-        self._call(finish, session, data, len(data), result, ctypes.byref(size))
+        self._call(Function.C_Sign, session, data, len(data), result, ctypes.byref(size))
         return result.raw[: size.value]
 
     def _call(self, function: Function, *arguments: object) -> None:

@@ -156,6 +156,12 @@ class KeyInvalid(HsmError):
     reason = "KEY_INVALID"
 
 
+class ImportRefused(HsmError):
+    """The token takes a key neither in plaintext nor wrapped: its maker's tool has to import it, in a ceremony."""
+
+    reason = "IMPORT_REFUSED"
+
+
 class KeyPolicyViolation(HsmError):
     """A key's attributes differ from what its purpose allows; the message names them."""
 
@@ -163,21 +169,15 @@ class KeyPolicyViolation(HsmError):
 
 
 class KeyNotExtractable(HsmError):
-    """Someone asked for the private bytes of a key that lives in a token."""
+    """Someone asked for the private bytes of a key that lives in a token, or for a public half that may stand nowhere."""
 
     reason = "KEY_NOT_EXTRACTABLE"
 
 
 class PeerKeyInvalid(HsmError, ValueError):
-    """A peer's X25519 key has low order: the shared secret would be zero. A ValueError too, as pyca raises."""
+    """A peer's key is not on P-256. A ValueError too, as pyca raises."""
 
     reason = "PEER_KEY_INVALID"
-
-
-class AuthenticationFailed(HsmError):
-    """A sealed blob, its associated data or the key is not the one that it was sealed with."""
-
-    reason = "AUTHENTICATION_FAILED"
 
 
 _LOST: Final = (
@@ -210,11 +210,6 @@ _TRANSLATIONS: Final[tuple[tuple[tuple[type[PKCS11Error], ...], type[HsmError], 
     ((exceptions.PinExpired,), PinUnavailable, "the PIN has expired"),
     ((exceptions.UserPinNotInitialized,), PinUnavailable, "the token has no user PIN yet"),
     ((exceptions.SessionCount,), TokenBusy, "the token has no free session"),
-    (
-        (exceptions.EncryptedDataInvalid, exceptions.EncryptedDataLenRange),
-        AuthenticationFailed,
-        "the sealed data, its associated data or the key is not the right one",
-    ),
 )
 
 

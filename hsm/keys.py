@@ -1,121 +1,83 @@
-"""Keys in a token, as pyca/cryptography knows keys; and those that seal and authenticate.
+"""Keys in a token, as pyca/cryptography knows keys; and those that authenticate.
 
-A subclass of `Ed25519PrivateKey` or `X25519PrivateKey` is taken by pyca's own X.509 and HPKE code, so certificates are
-signed and messages opened with keys that never leave the token. Whatever the token returns is checked in software
-before it is released: a faulty signature can give the key away (Boneh, DeMillo, Lipton 1997).
+A subclass of `EllipticCurvePrivateKey` is taken by pyca's own X.509 code, so certificates are signed with keys that never
+leave the token. A signature is checked in software before it is released: a faulty one can give the key away (Boneh,
+DeMillo, Lipton 1997).
 
 python-pkcs11 asks the token for the size of each result first, and believes the answer. That is a round trip more to a
-network HSM, and NSS answers wrongly: 132 bytes for an Ed25519 signature, which it then refuses to write into anything
-but 64, and no room for GCM's tag. We know the sizes, so each operation is one call here.
+network HSM, and NSS answers wrongly for some mechanisms. We know the sizes, so each operation is one call here.
 """
 
-import ctypes
-from typing import Final, Generic, NoReturn, Self, TypeVar
+import hashlib
+from typing import Final, NoReturn, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.utils import Buffer
-from pkcs11 import KDF, Attribute, KeyType, Mechanism
+from pkcs11 import Mechanism
 
 from hsm import errors
-from hsm.cryptoki import Function, MechanismStructure
-from hsm.policy import KEY_SIZE_BYTES, KeyPolicy
-from hsm.raw import NO_CAPABILITIES, RawKey, template
+from hsm.agreement import Way, Ways, derive_x, hmac_sha256, point_of_peer, prf
+from hsm.policy import KeyPolicy
+from hsm.raw import RawKey
 from hsm.sessions import Session, Sessions
 
-SIGNATURE_SIZE_BYTES: Final = 64  # RFC 8032, section 5.1.6
-MAC_SIZE_BYTES: Final = 32  # HMAC-SHA256
-TAG_SIZE_BYTES: Final = 16
-_SIGN: Final = (Function.C_SignInit, Function.C_Sign)
-_ENCRYPT: Final = (Function.C_EncryptInit, Function.C_Encrypt)
-_DECRYPT: Final = (Function.C_DecryptInit, Function.C_Decrypt)
+SIGNATURE_SIZE_BYTES: Final = 64  # r || s (PKCS#11 3.0, section 2.3.1)
+DIGEST_SIZE_BYTES: Final = 32
+_HALF: Final = SIGNATURE_SIZE_BYTES // 2
 
 
-class _GcmParameters(ctypes.Structure):
-    """CK_GCM_PARAMS, as in PKCS#11's header file."""
-
-    _fields_ = (
-        ("nonce", ctypes.c_char_p),
-        ("nonce_size_bytes", ctypes.c_ulong),
-        ("nonce_size_bits", ctypes.c_ulong),
-        ("associated_data", ctypes.c_char_p),
-        ("associated_data_size_bytes", ctypes.c_ulong),
-        ("tag_size_bits", ctypes.c_ulong),
-    )
+def sign_p256(session: Session, key: RawKey, digest: bytes) -> bytes:
+    """Sign a digest by CKM_ECDSA: r || s; raises `TokenFailed` for a signature of another form, such as DER."""
+    signature = session.cryptoki.sign(session.raw.handle, key.handle, Mechanism.ECDSA, digest, SIGNATURE_SIZE_BYTES)
+    if len(signature) != SIGNATURE_SIZE_BYTES:
+        raise errors.TokenFailed("The token gave a signature that is not r || s of 64 bytes: withheld.")
+    return signature
 
 
-def sign_ed25519(session: Session, key: RawKey, message: bytes) -> bytes:
-    """Sign by CKM_EDDSA without parameters, which is pure Ed25519."""
-    mechanism = MechanismStructure(Mechanism.EDDSA)
-    return session.cryptoki.operate(_SIGN, session.raw.handle, key.handle, mechanism, message, SIGNATURE_SIZE_BYTES)
+def verified(public: ec.EllipticCurvePublicKey, signature: bytes, digest: bytes) -> bytes:
+    """Return r || s as pyca writes signatures; raises `TokenFailed` unless it verifies."""
+    r, s = (int.from_bytes(half, "big") for half in (signature[:_HALF], signature[_HALF:]))
+    encoded = encode_dss_signature(r, s)
+    try:
+        public.verify(encoded, digest, ec.ECDSA(Prehashed(SHA256())))
+    except InvalidSignature as error:
+        raise errors.TokenFailed("The token gave a wrong signature: withheld.") from error
+    return encoded
 
 
-def hmac_sha256(session: Session, key: RawKey, message: bytes) -> bytes:
-    """Authenticate by CKM_SHA256_HMAC."""
-    mechanism = MechanismStructure(Mechanism.SHA256_HMAC)
-    return session.cryptoki.operate(_SIGN, session.raw.handle, key.handle, mechanism, message, MAC_SIZE_BYTES)
-
-
-def encrypt_gcm(session: Session, key: RawKey, nonce: bytes, plaintext: bytes, associated_data: bytes) -> bytes:
-    """Return ciphertext and tag."""
-    parameters = _gcm(nonce, associated_data)
-    size_bytes = len(plaintext) + TAG_SIZE_BYTES
-    return session.cryptoki.operate(_ENCRYPT, session.raw.handle, key.handle, _with(parameters), plaintext, size_bytes)
-
-
-def decrypt_gcm(session: Session, key: RawKey, nonce: bytes, sealed: bytes, associated_data: bytes) -> bytes:
-    """Return the plaintext; raises one of `Quirks.tag_failures` unless the tag is right."""
-    parameters = _gcm(nonce, associated_data)
-    # SoftHSM wants room for the tag too.
-    return session.cryptoki.operate(_DECRYPT, session.raw.handle, key.handle, _with(parameters), sealed, len(sealed))
-
-
-def _gcm(nonce: bytes, associated_data: bytes) -> _GcmParameters:
-    # Some tokens take a pointer to nothing amiss.
-    return _GcmParameters(
-        nonce, len(nonce), len(nonce) * 8, associated_data or None, len(associated_data), TAG_SIZE_BYTES * 8
-    )
-
-
-def _with(parameters: _GcmParameters) -> MechanismStructure:
-    """Point to parameters, which the caller keeps alive."""
-    return MechanismStructure(Mechanism.AES_GCM, ctypes.addressof(parameters), ctypes.sizeof(parameters))
-
-
-_Public = TypeVar("_Public", Ed25519PublicKey, X25519PublicKey)
-
-# Clamping makes every private key a multiple of 8, so any one of them maps exactly the low-order points to zero.
-_LOW_ORDER_PROBE: Final = X25519PrivateKey.from_private_bytes(bytes(KEY_SIZE_BYTES))
-_TOP_BIT: Final = 2**255  # RFC 7748, section 5: masked
-_PRIME: Final = 2**255 - 19
-_READABLE_ONCE: Final = template(
-    {
-        Attribute.TOKEN: False,
-        Attribute.PRIVATE: True,
-        Attribute.SENSITIVE: False,
-        Attribute.EXTRACTABLE: True,
-    }
-)
-
-
-class _KeyInToken(Generic[_Public]):
+class _KeyInToken(ec.EllipticCurvePrivateKey):
     """What the private keys share: a label, the public half known beforehand, and no way out."""
 
-    def __init__(self, sessions: Sessions, label: str, policy: KeyPolicy, public: _Public) -> None:
+    def __init__(
+        self, sessions: Sessions, label: str, policy: KeyPolicy, public: ec.EllipticCurvePublicKey | None
+    ) -> None:
         self.label = label
-        self._sessions, self._policy = sessions, policy
-        self._public: _Public = public
+        self._sessions, self._policy, self._public = sessions, policy, public
 
-    def public_key(self) -> _Public:
-        """Return the public half, without asking the token."""
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        """Return the public half, without asking the token; raises `KeyNotExtractable` for a key that shows none."""
+        if self._public is None:
+            raise errors.KeyNotExtractable(f"The public half of the key {self.label!r} stands nowhere.")
         return self._public
+
+    @property
+    def curve(self) -> ec.SECP256R1:
+        """Return P-256."""
+        return ec.SECP256R1()
+
+    @property
+    def key_size(self) -> int:
+        """Return the bits of a scalar."""
+        return self.curve.key_size
 
     def private_bytes(self, *_args: object, **_kwargs: object) -> NoReturn:
         """Raise `KeyNotExtractable`."""
         raise errors.KeyNotExtractable(f"The key {self.label!r} is in a token and does not leave it.")
 
-    def private_bytes_raw(self) -> NoReturn:
+    def private_numbers(self) -> NoReturn:
         """Raise `KeyNotExtractable`."""
         self.private_bytes()
 
@@ -136,26 +98,23 @@ class _KeyInToken(Generic[_Public]):
         return f"<{type(self).__name__} {self.label!r}>"
 
 
-class TokenEd25519Key(_KeyInToken[Ed25519PublicKey], Ed25519PrivateKey):
-    """An Ed25519 key that signs in the token."""
+class TokenSigningKey(_KeyInToken):
+    """A P-256 key that signs in the token, by ECDSA with SHA-256."""
 
-    def sign(self, data: Buffer) -> bytes:
-        """Sign as RFC 8032, section 5.1.6: pure Ed25519, by CKM_EDDSA without parameters.
+    def sign(self, data: Buffer, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        """Return an ECDSA signature of the data in DER, as pyca does, or of its SHA-256 for Prehashed(SHA256()).
 
-        (Tokens treat its context differently, SoftHSM drops it: domains are separated inside the message.)
-        Raises `TokenFailed` if the signature does not verify, and what `Sessions.run` raises.
+        The token signs the digest that is computed here. Raises `UnsupportedAlgorithm` for another hash; `TokenFailed` if
+        the signature has another form than r || s or does not verify; and what `Sessions.run` raises.
         """
-        message = bytes(data)
+        digest = _digest(bytes(data), signature_algorithm)
+        public = self.public_key()
         signature = self._sessions.run(
-            lambda session: sign_ed25519(session, session.key(self.label, self._policy), message),
-            doing="sign",
-            mechanism=Mechanism.EDDSA.name,
+            lambda session: sign_p256(session, session.key(self.label, self._policy), digest),
+            doing=f"sign with the key {self.label!r}",
+            mechanism=Mechanism.ECDSA.name,
         )
-        try:
-            self._public.verify(signature, message)
-        except InvalidSignature as error:
-            raise errors.TokenFailed(f"The token gave a wrong signature by {self.label!r}: withheld.") from error
-        return signature
+        return verified(public, signature, digest)
 
     def random(self, size_bytes: int) -> bytes:
         """Return bytes from the random number generator of the key's token: for the serial numbers of what it signs."""
@@ -163,106 +122,80 @@ class TokenEd25519Key(_KeyInToken[Ed25519PublicKey], Ed25519PrivateKey):
             lambda session: session.random(size_bytes), doing="draw random bytes", mechanism="RANDOM"
         )
 
+    def exchange(self, *_args: object, **_kwargs: object) -> NoReturn:
+        """Raise `KeyPolicyViolation`: no key signs and agrees."""
+        raise errors.KeyPolicyViolation(f"The key {self.label!r} is for signatures alone.")
 
-class TokenX25519Key(_KeyInToken[X25519PublicKey], X25519PrivateKey):
-    """An X25519 key that agrees in the token."""
 
-    def exchange(self, peer_public_key: X25519PublicKey) -> bytes:
-        """Return the 32-byte shared secret of RFC 7748, section 6.1.
+def _digest(data: bytes, algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+    if not isinstance(algorithm, ec.ECDSA) or algorithm.deterministic_signing:
+        raise UnsupportedAlgorithm("A key in a token signs by ECDSA, with nonces of the token's.")
+    if isinstance(algorithm.algorithm, SHA256):
+        return hashlib.sha256(data).digest()
+    # pyca keeps the hash of Prehashed to itself; a digest of another size is another hash's.
+    if not isinstance(algorithm.algorithm, Prehashed) or algorithm.algorithm.digest_size != DIGEST_SIZE_BYTES:
+        raise UnsupportedAlgorithm("A key in a token signs by ECDSA with SHA-256.")
+    if len(data) != DIGEST_SIZE_BYTES:
+        raise ValueError("A SHA-256 digest has 32 bytes.")
+    return data
 
-        Raises `PeerKeyInvalid` for a low-order point, before the token is asked; what `Sessions.run` raises.
+
+class TokenAgreementKey(_KeyInToken):
+    """A P-256 key that agrees in the token."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        label: str,
+        policy: KeyPolicy,
+        public: ec.EllipticCurvePublicKey | None,
+        ways: Ways,
+    ) -> None:
+        """Name the key; use `Token.agreement`."""
+        super().__init__(sessions, label, policy, public)
+        self._ways = ways
+
+    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
+        """Return the x-coordinate of the shared point, 32 bytes.
+
+        Raises `PeerKeyInvalid` for a key of another curve, before the token is asked; `MechanismMissing` where the token
+        does not let x out; `TokenFailed` if x is short or zero; and what `Sessions.run` raises.
         """
-        peer = peer_public_key.public_bytes_raw()
-        refuse_low_order(peer_public_key)
+        if not isinstance(algorithm, ec.ECDH):
+            raise UnsupportedAlgorithm("A key in a token agrees by ECDH.")
+        point = point_of_peer(peer_public_key)
+        if Way.NULL not in self._ways.all():
+            raise errors.MechanismMissing("The token does not let a shared secret out.")
         return self._sessions.run(
-            lambda session: agree(session, session.key(self.label, self._policy), peer),
+            lambda session: derive_x(session, session.key(self.label, self._policy), point),
             doing="agree on a secret",
             mechanism=Mechanism.ECDH1_DERIVE.name,
         )
 
+    def prf(self, peer: ec.EllipticCurvePublicKey, shared_info: bytes, message: bytes) -> bytes:
+        """Return HMAC-SHA256 of the message, under X9.63's KDF with SHA-256 of x and the SharedInfo: 32 bytes.
 
-def refuse_low_order(peer: X25519PublicKey) -> None:
-    """Raise `PeerKeyInvalid` for a point with which everyone's shared secret is zero (RFC 7748, section 6.1)."""
-    try:
-        _LOW_ORDER_PROBE.exchange(peer)
-    except ValueError as error:
-        raise errors.PeerKeyInvalid("The peer's X25519 key has low order.") from error
+        In the strongest of the ways that the token has. Raises as `exchange` does.
+        """
+        point, way = point_of_peer(peer), self._ways.strongest()
+        return self._sessions.run(
+            lambda session: prf(session, session.key(self.label, self._policy), way, point, shared_info, message),
+            doing="agree on a secret",
+            mechanism=Mechanism.ECDH1_DERIVE.name,
+        )
 
-
-def canonical(point: bytes) -> bytes:
-    """Write a point in the one way that is below the prime, which RFC 7748, section 5, takes it for anyway.
-
-    NSS refuses two other ways, so that a peer could make the token look faulty.
-    """
-    u = int.from_bytes(point, "little") % _TOP_BIT % _PRIME
-    return u.to_bytes(KEY_SIZE_BYTES, "little")
-
-
-def agree(session: Session, key: RawKey, peer: bytes) -> bytes:
-    """Derive a shared secret as a session object, read it and destroy it, whatever happens.
-
-    Raises `TokenFailed` if the token returns anything but 32 bytes that aren't all zero.
-    """
-    derived = key.derive_key(
-        KeyType.GENERIC_SECRET,
-        KEY_SIZE_BYTES * 8,
-        capabilities=NO_CAPABILITIES,
-        mechanism=Mechanism.ECDH1_DERIVE,
-        mechanism_param=(KDF.NULL, None, session.quirks.peer_value(canonical(peer))),
-        template=_READABLE_ONCE,
-    )
-    try:
-        secret: bytes = derived[Attribute.VALUE]
-    finally:
-        derived.destroy()
-    if len(secret) != KEY_SIZE_BYTES or not any(secret):
-        raise errors.TokenFailed("The token gave a shared secret of the wrong size or of zeros: withheld.")
-    return secret
+    def sign(self, *_args: object, **_kwargs: object) -> NoReturn:
+        """Raise `KeyPolicyViolation`: no key signs and agrees."""
+        raise errors.KeyPolicyViolation(f"The key {self.label!r} is for agreement alone.")
 
 
-_NONCE_SIZE_BYTES: Final = 12
-_CANARY: Final = b"canary"
+class MacKey:
+    """HMAC-SHA256 (RFC 2104) in the token."""
 
-
-class _SecretKeyInToken:
     def __init__(self, sessions: Sessions, label: str, policy: KeyPolicy) -> None:
+        """Name the key; use `Token.mac`."""
         self.label = label
         self._sessions, self._policy = sessions, policy
-
-    def __repr__(self) -> str:
-        """Show the label alone."""
-        return f"<{type(self).__name__} {self.label!r}>"
-
-
-class AeadKey(_SecretKeyInToken):
-    """AES-256-GCM (NIST SP 800-38D) in the token.
-
-    Nonces are 96 random bits of the token's, so one key seals at most 2^32 messages (section 8.3 there).
-    """
-
-    def seal(self, plaintext: Buffer, associated_data: Buffer) -> bytes:
-        """Return nonce (12 bytes), ciphertext and tag (16 bytes); `associated_data` is authenticated, not included."""
-        message, bound = bytes(plaintext), bytes(associated_data)
-        return self._sessions.run(
-            lambda session: seal(session, session.key(self.label, self._policy), message, bound),
-            doing="seal",
-            mechanism=Mechanism.AES_GCM.name,
-        )
-
-    def open(self, blob: Buffer, associated_data: Buffer) -> bytes:
-        """Return the plaintext; raises `AuthenticationFailed` unless blob, data and key are those of the sealing."""
-        sealed, bound = bytes(blob), bytes(associated_data)
-        if len(sealed) < _NONCE_SIZE_BYTES + TAG_SIZE_BYTES:
-            raise errors.AuthenticationFailed("The sealed data is too short.")
-        return self._sessions.run(
-            lambda session: open_sealed(session, session.key(self.label, self._policy), sealed, bound),
-            doing="open",
-            mechanism=Mechanism.AES_GCM.name,
-        )
-
-
-class MacKey(_SecretKeyInToken):
-    """HMAC-SHA256 (RFC 2104) in the token."""
 
     def mac(self, message: Buffer) -> bytes:
         """Return the 32-byte code of the message."""
@@ -273,27 +206,6 @@ class MacKey(_SecretKeyInToken):
             mechanism=Mechanism.SHA256_HMAC.name,
         )
 
-
-def seal(session: Session, key: RawKey, message: bytes, bound: bytes) -> bytes:
-    """Return nonce, ciphertext and tag."""
-    nonce = session.random(_NONCE_SIZE_BYTES)
-    return nonce + encrypt_gcm(session, key, nonce, message, bound)
-
-
-def open_sealed(session: Session, key: RawKey, sealed: bytes, bound: bytes) -> bytes:
-    """Return the plaintext; raises `AuthenticationFailed` if the key works and the tag is wrong."""
-    nonce, ciphertext = sealed[:_NONCE_SIZE_BYTES], sealed[_NONCE_SIZE_BYTES:]
-    try:
-        return decrypt_gcm(session, key, nonce, ciphertext, bound)
-    except session.quirks.tag_failures as error:
-        _prove_alive(session, key)
-        raise errors.AuthenticationFailed("The sealed data, its associated data or the key is wrong.") from error
-
-
-def _prove_alive(session: Session, key: RawKey) -> None:
-    """Raise python-pkcs11's error if the key opens nothing at all.
-
-    SoftHSM 2.6.1 has one code for a wrong tag and for a fault of its own; a fault must not pass as a forgery.
-    """
-    sealed = seal(session, key, _CANARY, b"")
-    decrypt_gcm(session, key, sealed[:_NONCE_SIZE_BYTES], sealed[_NONCE_SIZE_BYTES:], b"")
+    def __repr__(self) -> str:
+        """Show the label alone."""
+        return f"<{type(self).__name__} {self.label!r}>"

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final
 
-from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11 import Attribute, KeyType, ObjectClass
 
 from hsm.errors import KeyPolicyViolation
-from hsm.quirks import STANDARD, Curve, Quirks
+from hsm.quirks import P256_NAMES, Quirks
 from hsm.raw import AttributeValue, RawObject, Template, template
 
 KEY_SIZE_BYTES: Final = 32
@@ -40,36 +40,20 @@ _USAGES_OF_CLASS: Final = {
 
 
 class KeyKind(Enum):
-    """The four kinds of key that a token holds for us."""
+    """The two kinds of key that a token holds for us: what one may do is said by its usages."""
 
-    ED25519 = "Ed25519"
-    X25519 = "X25519"
-    AES_256 = "AES-256"
+    P256 = "P-256"
     HMAC_256 = "HMAC-SHA256"
 
     @property
     def object_class(self) -> ObjectClass:
         """Return the class of the half that must stay secret."""
-        pairs = (KeyKind.ED25519, KeyKind.X25519)
-        return ObjectClass.PRIVATE_KEY if self in pairs else ObjectClass.SECRET_KEY
+        return ObjectClass.PRIVATE_KEY if self is KeyKind.P256 else ObjectClass.SECRET_KEY
 
-    def curve(self, quirks: Quirks) -> Curve | None:
-        """Return the curve as this token names it; None for a secret key."""
-        return {KeyKind.ED25519: quirks.ed25519, KeyKind.X25519: quirks.x25519}.get(self)
-
-    def key_type(self, quirks: Quirks) -> KeyType:
-        """Return the CKK_ value that this token gives such keys."""
-        curve = self.curve(quirks)
-        if curve is not None:
-            return curve.key_type
-        return KeyType.AES if self is KeyKind.AES_256 else KeyType.GENERIC_SECRET
-
-    def generation(self, quirks: Quirks) -> Mechanism:
-        """Return the mechanism that generates such keys."""
-        curve = self.curve(quirks)
-        if curve is not None:
-            return curve.generation
-        return Mechanism.AES_KEY_GEN if self is KeyKind.AES_256 else Mechanism.GENERIC_SECRET_KEY_GEN
+    @property
+    def key_type(self) -> KeyType:
+        """Return the CKK_ value of such keys."""
+        return KeyType.EC if self is KeyKind.P256 else KeyType.GENERIC_SECRET
 
 
 class Provenance(Enum):
@@ -81,7 +65,10 @@ class Provenance(Enum):
 
 @dataclass(frozen=True)
 class KeyPolicy:
-    """What a key of one purpose is and may do. `usages` are exact: one too many breaks the policy too."""
+    """What a key of one purpose is and may do. `usages` are exact: one too many breaks the policy too.
+
+    A key without `has_public_half` is one whose public half may stand nowhere, so that the token holds no object of it.
+    """
 
     purpose: str
     kind: KeyKind
@@ -93,47 +80,53 @@ class KeyPolicy:
     modifiable: bool = False
     copyable: bool = False
     provenance: Provenance = Provenance.IMPORTABLE
+    has_public_half: bool = True
 
     def secret_template(self, quirks: Quirks) -> Template:
         """Return the attributes of the private or secret half, its names and value aside."""
         copyable = {Attribute.COPYABLE: self.copyable} if quirks.has_copyable else {}
-        return template(self._flags(), copyable, _usage_flags(_USAGES_OF_CLASS[self.kind.object_class], self.usages))
+        usages = _usage_flags(_USAGES_OF_CLASS[self.kind.object_class], self.usages)
+        # The last one: SoftHSM sets a template's attributes in turn, and nothing after this one.
+        return template(self._flags(), usages, copyable, {Attribute.MODIFIABLE: self.modifiable})
 
     def public_template(self) -> Template:
         """Return the attributes of the public half, its names and value aside."""
         flags = {Attribute.TOKEN: True, Attribute.PRIVATE: False, Attribute.MODIFIABLE: self.modifiable}
         return template(flags, _usage_flags(_USAGES_OF_CLASS[ObjectClass.PUBLIC_KEY], self.public_usages))
 
-    def violations(self, attributes: Mapping[int, object], quirks: Quirks) -> list[str]:
+    def violations(self, attributes: Mapping[int, object]) -> list[str]:
         """Name every attribute of a private or secret key that is not as the policy wants it.
 
         A usage that the token does not report counts as not granted; CKA_COPYABLE, which older tokens lack, as False.
         """
         required: dict[Attribute, AttributeValue] = {
             Attribute.CLASS: self.kind.object_class,
-            Attribute.KEY_TYPE: self.kind.key_type(quirks),
+            Attribute.KEY_TYPE: self.kind.key_type,
             **self._flags(),
+            Attribute.MODIFIABLE: self.modifiable,
             **dict.fromkeys(_PROVEN if self.provenance is Provenance.LOCAL else (), True),
         }
         wrong = [attribute.name for attribute, value in required.items() if attributes.get(attribute) != value]
         denied = {Attribute.COPYABLE: self.copyable, **_usage_flags(USAGES, self.usages)}
         wrong += [attribute.name for attribute, value in denied.items() if attributes.get(attribute, False) != value]
-        return wrong + self._wrong_shape(attributes, quirks)
+        return wrong + self._wrong_shape(attributes)
 
-    def public_violations(self, attributes: Mapping[int, object], quirks: Quirks) -> list[str]:
+    def public_violations(self, attributes: Mapping[int, object]) -> list[str]:
         """Name every attribute of a public half that is not as the policy wants it; one that is not reported is."""
+        if not self.has_public_half:
+            return [Attribute.CLASS.name]
         required: dict[Attribute, AttributeValue] = {
-            Attribute.KEY_TYPE: self.kind.key_type(quirks),
+            Attribute.KEY_TYPE: self.kind.key_type,
             Attribute.TOKEN: True,
             Attribute.PRIVATE: False,
             **_usage_flags(_USAGES_OF_CLASS[ObjectClass.PUBLIC_KEY], self.public_usages),
         }
         wrong = [attribute.name for attribute, value in required.items() if attributes.get(attribute, value) != value]
-        return wrong + self._wrong_shape(attributes, quirks)
+        return wrong + self._wrong_shape(attributes)
 
-    def verify(self, label: str, attributes: Mapping[int, object], quirks: Quirks) -> None:
+    def verify(self, label: str, attributes: Mapping[int, object]) -> None:
         """Raise `KeyPolicyViolation`, naming the attributes, unless a key is as the policy wants it."""
-        wrong = self.violations(attributes, quirks)
+        wrong = self.violations(attributes)
         if wrong:
             raise KeyPolicyViolation(f"The key {label!r} breaks the {self.purpose} policy: {', '.join(wrong)}.")
 
@@ -143,13 +136,11 @@ class KeyPolicy:
             Attribute.PRIVATE: self.private,
             Attribute.SENSITIVE: self.sensitive,
             Attribute.EXTRACTABLE: self.extractable,
-            Attribute.MODIFIABLE: self.modifiable,
         }
 
-    def _wrong_shape(self, attributes: Mapping[int, object], quirks: Quirks) -> list[str]:
-        curve = self.kind.curve(quirks)
-        if curve is not None:
-            return [] if attributes.get(Attribute.EC_PARAMS) in curve.names else [Attribute.EC_PARAMS.name]
+    def _wrong_shape(self, attributes: Mapping[int, object]) -> list[str]:
+        if self.kind is KeyKind.P256:
+            return [] if attributes.get(Attribute.EC_PARAMS) in P256_NAMES else [Attribute.EC_PARAMS.name]
         return [] if attributes.get(Attribute.VALUE_LEN) == KEY_SIZE_BYTES else [Attribute.VALUE_LEN.name]
 
 
@@ -173,12 +164,9 @@ VERIFIED_ATTRIBUTES: Final = (
     *_PROVEN,
     *USAGES.values(),
 )
-SIGNING: Final = KeyPolicy("signing", KeyKind.ED25519, frozenset({"SIGN"}), public_usages=frozenset({"VERIFY"}))
-AGREEMENT: Final = KeyPolicy("agreement", KeyKind.X25519, frozenset({"DERIVE"}))
-SEALING: Final = KeyPolicy("sealing", KeyKind.AES_256, frozenset({"ENCRYPT", "DECRYPT"}))
+SIGNING: Final = KeyPolicy("signing", KeyKind.P256, frozenset({"SIGN"}), public_usages=frozenset({"VERIFY"}))
+AGREEMENT: Final = KeyPolicy("agreement", KeyKind.P256, frozenset({"DERIVE"}))
 MAC: Final = KeyPolicy("mac", KeyKind.HMAC_256, frozenset({"SIGN"}))
-
-
 _DESCRIBED: Final = (Attribute.LABEL, Attribute.ID, *VERIFIED_ATTRIBUTES)
 
 
@@ -186,7 +174,7 @@ _DESCRIBED: Final = (Attribute.LABEL, Attribute.ID, *VERIFIED_ATTRIBUTES)
 class ObjectInfo:
     """One object of a token. None says that the object has no such attribute: a public key is not SENSITIVE or not.
 
-    `object_class` and `key_type` are PKCS#11's names without CKO_ and CKK_ ("PRIVATE_KEY", "EC_EDWARDS"), or a
+    `object_class` and `key_type` are PKCS#11's names without CKO_ and CKK_ ("PRIVATE_KEY", "EC"), or a
     vendor's number in hexadecimal; `stored` is CKA_TOKEN: False for an object that ends with its session.
     """
 
@@ -204,7 +192,6 @@ class ObjectInfo:
     modifiable: bool | None
     usages: frozenset[str]
     _attributes: Mapping[int, object] = field(default_factory=dict, repr=False, compare=False)
-    _quirks: Quirks = field(default=STANDARD, repr=False, compare=False)
 
     @property
     def is_secret(self) -> bool:
@@ -214,11 +201,11 @@ class ObjectInfo:
     def violations(self, policy: KeyPolicy) -> list[str]:
         """Name the attributes that break a policy, by the part of it that is for the object's class."""
         if self.object_class == "PUBLIC_KEY":
-            return policy.public_violations(self._attributes, self._quirks)
-        return policy.violations(self._attributes, self._quirks)
+            return policy.public_violations(self._attributes)
+        return policy.violations(self._attributes)
 
 
-def describe(thing: RawObject, quirks: Quirks) -> ObjectInfo:
+def describe(thing: RawObject) -> ObjectInfo:
     """Read what an object says about itself."""
     attributes = thing.get_attributes(_DESCRIBED)
     return ObjectInfo(
@@ -236,7 +223,6 @@ def describe(thing: RawObject, quirks: Quirks) -> ObjectInfo:
         modifiable=_flag(attributes, Attribute.MODIFIABLE),
         usages=frozenset(name for name, usage in USAGES.items() if attributes.get(usage)),
         _attributes=attributes,
-        _quirks=quirks,
     )
 
 

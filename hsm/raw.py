@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
-from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
+from pkcs11 import MGF, Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
 from pkcs11.attributes import (
     AttributeMapper,
     handle_biginteger,
@@ -110,8 +110,22 @@ class RawKey(RawObject, Protocol):
         mechanism: Mechanism,
         mechanism_param: tuple[int, bytes | None, bytes],
         template: Mapping[Attribute, AttributeValue],
-    ) -> RawObject:
+    ) -> "RawKey":
         """C_DeriveKey."""
+
+    def unwrap_key(
+        self,
+        object_class: ObjectClass,
+        key_type: KeyType,
+        key_data: bytes,
+        *,
+        mechanism: Mechanism,
+        mechanism_param: tuple[Mechanism, MGF, bytes | None] | None = ...,
+        store: bool,
+        capabilities: MechanismFlag,
+        template: Mapping[Attribute, object],
+    ) -> "RawKey":
+        """C_UnwrapKey."""
 
 
 class RawDomain(Protocol):
@@ -125,7 +139,7 @@ class RawDomain(Protocol):
         mechanism: Mechanism,
         public_template: Mapping[Attribute, AttributeValue],
         private_template: Mapping[Attribute, AttributeValue],
-    ) -> object:
+    ) -> tuple[RawObject, RawKey]:
         """C_GenerateKeyPair."""
 
 
@@ -151,6 +165,19 @@ class RawSession(Protocol):
     ) -> RawDomain:
         """Name a curve, without a call to the token."""
 
+    def generate_keypair(
+        self,
+        key_type: KeyType,
+        key_length: int,
+        *,
+        store: bool,
+        capabilities: MechanismFlag,
+        mechanism: Mechanism,
+        public_template: Mapping[Attribute, AttributeValue],
+        private_template: Mapping[Attribute, AttributeValue],
+    ) -> tuple[RawObject, RawKey]:
+        """C_GenerateKeyPair of keys that are on no curve."""
+
     def generate_key(
         self,
         key_type: KeyType,
@@ -160,7 +187,7 @@ class RawSession(Protocol):
         capabilities: MechanismFlag,
         mechanism: Mechanism,
         template: Mapping[Attribute, AttributeValue],
-    ) -> object:
+    ) -> RawKey:
         """C_GenerateKey."""
 
 

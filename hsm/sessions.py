@@ -28,7 +28,6 @@ from hsm.raw import MAPPER, AttributeValue, RawKey, RawSession, template
 _Result = TypeVar("_Result")
 # After these the session is as good as before; after anything else it is closed.
 _HARMLESS: Final = (
-    errors.AuthenticationFailed,
     errors.KeyAmbiguous,
     errors.KeyExists,
     errors.KeyNotFound,
@@ -73,9 +72,22 @@ class Session:
         """
         if (label, policy) not in self._keys:
             key = self.one(policy.kind.object_class, label)
-            policy.verify(label, key.get_attributes(VERIFIED_ATTRIBUTES), self.quirks)
+            policy.verify(label, key.get_attributes(VERIFIED_ATTRIBUTES))
             self._keys[label, policy] = key
         return self._keys[label, policy]
+
+    def refusal(self, work: Callable[[], object], doing: str) -> errors.HsmError | None:
+        """Do something that a token may not offer: its refusal, or None if it does it; raises if the token went away."""
+        try:
+            with translate_errors(doing):
+                work()
+        except errors.MechanismMissing as error:
+            return error
+        except errors.TokenFailed as error:
+            if not self.login.stands():  # not every token has a word for a lost login
+                raise
+            return error
+        return None
 
     def one(self, object_class: ObjectClass, label: str) -> RawKey:
         """Return the only object of this class and label; raises `KeyNotFound` or `KeyAmbiguous`."""

@@ -8,19 +8,19 @@ from types import TracebackType
 from typing import Final, Self
 
 import pkcs11
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import Attribute, ObjectClass
 
 from hsm import creation, errors, module
+from hsm.agreement import Way, Ways
 from hsm.errors import translate_errors
-from hsm.keys import AeadKey, MacKey, TokenEd25519Key, TokenX25519Key
+from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
 from hsm.locks import key_creation_lock, login_lock
 from hsm.login import Login, close, refuse_risky_login
 from hsm.metrics import TokenMetrics
 from hsm.pin import Pin, PinProvider
-from hsm.policy import AGREEMENT, MAC, SEALING, SIGNING, KeyPolicy, ObjectInfo, describe
-from hsm.quirks import point_of, quirks_of
+from hsm.policy import AGREEMENT, MAC, SIGNING, KeyPolicy, ObjectInfo, describe
+from hsm.quirks import public_key_of, quirks_of
 from hsm.raw import RawToken
 from hsm.selftest import Trial, try_all
 from hsm.sessions import Session, Sessions
@@ -117,6 +117,7 @@ class Token:
     def __init__(self, sessions: Sessions, token: RawToken) -> None:
         """Take over the sessions of a login to the token; use `open_token`."""
         self._sessions = sessions
+        self._ways = Ways(sessions)
         self.label = token.label
         self.serial = module.serial_of(token)
         self.manufacturer = token.manufacturer_id
@@ -143,71 +144,64 @@ class Token:
         """Return what this process did with the token so far."""
         return self._sessions.metrics()
 
-    def generate_ed25519(self, label: str, policy: KeyPolicy = SIGNING) -> TokenEd25519Key:
+    @property
+    def agreement_way(self) -> Way:
+        """Return the strongest way of agreeing that the token has, tried at the first question; raises `MechanismMissing`."""
+        return self._ways.strongest()
+
+    def generate_signing(self, label: str, policy: KeyPolicy = SIGNING) -> TokenSigningKey:
         """Generate a signing key; raises `KeyExists`."""
-        self._create(lambda session, name: creation.generate_pair(session, name, policy, session.quirks.ed25519), label)
-        return self.ed25519(label, policy)
+        self._create(lambda session, name: creation.generate(session, name, policy), label)
+        return self.signing(label, policy)
 
-    def generate_x25519(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenX25519Key:
+    def generate_agreement(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenAgreementKey:
         """Generate an agreement key; raises `KeyExists`."""
-        self._create(lambda session, name: creation.generate_pair(session, name, policy, session.quirks.x25519), label)
-        return self.x25519(label, policy)
-
-    def generate_aes(self, label: str, policy: KeyPolicy = SEALING) -> AeadKey:
-        """Generate an AES-256 key for sealing; raises `KeyExists`."""
-        self._create(lambda session, name: creation.generate_secret(session, name, policy), label)
-        return self.aead(label, policy)
+        self._create(lambda session, name: creation.generate(session, name, policy), label)
+        return self.agreement(label, policy)
 
     def generate_mac(self, label: str, policy: KeyPolicy = MAC) -> MacKey:
         """Generate an HMAC-SHA256 key; raises `KeyExists`."""
-        self._create(lambda session, name: creation.generate_secret(session, name, policy), label)
+        self._create(lambda session, name: creation.generate(session, name, policy), label)
         return self.mac(label, policy)
 
-    def import_x25519(
-        self, label: str, secret: bytearray, public: bytes, policy: KeyPolicy = AGREEMENT
-    ) -> TokenX25519Key:
-        """Store an agreement key made elsewhere; raises `KeyExists`, or `KeyInvalid` if the halves don't match.
-
-        `secret` is read in place by the token and is the caller's to wipe.
-        """
-        self._create(lambda session, name: creation.import_x25519(session, name, secret, public, policy), label)
-        return self.x25519(label, policy)
-
     def import_key(self, label: str, policy: KeyPolicy, value: bytearray) -> None:
-        """Store a key made elsewhere: an Ed25519 seed, an AES-256 or an HMAC key; raises `KeyExists`, `KeyInvalid`.
+        """Store a key made elsewhere: a P-256 scalar, 32 bytes big-endian from 1 to n - 1, or an HMAC key.
 
-        The token reads `value` where it lies; it is the caller's to wipe. The key says of itself that it isn't LOCAL.
+        Raises `KeyExists`, `KeyInvalid`, `ImportRefused`. `value` is the caller's to wipe: the token reads it where it lies,
+        unless it takes no key in plaintext. The key says of itself that it isn't LOCAL.
         """
-        self._create(lambda session, name: creation.import_key(session, name, policy, value), label)
+        way = self.agreement_way if "DERIVE" in policy.usages else None
+        self._create(lambda session, name: creation.import_key(session, name, policy, value, way), label)
 
-    def ed25519(self, label: str, policy: KeyPolicy = SIGNING) -> TokenEd25519Key:
+    def signing(self, label: str, policy: KeyPolicy = SIGNING) -> TokenSigningKey:
         """Open a signing key."""
 
-        def public_half(session: Session) -> bytes:
+        def public_half(session: Session) -> ec.EllipticCurvePublicKey:
             session.key(label, policy)
-            return _public_point(session, label)
+            return _public_half(session, label)
 
         public = self._sessions.run(public_half, doing=f"open the key {label!r}")
         self._sessions.watch(label, policy)
-        return TokenEd25519Key(self._sessions, label, policy, Ed25519PublicKey.from_public_bytes(public))
+        return TokenSigningKey(self._sessions, label, policy, public)
 
-    def x25519(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenX25519Key:
-        """Open an agreement key; raises `KeyInvalid` if its public half in the token is another key's."""
+    def agreement(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenAgreementKey:
+        """Open an agreement key; raises `KeyInvalid` if its public half in the token is another key's.
 
-        def public_half(session: Session) -> bytes:
-            public = _public_point(session, label)
-            creation.verify_x25519_halves(session, session.key(label, policy), public)
+        Of a policy without a public half none is asked for, and the key shows none.
+        """
+        way = self.agreement_way
+
+        def public_half(session: Session) -> ec.EllipticCurvePublicKey | None:
+            key = session.key(label, policy)
+            if not policy.has_public_half:
+                return None
+            public = _public_half(session, label)
+            creation.verify_half(session, key, public, way)
             return public
 
         public = self._sessions.run(public_half, doing=f"open the key {label!r}")
         self._sessions.watch(label, policy)
-        return TokenX25519Key(self._sessions, label, policy, X25519PublicKey.from_public_bytes(public))
-
-    def aead(self, label: str, policy: KeyPolicy = SEALING) -> AeadKey:
-        """Open a sealing key."""
-        self._sessions.run(lambda session: session.key(label, policy), doing=f"open the key {label!r}")
-        self._sessions.watch(label, policy)
-        return AeadKey(self._sessions, label, policy)
+        return TokenAgreementKey(self._sessions, label, policy, public, self._ways)
 
     def mac(self, label: str, policy: KeyPolicy = MAC) -> MacKey:
         """Open an HMAC key."""
@@ -229,7 +223,7 @@ class Token:
     def objects(self) -> list[ObjectInfo]:
         """Describe every object that the token holds."""
         return self._sessions.run(
-            lambda session: [describe(thing, session.quirks) for thing in session.search({})],
+            lambda session: [describe(thing) for thing in session.search({})],
             doing="list the token's objects",
         )
 
@@ -287,5 +281,5 @@ def open_token(
     return Token(Sessions(loaded, login, quirks, size=sessions, wait=wait), login.token)
 
 
-def _public_point(session: Session, label: str) -> bytes:
-    return point_of(session.one(ObjectClass.PUBLIC_KEY, label)[Attribute.EC_POINT])
+def _public_half(session: Session, label: str) -> ec.EllipticCurvePublicKey:
+    return public_key_of(session.one(ObjectClass.PUBLIC_KEY, label)[Attribute.EC_POINT])

@@ -5,10 +5,11 @@ not LOCAL, not NEVER_EXTRACTABLE; its secrecy before that rests on the ceremony,
 are. They open with `CloudKeys` and `HospitalKeys` as any others do.
 
 From a seed to keys by HKDF-SHA256 (RFC 5869), one derivation per key, each bound to what the key is for:
-key = HKDF(ikm = seed, no salt, info = T("backup-key", purpose, label, u64(generation)), 32 bytes); the bytes are an Ed25519
-seed, an AES-256 key or an HMAC-SHA256 key. The seed itself is HKDF(ikm = 32 bytes of the token || 32 bytes of the system, info =
-T("backup-seed")): good as long as either is. Values are in buffers that their owner wipes; copies that Python or a library
-made along the way are beyond reach, which is one reason for the air-gapped machine (docs/adr/0017-backup.md).
+HKDF(ikm = seed, no salt, info = T("backup-key", purpose, label, u64(generation))), 48 bytes for a P-256 key, of which they make
+the scalar (docs/protocol.md, 1), 32 bytes for an HMAC-SHA256 key, which they are. The seed itself is HKDF(ikm = 32 bytes of the
+token || 32 bytes of the system, info = T("backup-seed"), 32 bytes): good as long as either is. Values are in buffers that their
+owner wipes; copies that Python or a library made along the way are beyond reach, which is one reason for the air-gapped machine
+(docs/adr/0017-backup.md).
 
 The backup card is what is public, so that a restore, or an auditor, can tell the right keys from others. It names the keys, a
 check value of each, the quorum and its holders, and carries a tag under a key from the seed: a card that anyone changed, or
@@ -24,14 +25,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hsm import KeyKind, KeyPolicy, Provenance, Token
-from hsm.errors import AuthenticationFailed, HsmError
+from hsm.errors import HsmError
+from keystore.curve import SCALAR_SEED_BYTES, compressed, private_key, scalar_from_seed
 from keystore.errors import BackupCardRejected, MixedShares
 from keystore.generations import label_of, purpose_and_number
 from keystore.policies import (
@@ -49,7 +49,7 @@ from keystore.quorum import Share, combine, split
 from keystore.transcript import listing, row, transcript, u64
 
 SEED_BYTES: Final = 32
-_NONCE_BYTES: Final = 12
+_KEY_BYTES: Final = 32
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ class RecoverableKey:
         return transcript(what, self.purpose.encode(), self.label.encode(), u64(self.generation))
 
 
-_ISSUING: Final = RecoverableKey("issuing", ISSUING, KeyKind.ED25519)
-_SEALING: Final = RecoverableKey("sealing", SEALING, KeyKind.AES_256)
+_ISSUING: Final = RecoverableKey("issuing", ISSUING, KeyKind.P256)
+_SEALING: Final = RecoverableKey("sealing", SEALING, KeyKind.HMAC_256)
 _INDEX: Final = RecoverableKey("index", INDEXING, KeyKind.HMAC_256)
-_RECORDS: Final = RecoverableKey("records", RECORDS, KeyKind.AES_256)
-_IDENTITY: Final = RecoverableKey("identity", IDENTITY, KeyKind.ED25519)
-_TLS_CA: Final = RecoverableKey("tls-ca", TLS_CA, KeyKind.ED25519)
+_RECORDS: Final = RecoverableKey("records", RECORDS, KeyKind.HMAC_256)
+_IDENTITY: Final = RecoverableKey("identity", IDENTITY, KeyKind.P256)
+_TLS_CA: Final = RecoverableKey("tls-ca", TLS_CA, KeyKind.P256)
 
 CLOUD: Final = (_ISSUING, _SEALING, _INDEX)
 """What a federation cannot do without: s, the keys of what the cloud stored."""
@@ -107,12 +107,22 @@ def new_seed(token: Token) -> bytearray:
 
 @contextmanager
 def derived(seed: bytearray, key: RecoverableKey) -> Iterator[bytearray]:
-    """Yield a key's 32 bytes for a block, then wipe them."""
-    value = _expand(seed, key.info("backup-key"))
+    """Yield a key's 32 bytes for a block, then wipe them: a scalar, big-endian, or an HMAC key."""
+    size = SCALAR_SEED_BYTES if key.kind is KeyKind.P256 else _KEY_BYTES
+    expanded = _expand(seed, key.info("backup-key"), size)
+    value = _scalar(expanded) if key.kind is KeyKind.P256 else expanded
     try:
         yield value
     finally:
         wipe(value)
+
+
+def _scalar(seed: bytearray) -> bytearray:
+    try:
+        number = scalar_from_seed(bytes(seed)).private_numbers().private_value
+        return bytearray(number.to_bytes(_KEY_BYTES, "big"))
+    finally:
+        wipe(seed)
 
 
 def card_tag(seed: bytearray, card: bytes) -> bytes:
@@ -127,37 +137,18 @@ def card_tag(seed: bytearray, card: bytes) -> bytes:
 def check_by(token: Token, key: RecoverableKey) -> bytes:
     """Have the token make the public value by which its key is known again, and which tells nothing of the key.
 
-    Ed25519: the public key. HMAC: the code of T("backup-check", ...). AES: the seal of nothing with that as its associated data.
+    P-256: the public key, compressed. HMAC: the code of T("backup-check", ...).
     """
-    if key.kind is KeyKind.ED25519:
-        return token.ed25519(key.label, key.policy).public_key().public_bytes_raw()
-    if key.kind is KeyKind.HMAC_256:
-        return token.mac(key.label, key.policy).mac(key.info("backup-check"))
-    return token.aead(key.label, key.policy).seal(b"", key.info("backup-check"))
-
-
-def fits_token(token: Token, key: RecoverableKey, check: bytes) -> bool:
-    """Return whether the token's key of this label is the one of which the check value was made."""
-    if key.kind is not KeyKind.AES_256:
-        return hmac.compare_digest(check_by(token, key), check)
-    try:
-        return token.aead(key.label, key.policy).open(check, key.info("backup-check")) == b""
-    except AuthenticationFailed:
-        return False
+    if key.kind is KeyKind.P256:
+        return compressed(token.signing(key.label, key.policy).public_key())
+    return token.mac(key.label, key.policy).mac(key.info("backup-check"))
 
 
 def fits_value(value: bytearray, key: RecoverableKey, check: bytes) -> bool:
-    """Return the same for a key's 32 bytes, in software: so that no token is believed about what it stored."""
-    if key.kind is KeyKind.ED25519:
-        public = Ed25519PrivateKey.from_private_bytes(bytes(value)).public_key()
-        return hmac.compare_digest(public.public_bytes_raw(), check)
-    if key.kind is KeyKind.HMAC_256:
-        return hmac.compare_digest(hmac.digest(value, key.info("backup-check"), "sha256"), check)
-    try:
-        nonce, tag = check[:_NONCE_BYTES], check[_NONCE_BYTES:]
-        return AESGCM(bytes(value)).decrypt(nonce, tag, key.info("backup-check")) == b""
-    except (InvalidTag, ValueError):
-        return False
+    """Return whether a check value is that of a key's 32 bytes, in software: no token is believed about what it stored."""
+    if key.kind is KeyKind.P256:
+        return hmac.compare_digest(compressed(private_key(bytes(value)).public_key()), check)
+    return hmac.compare_digest(hmac.digest(value, key.info("backup-check"), "sha256"), check)
 
 
 def wipe(buffer: bytearray) -> None:
@@ -165,9 +156,9 @@ def wipe(buffer: bytearray) -> None:
     buffer[:] = bytes(len(buffer))
 
 
-def _expand(secret: bytearray, info: bytes) -> bytearray:
-    output = bytearray(SEED_BYTES)
-    HKDF(algorithm=SHA256(), length=SEED_BYTES, salt=None, info=info).derive_into(secret, output)
+def _expand(secret: bytearray, info: bytes, size: int = _KEY_BYTES) -> bytearray:
+    output = bytearray(size)
+    HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive_into(secret, output)
     return output
 
 
@@ -210,13 +201,13 @@ class BackupCard:
     def verify(self, token: Token) -> None:
         """Raise BackupCardRejected, naming the key, unless the token's keys are the card's; KeyNotFound if one is missing.
 
-        Needs no shares: an audit may ask at any time. Each Ed25519 key signs once, each AES key opens once.
+        Needs no shares: an audit may ask at any time. Each signing key signs once.
         """
         for entry in self.keys:
-            if not fits_token(token, entry.key, entry.check):
+            if not hmac.compare_digest(check_by(token, entry.key), entry.check):
                 raise BackupCardRejected(f"The token's key {entry.key.label!r} is not the card's.")
-            if entry.key.kind is KeyKind.ED25519:
-                token.ed25519(entry.key.label, entry.key.policy).sign(entry.key.info("backup-probe"))
+            if entry.key.kind is KeyKind.P256:
+                token.signing(entry.key.label, entry.key.policy).sign(entry.key.info("backup-probe"), ECDSA(SHA256()))
 
     def to_json(self) -> str:
         """Return the card as JSON text."""
@@ -371,7 +362,7 @@ def generate_signers(token: Token) -> None:
     """
     for label in _GENERATED:
         if not token.has(label):
-            token.generate_ed25519(label, POLICIES[label])
+            token.generate_signing(label, POLICIES[label])
 
 
 def _restored(token: Token, seed: bytearray, card: BackupCard) -> Token:

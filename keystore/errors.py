@@ -8,15 +8,15 @@ class KeystoreError(Exception):
 
 
 class InvalidPoint(KeystoreError):
-    """A received point is not a canonical element of the prime-order subgroup, or is one of O, B, -B (B6)."""
+    """An x-coordinate that is not below p or over which no point lies, or a public key that is none of P-256 (B6)."""
 
     reason = "INVALID_POINT"
 
 
-class InvalidScalar(KeystoreError):
-    """A scalar has no form that the token can hold: about 2^-127 of all S_X, issue again with a new serial (3.1)."""
+class UnusableNonce(KeystoreError):
+    """R_X1 is no x-coordinate of the nonce's point: about 2^-128 of all; issue again with a new serial."""
 
-    reason = "SCALAR_WITHOUT_TOKEN_FORM"
+    reason = "NONCE_UNUSABLE"
 
 
 class CredentialMismatch(KeystoreError):

@@ -28,7 +28,7 @@ from keystore.errors import (
 _LABEL = re.compile(r"([^.]+)(?:\.([1-9][0-9]{0,4}))?")
 _LAST_NUMBER = 0xFFFF
 _VERSION = 1
-_PUBLIC_KEY_BYTES = 32
+_PUBLIC_KEY_BYTES = 33
 
 
 class State(StrEnum):
@@ -47,7 +47,7 @@ USABLE = frozenset({State.ACTIVE, State.RETIRED, State.TAINTED})
 
 @dataclass(frozen=True)
 class Generation:
-    """One key of a purpose. `public` is an Ed25519 key, or a TLS CA's certificate in DER; empty for a secret key."""
+    """One key of a purpose. `public` is a P-256 key, compressed, or a TLS CA's certificate in DER; empty for a secret key."""
 
     number: int
     prepared_at: int = 0

@@ -1,22 +1,30 @@
 """The generations of one purpose's key in a token, the active one to work with, each to open by its number; and what they seal.
 
-What is sealed is u16be(generation) || nonce || ciphertext || tag. The generation chooses the key, and the seal binds it as well,
-ahead of the associated data (docs/adr/0018-rotation.md).
+What is sealed is u16be(generation) || salt || ciphertext || tag. The generation chooses the token's key, which makes the
+seal's own of purpose, generation and salt (docs/protocol.md, "Seals at rest"; docs/adr/0018-rotation.md).
 """
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from hsm import AeadKey, KeyKind, KeyPolicy, MacKey, Token, TokenEd25519Key
-from hsm.errors import AuthenticationFailed
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hsm import KeyKind, KeyPolicy, MacKey, Token, TokenAgreementKey
+from keystore.agreement import prf_at_hashed_point
+from keystore.curve import compressed
 from keystore.errors import GenerationPrepared, GenerationRevoked, RotationRefused, SealBroken
 from keystore.generations import FirstGenerations, GenerationBook, State, label_of
+from keystore.signatures import SigningKey
+from keystore.transcript import text, transcript
 
 Clock = Callable[[], int]
 """Gives now in milliseconds since 1970."""
 FIRST_GENERATIONS = FirstGenerations()
-_Key = TypeVar("_Key", TokenEd25519Key, AeadKey, MacKey)
+_Key = TypeVar("_Key", SigningKey, "Prf")
 
 
 def system_clock() -> int:
@@ -73,31 +81,64 @@ class KeyRing(Generic[_Key]):
 
 def generate(token: Token, label: str, policy: KeyPolicy) -> None:
     """Make a key of a purpose's policy. Raises hsm.errors.KeyExists."""
-    makers: dict[KeyKind, Callable[[str, KeyPolicy], object]] = {
-        KeyKind.ED25519: token.generate_ed25519,
-        KeyKind.AES_256: token.generate_aes,
-        KeyKind.HMAC_256: token.generate_mac,
-    }
-    makers[policy.kind](label, policy)
+    if policy.kind is KeyKind.HMAC_256:
+        token.generate_mac(label, policy)
+    elif "SIGN" in policy.usages:
+        token.generate_signing(label, policy)
+    else:
+        token.generate_agreement(label, policy)
 
 
 def public_half(token: Token, label: str, policy: KeyPolicy) -> bytes:
-    """Open a key and give its public half, empty for a secret key. Raises hsm.errors.KeyNotFound, KeyPolicyViolation."""
-    if policy.kind is KeyKind.ED25519:
-        return token.ed25519(label, policy).public_key().public_bytes_raw()
-    openers: dict[KeyKind, Callable[[str, KeyPolicy], object]] = {
-        KeyKind.AES_256: token.aead,
-        KeyKind.HMAC_256: token.mac,
-    }
-    openers[policy.kind](label, policy)
+    """Open a key and give its public half, empty where nobody needs one. Raises hsm.errors.KeyNotFound, KeyPolicyViolation."""
+    if policy.kind is KeyKind.HMAC_256:
+        token.mac(label, policy)
+    elif "SIGN" in policy.usages:
+        return compressed(token.signing(label, policy).public_key())
+    else:
+        token.agreement(label, policy)
     return b""
 
 
 GENERATION_BYTES: Final = 2
+SALT_BYTES: Final = 32
+_CIPHERTEXT_FROM: Final = GENERATION_BYTES + SALT_BYTES
+_NONCE: Final = bytes(12)
+"""Each seal has a key of its own, by its salt: so the nonce may be the same (SP 800-38D, section 8)."""
+
+
+class Prf(Protocol):
+    """A pseudo-random function under one key in a token."""
+
+    def prf(self, message: bytes) -> bytes:
+        """Return PRF(m), 32 bytes (docs/protocol.md, "Seals at rest")."""
+        ...
+
+
+@dataclass(frozen=True)
+class MacPrf:
+    """A server's: HMAC-SHA256 in the token."""
+
+    key: MacKey
+
+    def prf(self, message: bytes) -> bytes:
+        """Return PRF(m)."""
+        return self.key.mac(message)
+
+
+@dataclass(frozen=True)
+class AgreementPrf:
+    """A person's: cards make no HMAC keys. The key meets no peer's point: who got answers for its own could unseal."""
+
+    key: TokenAgreementKey
+
+    def prf(self, message: bytes) -> bytes:
+        """Return PRF(m)."""
+        return prf_at_hashed_point(self.key, message)
 
 
 class Sealing(Protocol):
-    """AES-256-GCM under the generations of a key in a token."""
+    """AES-256-GCM under keys that a token derives by the generations of its own."""
 
     @property
     def generation(self) -> int:
@@ -105,7 +146,7 @@ class Sealing(Protocol):
         ...
 
     def seal(self, plaintext: bytes, associated_data: bytes) -> bytes:
-        """Return generation || nonce || ciphertext || tag, under the active generation."""
+        """Return generation || salt || ciphertext || tag, under the active generation."""
         ...
 
     def open(self, sealed: bytes, associated_data: bytes) -> bytes:
@@ -139,10 +180,11 @@ class Indexing(Protocol):
 
 
 class TokenSealing:
-    """Sealing under the token's AES keys."""
+    """Sealing by a token's PRF keys: one call of the token a seal, and the content stays outside."""
 
-    def __init__(self, keys: KeyRing[AeadKey]) -> None:
-        """Wrap the token's keys."""
+    def __init__(self, purpose: str, keys: KeyRing[Prf]) -> None:
+        """Wrap the token's keys of a purpose."""
+        self._purpose = text(purpose)
         self._keys = keys
 
     @property
@@ -151,20 +193,26 @@ class TokenSealing:
         return self._keys.active()[0]
 
     def seal(self, plaintext: bytes, associated_data: bytes) -> bytes:
-        """Return generation || nonce || ciphertext || tag, under the active generation."""
+        """Return generation || salt || ciphertext || tag, under the active generation."""
         number, key = self._keys.active()
-        named = number.to_bytes(GENERATION_BYTES, "big")
-        return named + key.seal(plaintext, named + associated_data)
+        named, salt = number.to_bytes(GENERATION_BYTES, "big"), secrets.token_bytes(SALT_BYTES)
+        return named + salt + self._aead(key, named, salt).encrypt(_NONCE, plaintext, associated_data)
 
     def open(self, sealed: bytes, associated_data: bytes) -> bytes:
         """Return the plaintext. Raises SealBroken, also for a generation that is unknown, was never active or is revoked."""
         number, named = self.generation_of(sealed), sealed[:GENERATION_BYTES]
+        salt, ciphertext = sealed[GENERATION_BYTES:_CIPHERTEXT_FROM], sealed[_CIPHERTEXT_FROM:]
+        if len(salt) != SALT_BYTES:
+            raise SealBroken("what was sealed is too short for its salt")
         try:
-            return self._keys.opening(number).open(sealed[GENERATION_BYTES:], named + associated_data)
-        except AuthenticationFailed as error:
+            return self._aead(self._keys.opening(number), named, salt).decrypt(_NONCE, ciphertext, associated_data)
+        except InvalidTag as error:
             raise SealBroken("what was sealed under the token's key does not open") from error
         except RotationRefused as error:
             raise SealBroken(f"what was sealed names a generation that opens nothing: {error}") from error
+
+    def _aead(self, key: Prf, generation: bytes, salt: bytes) -> AESGCM:
+        return AESGCM(key.prf(transcript("seal", self._purpose, generation, salt)))
 
     def reseal(self, sealed: bytes, associated_data: bytes) -> bytes:
         """Return the same under the active generation: unchanged, and not opened, if it is already. Raises SealBroken."""
@@ -182,7 +230,7 @@ class TokenSealing:
 class TokenIndexing:
     """Indexing under the token's HMAC keys."""
 
-    def __init__(self, keys: KeyRing[MacKey]) -> None:
+    def __init__(self, keys: KeyRing[Prf]) -> None:
         """Wrap the token's keys."""
         self._keys = keys
 
@@ -193,8 +241,8 @@ class TokenIndexing:
 
     def mac(self, message: bytes) -> bytes:
         """Return the tag, 32 bytes, under the active generation."""
-        return self._keys.active()[1].mac(message)
+        return self._keys.active()[1].prf(message)
 
     def macs(self, message: bytes) -> Sequence[tuple[int, bytes]]:
         """Return the tag under every usable generation, with its number, the active one first."""
-        return [(number, key.mac(message)) for number, key in self._keys.usable()]
+        return [(number, key.prf(message)) for number, key in self._keys.usable()]

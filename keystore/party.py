@@ -1,27 +1,30 @@
 """A party's keys in its token, by purpose. Labels are the only names; a purpose has a key of each generation, an epoch its own.
 
-No private key and no S_X exists outside a token but: S_X in memory at its import, TLS leaves of hours in memory, ML-KEM seeds
-sealed under the token's sealing key (docs/protocol.md, 2).
+No private key and no S_X exists outside a token but: S_X in memory at its import, TLS leaves of hours in memory, and the seeds
+of an epoch's KEM halves that its token can't hold, sealed at rest (docs/protocol.md, 2).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from hsm import AeadKey, KeyPolicy, MacKey, Token, TokenEd25519Key
+from hsm import KeyKind, KeyPolicy, Token
 from hsm.errors import KeyNotFound
+from keystore.curve import POINT_BYTES, SCALAR_SEED_BYTES, private_key, public_point, scalar_from_seed
 from keystore.encryption import SEED_BYTES, DecryptionKey
 from keystore.errors import GenerationUnknown, PurposeUnknown
 from keystore.generations import GenerationBook, label_of
-from keystore.group import public_point, scalar_from_seed, u_coordinate
-from keystore.issuing import IssuingKey, credential_transcript, registration_secret
+from keystore.issuing import IssuingKey
 from keystore.keyring import (
     FIRST_GENERATIONS,
+    AgreementPrf,
     Clock,
     Indexing,
     KeyRing,
+    MacPrf,
+    Prf,
     Sealing,
     TokenIndexing,
     TokenSealing,
@@ -35,13 +38,15 @@ from keystore.policies import (
     IDENTITY,
     INDEXING,
     ISSUING,
+    PERSON_POLICIES,
     POLICIES,
     RECORDS,
     REGISTRATION_PREFIX,
     SEALING,
     TLS_CA,
 )
-from keystore.registration_secret import RegistrationSecret, token_form
+from keystore.registration_secret import RegistrationSecret
+from keystore.signatures import SigningKey
 from keystore.transcript import transcript
 
 __all__ = [
@@ -58,7 +63,7 @@ __all__ = [
     "Successor",
 ]
 
-_Key = TypeVar("_Key", TokenEd25519Key, AeadKey, MacKey)
+_Key = TypeVar("_Key", SigningKey, Prf)
 
 
 @dataclass(frozen=True)
@@ -87,35 +92,35 @@ class PartyKeys:
     """
 
     purposes: ClassVar[tuple[str, ...]] = (IDENTITY, SEALING)
-    _policies: ClassVar[Mapping[str, KeyPolicy]] = POLICIES
+    _policies: ClassVar[Mapping[str, KeyPolicy]] = PERSON_POLICIES
 
     def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
         """Open the keys of a token that `create` made. Raises hsm.errors.KeyNotFound, KeyPolicyViolation."""
         self.token = token
         self._book, self._clock = book, clock
-        self._identity = self._ring(IDENTITY, token.ed25519)
-        self.sealing: Sealing = TokenSealing(self._ring(SEALING, token.aead))
+        self._identity = self._ring(IDENTITY, self._signing)
+        self.sealing: Sealing = self._sealed_by(SEALING)
 
     @classmethod
     def create(cls, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> Self:
         """Make the keys of a new party in its token. Raises hsm.errors.KeyExists."""
         for purpose in cls.purposes:
-            generate(token, purpose, POLICIES[purpose])
+            generate(token, purpose, cls._policies[purpose])
         return cls(token, book, clock)
 
     @property
-    def signing_key(self) -> Ed25519PrivateKey:
+    def signing_key(self) -> SigningKey:
         """Return PRK_X: the active generation, to be asked for anew at each use."""
         return self._identity.active()[1]
 
-    def signing_key_of(self, number: int) -> Ed25519PrivateKey:
+    def signing_key_of(self, number: int) -> SigningKey:
         """Return PRK_X of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
         return self._identity.named(number)
 
-    def signing_key_for(self, verifying_key: bytes) -> Ed25519PrivateKey:
+    def signing_key_for(self, verifying_key: bytes) -> SigningKey:
         """Return PRK_X of a PUK_X, of whatever generation that is not revoked. Raises GenerationUnknown."""
         for _, key in self._identity.usable():
-            if key.public_key().public_bytes_raw() == verifying_key:
+            if key.verifying_key.data == verifying_key:
                 return key
         raise GenerationUnknown("no signing key of this party that is in use has that public key")
 
@@ -139,52 +144,62 @@ class PartyKeys:
             return self.successor(purpose, now)
         except KeyNotFound:
             number = self._book.read().prepare(purpose, now).of(purpose)[-1].number
-            generate(self.token, label_of(purpose, number), POLICIES[purpose])
+            generate(self.token, label_of(purpose, number), self._policies[purpose])
         return self.successor(purpose, now)
 
     def new_epoch(self) -> NewEpoch:
-        """Make the encryption key of a new epoch: X25519 in the token, the ML-KEM seed from its RNG and sealed by it."""
+        """Make the encryption key of a new epoch: its P-256 half in the token where the token lets x out, else a seed, too.
+
+        The ML-KEM seed is of the token's random numbers, and sealed at rest.
+        """
         seed = self.token.random(SEED_BYTES)
-        provisional = EPOCH_PREFIX + self.token.random(16).hex()
-        key = DecryptionKey(seed, self.token.generate_x25519(provisional, POLICIES[EPOCH_PREFIX]))
-        return NewEpoch(key, provisional, self.sealing.seal(seed, _seed_context(provisional)))
+        name = EPOCH_PREFIX + self.token.random(16).hex()
+        half: ec.EllipticCurvePrivateKey
+        if self.token.gives_x:
+            half, kept = self.token.generate_agreement(name, POLICIES[EPOCH_PREFIX]), seed
+        else:
+            half = scalar_from_seed(self.token.random(SCALAR_SEED_BYTES))
+            kept = seed + half.private_numbers().private_value.to_bytes(POINT_BYTES, "big")
+        return NewEpoch(DecryptionKey(seed, half), name, self.sealing.seal(kept, _seed_context(name)))
 
     def open_epoch(self, token_label: str, sealed_seed: bytes) -> DecryptionKey:
         """Open the encryption key of an epoch. Raises SealBroken, hsm.errors.KeyNotFound."""
-        return DecryptionKey(
-            self.sealing.open(sealed_seed, _seed_context(token_label)),
-            self.token.x25519(token_label, POLICIES[EPOCH_PREFIX]),
-        )
+        kept = self.sealing.open(sealed_seed, _seed_context(token_label))
+        seed, scalar = kept[:SEED_BYTES], kept[SEED_BYTES:]
+        if scalar:
+            return DecryptionKey(seed, private_key(scalar))
+        return DecryptionKey(seed, self.token.agreement(token_label, POLICIES[EPOCH_PREFIX]))
 
     def reseal_epoch(self, token_label: str, sealed_seed: bytes) -> bytes:
         """Return the seed of an epoch under the active sealing key, to be kept in place of the other. Raises SealBroken."""
         return self.sealing.reseal(sealed_seed, _seed_context(token_label))
 
     def end_epoch(self, token_label: str) -> None:
-        """Destroy the token's half of an epoch's key: what was sealed to it stays sealed for ever (B5)."""
-        self.token.destroy(token_label)
+        """Destroy the token's half of an epoch's key: what was sealed to it stays sealed for ever (B5).
+
+        Where the token has none, the caller's kept seed was all there is.
+        """
+        if self.token.has(token_label):
+            self.token.destroy(token_label)
 
     def import_registration_secret(
         self, secret: bytearray, point: bytes, issuer_public_key: bytes, credential: bytes, serial: bytes
     ) -> RegistrationSecret:
         """Import S_X, test it in the token, and wipe the caller's copy whatever happens.
 
-        Raises InvalidScalar, CredentialMismatch, hsm.errors.KeyInvalid; then nothing stays in the token. One that an attempt
+        Raises CredentialMismatch, InvalidPoint, hsm.errors.KeyInvalid; then nothing stays in the token. One that an attempt
         before has left in the token gives way: what came between may have cut its test short.
         """
         label = REGISTRATION_PREFIX + serial.hex()
-        form = token_form(bytes(secret))
         if self.token.has(label):
             self.token.destroy(label)
         try:
-            public = u_coordinate(public_point(point, issuer_public_key, credential_transcript(credential)))
-            key = self.token.import_x25519(label, form, public, POLICIES[REGISTRATION_PREFIX])
+            self.token.import_key(label, POLICIES[REGISTRATION_PREFIX], secret)
         finally:
             secret[:] = bytes(len(secret))
-            form[:] = bytes(len(form))
-        imported = registration_secret(key, point, issuer_public_key, credential)
         try:
-            imported.require_consistent(scalar_from_seed(self.token.random(64)))
+            imported = self.registration_secret(point, issuer_public_key, credential, serial)
+            imported.require_consistent()
         except Exception:
             self.token.destroy(label)
             raise
@@ -203,8 +218,19 @@ class PartyKeys:
         self, point: bytes, issuer_public_key: bytes, credential: bytes, serial: bytes
     ) -> RegistrationSecret:
         """Open S_X of a credential. Raises hsm.errors.KeyNotFound, InvalidPoint."""
-        key = self.token.x25519(REGISTRATION_PREFIX + serial.hex(), POLICIES[REGISTRATION_PREFIX])
-        return registration_secret(key, point, issuer_public_key, credential)
+        key = self.token.agreement(REGISTRATION_PREFIX + serial.hex(), POLICIES[REGISTRATION_PREFIX])
+        return RegistrationSecret(key, point, public_point(point, issuer_public_key, credential))
+
+    def _sealed_by(self, purpose: str) -> TokenSealing:
+        return TokenSealing(purpose, self._ring(purpose, self._prf))
+
+    def _signing(self, label: str, policy: KeyPolicy) -> SigningKey:
+        return SigningKey(self.token.signing(label, policy))
+
+    def _prf(self, label: str, policy: KeyPolicy) -> Prf:
+        if policy.kind is KeyKind.HMAC_256:
+            return MacPrf(self.token.mac(label, policy))
+        return AgreementPrf(self.token.agreement(label, policy))
 
     def _ring(self, purpose: str, open_key: Callable[[str, KeyPolicy], _Key]) -> KeyRing[_Key]:
         policy = self._policies[purpose]
@@ -212,21 +238,23 @@ class PartyKeys:
 
 
 class _ServerKeys(PartyKeys):
-    """What hospitals and the public cloud have beside: an index key and a TLS CA key."""
+    """What hospitals and the public cloud have beside: an index key and a TLS CA key. Their tokens make HMAC keys."""
+
+    _policies = POLICIES
 
     def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
         super().__init__(token, book, clock)
-        self.index: Indexing = TokenIndexing(self._ring(INDEXING, token.mac))
-        self._tls_ca = self._ring(TLS_CA, token.ed25519)
+        self.index: Indexing = TokenIndexing(self._ring(INDEXING, self._prf))
+        self._tls_ca = self._ring(TLS_CA, self._signing)
 
     @property
-    def tls_ca_key(self) -> Ed25519PrivateKey:
+    def tls_ca_key(self) -> ec.EllipticCurvePrivateKey:
         """Return the active TLS CA key."""
-        return self._tls_ca.active()[1]
+        return self._tls_ca.active()[1].x509
 
-    def tls_ca_key_of(self, number: int) -> Ed25519PrivateKey:
+    def tls_ca_key_of(self, number: int) -> ec.EllipticCurvePrivateKey:
         """Return the TLS CA key of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
-        return self._tls_ca.named(number)
+        return self._tls_ca.named(number).x509
 
 
 class HospitalKeys(_ServerKeys):
@@ -237,7 +265,7 @@ class HospitalKeys(_ServerKeys):
     def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
         """Open the keys of a hospital's token."""
         super().__init__(token, book, clock)
-        self.records: Sealing = TokenSealing(self._ring(RECORDS, token.aead))
+        self.records: Sealing = self._sealed_by(RECORDS)
 
 
 class CloudKeys(_ServerKeys):
@@ -249,16 +277,16 @@ class CloudKeys(_ServerKeys):
     def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
         """Open the keys of the public cloud's token."""
         super().__init__(token, book, clock)
-        self._issuing = self._ring(ISSUING, token.ed25519)
+        self._issuing = self._ring(ISSUING, self._signing)
 
     @property
     def issuing(self) -> IssuingKey:
         """Return s: the active generation."""
-        return IssuingKey(self._issuing.active()[1])
+        return IssuingKey(self._issuing.active()[1].x509)
 
     def issuing_of(self, number: int) -> IssuingKey:
         """Return s of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
-        return IssuingKey(self._issuing.named(number))
+        return IssuingKey(self._issuing.named(number).x509)
 
 
 def _seed_context(token_label: str) -> bytes:

@@ -5,7 +5,7 @@ Generation applies the policy, opening verifies it, `audit` names every object t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hsm import KeyKind, KeyPolicy, ObjectInfo, Provenance
@@ -23,35 +23,46 @@ EPOCH_PREFIX = "kem-"
 REGISTRATION_PREFIX = "registration-secret-"
 
 _SIGNS = KeyPolicy(
-    "", KeyKind.ED25519, frozenset({"SIGN"}), public_usages=frozenset({"VERIFY"}), provenance=Provenance.LOCAL
+    "", KeyKind.P256, frozenset({"SIGN"}), public_usages=frozenset({"VERIFY"}), provenance=Provenance.LOCAL
 )
-_AGREES = KeyPolicy("", KeyKind.X25519, frozenset({"DERIVE"}), provenance=Provenance.LOCAL)
-_SEALS = KeyPolicy("", KeyKind.AES_256, frozenset({"ENCRYPT", "DECRYPT"}), provenance=Provenance.LOCAL)
-_INDEXES = KeyPolicy("", KeyKind.HMAC_256, frozenset({"SIGN"}), provenance=Provenance.LOCAL)
+_AGREES = KeyPolicy("", KeyKind.P256, frozenset({"DERIVE"}), provenance=Provenance.LOCAL)
+_MACS = KeyPolicy("", KeyKind.HMAC_256, frozenset({"SIGN"}), provenance=Provenance.LOCAL)
 
 
 def _importable(policy: KeyPolicy) -> KeyPolicy:
     return replace(policy, provenance=Provenance.IMPORTABLE)
 
 
-# Importable are S_X, which the public cloud makes, and the keys that a ceremony restores after a token's death (ADR 17).
-_BY_LABEL = {
-    IDENTITY: _SIGNS,
-    SEALING: _importable(_SEALS),
-    INDEXING: _importable(_INDEXES),
-    ISSUING: _importable(_SIGNS),
-    TLS_CA: _SIGNS,
-    RECORDS: _importable(_SEALS),
-    MEDICAL_AUTHORITY: _SIGNS,
-}
-_BY_PREFIX = {EPOCH_PREFIX: _AGREES, REGISTRATION_PREFIX: _importable(_AGREES)}
-POLICIES = {purpose: replace(policy, purpose=purpose) for purpose, policy in (_BY_LABEL | _BY_PREFIX).items()}
-"""Purpose -> policy. A purpose is a label, or what a label begins with if it ends in a hyphen."""
+# S_X comes from the public cloud; its public half S_X B would be of use to a thief of s alone.
+_REGISTRATION_SECRET = replace(_importable(_AGREES), has_public_half=False)
+_BY_PREFIX = {EPOCH_PREFIX: _AGREES, REGISTRATION_PREFIX: _REGISTRATION_SECRET}
+
+
+def _named(policies: Mapping[str, KeyPolicy]) -> dict[str, KeyPolicy]:
+    return {purpose: replace(policy, purpose=purpose) for purpose, policy in policies.items()}
+
+
+POLICIES = _named(
+    {
+        IDENTITY: _SIGNS,
+        SEALING: _importable(_MACS),
+        INDEXING: _importable(_MACS),
+        ISSUING: _importable(_SIGNS),
+        TLS_CA: _SIGNS,
+        RECORDS: _importable(_MACS),
+        MEDICAL_AUTHORITY: _SIGNS,
+    }
+    | _BY_PREFIX
+)
+"""Purpose -> policy, of a server. A purpose is a label, or what a label begins with if it ends in a hyphen. Importable is S_X,
+which the public cloud makes, and what a ceremony restores after a token's death (ADR 17)."""
+PERSON_POLICIES = POLICIES | _named({SEALING: _importable(_AGREES)})
+"""A doctor's or a patient's: a card has P-256 and no secret keys."""
 CLOUD_POLICIES = POLICIES | {label: _importable(POLICIES[label]) for label in (IDENTITY, TLS_CA)}
 """The public cloud's: its signing keys may come back from a backup, since everybody pins them. A person's never do (ADR 17)."""
-
-ROTATABLE = frozenset(_BY_LABEL)
+ROTATABLE = frozenset(POLICIES) - frozenset(_BY_PREFIX)
 """The purposes whose keys have generations; what a prefix names is made anew and never rotated."""
+_OF_SERVERS = frozenset({INDEXING, RECORDS, TLS_CA})
 
 
 def policy_of(label: str, policies: Mapping[str, KeyPolicy] = POLICIES) -> KeyPolicy | None:
@@ -84,10 +95,10 @@ class Finding:
 def audit(objects: Iterable[ObjectInfo]) -> list[Finding]:
     """Name every object that breaks its policy, that no purpose names, that is there twice or without its other half.
 
-    A token with an issuing key, of any generation, is the public cloud's, and held to `CLOUD_POLICIES`.
+    Whose token it is, its keys of any generation say: an issuing key is the public cloud's, an index key a server's.
     """
     things = list(objects)
-    policies = CLOUD_POLICIES if any(rotatable_purpose(thing.label) == ISSUING for thing in things) else POLICIES
+    policies = _policies_of({rotatable_purpose(thing.label) for thing in things})
     numbers = Counter((thing.label, thing.object_class) for thing in things)
     findings = [finding for thing in things for finding in _about(thing, policies)]
     for (label, object_class), number in numbers.items():
@@ -95,10 +106,21 @@ def audit(objects: Iterable[ObjectInfo]) -> list[Finding]:
             says = f"there are {number} of this label: none of them is used"
             findings.append(Finding(label, object_class, "KEY_AMBIGUOUS", says))
         half = _OTHER_HALF.get(object_class)
-        if half is not None and not numbers[label, half]:
+        if half is not None and not numbers[label, half] and _needs_halves(label, policies):
             says = f"its {half.lower().replace('_', ' ')} is missing"
             findings.append(Finding(label, object_class, "HALF_MISSING", says))
     return sorted(findings, key=lambda finding: (finding.label, finding.object_class, finding.reason))
+
+
+def _policies_of(purposes: Collection[str | None]) -> Mapping[str, KeyPolicy]:
+    if ISSUING in purposes:
+        return CLOUD_POLICIES
+    return POLICIES if _OF_SERVERS.intersection(purposes) else PERSON_POLICIES
+
+
+def _needs_halves(label: str, policies: Mapping[str, KeyPolicy]) -> bool:
+    policy = policy_of(label, policies)
+    return policy is None or policy.has_public_half
 
 
 _OTHER_HALF = {"PRIVATE_KEY": "PUBLIC_KEY", "PUBLIC_KEY": "PRIVATE_KEY"}

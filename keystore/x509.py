@@ -1,8 +1,9 @@
 """X.509 issuing: the medical authority's certificates of doctors, and the TLS names of the federation (RFC 5280).
 
-Every CA key is Ed25519 in a token, which draws the serial numbers too. What it signs was linted first, as a twin under a
-throw-away key, and what the real key signed has to be the same bytes: a builder's fault, or another input than was meant, is
-found while it is still a twin (as in Let's Encrypt's boulder, cmd/ceremony).
+Every key is on P-256 and every signature ecdsa-with-SHA256 (RFC 5758, section 3.2). A CA's key is in a token, which draws the
+serial numbers too. What it signs was linted first, as a twin under a throw-away key, and what the real key signed has to be the
+same bytes: a builder's fault, or another input than was meant, is found while it is still a twin (as in Let's Encrypt's boulder,
+cmd/ceremony).
 
 A TLS name says who a server is, not where: `<label>.<role>.medunion.internal`. A hospital's identity CA is constrained to its own
 name, so no hospital can mint another's (facts 11).
@@ -17,11 +18,11 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from hsm import TokenEd25519Key
+from hsm import TokenSigningKey
 from keystore.errors import CertificateRejected
 from keystore.identities import CLOUD, HOSPITAL
 from keystore.x509_lint import (
@@ -39,6 +40,8 @@ from keystore.x509_lint import (
     TLS_CA,
     TLS_LEAF,
     Profile,
+    is_p256,
+    is_signed_with_ecdsa,
     lint_certificate,
     lint_crl,
     lint_request,
@@ -48,46 +51,51 @@ from keystore.x509_lint import (
 SERIAL_BYTES: Final = 20
 
 
-def serial_number(key: Ed25519PrivateKey) -> int:
+def serial_number(key: ec.EllipticCurvePrivateKey) -> int:
     """Draw a serial number of 159 random bits, from the token that signs if the key is in one (RFC 5280, section 4.1.2.2)."""
-    draw = key.random if isinstance(key, TokenEd25519Key) else os.urandom
+    draw = key.random if isinstance(key, TokenSigningKey) else os.urandom
     return int.from_bytes(draw(SERIAL_BYTES), "big") >> 1
 
 
-def signed_certificate(builder: x509.CertificateBuilder, key: Ed25519PrivateKey, profile: Profile) -> x509.Certificate:
+def signed_certificate(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, profile: Profile) -> x509.Certificate:
     """Have a certificate signed. Raises CertificateRejected, HsmError."""
-    twin = builder.sign(Ed25519PrivateKey.generate(), None)
+    twin = builder.sign(_throw_away(key), SHA256())
     lint_certificate(twin, profile, key.public_key())
-    signed = builder.sign(key, None)
+    signed = builder.sign(key, SHA256())
     _require_same(twin.tbs_certificate_bytes, signed.tbs_certificate_bytes)
     return signed
 
 
 def signed_crl(
-    builder: x509.CertificateRevocationListBuilder, key: Ed25519PrivateKey
+    builder: x509.CertificateRevocationListBuilder, key: ec.EllipticCurvePrivateKey
 ) -> x509.CertificateRevocationList:
     """Have a revocation list signed. Raises CertificateRejected, HsmError."""
-    twin = builder.sign(Ed25519PrivateKey.generate(), None)
+    twin = builder.sign(_throw_away(key), SHA256())
     lint_crl(twin, key.public_key())
-    signed = builder.sign(key, None)
+    signed = builder.sign(key, SHA256())
     _require_same(twin.tbs_certlist_bytes, signed.tbs_certlist_bytes)
     return signed
 
 
 def signed_request(
-    builder: x509.CertificateSigningRequestBuilder, key: Ed25519PrivateKey
+    builder: x509.CertificateSigningRequestBuilder, key: ec.EllipticCurvePrivateKey
 ) -> x509.CertificateSigningRequest:
     """Have a request signed; it holds the key that signs it, which alone tells it from its twin. Raises CertificateRejected."""
-    throw_away = Ed25519PrivateKey.generate()
-    twin = builder.sign(throw_away, None)
+    throw_away = _throw_away(key)
+    twin = builder.sign(throw_away, SHA256())
     lint_request(twin)
-    signed = builder.sign(key, None)
+    signed = builder.sign(key, SHA256())
     expected = twin.tbs_certrequest_bytes.replace(_spki(throw_away.public_key()), _spki(key.public_key()))
     _require_same(expected, signed.tbs_certrequest_bytes)
     return signed
 
 
-def _spki(key: Ed25519PublicKey) -> bytes:
+def _throw_away(key: ec.EllipticCurvePrivateKey) -> ec.EllipticCurvePrivateKey:
+    """Return a key on the same curve, whatever that is: so the rules see it."""
+    return ec.generate_private_key(key.curve)
+
+
+def _spki(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -140,14 +148,14 @@ def identity_of_tls_name(name: str) -> str | None:
     return prefixes[rest] + label if rest in prefixes else None
 
 
-def request_certificate(key: Ed25519PrivateKey, identity: str) -> bytes:
+def request_certificate(key: ec.EllipticCurvePrivateKey, identity: str) -> bytes:
     """Make a PKCS#10 request, DER, that names an identity (RFC 2986)."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(identity))
     request = signed_request(builder.add_extension(_identity_name(identity), critical=False), key)
     return request.public_bytes(Encoding.DER)
 
 
-def requested_key(request: bytes, identity: str) -> Ed25519PublicKey:
+def requested_key(request: bytes, identity: str) -> ec.EllipticCurvePublicKey:
     """Return the key of a request that proves possession of it and names this identity. Raises CertificateRejected."""
     try:
         parsed = x509.load_der_x509_csr(request)
@@ -155,21 +163,23 @@ def requested_key(request: bytes, identity: str) -> Ed25519PublicKey:
         key = parsed.public_key()
     except (*UNREADABLE, x509.ExtensionNotFound) as error:
         raise CertificateRejected("this is no certificate request with a name in it") from error
-    if not isinstance(key, Ed25519PublicKey) or not _proves_possession(parsed):
-        raise CertificateRejected("the request does not prove possession of an Ed25519 key")
+    if not is_p256(key):
+        raise CertificateRejected("the request is not for a key on P-256")
+    if not _proves_possession(parsed):
+        raise CertificateRejected("the request does not prove possession of its key, by ecdsa-with-SHA256")
     if names.get_values_for_type(x509.UniformResourceIdentifier) != [URN + identity]:
         raise CertificateRejected(f"the request does not name {identity}")
     return key
 
 
-def create_authority(key: Ed25519PrivateKey, authority_id: str, *, now: datetime) -> x509.Certificate:
+def create_authority(key: ec.EllipticCurvePrivateKey, authority_id: str, *, now: datetime) -> x509.Certificate:
     """Make a medical authority's CA certificate, signed by its own key."""
     return _self_signed(key, _name(authority_id), _identity_name(authority_id), MEDICAL_AUTHORITY, now)
 
 
 def issue_doctor_certificate(
     authority: x509.Certificate,
-    authority_key: Ed25519PrivateKey,
+    authority_key: ec.EllipticCurvePrivateKey,
     request: bytes,
     doctor_id: str,
     *,
@@ -189,7 +199,7 @@ def issue_doctor_certificate(
 
 def issue_crl(
     authority: x509.Certificate,
-    authority_key: Ed25519PrivateKey,
+    authority_key: ec.EllipticCurvePrivateKey,
     revoked: list[RevokedCertificate],
     number: int,
     *,
@@ -211,18 +221,16 @@ def issue_crl(
     return signed_crl(builder, authority_key)
 
 
-def create_tls_ca(key: Ed25519PrivateKey, realm: str, *, now: datetime) -> x509.Certificate:
+def create_tls_ca(key: ec.EllipticCurvePrivateKey, realm: str, *, now: datetime) -> x509.Certificate:
     """Make the federation's TLS CA certificate, signed by its own key, for names of the federation only."""
     return _self_signed(key, _name(f"{realm} TLS"), name_constraints(TLS_DOMAIN), TLS_CA, now)
 
 
-def require_tls_ca(certificate: x509.Certificate, key: Ed25519PrivateKey, realm: str, *, now: datetime) -> None:
+def require_tls_ca(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, realm: str, *, now: datetime) -> None:
     """Raise CertificateRejected unless that is the TLS CA's certificate of this realm and key, and valid now."""
     lint_certificate(certificate, TLS_CA, key.public_key())
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (*UNREADABLE, InvalidSignature) as error:
-        raise CertificateRejected("the TLS CA's certificate is not signed by its own key") from error
+    if not is_issued_by(certificate, certificate):
+        raise CertificateRejected("the TLS CA's certificate is not signed by its own key")
     if certificate.subject != _name(f"{realm} TLS") or _constraints_of(certificate) != name_constraints(TLS_DOMAIN):
         raise CertificateRejected(
             f"the TLS CA's certificate is not for the realm {realm!r} and names below {TLS_DOMAIN}"
@@ -236,7 +244,7 @@ def _constraints_of(certificate: x509.Certificate) -> x509.NameConstraints:
 
 
 def issue_identity_ca(
-    ca: x509.Certificate, ca_key: Ed25519PrivateKey, request: bytes, hospital_id: str, *, now: datetime
+    ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, request: bytes, hospital_id: str, *, now: datetime
 ) -> x509.Certificate:
     """Certify a hospital's identity CA, constrained to the hospital's own TLS name. Raises CertificateRejected."""
     key = requested_key(request, hospital_id)
@@ -252,13 +260,16 @@ def issue_identity_ca(
 
 
 def issue_leaf(
-    ca: x509.Certificate, ca_key: Ed25519PrivateKey, identity: str, *, now: datetime, life: timedelta = LEAF_LIFE
+    ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, identity: str, *, now: datetime, life: timedelta = LEAF_LIFE
 ) -> TlsLeaf:
-    """Make a TLS key (P-256) in memory and its certificate for an identity's TLS name, for server and client use."""
+    """Make a TLS key in memory and its certificate for an identity's TLS name, for server and client use.
+
+    Its subject is that name, for a hospital's CA has the identity: OpenSSL takes a leaf with its issuer's subject for its own.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = (
-        _builder(_name(identity), ca.subject, key.public_key(), ca_key, now, life)
+        _builder(_name(tls_name(identity)), ca.subject, key.public_key(), ca_key, now, life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(SIGNS, critical=True)
         .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
@@ -274,7 +285,7 @@ def issue_leaf(
 
 
 def _self_signed(
-    key: Ed25519PrivateKey, name: x509.Name, extension: x509.ExtensionType, profile: Profile, now: datetime
+    key: ec.EllipticCurvePrivateKey, name: x509.Name, extension: x509.ExtensionType, profile: Profile, now: datetime
 ) -> x509.Certificate:
     builder = (
         _builder(name, name, key.public_key(), key, now, AUTHORITY_LIFE)
@@ -289,8 +300,8 @@ def _self_signed(
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: Ed25519PublicKey | ec.EllipticCurvePublicKey,
-    issuer_key: Ed25519PrivateKey,
+    key: ec.EllipticCurvePublicKey,
+    issuer_key: ec.EllipticCurvePrivateKey,
     now: datetime,
     life: timedelta,
 ) -> x509.CertificateBuilder:
@@ -315,22 +326,22 @@ def _identity_name(identity: str) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(URN + identity)])
 
 
-def _issuer_id(key: Ed25519PrivateKey) -> x509.AuthorityKeyIdentifier:
+def _issuer_id(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Return whether an issuer's certificate is named by another, and its key signed that."""
+    """Return whether an issuer's certificate is named by another, and its key, on P-256, signed that by ecdsa-with-SHA256."""
     try:
         certificate.verify_directly_issued_by(issuer)
+        return is_p256(issuer.public_key()) and is_signed_with_ecdsa(certificate)
     except (*UNREADABLE, InvalidSignature):
         return False
-    return True
 
 
 def _proves_possession(request: x509.CertificateSigningRequest) -> bool:
     try:
-        return request.is_signature_valid
+        return is_signed_with_ecdsa(request) and request.is_signature_valid
     except (*UNREADABLE, InvalidSignature):
         return False
 
@@ -346,7 +357,12 @@ _UNDERSTOOD_OF_ENTRIES = {CRLEntryExtensionOID.CRL_REASON, CRLEntryExtensionOID.
 def is_signed_by(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
     """Return whether an authority's certificate is the one that signed a CRL."""
     key = authority.public_key()
-    return isinstance(key, Ed25519PublicKey) and crl.issuer == authority.subject and crl.is_signature_valid(key)
+    return (
+        is_p256(key)
+        and is_signed_with_ecdsa(crl)
+        and crl.issuer == authority.subject
+        and crl.is_signature_valid(key)
+    )
 
 
 def crl_number(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> int:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_network
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeGuard, TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from keystore.errors import CertificateRejected
@@ -81,7 +82,7 @@ TLS_LEAF: Final = Profile(
 )
 
 
-UNREADABLE: Final = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension)
+UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 _SERIAL_BITS: Final = range(64, 160)
 """64 bits of chance at least (CA/Browser Forum, Baseline Requirements 7.1), 20 octets with a clear sign bit at most."""
 _NUMBER_BITS: Final = 159
@@ -94,14 +95,14 @@ class Certificate(NamedTuple):
 
     read: x509.Certificate
     profile: Profile
-    issuer_key: Ed25519PublicKey
+    issuer_key: ec.EllipticCurvePublicKey
 
 
 class RevocationList(NamedTuple):
     """A list, and whose key signs it."""
 
     read: x509.CertificateRevocationList
-    issuer_key: Ed25519PublicKey
+    issuer_key: ec.EllipticCurvePublicKey
 
 
 class Rule(NamedTuple, Generic[T]):
@@ -113,12 +114,24 @@ class Rule(NamedTuple, Generic[T]):
     holds: Callable[[T], bool]
 
 
-def lint_certificate(certificate: x509.Certificate, profile: Profile, issuer_key: Ed25519PublicKey) -> None:
+def is_p256(key: object) -> TypeGuard[ec.EllipticCurvePublicKey]:
+    """Return whether a public key is on P-256, the one curve here (RFC 5480, section 2.1.1.1)."""
+    return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+
+
+def is_signed_with_ecdsa(
+    thing: x509.Certificate | x509.CertificateRevocationList | x509.CertificateSigningRequest,
+) -> bool:
+    """Return whether something says that it is signed by ecdsa-with-SHA256."""
+    return thing.signature_algorithm_oid == SignatureAlgorithmOID.ECDSA_WITH_SHA256
+
+
+def lint_certificate(certificate: x509.Certificate, profile: Profile, issuer_key: ec.EllipticCurvePublicKey) -> None:
     """Raise CertificateRejected with the first rule that a certificate breaks."""
     _judge(Certificate(certificate, profile, issuer_key), CERTIFICATE_RULES)
 
 
-def lint_crl(crl: x509.CertificateRevocationList, issuer_key: Ed25519PublicKey) -> None:
+def lint_crl(crl: x509.CertificateRevocationList, issuer_key: ec.EllipticCurvePublicKey) -> None:
     """Raise CertificateRejected with the first rule that a list breaks."""
     _judge(RevocationList(crl, issuer_key), CRL_RULES)
 
@@ -154,11 +167,11 @@ def _constraints_are_the_profiles(it: Certificate) -> bool:
 
 def _knows_its_issuer(it: Certificate) -> bool:
     if it.profile.self_signed:
-        return it.read.subject == it.read.issuer and it.read.public_key() == it.issuer_key
+        return it.read.public_key() == it.issuer_key
     return _names_key(it.read.extensions, it.issuer_key)
 
 
-def _names_key(extensions: x509.Extensions, key: Ed25519PublicKey) -> bool:
+def _names_key(extensions: x509.Extensions, key: ec.EllipticCurvePublicKey) -> bool:
     found = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     return found.key_identifier == x509.SubjectKeyIdentifier.from_public_key(key).digest
 
@@ -207,10 +220,12 @@ def _revokes_each_once(it: RevocationList) -> bool:
 CERTIFICATE_RULES: Final[Sequence[Rule[Certificate]]] = (
     Rule("CERT.SERIAL", "RFC 5280, 4.1.2.2", "its serial number is positive, of 64 bits to 20 octets",
          lambda it: _serial_is_sound(it.read.serial_number)),
-    Rule("CERT.ALGORITHM", "RFC 8410, 3", "it has to be signed with Ed25519",
-         lambda it: it.read.signature_algorithm_oid == SignatureAlgorithmOID.ED25519),
-    Rule("CERT.NAMES", "RFC 5280, 4.1.2.4 and 4.1.2.6", "issuer and subject have names",
-         lambda it: bool(list(it.read.issuer)) and bool(list(it.read.subject))),
+    Rule("CERT.ALGORITHM", "RFC 5758, 3.2", "a key on P-256 signs it, by ecdsa-with-SHA256",
+         lambda it: is_signed_with_ecdsa(it.read) and is_p256(it.issuer_key)),
+    Rule("CERT.KEY", "RFC 5480, 2.1.1.1", "its key is on P-256", lambda it: is_p256(it.read.public_key())),
+    Rule("CERT.NAMES", "RFC 5280, 3.2, 4.1.2.4, 4.1.2.6", "issuer and subject have names, two unless it is a root",
+         lambda it: bool(list(it.read.issuer)) and bool(list(it.read.subject))
+         and (it.read.issuer == it.read.subject) == it.profile.self_signed),
     Rule("CERT.VALIDITY", "RFC 5280, 4.1.2.5", "it ends after it begins, and within its profile's life",
          lambda it: _lasts(it.read.not_valid_after_utc - it.read.not_valid_before_utc, it.profile.longest)),
     Rule("CERT.EXTENSIONS", "RFC 5280, 4.2", "it has its profile's extensions, each critical or not as there, no others",
@@ -229,8 +244,8 @@ CERTIFICATE_RULES: Final[Sequence[Rule[Certificate]]] = (
          or _has_one_name(it.read.extensions)),
 )  # fmt: skip
 CRL_RULES: Final[Sequence[Rule[RevocationList]]] = (
-    Rule("CRL.ALGORITHM", "RFC 8410, 3", "it has to be signed with Ed25519",
-         lambda it: it.read.signature_algorithm_oid == SignatureAlgorithmOID.ED25519),
+    Rule("CRL.ALGORITHM", "RFC 5758, 3.2", "a key on P-256 signs it, by ecdsa-with-SHA256",
+         lambda it: is_signed_with_ecdsa(it.read) and is_p256(it.issuer_key)),
     Rule("CRL.ISSUER", "RFC 5280, 5.1.2.3", "its issuer has a name", lambda it: bool(list(it.read.issuer))),
     Rule("CRL.NEXT_UPDATE", "RFC 5280, 5.1.2.5", "it says when the next one comes, in 24 hours at most", _ends_in_time),
     Rule("CRL.EXTENSIONS", "RFC 5280, 5.2", "it has a number and its issuer's key id, neither critical, and no more",
@@ -242,8 +257,8 @@ CRL_RULES: Final[Sequence[Rule[RevocationList]]] = (
     Rule("CRL.ENTRIES", "RFC 5280, 5.1.2.6", "it revokes each serial number once", _revokes_each_once),
 )  # fmt: skip
 REQUEST_RULES: Final[Sequence[Rule[x509.CertificateSigningRequest]]] = (
-    Rule("CSR.ALGORITHM", "RFC 8410, 3", "it has to be signed with Ed25519",
-         lambda it: it.signature_algorithm_oid == SignatureAlgorithmOID.ED25519),
+    Rule("CSR.ALGORITHM", "RFC 5758, 3.2", "it is signed by ecdsa-with-SHA256", is_signed_with_ecdsa),
+    Rule("CSR.KEY", "RFC 5480, 2.1.1.1", "its key is on P-256", lambda it: is_p256(it.public_key())),
     Rule("CSR.SUBJECT", "RFC 2986, 4.1", "it names a subject", lambda it: bool(list(it.subject))),
     Rule("CSR.EXTENSIONS", "RFC 2985, 5.4.2", "it asks for one alternative name and for nothing else",
          lambda it: _critical(it.extensions) == {ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False}

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
 from federation.errors import FederationError, Rejected
@@ -27,6 +26,7 @@ from federation.v1.registration_pb2 import RegistrationAnswer, RegistrationReque
 from federation.v1.search_pb2 import SearchAnswer, SearchQuery
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
 from keystore.encryption import DecryptionKey, seal
+from keystore.signatures import SigningKey
 from keystore.transcript import frame, transcript
 from tests.simulator import CLOUD_ID, Federation
 
@@ -165,9 +165,7 @@ def call(federation: Federation, kind: calls.Call[M]) -> Seal[M]:
     return Seal(kind.name, kind.payload_type, UNNAMED, CLOUD_ID, cloud_key(federation))
 
 
-def signs_p1(
-    key: Ed25519PrivateKey, opening: SealedOpening, issuer: bytes, doctor_id: str
-) -> Change[ConsultationOpening]:
+def signs_p1(key: SigningKey, opening: SealedOpening, issuer: bytes, doctor_id: str) -> Change[ConsultationOpening]:
     """Sign P1 as that doctor's patient would."""
 
     def sign(payload: ConsultationOpening) -> None:
@@ -190,7 +188,7 @@ def signs_d2(federation: Federation, doctor: Member) -> Change[SearchQuery]:
     return sign
 
 
-def signs_d3(key: Ed25519PrivateKey, opening: SealedOpening, issuer: bytes, hospital_id: str) -> Change[RecordOpening]:
+def signs_d3(key: SigningKey, opening: SealedOpening, issuer: bytes, hospital_id: str) -> Change[RecordOpening]:
     """Sign D3 as a doctor of that key would for that hospital."""
 
     def sign(payload: RecordOpening) -> None:
@@ -200,7 +198,7 @@ def signs_d3(key: Ed25519PrivateKey, opening: SealedOpening, issuer: bytes, hosp
     return sign
 
 
-def signs_reg1(key: Ed25519PrivateKey) -> Change[RegistrationRequest]:
+def signs_reg1(key: SigningKey) -> Change[RegistrationRequest]:
     """Sign reg1."""
 
     def sign(payload: RegistrationRequest) -> None:
@@ -209,9 +207,7 @@ def signs_reg1(key: Ed25519PrivateKey) -> Change[RegistrationRequest]:
     return sign
 
 
-def restated(
-    label: str, signed: SignedStatement, kind: type[M], key: Ed25519PrivateKey, change: Change[M]
-) -> SignedStatement:
+def restated(label: str, signed: SignedStatement, kind: type[M], key: SigningKey, change: Change[M]) -> SignedStatement:
     """Give a statement with its content changed and signed by that key, whatever the content's rules say."""
     content = kind.FromString(signed.statement)
     change(content)

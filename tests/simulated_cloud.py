@@ -62,7 +62,7 @@ class Authority:
     def __init__(self, token: Token, clock: Clock, authority_id: str = "M:chamber") -> None:
         self.clock = clock
         self.authority_id = authority_id
-        self.key = token.generate_ed25519("authority")
+        self.key = token.generate_signing("authority")
         self.certificate = issuing.create_authority(self.key, authority_id, now=clock.moment)
         self.doctor_ids = ["D:*"]
         self.revoked: list[issuing.RevokedCertificate] = []
@@ -136,7 +136,7 @@ class Cloud:
         self.index = BlindIndex(self.keys.index, self.keys.sealing)
         self.founding_keys = {
             ISSUING: self.keys.issuing.public_key,
-            IDENTITY: self.keys.signing_key.public_key().public_bytes_raw(),
+            IDENTITY: self.keys.signing_key.verifying_key.data,
         }
         self.bundles = [issue(self.bundle_content(), self.keys.signing_key)]
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.authority.node import IssuedCertificate, Ledger, LedgerFile, certificate_of
@@ -14,7 +13,7 @@ from federation.protocol.identities import require_identity
 from keystore.ceremony.errors import ImportRefused
 from keystore.ceremony.verify import Verified, verify
 from keystore.errors import CertificateRejected
-from keystore.x509 import UNREADABLE, URN, crl_number
+from keystore.x509 import UNREADABLE, URN, crl_number, is_issued_by
 
 UNKNOWN = "unknown"
 """Stands for the doctor of a certificate that was revoked at a ceremony and is in no ledger."""
@@ -76,10 +75,11 @@ def _with_certificate(ledger: Ledger, der: bytes | None, authority: x509.Certifi
         return ledger, ()
     try:
         certificate = x509.load_der_x509_certificate(der)
-        certificate.verify_directly_issued_by(authority)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (*UNREADABLE, InvalidSignature, x509.ExtensionNotFound) as error:
-        raise CertificateRejected("the ceremony's certificate was not issued by this authority") from error
+    except (*UNREADABLE, x509.ExtensionNotFound) as error:
+        raise CertificateRejected("the ceremony's certificate cannot be read") from error
+    if not is_issued_by(certificate, authority):
+        raise CertificateRejected("the ceremony's certificate was not issued by this authority")
     serial = f"{certificate.serial_number:x}"
     if any(entry.serial == serial for entry in ledger.certificates):
         raise ImportRefused(f"serial {serial} is in the ledger already: this ceremony was imported before")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import safefiles
@@ -99,7 +99,7 @@ def _create(token: Token, authority_id: str, *, successor: bool) -> x509.Certifi
     if successor and not numbers:
         raise ConfigError("there is no key of a medical authority in this token that could have a successor")
     label = label_of(MEDICAL_AUTHORITY, max(numbers) + 1 if successor else 1)
-    key = token.generate_ed25519(label, POLICIES[MEDICAL_AUTHORITY])
+    key = token.generate_signing(label, POLICIES[MEDICAL_AUTHORITY])
     return create_authority(key, authority_id, now=datetime.now(UTC))
 
 
@@ -110,10 +110,10 @@ def _taken(token: Token, authority_id: str, certificate: x509.Certificate) -> x5
     return certificate
 
 
-def _key_of(token: Token, certificate: x509.Certificate) -> Ed25519PrivateKey:
+def _key_of(token: Token, certificate: x509.Certificate) -> ec.EllipticCurvePrivateKey:
     """Open the authority's key that a certificate is for, of whatever generation. Raises CertificateRejected, HsmError."""
     for number in sorted(_numbers(token)):
-        key = token.ed25519(label_of(MEDICAL_AUTHORITY, number), POLICIES[MEDICAL_AUTHORITY])
+        key = token.signing(label_of(MEDICAL_AUTHORITY, number), POLICIES[MEDICAL_AUTHORITY])
         if key.public_key() == certificate.public_key():
             return key
     raise CertificateRejected("the certificate is not that of a key in the token")
@@ -137,7 +137,7 @@ def certificate_of(directory: NodeDirectory) -> x509.Certificate:
 class MedicalAuthority:
     """An opened authority."""
 
-    def __init__(self, directory: NodeDirectory, key: Ed25519PrivateKey, clock: Clock = system_clock) -> None:
+    def __init__(self, directory: NodeDirectory, key: ec.EllipticCurvePrivateKey, clock: Clock = system_clock) -> None:
         """Work with the files of its directory."""
         self.certificate = certificate_of(directory)
         self._file = LedgerFile(directory.path)

@@ -19,6 +19,7 @@ from keystore.errors import GenerationsBroken, SealBroken
 from keystore.generations import USABLE, GenerationBook, Generations, State, label_of
 from keystore.keyring import Clock, Sealing
 from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys, HospitalKeys
+from keystore.signatures import VerifyingKey
 from keystore.transcript import text, transcript
 
 FORMAT = "medunion-backup/1"
@@ -128,8 +129,8 @@ def needed(generations: Generations, purposes: tuple[str, ...], now: int) -> tup
 
 def public_keys(keys: CloudKeys | HospitalKeys) -> dict[str, str]:
     """Return the public halves of the keys that sign now, by purpose."""
-    found = {IDENTITY: keys.signing_key.public_key(), TLS_CA: keys.tls_ca_key.public_key()}
-    public = {purpose: key.public_bytes_raw().hex() for purpose, key in found.items()}
+    found = {IDENTITY: keys.signing_key.verifying_key, TLS_CA: VerifyingKey.of(keys.tls_ca_key.public_key())}
+    public = {purpose: key.data.hex() for purpose, key in found.items()}
     return public | ({ISSUING: keys.issuing.public_key.hex()} if isinstance(keys, CloudKeys) else {})
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import DecodeError
 
 from federation.backup.make import DIRECTORY
@@ -29,6 +28,7 @@ from federation.store.party import Settings
 from federation.store.rows import RevocationKind
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import RevocationList
+from keystore.signatures import VerifyingKey
 from keystore.transcript import transcript
 
 _KEPT = CREDENTIAL_LIFE + timedelta(days=1)
@@ -58,7 +58,7 @@ class Witness:
             raise BackupRejected("this is no directory of a public cloud")
         return cls(directory)
 
-    def verified(self, own: Sequence[Ed25519PublicKey]) -> tuple[TrustedBundle, RevocationList]:
+    def verified(self, own: Sequence[VerifyingKey]) -> tuple[TrustedBundle, RevocationList]:
         """Return bundle and list if one of the cloud's own keys signed them. Raises BackupRejected."""
         try:
             bundle = pin(self.directory.trust_bundle)
@@ -83,7 +83,7 @@ def heard(node: HospitalNode) -> bytes:
 def take_up(node: PublicCloudNode, witnesses: Sequence[Witness], *, now: Instant) -> None:
     """Let a restored cloud go on from the newest of what its members heard. Raises BackupRejected, StoreError."""
     keys, book = node.cloud.keys, node.book.read()
-    own = [keys.signing_key_of(it.number).public_key() for it in book.usable("identity", now)]
+    own = [keys.signing_key_of(it.number).verifying_key for it in book.usable("identity", now)]
     verified = [witness.verified(own) for witness in witnesses]
     chain = TrustChain(node.database)
     newest = max((bundle for bundle, _ in verified), key=lambda bundle: bundle.sequence)
@@ -111,7 +111,7 @@ def _set_floor(node: PublicCloudNode, number: int) -> None:
     Settings(node.database).put(LIST_FLOOR, str(number).encode())
 
 
-def _require_one(own: Sequence[Ed25519PublicKey], signature: bytes, covered: bytes) -> None:
+def _require_one(own: Sequence[VerifyingKey], signature: bytes, covered: bytes) -> None:
     refused: FederationError | None = None
     for key in own:
         try:

@@ -33,6 +33,7 @@ from keystore.ceremony.steps import run_sheet
 from keystore.ceremony.transcript import spoken, write_new
 from keystore.ceremony.verify import Verified, VerifiedChain, as_html, verify_chain
 from keystore.ceremony.verify import verify as verify_transcript
+from keystore.signatures import VerifyingKey
 
 _CLEAR: Final = "\033[2J\033[3J\033[H"
 """Clears the screen and what was scrolled away (ECMA-48; 3J is xterm's)."""
@@ -273,10 +274,10 @@ def participant(token: str, pin: PinChoice) -> None:
     uri = TokenUri.parse(token)
     with open_token(uri, pin.provider(TokenSettings(token))) as opened:
         try:
-            key = opened.ed25519(CEREMONY)
+            key = opened.signing(CEREMONY)
         except KeyNotFound:
-            key = opened.generate_ed25519(CEREMONY)
-        click.echo(key.public_key().public_bytes_raw().hex())
+            key = opened.generate_signing(CEREMONY)
+        click.echo(VerifyingKey.of(key.public_key()).data.hex())
 
 
 def _now() -> datetime:

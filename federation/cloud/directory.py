@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from federation.cloud.trust import KeysByTime, TrustOffice
 from federation.errors import Unavailable
 from federation.party.epochs import EpochKeeper
@@ -28,6 +26,7 @@ from federation.store.rows import Revocations, StoredAuthority
 from federation.store.transactions import tries
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import CrlPin, RevocationList, SignedStatement
+from keystore.signatures import SigningKey
 
 KEPT_AFTER_END = timedelta(minutes=2)
 """How long a list names what is over, or a clock that is behind would take what was revoked in its last seconds."""
@@ -84,12 +83,12 @@ class _Contents:
     crls: list[bytes]
     crl_pins: list[CrlPin]
     encryption_key: SignedStatement
-    signing_key: Ed25519PrivateKey
+    signing_key: SigningKey
 
     def is_signed_by_the_active_key(self, listed: RevocationList) -> bool:
         cloud_keys = self.trust.anchors.cloud_keys
         signer = cloud_keys.at(listed.this_update)
-        return signer is not None and signer.verifying_key == self.signing_key.public_key().public_bytes_raw()
+        return signer is not None and signer.verifying_key == self.signing_key.verifying_key.data
 
 
 class DirectoryPublisher:

@@ -141,7 +141,7 @@ def _begun(kept: TrustedBundle, founding: Founding, keys: CloudKeys) -> TrustedB
 
 
 def _content(founding: Founding, keys: CloudKeys, tls_ca: bytes, now: Instant) -> TrustBundle:
-    verifying_key = keys.signing_key.public_key().public_bytes_raw()
+    verifying_key = keys.signing_key.verifying_key.data
     return TrustBundle(
         realm=founding.realm,
         cloud_id=founding.identity,

@@ -16,7 +16,14 @@ from datetime import timedelta
 
 from federation.cloud.revocation import require_room_for_renewal, revoke_credential
 from federation.cloud.services import ROLES, Cloud
-from federation.errors import AlreadyRegistered, ChallengeInvalid, NotRegistered, RenewalNotDue, TicketInvalid
+from federation.errors import (
+    AlreadyRegistered,
+    ChallengeInvalid,
+    IssuerStopped,
+    NotRegistered,
+    RenewalNotDue,
+    TicketInvalid,
+)
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.anchors import serial_entry
 from federation.protocol.registration import (
@@ -31,7 +38,7 @@ from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, peek_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty
-from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoreError
+from federation.store.errors import AlreadyAdmitted, AlreadyStored, NonceRepeated, NotStored, StoreError
 from federation.store.rows import Act, Admission, Registration, Superseded
 from federation.v1.envelope_pb2 import SealedReply
 from federation.v1.registration_pb2 import (
@@ -39,7 +46,8 @@ from federation.v1.registration_pb2 import (
     RegisterRequest,
 )
 from federation.v1.statement_pb2 import ROLE_DOCTOR, Credential, KeyStatement, SignedStatement
-from keystore.errors import InvalidScalar
+from federation.wire import operations
+from keystore.errors import UnusableNonce
 from keystore.generations import State
 from keystore.issuing import Issued, IssuingKey
 from keystore.keyring import Indexing
@@ -107,9 +115,16 @@ def _require_unused(cloud: Cloud, challenge: bytes, now: Instant) -> None:
 
 def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply:
     issuing = cloud.keys_by_time.issuing(now)
+    if cloud.stores.registrations.is_issuer_stopped(issuing.public_key):
+        raise IssuerStopped("this issuing key has repeated a nonce")
     serial, credential, issued = _signed_credential(cloud, accepted, issuing, now)
     try:
-        return _completed(cloud, accepted, issuing, (serial, credential, issued), now)
+        return _completed(cloud, accepted, (serial, credential, issued), now)
+    except NonceRepeated as error:
+        # Before anybody gets it: two credentials of one R_X1 give s away.
+        cloud.stores.registrations.stop_issuer(issuing.public_key, serial, at=now)
+        operations.warning("issuer-nonce-repeated", serial=serial.hex(), issuer=issuing.public_key.hex())
+        raise IssuerStopped("this issuing key has repeated a nonce") from error
     except BaseException:
         with suppress(StoreError):  # then it goes by its time
             cloud.stores.registrations.release(accepted.request.identity, serial)
@@ -117,7 +132,7 @@ def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply
 
 
 def _completed(
-    cloud: Cloud, accepted: AcceptedRequest, issuing: IssuingKey, signed: tuple[bytes, bytes, Issued], now: Instant
+    cloud: Cloud, accepted: AcceptedRequest, signed: tuple[bytes, bytes, Issued], now: Instant
 ) -> SealedReply:
     serial, credential, issued = signed
     try:
@@ -128,7 +143,7 @@ def _completed(
             cloud.publisher.current.revocation_list,
             now=now,
         )
-        shared_key = issued.shared_key(issuing.public_key, accepted.request.identity, serial)
+        shared_key = issued.shared_key(accepted.request.identity, serial)
         registration = _registration(cloud, accepted, issued.registration_point, statement, shared_key)
     finally:
         issued.wipe()
@@ -164,7 +179,7 @@ def _signed_credential(
         _reserve(cloud, accepted, serial, credential, now)
         try:
             return serial, credential, issuing.issue(credential)
-        except InvalidScalar:
+        except UnusableNonce:
             registrations.release(identity, serial)
         except BaseException:
             with suppress(StoreError):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from federation.errors import Unavailable
 from federation.party.epochs import as_signed, as_stored
@@ -26,6 +26,7 @@ from federation.v1.statement_pb2 import SignedStatement
 from keystore.generations import GenerationBook, Generations
 from keystore.issuing import IssuingKey
 from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
+from keystore.signatures import SigningKey
 
 MOST_AT_ONCE = 4
 """Bundles of one answer (protos/federation/v1/directory.proto)."""
@@ -42,7 +43,7 @@ class KeysByTime:
     keys: CloudKeys
     book: GenerationBook
 
-    def signing_key(self, now: Instant) -> Ed25519PrivateKey:
+    def signing_key(self, now: Instant) -> SigningKey:
         """Return the PRK_C that signs what says that it was signed now."""
         return self.keys.signing_key_of(self._active(IDENTITY, now))
 
@@ -50,7 +51,7 @@ class KeysByTime:
         """Return the s that issues credentials which begin now."""
         return self.keys.issuing_of(self._active(ISSUING, now))
 
-    def tls_ca(self, now: Instant) -> tuple[x509.Certificate, Ed25519PrivateKey]:
+    def tls_ca(self, now: Instant) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         """Return the federation's TLS CA: its certificate and key."""
         active = self.book.read().active(TLS_CA, now)
         return x509.load_der_x509_certificate(active.public), self.keys.tls_ca_key_of(active.number)

@@ -49,6 +49,7 @@ OTHERS = frozenset(
         "fewer-connections",
         "hospital-left-out",
         "internal-error",
+        "issuer-nonce-repeated",
         "lease-not-released",
         "library-warned",
         "list-filling",

@@ -10,8 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.store.party import Epochs
@@ -21,6 +19,7 @@ from hsm.errors import KeyNotFound
 from keystore.encryption import KEM_ID, DecryptionKey
 from keystore.errors import EpochKeyUnknown
 from keystore.party import PartyKeys
+from keystore.signatures import SigningKey
 from keystore.transcript import digest
 
 EPOCH_LIFE = timedelta(days=7)
@@ -45,7 +44,7 @@ class EpochKeeper:
         keys: PartyKeys,
         store: Epochs,
         lifetimes: Lifetimes | None = None,
-        signer: Callable[[], Ed25519PrivateKey] | None = None,
+        signer: Callable[[], SigningKey] | None = None,
     ) -> None:
         """Keep epochs for this identity, in this token and store. `signer` states them; by default the active PRK_X does."""
         self._identity = identity
@@ -57,7 +56,7 @@ class EpochKeeper:
         self._held: set[bytes] = set()
         self._lock = threading.Lock()
 
-    def current(self, now: Instant, signing_key: Ed25519PrivateKey | None = None) -> SignedStatement:
+    def current(self, now: Instant, signing_key: SigningKey | None = None) -> SignedStatement:
         """Return the newest EK_X, making the first one if there is none; of another PRK_X than the one in use, if it is given."""
         signer = signing_key or self._signer()
         newest = self._newest(signer)
@@ -70,7 +69,7 @@ class EpochKeeper:
         newest = self._newest(self._signer())
         return newest is None or newest.not_after - milliseconds(self._lifetimes.renew_before_end) <= now
 
-    def rotate(self, now: Instant, signing_key: Ed25519PrivateKey | None = None) -> SignedStatement:
+    def rotate(self, now: Instant, signing_key: SigningKey | None = None) -> SignedStatement:
         """Begin a new epoch and return its EK_X. The old ones stay until they end."""
         signer = signing_key or self._signer()
         epoch = self._keys.new_epoch()
@@ -118,7 +117,7 @@ class EpochKeeper:
                 return self._keys.open_epoch(epoch.token_label, epoch.sealed_seed)
         raise EpochKeyUnknown("no decryption key of this party has that key id")
 
-    def _newest(self, signer: Ed25519PrivateKey) -> StoredEpoch | None:
+    def _newest(self, signer: SigningKey) -> StoredEpoch | None:
         named = _digest_of(signer)
         return next((it for it in self._store.all() if _stated_by(it) == named and self._is_held(it)), None)
 
@@ -129,8 +128,8 @@ class EpochKeeper:
         return epoch.key_id in self._held
 
 
-def _digest_of(signing_key: Ed25519PrivateKey) -> bytes:
-    return digest(signing_key.public_key().public_bytes_raw())
+def _digest_of(signing_key: SigningKey) -> bytes:
+    return digest(signing_key.verifying_key.data)
 
 
 def _stated_by(epoch: StoredEpoch) -> bytes:

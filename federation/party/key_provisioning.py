@@ -105,7 +105,7 @@ class CeremonyKeys:
         """Require that a token's keys are those of the ceremony. Raises ConfigError, KeyNotFound."""
         for output, purpose in _PUBLIC_KEYS.items():
             if output in self.outputs:
-                public = token.ed25519(purpose).public_key()
+                public = token.signing(purpose).public_key()
                 pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
                 if pem != self.outputs[output]:
                     raise ConfigError(f"token.uri: the key {purpose!r} in this token is not the one of {self.title!r}")

@@ -5,8 +5,6 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from federation.errors import Authentication, NotRegistered
 from federation.party.epochs import EpochKeeper, Lifetimes
 from federation.party.trust import Between, TrustKeeper
@@ -24,6 +22,7 @@ from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyS
 from keystore.errors import GenerationUnknown
 from keystore.keyring import Sealing
 from keystore.party import PartyKeys
+from keystore.signatures import SigningKey
 from keystore.transcript import text, transcript
 
 _KEY_STATEMENT = "key-statement"
@@ -71,7 +70,7 @@ class Member(Identified):
         return self.keys.sealing
 
     @property
-    def signing_key(self) -> Ed25519PrivateKey:
+    def signing_key(self) -> SigningKey:
         """Return PRK_X of the live registration, or the active one before there is any.
 
         After a rotation that is the older one, until the member has registered again.
@@ -91,7 +90,7 @@ class Member(Identified):
         ticket: bytes | None,
         *,
         now: Instant,
-        current: Ed25519PrivateKey | None = None,
+        current: SigningKey | None = None,
     ) -> Applicant:
         """Prepare a registration with this party's active keys: B_P, Cert_D or licence as evidence.
 
@@ -112,7 +111,7 @@ class Member(Identified):
         )
 
     def install(self, registered: Registered, certificate: bytes = b"") -> None:
-        """Import S_X into the token, test it there, and keep the key statement. Raises CredentialMismatch, InvalidScalar.
+        """Import S_X into the token, test it there, and keep the key statement. Raises CredentialMismatch.
 
         S_X of the credential before stays until that one is over, so that what is under way ends well.
         """
@@ -183,7 +182,9 @@ class Member(Identified):
 
     def is_registered_under(self, generation: int) -> bool:
         """Return whether the live registration is by this generation of PRK_X. Raises GenerationUnknown, GenerationRevoked."""
-        return self.is_registered and self.signing_key.public_key() == self.keys.signing_key_of(generation).public_key()
+        return (
+            self.is_registered and self.signing_key.verifying_key == self.keys.signing_key_of(generation).verifying_key
+        )
 
     @property
     def key_statement(self) -> SignedStatement:

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from federation.errors import FederationError, Rejected, TicketInvalid, Unavailable
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
@@ -33,6 +31,7 @@ from federation.v1.registration_pb2 import RegistrationRequest
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, Role
 from keystore.errors import EpochKeyUnknown, GenerationUnknown, SealBroken
 from keystore.generations import State
+from keystore.signatures import SigningKey
 
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 """Before each repetition of a reg1 whose answer was lost."""
@@ -101,7 +100,7 @@ def apply(
     ticket: bytes | None,
     *,
     certificate: bytes,
-    current: Ed25519PrivateKey | None = None,
+    current: SigningKey | None = None,
     pause: Pause,
 ) -> VerifiedParty:
     """Send a new reg1 and take its answer. Raises as `register`."""
@@ -151,7 +150,7 @@ def renewal_due(member: Member, now: Instant) -> Due | None:
     """Return why this member should register again now, if it should. Raises NotRegistered."""
     statement = peek_statement(KeyStatement, member.key_statement)
     credential = Credential.FromString(statement.credential)
-    if member.keys.signing_key.public_key().public_bytes_raw() != statement.verifying_key:
+    if member.keys.signing_key.verifying_key.data != statement.verifying_key:
         return Due.IDENTITY_ROTATED
     issuers = member.anchors.issuers
     issuer = issuers.at(credential.not_before)
@@ -293,10 +292,10 @@ def _installed(member: Member, registered: Registered, certificate: bytes) -> Ve
     return registered.party
 
 
-def _maybe_live(member: Member) -> list[Ed25519PrivateKey]:
+def _maybe_live(member: Member) -> list[SigningKey]:
     """Return the PRK_X that the cloud may hold to be live: of the kept KS, and the active one where it is another."""
     named, active = member.signing_key, member.keys.signing_key
-    same = named.public_key().public_bytes_raw() == active.public_key().public_bytes_raw()
+    same = named.verifying_key.data == active.verifying_key.data
     return [named] if same else [named, active]
 
 

@@ -10,23 +10,24 @@ from hsm.errors import HsmError
 from hsm.survey import FoundToken, tokens_of
 from keystore.policies import Finding, audit, policy_of
 
-_MEMBER = frozenset({Ability.RANDOM, Ability.ED25519, Ability.X25519, Ability.X25519_IMPORT, Ability.AES_GCM})
+_AUTHORITY = frozenset({Ability.RANDOM, Ability.ECDSA_P256})
+_MEMBER = _AUTHORITY | {Ability.ECDH_P256, Ability.IMPORT_P256}
 NEEDED = {
-    "public-cloud": _MEMBER - {Ability.X25519_IMPORT} | {Ability.HMAC},
-    "hospital": _MEMBER | {Ability.HMAC},
+    "public-cloud": _MEMBER - {Ability.IMPORT_P256} | {Ability.HMAC_SHA256, Ability.NONCES},
+    "hospital": _MEMBER | {Ability.HMAC_SHA256},
     "doctor": _MEMBER,
     "patient": _MEMBER,
-    "authority": frozenset({Ability.RANDOM, Ability.ED25519}),
+    "authority": _AUTHORITY,
 }
 """Role -> what its token has to be able to do: the keys of `keystore.party` and how they come into the token."""
 
 CONSEQUENCES = {
-    Ability.RANDOM: "no key and no nonce can be made",
-    Ability.ED25519: "no signing key (identity, issuing key, certificate authority) can live in it",
-    Ability.X25519: "no encryption key can live in it: nothing can be sealed to this party",
-    Ability.X25519_IMPORT: "the registration secret, which the public cloud makes, can't be stored: no registration",
-    Ability.AES_GCM: "nothing can be kept sealed under it: ML-KEM seeds, records, evidence, the access log",
-    Ability.HMAC: "no blind index: patients could not be named without showing who they are",
+    Ability.RANDOM: "no key can be made",
+    Ability.ECDSA_P256: "no signing key (identity, issuing key, certificate authority) can live in it",
+    Ability.ECDH_P256: "no session key can be agreed on by it, and a person can keep nothing sealed under it",
+    Ability.IMPORT_P256: "the registration secret, which the public cloud makes, gets in by its maker's own tool alone",
+    Ability.HMAC_SHA256: "no blind index, and a server can keep nothing sealed under it",
+    Ability.NONCES: "it may not issue: with the issuing key, a thief would make the secrets of all whom it registered",
 }
 """What it means for the party if its token lacks an ability that its role needs."""
 

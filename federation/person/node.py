@@ -98,7 +98,7 @@ def init_doctor(
     settings = token or replace(make_softhsm_token(node, _label(identity), pin()), pin_file=pin_file)
     with open_node_token(settings, pin) as opened:
         keys = PartyKeys.create(opened)
-        request = request_certificate(keys.signing_key, identity)
+        request = request_certificate(keys.signing_key.x509, identity)
     safefiles.replace(node.path / REQUEST_FILE, request)
     node.write_trust(bundle)
     node.write_settings(DoctorSettings(identity, settings))
@@ -109,7 +109,7 @@ def write_request(node: NodeDirectory, opened: OpenDoctor) -> Path:
     """Write a certificate request for a doctor's newest identity key, active or prepared; return its file. Raises HsmError."""
     keys, newest = opened.member.keys, opened.kept.book.read().of(IDENTITY)[-1].number
     safefiles.replace(
-        node.path / REQUEST_FILE, request_certificate(keys.signing_key_of(newest), opened.member.identity)
+        node.path / REQUEST_FILE, request_certificate(keys.signing_key_of(newest).x509, opened.member.identity)
     )
     return node.path / REQUEST_FILE
 

@@ -6,7 +6,6 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import Message
 
 from federation.errors import (
@@ -28,6 +27,7 @@ from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
 from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList, SignedStatement
 from keystore.generations import Generation, Generations, State
 from keystore.identities import PatientId
+from keystore.signatures import VerifyingKey
 from keystore.transcript import digest, text, transcript
 
 
@@ -183,11 +183,11 @@ class Anchors:
             raise IssuerRevoked("the PK of the credential is revoked")  # cred.12, reg2.7
         return period.verifying_key
 
-    def cloud_key_at(self, moment: Instant) -> Ed25519PublicKey:
+    def cloud_key_at(self, moment: Instant) -> VerifyingKey:
         """Return the PUK_C of what the cloud signed at that moment. Raises CloudKeyUnknown, CloudKeyRevoked."""
         return self._cloud_key(self.cloud_keys.at(moment))
 
-    def cloud_key_of(self, statement: EncryptionKeyStatement, *, now: Instant) -> Ed25519PublicKey:
+    def cloud_key_of(self, statement: EncryptionKeyStatement, *, now: Instant) -> VerifyingKey:
         """Return the PUK_C that EK_C names, active by now and at the epoch's begin. Raises CloudKeyUnknown, CloudKeyRevoked."""
         period = self.cloud_keys.of_digest(statement.verifying_key_digest)
         if period is not None and (not has_begun(period, now) or has_ended(period, statement.not_before)):
@@ -202,13 +202,13 @@ class Anchors:
         moment: Instant = getattr(peek_statement(message_type, signed), _STATED_AT[label])  # stated.1
         return open_statement(label, message_type, signed, self.cloud_key_at(moment))  # stated.4
 
-    def _cloud_key(self, period: KeyPeriod | None) -> Ed25519PublicKey:
+    def _cloud_key(self, period: KeyPeriod | None) -> VerifyingKey:
         if period is None:
             # stated.2, reg2.9, C.6, ek.1
             raise CloudKeyUnknown("the trust bundle at hand names no PUK_C for the time of the statement")
         if self._is_barred(period):
             raise CloudKeyRevoked("the PUK_C of the statement is revoked")  # stated.3, reg2.9, C.6, ek.1
-        return Ed25519PublicKey.from_public_bytes(period.verifying_key)
+        return VerifyingKey(period.verifying_key)
 
     def _is_barred(self, period: KeyPeriod) -> bool:
         return is_revoked(period) and not self.accepts_revoked

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.errors import (
@@ -28,6 +27,7 @@ from federation.protocol.statements import peek_statement, sign_statement, verif
 from federation.protocol.time import Instant
 from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
 from federation.v1.statement_pb2 import RevocationList, SignedStatement
+from keystore.signatures import SigningKey, VerifyingKey
 from keystore.transcript import statement_digest, transcript
 
 LABEL = "tb"
@@ -99,7 +99,7 @@ def sequence_of(signed: SignedStatement) -> int:
     return peek_statement(TrustBundle, signed).sequence
 
 
-def issue(content: TrustBundle, key: Ed25519PrivateKey) -> TrustedBundle:
+def issue(content: TrustBundle, key: SigningKey) -> TrustedBundle:
     """Sign the first bundle of a federation. Raises BundleInvalid, BundleSignerUnknown, MalformedMessage."""
     first = TrustBundle()
     first.CopyFrom(content)
@@ -107,7 +107,7 @@ def issue(content: TrustBundle, key: Ed25519PrivateKey) -> TrustedBundle:
     return pin(sign_statement(LABEL, first, key))
 
 
-def issue_next(current: TrustedBundle, content: TrustBundle, key: Ed25519PrivateKey, *, now: Instant) -> TrustedBundle:
+def issue_next(current: TrustedBundle, content: TrustBundle, key: SigningKey, *, now: Instant) -> TrustedBundle:
     """Sign the next bundle and take it as everybody will, so none goes out that nobody follows. Raises as `follow`."""
     following = TrustBundle()
     following.CopyFrom(content)
@@ -168,7 +168,7 @@ def _require_signer(signed: SignedStatement, able: tuple[KeyPeriod, ...]) -> Non
     covered = transcript(LABEL, signed.statement)
     for period in able:
         try:
-            verify_signature(Ed25519PublicKey.from_public_bytes(period.verifying_key), signed.signature, covered)
+            verify_signature(VerifyingKey(period.verifying_key), signed.signature, covered)
         except SignatureInvalid:
             continue
         return

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
 from federation.errors import IdentityMismatch
@@ -33,6 +32,7 @@ from federation.v1.publication_pb2 import Publication
 from federation.v1.revocation_pb2 import GrantRevocation
 from federation.v1.statement_pb2 import EncryptionKeyStatement, KeyStatement
 from keystore.encryption import Keyring
+from keystore.signatures import SigningKey
 from keystore.transcript import digest, text, transcript, u64
 
 M = TypeVar("M", bound=Message)
@@ -49,7 +49,7 @@ class Call(Generic[M]):
     replay: Callable[[M], tuple[bytes, ...]]
 
     def send(
-        self, payload: M, signing_key: Ed25519PrivateKey, cloud_key: EncryptionKey, *, now: Instant
+        self, payload: M, signing_key: SigningKey, cloud_key: EncryptionKey, *, now: Instant
     ) -> tuple[SealedOpening, bytes]:
         """Set T, sign and seal; give the opening and the payload's exact bytes."""
         payload.sent_at = now  # type: ignore[attr-defined] # every call has sent_at and signature

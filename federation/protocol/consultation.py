@@ -19,8 +19,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from federation.errors import (
     CertificateForeign,
     CredentialInvalid,
@@ -60,6 +58,7 @@ from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, KeyStatement, SignedStatement
 from keystore.identities import DoctorId, HospitalId
+from keystore.signatures import VerifyingKey
 from keystore.transcript import digest, listing, text, transcript, u64
 
 CONSULTATION_LIFE = timedelta(hours=12)
@@ -78,11 +77,13 @@ def opening_transcript(
         "P1",
         opening.registration_point,
         text(opening.patient_id),
+        opening.agreement_point,
         opening.ephemeral_point,
         opening.biometric_password,
         issuer_public_key,
         u64(opening.sent_at),
         text(doctor_id),
+        opening.responder_serial,
         key_id,
         session_id,
         digest(opening.contribution),
@@ -92,7 +93,7 @@ def opening_transcript(
 def consultation_transcript_hash(
     opening_plaintext: bytes, reply: ConsultationReply, credential: bytes, session_id: bytes
 ) -> bytes:
-    """Return TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13)."""
+    """Return TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, E_D, T_D1, session id)) (B11, B13)."""
     return digest(
         transcript(
             "th1",
@@ -101,6 +102,7 @@ def consultation_transcript_hash(
             credential,
             reply.registration_point,
             digest(reply.doctor_certificate),
+            reply.agreement_point,
             reply.ephemeral_point,
             u64(reply.sent_at),
             session_id,
@@ -112,6 +114,7 @@ def reply_transcript(reply: ConsultationReply, issuer_public_key: bytes, transcr
     """Return what Sig_D1 covers: eq. 19 with kc_D in SEK_1's slot (B5)."""
     return transcript(
         "D1",
+        reply.agreement_point,
         reply.ephemeral_point,
         text(reply.doctor_id),
         u64(reply.sent_at),
@@ -471,7 +474,7 @@ def verify_close(request: CloseRoomRequest, opened_by: SignedStatement, hospital
     KS_D held when the room was opened. Whether it still does is not asked: a doctor who may open no room may close its own.
     """
     doctor = peek_statement(KeyStatement, opened_by)
-    key = Ed25519PublicKey.from_public_bytes(doctor.verifying_key)
+    key = VerifyingKey(doctor.verifying_key)
     # CloseRoom.3
     verify_signature(key, request.signature, close_transcript(request.room_id, DoctorId(doctor.identity), hospital_id))
 

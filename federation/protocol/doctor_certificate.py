@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from federation.errors import (
@@ -20,6 +19,7 @@ from federation.protocol.anchors import Lists
 from federation.protocol.authorities import Authority, current_crl
 from federation.protocol.time import Instant
 from keystore.identities import DoctorId
+from keystore.signatures import VerifyingKey
 from keystore.x509 import UNREADABLE
 
 URN = "urn:medunion:"
@@ -121,5 +121,5 @@ def _require_owner(certificate: x509.Certificate, doctor_id: DoctorId, verifying
     if names.get_values_for_type(x509.UniformResourceIdentifier) != [URN + doctor_id]:
         raise CertificateForeign("Cert_D is another doctor's")  # cert.12
     key = certificate.public_key()
-    if not isinstance(key, Ed25519PublicKey) or key.public_bytes_raw() != verifying_key:
+    if key != VerifyingKey(verifying_key).x509:
         raise CertificateForeign("Cert_D is for another key")  # cert.13

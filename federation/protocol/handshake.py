@@ -1,9 +1,12 @@
 """The handshake of both sessions, Chen et al. 2020, eq. 11-22 (P1, D1) and eq. 33-44 (D3, H1).
 
-1. The initiator picks r_I, sends R_I = r_I B and who it is, sealed to the responder, signed for this responder.
-2. The responder checks who asks, picks r_R, and both compute SEK from K = S_R R_I + r_R U_I = S_I R_R + r_I U_R and
-   Z = r_I r_R B.
+1. The initiator picks r_I and e_I, sends R_I = r_I R_R1, E_I = e_I B and who it is, sealed to the responder, signed for it.
+2. The responder checks who asks, picks r_R and e_R, and both compute SEK from K1 = S_R R_I = r_I U_R, K2 = r_R U_I = S_I R_R
+   and Z = e_I e_R B.
 3. It proves that it has the key by kc, and who it is by its signature over the transcript of both messages.
+
+r and e are independent, and an r serves the one base R_X1 of its receiver, once: else K1 falls (docs/findings.md). So r ends
+where it was drawn: what a state keeps is the K that r made, and e.
 
 A `Kind` is a row of what differs: the consultation's stands in `consultation`, the record session's in `record`. Both sides
 end in a `Session`, the same for both, out of which the subject makes its own first state.
@@ -14,11 +17,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from federation.errors import CertificateForeign, IdentityMismatch, KeyConfirmationFailed, PointInvalid, SessionUnknown
+from federation.errors import (
+    CertificateForeign,
+    CredentialSuperseded,
+    IdentityMismatch,
+    KeyConfirmationFailed,
+    SessionUnknown,
+)
 from federation.protocol.frames import Direction, DirectionKeys
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party, Pending
@@ -39,10 +48,10 @@ from federation.v1 import statement_pb2 as pb
 from federation.v1.consultation_pb2 import ConsultationOpening, ConsultationReply
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.record_pb2 import RecordOpening, RecordReply
+from keystore.agreement import SoftwareAgreement, agree
+from keystore.curve import SCALAR_SEED_BYTES, point_over, scalar_from_seed, x_of
 from keystore.encryption import DecryptionKey
-from keystore.errors import InvalidPoint
-from keystore.group import add, multiply, multiply_base, scalar_from_seed
-from keystore.registration_secret import RegistrationSecret
+from keystore.signatures import SigningKey
 from keystore.transcript import digest, frame, text, transcript
 
 OpeningT = TypeVar("OpeningT", ConsultationOpening, RecordOpening)
@@ -107,7 +116,7 @@ class Session:
     reply: Signed
 
     @property
-    def signing_key(self) -> Ed25519PrivateKey:
+    def signing_key(self) -> SigningKey:
         """Return PRK of this side."""
         return self.own.signing_key
 
@@ -123,13 +132,15 @@ def begin(
     now: Instant,
     entropy: Entropy,
 ) -> "tuple[AwaitingReply[OpeningT, ReplyT, S], SealedOpening]":
-    """Send P1 or D3: pick r, R = r B (eq. 11, 33), sign for this responder (eq. 13, 35) and seal to it (eq. 12, 34).
+    """Send P1 or D3: pick r, R = r R_X1 (eq. 11, 33), sign for this responder (eq. 13, 35) and seal to it (eq. 12, 34).
 
     `opening` has the fields of its kind; the others are set here.
     """
-    scalar, session_id = scalar_from_seed(entropy(64)), entropy(16)
+    scalar, ephemeral, session_id = _draw(entropy), _draw(entropy), entropy(16)
     opening.registration_point = own.self_.registration_point
-    opening.ephemeral_point = multiply_base(scalar)
+    opening.responder_serial = peer.party.serial
+    opening.agreement_point = _agreement_point(scalar, peer.party)
+    opening.ephemeral_point = x_of(ephemeral.public_key())
     opening.sent_at = now
     opening.contribution = entropy(32)
     opening.key_statement.CopyFrom(own.self_.key_statement)
@@ -146,7 +157,8 @@ def begin(
         own,
         peer,
         session_id,
-        scalar,
+        agree(SoftwareAgreement(scalar), peer.party.public_point, "K1", opening.agreement_point),
+        ephemeral,
         opening.contribution,
         now,
         Signed(kind.initiator.label, signed, opening.signature, plaintext),
@@ -158,13 +170,14 @@ def begin(
 
 @dataclass(frozen=True, repr=False)
 class AwaitingReply(Generic[OpeningT, ReplyT, S]):
-    """P1 or D3 is sent. r lives here and nowhere else."""
+    """P1 or D3 is sent. e lives here and nowhere else."""
 
     kind: Kind[OpeningT, ReplyT]
     own: Party
     peer: Peer
     session_id: bytes
-    scalar: bytes
+    k1: bytes
+    ephemeral: ec.EllipticCurvePrivateKey
     contribution: bytes
     sent_at: Instant
     opening: Signed
@@ -191,14 +204,17 @@ class AwaitingReply(Generic[OpeningT, ReplyT, S]):
         if responder.certificate(reply) != self.peer.certificate:
             raise CertificateForeign("Cert_D is not the one that was checked")  # D1.6
         party = responder.verified(reply, verifier, now=now)  # D1.7, D1.8, H1.6, H1.7
+        if (party.credential, party.registration_point) != self._addressed:
+            raise IdentityMismatch("the answer is of another credential than the one addressed")  # D1.8, H1.7
         th = self.kind.transcript_hash(self.opening.message, reply, party.credential, self.session_id)
-        shared = agree(self.own.registration_secret, reply.ephemeral_point, self.scalar, party)  # D1.9, H1.8
+        k2 = self.own.registration_secret.agree(reply.agreement_point, "K2")
+        shared = self.k1, k2, _forward_secret(self.ephemeral, reply.ephemeral_point)
         keys = derive(shared, (self.contribution, reply.contribution), th, self.kind.key_roles)
         if not hmac.compare_digest(keys.key_confirmation, reply.key_confirmation):
-            raise KeyConfirmationFailed("the responder does not hold the session key")  # D1.10, H1.9
+            raise KeyConfirmationFailed("the responder does not hold the session key")  # D1.9, H1.8
         covered = self.kind.reply_transcript(reply, party.issuer_public_key, th)
         signed = Signed(responder.label, covered, reply.signature, opened.plaintext)
-        signed.verify(party.key)  # D1.11, H1.10
+        signed.verify(party.key)  # D1.10, H1.9
         return Session(
             own=self.own,
             peer=replace(self.peer, party=party),
@@ -211,6 +227,10 @@ class AwaitingReply(Generic[OpeningT, ReplyT, S]):
             opening=self.opening,
             reply=signed,
         )
+
+    @property
+    def _addressed(self) -> tuple[bytes, bytes]:
+        return self.peer.party.credential, self.peer.party.registration_point
 
 
 def receive_opening(
@@ -228,7 +248,7 @@ def receive_opening(
     with after_opening():
         received = _accept_opening(kind, own, opening, key, verifier, replied, now)
     initiator, payload = kind.initiator, received.payload
-    replay_key = digest(transcript(initiator.label, text(initiator.identity(payload)), payload.ephemeral_point))
+    replay_key = digest(transcript(initiator.label, text(initiator.identity(payload)), payload.agreement_point))
     return Pending(replay_key, verifier.freshness.replay_key_until(now=now), received)
 
 
@@ -251,6 +271,8 @@ def _accept_opening(
     covered = kind.opening_transcript(opening, party.issuer_public_key, own.identity, key.key_id, sealed.session_id)
     signed = Signed(initiator.label, covered, opening.signature, opened.plaintext)
     signed.verify(party.key)  # P1.7, D3.6
+    if opening.responder_serial != own.self_.serial:
+        raise CredentialSuperseded("the opening rests on another credential than this party's of now")  # P1.8, D3.7
     peer = Peer(party, encryption_key, initiator.certificate(opening))
     return ReceivedOpening(kind, own, peer, sealed.session_id, opening, signed, replied)
 
@@ -268,19 +290,20 @@ class ReceivedOpening(Generic[OpeningT, ReplyT, S]):
     _replied: Callable[[Session, OpeningT], S]
 
     def reply(self, *, now: Instant, entropy: Entropy) -> tuple[S, SealedReply]:
-        """Send D1 or H1: pick r, R = r B (eq. 16, 38), derive SEK (eq. 17, 39), confirm it (eq. 18, 19, 40, 41)."""
-        scalar, contribution = scalar_from_seed(entropy(64)), entropy(32)
+        """Send D1 or H1: pick r, R = r R_X1 (eq. 16, 38), derive SEK (eq. 17, 39), confirm it (eq. 18, 19, 40, 41)."""
+        scalar, ephemeral, contribution = _draw(entropy), _draw(entropy), entropy(32)
         kind, own, key = self.kind, self.own.self_, self.peer.encryption_key
         reply = kind.reply_of(self.own)
         reply.key_statement.CopyFrom(own.key_statement)
         reply.registration_point = own.registration_point
-        reply.ephemeral_point = multiply_base(scalar)
+        reply.agreement_point = _agreement_point(scalar, self.peer.party)
+        reply.ephemeral_point = x_of(ephemeral.public_key())
         reply.contribution = contribution
         reply.sent_at = now
         th = kind.transcript_hash(self.opening.message, reply, own.credential, self.session_id)
-        with after_opening():
-            # P1.9, D3.8
-            shared = agree(self.own.registration_secret, self.payload.ephemeral_point, scalar, self.peer.party)
+        k1 = self.own.registration_secret.agree(self.payload.agreement_point, "K1")
+        k2 = agree(SoftwareAgreement(scalar), self.peer.party.public_point, "K2", reply.agreement_point)
+        shared = k1, k2, _forward_secret(ephemeral, self.payload.ephemeral_point)
         keys = derive(shared, (self.payload.contribution, contribution), th, kind.key_roles)
         reply.key_confirmation = keys.key_confirmation
         signed = kind.reply_transcript(reply, own.issuer_public_key, th)
@@ -312,27 +335,28 @@ class SessionKeys:
     key_confirmation: bytes
 
 
-def agree(
-    own: RegistrationSecret, peer_ephemeral: bytes, own_scalar: bytes, peer: VerifiedParty
-) -> tuple[bytes, bytes]:
-    """Return K = S_own R_peer + r_own U_peer and Z = r_own R_peer, eq. 17's two inputs; the first product is the token's.
+def _draw(entropy: Entropy) -> ec.EllipticCurvePrivateKey:
+    """Draw a scalar of 48 bytes of its own: r or e."""
+    return scalar_from_seed(entropy(SCALAR_SEED_BYTES))
 
-    Both sides get the same K: S_D R_P2 + r6 U_P = S_D r5 B + r6 S_P B. Raises PointInvalid.
-    """
-    try:
-        product = own.agree(peer_ephemeral)
-        return add(product, multiply(own_scalar, peer.public_point)), multiply(own_scalar, peer_ephemeral)
-    except InvalidPoint as error:
-        # P1.9, D1.9, D3.8, H1.8
-        raise PointInvalid("the key agreement met a point that no honest peer sends") from error
+
+def _agreement_point(scalar: ec.EllipticCurvePrivateKey, peer: VerifiedParty) -> bytes:
+    """Return x(r R_X1), of use to who holds this peer's S_X alone (eq. 11, 16, 33, 38)."""
+    return scalar.exchange(ec.ECDH(), point_over(peer.registration_point))
+
+
+def _forward_secret(ephemeral: ec.EllipticCurvePrivateKey, received: bytes) -> bytes:
+    """Return Z = x(e_own E_peer)."""
+    return ephemeral.exchange(ec.ECDH(), point_over(received))
 
 
 def derive(
-    shared: tuple[bytes, bytes], contributions: tuple[bytes, bytes], transcript_hash: bytes, roles: str
+    shared: tuple[bytes, bytes, bytes], contributions: tuple[bytes, bytes], transcript_hash: bytes, roles: str
 ) -> SessionKeys:
     """Derive SEK_1 or SEK_2 (eq. 17, 22, 39, 44; B5, B13). `roles` is the initiator's letter and the responder's: "PD", "DH".
 
-    PRK = HKDF-Extract-SHA256(salt = TH, ikm = F(K) || F(Z) || F(kappa_1) || F(kappa_2)); each key is
+    `shared` are K1, K2 and Z: the two products of eq. 17's sum, and what forward secrecy rests on alone.
+    PRK = HKDF-Extract-SHA256(salt = TH, ikm = F(K1) || F(K2) || F(Z) || F(kappa_1) || F(kappa_2)); each key is
     HKDF-Expand(PRK, T("key", name, TH)).
     """
     initiator, responder = roles[0], roles[1]

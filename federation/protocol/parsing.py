@@ -16,8 +16,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge, MissingField, PointInvalid, UnknownField
 from federation.v1 import rules_pb2 as rules
+from keystore.curve import require_point, require_registration_point, verifying_point
 from keystore.errors import InvalidPoint
-from keystore.group import require_received_point
 from keystore.identities import FORMS
 
 M = TypeVar("M", bound=Message)
@@ -37,16 +37,20 @@ _FORMS = {
 }
 _SIZES = {
     rules.KIND_POINT: {32},
+    rules.KIND_REGISTRATION_POINT: {32},
     rules.KIND_SIGNATURE: {64},
     rules.KIND_DIGEST: {32},
     rules.KIND_ID16: {16},
     rules.KIND_SESSION_ID: {0, 16},
     rules.KIND_BYTES32: {32},
-    rules.KIND_VERIFYING_KEY: {32},
-    rules.KIND_ENCAPSULATION_KEY: {1216},
+    rules.KIND_VERIFYING_KEY: {33},
+    rules.KIND_ENCAPSULATION_KEY: {1249},
 }
-# A verifying key is a point too: with one of small order, any signature "verifies" over anything (B6).
-_POINTS = {rules.KIND_POINT, rules.KIND_VERIFYING_KEY}
+_POINTS: dict["rules.Kind.ValueType", Callable[[bytes], object]] = {
+    rules.KIND_POINT: require_point,
+    rules.KIND_REGISTRATION_POINT: require_registration_point,
+    rules.KIND_VERIFYING_KEY: verifying_point,
+}
 LAST_TIME = 253_402_300_799_999
 """The last millisecond of the year 9999: what no calendar shows ends the visit of whoever is shown it."""
 
@@ -146,13 +150,14 @@ def _check_sized(field: FieldDescriptor, rule: rules.FieldRule, value: bytes | s
     form = _form(rule.kind)
     if form is not None and not (isinstance(value, str) and form(value)):
         raise FieldInvalid(f"{field.full_name} has not the form of its kind")
-    if rule.kind in _POINTS and isinstance(value, bytes):
-        _check_point(field, value)
+    require = _POINTS.get(rule.kind)
+    if require is not None and isinstance(value, bytes):
+        _check_point(field, require, value)
 
 
-def _check_point(field: FieldDescriptor, value: bytes) -> None:
+def _check_point(field: FieldDescriptor, require: Callable[[bytes], object], value: bytes) -> None:
     try:
-        require_received_point(value)
+        require(value)
     except InvalidPoint as error:
         raise PointInvalid(f"{field.full_name}: {error}") from error
 

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from federation.errors import FederationError, Rejected, Replayed
 from federation.protocol.identities import Identified
 from federation.protocol.verifier import VerifiedParty
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.encryption import Keyring
 from keystore.registration_secret import RegistrationSecret
+from keystore.signatures import SigningKey
 
 Entropy = Callable[[int], bytes]
 """Fresh randomness: so many uniform bytes. A parameter of every step that needs it."""
@@ -24,7 +23,7 @@ class Party(Identified):
     """A registered party. `encryption_key_statement` is its newest EK_X; `certificate` a doctor's Cert_D, else empty."""
 
     self_: VerifiedParty
-    signing_key: Ed25519PrivateKey
+    signing_key: SigningKey
     registration_secret: RegistrationSecret
     keyring: Keyring
     encryption_key_statement: SignedStatement

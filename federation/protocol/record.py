@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
 from federation.errors import (
     AnswerMismatch,
     Authorization,
@@ -75,6 +73,7 @@ from federation.v1.statement_pb2 import (
     SignedStatement,
 )
 from keystore.identities import ANY, DoctorId, PatientId
+from keystore.signatures import SigningKey, VerifyingKey
 from keystore.transcript import digest, listing, text, transcript, u64
 
 PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {pb.PURPOSE_READ: "read", pb.PURPOSE_STORE: "store"}
@@ -100,9 +99,11 @@ def opening_transcript(
         issuer_public_key,
         u64(opening.sent_at),
         opening.patient_commitment,
+        opening.agreement_point,
         opening.ephemeral_point,
         opening.registration_point,
         text(hospital_id),
+        opening.responder_serial,
         key_id,
         session_id,
         digest(opening.contribution),
@@ -113,9 +114,10 @@ def opening_transcript(
 def session_transcript_hash(
     opening_plaintext: bytes, reply: RecordReply, credential: bytes, session_id: bytes
 ) -> bytes:
-    """Return TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, T_HPC1, session id))."""
-    fields = text(reply.hospital_id), credential, reply.registration_point, reply.ephemeral_point
-    return digest(transcript("th2", digest(opening_plaintext), *fields, u64(reply.sent_at), session_id))
+    """Return TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, E_HPC, T_HPC1, session id))."""
+    points = reply.registration_point, reply.agreement_point, reply.ephemeral_point
+    fields = digest(opening_plaintext), text(reply.hospital_id), credential, *points, u64(reply.sent_at), session_id
+    return digest(transcript("th2", *fields))
 
 
 def reply_transcript(reply: RecordReply, issuer_public_key: bytes, transcript_hash: bytes) -> bytes:
@@ -124,6 +126,7 @@ def reply_transcript(reply: RecordReply, issuer_public_key: bytes, transcript_ha
         "H1",
         issuer_public_key,
         u64(reply.sent_at),
+        reply.ephemeral_point,
         text(reply.hospital_id),
         reply.key_confirmation,
         transcript_hash,
@@ -318,7 +321,7 @@ class AwaitingDepositReceipt:
         return receipt, Signed.of_statement("stoack", end.receipt)
 
 
-def verify_deposit_receipt(signed: SignedStatement, hospital_key: Ed25519PublicKey) -> DepositReceipt:
+def verify_deposit_receipt(signed: SignedStatement, hospital_key: VerifyingKey) -> DepositReceipt:
     """Verify STOACK by PRK_HPC's public key. Raises SignatureInvalid, MalformedMessage."""
     return open_statement("stoack", DepositReceipt, signed, hospital_key)
 
@@ -363,7 +366,7 @@ class AwaitingRequest:
         return self.session.sending
 
     @property
-    def signing_key(self) -> Ed25519PrivateKey:
+    def signing_key(self) -> SigningKey:
         """Return PRK_HPC."""
         return self.session.signing_key
 

@@ -8,7 +8,7 @@ reg2  The cloud signs M_X with s in its token: (R_X1, S_X); it states X's keys (
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from federation.errors import (
     AlreadyRegistered,
@@ -42,10 +42,12 @@ from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.registration_pb2 import RegistrationAnswer, RegistrationRequest
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, SignedStatement
+from keystore.curve import x_of
 from keystore.encryption import DecryptionKey, Keyring
 from keystore.errors import CredentialMismatch, InvalidPoint
 from keystore.identities import DOCTOR, HOSPITAL, PATIENT, DoctorId
 from keystore.issuing import Issued, check_issued
+from keystore.signatures import SigningKey, VerifyingKey
 from keystore.transcript import digest, text, transcript, u64
 
 
@@ -75,11 +77,12 @@ def renewal_transcript(request: RegistrationRequest, cloud_id: str) -> bytes:
     return transcript("renew", request_transcript(request, cloud_id))
 
 
-def answer_transcript(request_digest: bytes, answer: RegistrationAnswer, public_point: bytes) -> bytes:
-    """Return what reg2's signature covers: T("reg2", H(reg1 plaintext), M_X, R_X1, U_X, T)."""
-    return transcript(
-        "reg2", request_digest, answer.credential, answer.registration_point, public_point, u64(answer.sent_at)
-    )
+def answer_transcript(
+    request_digest: bytes, answer: RegistrationAnswer, public_point: ec.EllipticCurvePublicKey
+) -> bytes:
+    """Return what reg2's signature covers: T("reg2", H(reg1 plaintext), M_X, R_X1, x(U_X), T)."""
+    issued = answer.credential, answer.registration_point, x_of(public_point)
+    return transcript("reg2", request_digest, *issued, u64(answer.sent_at))
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,10 +96,10 @@ class Applicant:
     identity: str
     evidence: bytes
     ticket: bytes | None
-    signing_key: Ed25519PrivateKey
+    signing_key: SigningKey
     decryption_key: DecryptionKey
     encryption_key_statement: SignedStatement
-    current: Ed25519PrivateKey | None = None
+    current: SigningKey | None = None
 
     def apply(
         self, challenge: bytes, cloud_key: EncryptionKey, *, now: Instant
@@ -106,7 +109,7 @@ class Applicant:
             role=self.role,
             identity=self.identity,
             evidence=self.evidence,
-            verifying_key=self.signing_key.public_key().public_bytes_raw(),
+            verifying_key=self.signing_key.verifying_key.data,
             encryption_key_statement=self.encryption_key_statement,
             challenge=challenge,
             sent_at=now,
@@ -179,7 +182,7 @@ class AwaitingCredential:
         if expected != issued:
             raise CredentialInvalid("the credential does not hold what was asked for")  # reg2.6
 
-    def _check_equation(self, answer: RegistrationAnswer, issuer_public_key: bytes) -> bytes:
+    def _check_equation(self, answer: RegistrationAnswer, issuer_public_key: bytes) -> ec.EllipticCurvePublicKey:
         try:
             signature = answer.registration_point + answer.registration_secret
             return check_issued(issuer_public_key, answer.credential, signature)
@@ -248,7 +251,7 @@ class ReceivedRequest:
         renewed = _require_entitled(request, ticket, live, verifier, now)
         signed = request_transcript(request, verifier.anchors.cloud_id)
         # reg1.15
-        verify_signature(Ed25519PublicKey.from_public_bytes(request.verifying_key), request.signature, signed)
+        verify_signature(VerifyingKey(request.verifying_key), request.signature, signed)
         statement = open_encryption_key(request.encryption_key_statement, request.verifying_key)  # reg1.16
         if statement.identity != request.identity or not statement.not_before <= now < statement.not_after:
             raise CredentialInvalid("the encryption key is another's, or outside its validity")  # reg1.17
@@ -352,7 +355,7 @@ class AcceptedRequest:
         self,
         credential: bytes,
         issued: Issued,
-        cloud_signing_key: Ed25519PrivateKey,
+        cloud_signing_key: SigningKey,
         revocation_list: SignedStatement,
         *,
         now: Instant,
@@ -373,7 +376,7 @@ class AcceptedRequest:
         return key_statement, seal_reply(answer, key.encryption_key, context)
 
     def _key_statement(
-        self, credential: bytes, issued: Issued, cloud_signing_key: Ed25519PrivateKey, now: Instant
+        self, credential: bytes, issued: Issued, cloud_signing_key: SigningKey, now: Instant
     ) -> SignedStatement:
         validity = parse(Credential, credential)
         statement = KeyStatement(
@@ -389,7 +392,7 @@ class AcceptedRequest:
         return sign_statement("ks", statement, cloud_signing_key)
 
 
-def restate(key_statement: KeyStatement, cloud_signing_key: Ed25519PrivateKey, *, now: Instant) -> SignedStatement:
+def restate(key_statement: KeyStatement, cloud_signing_key: SigningKey, *, now: Instant) -> SignedStatement:
     """Sign KS_X anew by the PRK_C that is active now: the same in everything but the time of its signing."""
     statement = KeyStatement()
     statement.CopyFrom(key_statement)

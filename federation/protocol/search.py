@@ -8,8 +8,6 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from federation.errors import (
     AnswerMismatch,
     Authorization,
@@ -43,6 +41,7 @@ from federation.v1.search_pb2 import IndexRow, SearchAnswer, SearchQuery
 from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL
 from keystore.encryption import DecryptionKey, Keyring
 from keystore.identities import ANY, DepartmentId, DoctorId, PatientId
+from keystore.signatures import SigningKey
 from keystore.transcript import digest, listing, row, text, transcript, u64
 
 ROWS_PER_PAGE = 8
@@ -140,8 +139,7 @@ def ask(
         grant=claim.grant,
         patient_key_statement=claim.patient_key_statement,
     )
-    issuer = doctor.self_.issuer_public_key
-    shared_key = doctor.registration_secret.shared_key(issuer, doctor.identity, doctor.self_.serial)
+    shared_key = doctor.registration_secret.shared_key(doctor.identity, doctor.self_.serial)
     query.proof = query_proof(shared_key, query)
     covered = query_transcript(query, doctor.self_, cloud_key.owner)
     query.signature = doctor.signing_key.sign(covered)
@@ -313,7 +311,7 @@ class VerifiedQuery:
             reason=reason,
         )
 
-    def answer(self, findings: Findings, cloud_id: str, signing_key: Ed25519PrivateKey, *, now: Instant) -> SealedReply:
+    def answer(self, findings: Findings, cloud_id: str, signing_key: SigningKey, *, now: Instant) -> SealedReply:
         """Send C (eq. 29, 30): the page asked for, in one size whatever the outcome."""
         query = self.query
         answer = SearchAnswer(

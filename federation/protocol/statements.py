@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from google.protobuf.message import Message
 
 from federation.errors import SignatureInvalid
 from federation.protocol.parsing import check, parse
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import SignedStatement
+from keystore.signatures import SigningKey, VerifyingKey
 from keystore.transcript import signed_digest, statement_digest, transcript
 
 M = TypeVar("M", bound=Message)
@@ -37,19 +37,19 @@ class Signed:
         """Return a statement's signature, over T(label, its bytes)."""
         return cls(label, transcript(label, signed.statement), signed.signature, signed.statement)
 
-    def verify(self, key: Ed25519PublicKey) -> None:
+    def verify(self, key: VerifyingKey) -> None:
         """Raise SignatureInvalid unless the signature holds over the transcript."""
         verify_signature(key, self.signature, self.transcript)
 
 
-def sign_statement(label: str, message: Message, key: Ed25519PrivateKey) -> SignedStatement:
+def sign_statement(label: str, message: Message, key: SigningKey) -> SignedStatement:
     """Sign a statement over T(label, its bytes). Raises MalformedMessage for one that breaks its own rules."""
     check(message)
     statement = message.SerializeToString(deterministic=True)
     return SignedStatement(statement=statement, signature=key.sign(transcript(label, statement)))
 
 
-def verify_signature(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> None:
+def verify_signature(key: VerifyingKey, signature: bytes, signed: bytes) -> None:
     """Raise SignatureInvalid unless the signature holds over the transcript."""
     try:
         key.verify(signature, signed)
@@ -57,7 +57,7 @@ def verify_signature(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> 
         raise SignatureInvalid("a signature does not hold") from error
 
 
-def open_statement(label: str, message_type: type[M], signed: SignedStatement, key: Ed25519PublicKey) -> M:
+def open_statement(label: str, message_type: type[M], signed: SignedStatement, key: VerifyingKey) -> M:
     """Verify a statement, then parse it. Raises SignatureInvalid, MalformedMessage."""
     verify_signature(key, signed.signature, transcript(label, signed.statement))
     return parse(message_type, signed.statement)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from federation.errors import CredentialExpired, CredentialInvalid, IdentityMismatch, PointInvalid
 from federation.protocol.anchors import Anchors, Lists
@@ -13,11 +13,11 @@ from federation.protocol.statements import open_statement, peek_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, SignedStatement
+from keystore.curve import public_point
 from keystore.encryption import KEM_ID, key_id_of, require_encryption_key
 from keystore.errors import InvalidPoint, SealBroken
-from keystore.group import public_point
 from keystore.identities import DOCTOR, HOSPITAL, PATIENT
-from keystore.issuing import credential_transcript
+from keystore.signatures import VerifyingKey
 from keystore.transcript import digest
 
 
@@ -31,15 +31,15 @@ class VerifiedParty(Identified):
     attribute: bytes
     credential: bytes
     registration_point: bytes
-    public_point: bytes
+    public_point: ec.EllipticCurvePublicKey
     verifying_key: bytes
     issuer_public_key: bytes
     key_statement: SignedStatement
 
     @property
-    def key(self) -> Ed25519PublicKey:
+    def key(self) -> VerifyingKey:
         """Return PUK_X."""
-        return Ed25519PublicKey.from_public_bytes(self.verifying_key)
+        return VerifyingKey(self.verifying_key)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Peer(Identified):
         return self.party.identity
 
     @property
-    def key(self) -> Ed25519PublicKey:
+    def key(self) -> VerifyingKey:
         """Return PUK_X."""
         return self.party.key
 
@@ -139,7 +139,7 @@ class Verifier:
         """Verify EK_C by the PUK_C that it names. Raises Authentication, MalformedMessage."""
         begun_by = now + milliseconds(self.freshness.skew)
         key = self.anchors.cloud_key_of(peek_statement(EncryptionKeyStatement, signed), now=begun_by)  # ek.1
-        return self._encryption_key(signed, self.anchors.cloud_id, key.public_bytes_raw(), now)
+        return self._encryption_key(signed, self.anchors.cloud_id, key.data, now)
 
     def restated(self, signed: SignedStatement, own: VerifiedParty, *, now: Instant) -> VerifiedParty:
         """Make CRED(X) for a party's own KS, signed anew by a rotated PRK_C, and require it to say the same as before.
@@ -168,7 +168,7 @@ class Verifier:
 def open_encryption_key(signed: SignedStatement, verifying_key: bytes) -> EncryptionKeyStatement:
     """Verify EK_X by the key that it names and require key id and KEM to fit. Raises Authentication, MalformedMessage."""
     # ek.2
-    statement = open_statement("ek", EncryptionKeyStatement, signed, Ed25519PublicKey.from_public_bytes(verifying_key))
+    statement = open_statement("ek", EncryptionKeyStatement, signed, VerifyingKey(verifying_key))
     if statement.verifying_key_digest != digest(verifying_key):
         raise CredentialInvalid("the encryption key names another verifying key")  # ek.3
     if statement.kem != KEM_ID or statement.key_id != key_id_of(statement.encryption_key):
@@ -180,10 +180,9 @@ def open_encryption_key(signed: SignedStatement, verifying_key: bytes) -> Encryp
     return statement
 
 
-def _public_point(statement: KeyStatement, issuer_public_key: bytes) -> bytes:
-    message = credential_transcript(statement.credential)
+def _public_point(statement: KeyStatement, issuer_public_key: bytes) -> ec.EllipticCurvePublicKey:
     try:
-        return public_point(statement.registration_point, issuer_public_key, message)
+        return public_point(statement.registration_point, issuer_public_key, statement.credential)
     except InvalidPoint as error:
         raise PointInvalid("U_X is not a point that a party can have") from error  # cred.13
 

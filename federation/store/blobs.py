@@ -1,8 +1,9 @@
 """Records and attachments of any size, encrypted, in bounded memory, on a shelf (files, or an object store).
 
-A blob is a libsodium secretstream (XChaCha20-Poly1305): its header, then chunks of 1 MiB of plaintext, each 17 bytes longer
-as ciphertext, the last one shorter (perhaps empty) and tagged FINAL. The blob's name is associated data of every chunk, so
-that one blob of a record doesn't pass for another under the same key.
+A blob is STREAM (Hoang, Reyhanitabar, Rogaway, Vizar 2015) over AES-256-GCM, as in age: chunks of 1 MiB of plaintext, each
+16 bytes longer as ciphertext, the last one shorter, perhaps empty. The nonce of a chunk is its number, 11 bytes big-endian,
+and 1 of the last one, else 0: none can be left out, moved, or taken for the end. The key is HKDF-SHA256 of the record's key,
+info "medunion/v1 blob " and the blob's name: so no nonce is used twice, and one blob doesn't pass for another of its record.
 """
 
 import hashlib
@@ -12,19 +13,18 @@ from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Self
 
-from nacl import bindings
-from nacl.exceptions import CryptoError
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from federation.store.errors import NotStored, StoredRecordCorrupt, StoreUnavailable
+from federation.store.errors import NotStored, StoredRecordCorrupt
 from federation.store.files import NAME
 from federation.store.shelves import Shelf, Sink, Source
 
 CHUNK_BYTES = 1024 * 1024
-HEADER_BYTES: int = bindings.crypto_secretstream_xchacha20poly1305_HEADERBYTES
-SEALED_CHUNK_BYTES: int = CHUNK_BYTES + bindings.crypto_secretstream_xchacha20poly1305_ABYTES
-
-_MESSAGE: int = bindings.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
-_FINAL: int = bindings.crypto_secretstream_xchacha20poly1305_TAG_FINAL
+SEALED_CHUNK_BYTES = CHUNK_BYTES + 16
+_COUNTER_BYTES = 11
 
 
 class BlobWriter:
@@ -36,8 +36,8 @@ class BlobWriter:
         self._shelf = shelf
         self._plaintext = hashlib.sha256()
         self._waiting = bytearray()
-        self._stream = bindings.crypto_secretstream_xchacha20poly1305_state()
-        self._header = bindings.crypto_secretstream_xchacha20poly1305_init_push(self._stream, key)
+        self._aead = _aead(key, self.name)
+        self._chunks = 0
         self._sink: Sink
 
     @property
@@ -47,11 +47,6 @@ class BlobWriter:
 
     def __enter__(self) -> Self:
         self._sink = self._shelf.create(self.name)
-        try:
-            self._sink.write(self._header)
-        except StoreUnavailable:
-            self._sink.abandon()
-            raise
         return self
 
     def write(self, chunk: bytes) -> None:
@@ -64,22 +59,21 @@ class BlobWriter:
             self._waiting += rest[:room]
             rest = rest[room:]
             if len(self._waiting) == CHUNK_BYTES:
-                self._flush(_MESSAGE)
+                self._flush(last=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             if error is None:
-                self._flush(_FINAL)
+                self._flush(last=True)
                 self._sink.publish()
         finally:
             self._sink.abandon()
 
-    def _flush(self, tag: int) -> None:
-        sealed = bindings.crypto_secretstream_xchacha20poly1305_push(
-            self._stream, bytes(self._waiting), _associated(self.name), tag
-        )
+    def _flush(self, *, last: bool) -> None:
+        sealed = self._aead.encrypt(_nonce(self._chunks, last=last), bytes(self._waiting), None)
+        self._chunks += 1
         self._waiting.clear()
         self._sink.write(sealed)
 
@@ -126,20 +120,23 @@ class BlobStore:
 
 
 def _opened(source: Source, name: str, key: bytes) -> Iterator[bytes]:
-    stream = bindings.crypto_secretstream_xchacha20poly1305_state()
-    tag = _MESSAGE
-    try:
-        bindings.crypto_secretstream_xchacha20poly1305_init_pull(stream, source.read(HEADER_BYTES), key)
-        while tag == _MESSAGE:
-            sealed = source.read(SEALED_CHUNK_BYTES)
-            chunk, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(stream, sealed, _associated(name))
-            if chunk:
-                yield chunk
-    except CryptoError as error:
-        raise StoredRecordCorrupt("a blob is not what was written") from error
-    if tag != _FINAL or source.read(1):
-        raise StoredRecordCorrupt("a blob does not end where it ended when it was written")
+    aead, number, last = _aead(key, name), 0, False
+    while not last:
+        sealed = source.read(SEALED_CHUNK_BYTES)
+        last = len(sealed) < SEALED_CHUNK_BYTES
+        try:
+            chunk = aead.decrypt(_nonce(number, last=last), sealed, None)
+        except InvalidTag as error:
+            raise StoredRecordCorrupt("a blob is not what was written") from error
+        number += 1
+        if chunk:
+            yield chunk
 
 
-def _associated(name: str) -> bytes:
-    return b"medunion/v1 blob " + name.encode()
+def _aead(key: bytes, name: str) -> AESGCM:
+    info = b"medunion/v1 blob " + name.encode()
+    return AESGCM(HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(key))
+
+
+def _nonce(number: int, *, last: bool) -> bytes:
+    return number.to_bytes(_COUNTER_BYTES, "big") + bytes([last])

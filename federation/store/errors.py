@@ -19,6 +19,12 @@ class NotStored(StoreError):
     reason = "NOT_FOUND"
 
 
+class NonceRepeated(StoreError):
+    """An R_X1 that was issued before: two of one give the issuing key away."""
+
+    reason = "ISSUER_NONCE_REPEATED"
+
+
 class OutOfSequence(StoreError):
     """A frame that is not the next one of its direction."""
 

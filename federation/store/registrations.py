@@ -5,17 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 import sqlalchemy as sa
 
 from federation.store.database import Database
-from federation.store.errors import AlreadyStored, NotStored
+from federation.store.errors import AlreadyStored, NonceRepeated, NotStored
 from federation.store.party import acting
 from federation.store.portable import counted, forget, insert_if_absent, pages, replaced, upsert
 from federation.store.rows import Act, Registration, StoredStatement, Superseded, Ticket
 from federation.store.schema import (
     answers,
     issuances,
+    issued_nonces,
     issued_points,
     registrations,
     replay,
     reservations,
+    stopped_issuers,
     superseded,
     tickets,
 )
@@ -88,6 +90,19 @@ class Registrations:
         gone = sa.delete(reservations).where(*here)
         self._database.write_by_key(lambda connection: connection.execute(gone), repeatable=True)
 
+    def stop_issuer(self, public_key: bytes, serial: bytes, *, at: int) -> None:
+        """Keep for good that s of this PK issues nothing any more; `serial` is of the credential that it repeated itself in."""
+
+        def step(connection: sa.Connection) -> None:
+            insert_if_absent(connection, stopped_issuers, public_key=public_key, serial=serial, at=at)
+
+        self._database.write_by_key(step, repeatable=True)
+
+    def is_issuer_stopped(self, public_key: bytes) -> bool:
+        """Return whether s of this PK was stopped."""
+        query = sa.select(stopped_issuers.c.at).where(stopped_issuers.c.public_key == public_key)
+        return self._database.read(lambda connection: connection.scalar(query)) is not None
+
     def complete(
         self,
         registration: Registration,
@@ -105,7 +120,7 @@ class Registrations:
         A registration whose `not_after` is over gives way, and so does the live one whose serial is `supersedes`. Raises
         AlreadyStored if the identity has another live registration and no re-issue was authorized, or if the serial was
         completed; NotStored if the ticket is gone, has expired or names another, if the serial was not reserved for this
-        credential, or if there is nothing live to supersede.
+        credential, or if there is nothing live to supersede; NonceRepeated for an R_X1 that was issued before.
         """
 
         def step(connection: sa.Connection) -> None:
@@ -277,7 +292,7 @@ def _require_live(connection: sa.Connection, identity: str, serial: bytes | None
 def _complete_issuance(connection: sa.Connection, registration: Registration, *, at: int) -> None:
     """Keep R_X1 beside the reserved serial, and end the reservation.
 
-    Raises NotStored if it wasn't reserved for this or is another's by now, AlreadyStored if done before.
+    Raises NotStored if it wasn't reserved for this or is another's by now, AlreadyStored if done before, NonceRepeated.
     """
     reserved = sa.select(issuances.c.serial).where(
         issuances.c.serial == registration.serial,
@@ -290,6 +305,8 @@ def _complete_issuance(connection: sa.Connection, registration: Registration, *,
     point = registration.registration_point
     if not insert_if_absent(connection, issued_points, serial=registration.serial, registration_point=point, at=at):
         raise AlreadyStored("this serial was completed before")
+    if not insert_if_absent(connection, issued_nonces, registration_point=point, serial=registration.serial):
+        raise NonceRepeated("this R_X1 was issued before")
     here = (reservations.c.identity == registration.identity, reservations.c.serial == registration.serial)
     if connection.execute(sa.delete(reservations).where(*here)).rowcount == 0:
         raise NotStored("another registration of this identity is under way by now")

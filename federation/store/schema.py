@@ -117,6 +117,10 @@ issued_points = _table(
     _u64("at"),
 )
 
+issued_nonces = _table("issued_nonces", _key("registration_point"), _bytes("serial"))
+
+stopped_issuers = _table("stopped_issuers", _key("public_key"), _bytes("serial"), _u64("at"))
+
 registrations = _table(
     "registrations",
     _key("identity", sa.Text),

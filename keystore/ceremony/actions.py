@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from hsm import ObjectInfo, Pin, PinProvider, Token, TokenUri, open_token
 from hsm.errors import KeyNotFound, TokenNotFound
-from hsm.policy import KeyKind
+from hsm.nonces import examine
 from keystore.backup import BackupCard, RecoverableKeys, new_seed
 from keystore.ceremony import outputs
 from keystore.ceremony.console import OpenIssuer, Room
@@ -25,6 +25,8 @@ from keystore.ceremony.errors import (
     ContentWrong,
     InventoryUnexpected,
     KeyAttributesWrong,
+    NoncesBiased,
+    NoncesDeterministic,
     OutputExists,
     ParticipantKeyWrong,
 )
@@ -34,10 +36,11 @@ from keystore.ceremony.steps import Action, Step
 from keystore.ceremony.transcript import Entry, file_digest, signed_message, write_new
 from keystore.errors import BackupCardRejected, CertificateRejected, MixedShares, TooFewShares
 from keystore.generations import purpose_and_number
-from keystore.keyring import generate
+from keystore.keyring import generate, public_half
 from keystore.pem import read_certificate
 from keystore.policies import MEDICAL_AUTHORITY, POLICIES, rotatable_purpose
 from keystore.quorum import Share, combine_pin, split_pin
+from keystore.signatures import SigningKey
 
 
 def act(step: Step, room: Room) -> None:
@@ -92,7 +95,7 @@ def _open_issuer(_step: Step, room: Room) -> None:
     room.tokens["issuer"] = token
     certificate = read_certificate(issuer.certificate.read_bytes())
     der = certificate.public_bytes(Encoding.DER)
-    if certificate.public_key() != token.ed25519(issuer.key, POLICIES[MEDICAL_AUTHORITY]).public_key():
+    if certificate.public_key() != token.signing(issuer.key, POLICIES[MEDICAL_AUTHORITY]).public_key():
         raise CertificateRejected("the certificate is not that of the key in the medical authority's token")
     room.issuer = OpenIssuer(token, certificate)
     room.show_digest("the authority's certificate", file_digest(issuer.certificate))
@@ -273,20 +276,15 @@ def _record_key(spec: KeySpec, room: Room, *, imported: bool = False) -> None:
     wrong = differences(attributes, spec.policy, imported=imported)
     if wrong:
         raise KeyAttributesWrong(f"the key {spec.label!r} breaks its policy in {', '.join(wrong)}")
-    public = _public_key(room.token, spec)
+    public = public_half(room.token, spec.label, spec.policy).hex() or None
     facts = {"label": spec.label, "policy": spec.policy.purpose, "attributes": attributes, "public_key": public}
+    facts["card"] = room.plan.kind.card
     room.transcript.add("key", room.plan.roles.administrator, imported=imported, **facts)
     room.desk.say(f"{spec.label}: {spec.purpose}")
     for name, value in attributes.items():
         room.desk.say(f"    {name}: {value}")
     if public:
         room.desk.say(f"    public key: {public}")
-
-
-def _public_key(token: Token, spec: KeySpec) -> str | None:
-    if spec.policy.kind is not KeyKind.ED25519:
-        return None
-    return token.ed25519(spec.label, spec.policy).public_key().public_bytes_raw().hex()
 
 
 def _secret_half(token: Token, spec: KeySpec) -> ObjectInfo:
@@ -371,8 +369,8 @@ def _sign_as(name: str, closed: Entry, room: Room) -> None:
     participant = room.plan.participants[name]
     provider = room.desk.pin(name, f"{name}, to sign the transcript: PIN of your token")
     with open_checked(participant.token, provider) as token:
-        key = token.ed25519(participant.key)
-        if key.public_key().public_bytes_raw().hex() != participant.public_key:
+        key = SigningKey(token.signing(participant.key))
+        if key.verifying_key.data.hex() != participant.public_key:
             raise ParticipantKeyWrong(f"{name}'s token holds another key than the ceremony's file names")
         signature = key.sign(signed_message(closed.digest))
     room.transcript.add("signed", name, signature=signature.hex())
@@ -385,6 +383,7 @@ _ACTIONS: Final[Mapping[Action, Callable[[Step, Room], None]]] = {
     "open-token": _open_token,
     "open-issuer": _open_issuer,
     "inventory": _inventory,
+    "examine-nonces": _examine_nonces,
     "split-pin": _split_pin,
     "make-key": _make_key,
     "make-from-seed": _make_from_seed,

@@ -50,6 +50,20 @@ class KeyAttributesWrong(CeremonyError):
     reason = "KEY_ATTRIBUTES_WRONG"
 
 
+class NoncesBiased(CeremonyError):
+    """The bits of a token's nonces are not chance: after enough signatures anybody can compute a key that it holds."""
+
+    reason = "NONCES_BIASED"
+    exit_code = 3
+
+
+class NoncesDeterministic(CeremonyError):
+    """A token's nonces follow from key and message: whoever has s one day could compute every S_X that it ever issued."""
+
+    reason = "NONCES_DETERMINISTIC"
+    exit_code = 3
+
+
 class ParticipantKeyWrong(CeremonyError):
     """A participant's token holds another key than the ceremony's file names."""
 

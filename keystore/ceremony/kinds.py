@@ -16,6 +16,7 @@ from keystore.policies import (
     INDEXING,
     ISSUING,
     MEDICAL_AUTHORITY,
+    PERSON_POLICIES,
     POLICIES,
     RECORDS,
     SEALING,
@@ -38,7 +39,10 @@ class KeySpec:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of ceremony. Outputs are named here, and made by the functions of these names in `outputs`."""
+    """A kind of ceremony. Outputs are named here, and made by the functions of these names in `outputs`.
+
+    `card`: the token is a person's.
+    """
 
     name: str
     purpose: str
@@ -50,46 +54,54 @@ class Kind:
     chooses: Literal["rotate", "destroy"] | None = None
     backup: Literal["make", "restore"] | None = None
     quorum: bool = False
+    card: bool = False
 
 
-KNOWN_KEYS: Final[Mapping[str, KeySpec]] = {
-    label: KeySpec(label, POLICIES[label], purpose)
-    for label, purpose in (
-        (IDENTITY, "PRK_X: signs in this party's name"),
-        (SEALING, "seals this party's own secrets"),
-        (INDEXING, "makes the pseudonyms of the index"),
-        (TLS_CA, "certifies TLS names"),
-        (MEDICAL_AUTHORITY, "certifies doctors"),
-        (ISSUING, "s: issues credentials, and signs nothing else"),
-        (RECORDS, "wraps the keys of medical records"),
-    )
+_PURPOSES: Final = {
+    IDENTITY: "PRK_X: signs in this party's name",
+    SEALING: "seals this party's own secrets",
+    INDEXING: "makes the pseudonyms of the index",
+    TLS_CA: "certifies TLS names",
+    MEDICAL_AUTHORITY: "certifies doctors",
+    ISSUING: "s: issues credentials, and signs nothing else",
+    RECORDS: "makes the keys of medical records",
 }
 
 
-def known_key(label: str) -> KeySpec | None:
+def policies_of(*, card: bool) -> Mapping[str, KeyPolicy]:
+    """Return the policies of keys that are made in a token, which is a person's card or a server's."""
+    return PERSON_POLICIES if card else POLICIES
+
+
+def known_key(label: str, *, card: bool = False) -> KeySpec | None:
     """Return the key of a label, of any generation; None if no purpose names it."""
     purpose = rotatable_purpose(label)
     if purpose is None:
         return None
-    spec, number = KNOWN_KEYS[purpose], purpose_and_number(label)[1]
-    return spec if number == 1 else replace(spec, label=label, purpose=f"generation {number}; {spec.purpose}")
+    number, says = purpose_and_number(label)[1], _PURPOSES[purpose]
+    policy = policies_of(card=card)[purpose]
+    return KeySpec(label, policy, says if number == 1 else f"generation {number}; {says}")
 
 
-def _known(*labels: str) -> tuple[KeySpec, ...]:
-    return tuple(KNOWN_KEYS[label] for label in labels)
+def _known(*labels: str, card: bool = False) -> tuple[KeySpec, ...]:
+    return tuple(KeySpec(label, policies_of(card=card)[label], _PURPOSES[label]) for label in labels)
 
 
 @dataclass(frozen=True)
 class Handover:
-    """What a successor needs so that others can rely on it: the names in its certificate, and the outputs."""
+    """What a successor needs so that others can rely on it: the names in its certificate, and the outputs.
+
+    `card`: it is a person's.
+    """
 
     certificate: tuple[str, ...]
     outputs: tuple[str, ...]
+    card: bool = False
 
 
 ROTATIONS: Final[Mapping[str, tuple[Handover, ...]]] = {
-    IDENTITY: (Handover((), ("verifying_key",)), Handover(("doctor",), ("certificate_request",))),
-    SEALING: (Handover((), ()),),
+    IDENTITY: (Handover((), ("verifying_key",)), Handover(("doctor",), ("certificate_request",), card=True)),
+    SEALING: (Handover((), ()), Handover(("doctor",), (), card=True)),
     INDEXING: (Handover((), ()),),
     RECORDS: (Handover((), ()),),
     ISSUING: (Handover((), ("issuer_public_key",)),),
@@ -140,19 +152,21 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(
             "doctor-card",
             "make a doctor's keys in a card and have the medical authority certify them",
-            keys=_known(IDENTITY, SEALING),
+            keys=_known(IDENTITY, SEALING, card=True),
             outputs=("certificate_request", "doctor_certificate"),
             certificate=("doctor",),
             issuer=True,
+            card=True,
         ),
         Kind(
             "re-issue",
             "replace a lost card or phone: new keys, a new certificate, the old one revoked",
-            keys=_known(IDENTITY, SEALING),
+            keys=_known(IDENTITY, SEALING, card=True),
             outputs=("certificate_request", "doctor_certificate", "crl"),
             certificate=("doctor", "revoked_serial"),
             issuer=True,
             revokes=True,
+            card=True,
         ),
         Kind(
             "rotation",
@@ -178,7 +192,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
-_TEXTS: Final = {KeyKind.ED25519: "EC_EDWARDS", KeyKind.AES_256: "AES", KeyKind.HMAC_256: "GENERIC_SECRET"}
+_TEXTS: Final = {KeyKind.P256: "EC", KeyKind.HMAC_256: "GENERIC_SECRET"}
 
 
 def reported(info: ObjectInfo) -> dict[str, object]:

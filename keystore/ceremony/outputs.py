@@ -8,11 +8,10 @@ from datetime import UTC
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hsm import TokenEd25519Key
+from hsm import TokenSigningKey
 from keystore.ceremony.console import OpenIssuer, Room
 from keystore.ceremony.errors import CeremonyError, ToolMissing
 from keystore.ceremony.openssl import OpenSsl
@@ -25,6 +24,8 @@ from keystore.x509 import (
     RevokedCertificate,
     create_authority,
     create_tls_ca,
+    is_issued_by,
+    is_signed_by,
     issue_crl,
     issue_doctor_certificate,
     request_certificate,
@@ -46,12 +47,12 @@ def _verifying_key(room: Room) -> bytes:
 
 def _tls_ca_certificate(room: Room) -> bytes:
     key = _key(room, TLS_CA)
-    return _checked(create_tls_ca(key, room.plan.certificate["realm"], now=room.now()), key.public_key())
+    return _checked(create_tls_ca(key, room.plan.certificate["realm"], now=room.now()))
 
 
 def _authority_certificate(room: Room) -> bytes:
     key = _key(room, MEDICAL_AUTHORITY)
-    return _checked(create_authority(key, room.plan.certificate["authority"], now=room.now()), key.public_key())
+    return _checked(create_authority(key, room.plan.certificate["authority"], now=room.now()))
 
 
 def _first_crl(room: Room) -> bytes:
@@ -72,9 +73,9 @@ def _certificate_request(room: Room) -> bytes:
 def _doctor_certificate(room: Room) -> bytes:
     issuer = _issuer(room)
     request, doctor = _certificate_request(room), room.plan.certificate["doctor"]
-    key = issuer.token.ed25519(_issuer_key(room), POLICIES[MEDICAL_AUTHORITY])
+    key = issuer.token.signing(_issuer_key(room), POLICIES[MEDICAL_AUTHORITY])
     issued = issue_doctor_certificate(issuer.certificate, key, request, doctor, now=room.now())
-    return _checked(issued, issuer.certificate.public_key())
+    return _checked(issued, issuer.certificate)
 
 
 def _crl(room: Room) -> bytes:
@@ -85,7 +86,7 @@ def _crl(room: Room) -> bytes:
     revoked = [RevokedCertificate(entry.serial_number, entry.revocation_date_utc) for entry in newest]
     if all(entry.serial_number != lost.serial_number for entry in revoked):
         revoked.append(lost)
-    key = issuer.token.ed25519(_issuer_key(room), POLICIES[MEDICAL_AUTHORITY])
+    key = issuer.token.signing(_issuer_key(room), POLICIES[MEDICAL_AUTHORITY])
     return issue_crl(issuer.certificate, key, revoked, number_of(newest) + 1, now=room.now()).public_bytes(Encoding.DER)
 
 
@@ -95,11 +96,11 @@ def newest_crl(room: Room, authority: x509.Certificate) -> x509.CertificateRevoc
         raise CertificateRejected("the authority's newest list is not named")
     try:
         newest = read_crl(room.plan.issuer.previous_crl.read_bytes())
-        genuine = newest.is_signature_valid(_ed25519(authority.public_key()))
+        genuine = is_signed_by(newest, authority)
         number_of(newest)
     except (CertificateRejected, *UNREADABLE, x509.ExtensionNotFound) as error:
         raise CertificateRejected(f"the authority's newest list cannot be read: {error}") from error
-    if not genuine or newest.issuer != authority.subject:
+    if not genuine:
         raise CertificateRejected("the newest list is not the authority's")
     if newest.next_update_utc is None or newest.next_update_utc < room.now():
         raise CertificateRejected(
@@ -113,10 +114,10 @@ def number_of(crl: x509.CertificateRevocationList) -> int:
     return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
-def _key(room: Room, purpose: str) -> TokenEd25519Key:
+def _key(room: Room, purpose: str) -> TokenSigningKey:
     """Open the key that this ceremony made for a purpose, of whichever generation."""
-    label = next(spec.label for spec in room.plan.new_keys if spec.policy.purpose == purpose)
-    return room.token.ed25519(label, POLICIES[purpose])
+    spec = next(spec for spec in room.plan.new_keys if spec.policy.purpose == purpose)
+    return room.token.signing(spec.label, spec.policy)
 
 
 def _backup_card(room: Room) -> bytes:
@@ -135,24 +136,19 @@ def _issuer_key(room: Room) -> str:
     return room.plan.issuer.key if room.plan.issuer else MEDICAL_AUTHORITY
 
 
-def _checked(certificate: x509.Certificate, issuer_key: object) -> bytes:
-    """Read a certificate back and check its signature in software before it is written. Raises CertificateRejected."""
+def _checked(certificate: x509.Certificate, issuer: x509.Certificate | None = None) -> bytes:
+    """Read a certificate back and check its signature in software before it is written, a root's by its own key.
+
+    Raises CertificateRejected.
+    """
     der = certificate.public_bytes(Encoding.DER)
     read = x509.load_der_x509_certificate(der)
-    try:
-        _ed25519(issuer_key).verify(read.signature, read.tbs_certificate_bytes)
-    except InvalidSignature as error:
-        raise CertificateRejected("the token's signature does not verify under the issuer's key") from error
+    if not is_issued_by(read, issuer or read):
+        raise CertificateRejected("the token's signature does not verify under the issuer's key")
     return der
 
 
-def _ed25519(key: object) -> Ed25519PublicKey:
-    if not isinstance(key, Ed25519PublicKey):
-        raise CertificateRejected("the issuer's key is not an Ed25519 key")
-    return key
-
-
-def _pem(key: Ed25519PublicKey) -> bytes:
+def _pem(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -15,11 +15,12 @@ from hsm import TokenUri
 from hsm.errors import TokenUriInvalid
 from keystore.backup import RecoverableKey
 from keystore.ceremony.errors import CeremonyFileInvalid
-from keystore.ceremony.kinds import CEREMONY, KINDS, KNOWN_KEYS, PARTIES, ROTATIONS, KeySpec, Kind, known_key
-from keystore.errors import GenerationUnknown
+from keystore.ceremony.kinds import CEREMONY, KINDS, PARTIES, ROTATIONS, KeySpec, Kind, known_key
+from keystore.errors import GenerationUnknown, InvalidPoint
 from keystore.generations import label_of, purpose_and_number
 from keystore.identities import FORMS
-from keystore.policies import IDENTITY, MEDICAL_AUTHORITY, TLS_CA, rotatable_purpose
+from keystore.policies import IDENTITY, ISSUING, MEDICAL_AUTHORITY, ROTATABLE, TLS_CA, rotatable_purpose
+from keystore.signatures import VerifyingKey
 
 
 class Table:
@@ -90,7 +91,7 @@ class Table:
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _LABEL: Final = re.compile(r"[a-z][a-z0-9-]{0,57}(\.[1-9][0-9]{0,4})?")
-_PUBLIC_KEY: Final = re.compile(r"[0-9a-f]{64}")
+_PUBLIC_KEY: Final = re.compile(r"[0-9a-f]{66}")
 _CERTIFIED: Final = {
     "revoked_serial": (re.compile(r"[0-9a-f]{1,40}"), "a serial number is lower-case hexadecimal"),
     "authority": (FORMS["authority"], "an authority's id is M: and a name"),
@@ -193,7 +194,7 @@ class Plan:
         if self.backup is not None and self.backup.party == "hospital":
             named = self.backup.keys or SIGNERS
             return tuple(spec for label in named if (spec := known_key(label)) and spec.policy.purpose in SIGNERS)
-        successor = known_key(self.keys.successor or "")
+        successor = known_key(self.keys.successor or "", card=self.kind.card)
         return self.kind.keys if successor is None else (successor,)
 
     @property
@@ -211,6 +212,11 @@ class Plan:
     def new_labels(self) -> frozenset[str]:
         """Return the labels of everything that this ceremony puts into its token."""
         return frozenset([spec.label for spec in self.new_keys] + [key.label for key in self.recoverable])
+
+    @property
+    def makes_issuer(self) -> bool:
+        """Return whether this ceremony puts a generation of s into its token."""
+        return any(rotatable_purpose(label) == ISSUING for label in self.new_labels)
 
     @property
     def needed_keys(self) -> tuple[str, ...]:
@@ -319,13 +325,21 @@ def _participants(table: Table, roles: Roles) -> dict[str, Participant]:
         entry = table.table(name)
         participant = Participant(_uri(entry, "token"), entry.text("public_key"), entry.optional("key") or CEREMONY)
         entry.end()
-        if not _PUBLIC_KEY.fullmatch(participant.public_key):
-            raise CeremonyFileInvalid(f"{entry.name}.public_key: an Ed25519 public key is 64 lower-case hex digits")
+        _require_public_key(participant.public_key, entry.name)
         participants[name] = participant
     table.end()
     if len({participant.public_key for participant in participants.values()}) != len(participants):
         raise CeremonyFileInvalid("participants: two people have the same public key")
     return participants
+
+
+def _require_public_key(text: str, name: str) -> None:
+    if not _PUBLIC_KEY.fullmatch(text):
+        raise CeremonyFileInvalid(f"{name}.public_key: a P-256 public key, compressed, is 66 lower-case hex digits")
+    try:
+        VerifyingKey(bytes.fromhex(text))
+    except InvalidPoint as error:
+        raise CeremonyFileInvalid(f"{name}.public_key: {error}") from error
 
 
 def _threshold(root: Table, kind: Kind, roles: Roles) -> int | None:
@@ -390,7 +404,7 @@ def _keys(root: Table, kind: Kind) -> KeyChoice:
 def _require_next(rotate: str, successor: str | None) -> None:
     purpose = rotatable_purpose(rotate)
     if purpose is None:
-        raise CeremonyFileInvalid(f"keys.rotate: {rotate!r} is no generation of {', '.join(sorted(KNOWN_KEYS))}")
+        raise CeremonyFileInvalid(f"keys.rotate: {rotate!r} is no generation of {', '.join(sorted(ROTATABLE))}")
     try:
         following = label_of(purpose, purpose_and_number(rotate)[1] + 1)
     except GenerationUnknown as error:
@@ -409,7 +423,7 @@ def _handing_over(kind: Kind, keys: KeyChoice, certificate: object) -> Kind:
     if choice is None:
         names = " or ".join(", ".join(choice.certificate) or "nothing" for choice in choices)
         raise CeremonyFileInvalid(f"certificate: the successor of {keys.rotate!r} needs {names}")
-    return replace(kind, certificate=choice.certificate, outputs=choice.outputs)
+    return replace(kind, certificate=choice.certificate, outputs=choice.outputs, card=choice.card)
 
 
 def _backup(root: Table, kind: Kind, base: Path) -> Backup | None:
@@ -433,7 +447,7 @@ def _require_successors(keys: tuple[str, ...], party: str, kind: Kind) -> None:
     backed = {key.label for key in PARTIES[party]}
     purposes = [rotatable_purpose(label) for label in keys]
     allowed = backed | set(SIGNERS if kind.backup == "restore" else ())
-    fits = len(set(purposes)) == len(keys) and set(purposes) <= allowed and not set(keys) & set(KNOWN_KEYS)
+    fits = len(set(purposes)) == len(keys) and set(purposes) <= allowed and not set(keys) & ROTATABLE
     if keys and not (fits and set(purposes) & backed):
         raise CeremonyFileInvalid(f"backup.keys: needs successors of keys that a {party}'s backup has, one of each")
 

@@ -13,12 +13,13 @@ from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm, find_module
 from keystore.backup import RecoverableKeys, new_seed
 from keystore.ceremony.console import Desk
-from keystore.ceremony.kinds import CEREMONY, KNOWN_KEYS, known_key
+from keystore.ceremony.kinds import CEREMONY, known_key
 from keystore.ceremony.plan import Backup, Issuer, Participant, Plan
 from keystore.ceremony.transcript import write_new
 from keystore.keyring import generate
 from keystore.policies import IDENTITY, MEDICAL_AUTHORITY, POLICIES
 from keystore.quorum import split_pin
+from keystore.signatures import VerifyingKey
 from keystore.x509 import create_authority, issue_crl
 
 MARK: Final = "REHEARSAL"
@@ -73,7 +74,8 @@ class Stage:
         outputs.mkdir()
         with self._token("token", "rehearsal") as token:
             for label in plan.needed_keys:
-                generate(token, label, (known_key(label) or KNOWN_KEYS[IDENTITY]).policy)
+                spec = known_key(label, card=plan.kind.card)
+                generate(token, label, spec.policy if spec else POLICIES[IDENTITY])
             uri = _uri_of(token)
         if plan.joins_pin and plan.threshold is not None:
             shares = split_pin(self.desk.pins["token"], threshold=plan.threshold, holders=plan.roles.officers)
@@ -107,14 +109,14 @@ class Stage:
 
     def _participant(self, name: str) -> Participant:
         with self._token(name, name) as token:
-            key = token.generate_ed25519(CEREMONY).public_key()
-            return Participant(_uri_of(token), key.public_bytes_raw().hex())
+            key = VerifyingKey.of(token.generate_signing(CEREMONY).public_key())
+            return Participant(_uri_of(token), key.data.hex())
 
     def _issuer(self, issuer: Issuer | None) -> Issuer | None:
         if issuer is None:
             return None
         with self._token("issuer", "rehearsal authority") as token:
-            key = token.generate_ed25519(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY])
+            key = token.generate_signing(MEDICAL_AUTHORITY, POLICIES[MEDICAL_AUTHORITY])
             certificate = create_authority(key, _AUTHORITY_ID, now=self._now())
             crl = issue_crl(certificate, key, [], 1, now=self._now())
             uri = _uri_of(token)

@@ -16,6 +16,7 @@ Action = Literal[
     "open-token",
     "open-issuer",
     "inventory",
+    "examine-nonces",
     "split-pin",
     "make-key",
     "make-from-seed",
@@ -57,6 +58,9 @@ def _opening(plan: Plan) -> list[Step]:
     if plan.issuer:
         steps.append(Step("issuer", "The medical authority's token is connected.", "open-issuer", leading))
     steps.append(Step("inventory", "The token's contents are compared with what they should be.", "inventory", leading))
+    if plan.makes_issuer:
+        text = "The token signs with a throw-away key, by which its nonces are computed: they have to be chance alone."
+        steps.append(Step("nonces", text, "examine-nonces", leading))
     return steps
 
 

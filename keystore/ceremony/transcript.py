@@ -2,7 +2,7 @@
 
 The transcript is JSON lines, each bound to the one before it. An entry's digest is SHA-256(previous digest || the entry without
 its digest), where the entry is written in its one canonical spelling: ASCII, keys sorted, no blanks. The first entry's previous
-digest is 32 zero bytes. At the end everybody present signs `SIGNED_PREFIX || digest` of the entry "closed"
+digest is 32 zero bytes. At the end everybody present signs T("ceremony", digest of the entry "closed")
 (docs/ceremonies/transcript.md).
 
 A digest is hexadecimal for the eye, and words to read aloud: of SLIP-39's list, which `shamir-mnemonic` ships: 1024 English
@@ -24,6 +24,7 @@ from shamir_mnemonic.wordlist import WORDLIST
 import hsm
 import safefiles
 from keystore.ceremony.errors import ChainBroken, LineMalformed, OutputExists, ResumeRefused, TranscriptTruncated
+from keystore.transcript import transcript
 
 _BITS: Final = 10
 _PER_LINE: Final = 6
@@ -58,7 +59,6 @@ def source_digest() -> bytes:
 
 
 START: Final = bytes(32)
-SIGNED_PREFIX: Final = b"medunion/v1 ceremony transcript\x00"
 _FIELDS: Final = {"number", "at", "event", "by", "data", "previous", "digest"}
 Data = Mapping[str, object]
 
@@ -182,8 +182,8 @@ class Transcript:
 
 
 def signed_message(head: bytes) -> bytes:
-    """Return what participants sign."""
-    return SIGNED_PREFIX + head
+    """Return T("ceremony", head): what participants sign."""
+    return transcript("ceremony", head)
 
 
 @dataclass

@@ -15,9 +15,8 @@ from html import escape
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from hsm import Provenance
+from hsm import KeyPolicy, Provenance
 from keystore.ceremony.errors import (
     CeremoniesUnchained,
     CeremonyAborted,
@@ -27,9 +26,11 @@ from keystore.ceremony.errors import (
     TranscriptInvalid,
     TranscriptTruncated,
 )
-from keystore.ceremony.kinds import differences
+from keystore.ceremony.kinds import differences, policies_of
 from keystore.ceremony.transcript import Data, Entry, parse, signed_message, spoken
-from keystore.policies import CLOUD_POLICIES, POLICIES
+from keystore.errors import InvalidPoint
+from keystore.policies import CLOUD_POLICIES, ISSUING
+from keystore.signatures import VerifyingKey
 
 FORMAT = 1
 
@@ -52,6 +53,7 @@ def verify(content: bytes, pinned: Mapping[str, str] | None = None) -> Verified:
     opened = _opened(entries)
     for entry in entries:
         _verify_content(entry)
+    _verify_nonces(entries)
     closed = _closed(entries)
     signers = _signers(opened)
     _verify_signatures(entries[closed:], signers, entries[closed - 1].digest)
@@ -79,7 +81,7 @@ def _verify_content(entry: Entry) -> None:
     """Check what an entry claims about itself, as far as the entry alone shows it."""
     if entry.event == "key":
         imported = entry.data.get("imported") is True
-        policy = (CLOUD_POLICIES if imported else POLICIES).get(str(entry.data.get("policy")))
+        policy = _policy_of(entry.data, imported=imported)
         attributes = entry.data.get("attributes")
         if policy is None or not isinstance(attributes, dict):
             raise ContentWrong(f"line {entry.number} tells of a key without policy or attributes")
@@ -92,6 +94,24 @@ def _verify_content(entry: Entry) -> None:
         content, digest = entry.data.get("content"), str(entry.data.get("sha256"))
         if not _is_digest_of(digest, content):
             raise ContentWrong(f"line {entry.number}: the digest is not that of the output")
+
+
+def _policy_of(key: Data, *, imported: bool) -> KeyPolicy | None:
+    policies = CLOUD_POLICIES if imported else policies_of(card=key.get("card") is True)
+    return policies.get(str(key.get("policy")))
+
+
+def _verify_nonces(entries: list[Entry]) -> None:
+    """Check that no s came into a token before its nonces were found to be chance there."""
+    fair = min((entry.number for entry in entries if _is_fair(entry)), default=len(entries) + 1)
+    for entry in entries:
+        if entry.event == "key" and entry.data.get("policy") == ISSUING and entry.number < fair:
+            raise ContentWrong(f"line {entry.number}: s came into a token whose nonces had not been examined")
+
+
+def _is_fair(entry: Entry) -> bool:
+    facts = entry.data
+    return entry.event == "nonces" and facts.get("fair") is True and facts.get("deterministic") is False
 
 
 def _is_digest_of(digest: str, content: object) -> bool:
@@ -137,8 +157,8 @@ def _verify_signatures(signed: list[Entry], signers: Mapping[str, str], head: by
 def _verify_signature(entry: Entry, name: str, public_key: str, head: bytes) -> None:
     try:
         signature = bytes.fromhex(str(entry.data.get("signature")))
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(signature, signed_message(head))
-    except (ValueError, InvalidSignature) as error:
+        VerifyingKey(bytes.fromhex(public_key)).verify(signature, signed_message(head))
+    except (ValueError, InvalidPoint, InvalidSignature) as error:
         raise SignatureWrong(f"line {entry.number}: the signature is not {name}'s") from error
 
 

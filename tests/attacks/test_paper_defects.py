@@ -128,7 +128,7 @@ def test_x9_an_index_row_is_a_record_with_every_name_in_it(federation):
 def test_x10_each_use_has_a_key_of_its_own_that_is_certified(federation):
     """PUK_X and PRK_X are never generated or certified, and the cloud's are one: all are stated, and all differ."""
     cloud = federation.cloud
-    keys = {cloud.keys.issuing.public_key, cloud.keys.signing_key.public_key().public_bytes_raw()}
+    keys = {cloud.keys.issuing.public_key, cloud.keys.signing_key.verifying_key.data}
     for member in (federation.patient, federation.doctor, federation.hospital_a):
         party = federation.party(member)
         statement = EncryptionKeyStatement.FromString(party.encryption_key_statement.statement)

@@ -30,7 +30,7 @@ def hall(
 def other_authority(make_token_uri: Callable[..., TokenUri], user_pin: Pin) -> tuple[bytes, bytes]:
     """Give the certificate and a list of another authority of the same name."""
     with open_token(make_token_uri("other"), pin_from_value(user_pin.reveal())) as token:
-        key, now = token.generate_ed25519("medical-authority"), datetime.now(UTC)
+        key, now = token.generate_signing("medical-authority"), datetime.now(UTC)
         certificate = create_authority(key, "M:beispielland", now=now)
         crl = issue_crl(certificate, key, [], 41, now=now)
     return certificate.public_bytes(Encoding.DER), crl.public_bytes(Encoding.DER)

@@ -15,6 +15,7 @@ from hsm import ObjectInfo, Pin, TokenUri, open_token, pin_from_value
 from keystore.backup import RecoverableKeys, new_seed
 from keystore.ceremony.kinds import KINDS, PARTIES
 from keystore.ceremony.transcript import Entry, parse
+from keystore.curve import compressed
 from keystore.keyring import generate
 from keystore.policies import POLICIES
 from keystore.quorum import split_pin
@@ -44,10 +45,10 @@ def gather(make_uri: MakeUri, pin: str) -> People:
     for name in NAMES:
         tokens[name] = make_uri(name)
         with open_token(tokens[name], pin_from_value(pin)) as token:
-            keys[name] = token.generate_ed25519("ceremony").public_key().public_bytes_raw().hex()
+            keys[name] = compressed(token.generate_signing("ceremony").public_key()).hex()
     uri = make_uri("authority")
     with open_token(uri, pin_from_value(pin)) as token:
-        key, now = token.generate_ed25519("medical-authority"), datetime.now(UTC)
+        key, now = token.generate_signing("medical-authority"), datetime.now(UTC)
         certificate = create_authority(key, "M:beispielland", now=now)
         crl = issue_crl(certificate, key, [RevokedCertificate(7, now)], 41, now=now)
     return People(tokens, keys, uri, certificate.public_bytes(Encoding.DER), crl.public_bytes(Encoding.DER), pin)
@@ -155,7 +156,7 @@ class Hall:
             made = RecoverableKeys.create(
                 token, PARTIES["public-cloud"], new_seed(token), threshold=2, holders=OFFICERS
             )
-            self.lost = token.ed25519("issuer", POLICIES["issuer"]).public_key().public_bytes_raw().hex()
+            self.lost = compressed(token.signing("issuer", POLICIES["issuer"]).public_key()).hex()
         (self.directory / "card.json").write_text(made.card.to_json())
         for share in made.shares:
             (self.shares / f"{share.holder}.share").write_text(share.text())

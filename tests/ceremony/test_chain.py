@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from keystore.ceremony.errors import (
     CeremoniesUnchained,
     ChainBroken,
@@ -18,16 +16,18 @@ from keystore.ceremony.errors import (
 )
 from keystore.ceremony.transcript import Transcript, signed_message
 from keystore.ceremony.verify import verify_chain
+from keystore.curve import private_key
+from keystore.signatures import SigningKey
 from tests.ceremony.hall import EXAMPLES, Hall
 
 Halls = Callable[[str], Hall]
-WANDA, EVE = Ed25519PrivateKey.from_private_bytes(bytes(32)), Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
+WANDA, EVE = (SigningKey(private_key(bytes([number]) * 32)) for number in (1, 2))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Write = Callable[..., bytes]
 
 
-def public(key: Ed25519PrivateKey) -> str:
-    return key.public_key().public_bytes_raw().hex()
+def public(key: SigningKey) -> str:
+    return key.verifying_key.data.hex()
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def write(tmp_path: Path) -> Write:
     def written(
         previous: bytes | None = None,
         *,
-        named: Ed25519PrivateKey = WANDA,
-        by: Ed25519PrivateKey | None = WANDA,
+        named: SigningKey = WANDA,
+        by: SigningKey | None = WANDA,
         day: int | None = None,
         rehearsal: bool = False,
         who: str = "Wanda",

@@ -123,7 +123,7 @@ def test_revocation_that_the_ceremonys_list_forgot_is_told_and_kept(hall: Halls)
 def test_import_refused_for_another_authoritys_ceremony(hall: Halls) -> None:
     board = held(hall("doctor-card"))
     with open_token(board.hall.people.authority, pin_from_value(board.hall.people.pin)) as token:
-        again = create_authority(token.ed25519("medical-authority"), "M:beispielland", now=datetime.now(UTC))
+        again = create_authority(token.signing("medical-authority"), "M:beispielland", now=datetime.now(UTC))
     (board.path / "authority.der").write_bytes(again.public_bytes(Encoding.DER))
     assert "not held with this authority's certificate" in board.take(code=1)
 
@@ -145,7 +145,7 @@ def test_import_refused_for_a_rehearsal(hall: Halls) -> None:
 
 def test_participant_not_pinned_is_refused_and_one_has_to_be_named(hall: Halls) -> None:
     board = held(hall("doctor-card"))
-    assert "[PARTICIPANT_NOT_PINNED]" in board.take(code=1, key="0" * 64)
+    assert "[PARTICIPANT_NOT_PINNED]" in board.take(code=1, key="02" + "0" * 64)
     assert "--participant" in board.medunion("import-ceremony", board.hall.transcript, code=2)
 
 
@@ -163,7 +163,7 @@ def test_certificate_rejected_before_a_key_is_made_if_the_newest_list_has_ended(
     card = hall("re-issue")
     authority = x509.load_der_x509_certificate(card.people.certificate)
     with open_token(card.people.authority, pin_from_value(card.people.pin)) as token:
-        key = token.ed25519("medical-authority")
+        key = token.signing("medical-authority")
         old = issue_crl(authority, key, [], 41, now=datetime.now(UTC) - timedelta(hours=hours))
     (card.directory / "newest.crl").write_bytes(old.public_bytes(Encoding.DER))
     result = card.run()

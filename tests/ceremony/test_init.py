@@ -95,7 +95,7 @@ def test_ceremony_of_another_kind_a_rehearsal_and_unknown_people_are_refused(hal
     enrolment = held(hall("hospital-enrolment"))
     assert "of another kind" in init(enrolment, *cloud(enrolment), *wanda(enrolment), code=1)
     assert "at least one participant" in init(enrolment, *cloud(enrolment), code=1)
-    assert "PARTICIPANT_NOT_PINNED" in init(enrolment, *cloud(enrolment), "--participant", f"Wanda={'00' * 32}", code=1)
+    assert "PARTICIPANT_NOT_PINNED" in init(enrolment, *cloud(enrolment), "--participant", f"Wanda={'02' * 33}", code=1)
     made = [
         enrolment.transcript,
         *enrolment.shares.iterdir(),

@@ -20,6 +20,7 @@ from keystore.quorum import split_pin
 from tests.ceremony.hall import Hall
 
 Halls = Callable[[str], Hall]
+SOMEBODY = "02" + "5".zfill(64)  # a point of the curve
 
 
 def stopped(hall: Hall, code: int, reason: str, *options: str) -> str:
@@ -110,6 +111,13 @@ def test_ceremony_file_invalid_names_the_key(hall: Halls, old: str, new: str, na
     assert medical.labels() == set()
 
 
+@pytest.mark.parametrize("key", [SOMEBODY[2:], SOMEBODY.upper().replace("5", "C"), "04" + SOMEBODY[2:], "02" + "1".zfill(64)])
+def test_ceremony_file_invalid_for_a_public_key_that_is_none(hall: Halls, key: str) -> None:
+    medical = hall("medical-authority")
+    medical.change(medical.people.keys["Wim"], key)
+    assert "participants.Wim.public_key" in stopped(medical, 2, "CEREMONY_FILE_INVALID")
+
+
 def test_ceremony_file_invalid_without_the_tokens_serial(hall: Halls) -> None:
     medical = hall("medical-authority")
     medical.write(re.sub(r"(\[token\]\nuri = .*);serial=[0-9a-f]*", r"\1", medical.file.read_text()))
@@ -154,11 +162,11 @@ def test_answer_missing_stops_the_ceremony(hall: Halls) -> None:
 def test_inventory_unexpected_if_a_key_is_there_already(hall: Halls) -> None:
     medical = hall("medical-authority")
     with open_token(medical.token, pin_from_value(medical.pin)) as token:
-        key = token.generate_ed25519("medical-authority").public_key()
+        key = token.generate_signing("medical-authority").public_key()
     stopped(medical, 1, "INVENTORY_UNEXPECTED")
     assert medical.last().event == "aborted"
     with open_token(medical.token, pin_from_value(medical.pin)) as token:
-        assert token.ed25519("medical-authority").public_key() == key
+        assert token.signing("medical-authority").public_key() == key
 
 
 def test_inventory_unexpected_if_a_key_to_destroy_is_not_there(hall: Halls) -> None:
@@ -233,7 +241,7 @@ def test_backup_card_rejected_if_it_was_changed(hall: Halls) -> None:
 def test_participant_key_wrong_is_refused_and_everything_undone(hall: Halls) -> None:
     medical = hall("medical-authority")
     medical.change("[quorum]\nthreshold = 2\n", "")
-    medical.change(medical.people.keys["Wim"], "ab" * 32)
+    medical.change(medical.people.keys["Wim"], SOMEBODY)
     stopped(medical, 1, "PARTICIPANT_KEY_WRONG")
     aborted(medical, "PARTICIPANT_KEY_WRONG")
 

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from keystore.ceremony.errors import (
     CeremonyAborted,
     ChainBroken,
@@ -22,11 +20,13 @@ from keystore.ceremony.errors import (
 from keystore.ceremony.kinds import wanted
 from keystore.ceremony.transcript import Entry, Transcript, parse, signed_message, words_of
 from keystore.ceremony.verify import as_html, verify
-from keystore.policies import POLICIES
+from keystore.curve import private_key
+from keystore.policies import PERSON_POLICIES, POLICIES
+from keystore.signatures import SigningKey
 
-ADA, WIM = Ed25519PrivateKey.from_private_bytes(bytes(32)), Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
+ADA, WIM = (SigningKey(private_key(bytes([number]) * 32)) for number in (1, 2))
 KEYS = {"Ada": ADA, "Wim": WIM}
-PUBLIC = {name: key.public_key().public_bytes_raw().hex() for name, key in KEYS.items()}
+PUBLIC = {name: key.verifying_key.data.hex() for name, key in KEYS.items()}
 OPENED = {"format": 1, "rehearsal": False, "kind": "medical-authority", "title": "T", "participants": PUBLIC}
 OUTPUT = {
     "name": "o",

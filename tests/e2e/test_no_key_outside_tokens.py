@@ -12,10 +12,10 @@ from pathlib import Path
 
 import nacl.bindings as sodium
 import pytest
+from keystore.group import public_point, scalar_from_seed
 
 from demo.stage import Federation, environment, federation, run
 from federation.party.node_directory import read_trust
-from keystore.group import public_point, scalar_from_seed
 from keystore.issuing import credential_transcript
 from keystore.registration_secret import token_form
 

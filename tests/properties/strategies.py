@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from keystore.group import multiply_base
 
 from federation.protocol.parsing import LAST_TIME
 from federation.v1 import (
@@ -26,7 +27,6 @@ from federation.v1 import (
     statement_pb2,
 )
 from federation.v1 import rules_pb2 as rules
-from keystore.group import multiply_base
 
 MODULES = (
     consultation_pb2,

@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from keystore.group import BASE_POINT, IDENTITY, NEGATED_BASE_POINT, add, require_received_point
 
 from federation.errors import PaddingInvalid
 from federation.protocol.parsing import payload_rule
@@ -14,7 +15,6 @@ from federation.v1.consultation_pb2 import ConsultationOpening
 from federation.v1.membership_pb2 import TicketRequest
 from federation.v1.registration_pb2 import RegistrationRequest
 from keystore.errors import InvalidPoint
-from keystore.group import BASE_POINT, IDENTITY, NEGATED_BASE_POINT, add, require_received_point
 from keystore.transcript import listing, row, transcript
 from tests.vectors import layers, spec
 

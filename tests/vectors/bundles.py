@@ -7,7 +7,8 @@ from federation.protocol.bundle import TrustedBundle, follow, follow_all, pin
 from federation.protocol.statements import sign_statement
 from federation.v1.directory_pb2 import KeyPeriod, MedicalAuthority, TrustBundle
 from tests.vectors import spec
-from tests.vectors.software import NOW, ROTATED_AT, Cast, Json, Stream, signed, signing_key, unsigned
+from tests.vectors.draws import Json, Stream
+from tests.vectors.software import NOW, ROTATED_AT, Cast, signed, signing_key, unsigned
 
 CLASSES = ("cardiology", "neurology")
 HOUR_MS = 3_600_000
@@ -17,8 +18,8 @@ Change = Callable[[TrustBundle], None]
 
 def chain(cloud: Json, authorities: list[Json]) -> list[Json]:
     """Give the founding, the preparation of both successors, their activation: each signed as its predecessor allows."""
-    retired, active = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_signing_seed", "signing_seed"))
-    old, new = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_issuing_seed", "issuing_seed"))
+    retired, active = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_signing_key", "signing_key"))
+    old, new = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_issuing_key", "issuing_key"))
     first = TrustBundle(
         realm="vectors",
         cloud_id=cloud["identity"],
@@ -46,8 +47,8 @@ def chain(cloud: Json, authorities: list[Json]) -> list[Json]:
     third = _after(second, ROTATED_AT)
     for periods in (third.issuers, third.cloud_keys):
         periods[0].not_after = periods[1].not_before = ROTATED_AT
-    seeds = ("retired_signing_seed", "retired_signing_seed", "signing_seed")
-    return [_signed(bundle, cloud[seed]) for bundle, seed in zip((first, second, third), seeds, strict=True)]
+    keys = ("retired_signing_key", "retired_signing_key", "signing_key")
+    return [_signed(bundle, cloud[key]) for bundle, key in zip((first, second, third), keys, strict=True)]
 
 
 def vectors(cast: Cast) -> list[Json]:
@@ -63,8 +64,8 @@ def vectors(cast: Cast) -> list[Json]:
 
 def _cases(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
     cloud = cast.data["cloud"]
-    retired, active = cloud["retired_signing_seed"], cloud["signing_seed"]
-    stranger = Stream("stranger")(32).hex()
+    retired, active = cloud["retired_signing_key"], cloud["signing_key"]
+    stranger = Stream("stranger").private_key().hex()
 
     def nothing(_: TrustBundle) -> None:
         pass
@@ -100,11 +101,11 @@ def _cases(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
     ]
 
 
-def _refused(cast: Cast, name: str, follows: int, seed: str, change: Change, expect: str) -> Json:
+def _refused(cast: Cast, name: str, follows: int, key: str, change: Change, expect: str) -> Json:
     bundles = [signed(bundle) for bundle in cast.data["trust_bundles"]]
     content = _after(TrustBundle.FromString(bundles[follows - 1].statement), NOW)
     change(content)
-    return {"name": name, "expect": expect, "follows": follows, **_signed(content, seed)}
+    return {"name": name, "expect": expect, "follows": follows, **_signed(content, key)}
 
 
 def _after(bundle: TrustBundle, issued_at: int) -> TrustBundle:
@@ -114,8 +115,8 @@ def _after(bundle: TrustBundle, issued_at: int) -> TrustBundle:
     return following
 
 
-def _signed(bundle: TrustBundle, seed: str) -> Json:
-    statement = unsigned(sign_statement("tb", bundle, signing_key(seed)))
+def _signed(bundle: TrustBundle, key: str) -> Json:
+    statement = unsigned(sign_statement("tb", bundle, signing_key(key)))
     transcript = spec.transcript("tb", bytes.fromhex(statement["statement"]))
     return statement | {"digest": spec.sha256(transcript).hex()}
 

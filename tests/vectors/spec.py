@@ -81,10 +81,8 @@ def add(left: Point, right: Point) -> Point:
     (x1, y1), (x2, y2) = left, right
     if x1 == x2 and (y1 + y2) % PRIME == 0:
         return None
-    if left == right:
-        slope = (3 * x1 * x1 + CURVE_A) * pow(2 * y1, -1, PRIME)
-    else:
-        slope = (y2 - y1) * pow(x2 - x1, -1, PRIME)
+    above, below = (3 * x1 * x1 + CURVE_A, 2 * y1) if left == right else (y2 - y1, x2 - x1)
+    slope = above * pow(below, -1, PRIME)
     x = (slope * slope - x1 - x2) % PRIME
     return x, (slope * (x1 - x) - y1) % PRIME
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.authority.node import MedicalAuthority, found_authority, open_authority
@@ -39,7 +39,7 @@ def authority(directory: NodeDirectory, user_pin):
 @pytest.fixture
 def request_of_ben(make_token) -> bytes:
     """Give a request of D:ben."""
-    return request_certificate(make_token().generate_ed25519("identity"), "D:ben")
+    return request_certificate(make_token().generate_signing("identity"), "D:ben")
 
 
 def test_certificate_names_the_authority_and_is_signed_by_it(
@@ -103,7 +103,7 @@ def test_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_certificate_of_a_version_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    certificate = create_authority(Ed25519PrivateKey.generate(), "M:chamber", now=datetime.now(UTC))
+    certificate = create_authority(ec.generate_private_key(ec.SECP256R1()), "M:chamber", now=datetime.now(UTC))
     third, sixth = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
     file = tmp_path / "file"
     file.write_bytes(certificate.public_bytes(Encoding.DER).replace(third, sixth, 1))

@@ -7,8 +7,7 @@ from ipaddress import ip_address
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -16,7 +15,7 @@ from keystore import x509 as issuing
 from keystore.errors import CertificateRejected
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-ROOT_KEY, HOSPITAL_KEY, AUTHORITY_KEY, DOCTOR_KEY = (Ed25519PrivateKey.generate() for _ in range(4))
+ROOT_KEY, HOSPITAL_KEY, AUTHORITY_KEY, DOCTOR_KEY = (ec.generate_private_key(ec.SECP256R1()) for _ in range(4))
 ROOT = issuing.create_tls_ca(ROOT_KEY, "test", now=NOW)
 IDENTITY_CA = issuing.issue_identity_ca(
     ROOT, ROOT_KEY, issuing.request_certificate(HOSPITAL_KEY, "H:alpha"), "H:alpha", now=NOW
@@ -105,7 +104,7 @@ def _leaf_named(names):
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(HOSPITAL_KEY.public_key()), critical=False)
     )
-    leaf = builder.sign(HOSPITAL_KEY, None)
+    leaf = builder.sign(HOSPITAL_KEY, SHA256())
     return leaf.public_bytes(Encoding.PEM) + IDENTITY_CA.public_bytes(Encoding.PEM)
 
 
@@ -161,25 +160,33 @@ def test_a_request_without_possession_of_its_key_is_refused():
         issuing.requested_key(bytes(stolen), "D:chen")
 
 
-def test_a_request_for_a_key_of_another_kind_is_refused():
+@pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP256K1()])
+def test_a_request_for_a_key_on_another_curve_is_refused(curve):
     name = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:medunion:D:chen")])
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(name, critical=False)
-    request = builder.sign(ec.generate_private_key(ec.SECP256R1()), SHA256()).public_bytes(Encoding.DER)
-    with pytest.raises(CertificateRejected, match="Ed25519"):
+    request = builder.sign(ec.generate_private_key(curve), SHA256()).public_bytes(Encoding.DER)
+    with pytest.raises(CertificateRejected, match="not for a key on P-256"):
         issuing.requested_key(request, "D:chen")
+
+
+def test_a_request_that_is_signed_another_way_is_refused():
+    name = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:medunion:D:chen")])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(name, critical=False)
+    with pytest.raises(CertificateRejected, match="ecdsa-with-SHA256"):
+        issuing.requested_key(builder.sign(DOCTOR_KEY, SHA384()).public_bytes(Encoding.DER), "D:chen")
 
 
 def test_a_request_without_a_name_is_refused():
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     with pytest.raises(CertificateRejected, match="no certificate request"):
-        issuing.requested_key(builder.sign(DOCTOR_KEY, None).public_bytes(Encoding.DER), "D:chen")
+        issuing.requested_key(builder.sign(DOCTOR_KEY, SHA256()).public_bytes(Encoding.DER), "D:chen")
 
 
 def test_a_request_that_reads_late_is_refused():
     """Version and algorithms are read by pyca only when asked for, with errors of its own kinds."""
     version = REQUEST.index(b"\x02\x01\x00")
-    algorithm = REQUEST.index(bytes.fromhex("06032b6570"))
-    for position in (version + 2, algorithm + 4):
+    algorithm = REQUEST.index(bytes.fromhex("06082a8648ce3d040302"))
+    for position in (version + 2, algorithm + 9):
         changed = bytearray(REQUEST)
         changed[position] ^= 0x20
         with pytest.raises(CertificateRejected):
@@ -220,10 +227,37 @@ def test_identities_of_64_characters_get_certificates(tmp_path):
 
 
 def test_certificate_whose_issuer_has_a_key_of_no_known_kind_is_issued_by_nobody():
-    key = Ed25519PrivateKey.generate()
-    ca = issuing.create_tls_ca(key, "test", now=NOW)
-    der, algorithm = ca.public_bytes(Encoding.DER), bytes.fromhex("06032b6570")
-    inner, issuer_key, outer = der.split(algorithm)[1:]
-    strange = der.split(algorithm)[0] + algorithm + inner + bytes.fromhex("06032b657f") + issuer_key + algorithm + outer
-    assert issuing.is_issued_by(ca, ca)
-    assert not issuing.is_issued_by(ca, x509.load_der_x509_certificate(strange))
+    der, kind = ROOT.public_bytes(Encoding.DER), bytes.fromhex("06072a8648ce3d0201")
+    strange = x509.load_der_x509_certificate(der.replace(kind, kind[:-1] + b"\x7f"))
+    assert issuing.is_issued_by(ROOT, ROOT)
+    assert not issuing.is_issued_by(ROOT, strange)
+    with pytest.raises(CertificateRejected):
+        issuing.require_tls_ca(strange, ROOT_KEY, "test", now=NOW)
+
+
+def test_certificate_that_is_signed_another_way_is_issued_by_nobody():
+    """By the right key: whoever reads SHA-384 or P-384 somewhere else is not everybody."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    builder = issuing._builder(ROOT.subject, ROOT.subject, ROOT_KEY.public_key(), ROOT_KEY, NOW, timedelta(days=1))
+    other = issuing._builder(ROOT.subject, ROOT.subject, key.public_key(), key, NOW, timedelta(days=1)).sign(key, SHA256())
+    assert issuing.is_issued_by(builder.sign(ROOT_KEY, SHA256()), ROOT)
+    assert not issuing.is_issued_by(builder.sign(ROOT_KEY, SHA384()), ROOT)
+    assert not issuing.is_issued_by(other, other)
+
+
+def test_nothing_is_signed_by_a_key_on_another_curve():
+    key = ec.generate_private_key(ec.SECP384R1())
+    with pytest.raises(CertificateRejected, match=r"CERT\.ALGORITHM"):
+        issuing.create_tls_ca(key, "test", now=NOW)
+    with pytest.raises(CertificateRejected, match=r"CRL\.ALGORITHM"):
+        issuing.issue_crl(AUTHORITY, key, [], 1, now=NOW)
+    with pytest.raises(CertificateRejected, match=r"CSR\.KEY"):
+        issuing.request_certificate(key, "D:chen")
+
+
+def test_a_list_that_is_signed_another_way_is_not_the_authoritys():
+    builder = x509.CertificateRevocationListBuilder().issuer_name(AUTHORITY.subject).last_update(NOW)
+    builder = builder.next_update(NOW + timedelta(hours=1)).add_extension(x509.CRLNumber(1), critical=False)
+    assert issuing.crl_number(builder.sign(AUTHORITY_KEY, SHA256()), AUTHORITY) == 1
+    with pytest.raises(CertificateRejected, match="not signed by this authority"):
+        issuing.crl_number(builder.sign(AUTHORITY_KEY, SHA384()), AUTHORITY)

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -32,9 +31,10 @@ from keystore.x509_lint import (
 )
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-ISSUER, SUBJECT, OTHER = (Ed25519PrivateKey.generate() for _ in range(3))
-EC = ec.generate_private_key(ec.SECP256R1())
+ISSUER, SUBJECT, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+P384 = ec.generate_private_key(ec.SECP384R1())
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])
+CA_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a CA")])
 NOBODY = x509.Name([])
 URI = x509.UniformResourceIdentifier("urn:medunion:D:chen")
 DNS = x509.DNSName("alpha.hospital.medunion.internal")
@@ -62,8 +62,8 @@ def built(extensions: dict[str, Extension], **changes: Any) -> x509.CertificateB
     builder = (
         x509.CertificateBuilder()
         .subject_name(changes.get("subject", NAME))
-        .issuer_name(changes.get("issuer", NAME))
-        .public_key(SUBJECT.public_key())
+        .issuer_name(changes.get("issuer", CA_NAME))
+        .public_key(changes.get("key", SUBJECT).public_key())
         .serial_number(changes.get("serial", serial_number(ISSUER)))
         .not_valid_before(NOW)
         .not_valid_after(NOW + changes.get("life", timedelta(days=365)))
@@ -74,15 +74,16 @@ def built(extensions: dict[str, Extension], **changes: Any) -> x509.CertificateB
 
 
 def certificate(extensions: dict[str, Extension], **changes: Any) -> x509.Certificate:
-    by = changes.get("by", ISSUER)
-    return built(extensions, **changes).sign(by, SHA256() if by is EC else None)
+    return built(extensions, **changes).sign(ISSUER, changes.get("hashed", SHA256()))
 
 
 BAD_CERTIFICATES: list[tuple[str, Profile, Callable[[], x509.Certificate]]] = [
     ("CERT.SERIAL", DOCTOR, lambda: certificate(DOCTORS, serial=2**63 - 1)),
-    ("CERT.ALGORITHM", DOCTOR, lambda: certificate(DOCTORS, by=EC)),
+    ("CERT.ALGORITHM", DOCTOR, lambda: certificate(DOCTORS, hashed=SHA384())),
+    ("CERT.KEY", DOCTOR, lambda: certificate(DOCTORS, key=P384)),
     ("CERT.NAMES", DOCTOR, lambda: certificate(DOCTORS, subject=NOBODY)),
     ("CERT.NAMES", DOCTOR, lambda: certificate(DOCTORS, issuer=NOBODY)),
+    ("CERT.NAMES", DOCTOR, lambda: certificate(DOCTORS, issuer=NAME)),
     ("CERT.VALIDITY", DOCTOR, lambda: certificate(DOCTORS, life=timedelta(days=731))),
     ("CERT.EXTENSIONS", DOCTOR, lambda: certificate(DOCTORS | {"more": (x509.OCSPNoCheck(), False)})),
     ("CERT.EXTENSIONS", DOCTOR, lambda: certificate({**DOCTORS, "basic": (DOCTORS["basic"][0], False)})),
@@ -123,12 +124,11 @@ def crl(**changes: Any) -> x509.CertificateRevocationList:
     for serial in changes.get("revoked", (7, 8)):
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW).build()
         builder = builder.add_revoked_certificate(entry)
-    by = changes.get("by", ISSUER)
-    return builder.sign(by, SHA256() if by is EC else None)
+    return builder.sign(ISSUER, changes.get("hashed", SHA256()))
 
 
 BAD_LISTS: list[tuple[str, dict[str, Any]]] = [
-    ("CRL.ALGORITHM", {"by": EC}),
+    ("CRL.ALGORITHM", {"hashed": SHA384()}),
     ("CRL.ISSUER", {"issuer": NOBODY}),
     ("CRL.NEXT_UPDATE", {"life": timedelta(hours=25)}),
     ("CRL.EXTENSIONS", {"more": (x509.DeltaCRLIndicator(1), True)}),
@@ -144,12 +144,12 @@ def request(**changes: Any) -> x509.CertificateSigningRequest:
     builder = builder.add_extension(x509.SubjectAlternativeName(changes.get("names", [URI])), critical=False)
     if "more" in changes:
         builder = builder.add_extension(*changes["more"])
-    by = changes.get("by", SUBJECT)
-    return builder.sign(by, SHA256() if by is EC else None)
+    return builder.sign(changes.get("by", SUBJECT), changes.get("hashed", SHA256()))
 
 
 BAD_REQUESTS: list[tuple[str, dict[str, Any]]] = [
-    ("CSR.ALGORITHM", {"by": EC}),
+    ("CSR.ALGORITHM", {"hashed": SHA384()}),
+    ("CSR.KEY", {"by": P384}),
     ("CSR.SUBJECT", {"subject": NOBODY}),
     ("CSR.EXTENSIONS", {"names": [URI, DNS]}),
     ("CSR.EXTENSIONS", {"more": CAS["basic"]}),
@@ -188,20 +188,22 @@ def test_every_rule_has_something_that_breaks_it() -> None:
     assert tried == {rule.name for rules in (CERTIFICATE_RULES, CRL_RULES, REQUEST_RULES) for rule in rules}
 
 
-class Counting(Ed25519PrivateKey):
-    """A key that counts what it signs, and may sign something else than it was given."""
+class Counting(ec.EllipticCurvePrivateKey):
+    """A key that counts what it signs."""
 
-    def __init__(self, key: Ed25519PrivateKey) -> None:
+    curve, key_size = ISSUER.curve, ISSUER.key_size
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
         self.key, self.signed = key, 0
 
-    def sign(self, data: bytes) -> bytes:
+    def sign(self, data: bytes, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
         self.signed += 1
-        return self.key.sign(data)
+        return self.key.sign(data, signature_algorithm)
 
     def public_key(self):
         return self.key.public_key()
 
-    private_bytes = private_bytes_raw = __copy__ = __deepcopy__ = None
+    exchange = private_bytes = private_numbers = __copy__ = __deepcopy__ = None
 
 
 def test_certificate_rejected_before_the_cas_key_signs_anything() -> None:
@@ -219,7 +221,7 @@ def test_certificate_rejected_if_what_was_signed_is_not_what_was_judged() -> Non
 
         serials = iter((serial_number(ISSUER), serial_number(ISSUER)))
 
-        def sign(self, key: Ed25519PrivateKey, algorithm: None) -> x509.Certificate:
+        def sign(self, key: ec.EllipticCurvePrivateKey, algorithm: SHA256) -> x509.Certificate:
             return built(DOCTORS, serial=next(self.serials)).sign(key, algorithm)
 
     with pytest.raises(CertificateRejected, match="SAME_AS_LINTED"):
@@ -227,7 +229,7 @@ def test_certificate_rejected_if_what_was_signed_is_not_what_was_judged() -> Non
 
 
 def test_serial_number_is_the_tokens_and_no_software_draws_it(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = token.generate_ed25519("medical-authority")
+    key = token.generate_signing("medical-authority")
     monkeypatch.setattr(issuing.os, "urandom", lambda _size: pytest.fail("software drew a serial number"))
     monkeypatch.setattr(x509, "random_serial_number", lambda: pytest.fail("software drew a serial number"))
 

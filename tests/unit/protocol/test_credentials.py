@@ -4,7 +4,6 @@ from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.errors import (
     CredentialExpired,
@@ -32,6 +31,7 @@ from federation.v1.statement_pb2 import (
 )
 from keystore import group
 from keystore.encryption import key_id_of
+from tests.keys import new_signing_key
 from tests.mallory import BORROWED_POINTS, refused, restated
 
 HOUR = 3_600_000
@@ -315,7 +315,7 @@ def test_a_trust_bundle_with_a_malformed_authority_is_refused(federation):
 
 
 def test_a_signature_of_any_key_does_not_hold_under_a_stranger(federation, verifier):
-    stranger = Ed25519PrivateKey.generate()
+    stranger = new_signing_key()
     signed = key_statement(federation, lambda _: None, by=stranger)
     with refused(SignatureInvalid):
         verifier.party(signed, ROLE_PATIENT, now=federation.clock.now)

@@ -45,9 +45,11 @@ def _issuance() -> None:
         blob("registration_point"),
         integer("at"),
     )
+    create("issued_nonces", key("registration_point"), blob("serial"))
+    create("stopped_issuers", key("public_key"), blob("serial"), integer("at"))
     create("reservations", key("identity", sa.Text), blob("serial"), integer("until"))
-    make_append_only("issuances")
-    make_append_only("issued_points")
+    for table in ("issuances", "issued_points", "issued_nonces", "stopped_issuers"):
+        make_append_only(table)
 
 
 def _registrations() -> None:
