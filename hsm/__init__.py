@@ -1,9 +1,10 @@
 """PKCS#11 and nothing of medicine: tokens, sessions, and keys that never leave them."""
 
 from hsm import errors, softhsm
-from hsm.agreement import Way
+from hsm.agreement import Way, software_prf
 from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
 from hsm.metrics import TokenMetrics
+from hsm.nonces import NonceReport
 from hsm.pin import (
     Pin,
     PinProvider,
@@ -23,6 +24,7 @@ __all__ = [
     "KeyKind",
     "KeyPolicy",
     "MacKey",
+    "NonceReport",
     "ObjectInfo",
     "Pin",
     "PinProvider",
@@ -42,4 +44,5 @@ __all__ = [
     "pin_from_prompt",
     "pin_from_value",
     "softhsm",
+    "software_prf",
 ]

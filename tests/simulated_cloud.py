@@ -62,7 +62,7 @@ class Authority:
     def __init__(self, token: Token, clock: Clock, authority_id: str = "M:chamber") -> None:
         self.clock = clock
         self.authority_id = authority_id
-        self.key = token.generate_ed25519("authority")
+        self.key = token.generate_signing("authority")
         self.certificate = issuing.create_authority(self.key, authority_id, now=clock.moment)
         self.doctor_ids = ["D:*"]
         self.revoked: list[issuing.RevokedCertificate] = []
@@ -71,7 +71,7 @@ class Authority:
         self._said: tuple[int, int] | None = None
 
     def certify(self, keys: PartyKeys, doctor_id: str, life: timedelta = issuing.DOCTOR_LIFE) -> bytes:
-        request = issuing.request_certificate(keys.signing_key, doctor_id)
+        request = issuing.request_certificate(keys.signing_key.x509, doctor_id)
         issued = issuing.issue_doctor_certificate(
             self.certificate, self.key, request, doctor_id, now=self.clock.moment, life=life
         )
@@ -136,7 +136,7 @@ class Cloud:
         self.index = BlindIndex(self.keys.index, self.keys.sealing)
         self.founding_keys = {
             ISSUING: self.keys.issuing.public_key,
-            IDENTITY: self.keys.signing_key.public_key().public_bytes_raw(),
+            IDENTITY: self.keys.signing_key.verifying_key.data,
         }
         self.bundles = [issue(self.bundle_content(), self.keys.signing_key)]
 
@@ -243,7 +243,7 @@ class Cloud:
         key_statement, reply = accepted.answer(
             credential, issued, self.keys.signing_key, self.revocation_list(), now=now
         )
-        shared = issued.shared_key(self.keys.issuing.public_key, member.identity, serial)
+        shared = issued.shared_key(member.identity, serial)
         self.shared_keys[member.identity] = serial, shared
         issued.wipe()
         registered = waiting.receive(reply, self.anchors, (self.authority.crl(),), member.freshness, now=now)

@@ -12,6 +12,7 @@ from federation.store.database import Database
 from federation.store.party import Settings
 from hsm import Token
 from hsm.errors import KeyNotFound
+from keystore.curve import compressed
 from keystore.party import IDENTITY
 
 _NAME: Final = "node"
@@ -73,6 +74,6 @@ def require_owner(database: Database, identity: str) -> None:
 
 def _first_key(token: Token) -> bytes | None:
     try:
-        return token.ed25519(IDENTITY).public_key().public_bytes_raw()
+        return compressed(token.signing(IDENTITY).public_key())
     except KeyNotFound:
         return None

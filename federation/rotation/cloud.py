@@ -98,7 +98,7 @@ def _issuing(node: PublicCloudNode) -> Use:
 def _tls_ca(node: PublicCloudNode, given: x509.Certificate | None) -> Use:
     def public(successor: Successor) -> bytes:
         keys = node.cloud.keys
-        key = keys.token.ed25519(successor.label, CLOUD_POLICIES[TLS_CA])
+        key = keys.token.signing(successor.label, CLOUD_POLICIES[TLS_CA])
         realm, now = node.trust().content.realm, as_datetime(node.cloud.clock())
         if given is not None:
             require_tls_ca(given, key, realm, now=now)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from federation.store.errors import NotStored, StoredRecordCorrupt, StoreUnavailable
+from federation.store.errors import NotStored, StoredRecordCorrupt
 from federation.store.files import NAME
 from federation.store.shelves import Shelf, Sink, Source
 

@@ -24,8 +24,6 @@ from keystore.ceremony.errors import (
     ContentWrong,
     InventoryUnexpected,
     KeyAttributesWrong,
-    NoncesBiased,
-    NoncesDeterministic,
     OutputExists,
     ParticipantKeyWrong,
 )

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.errors import FederationError, FieldInvalid, Unavailable
@@ -16,6 +15,7 @@ from federation.protocol.search import RecordLocation
 from federation.v1.directory_pb2 import TrustBundle
 from keystore.x509 import create_tls_ca
 from tests.hospital_lab import CARDIOLOGY, ecg
+from tests.keys import new_key
 from tests.simulator import Federation
 from tests.unit.person.conftest import make_doctor
 from tests.unit.wire.conftest import listening_locally
@@ -28,7 +28,7 @@ def pool(federation: Federation) -> ChannelPool:
     """Give the doctor's channels, trusting a TLS CA that is one."""
     bundle, content = federation.doctor.trust.newest(), TrustBundle()
     content.CopyFrom(bundle.content)
-    ca = create_tls_ca(Ed25519PrivateKey.generate(), "unit", now=datetime.now(UTC))
+    ca = create_tls_ca(new_key(), "unit", now=datetime.now(UTC))
     content.tls_ca_certificates[:] = [ca.public_bytes(Encoding.DER)]
     return ChannelPool(lambda: replace(bundle, content=content))
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.cloud import index_rows
 from federation.cloud.registration import ANSWER_LOST_AFTER, MOST_BY_ITSELF, MOST_STANDING, register
@@ -29,7 +28,9 @@ from federation.store.errors import NotStored, StoreLimit
 from federation.v1.registration_pb2 import RegisterRequest
 from hsm import pin_from_value
 from keystore.party import ISSUING, PartyKeys
+from keystore.signatures import SigningKey
 from tests.e2e.unserved_cloud import Clock, Unserved, opened, unserved_cloud
+from tests.keys import new_signing_key
 
 ROGUE = "H:rogue"
 LONG = timedelta(days=730)
@@ -52,10 +53,10 @@ class Member:
 
     cloud: Unserved
     keys: PartyKeys
-    current: Ed25519PrivateKey
+    current: SigningKey
     serials: list[bytes] = field(default_factory=list)
 
-    def renew(self, asks_for: Ed25519PrivateKey | None = None) -> bytes:
+    def renew(self, asks_for: SigningKey | None = None) -> bytes:
         """Register again by itself, for the key that it has or for another."""
         following = asks_for or self.current
         self.cloud.clock.advance(timedelta(seconds=1))
@@ -68,7 +69,7 @@ class Member:
     def hoard(self, times: int) -> None:
         """Register again that often, for key after key."""
         for _ in range(times):
-            self.renew(Ed25519PrivateKey.generate())
+            self.renew(new_signing_key())
 
     @property
     def live(self) -> bytes | None:
@@ -169,7 +170,7 @@ def test_two_renewals_at_once_use_up_one_serial(rogue: Member) -> None:
     """
     cloud, count = rogue.cloud.node.cloud, 6
     openings = [
-        rogue.cloud.applying(ROGUE, rogue.keys, renews=rogue.current, asks_for=Ed25519PrivateKey.generate())[1]
+        rogue.cloud.applying(ROGUE, rogue.keys, renews=rogue.current, asks_for=new_signing_key())[1]
         for _ in range(count)
     ]
     together, answered, refused = threading.Barrier(count), [], []
@@ -202,7 +203,7 @@ def test_honest_member_renews_for_three_reasons_in_a_week(rogue: Member) -> None
     rogue.renew()
     rogue.cloud.clock.advance(timedelta(days=2))
     rogue.cloud.node.publish()
-    rogue.renew(Ed25519PrivateKey.generate())
+    rogue.renew(new_signing_key())
     assert rogue.revoked == rogue.serials[:1]
     with pytest.raises(RenewalNotDue):
         rogue.renew()

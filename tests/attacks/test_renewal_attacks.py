@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.errors import (
     AlreadyRegistered,
@@ -24,6 +23,7 @@ from federation.v1.statement_pb2 import (
     EncryptionKeyStatement,
 )
 from keystore.transcript import digest
+from tests.keys import new_signing_key
 from tests.mallory import refused, reg1, rejected, restated, signs_reg1
 from tests.simulator import BIOMETRIC_PASSWORD, Federation
 from tests.unit.protocol.applying import Applying
@@ -41,10 +41,10 @@ def renewing(federation: Federation, evidence: bytes = BIOMETRIC_PASSWORD, **cha
 
 def mallorys(federation: Federation) -> dict[str, object]:
     """Give what Mallory has of her own to put in a request in P:wang's name: PRK_X, and an EK_X by it."""
-    key = Ed25519PrivateKey.generate()
+    key = new_signing_key()
 
     def name_the_key(statement: EncryptionKeyStatement) -> None:
-        statement.verifying_key_digest = digest(key.public_key().public_bytes_raw())
+        statement.verifying_key_digest = digest(key.verifying_key.data)
 
     own = federation.party(federation.patient).encryption_key_statement
     return {
@@ -94,7 +94,7 @@ def test_a_renewal_held_back_does_not_undo_a_later_one(own_federation: Federatio
 def test_another_key_than_the_live_one_renews_nothing(federation: Federation, whose: str) -> None:
     """Mallory asks in P:wang's name, with a key that is hers, or that she has of somebody else."""
     keys = {
-        "a stranger's": Ed25519PrivateKey.generate(),
+        "a stranger's": new_signing_key(),
         "another member's": federation.other_patient.signing_key,
         "the cloud's": federation.cloud.keys.signing_key,
     }

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.errors import (
     BundleOutOfSequence,
@@ -34,8 +33,10 @@ from federation.v1.statement_pb2 import (
 from keystore.errors import CredentialMismatch
 from keystore.issuing import IssuingKey, check_issued
 from keystore.party import IDENTITY, ISSUING, PartyKeys
+from keystore.signatures import SigningKey
 from keystore.transcript import digest
 from tests.conftest import USER_PIN
+from tests.keys import new_signing_key
 from tests.mallory import refused, restated
 from tests.simulator import Authority, Federation, lent, simulated
 from tests.sqlite_stores import new_epochs, new_settings
@@ -61,7 +62,7 @@ def rotated(shared_rotated: Federation):
 
 def forged(federation: Federation, issuing: IssuingKey, begin: int) -> tuple[KeyStatement, bytes]:
     """Make what a thief of an s can: a credential of P:wang for a key of its own; give KS's content and (R, S)."""
-    puk = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    puk = new_signing_key().verifying_key.data
     genuine = KeyStatement.FromString(federation.patient.key_statement.statement)
     credential = Credential.FromString(genuine.credential)
     credential.serial, credential.not_before = federation.entropy(16), begin
@@ -73,7 +74,7 @@ def forged(federation: Federation, issuing: IssuingKey, begin: int) -> tuple[Key
     return genuine, issued.registration_point + bytes(issued.registration_secret)
 
 
-def stated(statement: KeyStatement, key: Ed25519PrivateKey) -> SignedStatement:
+def stated(statement: KeyStatement, key: SigningKey) -> SignedStatement:
     return restated("ks", SignedStatement(statement=statement.SerializeToString()), KeyStatement, key, lambda _: None)
 
 
@@ -94,7 +95,7 @@ def test_a_backdated_credential_of_a_retired_s_has_nobody_to_state_it(rotated: F
     keys, begin = rotated.cloud.keys, rotated.clock.now - 90_000
     statement, signature = forged(rotated, keys.issuing_of(1), begin)
     check_issued(rotated.cloud.anchors.issuer_at(begin), statement.credential, signature)
-    for stated_at, key in ((begin, Ed25519PrivateKey.generate()), (rotated.clock.now, keys.signing_key_of(1))):
+    for stated_at, key in ((begin, new_signing_key()), (rotated.clock.now, keys.signing_key_of(1))):
         statement.stated_at = stated_at
         with refused(SignatureInvalid):
             rotated.doctor.verifier().party(stated(statement, key), ROLE_PATIENT, now=rotated.clock.now)
@@ -122,7 +123,7 @@ def test_what_a_revoked_cloud_key_states_is_refused_whoever_signed_it_when(rotat
     old, genuine = cloud.keys.signing_key_of(1), rotated.patient.key_statement
 
     def by_the_old_key(content: EncryptionKeyStatement) -> None:
-        content.verifying_key_digest = digest(old.public_key().public_bytes_raw())
+        content.verifying_key_digest = digest(old.verifying_key.data)
         content.not_before = now - 90_000
 
     def before(content: RevocationList) -> None:
@@ -160,12 +161,12 @@ def offer(federation: Federation, member: Member, signed: SignedStatement, *betw
     return member.trust.newest()
 
 
-def next_bundle(federation: Federation, key: Ed25519PrivateKey, sequence: int | None = None) -> SignedStatement:
+def next_bundle(federation: Federation, key: SigningKey, sequence: int | None = None) -> SignedStatement:
     """Sign a bundle after the newest that brings a PUK_C of Mallory's."""
 
     def change(content: TrustBundle) -> None:
         content.sequence = sequence or content.sequence + 1
-        content.cloud_keys.append(KeyPeriod(verifying_key=Ed25519PrivateKey.generate().public_key().public_bytes_raw()))
+        content.cloud_keys.append(KeyPeriod(verifying_key=new_signing_key().verifying_key.data))
 
     return restated("tb", federation.cloud.bundle.signed, TrustBundle, key, change)
 
@@ -174,7 +175,7 @@ def next_bundle(federation: Federation, key: Ed25519PrivateKey, sequence: int | 
 def test_a_bundle_by_a_key_that_may_not_sign_it_is_refused(rotated: Federation, signer: str) -> None:
     """Mallory, between a member and the cloud, or a thief of the retired PRK_C, brings a key of her own into the chain."""
     keys = {
-        "a stranger": Ed25519PrivateKey.generate(),
+        "a stranger": new_signing_key(),
         "a member": rotated.doctor.signing_key,
         "the retired key": rotated.cloud.keys.signing_key_of(1),
     }
@@ -232,10 +233,10 @@ def test_a_retired_key_leads_astray_only_who_has_not_followed_its_retirement(rot
 
 def test_a_bundle_made_from_nothing_is_pinned_only_without_its_digest(rotated: Federation) -> None:
     """Mallory hands over a bundle of her own federation under this one's name: it holds in itself. The digest says it isn't."""
-    key = Ed25519PrivateKey.generate()
+    key = new_signing_key()
     content = rotated.cloud.bundle_content()
     del content.cloud_keys[:]
-    content.cloud_keys.append(KeyPeriod(verifying_key=key.public_key().public_bytes_raw(), not_before=0))
+    content.cloud_keys.append(KeyPeriod(verifying_key=key.verifying_key.data, not_before=0))
     mallorys_own = issue(content, key)
     with refused(BundleUnpinned):
         pin(mallorys_own.signed, rotated.cloud.bundles[0].digest)
@@ -273,7 +274,7 @@ def test_a_certificate_falls_by_the_crl_of_the_key_that_signed_it_and_by_no_othe
     federation.cloud.more_authorities.append(second)
     federation.cloud.publish_bundle()
     anchors = federation.cloud.anchors
-    puk = doctor.keys.signing_key.public_key().public_bytes_raw()
+    puk = doctor.keys.signing_key.verifying_key.data
 
     def verify(*crls: bytes) -> None:
         lists = Lists.read(anchors, federation.cloud.revocation_list(), crls)

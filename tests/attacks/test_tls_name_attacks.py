@@ -7,7 +7,6 @@ import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
@@ -18,6 +17,7 @@ from federation.v1.record_pb2 import GetHospitalRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.wire.channel import open_channel
 from keystore.x509 import TLS_DOMAIN, TlsLeaf, issue_identity_ca, request_certificate, tls_name
+from tests.keys import new_key
 from tests.unit.wire.conftest import Authority, Bench, authority, peer_bench, served
 
 __all__ = ["authority", "peer_bench"]
@@ -30,7 +30,7 @@ class Rogue:
     """Hospital alpha, which makes whatever leaf it likes."""
 
     def __init__(self, authority: Authority) -> None:
-        self._key, self._now = Ed25519PrivateKey.generate(), datetime.now(UTC)
+        self._key, self._now = new_key(), datetime.now(UTC)
         request = request_certificate(self._key, "H:alpha")
         self._ca = issue_identity_ca(authority.ca, authority.key, request, "H:alpha", now=self._now)
         if authority.ca.extensions.get_extension_for_class(x509.NameConstraints).value == _DNS_ALONE:
@@ -56,7 +56,9 @@ class Rogue:
 _DNS_ALONE = x509.NameConstraints([x509.DNSName(TLS_DOMAIN)], None)
 
 
-def _constrained(ca: x509.Certificate, key: Ed25519PrivateKey, constraints: x509.NameConstraints) -> x509.Certificate:
+def _constrained(
+    ca: x509.Certificate, key: ec.EllipticCurvePrivateKey, constraints: x509.NameConstraints
+) -> x509.Certificate:
     builder = (
         x509.CertificateBuilder()
         .subject_name(ca.subject)

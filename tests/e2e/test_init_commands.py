@@ -12,7 +12,7 @@ from tests.e2e.test_unfinished_init import killed_at
 PLACES = [
     "hsm.softhsm.SoftHsm.create_token",
     "federation.cli.init.try_token",
-    "hsm.token.Token.generate_aes",
+    "hsm.token.Token.generate_mac",
     "federation.store.directory.TrustChain.put",
     "federation.cloud.node.PublicCloudNode.add_authority",
 ]

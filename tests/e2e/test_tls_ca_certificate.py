@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from demo.stage import make_token
 from keystore.errors import CertificateRejected
 from keystore.x509 import create_tls_ca, issue_identity_ca, request_certificate, require_tls_ca
 from tests.e2e.test_keys_in_token import found
+from tests.keys import new_key
 
 
 def tls_ca_of(directory: Path) -> bytes:
@@ -42,7 +42,7 @@ def test_certificate_rejected_at_init_if_it_is_another_keys(tmp_path: Path) -> N
     make_token(first, "cloud")
     found(first, first)
     other = tmp_path / "other.der"
-    key = Ed25519PrivateKey.generate()
+    key = new_key()
     other.write_bytes(create_tls_ca(key, "keys", now=datetime.now(UTC)).public_bytes(Encoding.DER))
     options = "--keys-in-token", "--tls-ca-certificate", other
     assert "[CERTIFICATE_REJECTED]" in found(tmp_path / "again", first, *options, expect=1)
@@ -50,7 +50,7 @@ def test_certificate_rejected_at_init_if_it_is_another_keys(tmp_path: Path) -> N
 
 
 def test_certificate_rejected_as_a_tls_ca_unless_realm_profile_signature_and_time_fit() -> None:
-    key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
+    key, now = new_key(), datetime.now(UTC)
     sound = create_tls_ca(key, "keys", now=now)
     require_tls_ca(sound, key, "keys", now=now)
     der = bytearray(sound.public_bytes(Encoding.DER))

@@ -26,9 +26,9 @@ from keystore.party import HospitalKeys
 with open_token(TokenUri.parse(sys.argv[1]), pin_from_file(Path(sys.argv[2]))) as token:
     HospitalKeys.create(token)
     if sys.argv[3] == "spoilt":
-        token.generate_aes("left-over")
+        token.generate_mac("left-over")
         token.destroy("identity")
-        token.generate_ed25519("identity", replace(SIGNING, modifiable=True))
+        token.generate_signing("identity", replace(SIGNING, modifiable=True))
 """
 
 

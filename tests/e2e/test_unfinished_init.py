@@ -18,7 +18,7 @@ from keystore.party import CloudKeys, PartyKeys
 
 PLACES = [
     "federation.party.key_provisioning.generate",  # before any key
-    "hsm.token.Token.generate_aes",  # between two keys
+    "hsm.token.Token.generate_mac",  # between two keys
     "hsm.token.Token.generate_mac",
     "federation.store.party.Settings.advance",  # after the keys, before the database is claimed
     "federation.store.directory.TrustChain.put",
@@ -82,11 +82,11 @@ def node(tmp_path: Path) -> NodeDirectory:
 def cut_off(node: NodeDirectory, token: Token, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """Stop after the first key; return its public half."""
     with monkeypatch.context() as patch:
-        patch.setattr(Token, "generate_aes", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Token, "generate_mac", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             make_keys(node, token, PartyKeys)
     assert is_unfinished(node)
-    return token.ed25519("identity").public_key().public_bytes_raw()
+    return token.signing("identity").verifying_key.data
 
 
 def test_whole_key_is_kept_and_the_rest_is_made(
@@ -94,7 +94,7 @@ def test_whole_key_is_kept_and_the_rest_is_made(
 ) -> None:
     before = cut_off(node, token, monkeypatch)
     keys = make_keys(node, token, PartyKeys)
-    assert keys.signing_key.public_key().public_bytes_raw() == before
+    assert keys.signing_key.verifying_key.data == before
 
 
 def test_half_a_pair_gives_way(node: NodeDirectory, token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,11 +104,11 @@ def test_half_a_pair_gives_way(node: NodeDirectory, token: Token, monkeypatch: p
     half = {Attribute.LABEL: "identity", Attribute.CLASS: ObjectClass.PRIVATE_KEY}
     token._sessions.run(lambda session: session.search(half)[0].destroy(), doing="halve it", writable=True)
     keys = make_keys(node, token, PartyKeys)
-    assert keys.signing_key.public_key().public_bytes_raw() != before
+    assert keys.signing_key.verifying_key.data != before
 
 
 def test_key_exists_if_somebody_else_made_one_and_nothing_is_made_beside_it(node: NodeDirectory, token: Token) -> None:
-    token.generate_ed25519("tls-ca")
+    token.generate_signing("tls-ca")
     with pytest.raises(KeyExists, match="tls-ca already"):
         make_keys(node, token, CloudKeys)
     assert {info.label for info in token.objects()} == {"tls-ca"}

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from demo.stage import Federation, Running, federation, run
 from federation.cloud.registration import MOST_BY_ITSELF
 from federation.person.code import DoctorCode
 from federation.v1.statement_pb2 import KeyStatement
+from keystore.signatures import VerifyingKey
 from tests.waiting import until
 
 DATA = Path(__file__).parents[1] / "data"
@@ -486,4 +486,4 @@ def require_signature(exhibit: dict[str, object], trust: Path) -> None:
         assert named.identity == exhibit["signer"]
         key = named.verifying_key
     signed, signature = base64.b64decode(exhibit["signed"]), base64.b64decode(exhibit["signature"])
-    Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+    VerifyingKey(key).verify(signature, signed)

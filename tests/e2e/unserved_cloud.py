@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from federation.clock import system_clock
 from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
 from federation.cloud.registration import open_registration, register
@@ -24,6 +22,7 @@ from federation.v1.registration_pb2 import RegisterRequest
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, EncryptionKeyStatement
 from hsm import PinProvider, Token, TokenUri
 from keystore.party import PartyKeys
+from keystore.signatures import SigningKey
 from tests.sqlite_stores import new_epochs
 
 CLOUD = "C:union"
@@ -70,8 +69,8 @@ class Unserved:
         self,
         identity: str,
         keys: PartyKeys | None = None,
-        renews: Ed25519PrivateKey | None = None,
-        asks_for: Ed25519PrivateKey | None = None,
+        renews: SigningKey | None = None,
+        asks_for: SigningKey | None = None,
     ) -> Registered:
         """Register a hospital: with a ticket, or by itself with the key of its live registration; for a key of its token unless
         it asks for another.
@@ -86,8 +85,8 @@ class Unserved:
         self,
         identity: str,
         keys: PartyKeys | None = None,
-        renews: Ed25519PrivateKey | None = None,
-        asks_for: Ed25519PrivateKey | None = None,
+        renews: SigningKey | None = None,
+        asks_for: SigningKey | None = None,
     ) -> tuple[AwaitingCredential, SealedOpening]:
         """Return a hospital's reg1, not sent yet."""
         cloud, now = self.node.cloud, self.clock.now

@@ -1,7 +1,6 @@
 """Any flipped bit of any message of any phase is refused, with a reason of the protocol's own."""
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record
 from federation.v1.consultation_pb2 import GetRoomResponse
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.statement_pb2 import SignedStatement
+from keystore.signatures import VerifyingKey
 from tests.properties.exchange import NAMES, Steps, require_refused, spoiled
 from tests.simulator import Federation
 from tests.vectors.generate import read
@@ -86,7 +86,7 @@ def test_statement_with_a_flipped_bit_is_refused(name: str) -> None:
     vector = STATEMENTS[name]
     kind, key = (
         KINDS[vector["message_type"]],
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(vector["verifying_key"])),
+        VerifyingKey(bytes.fromhex(vector["verifying_key"])),
     )
     statement, signature = bytes.fromhex(vector["statement"]), bytes.fromhex(vector["signature"])
     open_statement(vector["label"], kind, SignedStatement(statement=statement, signature=signature), key)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from federation.errors import FederationError
 from federation.protocol.bundle import TrustedBundle, follow, follow_all, pin
-from federation.protocol.statements import sign_statement
 from federation.v1.directory_pb2 import KeyPeriod, MedicalAuthority, TrustBundle
 from tests.vectors import spec
-from tests.vectors.software import NOW, ROTATED_AT, Cast, Json, Stream, signed, signing_key, unsigned
+from tests.vectors.draws import Json, Stream
+from tests.vectors.software import NOW, ROTATED_AT, Cast, signed
 
 CLASSES = ("cardiology", "neurology")
 HOUR_MS = 3_600_000
@@ -17,8 +17,8 @@ Change = Callable[[TrustBundle], None]
 
 def chain(cloud: Json, authorities: list[Json]) -> list[Json]:
     """Give the founding, the preparation of both successors, their activation: each signed as its predecessor allows."""
-    retired, active = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_signing_seed", "signing_seed"))
-    old, new = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_issuing_seed", "issuing_seed"))
+    retired, active = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_signing_key", "signing_key"))
+    old, new = (spec.public_key(bytes.fromhex(cloud[name])) for name in ("retired_issuing_key", "issuing_key"))
     first = TrustBundle(
         realm="vectors",
         cloud_id=cloud["identity"],
@@ -46,8 +46,8 @@ def chain(cloud: Json, authorities: list[Json]) -> list[Json]:
     third = _after(second, ROTATED_AT)
     for periods in (third.issuers, third.cloud_keys):
         periods[0].not_after = periods[1].not_before = ROTATED_AT
-    seeds = ("retired_signing_seed", "retired_signing_seed", "signing_seed")
-    return [_signed(bundle, cloud[seed]) for bundle, seed in zip((first, second, third), seeds, strict=True)]
+    keys = ("retired_signing_key", "retired_signing_key", "signing_key")
+    return [_signed(bundle, cloud[key]) for bundle, key in zip((first, second, third), keys, strict=True)]
 
 
 def vectors(cast: Cast) -> list[Json]:
@@ -58,16 +58,22 @@ def vectors(cast: Cast) -> list[Json]:
             zip(("founding", "prepared", "activated"), cast.data["trust_bundles"], strict=True)
         )
     ]
-    return found + [_refused(cast, *case) for case in _cases(cast)]
+    refused = [_refused(cast, *case) for case in _cases(cast)]
+    high = _refused(
+        cast, "signed with the high s", 3, cast.data["cloud"]["signing_key"], _nothing, "BUNDLE_SIGNER_UNKNOWN"
+    )
+    high["signature"] = spec.other_half(bytes.fromhex(high["signature"])).hex()
+    return [*found, *refused, high]
+
+
+def _nothing(_: TrustBundle) -> None:
+    pass
 
 
 def _cases(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
     cloud = cast.data["cloud"]
-    retired, active = cloud["retired_signing_seed"], cloud["signing_seed"]
-    stranger = Stream("stranger")(32).hex()
-
-    def nothing(_: TrustBundle) -> None:
-        pass
+    retired, active = cloud["retired_signing_key"], cloud["signing_key"]
+    stranger = Stream("stranger").private_key().hex()
 
     def tell(name: str, value: object) -> Change:
         return lambda bundle: setattr(bundle, name, value)
@@ -82,12 +88,15 @@ def _cases(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
     def overlap(bundle: TrustBundle) -> None:
         bundle.issuers[0].ClearField("not_after")
 
+    def over_no_point(bundle: TrustBundle) -> None:
+        bundle.issuers[1].verifying_key = b"\x02" + spec.octets(1)
+
     def revoke_unended(bundle: TrustBundle) -> None:
         bundle.issuers[1].revoked_at = NOW
 
     return [
-        ("signed by a stranger", 3, stranger, nothing, "BUNDLE_SIGNER_UNKNOWN"),
-        ("signed by a retired key", 3, retired, nothing, "BUNDLE_SIGNER_UNKNOWN"),
+        ("signed by a stranger", 3, stranger, _nothing, "BUNDLE_SIGNER_UNKNOWN"),
+        ("signed by a retired key", 3, retired, _nothing, "BUNDLE_SIGNER_UNKNOWN"),
         ("a number left out", 3, active, tell("sequence", 5), "BUNDLE_OUT_OF_SEQUENCE"),
         ("the same number again", 3, active, tell("sequence", 3), "BUNDLE_OUT_OF_SEQUENCE"),
         ("another realm", 3, active, tell("realm", "another"), "BUNDLE_FOREIGN"),
@@ -96,15 +105,16 @@ def _cases(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
         ("another end of a retired key", 3, active, undo, "BUNDLE_REWRITES_HISTORY"),
         ("a retired issuer left out", 3, active, forget, "BUNDLE_REWRITES_HISTORY"),
         ("two issuers for one time", 3, active, overlap, "BUNDLE_INVALID"),
+        ("an issuer over no point", 3, active, over_no_point, "INVALID_POINT"),
         ("revoked without a successor", 3, active, revoke_unended, "BUNDLE_INVALID"),
     ]
 
 
-def _refused(cast: Cast, name: str, follows: int, seed: str, change: Change, expect: str) -> Json:
+def _refused(cast: Cast, name: str, follows: int, key: str, change: Change, expect: str) -> Json:
     bundles = [signed(bundle) for bundle in cast.data["trust_bundles"]]
     content = _after(TrustBundle.FromString(bundles[follows - 1].statement), NOW)
     change(content)
-    return {"name": name, "expect": expect, "follows": follows, **_signed(content, seed)}
+    return {"name": name, "expect": expect, "follows": follows, **_signed(content, key)}
 
 
 def _after(bundle: TrustBundle, issued_at: int) -> TrustBundle:
@@ -114,10 +124,16 @@ def _after(bundle: TrustBundle, issued_at: int) -> TrustBundle:
     return following
 
 
-def _signed(bundle: TrustBundle, seed: str) -> Json:
-    statement = unsigned(sign_statement("tb", bundle, signing_key(seed)))
-    transcript = spec.transcript("tb", bytes.fromhex(statement["statement"]))
-    return statement | {"digest": spec.sha256(transcript).hex()}
+def _signed(bundle: TrustBundle, key: str) -> Json:
+    """By the specification: the product signs no bundle that breaks its rules."""
+    statement = bundle.SerializeToString(deterministic=True)
+    transcript = spec.transcript("tb", statement)
+    signature = spec.sign(bytes.fromhex(key), transcript)
+    return {
+        "statement": statement.hex(),
+        "signature": signature.hex(),
+        "digest": spec.sha256(transcript).hex(),
+    }
 
 
 def outcome(found: list[Json], vector: Json) -> str:

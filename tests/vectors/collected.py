@@ -10,8 +10,8 @@ from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record
 from federation.v1.statement_pb2 import SignedStatement
 from tests.vectors import signed, spec
 from tests.vectors.describe import payload_of, plaintext_of
+from tests.vectors.draws import Json
 from tests.vectors.signed import Transcript, t
-from tests.vectors.software import Json
 from tests.vectors.spec import sha256, text, u64
 from tests.vectors.world import Step, World
 
@@ -44,7 +44,7 @@ def statements(world: World, steps: dict[str, Step], bundle: SignedStatement) ->
     ekack = membership_pb2.RenewalReceipt(key_id=renewed.key_id, done_at=now)
     stoack = payload_of(steps["STOACK"]).receipt
     grant = payload_of(steps["P2-1"]).grant
-    cloud_key = cloud.signing_key.public_key().public_bytes_raw()
+    cloud_key = cloud.signing_key.verifying_key.data
     parties = {"patient": world.patient, "doctor": world.doctor, "hospital": world.hospital}
     found = [
         _statement(
@@ -71,7 +71,7 @@ def statements(world: World, steps: dict[str, Step], bundle: SignedStatement) ->
 
 def _signed(label: str, message: Message, key: Any) -> Json:
     statement = sign_statement(label, message, key)
-    return _statement(label, label, type(message), statement, key.public_key().public_bytes_raw())
+    return _statement(label, label, type(message), statement, key.verifying_key.data)
 
 
 def _statement(name: str, label: str, kind: type[Message], statement: SignedStatement, key: bytes) -> Json:
@@ -110,9 +110,9 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
         "Hs of KS_P": signed.hs("ks", d2.patient_key_statement),
         "scope": signed.scope(d4.scope),
         "commitment c_P": signed.commitment(d4),
-        "replay key of P1": t("P1", text(p1.patient_id), p1.ephemeral_point),
+        "replay key of P1": t("P1", text(p1.patient_id), p1.agreement_point),
         "replay key of D2": t("D2", text(d2.doctor_id), d2.nonce),
-        "replay key of D3": t("D3", text(d3.doctor_id), d3.ephemeral_point),
+        "replay key of D3": t("D3", text(d3.doctor_id), d3.agreement_point),
         "replay key of PUB": t("PUB", text(pub.hospital_id), pub.nonce),
         "replay key of a room": t("ROOM", doctor, room.nonce),
         "what closes a room": t("room-close", doctor, text(world.hospital.identity), bytes(range(16))),

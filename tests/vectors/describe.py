@@ -8,10 +8,9 @@ from federation.protocol.parsing import payload_rule
 from federation.protocol.sealing import Context
 from keystore.encryption import DecryptionKey
 from tests.vectors import spec
+from tests.vectors.draws import Json
 from tests.vectors.signed import SIGNED
 from tests.vectors.world import Step
-
-Json = dict[str, Any]
 
 
 def describe(step: Step, now: int) -> Json:
@@ -114,6 +113,6 @@ def _signed(step: Step, plaintext: bytes) -> Json:
         "label": transcript.label,
         "fields": [field.hex() for field in transcript.fields],
         "transcript": transcript.encoded.hex(),
-        "verifying_key": step.signing_key.public_key().public_bytes_raw().hex(),
+        "verifying_key": step.signing_key.verifying_key.data.hex(),
         "signature": step.signing_key.sign(transcript.encoded).hex(),
     }

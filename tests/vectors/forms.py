@@ -6,7 +6,7 @@ from federation.v1.directory_pb2 import MedicalAuthority
 from federation.v1.membership_pb2 import EncryptionKeyRenewal
 from federation.v1.record_pb2 import DepositReceipt
 from federation.v1.statement_pb2 import SignedStatement
-from tests.vectors.software import Json
+from tests.vectors.draws import Json
 
 LABEL = "a" * 63
 ADDRESSES = (

@@ -8,21 +8,20 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from federation.protocol.registration import LiveRegistration, Registered
-from keystore.encryption import seal
 from keystore.errors import SealBroken
-from tests.vectors import bundles, certificates, collected, forms, layers, scenario, signed
+from tests.vectors import bundles, certificates, collected, curve, forms, layers, scenario, seals, signed
 from tests.vectors.describe import describe, padded_plaintext, payload_of, plaintext_of
+from tests.vectors.draws import Json, Stream
+from tests.vectors.kept import DIRECTORY, read
 from tests.vectors.refusals import Refusals
 from tests.vectors.replay import outcome
-from tests.vectors.software import Cast, Json, Stream, create_cast
+from tests.vectors.software import Cast, create_cast
 from tests.vectors.software import signed as statement_of
 from tests.vectors.world import Step, register
 
-DIRECTORY = Path(__file__).parent
 ROLES = ("patient", "doctor", "hospital")
 PHASES = {
     "registration": ("reg1", "reg2"),
@@ -95,11 +94,15 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "transcript": {"vectors": layers.transcripts()},
         "padding": {"vectors": layers.paddings()},
         "forms": {"vectors": forms.vectors()},
-        "points": {"vectors": layers.points()},
+        "points": {"vectors": curve.points()},
+        "verifying_keys": {"vectors": curve.verifying_keys()},
+        "signatures": {"vectors": curve.signatures()},
+        "agreement": {"vectors": curve.agreements()},
+        "hash_to_curve": {"vectors": curve.hashed_to_curve()},
+        "sealing": {"vectors": seals.at_rest()},
         "issuing": {"vectors": issued},
-        "full_point": {"vectors": layers.full_points(issued)},
         "schedule": {"vectors": _schedules(recorder, {entry["name"]: entry for entry in issued})},
-        "hpke": {"vectors": [_hpke(cast, kept.get("hpke"))]},
+        "hpke": {"vectors": seals.hpke(_receiver(data), kept.get("hpke", {}).get("vectors", []))},
         "bundles": {"vectors": bundles.vectors(cast)},
         "certificates": {"vectors": certificates.vectors(cast)},
         "statements": {"vectors": collected.statements(world, steps, statement_of(data["trust_bundles"][-1]))},
@@ -108,7 +111,8 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     for phase, prefixes in PHASES.items():
         files[phase] = {"vectors": [v for v in recorder.vectors if v["name"].startswith(prefixes)]}
     before = {vector["name"]: vector for vector in kept.get("refusals", {}).get("vectors", [])}
-    refusals = Refusals(steps, before | {"shared_key": {"value": world.doctor_shared_key.hex()}}, cast.now).all()
+    before |= {"shared_key": {"value": world.doctor_shared_key.hex()}}
+    refusals = Refusals(steps, before, cast.now, {entry["name"]: entry for entry in issued}["U_X = O"]).all()
     files["refusals"] = {"vectors": refusals}
     _require_refused(refusals, steps)
     _require_followed(files["bundles"]["vectors"])
@@ -132,19 +136,13 @@ def _schedule(
     credential = bytes.fromhex(issued[1]["credential"])
     assert opening.sealed is not None
     transcript = th(plaintext_of(opening), payload_of(reply), credential, opening.sealed[1].session_id)
-    return layers.session(name, roles, draws, issued, (payload_of(opening), payload_of(reply)), transcript)
+    contributions = payload_of(opening).contribution, payload_of(reply).contribution
+    return layers.session(name, roles, draws, issued, contributions, transcript)
 
 
-def _hpke(cast: Cast, kept: Any) -> Json:
-    """The smallest seal, without a message in it."""
-    key, info, plaintext = cast.applicant("doctor").decryption_key, b"info", b"plaintext"
-    if kept and key.open(bytes.fromhex(kept["vectors"][0]["sealed"]), info) == plaintext:
-        sealed = bytes.fromhex(kept["vectors"][0]["sealed"])
-    else:
-        sealed = seal(key.encryption_key, plaintext, info)
-    own = {name: cast.data["parties"]["doctor"][name] for name in ("mlkem_seed", "x25519_private_key")}
-    keys = own | {"encryption_key": key.encryption_key.hex(), "key_id": key.key_id.hex()}
-    return {"expect": "success", **keys, "info": info.hex(), "plaintext": plaintext.hex(), "sealed": sealed.hex()}
+def _receiver(data: Json) -> seals.Receiver:
+    doctor = data["parties"]["doctor"]
+    return seals.Receiver(bytes.fromhex(doctor["mlkem_seed"]), bytes.fromhex(doctor["p256_private_key"]))
 
 
 def _require_refused(refusals: list[Json], steps: dict[str, Step]) -> None:
@@ -166,11 +164,6 @@ def _require_judged(found: list[Json]) -> None:
         said = certificates.outcome(vector)
         if said != vector["expect"]:
             sys.exit(f"{vector['name']}: the code says {said}, the vector {vector['expect']}")
-
-
-def read() -> dict[str, Any]:
-    """Read the files that are there."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(DIRECTORY.glob("*.json"))}
 
 
 def encode(content: Json) -> str:

@@ -1,9 +1,19 @@
 """The vectors as they are kept, for tests that take them one by one."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from tests.vectors.generate import read
-from tests.vectors.software import Json
+from tests.vectors.draws import Json
+
+DIRECTORY = Path(__file__).parent
+
+
+def read() -> dict[str, Json]:
+    """Read the files that are there."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(DIRECTORY.glob("*.json"))}
+
 
 FILES = read()
 

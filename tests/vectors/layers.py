@@ -1,22 +1,16 @@
-"""The vectors of the layers below the messages, all from tests/vectors/spec.py."""
+"""The vectors of the layers below the messages, all from tests/vectors/spec.py: transcripts, padding, issuing, schedule.
 
+What rests on the curve alone is in curve.py, the seals are in seals.py.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from federation.v1.statement_pb2 import Credential
 from tests.vectors import signed, spec
-from tests.vectors.software import Json, Stream
-from tests.vectors.spec import sha256, text, u64
-
-ORDER_8 = "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"
-ORDER_4 = bytes(32).hex()
-ORDER_2 = (spec.PRIME - 1).to_bytes(32, "little").hex()
-OFF_CURVE = (2).to_bytes(32, "little").hex()
-NEGATIVE_ZERO = (1 | 1 << 255).to_bytes(32, "little").hex()
-
-
-def non_canonical(value: int) -> str:
-    """A y-coordinate at or above the field's prime."""
-    return (spec.PRIME + value).to_bytes(32, "little").hex()
+from tests.vectors.draws import Json
+from tests.vectors.spec import octets, sha256, text, u64
 
 
 def transcripts() -> list[Json]:
@@ -54,110 +48,148 @@ def paddings() -> list[Json]:
     return [{"expect": "success", "size": size, "padded": spec.padded_size(size)} for size in sizes]
 
 
-def points() -> list[Json]:
-    """What may be received, and what may not."""
-    one = Stream("point")(32)
-    good = [spec.compress(spec.multiply(spec.scalar(one) + i, spec.BASE)).hex() for i in range(3)]
-    mixed = spec.add(spec.decompress(bytes.fromhex(good[0])), spec.decompress(bytes.fromhex(ORDER_8)))
-    base = spec.compress(spec.BASE)
-    negated = spec.compress((spec.PRIME - spec.BASE[0], spec.BASE[1]))
-    refused = {
-        "the neutral element O": spec.compress(spec.NEUTRAL).hex(),
-        "B": base.hex(),
-        "-B": negated.hex(),
-        "of order 2": ORDER_2,
-        "of order 4": ORDER_4,
-        "of order 8": ORDER_8,
-        "of order 8 L": spec.compress(mixed).hex(),
-        "not on the curve": OFF_CURVE,
-        "x = 0 with its sign set": NEGATIVE_ZERO,
-        "y = p, not canonical": non_canonical(0),
-        "y = p + 1, not canonical": non_canonical(1),
-        "y = 2^255 - 1, not canonical": (2**255 - 1).to_bytes(32, "little").hex(),
-        "31 bytes": good[0][:-2],
-        "33 bytes": good[0] + "00",
-    }
-    accepted = [{"name": f"point {i}", "point": point, "expect": "success"} for i, point in enumerate(good)]
-    return accepted + [{"name": name, "point": p, "expect": "INVALID_POINT"} for name, p in refused.items()]
-
-
 def issuing(cast: Json, answers: dict[str, Any], issuers: dict[str, bytes]) -> list[Json]:
-    """Eq. 2-10 of every party: M_X to R_X1, S_X, h, U_X, the token's form and K_X, by the s of its PK."""
-    seeds = [bytes.fromhex(cast["cloud"][name]) for name in ("issuing_seed", "retired_issuing_seed")]
-    by_public_key = {spec.public_key(seed): seed for seed in seeds}
-    return [_issued(by_public_key[issuers[name]], name, answers[name]) for name in answers]
+    """Eq. 2-10 of every party: M_X to R_X1, S_X, z, U_X and K_X, by the s of its PK; and what is nobody's credential."""
+    keys = [bytes.fromhex(cast["cloud"][name]) for name in ("issuing_key", "retired_issuing_key")]
+    by_public_key = {spec.public_key(key): key for key in keys}
+    issued = [issue(by_public_key[issuers[name]], name, answers[name].credential) for name in answers]
+    return [*issued, *_of_both_halves(keys[0], answers["patient"].credential), *_not_issued(keys, issued[0])]
 
 
-def _issued(seed: bytes, name: str, answer: Any) -> Json:
-    message = spec.transcript("cred", answer.credential)
-    issuer, signature = spec.public_key(seed), spec.sign(seed, message)
+def issue(key: bytes, name: str, encoded: bytes) -> Json:
+    """What s makes of a credential."""
+    issuer = spec.public_key(key)
+    message = spec.credential_transcript(issuer, encoded)
+    signature = spec.ecdsa(key, message)
     point, secret = signature[:32], signature[32:]
-    form = spec.token_form(secret)
-    credential = Credential.FromString(answer.credential)
+    credential = Credential.FromString(encoded)
+    hashed = spec.transcript("shared", text(credential.identity), credential.serial)
     return {
         "name": name,
         "expect": "success",
-        "issuing_seed": seed.hex(),
+        "issuing_key": key.hex(),
         "issuer_public_key": issuer.hex(),
-        "credential": answer.credential.hex(),
+        "credential": encoded.hex(),
         "transcript": message.hex(),
+        "nonce": octets(spec.nonce(key, sha256(message))).hex(),
+        "hash_scalar": octets(spec.number(sha256(message)) % spec.ORDER).hex(),
         "registration_point": point.hex(),
         "registration_secret": secret.hex(),
-        "challenge_scalar": spec.challenge(point, issuer, message).to_bytes(32, "little").hex(),
-        "public_point": spec.public_point(point, issuer, message).hex(),
-        "token_form": form.hex(),
+        "public_point": spec.compress(spec.public_point(point, issuer, message)).hex(),
         "identity": credential.identity,
         "serial": credential.serial.hex(),
-        "shared_key": spec.shared_key(form, issuer, credential.identity, credential.serial).hex(),
+        "shared_point": spec.compress(spec.hash_to_curve(hashed)).hex(),
+        "shared_key": spec.shared_key(secret, credential.identity, credential.serial).hex(),
     }
 
 
-def full_points(issued: list[Json]) -> list[Json]:
-    """S_X R from the two u-coordinates that a token gives."""
-    vectors = []
-    for party in issued:
-        for index in range(2):
-            scalar = spec.scalar(Stream(f"full point {party['name']} {index}")(64))
-            point = spec.compress(spec.multiply(scalar, spec.BASE))
-            form, public = bytes.fromhex(party["token_form"]), bytes.fromhex(party["public_point"])
-            u1, u2, result = spec.full_point(form, point, public)
-            vectors.append(
-                {
-                    "expect": "success",
-                    "registration_secret": party["registration_secret"],
-                    "token_form": party["token_form"],
-                    "public_point": party["public_point"],
-                    "point": point.hex(),
-                    "u1": u1.to_bytes(32, "little").hex(),
-                    "u2": u2.to_bytes(32, "little").hex(),
-                    "result": result.hex(),
-                }
-            )
-    return vectors
+def _of_both_halves(key: bytes, encoded: bytes) -> Iterator[Json]:
+    """One S_X of the lower half and one of the upper: it is not normalised as other signatures are."""
+    credential, found = Credential.FromString(encoded), set[bool]()
+    while len(found) < 2:
+        credential.serial = sha256(credential.serial)[:16]
+        vector = issue(key, "", credential.SerializeToString(deterministic=True))
+        high = spec.number(bytes.fromhex(vector["registration_secret"])) > spec.ORDER // 2
+        if high not in found:
+            yield vector | {"name": f"S_X of the {'upper' if high else 'lower'} half"}
+        found.add(high)
+
+
+def _not_issued(keys: list[bytes], good: Json) -> Iterator[Json]:
+    """What breaks eq. 4, 7, 10; and a rho that only who has s can make, for which U_X is O."""
+    given = "issuer_public_key", "credential", "registration_point", "registration_secret"
+    common, secret = {name: good[name] for name in given}, spec.number(bytes.fromhex(good["registration_secret"]))
+    rho = spec.number(bytes.fromhex(good["registration_point"]))
+    credential = Credential.FromString(bytes.fromhex(good["credential"]))
+    credential.serial = bytes(16)
+    others = (key for key in map(spec.public_key, keys) if key.hex() != good["issuer_public_key"])
+    changes = {
+        "another credential": {"credential": credential.SerializeToString(deterministic=True).hex()},
+        "another PK": {"issuer_public_key": next(others).hex()},
+        "another rho": {"registration_point": _next_point(rho).hex()},
+        "S_X + 1": {"registration_secret": octets(secret + 1).hex()},
+        "S_X = 0": {"registration_secret": octets(0).hex()},
+        "S_X = n": {"registration_secret": octets(spec.ORDER).hex()},
+        "S_X little-endian": {"registration_secret": octets(secret)[::-1].hex()},
+    }
+    for name, change in changes.items():
+        yield {"name": name, "expect": "CREDENTIAL_INVALID"} | common | change
+    yield _without_public_point(bytes.fromhex(good["issuing_key"]), credential)
+
+
+def _next_point(rho: int) -> bytes:
+    rho += 1
+    while not spec.may_be_registered(octets(rho)):
+        rho += 1
+    return octets(rho)
+
+
+def _without_public_point(key: bytes, credential: Credential) -> Json:
+    issuer, rho = spec.public_key(key), bytes(32)
+    while not spec.may_be_registered(rho):
+        credential.serial = sha256(credential.serial)[:16]
+        encoded = credential.SerializeToString(deterministic=True)
+        message = spec.credential_transcript(issuer, encoded)
+        rho = octets(-spec.number(sha256(message)) * pow(spec.number(key), -1, spec.ORDER) % spec.ORDER)
+    assert spec.public_point(rho, issuer, message) is None
+    return {
+        "name": "U_X = O",
+        "expect": "INVALID_POINT",
+        "issuer_public_key": issuer.hex(),
+        "credential": encoded.hex(),
+        "registration_point": rho.hex(),
+    }
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What one side of a handshake draws first: r and e."""
+
+    agreement: int
+    ephemeral: int
+
+    @classmethod
+    def of(cls, drawn: bytes) -> "Draws":
+        """Read the two scalars from recorded entropy: 48 bytes each."""
+        size = spec.SEED_BYTES
+        return cls(spec.scalar(drawn[:size]), spec.scalar(drawn[size : 2 * size]))
 
 
 def session(
-    name: str, roles: str, draws: tuple[bytes, bytes], issued: tuple[Json, Json], plain: tuple[Any, Any], th: Any
+    name: str,
+    roles: str,
+    draws: tuple[bytes, bytes],
+    issued: tuple[Json, Json],
+    contributions: tuple[bytes, bytes],
+    th: Any,
 ) -> Json:
     """SEK_1 or SEK_2 from both sides' scalars and secrets (eq. 17, 39): opener first, answerer second."""
-    opener_scalar, answerer_scalar = (spec.scalar(draw[:64]) for draw in draws)
-    opening, reply = plain
     transcript: signed.Transcript = th
+    opener, answerer = map(Draws.of, draws)
     digest = sha256(transcript.encoded)
-    secret = int.from_bytes(bytes.fromhex(issued[1]["registration_secret"]), "little")
-    opener_ephemeral = spec.multiply(opener_scalar, spec.BASE)
-    opener_public = spec.decompress(bytes.fromhex(issued[0]["public_point"]))
-    k = spec.compress(spec.add(spec.multiply(secret, opener_ephemeral), spec.multiply(answerer_scalar, opener_public)))
-    z = spec.compress(spec.multiply(answerer_scalar, opener_ephemeral))
-    contributions = opening.contribution, reply.contribution
-    keys = spec.session_keys((k, z), contributions, digest, roles)
+    (opener_base, opener_secret, _), (base, secret, public) = map(_read, issued)
+    sent = spec.x_of(spec.multiply(opener.agreement, base))
+    answered = spec.x_of(spec.multiply(answerer.agreement, opener_base))
+    ephemerals = [spec.multiply(side.ephemeral, spec.BASE) for side in (opener, answerer)]
+    k1 = spec.agree(secret, spec.point_over(sent), "K1", sent)
+    k2 = spec.agree(opener_secret, spec.point_over(answered), "K2", answered)
+    z = spec.x_of(spec.multiply(answerer.ephemeral, ephemerals[0]))
+    assert k1 == spec.agree(opener.agreement, public, "K1", sent), "both sides have the same K1"
+    keys = spec.session_keys((k1, k2, z), contributions, digest, roles)
     return {
         "name": name,
         "expect": "success",
         "roles": roles,
-        "opener_scalar": opener_scalar.to_bytes(32, "little").hex(),
-        "answerer_scalar": answerer_scalar.to_bytes(32, "little").hex(),
-        "K": k.hex(),
+        "opener_agreement_scalar": octets(opener.agreement).hex(),
+        "opener_ephemeral_scalar": octets(opener.ephemeral).hex(),
+        "opener_agreement_point": sent.hex(),
+        "opener_ephemeral_point": spec.x_of(ephemerals[0]).hex(),
+        "answerer_agreement_scalar": octets(answerer.agreement).hex(),
+        "answerer_ephemeral_scalar": octets(answerer.ephemeral).hex(),
+        "answerer_agreement_point": answered.hex(),
+        "answerer_ephemeral_point": spec.x_of(ephemerals[1]).hex(),
+        "K1": k1.hex(),
+        "K2": k2.hex(),
         "Z": z.hex(),
         "contributions": [part.hex() for part in contributions],
         "transcript_hash": {
@@ -167,3 +199,11 @@ def session(
         },
         "keys": {key: value.hex() for key, value in keys.items()},
     }
+
+
+def _read(issued: Json) -> tuple[spec.Point, int, spec.Point]:
+    """The point over R_X1, S_X, U_X."""
+    point, secret, public = (
+        bytes.fromhex(issued[name]) for name in ("registration_point", "registration_secret", "public_point")
+    )
+    return spec.point_over(point), spec.number(secret), spec.decompress(public)

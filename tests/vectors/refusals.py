@@ -10,21 +10,21 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from federation.protocol.sealing import Context
+from federation.protocol.statements import sign_statement
 from federation.v1.record_pb2 import DepositReceipt, RecordManifest
-from federation.v1.statement_pb2 import Grant, SignedStatement
+from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, KeyStatement, SignedStatement
 from keystore.encryption import DecryptionKey, seal
 from keystore.errors import SealBroken
-from tests.vectors import layers, spec
+from tests.vectors import curve, spec
 from tests.vectors.describe import info_of, padded, padded_plaintext, payload_of, plaintext_of, sign_again
+from tests.vectors.draws import Json
+from tests.vectors.seals import ENCAPSULATED_BYTES, MLKEM_KEY_BYTES, TAG_BYTES
 from tests.vectors.signed import SIGNED, c_proof, d2_proof
-from tests.vectors.software import Json
 from tests.vectors.world import Step
 
 WINDOW_MS, SKEW_MS = 30_000, 5_000
 DAY_MS = 24 * 3_600_000
 MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024
-ENCAPSULATED_BYTES, TAG_BYTES = 1_120, 16
-"""Of MLKEM768-X25519 (its ciphertext, then the ephemeral X25519 key) and of AES-GCM."""
 UNKNOWN_FIELD = bytes.fromhex("f80701")
 """Field 127, varint 1."""
 OTHER_SESSION = b"another session!"
@@ -33,16 +33,14 @@ OPENINGS = ("reg1-patient", "P1", "D2", "D3-read", *CALLS)
 REPLIES = ("reg2-patient", "D1", "C", "H1-read")
 LAST_FRAMES = ("P2-1", "D4", "H2-2", "D5", "P6", "STO-1", "STOACK")
 FRAMES = ("P2-0", "H2-0", "STO-0", *LAST_FRAMES)
-BAD_POINTS = {point["name"]: point["point"] for point in layers.points() if point["expect"] != "success"}
-POINTS_TRIED = (
-    "the neutral element O",
-    "B",
-    "-B",
-    "of order 8",
-    "of order 8 L",
-    "y = p + 1, not canonical",
-    "not on the curve",
-)
+NO_POINTS = "an x of no point", "an x of the twist, order 5", "x = p + 5", "x = 2^256 - 1"
+NO_REGISTRATION_POINTS = "rho = 0", "rho = n + 3, the x of a point"
+BAD_POINTS = {v["name"]: bytes.fromhex(v["point"]) for v in curve.points() if v["expect"] != "success"}
+A_POINT = spec.octets(0)
+"""An x that may be received, and that no side of the run has sent."""
+POINTS = "agreement_point", "ephemeral_point", "registration_point"
+HANDSHAKE = "P1", "D1", "D3-read", "H1-read"
+MLKEM768_X25519 = 0x647A
 Change = Callable[[Any], None]
 
 
@@ -53,6 +51,8 @@ class Refusals:
     steps: dict[str, Step]
     kept: dict[str, Json]
     now: int
+    without_public_point: Json
+    """A credential of the patient, by s, for whose R_X1 U_X is O."""
 
     def all(self) -> list[Json]:
         """Give every refusal."""
@@ -109,7 +109,9 @@ class Refusals:
         }
         for name, changes in bent.items():
             step = self.steps[name]
-            for change, fields in (changes | {"somebody else's signature": {"signature": forged}}).items():
+            high = spec.other_half(step.message.signature)
+            changes |= {"somebody else's signature": {"signature": forged}, "the high s": {"signature": high}}
+            for change, fields in changes.items():
                 yield self._clear(step, change, "SIGNATURE_INVALID", precise=True, **fields)
             yield self._clear(step, "half a signature", "FIELD_INVALID", precise=True, signature=forged[:32])
         yield self._vector("room", "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
@@ -127,6 +129,7 @@ class Refusals:
             yield self._changed(step, "another inner time", "TIME_MISMATCH", _later)
             yield self._changed(step, "without its signature", "MISSING_FIELD", _unsigned)
             yield self._changed(step, "somebody else's signature", "SIGNATURE_INVALID", self._forged)
+            yield self._changed(step, "the high s", "SIGNATURE_INVALID", _heightened, sign=False)
         for name in LAST_FRAMES:
             step = self.steps[name]
             framed = spec.field(plaintext_of(step))
@@ -141,11 +144,7 @@ class Refusals:
             yield self._changed(step, "without its time", "MISSING_FIELD", lambda m: m.ClearField("sent_at"))
             if step.label in SIGNED:
                 yield self._changed(step, "somebody else's signature", "SIGNATURE_INVALID", self._forged)
-        for name in ("P1", "D1", "D3-read", "H1-read"):
-            points = POINTS_TRIED if name == "P1" else POINTS_TRIED[1:4]
-            for point in points:
-                change = _with(ephemeral_point=bytes.fromhex(BAD_POINTS[point]))
-                yield self._changed(self.steps[name], f"a point that is {point}", "INVALID_POINT", change)
+                yield self._changed(step, "the high s", "SIGNATURE_INVALID", _heightened, sign=False)
 
     def _special(self) -> Iterator[Json]:
         steps, zeros = self.steps, bytes(32)
@@ -174,14 +173,91 @@ class Refusals:
         yield self._changed(steps["STO-1"], "a diagnosis signed by nobody", "SIGNATURE_INVALID", false)
         yield self._changed(steps["STO-1"], "other content", "RECORD_DIGEST_MISMATCH", _with(biosignal_digest=zeros))
         yield self._changed(steps["P2-1"], "another biosignal", "RECORD_DIGEST_MISMATCH", _with(biosignal_digest=zeros))
-        secret = _with(registration_secret=(1).to_bytes(32, "little"))
-        yield self._changed(steps["reg2-patient"], "another secret", "CREDENTIAL_INVALID", secret)
+        for change, scalar in {"another secret": 1, "a secret of 0": 0, "a secret of n": spec.ORDER}.items():
+            secret = _with(registration_secret=spec.octets(scalar))
+            yield self._changed(steps["reg2-patient"], change, "CREDENTIAL_INVALID", secret)
         yield self._changed(steps["reg1-patient"], "another ticket", "TICKET_INVALID", _with(ticket=bytes(16)))
+        yield from self._points()
+        yield from self._bases()
+        yield from self._statements()
         yield from self._renewals(steps["reg1-hospital-again"])
         yield from self._content()
         yield from self._patients_signature()
         yield from self._authorizations()
         yield from self._forms()
+
+    def _points(self) -> Iterator[Json]:
+        """What is no point, in each field of one, and a verifying key that is none."""
+        for name in HANDSHAKE:
+            names = NO_POINTS if name == "P1" else NO_POINTS[:1] + NO_POINTS[2:3]
+            for field in POINTS:
+                tried = names + NO_REGISTRATION_POINTS if field == "registration_point" else names
+                yield from (self._pointless(name, field, point) for point in tried)
+        tried = NO_POINTS[:1] + NO_REGISTRATION_POINTS
+        yield from (self._pointless("reg2-patient", "registration_point", point) for point in tried)
+        no_key = _with(verifying_key=b"\x02" + BAD_POINTS[NO_POINTS[0]])
+        yield self._changed(self.steps["reg1-patient"], "a verifying_key over no point", "INVALID_POINT", no_key)
+
+    def _pointless(self, name: str, field: str, point: str) -> Json:
+        change = _with(**{field: BAD_POINTS[point]})
+        return self._changed(self.steps[name], f"{field}: {point}", "INVALID_POINT", change)
+
+    def _bases(self) -> Iterator[Json]:
+        """Another R_X1, its own or its receiver's, than the one of now; and points that are none of the session's."""
+        for name in HANDSHAKE:
+            step = self.steps[name]
+            other = _with(registration_point=spec.octets(curve.SMALLEST_X))
+            yield self._changed(step, "another registration point", "IDENTITY_MISMATCH", other)
+        for name in ("P1", "D3-read"):
+            stale = _with(responder_serial=bytes(16))
+            yield self._changed(self.steps[name], "a stale base", "CREDENTIAL_SUPERSEDED", stale)
+        for name in ("D1", "H1-read"):
+            for field in ("agreement_point", "ephemeral_point"):
+                change = _with(**{field: A_POINT})
+                yield self._changed(self.steps[name], f"another {field}", "KEY_CONFIRMATION_FAILED", change)
+        renewed = payload_of(self.steps["reg2-hospital-again"])
+        yield self._pointless_statement()
+        newer = _with(key_statement=renewed.key_statement, registration_point=renewed.registration_point)
+        yield self._changed(self.steps["H1-read"], "of a newer credential", "IDENTITY_MISMATCH", newer)
+
+    def _statements(self) -> Iterator[Json]:
+        """Statements whose signature has the high s, and encryption keys that are none."""
+        for name, field in (("P1", "key_statement"), ("P1", "encryption_key_statement"), ("D1", "key_statement")):
+            high = _with(**{field: _high(getattr(payload_of(self.steps[name]), field))})
+            yield self._changed(self.steps[name], f"{field} with the high s", "SIGNATURE_INVALID", high)
+        for name in ("P2-1", "D2"):
+            wire = "GRANT_INVALID" if name == "D2" else "REJECTED"
+            high = _with(grant=_high(payload_of(self.steps[name]).grant))
+            yield self._changed(self.steps[name], "a grant with the high s", "GRANT_INVALID", high, wire=wire)
+        receipt = _with(receipt=_high(payload_of(self.steps["STOACK"]).receipt))
+        yield self._changed(self.steps["STOACK"], "a receipt with the high s", "SIGNATURE_INVALID", receipt)
+        for name, field in (
+            ("reg1-hospital-again", "current_signature"),
+            ("STO-1", "biosignal_signature"),
+            ("STO-1", "diagnosis_signature"),
+        ):
+            other = spec.other_half(getattr(payload_of(self.steps[name]), field))
+            yield self._changed(
+                self.steps[name], f"{field} with the high s", "SIGNATURE_INVALID", _with(**{field: other})
+            )
+        for name in ("P1", "reg1-patient"):
+            for change, bend in {"over no point": _half_over_no_point, "of another KEM": _of_another_kem}.items():
+                said = _with(encryption_key_statement=self._restated(self.steps[name], bend))
+                yield self._changed(self.steps[name], f"an encryption key {change}", "CREDENTIAL_INVALID", said)
+
+    def _pointless_statement(self) -> Json:
+        """KS_P as only a thief of s and PRK_C makes it: S_X would be 0, and K1 what anybody computes."""
+        statement = KeyStatement.FromString(payload_of(self.steps["P1"]).key_statement.statement)
+        statement.credential = bytes.fromhex(self.without_public_point["credential"])
+        statement.registration_point = bytes.fromhex(self.without_public_point["registration_point"])
+        signed = sign_statement("ks", statement, self.steps["reg2-patient"].signing_key)
+        return self._changed(self.steps["P1"], "U_P = O", "INVALID_POINT", _with(key_statement=signed))
+
+    def _restated(self, step: Step, change: Change) -> SignedStatement:
+        """The sender's encryption key, changed, under its own signature."""
+        statement = EncryptionKeyStatement.FromString(payload_of(step).encryption_key_statement.statement)
+        change(statement)
+        return sign_statement("ek", statement, step.signing_key)
 
     def _content(self) -> Iterator[Json]:
         """Slices, and what a message says of the content in them."""
@@ -367,6 +443,23 @@ class Refusals:
 
     def _vector(self, base: str, change: str, expect: str, wire: str = "REJECTED", **more: Any) -> Json:
         return {"name": f"{base}: {change}", "base": base, "expect": expect, "wire": wire, "now": self.now} | more
+
+
+def _heightened(payload: Any) -> None:
+    payload.signature = spec.other_half(payload.signature)
+
+
+def _high(statement: SignedStatement) -> SignedStatement:
+    return SignedStatement(statement=statement.statement, signature=spec.other_half(statement.signature))
+
+
+def _half_over_no_point(statement: EncryptionKeyStatement) -> None:
+    key = statement.encryption_key[:MLKEM_KEY_BYTES] + b"\x04" + BAD_POINTS[NO_POINTS[0]] + bytes(32)
+    statement.encryption_key, statement.key_id = key, spec.sha256(key)[:16]
+
+
+def _of_another_kem(statement: EncryptionKeyStatement) -> None:
+    statement.kem = MLKEM768_X25519
 
 
 def _lasting(life: int) -> Change:

@@ -2,7 +2,7 @@
 
 from federation.errors import FederationError
 from federation.protocol.parties import reason_of
-from tests.vectors.software import Json
+from tests.vectors.draws import Json
 from tests.vectors.world import Step
 
 

@@ -54,7 +54,7 @@ class Facts:
     authorization_id: bytes = b""
     biosignal_signature: bytes = b""
     request_digest: bytes = b""
-    public_point: bytes = b""
+    public_x: bytes = b""
     query: Any = None
     """The question that C answers; in a room's requests, ID_D."""
 
@@ -95,19 +95,20 @@ def renew(m: Any, cloud_id: str) -> Transcript:
 
 
 def reg2(m: Any, f: Facts) -> Transcript:
-    """Section 3, step 2."""
-    return t("reg2", f.request_digest, m.credential, m.registration_point, f.public_point, u64(m.sent_at))
+    """Section 3, step 2: of U_X its x."""
+    return t("reg2", f.request_digest, m.credential, m.registration_point, f.public_x, u64(m.sent_at))
 
 
 def p1(m: Any, f: Facts) -> Transcript:
     """Sig_P1 (eq. 13 and the doctor)."""
-    own = m.registration_point, text(m.patient_id), m.ephemeral_point, m.biometric_password, f.issuer_public_key
-    return t("P1", *own, u64(m.sent_at), text(f.receiver), f.key_id, f.session_id, sha256(m.contribution))
+    own = m.registration_point, text(m.patient_id), m.agreement_point, m.ephemeral_point, m.biometric_password
+    bound = text(f.receiver), m.responder_serial, f.key_id, f.session_id, sha256(m.contribution)
+    return t("P1", *own, f.issuer_public_key, u64(m.sent_at), *bound)
 
 
 def d1(m: Any, f: Facts) -> Transcript:
     """Sig_D1 (eq. 19)."""
-    own = m.ephemeral_point, text(m.doctor_id), u64(m.sent_at), sha256(m.doctor_certificate)
+    own = m.agreement_point, m.ephemeral_point, text(m.doctor_id), u64(m.sent_at), sha256(m.doctor_certificate)
     return t("D1", *own, m.key_confirmation, f.issuer_public_key, f.transcript_hash)
 
 
@@ -173,14 +174,15 @@ def commitment(m: Any) -> Transcript:
 
 def d3(m: Any, f: Facts) -> Transcript:
     """Sig_D3 (eq. 35 and the hospital)."""
-    own = u64(m.sent_at), m.patient_commitment, m.ephemeral_point, m.registration_point
-    bound = text(f.receiver), f.key_id, f.session_id, sha256(m.contribution), sha256(m.doctor_certificate)
-    return t("D3", f.issuer_public_key, *own, *bound)
+    points = m.agreement_point, m.ephemeral_point, m.registration_point
+    bound = text(f.receiver), m.responder_serial, f.key_id, f.session_id
+    drawn = sha256(m.contribution), sha256(m.doctor_certificate)
+    return t("D3", f.issuer_public_key, u64(m.sent_at), m.patient_commitment, *points, *bound, *drawn)
 
 
 def h1(m: Any, f: Facts) -> Transcript:
     """Sig_HPC1 (eq. 41)."""
-    own = u64(m.sent_at), text(m.hospital_id), m.key_confirmation
+    own = u64(m.sent_at), m.ephemeral_point, text(m.hospital_id), m.key_confirmation
     return t("H1", f.issuer_public_key, *own, f.transcript_hash)
 
 
@@ -235,14 +237,16 @@ def room_close(m: Any, f: Facts) -> Transcript:
 def th1(opening: bytes, reply: Any, credential: bytes, session_id: bytes) -> Transcript:
     """TH1 is H of this."""
     doctor = text(reply.doctor_id), credential, reply.registration_point
-    rest = sha256(reply.doctor_certificate), reply.ephemeral_point, u64(reply.sent_at), session_id
+    points = reply.agreement_point, reply.ephemeral_point
+    rest = sha256(reply.doctor_certificate), *points, u64(reply.sent_at), session_id
     return t("th1", sha256(opening), *doctor, *rest)
 
 
 def th2(opening: bytes, reply: Any, credential: bytes, session_id: bytes) -> Transcript:
     """TH2 is H of this."""
     hospital = text(reply.hospital_id), credential, reply.registration_point
-    return t("th2", sha256(opening), *hospital, reply.ephemeral_point, u64(reply.sent_at), session_id)
+    points = reply.agreement_point, reply.ephemeral_point
+    return t("th2", sha256(opening), *hospital, *points, u64(reply.sent_at), session_id)
 
 
 SIGNED = {

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
 from federation.protocol import calls
@@ -12,7 +11,9 @@ from federation.protocol.sealing import UNNAMED, Context, after_opening
 from federation.protocol.statements import digest_or_empty, sign_statement
 from federation.v1 import membership_pb2, publication_pb2, revocation_pb2
 from federation.v1.statement_pb2 import ROLE_PATIENT, Grant, SignedStatement
+from tests.vectors.draws import Stream
 from tests.vectors.signed import Facts
+from tests.vectors.software import signing_key
 from tests.vectors.world import Carry, Step, World
 
 HANDLE = b"handle of record"
@@ -56,7 +57,7 @@ def _older_revocation(world: World, grant: SignedStatement) -> revocation_pb2.Gr
     earlier = Grant.FromString(grant.statement)
     earlier.patient_serial, earlier.grant_id = bytes(16), bytes(range(16))
     return revocation_pb2.GrantRevocation(
-        grant=sign_statement("grant", earlier, Ed25519PrivateKey.from_private_bytes(bytes(32))),
+        grant=sign_statement("grant", earlier, signing_key(Stream("an earlier key").private_key().hex())),
         patient_key_statement=world.patient.self_.key_statement,
         nonce=world.entropy("rev-older")(16),
     )

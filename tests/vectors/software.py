@@ -1,13 +1,12 @@
 """The cast of the vectors: every party's keys in software from fixed seeds, behind the classes that token keys have."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -19,11 +18,15 @@ from federation.protocol.statements import sign_statement
 from federation.protocol.verifier import Verifier
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList, SignedStatement
+from keystore.agreement import Agreeing, SoftwareAgreement
+from keystore.curve import private_key
 from keystore.encryption import KEM_ID, DecryptionKey, FixedKeyring
-from keystore.issuing import IssuingKey, registration_secret
-from keystore.registration_secret import token_form
+from keystore.issuing import IssuingKey
+from keystore.registration_secret import RegistrationSecret
+from keystore.signatures import SigningKey
 from keystore.x509 import request_certificate
 from tests.vectors import spec
+from tests.vectors.draws import Json, Stream
 from tests.vectors.world import CloudSide, World
 
 NOW = 1_790_000_000_000
@@ -31,36 +34,55 @@ YEAR_MS = 365 * 24 * 3_600_000
 CRL_NUMBER = 1
 ROTATED_AT = NOW - 30_000
 """When s and PRK_C were rotated: who registered before has a credential of the retired PK."""
-Json = dict[str, Any]
 
 
-class Stream:
-    """Fixed randomness: SHAKE-256 of a name, or bytes recorded before; remembers what was drawn."""
+class ReproducibleKey(ec.EllipticCurvePrivateKey):
+    """A key in software whose nonces are RFC 6979's, s too: so that a vector is the same whenever it is made."""
 
-    def __init__(self, source: bytes | str) -> None:
-        self._bytes = hashlib.shake_256(f"medunion vectors/{source}".encode()).digest(512)
-        if isinstance(source, bytes):
-            self._bytes = source
-        self.drawn = 0
+    def __init__(self, value: str) -> None:
+        self._key = private_key(bytes.fromhex(value))
 
-    def __call__(self, size: int) -> bytes:
-        taken = self._bytes[self.drawn : self.drawn + size]
-        assert len(taken) == size, "more is drawn than was recorded"
-        self.drawn += size
-        return taken
+    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        return self._key.sign(data, ec.ECDSA(signature_algorithm.algorithm, deterministic_signing=True))
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        return self._key.public_key()
 
     @property
-    def consumed(self) -> bytes:
-        return self._bytes[: self.drawn]
+    def curve(self) -> ec.EllipticCurve:
+        return self._key.curve
+
+    @property
+    def key_size(self) -> int:
+        return self._key.key_size
+
+    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
+        raise NotImplementedError("a key that signs agrees on nothing")
+
+    def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
+        raise NotImplementedError("as of a key in a token")
+
+    def private_bytes(self, *_: Any) -> bytes:
+        raise NotImplementedError("as of a key in a token")
+
+    def __copy__(self) -> "ReproducibleKey":
+        return self
+
+    def __deepcopy__(self, _: Any) -> "ReproducibleKey":
+        return self
 
 
-def signing_key(seed: str) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed))
+def signing_key(value: str) -> SigningKey:
+    return SigningKey(ReproducibleKey(value))
+
+
+def issuing_key(value: str) -> IssuingKey:
+    return IssuingKey(ReproducibleKey(value))
 
 
 def decryption_key(party: Json) -> DecryptionKey:
-    x25519 = X25519PrivateKey.from_private_bytes(bytes.fromhex(party["x25519_private_key"]))
-    return DecryptionKey(bytes.fromhex(party["mlkem_seed"]), x25519)
+    p256 = private_key(bytes.fromhex(party["p256_private_key"]))
+    return DecryptionKey(bytes.fromhex(party["mlkem_seed"]), p256)
 
 
 def signed(entry: Json) -> SignedStatement:
@@ -74,8 +96,10 @@ def unsigned(statement: SignedStatement) -> Json:
 def create_cast() -> Json:
     """Make the content of parties.json."""
     cloud, authority, clinic = _keys("C:union"), _authority("M:chamber", "D:*"), _authority("M:clinic", "D:li", "D:ro*")
-    cloud["issuing_seed"] = Stream("issuer")(32).hex()
-    cloud |= {f"retired_{name}": Stream(f"retired {name}")(32).hex() for name in ("issuing_seed", "signing_seed")}
+    cloud["issuing_key"] = Stream("issuer").private_key().hex()
+    cloud |= {
+        f"retired_{name}": Stream(f"retired {name}").private_key().hex() for name in ("issuing_key", "signing_key")
+    }
     parties = {name: _keys(identity) for name, identity in _IDENTITIES.items()}
     _certify(authority, parties["doctor"])
     evidence = {
@@ -92,13 +116,15 @@ def create_cast() -> Json:
     revocations = RevocationList(sequence=1, this_update=NOW, next_update=NOW + 3_600_000, bundle_sequence=3, crls=pins)
     return {
         "now": NOW,
-        "revocation_list": unsigned(sign_statement("rl", revocations, signing_key(cloud["signing_seed"]))),
+        "revocation_list": unsigned(sign_statement("rl", revocations, signing_key(cloud["signing_key"]))),
         "authority": authority,
         "narrow_authority": clinic,
         "cloud": cloud,
         "parties": parties,
         "renewed": _keys("H:alpha", "H:alpha, renewed"),
-        "tls_certificate_request": request_certificate(signing_key(Stream("tls")(32).hex()), "H:alpha").hex(),
+        "tls_certificate_request": request_certificate(
+            ReproducibleKey(Stream("tls").private_key().hex()), "H:alpha"
+        ).hex(),
     }
 
 
@@ -107,12 +133,12 @@ _IDENTITIES = {"patient": "P:wang", "doctor": "D:chen", "hospital": "H:alpha"}
 
 def _keys(identity: str, source: str = "") -> Json:
     draw = Stream(source or identity)
-    keys: Json = {"identity": identity, "signing_seed": draw(32).hex()}
-    keys |= {"mlkem_seed": draw(64).hex(), "x25519_private_key": draw(32).hex()}
-    key, decryption = signing_key(keys["signing_seed"]), decryption_key(keys)
+    keys: Json = {"identity": identity, "signing_key": draw.private_key().hex()}
+    keys |= {"mlkem_seed": draw(64).hex(), "p256_private_key": draw.private_key().hex()}
+    key, decryption = signing_key(keys["signing_key"]), decryption_key(keys)
     statement = EncryptionKeyStatement(
         identity=identity,
-        verifying_key_digest=spec.sha256(key.public_key().public_bytes_raw()),
+        verifying_key_digest=spec.sha256(key.verifying_key.data),
         key_id=decryption.key_id,
         kem=KEM_ID,
         encryption_key=decryption.encryption_key,
@@ -124,18 +150,18 @@ def _keys(identity: str, source: str = "") -> Json:
 
 def _authority(identity: str, *doctor_ids: str) -> Json:
     """Make a medical authority, whom it may certify, its certificate and its CRL, with fixed serial numbers."""
-    seed = Stream(identity)(32).hex()
-    key, name = signing_key(seed), _name(identity)
+    private = Stream(identity).private_key().hex()
+    key, name = ReproducibleKey(private), _name(identity)
     own = _builder(name, name, key.public_key(), 1).add_extension(x509.BasicConstraints(True, 1), critical=True)
     moment = datetime.fromtimestamp(NOW / 1000, UTC)
     crl = x509.CertificateRevocationListBuilder().issuer_name(name).last_update(moment)
     crl = crl.next_update(moment + timedelta(days=1)).add_extension(x509.CRLNumber(CRL_NUMBER), critical=False)
     return {
         "identity": identity,
-        "signing_seed": seed,
+        "signing_key": private,
         "doctor_ids": list(doctor_ids),
-        "certificate": _usage(own, sign=False).sign(key, None).public_bytes(Encoding.DER).hex(),
-        "crl": crl.sign(key, None).public_bytes(Encoding.DER).hex(),
+        "certificate": _usage(own, sign=False).sign(key, SHA256()).public_bytes(Encoding.DER).hex(),
+        "crl": crl.sign(key, SHA256()).public_bytes(Encoding.DER).hex(),
     }
 
 
@@ -146,13 +172,13 @@ def _pin(authority: Json) -> pb.CrlPin:
 
 def _certify(authority: Json, doctor: Json) -> None:
     """Fill in Cert_D: with a fixed serial number, as the product's have random ones."""
-    ca_key, ca_name = signing_key(authority["signing_seed"]), _name(authority["identity"])
-    doctor_key = signing_key(doctor["signing_seed"]).public_key()
+    ca_key, ca_name = ReproducibleKey(authority["signing_key"]), _name(authority["identity"])
+    doctor_key = ReproducibleKey(doctor["signing_key"]).public_key()
     builder = _builder(_name("D:chen"), ca_name, doctor_key, 2).add_extension(
         x509.BasicConstraints(False, None), critical=True
     )
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:medunion:D:chen")])
-    issued = _usage(builder, sign=True).add_extension(names, critical=False).sign(ca_key, None)
+    issued = _usage(builder, sign=True).add_extension(names, critical=False).sign(ca_key, SHA256())
     doctor["certificate"] = issued.public_bytes(Encoding.DER).hex()
 
 
@@ -160,7 +186,9 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: Ed25519PublicKey, serial: int) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, serial: int
+) -> x509.CertificateBuilder:
     moment = datetime.fromtimestamp(NOW / 1000, UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     builder = builder.serial_number(serial).not_valid_before(moment - timedelta(days=1))
@@ -193,9 +221,9 @@ class Cast:
         return CloudSide(
             identity=cloud["identity"],
             keyring=FixedKeyring.of(decryption_key(cloud)),
-            signing_key=signing_key(cloud["signing_seed"]),
-            issuing=IssuingKey(signing_key(cloud["issuing_seed"])),
-            retired_issuing=IssuingKey(signing_key(cloud["retired_issuing_seed"])),
+            signing_key=signing_key(cloud["signing_key"]),
+            issuing=issuing_key(cloud["issuing_key"]),
+            retired_issuing=issuing_key(cloud["retired_issuing_key"]),
             encryption_key=verifier.cloud_encryption_key(signed(cloud["encryption_key_statement"]), now=self.now),
             revocation_list=signed(self.data["revocation_list"]),
             crls=self._crls(),
@@ -208,15 +236,15 @@ class Cast:
             identity=own["identity"],
             evidence=bytes.fromhex(own["evidence"]),
             ticket=bytes.fromhex(own["ticket"]) or None,
-            signing_key=signing_key(own["signing_seed"]),
+            signing_key=signing_key(own["signing_key"]),
             decryption_key=decryption_key(own),
             encryption_key_statement=signed(own["encryption_key_statement"]),
         )
 
     def issuer_of(self, name: str) -> bytes:
         """Give the PK that made the party's credential, by the rotation's moment alone."""
-        seed = "issuing_seed" if self.begin(name) >= ROTATED_AT else "retired_issuing_seed"
-        return spec.public_key(bytes.fromhex(self.data["cloud"][seed]))
+        key = "issuing_key" if self.begin(name) >= ROTATED_AT else "retired_issuing_key"
+        return spec.public_key(bytes.fromhex(self.data["cloud"][key]))
 
     def renewing(self) -> Applicant:
         """Give the hospital that registers again by itself, with a new PRK_X."""
@@ -224,7 +252,7 @@ class Cast:
         return replace(
             own,
             ticket=None,
-            signing_key=signing_key(new["signing_seed"]),
+            signing_key=signing_key(new["signing_key"]),
             decryption_key=decryption_key(new),
             encryption_key_statement=signed(new["encryption_key_statement"]),
             current=own.signing_key,
@@ -234,20 +262,18 @@ class Cast:
         """Give the begin of the party's credential: it says which PK made it."""
         return int(self.data["parties"][name]["credential_not_before"])
 
-    def party(self, name: str, registered: Registered, key: X25519PrivateKey | None = None) -> Party:
+    def party(self, name: str, registered: Registered, key: Agreeing | None = None) -> Party:
         """Give the party with S_X in software, or with the key of a token in its place."""
         own, self_ = self.data["parties"][name], registered.party
-        software = X25519PrivateKey.from_private_bytes(bytes(token_form(bytes(registered.registration_secret))))
-        issuer = self_.issuer_public_key
-        secret = registration_secret(key or software, self_.registration_point, issuer, self_.credential)
+        software = SoftwareAgreement(private_key(bytes(registered.registration_secret)))
+        secret = RegistrationSecret(key or software, self_.registration_point, self_.public_point)
         keyring = FixedKeyring.of(decryption_key(own))
         statement = signed(own["encryption_key_statement"])
         certificate = bytes.fromhex(own.get("certificate", ""))
-        return Party(self_, signing_key(own["signing_seed"]), secret, keyring, statement, certificate)
+        return Party(self_, signing_key(own["signing_key"]), secret, keyring, statement, certificate)
 
     def world(self, parties: dict[str, Party], entropy: Any) -> World:
         verifier, doctor = self.verifier(), parties["doctor"]
-        issuer = doctor.self_.issuer_public_key
         return World(
             now=self.now,
             verifier=verifier,
@@ -255,7 +281,7 @@ class Cast:
             patient=parties["patient"],
             doctor=doctor,
             hospital=parties["hospital"],
-            doctor_shared_key=doctor.registration_secret.shared_key(issuer, doctor.identity, doctor.self_.serial),
+            doctor_shared_key=doctor.registration_secret.shared_key(doctor.identity, doctor.self_.serial),
             biometric_password=bytes.fromhex(self.data["parties"]["patient"]["evidence"]),
             tls_request=bytes.fromhex(self.data["tls_certificate_request"]),
             entropy=entropy,

@@ -15,6 +15,7 @@ from federation.protocol.verifier import EncryptionKey, Verifier
 from federation.v1 import statement_pb2
 from federation.v1.registration_pb2 import RegistrationAnswer, RegistrationRequest
 from federation.v1.statement_pb2 import SignedStatement
+from keystore.curve import x_of
 from keystore.encryption import DecryptionKey, Keyring
 from keystore.issuing import IssuingKey
 from tests.vectors.signed import Facts
@@ -125,7 +126,7 @@ def register(
     _, reply = accepted.answer(credential, issued, cloud.signing_key, cloud.revocation_list, now=now)
     own = applicant.decryption_key
     context = Context("reg2", cloud.identity, applicant.identity, own.key_id, challenge, now)
-    facts = Facts(request_digest=accepted.request_digest, public_point=issued.public_point)
+    facts = Facts(request_digest=accepted.request_digest, public_x=x_of(issued.public_point))
 
     def receive_answer(message: Any, *, now: int, admitted: bool = True) -> registration.Registered:
         return waiting.receive(message, verifier.anchors, cloud.crls, verifier.freshness, now=now)

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cloud.services import as_datetime
@@ -20,13 +19,14 @@ from keystore.policies import CLOUD_POLICIES
 from keystore.x509 import create_tls_ca
 from tests.e2e.cloud_rotation.stepping import states
 from tests.e2e.unserved_cloud import Clock, Unserved, beside
+from tests.keys import new_key
 
 
 def test_certificate_that_a_ceremony_made_for_the_next_tls_ca_is_the_one_in_the_bundle(cloud):
     keys, now = cloud.node.cloud.keys, as_datetime(cloud.clock.now)
     successor = keys.generate_successor(TLS_CA, cloud.clock.now)
-    key = keys.token.ed25519(successor.label, CLOUD_POLICIES[TLS_CA])
-    for false in (create_tls_ca(key, "other", now=now), create_tls_ca(Ed25519PrivateKey.generate(), "test", now=now)):
+    key = keys.token.signing(successor.label, CLOUD_POLICIES[TLS_CA])
+    for false in (create_tls_ca(key, "other", now=now), create_tls_ca(new_key(), "test", now=now)):
         with pytest.raises(CertificateRejected):
             cloud_rotation(cloud.node, false).prepare(TLS_CA)
     given = create_tls_ca(key, "test", now=now)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.check import membership
@@ -22,6 +21,7 @@ from federation.errors import FieldInvalid, Unavailable
 from federation.party.node_directory import NodeDirectory
 from federation.settings import CloudSettings, TokenSettings
 from keystore.x509 import create_tls_ca, issue_leaf
+from tests.keys import new_key
 
 CLOUD = "C:union"
 
@@ -30,7 +30,7 @@ class Authority:
     """A federation's TLS CA, in software."""
 
     def __init__(self) -> None:
-        self.key = Ed25519PrivateKey.generate()
+        self.key = new_key()
         self.certificate = create_tls_ca(self.key, "keys", now=datetime.now(UTC))
 
     @property

@@ -4,14 +4,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hsm.errors import HsmError, KeyExists, KeyInvalid, KeyNotExtractable, KeyNotFound
-from keystore import group
+from keystore.agreement import SoftwareAgreement, agree
+from keystore.curve import compressed, point_over, private_key
 from keystore.encryption import seal
 from keystore.errors import (
+    CredentialMismatch,
     GenerationRevoked,
     GenerationUnknown,
-    InvalidScalar,
     PurposeUnknown,
     RotationAlreadyPrepared,
     SealBroken,
@@ -20,6 +22,8 @@ from keystore.generations import Generations
 from keystore.issuing import IssuingKey
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
 from keystore.policies import POLICIES, audit
+from keystore.signatures import SigningKey
+from keystore.transcript import transcript
 
 CREDENTIAL = b"the bytes of a credential"
 SERIAL = b"s" * 16
@@ -32,7 +36,7 @@ def keys(token):
 
 def test_keys_are_opened_again_as_they_were_made(keys, token):
     again = PartyKeys(token)
-    assert again.signing_key.public_key().public_bytes_raw() == keys.signing_key.public_key().public_bytes_raw()
+    assert again.signing_key.verifying_key == keys.signing_key.verifying_key
     assert again.sealing.open(keys.sealing.seal(b"content", b"context"), b"context") == b"content"
 
 
@@ -48,7 +52,7 @@ def test_a_token_without_keys_is_refused(token):
 
 def test_a_private_key_does_not_leave_the_token(keys):
     with pytest.raises(KeyNotExtractable):
-        keys.signing_key.private_bytes_raw()
+        keys.signing_key.x509.private_bytes()
 
 
 def test_roles_have_their_keys(make_token):
@@ -56,7 +60,7 @@ def test_roles_have_their_keys(make_token):
     assert hospital.records.open(hospital.records.seal(b"key", b"handle"), b"handle") == b"key"
     assert len(hospital.index.mac(b"row")) == 32
     cloud = CloudKeys.create(make_token("cloud"))
-    assert cloud.issuing.public_key != cloud.signing_key.public_key().public_bytes_raw()
+    assert cloud.issuing.public_key != cloud.signing_key.verifying_key.data
     assert CloudKeys(cloud.token).issuing.public_key == cloud.issuing.public_key
     assert HospitalKeys(hospital.token).index.mac(b"row") == hospital.index.mac(b"row")
 
@@ -80,6 +84,16 @@ def test_an_epochs_seed_of_another_label_is_refused(keys):
         keys.open_epoch(other.token_label, one.sealed_seed)
 
 
+def test_an_epochs_key_is_whole_outside_a_token_that_lets_no_x_out(keys, monkeypatch):
+    """Then the P-256 half is kept as a seed beside ML-KEM's, and nothing of the epoch is in the token."""
+    monkeypatch.setattr(type(keys.token), "gives_x", False)
+    epoch = keys.new_epoch()
+    assert not keys.token.has(epoch.token_label)
+    sealed = seal(epoch.key.encryption_key, b"first flight", b"info")
+    assert keys.open_epoch(epoch.token_label, epoch.sealed_seed).open(sealed, b"info") == b"first flight"
+    keys.end_epoch(epoch.token_label)
+
+
 def test_an_ended_epochs_key_is_gone(keys):
     """What remains, the sealed seed, opens nothing without the token's half (B5)."""
     epoch = keys.new_epoch()
@@ -90,34 +104,43 @@ def test_an_ended_epochs_key_is_gone(keys):
 
 @pytest.fixture
 def issuer(make_token):
-    return IssuingKey(make_token("cloud").generate_ed25519("issuer"))
+    return IssuingKey(make_token("cloud").generate_signing("issuer"))
 
 
 def test_a_registration_secret_is_imported_and_the_copy_wiped(keys, issuer):
     issued = issuer.issue(CREDENTIAL)
     secret, point = issued.registration_secret, issued.registration_point
-    expected = group.multiply(bytes(secret), issuer.public_key)
+    expected = agree(SoftwareAgreement(private_key(bytes(secret))), point_over(point), "K1", point)
     imported = keys.import_registration_secret(secret, point, issuer.public_key, CREDENTIAL, SERIAL)
     assert not any(secret)
-    assert imported.agree(issuer.public_key) == expected
-    assert keys.registration_secret(point, issuer.public_key, CREDENTIAL, SERIAL).agree(issuer.public_key) == expected
+    assert imported.agree(point, "K1") == expected
+    assert keys.registration_secret(point, issuer.public_key, CREDENTIAL, SERIAL).agree(point, "K1") == expected
+
+
+def test_the_public_half_of_a_registration_secret_stands_nowhere(keys, issuer):
+    """With it and s a thief would have what S_X makes of PK."""
+    issued = issuer.issue(CREDENTIAL)
+    secret, point = issued.registration_secret, issued.registration_point
+    keys.import_registration_secret(secret, point, issuer.public_key, CREDENTIAL, SERIAL)
+    label = "registration-secret-" + SERIAL.hex()
+    assert [thing.object_class for thing in keys.token.objects() if thing.label == label] == ["PRIVATE_KEY"]
+    assert audit(keys.token.objects()) == []
 
 
 def test_a_registration_secret_of_another_credential_is_refused_and_leaves_nothing(keys, issuer):
     issued = issuer.issue(CREDENTIAL)
     secret, point = issued.registration_secret, issued.registration_point
-    with pytest.raises(KeyInvalid):
+    with pytest.raises(CredentialMismatch):
         keys.import_registration_secret(secret, point, issuer.public_key, b"another credential", SERIAL)
     assert not any(secret)
     assert not keys.token.has("registration-secret-" + SERIAL.hex())
 
 
-def test_a_registration_secret_without_token_form_is_refused_and_leaves_nothing(keys, issuer):
+@pytest.mark.parametrize("secret", [bytes(32), b"\xff" * 32, bytes(31)], ids=["0", "not below n", "31 bytes"])
+def test_a_registration_secret_that_is_no_scalar_is_refused_and_leaves_nothing(keys, issuer, secret):
     point = issuer.issue(CREDENTIAL).registration_point
-    with pytest.raises(InvalidScalar):
-        keys.import_registration_secret(
-            bytearray((8).to_bytes(32, "little")), point, issuer.public_key, CREDENTIAL, SERIAL
-        )
+    with pytest.raises(KeyInvalid):
+        keys.import_registration_secret(bytearray(secret), point, issuer.public_key, CREDENTIAL, SERIAL)
     assert not keys.token.has("registration-secret-" + SERIAL.hex())
 
 
@@ -167,7 +190,7 @@ def cloud(make_token):
 
 
 def public(key):
-    return key.public_key().public_bytes_raw()
+    return key.verifying_key.data if isinstance(key, SigningKey) else compressed(key.public_key())
 
 
 def test_what_is_sealed_names_its_generation_and_opens_after_a_rotation(hospital):
@@ -215,7 +238,8 @@ def test_what_is_sealed_under_a_revoked_generation_does_not_open(hospital):
 def test_a_generation_that_was_only_prepared_opens_nothing_and_a_scheduled_one_opens(hospital):
     """Another machine of the party, whose clock is ahead, seals under a scheduled generation already."""
     made = hospital.prepare("sealing")
-    forged = b"\x00\x02" + hospital.keys.token.aead(made.label).seal(b"content", b"\x00\x02context")
+    key = hospital.keys.token.mac(made.label).mac(transcript("seal", b"sealing", b"\x00\x02", bytes(32)))
+    forged = b"\x00\x02" + bytes(32) + AESGCM(key).encrypt(bytes(12), b"content", b"context")
     with pytest.raises(SealBroken):
         hospital.keys.sealing.open(forged, b"context")
     hospital.activate("sealing", after=50)
@@ -265,7 +289,7 @@ def test_a_revoked_or_unknown_generation_signs_nothing(cloud):
 def test_a_successor_that_a_ceremony_made_is_opened_not_made_again(cloud):
     with pytest.raises(KeyNotFound):
         cloud.keys.successor("issuer", cloud.now)
-    made = cloud.keys.token.generate_ed25519("issuer.2", POLICIES["issuer"])
+    made = cloud.keys.token.generate_signing("issuer.2", POLICIES["issuer"])
     assert cloud.keys.successor("issuer", cloud.now).public == public(made)
     assert cloud.keys.generate_successor("issuer", cloud.now).public == public(made)
 

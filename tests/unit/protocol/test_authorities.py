@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.errors import FieldInvalid, MalformedMessage, StaleRevocationList
@@ -13,9 +13,10 @@ from federation.v1.statement_pb2 import CrlPin
 from keystore import x509 as issuing
 from keystore.errors import CertificateRejected
 from keystore.x509 import crl_number
+from tests.keys import new_key
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-KEY = Ed25519PrivateKey.generate()
+KEY = new_key()
 CERTIFICATE = issuing.create_authority(KEY, "M:chamber", now=NOW)
 DER = CERTIFICATE.public_bytes(Encoding.DER)
 AUTHORITY = Authority("M:chamber", CERTIFICATE, ("D:*",))
@@ -36,7 +37,7 @@ def crl(
     number: int | None,
     *extensions: tuple[x509.ExtensionType, bool],
     entry: tuple[x509.ExtensionType, bool] | None = None,
-    key: Ed25519PrivateKey = KEY,
+    key: ec.EllipticCurvePrivateKey = KEY,
     begin: datetime = NOW - timedelta(hours=1),
 ) -> bytes:
     builder = (
@@ -69,7 +70,7 @@ BAD = {
     "unknown-critical": crl(7, (UNKNOWN, True)),
     "entry-of-another-issuer": crl(7, entry=(OTHER_ISSUER, True)),
     "entry-unknown-critical": crl(7, entry=(UNKNOWN, True)),
-    "forged": crl(7, key=Ed25519PrivateKey.generate()),
+    "forged": crl(7, key=new_key()),
 }
 
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -23,12 +22,13 @@ from federation.protocol.doctor_certificate import verify_certificate
 from federation.protocol.verifier import Verifier
 from keystore import x509 as issuing
 from keystore.x509_lint import AUTHORITY_LIFE
+from tests.keys import new_key
 from tests.mallory import refused
 
 
 @pytest.fixture
 def key():
-    return Ed25519PrivateKey.generate()
+    return new_key()
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_certificate_that_reads_late_is_illegal(verify, certify):
 
 
 def test_a_certificate_of_a_foreign_authority_is_illegal(verify, federation, key):
-    other_key = Ed25519PrivateKey.generate()
+    other_key = new_key()
     other = issuing.create_authority(other_key, "M:elsewhere", now=federation.clock.moment)
     request = issuing.request_certificate(key, "D:new")
     issued = issuing.issue_doctor_certificate(other, other_key, request, "D:new", now=federation.clock.moment)
@@ -127,7 +127,7 @@ def test_a_certificate_of_a_foreign_authority_is_illegal(verify, federation, key
 
 
 def test_a_certificate_that_only_names_the_authority_is_illegal(verify, federation, key):
-    other_key = Ed25519PrivateKey.generate()
+    other_key = new_key()
     pretended = issuing.create_authority(other_key, federation.authority.authority_id, now=federation.clock.moment)
     request = issuing.request_certificate(key, "D:new")
     issued = issuing.issue_doctor_certificate(pretended, other_key, request, "D:new", now=federation.clock.moment)
@@ -220,7 +220,7 @@ def test_a_certificate_without_a_current_crl_is_refused_as_stale(verify, certify
     certificate = certify()
     old = issuing.issue_crl(authority.certificate, authority.key, [], 1000, now=moment - timedelta(hours=24))
     ahead = issuing.issue_crl(authority.certificate, authority.key, [], 1000, now=moment + timedelta(hours=1))
-    forged = issuing.issue_crl(authority.certificate, Ed25519PrivateKey.generate(), [], 1000, now=moment)
+    forged = issuing.issue_crl(authority.certificate, new_key(), [], 1000, now=moment)
     for crls in ((), *((crl.public_bytes(Encoding.DER),) for crl in (old, ahead, forged))):
         with refused(StaleRevocationList):
             verify(certificate, crls=crls)
@@ -233,7 +233,7 @@ def test_another_doctors_certificate_is_foreign(verify, certify):
 
 def test_a_certificate_for_another_key_is_foreign(verify, certify):
     with refused(CertificateForeign):
-        verify(certify(), of=Ed25519PrivateKey.generate())
+        verify(certify(), of=new_key())
 
 
 def test_a_certificate_that_names_nobody_is_foreign(verify, federation, key):

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.errors import (
     AlreadyRegistered,
@@ -35,6 +34,7 @@ from federation.v1.statement_pb2 import (
     KeyStatement,
 )
 from keystore.transcript import digest, transcript
+from tests.keys import new_signing_key
 from tests.mallory import reg1, rejected, restated, signs_reg1
 from tests.simulator import BIOMETRIC_PASSWORD, CLOUD_ID
 from tests.unit.protocol.applying import Applying
@@ -53,11 +53,11 @@ def renewing(federation, member=None, role=ROLE_PATIENT, evidence=BIOMETRIC_PASS
 
 def under_new_key(federation, member) -> dict[str, object]:
     """Give the parts of a request under a PRK_X that the cloud has not seen yet."""
-    key = Ed25519PrivateKey.generate()
+    key = new_signing_key()
     own = member.party(federation.clock.now).encryption_key_statement
 
     def name_the_key(statement: EncryptionKeyStatement) -> None:
-        statement.verifying_key_digest = digest(key.public_key().public_bytes_raw())
+        statement.verifying_key_digest = digest(key.verifying_key.data)
 
     return {
         "signing_key": key,
@@ -84,7 +84,7 @@ def test_a_member_renews_under_a_new_key_that_the_old_one_speaks_for(federation,
     new = under_new_key(federation, federation.patient)
     again = renewing(federation, **new)
     party = again.receive(again.answer(live=live)).party
-    assert party.verifying_key == new["signing_key"].public_key().public_bytes_raw()
+    assert party.verifying_key == new["signing_key"].verifying_key.data
 
 
 def test_a_hospital_renews_with_its_licence(federation):
@@ -126,7 +126,7 @@ def test_a_renewal_that_has_a_ticket_too_is_refused(federation, live):
 
 def test_a_renewal_by_another_key_than_the_live_one_is_refused(federation, live):
     with rejected(SignatureInvalid):
-        renewing(federation, current=Ed25519PrivateKey.generate()).accept(live=live)
+        renewing(federation, current=new_signing_key()).accept(live=live)
 
 
 def test_a_renewal_changed_after_the_live_key_signed_is_refused(federation, live):
@@ -136,7 +136,7 @@ def test_a_renewal_changed_after_the_live_key_signed_is_refused(federation, live
     other = under_new_key(federation, federation.patient)
 
     def put_other_key(request: RegistrationRequest) -> None:
-        request.verifying_key = other["signing_key"].public_key().public_bytes_raw()
+        request.verifying_key = other["signing_key"].verifying_key.data
         request.encryption_key_statement.CopyFrom(other["encryption_key_statement"])
 
     swapped = reg1(federation).change(again.opening, put_other_key, signs_reg1(other["signing_key"]))

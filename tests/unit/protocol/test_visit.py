@@ -1,7 +1,5 @@
 """The whole visit in memory, before, during and after a rotation of s and PRK_C; and what a judge makes of it later."""
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from federation.errors import CloudKeyRevoked, IssuerRevoked
 from federation.person.evidence import Exhibit
 from federation.protocol.anchors import Anchors
@@ -9,6 +7,7 @@ from federation.protocol.statements import verify_signature
 from federation.v1.search_pb2 import SearchAnswer
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, Credential, KeyStatement
 from keystore.party import IDENTITY, ISSUING
+from keystore.signatures import VerifyingKey
 from tests.mallory import refused
 from tests.simulator import Federation
 from tests.unit.protocol.visiting import visit
@@ -25,7 +24,7 @@ def judge(exhibit: Exhibit, anchors: Anchors) -> bytes:
         return b""
     named = anchors.open("ks", KeyStatement, exhibit.key_statement)
     assert named.identity == exhibit.signer
-    verify_signature(Ed25519PublicKey.from_public_bytes(named.verifying_key), exhibit.signature, exhibit.signed)
+    verify_signature(VerifyingKey(named.verifying_key), exhibit.signature, exhibit.signed)
     return anchors.issuer_at(Credential.FromString(named.credential).not_before)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import grpc
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.party.audit import AuditEvent
@@ -33,6 +32,7 @@ from federation.wire.roles import calling_hospital
 from federation.wire.server import LeafRotation, build_server
 from federation.wire.workers import Workers
 from keystore.x509 import TlsLeaf, create_tls_ca, issue_identity_ca, issue_leaf, request_certificate
+from tests.keys import new_key
 
 CLOUD = "C:unit"
 
@@ -41,7 +41,7 @@ class Authority:
     """A federation's TLS CA, in memory: these tests are about the wire, not about tokens."""
 
     def __init__(self) -> None:
-        self.key = Ed25519PrivateKey.generate()
+        self.key = new_key()
         self.ca = create_tls_ca(self.key, "unit", now=datetime.now(UTC))
         self.root_pem = self.ca.public_bytes(Encoding.PEM)
 
@@ -51,7 +51,7 @@ class Authority:
 
     def hospital_leaf(self, name: str) -> TlsLeaf:
         """Return a leaf of a hospital, by its identity CA."""
-        key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
+        key, now = new_key(), datetime.now(UTC)
         ca = issue_identity_ca(self.ca, self.key, request_certificate(key, name), name, now=now)
         return issue_leaf(ca, key, name, now=now)
 

@@ -1,22 +1,22 @@
 """Contents of trust bundles as a test wants them, and the keys that sign them."""
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import sign_statement
 from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
+from keystore.signatures import SigningKey
+from tests.keys import new_signing_key
 
 NOW = 1_790_000_000_000
 ROTATED = NOW + 10_000
-S_1, S_2, C_1, C_2, C_3 = (Ed25519PrivateKey.generate() for _ in range(5))
+S_1, S_2, C_1, C_2, C_3 = (new_signing_key() for _ in range(5))
 
 
-def public(key: Ed25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes_raw()
+def public(key: SigningKey) -> bytes:
+    return key.verifying_key.data
 
 
-def period(key: Ed25519PrivateKey, *times: int | None) -> KeyPeriod:
+def period(key: SigningKey, *times: int | None) -> KeyPeriod:
     """Give a period: begin, end, taint, revocation, as far as they are named."""
     names = "not_before", "not_after", "tainted_at", "revoked_at"
     return KeyPeriod(verifying_key=public(key), **dict(zip(names, times, strict=False)))
@@ -40,7 +40,7 @@ def content(**changes: object) -> TrustBundle:
     return bundle
 
 
-def changed(bundle: TrustedBundle, key: Ed25519PrivateKey, **changes: object) -> SignedStatement:
+def changed(bundle: TrustedBundle, key: SigningKey, **changes: object) -> SignedStatement:
     """Sign what may be the next bundle: number and time as they should be unless they are changed too."""
     following = TrustBundle()
     following.CopyFrom(bundle.content)

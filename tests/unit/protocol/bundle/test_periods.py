@@ -1,7 +1,5 @@
 """Which of a trust bundle's keys speaks for which moment, and how long the bundle holds (docs/adr/0018-rotation.md)."""
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from federation.errors import (
     BundleStale,
     CloudKeyRevoked,
@@ -17,6 +15,7 @@ from federation.v1.directory_pb2 import KeyPeriod
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList
 from keystore.generations import Generation, Generations, State
+from keystore.signatures import SigningKey
 from keystore.transcript import digest
 from tests.mallory import refused
 from tests.unit.protocol.bundle.bundles import C_1, C_2, C_3, NOW, ROTATED, S_1, S_2, content, period, public
@@ -47,7 +46,7 @@ def test_a_tainted_key_still_verifies_and_a_revoked_one_verifies_evidence_alone(
     with refused(CloudKeyRevoked):
         anchors.cloud_key_at(5)
     assert anchors.for_evidence.issuer_at(5) == public(S_1)
-    assert anchors.for_evidence.cloud_key_at(5).public_bytes_raw() == public(C_1)
+    assert anchors.for_evidence.cloud_key_at(5).data == public(C_1)
 
 
 def test_a_statement_by_the_cloud_is_verified_by_the_key_of_its_own_time(rotated):
@@ -69,14 +68,14 @@ def test_a_statement_from_a_time_of_no_cloud_key_is_of_an_unknown_one():
         anchors.open("ekack", RenewalReceipt, receipt)
 
 
-def epoch(key: Ed25519PrivateKey, not_before: int) -> EncryptionKeyStatement:
+def epoch(key: SigningKey, not_before: int) -> EncryptionKeyStatement:
     return EncryptionKeyStatement(verifying_key_digest=digest(public(key)), not_before=not_before)
 
 
 def test_the_clouds_encryption_key_is_of_the_cloud_key_that_it_names(rotated):
     anchors = rotated.anchors
     for key, begin in ((C_1, ROTATED - 1), (C_2, ROTATED - 60_000), (C_2, ROTATED + 1)):
-        assert anchors.cloud_key_of(epoch(key, begin), now=ROTATED).public_bytes_raw() == public(key)
+        assert anchors.cloud_key_of(epoch(key, begin), now=ROTATED).data == public(key)
     for key, begin, now in ((C_3, ROTATED, ROTATED), (C_1, ROTATED, ROTATED), (C_2, ROTATED, ROTATED - 1)):
         with refused(CloudKeyUnknown):
             anchors.cloud_key_of(epoch(key, begin), now=now)
