@@ -1,9 +1,9 @@
 package example.medunion.client.protocol;
 
 /**
- * What a side brings to a handshake (eq. 11, 16, 33, 38): r, whose base is the receiver's R_X1, and e, on which forward secrecy rests. Two
- * rules without which K1 falls: r and e are independent scalars; and an r serves one base, once, and never B. So both are drawn here, nothing
- * else gets at them, and r is gone when it has served.
+ * What a side brings to a handshake (eq. 11, 16, 33, 38): r, whose base is the receiver's R_X1, and e, on which forward secrecy
+ * rests. Two rules without which K1 falls: r and e are independent scalars; and an r serves one base, once, and never B. So
+ * both are drawn here, nothing else gets at them, and r is gone when it has served.
  */
 final class Ephemeral {
   private final AgreementKey e;
@@ -11,7 +11,10 @@ final class Ephemeral {
   private final byte[] ephemeralPoint;
   private final byte[] agreed;
 
-  /** Draws r and e for one message to a party. `label` says which of the two products r makes: "K1" is the initiator's, "K2" the responder's. */
+  /**
+   * Draws r and e for one message to a party. `label` says which of the two products r makes: "K1" is the initiator's, "K2" the
+   * responder's.
+   */
   Ephemeral(VerifiedParty receiver, String label, Entropy entropy) {
     AgreementKey r = drawn(entropy);
     e = drawn(entropy);

@@ -16,17 +16,18 @@ import java.util.function.Function;
 /**
  * The handshake of Chen et al. 2020, eq. 11-22 (P1, D1) and eq. 33-44 (D3, H1), once for both kinds of session.
  *
- * <p>The initiator, who knows the responder's statements, sends who it is, r R and e B sealed to it, signed for it, where R is the responder's
- * R_X1. The responder answers with an r and e of its own; both compute SEK from K1, K2 and Z. The reply proves the key by kc, and who sends it
- * by its signature. What a session adds of its own begins with the state that the handshake leads to.
+ * <p>The initiator, who knows the responder's statements, sends who it is, r R and e B sealed to it, signed for it, where R is
+ * the responder's R_X1. The responder answers with an r and e of its own; both compute SEK from K1, K2 and Z. The reply proves
+ * the key by kc, and who sends it by its signature. What a session adds of its own begins with the state that the handshake
+ * leads to.
  */
 public final class Handshake {
   private Handshake() {}
 
   /**
-   * What a kind of session has of its own in the handshake: a row. The labels are the signatures', and in lower case the seals'; `keyRoles`
-   * are the initiator's letter and the responder's in the names of the keys; `replyOf` gives a reply with the kind's own fields, and
-   * `requireOpening` is the kind's own check of an opening.
+   * What a kind of session has of its own in the handshake: a row. The labels are the signatures', and in lower case the
+   * seals'; `keyRoles` are the initiator's letter and the responder's in the names of the keys; `replyOf` gives a reply with
+   * the kind's own fields, and `requireOpening` is the kind's own check of an opening.
    */
   public record Kind<O extends Message, R extends Message>(
       String openingLabel,
@@ -230,8 +231,8 @@ public final class Handshake {
   }
 
   /**
-   * A state that a message leads to once its replay key is kept (B2): durable, and failing closed. The key is to be inserted where it is
-   * absent, and kept until `keepUntil`.
+   * A state that a message leads to once its replay key is kept (B2): durable, and failing closed. The key is to be inserted
+   * where it is absent, and kept until `keepUntil`.
    */
   public record Pending<S>(byte[] replayKey, long keepUntil, S next) {
     /** Gives the state if the replay key was new. */

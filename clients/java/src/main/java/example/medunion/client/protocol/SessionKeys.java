@@ -3,7 +3,8 @@ package example.medunion.client.protocol;
 import static example.medunion.client.protocol.Transcript.field;
 
 /**
- * The keys of a session, SEK_1 or SEK_2 (eq. 17, 22, 39, 44; B5, B13): initiator to responder, responder to initiator, and kc (32 bytes).
+ * The keys of a session, SEK_1 or SEK_2 (eq. 17, 22, 39, 44; B5, B13): initiator to responder, responder to initiator, and kc
+ * (32 bytes).
  */
 public record SessionKeys(DirectionKeys forward, DirectionKeys backward, byte[] keyConfirmation) {
   /** Key (32 bytes) and iv (12 bytes) of one direction. */
@@ -15,8 +16,8 @@ public record SessionKeys(DirectionKeys forward, DirectionKeys backward, byte[] 
   }
 
   /**
-   * Eq. 17's two products, as two fields, and Z: K1 is what the responder's S_X makes of the initiator's point, K2 the other way round, Z is
-   * x(e e' B). Each side's token makes one of the two.
+   * Eq. 17's two products, as two fields, and Z: K1 is what the responder's S_X makes of the initiator's point, K2 the other
+   * way round, Z is x(e e' B). Each side's token makes one of the two.
    */
   public record Shared(byte[] k1, byte[] k2, byte[] z) {
     /** Of the initiator's own scalars, its S_X, and the responder's two points. */
