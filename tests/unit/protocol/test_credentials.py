@@ -192,7 +192,7 @@ def test_somebody_elses_encryption_key_is_refused(federation, verifier, patient)
 
 
 def no_key(statement: EncryptionKeyStatement) -> None:
-    statement.encryption_key = b"\xff" * 1216
+    statement.encryption_key = b"\xff" * 1249
     statement.key_id = key_id_of(statement.encryption_key)
 
 
