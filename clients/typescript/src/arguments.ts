@@ -39,6 +39,7 @@ const NAMES = [
   "save",
   "fetch-at-most",
   "pin-file",
+  "token",
 ];
 
 /** Read the words of the command line. */
@@ -68,6 +69,11 @@ export function neededForm(values: Values, name: string, kind: Kind, example: st
   const value = needed(values, name);
   if (!hasForm(kind, value)) throw new UsageError(`--${name} reads ${example}`);
   return value;
+}
+
+/** An option that may be left out. */
+export function optional(values: Values, name: string): string | undefined {
+  return values[name] === undefined ? undefined : needed(values, name);
 }
 
 /** How long a consent lasts. */

@@ -22,7 +22,7 @@ import { diagnosticReport, requireConclusion } from "./client/report.js";
 import { type CurrentHome, maintain } from "./client/maintenance.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { Right } from "./gen/federation/v1/statement_pb.js";
-import { replaceFile } from "./keys/file.js";
+import { replaceFile } from "./keys/files.js";
 import { hex, sha256 } from "./protocol/bytes.js";
 import type { AwaitingReceipt, InConsultation } from "./protocol/doctor.js";
 import { preciseReason, Refusal } from "./protocol/refusal.js";

@@ -7,6 +7,7 @@ import {
   needed,
   neededForm,
   networksOf,
+  optional,
   read,
   readBounded,
   type Said,
@@ -25,7 +26,7 @@ import { register } from "./client/registration.js";
 import { conclusionOf } from "./client/report.js";
 import { consult } from "./consult.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
-import { writeNew } from "./keys/file.js";
+import { writeNew } from "./keys/files.js";
 import { hex } from "./protocol/bytes.js";
 import { MOST_BIOSIGNAL_BYTES } from "./protocol/consultation.js";
 import { EVERYTHING } from "./protocol/grant.js";
@@ -33,9 +34,10 @@ import { preciseReason, Refusal, require } from "./protocol/refusal.js";
 
 const USAGE = `usage:
   medunion-client patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
+                                   [--token URI]
   medunion-client patient visit    --home DIR --sensor FILE --observation FILE [--hours N] CODE
   medunion-client patient renew    --home DIR
-  medunion-client doctor init      --home DIR --trust FILE --id D:name
+  medunion-client doctor init      --home DIR --trust FILE --id D:name [--token URI]
   medunion-client doctor register  --home DIR --certificate FILE
   medunion-client doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
                                    [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
@@ -45,6 +47,7 @@ an observation has at most 16 MiB; a consent lasts 24 hours unless --hours says 
 a doctor's records of one visit have at most 1000 MB together, for they are held in memory; --fetch-at-most says otherwise, in megabytes
 a certificate is DER or PEM, whatever text stands before it
 every command needs --pin-file FILE, mode 0600
+--token URI (RFC 7512) puts the keys into a PKCS#11 token, as pkcs11:token=LABEL?module-path=/PATH; the PIN is then the token's
 every command takes --dial-only NETWORK, as 10.0.0.0/8 and again for more, and then dials nothing else; no proxy is asked
 `;
 
@@ -87,7 +90,8 @@ async function openOrCreate(values: Values, identity: string): Promise<Home> {
   const directory = needed(values, "home");
   const pinFile = needed(values, "pin-file");
   if (!Home.exists(directory)) {
-    return Home.create(directory, identity, needed(values, "trust"), pinFile, entropy, clock(), networksOf(values));
+    const place = { pinFile, token: optional(values, "token") };
+    return Home.create(directory, identity, needed(values, "trust"), place, entropy, clock(), networksOf(values));
   }
   const home = Home.open(directory, pinFile, networksOf(values));
   require(home.identity === identity, "PROFILE_UNUSABLE", `${home.identity} is at home there`);
@@ -111,7 +115,7 @@ async function initDoctor(values: Values): Promise<Said> {
     directory,
     identity,
     needed(values, "trust"),
-    needed(values, "pin-file"),
+    { pinFile: needed(values, "pin-file"), token: optional(values, "token") },
     entropy,
     clock(),
   );

@@ -6,15 +6,15 @@ import {
   type SignedStatement,
   SignedStatementSchema,
 } from "../src/gen/federation/v1/statement_pb.js";
-import { softwareSigningKey } from "../src/keys/keys.js";
+import { SoftwareAgreement } from "../src/protocol/agreement.js";
 import { follow, pin } from "../src/protocol/bundle.js";
 import { fromHex, sha256 } from "../src/protocol/bytes.js";
-import { DecryptionKey, softwareX25519 } from "../src/protocol/hpke.js";
+import { DecryptionKey } from "../src/protocol/hpke.js";
 import { Lists } from "../src/protocol/lists.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { transcript } from "../src/protocol/transcript.js";
 import { Verifier } from "../src/protocol/verifier.js";
-import { load, type Vector } from "./vectors.js";
+import { load, signingKey, type Vector } from "./vectors.js";
 
 export const cast = load("parties");
 export const now = BigInt(cast.now);
@@ -35,13 +35,13 @@ export const cloud = verifier.cloudEncryptionKey(signed(cast.cloud.encryption_ke
 export async function verifierWithout(serial: Uint8Array): Promise<Verifier> {
   const list = peekStatement(RevocationListSchema, signed(cast.revocation_list));
   const serials = [...list.serials, sha256(transcript("serial", serial))];
-  const key = softwareSigningKey(fromHex(cast.cloud.signing_seed));
+  const key = signingKey(cast.cloud.signing_key);
   const newer = await signStatement("rl", RevocationListSchema, { ...list, serials }, key);
   return new Verifier(bundle, Lists.read(bundle, newer, [fromHex(cast.authority.crl)]));
 }
 
 export function decryptionKey(own: Vector): DecryptionKey {
-  return new DecryptionKey(fromHex(own.mlkem_seed), softwareX25519(fromHex(own.x25519_private_key)));
+  return new DecryptionKey(fromHex(own.mlkem_seed), new SoftwareAgreement(fromHex(own.p256_private_key)));
 }
 
 /** What is inside a seal, opened under the info that a vector states (hex). */

@@ -4,13 +4,15 @@ import assert from "node:assert/strict";
 import type { webcrypto } from "node:crypto";
 import { before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { certificateIn } from "../src/client/enrolment.js";
+import { certificateIn, certificateRequest } from "../src/client/enrolment.js";
 import { MedicalAuthoritySchema } from "../src/gen/federation/v1/directory_pb.js";
 import { CrlPinSchema, RevocationListSchema } from "../src/gen/federation/v1/statement_pb.js";
 import { concat, fromHex, sha256 } from "../src/protocol/bytes.js";
 import { verifyCertificate } from "../src/protocol/certificate.js";
 import { newestCrls, readCrl } from "../src/protocol/crl.js";
+import { compressed } from "../src/protocol/curve.js";
 import type { Lists } from "../src/protocol/lists.js";
+import { softwareSigningKey } from "../src/keys/software.js";
 import * as x509 from "../src/protocol/x509.js";
 
 type CryptoKeyPair = webcrypto.CryptoKeyPair;
@@ -19,6 +21,7 @@ const HOUR = 3_600_000;
 const NOW = Date.UTC(2026, 0, 1);
 const NUMBER = "2.5.29.20";
 const SERIAL = "77";
+const ECDSA = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 let authority: x509.X509Certificate;
 let authorityKeys: CryptoKeyPair;
@@ -26,7 +29,7 @@ let doctorKeys: CryptoKeyPair;
 let verifyingKey: Uint8Array;
 
 function keyPair(): Promise<CryptoKeyPair> {
-  return crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]) as Promise<CryptoKeyPair>;
+  return crypto.subtle.generateKey(ECDSA, true, ["sign", "verify"]) as Promise<CryptoKeyPair>;
 }
 
 function validity(begin = -HOUR, end = HOUR) {
@@ -38,7 +41,7 @@ async function madeAuthority(keys: CryptoKeyPair, end = HOUR): Promise<x509.X509
     name: "CN=M:chamber",
     ...validity(-HOUR, end),
     keys,
-    signingAlgorithm: { name: "Ed25519" },
+    signingAlgorithm: ECDSA,
     extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
   });
 }
@@ -46,7 +49,7 @@ async function madeAuthority(keys: CryptoKeyPair, end = HOUR): Promise<x509.X509
 before(async () => {
   [authorityKeys, doctorKeys] = [await keyPair(), await keyPair()];
   authority = await madeAuthority(authorityKeys);
-  verifyingKey = new Uint8Array(await crypto.subtle.exportKey("raw", doctorKeys.publicKey));
+  verifyingKey = compressed(new Uint8Array(await crypto.subtle.exportKey("raw", doctorKeys.publicKey)));
 });
 
 async function doctor(): Promise<Uint8Array> {
@@ -57,7 +60,7 @@ async function doctor(): Promise<Uint8Array> {
     ...validity(),
     publicKey: doctorKeys.publicKey,
     signingKey: authorityKeys.privateKey,
-    signingAlgorithm: { name: "Ed25519" },
+    signingAlgorithm: ECDSA,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -82,7 +85,7 @@ async function crl(made: Made, keys = authorityKeys): Promise<Uint8Array> {
     nextUpdate: new Date(NOW + HOUR),
     extensions: [...numbered, ...extensions],
     signingKey: keys.privateKey,
-    signingAlgorithm: { name: "Ed25519" },
+    signingAlgorithm: ECDSA,
   });
   return new Uint8Array(list.rawData);
 }
@@ -158,4 +161,18 @@ test("a relay's CRL leaves those of the other authorities at hand, and one that 
   const [newer, forged] = [await crl({ number: "020106" }), await crl({ number: "020109" }, nobody)];
   assert.deepEqual(await newestCrls(authorities, [newer, ...kept].map(readCrl), pins), [newer, kept[1]]);
   assert.deepEqual(await newestCrls(authorities, [forged, ...kept].map(readCrl), pins), kept);
+});
+
+test("a certificate request names its doctor and key, and is signed as X.509 says", async () => {
+  const key = softwareSigningKey(new Uint8Array(32).fill(7));
+  const request = new x509.Pkcs10CertificateRequest((await certificateRequest("D:rossi", key)) as never);
+  assert.ok(await request.verify());
+  assert.equal(request.subject, "CN=D:rossi");
+  const names = new x509.SubjectAlternativeNameExtension(request.getExtension("2.5.29.17")!.rawData).names.items;
+  assert.deepEqual(
+    names.map(({ type, value }) => [type, value]),
+    [["url", "urn:medunion:D:rossi"]],
+  );
+  const { rawData } = request.publicKey;
+  assert.deepEqual(compressed(new Uint8Array(rawData.slice(-65))), key.publicKey);
 });

@@ -17,19 +17,18 @@ import {
   KeyStatementSchema,
   type SignedStatement,
 } from "../src/gen/federation/v1/statement_pb.js";
-import { softwareSigningKey } from "../src/keys/keys.js";
 import { fromHex, sha256, u64 } from "../src/protocol/bytes.js";
-import { publicPoint } from "../src/protocol/group.js";
+import { credentialTranscript, publicPoint, xOf } from "../src/protocol/curve.js";
 import { attributeOf } from "../src/protocol/registration.js";
 import { openPayload, sealReply, UNNAMED } from "../src/protocol/sealing.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { transcript } from "../src/protocol/transcript.js";
-import { credentialTranscript } from "../src/protocol/verifier.js";
 import { cast, cloud, decryptionKey, now, signed } from "./cast.js";
+import { signingKey } from "./vectors.js";
 
 const HOUR = 3_600_000n;
-const prkC = softwareSigningKey(fromHex(cast.cloud.signing_seed));
-const issuer = softwareSigningKey(fromHex(cast.cloud.issuing_seed));
+const prkC = signingKey(cast.cloud.signing_key);
+const issuer = signingKey(cast.cloud.issuing_key);
 
 export class StubCloud {
   /** The trust bundle of its directory. */
@@ -80,7 +79,7 @@ export class StubCloud {
 
 export const lostAnswer = new ConnectError("the answer was lost", Code.Unavailable);
 
-/** reg2 (eq. 2-10): R_X1 || S_X is the issuer's Ed25519 signature of T("cred", M_X). */
+/** reg2 (eq. 2-10): (R_X1, S_X) is the issuer's ECDSA signature of T("cred", PK, M_X). */
 async function registered(opening: SealedOpening): Promise<SealedReply> {
   const { keyId, sessionId, sentAt } = opening;
   const context = {
@@ -94,8 +93,8 @@ async function registered(opening: SealedOpening): Promise<SealedReply> {
   const key = decryptionKey(cast.cloud);
   const { payload: request, plaintext } = await openPayload(RegistrationRequestSchema, opening.sealed!, key, context);
   const { credential, registrationPoint, registrationSecret, keyStatement } = await issued(request);
-  const point = publicPoint(registrationPoint, issuer.publicKey, credentialTranscript(credential));
-  const covered = transcript("reg2", sha256(plaintext), credential, registrationPoint, point, u64(now));
+  const point = publicPoint(registrationPoint, issuer.publicKey, credential);
+  const covered = transcript("reg2", sha256(plaintext), credential, registrationPoint, xOf(point), u64(now));
   const answer = create(RegistrationAnswerSchema, {
     credential,
     registrationPoint,
@@ -127,7 +126,7 @@ async function issued({ role, identity, evidence, verifyingKey }: RegistrationRe
     ...validity,
   });
   const credential = toBinary(CredentialSchema, content);
-  const signature = await issuer.sign(credentialTranscript(credential));
+  const signature = await issuer.signX509(credentialTranscript(issuer.publicKey, credential));
   const [registrationPoint, registrationSecret] = [signature.slice(0, 32), signature.slice(32)];
   const said = { role, identity, credential, registrationPoint, verifyingKey, ...validity, statedAt: now };
   const keyStatement = await signStatement("ks", KeyStatementSchema, create(KeyStatementSchema, said), prkC);

@@ -20,7 +20,6 @@ import { CurrentHome } from "../src/client/maintenance.js";
 import { Direction, GetRoomResponseSchema, RelayService } from "../src/gen/federation/v1/consultation_pb.js";
 import { DepositSchema, RecordService } from "../src/gen/federation/v1/record_pb.js";
 import { RevocationListSchema, Right } from "../src/gen/federation/v1/statement_pb.js";
-import { softwareSigningKey } from "../src/keys/keys.js";
 import { BundleLease } from "../src/protocol/bundle.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { consultIn } from "../src/consult.js";
@@ -33,6 +32,7 @@ import type { RecordLocation } from "../src/protocol/search.js";
 import { bundle, cast, now, signed } from "./cast.js";
 import { madeDirectory, madeHome } from "./homes.js";
 import { served } from "./servers.js";
+import { signingKey } from "./vectors.js";
 
 const HOUR = 3_600_000;
 
@@ -99,7 +99,7 @@ test("a patient whom the cloud does not answer takes the lists that the relay ha
   });
   assert.equal(await heardFrom(room, home), home); // the bundle that was handed over can't verify them
   const list = peekStatement(RevocationListSchema, room.revocationList!);
-  const key = softwareSigningKey(fromHex(cast.cloud.signing_seed));
+  const key = signingKey(cast.cloud.signing_key);
   const older = { ...list, sequence: list.sequence! - 1n };
   const kept = await signStatement("rl", RevocationListSchema, older, key);
   const followed = home.learned(new BundleLease(bundle, now), kept, []);

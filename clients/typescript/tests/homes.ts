@@ -14,7 +14,7 @@ export async function madeHome(context: TestContext): Promise<{ home: Home; reop
   const [directory, trust, pin] = [join(root, "home"), join(root, "trust.json"), join(root, "pin")];
   writeFileSync(trust, JSON.stringify(toJson(SignedStatementSchema, signed(cast.trust_bundles[0]))));
   writeFileSync(pin, "a PIN of the test\n", { mode: 0o600 });
-  const home = await Home.create(directory, "P:wang", trust, pin, (size) => new Uint8Array(size), now);
+  const home = await Home.create(directory, "P:wang", trust, { pinFile: pin }, (size) => new Uint8Array(size), now);
   return { home, reopened: () => Home.open(directory, pin) };
 }
 

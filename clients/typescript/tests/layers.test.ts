@@ -1,6 +1,7 @@
-/** The lowest layers: transcripts, points, issuing, full point, schedule, HPKE, derivations, statements, bundles. */
+/** The lowest layers: transcripts, points, signatures, agreement, issuing, schedule, HPKE, seals at rest, derivations, statements, bundles. */
 
 import assert from "node:assert/strict";
+import { createECDH } from "node:crypto";
 import { test } from "node:test";
 import { create, createRegistry, type DescMessage } from "@bufbuild/protobuf";
 import { file_federation_v1_directory, MedicalAuthoritySchema } from "../src/gen/federation/v1/directory_pb.js";
@@ -12,33 +13,44 @@ import {
   file_federation_v1_statement,
   SignedStatementSchema,
 } from "../src/gen/federation/v1/statement_pb.js";
-import { softwareSecret } from "../src/keys/keys.js";
+import { requireConsistent } from "../src/keys/keys.js";
+import { type Prf, sealAtRest, unsealAtRest } from "../src/keys/sealing.js";
+import { softwareSigningKey } from "../src/keys/software.js";
+import { agree, prfOf, SoftwareAgreement } from "../src/protocol/agreement.js";
 import { follow, pin, type TrustedBundle } from "../src/protocol/bundle.js";
-import { concat, fromHex, hex, hkdf, hmacSha256, sha256 } from "../src/protocol/bytes.js";
+import { concat, fromHex, hex, hkdf, hmacSha256, sha256, text } from "../src/protocol/bytes.js";
 import {
+  compressed,
+  credentialTranscript,
+  CURVE,
+  hashToCurve,
+  ORDER,
+  pointOver,
   publicPoint,
-  requireReceivedPoint,
-  scalar,
-  tokenForm,
-  uCoordinate,
-  recoverPoint,
-} from "../src/protocol/group.js";
-import { DecryptionKey, seal, softwareX25519 } from "../src/protocol/hpke.js";
+  requirePoint,
+  requireRegistrationPoint,
+  requireVerifyingKey,
+  scalarFromSeed,
+  xOf,
+} from "../src/protocol/curve.js";
+import { DecryptionKey, requireEncryptionKey, seal } from "../src/protocol/hpke.js";
 import { verifyCertificate } from "../src/protocol/certificate.js";
 import { readCrl } from "../src/protocol/crl.js";
 import { paddedSize } from "../src/protocol/frames.js";
 import type { Lists } from "../src/protocol/lists.js";
-import { preciseReason } from "../src/protocol/refusal.js";
+import { preciseReason, require } from "../src/protocol/refusal.js";
 import { parse } from "../src/protocol/rules.js";
-import { derive } from "../src/protocol/handshake.js";
+import { derive, type Shared } from "../src/protocol/handshake.js";
 import { ofSearch, ofSession } from "../src/protocol/outcomes.js";
 import { SessionOutcomeSchema } from "../src/gen/federation/v1/record_pb.js";
 import { SearchOutcomeSchema } from "../src/gen/federation/v1/search_pb.js";
 import type { DescEnum } from "@bufbuild/protobuf";
-import { isSignature, openStatement } from "../src/protocol/statements.js";
+import { sharedKey } from "../src/protocol/party.js";
+import { isEcdsa, isSignature, SigningKey } from "../src/protocol/signatures.js";
+import { openStatement } from "../src/protocol/statements.js";
 import { statementDigest, transcript } from "../src/protocol/transcript.js";
-import { credentialTranscript } from "../src/protocol/verifier.js";
-import { load, type Vector, vectors } from "./vectors.js";
+import type { VerifiedParty } from "../src/protocol/verifier.js";
+import { load, type Vector, vectors, signingKey } from "./vectors.js";
 
 function outcome(step: () => unknown): string {
   try {
@@ -59,81 +71,220 @@ test("transcripts", () => {
   assert.ok(all.length > 5);
 });
 
-test("points that may be received, and points that may not", () => {
-  const all = vectors("points");
-  for (const vector of all)
+test("points and keys that may be received, and those that may not", () => {
+  const checks: Record<string, (value: Uint8Array) => void> = {
+    KIND_POINT: requirePoint,
+    KIND_REGISTRATION_POINT: requireRegistrationPoint,
+  };
+  const points = vectors("points");
+  for (const { name, kind, point, expect } of points)
     assert.equal(
-      outcome(() => requireReceivedPoint(fromHex(vector.point))),
-      vector.expect,
-      vector.name,
+      outcome(() => checks[kind]!(fromHex(point))),
+      expect,
+      name,
     );
-  assert.ok(all.some((vector) => vector.expect !== "success"));
+  const keys = vectors("verifying_keys");
+  for (const { name, verifying_key: key, expect } of keys)
+    assert.equal(
+      outcome(() => requireVerifyingKey(fromHex(key))),
+      expect,
+      name,
+    );
+  for (const all of [points, keys]) assert.ok(all.some(({ expect }) => expect !== "success"));
 });
 
-test("issuing: U_X, h, the form for a token, eq. 4, 7, 10, K_X", async () => {
-  const all = vectors("issuing");
+test("signatures: made with RFC 6979's nonces, and whatever else is refused", async () => {
+  const all = vectors("signatures");
   for (const vector of all) {
-    const signed = credentialTranscript(fromHex(vector.credential));
-    assert.equal(hex(signed), vector.transcript);
-    const issuer = fromHex(vector.issuer_public_key);
-    const point = publicPoint(fromHex(vector.registration_point), issuer, signed);
-    assert.equal(hex(point), vector.public_point);
-    assert.ok(isSignature(issuer, fromHex(vector.registration_point + vector.registration_secret), signed));
-    const secret = fromHex(vector.registration_secret);
-    assert.equal(hex(tokenForm(secret)), vector.token_form);
-    const derived = await softwareSecret(secret, point).derive(issuer);
-    const info = transcript("shared", Buffer.from(vector.identity), fromHex(vector.serial));
-    assert.equal(hex(hkdf(derived, info, 32)), vector.shared_key);
+    const [key, message, signature] = [vector.verifying_key, vector.message, vector.signature].map(fromHex);
+    assert.equal(isSignature(key!, signature!, message!), vector.expect === "success", vector.name);
+    if (vector.private_key === undefined) continue;
+    for (const own of [signingKey(vector.private_key), softwareSigningKey(fromHex(vector.private_key))]) {
+      assert.equal(hex(own.publicKey), vector.verifying_key);
+      assert.ok(isSignature(own.publicKey, await own.sign(message!), message!));
+    }
+    assert.equal(hex(await signingKey(vector.private_key).sign(message!)), vector.signature, vector.name);
   }
-  assert.ok(all.length >= 3);
+  assert.ok(all.filter(({ expect }) => expect !== "success").length > 10);
 });
 
-test("the full point out of two derives of a token", async () => {
-  const all = vectors("full_point");
+test("a key that signs wrongly has its signature withheld", async () => {
+  const own = softwareSigningKey(fromHex(vectors("signatures")[0].private_key));
+  const broken = new SigningKey({ publicKey: own.publicKey, sign: async () => new Uint8Array(64).fill(1) });
+  await assert.rejects(broken.sign(text("message")), { reason: "KEY_INVALID" });
+});
+
+test("ECDSA of RFC 6979, A.2.5", async () => {
+  const own = softwareSigningKey(fromHex("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721"));
+  const ux = "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6";
+  assert.equal(hex(own.publicKey), `03${ux}`);
+  const known = {
+    sample:
+      "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716" +
+      "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8",
+    test:
+      "f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367" +
+      "019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083",
+  };
+  for (const [message, signature] of Object.entries(known)) {
+    assert.ok(isEcdsa(own.publicKey, fromHex(signature), text(message)));
+    assert.ok(isEcdsa(own.publicKey, await own.signX509(text(message)), text(message)));
+    assert.ok(!isEcdsa(own.publicKey, fromHex(signature), text("another")));
+  }
+});
+
+test("agree, leading zeros of x kept", async () => {
+  const all = vectors("agreement");
   for (const vector of all) {
-    const own = fromHex(vector.public_point);
-    assert.equal(hex(recoverPoint(fromHex(vector.u1), fromHex(vector.u2), own)), vector.result);
-    const secret = softwareSecret(fromHex(vector.registration_secret), own);
-    assert.equal(hex(await secret.agree(fromHex(vector.point))), vector.result);
-    const other = fromHex(vector.u1);
-    assert.throws(() => recoverPoint(other, other, own));
-    assert.equal(hex(uCoordinate(fromHex(vector.result))), vector.u1);
+    const key = new SoftwareAgreement(fromHex(vector.private_key));
+    const peer = pointOver(fromHex(vector.point));
+    assert.equal(hex(await key.exchange(peer)), vector.shared, vector.name);
+    assert.equal(hex(await agree(key, peer, vector.label, ...vector.fields.map(fromHex))), vector.value, vector.name);
+  }
+  assert.ok(all.some(({ shared }) => shared.startsWith("00")));
+  for (const scalar of [new Uint8Array(32), fromHex(ORDER.toString(16))])
+    assert.throws(() => new SoftwareAgreement(scalar), { reason: "KEY_INVALID" });
+});
+
+test("scalars of 48 bytes: 1 + (the number mod n - 1)", () => {
+  const number = (value: bigint) => fromHex(value.toString(16).padStart(96, "0"));
+  const scalar = (value: bigint) => BigInt("0x" + hex(scalarFromSeed(number(value))));
+  assert.equal(scalar(0n), 1n);
+  assert.equal(scalar(ORDER - 2n), ORDER - 1n);
+  assert.equal(scalar(ORDER - 1n), 1n);
+  assert.equal(scalar(2n ** 384n - 1n), 1n + ((2n ** 384n - 1n) % (ORDER - 1n)));
+});
+
+test("hashing to the curve", () => {
+  const all = vectors("hash_to_curve");
+  for (const { name, message, tag, point } of all) {
+    assert.equal(hex(hashToCurve(fromHex(message))), point, name);
+    assert.equal(hex(hashToCurve(fromHex(message), fromHex(tag))), point, name);
   }
   assert.ok(all.length > 3);
 });
 
-test("both key schedules", () => {
+test("hashing to the curve of RFC 9380, J.1.1", () => {
+  const tag = text("QUUX-V01-CS02-with-P256_XMD:SHA-256_SSWU_RO_");
+  const known = {
+    "": "2c15230b26dbc6fc9a37051158c95b79656e17a1a920b11394ca91c44247d3e4",
+    abc: "0bb8b87485551aa43ed54f009230450b492fead5f1cc91658775dac4a3388a0f",
+    abcdef0123456789: "65038ac8f2b1def042a5df0b33b1f4eca6bff7cb0f9c6c1526811864e544ed80",
+    ["q128_" + "q".repeat(128)]: "4be61ee205094282ba8a2042bcb48d88dfbb609301c49aa8b078533dc65a0b5d",
+    ["a512_" + "a".repeat(512)]: "457ae2981f70ca85d8e24c308b14db22f3e3862c5ea0f652ca38b5e49cd64bc5",
+  };
+  for (const [message, x] of Object.entries(known)) assert.equal(hex(xOf(hashToCurve(text(message), tag))), x, message);
+});
+
+test("issuing: eq. 4, 7, 10, U_X, S_X R, K_X", async () => {
+  const all = vectors("issuing");
+  for (const vector of all) {
+    const [issuer, credential, rho] = ["issuer_public_key", "credential", "registration_point"].map((name) =>
+      fromHex(vector[name]),
+    );
+    const taken = () => {
+      const secret = fromHex(vector.registration_secret ?? "");
+      const holds = isEcdsa(issuer!, concat(rho!, secret), credentialTranscript(issuer!, credential!));
+      require(holds || secret.length === 0, "CREDENTIAL_INVALID", "not issued");
+      publicPoint(rho!, issuer!, credential!);
+    };
+    assert.equal(outcome(taken), vector.expect, vector.name);
+    if (vector.expect !== "success") continue;
+    assert.equal(hex(credentialTranscript(issuer!, credential!)), vector.transcript);
+    const point = publicPoint(rho!, issuer!, credential!);
+    assert.equal(hex(point), vector.public_point);
+    const secret = new SoftwareAgreement(fromHex(vector.registration_secret));
+    assert.deepEqual(await secret.exchange(pointOver(rho!)), xOf(point));
+    const party = { identity: vector.identity, serial: fromHex(vector.serial) } as VerifiedParty;
+    const made = { ...party, registrationPoint: rho!, publicPoint: point };
+    await requireConsistent(secret, made);
+    const another = new SoftwareAgreement(fromHex("1".padStart(64, "0")));
+    await assert.rejects(requireConsistent(another, made), { reason: "CREDENTIAL_MISMATCH" });
+    assert.equal(hex(await sharedKey(secret, party)), vector.shared_key);
+  }
+  assert.ok(all.filter(({ expect }) => expect !== "success").length > 5);
+});
+
+test("both key schedules", async () => {
   const all = vectors("schedule");
   for (const vector of all) {
     const hash = transcript(vector.transcript_hash.label, ...vector.transcript_hash.fields.map(fromHex));
     assert.equal(hex(sha256(hash)), vector.transcript_hash.value);
     const contributions = vector.contributions.map(fromHex);
-    const keys = derive([fromHex(vector.K), fromHex(vector.Z)], contributions, sha256(hash), vector.roles);
+    const shared = [vector.K1, vector.K2, vector.Z].map(fromHex) as unknown as Shared;
+    const keys = derive(shared, contributions, sha256(hash), vector.roles);
     const [opener, answerer] = vector.roles;
     assert.equal(hex(keys.forward.key), vector.keys[`k_${opener}>${answerer}`]);
     assert.equal(hex(keys.backward.key), vector.keys[`k_${answerer}>${opener}`]);
     assert.equal(hex(keys.forward.iv), vector.keys[`iv_${opener}>${answerer}`]);
     assert.equal(hex(keys.backward.iv), vector.keys[`iv_${answerer}>${opener}`]);
     assert.equal(hex(keys.keyConfirmation), vector.keys[`kc_${answerer}`]);
-    assert.ok(scalar(fromHex(vector.opener_scalar)) > 0n);
+    const ephemeral = new SoftwareAgreement(fromHex(vector.opener_ephemeral_scalar));
+    assert.equal(hex(xOf(ephemeral.publicKey)), vector.opener_ephemeral_point);
+    assert.equal(hex(await ephemeral.exchange(pointOver(fromHex(vector.answerer_ephemeral_point)))), vector.Z);
   }
   assert.equal(all.length, 2);
 });
 
-test("HPKE: opening, and what is sealed opens", async () => {
+test("HPKE: opening, what does not open, and what is sealed opens", async () => {
   const all = vectors("hpke");
   for (const vector of all) {
-    const key = new DecryptionKey(fromHex(vector.mlkem_seed), softwareX25519(fromHex(vector.x25519_private_key)));
+    const half = new SoftwareAgreement(fromHex(vector.p256_private_key));
+    const key = new DecryptionKey(fromHex(vector.mlkem_seed), half);
     assert.equal(hex(key.encryptionKey), vector.encryption_key);
     assert.equal(hex(key.keyId), vector.key_id);
     const info = fromHex(vector.info);
-    assert.equal(hex(await key.open(fromHex(vector.sealed), info)), vector.plaintext);
+    const opened = key.open(fromHex(vector.sealed), info);
+    assert.equal(await opened.then(() => "success", preciseReason), vector.expect, vector.name);
+    if (vector.expect !== "success") continue;
+    assert.equal(hex(await opened), vector.plaintext);
     const again = await seal(key.encryptionKey, fromHex(vector.plaintext), info);
     assert.equal(hex(await key.open(again, info)), vector.plaintext);
     await assert.rejects(key.open(again, concat(info, info)), { reason: "SEAL_INVALID" });
   }
-  assert.ok(all.length > 0);
+  assert.ok(all.filter(({ expect }) => expect !== "success").length > 10);
 });
+
+test("nothing is sealed to a P-256 half that is not an uncompressed point, nor to an ML-KEM half that is none", () => {
+  const key = fromHex(vectors("hpke")[0].encryption_key);
+  requireEncryptionKey(key);
+  const bent = (change: (key: Uint8Array) => void) => {
+    const copy = key.slice();
+    change(copy);
+    return copy;
+  };
+  const wrong = [
+    bent((copy) => (copy[copy.length - 1]! ^= 1)),
+    bent((copy) => (copy[1184] = 6 + (copy.at(-1)! & 1))),
+    bent((copy) => copy.fill(0, 1184)),
+    bent((copy) => copy.fill(255, 0, 3)),
+    concat(key.subarray(0, 1184), compressed(key.subarray(1184))),
+  ];
+  for (const one of wrong) assert.throws(() => requireEncryptionKey(one), { reason: "CREDENTIAL_INVALID" });
+});
+
+test("seals at rest", () => {
+  const all = vectors("sealing");
+  for (const vector of all) {
+    const [key, place, sealed] = [vector.key, vector.associated_data, vector.sealed].map(fromHex);
+    const prf: Prf = vector.kind === "agree" ? agreed(key!) : (message) => hmacSha256(key!, message);
+    const open = () => unsealAtRest(prf, vector.purpose, sealed!, place!);
+    assert.equal(outcome(open), vector.expect, vector.name);
+    if (vector.expect !== "success") continue;
+    assert.equal(hex(open()), vector.plaintext);
+    const [plaintext, salt] = [vector.plaintext, vector.salt].map(fromHex);
+    const made = sealAtRest(prf, vector.purpose, vector.generation, plaintext!, place!, salt!);
+    assert.equal(hex(made), vector.sealed, vector.name);
+  }
+  assert.ok(all.filter(({ expect }) => expect !== "success").length > 10);
+});
+
+/** PRF of a person's key in memory. */
+function agreed(scalar: Uint8Array): Prf {
+  const ecdh = createECDH(CURVE);
+  ecdh.setPrivateKey(scalar);
+  return (message) => prfOf(new Uint8Array(ecdh.computeSecret(hashToCurve(message))), message);
+}
 
 test("hashes, HMACs and HKDFs of a transcript", () => {
   const all = vectors("derived");

@@ -24,8 +24,8 @@ import { DepositSchema, PurposeSchema, RecordQuerySchema, type Scope } from "../
 import { SearchQuerySchema } from "../src/gen/federation/v1/search_pb.js";
 import { Role, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
 import { makeEpoch, openEpoch } from "../src/keys/epoch.js";
-import { softwareSecret } from "../src/keys/keys.js";
-import { softwareSigningKey } from "../src/keys/keys.js";
+import { SoftwareKeys } from "../src/keys/software.js";
+import { SoftwareAgreement } from "../src/protocol/agreement.js";
 import { type Entropy, fromHex, hex } from "../src/protocol/bytes.js";
 import { codeDigest, MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
 import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";
@@ -50,7 +50,7 @@ import {
   verifier,
   verifierWithout,
 } from "./cast.js";
-import { load, type Vector, vectors } from "./vectors.js";
+import { load, type Vector, vectors, signingKey } from "./vectors.js";
 
 const entropies = load("entropy");
 const messages = new Map<string, Vector>(
@@ -94,7 +94,7 @@ async function requireMade(name: string, opening: SealedOpening, plaintext: Uint
 async function register(name: "patient" | "doctor"): Promise<Party> {
   const own = cast.parties[name];
   const key = decryptionKey(own);
-  const keys = { signingKey: softwareSigningKey(fromHex(own.signing_seed)), decryptionKey: key, keyring: [key] };
+  const keys = { signingKey: signingKey(own.signing_key), decryptionKey: key, keyring: [key] };
   const draw = entropy(`reg1-${name}`);
   const applicant = {
     role: name === "patient" ? (Role.PATIENT as const) : (Role.DOCTOR as const),
@@ -108,7 +108,7 @@ async function register(name: "patient" | "doctor"): Promise<Party> {
   await requireMade(`reg1-${name}`, opening, await opened(opening, decryptionKey(cast.cloud), `reg1-${name}`));
   receivers.set(`reg2-${name}`, (bytes, at) => receive(awaiting, bytes, at));
   const registered = await receive(awaiting, fromHex(messages.get(`reg2-${name}`)!.message), now);
-  const registrationSecret = softwareSecret(registered.registrationSecret, registered.party.publicPoint);
+  const registrationSecret = new SoftwareAgreement(registered.registrationSecret);
   const certificate = fromHex(own.certificate ?? "");
   return {
     self: registered.party,
@@ -203,7 +203,8 @@ test("consultation: room, P1, D1, P2", async () => {
 
 /** A doctor who has renewed its key still opens what is sealed to the one before; one that has destroyed that can't. */
 async function requireOpenedByEpochBefore(opening: SealedOpening): Promise<void> {
-  const fresh = openEpoch(await makeEpoch(doctor.self.identity, doctor.signingKey, now));
+  const store = new SoftwareKeys("");
+  const fresh = openEpoch(await makeEpoch(doctor.self.identity, doctor.signingKey, store, now), store)!;
   const { decryptionKey, statement: encryptionKeyStatement } = fresh;
   const renewed = { ...doctor, decryptionKey, encryptionKeyStatement };
   const both = { ...renewed, keyring: [doctor.decryptionKey, decryptionKey] };

@@ -23,8 +23,7 @@ import type { Home } from "../src/client/home.js";
 import { fetchRecord } from "../src/client/records.js";
 import type { SessionStream } from "../src/client/session.js";
 import { CurrentHome } from "../src/client/maintenance.js";
-import { softwareSigningKey } from "../src/keys/keys.js";
-import { concat, fromHex, sha256, u64 } from "../src/protocol/bytes.js";
+import { concat, sha256, u64 } from "../src/protocol/bytes.js";
 import { Direction, paddedSize, sealContent, Slices } from "../src/protocol/frames.js";
 import { AwaitingRecord, commitment, Established } from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
@@ -33,13 +32,13 @@ import { peekStatement } from "../src/protocol/statements.js";
 import { field, transcript } from "../src/protocol/transcript.js";
 import { madeDirectory } from "./homes.js";
 import { cast, now as NOW, signed, verifier } from "./cast.js";
-import { vectors } from "./vectors.js";
+import { vectors, signingKey } from "./vectors.js";
 
 const MEBIBYTE = 1024 * 1024;
 const sessionId = new Uint8Array(16).fill(1);
 const handle = new Uint8Array(16).fill(2);
 const keys = { forward: keysOf(3), backward: keysOf(4), keyConfirmation: new Uint8Array(32) };
-const hospital = softwareSigningKey(fromHex(cast.parties.hospital.signing_seed));
+const hospital = signingKey(cast.parties.hospital.signing_key);
 const party = verifier.party(
   signed(vectors("statements").find(({ name }) => name === "ks of the hospital")),
   Role.HOSPITAL,

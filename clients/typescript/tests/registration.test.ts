@@ -5,12 +5,11 @@ import { test, type TestContext } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { register } from "../src/client/registration.js";
 import { TrustBundleSchema } from "../src/gen/federation/v1/directory_pb.js";
-import { softwareSigningKey } from "../src/keys/keys.js";
-import { fromHex } from "../src/protocol/bytes.js";
 import { signStatement } from "../src/protocol/statements.js";
 import { bundle, cast, now } from "./cast.js";
 import { lostAnswer, StubCloud } from "./clouds.js";
 import { madeHome } from "./homes.js";
+import { signingKey } from "./vectors.js";
 
 const MINUTE = 60_000;
 const evidence = new Uint8Array(32).fill(1);
@@ -60,7 +59,7 @@ test("another trust bundle of the same number is refused with the directory that
   const { home, reopened, cloud } = await applicant(context);
   const followed = await cloud.caller().refresh(home);
   const other = { ...bundle.content, offlineGraceSeconds: bundle.content.offlineGraceSeconds! + 1 };
-  const key = softwareSigningKey(fromHex(cast.cloud.signing_seed));
+  const key = signingKey(cast.cloud.signing_key);
   cloud.trustBundle = await signStatement("tb", TrustBundleSchema, other, key);
   await assert.rejects(cloud.caller().refresh(followed), { reason: "BUNDLE_OUT_OF_SEQUENCE" });
   assert.deepEqual(reopened().bundle.digest, bundle.digest);

@@ -12,14 +12,14 @@ import {
 import { RegistrationAnswerSchema } from "../src/gen/federation/v1/registration_pb.js";
 import { KeyStatementSchema, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
 import { isDue, isOver } from "../src/keys/epoch.js";
-import { softwareSigningKey } from "../src/keys/keys.js";
 import { fromHex, hex } from "../src/protocol/bytes.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { renew, renewalTranscript, restatementDue } from "../src/protocol/renewal.js";
-import { isSignature, peekStatement, signStatement } from "../src/protocol/statements.js";
+import { isSignature } from "../src/protocol/signatures.js";
+import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { bundle, cast, cloud, decryptionKey, now, opened, signed, verifier } from "./cast.js";
 import { madeHome } from "./homes.js";
-import { type Vector, vectors } from "./vectors.js";
+import { type Vector, vectors, signingKey } from "./vectors.js";
 
 const DAY = 24n * 3_600_000n;
 const HOUR = 3_600_000n;
@@ -28,13 +28,13 @@ const MINUTE = 60_000n;
 const ekput = vectors("calls").find(({ name }) => name === "ekput");
 const statements = new Map<string, Vector>(vectors("statements").map((vector) => [vector.name, vector]));
 const ekack = signed(statements.get("ekack"));
-const cloudKey = softwareSigningKey(fromHex(cast.cloud.signing_seed));
+const cloudKey = signingKey(cast.cloud.signing_key);
 const kept = signed(statements.get("ks of the hospital"));
 
 async function put() {
-  const { signing_seed: seed, encryption_key_statement: statement } = cast.parties.hospital;
+  const { signing_key: scalar, encryption_key_statement: statement } = cast.parties.hospital;
   const { address } = fromBinary(EncryptionKeyRenewalSchema, fromHex(ekput.plaintext));
-  return renew(signed(statement), softwareSigningKey(fromHex(seed)), cloud, now, address);
+  return renew(signed(statement), signingKey(scalar), cloud, now, address);
 }
 
 test("ekput is the vector's: what is sealed, what is in clear, what is signed", async () => {
@@ -50,8 +50,8 @@ test("ekput is the vector's: what is sealed, what is in clear, what is signed", 
 });
 
 test("ekput of a patient or a doctor has no address", async () => {
-  const { signing_seed: seed, encryption_key_statement: statement } = cast.parties.patient;
-  const key = softwareSigningKey(fromHex(seed));
+  const { signing_key: scalar, encryption_key_statement: statement } = cast.parties.patient;
+  const key = signingKey(scalar);
   const { opening } = await renew(signed(statement), key, cloud, now);
   const plaintext = await opened(opening.sealed!, decryptionKey(cast.cloud), ekput.seal.info);
   const renewal = fromBinary(EncryptionKeyRenewalSchema, plaintext);
@@ -76,7 +76,7 @@ test("a key statement that a later PRK_C signed anew is taken with ekack", async
 test("every answer that is not the receipt for this key, by the cloud, is refused", async () => {
   const { awaiting } = await put();
   const receipt = peekStatement(RenewalReceiptSchema, ekack);
-  const retired = softwareSigningKey(fromHex(cast.cloud.retired_signing_seed));
+  const retired = signingKey(cast.cloud.retired_signing_key);
   const forOther = { ...receipt, keyId: new Uint8Array(16) };
   const answers: [string, SignedStatement | undefined, SignedStatement?][] = [
     ["MISSING_FIELD", undefined],

@@ -1,6 +1,7 @@
 /** What a registration needs beside keys: a patient's ticket, a doctor's certificate request. */
 
 import { Attributes, CertificationRequest, CertificationRequestInfo } from "@peculiar/asn1-csr";
+import { ECParameters, ecdsaWithSHA256, id_ecPublicKey, id_secp256r1 } from "@peculiar/asn1-ecc";
 import { AsnConvert, OctetString } from "@peculiar/asn1-schema";
 import {
   AlgorithmIdentifier,
@@ -14,10 +15,14 @@ import {
   SubjectPublicKeyInfo,
 } from "@peculiar/asn1-x509";
 import { Refusal } from "../protocol/refusal.js";
-import type { SigningKey } from "../protocol/statements.js";
-import { isSequence, Name, X509Certificate } from "../protocol/x509.js";
+import { uncompressed } from "../protocol/curve.js";
+import type { SigningKey } from "../protocol/signatures.js";
+import { AsnEcSignatureFormatter, isSequence, Name, X509Certificate } from "../protocol/x509.js";
 
-const ED25519 = new AlgorithmIdentifier({ algorithm: "1.3.101.112" });
+const P256 = new AlgorithmIdentifier({
+  algorithm: id_ecPublicKey,
+  parameters: AsnConvert.serialize(new ECParameters({ namedCurve: id_secp256r1 })),
+});
 const ID_EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
@@ -47,7 +52,7 @@ export function certificateIn(content: Uint8Array): Uint8Array {
   throw new Refusal("CERTIFICATE_ILLEGAL", "the file holds no certificate");
 }
 
-/** A certificate request (PKCS#10, RFC 2986) for Cert_D: Ed25519 (RFC 8410), common name ID_D, SAN URI `urn:medunion:D:name`. */
+/** A certificate request (PKCS#10, RFC 2986) for Cert_D: ecdsa-with-SHA256 (RFC 5758), common name ID_D, SAN URI `urn:medunion:D:name`. */
 export async function certificateRequest(identity: string, key: SigningKey): Promise<Uint8Array> {
   const names = new SubjectAlternativeName([
     new GeneralName({ uniformResourceIdentifier: `urn:medunion:${identity}` }),
@@ -62,14 +67,14 @@ export async function certificateRequest(identity: string, key: SigningKey): Pro
   });
   const information = new CertificationRequestInfo({
     subject: AsnConvert.parse(new Name(`CN=${identity}`).toArrayBuffer(), AsnName),
-    subjectPKInfo: new SubjectPublicKeyInfo({ algorithm: ED25519, subjectPublicKey: buffer(key.publicKey) }),
+    subjectPKInfo: new SubjectPublicKeyInfo({ algorithm: P256, subjectPublicKey: buffer(uncompressed(key.publicKey)) }),
     attributes: new Attributes([requested]),
   });
-  const signature = await key.sign(new Uint8Array(AsnConvert.serialize(information)));
+  const signature = await key.signX509(new Uint8Array(AsnConvert.serialize(information)));
   const request = new CertificationRequest({
     certificationRequestInfo: information,
-    signatureAlgorithm: ED25519,
-    signature: buffer(signature),
+    signatureAlgorithm: ecdsaWithSHA256,
+    signature: new AsnEcSignatureFormatter().toAsnSignature({ name: "ECDSA", namedCurve: "P-256" }, signature)!,
   });
   return new Uint8Array(AsnConvert.serialize(request));
 }

@@ -1,7 +1,7 @@
 /**
  * A party's home directory: who it is, its keys, what it trusts and knows.
  *
- *     keys.sealed    its keys, sealed under the PIN (src/keys/file.ts)
+ *     keys.sealed    its keys, sealed under the PIN, or what of them is not in its token, sealed by that (src/keys/file.ts)
  *     state.json     what is not secret: identity, credential, which epoch is announced, newest trust bundle and lists
  *     replay.json    of a doctor: replay keys of the P1 that were taken
  *     device.secret  of a patient: 32 random bytes behind B_P
@@ -17,8 +17,12 @@ import {
   type SignedStatement,
   SignedStatementSchema,
 } from "../gen/federation/v1/statement_pb.js";
-import { type Epoch, hasEnded, isDue, isOver, nameOf } from "../keys/epoch.js";
-import { KeyFile, readPrivate, replaceFile, type SentRegistration, writeNew } from "../keys/file.js";
+import { type Announcement, type Epoch, hasEnded, isDue, isOver, nameOf } from "../keys/epoch.js";
+import { KeyFile, type SentRegistration } from "../keys/file.js";
+import { readPrivate, replaceFile, writeNew } from "../keys/files.js";
+import type { KeyStore } from "../keys/keys.js";
+import { Pkcs11Keys } from "../keys/pkcs11.js";
+import { SoftwareKeys } from "../keys/software.js";
 import { BundleLease, pin, type TrustedBundle } from "../protocol/bundle.js";
 import { type Entropy, hkdf, type Instant, text, u64, concat, hex } from "../protocol/bytes.js";
 import { Lists } from "../protocol/lists.js";
@@ -27,7 +31,7 @@ import { Refusal, require } from "../protocol/refusal.js";
 import { type Renewed, restatementDue } from "../protocol/renewal.js";
 import { peekStatement } from "../protocol/statements.js";
 import { transcript } from "../protocol/transcript.js";
-import { Verifier } from "../protocol/verifier.js";
+import { type VerifiedParty, Verifier } from "../protocol/verifier.js";
 import { transportTo } from "./calls.js";
 import type { Networks } from "./networks.js";
 
@@ -37,9 +41,17 @@ const REPLAY = "replay.json";
 /** Until when each replay key, hex, is kept: in milliseconds, as JSON holds them. */
 type ReplayKeys = Readonly<Record<string, number>>;
 
+/** Where a party's keys are, and the file whose line opens them: in the home's own file, or in the token of a URI. */
+export interface KeyPlace {
+  readonly pinFile: string;
+  readonly token?: string | undefined;
+}
+
 /** What a home directory keeps in the clear, byte strings in base64. */
 interface State {
   identity: string;
+  /** RFC 7512 URI, where the keys are in a token. */
+  token?: string;
   bundle: string;
   bundleConfirmedAt: string;
   /** The key id, hex, of the epoch that others are told of. */
@@ -68,23 +80,25 @@ export class Home {
     this.bundle = sound(state.bundle);
   }
 
-  /** Make a home: fresh keys, and the trust bundle that was handed over. */
+  /** Make a home: fresh keys, in a file or in a token, and the trust bundle that was handed over. */
   static async create(
     directory: string,
     identity: string,
     trustFile: string,
-    pinFile: string,
+    { pinFile, token }: KeyPlace,
     entropy: Entropy,
     now: Instant,
     networks?: Networks,
   ): Promise<Home> {
     const bundle = readTrust(trustFile);
     require(!existsSync(directory), "PROFILE_UNUSABLE", `${directory} is there already`);
+    const store = storeAt({ pinFile, token });
     mkdirSync(directory, { mode: 0o700 });
-    const keys = await KeyFile.create(join(directory, "keys.sealed"), pinFile, identity, now);
+    const keys = await KeyFile.create(join(directory, "keys.sealed"), store, identity, now);
     writeNew(join(directory, "device.secret"), entropy(32));
     const state = {
       identity,
+      ...(token === undefined ? {} : { token }),
       bundle: encode(SignedStatementSchema, bundle.signed),
       bundleConfirmedAt: String(bundle.content.issuedAt),
       announced: nameOf(keys.epochs[0]!),
@@ -101,8 +115,9 @@ export class Home {
   /** Open a home. Whoever acts from it dials in these networks only, if there are any. */
   static open(directory: string, pinFile: string, networks?: Networks): Home {
     require(Home.exists(directory), "PROFILE_UNUSABLE", `nobody is at home in ${directory}`);
-    const keys = KeyFile.open(join(directory, "keys.sealed"), pinFile);
-    return new Home(directory, readState(directory), keys, networks);
+    const state = readState(directory);
+    const keys = KeyFile.open(join(directory, "keys.sealed"), storeAt({ pinFile, token: state.token }));
+    return new Home(directory, state, keys, networks);
   }
 
   /** A transport to `host:port` that answers to that identity. */
@@ -177,7 +192,7 @@ export class Home {
 
   /** Destroy the keys of epochs that ended 5 minutes ago or more. */
   sweep(now: Instant): void {
-    const over = (epoch: Epoch) => isOver(epoch, now);
+    const over = (epoch: Announcement) => isOver(epoch, now);
     if (this.keys.epochs.some(over)) this.keys = this.keys.forget(over);
   }
 
@@ -198,10 +213,10 @@ export class Home {
   }
 
   /** Keep the credential that registration gave: S_X among the keys, the rest in the state. Only then its reg1 is over. */
-  install(keyStatement: SignedStatement, secret: Uint8Array, certificate: Uint8Array): void {
-    this.keys = this.keys.keepRegistrationSecret(secret);
+  async install(party: VerifiedParty, secret: Uint8Array, certificate: Uint8Array): Promise<void> {
+    this.keys = await this.keys.keepRegistrationSecret(secret, party);
     this.#write({
-      keyStatement: encode(SignedStatementSchema, keyStatement),
+      keyStatement: encode(SignedStatementSchema, party.keyStatement),
       certificate: Buffer.from(certificate).toString("base64"),
     });
     this.dropRegistration();
@@ -260,7 +275,7 @@ export class Home {
       signingKey: this.keys.signingKey,
       decryptionKey: epoch.decryptionKey,
       keyring: this.keys.epochs.filter((held) => !isOver(held, now)).map((held) => held.decryptionKey),
-      registrationSecret: this.keys.registrationSecret(self.publicPoint),
+      registrationSecret: this.keys.registrationSecret,
       encryptionKeyStatement: epoch.statement,
       certificate: der,
     };
@@ -304,6 +319,10 @@ export function readTrust(path: string): TrustedBundle {
     if (error instanceof Refusal) throw error;
     throw new Refusal("BUNDLE_INVALID", `${path} is no trust bundle`, { cause: error });
   }
+}
+
+function storeAt({ pinFile, token }: KeyPlace): KeyStore {
+  return token === undefined ? new SoftwareKeys(pinFile) : Pkcs11Keys.open(token, pinFile);
 }
 
 function readState(directory: string): State {

@@ -3,7 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { RecordEnd, RecordManifest, RecordPart } from "../gen/federation/v1/record_pb.js";
-import { writeNew } from "../keys/file.js";
+import { writeNew } from "../keys/files.js";
 import { equal, hex, sha256 } from "../protocol/bytes.js";
 import { AwaitingRecord, type Established, type ReceivedRecord } from "../protocol/record.js";
 import { Refusal, require } from "../protocol/refusal.js";

@@ -34,7 +34,7 @@ export async function register(
   const reply = await answerTo(home, cloud, opening);
   const { party, registrationSecret } = await awaiting.receive(reply, home.bundle, home.crls, clock());
   const certificate = applicant.role === Role.DOCTOR ? awaiting.request.evidence! : EMPTY;
-  home.install(party.keyStatement, registrationSecret, certificate);
+  await home.install(party, registrationSecret, certificate);
   return party.serial;
 }
 

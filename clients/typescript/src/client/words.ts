@@ -23,6 +23,7 @@ export const WORDS: Readonly<Record<string, string>> = {
   CREDENTIAL_INVALID: "a key statement does not hold together",
   CREDENTIAL_EXPIRED: "a credential or key is outside its validity",
   CREDENTIAL_REVOKED: "a credential or key is revoked",
+  CREDENTIAL_SUPERSEDED: "an earlier credential was addressed; there is a newer one: begin again",
   ISSUER_UNKNOWN: "the issuer's key is not known there: a trust bundle is too old",
   ISSUER_REVOKED: "the issuer's key is revoked",
   CLOUD_KEY_UNKNOWN: "the public cloud's key is not known there: a trust bundle is too old",

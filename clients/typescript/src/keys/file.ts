@@ -1,22 +1,13 @@
-/**
- * Keys at rest where there is no token: one file, AES-256-GCM under a key that scrypt (RFC 7914) makes of a PIN. Mode 0600, put in
- * place whole.
- */
+/** What a home directory keeps of its party's keys: one file, sealed, mode 0600, put in place whole. The keys themselves are in it, or in a token. */
 
-import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, unlinkSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
 import { fromHex, hex, type Instant } from "../protocol/bytes.js";
-import { Refusal, require } from "../protocol/refusal.js";
-import type { SigningKey } from "../protocol/statements.js";
-import { type Epoch, type KeptEpoch, makeEpoch, openEpoch } from "./epoch.js";
-import { type DerivedSecret, softwareSecret } from "./keys.js";
-import { softwareSigningKey } from "./keys.js";
-
-const SALT_BYTES = 16;
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-const WORK = { N: 2 ** 17, r: 8, p: 1, maxmem: 256 * 1024 * 1024 };
+import type { Agreeing } from "../protocol/agreement.js";
+import { require } from "../protocol/refusal.js";
+import type { SigningKey } from "../protocol/signatures.js";
+import type { VerifiedParty } from "../protocol/verifier.js";
+import { type Announcement, announcementOf, type Epoch, type KeptEpoch, makeEpoch, openEpoch } from "./epoch.js";
+import { readPrivate, replaceFile, writeNew } from "./files.js";
+import { type KeyStore, requireConsistent } from "./keys.js";
 
 /** A reg1 that is under way: as it was sent, and what is sealed in it. */
 export interface SentRegistration {
@@ -24,9 +15,9 @@ export interface SentRegistration {
   readonly plaintext: Uint8Array;
 }
 
-/** The secrets of a party, hex: a seed of PRK_X, its epochs, the newest last, S_X once there is one, and a reg1 without an answer yet. */
-interface Secrets {
-  readonly signingSeed: string;
+/** References of PRK_X and, once there is one, S_X; the epochs, the newest last; and a reg1 without an answer yet, hex. */
+interface Kept {
+  readonly signingKey: string;
   readonly epochs: readonly KeptEpoch[];
   readonly registrationSecret?: string;
   readonly registration?: { readonly opening: string; readonly plaintext: string } | undefined;
@@ -34,45 +25,45 @@ interface Secrets {
 
 /** The keys of a home directory, open. */
 export class KeyFile {
-  readonly #secrets: Secrets;
+  readonly #kept: Kept;
   readonly signingKey: SigningKey;
   /** The epochs whose keys are here, the newest last. */
   readonly epochs: readonly Epoch[];
 
   private constructor(
     readonly path: string,
-    readonly pinFile: string,
-    secrets: Secrets,
+    readonly store: KeyStore,
+    kept: Kept,
   ) {
-    this.#secrets = secrets;
-    this.signingKey = softwareSigningKey(fromHex(secrets.signingSeed));
-    this.epochs = secrets.epochs.map(openEpoch);
+    this.#kept = kept;
+    this.signingKey = store.signingKey(kept.signingKey);
+    this.epochs = kept.epochs.map((epoch) => openEpoch(epoch, store)).filter((epoch) => epoch !== undefined);
   }
 
   /** Make fresh keys, the first epoch's among them, and a new file for them: it never takes the place of another. */
-  static async create(path: string, pinFile: string, identity: string, now: Instant): Promise<KeyFile> {
-    const signingSeed = randomBytes(32).toString("hex");
-    const first = await makeEpoch(identity, softwareSigningKey(fromHex(signingSeed)), now);
-    const secrets = { signingSeed, epochs: [first] };
-    writeNew(path, sealed(secrets, readPin(pinFile)));
-    return new KeyFile(path, pinFile, secrets);
+  static async create(path: string, store: KeyStore, identity: string, now: Instant): Promise<KeyFile> {
+    const signingKey = store.makeIdentity();
+    const first = await makeEpoch(identity, store.signingKey(signingKey), store, now);
+    const kept = { signingKey, epochs: [first] };
+    writeNew(path, sealed(kept, store));
+    return new KeyFile(path, store, kept);
   }
 
-  /** Open the file with the PIN of that file. */
-  static open(path: string, pinFile: string): KeyFile {
-    return new KeyFile(path, pinFile, unseal(readPrivate(path), readPin(pinFile)));
+  /** Open the file. */
+  static open(path: string, store: KeyStore): KeyFile {
+    return new KeyFile(path, store, unsealed(path, store));
   }
 
-  /** S_X, with the U_X that it belongs to. */
-  registrationSecret(publicPoint: Uint8Array): DerivedSecret {
-    const kept = this.#secrets.registrationSecret;
+  /** S_X. */
+  get registrationSecret(): Agreeing {
+    const kept = this.#kept.registrationSecret;
     require(kept !== undefined, "NOT_REGISTERED", "this party is not registered yet");
-    return softwareSecret(fromHex(kept), publicPoint);
+    return this.store.registrationSecret(kept);
   }
 
   /** The reg1 that was sent and has no answer yet. */
   get registration(): SentRegistration | undefined {
-    const kept = this.#secrets.registration;
+    const kept = this.#kept.registration;
     return kept && { opening: fromHex(kept.opening), plaintext: fromHex(kept.plaintext) };
   }
 
@@ -86,107 +77,56 @@ export class KeyFile {
     return this.#changed((kept) => ({ ...kept, registration: undefined }));
   }
 
-  /** Keep S_X (32 bytes), and wipe the caller's copy. */
-  keepRegistrationSecret(secret: Uint8Array): KeyFile {
-    const registrationSecret = hex(secret);
+  /** Keep S_X (32 bytes), wipe the caller's copy, and test it where it now is. */
+  async keepRegistrationSecret(secret: Uint8Array, party: VerifiedParty): Promise<KeyFile> {
+    const registrationSecret = this.store.importRegistrationSecret(secret, party.serial);
     secret.fill(0);
+    try {
+      await requireConsistent(this.store.registrationSecret(registrationSecret), party);
+    } catch (error) {
+      this.store.destroy(registrationSecret);
+      throw error;
+    }
     return this.#changed((kept) => ({ ...kept, registrationSecret }));
   }
 
   /** Make and keep the keys of another epoch; the others stay. */
   async beginEpoch(identity: string, now: Instant): Promise<KeyFile> {
-    const begun = await makeEpoch(identity, this.signingKey, now);
+    const begun = await makeEpoch(identity, this.signingKey, this.store, now);
     return this.#changed((kept) => ({ ...kept, epochs: [...kept.epochs, begun] }));
   }
 
-  /** Destroy the keys of the epochs of which that holds. */
-  forget(over: (epoch: Epoch) => boolean): KeyFile {
-    return this.#changed((kept) => ({ ...kept, epochs: kept.epochs.filter((epoch) => !over(openEpoch(epoch))) }));
+  /** Destroy the keys of the epochs of which that holds: in the token first, so that a crash leaves none behind there. */
+  forget(over: (epoch: Announcement) => boolean): KeyFile {
+    return this.#changed((kept) => {
+      const gone = kept.epochs.filter((epoch) => over(announcementOf(epoch)));
+      gone.forEach(({ p256 }) => this.store.destroy(p256));
+      return { ...kept, epochs: kept.epochs.filter((epoch) => !gone.includes(epoch)) };
+    });
   }
 
   /** The file with a change made to what is in it now, which another command of this party may have written since it was opened. */
-  #changed(change: (kept: Secrets) => Secrets): KeyFile {
-    const pin = readPin(this.pinFile);
-    const secrets = change(unseal(readPrivate(this.path), pin));
-    replaceFile(this.path, sealed(secrets, pin));
-    return new KeyFile(this.path, this.pinFile, secrets);
+  #changed(change: (kept: Kept) => Kept): KeyFile {
+    const kept = change(unsealed(this.path, this.store));
+    replaceFile(this.path, sealed(kept, this.store));
+    return new KeyFile(this.path, this.store, kept);
   }
 }
 
-/** Put a file in place, whole, durable and with mode 0600; what was there gives way. */
-export function replaceFile(path: string, data: Uint8Array): void {
-  const partial = `${path}.${process.pid}`;
-  writeNew(partial, data);
-  renameSync(partial, path);
-  syncDirectory(path);
-}
-
-/** Write a new file of mode 0600, on disk when this returns; where the disk is full there is none. */
-export function writeNew(path: string, data: Uint8Array): void {
-  const descriptor = openSync(path, "wx", 0o600);
+function sealed(kept: Kept, store: KeyStore): Uint8Array {
+  const plaintext = Buffer.from(JSON.stringify(kept));
   try {
-    for (let written = 0; written < data.length;) written += writeSync(descriptor, data, written);
-    fsyncSync(descriptor);
-  } catch (error) {
-    unlinkSync(path);
-    throw error;
+    return store.seal(plaintext);
   } finally {
-    closeSync(descriptor);
+    plaintext.fill(0);
   }
-  syncDirectory(path);
 }
 
-/** Read a file that others may not read. */
-export function readPrivate(path: string): Uint8Array {
-  require((statSync(path).mode & 0o077) === 0, "FILE_NOT_PRIVATE", `others may read ${path}; give it mode 0600`);
-  return new Uint8Array(readFileSync(path));
-}
-
-function readPin(path: string): string {
-  const pin = Buffer.from(readPrivate(path))
-    .toString()
-    .replace(/\r?\n$/, "");
-  require(pin.length > 0, "PIN_INCORRECT", `${path} holds no PIN`);
-  return pin;
-}
-
-function sealed(secrets: Secrets, pin: string): Uint8Array {
-  const plaintext = Buffer.from(JSON.stringify(secrets));
-  const salt = randomBytes(SALT_BYTES);
-  const nonce = randomBytes(NONCE_BYTES);
-  const key = scryptSync(pin, salt, 32, WORK);
+function unsealed(path: string, store: KeyStore): Kept {
+  const plaintext = store.unseal(readPrivate(path));
   try {
-    const cipher = createCipheriv("aes-256-gcm", key, nonce);
-    return Buffer.concat([salt, nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+    return JSON.parse(Buffer.from(plaintext).toString()) as Kept;
   } finally {
-    wipe(key, plaintext);
+    plaintext.fill(0);
   }
-}
-
-function unseal(content: Uint8Array, pin: string): Secrets {
-  const salt = content.subarray(0, SALT_BYTES);
-  const nonce = content.subarray(SALT_BYTES, SALT_BYTES + NONCE_BYTES);
-  const key = scryptSync(pin, salt, 32, WORK);
-  const decipher = createDecipheriv("aes-256-gcm", key, nonce);
-  decipher.setAuthTag(content.subarray(-TAG_BYTES));
-  // GCM's plaintext is as long as its ciphertext: it is all in the first part, and the tag decides in the second.
-  const plaintext = decipher.update(content.subarray(SALT_BYTES + NONCE_BYTES, -TAG_BYTES));
-  try {
-    decipher.final();
-    return JSON.parse(plaintext.toString()) as Secrets;
-  } catch (error) {
-    throw new Refusal("PIN_INCORRECT", "the PIN does not open the key file, or the file is damaged", { cause: error });
-  } finally {
-    wipe(key, plaintext);
-  }
-}
-
-function wipe(...secrets: Buffer[]): void {
-  secrets.forEach((secret) => secret.fill(0));
-}
-
-function syncDirectory(path: string): void {
-  const descriptor = openSync(dirname(path), "r");
-  fsyncSync(descriptor);
-  closeSync(descriptor);
 }

@@ -5,7 +5,8 @@ import type { RevocationList, SignedStatement } from "../gen/federation/v1/state
 import { equal, type Instant } from "./bytes.js";
 import { isRevoked, KeyHistory, keyHasBegun, keyHasEnded } from "./periods.js";
 import { require } from "./refusal.js";
-import { isSignature, peekStatement } from "./statements.js";
+import { isSignature } from "./signatures.js";
+import { peekStatement } from "./statements.js";
 import { statementDigest, transcript } from "./transcript.js";
 
 const LABEL = "tb";

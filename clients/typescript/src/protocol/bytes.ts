@@ -49,12 +49,6 @@ export function sha256(data: Uint8Array): Uint8Array {
   return new Uint8Array(createHash("sha256").update(data).digest());
 }
 
-export function sha512(...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash("sha512");
-  parts.forEach((part) => hash.update(part));
-  return new Uint8Array(hash.digest());
-}
-
 export function hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array {
   return new Uint8Array(createHmac("sha256", key).update(message).digest());
 }

@@ -1,5 +1,8 @@
 /** Cert_D: is it legal, is it this doctor's, does it still hold (B16; RFC 5280). */
 
+import { ECParameters, id_ecPublicKey, id_secp256r1 } from "@peculiar/asn1-ecc";
+import { AsnConvert } from "@peculiar/asn1-schema";
+import { SubjectPublicKeyInfo } from "@peculiar/asn1-x509";
 import type { MedicalAuthority } from "../gen/federation/v1/directory_pb.js";
 import {
   BasicConstraintsExtension,
@@ -12,6 +15,7 @@ import {
 } from "./x509.js";
 import { equal, type Instant } from "./bytes.js";
 import { currentCrl } from "./crl.js";
+import { compressed } from "./curve.js";
 import { Refusal, require } from "./refusal.js";
 import type { Lists } from "./lists.js";
 
@@ -20,7 +24,6 @@ const UNDERSTOOD = new Set(["2.5.29.19", "2.5.29.15", "2.5.29.17", "2.5.29.35", 
 
 /** anyExtendedKeyUsage, clientAuth, documentSigning (RFC 9336): what a doctor's key is for. */
 const PURPOSES = ["2.5.29.37.0", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.36"];
-const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 
 /** Whose certificate it is to be. */
 export interface Owner {
@@ -111,11 +114,20 @@ function requireOwner(certificate: X509Certificate, owner: Owner): void {
   const uris = names.filter((name) => name.type === "url").map((name) => name.value);
   const named = uris.length === 1 && uris[0] === `urn:medunion:${owner.identity}`;
   require(named, "CERTIFICATE_FOREIGN", "Cert_D is another doctor's");
-  const key = Buffer.concat([ED25519_SPKI_PREFIX, owner.verifyingKey]);
-  require(equal(
-    new Uint8Array(certificate.publicKey.rawData),
-    key,
-  ), "CERTIFICATE_FOREIGN", "Cert_D is for another key");
+  const key = keyIn(certificate);
+  require(key !== undefined && equal(key, owner.verifyingKey), "CERTIFICATE_FOREIGN", "Cert_D is for another key");
+}
+
+/** The key of a certificate, compressed, if it is one of P-256. */
+function keyIn(certificate: X509Certificate): Uint8Array | undefined {
+  try {
+    const { algorithm, subjectPublicKey } = AsnConvert.parse(certificate.publicKey.rawData, SubjectPublicKeyInfo);
+    const { namedCurve } = AsnConvert.parse(algorithm.parameters!, ECParameters);
+    const isP256 = algorithm.algorithm === id_ecPublicKey && namedCurve === id_secp256r1;
+    return isP256 ? compressed(new Uint8Array(subjectPublicKey)) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function isSignedBy(certificate: X509Certificate, authority: X509Certificate): Promise<boolean> {

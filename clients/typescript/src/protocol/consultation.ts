@@ -1,8 +1,9 @@
 /**
  * Consultation (eq. 11-24; docs/protocol.md, 4): what both sides sign and hash.
  *
- * P1  The patient sends its identity, B_P and R_P2 = r5 B sealed to the doctor of the code, signed for this doctor.
- * D1  The doctor picks r6; both compute SEK_1 from K = S_D R_P2 + r6 U_P = S_P R_D2 + r5 U_D and Z = r5 r6 B. kc_D proves the key.
+ * P1  The patient sends its identity, B_P, R_P2 = r5 R_D1 and E_P = e5 B sealed to the doctor of the code, signed for this doctor.
+ * D1  The doctor sends R_D2 = r6 R_P1 and E_D = e6 B; both compute SEK_1 from K1 of S_D R_P2 = r5 U_D, K2 of r6 U_P = S_P R_D2 and Z = e5 e6 B.
+ *     kc_D proves the key.
  * P2  Only then the patient sends M_SD and its grant under SEK_1: this confirms the key to the doctor.
  * D5  The signed diagnosis; P6, the patient's receipt.
  */
@@ -68,18 +69,20 @@ function openingTranscript(
     "P1",
     opening.registrationPoint!,
     text(opening.patientId!),
+    opening.agreementPoint!,
     opening.ephemeralPoint!,
     opening.biometricPassword!,
     issuer,
     u64(opening.sentAt!),
     text(doctorId),
+    opening.responderSerial!,
     keyId,
     sessionId,
     sha256(opening.contribution!),
   );
 }
 
-/** TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13). */
+/** TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, E_D, T_D1, session id)) (B11, B13). */
 function transcriptHash(
   openingPlaintext: Uint8Array,
   reply: ConsultationReply,
@@ -94,6 +97,7 @@ function transcriptHash(
       credential,
       reply.registrationPoint!,
       sha256(reply.doctorCertificate!),
+      reply.agreementPoint!,
       reply.ephemeralPoint!,
       u64(reply.sentAt!),
       sessionId,
@@ -105,6 +109,7 @@ function transcriptHash(
 function replyTranscript(reply: ConsultationReply, issuer: Uint8Array, hash: Uint8Array): Uint8Array {
   return transcript(
     "D1",
+    reply.agreementPoint!,
     reply.ephemeralPoint!,
     text(reply.doctorId!),
     u64(reply.sentAt!),

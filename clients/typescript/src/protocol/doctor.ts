@@ -29,7 +29,7 @@ import type { Party } from "./party.js";
 import { afterOpening, require } from "./refusal.js";
 import { check, parse } from "./rules.js";
 import { serialised } from "./sealing.js";
-import { verifySignature } from "./statements.js";
+import { verifySignature } from "./signatures.js";
 import { statementDigest, transcript } from "./transcript.js";
 import type { Verifier } from "./verifier.js";
 

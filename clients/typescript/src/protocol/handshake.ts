@@ -1,30 +1,35 @@
 /**
  * The handshake of Chen et al. 2020, eq. 11-22 (P1, D1) and eq. 33-44 (D3, H1), once for both kinds of session.
  *
- * The initiator, who knows the responder's statements, sends who it is and r B sealed to it, signed for it. The responder picks a scalar of
- * its own; both compute SEK from K = S_own R_peer + r_own U_peer and Z = r_own R_peer. The reply proves the key by kc, and who sends it by
- * its signature. What a session adds of its own begins with the state that the handshake leads to.
+ * The initiator, who knows the responder's statements, sends who it is, x(r R) on the base of the responder's R and x(e B), sealed to it and
+ * signed for it. The responder does likewise on the initiator's R. Both compute SEK from K1, to which the responder's S leads, K2, to which the
+ * initiator's does, and Z = x(e e B). The reply proves the key by kc, and who sends it by its signature. What a session adds of its own begins
+ * with the state that the handshake leads to.
+ *
+ * r and e are independent scalars, and an r serves one base, once, and never B: else K1 falls. A message that is sent again is the same bytes.
  */
 
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { type SealedOpening, type SealedReply, SealedReplySchema } from "../gen/federation/v1/envelope_pb.js";
 import { Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
+import { agree } from "./agreement.js";
 import { concat, EMPTY, type Entropy, equal, hmacSha256, type Instant, sha256, text } from "./bytes.js";
+import { pointOver } from "./curve.js";
 import { Direction, type DirectionKeys } from "./frames.js";
 import { requireFresh, SKEW, WINDOW } from "./freshness.js";
-import { add, multiply } from "./group.js";
 import type { DecryptionKey } from "./hpke.js";
-import { ephemeral, type Party, type RegistrationSecret } from "./party.js";
+import { type Draw, draw, type Party } from "./party.js";
 import { afterOpeningAsync, Refusal, require } from "./refusal.js";
 import { check } from "./rules.js";
 import { findKey, openPayload, type Opened, sealOpening, sealReply, UNNAMED } from "./sealing.js";
-import { verifySignature } from "./statements.js";
+import { verifySignature } from "./signatures.js";
 import { field, transcript } from "./transcript.js";
 import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
 
 /** What the messages of a handshake have, whichever way they go. */
 interface Share extends Message {
   registrationPoint?: Uint8Array;
+  agreementPoint?: Uint8Array;
   ephemeralPoint?: Uint8Array;
   contribution?: Uint8Array;
   sentAt?: Instant;
@@ -34,6 +39,7 @@ interface Share extends Message {
 
 /** What the openings of all kinds have: P1, D3. */
 export interface Opening extends Share {
+  responderSerial?: Uint8Array;
   encryptionKeyStatement?: SignedStatement;
 }
 
@@ -90,7 +96,7 @@ export interface Session {
   readonly beganAt: Instant;
 }
 
-/** Send an opening (eq. 11-13, 33-35) that has the kind's own fields: pick r, R = r B, sign for this responder, seal to it. */
+/** Send an opening (eq. 11-13, 33-35) that has the kind's own fields: pick r and e, sign for this responder, seal to it. */
 export async function begin<S>(
   kind: Kind,
   own: Party,
@@ -100,11 +106,12 @@ export async function begin<S>(
   now: Instant,
   entropy: Entropy,
 ): Promise<{ awaiting: AwaitingReply<S>; opening: SealedOpening }> {
-  const { secret, point } = ephemeral(entropy);
+  const drawn = await draw(peer.party, entropy);
   const sessionId = entropy(16);
   const contribution = entropy(32);
   const { encryptionKeyStatement } = own;
-  Object.assign(opening, { ...share(own, point, contribution, now), encryptionKeyStatement });
+  const responderSerial = peer.party.serial;
+  Object.assign(opening, { ...share(own, drawn, contribution, now), responderSerial, encryptionKeyStatement });
   const { keyId, encryptionKey } = peer.encryptionKey;
   const receiver = peer.party.identity;
   const signed = kind.openingTranscript(opening, own.self.issuer, receiver, keyId, sessionId);
@@ -112,14 +119,14 @@ export async function begin<S>(
   const context = { name: kind.openingLabel.toLowerCase(), sender: UNNAMED, receiver, keyId, sessionId, sentAt: now };
   const sealed = await sealOpening(kind.openingSchema, opening, encryptionKey, context);
   return {
-    awaiting: new AwaitingReply(kind, own, peer, established, sessionId, secret, contribution, sealed.plaintext, now),
+    awaiting: new AwaitingReply(kind, own, peer, established, sessionId, drawn, contribution, sealed.plaintext, now),
     opening: sealed.opening,
   };
 }
 
-/** The opening is sent. r lives here and nowhere else. */
+/** The opening is sent. r and e live here and nowhere else. */
 export class AwaitingReply<S> {
-  readonly #secret: bigint;
+  readonly #drawn: Draw;
   readonly #contribution: Uint8Array;
 
   constructor(
@@ -128,12 +135,12 @@ export class AwaitingReply<S> {
     readonly peer: Peer,
     readonly established: (session: Session) => S,
     readonly sessionId: Uint8Array,
-    secret: bigint,
+    drawn: Draw,
     contribution: Uint8Array,
     readonly openingPlaintext: Uint8Array,
     readonly sentAt: Instant,
   ) {
-    this.#secret = secret;
+    this.#drawn = drawn;
     this.#contribution = contribution;
   }
 
@@ -157,7 +164,7 @@ export class AwaitingReply<S> {
     const reply = opened.payload as Reply;
     const party = await this.#responder(reply, verifier, now);
     const transcriptHash = kind.transcriptHash(this.openingPlaintext, reply, party.credential, sessionId);
-    const shared = await agree(own.registrationSecret, reply.ephemeralPoint!, this.#secret, party);
+    const shared = await agreed("initiator", own, this.#drawn, party, reply);
     const keys = derive(shared, [this.#contribution, reply.contribution!], transcriptHash, kind.keyRoles);
     const confirmed = equal(keys.keyConfirmation, reply.keyConfirmation!);
     require(confirmed, "KEY_CONFIRMATION_FAILED", "the peer does not hold the session key");
@@ -230,7 +237,7 @@ export async function receiveOpening<S>(
     return new ReceivedOpening(kind, own, peer, replied, sealed.sessionId!, opened);
   });
   const { payload } = received.opened;
-  const replayKey = sha256(transcript(kind.openingLabel, text(kind.initiatorId(payload)), payload.ephemeralPoint!));
+  const replayKey = sha256(transcript(kind.openingLabel, text(kind.initiatorId(payload)), payload.agreementPoint!));
   return new Pending(replayKey, now + WINDOW + 2n * SKEW, received);
 }
 
@@ -257,6 +264,8 @@ async function accept(
   const encryptionKey = verifier.encryptionKey(opening.encryptionKeyStatement!, party, now);
   const signed = kind.openingTranscript(opening, party.issuer, receiver, keyId, sessionId!);
   verifySignature(party.verifyingKey, opening.signature!, signed);
+  const current = equal(opening.responderSerial!, own.self.serial);
+  require(current, "CREDENTIAL_SUPERSEDED", "an earlier credential of this responder is addressed");
   return { opened: { payload: opening, plaintext }, peer: { party, encryptionKey, certificate } };
 }
 
@@ -271,18 +280,15 @@ export class ReceivedOpening<S> {
     readonly opened: Opened<Opening>,
   ) {}
 
-  /** Send the reply: pick r, R = r B (eq. 16), derive SEK (eq. 17), confirm it (eq. 18, 19). */
+  /** Send the reply: pick r and e (eq. 16), derive SEK (eq. 17), confirm it (eq. 18, 19). */
   async reply(now: Instant, entropy: Entropy): Promise<{ awaiting: S; reply: SealedReply }> {
     const { kind, own, peer, sessionId } = this;
     const { payload: opening, plaintext } = this.opened;
-    const { secret, point } = ephemeral(entropy);
+    const drawn = await draw(peer.party, entropy);
     const contribution = entropy(32);
-    const reply = Object.assign(kind.replyOf(own), share(own, point, contribution, now));
+    const reply = Object.assign(kind.replyOf(own), share(own, drawn, contribution, now));
     const transcriptHash = kind.transcriptHash(plaintext, reply, own.self.credential, sessionId);
-    const { registrationSecret } = own;
-    const shared = await afterOpeningAsync(() =>
-      agree(registrationSecret, opening.ephemeralPoint!, secret, peer.party),
-    );
+    const shared = await afterOpeningAsync(() => agreed("responder", own, drawn, peer.party, opening));
     const keys = derive(shared, [opening.contribution!, contribution], transcriptHash, kind.keyRoles);
     reply.keyConfirmation = keys.keyConfirmation;
     reply.signature = await own.signingKey.sign(kind.replyTranscript(reply, own.self.issuer, transcriptHash));
@@ -304,9 +310,14 @@ export class ReceivedOpening<S> {
 }
 
 /** What a side puts into its message, whichever way that goes. */
-function share({ self }: Party, ephemeralPoint: Uint8Array, contribution: Uint8Array, sentAt: Instant) {
+function share(
+  { self }: Party,
+  { agreementPoint, ephemeralPoint }: Draw,
+  contribution: Uint8Array,
+  sentAt: Instant,
+): Partial<Share> {
   const { registrationPoint, keyStatement } = self;
-  return { registrationPoint, ephemeralPoint, contribution, sentAt, keyStatement };
+  return { registrationPoint, agreementPoint, ephemeralPoint, contribution, sentAt, keyStatement };
 }
 
 /** The Cert_D that a doctor's message carries; others' carry none. */
@@ -321,20 +332,29 @@ export interface SessionKeys {
   readonly keyConfirmation: Uint8Array;
 }
 
-/** K = S_own R_peer + r_own U_peer and Z = r_own R_peer, eq. 17's two inputs; the first product is the token's. */
-export async function agree(
-  own: RegistrationSecret,
-  peerEphemeral: Uint8Array,
-  ownScalar: bigint,
+/** K1 on the responder's base, K2 on the initiator's, and Z (eq. 17). */
+export type Shared = readonly [Uint8Array, Uint8Array, Uint8Array];
+
+/** Of K1 and K2 each side makes one with its S, which may be in a token, and the other with its r. */
+async function agreed(
+  side: "initiator" | "responder",
+  own: Party,
+  drawn: Draw,
   peer: VerifiedParty,
-): Promise<readonly [Uint8Array, Uint8Array]> {
-  const product = await own.agree(peerEphemeral);
-  return [add(product, multiply(ownScalar, peer.publicPoint)), multiply(ownScalar, peerEphemeral)];
+  received: Share,
+): Promise<Shared> {
+  const [bySecret, byScalar] = side === "responder" ? (["K1", "K2"] as const) : (["K2", "K1"] as const);
+  const sent = drawn.agreementPoint;
+  const theirs = received.agreementPoint!;
+  const ofSecret = await agree(own.registrationSecret, pointOver(theirs), bySecret, theirs);
+  const ofScalar = await agree(drawn.r, peer.publicPoint, byScalar, sent);
+  const z = await drawn.e.exchange(pointOver(received.ephemeralPoint!));
+  return side === "responder" ? [ofSecret, ofScalar, z] : [ofScalar, ofSecret, z];
 }
 
 /** Derive the session's keys. `roles` is "PD" for SEK_1, "DH" for SEK_2 (B5, B13). */
 export function derive(
-  shared: readonly [Uint8Array, Uint8Array],
+  shared: Shared,
   contributions: readonly [Uint8Array, Uint8Array],
   transcriptHash: Uint8Array,
   roles: "PD" | "DH",

@@ -1,17 +1,19 @@
 /** A party's own side: who it is and the keys that it acts with. The keys may be in a token; these are their handles. */
 
 import type { SignedStatement } from "../gen/federation/v1/statement_pb.js";
-import { type Entropy, hkdf, text } from "./bytes.js";
-import { multiplyBase, scalar } from "./group.js";
+import { agree, type Agreeing, type AgreementKey, SoftwareAgreement } from "./agreement.js";
+import { type Entropy, text } from "./bytes.js";
+import { hashToCurve, pointOver, SCALAR_SEED_BYTES, scalarFromSeed, xOf } from "./curve.js";
 import type { DecryptionKey } from "./hpke.js";
-import type { SigningKey } from "./statements.js";
+import type { SigningKey } from "./signatures.js";
 import { transcript } from "./transcript.js";
 import type { VerifiedParty } from "./verifier.js";
 
 export interface Party {
   readonly self: VerifiedParty;
   readonly signingKey: SigningKey;
-  readonly registrationSecret: RegistrationSecret;
+  /** S_X. */
+  readonly registrationSecret: Agreeing;
   /** Of the epoch that is announced. */
   readonly decryptionKey: DecryptionKey;
   /** Of every epoch that is not over, `decryptionKey` among them: what is sealed to one of them opens. */
@@ -22,22 +24,29 @@ export interface Party {
   readonly certificate: Uint8Array;
 }
 
-/** S_X, where it may be in a token. */
-export interface RegistrationSecret {
-  /** The full point S_X R for a received R. */
-  agree(point: Uint8Array): Promise<Uint8Array>;
-  /** u(S_X R), 32 bytes, as a token derives it. */
-  derive(point: Uint8Array): Promise<Uint8Array>;
+/** A step's random numbers, r5 to r8 and e5 to e8, and what is sent of them. */
+export interface Draw {
+  readonly r: Agreeing;
+  readonly e: AgreementKey;
+  /** x(r R), R being the peer's. */
+  readonly agreementPoint: Uint8Array;
+  /** x(e B). */
+  readonly ephemeralPoint: Uint8Array;
 }
 
-/** A step's random number, r5 to r8, and its point. */
-export function ephemeral(entropy: Entropy): { secret: bigint; point: Uint8Array } {
-  const secret = scalar(entropy(64));
-  return { secret, point: multiplyBase(secret) };
+/** Draw r for the base of this peer, and e, each of its own 48 bytes. */
+export async function draw(peer: VerifiedParty, entropy: Entropy): Promise<Draw> {
+  const [r, e] = [drawn(entropy), drawn(entropy)];
+  const agreementPoint = await r.exchange(pointOver(peer.registrationPoint));
+  return { r, e, agreementPoint, ephemeralPoint: xOf(e.publicKey) };
 }
 
-/** K_X = HKDF-SHA256(ikm = u(S_X PK), no salt, info = T("shared", ID_X, serial), 32 bytes): X and the issuer can make it. */
-export async function sharedKey(secret: RegistrationSecret, self: VerifiedParty): Promise<Uint8Array> {
-  const info = transcript("shared", text(self.identity), self.serial);
-  return hkdf(await secret.derive(self.issuer), info, 32);
+/** K_X = agree(S_X, Q(T("shared", ID_X, serial)), "shared", ID_X, serial), 32 bytes: X and the issuer can make it. */
+export function sharedKey(secret: Agreeing, { identity, serial }: VerifiedParty): Promise<Uint8Array> {
+  const fields = [text(identity), serial];
+  return agree(secret, hashToCurve(transcript("shared", ...fields)), "shared", ...fields);
+}
+
+function drawn(entropy: Entropy): SoftwareAgreement {
+  return new SoftwareAgreement(scalarFromSeed(entropy(SCALAR_SEED_BYTES)));
 }

@@ -24,7 +24,7 @@ import type { Party } from "./party.js";
 import { afterOpeningAsync, require } from "./refusal.js";
 import { checkOuter, parse } from "./rules.js";
 import { serialised } from "./sealing.js";
-import { verifySignature } from "./statements.js";
+import { verifySignature } from "./signatures.js";
 import { statementDigest } from "./transcript.js";
 import type { Verifier } from "./verifier.js";
 

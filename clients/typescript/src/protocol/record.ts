@@ -31,7 +31,8 @@ import { ofSession, refusalIn } from "./outcomes.js";
 import { afterOpening, require } from "./refusal.js";
 import { check, parse } from "./rules.js";
 import { serialised } from "./sealing.js";
-import { openStatement, verifySignature } from "./statements.js";
+import { verifySignature } from "./signatures.js";
+import { openStatement } from "./statements.js";
 import { listing, statementDigest, transcript } from "./transcript.js";
 import type { Verifier } from "./verifier.js";
 
@@ -236,9 +237,11 @@ function openingTranscript(
     issuer,
     u64(opening.sentAt!),
     opening.patientCommitment!,
+    opening.agreementPoint!,
     opening.ephemeralPoint!,
     opening.registrationPoint!,
     text(hospitalId),
+    opening.responderSerial!,
     keyId,
     sessionId,
     sha256(opening.contribution!),
@@ -246,7 +249,7 @@ function openingTranscript(
   );
 }
 
-/** TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, T_HPC1, session id)). */
+/** TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, E_HPC, T_HPC1, session id)). */
 function transcriptHash(
   openingPlaintext: Uint8Array,
   h1: RecordReply,
@@ -254,10 +257,12 @@ function transcriptHash(
   sessionId: Uint8Array,
 ): Uint8Array {
   const who = [text(h1.hospitalId!), credential, h1.registrationPoint!];
-  return sha256(transcript("th2", sha256(openingPlaintext), ...who, h1.ephemeralPoint!, u64(h1.sentAt!), sessionId));
+  const points = [h1.agreementPoint!, h1.ephemeralPoint!];
+  return sha256(transcript("th2", sha256(openingPlaintext), ...who, ...points, u64(h1.sentAt!), sessionId));
 }
 
 /** What Sig_HPC1 covers: eq. 41, and the session (C4). */
 function replyTranscript(h1: RecordReply, issuer: Uint8Array, hash: Uint8Array): Uint8Array {
-  return transcript("H1", issuer, u64(h1.sentAt!), text(h1.hospitalId!), h1.keyConfirmation!, hash);
+  const ephemeral = h1.ephemeralPoint!;
+  return transcript("H1", issuer, u64(h1.sentAt!), ephemeral, text(h1.hospitalId!), h1.keyConfirmation!, hash);
 }

@@ -12,15 +12,15 @@ import { type Credential, CredentialSchema, Role, type SignedStatement } from ".
 import type { TrustedBundle } from "./bundle.js";
 import { concat, EMPTY, equal, type Instant, sha256, text, u64 } from "./bytes.js";
 import { requireNotFuture } from "./freshness.js";
-import { publicPoint } from "./group.js";
+import { credentialTranscript, publicPoint, xOf } from "./curve.js";
 import type { DecryptionKey } from "./hpke.js";
 import { Lists } from "./lists.js";
 import { afterOpeningAsync, require } from "./refusal.js";
 import { check, parse } from "./rules.js";
 import { openPayload, sealOpening, UNNAMED } from "./sealing.js";
-import { isSignature, type SigningKey, verifySignature } from "./statements.js";
+import { isEcdsa, type SigningKey, verifySignature } from "./signatures.js";
 import { transcript } from "./transcript.js";
-import { credentialTranscript, type EncryptionKey, type VerifiedParty, Verifier } from "./verifier.js";
+import { type EncryptionKey, type VerifiedParty, Verifier } from "./verifier.js";
 
 /** Who asks to be registered, and with what: B_P or Cert_D as `evidence`; a ticket unless a doctor. */
 export interface Applicant {
@@ -148,12 +148,16 @@ export function attributeOf(role: Role, evidence: Uint8Array): Uint8Array {
   return sha256(role === Role.PATIENT ? transcript("bp", evidence) : evidence);
 }
 
-/** Eq. 4, 7, 10: R_X1 || S_X is an Ed25519 signature of T("cred", M_X) by s. Gives U_X. */
+/** Eq. 4, 7, 10: (R_X1, S_X) is an ECDSA signature of T("cred", PK, M_X) by s, whichever s of the two. Gives U_X. */
 function requireEquation(answer: RegistrationAnswer, issuer: Uint8Array): Uint8Array {
-  const signed = credentialTranscript(answer.credential!);
-  const signature = concat(answer.registrationPoint!, answer.registrationSecret!);
-  require(isSignature(issuer, signature, signed), "CREDENTIAL_INVALID", "(R_X1, S_X) does not satisfy eq. 4, 7, 10");
-  return publicPoint(answer.registrationPoint!, issuer, signed);
+  const [registrationPoint, credential] = [answer.registrationPoint!, answer.credential!];
+  const holds = isEcdsa(
+    issuer,
+    concat(registrationPoint, answer.registrationSecret!),
+    credentialTranscript(issuer, credential),
+  );
+  require(holds, "CREDENTIAL_INVALID", "(R_X1, S_X) does not satisfy eq. 4, 7, 10");
+  return publicPoint(registrationPoint, issuer, credential);
 }
 
 function requestTranscript(request: RegistrationRequest, cloudId: string): Uint8Array {
@@ -172,5 +176,6 @@ function requestTranscript(request: RegistrationRequest, cloudId: string): Uint8
 }
 
 function answerTranscript(requestDigest: Uint8Array, answer: RegistrationAnswer, point: Uint8Array): Uint8Array {
-  return transcript("reg2", requestDigest, answer.credential!, answer.registrationPoint!, point, u64(answer.sentAt!));
+  const [credential, registrationPoint] = [answer.credential!, answer.registrationPoint!];
+  return transcript("reg2", requestDigest, credential, registrationPoint, xOf(point), u64(answer.sentAt!));
 }

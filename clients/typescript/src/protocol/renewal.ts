@@ -21,7 +21,8 @@ import { isRevoked } from "./periods.js";
 import { require } from "./refusal.js";
 import { checkOuter } from "./rules.js";
 import { sealOpening, UNNAMED } from "./sealing.js";
-import { openStatement, peekStatement, type SigningKey } from "./statements.js";
+import type { SigningKey } from "./signatures.js";
+import { openStatement, peekStatement } from "./statements.js";
 import { transcript } from "./transcript.js";
 import type { EncryptionKey, Verifier } from "./verifier.js";
 

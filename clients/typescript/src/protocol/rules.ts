@@ -15,7 +15,7 @@ import {
 } from "@bufbuild/protobuf";
 import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { Kind, payload, type PayloadRule, rule as ruleOption } from "../gen/federation/v1/rules_pb.js";
-import { requireReceivedPoint } from "./group.js";
+import { requirePoint, requireRegistrationPoint, requireVerifyingKey } from "./curve.js";
 import { Refusal, require } from "./refusal.js";
 
 const NAME = "[A-Za-z0-9._-]{1,64}";
@@ -49,13 +49,20 @@ const LAST_MOMENT = 253_402_300_799_999n;
 
 const SIZES = new Map<Kind, readonly number[]>([
   [Kind.POINT, [32]],
+  [Kind.REGISTRATION_POINT, [32]],
   [Kind.SIGNATURE, [64]],
   [Kind.DIGEST, [32]],
   [Kind.ID16, [16]],
   [Kind.SESSION_ID, [0, 16]],
   [Kind.BYTES32, [32]],
-  [Kind.VERIFYING_KEY, [32]],
-  [Kind.ENCAPSULATION_KEY, [1216]],
+  [Kind.VERIFYING_KEY, [33]],
+  [Kind.ENCAPSULATION_KEY, [1249]],
+]);
+
+const POINTS = new Map<Kind, (value: Uint8Array) => void>([
+  [Kind.POINT, requirePoint],
+  [Kind.REGISTRATION_POINT, requireRegistrationPoint],
+  [Kind.VERIFYING_KEY, requireVerifyingKey],
 ]);
 
 /** Parse a payload or statement and check it by its rules. */
@@ -155,5 +162,5 @@ function checkSized(member: DescField, value: string | Uint8Array): void {
   require(!isFormed ||
     (typeof value === "string" &&
       hasForm(kind, value)), "FIELD_INVALID", `${member.toString()} has not the form of its kind`);
-  if (kind === Kind.POINT || kind === Kind.VERIFYING_KEY) requireReceivedPoint(value as Uint8Array);
+  POINTS.get(kind)?.(value as Uint8Array);
 }

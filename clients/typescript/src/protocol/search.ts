@@ -17,7 +17,7 @@ import { ofSearch, refusalIn } from "./outcomes.js";
 import { type Party, sharedKey } from "./party.js";
 import { afterOpeningAsync, require } from "./refusal.js";
 import { openPayload, sealOpening, UNNAMED } from "./sealing.js";
-import { verifySignature } from "./statements.js";
+import { verifySignature } from "./signatures.js";
 import { listing, signedDigest, transcript } from "./transcript.js";
 import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
 

@@ -1,30 +1,11 @@
 /** Signatures over transcripts, and statements: exact bytes, signed under a label, parsed only after the signature holds. */
 
-import { createPublicKey, verify } from "node:crypto";
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import { type SignedStatement, SignedStatementSchema } from "../gen/federation/v1/statement_pb.js";
-import { require } from "./refusal.js";
 import { parse } from "./rules.js";
 import { serialised } from "./sealing.js";
+import { type SigningKey, verifySignature } from "./signatures.js";
 import { transcript } from "./transcript.js";
-
-/** PRK_X, where it may be in a token: signs pure Ed25519 (RFC 8032, 5.1.6). */
-export interface SigningKey {
-  /** PUK_X, 32 bytes. */
-  readonly publicKey: Uint8Array;
-  sign(message: Uint8Array): Promise<Uint8Array>;
-}
-
-const SPKI_ED25519 = Buffer.from("302a300506032b6570032100", "hex");
-
-export function isSignature(verifyingKey: Uint8Array, signature: Uint8Array, signed: Uint8Array): boolean {
-  const key = createPublicKey({ key: Buffer.concat([SPKI_ED25519, verifyingKey]), format: "der", type: "spki" });
-  return verify(null, signed, key, signature);
-}
-
-export function verifySignature(verifyingKey: Uint8Array, signature: Uint8Array, signed: Uint8Array): void {
-  require(isSignature(verifyingKey, signature, signed), "SIGNATURE_INVALID", "a signature does not hold");
-}
 
 /** Sign a statement over T(label, its bytes). */
 export async function signStatement<D extends DescMessage>(

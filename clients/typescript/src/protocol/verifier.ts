@@ -14,13 +14,12 @@ import type { TrustedBundle } from "./bundle.js";
 import { equal, type Instant, sha256 } from "./bytes.js";
 import { verifyCertificate } from "./certificate.js";
 import { hasBegun, SKEW } from "./freshness.js";
-import { publicPoint } from "./group.js";
+import { publicPoint } from "./curve.js";
 import { KEM_ID, keyIdOf, requireEncryptionKey } from "./hpke.js";
 import type { Lists } from "./lists.js";
 import { require } from "./refusal.js";
 import { parse } from "./rules.js";
 import { openStatement, peekStatement } from "./statements.js";
-import { transcript } from "./transcript.js";
 
 /** Somebody whose CRED held. `issuer` is the PK that signed its credential: "PK" in what it signs. */
 export interface VerifiedParty {
@@ -29,7 +28,9 @@ export interface VerifiedParty {
   readonly serial: Uint8Array;
   readonly attribute: Uint8Array;
   readonly credential: Uint8Array;
+  /** R_X1 = rho. */
   readonly registrationPoint: Uint8Array;
+  /** U_X, compressed. */
   readonly publicPoint: Uint8Array;
   readonly verifyingKey: Uint8Array;
   readonly issuer: Uint8Array;
@@ -73,7 +74,7 @@ export class Verifier {
       attribute: credential.attribute!,
       credential: statement.credential!,
       registrationPoint: statement.registrationPoint!,
-      publicPoint: publicPoint(statement.registrationPoint!, issuer, credentialTranscript(statement.credential!)),
+      publicPoint: publicPoint(statement.registrationPoint!, issuer, statement.credential!),
       verifyingKey: statement.verifyingKey!,
       issuer,
       keyStatement: signed,
@@ -127,11 +128,6 @@ export class Verifier {
     this.lists.requireKeyGood(statement.keyId!);
     return { owner, keyId: statement.keyId!, encryptionKey: statement.encryptionKey!, statement: signed };
   }
-}
-
-/** T("cred", M_X): what s signs. */
-export function credentialTranscript(credential: Uint8Array): Uint8Array {
-  return transcript("cred", credential);
 }
 
 function openEncryptionKey(signed: SignedStatement, key: Uint8Array): EncryptionKeyStatement {
