@@ -195,7 +195,8 @@ func register(t *testing.T, w *world, name string, role pb.Role) *Party {
 		return awaiting.Receive(reply, w.verifier.Anchors, [][]byte{w.Authority.CRL}, w.verifier.Freshness, now)
 	})
 	party := registered.Party
-	if err := keys.ImportRegistrationSecret(store, registered.Secret, party.Serial, party.RegistrationPoint, party.PublicPoint); err != nil {
+	err = keys.ImportRegistrationSecret(store, registered.Secret, party.Serial, party.RegistrationPoint, party.PublicPoint)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(registered.Secret, make([]byte, 32)) {
