@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -36,13 +39,18 @@ class Maker:
         doctor = signing_key(data["parties"]["doctor"]["signing_key"]).verifying_key
         self._doctor_key, self._puk = doctor.x509, doctor.data
 
-    def certificate(self, *more: tuple[x509.ExtensionType, bool], serial: int = 7) -> str:
+    def certificate(
+        self,
+        *more: tuple[x509.ExtensionType, bool],
+        serial: int = 7,
+        key: CertificatePublicKeyTypes | None = None,
+    ) -> str:
         usage = x509.KeyUsage(True, True, False, False, False, False, False, False, False)
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([]))
             .issuer_name(self._ca.subject)
-            .public_key(self._doctor_key)
+            .public_key(key or self._doctor_key)
             .serial_number(serial)
             .not_valid_before(MOMENT - timedelta(days=1))
             .not_valid_after(MOMENT + timedelta(days=1))
@@ -64,6 +72,7 @@ class Maker:
         entry: Extensions = (),
         begins: timedelta = timedelta(hours=-1),
         key: ec.EllipticCurvePrivateKey | None = None,
+        hashed: HashAlgorithm | None = None,
     ) -> str:
         begin = MOMENT + begins
         builder = x509.CertificateRevocationListBuilder().issuer_name(self._ca.subject).last_update(begin)
@@ -76,7 +85,7 @@ class Maker:
         for extension, critical in entry:
             named = named.add_extension(extension, critical)
         builder = builder.add_revoked_certificate(named.build())
-        return builder.sign(key or self._key, SHA256()).public_bytes(Encoding.DER).hex()
+        return builder.sign(key or self._key, hashed or SHA256()).public_bytes(Encoding.DER).hex()
 
     def pin(self, number: bytes, crl: str) -> Json:
         certificate = bytes.fromhex(self.authority["certificate"])
@@ -106,7 +115,7 @@ class Maker:
 def vectors(cast: Cast) -> list[Json]:
     """Give a vector for each rule, and for what it lets pass."""
     maker = Maker(cast.data)
-    return [*_scopes(maker), *_purposes(maker), *_shapes_of_crls(maker), *_pins(maker)]
+    return [*_scopes(maker), *_purposes(maker), *_algorithms(maker), *_shapes_of_crls(maker), *_pins(maker)]
 
 
 def _scopes(maker: Maker) -> Iterator[Json]:
@@ -134,6 +143,27 @@ def _purposes(maker: Maker) -> Iterator[Json]:
     yield maker.vector("with an unknown extension", "success", certificate=maker.certificate((UNKNOWN, False)))
 
 
+def _algorithms(maker: Maker) -> Iterator[Json]:
+    """Either s, for X.509 knows no lower half; and keys that no doctor of this federation has."""
+    halves = {
+        _has_high_s(encoded): encoded for encoded in (maker.certificate(serial=serial) for serial in range(8, 24))
+    }
+    for is_high, encoded in halves.items():
+        yield maker.vector(f"its signature has the {'high' if is_high else 'low'} s", "success", certificate=encoded)
+    others = {
+        "P-384": ec.derive_private_key(7, ec.SECP384R1()),
+        "Ed25519": Ed25519PrivateKey.from_private_bytes(bytes(32)),
+    }
+    for name, key in others.items():
+        certificate = maker.certificate(key=key.public_key())
+        yield maker.vector(f"for a key of {name}", "CERTIFICATE_FOREIGN", certificate=certificate)
+
+
+def _has_high_s(encoded: str) -> bool:
+    signature = x509.load_der_x509_certificate(bytes.fromhex(encoded)).signature
+    return decode_dss_signature(signature)[1] > spec.ORDER // 2
+
+
 def _shapes_of_crls(maker: Maker) -> Iterator[Json]:
     other = x509.CertificateIssuer([x509.UniformResourceIdentifier("urn:medunion:M:elsewhere")])
     reason = x509.CRLReason(x509.ReasonFlags.key_compromise)
@@ -147,6 +177,7 @@ def _shapes_of_crls(maker: Maker) -> Iterator[Json]:
         "a CRL with an entry of another issuer": maker.crl(8, entry=((other, True),)),
         "a CRL with an unknown critical extension of an entry": maker.crl(8, entry=((UNKNOWN, True),)),
         "a CRL by another key": maker.crl(8, key=ReproducibleKey(Stream("another authority").private_key().hex())),
+        "a CRL by ecdsa-with-SHA384": maker.crl(8, hashed=SHA384()),
         "a CRL that has ended": maker.crl(8, begins=timedelta(days=-1)),
         "a CRL that has not begun": maker.crl(8, begins=timedelta(hours=1)),
     }

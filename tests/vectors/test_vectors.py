@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.exceptions import InvalidSignature
 from google.protobuf.message import Message
 
 from federation.errors import FederationError
@@ -24,25 +23,39 @@ from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record
 from federation.v1.registration_pb2 import RegistrationRequest
 from federation.v1.statement_pb2 import SignedStatement
 from hsm import Token
-from keystore import biometric, group
-from keystore.errors import InvalidPoint
+from keystore import biometric
+from keystore.agreement import Agreeing, SoftwareAgreement, agree
+from keystore.curve import (
+    compressed,
+    hash_to_curve,
+    point_over,
+    private_key,
+    public_point,
+    require_point,
+    require_registration_point,
+)
+from keystore.errors import CredentialMismatch, InvalidPoint, SealBroken
 from keystore.fuzzy import FuzzyKey
-from keystore.issuing import IssuingKey, check_issued
-from keystore.registration_secret import RegistrationSecret, token_form
+from keystore.generations import Generation, Generations, label_of
+from keystore.issuing import check_issued
+from keystore.keyring import AgreementPrf, KeyRing, MacPrf, Prf, TokenSealing
+from keystore.policies import PERSON_POLICIES, POLICIES, REGISTRATION_PREFIX, SEALING
+from keystore.signatures import VerifyingKey
 from keystore.transcript import transcript
 from tests.vectors import bundles, certificates, scenario, spec
 from tests.vectors.describe import describe, plaintext_of
+from tests.vectors.draws import Json, Stream
 from tests.vectors.generate import PHASES, ROLES
 from tests.vectors.kept import FILES, named, raw, vectors
 from tests.vectors.replay import outcome
-from tests.vectors.software import Cast, Json, Stream, decryption_key
+from tests.vectors.software import Cast, decryption_key, issuing_key, signing_key
 from tests.vectors.world import Step, register
 
 ROOT = Path(__file__).parents[2]
-KeyOf = Callable[[str, Registered, Cast], X25519PrivateKey | None]
+KeyOf = Callable[[str, Registered, Cast], Agreeing | None]
 
 
-def in_software(name: str, registered: Registered, cast: Cast) -> X25519PrivateKey | None:
+def in_software(name: str, registered: Registered, cast: Cast) -> Agreeing | None:
     return None
 
 
@@ -60,7 +73,7 @@ class Replay:
         assert plaintext_of(step).hex() == vector["plaintext"]
         assert describe(recorded, vector["now"]) == vector
         if "signed" in vector:
-            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(vector["signed"]["verifying_key"]))
+            key = VerifyingKey(bytes.fromhex(vector["signed"]["verifying_key"]))
             key.verify(*raw(vector["signed"], "signature", "transcript"))
         self.steps[step.name] = recorded
         return step.receive(recorded.message, now=vector["now"])
@@ -110,7 +123,7 @@ def test_the_live_key_signed_the_renewal() -> None:
     by_name = {vector["name"]: vector for vector in vectors("derived")}
     covered = by_name["what the live key of a renewal signs"]["transcript"]
     request = RegistrationRequest.FromString(bytes.fromhex(messages()["reg1-hospital-again"]["plaintext"]))
-    live = Cast(FILES["parties"]).applicant("hospital").signing_key.public_key()
+    live = Cast(FILES["parties"]).applicant("hospital").signing_key.verifying_key
     live.verify(request.current_signature, bytes.fromhex(covered))
 
 
@@ -122,14 +135,18 @@ def test_every_refusal_replays(replay: Replay, vector: Json) -> None:
 def test_a_token_gives_the_same_session_keys_for_the_imported_secret(make_token: Callable[[str], Token]) -> None:
     """S_X fixed, imported into a real token: the whole run yields the recorded bytes, so the same keys."""
 
-    def in_token(name: str, registered: Registered, cast: Cast) -> X25519PrivateKey | None:
-        form = token_form(bytes(registered.registration_secret))
-        public = group.u_coordinate(registered.party.public_point)
-        return make_token(name).import_x25519("registration-secret", form, public)
+    def in_token(name: str, registered: Registered, cast: Cast) -> Agreeing | None:
+        return _imported(make_token(name), bytes(registered.registration_secret))
 
     replay = Replay(messages(), in_token)
     replay.run()
     _require_scheduled(replay)
+
+
+def _imported(token: Token, secret: bytes, number: int = 0) -> Agreeing:
+    label, policy = f"{REGISTRATION_PREFIX}{number}", POLICIES[REGISTRATION_PREFIX]
+    token.import_key(label, policy, bytearray(secret))
+    return token.agreement(label, policy)
 
 
 @named("transcript")
@@ -141,14 +158,101 @@ def test_transcript(vector: Json) -> None:
 
 @named("points")
 def test_point(vector: Json) -> None:
-    point = bytes.fromhex(vector["point"])
+    point, registers = bytes.fromhex(vector["point"]), vector["kind"] == "KIND_REGISTRATION_POINT"
     accepted = vector["expect"] == "success"
-    assert spec.may_be_received(point) == accepted
+    assert (spec.may_be_registered if registers else spec.may_be_received)(point) == accepted
+    require = require_registration_point if registers else require_point
     if accepted:
-        assert group.require_received_point(point) == point
+        assert require(point) == point
+        assert compressed(point_over(point)) == b"\x02" + point
     else:
         with pytest.raises(InvalidPoint) as refused:
-            group.require_received_point(point)
+            require(point)
+        assert refused.value.reason == vector["expect"]
+
+
+@named("verifying_keys")
+def test_verifying_key(vector: Json) -> None:
+    key = bytes.fromhex(vector["verifying_key"])
+    accepted = vector["expect"] == "success"
+    assert spec.is_verifying_key(key) == accepted
+    if accepted:
+        assert compressed(VerifyingKey(key).x509) == VerifyingKey(key).data == key
+    else:
+        with pytest.raises(InvalidPoint) as refused:
+            VerifyingKey(key)
+        assert refused.value.reason == vector["expect"]
+
+
+@named("signatures")
+def test_signature(vector: Json) -> None:
+    public, message, signature = raw(vector, "verifying_key", "message", "signature")
+    accepted = vector["expect"] == "success"
+    assert spec.holds(public, message, signature) == accepted
+    if accepted:
+        key = signing_key(vector["private_key"])
+        assert (key.verifying_key.data, key.sign(message)) == (public, signature)
+        VerifyingKey(public).verify(signature, message)
+    else:
+        with pytest.raises(InvalidSignature):
+            VerifyingKey(public).verify(signature, message)
+
+
+@named("agreement")
+def test_agreement(vector: Json) -> None:
+    private, point = raw(vector, "private_key", "point")
+    fields = map(bytes.fromhex, vector["fields"])
+    agreed = agree(SoftwareAgreement(private_key(private)), point_over(point), vector["label"], *fields)
+    assert agreed.hex() == vector["value"]
+
+
+def test_a_token_agrees_as_the_vectors_say(token: Token) -> None:
+    """Zeros at the begin of x are kept, whatever the token does itself."""
+    for number, vector in enumerate(vectors("agreement")):
+        private, point = raw(vector, "private_key", "point")
+        key, fields = _imported(token, private, number), map(bytes.fromhex, vector["fields"])
+        assert agree(key, point_over(point), vector["label"], *fields).hex() == vector["value"], vector["name"]
+
+
+@named("hash_to_curve")
+def test_hash_to_curve(vector: Json) -> None:
+    message, point = raw(vector, "message", "point")
+    assert bytes.fromhex(vector["tag"]) == spec.HASHING_TAG
+    assert compressed(hash_to_curve(message)) == point
+
+
+@dataclass(frozen=True)
+class Book:
+    """Generations of one purpose, the last of which is active."""
+
+    purpose: str
+    last: int
+
+    def read(self) -> Generations:
+        return Generations({self.purpose: tuple(Generation(n, active_from=0) for n in range(1, self.last + 1))})
+
+
+@named("sealing")
+def test_seal_at_rest_opens_by_a_token(vector: Json, token: Token) -> None:
+    purpose, generation = vector["purpose"], vector["generation"]
+    policy = (POLICIES if vector["kind"] == "HMAC-SHA256" else PERSON_POLICIES)[SEALING]
+    key, sealed, associated_data = raw(vector, "key", "sealed", "associated_data")
+    token.import_key(label_of(purpose, generation), policy, bytearray(key))
+
+    def open_key(label: str) -> Prf:
+        return (
+            MacPrf(token.mac(label, policy))
+            if policy is POLICIES[SEALING]
+            else AgreementPrf(token.agreement(label, policy))
+        )
+
+    sealing = TokenSealing(purpose, KeyRing(purpose, open_key, Book(purpose, generation), lambda: 1))
+    if vector["expect"] == "success":
+        assert sealing.open(sealed, associated_data).hex() == vector["plaintext"]
+        assert sealing.generation_of(sealed) == generation
+    else:
+        with pytest.raises(SealBroken) as refused:
+            sealing.open(sealed, associated_data)
         assert refused.value.reason == vector["expect"]
 
 
@@ -176,29 +280,23 @@ def test_form_of_a_field(vector: Json) -> None:
 
 @named("issuing")
 def test_issuing(vector: Json) -> None:
-    seed, credential, secret, public = raw(vector, "issuing_seed", "credential", "registration_secret", "public_point")
-    key = IssuingKey(Ed25519PrivateKey.from_private_bytes(seed))
+    issuer, credential, rho = raw(vector, "issuer_public_key", "credential", "registration_point")
+    if vector["expect"] == "INVALID_POINT":
+        with pytest.raises(InvalidPoint):
+            public_point(rho, issuer, credential)
+        return
+    secret = bytes.fromhex(vector["registration_secret"])
+    if vector["expect"] != "success":
+        with pytest.raises(CredentialMismatch):
+            check_issued(issuer, credential, rho + secret)
+        return
+    key = issuing_key(vector["issuing_key"])
     issued = key.issue(credential)
-    assert key.public_key.hex() == vector["issuer_public_key"]
-    assert (issued.registration_point.hex(), bytes(issued.registration_secret)) == (
-        vector["registration_point"],
-        secret,
-    )
-    assert check_issued(key.public_key, credential, issued.registration_point + secret) == public
-    message = bytes.fromhex(vector["transcript"])
-    scalar = group.challenge_scalar(issued.registration_point, key.public_key, message)
-    assert scalar.hex() == vector["challenge_scalar"]
-    assert token_form(secret).hex() == vector["token_form"]
-    shared = issued.shared_key(key.public_key, vector["identity"], bytes.fromhex(vector["serial"]))
-    assert shared.hex() == vector["shared_key"]
-
-
-@named("full_point")
-def test_full_point(vector: Json) -> None:
-    form, public, point = raw(vector, "token_form", "public_point", "point")
-    secret = RegistrationSecret(X25519PrivateKey.from_private_bytes(form), public)
-    assert secret.agree(point).hex() == vector["result"]
-    assert group.multiply(bytes.fromhex(vector["registration_secret"]), point).hex() == vector["result"]
+    assert key.public_key == issuer
+    assert (issued.registration_point, bytes(issued.registration_secret)) == (rho, secret)
+    assert compressed(check_issued(issuer, credential, rho + secret)).hex() == vector["public_point"]
+    assert compressed(public_point(rho, issuer, credential)).hex() == vector["public_point"]
+    assert issued.shared_key(vector["identity"], bytes.fromhex(vector["serial"])).hex() == vector["shared_key"]
 
 
 @named("schedule")
@@ -208,7 +306,8 @@ def test_key_schedule(vector: Json) -> None:
     th = hashlib.sha256(encoded).digest()
     assert th.hex() == hashed["value"]
     first, second = map(bytes.fromhex, vector["contributions"])
-    keys = derive((bytes.fromhex(vector["K"]), bytes.fromhex(vector["Z"])), (first, second), th, vector["roles"])
+    k1, k2, z = raw(vector, "K1", "K2", "Z")
+    keys = derive((k1, k2, z), (first, second), th, vector["roles"])
     a, b = vector["roles"]
     expected = {
         f"k_{a}>{b}": keys.forward.key,
@@ -236,8 +335,12 @@ def _require_scheduled(replay: Replay) -> None:
 def test_hpke(vector: Json) -> None:
     key = decryption_key(vector)
     assert (key.encryption_key.hex(), key.key_id.hex()) == (vector["encryption_key"], vector["key_id"])
-    sealed, info, plaintext = raw(vector, "sealed", "info", "plaintext")
-    assert key.open(sealed, info) == plaintext
+    sealed, info = raw(vector, "sealed", "info")
+    if vector["expect"] == "success":
+        assert key.open(sealed, info).hex() == vector["plaintext"]
+    else:
+        with pytest.raises(SealBroken):
+            key.open(sealed, info)
 
 
 @named("statements")
@@ -247,7 +350,7 @@ def test_statement(vector: Json) -> None:
     kind = next(getattr(module, name) for module in modules if hasattr(module, name))
     statement, signature, key = raw(vector, "statement", "signature", "verifying_key")
     signed = SignedStatement(statement=statement, signature=signature)
-    opened = open_statement(vector["label"], kind, signed, Ed25519PublicKey.from_public_bytes(key))
+    opened = open_statement(vector["label"], kind, signed, VerifyingKey(key))
     assert opened.SerializeToString(deterministic=True) == statement
     assert hashlib.sha256(bytes.fromhex(vector["transcript"])).hexdigest() == vector["digest"]
 
@@ -281,12 +384,14 @@ def test_the_biometric_values_are_the_keystore_s() -> None:
 
 
 def _labels_of_vectors() -> set[str]:
-    labels = {vector["label"] for name in ("statements", "derived", "transcript") for vector in vectors(name)}
+    labels = {
+        vector["label"] for name in ("statements", "derived", "transcript", "agreement") for vector in vectors(name)
+    }
     labels |= {vector["transcript_hash"]["label"] for vector in vectors("schedule")}
     for vector in messages().values():
         labels |= {vector.get("signed", {}).get("label"), vector.get("seal", vector.get("frame", {})).get("name")}
-    # h and s are `issuing.json`'s, K_X too; info and keys are in every seal and schedule.
-    return labels | {"cred", "shared", "hpke", "key"}
+    # cred and shared are `issuing.json`'s, sig is `signatures.json`'s; info and keys are in every seal and schedule.
+    return labels | {"cred", "shared", "sig", "hpke", "key"}
 
 
 def test_every_label_of_the_definitions_and_the_protocol_has_a_vector() -> None:
