@@ -1,7 +1,7 @@
 """PKCS#11 and nothing of medicine: tokens, sessions, and keys that never leave them."""
 
 from hsm import errors, softhsm
-from hsm.agreement import Way
+from hsm.agreement import Way, software_prf
 from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
 from hsm.metrics import TokenMetrics
 from hsm.pin import (
@@ -42,4 +42,5 @@ __all__ = [
     "pin_from_prompt",
     "pin_from_value",
     "softhsm",
+    "software_prf",
 ]

@@ -149,6 +149,11 @@ class Token:
         """Return the strongest way of agreeing that the token has, tried at the first question; raises `MechanismMissing`."""
         return self._ways.strongest()
 
+    @property
+    def gives_x(self) -> bool:
+        """Return whether the token lets the x-coordinate of a shared point out, as `TokenAgreementKey.exchange` needs."""
+        return Way.NULL in self._ways.all()
+
     def generate_signing(self, label: str, policy: KeyPolicy = SIGNING) -> TokenSigningKey:
         """Generate a signing key; raises `KeyExists`."""
         self._create(lambda session, name: creation.generate(session, name, policy), label)

@@ -5,19 +5,16 @@
 (docs/protocol.md, section 1; the KDF is SEC 1's, section 3.6.1.)
 """
 
-import hmac
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
+from hsm import software_prf
 from keystore.curve import hash_to_curve
 from keystore.transcript import transcript
 
 SHARED_INFO: Final = b"medunion/v1"
-AGREED_BYTES: Final = 32
 
 
 class Agreeing(Protocol):
@@ -36,13 +33,7 @@ class SoftwareAgreement:
 
     def prf(self, peer: ec.EllipticCurvePublicKey, shared_info: bytes, message: bytes) -> bytes:
         """Return what a token does for its own keys."""
-        return prf_of(self.key.exchange(ec.ECDH(), peer), shared_info, message)
-
-
-def prf_of(x: bytes, shared_info: bytes, message: bytes) -> bytes:
-    """Return the rest of the function, of x(d Q)."""
-    key = X963KDF(algorithm=SHA256(), length=AGREED_BYTES, sharedinfo=shared_info).derive(x)
-    return hmac.digest(key, message, "sha256")
+        return software_prf(self.key.exchange(ec.ECDH(), peer), shared_info, message)
 
 
 def agree(key: Agreeing, peer: ec.EllipticCurvePublicKey, label: str, *fields: bytes) -> bytes:

@@ -146,20 +146,16 @@ def _map_to_curve(u: int) -> EccPoint:
     p = FIELD_PRIME
     shared = _Z * u * u % p
     denominator = (shared * shared + shared) % p
-    if denominator:
-        x = -_B * pow(_A, -1, p) * (1 + pow(denominator, -1, p)) % p
-    else:
-        x = _B * pow(_Z * _A, -1, p) % p
-    y = _square_root(x)
-    if y is None:
-        x = shared * x % p
-        y = _square_root(x)
-    assert y is not None, "one of the two is a square (RFC 9380, section 6.6.2)"
+    first = -_B * pow(_A, -1, p) * (1 + pow(denominator, -1, p)) % p if denominator else _B * pow(_Z * _A, -1, p) % p
+    # Over one of the two lies a point; which, u decides, and u is public.
+    x = first if _is_square(_right_side(first)) else shared * first % p
+    y = pow(_right_side(x), (p + 1) // 4, p)  # p = 3 mod 4
     return EccPoint(x, y if y % 2 == u % 2 else p - y, "p256")
 
 
-def _square_root(x: int) -> int | None:
-    """Return a y with y^2 = x^3 + Ax + B, or None; p = 3 mod 4."""
-    square = (x * x * x + _A * x + _B) % FIELD_PRIME
-    root = pow(square, (FIELD_PRIME + 1) // 4, FIELD_PRIME)
-    return root if root * root % FIELD_PRIME == square else None
+def _right_side(x: int) -> int:
+    return (x * x * x + _A * x + _B) % FIELD_PRIME
+
+
+def _is_square(value: int) -> bool:
+    return pow(value, (FIELD_PRIME - 1) // 2, FIELD_PRIME) in (0, 1)

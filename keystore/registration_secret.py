@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from keystore.agreement import SHARED_INFO, Agreeing, agree, prf_of
+from hsm import software_prf
+from keystore.agreement import SHARED_INFO, Agreeing, agree
 from keystore.curve import hash_to_curve, point_over, x_of
 from keystore.errors import CredentialMismatch
 from keystore.transcript import text, transcript
@@ -34,7 +35,7 @@ class RegistrationSecret:
     def require_consistent(self) -> None:
         """Require of the token that S_X R has the x of U_X (a self-test). Raises CredentialMismatch, InvalidPoint."""
         probe = transcript("self-test", self.point)
-        expected = prf_of(x_of(self.public_point), SHARED_INFO, probe)
+        expected = software_prf(x_of(self.public_point), SHARED_INFO, probe)
         if not hmac.compare_digest(self.key.prf(point_over(self.point), SHARED_INFO, probe), expected):
             raise CredentialMismatch("the token's key is not the registration secret of this credential")
 

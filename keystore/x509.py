@@ -57,7 +57,9 @@ def serial_number(key: ec.EllipticCurvePrivateKey) -> int:
     return int.from_bytes(draw(SERIAL_BYTES), "big") >> 1
 
 
-def signed_certificate(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, profile: Profile) -> x509.Certificate:
+def signed_certificate(
+    builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, profile: Profile
+) -> x509.Certificate:
     """Have a certificate signed. Raises CertificateRejected, HsmError."""
     twin = builder.sign(_throw_away(key), SHA256())
     lint_certificate(twin, profile, key.public_key())
@@ -226,7 +228,9 @@ def create_tls_ca(key: ec.EllipticCurvePrivateKey, realm: str, *, now: datetime)
     return _self_signed(key, _name(f"{realm} TLS"), name_constraints(TLS_DOMAIN), TLS_CA, now)
 
 
-def require_tls_ca(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, realm: str, *, now: datetime) -> None:
+def require_tls_ca(
+    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, realm: str, *, now: datetime
+) -> None:
     """Raise CertificateRejected unless that is the TLS CA's certificate of this realm and key, and valid now."""
     lint_certificate(certificate, TLS_CA, key.public_key())
     if not is_issued_by(certificate, certificate):
@@ -260,7 +264,12 @@ def issue_identity_ca(
 
 
 def issue_leaf(
-    ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, identity: str, *, now: datetime, life: timedelta = LEAF_LIFE
+    ca: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+    identity: str,
+    *,
+    now: datetime,
+    life: timedelta = LEAF_LIFE,
 ) -> TlsLeaf:
     """Make a TLS key in memory and its certificate for an identity's TLS name, for server and client use.
 
@@ -358,10 +367,7 @@ def is_signed_by(crl: x509.CertificateRevocationList, authority: x509.Certificat
     """Return whether an authority's certificate is the one that signed a CRL."""
     key = authority.public_key()
     return (
-        is_p256(key)
-        and is_signed_with_ecdsa(crl)
-        and crl.issuer == authority.subject
-        and crl.is_signature_valid(key)
+        is_p256(key) and is_signed_with_ecdsa(crl) and crl.issuer == authority.subject and crl.is_signature_valid(key)
     )
 
 

@@ -25,6 +25,7 @@ from federation.v1.record_pb2 import RecordOpening, RecordReply
 from federation.v1.registration_pb2 import RegistrationAnswer, RegistrationRequest
 from federation.v1.search_pb2 import SearchAnswer, SearchQuery
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
+from keystore.curve import FIELD_PRIME
 from keystore.encryption import DecryptionKey, seal
 from keystore.signatures import SigningKey
 from keystore.transcript import frame, transcript
@@ -33,14 +34,11 @@ from tests.simulator import CLOUD_ID, Federation
 PADDED = {ConsultationOpening: 4096, ConsultationReply: 8192, SearchQuery: 16384, SearchAnswer: 32768}
 PADDED |= {RecordOpening: 8192, RecordReply: 4096}
 BORROWED_POINTS = {
-    "neutral_element": (1).to_bytes(32, "little"),
-    "base_point": bytes.fromhex("58" + "66" * 31),
-    "negated_base_point": bytes.fromhex("58" + "66" * 30 + "e6"),
-    "order_two": bytes.fromhex("ec" + "ff" * 30 + "7f"),
-    "order_four": bytes(32),
-    "order_eight": bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
-    "not_canonical": bytes.fromhex("ee" + "ff" * 30 + "7f"),
-    "off_the_curve_or_on_the_twist": (2).to_bytes(32, "little"),
+    "twist": (1).to_bytes(32, "big"),
+    "twist_again": (2).to_bytes(32, "big"),
+    "not_below_the_prime": FIELD_PRIME.to_bytes(32, "big"),
+    "the_prime_and_five": (FIELD_PRIME + 5).to_bytes(32, "big"),
+    "all_ones": b"\xff" * 32,
 }
 """Points that no honest party sends (B6), by name."""
 
@@ -180,8 +178,7 @@ def signs_d2(federation: Federation, doctor: Member) -> Change[SearchQuery]:
 
     def sign(payload: SearchQuery) -> None:
         party = federation.party(doctor)
-        issuer = party.self_.issuer_public_key
-        shared = party.registration_secret.shared_key(issuer, party.identity, party.self_.serial)
+        shared = party.registration_secret.shared_key(party.identity, party.self_.serial)
         payload.proof = search.query_proof(shared, payload)
         payload.signature = party.signing_key.sign(search.query_transcript(payload, party.self_, CLOUD_ID))
 

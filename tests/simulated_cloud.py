@@ -71,7 +71,7 @@ class Authority:
         self._said: tuple[int, int] | None = None
 
     def certify(self, keys: PartyKeys, doctor_id: str, life: timedelta = issuing.DOCTOR_LIFE) -> bytes:
-        request = issuing.request_certificate(keys.signing_key, doctor_id)
+        request = issuing.request_certificate(keys.signing_key.x509, doctor_id)
         issued = issuing.issue_doctor_certificate(
             self.certificate, self.key, request, doctor_id, now=self.clock.moment, life=life
         )
@@ -243,7 +243,7 @@ class Cloud:
         key_statement, reply = accepted.answer(
             credential, issued, self.keys.signing_key, self.revocation_list(), now=now
         )
-        shared = issued.shared_key(self.keys.issuing.public_key, member.identity, serial)
+        shared = issued.shared_key(member.identity, serial)
         self.shared_keys[member.identity] = serial, shared
         issued.wipe()
         registered = waiting.receive(reply, self.anchors, (self.authority.crl(),), member.freshness, now=now)

@@ -23,7 +23,7 @@ class StoredStatement:
 class StoredEpoch:
     """An encryption key of an epoch.
 
-    Its P-256 half is `token_label` in the token, where that lets x out; the seed of what the token does not hold is sealed at rest.
+    Its P-256 half is `token_label` in the token, where that lets x out; the seeds of what it does not hold are sealed at rest.
     """
 
     key_id: bytes

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from hsm import ObjectInfo, Pin, PinProvider, Token, TokenUri, open_token
 from hsm.errors import KeyNotFound, TokenNotFound
-from hsm.nonces import examine
 from keystore.backup import BackupCard, RecoverableKeys, new_seed
 from keystore.ceremony import outputs
 from keystore.ceremony.console import OpenIssuer, Room
@@ -25,8 +24,6 @@ from keystore.ceremony.errors import (
     ContentWrong,
     InventoryUnexpected,
     KeyAttributesWrong,
-    NoncesBiased,
-    NoncesDeterministic,
     OutputExists,
     ParticipantKeyWrong,
 )

@@ -4,7 +4,7 @@ And a key's attributes, as its token reports them and as its policy wants them: 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from hsm import KeyPolicy, ObjectInfo

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from federation.errors import (
@@ -22,7 +23,7 @@ from federation.protocol import consultation
 from federation.protocol.frames import Direction
 from federation.protocol.handshake import derive
 from federation.v1.statement_pb2 import EncryptionKeyStatement
-from keystore import group
+from keystore.curve import point_over, x_of
 from keystore.errors import EpochKeyUnknown, SealBroken
 from tests.mallory import (
     d1_from,
@@ -43,7 +44,14 @@ def test_b1_signatures_give_nothing_back(federation):
     p1 = p1_to(federation, federation.doctor).open(opening)
     assert len(p1.signature) == 64
     wire = opening.SerializeToString()
-    for secret in (b"P:wang", BIOMETRIC_PASSWORD, p1.signature, p1.ephemeral_point, p1.registration_point):
+    for secret in (
+        b"P:wang",
+        BIOMETRIC_PASSWORD,
+        p1.signature,
+        p1.agreement_point,
+        p1.ephemeral_point,
+        p1.registration_point,
+    ):
         assert secret not in wire
 
 
@@ -207,29 +215,31 @@ def test_b5_what_d1_carries_does_not_open_the_session(federation):
 
 
 def test_b5_all_long_term_keys_together_do_not_open_a_recorded_session(federation):
-    """Later S_P, S_D and all decryption keys leak: the attacker has both products of eq. 17, P1 and D1. Z = r5 r6 B is
+    """Later S_P, S_D and all decryption keys leak: the attacker has both products of eq. 17, P1 and D1. Z = x(e5 e6 B) is
     missing, whose scalars lived in the two sessions' states alone.
     """
     recorded = Recorded(federation)
     p1, d1 = recorded.asked.payload, d1_from(federation, federation.doctor).open(recorded.reply)
     patient, doctor = federation.party(federation.patient), federation.party(federation.doctor)
-    both = group.add(
-        doctor.registration_secret.agree(p1.ephemeral_point), patient.registration_secret.agree(d1.ephemeral_point)
+    both = (
+        doctor.registration_secret.agree(p1.agreement_point, "K1"),
+        patient.registration_secret.agree(d1.agreement_point, "K2"),
     )
     transcript_hash = recorded.established.session.transcript_hash
     contributions = p1.contribution, d1.contribution
-    real = group.multiply(recorded.awaiting.scalar, d1.ephemeral_point)
-    assert derive((both, real), contributions, transcript_hash, "PD").key_confirmation == d1.key_confirmation
+    real = recorded.awaiting.ephemeral.exchange(ec.ECDH(), point_over(d1.ephemeral_point))
+    assert derive((*both, real), contributions, transcript_hash, "PD").key_confirmation == d1.key_confirmation
     guesses = [
-        both,
+        *both,
         p1.ephemeral_point,
         d1.ephemeral_point,
-        group.add(p1.ephemeral_point, d1.ephemeral_point),
-        patient.registration_secret.public_point,
-        doctor.registration_secret.public_point,
+        p1.agreement_point,
+        d1.agreement_point,
+        x_of(patient.registration_secret.public_point),
+        x_of(doctor.registration_secret.public_point),
     ]
     for guess in guesses:
-        keys = derive((both, guess), contributions, transcript_hash, "PD")
+        keys = derive((*both, guess), contributions, transcript_hash, "PD")
         assert keys.key_confirmation != d1.key_confirmation
         assert not opens(recorded, keys.forward.key)
 

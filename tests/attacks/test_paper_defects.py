@@ -13,8 +13,7 @@ from federation.protocol.index import Location
 from federation.v1 import publication_pb2
 from federation.v1.record_pb2 import RecordQuery
 from federation.v1.statement_pb2 import RIGHT_INDEX, Credential, EncryptionKeyStatement, KeyStatement
-from keystore import group
-from keystore.issuing import credential_transcript
+from keystore.curve import FIELD_PRIME, ORDER, private_key, public_point, require_point, scalar_from_seed, x_of
 from keystore.transcript import digest, transcript
 from tests.mallory import altered, c, d1_from, d2, h1_from, p1_to, reframed, rejected
 from tests.simulator import BIOMETRIC_PASSWORD
@@ -39,12 +38,11 @@ def session(federation):
 
 
 def test_x1_one_hash_with_the_role_inside(federation):
-    """Issuing and checking use one h over one encoding; the role and the label keep the uses apart."""
+    """Issuing and checking use one z over one encoding; the role and the label keep the uses apart."""
     party = federation.party(federation.patient).self_
     issuer = federation.cloud.keys.issuing.public_key
-    h = group.challenge_scalar(party.registration_point, issuer, credential_transcript(party.credential))
-    right = group.add(party.registration_point, group.multiply(h, issuer))
-    assert right == federation.party(federation.patient).registration_secret.public_point
+    right = public_point(party.registration_point, issuer, party.credential)
+    assert right == federation.party(federation.patient).registration_secret.public_point == party.public_point
     assert Credential.FromString(party.credential).attribute == digest(transcript("bp", BIOMETRIC_PASSWORD))
     assert digest(transcript("bp", b"x")) != digest(transcript("cred", b"x"))
 
@@ -169,9 +167,10 @@ def test_x13_the_patient_knows_the_doctors_keys_before_its_first_message(federat
 
 
 def test_x15_the_generator_has_prime_order():
-    """The paper's P is "of composite order q": B has order L, and L - 1 times B is -B."""
-    minus_one = (group.ORDER - 1).to_bytes(32, "little")
-    assert group.multiply_base(minus_one) == group.NEGATED_BASE_POINT
-    assert pow(2, group.ORDER - 1, group.ORDER) == 1
-    point = group.multiply_base(group.scalar_from_seed(os.urandom(64)))
-    assert group.require_received_point(point) == point
+    """The paper's P is "of composite order q": B has order n, n - 1 times B is -B, and every point is a multiple of B."""
+    base = private_key((1).to_bytes(32, "big")).public_key().public_numbers()
+    negated = private_key((ORDER - 1).to_bytes(32, "big")).public_key().public_numbers()
+    assert (negated.x, negated.y) == (base.x, FIELD_PRIME - base.y)
+    assert pow(2, ORDER - 1, ORDER) == 1
+    point = x_of(scalar_from_seed(os.urandom(48)).public_key())
+    assert require_point(point) == point

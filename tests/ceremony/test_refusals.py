@@ -111,7 +111,9 @@ def test_ceremony_file_invalid_names_the_key(hall: Halls, old: str, new: str, na
     assert medical.labels() == set()
 
 
-@pytest.mark.parametrize("key", [SOMEBODY[2:], SOMEBODY.upper().replace("5", "C"), "04" + SOMEBODY[2:], "02" + "1".zfill(64)])
+@pytest.mark.parametrize(
+    "key", [SOMEBODY[2:], SOMEBODY.upper().replace("5", "C"), "04" + SOMEBODY[2:], "02" + "1".zfill(64)]
+)
 def test_ceremony_file_invalid_for_a_public_key_that_is_none(hall: Halls, key: str) -> None:
     medical = hall("medical-authority")
     medical.change(medical.people.keys["Wim"], key)

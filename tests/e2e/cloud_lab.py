@@ -85,7 +85,7 @@ class CloudLab:
 
     def certificate(self, member: Member) -> bytes:
         """Return Cert_D of a doctor, DER."""
-        request = request_certificate(member.keys.signing_key, member.identity)
+        request = request_certificate(member.keys.signing_key.x509, member.identity)
         return self.authority.issue(request, member.identity).public_bytes(Encoding.DER)
 
     def doctor(self, identity: str) -> Member:
@@ -240,6 +240,6 @@ def foreign_certificate(lab: CloudLab, member: Member, make_uri: Callable[..., T
     board = NodeDirectory(lab.directory / f"foreign-{next(_numbers)}")
     found_authority(board, "M:foreign", TokenSettings(str(make_uri("foreign"))), lab.pin)
     with open_authority(board, lab.pin) as authority:
-        request = request_certificate(member.keys.signing_key, member.identity)
+        request = request_certificate(member.keys.signing_key.x509, member.identity)
         certificate: x509.Certificate = authority.issue(request, member.identity)
     return certificate.public_bytes(Encoding.DER)

@@ -50,7 +50,7 @@ def world_of(federation: Federation) -> World:
         hospital=federation.party(federation.hospital_a),
         doctor_shared_key=cloud.shared_keys[federation.doctor.identity][1],
         biometric_password=BIOMETRIC_PASSWORD,
-        tls_request=request_certificate(federation.hospital_a.keys.signing_key, "H:alpha"),
+        tls_request=request_certificate(federation.hospital_a.keys.signing_key.x509, "H:alpha"),
         entropy=fresh,
         issuers=dict.fromkeys(("patient", "doctor", "hospital"), cloud.keys.issuing.public_key),
     )

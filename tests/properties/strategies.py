@@ -10,7 +10,6 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from keystore.group import multiply_base
 
 from federation.protocol.parsing import LAST_TIME
 from federation.v1 import (
@@ -27,6 +26,7 @@ from federation.v1 import (
     statement_pb2,
 )
 from federation.v1 import rules_pb2 as rules
+from keystore.curve import compressed, private_key, x_of
 
 MODULES = (
     consultation_pb2,
@@ -51,7 +51,9 @@ _labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 _classes = st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True)
 _hospitals = _labels.map("H:{}".format)
 _any = st.just("*")
-_points = st.sampled_from([multiply_base(number.to_bytes(32, "little")) for number in range(2, 18)])
+_keys = [private_key(number.to_bytes(32, "big")).public_key() for number in range(2, 18)]
+_points = st.sampled_from([x_of(key) for key in _keys])
+_verifying_keys = st.sampled_from([compressed(key) for key in _keys])
 _TEXTS: dict[int, SearchStrategy[str]] = {
     rules.KIND_PATIENT_ID: _names.map("P:{}".format),
     rules.KIND_DOCTOR_ID: _names.map("D:{}".format),
@@ -76,7 +78,8 @@ _TEXTS: dict[int, SearchStrategy[str]] = {
 }
 _BYTES: dict[int, SearchStrategy[bytes]] = {
     rules.KIND_POINT: _points,
-    rules.KIND_VERIFYING_KEY: _points,
+    rules.KIND_REGISTRATION_POINT: _points,
+    rules.KIND_VERIFYING_KEY: _verifying_keys,
     rules.KIND_SIGNATURE: st.binary(min_size=64, max_size=64),
     rules.KIND_DIGEST: st.binary(min_size=32, max_size=32),
     rules.KIND_ID16: st.binary(min_size=16, max_size=16),

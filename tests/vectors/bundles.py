@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 from federation.errors import FederationError
 from federation.protocol.bundle import TrustedBundle, follow, follow_all, pin
-from federation.protocol.statements import sign_statement
 from federation.v1.directory_pb2 import KeyPeriod, MedicalAuthority, TrustBundle
 from tests.vectors import spec
 from tests.vectors.draws import Json, Stream
-from tests.vectors.software import NOW, ROTATED_AT, Cast, signed, signing_key, unsigned
+from tests.vectors.software import NOW, ROTATED_AT, Cast, signed
 
 CLASSES = ("cardiology", "neurology")
 HOUR_MS = 3_600_000
@@ -59,16 +58,22 @@ def vectors(cast: Cast) -> list[Json]:
             zip(("founding", "prepared", "activated"), cast.data["trust_bundles"], strict=True)
         )
     ]
-    return found + [_refused(cast, *case) for case in _cases(cast)]
+    refused = [_refused(cast, *case) for case in _cases(cast)]
+    high = _refused(
+        cast, "signed with the high s", 3, cast.data["cloud"]["signing_key"], _nothing, "BUNDLE_SIGNER_UNKNOWN"
+    )
+    high["signature"] = spec.other_half(bytes.fromhex(high["signature"])).hex()
+    return [*found, *refused, high]
+
+
+def _nothing(_: TrustBundle) -> None:
+    pass
 
 
 def _cases(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
     cloud = cast.data["cloud"]
     retired, active = cloud["retired_signing_key"], cloud["signing_key"]
     stranger = Stream("stranger").private_key().hex()
-
-    def nothing(_: TrustBundle) -> None:
-        pass
 
     def tell(name: str, value: object) -> Change:
         return lambda bundle: setattr(bundle, name, value)
@@ -83,12 +88,15 @@ def _cases(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
     def overlap(bundle: TrustBundle) -> None:
         bundle.issuers[0].ClearField("not_after")
 
+    def over_no_point(bundle: TrustBundle) -> None:
+        bundle.issuers[1].verifying_key = b"\x02" + spec.octets(1)
+
     def revoke_unended(bundle: TrustBundle) -> None:
         bundle.issuers[1].revoked_at = NOW
 
     return [
-        ("signed by a stranger", 3, stranger, nothing, "BUNDLE_SIGNER_UNKNOWN"),
-        ("signed by a retired key", 3, retired, nothing, "BUNDLE_SIGNER_UNKNOWN"),
+        ("signed by a stranger", 3, stranger, _nothing, "BUNDLE_SIGNER_UNKNOWN"),
+        ("signed by a retired key", 3, retired, _nothing, "BUNDLE_SIGNER_UNKNOWN"),
         ("a number left out", 3, active, tell("sequence", 5), "BUNDLE_OUT_OF_SEQUENCE"),
         ("the same number again", 3, active, tell("sequence", 3), "BUNDLE_OUT_OF_SEQUENCE"),
         ("another realm", 3, active, tell("realm", "another"), "BUNDLE_FOREIGN"),
@@ -97,6 +105,7 @@ def _cases(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
         ("another end of a retired key", 3, active, undo, "BUNDLE_REWRITES_HISTORY"),
         ("a retired issuer left out", 3, active, forget, "BUNDLE_REWRITES_HISTORY"),
         ("two issuers for one time", 3, active, overlap, "BUNDLE_INVALID"),
+        ("an issuer over no point", 3, active, over_no_point, "INVALID_POINT"),
         ("revoked without a successor", 3, active, revoke_unended, "BUNDLE_INVALID"),
     ]
 
@@ -116,9 +125,15 @@ def _after(bundle: TrustBundle, issued_at: int) -> TrustBundle:
 
 
 def _signed(bundle: TrustBundle, key: str) -> Json:
-    statement = unsigned(sign_statement("tb", bundle, signing_key(key)))
-    transcript = spec.transcript("tb", bytes.fromhex(statement["statement"]))
-    return statement | {"digest": spec.sha256(transcript).hex()}
+    """By the specification: the product signs no bundle that breaks its rules."""
+    statement = bundle.SerializeToString(deterministic=True)
+    transcript = spec.transcript("tb", statement)
+    signature = spec.sign(bytes.fromhex(key), transcript)
+    return {
+        "statement": statement.hex(),
+        "signature": signature.hex(),
+        "digest": spec.sha256(transcript).hex(),
+    }
 
 
 def outcome(found: list[Json], vector: Json) -> str:

@@ -137,7 +137,7 @@ def _no_signatures(private: bytes, stranger: bytes, message: bytes) -> Iterator[
     r, s, order = good[:32], spec.number(good[32:]), octets(spec.ORDER)
     other = bytes([public[0] ^ 1]) + public[1:]
     refused = {
-        "the high s": r + octets(spec.ORDER - s),
+        "the high s": spec.other_half(good),
         "r = 0": octets(0) + octets(s),
         "s = 0": r + octets(0),
         "r = n": order + octets(s),

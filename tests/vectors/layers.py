@@ -114,7 +114,7 @@ def _not_issued(keys: list[bytes], good: Json) -> Iterator[Json]:
     }
     for name, change in changes.items():
         yield {"name": name, "expect": "CREDENTIAL_INVALID"} | common | change
-    yield _without_public_point(keys[0], credential)
+    yield _without_public_point(bytes.fromhex(good["issuing_key"]), credential)
 
 
 def _next_point(rho: int) -> bytes:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from federation.protocol.sealing import Context
 from federation.protocol.statements import sign_statement
 from federation.v1.record_pb2 import DepositReceipt, RecordManifest
-from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, SignedStatement
+from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, KeyStatement, SignedStatement
 from keystore.encryption import DecryptionKey, seal
 from keystore.errors import SealBroken
 from tests.vectors import curve, spec
@@ -51,6 +51,8 @@ class Refusals:
     steps: dict[str, Step]
     kept: dict[str, Json]
     now: int
+    without_public_point: Json
+    """A credential of the patient, by s, for whose R_X1 U_X is O."""
 
     def all(self) -> list[Json]:
         """Give every refusal."""
@@ -107,7 +109,7 @@ class Refusals:
         }
         for name, changes in bent.items():
             step = self.steps[name]
-            high = _other_half(step.message.signature)
+            high = spec.other_half(step.message.signature)
             changes |= {"somebody else's signature": {"signature": forged}, "the high s": {"signature": high}}
             for change, fields in changes.items():
                 yield self._clear(step, change, "SIGNATURE_INVALID", precise=True, **fields)
@@ -214,6 +216,7 @@ class Refusals:
                 change = _with(**{field: A_POINT})
                 yield self._changed(self.steps[name], f"another {field}", "KEY_CONFIRMATION_FAILED", change)
         renewed = payload_of(self.steps["reg2-hospital-again"])
+        yield self._pointless_statement()
         newer = _with(key_statement=renewed.key_statement, registration_point=renewed.registration_point)
         yield self._changed(self.steps["H1-read"], "of a newer credential", "IDENTITY_MISMATCH", newer)
 
@@ -228,10 +231,27 @@ class Refusals:
             yield self._changed(self.steps[name], "a grant with the high s", "GRANT_INVALID", high, wire=wire)
         receipt = _with(receipt=_high(payload_of(self.steps["STOACK"]).receipt))
         yield self._changed(self.steps["STOACK"], "a receipt with the high s", "SIGNATURE_INVALID", receipt)
+        for name, field in (
+            ("reg1-hospital-again", "current_signature"),
+            ("STO-1", "biosignal_signature"),
+            ("STO-1", "diagnosis_signature"),
+        ):
+            other = spec.other_half(getattr(payload_of(self.steps[name]), field))
+            yield self._changed(
+                self.steps[name], f"{field} with the high s", "SIGNATURE_INVALID", _with(**{field: other})
+            )
         for name in ("P1", "reg1-patient"):
             for change, bend in {"over no point": _half_over_no_point, "of another KEM": _of_another_kem}.items():
                 said = _with(encryption_key_statement=self._restated(self.steps[name], bend))
                 yield self._changed(self.steps[name], f"an encryption key {change}", "CREDENTIAL_INVALID", said)
+
+    def _pointless_statement(self) -> Json:
+        """KS_P as only a thief of s and PRK_C makes it: S_X would be 0, and K1 what anybody computes."""
+        statement = KeyStatement.FromString(payload_of(self.steps["P1"]).key_statement.statement)
+        statement.credential = bytes.fromhex(self.without_public_point["credential"])
+        statement.registration_point = bytes.fromhex(self.without_public_point["registration_point"])
+        signed = sign_statement("ks", statement, self.steps["reg2-patient"].signing_key)
+        return self._changed(self.steps["P1"], "U_P = O", "INVALID_POINT", _with(key_statement=signed))
 
     def _restated(self, step: Step, change: Change) -> SignedStatement:
         """The sender's encryption key, changed, under its own signature."""
@@ -425,17 +445,12 @@ class Refusals:
         return {"name": f"{base}: {change}", "base": base, "expect": expect, "wire": wire, "now": self.now} | more
 
 
-def _other_half(signature: bytes) -> bytes:
-    """The other signature of the same, which ECDSA would take: r || n - s."""
-    return signature[:32] + spec.octets(spec.ORDER - spec.number(signature[32:]))
-
-
 def _heightened(payload: Any) -> None:
-    payload.signature = _other_half(payload.signature)
+    payload.signature = spec.other_half(payload.signature)
 
 
 def _high(statement: SignedStatement) -> SignedStatement:
-    return SignedStatement(statement=statement.statement, signature=_other_half(statement.signature))
+    return SignedStatement(statement=statement.statement, signature=spec.other_half(statement.signature))
 
 
 def _half_over_no_point(statement: EncryptionKeyStatement) -> None:

@@ -250,10 +250,14 @@ def sign(private: bytes, message: bytes) -> bytes:
     return normalised(ecdsa(private, signed(public_key(private), message)))
 
 
+def other_half(signature: bytes) -> bytes:
+    """r || n - s: the other signature that ECDSA takes for the same."""
+    return signature[:32] + octets(ORDER - number(signature[32:]))
+
+
 def normalised(signature: bytes) -> bytes:
     """The one with the smaller s of the two that hold."""
-    s = number(signature[32:])
-    return signature[:32] + octets(min(s, ORDER - s))
+    return min(signature, other_half(signature))
 
 
 def holds(public: bytes, message: bytes, signature: bytes) -> bool:

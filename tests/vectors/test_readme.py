@@ -29,7 +29,8 @@ def test_the_counts_are_the_files() -> None:
     assert (counted(README, "refusals"), counted(CLIENTS, "refusals")) == (refusals, refusals)
     assert counted(README, "messages of every phase") == len(messages())
     assert counted(README, "trust bundles") == len(FILES["bundles"]["vectors"])
-    assert counted(README, "points") == len(FILES["points"]["vectors"])
+    for name in ("points", "verifying_keys", "signatures"):
+        assert counted(README, name.replace("_", " ")) == len(FILES[name]["vectors"]), name
 
 
 def test_every_message_has_one_maker_and_one_receiver() -> None:

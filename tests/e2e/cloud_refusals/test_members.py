@@ -139,7 +139,7 @@ def test_ticket_by_an_unregistered_hospital_is_refused(lab: CloudLab, hospital: 
 
 def test_tls_identity_of_another_hospital_is_refused(lab: CloudLab, hospital: tuple[Member, CloudClient]) -> None:
     member, client = hospital
-    request = request_certificate(member.keys.signing_key, "H:somebody-else")
+    request = request_certificate(member.keys.signing_key.x509, "H:somebody-else")
     with lab.rejected_for("CERTIFICATE_REJECTED"):
         client.certify_tls_identity(member, request)
 

@@ -6,7 +6,8 @@ import hmac
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from keystore.agreement import SHARED_INFO, SoftwareAgreement, agree, prf_at_hashed_point, prf_of
+from hsm import software_prf
+from keystore.agreement import SHARED_INFO, SoftwareAgreement, agree, prf_at_hashed_point
 from keystore.curve import hash_to_curve, point_over, private_key
 from keystore.transcript import transcript
 from tests.keys import new_key
@@ -24,7 +25,7 @@ def test_the_rest_of_it_is_one_block_of_x963_and_hmac():
     """SEC 1, section 3.6.1: K = SHA-256(Z || 00000001 || SharedInfo)."""
     x, message = bytes(range(32)), b"message"
     key = hashlib.sha256(x + (1).to_bytes(4, "big") + b"medunion/v1").digest()
-    assert prf_of(x, SHARED_INFO, message) == hmac.digest(key, message, "sha256")
+    assert software_prf(x, SHARED_INFO, message) == hmac.digest(key, message, "sha256")
 
 
 def test_a_token_agrees_as_software_does(token):

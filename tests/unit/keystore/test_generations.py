@@ -148,7 +148,7 @@ def test_a_generation_that_is_not_there_is_unknown(number):
 
 
 def test_a_public_key_is_noted_once_and_a_certificate_may_be_made_anew():
-    key, other = bytes(32), bytes([1]) * 32
+    key, other = bytes(33), bytes([1]) * 33
     noted = Generations().record("identity", 1, key)
     assert noted.of("identity")[0].public == key
     assert noted.record("identity", 1, key) == noted

@@ -239,7 +239,9 @@ def test_certificate_that_is_signed_another_way_is_issued_by_nobody():
     """By the right key: whoever reads SHA-384 or P-384 somewhere else is not everybody."""
     key = ec.generate_private_key(ec.SECP384R1())
     builder = issuing._builder(ROOT.subject, ROOT.subject, ROOT_KEY.public_key(), ROOT_KEY, NOW, timedelta(days=1))
-    other = issuing._builder(ROOT.subject, ROOT.subject, key.public_key(), key, NOW, timedelta(days=1)).sign(key, SHA256())
+    other = issuing._builder(ROOT.subject, ROOT.subject, key.public_key(), key, NOW, timedelta(days=1)).sign(
+        key, SHA256()
+    )
     assert issuing.is_issued_by(builder.sign(ROOT_KEY, SHA256()), ROOT)
     assert not issuing.is_issued_by(builder.sign(ROOT_KEY, SHA384()), ROOT)
     assert not issuing.is_issued_by(other, other)

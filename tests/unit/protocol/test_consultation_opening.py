@@ -132,7 +132,7 @@ def test_a_missing_field_inside_the_seal_is_refused(federation, opening, seal, s
         federation.receive_opening(seal.change(opening, lambda p1: p1.ClearField("contribution"), sign))
 
 
-@pytest.mark.parametrize("field", ["ephemeral_point", "registration_point"])
+@pytest.mark.parametrize("field", ["agreement_point", "ephemeral_point", "registration_point"])
 @pytest.mark.parametrize("point", BORROWED_POINTS.values(), ids=BORROWED_POINTS)
 def test_an_invalid_point_inside_the_seal_is_refused(federation, opening, seal, sign, field, point):
     with rejected(PointInvalid):

@@ -97,7 +97,7 @@ def test_a_missing_field_in_a_reply_is_refused(exchange, receive, seal):
         receive(seal.change(exchange[1], lambda d1: d1.ClearField("key_confirmation")))
 
 
-@pytest.mark.parametrize("field", ["ephemeral_point", "registration_point"])
+@pytest.mark.parametrize("field", ["agreement_point", "ephemeral_point", "registration_point"])
 @pytest.mark.parametrize("point", BORROWED_POINTS.values(), ids=BORROWED_POINTS)
 def test_an_invalid_point_in_a_reply_is_refused(exchange, receive, seal, field, point):
     with rejected(PointInvalid):

@@ -29,8 +29,8 @@ from federation.v1.statement_pb2 import (
     RevocationList,
     SignedStatement,
 )
-from keystore import group
 from keystore.encryption import key_id_of
+from keystore.errors import InvalidPoint
 from tests.keys import new_signing_key
 from tests.mallory import BORROWED_POINTS, refused, restated
 
@@ -96,7 +96,7 @@ def test_a_credential_of_another_role_is_refused(federation, verifier):
         with_credential(lambda credential: setattr(credential, "identity", "P:lin")),
         lambda statement: setattr(statement, "identity", "P:lin"),
         with_credential(lambda credential: setattr(credential, "verifying_key_digest", bytes(32))),
-        lambda statement: setattr(statement, "verifying_key", group.multiply_base((5).to_bytes(32, "little"))),
+        lambda statement: setattr(statement, "verifying_key", new_signing_key().verifying_key.data),
     ],
     ids=["role inside", "role", "identity inside", "identity", "key inside", "key"],
 )
@@ -157,13 +157,14 @@ def test_a_registration_point_that_is_invalid_is_refused(federation, verifier):
 
 
 def test_a_public_point_that_is_the_neutral_element_is_refused(federation, verifier, monkeypatch):
-    """Nobody can find such an R_X1 (it takes a preimage of h): the check is reached by replacing h."""
-    monkeypatch.setattr(group, "challenge_scalar", lambda *_: (1).to_bytes(32, "little"))
-    issuer = federation.cloud.keys.issuing.public_key
-    negated = issuer[:31] + bytes([issuer[31] ^ 0x80])
-    signed = key_statement(federation, lambda statement: setattr(statement, "registration_point", negated))
+    """Nobody can find such an R_X1 (it takes a preimage of z): test_curve reaches the check, this what becomes of it."""
+
+    def neutral(*_: bytes) -> None:
+        raise InvalidPoint("U_X is the neutral element")
+
+    monkeypatch.setattr("federation.protocol.verifier.public_point", neutral)
     with refused(PointInvalid):
-        verifier.party(signed, ROLE_PATIENT, now=federation.clock.now)
+        verifier.party(key_statement(federation, lambda _: None), ROLE_PATIENT, now=federation.clock.now)
 
 
 def encryption_key(federation, change, by=None) -> SignedStatement:
@@ -302,7 +303,7 @@ def bundle(federation) -> TrustBundle:
 def test_a_trust_bundle_with_a_key_of_small_order_is_refused(federation):
     for field in ("issuers", "cloud_keys"):
         broken = bundle(federation)
-        getattr(broken, field)[0].verifying_key = BORROWED_POINTS["neutral_element"]
+        getattr(broken, field)[0].verifying_key = b"\x02" + BORROWED_POINTS["twist"]
         with refused(PointInvalid):
             Anchors.of(broken)
 

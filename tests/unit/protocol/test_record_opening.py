@@ -123,7 +123,7 @@ def test_a_missing_field_in_an_opening_is_refused(changed, take):
         take(changed(lambda d3: d3.ClearField("patient_commitment")))
 
 
-@pytest.mark.parametrize("field", ["ephemeral_point", "registration_point"])
+@pytest.mark.parametrize("field", ["agreement_point", "ephemeral_point", "registration_point"])
 @pytest.mark.parametrize("point", BORROWED_POINTS.values(), ids=BORROWED_POINTS)
 def test_an_invalid_point_in_an_opening_is_refused(changed, take, field, point):
     with rejected(PointInvalid):
@@ -239,7 +239,7 @@ def test_a_doctors_key_statement_in_a_reply_is_refused(federation, replied, hear
         hear(h1.change(replied, lambda payload: payload.key_statement.CopyFrom(other)))
 
 
-@pytest.mark.parametrize("field", ["ephemeral_point", "registration_point"])
+@pytest.mark.parametrize("field", ["agreement_point", "ephemeral_point", "registration_point"])
 @pytest.mark.parametrize("point", BORROWED_POINTS.values(), ids=BORROWED_POINTS)
 def test_an_invalid_point_in_a_reply_is_refused(replied, hear, h1, field, point):
     with rejected(PointInvalid):

@@ -22,8 +22,8 @@ from federation.v1.statement_pb2 import (
     Credential,
     KeyStatement,
 )
-from keystore import group
-from keystore.transcript import transcript
+from keystore.curve import public_point, x_of
+from tests.keys import new_key
 from tests.mallory import BORROWED_POINTS, refused, reg2, rejected, restated
 from tests.simulator import BIOMETRIC_PASSWORD
 from tests.unit.protocol.applying import Applying
@@ -38,8 +38,7 @@ def changed_answer(federation, patient):
             if not sign:
                 return
             issuer = federation.cloud.keys.issuing.public_key
-            message = transcript("cred", answer.credential)
-            point = group.public_point(answer.registration_point, issuer, message)
+            point = public_point(answer.registration_point, issuer, answer.credential)
             signed = registration.answer_transcript(patient.waiting.request_digest, answer, point)
             answer.signature = federation.cloud.keys.signing_key.sign(signed)
 
@@ -178,7 +177,7 @@ def test_a_key_statement_that_differs_from_the_credential_in_one_field_is_refuse
 ):
     def differ(statement: KeyStatement) -> None:
         if field == "registration_point":
-            statement.registration_point = group.multiply_base((7).to_bytes(32, "little"))
+            statement.registration_point = x_of(new_key().public_key())
             return
         credential = Credential.FromString(statement.credential)
         credential.not_after += 1

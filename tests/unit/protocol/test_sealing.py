@@ -1,7 +1,6 @@
 """The outer form of sealed messages: what clear fields decide, padding, and what `info` binds."""
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from federation.errors import (
     FieldInvalid,
@@ -24,13 +23,14 @@ from federation.protocol.time import Freshness
 from federation.v1.consultation_pb2 import ConsultationOpening
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.membership_pb2 import TicketRequest
+from keystore.curve import private_key
 from keystore.encryption import DecryptionKey, FixedKeyring, seal
 from keystore.errors import SealBroken
 from keystore.transcript import frame
 from tests.mallory import refused, with_unknown_field
 
 NOW = 1_790_000_000_000
-KEY = DecryptionKey(bytes(64), X25519PrivateKey.from_private_bytes(bytes(range(32))))
+KEY = DecryptionKey(bytes(64), private_key(bytes(range(32))))
 KEYRING = FixedKeyring.of(KEY)
 SESSION = b"s" * 16
 PAYLOAD = TicketRequest(hospital_id="H:alpha", patient_id="P:wang", nonce=bytes(16), sent_at=NOW, signature=bytes(64))
