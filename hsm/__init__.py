@@ -4,6 +4,7 @@ from hsm import errors, softhsm
 from hsm.agreement import Way, software_prf
 from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
 from hsm.metrics import TokenMetrics
+from hsm.nonces import NonceReport
 from hsm.pin import (
     Pin,
     PinProvider,
@@ -23,6 +24,7 @@ __all__ = [
     "KeyKind",
     "KeyPolicy",
     "MacKey",
+    "NonceReport",
     "ObjectInfo",
     "Pin",
     "PinProvider",

@@ -37,10 +37,14 @@ def sign_p256(session: Session, key: RawKey, digest: bytes) -> bytes:
     return signature
 
 
+def split(signature: bytes) -> tuple[int, int]:
+    """Return r and s of r || s."""
+    return int.from_bytes(signature[:_HALF], "big"), int.from_bytes(signature[_HALF:], "big")
+
+
 def verified(public: ec.EllipticCurvePublicKey, signature: bytes, digest: bytes) -> bytes:
     """Return r || s as pyca writes signatures; raises `TokenFailed` unless it verifies."""
-    r, s = (int.from_bytes(half, "big") for half in (signature[:_HALF], signature[_HALF:]))
-    encoded = encode_dss_signature(r, s)
+    encoded = encode_dss_signature(*split(signature))
     try:
         public.verify(encoded, digest, ec.ECDSA(Prehashed(SHA256())))
     except InvalidSignature as error:

@@ -12,13 +12,12 @@ from hsm import errors
 from hsm.agreement import find_ways, hmac_sha256, peer_with_leading_zero, require_same
 from hsm.creation import public_half, store, verify_half
 from hsm.generation import passing_names, passing_pair, passing_secret
-from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, verified
+from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, split, verified
 from hsm.policy import AGREEMENT, MAC, SIGNING
 from hsm.sessions import Session, Sessions
 
 _MESSAGE: Final = b"a throw-away message"
 _RANDOM_SIZE_BYTES: Final = 32
-_HALF: Final = 32
 
 
 class Ability(Enum):
@@ -89,7 +88,7 @@ def _try_nonces(session: Session) -> str:
         first, second = (sign_p256(session, private, digest) for _ in range(2))
         for signature in (first, second):
             verified(public, signature, digest)
-    _require(first[:_HALF] != second[:_HALF], "one digest has one nonce, as in RFC 6979: not for a key that issues")
+    _require(split(first)[0] != split(second)[0], "one digest has one nonce, as in RFC 6979: not for a key that issues")
     return ""
 
 

@@ -6,7 +6,7 @@ key of the token opens any more, though all are there. So it is kept twice, and 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +38,7 @@ log.level = ERROR
 slots.removable = false
 library.reset_on_fork = true
 """
+_MECHANISMS: Final = "slots.mechanisms"
 
 
 def find_module() -> Path:
@@ -53,13 +54,20 @@ def find_module() -> Path:
 class SoftHsm:
     """A directory of software tokens, and the configuration that leads SoftHSM to it."""
 
-    def __init__(self, directory: Path) -> None:
-        """Prepare the directory, readable by its owner alone; tokens in it stay."""
+    def __init__(self, directory: Path, mechanisms: Sequence[str] | None = None) -> None:
+        """Prepare the directory, readable by its owner alone; tokens in it stay.
+
+        `mechanisms` are those that the tokens offer ("CKM_ECDSA"), or, behind a first "-", those that they don't: alone, for
+        SoftHSM 2.6.1 overlooks a name behind that sign. Without them, what the directory was prepared with stays so.
+        """
         tokens = directory.resolve() / "tokens"
         safefiles.make_directory(tokens)
         self.configuration = directory.resolve() / "softhsm2.conf"
-        text = _CONFIGURATION.format(tokens=tokens)
-        if not self.configuration.exists() or self.configuration.read_text() != text:  # other processes may be reading
+        before = self.configuration.read_text() if self.configuration.exists() else ""
+        kept = [line for line in before.splitlines() if line.startswith(_MECHANISMS)]
+        named = kept if mechanisms is None else [f"{_MECHANISMS} = {','.join(mechanisms)}"]
+        text = "\n".join([_CONFIGURATION.format(tokens=tokens).strip(), *named, ""])
+        if before != text:  # other processes may be reading
             safefiles.replace(self.configuration, text.encode())
 
     def activate(self) -> None:

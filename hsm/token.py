@@ -18,6 +18,7 @@ from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
 from hsm.locks import key_creation_lock, login_lock
 from hsm.login import Login, close, refuse_risky_login
 from hsm.metrics import TokenMetrics
+from hsm.nonces import NonceReport, measure
 from hsm.pin import Pin, PinProvider
 from hsm.policy import AGREEMENT, MAC, SIGNING, KeyPolicy, ObjectInfo, describe
 from hsm.quirks import public_key_of, quirks_of
@@ -160,7 +161,8 @@ class Token:
         return self.signing(label, policy)
 
     def generate_agreement(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenAgreementKey:
-        """Generate an agreement key; raises `KeyExists`."""
+        """Generate an agreement key; raises `KeyExists`, and `MechanismMissing` before anything is made."""
+        self._ways.strongest()
         self._create(lambda session, name: creation.generate(session, name, policy), label)
         return self.agreement(label, policy)
 
@@ -235,6 +237,13 @@ class Token:
     def trials(self) -> list[Trial]:
         """Try what the token can do, on throw-away session keys: nothing of it stays. Raises if the token goes away."""
         return try_all(self._sessions)
+
+    def nonces(self, signatures: int = 4096, progress: Callable[[int], None] = lambda _done: None) -> NonceReport:
+        """Judge the nonces of the token's ECDSA by a throw-away session key; `progress` is told how far it is.
+
+        Raises ValueError for less than 256 signatures, `ImportRefused` if the token takes no key.
+        """
+        return measure(self._sessions, signatures, progress)
 
     def change_pin(self, old: Pin, new: Pin) -> None:
         """Return the user another PIN; raises `PinIncorrect` if `old` is wrong, or `new` of a length that the token refuses.

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from federation.errors import CredentialSuperseded, IssuerStopped
+from federation.party.registration import register
+from federation.v1.statement_pb2 import ROLE_DOCTOR
 from keystore.agreement import SoftwareAgreement, agree
 from keystore.curve import ORDER, SCALAR_SEED_BYTES, compressed, point_over, private_key, scalar_from_seed
 from keystore.errors import CredentialMismatch
@@ -241,6 +243,7 @@ def test_f3_ours_refuses_a_stale_base_before_its_token_is_asked(own_federation, 
     """The patient's P1 names the serial that the doctor had when the patient looked; the doctor has another by now."""
     federation = own_federation
     _, opening = federation.open_consultation()
+    federation.clock.now += 1000
     federation.renew(federation.doctor)
     federation.refresh()
 
@@ -270,14 +273,19 @@ def test_f4_ours_releases_no_second_credential_of_one_nonce_and_issues_no_more(s
         points.append(issued.registration_point)
         return replace(issued, registration_point=points[0])
 
+    def registers(cloud, identity: str) -> None:
+        member = cloud.member(identity)
+        certificate = cloud.certificate(member)
+        register(member, cloud.client(), ROLE_DOCTOR, certificate, None, certificate=certificate, pause=lambda _: None)
+
     with serve_cloud() as cloud:
         with monkeypatch.context() as patched:
             patched.setattr(IssuingKey, "issue", repeat)
-            cloud.doctor("D:one")
+            registers(cloud, "D:one")
             with pytest.raises(IssuerStopped):
-                cloud.doctor("D:other")
+                registers(cloud, "D:other")
         with pytest.raises(IssuerStopped):
-            cloud.doctor("D:third")
+            registers(cloud, "D:third")
     assert len(points) == 2
 
 

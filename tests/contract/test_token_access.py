@@ -5,6 +5,8 @@ import traceback
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import TokenFlag
 
 from hsm import Pin, TokenUri, errors, open_token, pin_from_file, pin_from_value
@@ -139,12 +141,13 @@ def test_token_is_useless_after_close_and_close_may_be_repeated(
             use()
 
 
-@needs(Capability.ED25519, Capability.X25519)
+@needs(Capability.ECDSA, Capability.ECDH)
 def test_keys_persist_after_reopening(make_token_uri: MakeUri, right_pin: CountingPin) -> None:
     uri = make_token_uri()
     with open_token(uri, right_pin) as token:
-        public = token.generate_ed25519("signing").public_key()
-        agreement = token.generate_x25519("agreement").public_key()
+        signing = token.generate_signing("signing").public_key()
+        agreement = token.generate_agreement("agreement").public_key()
     with open_token(uri, right_pin) as token:
-        public.verify(token.ed25519("signing").sign(b"message"), b"message")
-        assert token.x25519("agreement").public_key() == agreement
+        assert token.signing("signing").public_key() == signing
+        token.signing("signing").sign(b"message", ec.ECDSA(hashes.SHA256()))  # verified inside
+        assert token.agreement("agreement").public_key() == agreement

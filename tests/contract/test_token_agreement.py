@@ -1,121 +1,218 @@
-"""Agreement keys in a token: X25519, its import, and HPKE over it; a peer's key of low order is refused."""
+"""Agreement keys in a token: ECDH on P-256 and the PRF over it, in every way that the token has."""
 
 import pytest
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from pkcs11 import Attribute, ObjectClass
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from pkcs11 import KDF, Attribute, AttributeSensitive, ObjectClass
 
-from hsm import Token, errors
-from hsm.raw import template
+from hsm import Token, Way, errors
+from hsm.agreement import (
+    _KEPT,
+    _deriving,
+    peer_with_leading_zero,
+    prf,
+    software_prf,
+)
+from hsm.policy import AGREEMENT
+from hsm.quirks import point_of
+from hsm.raw import RawKey
 from hsm.sessions import Session
-from tests.contract.token_backends import Capability, needs
-from tests.contract.token_known_keys import ALICE, BOB, SHARED, public_of
+from tests.contract.token_backends import Capability, TokenUnderTest, needs
+from tests.contract.token_known_keys import ALICE, BOB, SHARED, public_of, software, store_p256
+
+ECDH = ec.ECDH()
+INFO, MESSAGE = b"medunion/v1", b"a message"
+# The first multiple of the base point with which ALICE shares an x below 2^248.
+ZERO_PEER = (311).to_bytes(32, "big")
+ZERO_SHARED = bytes.fromhex("0046ca4f92457c842b7992451c88fe61e833773a46384393b8346a280b2358aa")
 
 
+def in_the_token(token: Token, label: str, way: Way, peer: ec.EllipticCurvePublicKey) -> bytes:
+    """Agree in this way, whether it is the strongest or not."""
+
+    def agree(session: Session) -> bytes:
+        return prf(session, session.key(label, AGREEMENT), way, point_of(peer), INFO, MESSAGE)
+
+    return token._sessions.run(agree, doing="agree")
+
+
+@needs(Capability.ECDH)
+def test_ways_of_the_token_are_found_and_the_strongest_is_taken(token: Token, token_under_test: TokenUnderTest) -> None:
+    ways = token._ways.all()
+    assert ways == (token_under_test.ways or ways)
+    assert token.agreement_way is ways[0]
+
+
+@needs(Capability.ECDH)
+def test_ways_are_tried_once(token: Token) -> None:
+    key = token.generate_agreement("agreement")
+    tried = token.metrics().operations["TRIAL"].count
+    for _ in range(3):
+        key.prf(public_of(BOB), INFO, MESSAGE)
+        token.agreement("agreement")
+    assert token.metrics().operations["TRIAL"].count == tried == 1
+
+
+@needs(Capability.IMPORT, Capability.ECDH)
 @pytest.mark.parametrize(("mine", "theirs"), [(ALICE, BOB), (BOB, ALICE)])
-@needs(Capability.X25519_IMPORT)
-def test_rfc_7748_shared_secret_comes_out_of_the_token(token: Token, mine: bytes, theirs: bytes) -> None:
-    key = token.import_x25519("known", bytearray(mine), public_of(mine))
-    assert key.exchange(X25519PublicKey.from_public_bytes(public_of(theirs))) == SHARED
-    assert token.x25519("known").public_key().public_bytes_raw() == public_of(mine)
+def test_every_way_gives_the_published_secret(token: Token, mine: bytes, theirs: bytes) -> None:
+    token.import_key("known", AGREEMENT, bytearray(mine))
+    key, expected = token.agreement("known"), software_prf(SHARED, INFO, MESSAGE)
+    assert key.public_key() == public_of(mine)
+    assert key.prf(public_of(theirs), INFO, MESSAGE) == expected
+    for way in token._ways.all():
+        assert in_the_token(token, "known", way, public_of(theirs)) == expected
 
 
-@needs(Capability.X25519)
+@needs(Capability.IMPORT, Capability.ECDH, Capability.READABLE)
+def test_rfc_5903_shared_secret_comes_out_of_the_token(token: Token) -> None:
+    token.import_key("known", AGREEMENT, bytearray(ALICE))
+    assert token.agreement("known").exchange(ECDH, public_of(BOB)) == SHARED
+
+
+@needs(Capability.ECDH)
 def test_agreement_equals_the_software_side(token: Token) -> None:
-    key, other = token.generate_x25519("agreement"), X25519PrivateKey.generate()
-    assert isinstance(key, X25519PrivateKey)
-    assert key.exchange(other.public_key()) == other.exchange(key.public_key())
+    key, peer = token.generate_agreement("agreement"), ec.generate_private_key(ec.SECP256R1())
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    x = peer.exchange(ECDH, key.public_key())
+    assert key.prf(peer.public_key(), INFO, MESSAGE) == software_prf(x, INFO, MESSAGE)
+    if Way.NULL in token._ways.all():
+        assert key.exchange(ECDH, peer.public_key()) == x
 
 
-LOW_ORDER = [
-    bytes(32),
-    (1).to_bytes(32, "little"),
-    (2**255 - 20).to_bytes(32, "little"),  # p - 1
-    (2**255 - 19).to_bytes(32, "little"),  # p, that is 0
-    (2**255 - 18).to_bytes(32, "little"),  # p + 1, that is 1
-    bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),  # order 8
-    bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),  # order 8
-]
+@needs(Capability.ECDH)
+def test_leading_zeros_of_x_are_kept_in_every_way(token: Token) -> None:
+    key = token.generate_agreement("agreement")
+    peer = peer_with_leading_zero(key.public_key())
+    x = peer.exchange(ECDH, key.public_key())
+    assert x[0] == 0
+    for way in token._ways.all():
+        assert in_the_token(token, "agreement", way, peer.public_key()) == software_prf(x, INFO, MESSAGE)
 
 
-@pytest.mark.parametrize("point", LOW_ORDER)
-@needs(Capability.X25519)
-def test_low_order_peer_is_refused(token: Token, point: bytes) -> None:
-    key = token.generate_x25519("agreement")
-    with pytest.raises(errors.PeerKeyInvalid):
-        key.exchange(X25519PublicKey.from_public_bytes(point))
+@needs(Capability.IMPORT, Capability.ECDH)
+def test_known_x_with_a_leading_zero_is_kept(token: Token) -> None:
+    token.import_key("known", AGREEMENT, bytearray(ALICE))
+    assert software(ALICE).exchange(ECDH, public_of(ZERO_PEER)) == ZERO_SHARED
+    for way in token._ways.all():
+        expected = software_prf(ZERO_SHARED, INFO, MESSAGE)
+        assert in_the_token(token, "known", way, public_of(ZERO_PEER)) == expected
 
 
-@pytest.mark.parametrize("point", LOW_ORDER)
-@needs(Capability.X25519_IMPORT)
-def test_low_order_public_half_is_refused_at_import(token: Token, point: bytes) -> None:
-    with pytest.raises(errors.PeerKeyInvalid):
-        token.import_x25519("imported", bytearray(ALICE), point)
-    assert token.objects() == []
+@needs(Capability.ECDH)
+def test_value_differs_by_peer_shared_info_and_message(token: Token) -> None:
+    key = token.generate_agreement("agreement")
+    alice, bob = public_of(ALICE), public_of(BOB)
+    values = {
+        key.prf(alice, INFO, MESSAGE),
+        key.prf(bob, INFO, MESSAGE),
+        key.prf(alice, b"", MESSAGE),
+        key.prf(alice, INFO, b""),
+    }
+    assert len(values) == 4
+    assert {len(value) for value in values} == {32}
 
 
-@needs(Capability.X25519_IMPORT)
-def test_import_of_halves_that_do_not_match_is_refused_and_leaves_nothing(token: Token) -> None:
-    with pytest.raises(errors.KeyInvalid):
-        token.import_x25519("imported", bytearray(ALICE), public_of(BOB))
-    assert token.objects() == []
+@needs(Capability.ECDH)
+def test_point_off_the_curve_is_no_peer_and_a_key_of_another_curve_is_refused(token: Token) -> None:
+    key = token.generate_agreement("agreement")
+    before = token.metrics().operations
+    with pytest.raises(ValueError, match=r"(?i)invalid"):
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + bytes(63) + b"\x05")
+    other = ec.generate_private_key(ec.SECP384R1()).public_key()
+    for use in (lambda: key.exchange(ECDH, other), lambda: key.prf(other, INFO, MESSAGE)):
+        with pytest.raises(errors.PeerKeyInvalid):
+            use()
+    assert token.metrics().operations == before
 
 
-@pytest.mark.parametrize("size", [0, 31, 33])
-@needs(Capability.X25519_IMPORT)
-def test_import_of_a_wrong_size_is_refused(token: Token, size: int) -> None:
-    with pytest.raises(errors.KeyInvalid):
-        token.import_x25519("imported", bytearray(size), public_of(ALICE))
+@needs(Capability.ECDH)
+def test_agreement_key_signs_nothing_and_agrees_by_ecdh_alone(token: Token) -> None:
+    key = token.generate_agreement("agreement")
+    with pytest.raises(errors.KeyPolicyViolation):
+        key.sign(b"message", ec.ECDSA(SHA256()))
+    with pytest.raises(UnsupportedAlgorithm):
+        key.exchange(object(), public_of(ALICE))
 
 
-@needs(Capability.X25519_IMPORT)
-def test_import_leaves_the_secret_to_the_caller_to_wipe(token: Token) -> None:
-    secret = bytearray(ALICE)
-    key = token.import_x25519("imported", secret, public_of(ALICE))
-    secret[:] = bytes(32)
-    assert key.exchange(X25519PublicKey.from_public_bytes(public_of(BOB))) == SHARED
-
-
-@needs(Capability.X25519_IMPORT)
+@needs(Capability.IMPORT, Capability.ECDH)
 def test_agreement_key_whose_public_half_was_swapped_is_refused(token: Token) -> None:
-    token.import_x25519("alice", bytearray(ALICE), public_of(ALICE))
-
-    def swap(session: Session) -> None:
-        session.one(ObjectClass.PUBLIC_KEY, "alice").destroy()
-        curve = session.quirks.x25519
-        shape = {
-            Attribute.CLASS: ObjectClass.PUBLIC_KEY,
-            Attribute.LABEL: "alice",
-            Attribute.KEY_TYPE: curve.key_type,
-            Attribute.EC_PARAMS: curve.parameters,
-            Attribute.EC_POINT: session.quirks.point_attribute(public_of(BOB)),
-            Attribute.TOKEN: True,
-        }
-        session.raw.create_object(template(shape))
-
-    token._sessions.run(swap, doing="swap", writable=True)
+    store_p256(token, "alice", ALICE, public_of(BOB), AGREEMENT)
     with pytest.raises(errors.KeyInvalid):
-        token.x25519("alice")
+        token.agreement("alice")
 
 
-@needs(Capability.X25519)
+@pytest.mark.parametrize("point", [b"\x04" + bytes(63) + b"\x05", b"\x02" + SHARED, bytes(65)])
+@needs(Capability.ECDH)
+def test_public_half_that_is_no_point_is_refused(token: Token, point: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    token.generate_agreement("agreement")
+    one = Session.one
+
+    def other_point(session: Session, object_class: ObjectClass, label: str) -> object:
+        return (
+            {Attribute.EC_POINT: point} if object_class is ObjectClass.PUBLIC_KEY else one(session, object_class, label)
+        )
+
+    monkeypatch.setattr(Session, "one", other_point)
+    with pytest.raises(errors.KeyInvalid):
+        token.agreement("agreement")
+
+
+@needs(Capability.ECDH)
 def test_derived_secrets_do_not_stay_in_the_token(token: Token) -> None:
-    key, peer = token.generate_x25519("agreement"), X25519PrivateKey.generate().public_key()
+    key, peer = token.generate_agreement("agreement"), public_of(ALICE)
     before = len(token.objects())
     for _ in range(500):
-        key.exchange(peer)
+        key.prf(peer, INFO, MESSAGE)
     assert len(token.objects()) == before == 2
 
 
-@pytest.mark.parametrize("kem", ["X25519", "MLKEM768_X25519"])
-@needs(Capability.X25519)
-def test_hpke_opens_with_the_token_half(token: Token, kem: str) -> None:
-    half = token.generate_x25519("decryption")
-    key = half if kem == "X25519" else hpke.MLKEM768X25519PrivateKey(MLKEM768PrivateKey.generate(), half)
-    suite = hpke.Suite(getattr(hpke.KEM, kem), hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-    sealed = suite.encrypt(b"record", key.public_key(), info=b"transcript")
-    assert suite.decrypt(sealed, key, info=b"transcript") == b"record"
-    with pytest.raises(InvalidTag):
-        suite.decrypt(sealed[:-1] + bytes([sealed[-1] ^ 1]), key, info=b"transcript")
+@needs(Capability.ECDH)
+def test_agreeing_is_one_operation_and_in_the_null_way_one_derivation(
+    token: Token,
+) -> None:
+    key = token.generate_agreement("agreement")
+    derivations: list[object] = []
+    token._sessions.run(lambda session: count_derivations(session, derivations), doing="count")
+    for _ in range(3):
+        key.prf(public_of(ALICE), INFO, MESSAGE)
+    assert token.metrics().operations["ECDH1_DERIVE"].count == 3
+    assert len(derivations) == 3
+
+
+def count_derivations(session: Session, derivations: list[object]) -> None:
+    """Count what the key that this session found derives; one session at a time serves a test's only thread."""
+    real = session.key("agreement", AGREEMENT)
+
+    class Counting:
+        handle = real.handle
+
+        def derive_key(self, *args: object, **options: object) -> RawKey:
+            derivations.append(options["mechanism"])
+            return real.derive_key(*args, **options)
+
+    session._keys["agreement", AGREEMENT] = Counting()
+
+
+@needs(Capability.KDF_AND_HMAC)
+def test_secret_derived_to_stay_is_not_read(token: Token) -> None:
+    """The third way's: it says that it is SENSITIVE and not EXTRACTABLE, and its value is refused."""
+    token.generate_agreement("agreement")
+
+    def look(session: Session) -> tuple[bool, bool]:
+        key, point = session.key("agreement", AGREEMENT), point_of(public_of(ALICE))
+        with _deriving(session, key, KDF.SHA256, INFO, point, _KEPT) as derived:
+            with pytest.raises(AttributeSensitive):
+                derived[Attribute.VALUE]
+            return derived[Attribute.SENSITIVE], derived[Attribute.EXTRACTABLE]
+
+    assert token._sessions.run(look, doing="look") == (True, False)
+
+
+@needs(Capability.ECDH)
+def test_token_that_keeps_x_inside_agrees_but_exchanges_nothing(token: Token) -> None:
+    key = token.generate_agreement("agreement")
+    token._ways._found = (Way.KDF_AND_HMAC,)
+    with pytest.raises(errors.MechanismMissing):
+        key.exchange(ECDH, public_of(ALICE))

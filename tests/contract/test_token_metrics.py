@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pkcs11 import Mechanism
 
 from hsm import Ability, Token, errors, open_token
+from hsm.cryptoki import Cryptoki
 from hsm.metrics import BUCKETS_SECONDS, MANAGEMENT, Meter
-from hsm.quirks import STANDARD
 from tests.contract.token_backends import Capability, TokenUnderTest, needs
 from tests.contract.token_support import (
     CountingPin,
@@ -34,11 +35,11 @@ def test_operations_are_counted_by_mechanism_with_their_latency(token: Token) ->
     assert abs(last - time.time()) < 5
 
 
-@needs(Capability.ED25519, Capability.X25519, Capability.AES_GCM, Capability.HMAC)
+@needs(Capability.ECDSA, Capability.ECDH, Capability.HMAC)
 def test_each_mechanism_has_its_own_row(token: Token, token_under_test: TokenUnderTest) -> None:
     for use in token_under_test.ways_to_use(token):
         use()
-    assert {"EDDSA", "ECDH1_DERIVE", "AES_GCM", "SHA256_HMAC", "RANDOM", MANAGEMENT} <= set(token.metrics().operations)
+    assert {"ECDSA", "ECDH1_DERIVE", "SHA256_HMAC", "RANDOM", "TRIAL", MANAGEMENT} <= set(token.metrics().operations)
 
 
 def test_errors_are_counted_by_reason_and_are_no_success(token: Token) -> None:
@@ -132,11 +133,11 @@ def test_health_never_tries_a_wrong_pin_again(
 
 
 ABILITIES = {
-    Ability.ED25519: Capability.ED25519,
-    Ability.X25519: Capability.X25519,
-    Ability.X25519_IMPORT: Capability.X25519_IMPORT,
-    Ability.AES_GCM: Capability.AES_GCM,
-    Ability.HMAC: Capability.HMAC,
+    Ability.ECDSA_P256: Capability.ECDSA,
+    Ability.NONCES: Capability.ECDSA,
+    Ability.ECDH_P256: Capability.ECDH,
+    Ability.IMPORT_P256: Capability.IMPORT,
+    Ability.HMAC_SHA256: Capability.HMAC,
 }
 
 
@@ -149,20 +150,44 @@ def test_trials_find_what_the_token_can_do_and_leave_nothing(token: Token, token
         assert trials[ability].works == (capability in token_under_test.can), trials[ability]
 
 
+@needs(Capability.ECDH, Capability.IMPORT)
+def test_trials_say_how_the_token_agrees_and_takes_keys(token: Token) -> None:
+    details = {trial.ability: trial.detail for trial in token.trials()}
+    assert details[Ability.ECDH_P256] == token.agreement_way.name
+    assert details[Ability.IMPORT_P256] == "C_CreateObject"
+
+
 def test_every_ability_is_tried() -> None:
     assert set(ABILITIES) | {Ability.RANDOM} == set(Ability)
 
 
-@needs(Capability.X25519, Capability.X25519_IMPORT, Capability.ED25519)
+@needs(Capability.ECDSA, Capability.ECDH, Capability.HMAC)
 def test_trial_of_a_curve_that_the_token_does_not_know_fails_and_the_others_go_on(
     token: Token, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unknown = replace(STANDARD.x25519, parameters=b"\x13\x07unknown")
-    monkeypatch.setattr(token._sessions, "_quirks", replace(token._sessions._quirks, x25519=unknown))
+    unknown = replace(token._sessions._quirks, curve=b"\x13\x07unknown")
+    monkeypatch.setattr(token._sessions, "_quirks", unknown)
     failed = [trial for trial in token.trials() if not trial.works]
-    assert {trial.ability for trial in failed} == {Ability.X25519, Ability.X25519_IMPORT}
+    assert {trial.ability for trial in failed} == set(Ability) - {Ability.RANDOM, Ability.HMAC_SHA256}
     assert all(trial.fault for trial in failed)
     assert token.objects() == []
+
+
+@needs(Capability.ECDSA)
+def test_token_that_gives_one_digest_one_nonce_is_named(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[tuple[int, bytes], bytes] = {}
+    sign = Cryptoki.sign
+
+    def repeat(cryptoki: Cryptoki, session: int, key: int, mechanism: Mechanism, data: bytes, size_bytes: int) -> bytes:
+        """Remember each signature, so that a digest has one nonce, as with RFC 6979."""
+        if (key, data) not in given:
+            given[key, data] = sign(cryptoki, session, key, mechanism, data, size_bytes)
+        return given[key, data]
+
+    monkeypatch.setattr(Cryptoki, "sign", repeat)
+    (nonces,) = [trial for trial in token.trials() if trial.ability is Ability.NONCES]
+    assert "RFC 6979" in nonces.fault
+    assert not token.nonces(256).fair
 
 
 @needs(Capability.REMOVAL)

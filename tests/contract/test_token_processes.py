@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from hsm import Pin, TokenUri, errors, open_token, pin_from_value
 from tests.contract.token_backends import Capability, TokenUnderTest, needs
@@ -15,30 +17,33 @@ from tests.contract.token_support import CountingPin
 
 ROOT = Path(__file__).parents[2]
 MakeUri = Callable[..., TokenUri]
-pytestmark = needs(Capability.PROCESSES, Capability.ED25519, Capability.X25519, Capability.AES_GCM, Capability.HMAC)
+ECDSA = ec.ECDSA(hashes.SHA256())
+pytestmark = needs(Capability.PROCESSES, Capability.ECDSA, Capability.ECDH, Capability.HMAC)
 
 PREAMBLE = """
 import os, sys, threading, time
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from hsm import TokenUri, errors, open_token, pin_from_fd, pin_from_value
+from hsm.agreement import software_prf
+ECDSA = ec.ECDSA(SHA256())
 uri = TokenUri.parse(sys.argv[1])
 pin = os.fdopen(int(sys.argv[2])).read()
 """
 
 THREADS = """
-peer = X25519PrivateKey.generate()
+peer = ec.generate_private_key(ec.SECP256R1())
 with open_token(uri, pin_from_value(pin), sessions=3) as token:
-    signing, agreement, sealing, index = (
-        token.ed25519("signing"), token.x25519("agreement"), token.aead("sealing"), token.mac("index"))
-    expected, code = peer.exchange(agreement.public_key()), index.mac(b"patient")
+    signing, agreement, index = token.signing("signing"), token.agreement("agreement"), token.mac("index")
+    expected = software_prf(peer.exchange(ec.ECDH(), agreement.public_key()), b"info", b"message")
+    code = index.mac(b"patient")
     done, faults, end = [0], [], time.monotonic() + 3
 
     def use():
         try:
             while time.monotonic() < end:
-                signing.sign(b"message")  # verified inside
-                assert agreement.exchange(peer.public_key()) == expected
-                assert sealing.open(sealing.seal(b"record", b"x"), b"x") == b"record"
+                signing.sign(b"message", ECDSA)  # verified inside
+                assert agreement.prf(peer.public_key(), b"info", b"message") == expected
                 assert index.mac(b"patient") == code
                 done[0] += 1
         except BaseException as fault:
@@ -53,13 +58,13 @@ assert done[0] > 20, done
 
 RESTARTS = """
 with open_token(uri, pin_from_value(pin), sessions=3) as token:
-    signing, module = token.ed25519("signing"), token._sessions._module
+    signing, module = token.signing("signing"), token._sessions._module
     done, faults, end = [0], [], time.monotonic() + 3
 
     def use():
         while time.monotonic() < end:
             try:
-                signing.sign(b"message")
+                signing.sign(b"message", ECDSA)
                 done[0] += 1
             except errors.HsmError as error:
                 if not error.retryable:
@@ -71,7 +76,7 @@ with open_token(uri, pin_from_value(pin), sessions=3) as token:
         time.sleep(0.1)
         module.restart(module.generation)
     [thread.join() for thread in threads]
-    signing.sign(b"message")
+    signing.sign(b"message", ECDSA)
 assert not faults, faults
 assert done[0] > 20, done
 """
@@ -81,28 +86,28 @@ reading, writing = os.pipe()
 os.write(writing, pin.encode())
 os.close(writing)
 with open_token(uri, pin_from_fd(reading)) as token:
-    token.ed25519("signing").sign(b"message")
+    token.signing("signing").sign(b"message", ECDSA)
 assert pin.encode() not in open("/proc/self/cmdline", "rb").read()
 assert pin not in repr(os.environ)
 """
 
 FORK = """
 token = open_token(uri, pin_from_value(pin))
-key = token.ed25519("signing")
-key.sign(b"before")
+key = token.signing("signing")
+key.sign(b"before", ECDSA)
 child = os.fork()
 if child == 0:
     try:
-        key.sign(b"inherited")
+        key.sign(b"inherited", ECDSA)
     except errors.TokenUnavailable:
         token.close()
         with open_token(uri, pin_from_value(pin)) as again:
-            again.ed25519("signing").sign(b"in the child")
+            again.signing("signing").sign(b"in the child", ECDSA)
         os._exit(0)
     os._exit(1)
 _, status = os.waitpid(child, 0)
 assert status == 0, status
-key.sign(b"after")
+key.sign(b"after", ECDSA)
 token.close()
 """
 
@@ -127,9 +132,8 @@ def furnished(make_token_uri: MakeUri, user_pin: Pin) -> TokenUri:
     """Give a token with one key of each kind, closed."""
     uri = make_token_uri()
     with open_token(uri, pin_from_value(user_pin.reveal())) as token:
-        token.generate_ed25519("signing")
-        token.generate_x25519("agreement")
-        token.generate_aes("sealing")
+        token.generate_signing("signing")
+        token.generate_agreement("agreement")
         token.generate_mac("index")
     return uri
 
@@ -162,11 +166,11 @@ soft_hsm.create_token("made-elsewhere", pin=Pin(pin), so_pin=Pin("officer-pin"))
     provider = pin_from_value(user_pin.reveal())
     uri = make_token_uri()
     with open_token(uri, provider) as token:
-        key = token.generate_ed25519("signing")
+        key = token.generate_signing("signing")
         expect_success(start(maker, uri, user_pin))
         with open_token(TokenUri(module_path=uri.module_path, token="made-elsewhere"), provider) as other:
             other.random(8)
-        key.sign(b"message")
+        key.sign(b"message", ECDSA)
 
 
 REMAKE = """
@@ -183,11 +187,11 @@ def test_token_initialised_anew_by_another_process_fails_closed(
 ) -> None:
     uri = make_token_uri()
     with open_token(uri if by_serial else replace(uri, serial=None), right_pin) as token:
-        key = token.generate_ed25519("signing")
+        key = token.generate_signing("signing")
         constants = f"NEW_PIN, SO_PIN = {token_under_test.wrong_pin!r}, {token_under_test.so_pin!r}"
         expect_success(start(constants + REMAKE, uri, Pin(right_pin.value)))
         for _ in range(4):
             with pytest.raises((errors.KeyNotFound, errors.TokenUnavailable, errors.PinIncorrect)):
-                key.sign(b"message")
+                key.sign(b"message", ECDSA)
             assert not token.health()
         assert right_pin.asked <= 2

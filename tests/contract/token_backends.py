@@ -16,8 +16,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from hsm import Pin, Token, TokenUri, open_token, pin_from_file, pin_from_value
+from hsm import Pin, Token, TokenUri, Way, open_token, pin_from_file, pin_from_value
 from hsm.softhsm import SoftHsm
 
 ENVIRONMENT = "MEDUNION_TOKEN_UNDER_TEST"
@@ -29,12 +31,12 @@ _DEFAULT = "tests.contract.token_backends:SoftHsmToken"
 class Capability(Enum):
     """What a token may be able to do, in the words of the matrix that a run prints."""
 
-    ED25519 = "makes Ed25519 keys and signs with them"
-    ED25519_IMPORT = "stores an Ed25519 key made elsewhere"
-    X25519 = "makes X25519 keys and agrees with them"
-    X25519_IMPORT = "stores an X25519 key made elsewhere"
-    AES_GCM = "makes AES-256 keys and seals with GCM"
-    AES_IMPORT = "stores an AES key made elsewhere"
+    ECDSA = "makes P-256 keys and signs with them"
+    ECDH = "makes P-256 keys and agrees with them"
+    IMPORT = "stores a P-256 key made elsewhere"
+    UNWRAP = "stores such a key that comes wrapped, with the attributes that it was told"
+    READABLE = "lets the shared x-coordinate out"
+    KDF_AND_HMAC = "agrees with nothing leaving it but the agreed value"
     HMAC = "makes HMAC-SHA256 keys"
     HMAC_IMPORT = "stores an HMAC key made elsewhere"
     PROVENANCE = "says which keys it made itself"
@@ -61,6 +63,8 @@ class TokenUnderTest(ABC):
     """How many wrong PINs the suite may present before the token locks."""
     manufacturer: str | None = None
     model: str | None = None
+    ways: tuple[Way, ...] | None = None
+    """The ways of agreement that the token has, the strongest first; None where that isn't known beforehand."""
 
     @abstractmethod
     def start(self, request: pytest.FixtureRequest) -> None:
@@ -77,16 +81,12 @@ class TokenUnderTest(ABC):
     def ways_to_use(self, token: Token) -> list[Callable[[], object]]:
         """Give one use of the token for each thing that it can do, on keys made now; each raises unless it succeeds."""
         uses: list[Callable[[], object]] = [lambda: token.random(8), token.objects]
-        if Capability.ED25519 in self.can:
-            signing = token.generate_ed25519("used-signing")
-            uses.append(lambda: signing.public_key().verify(signing.sign(b"message"), b"message"))
-        if Capability.X25519 in self.can:
-            agreement = token.generate_x25519("used-agreement")
-            uses.append(lambda: agreement.exchange(agreement.public_key()))
-        if Capability.AES_GCM in self.can:
-            sealing = token.generate_aes("used-sealing")
-            blob = sealing.seal(b"record", b"")
-            uses.append(lambda: sealing.open(blob, b"") == b"record" or pytest.fail("opened wrongly"))
+        if Capability.ECDSA in self.can:
+            signing = token.generate_signing("used-signing")
+            uses.append(lambda: signing.sign(b"message", ec.ECDSA(hashes.SHA256())))  # verified inside
+        if Capability.ECDH in self.can:
+            agreement = token.generate_agreement("used-agreement")
+            uses.append(lambda: agreement.prf(agreement.public_key(), b"info", b"message"))
         if Capability.HMAC in self.can:
             index = token.generate_mac("used-index")
             code = index.mac(b"patient")
@@ -100,8 +100,9 @@ class SoftHsmToken(TokenUnderTest):
     """SoftHSM 2, each token in a directory of its own."""
 
     name = "softhsm"
-    can = frozenset(Capability)
+    can = frozenset(Capability) - {Capability.KDF_AND_HMAC}
     manufacturer, model = "SoftHSM project", "SoftHSM v2"
+    ways = (Way.NULL,)
 
     def __init__(self) -> None:
         self._numbers = count(1)

@@ -20,8 +20,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
@@ -184,7 +184,7 @@ func TestReadRecord(t *testing.T) {
 
 func TestSpoolHoldsNothingReadable(t *testing.T) {
 	directory := t.TempDir()
-	spool, err := newSpool(directory, group.SystemEntropy)
+	spool, err := newSpool(directory, curve.SystemEntropy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestPieceOfAPartIsNotLeftBehind(t *testing.T) {
 
 func TestPartThatCannotBeSavedStopsNoOther(t *testing.T) {
 	directory := t.TempDir()
-	spool, err := newSpool(directory, group.SystemEntropy)
+	spool, err := newSpool(directory, curve.SystemEntropy)
 	must(t, err)
 	whole, manifest := record(t, []byte("content"), "first.dcm", ".hidden", "last.dcm")
 	taken := &Record{Manifest: manifest, spool: spool}
@@ -351,7 +351,7 @@ func TestConclusionIsLookedAtBeforeAnybodyWaits(t *testing.T) {
 func TestFullDiskIsTold(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
 	must(t, err)
-	spool, err := newSpool(t.TempDir(), group.SystemEntropy)
+	spool, err := newSpool(t.TempDir(), curve.SystemEntropy)
 	must(t, err)
 	spool.close()
 	spool.file = full

@@ -3,8 +3,8 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdh"
-	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/json"
 	"testing"
@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
@@ -31,13 +32,13 @@ type publicCloud struct {
 	pb.UnimplementedSearchServiceServer
 	t        *testing.T
 	now      protocol.Instant
-	signer   ed25519.PrivateKey
-	retired  ed25519.PrivateKey // the one before
+	signer   crypto.Signer
+	retired  crypto.Signer // the one before
 	key      *keys.DecryptionKey
 	bundle   kept
 	crls     [][]byte
 	pins     []*pb.CrlPin
-	who      ed25519.PublicKey // PUK_X of who may put a key
+	who      []byte // PUK_X of who may put a key
 	away     bool
 	asked    int     // for the directory
 	silence  []error // of GetDirectory, each once
@@ -75,7 +76,7 @@ func (p *publicCloud) sign(label string, message proto.Message) *pb.SignedStatem
 	return p.signBy(p.signer, label, message)
 }
 
-func (p *publicCloud) signBy(signer ed25519.PrivateKey, label string, message proto.Message) *pb.SignedStatement {
+func (p *publicCloud) signBy(signer crypto.Signer, label string, message proto.Message) *pb.SignedStatement {
 	signed, err := protocol.SignStatement(label, message, signer)
 	if err != nil {
 		p.t.Error(err)
@@ -96,7 +97,7 @@ func (p *publicCloud) GetDirectory(context.Context, *pb.GetDirectoryRequest) (*p
 	return &pb.GetDirectoryResponse{
 		CloudEncryptionKeyStatement: p.sign("ek", &pb.EncryptionKeyStatement{
 			Identity:           proto.String("C:union"),
-			VerifyingKeyDigest: transcript.Digest(p.signer.Public().(ed25519.PublicKey)),
+			VerifyingKeyDigest: transcript.Digest(verifyingKey(p.t, p.signer)),
 			KeyId:              p.key.KeyID,
 			Kem:                proto.Uint32(keys.KEM),
 			EncryptionKey:      p.key.EncryptionKey,
@@ -143,10 +144,32 @@ func (p *publicCloud) open(opening *pb.SealedOpening) *pb.EncryptionKeyStatement
 		err = protocol.OpenStatement("ek", named, ekput.GetEncryptionKeyStatement(), p.who)
 	}
 	signed := transcript.T("ekput", ekput.GetEncryptionKeyStatement().GetStatement(), nil, t, []byte("C:union"))
-	if err != nil || ekput.Address != nil || !ed25519.Verify(p.who, signed, ekput.GetSignature()) {
+	if err != nil || ekput.Address != nil || !keys.Verify(p.who, signed, ekput.GetSignature()) {
 		p.t.Errorf("ekput %v: %v", ekput, err)
 	}
 	return named
+}
+
+func verifyingKey(t *testing.T, signer crypto.Signer) []byte {
+	t.Helper()
+	key, err := keys.VerifyingKey(signer)
+	must(t, err)
+	return key
+}
+
+// epochKeys is a decryption key as the vectors give it.
+type epochKeys struct {
+	MLKEMSeed vectors.Bytes `json:"mlkem_seed"`
+	P256      vectors.Bytes `json:"p256_private_key"`
+}
+
+func (e epochKeys) open(t *testing.T) *keys.DecryptionKey {
+	t.Helper()
+	half, err := ecdh.P256().NewPrivateKey(e.P256)
+	must(t, err)
+	key, err := keys.NewDecryptionKey(e.MLKEMSeed, curve.SoftwareKey{PrivateKey: half}, half.PublicKey())
+	must(t, err)
+	return key
 }
 
 // clinic is a registered patient at home, and the public cloud.
@@ -162,24 +185,19 @@ func newClinic(t *testing.T) *clinic {
 	var cast struct {
 		Now   protocol.Instant
 		Cloud struct {
-			SigningSeed vectors.Bytes `json:"signing_seed"`
-			RetiredSeed vectors.Bytes `json:"retired_signing_seed"`
-			MLKEMSeed   vectors.Bytes `json:"mlkem_seed"`
-			X25519      vectors.Bytes `json:"x25519_private_key"`
+			epochKeys
+			SigningKey vectors.Bytes `json:"signing_key"`
+			RetiredKey vectors.Bytes `json:"retired_signing_key"`
 		}
 		Authority    struct{ CRL vectors.Bytes }
 		Lists        kept   `json:"revocation_list"`
 		TrustBundles []kept `json:"trust_bundles"`
 	}
 	vectors.ReadWhole(t, "parties.json", &cast)
-	half, err := ecdh.X25519().NewPrivateKey(cast.Cloud.X25519)
-	must(t, err)
-	key, err := keys.NewDecryptionKey(cast.Cloud.MLKEMSeed, half)
-	must(t, err)
 	made := &clinic{directory: t.TempDir()}
 	made.publicCloud = &publicCloud{
-		t: t, now: cast.Now, signer: ed25519.NewKeyFromSeed(cast.Cloud.SigningSeed), key: key, bundle: cast.TrustBundles[len(cast.TrustBundles)-1],
-		retired: ed25519.NewKeyFromSeed(cast.Cloud.RetiredSeed), crls: [][]byte{cast.Authority.CRL},
+		t: t, now: cast.Now, signer: vectors.Signer(t, cast.Cloud.SigningKey), key: cast.Cloud.open(t), bundle: cast.TrustBundles[len(cast.TrustBundles)-1],
+		retired: vectors.Signer(t, cast.Cloud.RetiredKey), crls: [][]byte{cast.Authority.CRL},
 	}
 	list := &pb.RevocationList{}
 	must(t, proto.Unmarshal(cast.Lists.Statement, list))
@@ -188,7 +206,7 @@ func newClinic(t *testing.T) *clinic {
 	must(t, err)
 	home, err := CreateHome(made.directory, "P:wang", "", "a PIN", trust, nil)
 	must(t, err)
-	made.who = bytes.Clone(keys.PublicKey(home.Store.Signer()))
+	made.who = verifyingKey(t, home.Store.Signer())
 	made.enter(home)
 	return made
 }
@@ -220,12 +238,17 @@ func (c *clinic) register() []byte {
 	c.t.Helper()
 	first := c.present()
 	issued := vectors.Read[struct {
-		PublicPoint        vectors.Bytes `json:"public_point"`
+		Issuer             vectors.Bytes `json:"issuer_public_key"`
+		Transcript         vectors.Bytes
+		RegistrationPoint  vectors.Bytes `json:"registration_point"`
 		RegistrationSecret vectors.Bytes `json:"registration_secret"`
 		Serial             vectors.Bytes
 	}](c.t, "issuing.json")[0]
+	public, err := curve.PublicPoint(issued.RegistrationPoint, issued.Issuer, issued.Transcript)
+	must(c.t, err)
 	party := &protocol.VerifiedParty{
-		Role: pb.Role_ROLE_PATIENT, Serial: issued.Serial, PublicPoint: issued.PublicPoint, KeyStatement: statementOf(c.t, "ks of the patient"),
+		Role: pb.Role_ROLE_PATIENT, Serial: issued.Serial, RegistrationPoint: issued.RegistrationPoint, PublicPoint: public,
+		KeyStatement: statementOf(c.t, "ks of the patient"),
 	}
 	must(c.t, c.cloud.member.install(&protocol.Registered{Party: party, Secret: issued.RegistrationSecret}, nil))
 	if !bytes.Equal(c.present(), first) || c.cloud.member.home.state.Next != nil {

@@ -79,10 +79,14 @@ func (m *Member) newEpoch(now protocol.Instant) (*epochState, error) {
 	if err != nil {
 		return nil, err
 	}
+	verifyingKey, err := keys.VerifyingKey(signer)
+	if err != nil {
+		return nil, err
+	}
 	notAfter := now + uint64(epochLife.Milliseconds())
 	signed, err := protocol.SignStatement("ek", &pb.EncryptionKeyStatement{
 		Identity:           proto.String(m.Identity()),
-		VerifyingKeyDigest: transcript.Digest(keys.PublicKey(signer)),
+		VerifyingKeyDigest: transcript.Digest(verifyingKey),
 		KeyId:              key.KeyID,
 		Kem:                proto.Uint32(keys.KEM),
 		EncryptionKey:      key.EncryptionKey,

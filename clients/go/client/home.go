@@ -11,8 +11,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/internal/files"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
@@ -152,7 +152,7 @@ func (h *Home) TrustDigest() ([]byte, error) {
 func (h *Home) IsRegistered() bool { return h.state.KeyStatement != nil }
 
 // DeviceSecret gives a patient's 32 bytes behind B_P, and makes them at the first use. They never change. Refuses with PROFILE_UNUSABLE.
-func (h *Home) DeviceSecret(entropy group.Entropy) ([]byte, error) {
+func (h *Home) DeviceSecret(entropy curve.Entropy) ([]byte, error) {
 	path := h.path(deviceFile)
 	secret, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !h.IsRegistered() {

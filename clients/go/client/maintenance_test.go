@@ -46,7 +46,7 @@ func TestRenewedKeyIsAnnouncedAndTheOldOneOpensUntilItsEnd(t *testing.T) {
 	if c.holds(first) || !c.holds(second) || !c.holds(third) {
 		t.Error("5 minutes after its end a key is there, or others are gone")
 	}
-	if _, err := c.cloud.member.home.Store.X25519(labels[2].Label); !refusal.Is(err, refusal.KeyNotFound) {
+	if _, err := c.cloud.member.home.Store.Agreement(labels[2].Label); !refusal.Is(err, refusal.KeyNotFound) {
 		t.Errorf("the key of an epoch that is over: %v", err)
 	}
 }
@@ -171,7 +171,7 @@ func TestKeyThatTheCloudNeverSawIsDestroyedToo(t *testing.T) {
 	must(t, err)
 	c.now += 7*day + 5*minute
 	c.crash()
-	if _, err := c.cloud.member.home.Store.X25519(next.Label); !refusal.Is(err, refusal.KeyNotFound) || c.cloud.member.home.state.Next != nil {
+	if _, err := c.cloud.member.home.Store.Agreement(next.Label); !refusal.Is(err, refusal.KeyNotFound) || c.cloud.member.home.state.Next != nil {
 		t.Errorf("after its end: %v", err)
 	}
 }
@@ -188,12 +188,12 @@ func TestKeyThatWaitedTooLongIsPutAsideForAnother(t *testing.T) {
 		t.Errorf("renewed until %d, at %d", statement.GetNotAfter(), c.now)
 	}
 	label := waited.Label
-	if _, err := c.cloud.member.home.Store.X25519(label); err != nil {
+	if _, err := c.cloud.member.home.Store.Agreement(label); err != nil {
 		t.Errorf("the key that was put aside: %v", err)
 	}
 	c.now += day + 5*minute
 	c.crash()
-	if _, err := c.cloud.member.home.Store.X25519(label); !refusal.Is(err, refusal.KeyNotFound) {
+	if _, err := c.cloud.member.home.Store.Agreement(label); !refusal.Is(err, refusal.KeyNotFound) {
 		t.Errorf("the key that was put aside, after its end: %v", err)
 	}
 }

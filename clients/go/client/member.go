@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
@@ -18,7 +18,7 @@ import (
 type Member struct {
 	home    *Home
 	clock   func() protocol.Instant
-	entropy group.Entropy
+	entropy curve.Entropy
 	dialing Dialing
 	bundle  *protocol.TrustedBundle
 	lists   protocol.Lists
@@ -30,7 +30,7 @@ func NewMember(home *Home, dialing Dialing) (*Member, error) {
 }
 
 func newMember(home *Home, dialing Dialing, clock func() protocol.Instant) (*Member, error) {
-	member := &Member{home: home, clock: clock, entropy: group.SystemEntropy, dialing: dialing}
+	member := &Member{home: home, clock: clock, entropy: curve.SystemEntropy, dialing: dialing}
 	signed := &pb.SignedStatement{}
 	if err := proto.Unmarshal(home.state.TrustBundle, signed); err != nil {
 		return nil, refusal.Because(err, refusal.ProfileUnusable, "the kept trust bundle is none")
@@ -73,7 +73,7 @@ func (m *Member) Party() (*protocol.Party, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := keys.RegistrationSecret(m.home.Store, own.Serial, own.PublicPoint)
+	secret, err := keys.RegistrationSecret(m.home.Store, own.Serial, own.RegistrationPoint, own.PublicPoint)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"encoding/json"
 	"os"
 	"strings"
@@ -12,8 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
@@ -77,7 +76,7 @@ func (p *practice) opening() *pb.RelayFrame {
 		Certificate:   party.Certificate,
 		EncryptionKey: &protocol.EncryptionKey{Owner: party.Identity, KeyID: key.KeyID, Key: key.EncryptionKey},
 	}
-	_, opening, err := protocol.BeginConsultation(p.patient, addressed, p.sensed, p.now, group.SystemEntropy)
+	_, opening, err := protocol.BeginConsultation(p.patient, addressed, p.sensed, p.now, curve.SystemEntropy)
 	must(p.t, err)
 	return &pb.RelayFrame{Content: &pb.RelayFrame_Opening{Opening: opening}}
 }
@@ -85,7 +84,7 @@ func (p *practice) opening() *pb.RelayFrame {
 // lost is a store whose token is gone.
 type lost struct{ keys.Store }
 
-func (lost) X25519(string) (ecdh.KeyExchanger, error) {
+func (lost) Agreement(string) (keys.AgreementKey, error) {
 	return nil, refusal.New(refusal.TokenUnavailable, "the token is gone")
 }
 

@@ -11,8 +11,8 @@ import (
 	"os"
 	"syscall"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
 )
 
@@ -28,7 +28,7 @@ type spool struct {
 
 const spoolChunk = 64 * 1024 // at least, so that slices of a byte do not grow on the disk
 
-func newSpool(directory string, entropy group.Entropy) (*spool, error) {
+func newSpool(directory string, entropy curve.Entropy) (*spool, error) {
 	file, err := os.CreateTemp(directory, "spool-*")
 	if err != nil {
 		return nil, refusal.Because(err, refusal.ProfileUnusable, "no record can be spooled")

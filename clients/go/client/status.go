@@ -113,6 +113,7 @@ var words = map[refusal.Reason]string{
 	refusal.CredentialInvalid:     "a credential does not hold for the other side",
 	refusal.CredentialExpired:     "a credential or key is over, or has not begun",
 	refusal.CredentialRevoked:     "a credential or key is revoked",
+	refusal.CredentialSuperseded:  "the other side has registered anew meanwhile: begin again",
 	refusal.IssuerUnknown:         "the other side does not know who issued the credential: its trust bundle may be older",
 	refusal.IssuerRevoked:         "the key that issued the credential is revoked",
 	refusal.CloudKeyUnknown:       "the other side does not know the public cloud's key: its trust bundle may be older",

@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/ecdh"
-	"crypto/ed25519"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,8 +9,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
@@ -21,9 +19,8 @@ import (
 
 // actor is a patient or a doctor of the vectors, with the keys that it acts with.
 type actor struct {
-	SigningSeed   vectors.Bytes `json:"signing_seed"`
-	MLKEMSeed     vectors.Bytes `json:"mlkem_seed"`
-	X25519        vectors.Bytes `json:"x25519_private_key"`
+	epochKeys
+	SigningKey    vectors.Bytes `json:"signing_key"`
 	EncryptionKey kept          `json:"encryption_key_statement"`
 	Certificate   vectors.Bytes
 	Evidence      vectors.Bytes
@@ -31,24 +28,20 @@ type actor struct {
 
 func (a actor) act(c *clinic, number int, role pb.Role, name string) *protocol.Party {
 	c.t.Helper()
-	half, err := ecdh.X25519().NewPrivateKey(a.X25519)
-	must(c.t, err)
-	key, err := keys.NewDecryptionKey(a.MLKEMSeed, half)
-	must(c.t, err)
 	own, err := c.cloud.member.Verifier().Party(statementOf(c.t, "ks of the "+name), role, c.now)
 	must(c.t, err)
 	issued := vectors.Read[struct {
 		RegistrationSecret vectors.Bytes `json:"registration_secret"`
 	}](c.t, "issuing.json")[number]
 	store := c.cloud.member.home.Store
-	must(c.t, keys.ImportRegistrationSecret(store, issued.RegistrationSecret, own.Serial, own.PublicPoint, group.SystemEntropy))
-	secret, err := keys.RegistrationSecret(store, own.Serial, own.PublicPoint)
+	must(c.t, keys.ImportRegistrationSecret(store, issued.RegistrationSecret, own.Serial, own.RegistrationPoint, own.PublicPoint))
+	secret, err := keys.RegistrationSecret(store, own.Serial, own.RegistrationPoint, own.PublicPoint)
 	must(c.t, err)
 	return &protocol.Party{
 		VerifiedParty:      own,
-		Signer:             ed25519.NewKeyFromSeed(a.SigningSeed),
+		Signer:             vectors.Signer(c.t, a.SigningKey),
 		RegistrationSecret: secret,
-		Keyring:            keys.Keyring{key},
+		Keyring:            keys.Keyring{a.open(c.t)},
 		EncryptionKey:      &pb.SignedStatement{Statement: a.EncryptionKey.Statement, Signature: a.EncryptionKey.Signature},
 		Certificate:        a.Certificate,
 	}
@@ -74,7 +67,7 @@ func newTreated(t *testing.T) *treated {
 	vectors.ReadWhole(t, "parties.json", &cast)
 	patient := cast.Parties.Patient.act(c, 0, pb.Role_ROLE_PATIENT, "patient")
 	doctor := cast.Parties.Doctor.act(c, 1, pb.Role_ROLE_DOCTOR, "doctor")
-	verifier, entropy := c.cloud.member.Verifier(), group.Entropy(group.SystemEntropy)
+	verifier, entropy := c.cloud.member.Verifier(), curve.Entropy(curve.SystemEntropy)
 	addressed := &protocol.Peer{VerifiedParty: doctor.VerifiedParty, Certificate: doctor.Certificate}
 	addressed.EncryptionKey, err = verifier.EncryptionKey(doctor.EncryptionKey, doctor.VerifiedParty, c.now)
 	must(t, err)

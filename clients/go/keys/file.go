@@ -2,12 +2,11 @@ package keys
 
 import (
 	"crypto"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
-	"crypto/ed25519"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"medunion.example/clients/go/curve"
 	"medunion.example/clients/go/internal/files"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
@@ -30,18 +30,19 @@ const (
 // File is a Store in one file: every key of it encrypted with AES-256-GCM under Argon2id (RFC 9106) of the PIN, written anew, with
 // a fresh nonce, at each change. Whoever has the file and the PIN has the keys: fit for trying out and for devices without a token.
 type File struct {
-	path      string
-	salt      []byte
-	wrapping  cipher.AEAD
-	content   fileContent
-	signing   ed25519.PrivateKey
-	protector cipher.AEAD
+	AtRest
+	path     string
+	salt     []byte
+	wrapping cipher.AEAD
+	content  fileContent
+	signing  *ecdsa.PrivateKey
 }
 
+// fileContent is scalars, 32 bytes each, big-endian.
 type fileContent struct {
-	SigningSeed []byte            `json:"signing_seed"`
-	SealingKey  []byte            `json:"sealing_key"`
-	X25519      map[string][]byte `json:"x25519"`
+	SigningKey []byte            `json:"signing_key"`
+	SealingKey []byte            `json:"sealing_key"`
+	Agreement  map[string][]byte `json:"agreement"`
 }
 
 type sealedFile struct {
@@ -55,8 +56,16 @@ func CreateFile(path, pin string) (*File, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil, refusal.New(refusal.ProfileUnusable, "there are keys at %s already", path)
 	}
-	content := fileContent{random(ed25519.SeedSize), random(32), map[string][]byte{}}
-	file, err := opened(path, random(16), pin, content)
+	signing, err := newScalar()
+	if err != nil {
+		return nil, err
+	}
+	sealing, err := newScalar()
+	if err != nil {
+		return nil, err
+	}
+	salt := random(16)
+	file, err := put(path, salt, gcm(derive(pin, salt)), fileContent{signing, sealing, map[string][]byte{}})
 	if err != nil {
 		return nil, err
 	}
@@ -89,73 +98,75 @@ func OpenFile(path, pin string) (*File, error) {
 // Signer gives PRK_X.
 func (f *File) Signer() crypto.Signer { return f.signing }
 
-// GenerateX25519 makes an X25519 key.
-func (f *File) GenerateX25519(label string) (ecdh.KeyExchanger, error) {
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+// Generate makes a key.
+func (f *File) Generate(label string) (AgreementKey, *ecdh.PublicKey, error) {
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	f.content.Agreement[label] = key.Bytes()
+	return curve.SoftwareKey{PrivateKey: key}, key.PublicKey(), f.save()
+}
+
+// Import takes a key that was made elsewhere.
+func (f *File) Import(label string, scalar []byte) (AgreementKey, error) {
+	key, err := agreementKey(scalar)
 	if err != nil {
 		return nil, err
 	}
-	f.content.X25519[label] = key.Bytes()
+	f.content.Agreement[label] = key.Bytes()
 	return key, f.save()
 }
 
-// ImportX25519 takes an X25519 key that was made elsewhere.
-func (f *File) ImportX25519(label string, private, public []byte) (ecdh.KeyExchanger, error) {
-	key, err := ecdh.X25519().NewPrivateKey(private)
-	if err != nil || subtle.ConstantTimeCompare(key.PublicKey().Bytes(), public) != 1 {
-		return nil, refusal.New(refusal.KeyInvalid, "the halves of an X25519 key don't belong together")
-	}
-	f.content.X25519[label] = key.Bytes()
-	return key, f.save()
-}
-
-// X25519 opens a key.
-func (f *File) X25519(label string) (ecdh.KeyExchanger, error) {
-	private, found := f.content.X25519[label]
+// Agreement opens a key.
+func (f *File) Agreement(label string) (AgreementKey, error) {
+	scalar, found := f.content.Agreement[label]
 	if !found {
 		return nil, refusal.New(refusal.KeyNotFound, "there is no key %q", label)
 	}
-	return ecdh.X25519().NewPrivateKey(private)
+	return agreementKey(scalar)
+}
+
+func agreementKey(scalar []byte) (curve.SoftwareKey, error) {
+	key, err := ecdh.P256().NewPrivateKey(scalar)
+	if err != nil {
+		return curve.SoftwareKey{}, refusal.New(refusal.KeyInvalid, "a key of P-256 is 32 bytes, from 1 to n - 1")
+	}
+	return curve.SoftwareKey{PrivateKey: key}, nil
 }
 
 // Destroy removes a key; what a disk keeps of the file before it was written anew is beyond reach.
 func (f *File) Destroy(label string) error {
-	clear(f.content.X25519[label])
-	delete(f.content.X25519, label)
+	clear(f.content.Agreement[label])
+	delete(f.content.Agreement, label)
 	return f.save()
 }
 
-// Seal encrypts under the store's own key.
-func (f *File) Seal(plaintext, context []byte) ([]byte, error) {
-	return seal(f.protector, plaintext, context), nil
-}
-
-// Open opens what Seal made.
-func (f *File) Open(sealed, context []byte) ([]byte, error) {
-	return open(f.protector, sealed, context)
-}
-
-// Close wipes the keys that this object holds.
+// Close wipes the scalars that this object holds; those that the standard library holds are the garbage collector's.
 func (f *File) Close() error {
-	clear(f.content.SigningSeed)
+	clear(f.content.SigningKey)
 	clear(f.content.SealingKey)
-	clear(f.signing)
-	for _, private := range f.content.X25519 {
-		clear(private)
+	for _, scalar := range f.content.Agreement {
+		clear(scalar)
 	}
 	return nil
 }
 
-func opened(path string, salt []byte, pin string, content fileContent) (*File, error) {
-	return put(path, salt, gcm(derive(pin, salt)), content)
+func newScalar() ([]byte, error) {
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return key.Bytes(), nil
 }
 
 func put(path string, salt []byte, wrapping cipher.AEAD, content fileContent) (*File, error) {
-	if len(content.SigningSeed) != ed25519.SeedSize || len(content.SealingKey) != 32 || content.X25519 == nil {
+	signing, signingErr := ecdsa.ParseRawPrivateKey(elliptic.P256(), content.SigningKey)
+	sealing, sealingErr := agreementKey(content.SealingKey)
+	if signingErr != nil || sealingErr != nil || content.Agreement == nil {
 		return nil, refusal.New(refusal.ProfileUnusable, "%s holds no keys", path)
 	}
-	signing := ed25519.NewKeyFromSeed(content.SigningSeed)
-	return &File{path, salt, wrapping, content, signing, gcm(content.SealingKey)}, nil
+	return &File{SealingBy(sealing), path, salt, wrapping, content, signing}, nil
 }
 
 func (f *File) save() error {
@@ -179,18 +190,6 @@ func derive(pin string, salt []byte) []byte {
 }
 
 func fileContext(salt []byte) []byte { return transcript.T(fileFormat, salt) }
-
-func gcm(key []byte) cipher.AEAD {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err) // keys here have 32 bytes
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		panic(err) // AES has the block size that GCM takes
-	}
-	return aead
-}
 
 // seal gives nonce (12 random bytes) || ciphertext || tag.
 func seal(aead cipher.AEAD, plaintext, context []byte) []byte {

@@ -7,40 +7,39 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdh"
-	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/mlkem"
 	"encoding/hex"
 	"os"
 	"strings"
 
-	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/curve"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
 )
 
-// KEM is the HPKE identifier of MLKEM768-X25519, in every encryption key statement.
-const KEM = 0x647a
+// KEM is the HPKE identifier of MLKEM768-P256, in every encryption key statement.
+const KEM = 0x0050
 
 const (
 	epochPrefix        = "kem-"
 	registrationPrefix = "registration-secret-"
 )
 
-// Store holds the private keys of one party. Its keys are used through Go's own interfaces: crypto.Signer and ecdh.KeyExchanger.
+// Store holds the private keys of one party, all of them on P-256.
 type Store interface {
-	// Signer gives PRK_X, an Ed25519 key: it signs messages, not digests.
+	// Signer gives PRK_X, an ECDSA key: Sign and X.509 have it sign SHA-256 digests.
 	Signer() crypto.Signer
-	// GenerateX25519 makes an X25519 key under a new label.
-	GenerateX25519(label string) (ecdh.KeyExchanger, error)
-	// ImportX25519 takes an X25519 key that was made elsewhere, in the place of one that is there; the caller wipes it. public is its
-	// u-coordinate, 32 bytes. Refuses with KEY_INVALID if they don't belong together.
-	ImportX25519(label string, private, public []byte) (ecdh.KeyExchanger, error)
-	// X25519 opens a key. Refuses with KEY_NOT_FOUND.
-	X25519(label string) (ecdh.KeyExchanger, error)
-	// Destroy removes an X25519 key for good; none there is no error.
+	// Generate makes a key for agreement under a new label, and gives its public half, which is told here alone.
+	Generate(label string) (AgreementKey, *ecdh.PublicKey, error)
+	// Import takes such a key that was made elsewhere, 32 bytes big-endian, from 1 to n - 1, in the place of one that is there; the caller wipes
+	// it. Its public half is neither asked for nor kept. Refuses with KEY_INVALID.
+	Import(label string, scalar []byte) (AgreementKey, error)
+	// Agreement opens such a key. Refuses with KEY_NOT_FOUND.
+	Agreement(label string) (AgreementKey, error)
+	// Destroy removes such a key for good; none there is no error.
 	Destroy(label string) error
-	// Seal encrypts what the party keeps, with AES-256-GCM under a key of the store's own; context is bound, not kept.
+	// Seal encrypts what the party keeps, under a key of the store's own; context is bound, not kept.
 	Seal(plaintext, context []byte) ([]byte, error)
 	// Open gives back what Seal made. Refuses with SEAL_INVALID.
 	Open(sealed, context []byte) ([]byte, error)
@@ -48,27 +47,44 @@ type Store interface {
 	Close() error
 }
 
+// AgreementKey is a secret scalar d.
+type AgreementKey interface {
+	curve.Agreeing
+	// ECDH gives x(d Q), 32 bytes, for a seal of E_PUK; everything else asks for a PRF.
+	ECDH(peer *ecdh.PublicKey) ([]byte, error)
+}
+
 // DecryptionKey is the private key of one epoch.
 type DecryptionKey struct {
 	private hpke.PrivateKey
-	// EncryptionKey is PUK_kem, 1,216 bytes: ML-KEM-768 key || X25519 key.
+	// EncryptionKey is PUK_kem, 1,249 bytes: ML-KEM-768 key || P-256 key, uncompressed.
 	EncryptionKey []byte
 	// KeyID is the first 16 bytes of SHA-256(PUK_kem).
 	KeyID []byte
 }
 
-// NewDecryptionKey puts the ML-KEM key of a 64-byte seed (FIPS 203) and an X25519 key, in a token or not, together.
-func NewDecryptionKey(seed []byte, half ecdh.KeyExchanger) (*DecryptionKey, error) {
+// half is a key of a store with its public half, as crypto/hpke takes it.
+type half struct {
+	AgreementKey
+	public *ecdh.PublicKey
+}
+
+func (h half) PublicKey() *ecdh.PublicKey { return h.public }
+
+func (h half) Curve() ecdh.Curve { return ecdh.P256() }
+
+// NewDecryptionKey puts the ML-KEM key of a 64-byte seed (FIPS 203) and a P-256 key, in a token or not, together.
+func NewDecryptionKey(seed []byte, key AgreementKey, public *ecdh.PublicKey) (*DecryptionKey, error) {
 	decapsulation, err := mlkem.NewDecapsulationKey768(seed)
 	if err != nil {
 		return nil, refusal.Because(err, refusal.KeyInvalid, "no ML-KEM seed")
 	}
-	private, err := hpke.NewHybridPrivateKey(decapsulation, half)
+	private, err := hpke.NewHybridPrivateKey(decapsulation, half{key, public})
 	if err != nil {
 		return nil, refusal.Because(err, refusal.KeyInvalid, "the halves make no key")
 	}
-	public := private.PublicKey().Bytes()
-	return &DecryptionKey{private, public, KeyID(public)}, nil
+	encryptionKey := private.PublicKey().Bytes()
+	return &DecryptionKey{private, encryptionKey, KeyID(encryptionKey)}, nil
 }
 
 // Open opens enc || ct (RFC 9180, base mode, single shot). Refuses with SEAL_INVALID, and with TOKEN_UNAVAILABLE, which says nothing of the
@@ -89,7 +105,7 @@ func KeyID(encryptionKey []byte) []byte { return transcript.Digest(encryptionKey
 
 // Seal seals to PUK_kem and gives enc || ct. Refuses with CREDENTIAL_INVALID for bytes to which nothing can be sealed.
 func Seal(encryptionKey, plaintext, info []byte) ([]byte, error) {
-	public, err := hpke.MLKEM768X25519().NewPublicKey(encryptionKey)
+	public, err := hpke.MLKEM768P256().NewPublicKey(encryptionKey)
 	if err != nil {
 		return nil, refusal.Because(err, refusal.CredentialInvalid, "nothing can be sealed to the encryption key")
 	}
@@ -100,18 +116,19 @@ func Seal(encryptionKey, plaintext, info []byte) ([]byte, error) {
 	return sealed, nil
 }
 
-// Epoch is what is kept of an epoch's key: the label of its X25519 half in the store, and its ML-KEM seed sealed under the
-// store's own key, since tokens don't hold ML-KEM yet.
+// Epoch is what is kept of an epoch's key: the label of its P-256 half in the store, that one's public half, 65 bytes, and its ML-KEM seed,
+// sealed at rest, since tokens don't hold ML-KEM yet.
 type Epoch struct {
 	Label      string `json:"label"`
+	PublicHalf []byte `json:"public_half"`
 	SealedSeed []byte `json:"sealed_seed"`
 }
 
 // NewEpoch makes the encryption key of a new epoch.
-func NewEpoch(store Store, entropy group.Entropy) (*DecryptionKey, Epoch, error) {
+func NewEpoch(store Store, entropy curve.Entropy) (*DecryptionKey, Epoch, error) {
 	label, seed := epochPrefix+hex.EncodeToString(entropy(16)), entropy(mlkem.SeedSize)
 	defer clear(seed)
-	half, err := store.GenerateX25519(label)
+	half, public, err := store.Generate(label)
 	if err != nil {
 		return nil, Epoch{}, err
 	}
@@ -119,56 +136,49 @@ func NewEpoch(store Store, entropy group.Entropy) (*DecryptionKey, Epoch, error)
 	if err != nil {
 		return nil, Epoch{}, err
 	}
-	key, err := NewDecryptionKey(seed, half)
-	return key, Epoch{label, sealed}, err
+	key, err := NewDecryptionKey(seed, half, public)
+	return key, Epoch{label, public.Bytes(), sealed}, err
 }
 
-// OpenEpoch opens the key of an epoch. Refuses with KEY_NOT_FOUND, SEAL_INVALID.
+// OpenEpoch opens the key of an epoch. Refuses with KEY_NOT_FOUND, KEY_INVALID, SEAL_INVALID.
 func OpenEpoch(store Store, epoch Epoch) (*DecryptionKey, error) {
-	half, err := store.X25519(epoch.Label)
+	half, err := store.Agreement(epoch.Label)
 	if err != nil {
 		return nil, err
+	}
+	public, err := ecdh.P256().NewPublicKey(epoch.PublicHalf)
+	if err != nil {
+		return nil, refusal.Because(err, refusal.KeyInvalid, "what was kept of an epoch's key is none")
 	}
 	seed, err := store.Open(epoch.SealedSeed, seedContext(epoch.Label))
 	if err != nil {
 		return nil, err
 	}
 	defer clear(seed)
-	return NewDecryptionKey(seed, half)
+	return NewDecryptionKey(seed, half, public)
 }
 
-// ImportRegistrationSecret imports S_X of a credential, tests it where it now lies, and wipes the caller's copy whatever happens.
-// Refuses with SCALAR_WITHOUT_TOKEN_FORM, CREDENTIAL_MISMATCH, KEY_INVALID; then nothing stays in the store.
-func ImportRegistrationSecret(store Store, secret, serial, publicPoint []byte, entropy group.Entropy) error {
+// ImportRegistrationSecret imports S_X of the credential with that R_X1 and U_X, tests it where it now lies, and wipes the caller's copy whatever
+// happens. Refuses with CREDENTIAL_MISMATCH, KEY_INVALID; then nothing stays in the store.
+func ImportRegistrationSecret(store Store, secret, serial, registrationPoint []byte, publicPoint *ecdh.PublicKey) error {
 	defer clear(secret)
-	form, err := group.TokenForm(secret)
-	if err != nil {
-		return err
-	}
-	defer clear(form)
-	public, err := group.U(publicPoint)
-	if err != nil {
-		return err
-	}
 	label := registrationPrefix + hex.EncodeToString(serial)
-	key, err := store.ImportX25519(label, form, public)
+	key, err := store.Import(label, secret)
 	if err != nil {
 		return err
 	}
-	probe, err := group.NewScalar(entropy(64))
-	if err == nil {
-		err = group.RegistrationSecret{Key: key, PublicPoint: publicPoint}.RequireConsistent(probe)
-	}
-	if err != nil {
+	imported := curve.RegistrationSecret{Key: key, RegistrationPoint: registrationPoint, PublicPoint: publicPoint}
+	if err := imported.RequireConsistent(); err != nil {
 		store.Destroy(label)
+		return err
 	}
-	return err
+	return nil
 }
 
 // RegistrationSecret opens S_X of a credential. Refuses with KEY_NOT_FOUND.
-func RegistrationSecret(store Store, serial, publicPoint []byte) (group.RegistrationSecret, error) {
-	key, err := store.X25519(registrationPrefix + hex.EncodeToString(serial))
-	return group.RegistrationSecret{Key: key, PublicPoint: publicPoint}, err
+func RegistrationSecret(store Store, serial, registrationPoint []byte, publicPoint *ecdh.PublicKey) (curve.RegistrationSecret, error) {
+	key, err := store.Agreement(registrationPrefix + hex.EncodeToString(serial))
+	return curve.RegistrationSecret{Key: key, RegistrationPoint: registrationPoint, PublicPoint: publicPoint}, err
 }
 
 // Keyring is the decryption keys of a party's epochs.
@@ -202,20 +212,4 @@ func ReadPIN(path string) (string, error) {
 		return "", refusal.New(refusal.PinUnavailable, "the PIN file is empty")
 	}
 	return strings.TrimSpace(lines.Text()), nil
-}
-
-// PublicKey gives PUK_X, 32 bytes.
-func PublicKey(signer crypto.Signer) ed25519.PublicKey { return signer.Public().(ed25519.PublicKey) }
-
-// Sign signs by pure Ed25519 (RFC 8032, section 5.1.6), and verifies before the signature is released: a faulty one can give the
-// key away.
-func Sign(signer crypto.Signer, message []byte) ([]byte, error) {
-	signature, err := signer.Sign(nil, message, crypto.Hash(0))
-	if err != nil {
-		return nil, refusal.Because(err, refusal.TokenUnavailable, "the key did not sign")
-	}
-	if !ed25519.Verify(PublicKey(signer), message, signature) {
-		return nil, refusal.New(refusal.TokenUnavailable, "the key gave a wrong signature: withheld")
-	}
-	return signature, nil
 }

@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/x509"
 	"slices"
 	"strings"
@@ -194,12 +193,12 @@ func (a *Anchors) issuerAt(notBefore Instant) ([]byte, error) {
 }
 
 // cloudKeyAt gives the PUK_C of what the cloud signed at that moment. Refuses with CLOUD_KEY_UNKNOWN, CLOUD_KEY_REVOKED.
-func (a *Anchors) cloudKeyAt(moment Instant) (ed25519.PublicKey, error) {
+func (a *Anchors) cloudKeyAt(moment Instant) ([]byte, error) {
 	return cloudKey(a.cloudKeys.at(moment))
 }
 
 // cloudKeyOf gives the PUK_C that EK_C names: begun by now, and not ended when the epoch begins.
-func (a *Anchors) cloudKeyOf(statement *pb.EncryptionKeyStatement, now Instant) (ed25519.PublicKey, error) {
+func (a *Anchors) cloudKeyOf(statement *pb.EncryptionKeyStatement, now Instant) ([]byte, error) {
 	period := a.cloudKeys.ofDigest(statement.GetVerifyingKeyDigest())
 	if period != nil && (!hasBegun(period, now) || hasEnded(period, statement.GetNotBefore())) {
 		period = nil
@@ -207,7 +206,7 @@ func (a *Anchors) cloudKeyOf(statement *pb.EncryptionKeyStatement, now Instant) 
 	return cloudKey(period)
 }
 
-func cloudKey(period *pb.KeyPeriod) (ed25519.PublicKey, error) {
+func cloudKey(period *pb.KeyPeriod) ([]byte, error) {
 	if period == nil {
 		return nil, refusal.New(refusal.CloudKeyUnknown, "the trust bundle at hand names no PUK_C for the time of the statement")
 	}

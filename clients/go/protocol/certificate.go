@@ -2,13 +2,14 @@ package protocol
 
 import (
 	"bytes"
-	"crypto/ed25519"
+	"crypto/ecdsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"slices"
 	"time"
 
+	"medunion.example/clients/go/curve"
 	"medunion.example/clients/go/refusal"
 )
 
@@ -109,8 +110,11 @@ func requireOwner(certificate *x509.Certificate, doctorID string, verifyingKey [
 	if len(certificate.URIs) != 1 || certificate.URIs[0].String() != DoctorURN+doctorID {
 		return refusal.New(refusal.CertificateForeign, "Cert_D is another doctor's")
 	}
-	key, isEd25519 := certificate.PublicKey.(ed25519.PublicKey)
-	if !isEd25519 || !bytes.Equal(key, verifyingKey) {
+	key, isECDSA := certificate.PublicKey.(*ecdsa.PublicKey)
+	if !isECDSA {
+		return refusal.New(refusal.CertificateForeign, "Cert_D is for a key of another kind")
+	}
+	if encoded, err := curve.EncodeVerifyingKey(key); err != nil || !bytes.Equal(encoded, verifyingKey) {
 		return refusal.New(refusal.CertificateForeign, "Cert_D is for another key")
 	}
 	return nil

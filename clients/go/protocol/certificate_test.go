@@ -1,7 +1,8 @@
 package protocol
 
 import (
-	"crypto/ed25519"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -22,9 +23,9 @@ var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 // office is a medical authority that certifies one doctor, and what a doctor's peers have at hand of it.
 type office struct {
-	key         ed25519.PrivateKey
+	key         *ecdsa.PrivateKey
 	certificate *x509.Certificate
-	doctor      ed25519.PrivateKey
+	doctor      *ecdsa.PrivateKey
 	issued      x509.Certificate // the template of Cert_D
 	scope       []string
 	crls        [][]byte
@@ -49,9 +50,9 @@ func newOffice(t *testing.T) *office {
 	return made
 }
 
-func newKey(t *testing.T) ed25519.PrivateKey {
+func newKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func (o *office) verify(t *testing.T) error {
 		lists.crls = append(lists.crls, crl)
 	}
 	anchors := &Anchors{authorities: []authority{{o.certificate, o.scope}}}
-	return verifyCertificate(der, anchors, lists, doctorID, o.doctor.Public().(ed25519.PublicKey), Instant(noon.UnixMilli()))
+	return verifyCertificate(der, anchors, lists, doctorID, verifyingKey(t, o.doctor), Instant(noon.UnixMilli()))
 }
 
 func with(id asn1.ObjectIdentifier, critical bool) func(*x509.RevocationList) {

@@ -57,17 +57,19 @@ func consultationOpeningTranscript(message opening, issuer []byte, doctorID stri
 	return transcript.T("P1",
 		p1.GetRegistrationPoint(),
 		transcript.Text(p1.GetPatientId()),
+		p1.GetAgreementPoint(),
 		p1.GetEphemeralPoint(),
 		p1.GetBiometricPassword(),
 		issuer,
 		transcript.U64(p1.GetSentAt()),
 		transcript.Text(doctorID),
+		p1.GetResponderSerial(),
 		keyID,
 		sessionID,
 		transcript.Digest(p1.GetContribution()))
 }
 
-// consultationHash gives TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13).
+// consultationHash gives TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, E_D, T_D1, session id)) (B11, B13).
 func consultationHash(openingPlaintext []byte, message reply, credential, sessionID []byte) []byte {
 	d1 := message.(*pb.ConsultationReply)
 	return transcript.Digest(transcript.T("th1",
@@ -76,6 +78,7 @@ func consultationHash(openingPlaintext []byte, message reply, credential, sessio
 		credential,
 		d1.GetRegistrationPoint(),
 		transcript.Digest(d1.GetDoctorCertificate()),
+		d1.GetAgreementPoint(),
 		d1.GetEphemeralPoint(),
 		transcript.U64(d1.GetSentAt()),
 		sessionID))
@@ -85,6 +88,7 @@ func consultationHash(openingPlaintext []byte, message reply, credential, sessio
 func consultationReplyTranscript(message reply, issuer, transcriptHash []byte) []byte {
 	d1 := message.(*pb.ConsultationReply)
 	return transcript.T("D1",
+		d1.GetAgreementPoint(),
 		d1.GetEphemeralPoint(),
 		transcript.Text(d1.GetDoctorId()),
 		transcript.U64(d1.GetSentAt()),

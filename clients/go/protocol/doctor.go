@@ -6,8 +6,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
@@ -161,7 +161,7 @@ func (w *AwaitingReceipt) accept(frame *pb.SessionFrame, verifier Verifier, now 
 
 // AskForRoom makes a doctor's request for a room of this hospital's relay, signed over T("room", ID_D, ID_HPC, EK_D, nonce, T). Nothing in
 // it is secret. It draws 16 bytes for the nonce.
-func AskForRoom(doctor *Party, hospitalID string, now Instant, entropy group.Entropy) (*pb.OpenRoomRequest, error) {
+func AskForRoom(doctor *Party, hospitalID string, now Instant, entropy curve.Entropy) (*pb.OpenRoomRequest, error) {
 	request := &pb.OpenRoomRequest{
 		KeyStatement:           doctor.KeyStatement,
 		DoctorCertificate:      doctor.Certificate,

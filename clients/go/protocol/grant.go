@@ -6,8 +6,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
 )
@@ -39,7 +39,7 @@ func DefaultTerms() Terms {
 
 // MakeGrant signs a grant for one doctor (C1). It draws 16 bytes for the grant's id. Refuses with GRANT_INVALID terms of no life, or of
 // more than 366 days.
-func MakeGrant(patient *Party, doctor *Peer, terms Terms, now Instant, entropy group.Entropy) (*pb.SignedStatement, error) {
+func MakeGrant(patient *Party, doctor *Peer, terms Terms, now Instant, entropy curve.Entropy) (*pb.SignedStatement, error) {
 	if err := requireGrantLife(now, now+milliseconds(terms.Life)); err != nil {
 		return nil, err
 	}

@@ -1,14 +1,13 @@
 package protocol
 
 import (
-	"crypto/ed25519"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
 )
@@ -16,7 +15,7 @@ import (
 func TestGrantLastsAYearAtMost(t *testing.T) {
 	const now, year = Instant(1_800_000_000_000), 366 * 24 * 3_600_000
 	key := newKey(t)
-	patient := &VerifiedParty{Identity: "P:wang", Serial: make([]byte, 16), VerifyingKey: key.Public().(ed25519.PublicKey)}
+	patient := &VerifiedParty{Identity: "P:wang", Serial: make([]byte, 16), VerifyingKey: verifyingKey(t, key)}
 	doctor := &VerifiedParty{Identity: doctorID}
 	for name, tried := range map[string]struct {
 		begins, ends Instant
@@ -48,7 +47,7 @@ func TestGrantLastsAYearAtMost(t *testing.T) {
 		terms := DefaultTerms()
 		terms.Life = life
 		party := &Party{VerifiedParty: patient, Signer: key}
-		if _, err := MakeGrant(party, &Peer{VerifiedParty: doctor}, terms, now, group.SystemEntropy); refusal.Outer(err) != reason {
+		if _, err := MakeGrant(party, &Peer{VerifiedParty: doctor}, terms, now, curve.SystemEntropy); refusal.Outer(err) != reason {
 			t.Errorf("%s: %v, not %s", life, err, reason)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
@@ -21,14 +21,17 @@ import (
 
 // The handshake of Chen et al. 2020, eq. 11-22 (P1, D1) and eq. 33-44 (D3, H1), once for both kinds of session.
 //
-// The initiator, who knows the responder's statements, sends who it is and r B sealed to it, signed for it. The responder picks a scalar of
-// its own; both compute SEK from K = S_own R_peer + r_own U_peer and Z = r_own R_peer. The reply proves the key by kc, and who sends it by its
-// signature. What a session adds of its own begins with the state that the handshake leads to.
+// The initiator, who knows the responder's statements, sends who it is, x(r R) with the responder's R_X1 and x(e B), sealed to the responder and
+// signed for it. The responder answers with an r and an e of its own; each side has K1 and K2 of its own r, and of its S_X with what came, and Z of
+// its e; from these both compute SEK. The reply proves the key by kc, and who sends it by its signature. What a session adds of its own begins with
+// the state that the handshake leads to.
 
 // opening is what the openings of all kinds have: P1, D3.
 type opening interface {
 	payload
 	GetRegistrationPoint() []byte
+	GetResponderSerial() []byte
+	GetAgreementPoint() []byte
 	GetEphemeralPoint() []byte
 	GetContribution() []byte
 	GetKeyStatement() *pb.SignedStatement
@@ -40,6 +43,7 @@ type opening interface {
 type reply interface {
 	payload
 	GetRegistrationPoint() []byte
+	GetAgreementPoint() []byte
 	GetEphemeralPoint() []byte
 	GetContribution() []byte
 	GetKeyConfirmation() []byte
@@ -93,23 +97,29 @@ func (s Session) Forget() {
 	s.receiving.keys.wipe()
 }
 
-// begin makes an opening (eq. 11-13, 33-35) of a message that has the kind's own fields: picks r, R = r B, signs for this responder, seals
-// to it. It draws 64 bytes for r, 16 for the session id, 32 for kappa.
+// begin makes an opening (eq. 11-13, 33-35) of a message that has the kind's own fields: picks r and e, signs for this responder, seals to it. It
+// draws 48 bytes for r, 48 for e, 16 for the session id, 32 for kappa.
 func begin[S any](
-	kind *kind, own *Party, peer *Peer, message opening, established func(Session) S, now Instant, entropy group.Entropy,
+	kind *kind, own *Party, peer *Peer, message opening, established func(Session) S, now Instant, entropy curve.Entropy,
 ) (*AwaitingReply[S], *pb.SealedOpening, error) {
 	ownKey, err := own.ownKey()
 	if err != nil {
 		return nil, nil, err
 	}
-	scalar, err := group.NewScalar(entropy(64))
+	point, shared, err := curve.Offer(entropy, peer.RegistrationPoint, peer.PublicPoint, "K1")
+	if err != nil {
+		return nil, nil, err
+	}
+	ephemeral, err := curve.NewEphemeral(entropy)
 	if err != nil {
 		return nil, nil, err
 	}
 	sessionID, keyID, contribution := entropy(16), peer.EncryptionKey.KeyID, entropy(32)
 	fill(message, fields{
 		"registration_point":       own.RegistrationPoint,
-		"ephemeral_point":          scalar.TimesBase(),
+		"responder_serial":         peer.Serial,
+		"agreement_point":          point,
+		"ephemeral_point":          ephemeral.Point,
 		"sent_at":                  now,
 		"contribution":             contribution,
 		"key_statement":            own.KeyStatement,
@@ -125,17 +135,18 @@ func begin[S any](
 	if err != nil {
 		return nil, nil, err
 	}
-	return &AwaitingReply[S]{kind, own, peer, established, sessionID, scalar, contribution, plaintext, now, ownKey}, sealed, nil
+	return &AwaitingReply[S]{kind, own, peer, established, sessionID, shared, ephemeral, contribution, plaintext, now, ownKey}, sealed, nil
 }
 
-// AwaitingReply is an initiator whose opening is sent. r lives here and nowhere else.
+// AwaitingReply is an initiator whose opening is sent. Of r there is K1 alone, with the U_X of whom was addressed; e lives here and nowhere else.
 type AwaitingReply[S any] struct {
 	kind         *kind
 	own          *Party
 	peer         *Peer
 	established  func(Session) S
 	sessionID    []byte
-	scalar       *group.Scalar
+	shared       []byte // K1
+	ephemeral    *curve.Ephemeral
 	contribution []byte
 	plaintext    []byte // of the opening, exactly
 	sentAt       Instant
@@ -182,11 +193,12 @@ func (w *AwaitingReply[S]) accept(sealed *pb.SealedReply, verifier Verifier, now
 		return session, err
 	}
 	transcriptHash := w.kind.transcriptHash(w.plaintext, message, responder.Credential, w.sessionID)
-	k, z, err := agree(w.own.RegistrationSecret, message.GetEphemeralPoint(), w.scalar, responder)
+	agreed, err := w.agree(message)
+	defer agreed.wipe()
 	if err != nil {
 		return session, err
 	}
-	derived, err := deriveKeys(k, z, w.contribution, message.GetContribution(), transcriptHash, w.kind.keyRoles)
+	derived, err := deriveKeys(agreed, w.contribution, message.GetContribution(), transcriptHash, w.kind.keyRoles)
 	if err != nil {
 		return session, err
 	}
@@ -209,6 +221,17 @@ func (w *AwaitingReply[S]) accept(sealed *pb.SealedReply, verifier Verifier, now
 	}, nil
 }
 
+// agree gives K1, K2 and Z (eq. 17, 22, 39, 44), K1 as a copy: a forged reply does not spoil the true one.
+func (w *AwaitingReply[S]) agree(message reply) (agreed secrets, err error) {
+	point := message.GetAgreementPoint()
+	agreed.k1 = bytes.Clone(w.shared)
+	if agreed.k2, err = w.own.RegistrationSecret.Agree(point, "K2", point); err != nil {
+		return agreed, err
+	}
+	agreed.z, err = w.ephemeral.Shared(message.GetEphemeralPoint())
+	return agreed, err
+}
+
 // responder requires the one who replies to be the one addressed, and makes its CRED.
 func (w *AwaitingReply[S]) responder(message reply, verifier Verifier, now Instant) (*VerifiedParty, error) {
 	if w.kind.responderID(message) != w.peer.Identity {
@@ -225,12 +248,16 @@ func (w *AwaitingReply[S]) responder(message reply, verifier Verifier, now Insta
 	if responder.Identity != w.peer.Identity || !bytes.Equal(responder.RegistrationPoint, message.GetRegistrationPoint()) {
 		return nil, refusal.New(refusal.IdentityMismatch, "the key statement is not of the one who answers")
 	}
+	if !bytes.Equal(responder.Credential, w.peer.Credential) || !bytes.Equal(responder.RegistrationPoint, w.peer.RegistrationPoint) {
+		return nil, refusal.New(refusal.IdentityMismatch, "the answer is of another credential than the one addressed")
+	}
 	return responder, nil
 }
 
-// Forget wipes r and kappa, once the reply has held or is no longer awaited.
+// Forget wipes K1, e and kappa, once the reply has held or is no longer awaited.
 func (w *AwaitingReply[S]) Forget() {
-	w.scalar.Wipe()
+	clear(w.shared)
+	w.ephemeral.Forget()
 	clear(w.contribution)
 }
 
@@ -248,7 +275,7 @@ func receiveOpening[S any](
 		return Pending[*ReceivedOpening[S]]{}, refusal.AfterOpening(err)
 	}
 	initiator := transcript.Text(received.peer.Identity)
-	replayKey := transcript.Digest(transcript.T(kind.openingLabel, initiator, received.message.GetEphemeralPoint()))
+	replayKey := transcript.Digest(transcript.T(kind.openingLabel, initiator, received.message.GetAgreementPoint()))
 	return Pending[*ReceivedOpening[S]]{replayKey, verifier.Freshness.ReplayKeyUntil(now), received}, nil
 }
 
@@ -287,12 +314,18 @@ func (o *ReceivedOpening[S]) open(sealed *pb.SealedOpening, key *keys.Decryption
 	}
 	o.peer = &Peer{initiator, encryptionKey, certificate}
 	covered := o.kind.openingTranscript(o.message, initiator.Issuer, o.own.Identity, key.KeyID, o.sessionID)
-	return verifySignature(initiator.VerifyingKey, o.message.GetSignature(), covered)
+	if err := verifySignature(initiator.VerifyingKey, o.message.GetSignature(), covered); err != nil {
+		return err
+	}
+	if !bytes.Equal(o.message.GetResponderSerial(), o.own.Serial) {
+		return refusal.New(refusal.CredentialSuperseded, "the point is on the base of another credential than the one of now")
+	}
+	return nil
 }
 
-// Reply makes the reply: picks r, R = r B (eq. 16), derives SEK (eq. 17), confirms it (eq. 18, 19). It draws 64 bytes for r and 32 for
-// kappa. Refuses with REJECTED where the initiator's point can't be agreed with.
-func (o *ReceivedOpening[S]) Reply(now Instant, entropy group.Entropy) (next S, sealed *pb.SealedReply, err error) {
+// Reply makes the reply (eq. 16-19): picks r and e, derives SEK, confirms it. It draws 48 bytes for r, 48 for e and 32 for kappa. Refuses with
+// REJECTED where the initiator's points can't be agreed with.
+func (o *ReceivedOpening[S]) Reply(now Instant, entropy curve.Entropy) (next S, sealed *pb.SealedReply, err error) {
 	session, sealed, err := o.reply(now, entropy)
 	if err != nil {
 		return next, nil, err
@@ -300,26 +333,22 @@ func (o *ReceivedOpening[S]) Reply(now Instant, entropy group.Entropy) (next S, 
 	return o.replied(session), sealed, nil
 }
 
-func (o *ReceivedOpening[S]) reply(now Instant, entropy group.Entropy) (session Session, sealed *pb.SealedReply, err error) {
-	scalar, err := group.NewScalar(entropy(64))
+func (o *ReceivedOpening[S]) reply(now Instant, entropy curve.Entropy) (session Session, sealed *pb.SealedReply, err error) {
+	message := o.kind.replyOf(o.own)
+	agreed, err := o.agree(message, entropy)
+	defer agreed.wipe()
 	if err != nil {
-		return session, nil, err
+		return session, nil, refusal.AfterOpening(err)
 	}
-	defer scalar.Wipe()
-	message, contribution := o.kind.replyOf(o.own), entropy(32)
+	contribution := entropy(32)
 	fill(message, fields{
 		"registration_point": o.own.RegistrationPoint,
-		"ephemeral_point":    scalar.TimesBase(),
 		"sent_at":            now,
 		"contribution":       contribution,
 		"key_statement":      o.own.KeyStatement,
 	})
 	transcriptHash := o.kind.transcriptHash(o.plaintext, message, o.own.Credential, o.sessionID)
-	k, z, err := agree(o.own.RegistrationSecret, o.message.GetEphemeralPoint(), scalar, o.peer.VerifiedParty)
-	if err != nil {
-		return session, nil, refusal.AfterOpening(err)
-	}
-	derived, err := deriveKeys(k, z, o.message.GetContribution(), contribution, transcriptHash, o.kind.keyRoles)
+	derived, err := deriveKeys(agreed, o.message.GetContribution(), contribution, transcriptHash, o.kind.keyRoles)
 	if err != nil {
 		return session, nil, err
 	}
@@ -342,6 +371,27 @@ func (o *ReceivedOpening[S]) reply(now Instant, entropy group.Entropy) (session 
 		sending:        direction{o.sessionID, derived.backward, 0},
 		beganAt:        o.message.GetSentAt(),
 	}, sealed, nil
+}
+
+// agree picks r and e for the initiator, puts their points into the reply, and gives K1, K2 and Z (eq. 16, 17, 38, 39).
+func (o *ReceivedOpening[S]) agree(message reply, entropy curve.Entropy) (agreed secrets, err error) {
+	point, k2, err := curve.Offer(entropy, o.peer.RegistrationPoint, o.peer.PublicPoint, "K2")
+	if err != nil {
+		return agreed, err
+	}
+	ephemeral, err := curve.NewEphemeral(entropy)
+	if err != nil {
+		return agreed, err
+	}
+	defer ephemeral.Forget()
+	fill(message, fields{"agreement_point": point, "ephemeral_point": ephemeral.Point})
+	received := o.message.GetAgreementPoint()
+	agreed.k2 = k2
+	if agreed.k1, err = o.own.RegistrationSecret.Agree(received, "K1", received); err != nil {
+		return agreed, err
+	}
+	agreed.z, err = ephemeral.Shared(o.message.GetEphemeralPoint())
+	return agreed, err
 }
 
 // certificateIn gives the Cert_D that a doctor's message carries; nothing of others'.
@@ -374,34 +424,24 @@ type sessionKeys struct {
 	confirmation      []byte
 }
 
-// agree gives K = S_own R_peer + r_own U_peer and Z = r_own R_peer, the two inputs of eq. 17 (and 22, 39, 44); the first product is
-// the token's. Both sides get the same K: S_D R_P2 + r6 U_P = S_D r5 B + r6 S_P B. Refuses with INVALID_POINT.
-func agree(own group.RegistrationSecret, peerEphemeral []byte, scalar *group.Scalar, peer *VerifiedParty) (k, z []byte, err error) {
-	product, err := own.Agree(peerEphemeral)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer clear(product)
-	other, err := scalar.Times(peer.PublicPoint)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer clear(other)
-	if k, err = group.Add(product, other); err != nil {
-		return nil, nil, err
-	}
-	z, err = scalar.Times(peerEphemeral)
-	return k, z, err
+// secrets is what both sides of a session have in common: K1, which needs the responder's S_X or the initiator's r, K2 the other way round, and Z
+// of both e; 32 bytes each.
+type secrets struct{ k1, k2, z []byte }
+
+func (s secrets) wipe() {
+	clear(s.k1)
+	clear(s.k2)
+	clear(s.z)
 }
 
-// deriveKeys derives a session's keys and wipes K and Z. PRK = HKDF-Extract-SHA256(salt = TH, ikm = F(K) || F(Z) || F(kappa_1) ||
+// deriveKeys derives a session's keys. PRK = HKDF-Extract-SHA256(salt = TH, ikm = F(K1) || F(K2) || F(Z) || F(kappa_1) ||
 // F(kappa_2)); each key = HKDF-Expand(PRK, T("key", name, TH)). roles is the initiator's letter and the responder's: "PD", "DH".
-func deriveKeys(k, z, first, second, transcriptHash []byte, roles string) (sessionKeys, error) {
+func deriveKeys(agreed secrets, first, second, transcriptHash []byte, roles string) (sessionKeys, error) {
 	var material []byte
-	for _, part := range [][]byte{k, z, first, second} {
+	for _, part := range [][]byte{agreed.k1, agreed.k2, agreed.z, first, second} {
 		material = append(material, transcript.Frame(part)...)
 	}
-	defer func() { clear(material); clear(k); clear(z) }()
+	defer clear(material)
 	extracted, err := hkdf.Extract(sha256.New, material, transcriptHash)
 	if err != nil {
 		return sessionKeys{}, err
@@ -442,7 +482,7 @@ func (k sessionKeys) requireConfirmation(received []byte) error {
 type Party struct {
 	*VerifiedParty
 	Signer             crypto.Signer            // PRK_X
-	RegistrationSecret group.RegistrationSecret // S_X
+	RegistrationSecret curve.RegistrationSecret // S_X
 	Keyring            keys.Keyring
 	EncryptionKey      *pb.SignedStatement // its newest EK_X
 	Certificate        []byte              // a doctor's Cert_D, else nothing

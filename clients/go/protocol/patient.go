@@ -7,8 +7,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
 	"medunion.example/clients/go/transcript"
@@ -35,7 +35,7 @@ func CheckRoom(room *pb.GetRoomResponse, code []byte, verifier Verifier, now Ins
 }
 
 // BeginConsultation makes P1 for the doctor of the code. password is B_P, 32 bytes.
-func BeginConsultation(patient *Party, doctor *Peer, password []byte, now Instant, entropy group.Entropy) (*AwaitingReply[*Established], *pb.SealedOpening, error) {
+func BeginConsultation(patient *Party, doctor *Peer, password []byte, now Instant, entropy curve.Entropy) (*AwaitingReply[*Established], *pb.SealedOpening, error) {
 	p1 := &pb.ConsultationOpening{PatientId: proto.String(patient.Identity), BiometricPassword: password}
 	return begin(consultationKind, patient, doctor, p1, func(session Session) *Established { return &Established{session} }, now, entropy)
 }

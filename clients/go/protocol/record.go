@@ -6,8 +6,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
 	"medunion.example/clients/go/transcript"
@@ -70,7 +70,7 @@ func scopeDigest(scope *pb.Scope) []byte {
 }
 
 // BeginRecordSession makes D3: commits to the patient, for this hospital.
-func BeginRecordSession(doctor *Party, hospital *Peer, intent Intent, now Instant, entropy group.Entropy) (*AwaitingReply[*RecordEstablished], *pb.SealedOpening, error) {
+func BeginRecordSession(doctor *Party, hospital *Peer, intent Intent, now Instant, entropy curve.Entropy) (*AwaitingReply[*RecordEstablished], *pb.SealedOpening, error) {
 	d3 := &pb.RecordOpening{
 		DoctorId:          proto.String(doctor.Identity),
 		DoctorCertificate: doctor.Certificate,
@@ -294,16 +294,18 @@ func recordOpeningTranscript(message opening, issuer []byte, hospitalID string, 
 		issuer,
 		transcript.U64(d3.GetSentAt()),
 		d3.GetPatientCommitment(),
+		d3.GetAgreementPoint(),
 		d3.GetEphemeralPoint(),
 		d3.GetRegistrationPoint(),
 		transcript.Text(hospitalID),
+		d3.GetResponderSerial(),
 		keyID,
 		sessionID,
 		transcript.Digest(d3.GetContribution()),
 		transcript.Digest(d3.GetDoctorCertificate()))
 }
 
-// recordHash gives TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, T_HPC1, session id)).
+// recordHash gives TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, E_HPC, T_HPC1, session id)).
 func recordHash(openingPlaintext []byte, message reply, credential, sessionID []byte) []byte {
 	h1 := message.(*pb.RecordReply)
 	return transcript.Digest(transcript.T("th2",
@@ -311,6 +313,7 @@ func recordHash(openingPlaintext []byte, message reply, credential, sessionID []
 		transcript.Text(h1.GetHospitalId()),
 		credential,
 		h1.GetRegistrationPoint(),
+		h1.GetAgreementPoint(),
 		h1.GetEphemeralPoint(),
 		transcript.U64(h1.GetSentAt()),
 		sessionID))
@@ -322,6 +325,7 @@ func recordReplyTranscript(message reply, issuer, transcriptHash []byte) []byte 
 	return transcript.T("H1",
 		issuer,
 		transcript.U64(h1.GetSentAt()),
+		h1.GetEphemeralPoint(),
 		transcript.Text(h1.GetHospitalId()),
 		h1.GetKeyConfirmation(),
 		transcriptHash)

@@ -3,14 +3,15 @@ package protocol
 import (
 	"bytes"
 	"crypto"
-	"crypto/ed25519"
+	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"crypto/subtle"
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
@@ -30,11 +31,15 @@ type Applicant struct {
 
 // Apply makes reg1, signed over T("reg1", ...): proof of possession.
 func (a Applicant) Apply(challenge []byte, cloud *EncryptionKey, now Instant) (*AwaitingCredential, *pb.SealedOpening, error) {
+	verifyingKey, err := keys.VerifyingKey(a.Signer)
+	if err != nil {
+		return nil, nil, err
+	}
 	request := &pb.RegistrationRequest{
 		Role:                   a.Role.Enum(),
 		Identity:               proto.String(a.Identity),
 		Evidence:               a.Evidence,
-		VerifyingKey:           keys.PublicKey(a.Signer),
+		VerifyingKey:           verifyingKey,
 		EncryptionKeyStatement: a.EncryptionKey,
 		Ticket:                 a.Ticket,
 		Challenge:              challenge,
@@ -75,7 +80,11 @@ func (a Applicant) Resume(kept []byte) (*AwaitingCredential, error) {
 	if len(kept) < sha256.Size || proto.Unmarshal(kept[sha256.Size:], request) != nil {
 		return nil, refusal.New(refusal.MalformedMessage, "what was kept of a registration is none")
 	}
-	if request.GetRole() != a.Role || request.GetIdentity() != a.Identity || !bytes.Equal(request.GetVerifyingKey(), keys.PublicKey(a.Signer)) {
+	verifyingKey, err := keys.VerifyingKey(a.Signer)
+	if err != nil {
+		return nil, err
+	}
+	if request.GetRole() != a.Role || request.GetIdentity() != a.Identity || !bytes.Equal(request.GetVerifyingKey(), verifyingKey) {
 		return nil, refusal.New(refusal.IdentityMismatch, "the registration that is under way is another's")
 	}
 	request.Evidence = a.Evidence
@@ -132,7 +141,7 @@ func (w *AwaitingCredential) accept(reply *pb.SealedReply, anchors *Anchors, crl
 	if err != nil {
 		return nil, err
 	}
-	signed := transcript.T("reg2", w.requestDigest, answer.GetCredential(), answer.GetRegistrationPoint(), publicPoint,
+	signed := transcript.T("reg2", w.requestDigest, answer.GetCredential(), answer.GetRegistrationPoint(), curve.X(publicPoint),
 		transcript.U64(answer.GetSentAt()))
 	if err := verifySignature(cloudKey, answer.GetSignature(), signed); err != nil {
 		return nil, err
@@ -161,16 +170,24 @@ func (w *AwaitingCredential) requireOwnData(credential *pb.Credential) error {
 	return nil
 }
 
-// checkIssued checks S_X B = R_X1 + h PK (eq. 4, 7, 10) by Ed25519 verification, and gives U_X.
-func checkIssued(issuer, credential, registrationPoint, secret []byte) ([]byte, error) {
-	message, signature := credentialTranscript(credential), append(bytes.Clone(registrationPoint), secret...)
-	defer clear(signature)
-	if !ed25519.Verify(issuer, message, signature) {
-		return nil, refusal.New(refusal.CredentialInvalid, "(R_X1, S_X) does not satisfy eq. 4, 7, 10")
-	}
-	publicPoint, err := group.PublicPoint(registrationPoint, issuer, message)
+// checkIssued checks eq. 4, 7, 10: (R_X1, S_X) is the ECDSA signature by s over the credential. It is where S_X R has the x of U_X, R being a point
+// over R_X1; so it is computed, in constant time, for S_X is a secret. It gives U_X.
+func checkIssued(issuer, credential, registrationPoint, secret []byte) (*ecdh.PublicKey, error) {
+	publicPoint, err := curve.PublicPoint(registrationPoint, issuer, credentialTranscript(issuer, credential))
 	if err != nil {
-		return nil, refusal.Because(err, refusal.CredentialInvalid, "(R_X1, S_X) does not belong to this credential")
+		return nil, refusal.Because(err, refusal.CredentialInvalid, "R_X1 does not belong to this credential")
+	}
+	base, err := curve.PointOver(registrationPoint)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ecdh.P256().NewPrivateKey(secret)
+	if err != nil {
+		return nil, refusal.New(refusal.CredentialInvalid, "S_X is not between 1 and n - 1")
+	}
+	product, err := key.ECDH(base)
+	if err != nil || subtle.ConstantTimeCompare(product, curve.X(publicPoint)) != 1 {
+		return nil, refusal.New(refusal.CredentialInvalid, "(R_X1, S_X) does not satisfy eq. 4, 7, 10")
 	}
 	return publicPoint, nil
 }

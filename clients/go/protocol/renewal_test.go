@@ -2,7 +2,7 @@ package protocol
 
 import (
 	"bytes"
-	"crypto/ed25519"
+	"crypto"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -10,6 +10,7 @@ import (
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/internal/vectors"
+	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 )
 
@@ -29,14 +30,23 @@ func statementVector(t *testing.T, name string) *pb.SignedStatement {
 }
 
 // prkC signs as the cloud of the vectors does now.
-func prkC(t *testing.T, w *world) ed25519.PrivateKey {
+func prkC(t *testing.T, w *world) crypto.Signer {
 	t.Helper()
-	signer := w.Cloud.signer()
+	signer := w.Cloud.signer(t)
 	active, err := w.verifier.Anchors.cloudKeyAt(w.Now)
-	if err != nil || !bytes.Equal(active, signer.Public().(ed25519.PublicKey)) {
-		t.Fatalf("the cloud's seed is not of its active key: %v", err)
+	if err != nil || !bytes.Equal(active, verifyingKey(t, signer)) {
+		t.Fatalf("the cloud's key is not its active key: %v", err)
 	}
 	return signer
+}
+
+func verifyingKey(t *testing.T, signer crypto.Signer) []byte {
+	t.Helper()
+	key, err := keys.VerifyingKey(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // checkRenewal makes ekput as the hospital of the vectors does, whose call it is there, and takes ekack.
@@ -52,7 +62,7 @@ func checkRenewal(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	equal(t, "what ekput signs", renewalTranscript(recorded, cloud.Owner), vector.Signed.Transcript)
-	awaiting, opening, err := PutEncryptionKey(cast.signer(), cast.EncryptionKey.signed(), recorded.GetAddress(), cloud, w.Now)
+	awaiting, opening, err := PutEncryptionKey(cast.signer(t), cast.EncryptionKey.signed(), recorded.GetAddress(), cloud, w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,8 +98,10 @@ func refuseReceipts(t *testing.T, w *world, awaiting *AwaitingKept, receipt, own
 	}
 	flipped := proto.CloneOf(receipt)
 	flipped.Signature[0] ^= 1
-	stranger := proto.CloneOf(receipt)
-	stranger.Signature = ed25519.Sign(w.Parties["patient"].signer(), stranger.GetStatement())
+	stranger, err := SignStatement("ekack", &pb.RenewalReceipt{KeyId: awaiting.keyID, DoneAt: proto.Uint64(w.Now)}, w.Parties["patient"].signer(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, refused := range map[string]struct {
 		receipt *pb.SignedStatement
 		reason  refusal.Reason
@@ -119,7 +131,7 @@ func TestKeyStatementSignedAnew(t *testing.T) {
 	if err := Peek(before, own); err != nil {
 		t.Fatal(err)
 	}
-	anew := func(signer ed25519.PrivateKey, bend func(*pb.KeyStatement)) *pb.SignedStatement {
+	anew := func(signer crypto.Signer, bend func(*pb.KeyStatement)) *pb.SignedStatement {
 		statement := proto.CloneOf(before)
 		statement.StatedAt = proto.Uint64(w.Now)
 		bend(statement)
@@ -140,7 +152,7 @@ func TestKeyStatementSignedAnew(t *testing.T) {
 	}{
 		"signed anew":     {taken, taken, ""},
 		"stated earlier":  {anew(prkC(t, w), func(s *pb.KeyStatement) { s.StatedAt = proto.Uint64(before.GetStatedAt() - 1) }), own, ""},
-		"by a stranger":   {anew(w.Parties["patient"].signer(), same), nil, refusal.SignatureInvalid},
+		"by a stranger":   {anew(w.Parties["patient"].signer(t), same), nil, refusal.SignatureInvalid},
 		"of another role": {statementVector(t, "ks of the doctor"), nil, refusal.CredentialInvalid},
 		"of another R_X1": {anew(prkC(t, w), func(s *pb.KeyStatement) { s.RegistrationPoint = other.GetRegistrationPoint() }), nil, refusal.CredentialInvalid},
 		"for another key": {anew(prkC(t, w), func(s *pb.KeyStatement) { s.VerifyingKey = other.GetVerifyingKey() }), nil, refusal.CredentialInvalid},

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
@@ -39,7 +38,7 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// run is the run of parties whose S_X and X25519 half of the epoch lie in stores of this kind.
+// run is the run of parties whose S_X and P-256 half of the epoch lie in stores of this kind.
 func run(t *testing.T, store func(*testing.T) keys.Store) {
 	t.Helper()
 	w := newWorld(t)
@@ -173,7 +172,7 @@ func register(t *testing.T, w *world, name string, role pb.Role) *Party {
 	}
 	store := w.store(t)
 	decryption := cast.openIn(t, store)
-	applicant := Applicant{role, cast.Identity, cast.Evidence, nil, cast.signer(), decryption, cast.EncryptionKey.signed()}
+	applicant := Applicant{role, cast.Identity, cast.Evidence, nil, cast.signer(t), decryption, cast.EncryptionKey.signed()}
 	if len(cast.Ticket) > 0 {
 		applicant.Ticket = cast.Ticket
 	}
@@ -196,17 +195,17 @@ func register(t *testing.T, w *world, name string, role pb.Role) *Party {
 		return awaiting.Receive(reply, w.verifier.Anchors, [][]byte{w.Authority.CRL}, w.verifier.Freshness, now)
 	})
 	party := registered.Party
-	if err := keys.ImportRegistrationSecret(store, registered.Secret, party.Serial, party.PublicPoint, group.SystemEntropy); err != nil {
+	if err := keys.ImportRegistrationSecret(store, registered.Secret, party.Serial, party.RegistrationPoint, party.PublicPoint); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(registered.Secret, make([]byte, 32)) {
 		t.Error("S_X was not wiped")
 	}
-	secret, err := keys.RegistrationSecret(store, party.Serial, party.PublicPoint)
+	secret, err := keys.RegistrationSecret(store, party.Serial, party.RegistrationPoint, party.PublicPoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Party{party, cast.signer(), secret, keys.Keyring{decryption}, cast.EncryptionKey.signed(), cast.Certificate}
+	return &Party{party, cast.signer(t), secret, keys.Keyring{decryption}, cast.EncryptionKey.signed(), cast.Certificate}
 }
 
 func checkRoomRequest(t *testing.T, w *world) {

@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"crypto"
-	"crypto/ed25519"
 	"encoding/binary"
 
 	"google.golang.org/protobuf/proto"
@@ -31,7 +30,7 @@ func SignStatement(label string, message proto.Message, signer crypto.Signer) (*
 }
 
 // OpenStatement verifies a statement, and parses it only then. Refuses with SIGNATURE_INVALID, and as rules.Parse.
-func OpenStatement(label string, into proto.Message, signed *pb.SignedStatement, key ed25519.PublicKey) error {
+func OpenStatement(label string, into proto.Message, signed *pb.SignedStatement, key []byte) error {
 	if err := verifySignature(key, signed.GetSignature(), transcript.T(label, signed.GetStatement())); err != nil {
 		return err
 	}
@@ -54,8 +53,8 @@ func signMessage(signer crypto.Signer, covered []byte, message proto.Message) ([
 	return rules.Marshal(message)
 }
 
-func verifySignature(key ed25519.PublicKey, signature, signed []byte) error {
-	if len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, signed, signature) {
+func verifySignature(key []byte, signature, signed []byte) error {
+	if !keys.Verify(key, signed, signature) {
 		return refusal.New(refusal.SignatureInvalid, "a signature does not hold")
 	}
 	return nil

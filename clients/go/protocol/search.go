@@ -1,29 +1,17 @@
 package protocol
 
 import (
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
 )
-
-// SharedKey gives K_X, 32 bytes, that only the holder of S_X and the issuer can derive: HKDF-SHA256(ikm = u(S_X PK), no salt,
-// info = T("shared", ID_X, serial)).
-func SharedKey(secret group.RegistrationSecret, issuer []byte, identity string, serial []byte) ([]byte, error) {
-	product, err := secret.TimesU(issuer)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(product)
-	return hkdf.Key(sha256.New, product, nil, string(transcript.T("shared", transcript.Text(identity), serial)), 32)
-}
 
 // Question is what a doctor wants to know of a patient: a page of the records of one department class, or of Any.
 type Question struct {
@@ -33,7 +21,7 @@ type Question struct {
 
 // Ask makes D2 (eq. 25, 26) for the patient of the claim. It draws 16 bytes for the session id and 16
 // for the nonce.
-func Ask(doctor *Party, question Question, claim AccessClaim, cloud *EncryptionKey, now Instant, entropy group.Entropy) (*AwaitingAnswer, *pb.SealedOpening, error) {
+func Ask(doctor *Party, question Question, claim AccessClaim, cloud *EncryptionKey, now Instant, entropy curve.Entropy) (*AwaitingAnswer, *pb.SealedOpening, error) {
 	ownKey, err := doctor.ownKey()
 	if err != nil {
 		return nil, nil, err
@@ -54,7 +42,7 @@ func Ask(doctor *Party, question Question, claim AccessClaim, cloud *EncryptionK
 	if claim.Grant != nil {
 		d2.Authorization = &pb.SearchQuery_Grant{Grant: claim.Grant}
 	}
-	sharedKey, err := SharedKey(doctor.RegistrationSecret, doctor.Issuer, doctor.Identity, doctor.Serial)
+	sharedKey, err := doctor.RegistrationSecret.SharedKey(doctor.Identity, doctor.Serial)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,13 +2,13 @@ package protocol
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"encoding/json"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
 	"medunion.example/clients/go/transcript"
@@ -37,7 +37,7 @@ func TestMessages(t *testing.T) {
 			signatures++
 			covered := transcript.T(vector.Signed.Label, raw(vector.Signed.Fields)...)
 			equal(t, name+" signed", covered, vector.Signed.Transcript)
-			if !ed25519.Verify([]byte(vector.Signed.VerifyingKey), covered, vector.Signed.Signature) {
+			if !keys.Verify(vector.Signed.VerifyingKey, covered, vector.Signed.Signature) {
 				t.Errorf("%s: its signature does not hold", name)
 			}
 		}

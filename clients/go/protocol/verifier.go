@@ -2,10 +2,10 @@ package protocol
 
 import (
 	"bytes"
-	"crypto/ed25519"
+	"crypto/ecdh"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
@@ -17,11 +17,11 @@ type VerifiedParty struct {
 	Role              pb.Role
 	Identity          string
 	Serial, Attribute []byte
-	Credential        []byte // M_X, its exact bytes
-	RegistrationPoint []byte // R_X1
-	PublicPoint       []byte // U_X
-	VerifyingKey      ed25519.PublicKey
-	Issuer            []byte // the PK that signed the credential
+	Credential        []byte          // M_X, its exact bytes
+	RegistrationPoint []byte          // R_X1
+	PublicPoint       *ecdh.PublicKey // U_X
+	VerifyingKey      []byte          // PUK_X
+	Issuer            []byte          // the PK that signed the credential
 	KeyStatement      *pb.SignedStatement
 }
 
@@ -68,7 +68,7 @@ func (v Verifier) Party(signed *pb.SignedStatement, role pb.Role, now Instant) (
 	if err != nil {
 		return nil, err
 	}
-	public, err := group.PublicPoint(statement.GetRegistrationPoint(), issuer, credentialTranscript(statement.GetCredential()))
+	public, err := curve.PublicPoint(statement.GetRegistrationPoint(), issuer, credentialTranscript(issuer, statement.GetCredential()))
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (v Verifier) CloudEncryptionKey(signed *pb.SignedStatement, now Instant) (*
 	return v.encryptionKey(signed, v.Anchors.CloudID, key, now)
 }
 
-func (v Verifier) encryptionKey(signed *pb.SignedStatement, owner string, key ed25519.PublicKey, now Instant) (*EncryptionKey, error) {
+func (v Verifier) encryptionKey(signed *pb.SignedStatement, owner string, key []byte, now Instant) (*EncryptionKey, error) {
 	statement := &pb.EncryptionKeyStatement{}
 	if err := OpenStatement("ek", statement, signed, key); err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (v Verifier) encryptionKey(signed *pb.SignedStatement, owner string, key ed
 	if statement.GetKem() != keys.KEM || !bytes.Equal(statement.GetKeyId(), keys.KeyID(statement.GetEncryptionKey())) {
 		return nil, refusal.New(refusal.CredentialInvalid, "the encryption key is not of its key id and KEM")
 	}
-	if _, err := keys.Seal(statement.GetEncryptionKey(), nil, nil); err != nil { // no ML-KEM key, or an X25519 key of low order
+	if _, err := keys.Seal(statement.GetEncryptionKey(), nil, nil); err != nil { // no ML-KEM key, or no P-256 key
 		return nil, err
 	}
 	if statement.GetIdentity() != owner {
@@ -183,4 +183,7 @@ func isOfRole(identity string, role pb.Role) bool {
 	return rules.Matches(kinds[role], identity)
 }
 
-func credentialTranscript(credential []byte) []byte { return transcript.T("cred", credential) }
+// credentialTranscript is what s signs: M_X under its PK.
+func credentialTranscript(issuer, credential []byte) []byte {
+	return transcript.T("cred", issuer, credential)
+}

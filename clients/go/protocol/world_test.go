@@ -1,14 +1,14 @@
 package protocol
 
 import (
+	"crypto"
 	"crypto/ecdh"
-	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"testing"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
 )
@@ -16,32 +16,28 @@ import (
 // epochKeys is a decryption key as the vectors give it.
 type epochKeys struct {
 	MLKEMSeed hexBytes `json:"mlkem_seed"`
-	X25519    hexBytes `json:"x25519_private_key"`
+	P256      hexBytes `json:"p256_private_key"`
 }
 
 func (e epochKeys) open(t *testing.T) *keys.DecryptionKey {
 	t.Helper()
-	half, err := ecdh.X25519().NewPrivateKey(e.X25519)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := keys.NewDecryptionKey(e.MLKEMSeed, half)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
+	half := softwareKey(t, e.P256)
+	return e.with(t, half, half.PublicKey())
 }
 
-// openIn gives the key with its X25519 half in a store.
+// openIn gives the key with its P-256 half in a store.
 func (e epochKeys) openIn(t *testing.T, store keys.Store) *keys.DecryptionKey {
 	t.Helper()
-	software := e.open(t)
-	label, public := fmt.Sprintf("kem-%x", software.KeyID), software.EncryptionKey[len(software.EncryptionKey)-32:]
-	half, err := store.ImportX25519(label, e.X25519, public)
+	half, err := store.Import(fmt.Sprintf("kem-%x", e.open(t).KeyID), e.P256)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := keys.NewDecryptionKey(e.MLKEMSeed, half)
+	return e.with(t, half, softwareKey(t, e.P256).PublicKey())
+}
+
+func (e epochKeys) with(t *testing.T, half keys.AgreementKey, public *ecdh.PublicKey) *keys.DecryptionKey {
+	t.Helper()
+	key, err := keys.NewDecryptionKey(e.MLKEMSeed, half, public)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,14 +53,14 @@ func (s statementJSON) signed() *pb.SignedStatement {
 type member struct {
 	epochKeys
 	Identity      string
-	SigningSeed   hexBytes      `json:"signing_seed"`
+	SigningKey    hexBytes      `json:"signing_key"`
 	EncryptionKey statementJSON `json:"encryption_key_statement"`
 	Certificate   hexBytes
 	Evidence      hexBytes
 	Ticket        hexBytes
 }
 
-func (m member) signer() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(m.SigningSeed) }
+func (m member) signer(t *testing.T) crypto.Signer { return vectors.Signer(t, m.SigningKey) }
 
 // world is the cast of the vectors.
 type world struct {
@@ -160,7 +156,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // draws gives the fixed randomness of one step.
-func (w *world) draws(name string) group.Entropy {
+func (w *world) draws(name string) curve.Entropy {
 	left := append([]byte(nil), w.entropy[name]...)
 	return func(size int) []byte {
 		if size > len(left) {

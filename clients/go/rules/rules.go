@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/refusal"
 )
 
@@ -48,13 +48,20 @@ var forms = map[pb.Kind]func(string) bool{
 var isHostName = form(`(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?`)
 
 var sizes = map[pb.Kind]int{
-	pb.Kind_KIND_POINT:             32,
-	pb.Kind_KIND_SIGNATURE:         64,
-	pb.Kind_KIND_DIGEST:            32,
-	pb.Kind_KIND_ID16:              16,
-	pb.Kind_KIND_BYTES32:           32,
-	pb.Kind_KIND_VERIFYING_KEY:     32,
-	pb.Kind_KIND_ENCAPSULATION_KEY: 1216,
+	pb.Kind_KIND_POINT:              curve.PointSize,
+	pb.Kind_KIND_REGISTRATION_POINT: curve.PointSize,
+	pb.Kind_KIND_SIGNATURE:          64,
+	pb.Kind_KIND_DIGEST:             32,
+	pb.Kind_KIND_ID16:               16,
+	pb.Kind_KIND_BYTES32:            32,
+	pb.Kind_KIND_VERIFYING_KEY:      curve.VerifyingKeySize,
+	pb.Kind_KIND_ENCAPSULATION_KEY:  1249,
+}
+
+var points = map[pb.Kind]func([]byte) error{
+	pb.Kind_KIND_POINT:              curve.RequirePoint,
+	pb.Kind_KIND_REGISTRATION_POINT: curve.RequireRegistrationPoint,
+	pb.Kind_KIND_VERIFYING_KEY:      curve.RequireVerifyingKey,
 }
 
 func form(pattern string) func(string) bool {
@@ -219,14 +226,11 @@ func checkBytes(field protoreflect.FieldDescriptor, rule *pb.FieldRule, value []
 	if err := checkSize(field, rule, len(value)); err != nil {
 		return err
 	}
-	switch rule.GetKind() {
-	case pb.Kind_KIND_SESSION_ID:
-		if len(value) != 0 && len(value) != 16 {
-			return refusal.New(refusal.FieldInvalid, "%s has %d bytes", field.FullName(), len(value))
-		}
-	case pb.Kind_KIND_POINT, pb.Kind_KIND_VERIFYING_KEY:
-		// A verifying key is a point too: with one of small order any signature "verifies" over anything.
-		if err := group.RequireReceived(value); err != nil {
+	if size := len(value); rule.GetKind() == pb.Kind_KIND_SESSION_ID && size != 0 && size != 16 {
+		return refusal.New(refusal.FieldInvalid, "%s has %d bytes", field.FullName(), size)
+	}
+	if require, has := points[rule.GetKind()]; has {
+		if err := require(value); err != nil {
 			return refusal.Because(err, refusal.InvalidPoint, "%s", field.FullName())
 		}
 	}

@@ -1,5 +1,8 @@
 """NSS softoken: Mozilla's own PKCS#11 3.0 token, sharing no code with SoftHSM.
 
+It agrees in each of the three ways. A private key that comes wrapped may both sign and derive, whatever its template says: it
+has no UNWRAP.
+
 Its tokens are databases in directories that are named when the module is initialised, by NSS_LIB_PARAMS; a program
 that may not change the environment would have to pass the same words in C_Initialize's pReserved.
 """
@@ -11,7 +14,7 @@ from pathlib import Path
 import pkcs11
 import pytest
 
-from hsm import TokenUri, module
+from hsm import TokenUri, Way, module
 from hsm.module import Module
 from tests.contract.token_backends import Capability, TokenUnderTest, empty
 
@@ -24,8 +27,14 @@ class NssToken(TokenUnderTest):
     """Softoken with databases in a temporary directory; the oldest is emptied and given again when all are used."""
 
     name = "nss"
-    can = frozenset(Capability) - {Capability.INITIALIZE, Capability.PROVENANCE, Capability.REMOVAL}
+    can = frozenset(Capability) - {
+        Capability.INITIALIZE,
+        Capability.PROVENANCE,
+        Capability.REMOVAL,
+        Capability.UNWRAP,
+    }
     manufacturer, model = "Mozilla Foundation", "NSS 3"
+    ways = tuple(Way)
 
     def __init__(self) -> None:
         self._numbers = count()

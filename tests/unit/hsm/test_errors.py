@@ -53,7 +53,6 @@ def test_every_error_of_python_pkcs11_is_translated(kind: type[PKCS11Error]) -> 
         (AlreadyInitialized(), errors.ModuleUnusable),
         (exceptions.SessionCount(), errors.TokenBusy),
         (exceptions.MechanismInvalid(), errors.MechanismMissing),
-        (exceptions.EncryptedDataInvalid(), errors.AuthenticationFailed),
         (exceptions.GeneralError(), errors.TokenFailed),
         (PKCS11Error("Unmapped error code"), errors.TokenFailed),
     ],

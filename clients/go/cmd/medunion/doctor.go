@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -17,7 +18,6 @@ import (
 
 	"medunion.example/clients/go/client"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
@@ -73,7 +73,7 @@ func registerDoctor(ctx context.Context, given *arguments) (any, error) {
 		return nil, err
 	}
 	defer at.close()
-	if !keys.PublicKey(at.home.Store.Signer()).Equal(certificate.PublicKey) {
+	if own, isECDSA := at.home.Store.Signer().Public().(*ecdsa.PublicKey); !isECDSA || !own.Equal(certificate.PublicKey) {
 		return nil, refusal.New(refusal.CertificateForeign, "%s is for another key than the one in %s", *file, given.home)
 	}
 	party, err := at.cloud.Register(ctx, certificate.Raw, nil)

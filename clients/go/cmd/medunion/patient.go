@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"medunion.example/clients/go/client"
+	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
-	"medunion.example/clients/go/group"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
 )
@@ -142,7 +142,7 @@ func readFuzzyKey(sensor string) ([]byte, error) {
 
 // passwordOf gives B_P of the fuzzy key and the device secret.
 func passwordOf(home *client.Home, member *client.Member, fuzzyKey []byte) ([]byte, error) {
-	secret, err := home.DeviceSecret(group.SystemEntropy)
+	secret, err := home.DeviceSecret(curve.SystemEntropy)
 	if err != nil {
 		return nil, err
 	}

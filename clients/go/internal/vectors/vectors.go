@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"medunion.example/clients/go/refusal"
 )
 
 // Bytes is a byte string that stands in hex.
@@ -28,6 +30,11 @@ func Read[V any](t *testing.T, file string) []V {
 		t.Fatalf("%s holds no vectors", file)
 	}
 	return content.Vectors
+}
+
+// Expected says whether an error, or none, is what a vector expects: "success", or the reason of a refusal.
+func Expected(err error, expect string) bool {
+	return expect == "success" && err == nil || expect != "success" && string(refusal.Outer(err)) == expect
 }
 
 // ReadWhole reads a file that is no list.

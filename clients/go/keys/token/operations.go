@@ -3,35 +3,32 @@
 package token
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdh"
-	"crypto/ed25519"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"encoding/asn1"
 	"errors"
 	"io"
+	"math/big"
 
-	"filippo.io/edwards25519/field"
 	"github.com/miekg/pkcs11"
 
+	"medunion.example/clients/go/curve"
 	"medunion.example/clients/go/refusal"
 )
 
-const (
-	nonceSize = 12
-	tagBits   = 128
-)
-
 var (
-	basePoint = append([]byte{9}, make([]byte, 31)...) // u = 9 (RFC 7748, section 4.1)
-	errDigest = errors.New("an Ed25519 key in a token signs messages, not digests")
-	errSecret = errors.New("the token gave no secret")
+	errDigest    = errors.New("an ECDSA key in a token signs SHA-256 digests")
+	errSignature = errors.New("the token gave no r and s")
+	errSecret    = errors.New("the token gave no x-coordinate of 32 bytes")
 )
 
-// signer is PRK_X: crypto.Signer by CKM_EDDSA without parameters, which is pure Ed25519.
+// signer is PRK_X: crypto.Signer by CKM_ECDSA over a digest that is made here.
 type signer struct {
 	token  *Token
 	handle pkcs11.ObjectHandle
-	public ed25519.PublicKey
+	public *ecdsa.PublicKey
 }
 
 func (t *Token) openSigner() (*signer, error) {
@@ -48,67 +45,75 @@ func (t *Token) openSigner() (*signer, error) {
 	}
 	t.turn.Lock()
 	defer t.turn.Unlock()
-	told, err := t.module.GetAttributeValue(t.session, halves[0], []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_EC_POINT, nil)})
+	point, err := t.pointOf(halves[0])
+	if err != nil {
+		return nil, err
+	}
+	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return nil, refusal.Because(err, refusal.KeyInvalid, "the key %q is not on P-256", identityLabel)
+	}
+	return &signer{t, handle, public}, nil
+}
+
+// pointOf gives a public half, uncompressed; the caller has the turn.
+func (t *Token) pointOf(half pkcs11.ObjectHandle) ([]byte, error) {
+	told, err := t.module.GetAttributeValue(t.session, half, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_EC_POINT, nil)})
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return &signer{t, handle, pointOf(told[0].Value)}, nil
+	return pointOf(told[0].Value), nil
 }
 
 // Public gives PUK_X.
 func (s *signer) Public() crypto.PublicKey { return s.public }
 
-// Sign signs a message.
-func (s *signer) Sign(_ io.Reader, message []byte, options crypto.SignerOpts) ([]byte, error) {
-	if options.HashFunc() != 0 {
+// Sign signs a digest, and gives what crypto.Signer promises of ECDSA: Ecdsa-Sig-Value (RFC 3279, section 2.2.3) round the token's r || s.
+func (s *signer) Sign(_ io.Reader, digest []byte, options crypto.SignerOpts) ([]byte, error) {
+	if options.HashFunc() != crypto.SHA256 || len(digest) != crypto.SHA256.Size() {
 		return nil, errDigest
 	}
 	s.token.turn.Lock()
 	defer s.token.turn.Unlock()
-	if err := s.token.module.SignInit(s.token.session, mechanism(ckmEdDSA), s.handle); err != nil {
+	if err := s.token.module.SignInit(s.token.session, mechanism(pkcs11.CKM_ECDSA), s.handle); err != nil {
 		return nil, unavailable(err)
 	}
-	signature, err := s.token.module.Sign(s.token.session, message)
+	signature, err := s.token.module.Sign(s.token.session, digest)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return signature, nil
+	if len(signature) != 64 {
+		return nil, unavailable(errSignature)
+	}
+	return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])})
 }
 
-// x25519Key is an ecdh.KeyExchanger whose private half is in the token.
-type x25519Key struct {
+// agreementKey is a keys.AgreementKey in the token.
+type agreementKey struct {
 	token  *Token
 	handle pkcs11.ObjectHandle
-	public *ecdh.PublicKey
 }
 
-func (k *x25519Key) PublicKey() *ecdh.PublicKey { return k.public }
-
-func (k *x25519Key) Curve() ecdh.Curve { return ecdh.X25519() }
-
-// ECDH gives the 32-byte secret of RFC 7748, section 6.1. A point of low order is refused by INVALID_POINT.
-func (k *x25519Key) ECDH(peer *ecdh.PublicKey) ([]byte, error) {
-	return k.token.agree(k.handle, peer.Bytes())
-}
-
-// agree derives a secret as an object of the session, reads it and destroys it, whatever happens.
-func (t *Token) agree(handle pkcs11.ObjectHandle, peer []byte) ([]byte, error) {
-	if err := requireOrder(peer); err != nil {
+// PRF takes x out of the token, for one message, and does the rest here: the cards of persons have CKD_NULL alone.
+func (k *agreementKey) PRF(peer *ecdh.PublicKey, sharedInfo, message []byte) ([]byte, error) {
+	x, err := k.ECDH(peer)
+	if err != nil {
 		return nil, err
 	}
-	// Some tokens refuse a u-coordinate that is not below the prime, where RFC 7748, section 5, takes it: a peer could make them look faulty.
-	u, err := new(field.Element).SetBytes(peer)
-	if err != nil {
-		return nil, refusal.Because(err, refusal.InvalidPoint, "a u-coordinate has 32 bytes")
-	}
-	parameters := pkcs11.NewECDH1DeriveParams(pkcs11.CKD_NULL, nil, u.Bytes())
+	return curve.PRFOf(x, sharedInfo, message), nil
+}
+
+// ECDH derives x(d Q) as an object of the session, reads it and destroys it, whatever happens. The point is one of P-256 by its type.
+func (k *agreementKey) ECDH(peer *ecdh.PublicKey) ([]byte, error) {
+	t := k.token
+	parameters := pkcs11.NewECDH1DeriveParams(pkcs11.CKD_NULL, nil, peer.Bytes())
 	t.turn.Lock()
 	defer t.turn.Unlock()
-	derived, err := t.module.DeriveKey(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_ECDH1_DERIVE, parameters)}, handle,
+	derived, err := t.module.DeriveKey(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_ECDH1_DERIVE, parameters)}, k.handle,
 		[]*pkcs11.Attribute{
 			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
 			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
-			pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, 32),
+			pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, curve.PointSize),
 			pkcs11.NewAttribute(pkcs11.CKA_TOKEN, false),
 			pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true),
 			pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, false),
@@ -122,77 +127,8 @@ func (t *Token) agree(handle pkcs11.ObjectHandle, peer []byte) ([]byte, error) {
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	secret := told[0].Value
-	if len(secret) != 32 || bytes.Equal(secret, make([]byte, 32)) {
+	if len(told[0].Value) != curve.PointSize { // some leave out leading zeros, and another secret would come of that
 		return nil, unavailable(errSecret)
 	}
-	return secret, nil
-}
-
-// requireOrder refuses a point of low order before the token sees it, for tokens have no word of their own for it: what fails after that
-// is the token's fault. Every X25519 key gives zeros for such a point, and Go's says so.
-func requireOrder(peer []byte) error {
-	point, err := ecdh.X25519().NewPublicKey(peer)
-	if err == nil {
-		_, err = anyKey.ECDH(point)
-	}
-	if err != nil {
-		return refusal.Because(err, refusal.InvalidPoint, "the peer's X25519 key is none, or has low order")
-	}
-	return nil
-}
-
-var anyKey = func() *ecdh.PrivateKey {
-	key, err := ecdh.X25519().NewPrivateKey(make([]byte, 32))
-	if err != nil {
-		panic(err) // any 32 bytes are a key
-	}
-	return key
-}()
-
-// Seal encrypts in the token: nonce (12 random bytes) || ciphertext || tag.
-func (t *Token) Seal(plaintext, context []byte) ([]byte, error) {
-	nonce := random(nonceSize)
-	sealed, err := t.withGCM(nonce, context, func(by []*pkcs11.Mechanism, handle pkcs11.ObjectHandle) ([]byte, error) {
-		if err := t.module.EncryptInit(t.session, by, handle); err != nil {
-			return nil, err
-		}
-		return t.module.Encrypt(t.session, plaintext)
-	})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return append(nonce, sealed...), nil
-}
-
-// Open opens what Seal made.
-func (t *Token) Open(sealed, context []byte) ([]byte, error) {
-	if len(sealed) < nonceSize+tagBits/8 {
-		return nil, refusal.New(refusal.SealInvalid, "what was sealed is too short")
-	}
-	plain, err := t.withGCM(sealed[:nonceSize], context, func(by []*pkcs11.Mechanism, handle pkcs11.ObjectHandle) ([]byte, error) {
-		if err := t.module.DecryptInit(t.session, by, handle); err != nil {
-			return nil, err
-		}
-		return t.module.Decrypt(t.session, sealed[nonceSize:])
-	})
-	if refusal.Is(err, refusal.TokenUnavailable, refusal.KeyNotFound, refusal.KeyInvalid) { // the key itself can't be had
-		return nil, err
-	}
-	if err != nil { // tokens have different words for a wrong tag, SoftHSM that for a fault of its own
-		return nil, refusal.Because(err, refusal.SealInvalid, "what was sealed does not open")
-	}
-	return plain, nil
-}
-
-func (t *Token) withGCM(nonce, context []byte, work func([]*pkcs11.Mechanism, pkcs11.ObjectHandle) ([]byte, error)) ([]byte, error) {
-	handle, err := t.private(sealingLabel)
-	if err != nil {
-		return nil, err
-	}
-	t.turn.Lock()
-	defer t.turn.Unlock()
-	parameters := pkcs11.NewGCMParams(nonce, context, tagBits)
-	defer parameters.Free()
-	return work([]*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_AES_GCM, parameters)}, handle)
+	return told[0].Value, nil
 }

@@ -6,7 +6,6 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
 	"slices"
 	"sync"
@@ -25,9 +24,9 @@ const (
 
 // Token is a keys.Store in a token. Safe for several goroutines: they take turns at its one session.
 type Token struct {
+	keys.AtRest
 	module  *pkcs11.Ctx
 	session pkcs11.SessionHandle
-	quirks  quirks
 	turn    sync.Mutex
 	signer  *signer
 }
@@ -57,7 +56,7 @@ func Open(uri, pin string, create bool) (keys.Store, error) {
 		err = token.createIdentity()
 	}
 	if err == nil {
-		token.signer, err = token.openSigner()
+		err = token.openIdentity()
 	}
 	if err != nil {
 		token.Close()
@@ -86,7 +85,6 @@ func (t *Token) enter(where location, pin string) error {
 	if err := refuseRiskyLogin(info); err != nil {
 		return err
 	}
-	t.quirks = quirksOf(info)
 	if t.session, err = t.module.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION); err != nil {
 		return unavailable(err)
 	}
@@ -143,89 +141,86 @@ func (t *Token) find(where location) (uint, pkcs11.TokenInfo, error) {
 
 func fits(wanted, has string) bool { return wanted == "" || wanted == has }
 
+// createIdentity makes the two keys that a party has but for its epochs' and S_X.
 func (t *Token) createIdentity() error {
 	for _, label := range []string{identityLabel, sealingLabel} {
 		if there, err := t.search(label); err != nil || len(there) > 0 {
 			return errors.Join(err, refusal.New(refusal.KeyInvalid, "the token holds a key %q already", label))
 		}
 	}
-	shape := pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, ed25519OID)
-	if err := t.generatePair(identityLabel, ckmEdwardsKeyPair, shape, pkcs11.CKA_VERIFY, pkcs11.CKA_SIGN); err != nil {
+	if _, err := t.generate(identityLabel, pkcs11.CKA_SIGN); err != nil {
 		return err
 	}
+	_, err := t.generate(sealingLabel, pkcs11.CKA_DERIVE)
+	return err
+}
+
+func (t *Token) openIdentity() error {
+	sealing, err := t.Agreement(sealingLabel)
+	if err != nil {
+		return err
+	}
+	t.AtRest = keys.SealingBy(sealing)
+	t.signer, err = t.openSigner()
+	return err
+}
+
+// generate makes a pair, and gives its public half, uncompressed.
+func (t *Token) generate(label string, usage uint) ([]byte, error) {
 	t.turn.Lock()
 	defer t.turn.Unlock()
-	template := slices.Concat(named(sealingLabel, random(16)), guarded(pkcs11.CKA_ENCRYPT, pkcs11.CKA_DECRYPT),
-		[]*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, 32)})
-	if _, err := t.module.GenerateKey(t.session, mechanism(pkcs11.CKM_AES_KEY_GEN), template); err != nil {
-		return unavailable(err)
+	id := random(16)
+	half, _, err := t.module.GenerateKeyPair(t.session, mechanism(pkcs11.CKM_EC_KEY_PAIR_GEN), named(label, id, public(usage)),
+		named(label, id, guarded(usage)))
+	if err != nil {
+		return nil, unavailable(err)
 	}
-	return nil
+	return t.pointOf(half)
 }
 
-// GenerateX25519 makes an X25519 key in the token.
-func (t *Token) GenerateX25519(label string) (ecdh.KeyExchanger, error) {
-	shape := pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, x25519OID)
-	if err := t.generatePair(label, t.quirks.x25519Generation, shape, pkcs11.CKA_DERIVE, pkcs11.CKA_DERIVE); err != nil {
-		return nil, err
+// Generate makes a key for agreement in the token.
+func (t *Token) Generate(label string) (keys.AgreementKey, *ecdh.PublicKey, error) {
+	point, err := t.generate(label, pkcs11.CKA_DERIVE)
+	if err != nil {
+		return nil, nil, err
 	}
-	return t.X25519(label)
+	public, err := ecdh.P256().NewPublicKey(point)
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	key, err := t.Agreement(label)
+	return key, public, err
 }
 
-func (t *Token) generatePair(label string, by uint, shape *pkcs11.Attribute, publicUsage, privateUsage uint) error {
-	t.turn.Lock()
-	defer t.turn.Unlock()
-	names := named(label, random(16))
-	outer := append(slices.Concat(names, public(publicUsage)), shape)
-	inner := slices.Concat(names, guarded(privateUsage))
-	if _, _, err := t.module.GenerateKeyPair(t.session, mechanism(by), outer, inner); err != nil {
-		return unavailable(err)
+// Import takes a key for agreement into the token.
+func (t *Token) Import(label string, scalar []byte) (keys.AgreementKey, error) {
+	if _, err := ecdh.P256().NewPrivateKey(scalar); err != nil { // a token may not look
+		return nil, refusal.New(refusal.KeyInvalid, "a key of P-256 is 32 bytes, from 1 to n - 1")
 	}
-	return nil
-}
-
-// ImportX25519 imports an X25519 key, and lets the token itself find its public half: if that is not the one given, nothing is kept.
-func (t *Token) ImportX25519(label string, private, public []byte) (ecdh.KeyExchanger, error) {
 	if err := t.Destroy(label); err != nil {
 		return nil, err
 	}
-	template := append(slices.Concat(named(label, random(16)), guarded(pkcs11.CKA_DERIVE)),
+	template := append(named(label, random(16), guarded(pkcs11.CKA_DERIVE)),
 		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY),
-		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, t.quirks.x25519Type),
-		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, x25519OID),
-		pkcs11.NewAttribute(pkcs11.CKA_VALUE, private))
+		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_EC),
+		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, p256OID),
+		pkcs11.NewAttribute(pkcs11.CKA_VALUE, scalar))
 	t.turn.Lock()
 	_, err := t.module.CreateObject(t.session, template)
 	t.turn.Unlock()
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	key, err := t.X25519(label)
-	if err == nil && subtle.ConstantTimeCompare(key.PublicKey().Bytes(), public) != 1 {
-		err = refusal.New(refusal.KeyInvalid, "the halves of an X25519 key don't belong together")
-	}
-	if err != nil {
-		t.Destroy(label)
-		return nil, err
-	}
-	return key, nil
+	return t.Agreement(label)
 }
 
-// X25519 opens a key. Its public half is what the token makes of the base point.
-func (t *Token) X25519(label string) (ecdh.KeyExchanger, error) {
+// Agreement opens a key for agreement.
+func (t *Token) Agreement(label string) (keys.AgreementKey, error) {
 	handle, err := t.private(label)
 	if err != nil {
 		return nil, err
 	}
-	own, err := t.agree(handle, basePoint)
-	if err != nil {
-		return nil, err
-	}
-	public, err := ecdh.X25519().NewPublicKey(own)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return &x25519Key{t, handle, public}, nil
+	return &agreementKey{t, handle}, nil
 }
 
 // Destroy removes every object of the label.
@@ -244,9 +239,9 @@ func (t *Token) Destroy(label string) error {
 	return nil
 }
 
-// private gives the one private or secret key of a label, once the token says that it can't be read.
+// private gives the one private key of a label, once the token says that it can't be read.
 func (t *Token) private(label string) (pkcs11.ObjectHandle, error) {
-	found, err := t.search(label, pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true))
+	found, err := t.search(label, pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY))
 	if err != nil {
 		return 0, err
 	}

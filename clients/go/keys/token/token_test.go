@@ -3,12 +3,13 @@
 package token
 
 import (
-	"crypto/ecdh"
+	"bytes"
+	"crypto"
 	"testing"
 
 	"github.com/miekg/pkcs11"
 
-	"medunion.example/clients/go/group"
+	"medunion.example/clients/go/curve"
 	"medunion.example/clients/go/internal/contract"
 	"medunion.example/clients/go/internal/softhsm"
 	"medunion.example/clients/go/keys"
@@ -47,10 +48,12 @@ func TestNoKeyCanBeReadOut(t *testing.T) {
 	store, err := Open(uri, softhsm.PIN, true)
 	must(t, err)
 	defer store.Close()
-	_, err = store.GenerateX25519("kem-read")
+	_, _, err = store.Generate("kem-read")
+	must(t, err)
+	_, err = store.Import("imported", bytes.Repeat([]byte{7}, 32))
 	must(t, err)
 	token := store.(*Token)
-	for _, label := range []string{identityLabel, sealingLabel, "kem-read"} {
+	for _, label := range []string{identityLabel, sealingLabel, "kem-read", "imported"} {
 		handle, err := token.private(label)
 		must(t, err)
 		told, err := token.module.GetAttributeValue(token.session, handle, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_VALUE, nil)})
@@ -79,18 +82,55 @@ func TestLastTryOfThePINIsNotSpent(t *testing.T) {
 	}
 }
 
+// TestPublicHalvesStandNowhere looks at the token as the next program finds it: only PRK_X has a public half there.
+func TestPublicHalvesStandNowhere(t *testing.T) {
+	uri := softhsm.New(t)
+	store, err := Open(uri, softhsm.PIN, true)
+	must(t, err)
+	_, _, err = store.Generate("kem-made")
+	must(t, err)
+	_, err = store.Import("imported", bytes.Repeat([]byte{7}, 32))
+	must(t, err)
+	must(t, store.Close())
+	reopened, err := Open(uri, softhsm.PIN, false)
+	must(t, err)
+	defer reopened.Close()
+	for label, expected := range map[string]int{identityLabel: 1, sealingLabel: 0, "kem-made": 0, "imported": 0} {
+		halves, err := reopened.(*Token).search(label, pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PUBLIC_KEY))
+		if err != nil || len(halves) != expected {
+			t.Errorf("%s: %d public halves: %v", label, len(halves), err)
+		}
+	}
+}
+
+// TestKeysHaveOneUse asks the token itself: s of ECDSA never derives, and what derives never signs.
+func TestKeysHaveOneUse(t *testing.T) {
+	store, err := Open(softhsm.New(t), softhsm.PIN, true)
+	must(t, err)
+	defer store.Close()
+	token := store.(*Token)
+	identity, err := token.private(identityLabel)
+	must(t, err)
+	if x, err := (&agreementKey{token, identity}).ECDH(curve.HashToCurve(nil)); err == nil {
+		t.Errorf("PRK_X derived %x", x)
+	}
+	sealing, err := token.private(sealingLabel)
+	must(t, err)
+	if signature, err := (&signer{token, sealing, token.signer.public}).Sign(nil, make([]byte, 32), crypto.SHA256); err == nil {
+		t.Errorf("the sealing key signed %x", signature)
+	}
+	if _, err := token.signer.Sign(nil, make([]byte, 64), crypto.SHA512); err == nil {
+		t.Error("another digest was signed")
+	}
+}
+
 func TestFaultOfTheTokenIsNoFaultOfAPeer(t *testing.T) {
 	store, err := Open(softhsm.New(t), softhsm.PIN, true)
 	must(t, err)
 	defer store.Close()
-	half, err := store.GenerateX25519("kem-lost")
+	half, public, err := store.Generate("kem-lost")
 	must(t, err)
-	lowOrder, err := ecdh.X25519().NewPublicKey(append([]byte{1}, make([]byte, 31)...))
-	must(t, err)
-	if _, err := half.ECDH(lowOrder); !refusal.Is(err, refusal.InvalidPoint) {
-		t.Errorf("a point of low order: %v", err)
-	}
-	key, err := keys.NewDecryptionKey(make([]byte, 64), half)
+	key, err := keys.NewDecryptionKey(make([]byte, 64), half, public)
 	must(t, err)
 	sealed, err := keys.Seal(key.EncryptionKey, []byte("message"), nil)
 	must(t, err)
@@ -100,8 +140,9 @@ func TestFaultOfTheTokenIsNoFaultOfAPeer(t *testing.T) {
 	must(t, token.module.CloseSession(token.session)) // as when the token is pulled out
 	for name, use := range map[string]func() error{
 		"a seal":        func() error { _, err := key.Open(sealed, nil); return err },
-		"S_X":           func() error { _, err := group.RegistrationSecret{Key: half}.TimesU(group.BasePoint()); return err },
+		"S_X":           func() error { _, err := (curve.RegistrationSecret{Key: half}).SharedKey("D:chen", nil); return err },
 		"what was kept": func() error { _, err := store.Open(kept, nil); return err },
+		"PRK_X":         func() error { _, err := keys.Sign(store.Signer(), nil); return err },
 	} {
 		if err := use(); !refusal.Is(err, refusal.TokenUnavailable) {
 			t.Errorf("%s: %v", name, err)

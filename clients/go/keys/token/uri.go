@@ -1,4 +1,4 @@
-// Package token keeps a party's keys in a PKCS#11 token: PRK_X, the sealing key, the X25519 half of each epoch and S_X are made or
+// Package token keeps a party's keys in a PKCS#11 token: PRK_X, the sealing key, the P-256 half of each epoch and S_X are made or
 // imported there, not readable, and never leave it. It needs cgo; the command line says so where it was built without.
 package token
 

@@ -20,6 +20,7 @@ from keystore.backup import (
     generate_signers,
     new_seed,
 )
+from keystore.curve import ORDER
 from keystore.errors import BackupCardRejected, InvalidQuorum
 from keystore.issuing import check_issued
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
@@ -27,14 +28,17 @@ from keystore.quorum import Share
 from tests.unit.keystore.backup.recoverable import HOLDERS, SEED, labels, make
 
 
-def test_known_derivation():
-    """HKDF-SHA256 by hand (RFC 5869): extract with no salt, expand one block."""
-    info = b"medunion/v1\0" + b"".join(
-        len(part).to_bytes(4, "big") + part for part in (b"backup-key", b"issuing", b"issuer", (1).to_bytes(8, "big"))
-    )
+@pytest.mark.parametrize(("key", "purpose"), [(CLOUD[0], b"issuing"), (CLOUD[2], b"index")])
+def test_known_derivation(key, purpose):
+    """HKDF-SHA256 by hand (RFC 5869): extract with no salt, expand; of a P-256 key 48 bytes, which make the scalar."""
+    parts = (b"backup-key", purpose, key.label.encode(), (1).to_bytes(8, "big"))
+    info = b"medunion/v1\0" + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     extracted = hmac.new(bytes(32), SEED, hashlib.sha256).digest()
-    with derived(bytearray(SEED), CLOUD[0]) as value:
-        assert bytes(value) == hmac.new(extracted, info + b"\1", hashlib.sha256).digest()
+    first = hmac.new(extracted, info + b"\1", hashlib.sha256).digest()
+    second = hmac.new(extracted, first + info + b"\2", hashlib.sha256).digest()
+    scalar = 1 + int.from_bytes(first + second[:16], "big") % (ORDER - 1)
+    with derived(bytearray(SEED), key) as value:
+        assert bytes(value) == (scalar.to_bytes(32, "big") if key.kind is KeyKind.P256 else first)
     assert value == bytes(32)
 
 
@@ -90,7 +94,7 @@ def test_imported_keys_say_so_and_cannot_leave(made, token):
             assert (info.local, info.always_sensitive, info.never_extractable) == (False, False, False)
             assert (info.sensitive, info.extractable, info.modifiable) == (True, False, False)
     with pytest.raises(KeyNotExtractable):
-        token.ed25519("issuer").private_bytes_raw()
+        token.signing("issuer").private_numbers()
 
 
 def test_a_persons_identity_is_not_restored_from_shares(made, token):
@@ -107,11 +111,13 @@ def test_each_quorum_restores_the_same_keys(made, token, fresh, chosen):
     shares = [Share.parse(made.shares[number].text()) for number in chosen]
     new = CloudKeys(RecoverableKeys.restore(fresh, shares, BackupCard.from_json(made.card.to_json())))
     assert new.issuing.public_key == old.issuing.public_key
-    assert new.signing_key.public_key() == old.signing_key.public_key()
+    assert new.signing_key.verifying_key == old.signing_key.verifying_key
     assert new.tls_ca_key.public_key() == old.tls_ca_key.public_key()
     assert (new.index.mac(b"row"), new.sealing.open(sealed, b"row")) == (row, b"K_X")
-    # Ed25519 is deterministic: the same credential gets the same (R_X1, S_X), so old registrations stand (eq. 4, 7, 10).
-    assert new.issuing.issue(b"credential").registration_secret == issued.registration_secret
+    # Old registrations stand (eq. 4, 7, 10), and a thief of s finds none again: the nonce is another each time.
+    signature = issued.registration_point + issued.registration_secret
+    assert check_issued(new.issuing.public_key, b"credential", signature) == issued.public_point
+    assert new.issuing.issue(b"credential").registration_secret != issued.registration_secret
 
 
 def test_invalid_quorum_is_refused_and_the_seed_is_wiped(token):
@@ -137,10 +143,10 @@ def test_keys_are_named_once(token, keys):
 @pytest.mark.parametrize(
     "key",
     [
-        RecoverableKey("epoch", "kem-00", KeyKind.X25519),
-        RecoverableKey("authority", "medical-authority", KeyKind.ED25519),
-        RecoverableKey("issuing", "issuer", KeyKind.AES_256),
-        RecoverableKey("issuing", "anything", KeyKind.ED25519),
+        RecoverableKey("epoch", "kem-00", KeyKind.P256),
+        RecoverableKey("authority", "medical-authority", KeyKind.P256),
+        RecoverableKey("issuing", "issuer", KeyKind.HMAC_256),
+        RecoverableKey("issuing", "anything", KeyKind.P256),
     ],
 )
 def test_a_key_that_no_backup_restores_is_rejected(token, key):

@@ -2,6 +2,7 @@ package example.medunion.client;
 
 import static example.medunion.client.protocol.Refusal.require;
 
+import example.medunion.client.protocol.Curve;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.SigningKey;
 import java.io.ByteArrayOutputStream;
@@ -10,11 +11,11 @@ import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.bouncycastle.asn1.edec.EdECObjectIdentifiers;
 import org.bouncycastle.asn1.pkcs.PKCSObjectIdentifiers;
 import org.bouncycastle.asn1.x500.X500Name;
 import org.bouncycastle.asn1.x500.X500NameBuilder;
@@ -25,6 +26,8 @@ import org.bouncycastle.asn1.x509.ExtensionsGenerator;
 import org.bouncycastle.asn1.x509.GeneralName;
 import org.bouncycastle.asn1.x509.GeneralNames;
 import org.bouncycastle.asn1.x509.SubjectPublicKeyInfo;
+import org.bouncycastle.asn1.x9.X9ObjectIdentifiers;
+import org.bouncycastle.crypto.signers.StandardDSAEncoding;
 import org.bouncycastle.operator.ContentSigner;
 import org.bouncycastle.pkcs.PKCS10CertificationRequestBuilder;
 
@@ -33,7 +36,7 @@ final class Enrolment {
   private static final String LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
   private static final Pattern PEM =
       Pattern.compile("^-----BEGIN CERTIFICATE-----\\s*$([^-]*)^-----END CERTIFICATE-----", Pattern.MULTILINE);
-  private static final AlgorithmIdentifier ED25519 = new AlgorithmIdentifier(EdECObjectIdentifiers.id_Ed25519);
+  private static final AlgorithmIdentifier ECDSA = new AlgorithmIdentifier(X9ObjectIdentifiers.ecdsa_with_SHA256);
 
   private Enrolment() {}
 
@@ -68,14 +71,15 @@ final class Enrolment {
     }
   }
 
-  /** A certificate request (PKCS#10, RFC 2986) for Cert_D: Ed25519 (RFC 8410), common name ID_D, SAN URI. */
+  /** A certificate request (PKCS#10, RFC 2986) for Cert_D: ECDSA on P-256 with SHA-256 (RFC 5758), common name ID_D, SAN URI. */
   static byte[] certificateRequest(String identity, SigningKey key) {
     X500Name subject = new X500NameBuilder().addRDN(BCStyle.CN, identity).build();
     GeneralName name = new GeneralName(GeneralName.uniformResourceIdentifier, "urn:medunion:" + identity);
     try {
       ExtensionsGenerator extensions = new ExtensionsGenerator();
       extensions.addExtension(Extension.subjectAlternativeName, false, new GeneralNames(name));
-      return new PKCS10CertificationRequestBuilder(subject, new SubjectPublicKeyInfo(ED25519, key.publicKey()))
+      byte[] owner = Curve.publicKey(Curve.verifyingKey(key.verifyingKey())).getEncoded();
+      return new PKCS10CertificationRequestBuilder(subject, SubjectPublicKeyInfo.getInstance(owner))
           .addAttribute(PKCSObjectIdentifiers.pkcs_9_at_extensionRequest, extensions.generate())
           .build(signer(key))
           .getEncoded();
@@ -89,7 +93,7 @@ final class Enrolment {
     return new ContentSigner() {
       @Override
       public AlgorithmIdentifier getAlgorithmIdentifier() {
-        return ED25519;
+        return ECDSA;
       }
 
       @Override
@@ -99,7 +103,14 @@ final class Enrolment {
 
       @Override
       public byte[] getSignature() {
-        return key.sign(content.toByteArray());
+        byte[] signature = key.ecdsa(content.toByteArray());
+        BigInteger r = new BigInteger(1, Arrays.copyOf(signature, 32));
+        BigInteger s = new BigInteger(1, Arrays.copyOfRange(signature, 32, 64));
+        try {
+          return StandardDSAEncoding.INSTANCE.encode(Curve.ORDER, r, s); // RFC 3279, 2.2.3
+        } catch (IOException error) {
+          throw new UncheckedIOException(error);
+        }
       }
     };
   }

@@ -45,15 +45,16 @@ public final class Main {
   private static final String USAGE =
       """
       usage:
-        patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
+        patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT [--token URI]
         patient visit    --home DIR --sensor FILE --observation FILE [--hours N] CODE
         patient renew    --home DIR
-        doctor init      --home DIR --trust FILE --id D:name
+        doctor init      --home DIR --trust FILE --id D:name [--token URI]
         doctor register  --home DIR --certificate FILE
         doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
                          [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
         doctor renew     --home DIR
       every command needs --pin-file FILE, mode 0600
+      --token keeps the keys in the PKCS#11 token of an RFC 7512 URI, as pkcs11:token=LABEL?module-path=/PATH; the PIN is then the token's
       --certificate is DER or PEM; an observation has at most 16 MiB, and its patient's consent ends after --hours, at most 8784
       --fetch-at-most is how many megabytes of records one visit takes: 256, for they are held in memory
       --dial-only 10.0.0.0/8 with any command, again for more: nothing outside them is dialled
@@ -62,10 +63,10 @@ public final class Main {
   /** What each command may be given, beside what every one is. */
   private static final Map<String, Set<String>> OPTIONS =
       Map.of(
-          "patient register", Set.of("trust", "id", "sensor", "ticket"),
+          "patient register", Set.of("trust", "id", "sensor", "ticket", "token"),
           "patient visit", Set.of("sensor", "observation", "hours"),
           "patient renew", Set.of(),
-          "doctor init", Set.of("trust", "id"),
+          "doctor init", Set.of("trust", "id", "token"),
           "doctor register", Set.of("certificate"),
           "doctor consult",
               Set.of("hospital", "address", "department", "conclusion", "code-file", "save", "fetch-at-most", "deposit"),
@@ -189,7 +190,7 @@ public final class Main {
   private Map<String, Object> registerDoctor() {
     byte[] certificate = Enrolment.certificate(read("certificate"));
     Home home = open();
-    byte[] key = home.keys().signingKey().publicKey();
+    byte[] key = home.keys().signingKey().verifyingKey();
     DoctorCertificate.requireOwner(DoctorCertificate.read(certificate), home.identity(), key);
     return register(home, certificate, null);
   }
@@ -370,7 +371,8 @@ public final class Main {
 
   private Home create(String identity) {
     Path home = path("home");
-    return Home.create(home, identity, path("trust"), path("pin-file"), entropy, System.currentTimeMillis())
+    String token = values.get("token");
+    return Home.create(home, identity, path("trust"), path("pin-file"), token, entropy, System.currentTimeMillis())
         .within(networks());
   }
 

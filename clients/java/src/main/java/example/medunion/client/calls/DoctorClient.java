@@ -94,6 +94,9 @@ public final class DoctorClient implements AutoCloseable {
                 }
                 return frame.hasFrame() ? take(frame.getFrame()) : Optional.empty();
               } catch (Refusal refusal) {
+                if (refusal.isOwnFault()) {
+                  throw refusal; // whoever asks next fares no better
+                }
                 refused.accept(refusal.preciseReason());
                 ByteString session = frame.hasOpening() ? frame.getOpening().getSessionId() : frame.getFrame().getSessionId();
                 refuse(session, began);

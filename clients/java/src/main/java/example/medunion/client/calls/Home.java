@@ -9,7 +9,9 @@ import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import com.google.protobuf.ByteString;
 import example.medunion.client.keys.KeyFile;
+import example.medunion.client.keys.Keys;
 import example.medunion.client.keys.PrivateFiles;
+import example.medunion.client.keys.TokenKeys;
 import example.medunion.client.protocol.BundleLease;
 import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.Entropy;
@@ -40,37 +42,50 @@ import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
- * A party's home directory: `keys.sealed` under the PIN, `state.json` with what is not secret (identity, credential, epochs, newest trust
- * bundle and lists), `registration.sealed` while one is under way, of a doctor `replay.json`, the replay keys of what was taken, and of a
+ * A party's home directory: `keys.sealed` under the PIN, or `token.json`, which says in which token the keys are; `state.json` with what is not
+ * secret (identity, credential, epochs, newest trust bundle and lists), `registration.sealed` while one is under way, of a doctor `replay.json`, the replay keys of what was taken, and of a
  * patient `device.secret`, 32 random bytes behind B_P. Several processes may use it: what one changes, the
  * others leave.
  */
 public final class Home {
   private static final String REGISTRATION = "registration.sealed";
+  private static final String KEYS = "keys.sealed";
+  private static final String TOKEN = "token.json";
 
   private final Path directory;
   private HomeState state;
   private TrustedBundle bundle;
-  private KeyFile keys;
+  private Keys keys;
   private Networks networks = Networks.ANY;
 
-  private Home(Path directory, HomeState state, KeyFile keys) {
+  private Home(Path directory, HomeState state, Keys keys) {
     this.directory = directory;
     this.state = state;
     this.keys = keys;
     this.bundle = TrustedBundle.pin(statement(state.bundle));
   }
 
-  /** Makes a home: fresh keys, and the trust bundle that was handed over. It is there whole, or not at all. */
-  public static Home create(Path directory, String identity, Path trust, Path pinFile, Entropy entropy, long now) {
+  /**
+   * Makes a home: fresh keys, and the trust bundle that was handed over. It is there whole, or not at all. `token` is the URI of the token that
+   * is to hold the keys, null for a file.
+   */
+  public static Home create(
+      Path directory, String identity, Path trust, Path pinFile, String token, Entropy entropy, long now) {
     TrustedBundle bundle = readTrust(trust);
-    PrivateFiles.makeDirectory(directory, unfinished -> fill(unfinished, bundle, identity, pinFile, entropy, now));
+    PrivateFiles.makeDirectory(
+        directory,
+        unfinished -> {
+          Keys keys =
+              token == null
+                  ? KeyFile.create(unfinished.resolve(KEYS), pinFile, entropy)
+                  : TokenKeys.create(unfinished.resolve(TOKEN), token, pinFile, entropy);
+          fill(unfinished, bundle, identity, keys, entropy, now);
+        });
     return open(directory, pinFile);
   }
 
   private static void fill(
-      Path directory, TrustedBundle bundle, String identity, Path pinFile, Entropy entropy, long now) {
-    KeyFile keys = KeyFile.create(directory.resolve("keys.sealed"), pinFile, entropy);
+      Path directory, TrustedBundle bundle, String identity, Keys keys, Entropy entropy, long now) {
     PrivateFiles.writeNew(directory.resolve("device.secret"), entropy.draw(32));
     HomeState state = new HomeState();
     state.identity = identity;
@@ -86,7 +101,9 @@ public final class Home {
   }
 
   public static Home open(Path directory, Path pinFile) {
-    return new Home(directory, HomeState.read(directory), KeyFile.open(directory.resolve("keys.sealed"), pinFile));
+    Path token = directory.resolve(TOKEN);
+    Keys keys = Files.exists(token) ? TokenKeys.open(token, pinFile) : KeyFile.open(directory.resolve(KEYS), pinFile);
+    return new Home(directory, HomeState.read(directory), keys);
   }
 
   /** Keeps to these networks from now on, whatever address a peer names. */
@@ -108,7 +125,7 @@ public final class Home {
     return bundle;
   }
 
-  public KeyFile keys() {
+  public Keys keys() {
     return keys;
   }
 
@@ -145,11 +162,11 @@ public final class Home {
   }
 
   /** Keeps the credential that registration gave: S_X among the keys, the rest in the state. */
-  void install(SignedStatement keyStatement, byte[] secret, byte[] certificate, Entropy entropy) {
+  void install(VerifiedParty self, byte[] secret, byte[] certificate, Entropy entropy) {
     update(
         () -> {
-          keys = keys.withRegistrationSecret(secret, entropy);
-          state.keyStatement = base64(keyStatement);
+          keys = keys.withRegistrationSecret(secret, self, entropy);
+          state.keyStatement = base64(self.keyStatement());
           state.certificate = Base64.getEncoder().encodeToString(certificate);
         });
     forgetRegistration();
@@ -304,7 +321,7 @@ public final class Home {
     return new Party(
         self,
         keys.signingKey(),
-        keys.registrationSecret(self.publicPoint()),
+        keys.registrationSecret(self),
         decryptionKey(),
         keys.decryptionKeys(),
         encryptionKeyStatement(),

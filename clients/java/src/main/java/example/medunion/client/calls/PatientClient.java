@@ -161,6 +161,9 @@ public final class PatientClient {
               try {
                 return take.apply(frame);
               } catch (Refusal refusal) {
+                if (refusal.isOwnFault()) {
+                  throw refusal;
+                }
                 failure[0] = refusal;
                 return Optional.empty();
               }

@@ -119,7 +119,7 @@ final class Registering {
             reply, home.bundle(), directory.getCertificateRevocationListsList(), clock.getAsLong());
     Registration.Applicant applicant = awaiting.applicant();
     byte[] certificate = applicant.role() == Role.ROLE_DOCTOR ? applicant.evidence() : new byte[0];
-    home.install(registered.party().keyStatement(), registered.registrationSecret(), certificate, entropy);
+    home.install(registered.party(), registered.registrationSecret(), certificate, entropy);
     return registered.party().serial();
   }
 

@@ -36,6 +36,7 @@ final class Words {
           Map.entry("CREDENTIAL_INVALID", "a credential does not hold for the server"),
           Map.entry("CREDENTIAL_LIVE", "the credential is the live one of its identity"),
           Map.entry("CREDENTIAL_REVOKED", "a credential or key is revoked"),
+          Map.entry("CREDENTIAL_SUPERSEDED", "the message is for an earlier credential of the other side: begin anew"),
           Map.entry("DEPARTMENT_FOREIGN", "the department is another hospital's"),
           Map.entry("EMERGENCY_NOT_SUPPORTED", "emergencies are not served in this release"),
           Map.entry("FIELD_INVALID", "a field of the message breaks its rule"),

@@ -1,12 +1,14 @@
 package example.medunion.client.keys;
 
+import example.medunion.client.protocol.AgreementKey;
 import example.medunion.client.protocol.Bytes;
+import example.medunion.client.protocol.Curve;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Hpke;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.RegistrationSecret;
 import example.medunion.client.protocol.SigningKey;
-import example.medunion.client.protocol.X25519Key;
+import example.medunion.client.protocol.VerifiedParty;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
@@ -21,16 +23,16 @@ import javax.crypto.spec.SecretKeySpec;
 import org.bouncycastle.crypto.generators.SCrypt;
 
 /**
- * Keys at rest where there is no token: one file, AES-256-GCM under a key that scrypt (RFC 7914) makes of a PIN. In this order: the seed of
- * PRK_X (32 bytes); of each epoch, the newest last, the ML-KEM seed (64) and the X25519 half (32); and S_X (32) once there is one.
+ * Keys at rest where there is no token: one file, AES-256-GCM under a key that scrypt (RFC 7914) makes of a PIN. In this order: PRK_X
+ * (32 bytes, a scalar of P-256); of each epoch, the newest last, the ML-KEM seed (64) and the P-256 half (32); and S_X (32) once there is one.
  */
-public final class KeyFile {
+public final class KeyFile implements Keys {
   private static final int SALT = 16;
   private static final int NONCE = 12;
   private static final int TAG_BITS = 128;
-  private static final int SEED = 32;
+  private static final int SCALAR = Curve.SCALAR_BYTES;
   private static final int MLKEM = 64;
-  private static final int EPOCH = MLKEM + 32;
+  private static final int EPOCH = MLKEM + SCALAR;
   private static final int WORK = 1 << 17;
 
   private final Path path;
@@ -47,7 +49,7 @@ public final class KeyFile {
 
   /** Makes fresh keys, of a first epoch too, and a new file for them. */
   public static KeyFile create(Path path, Path pinFile, Entropy entropy) {
-    byte[] secrets = entropy.draw(SEED + EPOCH);
+    byte[] secrets = Bytes.concat(scalar(entropy), epoch(entropy));
     byte[] content = sealed(secrets, pin(pinFile), entropy);
     PrivateFiles.writeNew(path, content);
     return new KeyFile(path, pinFile, content, secrets);
@@ -59,61 +61,65 @@ public final class KeyFile {
     return new KeyFile(path, pinFile, content, opened(content, pin(pinFile)));
   }
 
-  /** The keys as they now lie there: another process of this party may have put others in place. */
+  @Override
   public KeyFile reread() {
     return Arrays.equals(content, PrivateFiles.read(path)) ? this : open(path, pinFile);
   }
 
+  @Override
   public SigningKey signingKey() {
-    return SigningKey.software(Arrays.copyOf(secrets, SEED));
+    return SigningKey.software(Arrays.copyOf(secrets, SCALAR));
   }
 
-  /** The keys of all epochs, the newest last. */
+  @Override
   public List<Hpke.DecryptionKey> decryptionKeys() {
     List<Hpke.DecryptionKey> keys = new ArrayList<>();
-    for (int at = SEED; at < endOfEpochs(); at += EPOCH) {
+    for (int at = SCALAR; at < endOfEpochs(); at += EPOCH) {
       keys.add(decryptionKey(at));
     }
     return keys;
   }
 
-  /** Makes and keeps the key of another epoch: it is the last one then. */
+  @Override
   public KeyFile withNextEpoch(Entropy entropy) {
     byte[] epochs = Arrays.copyOf(secrets, endOfEpochs());
-    return replaced(Bytes.concat(epochs, entropy.draw(EPOCH), registrationSecret()), entropy);
+    return replaced(Bytes.concat(epochs, epoch(entropy), keptRegistrationSecret()), entropy);
   }
 
-  /** Destroys the keys of the epochs that are not to be kept: what was sealed to them stays sealed (B5). */
+  @Override
   public KeyFile keepingEpochs(Predicate<Hpke.DecryptionKey> kept, Entropy entropy) {
-    byte[] left = Arrays.copyOf(secrets, SEED);
-    for (int at = SEED; at < endOfEpochs(); at += EPOCH) {
+    byte[] left = Arrays.copyOf(secrets, SCALAR);
+    for (int at = SCALAR; at < endOfEpochs(); at += EPOCH) {
       if (kept.test(decryptionKey(at))) {
         left = Bytes.concat(left, Arrays.copyOfRange(secrets, at, at + EPOCH));
       }
     }
-    return left.length == endOfEpochs() ? this : replaced(Bytes.concat(left, registrationSecret()), entropy);
+    return left.length == endOfEpochs() ? this : replaced(Bytes.concat(left, keptRegistrationSecret()), entropy);
   }
 
-  /** S_X, with the U_X that it belongs to. */
-  public RegistrationSecret registrationSecret(byte[] publicPoint) {
-    byte[] secret = registrationSecret();
+  @Override
+  public RegistrationSecret registrationSecret(VerifiedParty self) {
+    byte[] secret = keptRegistrationSecret();
     Refusal.require(secret.length > 0, "NOT_REGISTERED", "this party is not registered yet");
-    return RegistrationSecret.software(secret, publicPoint);
+    return RegistrationSecret.of(AgreementKey.software(secret), self);
   }
 
-  /** Keeps S_X (32 bytes), and wipes the caller's copy. */
-  public KeyFile withRegistrationSecret(byte[] secret, Entropy entropy) {
-    byte[] all = Bytes.concat(Arrays.copyOf(secrets, endOfEpochs()), secret);
-    Arrays.fill(secret, (byte) 0);
-    return replaced(all, entropy);
+  @Override
+  public KeyFile withRegistrationSecret(byte[] secret, VerifiedParty self, Entropy entropy) {
+    try {
+      RegistrationSecret.of(AgreementKey.software(secret), self).requireConsistent();
+      return replaced(Bytes.concat(Arrays.copyOf(secrets, endOfEpochs()), secret), entropy);
+    } finally {
+      Arrays.fill(secret, (byte) 0);
+    }
   }
 
-  /** Seals under the PIN what is kept beside the keys. */
+  @Override
   public byte[] seal(byte[] plaintext, Entropy entropy) {
     return sealed(plaintext, pin(pinFile), entropy);
   }
 
-  /** Opens what {@link #seal} gave. */
+  @Override
   public byte[] unseal(byte[] sealed) {
     return opened(sealed, pin(pinFile));
   }
@@ -127,23 +133,29 @@ public final class KeyFile {
   }
 
   private Hpke.DecryptionKey decryptionKey(int at) {
-    byte[] x25519 = Arrays.copyOfRange(secrets, at + MLKEM, at + EPOCH);
-    return new Hpke.DecryptionKey(Arrays.copyOfRange(secrets, at, at + MLKEM), X25519Key.software(x25519));
+    byte[] p256 = Arrays.copyOfRange(secrets, at + MLKEM, at + EPOCH);
+    return Hpke.DecryptionKey.software(Arrays.copyOfRange(secrets, at, at + MLKEM), p256);
   }
 
-  private byte[] registrationSecret() {
+  private static byte[] epoch(Entropy entropy) {
+    return Bytes.concat(entropy.draw(MLKEM), scalar(entropy));
+  }
+
+  private static byte[] scalar(Entropy entropy) {
+    return Curve.scalar(entropy.draw(Curve.SCALAR_SEED_BYTES));
+  }
+
+  private byte[] keptRegistrationSecret() {
     return Arrays.copyOfRange(secrets, endOfEpochs(), secrets.length);
   }
 
   /** Where S_X begins, if it is there: an epoch has more bytes. */
   private int endOfEpochs() {
-    return SEED + (secrets.length - SEED) / EPOCH * EPOCH;
+    return SCALAR + (secrets.length - SCALAR) / EPOCH * EPOCH;
   }
 
   private static byte[] pin(Path path) {
-    String pin = new String(PrivateFiles.read(path), StandardCharsets.UTF_8).stripTrailing();
-    Refusal.require(!pin.isEmpty(), "PIN_INCORRECT", path + " holds no PIN");
-    return pin.getBytes(StandardCharsets.UTF_8);
+    return PrivateFiles.readPin(path).getBytes(StandardCharsets.UTF_8);
   }
 
   private static byte[] sealed(byte[] plaintext, byte[] pin, Entropy entropy) {

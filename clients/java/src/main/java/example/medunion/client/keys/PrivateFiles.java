@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
@@ -100,6 +101,13 @@ public final class PrivateFiles {
     } catch (IOException error) {
       throw new UncheckedIOException(error);
     }
+  }
+
+  /** Reads the PIN of such a file. */
+  static String readPin(Path path) {
+    String pin = new String(read(path), StandardCharsets.UTF_8).stripTrailing();
+    Refusal.require(!pin.isEmpty(), "PIN_INCORRECT", path + " holds no PIN");
+    return pin;
   }
 
   private static void sync(Path path) {

@@ -1,7 +1,6 @@
 package example.medunion.client.protocol;
 
 import com.google.protobuf.ByteString;
-import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.GeneralSecurityException;
@@ -54,10 +53,6 @@ public final class Bytes {
     return sha256(data.toByteArray());
   }
 
-  public static byte[] sha512(byte[]... parts) {
-    return digest("SHA-512", concat(parts));
-  }
-
   public static byte[] digest(String algorithm, byte[] data) {
     try {
       return MessageDigest.getInstance(algorithm).digest(data);
@@ -87,31 +82,13 @@ public final class Bytes {
     return java.util.Arrays.copyOf(made, size);
   }
 
+  /** X9.63-KDF with SHA-256 (SEC 1, 3.6.1), 32 bytes: a single block. */
+  static byte[] x963(byte[] secret, byte[] sharedInfo) {
+    return sha256(concat(secret, new byte[] {0, 0, 0, 1}, sharedInfo));
+  }
+
   /** HKDF with SHA-256 (RFC 5869), without salt. */
   public static byte[] hkdf(byte[] material, byte[] info, int size) {
     return expand(hmac(new byte[32], material), info, size);
-  }
-
-  /** A little-endian number. */
-  public static BigInteger littleEndian(byte[] data) {
-    return new BigInteger(1, reversed(data));
-  }
-
-  /** A number as 32 bytes, little-endian. */
-  public static byte[] littleEndian(BigInteger value) {
-    byte[] bigEndian = value.toByteArray();
-    byte[] encoded = new byte[32];
-    for (int index = 0; index < Math.min(32, bigEndian.length); index++) {
-      encoded[index] = bigEndian[bigEndian.length - 1 - index];
-    }
-    return encoded;
-  }
-
-  private static byte[] reversed(byte[] data) {
-    byte[] turned = new byte[data.length];
-    for (int index = 0; index < data.length; index++) {
-      turned[index] = data[data.length - 1 - index];
-    }
-    return turned;
   }
 }

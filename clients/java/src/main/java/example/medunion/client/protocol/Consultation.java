@@ -74,18 +74,20 @@ public final class Consultation {
     return Transcript.of("P1")
         .add(opening.getRegistrationPoint())
         .add(opening.getPatientId())
+        .add(opening.getAgreementPoint())
         .add(opening.getEphemeralPoint())
         .add(opening.getBiometricPassword())
         .add(issuer)
         .add(opening.getSentAt())
         .add(doctorId)
+        .add(opening.getResponderSerial())
         .add(keyId)
         .add(sessionId)
         .add(Bytes.sha256(opening.getContribution()))
         .bytes();
   }
 
-  /** TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, T_D1, session id)) (B11, B13). */
+  /** TH1 = H(T("th1", H(p1 plaintext), ID_D, M_D, R_D1, H(Cert_D), R_D2, E_D, T_D1, session id)) (B11, B13). */
   private static byte[] transcriptHash(
       byte[] openingPlaintext, ConsultationReply reply, byte[] credential, byte[] sessionId) {
     return Transcript.of("th1")
@@ -94,6 +96,7 @@ public final class Consultation {
         .add(credential)
         .add(reply.getRegistrationPoint())
         .add(Bytes.sha256(reply.getDoctorCertificate()))
+        .add(reply.getAgreementPoint())
         .add(reply.getEphemeralPoint())
         .add(reply.getSentAt())
         .add(sessionId)
@@ -103,6 +106,7 @@ public final class Consultation {
   /** What Sig_D1 covers: eq. 19 with kc_D in SEK_1's slot (B5). */
   private static byte[] replyTranscript(ConsultationReply reply, byte[] issuer, byte[] hash) {
     return Transcript.of("D1")
+        .add(reply.getAgreementPoint())
         .add(reply.getEphemeralPoint())
         .add(reply.getDoctorId())
         .add(reply.getSentAt())

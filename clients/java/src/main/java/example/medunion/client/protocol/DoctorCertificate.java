@@ -14,7 +14,6 @@ import java.security.cert.X509Certificate;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.Date;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Set;
 
@@ -26,7 +25,6 @@ public final class DoctorCertificate {
   // anyExtendedKeyUsage, clientAuth, documentSigning (RFC 9336).
   private static final Set<String> PURPOSES = Set.of("2.5.29.37.0", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.36");
   private static final int URI = 6;
-  private static final byte[] ED25519_PREFIX = HexFormat.of().parseHex("302a300506032b6570032100");
 
   private DoctorCertificate() {}
 
@@ -130,7 +128,7 @@ public final class DoctorCertificate {
   public static void requireOwner(X509Certificate certificate, String identity, byte[] verifyingKey) {
     boolean named = uris(certificate).equals(List.of("urn:medunion:" + identity));
     require(named, "CERTIFICATE_FOREIGN", "Cert_D is another doctor's");
-    byte[] key = Bytes.concat(ED25519_PREFIX, verifyingKey);
+    byte[] key = Curve.publicKey(Curve.verifyingKey(verifyingKey)).getEncoded();
     boolean own = Arrays.equals(certificate.getPublicKey().getEncoded(), key);
     require(own, "CERTIFICATE_FOREIGN", "Cert_D is for another key");
   }

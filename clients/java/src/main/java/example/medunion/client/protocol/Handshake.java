@@ -16,8 +16,8 @@ import java.util.function.Function;
 /**
  * The handshake of Chen et al. 2020, eq. 11-22 (P1, D1) and eq. 33-44 (D3, H1), once for both kinds of session.
  *
- * <p>The initiator, who knows the responder's statements, sends who it is and r B sealed to it, signed for it. The responder picks a scalar
- * of its own; both compute SEK from K = S_own R_peer + r_own U_peer and Z = r_own R_peer. The reply proves the key by kc, and who sends it
+ * <p>The initiator, who knows the responder's statements, sends who it is, r R and e B sealed to it, signed for it, where R is the responder's
+ * R_X1. The responder answers with an r and e of its own; both compute SEK from K1, K2 and Z. The reply proves the key by kc, and who sends it
  * by its signature. What a session adds of its own begins with the state that the handshake leads to.
  */
 public final class Handshake {
@@ -110,8 +110,8 @@ public final class Handshake {
   }
 
   /**
-   * Makes an opening (eq. 11-13, 33-35) of a message that has the kind's own fields: picks r, R = r B, signs for this responder, seals to
-   * it.
+   * Makes an opening (eq. 11-13, 33-35) of a message that has the kind's own fields: picks r and e, names the base of r by the
+   * responder's serial, signs for this responder, seals to it.
    */
   static <S> AwaitingReply<S> begin(
       Kind<?, ?> kind,
@@ -121,10 +121,11 @@ public final class Handshake {
       Function<Session, S> established,
       long now,
       Entropy entropy) {
-    byte[] scalar = Group.scalar(entropy.draw(64));
+    Ephemeral ephemeral = new Ephemeral(peer.party(), entropy);
     byte[] sessionId = entropy.draw(16);
     byte[] contribution = entropy.draw(32);
-    share(opening, own, scalar, contribution, now);
+    share(opening, own, ephemeral, contribution, now);
+    set(opening, "responder_serial", peer.party().serial());
     set(opening, "encryption_key_statement", own.encryptionKeyStatement());
     Kind<Message, Message> row = kind.row();
     byte[] keyId = peer.encryptionKey().keyId();
@@ -133,17 +134,17 @@ public final class Handshake {
     set(opening, "signature", own.signingKey().sign(signed));
     Context context = row.opening(peer.identity(), keyId, sessionId, now);
     Sealing.Sent sent = Sealing.seal(opening.build(), peer.encryptionKey().encryptionKey(), context);
-    return new AwaitingReply<>(row, own, peer, established, sessionId, scalar, contribution, sent, now);
+    return new AwaitingReply<>(row, own, peer, established, sessionId, ephemeral, contribution, sent, now);
   }
 
-  /** The opening is made: send it. r lives here and nowhere else. */
+  /** The opening is made: send it. r and e live here and nowhere else. */
   public static final class AwaitingReply<S> {
     private final Kind<Message, Message> kind;
     private final Party own;
     private final Peer peer;
     private final Function<Session, S> established;
     private final byte[] sessionId;
-    private final byte[] scalar;
+    private final Ephemeral ephemeral;
     private final byte[] contribution;
     private final Sealing.Sent sent;
     private final long sentAt;
@@ -154,7 +155,7 @@ public final class Handshake {
         Peer peer,
         Function<Session, S> established,
         byte[] sessionId,
-        byte[] scalar,
+        Ephemeral ephemeral,
         byte[] contribution,
         Sealing.Sent sent,
         long sentAt) {
@@ -163,7 +164,7 @@ public final class Handshake {
       this.peer = peer;
       this.established = established;
       this.sessionId = sessionId;
-      this.scalar = scalar;
+      this.ephemeral = ephemeral;
       this.contribution = contribution;
       this.sent = sent;
       this.sentAt = sentAt;
@@ -189,8 +190,10 @@ public final class Handshake {
       Message reply = Sealing.open(kind.replyType(), sealed.getSealed(), key, context).payload();
       VerifiedParty party = responder(reply, verifier, now);
       byte[] hash = kind.transcriptHash().of(sent.plaintext(), reply, party.credential(), sessionId);
+      byte[] agreed = bytes(reply, "agreement_point");
       SessionKeys.Shared shared =
-          SessionKeys.Shared.agree(own.registrationSecret(), bytes(reply, "ephemeral_point"), scalar, party);
+          SessionKeys.Shared.ofInitiator(
+              ephemeral, own.registrationSecret(), party, agreed, bytes(reply, "ephemeral_point"));
       SessionKeys keys = SessionKeys.derive(shared, contribution, bytes(reply, "contribution"), hash, kind.keyRoles());
       boolean confirmed = Bytes.equal(bytes(reply, "key_confirmation"), keys.keyConfirmation());
       require(confirmed, "KEY_CONFIRMATION_FAILED", "the peer does not hold the session key");
@@ -249,7 +252,7 @@ public final class Handshake {
     byte[] replayKey =
         Transcript.of(row.openingLabel())
             .add(row.initiatorId().apply(opening))
-            .add(bytes(opening, "ephemeral_point"))
+            .add(bytes(opening, "agreement_point"))
             .digest();
     return new Pending<>(replayKey, now + Freshness.WINDOW + 2 * Freshness.SKEW, received);
   }
@@ -277,6 +280,8 @@ public final class Handshake {
     EncryptionKey encryptionKey = verifier.encryptionKey(get(opening, "encryption_key_statement"), party, now);
     byte[] signed = kind.openingTranscript().of(opening, party.issuer(), own.identity(), key.keyId(), sessionId);
     Statements.verifySignature(party.verifyingKey(), get(opening, "signature"), signed);
+    boolean ofNow = Bytes.equal(bytes(opening, "responder_serial"), own.self().serial());
+    require(ofNow, "CREDENTIAL_SUPERSEDED", "the opening is for an earlier credential of this party");
     Peer peer = new Peer(party, encryptionKey, certificate);
     return new ReceivedOpening<>(kind, own, peer, replied, sessionId, opened);
   }
@@ -292,18 +297,19 @@ public final class Handshake {
       Function<Replied, S> replied,
       byte[] sessionId,
       Opened<Message> opened) {
-    /** Makes the reply: picks r, R = r B (eq. 16), derives SEK (eq. 17), confirms it (eq. 18, 19). */
+    /** Makes the reply: picks r and e (eq. 16), derives SEK (eq. 17), confirms it (eq. 18, 19). */
     public S reply(long now, Entropy entropy) {
-      byte[] scalar = Group.scalar(entropy.draw(64));
+      Ephemeral ephemeral = new Ephemeral(peer.party(), entropy);
       byte[] contribution = entropy.draw(32);
       Message.Builder reply = kind.replyOf().apply(own).toBuilder();
-      share(reply, own, scalar, contribution, now);
+      share(reply, own, ephemeral, contribution, now);
       byte[] hash =
           kind.transcriptHash().of(opened.plaintext(), reply.buildPartial(), own.self().credential(), sessionId);
       Message opening = opened.payload();
-      byte[] theirs = bytes(opening, "ephemeral_point");
+      byte[] agreed = bytes(opening, "agreement_point");
       SessionKeys.Shared shared =
-          Refusal.afterOpening(() -> SessionKeys.Shared.agree(own.registrationSecret(), theirs, scalar, peer.party()));
+          SessionKeys.Shared.ofResponder(
+              ephemeral, own.registrationSecret(), peer.party(), agreed, bytes(opening, "ephemeral_point"));
       SessionKeys keys =
           SessionKeys.derive(shared, bytes(opening, "contribution"), contribution, hash, kind.keyRoles());
       set(reply, "key_confirmation", keys.keyConfirmation());
@@ -319,9 +325,11 @@ public final class Handshake {
   }
 
   /** Fills in what messages of all kinds have, whichever way they go. */
-  private static void share(Message.Builder message, Party own, byte[] scalar, byte[] contribution, long now) {
+  private static void share(
+      Message.Builder message, Party own, Ephemeral ephemeral, byte[] contribution, long now) {
     set(message, "registration_point", own.self().registrationPoint());
-    set(message, "ephemeral_point", Group.multiplyBase(scalar));
+    set(message, "agreement_point", ephemeral.agreementPoint());
+    set(message, "ephemeral_point", ephemeral.ephemeralPoint());
     set(message, "contribution", contribution);
     set(message, "sent_at", now);
     set(message, "key_statement", own.self().keyStatement());

@@ -16,22 +16,27 @@ import org.bouncycastle.crypto.kems.MLKEMGenerator;
 import org.bouncycastle.crypto.params.MLKEMParameters;
 import org.bouncycastle.crypto.params.MLKEMPrivateKeyParameters;
 import org.bouncycastle.crypto.params.MLKEMPublicKeyParameters;
+import org.bouncycastle.math.ec.ECPoint;
 
 /**
- * E_PUK: HPKE (RFC 9180), base mode, single shot; KEM MLKEM768-X25519 (draft-ietf-hpke-pq, also known as X-Wing, 0x647a), HKDF-SHA256,
- * AES-256-GCM.
+ * E_PUK: HPKE (RFC 9180), base mode, single shot; KEM MLKEM768-P256 (draft-ietf-hpke-pq, 0x0050), HKDF-SHA256, AES-256-GCM.
  *
- * <p>Bouncy Castle's HPKE has no such KEM, and none of which one half stands in a token, so the combiner and RFC 9180's key schedule
- * stand here over its ML-KEM, X25519 and SHA-3; tests/vectors/hpke.json tries them.
+ * <p>Bouncy Castle's HPKE has this KEM, but no key of which one half stands in a token, so the combiner and RFC 9180's key schedule stand here
+ * over its ML-KEM; tests hold them to it and to tests/vectors/hpke.json.
  */
 public final class Hpke {
-  public static final int KEM_ID = 0x647a;
+  public static final int KEM_ID = 0x0050;
 
   private static final int MLKEM_PUBLIC = 1184;
   private static final int MLKEM_CIPHERTEXT = 1088;
-  private static final int ENCAPSULATED = MLKEM_CIPHERTEXT + 32;
+  private static final int P256_PUBLIC = 65;
+  private static final int ENCAPSULATED = MLKEM_CIPHERTEXT + P256_PUBLIC;
+
+  /** Bytes of PUK_kem: the ML-KEM encapsulation key and the P-256 key, uncompressed. */
+  public static final int ENCRYPTION_KEY_BYTES = MLKEM_PUBLIC + P256_PUBLIC;
+
   private static final int TAG_BITS = 128;
-  private static final byte[] LABEL = text("\\.//^\\");
+  private static final byte[] LABEL = text("MLKEM768-P256");
   private static final byte[] VERSION = text("HPKE-v1");
   // KEM, HKDF-SHA256, AES-256-GCM (RFC 9180, 7).
   private static final byte[] SUITE = concat(text("HPKE"), u16(KEM_ID), u16(0x0001), u16(0x0002));
@@ -39,19 +44,26 @@ public final class Hpke {
 
   private Hpke() {}
 
-  /** The private key of one epoch: an ML-KEM-768 key of a 64-byte seed (FIPS 203), and an X25519 key that may be in a token. */
+  /** The private key of one epoch: an ML-KEM-768 key of a 64-byte seed (FIPS 203), and a P-256 key that may be in a token. */
   public static final class DecryptionKey {
     private final MLKEMPrivateKeyParameters mlkem;
-    private final X25519Key x25519;
+    private final AgreementKey p256;
+    private final byte[] publicHalf;
     private final byte[] encryptionKey;
 
-    public DecryptionKey(byte[] seed, X25519Key x25519) {
+    public DecryptionKey(byte[] seed, AgreementKey p256, ECPoint publicHalf) {
       this.mlkem = new MLKEMPrivateKeyParameters(MLKEMParameters.ml_kem_768, seed);
-      this.x25519 = x25519;
-      this.encryptionKey = concat(mlkem.getPublicKey(), x25519.publicKey());
+      this.p256 = p256;
+      this.publicHalf = publicHalf.getEncoded(false);
+      this.encryptionKey = concat(mlkem.getPublicKey(), this.publicHalf);
     }
 
-    /** PUK_kem, 1,216 bytes: the ML-KEM encapsulation key and the X25519 key. */
+    /** A key in software: the ML-KEM seed, and the scalar of the P-256 half. */
+    public static DecryptionKey software(byte[] seed, byte[] scalar) {
+      return new DecryptionKey(seed, AgreementKey.software(scalar), Curve.timesBasePoint(scalar));
+    }
+
+    /** PUK_kem, 1,249 bytes. */
     public byte[] encryptionKey() {
       return encryptionKey.clone();
     }
@@ -67,9 +79,12 @@ public final class Hpke {
       try {
         byte[] peer = Arrays.copyOfRange(sealed, MLKEM_CIPHERTEXT, ENCAPSULATED);
         byte[] fromMlkem = new MLKEMExtractor(mlkem).extractSecret(Arrays.copyOf(sealed, MLKEM_CIPHERTEXT));
-        byte[] secret = combine(fromMlkem, x25519.exchange(peer), peer, x25519.publicKey());
+        byte[] secret = combine(fromMlkem, p256.exchange(Curve.uncompressed(peer)), peer, publicHalf);
         return cipher(Cipher.DECRYPT_MODE, secret, info).doFinal(sealed, ENCAPSULATED, sealed.length - ENCAPSULATED);
       } catch (GeneralSecurityException | IllegalArgumentException | Refusal error) {
+        if (error instanceof Refusal refusal && refusal.isOwnFault()) {
+          throw refusal;
+        }
         throw new Refusal("SEAL_INVALID", "the seal does not open", error);
       }
     }
@@ -80,7 +95,7 @@ public final class Hpke {
     return Arrays.copyOf(Bytes.sha256(encryptionKey), 16);
   }
 
-  /** Seals to PUK_kem (1,216 bytes); gives enc || ct. */
+  /** Seals to PUK_kem (1,249 bytes); gives enc || ct. */
   public static byte[] seal(byte[] encryptionKey, byte[] plaintext, byte[] info) {
     Encapsulation made = encapsulate(encryptionKey);
     try {
@@ -90,7 +105,7 @@ public final class Hpke {
     }
   }
 
-  /** Refuses bytes to which nothing can be sealed: no ML-KEM key (FIPS 203, 7.2), or an X25519 key of low order. */
+  /** Refuses bytes to which nothing can be sealed: no ML-KEM key (FIPS 203, 7.2), or no point of P-256. */
   public static void requireEncryptionKey(byte[] encryptionKey) {
     encapsulate(encryptionKey);
   }
@@ -102,20 +117,22 @@ public final class Hpke {
       byte[] mlkem = Arrays.copyOf(encryptionKey, MLKEM_PUBLIC);
       MLKEMPublicKeyParameters key = new MLKEMPublicKeyParameters(MLKEMParameters.ml_kem_768, mlkem);
       SecretWithEncapsulation fromMlkem = new MLKEMGenerator(RANDOM).generateEncapsulated(key);
-      byte[] ephemeral = new byte[32];
-      RANDOM.nextBytes(ephemeral);
-      X25519Key own = X25519Key.software(ephemeral);
       byte[] peer = Arrays.copyOfRange(encryptionKey, MLKEM_PUBLIC, encryptionKey.length);
-      byte[] secret = combine(fromMlkem.getSecret(), own.exchange(peer), own.publicKey(), peer);
-      return new Encapsulation(secret, concat(fromMlkem.getEncapsulation(), own.publicKey()));
+      byte[] seed = new byte[Curve.SCALAR_SEED_BYTES];
+      RANDOM.nextBytes(seed);
+      byte[] scalar = Curve.scalar(seed);
+      byte[] ephemeral = Curve.timesBasePoint(scalar).getEncoded(false);
+      byte[] agreed = AgreementKey.software(scalar).exchange(Curve.uncompressed(peer));
+      byte[] secret = combine(fromMlkem.getSecret(), agreed, ephemeral, peer);
+      return new Encapsulation(secret, concat(fromMlkem.getEncapsulation(), ephemeral));
     } catch (IllegalArgumentException | Refusal error) {
       throw new Refusal("CREDENTIAL_INVALID", "nothing can be sealed to the encryption key", error);
     }
   }
 
-  /** SHA3-256(ss_M || ss_X || ct_X || pk_X || label). */
-  private static byte[] combine(byte[] fromMlkem, byte[] fromX25519, byte[] ciphertext, byte[] publicKey) {
-    return Bytes.digest("SHA3-256", concat(fromMlkem, fromX25519, ciphertext, publicKey, LABEL));
+  /** SHA3-256(ss_mlkem || x of ECDH || the ephemeral's 65 bytes || the receiver's 65 || label). */
+  private static byte[] combine(byte[] fromMlkem, byte[] fromP256, byte[] ephemeral, byte[] receiver) {
+    return Bytes.digest("SHA3-256", concat(fromMlkem, fromP256, ephemeral, receiver, LABEL));
   }
 
   /** The key schedule of mode base (RFC 9180, 5.1), and the AEAD for the first message. */

@@ -224,9 +224,11 @@ public final class RecordSession {
         .add(issuer)
         .add(opening.getSentAt())
         .add(opening.getPatientCommitment())
+        .add(opening.getAgreementPoint())
         .add(opening.getEphemeralPoint())
         .add(opening.getRegistrationPoint())
         .add(hospitalId)
+        .add(opening.getResponderSerial())
         .add(keyId)
         .add(sessionId)
         .add(Bytes.sha256(opening.getContribution()))
@@ -234,13 +236,14 @@ public final class RecordSession {
         .bytes();
   }
 
-  /** TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, T_HPC1, session id)). */
+  /** TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, E_HPC, T_HPC1, session id)). */
   private static byte[] transcriptHash(byte[] openingPlaintext, RecordReply h1, byte[] credential, byte[] sessionId) {
     return Transcript.of("th2")
         .add(Bytes.sha256(openingPlaintext))
         .add(h1.getHospitalId())
         .add(credential)
         .add(h1.getRegistrationPoint())
+        .add(h1.getAgreementPoint())
         .add(h1.getEphemeralPoint())
         .add(h1.getSentAt())
         .add(sessionId)
@@ -252,6 +255,7 @@ public final class RecordSession {
     return Transcript.of("H1")
         .add(issuer)
         .add(h1.getSentAt())
+        .add(h1.getEphemeralPoint())
         .add(h1.getHospitalId())
         .add(h1.getKeyConfirmation())
         .add(hash)

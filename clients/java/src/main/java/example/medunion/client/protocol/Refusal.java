@@ -41,6 +41,11 @@ public final class Refusal extends RuntimeException {
     return reason.equals(REJECTED) && getCause() instanceof Refusal cause ? cause.preciseReason() : reason;
   }
 
+  /** Whether this side's own token failed: that says nothing of the message, and no peer did it. */
+  public boolean isOwnFault() {
+    return reason.equals("TOKEN_UNAVAILABLE");
+  }
+
   /** Refuse unless the condition holds. */
   public static void require(boolean condition, String reason, String sentence) {
     if (!condition) {
@@ -56,13 +61,13 @@ public final class Refusal extends RuntimeException {
 
   /**
    * Turns whatever is found after a seal was opened into the one answer REJECTED (docs/protocol.md, 1, Refusals): whoever sent the
-   * message learns nothing of the cause, which stays attached for the log.
+   * message learns nothing of the cause, which stays attached for the log. A fault of this side's own token is no finding.
    */
   public static <T> T afterOpening(Step<T> step) {
     try {
       return step.run();
     } catch (Refusal refusal) {
-      if (refusal.reason.equals(REJECTED)) {
+      if (refusal.reason.equals(REJECTED) || refusal.isOwnFault()) {
         throw refusal;
       }
       throw rejected(refusal);

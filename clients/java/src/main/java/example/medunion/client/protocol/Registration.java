@@ -13,6 +13,7 @@ import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SignedStatement;
 import java.nio.ByteBuffer;
 import java.util.List;
+import org.bouncycastle.math.ec.ECPoint;
 
 /** Registration, the applicant's side (eq. 2-10; docs/protocol.md, 3): reg1 is sent, reg2 is checked. */
 public final class Registration {
@@ -43,7 +44,7 @@ public final class Registration {
             .setRole(applicant.role())
             .setIdentity(applicant.identity())
             .setEvidence(ByteString.copyFrom(applicant.evidence()))
-            .setVerifyingKey(ByteString.copyFrom(applicant.signingKey().publicKey()))
+            .setVerifyingKey(ByteString.copyFrom(applicant.signingKey().verifyingKey()))
             .setEncryptionKeyStatement(applicant.encryptionKeyStatement())
             .setChallenge(ByteString.copyFrom(challenge))
             .setSentAt(now);
@@ -70,7 +71,7 @@ public final class Registration {
           request.getRole() == applicant.role()
               && request.getIdentity().equals(applicant.identity())
               && Bytes.equal(attribute, attributeOf(applicant.role(), applicant.evidence()))
-              && Bytes.equal(request.getVerifyingKey(), applicant.signingKey().publicKey())
+              && Bytes.equal(request.getVerifyingKey(), applicant.signingKey().verifyingKey())
               && request.getEncryptionKeyStatement().equals(applicant.encryptionKeyStatement());
       require(same, "IDENTITY_MISMATCH", "the registration that is under way is another's");
       return new AwaitingCredential(applicant, request, opening, digest);
@@ -142,7 +143,7 @@ public final class Registration {
       byte[] encoded = answer.getCredential().toByteArray();
       Credential credential = Rules.parse(Credential.getDefaultInstance(), encoded);
       requireOwnData(credential);
-      byte[] point = requireEquation(answer, bundle.issuerAt(credential.getNotBefore()));
+      ECPoint point = requireEquation(answer, bundle.issuerAt(credential.getNotBefore()));
       byte[] signed = answerTranscript(requestDigest, answer, point);
       Statements.verifySignature(bundle.cloudKeyAt(answer.getSentAt()), answer.getSignature(), signed);
       Lists lists = Lists.read(bundle, answer.getRevocationList(), crls);
@@ -179,14 +180,14 @@ public final class Registration {
     return role == Role.ROLE_PATIENT ? Transcript.of("bp").add(evidence).digest() : Bytes.sha256(evidence);
   }
 
-  /** Eq. 4, 7, 10: R_X1 || S_X is an Ed25519 signature of T("cred", M_X) by s. Gives U_X. */
-  private static byte[] requireEquation(RegistrationAnswer answer, byte[] issuer) {
-    byte[] signed = Verifier.credentialTranscript(answer.getCredential().toByteArray());
+  /** Eq. 4, 7, 10: (R_X1, S_X) is an ECDSA signature of T("cred", PK, M_X) by s, S_X in either half. Gives U_X. */
+  private static ECPoint requireEquation(RegistrationAnswer answer, byte[] issuer) {
+    byte[] signed = Verifier.credentialTranscript(issuer, answer.getCredential().toByteArray());
     byte[] point = answer.getRegistrationPoint().toByteArray();
     byte[] signature = Bytes.concat(point, answer.getRegistrationSecret().toByteArray());
-    boolean holds = Statements.isSignature(issuer, signature, signed);
+    boolean holds = Signatures.isEcdsa(issuer, signature, signed);
     require(holds, "CREDENTIAL_INVALID", "(R_X1, S_X) does not satisfy eq. 4, 7, 10");
-    return Group.publicPoint(point, issuer, signed);
+    return Curve.publicPoint(point, issuer, signed);
   }
 
   private static byte[] requestTranscript(RegistrationRequest.Builder request, String cloudId) {
@@ -203,12 +204,12 @@ public final class Registration {
         .bytes();
   }
 
-  private static byte[] answerTranscript(byte[] requestDigest, RegistrationAnswer answer, byte[] point) {
+  private static byte[] answerTranscript(byte[] requestDigest, RegistrationAnswer answer, ECPoint point) {
     return Transcript.of("reg2")
         .add(requestDigest)
         .add(answer.getCredential())
         .add(answer.getRegistrationPoint())
-        .add(point)
+        .add(Curve.x(point))
         .add(answer.getSentAt())
         .bytes();
   }

@@ -1,30 +1,31 @@
 package example.medunion.client.protocol;
 
-/**
- * S_X as an X25519 key, in a token or not. A token gives u-coordinates alone; the full point S_X R is recovered from two derives and U_X
- * (docs/protocol.md, 1; tests/vectors/full_point.json).
- */
-public record RegistrationSecret(X25519Key key, byte[] publicPoint) {
-  /** S_X of its 32 bytes, in software. */
-  public static RegistrationSecret software(byte[] secret, byte[] publicPoint) {
-    return new RegistrationSecret(X25519Key.software(Group.tokenForm(secret)), publicPoint);
+import static example.medunion.client.protocol.Refusal.require;
+
+import org.bouncycastle.math.ec.ECPoint;
+
+/** S_X, in a token or not, with the R_X1 and U_X that it belongs to: x(S_X R_X1) = x(U_X). */
+public record RegistrationSecret(AgreementKey key, byte[] registrationPoint, ECPoint publicPoint) {
+  public static RegistrationSecret of(AgreementKey key, VerifiedParty self) {
+    return new RegistrationSecret(key, self.registrationPoint(), self.publicPoint());
   }
 
-  /** The full point S_X R for a received R (eq. 17, 22, 39, 44). */
-  public byte[] agree(byte[] point) {
-    Group.requireReceivedPoint(point);
-    return Group.recoverPoint(derive(point), derive(Group.add(point, Group.BASE_POINT)), publicPoint);
+  /** agree(S_X, Q, label, fields) with a received point, by its x-coordinate (eq. 17, 22, 39, 44). */
+  public byte[] agree(byte[] point, String label, byte[]... fields) {
+    return key.agree(Curve.pointOver(point), label, fields);
   }
 
-  /** u(S_X R), 32 bytes. */
-  public byte[] derive(byte[] point) {
-    return key.exchange(Group.uCoordinate(point));
+  /** K_X = agree(S_X, Q(T("shared", ID_X, serial)), "shared", ID_X, serial): X has it, and the cloud. */
+  public byte[] sharedKey(String identity, byte[] serial) {
+    byte[] named = Bytes.text(identity);
+    ECPoint point = Curve.hashToCurve(Transcript.of("shared").add(named).add(serial).bytes());
+    return key.agree(point, "shared", named, serial);
   }
 
-  /** K_X = HKDF-SHA256(ikm = u(S_X PK), no salt, info = T("shared", ID_X, serial), 32 bytes): X and the issuer can make it. */
-  public byte[] sharedKey(VerifiedParty self) {
-    byte[] info = Transcript.of("shared").add(self.identity()).add(self.serial()).bytes();
-    return Bytes.hkdf(derive(self.issuer()), info, 32);
+  /** Refuses an S_X that is not of this credential, where it now lies. */
+  public void requireConsistent() {
+    byte[] product = key.exchange(Curve.registrationPointOver(registrationPoint));
+    require(Bytes.equal(product, Curve.x(publicPoint)), "CREDENTIAL_MISMATCH", "S_X is not of this credential");
   }
 
   @Override

@@ -26,7 +26,7 @@ public final class Renewal {
     EncryptionKeyStatement epoch =
         EncryptionKeyStatement.newBuilder()
             .setIdentity(identity)
-            .setVerifyingKeyDigest(ByteString.copyFrom(Bytes.sha256(signingKey.publicKey())))
+            .setVerifyingKeyDigest(ByteString.copyFrom(Bytes.sha256(signingKey.verifyingKey())))
             .setKeyId(ByteString.copyFrom(key.keyId()))
             .setKem(Hpke.KEM_ID)
             .setEncryptionKey(ByteString.copyFrom(key.encryptionKey()))

@@ -48,14 +48,15 @@ public final class Rules {
 
   private static final Map<Kind, Set<Integer>> SIZES =
       Map.of(
-          Kind.KIND_POINT, Set.of(32),
+          Kind.KIND_POINT, Set.of(Curve.POINT_BYTES),
+          Kind.KIND_REGISTRATION_POINT, Set.of(Curve.POINT_BYTES),
           Kind.KIND_SIGNATURE, Set.of(64),
           Kind.KIND_DIGEST, Set.of(32),
           Kind.KIND_ID16, Set.of(16),
           Kind.KIND_SESSION_ID, Set.of(0, 16),
           Kind.KIND_BYTES32, Set.of(32),
-          Kind.KIND_VERIFYING_KEY, Set.of(32),
-          Kind.KIND_ENCAPSULATION_KEY, Set.of(1216));
+          Kind.KIND_VERIFYING_KEY, Set.of(Curve.VERIFYING_KEY_BYTES),
+          Kind.KIND_ENCAPSULATION_KEY, Set.of(Hpke.ENCRYPTION_KEY_BYTES));
 
   private Rules() {}
 
@@ -145,12 +146,19 @@ public final class Rules {
       require(fits, "FIELD_INVALID", field.getFullName() + " has not the form of its kind");
     } else if (value instanceof ByteString bytes) {
       checkSize(field, rule, bytes.size());
-      if (rule.getKind() == Kind.KIND_POINT || rule.getKind() == Kind.KIND_VERIFYING_KEY) {
-        Group.requireReceivedPoint(bytes.toByteArray());
-      }
+      checkPoint(rule.getKind(), bytes.toByteArray());
     } else if (value instanceof Long time && rule.getKind() == Kind.KIND_TIME) {
       boolean dated = Long.compareUnsigned(time, LAST_TIME) <= 0;
       require(dated, "FIELD_INVALID", field.getFullName() + " is later than the year 9999");
+    }
+  }
+
+  private static void checkPoint(Kind kind, byte[] encoded) {
+    switch (kind) {
+      case KIND_POINT -> Curve.pointOver(encoded);
+      case KIND_REGISTRATION_POINT -> Curve.registrationPointOver(encoded);
+      case KIND_VERIFYING_KEY -> Curve.verifyingKey(encoded);
+      default -> {} // no other kind is a point
     }
   }
 

@@ -43,7 +43,7 @@ public final class Search {
     if (claim.grant() != null) {
       query.setGrant(claim.grant());
     }
-    byte[] shared = doctor.registrationSecret().sharedKey(doctor.self());
+    byte[] shared = doctor.registrationSecret().sharedKey(doctor.identity(), doctor.self().serial());
     query.setProof(ByteString.copyFrom(queryProof(shared, query)));
     byte[] signed = queryTranscript(query, doctor.self(), cloud.owner());
     query.setSignature(ByteString.copyFrom(doctor.signingKey().sign(signed)));

@@ -14,13 +14,17 @@ public record SessionKeys(DirectionKeys forward, DirectionKeys backward, byte[] 
     }
   }
 
-  /** Eq. 17's two inputs: K = S_own R_peer + r_own U_peer and Z = r_own R_peer. */
-  public record Shared(byte[] k, byte[] z) {
-    /** Computes both; the first product is the token's. */
-    public static Shared agree(RegistrationSecret own, byte[] peerEphemeral, byte[] ownScalar, VerifiedParty peer) {
-      byte[] product = own.agree(peerEphemeral);
-      byte[] k = Group.add(product, Group.multiply(ownScalar, peer.publicPoint()));
-      return new Shared(k, Group.multiply(ownScalar, peerEphemeral));
+  /**
+   * Eq. 17's two products, as two fields, and Z: K1 is what the responder's S_X makes of the initiator's point, K2 the other way round, Z is
+   * x(e e' B). Each side's token makes one of the two.
+   */
+  public record Shared(byte[] k1, byte[] k2, byte[] z) {
+    static Shared ofInitiator(Ephemeral own, RegistrationSecret secret, VerifiedParty peer, byte[] agreed, byte[] ephemeral) {
+      return new Shared(own.agree(peer, "K1"), secret.agree(agreed, "K2", agreed), own.exchange(ephemeral));
+    }
+
+    static Shared ofResponder(Ephemeral own, RegistrationSecret secret, VerifiedParty peer, byte[] agreed, byte[] ephemeral) {
+      return new Shared(secret.agree(agreed, "K1", agreed), own.agree(peer, "K2"), own.exchange(ephemeral));
     }
 
     @Override
@@ -31,7 +35,8 @@ public record SessionKeys(DirectionKeys forward, DirectionKeys backward, byte[] 
 
   /** Derives the session's keys. `roles` is the initiator's letter and the responder's: "PD" for SEK_1, "DH" for SEK_2. */
   public static SessionKeys derive(Shared shared, byte[] first, byte[] second, byte[] transcriptHash, String roles) {
-    byte[] material = Bytes.concat(field(shared.k()), field(shared.z()), field(first), field(second));
+    byte[] agreed = Bytes.concat(field(shared.k1()), field(shared.k2()), field(shared.z()));
+    byte[] material = Bytes.concat(agreed, field(first), field(second));
     byte[] extracted = Bytes.hmac(transcriptHash, material);
     String there = roles.charAt(0) + ">" + roles.charAt(1);
     String back = roles.charAt(1) + ">" + roles.charAt(0);

@@ -6,18 +6,13 @@ import com.google.protobuf.Message;
 import example.medunion.federation.v1.SignedStatement;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import org.bouncycastle.math.ec.rfc8032.Ed25519;
 
 /** Signatures over transcripts, and statements: exact bytes, signed under a label, parsed only after the signature holds. */
 public final class Statements {
   private Statements() {}
 
-  public static boolean isSignature(byte[] verifyingKey, byte[] signature, byte[] signed) {
-    return Ed25519.verify(signature, 0, verifyingKey, 0, signed, 0, signed.length);
-  }
-
   public static void verifySignature(byte[] verifyingKey, ByteString signature, byte[] signed) {
-    boolean holds = isSignature(verifyingKey, signature.toByteArray(), signed);
+    boolean holds = Signatures.isSignature(verifyingKey, signature.toByteArray(), signed);
     Refusal.require(holds, "SIGNATURE_INVALID", "a signature does not hold");
   }
 

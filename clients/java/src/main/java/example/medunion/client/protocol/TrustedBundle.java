@@ -127,7 +127,7 @@ public final class TrustedBundle {
     byte[] signature = signed.getSignature().toByteArray();
     boolean signs =
         keys.signers(moment).stream()
-            .anyMatch(period -> Statements.isSignature(period.getVerifyingKey().toByteArray(), signature, covered));
+            .anyMatch(period -> Signatures.isSignature(period.getVerifyingKey().toByteArray(), signature, covered));
     require(signs, "BUNDLE_SIGNER_UNKNOWN", "no cloud key that may sign this trust bundle did");
   }
 

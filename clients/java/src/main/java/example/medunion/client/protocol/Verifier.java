@@ -37,7 +37,7 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
         credential.getAttribute().toByteArray(),
         encoded,
         registrationPoint,
-        Group.publicPoint(registrationPoint, issuer, credentialTranscript(encoded)),
+        Curve.publicPoint(registrationPoint, issuer, credentialTranscript(issuer, encoded)),
         statement.getVerifyingKey().toByteArray(),
         issuer,
         signed);
@@ -81,9 +81,9 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
     return encryptionKey(signed, bundle.content().getCloudId(), key, now);
   }
 
-  /** T("cred", M_X): what s signs. */
-  public static byte[] credentialTranscript(byte[] credential) {
-    return Transcript.of("cred").add(credential).bytes();
+  /** T("cred", PK, M_X): what s signs. */
+  public static byte[] credentialTranscript(byte[] issuer, byte[] credential) {
+    return Transcript.of("cred").add(issuer).add(credential).bytes();
   }
 
   private EncryptionKey encryptionKey(SignedStatement signed, String owner, byte[] key, long now) {

@@ -16,11 +16,18 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.UnknownFieldSet;
 import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.protocol.Bytes;
+import example.medunion.client.protocol.Context;
+import example.medunion.client.protocol.Curve;
 import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Hpke;
+import example.medunion.client.protocol.Opened;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Sealing;
 import example.medunion.client.protocol.SigningKey;
 import example.medunion.client.protocol.Statements;
+import example.medunion.client.protocol.Transcript;
 import example.medunion.client.protocol.Vectors;
+import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.Credential;
 import example.medunion.federation.v1.DirectoryServiceGrpc;
 import example.medunion.federation.v1.GetDirectoryRequest;
@@ -32,6 +39,7 @@ import example.medunion.federation.v1.OpenRegistrationResponse;
 import example.medunion.federation.v1.RegisterRequest;
 import example.medunion.federation.v1.RegisterResponse;
 import example.medunion.federation.v1.RegistrationAnswer;
+import example.medunion.federation.v1.RegistrationRequest;
 import example.medunion.federation.v1.RegistrationServiceGrpc;
 import example.medunion.federation.v1.RevocationList;
 import example.medunion.federation.v1.SealedOpening;
@@ -43,6 +51,7 @@ import io.grpc.Status.Code;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
+import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -54,18 +63,23 @@ import java.util.List;
 import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.TimeUnit;
+import org.bouncycastle.util.BigIntegers;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A cloud that gives the vectors' answers, with the vectors' clock: a registration that is cut short, a directory that changes. */
+/**
+ * A cloud that gives the vectors' answers, with the vectors' clock: a registration that is cut short, a directory that changes. Signatures are
+ * random, so it signs reg2 anew for the reg1 that came.
+ */
 final class CloudTest {
   private static final JsonObject CAST = Vectors.load("parties");
   private static final JsonObject PATIENT = CAST.getAsJsonObject("parties").getAsJsonObject("patient");
   private static final JsonArray BUNDLES = CAST.getAsJsonArray("trust_bundles");
-  private static final SigningKey CLOUD_KEY =
-      SigningKey.software(Vectors.bytes(CAST.getAsJsonObject("cloud"), "signing_seed"));
+  private static final JsonObject CLOUD = CAST.getAsJsonObject("cloud");
+  private static final SigningKey CLOUD_KEY = Vectors.signingKey(CLOUD);
+  private static final Hpke.DecryptionKey CLOUD_DECRYPTION_KEY = Vectors.decryptionKey(CLOUD);
   private static final byte[] EVIDENCE = Vectors.bytes(PATIENT, "evidence");
   private static final byte[] TICKET = Vectors.bytes(PATIENT, "ticket");
   private static final long NOW = CAST.get("now").getAsLong();
@@ -220,19 +234,26 @@ final class CloudTest {
     Map<String, String> trust =
         Map.of("statement", base64(trusted.getStatement()), "signature", base64(trusted.getSignature()));
     Files.writeString(root.resolve("trust.json"), new Gson().toJson(trust));
-    byte[] keys =
-        Bytes.concat(
-            Vectors.bytes(PATIENT, "signing_seed"),
-            Vectors.bytes(PATIENT, "mlkem_seed"),
-            Vectors.bytes(PATIENT, "x25519_private_key"));
-    Entropy entropy = size -> size == keys.length ? keys.clone() : ENTROPY.draw(size);
+    Queue<byte[]> keys =
+        new ArrayDeque<>(
+            List.of(
+                seedOf(Vectors.bytes(PATIENT, "signing_key")),
+                Vectors.bytes(PATIENT, "mlkem_seed"),
+                seedOf(Vectors.bytes(PATIENT, "p256_private_key"))));
+    Entropy entropy = size -> keys.isEmpty() ? ENTROPY.draw(size) : keys.remove();
     Path place = root.resolve("home");
-    Home.create(place, Vectors.text(PATIENT, "identity"), root.resolve("trust.json"), root.resolve("pin"), entropy, NOW);
+    Home.create(place, Vectors.text(PATIENT, "identity"), root.resolve("trust.json"), root.resolve("pin"), null, entropy, NOW);
     JsonObject state = JsonParser.parseString(Files.readString(place.resolve("state.json"))).getAsJsonObject();
     SignedStatement epoch = Vectors.signed(PATIENT.get("encryption_key_statement"));
     state.addProperty("encryptionKeyStatement", base64(epoch.toByteString()));
     Files.writeString(place.resolve("state.json"), state.toString());
     return open();
+  }
+
+  /** Bytes that become that scalar when they are drawn. */
+  private static byte[] seedOf(byte[] scalar) {
+    BigInteger before = new BigInteger(1, scalar).subtract(BigInteger.ONE);
+    return BigIntegers.asUnsignedByteArray(Curve.SCALAR_SEED_BYTES, before);
   }
 
   private static String base64(ByteString data) {
@@ -250,7 +271,7 @@ final class CloudTest {
   }
 
   private static SignedStatement cloudEncryptionKey() {
-    return Vectors.signed(CAST.getAsJsonObject("cloud").get("encryption_key_statement"));
+    return Vectors.signed(CLOUD.get("encryption_key_statement"));
   }
 
   private static byte[] serial() throws InvalidProtocolBufferException {
@@ -312,12 +333,37 @@ final class CloudTest {
         return;
       }
       try {
-        SealedReply reply = SealedReply.parseFrom(Vectors.bytes(vector("reg2-patient"), "message"));
-        answer.onNext(RegisterResponse.newBuilder().setReply(reply).build());
+        answer.onNext(RegisterResponse.newBuilder().setReply(reg2(request.getOpening())).build());
         answer.onCompleted();
       } catch (InvalidProtocolBufferException error) {
         answer.onError(error);
       }
     }
+  }
+
+  /** The vectors' reg2, for this reg1. */
+  private static SealedReply reg2(SealedOpening opening) throws InvalidProtocolBufferException {
+    byte[] challenge = opening.getSessionId().toByteArray();
+    String cloudId = Vectors.text(CLOUD, "identity");
+    byte[] cloudKeyId = CLOUD_DECRYPTION_KEY.keyId();
+    Context asked = new Context("reg1", Context.UNNAMED, cloudId, cloudKeyId, challenge, opening.getSentAt());
+    Opened<RegistrationRequest> reg1 =
+        Sealing.open(RegistrationRequest.getDefaultInstance(), opening.getSealed(), CLOUD_DECRYPTION_KEY, asked);
+    RegistrationAnswer told = RegistrationAnswer.parseFrom(Vectors.bytes(vector("reg2-patient"), "plaintext"));
+    byte[] issuer = Vectors.bytes(Vectors.all("issuing").get(0), "issuer_public_key");
+    byte[] credential = Verifier.credentialTranscript(issuer, told.getCredential().toByteArray());
+    byte[] signed =
+        Transcript.of("reg2")
+            .add(Bytes.sha256(reg1.plaintext()))
+            .add(told.getCredential())
+            .add(told.getRegistrationPoint())
+            .add(Curve.x(Curve.publicPoint(told.getRegistrationPoint().toByteArray(), issuer, credential)))
+            .add(told.getSentAt())
+            .bytes();
+    RegistrationAnswer anew = told.toBuilder().setSignature(ByteString.copyFrom(CLOUD_KEY.sign(signed))).build();
+    byte[] key = Vectors.decryptionKey(PATIENT).encryptionKey();
+    Context answered =
+        new Context("reg2", cloudId, Vectors.text(PATIENT, "identity"), Hpke.keyIdOf(key), challenge, told.getSentAt());
+    return Sealing.reply(anew, key, answered);
   }
 }

@@ -15,13 +15,16 @@ import com.google.protobuf.ByteString;
 import example.medunion.client.keys.KeyFile;
 import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.protocol.Bytes;
+import example.medunion.client.protocol.Curve;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Handshake;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.Vectors;
+import example.medunion.client.protocol.VerifiedParty;
 import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.KeyStatement;
+import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SignedStatement;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -56,7 +59,7 @@ class HomeTest {
     Map<String, String> trust =
         Map.of("statement", base64(newest, "statement"), "signature", base64(newest, "signature"));
     Files.writeString(root.resolve("trust.json"), new Gson().toJson(trust));
-    home = Home.create(root.resolve("home"), "P:wang", root.resolve("trust.json"), root.resolve("pin"), ENTROPY, NOW);
+    home = Home.create(root.resolve("home"), "P:wang", root.resolve("trust.json"), root.resolve("pin"), null, ENTROPY, NOW);
   }
 
   @Test
@@ -152,25 +155,34 @@ class HomeTest {
 
   @Test
   void credentialStaysThroughRenewal() {
-    SignedStatement statement = Vectors.signed(statement("ks of the patient"));
-    byte[] secret = Vectors.bytes(Vectors.all("issuing").get(0), "registration_secret");
-    home.install(statement, secret, new byte[0], ENTROPY);
+    VerifiedParty patient = patient();
+    byte[] secret = secret();
+    home.install(patient, secret, new byte[0], ENTROPY);
     assertArrayEquals(new byte[32], secret);
-    byte[] publicPoint = new byte[32];
-    byte[] before = home.keys().registrationSecret(publicPoint).key().publicKey();
-    byte[] identity = home.keys().signingKey().publicKey();
+    byte[] before = home.keys().registrationSecret(patient).key().exchange(Curve.BASE_POINT);
+    byte[] identity = home.keys().signingKey().verifyingKey();
     home.announce(home.nextEpoch(NOW, ENTROPY));
     home.sweep(NOW + 7 * DAY + 5 * MINUTE, ENTROPY);
     Home renewed = open();
-    assertArrayEquals(before, renewed.keys().registrationSecret(publicPoint).key().publicKey());
-    assertArrayEquals(identity, renewed.keys().signingKey().publicKey());
-    assertEquals(statement, renewed.keyStatement());
+    assertArrayEquals(before, renewed.keys().registrationSecret(patient).key().exchange(Curve.BASE_POINT));
+    assertArrayEquals(identity, renewed.keys().signingKey().verifyingKey());
+    assertEquals(patient.keyStatement(), renewed.keyStatement());
+  }
+
+  @Test
+  void secretOfAnotherCredentialIsNotKept() {
+    byte[] secret = Vectors.bytes(Vectors.all("issuing").get(1), "registration_secret");
+    Runnable install = () -> home.install(patient(), secret, new byte[0], ENTROPY);
+    assertEquals("CREDENTIAL_MISMATCH", Vectors.outcome(install));
+    assertArrayEquals(new byte[32], secret);
+    assertFalse(open().isRegistered());
+    assertEquals("NOT_REGISTERED", Vectors.outcome(() -> open().keys().registrationSecret(patient())));
   }
 
   @Test
   void keyStatementSignedAnewIsKeptUnlessALaterOneIsHere() {
-    SignedStatement first = Vectors.signed(statement("ks of the patient"));
-    home.install(first, Vectors.bytes(Vectors.all("issuing").get(0), "registration_secret"), new byte[0], ENTROPY);
+    SignedStatement first = patient().keyStatement();
+    home.install(patient(), secret(), new byte[0], ENTROPY);
     SignedStatement later = statedAfter(first, 2);
     home.restate(later);
     home.restate(statedAfter(first, 1));
@@ -209,11 +221,11 @@ class HomeTest {
     Path place = root.resolve("other");
     Files.writeString(root.resolve("public-pin"), "a PIN that others may read");
     Path trust = root.resolve("trust.json");
-    Runnable create = () -> Home.create(place, "P:wang", trust, root.resolve("public-pin"), ENTROPY, NOW);
+    Runnable create = () -> Home.create(place, "P:wang", trust, root.resolve("public-pin"), null, ENTROPY, NOW);
     assertEquals("FILE_NOT_PRIVATE", Vectors.outcome(create));
     assertFalse(Home.exists(place));
     assertEquals("FILE_NOT_PRIVATE", Vectors.outcome(create));
-    Home.create(place, "P:wang", trust, root.resolve("pin"), ENTROPY, NOW);
+    Home.create(place, "P:wang", trust, root.resolve("pin"), null, ENTROPY, NOW);
     assertTrue(Home.exists(place));
     assertEquals("ALREADY_EXISTS", Vectors.outcome(create));
     try (Stream<Path> left = Files.list(root)) {
@@ -242,6 +254,16 @@ class HomeTest {
     KeyStatement statement = Statements.peek(KeyStatement.getDefaultInstance(), signed);
     KeyStatement anew = statement.toBuilder().setStatedAt(statement.getStatedAt() + millis).build();
     return Statements.sign("ks", anew, home.keys().signingKey());
+  }
+
+  /** The vectors' patient, whose credential and S_X those of issuing.json are. */
+  private VerifiedParty patient() {
+    home.learn(home.bundle(), Vectors.signed(CAST.get("revocation_list")), List.of());
+    return home.verifier(NOW).party(Vectors.signed(statement("ks of the patient")), Role.ROLE_PATIENT, NOW);
+  }
+
+  private static byte[] secret() {
+    return Vectors.bytes(Vectors.all("issuing").get(0), "registration_secret");
   }
 
   private static Set<ByteString> held(Home home) {

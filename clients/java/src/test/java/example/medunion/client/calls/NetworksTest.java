@@ -8,7 +8,6 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import com.google.protobuf.ByteString;
 import example.medunion.client.protocol.Refusal;
-import example.medunion.client.protocol.SigningKey;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.TrustedBundle;
 import example.medunion.client.protocol.Vectors;
@@ -58,8 +57,7 @@ final class NetworksTest {
     byte[] certificate = Vectors.bytes(CAST.getAsJsonObject("authority"), "certificate");
     TrustBundle bundle =
         newest.toBuilder().clearTlsCaCertificates().addTlsCaCertificates(ByteString.copyFrom(certificate)).build();
-    byte[] seed = Vectors.bytes(CAST.getAsJsonObject("cloud"), "signing_seed");
-    return TrustedBundle.pin(Statements.sign("tb", bundle, SigningKey.software(seed)));
+    return TrustedBundle.pin(Statements.sign("tb", bundle, Vectors.signingKey(CAST.getAsJsonObject("cloud"))));
   }
 
   private void count() {

@@ -12,9 +12,11 @@ import example.medunion.federation.v1.RevocationList;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SignedStatement;
 import java.math.BigInteger;
+import java.security.GeneralSecurityException;
 import java.security.KeyPair;
 import java.security.KeyPairGenerator;
-import java.security.NoSuchAlgorithmException;
+import java.security.interfaces.ECPublicKey;
+import java.security.spec.ECGenParameterSpec;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Base64;
@@ -55,8 +57,10 @@ class DoctorCertificateTest {
 
   private static KeyPair keys() {
     try {
-      return KeyPairGenerator.getInstance("Ed25519").generateKeyPair();
-    } catch (NoSuchAlgorithmException error) {
+      KeyPairGenerator generator = KeyPairGenerator.getInstance("EC");
+      generator.initialize(new ECGenParameterSpec("secp256r1"));
+      return generator.generateKeyPair();
+    } catch (GeneralSecurityException error) {
       throw new AssertionError(error);
     }
   }
@@ -69,7 +73,7 @@ class DoctorCertificateTest {
     try {
       return certificateBuilder(board, NAME, from, to)
           .addExtension(Extension.basicConstraints, true, new BasicConstraints(true))
-          .build(new JcaContentSignerBuilder("Ed25519").build(board.getPrivate()))
+          .build(new JcaContentSignerBuilder("SHA256withECDSA").build(board.getPrivate()))
           .getEncoded();
     } catch (Exception error) {
       throw new AssertionError(error);
@@ -83,7 +87,7 @@ class DoctorCertificateTest {
           .addExtension(Extension.basicConstraints, true, new BasicConstraints(false))
           .addExtension(Extension.keyUsage, true, new KeyUsage(KeyUsage.digitalSignature))
           .addExtension(Extension.subjectAlternativeName, false, new GeneralNames(name))
-          .build(new JcaContentSignerBuilder("Ed25519").build(board.getPrivate()))
+          .build(new JcaContentSignerBuilder("SHA256withECDSA").build(board.getPrivate()))
           .getEncoded();
     } catch (Exception error) {
       throw new AssertionError(error);
@@ -112,7 +116,7 @@ class DoctorCertificateTest {
       X509v2CRLBuilder builder = new X509v2CRLBuilder(NAME, new Date(NOW - 1000));
       builder.setNextUpdate(new Date(NOW + DAY));
       change.to(builder);
-      return builder.build(new JcaContentSignerBuilder("Ed25519").build(board.getPrivate())).getEncoded();
+      return builder.build(new JcaContentSignerBuilder("SHA256withECDSA").build(board.getPrivate())).getEncoded();
     } catch (Exception error) {
       throw new AssertionError(error);
     }
@@ -128,8 +132,7 @@ class DoctorCertificateTest {
   }
 
   private String outcome(byte[] certificate, byte[] authority, List<CrlPin> pins, byte[]... crls) {
-    byte[] encoded = chen.getPublic().getEncoded();
-    byte[] key = Arrays.copyOfRange(encoded, encoded.length - 32, encoded.length);
+    byte[] key = Curve.pointOf((ECPublicKey) chen.getPublic()).getEncoded(true);
     VerifiedParty owner = new VerifiedParty(Role.ROLE_DOCTOR, "D:chen", null, null, null, null, null, key, null, null);
     List<MedicalAuthority> authorities = List.of(stated(authority, List.of("D:*")));
     return Vectors.outcome(() -> DoctorCertificate.verify(certificate, authorities, lists(pins, crls), owner, NOW));
@@ -148,7 +151,7 @@ class DoctorCertificateTest {
     SignedStatement kept = Vectors.signed(CAST.get("revocation_list"));
     RevocationList list =
         Statements.peek(RevocationList.getDefaultInstance(), kept).toBuilder().clearCrls().addAllCrls(pins).build();
-    SigningKey cloud = SigningKey.software(Vectors.bytes(CAST.getAsJsonObject("cloud"), "signing_seed"));
+    SigningKey cloud = Vectors.signingKey(CAST.getAsJsonObject("cloud"));
     List<ByteString> served = Arrays.stream(crls).map(ByteString::copyFrom).toList();
     return Lists.read(bundle(), Statements.sign("rl", list, cloud), served);
   }

@@ -14,7 +14,7 @@ class GrantsTest {
   private static String made(Duration life) {
     long now = CAST.get("now").getAsLong();
     VerifiedParty self = new VerifiedParty(null, "P:wang", new byte[16], null, null, null, null, null, null, null);
-    SigningKey key = SigningKey.software(Vectors.bytes(PATIENT, "signing_seed"));
+    SigningKey key = Vectors.signingKey(PATIENT);
     Party patient = new Party(self, key, null, null, null, null, null);
     Grants.Terms terms = Grants.Terms.everything(life);
     VerifiedParty chen = new VerifiedParty(null, "D:chen", null, null, null, null, null, null, null, null);

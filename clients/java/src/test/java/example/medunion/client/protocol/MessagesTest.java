@@ -124,7 +124,7 @@ class MessagesTest {
   private Party register(String name, Role role) {
     JsonObject own = CAST.getAsJsonObject("parties").getAsJsonObject(name);
     byte[] ticket = text(own, "ticket").isEmpty() ? null : bytes(own, "ticket");
-    SigningKey signing = SigningKey.software(bytes(own, "signing_seed"));
+    SigningKey signing = Vectors.signingKey(own);
     Hpke.DecryptionKey decryption = Vectors.decryptionKey(own);
     SignedStatement statement = Vectors.signed(own.get("encryption_key_statement"));
     Registration.Applicant applicant =
@@ -140,8 +140,9 @@ class MessagesTest {
     }
     SealedReply reply = message(SealedReply.getDefaultInstance(), "reg2-" + name);
     Registration.Registered registered = awaiting.receive(reply, bundle, List.of(crl()), NOW);
-    RegistrationSecret secret =
-        RegistrationSecret.software(registered.registrationSecret(), registered.party().publicPoint());
+    AgreementKey key = AgreementKey.software(registered.registrationSecret());
+    RegistrationSecret secret = RegistrationSecret.of(key, registered.party());
+    secret.requireConsistent();
     byte[] certificate = own.has("certificate") ? bytes(own, "certificate") : Bytes.EMPTY;
     return new Party(registered.party(), signing, secret, decryption, List.of(decryption), statement, certificate);
   }
@@ -218,7 +219,7 @@ class MessagesTest {
     byte[] entry = Transcript.of("serial").add(party.serial()).digest();
     RevocationList list =
         verifier.lists().revocations().toBuilder().addSerials(ByteString.copyFrom(entry)).build();
-    SigningKey signing = SigningKey.software(bytes(CAST.getAsJsonObject("cloud"), "signing_seed"));
+    SigningKey signing = Vectors.signingKey(CAST.getAsJsonObject("cloud"));
     SignedStatement signed = Statements.sign("rl", list, signing);
     return new Verifier(verifier.bundle(), Lists.read(verifier.bundle(), signed, List.of(crl())));
   }

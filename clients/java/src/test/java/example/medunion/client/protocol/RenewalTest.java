@@ -33,7 +33,7 @@ class RenewalTest {
   private final SignedStatement ekack = Vectors.signed(vector("statements", "ekack"));
   private final SignedStatement kept = Vectors.signed(vector("statements", "ks of the hospital"));
   private final Verifier verifier = verifier();
-  private final SigningKey cloudSigningKey = SigningKey.software(bytes(CLOUD, "signing_seed"));
+  private final SigningKey cloudSigningKey = Vectors.signingKey(CLOUD);
   private final Renewal.AwaitingReceipt awaiting = put();
 
   @Test
@@ -73,7 +73,7 @@ class RenewalTest {
         RenewalReceipt.newBuilder().setKeyId(ByteString.copyFrom(new byte[16])).setDoneAt(NOW).build();
     assertRefused("ANSWER_MISMATCH", answer(Statements.sign("ekack", other, cloudSigningKey)));
     assertRefused("SIGNATURE_INVALID", answer(Statements.sign("puback", receipt(), cloudSigningKey)));
-    SigningKey stranger = SigningKey.software(bytes(HOSPITAL, "signing_seed"));
+    SigningKey stranger = Vectors.signingKey(HOSPITAL);
     assertRefused("SIGNATURE_INVALID", answer(Statements.sign("ekack", receipt(), stranger)));
     RenewalReceipt beforeRotation = receipt().toBuilder().setDoneAt(0).build();
     assertRefused("SIGNATURE_INVALID", answer(Statements.sign("ekack", beforeRotation, cloudSigningKey)));
@@ -85,7 +85,7 @@ class RenewalTest {
     assertRefused("CREDENTIAL_INVALID", answer(ekack, doctors));
     KeyStatement longer = read(kept).toBuilder().setNotAfter(read(kept).getNotAfter() + 1).build();
     assertRefused("CREDENTIAL_INVALID", answer(ekack, Statements.sign("ks", longer, cloudSigningKey)));
-    SigningKey stranger = SigningKey.software(bytes(HOSPITAL, "signing_seed"));
+    SigningKey stranger = Vectors.signingKey(HOSPITAL);
     assertRefused("SIGNATURE_INVALID", answer(ekack, restated(kept, NOW, stranger)));
     SignedStatement later = restated(kept, NOW + Freshness.SKEW + 1, cloudSigningKey);
     assertRefused("CREDENTIAL_EXPIRED", answer(ekack, later));
@@ -124,7 +124,7 @@ class RenewalTest {
       EncryptionKeyRenewal payload = EncryptionKeyRenewal.parseFrom(bytes(ekput, "plaintext"));
       SignedStatement epoch = Vectors.signed(HOSPITAL.get("encryption_key_statement"));
       EncryptionKey key = verifier.cloudEncryptionKey(Vectors.signed(CLOUD.get("encryption_key_statement")), NOW);
-      SigningKey signing = SigningKey.software(bytes(HOSPITAL, "signing_seed"));
+      SigningKey signing = Vectors.signingKey(HOSPITAL);
       return Renewal.put(epoch, payload.getAddress(), signing, key, NOW);
     } catch (InvalidProtocolBufferException error) {
       throw new AssertionError(error);

@@ -8,10 +8,18 @@ import com.google.protobuf.ByteString;
 import example.medunion.federation.v1.SignedStatement;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.math.BigInteger;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HexFormat;
 import java.util.List;
+import org.bouncycastle.crypto.digests.SHA256Digest;
+import org.bouncycastle.crypto.ec.CustomNamedCurves;
+import org.bouncycastle.crypto.params.ECDomainParameters;
+import org.bouncycastle.crypto.params.ECPrivateKeyParameters;
+import org.bouncycastle.crypto.signers.ECDSASigner;
+import org.bouncycastle.crypto.signers.HMacDSAKCalculator;
+import org.bouncycastle.crypto.signers.PlainDSAEncoding;
 
 /** tests/vectors, read; byte strings are hex there. */
 public final class Vectors {
@@ -47,7 +55,7 @@ public final class Vectors {
     return array.asList().stream().map(element -> bytes(element.getAsString())).toList();
   }
 
-  static String hex(byte[] data) {
+  public static String hex(byte[] data) {
     return HexFormat.of().formatHex(data);
   }
 
@@ -65,8 +73,32 @@ public final class Vectors {
     return made.bytes();
   }
 
-  static Hpke.DecryptionKey decryptionKey(JsonObject own) {
-    return new Hpke.DecryptionKey(bytes(own, "mlkem_seed"), X25519Key.software(bytes(own, "x25519_private_key")));
+  public static Hpke.DecryptionKey decryptionKey(JsonObject own) {
+    return Hpke.DecryptionKey.software(bytes(own, "mlkem_seed"), bytes(own, "p256_private_key"));
+  }
+
+  public static SigningKey signingKey(JsonObject own) {
+    return signingKey(bytes(own, "signing_key"));
+  }
+
+  /** A key that signs as the vectors do: with the nonce of RFC 6979. */
+  public static SigningKey signingKey(byte[] scalar) {
+    ECDomainParameters domain = new ECDomainParameters(CustomNamedCurves.getByName("secp256r1"));
+    ECPrivateKeyParameters key = new ECPrivateKeyParameters(new BigInteger(1, scalar), domain);
+    return new SigningKey() {
+      @Override
+      public byte[] verifyingKey() {
+        return Curve.timesBasePoint(scalar).getEncoded(true);
+      }
+
+      @Override
+      public byte[] ecdsa(byte[] data) {
+        ECDSASigner signer = new ECDSASigner(new HMacDSAKCalculator(new SHA256Digest()));
+        signer.init(true, key);
+        BigInteger[] signature = signer.generateSignature(Bytes.sha256(data));
+        return PlainDSAEncoding.INSTANCE.encode(Curve.ORDER, signature[0], signature[1]);
+      }
+    };
   }
 
   /** "success", or the precise reason of a refusal. */
