@@ -35,7 +35,7 @@ def open_session(hospital: Hospital, opening: SealedOpening) -> tuple[AwaitingRe
     party, verifier = hospital.member.party(now), hospital.member.verifier()
     pending = protocol.receive_opening(party, opening, verifier, now=now)
     inserted = hospital.stores.replay.admit(pending.replay_key, now=now, until=pending.keep_until)
-    return pending.admit(inserted).reply(now=hospital.clock(), entropy=hospital.entropy)  # D3.7
+    return pending.admit(inserted).reply(now=hospital.clock(), entropy=hospital.entropy)  # D3.8
 
 
 def take_frame(

@@ -254,7 +254,7 @@ class DoctorClient:
         try:
             pending = receive_opening(self._member.party(now), opening, self._member.verifier(), now=now)
             inserted = self._replay.admit(pending.replay_key, now=now, until=pending.keep_until)
-            received = pending.admit(inserted)  # P1.8
+            received = pending.admit(inserted)  # P1.9
         except FederationError:
             self._trace.note("P1", "?", self._member.identity, opening)
             raise

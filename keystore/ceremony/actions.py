@@ -212,6 +212,28 @@ def _final_inventory(_step: Step, room: Room) -> None:
     room.transcript.add("inventory", room.plan.roles.administrator, labels=sorted(found))
 
 
+_TOLD_EVERY: Final = 1024
+
+
+def _examine_nonces(_step: Step, room: Room) -> None:
+    """Have the token sign with a throw-away key, and judge its nonces. Raises NoncesBiased, NoncesDeterministic, HsmError."""
+
+    def tell(signatures: int) -> None:
+        if signatures % _TOLD_EVERY == 0:
+            room.desk.say(f"{signatures} signatures")
+
+    report = room.token.nonces(progress=tell)
+    counted = {"signatures": report.signatures, "distinct": report.distinct, "fair": report.fair}
+    worst = {"worst_bit": report.worst_bit, "worst_z": f"{report.worst_z:.2f}"}
+    room.transcript.add("nonces", room.plan.roles.administrator, **counted, **worst)
+    room.desk.say(f"{report.distinct} different nonces of {report.signatures}")
+    room.desk.say(f"Bit {report.worst_bit} is the farthest from chance, by {report.worst_z:.2f} standard deviations.")
+    if report.distinct * 2 == report.signatures:  # each digest was signed twice
+        raise NoncesDeterministic("the token signs a digest with one nonce, which follows from it and from the key")
+    if not report.fair:
+        raise NoncesBiased("the token's nonces are not chance: they give its keys away")
+
+
 _PIN_BYTES: Final = 16
 _SPLIT: Final = "by officers"
 _CHANGING: Final = "changing"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from hsm import KeyPolicy, ObjectInfo
-from hsm.policy import KeyKind
 from keystore.backup import CLOUD, CLOUD_SIGNERS, HOSPITAL, RecoverableKey
 from keystore.generations import purpose_and_number
 from keystore.policies import (
@@ -192,9 +191,6 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
-_TEXTS: Final = {KeyKind.P256: "EC", KeyKind.HMAC_256: "GENERIC_SECRET"}
-
-
 def reported(info: ObjectInfo) -> dict[str, object]:
     """Return what the token says of a key. None stands for an attribute that the token does not have."""
     return {
@@ -216,7 +212,7 @@ def wanted(policy: KeyPolicy, *, imported: bool = False) -> dict[str, object]:
     """Return what a key that was made in the token under this policy has to say, or one that was imported under it."""
     return {
         "class": policy.kind.object_class.name,
-        "type": _TEXTS[policy.kind],
+        "type": policy.kind.key_type.name,
         "token": True,
         "private": policy.private,
         "sensitive": policy.sensitive,

@@ -111,7 +111,8 @@ def _verify_nonces(entries: list[Entry]) -> None:
 
 def _is_fair(entry: Entry) -> bool:
     facts = entry.data
-    return entry.event == "nonces" and facts.get("fair") is True and facts.get("deterministic") is False
+    every_one = facts.get("distinct") == facts.get("signatures")
+    return entry.event == "nonces" and facts.get("fair") is True and every_one
 
 
 def _is_digest_of(digest: str, content: object) -> bool:

@@ -1,5 +1,7 @@
 """A hospital names another one in its TLS certificate, in every form that a certificate has for names (threat model)."""
 
+from tests.keys import new_key
+from tests.keys import new_key
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +9,7 @@ import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
@@ -49,7 +52,7 @@ class Rogue:
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        chain = builder.sign(self._key, None).public_bytes(Encoding.PEM) + self._ca.public_bytes(Encoding.PEM)
+        chain = builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM) + self._ca.public_bytes(Encoding.PEM)
         return TlsLeaf(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), chain, ends_at)
 
 
@@ -71,7 +74,7 @@ def _constrained(
     for extension in ca.extensions:
         is_constraint = isinstance(extension.value, x509.NameConstraints)
         builder = builder.add_extension(constraints if is_constraint else extension.value, extension.critical)
-    return builder.sign(key, None)
+    return builder.sign(key, SHA256())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli.ceremony import AnswersDesk
 from hsm import KeyPolicy, Pin, Token, open_token, pin_from_value
-from hsm.creation import generate_pair
+from hsm.creation import generate
 from hsm.policy import SIGNING
 from hsm.softhsm import SoftHsm
 from keystore.ceremony import actions
@@ -285,7 +285,7 @@ def test_key_attributes_wrong_is_refused_and_the_key_destroyed(hall: Halls, monk
 
     def make_other(token: Token, label: str, _policy: KeyPolicy) -> None:
         loose = replace(SIGNING, modifiable=True)
-        token._create(lambda session, name: generate_pair(session, name, loose, session.quirks.ed25519), label)
+        token._create(lambda session, name: generate(session, name, loose), label)
 
     monkeypatch.setattr(actions, "generate", make_other)
     medical = hall("medical-authority")

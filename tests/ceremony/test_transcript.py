@@ -35,6 +35,8 @@ OUTPUT = {
     "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
     "content": b"foo".hex(),
 }
+NONCES = {"signatures": 4096, "distinct": 4096, "fair": True, "worst_bit": 7, "worst_z": "-2.97"}
+ISSUER = {"label": "issuer", "policy": "issuer", "attributes": wanted(POLICIES["issuer"]), "public_key": None}
 KEY = {"label": "k", "policy": "identity", "attributes": wanted(POLICIES["identity"]), "public_key": None}
 Write = Callable[..., bytes]
 
@@ -189,6 +191,34 @@ def test_content_wrong_if_a_key_is_imported_that_never_is(write: Write) -> None:
     data = {**KEY, "policy": "medical-authority", "imported": True, "attributes": wanted(policy, imported=True)}
     with pytest.raises(ContentWrong, match="line 2: a key of this purpose is never imported"):
         verify(write(("key", "Ada", data)))
+
+
+def test_key_that_seals_is_another_in_a_card_than_at_a_server(write: Write) -> None:
+    data = {"label": "sealing", "policy": "sealing", "attributes": wanted(PERSON_POLICIES["sealing"]), "card": True}
+    verify(write(("key", "Ada", data)))
+    with pytest.raises(ContentWrong, match="line 2: the key breaks its policy in class, type, usages"):
+        verify(write(("key", "Ada", {**data, "card": False})))
+
+
+def test_s_passes_after_its_tokens_nonces_were_found_fair(write: Write) -> None:
+    verify(write(("nonces", "Ada", NONCES), ("key", "Ada", ISSUER)))
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [("key", "Ada", ISSUER)],
+        [("key", "Ada", ISSUER), ("nonces", "Ada", NONCES)],
+        [("nonces", "Ada", {**NONCES, "fair": False}), ("key", "Ada", ISSUER)],
+        [("nonces", "Ada", {**NONCES, "distinct": 2048}), ("key", "Ada", ISSUER)],
+    ],
+    ids=["none", "late", "biased", "deterministic"],
+)
+def test_content_wrong_if_s_came_into_a_token_without_fair_nonces(
+    write: Write, events: list[tuple[str, str, dict[str, object]]]
+) -> None:
+    with pytest.raises(ContentWrong, match="s came into a token whose nonces had not been examined"):
+        verify(write(*events))
 
 
 def test_content_wrong_if_an_outputs_digest_is_not_its_own(write: Write) -> None:

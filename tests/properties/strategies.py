@@ -85,7 +85,7 @@ _BYTES: dict[int, SearchStrategy[bytes]] = {
     rules.KIND_ID16: st.binary(min_size=16, max_size=16),
     rules.KIND_SESSION_ID: st.binary(min_size=16, max_size=16) | st.just(b""),
     rules.KIND_BYTES32: st.binary(min_size=32, max_size=32),
-    rules.KIND_ENCAPSULATION_KEY: st.binary(min_size=8, max_size=8).map(lambda seed: seed * 152),
+    rules.KIND_ENCAPSULATION_KEY: st.binary(min_size=8, max_size=8).map(lambda seed: (seed * 157)[:1249]),
 }
 _times = st.integers(0, LAST_TIME)
 _NUMBERS: dict[int, SearchStrategy[Any]] = {

@@ -196,7 +196,8 @@ func newClinic(t *testing.T) *clinic {
 	vectors.ReadWhole(t, "parties.json", &cast)
 	made := &clinic{directory: t.TempDir()}
 	made.publicCloud = &publicCloud{
-		t: t, now: cast.Now, signer: vectors.Signer(t, cast.Cloud.SigningKey), key: cast.Cloud.open(t), bundle: cast.TrustBundles[len(cast.TrustBundles)-1],
+		t: t, now: cast.Now, signer: vectors.Signer(t, cast.Cloud.SigningKey), key: cast.Cloud.open(t),
+		bundle:  cast.TrustBundles[len(cast.TrustBundles)-1],
 		retired: vectors.Signer(t, cast.Cloud.RetiredKey), crls: [][]byte{cast.Authority.CRL},
 	}
 	list := &pb.RevocationList{}

@@ -139,7 +139,8 @@ func (c *Cloud) answerTo(ctx context.Context, opening *pb.SealedOpening) (*pb.Se
 // install imports S_X, tests it where it lies now, and keeps the credential.
 func (m *Member) install(registered *protocol.Registered, evidence []byte) error {
 	party := registered.Party
-	if err := keys.ImportRegistrationSecret(m.home.Store, registered.Secret, party.Serial, party.RegistrationPoint, party.PublicPoint); err != nil {
+	store, secret := m.home.Store, registered.Secret
+	if err := keys.ImportRegistrationSecret(store, secret, party.Serial, party.RegistrationPoint, party.PublicPoint); err != nil {
 		return err
 	}
 	statement, err := proto.Marshal(party.KeyStatement)

@@ -14,8 +14,8 @@ const sharedInfo = "medunion/v1"
 
 // Agreeing is a secret scalar d, in a file or in a token, by the one thing that is done with it.
 type Agreeing interface {
-	// PRF gives HMAC-SHA256(X9.63-KDF-SHA256(x(d Q), 32 bytes, sharedInfo), message), 32 bytes, for a Q that was checked. Refuses with
-	// TOKEN_UNAVAILABLE, which says nothing of Q.
+	// PRF gives HMAC-SHA256(X9.63-KDF-SHA256(x(d Q), 32 bytes, sharedInfo), message), 32 bytes, for a Q that was checked. Refuses
+	// with TOKEN_UNAVAILABLE, which says nothing of Q.
 	PRF(peer *ecdh.PublicKey, sharedInfo, message []byte) ([]byte, error)
 }
 
@@ -59,8 +59,8 @@ func (k SoftwareKey) PRF(peer *ecdh.PublicKey, sharedInfo, message []byte) ([]by
 	return PRFOf(x, sharedInfo, message), nil
 }
 
-// RegistrationSecret is S_X, a key in a file or a token that never gives it out, and what is public of it: R_X1, 32 bytes, and U_X, which has
-// the x of S_X R. S_X B is asked for nowhere and stands nowhere.
+// RegistrationSecret is S_X, a key in a file or a token that never gives it out, and what is public of it: R_X1, 32 bytes, and
+// U_X, which has the x of S_X R. S_X B is asked for nowhere and stands nowhere.
 type RegistrationSecret struct {
 	Key               Agreeing
 	RegistrationPoint []byte
@@ -76,8 +76,8 @@ func (s RegistrationSecret) Agree(point []byte, label string, fields ...[]byte) 
 	return Agree(s.Key, peer, label, fields...)
 }
 
-// SharedKey gives K_X, 32 bytes, that only the holder of S_X and the issuer can derive: agree(S_X, Q(T("shared", ID_X, serial)), "shared", ID_X,
-// serial). Q stands where PK might: a token that shows S_X B would give x(S_X PK) to a thief of s.
+// SharedKey gives K_X, 32 bytes, that only the holder of S_X and the issuer can derive: agree(S_X, Q(T("shared", ID_X, serial)),
+// "shared", ID_X, serial). Q stands where PK might: a token that shows S_X B would give x(S_X PK) to a thief of s.
 func (s RegistrationSecret) SharedKey(identity string, serial []byte) ([]byte, error) {
 	point := HashToCurve(transcript.T("shared", transcript.Text(identity), serial))
 	return Agree(s.Key, point, "shared", transcript.Text(identity), serial)

@@ -1,6 +1,7 @@
-// Package curve is P-256 as the protocol uses it (docs/protocol.md, section 1): base point B, prime order n, field prime p. A point of key
-// agreement travels as its x-coordinate, 32 bytes big-endian, and stands for either point over it, since ECDH gives the same x for Q and -Q. The
-// arithmetic on secrets is crypto/ecdh's, in constant time; points are added and hashed to of public values alone.
+// Package curve is P-256 as the protocol uses it (docs/protocol.md, section 1): base point B, prime order n, field prime p. A
+// point of key agreement travels as its x-coordinate, 32 bytes big-endian, and stands for either point over it, since ECDH gives
+// the same x for Q and -Q. The arithmetic on secrets is crypto/ecdh's, in constant time; points are added and hashed to of public
+// values alone.
 package curve
 
 import (
@@ -38,8 +39,8 @@ var order = func() []byte {
 	return value
 }()
 
-// RequirePoint refuses with INVALID_POINT, before a token is asked, what is not below p or has no point over it: the curve's twist has small
-// factors, and not every token looks (B6).
+// RequirePoint refuses with INVALID_POINT, before a token is asked, what is not below p or has no point over it: the curve's
+// twist has small factors, and not every token looks (B6).
 func RequirePoint(x []byte) error {
 	_, err := decompress(append([]byte{evenY}, x...))
 	return err
@@ -100,8 +101,8 @@ func PointOver(x []byte) (*ecdh.PublicKey, error) {
 // X gives a point's x-coordinate, 32 bytes.
 func X(point *ecdh.PublicKey) []byte { return point.Bytes()[1 : 1+PointSize] }
 
-// PublicPoint gives U_X = z B + rho PK, which anyone can compute: z = SHA-256(covered) mod n, covered = T("cred", PK, M_X), rho is R_X1 as a
-// number (right side of eq. 4, 7, 10). Refuses with INVALID_POINT, O among them.
+// PublicPoint gives U_X = z B + rho PK, which anyone can compute: z = SHA-256(covered) mod n, covered = T("cred", PK, M_X), rho
+// is R_X1 as a number (right side of eq. 4, 7, 10). Refuses with INVALID_POINT, O among them.
 func PublicPoint(registrationPoint, issuer, covered []byte) (*ecdh.PublicKey, error) {
 	if err := RequireRegistrationPoint(registrationPoint); err != nil {
 		return nil, err
@@ -122,7 +123,8 @@ func PublicPoint(registrationPoint, issuer, covered []byte) (*ecdh.PublicKey, er
 	return public(sum.Add(sum, product))
 }
 
-// HashToCurve gives Q(m) of a public message: hash_to_curve of RFC 9380, suite P256_XMD:SHA-256_SSWU_RO_, under the federation's tag.
+// HashToCurve gives Q(m) of a public message: hash_to_curve of RFC 9380, suite P256_XMD:SHA-256_SSWU_RO_, under the federation's
+// tag.
 func HashToCurve(message []byte) *ecdh.PublicKey { return hashToCurve(message, hashingTag) }
 
 func hashToCurve(message []byte, tag string) *ecdh.PublicKey {

@@ -237,7 +237,8 @@ func TestOfferReachesItsReceiver(t *testing.T) {
 	}
 }
 
-// TestKDF is a known answer of X9.63's KDF with SHA-256 (NIST CAVS 12.0, ANS X9.63-2001, shared secret of 192 bits, no SharedInfo).
+// TestKDF is a known answer of X9.63's KDF with SHA-256 (NIST CAVS 12.0, ANS X9.63-2001, shared secret of 192 bits, no
+// SharedInfo).
 func TestKDF(t *testing.T) {
 	secret := decoded(t, "96c05619d56c328ab95fe84b18264b08725b85e33fd34f08")
 	if key := deriveKey(secret, nil); !bytes.HasPrefix(key, decoded(t, "443024c3dae66b95e6f5670601558f71")) {

@@ -22,9 +22,9 @@ func SystemEntropy(size int) []byte {
 	return drawn
 }
 
-// Offer picks an r and gives x(r R), 32 bytes, for the receiver's R_X1, and agree(r, U, label, x(r R)) with the receiver's U_X, which only S_X
-// leads to beside r (eq. 11, 16, 33, 38). r serves one base, once, and never B, and no e is it (docs/protocol.md, P1): so it lives in this call and
-// nowhere else. It draws 48 bytes. Refuses with INVALID_POINT.
+// Offer picks an r and gives x(r R), 32 bytes, for the receiver's R_X1, and agree(r, U, label, x(r R)) with the receiver's U_X,
+// which only S_X leads to beside r (eq. 11, 16, 33, 38). r serves one base, once, and never B, and no e is it (docs/protocol.md,
+// P1): so it lives in this call and nowhere else. It draws 48 bytes. Refuses with INVALID_POINT.
 func Offer(entropy Entropy, registrationPoint []byte, publicPoint *ecdh.PublicKey, label string) (point, shared []byte, err error) {
 	base, err := PointOver(registrationPoint)
 	if err != nil {
@@ -105,7 +105,8 @@ var beforeOrder = func() (value limbs) {
 	return value
 }()
 
-// reduce gives a number mod n - 1, in constant time, which math/big is not: bit by bit from the top, subtracting n - 1 where it fits.
+// reduce gives a number mod n - 1, in constant time, which math/big is not: bit by bit from the top, subtracting n - 1 where it
+// fits.
 func reduce(number []byte) (remainder limbs) {
 	for _, eight := range number {
 		for shift := 7; shift >= 0; shift-- {

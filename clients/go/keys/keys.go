@@ -32,8 +32,8 @@ type Store interface {
 	Signer() crypto.Signer
 	// Generate makes a key for agreement under a new label, and gives its public half, which is told here alone.
 	Generate(label string) (AgreementKey, *ecdh.PublicKey, error)
-	// Import takes such a key that was made elsewhere, 32 bytes big-endian, from 1 to n - 1, in the place of one that is there; the caller wipes
-	// it. Its public half is neither asked for nor kept. Refuses with KEY_INVALID.
+	// Import takes such a key that was made elsewhere, 32 bytes big-endian, from 1 to n - 1, in the place of one that is there; the
+	// caller wipes it. Its public half is neither asked for nor kept. Refuses with KEY_INVALID.
 	Import(label string, scalar []byte) (AgreementKey, error)
 	// Agreement opens such a key. Refuses with KEY_NOT_FOUND.
 	Agreement(label string) (AgreementKey, error)
@@ -116,8 +116,8 @@ func Seal(encryptionKey, plaintext, info []byte) ([]byte, error) {
 	return sealed, nil
 }
 
-// Epoch is what is kept of an epoch's key: the label of its P-256 half in the store, that one's public half, 65 bytes, and its ML-KEM seed,
-// sealed at rest, since tokens don't hold ML-KEM yet.
+// Epoch is what is kept of an epoch's key: the label of its P-256 half in the store, that one's public half, 65 bytes, and its
+// ML-KEM seed, sealed at rest, since tokens don't hold ML-KEM yet.
 type Epoch struct {
 	Label      string `json:"label"`
 	PublicHalf []byte `json:"public_half"`
@@ -158,8 +158,8 @@ func OpenEpoch(store Store, epoch Epoch) (*DecryptionKey, error) {
 	return NewDecryptionKey(seed, half, public)
 }
 
-// ImportRegistrationSecret imports S_X of the credential with that R_X1 and U_X, tests it where it now lies, and wipes the caller's copy whatever
-// happens. Refuses with CREDENTIAL_MISMATCH, KEY_INVALID; then nothing stays in the store.
+// ImportRegistrationSecret imports S_X of the credential with that R_X1 and U_X, tests it where it now lies, and wipes the
+// caller's copy whatever happens. Refuses with CREDENTIAL_MISMATCH, KEY_INVALID; then nothing stays in the store.
 func ImportRegistrationSecret(store Store, secret, serial, registrationPoint []byte, publicPoint *ecdh.PublicKey) error {
 	defer clear(secret)
 	label := registrationPrefix + hex.EncodeToString(serial)

@@ -17,14 +17,15 @@ const (
 	saltSize       = 32
 )
 
-// AtRest seals what a party keeps (docs/protocol.md, section 1): a key of a store, of this purpose alone, gives a fresh key for each seal, by one
-// call whatever its size, and what is sealed never crosses to the token.
+// AtRest seals what a party keeps (docs/protocol.md, section 1): a key of a store, of this purpose alone, gives a fresh key for
+// each seal, by one call whatever its size, and what is sealed never crosses to the token.
 type AtRest struct{ key curve.Agreeing }
 
 // SealingBy gives what the key of a store seals. The key meets no peer's point.
 func SealingBy(key curve.Agreeing) AtRest { return AtRest{key} }
 
-// Seal gives u16be(generation) || salt (32 bytes) || AES-256-GCM under the key of that salt, with a zero nonce. Context is bound, not kept.
+// Seal gives u16be(generation) || salt (32 bytes) || AES-256-GCM under the key of that salt, with a zero nonce. Context is bound,
+// not kept.
 func (a AtRest) Seal(plaintext, context []byte) ([]byte, error) {
 	head := append(binary.BigEndian.AppendUint16(nil, generation), random(saltSize)...)
 	aead, err := a.under(head)

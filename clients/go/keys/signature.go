@@ -36,8 +36,8 @@ func VerifyingKey(signer crypto.Signer) ([]byte, error) {
 	return curve.EncodeVerifyingKey(public)
 }
 
-// Sign gives S_PRK_X(m): r || s, 64 bytes, with s at most n/2, over T("sig", PUK_X, m), for ECDSA does not bind its key. It verifies before the
-// signature is released: a faulty one can give the key away.
+// Sign gives S_PRK_X(m): r || s, 64 bytes, with s at most n/2, over T("sig", PUK_X, m), for ECDSA does not bind its key. It
+// verifies before the signature is released: a faulty one can give the key away.
 func Sign(signer crypto.Signer, message []byte) ([]byte, error) {
 	verifyingKey, err := VerifyingKey(signer)
 	if err != nil {

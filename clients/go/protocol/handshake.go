@@ -21,10 +21,10 @@ import (
 
 // The handshake of Chen et al. 2020, eq. 11-22 (P1, D1) and eq. 33-44 (D3, H1), once for both kinds of session.
 //
-// The initiator, who knows the responder's statements, sends who it is, x(r R) with the responder's R_X1 and x(e B), sealed to the responder and
-// signed for it. The responder answers with an r and an e of its own; each side has K1 and K2 of its own r, and of its S_X with what came, and Z of
-// its e; from these both compute SEK. The reply proves the key by kc, and who sends it by its signature. What a session adds of its own begins with
-// the state that the handshake leads to.
+// The initiator, who knows the responder's statements, sends who it is, x(r R) with the responder's R_X1 and x(e B), sealed to
+// the responder and signed for it. The responder answers with an r and an e of its own; each side has K1 and K2 of its own r, and
+// of its S_X with what came, and Z of its e; from these both compute SEK. The reply proves the key by kc, and who sends it by its
+// signature. What a session adds of its own begins with the state that the handshake leads to.
 
 // opening is what the openings of all kinds have: P1, D3.
 type opening interface {
@@ -97,8 +97,8 @@ func (s Session) Forget() {
 	s.receiving.keys.wipe()
 }
 
-// begin makes an opening (eq. 11-13, 33-35) of a message that has the kind's own fields: picks r and e, signs for this responder, seals to it. It
-// draws 48 bytes for r, 48 for e, 16 for the session id, 32 for kappa.
+// begin makes an opening (eq. 11-13, 33-35) of a message that has the kind's own fields: picks r and e, signs for this responder,
+// seals to it. It draws 48 bytes for r, 48 for e, 16 for the session id, 32 for kappa.
 func begin[S any](
 	kind *kind, own *Party, peer *Peer, message opening, established func(Session) S, now Instant, entropy curve.Entropy,
 ) (*AwaitingReply[S], *pb.SealedOpening, error) {
@@ -135,10 +135,14 @@ func begin[S any](
 	if err != nil {
 		return nil, nil, err
 	}
-	return &AwaitingReply[S]{kind, own, peer, established, sessionID, shared, ephemeral, contribution, plaintext, now, ownKey}, sealed, nil
+	state := &AwaitingReply[S]{
+		kind, own, peer, established, sessionID, shared, ephemeral, contribution, plaintext, now, ownKey,
+	}
+	return state, sealed, nil
 }
 
-// AwaitingReply is an initiator whose opening is sent. Of r there is K1 alone, with the U_X of whom was addressed; e lives here and nowhere else.
+// AwaitingReply is an initiator whose opening is sent. Of r there is K1 alone, with the U_X of whom was addressed; e lives here
+// and nowhere else.
 type AwaitingReply[S any] struct {
 	kind         *kind
 	own          *Party
@@ -323,8 +327,8 @@ func (o *ReceivedOpening[S]) open(sealed *pb.SealedOpening, key *keys.Decryption
 	return nil
 }
 
-// Reply makes the reply (eq. 16-19): picks r and e, derives SEK, confirms it. It draws 48 bytes for r, 48 for e and 32 for kappa. Refuses with
-// REJECTED where the initiator's points can't be agreed with.
+// Reply makes the reply (eq. 16-19): picks r and e, derives SEK, confirms it. It draws 48 bytes for r, 48 for e and 32 for kappa.
+// Refuses with REJECTED where the initiator's points can't be agreed with.
 func (o *ReceivedOpening[S]) Reply(now Instant, entropy curve.Entropy) (next S, sealed *pb.SealedReply, err error) {
 	session, sealed, err := o.reply(now, entropy)
 	if err != nil {
@@ -424,8 +428,8 @@ type sessionKeys struct {
 	confirmation      []byte
 }
 
-// secrets is what both sides of a session have in common: K1, which needs the responder's S_X or the initiator's r, K2 the other way round, and Z
-// of both e; 32 bytes each.
+// secrets is what both sides of a session have in common: K1, which needs the responder's S_X or the initiator's r, K2 the other
+// way round, and Z of both e; 32 bytes each.
 type secrets struct{ k1, k2, z []byte }
 
 func (s secrets) wipe() {

@@ -74,7 +74,7 @@ func TestIssuing(t *testing.T) {
 		}
 		equal(t, vector.Name+" T", covered, vector.Transcript)
 		equal(t, vector.Name+" U_X", curve.X(public), vector.PublicPoint[1:])
-		secret := curve.RegistrationSecret{Key: softwareKey(t, vector.RegistrationSecret), RegistrationPoint: vector.RegistrationPoint, PublicPoint: public}
+		secret := curve.RegistrationSecret{Key: softwareKey(t, vector.RegistrationSecret)}
 		shared, err := secret.SharedKey(vector.Identity, vector.Serial)
 		if err != nil {
 			t.Fatal(err)

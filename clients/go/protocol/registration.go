@@ -170,8 +170,8 @@ func (w *AwaitingCredential) requireOwnData(credential *pb.Credential) error {
 	return nil
 }
 
-// checkIssued checks eq. 4, 7, 10: (R_X1, S_X) is the ECDSA signature by s over the credential. It is where S_X R has the x of U_X, R being a point
-// over R_X1; so it is computed, in constant time, for S_X is a secret. It gives U_X.
+// checkIssued checks eq. 4, 7, 10: (R_X1, S_X) is the ECDSA signature by s over the credential. It is where S_X R has the x of
+// U_X, R being a point over R_X1; so it is computed, in constant time, for S_X is a secret. It gives U_X.
 func checkIssued(issuer, credential, registrationPoint, secret []byte) (*ecdh.PublicKey, error) {
 	publicPoint, err := curve.PublicPoint(registrationPoint, issuer, credentialTranscript(issuer, credential))
 	if err != nil {

@@ -195,7 +195,8 @@ func register(t *testing.T, w *world, name string, role pb.Role) *Party {
 		return awaiting.Receive(reply, w.verifier.Anchors, [][]byte{w.Authority.CRL}, w.verifier.Freshness, now)
 	})
 	party := registered.Party
-	if err := keys.ImportRegistrationSecret(store, registered.Secret, party.Serial, party.RegistrationPoint, party.PublicPoint); err != nil {
+	err = keys.ImportRegistrationSecret(store, registered.Secret, party.Serial, party.RegistrationPoint, party.PublicPoint)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(registered.Secret, make([]byte, 32)) {
@@ -393,13 +394,15 @@ func deposit(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *Peer) 
 	})
 }
 
+// Received by the cloud or a hospital, and not bent in a run.
+var others = map[string]bool{
+	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
+	"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-older": true, "room": true, "room-close": true,
+}
+
 // requireAllTried fails if a message or refusal of a patient or a doctor was left out.
 func requireAllTried(t *testing.T, w *world) {
 	t.Helper()
-	others := map[string]bool{ // received by the cloud or a hospital, and not bent here
-		"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
-		"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-older": true, "room": true, "room-close": true,
-	}
 	refused := 0
 	for base, bent := range w.refusals {
 		for _, each := range bent {

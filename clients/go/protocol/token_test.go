@@ -10,8 +10,8 @@ import (
 	"medunion.example/clients/go/keys/token"
 )
 
-// TestRunWithKeysInAToken is TestRun with S_X and the epoch's P-256 half of both sides in a real token, behind the same interface. PRK_X is
-// not, for a token's signatures are not the vectors': client visits and the token's own tests try that one.
+// TestRunWithKeysInAToken is TestRun with S_X and the epoch's P-256 half of both sides in a real token, behind the same
+// interface. PRK_X is not, for a token's signatures are not the vectors': client visits and the token's own tests try that one.
 func TestRunWithKeysInAToken(t *testing.T) {
 	uri := softhsm.New(t)
 	var shared keys.Store // one module, one process: both parties' keys lie in one token

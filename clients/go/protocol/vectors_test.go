@@ -109,7 +109,7 @@ func TestRefusalsOfSeals(t *testing.T) {
 	for base, bent := range w.refusals {
 		vector := w.messages[base]
 		for _, each := range bent {
-			if vector.Seal == nil || !decidedByLayers[refusal.Reason(each.Expect)] {
+			if vector.Seal == nil || !others[base] || !decidedByLayers[refusal.Reason(each.Expect)] {
 				continue
 			}
 			message := bend(t, vector, each)

@@ -68,7 +68,8 @@ func (v Verifier) Party(signed *pb.SignedStatement, role pb.Role, now Instant) (
 	if err != nil {
 		return nil, err
 	}
-	public, err := curve.PublicPoint(statement.GetRegistrationPoint(), issuer, credentialTranscript(issuer, statement.GetCredential()))
+	issued := credentialTranscript(issuer, statement.GetCredential())
+	public, err := curve.PublicPoint(statement.GetRegistrationPoint(), issuer, issued)
 	if err != nil {
 		return nil, err
 	}

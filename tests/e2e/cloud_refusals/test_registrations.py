@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation import errors
@@ -162,7 +163,7 @@ def _delta(lab: CloudLab, number: int) -> x509.CertificateRevocationList:
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(x509.DeltaCRLIndicator(number - 1), critical=True)
     )
-    return builder.sign(authority._key, None)
+    return builder.sign(authority._key, SHA256())
 
 
 def test_certificate_out_of_its_authoritys_scope_is_refused(lab: CloudLab) -> None:

@@ -6,18 +6,18 @@ from federation.cli.token import check_lines
 from federation.party.tokens import CONSEQUENCES, NEEDED, missing_for
 from hsm import Ability, Trial
 
-LACKS_X25519 = [Trial(ability, "not offered" if ability is Ability.X25519 else "") for ability in Ability]
+LACKS_ECDH = [Trial(ability, "not offered" if ability is Ability.ECDH_P256 else "") for ability in Ability]
 
 
 @pytest.mark.parametrize(
     ("role", "misses"),
     [("authority", False), ("doctor", True), ("patient", True), ("hospital", True), ("public-cloud", True)],
 )
-def test_token_without_x25519_does_for_an_authority_alone(role: str, misses: bool) -> None:
-    assert bool(missing_for(role, LACKS_X25519)) == misses
-    said = "\n".join(check_lines(role, LACKS_X25519))
+def test_token_without_ecdh_does_for_an_authority_alone(role: str, misses: bool) -> None:
+    assert bool(missing_for(role, LACKS_ECDH)) == misses
+    said = "\n".join(check_lines(role, LACKS_ECDH))
     assert ("will not do" in said) == misses
-    assert (CONSEQUENCES[Ability.X25519] in said) == misses
+    assert (CONSEQUENCES[Ability.ECDH_P256] in said) == misses
     assert "the token said: not offered" in said
 
 

@@ -1,10 +1,13 @@
 """Which CRL of a medical authority counts, and whom it may certify (RFC 5280, sections 4.2 and 5.2)."""
 
+from tests.keys import new_key
+from tests.keys import new_key
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.errors import FieldInvalid, MalformedMessage, StaleRevocationList
@@ -53,7 +56,7 @@ def crl(
     if entry is not None:
         revoked = x509.RevokedCertificateBuilder().serial_number(5).revocation_date(NOW)
         builder = builder.add_revoked_certificate(revoked.add_extension(entry[0], critical=entry[1]).build())
-    return builder.sign(key, None).public_bytes(Encoding.DER)
+    return builder.sign(key, SHA256()).public_bytes(Encoding.DER)
 
 
 def chosen(*crls: bytes, pin: CrlPin | None = None) -> bytes:

@@ -8,6 +8,7 @@ from federation.errors import (
     CredentialExpired,
     CredentialInvalid,
     CredentialRevoked,
+    CredentialSuperseded,
     FieldInvalid,
     FutureDated,
     IdentityMismatch,
@@ -137,6 +138,12 @@ def test_a_missing_field_inside_the_seal_is_refused(federation, opening, seal, s
 def test_an_invalid_point_inside_the_seal_is_refused(federation, opening, seal, sign, field, point):
     with rejected(PointInvalid):
         federation.receive_opening(seal.change(opening, lambda p1: setattr(p1, field, point), sign))
+
+
+def test_an_opening_on_another_base_than_the_doctors_of_now_is_refused(federation, opening, seal, sign):
+    """The patient holds an older KS_D: its R_P2 rests on an R_D1 whose S_D another took the place of."""
+    with rejected(CredentialSuperseded):
+        federation.receive_opening(seal.change(opening, lambda p1: setattr(p1, "responder_serial", b"o" * 16), sign))
 
 
 def test_a_wrong_signature_is_refused(federation, opening, seal):

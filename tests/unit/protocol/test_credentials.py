@@ -1,5 +1,7 @@
 """CRED(X), EK_X and the lists: each check of docs/protocol.md, section 2, passing and failing."""
 
+from tests.keys import new_signing_key
+from tests.keys import new_signing_key
 from contextlib import nullcontext
 from datetime import timedelta
 
@@ -192,7 +194,7 @@ def test_somebody_elses_encryption_key_is_refused(federation, verifier, patient)
 
 
 def no_key(statement: EncryptionKeyStatement) -> None:
-    statement.encryption_key = b"\xff" * 1216
+    statement.encryption_key = b"\xff" * 1249
     statement.key_id = key_id_of(statement.encryption_key)
 
 

@@ -1,10 +1,13 @@
 """Cert_D: legal, in force, not revoked, this doctor's (B16)."""
 
+from tests.keys import new_key
+from tests.keys import new_key
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -21,6 +24,7 @@ from federation.protocol.anchors import Lists
 from federation.protocol.doctor_certificate import verify_certificate
 from federation.protocol.verifier import Verifier
 from keystore import x509 as issuing
+from keystore.curve import compressed
 from keystore.x509_lint import AUTHORITY_LIFE
 from tests.keys import new_key
 from tests.mallory import refused
@@ -37,7 +41,7 @@ def verify(federation, key):
         cloud = federation.cloud
         crls = (federation.authority.crl(),) if crls is None else crls
         lists = Lists.read(cloud.anchors, cloud.revocation_list(), crls)
-        verifying_key = (of or key).public_key().public_bytes_raw()
+        verifying_key = compressed((of or key).public_key())
         now = federation.clock.now
         verify_certificate(
             der,
@@ -92,7 +96,7 @@ def built(federation, key, *, ca=False, digital_signature=True, name="D:new", om
         builder = builder.add_extension(extension, critical=True)
     for extension in other:
         builder = builder.add_extension(extension, critical=False)
-    return builder.sign(authority.key, None).public_bytes(Encoding.DER)
+    return builder.sign(authority.key, SHA256()).public_bytes(Encoding.DER)
 
 
 def test_a_legal_certificate_is_taken(verify, certify):

@@ -9,7 +9,7 @@ from federation.v1.envelope_pb2 import SessionRefusal
 from tests.mallory import c, d2
 
 SIZES = {"p1": 4096, "d1": 8192, "d2": 16384, "c": 32768, "d3": 8192, "h1": 4096}
-SEAL_OVERHEAD = 1136
+SEAL_OVERHEAD = 1169
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from federation.errors import (
     CertificateRevoked,
     CredentialInvalid,
     CredentialRevoked,
+    CredentialSuperseded,
     FieldInvalid,
     FutureDated,
     IdentityMismatch,
@@ -128,6 +129,11 @@ def test_a_missing_field_in_an_opening_is_refused(changed, take):
 def test_an_invalid_point_in_an_opening_is_refused(changed, take, field, point):
     with rejected(PointInvalid):
         take(changed(lambda d3: setattr(d3, field, point)))
+
+
+def test_an_opening_on_another_base_than_the_hospitals_of_now_is_refused(changed, take):
+    with rejected(CredentialSuperseded):
+        take(changed(lambda d3: setattr(d3, "responder_serial", b"o" * 16)))
 
 
 def test_an_opening_with_a_wrong_signature_is_refused(changed, take):

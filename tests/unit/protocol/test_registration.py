@@ -173,7 +173,7 @@ def test_an_encryption_key_of_another_signer_is_refused(federation, patient):
     [
         lambda statement: setattr(statement, "identity", "P:lin"),
         lambda statement: setattr(statement, "not_after", statement.not_before),
-        lambda statement: setattr(statement, "encryption_key", b"\xff" * 1216),
+        lambda statement: setattr(statement, "encryption_key", b"\xff" * 1249),
     ],
     ids=["another identity", "expired", "no key"],
 )

@@ -74,7 +74,9 @@ func agrees(t *testing.T, store keys.Store) {
 			t.Errorf("%s: agree is %x: %v", vector.Name, value, err)
 		}
 	}
-	for name, scalar := range map[string][]byte{"0": make([]byte, 32), "above n": bytes.Repeat([]byte{0xff}, 32), "of 31 bytes": make([]byte, 31)} {
+	for name, scalar := range map[string][]byte{
+		"0": make([]byte, 32), "above n": bytes.Repeat([]byte{0xff}, 32), "of 31 bytes": make([]byte, 31),
+	} {
 		if _, err := store.Import("none", scalar); !refusal.Is(err, refusal.KeyInvalid) {
 			t.Errorf("a scalar %s: %v", name, err)
 		}
@@ -137,11 +139,11 @@ func importsSecret(t *testing.T, store keys.Store) {
 		if vector.Expect != "success" {
 			continue
 		}
-		public := vector.publicPoint(t)
-		if err := keys.ImportRegistrationSecret(store, vector.RegistrationSecret, vector.Serial, vector.RegistrationPoint, public); err != nil {
+		public, scalar := vector.publicPoint(t), vector.RegistrationSecret
+		if err := keys.ImportRegistrationSecret(store, scalar, vector.Serial, vector.RegistrationPoint, public); err != nil {
 			t.Fatalf("%s: %v", vector.Name, err)
 		}
-		if !bytes.Equal(vector.RegistrationSecret, make([]byte, 32)) {
+		if !bytes.Equal(scalar, make([]byte, 32)) {
 			t.Error("S_X was not wiped")
 		}
 		secret, err := keys.RegistrationSecret(store, vector.Serial, vector.RegistrationPoint, public)
@@ -154,7 +156,8 @@ func importsSecret(t *testing.T, store keys.Store) {
 	}
 	vector, serial := all[0], bytes.Repeat([]byte{99}, 16)
 	public, another := vector.publicPoint(t), bytes.Repeat([]byte{2}, 32)
-	if err := keys.ImportRegistrationSecret(store, another, serial, vector.RegistrationPoint, public); !refusal.Is(err, refusal.SecretMismatch) {
+	err := keys.ImportRegistrationSecret(store, another, serial, vector.RegistrationPoint, public)
+	if !refusal.Is(err, refusal.SecretMismatch) {
 		t.Errorf("another credential's S_X: %v", err)
 	}
 	if _, err := keys.RegistrationSecret(store, serial, vector.RegistrationPoint, public); !refusal.Is(err, refusal.KeyNotFound) {
@@ -184,7 +187,8 @@ func opensSeals(t *testing.T, store keys.Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if opened, err := key.Open(vector.Sealed, vector.Info); !vectors.Expected(err, vector.Expect) || !bytes.Equal(opened, vector.Plaintext) {
+		opened, err := key.Open(vector.Sealed, vector.Info)
+		if !vectors.Expected(err, vector.Expect) || !bytes.Equal(opened, vector.Plaintext) {
 			t.Errorf("%s: opened %x: %v", vector.Name, opened, err)
 		}
 	}

@@ -22,8 +22,8 @@ func pointOf(attribute []byte) []byte {
 	return attribute
 }
 
-// guarded gives the attributes of every private key, but for its names: it stays in the token and can't be read, changed or copied, and has one
-// use.
+// guarded gives the attributes of every private key, but for its names: it stays in the token and can't be read, changed or
+// copied, and has one use.
 func guarded(usage uint) []*pkcs11.Attribute {
 	return []*pkcs11.Attribute{
 		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
@@ -37,8 +37,8 @@ func guarded(usage uint) []*pkcs11.Attribute {
 	}
 }
 
-// public gives the attributes of a public half: kept beside a key that signs; of one that agrees only told when it is made, and gone with the
-// session.
+// public gives the attributes of a public half: kept beside a key that signs; of one that agrees only told when it is made, and
+// gone with the session.
 func public(usage uint) []*pkcs11.Attribute {
 	return []*pkcs11.Attribute{
 		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, p256OID),

@@ -68,7 +68,8 @@ func (t *Token) pointOf(half pkcs11.ObjectHandle) ([]byte, error) {
 // Public gives PUK_X.
 func (s *signer) Public() crypto.PublicKey { return s.public }
 
-// Sign signs a digest, and gives what crypto.Signer promises of ECDSA: Ecdsa-Sig-Value (RFC 3279, section 2.2.3) round the token's r || s.
+// Sign signs a digest, and gives what crypto.Signer promises of ECDSA: Ecdsa-Sig-Value (RFC 3279, section 2.2.3) round the
+// token's r || s.
 func (s *signer) Sign(_ io.Reader, digest []byte, options crypto.SignerOpts) ([]byte, error) {
 	if options.HashFunc() != crypto.SHA256 || len(digest) != crypto.SHA256.Size() {
 		return nil, errDigest
@@ -103,22 +104,23 @@ func (k *agreementKey) PRF(peer *ecdh.PublicKey, sharedInfo, message []byte) ([]
 	return curve.PRFOf(x, sharedInfo, message), nil
 }
 
-// ECDH derives x(d Q) as an object of the session, reads it and destroys it, whatever happens. The point is one of P-256 by its type.
+// ECDH derives x(d Q) as an object of the session, reads it and destroys it, whatever happens. The point is one of P-256 by its
+// type.
 func (k *agreementKey) ECDH(peer *ecdh.PublicKey) ([]byte, error) {
 	t := k.token
 	parameters := pkcs11.NewECDH1DeriveParams(pkcs11.CKD_NULL, nil, peer.Bytes())
+	by := []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_ECDH1_DERIVE, parameters)}
 	t.turn.Lock()
 	defer t.turn.Unlock()
-	derived, err := t.module.DeriveKey(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_ECDH1_DERIVE, parameters)}, k.handle,
-		[]*pkcs11.Attribute{
-			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
-			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
-			pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, curve.PointSize),
-			pkcs11.NewAttribute(pkcs11.CKA_TOKEN, false),
-			pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true),
-			pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, false),
-			pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, true),
-		})
+	derived, err := t.module.DeriveKey(t.session, by, k.handle, []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
+		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
+		pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, curve.PointSize),
+		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, false),
+		pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true),
+		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, false),
+		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, true),
+	})
 	if err != nil {
 		return nil, unavailable(err)
 	}
