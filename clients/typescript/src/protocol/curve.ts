@@ -18,17 +18,14 @@ type Point = InstanceType<typeof Point>;
 /** n. */
 export const ORDER = Point.Fn.ORDER;
 
-/** p. */
-export const FIELD_PRIME = Point.Fp.ORDER;
-
 /** The curve's name in OpenSSL. */
 export const CURVE = "prime256v1";
 
-export const POINT_BYTES = 32;
-export const VERIFYING_KEY_BYTES = 33;
 export const UNCOMPRESSED_BYTES = 65;
 export const SCALAR_SEED_BYTES = 48;
 
+const POINT_BYTES = 32;
+const VERIFYING_KEY_BYTES = 33;
 const EVEN = Uint8Array.of(2);
 const TAG = text("medunion/v1 P256_XMD:SHA-256_SSWU_RO_");
 
