@@ -123,7 +123,7 @@ def _issue(cloud: Cloud, accepted: AcceptedRequest, now: Instant) -> SealedReply
     except NonceRepeated as error:
         # Before anybody gets it: two credentials of one R_X1 give s away.
         cloud.stores.registrations.stop_issuer(issuing.public_key, serial, at=now)
-        operations.warning("issuer-nonce-repeated", serial=serial.hex(), issuer=digest(issuing.public_key)[:8].hex())
+        operations.warning("issuer-nonce-repeated")
         raise IssuerStopped("this issuing key has repeated a nonce") from error
     except BaseException:
         with suppress(StoreError):  # then it goes by its time

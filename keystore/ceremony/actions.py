@@ -24,6 +24,8 @@ from keystore.ceremony.errors import (
     ContentWrong,
     InventoryUnexpected,
     KeyAttributesWrong,
+    NoncesBiased,
+    NoncesDeterministic,
     OutputExists,
     ParticipantKeyWrong,
 )
@@ -297,8 +299,8 @@ def _record_key(spec: KeySpec, room: Room, *, imported: bool = False) -> None:
         raise KeyAttributesWrong(f"the key {spec.label!r} breaks its policy in {', '.join(wrong)}")
     public = public_half(room.token, spec.label, spec.policy).hex() or None
     facts = {"label": spec.label, "policy": spec.policy.purpose, "attributes": attributes, "public_key": public}
-    facts["card"] = room.plan.kind.card
-    room.transcript.add("key", room.plan.roles.administrator, imported=imported, **facts)
+    whose = {"card": room.plan.kind.card, "imported": imported}
+    room.transcript.add("key", room.plan.roles.administrator, **facts, **whose)
     room.desk.say(f"{spec.label}: {spec.purpose}")
     for name, value in attributes.items():
         room.desk.say(f"    {name}: {value}")

@@ -77,14 +77,14 @@ def test_b6_an_invalid_point_reaches_no_secret_of_any_receiver(federation, monke
             take()
 
 
-def test_b6_a_verifying_key_of_small_order_is_nobodys(federation):
-    """Mallory has a key statement with PUK of small order, under which a signature made of nothing holds over anything,
-    so that she can deny every signature of hers. No receiver takes such a key.
+@pytest.mark.parametrize("key", [b"\x02" + BORROWED_POINTS["twist"], bytes(33)], ids=["twist", "neutral"])
+def test_b6_a_verifying_key_that_is_no_point_is_nobodys(federation, key):
+    """Mallory has a key statement with a PUK that is no point of the curve, under which a library that does not look might
+    take a signature made of nothing, so that she can deny every signature of hers. No receiver takes such a key.
     """
-    neutral = BORROWED_POINTS["neutral_element"]
 
     def claim(statement) -> None:
-        statement.verifying_key = neutral
+        statement.verifying_key = key
 
     signed = restated(
         "ks",

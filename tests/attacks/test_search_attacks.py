@@ -138,6 +138,7 @@ def test_c3_another_hospital_than_the_one_addressed_answers(federation):
     opening.key_id = to_b.key.key_id
     issuer = federation.cloud.keys.issuing.public_key
     signs = signs_d3(federation.doctor.keys.signing_key, opening, issuer, "H:beta")
+    content.responder_serial = federation.party(federation.hospital_b).self_.serial
     signs(content)  # even if the doctor itself had signed for B
     _, reply = federation.receive_session(federation.hospital_b, to_b.close(opening, content)).reply(
         now=now, entropy=federation.entropy

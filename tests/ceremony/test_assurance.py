@@ -18,7 +18,7 @@ NAMED = sorted({name for row in ROWS for name in re.findall(r"`([\w/]+\.py::\w+)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_claim_has_an_argument_and_tests_both_ways(row: list[str]) -> None:
     _, argument, accepts, refuses = row
-    assert re.fullmatch(r"`(hsm|keystore)/[\w/]+\.py::\w+`", argument)
+    assert re.fullmatch(r"`(hsm|keystore|federation)/[\w/]+\.py::\w+`", argument)
     assert re.fullmatch(r"`tests/[\w/]+\.py::test_\w+`", accepts)
     assert re.fullmatch(r"`tests/[\w/]+\.py::test_\w+`", refuses)
     assert accepts != refuses

@@ -22,7 +22,7 @@ from keystore.ceremony.kinds import wanted
 from keystore.ceremony.transcript import Entry, Transcript, parse, signed_message, words_of
 from keystore.ceremony.verify import as_html, verify
 from keystore.curve import private_key
-from keystore.policies import POLICIES
+from keystore.policies import PERSON_POLICIES, POLICIES
 from keystore.signatures import SigningKey
 
 ADA, WIM = (SigningKey(private_key(bytes([number]) * 32)) for number in (1, 2))

@@ -302,7 +302,7 @@ def bundle(federation) -> TrustBundle:
     return copy
 
 
-def test_a_trust_bundle_with_a_key_of_small_order_is_refused(federation):
+def test_a_trust_bundle_with_a_key_that_is_no_point_is_refused(federation):
     for field in ("issuers", "cloud_keys"):
         broken = bundle(federation)
         getattr(broken, field)[0].verifying_key = b"\x02" + BORROWED_POINTS["twist"]
