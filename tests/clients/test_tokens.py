@@ -1,4 +1,4 @@
-"""The clients that take tokens, with every private key in one: the proof that a token can stand behind the keys' interface."""
+"""The clients with every private key in a PKCS#11 token: the proof that a token can stand behind the keys' interface."""
 
 import dataclasses
 from pathlib import Path
@@ -10,7 +10,7 @@ from hsm.softhsm import find_module
 from tests.clients.foreign import Party, certify_doctor, enrol_patient, party
 from tests.clients.test_visits import RECORD, Clinic, consult, visit
 
-LANGUAGES = "go", "java"
+LANGUAGES = "go", "typescript", "java"
 
 pytestmark = pytest.mark.timeout(600)
 
