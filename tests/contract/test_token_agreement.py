@@ -1,7 +1,7 @@
 """Agreement keys in a token: ECDH on P-256 and the PRF over it, in every way that the token has."""
 
 from types import SimpleNamespace
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -137,7 +137,7 @@ def test_agreement_key_signs_nothing_and_agrees_by_ecdh_alone(token: Token) -> N
     with pytest.raises(errors.KeyPolicyViolation):
         key.sign(b"message", ec.ECDSA(SHA256()))
     with pytest.raises(UnsupportedAlgorithm):
-        key.exchange(object(), public_of(ALICE))
+        key.exchange(cast("ec.ECDH", object()), public_of(ALICE))
 
 
 @needs(Capability.IMPORT, Capability.ECDH)
@@ -192,11 +192,11 @@ def count_derivations(session: Session, derivations: list[object]) -> None:
     class Counting:
         handle = real.handle
 
-        def derive_key(self, *args: object, **options: object) -> RawKey:
+        def derive_key(self, *args: Any, **options: Any) -> RawKey:
             derivations.append(options["mechanism"])
             return real.derive_key(*args, **options)
 
-    session._keys["agreement", AGREEMENT] = Counting()
+    session._keys["agreement", AGREEMENT] = cast("RawKey", Counting())
 
 
 @needs(Capability.KDF_AND_HMAC)

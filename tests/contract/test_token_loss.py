@@ -190,7 +190,8 @@ def test_way_of_agreement_is_not_blamed_for_a_loss_in_its_trial(
     lose: Callable[[Token], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    works, tried = agreement._works, []
+    works: Callable[..., bool] = agreement._works
+    tried: list[int] = []
 
     with open_token(make_token_uri(), right_pin) as token:
 
