@@ -18,6 +18,7 @@ import (
 
 const (
 	refusalFloor = 50 * time.Millisecond // no refusal before: how long a check took tells nothing (B9)
+	answerStep   = 20 * time.Millisecond // when D1 leaves, from P1 on: how long a signature took tells nothing of its nonce
 	mostSessions = 8                     // patients between P1 and P2 in one room; the oldest gives way
 )
 
@@ -111,6 +112,7 @@ func (r *Room) answer(ctx context.Context, opening *pb.SealedOpening) error {
 	if r.sessions[name] != nil {
 		return nil // a second P1 of that name changes nothing
 	}
+	heard := time.Now()
 	if err := r.doctor.refresh(ctx); err != nil {
 		return err
 	}
@@ -140,6 +142,7 @@ func (r *Room) answer(ctx context.Context, opening *pb.SealedOpening) error {
 		r.order = r.order[1:]
 	}
 	r.sessions[name], r.order = state, append(r.order, name)
+	time.Sleep(answerStep - time.Since(heard)%answerStep)
 	return r.mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Reply{Reply: reply}})
 }
 

@@ -27,7 +27,14 @@ import { CurrentHome, currentOrKept } from "./maintenance.js";
 
 const ROOM_MS = 12 * 3_600_000;
 const REFUSAL_FLOOR_MS = 50;
+/** When D1 leaves, from P1 on: how long a signature took must not tell how long its nonce was. */
+const ANSWER_STEP_MS = 20;
 const MOST_SESSIONS = 8;
+
+async function untilNextStep(heard: number): Promise<void> {
+  const end = heard + Math.ceil((performance.now() - heard) / ANSWER_STEP_MS) * ANSWER_STEP_MS;
+  while (performance.now() < end) await pause(end - performance.now());
+}
 
 /** A doctor at work, with one room open. */
 export class DoctorRoom {
@@ -141,6 +148,7 @@ export class DoctorRoom {
   async #answer(opening: Parameters<typeof receiveOpening>[1]): Promise<void> {
     const name = hex(opening.sessionId ?? new Uint8Array());
     if (this.#sessions.has(name)) return;
+    const heard = performance.now();
     const home = await this.currentHome.current();
     const now = clock();
     const pending = await receiveOpening(await home.party(now), opening, home.verifier(now), now);
@@ -149,6 +157,7 @@ export class DoctorRoom {
     const [oldest] = this.#sessions.keys();
     if (oldest !== undefined && this.#sessions.size >= MOST_SESSIONS) this.#sessions.delete(oldest);
     this.#sessions.set(name, awaiting);
+    await untilNextStep(heard);
     await this.mailbox.put({ content: { case: "reply", value: reply } });
   }
 

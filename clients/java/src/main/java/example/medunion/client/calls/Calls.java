@@ -180,7 +180,7 @@ public final class Calls {
   static void pause(Duration duration) {
     uninterrupted(
         () -> {
-          Thread.sleep(Math.max(0, duration.toMillis()));
+          TimeUnit.NANOSECONDS.sleep(duration.toNanos());
           return null;
         });
   }

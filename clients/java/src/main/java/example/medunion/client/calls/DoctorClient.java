@@ -32,6 +32,9 @@ import java.util.function.Consumer;
 public final class DoctorClient implements AutoCloseable {
   private static final Duration ROOM = Duration.ofHours(12);
   private static final Duration REFUSAL_FLOOR = Duration.ofMillis(50);
+
+  /** When D1 leaves, from P1 on: how long a signature took must not tell how long its nonce was. */
+  private static final Duration ANSWER_STEP = Duration.ofMillis(20);
   private static final int MOST_SESSIONS = 8;
   private static final int MOST_RECORDS = 64;
 
@@ -223,6 +226,7 @@ public final class DoctorClient implements AutoCloseable {
     if (sessions.containsKey(opening.getSessionId())) {
       return;
     }
+    long heard = System.nanoTime();
     lists.need();
     long now = System.currentTimeMillis();
     Handshake.Pending<Handshake.ReceivedOpening<DoctorSide.AwaitingBiosignal>> pending =
@@ -233,6 +237,7 @@ public final class DoctorClient implements AutoCloseable {
       sessions.remove(sessions.keySet().iterator().next());
     }
     sessions.put(opening.getSessionId(), awaiting);
+    Calls.pause(untilNext(ANSWER_STEP, heard));
     mailbox.put(RelayFrame.newBuilder().setReply(awaiting.reply()).build());
   }
 
@@ -259,11 +264,14 @@ public final class DoctorClient implements AutoCloseable {
     }
   }
 
+  private static Duration untilNext(Duration step, long began) {
+    return step.minusNanos((System.nanoTime() - began) % step.toNanos());
+  }
+
   /** Says no, not before a fixed floor, nor between its multiples (B9): how long it took tells what was found. */
   private void refuse(ByteString sessionId, long began) {
     if (sessionId.size() == 16) {
-      long passed = System.nanoTime() - began;
-      Calls.pause(REFUSAL_FLOOR.minusNanos(passed % REFUSAL_FLOOR.toNanos()));
+      Calls.pause(untilNext(REFUSAL_FLOOR, began));
       SessionRefusal refusal =
           SessionRefusal.newBuilder().setSessionId(sessionId).setSentAt(System.currentTimeMillis()).build();
       mailbox.put(RelayFrame.newBuilder().setRefusal(refusal).build());
