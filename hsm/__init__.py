@@ -4,6 +4,7 @@ from hsm import errors, softhsm
 from hsm.agreement import Way, software_prf
 from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
 from hsm.metrics import TokenMetrics
+from hsm.mlkem import TokenMlKemKey
 from hsm.nonces import NonceReport
 from hsm.pin import (
     Pin,
@@ -32,6 +33,7 @@ __all__ = [
     "Token",
     "TokenAgreementKey",
     "TokenMetrics",
+    "TokenMlKemKey",
     "TokenSigningKey",
     "TokenUri",
     "Trial",

@@ -34,7 +34,7 @@ class Way(Enum):
     NULL = "the shared secret"
 
 
-_READABLE: Final = template(
+READABLE: Final = template(
     {Attribute.TOKEN: False, Attribute.PRIVATE: True, Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True}
 )
 _KEPT: Final = template(
@@ -104,7 +104,7 @@ def _derived(session: Session, key: RawKey, kdf: KDF, shared_info: bytes | None,
 
     Raises `TokenFailed` if the token gives anything but 32 bytes that aren't all zero: some cut leading zeros.
     """
-    with _deriving(session, key, kdf, shared_info, point, _READABLE) as derived:
+    with _deriving(session, key, kdf, shared_info, point, READABLE) as derived:
         secret: bytes = derived[Attribute.VALUE]
     if len(secret) != _X_SIZE_BYTES or not any(secret):
         raise errors.TokenFailed("The token gave a derived secret of the wrong size or of zeros: withheld.")

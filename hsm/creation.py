@@ -23,7 +23,7 @@ from pkcs11.constants import DEFAULT
 
 from hsm import errors
 from hsm.agreement import Way, require_same
-from hsm.generation import generate_pair, generate_secret
+from hsm.generation import generate_mlkem_pair, generate_pair, generate_secret
 from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, verified
 from hsm.policy import KEY_SIZE_BYTES, VERIFIED_ATTRIBUTES, KeyKind, KeyPolicy
 from hsm.quirks import point_of
@@ -33,13 +33,17 @@ from hsm.sessions import Session
 _ID_SIZE_BYTES: Final = 16
 
 
+_MAKES: Final = {
+    KeyKind.P256: generate_pair,
+    KeyKind.HMAC_256: generate_secret,
+    KeyKind.ML_KEM_768: generate_mlkem_pair,
+}
+
+
 def generate(session: Session, label: str, policy: KeyPolicy) -> None:
     """Generate a key that keeps its policy; raises `KeyExists`, `KeyPolicyViolation`."""
     with new_label(session, label) as names:
-        if policy.kind is KeyKind.P256:
-            generate_pair(session, policy, names, stored=True)
-        else:
-            generate_secret(session, policy, names, stored=True)
+        _MAKES[policy.kind](session, policy, names, stored=True)
         verify_policy(session, label, policy)
 
 
@@ -49,6 +53,8 @@ def import_key(session: Session, label: str, policy: KeyPolicy, value: bytearray
     `value` is the caller's to wipe; `way` is how an agreement key is tried. Raises `KeyExists`, `KeyPolicyViolation`,
     `ImportRefused`, and `KeyInvalid` for another size, a scalar out of range, or a key that the token takes for another.
     """
+    if policy.kind is KeyKind.ML_KEM_768:
+        raise errors.KeyPolicyViolation("An ML-KEM key stays where it was made: a token takes none from elsewhere.")
     if len(value) != KEY_SIZE_BYTES:
         raise errors.KeyInvalid("A key that is imported has 32 bytes.")
     public = public_half(value) if policy.kind is KeyKind.P256 else None

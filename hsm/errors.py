@@ -180,6 +180,12 @@ class PeerKeyInvalid(HsmError, ValueError):
     reason = "PEER_KEY_INVALID"
 
 
+class CiphertextInvalid(HsmError, ValueError):
+    """A ciphertext to be decapsulated has another size than ML-KEM-768's. A ValueError too, as pyca raises."""
+
+    reason = "CIPHERTEXT_INVALID"
+
+
 _LOST: Final = (
     exceptions.DeviceError,
     exceptions.DeviceRemoved,

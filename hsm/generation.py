@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import Attribute, KeyType, Mechanism, PKCS11Error
 
 from hsm.errors import HsmError
-from hsm.policy import KEY_SIZE_BYTES, KeyPolicy
+from hsm.policy import KEY_SIZE_BYTES, ML_KEM_768, KeyPolicy
 from hsm.quirks import public_key_of
 from hsm.raw import NO_CAPABILITIES, RawKey, RawObject, Template, template
 from hsm.sessions import Session
@@ -23,6 +23,23 @@ def generate_pair(session: Session, policy: KeyPolicy, names: Template, *, store
         capabilities=NO_CAPABILITIES,
         mechanism=Mechanism.EC_KEY_PAIR_GEN,
         public_template=template(names, _for(policy.public_template(), stored=stored)),
+        private_template=template(names, _for(policy.secret_template(session.quirks), stored=stored)),
+    )
+
+
+def generate_mlkem_pair(
+    session: Session, policy: KeyPolicy, names: Template, *, stored: bool
+) -> tuple[RawObject, RawKey]:
+    """Generate an ML-KEM-768 key pair: its public and its private half."""
+    return session.raw.generate_keypair(
+        policy.kind.key_type,
+        None,
+        store=stored,
+        capabilities=NO_CAPABILITIES,
+        mechanism=Mechanism.ML_KEM_KEY_PAIR_GEN,
+        public_template=template(
+            names, {Attribute.PARAMETER_SET: ML_KEM_768}, _for(policy.public_template(), stored=stored)
+        ),
         private_template=template(names, _for(policy.secret_template(session.quirks), stored=stored)),
     )
 

@@ -52,14 +52,43 @@ def verified(public: ec.EllipticCurvePublicKey, signature: bytes, digest: bytes)
     return encoded
 
 
-class _KeyInToken(ec.EllipticCurvePrivateKey):
-    """What the private keys share: a label, the public half known beforehand, and no way out."""
+class StaysInToken:
+    """What the private keys share: a label, and no way out."""
+
+    def __init__(self, sessions: Sessions, label: str, policy: KeyPolicy) -> None:
+        """Name the key."""
+        self.label = label
+        self._sessions, self._policy = sessions, policy
+
+    def private_bytes(self, *_args: object, **_kwargs: object) -> NoReturn:
+        """Raise `KeyNotExtractable`."""
+        raise errors.KeyNotExtractable(f"The key {self.label!r} is in a token and does not leave it.")
+
+    def __copy__(self) -> Self:
+        """Return the key itself: there is one key in the token, however many objects name it."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return the key itself."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: the key stays where it is."""
+        raise TypeError("A key in a token is not pickled.")
+
+    def __repr__(self) -> str:
+        """Show the label alone."""
+        return f"<{type(self).__name__} {self.label!r}>"
+
+
+class _KeyInToken(StaysInToken, ec.EllipticCurvePrivateKey):
+    """What the P-256 keys share: the public half, known beforehand."""
 
     def __init__(
         self, sessions: Sessions, label: str, policy: KeyPolicy, public: ec.EllipticCurvePublicKey | None
     ) -> None:
-        self.label = label
-        self._sessions, self._policy, self._public = sessions, policy, public
+        super().__init__(sessions, label, policy)
+        self._public = public
 
     def public_key(self) -> ec.EllipticCurvePublicKey:
         """Return the public half, without asking the token; raises `KeyNotExtractable` for a key that shows none."""
@@ -77,29 +106,9 @@ class _KeyInToken(ec.EllipticCurvePrivateKey):
         """Return the bits of a scalar."""
         return self.curve.key_size
 
-    def private_bytes(self, *_args: object, **_kwargs: object) -> NoReturn:
-        """Raise `KeyNotExtractable`."""
-        raise errors.KeyNotExtractable(f"The key {self.label!r} is in a token and does not leave it.")
-
     def private_numbers(self) -> NoReturn:
         """Raise `KeyNotExtractable`."""
         self.private_bytes()
-
-    def __copy__(self) -> Self:
-        """Return the key itself: there is one key in the token, however many objects name it."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        """Return the key itself."""
-        return self
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled: the key stays where it is."""
-        raise TypeError("A key in a token is not pickled.")
-
-    def __repr__(self) -> str:
-        """Show the label alone."""
-        return f"<{type(self).__name__} {self.label!r}>"
 
 
 class TokenSigningKey(_KeyInToken):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final
 
-from pkcs11 import Attribute, KeyType, ObjectClass
+from pkcs11 import Attribute, KeyType, MLKEMParameterSet, ObjectClass
 
 from hsm.errors import KeyPolicyViolation
 from hsm.quirks import P256_NAMES, Quirks
@@ -29,6 +29,8 @@ USAGES: Final = {
         Attribute.WRAP,
         Attribute.UNWRAP,
         Attribute.DERIVE,
+        Attribute.ENCAPSULATE,
+        Attribute.DECAPSULATE,
     )
 }
 # PKCS#11 3.0, tables 29 and 31: the usages that an object of the class has at all.
@@ -37,23 +39,43 @@ _USAGES_OF_CLASS: Final = {
     ObjectClass.SECRET_KEY: ("ENCRYPT", "DECRYPT", "SIGN", "VERIFY", "WRAP", "UNWRAP", "DERIVE"),
     ObjectClass.PUBLIC_KEY: ("ENCRYPT", "VERIFY", "VERIFY_RECOVER", "WRAP", "DERIVE"),
 }
+# PKCS#11 3.2, which tokens without ML-KEM need not know: named in the templates of ML-KEM keys alone.
+_KEM_USAGES_OF_CLASS: Final = {
+    ObjectClass.PRIVATE_KEY: ("DECAPSULATE",),
+    ObjectClass.PUBLIC_KEY: ("ENCAPSULATE",),
+}
+ML_KEM_768: Final = int(MLKEMParameterSet.ML_KEM_768)  # CKA_PARAMETER_SET
 
 
 class KeyKind(Enum):
-    """The two kinds of key that a token holds for us: what one may do is said by its usages."""
+    """The kinds of key that a token holds for us: what one may do is said by its usages."""
 
     P256 = "P-256"
     HMAC_256 = "HMAC-SHA256"
+    ML_KEM_768 = "ML-KEM-768"
 
     @property
     def object_class(self) -> ObjectClass:
         """Return the class of the half that must stay secret."""
-        return ObjectClass.PRIVATE_KEY if self is KeyKind.P256 else ObjectClass.SECRET_KEY
+        return ObjectClass.SECRET_KEY if self is KeyKind.HMAC_256 else ObjectClass.PRIVATE_KEY
 
     @property
     def key_type(self) -> KeyType:
         """Return the CKK_ value of such keys."""
-        return KeyType.EC if self is KeyKind.P256 else KeyType.GENERIC_SECRET
+        return _KEY_TYPES[self]
+
+
+_KEY_TYPES: Final = {
+    KeyKind.P256: KeyType.EC,
+    KeyKind.HMAC_256: KeyType.GENERIC_SECRET,
+    KeyKind.ML_KEM_768: KeyType.ML_KEM,
+}
+# What says the curve, the size or the parameters, and what it may say.
+_SHAPES: Final[dict[KeyKind, tuple[Attribute, frozenset[object]]]] = {
+    KeyKind.P256: (Attribute.EC_PARAMS, frozenset(P256_NAMES)),
+    KeyKind.HMAC_256: (Attribute.VALUE_LEN, frozenset({KEY_SIZE_BYTES})),
+    KeyKind.ML_KEM_768: (Attribute.PARAMETER_SET, frozenset({ML_KEM_768})),
+}
 
 
 class Provenance(Enum):
@@ -85,14 +107,14 @@ class KeyPolicy:
     def secret_template(self, quirks: Quirks) -> Template:
         """Return the attributes of the private or secret half, its names and value aside."""
         copyable = {Attribute.COPYABLE: self.copyable} if quirks.has_copyable else {}
-        usages = _usage_flags(_USAGES_OF_CLASS[self.kind.object_class], self.usages)
+        usages = self._usages_of(self.kind.object_class, self.usages)
         # The last one: SoftHSM sets a template's attributes in turn, and nothing after this one.
         return template(self._flags(), usages, copyable, {Attribute.MODIFIABLE: self.modifiable})
 
     def public_template(self) -> Template:
         """Return the attributes of the public half, its names and value aside."""
         flags = {Attribute.TOKEN: True, Attribute.PRIVATE: False, Attribute.MODIFIABLE: self.modifiable}
-        return template(flags, _usage_flags(_USAGES_OF_CLASS[ObjectClass.PUBLIC_KEY], self.public_usages))
+        return template(flags, self._usages_of(ObjectClass.PUBLIC_KEY, self.public_usages))
 
     def violations(self, attributes: Mapping[int, object]) -> list[str]:
         """Name every attribute of a private or secret key that is not as the policy wants it.
@@ -119,7 +141,7 @@ class KeyPolicy:
             Attribute.KEY_TYPE: self.kind.key_type,
             Attribute.TOKEN: True,
             Attribute.PRIVATE: False,
-            **_usage_flags(_USAGES_OF_CLASS[ObjectClass.PUBLIC_KEY], self.public_usages),
+            **self._usages_of(ObjectClass.PUBLIC_KEY, self.public_usages),
         }
         wrong = [attribute.name for attribute, value in required.items() if attributes.get(attribute, value) != value]
         return wrong + self._wrong_shape(attributes)
@@ -130,6 +152,10 @@ class KeyPolicy:
         if wrong:
             raise KeyPolicyViolation(f"The key {label!r} breaks the {self.purpose} policy: {', '.join(wrong)}.")
 
+    def _usages_of(self, object_class: ObjectClass, allowed: frozenset[str]) -> dict[Attribute, bool]:
+        kem = _KEM_USAGES_OF_CLASS[object_class] if self.kind is KeyKind.ML_KEM_768 else ()
+        return _usage_flags((*_USAGES_OF_CLASS[object_class], *kem), allowed)
+
     def _flags(self) -> dict[Attribute, bool]:
         return {
             Attribute.TOKEN: True,
@@ -139,9 +165,8 @@ class KeyPolicy:
         }
 
     def _wrong_shape(self, attributes: Mapping[int, object]) -> list[str]:
-        if self.kind is KeyKind.P256:
-            return [] if attributes.get(Attribute.EC_PARAMS) in P256_NAMES else [Attribute.EC_PARAMS.name]
-        return [] if attributes.get(Attribute.VALUE_LEN) == KEY_SIZE_BYTES else [Attribute.VALUE_LEN.name]
+        attribute, allowed = _SHAPES[self.kind]
+        return [] if attributes.get(attribute) in allowed else [attribute.name]
 
 
 def _usage_flags(names: Iterable[str], allowed: frozenset[str]) -> dict[Attribute, bool]:
@@ -155,6 +180,7 @@ VERIFIED_ATTRIBUTES: Final = (
     Attribute.KEY_TYPE,
     Attribute.EC_PARAMS,
     Attribute.VALUE_LEN,
+    Attribute.PARAMETER_SET,
     Attribute.TOKEN,
     Attribute.PRIVATE,
     Attribute.SENSITIVE,
@@ -167,6 +193,7 @@ VERIFIED_ATTRIBUTES: Final = (
 SIGNING: Final = KeyPolicy("signing", KeyKind.P256, frozenset({"SIGN"}), public_usages=frozenset({"VERIFY"}))
 AGREEMENT: Final = KeyPolicy("agreement", KeyKind.P256, frozenset({"DERIVE"}))
 MAC: Final = KeyPolicy("mac", KeyKind.HMAC_256, frozenset({"SIGN"}))
+ML_KEM: Final = KeyPolicy("ml-kem", KeyKind.ML_KEM_768, frozenset({"DECAPSULATE"}))
 _DESCRIBED: Final = (Attribute.LABEL, Attribute.ID, *VERIFIED_ATTRIBUTES)
 
 

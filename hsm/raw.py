@@ -113,6 +113,17 @@ class RawKey(RawObject, Protocol):
     ) -> "RawKey":
         """C_DeriveKey."""
 
+    def decapsulate_key(
+        self,
+        ciphertext: bytes,
+        key_type: KeyType,
+        *,
+        capabilities: MechanismFlag,
+        mechanism: Mechanism,
+        template: Mapping[Attribute, AttributeValue],
+    ) -> "RawKey":
+        """C_DecapsulateKey."""
+
     def unwrap_key(
         self,
         object_class: ObjectClass,
@@ -168,7 +179,7 @@ class RawSession(Protocol):
     def generate_keypair(
         self,
         key_type: KeyType,
-        key_length: int,
+        key_length: int | None,
         *,
         store: bool,
         capabilities: MechanismFlag,

@@ -15,6 +15,7 @@ from hsm.agreement import find_ways, hmac_sha256, peer_with_leading_zero, requir
 from hsm.creation import public_half, store, verify_half
 from hsm.generation import passing_names, passing_pair, passing_secret
 from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, split, verified
+from hsm.mlkem import try_mlkem
 from hsm.policy import AGREEMENT, MAC, SIGNING, VERIFIED_ATTRIBUTES
 from hsm.sessions import Session, Sessions
 
@@ -31,6 +32,7 @@ class Ability(Enum):
     ECDH_P256 = "ECDH on P-256 (CKM_ECDH1_DERIVE)"
     IMPORT_P256 = "import of a P-256 key (C_CreateObject, C_UnwrapKey)"
     HMAC_SHA256 = "HMAC-SHA256 (CKM_SHA256_HMAC)"
+    ML_KEM_768 = "ML-KEM-768 (CKM_ML_KEM)"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def try_all(sessions: Sessions) -> list[Trial]:
 def _tried(sessions: Sessions, ability: Ability) -> Trial:
     try:
         detail = sessions.run(_TRIALS[ability], doing=f"try {ability.value}", mechanism="TRIAL", writable=True)
+    except errors.MechanismMissing as error:  # if the token went away, `try_all` sees it
+        return Trial(ability, str(error))
     except errors.HsmError as error:
         if not sessions.probe():
             raise
@@ -122,6 +126,11 @@ def _try_hmac(session: Session) -> str:
     return ""
 
 
+def _try_mlkem(session: Session) -> str:
+    try_mlkem(session)
+    return ""
+
+
 _TRIALS: Final[dict[Ability, Callable[[Session], str]]] = {
     Ability.RANDOM: _try_random,
     Ability.ECDSA_P256: _try_ecdsa,
@@ -129,6 +138,7 @@ _TRIALS: Final[dict[Ability, Callable[[Session], str]]] = {
     Ability.ECDH_P256: _try_ecdh,
     Ability.IMPORT_P256: _try_import,
     Ability.HMAC_SHA256: _try_hmac,
+    Ability.ML_KEM_768: _try_mlkem,
 }
 # RFC 5903, section 8.1: the initiator's private key.
 _KNOWN: Final = bytes.fromhex("c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433")

@@ -11,16 +11,17 @@ import pkcs11
 from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import Attribute, ObjectClass
 
-from hsm import creation, errors, module
+from hsm import creation, errors, mlkem, module
 from hsm.agreement import Way, Ways
 from hsm.errors import translate_errors
 from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
 from hsm.locks import key_creation_lock, login_lock
 from hsm.login import Login, close, refuse_risky_login
 from hsm.metrics import TokenMetrics
+from hsm.mlkem import TokenMlKemKey
 from hsm.nonces import NonceReport, measure
 from hsm.pin import Pin, PinProvider
-from hsm.policy import AGREEMENT, MAC, SIGNING, KeyPolicy, ObjectInfo, describe
+from hsm.policy import AGREEMENT, MAC, ML_KEM, SIGNING, KeyPolicy, ObjectInfo, describe
 from hsm.quirks import public_key_of, quirks_of
 from hsm.raw import RawToken
 from hsm.selftest import Trial, try_all
@@ -119,6 +120,7 @@ class Token:
         """Take over the sessions of a login to the token; use `open_token`."""
         self._sessions = sessions
         self._ways = Ways(sessions)
+        self._has_mlkem: bool | None = None
         self.label = token.label
         self.serial = module.serial_of(token)
         self.manufacturer = token.manufacturer_id
@@ -155,6 +157,13 @@ class Token:
         """Return whether the token lets the x-coordinate of a shared point out, as `TokenAgreementKey.exchange` needs."""
         return Way.NULL in self._ways.all()
 
+    @property
+    def has_mlkem(self) -> bool:
+        """Return whether the token keeps ML-KEM-768 keys and decapsulates by them, tried at the first question."""
+        if self._has_mlkem is None:
+            self._has_mlkem = self._sessions.run(mlkem.is_offered, doing="try ML-KEM", mechanism="TRIAL", writable=True)
+        return self._has_mlkem
+
     def generate_signing(self, label: str, policy: KeyPolicy = SIGNING) -> TokenSigningKey:
         """Generate a signing key; raises `KeyExists`."""
         self._create(lambda session, name: creation.generate(session, name, policy), label)
@@ -170,6 +179,11 @@ class Token:
         """Generate an HMAC-SHA256 key; raises `KeyExists`."""
         self._create(lambda session, name: creation.generate(session, name, policy), label)
         return self.mac(label, policy)
+
+    def generate_mlkem(self, label: str, policy: KeyPolicy = ML_KEM) -> TokenMlKemKey:
+        """Generate an ML-KEM-768 key; raises `KeyExists`, `MechanismMissing`."""
+        self._create(lambda session, name: creation.generate(session, name, policy), label)
+        return self.mlkem(label, policy)
 
     def import_key(self, label: str, policy: KeyPolicy, value: bytearray) -> None:
         """Store a key made elsewhere: a P-256 scalar, 32 bytes big-endian from 1 to n - 1, or an HMAC key.
@@ -215,6 +229,14 @@ class Token:
         self._sessions.run(lambda session: session.key(label, policy), doing=f"open the key {label!r}")
         self._sessions.watch(label, policy)
         return MacKey(self._sessions, label, policy)
+
+    def mlkem(self, label: str, policy: KeyPolicy = ML_KEM) -> TokenMlKemKey:
+        """Open an ML-KEM-768 key; raises `KeyInvalid` if its public half in the token is another key's, or none."""
+        public = self._sessions.run(
+            lambda session: mlkem.public_half(session, label, policy), doing=f"open the key {label!r}"
+        )
+        self._sessions.watch(label, policy)
+        return TokenMlKemKey(self._sessions, label, policy, public)
 
     def has(self, label: str) -> bool:
         """Return whether the token holds anything of this label."""

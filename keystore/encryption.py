@@ -57,9 +57,9 @@ def require_encryption_key(encryption_key: bytes) -> None:
 class DecryptionKey:
     """The private key of one epoch."""
 
-    def __init__(self, seed: bytes, p256_key: ec.EllipticCurvePrivateKey) -> None:
-        """Put the ML-KEM key of a 64-byte seed (FIPS 203) and a P-256 key, in a token or not, together."""
-        self._mlkem = MLKEM768PrivateKey.from_seed_bytes(seed)
+    def __init__(self, mlkem_key: MLKEM768PrivateKey, p256_key: ec.EllipticCurvePrivateKey) -> None:
+        """Put an ML-KEM key and a P-256 key together, each in a token or not."""
+        self._mlkem = mlkem_key
         self._p256 = p256_key
         self._p256_public = _uncompressed(p256_key.public_key())
         self.encryption_key = self._mlkem.public_key().public_bytes_raw() + self._p256_public

@@ -1,20 +1,22 @@
 """A party's keys in its token, by purpose. Labels are the only names; a purpose has a key of each generation, an epoch its own.
 
-No private key and no S_X exists outside a token but: S_X in memory at its import, TLS leaves of hours in memory, and the seeds
-of an epoch's KEM halves that its token can't hold, sealed at rest (docs/protocol.md, 2).
+No private key and no S_X exists outside a token but: S_X in memory at its import, TLS leaves of hours in memory, and those halves
+of an epoch's KEM key that its token can't hold, sealed at rest (docs/protocol.md, 2).
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
 from hsm import KeyKind, KeyPolicy, Token
 from hsm.errors import KeyNotFound
 from keystore.curve import POINT_BYTES, SCALAR_SEED_BYTES, private_key, public_point, scalar_from_seed
 from keystore.encryption import SEED_BYTES, DecryptionKey
-from keystore.errors import GenerationUnknown, PurposeUnknown
+from keystore.errors import GenerationUnknown, PurposeUnknown, SealBroken
 from keystore.generations import GenerationBook, label_of
 from keystore.issuing import IssuingKey
 from keystore.keyring import (
@@ -38,6 +40,7 @@ from keystore.policies import (
     IDENTITY,
     INDEXING,
     ISSUING,
+    MLKEM_PREFIX,
     PERSON_POLICIES,
     POLICIES,
     RECORDS,
@@ -64,11 +67,13 @@ __all__ = [
 ]
 
 _Key = TypeVar("_Key", SigningKey, Prf)
+_SEED_IN_KEPT: Final = {0: 0, POINT_BYTES: 0, SEED_BYTES: SEED_BYTES, SEED_BYTES + POINT_BYTES: SEED_BYTES}
+"""How many of the bytes that are kept of an epoch's key are the ML-KEM seed, by how many there are; the others are the scalar."""
 
 
 @dataclass(frozen=True)
 class NewEpoch:
-    """A fresh encryption key: what to keep of it. `sealed_seed` opens under the token's sealing key alone."""
+    """A fresh encryption key: what to keep of it. `sealed_seed` is what the token doesn't hold, under its sealing key."""
 
     key: DecryptionKey
     token_label: str
@@ -149,39 +154,68 @@ class PartyKeys:
         return self.successor(purpose, now)
 
     def new_epoch(self) -> NewEpoch:
-        """Make the encryption key of a new epoch: its P-256 half in the token where the token lets x out, else a seed, too.
+        """Make the encryption key of a new epoch: each half in the token where it can be, else sealed at rest.
 
-        The ML-KEM seed is of the token's random numbers, and sealed at rest.
+        The token holds a P-256 half where it lets x out, and an ML-KEM half where it has that. A half outside is of the
+        token's random numbers all the same.
         """
-        seed = self.token.random(SEED_BYTES)
         name = EPOCH_PREFIX + self.token.random(16).hex()
-        half: ec.EllipticCurvePrivateKey
+        mlkem, seed = self._new_mlkem(_mlkem_label(name))
+        p256, scalar = self._new_p256(name)
+        return NewEpoch(DecryptionKey(mlkem, p256), name, self.sealing.seal(seed + scalar, _seed_context(name)))
+
+    def _new_mlkem(self, label: str) -> tuple[MLKEM768PrivateKey, bytes]:
+        if self.token.has_mlkem:
+            return self.token.generate_mlkem(label, self.policies[MLKEM_PREFIX]), b""
+        seed = self.token.random(SEED_BYTES)
+        return MLKEM768PrivateKey.from_seed_bytes(seed), seed
+
+    def _new_p256(self, label: str) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
         if self.token.gives_x:
-            half, kept = self.token.generate_agreement(name, POLICIES[EPOCH_PREFIX]), seed
-        else:
-            half = scalar_from_seed(self.token.random(SCALAR_SEED_BYTES))
-            kept = seed + half.private_numbers().private_value.to_bytes(POINT_BYTES, "big")
-        return NewEpoch(DecryptionKey(seed, half), name, self.sealing.seal(kept, _seed_context(name)))
+            return self.token.generate_agreement(label, self.policies[EPOCH_PREFIX]), b""
+        key = scalar_from_seed(self.token.random(SCALAR_SEED_BYTES))
+        return key, key.private_numbers().private_value.to_bytes(POINT_BYTES, "big")
 
     def open_epoch(self, token_label: str, sealed_seed: bytes) -> DecryptionKey:
-        """Open the encryption key of an epoch. Raises SealBroken, hsm.errors.KeyNotFound."""
+        """Open the encryption key of an epoch. Raises SealBroken, hsm.errors.KeyNotFound, KeyPolicyViolation, KeyInvalid."""
+        seed, scalar = self._kept(token_label, sealed_seed)
+        mlkem = (
+            MLKEM768PrivateKey.from_seed_bytes(seed)
+            if seed
+            else self.token.mlkem(_mlkem_label(token_label), self.policies[MLKEM_PREFIX])
+        )
+        p256 = private_key(scalar) if scalar else self.token.agreement(token_label, self.policies[EPOCH_PREFIX])
+        return DecryptionKey(mlkem, p256)
+
+    def holds_epoch(self, token_label: str, sealed_seed: bytes) -> bool:
+        """Return whether both halves are there, kept or in the token: not if it took the place of one that died (ADR 17)."""
+        try:
+            seed, scalar = self._kept(token_label, sealed_seed)
+        except SealBroken:
+            return False
+        return bool(seed or self.token.has(_mlkem_label(token_label))) and bool(scalar or self.token.has(token_label))
+
+    def _kept(self, token_label: str, sealed_seed: bytes) -> tuple[bytes, bytes]:
+        """Return the ML-KEM seed and the P-256 scalar, each empty if the token holds that half."""
         kept = self.sealing.open(sealed_seed, _seed_context(token_label))
-        seed, scalar = kept[:SEED_BYTES], kept[SEED_BYTES:]
-        if scalar:
-            return DecryptionKey(seed, private_key(scalar))
-        return DecryptionKey(seed, self.token.agreement(token_label, POLICIES[EPOCH_PREFIX]))
+        seed_bytes = _SEED_IN_KEPT.get(len(kept))
+        if seed_bytes is None:
+            raise SealBroken("what is kept of an epoch's key has the size of neither half nor both")
+        return kept[:seed_bytes], kept[seed_bytes:]
 
     def reseal_epoch(self, token_label: str, sealed_seed: bytes) -> bytes:
         """Return the seed of an epoch under the active sealing key, to be kept in place of the other. Raises SealBroken."""
         return self.sealing.reseal(sealed_seed, _seed_context(token_label))
 
     def end_epoch(self, token_label: str) -> None:
-        """Destroy the token's half of an epoch's key: what was sealed to it stays sealed for ever (B5).
+        """Destroy what the token holds of an epoch's key: what was sealed to it stays sealed for ever (B5).
 
-        Where the token has none, the caller's kept seed was all there is.
+        Where the token holds none of it, the caller's kept seed was all there is.
         """
-        if self.token.has(token_label):
-            self.token.destroy(token_label)
+        for label in (token_label, _mlkem_label(token_label)):
+            if self.token.has(label):
+                with suppress(KeyNotFound):  # another process was faster
+                    self.token.destroy(label)
 
     def import_registration_secret(
         self, secret: bytearray, point: bytes, issuer_public_key: bytes, credential: bytes, serial: bytes
@@ -288,6 +322,11 @@ class CloudKeys(_ServerKeys):
     def issuing_of(self, number: int) -> IssuingKey:
         """Return s of a generation that is not revoked. Raises GenerationUnknown, GenerationRevoked."""
         return IssuingKey(self._issuing.named(number).x509)
+
+
+def _mlkem_label(token_label: str) -> str:
+    """Return the label of an epoch's ML-KEM half, by that of its P-256 half."""
+    return MLKEM_PREFIX + token_label.removeprefix(EPOCH_PREFIX)
 
 
 def _seed_context(token_label: str) -> bytes:

@@ -20,6 +20,7 @@ TLS_CA = "tls-ca"
 RECORDS = "records"
 MEDICAL_AUTHORITY = "medical-authority"
 EPOCH_PREFIX = "kem-"
+MLKEM_PREFIX = "mlkem-"
 REGISTRATION_PREFIX = "registration-secret-"
 
 _SIGNS = KeyPolicy(
@@ -27,6 +28,7 @@ _SIGNS = KeyPolicy(
 )
 _AGREES = KeyPolicy("", KeyKind.P256, frozenset({"DERIVE"}), provenance=Provenance.LOCAL)
 _MACS = KeyPolicy("", KeyKind.HMAC_256, frozenset({"SIGN"}), provenance=Provenance.LOCAL)
+_DECAPSULATES = KeyPolicy("", KeyKind.ML_KEM_768, frozenset({"DECAPSULATE"}), provenance=Provenance.LOCAL)
 
 
 def _importable(policy: KeyPolicy) -> KeyPolicy:
@@ -35,7 +37,7 @@ def _importable(policy: KeyPolicy) -> KeyPolicy:
 
 # S_X comes from the public cloud; its public half S_X B would be of use to a thief of s alone.
 _REGISTRATION_SECRET = replace(_importable(_AGREES), has_public_half=False)
-_BY_PREFIX = {EPOCH_PREFIX: _AGREES, REGISTRATION_PREFIX: _REGISTRATION_SECRET}
+_BY_PREFIX = {EPOCH_PREFIX: _AGREES, MLKEM_PREFIX: _DECAPSULATES, REGISTRATION_PREFIX: _REGISTRATION_SECRET}
 
 
 def _named(policies: Mapping[str, KeyPolicy]) -> dict[str, KeyPolicy]:

@@ -24,6 +24,7 @@ from federation.party.node_directory import NodeDirectory, use_softhsm
 from federation.party.tokens import (
     CONSEQUENCES,
     NEEDED,
+    OPTIONAL,
     AuditedKey,
     SurveyedModule,
     audit_token,
@@ -193,21 +194,31 @@ def _trial(role: str, trial: Trial) -> dict[str, Any]:
         "needed": needed,
         "works": trial.works,
         "fault": trial.fault,
-        "consequence": CONSEQUENCES[trial.ability] if needed and not trial.works else "",
+        "consequence": CONSEQUENCES[trial.ability] if _is_missed(role, trial) else "",
     }
 
 
 def check_lines(role: str, trials: list[Trial]) -> Iterator[str]:
     """Yield the table: what works, what the role needs, and what it means that something is missing."""
     for trial in trials:
-        needed = "needed" if trial.ability in NEEDED[role] else "not needed"
+        needed = _need(role, trial)
         yield f"{'works' if trial.works else 'MISSING':8}{needed:12}{trial.ability.value}"
         if not trial.works:
             yield f"{'':20}the token said: {trial.fault}"
-    missing = missing_for(role, trials)
-    for trial in missing:
-        yield f"without {trial.ability.value}: {CONSEQUENCES[trial.ability]}"
-    yield f"this token will {'not do' if missing else 'do'} for the role {role}"
+    for trial in trials:
+        if _is_missed(role, trial):
+            yield f"without {trial.ability.value}: {CONSEQUENCES[trial.ability]}"
+    yield f"this token will {'not do' if missing_for(role, trials) else 'do'} for the role {role}"
+
+
+def _need(role: str, trial: Trial) -> str:
+    if trial.ability in OPTIONAL[role]:
+        return "optional"
+    return "needed" if trial.ability in NEEDED[role] else "not needed"
+
+
+def _is_missed(role: str, trial: Trial) -> bool:
+    return not trial.works and trial.ability in NEEDED[role] | OPTIONAL[role]
 
 
 @token.command("keys")

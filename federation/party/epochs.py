@@ -6,7 +6,6 @@ is stated by one verifying key of the party: when that one is replaced, the next
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,7 +14,6 @@ from federation.protocol.time import Instant, milliseconds
 from federation.store.party import Epochs
 from federation.store.rows import StoredEpoch, StoredStatement
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
-from hsm.errors import KeyNotFound
 from keystore.encryption import KEM_ID, DecryptionKey
 from keystore.errors import EpochKeyUnknown
 from keystore.party import PartyKeys
@@ -91,13 +89,11 @@ class EpochKeeper:
     def sweep(self, now: Instant) -> int:
         """Destroy the keys of epochs that ended 5 minutes ago or more; return how many.
 
-        What another process destroyed is forgotten here too, the ML-KEM seed in memory among it.
+        What another process destroyed is forgotten here too, a seed in memory among it.
         """
         ended = [e for e in self._store.all() if e.not_after + milliseconds(KEPT_AFTER_END) <= now]
         for epoch in ended:
-            # Gone already: a crash, or another process, came between the token and the store.
-            with suppress(KeyNotFound):
-                self._keys.end_epoch(epoch.token_label)
+            self._keys.end_epoch(epoch.token_label)
             self._store.drop(epoch.key_id)
         kept = {epoch.key_id for epoch in self._store.all()}
         with self._lock:
@@ -122,8 +118,8 @@ class EpochKeeper:
         return next((it for it in self._store.all() if _stated_by(it) == named and self._is_held(it)), None)
 
     def _is_held(self, epoch: StoredEpoch) -> bool:
-        """Return whether the token has the key: it has not if it was restored in place of one that died (ADR 17)."""
-        if epoch.key_id not in self._held and self._keys.token.has(epoch.token_label):
+        """Return whether the key is there: it is not if the token was restored in place of one that died (ADR 17)."""
+        if epoch.key_id not in self._held and self._keys.holds_epoch(epoch.token_label, epoch.sealed_seed):
             self._held.add(epoch.key_id)
         return epoch.key_id in self._held
 

@@ -21,6 +21,11 @@ NEEDED = {
 }
 """Role -> what its token has to be able to do: the keys of `keystore.party` and how they come into the token."""
 
+OPTIONAL = {
+    role: frozenset({Ability.ML_KEM_768} if Ability.ECDH_P256 in needed else ()) for role, needed in NEEDED.items()
+}
+"""Role -> what it takes of a token beside: what it does in software, under a key of the token, where the token can't."""
+
 CONSEQUENCES = {
     Ability.RANDOM: "no key can be made",
     Ability.ECDSA_P256: "no signing key (identity, issuing key, certificate authority) can live in it",
@@ -28,8 +33,9 @@ CONSEQUENCES = {
     Ability.IMPORT_P256: "the registration secret, which the public cloud makes, gets in by its maker's own tool alone",
     Ability.HMAC_SHA256: "no blind index, and a server can keep nothing sealed under it",
     Ability.NONCES: "it may not issue: with the issuing key, a thief would make the secrets of all whom it registered",
+    Ability.ML_KEM_768: "the ML-KEM half of an epoch is kept as a seed, sealed, outside the token",
 }
-"""What it means for the party if its token lacks an ability that its role needs."""
+"""What it means for the party if its token lacks an ability that its role takes of it."""
 
 
 @dataclass(frozen=True)

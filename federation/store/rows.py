@@ -23,7 +23,7 @@ class StoredStatement:
 class StoredEpoch:
     """An encryption key of an epoch.
 
-    Its P-256 half is `token_label` in the token, where that lets x out; the seeds of what it does not hold are sealed at rest.
+    `token_label` names its halves in the token; `sealed_seed` is what the token does not hold, sealed at rest.
     """
 
     key_id: bytes

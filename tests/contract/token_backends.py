@@ -40,6 +40,7 @@ class Capability(Enum):
     HMAC = "makes HMAC-SHA256 keys"
     HMAC_IMPORT = "stores an HMAC key made elsewhere"
     UNWRAP_HMAC = "stores such a key that comes wrapped, and knows its size"
+    ML_KEM = "keeps ML-KEM-768 keys and decapsulates by them"
     PROVENANCE = "says which keys it made itself"
     MANY_TOKENS = "has as many tokens as a test asks for"
     INITIALIZE = "is initialised by C_InitToken and C_InitPIN"
@@ -88,6 +89,10 @@ class TokenUnderTest(ABC):
         if Capability.ECDH in self.can:
             agreement = token.generate_agreement("used-agreement")
             uses.append(lambda: agreement.prf(agreement.public_key(), b"info", b"message"))
+        if Capability.ML_KEM in self.can:
+            kem = token.generate_mlkem("used-kem")
+            secret, ciphertext = kem.public_key().encapsulate()
+            uses.append(lambda: kem.decapsulate(ciphertext) == secret or pytest.fail("another secret"))
         if Capability.HMAC in self.can:
             index = token.generate_mac("used-index")
             code = index.mac(b"patient")
@@ -101,7 +106,7 @@ class SoftHsmToken(TokenUnderTest):
     """SoftHSM 2, each token in a directory of its own."""
 
     name = "softhsm"
-    can = frozenset(Capability) - {Capability.KDF_AND_HMAC, Capability.UNWRAP_HMAC}
+    can = frozenset(Capability) - {Capability.KDF_AND_HMAC, Capability.ML_KEM, Capability.UNWRAP_HMAC}
     manufacturer, model = "SoftHSM project", "SoftHSM v2"
     ways = (Way.NULL,)
 

@@ -103,7 +103,7 @@ def test_every_member_has_its_registration_secret_in_its_token(aftermath: Afterm
 
 def test_no_object_is_left_that_no_purpose_names(aftermath: Aftermath) -> None:
     purposes = re.compile(
-        r"identity|sealing|index|issuer|tls-ca|records|medical-authority|kem-.+|registration-secret-.+"
+        r"identity|sealing|index|issuer|tls-ca|records|medical-authority|(ml)?kem-.+|registration-secret-.+"
     )
     for party, told in aftermath.told.items():
         for entry in told["objects"]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
@@ -82,7 +83,7 @@ def issuing_key(value: str) -> IssuingKey:
 
 def decryption_key(party: Json) -> DecryptionKey:
     p256 = private_key(bytes.fromhex(party["p256_private_key"]))
-    return DecryptionKey(bytes.fromhex(party["mlkem_seed"]), p256)
+    return DecryptionKey(MLKEM768PrivateKey.from_seed_bytes(bytes.fromhex(party["mlkem_seed"])), p256)
 
 
 def signed(entry: Json) -> SignedStatement:

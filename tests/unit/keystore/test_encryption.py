@@ -17,13 +17,14 @@ from keystore.encryption import (
 from keystore.errors import EpochKeyUnknown, SealBroken
 from keystore.transcript import digest
 
-KEY = DecryptionKey(bytes(range(64)), private_key(bytes(range(32))))
-OTHER = DecryptionKey(bytes(range(1, 65)), private_key(bytes(range(1, 33))))
+MLKEM = MLKEM768PrivateKey.from_seed_bytes(bytes(range(64)))
+KEY = DecryptionKey(MLKEM, private_key(bytes(range(32))))
+OTHER = DecryptionKey(MLKEM768PrivateKey.generate(), private_key(bytes(range(1, 33))))
 SEALED = seal(KEY.encryption_key, b"content", b"info")
 
 
 def test_the_public_key_is_mlkem_then_p256_and_the_key_id_its_hash():
-    mlkem = MLKEM768PrivateKey.from_seed_bytes(bytes(range(64))).public_key().public_bytes_raw()
+    mlkem = MLKEM.public_key().public_bytes_raw()
     p256 = private_key(bytes(range(32))).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     assert KEY.encryption_key == mlkem + p256
     assert len(KEY.encryption_key) == ENCRYPTION_KEY_BYTES == 1249
@@ -56,7 +57,7 @@ def test_a_tampered_ciphertext_is_refused(position):
 
 @pytest.mark.parametrize("point", [b"\x04" + bytes(64), b"\x02" + bytes(64), b"\0" * 65])
 def test_an_encapsulation_of_no_point_is_refused_as_any_other_by_a_token_too(token, point):
-    in_token = DecryptionKey(bytes(range(64)), token.generate_agreement("epoch"))
+    in_token = DecryptionKey(MLKEM, token.generate_agreement("epoch"))
     for key in (KEY, in_token):
         sealed = seal(key.encryption_key, b"content", b"info")
         assert key.open(sealed, b"info") == b"content"

@@ -87,8 +87,10 @@ def test_an_epochs_seed_of_another_label_is_refused(keys):
 def test_an_epochs_key_is_whole_outside_a_token_that_lets_no_x_out(keys, monkeypatch):
     """Then the P-256 half is kept as a seed beside ML-KEM's, and nothing of the epoch is in the token."""
     monkeypatch.setattr(type(keys.token), "gives_x", False)
+    before = len(keys.token.objects())
     epoch = keys.new_epoch()
-    assert not keys.token.has(epoch.token_label)
+    assert len(keys.token.objects()) == before
+    assert keys.holds_epoch(epoch.token_label, epoch.sealed_seed)
     sealed = seal(epoch.key.encryption_key, b"first flight", b"info")
     assert keys.open_epoch(epoch.token_label, epoch.sealed_seed).open(sealed, b"info") == b"first flight"
     keys.end_epoch(epoch.token_label)
@@ -97,9 +99,29 @@ def test_an_epochs_key_is_whole_outside_a_token_that_lets_no_x_out(keys, monkeyp
 def test_an_ended_epochs_key_is_gone(keys):
     """What remains, the sealed seed, opens nothing without the token's half (B5)."""
     epoch = keys.new_epoch()
+    assert keys.holds_epoch(epoch.token_label, epoch.sealed_seed)
     keys.end_epoch(epoch.token_label)
+    assert not keys.holds_epoch(epoch.token_label, epoch.sealed_seed)
     with pytest.raises(KeyNotFound):
         keys.open_epoch(epoch.token_label, epoch.sealed_seed)
+
+
+@pytest.mark.parametrize("size", [1, 31, 33, 63, 65, 95, 97])
+def test_what_is_kept_of_an_epochs_key_is_neither_half_or_both(keys, size):
+    label = keys.new_epoch().token_label
+    sealed = keys.sealing.seal(bytes(size), transcript("mlkem-seed", label.encode()))
+    assert not keys.holds_epoch(label, sealed)
+    with pytest.raises(SealBroken, match="size"):
+        keys.open_epoch(label, sealed)
+
+
+def test_an_epoch_whose_ml_kem_half_only_another_token_holds_does_not_open(keys):
+    """Such as one of a token with CKM_ML_KEM whose party went on with this one."""
+    label = keys.new_epoch().token_label
+    sealed = keys.sealing.seal(b"", transcript("mlkem-seed", label.encode()))
+    assert not keys.holds_epoch(label, sealed)
+    with pytest.raises(KeyNotFound):
+        keys.open_epoch(label, sealed)
 
 
 @pytest.fixture
@@ -306,7 +328,7 @@ def test_a_second_successor_is_refused_while_one_waits(cloud):
         cloud.keys.generate_successor("index", cloud.now)
 
 
-@pytest.mark.parametrize("purpose", ["records", "medical-authority", "kem-", "other"])
+@pytest.mark.parametrize("purpose", ["records", "medical-authority", "kem-", "mlkem-", "other"])
 def test_a_purpose_that_the_party_lacks_has_no_successor(cloud, purpose):
     with pytest.raises(PurposeUnknown):
         cloud.keys.generate_successor(purpose, cloud.now)
@@ -331,6 +353,7 @@ def test_an_epochs_seed_is_sealed_anew(hospital):
     assert hospital.keys.open_epoch(epoch.token_label, kept).key_id == epoch.key.key_id
     with pytest.raises(SealBroken):
         hospital.keys.open_epoch(epoch.token_label, epoch.sealed_seed)
+    assert not hospital.keys.holds_epoch(epoch.token_label, epoch.sealed_seed)
 
 
 def test_threads_that_seal_through_a_rotation_leave_nothing_that_does_not_open(hospital):

@@ -3,7 +3,7 @@
 import pytest
 
 from federation.cli.token import check_lines
-from federation.party.tokens import CONSEQUENCES, NEEDED, missing_for
+from federation.party.tokens import CONSEQUENCES, NEEDED, OPTIONAL, missing_for
 from hsm import Ability, Trial
 
 LACKS_ECDH = [Trial(ability, "not offered" if ability is Ability.ECDH_P256 else "") for ability in Ability]
@@ -21,5 +21,16 @@ def test_token_without_ecdh_does_for_an_authority_alone(role: str, misses: bool)
     assert "the token said: not offered" in said
 
 
-def test_every_ability_has_its_consequence_and_some_role_needs_it() -> None:
-    assert set(CONSEQUENCES) == set(Ability) == set().union(*NEEDED.values())
+@pytest.mark.parametrize("role", NEEDED)
+def test_token_without_ml_kem_does_for_every_role_and_is_said_to_keep_a_seed_outside(role: str) -> None:
+    lacks_mlkem = [Trial(ability, "not offered" if ability is Ability.ML_KEM_768 else "") for ability in Ability]
+    assert missing_for(role, lacks_mlkem) == []
+    said = "\n".join(check_lines(role, lacks_mlkem))
+    assert f"will do for the role {role}" in said
+    assert (CONSEQUENCES[Ability.ML_KEM_768] in said) == (role != "authority")
+    assert ("optional" in said) == (role != "authority")
+
+
+def test_every_ability_has_its_consequence_and_some_role_takes_it() -> None:
+    assert set(CONSEQUENCES) == set(Ability) == set().union(*NEEDED.values(), *OPTIONAL.values())
+    assert all(not NEEDED[role] & OPTIONAL[role] for role in NEEDED)

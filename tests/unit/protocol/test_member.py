@@ -132,6 +132,19 @@ def test_a_renewed_key_leaves_the_old_one_in_force(keeper):
     assert key_id(keeper.current(START + 2)) == new
 
 
+def test_an_epoch_of_which_the_token_holds_nothing_is_found_and_renewed_as_any_other(token, monkeypatch):
+    """An HSM that lets no x out, without ML-KEM: both halves are kept, sealed."""
+    monkeypatch.setattr(type(token), "gives_x", False)
+    keys, store = PartyKeys.create(token), new_epochs()
+    first = key_id(EpochKeeper("P:wang", keys, store).current(START))
+    again = EpochKeeper("P:wang", PartyKeys(token), store)
+    assert key_id(again.current(START + 1)) == first
+    assert again.find(first).key_id == first
+    assert again.sweep(START + EPOCH_LIFE // timedelta(milliseconds=1) + 300_000) == 1
+    with pytest.raises(EpochKeyUnknown):
+        again.find(first)
+
+
 def test_an_ended_epochs_key_is_destroyed_five_minutes_after_its_end(keeper):
     old = key_id(keeper.current(START))
     end = START + EPOCH_LIFE // timedelta(milliseconds=1)

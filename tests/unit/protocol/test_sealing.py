@@ -1,6 +1,7 @@
 """The outer form of sealed messages: what clear fields decide, padding, and what `info` binds."""
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
 from federation.errors import (
     FieldInvalid,
@@ -30,7 +31,7 @@ from keystore.transcript import frame
 from tests.mallory import refused, with_unknown_field
 
 NOW = 1_790_000_000_000
-KEY = DecryptionKey(bytes(64), private_key(bytes(range(32))))
+KEY = DecryptionKey(MLKEM768PrivateKey.from_seed_bytes(bytes(64)), private_key(bytes(range(32))))
 KEYRING = FixedKeyring.of(KEY)
 SESSION = b"s" * 16
 PAYLOAD = TicketRequest(hospital_id="H:alpha", patient_id="P:wang", nonce=bytes(16), sent_at=NOW, signature=bytes(64))
