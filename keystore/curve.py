@@ -64,7 +64,9 @@ def x_of(point: ec.EllipticCurvePublicKey) -> bytes:
 
 
 def compressed(point: ec.EllipticCurvePublicKey) -> bytes:
-    """Return a public key as 33 bytes (SEC 1, section 2.3.3)."""
+    """Return a public key as 33 bytes (SEC 1, section 2.3.3). Raises InvalidPoint for a key of another curve."""
+    if not isinstance(point.curve, ec.SECP256R1):
+        raise InvalidPoint("the key is on another curve than P-256")
     return point.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 
 

@@ -80,8 +80,9 @@ def test_a_verifying_key_is_its_33_bytes():
 def test_a_key_of_another_curve_is_refused():
     with pytest.raises(InvalidPoint):
         SigningKey(ec.generate_private_key(ec.SECP384R1()))
-    with pytest.raises(InvalidPoint):
-        VerifyingKey.of(ec.generate_private_key(ec.SECP256K1()).public_key())
+    for _ in range(8):  # half of all x-coordinates lie on P-256, too
+        with pytest.raises(InvalidPoint):
+            VerifyingKey.of(ec.generate_private_key(ec.SECP256K1()).public_key())
 
 
 def test_repr_shows_the_public_half_alone():
