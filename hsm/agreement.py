@@ -17,6 +17,7 @@ from pkcs11 import KDF, Attribute, KeyType, Mechanism, exceptions
 
 from hsm import errors
 from hsm.generation import passing_pair
+from hsm.locks import key_creation_lock
 from hsm.policy import AGREEMENT, KEY_SIZE_BYTES
 from hsm.quirks import point_of
 from hsm.raw import NO_CAPABILITIES, RawKey, Template, template
@@ -142,9 +143,9 @@ class Ways:
 
     def all(self) -> tuple[Way, ...]:
         """Return the ways that the token has, the strongest first; raises `MechanismMissing` if it has none."""
-        self._found = self._found or self._sessions.run(
-            find_ways, doing="agree on a secret", mechanism="TRIAL", writable=True
-        )
+        if not self._found:
+            with key_creation_lock():  # nobody clears away earlier trials meanwhile
+                self._found = self._sessions.run(find_ways, doing="agree on a secret", mechanism="TRIAL", writable=True)
         return self._found
 
     def strongest(self) -> Way:

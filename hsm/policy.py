@@ -89,10 +89,11 @@ class KeyPolicy:
         # The last one: SoftHSM sets a template's attributes in turn, and nothing after this one.
         return template(self._flags(), usages, copyable, {Attribute.MODIFIABLE: self.modifiable})
 
-    def public_template(self) -> Template:
+    def public_template(self, quirks: Quirks) -> Template:
         """Return the attributes of the public half, its names and value aside."""
         flags = {Attribute.TOKEN: True, Attribute.PRIVATE: False, Attribute.MODIFIABLE: self.modifiable}
-        return template(flags, _usage_flags(_USAGES_OF_CLASS[ObjectClass.PUBLIC_KEY], self.public_usages))
+        names = _USAGES_OF_CLASS[ObjectClass.PUBLIC_KEY] if quirks.names_public_usages else ()
+        return template(flags, _usage_flags(names, self.public_usages))
 
     def violations(self, attributes: Mapping[int, object]) -> list[str]:
         """Name every attribute of a private or secret key that is not as the policy wants it.
@@ -205,9 +206,9 @@ class ObjectInfo:
         return policy.violations(self._attributes)
 
 
-def describe(thing: RawObject) -> ObjectInfo:
+def describe(thing: RawObject, quirks: Quirks) -> ObjectInfo:
     """Read what an object says about itself."""
-    attributes = thing.get_attributes(_DESCRIBED)
+    attributes = quirks.as_standard(thing.get_attributes(_DESCRIBED))
     return ObjectInfo(
         label=attributes.get(Attribute.LABEL, ""),
         id=attributes.get(Attribute.ID, b""),

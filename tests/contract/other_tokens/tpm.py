@@ -28,8 +28,9 @@ class TpmToken(TokenUnderTest):
     """
 
     name = "tpm"
-    can = frozenset({Capability.MANY_TOKENS})
+    can = frozenset({Capability.MANY_TOKENS, Capability.ECDSA, Capability.PROVENANCE})
     manufacturer, model = "IBM", "SW   TPM"
+    roles = frozenset({"authority"})
 
     def __init__(self) -> None:
         self._numbers = count()

@@ -26,7 +26,7 @@ def test_token_without_a_row_is_taken_to_keep_to_the_standard(manufacturer: str,
 
 def test_row_is_chosen_by_the_tokens_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = Quirks(wraps_points=False)
-    monkeypatch.setattr("hsm.quirks._BY_MANUFACTURER", (("Acme", raw),))
+    monkeypatch.setattr("hsm.quirks._BY_WORDS", (("Acme", raw),))
     assert quirks_of("ACME Corp.", "v1") is raw
     assert quirks_of("Other", "Acme v1") is raw
     assert quirks_of("Other", "v1") is STANDARD
