@@ -85,7 +85,9 @@ class KeyPolicy:
     def secret_template(self, quirks: Quirks) -> Template:
         """Return the attributes of the private or secret half, its names and value aside."""
         copyable = {Attribute.COPYABLE: self.copyable} if quirks.has_copyable else {}
-        usages = _usage_flags(_USAGES_OF_CLASS[self.kind.object_class], self.usages)
+        by_decrypt = quirks.derives_by_decrypt and "DERIVE" in self.usages
+        allowed = self.usages | {"DECRYPT"} if by_decrypt else self.usages
+        usages = _usage_flags(_USAGES_OF_CLASS[self.kind.object_class], allowed)
         # The last one: SoftHSM sets a template's attributes in turn, and nothing after this one.
         return template(self._flags(), usages, copyable, {Attribute.MODIFIABLE: self.modifiable})
 

@@ -35,11 +35,16 @@ class Quirks:
     has_copyable: bool = True  # the token takes CKA_COPYABLE in a template (since PKCS#11 2.40)
     names_public_usages: bool = True  # the template of a public half may say what it is for
     mac_key_type: KeyType = KeyType.GENERIC_SECRET  # CKA_KEY_TYPE of an HMAC key; any other has its length in its name
-    always_says: frozenset[Attribute] = frozenset()  # flags that it raises of every key, whatever the key can do
+    derives_by_decrypt: bool = False  # the template of an agreement key has to allow DECRYPT
+    # flags that it raises, whatever the key can do, of each key of which it raises another
+    also_says: tuple[tuple[Attribute, frozenset[Attribute]], ...] = ()
 
     def as_standard(self, attributes: Mapping[int, Any]) -> dict[int, Any]:
         """Return what the token says of a key as a token without quirks would say it."""
-        said = dict(attributes) | dict.fromkeys(self.always_says & attributes.keys(), False)
+        said = dict(attributes)
+        for flag, others in self.also_says:
+            if attributes.get(flag) is True:
+                said |= dict.fromkeys(others & attributes.keys(), False)
         if said.get(Attribute.KEY_TYPE) == self.mac_key_type:
             said[Attribute.KEY_TYPE] = KeyType.GENERIC_SECRET
         return said
@@ -57,14 +62,33 @@ STANDARD: Final = Quirks()
 
 _BY_WORDS: Final[tuple[tuple[str, Quirks], ...]] = (
     # tpm2-pkcs11 a38c350, src/lib/attrs.c: a use of the public half that the TPM sees otherwise is CKR_GENERAL_ERROR, "attr
-    # mismatch"; run on swtpm with 1.9.0. The manufacturer and the model are the TPM's, so it is known by the module's words.
-    ("TPM2.0 Cryptoki", Quirks(names_public_usages=False)),
+    # mismatch"; run on swtpm with 1.9.0. A TPM knows two uses, each of which has two names here (src/lib/tpm.c, "conditional
+    # block"), and agrees by the second; no EC key encrypts or decrypts. Known by the module's words: the others are the TPM's.
+    (
+        "TPM2.0 Cryptoki",
+        Quirks(
+            names_public_usages=False,
+            derives_by_decrypt=True,
+            also_says=(
+                (Attribute.SIGN, frozenset({Attribute.ENCRYPT})),
+                (Attribute.DERIVE, frozenset({Attribute.DECRYPT, Attribute.VERIFY})),
+            ),
+        ),
+    ),
     # yubihsm-shell 428bfdd, pkcs11/util_pkcs11.c, parse_hmac_template: CKK_SHA256_HMAC alone, and no CKA_VALUE_LEN.
     ("YubiHSM", Quirks(mac_key_type=KeyType.SHA256_HMAC)),
     # OpenSC 14c80b0, src/pkcs15init/pkcs15-lib.c: every key that it makes is MODIFIABLE (DEFAULT_PRKEY_FLAGS), of which
     # C_SetAttributeValue changes names alone (src/pkcs11/framework-pkcs15.c, pkcs15_set_attrib), and whatever signs says
     # SIGN_RECOVER, too (x509_to_pkcs15_private_key_usage), which no EC key does.
-    ("OpenSC", Quirks(always_says=frozenset({Attribute.MODIFIABLE, Attribute.SIGN_RECOVER}))),
+    (
+        "OpenSC",
+        Quirks(
+            also_says=(
+                (Attribute.TOKEN, frozenset({Attribute.MODIFIABLE})),
+                (Attribute.SIGN, frozenset({Attribute.SIGN_RECOVER})),
+            )
+        ),
+    ),
 )
 
 

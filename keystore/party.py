@@ -5,6 +5,7 @@ of an epoch's KEM halves that its token can't hold, sealed at rest (docs/protoco
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self, TypeVar
 
@@ -14,7 +15,7 @@ from hsm import KeyKind, KeyPolicy, Token
 from hsm.errors import KeyNotFound
 from keystore.curve import POINT_BYTES, SCALAR_SEED_BYTES, private_key, public_point, scalar_from_seed
 from keystore.encryption import SEED_BYTES, DecryptionKey
-from keystore.errors import GenerationUnknown, PurposeUnknown
+from keystore.errors import GenerationUnknown, PurposeUnknown, SealBroken
 from keystore.generations import GenerationBook, label_of
 from keystore.issuing import IssuingKey
 from keystore.keyring import (
@@ -161,6 +162,14 @@ class PartyKeys:
             half = scalar_from_seed(self.token.random(SCALAR_SEED_BYTES))
             kept = seed + half.private_numbers().private_value.to_bytes(POINT_BYTES, "big")
         return NewEpoch(DecryptionKey(seed, half), name, self.sealing.seal(kept, _seed_context(name)))
+
+    def has_epoch(self, token_label: str, sealed_seed: bytes) -> bool:
+        """Return whether an epoch's key opens: its half is in the token, or both are sealed under a key of this token."""
+        if self.token.has(token_label):
+            return True
+        with suppress(SealBroken):
+            return len(self.sealing.open(sealed_seed, _seed_context(token_label))) > SEED_BYTES
+        return False
 
     def open_epoch(self, token_label: str, sealed_seed: bytes) -> DecryptionKey:
         """Open the encryption key of an epoch. Raises SealBroken, hsm.errors.KeyNotFound."""

@@ -54,7 +54,11 @@ class Limits:
         self.profile = profile
         self.mechanisms = {_mechanism(name.removeprefix("CKM_")) for name in profile["mechanisms"]}
         self.hmac_key_type = KeyType[profile.get("hmac_key_type", "CKK_GENERIC_SECRET").removeprefix("CKK_")]
-        self.always_says = {int(Attribute[name.removeprefix("CKA_")]) for name in profile.get("always_says", ())}
+        self.also_says = {
+            (_attribute(flag), int(_attribute(other)))
+            for flag, others in profile.get("also_says", {}).items()
+            for other in others
+        }
         self.makers_tool = False
 
     @property
@@ -106,6 +110,10 @@ class Template:
 
 def _mechanism(name: str) -> int:
     return 0x8000216F if name == "CLOUDHSM_AES_KEY_WRAP_ZERO_PAD" else int(Mechanism[name])
+
+
+def _attribute(name: str) -> Attribute:
+    return Attribute[name.removeprefix("CKA_")]
 
 
 def _flag(value: bool) -> bytes:
@@ -240,6 +248,8 @@ class Limiter:
             _refuse(self._says("generates_as") == "so", _USER_TYPE_INVALID)
             names_uses = any(attribute.type in {int(usage) for usage in USAGES.values()} for attribute in halves[0])
             _refuse(names_uses and self._says("public_usages") is False, _GENERAL_ERROR)
+            able = any(halves[1].get(use) == _flag(True) for use in (Attribute.SIGN, Attribute.DECRYPT))
+            _refuse(self._says("derives_by_decrypt") and not able, _GENERAL_ERROR)
             copies = [half.changed(self._names_and_life(half)) for half in halves]
             self._generated.add(halves[1].get(Attribute.ID) or b"")
             passed = [part for copy, _ in copies for part in (ctypes.addressof(copy), len(copy))]
@@ -355,9 +365,10 @@ class Limiter:
         return answer
 
     def _say(self, session: int, key: int, attribute: _Attribute) -> None:
-        is_raised = attribute.type in self.limits.always_says and attribute.size_bytes == 1
-        if is_raised and self._is(session, key, Attribute.CLASS, ObjectClass.PRIVATE_KEY):
-            ctypes.c_ubyte.from_address(attribute.value).value = 1
+        if attribute.size_bytes == 1 and self._is(session, key, Attribute.CLASS, ObjectClass.PRIVATE_KEY):
+            raised = [flag for flag, other in self.limits.also_says if other == attribute.type]
+            if any(self._is(session, key, flag, 1) for flag in raised):
+                ctypes.c_ubyte.from_address(attribute.value).value = 1
         if attribute.type in _PROVEN and attribute.size_bytes == 1 and self._says("base") == "nss":
             # NSS says of no key that it was made inside.
             ctypes.c_ubyte.from_address(attribute.value).value = (

@@ -37,6 +37,7 @@ OPENERS: dict[str, Callable[[Token, str], object]] = {
 
 
 @pytest.mark.parametrize("maker", [*KINDS, IMPORT])
+@needs(Capability.ECDH)
 def test_existing_label_is_never_replaced(token: Token, maker: str) -> None:
     MAKERS[maker](token, "taken")
     before = token.objects()

@@ -68,7 +68,7 @@ def test_check_tells_every_role_whether_the_token_will_do(
         record_testsuite_property(name, value if isinstance(value, str) else " ".join(sorted(value)))
 
 
-@needs(Capability.ECDSA)
+@needs(Capability.ECDSA, Capability.PROVENANCE)
 def test_whole_visit_of_everybody_whom_the_token_serves(
     trials: list[Trial],
     token_under_test: TokenUnderTest,
