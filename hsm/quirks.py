@@ -35,6 +35,9 @@ class Quirks:
     has_copyable: bool = True  # the token takes CKA_COPYABLE in a template (since PKCS#11 2.40)
     names_public_usages: bool = True  # the template of a public half may say what it is for
     mac_key_type: KeyType = KeyType.GENERIC_SECRET  # CKA_KEY_TYPE of an HMAC key; any other has its length in its name
+    derives_read_only: bool = (
+        True  # in a session that is read-only, too, what is derived being an object of the session
+    )
     derives_by_decrypt: bool = False  # the template of an agreement key has to allow DECRYPT
     # flags that it raises, whatever the key can do, of each key of which it raises another
     also_says: tuple[tuple[Attribute, frozenset[Attribute]], ...] = ()
@@ -68,6 +71,7 @@ _BY_WORDS: Final[tuple[tuple[str, Quirks], ...]] = (
         "TPM2.0 Cryptoki",
         Quirks(
             names_public_usages=False,
+            derives_read_only=False,  # src/lib/derive.c, object_create: run on swtpm with a38c350
             derives_by_decrypt=True,
             also_says=(
                 (Attribute.SIGN, frozenset({Attribute.ENCRYPT})),

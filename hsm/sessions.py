@@ -251,7 +251,7 @@ class Sessions:
                 if writable:
                     break  # the writable one takes the place of this one
         epoch, generation = self._epoch, self._login.generation
-        raw = open_session(self._login.token, writable=writable)
+        raw = open_session(self._login.token, writable=writable or not self._quirks.derives_read_only)
         return Session(raw, self._module.cryptoki, self._login, self._quirks, epoch, generation)
 
     @contextmanager

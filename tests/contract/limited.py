@@ -40,7 +40,7 @@ _FIXED_LABEL = b"Private key for Retired Key 1"
 _OK, _GENERAL_ERROR, _FUNCTION_FAILED = 0, 0x5, 0x6
 _TYPE_INVALID, _VALUE_INVALID, _NOT_SUPPORTED = 0x12, 0x13, 0x54
 _MECHANISM_INVALID, _PARAM_INVALID, _SESSION_COUNT = 0x70, 0x71, 0xB1
-_INCONSISTENT, _USER_TYPE_INVALID = 0xD1, 0x103
+_READ_ONLY, _INCONSISTENT, _USER_TYPE_INVALID = 0xB5, 0xD1, 0x103
 _RW_SESSION = 0x2  # CKF_RW_SESSION
 
 
@@ -155,6 +155,7 @@ class Limiter:
     def __init__(self, library: Path, limits: Limits) -> None:
         self.limits, self._sessions = limits, set[int]()
         self._generated: set[bytes] = set()  # CKA_IDs
+        self._read_only: set[int] = set()
         pointer = ctypes.c_void_p()
         self._library = ctypes.CDLL(str(library))
         assert self._library.C_GetFunctionList(ctypes.byref(pointer)) == _OK
@@ -215,7 +216,9 @@ class Limiter:
             _refuse(len(self._sessions) >= (self._says("sessions") or 2**32), _SESSION_COUNT)
         answer = self._real["C_OpenSession"](slot, flags, data, notify, session)
         if limited and answer == _OK:
-            self._sessions.add(ctypes.c_ulong.from_address(session).value)
+            handle = ctypes.c_ulong.from_address(session).value
+            self._sessions.add(handle)
+            (self._read_only.discard if flags & _RW_SESSION else self._read_only.add)(handle)
         return answer
 
     def CloseSession(self, session: int) -> int:
@@ -350,6 +353,7 @@ class Limiter:
         given = Template(template, count)
         if session in self._sessions:
             self._require_mechanism(session, mechanism)
+            _refuse(session in self._read_only and self._says("derives_read_only") is False, _READ_ONLY)
             kdf = ctypes.c_ulong.from_address(_Mechanism.from_address(mechanism).parameters).value
             _refuse(_KDF.get(kdf) not in self.limits.profile["derivations"], _PARAM_INVALID)
             readable = given.get(Attribute.EXTRACTABLE) == _flag(True) or given.get(Attribute.SENSITIVE) == _flag(False)
@@ -412,7 +416,7 @@ class LimitedToken(TokenUnderTest):
         self._limits = Limits(profile)
         self._base: TokenUnderTest = nss.NssToken() if profile["base"] == "nss" else SoftHsmToken()
         self.ways = self._limits.ways
-        self.way_in = profile["import"]
+        self.has_makers_tool = profile["import"] == "tool"
         self.manufacturer, self.model = profile["words"][1:] if "words" in profile else (None, None)
         self.can = frozenset(self._abilities(profile))
 
@@ -443,8 +447,7 @@ class LimitedToken(TokenUnderTest):
 
     @contextmanager
     def makers_tool(self) -> Iterator[None]:
-        """Let a key in as its maker's tool would, in a ceremony, where nothing else lets one in."""
-        self._limits.makers_tool = self.way_in == "tool"
+        self._limits.makers_tool = self.has_makers_tool
         try:
             yield
         finally:

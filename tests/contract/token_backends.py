@@ -68,6 +68,8 @@ class TokenUnderTest(ABC):
     model: str | None = None
     ways: tuple[Way, ...] | None = None
     """The ways of agreement that the token has, the strongest first; None where that isn't known beforehand."""
+    has_makers_tool = False
+    """Whether only `makers_tool` lets a key made elsewhere in."""
     roles: frozenset[str] | None = None
     """The roles for which `medunion token check` finds nothing missing; None where that isn't known beforehand."""
 
@@ -80,7 +82,7 @@ class TokenUnderTest(ABC):
         """Give a token without objects, not opened; a new one each time if it has MANY_TOKENS."""
 
     def makers_tool(self) -> AbstractContextManager[None]:
-        """Let a key in as the maker's tool would, in a ceremony, where nothing else lets one in."""
+        """Let a key in as the maker's tool would, in a ceremony."""
         return nullcontext()
 
     def remove(self, uri: TokenUri) -> Callable[[], None]:

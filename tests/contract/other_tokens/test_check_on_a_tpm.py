@@ -53,5 +53,6 @@ def test_tpm_is_initialised_listed_and_found_wanting(
         code, said = run("check", "--role", "authority", *token)
         assert code == 0
         assert "this token will do for the role authority" in said
+        flush(address)
         assert run("keys", *token) == (0, "0 objects, 0 findings\n")
     print(listed + said)
