@@ -71,7 +71,7 @@ def clear_trials(session: Session) -> None:
 
 
 def _destroy(session: Session, names: Template) -> None:
-    for thing in session.raw.get_objects(names):
+    for thing in session.search({**names}):
         with suppress(PKCS11Error):
             thing.destroy()
 

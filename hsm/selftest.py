@@ -16,7 +16,7 @@ from hsm.creation import public_half, store_passing, verify_half
 from hsm.generation import clear_trials, passing_names, passing_pair, passing_secret
 from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, split, verified
 from hsm.locks import key_creation_lock
-from hsm.policy import AGREEMENT, MAC, SIGNING
+from hsm.policy import AGREEMENT, MAC, SIGNING, VERIFIED_ATTRIBUTES
 from hsm.sessions import Session, Sessions
 
 _MESSAGE: Final = b"a throw-away message"
@@ -111,6 +111,10 @@ def _try_import(session: Session) -> str:
     with passing_names(session) as names:
         how = store_passing(session, AGREEMENT, names, value)
         (key,) = session.search({Attribute.CLASS: ObjectClass.PRIVATE_KEY, **names})
+        # Before it is used: SoftHSM takes a key on a curve that it does not know, and dies of using it.
+        said = session.quirks.as_standard(key.get_attributes(VERIFIED_ATTRIBUTES))
+        wrong = set(AGREEMENT.violations(said)) - {Attribute.TOKEN.name}
+        _require(not wrong, f"what is imported breaks its policy: {', '.join(sorted(wrong))}")
         verify_half(session, key, public_half(value), way)
     return how
 
