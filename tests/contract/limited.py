@@ -421,7 +421,7 @@ class LimitedToken(TokenUnderTest):
         self.can = frozenset(self._abilities(profile))
 
     def _abilities(self, profile: Mapping[str, Any]) -> Iterator[Capability]:
-        yield Capability.MANY_TOKENS
+        yield from (Capability.MANY_KEYS, Capability.MANY_TOKENS)
         if profile["generates_as"] == "so":
             return
         yield from (Capability.ECDSA, Capability.PROVENANCE)

@@ -121,7 +121,7 @@ def test_key_of_one_purpose_is_refused_for_the_other(token: Token) -> None:
         token.signing("agreement")
 
 
-@needs(Capability.ECDSA)
+@needs(Capability.ECDSA, Capability.MANY_KEYS)
 def test_key_of_another_curve_is_refused(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
     p_384 = encode_named_curve_parameters("secp384r1")
     with monkeypatch.context() as other:

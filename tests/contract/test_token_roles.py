@@ -38,7 +38,7 @@ def checked(role: str, uri: TokenUri, pin_file: Path) -> Result:
     return CliRunner().invoke(command, words, catch_exceptions=False)
 
 
-@needs(Capability.ECDSA)
+@needs(Capability.ECDSA, Capability.MANY_KEYS)
 def test_check_tells_every_role_whether_the_token_will_do(
     trials: list[Trial],
     token_under_test: TokenUnderTest,

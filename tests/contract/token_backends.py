@@ -44,6 +44,7 @@ class Capability(Enum):
     HMAC_IMPORT = "stores an HMAC key made elsewhere"
     UNWRAP_HMAC = "stores such a key that comes wrapped, and knows its size"
     PROVENANCE = "says which keys it made itself"
+    MANY_KEYS = "has room for more than three keys that are in use"
     MANY_TOKENS = "has as many tokens as a test asks for"
     INITIALIZE = "is initialised by C_InitToken and C_InitPIN"
     REMOVAL = "can be taken away and put back by a program"

@@ -18,7 +18,7 @@ SUITE = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/contract")
 # Ubuntu has no package with a recent softoken: ci/install-tokens says so loudly there, and fails in CI.
 REQUIRED = os.environ.get("MEDUNION_REQUIRE_TOKENS") == "1"
 HAS_NSS = REQUIRED or nss.LIBRARY.exists()
-BACKENDS = [("nss:NssToken", 100)] * HAS_NSS + [("tpm:TpmToken", 20)]
+BACKENDS = [("nss:NssToken", 100)] * HAS_NSS + [("tpm:TpmToken", 70)]
 
 
 @pytest.mark.parametrize(("backend", "fewest"), BACKENDS)

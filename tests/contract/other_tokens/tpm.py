@@ -27,12 +27,12 @@ class TpmToken(TokenUnderTest):
     """Tokens in one TPM, which counts the wrong PINs of all of them together: so it is told to bear many.
 
     Two threads that draw random bytes at once get CKR_GENERAL_ERROR from tpm2-pkcs11 1.9.0: it has no THREADS.
-    C_InitToken makes a token but never makes one anew: it has no INITIALIZE. It signs (`test_check_on_a_tpm.py`), but keeps
-    each key in the TPM that it has used, and a TPM without a resource manager has room for three: so no ECDSA here.
+    C_InitToken makes a token but never makes one anew: it has no INITIALIZE. Keys that were used stay in the TPM, where without
+    a resource manager there is room for three: it has no MANY_KEYS.
     """
 
     name = "tpm"
-    can = frozenset({Capability.MANY_TOKENS})
+    can = frozenset({Capability.MANY_TOKENS, Capability.ECDSA, Capability.PROVENANCE})
     manufacturer, model = "IBM", "SW   TPM"
     roles = frozenset({"authority"})
 
@@ -42,10 +42,11 @@ class TpmToken(TokenUnderTest):
     def start(self, request: pytest.FixtureRequest) -> None:
         directory: Path = request.getfixturevalue("tmp_path_factory").mktemp("tpm")
         running = ExitStack()
-        running.enter_context(software_tpm(directory, most_wrong_pins=100))
+        self._address = running.enter_context(software_tpm(directory, most_wrong_pins=100))
         request.addfinalizer(running.close)
 
     def make(self, label_prefix: str) -> TokenUri:
+        flush(self._address)
         label = f"{label_prefix}-{next(self._numbers)}"
         return initialise_token(LIBRARY, label, pin=Pin(self.user_pin), so_pin=Pin(self.so_pin))
 
