@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from pkcs11 import KDF, Attribute, KeyType, Mechanism, exceptions
 
 from hsm import errors
-from hsm.generation import passing_pair
+from hsm.generation import clear_trials, passing_pair
+from hsm.locks import key_creation_lock
 from hsm.policy import AGREEMENT, KEY_SIZE_BYTES
 from hsm.quirks import point_of
 from hsm.raw import NO_CAPABILITIES, RawKey, Template, template
@@ -142,14 +143,21 @@ class Ways:
 
     def all(self) -> tuple[Way, ...]:
         """Return the ways that the token has, the strongest first; raises `MechanismMissing` if it has none."""
-        self._found = self._found or self._sessions.run(
-            find_ways, doing="agree on a secret", mechanism="TRIAL", writable=True
-        )
+        if not self._found:
+            with key_creation_lock():  # no trial of another process is under way
+                self._found = self._sessions.run(
+                    _find_anew, doing="agree on a secret", mechanism="TRIAL", writable=True
+                )
         return self._found
 
     def strongest(self) -> Way:
         """Return the way to take; raises `MechanismMissing` if the token has none."""
         return self.all()[0]
+
+
+def _find_anew(session: Session) -> tuple[Way, ...]:
+    clear_trials(session)
+    return find_ways(session)
 
 
 def find_ways(session: Session) -> tuple[Way, ...]:

@@ -3,7 +3,8 @@
 python-pkcs11 initialises with C_Initialize(NULL), "I have one thread", yet releases the GIL round every call; its
 sessions log the whole process out when they close, and a login that fails leaks its session. So initialising, login
 and logout happen here, and so does what it has no function for: making tokens, and creating an object from a buffer
-that the caller can wipe. So does signing, for a result of known size (`hsm.keys`).
+that the caller can wipe. So does signing, for a result of known size (`hsm.keys`), and generating keys, to whose templates
+python-pkcs11 adds a length and uses that not every token takes, and unwrapping, by vendors' mechanisms too.
 Failures are raised as python-pkcs11's exceptions, so that `hsm.errors` translates one family.
 """
 
@@ -110,6 +111,9 @@ class Function(IntEnum):
     C_CreateObject = 20
     C_SignInit = 42
     C_Sign = 43
+    C_GenerateKey = 58
+    C_GenerateKeyPair = 59
+    C_UnwrapKey = 61
 
 
 class _FunctionList(ctypes.Structure):
@@ -232,13 +236,39 @@ class Cryptoki:
 
     def create_object(self, session: int, template: Sequence[tuple[Attribute, bytearray]]) -> int:
         """Create an object from values that the token reads where they lie: nothing of them is copied. Its handle."""
-        attributes = (_Attribute * len(template))()
-        for attribute, (kind, value) in zip(attributes, template, strict=True):
-            attribute.type, attribute.size_bytes = int(kind), len(value)
-            attribute.value = ctypes.addressof((ctypes.c_char * len(value)).from_buffer(value))
         handle = ctypes.c_ulong()
-        self._call(Function.C_CreateObject, session, attributes, len(template), ctypes.byref(handle))
+        self._call(Function.C_CreateObject, session, _attributes(template), len(template), ctypes.byref(handle))
         return handle.value
+
+    def generate_key(self, session: int, mechanism: Mechanism, template: Sequence[tuple[Attribute, bytearray]]) -> None:
+        """Generate a secret key by a mechanism without parameters."""
+        chosen, handle = ctypes.byref(_Mechanism(mechanism)), ctypes.byref(ctypes.c_ulong())
+        self._call(Function.C_GenerateKey, session, chosen, _attributes(template), len(template), handle)
+
+    def generate_pair(
+        self,
+        session: int,
+        mechanism: Mechanism,
+        public: Sequence[tuple[Attribute, bytearray]],
+        private: Sequence[tuple[Attribute, bytearray]],
+    ) -> None:
+        """Generate a key pair by a mechanism without parameters."""
+        halves = _attributes(public), len(public), _attributes(private), len(private)
+        handles = ctypes.byref(ctypes.c_ulong()), ctypes.byref(ctypes.c_ulong())
+        self._call(Function.C_GenerateKeyPair, session, ctypes.byref(_Mechanism(mechanism)), *halves, *handles)
+
+    def unwrap_key(
+        self,
+        session: int,
+        opener: int,
+        mechanism: int,
+        wrapped: bytes,
+        template: Sequence[tuple[Attribute, bytearray]],
+    ) -> None:
+        """Unwrap a key by a mechanism without parameters, which may be a vendor's own."""
+        given = ctypes.byref(_Mechanism(mechanism)), opener, wrapped, len(wrapped)
+        made = _attributes(template), len(template), ctypes.byref(ctypes.c_ulong())
+        self._call(Function.C_UnwrapKey, session, *given, *made)
 
     def sign(self, session: int, key: int, mechanism: Mechanism, data: bytes, size_bytes: int) -> bytes:
         """Sign or authenticate data by a mechanism without parameters; the result has at most `size_bytes`."""
@@ -251,6 +281,15 @@ class Cryptoki:
         # Handles and lengths are CK_ULONG; ctypes would pass a plain int as a 32-bit one.
         passed = [ctypes.c_ulong(value) if type(value) is int else value for value in arguments]
         _accept(ctypes.CFUNCTYPE(ctypes.c_ulong)(self._functions[function])(*passed))
+
+
+def _attributes(template: Sequence[tuple[Attribute, bytearray]]) -> ctypes.Array[_Attribute]:
+    """Point at values where they lie."""
+    attributes = (_Attribute * len(template))()
+    for attribute, (kind, value) in zip(attributes, template, strict=True):
+        attribute.type, attribute.size_bytes = int(kind), len(value)
+        attribute.value = ctypes.addressof((ctypes.c_char * len(value)).from_buffer(value))
+    return attributes
 
 
 def _known(number: int) -> int | None:

@@ -129,7 +129,7 @@ class Login(ModuleUser):
             yield token
 
     def _log_in(self, token: RawToken, pin: Pin) -> None:
-        session = token.open(attribute_mapper=MAPPER)
+        session = open_session(token)
         try:
             self._present(pin, session.handle)
         except BaseException:
@@ -157,6 +157,16 @@ def refuse_risky_login(flags: int, label: str) -> None:
         raise errors.PinLocked(f"The PIN of the token {label!r} is locked.")
     if flags & pkcs11.TokenFlag.USER_PIN_FINAL_TRY:
         raise errors.PinFinalTry(f"The token {label!r} allows one more try: log in by its maker's tool first.")
+
+
+def open_session(token: RawToken, *, writable: bool = False) -> RawSession:
+    """Open a session without a PIN; a writable one, too, where a token opens no other."""
+    try:
+        return token.open(rw=writable, attribute_mapper=MAPPER)
+    except pkcs11.FunctionFailed:  # AWS CloudHSM guide, Known issues for PKCS#11: a session without CKF_RW_SESSION
+        if writable:
+            raise
+        return token.open(rw=True, attribute_mapper=MAPPER)
 
 
 def close(session: RawSession) -> None:

@@ -90,7 +90,9 @@ def is_offered(session: Session) -> bool:
 def try_mlkem(session: Session) -> None:
     """Use a throw-away key; raises `MechanismMissing`, `TokenFailed` or `KeyInvalid` if ML-KEM is not to be had."""
     with passing_names(session) as names:
-        public, private = generate_mlkem_pair(session, ML_KEM, names, stored=False)
+        generate_mlkem_pair(session, ML_KEM, names, stored=False)
+        (public,) = session.search({Attribute.CLASS: ObjectClass.PUBLIC_KEY, **names})
+        (private,) = session.search({Attribute.CLASS: ObjectClass.PRIVATE_KEY, **names})
         wrong = set(ML_KEM.violations(private.get_attributes(VERIFIED_ATTRIBUTES))) - {Attribute.TOKEN.name}
         if wrong:
             raise errors.TokenFailed(

@@ -83,6 +83,11 @@ class Module:
             self.cryptoki.initialize()
         self.generation += 1
 
+    @property
+    def description(self) -> str:
+        """Return the library's words for itself (C_GetInfo)."""
+        return self._library.library_description
+
     def tokens(self) -> list[RawToken]:
         """Return every initialised token present, with its flags as they are now."""
         return [token for token in self.in_slots() if token.flags & pkcs11.TokenFlag.TOKEN_INITIALIZED]

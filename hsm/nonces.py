@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hsm.creation import public_half, store
+from pkcs11 import Attribute, ObjectClass
+
+from hsm.creation import public_half, store_passing
 from hsm.generation import passing_names
 from hsm.keys import sign_p256, split, verified
 from hsm.policy import KEY_SIZE_BYTES, SIGNING
@@ -66,8 +68,8 @@ def _signed(session: Session, scalar: int, signatures: int, progress: Callable[[
     public = public_half(value)
     found = []
     with passing_names(session) as names:
-        store(session, SIGNING, names, value, stored=False)
-        (key,) = session.search({**names})
+        store_passing(session, SIGNING, names, value)
+        (key,) = session.search({Attribute.CLASS: ObjectClass.PRIVATE_KEY, **names})
         for number in range(signatures):
             digest = hashlib.sha256(str(number // 2).encode()).digest()
             signature = sign_p256(session, key, digest)

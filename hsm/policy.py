@@ -107,13 +107,16 @@ class KeyPolicy:
     def secret_template(self, quirks: Quirks) -> Template:
         """Return the attributes of the private or secret half, its names and value aside."""
         copyable = {Attribute.COPYABLE: self.copyable} if quirks.has_copyable else {}
-        usages = self._usages_of(self.kind.object_class, self.usages)
+        by_decrypt = quirks.derives_by_decrypt and "DERIVE" in self.usages
+        usages = self._usages_of(self.kind.object_class, self.usages | {"DECRYPT"} if by_decrypt else self.usages)
         # The last one: SoftHSM sets a template's attributes in turn, and nothing after this one.
         return template(self._flags(), usages, copyable, {Attribute.MODIFIABLE: self.modifiable})
 
-    def public_template(self) -> Template:
+    def public_template(self, quirks: Quirks) -> Template:
         """Return the attributes of the public half, its names and value aside."""
         flags = {Attribute.TOKEN: True, Attribute.PRIVATE: False, Attribute.MODIFIABLE: self.modifiable}
+        if not quirks.names_public_usages:
+            return template(flags)
         return template(flags, self._usages_of(ObjectClass.PUBLIC_KEY, self.public_usages))
 
     def violations(self, attributes: Mapping[int, object]) -> list[str]:
@@ -232,9 +235,9 @@ class ObjectInfo:
         return policy.violations(self._attributes)
 
 
-def describe(thing: RawObject) -> ObjectInfo:
+def describe(thing: RawObject, quirks: Quirks) -> ObjectInfo:
     """Read what an object says about itself."""
-    attributes = thing.get_attributes(_DESCRIBED)
+    attributes = quirks.as_standard(thing.get_attributes(_DESCRIBED))
     return ObjectInfo(
         label=attributes.get(Attribute.LABEL, ""),
         id=attributes.get(Attribute.ID, b""),

@@ -80,6 +80,11 @@ def packed(attribute: Attribute, value: AttributeValue) -> bytes:
     return MAPPER.pack_attribute(attribute, value)
 
 
+def packed_all(attributes: Template) -> list[tuple[Attribute, bytearray]]:
+    """Return a template's values as C takes them, each in a buffer of its own; raises TypeError."""
+    return [(attribute, bytearray(packed(attribute, value))) for attribute, value in attributes.items()]
+
+
 NO_CAPABILITIES = MechanismFlag(0)  # usages come by template; python-pkcs11's defaults are too generous
 
 
@@ -139,21 +144,6 @@ class RawKey(RawObject, Protocol):
         """C_UnwrapKey."""
 
 
-class RawDomain(Protocol):
-    """A curve to generate keys on."""
-
-    def generate_keypair(
-        self,
-        *,
-        store: bool,
-        capabilities: MechanismFlag,
-        mechanism: Mechanism,
-        public_template: Mapping[Attribute, AttributeValue],
-        private_template: Mapping[Attribute, AttributeValue],
-    ) -> tuple[RawObject, RawKey]:
-        """C_GenerateKeyPair."""
-
-
 class RawSession(Protocol):
     """A session of a token."""
 
@@ -171,11 +161,6 @@ class RawSession(Protocol):
     def create_object(self, attrs: Mapping[Attribute, AttributeValue]) -> object:
         """C_CreateObject."""
 
-    def create_domain_parameters(
-        self, key_type: KeyType, attrs: Mapping[Attribute, AttributeValue], *, local: bool
-    ) -> RawDomain:
-        """Name a curve, without a call to the token."""
-
     def generate_keypair(
         self,
         key_type: KeyType,
@@ -187,19 +172,7 @@ class RawSession(Protocol):
         public_template: Mapping[Attribute, AttributeValue],
         private_template: Mapping[Attribute, AttributeValue],
     ) -> tuple[RawObject, RawKey]:
-        """C_GenerateKeyPair of keys that are on no curve."""
-
-    def generate_key(
-        self,
-        key_type: KeyType,
-        key_length: int,
-        *,
-        store: bool,
-        capabilities: MechanismFlag,
-        mechanism: Mechanism,
-        template: Mapping[Attribute, AttributeValue],
-    ) -> RawKey:
-        """C_GenerateKey."""
+        """C_GenerateKeyPair."""
 
 
 class RawSlot(Protocol):

@@ -1,4 +1,4 @@
-"""What a token can do, tried for real on throw-away session keys: nothing stays in the token (PKCS#11, CKA_TOKEN False).
+"""What a token can do, tried for real on throw-away keys: nothing stays in the token (`hsm.generation.passing`).
 
 A mechanism list says what a maker meant; only a use whose result is checked in software says what works.
 """
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from pkcs11 import Attribute
+from pkcs11 import Attribute, ObjectClass
 
 from hsm import errors
 from hsm.agreement import find_ways, hmac_sha256, peer_with_leading_zero, require_same
-from hsm.creation import public_half, store, verify_half
-from hsm.generation import passing_names, passing_pair, passing_secret
+from hsm.creation import public_half, store_passing, verify_half
+from hsm.generation import clear_trials, passing_names, passing_pair, passing_secret
 from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, split, verified
+from hsm.locks import key_creation_lock
 from hsm.mlkem import try_mlkem
 from hsm.policy import AGREEMENT, MAC, SIGNING, VERIFIED_ATTRIBUTES
 from hsm.sessions import Session, Sessions
@@ -52,8 +53,11 @@ class Trial:
 def try_all(sessions: Sessions) -> list[Trial]:
     """Try every ability, each in a writable session of its own, whose end takes along what it made.
 
-    Raises `HsmError` if the token itself went away or is closed.
+    Before, what earlier trials left in a token without session keys goes. Raises `HsmError` if the token itself went away or
+    is closed.
     """
+    with key_creation_lock():  # no trial of another process is under way
+        sessions.run(clear_trials, doing="clear away earlier trials", writable=True)
     trials = [_tried(sessions, ability) for ability in Ability]
     if not sessions.probe():  # SoftHSM makes session keys without its token
         raise errors.TokenUnavailable("The token went away while it was tried.")
@@ -109,10 +113,11 @@ def _try_import(session: Session) -> str:
     way = find_ways(session)[0]
     value = bytearray(_KNOWN)
     with passing_names(session) as names:
-        how = store(session, AGREEMENT, names, value, stored=False)
-        (key,) = session.search({**names})
+        how = store_passing(session, AGREEMENT, names, value)
+        (key,) = session.search({Attribute.CLASS: ObjectClass.PRIVATE_KEY, **names})
         # Before it is used: SoftHSM takes a key on a curve that it does not know, and dies of using it.
-        wrong = set(AGREEMENT.violations(key.get_attributes(VERIFIED_ATTRIBUTES))) - {Attribute.TOKEN.name}
+        said = session.quirks.as_standard(key.get_attributes(VERIFIED_ATTRIBUTES))
+        wrong = set(AGREEMENT.violations(said)) - {Attribute.TOKEN.name}
         _require(not wrong, f"what is imported breaks its policy: {', '.join(sorted(wrong))}")
         verify_half(session, key, public_half(value), way)
     return how

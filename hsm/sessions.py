@@ -18,12 +18,12 @@ from pkcs11 import Attribute, ObjectClass, PKCS11Error
 from hsm import errors
 from hsm.cryptoki import Cryptoki, SessionCounts
 from hsm.errors import translate_errors
-from hsm.login import Login, close
+from hsm.login import Login, close, open_session
 from hsm.metrics import MANAGEMENT, Meter, TokenMetrics
 from hsm.module import Module
 from hsm.policy import VERIFIED_ATTRIBUTES, KeyPolicy
 from hsm.quirks import Quirks
-from hsm.raw import MAPPER, AttributeValue, RawKey, RawSession, template
+from hsm.raw import AttributeValue, RawKey, RawSession, template
 
 _Result = TypeVar("_Result")
 # After these the session is as good as before; after anything else it is closed.
@@ -72,7 +72,7 @@ class Session:
         """
         if (label, policy) not in self._keys:
             key = self.one(policy.kind.object_class, label)
-            policy.verify(label, key.get_attributes(VERIFIED_ATTRIBUTES))
+            policy.verify(label, self.quirks.as_standard(key.get_attributes(VERIFIED_ATTRIBUTES)))
             self._keys[label, policy] = key
         return self._keys[label, policy]
 
@@ -250,7 +250,7 @@ class Sessions:
                 if writable:
                     break  # the writable one takes the place of this one
         epoch, generation = self._epoch, self._login.generation
-        raw = self._login.token.open(rw=writable, attribute_mapper=MAPPER)
+        raw = open_session(self._login.token, writable=writable or not self._quirks.derives_read_only)
         return Session(raw, self._module.cryptoki, self._login, self._quirks, epoch, generation)
 
     @contextmanager

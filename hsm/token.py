@@ -252,16 +252,16 @@ class Token:
     def objects(self) -> list[ObjectInfo]:
         """Describe every object that the token holds."""
         return self._sessions.run(
-            lambda session: [describe(thing) for thing in session.search({})],
+            lambda session: [describe(thing, session.quirks) for thing in session.search({})],
             doing="list the token's objects",
         )
 
     def trials(self) -> list[Trial]:
-        """Try what the token can do, on throw-away session keys: nothing of it stays. Raises if the token goes away."""
+        """Try what the token can do, on throw-away keys: nothing of it stays. Raises if the token goes away."""
         return try_all(self._sessions)
 
     def nonces(self, signatures: int = 4096, progress: Callable[[int], None] = lambda _done: None) -> NonceReport:
-        """Judge the nonces of the token's ECDSA by a throw-away session key; `progress` is told how far it is.
+        """Judge the nonces of the token's ECDSA by a throw-away key; `progress` is told how far it is.
 
         Raises ValueError for less than 256 signatures, `ImportRefused` if the token takes no key.
         """
@@ -313,7 +313,7 @@ def open_token(
     """
     loaded = module.load(uri.module_path)
     login = Login(loaded, uri, pin_provider)
-    quirks = quirks_of(login.token.manufacturer_id, login.token.model)
+    quirks = quirks_of(login.token.manufacturer_id, login.token.model, loaded.description)
     return Token(Sessions(loaded, login, quirks, size=sessions, wait=wait), login.token)
 
 

@@ -28,6 +28,7 @@ from federation.party.tokens import (
     AuditedKey,
     SurveyedModule,
     audit_token,
+    how,
     missing_for,
     survey,
     token_settings_of,
@@ -194,6 +195,7 @@ def _trial(role: str, trial: Trial) -> dict[str, Any]:
         "needed": needed,
         "works": trial.works,
         "fault": trial.fault,
+        "detail": trial.detail,
         "consequence": CONSEQUENCES[trial.ability] if _is_missed(role, trial) else "",
     }
 
@@ -203,8 +205,9 @@ def check_lines(role: str, trials: list[Trial]) -> Iterator[str]:
     for trial in trials:
         needed = _need(role, trial)
         yield f"{'works' if trial.works else 'MISSING':8}{needed:12}{trial.ability.value}"
-        if not trial.works:
-            yield f"{'':20}the token said: {trial.fault}"
+        said = f"the token said: {trial.fault}" if trial.fault else how(trial)
+        if said:
+            yield f"{'':20}{said}"
     for trial in trials:
         if _is_missed(role, trial):
             yield f"without {trial.ability.value}: {CONSEQUENCES[trial.ability]}"

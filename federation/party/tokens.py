@@ -5,7 +5,7 @@ from pathlib import Path
 
 from federation.party.node_directory import NodeDirectory, open_node_token
 from federation.settings import CloudSettings, HospitalSettings, MemberSettings, TokenSettings
-from hsm import Ability, ObjectInfo, PinProvider, Trial
+from hsm import Ability, ObjectInfo, PinProvider, Trial, Way
 from hsm.errors import HsmError
 from hsm.survey import FoundToken, tokens_of
 from keystore.policies import Finding, audit, policy_of
@@ -81,6 +81,15 @@ def try_token(settings: TokenSettings, pin: PinProvider) -> list[Trial]:
     """Try what a token can do; nothing of it stays on the token. Raises HsmError."""
     with open_node_token(settings, pin) as token:
         return token.trials()
+
+
+def how(trial: Trial) -> str:
+    """Say how a token does what it was tried for, where there is more than one way; else nothing."""
+    if trial.ability is Ability.ECDH_P256 and trial.detail:
+        return f"in the way {trial.detail}: {Way[trial.detail].value} leaves the token"
+    if trial.ability is Ability.IMPORT_P256 and trial.detail:
+        return f"a registration secret gets in by {trial.detail}"
+    return ""
 
 
 def missing_for(role: str, trials: list[Trial]) -> list[Trial]:

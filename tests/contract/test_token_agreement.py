@@ -140,7 +140,7 @@ def test_agreement_key_signs_nothing_and_agrees_by_ecdh_alone(token: Token) -> N
         key.exchange(cast("ec.ECDH", object()), public_of(ALICE))
 
 
-@needs(Capability.IMPORT, Capability.ECDH)
+@needs(Capability.IMPORT, Capability.ECDH, Capability.HIDDEN)
 def test_agreement_key_whose_public_half_was_swapped_is_refused(token: Token) -> None:
     store_p256(token, "alice", ALICE, public_of(BOB), AGREEMENT)
     with pytest.raises(errors.KeyInvalid):

@@ -42,7 +42,7 @@ def takes_no_wrapped_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hsm.creation._open", refuse)
 
 
-@needs(Capability.ECDH, Capability.IMPORT)
+@needs(Capability.ECDH, Capability.IMPORT, Capability.HIDDEN)
 def test_key_without_a_public_half_agrees_and_shows_none(token: Token) -> None:
     token.import_key("hidden", HIDDEN, bytearray(ALICE))
     (only,) = token.objects()

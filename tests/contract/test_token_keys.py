@@ -37,6 +37,7 @@ OPENERS: dict[str, Callable[[Token, str], object]] = {
 
 
 @pytest.mark.parametrize("maker", [*KINDS, IMPORT])
+@needs(Capability.ECDH)
 def test_existing_label_is_never_replaced(token: Token, maker: str) -> None:
     MAKERS[maker](token, "taken")
     before = token.objects()
@@ -120,7 +121,7 @@ def test_key_of_one_purpose_is_refused_for_the_other(token: Token) -> None:
         token.signing("agreement")
 
 
-@needs(Capability.ECDSA)
+@needs(Capability.ECDSA, Capability.MANY_KEYS)
 def test_key_of_another_curve_is_refused(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
     p_384 = encode_named_curve_parameters("secp384r1")
     with monkeypatch.context() as other:

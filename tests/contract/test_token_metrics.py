@@ -142,6 +142,7 @@ ABILITIES = {
 }
 
 
+@needs(Capability.MANY_KEYS)
 def test_trials_find_what_the_token_can_do_and_leave_nothing(token: Token, token_under_test: TokenUnderTest) -> None:
     before = token.objects()
     trials = {trial.ability: trial for trial in token.trials()}
@@ -176,7 +177,7 @@ def test_trial_of_a_curve_that_the_token_does_not_know_fails_and_the_others_go_o
     assert token.objects() == []
 
 
-@needs(Capability.ECDSA)
+@needs(Capability.ECDSA, Capability.MANY_KEYS)
 def test_token_that_gives_one_digest_one_nonce_is_named(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[tuple[int, bytes], bytes] = {}
     sign = Cryptoki.sign

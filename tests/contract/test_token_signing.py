@@ -75,7 +75,7 @@ def test_imported_key_signs_under_its_own_public_half(token: Token) -> None:
     public_of(ALICE).verify(key.sign(b"message", ECDSA), b"message", ECDSA)
 
 
-@needs(Capability.IMPORT)
+@needs(Capability.IMPORT, Capability.HIDDEN)
 def test_signature_that_does_not_verify_is_withheld(token: Token) -> None:
     store_p256(token, "mismatched", ALICE, public_of(BOB))
     with pytest.raises(errors.TokenFailed, match="wrong signature"):

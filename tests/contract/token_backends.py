@@ -10,6 +10,7 @@ A test says what it needs by `@needs(Capability.X)`. What the token lacks is not
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from importlib import import_module
 from itertools import count
@@ -19,6 +20,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from federation.party.tokens import NEEDED
 from hsm import Pin, Token, TokenUri, Way, open_token, pin_from_file, pin_from_value
 from hsm.softhsm import SoftHsm
 
@@ -34,6 +36,7 @@ class Capability(Enum):
     ECDSA = "makes P-256 keys and signs with them"
     ECDH = "makes P-256 keys and agrees with them"
     IMPORT = "stores a P-256 key made elsewhere"
+    HIDDEN = "shows no public half of such a key unless it is told to"
     UNWRAP = "stores such a key that comes wrapped, with the attributes that it was told"
     READABLE = "lets the shared x-coordinate out"
     KDF_AND_HMAC = "agrees with nothing leaving it but the agreed value"
@@ -42,6 +45,7 @@ class Capability(Enum):
     UNWRAP_HMAC = "stores such a key that comes wrapped, and knows its size"
     ML_KEM = "keeps ML-KEM-768 keys and decapsulates by them"
     PROVENANCE = "says which keys it made itself"
+    MANY_KEYS = "has room for more than three keys that are in use"
     MANY_TOKENS = "has as many tokens as a test asks for"
     INITIALIZE = "is initialised by C_InitToken and C_InitPIN"
     REMOVAL = "can be taken away and put back by a program"
@@ -67,6 +71,10 @@ class TokenUnderTest(ABC):
     model: str | None = None
     ways: tuple[Way, ...] | None = None
     """The ways of agreement that the token has, the strongest first; None where that isn't known beforehand."""
+    has_makers_tool = False
+    """Whether only `makers_tool` lets a key made elsewhere in."""
+    roles: frozenset[str] | None = None
+    """The roles for which `medunion token check` finds nothing missing; None where that isn't known beforehand."""
 
     @abstractmethod
     def start(self, request: pytest.FixtureRequest) -> None:
@@ -75,6 +83,10 @@ class TokenUnderTest(ABC):
     @abstractmethod
     def make(self, label_prefix: str) -> TokenUri:
         """Give a token without objects, not opened; a new one each time if it has MANY_TOKENS."""
+
+    def makers_tool(self) -> AbstractContextManager[None]:
+        """Let a key in as the maker's tool would, in a ceremony."""
+        return nullcontext()
 
     def remove(self, uri: TokenUri) -> Callable[[], None]:
         """Take the token away; the function given puts it back. For tokens with REMOVAL."""
@@ -109,6 +121,7 @@ class SoftHsmToken(TokenUnderTest):
     can = frozenset(Capability) - {Capability.KDF_AND_HMAC, Capability.ML_KEM, Capability.UNWRAP_HMAC}
     manufacturer, model = "SoftHSM project", "SoftHSM v2"
     ways = (Way.NULL,)
+    roles = frozenset(NEEDED)
 
     def __init__(self) -> None:
         self._numbers = count(1)

@@ -40,6 +40,6 @@ def store_p256(
             Attribute.EC_POINT: session.quirks.point_attribute(point_of(public)),
         }
         session.raw.create_object(template(names, private, policy.secret_template(session.quirks)))
-        session.raw.create_object(template(names, point, policy.public_template()))
+        session.raw.create_object(template(names, point, policy.public_template(session.quirks)))
 
     token._sessions.run(store, doing="store a known key", writable=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pkcs11
 import pytest
 
+from federation.party.tokens import NEEDED
 from hsm import TokenUri, Way, module
 from hsm.module import Module
 from tests.contract.token_backends import Capability, TokenUnderTest, empty
@@ -35,6 +36,7 @@ class NssToken(TokenUnderTest):
     }
     manufacturer, model = "Mozilla Foundation", "NSS 3"
     ways = tuple(Way)
+    roles = frozenset(NEEDED)
 
     def __init__(self) -> None:
         self._numbers = count()

@@ -17,7 +17,8 @@ SUITE = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/contract")
 
 # Ubuntu has no package with a recent softoken: ci/install-tokens says so loudly there, and fails in CI.
 REQUIRED = os.environ.get("MEDUNION_REQUIRE_TOKENS") == "1"
-BACKENDS = [("nss:NssToken", 100)] * (REQUIRED or nss.LIBRARY.exists()) + [("tpm:TpmToken", 20)]
+HAS_NSS = REQUIRED or nss.LIBRARY.exists()
+BACKENDS = [("nss:NssToken", 100)] * HAS_NSS + [("tpm:TpmToken", 70)]
 
 
 @pytest.mark.parametrize(("backend", "fewest"), BACKENDS)

@@ -15,6 +15,7 @@ from hsm.raw import MAPPER
 PUBLIC = ec.derive_private_key(1, ec.SECP256R1()).public_key()
 POINT = point_of(PUBLIC)
 WRAPPED = b"\x04\x41" + POINT
+OPENSC, YUBIHSM, TPM = (quirks_of(words) for words in ("OpenSC", "YubiHSM", "TPM2.0 Cryptoki"))
 
 
 @pytest.mark.parametrize(
@@ -26,10 +27,56 @@ def test_token_without_a_row_is_taken_to_keep_to_the_standard(manufacturer: str,
 
 def test_row_is_chosen_by_the_tokens_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = Quirks(wraps_points=False)
-    monkeypatch.setattr("hsm.quirks._BY_MANUFACTURER", (("Acme", raw),))
+    monkeypatch.setattr("hsm.quirks._BY_WORDS", (("Acme", raw),))
     assert quirks_of("ACME Corp.", "v1") is raw
     assert quirks_of("Other", "Acme v1") is raw
     assert quirks_of("Other", "v1") is STANDARD
+
+
+@pytest.mark.parametrize(
+    ("words", "row"),
+    [
+        (("www.CardContact.de", "PKCS#15 emulated", "OpenSC smartcard framework"), OPENSC),
+        (("Yubico (www.yubico.com)", "YubiHSM", "YubiHSM PKCS#11 Library"), YUBIHSM),
+        (("STMicro", "", "TPM2.0 Cryptoki"), TPM),
+        (("Yubico (www.yubico.com)", "YubiKey YK5", "PKCS#11 PIV Library (SP-800-73)"), STANDARD),
+    ],
+)
+def test_module_is_known_by_its_own_words(words: tuple[str, ...], row: Quirks) -> None:
+    assert quirks_of(*words) == row
+
+
+def said_of(policy: KeyPolicy, quirks: Quirks, *raised: Attribute) -> list[str]:
+    """Name what breaks the policy in what a token with these quirks says of its key, these flags being raised."""
+    return policy.violations(quirks.as_standard({**attributes_of(policy, quirks), **dict.fromkeys(raised, True)}))
+
+
+def test_flags_that_a_module_raises_of_every_such_key_are_not_believed_of_it_and_of_no_other() -> None:
+    both = Attribute.MODIFIABLE, Attribute.SIGN_RECOVER
+    assert said_of(SIGNING, OPENSC, *both) == []
+    assert said_of(SIGNING, STANDARD, *both) == ["MODIFIABLE", "SIGN_RECOVER"]
+    assert said_of(AGREEMENT, OPENSC, *both) == ["SIGN_RECOVER"]
+    assert said_of(SIGNING, OPENSC, Attribute.EXTRACTABLE, Attribute.DERIVE) == ["EXTRACTABLE", "DERIVE"]
+
+
+def test_tpm_agrees_by_decrypt_and_a_key_of_both_its_uses_breaks_every_policy() -> None:
+    assert AGREEMENT.secret_template(TPM)[Attribute.DECRYPT] is True
+    assert SIGNING.secret_template(TPM)[Attribute.DECRYPT] is False
+    assert said_of(AGREEMENT, TPM, Attribute.VERIFY) == []
+    assert said_of(SIGNING, TPM, Attribute.ENCRYPT) == []
+    assert said_of(SIGNING, TPM, Attribute.ENCRYPT, Attribute.DECRYPT) == ["DECRYPT"]
+    assert said_of(AGREEMENT, TPM, Attribute.SIGN, Attribute.ENCRYPT) == ["SIGN"]
+
+
+def test_public_half_names_its_uses_unless_the_token_takes_none() -> None:
+    assert SIGNING.public_template(STANDARD)[Attribute.VERIFY] is True
+    assert Attribute.VERIFY not in SIGNING.public_template(TPM)
+
+
+def test_hmac_key_of_a_type_of_its_own_is_read_as_a_secret() -> None:
+    said = {**attributes_of(MAC, YUBIHSM), Attribute.KEY_TYPE: KeyType.SHA256_HMAC, Attribute.VALUE_LEN: 32}
+    assert MAC.violations(YUBIHSM.as_standard(said)) == []
+    assert "KEY_TYPE" in MAC.violations(STANDARD.as_standard(said))
 
 
 def test_curve_is_told_by_its_oid() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from hsm import Token
 from hsm.errors import HsmError, KeyExists, KeyInvalid, KeyNotExtractable, KeyNotFound
 from keystore.agreement import SoftwareAgreement, agree
 from keystore.curve import compressed, point_over, private_key
@@ -94,6 +95,19 @@ def test_an_epochs_key_is_whole_outside_a_token_that_lets_no_x_out(keys, monkeyp
     sealed = seal(epoch.key.encryption_key, b"first flight", b"info")
     assert keys.open_epoch(epoch.token_label, epoch.sealed_seed).open(sealed, b"info") == b"first flight"
     keys.end_epoch(epoch.token_label)
+
+
+def test_an_epoch_is_there_if_its_half_is_in_the_token_or_both_are_sealed_under_it(keys, make_token, monkeypatch):
+    other, epoch = PartyKeys.create(make_token()), keys.new_epoch()
+    assert keys.holds_epoch(epoch.token_label, epoch.sealed_seed)
+    assert not other.holds_epoch(epoch.token_label, epoch.sealed_seed)
+    keys.end_epoch(epoch.token_label)
+    assert not keys.holds_epoch(epoch.token_label, epoch.sealed_seed)
+    monkeypatch.setattr(Token, "gives_x", False)
+    sealed = keys.new_epoch()
+    assert not keys.token.has(sealed.token_label)
+    assert keys.holds_epoch(sealed.token_label, sealed.sealed_seed)
+    assert not other.holds_epoch(sealed.token_label, sealed.sealed_seed)
 
 
 def test_an_ended_epochs_key_is_gone(keys):
