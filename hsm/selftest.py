@@ -14,7 +14,7 @@ from hsm.creation import public_half, store, verify_half
 from hsm.generation import passing_names, passing_pair, passing_secret
 from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, split, verified
 from hsm.policy import AGREEMENT, MAC, SIGNING
-from hsm.sessions import Session, Sessions
+from hsm.sessions import Lending, Session
 
 _MESSAGE: Final = b"a throw-away message"
 _RANDOM_SIZE_BYTES: Final = 32
@@ -45,7 +45,7 @@ class Trial:
         return not self.fault
 
 
-def try_all(sessions: Sessions) -> list[Trial]:
+def try_all(sessions: Lending) -> list[Trial]:
     """Try every ability, each in a writable session of its own, whose end takes along what it made.
 
     Raises `HsmError` if the token itself went away or is closed.
@@ -56,7 +56,7 @@ def try_all(sessions: Sessions) -> list[Trial]:
     return trials
 
 
-def _tried(sessions: Sessions, ability: Ability) -> Trial:
+def _tried(sessions: Lending, ability: Ability) -> Trial:
     try:
         detail = sessions.run(_TRIALS[ability], doing=f"try {ability.value}", mechanism="TRIAL", writable=True)
     except errors.HsmError as error:

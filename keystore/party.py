@@ -6,7 +6,7 @@ of an epoch's KEM halves that its token can't hold, sealed at rest (docs/protoco
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -19,6 +19,7 @@ from keystore.generations import GenerationBook, label_of
 from keystore.issuing import IssuingKey
 from keystore.keyring import (
     FIRST_GENERATIONS,
+    SEALED_OVERHEAD_BYTES,
     AgreementPrf,
     Clock,
     Indexing,
@@ -64,6 +65,8 @@ __all__ = [
 ]
 
 _Key = TypeVar("_Key", SigningKey, Prf)
+_SEALED_WHOLE_BYTES: Final = SEALED_OVERHEAD_BYTES + SEED_BYTES + POINT_BYTES
+"""An epoch's key that is all sealed, both halves."""
 
 
 @dataclass(frozen=True)
@@ -150,12 +153,13 @@ class PartyKeys:
     def new_epoch(self) -> NewEpoch:
         """Make the encryption key of a new epoch: its P-256 half in the token where the token lets x out, else a seed, too.
 
-        The ML-KEM seed is of the token's random numbers, and sealed at rest.
+        The ML-KEM seed is of the token's random numbers, and sealed at rest. Of several tokens with the same keys one alone
+        would have the P-256 half: there it is a seed, too, which every one of them opens.
         """
         seed = self.token.random(SEED_BYTES)
         name = EPOCH_PREFIX + self.token.random(16).hex()
         half: ec.EllipticCurvePrivateKey
-        if self.token.gives_x:
+        if self.token.makes_keys and self.token.gives_x:
             half, kept = self.token.generate_agreement(name, POLICIES[EPOCH_PREFIX]), seed
         else:
             half = scalar_from_seed(self.token.random(SCALAR_SEED_BYTES))
@@ -169,6 +173,10 @@ class PartyKeys:
         if scalar:
             return DecryptionKey(seed, private_key(scalar))
         return DecryptionKey(seed, self.token.agreement(token_label, POLICIES[EPOCH_PREFIX]))
+
+    def holds_epoch(self, token_label: str, sealed_seed: bytes) -> bool:
+        """Return whether an epoch's key can be opened: not if its half was in a token that died (ADR 17)."""
+        return len(sealed_seed) == _SEALED_WHOLE_BYTES or self.token.has(token_label)
 
     def reseal_epoch(self, token_label: str, sealed_seed: bytes) -> bytes:
         """Return the seed of an epoch under the active sealing key, to be kept in place of the other. Raises SealBroken."""

@@ -122,8 +122,8 @@ class EpochKeeper:
         return next((it for it in self._store.all() if _stated_by(it) == named and self._is_held(it)), None)
 
     def _is_held(self, epoch: StoredEpoch) -> bool:
-        """Return whether the token has the key: it has not if it was restored in place of one that died (ADR 17)."""
-        if epoch.key_id not in self._held and self._keys.token.has(epoch.token_label):
+        """Return whether the key is there: its half in the token is not if that was restored in place of one that died."""
+        if epoch.key_id not in self._held and self._keys.holds_epoch(epoch.token_label, epoch.sealed_seed):
             self._held.add(epoch.key_id)
         return epoch.key_id in self._held
 
