@@ -37,6 +37,7 @@ _PROBE: Final = b"the same key in every token"
 _OPENING_INTERVAL: Final = timedelta(seconds=1)
 # Some modules show a token that came back only when they are restarted, and that logs every other token out for a moment.
 _RESTART_INTERVAL: Final = timedelta(seconds=30)
+_MOMENT: Final = timedelta(seconds=5)
 _PIN_ERRORS: Final = (errors.PinIncorrect, errors.PinLocked, errors.PinFinalTry)
 
 
@@ -73,7 +74,7 @@ class Member:
         self.serves = False
         self.fault: errors.HsmError | None = None
         self.lacks: frozenset[str] = frozenset()
-        self.served_until = 0.0  # by the monotonic clock, in seconds
+        self.served_until = float("-inf")  # by the monotonic clock, in seconds
         self.returning = Lock()
         self._open_it = open_it
         self._next_opening = 0.0
@@ -102,31 +103,41 @@ class Member:
         """Serve again."""
         self.serves, self.fault = True, None
 
-    def attempts(self, *, alone: bool) -> int:
-        """Return how often it may be looked for now: restarting the module is rare while it costs another its login."""
-        now = time.monotonic()
-        if now < self._may_restart_from and not alone:
-            return 1
-        self._may_restart_from = now + _RESTART_INTERVAL.total_seconds()
-        return 2
+    def served_lately(self) -> bool:
+        """Return whether it serves, or did a moment ago: a restart of its module logs it out until its next use."""
+        return self.serves or time.monotonic() - self.served_until < _MOMENT.total_seconds()
 
-    def reach(self, attempts: int) -> None:
-        """Open the token, or find it again; raises `TokenUnavailable`, or what a wrong PIN raises: that is tried once."""
+    def reach(self, *, sparing: bool) -> None:
+        """Open the token, or find it again; `sparing` others, its module is restarted for that only now and then.
+
+        Raises `TokenUnavailable`, or what a wrong PIN raises: that is tried once.
+        """
         if self._refused is not None:
             raise errors.TokenUnavailable(f"The token {self.name} refused its PIN: {self._refused}")
         if self.token is not None:
-            self.sessions.come_back(attempts)
+            if not self.sessions.answers() and not self.sessions.may_be_looked_for:
+                raise errors.TokenUnavailable(f"The token {self.name} is looked for again in a moment.")
+            self.sessions.come_back(self._attempts(sparing=sparing))
             return
         if time.monotonic() < self._next_opening:
-            raise errors.TokenUnavailable(f"The token {self.name} is not there; it is looked for again in a moment.")
+            raise errors.TokenUnavailable(f"The token {self.name} is looked for again in a moment.")
         self._next_opening = time.monotonic() + _OPENING_INTERVAL.total_seconds()
         try:
-            self.token = self._open_it(attempts)
+            self.token = self._open_it(self._attempts(sparing=sparing))
         except (errors.SessionLost, errors.TokenFailed, errors.TokenNotFound) as error:
             raise errors.TokenUnavailable(f"The token {self.name} is not there: {error}") from error
         except _PIN_ERRORS as error:
             self._refused = error
             raise
+
+    def _attempts(self, *, sparing: bool) -> int:
+        if not sparing:
+            return LOGIN_ATTEMPTS
+        now = time.monotonic()
+        if now < self._may_restart_from:
+            return 1
+        self._may_restart_from = now + _RESTART_INTERVAL.total_seconds()
+        return 2
 
     def metrics(self) -> TokenMetrics | None:
         """Return what this process did with the token so far; None if it was never there."""
@@ -185,7 +196,7 @@ class SessionGroup:
         # another thread may have brought it back already.
         for member in sorted(self.members, key=lambda it: (it.serves, it.served_until), reverse=True):
             with suppress(errors.HsmError):  # it stays away, and `fault` says why
-                self.bring_back(member, 1 if self.serving() else LOGIN_ATTEMPTS)
+                self.bring_back(member)
                 yield member
 
     def each(self, work: Callable[[Session], _Result], *, doing: str) -> list[_Result]:
@@ -202,26 +213,28 @@ class SessionGroup:
         """Return all members, each of which serves; raises `TokenUnavailable` that names those that don't."""
         for member in self.members:
             with suppress(errors.HsmError):
-                self.bring_back(member, 1)
+                self.bring_back(member)
         if not all(member.serves for member in self.members):
             raise errors.TokenUnavailable(self._who_is_away())
         return list(self.members)
 
     def bring_all_back(self) -> None:
         """Open every token that is there; raises `TokenUnavailable` if none is, and whatever else is wrong with one."""
-        for member in self.members:
-            with suppress(errors.TokenUnavailable):
-                self.bring_back(member, LOGIN_ATTEMPTS)
+        for _ in range(2):  # a module that was restarted for one that is away has logged out those before it
+            for member in self.members:
+                with suppress(errors.TokenUnavailable):
+                    if not member.serves or not self._answers(member):
+                        self.bring_back(member)
         if not self.serving():
             raise errors.TokenUnavailable(self._who_is_away())
 
-    def bring_back(self, member: Member, attempts: int) -> None:
+    def bring_back(self, member: Member) -> None:
         """Let a member serve again that is there and holds no other key than the rest; raises why it doesn't."""
         with member.returning:
             if member.serves:
                 return
             try:
-                member.reach(attempts)
+                member.reach(sparing=any(it.served_lately() for it in self.members if it is not member))
                 self._destroy_late(member)
                 while not self._admitted(member):
                     pass  # a key was opened meanwhile: compare that one, too
@@ -232,9 +245,8 @@ class SessionGroup:
     def look_at(self, member: Member) -> bool:
         """Return whether a member serves and lacks nothing, bringing it back if it was away; raises nothing."""
         if not member.serves:
-            others = [it for it in self.serving() if it is not member]
             with suppress(errors.HsmError):
-                self.bring_back(member, member.attempts(alone=not others))
+                self.bring_back(member)
         elif self._answers(member) and member.lacks:
             try:  # what it lacked may be there by now
                 self._compare(member, self._known_now())

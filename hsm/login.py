@@ -51,6 +51,11 @@ class Login(ModuleUser):
         """Return whether there is no login to lose, or the PIN can be asked for again."""
         return self._lost or self._may_renew
 
+    @property
+    def may_be_renewed(self) -> bool:
+        """Return whether it is time to look for a lost token again."""
+        return time.monotonic() >= self._next_renewal
+
     def holds(self, token: RawToken) -> bool:
         """Return whether this is the login to the token."""
         return (self.token.label, self.token.serial) == (token.label, token.serial)
@@ -76,7 +81,7 @@ class Login(ModuleUser):
         self._lost = True
         if not self._may_renew:
             raise errors.TokenUnavailable("The token was lost, and its PIN cannot be asked for again.")
-        if time.monotonic() < self._next_renewal:
+        if not self.may_be_renewed:
             raise errors.TokenUnavailable("The token was lost; it is looked for again in a moment.")
         self._next_renewal = time.monotonic() + _RENEWAL_INTERVAL.total_seconds()
         try:

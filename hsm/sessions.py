@@ -214,6 +214,18 @@ class Sessions:
         with self._meter.operation(mechanism):
             return self._once(work, doing, writable=writable)
 
+    @property
+    def may_be_looked_for(self) -> bool:
+        """Return whether `come_back` would look for the token now, or it was just looked for in vain."""
+        return self._login.may_be_renewed
+
+    def answers(self) -> bool:
+        """Return whether the login stands; raises nothing."""
+        try:
+            return self._login.is_good()
+        except errors.HsmError:
+            return False
+
     def come_back(self, attempts: int) -> None:
         """Look for what was lost; each attempt behind the first restarts the module. Raises what `Login.renew` raises."""
         self._meter.recovering()
@@ -242,16 +254,10 @@ class Sessions:
         try:
             self.run(self.look, doing="probe the token", mechanism="RANDOM")
         except errors.TokenBusy:
-            return self._is_busy_but_there()
+            return self.answers()
         except errors.HsmError:
             return False
         return True
-
-    def _is_busy_but_there(self) -> bool:
-        try:
-            return self._login.is_good()
-        except errors.HsmError:
-            return False
 
     def metrics(self) -> TokenMetrics:
         """Return what was counted so far."""
