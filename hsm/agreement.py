@@ -6,7 +6,7 @@ them on a throw-away key pair, against software. Peers' points are keys of pyca'
 
 import hmac
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from typing import Final
 
@@ -147,9 +147,19 @@ def ways_through(sessions: Lending) -> tuple[Way, ...]:
 
 
 def find_ways(session: Session) -> tuple[Way, ...]:
-    """Try every way on a throw-away key pair; raises `MechanismMissing` if none gives what software gives."""
-    with passing_pair(session, AGREEMENT) as (private, public):
-        found = tuple(way for way in Way if _works(session, private, public, way))
+    """Try every way on a throw-away key pair; raises `MechanismMissing` if none gives what software gives.
+
+    A card whose keys its maker's tool writes makes no such pair: if it lists ECDH, it is taken to have the way that cards
+    have. Each use shows whether x has all its bytes; opening a key with a public half, whether it is the right x.
+    """
+    with ExitStack() as passing:
+        pair = session.attempt(lambda: passing.enter_context(passing_pair(session, AGREEMENT)), "make a throw-away key")
+        if not isinstance(pair, errors.HsmError):
+            found = tuple(way for way in Way if _works(session, *pair, way))
+        elif Mechanism.ECDH1_DERIVE in session.login.token.slot.get_mechanisms():
+            found = (Way.NULL,)
+        else:
+            found = ()
     if not found:
         raise errors.MechanismMissing("The token agrees on P-256 in none of the three ways.")
     return found
@@ -163,7 +173,7 @@ def _works(session: Session, private: RawKey, public: ec.EllipticCurvePublicKey,
         if way is not Way.NULL:  # of which each use shows whether it has all its bytes
             require_same(session, private, public, way, peer_with_leading_zero(public))
 
-    return session.refusal(try_it, "agree on a secret") is None
+    return session.attempt(try_it, "agree on a secret") is None
 
 
 def _require_kept(session: Session, private: RawKey) -> None:

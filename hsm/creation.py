@@ -10,12 +10,14 @@ wrapping key, and that opens the key.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from typing import Final
 
 import pkcs11
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pkcs11 import MGF, Attribute, KeyType, Mechanism, ObjectClass
 from pkcs11.constants import DEFAULT
 
@@ -61,11 +63,15 @@ def import_key(session: Session, label: str, policy: KeyPolicy, value: bytearray
 
 def public_half(value: bytearray) -> ec.EllipticCurvePublicKey:
     """Return the public half of a scalar; raises `KeyInvalid` unless it is from 1 to n - 1."""
-    # The one place where a scalar is copied out of the caller's buffer, but for a token that wants it wrapped.
     try:
-        return ec.derive_private_key(int.from_bytes(value, "big"), ec.SECP256R1()).public_key()
+        return _scalar(value).public_key()
     except ValueError:  # its text is not ours, so it is not chained
         raise errors.KeyInvalid("A P-256 key is a scalar from 1 to n - 1.") from None
+
+
+def _scalar(value: bytearray) -> ec.EllipticCurvePrivateKey:
+    # Here a scalar is copied out of the caller's buffer, and where a token wants it wrapped.
+    return ec.derive_private_key(int.from_bytes(value, "big"), ec.SECP256R1())
 
 
 def verify_half(session: Session, key: RawKey, public: ec.EllipticCurvePublicKey, way: Way | None) -> None:
@@ -86,13 +92,13 @@ def store(session: Session, policy: KeyPolicy, names: Template, value: bytearray
     In plaintext, which the token reads where it lies; if it takes none, wrapped.
     """
     attributes = template(names, policy.secret_template(session.quirks) | {Attribute.TOKEN: stored})
-    plain = session.refusal(lambda: _create(session, policy, attributes, value), "store the key in plaintext")
+    plain = session.attempt(lambda: _create(session, policy, attributes, value), "store the key in plaintext")
     if plain is None:
         return "C_CreateObject"
-    wrapped = session.refusal(lambda: _unwrap(session, policy, attributes, value), "store the key wrapped")
-    if wrapped is not None:
-        raise errors.ImportRefused(f"{plain} {wrapped} Import it by the maker's tool, in a ceremony.") from wrapped
-    return "C_UnwrapKey"
+    wrapped = session.attempt(lambda: _unwrap(session, policy, attributes, value), "store the key wrapped")
+    if wrapped is None:
+        return "C_UnwrapKey"
+    raise errors.ImportRefused(f"{plain} {wrapped} Import it by the maker's tool, in a ceremony.") from wrapped
 
 
 def _create(session: Session, policy: KeyPolicy, attributes: Template, value: bytearray) -> None:
@@ -126,16 +132,32 @@ _LEFT_OUT: Final = dict.fromkeys((Attribute.ENCRYPT, Attribute.WRAP, Attribute.V
 def _unwrap(session: Session, policy: KeyPolicy, attributes: Template, value: bytearray) -> None:
     """Have the token open a wrapped key: an RSA pair of its own opens an AES key, and that opens the key.
 
-    Both are objects of the session and end with it.
+    Both are objects of the session and end with it. Raises python-pkcs11's last error if nothing is taken.
     """
     wrapping_key = os.urandom(KEY_SIZE_BYTES)
-    is_pair = policy.kind is KeyKind.P256
-    wrapped = aes_key_wrap_with_padding(wrapping_key, _PKCS_8 + value if is_pair else bytes(value))
     opener = _opener(session, wrapping_key)
-    try:
-        _open(opener, policy, attributes, wrapped, Mechanism.AES_KEY_WRAP_KWP)
-    except pkcs11.PKCS11Error:  # RFC 5649 by its older name, which NSS has for something else
-        _open(opener, policy, attributes, wrapped, Mechanism.AES_KEY_WRAP_PAD)
+    # RFC 5649 by its newer and its older name, which NSS has for something else.
+    for content, mechanism in product(
+        _contents(policy, value), (Mechanism.AES_KEY_WRAP_KWP, Mechanism.AES_KEY_WRAP_PAD)
+    ):
+        try:
+            _open(opener, policy, attributes, aes_key_wrap_with_padding(wrapping_key, content), mechanism)
+        except pkcs11.PKCS11Error as error:
+            refusal = error
+        else:
+            return
+    raise refusal
+
+
+def _contents(policy: KeyPolicy, value: bytearray) -> list[bytes]:
+    """Return what may be wrapped, the more welcome first."""
+    if policy.kind is KeyKind.HMAC_256:
+        return [bytes(value)]
+    alone = bytes(_PKCS_8 + value)
+    if not policy.has_public_half:
+        return [alone]
+    # NSS takes no private key without its public half.
+    return [alone, _scalar(value).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())]
 
 
 def _open(opener: RawKey, policy: KeyPolicy, attributes: Template, wrapped: bytes, mechanism: Mechanism) -> None:

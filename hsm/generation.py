@@ -47,7 +47,7 @@ def passing_names(session: Session) -> Iterator[Template]:
         yield names
     finally:
         with suppress(PKCS11Error, HsmError):  # the end of the session takes along what is left
-            for thing in session.raw.get_objects(names):
+            for thing in session.search({**names}):
                 thing.destroy()
 
 

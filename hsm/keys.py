@@ -115,7 +115,7 @@ class TokenSigningKey(_KeyInToken):
         public = self.public_key()
         signature = self._sessions.run(
             lambda session: sign_p256(session, session.key(self.label, self._policy), digest),
-            doing=f"sign with the key {self.label!r}",
+            doing="sign",
             mechanism=Mechanism.ECDSA.name,
         )
         return verified(public, signature, digest)

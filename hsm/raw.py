@@ -5,7 +5,7 @@ template does not pack: the process may die. It also packs any truthy thing as a
 template is built here alone, from values of exactly the right type, and packed once for trial.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
@@ -195,6 +195,9 @@ class RawSlot(Protocol):
     """Where a token sits; it changes when the token is plugged elsewhere."""
 
     slot_id: int
+
+    def get_mechanisms(self) -> Collection[int]:
+        """C_GetMechanismList."""
 
     def get_token(self) -> "RawToken":
         """C_GetTokenInfo."""

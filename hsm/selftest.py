@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from pkcs11 import Attribute
+
 from hsm import errors
 from hsm.agreement import find_ways, hmac_sha256, peer_with_leading_zero, require_same
 from hsm.creation import public_half, store, verify_half
 from hsm.generation import passing_names, passing_pair, passing_secret
 from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, split, verified
-from hsm.policy import AGREEMENT, MAC, SIGNING
+from hsm.policy import AGREEMENT, MAC, SIGNING, VERIFIED_ATTRIBUTES
 from hsm.sessions import Lending, Session
 
 _MESSAGE: Final = b"a throw-away message"
@@ -105,6 +107,9 @@ def _try_import(session: Session) -> str:
     with passing_names(session) as names:
         how = store(session, AGREEMENT, names, value, stored=False)
         (key,) = session.search({**names})
+        # Before it is used: SoftHSM takes a key on a curve that it does not know, and dies of using it.
+        wrong = set(AGREEMENT.violations(key.get_attributes(VERIFIED_ATTRIBUTES))) - {Attribute.TOKEN.name}
+        _require(not wrong, f"what is imported breaks its policy: {', '.join(sorted(wrong))}")
         verify_half(session, key, public_half(value), way)
     return how
 

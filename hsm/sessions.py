@@ -87,18 +87,17 @@ class Session:
             self._keys[label, policy] = key
         return self._keys[label, policy]
 
-    def refusal(self, work: Callable[[], object], doing: str) -> errors.HsmError | None:
-        """Do something that a token may not offer: its refusal, or None if it does it; raises if the token went away."""
+    def attempt(self, work: Callable[[], _Result], doing: str) -> _Result | errors.HsmError:
+        """Do something that not every token offers: its result, or the token's refusal; raises if the token went away."""
         try:
             with translate_errors(doing):
-                work()
+                return work()
         except errors.MechanismMissing as error:
             return error
         except errors.TokenFailed as error:
             if not self.login.stands():  # not every token has a word for a lost login
                 raise
             return error
-        return None
 
     def one(self, object_class: ObjectClass, label: str) -> RawKey:
         """Return the only object of this class and label; raises `KeyNotFound` or `KeyAmbiguous`."""

@@ -95,7 +95,8 @@ class PartyKeys:
     """
 
     purposes: ClassVar[tuple[str, ...]] = (IDENTITY, SEALING)
-    _policies: ClassVar[Mapping[str, KeyPolicy]] = PERSON_POLICIES
+    policies: ClassVar[Mapping[str, KeyPolicy]] = PERSON_POLICIES
+    """What a key of each of its purposes has to be."""
 
     def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
         """Open the keys of a token that `create` made. Raises hsm.errors.KeyNotFound, KeyPolicyViolation."""
@@ -108,7 +109,7 @@ class PartyKeys:
     def create(cls, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> Self:
         """Make the keys of a new party in its token. Raises hsm.errors.KeyExists."""
         for purpose in cls.purposes:
-            generate(token, purpose, cls._policies[purpose])
+            generate(token, purpose, cls.policies[purpose])
         return cls(token, book, clock)
 
     @property
@@ -136,7 +137,7 @@ class PartyKeys:
             raise PurposeUnknown(f"this party has no key for {purpose!r}")
         number = self._book.read().prepare(purpose, now).of(purpose)[-1].number
         label = label_of(purpose, number)
-        return Successor(purpose, number, label, public_half(self.token, label, self._policies[purpose]))
+        return Successor(purpose, number, label, public_half(self.token, label, self.policies[purpose]))
 
     def generate_successor(self, purpose: str, now: int) -> Successor:
         """Make the next generation's key, where no ceremony does; one that an earlier attempt left is taken.
@@ -147,7 +148,7 @@ class PartyKeys:
             return self.successor(purpose, now)
         except KeyNotFound:
             number = self._book.read().prepare(purpose, now).of(purpose)[-1].number
-            generate(self.token, label_of(purpose, number), self._policies[purpose])
+            generate(self.token, label_of(purpose, number), self.policies[purpose])
         return self.successor(purpose, now)
 
     def new_epoch(self) -> NewEpoch:
@@ -241,14 +242,14 @@ class PartyKeys:
         return AgreementPrf(self.token.agreement(label, policy))
 
     def _ring(self, purpose: str, open_key: Callable[[str, KeyPolicy], _Key]) -> KeyRing[_Key]:
-        policy = self._policies[purpose]
+        policy = self.policies[purpose]
         return KeyRing(purpose, lambda label: open_key(label, policy), self._book, self._clock)
 
 
 class _ServerKeys(PartyKeys):
     """What hospitals and the public cloud have beside: an index key and a TLS CA key. Their tokens make HMAC keys."""
 
-    _policies = POLICIES
+    policies = POLICIES
 
     def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
         super().__init__(token, book, clock)
@@ -280,7 +281,7 @@ class CloudKeys(_ServerKeys):
     """What the public cloud has: s and PRK_C (two keys), sealing and index keys, the federation's TLS CA key."""
 
     purposes = (IDENTITY, SEALING, ISSUING, INDEXING, TLS_CA)
-    _policies = CLOUD_POLICIES
+    policies = CLOUD_POLICIES
 
     def __init__(self, token: Token, book: GenerationBook = FIRST_GENERATIONS, clock: Clock = system_clock) -> None:
         """Open the keys of the public cloud's token."""

@@ -25,7 +25,7 @@ from keystore.ceremony.errors import ImportRefused
 from keystore.ceremony.verify import verify
 from keystore.keyring import generate
 from keystore.party import IDENTITY, ISSUING, PartyKeys
-from keystore.policies import POLICIES, audit
+from keystore.policies import audit
 
 K = TypeVar("K", bound=PartyKeys)
 
@@ -52,7 +52,7 @@ def make_keys(directory: NodeDirectory, token: Token, kind: type[K]) -> K:
         safefiles.replace(_note(directory), json.dumps({"token": token.label, "serial": token.serial}).encode())
     for purpose in kind.purposes:
         if purpose not in made:
-            generate(token, purpose, POLICIES[purpose])
+            generate(token, purpose, kind.policies[purpose])
     return kind(token)
 
 

@@ -1,7 +1,5 @@
 """An address is a peer's words: what an index row or a code names is called over the network, or not at all."""
 
-from tests.keys import new_key
-from tests.keys import new_key
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path

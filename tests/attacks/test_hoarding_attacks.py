@@ -1,7 +1,5 @@
 """Attacks of a member that hoards: credentials, so as not to be revoked; rows of the index, so that others are not found."""
 
-from tests.keys import new_signing_key
-from tests.keys import new_signing_key
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Attacks on the way in which a member registers again by itself (ADR 18)."""
 
-from tests.keys import new_signing_key
-from tests.keys import new_signing_key
 from datetime import timedelta
 
 import pytest

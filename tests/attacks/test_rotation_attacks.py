@@ -1,7 +1,5 @@
 """Attacks on rotation (ADR 18): with retired and revoked keys, on the chain of trust bundles, between two keys of one name."""
 
-from tests.keys import new_signing_key
-from tests.keys import new_signing_key
 from collections.abc import Sequence
 from datetime import timedelta
 

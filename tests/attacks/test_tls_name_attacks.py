@@ -1,7 +1,5 @@
 """A hospital names another one in its TLS certificate, in every form that a certificate has for names (threat model)."""
 
-from tests.keys import new_key
-from tests.keys import new_key
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 

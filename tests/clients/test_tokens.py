@@ -1,4 +1,4 @@
-"""The Go client with every private key in a PKCS#11 token: the proof that a token can stand behind the keys' interface."""
+"""The clients with every private key in a PKCS#11 token: the proof that a token can stand behind the keys' interface."""
 
 import dataclasses
 from pathlib import Path
@@ -10,7 +10,7 @@ from hsm.softhsm import find_module
 from tests.clients.foreign import Party, certify_doctor, enrol_patient, party
 from tests.clients.test_visits import RECORD, Clinic, consult, visit
 
-LANGUAGE = "go"
+LANGUAGES = "go", "typescript", "java"
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -25,10 +25,10 @@ def with_token(member: Party) -> tuple[Party, str]:
     return dataclasses.replace(member, settings=settings), f"pkcs11:token={label}?module-path={find_module()}"
 
 
-@pytest.mark.parametrize("built", [LANGUAGE], indirect=True)
+@pytest.mark.parametrize("built", LANGUAGES, indirect=True)
 def test_patient_and_doctor_visit_with_all_their_keys_in_tokens(stage: Federation, built: str, tmp_path: Path) -> None:
-    patient, patient_token = with_token(party(stage, LANGUAGE, "patient", "go-token-patient"))
-    doctor, doctor_token = with_token(party(stage, LANGUAGE, "doctor", "go-token-doctor"))
+    patient, patient_token = with_token(party(stage, built, "patient", f"{built}-token-patient"))
+    doctor, doctor_token = with_token(party(stage, built, "doctor", f"{built}-token-doctor"))
     enrol_patient(stage, patient, "a", "--token", patient_token)
     certify_doctor(stage, doctor, "--token", doctor_token)
     directory = "--directory", stage.root / "a", "--patient", patient.identity
@@ -36,7 +36,7 @@ def test_patient_and_doctor_visit_with_all_their_keys_in_tokens(stage: Federatio
     stage.await_publication("a")
     for member in (patient, doctor):
         assert member.run("renew")["identity"] == member.identity
-    clinic = Clinic(stage, LANGUAGE, patient, doctor, tmp_path, tmp_path)
+    clinic = Clinic(stage, built, patient, doctor, tmp_path, tmp_path)
     command, code = consult(clinic, "in-tokens", "--deposit")
     assert visit(clinic, code)["doctor"] == doctor.identity
     told = command.wait()

@@ -1,15 +1,19 @@
 """Agreement keys in a token: ECDH on P-256 and the PRF over it, in every way that the token has."""
 
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
+
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from pkcs11 import KDF, Attribute, AttributeSensitive, ObjectClass
+from pkcs11 import KDF, Attribute, AttributeSensitive, FunctionNotSupported, ObjectClass
 
 from hsm import Token, Way, errors
 from hsm.agreement import (
     _KEPT,
     _deriving,
+    derive_x,
     peer_with_leading_zero,
     prf,
     software_prf,
@@ -133,7 +137,7 @@ def test_agreement_key_signs_nothing_and_agrees_by_ecdh_alone(token: Token) -> N
     with pytest.raises(errors.KeyPolicyViolation):
         key.sign(b"message", ec.ECDSA(SHA256()))
     with pytest.raises(UnsupportedAlgorithm):
-        key.exchange(object(), public_of(ALICE))
+        key.exchange(cast("ec.ECDH", object()), public_of(ALICE))
 
 
 @needs(Capability.IMPORT, Capability.ECDH)
@@ -188,11 +192,11 @@ def count_derivations(session: Session, derivations: list[object]) -> None:
     class Counting:
         handle = real.handle
 
-        def derive_key(self, *args: object, **options: object) -> RawKey:
+        def derive_key(self, *args: Any, **options: Any) -> RawKey:
             derivations.append(options["mechanism"])
             return real.derive_key(*args, **options)
 
-    session._keys["agreement", AGREEMENT] = Counting()
+    session._keys["agreement", AGREEMENT] = cast("RawKey", Counting())
 
 
 @needs(Capability.KDF_AND_HMAC)
@@ -216,3 +220,48 @@ def test_token_that_keeps_x_inside_agrees_but_exchanges_nothing(token: Token) ->
     token._sessions.ways.found = (Way.KDF_AND_HMAC,)
     with pytest.raises(errors.MechanismMissing):
         key.exchange(ECDH, public_of(ALICE))
+
+
+def no_pair(*_args: object) -> NoReturn:
+    raise FunctionNotSupported
+
+
+@needs(Capability.IMPORT, Capability.ECDH, Capability.READABLE)
+def test_card_that_makes_no_passing_keys_is_taken_to_let_x_out(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hsm.agreement.passing_pair", no_pair)
+    assert token.agreement_way is Way.NULL
+    token.import_key("known", AGREEMENT, bytearray(ALICE))
+    assert token.agreement("known").prf(public_of(BOB), INFO, MESSAGE) == software_prf(SHARED, INFO, MESSAGE)
+
+
+def test_card_that_lists_no_ecdh_agrees_in_no_way(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hsm.agreement.passing_pair", no_pair)
+    monkeypatch.setattr("hsm.agreement.Mechanism", SimpleNamespace(ECDH1_DERIVE=0x80001234))
+    with pytest.raises(errors.MechanismMissing, match="none of the three ways"):
+        _ = token.agreement_way
+
+
+@needs(Capability.ECDH)
+def test_token_that_agrees_in_no_way_is_named_and_no_key_is_made(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hsm.agreement._works", lambda *_: False)
+    for use in (
+        lambda: token.agreement_way,
+        lambda: token.generate_agreement("agreement"),
+        lambda: token.import_key("agreement", AGREEMENT, bytearray(ALICE)),
+    ):
+        with pytest.raises(errors.MechanismMissing, match="none of the three ways"):
+            use()
+    assert token.objects() == []
+
+
+@needs(Capability.ECDH, Capability.READABLE)
+def test_way_that_gives_another_value_is_not_taken(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KDF over x without its leading zeros agrees with software but for one peer in 256: the trial asks such a one."""
+
+    def cut(session: Session, key: RawKey, way: Way, point: bytes, info: bytes, message: bytes) -> bytes:
+        x = derive_x(session, key, point)
+        return software_prf(x.lstrip(b"\0") if way is Way.KDF else x, info, message)
+
+    monkeypatch.setattr("hsm.agreement._require_kept", lambda *_: None)
+    monkeypatch.setattr("hsm.agreement.prf", cut)
+    assert token._ways.all() == (Way.KDF_AND_HMAC, Way.NULL)

@@ -1,5 +1,6 @@
 """Keys made elsewhere come into a token: in plaintext or wrapped, under their policy, whole or not at all."""
 
+import hmac
 from dataclasses import replace
 
 import pytest
@@ -7,13 +8,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from pkcs11 import TemplateInconsistent
 
-from hsm import KeyPolicy, Token, errors
+from hsm import KeyKind, KeyPolicy, Token, errors
 from hsm.agreement import software_prf
 from hsm.cryptoki import Cryptoki
 from hsm.nonces import ORDER
 from hsm.policy import AGREEMENT, MAC, SIGNING
 from hsm.selftest import Ability
-from tests.contract.token_backends import Capability, needs
+from tests.contract.token_backends import Capability, TokenUnderTest, needs
 from tests.contract.token_known_keys import ALICE, BOB, SHARED, public_of
 
 ECDSA = ec.ECDSA(SHA256())
@@ -127,6 +128,32 @@ def test_token_that_takes_no_plaintext_is_given_the_key_wrapped(token: Token, po
     else:
         value = token.agreement("imported", policy).prf(public_of(BOB), INFO, MESSAGE)
         assert value == software_prf(SHARED, INFO, MESSAGE)
+
+
+@pytest.mark.parametrize("policy", [SIGNING, AGREEMENT, HIDDEN, MAC], ids=lambda policy: policy.purpose)
+@needs(Capability.ECDH, Capability.IMPORT, Capability.HMAC_IMPORT)
+@pytest.mark.usefixtures("takes_no_plaintext")
+def test_wrapped_key_keeps_its_policy_or_is_not_kept(
+    token: Token, policy: KeyPolicy, token_under_test: TokenUnderTest
+) -> None:
+    """SoftHSM does not know the size of an HMAC key that came wrapped.
+
+    NSS takes no private key without its public half, and lets one that it takes both sign and derive.
+    """
+    if (Capability.UNWRAP if policy.kind is KeyKind.P256 else Capability.UNWRAP_HMAC) in token_under_test.can:
+        token.import_key("imported", policy, bytearray(ALICE))
+        assert {info.label for info in token.objects()} == {"imported"}
+    else:
+        with pytest.raises((errors.KeyPolicyViolation, errors.ImportRefused)):
+            token.import_key("imported", policy, bytearray(ALICE))
+        assert token.objects() == []
+
+
+@needs(Capability.UNWRAP_HMAC)
+@pytest.mark.usefixtures("takes_no_plaintext")
+def test_hmac_key_that_came_wrapped_is_the_one_that_was_sent(token: Token) -> None:
+    token.import_key("imported", MAC, bytearray(ALICE))
+    assert token.mac("imported").mac(b"message") == hmac.digest(ALICE, b"message", "sha256")
 
 
 @needs(Capability.ECDH, Capability.UNWRAP)

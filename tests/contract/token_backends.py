@@ -39,6 +39,7 @@ class Capability(Enum):
     KDF_AND_HMAC = "agrees with nothing leaving it but the agreed value"
     HMAC = "makes HMAC-SHA256 keys"
     HMAC_IMPORT = "stores an HMAC key made elsewhere"
+    UNWRAP_HMAC = "stores such a key that comes wrapped, and knows its size"
     PROVENANCE = "says which keys it made itself"
     MANY_TOKENS = "has as many tokens as a test asks for"
     INITIALIZE = "is initialised by C_InitToken and C_InitPIN"
@@ -100,7 +101,7 @@ class SoftHsmToken(TokenUnderTest):
     """SoftHSM 2, each token in a directory of its own."""
 
     name = "softhsm"
-    can = frozenset(Capability) - {Capability.KDF_AND_HMAC}
+    can = frozenset(Capability) - {Capability.KDF_AND_HMAC, Capability.UNWRAP_HMAC}
     manufacturer, model = "SoftHSM project", "SoftHSM v2"
     ways = (Way.NULL,)
 

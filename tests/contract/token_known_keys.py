@@ -34,8 +34,8 @@ def store_p256(
             Attribute.KEY_TYPE: policy.kind.key_type,
             Attribute.EC_PARAMS: session.quirks.curve,
         }
-        private = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.VALUE: secret}
-        point = {
+        private: Template = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.VALUE: secret}
+        point: Template = {
             Attribute.CLASS: ObjectClass.PUBLIC_KEY,
             Attribute.EC_POINT: session.quirks.point_attribute(point_of(public)),
         }

@@ -1,11 +1,15 @@
 """What the contract tests of a token share: a PIN that counts, and ways to lose a session, a login or a module."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
 
 from pkcs11 import Attribute
 
 from hsm import Pin, Token, TokenUri
+from hsm.cryptoki import Cryptoki
 from hsm.module import Module
+from hsm.sessions import Session
 
 MakeUri = Callable[..., TokenUri]
 MakeToken = Callable[..., Token]
@@ -51,7 +55,7 @@ def destroy_behind_its_back(token: Token, label: str) -> None:
     session.close()  # opened without a PIN: nobody is logged out
 
 
-class Answering:
+class _Answering:
     """A module whose token answers everything that it should sign with the same bytes."""
 
     def __init__(self, answer: bytes) -> None:
@@ -59,3 +63,8 @@ class Answering:
 
     def sign(self, *_args: object) -> bytes:
         return self._answer
+
+
+def answering(session: Session, answer: bytes) -> Session:
+    """Give the session with such a module in place of its own."""
+    return replace(session, cryptoki=cast("Cryptoki", _Answering(answer)))

@@ -19,7 +19,7 @@ from federation.store.party import Epochs, Settings
 from federation.store.records import Records
 from federation.v1.statement_pb2 import KeyStatement, SignedStatement
 from hsm import ObjectInfo, Token, pin_from_file, pin_from_value
-from keystore.keyring import FIRST_GENERATIONS, KeyRing, TokenSealing, system_clock
+from keystore.keyring import FIRST_GENERATIONS, AgreementPrf, KeyRing, MacPrf, Prf, TokenSealing, system_clock
 from keystore.party import _seed_context
 
 
@@ -36,18 +36,22 @@ def _open(node: NodeDirectory) -> Token:
 
 def _sealed(token: Token, database: Database) -> list[str]:
     """Return the plaintext of what the party keeps sealed and that would be a key: ML-KEM seeds, record keys."""
-    sealing = _sealing(token, "sealing")
+    is_server = token.has("index")
+    sealing = _sealing(token, "sealing", is_server=is_server)
     seeds = [sealing.open(e.sealed_seed, _seed_context(e.token_label)) for e in Epochs(database).all()]
     if not token.has("records"):
         return [seed.hex() for seed in seeds]
-    wrapping = _sealing(token, "records")
+    wrapping = _sealing(token, "records", is_server=True)
     records = Records(database).all()
     keys = [wrapping.open(r.wrapped_key, _key_context(r.handle, r.version)) for r in records]
     return [secret.hex() for secret in (*seeds, *keys)]
 
 
-def _sealing(token: Token, purpose: str) -> TokenSealing:
-    return TokenSealing(KeyRing(purpose, token.aead, FIRST_GENERATIONS, system_clock))
+def _sealing(token: Token, purpose: str, *, is_server: bool) -> TokenSealing:
+    def open_key(label: str) -> Prf:
+        return MacPrf(token.mac(label)) if is_server else AgreementPrf(token.agreement(label))
+
+    return TokenSealing(purpose, KeyRing(purpose, open_key, FIRST_GENERATIONS, system_clock))
 
 
 def _statement(database: Database) -> dict[str, str]:

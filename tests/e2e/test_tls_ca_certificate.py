@@ -1,7 +1,5 @@
 """The TLS CA's certificate that a ceremony made, taken into a new cloud's trust bundle, or refused."""
 
-from tests.keys import new_key
-from tests.keys import new_key
 import json
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta

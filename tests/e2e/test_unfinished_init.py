@@ -14,6 +14,7 @@ from federation.party.node_directory import NodeDirectory
 from federation.settings import ConfigError
 from hsm import Token
 from hsm.errors import KeyExists
+from keystore.curve import compressed
 from keystore.party import CloudKeys, PartyKeys
 
 PLACES = [
@@ -82,11 +83,11 @@ def node(tmp_path: Path) -> NodeDirectory:
 def cut_off(node: NodeDirectory, token: Token, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """Stop after the first key; return its public half."""
     with monkeypatch.context() as patch:
-        patch.setattr(Token, "generate_mac", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Token, "generate_agreement", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             make_keys(node, token, PartyKeys)
     assert is_unfinished(node)
-    return token.signing("identity").verifying_key.data
+    return compressed(token.signing("identity").public_key())
 
 
 def test_whole_key_is_kept_and_the_rest_is_made(

@@ -44,6 +44,7 @@ class Maker:
         *more: tuple[x509.ExtensionType, bool],
         serial: int = 7,
         key: CertificatePublicKeyTypes | None = None,
+        hashed: HashAlgorithm | None = None,
     ) -> str:
         usage = x509.KeyUsage(True, True, False, False, False, False, False, False, False)
         builder = (
@@ -62,7 +63,7 @@ class Maker:
         )
         for extension, critical in more:
             builder = builder.add_extension(extension, critical)
-        return builder.sign(self._key, SHA256()).public_bytes(Encoding.DER).hex()
+        return builder.sign(self._key, hashed or SHA256()).public_bytes(Encoding.DER).hex()
 
     def crl(
         self,
@@ -141,6 +142,9 @@ def _purposes(maker: Maker) -> Iterator[Json]:
         "with an unknown critical extension", "CERTIFICATE_ILLEGAL", certificate=maker.certificate((UNKNOWN, True))
     )
     yield maker.vector("with an unknown extension", "success", certificate=maker.certificate((UNKNOWN, False)))
+    yield maker.vector(
+        "signed by ecdsa-with-SHA384", "CERTIFICATE_ILLEGAL", certificate=maker.certificate(hashed=SHA384())
+    )
 
 
 def _algorithms(maker: Maker) -> Iterator[Json]:

@@ -16,7 +16,7 @@ def messages() -> list[str]:
 
 
 def counted(text: str, what: str) -> int:
-    [number] = re.findall(rf"(\d+) {what}", text)
+    [number] = re.findall(rf"(\d+) {what}", " ".join(text.split()))
     return int(number)
 
 

@@ -5,17 +5,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { toJson } from "@bufbuild/protobuf";
-import { Home } from "../src/client/home.js";
+import { Home, type KeyPlace } from "../src/client/home.js";
 import { SignedStatementSchema } from "../src/gen/federation/v1/statement_pb.js";
 import { cast, now, signed } from "./cast.js";
 
-export async function madeHome(context: TestContext): Promise<{ home: Home; reopened: () => Home }> {
+export async function madeHome(context: TestContext, place?: KeyPlace): Promise<{ home: Home; reopened: () => Home }> {
   const root = madeDirectory(context);
-  const [directory, trust, pin] = [join(root, "home"), join(root, "trust.json"), join(root, "pin")];
-  writeFileSync(trust, JSON.stringify(toJson(SignedStatementSchema, signed(cast.trust_bundles[0]))));
-  writeFileSync(pin, "a PIN of the test\n", { mode: 0o600 });
-  const home = await Home.create(directory, "P:wang", trust, { pinFile: pin }, (size) => new Uint8Array(size), now);
-  return { home, reopened: () => Home.open(directory, pin) };
+  const [directory, pinFile] = [join(root, "home"), place?.pinFile ?? join(root, "pin")];
+  if (place === undefined) writeFileSync(pinFile, "a PIN of the test\n", { mode: 0o600 });
+  const keys = place ?? { pinFile };
+  const home = await Home.create(directory, "P:wang", trustIn(root), keys, (size) => new Uint8Array(size), now);
+  return { home, reopened: () => Home.open(directory, pinFile) };
+}
+
+/** The first trust bundle of the vectors, as a file in that directory. */
+export function trustIn(directory: string): string {
+  const path = join(directory, "trust.json");
+  writeFileSync(path, JSON.stringify(toJson(SignedStatementSchema, signed(cast.trust_bundles[0]))));
+  return path;
 }
 
 export function madeDirectory(context: TestContext): string {

@@ -1,8 +1,13 @@
-/** The lowest layers: transcripts, points, signatures, agreement, issuing, schedule, HPKE, seals at rest, derivations, statements, bundles. */
+/**
+ * The lowest layers: transcripts, points, signatures, agreement, issuing, schedule, HPKE, seals at rest, derivations,
+ * statements, bundles.
+ */
 
 import assert from "node:assert/strict";
-import { createECDH } from "node:crypto";
+import { createDecipheriv, createECDH } from "node:crypto";
 import { test } from "node:test";
+import { shake256 } from "@noble/hashes/sha3.js";
+import { ml_kem768_p256 } from "@noble/post-quantum/hybrid.js";
 import { create, createRegistry, type DescMessage } from "@bufbuild/protobuf";
 import { file_federation_v1_directory, MedicalAuthoritySchema } from "../src/gen/federation/v1/directory_pb.js";
 import { file_federation_v1_membership } from "../src/gen/federation/v1/membership_pb.js";
@@ -18,7 +23,7 @@ import { type Prf, sealAtRest, unsealAtRest } from "../src/keys/sealing.js";
 import { softwareSigningKey } from "../src/keys/software.js";
 import { agree, prfOf, SoftwareAgreement } from "../src/protocol/agreement.js";
 import { follow, pin, type TrustedBundle } from "../src/protocol/bundle.js";
-import { concat, fromHex, hex, hkdf, hmacSha256, sha256, text } from "../src/protocol/bytes.js";
+import { concat, EMPTY, fromHex, hex, hkdf, hmacSha256, sha256, text } from "../src/protocol/bytes.js";
 import {
   compressed,
   credentialTranscript,
@@ -244,6 +249,33 @@ test("HPKE: opening, what does not open, and what is sealed opens", async () => 
   }
   assert.ok(all.filter(({ expect }) => expect !== "success").length > 10);
 });
+
+test("what is sealed opens by noble's own MLKEM768-P256 and RFC 9180's text", async () => {
+  const seed = new Uint8Array(32).fill(5);
+  const expanded = shake256(seed, { dkLen: 96 });
+  const key = new DecryptionKey(expanded.subarray(0, 64), new SoftwareAgreement(expanded.subarray(64)));
+  const { publicKey, secretKey } = ml_kem768_p256.keygen(seed);
+  assert.deepEqual(publicKey, key.encryptionKey);
+  const sealed = await seal(publicKey, text("plaintext"), text("info"));
+  const { cipherText: size } = ml_kem768_p256.lengths;
+  const secret = ml_kem768_p256.decapsulate(sealed.subarray(0, size), secretKey);
+  const [aead, nonce] = scheduled(secret, text("info"));
+  const opening = createDecipheriv("aes-256-gcm", aead, nonce).setAuthTag(sealed.subarray(-16));
+  const plaintext = concat(opening.update(sealed.subarray(size, -16)), opening.final());
+  assert.deepEqual(plaintext, text("plaintext"));
+});
+
+/** Key and nonce of base mode (RFC 9180, 5.1). */
+function scheduled(secret: Uint8Array, info: Uint8Array): [Uint8Array, Uint8Array] {
+  const suite = concat(text("HPKE"), Uint8Array.of(0, 0x50, 0, 1, 0, 2));
+  const extract = (salt: Uint8Array, label: string, material: Uint8Array) =>
+    hmacSha256(salt, concat(text("HPKE-v1"), suite, text(label), material));
+  const context = concat(Uint8Array.of(0), extract(EMPTY, "psk_id_hash", EMPTY), extract(EMPTY, "info_hash", info));
+  const key = extract(secret, "secret", EMPTY);
+  const expand = (label: string, size: number) =>
+    hmacSha256(key, concat(Uint8Array.of(0, size), text("HPKE-v1"), suite, text(label), context, Uint8Array.of(1)));
+  return [expand("key", 32), expand("base_nonce", 12).subarray(0, 12)];
+}
 
 test("nothing is sealed to a P-256 half that is not an uncompressed point, nor to an ML-KEM half that is none", () => {
   const key = fromHex(vectors("hpke")[0].encryption_key);

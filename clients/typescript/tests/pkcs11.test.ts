@@ -1,8 +1,13 @@
 /** A party's keys in a PKCS#11 token: what every key store has to do, and what a token has besides. */
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { Home } from "../src/client/home.js";
+import { register } from "../src/client/registration.js";
 import { isOver } from "../src/keys/epoch.js";
 import { CKA, CKF, CKR, type Cryptoki, type Handle, loadModule } from "../src/keys/cryptoki.js";
 import { KeyFile } from "../src/keys/file.js";
@@ -12,14 +17,19 @@ import { SoftwareKeys } from "../src/keys/software.js";
 import { parseTokenUri } from "../src/keys/uri.js";
 import { agree } from "../src/protocol/agreement.js";
 import { fromHex, hex, text } from "../src/protocol/bytes.js";
-import { pointOver } from "../src/protocol/curve.js";
+import { compressed, pointOver } from "../src/protocol/curve.js";
 import { DecryptionKey, seal } from "../src/protocol/hpke.js";
 import { sharedKey } from "../src/protocol/party.js";
 import { isEcdsa, isSignature } from "../src/protocol/signatures.js";
 import type { VerifiedParty } from "../src/protocol/verifier.js";
+import { Pkcs10CertificateRequest } from "../src/protocol/x509.js";
+import { now } from "./cast.js";
+import { StubCloud } from "./clouds.js";
+import { madeHome, trustIn } from "./homes.js";
 import { madeToken, modulePath, type TestToken } from "./softhsm.js";
 import { vectors } from "./vectors.js";
 
+const PROGRAM = new URL("../src/main.js", import.meta.url).pathname;
 const NOW = 1_800_000_000_000n;
 const DAY = 24n * 3_600_000n;
 const serialOf = (number: number) => new Uint8Array(16).fill(number);
@@ -165,6 +175,42 @@ function inspected<T>(look: (inspection: Inspection) => T): T {
     cryptoki.C_CloseSession(session);
   }
 }
+
+test("a patient registers and acts with its keys in a token, and a token serves one party", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"], now: Number(now) });
+  const token = madeToken("home");
+  const place = { pinFile: token.pinFile, token: token.uri };
+  const { home, reopened } = await madeHome(context, place);
+  const cloud = new StubCloud();
+  await register(home, new Uint8Array(32).fill(1), new Uint8Array(16).fill(2), cloud.caller());
+  home.close();
+  const again = reopened();
+  const party = await again.party(now);
+  await requireConsistent(party.registrationSecret, party.self);
+  assert.ok(isSignature(party.self.verifyingKey, await party.signingKey.sign(text("m")), text("m")));
+  assert.equal((await again.beginEpoch(now)).notAfter, now + 7n * DAY);
+  assert.equal(labels("kem-").length, 4); // two pairs
+  again.close();
+  await assert.rejects(madeHome(context, place), { reason: "KEY_INVALID" });
+});
+
+test("a doctor's keys are made in the token that the command names", (context) => {
+  const token = madeToken("init");
+  const home = join(token.directory, "home");
+  const trust = ["--trust", trustIn(token.directory), "--id", "D:rossi", "--token", token.uri];
+  const init = (pinFile: string, ...more: string[]) => {
+    const words = ["doctor", "init", "--home", home, "--pin-file", pinFile, ...trust, ...more];
+    return JSON.parse(spawnSync(process.execPath, [PROGRAM, ...words], { encoding: "utf8" }).stdout);
+  };
+  assert.deepEqual(init(token.wrongPinFile), { reason: "PIN_INCORRECT" });
+  assert.ok(!existsSync(home));
+  const request = readFileSync(init(token.pinFile).request);
+  const { publicKey } = new Pkcs10CertificateRequest(request as never);
+  const reopened = Home.open(home, token.pinFile);
+  context.after(() => reopened.close());
+  const own = compressed(new Uint8Array(publicKey.rawData.slice(-65)));
+  assert.deepEqual(reopened.keys.signingKey.publicKey, own);
+});
 
 test("no key can be read out of the token, and S_X has no public half there", (context) => {
   const store = opened(context, madeToken("guarded"));

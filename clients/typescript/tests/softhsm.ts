@@ -31,7 +31,10 @@ export function modulePath(): string {
   return found;
 }
 
-/** Make a token that lasts until the test file is over. The module reads its settings when it is initialised: one token a time. */
+/**
+ * Make a token that lasts until the test file is over. The module reads its settings when it is initialised: one token a
+ * time.
+ */
 export function madeToken(label: string): TestToken {
   const path = modulePath();
   const directory = mkdtempSync(join(tmpdir(), "medunion-token-"));

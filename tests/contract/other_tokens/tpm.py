@@ -1,4 +1,7 @@
-"""A TPM 2.0 in software (swtpm) behind tpm2-pkcs11: no Edwards curves, but logins that lock as a TPM locks them."""
+"""A TPM 2.0 in software (swtpm) behind tpm2-pkcs11: logins that lock as a TPM locks them, and no key as we want it.
+
+It signs on P-256, but it makes no keys that pass with a session, has no ECDH, and leaves every key that it makes modifiable.
+"""
 
 import os
 import socket

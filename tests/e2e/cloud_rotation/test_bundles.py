@@ -1,7 +1,5 @@
 """A rotation's trust bundles: one chain, whoever makes them and whenever."""
 
-from tests.keys import new_key
-from tests.keys import new_key
 import threading
 from contextlib import ExitStack
 

@@ -1,7 +1,5 @@
 """Parts of a check that no served federation shows: who answers at an address, whose files they are."""
 
-from tests.keys import new_key
-from tests.keys import new_key
 import os
 import socket
 import ssl

@@ -1,6 +1,7 @@
 """What a faulty token could give in an agreement is withheld, and named."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, cast
 
 import pytest
@@ -8,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import Attribute, Mechanism, PKCS11Error, exceptions
 
 from hsm import Way, errors
-from hsm.agreement import _kdf, derive_x, prf, require_same, software_prf
+from hsm.agreement import _kdf, _require_kept, derive_x, prf, require_same, software_prf
 from hsm.quirks import STANDARD, point_of
 from hsm.raw import RawKey
 from hsm.sessions import Session
@@ -23,11 +24,15 @@ class Derived:
 
     def __init__(self, value: bytes | PKCS11Error) -> None:
         self.value, self.handle, self.is_destroyed = value, 7, False
+        self.attributes: Mapping[Attribute, bool] = {}
 
     def __getitem__(self, attribute: Attribute) -> bytes:
         if isinstance(self.value, PKCS11Error):
             raise self.value
         return self.value
+
+    def get_attributes(self, _names: object) -> Mapping[Attribute, bool]:
+        return self.attributes
 
     def destroy(self) -> None:
         self.is_destroyed = True
@@ -112,6 +117,26 @@ def test_secret_that_the_token_does_not_derive_is_a_missing_mechanism(refusal: P
 def test_right_secret_gives_the_value_in_every_way(way: Way) -> None:
     key, derived = faulty(X if way is Way.NULL else _kdf(X, b"info"))
     assert prf(SESSION, key, way, POINT, b"info", b"message") == software_prf(X, b"info", b"message")
+    assert derived.is_destroyed
+
+
+@pytest.mark.parametrize(
+    ("attributes", "stays"),
+    [
+        ({Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}, True),
+        ({Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: False}, False),
+        ({Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: True}, False),
+        ({}, False),
+    ],
+)
+def test_way_that_leaves_the_secret_readable_is_not_the_one_that_keeps_it(
+    attributes: Mapping[Attribute, bool], stays: bool
+) -> None:
+    """Some tokens take SENSITIVE in the template of a derived secret and show its value all the same."""
+    key, derived = faulty(b"")
+    derived.attributes = attributes
+    with nullcontext() if stays else pytest.raises(errors.TokenFailed, match="could be read"):
+        _require_kept(SESSION, key)
     assert derived.is_destroyed
 
 

@@ -40,7 +40,7 @@ def test_key_type_of_an_unknown_vendor_is_read_as_a_number() -> None:
     assert MAPPER.unpack_attributes(Attribute.KEY_TYPE, struct.pack("L", 0x80001234)) == 0x80001234
 
 
-def attributes_of(policy: KeyPolicy, quirks: Quirks = STANDARD) -> dict[Attribute, object]:
+def attributes_of(policy: KeyPolicy, quirks: Quirks = STANDARD) -> dict[int, object]:
     return {
         Attribute.CLASS: policy.kind.object_class,
         Attribute.KEY_TYPE: policy.kind.key_type,

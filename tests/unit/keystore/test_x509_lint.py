@@ -23,6 +23,7 @@ from keystore.x509_lint import (
     IDENTITY_CA,
     REQUEST_RULES,
     SIGNS,
+    TLS_CA,
     Profile,
     lint_certificate,
     lint_crl,
@@ -55,6 +56,10 @@ CAS: dict[str, Extension] = {
     "names": (CONSTRAINED, True),
     "issuer": DOCTORS["issuer"],
 }
+ROOTS: dict[str, Extension] = {
+    "basic": (x509.BasicConstraints(ca=True, path_length=1), True),
+    **{name: CAS[name] for name in ("usage", "subject", "names")},
+}
 
 
 def built(extensions: dict[str, Extension], **changes: Any) -> x509.CertificateBuilder:
@@ -84,6 +89,7 @@ BAD_CERTIFICATES: list[tuple[str, Profile, Callable[[], x509.Certificate]]] = [
     ("CERT.NAMES", DOCTOR, lambda: certificate(DOCTORS, subject=NOBODY)),
     ("CERT.NAMES", DOCTOR, lambda: certificate(DOCTORS, issuer=NOBODY)),
     ("CERT.NAMES", DOCTOR, lambda: certificate(DOCTORS, issuer=NAME)),
+    ("CERT.NAMES", TLS_CA, lambda: certificate(ROOTS)),
     ("CERT.VALIDITY", DOCTOR, lambda: certificate(DOCTORS, life=timedelta(days=731))),
     ("CERT.EXTENSIONS", DOCTOR, lambda: certificate(DOCTORS | {"more": (x509.OCSPNoCheck(), False)})),
     ("CERT.EXTENSIONS", DOCTOR, lambda: certificate({**DOCTORS, "basic": (DOCTORS["basic"][0], False)})),
@@ -94,6 +100,7 @@ BAD_CERTIFICATES: list[tuple[str, Profile, Callable[[], x509.Certificate]]] = [
     ("CERT.KEY_USAGE", DOCTOR, lambda: certificate({**DOCTORS, "usage": CAS["usage"]})),
     ("CERT.AUTHORITY_KEY_ID", DOCTOR, lambda: certificate(
         {**DOCTORS, "issuer": (x509.AuthorityKeyIdentifier.from_issuer_public_key(OTHER.public_key()), False)})),
+    ("CERT.AUTHORITY_KEY_ID", TLS_CA, lambda: certificate(ROOTS, issuer=NAME)),
     ("CERT.SUBJECT_KEY_ID", IDENTITY_CA, lambda: certificate(
         {**CAS, "subject": (x509.SubjectKeyIdentifier.from_public_key(OTHER.public_key()), False)})),
     ("CERT.NAME_CONSTRAINTS", IDENTITY_CA,

@@ -1,7 +1,5 @@
 """Which CRL of a medical authority counts, and whom it may certify (RFC 5280, sections 4.2 and 5.2)."""
 
-from tests.keys import new_key
-from tests.keys import new_key
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """CRED(X), EK_X and the lists: each check of docs/protocol.md, section 2, passing and failing."""
 
-from tests.keys import new_signing_key
-from tests.keys import new_signing_key
 from contextlib import nullcontext
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """Cert_D: legal, in force, not revoked, this doctor's (B16)."""
 
-from tests.keys import new_key
-from tests.keys import new_key
 from dataclasses import replace
 from datetime import timedelta
 

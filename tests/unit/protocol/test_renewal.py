@@ -1,9 +1,5 @@
 """A member registers again by itself: its live PRK_X speaks for the request, in place of a ticket."""
 
-from tests.keys import new_key
-from tests.keys import new_signing_key
-from tests.keys import new_key
-from tests.keys import new_signing_key
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """A real gRPC server over TLS on loopback, with the call guard in front of servicers that do as a test says."""
 
-from tests.keys import new_key
-from tests.keys import new_key
 import asyncio
 import inspect
 import io

@@ -52,7 +52,10 @@ export function certificateIn(content: Uint8Array): Uint8Array {
   throw new Refusal("CERTIFICATE_ILLEGAL", "the file holds no certificate");
 }
 
-/** A certificate request (PKCS#10, RFC 2986) for Cert_D: ecdsa-with-SHA256 (RFC 5758), common name ID_D, SAN URI `urn:medunion:D:name`. */
+/**
+ * A certificate request (PKCS#10, RFC 2986) for Cert_D: ecdsa-with-SHA256 (RFC 5758), common name ID_D, SAN URI
+ * `urn:medunion:D:name`.
+ */
 export async function certificateRequest(identity: string, key: SigningKey): Promise<Uint8Array> {
   const names = new SubjectAlternativeName([
     new GeneralName({ uniformResourceIdentifier: `urn:medunion:${identity}` }),

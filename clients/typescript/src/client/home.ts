@@ -7,7 +7,7 @@
  *     device.secret  of a patient: 32 random bytes behind B_P
  */
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Transport } from "@connectrpc/connect";
 import { type DescMessage, fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
@@ -94,7 +94,11 @@ export class Home {
     require(!existsSync(directory), "PROFILE_UNUSABLE", `${directory} is there already`);
     const store = storeAt({ pinFile, token });
     mkdirSync(directory, { mode: 0o700 });
-    const keys = await KeyFile.create(join(directory, "keys.sealed"), store, identity, now);
+    const keys = await KeyFile.create(join(directory, "keys.sealed"), store, identity, now).catch((error: unknown) => {
+      store.close();
+      rmSync(directory, { recursive: true });
+      throw error;
+    });
     writeNew(join(directory, "device.secret"), entropy(32));
     const state = {
       identity,
@@ -118,6 +122,11 @@ export class Home {
     const state = readState(directory);
     const keys = KeyFile.open(join(directory, "keys.sealed"), storeAt({ pinFile, token: state.token }));
     return new Home(directory, state, keys, networks);
+  }
+
+  /** Let go of the party's keys. */
+  close(): void {
+    this.keys.store.close();
   }
 
   /** A transport to `host:port` that answers to that identity. */

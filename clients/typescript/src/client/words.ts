@@ -79,6 +79,7 @@ export const WORDS: Readonly<Record<string, string>> = {
   NETWORK_FORBIDDEN: "the address lies in no network that may be dialled",
   RECORD_TOO_LARGE: "the record has more than this visit takes",
   UNAVAILABLE: "the other side does not answer; it may later",
+  ISSUER_NONCE_REPEATED: "the public cloud issues no credentials until its issuing key is another",
   CALL_OVERDUE: "the call took too long",
   REVOCATION_LIST_STALE: "no current revocation list is at hand there",
   BUNDLE_STALE: "no current trust bundle is at hand there",

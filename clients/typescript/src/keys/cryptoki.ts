@@ -1,6 +1,6 @@
 /**
- * As much of PKCS#11 (2.40) as is asked of a token here, in the form that the package pkcs11js gives it. That is an optional dependency, for it
- * has to be compiled: its types stand here, so that the client builds without it.
+ * As much of PKCS#11 (2.40) as is asked of a token here, in the form that the package pkcs11js gives it. That is an optional
+ * dependency, for it has to be compiled: its types stand here, so that the client builds without it.
  */
 
 import { createRequire } from "node:module";

@@ -1,6 +1,6 @@
 /**
- * A party's encryption keys over time (B5): an epoch is announced at a time, those before it can still open until they end, and are
- * destroyed 5 minutes later. So a first flight that is recorded today stays sealed to who takes the keys next week.
+ * A party's encryption keys over time (B5): an epoch is announced at a time, those before it can still open until they end,
+ * and are destroyed 5 minutes later. So a first flight that is recorded today stays sealed to who takes the keys next week.
  */
 
 import { randomBytes } from "node:crypto";
@@ -38,7 +38,10 @@ export interface Epoch extends Announcement {
   readonly decryptionKey: DecryptionKey;
 }
 
-/** An epoch as the key file keeps it: the KEM key's ML-KEM seed in hex, since tokens don't hold ML-KEM yet; its P-256 half's reference; EK_X in base64. */
+/**
+ * An epoch as the key file keeps it: the KEM key's ML-KEM seed in hex, since tokens don't hold ML-KEM yet; its P-256 half's
+ * reference; EK_X in base64.
+ */
 export interface KeptEpoch {
   readonly mlkemSeed: string;
   readonly p256: string;

@@ -1,4 +1,7 @@
-/** What a home directory keeps of its party's keys: one file, sealed, mode 0600, put in place whole. The keys themselves are in it, or in a token. */
+/**
+ * What a home directory keeps of its party's keys: one file, sealed, mode 0600, put in place whole. The keys themselves are
+ * in it, or in a token.
+ */
 
 import { fromHex, hex, type Instant } from "../protocol/bytes.js";
 import type { Agreeing } from "../protocol/agreement.js";
@@ -105,7 +108,10 @@ export class KeyFile {
     });
   }
 
-  /** The file with a change made to what is in it now, which another command of this party may have written since it was opened. */
+  /**
+   * The file with a change made to what is in it now, which another command of this party may have written since it was
+   * opened.
+   */
   #changed(change: (kept: Kept) => Kept): KeyFile {
     const kept = change(unsealed(this.path, this.store));
     replaceFile(this.path, sealed(kept, this.store));

@@ -1,6 +1,6 @@
 /**
- * Where a party's private keys are, and what is asked of them: PRK_X signs; S_X and the P-256 half of each epoch's KEM key meet points.
- * `SoftwareKeys` has them in the key file itself, `Pkcs11Keys` in a token.
+ * Where a party's private keys are, and what is asked of them: PRK_X signs; S_X and the P-256 half of each epoch's KEM key
+ * meet points. `SoftwareKeys` has them in the key file itself, `Pkcs11Keys` in a token.
  */
 
 import { type Agreeing, prfOf } from "../protocol/agreement.js";
@@ -12,7 +12,10 @@ import type { SigningKey } from "../protocol/signatures.js";
 import { transcript } from "../protocol/transcript.js";
 import type { VerifiedParty } from "../protocol/verifier.js";
 
-/** A party's private keys. Each has a reference, a word that the key file keeps: in software that is the key itself, in a token its label. */
+/**
+ * A party's private keys. Each has a reference, a word that the key file keeps: in software that is the key itself, in a
+ * token its label.
+ */
 export interface KeyStore {
   /** Make PRK_X, and what else a party has for good. */
   makeIdentity(): string;
@@ -30,6 +33,8 @@ export interface KeyStore {
   seal(plaintext: Uint8Array): Uint8Array;
   /** Open what `seal` made. Refuses with PIN_INCORRECT or SEAL_INVALID. */
   unseal(sealed: Uint8Array): Uint8Array;
+  /** Let go of the keys. A program that ends lets go of a token, too. */
+  close(): void;
 }
 
 /** Require S_X, where it is now, to be this credential's: x(S_X R) = x(U_X), as far as a token tells it. */

@@ -1,6 +1,6 @@
 /**
- * A party's keys in a PKCS#11 token. PRK_X, the P-256 half of each epoch and the key that seals the key file are made there, S_X is imported;
- * none can be read, changed or copied. ML-KEM seeds stand in the key file, for tokens don't hold ML-KEM yet.
+ * A party's keys in a PKCS#11 token. PRK_X, the P-256 half of each epoch and the key that seals the key file are made there,
+ * S_X is imported; none can be read, changed or copied. ML-KEM seeds stand in the key file, for tokens don't hold ML-KEM yet.
  *
  * The token has to give x of an ECDH (CKD_NULL): it leaves the token for one message, and agree's KDF and HMAC are made here.
  */

@@ -1,4 +1,7 @@
-/** Keys where there is no token: scalars in the key file, which is AES-256-GCM under a key that scrypt (RFC 7914) makes of a PIN. */
+/**
+ * Keys where there is no token: scalars in the key file, which is AES-256-GCM under a key that scrypt (RFC 7914) makes of a
+ * PIN.
+ */
 
 import { createCipheriv, createDecipheriv, createPrivateKey, randomBytes, scryptSync, sign } from "node:crypto";
 import { type Agreeing, SoftwareAgreement } from "../protocol/agreement.js";
@@ -48,6 +51,9 @@ export class SoftwareKeys implements KeyStore {
 
   /** It is gone with the file that names it. */
   destroy(): void {}
+
+  /** They stand in the file; nothing is held open. */
+  close(): void {}
 
   seal(plaintext: Uint8Array): Uint8Array {
     const salt = randomBytes(SALT_BYTES);

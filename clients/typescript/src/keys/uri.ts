@@ -3,7 +3,10 @@
 import { isAbsolute } from "node:path";
 import { Refusal, require } from "../protocol/refusal.js";
 
-/** A token is never named by a slot number, which moves, and a module never by a search path: that would decide which code gets the PIN. */
+/**
+ * A token is never named by a slot number, which moves, and a module never by a search path: that would decide which code
+ * gets the PIN.
+ */
 export interface Location {
   readonly modulePath: string;
   readonly label: string | undefined;
@@ -12,7 +15,10 @@ export interface Location {
   readonly model: string | undefined;
 }
 
-/** Read a URI such as pkcs11:token=A;serial=1?module-path=/lib/p11.so. A PIN has no place in it. What is refused is not repeated. */
+/**
+ * Read a URI such as pkcs11:token=A;serial=1?module-path=/lib/p11.so. A PIN has no place in it. What is refused is not
+ * repeated.
+ */
 export function parseTokenUri(text: string): Location {
   const [, path, query = ""] = /^pkcs11:([^?]*)(?:\?(.*))?$/.exec(text) ?? [];
   require(path !==

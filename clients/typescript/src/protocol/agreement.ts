@@ -1,8 +1,8 @@
 /**
  * agree: all that is done with a secret scalar but signing (docs/protocol.md, 1).
  *
- * Secret scalars (r, e, S_X, the P-256 half of an epoch) are multiplied by OpenSSL's ECDH, through node:crypto, in constant time, or by a token;
- * @noble/curves, which works with bigint, has public points alone.
+ * Secret scalars (r, e, S_X, the P-256 half of an epoch) are multiplied by OpenSSL's ECDH, through node:crypto, in constant
+ * time, or by a token; @noble/curves, which works with bigint, has public points alone.
  */
 
 import { createECDH, createHash, type ECDH } from "node:crypto";

@@ -7,6 +7,7 @@ import type { MedicalAuthority } from "../gen/federation/v1/directory_pb.js";
 import {
   BasicConstraintsExtension,
   ExtendedKeyUsageExtension,
+  isOfSuite,
   isSequence,
   KeyUsageFlags,
   KeyUsagesExtension,
@@ -132,7 +133,8 @@ function keyIn(certificate: X509Certificate): Uint8Array | undefined {
 
 async function isSignedBy(certificate: X509Certificate, authority: X509Certificate): Promise<boolean> {
   try {
-    return await certificate.verify({ publicKey: authority.publicKey, signatureOnly: true });
+    const { publicKey } = authority;
+    return isOfSuite(certificate, publicKey) && (await certificate.verify({ publicKey, signatureOnly: true }));
   } catch {
     return false;
   }

@@ -1,9 +1,9 @@
 /**
  * Consultation (eq. 11-24; docs/protocol.md, 4): what both sides sign and hash.
  *
- * P1  The patient sends its identity, B_P, R_P2 = r5 R_D1 and E_P = e5 B sealed to the doctor of the code, signed for this doctor.
- * D1  The doctor sends R_D2 = r6 R_P1 and E_D = e6 B; both compute SEK_1 from K1 of S_D R_P2 = r5 U_D, K2 of r6 U_P = S_P R_D2 and Z = e5 e6 B.
- *     kc_D proves the key.
+ * P1  The patient sends its identity, B_P, R_P2 = r5 R_D1 and E_P = e5 B sealed to the doctor of the code, signed for it.
+ * D1  The doctor sends R_D2 = r6 R_P1 and E_D = e6 B; both compute SEK_1 from K1 of S_D R_P2 = r5 U_D, K2 of r6 U_P = S_P R_D2
+ *     and Z = e5 e6 B. kc_D proves the key.
  * P2  Only then the patient sends M_SD and its grant under SEK_1: this confirms the key to the doctor.
  * D5  The signed diagnosis; P6, the patient's receipt.
  */

@@ -5,7 +5,7 @@ import { CertificateList, type Extension } from "@peculiar/asn1-x509";
 import type { CrlPin } from "../gen/federation/v1/statement_pb.js";
 import { equal, hex, sha256 } from "./bytes.js";
 import { Refusal, require } from "./refusal.js";
-import { isSequence, type X509Certificate, X509Crl } from "./x509.js";
+import { isOfSuite, isSequence, type X509Certificate, X509Crl } from "./x509.js";
 
 const AUTHORITY_KEY_IDENTIFIER = "2.5.29.35";
 const CRL_NUMBER = "2.5.29.20";
@@ -105,7 +105,8 @@ function isCurrent({ thisUpdate, nextUpdate }: X509Crl, moment: Date): boolean {
 
 async function isSignedBy(crl: X509Crl, authority: X509Certificate): Promise<boolean> {
   try {
-    return crl.issuer === authority.subject && (await crl.verify({ publicKey: authority.publicKey }));
+    const { subject, publicKey } = authority;
+    return crl.issuer === subject && isOfSuite(crl, publicKey) && (await crl.verify({ publicKey }));
   } catch {
     return false;
   }

@@ -1,10 +1,10 @@
 /**
- * P-256 as the paper's group (FIPS 186-5; SEC 2, secp256r1): base point B (its P), prime order n, field prime p. A point of key agreement travels
- * as its x-coordinate, 32 bytes, and stands for either point over it; a verifying key travels compressed, 33 bytes (SEC 1, 2.3.3). In memory a
- * point is compressed.
+ * P-256 as the paper's group (FIPS 186-5; SEC 2, secp256r1): base point B (its P), prime order n, field prime p. A point of
+ * key agreement travels as its x-coordinate, 32 bytes, and stands for either point over it; a verifying key travels
+ * compressed, 33 bytes (SEC 1, 2.3.3). In memory a point is compressed.
  *
- * The arithmetic here is @noble/curves', on public points alone: JavaScript's bigint is no place for secrets. A secret scalar meets a point in
- * OpenSSL or in a token (agreement.ts).
+ * The arithmetic here is @noble/curves', on public points alone: JavaScript's bigint is no place for secrets. A secret scalar
+ * meets a point in OpenSSL or in a token (agreement.ts).
  */
 
 import { p256, p256_hasher } from "@noble/curves/nist.js";
@@ -18,17 +18,14 @@ type Point = InstanceType<typeof Point>;
 /** n. */
 export const ORDER = Point.Fn.ORDER;
 
-/** p. */
-export const FIELD_PRIME = Point.Fp.ORDER;
-
 /** The curve's name in OpenSSL. */
 export const CURVE = "prime256v1";
 
-export const POINT_BYTES = 32;
-export const VERIFYING_KEY_BYTES = 33;
 export const UNCOMPRESSED_BYTES = 65;
 export const SCALAR_SEED_BYTES = 48;
 
+const POINT_BYTES = 32;
+const VERIFYING_KEY_BYTES = 33;
 const EVEN = Uint8Array.of(2);
 const TAG = text("medunion/v1 P256_XMD:SHA-256_SSWU_RO_");
 
@@ -77,7 +74,10 @@ export function compressed(point: Uint8Array): Uint8Array {
   return decode(point).toBytes();
 }
 
-/** A scalar from 1 to n - 1, 32 bytes, of 48 uniform ones: 1 + (their number mod n - 1) (FIPS 186-5, A.4.1). One reduction, of a number used once. */
+/**
+ * A scalar from 1 to n - 1, 32 bytes, of 48 uniform ones: 1 + (their number mod n - 1) (FIPS 186-5, A.4.1). One reduction, of
+ * a number used once.
+ */
 export function scalarFromSeed(seed: Uint8Array): Uint8Array {
   return p256.utils.randomSecretKey(seed);
 }

@@ -1,18 +1,19 @@
 /**
  * The handshake of Chen et al. 2020, eq. 11-22 (P1, D1) and eq. 33-44 (D3, H1), once for both kinds of session.
  *
- * The initiator, who knows the responder's statements, sends who it is, x(r R) on the base of the responder's R and x(e B), sealed to it and
- * signed for it. The responder does likewise on the initiator's R. Both compute SEK from K1, to which the responder's S leads, K2, to which the
- * initiator's does, and Z = x(e e B). The reply proves the key by kc, and who sends it by its signature. What a session adds of its own begins
- * with the state that the handshake leads to.
+ * The initiator, who knows the responder's statements, sends who it is, x(r R) on the base of the responder's R and x(e B),
+ * sealed to it and signed for it. The responder does likewise on the initiator's R. Both compute SEK from K1, to which the
+ * responder's S leads, K2, to which the initiator's does, and Z = x(e e B). The reply proves the key by kc, and who sends it
+ * by its signature. What a session adds of its own begins with the state that the handshake leads to.
  *
- * r and e are independent scalars, and an r serves one base, once, and never B: else K1 falls. A message that is sent again is the same bytes.
+ * r and e are independent scalars, and an r serves one base, once, and never B: else K1 falls. A message that is sent again
+ * is the same bytes.
  */
 
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { type SealedOpening, type SealedReply, SealedReplySchema } from "../gen/federation/v1/envelope_pb.js";
 import { Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
-import { agree } from "./agreement.js";
+import { agree, type AgreementKey } from "./agreement.js";
 import { concat, EMPTY, type Entropy, equal, hmacSha256, type Instant, sha256, text } from "./bytes.js";
 import { pointOver } from "./curve.js";
 import { Direction, type DirectionKeys } from "./frames.js";
@@ -117,17 +118,24 @@ export async function begin<S>(
   const signed = kind.openingTranscript(opening, own.self.issuer, receiver, keyId, sessionId);
   opening.signature = await own.signingKey.sign(signed);
   const context = { name: kind.openingLabel.toLowerCase(), sender: UNNAMED, receiver, keyId, sessionId, sentAt: now };
+  const secrets = { k1: await ofDraw(drawn, "K1", peer.party), e: drawn.e, contribution };
   const sealed = await sealOpening(kind.openingSchema, opening, encryptionKey, context);
   return {
-    awaiting: new AwaitingReply(kind, own, peer, established, sessionId, drawn, contribution, sealed.plaintext, now),
+    awaiting: new AwaitingReply(kind, own, peer, established, sessionId, secrets, sealed.plaintext, now),
     opening: sealed.opening,
   };
 }
 
-/** The opening is sent. r and e live here and nowhere else. */
+/** What an initiator keeps until the reply comes: K1, e and kappa. */
+interface Secrets {
+  readonly k1: Uint8Array;
+  readonly e: AgreementKey;
+  readonly contribution: Uint8Array;
+}
+
+/** The opening is sent. e lives here and nowhere else. */
 export class AwaitingReply<S> {
-  readonly #drawn: Draw;
-  readonly #contribution: Uint8Array;
+  readonly #secrets: Secrets;
 
   constructor(
     readonly kind: Kind,
@@ -135,13 +143,11 @@ export class AwaitingReply<S> {
     readonly peer: Peer,
     readonly established: (session: Session) => S,
     readonly sessionId: Uint8Array,
-    drawn: Draw,
-    contribution: Uint8Array,
+    secrets: Secrets,
     readonly openingPlaintext: Uint8Array,
     readonly sentAt: Instant,
   ) {
-    this.#drawn = drawn;
-    this.#contribution = contribution;
+    this.#secrets = secrets;
   }
 
   /** Take the reply (eq. 20-22, 42-44). */
@@ -164,8 +170,10 @@ export class AwaitingReply<S> {
     const reply = opened.payload as Reply;
     const party = await this.#responder(reply, verifier, now);
     const transcriptHash = kind.transcriptHash(this.openingPlaintext, reply, party.credential, sessionId);
-    const shared = await agreed("initiator", own, this.#drawn, party, reply);
-    const keys = derive(shared, [this.#contribution, reply.contribution!], transcriptHash, kind.keyRoles);
+    const { k1, e, contribution } = this.#secrets;
+    const k2 = await ofSecret(own, "K2", reply.agreementPoint!);
+    const shared = [k1, k2, await e.exchange(pointOver(reply.ephemeralPoint!))] as const;
+    const keys = derive(shared, [contribution, reply.contribution!], transcriptHash, kind.keyRoles);
     const confirmed = equal(keys.keyConfirmation, reply.keyConfirmation!);
     require(confirmed, "KEY_CONFIRMATION_FAILED", "the peer does not hold the session key");
     verifySignature(party.verifyingKey, reply.signature!, kind.replyTranscript(reply, party.issuer, transcriptHash));
@@ -190,6 +198,9 @@ export class AwaitingReply<S> {
     const party = await verifier.member(reply.keyStatement!, kind.responder, certificate, now);
     const same = party.identity === addressed && equal(party.registrationPoint, reply.registrationPoint!);
     require(same, "IDENTITY_MISMATCH", "the key statement is not of the one who answers");
+    const { credential, registrationPoint } = peer.party;
+    const rests = equal(party.credential, credential) && equal(party.registrationPoint, registrationPoint);
+    require(rests, "IDENTITY_MISMATCH", "the answer is of another credential than the one addressed");
     return party;
   }
 }
@@ -288,7 +299,11 @@ export class ReceivedOpening<S> {
     const contribution = entropy(32);
     const reply = Object.assign(kind.replyOf(own), share(own, drawn, contribution, now));
     const transcriptHash = kind.transcriptHash(plaintext, reply, own.self.credential, sessionId);
-    const shared = await afterOpeningAsync(() => agreed("responder", own, drawn, peer.party, opening));
+    const shared = await afterOpeningAsync(async () => {
+      const k1 = await ofSecret(own, "K1", opening.agreementPoint!);
+      const k2 = await ofDraw(drawn, "K2", peer.party);
+      return [k1, k2, await drawn.e.exchange(pointOver(opening.ephemeralPoint!))] as const;
+    });
     const keys = derive(shared, [opening.contribution!, contribution], transcriptHash, kind.keyRoles);
     reply.keyConfirmation = keys.keyConfirmation;
     reply.signature = await own.signingKey.sign(kind.replyTranscript(reply, own.self.issuer, transcriptHash));
@@ -335,21 +350,14 @@ export interface SessionKeys {
 /** K1 on the responder's base, K2 on the initiator's, and Z (eq. 17). */
 export type Shared = readonly [Uint8Array, Uint8Array, Uint8Array];
 
-/** Of K1 and K2 each side makes one with its S, which may be in a token, and the other with its r. */
-async function agreed(
-  side: "initiator" | "responder",
-  own: Party,
-  drawn: Draw,
-  peer: VerifiedParty,
-  received: Share,
-): Promise<Shared> {
-  const [bySecret, byScalar] = side === "responder" ? (["K1", "K2"] as const) : (["K2", "K1"] as const);
-  const sent = drawn.agreementPoint;
-  const theirs = received.agreementPoint!;
-  const ofSecret = await agree(own.registrationSecret, pointOver(theirs), bySecret, theirs);
-  const ofScalar = await agree(drawn.r, peer.publicPoint, byScalar, sent);
-  const z = await drawn.e.exchange(pointOver(received.ephemeralPoint!));
-  return side === "responder" ? [ofSecret, ofScalar, z] : [ofScalar, ofSecret, z];
+/** What a product of S with the peer's point gives. */
+function ofSecret(own: Party, label: "K1" | "K2", received: Uint8Array): Promise<Uint8Array> {
+  return agree(own.registrationSecret, pointOver(received), label, received);
+}
+
+/** What a product of the own r with U_peer gives: r is done with then. */
+function ofDraw(drawn: Draw, label: "K1" | "K2", peer: VerifiedParty): Promise<Uint8Array> {
+  return agree(drawn.r, peer.publicPoint, label, drawn.agreementPoint);
 }
 
 /** Derive the session's keys. `roles` is "PD" for SEK_1, "DH" for SEK_2 (B5, B13). */

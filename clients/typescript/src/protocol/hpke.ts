@@ -1,10 +1,10 @@
 /**
  * E_PUK: HPKE (RFC 9180), base mode, single shot; KEM MLKEM768-P256 (draft-ietf-hpke-pq, 0x0050), HKDF-SHA256, AES-256-GCM.
  *
- * The key schedule and the AEAD are @hpke/core's. It has no such KEM whose private key is in two places, an ML-KEM seed here and a P-256 key
- * perhaps in a token, and @noble/post-quantum's ml_kem768_p256 is another one: it hashes both coordinates of the ECDH's point. So the combiner
- * stands here: SHA3-256(ss_M || x || ct_P || pk_P || label), with ML-KEM of @noble/post-quantum, and ECDH and SHA-3 of Node's OpenSSL.
- * tests/vectors/hpke.json tries it.
+ * The key schedule and the AEAD are @hpke/core's. It has no such KEM, and @noble/post-quantum's ml_kem768_p256 makes both halves
+ * of one seed, where ours are in two places, an ML-KEM seed here and a P-256 key perhaps in a token. So the combiner stands
+ * here: SHA3-256(ss_M || x || ct_P || pk_P || label), with ML-KEM of @noble/post-quantum, and ECDH and SHA-3 of Node's OpenSSL.
+ * tests/vectors/hpke.json tries it, and a test holds it to noble's.
  */
 
 import { createECDH, createHash, type webcrypto } from "node:crypto";

@@ -2,7 +2,16 @@
 
 import "reflect-metadata";
 
+import { type PublicKey, type X509Certificate, type X509Crl } from "@peculiar/x509";
+
 export * from "@peculiar/x509";
+
+/** Whether what is signed says ecdsa-with-SHA256, and the key that is to verify it is of P-256: the one suite there is. */
+export function isOfSuite({ signatureAlgorithm }: X509Certificate | X509Crl, { algorithm }: PublicKey): boolean {
+  const { name, hash } = signatureAlgorithm as { name: string; hash?: { name: string } };
+  const { namedCurve } = algorithm as { namedCurve?: string };
+  return name === "ECDSA" && hash?.name === "SHA-256" && namedCurve === "P-256";
+}
 
 /** Whether bytes are one DER sequence and nothing behind it. The library takes PEM, hex and base64, too, and leaves bytes at the end alone. */
 export function isSequence(der: Uint8Array): boolean {

@@ -1,7 +1,5 @@
 """Contents of trust bundles as a test wants them, and the keys that sign them."""
 
-from tests.keys import new_signing_key
-from tests.keys import new_signing_key
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import sign_statement
 from federation.v1.directory_pb2 import KeyPeriod, TrustBundle

@@ -12,8 +12,6 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.shaded.io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
-import io.grpc.netty.shaded.io.netty.handler.ssl.SslContextBuilder;
-import io.grpc.netty.shaded.io.netty.handler.ssl.SslProvider;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.AbstractStub;
 import java.io.ByteArrayInputStream;
@@ -69,8 +67,7 @@ public final class Calls {
           .nameResolverFactory(networks.resolvers())
           .disableServiceConfigLookUp()
           .proxyDetector(place -> null)
-          // The JDK's TLS: with netty's own, its validator refuses Ed25519 certificates.
-          .sslContext(GrpcSslContexts.configure(SslContextBuilder.forClient(), SslProvider.JDK).trustManager(roots).build())
+          .sslContext(GrpcSslContexts.forClient().trustManager(roots).build())
           .overrideAuthority(tlsName(identity))
           .maxInboundMessageSize(LARGEST_MESSAGE)
           // A line that died without a word is found out; servers allow a ping every 20 seconds.

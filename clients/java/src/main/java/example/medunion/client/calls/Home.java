@@ -42,10 +42,10 @@ import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
- * A party's home directory: `keys.sealed` under the PIN, or `token.json`, which says in which token the keys are; `state.json` with what is not
- * secret (identity, credential, epochs, newest trust bundle and lists), `registration.sealed` while one is under way, of a doctor `replay.json`, the replay keys of what was taken, and of a
- * patient `device.secret`, 32 random bytes behind B_P. Several processes may use it: what one changes, the
- * others leave.
+ * A party's home directory: `keys.sealed` under the PIN, or `token.json`, which says in which token the keys are; `state.json`
+ * with what is not secret (identity, credential, epochs, newest trust bundle and lists), `registration.sealed` while one is
+ * under way, of a doctor `replay.json`, the replay keys of what was taken, and of a patient `device.secret`, 32 random bytes
+ * behind B_P. Several processes may use it: what one changes, the others leave.
  */
 public final class Home {
   private static final String REGISTRATION = "registration.sealed";
@@ -66,8 +66,8 @@ public final class Home {
   }
 
   /**
-   * Makes a home: fresh keys, and the trust bundle that was handed over. It is there whole, or not at all. `token` is the URI of the token that
-   * is to hold the keys, null for a file.
+   * Makes a home: fresh keys, and the trust bundle that was handed over. It is there whole, or not at all. `token` is the URI
+   * of the token that is to hold the keys, null for a file.
    */
   public static Home create(
       Path directory, String identity, Path trust, Path pinFile, String token, Entropy entropy, long now) {
@@ -216,8 +216,8 @@ public final class Home {
   }
 
   /**
-   * Makes the EK_X of the next epoch, or gives the one that was made and never acknowledged. Its key is kept before anybody hears of it;
-   * what is announced stays what it was.
+   * Makes the EK_X of the next epoch, or gives the one that was made and never acknowledged. Its key is kept before anybody
+   * hears of it; what is announced stays what it was.
    */
   SignedStatement nextEpoch(long now, Entropy entropy) {
     update(
@@ -282,7 +282,10 @@ public final class Home {
     return true;
   }
 
-  /** Takes the lists of a room, which has one authority's CRL alone, beside the CRLs at hand: of each authority the newest that counts. */
+  /**
+   * Takes the lists of a room, which has one authority's CRL alone, beside the CRLs at hand: of each authority the newest that
+   * counts.
+   */
   boolean learnFromRelay(SignedStatement list, ByteString crl) {
     Lists handed = Lists.read(bundle, list, List.of(crl));
     Lists kept = lists();

@@ -23,8 +23,9 @@ import javax.crypto.spec.SecretKeySpec;
 import org.bouncycastle.crypto.generators.SCrypt;
 
 /**
- * Keys at rest where there is no token: one file, AES-256-GCM under a key that scrypt (RFC 7914) makes of a PIN. In this order: PRK_X
- * (32 bytes, a scalar of P-256); of each epoch, the newest last, the ML-KEM seed (64) and the P-256 half (32); and S_X (32) once there is one.
+ * Keys at rest where there is no token: one file, AES-256-GCM under a key that scrypt (RFC 7914) makes of a PIN. In this order:
+ * PRK_X (32 bytes, a scalar of P-256); of each epoch, the newest last, the ML-KEM seed (64) and the P-256 half (32); and S_X
+ * (32) once there is one.
  */
 public final class KeyFile implements Keys {
   private static final int SALT = 16;

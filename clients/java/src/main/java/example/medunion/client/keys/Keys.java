@@ -26,8 +26,8 @@ public interface Keys {
   RegistrationSecret registrationSecret(VerifiedParty self);
 
   /**
-   * Keeps S_X (32 bytes), once it is known to be that of the credential where it then lies, and wipes the caller's copy whatever happens. Refuses
-   * with CREDENTIAL_MISMATCH; then nothing is kept.
+   * Keeps S_X (32 bytes), once it is known to be that of the credential where it then lies, and wipes the caller's copy
+   * whatever happens. Refuses with CREDENTIAL_MISMATCH; then nothing is kept.
    */
   Keys withRegistrationSecret(byte[] secret, VerifiedParty self, Entropy entropy);
 

@@ -31,9 +31,9 @@ import org.bouncycastle.operator.OperatorCreationException;
 import org.bouncycastle.operator.jcajce.JcaContentSignerBuilder;
 
 /**
- * P-256 keys in a PKCS#11 token, by the JDK's SunPKCS11: they can't be read, and each either signs or agrees. The provider takes a key's
- * attributes from its configuration, so there is one for each of the two. It keeps a private key under a label only beside a certificate: there
- * is one for each, of a key that nobody has, and nobody reads it.
+ * P-256 keys in a PKCS#11 token, by the JDK's SunPKCS11: they can't be read, and each either signs or agrees. The provider
+ * takes a key's attributes from its configuration, so there is one for each of the two. It keeps a private key under a label
+ * only beside a certificate: there is one for each, of a key that nobody has, and nobody reads it.
  */
 final class Token {
   private static final String GUARDED = "  CKA_PRIVATE = true\n  CKA_SENSITIVE = true\n  CKA_EXTRACTABLE = false\n";
@@ -202,9 +202,7 @@ final class Token {
 
   /** A certificate of no key that anybody has. */
   static X509Certificate placeholder(String label) throws GeneralSecurityException {
-    KeyPairGenerator generator = KeyPairGenerator.getInstance("EC", "SunEC");
-    generator.initialize(new ECGenParameterSpec("secp256r1"));
-    KeyPair nobody = generator.generateKeyPair();
+    KeyPair nobody = Curve.keyPair();
     X500Name name = new X500Name("CN=" + label);
     PublicKey key = nobody.getPublic();
     try {

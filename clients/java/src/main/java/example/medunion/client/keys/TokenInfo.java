@@ -14,8 +14,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What a module says of its slots and tokens before anybody logs in. SunPKCS11 picks a token by the number of its slot alone and has no method
- * for its label, but its option `showInfo` prints all of it to standard output; so that is read.
+ * What a module says of its slots and tokens before anybody logs in. SunPKCS11 picks a token by the number of its slot alone
+ * and has no method for its label, but its option `showInfo` prints all of it to standard output; so that is read.
  */
 record TokenInfo(int index, Map<String, String> fields) {
   private static final String TOKEN = "Token info";
@@ -41,8 +41,8 @@ record TokenInfo(int index, Map<String, String> fields) {
   }
 
   /**
-   * Refuses with PIN_LOCKED or PIN_FINAL_TRY if the token says that a login is no use, or may be the last: a program does not spend a person's
-   * last try.
+   * Refuses with PIN_LOCKED or PIN_FINAL_TRY if the token says that a login is no use, or may be the last: a program does not
+   * spend a person's last try.
    */
   void requireSafeLogin() {
     List<String> flags = Arrays.asList(field("flags").split(" \\| "));

@@ -23,8 +23,9 @@ import java.util.function.Predicate;
 import org.bouncycastle.math.ec.ECPoint;
 
 /**
- * Keys in a PKCS#11 token: PRK_X, the P-256 half of each epoch and the sealing key are made there, S_X is imported, and none leaves it. The file
- * beside them says which token, their public halves, and the ML-KEM seeds, each sealed under the sealing key.
+ * Keys in a PKCS#11 token: PRK_X, the P-256 half of each epoch and the sealing key are made there, S_X is imported, and none
+ * leaves it. The file beside them says which token, their public halves, and the ML-KEM seeds, each sealed under the sealing
+ * key.
  */
 public final class TokenKeys implements Keys {
   private static final String IDENTITY = "identity";
@@ -54,7 +55,10 @@ public final class TokenKeys implements Keys {
     this.sealing = token.agreement(SEALING);
   }
 
-  /** Makes fresh keys in the token of that URI, of a first epoch too, and a new file. Refuses with KEY_INVALID where there are some already. */
+  /**
+   * Makes fresh keys in the token of that URI, of a first epoch too, and a new file. Refuses with KEY_INVALID where there are
+   * some already.
+   */
   public static TokenKeys create(Path path, String uri, Path pinFile, Entropy entropy) {
     Token token = Token.open(TokenUri.parse(uri), PrivateFiles.readPin(pinFile));
     boolean empty = !token.holds(IDENTITY) && !token.holds(SEALING);

@@ -8,14 +8,18 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Which token, through which module: RFC 7512, narrowed to what selects one token safely. Never a slot number, which moves; the module by an
- * absolute path, so that no search path decides which code gets the PIN; and no PIN, for that comes from --pin-file.
+ * Which token, through which module: RFC 7512, narrowed to what selects one token safely. Never a slot number, which moves; the
+ * module by an absolute path, so that no search path decides which code gets the PIN; and no PIN, for that comes from
+ * --pin-file.
  */
 record TokenUri(String module, Map<String, String> names) {
   private static final String SCHEME = "pkcs11:";
   private static final Set<String> NAMES = Set.of("token", "serial", "manufacturer", "model");
 
-  /** Reads a URI such as `pkcs11:token=chen?module-path=/usr/lib/softhsm/libsofthsm2.so`. Refuses with TOKEN_URI_INVALID, without repeating it. */
+  /**
+   * Reads a URI such as `pkcs11:token=chen?module-path=/usr/lib/softhsm/libsofthsm2.so`. Refuses with TOKEN_URI_INVALID,
+   * without repeating it.
+   */
   static TokenUri parse(String text) {
     String[] halves = text.substring(Math.min(SCHEME.length(), text.length())).split("\\?", 2);
     Map<String, String> names = attributes(halves[0], ";", NAMES);

@@ -19,9 +19,13 @@ public interface AgreementKey {
     return Bytes.hmac(Bytes.x963(exchange(peer), Bytes.text("medunion/v1")), message.bytes());
   }
 
-  /** A scalar in software, of 32 bytes: the JDK's ECDH, which works in constant time. */
+  /** A scalar in software, of 32 bytes. */
   static AgreementKey software(byte[] scalar) {
-    PrivateKey key = Curve.privateKey(scalar);
+    return software(Curve.privateKey(scalar));
+  }
+
+  /** A key in software: the JDK's ECDH, which works in constant time. */
+  static AgreementKey software(PrivateKey key) {
     return peer -> {
       try {
         KeyAgreement agreement = KeyAgreement.getInstance("ECDH");

@@ -10,8 +10,9 @@ import javax.crypto.spec.GCMParameterSpec;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
- * A person's seals at rest: u16be(generation) || salt || AES-256-GCM under agree(d, Q(m), m), m = T("seal", purpose, generation, salt), nonce
- * of zeros, for every salt is a key of its own. d is a key of this purpose alone, and may be in a token: what is sealed never crosses to it.
+ * A person's seals at rest: u16be(generation) || salt || AES-256-GCM under agree(d, Q(m), m), m = T("seal", purpose,
+ * generation, salt), nonce of zeros, for every salt is a key of its own. d is a key of this purpose alone, and may be in a
+ * token: what is sealed never crosses to it.
  */
 public final class AtRest {
   private static final byte[] GENERATION = {0, 1};

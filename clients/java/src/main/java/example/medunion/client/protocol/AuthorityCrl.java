@@ -96,9 +96,11 @@ final class AuthorityCrl {
   }
 
   private static boolean isSignedBy(X509CRL crl, X509Certificate authority) {
+    boolean byOurSuite =
+        crl.getSigAlgOID().equals(DoctorCertificate.ECDSA_WITH_SHA256) && Curve.isOn(authority.getPublicKey());
     try {
       crl.verify(authority.getPublicKey());
-      return crl.getIssuerX500Principal().equals(authority.getSubjectX500Principal());
+      return byOurSuite && crl.getIssuerX500Principal().equals(authority.getSubjectX500Principal());
     } catch (GeneralSecurityException error) {
       return false;
     }

@@ -6,6 +6,9 @@ import java.math.BigInteger;
 import java.security.AlgorithmParameters;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
+import java.security.KeyPair;
+import java.security.KeyPairGenerator;
+import java.security.PublicKey;
 import java.security.interfaces.ECPrivateKey;
 import java.security.interfaces.ECPublicKey;
 import java.security.spec.ECGenParameterSpec;
@@ -22,9 +25,10 @@ import org.bouncycastle.math.ec.FixedPointCombMultiplier;
 import org.bouncycastle.util.BigIntegers;
 
 /**
- * P-256 (SEC 2, secp256r1) as the paper's group: base point B (its P), prime order n, field prime p. A point of key agreement travels as its
- * x-coordinate, 32 bytes, and stands for either point over it; a verifying key travels compressed, 33 bytes. Points here are Bouncy Castle's,
- * and public: what a secret multiplies, but for the making of a public key, is the JDK's ECDH, in constant time.
+ * P-256 (SEC 2, secp256r1) as the paper's group: base point B (its P), prime order n, field prime p. A point of key agreement
+ * travels as its x-coordinate, 32 bytes, and stands for either point over it; a verifying key travels compressed, 33 bytes.
+ * Points here are Bouncy Castle's, and public: what a secret multiplies, but for the making of a public key, is the JDK's ECDH,
+ * in constant time.
  */
 public final class Curve {
   public static final int POINT_BYTES = 32;
@@ -48,7 +52,9 @@ public final class Curve {
 
   private Curve() {}
 
-  /** The point with even y over a received x-coordinate. Refuses one that is not below p, and one over which no point lies (B6). */
+  /**
+   * The point with even y over a received x-coordinate. Refuses one that is not below p, and one over which no point lies (B6).
+   */
   public static ECPoint pointOver(byte[] x) {
     require(x.length == POINT_BYTES, "INVALID_POINT", "an x-coordinate has 32 bytes");
     return decoded(Bytes.concat(EVEN_Y, x));
@@ -104,6 +110,17 @@ public final class Curve {
     return new FixedPointCombMultiplier().multiply(BASE_POINT, new BigInteger(1, scalar)).normalize();
   }
 
+  /** A fresh pair of keys, by the JDK. */
+  public static KeyPair keyPair() {
+    try {
+      KeyPairGenerator generator = KeyPairGenerator.getInstance("EC", "SunEC");
+      generator.initialize(JDK_PARAMETERS);
+      return generator.generateKeyPair();
+    } catch (GeneralSecurityException error) {
+      throw new IllegalStateException(error);
+    }
+  }
+
   /** Whether a number is from 1 to n - 1. */
   static boolean isScalar(BigInteger number) {
     return number.signum() > 0 && number.compareTo(ORDER) < 0;
@@ -120,6 +137,11 @@ public final class Curve {
     } catch (GeneralSecurityException error) {
       throw new IllegalStateException(error);
     }
+  }
+
+  /** Whether a key of a certificate is on P-256. */
+  static boolean isOn(PublicKey key) {
+    return key instanceof ECPublicKey point && point.getParams().getCurve().equals(JDK_PARAMETERS.getCurve());
   }
 
   /** The point of the JDK's key. */

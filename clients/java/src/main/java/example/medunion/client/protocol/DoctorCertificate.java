@@ -26,6 +26,9 @@ public final class DoctorCertificate {
   private static final Set<String> PURPOSES = Set.of("2.5.29.37.0", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.36");
   private static final int URI = 6;
 
+  /** RFC 5758, 3.2: how every certificate and CRL is signed, by a key on P-256. */
+  static final String ECDSA_WITH_SHA256 = "1.2.840.10045.4.3.2";
+
   private DoctorCertificate() {}
 
   /** Refuses unless Cert_D is legal: from an authority of the federation, valid, not revoked, this doctor's and this key's. */
@@ -88,9 +91,10 @@ public final class DoctorCertificate {
   }
 
   private static boolean isSignedBy(X509Certificate certificate, X509Certificate authority) {
+    boolean byOurSuite = certificate.getSigAlgOID().equals(ECDSA_WITH_SHA256) && Curve.isOn(authority.getPublicKey());
     try {
       certificate.verify(authority.getPublicKey());
-      return true;
+      return byOurSuite;
     } catch (GeneralSecurityException error) {
       return false;
     }

@@ -16,17 +16,18 @@ import java.util.function.Function;
 /**
  * The handshake of Chen et al. 2020, eq. 11-22 (P1, D1) and eq. 33-44 (D3, H1), once for both kinds of session.
  *
- * <p>The initiator, who knows the responder's statements, sends who it is, r R and e B sealed to it, signed for it, where R is the responder's
- * R_X1. The responder answers with an r and e of its own; both compute SEK from K1, K2 and Z. The reply proves the key by kc, and who sends it
- * by its signature. What a session adds of its own begins with the state that the handshake leads to.
+ * <p>The initiator, who knows the responder's statements, sends who it is, r R and e B sealed to it, signed for it, where R is
+ * the responder's R_X1. The responder answers with an r and e of its own; both compute SEK from K1, K2 and Z. The reply proves
+ * the key by kc, and who sends it by its signature. What a session adds of its own begins with the state that the handshake
+ * leads to.
  */
 public final class Handshake {
   private Handshake() {}
 
   /**
-   * What a kind of session has of its own in the handshake: a row. The labels are the signatures', and in lower case the seals'; `keyRoles`
-   * are the initiator's letter and the responder's in the names of the keys; `replyOf` gives a reply with the kind's own fields, and
-   * `requireOpening` is the kind's own check of an opening.
+   * What a kind of session has of its own in the handshake: a row. The labels are the signatures', and in lower case the
+   * seals'; `keyRoles` are the initiator's letter and the responder's in the names of the keys; `replyOf` gives a reply with
+   * the kind's own fields, and `requireOpening` is the kind's own check of an opening.
    */
   public record Kind<O extends Message, R extends Message>(
       String openingLabel,
@@ -121,7 +122,7 @@ public final class Handshake {
       Function<Session, S> established,
       long now,
       Entropy entropy) {
-    Ephemeral ephemeral = new Ephemeral(peer.party(), entropy);
+    Ephemeral ephemeral = new Ephemeral(peer.party(), "K1", entropy);
     byte[] sessionId = entropy.draw(16);
     byte[] contribution = entropy.draw(32);
     share(opening, own, ephemeral, contribution, now);
@@ -137,7 +138,7 @@ public final class Handshake {
     return new AwaitingReply<>(row, own, peer, established, sessionId, ephemeral, contribution, sent, now);
   }
 
-  /** The opening is made: send it. r and e live here and nowhere else. */
+  /** The opening is made: send it. e lives here and nowhere else. */
   public static final class AwaitingReply<S> {
     private final Kind<Message, Message> kind;
     private final Party own;
@@ -190,10 +191,9 @@ public final class Handshake {
       Message reply = Sealing.open(kind.replyType(), sealed.getSealed(), key, context).payload();
       VerifiedParty party = responder(reply, verifier, now);
       byte[] hash = kind.transcriptHash().of(sent.plaintext(), reply, party.credential(), sessionId);
-      byte[] agreed = bytes(reply, "agreement_point");
       SessionKeys.Shared shared =
           SessionKeys.Shared.ofInitiator(
-              ephemeral, own.registrationSecret(), party, agreed, bytes(reply, "ephemeral_point"));
+              ephemeral, own.registrationSecret(), bytes(reply, "agreement_point"), bytes(reply, "ephemeral_point"));
       SessionKeys keys = SessionKeys.derive(shared, contribution, bytes(reply, "contribution"), hash, kind.keyRoles());
       boolean confirmed = Bytes.equal(bytes(reply, "key_confirmation"), keys.keyConfirmation());
       require(confirmed, "KEY_CONFIRMATION_FAILED", "the peer does not hold the session key");
@@ -216,6 +216,8 @@ public final class Handshake {
           party.identity().equals(peer.identity())
               && Bytes.equal(bytes(reply, "registration_point"), party.registrationPoint());
       require(same, "IDENTITY_MISMATCH", "the key statement is not of the one who answers");
+      boolean ofBase = Bytes.equal(party.credential(), peer.party().credential());
+      require(ofBase, "IDENTITY_MISMATCH", "the answer is of another credential than the one addressed");
       return party;
     }
   }
@@ -229,8 +231,8 @@ public final class Handshake {
   }
 
   /**
-   * A state that a message leads to once its replay key is kept (B2): durable, and failing closed. The key is to be inserted where it is
-   * absent, and kept until `keepUntil`.
+   * A state that a message leads to once its replay key is kept (B2): durable, and failing closed. The key is to be inserted
+   * where it is absent, and kept until `keepUntil`.
    */
   public record Pending<S>(byte[] replayKey, long keepUntil, S next) {
     /** Gives the state if the replay key was new. */
@@ -299,17 +301,16 @@ public final class Handshake {
       Opened<Message> opened) {
     /** Makes the reply: picks r and e (eq. 16), derives SEK (eq. 17), confirms it (eq. 18, 19). */
     public S reply(long now, Entropy entropy) {
-      Ephemeral ephemeral = new Ephemeral(peer.party(), entropy);
+      Ephemeral ephemeral = new Ephemeral(peer.party(), "K2", entropy);
       byte[] contribution = entropy.draw(32);
       Message.Builder reply = kind.replyOf().apply(own).toBuilder();
       share(reply, own, ephemeral, contribution, now);
       byte[] hash =
           kind.transcriptHash().of(opened.plaintext(), reply.buildPartial(), own.self().credential(), sessionId);
       Message opening = opened.payload();
-      byte[] agreed = bytes(opening, "agreement_point");
       SessionKeys.Shared shared =
           SessionKeys.Shared.ofResponder(
-              ephemeral, own.registrationSecret(), peer.party(), agreed, bytes(opening, "ephemeral_point"));
+              ephemeral, own.registrationSecret(), bytes(opening, "agreement_point"), bytes(opening, "ephemeral_point"));
       SessionKeys keys =
           SessionKeys.derive(shared, bytes(opening, "contribution"), contribution, hash, kind.keyRoles());
       set(reply, "key_confirmation", keys.keyConfirmation());

@@ -5,7 +5,9 @@ import static example.medunion.client.protocol.Bytes.text;
 
 import java.nio.ByteBuffer;
 import java.security.GeneralSecurityException;
+import java.security.KeyPair;
 import java.security.SecureRandom;
+import java.security.interfaces.ECPublicKey;
 import java.util.Arrays;
 import javax.crypto.Cipher;
 import javax.crypto.spec.GCMParameterSpec;
@@ -21,8 +23,8 @@ import org.bouncycastle.math.ec.ECPoint;
 /**
  * E_PUK: HPKE (RFC 9180), base mode, single shot; KEM MLKEM768-P256 (draft-ietf-hpke-pq, 0x0050), HKDF-SHA256, AES-256-GCM.
  *
- * <p>Bouncy Castle's HPKE has this KEM, but no key of which one half stands in a token, so the combiner and RFC 9180's key schedule stand here
- * over its ML-KEM; tests hold them to it and to tests/vectors/hpke.json.
+ * <p>Bouncy Castle's HPKE has this KEM, but no key of which one half stands in a token, so the combiner and RFC 9180's key
+ * schedule stand here over its ML-KEM; tests hold them to it and to tests/vectors/hpke.json.
  */
 public final class Hpke {
   public static final int KEM_ID = 0x0050;
@@ -73,7 +75,9 @@ public final class Hpke {
       return keyIdOf(encryptionKey);
     }
 
-    /** Opens enc || ct. Anybody may have made it, and have cut it: what is too short is no seal, and no fault of the libraries. */
+    /**
+     * Opens enc || ct. Anybody may have made it, and have cut it: what is too short is no seal, and no fault of the libraries.
+     */
     public byte[] open(byte[] sealed, byte[] info) {
       Refusal.require(sealed.length >= ENCAPSULATED + TAG_BITS / 8, "SEAL_INVALID", "the seal is cut short");
       try {
@@ -118,11 +122,9 @@ public final class Hpke {
       MLKEMPublicKeyParameters key = new MLKEMPublicKeyParameters(MLKEMParameters.ml_kem_768, mlkem);
       SecretWithEncapsulation fromMlkem = new MLKEMGenerator(RANDOM).generateEncapsulated(key);
       byte[] peer = Arrays.copyOfRange(encryptionKey, MLKEM_PUBLIC, encryptionKey.length);
-      byte[] seed = new byte[Curve.SCALAR_SEED_BYTES];
-      RANDOM.nextBytes(seed);
-      byte[] scalar = Curve.scalar(seed);
-      byte[] ephemeral = Curve.timesBasePoint(scalar).getEncoded(false);
-      byte[] agreed = AgreementKey.software(scalar).exchange(Curve.uncompressed(peer));
+      KeyPair own = Curve.keyPair();
+      byte[] ephemeral = Curve.pointOf((ECPublicKey) own.getPublic()).getEncoded(false);
+      byte[] agreed = AgreementKey.software(own.getPrivate()).exchange(Curve.uncompressed(peer));
       byte[] secret = combine(fromMlkem.getSecret(), agreed, ephemeral, peer);
       return new Encapsulation(secret, concat(fromMlkem.getEncapsulation(), ephemeral));
     } catch (IllegalArgumentException | Refusal error) {

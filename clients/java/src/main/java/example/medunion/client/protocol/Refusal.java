@@ -60,8 +60,8 @@ public final class Refusal extends RuntimeException {
   }
 
   /**
-   * Turns whatever is found after a seal was opened into the one answer REJECTED (docs/protocol.md, 1, Refusals): whoever sent the
-   * message learns nothing of the cause, which stays attached for the log. A fault of this side's own token is no finding.
+   * Turns whatever is found after a seal was opened into the one answer REJECTED (docs/protocol.md, 1, Refusals): whoever sent
+   * the message learns nothing of the cause, which stays attached for the log. A fault of this side's own token is no finding.
    */
   public static <T> T afterOpening(Step<T> step) {
     try {

@@ -3,7 +3,8 @@ package example.medunion.client.protocol;
 import static example.medunion.client.protocol.Transcript.field;
 
 /**
- * The keys of a session, SEK_1 or SEK_2 (eq. 17, 22, 39, 44; B5, B13): initiator to responder, responder to initiator, and kc (32 bytes).
+ * The keys of a session, SEK_1 or SEK_2 (eq. 17, 22, 39, 44; B5, B13): initiator to responder, responder to initiator, and kc
+ * (32 bytes).
  */
 public record SessionKeys(DirectionKeys forward, DirectionKeys backward, byte[] keyConfirmation) {
   /** Key (32 bytes) and iv (12 bytes) of one direction. */
@@ -15,16 +16,20 @@ public record SessionKeys(DirectionKeys forward, DirectionKeys backward, byte[] 
   }
 
   /**
-   * Eq. 17's two products, as two fields, and Z: K1 is what the responder's S_X makes of the initiator's point, K2 the other way round, Z is
-   * x(e e' B). Each side's token makes one of the two.
+   * Eq. 17's two products, as two fields, and Z: K1 is what the responder's S_X makes of the initiator's point, K2 the other
+   * way round, Z is x(e e' B). Each side's token makes one of the two.
    */
   public record Shared(byte[] k1, byte[] k2, byte[] z) {
-    static Shared ofInitiator(Ephemeral own, RegistrationSecret secret, VerifiedParty peer, byte[] agreed, byte[] ephemeral) {
-      return new Shared(own.agree(peer, "K1"), secret.agree(agreed, "K2", agreed), own.exchange(ephemeral));
+    /** Of the initiator's own scalars, its S_X, and the responder's two points. */
+    static Shared ofInitiator(Ephemeral own, RegistrationSecret secret, byte[] agreementPoint, byte[] ephemeralPoint) {
+      byte[] k2 = secret.agree(agreementPoint, "K2", agreementPoint);
+      return new Shared(own.agreed(), k2, own.exchange(ephemeralPoint));
     }
 
-    static Shared ofResponder(Ephemeral own, RegistrationSecret secret, VerifiedParty peer, byte[] agreed, byte[] ephemeral) {
-      return new Shared(secret.agree(agreed, "K1", agreed), own.agree(peer, "K2"), own.exchange(ephemeral));
+    /** Of the responder's own scalars, its S_X, and the initiator's two points. */
+    static Shared ofResponder(Ephemeral own, RegistrationSecret secret, byte[] agreementPoint, byte[] ephemeralPoint) {
+      byte[] k1 = secret.agree(agreementPoint, "K1", agreementPoint);
+      return new Shared(k1, own.agreed(), own.exchange(ephemeralPoint));
     }
 
     @Override

@@ -7,8 +7,8 @@ import java.util.Arrays;
 import org.bouncycastle.util.BigIntegers;
 
 /**
- * S_PRK, the signatures of messages and statements: ECDSA on P-256 with SHA-256 over T("sig", PUK_X, m), 64 bytes, r || s, s at most n/2. ECDSA
- * does not bind its key, and signatures here are evidence: so the key stands in what is signed.
+ * S_PRK, the signatures of messages and statements: ECDSA on P-256 with SHA-256 over T("sig", PUK_X, m), 64 bytes, r || s, s at
+ * most n/2. ECDSA does not bind its key, and signatures here are evidence: so the key stands in what is signed.
  */
 public final class Signatures {
   static final String ALGORITHM = "SHA256withECDSAinP1363Format";

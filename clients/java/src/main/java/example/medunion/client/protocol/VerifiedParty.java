@@ -5,8 +5,8 @@ import example.medunion.federation.v1.SignedStatement;
 import org.bouncycastle.math.ec.ECPoint;
 
 /**
- * Somebody whose CRED held: what others may use of it. `publicPoint` is U_X; `issuer` is the PK that signed its credential: "PK" in what it
- * signs.
+ * Somebody whose CRED held: what others may use of it. `publicPoint` is U_X; `issuer` is the PK that signed its credential:
+ * "PK" in what it signs.
  */
 public record VerifiedParty(
     Role role,

@@ -70,8 +70,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * A cloud that gives the vectors' answers, with the vectors' clock: a registration that is cut short, a directory that changes. Signatures are
- * random, so it signs reg2 anew for the reg1 that came.
+ * A cloud that gives the vectors' answers, with the vectors' clock: a registration that is cut short, a directory that changes.
+ * Signatures are random, so it signs reg2 anew for the reg1 that came.
  */
 final class CloudTest {
   private static final JsonObject CAST = Vectors.load("parties");

@@ -9,13 +9,13 @@ import java.util.Objects;
 import java.util.stream.Stream;
 
 /**
- * Real PKCS#11 tokens for tests. SoftHSM reads its settings and its tokens when it is loaded, once for all tests of this JVM: so they are all made
- * here, before that.
+ * Real PKCS#11 tokens for tests. SoftHSM reads its settings and its tokens when it is loaded, once for all tests of this JVM:
+ * so they are all made here, before that.
  */
 final class SoftHsm {
   static final String PIN = "a PIN of the token";
 
-  private static final List<String> LABELS = List.of("contract", "patient", "faults", "twice", "twice");
+  private static final List<String> LABELS = List.of("contract", "patient", "faults", "sweep", "twice", "twice");
   private static final Path CONFIGURATION = Path.of(System.getenv("SOFTHSM2_CONF"));
   private static final Path MODULE = module();
 

@@ -21,6 +21,7 @@ import java.security.cert.Certificate;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 /** Keys in a token of SoftHSM, by SunPKCS11. */
@@ -112,6 +113,23 @@ class TokenKeysTest extends KeysContract {
     Runnable create =
         () -> TokenKeys.create(root.resolve("other.json"), SoftHsm.uri("faults"), root.resolve("pin"), ENTROPY);
     assertEquals("KEY_INVALID", Vectors.outcome(create));
+  }
+
+  @Test
+  void whatACrashLeftIsSwept() {
+    PrivateFiles.writeNew(root.resolve("pin"), Bytes.text(SoftHsm.PIN));
+    Path file = root.resolve("token.json");
+    TokenKeys.create(file, SoftHsm.uri("sweep"), root.resolve("pin"), ENTROPY).withNextEpoch(ENTROPY);
+    Token token = Token.open(TokenUri.parse(SoftHsm.uri("sweep")), SoftHsm.PIN);
+    List<String> epochs = token.labels().stream().filter(label -> label.startsWith("kem-")).toList();
+    assertEquals(2, epochs.size());
+    token.generateAgreement("kem-without-its-line");
+    token.destroy(epochs.get(0));
+    TokenKeys reopened = TokenKeys.open(file, root.resolve("pin"));
+    assertEquals(1, reopened.decryptionKeys().size());
+    reopened.keepingEpochs(key -> true, ENTROPY);
+    assertEquals(Set.of("identity", "sealing", epochs.get(1)), Set.copyOf(token.labels()));
+    assertEquals(1, TokenKeys.open(file, root.resolve("pin")).decryptionKeys().size());
   }
 
   @Test

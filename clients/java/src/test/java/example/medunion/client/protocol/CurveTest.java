@@ -11,6 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.JsonObject;
 import java.math.BigInteger;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -165,7 +166,7 @@ class CurveTest {
     for (int message = 0; message < 64; message++) {
       byte[] data = {(byte) message};
       byte[] signature = key.ecdsa(data);
-      given.add(java.util.Arrays.equals(signature, Signatures.lowered(signature)));
+      given.add(Arrays.equals(signature, Signatures.lowered(signature)));
       assertTrue(Signatures.isSignature(key.verifyingKey(), key.sign(data), data));
     }
     assertEquals(Set.of(true, false), given);
@@ -187,7 +188,8 @@ class CurveTest {
       boolean holds = Signatures.isEcdsa(issuer, Bytes.concat(rho, secret), signed);
       assertEquals(expected, holds ? "success" : "CREDENTIAL_INVALID", text(vector, "name"));
       if (holds) {
-        requireIssued(vector, signed, new RegistrationSecret(AgreementKey.software(secret), rho, Curve.publicPoint(rho, issuer, signed)));
+        ECPoint point = Curve.publicPoint(rho, issuer, signed);
+        requireIssued(vector, signed, new RegistrationSecret(AgreementKey.software(secret), rho, point));
       }
     }
     assertTrue(vectors.size() > 10);

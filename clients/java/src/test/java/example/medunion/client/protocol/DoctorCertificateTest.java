@@ -56,9 +56,13 @@ class DoctorCertificateTest {
   }
 
   private static KeyPair keys() {
+    return keys("secp256r1");
+  }
+
+  private static KeyPair keys(String curve) {
     try {
       KeyPairGenerator generator = KeyPairGenerator.getInstance("EC");
-      generator.initialize(new ECGenParameterSpec("secp256r1"));
+      generator.initialize(new ECGenParameterSpec(curve));
       return generator.generateKeyPair();
     } catch (GeneralSecurityException error) {
       throw new AssertionError(error);
@@ -81,13 +85,17 @@ class DoctorCertificateTest {
   }
 
   private byte[] certificate() {
+    return certificate(board, "SHA256withECDSA");
+  }
+
+  private byte[] certificate(KeyPair board, String algorithm) {
     GeneralName name = new GeneralName(GeneralName.uniformResourceIdentifier, "urn:medunion:D:chen");
     try {
       return certificateBuilder(chen, new X500Name("CN=D:chen"), NOW - DAY, NOW + DAY)
           .addExtension(Extension.basicConstraints, true, new BasicConstraints(false))
           .addExtension(Extension.keyUsage, true, new KeyUsage(KeyUsage.digitalSignature))
           .addExtension(Extension.subjectAlternativeName, false, new GeneralNames(name))
-          .build(new JcaContentSignerBuilder("SHA256withECDSA").build(board.getPrivate()))
+          .build(new JcaContentSignerBuilder(algorithm).build(board.getPrivate()))
           .getEncoded();
     } catch (Exception error) {
       throw new AssertionError(error);
@@ -218,6 +226,16 @@ class DoctorCertificateTest {
   }
 
   @Test
+  void everySignatureIsEcdsaOnP256WithSha256() {
+    List<CrlPin> pins = List.of(pin(authority, 5, current));
+    assertEquals("success", outcome(certificate(board, "SHA256withECDSA"), authority, pins, current));
+    assertEquals("CERTIFICATE_ILLEGAL", outcome(certificate(board, "SHA384withECDSA"), authority, pins, current));
+    KeyPair larger = keys("secp384r1");
+    byte[] other = authority(larger, NOW - DAY, NOW + DAY);
+    assertEquals("CERTIFICATE_ILLEGAL", outcome(certificate(larger, "SHA256withECDSA"), other, pins, current));
+  }
+
+  @Test
   void certificateIsDerAndNothingElse() {
     List<CrlPin> pins = List.of(pin(authority, 5, current));
     String body = Base64.getMimeEncoder().encodeToString(certificate);
@@ -244,8 +262,9 @@ class DoctorCertificateTest {
     List<MedicalAuthority> authorities = List.of(stated(authority, List.of("D:*")), stated(another, List.of("D:*")));
     List<CrlPin> pins = List.of(pin(authority, 5, current), pin(another, 5, others));
     Lists kept = lists(pins, current, others);
-    List<ByteString> newest = lists(pins, crl(6)).crlsBeside(kept, authorities);
-    assertEquals(List.of(ByteString.copyFrom(crl(6)), ByteString.copyFrom(others)), newest);
+    byte[] later = crl(6);
+    List<ByteString> newest = lists(pins, later).crlsBeside(kept, authorities);
+    assertEquals(List.of(ByteString.copyFrom(later), ByteString.copyFrom(others)), newest);
     List<ByteString> same = lists(pins, crl(keys(), 9)).crlsBeside(kept, authorities);
     assertEquals(List.of(ByteString.copyFrom(current), ByteString.copyFrom(others)), same);
   }
