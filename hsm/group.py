@@ -82,6 +82,13 @@ class Member:
         self._refused: errors.HsmError | None = None
 
     @property
+    def reason(self) -> str:
+        """Return why it doesn't serve, or not everything, as the reason of an error; empty if it does."""
+        if self.fault is not None:
+            return self.fault.reason
+        return errors.KeyNotFound.reason if self.lacks else ""
+
+    @property
     def opened(self) -> Token:
         """Return the token, which was there at least once; raises `TokenUnavailable` otherwise."""
         if self.token is None:
@@ -180,7 +187,7 @@ class SessionGroup:
         lacking: errors.KeyNotFound | None = None
         for member in self._candidates():
             try:
-                return member.sessions.attempt(work, doing=doing, mechanism=mechanism, writable=writable)
+                return member.sessions.try_once(work, doing=doing, mechanism=mechanism, writable=writable)
             except errors.TokenUnavailable as error:
                 member.leave(error)
             except errors.KeyNotFound as error:
@@ -204,7 +211,7 @@ class SessionGroup:
         results = []
         for member in self.serving():
             try:
-                results.append(member.sessions.attempt(work, doing=doing))
+                results.append(member.sessions.try_once(work, doing=doing))
             except errors.TokenUnavailable as error:
                 member.leave(error)
         return results or [self.run(work, doing=doing)]
@@ -244,10 +251,10 @@ class SessionGroup:
 
     def look_at(self, member: Member) -> bool:
         """Return whether a member serves and lacks nothing, bringing it back if it was away; raises nothing."""
-        if not member.serves:
+        if not (member.serves and self._answers(member)):
             with suppress(errors.HsmError):
                 self.bring_back(member)
-        elif self._answers(member) and member.lacks:
+        elif member.lacks:
             try:  # what it lacked may be there by now
                 self._compare(member, self._known_now())
             except errors.HsmError as error:
@@ -345,7 +352,9 @@ class SessionGroup:
     def _fingerprint(self, member: Member, label: str, policy: KeyPolicy) -> bytes | None:
         """Return the fingerprint of a member's key, None if it lacks the key; a fault names the member."""
         try:
-            found = member.sessions.attempt(
+            if "DERIVE" in policy.usages:  # found in a writable session, and before a call needs it
+                self._try_ways(member)
+            found = member.sessions.try_once(
                 lambda session: fingerprint(session, label, policy, self._peer), doing=f"compare the key {label!r}"
             )
         except errors.KeyNotFound:
@@ -357,6 +366,10 @@ class SessionGroup:
             raise type(error)(f"In the token {member.name}: {error}") from error
         member.sessions.watch(label, policy)
         return found
+
+    def _try_ways(self, member: Member) -> None:
+        if not member.sessions.ways.found:
+            member.sessions.try_once(ways_of, doing="agree on a secret", mechanism="TRIAL", writable=True)
 
     def _settle(self, label: str, policy: KeyPolicy, found: Mapping[Member, bytes | None]) -> None:
         expected = self._known.get((label, policy))
@@ -374,7 +387,7 @@ class SessionGroup:
 
     def _answers(self, member: Member) -> bool:
         try:
-            member.sessions.attempt(member.sessions.look, doing="probe the token", mechanism="RANDOM")
+            member.sessions.try_once(member.sessions.look, doing="probe the token", mechanism="RANDOM")
         except errors.TokenBusy:
             return True
         except errors.HsmError as error:
@@ -409,6 +422,16 @@ class TokenGroup(Token):
     def members(self) -> Sequence[Member]:
         """Return the tokens, in the order in which they are used."""
         return self._group.members
+
+    @property
+    def each(self) -> Sequence[Token]:
+        """Return those of the tokens that serve, each alone."""
+        return [member.opened for member in self._group.serving()]
+
+    def metrics_of_each(self) -> Mapping[int, TokenMetrics]:
+        """Return what this process did with each, by its number from 1; one that was never there has none."""
+        seen = {number: member.metrics() for number, member in enumerate(self.members, start=1)}
+        return {number: metrics for number, metrics in seen.items() if metrics is not None}
 
     def member_health(self, member: Member) -> bool:
         """Return whether a member serves and lacks no key that was opened; looks for it again. Raises nothing."""

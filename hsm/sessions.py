@@ -201,7 +201,7 @@ class Sessions:
             with self._lend(doing, writable=writable) as session:
                 return work(session)
 
-    def attempt(
+    def try_once(
         self,
         work: Callable[[Session], _Result],
         *,

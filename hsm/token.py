@@ -1,6 +1,6 @@
 """A token: what its officer does (initialise it, change its PINs), and opened: its keys by label, its random numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -149,6 +149,15 @@ class Token:
         """Return what this process did with the token so far."""
         return self._sessions.metrics()
 
+    def metrics_of_each(self) -> Mapping[int, TokenMetrics]:
+        """Return the same by token: 1, unless it is a group that was opened (`hsm.group`)."""
+        return {1: self.metrics()}
+
+    @property
+    def each(self) -> Sequence["Token"]:
+        """Return the tokens that it is, each alone: itself, unless it is a group."""
+        return [self]
+
     @property
     def agreement_way(self) -> Way:
         """Return the strongest way of agreeing that the token has, tried at the first question; raises `MechanismMissing`."""
@@ -200,10 +209,11 @@ class Token:
         self._sessions.watch(label, policy)
         return TokenSigningKey(self._sessions, label, policy, public)
 
-    def agreement(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenAgreementKey:
+    def agreement(self, label: str, policy: KeyPolicy = AGREEMENT, *, in_one: bool = False) -> TokenAgreementKey:
         """Open an agreement key; raises `KeyInvalid` if its public half in the token is another key's.
 
-        Of a policy without a public half none is asked for, and the key shows none.
+        Of a policy without a public half none is asked for, and the key shows none. A key that is `in_one` token of a group,
+        because it was made there, is missed in no other.
         """
         ways_through(self._sessions)  # counted as a trial, and before a session is on loan
 
@@ -216,7 +226,8 @@ class Token:
             return public
 
         public = self._sessions.run(public_half, doing=f"open the key {label!r}")
-        self._sessions.watch(label, policy)
+        if not in_one:
+            self._sessions.watch(label, policy)
         return TokenAgreementKey(self._sessions, label, policy, public)
 
     def mac(self, label: str, policy: KeyPolicy = MAC) -> MacKey:

@@ -173,11 +173,15 @@ class PartyKeys:
         seed, scalar = kept[:SEED_BYTES], kept[SEED_BYTES:]
         if scalar:
             return DecryptionKey(seed, private_key(scalar))
-        return DecryptionKey(seed, self.token.agreement(token_label, POLICIES[EPOCH_PREFIX]))
+        return DecryptionKey(seed, self.token.agreement(token_label, POLICIES[EPOCH_PREFIX], in_one=True))
 
     def holds_epoch(self, token_label: str, sealed_seed: bytes) -> bool:
         """Return whether an epoch's key can be opened: not if its half was in a token that died (ADR 17)."""
         return len(sealed_seed) == _SEALED_WHOLE_BYTES or self.token.has(token_label)
+
+    def is_epoch_everywhere(self, sealed_seed: bytes) -> bool:
+        """Return whether each of the party's tokens opens an epoch's key: not one from before there were several."""
+        return self.token.makes_keys or len(sealed_seed) == _SEALED_WHOLE_BYTES
 
     def reseal_epoch(self, token_label: str, sealed_seed: bytes) -> bytes:
         """Return the seed of an epoch under the active sealing key, to be kept in place of the other. Raises SealBroken."""

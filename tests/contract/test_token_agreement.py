@@ -264,4 +264,4 @@ def test_way_that_gives_another_value_is_not_taken(token: Token, monkeypatch: py
 
     monkeypatch.setattr("hsm.agreement._require_kept", lambda *_: None)
     monkeypatch.setattr("hsm.agreement.prf", cut)
-    assert token._ways.all() == (Way.KDF_AND_HMAC, Way.NULL)
+    assert token.ways == (Way.KDF_AND_HMAC, Way.NULL)
