@@ -36,7 +36,7 @@ _Known = Mapping[tuple[str, KeyPolicy], bytes]
 _PROBE: Final = b"the same key in every token"
 _OPENING_INTERVAL: Final = timedelta(seconds=1)
 # Some modules show a token that came back only when they are restarted, and that logs every other token out for a moment.
-_RESTART_INTERVAL: Final = timedelta(seconds=30)
+_RESTART_INTERVAL: Final = timedelta(seconds=10)
 _MOMENT: Final = timedelta(seconds=5)
 _PIN_ERRORS: Final = (errors.PinIncorrect, errors.PinLocked, errors.PinFinalTry)
 

@@ -65,7 +65,7 @@ def opened(token_under_test: TokenUnderTest) -> Iterator[OpenGroup]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the module restarted for a lost token thirty times as often as it is."""
+    """Have the module restarted for a lost token ten times as often as it is."""
     monkeypatch.setattr(group, "_RESTART_INTERVAL", timedelta(seconds=1))
 
 
