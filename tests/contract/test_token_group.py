@@ -206,6 +206,8 @@ def test_first_token_does_the_work_and_the_second_is_spared(filled: Callable[...
     for _ in range(5):
         uses.sign()
     assert [_signatures(it) - was for it, was in zip(token.members, before, strict=True)] == [5, 0]
+    assert {number: seen.logins for number, seen in token.metrics_of_each().items()} == {1: 1, 2: 1}
+    assert token.metrics() == token.metrics_of_each()[1]
 
 
 def _signatures(member: Member) -> int:
