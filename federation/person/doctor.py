@@ -45,6 +45,7 @@ from federation.v1.consultation_pb2_grpc import RelayServiceStub
 from federation.v1.diagnosis_pb2 import DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame, SessionRefusal
 from federation.v1.record_pb2 import DepositReceipt
+from federation.wire.coarse import until_answer
 from keystore.errors import KeystoreError
 from keystore.identities import ANY, HospitalId, PatientId
 
@@ -250,7 +251,7 @@ class DoctorClient:
         """Take P1 and send D1. The replay key is in this doctor's own store before anything is answered."""
         if opening.session_id in room.sessions:
             return  # the relay's room says who is asking already; a second P1 of that name changes nothing
-        now = self._refreshed()
+        now, heard_at = self._refreshed(), time.monotonic()
         try:
             pending = receive_opening(self._member.party(now), opening, self._member.verifier(), now=now)
             inserted = self._replay.admit(pending.replay_key, now=now, until=pending.keep_until)
@@ -265,6 +266,7 @@ class DoctorClient:
             del room.sessions[next(iter(room.sessions))]
         room.sessions[opening.session_id] = state
         self._trace.note("D1", self._member.identity, patient_id, reply)
+        time.sleep(until_answer(time.monotonic() - heard_at))
         room.mailbox.put(RelayFrame(reply=reply))
 
     def _take_frame(self, room: DoctorRoom, frame: SessionFrame) -> InConsultation | None:

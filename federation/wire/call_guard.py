@@ -27,6 +27,7 @@ from federation.protocol.parties import reason_of
 from federation.settings import ServerSettings
 from federation.wire import operations
 from federation.wire.call_reports import WRITTEN_OF_EACH, CallStart, CallWatch, RefusalTally, Watches
+from federation.wire.coarse import until_answer
 from federation.wire.limits import (
     RateBound,
     ShareBound,
@@ -189,7 +190,10 @@ class CallGuard(grpc.aio.ServerInterceptor):
             async with self._refusing(record, context):
                 request = await only(aiter(requests), self._deadlines)
                 record.touch()
-                return await handler.unary_unary(request, context)
+                response = await handler.unary_unary(request, context)
+                if rule.signs_anew:
+                    await _at_a_step(record)
+                return response
 
         return call
 
@@ -205,8 +209,12 @@ class CallGuard(grpc.aio.ServerInterceptor):
                     behaviour = handler.stream_stream(incoming, context)
                 else:
                     behaviour = handler.unary_stream(await only(incoming, self._deadlines), context)
+                is_awaited = rule.signs_anew
                 async with aclosing(behaviour) as responses:
                     async for response in responses:
+                        if is_awaited:
+                            await _at_a_step(record)
+                            is_awaited = False
                         await self._written(response, context)
 
         return call
@@ -297,6 +305,10 @@ class CallGuard(grpc.aio.ServerInterceptor):
                 await self._workers.run_regardless(self._audit, event)
         except Exception as failure:  # noqa: BLE001 - the caller is refused all the same
             operations.failure("audit-failed", failure, method=event.method, request_id=event.request_id)
+
+
+async def _at_a_step(call: _Call) -> None:
+    await asyncio.sleep(until_answer(time.monotonic() - call.heard_at))
 
 
 def next_step(floor: float, taken: float) -> float:

@@ -31,7 +31,8 @@ class Caller(Enum):
 class MethodRule:
     """The rule of one method. An opener makes the server work before it knows the caller, so its rate is bounded.
 
-    `longest` is how long a call may last whatever deadline the caller set; a follower calls again when it ends.
+    `longest` is how long a call may last whatever deadline the caller set; a follower calls again when it ends. `signs_anew`:
+    its first answer is signed over what a stranger chose, so that it leaves at a coarse step of time.
     """
 
     caller: Caller
@@ -39,6 +40,7 @@ class MethodRule:
     is_opener: bool = True
     most_response_bytes: int = 65_536
     longest: timedelta = LONGEST_SINGLE
+    signs_anew: bool = False
 
     @property
     def lasts(self) -> bool:
@@ -77,9 +79,11 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
     },
     "federation.v1.RegistrationService": {
         "OpenRegistration": _anyone(_EMPTY),
-        "Register": _anyone(_sealed(16_384)),
+        "Register": _anyone(_sealed(16_384), signs_anew=True),
     },
-    "federation.v1.SearchService": {"Search": _anyone(_sealed(16_384), most_response_bytes=262_144)},
+    "federation.v1.SearchService": {
+        "Search": _anyone(_sealed(16_384), most_response_bytes=262_144, signs_anew=True),
+    },
     "federation.v1.MembershipService": {
         "PutEncryptionKey": _anyone(_sealed(4_096)),
         "CertifyTlsIdentity": _anyone(_sealed(8_192)),
@@ -95,7 +99,7 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
         "FollowFrames": _anyone(_NAMED, is_opener=False, most_response_bytes=_FRAME, longest=_LONGEST_FOLLOWING),
     },
     "federation.v1.RecordService": {
-        "OpenSession": _anyone(_FRAME, most_response_bytes=_FRAME, longest=_LONGEST_STREAM),
+        "OpenSession": _anyone(_FRAME, most_response_bytes=_FRAME, longest=_LONGEST_STREAM, signs_anew=True),
         "GetHospital": _anyone(_EMPTY, is_opener=False),
     },
     "grpc.health.v1.Health": {

@@ -1,4 +1,4 @@
-"""Properties of the encodings: transcripts never meet, padding has one form, points are taken as libsodium and section 1 say."""
+"""Properties of the encodings: transcripts never meet, padding has one form, points are taken as section 1 says."""
 
 import pytest
 from google.protobuf.message import Message

@@ -164,6 +164,7 @@ var words = map[refusal.Reason]string{
 	"RECORD_ERASED":               "the record was erased",
 	"RENEWAL_NOT_DUE":             "the credential is good, and is renewed when that is due",
 	"ALREADY_REGISTERED":          "the identity is registered already",
+	"ISSUER_NONCE_REPEATED":       "the public cloud issues no credentials until its issuing key is another",
 	"SILENT_STREAM":               "nothing came in time",
 	"STORED_RECORD_CORRUPT":       "what was kept is damaged",
 }

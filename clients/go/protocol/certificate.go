@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -65,12 +66,18 @@ func verifyCertificate(der []byte, anchors *Anchors, lists Lists, doctorID strin
 // authorityOf gives the authority whose key signed Cert_D: while it changes keys, it stands twice under its name.
 func authorityOf(certificate *x509.Certificate, anchors *Anchors) (authority, error) {
 	for _, named := range anchors.authorities {
-		if bytes.Equal(named.RawSubject, certificate.RawIssuer) &&
+		if bytes.Equal(named.RawSubject, certificate.RawIssuer) && mayHaveSigned(named.Certificate, certificate.SignatureAlgorithm) &&
 			named.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature) == nil {
 			return named, nil
 		}
 	}
 	return authority{}, refusal.New(refusal.CertificateIllegal, "Cert_D comes from no medical authority of this federation")
+}
+
+// mayHaveSigned says whether a certificate's key and an algorithm are the suite's: P-256 and ecdsa-with-SHA256.
+func mayHaveSigned(signer *x509.Certificate, algorithm x509.SignatureAlgorithm) bool {
+	key, isECDSA := signer.PublicKey.(*ecdsa.PublicKey)
+	return isECDSA && key.Curve == elliptic.P256() && algorithm == x509.ECDSAWithSHA256
 }
 
 func requireEndEntity(certificate *x509.Certificate) error {

@@ -143,7 +143,7 @@ func (l Lists) pinOf(authority *x509.Certificate) *pb.CrlPin {
 }
 
 func isSignedBy(crl *x509.RevocationList, authority *x509.Certificate) bool {
-	return bytes.Equal(crl.RawIssuer, authority.RawSubject) && crl.SignatureAlgorithm == x509.ECDSAWithSHA256 &&
+	return bytes.Equal(crl.RawIssuer, authority.RawSubject) && mayHaveSigned(authority, crl.SignatureAlgorithm) &&
 		authority.CheckSignature(crl.SignatureAlgorithm, crl.RawTBSRevocationList, crl.Signature) == nil
 }
 

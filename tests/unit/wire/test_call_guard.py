@@ -18,7 +18,9 @@ from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.v1.record_pb2 import OpenSessionRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.wire.call_guard import REQUEST_ID, cuttable, next_step
+from federation.wire.coarse import until_answer
 from federation.wire.limits import ShareBound
+from federation.wire.roles import METHODS
 from federation.wire.status import from_rpc_error
 
 
@@ -200,6 +202,38 @@ def test_refusal_stands_where_the_audit_log_fails(bench) -> None:
     bench.audit = _raising(StoreUnavailable("full"))
     bench.behave = _raising(Rejected("x"))
     assert _refused(bench).code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(("taken", "wait"), [(0.0, 0.0), (0.001, 0.019), (0.0199, 0.0001), (0.02, 0.0), (1.234, 0.006)])
+def test_an_answer_waits_for_the_next_whole_step(taken, wait) -> None:
+    assert until_answer(taken) == pytest.approx(wait, abs=1e-9) or until_answer(taken) == pytest.approx(0.02)
+
+
+def test_what_is_signed_over_a_strangers_choice_is_answered_on_a_coarse_clock() -> None:
+    """reg2, C and H1; a doctor's client does the same with D1."""
+    coarse = {method.rpartition("/")[2] for method, rule in METHODS.items() if rule.signs_anew}
+    assert coarse == {"Register", "Search", "OpenSession"}
+
+
+def test_the_first_answer_of_a_session_leaves_at_a_whole_step_and_no_other_waits(bench, monkeypatch) -> None:
+    monkeypatch.setattr("federation.wire.coarse.ANSWER_STEP", timedelta(seconds=0.5))
+    with bench.channel() as channel:
+        heard = threading.Event()
+
+        def talk():
+            yield OpenSessionRequest()
+            heard.wait(60)
+            yield OpenSessionRequest()
+
+        began = time.monotonic()
+        answers = RecordServiceStub(channel).OpenSession(talk())
+        next(answers)
+        assert time.monotonic() - began >= 0.5
+        waits: list[float] = []
+        monkeypatch.setattr("federation.wire.call_guard.until_answer", lambda taken: waits.append(taken) or 0)
+        heard.set()
+        next(answers)
+        assert waits == []
 
 
 def test_refusal_on_a_stream_has_the_same_form(bench) -> None:

@@ -49,6 +49,7 @@ final class Words {
           Map.entry("IDENTITY_MISMATCH", "the message names two parties where it should name one"),
           Map.entry("INTERNAL", "something went wrong at the server"),
           Map.entry("INVALID_POINT", "a point of the message is none"),
+          Map.entry("ISSUER_NONCE_REPEATED", "the public cloud issues no credentials until its issuing key is another"),
           Map.entry("ISSUER_REVOKED", "the key that issued the credential is revoked"),
           Map.entry("ISSUER_UNKNOWN", "the server does not know who issued the credential: its trust bundle may be older"),
           Map.entry("KEY_CONFIRMATION_FAILED", "the two sides do not hold the same key"),
