@@ -102,6 +102,17 @@ def _require_own_address(address: str) -> None:
 
 
 @dataclass(frozen=True)
+class OtherTokenSettings:
+    """One of `token.others`: its PIN is in a file, which may be its URI's pin-source, or in a credential."""
+
+    uri: str = field(metadata=about("Which token, by RFC 7512 URI."))
+    pin_file: Path | None = field(default=None, metadata=about("File with its PIN, mode 0600.", check=_require_private))
+    pin_credential: str | None = field(
+        default=None, metadata=about("Name of the credential with its PIN.", check=_require_credential_name)
+    )
+
+
+@dataclass(frozen=True)
 class TokenSettings:
     """`[token]`: where the node's keys live. Its PIN is in a file or a credential, or whoever starts the node types it."""
 
@@ -123,6 +134,16 @@ class TokenSettings:
         ),
     )
     sessions: int = between(1, 64, 4, "Sessions with the token that each process has: so many operations at a time.")
+    others: tuple[OtherTokenSettings, ...] = field(
+        default=(),
+        metadata=about(
+            "Tokens that hold the same keys: what the one above can't do because it is lost, the next does (docs/tokens.md)."
+            " Each has uri, and pin_file or pin_credential.",
+            example=(
+                OtherTokenSettings("pkcs11:serial=2?module-path=/usr/lib/m.so", Path("/etc/medunion/second.pin")),
+            ),
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -444,7 +465,7 @@ def _setting(item: "dataclasses.Field[Any]", value: object) -> Iterator[str]:
     if value != item.default:
         yield f"{item.name} = {_toml_value(value)}"
         return
-    shown = item.metadata.get("example") if value is None else value
+    shown = item.metadata.get("example") or value
     if shown is not None:
         yield f"#{item.name} = {_toml_value(shown)}"
 
@@ -453,7 +474,7 @@ def _meaning(item: "dataclasses.Field[Any]") -> Iterator[str]:
     yield item.metadata.get("says", "")
     if "least" in item.metadata:
         yield f"{item.metadata['least']:g} to {item.metadata['most']:g}."
-    if item.default is None and item.metadata.get("example") is not None:
+    if item.default in (None, ()) and item.metadata.get("example") is not None:
         yield "None unless set; for example:"
     elif item.default not in {dataclasses.MISSING, None, ()}:
         yield f"Default: {_toml_value(item.default)}."
@@ -464,6 +485,9 @@ def _comment(words: str) -> list[str]:
 
 
 def _toml_value(value: object) -> str:
+    if dataclasses.is_dataclass(value):
+        given = ((it, getattr(value, it.name)) for it in fields(value))
+        return f"{{{', '.join(f'{it.name} = {_toml_value(has)}' for it, has in given if has != it.default)}}}"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml_value, value))}]"
     # A TOML basic string takes every escape that JSON makes; a JSON number is a TOML number.
@@ -492,7 +516,10 @@ def _value(value: object, hint: object, item: "dataclasses.Field[Any]", name: st
     if hint is Path:
         return _passed(_path(Path(_of((str,), value, name)), name), item, name)
     if typing.get_origin(hint) is tuple:
-        return _passed(tuple(_of((str,), element, name) for element in _of((list,), value, name)), item, name)
+        kind, elements = typing.get_args(hint)[0], _of((list,), value, name)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            return tuple(_section(_of((dict,), element, name), kind, name + ".") for element in elements)
+        return _passed(tuple(_of((str,), element, name) for element in elements), item, name)
     if "least" in item.metadata:
         number = _of((int, float) if hint is float else (int,), value, name)
         return _in_range(number, item, name)

@@ -2,6 +2,7 @@
 
 from hsm import errors, softhsm
 from hsm.agreement import Way, software_prf
+from hsm.group import Member, TokenGroup, open_group
 from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
 from hsm.metrics import TokenMetrics
 from hsm.mlkem import TokenMlKemKey
@@ -25,6 +26,7 @@ __all__ = [
     "KeyKind",
     "KeyPolicy",
     "MacKey",
+    "Member",
     "NonceReport",
     "ObjectInfo",
     "Pin",
@@ -32,6 +34,7 @@ __all__ = [
     "Provenance",
     "Token",
     "TokenAgreementKey",
+    "TokenGroup",
     "TokenMetrics",
     "TokenMlKemKey",
     "TokenSigningKey",
@@ -39,6 +42,7 @@ __all__ = [
     "Trial",
     "Way",
     "errors",
+    "open_group",
     "open_token",
     "pin_from_credential",
     "pin_from_fd",

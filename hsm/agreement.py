@@ -21,7 +21,7 @@ from hsm.locks import key_creation_lock
 from hsm.policy import AGREEMENT, KEY_SIZE_BYTES
 from hsm.quirks import point_of
 from hsm.raw import NO_CAPABILITIES, RawKey, Template, template
-from hsm.sessions import Session, Sessions
+from hsm.sessions import Lending, Session
 
 MAC_SIZE_BYTES: Final = 32  # HMAC-SHA256
 _X_SIZE_BYTES: Final = 32
@@ -133,26 +133,21 @@ def _deriving(
         raise errors.MechanismMissing("The token derives no secret of this kind.") from error
 
 
-class Ways:
-    """The ways of one token: tried at the first question, and remembered."""
+def ways_of(session: Session) -> tuple[Way, ...]:
+    """Return the ways of the session's token, the strongest first: tried at the first question, and remembered.
 
-    def __init__(self, sessions: Sessions) -> None:
-        """Know nothing yet."""
-        self._sessions = sessions
-        self._found: tuple[Way, ...] = ()
+    Raises `MechanismMissing` if it has none.
+    """
+    session.ways.found = session.ways.found or _find_anew(session)
+    return session.ways.found
 
-    def all(self) -> tuple[Way, ...]:
-        """Return the ways that the token has, the strongest first; raises `MechanismMissing` if it has none."""
-        if not self._found:
-            with key_creation_lock():  # no trial of another process is under way
-                self._found = self._sessions.run(
-                    _find_anew, doing="agree on a secret", mechanism="TRIAL", writable=True
-                )
-        return self._found
 
-    def strongest(self) -> Way:
-        """Return the way to take; raises `MechanismMissing` if the token has none."""
-        return self.all()[0]
+def ways_through(sessions: Lending) -> tuple[Way, ...]:
+    """Return the ways of a token that no session is on loan of; raises `MechanismMissing` if it has none."""
+    if sessions.ways.found:
+        return sessions.ways.found
+    with key_creation_lock():  # no trial of another process is under way
+        return sessions.run(ways_of, doing="agree on a secret", mechanism="TRIAL", writable=True)
 
 
 def _find_anew(session: Session) -> tuple[Way, ...]:

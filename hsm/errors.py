@@ -150,6 +150,18 @@ class KeyExists(HsmError):
     reason = "KEY_EXISTS"
 
 
+class KeysDiffer(HsmError):
+    """Two tokens of a group hold different keys under one label: which one is right is not for a program to guess."""
+
+    reason = "KEYS_DIFFER"
+
+
+class GroupMakesNoKeys(HsmError):
+    """A group of tokens was asked to make a key, which only one of them would have."""
+
+    reason = "GROUP_MAKES_NO_KEYS"
+
+
 class KeyInvalid(HsmError):
     """A key handed in for import has the wrong size, or its halves don't belong together."""
 

@@ -19,10 +19,10 @@ from cryptography.utils import Buffer
 from pkcs11 import Mechanism
 
 from hsm import errors
-from hsm.agreement import Way, Ways, derive_x, hmac_sha256, point_of_peer, prf
+from hsm.agreement import Way, derive_x, hmac_sha256, point_of_peer, prf, ways_of
 from hsm.policy import KeyPolicy
 from hsm.raw import RawKey
-from hsm.sessions import Session, Sessions
+from hsm.sessions import Lending, Session
 
 SIGNATURE_SIZE_BYTES: Final = 64  # r || s (PKCS#11 3.0, section 2.3.1)
 DIGEST_SIZE_BYTES: Final = 32
@@ -55,7 +55,7 @@ def verified(public: ec.EllipticCurvePublicKey, signature: bytes, digest: bytes)
 class StaysInToken:
     """What the private keys share: a label, and no way out."""
 
-    def __init__(self, sessions: Sessions, label: str, policy: KeyPolicy) -> None:
+    def __init__(self, sessions: Lending, label: str, policy: KeyPolicy) -> None:
         """Name the key."""
         self.label = label
         self._sessions, self._policy = sessions, policy
@@ -85,7 +85,7 @@ class _KeyInToken(StaysInToken, ec.EllipticCurvePrivateKey):
     """What the P-256 keys share: the public half, known beforehand."""
 
     def __init__(
-        self, sessions: Sessions, label: str, policy: KeyPolicy, public: ec.EllipticCurvePublicKey | None
+        self, sessions: Lending, label: str, policy: KeyPolicy, public: ec.EllipticCurvePublicKey | None
     ) -> None:
         super().__init__(sessions, label, policy)
         self._public = public
@@ -156,18 +156,6 @@ def _digest(data: bytes, algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes
 class TokenAgreementKey(_KeyInToken):
     """A P-256 key that agrees in the token."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        label: str,
-        policy: KeyPolicy,
-        public: ec.EllipticCurvePublicKey | None,
-        ways: Ways,
-    ) -> None:
-        """Name the key; use `Token.agreement`."""
-        super().__init__(sessions, label, policy, public)
-        self._ways = ways
-
     def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
         """Return the x-coordinate of the shared point, 32 bytes.
 
@@ -177,25 +165,26 @@ class TokenAgreementKey(_KeyInToken):
         if not isinstance(algorithm, ec.ECDH):
             raise UnsupportedAlgorithm("A key in a token agrees by ECDH.")
         point = point_of_peer(peer_public_key)
-        if Way.NULL not in self._ways.all():
-            raise errors.MechanismMissing("The token does not let a shared secret out.")
-        return self._sessions.run(
-            lambda session: derive_x(session, session.key(self.label, self._policy), point),
-            doing="agree on a secret",
-            mechanism=Mechanism.ECDH1_DERIVE.name,
-        )
+
+        def agree(session: Session) -> bytes:
+            if Way.NULL not in ways_of(session):
+                raise errors.MechanismMissing("The token does not let a shared secret out.")
+            return derive_x(session, session.key(self.label, self._policy), point)
+
+        return self._sessions.run(agree, doing="agree on a secret", mechanism=Mechanism.ECDH1_DERIVE.name)
 
     def prf(self, peer: ec.EllipticCurvePublicKey, shared_info: bytes, message: bytes) -> bytes:
         """Return HMAC-SHA256 of the message, under X9.63's KDF with SHA-256 of x and the SharedInfo: 32 bytes.
 
         In the strongest of the ways that the token has. Raises as `exchange` does.
         """
-        point, way = point_of_peer(peer), self._ways.strongest()
-        return self._sessions.run(
-            lambda session: prf(session, session.key(self.label, self._policy), way, point, shared_info, message),
-            doing="agree on a secret",
-            mechanism=Mechanism.ECDH1_DERIVE.name,
-        )
+        point = point_of_peer(peer)
+
+        def agree(session: Session) -> bytes:
+            key, way = session.key(self.label, self._policy), ways_of(session)[0]
+            return prf(session, key, way, point, shared_info, message)
+
+        return self._sessions.run(agree, doing="agree on a secret", mechanism=Mechanism.ECDH1_DERIVE.name)
 
     def sign(self, *_args: object, **_kwargs: object) -> NoReturn:
         """Raise `KeyPolicyViolation`: no key signs and agrees."""
@@ -205,7 +194,7 @@ class TokenAgreementKey(_KeyInToken):
 class MacKey:
     """HMAC-SHA256 (RFC 2104) in the token."""
 
-    def __init__(self, sessions: Sessions, label: str, policy: KeyPolicy) -> None:
+    def __init__(self, sessions: Lending, label: str, policy: KeyPolicy) -> None:
         """Name the key; use `Token.mac`."""
         self.label = label
         self._sessions, self._policy = sessions, policy

@@ -20,7 +20,7 @@ from hsm.pin import Pin, PinProvider, can_ask_again
 from hsm.raw import MAPPER, RawSession, RawToken
 from hsm.uri import TokenUri
 
-_ATTEMPTS: Final = 3
+LOGIN_ATTEMPTS: Final = 3
 _BETWEEN_ATTEMPTS: Final = timedelta(seconds=0.1)
 # Looking for a lost token may restart the module under other tokens' users: not at every call.
 _RENEWAL_INTERVAL: Final = timedelta(seconds=1)
@@ -29,7 +29,7 @@ _RENEWAL_INTERVAL: Final = timedelta(seconds=1)
 class Login(ModuleUser):
     """Finds the token, asks for the PIN, logs in. `count` grows with each login, `generation` is the module's then."""
 
-    def __init__(self, module: Module, uri: TokenUri, ask_pin: PinProvider) -> None:
+    def __init__(self, module: Module, uri: TokenUri, ask_pin: PinProvider, attempts: int = LOGIN_ATTEMPTS) -> None:
         """Log in for the first time; raises what `hsm.open_token` names."""
         self._module, self._uri, self._ask_pin = module, uri, ask_pin
         self._may_renew = can_ask_again(ask_pin)
@@ -39,7 +39,7 @@ class Login(ModuleUser):
         self.generation = -1  # no login yet
         self.token: RawToken
         self._session: RawSession
-        self._establish()
+        self._establish(attempts)
 
     @property
     def is_current(self) -> bool:
@@ -50,6 +50,11 @@ class Login(ModuleUser):
     def survives_restart(self) -> bool:
         """Return whether there is no login to lose, or the PIN can be asked for again."""
         return self._lost or self._may_renew
+
+    @property
+    def may_be_renewed(self) -> bool:
+        """Return whether it is time to look for a lost token again."""
+        return time.monotonic() >= self._next_renewal
 
     def holds(self, token: RawToken) -> bool:
         """Return whether this is the login to the token."""
@@ -71,16 +76,16 @@ class Login(ModuleUser):
         except (errors.SessionLost, errors.TokenFailed, errors.TokenNotFound):
             return False
 
-    def renew(self) -> None:
+    def renew(self, attempts: int = LOGIN_ATTEMPTS) -> None:
         """Log in again after a loss, once; raises `PinIncorrect` at most once, else `TokenUnavailable`."""
         self._lost = True
         if not self._may_renew:
             raise errors.TokenUnavailable("The token was lost, and its PIN cannot be asked for again.")
-        if time.monotonic() < self._next_renewal:
+        if not self.may_be_renewed:
             raise errors.TokenUnavailable("The token was lost; it is looked for again in a moment.")
         self._next_renewal = time.monotonic() + _RENEWAL_INTERVAL.total_seconds()
         try:
-            self._establish()
+            self._establish(attempts)
         except errors.PinIncorrect:
             self._may_renew = False
             raise
@@ -98,14 +103,14 @@ class Login(ModuleUser):
                 self._module.cryptoki.logout(self._session.handle)
             close(self._session)
 
-    def _establish(self) -> None:
+    def _establish(self, attempts: int) -> None:
         """Find the token, ask for its PIN and log in.
 
         Another process that starts or logs in now may make the token vanish from this one, for a moment or until the module is
-        restarted (SoftHSM 2.6.1): so try again, a little later. A refused PIN ends it at once.
+        restarted (SoftHSM 2.6.1): so restart it and try again, a little later. A refused PIN ends it at once.
         """
         pin: Pin | None = None
-        for last in (False,) * (_ATTEMPTS - 1) + (True,):
+        for last in (False,) * (attempts - 1) + (True,):
             generation = self._module.generation
             try:
                 with self._approach() as token:

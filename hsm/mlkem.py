@@ -17,7 +17,7 @@ from hsm.generation import generate_mlkem_pair, passing_names
 from hsm.keys import StaysInToken
 from hsm.policy import ML_KEM, VERIFIED_ATTRIBUTES, KeyPolicy
 from hsm.raw import NO_CAPABILITIES, RawKey, RawObject
-from hsm.sessions import Session, Sessions
+from hsm.sessions import Lending, Session
 
 CIPHERTEXT_SIZE_BYTES: Final = 1088
 SECRET_SIZE_BYTES: Final = 32
@@ -26,7 +26,7 @@ SECRET_SIZE_BYTES: Final = 32
 class TokenMlKemKey(StaysInToken, MLKEM768PrivateKey):
     """An ML-KEM-768 key that decapsulates in the token."""
 
-    def __init__(self, sessions: Sessions, label: str, policy: KeyPolicy, public: MLKEM768PublicKey) -> None:
+    def __init__(self, sessions: Lending, label: str, policy: KeyPolicy, public: MLKEM768PublicKey) -> None:
         """Name the key; use `Token.mlkem`."""
         super().__init__(sessions, label, policy)
         self._public = public

@@ -17,7 +17,7 @@ from hsm.creation import public_half, store_passing
 from hsm.generation import passing_names
 from hsm.keys import sign_p256, split, verified
 from hsm.policy import KEY_SIZE_BYTES, SIGNING
-from hsm.sessions import Session, Sessions
+from hsm.sessions import Lending, Session
 
 ORDER: Final = (
     0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # SP 800-186, section 3.2.1.3: n of P-256
@@ -46,7 +46,7 @@ class NonceReport:
         return self.distinct == self.signatures and abs(self.worst_z) <= MOST_DEVIATIONS
 
 
-def measure(sessions: Sessions, signatures: int, progress: Callable[[int], None]) -> NonceReport:
+def measure(sessions: Lending, signatures: int, progress: Callable[[int], None]) -> NonceReport:
     """Sign with a throw-away key in the token and judge its nonces; `progress` is told how many signatures there are.
 
     Every digest is signed twice, so that the nonces of RFC 6979, which follow from the digest, show. Raises ValueError for

@@ -18,7 +18,7 @@ from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, split, verified
 from hsm.locks import key_creation_lock
 from hsm.mlkem import try_mlkem
 from hsm.policy import AGREEMENT, MAC, SIGNING, VERIFIED_ATTRIBUTES
-from hsm.sessions import Session, Sessions
+from hsm.sessions import Lending, Session
 
 _MESSAGE: Final = b"a throw-away message"
 _RANDOM_SIZE_BYTES: Final = 32
@@ -50,7 +50,7 @@ class Trial:
         return not self.fault
 
 
-def try_all(sessions: Sessions) -> list[Trial]:
+def try_all(sessions: Lending) -> list[Trial]:
     """Try every ability, each in a writable session of its own, whose end takes along what it made.
 
     Before, what earlier trials left in a token without session keys goes. Raises `HsmError` if the token itself went away or
@@ -64,7 +64,7 @@ def try_all(sessions: Sessions) -> list[Trial]:
     return trials
 
 
-def _tried(sessions: Sessions, ability: Ability) -> Trial:
+def _tried(sessions: Lending, ability: Ability) -> Trial:
     try:
         detail = sessions.run(_TRIALS[ability], doing=f"try {ability.value}", mechanism="TRIAL", writable=True)
     except errors.MechanismMissing as error:  # if the token went away, `try_all` sees it

@@ -11,19 +11,22 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import BoundedSemaphore, Lock
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from pkcs11 import Attribute, ObjectClass, PKCS11Error
 
 from hsm import errors
 from hsm.cryptoki import Cryptoki, SessionCounts
 from hsm.errors import translate_errors
-from hsm.login import Login, close, open_session
+from hsm.login import LOGIN_ATTEMPTS, Login, close, open_session
 from hsm.metrics import MANAGEMENT, Meter, TokenMetrics
 from hsm.module import Module
 from hsm.policy import VERIFIED_ATTRIBUTES, KeyPolicy
 from hsm.quirks import Quirks
 from hsm.raw import AttributeValue, RawKey, RawSession, template
+
+if TYPE_CHECKING:
+    from hsm.agreement import Way
 
 _Result = TypeVar("_Result")
 # After these the session is as good as before; after anything else it is closed.
@@ -37,6 +40,13 @@ _HARMLESS: Final = (
 
 
 @dataclass
+class KnownWays:
+    """The ways of agreement that a token was found to have (`hsm.agreement`); none before they were tried."""
+
+    found: "tuple[Way, ...]" = ()
+
+
+@dataclass
 class Session:
     """A session on loan to one thread, and the key handles that were looked up in it."""
 
@@ -44,6 +54,7 @@ class Session:
     cryptoki: Cryptoki
     login: Login
     quirks: Quirks
+    ways: KnownWays
     epoch: tuple[int, int]
     generation: int
     _keys: dict[tuple[str, KeyPolicy], RawKey] = field(default_factory=dict)
@@ -108,12 +119,53 @@ def session_limits(configured: int, counts: SessionCounts) -> tuple[int, int]:
     return most, most if counts.most_writable is None else min(most, counts.most_writable)
 
 
+class Lending(Protocol):
+    """Whoever lends sessions to keys: one token's `Sessions`, or those of several that hold the same keys (`hsm.group`)."""
+
+    @property
+    def ways(self) -> KnownWays:
+        """Return the ways of agreement that are known of the token to which the next session leads."""
+        ...
+
+    def run(
+        self,
+        work: Callable[[Session], _Result],
+        *,
+        doing: str,
+        mechanism: str = MANAGEMENT,
+        writable: bool = False,
+    ) -> _Result:
+        """Do some work in a session."""
+        ...
+
+    def probe(self) -> bool:
+        """Return whether the token answers."""
+        ...
+
+    def metrics(self) -> TokenMetrics:
+        """Return what was counted so far."""
+        ...
+
+    def watch(self, label: str, policy: KeyPolicy) -> None:
+        """Take note of a key that was opened."""
+        ...
+
+    def forget(self, label: str) -> None:
+        """Take note of a key that was destroyed."""
+        ...
+
+    def close(self) -> None:
+        """Give all sessions back."""
+        ...
+
+
 class Sessions:
     """At most `size` sessions open at a time, fewer if the token allows fewer; one more waits at most `wait`."""
 
     def __init__(self, module: Module, login: Login, quirks: Quirks, *, size: int, wait: timedelta) -> None:
         """Prepare an empty pool."""
         self._module, self._login, self._quirks = module, login, quirks
+        self.ways = KnownWays()
         self._wait_seconds = wait.total_seconds()
         self._size, writable = session_limits(size, _counts(module, login))
         self._permits = BoundedSemaphore(self._size)
@@ -142,40 +194,69 @@ class Sessions:
         with self._meter.operation(mechanism):
             epoch = self._epoch
             try:
-                with self._lend(doing, writable=writable) as session:
-                    return work(session)
-            except (errors.SessionLost, errors.TokenFailed) as error:
-                # Not every token has a word for a lost login: NSS says CKR_HOST_MEMORY.
-                if isinstance(error, errors.TokenFailed) and self._login.is_good():
-                    raise
+                return self._once(work, doing, writable=writable)
+            except errors.SessionLost:
                 self._meter.recovering()
                 self._reestablish(epoch)
             with self._lend(doing, writable=writable) as session:
                 return work(session)
 
-    def probe(self) -> bool:
-        """Return whether the token is there, logged in and answering, looking for it again if it was lost."""
+    def try_once(
+        self,
+        work: Callable[[Session], _Result],
+        *,
+        doing: str,
+        mechanism: str = MANAGEMENT,
+        writable: bool = False,
+    ) -> _Result:
+        """Do some work as `run` does, but raise `SessionLost` at once if the token was lost: another may do it (`hsm.group`)."""
+        with self._meter.operation(mechanism):
+            return self._once(work, doing, writable=writable)
 
-        def look(session: Session) -> bytes:
-            if not session.login.stands():
-                raise errors.SessionLost("The token or its login went away.")
-            if self._canary is not None:  # a token that another program initialised anew seems to be there (SoftHSM)
-                session.one(*self._canary)
-            return session.random(1)
+    @property
+    def may_be_looked_for(self) -> bool:
+        """Return whether `come_back` would look for the token now, or it was just looked for in vain."""
+        return self._login.may_be_renewed
 
-        try:
-            self.run(look, doing="probe the token", mechanism="RANDOM")
-        except errors.TokenBusy:
-            return self._is_busy_but_there()
-        except errors.HsmError:
-            return False
-        return True
-
-    def _is_busy_but_there(self) -> bool:
+    def answers(self) -> bool:
+        """Return whether the login stands; raises nothing."""
         try:
             return self._login.is_good()
         except errors.HsmError:
             return False
+
+    def come_back(self, attempts: int) -> None:
+        """Look for what was lost; each attempt behind the first restarts the module. Raises what `Login.renew` raises."""
+        self._meter.recovering()
+        self._reestablish(self._epoch, attempts)
+
+    def _once(self, work: Callable[[Session], _Result], doing: str, *, writable: bool) -> _Result:
+        try:
+            with self._lend(doing, writable=writable) as session:
+                return work(session)
+        except errors.TokenFailed as error:
+            # Not every token has a word for a lost login: NSS says CKR_HOST_MEMORY.
+            if self._login.is_good():
+                raise
+            raise errors.SessionLost(f"Could not {doing}: the token's login was lost.") from error
+
+    def look(self, session: Session) -> bytes:
+        """Find that the token is there, logged in and answering, and holds the first key that was opened; raises otherwise."""
+        if not session.login.stands():
+            raise errors.SessionLost("The token or its login went away.")
+        if self._canary is not None:  # a token that another program initialised anew seems to be there (SoftHSM)
+            session.one(*self._canary)
+        return session.random(1)
+
+    def probe(self) -> bool:
+        """Return whether the token is there, logged in and answering, looking for it again if it was lost."""
+        try:
+            self.run(self.look, doing="probe the token", mechanism="RANDOM")
+        except errors.TokenBusy:
+            return self.answers()
+        except errors.HsmError:
+            return False
+        return True
 
     def metrics(self) -> TokenMetrics:
         """Return what was counted so far."""
@@ -251,7 +332,7 @@ class Sessions:
                     break  # the writable one takes the place of this one
         epoch, generation = self._epoch, self._login.generation
         raw = open_session(self._login.token, writable=writable or not self._quirks.derives_read_only)
-        return Session(raw, self._module.cryptoki, self._login, self._quirks, epoch, generation)
+        return Session(raw, self._module.cryptoki, self._login, self._quirks, self.ways, epoch, generation)
 
     @contextmanager
     def _returned(self, session: Session, doing: str, *, reusable: bool) -> Iterator[None]:
@@ -275,7 +356,7 @@ class Sessions:
         if session.generation == self._module.generation:
             close(session.raw)
 
-    def _reestablish(self, epoch: tuple[int, int]) -> None:
+    def _reestablish(self, epoch: tuple[int, int], attempts: int = LOGIN_ATTEMPTS) -> None:
         """Make sessions and handles good again, unless another thread has since `epoch`."""
         with self._changing:
             self._check_usable()
@@ -284,7 +365,7 @@ class Sessions:
             if self._login.is_good():
                 self._forgotten += 1  # so a session or a handle was not
             else:
-                self._login.renew()
+                self._login.renew(attempts)
 
 
 def _counts(module: Module, login: Login) -> SessionCounts:

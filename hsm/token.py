@@ -1,22 +1,22 @@
 """A token: what its officer does (initialise it, change its PINs), and opened: its keys by label, its random numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 import pkcs11
 from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import Attribute, ObjectClass
 
 from hsm import creation, errors, mlkem, module
-from hsm.agreement import Way, Ways
+from hsm.agreement import Way, ways_of, ways_through
 from hsm.errors import translate_errors
 from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
 from hsm.locks import key_creation_lock, login_lock
-from hsm.login import Login, close, refuse_risky_login
+from hsm.login import LOGIN_ATTEMPTS, Login, close, refuse_risky_login
 from hsm.metrics import TokenMetrics
 from hsm.mlkem import TokenMlKemKey
 from hsm.nonces import NonceReport, measure
@@ -25,7 +25,7 @@ from hsm.policy import AGREEMENT, MAC, ML_KEM, SIGNING, KeyPolicy, ObjectInfo, d
 from hsm.quirks import public_key_of, quirks_of
 from hsm.raw import RawToken
 from hsm.selftest import Trial, try_all
-from hsm.sessions import Session, Sessions
+from hsm.sessions import Lending, Session, Sessions
 from hsm.uri import MAX_TOKEN_LABEL_BYTES, TokenUri, checked_label
 
 
@@ -106,7 +106,7 @@ def _require_lengths(loaded: module.Module, token: RawToken, *pins: Pin) -> None
             raise errors.PinUnacceptable(f"The token takes PINs of {fewest} to {most or 'any number of'} bytes.")
 
 
-_DEFAULT_WAIT: Final = timedelta(seconds=5)
+DEFAULT_WAIT: Final = timedelta(seconds=5)
 
 
 class Token:
@@ -116,10 +116,14 @@ class Token:
     Opening a key raises `KeyNotFound`, `KeyAmbiguous`, or `KeyPolicyViolation` if the key could do more than it should.
     """
 
+    makes_keys: ClassVar[bool] = True
+    """Whether what it generates is all that there is to a key: not so for one of several tokens that hold the same keys."""
+
+    _sessions: Lending
+
     def __init__(self, sessions: Sessions, token: RawToken) -> None:
         """Take over the sessions of a login to the token; use `open_token`."""
-        self._sessions = sessions
-        self._ways = Ways(sessions)
+        self._sessions = self.own_sessions = sessions
         self._has_mlkem: bool | None = None
         self.label = token.label
         self.serial = module.serial_of(token)
@@ -147,15 +151,29 @@ class Token:
         """Return what this process did with the token so far."""
         return self._sessions.metrics()
 
+    def metrics_of_each(self) -> Mapping[int, TokenMetrics]:
+        """Return the same by token: 1, unless it is a group that was opened (`hsm.group`)."""
+        return {1: self.metrics()}
+
+    @property
+    def each(self) -> Sequence["Token"]:
+        """Return the tokens that it is, each alone: itself, unless it is a group."""
+        return [self]
+
     @property
     def agreement_way(self) -> Way:
         """Return the strongest way of agreeing that the token has, tried at the first question; raises `MechanismMissing`."""
-        return self._ways.strongest()
+        return self.ways[0]
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """Return the ways of agreeing that the token has, the strongest first; raises `MechanismMissing` if it has none."""
+        return ways_through(self._sessions)
 
     @property
     def gives_x(self) -> bool:
         """Return whether the token lets the x-coordinate of a shared point out, as `TokenAgreementKey.exchange` needs."""
-        return Way.NULL in self._ways.all()
+        return Way.NULL in self.ways
 
     @property
     def has_mlkem(self) -> bool:
@@ -171,7 +189,7 @@ class Token:
 
     def generate_agreement(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenAgreementKey:
         """Generate an agreement key; raises `KeyExists`, and `MechanismMissing` before anything is made."""
-        self._ways.strongest()
+        ways_through(self._sessions)  # raises
         self._create(lambda session, name: creation.generate(session, name, policy), label)
         return self.agreement(label, policy)
 
@@ -205,24 +223,26 @@ class Token:
         self._sessions.watch(label, policy)
         return TokenSigningKey(self._sessions, label, policy, public)
 
-    def agreement(self, label: str, policy: KeyPolicy = AGREEMENT) -> TokenAgreementKey:
+    def agreement(self, label: str, policy: KeyPolicy = AGREEMENT, *, in_one: bool = False) -> TokenAgreementKey:
         """Open an agreement key; raises `KeyInvalid` if its public half in the token is another key's.
 
-        Of a policy without a public half none is asked for, and the key shows none.
+        Of a policy without a public half none is asked for, and the key shows none. A key that is `in_one` token of a group,
+        because it was made there, is missed in no other.
         """
-        way = self.agreement_way
+        ways_through(self._sessions)  # counted as a trial, and before a session is on loan
 
         def public_half(session: Session) -> ec.EllipticCurvePublicKey | None:
             key = session.key(label, policy)
             if not policy.has_public_half:
                 return None
             public = _public_half(session, label)
-            creation.verify_half(session, key, public, way)
+            creation.verify_half(session, key, public, ways_of(session)[0])
             return public
 
         public = self._sessions.run(public_half, doing=f"open the key {label!r}")
-        self._sessions.watch(label, policy)
-        return TokenAgreementKey(self._sessions, label, policy, public, self._ways)
+        if not in_one:
+            self._sessions.watch(label, policy)
+        return TokenAgreementKey(self._sessions, label, policy, public)
 
     def mac(self, label: str, policy: KeyPolicy = MAC) -> MacKey:
         """Open an HMAC key."""
@@ -303,16 +323,22 @@ class Token:
 
 
 def open_token(
-    uri: TokenUri, pin_provider: PinProvider, *, sessions: int = 4, wait: timedelta = _DEFAULT_WAIT
+    uri: TokenUri,
+    pin_provider: PinProvider,
+    *,
+    sessions: int = 4,
+    wait: timedelta = DEFAULT_WAIT,
+    attempts: int = LOGIN_ATTEMPTS,
 ) -> Token:
     """Find the token, ask for its PIN and log in, once.
 
     At most `sessions` calls work at a time; a further one waits at most `wait`, then raises `TokenBusy`. Raises
     `ModuleNotFound`, `ModuleUnusable`, `TokenNotFound`, `AmbiguousToken`, `TokenInUse`, `PinIncorrect`, `PinLocked`,
-    `PinFinalTry`, `PinUnavailable`.
+    `PinFinalTry`, `PinUnavailable`. Each of the `attempts` behind the first restarts the module, if all its users can log
+    in again.
     """
     loaded = module.load(uri.module_path)
-    login = Login(loaded, uri, pin_provider)
+    login = Login(loaded, uri, pin_provider, attempts)
     quirks = quirks_of(login.token.manufacturer_id, login.token.model, loaded.description)
     return Token(Sessions(loaded, login, quirks, size=sessions, wait=wait), login.token)
 

@@ -103,6 +103,8 @@ def public_half(token: Token, label: str, policy: KeyPolicy) -> bytes:
 GENERATION_BYTES: Final = 2
 SALT_BYTES: Final = 32
 _CIPHERTEXT_FROM: Final = GENERATION_BYTES + SALT_BYTES
+SEALED_OVERHEAD_BYTES: Final = _CIPHERTEXT_FROM + 16
+"""By so much is what was sealed longer than its plaintext; 16 is the tag."""
 _NONCE: Final = bytes(12)
 """Each seal has a key of its own, by its salt: so the nonce may be the same (SP 800-38D, section 8)."""
 

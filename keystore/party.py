@@ -21,6 +21,7 @@ from keystore.generations import GenerationBook, label_of
 from keystore.issuing import IssuingKey
 from keystore.keyring import (
     FIRST_GENERATIONS,
+    SEALED_OVERHEAD_BYTES,
     AgreementPrf,
     Clock,
     Indexing,
@@ -69,6 +70,8 @@ __all__ = [
 _Key = TypeVar("_Key", SigningKey, Prf)
 _SEED_IN_KEPT: Final = {0: 0, POINT_BYTES: 0, SEED_BYTES: SEED_BYTES, SEED_BYTES + POINT_BYTES: SEED_BYTES}
 """How many of the bytes that are kept of an epoch's key are the ML-KEM seed, by how many there are; the others are the scalar."""
+_SEALED_WHOLE_BYTES: Final = SEALED_OVERHEAD_BYTES + SEED_BYTES + POINT_BYTES
+"""An epoch's key that is all sealed, both halves."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,8 @@ class PartyKeys:
         """Make the encryption key of a new epoch: each half in the token where it can be, else sealed at rest.
 
         The token holds a P-256 half where it lets x out, and an ML-KEM half where it has that. A half outside is of the
-        token's random numbers all the same.
+        token's random numbers all the same. Of several tokens with the same keys one alone would have a half: there both
+        are outside, which every one of them opens.
         """
         name = EPOCH_PREFIX + self.token.random(16).hex()
         mlkem, seed = self._new_mlkem(_mlkem_label(name))
@@ -165,13 +169,13 @@ class PartyKeys:
         return NewEpoch(DecryptionKey(mlkem, p256), name, self.sealing.seal(seed + scalar, _seed_context(name)))
 
     def _new_mlkem(self, label: str) -> tuple[MLKEM768PrivateKey, bytes]:
-        if self.token.has_mlkem:
+        if self.token.makes_keys and self.token.has_mlkem:
             return self.token.generate_mlkem(label, self.policies[MLKEM_PREFIX]), b""
         seed = self.token.random(SEED_BYTES)
         return MLKEM768PrivateKey.from_seed_bytes(seed), seed
 
     def _new_p256(self, label: str) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
-        if self.token.gives_x:
+        if self.token.makes_keys and self.token.gives_x:
             return self.token.generate_agreement(label, self.policies[EPOCH_PREFIX]), b""
         key = scalar_from_seed(self.token.random(SCALAR_SEED_BYTES))
         return key, key.private_numbers().private_value.to_bytes(POINT_BYTES, "big")
@@ -184,7 +188,11 @@ class PartyKeys:
             if seed
             else self.token.mlkem(_mlkem_label(token_label), self.policies[MLKEM_PREFIX])
         )
-        p256 = private_key(scalar) if scalar else self.token.agreement(token_label, self.policies[EPOCH_PREFIX])
+        p256 = (
+            private_key(scalar)
+            if scalar
+            else self.token.agreement(token_label, self.policies[EPOCH_PREFIX], in_one=True)
+        )
         return DecryptionKey(mlkem, p256)
 
     def holds_epoch(self, token_label: str, sealed_seed: bytes) -> bool:
@@ -202,6 +210,10 @@ class PartyKeys:
         if seed_bytes is None:
             raise SealBroken("what is kept of an epoch's key has the size of neither half nor both")
         return kept[:seed_bytes], kept[seed_bytes:]
+
+    def is_epoch_everywhere(self, sealed_seed: bytes) -> bool:
+        """Return whether each of the party's tokens opens an epoch's key: not one from before there were several."""
+        return self.token.makes_keys or len(sealed_seed) == _SEALED_WHOLE_BYTES
 
     def reseal_epoch(self, token_label: str, sealed_seed: bytes) -> bytes:
         """Return the seed of an epoch under the active sealing key, to be kept in place of the other. Raises SealBroken."""

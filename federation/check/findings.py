@@ -38,6 +38,8 @@ _REMEDIES = {
     "MODULE_UNUSABLE": "correct module-path in token.uri",
     "KEY_NOT_FOUND": "restore the keys (docs/ceremonies/backup.md), or name the token that holds them",
     "KEY_AMBIGUOUS": "`medunion token keys` shows the two; destroy the one that is not the node's",
+    "KEYS_DIFFER": "find out which of the two is the node's, and take the other out of its token (docs/tokens.md)",
+    "GROUP_MAKES_NO_KEYS": "put the same key into every token of the node first (docs/tokens.md)",
     "KEY_POLICY_VIOLATION": "`medunion token keys` shows them; rotate such a key (docs/rotation.md)",
     "STORE_FULL": "make room on the disk of the records' shelf (docs/operations.md)",
     "STORE_UNAVAILABLE": "see that the database runs and takes this user (docs/operations.md)",

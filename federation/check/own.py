@@ -4,7 +4,7 @@ import os
 import pwd
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from federation.check.findings import Examined, Finding, Verdict
@@ -15,7 +15,8 @@ from federation.party.tokens import CONSEQUENCES, missing_for
 from federation.store.blobs import BlobStore
 from federation.store.inspection import Schema, Survey, missing_rules, open_as_it_is, schema_of
 from federation.store.party import Log
-from keystore.policies import audit
+from hsm import ObjectInfo, Token, TokenGroup
+from keystore.policies import EPOCH_PREFIX, audit
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
@@ -66,23 +67,44 @@ def token(examined: Examined) -> Iterator[Finding]:
     """Log in, and try what the role needs."""
     settings = examined.settings.token
     examined.token = examined.opened.enter_context(open_node_token(settings, examined.pin()))
-    yield Finding("token", Verdict.OK, f"logged in: label {examined.token.label}, serial {examined.token.serial}")
-    for it in missing_for(examined.kind.role, examined.token.trials()):
-        says = f"it can't do {it.ability.value}: {CONSEQUENCES[it.ability]}"
-        yield Finding("token", Verdict.WRONG, f"{says} (it said: {it.fault})", "use a token that can")
+    for each in examined.token.each:
+        yield Finding("token", Verdict.OK, f"logged in: label {each.label}, serial {each.serial}")
+        for it in missing_for(examined.kind.role, each.trials()):
+            says = f"{each.label} can't do {it.ability.value}: {CONSEQUENCES[it.ability]}"
+            yield Finding("token", Verdict.WRONG, f"{says} (it said: {it.fault})", "use a token that can")
+    if isinstance(examined.token, TokenGroup):
+        for member in examined.token.members:
+            if not member.serves:
+                yield Finding("token", Verdict.WRONG, f"{member.name} is away: {member.fault}", "bring it back")
 
 
 def keys(examined: Examined) -> Iterator[Finding]:
     """Open every key of every generation that is in use, and hold all objects against their policies."""
     examined.keys = examined.kind.keys(examined.need_token(), examined.book, examined.clock)
-    objects = examined.need_token().objects()
-    found = audit(objects)
-    for finding in found:
-        verdict = Verdict.NOTE if finding.reason == "PURPOSE_UNKNOWN" else Verdict.WRONG
-        says = f"{finding.label}: {finding.says} [{finding.reason}]"
-        yield Finding("keys", verdict, says, f"medunion token keys --directory {examined.directory.path}")
-    if not found:
-        yield Finding("keys", Verdict.OK, f"{len(objects)} objects, each as its policy says")
+    held = {each: each.objects() for each in examined.need_token().each}
+    for each, objects in held.items():
+        found = audit(objects)
+        where = f"in {each.label}, " if len(held) > 1 else ""
+        for finding in found:
+            verdict = Verdict.NOTE if finding.reason == "PURPOSE_UNKNOWN" else Verdict.WRONG
+            says = f"{where}{finding.label}: {finding.says} [{finding.reason}]"
+            yield Finding("keys", verdict, says, f"medunion token keys --directory {examined.directory.path}")
+        if not found:
+            yield Finding("keys", Verdict.OK, f"{where}{len(objects)} objects, each as its policy says")
+    yield from _missing(held)
+
+
+def _missing(held: Mapping[Token, Sequence[ObjectInfo]]) -> Iterator[Finding]:
+    """Name the keys that one token has and another, which should hold the same, lacks. Opening has compared the rest."""
+    labels = {each: {info.label for info in objects if info.is_secret} for each, objects in held.items()}
+    for each, own in labels.items():
+        for label in sorted(set().union(*labels.values()) - own):
+            says = f"{each.label} lacks {label}, which another of the node's tokens holds"
+            if label.startswith(EPOCH_PREFIX):  # of before there were several: it ends with its epoch
+                yield Finding("keys", Verdict.NOTE, says)
+            else:
+                do = "put it there, or destroy what is no longer needed (docs/tokens.md)"
+                yield Finding("keys", Verdict.WRONG, says, do)
 
 
 def database(examined: Examined) -> Iterator[Finding]:

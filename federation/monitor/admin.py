@@ -157,10 +157,12 @@ def conditions(directory: NodeDirectory, patience: timedelta) -> list[Condition]
     settings = _settings(directory)
     listen = settings.admin.listen or own_socket(directory)
     found: list[Condition] = []
+    others = settings.token.others
+    members = [f"{TOKEN}-{number}" for number in range(1, len(others) + 2)] if others else []
     for process in range(settings.server.processes):
         address = worker_address(listen, process, ADMIN_LISTEN)
         with grpc.insecure_channel(address, options=[WITHOUT_PROXY]) as channel:
-            for service in (SERVER, *DEPENDENCIES):
+            for service in (SERVER, *DEPENDENCIES, *members):
                 status = _status(channel, service, patience)
                 if status is not None:
                     found.append(Condition(process, service, status == HealthCheckResponse.SERVING))

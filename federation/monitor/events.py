@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter
 
 from federation.wire import operations
-from federation.wire.health import DATABASE, LOG, PEERS, TOKEN
+from federation.wire.health import DATABASE, LOG, PEERS, TOKEN, TOKEN_MEMBER
 
 CHORES = frozenset(
     {
@@ -63,7 +63,11 @@ OTHERS = frozenset(
         "publication-postponed",
         "service-manager-not-told",
         "successor-failed",
-        *(f"{name}-{what}" for name in (TOKEN, DATABASE, LOG, PEERS) for what in ("lost", "probe-failed")),
+        *(
+            f"{name}-{what}"
+            for name in (TOKEN, TOKEN_MEMBER, DATABASE, LOG, PEERS)
+            for what in ("lost", "probe-failed")
+        ),
     }
 )
 """What has an alert or a metric of its own, or is told for whoever reads the log."""

@@ -124,12 +124,12 @@ class Monitor:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        registry.register(TokenReadings(target.token.metrics))
+        registry.register(TokenReadings(target.token.metrics_of_each))
         registry.register(WorkersReadings(lambda: target.workers.load))
         own: dict[str, Source] = {
             "process": self._process,
             "connections": self._connections,
-            "token": lambda: token_readings(target.token.metrics()),
+            "token": lambda: token_readings(target.token.metrics_of_each()),
             "workers": lambda: worker_readings(target.workers.load),
         }
         registry.register(Readings(own | dict(target.sources)))

@@ -26,10 +26,10 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "medunion_worker_running": ("Threads that are busy.", ()),
     "medunion_worker_waiting": ("Calls that wait for a thread.", ()),
     "medunion_worker_most_waiting": ("Calls that may wait for a thread.", ()),
-    "medunion_token_sessions_in_use": ("PKCS#11 sessions on loan.", ()),
-    "medunion_token_sessions_waiting": ("Callers that wait for a session.", ()),
-    "medunion_token_sessions_limit": ("Sessions that may be on loan.", ()),
-    "medunion_token_last_success_timestamp_seconds": ("When the token last did what it was asked.", ()),
+    "medunion_token_sessions_in_use": ("PKCS#11 sessions on loan.", ("token",)),
+    "medunion_token_sessions_waiting": ("Callers that wait for a session.", ("token",)),
+    "medunion_token_sessions_limit": ("Sessions that may be on loan.", ("token",)),
+    "medunion_token_last_success_timestamp_seconds": ("When the token last did what it was asked.", ("token",)),
     "medunion_database_connections_in_use": ("Connections of the pool on loan.", ()),
     "medunion_database_connections_limit": ("Connections that the pool gives.", ()),
     "medunion_log_entries": ("Entries of the access log.", ()),
@@ -158,30 +158,35 @@ class Readings(Collector):
 
 
 class TokenReadings(Collector):
-    """What `hsm.metrics` counts of a token, in Prometheus's form."""
+    """What `hsm.metrics` counts of tokens, in Prometheus's form; a token is told by its number in the settings, from 1."""
 
-    def __init__(self, snapshot: Callable[[], TokenMetrics]) -> None:
-        """Ask this token."""
-        self._snapshot = snapshot
+    def __init__(self, snapshots: Callable[[], Mapping[int, TokenMetrics]]) -> None:
+        """Ask these tokens."""
+        self._snapshots = snapshots
 
     def collect(self) -> Iterator[Metric]:
-        """Return the token's counters and its latencies by mechanism."""
-        seen = self._snapshot()
-        errors = CounterMetricFamily("medunion_token_errors", "Operations that failed.", labels=("reason",))
-        for reason, count in seen.errors.items():
-            errors.add_metric((reason,), count)
+        """Return each token's counters and its latencies by mechanism."""
+        errors = CounterMetricFamily("medunion_token_errors", "Operations that failed.", labels=("token", "reason"))
         seconds = HistogramMetricFamily(
-            "medunion_token_operation_seconds", "Operations, waiting included.", labels=("mechanism",)
+            "medunion_token_operation_seconds", "Operations, waiting included.", labels=("token", "mechanism")
         )
-        for mechanism, tally in seen.operations.items():
-            seconds.add_metric((mechanism,), _cumulative(tally.buckets), tally.total_seconds)
-        yield errors
-        yield seconds
-        yield _counter("medunion_token_waited_seconds", "Time spent waiting for a session.", seen.waited_seconds)
-        yield _counter(
-            "medunion_token_recoveries", "Operations that found session, handle or login gone.", seen.recoveries
+        waited = CounterMetricFamily(
+            "medunion_token_waited_seconds", "Time spent waiting for a session.", labels=("token",)
         )
-        yield _counter("medunion_token_logins", "Logins.", seen.logins)
+        recoveries = CounterMetricFamily(
+            "medunion_token_recoveries", "Operations that found session, handle or login gone.", labels=("token",)
+        )
+        logins = CounterMetricFamily("medunion_token_logins", "Logins.", labels=("token",))
+        for number, seen in self._snapshots().items():
+            token = str(number)
+            for reason, count in seen.errors.items():
+                errors.add_metric((token, reason), count)
+            for mechanism, tally in seen.operations.items():
+                seconds.add_metric((token, mechanism), _cumulative(tally.buckets), tally.total_seconds)
+            waited.add_metric((token,), seen.waited_seconds)
+            recoveries.add_metric((token,), seen.recoveries)
+            logins.add_metric((token,), seen.logins)
+        yield from (errors, seconds, waited, recoveries, logins)
 
 
 class WorkersReadings(Collector):
@@ -197,13 +202,15 @@ class WorkersReadings(Collector):
         yield _counter("medunion_worker_turned_away", text, self._load().turned_away)
 
 
-def token_readings(seen: TokenMetrics) -> Iterator[Reading]:
-    """Return the gauges of a token."""
-    yield Reading("medunion_token_sessions_in_use", seen.sessions.in_use)
-    yield Reading("medunion_token_sessions_waiting", seen.sessions.waiting)
-    yield Reading("medunion_token_sessions_limit", seen.sessions.limit)
-    if seen.last_success is not None:
-        yield Reading("medunion_token_last_success_timestamp_seconds", seen.last_success)
+def token_readings(snapshots: Mapping[int, TokenMetrics]) -> Iterator[Reading]:
+    """Return the gauges of tokens by number."""
+    for number, seen in snapshots.items():
+        token = (str(number),)
+        yield Reading("medunion_token_sessions_in_use", seen.sessions.in_use, token)
+        yield Reading("medunion_token_sessions_waiting", seen.sessions.waiting, token)
+        yield Reading("medunion_token_sessions_limit", seen.sessions.limit, token)
+        if seen.last_success is not None:
+            yield Reading("medunion_token_last_success_timestamp_seconds", seen.last_success, token)
 
 
 def worker_readings(load: WorkersLoad) -> Iterator[Reading]:

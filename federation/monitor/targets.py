@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from federation.cloud.revocation import capacities_of
@@ -18,10 +19,10 @@ from federation.protocol.bundle import TrustedBundle
 from federation.store.inspection import Survey, Waiting
 from federation.store.party import Settings
 from federation.v1.statement_pb2 import Credential
-from federation.wire.health import DATABASE, LOG, PEERS, TOKEN, Dependency
+from federation.wire.health import DATABASE, LOG, PEERS, TOKEN, TOKEN_MEMBER, Dependency
 from federation.wire.server import LeafRotation
 from federation.wire.workers import Workers
-from hsm import Token
+from hsm import Token, TokenGroup
 
 if TYPE_CHECKING:
     from federation.cloud.node import PublicCloudNode
@@ -126,7 +127,7 @@ def slot_readings(slot: WorkerSlot) -> Iterator[Reading]:
 
 
 def own_dependencies(token: Token, settings: Settings, survey: Survey) -> list[Dependency]:
-    """Return what every server needs: its token, its database, its log."""
+    """Return what every server needs: its token, its database, its log; of several tokens each is told, too."""
 
     def keeps() -> bool:
         settings.put(_PROBE, b"")
@@ -134,9 +135,22 @@ def own_dependencies(token: Token, settings: Settings, survey: Survey) -> list[D
 
     return [
         Dependency(TOKEN, token.health),
+        *_members(token),
         Dependency(DATABASE, keeps, every=WRITE_EVERY),
         Dependency(LOG, survey.log_holds, every=WRITE_EVERY),
     ]
+
+
+def _members(token: Token) -> Iterator[Dependency]:
+    """Return the tokens of a group. Its probes are what brings a lost one back."""
+    if isinstance(token, TokenGroup):
+        for number, member in enumerate(token.members, start=1):
+            yield Dependency(
+                f"{TOKEN}-{number}",
+                partial(token.member_health, member),
+                kind=TOKEN_MEMBER,
+                reason=partial(getattr, member, "reason"),
+            )
 
 
 def database_readings(survey: Survey) -> Iterator[Reading]:

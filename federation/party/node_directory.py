@@ -17,6 +17,7 @@ from federation.settings import (
     BlobSettings,
     ConfigError,
     DatabaseSettings,
+    OtherTokenSettings,
     TokenSettings,
     read_identity,
     read_settings,
@@ -26,7 +27,7 @@ from federation.store.database import Database, open_database
 from federation.store.shelves import Shelf, open_shelf
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
-from hsm import PinProvider, Token, TokenUri, open_token, pin_from_credential, pin_from_file, softhsm
+from hsm import PinProvider, Token, TokenUri, open_group, open_token, pin_from_credential, pin_from_file, softhsm
 
 T = TypeVar("T")
 
@@ -141,7 +142,10 @@ def _readable(content: TrustBundle) -> dict[str, Any]:
 
 
 def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
-    """Open the token of a node; without a PIN provider the settings' or the URI's PIN file is read. Raises HsmError."""
+    """Open the token of a node, or the group of several that it names. Raises HsmError, ConfigError.
+
+    Without a PIN provider the settings' or the URI's PIN file is read; each of the others has a PIN of its own there.
+    """
     uri = TokenUri.parse(settings.uri)
     use_softhsm(settings.softhsm_configuration)
     if settings.softhsm_configuration is not None:
@@ -151,12 +155,29 @@ def open_node_token(settings: TokenSettings, pin: PinProvider | None) -> Token:
         raise ConfigError(
             "token.pin_file: neither it nor a credential is there, and no other way to get the PIN was given"
         )
-    token = open_token(uri, provider, sessions=settings.sessions)
+    if settings.others:
+        others = [(TokenUri.parse(it.uri), _pin_of_other(it)) for it in settings.others]
+        token: Token = open_group([(uri, provider), *others], sessions=settings.sessions)
+    else:
+        token = open_token(uri, provider, sessions=settings.sessions)
     if settings.softhsm_configuration is not None:
         # Without a copy the token works as well.
         with suppress(OSError):
             softhsm.keep(settings.softhsm_configuration)
     return token
+
+
+def _pin_of_other(settings: OtherTokenSettings) -> PinProvider:
+    if settings.pin_credential is not None and not _has_credentials() and settings.pin_file is None:
+        raise ConfigError(
+            "token.others.pin_credential: systemd hands credentials to the service alone; name a pin_file"
+        )
+    provider = stored_pin(settings, "token.others")
+    if provider is None:
+        raise ConfigError(
+            "token.others.pin_file: every one of the other tokens needs a file or a credential with its PIN"
+        )
+    return provider
 
 
 def use_softhsm(configuration: Path | None) -> None:
@@ -165,15 +186,15 @@ def use_softhsm(configuration: Path | None) -> None:
         os.environ["SOFTHSM2_CONF"] = str(configuration)
 
 
-def stored_pin(settings: TokenSettings) -> PinProvider | None:
+def stored_pin(settings: TokenSettings | OtherTokenSettings, table: str = "token") -> PinProvider | None:
     """Return the provider that the settings or the URI name, if any. Raises ConfigError, TokenUriInvalid.
 
     A credential is there in the service that systemd started; for an operator's command beside it, it is as if none was named.
     """
     if settings.pin_credential is not None and settings.pin_file is not None:
-        raise ConfigError("token.pin_credential: pin_file is set too, and one place is enough")
+        raise ConfigError(f"{table}.pin_credential: pin_file is set too, and one place is enough")
     if settings.pin_credential is not None and _has_credentials():
-        return pin_from_credential(credential_file(settings.pin_credential, "token.pin_credential"))
+        return pin_from_credential(credential_file(settings.pin_credential, f"{table}.pin_credential"))
     file = settings.pin_file or TokenUri.parse(settings.uri).pin_source
     return None if file is None else pin_from_file(file)
 

@@ -1,6 +1,6 @@
 """What an operator asks about tokens: which there are, whether one will do for a role, what keys it holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from federation.party.node_directory import NodeDirectory, open_node_token
@@ -78,8 +78,8 @@ def token_settings_of(directory: NodeDirectory) -> TokenSettings:
 
 
 def try_token(settings: TokenSettings, pin: PinProvider) -> list[Trial]:
-    """Try what a token can do; nothing of it stays on the token. Raises HsmError."""
-    with open_node_token(settings, pin) as token:
+    """Try what a token can do, the first if there are several; nothing of it stays on the token. Raises HsmError."""
+    with open_node_token(replace(settings, others=()), pin) as token:
         return token.trials()
 
 
@@ -98,8 +98,8 @@ def missing_for(role: str, trials: list[Trial]) -> list[Trial]:
 
 
 def audit_token(settings: TokenSettings, pin: PinProvider) -> list[AuditedKey]:
-    """Hold every object of a token against the policy of its purpose. Raises HsmError."""
-    with open_node_token(settings, pin) as token:
+    """Hold every object of a token, the first if there are several, against the policy of its purpose. Raises HsmError."""
+    with open_node_token(replace(settings, others=()), pin) as token:
         objects = token.objects()
     findings = audit(objects)
     ordered = sorted(objects, key=lambda info: (info.label, info.object_class))

@@ -22,6 +22,8 @@ from federation.wire.roles import ServicerContext
 Status = Literal[0, 1, 2, 3]
 TOKEN, DATABASE, LOG, PEERS = "token", "database", "log", "peers"
 """What a server depends on, as names of the health service. A hospital's peer is the public cloud."""
+TOKEN_MEMBER = f"{TOKEN}-member"
+"""One of several tokens that hold the same keys; each is a name of the health service, too: `token-1`, `token-2`."""
 
 EVERY = timedelta(seconds=2)
 PATIENCE = timedelta(seconds=2)
@@ -83,12 +85,17 @@ class Health(HealthServicer):
 
 @dataclass(frozen=True)
 class Dependency:
-    """Something a server needs. `probe` blocks, so it runs in a thread of its own, one at a time; what it raises is a loss."""
+    """Something a server needs. `probe` blocks, so it runs in a thread of its own, one at a time; what it raises is a loss.
+
+    Where there are several of a `kind`, that is what their events are called; `reason` says why one is lost.
+    """
 
     name: str
     probe: Callable[[], bool]
     every: timedelta = EVERY
     patience: timedelta = PATIENCE
+    kind: str = ""
+    reason: Callable[[], str] | None = None
 
 
 async def watch(dependency: Dependency, tell: Callable[[str, bool], None]) -> None:
@@ -103,7 +110,7 @@ async def watch(dependency: Dependency, tell: Callable[[str, bool], None]) -> No
             healthy = bool(done) and probing.result()
             probing = None if done else probing
             if healthy != was:
-                _log(dependency.name, healthy, was)
+                _log(dependency, healthy, was)
                 tell(dependency.name, healthy)
             was = healthy
             await asyncio.sleep(dependency.every.total_seconds())
@@ -132,13 +139,17 @@ def _probed(dependency: Dependency) -> bool:
         return dependency.probe()
     except Exception as error:  # noqa: BLE001 - whatever it is, the dependency does not do what it is asked
         operations.warning(
-            f"{dependency.name}-probe-failed", reason=str(getattr(error, "reason", type(error).__name__))
+            f"{dependency.kind or dependency.name}-probe-failed",
+            reason=str(getattr(error, "reason", type(error).__name__)),
         )
         return False
 
 
-def _log(name: str, healthy: bool, was: bool | None) -> None:
+def _log(dependency: Dependency, healthy: bool, was: bool | None) -> None:
+    name = dependency.kind or dependency.name
+    which = {"which": dependency.name} if dependency.kind else {}
     if not healthy:
-        operations.warning(f"{name}-lost")
+        why = {} if dependency.reason is None else {"reason": dependency.reason()}
+        operations.warning(f"{name}-lost", **which, **why)
     elif was is not None:
-        operations.info(f"{name}-back")
+        operations.info(f"{name}-back", **which)

@@ -43,7 +43,7 @@ def in_the_token(token: Token, label: str, way: Way, peer: ec.EllipticCurvePubli
 
 @needs(Capability.ECDH)
 def test_ways_of_the_token_are_found_and_the_strongest_is_taken(token: Token, token_under_test: TokenUnderTest) -> None:
-    ways = token._ways.all()
+    ways = token.ways
     assert ways == (token_under_test.ways or ways)
     assert token.agreement_way is ways[0]
 
@@ -65,7 +65,7 @@ def test_every_way_gives_the_published_secret(token: Token, mine: bytes, theirs:
     key, expected = token.agreement("known"), software_prf(SHARED, INFO, MESSAGE)
     assert key.public_key() == public_of(mine)
     assert key.prf(public_of(theirs), INFO, MESSAGE) == expected
-    for way in token._ways.all():
+    for way in token.ways:
         assert in_the_token(token, "known", way, public_of(theirs)) == expected
 
 
@@ -81,7 +81,7 @@ def test_agreement_equals_the_software_side(token: Token) -> None:
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     x = peer.exchange(ECDH, key.public_key())
     assert key.prf(peer.public_key(), INFO, MESSAGE) == software_prf(x, INFO, MESSAGE)
-    if Way.NULL in token._ways.all():
+    if Way.NULL in token.ways:
         assert key.exchange(ECDH, peer.public_key()) == x
 
 
@@ -91,7 +91,7 @@ def test_leading_zeros_of_x_are_kept_in_every_way(token: Token) -> None:
     peer = peer_with_leading_zero(key.public_key())
     x = peer.exchange(ECDH, key.public_key())
     assert x[0] == 0
-    for way in token._ways.all():
+    for way in token.ways:
         assert in_the_token(token, "agreement", way, peer.public_key()) == software_prf(x, INFO, MESSAGE)
 
 
@@ -99,7 +99,7 @@ def test_leading_zeros_of_x_are_kept_in_every_way(token: Token) -> None:
 def test_known_x_with_a_leading_zero_is_kept(token: Token) -> None:
     token.import_key("known", AGREEMENT, bytearray(ALICE))
     assert software(ALICE).exchange(ECDH, public_of(ZERO_PEER)) == ZERO_SHARED
-    for way in token._ways.all():
+    for way in token.ways:
         expected = software_prf(ZERO_SHARED, INFO, MESSAGE)
         assert in_the_token(token, "known", way, public_of(ZERO_PEER)) == expected
 
@@ -217,7 +217,7 @@ def test_secret_derived_to_stay_is_not_read(token: Token) -> None:
 @needs(Capability.ECDH)
 def test_token_that_keeps_x_inside_agrees_but_exchanges_nothing(token: Token) -> None:
     key = token.generate_agreement("agreement")
-    token._ways._found = (Way.KDF_AND_HMAC,)
+    token._sessions.ways.found = (Way.KDF_AND_HMAC,)
     with pytest.raises(errors.MechanismMissing):
         key.exchange(ECDH, public_of(ALICE))
 
@@ -264,4 +264,4 @@ def test_way_that_gives_another_value_is_not_taken(token: Token, monkeypatch: py
 
     monkeypatch.setattr("hsm.agreement._require_kept", lambda *_: None)
     monkeypatch.setattr("hsm.agreement.prf", cut)
-    assert token._ways.all() == (Way.KDF_AND_HMAC, Way.NULL)
+    assert token.ways == (Way.KDF_AND_HMAC, Way.NULL)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from federation.settings import (
     DatabaseSettings,
     HospitalSettings,
     MemberSettings,
+    OtherTokenSettings,
     ProtocolSettings,
     TokenSettings,
     read_settings,
@@ -155,6 +157,44 @@ def test_password_file_that_others_may_read_is_named(tmp_path: Path) -> None:
         _read(tmp_path, f'{TOML}[database]\npassword_file = "{password}"\n')
 
 
+OTHERS = """[token]
+uri = "u"
+others = [{uri = "pkcs11:serial=2?module-path=/m.so"}, {uri = "v", pin_credential = "third"}]
+"""
+
+
+def test_other_tokens_are_read_each_with_its_own_pin(tmp_path: Path) -> None:
+    settings = _read(tmp_path, TOML.partition("[token]")[0] + OTHERS)
+    assert settings.token.others == (
+        OtherTokenSettings("pkcs11:serial=2?module-path=/m.so"),
+        OtherTokenSettings("v", pin_credential="third"),
+    )
+    assert tomllib.loads(to_toml(settings))["token"] == tomllib.loads(OTHERS)["token"]
+
+
+@pytest.mark.parametrize(
+    ("others", "says"),
+    [
+        ('[{pin_file = "/p"}]', r"token\.others\.uri: this setting is missing"),
+        ('[{uri = "u", sessions = 4}]', r"token\.others\.sessions: there is no such setting"),
+        ('[{uri = "u", pin_file = "p"}]', r"token\.others\.pin_file: an absolute path"),
+        ('["u"]', r"token\.others: a value of another type"),
+        ('{uri = "u"}', r"token\.others: a value of another type"),
+    ],
+)
+def test_fault_in_another_token_is_named(tmp_path: Path, others: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        _read(tmp_path, TOML.replace("[token]\n", f"[token]\nothers = {others}\n"))
+
+
+def test_pin_file_of_another_token_that_others_may_read_is_named(tmp_path: Path) -> None:
+    pin = tmp_path / "pin"
+    pin.write_text("1234")
+    pin.chmod(0o640)
+    with pytest.raises(ConfigError, match=r"token\.others\.pin_file: others may read"):
+        _read(tmp_path, TOML.replace("[token]\n", f'[token]\nothers = [{{uri = "u", pin_file = "{pin}"}}]\n'))
+
+
 CLOUD = CloudSettings("C:a", "a:1", "a:2", TokenSettings("u"))
 HOSPITAL = HospitalSettings("H:a", "a:1", "a:1", TokenSettings("u"))
 
@@ -175,10 +215,11 @@ def test_commented_lines_are_the_defaults_and_examples_that_can_be_used(tmp_path
     file.write_text(re.sub(r"(?m)^#(?=\S)", "", to_toml(settings)))
     read = read_settings(file, type(settings))
     for (name, item), (_, value) in zip(_settings_of(settings), _values_of(read), strict=True):
-        if item.default not in {dataclasses.MISSING, None}:
+        example = item.metadata.get("example")
+        if item.default not in {dataclasses.MISSING, None} and example is None:
             assert value == item.default, name
-        elif item.default is None:
-            assert str(value) == str(item.metadata["example"]), name
+        elif item.default is not dataclasses.MISSING:
+            assert str(value) == str(example), name
 
 
 def _settings_of(settings: object) -> Iterator[tuple[str, dataclasses.Field[object]]]:

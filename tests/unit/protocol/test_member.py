@@ -155,6 +155,18 @@ def test_an_ended_epochs_key_is_destroyed_five_minutes_after_its_end(keeper):
         keeper.find(old)
 
 
+def test_an_epoch_of_which_the_token_holds_nothing_is_found_by_whoever_has_the_store(token, monkeypatch):
+    """A token that lets no x out has no half of it."""
+    monkeypatch.setattr(type(token), "gives_x", False)
+    keys, store = PartyKeys.create(token), new_epochs()
+    first = EpochKeeper("P:wang", keys, store)
+    begun = key_id(first.current(START))
+    again = EpochKeeper("P:wang", keys, store)
+    assert key_id(again.current(START + 1)) == begun
+    assert not again.is_due(START + 1)
+    assert again.find(begun).key_id == begun
+
+
 def test_an_epoch_that_another_process_ended_is_forgotten_here_too(token):
     keys, store = PartyKeys.create(token), new_epochs()
     here, elsewhere = EpochKeeper("P:wang", keys, store), EpochKeeper("P:wang", keys, store)

@@ -1,6 +1,7 @@
 """Health: each change of a dependency is told once, a probe that hangs is a loss, and no watcher is in another's way."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,6 +10,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from federation.errors import NotFound
+from federation.wire import operations
 from federation.wire.health import Dependency, Health, watch
 
 SHORT = timedelta(milliseconds=20)
@@ -104,3 +106,25 @@ def test_stopping_server_is_not_serving_and_lets_its_watchers_go() -> None:
 def test_health_of_what_is_not_there_is_not_found() -> None:
     with pytest.raises(NotFound):
         asyncio.run(Health().Check(HealthCheckRequest(service="nothing"), None))
+
+
+def test_one_of_several_is_told_by_which_it_is_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    lines: list[tuple[str, dict[str, str]]] = []
+    counting = logging.Handler()
+    counting.emit = lambda record: lines.append((record.msg, record.fields))  # type: ignore[attr-defined,method-assign]
+
+    async def main() -> None:
+        answers, enough = iter([True, False]), asyncio.Event()
+        one = Dependency(
+            "token-2", lambda: next(answers, True), SHORT, SHORT * 10, kind="token-member", reason=lambda: "KEYS_DIFFER"
+        )
+        watching = asyncio.create_task(watch(one, lambda _name, _healthy: len(lines) == 2 and enough.set()))
+        await asyncio.wait_for(enough.wait(), 20)
+        watching.cancel()
+
+    with caplog.at_level(logging.INFO, "medunion.operations"), operations.also(counting):
+        asyncio.run(main())
+    assert lines == [
+        ("token-member-lost", {"which": "token-2", "reason": "KEYS_DIFFER"}),
+        ("token-member-back", {"which": "token-2"}),
+    ]
