@@ -18,7 +18,7 @@ from federation.store.party import START, chained
 from federation.store.rows import RevocationKind
 from federation.store.schema import log, outbox, registrations, revocations, rooms
 
-_APPEND_ONLY = ("log", "issuances", "issued_points")
+_APPEND_ONLY = ("log", "issuances", "issued_points", "issued_nonces", "stopped_issuers")
 _SQLITE_RULES = ("log_next_only", *(f"{table}_no_{act}" for table in _APPEND_ONLY for act in ("update", "delete")))
 _POSTGRESQL_RULES = tuple(f"{table}_no_{act}" for table in _APPEND_ONLY for act in ("change", "truncate"))
 

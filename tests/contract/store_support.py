@@ -128,7 +128,7 @@ def registration(
         identity=identity,
         serial=serial,
         credential=b"M_X " + serial,
-        registration_point=b"R" * 32,
+        registration_point=serial * 2,
         verifying_key=b"V" * 32,
         key_statement=statement("ks"),
         encryption_key_statement=statement("ek"),
