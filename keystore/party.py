@@ -1,7 +1,8 @@
 """A party's keys in its token, by purpose. Labels are the only names; a purpose has a key of each generation, an epoch its own.
 
-No private key and no S_X exists outside a token but: S_X in memory at its import, TLS leaves of hours in memory, and those halves
-of an epoch's KEM key that its token can't hold, sealed at rest (docs/protocol.md, 2).
+No private key and no S_X exists outside a token but: S_X in memory at its import, and sealed at rest while it waits for the tool
+of a maker whose token takes it by no other way; TLS leaves of hours in memory; and those halves of an epoch's KEM key that its
+token can't hold, sealed at rest (docs/protocol.md, 2).
 """
 
 from collections.abc import Callable, Mapping

@@ -8,10 +8,11 @@ import hmac
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from hsm import software_prf
 from keystore.agreement import SHARED_INFO, Agreeing, agree
-from keystore.curve import hash_to_curve, point_over, x_of
+from keystore.curve import hash_to_curve, point_over, private_key, x_of
 from keystore.errors import CredentialMismatch
 from keystore.transcript import text, transcript
 
@@ -47,3 +48,8 @@ def make_shared_key(key: Agreeing, identity: str, serial: bytes) -> bytes:
     """
     fields = text(identity), serial
     return agree(key, hash_to_curve(transcript("shared", *fields)), "shared", *fields)
+
+
+def encrypted_pkcs8(secret: bytes, password: bytes) -> bytes:
+    """Return S_X as PKCS#8 in PEM under a password, for the tool of a token's maker."""
+    return private_key(secret).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))

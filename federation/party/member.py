@@ -5,8 +5,9 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 
-from federation.errors import Authentication, NotRegistered
+from federation.errors import Authentication, HandOverAwaited, NotRegistered
 from federation.party.epochs import EpochKeeper, Lifetimes
+from federation.party.hand_over import HandOver
 from federation.party.trust import Between, TrustKeeper
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.bundle import TrustedBundle
@@ -19,7 +20,8 @@ from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.store.party import Epochs, Settings
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, Role, SignedStatement
-from keystore.errors import GenerationUnknown
+from hsm.errors import ImportRefused
+from keystore.errors import GenerationUnknown, SealBroken
 from keystore.keyring import Sealing
 from keystore.party import PartyKeys
 from keystore.signatures import SigningKey
@@ -30,6 +32,7 @@ _CERTIFICATE = "certificate"
 _DIRECTORY = "directory"
 _FORMER = "former-credentials"
 _REQUEST = "registration-under-way"
+_HAND_OVER = "registration-secret-to-hand-over"
 
 _NO_LIST = -1
 """Below the sequence of every list."""
@@ -113,18 +116,72 @@ class Member(Identified):
     def install(self, registered: Registered, certificate: bytes = b"") -> None:
         """Import S_X into the token, test it there, and keep the key statement. Raises CredentialMismatch.
 
-        S_X of the credential before stays until that one is over, so that what is under way ends well.
+        S_X of the credential before stays until that one is over, so that what is under way ends well. Raises
+        HandOverAwaited where the token takes no S_X: then the answer is kept, sealed. The caller's S_X is wiped.
         """
-        party = registered.party
-        self.keys.import_registration_secret(
-            registered.registration_secret,
-            party.registration_point,
-            party.issuer_public_key,
-            party.credential,
-            party.serial,
-        )
+        party, secret = registered.party, registered.registration_secret
+        try:
+            self.keys.import_registration_secret(
+                bytearray(secret),  # which it wipes
+                party.registration_point,
+                party.issuer_public_key,
+                party.credential,
+                party.serial,
+            )
+        except ImportRefused as error:
+            self._keep_sealed(_HAND_OVER, HandOver(party.key_statement, bytes(secret), certificate).to_bytes())
+            raise _awaited() from error
+        finally:
+            secret[:] = bytes(len(secret))
+        self._keep_registration(party, certificate)
+
+    @property
+    def hand_over(self) -> HandOver | None:
+        """Return the registration whose S_X the maker's tool has to put into the token, if one waits. Raises SealBroken."""
+        kept = self._open_kept(_HAND_OVER)
+        return HandOver.of(kept) if kept else None
+
+    def require_none_awaited(self, now: Instant) -> None:
+        """Require that no S_X waits to be put into the token by hand; drop one whose credential is over.
+
+        Raises HandOverAwaited: another registration would make the one that waits worthless.
+        """
+        try:
+            awaited = self.hand_over
+        except (SealBroken, GenerationUnknown):
+            return  # another token's, or of a key that ended: nobody can hand it over any more
+        if awaited is None:
+            return
+        try:
+            self._own(awaited.key_statement, now)
+        except Authentication:
+            self.keys.forget_registration_secret(awaited.serial)
+            self._settings.put(_HAND_OVER, b"")
+        else:
+            raise _awaited()
+
+    def take_over(self, now: Instant) -> VerifiedParty | None:
+        """Test the S_X that the maker's tool put into the token, and act by it from now on; None if none was awaited.
+
+        Raises CredentialMismatch for another key, hsm.errors.KeyNotFound, KeyPolicyViolation, Authentication if the
+        credential is over, StaleRevocationList; then all is as it was. What was cut short goes on when it is called again.
+        """
+        awaited = self.hand_over
+        if awaited is None:
+            return None
+        own = self._own(awaited.key_statement, now)
+        self.keys.registration_secret(
+            own.registration_point, own.issuer_public_key, own.credential, own.serial
+        ).require_consistent()
+        self._keep_registration(own, awaited.certificate)
+        self.keep_request(None)  # else its answer could be taken once more, and its import would end this key
+        self._settings.put(_HAND_OVER, b"")
+        return own
+
+    def _keep_registration(self, party: VerifiedParty, certificate: bytes) -> None:
         self._remember_former(party.serial)
-        if self._keep_statement(party.key_statement):
+        # The same one is there if this was cut short before.
+        if self._keep_statement(party.key_statement) or self.key_statement == party.key_statement:
             self._settings.put(_CERTIFICATE, certificate)
 
     def restate(self, signed: SignedStatement, *, now: Instant) -> bool:
@@ -154,26 +211,35 @@ class Member(Identified):
     @property
     def request_under_way(self) -> bytes | None:
         """Return what is kept of a registration whose answer was not taken yet. Raises SealBroken."""
-        kept = self._settings.get(_REQUEST)
-        return self.sealing.open(kept, self._request_context) if kept else None
+        return self._open_kept(_REQUEST)
 
     def keep_request(self, request: bytes | None) -> None:
         """Keep what a crash must not lose of a registration that is under way, sealed; None when it is over."""
-        kept = b"" if request is None else self.sealing.seal(request, self._request_context)
-        self._settings.put(_REQUEST, kept)
+        self._keep_sealed(_REQUEST, request)
 
     def reseal_request(self) -> bool:
         """Seal a registration that is under way under the active key, and return whether there was one under another."""
-        kept = self._settings.get(_REQUEST)
-        if not kept or self.sealing.generation_of(kept) == self.sealing.generation:
-            return False
-        self._settings.put(_REQUEST, self.sealing.reseal(kept, self._request_context))
-        return True
+        resealed = [self._reseal(name) for name in self._contexts]
+        return any(resealed)
 
     def request_is_under(self, generation: int) -> bool:
         """Return whether a registration that is under way needs a generation of the sealing key."""
-        kept = self._settings.get(_REQUEST)
-        return bool(kept) and self.sealing.generation_of(kept or b"") == generation
+        kept = [self._settings.get(name) for name in self._contexts]
+        return any(self.sealing.generation_of(sealed) == generation for sealed in kept if sealed)
+
+    def _keep_sealed(self, name: str, content: bytes | None) -> None:
+        self._settings.put(name, b"" if content is None else self.sealing.seal(content, self._contexts[name]))
+
+    def _open_kept(self, name: str) -> bytes | None:
+        kept = self._settings.get(name)
+        return self.sealing.open(kept, self._contexts[name]) if kept else None
+
+    def _reseal(self, name: str) -> bool:
+        kept = self._settings.get(name)
+        if not kept or self.sealing.generation_of(kept) == self.sealing.generation:
+            return False
+        self._settings.put(name, self.sealing.reseal(kept, self._contexts[name]))
+        return True
 
     @property
     def is_registered(self) -> bool:
@@ -272,8 +338,10 @@ class Member(Identified):
         return kept
 
     @property
-    def _request_context(self) -> bytes:
-        return transcript("registration", text(self.identity))
+    def _contexts(self) -> dict[str, bytes]:
+        """Return, of each thing that is kept sealed of a registration not done yet, what its seal is bound to."""
+        labels = {_REQUEST: "registration", _HAND_OVER: "hand-over"}
+        return {name: transcript(label, text(self.identity)) for name, label in labels.items()}
 
     def _current_lists(self) -> Lists:
         """Return the lists of the newest directory that was taken, by whichever process, under the newest trust bundle."""
@@ -288,6 +356,14 @@ class Member(Identified):
             if self._lists is None or self._lists[0] != (sequence, bundle.sequence):
                 self._lists = (sequence, bundle.sequence), _read_lists(kept, bundle.anchors)
             return self._lists[1]
+
+
+def _awaited() -> HandOverAwaited:
+    return HandOverAwaited(
+        "the token takes no private key by PKCS#11; the registration's answer is kept, sealed. Go on with"
+        " `medunion token hand-over --directory DIR --output FILE`, import FILE by the token's maker's tool, destroy"
+        " FILE, and then `medunion token taken-over --directory DIR`"
+    )
 
 
 def _read_lists(kept: bytes, anchors: Anchors) -> Lists:

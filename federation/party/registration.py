@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from federation.errors import FederationError, Rejected, TicketInvalid, Unavailable
+from federation.errors import FederationError, HandOverAwaited, Rejected, TicketInvalid, Unavailable
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.protocol.anchors import has_ended
-from federation.protocol.registration import Applicant, AwaitingCredential, Registered, attribute_of
+from federation.protocol.registration import Applicant, AwaitingCredential, attribute_of
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty
@@ -82,10 +82,12 @@ def register(
 ) -> VerifiedParty:
     """Register this member: B_P, Cert_D or a licence as evidence, a ticket unless a doctor (whose `certificate` is kept).
 
-    Raises the cloud's refusal, Rejected for a false answer, CredentialMismatch if S_X fails its test in the token. The
-    party is registered when this returns; what was cut short goes on if it is called again within 10 minutes.
+    Raises the cloud's refusal, Rejected for a false answer, CredentialMismatch if S_X fails its test in the token,
+    HandOverAwaited if the token takes S_X by its maker's tool alone. The party is registered when this returns; what was
+    cut short goes on if it is called again within 10 minutes.
     """
     cloud.refresh(member)
+    member.require_none_awaited(cloud.clock())
     taken = resume(member, cloud, evidence, certificate, pause)
     if taken is not None:
         return taken
@@ -182,6 +184,7 @@ def renew_registration(
     """
     role = peek_statement(KeyStatement, member.key_statement).role
     cloud.refresh(member)
+    member.require_none_awaited(cloud.clock())
     taken = resume(member, cloud, evidence, certificate, pause)
     if taken is not None:
         return taken
@@ -274,22 +277,18 @@ def _taken(
     member: Member, cloud: CloudClient, awaiting: AwaitingCredential, reply: SealedReply, certificate: bytes
 ) -> VerifiedParty:
     registered = awaiting.receive(reply, member.anchors, _crls(member), member.freshness, now=cloud.clock())
-    party = _installed(member, registered, certificate)
+    try:
+        member.install(registered, certificate)
+    except HandOverAwaited:
+        member.keep_request(None)  # its answer is kept
+        raise
     member.keep_request(None)
-    return party
+    return registered.party
 
 
 def _crls(member: Member) -> tuple[bytes, ...]:
     directory = member.directory
     return () if directory is None else tuple(directory.certificate_revocation_lists)
-
-
-def _installed(member: Member, registered: Registered, certificate: bytes) -> VerifiedParty:
-    try:
-        member.install(registered, certificate)
-    finally:
-        registered.registration_secret[:] = bytes(len(registered.registration_secret))
-    return registered.party
 
 
 def _maybe_live(member: Member) -> list[SigningKey]:
