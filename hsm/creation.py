@@ -58,7 +58,7 @@ def import_key(session: Session, label: str, policy: KeyPolicy, value: bytearray
         if public is not None:
             verify_half(session, session.key(label, policy), public, way)
             if policy.has_public_half:
-                _store_public(session, policy, names, public)
+                store_public(session, policy, names, public)
 
 
 def public_half(value: bytearray) -> ec.EllipticCurvePublicKey:
@@ -107,7 +107,8 @@ def _create(session: Session, policy: KeyPolicy, attributes: Template, value: by
     session.cryptoki.create_object(session.raw.handle, [*values, (Attribute.VALUE, value)])
 
 
-def _store_public(session: Session, policy: KeyPolicy, names: Template, public: ec.EllipticCurvePublicKey) -> None:
+def store_public(session: Session, policy: KeyPolicy, names: Template, public: ec.EllipticCurvePublicKey) -> None:
+    """Store the public half of a key whose private half came from elsewhere."""
     point = {Attribute.EC_POINT: session.quirks.point_attribute(point_of(public))}
     kind = _kind(session, policy, ObjectClass.PUBLIC_KEY)
     session.raw.create_object(template(kind, names, point, policy.public_template()))
@@ -118,7 +119,7 @@ def _kind(session: Session, policy: KeyPolicy, object_class: ObjectClass) -> Tem
     return {Attribute.CLASS: object_class, Attribute.KEY_TYPE: policy.kind.key_type} | curve
 
 
-_RSA_SIZE_BITS: Final = 3072  # as strong as P-256 (NIST SP 800-57 part 1, table 2)
+RSA_SIZE_BITS: Final = 3072  # as strong as P-256 (NIST SP 800-57 part 1, table 2)
 # PKCS#8 (RFC 5958) round an ECPrivateKey (RFC 5915) of P-256 without its public half, up to the scalar.
 _PKCS_8: Final = bytes.fromhex("3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420")
 _OPENER: Final = template(
@@ -141,7 +142,7 @@ def _unwrap(session: Session, policy: KeyPolicy, attributes: Template, value: by
         _contents(policy, value), (Mechanism.AES_KEY_WRAP_KWP, Mechanism.AES_KEY_WRAP_PAD)
     ):
         try:
-            _open(opener, policy, attributes, aes_key_wrap_with_padding(wrapping_key, content), mechanism)
+            open_wrapped(opener, policy, attributes, aes_key_wrap_with_padding(wrapping_key, content), mechanism)
         except pkcs11.PKCS11Error as error:
             refusal = error
         else:
@@ -160,7 +161,8 @@ def _contents(policy: KeyPolicy, value: bytearray) -> list[bytes]:
     return [alone, _scalar(value).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())]
 
 
-def _open(opener: RawKey, policy: KeyPolicy, attributes: Template, wrapped: bytes, mechanism: Mechanism) -> None:
+def open_wrapped(opener: RawKey, policy: KeyPolicy, attributes: Template, wrapped: bytes, mechanism: Mechanism) -> None:
+    """Have the token open a wrapped key of these attributes."""
     opener.unwrap_key(
         policy.kind.object_class,
         policy.kind.key_type,
@@ -176,7 +178,7 @@ def _opener(session: Session, wrapping_key: bytes) -> RawKey:
     """Return the wrapping key in the token, which nobody else could have sent it."""
     public, private = session.raw.generate_keypair(
         KeyType.RSA,
-        _RSA_SIZE_BITS,
+        RSA_SIZE_BITS,
         store=False,
         capabilities=NO_CAPABILITIES,
         mechanism=Mechanism.RSA_PKCS_KEY_PAIR_GEN,

@@ -108,10 +108,16 @@ class RawKey(RawObject, Protocol):
         *,
         capabilities: MechanismFlag,
         mechanism: Mechanism,
-        mechanism_param: tuple[int, bytes | None, bytes],
+        mechanism_param: tuple[int, bytes | None, bytes] | bytes,
+        store: bool = ...,
         template: Mapping[Attribute, AttributeValue],
     ) -> "RawKey":
         """C_DeriveKey."""
+
+    def wrap_key(
+        self, key: "RawKey", *, mechanism: Mechanism, mechanism_param: tuple[Mechanism, MGF, bytes | None] | None = ...
+    ) -> bytes:
+        """C_WrapKey."""
 
     def unwrap_key(
         self,
@@ -157,7 +163,7 @@ class RawSession(Protocol):
     def get_objects(self, attrs: Mapping[Attribute, AttributeValue]) -> Iterator[RawKey]:
         """C_FindObjects."""
 
-    def create_object(self, attrs: Mapping[Attribute, AttributeValue]) -> object:
+    def create_object(self, attrs: Mapping[Attribute, AttributeValue]) -> RawKey:
         """C_CreateObject."""
 
     def create_domain_parameters(
