@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from typing import Final
+from typing import Final, TypeGuard
 
 from cryptography.exceptions import InvalidSignature
 
@@ -54,6 +54,8 @@ def verify(content: bytes, pinned: Mapping[str, str] | None = None) -> Verified:
     for entry in entries:
         _verify_content(entry)
     _verify_nonces(entries)
+    if opened.get("kind") == "twin":
+        _verify_twins(entries)
     closed = _closed(entries)
     signers = _signers(opened)
     _verify_signatures(entries[closed:], signers, entries[closed - 1].digest)
@@ -102,10 +104,12 @@ def _policy_of(key: Data, *, imported: bool) -> KeyPolicy | None:
 
 
 def _verify_nonces(entries: list[Entry]) -> None:
-    """Check that no s came into a token before its nonces were found to be chance there."""
-    fair = min((entry.number for entry in entries if _is_fair(entry)), default=len(entries) + 1)
+    """Check that no s came into a token before the nonces of that token were found to be chance."""
+    fair: set[object] = set()
     for entry in entries:
-        if entry.event == "key" and entry.data.get("policy") == ISSUING and entry.number < fair:
+        if _is_fair(entry):
+            fair.add(entry.data.get("serial"))
+        if entry.event == "key" and entry.data.get("policy") == ISSUING and entry.data.get("serial") not in fair:
             raise ContentWrong(f"line {entry.number}: s came into a token whose nonces had not been examined")
 
 
@@ -113,6 +117,42 @@ def _is_fair(entry: Entry) -> bool:
     facts = entry.data
     every_one = facts.get("distinct") == facts.get("signatures")
     return entry.event == "nonces" and facts.get("fair") is True and every_one
+
+
+def _verify_twins(entries: list[Entry]) -> None:
+    """Check that every token has every key that was wrapped, the same, each sent under the transport key that was shown."""
+    tokens = {str(entry.data.get("serial")) for entry in entries if entry.event == "token"}
+    shown: dict[str, object] = {}
+    checks: dict[object, dict[str, object]] = {}
+    for entry in entries:
+        facts, serial = entry.data, str(entry.data.get("serial"))
+        if entry.event == "transport":
+            if facts.get("sha256") != facts.get("taken_sha256"):
+                raise ContentWrong(f"line {entry.number}: a transport key was taken for another")
+            shown[serial] = facts.get("sha256")
+        if entry.event == "wrapped":
+            _require_shown(entry, shown)
+            checks[facts.get("label")] = {}
+        if entry.event == "key" and facts.get("imported") is True:
+            if facts.get("label") not in checks:
+                raise ContentWrong(f"line {entry.number}: the key was not wrapped before it was there")
+            checks[facts.get("label")][serial] = facts.get("check")
+    for label, found in checks.items():
+        if found.keys() != tokens or None in found.values() or len(set(found.values())) != 1:
+            raise ContentWrong(f"the key {label!r} is not the same in every token")
+
+
+def _require_shown(wrapped: Entry, shown: Mapping[str, object]) -> None:
+    sent = wrapped.data.get("sent")
+    under = {serial: to.get("transport_sha256") for serial, to in sent.items()} if _is_table_of_tables(sent) else None
+    if not shown or under != shown:
+        raise ContentWrong(
+            f"line {wrapped.number}: a key was wrapped for other transport keys than those that were shown"
+        )
+
+
+def _is_table_of_tables(sent: object) -> TypeGuard[dict[str, dict[str, object]]]:
+    return isinstance(sent, dict) and all(isinstance(to, dict) for to in sent.values())
 
 
 def _is_digest_of(digest: str, content: object) -> bool:
