@@ -95,7 +95,7 @@ class Hall:
                 rf'(\[participants\.{name}\]\n.*\npublic_key = )"[0-9a-f]*"', rf'\1"{self.people.keys[name]}"', text
             )
         text = re.sub(r'(\[issuer\]\ntoken = )"[^"]*"', rf'\1"{self.people.authority}"', text)
-        text = re.sub(r'(\ntwins = )\[[^\]]*\]', rf'\1["{self.dead}"]', text)
+        text = re.sub(r"(\ntwins = )\[[^\]]*\]", rf'\1["{self.dead}"]', text)
         return re.sub(r'(\[token\]\nuri = )"[^"]*"', rf'\1"{self.token}"', text)
 
     def write(self, text: str) -> None:
