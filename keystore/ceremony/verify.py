@@ -105,11 +105,11 @@ def _policy_of(key: Data, *, imported: bool) -> KeyPolicy | None:
 
 def _verify_nonces(entries: list[Entry]) -> None:
     """Check that no s came into a token before the nonces of that token were found to be chance."""
-    fair: set[object] = set()
+    fair: set[str] = set()
     for entry in entries:
         if _is_fair(entry):
-            fair.add(entry.data.get("serial"))
-        if entry.event == "key" and entry.data.get("policy") == ISSUING and entry.data.get("serial") not in fair:
+            fair.add(_serial(entry))
+        if entry.event == "key" and entry.data.get("policy") == ISSUING and _serial(entry) not in fair:
             raise ContentWrong(f"line {entry.number}: s came into a token whose nonces had not been examined")
 
 
@@ -121,28 +121,43 @@ def _is_fair(entry: Entry) -> bool:
 
 def _verify_twins(entries: list[Entry]) -> None:
     """Check that every token has every key that was wrapped, the same, each sent under the transport key that was shown."""
-    tokens = {str(entry.data.get("serial")) for entry in entries if entry.event == "token"}
-    shown: dict[str, object] = {}
-    checks: dict[object, dict[str, object]] = {}
+    shown: dict[str, str] = {}
+    checks: dict[str, dict[str, str]] = {}
     for entry in entries:
-        facts, serial = entry.data, str(entry.data.get("serial"))
         if entry.event == "transport":
-            if facts.get("sha256") != facts.get("taken_sha256"):
-                raise ContentWrong(f"line {entry.number}: a transport key was taken for another")
-            shown[serial] = facts.get("sha256")
+            _note_transport(entry, shown)
         if entry.event == "wrapped":
             _require_shown(entry, shown)
-            checks[facts.get("label")] = {}
-        if entry.event == "key" and facts.get("imported") is True:
-            if facts.get("label") not in checks:
-                raise ContentWrong(f"line {entry.number}: the key was not wrapped before it was there")
-            checks[facts.get("label")][serial] = facts.get("check")
+            checks[str(entry.data.get("label"))] = {}
+        if entry.event == "key" and entry.data.get("imported") is True:
+            _note_check(entry, checks)
+    tokens = {_serial(entry) for entry in entries if entry.event == "token"}
     for label, found in checks.items():
-        if found.keys() != tokens or None in found.values() or len(set(found.values())) != 1:
+        if found.keys() != tokens or len(set(found.values())) != 1:
             raise ContentWrong(f"the key {label!r} is not the same in every token")
 
 
-def _require_shown(wrapped: Entry, shown: Mapping[str, object]) -> None:
+def _note_transport(entry: Entry, shown: dict[str, str]) -> None:
+    made, taken = (str(entry.data.get(name)) for name in ("sha256", "taken_sha256"))
+    if not hmac.compare_digest(made.encode(), taken.encode()):
+        raise ContentWrong(f"line {entry.number}: a transport key was taken for another")
+    shown[_serial(entry)] = made
+
+
+def _note_check(entry: Entry, checks: dict[str, dict[str, str]]) -> None:
+    label, check = str(entry.data.get("label")), entry.data.get("check")
+    if label not in checks:
+        raise ContentWrong(f"line {entry.number}: the key was not wrapped before it was there")
+    if not isinstance(check, str):
+        raise ContentWrong(f"line {entry.number}: the key has no check value")
+    checks[label][_serial(entry)] = check
+
+
+def _serial(entry: Entry) -> str:
+    return str(entry.data.get("serial"))
+
+
+def _require_shown(wrapped: Entry, shown: Mapping[str, str]) -> None:
     sent = wrapped.data.get("sent")
     under = {serial: to.get("transport_sha256") for serial, to in sent.items()} if _is_table_of_tables(sent) else None
     if not shown or under != shown:
