@@ -19,6 +19,7 @@ from hsm.pin import (
 from hsm.policy import KeyKind, KeyPolicy, ObjectInfo, Provenance
 from hsm.selftest import Ability, Trial
 from hsm.token import Token, open_token
+from hsm.transport import Wrapped
 from hsm.uri import TokenUri
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "TokenUri",
     "Trial",
     "Way",
+    "Wrapped",
     "errors",
     "open_group",
     "open_token",

@@ -64,7 +64,7 @@ def import_key(session: Session, label: str, policy: KeyPolicy, value: bytearray
             verify_half(session, session.key(label, policy), public, way)
             # A YubiHSM shows it unasked, and stores none (yubihsm-shell 428bfdd, pkcs11/yubihsm_pkcs11.c, C_CreateObject).
             if policy.has_public_half and not session.search({Attribute.CLASS: ObjectClass.PUBLIC_KEY, **names}):
-                _store_public(session, policy, names, public)
+                store_public(session, policy, names, public)
 
 
 def public_half(value: bytearray) -> ec.EllipticCurvePublicKey:
@@ -120,7 +120,8 @@ def _create(session: Session, policy: KeyPolicy, attributes: Template, value: by
     session.cryptoki.create_object(session.raw.handle, [*packed_all(visible), (Attribute.VALUE, value)])
 
 
-def _store_public(session: Session, policy: KeyPolicy, names: Template, public: ec.EllipticCurvePublicKey) -> None:
+def store_public(session: Session, policy: KeyPolicy, names: Template, public: ec.EllipticCurvePublicKey) -> None:
+    """Store the public half of a key whose private half came from elsewhere."""
     point = {Attribute.EC_POINT: session.quirks.point_attribute(point_of(public))}
     kind = _kind(session, policy, ObjectClass.PUBLIC_KEY)
     session.raw.create_object(template(kind, names, point, policy.public_template(session.quirks)))
@@ -133,7 +134,7 @@ def _kind(session: Session, policy: KeyPolicy, object_class: ObjectClass) -> Tem
     return {Attribute.CLASS: object_class, **names}
 
 
-_RSA_SIZE_BITS: Final = 3072  # as strong as P-256 (NIST SP 800-57 part 1, table 2)
+RSA_SIZE_BITS: Final = 3072  # as strong as P-256 (NIST SP 800-57 part 1, table 2)
 # PKCS#8 (RFC 5958) round an ECPrivateKey (RFC 5915) of P-256 without its public half, up to the scalar.
 _PKCS_8: Final = bytes.fromhex("3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420")
 _OPENER: Final = template(
@@ -155,7 +156,7 @@ def _unwrap(session: Session, policy: KeyPolicy, attributes: Template, value: by
     for content, mechanism in product(_contents(policy, value), _KEY_WRAPS):
         wrapped = aes_key_wrap_with_padding(wrapping_key, content)
         try:
-            _open(session, opener, mechanism, policy, attributes, wrapped)
+            open_wrapped(session, opener, policy, attributes, wrapped, mechanism)
         except pkcs11.PKCS11Error as error:
             refusal = error
         else:
@@ -174,9 +175,10 @@ def _contents(policy: KeyPolicy, value: bytearray) -> list[bytes]:
     return [alone, _scalar(value).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())]
 
 
-def _open(
-    session: Session, opener: RawKey, mechanism: int, policy: KeyPolicy, attributes: Template, wrapped: bytes
+def open_wrapped(
+    session: Session, opener: RawKey, policy: KeyPolicy, attributes: Template, wrapped: bytes, mechanism: int
 ) -> None:
+    """Have the token open a wrapped key of these attributes."""
     kind: Template = {Attribute.CLASS: policy.kind.object_class, Attribute.KEY_TYPE: policy.kind.key_type}
     session.cryptoki.unwrap_key(
         session.raw.handle, opener.handle, mechanism, wrapped, packed_all(template(kind, attributes))
@@ -187,7 +189,7 @@ def _opener(session: Session, wrapping_key: bytes) -> RawKey:
     """Return the wrapping key in the token, which nobody else could have sent it."""
     public, private = session.raw.generate_keypair(
         KeyType.RSA,
-        _RSA_SIZE_BITS,
+        RSA_SIZE_BITS,
         store=False,
         capabilities=NO_CAPABILITIES,
         mechanism=Mechanism.RSA_PKCS_KEY_PAIR_GEN,

@@ -113,7 +113,8 @@ class RawKey(RawObject, Protocol):
         *,
         capabilities: MechanismFlag,
         mechanism: Mechanism,
-        mechanism_param: tuple[int, bytes | None, bytes],
+        mechanism_param: tuple[int, bytes | None, bytes] | bytes,
+        store: bool = ...,
         template: Mapping[Attribute, AttributeValue],
     ) -> "RawKey":
         """C_DeriveKey."""
@@ -128,6 +129,11 @@ class RawKey(RawObject, Protocol):
         template: Mapping[Attribute, AttributeValue],
     ) -> "RawKey":
         """C_DecapsulateKey."""
+
+    def wrap_key(
+        self, key: "RawKey", *, mechanism: Mechanism, mechanism_param: tuple[Mechanism, MGF, bytes | None] | None = ...
+    ) -> bytes:
+        """C_WrapKey."""
 
     def unwrap_key(
         self,
@@ -158,8 +164,20 @@ class RawSession(Protocol):
     def get_objects(self, attrs: Mapping[Attribute, AttributeValue]) -> Iterator[RawKey]:
         """C_FindObjects."""
 
-    def create_object(self, attrs: Mapping[Attribute, AttributeValue]) -> object:
+    def create_object(self, attrs: Mapping[Attribute, AttributeValue]) -> RawKey:
         """C_CreateObject."""
+
+    def generate_key(
+        self,
+        key_type: KeyType,
+        key_length: int,
+        *,
+        store: bool,
+        capabilities: MechanismFlag,
+        mechanism: Mechanism,
+        template: Mapping[Attribute, AttributeValue],
+    ) -> RawKey:
+        """C_GenerateKey."""
 
     def generate_keypair(
         self,

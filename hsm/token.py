@@ -5,13 +5,13 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, TypeVar
 
 import pkcs11
 from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import Attribute, ObjectClass
 
-from hsm import creation, errors, mlkem, module
+from hsm import creation, errors, mlkem, module, transport
 from hsm.agreement import Way, ways_of, ways_through
 from hsm.errors import translate_errors
 from hsm.keys import MacKey, TokenAgreementKey, TokenSigningKey
@@ -26,6 +26,7 @@ from hsm.quirks import public_key_of, quirks_of
 from hsm.raw import RawToken
 from hsm.selftest import Trial, try_all
 from hsm.sessions import Lending, Session, Sessions
+from hsm.transport import Wrapped
 from hsm.uri import MAX_TOKEN_LABEL_BYTES, TokenUri, checked_label
 
 
@@ -107,6 +108,7 @@ def _require_lengths(loaded: module.Module, token: RawToken, *pins: Pin) -> None
 
 
 DEFAULT_WAIT: Final = timedelta(seconds=5)
+_Made = TypeVar("_Made")
 
 
 class Token:
@@ -212,6 +214,36 @@ class Token:
         way = self.agreement_way if "DERIVE" in policy.usages else None
         self._create(lambda session, name: creation.import_key(session, name, policy, value, way), label)
 
+    def make_transport(self, label: str) -> bytes:
+        """Make a key pair that opens what other tokens wrap for it: its public half, DER. Raises `KeyExists`."""
+        return self._create(transport.make_transport, label)
+
+    def transport(self, label: str) -> bytes:
+        """Return the public half of a transport key, DER."""
+        return self._sessions.run(lambda session: transport.read_transport(session, label), doing=f"read {label!r}")
+
+    def take_transport(self, public: bytes) -> bytes:
+        """Take another token's transport key for a moment: what this token says that it is."""
+        return self._sessions.run(
+            lambda session: transport.take_transport(session, public), doing="take a transport key", writable=True
+        )
+
+    def wrap_new(self, policy: KeyPolicy, transports: Sequence[bytes]) -> tuple[Wrapped, ...]:
+        """Make a key that no token stores yet, and wrap it for each of these transport keys (`hsm.transport`)."""
+        return self._sessions.run(
+            lambda session: transport.wrap_new(session, policy, transports), doing="wrap a new key", writable=True
+        )
+
+    def unwrap(self, label: str, policy: KeyPolicy, transport_label: str, wrapped: Wrapped) -> None:
+        """Store a key that was wrapped for a transport key of this token.
+
+        Raises `KeyExists`, `KeyPolicyViolation`, and `KeyInvalid` if it is another than its public half says.
+        """
+        way = self.agreement_way if "DERIVE" in policy.usages else None
+        self._create(
+            lambda session, name: transport.unwrap(session, name, policy, transport_label, wrapped, way), label
+        )
+
     def signing(self, label: str, policy: KeyPolicy = SIGNING) -> TokenSigningKey:
         """Open a signing key."""
 
@@ -316,10 +348,12 @@ class Token:
         """Show label and serial number."""
         return f"<Token {self.label!r} serial {self.serial}>"
 
-    def _create(self, make: Callable[[Session, str], None], label: str) -> None:
+    def _create(self, make: Callable[[Session, str], _Made], label: str) -> _Made:
         name = checked_label(label)
         with key_creation_lock():
-            self._sessions.run(lambda session: make(session, name), doing=f"make the key {name!r}", writable=True)
+            return self._sessions.run(
+                lambda session: make(session, name), doing=f"make the key {name!r}", writable=True
+            )
 
 
 def open_token(

@@ -144,6 +144,12 @@ def check_by(token: Token, key: RecoverableKey) -> bytes:
     return token.mac(key.label, key.policy).mac(key.info("backup-check"))
 
 
+def probe_by(token: Token, key: RecoverableKey) -> None:
+    """Have a signing key sign once, which is verified by its public half. Raises hsm.errors.TokenFailed."""
+    if key.kind is KeyKind.P256:
+        token.signing(key.label, key.policy).sign(key.info("backup-probe"), ECDSA(SHA256()))
+
+
 def fits_value(value: bytearray, key: RecoverableKey, check: bytes) -> bool:
     """Return whether a check value is that of a key's 32 bytes, in software: no token is believed about what it stored."""
     if key.kind is KeyKind.P256:
@@ -206,8 +212,7 @@ class BackupCard:
         for entry in self.keys:
             if not hmac.compare_digest(check_by(token, entry.key), entry.check):
                 raise BackupCardRejected(f"The token's key {entry.key.label!r} is not the card's.")
-            if entry.key.kind is KeyKind.P256:
-                token.signing(entry.key.label, entry.key.policy).sign(entry.key.info("backup-probe"), ECDSA(SHA256()))
+            probe_by(token, entry.key)
 
     def to_json(self) -> str:
         """Return the card as JSON text."""

@@ -8,34 +8,35 @@ destroyed and made again from another seed (docs/adr/0017-backup.md).
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from hsm import ObjectInfo, Pin, PinProvider, Token, TokenUri, open_token
-from hsm.errors import KeyNotFound, TokenNotFound
+from hsm import Pin, PinProvider, Token, TokenUri, open_token
+from hsm.errors import TokenNotFound
 from keystore.backup import BackupCard, RecoverableKeys, new_seed
-from keystore.ceremony import outputs
+from keystore.ceremony import outputs, twins
 from keystore.ceremony.console import OpenIssuer, Room
 from keystore.ceremony.errors import (
     CeremonyError,
     ContentWrong,
     InventoryUnexpected,
-    KeyAttributesWrong,
     NoncesBiased,
     NoncesDeterministic,
     OutputExists,
     ParticipantKeyWrong,
 )
-from keystore.ceremony.kinds import KeySpec, differences, known_key, reported
+from keystore.ceremony.kinds import KeySpec
 from keystore.ceremony.outputs import second_opinion
+from keystore.ceremony.plan import OWN
+from keystore.ceremony.readback import record_key, spec_of
 from keystore.ceremony.steps import Action, Step
 from keystore.ceremony.transcript import Entry, file_digest, signed_message, write_new
 from keystore.errors import BackupCardRejected, CertificateRejected, MixedShares, TooFewShares
 from keystore.generations import purpose_and_number
-from keystore.keyring import generate, public_half
+from keystore.keyring import generate
 from keystore.pem import read_certificate
 from keystore.policies import MEDICAL_AUTHORITY, POLICIES, rotatable_purpose
 from keystore.quorum import Share, combine_pin, split_pin
@@ -56,10 +57,11 @@ def _show_file(_step: Step, room: Room) -> None:
     room.show_digest("the ceremony's file", room.plan.digest)
 
 
-def _open_token(_step: Step, room: Room) -> None:
-    token = open_checked(room.plan.token, pin_provider(room))
-    room.tokens["token"] = token
-    facts = _facts(token, room.plan.token)
+def _open_token(step: Step, room: Room) -> None:
+    uri = room.plan.tokens[step.subject]
+    token = open_checked(uri, pin_provider(room, step.subject))
+    room.tokens[step.subject] = token
+    facts = _facts(token, uri)
     for name, value in facts.items():
         room.desk.say(f"{name}: {value}")
     room.transcript.add("token", room.plan.roles.administrator, **facts)
@@ -108,17 +110,23 @@ def _open_issuer(_step: Step, room: Room) -> None:
 
 
 def _inventory(_step: Step, room: Room) -> None:
-    if room.state.before is None:
-        found = labels_in(room.token)
-        _require_expected(room, found)
-        room.state.before = sorted(found)
-        room.state.save()
-    room.desk.say(f"The token holds: {', '.join(room.state.before) or 'nothing'}")
-    room.transcript.add("inventory", room.plan.roles.administrator, labels=room.state.before)
+    for name, token in room.changed_tokens.items():
+        if name not in room.state.before:
+            found = labels_in(token)
+            _require_expected(room, name, found)
+            room.state.before[name] = sorted(found)
+            room.state.save()
+        _record_inventory(room, token, room.state.before[name])
 
 
-def _require_expected(room: Room, found: set[str]) -> None:
-    there = sorted(room.plan.new_labels & found)
+def _record_inventory(room: Room, token: Token, labels: Iterable[str]) -> None:
+    held = sorted(labels)
+    room.desk.say(f"The token {token.label!r} holds: {', '.join(held) or 'nothing'}")
+    room.transcript.add("inventory", room.plan.roles.administrator, serial=token.serial, labels=held)
+
+
+def _require_expected(room: Room, name: str, found: set[str]) -> None:
+    there = sorted(room.plan.new_labels_in(name) & found)
     if there:
         raise InventoryUnexpected(f"the token holds {', '.join(there)} already; keys are never replaced in place")
     missing = sorted(set(room.plan.needed_keys) - found)
@@ -145,14 +153,15 @@ def _make_key(step: Step, room: Room) -> None:
     spec = next(spec for spec in room.plan.new_keys if spec.label == step.subject)
     if spec.label not in room.state.made:
         _generate(spec, room)
-    _record_key(spec, room)
+    record_key(spec, room.token, room)
 
 
 def _generate(spec: KeySpec, room: Room) -> None:
     """Make a key; one that was half-made when the ceremony was interrupted is destroyed first."""
     if room.state.making == spec.label and room.token.has(spec.label):
         room.token.destroy(spec.label)
-        room.transcript.add("destroyed", room.plan.roles.administrator, label=spec.label, why="half-made")
+        facts = {"label": spec.label, "serial": room.token.serial, "why": "half-made"}
+        room.transcript.add("destroyed", room.plan.roles.administrator, **facts)
     room.state.making = spec.label
     room.state.save()
     generate(room.token, spec.label, spec.policy)
@@ -199,33 +208,47 @@ def _destroy_key(step: Step, room: Room) -> None:
             room.token.destroy(step.subject)
         room.state.destroyed.append(step.subject)
         room.state.save()
-    room.transcript.add("destroyed", room.plan.roles.administrator, label=step.subject, why="as the file says")
+    facts = {"label": step.subject, "serial": room.token.serial, "why": "as the file says"}
+    room.transcript.add("destroyed", room.plan.roles.administrator, **facts)
     room.desk.say(f"destroyed: {step.subject}")
 
 
 def _final_inventory(_step: Step, room: Room) -> None:
-    expected = (set(room.state.before or ()) | room.plan.new_labels) - set(room.plan.keys.destroy)
-    found = labels_in(room.token)
-    if found != expected:
-        raise InventoryUnexpected(
-            f"the token holds other objects than it should: {', '.join(sorted(found ^ expected))}"
-        )
-    room.desk.say(f"The token holds: {', '.join(sorted(found)) or 'nothing'}")
-    room.transcript.add("inventory", room.plan.roles.administrator, labels=sorted(found))
+    for name, token in room.changed_tokens.items():
+        before = set(room.state.before.get(name, ()))
+        expected = (before | room.plan.new_labels_in(name)) - set(room.plan.keys.destroy)
+        found = labels_in(token)
+        if found != expected:
+            raise InventoryUnexpected(
+                f"the token holds other objects than it should: {', '.join(sorted(found ^ expected))}"
+            )
+        loose = sorted({info.label for info in token.objects() if info.is_secret and info.extractable} - before)
+        if loose:
+            raise InventoryUnexpected(f"the token lets out what this ceremony made: {', '.join(loose)}")
+        _record_inventory(room, token, found)
 
 
 _TOLD_EVERY: Final = 1024
 
 
 def _examine_nonces(_step: Step, room: Room) -> None:
-    """Have the token sign with a throw-away key, and judge its nonces. Raises NoncesBiased, NoncesDeterministic, HsmError."""
+    """Have each token sign with a throw-away key, and judge its nonces. Raises NoncesBiased, NoncesDeterministic, HsmError."""
+    for token in room.changed_tokens.values():
+        _examine(token, room)
 
+
+def _examine(token: Token, room: Room) -> None:
     def tell(signatures: int) -> None:
         if signatures % _TOLD_EVERY == 0:
             room.desk.say(f"{signatures} signatures")
 
-    report = room.token.nonces(progress=tell)
-    counted = {"signatures": report.signatures, "distinct": report.distinct, "fair": report.fair}
+    report = token.nonces(progress=tell)
+    counted = {
+        "serial": token.serial,
+        "signatures": report.signatures,
+        "distinct": report.distinct,
+        "fair": report.fair,
+    }
     worst = {"worst_bit": report.worst_bit, "worst_z": f"{report.worst_z:.2f}"}
     room.transcript.add("nonces", room.plan.roles.administrator, **counted, **worst)
     room.desk.say(f"{report.distinct} different nonces of {report.signatures}")
@@ -241,23 +264,27 @@ _SPLIT: Final = "by officers"
 _CHANGING: Final = "changing"
 
 
-def pin_provider(room: Room) -> PinProvider:
-    """Return how the token's PIN comes in now. Raises what `combine` raises, before any token is touched."""
-    if room.plan.joins_pin or room.state.pin_held in {_SPLIT, _CHANGING}:
-        pin = combine_pin(_taken_shares(room))
-        room.pin = lambda: pin
+def pin_provider(room: Room, name: str) -> PinProvider:
+    """Return how a token's PIN comes in now. Raises what `combine` raises, before any token is touched."""
+    if room.plan.joins_pin or room.state.pin_held.get(name) in {_SPLIT, _CHANGING}:
+        pin = room.joined_pin = room.joined_pin or combine_pin(_taken_shares(room))
+        room.pins[name] = lambda: pin
     else:
-        room.pin = room.desk.pin("token", "PIN of the ceremony's token")
+        room.pins[name] = room.desk.pin(name, f"PIN of {_called(room, name)}")
 
     def current() -> Pin:
-        return room.pin()
+        return room.pins[name]()
 
     return current
 
 
+def _called(room: Room, name: str) -> str:
+    return "the ceremony's token" if name == OWN else f"the token {room.plan.tokens[name].token!r}"
+
+
 def _split_pin(_step: Step, room: Room) -> None:
-    """Return the token a new PIN from its own random numbers, and each officer a share of it. Raises HsmError."""
-    if room.state.pin_held == _SPLIT:
+    """Give the tokens a new PIN from the first one's random numbers, and each officer a share of it. Raises HsmError."""
+    if all(room.state.pin_held.get(name) == _SPLIT for name in room.plan.tokens):
         return
     threshold, officers = room.plan.threshold, room.plan.roles.officers
     if threshold is None:
@@ -267,18 +294,25 @@ def _split_pin(_step: Step, room: Room) -> None:
     for share in shares:
         room.desk.show_share(share.holder, share.text())
     back = combine_pin(_taken_shares(room))
-    old = room.desk.pin("token", "PIN of the ceremony's token, for the last time")()
-    _change_pin(room, old, back)
+    for name in room.plan.tokens:
+        _change_pin(room, name, _old_pin(room, name), back)
     facts = {"threshold": threshold, "officers": list(officers), "splitting": shares[0].splitting}
     room.transcript.add("pin-split", room.plan.roles.administrator, **facts)
 
 
-def _change_pin(room: Room, old: Pin, new: Pin) -> None:
-    room.state.pin_held = _CHANGING
+def _old_pin(room: Room, name: str) -> Pin:
+    """Return the PIN that a token has; it was in shares already if changing the tokens' PINs was interrupted midway."""
+    if room.state.pin_held.get(name) == _SPLIT:
+        return room.pins[name]()
+    return room.desk.pin(name, f"PIN of {_called(room, name)}, for the last time")()
+
+
+def _change_pin(room: Room, name: str, old: Pin, new: Pin) -> None:
+    room.state.pin_held[name] = _CHANGING
     room.state.save()
-    room.token.change_pin(old, new)
-    room.pin = lambda: new  # a token that is lost and found again is logged in to with the PIN that it has now
-    room.state.pin_held = _SPLIT
+    room.tokens[name].change_pin(old, new)
+    room.pins[name] = lambda: new  # a token that is lost and found again is logged in to with the PIN that it has now
+    room.state.pin_held[name] = _SPLIT
     room.state.save()
 
 
@@ -289,31 +323,6 @@ def _taken_shares(room: Room) -> list[Share]:
     if room.plan.threshold is not None and len(shares) < room.plan.threshold:
         raise TooFewShares(f"{room.plan.threshold} shares are needed; there are {len(shares)}")
     return shares
-
-
-def _record_key(spec: KeySpec, room: Room, *, imported: bool = False) -> None:
-    """Read a key back, show it and put it into the transcript. Raises KeyAttributesWrong, KeyNotFound."""
-    attributes = reported(_secret_half(room.token, spec))
-    wrong = differences(attributes, spec.policy, imported=imported)
-    if wrong:
-        raise KeyAttributesWrong(f"the key {spec.label!r} breaks its policy in {', '.join(wrong)}")
-    public = public_half(room.token, spec.label, spec.policy).hex() or None
-    facts = {"label": spec.label, "policy": spec.policy.purpose, "attributes": attributes, "public_key": public}
-    whose = {"card": room.plan.kind.card, "imported": imported}
-    room.transcript.add("key", room.plan.roles.administrator, **facts, **whose)
-    room.desk.say(f"{spec.label}: {spec.purpose}")
-    for name, value in attributes.items():
-        room.desk.say(f"    {name}: {value}")
-    if public:
-        room.desk.say(f"    public key: {public}")
-
-
-def _secret_half(token: Token, spec: KeySpec) -> ObjectInfo:
-    kind = spec.policy.kind.object_class.name
-    found = [info for info in token.objects() if (info.label, info.object_class) == (spec.label, kind)]
-    if len(found) != 1:
-        raise KeyNotFound(f"The token holds {len(found)} secret halves of the key {spec.label!r}.")
-    return found[0]
 
 
 def _make_from_seed(_step: Step, room: Room) -> None:
@@ -355,7 +364,8 @@ def _start_anew(room: Room) -> None:
     for label in set(labels) & set(room.state.made):
         if room.token.has(label):
             room.token.destroy(label)
-            room.transcript.add("destroyed", room.plan.roles.administrator, label=label, why="half-made")
+            facts = {"label": label, "serial": room.token.serial, "why": "half-made"}
+            room.transcript.add("destroyed", room.plan.roles.administrator, **facts)
     room.state.made = sorted({*room.state.made, *labels})
     room.state.save()
 
@@ -371,8 +381,7 @@ def _record_backup(card: BackupCard, room: Room) -> None:
     room.transcript.add("backup", room.plan.roles.administrator, card=card.digest.hex(), **facts)
     room.show_digest("the backup card", card.digest)
     for key in room.plan.recoverable:
-        spec = known_key(key.label)
-        _record_key(KeySpec(key.label, key.policy, spec.purpose if spec else ""), room, imported=True)
+        record_key(spec_of(key), room.token, room, imported=True)
 
 
 def _sign(_step: Step, room: Room) -> None:
@@ -409,6 +418,9 @@ _ACTIONS: Final[Mapping[Action, Callable[[Step, Room], None]]] = {
     "make-key": _make_key,
     "make-from-seed": _make_from_seed,
     "restore-keys": _restore_keys,
+    "make-transports": twins.make_transports,
+    "make-twin": twins.make_twin,
+    "destroy-transports": twins.destroy_transports,
     "write-output": _write_output,
     "destroy-key": _destroy_key,
     "final-inventory": _final_inventory,

@@ -4,15 +4,14 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 from cryptography import x509
 
-from hsm import PinProvider, Token
-from hsm.errors import PinUnavailable
+from hsm import Pin, PinProvider, Token
 from keystore.ceremony.errors import ConfirmationRefused
 from keystore.ceremony.openssl import OpenSsl
-from keystore.ceremony.plan import Plan
+from keystore.ceremony.plan import OWN, Plan
 from keystore.ceremony.transcript import State, Transcript, spoken
 
 
@@ -26,7 +25,7 @@ class Desk(Protocol):
         """Ask somebody for a line. Raises AnswerMissing, EOFError, KeyboardInterrupt."""
 
     def pin(self, name: str, text: str) -> PinProvider:
-        """Return how the PIN of a token comes in: "token", "issuer", or a participant's name."""
+        """Return how the PIN of a token comes in: "token", "twin-1", "issuer", or a participant's name."""
 
     def show_share(self, holder: str, share: str) -> None:
         """Show a share to its holder alone, until they have written it down."""
@@ -46,10 +45,6 @@ class OpenIssuer:
     certificate: x509.Certificate
 
 
-def _no_pin() -> NoReturn:
-    raise PinUnavailable("The ceremony has not come to the token's PIN.")
-
-
 @dataclass
 class Room:
     """The ceremony under way. Tokens are None until their step has opened them."""
@@ -61,13 +56,19 @@ class Room:
     now: Callable[[], datetime]
     tokens: dict[str, Token] = field(default_factory=dict)
     issuer: OpenIssuer | None = None
-    pin: PinProvider = _no_pin
+    pins: dict[str, PinProvider] = field(default_factory=dict)
+    joined_pin: Pin | None = None
     openssl: OpenSsl | None = None
 
     @property
     def token(self) -> Token:
         """Return the token that this ceremony is about."""
-        return self.tokens["token"]
+        return self.tokens[OWN]
+
+    @property
+    def changed_tokens(self) -> dict[str, Token]:
+        """Return by name the tokens that this ceremony changes, its own first."""
+        return {name: self.tokens[name] for name in self.plan.tokens}
 
     def show_digest(self, what: str, digest: bytes) -> None:
         """Show a digest for the eye and for the ear."""

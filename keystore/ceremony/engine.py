@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from hsm import Token
 from hsm.errors import HsmError
 from keystore.ceremony import actions
 from keystore.ceremony.console import YES, Desk, Room
@@ -160,7 +161,7 @@ def _may_pass(room: Room, error: BaseException, *, resumed: bool) -> bool:
 
     So it is with a PIN that was mistyped by somebody about to sign, or a PIN or share when the token is opened again.
     """
-    reopening = resumed and "token" not in room.tokens
+    reopening = resumed and not room.plan.tokens.keys() <= room.tokens.keys()
     signing = room.state.step == SIGN and isinstance(error, HsmError)
     return signing or (reopening and not isinstance(error, ConfirmationRefused))
 
@@ -197,26 +198,37 @@ def _abort(room: Room, reason: str, sentence: str) -> None:
 
 
 def _destroy_made(room: Room) -> list[str]:
-    """Destroy the keys that this ceremony made; return those that are left, because the token is away."""
+    """Destroy the keys that this ceremony made; return those that are left, because a token is away."""
     labels = [*room.state.made, *([room.state.making] if room.state.making else [])]
+    return [f"{label}{place}" for name, place in _places(room.plan) for label in _destroy_in(name, labels, room)]
+
+
+def _places(plan: Plan) -> list[tuple[str, str]]:
+    """Return each token's name, and how it is told from the others."""
+    return [(name, f" in {uri.token}" if plan.twins else "") for name, uri in plan.tokens.items()]
+
+
+def _destroy_in(name: str, labels: list[str], room: Room) -> list[str]:
     left = []
     try:
-        if labels and "token" not in room.tokens:  # one attempt, however many keys there are: tokens count wrong PINs
-            room.tokens["token"] = actions.open_checked(room.plan.token, actions.pin_provider(room))
+        if labels and name not in room.tokens:  # one attempt, however many keys there are: tokens count wrong PINs
+            provider = actions.pin_provider(room, name)
+            room.tokens[name] = actions.open_checked(room.plan.tokens[name], provider)
     except (HsmError, KeystoreError):
         return labels
     for label in labels:
         try:
-            _destroy(room, label)
+            _destroy(room, room.tokens[name], label)
         except HsmError:
             left.append(label)
     return left
 
 
-def _destroy(room: Room, label: str) -> None:
-    if room.token.has(label):
-        room.token.destroy(label)
-    room.transcript.add("destroyed", room.plan.roles.administrator, label=label, why="the ceremony was aborted")
+def _destroy(room: Room, token: Token, label: str) -> None:
+    if token.has(label):
+        token.destroy(label)
+    facts = {"label": label, "serial": token.serial, "why": "the ceremony was aborted"}
+    room.transcript.add("destroyed", room.plan.roles.administrator, **facts)
 
 
 def _remove_outputs(room: Room) -> list[str]:

@@ -50,6 +50,18 @@ class KeyAttributesWrong(CeremonyError):
     reason = "KEY_ATTRIBUTES_WRONG"
 
 
+class TransportKeyWrong(CeremonyError):
+    """A token's transport key is another than the one that was shown, or the token that makes keys takes it for another."""
+
+    reason = "TRANSPORT_KEY_WRONG"
+
+
+class TwinsDiffer(CeremonyError):
+    """Tokens that were given one key hold different ones."""
+
+    reason = "TWINS_DIFFER"
+
+
 class NoncesBiased(CeremonyError):
     """The bits of a token's nonces are not chance: after enough signatures anybody can compute a key that it holds."""
 

@@ -51,7 +51,7 @@ class Kind:
     issuer: bool = False
     revokes: bool = False
     chooses: Literal["rotate", "destroy"] | None = None
-    backup: Literal["make", "restore"] | None = None
+    backup: Literal["make", "restore", "twin"] | None = None
     quorum: bool = False
     card: bool = False
 
@@ -184,6 +184,12 @@ KINDS: Final[Mapping[str, Kind]] = {
             "restore",
             "put the keys of a backup into a fresh token, from the officers' shares",
             backup="restore",
+            quorum=True,
+        ),
+        Kind(
+            "twin",
+            "make the keys that must survive a dead token in several tokens at once, in no memory but theirs",
+            backup="twin",
             quorum=True,
         ),
         Kind("destruction", "destroy keys whose time has ended", chooses="destroy", quorum=True),

@@ -100,6 +100,9 @@ _CERTIFIED: Final = {
 }
 """What stands in a certificate."""
 _MOST_OFFICERS: Final = 16
+_MOST_TWINS: Final = 3
+OWN: Final = "token"
+"""By what the ceremony's token is called among several; the others are "twin-1", "twin-2"."""
 SIGNERS: Final = (IDENTITY, TLS_CA)
 """What a hospital makes in its token while its other keys come from a seed."""
 
@@ -182,11 +185,17 @@ class Plan:
     outputs: Mapping[str, Path] = field(default_factory=dict)
     previous: Path | None = None
     softhsm_configuration: Path | None = None
+    twins: tuple[TokenUri, ...] = ()
 
     @property
     def digest(self) -> bytes:
         """Return the SHA-256 of the file as it was reviewed."""
         return hashlib.sha256(self.source).digest()
+
+    @property
+    def tokens(self) -> dict[str, TokenUri]:
+        """Return by name the tokens that this ceremony changes, its own first."""
+        return {OWN: self.token} | {f"twin-{number}": uri for number, uri in enumerate(self.twins, 1)}
 
     @property
     def new_keys(self) -> tuple[KeySpec, ...]:
@@ -208,15 +217,15 @@ class Plan:
             tuple(key.successor(number) for purpose, number in named for key in first if key.label == purpose) or first
         )
 
-    @property
-    def new_labels(self) -> frozenset[str]:
-        """Return the labels of everything that this ceremony puts into its token."""
-        return frozenset([spec.label for spec in self.new_keys] + [key.label for key in self.recoverable])
+    def new_labels_in(self, name: str) -> frozenset[str]:
+        """Return the labels of everything that this ceremony puts into a token: what is made in its own is in no other."""
+        made = self.new_keys if name == OWN else ()
+        return frozenset([spec.label for spec in made] + [key.label for key in self.recoverable])
 
     @property
     def makes_issuer(self) -> bool:
-        """Return whether this ceremony puts a generation of s into its token."""
-        return any(rotatable_purpose(label) == ISSUING for label in self.new_labels)
+        """Return whether this ceremony puts a generation of s into its tokens."""
+        return any(rotatable_purpose(label) == ISSUING for label in self.new_labels_in(OWN))
 
     @property
     def needed_keys(self) -> tuple[str, ...]:
@@ -228,14 +237,14 @@ class Plan:
         """Return the labels that get a successor: each has to be the newest generation of its purpose in the token."""
         if self.keys.rotate:
             return (self.keys.rotate,)
-        made = self.recoverable if self.kind.backup == "make" else ()
+        made = () if self.kind.backup == "restore" else self.recoverable
         named = [purpose_and_number(key.label) for key in made]
         return tuple(label_of(purpose, number - 1) for purpose, number in named if number > 1)
 
     @property
     def splits_pin(self) -> bool:
-        """Return whether this ceremony gives its token a PIN in shares."""
-        return self.threshold is not None and self.kind.chooses is None and self.kind.backup is None
+        """Return whether this ceremony gives its tokens a PIN in shares."""
+        return self.threshold is not None and self.kind.chooses is None and self.kind.backup in {None, "twin"}
 
     @property
     def joins_pin(self) -> bool:
@@ -279,7 +288,9 @@ def parse_plan(source: bytes, content: Mapping[str, object], base: Path) -> Plan
         outputs=_outputs(root, kind, base),
         previous=base / previous if previous else None,
         softhsm_configuration=base / configuration if configuration else None,
+        twins=_twins(token, kind),
     )
+    _require_different(plan)
     for table in (ceremony, token, root):
         table.end()
     return plan
@@ -293,15 +304,34 @@ def _kind(ceremony: Table) -> Kind:
 
 
 def _uri(table: Table, key: str) -> TokenUri:
+    return _named(table.text(key), f"{table.name}.{key}")
+
+
+def _named(text: str, where: str) -> TokenUri:
     try:
-        uri = TokenUri.parse(table.text(key))
+        uri = TokenUri.parse(text)
     except TokenUriInvalid as error:
-        raise CeremonyFileInvalid(f"{table.name}.{key}: {error}") from error
+        raise CeremonyFileInvalid(f"{where}: {error}") from error
     if uri.serial is None:
-        raise CeremonyFileInvalid(f"{table.name}.{key}: the token's serial number has to be named")
+        raise CeremonyFileInvalid(f"{where}: the token's serial number has to be named")
     if uri.pin_source is not None:
-        raise CeremonyFileInvalid(f"{table.name}.{key}: a PIN is typed at a ceremony, not read from a file")
+        raise CeremonyFileInvalid(f"{where}: a PIN is typed at a ceremony, not read from a file")
     return uri
+
+
+def _twins(token: Table, kind: Kind) -> tuple[TokenUri, ...]:
+    """Read the tokens that get the same keys as the ceremony's own."""
+    if kind.backup != "twin":
+        return ()
+    uris = tuple(_named(text, "token.twins") for text in token.texts("twins"))
+    if not 1 <= len(uris) <= _MOST_TWINS:
+        raise CeremonyFileInvalid(f"token.twins: there have to be 1 to {_MOST_TWINS}")
+    return uris
+
+
+def _require_different(plan: Plan) -> None:
+    if len(set(plan.tokens.values())) != len(plan.tokens):
+        raise CeremonyFileInvalid("token.twins: a token is named twice")
 
 
 def _roles(table: Table) -> Roles:
@@ -345,7 +375,7 @@ def _require_public_key(text: str, name: str) -> None:
 def _threshold(root: Table, kind: Kind, roles: Roles) -> int | None:
     table = root.optional_table("quorum", applies=kind.quorum)
     if table is None:
-        if kind.backup is not None:
+        if kind.backup in {"make", "restore"}:
             raise CeremonyFileInvalid("quorum: is missing, with threshold")
         return None
     threshold = table.number("threshold", 2, len(roles.officers))

@@ -72,22 +72,26 @@ class Stage:
         """Return the same ceremony on throw-away tokens, its files thrown away too."""
         outputs = self._directory / "outputs"
         outputs.mkdir()
-        with self._token("token", "rehearsal") as token:
-            for label in plan.needed_keys:
-                spec = known_key(label, card=plan.kind.card)
-                generate(token, label, spec.policy if spec else POLICIES[IDENTITY])
-            uri = _uri_of(token)
+        uri, *twins = (self._prepared(name, plan) for name in plan.tokens)
         if plan.joins_pin and plan.threshold is not None:
             shares = split_pin(self.desk.pins["token"], threshold=plan.threshold, holders=plan.roles.officers)
             self.desk.shares = {share.holder: share.text() for share in shares}
         return replace(
             plan,
             token=uri,
+            twins=tuple(twins),
             backup=self._backup(plan),
             participants={name: self._participant(name) for name in plan.participants},
             issuer=self._issuer(plan.issuer),
             outputs={name: outputs / path.name for name, path in plan.outputs.items()},
         )
+
+    def _prepared(self, name: str, plan: Plan) -> TokenUri:
+        with self._token(name, f"rehearsal {name}") as token:
+            for label in plan.needed_keys:
+                spec = known_key(label, card=plan.kind.card)
+                generate(token, label, spec.policy if spec else POLICIES[IDENTITY])
+            return _uri_of(token)
 
     def _backup(self, plan: Plan) -> Backup | None:
         """Make a throw-away backup to restore from."""

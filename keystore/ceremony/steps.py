@@ -6,7 +6,8 @@ The run sheet has a box for every confirmation and blanks for what is noted by h
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from keystore.ceremony.plan import Plan
+from keystore.ceremony.kinds import known_key
+from keystore.ceremony.plan import OWN, Plan
 from keystore.ceremony.transcript import spoken
 
 SIGN: Final = "sign"
@@ -21,6 +22,9 @@ Action = Literal[
     "make-key",
     "make-from-seed",
     "restore-keys",
+    "make-transports",
+    "make-twin",
+    "destroy-transports",
     "write-output",
     "destroy-key",
     "final-inventory",
@@ -53,8 +57,14 @@ def _opening(plan: Plan) -> list[Step]:
         Step("file", "One witness reads the words aloud; each compares them with the file that they reviewed.",
              "show-file", roles.everyone),
         Step("token", f"{roles.administrator} connects the token; a witness compares its serial number with its label.",
-             "open-token", leading),
+             "open-token", leading, OWN),
     ]  # fmt: skip
+    for name, uri in plan.tokens.items():
+        if name != OWN:
+            text = (
+                f"The token {uri.token!r}, which gets the same keys, is connected; its serial number is compared too."
+            )
+            steps.append(Step(name, text, "open-token", leading, name))
     if plan.issuer:
         steps.append(Step("issuer", "The medical authority's token is connected.", "open-issuer", leading))
     steps.append(Step("inventory", "The token's contents are compared with what they should be.", "inventory", leading))
@@ -77,6 +87,7 @@ def _work(plan: Plan) -> list[Step]:
     if plan.kind.backup == "restore":
         text = f"{plan.threshold} officers type their shares; the keys of the backup are put into the token."
         steps.append(Step("restore", text, "restore-keys", leading))
+    steps += _twins(plan)
     for spec in plan.new_keys:
         text = f"The token makes the key {spec.label!r} ({spec.purpose})."
         steps.append(Step(f"key-{spec.label}", text, "make-key", leading, spec.label))
@@ -88,6 +99,22 @@ def _work(plan: Plan) -> list[Step]:
         text = f"The file {name!r} is written; a witness reads its words aloud and notes them."
         steps.append(Step(f"output-{name}", text, "write-output", leading, name))
     return steps
+
+
+def _twins(plan: Plan) -> list[Step]:
+    if plan.kind.backup != "twin":
+        return []
+    leading = (plan.roles.administrator, *plan.roles.witnesses)
+    text = "Each token makes a key that opens what is wrapped for it; a witness compares its words with those of the first."
+    steps = [Step("transport", text, "make-transports", leading)]
+    for key in plan.recoverable:
+        spec = known_key(key.label)
+        text = (
+            f"The first token makes {key.label!r} ({spec.purpose if spec else ''}) and wraps it; every token takes it."
+        )
+        steps.append(Step(f"twin-{key.label}", text, "make-twin", leading, key.label))
+    text = "The keys that opened what was wrapped are destroyed: what was sent opens nowhere any more."
+    return [*steps, Step("transport-end", text, "destroy-transports", leading)]
 
 
 def _closing(plan: Plan) -> list[Step]:
@@ -112,7 +139,7 @@ def run_sheet(plan: Plan) -> str:
 
 def _head(plan: Plan) -> list[str]:
     lines = [plan.title, "=" * len(plan.title), "", f"Kind: {plan.kind.name} ({plan.kind.purpose})"]
-    lines += [f"Token: {plan.token}", f"SHA-256 of the file: {plan.digest.hex()}"]
+    lines += [*(f"Token: {uri}" for uri in plan.tokens.values()), f"SHA-256 of the file: {plan.digest.hex()}"]
     lines += [f"    {words}" for words in spoken(plan.digest)]
     lines += [
         "",
@@ -126,7 +153,7 @@ def _head(plan: Plan) -> list[str]:
 
 def _step(number: int, step: Step, plan: Plan) -> list[str]:
     lines = [f"{number:>3}. [{step.id}] {step.do}", "     time ________"]
-    if step.action in {"make-key", "write-output", "open-token", "sign"}:
+    if step.action in {"make-key", "make-transports", "make-twin", "write-output", "open-token", "sign"}:
         lines.append("     noted ____________________________________________")
     lines += [f"     [ ] {name} ({plan.roles.role_of(name)})" for name in step.confirm]
     return [*lines, ""]

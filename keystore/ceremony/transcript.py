@@ -190,8 +190,10 @@ def signed_message(head: bytes) -> bytes:
 class State:
     """Where a ceremony stands. It is written before a key or a file is made, so that nothing made is unknown.
 
-    `outputs` gives each file's SHA-256, or "" while it is being written; `pin_held` says whose PIN the token has;
-    `card` is the public card of a backup whose shares are written down; `aborted` says that nothing is left to do but to undo.
+    `made`, `destroyed` and `making` are labels, in whichever of the tokens has them; `before` gives by token what it held,
+    `pin_held` how its PIN is held, if not by the administrator, `transports` the SHA-256 of its transport key as it was shown.
+    `outputs` gives each file's SHA-256, or "" while it is being written; `card` is the public card of a backup whose shares are
+    written down; `aborted` says that nothing is left to do but to undo.
     """
 
     path: Path
@@ -200,10 +202,11 @@ class State:
     making: str | None = None
     made: list[str] = field(default_factory=list)
     destroyed: list[str] = field(default_factory=list)
-    before: list[str] | None = None
+    before: dict[str, list[str]] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     card: str | None = None
-    pin_held: str = "by administrator"
+    pin_held: dict[str, str] = field(default_factory=dict)
+    transports: dict[str, str] = field(default_factory=dict)
     aborted: bool = False
 
     @classmethod

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from typing import Final
+from typing import Final, TypeGuard
 
 from cryptography.exceptions import InvalidSignature
 
@@ -54,6 +54,8 @@ def verify(content: bytes, pinned: Mapping[str, str] | None = None) -> Verified:
     for entry in entries:
         _verify_content(entry)
     _verify_nonces(entries)
+    if opened.get("kind") == "twin":
+        _verify_twins(entries)
     closed = _closed(entries)
     signers = _signers(opened)
     _verify_signatures(entries[closed:], signers, entries[closed - 1].digest)
@@ -102,10 +104,12 @@ def _policy_of(key: Data, *, imported: bool) -> KeyPolicy | None:
 
 
 def _verify_nonces(entries: list[Entry]) -> None:
-    """Check that no s came into a token before its nonces were found to be chance there."""
-    fair = min((entry.number for entry in entries if _is_fair(entry)), default=len(entries) + 1)
+    """Check that no s came into a token before the nonces of that token were found to be chance."""
+    fair: set[str] = set()
     for entry in entries:
-        if entry.event == "key" and entry.data.get("policy") == ISSUING and entry.number < fair:
+        if _is_fair(entry):
+            fair.add(_serial(entry))
+        if entry.event == "key" and entry.data.get("policy") == ISSUING and _serial(entry) not in fair:
             raise ContentWrong(f"line {entry.number}: s came into a token whose nonces had not been examined")
 
 
@@ -113,6 +117,57 @@ def _is_fair(entry: Entry) -> bool:
     facts = entry.data
     every_one = facts.get("distinct") == facts.get("signatures")
     return entry.event == "nonces" and facts.get("fair") is True and every_one
+
+
+def _verify_twins(entries: list[Entry]) -> None:
+    """Check that every token has every key that was wrapped, the same, each sent under the transport key that was shown."""
+    shown: dict[str, str] = {}
+    checks: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        if entry.event == "transport":
+            _note_transport(entry, shown)
+        if entry.event == "wrapped":
+            _require_shown(entry, shown)
+            checks[str(entry.data.get("label"))] = {}
+        if entry.event == "key" and entry.data.get("imported") is True:
+            _note_check(entry, checks)
+    tokens = {_serial(entry) for entry in entries if entry.event == "token"}
+    for label, found in checks.items():
+        if found.keys() != tokens or len(set(found.values())) != 1:
+            raise ContentWrong(f"the key {label!r} is not the same in every token")
+
+
+def _note_transport(entry: Entry, shown: dict[str, str]) -> None:
+    made, taken = (str(entry.data.get(name)) for name in ("sha256", "taken_sha256"))
+    if not hmac.compare_digest(made.encode(), taken.encode()):
+        raise ContentWrong(f"line {entry.number}: a transport key was taken for another")
+    shown[_serial(entry)] = made
+
+
+def _note_check(entry: Entry, checks: dict[str, dict[str, str]]) -> None:
+    label, check = str(entry.data.get("label")), entry.data.get("check")
+    if label not in checks:
+        raise ContentWrong(f"line {entry.number}: the key was not wrapped before it was there")
+    if not isinstance(check, str):
+        raise ContentWrong(f"line {entry.number}: the key has no check value")
+    checks[label][_serial(entry)] = check
+
+
+def _serial(entry: Entry) -> str:
+    return str(entry.data.get("serial"))
+
+
+def _require_shown(wrapped: Entry, shown: Mapping[str, str]) -> None:
+    sent = wrapped.data.get("sent")
+    under = {serial: to.get("transport_sha256") for serial, to in sent.items()} if _is_table_of_tables(sent) else None
+    if not shown or under != shown:
+        raise ContentWrong(
+            f"line {wrapped.number}: a key was wrapped for other transport keys than those that were shown"
+        )
+
+
+def _is_table_of_tables(sent: object) -> TypeGuard[dict[str, dict[str, object]]]:
+    return isinstance(sent, dict) and all(isinstance(to, dict) for to in sent.values())
 
 
 def _is_digest_of(digest: str, content: object) -> bool:

@@ -95,6 +95,7 @@ class Hall:
                 rf'(\[participants\.{name}\]\n.*\npublic_key = )"[0-9a-f]*"', rf'\1"{self.people.keys[name]}"', text
             )
         text = re.sub(r'(\[issuer\]\ntoken = )"[^"]*"', rf'\1"{self.people.authority}"', text)
+        text = re.sub(r"(\ntwins = )\[[^\]]*\]", rf'\1["{self.dead}"]', text)
         return re.sub(r'(\[token\]\nuri = )"[^"]*"', rf'\1"{self.token}"', text)
 
     def write(self, text: str) -> None:
@@ -107,7 +108,7 @@ class Hall:
 
     def run(self, *options: str, words: tuple[str, ...] = ("run",)) -> Result:
         """Type `medunion ceremony run`."""
-        pins = "".join(f'{name} = "{self.pins.get(name, "pin")}"\n' for name in (*NAMES, "token", "issuer"))
+        pins = "".join(f'{name} = "{self.pins.get(name, "pin")}"\n' for name in (*NAMES, "token", "twin-1", "issuer"))
         answers = "".join(f'"{prompt}" = "{answer}"\n' for prompt, answer in self.answers.items())
         default = f'default = "{self.default}"\n' if self.default else ""
         path = self.directory / "answers.toml"
@@ -124,8 +125,8 @@ class Hall:
     def last(self) -> Entry:
         return self.entries()[-1]
 
-    def objects(self, pin: str | None = None) -> list[ObjectInfo]:
-        with open_token(self.token, pin_from_value(pin or self.pin)) as token:
+    def objects(self, pin: str | None = None, *, uri: TokenUri | None = None) -> list[ObjectInfo]:
+        with open_token(uri or self.token, pin_from_value(pin or self.pin)) as token:
             return token.objects()
 
     def labels(self, pin: str | None = None) -> set[str]:

@@ -225,7 +225,7 @@ def test_state_holds_no_secret(medical: Hall, monkeypatch: pytest.MonkeyPatch) -
     kept = json.loads(medical.state.read_text())
     assert set(kept) == {
         "file_sha256", "step", "making", "made", "destroyed", "before", "outputs",
-        "card", "pin_held", "aborted"
+        "card", "pin_held", "transports", "aborted"
     }  # fmt: skip
     assert medical.pin not in medical.state.read_text()
 

@@ -15,7 +15,7 @@ Halls = Callable[[str], Hall]
 
 def test_kinds_that_put_s_into_a_token_are_those_that_examine_its_nonces() -> None:
     found = {kind for kind in KINDS if read_plan(EXAMPLES / f"{kind}.toml").makes_issuer}
-    assert found == {"public-cloud-root", "backup", "restore"}
+    assert found == {"public-cloud-root", "backup", "restore", "twin"}
 
 
 def test_nonces_are_examined_before_the_first_key_and_the_report_is_on_record(hall: Halls) -> None:

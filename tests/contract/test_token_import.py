@@ -39,7 +39,7 @@ def takes_no_wrapped_key(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: object) -> None:
         raise TemplateInconsistent
 
-    monkeypatch.setattr("hsm.creation._open", refuse)
+    monkeypatch.setattr("hsm.creation.open_wrapped", refuse)
 
 
 @needs(Capability.ECDH, Capability.IMPORT, Capability.HIDDEN)
