@@ -386,13 +386,6 @@ class AttributeChanged(Authorization):
     in_words = "Only what was registered before can be registered again without a ticket."
 
 
-class HandOverAwaited(OutOfOrder):
-    """A registration waits for its secret to be put into the token by the maker's tool."""
-
-    reason = "HAND_OVER_AWAITED"
-    in_words = "Your token's maker's own tool has to finish the registration."
-
-
 class RenewalNotDue(OutOfOrder):
     """The member's live credential is good, or it has had too many: it registers again later, and it is nobody's fault."""
 

@@ -3,10 +3,18 @@
 from dataclasses import dataclass
 from typing import Self
 
+from federation.errors import OutOfOrder
 from federation.protocol.statements import peek_statement
 from federation.v1.statement_pb2 import Credential, KeyStatement, SignedStatement
 from keystore.curve import POINT_BYTES
 from keystore.policies import REGISTRATION_PREFIX
+
+
+class HandOverAwaited(OutOfOrder):
+    """A registration waits for its secret to be put into the token by the maker's tool; no peer is told."""
+
+    reason = "HAND_OVER_AWAITED"
+    in_words = "Your token's maker's own tool has to finish the registration."
 
 
 @dataclass(frozen=True, repr=False)

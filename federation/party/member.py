@@ -5,9 +5,9 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 
-from federation.errors import Authentication, HandOverAwaited, NotRegistered
+from federation.errors import Authentication, NotRegistered
 from federation.party.epochs import EpochKeeper, Lifetimes
-from federation.party.hand_over import HandOver
+from federation.party.hand_over import HandOver, HandOverAwaited
 from federation.party.trust import Between, TrustKeeper
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.bundle import TrustedBundle

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from federation.errors import FederationError, HandOverAwaited, Rejected, TicketInvalid, Unavailable
+from federation.errors import FederationError, Rejected, TicketInvalid, Unavailable
 from federation.party.cloud_client import CloudClient
+from federation.party.hand_over import HandOverAwaited
 from federation.party.member import Member
 from federation.protocol.anchors import has_ended
 from federation.protocol.registration import Applicant, AwaitingCredential, attribute_of

@@ -18,9 +18,10 @@ from pkcs11 import TemplateInconsistent
 
 from federation.cli.main import main
 from federation.clock import system_clock
-from federation.errors import CredentialExpired, HandOverAwaited, Unavailable
+from federation.errors import CredentialExpired, Unavailable
 from federation.hospital.node import HospitalNode, init_hospital
 from federation.party.audit import Audit
+from federation.party.hand_over import HandOverAwaited
 from federation.party.member import Member
 from federation.party.node_directory import NodeDirectory, read_trust
 from federation.party.registration import register, renew_registration, ticket_text
@@ -73,7 +74,7 @@ def refuse_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         raise TemplateInconsistent
 
     monkeypatch.setattr(Cryptoki, "create_object", refuse)
-    monkeypatch.setattr("hsm.creation._open", refuse)
+    monkeypatch.setattr("hsm.creation.open_wrapped", refuse)
 
 
 @dataclass
