@@ -25,38 +25,33 @@ _NONE_PASSING: Final = (exceptions.AttributeValueInvalid, exceptions.TemplateInc
 def generate_pair(session: Session, policy: KeyPolicy, names: Template, *, stored: bool) -> None:
     """Generate a P-256 key pair."""
     curve: Template = {Attribute.EC_PARAMS: session.quirks.curve}
-    public = template(
-        _kind(ObjectClass.PUBLIC_KEY, KeyType.EC),
-        curve,
-        names,
-        _for(policy.public_template(session.quirks), stored=stored),
-    )
-    private = template(
-        _kind(ObjectClass.PRIVATE_KEY, KeyType.EC),
-        names,
-        _for(policy.secret_template(session.quirks), stored=stored),
-    )
-    session.cryptoki.generate_pair(
-        session.raw.handle, Mechanism.EC_KEY_PAIR_GEN, packed_all(public), packed_all(private)
-    )
+    _generate(session, policy, names, KeyType.EC, Mechanism.EC_KEY_PAIR_GEN, curve, stored=stored)
 
 
 def generate_mlkem_pair(session: Session, policy: KeyPolicy, names: Template, *, stored: bool) -> None:
     """Generate an ML-KEM-768 key pair."""
-    public = template(
-        _kind(ObjectClass.PUBLIC_KEY, KeyType.ML_KEM),
-        {Attribute.PARAMETER_SET: ML_KEM_768},
-        names,
-        _for(policy.public_template(session.quirks), stored=stored),
+    parameters: Template = {Attribute.PARAMETER_SET: ML_KEM_768}
+    _generate(session, policy, names, KeyType.ML_KEM, Mechanism.ML_KEM_KEY_PAIR_GEN, parameters, stored=stored)
+
+
+def _generate(
+    session: Session,
+    policy: KeyPolicy,
+    names: Template,
+    key_type: KeyType,
+    mechanism: Mechanism,
+    parameters: Template,
+    *,
+    stored: bool,
+) -> None:
+    public, private = (
+        template(_kind(object_class, key_type), shape, names, _for(attributes, stored=stored))
+        for object_class, shape, attributes in (
+            (ObjectClass.PUBLIC_KEY, parameters, policy.public_template(session.quirks)),
+            (ObjectClass.PRIVATE_KEY, {}, policy.secret_template(session.quirks)),
+        )
     )
-    private = template(
-        _kind(ObjectClass.PRIVATE_KEY, KeyType.ML_KEM),
-        names,
-        _for(policy.secret_template(session.quirks), stored=stored),
-    )
-    session.cryptoki.generate_pair(
-        session.raw.handle, Mechanism.ML_KEM_KEY_PAIR_GEN, packed_all(public), packed_all(private)
-    )
+    session.cryptoki.generate_pair(session.raw.handle, mechanism, packed_all(public), packed_all(private))
 
 
 def generate_secret(session: Session, policy: KeyPolicy, names: Template, *, stored: bool) -> None:
