@@ -8,10 +8,11 @@ wrapping key, and that opens the key.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import product
-from typing import Final
+from typing import Final, TypeVar
 
 import pkcs11
 from cryptography.hazmat.primitives import hashes
@@ -26,12 +27,11 @@ from hsm.generation import generate_mlkem_pair, generate_pair, generate_secret
 from hsm.keys import DIGEST_SIZE_BYTES, sign_p256, verified
 from hsm.policy import KEY_SIZE_BYTES, VERIFIED_ATTRIBUTES, KeyKind, KeyPolicy
 from hsm.quirks import point_of
-from hsm.raw import NO_CAPABILITIES, RawKey, Template, packed_all, template
+from hsm.raw import NO_CAPABILITIES, RawKey, RawObject, Template, packed_all, template
 from hsm.sessions import Session
 
+_Result = TypeVar("_Result")
 _ID_SIZE_BYTES: Final = 16
-
-
 _MAKES: Final = {
     KeyKind.P256: generate_pair,
     KeyKind.HMAC_256: generate_secret,
@@ -137,13 +137,20 @@ def _kind(session: Session, policy: KeyPolicy, object_class: ObjectClass) -> Tem
 RSA_SIZE_BITS: Final = 3072  # as strong as P-256 (NIST SP 800-57 part 1, table 2)
 # PKCS#8 (RFC 5958) round an ECPrivateKey (RFC 5915) of P-256 without its public half, up to the scalar.
 _PKCS_8: Final = bytes.fromhex("3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420")
+# SoftHSM 2.6.1 has SHA-1 alone, which does for OAEP: that rests on no collision.
+OAEP: Final = (
+    (Mechanism.SHA256, MGF.SHA256, hashes.SHA256()),
+    (Mechanism.SHA_1, MGF.SHA1, hashes.SHA1()),  # noqa: S303
+)
 _OPENER: Final = template(
     {Attribute.TOKEN: False, Attribute.PRIVATE: True, Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False},
     {Attribute.UNWRAP: True, Attribute.DECRYPT: False},
 )
-# RFC 5649 by its names: PKCS#11 3.0's; the older one, which NSS has for something else; and AWS CloudHSM's, its key wrap with
-# zero padding (its guide, Supported mechanisms; 0x216F in aws-cloudhsm-pkcs11-examples, src/wrapping).
-_KEY_WRAPS: Final = (Mechanism.AES_KEY_WRAP_KWP, Mechanism.AES_KEY_WRAP_PAD, 0x8000216F)
+# RFC 5649 by its names: PKCS#11 3.0's, and the older one, which NSS has for something else.
+RFC_5649: Final = (Mechanism.AES_KEY_WRAP_KWP, Mechanism.AES_KEY_WRAP_PAD)
+# AWS CloudHSM's, its key wrap with zero padding (its guide, Supported mechanisms; 0x216F in aws-cloudhsm-pkcs11-examples,
+# src/wrapping).
+_CLOUDHSM_KEY_WRAP: Final = 0x8000216F
 
 
 def _unwrap(session: Session, policy: KeyPolicy, attributes: Template, value: bytearray) -> None:
@@ -153,15 +160,22 @@ def _unwrap(session: Session, policy: KeyPolicy, attributes: Template, value: by
     """
     wrapping_key = os.urandom(KEY_SIZE_BYTES)
     opener = _opener(session, wrapping_key)
-    for content, mechanism in product(_contents(policy, value), _KEY_WRAPS):
-        wrapped = aes_key_wrap_with_padding(wrapping_key, content)
+    wrapped = (aes_key_wrap_with_padding(wrapping_key, content) for content in _contents(policy, value))
+    first_taken(
+        partial(open_wrapped, session, opener, policy, attributes, content, mechanism)
+        for content, mechanism in product(wrapped, (*RFC_5649, _CLOUDHSM_KEY_WRAP))
+    )
+
+
+def first_taken(attempts: Iterable[Callable[[], _Result]]) -> _Result:
+    """Return what the first attempt gives that the token takes; raises its last refusal."""
+    refusal: pkcs11.PKCS11Error | None = None
+    for attempt in attempts:
         try:
-            open_wrapped(session, opener, policy, attributes, wrapped, mechanism)
+            return attempt()
         except pkcs11.PKCS11Error as error:
             refusal = error
-        else:
-            return
-    raise refusal
+    raise refusal or errors.KeyInvalid("There is nothing to open.")
 
 
 def _contents(policy: KeyPolicy, value: bytearray) -> list[bytes]:
@@ -196,13 +210,14 @@ def _opener(session: Session, wrapping_key: bytes) -> RawKey:
         public_template=template({Attribute.TOKEN: False}),
         private_template=_OPENER,
     )
+    transport = rsa_public_key_of(public)
+    return first_taken(partial(_open_wrapping_key, private, transport, wrapping_key, oaep) for oaep in OAEP)
+
+
+def rsa_public_key_of(public: RawObject) -> rsa.RSAPublicKey:
+    """Read the public half of an RSA pair."""
     exponent, modulus = (int.from_bytes(public[name], "big") for name in (Attribute.PUBLIC_EXPONENT, Attribute.MODULUS))
-    transport = rsa.RSAPublicNumbers(exponent, modulus).public_key()
-    try:
-        return _open_wrapping_key(private, transport, wrapping_key, (Mechanism.SHA256, MGF.SHA256, hashes.SHA256()))
-    except pkcs11.PKCS11Error:  # SoftHSM 2.6.1 has SHA-1 alone, which does for OAEP: that rests on no collision
-        sha1 = hashes.SHA1()  # noqa: S303
-        return _open_wrapping_key(private, transport, wrapping_key, (Mechanism.SHA_1, MGF.SHA1, sha1))
+    return rsa.RSAPublicNumbers(exponent, modulus).public_key()
 
 
 def _open_wrapping_key(

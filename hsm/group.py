@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Final, NoReturn, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from pkcs11 import Attribute, ObjectClass
+from pkcs11 import Attribute
 
 from hsm import errors
 from hsm.agreement import hmac_sha256, prf, ways_of
@@ -26,9 +26,9 @@ from hsm.login import LOGIN_ATTEMPTS
 from hsm.metrics import MANAGEMENT, TokenMetrics
 from hsm.pin import Pin, PinProvider
 from hsm.policy import AGREEMENT, MAC, SIGNING, KeyKind, KeyPolicy
-from hsm.quirks import point_of, public_key_of
+from hsm.quirks import point_of
 from hsm.sessions import KnownWays, Session, Sessions
-from hsm.token import DEFAULT_WAIT, Token, open_token
+from hsm.token import DEFAULT_WAIT, Token, open_token, read_public_half
 from hsm.uri import TokenUri
 
 _Result = TypeVar("_Result")
@@ -50,11 +50,7 @@ def fingerprint(session: Session, label: str, policy: KeyPolicy, peer: ec.Ellipt
     if policy.kind is KeyKind.HMAC_256:
         return hmac_sha256(session, key, _PROBE)
     way = ways_of(session)[0] if "DERIVE" in policy.usages else None
-    public = (
-        public_key_of(session.one(ObjectClass.PUBLIC_KEY, label)[Attribute.EC_POINT])
-        if policy.has_public_half
-        else None
-    )
+    public = read_public_half(session, label) if policy.has_public_half else None
     if public is not None:
         verify_half(session, key, public, way)
     if way is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import Attribute, ObjectClass
 
 from hsm.creation import public_half, store_passing
@@ -19,9 +20,7 @@ from hsm.keys import sign_p256, split, verified
 from hsm.policy import KEY_SIZE_BYTES, SIGNING
 from hsm.sessions import Lending, Session
 
-ORDER: Final = (
-    0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # SP 800-186, section 3.2.1.3: n of P-256
-)
+ORDER: Final = ec.SECP256R1().group_order  # n of P-256 (SP 800-186, section 3.2.1.3)
 FEWEST_SIGNATURES: Final = 256
 MOST_DEVIATIONS: Final = 6.0
 """Of 511 bits (256 of k, 255 of the smaller of k and n - k) one lies farther off once in a million tests of a fair token.

@@ -157,7 +157,7 @@ class KeyPolicy:
 
     def _usages_of(self, object_class: ObjectClass, allowed: frozenset[str]) -> dict[Attribute, bool]:
         kem = _KEM_USAGES_OF_CLASS[object_class] if self.kind is KeyKind.ML_KEM_768 else ()
-        return _usage_flags((*_USAGES_OF_CLASS[object_class], *kem), allowed)
+        return usages_of_class(object_class, allowed) | _usage_flags(kem, allowed)
 
     def _flags(self) -> dict[Attribute, bool]:
         return {
@@ -170,6 +170,11 @@ class KeyPolicy:
     def _wrong_shape(self, attributes: Mapping[int, object]) -> list[str]:
         attribute, allowed = _SHAPES[self.kind]
         return [] if attributes.get(attribute) in allowed else [attribute.name]
+
+
+def usages_of_class(object_class: ObjectClass, allowed: frozenset[str]) -> dict[Attribute, bool]:
+    """Return yes or no for each usage that an object of the class has at all, ML-KEM's aside."""
+    return _usage_flags(_USAGES_OF_CLASS[object_class], allowed)
 
 
 def _usage_flags(names: Iterable[str], allowed: frozenset[str]) -> dict[Attribute, bool]:

@@ -249,7 +249,7 @@ class Token:
 
         def public_half(session: Session) -> ec.EllipticCurvePublicKey:
             session.key(label, policy)
-            return _public_half(session, label)
+            return read_public_half(session, label)
 
         public = self._sessions.run(public_half, doing=f"open the key {label!r}")
         self._sessions.watch(label, policy)
@@ -267,7 +267,7 @@ class Token:
             key = session.key(label, policy)
             if not policy.has_public_half:
                 return None
-            public = _public_half(session, label)
+            public = read_public_half(session, label)
             creation.verify_half(session, key, public, ways_of(session)[0])
             return public
 
@@ -377,5 +377,6 @@ def open_token(
     return Token(Sessions(loaded, login, quirks, size=sessions, wait=wait), login.token)
 
 
-def _public_half(session: Session, label: str) -> ec.EllipticCurvePublicKey:
+def read_public_half(session: Session, label: str) -> ec.EllipticCurvePublicKey:
+    """Return the public half that the token shows of a key; raises `KeyNotFound`, `KeyAmbiguous`, `KeyInvalid`."""
     return public_key_of(session.one(ObjectClass.PUBLIC_KEY, label)[Attribute.EC_POINT])

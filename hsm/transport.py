@@ -10,39 +10,39 @@ AES-256 over two random blocks.
 """
 
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import pkcs11
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
-from pkcs11 import MGF, Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 
 from hsm import errors
 from hsm.agreement import Way
-from hsm.creation import RSA_SIZE_BITS, new_label, open_wrapped, store_public, verify_half, verify_policy
+from hsm.creation import (
+    OAEP,
+    RFC_5649,
+    RSA_SIZE_BITS,
+    first_taken,
+    new_label,
+    open_wrapped,
+    rsa_public_key_of,
+    store_public,
+    verify_half,
+    verify_policy,
+)
 from hsm.generation import generate_pair, passing_names
-from hsm.policy import KEY_SIZE_BYTES, KeyKind, KeyPolicy
+from hsm.policy import KEY_SIZE_BYTES, KeyKind, KeyPolicy, usages_of_class
 from hsm.quirks import public_key_of
 from hsm.raw import NO_CAPABILITIES, RawKey, RawObject, Template, template
 from hsm.sessions import Session
 
-# SoftHSM 2.6.1 has SHA-1 alone, which does for OAEP: that rests on no collision.
-_OAEP: Final = ((Mechanism.SHA256, MGF.SHA256, None), (Mechanism.SHA_1, MGF.SHA1, None))
-# RFC 5649 by its newer and its older name, which NSS has for something else.
-_RFC_5649: Final = (Mechanism.AES_KEY_WRAP_KWP, Mechanism.AES_KEY_WRAP_PAD)
-_SECRET_USES: Final = (
-    *(Attribute.ENCRYPT, Attribute.DECRYPT, Attribute.SIGN, Attribute.VERIFY),
-    *(Attribute.WRAP, Attribute.UNWRAP, Attribute.DERIVE),
-)
-_PRIVATE_USES: Final = (Attribute.DECRYPT, Attribute.SIGN, Attribute.SIGN_RECOVER, Attribute.UNWRAP, Attribute.DERIVE)
-_PUBLIC_USES: Final = (Attribute.ENCRYPT, Attribute.VERIFY, Attribute.VERIFY_RECOVER, Attribute.WRAP, Attribute.DERIVE)
 _KEPT: Final = template({Attribute.PRIVATE: True, Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False})
 # Named last: SoftHSM sets a template's attributes in turn, and nothing after this one.
 _FIXED: Final = template({Attribute.MODIFIABLE: False})
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ def make_transport(session: Session, label: str) -> bytes:
             store=True,
             capabilities=NO_CAPABILITIES,
             mechanism=Mechanism.RSA_PKCS_KEY_PAIR_GEN,
-            public_template=template(names, {Attribute.TOKEN: True}, _uses(_PUBLIC_USES, Attribute.WRAP)),
+            public_template=template(names, {Attribute.TOKEN: True}, _one_use(ObjectClass.PUBLIC_KEY, "WRAP")),
             private_template=template(
-                names, {Attribute.TOKEN: True}, _KEPT, _uses(_PRIVATE_USES, Attribute.UNWRAP), _FIXED
+                names, {Attribute.TOKEN: True}, _KEPT, _one_use(ObjectClass.PRIVATE_KEY, "UNWRAP"), _FIXED
             ),
         )
-        wanted = template(_KEPT, _uses(_PRIVATE_USES, Attribute.UNWRAP), _FIXED)
+        wanted = template(_KEPT, _one_use(ObjectClass.PRIVATE_KEY, "UNWRAP"), _FIXED)
         found = private.get_attributes(tuple(wanted))
         wrong = [attribute.name for attribute, value in wanted.items() if found.get(attribute, False) != value]
         if wrong:
@@ -94,15 +94,15 @@ def wrap_new(session: Session, policy: KeyPolicy, transports: Sequence[bytes]) -
     """Make a key in this session and wrap it for each transport key. Raises `MechanismMissing`, `KeyInvalid`, `TokenFailed`."""
     with passing_names(session) as names:
         if policy.kind is KeyKind.HMAC_256:
-            carrier = _carrier(session, names, Attribute.DERIVE)
+            carrier = _carrier(session, names, "DERIVE")
             content, public = session.random(KEY_SIZE_BYTES), None
         else:
-            carrier = _carrier(session, names, Attribute.WRAP)
+            carrier = _carrier(session, names, "WRAP")
             generate_pair(session, replace(policy, extractable=True), names, stored=False)
             (half,) = session.search({Attribute.CLASS: ObjectClass.PUBLIC_KEY, **names})
             (key,) = session.search({Attribute.CLASS: ObjectClass.PRIVATE_KEY, **names})
             public = public_key_of(half[Attribute.EC_POINT])
-            content = _first(partial(carrier.wrap_key, key, mechanism=mechanism) for mechanism in _RFC_5649)
+            content = first_taken(partial(carrier.wrap_key, key, mechanism=mechanism) for mechanism in RFC_5649)
         return tuple(
             Wrapped(_under(_taken(session, transport, names), carrier), content, public) for transport in transports
         )
@@ -117,17 +117,19 @@ def unwrap(
     """
     with new_label(session, label) as names, passing_names(session) as passing:
         transport = session.one(ObjectClass.PRIVATE_KEY, transport_label)
-        use = Attribute.DERIVE if policy.kind is KeyKind.HMAC_256 else Attribute.UNWRAP
+        use = "DERIVE" if policy.kind is KeyKind.HMAC_256 else "UNWRAP"
         carrier = _opened(
-            transport, wrapped, template(passing, {Attribute.TOKEN: False}, _KEPT, _uses(_SECRET_USES, use))
+            transport,
+            wrapped,
+            template(passing, {Attribute.TOKEN: False}, _KEPT, _one_use(ObjectClass.SECRET_KEY, use)),
         )
         attributes = template(names, policy.secret_template(session.quirks))
         if policy.kind is KeyKind.HMAC_256:
             _derive(carrier, wrapped.content, attributes)
         else:
-            _first(
+            first_taken(
                 partial(open_wrapped, session, carrier, policy, attributes, wrapped.content, mechanism)
-                for mechanism in _RFC_5649
+                for mechanism in RFC_5649
             )
         verify_policy(session, label, policy)
         if wrapped.public is not None:
@@ -135,7 +137,7 @@ def unwrap(
             store_public(session, policy, names, wrapped.public)
 
 
-def _carrier(session: Session, names: Template, use: Attribute) -> RawKey:
+def _carrier(session: Session, names: Template, use: str) -> RawKey:
     """Return a new AES key that leaves this session wrapped and has one use."""
     return session.raw.generate_key(
         KeyType.AES,
@@ -146,7 +148,7 @@ def _carrier(session: Session, names: Template, use: Attribute) -> RawKey:
         template=template(
             names,
             {Attribute.TOKEN: False, Attribute.PRIVATE: True, Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: True},
-            _uses(_SECRET_USES, use),
+            _one_use(ObjectClass.SECRET_KEY, use),
         ),
     )
 
@@ -154,9 +156,10 @@ def _carrier(session: Session, names: Template, use: Attribute) -> RawKey:
 def _under(transport: RawKey, carrier: RawKey) -> tuple[bytes, ...]:
     """Wrap the carrier once for each hash that the token has for OAEP."""
     wrapped, refusal = [], None
-    for hashes in _OAEP:
+    for digest, mask, _ in OAEP:
+        oaep = (digest, mask, None)
         try:
-            wrapped.append(transport.wrap_key(carrier, mechanism=Mechanism.RSA_PKCS_OAEP, mechanism_param=hashes))
+            wrapped.append(transport.wrap_key(carrier, mechanism=Mechanism.RSA_PKCS_OAEP, mechanism_param=oaep))
         except pkcs11.PKCS11Error as error:
             refusal = error
     if not wrapped and refusal is not None:
@@ -165,20 +168,20 @@ def _under(transport: RawKey, carrier: RawKey) -> tuple[bytes, ...]:
 
 
 def _opened(transport: RawKey, wrapped: Wrapped, attributes: Template) -> RawKey:
-    return _first(
+    return first_taken(
         partial(
             transport.unwrap_key,
             ObjectClass.SECRET_KEY,
             KeyType.AES,
             carrier,
             mechanism=Mechanism.RSA_PKCS_OAEP,
-            mechanism_param=hashes,
+            mechanism_param=(digest, mask, None),
             store=False,
             capabilities=NO_CAPABILITIES,
             template=attributes,
         )
         for carrier in wrapped.carriers
-        for hashes in _OAEP
+        for digest, mask, _ in OAEP
     )
 
 
@@ -194,17 +197,6 @@ def _derive(carrier: RawKey, blocks: bytes, attributes: Template) -> None:
     )
 
 
-def _first(attempts: Iterable[Callable[[], _Result]]) -> _Result:
-    """Return what the first attempt gives that the token takes; raises its last refusal."""
-    refusal: pkcs11.PKCS11Error | None = None
-    for attempt in attempts:
-        try:
-            return attempt()
-        except pkcs11.PKCS11Error as error:
-            refusal = error
-    raise refusal or errors.KeyInvalid("There is nothing to open.")
-
-
 def _taken(session: Session, transport: bytes, names: Template) -> RawKey:
     """Make a public key object of a transport key; raises `KeyInvalid` if the token takes it for another."""
     numbers = _numbers(transport)
@@ -215,7 +207,7 @@ def _taken(session: Session, transport: bytes, names: Template) -> RawKey:
             kind,
             numbers,
             {Attribute.TOKEN: False, Attribute.PRIVATE: False},
-            _uses(_PUBLIC_USES, Attribute.WRAP),
+            _one_use(ObjectClass.PUBLIC_KEY, "WRAP"),
         )
     )
     if not hmac.compare_digest(_der(key), transport):
@@ -238,11 +230,8 @@ def _numbers(transport: bytes) -> Template:
 
 
 def _der(public: RawObject) -> bytes:
-    exponent, modulus = (int.from_bytes(public[name], "big") for name in (Attribute.PUBLIC_EXPONENT, Attribute.MODULUS))
-    key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return rsa_public_key_of(public).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _uses(among: Iterable[Attribute], use: Attribute) -> Template:
-    """Return yes for one use and no for the others, so that no token's default decides one."""
-    return {attribute: attribute is use for attribute in among}
+def _one_use(object_class: ObjectClass, usage: str) -> Template:
+    return template(usages_of_class(object_class, frozenset({usage})))

@@ -31,7 +31,7 @@ from keystore.ceremony.errors import (
 from keystore.ceremony.kinds import KeySpec
 from keystore.ceremony.outputs import second_opinion
 from keystore.ceremony.plan import OWN
-from keystore.ceremony.readback import record_key, spec_of
+from keystore.ceremony.readback import record_destroyed, record_key, spec_of
 from keystore.ceremony.steps import Action, Step
 from keystore.ceremony.transcript import Entry, file_digest, signed_message, write_new
 from keystore.errors import BackupCardRejected, CertificateRejected, MixedShares, TooFewShares
@@ -160,8 +160,7 @@ def _generate(spec: KeySpec, room: Room) -> None:
     """Make a key; one that was half-made when the ceremony was interrupted is destroyed first."""
     if room.state.making == spec.label and room.token.has(spec.label):
         room.token.destroy(spec.label)
-        facts = {"label": spec.label, "serial": room.token.serial, "why": "half-made"}
-        room.transcript.add("destroyed", room.plan.roles.administrator, **facts)
+        record_destroyed(spec.label, room.token, room, "half-made")
     room.state.making = spec.label
     room.state.save()
     generate(room.token, spec.label, spec.policy)
@@ -208,8 +207,7 @@ def _destroy_key(step: Step, room: Room) -> None:
             room.token.destroy(step.subject)
         room.state.destroyed.append(step.subject)
         room.state.save()
-    facts = {"label": step.subject, "serial": room.token.serial, "why": "as the file says"}
-    room.transcript.add("destroyed", room.plan.roles.administrator, **facts)
+    record_destroyed(step.subject, room.token, room, "as the file says")
     room.desk.say(f"destroyed: {step.subject}")
 
 
@@ -364,8 +362,7 @@ def _start_anew(room: Room) -> None:
     for label in set(labels) & set(room.state.made):
         if room.token.has(label):
             room.token.destroy(label)
-            facts = {"label": label, "serial": room.token.serial, "why": "half-made"}
-            room.transcript.add("destroyed", room.plan.roles.administrator, **facts)
+            record_destroyed(label, room.token, room, "half-made")
     room.state.made = sorted({*room.state.made, *labels})
     room.state.save()
 

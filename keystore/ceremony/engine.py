@@ -26,6 +26,7 @@ from keystore.ceremony.errors import (
 from keystore.ceremony.openssl import OpenSsl
 from keystore.ceremony.outputs import require_openssl
 from keystore.ceremony.plan import Issuer, Plan
+from keystore.ceremony.readback import record_destroyed
 from keystore.ceremony.steps import SIGN, Step, script
 from keystore.ceremony.transcript import State, Transcript, file_digest, require_absent, source_digest
 from keystore.ceremony.verify import FORMAT, verify_earlier
@@ -227,8 +228,7 @@ def _destroy_in(name: str, labels: list[str], room: Room) -> list[str]:
 def _destroy(room: Room, token: Token, label: str) -> None:
     if token.has(label):
         token.destroy(label)
-    facts = {"label": label, "serial": token.serial, "why": "the ceremony was aborted"}
-    room.transcript.add("destroyed", room.plan.roles.administrator, **facts)
+    record_destroyed(label, token, room, "the ceremony was aborted")
 
 
 def _remove_outputs(room: Room) -> list[str]:

@@ -1,4 +1,4 @@
-"""Keys as their token tells of them when they are there: shown, and put into the transcript."""
+"""Keys as their token tells of them when they are there: shown, and put into the transcript, as is that they are gone."""
 
 from hsm import ObjectInfo, Token
 from hsm.errors import KeyNotFound
@@ -24,6 +24,12 @@ def record_key(spec: KeySpec, token: Token, room: Room, *, imported: bool = Fals
         room.desk.say(f"    {name}: {value}")
     if public:
         room.desk.say(f"    public key: {public}")
+
+
+def record_destroyed(label: str, token: Token, room: Room, why: str) -> None:
+    """Put into the transcript that a token no longer holds what had this label."""
+    facts = {"label": label, "serial": token.serial, "why": why}
+    room.transcript.add("destroyed", room.plan.roles.administrator, **facts)
 
 
 def _secret_half(token: Token, spec: KeySpec) -> ObjectInfo:

@@ -13,7 +13,7 @@ from hsm import Token, Wrapped
 from keystore.backup import RecoverableKey, check_by, probe_by
 from keystore.ceremony.console import Room
 from keystore.ceremony.errors import TransportKeyWrong, TwinsDiffer
-from keystore.ceremony.readback import record_key, spec_of
+from keystore.ceremony.readback import record_destroyed, record_key, spec_of
 from keystore.ceremony.steps import Step
 
 TRANSPORT: Final = "twin-transport"
@@ -99,4 +99,4 @@ def _destroy_everywhere(label: str, room: Room, *, why: str) -> None:
     for token in room.changed_tokens.values():
         if token.has(label):
             token.destroy(label)
-            room.transcript.add("destroyed", room.plan.roles.administrator, label=label, serial=token.serial, why=why)
+            record_destroyed(label, token, room, why)
