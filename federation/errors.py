@@ -492,10 +492,10 @@ class GrantMissing(Authorization):
 
 
 class GrantInvalid(Authorization):
-    """The grant is not this patient's signature, or not for this doctor."""
+    """The grant does not bear its signer's signature, or is not for who shows it."""
 
     reason = "GRANT_INVALID"
-    in_words = "The consent is not this patient's, or is for another doctor."
+    in_words = "The consent is not this patient's, or is for somebody else."
 
 
 class GrantExpired(Authorization):
@@ -506,7 +506,7 @@ class GrantExpired(Authorization):
 
 
 class GrantRevoked(Authorization):
-    """The patient took the grant back."""
+    """The grant was taken back."""
 
     reason = "GRANT_REVOKED"
     in_words = "The patient has taken this consent back."
@@ -517,6 +517,76 @@ class GrantScope(Authorization):
 
     reason = "GRANT_SCOPE"
     in_words = "The patient's consent does not cover this."
+
+
+class DutyMissing(Authorization):
+    """The grant is for those on duty, or this is a deposit, and no duty was shown."""
+
+    reason = "DUTY_MISSING"
+    in_words = "Only a doctor on duty there may do this, and no duty was shown. Is the roster up to date?"
+
+
+class DutyInvalid(Authorization):
+    """The duty is not signed by its hospital, or is at another hospital, in another department, or another doctor's."""
+
+    reason = "DUTY_INVALID"
+    in_words = "The duty is not where the patient's consent is for."
+
+
+class DutyExpired(Authorization):
+    """The duty is not yet, or no longer, valid."""
+
+    reason = "DUTY_EXPIRED"
+    in_words = "The duty has ended, or has not begun."
+
+
+class DutyRevoked(Authorization):
+    """The hospital took the duty back."""
+
+    reason = "DUTY_REVOKED"
+    in_words = "The hospital has taken this duty back."
+
+
+class NotOnDuty(Authorization):
+    """The hospital's roster does not say that the doctor works there now."""
+
+    reason = "NOT_ON_DUTY"
+    in_words = "The hospital's roster does not name this doctor now. Ask its desk."
+
+
+class DeputyInvalid(Authorization):
+    """The mandate or guardianship is of another patient, for another deputy, or is missing where a deputy signed."""
+
+    reason = "DEPUTY_INVALID"
+    in_words = "Whoever signed does not stand for this patient."
+
+
+class DeputyExpired(Authorization):
+    """The mandate or guardianship is not yet, or no longer, valid."""
+
+    reason = "DEPUTY_EXPIRED"
+    in_words = "The deputy no longer stands for this patient, or not yet."
+
+
+class DeputyRevoked(Authorization):
+    """The mandate or guardianship was taken back."""
+
+    reason = "DEPUTY_REVOKED"
+    in_words = "The patient has taken the deputy's mandate back."
+
+
+class DeputyPowers(Authorization):
+    """The mandate or guardianship does not give the power to do this."""
+
+    reason = "DEPUTY_POWERS"
+    in_words = "The deputy may not do this in the patient's name."
+
+
+class NotOwnRecord(Authorization):
+    """Somebody asks for its own records who is not their patient, nor its deputy."""
+
+    reason = "NOT_OWN_RECORD"
+    in_words = "These are not your own records."
 
 
 class EmergencyNotSupported(Authorization):

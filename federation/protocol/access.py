@@ -1,170 +1,371 @@
-"""Why somebody may do something with a patient's records: what is shown, and the one decision on it (C1).
+"""Why somebody may do something with a patient's records: one decision, at the public cloud and at every hospital.
 
-Today that is the patient's grant, which is made, opened and taken back here too. What is shown for it, an `AccessClaim`, is
-nobody's right yet; `authorize`, the same at the public cloud and at every hospital, makes an `Access` of it.
+`decide` is pure: facts in, `Allowed` or `Refused` out. Whoever calls it has verified the signatures behind the facts
+(`federation.protocol.shown`), and calls it before it searches. What no rule allows is refused. tests/decisions/ holds its known
+answers, for every language.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
 from federation.errors import (
+    Authorization,
+    DeputyExpired,
+    DeputyInvalid,
+    DeputyPowers,
+    DeputyRevoked,
+    DutyExpired,
+    DutyInvalid,
+    DutyMissing,
+    DutyRevoked,
     EmergencyNotSupported,
     GrantExpired,
     GrantInvalid,
     GrantMissing,
+    GrantRevoked,
     GrantScope,
-    IdentityMismatch,
-    MalformedMessage,
-    SignatureInvalid,
+    NotOwnRecord,
 )
-from federation.protocol.parties import Entropy, Party
-from federation.protocol.sealing import after_opening
-from federation.protocol.statements import (
-    digest_or_empty,
-    open_statement,
-    peek_statement,
-    sign_statement,
-    signed_digest_or_empty,
-)
-from federation.protocol.time import Freshness, Instant, milliseconds
-from federation.protocol.verifier import VerifiedParty, Verifier
+from federation.protocol.time import Instant, milliseconds
 from federation.v1 import statement_pb2 as pb
-from federation.v1.record_pb2 import Deposit, RecordQuery
-from federation.v1.search_pb2 import SearchQuery
-from federation.v1.statement_pb2 import ROLE_PATIENT, Grant, SignedStatement
 from keystore.identities import ANY, DoctorId, HospitalId, PatientId
-from keystore.transcript import digest, statement_digest
 
 S = TypeVar("S")
 
 BEGUN = "BEGUN"
 
+DOCTORS_LIFE = timedelta(hours=24)
+DEPARTMENTS_LIFE = timedelta(days=30)
+HOSPITALS_LIFE = timedelta(days=90)
+LONGEST_GRANT = timedelta(days=366)
+LONGEST_MANDATE = timedelta(days=1827)
+LONGEST_GUARDIANSHIP = timedelta(days=18 * 366)
+LONGEST_DUTY = timedelta(hours=24)
+
+Right = pb.Right.ValueType
+Power = pb.Power.ValueType
+Sensitivity = pb.Sensitivity.ValueType
+
 
 @dataclass(frozen=True)
-class Use:
-    """What somebody wants to do. `department_class` and `hospital` None: not of this decision."""
+class Validity:
+    """From when to when something holds, its end not included."""
 
-    right: "pb.Right.ValueType"
+    not_before: Instant
+    not_after: Instant
+
+    def holds(self, *, now: Instant, skew_ms: int) -> bool:
+        """Return whether it is valid now; what began by a clock that is ahead within `skew_ms` has begun."""
+        return self.not_before <= now + skew_ms and now < self.not_after
+
+    def is_life(self, longest: timedelta) -> bool:
+        """Return whether it begins before it ends, and is no longer than that."""
+        return 0 < self.not_after - self.not_before <= milliseconds(longest)
+
+
+@dataclass(frozen=True)
+class ToDoctor:
+    """Granted to a doctor, under whichever certificate of that authority."""
+
     doctor_id: DoctorId
-    certificate_digest: bytes
-    hospital: HospitalId | None
-    department_class: str | None
+    authority_id: str
 
 
 @dataclass(frozen=True)
-class Access:
-    """Why something is allowed with a patient's records, and what. `id` and `digest` are those of the grant."""
+class ToDepartment:
+    """Granted to those on duty in departments of a class at a hospital."""
 
-    patient_id: PatientId
+    hospital_id: HospitalId
+    department_class: str
+
+
+@dataclass(frozen=True)
+class ToHospital:
+    """Granted to those on duty at a hospital."""
+
+    hospital_id: HospitalId
+
+
+Grantee = ToDoctor | ToDepartment | ToHospital
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a grant says."""
+
     id: bytes
-    digest: bytes
-    rights: Sequence["pb.Right.ValueType"]
+    patient_id: PatientId
+    signer_id: PatientId
+    grantee: Grantee | None
     hospitals: Sequence[str]
     department_classes: Sequence[str]
-    until: Instant
+    highest_sensitivity: Sensitivity
+    rights: Sequence[Right]
+    stated_at: Instant
+    validity: Validity
 
-    @classmethod
-    def by_grant(cls, grant: Grant, signed: SignedStatement) -> "Access":
-        """Return the access that a grant means."""
-        return cls(
-            patient_id=PatientId(grant.patient_id),
-            id=grant.grant_id,
-            digest=statement_digest("grant", signed.statement),
-            rights=tuple(grant.rights),
-            hospitals=tuple(grant.hospitals),
-            department_classes=tuple(grant.department_classes),
-            until=grant.not_after,
-        )
 
-    def require(self, use: Use) -> None:
-        """Raise GrantScope unless the use is among what it allows."""
-        if use.right not in self.rights:
-            raise GrantScope("the grant does not give this right")  # grant.8
-        if use.hospital is not None and not covers(self.hospitals, use.hospital):
-            raise GrantScope("the grant is not for this hospital")  # grant.9
-        if use.department_class is not None and not covers(self.department_classes, use.department_class):
-            raise GrantScope("the grant is not for this department class")  # grant.10
+@dataclass(frozen=True)
+class Deputyship:
+    """What a mandate or a guardianship says. `kind` is its label: "mandate" or "guardian"."""
+
+    kind: str
+    id: bytes
+    patient_id: PatientId
+    deputy_id: PatientId
+    powers: Sequence[Power]
+    stated_at: Instant
+    validity: Validity
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What a duty says."""
+
+    id: bytes
+    hospital_id: HospitalId
+    doctor_id: DoctorId
+    department_classes: Sequence[str]
+    validity: Validity
+
+
+@dataclass(frozen=True)
+class Consent:
+    """By a grant, of the patient or of a deputy; for those on duty, or to deposit, with a duty."""
+
+    grant: Grant
+    deputyship: Deputyship | None = None
+    duty: Duty | None = None
+
+
+@dataclass(frozen=True)
+class OwnAccess:
+    """The patient itself, or a deputy."""
+
+    deputyship: Deputyship | None = None
+
+
+@dataclass(frozen=True)
+class Emergency:
+    """A declared emergency: refused in this release."""
+
+
+Access = Consent | OwnAccess | Emergency
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, proved. `authority_id` is that of a doctor's certificate, None of a patient."""
+
+    role: "pb.Role.ValueType"
+    identity: str
+    authority_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What somebody wants to do with whose records. What is None is not of this decision."""
+
+    asker: Asker
+    right: Right | None
+    patient_id: PatientId
+    hospital_id: HospitalId | None = None
+    department_class: str | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What became of the statements that are shown, as far as it is known here. `revoked` holds "grant", "deputyship", "duty"."""
+
+    revoked: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What this receiver allows: how far clocks may differ."""
+
+    skew_ms: int = 5000
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """It may be done, as far as this goes. `ground` is "consent", "own" or "deputy".
+
+    What lies beyond is not on file for who asks: other hospitals, other classes, records of a higher sensitivity.
+    """
+
+    ground: str
+    hospitals: Sequence[str]
+    department_classes: Sequence[str]
+    highest_sensitivity: Sensitivity
 
     def classes(self, asked: str, published: frozenset[str]) -> tuple[str, ...]:
         """Return the classes that the question and the access both cover. Raises GrantScope for none."""
         wanted = sorted(published) if asked == ANY else [asked]
         covered = tuple(name for name in wanted if covers(self.department_classes, name))
         if not covered:
-            raise GrantScope("the grant is not for this department class")  # D2.15, D4.16
+            raise GrantScope("the grant is not for this department class")  # D2.12, D4.13
         return covered
 
 
 @dataclass(frozen=True)
-class AccessClaim:
-    """What somebody shows for access to a patient's records, or nothing. None of it is decided yet."""
+class Refused:
+    """It may not be done, and why: what a proved asker is told of it is the outcome of this error."""
 
-    patient_id: PatientId
-    grant: SignedStatement | None = None
-    patient_key_statement: SignedStatement | None = None
-    emergency: SignedStatement | None = None
-
-    @classmethod
-    def of(cls, message: RecordQuery | Deposit | SearchQuery) -> "AccessClaim":
-        """Return what a message shows."""
-        emergency = None
-        if not isinstance(message, Deposit) and message.HasField("emergency"):
-            emergency = message.emergency
-        return cls(
-            patient_id=PatientId(message.patient_id),
-            grant=message.grant if message.HasField("grant") else None,
-            patient_key_statement=message.patient_key_statement if message.HasField("patient_key_statement") else None,
-            emergency=emergency,
-        )
+    error: Authorization
 
     @property
-    def digest(self) -> bytes:
-        """Return H(grant or emergency), or nothing where there is neither: in c_P, Sig_P2 and the log."""
-        if self.emergency is not None:
-            return statement_digest("bg", self.emergency.statement)
-        return digest_or_empty("grant", self.grant)
-
-    @property
-    def signed_digest(self) -> bytes:
-        """Return Hs(grant or emergency): nothing that the cloud decides by can be exchanged under Sig_D2."""
-        if self.emergency is not None:
-            return signed_digest_or_empty("bg", self.emergency)
-        return signed_digest_or_empty("grant", self.grant)
-
-    @property
-    def claimed(self) -> Access | None:
-        """Return the access that it says that it is, unverified: for who shows it. Raises MalformedMessage."""
-        return None if self.grant is None else Access.by_grant(peek_statement(Grant, self.grant), self.grant)
-
-    def require_supported(self) -> None:
-        """Raise EmergencyNotSupported for an emergency."""
-        if self.emergency is not None:
-            raise EmergencyNotSupported("emergencies are not served in this release")  # D2.10, D4.10
-
-    def authorize(self, use: Use, verifier: Verifier, *, now: Instant) -> Access:
-        """Decide on CRED(P), then on the grant. Raises Authorization for the grant, Rejected for a false patient."""
-        self.require_supported()
-        if self.grant is None or self.patient_key_statement is None:
-            raise GrantMissing("no grant, no record")  # D2.11, D4.12, STO.14
-        with after_opening():
-            patient = verifier.party(self.patient_key_statement, ROLE_PATIENT, now=now)  # D2.12, D4.13, STO.15
-            if patient.identity != self.patient_id:
-                raise IdentityMismatch("the patient's key statement is another patient's")  # D2.13, D4.14, STO.16
-        return authorize(self.grant, patient, use, verifier, now=now)  # D2.14, D4.15, STO.17
+    def reason(self) -> str:
+        """Return the reason's name."""
+        return self.error.reason
 
 
-def authorize(
-    signed: SignedStatement | None, patient: VerifiedParty, use: Use, verifier: Verifier, *, now: Instant
-) -> Access:
-    """Return the access if it allows this use now. Raises Authorization: missing, invalid, expired, revoked, or its scope."""
-    if signed is None:
-        raise GrantMissing("no grant, no record")  # grant.1
-    grant = open_grant_for(signed, patient, use.doctor_id, use.certificate_digest, verifier.freshness, now=now)
-    verifier.lists.require_grant_good(patient.patient_id, grant.grant_id)  # grant.7
-    access = Access.by_grant(grant, signed)
-    access.require(use)
-    return access
+def decide(
+    access: Access | None, question: Question, standing: Standing, policy: Policy, *, now: Instant
+) -> Allowed | Refused:
+    """Decide. `access` is None where nothing was shown."""
+    rule = _Rule(question, standing, policy, now)
+    try:
+        match access:
+            case Consent():
+                return rule.by_consent(access)
+            case OwnAccess():
+                return rule.by_own_right(access)
+            case Emergency():
+                raise EmergencyNotSupported("emergencies are not served in this release")  # access.2
+            case _:
+                raise GrantMissing("no grant, no record")  # access.1
+    except Authorization as error:
+        return Refused(error)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """The rules over one question, each a check that raises."""
+
+    question: Question
+    standing: Standing
+    policy: Policy
+    now: Instant
+
+    def by_consent(self, consent: Consent) -> Allowed:
+        grant, question = consent.grant, self.question
+        if grant.patient_id != question.patient_id:
+            raise GrantInvalid("the grant is about another patient")  # grant.4
+        self._require_signer(consent)
+        if not grant.validity.is_life(LONGEST_GRANT):
+            # grant.6
+            raise GrantInvalid(f"a grant begins before it ends, and ends after at most {LONGEST_GRANT.days} days")
+        if not self._holds(grant.validity):
+            raise GrantExpired("the grant is not yet, or no longer, valid")  # grant.7
+        if "grant" in self.standing.revoked:
+            raise GrantRevoked("the grant was taken back")  # grant.8
+        self._require_grantee(consent)
+        if question.right is not None and question.right not in grant.rights:
+            raise GrantScope("the grant does not give this right")  # grant.12
+        if question.hospital_id is not None and not covers(grant.hospitals, question.hospital_id):
+            raise GrantScope("the grant is not for this hospital")  # grant.13
+        if question.department_class is not None and not covers(grant.department_classes, question.department_class):
+            raise GrantScope("the grant is not for this department class")  # grant.14
+        if grant.highest_sensitivity not in _GRANTED:
+            raise GrantInvalid("no grant opens what is secret")  # grant.15
+        return Allowed("consent", grant.hospitals, grant.department_classes, grant.highest_sensitivity)
+
+    def by_own_right(self, own: OwnAccess) -> Allowed:
+        question, deputyship = self.question, own.deputyship
+        if question.asker.role != pb.ROLE_PATIENT:
+            raise NotOwnRecord("only a patient has records of its own")  # own.1
+        if question.right not in _OWN:
+            raise NotOwnRecord("a patient finds and reads; it deposits no encounter")  # own.2
+        if deputyship is None:
+            if question.asker.identity != question.patient_id:
+                raise NotOwnRecord("these are another patient's records")  # own.3
+            return Allowed("own", (ANY,), (ANY,), pb.SENSITIVITY_SECRET)
+        self._require_deputy(deputyship, question.asker.identity, pb.POWER_READ)
+        return Allowed("deputy", (ANY,), (ANY,), pb.SENSITIVITY_RESTRICTED)
+
+    def _require_signer(self, consent: Consent) -> None:
+        grant, deputyship = consent.grant, consent.deputyship
+        if grant.signer_id == grant.patient_id:
+            if deputyship is not None:
+                raise DeputyInvalid("the patient itself signed the grant, and a deputyship is shown")  # grant.5
+            return
+        if deputyship is None:
+            raise DeputyInvalid(
+                "somebody else than the patient signed the grant, and no deputyship is shown"
+            )  # grant.5
+        self._require_deputy(deputyship, grant.signer_id, pb.POWER_GRANT)
+
+    def _require_deputy(self, deputyship: Deputyship, deputy_id: str, power: Power) -> None:
+        if deputyship.patient_id != self.question.patient_id or deputyship.deputy_id != deputy_id:
+            raise DeputyInvalid("the deputyship is of another patient, or for another deputy")  # deputy.1
+        if deputyship.patient_id == deputyship.deputy_id:
+            raise DeputyInvalid("nobody is its own deputy")  # deputy.2
+        longest = LONGEST_MANDATE if deputyship.kind == "mandate" else LONGEST_GUARDIANSHIP
+        if not deputyship.validity.is_life(longest):
+            raise DeputyInvalid(f"a {deputyship.kind} lives at most {longest.days} days")  # deputy.3
+        if not self._holds(deputyship.validity):
+            raise DeputyExpired("the deputyship is not yet, or no longer, valid")  # deputy.4
+        if "deputyship" in self.standing.revoked:
+            raise DeputyRevoked("the deputyship was taken back")  # deputy.5
+        if power not in deputyship.powers:
+            raise DeputyPowers("the deputyship does not give this power")  # deputy.6
+
+    def _require_grantee(self, consent: Consent) -> None:
+        asker, grantee, duty = self.question.asker, consent.grant.grantee, consent.duty
+        if asker.role != pb.ROLE_DOCTOR:
+            raise GrantInvalid("a grant is for doctors")  # grant.9
+        match grantee:
+            case ToDoctor():
+                if (grantee.doctor_id, grantee.authority_id) != (asker.identity, asker.authority_id):
+                    raise GrantInvalid("the grant is for another doctor, or one of another authority")  # grant.10
+            case ToDepartment():
+                self._require_duty(duty, grantee.hospital_id)
+                if duty is None or grantee.department_class not in duty.department_classes:
+                    raise DutyInvalid("the duty is not in the department that the grant is for")  # grant.11
+            case ToHospital():
+                self._require_duty(duty, grantee.hospital_id)
+            case _:
+                raise GrantInvalid("the grant is for nobody that is known here")  # grant.10
+        if self.question.right == pb.RIGHT_WRITE:
+            self._require_duty(duty, self.question.hospital_id)
+
+    def _require_duty(self, duty: Duty | None, hospital_id: HospitalId | None) -> None:
+        asker = self.question.asker
+        require_duty(duty, hospital_id, asker.identity, self.standing, self.policy, now=self.now)
+
+    def _holds(self, validity: Validity) -> bool:
+        return validity.holds(now=self.now, skew_ms=self.policy.skew_ms)
+
+
+def require_duty(
+    duty: Duty | None,
+    hospital_id: HospitalId | None,
+    doctor_id: str,
+    standing: Standing,
+    policy: Policy,
+    *,
+    now: Instant,
+) -> None:
+    """Require that this doctor is on duty at this hospital now. Raises DutyMissing, DutyInvalid, DutyExpired, DutyRevoked."""
+    if duty is None:
+        raise DutyMissing("no duty is shown, and the grant, or a deposit, asks for one")  # duty.1
+    if duty.hospital_id != hospital_id:
+        raise DutyInvalid("the duty is at another hospital")  # duty.2
+    if duty.doctor_id != doctor_id:
+        raise DutyInvalid("the duty is another doctor's")  # duty.3
+    if not duty.validity.is_life(LONGEST_DUTY):
+        raise DutyInvalid("a duty lives at most 24 hours")  # duty.4
+    if not duty.validity.holds(now=now, skew_ms=policy.skew_ms):
+        raise DutyExpired("the duty is not yet, or no longer, valid")  # duty.5
+    if "duty" in standing.revoked:
+        raise DutyRevoked("the hospital took the duty back")  # duty.6
+
+
+_GRANTED = frozenset({pb.SENSITIVITY_NORMAL, pb.SENSITIVITY_RESTRICTED})
+_OWN = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ})
 
 
 def covers(allowed: Sequence[str], value: str) -> bool:
@@ -174,16 +375,18 @@ def covers(allowed: Sequence[str], value: str) -> bool:
 
 @dataclass(frozen=True)
 class AccessEvent:
-    """Who was given, or denied, what: an entry of the access log. `authorization` is the digest of what was shown.
+    """Who was given, or denied, what: an entry of the access log. `authorization` is H(access).
 
-    `reason` is BEGUN when it is about to be done, "OK" when it was, or an error's reason; `detail` says how far it came.
+    `ground` says by what: "consent", "own", "deputy", "emergency" or, where nothing was shown, "none". `reason` is BEGUN when it
+    is about to be done, "OK" when it was, or an error's reason; `detail` says how far it came.
     """
 
     kind: str
-    doctor_id: DoctorId
+    asker_id: str
     patient_id: PatientId
     scope: str
     authorization: bytes
+    ground: str
     reason: str
     detail: str = ""
 
@@ -198,97 +401,3 @@ class Logged(Generic[S]):
     def recorded(self) -> S:
         """Return the state: the caller says that the event is durable."""
         return self._next
-
-
-DEFAULT_LIFE = timedelta(hours=24)
-LONGEST_LIFE = timedelta(days=366)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a patient allows a doctor. Empty lists allow nothing; ANY allows every one."""
-
-    hospitals: Sequence[str] = (ANY,)
-    department_classes: Sequence[str] = (ANY,)
-    rights: Sequence["pb.Right.ValueType"] = (pb.RIGHT_INDEX, pb.RIGHT_READ, pb.RIGHT_WRITE)
-    purpose: str = "consultation"
-    life: timedelta = DEFAULT_LIFE
-
-
-def make_grant(
-    patient: Party, doctor_id: DoctorId, certificate: bytes, terms: Terms, *, now: Instant, entropy: Entropy
-) -> SignedStatement:
-    """Sign a grant for one doctor (PRK_P). Raises GrantInvalid for a life that none may have."""
-    grant = Grant(
-        grant_id=entropy(16),
-        patient_id=patient.identity,
-        patient_serial=patient.self_.serial,
-        doctor_id=doctor_id,
-        doctor_certificate_digest=digest(certificate),
-        hospitals=terms.hospitals,
-        department_classes=terms.department_classes,
-        rights=terms.rights,
-        purpose=terms.purpose,
-        not_before=now,
-        not_after=now + milliseconds(terms.life),
-    )
-    _require_life(grant)
-    return sign_statement("grant", grant, patient.signing_key)
-
-
-def open_grant(signed: SignedStatement, patient: VerifiedParty) -> Grant:
-    """Verify that the patient signed this grant for its own live credential, and for a life that one may have.
-
-    Raises GrantInvalid.
-    """
-    try:
-        grant = open_statement("grant", Grant, signed, patient.key)
-    except (SignatureInvalid, MalformedMessage) as error:
-        raise GrantInvalid("the grant does not bear this patient's signature") from error  # grant.2
-    if grant.patient_id != patient.identity or grant.patient_serial != patient.serial:
-        raise GrantInvalid("the grant is another patient's, or of an earlier registration")  # grant.3
-    _require_life(grant)
-    return grant
-
-
-def named_for_revocation(signed: SignedStatement, patient: VerifiedParty) -> Grant:
-    """Return the grant that a patient takes back. Raises GrantInvalid unless it says that it is this patient's.
-
-    Whichever credential it was signed under, and whether its signature holds: what is revoked is (ID_P, grant id), the
-    patient's own name space, and nobody else's grant is in it.
-    """
-    try:
-        grant = peek_statement(Grant, signed)
-    except MalformedMessage as error:
-        raise GrantInvalid("what is to be revoked is no grant") from error  # rev.1
-    if grant.patient_id != patient.identity:
-        raise GrantInvalid("the grant is another patient's")  # rev.2
-    _require_life(grant)  # else an entry of the list, which is for everybody, would stay for ever
-    return grant
-
-
-def _require_life(grant: Grant) -> None:
-    if not 0 < grant.not_after - grant.not_before <= milliseconds(LONGEST_LIFE):
-        # grant.4, rev.3
-        raise GrantInvalid(f"a grant begins before it ends, and ends after at most {LONGEST_LIFE.days} days")
-
-
-def open_grant_for(
-    signed: SignedStatement,
-    patient: VerifiedParty,
-    doctor_id: DoctorId,
-    certificate_digest: bytes,
-    freshness: Freshness,
-    *,
-    now: Instant,
-) -> Grant:
-    """Return the grant if its patient signed it for this doctor with this Cert_D, and now is its time (eq. 24).
-
-    Raises GrantInvalid, GrantExpired.
-    """
-    grant = open_grant(signed, patient)
-    if grant.doctor_id != doctor_id or grant.doctor_certificate_digest != certificate_digest:
-        raise GrantInvalid("the grant is for another doctor")  # grant.5
-    if not freshness.begun(grant.not_before, now=now) or now >= grant.not_after:
-        raise GrantExpired("the grant is not yet, or no longer, valid")  # grant.6
-    return grant

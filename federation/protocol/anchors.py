@@ -13,7 +13,6 @@ from federation.errors import (
     CloudKeyRevoked,
     CloudKeyUnknown,
     CredentialRevoked,
-    GrantRevoked,
     IssuerRevoked,
     IssuerUnknown,
     MalformedMessage,
@@ -219,9 +218,14 @@ def serial_entry(serial: bytes) -> bytes:
     return digest(transcript("serial", serial))
 
 
-def grant_entry(patient_id: PatientId, grant_id: bytes) -> bytes:
-    """Return the revocation list's entry of a grant: H(T("gid", ID_P, grant id))."""
-    return digest(transcript("gid", text(patient_id), grant_id))
+def statement_entry(kind: str, owner_id: str, statement_id: bytes) -> bytes:
+    """Return the revocation list's entry of a grant, mandate, guardian or duty: H(T("revoked", kind, about whom, id))."""
+    return digest(transcript("revoked", text(kind), text(owner_id), statement_id))
+
+
+def sweep_entry(patient_id: PatientId) -> bytes:
+    """Return whose sweep the revocation list names: H(T("sweep", ID_P))."""
+    return digest(transcript("sweep", text(patient_id)))
 
 
 @dataclass(frozen=True)
@@ -267,18 +271,29 @@ class Lists:
         if key_id in self._key_ids:
             raise CredentialRevoked("the encryption key is revoked")  # ek.8
 
-    def require_grant_good(self, patient_id: PatientId, grant_id: bytes) -> None:
-        """Raise GrantRevoked for a revoked grant."""
-        if grant_entry(patient_id, grant_id) in self._grants:
-            raise GrantRevoked("the patient took this grant back")  # grant.7
+    def is_revoked(self, kind: str, owner_id: str, statement_id: bytes) -> bool:
+        """Return whether a statement of this kind ("grant", "mandate", "guardian", "duty") was taken back by itself."""
+        return statement_entry(kind, owner_id, statement_id) in self._statements
+
+    def is_taken_back(self, kind: str, patient_id: PatientId, statement_id: bytes, stated_at: Instant) -> bool:
+        """Return whether it was taken back by itself, or with all that its patient signed; a guardian isn't the patient's."""
+        swept = kind != "guardian" and stated_at < self._sweeps.get(sweep_entry(patient_id), 0)
+        return swept or self.is_revoked(kind, patient_id, statement_id)
 
     @cached_property
     def _serials(self) -> frozenset[bytes]:
         return frozenset(self.revocations.serials if self.revocations else ())
 
     @cached_property
-    def _grants(self) -> frozenset[bytes]:
-        return frozenset(self.revocations.grants if self.revocations else ())
+    def _statements(self) -> frozenset[bytes]:
+        return frozenset(self.revocations.statements if self.revocations else ())
+
+    @cached_property
+    def _sweeps(self) -> Mapping[bytes, Instant]:
+        found: dict[bytes, Instant] = {}
+        for sweep in self.revocations.sweeps if self.revocations else ():
+            found[sweep.patient_digest] = max(sweep.before, found.get(sweep.patient_digest, 0))
+        return found
 
     @cached_property
     def _key_ids(self) -> frozenset[bytes]:

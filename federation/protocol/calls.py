@@ -1,6 +1,6 @@
 """The single calls of registered parties to the public cloud: one sealed message, signed over its fields and ID_C.
 
-pub (publish), ekput (renew), tlsca (TLS identity), tkt (ticket), rev (revoke a grant): the same steps for each. The cloud
+pub (publish), ekput (renew), tlsca (TLS identity), tkt (ticket), rev (take statements back): the same steps for each. The cloud
 opens the call, learns whose it claims to be, looks that party up, and verifies.
 """
 
@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 
 from federation.errors import IdentityMismatch
+from federation.protocol.consent import deputyship_statement
 from federation.protocol.parties import Pending
 from federation.protocol.sealing import (
     UNNAMED,
@@ -22,18 +23,19 @@ from federation.protocol.sealing import (
     require_session_id,
     seal_opening,
 )
-from federation.protocol.statements import peek_statement, verify_signature
+from federation.protocol.statements import peek_statement, signed_digest_or_empty, verify_signature
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import EncryptionKey, VerifiedParty
 from federation.v1 import publication_pb2 as pub
+from federation.v1 import revocation_pb2 as rev
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, TicketRequest, TlsIdentityRequest
 from federation.v1.publication_pb2 import Publication
-from federation.v1.revocation_pb2 import GrantRevocation
+from federation.v1.revocation_pb2 import Revocation
 from federation.v1.statement_pb2 import EncryptionKeyStatement, KeyStatement
 from keystore.encryption import Keyring
 from keystore.signatures import SigningKey
-from keystore.transcript import digest, text, transcript, u64
+from keystore.transcript import digest, listing, row, text, transcript, u64
 
 M = TypeVar("M", bound=Message)
 
@@ -116,8 +118,32 @@ def _renewal_owner(payload: EncryptionKeyRenewal) -> str:
     return peek_statement(EncryptionKeyStatement, payload.encryption_key_statement).identity
 
 
-def _revoking_patient(payload: GrantRevocation) -> str:
-    return peek_statement(KeyStatement, payload.patient_key_statement).identity
+STATEMENT_NAMES: dict["rev.StatementKind.ValueType", str] = {
+    rev.STATEMENT_KIND_GRANT: "grant",
+    rev.STATEMENT_KIND_MANDATE: "mandate",
+    rev.STATEMENT_KIND_GUARDIAN: "guardian",
+    rev.STATEMENT_KIND_DUTY: "duty",
+}
+
+
+def _revocation_fields(payload: Revocation) -> tuple[bytes, ...]:
+    revoked = [row(text(STATEMENT_NAMES[one.kind]), one.statement.statement) for one in payload.statements]
+    deputyship = b""
+    if payload.HasField("deputyship"):
+        deputyship = signed_digest_or_empty(*deputyship_statement(payload.deputyship))
+    return (
+        text(payload.owner_id),
+        listing(revoked),
+        u64(payload.before) if payload.HasField("before") else b"",
+        deputyship,
+        payload.key_statement.statement,
+        payload.nonce,
+        u64(payload.sent_at),
+    )
+
+
+def _revoking_party(payload: Revocation) -> str:
+    return peek_statement(KeyStatement, payload.key_statement).identity
 
 
 PUBLISH = Call(
@@ -150,8 +176,8 @@ TICKET = Call(
 )
 REVOKE = Call(
     "rev",
-    GrantRevocation,
-    fields=lambda p: (p.grant.statement, p.patient_key_statement.statement, p.nonce, u64(p.sent_at)),
-    sender=_revoking_patient,
-    replay=lambda p: (p.grant.statement, p.nonce),
+    Revocation,
+    fields=_revocation_fields,
+    sender=_revoking_party,
+    replay=lambda p: (text(p.owner_id), p.nonce),
 )

@@ -28,8 +28,9 @@ from federation.errors import (
     SessionExpired,
     SignatureInvalid,
 )
-from federation.protocol import handshake
-from federation.protocol.access import AccessClaim, open_grant_for
+from federation.protocol import access, handshake
+from federation.protocol.access import Question
+from federation.protocol.consent import open_duty
 from federation.protocol.frames import (
     MOST_BIOSIGNAL_BYTES,
     Direction,
@@ -43,9 +44,11 @@ from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, 
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.sealing import after_opening
-from federation.protocol.statements import Signed, digest_or_empty, peek_statement, verify_signature
+from federation.protocol.shown import Shown, asker_of, require_shown_duty
+from federation.protocol.statements import Signed, peek_statement, verify_signature
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import Peer, VerifiedParty, Verifier
+from federation.v1.access_pb2 import Consent, ShownDuty
 from federation.v1.consultation_pb2 import (
     BiosignalDelivery,
     CloseRoomRequest,
@@ -56,8 +59,8 @@ from federation.v1.consultation_pb2 import (
 )
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, KeyStatement, SignedStatement
-from keystore.identities import DoctorId, HospitalId
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, KeyStatement, SignedStatement
+from keystore.identities import DoctorId, HospitalId, PatientId
 from keystore.signatures import VerifyingKey
 from keystore.transcript import digest, listing, text, transcript, u64
 
@@ -129,16 +132,18 @@ def biosignal_transcript(
     transcript_hash: bytes,
     doctor_id: DoctorId,
     certificate: bytes,
+    patient_id: PatientId,
     biosignal_digest: bytes,
     grant_digest: bytes,
     sent_at: Instant,
 ) -> bytes:
-    """Return what Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15).
+    """Return what Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), ID_P, H(M_SD), H(grant) or empty, T_P2) (B15).
 
-    Whom the patient addressed stands in it in clear fields: it fits no other doctor's deposit, and a judge needs no TH1.
+    Whom the patient addressed, and whose visit it is, stand in it in clear fields: it fits no other doctor's deposit, and a
+    judge needs no TH1.
     """
-    doctor = text(doctor_id), digest(certificate)
-    return transcript("P2", transcript_hash, *doctor, biosignal_digest, grant_digest, u64(sent_at))
+    people = text(doctor_id), digest(certificate), text(patient_id)
+    return transcript("P2", transcript_hash, *people, biosignal_digest, grant_digest, u64(sent_at))
 
 
 def diagnosis_transcript(
@@ -163,8 +168,8 @@ def _require_biometric_password(opening: ConsultationOpening, patient: VerifiedP
 
 
 CONSULTATION = Kind(
-    initiator=Side("P1", ConsultationOpening, ROLE_PATIENT, lambda p1: p1.patient_id),
-    responder=Side("D1", ConsultationReply, ROLE_DOCTOR, lambda d1: d1.doctor_id, lambda d1: d1.doctor_certificate),
+    initiator=Side("P1", ConsultationOpening, (ROLE_PATIENT,), lambda p1: p1.patient_id),
+    responder=Side("D1", ConsultationReply, (ROLE_DOCTOR,), lambda d1: d1.doctor_id, lambda d1: d1.doctor_certificate),
     opening_transcript=opening_transcript,
     transcript_hash=consultation_transcript_hash,
     reply_transcript=reply_transcript,
@@ -188,6 +193,19 @@ def check_room(room: GetRoomResponse, code: bytes, verifier: Verifier, *, now: I
     return Peer(party, encryption_key, room.doctor_certificate)
 
 
+def check_duty(
+    room: GetRoomResponse, doctor: Peer, hospital_id: HospitalId, verifier: Verifier, *, now: Instant
+) -> access.Duty:
+    """Check that the room's doctor is on duty at the relay's hospital, and give where: what the patient is shown.
+
+    Raises DutyInvalid, DutyExpired, DutyRevoked; Authentication, MalformedMessage.
+    """
+    hospital = verifier.party(room.duty.key_statement, ROLE_HOSPITAL, now=now)  # code.5
+    duty = open_duty(room.duty, hospital, doctor.party)  # code.6
+    require_shown_duty(duty, hospital_id, doctor.identity, verifier, now=now)  # code.7
+    return duty
+
+
 def begin(
     patient: Party, doctor: Peer, biometric_password: bytes, verifier: Verifier, *, now: Instant, entropy: Entropy
 ) -> "tuple[AwaitingReply[ConsultationOpening, ConsultationReply, Established], SealedOpening]":
@@ -203,23 +221,31 @@ class Established:
     session: Session
 
     def deliver(
-        self, biosignal: bytes, grant: SignedStatement | None, *, now: Instant
+        self, biosignal: bytes, shown: Shown, *, now: Instant
     ) -> "tuple[AwaitingDiagnosis, Iterator[SessionFrame]]":
-        """Send P2 (eq. 23): M_SD in slices, then what signs it for this doctor, and the grant. Raises Limit."""
+        """Send P2 (eq. 23): M_SD in slices, then what signs it for this doctor, and the consent. Raises Limit.
+
+        `shown` is whose visit it is, and the consent, if there is one: signed by this patient, for itself or as a deputy.
+        """
         if len(biosignal) > MOST_BIOSIGNAL_BYTES:
             raise Limit(f"a biosignal has at most {MOST_BIOSIGNAL_BYTES} bytes, not {len(biosignal)}")
         session, doctor, biosignal_digest = self.session, self.session.peer, digest(biosignal)
-        grant_digest = digest_or_empty("grant", grant)
         signed = biosignal_transcript(
-            session.transcript_hash, doctor.doctor_id, doctor.certificate, biosignal_digest, grant_digest, now
+            session.transcript_hash,
+            doctor.doctor_id,
+            doctor.certificate,
+            shown.patient_id,
+            biosignal_digest,
+            shown.grant_digest,
+            now,
         )
         payload = BiosignalDelivery(
             biosignal_size_bytes=len(biosignal),
             biosignal_digest=biosignal_digest,
-            patient_id=session.own.identity,
+            patient_id=shown.patient_id,
             sent_at=now,
             signature=session.signing_key.sign(signed),
-            grant=grant,
+            consent=shown.consent,
         )
         check(payload)
         frames = list(_frames(session.sending, biosignal, payload, now))
@@ -319,10 +345,12 @@ class AwaitingBiosignal:
         """Return who asks: present only once P2 has confirmed the key."""
         return self.session.peer.party
 
-    def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> "AwaitingBiosignal | InConsultation":
+    def receive(
+        self, frame: SessionFrame, verifier: Verifier, duty: ShownDuty | None = None, *, now: Instant
+    ) -> "AwaitingBiosignal | InConsultation":
         """Take one frame of P2 (eq. 24). Opening the first confirms the key: only now is the patient present (B2).
 
-        With the last one everything is decided anew: the patient may have been revoked since P1.
+        With the last one everything is decided anew: the patient may have been revoked since P1. `duty` is the doctor's own.
         """
         check(frame)  # P2.1
         heard_at = now if self.heard_at is None else self.heard_at
@@ -332,40 +360,53 @@ class AwaitingBiosignal:
             if not frame.last:
                 return self._with_slice(receiving, plaintext, heard_at)
             self.session.peer.require_still_good(verifier, now=now)  # P2.5
-            present = self._complete(receiving, plaintext, frame)
-            if present.claim.grant is not None:
-                self._require_own_grant(present.claim.grant, verifier, now)
+            present = self._complete(receiving, plaintext, frame, duty)
+            if present.shown.consent is not None:
+                self._require_consent(present.shown, present.shown.consent, verifier, now)
             return present
 
     def _with_slice(self, receiving: Direction, piece: bytes, heard_at: Instant) -> "AwaitingBiosignal":
         slices = with_slice(self.pieces, piece, most_bytes=padded_size(MOST_BIOSIGNAL_BYTES))  # P2.4
         return replace(self, receiving=receiving, pieces=slices, heard_at=heard_at)
 
-    def _complete(self, receiving: Direction, plaintext: bytes, frame: SessionFrame) -> "InConsultation":
+    def _complete(
+        self, receiving: Direction, plaintext: bytes, frame: SessionFrame, duty: ShownDuty | None
+    ) -> "InConsultation":
         session, p2 = self.session, parse_last(plaintext, frame, BiosignalDelivery).payload  # P2.6, P2.7
-        if p2.patient_id != self.patient.identity:
-            raise IdentityMismatch("P2 names another patient")  # P2.8
+        if p2.patient_id != self.patient.identity and not p2.consent.HasField("deputyship"):
+            raise IdentityMismatch("P2 names another patient, and no deputyship for it")  # P2.8
         biosignal = unpad_content(b"".join(self.pieces), p2.biosignal_size_bytes)  # P2.9
         if p2.biosignal_digest != digest(biosignal):
             raise RecordDigestMismatch("the biosignal is not the one that was signed")  # P2.10
-        grant = p2.grant if p2.HasField("grant") else None
-        doctor, claim = session.own, AccessClaim(self.patient.patient_id, grant, self.patient.key_statement)
+        consent = p2.consent if p2.HasField("consent") else None
+        doctor, shown = session.own, Shown.by_consent(consent, PatientId(p2.patient_id), duty)
         covered = biosignal_transcript(
-            session.transcript_hash, doctor.doctor_id, doctor.certificate, p2.biosignal_digest, claim.digest, p2.sent_at
+            session.transcript_hash,
+            doctor.doctor_id,
+            doctor.certificate,
+            shown.patient_id,
+            p2.biosignal_digest,
+            shown.grant_digest,
+            p2.sent_at,
         )
         signed = Signed("P2", covered, p2.signature, plaintext)
         signed.verify(self.patient.key)  # P2.11
-        return InConsultation(session, session.sending, receiving, biosignal, p2, signed, claim)
+        return InConsultation(session, session.sending, receiving, biosignal, p2, signed, shown)
 
-    def _require_own_grant(self, signed: SignedStatement, verifier: Verifier, now: Instant) -> None:
-        own = self.session.own
-        # P2.12
-        open_grant_for(signed, self.patient, own.doctor_id, digest(own.certificate), verifier.freshness, now=now)
+    def _require_consent(self, shown: Shown, consent: Consent, verifier: Verifier, now: Instant) -> None:
+        """Require that this patient signed the consent, for this doctor: it is of use now."""
+        if consent.key_statement != self.patient.key_statement:
+            raise IdentityMismatch("the consent is of another patient than the one who came")  # P2.12
+        own = self.session.own.self_
+        shown.decide(own, Question(asker_of(own), None, shown.patient_id), verifier, now=now)  # P2.13
 
 
 @dataclass(frozen=True, repr=False)
 class InConsultation:
-    """The patient is present, its biosignal and grant are here: `claim` is what the doctor may show elsewhere."""
+    """The patient is present, its biosignal and consent are here: `shown` is what the doctor may show elsewhere.
+
+    Whose visit it is stands in `shown`: the patient's who came, or of one whom it stands for.
+    """
 
     session: Session
     sending: Direction
@@ -373,12 +414,17 @@ class InConsultation:
     biosignal: bytes
     delivery: BiosignalDelivery
     signed: Signed
-    claim: AccessClaim
+    shown: Shown
 
     @property
     def patient(self) -> VerifiedParty:
-        """Return the patient."""
+        """Return who came: the patient, or its deputy."""
         return self.session.peer.party
+
+    @property
+    def patient_id(self) -> PatientId:
+        """Return whose visit it is."""
+        return self.shown.patient_id
 
     def diagnose(
         self, diagnosis: bytes, record_signatures: tuple[bytes, ...], *, now: Instant

@@ -54,8 +54,8 @@ def verify_certificate(
     doctor_id: DoctorId,
     verifying_key: bytes,
     now: Instant,
-) -> None:
-    """Raise unless Cert_D is legal: from an authority of the federation, valid, not revoked, this ID_D's and this key's.
+) -> Authority:
+    """Return the authority of a Cert_D that is legal: the federation's, valid, not revoked, this ID_D's and this key's.
 
     Raises CertificateIllegal, CertificateOutOfScope, CertificateExpired, CertificateRevoked, CertificateForeign,
     StaleRevocationList.
@@ -70,6 +70,7 @@ def verify_certificate(
     _require_valid(authority.certificate, moment)  # cert.9
     _require_not_revoked(certificate, authority, lists, moment)
     _require_owner(certificate, doctor_id, verifying_key)
+    return authority
 
 
 def authority_of(certificate: x509.Certificate, authorities: Sequence[Authority]) -> Authority:

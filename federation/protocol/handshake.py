@@ -43,7 +43,7 @@ from federation.protocol.sealing import (
 )
 from federation.protocol.statements import Signed
 from federation.protocol.time import Instant
-from federation.protocol.verifier import Peer, VerifiedParty, Verifier
+from federation.protocol.verifier import Peer, VerifiedParty, Verifier, role_of
 from federation.v1 import statement_pb2 as pb
 from federation.v1.consultation_pb2 import ConsultationOpening, ConsultationReply
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
@@ -62,11 +62,11 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Side(Generic[M]):
-    """One side of a kind: its message's label and type, its role, and who the message says that it is from."""
+    """One side of a kind: its message's label and type, the roles that it may have, and who the message says that it is from."""
 
     label: str
     payload_type: type[M]
-    role: "pb.Role.ValueType"
+    roles: "tuple[pb.Role.ValueType, ...]"
     identity: Callable[[M], str]
     certificate: Callable[[M], bytes] = lambda _: b""
 
@@ -77,7 +77,8 @@ class Side(Generic[M]):
     def verified(self, message: M, verifier: Verifier, *, now: Instant) -> VerifiedParty:
         """Make CRED(X), with Cert_D of a doctor, and require R_X1 and the identity to be those of the message."""
         # P1.3, D1.7, D3.3, H1.6
-        party = verifier.member(message.key_statement, self.role, self.certificate(message), now=now)
+        role = role_of(self.identity(message), self.roles)
+        party = verifier.member(message.key_statement, role, self.certificate(message), now=now)
         if self.identity(message) != party.identity or message.registration_point != party.registration_point:
             raise IdentityMismatch("the key statement is not of whoever sent the message")  # P1.4, D1.8, D3.4, H1.7
         return party

@@ -1,9 +1,17 @@
-"""What a doctor is told of its question or session: one row an outcome, with its value in both enums, its word and its error."""
+"""What who asks is told of its question or session: one row an outcome, with its value in both enums, its word and its error."""
 
 from dataclasses import dataclass
 
 from federation.errors import (
     Authorization,
+    DeputyExpired,
+    DeputyInvalid,
+    DeputyPowers,
+    DeputyRevoked,
+    DutyExpired,
+    DutyInvalid,
+    DutyMissing,
+    DutyRevoked,
     EmergencyNotSupported,
     FederationError,
     GrantExpired,
@@ -44,7 +52,19 @@ OUTCOMES = (
         search.SEARCH_OUTCOME_EMERGENCY_REFUSED,
         record.SESSION_OUTCOME_EMERGENCY_REFUSED,
     ),
+    Outcome("duty-missing", DutyMissing, search.SEARCH_OUTCOME_DUTY_MISSING, record.SESSION_OUTCOME_DUTY_MISSING),
+    Outcome("duty-over", DutyExpired, search.SEARCH_OUTCOME_DUTY_OVER, record.SESSION_OUTCOME_DUTY_OVER),
+    Outcome("deputy-over", DeputyExpired, search.SEARCH_OUTCOME_DEPUTY_OVER, record.SESSION_OUTCOME_DEPUTY_OVER),
+    Outcome("deputy-powers", DeputyPowers, search.SEARCH_OUTCOME_DEPUTY_POWERS, record.SESSION_OUTCOME_DEPUTY_POWERS),
 )
+_AS: dict[type[FederationError], type[FederationError]] = {
+    DutyInvalid: DutyMissing,
+    DutyRevoked: DutyExpired,
+    DeputyRevoked: DeputyExpired,
+    DeputyInvalid: GrantInvalid,
+}
+"""Errors that are told as another: who asks needs to know what to do about it, and no more."""
+
 _OF_ERROR = {row.error: row for row in OUTCOMES if row.error is not None}
 _OF_SEARCH = {row.search: row for row in OUTCOMES if row.search is not None}
 _OF_SESSION = {row.session: row for row in OUTCOMES if row.session is not None}
@@ -61,13 +81,17 @@ def of_session(outcome: "record.SessionOutcome.ValueType") -> Outcome:
 
 
 def search_outcome(error: Authorization) -> "search.SearchOutcome.ValueType":
-    """Return what a proved doctor is told of a refusal: what has no row of its own is an invalid grant."""
-    row = _OF_ERROR.get(type(error))
+    """Return what a proved asker is told of a refusal: what has no row of its own is an invalid grant."""
+    row = _OF_ERROR.get(_told_as(error))
     outcome = None if row is None else row.search
     return search.SEARCH_OUTCOME_GRANT_INVALID if outcome is None else outcome
 
 
 def session_outcome(error: Authorization) -> "record.SessionOutcome.ValueType | None":
-    """Return what a confirmed doctor is told of a refusal, or None where it is REJECTED like any other."""
-    row = _OF_ERROR.get(type(error))
+    """Return what a confirmed asker is told of a refusal, or None where it is REJECTED like any other."""
+    row = _OF_ERROR.get(_told_as(error))
     return None if row is None else row.session
+
+
+def _told_as(error: Authorization) -> type[FederationError]:
+    return _AS.get(type(error), type(error))

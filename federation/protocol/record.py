@@ -1,12 +1,12 @@
-"""The session of a doctor with a hospital, Chen et al. 2020, eq. 33-48: both sides.
+"""The session of a doctor, or of a patient in its place, with a hospital, Chen et al. 2020, eq. 33-48: both sides.
 
 D3  The doctor, who addresses one hospital, sends R_D3 and a commitment c_P to patient, access and scope (X5, C3).
 H1  The hospital answers R_HPC2; both compute SEK_2; the hospital proves the key by kc_H and itself by its signature (C4).
-D4  The doctor opens c_P under SEK_2 and shows the grant; the hospital decides, logs, and only then releases (C1, C7).
+D4  The doctor opens c_P under SEK_2 and shows its access; the hospital decides, logs, and only then releases (C1, C7).
 H2  M_EMR comes in slices; the last frame signs the whole (C8).
 STO In D4's place: the new encounter, with what the patient and the doctor signed in the consultation; STOACK answers.
 
-D3 and H1 are the handshake's, with the row `RECORD`; the doctor's states come first, then the hospital's.
+D3 and H1 are the handshake's, with the row `RECORD`; the states of who asks come first, then the hospital's.
 
 Long because it is one exchange seen from both of its sides, with two requests: what each builds must fit the other.
 """
@@ -27,7 +27,7 @@ from federation.errors import (
     MissingField,
 )
 from federation.protocol import handshake, outcomes
-from federation.protocol.access import BEGUN, Access, AccessClaim, AccessEvent, Logged, Use
+from federation.protocol.access import BEGUN, AccessEvent, Allowed, Logged, Question
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.frames import (
     MOST_DEPOSIT_BYTES,
@@ -43,8 +43,10 @@ from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, 
 from federation.protocol.parsing import check, parse
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.sealing import Opened, after_opening
+from federation.protocol.shown import Shown, asker_of
 from federation.protocol.statements import (
     Signed,
+    certificate_digest,
     open_statement,
     sign_statement,
     verify_signature,
@@ -72,7 +74,7 @@ from federation.v1.statement_pb2 import (
     ROLE_PATIENT,
     SignedStatement,
 )
-from keystore.identities import ANY, DoctorId, PatientId
+from keystore.identities import ANY, PatientId
 from keystore.signatures import SigningKey, VerifyingKey
 from keystore.transcript import digest, listing, text, transcript, u64
 
@@ -85,9 +87,9 @@ def scope_digest(scope: Scope) -> bytes:
     return digest(transcript("scope", *fields))
 
 
-def commitment(claim: AccessClaim, scope: Scope, blind: bytes) -> bytes:
-    """Return c_P = H(T("cp", ID_P, H(grant or emergency), H(scope), rho))."""
-    return digest(transcript("cp", text(claim.patient_id), claim.digest, scope_digest(scope), blind))
+def commitment(shown: Shown, scope: Scope, blind: bytes) -> bytes:
+    """Return c_P = H(T("cp", ID_P, H(access), H(scope), rho))."""
+    return digest(transcript("cp", text(shown.patient_id), shown.digest, scope_digest(scope), blind))
 
 
 def opening_transcript(
@@ -107,7 +109,7 @@ def opening_transcript(
         key_id,
         session_id,
         digest(opening.contribution),
-        digest(opening.doctor_certificate),
+        certificate_digest(opening.doctor_certificate),
     )
 
 
@@ -137,18 +139,20 @@ def record_transcript(
     transcript_hash: bytes,
     patient_commitment: bytes,
     record_digest: bytes,
-    authorization_id: bytes,
+    access_digest: bytes,
     version: int,
     sent_at: Instant,
 ) -> bytes:
-    """Return what Sig_HPC2 covers: T("H2", TH2, c_P, H(M_EMR), grant id or emergency nonce, version, T_HPC2) (C8)."""
-    fields = transcript_hash, patient_commitment, record_digest, authorization_id, u64(version), u64(sent_at)
+    """Return what Sig_HPC2 covers: T("H2", TH2, c_P, H(M_EMR), H(access), version, T_HPC2) (C8)."""
+    fields = transcript_hash, patient_commitment, record_digest, access_digest, u64(version), u64(sent_at)
     return transcript("H2", *fields)
 
 
 RECORD = Kind(
-    initiator=Side("D3", RecordOpening, ROLE_DOCTOR, lambda d3: d3.doctor_id, lambda d3: d3.doctor_certificate),
-    responder=Side("H1", RecordReply, ROLE_HOSPITAL, lambda h1: h1.hospital_id),
+    initiator=Side(
+        "D3", RecordOpening, (ROLE_DOCTOR, ROLE_PATIENT), lambda d3: d3.asker_id, lambda d3: d3.doctor_certificate
+    ),
+    responder=Side("H1", RecordReply, (ROLE_HOSPITAL,), lambda h1: h1.hospital_id),
     opening_transcript=opening_transcript,
     transcript_hash=session_transcript_hash,
     reply_transcript=reply_transcript,
@@ -161,25 +165,27 @@ RECORD = Kind(
 class Intent:
     """What the session is for: c_P commits to it. `blind` is rho; keep the intent to repeat a deposit."""
 
-    claim: AccessClaim
+    shown: Shown
     scope: Scope
     blind: bytes
 
     @property
     def commitment(self) -> bytes:
         """Return c_P."""
-        return commitment(self.claim, self.scope, self.blind)
+        return commitment(self.shown, self.scope, self.blind)
 
 
 def begin(
-    doctor: Party, hospital: Peer, intent: Intent, verifier: Verifier, *, now: Instant, entropy: Entropy
+    asker: Party, hospital: Peer, intent: Intent, verifier: Verifier, *, now: Instant, entropy: Entropy
 ) -> "tuple[AwaitingReply[RecordOpening, RecordReply, Established], SealedOpening]":
     """Send D3 (eq. 33-35) to this hospital, committed to the intent."""
     opening = RecordOpening(
-        doctor_id=doctor.identity, doctor_certificate=doctor.certificate, patient_commitment=intent.commitment
+        asker_id=asker.identity,
+        doctor_certificate=asker.certificate or None,
+        patient_commitment=intent.commitment,
     )
     established = partial(Established, intent=intent)
-    return handshake.begin(RECORD, doctor, hospital, opening, verifier, established, now=now, entropy=entropy)
+    return handshake.begin(RECORD, asker, hospital, opening, verifier, established, now=now, entropy=entropy)
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,24 +196,20 @@ class Established:
     intent: Intent
 
     def query(self, *, now: Instant) -> "tuple[AwaitingRecord, SessionFrame]":
-        """Send D4 (eq. 45): open c_P and show the grant."""
-        session, intent, claim = self.session, self.intent, self.intent.claim
+        """Send D4 (eq. 45): open c_P and show why it may."""
+        session, intent, shown = self.session, self.intent, self.intent.shown
         payload = RecordQuery(
-            patient_id=claim.patient_id,
-            doctor_id=session.own.identity,
+            patient_id=shown.patient_id,
+            asker_id=session.own.identity,
             sent_at=now,
-            doctor_certificate_digest=digest(session.own.certificate),
+            doctor_certificate_digest=certificate_digest(session.own.certificate) or None,
             blind=intent.blind,
             scope=intent.scope,
-            grant=claim.grant,
-            patient_key_statement=claim.patient_key_statement,
+            access=shown.access,
         )
         check(payload)
         _, frame = session.sending.seal_message("d4", payload, sent_at=now)
-        claimed = claim.claimed
-        access_id = b"" if claimed is None else claimed.id
-        state = AwaitingRecord(session, intent, session.receiving, IncomingRecord(), access_id)
-        return state, frame
+        return AwaitingRecord(session, intent, session.receiving, IncomingRecord()), frame
 
     def deposit(
         self, biosignal: bytes, diagnosis: bytes, deposit: Deposit
@@ -252,7 +254,6 @@ class AwaitingRecord:
     intent: Intent
     receiving: Direction
     incoming: IncomingRecord
-    access_id: bytes
 
     def receive(
         self, frame: SessionFrame, verifier: Verifier, *, now: Instant
@@ -285,7 +286,7 @@ class AwaitingRecord:
             self.session.transcript_hash,
             self.intent.commitment,
             record_digest,
-            self.access_id,
+            self.intent.shown.digest,
             end.version,
             end.sent_at,
         )
@@ -344,7 +345,7 @@ def _replied(session: Session, d3: RecordOpening) -> "AwaitingRequest":
 
 @dataclass(frozen=True, repr=False)
 class AwaitingRequest:
-    """H1 is sent, to a doctor who asks for a patient that only c_P knows.
+    """H1 is sent, to somebody who asks for a patient that only c_P knows.
 
     One D4 or one STO follows: D4 is one frame; STO has slices first.
     """
@@ -356,13 +357,13 @@ class AwaitingRequest:
     heard_at: Instant | None = None
 
     @property
-    def doctor(self) -> Peer:
-        """Return who asks."""
+    def asker(self) -> Peer:
+        """Return who asks: a doctor, or a patient."""
         return self.session.peer
 
     @property
     def sending(self) -> Direction:
-        """Return the direction to the doctor, before its first frame."""
+        """Return the direction to who asks, before its first frame."""
         return self.session.sending
 
     @property
@@ -371,9 +372,9 @@ class AwaitingRequest:
         return self.session.signing_key
 
     def require_still_allowed(self, verifier: Verifier, *, now: Instant) -> None:
-        """Decide anew on the doctor, by the lists of now. Raises Rejected for one who is revoked since D3."""
+        """Decide anew on who asks, by the lists of now. Raises Rejected for one who is revoked since D3."""
         with after_opening():
-            self.doctor.require_still_good(verifier, now=now)
+            self.asker.require_still_good(verifier, now=now)
 
     def receive(
         self, frame: SessionFrame, verifier: Verifier, *, now: Instant
@@ -395,7 +396,7 @@ class AwaitingRequest:
 
 def _received_query(request: AwaitingRequest, frame: SessionFrame, plaintext: bytes) -> "ReceivedQuery":
     query = parse_last(plaintext, frame, RecordQuery).payload  # D4.4, D4.5
-    if query.doctor_certificate_digest != digest(request.doctor.certificate):
+    if query.doctor_certificate_digest != certificate_digest(request.asker.certificate):
         raise CertificateForeign("D4 names another Cert_D than D3")  # D4.6
     _require_commitment(request, query, pb.PURPOSE_READ)
     return ReceivedQuery(request, query)
@@ -408,48 +409,53 @@ def _with_slice(request: AwaitingRequest, piece: bytes) -> AwaitingRequest:
 def _require_commitment(
     request: AwaitingRequest, message: RecordQuery | Deposit, purpose: "pb.Purpose.ValueType"
 ) -> None:
-    """Require that the message is D3's doctor's and that c_P opens to it (X5, C7)."""
-    if message.doctor_id != request.doctor.identity:
-        raise IdentityMismatch("the message names another doctor than D3")  # D4.7, STO.7
+    """Require that the message is D3's sender's and that c_P opens to it (X5, C7)."""
+    named = message.asker_id if isinstance(message, RecordQuery) else message.doctor_id
+    if named != request.asker.identity:
+        raise IdentityMismatch("the message names somebody else than D3")  # D4.7, STO.7
     if message.scope.purpose != purpose:
         raise FieldInvalid("the scope has another purpose than the message")  # D4.8, STO.8
-    if commitment(AccessClaim.of(message), message.scope, message.blind) != request.patient_commitment:
-        raise CommitmentMismatch("c_P does not open to this patient, grant and scope")  # D4.9, STO.9
+    if commitment(Shown.of(message), message.scope, message.blind) != request.patient_commitment:
+        raise CommitmentMismatch("c_P does not open to this patient, access and scope")  # D4.9, STO.9
 
 
-def _authorized(
+def _decided(
     request: AwaitingRequest,
     message: RecordQuery | Deposit,
     right: "statement.Right.ValueType",
     verifier: Verifier,
     now: Instant,
-) -> Access:
-    """Decide anew: on the doctor of D3, then on CRED(P), then on the grant for this hospital.
+) -> Allowed:
+    """Decide anew: on who asked by D3, then on what is shown, for this hospital.
 
-    Raises Authorization for what is wrong with the grant; Rejected for a doctor who is revoked since D3, or a false patient.
+    Raises Authorization for what is wrong with what is shown; Rejected for one who is revoked since D3, or a false party behind it.
     """
-    request.require_still_allowed(verifier, now=now)  # D4.11, STO.13
+    request.require_still_allowed(verifier, now=now)  # D4.10, STO.13
+    asker = request.asker.party
     asked_class = message.scope.department_class
-    named_class = None if asked_class == ANY else asked_class
-    doctor, hospital_id = request.doctor, request.session.own.hospital_id
-    use = Use(right, doctor.doctor_id, digest(doctor.certificate), hospital_id, named_class)
-    return AccessClaim.of(message).authorize(use, verifier, now=now)
+    question = Question(
+        asker=asker_of(asker),
+        right=right,
+        patient_id=PatientId(message.patient_id),
+        hospital_id=request.session.own.hospital_id,
+        department_class=None if asked_class == ANY else asked_class,
+    )
+    return Shown.of(message).decide(asker, question, verifier, now=now)  # D4.11, STO.14
 
 
 @dataclass(frozen=True, repr=False)
 class ReceivedQuery:
-    """D4 is open and c_P opens to it. Decide on the grant, log, then release."""
+    """D4 is open and c_P opens to it. Decide, log, then release."""
 
     request: AwaitingRequest
     query: RecordQuery
 
     def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[Release]":
-        """Decide on doctor, patient and grant (C1). Raises Authorization for what is wrong with the grant, else Rejected."""
-        AccessClaim.of(self.query).require_supported()
-        access = _authorized(self.request, self.query, RIGHT_READ, verifier, now)
-        classes = access.classes(self.query.scope.department_class, verifier.anchors.department_classes)
+        """Decide on who asks and why it may (C1). Raises Authorization for what is wrong with that, else Rejected."""
+        allowed = _decided(self.request, self.query, RIGHT_READ, verifier, now)
+        classes = allowed.classes(self.query.scope.department_class, verifier.anchors.department_classes)
         sending = self.request.sending
-        release = Release(self.request, self.query, access, classes, sending, hashlib.sha256())
+        release = Release(self.request, self.query, allowed, classes, sending, hashlib.sha256())
         return Logged(self.event(BEGUN), release)
 
     def event(self, reason: str) -> AccessEvent:
@@ -457,28 +463,28 @@ class ReceivedQuery:
         return _event("READ", self.query, reason)
 
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
-        """Say to the confirmed doctor why there is no record."""
+        """Say to who asks, who is confirmed, why there is no record."""
         end = RecordEnd(outcome=outcome, sent_at=now)
         return self.request.sending.seal_message("h2", end, sent_at=now)[1]
 
 
 @dataclass(frozen=True, repr=False)
 class Release:
-    """The access allows it and the log knows it: M_EMR may go, slice by slice (eq. 47)."""
+    """It is allowed and the log knows it: M_EMR may go, slice by slice (eq. 47)."""
 
     request: AwaitingRequest
     query: RecordQuery
-    access: Access
+    allowed: Allowed
     classes: tuple[str, ...]
     sending: Direction
     hasher: "hashlib._Hash"
 
     def require_still_allowed(self, verifier: Verifier, *, now: Instant) -> None:
-        """Decide anew, by the lists of now, from the doctor to the grant. Raises as `ReceivedQuery.decide`."""
-        _authorized(self.request, self.query, RIGHT_READ, verifier, now)
+        """Decide anew, by the lists of now, from who asks to why. Raises as `ReceivedQuery.decide`."""
+        _decided(self.request, self.query, RIGHT_READ, verifier, now)
 
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
-        """Say to the confirmed doctor, in place of what was to follow, why the record ends here."""
+        """Say to who asks, in place of what was to follow, why the record ends here."""
         return self.sending.seal_message("h2", RecordEnd(outcome=outcome, sent_at=now), sent_at=now)[1]
 
     def slice(self, piece: Piece, *, now: Instant) -> "tuple[Release, SessionFrame]":
@@ -495,7 +501,7 @@ class Release:
             request.session.transcript_hash,
             request.patient_commitment,
             self.hasher.digest(),
-            self.access.id,
+            Shown.of(self.query).digest,
             version,
             now,
         )
@@ -523,19 +529,19 @@ class ReceivedDeposit:
         return digest(self.opened.plaintext)
 
     def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[AcceptedDeposit]":
-        """Check all that D4 would, then Sig_P2 and Sig_D5. Raises Authorization for the grant, Rejected, StaleMessage."""
+        """Check all that D4 would, then Sig_P2 and Sig_D5. Raises Authorization for the access, Rejected, StaleMessage."""
         sto, request = self.sto, self.request
         verifier.freshness.require_since(self.sent_at, heard_at=request.heard_at or now, now=now)  # STO.5
         with after_opening():
             require_same_time(sto.sent_at, self.sent_at)  # STO.6
             _require_commitment(request, sto, pb.PURPOSE_STORE)
             biosignal, diagnosis = deposit_content(sto, request.pieces)
-        access = _authorized(request, sto, RIGHT_WRITE, verifier, now)
+        _decided(request, sto, RIGHT_WRITE, verifier, now)
         with after_opening():
             if sto.scope.department_class == ANY:
-                raise FieldInvalid("a deposit names one department class")  # STO.18
+                raise FieldInvalid("a deposit names one department class")  # STO.15
             self._require_signatures(verifier, now)
-        return Logged(self.event("OK"), AcceptedDeposit(self, access, biosignal, diagnosis))
+        return Logged(self.event("OK"), AcceptedDeposit(self, biosignal, diagnosis))
 
     def event(self, reason: str) -> AccessEvent:
         """Return the entry for the access log."""
@@ -553,19 +559,21 @@ class ReceivedDeposit:
         return self.request.sending.seal_message("stoack", end, sent_at=end.sent_at)[1]
 
     def _require_signatures(self, verifier: Verifier, now: Instant) -> None:
-        sto, doctor = self.sto, self.request.doctor
-        patient = verifier.party(sto.patient_key_statement, ROLE_PATIENT, now=now)  # STO.19
+        sto, doctor, shown = self.sto, self.request.asker, Shown.of(self.sto)
+        # Whoever came signed both, the patient or its deputy: the decision has taken nothing but a consent.
+        patient = verifier.party(sto.access.consent.key_statement, ROLE_PATIENT, now=now)  # STO.16
         # Over this doctor and the grant that is shown: one that the patient gave another doctor, or with another grant,
         # lies readable in that record's evidence, and is none here.
         biosignal = biosignal_transcript(
             sto.consultation_digest,
             doctor.doctor_id,
             doctor.certificate,
+            shown.patient_id,
             sto.biosignal_digest,
-            AccessClaim.of(sto).digest,
+            shown.grant_digest,
             sto.biosignal_sent_at,
         )
-        verify_signature(patient.key, sto.biosignal_signature, biosignal)  # STO.20
+        verify_signature(patient.key, sto.biosignal_signature, biosignal)  # STO.17
         diagnosis = diagnosis_transcript(
             sto.consultation_digest,
             sto.diagnosis_digest,
@@ -573,7 +581,7 @@ class ReceivedDeposit:
             listing(list(sto.based_on)),
             sto.diagnosis_sent_at,
         )
-        verify_signature(doctor.key, sto.diagnosis_signature, diagnosis)  # STO.21
+        verify_signature(doctor.key, sto.diagnosis_signature, diagnosis)  # STO.18
 
 
 @dataclass(frozen=True, repr=False)
@@ -581,7 +589,6 @@ class AcceptedDeposit:
     """The deposit may be kept. Keep it and its publication in one transaction, then answer with the receipt."""
 
     received: ReceivedDeposit
-    access: Access
     biosignal: bytes
     diagnosis: bytes
 
@@ -593,7 +600,7 @@ class AcceptedDeposit:
     @property
     def doctor(self) -> Peer:
         """Return whose deposit it is."""
-        return self.received.request.doctor
+        return self.received.request.asker
 
     def receipt(self, handle: bytes, version: int, *, now: Instant) -> SignedStatement:
         """Sign STOACK."""
@@ -602,11 +609,13 @@ class AcceptedDeposit:
 
 
 def _event(kind: str, message: RecordQuery | Deposit, reason: str) -> AccessEvent:
+    shown = Shown.of(message)
     return AccessEvent(
         kind=kind,
-        doctor_id=DoctorId(message.doctor_id),
-        patient_id=PatientId(message.patient_id),
+        asker_id=message.asker_id if isinstance(message, RecordQuery) else message.doctor_id,
+        patient_id=shown.patient_id,
         scope=message.scope.department_class,
-        authorization=AccessClaim.of(message).digest,
+        authorization=shown.digest,
+        ground=shown.ground,
         reason=reason,
     )

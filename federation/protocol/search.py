@@ -1,7 +1,7 @@
 """EMR search, first half, Chen et al. 2020, eq. 25-32: the doctor asks the public cloud where a patient's records are.
 
-D2  The doctor asks under the patient's grant, and proves that it shares K_D with the cloud (X7).
-C   The cloud checks doctor and grant, looks in its blind index, logs, and answers bound to the question (C2).
+D2  The doctor asks by the patient's consent, and proves that it shares K_D with the cloud (X7); or the patient asks itself.
+C   The cloud checks who asks and why it may, looks in its blind index, logs, and answers bound to the question (C2).
 """
 
 import hmac
@@ -17,7 +17,8 @@ from federation.errors import (
     SessionUnknown,
 )
 from federation.protocol import outcomes
-from federation.protocol.access import Access, AccessClaim, AccessEvent, Use
+from federation.protocol.access import AccessEvent, Allowed
+from federation.protocol.access import Question as Asked
 from federation.protocol.outcomes import Outcome
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party, Pending
@@ -32,15 +33,16 @@ from federation.protocol.sealing import (
     seal_opening,
     seal_reply,
 )
-from federation.protocol.statements import Signed, signed_digest_or_empty, verify_signature
+from federation.protocol.shown import Shown, asker_of
+from federation.protocol.statements import Signed, certificate_digest, verify_signature
 from federation.protocol.time import Instant
-from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier
+from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier, role_of
 from federation.v1 import search_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.search_pb2 import IndexRow, SearchAnswer, SearchQuery
-from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL
+from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT
 from keystore.encryption import DecryptionKey, Keyring
-from keystore.identities import ANY, DepartmentId, DoctorId, PatientId
+from keystore.identities import ANY, DepartmentId, PatientId
 from keystore.signatures import SigningKey
 from keystore.transcript import digest, listing, row, text, transcript, u64
 
@@ -52,30 +54,29 @@ def _hmac(key: bytes, message: bytes) -> bytes:
 
 
 def query_proof(shared_key: bytes, query: SearchQuery) -> bytes:
-    """Return HMAC(K_D, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only D and the cloud can (X7)."""
+    """Return HMAC(K_A, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only who asks and the cloud can (X7)."""
     fields = u64(query.sent_at), text(query.patient_id), text(query.department_class), query.nonce
     return _hmac(shared_key, transcript("D2-proof", *fields))
 
 
 def answer_proof(shared_key: bytes, sent_at: Instant, query_signature: bytes) -> bytes:
-    """Return HMAC(K_D, T("C-proof", T_C, H(Sig_D2))) (X8)."""
+    """Return HMAC(K_A, T("C-proof", T_C, H(Sig_D2))) (X8)."""
     return _hmac(shared_key, transcript("C-proof", u64(sent_at), digest(query_signature)))
 
 
-def query_transcript(query: SearchQuery, doctor: VerifiedParty, cloud_id: str) -> bytes:
+def query_transcript(query: SearchQuery, asker: VerifiedParty, cloud_id: str) -> bytes:
     """Return what Sig_D2 covers: eq. 26 with the proof in S_D's slot."""
     return transcript(
         "D2",
         query.proof,
-        doctor.registration_point,
-        doctor.serial,
+        asker.registration_point,
+        asker.serial,
         u64(query.sent_at),
         text(query.patient_id),
         text(query.department_class),
-        text(query.doctor_id),
-        digest(query.doctor_certificate),
-        AccessClaim.of(query).signed_digest,
-        signed_digest_or_empty("ks", query.patient_key_statement if query.HasField("patient_key_statement") else None),
+        text(query.asker_id),
+        certificate_digest(query.doctor_certificate),
+        Shown.of(query).signed_digest,
         u64(query.page),
         query.nonce,
         text(cloud_id),
@@ -87,18 +88,18 @@ def rows_digest(rows: Sequence[IndexRow]) -> bytes:
     return digest(listing([_row(entry) for entry in rows]))
 
 
-def answer_transcript(answer: SearchAnswer, query: SearchQuery, doctor: VerifiedParty) -> bytes:
+def answer_transcript(answer: SearchAnswer, query: SearchQuery, asker: VerifiedParty) -> bytes:
     """Return what Sig_C covers: eq. 30, bound to the question (C2)."""
     return transcript(
         "C",
         text(outcomes.of_search(answer.outcome).name),
         text(query.department_class),
         answer.proof,
-        doctor.registration_point,
-        doctor.serial,
+        asker.registration_point,
+        asker.serial,
         listing([text(entry.hospital_id) for entry in answer.rows]),
         u64(answer.sent_at),
-        text(query.doctor_id),
+        text(query.asker_id),
         digest(query.signature),
         rows_digest(answer.rows),
         u64(answer.page),
@@ -108,15 +109,15 @@ def answer_transcript(answer: SearchAnswer, query: SearchQuery, doctor: Verified
 
 @dataclass(frozen=True)
 class Question:
-    """What a doctor wants to know, by what access: a page of a patient's records of one department class, or of ANY."""
+    """What somebody wants to know, by what access: a page of a patient's records of one department class, or of ANY."""
 
-    claim: AccessClaim
+    shown: Shown
     department_class: str = ANY
     page: int = 0
 
 
 def ask(
-    doctor: Party,
+    asker: Party,
     question: Question,
     cloud_key: EncryptionKey,
     verifier: Verifier,
@@ -125,29 +126,28 @@ def ask(
     entropy: Entropy,
 ) -> "tuple[AwaitingAnswer, SealedOpening]":
     """Send D2 (eq. 25, 26)."""
-    session_id, claim = entropy(16), question.claim
+    session_id, shown = entropy(16), question.shown
     query = SearchQuery(
-        patient_id=claim.patient_id,
+        patient_id=shown.patient_id,
         sent_at=now,
-        doctor_id=doctor.identity,
-        doctor_certificate=doctor.certificate,
+        asker_id=asker.identity,
+        doctor_certificate=asker.certificate or None,
         department_class=question.department_class,
         page=question.page,
         nonce=entropy(16),
-        key_statement=doctor.self_.key_statement,
-        encryption_key_statement=doctor.encryption_key_statement,
-        grant=claim.grant,
-        patient_key_statement=claim.patient_key_statement,
+        key_statement=asker.self_.key_statement,
+        encryption_key_statement=asker.encryption_key_statement,
+        access=shown.access,
     )
-    shared_key = doctor.registration_secret.shared_key(doctor.identity, doctor.self_.serial)
+    shared_key = asker.registration_secret.shared_key(asker.identity, asker.self_.serial)
     query.proof = query_proof(shared_key, query)
-    covered = query_transcript(query, doctor.self_, cloud_key.owner)
-    query.signature = doctor.signing_key.sign(covered)
+    covered = query_transcript(query, asker.self_, cloud_key.owner)
+    query.signature = asker.signing_key.sign(covered)
     context = Context("d2", UNNAMED, cloud_key.owner, cloud_key.key_id, session_id, now)
     opening, plaintext = seal_opening(query, cloud_key.encryption_key, context)
-    own_key = verifier.encryption_key(doctor.encryption_key_statement, doctor.self_, now=now).key_id
+    own_key = verifier.encryption_key(asker.encryption_key_statement, asker.self_, now=now).key_id
     asked = Signed("D2", covered, query.signature, plaintext)
-    state = AwaitingAnswer(doctor, query, asked, session_id, shared_key, cloud_key.owner, doctor.keyring.find(own_key))
+    state = AwaitingAnswer(asker, query, asked, session_id, shared_key, cloud_key.owner, asker.keyring.find(own_key))
     return state, opening
 
 
@@ -178,7 +178,7 @@ class Answer:
 class AwaitingAnswer:
     """D2 is sent."""
 
-    doctor: Party
+    asker: Party
     query: SearchQuery
     asked: Signed
     session_id: bytes
@@ -187,7 +187,7 @@ class AwaitingAnswer:
     decryption_key: DecryptionKey
 
     def receive(self, reply: SealedReply, verifier: Verifier, *, now: Instant) -> Answer:
-        """Take C (eq. 31, 32). Raises Authorization for what is wrong with the grant, Rejected for a false answer."""
+        """Take C (eq. 31, 32). Raises Authorization for what is wrong with the access, Rejected for a false answer."""
         check(reply)  # C.1
         if reply.session_id != self.session_id:
             raise SessionUnknown("the answer belongs to another question")  # C.2
@@ -200,14 +200,14 @@ class AwaitingAnswer:
 
     def _accept(self, reply: SealedReply, verifier: Verifier, now: Instant) -> "tuple[Outcome, Answer]":
         context = Context(
-            "c", self.cloud_id, self.doctor.identity, self.decryption_key.key_id, self.session_id, reply.sent_at
+            "c", self.cloud_id, self.asker.identity, self.decryption_key.key_id, self.session_id, reply.sent_at
         )
         opened = open_payload(SearchAnswer, reply.sealed, self.decryption_key, context)  # C.4
         answer = opened.payload
         expected = answer_proof(self.shared_key, answer.sent_at, self.query.signature)
         if not hmac.compare_digest(expected, answer.proof):
             raise ProofInvalid("the answer is not from the cloud that shares K_D, or to another question")  # C.5
-        covered = answer_transcript(answer, self.query, self.doctor.self_)
+        covered = answer_transcript(answer, self.query, self.asker.self_)
         answered = Signed("C", covered, answer.signature, opened.plaintext)
         answered.verify(verifier.anchors.cloud_key_at(answer.sent_at))  # C.6, C.7
         if answer.page != self.query.page:
@@ -228,34 +228,35 @@ def _place(entry: IndexRow, verifier: Verifier, now: Instant) -> RecordLocation:
 
 @dataclass(frozen=True, repr=False)
 class ClaimedQuery:
-    """D2 is open. Look up the live registration of `claimed_doctor` and its K_D, then verify."""
+    """D2 is open. Look up the live registration of `claimed_asker` and its K_A, then verify."""
 
     opened: Opened[SearchQuery]
     session_id: bytes
 
     @property
-    def claimed_doctor(self) -> DoctorId:
-        """Return the ID_D that the query names; nothing is verified yet."""
-        return DoctorId(self.opened.payload.doctor_id)
+    def claimed_asker(self) -> str:
+        """Return the ID_A that the query names; nothing is verified yet."""
+        return self.opened.payload.asker_id
 
     def verify(
         self, registered_serial: bytes | None, shared_key: bytes, verifier: Verifier, *, now: Instant
     ) -> "Pending[VerifiedQuery]":
-        """Check doctor, Cert_D, proof and Sig_D2 (eq. 27, 28). Raises Rejected."""
+        """Check who asks, Cert_D, proof and Sig_D2 (eq. 27, 28). Raises Rejected."""
         query = self.opened.payload
         with after_opening():
-            doctor = verifier.doctor(query.key_statement, query.doctor_certificate, now=now)  # D2.3
-            if doctor.identity != query.doctor_id:
-                raise IdentityMismatch("the key statement is another doctor's")  # D2.4
-            if doctor.serial != registered_serial:
-                raise NotRegistered("the doctor has no live registration with this credential")  # D2.5
-            key = verifier.encryption_key(query.encryption_key_statement, doctor, now=now)  # D2.6
+            role = role_of(query.asker_id, (ROLE_DOCTOR, ROLE_PATIENT))
+            asker = verifier.member(query.key_statement, role, query.doctor_certificate, now=now)  # D2.3
+            if asker.identity != query.asker_id:
+                raise IdentityMismatch("the key statement is not of whoever asks")  # D2.4
+            if asker.serial != registered_serial:
+                raise NotRegistered("whoever asks has no live registration with this credential")  # D2.5
+            key = verifier.encryption_key(query.encryption_key_statement, asker, now=now)  # D2.6
             if not hmac.compare_digest(query_proof(shared_key, query), query.proof):
-                raise ProofInvalid("the asker does not share K_D with this cloud")  # D2.7
+                raise ProofInvalid("whoever asks does not share K_A with this cloud")  # D2.7
             # D2.8
-            verify_signature(doctor.key, query.signature, query_transcript(query, doctor, verifier.anchors.cloud_id))
-        verified = VerifiedQuery(query, doctor, key, self.session_id, shared_key)
-        replay_key = digest(transcript("D2", text(query.doctor_id), query.nonce))
+            verify_signature(asker.key, query.signature, query_transcript(query, asker, verifier.anchors.cloud_id))
+        verified = VerifiedQuery(query, asker, key, self.session_id, shared_key)
+        replay_key = digest(transcript("D2", text(query.asker_id), query.nonce))
         return Pending(replay_key, verifier.freshness.replay_key_until(now=now), verified)
 
 
@@ -279,35 +280,35 @@ class Findings:
 
 @dataclass(frozen=True, repr=False)
 class VerifiedQuery:
-    """The doctor is proved. Next: the grant."""
+    """Who asks is proved. Next: why it may."""
 
     query: SearchQuery
-    doctor: VerifiedParty
-    doctor_key: EncryptionKey
+    asker: VerifiedParty
+    asker_key: EncryptionKey
     session_id: bytes
     shared_key: bytes
 
-    def authorize(self, verifier: Verifier, *, now: Instant) -> tuple[Access, tuple[str, ...]]:
-        """Decide on what is shown; give the access and the classes that may be looked up. Raises Authorization, Rejected."""
-        query = self.query
-        certificate_digest = digest(query.doctor_certificate)
-        use = Use(RIGHT_INDEX, self.doctor.doctor_id, certificate_digest, hospital=None, department_class=None)
-        access = AccessClaim.of(query).authorize(use, verifier, now=now)
-        return access, access.classes(query.department_class, verifier.anchors.department_classes)
+    def decide(self, verifier: Verifier, *, now: Instant) -> tuple[Allowed, tuple[str, ...]]:
+        """Decide on what is shown; give what it allows and the classes that may be looked up. Raises Authorization, Rejected."""
+        query, asker = self.query, self.asker
+        question = Asked(asker_of(asker), RIGHT_INDEX, PatientId(query.patient_id))
+        allowed = Shown.of(query).decide(asker, question, verifier, now=now)
+        return allowed, allowed.classes(query.department_class, verifier.anchors.department_classes)
 
     def refusal(self, error: Authorization) -> Findings:
-        """Return the outcome that tells a proved doctor what is wrong with its grant."""
+        """Return the outcome that tells a proved asker what is wrong with its access."""
         return Findings(outcomes.search_outcome(error))
 
     def event(self, reason: str) -> AccessEvent:
         """Return the entry for the access log."""
-        query = self.query
+        query, shown = self.query, Shown.of(self.query)
         return AccessEvent(
             kind="SEARCH",
-            doctor_id=self.doctor.doctor_id,
-            patient_id=PatientId(query.patient_id),
+            asker_id=self.asker.identity,
+            patient_id=shown.patient_id,
             scope=query.department_class,
-            authorization=AccessClaim.of(query).digest,
+            authorization=shown.digest,
+            ground=shown.ground,
             reason=reason,
         )
 
@@ -322,9 +323,9 @@ class VerifiedQuery:
             sent_at=now,
             proof=answer_proof(self.shared_key, now, query.signature),
         )
-        answer.signature = signing_key.sign(answer_transcript(answer, query, self.doctor))
-        context = Context("c", cloud_id, self.doctor.identity, self.doctor_key.key_id, self.session_id, now)
-        return seal_reply(answer, self.doctor_key.encryption_key, context)
+        answer.signature = signing_key.sign(answer_transcript(answer, query, self.asker))
+        context = Context("c", cloud_id, self.asker.identity, self.asker_key.key_id, self.session_id, now)
+        return seal_reply(answer, self.asker_key.encryption_key, context)
 
 
 def _row(entry: IndexRow) -> bytes:

@@ -11,7 +11,7 @@ from federation.protocol.parsing import check, parse
 from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.signatures import SigningKey, VerifyingKey
-from keystore.transcript import signed_digest, statement_digest, transcript
+from keystore.transcript import digest, signed_digest, statement_digest, transcript
 
 M = TypeVar("M", bound=Message)
 
@@ -66,6 +66,11 @@ def open_statement(label: str, message_type: type[M], signed: SignedStatement, k
 def peek_statement(message_type: type[M], signed: SignedStatement) -> M:
     """Parse a statement whose signer is named inside. Nothing in it may be used before its signature is verified."""
     return parse(message_type, signed.statement)
+
+
+def certificate_digest(certificate: bytes) -> bytes:
+    """Return H(Cert_D), or nothing where a patient asks: the field of a transcript."""
+    return digest(certificate) if certificate else b""
 
 
 def digest_or_empty(label: str, signed: SignedStatement | None) -> bytes:

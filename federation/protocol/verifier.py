@@ -1,10 +1,11 @@
 """CRED(X) and its company: the checks that every receiver makes (docs/protocol.md, 2)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from federation.errors import CredentialExpired, CredentialInvalid, IdentityMismatch, PointInvalid
+from federation.errors import CertificateForeign, CredentialExpired, CredentialInvalid, IdentityMismatch, PointInvalid
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.doctor_certificate import verify_certificate
 from federation.protocol.identities import Identified
@@ -23,7 +24,10 @@ from keystore.transcript import digest
 
 @dataclass(frozen=True)
 class VerifiedParty(Identified):
-    """Somebody whose CRED held: what others may use of it. `issuer_public_key` is the PK that signed its credential."""
+    """Somebody whose CRED held: what others may use of it. `issuer_public_key` is the PK that signed its credential.
+
+    `authority_id` is the authority of a doctor whose Cert_D held, else empty.
+    """
 
     role: "pb.Role.ValueType"
     identity: str
@@ -35,6 +39,7 @@ class VerifiedParty(Identified):
     verifying_key: bytes
     issuer_public_key: bytes
     key_statement: SignedStatement
+    authority_id: str = ""
 
     @property
     def key(self) -> VerifyingKey:
@@ -113,7 +118,7 @@ class Verifier:
         party = self.party(signed, pb.ROLE_DOCTOR, now=now)  # doctor.1
         if party.attribute != digest(certificate):
             raise CredentialInvalid("the credential was issued for another Cert_D")  # doctor.2
-        verify_certificate(  # doctor.3
+        authority = verify_certificate(  # doctor.3
             certificate,
             authorities=self.anchors.authorities,
             lists=self.lists,
@@ -121,14 +126,19 @@ class Verifier:
             verifying_key=party.verifying_key,
             now=now,
         )
-        return party
+        return replace(party, authority_id=authority.authority_id)
 
     def member(
         self, signed: SignedStatement, role: "pb.Role.ValueType", certificate: bytes, *, now: Instant
     ) -> VerifiedParty:
-        """Make CRED(X) for a key statement, and a doctor's with its Cert_D. Raises as `party` and `doctor`."""
+        """Make CRED(X) for a key statement, and a doctor's with its Cert_D. Raises as `party` and `doctor`.
+
+        Raises CertificateForeign for a Cert_D of somebody who is no doctor.
+        """
         if role == pb.ROLE_DOCTOR:
             return self.doctor(signed, certificate, now=now)
+        if certificate:
+            raise CertificateForeign("only a doctor has a Cert_D")
         return self.party(signed, role, now=now)
 
     def encryption_key(self, signed: SignedStatement, owner: VerifiedParty, *, now: Instant) -> EncryptionKey:
@@ -147,7 +157,7 @@ class Verifier:
         Raises CredentialInvalid for another credential or key, else as `party`.
         """
         party = self.party(signed, own.role, now=now)  # ekack.3
-        if replace(party, key_statement=own.key_statement) != own:
+        if replace(party, key_statement=own.key_statement, authority_id=own.authority_id) != own:
             raise CredentialInvalid("the key statement signed anew is not of this credential and key")  # ekack.4
         return party
 
@@ -199,3 +209,11 @@ def _require_agreement(statement: KeyStatement, credential: Credential, role: "p
 
 
 _PREFIXES = {pb.ROLE_PATIENT: PATIENT, pb.ROLE_DOCTOR: DOCTOR, pb.ROLE_HOSPITAL: HOSPITAL}
+
+
+def role_of(identity: str, roles: Sequence["pb.Role.ValueType"]) -> "pb.Role.ValueType":
+    """Return which of these roles an identity is of. Raises CredentialInvalid for none of them."""
+    for role in roles:
+        if identity.startswith(_PREFIXES[role]):
+            return role
+    raise CredentialInvalid("the identity is not of a role that may send this")

@@ -5,6 +5,7 @@ Consultation (Chen et al. 2020, eq. 11-24): the patient and the doctor prove the
 SEK_1, through a relay that is the paper's insecure channel.
 """
 
+from federation.v1 import access_pb2 as _access_pb2
 from federation.v1 import envelope_pb2 as _envelope_pb2
 from federation.v1 import statement_pb2 as _statement_pb2
 from google.protobuf import descriptor as _descriptor
@@ -47,7 +48,7 @@ Global___Direction: _TypeAlias = Direction  # noqa: Y015
 
 @_typing.final
 class OpenRoomRequest(_message.Message):
-    """Asks for a room. Only a doctor with a live key statement and a legal certificate gets one."""
+    """Asks for a room. Only a doctor with a live key statement and a legal certificate gets one, who is on duty at this hospital."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -122,24 +123,34 @@ class OpenRoomResponse(_message.Message):
 
     ROOM_ID_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    DUTY_FIELD_NUMBER: _builtins.int
     room_id: _builtins.bytes
     """Names the room; 16 random bytes, known only to whom the doctor shows the code."""
     expires_at: _builtins.int
     """When the room and its frames go."""
+    @_builtins.property
+    def duty(self) -> _access_pb2.ShownDuty:
+        """That the doctor is on duty here: what its deposits of this room's visits show."""
+
     def __init__(
         self,
         *,
         room_id: _builtins.bytes | None = ...,
         expires_at: _builtins.int | None = ...,
+        duty: _access_pb2.ShownDuty | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_room_id", b"_room_id", "expires_at", b"expires_at", "room_id", b"room_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "_expires_at", b"_expires_at", "_room_id", b"_room_id", "duty", b"duty", "expires_at", b"expires_at", "room_id", b"room_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_room_id", b"_room_id", "expires_at", b"expires_at", "room_id", b"room_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "_expires_at", b"_expires_at", "_room_id", b"_room_id", "duty", b"duty", "expires_at", b"expires_at", "room_id", b"room_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duty: _TypeAlias = _typing.Literal["duty"]  # noqa: Y015
+    _WhichOneofArgType__duty: _TypeAlias = _typing.Literal["_duty", b"_duty"]  # noqa: Y015
     _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
     _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
     _WhichOneofReturnType__room_id: _TypeAlias = _typing.Literal["room_id"]  # noqa: Y015
     _WhichOneofArgType__room_id: _TypeAlias = _typing.Literal["_room_id", b"_room_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duty) -> _WhichOneofReturnType__duty | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
     @_typing.overload
@@ -182,6 +193,7 @@ class GetRoomResponse(_message.Message):
     ENCRYPTION_KEY_STATEMENT_FIELD_NUMBER: _builtins.int
     REVOCATION_LIST_FIELD_NUMBER: _builtins.int
     CERTIFICATE_REVOCATION_LIST_FIELD_NUMBER: _builtins.int
+    DUTY_FIELD_NUMBER: _builtins.int
     doctor_certificate: _builtins.bytes
     """Cert_D, DER."""
     certificate_revocation_list: _builtins.bytes
@@ -198,6 +210,10 @@ class GetRoomResponse(_message.Message):
     def revocation_list(self) -> _statement_pb2.SignedStatement:
         """The current revocation list."""
 
+    @_builtins.property
+    def duty(self) -> _access_pb2.ShownDuty:
+        """That the doctor is on duty at this hospital: what the patient is shown before it consents."""
+
     def __init__(
         self,
         *,
@@ -206,15 +222,18 @@ class GetRoomResponse(_message.Message):
         encryption_key_statement: _statement_pb2.SignedStatement | None = ...,
         revocation_list: _statement_pb2.SignedStatement | None = ...,
         certificate_revocation_list: _builtins.bytes | None = ...,
+        duty: _access_pb2.ShownDuty | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_revocation_list", b"_certificate_revocation_list", "_doctor_certificate", b"_doctor_certificate", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_revocation_list", b"_revocation_list", "certificate_revocation_list", b"certificate_revocation_list", "doctor_certificate", b"doctor_certificate", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "revocation_list", b"revocation_list"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_revocation_list", b"_certificate_revocation_list", "_doctor_certificate", b"_doctor_certificate", "_duty", b"_duty", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_revocation_list", b"_revocation_list", "certificate_revocation_list", b"certificate_revocation_list", "doctor_certificate", b"doctor_certificate", "duty", b"duty", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "revocation_list", b"revocation_list"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_revocation_list", b"_certificate_revocation_list", "_doctor_certificate", b"_doctor_certificate", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_revocation_list", b"_revocation_list", "certificate_revocation_list", b"certificate_revocation_list", "doctor_certificate", b"doctor_certificate", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "revocation_list", b"revocation_list"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_revocation_list", b"_certificate_revocation_list", "_doctor_certificate", b"_doctor_certificate", "_duty", b"_duty", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_revocation_list", b"_revocation_list", "certificate_revocation_list", b"certificate_revocation_list", "doctor_certificate", b"doctor_certificate", "duty", b"duty", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "revocation_list", b"revocation_list"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__certificate_revocation_list: _TypeAlias = _typing.Literal["certificate_revocation_list"]  # noqa: Y015
     _WhichOneofArgType__certificate_revocation_list: _TypeAlias = _typing.Literal["_certificate_revocation_list", b"_certificate_revocation_list"]  # noqa: Y015
     _WhichOneofReturnType__doctor_certificate: _TypeAlias = _typing.Literal["doctor_certificate"]  # noqa: Y015
     _WhichOneofArgType__doctor_certificate: _TypeAlias = _typing.Literal["_doctor_certificate", b"_doctor_certificate"]  # noqa: Y015
+    _WhichOneofReturnType__duty: _TypeAlias = _typing.Literal["duty"]  # noqa: Y015
+    _WhichOneofArgType__duty: _TypeAlias = _typing.Literal["_duty", b"_duty"]  # noqa: Y015
     _WhichOneofReturnType__encryption_key_statement: _TypeAlias = _typing.Literal["encryption_key_statement"]  # noqa: Y015
     _WhichOneofArgType__encryption_key_statement: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement"]  # noqa: Y015
     _WhichOneofReturnType__key_statement: _TypeAlias = _typing.Literal["key_statement"]  # noqa: Y015
@@ -225,6 +244,8 @@ class GetRoomResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__certificate_revocation_list) -> _WhichOneofReturnType__certificate_revocation_list | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__doctor_certificate) -> _WhichOneofReturnType__doctor_certificate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duty) -> _WhichOneofReturnType__duty | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__encryption_key_statement) -> _WhichOneofReturnType__encryption_key_statement | None: ...
     @_typing.overload
@@ -684,7 +705,7 @@ Global___ConsultationReply: _TypeAlias = ConsultationReply  # noqa: Y015
 
 @_typing.final
 class BiosignalDelivery(_message.Message):
-    """p2 (eq. 23), under SEK_1: {M_SD, ID_P, T_P2, grant or empty, Sig_P2}. M_SD, at most 16 MiB, travels as slices of its
+    """p2 (eq. 23), under SEK_1: {M_SD, ID_P, T_P2, consent or empty, Sig_P2}. M_SD, at most 16 MiB, travels as slices of its
     padded content in the frames before the last; the last frame holds this message.
     """
 
@@ -694,21 +715,25 @@ class BiosignalDelivery(_message.Message):
     BIOSIGNAL_DIGEST_FIELD_NUMBER: _builtins.int
     PATIENT_ID_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
-    GRANT_FIELD_NUMBER: _builtins.int
+    CONSENT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     biosignal_size_bytes: _builtins.int
     """Bytes of M_SD: what follows them in the slices is padding."""
     biosignal_digest: _builtins.bytes
     """H(M_SD)."""
     patient_id: _builtins.str
-    """ID_P; equal to p1's."""
+    """ID_P, whose visit it is: p1's, or the patient whom p1's stands for by the consent's deputyship."""
     sent_at: _builtins.int
     """T_P2; equal to the frame's."""
     signature: _builtins.bytes
-    """Sig_P2 over T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2): whom the patient addressed, in clear fields."""
+    """Sig_P2 over T("P2", TH1, ID_D, H(Cert_D), ID_P, H(M_SD), H(grant) or empty, T_P2): whom the patient addressed, in clear
+    fields.
+    """
     @_builtins.property
-    def grant(self) -> _statement_pb2.SignedStatement:
-        """The grant, signed by PRK_P; absent where the patient consents to nothing beyond this consultation."""
+    def consent(self) -> _access_pb2.Consent:
+        """The consent, without a duty; its grant is signed by p1's patient. Absent where nothing is consented to beyond this
+        consultation.
+        """
 
     def __init__(
         self,
@@ -717,19 +742,19 @@ class BiosignalDelivery(_message.Message):
         biosignal_digest: _builtins.bytes | None = ...,
         patient_id: _builtins.str | None = ...,
         sent_at: _builtins.int | None = ...,
-        grant: _statement_pb2.SignedStatement | None = ...,
+        consent: _access_pb2.Consent | None = ...,
         signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_grant", b"_grant", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "biosignal_size_bytes", b"biosignal_size_bytes", "grant", b"grant", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_consent", b"_consent", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "biosignal_size_bytes", b"biosignal_size_bytes", "consent", b"consent", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_grant", b"_grant", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "biosignal_size_bytes", b"biosignal_size_bytes", "grant", b"grant", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_consent", b"_consent", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "biosignal_size_bytes", b"biosignal_size_bytes", "consent", b"consent", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__biosignal_digest: _TypeAlias = _typing.Literal["biosignal_digest"]  # noqa: Y015
     _WhichOneofArgType__biosignal_digest: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest"]  # noqa: Y015
     _WhichOneofReturnType__biosignal_size_bytes: _TypeAlias = _typing.Literal["biosignal_size_bytes"]  # noqa: Y015
     _WhichOneofArgType__biosignal_size_bytes: _TypeAlias = _typing.Literal["_biosignal_size_bytes", b"_biosignal_size_bytes"]  # noqa: Y015
-    _WhichOneofReturnType__grant: _TypeAlias = _typing.Literal["grant"]  # noqa: Y015
-    _WhichOneofArgType__grant: _TypeAlias = _typing.Literal["_grant", b"_grant"]  # noqa: Y015
+    _WhichOneofReturnType__consent: _TypeAlias = _typing.Literal["consent"]  # noqa: Y015
+    _WhichOneofArgType__consent: _TypeAlias = _typing.Literal["_consent", b"_consent"]  # noqa: Y015
     _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
     _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
     _WhichOneofReturnType__sent_at: _TypeAlias = _typing.Literal["sent_at"]  # noqa: Y015
@@ -741,7 +766,7 @@ class BiosignalDelivery(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__biosignal_size_bytes) -> _WhichOneofReturnType__biosignal_size_bytes | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__grant) -> _WhichOneofReturnType__grant | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__consent) -> _WhichOneofReturnType__consent | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
     @_typing.overload

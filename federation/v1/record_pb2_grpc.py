@@ -45,6 +45,11 @@ class RecordServiceStub(object):
                 request_serializer=federation_dot_v1_dot_record__pb2.GetHospitalRequest.SerializeToString,
                 response_deserializer=federation_dot_v1_dot_record__pb2.GetHospitalResponse.FromString,
                 _registered_method=True)
+        self.GetDuty = channel.unary_unary(
+                '/federation.v1.RecordService/GetDuty',
+                request_serializer=federation_dot_v1_dot_record__pb2.GetDutyRequest.SerializeToString,
+                response_deserializer=federation_dot_v1_dot_record__pb2.GetDutyResponse.FromString,
+                _registered_method=True)
 
 
 class RecordServiceServicer(object):
@@ -65,6 +70,13 @@ class RecordServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDuty(self, request, context):
+        """States that a doctor is on duty here, as the hospital's roster says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecordServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_RecordServiceServicer_to_server(servicer, server):
                     servicer.GetHospital,
                     request_deserializer=federation_dot_v1_dot_record__pb2.GetHospitalRequest.FromString,
                     response_serializer=federation_dot_v1_dot_record__pb2.GetHospitalResponse.SerializeToString,
+            ),
+            'GetDuty': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDuty,
+                    request_deserializer=federation_dot_v1_dot_record__pb2.GetDutyRequest.FromString,
+                    response_serializer=federation_dot_v1_dot_record__pb2.GetDutyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class RecordService(object):
             '/federation.v1.RecordService/GetHospital',
             federation_dot_v1_dot_record__pb2.GetHospitalRequest.SerializeToString,
             federation_dot_v1_dot_record__pb2.GetHospitalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDuty(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/federation.v1.RecordService/GetDuty',
+            federation_dot_v1_dot_record__pb2.GetDutyRequest.SerializeToString,
+            federation_dot_v1_dot_record__pb2.GetDutyResponse.FromString,
             options,
             channel_credentials,
             insecure,

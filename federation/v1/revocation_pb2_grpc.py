@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RevocationServiceStub(object):
-    """Taking a grant back.
+    """Taking statements back.
     """
 
     def __init__(self, channel):
@@ -35,19 +35,19 @@ class RevocationServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
-        self.RevokeGrant = channel.unary_unary(
-                '/federation.v1.RevocationService/RevokeGrant',
-                request_serializer=federation_dot_v1_dot_revocation__pb2.RevokeGrantRequest.SerializeToString,
-                response_deserializer=federation_dot_v1_dot_revocation__pb2.RevokeGrantResponse.FromString,
+        self.Revoke = channel.unary_unary(
+                '/federation.v1.RevocationService/Revoke',
+                request_serializer=federation_dot_v1_dot_revocation__pb2.RevokeRequest.SerializeToString,
+                response_deserializer=federation_dot_v1_dot_revocation__pb2.RevokeResponse.FromString,
                 _registered_method=True)
 
 
 class RevocationServiceServicer(object):
-    """Taking a grant back.
+    """Taking statements back.
     """
 
-    def RevokeGrant(self, request, context):
-        """Takes rev; the next revocation list names the grant.
+    def Revoke(self, request, context):
+        """Takes rev; the next revocation list names what was taken back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -56,10 +56,10 @@ class RevocationServiceServicer(object):
 
 def add_RevocationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'RevokeGrant': grpc.unary_unary_rpc_method_handler(
-                    servicer.RevokeGrant,
-                    request_deserializer=federation_dot_v1_dot_revocation__pb2.RevokeGrantRequest.FromString,
-                    response_serializer=federation_dot_v1_dot_revocation__pb2.RevokeGrantResponse.SerializeToString,
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=federation_dot_v1_dot_revocation__pb2.RevokeRequest.FromString,
+                    response_serializer=federation_dot_v1_dot_revocation__pb2.RevokeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -70,11 +70,11 @@ def add_RevocationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RevocationService(object):
-    """Taking a grant back.
+    """Taking statements back.
     """
 
     @staticmethod
-    def RevokeGrant(request,
+    def Revoke(request,
             target,
             options=(),
             channel_credentials=None,
@@ -87,9 +87,9 @@ class RevocationService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/federation.v1.RevocationService/RevokeGrant',
-            federation_dot_v1_dot_revocation__pb2.RevokeGrantRequest.SerializeToString,
-            federation_dot_v1_dot_revocation__pb2.RevokeGrantResponse.FromString,
+            '/federation.v1.RevocationService/Revoke',
+            federation_dot_v1_dot_revocation__pb2.RevokeRequest.SerializeToString,
+            federation_dot_v1_dot_revocation__pb2.RevokeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from federation.v1 import access_pb2 as federation_dot_v1_dot_access__pb2
 from federation.v1 import envelope_pb2 as federation_dot_v1_dot_envelope__pb2
 from federation.v1 import rules_pb2 as federation_dot_v1_dot_rules__pb2
 from federation.v1 import statement_pb2 as federation_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x65\x64\x65ration/v1/search.proto\x12\rfederation.v1\x1a\x1c\x66\x65\x64\x65ration/v1/envelope.proto\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"X\n\rSearchRequest\x12;\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00R\x07opening\x88\x01\x01\x42\n\n\x08_opening\"Q\n\x0eSearchResponse\x12\x35\n\x05reply\x18\x01 \x01(\x0b\x32\x1a.federation.v1.SealedReplyH\x00R\x05reply\x88\x01\x01\x42\x08\n\x06_reply\"\xee\x07\n\x0bSearchQuery\x12*\n\npatient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x01H\x01R\tpatientId\x88\x01\x01\x12$\n\x07sent_at\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x02R\x06sentAt\x88\x01\x01\x12(\n\tdoctor_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x08\x02H\x03R\x08\x64octorId\x88\x01\x01\x12;\n\x12\x64octor_certificate\x18\x04 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x04R\x11\x64octorCertificate\x88\x01\x01\x12\x36\n\x10\x64\x65partment_class\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\x08\x08H\x05R\x0f\x64\x65partmentClass\x88\x01\x01\x12\x17\n\x04page\x18\x06 \x01(\rH\x06R\x04page\x88\x01\x01\x12!\n\x05nonce\x18\x07 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x07R\x05nonce\x88\x01\x01\x12!\n\x05proof\x18\x08 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x10H\x08R\x05proof\x88\x01\x01\x12H\n\rkey_statement\x18\t \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\tR\x0ckeyStatement\x88\x01\x01\x12]\n\x18\x65ncryption_key_statement\x18\n \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\nR\x16\x65ncryptionKeyStatement\x88\x01\x01\x12\x36\n\x05grant\x18\x0b \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x05grant\x12>\n\temergency\x18\x0c \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\temergency\x12_\n\x15patient_key_statement\x18\r \x01(\x0b\x32\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02 \x01H\x0bR\x13patientKeyStatement\x88\x01\x01\x12)\n\tsignature\x18\x0e \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x0cR\tsignature\x88\x01\x01:\x08\xca\xda\x18\x04\x08\x80\x80\x01\x42\x0f\n\rauthorizationB\r\n\x0b_patient_idB\n\n\x08_sent_atB\x0c\n\n_doctor_idB\x15\n\x13_doctor_certificateB\x13\n\x11_department_classB\x07\n\x05_pageB\x08\n\x06_nonceB\x08\n\x06_proofB\x10\n\x0e_key_statementB\x1b\n\x19_encryption_key_statementB\x18\n\x16_patient_key_statementB\x0c\n\n_signature\"\xc7\x03\n\x08IndexRow\x12,\n\x0bhospital_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x03H\x00R\nhospitalId\x88\x01\x01\x12\x30\n\rdepartment_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x08\tH\x01R\x0c\x64\x65partmentId\x88\x01\x01\x12%\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x08\x14H\x02R\x07\x61\x64\x64ress\x88\x01\x01\x12H\n\rkey_statement\x18\x04 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x03R\x0ckeyStatement\x88\x01\x01\x12]\n\x18\x65ncryption_key_statement\x18\x05 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x04R\x16\x65ncryptionKeyStatement\x88\x01\x01\x12#\n\x06handle\x18\x06 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x05R\x06handle\x88\x01\x01\x42\x0e\n\x0c_hospital_idB\x10\n\x0e_department_idB\n\n\x08_addressB\x10\n\x0e_key_statementB\x1b\n\x19_encryption_key_statementB\t\n\x07_handle\"\xf5\x02\n\x0cSearchAnswer\x12;\n\x07outcome\x18\x01 \x01(\x0e\x32\x1c.federation.v1.SearchOutcomeH\x00R\x07outcome\x88\x01\x01\x12\x33\n\x04rows\x18\x02 \x03(\x0b\x32\x17.federation.v1.IndexRowB\x06\xca\xda\x18\x02\x18\x08R\x04rows\x12\x17\n\x04page\x18\x03 \x01(\rH\x01R\x04page\x88\x01\x01\x12\x19\n\x05pages\x18\x04 \x01(\rH\x02R\x05pages\x88\x01\x01\x12$\n\x07sent_at\x18\x05 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x03R\x06sentAt\x88\x01\x01\x12!\n\x05proof\x18\x06 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x10H\x04R\x05proof\x88\x01\x01\x12)\n\tsignature\x18\x07 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x05R\tsignature\x88\x01\x01:\x08\xca\xda\x18\x04\x08\x80\x80\x02\x42\n\n\x08_outcomeB\x07\n\x05_pageB\x08\n\x06_pagesB\n\n\x08_sent_atB\x08\n\x06_proofB\x0c\n\n_signature*\xb0\x02\n\rSearchOutcome\x12\x1e\n\x1aSEARCH_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14SEARCH_OUTCOME_FOUND\x10\x01\x12\x17\n\x13SEARCH_OUTCOME_NONE\x10\x02\x12 \n\x1cSEARCH_OUTCOME_GRANT_MISSING\x10\x03\x12 \n\x1cSEARCH_OUTCOME_GRANT_INVALID\x10\x04\x12 \n\x1cSEARCH_OUTCOME_GRANT_EXPIRED\x10\x05\x12 \n\x1cSEARCH_OUTCOME_GRANT_REVOKED\x10\x06\x12\x1e\n\x1aSEARCH_OUTCOME_GRANT_SCOPE\x10\x07\x12$\n SEARCH_OUTCOME_EMERGENCY_REFUSED\x10\x08\x32V\n\rSearchService\x12\x45\n\x06Search\x12\x1c.federation.v1.SearchRequest\x1a\x1d.federation.v1.SearchResponseBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x65\x64\x65ration/v1/search.proto\x12\rfederation.v1\x1a\x1a\x66\x65\x64\x65ration/v1/access.proto\x1a\x1c\x66\x65\x64\x65ration/v1/envelope.proto\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"X\n\rSearchRequest\x12;\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00R\x07opening\x88\x01\x01\x42\n\n\x08_opening\"Q\n\x0eSearchResponse\x12\x35\n\x05reply\x18\x01 \x01(\x0b\x32\x1a.federation.v1.SealedReplyH\x00R\x05reply\x88\x01\x01\x42\x08\n\x06_reply\"\xb0\x06\n\x0bSearchQuery\x12*\n\npatient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x01H\x00R\tpatientId\x88\x01\x01\x12$\n\x07sent_at\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x01R\x06sentAt\x88\x01\x01\x12&\n\x08\x61sker_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x08\x06H\x02R\x07\x61skerId\x88\x01\x01\x12=\n\x12\x64octor_certificate\x18\x04 \x01(\x0c\x42\t\xca\xda\x18\x05\x10\x80  \x01H\x03R\x11\x64octorCertificate\x88\x01\x01\x12\x36\n\x10\x64\x65partment_class\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\x08\x08H\x04R\x0f\x64\x65partmentClass\x88\x01\x01\x12\x17\n\x04page\x18\x06 \x01(\rH\x05R\x04page\x88\x01\x01\x12!\n\x05nonce\x18\x07 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x06R\x05nonce\x88\x01\x01\x12!\n\x05proof\x18\x08 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x10H\x07R\x05proof\x88\x01\x01\x12H\n\rkey_statement\x18\t \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x08R\x0ckeyStatement\x88\x01\x01\x12]\n\x18\x65ncryption_key_statement\x18\n \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\tR\x16\x65ncryptionKeyStatement\x88\x01\x01\x12:\n\x06\x61\x63\x63\x65ss\x18\x0b \x01(\x0b\x32\x15.federation.v1.AccessB\x06\xca\xda\x18\x02 \x01H\nR\x06\x61\x63\x63\x65ss\x88\x01\x01\x12)\n\tsignature\x18\x0c \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x0bR\tsignature\x88\x01\x01:\x08\xca\xda\x18\x04\x08\x80\x80\x01\x42\r\n\x0b_patient_idB\n\n\x08_sent_atB\x0b\n\t_asker_idB\x15\n\x13_doctor_certificateB\x13\n\x11_department_classB\x07\n\x05_pageB\x08\n\x06_nonceB\x08\n\x06_proofB\x10\n\x0e_key_statementB\x1b\n\x19_encryption_key_statementB\t\n\x07_accessB\x0c\n\n_signature\"\xc7\x03\n\x08IndexRow\x12,\n\x0bhospital_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x03H\x00R\nhospitalId\x88\x01\x01\x12\x30\n\rdepartment_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x08\tH\x01R\x0c\x64\x65partmentId\x88\x01\x01\x12%\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x08\x14H\x02R\x07\x61\x64\x64ress\x88\x01\x01\x12H\n\rkey_statement\x18\x04 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x03R\x0ckeyStatement\x88\x01\x01\x12]\n\x18\x65ncryption_key_statement\x18\x05 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x04R\x16\x65ncryptionKeyStatement\x88\x01\x01\x12#\n\x06handle\x18\x06 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x05R\x06handle\x88\x01\x01\x42\x0e\n\x0c_hospital_idB\x10\n\x0e_department_idB\n\n\x08_addressB\x10\n\x0e_key_statementB\x1b\n\x19_encryption_key_statementB\t\n\x07_handle\"\xf5\x02\n\x0cSearchAnswer\x12;\n\x07outcome\x18\x01 \x01(\x0e\x32\x1c.federation.v1.SearchOutcomeH\x00R\x07outcome\x88\x01\x01\x12\x33\n\x04rows\x18\x02 \x03(\x0b\x32\x17.federation.v1.IndexRowB\x06\xca\xda\x18\x02\x18\x08R\x04rows\x12\x17\n\x04page\x18\x03 \x01(\rH\x01R\x04page\x88\x01\x01\x12\x19\n\x05pages\x18\x04 \x01(\rH\x02R\x05pages\x88\x01\x01\x12$\n\x07sent_at\x18\x05 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x03R\x06sentAt\x88\x01\x01\x12!\n\x05proof\x18\x06 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x10H\x04R\x05proof\x88\x01\x01\x12)\n\tsignature\x18\x07 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x05R\tsignature\x88\x01\x01:\x08\xca\xda\x18\x04\x08\x80\x80\x02\x42\n\n\x08_outcomeB\x07\n\x05_pageB\x08\n\x06_pagesB\n\n\x08_sent_atB\x08\n\x06_proofB\x0c\n\n_signature*\xb1\x03\n\rSearchOutcome\x12\x1e\n\x1aSEARCH_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14SEARCH_OUTCOME_FOUND\x10\x01\x12\x17\n\x13SEARCH_OUTCOME_NONE\x10\x02\x12 \n\x1cSEARCH_OUTCOME_GRANT_MISSING\x10\x03\x12 \n\x1cSEARCH_OUTCOME_GRANT_INVALID\x10\x04\x12 \n\x1cSEARCH_OUTCOME_GRANT_EXPIRED\x10\x05\x12 \n\x1cSEARCH_OUTCOME_GRANT_REVOKED\x10\x06\x12\x1e\n\x1aSEARCH_OUTCOME_GRANT_SCOPE\x10\x07\x12$\n SEARCH_OUTCOME_EMERGENCY_REFUSED\x10\x08\x12\x1f\n\x1bSEARCH_OUTCOME_DUTY_MISSING\x10\t\x12\x1c\n\x18SEARCH_OUTCOME_DUTY_OVER\x10\n\x12\x1e\n\x1aSEARCH_OUTCOME_DEPUTY_OVER\x10\x0b\x12 \n\x1cSEARCH_OUTCOME_DEPUTY_POWERS\x10\x0c\x32V\n\rSearchService\x12\x45\n\x06Search\x12\x1c.federation.v1.SearchRequest\x1a\x1d.federation.v1.SearchResponseBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,18 +40,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHQUERY'].fields_by_name['patient_id']._serialized_options = b'\312\332\030\002\010\001'
   _globals['_SEARCHQUERY'].fields_by_name['sent_at']._loaded_options = None
   _globals['_SEARCHQUERY'].fields_by_name['sent_at']._serialized_options = b'\312\332\030\002\010\023'
-  _globals['_SEARCHQUERY'].fields_by_name['doctor_id']._loaded_options = None
-  _globals['_SEARCHQUERY'].fields_by_name['doctor_id']._serialized_options = b'\312\332\030\002\010\002'
+  _globals['_SEARCHQUERY'].fields_by_name['asker_id']._loaded_options = None
+  _globals['_SEARCHQUERY'].fields_by_name['asker_id']._serialized_options = b'\312\332\030\002\010\006'
   _globals['_SEARCHQUERY'].fields_by_name['doctor_certificate']._loaded_options = None
-  _globals['_SEARCHQUERY'].fields_by_name['doctor_certificate']._serialized_options = b'\312\332\030\003\020\200 '
+  _globals['_SEARCHQUERY'].fields_by_name['doctor_certificate']._serialized_options = b'\312\332\030\005\020\200  \001'
   _globals['_SEARCHQUERY'].fields_by_name['department_class']._loaded_options = None
   _globals['_SEARCHQUERY'].fields_by_name['department_class']._serialized_options = b'\312\332\030\002\010\010'
   _globals['_SEARCHQUERY'].fields_by_name['nonce']._loaded_options = None
   _globals['_SEARCHQUERY'].fields_by_name['nonce']._serialized_options = b'\312\332\030\002\010\016'
   _globals['_SEARCHQUERY'].fields_by_name['proof']._loaded_options = None
   _globals['_SEARCHQUERY'].fields_by_name['proof']._serialized_options = b'\312\332\030\002\010\020'
-  _globals['_SEARCHQUERY'].fields_by_name['patient_key_statement']._loaded_options = None
-  _globals['_SEARCHQUERY'].fields_by_name['patient_key_statement']._serialized_options = b'\312\332\030\002 \001'
+  _globals['_SEARCHQUERY'].fields_by_name['access']._loaded_options = None
+  _globals['_SEARCHQUERY'].fields_by_name['access']._serialized_options = b'\312\332\030\002 \001'
   _globals['_SEARCHQUERY'].fields_by_name['signature']._loaded_options = None
   _globals['_SEARCHQUERY'].fields_by_name['signature']._serialized_options = b'\312\332\030\002\010\014'
   _globals['_SEARCHQUERY']._loaded_options = None
@@ -73,18 +74,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHANSWER'].fields_by_name['signature']._serialized_options = b'\312\332\030\002\010\014'
   _globals['_SEARCHANSWER']._loaded_options = None
   _globals['_SEARCHANSWER']._serialized_options = b'\312\332\030\004\010\200\200\002'
-  _globals['_SEARCHOUTCOME']._serialized_start=2150
-  _globals['_SEARCHOUTCOME']._serialized_end=2454
-  _globals['_SEARCHREQUEST']._serialized_start=133
-  _globals['_SEARCHREQUEST']._serialized_end=221
-  _globals['_SEARCHRESPONSE']._serialized_start=223
-  _globals['_SEARCHRESPONSE']._serialized_end=304
-  _globals['_SEARCHQUERY']._serialized_start=307
-  _globals['_SEARCHQUERY']._serialized_end=1313
-  _globals['_INDEXROW']._serialized_start=1316
-  _globals['_INDEXROW']._serialized_end=1771
-  _globals['_SEARCHANSWER']._serialized_start=1774
-  _globals['_SEARCHANSWER']._serialized_end=2147
-  _globals['_SEARCHSERVICE']._serialized_start=2456
-  _globals['_SEARCHSERVICE']._serialized_end=2542
+  _globals['_SEARCHOUTCOME']._serialized_start=1988
+  _globals['_SEARCHOUTCOME']._serialized_end=2421
+  _globals['_SEARCHREQUEST']._serialized_start=161
+  _globals['_SEARCHREQUEST']._serialized_end=249
+  _globals['_SEARCHRESPONSE']._serialized_start=251
+  _globals['_SEARCHRESPONSE']._serialized_end=332
+  _globals['_SEARCHQUERY']._serialized_start=335
+  _globals['_SEARCHQUERY']._serialized_end=1151
+  _globals['_INDEXROW']._serialized_start=1154
+  _globals['_INDEXROW']._serialized_end=1609
+  _globals['_SEARCHANSWER']._serialized_start=1612
+  _globals['_SEARCHANSWER']._serialized_end=1985
+  _globals['_SEARCHSERVICE']._serialized_start=2423
+  _globals['_SEARCHSERVICE']._serialized_end=2509
 # @@protoc_insertion_point(module_scope)

@@ -65,7 +65,7 @@ class _RightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Right.ValueType
     """"write": deposit the new encounter (STO)."""
 
 class Right(_Right, metaclass=_RightEnumTypeWrapper):
-    """What a grant allows."""
+    """What may be done with a patient's records."""
 
 RIGHT_UNSPECIFIED: Right.ValueType  # 0
 """Never valid."""
@@ -76,6 +76,70 @@ RIGHT_READ: Right.ValueType  # 2
 RIGHT_WRITE: Right.ValueType  # 3
 """"write": deposit the new encounter (STO)."""
 Global___Right: _TypeAlias = Right  # noqa: Y015
+
+class _Sensitivity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SensitivityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Sensitivity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SENSITIVITY_UNSPECIFIED: _Sensitivity.ValueType  # 0
+    """Never valid."""
+    SENSITIVITY_NORMAL: _Sensitivity.ValueType  # 1
+    """"normal": what a grant opens by default."""
+    SENSITIVITY_RESTRICTED: _Sensitivity.ValueType  # 2
+    """"restricted": what a grant opens that says so."""
+    SENSITIVITY_SECRET: _Sensitivity.ValueType  # 3
+    """"secret": for the patient alone, and so in no grant."""
+
+class Sensitivity(_Sensitivity, metaclass=_SensitivityEnumTypeWrapper):
+    """How much of a record is kept from whom. A grant names the highest that it opens."""
+
+SENSITIVITY_UNSPECIFIED: Sensitivity.ValueType  # 0
+"""Never valid."""
+SENSITIVITY_NORMAL: Sensitivity.ValueType  # 1
+""""normal": what a grant opens by default."""
+SENSITIVITY_RESTRICTED: Sensitivity.ValueType  # 2
+""""restricted": what a grant opens that says so."""
+SENSITIVITY_SECRET: Sensitivity.ValueType  # 3
+""""secret": for the patient alone, and so in no grant."""
+Global___Sensitivity: _TypeAlias = Sensitivity  # noqa: Y015
+
+class _Power:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PowerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Power.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    POWER_UNSPECIFIED: _Power.ValueType  # 0
+    """Never valid."""
+    POWER_GRANT: _Power.ValueType  # 1
+    """"grant": sign grants."""
+    POWER_REVOKE: _Power.ValueType  # 2
+    """"revoke": take grants and mandates back."""
+    POWER_READ: _Power.ValueType  # 3
+    """"read": find and read the records."""
+    POWER_LOG: _Power.ValueType  # 4
+    """"log": read who did."""
+    POWER_RESTRICT: _Power.ValueType  # 5
+    """"restrict": hide records."""
+
+class Power(_Power, metaclass=_PowerEnumTypeWrapper):
+    """What a deputy may do in a patient's name."""
+
+POWER_UNSPECIFIED: Power.ValueType  # 0
+"""Never valid."""
+POWER_GRANT: Power.ValueType  # 1
+""""grant": sign grants."""
+POWER_REVOKE: Power.ValueType  # 2
+""""revoke": take grants and mandates back."""
+POWER_READ: Power.ValueType  # 3
+""""read": find and read the records."""
+POWER_LOG: Power.ValueType  # 4
+""""log": read who did."""
+POWER_RESTRICT: Power.ValueType  # 5
+""""restrict": hide records."""
+Global___Power: _TypeAlias = Power  # noqa: Y015
 
 @_typing.final
 class SignedStatement(_message.Message):
@@ -342,42 +406,181 @@ class EncryptionKeyStatement(_message.Message):
 Global___EncryptionKeyStatement: _TypeAlias = EncryptionKeyStatement  # noqa: Y015
 
 @_typing.final
+class DoctorGrantee(_message.Message):
+    """A doctor, under whichever certificate its authority gave it: a renewed one keeps what was granted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCTOR_ID_FIELD_NUMBER: _builtins.int
+    AUTHORITY_ID_FIELD_NUMBER: _builtins.int
+    doctor_id: _builtins.str
+    """ID_D."""
+    authority_id: _builtins.str
+    """The medical authority whose certificate the doctor has to show, as the trust bundle names it."""
+    def __init__(
+        self,
+        *,
+        doctor_id: _builtins.str | None = ...,
+        authority_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id", "_doctor_id", b"_doctor_id", "authority_id", b"authority_id", "doctor_id", b"doctor_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id", "_doctor_id", b"_doctor_id", "authority_id", b"authority_id", "doctor_id", b"doctor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__authority_id: _TypeAlias = _typing.Literal["authority_id"]  # noqa: Y015
+    _WhichOneofArgType__authority_id: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id"]  # noqa: Y015
+    _WhichOneofReturnType__doctor_id: _TypeAlias = _typing.Literal["doctor_id"]  # noqa: Y015
+    _WhichOneofArgType__doctor_id: _TypeAlias = _typing.Literal["_doctor_id", b"_doctor_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__authority_id) -> _WhichOneofReturnType__authority_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__doctor_id) -> _WhichOneofReturnType__doctor_id | None: ...
+
+Global___DoctorGrantee: _TypeAlias = DoctorGrantee  # noqa: Y015
+
+@_typing.final
+class DepartmentGrantee(_message.Message):
+    """The doctors of a hospital who are on duty in departments of a class there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOSPITAL_ID_FIELD_NUMBER: _builtins.int
+    DEPARTMENT_CLASS_FIELD_NUMBER: _builtins.int
+    hospital_id: _builtins.str
+    """ID_HPC."""
+    department_class: _builtins.str
+    """The class."""
+    def __init__(
+        self,
+        *,
+        hospital_id: _builtins.str | None = ...,
+        department_class: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_department_class", b"_department_class", "_hospital_id", b"_hospital_id", "department_class", b"department_class", "hospital_id", b"hospital_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_department_class", b"_department_class", "_hospital_id", b"_hospital_id", "department_class", b"department_class", "hospital_id", b"hospital_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__department_class: _TypeAlias = _typing.Literal["department_class"]  # noqa: Y015
+    _WhichOneofArgType__department_class: _TypeAlias = _typing.Literal["_department_class", b"_department_class"]  # noqa: Y015
+    _WhichOneofReturnType__hospital_id: _TypeAlias = _typing.Literal["hospital_id"]  # noqa: Y015
+    _WhichOneofArgType__hospital_id: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__department_class) -> _WhichOneofReturnType__department_class | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_id) -> _WhichOneofReturnType__hospital_id | None: ...
+
+Global___DepartmentGrantee: _TypeAlias = DepartmentGrantee  # noqa: Y015
+
+@_typing.final
+class HospitalGrantee(_message.Message):
+    """The doctors who are on duty at a hospital."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOSPITAL_ID_FIELD_NUMBER: _builtins.int
+    hospital_id: _builtins.str
+    """ID_HPC."""
+    def __init__(
+        self,
+        *,
+        hospital_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id", "hospital_id", b"hospital_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id", "hospital_id", b"hospital_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__hospital_id: _TypeAlias = _typing.Literal["hospital_id"]  # noqa: Y015
+    _WhichOneofArgType__hospital_id: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_id) -> _WhichOneofReturnType__hospital_id | None: ...
+
+Global___HospitalGrantee: _TypeAlias = HospitalGrantee  # noqa: Y015
+
+@_typing.final
+class Grantee(_message.Message):
+    """Who a grant is for; one of three."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCTOR_FIELD_NUMBER: _builtins.int
+    DEPARTMENT_FIELD_NUMBER: _builtins.int
+    HOSPITAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def doctor(self) -> Global___DoctorGrantee:
+        """A doctor."""
+
+    @_builtins.property
+    def department(self) -> Global___DepartmentGrantee:
+        """A department: its doctors show a Duty there."""
+
+    @_builtins.property
+    def hospital(self) -> Global___HospitalGrantee:
+        """A hospital: its doctors show a Duty there."""
+
+    def __init__(
+        self,
+        *,
+        doctor: Global___DoctorGrantee | None = ...,
+        department: Global___DepartmentGrantee | None = ...,
+        hospital: Global___HospitalGrantee | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["department", b"department", "doctor", b"doctor", "hospital", b"hospital", "who", b"who"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["department", b"department", "doctor", b"doctor", "hospital", b"hospital", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_who: _TypeAlias = _typing.Literal["doctor", "department", "hospital"]  # noqa: Y015
+    _WhichOneofArgType_who: _TypeAlias = _typing.Literal["who", b"who"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_who) -> _WhichOneofReturnType_who | None: ...
+
+Global___Grantee: _TypeAlias = Grantee  # noqa: Y015
+
+@_typing.final
 class Grant(_message.Message):
-    """A patient's consent, label "grant", signed by PRK_P. It names the doctor, so that a copy is of no use to another (C1).
-    The public cloud and every hospital check it themselves: no grant, no record.
+    """A patient's consent, label "grant", signed by PRK_P, or by a deputy's PRK_Q. It names who may use it, so that a copy is of no
+    use to another (C1). The public cloud and every hospital check it themselves: no grant, no record.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GRANT_ID_FIELD_NUMBER: _builtins.int
     PATIENT_ID_FIELD_NUMBER: _builtins.int
-    PATIENT_SERIAL_FIELD_NUMBER: _builtins.int
-    DOCTOR_ID_FIELD_NUMBER: _builtins.int
-    DOCTOR_CERTIFICATE_DIGEST_FIELD_NUMBER: _builtins.int
+    SIGNER_ID_FIELD_NUMBER: _builtins.int
+    SIGNER_SERIAL_FIELD_NUMBER: _builtins.int
+    DEPUTYSHIP_DIGEST_FIELD_NUMBER: _builtins.int
+    GRANTEE_FIELD_NUMBER: _builtins.int
     HOSPITALS_FIELD_NUMBER: _builtins.int
     DEPARTMENT_CLASSES_FIELD_NUMBER: _builtins.int
+    HIGHEST_SENSITIVITY_FIELD_NUMBER: _builtins.int
     RIGHTS_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
+    STATED_AT_FIELD_NUMBER: _builtins.int
     NOT_BEFORE_FIELD_NUMBER: _builtins.int
     NOT_AFTER_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.bytes
-    """Names this grant; 16 random bytes."""
+    """Names this grant among those about this patient; 16 random bytes."""
     patient_id: _builtins.str
-    """ID_P; the signer."""
-    patient_serial: _builtins.bytes
+    """ID_P: whose records."""
+    signer_id: _builtins.str
+    """Who signed it: ID_P, or ID_Q of a deputy with the power "grant"."""
+    signer_serial: _builtins.bytes
     """Serial of the signer's credential. A grant stands until it ends, is taken back, or this credential ends or is revoked:
     registering anew ends none.
     """
-    doctor_id: _builtins.str
-    """ID_D."""
-    doctor_certificate_digest: _builtins.bytes
-    """H(Cert_D)."""
+    deputyship_digest: _builtins.bytes
+    """H(mandate) or H(guardian) by which a deputy signs; absent where the patient does."""
+    highest_sensitivity: Global___Sensitivity.ValueType
+    """The highest sensitivity that it opens: normal or restricted."""
     purpose: _builtins.str
     """Why, in the patient's words or a code; shown, not interpreted."""
+    stated_at: _builtins.int
+    """When it was signed: "everything that I signed before" takes it back or doesn't."""
     not_before: _builtins.int
     """Start of validity."""
     not_after: _builtins.int
-    """End of validity, not itself included; by default 24 hours after the start, at most 366 days."""
+    """End of validity, not itself included; at most 366 days after the start."""
+    @_builtins.property
+    def grantee(self) -> Global___Grantee:
+        """Who may use it."""
+
     @_builtins.property
     def hospitals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Hospitals, or the one entry "*". None means none."""
@@ -395,26 +598,122 @@ class Grant(_message.Message):
         *,
         grant_id: _builtins.bytes | None = ...,
         patient_id: _builtins.str | None = ...,
-        patient_serial: _builtins.bytes | None = ...,
-        doctor_id: _builtins.str | None = ...,
-        doctor_certificate_digest: _builtins.bytes | None = ...,
+        signer_id: _builtins.str | None = ...,
+        signer_serial: _builtins.bytes | None = ...,
+        deputyship_digest: _builtins.bytes | None = ...,
+        grantee: Global___Grantee | None = ...,
         hospitals: _abc.Iterable[_builtins.str] | None = ...,
         department_classes: _abc.Iterable[_builtins.str] | None = ...,
+        highest_sensitivity: Global___Sensitivity.ValueType | None = ...,
         rights: _abc.Iterable[Global___Right.ValueType] | None = ...,
         purpose: _builtins.str | None = ...,
+        stated_at: _builtins.int | None = ...,
         not_before: _builtins.int | None = ...,
         not_after: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_doctor_certificate_digest", b"_doctor_certificate_digest", "_doctor_id", b"_doctor_id", "_grant_id", b"_grant_id", "_not_after", b"_not_after", "_not_before", b"_not_before", "_patient_id", b"_patient_id", "_patient_serial", b"_patient_serial", "_purpose", b"_purpose", "doctor_certificate_digest", b"doctor_certificate_digest", "doctor_id", b"doctor_id", "grant_id", b"grant_id", "not_after", b"not_after", "not_before", b"not_before", "patient_id", b"patient_id", "patient_serial", b"patient_serial", "purpose", b"purpose"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deputyship_digest", b"_deputyship_digest", "_grant_id", b"_grant_id", "_grantee", b"_grantee", "_highest_sensitivity", b"_highest_sensitivity", "_not_after", b"_not_after", "_not_before", b"_not_before", "_patient_id", b"_patient_id", "_purpose", b"_purpose", "_signer_id", b"_signer_id", "_signer_serial", b"_signer_serial", "_stated_at", b"_stated_at", "deputyship_digest", b"deputyship_digest", "grant_id", b"grant_id", "grantee", b"grantee", "highest_sensitivity", b"highest_sensitivity", "not_after", b"not_after", "not_before", b"not_before", "patient_id", b"patient_id", "purpose", b"purpose", "signer_id", b"signer_id", "signer_serial", b"signer_serial", "stated_at", b"stated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_doctor_certificate_digest", b"_doctor_certificate_digest", "_doctor_id", b"_doctor_id", "_grant_id", b"_grant_id", "_not_after", b"_not_after", "_not_before", b"_not_before", "_patient_id", b"_patient_id", "_patient_serial", b"_patient_serial", "_purpose", b"_purpose", "department_classes", b"department_classes", "doctor_certificate_digest", b"doctor_certificate_digest", "doctor_id", b"doctor_id", "grant_id", b"grant_id", "hospitals", b"hospitals", "not_after", b"not_after", "not_before", b"not_before", "patient_id", b"patient_id", "patient_serial", b"patient_serial", "purpose", b"purpose", "rights", b"rights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deputyship_digest", b"_deputyship_digest", "_grant_id", b"_grant_id", "_grantee", b"_grantee", "_highest_sensitivity", b"_highest_sensitivity", "_not_after", b"_not_after", "_not_before", b"_not_before", "_patient_id", b"_patient_id", "_purpose", b"_purpose", "_signer_id", b"_signer_id", "_signer_serial", b"_signer_serial", "_stated_at", b"_stated_at", "department_classes", b"department_classes", "deputyship_digest", b"deputyship_digest", "grant_id", b"grant_id", "grantee", b"grantee", "highest_sensitivity", b"highest_sensitivity", "hospitals", b"hospitals", "not_after", b"not_after", "not_before", b"not_before", "patient_id", b"patient_id", "purpose", b"purpose", "rights", b"rights", "signer_id", b"signer_id", "signer_serial", b"signer_serial", "stated_at", b"stated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__doctor_certificate_digest: _TypeAlias = _typing.Literal["doctor_certificate_digest"]  # noqa: Y015
-    _WhichOneofArgType__doctor_certificate_digest: _TypeAlias = _typing.Literal["_doctor_certificate_digest", b"_doctor_certificate_digest"]  # noqa: Y015
-    _WhichOneofReturnType__doctor_id: _TypeAlias = _typing.Literal["doctor_id"]  # noqa: Y015
-    _WhichOneofArgType__doctor_id: _TypeAlias = _typing.Literal["_doctor_id", b"_doctor_id"]  # noqa: Y015
+    _WhichOneofReturnType__deputyship_digest: _TypeAlias = _typing.Literal["deputyship_digest"]  # noqa: Y015
+    _WhichOneofArgType__deputyship_digest: _TypeAlias = _typing.Literal["_deputyship_digest", b"_deputyship_digest"]  # noqa: Y015
     _WhichOneofReturnType__grant_id: _TypeAlias = _typing.Literal["grant_id"]  # noqa: Y015
     _WhichOneofArgType__grant_id: _TypeAlias = _typing.Literal["_grant_id", b"_grant_id"]  # noqa: Y015
+    _WhichOneofReturnType__grantee: _TypeAlias = _typing.Literal["grantee"]  # noqa: Y015
+    _WhichOneofArgType__grantee: _TypeAlias = _typing.Literal["_grantee", b"_grantee"]  # noqa: Y015
+    _WhichOneofReturnType__highest_sensitivity: _TypeAlias = _typing.Literal["highest_sensitivity"]  # noqa: Y015
+    _WhichOneofArgType__highest_sensitivity: _TypeAlias = _typing.Literal["_highest_sensitivity", b"_highest_sensitivity"]  # noqa: Y015
+    _WhichOneofReturnType__not_after: _TypeAlias = _typing.Literal["not_after"]  # noqa: Y015
+    _WhichOneofArgType__not_after: _TypeAlias = _typing.Literal["_not_after", b"_not_after"]  # noqa: Y015
+    _WhichOneofReturnType__not_before: _TypeAlias = _typing.Literal["not_before"]  # noqa: Y015
+    _WhichOneofArgType__not_before: _TypeAlias = _typing.Literal["_not_before", b"_not_before"]  # noqa: Y015
+    _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
+    _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
+    _WhichOneofReturnType__purpose: _TypeAlias = _typing.Literal["purpose"]  # noqa: Y015
+    _WhichOneofArgType__purpose: _TypeAlias = _typing.Literal["_purpose", b"_purpose"]  # noqa: Y015
+    _WhichOneofReturnType__signer_id: _TypeAlias = _typing.Literal["signer_id"]  # noqa: Y015
+    _WhichOneofArgType__signer_id: _TypeAlias = _typing.Literal["_signer_id", b"_signer_id"]  # noqa: Y015
+    _WhichOneofReturnType__signer_serial: _TypeAlias = _typing.Literal["signer_serial"]  # noqa: Y015
+    _WhichOneofArgType__signer_serial: _TypeAlias = _typing.Literal["_signer_serial", b"_signer_serial"]  # noqa: Y015
+    _WhichOneofReturnType__stated_at: _TypeAlias = _typing.Literal["stated_at"]  # noqa: Y015
+    _WhichOneofArgType__stated_at: _TypeAlias = _typing.Literal["_stated_at", b"_stated_at"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deputyship_digest) -> _WhichOneofReturnType__deputyship_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__grant_id) -> _WhichOneofReturnType__grant_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__grantee) -> _WhichOneofReturnType__grantee | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__highest_sensitivity) -> _WhichOneofReturnType__highest_sensitivity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_after) -> _WhichOneofReturnType__not_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_before) -> _WhichOneofReturnType__not_before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__purpose) -> _WhichOneofReturnType__purpose | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signer_id) -> _WhichOneofReturnType__signer_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signer_serial) -> _WhichOneofReturnType__signer_serial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stated_at) -> _WhichOneofReturnType__stated_at | None: ...
+
+Global___Grant: _TypeAlias = Grant  # noqa: Y015
+
+@_typing.final
+class Mandate(_message.Message):
+    """A patient makes another its deputy, label "mandate", signed by PRK_P."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANDATE_ID_FIELD_NUMBER: _builtins.int
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    PATIENT_SERIAL_FIELD_NUMBER: _builtins.int
+    DEPUTY_ID_FIELD_NUMBER: _builtins.int
+    POWERS_FIELD_NUMBER: _builtins.int
+    STATED_AT_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    mandate_id: _builtins.bytes
+    """Names it among what is about this patient; 16 random bytes."""
+    patient_id: _builtins.str
+    """ID_P; the signer."""
+    patient_serial: _builtins.bytes
+    """Serial of the signer's credential; the mandate ends with it, as a grant does."""
+    deputy_id: _builtins.str
+    """ID_Q, the deputy: another registered patient."""
+    stated_at: _builtins.int
+    """When it was signed."""
+    not_before: _builtins.int
+    """Start of validity."""
+    not_after: _builtins.int
+    """End of validity, not itself included; at most 1,827 days (five years) after the start."""
+    @_builtins.property
+    def powers(self) -> _containers.RepeatedScalarFieldContainer[Global___Power.ValueType]:
+        """What the deputy may do. None means nothing."""
+
+    def __init__(
+        self,
+        *,
+        mandate_id: _builtins.bytes | None = ...,
+        patient_id: _builtins.str | None = ...,
+        patient_serial: _builtins.bytes | None = ...,
+        deputy_id: _builtins.str | None = ...,
+        powers: _abc.Iterable[Global___Power.ValueType] | None = ...,
+        stated_at: _builtins.int | None = ...,
+        not_before: _builtins.int | None = ...,
+        not_after: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deputy_id", b"_deputy_id", "_mandate_id", b"_mandate_id", "_not_after", b"_not_after", "_not_before", b"_not_before", "_patient_id", b"_patient_id", "_patient_serial", b"_patient_serial", "_stated_at", b"_stated_at", "deputy_id", b"deputy_id", "mandate_id", b"mandate_id", "not_after", b"not_after", "not_before", b"not_before", "patient_id", b"patient_id", "patient_serial", b"patient_serial", "stated_at", b"stated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deputy_id", b"_deputy_id", "_mandate_id", b"_mandate_id", "_not_after", b"_not_after", "_not_before", b"_not_before", "_patient_id", b"_patient_id", "_patient_serial", b"_patient_serial", "_stated_at", b"_stated_at", "deputy_id", b"deputy_id", "mandate_id", b"mandate_id", "not_after", b"not_after", "not_before", b"not_before", "patient_id", b"patient_id", "patient_serial", b"patient_serial", "powers", b"powers", "stated_at", b"stated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deputy_id: _TypeAlias = _typing.Literal["deputy_id"]  # noqa: Y015
+    _WhichOneofArgType__deputy_id: _TypeAlias = _typing.Literal["_deputy_id", b"_deputy_id"]  # noqa: Y015
+    _WhichOneofReturnType__mandate_id: _TypeAlias = _typing.Literal["mandate_id"]  # noqa: Y015
+    _WhichOneofArgType__mandate_id: _TypeAlias = _typing.Literal["_mandate_id", b"_mandate_id"]  # noqa: Y015
     _WhichOneofReturnType__not_after: _TypeAlias = _typing.Literal["not_after"]  # noqa: Y015
     _WhichOneofArgType__not_after: _TypeAlias = _typing.Literal["_not_after", b"_not_after"]  # noqa: Y015
     _WhichOneofReturnType__not_before: _TypeAlias = _typing.Literal["not_before"]  # noqa: Y015
@@ -423,14 +722,12 @@ class Grant(_message.Message):
     _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
     _WhichOneofReturnType__patient_serial: _TypeAlias = _typing.Literal["patient_serial"]  # noqa: Y015
     _WhichOneofArgType__patient_serial: _TypeAlias = _typing.Literal["_patient_serial", b"_patient_serial"]  # noqa: Y015
-    _WhichOneofReturnType__purpose: _TypeAlias = _typing.Literal["purpose"]  # noqa: Y015
-    _WhichOneofArgType__purpose: _TypeAlias = _typing.Literal["_purpose", b"_purpose"]  # noqa: Y015
+    _WhichOneofReturnType__stated_at: _TypeAlias = _typing.Literal["stated_at"]  # noqa: Y015
+    _WhichOneofArgType__stated_at: _TypeAlias = _typing.Literal["_stated_at", b"_stated_at"]  # noqa: Y015
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__doctor_certificate_digest) -> _WhichOneofReturnType__doctor_certificate_digest | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deputy_id) -> _WhichOneofReturnType__deputy_id | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__doctor_id) -> _WhichOneofReturnType__doctor_id | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__grant_id) -> _WhichOneofReturnType__grant_id | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mandate_id) -> _WhichOneofReturnType__mandate_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__not_after) -> _WhichOneofReturnType__not_after | None: ...
     @_typing.overload
@@ -440,9 +737,191 @@ class Grant(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_serial) -> _WhichOneofReturnType__patient_serial | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__purpose) -> _WhichOneofReturnType__purpose | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stated_at) -> _WhichOneofReturnType__stated_at | None: ...
 
-Global___Grant: _TypeAlias = Grant  # noqa: Y015
+Global___Mandate: _TypeAlias = Mandate  # noqa: Y015
+
+@_typing.final
+class Guardianship(_message.Message):
+    """Who stands for a patient that can't sign, label "guardian", signed by PRK_HPC: a child's parent, a court's guardian."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GUARDIANSHIP_ID_FIELD_NUMBER: _builtins.int
+    HOSPITAL_ID_FIELD_NUMBER: _builtins.int
+    HOSPITAL_SERIAL_FIELD_NUMBER: _builtins.int
+    OFFICER_FIELD_NUMBER: _builtins.int
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    DEPUTY_ID_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    POWERS_FIELD_NUMBER: _builtins.int
+    STATED_AT_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    guardianship_id: _builtins.bytes
+    """Names it among what is about this patient; 16 random bytes."""
+    hospital_id: _builtins.str
+    """ID_HPC; the signer."""
+    hospital_serial: _builtins.bytes
+    """Serial of the signer's credential; the guardianship ends with it, and is stated anew."""
+    officer: _builtins.str
+    """Who looked at the papers, as the hospital knows that person."""
+    patient_id: _builtins.str
+    """ID_P."""
+    deputy_id: _builtins.str
+    """ID_Q, the guardian: another registered patient."""
+    basis: _builtins.str
+    """On what it rests: a code of the hospital's, such as "parent" or "court"."""
+    stated_at: _builtins.int
+    """When it was signed."""
+    not_before: _builtins.int
+    """Start of validity."""
+    not_after: _builtins.int
+    """End of validity, not itself included: of a child's, its 18th birthday."""
+    @_builtins.property
+    def powers(self) -> _containers.RepeatedScalarFieldContainer[Global___Power.ValueType]:
+        """What the guardian may do. None means nothing."""
+
+    def __init__(
+        self,
+        *,
+        guardianship_id: _builtins.bytes | None = ...,
+        hospital_id: _builtins.str | None = ...,
+        hospital_serial: _builtins.bytes | None = ...,
+        officer: _builtins.str | None = ...,
+        patient_id: _builtins.str | None = ...,
+        deputy_id: _builtins.str | None = ...,
+        basis: _builtins.str | None = ...,
+        powers: _abc.Iterable[Global___Power.ValueType] | None = ...,
+        stated_at: _builtins.int | None = ...,
+        not_before: _builtins.int | None = ...,
+        not_after: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_basis", b"_basis", "_deputy_id", b"_deputy_id", "_guardianship_id", b"_guardianship_id", "_hospital_id", b"_hospital_id", "_hospital_serial", b"_hospital_serial", "_not_after", b"_not_after", "_not_before", b"_not_before", "_officer", b"_officer", "_patient_id", b"_patient_id", "_stated_at", b"_stated_at", "basis", b"basis", "deputy_id", b"deputy_id", "guardianship_id", b"guardianship_id", "hospital_id", b"hospital_id", "hospital_serial", b"hospital_serial", "not_after", b"not_after", "not_before", b"not_before", "officer", b"officer", "patient_id", b"patient_id", "stated_at", b"stated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_basis", b"_basis", "_deputy_id", b"_deputy_id", "_guardianship_id", b"_guardianship_id", "_hospital_id", b"_hospital_id", "_hospital_serial", b"_hospital_serial", "_not_after", b"_not_after", "_not_before", b"_not_before", "_officer", b"_officer", "_patient_id", b"_patient_id", "_stated_at", b"_stated_at", "basis", b"basis", "deputy_id", b"deputy_id", "guardianship_id", b"guardianship_id", "hospital_id", b"hospital_id", "hospital_serial", b"hospital_serial", "not_after", b"not_after", "not_before", b"not_before", "officer", b"officer", "patient_id", b"patient_id", "powers", b"powers", "stated_at", b"stated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__basis: _TypeAlias = _typing.Literal["basis"]  # noqa: Y015
+    _WhichOneofArgType__basis: _TypeAlias = _typing.Literal["_basis", b"_basis"]  # noqa: Y015
+    _WhichOneofReturnType__deputy_id: _TypeAlias = _typing.Literal["deputy_id"]  # noqa: Y015
+    _WhichOneofArgType__deputy_id: _TypeAlias = _typing.Literal["_deputy_id", b"_deputy_id"]  # noqa: Y015
+    _WhichOneofReturnType__guardianship_id: _TypeAlias = _typing.Literal["guardianship_id"]  # noqa: Y015
+    _WhichOneofArgType__guardianship_id: _TypeAlias = _typing.Literal["_guardianship_id", b"_guardianship_id"]  # noqa: Y015
+    _WhichOneofReturnType__hospital_id: _TypeAlias = _typing.Literal["hospital_id"]  # noqa: Y015
+    _WhichOneofArgType__hospital_id: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id"]  # noqa: Y015
+    _WhichOneofReturnType__hospital_serial: _TypeAlias = _typing.Literal["hospital_serial"]  # noqa: Y015
+    _WhichOneofArgType__hospital_serial: _TypeAlias = _typing.Literal["_hospital_serial", b"_hospital_serial"]  # noqa: Y015
+    _WhichOneofReturnType__not_after: _TypeAlias = _typing.Literal["not_after"]  # noqa: Y015
+    _WhichOneofArgType__not_after: _TypeAlias = _typing.Literal["_not_after", b"_not_after"]  # noqa: Y015
+    _WhichOneofReturnType__not_before: _TypeAlias = _typing.Literal["not_before"]  # noqa: Y015
+    _WhichOneofArgType__not_before: _TypeAlias = _typing.Literal["_not_before", b"_not_before"]  # noqa: Y015
+    _WhichOneofReturnType__officer: _TypeAlias = _typing.Literal["officer"]  # noqa: Y015
+    _WhichOneofArgType__officer: _TypeAlias = _typing.Literal["_officer", b"_officer"]  # noqa: Y015
+    _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
+    _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
+    _WhichOneofReturnType__stated_at: _TypeAlias = _typing.Literal["stated_at"]  # noqa: Y015
+    _WhichOneofArgType__stated_at: _TypeAlias = _typing.Literal["_stated_at", b"_stated_at"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__basis) -> _WhichOneofReturnType__basis | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deputy_id) -> _WhichOneofReturnType__deputy_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__guardianship_id) -> _WhichOneofReturnType__guardianship_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_id) -> _WhichOneofReturnType__hospital_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_serial) -> _WhichOneofReturnType__hospital_serial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_after) -> _WhichOneofReturnType__not_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_before) -> _WhichOneofReturnType__not_before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__officer) -> _WhichOneofReturnType__officer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stated_at) -> _WhichOneofReturnType__stated_at | None: ...
+
+Global___Guardianship: _TypeAlias = Guardianship  # noqa: Y015
+
+@_typing.final
+class Duty(_message.Message):
+    """A doctor works for a hospital now, label "duty", signed by PRK_HPC."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DUTY_ID_FIELD_NUMBER: _builtins.int
+    HOSPITAL_ID_FIELD_NUMBER: _builtins.int
+    HOSPITAL_SERIAL_FIELD_NUMBER: _builtins.int
+    DOCTOR_ID_FIELD_NUMBER: _builtins.int
+    VERIFYING_KEY_DIGEST_FIELD_NUMBER: _builtins.int
+    DEPARTMENT_CLASSES_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    duty_id: _builtins.bytes
+    """Names it among the hospital's; 16 random bytes."""
+    hospital_id: _builtins.str
+    """ID_HPC; the signer."""
+    hospital_serial: _builtins.bytes
+    """Serial of the signer's credential; the duty ends with it."""
+    doctor_id: _builtins.str
+    """ID_D."""
+    verifying_key_digest: _builtins.bytes
+    """H(PUK_D): the key of Cert_D."""
+    not_before: _builtins.int
+    """Start of validity."""
+    not_after: _builtins.int
+    """End of validity, not itself included; at most 24 hours after the start."""
+    @_builtins.property
+    def department_classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The classes of the departments there. None is duty at the hospital, in no department."""
+
+    def __init__(
+        self,
+        *,
+        duty_id: _builtins.bytes | None = ...,
+        hospital_id: _builtins.str | None = ...,
+        hospital_serial: _builtins.bytes | None = ...,
+        doctor_id: _builtins.str | None = ...,
+        verifying_key_digest: _builtins.bytes | None = ...,
+        department_classes: _abc.Iterable[_builtins.str] | None = ...,
+        not_before: _builtins.int | None = ...,
+        not_after: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_doctor_id", b"_doctor_id", "_duty_id", b"_duty_id", "_hospital_id", b"_hospital_id", "_hospital_serial", b"_hospital_serial", "_not_after", b"_not_after", "_not_before", b"_not_before", "_verifying_key_digest", b"_verifying_key_digest", "doctor_id", b"doctor_id", "duty_id", b"duty_id", "hospital_id", b"hospital_id", "hospital_serial", b"hospital_serial", "not_after", b"not_after", "not_before", b"not_before", "verifying_key_digest", b"verifying_key_digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_doctor_id", b"_doctor_id", "_duty_id", b"_duty_id", "_hospital_id", b"_hospital_id", "_hospital_serial", b"_hospital_serial", "_not_after", b"_not_after", "_not_before", b"_not_before", "_verifying_key_digest", b"_verifying_key_digest", "department_classes", b"department_classes", "doctor_id", b"doctor_id", "duty_id", b"duty_id", "hospital_id", b"hospital_id", "hospital_serial", b"hospital_serial", "not_after", b"not_after", "not_before", b"not_before", "verifying_key_digest", b"verifying_key_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__doctor_id: _TypeAlias = _typing.Literal["doctor_id"]  # noqa: Y015
+    _WhichOneofArgType__doctor_id: _TypeAlias = _typing.Literal["_doctor_id", b"_doctor_id"]  # noqa: Y015
+    _WhichOneofReturnType__duty_id: _TypeAlias = _typing.Literal["duty_id"]  # noqa: Y015
+    _WhichOneofArgType__duty_id: _TypeAlias = _typing.Literal["_duty_id", b"_duty_id"]  # noqa: Y015
+    _WhichOneofReturnType__hospital_id: _TypeAlias = _typing.Literal["hospital_id"]  # noqa: Y015
+    _WhichOneofArgType__hospital_id: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id"]  # noqa: Y015
+    _WhichOneofReturnType__hospital_serial: _TypeAlias = _typing.Literal["hospital_serial"]  # noqa: Y015
+    _WhichOneofArgType__hospital_serial: _TypeAlias = _typing.Literal["_hospital_serial", b"_hospital_serial"]  # noqa: Y015
+    _WhichOneofReturnType__not_after: _TypeAlias = _typing.Literal["not_after"]  # noqa: Y015
+    _WhichOneofArgType__not_after: _TypeAlias = _typing.Literal["_not_after", b"_not_after"]  # noqa: Y015
+    _WhichOneofReturnType__not_before: _TypeAlias = _typing.Literal["not_before"]  # noqa: Y015
+    _WhichOneofArgType__not_before: _TypeAlias = _typing.Literal["_not_before", b"_not_before"]  # noqa: Y015
+    _WhichOneofReturnType__verifying_key_digest: _TypeAlias = _typing.Literal["verifying_key_digest"]  # noqa: Y015
+    _WhichOneofArgType__verifying_key_digest: _TypeAlias = _typing.Literal["_verifying_key_digest", b"_verifying_key_digest"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__doctor_id) -> _WhichOneofReturnType__doctor_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duty_id) -> _WhichOneofReturnType__duty_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_id) -> _WhichOneofReturnType__hospital_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_serial) -> _WhichOneofReturnType__hospital_serial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_after) -> _WhichOneofReturnType__not_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_before) -> _WhichOneofReturnType__not_before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__verifying_key_digest) -> _WhichOneofReturnType__verifying_key_digest | None: ...
+
+Global___Duty: _TypeAlias = Duty  # noqa: Y015
 
 @_typing.final
 class Emergency(_message.Message):
@@ -585,6 +1064,39 @@ class CrlPin(_message.Message):
 Global___CrlPin: _TypeAlias = CrlPin  # noqa: Y015
 
 @_typing.final
+class Sweep(_message.Message):
+    """Everything that a patient signed before a moment is taken back: grants and mandates, its deputies' grants with them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATIENT_DIGEST_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    patient_digest: _builtins.bytes
+    """H(T("sweep", ID_P))."""
+    before: _builtins.int
+    """What was stated before this."""
+    def __init__(
+        self,
+        *,
+        patient_digest: _builtins.bytes | None = ...,
+        before: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_before", b"_before", "_patient_digest", b"_patient_digest", "before", b"before", "patient_digest", b"patient_digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_before", b"_before", "_patient_digest", b"_patient_digest", "before", b"before", "patient_digest", b"patient_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__before: _TypeAlias = _typing.Literal["before"]  # noqa: Y015
+    _WhichOneofArgType__before: _TypeAlias = _typing.Literal["_before", b"_before"]  # noqa: Y015
+    _WhichOneofReturnType__patient_digest: _TypeAlias = _typing.Literal["patient_digest"]  # noqa: Y015
+    _WhichOneofArgType__patient_digest: _TypeAlias = _typing.Literal["_patient_digest", b"_patient_digest"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__before) -> _WhichOneofReturnType__before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_digest) -> _WhichOneofReturnType__patient_digest | None: ...
+
+Global___Sweep: _TypeAlias = Sweep  # noqa: Y015
+
+@_typing.final
 class RevocationList(_message.Message):
     """Label "rl", signed by PRK_C: what no longer holds. A list past its `next_update` is stale, and stale means no reads."""
 
@@ -594,10 +1106,11 @@ class RevocationList(_message.Message):
     THIS_UPDATE_FIELD_NUMBER: _builtins.int
     NEXT_UPDATE_FIELD_NUMBER: _builtins.int
     SERIALS_FIELD_NUMBER: _builtins.int
-    GRANTS_FIELD_NUMBER: _builtins.int
+    STATEMENTS_FIELD_NUMBER: _builtins.int
     KEY_IDS_FIELD_NUMBER: _builtins.int
     BUNDLE_SEQUENCE_FIELD_NUMBER: _builtins.int
     CRLS_FIELD_NUMBER: _builtins.int
+    SWEEPS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Grows by at least one with every list; a receiver never goes back."""
     this_update: _builtins.int
@@ -611,8 +1124,10 @@ class RevocationList(_message.Message):
         """H(T("serial", serial)) of each revoked credential."""
 
     @_builtins.property
-    def grants(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """H(T("gid", ID_P, grant id)) of each revoked grant."""
+    def statements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """H(T("revoked", what, about whom, id)) of each statement that was taken back before its end: "grant", "mandate" and "guardian"
+        about ID_P, "duty" about ID_HPC.
+        """
 
     @_builtins.property
     def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
@@ -624,6 +1139,10 @@ class RevocationList(_message.Message):
         does one of an authority that is not named here.
         """
 
+    @_builtins.property
+    def sweeps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sweep]:
+        """Who took back everything signed so far, and when."""
+
     def __init__(
         self,
         *,
@@ -631,14 +1150,15 @@ class RevocationList(_message.Message):
         this_update: _builtins.int | None = ...,
         next_update: _builtins.int | None = ...,
         serials: _abc.Iterable[_builtins.bytes] | None = ...,
-        grants: _abc.Iterable[_builtins.bytes] | None = ...,
+        statements: _abc.Iterable[_builtins.bytes] | None = ...,
         key_ids: _abc.Iterable[_builtins.bytes] | None = ...,
         bundle_sequence: _builtins.int | None = ...,
         crls: _abc.Iterable[Global___CrlPin] | None = ...,
+        sweeps: _abc.Iterable[Global___Sweep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "next_update", b"next_update", "sequence", b"sequence", "this_update", b"this_update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "crls", b"crls", "grants", b"grants", "key_ids", b"key_ids", "next_update", b"next_update", "sequence", b"sequence", "serials", b"serials", "this_update", b"this_update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "crls", b"crls", "key_ids", b"key_ids", "next_update", b"next_update", "sequence", b"sequence", "serials", b"serials", "statements", b"statements", "sweeps", b"sweeps", "this_update", b"this_update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bundle_sequence: _TypeAlias = _typing.Literal["bundle_sequence"]  # noqa: Y015
     _WhichOneofArgType__bundle_sequence: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence"]  # noqa: Y015

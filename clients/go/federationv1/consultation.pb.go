@@ -77,7 +77,7 @@ func (Direction) EnumDescriptor() ([]byte, []int) {
 	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{0}
 }
 
-// Asks for a room. Only a doctor with a live key statement and a legal certificate gets one.
+// Asks for a room. Only a doctor with a live key statement and a legal certificate gets one, who is on duty at this hospital.
 type OpenRoomRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// KS_D, signed by PRK_C.
@@ -174,7 +174,9 @@ type OpenRoomResponse struct {
 	// Names the room; 16 random bytes, known only to whom the doctor shows the code.
 	RoomId []byte `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3,oneof" json:"room_id,omitempty"`
 	// When the room and its frames go.
-	ExpiresAt     *uint64 `protobuf:"varint,2,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
+	ExpiresAt *uint64 `protobuf:"varint,2,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
+	// That the doctor is on duty here: what its deposits of this room's visits show.
+	Duty          *ShownDuty `protobuf:"bytes,3,opt,name=duty,proto3,oneof" json:"duty,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -221,6 +223,13 @@ func (x *OpenRoomResponse) GetExpiresAt() uint64 {
 		return *x.ExpiresAt
 	}
 	return 0
+}
+
+func (x *OpenRoomResponse) GetDuty() *ShownDuty {
+	if x != nil {
+		return x.Duty
+	}
+	return nil
 }
 
 // Asks for a room's doctor.
@@ -282,8 +291,10 @@ type GetRoomResponse struct {
 	RevocationList *SignedStatement `protobuf:"bytes,4,opt,name=revocation_list,json=revocationList,proto3,oneof" json:"revocation_list,omitempty"`
 	// The CRL of Cert_D's authority, DER.
 	CertificateRevocationList []byte `protobuf:"bytes,5,opt,name=certificate_revocation_list,json=certificateRevocationList,proto3,oneof" json:"certificate_revocation_list,omitempty"`
-	unknownFields             protoimpl.UnknownFields
-	sizeCache                 protoimpl.SizeCache
+	// That the doctor is on duty at this hospital: what the patient is shown before it consents.
+	Duty          *ShownDuty `protobuf:"bytes,6,opt,name=duty,proto3,oneof" json:"duty,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetRoomResponse) Reset() {
@@ -347,6 +358,13 @@ func (x *GetRoomResponse) GetRevocationList() *SignedStatement {
 func (x *GetRoomResponse) GetCertificateRevocationList() []byte {
 	if x != nil {
 		return x.CertificateRevocationList
+	}
+	return nil
+}
+
+func (x *GetRoomResponse) GetDuty() *ShownDuty {
+	if x != nil {
+		return x.Duty
 	}
 	return nil
 }
@@ -1057,7 +1075,7 @@ func (x *ConsultationReply) GetSignature() []byte {
 	return nil
 }
 
-// p2 (eq. 23), under SEK_1: {M_SD, ID_P, T_P2, grant or empty, Sig_P2}. M_SD, at most 16 MiB, travels as slices of its
+// p2 (eq. 23), under SEK_1: {M_SD, ID_P, T_P2, consent or empty, Sig_P2}. M_SD, at most 16 MiB, travels as slices of its
 // padded content in the frames before the last; the last frame holds this message.
 type BiosignalDelivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1065,13 +1083,15 @@ type BiosignalDelivery struct {
 	BiosignalSizeBytes *uint64 `protobuf:"varint,1,opt,name=biosignal_size_bytes,json=biosignalSizeBytes,proto3,oneof" json:"biosignal_size_bytes,omitempty"`
 	// H(M_SD).
 	BiosignalDigest []byte `protobuf:"bytes,2,opt,name=biosignal_digest,json=biosignalDigest,proto3,oneof" json:"biosignal_digest,omitempty"`
-	// ID_P; equal to p1's.
+	// ID_P, whose visit it is: p1's, or the patient whom p1's stands for by the consent's deputyship.
 	PatientId *string `protobuf:"bytes,3,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
 	// T_P2; equal to the frame's.
 	SentAt *uint64 `protobuf:"varint,4,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	// The grant, signed by PRK_P; absent where the patient consents to nothing beyond this consultation.
-	Grant *SignedStatement `protobuf:"bytes,5,opt,name=grant,proto3,oneof" json:"grant,omitempty"`
-	// Sig_P2 over T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2): whom the patient addressed, in clear fields.
+	// The consent, without a duty; its grant is signed by p1's patient. Absent where nothing is consented to beyond this
+	// consultation.
+	Consent *Consent `protobuf:"bytes,5,opt,name=consent,proto3,oneof" json:"consent,omitempty"`
+	// Sig_P2 over T("P2", TH1, ID_D, H(Cert_D), ID_P, H(M_SD), H(grant) or empty, T_P2): whom the patient addressed, in clear
+	// fields.
 	Signature     []byte `protobuf:"bytes,6,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1135,9 +1155,9 @@ func (x *BiosignalDelivery) GetSentAt() uint64 {
 	return 0
 }
 
-func (x *BiosignalDelivery) GetGrant() *SignedStatement {
+func (x *BiosignalDelivery) GetConsent() *Consent {
 	if x != nil {
-		return x.Grant
+		return x.Consent
 	}
 	return nil
 }
@@ -1153,7 +1173,7 @@ var File_federation_v1_consultation_proto protoreflect.FileDescriptor
 
 const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\n" +
-	" federation/v1/consultation.proto\x12\rfederation.v1\x1a\x1cfederation/v1/envelope.proto\x1a\x19federation/v1/rules.proto\x1a\x1dfederation/v1/statement.proto\"\xd5\x03\n" +
+	" federation/v1/consultation.proto\x12\rfederation.v1\x1a\x1afederation/v1/access.proto\x1a\x1cfederation/v1/envelope.proto\x1a\x19federation/v1/rules.proto\x1a\x1dfederation/v1/statement.proto\"\xd5\x03\n" +
 	"\x0fOpenRoomRequest\x12H\n" +
 	"\rkey_statement\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\fkeyStatement\x88\x01\x01\x12;\n" +
 	"\x12doctor_certificate\x18\x02 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x01R\x11doctorCertificate\x88\x01\x01\x12]\n" +
@@ -1168,29 +1188,33 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\n" +
 	"\b_sent_atB\f\n" +
 	"\n" +
-	"_signature\"\x7f\n" +
+	"_signature\"\xbb\x01\n" +
 	"\x10OpenRoomResponse\x12$\n" +
 	"\aroom_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\x06roomId\x88\x01\x01\x12*\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\texpiresAt\x88\x01\x01B\n" +
+	"expires_at\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\texpiresAt\x88\x01\x01\x121\n" +
+	"\x04duty\x18\x03 \x01(\v2\x18.federation.v1.ShownDutyH\x02R\x04duty\x88\x01\x01B\n" +
 	"\n" +
 	"\b_room_idB\r\n" +
-	"\v_expires_at\"B\n" +
+	"\v_expires_atB\a\n" +
+	"\x05_duty\"B\n" +
 	"\x0eGetRoomRequest\x12$\n" +
 	"\aroom_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\x06roomId\x88\x01\x01B\n" +
 	"\n" +
-	"\b_room_id\"\x8e\x04\n" +
+	"\b_room_id\"\xca\x04\n" +
 	"\x0fGetRoomResponse\x12H\n" +
 	"\rkey_statement\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\fkeyStatement\x88\x01\x01\x12;\n" +
 	"\x12doctor_certificate\x18\x02 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x01R\x11doctorCertificate\x88\x01\x01\x12]\n" +
 	"\x18encryption_key_statement\x18\x03 \x01(\v2\x1e.federation.v1.SignedStatementH\x02R\x16encryptionKeyStatement\x88\x01\x01\x12L\n" +
 	"\x0frevocation_list\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementH\x03R\x0erevocationList\x88\x01\x01\x12M\n" +
-	"\x1bcertificate_revocation_list\x18\x05 \x01(\fB\b\xca\xda\x18\x04\x10\x80\x80@H\x04R\x19certificateRevocationList\x88\x01\x01B\x10\n" +
+	"\x1bcertificate_revocation_list\x18\x05 \x01(\fB\b\xca\xda\x18\x04\x10\x80\x80@H\x04R\x19certificateRevocationList\x88\x01\x01\x121\n" +
+	"\x04duty\x18\x06 \x01(\v2\x18.federation.v1.ShownDutyH\x05R\x04duty\x88\x01\x01B\x10\n" +
 	"\x0e_key_statementB\x15\n" +
 	"\x13_doctor_certificateB\x1b\n" +
 	"\x19_encryption_key_statementB\x12\n" +
 	"\x10_revocation_listB\x1e\n" +
-	"\x1c_certificate_revocation_list\"\xf5\x01\n" +
+	"\x1c_certificate_revocation_listB\a\n" +
+	"\x05_duty\"\xf5\x01\n" +
 	"\n" +
 	"RelayFrame\x128\n" +
 	"\aopening\x18\x01 \x01(\v2\x1c.federation.v1.SealedOpeningH\x00R\aopening\x122\n" +
@@ -1285,21 +1309,22 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\n" +
 	"\b_sent_atB\f\n" +
 	"\n" +
-	"_signature\"\xad\x03\n" +
+	"_signature\"\xab\x03\n" +
 	"\x11BiosignalDelivery\x125\n" +
 	"\x14biosignal_size_bytes\x18\x01 \x01(\x04H\x00R\x12biosignalSizeBytes\x88\x01\x01\x126\n" +
 	"\x10biosignal_digest\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x01R\x0fbiosignalDigest\x88\x01\x01\x12*\n" +
 	"\n" +
 	"patient_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x02R\tpatientId\x88\x01\x01\x12$\n" +
-	"\asent_at\x18\x04 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x03R\x06sentAt\x88\x01\x01\x12A\n" +
-	"\x05grant\x18\x05 \x01(\v2\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02 \x01H\x04R\x05grant\x88\x01\x01\x12)\n" +
+	"\asent_at\x18\x04 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x03R\x06sentAt\x88\x01\x01\x12=\n" +
+	"\aconsent\x18\x05 \x01(\v2\x16.federation.v1.ConsentB\x06\xca\xda\x18\x02 \x01H\x04R\aconsent\x88\x01\x01\x12)\n" +
 	"\tsignature\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x05R\tsignature\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x01B\x17\n" +
 	"\x15_biosignal_size_bytesB\x13\n" +
 	"\x11_biosignal_digestB\r\n" +
 	"\v_patient_idB\n" +
 	"\n" +
-	"\b_sent_atB\b\n" +
-	"\x06_grantB\f\n" +
+	"\b_sent_atB\n" +
+	"\n" +
+	"\b_consentB\f\n" +
 	"\n" +
 	"_signature*Y\n" +
 	"\tDirection\x12\x19\n" +
@@ -1345,44 +1370,48 @@ var file_federation_v1_consultation_proto_goTypes = []any{
 	(*ConsultationReply)(nil),    // 13: federation.v1.ConsultationReply
 	(*BiosignalDelivery)(nil),    // 14: federation.v1.BiosignalDelivery
 	(*SignedStatement)(nil),      // 15: federation.v1.SignedStatement
-	(*SealedOpening)(nil),        // 16: federation.v1.SealedOpening
-	(*SealedReply)(nil),          // 17: federation.v1.SealedReply
-	(*SessionFrame)(nil),         // 18: federation.v1.SessionFrame
-	(*SessionRefusal)(nil),       // 19: federation.v1.SessionRefusal
+	(*ShownDuty)(nil),            // 16: federation.v1.ShownDuty
+	(*SealedOpening)(nil),        // 17: federation.v1.SealedOpening
+	(*SealedReply)(nil),          // 18: federation.v1.SealedReply
+	(*SessionFrame)(nil),         // 19: federation.v1.SessionFrame
+	(*SessionRefusal)(nil),       // 20: federation.v1.SessionRefusal
+	(*Consent)(nil),              // 21: federation.v1.Consent
 }
 var file_federation_v1_consultation_proto_depIdxs = []int32{
 	15, // 0: federation.v1.OpenRoomRequest.key_statement:type_name -> federation.v1.SignedStatement
 	15, // 1: federation.v1.OpenRoomRequest.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	15, // 2: federation.v1.GetRoomResponse.key_statement:type_name -> federation.v1.SignedStatement
-	15, // 3: federation.v1.GetRoomResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	15, // 4: federation.v1.GetRoomResponse.revocation_list:type_name -> federation.v1.SignedStatement
-	16, // 5: federation.v1.RelayFrame.opening:type_name -> federation.v1.SealedOpening
-	17, // 6: federation.v1.RelayFrame.reply:type_name -> federation.v1.SealedReply
-	18, // 7: federation.v1.RelayFrame.frame:type_name -> federation.v1.SessionFrame
-	19, // 8: federation.v1.RelayFrame.refusal:type_name -> federation.v1.SessionRefusal
-	0,  // 9: federation.v1.PutFrameRequest.direction:type_name -> federation.v1.Direction
-	5,  // 10: federation.v1.PutFrameRequest.frame:type_name -> federation.v1.RelayFrame
-	0,  // 11: federation.v1.FollowFramesRequest.direction:type_name -> federation.v1.Direction
-	5,  // 12: federation.v1.FollowFramesResponse.frame:type_name -> federation.v1.RelayFrame
-	15, // 13: federation.v1.ConsultationOpening.key_statement:type_name -> federation.v1.SignedStatement
-	15, // 14: federation.v1.ConsultationOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	15, // 15: federation.v1.ConsultationReply.key_statement:type_name -> federation.v1.SignedStatement
-	15, // 16: federation.v1.BiosignalDelivery.grant:type_name -> federation.v1.SignedStatement
-	1,  // 17: federation.v1.RelayService.OpenRoom:input_type -> federation.v1.OpenRoomRequest
-	3,  // 18: federation.v1.RelayService.GetRoom:input_type -> federation.v1.GetRoomRequest
-	6,  // 19: federation.v1.RelayService.PutFrame:input_type -> federation.v1.PutFrameRequest
-	8,  // 20: federation.v1.RelayService.FollowFrames:input_type -> federation.v1.FollowFramesRequest
-	10, // 21: federation.v1.RelayService.CloseRoom:input_type -> federation.v1.CloseRoomRequest
-	2,  // 22: federation.v1.RelayService.OpenRoom:output_type -> federation.v1.OpenRoomResponse
-	4,  // 23: federation.v1.RelayService.GetRoom:output_type -> federation.v1.GetRoomResponse
-	7,  // 24: federation.v1.RelayService.PutFrame:output_type -> federation.v1.PutFrameResponse
-	9,  // 25: federation.v1.RelayService.FollowFrames:output_type -> federation.v1.FollowFramesResponse
-	11, // 26: federation.v1.RelayService.CloseRoom:output_type -> federation.v1.CloseRoomResponse
-	22, // [22:27] is the sub-list for method output_type
-	17, // [17:22] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	16, // 2: federation.v1.OpenRoomResponse.duty:type_name -> federation.v1.ShownDuty
+	15, // 3: federation.v1.GetRoomResponse.key_statement:type_name -> federation.v1.SignedStatement
+	15, // 4: federation.v1.GetRoomResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	15, // 5: federation.v1.GetRoomResponse.revocation_list:type_name -> federation.v1.SignedStatement
+	16, // 6: federation.v1.GetRoomResponse.duty:type_name -> federation.v1.ShownDuty
+	17, // 7: federation.v1.RelayFrame.opening:type_name -> federation.v1.SealedOpening
+	18, // 8: federation.v1.RelayFrame.reply:type_name -> federation.v1.SealedReply
+	19, // 9: federation.v1.RelayFrame.frame:type_name -> federation.v1.SessionFrame
+	20, // 10: federation.v1.RelayFrame.refusal:type_name -> federation.v1.SessionRefusal
+	0,  // 11: federation.v1.PutFrameRequest.direction:type_name -> federation.v1.Direction
+	5,  // 12: federation.v1.PutFrameRequest.frame:type_name -> federation.v1.RelayFrame
+	0,  // 13: federation.v1.FollowFramesRequest.direction:type_name -> federation.v1.Direction
+	5,  // 14: federation.v1.FollowFramesResponse.frame:type_name -> federation.v1.RelayFrame
+	15, // 15: federation.v1.ConsultationOpening.key_statement:type_name -> federation.v1.SignedStatement
+	15, // 16: federation.v1.ConsultationOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	15, // 17: federation.v1.ConsultationReply.key_statement:type_name -> federation.v1.SignedStatement
+	21, // 18: federation.v1.BiosignalDelivery.consent:type_name -> federation.v1.Consent
+	1,  // 19: federation.v1.RelayService.OpenRoom:input_type -> federation.v1.OpenRoomRequest
+	3,  // 20: federation.v1.RelayService.GetRoom:input_type -> federation.v1.GetRoomRequest
+	6,  // 21: federation.v1.RelayService.PutFrame:input_type -> federation.v1.PutFrameRequest
+	8,  // 22: federation.v1.RelayService.FollowFrames:input_type -> federation.v1.FollowFramesRequest
+	10, // 23: federation.v1.RelayService.CloseRoom:input_type -> federation.v1.CloseRoomRequest
+	2,  // 24: federation.v1.RelayService.OpenRoom:output_type -> federation.v1.OpenRoomResponse
+	4,  // 25: federation.v1.RelayService.GetRoom:output_type -> federation.v1.GetRoomResponse
+	7,  // 26: federation.v1.RelayService.PutFrame:output_type -> federation.v1.PutFrameResponse
+	9,  // 27: federation.v1.RelayService.FollowFrames:output_type -> federation.v1.FollowFramesResponse
+	11, // 28: federation.v1.RelayService.CloseRoom:output_type -> federation.v1.CloseRoomResponse
+	24, // [24:29] is the sub-list for method output_type
+	19, // [19:24] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_consultation_proto_init() }
@@ -1390,6 +1419,7 @@ func file_federation_v1_consultation_proto_init() {
 	if File_federation_v1_consultation_proto != nil {
 		return
 	}
+	file_federation_v1_access_proto_init()
 	file_federation_v1_envelope_proto_init()
 	file_federation_v1_rules_proto_init()
 	file_federation_v1_statement_proto_init()

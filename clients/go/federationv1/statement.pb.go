@@ -81,7 +81,7 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 	return file_federation_v1_statement_proto_rawDescGZIP(), []int{0}
 }
 
-// What a grant allows.
+// What may be done with a patient's records.
 type Right int32
 
 const (
@@ -136,6 +136,128 @@ func (x Right) Number() protoreflect.EnumNumber {
 // Deprecated: Use Right.Descriptor instead.
 func (Right) EnumDescriptor() ([]byte, []int) {
 	return file_federation_v1_statement_proto_rawDescGZIP(), []int{1}
+}
+
+// How much of a record is kept from whom. A grant names the highest that it opens.
+type Sensitivity int32
+
+const (
+	// Never valid.
+	Sensitivity_SENSITIVITY_UNSPECIFIED Sensitivity = 0
+	// "normal": what a grant opens by default.
+	Sensitivity_SENSITIVITY_NORMAL Sensitivity = 1
+	// "restricted": what a grant opens that says so.
+	Sensitivity_SENSITIVITY_RESTRICTED Sensitivity = 2
+	// "secret": for the patient alone, and so in no grant.
+	Sensitivity_SENSITIVITY_SECRET Sensitivity = 3
+)
+
+// Enum value maps for Sensitivity.
+var (
+	Sensitivity_name = map[int32]string{
+		0: "SENSITIVITY_UNSPECIFIED",
+		1: "SENSITIVITY_NORMAL",
+		2: "SENSITIVITY_RESTRICTED",
+		3: "SENSITIVITY_SECRET",
+	}
+	Sensitivity_value = map[string]int32{
+		"SENSITIVITY_UNSPECIFIED": 0,
+		"SENSITIVITY_NORMAL":      1,
+		"SENSITIVITY_RESTRICTED":  2,
+		"SENSITIVITY_SECRET":      3,
+	}
+)
+
+func (x Sensitivity) Enum() *Sensitivity {
+	p := new(Sensitivity)
+	*p = x
+	return p
+}
+
+func (x Sensitivity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Sensitivity) Descriptor() protoreflect.EnumDescriptor {
+	return file_federation_v1_statement_proto_enumTypes[2].Descriptor()
+}
+
+func (Sensitivity) Type() protoreflect.EnumType {
+	return &file_federation_v1_statement_proto_enumTypes[2]
+}
+
+func (x Sensitivity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Sensitivity.Descriptor instead.
+func (Sensitivity) EnumDescriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{2}
+}
+
+// What a deputy may do in a patient's name.
+type Power int32
+
+const (
+	// Never valid.
+	Power_POWER_UNSPECIFIED Power = 0
+	// "grant": sign grants.
+	Power_POWER_GRANT Power = 1
+	// "revoke": take grants and mandates back.
+	Power_POWER_REVOKE Power = 2
+	// "read": find and read the records.
+	Power_POWER_READ Power = 3
+	// "log": read who did.
+	Power_POWER_LOG Power = 4
+	// "restrict": hide records.
+	Power_POWER_RESTRICT Power = 5
+)
+
+// Enum value maps for Power.
+var (
+	Power_name = map[int32]string{
+		0: "POWER_UNSPECIFIED",
+		1: "POWER_GRANT",
+		2: "POWER_REVOKE",
+		3: "POWER_READ",
+		4: "POWER_LOG",
+		5: "POWER_RESTRICT",
+	}
+	Power_value = map[string]int32{
+		"POWER_UNSPECIFIED": 0,
+		"POWER_GRANT":       1,
+		"POWER_REVOKE":      2,
+		"POWER_READ":        3,
+		"POWER_LOG":         4,
+		"POWER_RESTRICT":    5,
+	}
+)
+
+func (x Power) Enum() *Power {
+	p := new(Power)
+	*p = x
+	return p
+}
+
+func (x Power) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Power) Descriptor() protoreflect.EnumDescriptor {
+	return file_federation_v1_statement_proto_enumTypes[3].Descriptor()
+}
+
+func (Power) Type() protoreflect.EnumType {
+	return &file_federation_v1_statement_proto_enumTypes[3]
+}
+
+func (x Power) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Power.Descriptor instead.
+func (Power) EnumDescriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{3}
 }
 
 // A statement and the signature over it.
@@ -504,40 +626,306 @@ func (x *EncryptionKeyStatement) GetNotAfter() uint64 {
 	return 0
 }
 
-// A patient's consent, label "grant", signed by PRK_P. It names the doctor, so that a copy is of no use to another (C1).
-// The public cloud and every hospital check it themselves: no grant, no record.
+// A doctor, under whichever certificate its authority gave it: a renewed one keeps what was granted.
+type DoctorGrantee struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID_D.
+	DoctorId *string `protobuf:"bytes,1,opt,name=doctor_id,json=doctorId,proto3,oneof" json:"doctor_id,omitempty"`
+	// The medical authority whose certificate the doctor has to show, as the trust bundle names it.
+	AuthorityId   *string `protobuf:"bytes,2,opt,name=authority_id,json=authorityId,proto3,oneof" json:"authority_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorGrantee) Reset() {
+	*x = DoctorGrantee{}
+	mi := &file_federation_v1_statement_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorGrantee) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorGrantee) ProtoMessage() {}
+
+func (x *DoctorGrantee) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorGrantee.ProtoReflect.Descriptor instead.
+func (*DoctorGrantee) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DoctorGrantee) GetDoctorId() string {
+	if x != nil && x.DoctorId != nil {
+		return *x.DoctorId
+	}
+	return ""
+}
+
+func (x *DoctorGrantee) GetAuthorityId() string {
+	if x != nil && x.AuthorityId != nil {
+		return *x.AuthorityId
+	}
+	return ""
+}
+
+// The doctors of a hospital who are on duty in departments of a class there.
+type DepartmentGrantee struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID_HPC.
+	HospitalId *string `protobuf:"bytes,1,opt,name=hospital_id,json=hospitalId,proto3,oneof" json:"hospital_id,omitempty"`
+	// The class.
+	DepartmentClass *string `protobuf:"bytes,2,opt,name=department_class,json=departmentClass,proto3,oneof" json:"department_class,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *DepartmentGrantee) Reset() {
+	*x = DepartmentGrantee{}
+	mi := &file_federation_v1_statement_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DepartmentGrantee) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DepartmentGrantee) ProtoMessage() {}
+
+func (x *DepartmentGrantee) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DepartmentGrantee.ProtoReflect.Descriptor instead.
+func (*DepartmentGrantee) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DepartmentGrantee) GetHospitalId() string {
+	if x != nil && x.HospitalId != nil {
+		return *x.HospitalId
+	}
+	return ""
+}
+
+func (x *DepartmentGrantee) GetDepartmentClass() string {
+	if x != nil && x.DepartmentClass != nil {
+		return *x.DepartmentClass
+	}
+	return ""
+}
+
+// The doctors who are on duty at a hospital.
+type HospitalGrantee struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID_HPC.
+	HospitalId    *string `protobuf:"bytes,1,opt,name=hospital_id,json=hospitalId,proto3,oneof" json:"hospital_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HospitalGrantee) Reset() {
+	*x = HospitalGrantee{}
+	mi := &file_federation_v1_statement_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HospitalGrantee) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HospitalGrantee) ProtoMessage() {}
+
+func (x *HospitalGrantee) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HospitalGrantee.ProtoReflect.Descriptor instead.
+func (*HospitalGrantee) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *HospitalGrantee) GetHospitalId() string {
+	if x != nil && x.HospitalId != nil {
+		return *x.HospitalId
+	}
+	return ""
+}
+
+// Who a grant is for; one of three.
+type Grantee struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// None is nobody.
+	//
+	// Types that are valid to be assigned to Who:
+	//
+	//	*Grantee_Doctor
+	//	*Grantee_Department
+	//	*Grantee_Hospital
+	Who           isGrantee_Who `protobuf_oneof:"who"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grantee) Reset() {
+	*x = Grantee{}
+	mi := &file_federation_v1_statement_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grantee) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grantee) ProtoMessage() {}
+
+func (x *Grantee) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grantee.ProtoReflect.Descriptor instead.
+func (*Grantee) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Grantee) GetWho() isGrantee_Who {
+	if x != nil {
+		return x.Who
+	}
+	return nil
+}
+
+func (x *Grantee) GetDoctor() *DoctorGrantee {
+	if x != nil {
+		if x, ok := x.Who.(*Grantee_Doctor); ok {
+			return x.Doctor
+		}
+	}
+	return nil
+}
+
+func (x *Grantee) GetDepartment() *DepartmentGrantee {
+	if x != nil {
+		if x, ok := x.Who.(*Grantee_Department); ok {
+			return x.Department
+		}
+	}
+	return nil
+}
+
+func (x *Grantee) GetHospital() *HospitalGrantee {
+	if x != nil {
+		if x, ok := x.Who.(*Grantee_Hospital); ok {
+			return x.Hospital
+		}
+	}
+	return nil
+}
+
+type isGrantee_Who interface {
+	isGrantee_Who()
+}
+
+type Grantee_Doctor struct {
+	// A doctor.
+	Doctor *DoctorGrantee `protobuf:"bytes,1,opt,name=doctor,proto3,oneof"`
+}
+
+type Grantee_Department struct {
+	// A department: its doctors show a Duty there.
+	Department *DepartmentGrantee `protobuf:"bytes,2,opt,name=department,proto3,oneof"`
+}
+
+type Grantee_Hospital struct {
+	// A hospital: its doctors show a Duty there.
+	Hospital *HospitalGrantee `protobuf:"bytes,3,opt,name=hospital,proto3,oneof"`
+}
+
+func (*Grantee_Doctor) isGrantee_Who() {}
+
+func (*Grantee_Department) isGrantee_Who() {}
+
+func (*Grantee_Hospital) isGrantee_Who() {}
+
+// A patient's consent, label "grant", signed by PRK_P, or by a deputy's PRK_Q. It names who may use it, so that a copy is of no
+// use to another (C1). The public cloud and every hospital check it themselves: no grant, no record.
 type Grant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names this grant; 16 random bytes.
+	// Names this grant among those about this patient; 16 random bytes.
 	GrantId []byte `protobuf:"bytes,1,opt,name=grant_id,json=grantId,proto3,oneof" json:"grant_id,omitempty"`
-	// ID_P; the signer.
+	// ID_P: whose records.
 	PatientId *string `protobuf:"bytes,2,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
+	// Who signed it: ID_P, or ID_Q of a deputy with the power "grant".
+	SignerId *string `protobuf:"bytes,3,opt,name=signer_id,json=signerId,proto3,oneof" json:"signer_id,omitempty"`
 	// Serial of the signer's credential. A grant stands until it ends, is taken back, or this credential ends or is revoked:
 	// registering anew ends none.
-	PatientSerial []byte `protobuf:"bytes,3,opt,name=patient_serial,json=patientSerial,proto3,oneof" json:"patient_serial,omitempty"`
-	// ID_D.
-	DoctorId *string `protobuf:"bytes,4,opt,name=doctor_id,json=doctorId,proto3,oneof" json:"doctor_id,omitempty"`
-	// H(Cert_D).
-	DoctorCertificateDigest []byte `protobuf:"bytes,5,opt,name=doctor_certificate_digest,json=doctorCertificateDigest,proto3,oneof" json:"doctor_certificate_digest,omitempty"`
+	SignerSerial []byte `protobuf:"bytes,4,opt,name=signer_serial,json=signerSerial,proto3,oneof" json:"signer_serial,omitempty"`
+	// H(mandate) or H(guardian) by which a deputy signs; absent where the patient does.
+	DeputyshipDigest []byte `protobuf:"bytes,5,opt,name=deputyship_digest,json=deputyshipDigest,proto3,oneof" json:"deputyship_digest,omitempty"`
+	// Who may use it.
+	Grantee *Grantee `protobuf:"bytes,6,opt,name=grantee,proto3,oneof" json:"grantee,omitempty"`
 	// Hospitals, or the one entry "*". None means none.
-	Hospitals []string `protobuf:"bytes,6,rep,name=hospitals,proto3" json:"hospitals,omitempty"`
+	Hospitals []string `protobuf:"bytes,7,rep,name=hospitals,proto3" json:"hospitals,omitempty"`
 	// Department classes, or the one entry "*". None means none.
-	DepartmentClasses []string `protobuf:"bytes,7,rep,name=department_classes,json=departmentClasses,proto3" json:"department_classes,omitempty"`
+	DepartmentClasses []string `protobuf:"bytes,8,rep,name=department_classes,json=departmentClasses,proto3" json:"department_classes,omitempty"`
+	// The highest sensitivity that it opens: normal or restricted.
+	HighestSensitivity *Sensitivity `protobuf:"varint,9,opt,name=highest_sensitivity,json=highestSensitivity,proto3,enum=federation.v1.Sensitivity,oneof" json:"highest_sensitivity,omitempty"`
 	// Rights. None means none.
-	Rights []Right `protobuf:"varint,8,rep,packed,name=rights,proto3,enum=federation.v1.Right" json:"rights,omitempty"`
+	Rights []Right `protobuf:"varint,10,rep,packed,name=rights,proto3,enum=federation.v1.Right" json:"rights,omitempty"`
 	// Why, in the patient's words or a code; shown, not interpreted.
-	Purpose *string `protobuf:"bytes,9,opt,name=purpose,proto3,oneof" json:"purpose,omitempty"`
+	Purpose *string `protobuf:"bytes,11,opt,name=purpose,proto3,oneof" json:"purpose,omitempty"`
+	// When it was signed: "everything that I signed before" takes it back or doesn't.
+	StatedAt *uint64 `protobuf:"varint,12,opt,name=stated_at,json=statedAt,proto3,oneof" json:"stated_at,omitempty"`
 	// Start of validity.
-	NotBefore *uint64 `protobuf:"varint,10,opt,name=not_before,json=notBefore,proto3,oneof" json:"not_before,omitempty"`
-	// End of validity, not itself included; by default 24 hours after the start, at most 366 days.
-	NotAfter      *uint64 `protobuf:"varint,11,opt,name=not_after,json=notAfter,proto3,oneof" json:"not_after,omitempty"`
+	NotBefore *uint64 `protobuf:"varint,13,opt,name=not_before,json=notBefore,proto3,oneof" json:"not_before,omitempty"`
+	// End of validity, not itself included; at most 366 days after the start.
+	NotAfter      *uint64 `protobuf:"varint,14,opt,name=not_after,json=notAfter,proto3,oneof" json:"not_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_federation_v1_statement_proto_msgTypes[4]
+	mi := &file_federation_v1_statement_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +937,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[4]
+	mi := &file_federation_v1_statement_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +950,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{4}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Grant) GetGrantId() []byte {
@@ -579,23 +967,30 @@ func (x *Grant) GetPatientId() string {
 	return ""
 }
 
-func (x *Grant) GetPatientSerial() []byte {
-	if x != nil {
-		return x.PatientSerial
-	}
-	return nil
-}
-
-func (x *Grant) GetDoctorId() string {
-	if x != nil && x.DoctorId != nil {
-		return *x.DoctorId
+func (x *Grant) GetSignerId() string {
+	if x != nil && x.SignerId != nil {
+		return *x.SignerId
 	}
 	return ""
 }
 
-func (x *Grant) GetDoctorCertificateDigest() []byte {
+func (x *Grant) GetSignerSerial() []byte {
 	if x != nil {
-		return x.DoctorCertificateDigest
+		return x.SignerSerial
+	}
+	return nil
+}
+
+func (x *Grant) GetDeputyshipDigest() []byte {
+	if x != nil {
+		return x.DeputyshipDigest
+	}
+	return nil
+}
+
+func (x *Grant) GetGrantee() *Grantee {
+	if x != nil {
+		return x.Grantee
 	}
 	return nil
 }
@@ -614,6 +1009,13 @@ func (x *Grant) GetDepartmentClasses() []string {
 	return nil
 }
 
+func (x *Grant) GetHighestSensitivity() Sensitivity {
+	if x != nil && x.HighestSensitivity != nil {
+		return *x.HighestSensitivity
+	}
+	return Sensitivity_SENSITIVITY_UNSPECIFIED
+}
+
 func (x *Grant) GetRights() []Right {
 	if x != nil {
 		return x.Rights
@@ -628,6 +1030,13 @@ func (x *Grant) GetPurpose() string {
 	return ""
 }
 
+func (x *Grant) GetStatedAt() uint64 {
+	if x != nil && x.StatedAt != nil {
+		return *x.StatedAt
+	}
+	return 0
+}
+
 func (x *Grant) GetNotBefore() uint64 {
 	if x != nil && x.NotBefore != nil {
 		return *x.NotBefore
@@ -636,6 +1045,360 @@ func (x *Grant) GetNotBefore() uint64 {
 }
 
 func (x *Grant) GetNotAfter() uint64 {
+	if x != nil && x.NotAfter != nil {
+		return *x.NotAfter
+	}
+	return 0
+}
+
+// A patient makes another its deputy, label "mandate", signed by PRK_P.
+type Mandate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it among what is about this patient; 16 random bytes.
+	MandateId []byte `protobuf:"bytes,1,opt,name=mandate_id,json=mandateId,proto3,oneof" json:"mandate_id,omitempty"`
+	// ID_P; the signer.
+	PatientId *string `protobuf:"bytes,2,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
+	// Serial of the signer's credential; the mandate ends with it, as a grant does.
+	PatientSerial []byte `protobuf:"bytes,3,opt,name=patient_serial,json=patientSerial,proto3,oneof" json:"patient_serial,omitempty"`
+	// ID_Q, the deputy: another registered patient.
+	DeputyId *string `protobuf:"bytes,4,opt,name=deputy_id,json=deputyId,proto3,oneof" json:"deputy_id,omitempty"`
+	// What the deputy may do. None means nothing.
+	Powers []Power `protobuf:"varint,5,rep,packed,name=powers,proto3,enum=federation.v1.Power" json:"powers,omitempty"`
+	// When it was signed.
+	StatedAt *uint64 `protobuf:"varint,6,opt,name=stated_at,json=statedAt,proto3,oneof" json:"stated_at,omitempty"`
+	// Start of validity.
+	NotBefore *uint64 `protobuf:"varint,7,opt,name=not_before,json=notBefore,proto3,oneof" json:"not_before,omitempty"`
+	// End of validity, not itself included; at most 1,827 days (five years) after the start.
+	NotAfter      *uint64 `protobuf:"varint,8,opt,name=not_after,json=notAfter,proto3,oneof" json:"not_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mandate) Reset() {
+	*x = Mandate{}
+	mi := &file_federation_v1_statement_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mandate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mandate) ProtoMessage() {}
+
+func (x *Mandate) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mandate.ProtoReflect.Descriptor instead.
+func (*Mandate) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Mandate) GetMandateId() []byte {
+	if x != nil {
+		return x.MandateId
+	}
+	return nil
+}
+
+func (x *Mandate) GetPatientId() string {
+	if x != nil && x.PatientId != nil {
+		return *x.PatientId
+	}
+	return ""
+}
+
+func (x *Mandate) GetPatientSerial() []byte {
+	if x != nil {
+		return x.PatientSerial
+	}
+	return nil
+}
+
+func (x *Mandate) GetDeputyId() string {
+	if x != nil && x.DeputyId != nil {
+		return *x.DeputyId
+	}
+	return ""
+}
+
+func (x *Mandate) GetPowers() []Power {
+	if x != nil {
+		return x.Powers
+	}
+	return nil
+}
+
+func (x *Mandate) GetStatedAt() uint64 {
+	if x != nil && x.StatedAt != nil {
+		return *x.StatedAt
+	}
+	return 0
+}
+
+func (x *Mandate) GetNotBefore() uint64 {
+	if x != nil && x.NotBefore != nil {
+		return *x.NotBefore
+	}
+	return 0
+}
+
+func (x *Mandate) GetNotAfter() uint64 {
+	if x != nil && x.NotAfter != nil {
+		return *x.NotAfter
+	}
+	return 0
+}
+
+// Who stands for a patient that can't sign, label "guardian", signed by PRK_HPC: a child's parent, a court's guardian.
+type Guardianship struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it among what is about this patient; 16 random bytes.
+	GuardianshipId []byte `protobuf:"bytes,1,opt,name=guardianship_id,json=guardianshipId,proto3,oneof" json:"guardianship_id,omitempty"`
+	// ID_HPC; the signer.
+	HospitalId *string `protobuf:"bytes,2,opt,name=hospital_id,json=hospitalId,proto3,oneof" json:"hospital_id,omitempty"`
+	// Serial of the signer's credential; the guardianship ends with it, and is stated anew.
+	HospitalSerial []byte `protobuf:"bytes,3,opt,name=hospital_serial,json=hospitalSerial,proto3,oneof" json:"hospital_serial,omitempty"`
+	// Who looked at the papers, as the hospital knows that person.
+	Officer *string `protobuf:"bytes,4,opt,name=officer,proto3,oneof" json:"officer,omitempty"`
+	// ID_P.
+	PatientId *string `protobuf:"bytes,5,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
+	// ID_Q, the guardian: another registered patient.
+	DeputyId *string `protobuf:"bytes,6,opt,name=deputy_id,json=deputyId,proto3,oneof" json:"deputy_id,omitempty"`
+	// On what it rests: a code of the hospital's, such as "parent" or "court".
+	Basis *string `protobuf:"bytes,7,opt,name=basis,proto3,oneof" json:"basis,omitempty"`
+	// What the guardian may do. None means nothing.
+	Powers []Power `protobuf:"varint,8,rep,packed,name=powers,proto3,enum=federation.v1.Power" json:"powers,omitempty"`
+	// When it was signed.
+	StatedAt *uint64 `protobuf:"varint,9,opt,name=stated_at,json=statedAt,proto3,oneof" json:"stated_at,omitempty"`
+	// Start of validity.
+	NotBefore *uint64 `protobuf:"varint,10,opt,name=not_before,json=notBefore,proto3,oneof" json:"not_before,omitempty"`
+	// End of validity, not itself included: of a child's, its 18th birthday.
+	NotAfter      *uint64 `protobuf:"varint,11,opt,name=not_after,json=notAfter,proto3,oneof" json:"not_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Guardianship) Reset() {
+	*x = Guardianship{}
+	mi := &file_federation_v1_statement_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Guardianship) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Guardianship) ProtoMessage() {}
+
+func (x *Guardianship) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Guardianship.ProtoReflect.Descriptor instead.
+func (*Guardianship) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Guardianship) GetGuardianshipId() []byte {
+	if x != nil {
+		return x.GuardianshipId
+	}
+	return nil
+}
+
+func (x *Guardianship) GetHospitalId() string {
+	if x != nil && x.HospitalId != nil {
+		return *x.HospitalId
+	}
+	return ""
+}
+
+func (x *Guardianship) GetHospitalSerial() []byte {
+	if x != nil {
+		return x.HospitalSerial
+	}
+	return nil
+}
+
+func (x *Guardianship) GetOfficer() string {
+	if x != nil && x.Officer != nil {
+		return *x.Officer
+	}
+	return ""
+}
+
+func (x *Guardianship) GetPatientId() string {
+	if x != nil && x.PatientId != nil {
+		return *x.PatientId
+	}
+	return ""
+}
+
+func (x *Guardianship) GetDeputyId() string {
+	if x != nil && x.DeputyId != nil {
+		return *x.DeputyId
+	}
+	return ""
+}
+
+func (x *Guardianship) GetBasis() string {
+	if x != nil && x.Basis != nil {
+		return *x.Basis
+	}
+	return ""
+}
+
+func (x *Guardianship) GetPowers() []Power {
+	if x != nil {
+		return x.Powers
+	}
+	return nil
+}
+
+func (x *Guardianship) GetStatedAt() uint64 {
+	if x != nil && x.StatedAt != nil {
+		return *x.StatedAt
+	}
+	return 0
+}
+
+func (x *Guardianship) GetNotBefore() uint64 {
+	if x != nil && x.NotBefore != nil {
+		return *x.NotBefore
+	}
+	return 0
+}
+
+func (x *Guardianship) GetNotAfter() uint64 {
+	if x != nil && x.NotAfter != nil {
+		return *x.NotAfter
+	}
+	return 0
+}
+
+// A doctor works for a hospital now, label "duty", signed by PRK_HPC.
+type Duty struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it among the hospital's; 16 random bytes.
+	DutyId []byte `protobuf:"bytes,1,opt,name=duty_id,json=dutyId,proto3,oneof" json:"duty_id,omitempty"`
+	// ID_HPC; the signer.
+	HospitalId *string `protobuf:"bytes,2,opt,name=hospital_id,json=hospitalId,proto3,oneof" json:"hospital_id,omitempty"`
+	// Serial of the signer's credential; the duty ends with it.
+	HospitalSerial []byte `protobuf:"bytes,3,opt,name=hospital_serial,json=hospitalSerial,proto3,oneof" json:"hospital_serial,omitempty"`
+	// ID_D.
+	DoctorId *string `protobuf:"bytes,4,opt,name=doctor_id,json=doctorId,proto3,oneof" json:"doctor_id,omitempty"`
+	// H(PUK_D): the key of Cert_D.
+	VerifyingKeyDigest []byte `protobuf:"bytes,5,opt,name=verifying_key_digest,json=verifyingKeyDigest,proto3,oneof" json:"verifying_key_digest,omitempty"`
+	// The classes of the departments there. None is duty at the hospital, in no department.
+	DepartmentClasses []string `protobuf:"bytes,6,rep,name=department_classes,json=departmentClasses,proto3" json:"department_classes,omitempty"`
+	// Start of validity.
+	NotBefore *uint64 `protobuf:"varint,7,opt,name=not_before,json=notBefore,proto3,oneof" json:"not_before,omitempty"`
+	// End of validity, not itself included; at most 24 hours after the start.
+	NotAfter      *uint64 `protobuf:"varint,8,opt,name=not_after,json=notAfter,proto3,oneof" json:"not_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Duty) Reset() {
+	*x = Duty{}
+	mi := &file_federation_v1_statement_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Duty) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Duty) ProtoMessage() {}
+
+func (x *Duty) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Duty.ProtoReflect.Descriptor instead.
+func (*Duty) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Duty) GetDutyId() []byte {
+	if x != nil {
+		return x.DutyId
+	}
+	return nil
+}
+
+func (x *Duty) GetHospitalId() string {
+	if x != nil && x.HospitalId != nil {
+		return *x.HospitalId
+	}
+	return ""
+}
+
+func (x *Duty) GetHospitalSerial() []byte {
+	if x != nil {
+		return x.HospitalSerial
+	}
+	return nil
+}
+
+func (x *Duty) GetDoctorId() string {
+	if x != nil && x.DoctorId != nil {
+		return *x.DoctorId
+	}
+	return ""
+}
+
+func (x *Duty) GetVerifyingKeyDigest() []byte {
+	if x != nil {
+		return x.VerifyingKeyDigest
+	}
+	return nil
+}
+
+func (x *Duty) GetDepartmentClasses() []string {
+	if x != nil {
+		return x.DepartmentClasses
+	}
+	return nil
+}
+
+func (x *Duty) GetNotBefore() uint64 {
+	if x != nil && x.NotBefore != nil {
+		return *x.NotBefore
+	}
+	return 0
+}
+
+func (x *Duty) GetNotAfter() uint64 {
 	if x != nil && x.NotAfter != nil {
 		return *x.NotAfter
 	}
@@ -672,7 +1435,7 @@ type Emergency struct {
 
 func (x *Emergency) Reset() {
 	*x = Emergency{}
-	mi := &file_federation_v1_statement_proto_msgTypes[5]
+	mi := &file_federation_v1_statement_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +1447,7 @@ func (x *Emergency) String() string {
 func (*Emergency) ProtoMessage() {}
 
 func (x *Emergency) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[5]
+	mi := &file_federation_v1_statement_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +1460,7 @@ func (x *Emergency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Emergency.ProtoReflect.Descriptor instead.
 func (*Emergency) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{5}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Emergency) GetPatientId() string {
@@ -785,7 +1548,7 @@ type CrlPin struct {
 
 func (x *CrlPin) Reset() {
 	*x = CrlPin{}
-	mi := &file_federation_v1_statement_proto_msgTypes[6]
+	mi := &file_federation_v1_statement_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -797,7 +1560,7 @@ func (x *CrlPin) String() string {
 func (*CrlPin) ProtoMessage() {}
 
 func (x *CrlPin) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[6]
+	mi := &file_federation_v1_statement_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -810,7 +1573,7 @@ func (x *CrlPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CrlPin.ProtoReflect.Descriptor instead.
 func (*CrlPin) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{6}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CrlPin) GetCertificateDigest() []byte {
@@ -834,6 +1597,61 @@ func (x *CrlPin) GetDigest() []byte {
 	return nil
 }
 
+// Everything that a patient signed before a moment is taken back: grants and mandates, its deputies' grants with them.
+type Sweep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// H(T("sweep", ID_P)).
+	PatientDigest []byte `protobuf:"bytes,1,opt,name=patient_digest,json=patientDigest,proto3,oneof" json:"patient_digest,omitempty"`
+	// What was stated before this.
+	Before        *uint64 `protobuf:"varint,2,opt,name=before,proto3,oneof" json:"before,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sweep) Reset() {
+	*x = Sweep{}
+	mi := &file_federation_v1_statement_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sweep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sweep) ProtoMessage() {}
+
+func (x *Sweep) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
+func (*Sweep) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Sweep) GetPatientDigest() []byte {
+	if x != nil {
+		return x.PatientDigest
+	}
+	return nil
+}
+
+func (x *Sweep) GetBefore() uint64 {
+	if x != nil && x.Before != nil {
+		return *x.Before
+	}
+	return 0
+}
+
 // Label "rl", signed by PRK_C: what no longer holds. A list past its `next_update` is stale, and stale means no reads.
 type RevocationList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -845,22 +1663,25 @@ type RevocationList struct {
 	NextUpdate *uint64 `protobuf:"varint,3,opt,name=next_update,json=nextUpdate,proto3,oneof" json:"next_update,omitempty"`
 	// H(T("serial", serial)) of each revoked credential.
 	Serials [][]byte `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
-	// H(T("gid", ID_P, grant id)) of each revoked grant.
-	Grants [][]byte `protobuf:"bytes,5,rep,name=grants,proto3" json:"grants,omitempty"`
+	// H(T("revoked", what, about whom, id)) of each statement that was taken back before its end: "grant", "mandate" and "guardian"
+	// about ID_P, "duty" about ID_HPC.
+	Statements [][]byte `protobuf:"bytes,5,rep,name=statements,proto3" json:"statements,omitempty"`
 	// Key id of each revoked encryption key.
 	KeyIds [][]byte `protobuf:"bytes,6,rep,name=key_ids,json=keyIds,proto3" json:"key_ids,omitempty"`
 	// The number of the newest trust bundle: a fresh list doesn't let an old bundle pass for the newest.
 	BundleSequence *uint64 `protobuf:"varint,7,opt,name=bundle_sequence,json=bundleSequence,proto3,oneof" json:"bundle_sequence,omitempty"`
 	// The authorities' CRLs. A CRL with a lower number, or with the same number and another digest, counts for nothing, and so
 	// does one of an authority that is not named here.
-	Crls          []*CrlPin `protobuf:"bytes,8,rep,name=crls,proto3" json:"crls,omitempty"`
+	Crls []*CrlPin `protobuf:"bytes,8,rep,name=crls,proto3" json:"crls,omitempty"`
+	// Who took back everything signed so far, and when.
+	Sweeps        []*Sweep `protobuf:"bytes,9,rep,name=sweeps,proto3" json:"sweeps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RevocationList) Reset() {
 	*x = RevocationList{}
-	mi := &file_federation_v1_statement_proto_msgTypes[7]
+	mi := &file_federation_v1_statement_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +1693,7 @@ func (x *RevocationList) String() string {
 func (*RevocationList) ProtoMessage() {}
 
 func (x *RevocationList) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[7]
+	mi := &file_federation_v1_statement_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +1706,7 @@ func (x *RevocationList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationList.ProtoReflect.Descriptor instead.
 func (*RevocationList) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{7}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RevocationList) GetSequence() uint64 {
@@ -916,9 +1737,9 @@ func (x *RevocationList) GetSerials() [][]byte {
 	return nil
 }
 
-func (x *RevocationList) GetGrants() [][]byte {
+func (x *RevocationList) GetStatements() [][]byte {
 	if x != nil {
-		return x.Grants
+		return x.Statements
 	}
 	return nil
 }
@@ -940,6 +1761,13 @@ func (x *RevocationList) GetBundleSequence() uint64 {
 func (x *RevocationList) GetCrls() []*CrlPin {
 	if x != nil {
 		return x.Crls
+	}
+	return nil
+}
+
+func (x *RevocationList) GetSweeps() []*Sweep {
+	if x != nil {
+		return x.Sweeps
 	}
 	return nil
 }
@@ -1013,31 +1841,136 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\x0f_encryption_keyB\r\n" +
 	"\v_not_beforeB\f\n" +
 	"\n" +
-	"_not_after\"\x9b\x05\n" +
+	"_not_after\"\x88\x01\n" +
+	"\rDoctorGrantee\x12(\n" +
+	"\tdoctor_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x02H\x00R\bdoctorId\x88\x01\x01\x12.\n" +
+	"\fauthority_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x05H\x01R\vauthorityId\x88\x01\x01B\f\n" +
+	"\n" +
+	"_doctor_idB\x0f\n" +
+	"\r_authority_id\"\x9e\x01\n" +
+	"\x11DepartmentGrantee\x12,\n" +
+	"\vhospital_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x03H\x00R\n" +
+	"hospitalId\x88\x01\x01\x126\n" +
+	"\x10department_class\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\aH\x01R\x0fdepartmentClass\x88\x01\x01B\x0e\n" +
+	"\f_hospital_idB\x13\n" +
+	"\x11_department_class\"O\n" +
+	"\x0fHospitalGrantee\x12,\n" +
+	"\vhospital_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x03H\x00R\n" +
+	"hospitalId\x88\x01\x01B\x0e\n" +
+	"\f_hospital_id\"\xca\x01\n" +
+	"\aGrantee\x126\n" +
+	"\x06doctor\x18\x01 \x01(\v2\x1c.federation.v1.DoctorGranteeH\x00R\x06doctor\x12B\n" +
+	"\n" +
+	"department\x18\x02 \x01(\v2 .federation.v1.DepartmentGranteeH\x00R\n" +
+	"department\x12<\n" +
+	"\bhospital\x18\x03 \x01(\v2\x1e.federation.v1.HospitalGranteeH\x00R\bhospitalB\x05\n" +
+	"\x03who\"\xe8\x06\n" +
 	"\x05Grant\x12&\n" +
 	"\bgrant_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\agrantId\x88\x01\x01\x12*\n" +
 	"\n" +
+	"patient_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x01R\tpatientId\x88\x01\x01\x12(\n" +
+	"\tsigner_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x02R\bsignerId\x88\x01\x01\x120\n" +
+	"\rsigner_serial\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x03R\fsignerSerial\x88\x01\x01\x12:\n" +
+	"\x11deputyship_digest\x18\x05 \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\x04R\x10deputyshipDigest\x88\x01\x01\x125\n" +
+	"\agrantee\x18\x06 \x01(\v2\x16.federation.v1.GranteeH\x05R\agrantee\x88\x01\x01\x12&\n" +
+	"\thospitals\x18\a \x03(\tB\b\xca\xda\x18\x04\b\n" +
+	"\x18 R\thospitals\x127\n" +
+	"\x12department_classes\x18\b \x03(\tB\b\xca\xda\x18\x04\b\b\x18 R\x11departmentClasses\x12P\n" +
+	"\x13highest_sensitivity\x18\t \x01(\x0e2\x1a.federation.v1.SensitivityH\x06R\x12highestSensitivity\x88\x01\x01\x124\n" +
+	"\x06rights\x18\n" +
+	" \x03(\x0e2\x14.federation.v1.RightB\x06\xca\xda\x18\x02\x18\x03R\x06rights\x12&\n" +
+	"\apurpose\x18\v \x01(\tB\a\xca\xda\x18\x03\x10\x80\x01H\aR\apurpose\x88\x01\x01\x12(\n" +
+	"\tstated_at\x18\f \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\bR\bstatedAt\x88\x01\x01\x12*\n" +
+	"\n" +
+	"not_before\x18\r \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\tR\tnotBefore\x88\x01\x01\x12(\n" +
+	"\tnot_after\x18\x0e \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\n" +
+	"R\bnotAfter\x88\x01\x01B\v\n" +
+	"\t_grant_idB\r\n" +
+	"\v_patient_idB\f\n" +
+	"\n" +
+	"_signer_idB\x10\n" +
+	"\x0e_signer_serialB\x14\n" +
+	"\x12_deputyship_digestB\n" +
+	"\n" +
+	"\b_granteeB\x16\n" +
+	"\x14_highest_sensitivityB\n" +
+	"\n" +
+	"\b_purposeB\f\n" +
+	"\n" +
+	"_stated_atB\r\n" +
+	"\v_not_beforeB\f\n" +
+	"\n" +
+	"_not_after\"\xdf\x03\n" +
+	"\aMandate\x12*\n" +
+	"\n" +
+	"mandate_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\tmandateId\x88\x01\x01\x12*\n" +
+	"\n" +
 	"patient_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x01R\tpatientId\x88\x01\x01\x122\n" +
 	"\x0epatient_serial\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x02R\rpatientSerial\x88\x01\x01\x12(\n" +
-	"\tdoctor_id\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\b\x02H\x03R\bdoctorId\x88\x01\x01\x12G\n" +
-	"\x19doctor_certificate_digest\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x04R\x17doctorCertificateDigest\x88\x01\x01\x12&\n" +
-	"\thospitals\x18\x06 \x03(\tB\b\xca\xda\x18\x04\b\n" +
-	"\x18 R\thospitals\x127\n" +
-	"\x12department_classes\x18\a \x03(\tB\b\xca\xda\x18\x04\b\b\x18 R\x11departmentClasses\x124\n" +
-	"\x06rights\x18\b \x03(\x0e2\x14.federation.v1.RightB\x06\xca\xda\x18\x02\x18\x03R\x06rights\x12&\n" +
-	"\apurpose\x18\t \x01(\tB\a\xca\xda\x18\x03\x10\x80\x01H\x05R\apurpose\x88\x01\x01\x12*\n" +
+	"\tdeputy_id\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x03R\bdeputyId\x88\x01\x01\x124\n" +
+	"\x06powers\x18\x05 \x03(\x0e2\x14.federation.v1.PowerB\x06\xca\xda\x18\x02\x18\x05R\x06powers\x12(\n" +
+	"\tstated_at\x18\x06 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x04R\bstatedAt\x88\x01\x01\x12*\n" +
 	"\n" +
-	"not_before\x18\n" +
-	" \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x06R\tnotBefore\x88\x01\x01\x12(\n" +
-	"\tnot_after\x18\v \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\aR\bnotAfter\x88\x01\x01B\v\n" +
-	"\t_grant_idB\r\n" +
+	"not_before\x18\a \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x05R\tnotBefore\x88\x01\x01\x12(\n" +
+	"\tnot_after\x18\b \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x06R\bnotAfter\x88\x01\x01B\r\n" +
+	"\v_mandate_idB\r\n" +
 	"\v_patient_idB\x11\n" +
 	"\x0f_patient_serialB\f\n" +
 	"\n" +
-	"_doctor_idB\x1c\n" +
-	"\x1a_doctor_certificate_digestB\n" +
+	"_deputy_idB\f\n" +
 	"\n" +
-	"\b_purposeB\r\n" +
+	"_stated_atB\r\n" +
+	"\v_not_beforeB\f\n" +
+	"\n" +
+	"_not_after\"\x95\x05\n" +
+	"\fGuardianship\x124\n" +
+	"\x0fguardianship_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\x0eguardianshipId\x88\x01\x01\x12,\n" +
+	"\vhospital_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x03H\x01R\n" +
+	"hospitalId\x88\x01\x01\x124\n" +
+	"\x0fhospital_serial\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x02R\x0ehospitalSerial\x88\x01\x01\x12&\n" +
+	"\aofficer\x18\x04 \x01(\tB\a\xca\xda\x18\x03\x10\x80\x01H\x03R\aofficer\x88\x01\x01\x12*\n" +
+	"\n" +
+	"patient_id\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x04R\tpatientId\x88\x01\x01\x12(\n" +
+	"\tdeputy_id\x18\x06 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x05R\bdeputyId\x88\x01\x01\x12!\n" +
+	"\x05basis\x18\a \x01(\tB\x06\xca\xda\x18\x02\x10 H\x06R\x05basis\x88\x01\x01\x124\n" +
+	"\x06powers\x18\b \x03(\x0e2\x14.federation.v1.PowerB\x06\xca\xda\x18\x02\x18\x05R\x06powers\x12(\n" +
+	"\tstated_at\x18\t \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\aR\bstatedAt\x88\x01\x01\x12*\n" +
+	"\n" +
+	"not_before\x18\n" +
+	" \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\bR\tnotBefore\x88\x01\x01\x12(\n" +
+	"\tnot_after\x18\v \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\tR\bnotAfter\x88\x01\x01B\x12\n" +
+	"\x10_guardianship_idB\x0e\n" +
+	"\f_hospital_idB\x12\n" +
+	"\x10_hospital_serialB\n" +
+	"\n" +
+	"\b_officerB\r\n" +
+	"\v_patient_idB\f\n" +
+	"\n" +
+	"_deputy_idB\b\n" +
+	"\x06_basisB\f\n" +
+	"\n" +
+	"_stated_atB\r\n" +
+	"\v_not_beforeB\f\n" +
+	"\n" +
+	"_not_after\"\xfc\x03\n" +
+	"\x04Duty\x12$\n" +
+	"\aduty_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\x06dutyId\x88\x01\x01\x12,\n" +
+	"\vhospital_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x03H\x01R\n" +
+	"hospitalId\x88\x01\x01\x124\n" +
+	"\x0fhospital_serial\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x02R\x0ehospitalSerial\x88\x01\x01\x12(\n" +
+	"\tdoctor_id\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\b\x02H\x03R\bdoctorId\x88\x01\x01\x12=\n" +
+	"\x14verifying_key_digest\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x04R\x12verifyingKeyDigest\x88\x01\x01\x127\n" +
+	"\x12department_classes\x18\x06 \x03(\tB\b\xca\xda\x18\x04\b\a\x18\x10R\x11departmentClasses\x12*\n" +
+	"\n" +
+	"not_before\x18\a \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x05R\tnotBefore\x88\x01\x01\x12(\n" +
+	"\tnot_after\x18\b \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x06R\bnotAfter\x88\x01\x01B\n" +
+	"\n" +
+	"\b_duty_idB\x0e\n" +
+	"\f_hospital_idB\x12\n" +
+	"\x10_hospital_serialB\f\n" +
+	"\n" +
+	"_doctor_idB\x17\n" +
+	"\x15_verifying_key_digestB\r\n" +
 	"\v_not_beforeB\f\n" +
 	"\n" +
 	"_not_after\"\x88\x05\n" +
@@ -1076,18 +2009,26 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\x06digest\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x02R\x06digest\x88\x01\x01B\x15\n" +
 	"\x13_certificate_digestB\t\n" +
 	"\a_numberB\t\n" +
-	"\a_digest\"\x9b\x03\n" +
+	"\a_digest\"~\n" +
+	"\x05Sweep\x122\n" +
+	"\x0epatient_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\rpatientDigest\x88\x01\x01\x12#\n" +
+	"\x06before\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\x06before\x88\x01\x01B\x11\n" +
+	"\x0f_patient_digestB\t\n" +
+	"\a_before\"\xda\x03\n" +
 	"\x0eRevocationList\x12\x1f\n" +
 	"\bsequence\x18\x01 \x01(\x04H\x00R\bsequence\x88\x01\x01\x12,\n" +
 	"\vthis_update\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\n" +
 	"thisUpdate\x88\x01\x01\x12,\n" +
 	"\vnext_update\x18\x03 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x02R\n" +
 	"nextUpdate\x88\x01\x01\x12#\n" +
-	"\aserials\x18\x04 \x03(\fB\t\xca\xda\x18\x05\b\r\x18\x80 R\aserials\x12!\n" +
-	"\x06grants\x18\x05 \x03(\fB\t\xca\xda\x18\x05\b\r\x18\x80 R\x06grants\x12\"\n" +
+	"\aserials\x18\x04 \x03(\fB\t\xca\xda\x18\x05\b\r\x18\x80 R\aserials\x12)\n" +
+	"\n" +
+	"statements\x18\x05 \x03(\fB\t\xca\xda\x18\x05\b\r\x18\x80 R\n" +
+	"statements\x12\"\n" +
 	"\akey_ids\x18\x06 \x03(\fB\t\xca\xda\x18\x05\b\x0e\x18\x80\bR\x06keyIds\x12,\n" +
 	"\x0fbundle_sequence\x18\a \x01(\x04H\x03R\x0ebundleSequence\x88\x01\x01\x121\n" +
-	"\x04crls\x18\b \x03(\v2\x15.federation.v1.CrlPinB\x06\xca\xda\x18\x02\x18@R\x04crlsB\v\n" +
+	"\x04crls\x18\b \x03(\v2\x15.federation.v1.CrlPinB\x06\xca\xda\x18\x02\x18@R\x04crls\x125\n" +
+	"\x06sweeps\x18\t \x03(\v2\x14.federation.v1.SweepB\a\xca\xda\x18\x03\x18\x80\bR\x06sweepsB\v\n" +
 	"\t_sequenceB\x0e\n" +
 	"\f_this_updateB\x0e\n" +
 	"\f_next_updateB\x12\n" +
@@ -1102,7 +2043,20 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\vRIGHT_INDEX\x10\x01\x12\x0e\n" +
 	"\n" +
 	"RIGHT_READ\x10\x02\x12\x0f\n" +
-	"\vRIGHT_WRITE\x10\x03BL\n" +
+	"\vRIGHT_WRITE\x10\x03*v\n" +
+	"\vSensitivity\x12\x1b\n" +
+	"\x17SENSITIVITY_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12SENSITIVITY_NORMAL\x10\x01\x12\x1a\n" +
+	"\x16SENSITIVITY_RESTRICTED\x10\x02\x12\x16\n" +
+	"\x12SENSITIVITY_SECRET\x10\x03*t\n" +
+	"\x05Power\x12\x15\n" +
+	"\x11POWER_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vPOWER_GRANT\x10\x01\x12\x10\n" +
+	"\fPOWER_REVOKE\x10\x02\x12\x0e\n" +
+	"\n" +
+	"POWER_READ\x10\x03\x12\r\n" +
+	"\tPOWER_LOG\x10\x04\x12\x12\n" +
+	"\x0ePOWER_RESTRICT\x10\x05BL\n" +
 	"\x1eexample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3"
 
 var (
@@ -1117,30 +2071,48 @@ func file_federation_v1_statement_proto_rawDescGZIP() []byte {
 	return file_federation_v1_statement_proto_rawDescData
 }
 
-var file_federation_v1_statement_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_federation_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_federation_v1_statement_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_federation_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_federation_v1_statement_proto_goTypes = []any{
 	(Role)(0),                      // 0: federation.v1.Role
 	(Right)(0),                     // 1: federation.v1.Right
-	(*SignedStatement)(nil),        // 2: federation.v1.SignedStatement
-	(*Credential)(nil),             // 3: federation.v1.Credential
-	(*KeyStatement)(nil),           // 4: federation.v1.KeyStatement
-	(*EncryptionKeyStatement)(nil), // 5: federation.v1.EncryptionKeyStatement
-	(*Grant)(nil),                  // 6: federation.v1.Grant
-	(*Emergency)(nil),              // 7: federation.v1.Emergency
-	(*CrlPin)(nil),                 // 8: federation.v1.CrlPin
-	(*RevocationList)(nil),         // 9: federation.v1.RevocationList
+	(Sensitivity)(0),               // 2: federation.v1.Sensitivity
+	(Power)(0),                     // 3: federation.v1.Power
+	(*SignedStatement)(nil),        // 4: federation.v1.SignedStatement
+	(*Credential)(nil),             // 5: federation.v1.Credential
+	(*KeyStatement)(nil),           // 6: federation.v1.KeyStatement
+	(*EncryptionKeyStatement)(nil), // 7: federation.v1.EncryptionKeyStatement
+	(*DoctorGrantee)(nil),          // 8: federation.v1.DoctorGrantee
+	(*DepartmentGrantee)(nil),      // 9: federation.v1.DepartmentGrantee
+	(*HospitalGrantee)(nil),        // 10: federation.v1.HospitalGrantee
+	(*Grantee)(nil),                // 11: federation.v1.Grantee
+	(*Grant)(nil),                  // 12: federation.v1.Grant
+	(*Mandate)(nil),                // 13: federation.v1.Mandate
+	(*Guardianship)(nil),           // 14: federation.v1.Guardianship
+	(*Duty)(nil),                   // 15: federation.v1.Duty
+	(*Emergency)(nil),              // 16: federation.v1.Emergency
+	(*CrlPin)(nil),                 // 17: federation.v1.CrlPin
+	(*Sweep)(nil),                  // 18: federation.v1.Sweep
+	(*RevocationList)(nil),         // 19: federation.v1.RevocationList
 }
 var file_federation_v1_statement_proto_depIdxs = []int32{
-	0, // 0: federation.v1.Credential.role:type_name -> federation.v1.Role
-	0, // 1: federation.v1.KeyStatement.role:type_name -> federation.v1.Role
-	1, // 2: federation.v1.Grant.rights:type_name -> federation.v1.Right
-	8, // 3: federation.v1.RevocationList.crls:type_name -> federation.v1.CrlPin
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0,  // 0: federation.v1.Credential.role:type_name -> federation.v1.Role
+	0,  // 1: federation.v1.KeyStatement.role:type_name -> federation.v1.Role
+	8,  // 2: federation.v1.Grantee.doctor:type_name -> federation.v1.DoctorGrantee
+	9,  // 3: federation.v1.Grantee.department:type_name -> federation.v1.DepartmentGrantee
+	10, // 4: federation.v1.Grantee.hospital:type_name -> federation.v1.HospitalGrantee
+	11, // 5: federation.v1.Grant.grantee:type_name -> federation.v1.Grantee
+	2,  // 6: federation.v1.Grant.highest_sensitivity:type_name -> federation.v1.Sensitivity
+	1,  // 7: federation.v1.Grant.rights:type_name -> federation.v1.Right
+	3,  // 8: federation.v1.Mandate.powers:type_name -> federation.v1.Power
+	3,  // 9: federation.v1.Guardianship.powers:type_name -> federation.v1.Power
+	17, // 10: federation.v1.RevocationList.crls:type_name -> federation.v1.CrlPin
+	18, // 11: federation.v1.RevocationList.sweeps:type_name -> federation.v1.Sweep
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_statement_proto_init() }
@@ -1156,14 +2128,26 @@ func file_federation_v1_statement_proto_init() {
 	file_federation_v1_statement_proto_msgTypes[4].OneofWrappers = []any{}
 	file_federation_v1_statement_proto_msgTypes[5].OneofWrappers = []any{}
 	file_federation_v1_statement_proto_msgTypes[6].OneofWrappers = []any{}
-	file_federation_v1_statement_proto_msgTypes[7].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[7].OneofWrappers = []any{
+		(*Grantee_Doctor)(nil),
+		(*Grantee_Department)(nil),
+		(*Grantee_Hospital)(nil),
+	}
+	file_federation_v1_statement_proto_msgTypes[8].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[9].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[10].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[11].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[12].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[13].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[14].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_statement_proto_rawDesc), len(file_federation_v1_statement_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   8,
+			NumEnums:      4,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

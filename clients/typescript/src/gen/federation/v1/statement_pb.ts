@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/statement.proto.
  */
 export const file_federation_v1_statement: GenFile = /*@__PURE__*/
-  fileDesc("Ch1mZWRlcmF0aW9uL3YxL3N0YXRlbWVudC5wcm90bxINZmVkZXJhdGlvbi52MSJvCg9TaWduZWRTdGF0ZW1lbnQSIAoJc3RhdGVtZW50GAEgASgMQgjK2hgEEICAEEgAiAEBEh4KCXNpZ25hdHVyZRgCIAEoDEIGytoYAggMSAGIAQFCDAoKX3N0YXRlbWVudEIMCgpfc2lnbmF0dXJlIuECCgpDcmVkZW50aWFsEiYKBHJvbGUYASABKA4yEy5mZWRlcmF0aW9uLnYxLlJvbGVIAIgBARIbCgZzZXJpYWwYAiABKAxCBsraGAIIDkgBiAEBEh0KCGlkZW50aXR5GAMgASgJQgbK2hgCCAZIAogBARIeCglhdHRyaWJ1dGUYBCABKAxCBsraGAIIDUgDiAEBEikKFHZlcmlmeWluZ19rZXlfZGlnZXN0GAUgASgMQgbK2hgCCA1IBIgBARIfCgpub3RfYmVmb3JlGAYgASgEQgbK2hgCCBNIBYgBARIeCglub3RfYWZ0ZXIYByABKARCBsraGAIIE0gGiAEBQgcKBV9yb2xlQgkKB19zZXJpYWxCCwoJX2lkZW50aXR5QgwKCl9hdHRyaWJ1dGVCFwoVX3ZlcmlmeWluZ19rZXlfZGlnZXN0Qg0KC19ub3RfYmVmb3JlQgwKCl9ub3RfYWZ0ZXIingMKDEtleVN0YXRlbWVudBImCgRyb2xlGAEgASgOMhMuZmVkZXJhdGlvbi52MS5Sb2xlSACIAQESHQoIaWRlbnRpdHkYAiABKAlCBsraGAIIBkgBiAEBEiAKCmNyZWRlbnRpYWwYAyABKAxCB8raGAMQgARIAogBARInChJyZWdpc3RyYXRpb25fcG9pbnQYBCABKAxCBsraGAIIFkgDiAEBEiIKDXZlcmlmeWluZ19rZXkYBSABKAxCBsraGAIIEUgEiAEBEh8KCm5vdF9iZWZvcmUYBiABKARCBsraGAIIE0gFiAEBEh4KCW5vdF9hZnRlchgHIAEoBEIGytoYAggTSAaIAQESHgoJc3RhdGVkX2F0GAggASgEQgbK2hgCCBNIB4gBAUIHCgVfcm9sZUILCglfaWRlbnRpdHlCDQoLX2NyZWRlbnRpYWxCFQoTX3JlZ2lzdHJhdGlvbl9wb2ludEIQCg5fdmVyaWZ5aW5nX2tleUINCgtfbm90X2JlZm9yZUIMCgpfbm90X2FmdGVyQgwKCl9zdGF0ZWRfYXQi4AIKFkVuY3J5cHRpb25LZXlTdGF0ZW1lbnQSHQoIaWRlbnRpdHkYASABKAlCBsraGAIIBkgAiAEBEikKFHZlcmlmeWluZ19rZXlfZGlnZXN0GAIgASgMQgbK2hgCCA1IAYgBARIbCgZrZXlfaWQYAyABKAxCBsraGAIIDkgCiAEBEhAKA2tlbRgEIAEoDUgDiAEBEiMKDmVuY3J5cHRpb25fa2V5GAUgASgMQgbK2hgCCBJIBIgBARIfCgpub3RfYmVmb3JlGAYgASgEQgbK2hgCCBNIBYgBARIeCglub3RfYWZ0ZXIYByABKARCBsraGAIIE0gGiAEBQgsKCV9pZGVudGl0eUIXChVfdmVyaWZ5aW5nX2tleV9kaWdlc3RCCQoHX2tleV9pZEIGCgRfa2VtQhEKD19lbmNyeXB0aW9uX2tleUINCgtfbm90X2JlZm9yZUIMCgpfbm90X2FmdGVyIpEECgVHcmFudBIdCghncmFudF9pZBgBIAEoDEIGytoYAggOSACIAQESHwoKcGF0aWVudF9pZBgCIAEoCUIGytoYAggBSAGIAQESIwoOcGF0aWVudF9zZXJpYWwYAyABKAxCBsraGAIIDkgCiAEBEh4KCWRvY3Rvcl9pZBgEIAEoCUIGytoYAggCSAOIAQESLgoZZG9jdG9yX2NlcnRpZmljYXRlX2RpZ2VzdBgFIAEoDEIGytoYAggNSASIAQESGwoJaG9zcGl0YWxzGAYgAygJQgjK2hgECAoYIBIkChJkZXBhcnRtZW50X2NsYXNzZXMYByADKAlCCMraGAQICBggEiwKBnJpZ2h0cxgIIAMoDjIULmZlZGVyYXRpb24udjEuUmlnaHRCBsraGAIYAxIdCgdwdXJwb3NlGAkgASgJQgfK2hgDEIABSAWIAQESHwoKbm90X2JlZm9yZRgKIAEoBEIGytoYAggTSAaIAQESHgoJbm90X2FmdGVyGAsgASgEQgbK2hgCCBNIB4gBAUILCglfZ3JhbnRfaWRCDQoLX3BhdGllbnRfaWRCEQoPX3BhdGllbnRfc2VyaWFsQgwKCl9kb2N0b3JfaWRCHAoaX2RvY3Rvcl9jZXJ0aWZpY2F0ZV9kaWdlc3RCCgoIX3B1cnBvc2VCDQoLX25vdF9iZWZvcmVCDAoKX25vdF9hZnRlciKLBAoJRW1lcmdlbmN5Eh8KCnBhdGllbnRfaWQYASABKAlCBsraGAIIAUgAiAEBEh4KCWRvY3Rvcl9pZBgCIAEoCUIGytoYAggCSAGIAQESLgoZZG9jdG9yX2NlcnRpZmljYXRlX2RpZ2VzdBgDIAEoDEIGytoYAggNSAKIAQESHQoIaG9zcGl0YWwYBCABKAlCBsraGAIICkgDiAEBEiAKC3JlYXNvbl9jb2RlGAUgASgJQgbK2hgCECBIBIgBARIgCgtub3RlX2RpZ2VzdBgGIAEoDEIGytoYAggNSAWIAQESGgoFbm9uY2UYByABKAxCBsraGAIIDkgGiAEBEicKEHNlY29uZF9kb2N0b3JfaWQYCCABKAlCCMraGAQIAiABSAeIAQESIAoLZGVjbGFyZWRfYXQYCSABKARCBsraGAIIE0gIiAEBEh4KCW5vdF9hZnRlchgKIAEoBEIGytoYAggTSAmIAQFCDQoLX3BhdGllbnRfaWRCDAoKX2RvY3Rvcl9pZEIcChpfZG9jdG9yX2NlcnRpZmljYXRlX2RpZ2VzdEILCglfaG9zcGl0YWxCDgoMX3JlYXNvbl9jb2RlQg4KDF9ub3RlX2RpZ2VzdEIICgZfbm9uY2VCEwoRX3NlY29uZF9kb2N0b3JfaWRCDgoMX2RlY2xhcmVkX2F0QgwKCl9ub3RfYWZ0ZXIimAEKBkNybFBpbhInChJjZXJ0aWZpY2F0ZV9kaWdlc3QYASABKAxCBsraGAIIDUgAiAEBEhsKBm51bWJlchgCIAEoDEIGytoYAhAUSAGIAQESGwoGZGlnZXN0GAMgASgMQgbK2hgCCA1IAogBAUIVChNfY2VydGlmaWNhdGVfZGlnZXN0QgkKB19udW1iZXJCCQoHX2RpZ2VzdCLKAgoOUmV2b2NhdGlvbkxpc3QSFQoIc2VxdWVuY2UYASABKARIAIgBARIgCgt0aGlzX3VwZGF0ZRgCIAEoBEIGytoYAggTSAGIAQESIAoLbmV4dF91cGRhdGUYAyABKARCBsraGAIIE0gCiAEBEhoKB3NlcmlhbHMYBCADKAxCCcraGAUIDRiAIBIZCgZncmFudHMYBSADKAxCCcraGAUIDRiAIBIaCgdrZXlfaWRzGAYgAygMQgnK2hgFCA4YgAgSHAoPYnVuZGxlX3NlcXVlbmNlGAcgASgESAOIAQESKwoEY3JscxgIIAMoCzIVLmZlZGVyYXRpb24udjEuQ3JsUGluQgbK2hgCGEBCCwoJX3NlcXVlbmNlQg4KDF90aGlzX3VwZGF0ZUIOCgxfbmV4dF91cGRhdGVCEgoQX2J1bmRsZV9zZXF1ZW5jZSpSCgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABIQCgxST0xFX1BBVElFTlQQARIPCgtST0xFX0RPQ1RPUhACEhEKDVJPTEVfSE9TUElUQUwQAypQCgVSaWdodBIVChFSSUdIVF9VTlNQRUNJRklFRBAAEg8KC1JJR0hUX0lOREVYEAESDgoKUklHSFRfUkVBRBACEg8KC1JJR0hUX1dSSVRFEANCTAoeZXhhbXBsZS5tZWR1bmlvbi5mZWRlcmF0aW9uLnYxUAFaKG1lZHVuaW9uLmV4YW1wbGUvY2xpZW50cy9nby9mZWRlcmF0aW9udjFiBnByb3RvMw", [file_federation_v1_rules]);
+  fileDesc("Ch1mZWRlcmF0aW9uL3YxL3N0YXRlbWVudC5wcm90bxINZmVkZXJhdGlvbi52MSJvCg9TaWduZWRTdGF0ZW1lbnQSIAoJc3RhdGVtZW50GAEgASgMQgjK2hgEEICAEEgAiAEBEh4KCXNpZ25hdHVyZRgCIAEoDEIGytoYAggMSAGIAQFCDAoKX3N0YXRlbWVudEIMCgpfc2lnbmF0dXJlIuECCgpDcmVkZW50aWFsEiYKBHJvbGUYASABKA4yEy5mZWRlcmF0aW9uLnYxLlJvbGVIAIgBARIbCgZzZXJpYWwYAiABKAxCBsraGAIIDkgBiAEBEh0KCGlkZW50aXR5GAMgASgJQgbK2hgCCAZIAogBARIeCglhdHRyaWJ1dGUYBCABKAxCBsraGAIIDUgDiAEBEikKFHZlcmlmeWluZ19rZXlfZGlnZXN0GAUgASgMQgbK2hgCCA1IBIgBARIfCgpub3RfYmVmb3JlGAYgASgEQgbK2hgCCBNIBYgBARIeCglub3RfYWZ0ZXIYByABKARCBsraGAIIE0gGiAEBQgcKBV9yb2xlQgkKB19zZXJpYWxCCwoJX2lkZW50aXR5QgwKCl9hdHRyaWJ1dGVCFwoVX3ZlcmlmeWluZ19rZXlfZGlnZXN0Qg0KC19ub3RfYmVmb3JlQgwKCl9ub3RfYWZ0ZXIingMKDEtleVN0YXRlbWVudBImCgRyb2xlGAEgASgOMhMuZmVkZXJhdGlvbi52MS5Sb2xlSACIAQESHQoIaWRlbnRpdHkYAiABKAlCBsraGAIIBkgBiAEBEiAKCmNyZWRlbnRpYWwYAyABKAxCB8raGAMQgARIAogBARInChJyZWdpc3RyYXRpb25fcG9pbnQYBCABKAxCBsraGAIIFkgDiAEBEiIKDXZlcmlmeWluZ19rZXkYBSABKAxCBsraGAIIEUgEiAEBEh8KCm5vdF9iZWZvcmUYBiABKARCBsraGAIIE0gFiAEBEh4KCW5vdF9hZnRlchgHIAEoBEIGytoYAggTSAaIAQESHgoJc3RhdGVkX2F0GAggASgEQgbK2hgCCBNIB4gBAUIHCgVfcm9sZUILCglfaWRlbnRpdHlCDQoLX2NyZWRlbnRpYWxCFQoTX3JlZ2lzdHJhdGlvbl9wb2ludEIQCg5fdmVyaWZ5aW5nX2tleUINCgtfbm90X2JlZm9yZUIMCgpfbm90X2FmdGVyQgwKCl9zdGF0ZWRfYXQi4AIKFkVuY3J5cHRpb25LZXlTdGF0ZW1lbnQSHQoIaWRlbnRpdHkYASABKAlCBsraGAIIBkgAiAEBEikKFHZlcmlmeWluZ19rZXlfZGlnZXN0GAIgASgMQgbK2hgCCA1IAYgBARIbCgZrZXlfaWQYAyABKAxCBsraGAIIDkgCiAEBEhAKA2tlbRgEIAEoDUgDiAEBEiMKDmVuY3J5cHRpb25fa2V5GAUgASgMQgbK2hgCCBJIBIgBARIfCgpub3RfYmVmb3JlGAYgASgEQgbK2hgCCBNIBYgBARIeCglub3RfYWZ0ZXIYByABKARCBsraGAIIE0gGiAEBQgsKCV9pZGVudGl0eUIXChVfdmVyaWZ5aW5nX2tleV9kaWdlc3RCCQoHX2tleV9pZEIGCgRfa2VtQhEKD19lbmNyeXB0aW9uX2tleUINCgtfbm90X2JlZm9yZUIMCgpfbm90X2FmdGVyInEKDURvY3RvckdyYW50ZWUSHgoJZG9jdG9yX2lkGAEgASgJQgbK2hgCCAJIAIgBARIhCgxhdXRob3JpdHlfaWQYAiABKAlCBsraGAIIBUgBiAEBQgwKCl9kb2N0b3JfaWRCDwoNX2F1dGhvcml0eV9pZCKBAQoRRGVwYXJ0bWVudEdyYW50ZWUSIAoLaG9zcGl0YWxfaWQYASABKAlCBsraGAIIA0gAiAEBEiUKEGRlcGFydG1lbnRfY2xhc3MYAiABKAlCBsraGAIIB0gBiAEBQg4KDF9ob3NwaXRhbF9pZEITChFfZGVwYXJ0bWVudF9jbGFzcyJDCg9Ib3NwaXRhbEdyYW50ZWUSIAoLaG9zcGl0YWxfaWQYASABKAlCBsraGAIIA0gAiAEBQg4KDF9ob3NwaXRhbF9pZCKsAQoHR3JhbnRlZRIuCgZkb2N0b3IYASABKAsyHC5mZWRlcmF0aW9uLnYxLkRvY3RvckdyYW50ZWVIABI2CgpkZXBhcnRtZW50GAIgASgLMiAuZmVkZXJhdGlvbi52MS5EZXBhcnRtZW50R3JhbnRlZUgAEjIKCGhvc3BpdGFsGAMgASgLMh4uZmVkZXJhdGlvbi52MS5Ib3NwaXRhbEdyYW50ZWVIAEIFCgN3aG8ivwUKBUdyYW50Eh0KCGdyYW50X2lkGAEgASgMQgbK2hgCCA5IAIgBARIfCgpwYXRpZW50X2lkGAIgASgJQgbK2hgCCAFIAYgBARIeCglzaWduZXJfaWQYAyABKAlCBsraGAIIAUgCiAEBEiIKDXNpZ25lcl9zZXJpYWwYBCABKAxCBsraGAIIDkgDiAEBEigKEWRlcHV0eXNoaXBfZGlnZXN0GAUgASgMQgjK2hgECA0gAUgEiAEBEiwKB2dyYW50ZWUYBiABKAsyFi5mZWRlcmF0aW9uLnYxLkdyYW50ZWVIBYgBARIbCglob3NwaXRhbHMYByADKAlCCMraGAQIChggEiQKEmRlcGFydG1lbnRfY2xhc3NlcxgIIAMoCUIIytoYBAgIGCASPAoTaGlnaGVzdF9zZW5zaXRpdml0eRgJIAEoDjIaLmZlZGVyYXRpb24udjEuU2Vuc2l0aXZpdHlIBogBARIsCgZyaWdodHMYCiADKA4yFC5mZWRlcmF0aW9uLnYxLlJpZ2h0QgbK2hgCGAMSHQoHcHVycG9zZRgLIAEoCUIHytoYAxCAAUgHiAEBEh4KCXN0YXRlZF9hdBgMIAEoBEIGytoYAggTSAiIAQESHwoKbm90X2JlZm9yZRgNIAEoBEIGytoYAggTSAmIAQESHgoJbm90X2FmdGVyGA4gASgEQgbK2hgCCBNICogBAUILCglfZ3JhbnRfaWRCDQoLX3BhdGllbnRfaWRCDAoKX3NpZ25lcl9pZEIQCg5fc2lnbmVyX3NlcmlhbEIUChJfZGVwdXR5c2hpcF9kaWdlc3RCCgoIX2dyYW50ZWVCFgoUX2hpZ2hlc3Rfc2Vuc2l0aXZpdHlCCgoIX3B1cnBvc2VCDAoKX3N0YXRlZF9hdEINCgtfbm90X2JlZm9yZUIMCgpfbm90X2FmdGVyIokDCgdNYW5kYXRlEh8KCm1hbmRhdGVfaWQYASABKAxCBsraGAIIDkgAiAEBEh8KCnBhdGllbnRfaWQYAiABKAlCBsraGAIIAUgBiAEBEiMKDnBhdGllbnRfc2VyaWFsGAMgASgMQgbK2hgCCA5IAogBARIeCglkZXB1dHlfaWQYBCABKAlCBsraGAIIAUgDiAEBEiwKBnBvd2VycxgFIAMoDjIULmZlZGVyYXRpb24udjEuUG93ZXJCBsraGAIYBRIeCglzdGF0ZWRfYXQYBiABKARCBsraGAIIE0gEiAEBEh8KCm5vdF9iZWZvcmUYByABKARCBsraGAIIE0gFiAEBEh4KCW5vdF9hZnRlchgIIAEoBEIGytoYAggTSAaIAQFCDQoLX21hbmRhdGVfaWRCDQoLX3BhdGllbnRfaWRCEQoPX3BhdGllbnRfc2VyaWFsQgwKCl9kZXB1dHlfaWRCDAoKX3N0YXRlZF9hdEINCgtfbm90X2JlZm9yZUIMCgpfbm90X2FmdGVyIp0ECgxHdWFyZGlhbnNoaXASJAoPZ3VhcmRpYW5zaGlwX2lkGAEgASgMQgbK2hgCCA5IAIgBARIgCgtob3NwaXRhbF9pZBgCIAEoCUIGytoYAggDSAGIAQESJAoPaG9zcGl0YWxfc2VyaWFsGAMgASgMQgbK2hgCCA5IAogBARIdCgdvZmZpY2VyGAQgASgJQgfK2hgDEIABSAOIAQESHwoKcGF0aWVudF9pZBgFIAEoCUIGytoYAggBSASIAQESHgoJZGVwdXR5X2lkGAYgASgJQgbK2hgCCAFIBYgBARIaCgViYXNpcxgHIAEoCUIGytoYAhAgSAaIAQESLAoGcG93ZXJzGAggAygOMhQuZmVkZXJhdGlvbi52MS5Qb3dlckIGytoYAhgFEh4KCXN0YXRlZF9hdBgJIAEoBEIGytoYAggTSAeIAQESHwoKbm90X2JlZm9yZRgKIAEoBEIGytoYAggTSAiIAQESHgoJbm90X2FmdGVyGAsgASgEQgbK2hgCCBNICYgBAUISChBfZ3VhcmRpYW5zaGlwX2lkQg4KDF9ob3NwaXRhbF9pZEISChBfaG9zcGl0YWxfc2VyaWFsQgoKCF9vZmZpY2VyQg0KC19wYXRpZW50X2lkQgwKCl9kZXB1dHlfaWRCCAoGX2Jhc2lzQgwKCl9zdGF0ZWRfYXRCDQoLX25vdF9iZWZvcmVCDAoKX25vdF9hZnRlciKSAwoERHV0eRIcCgdkdXR5X2lkGAEgASgMQgbK2hgCCA5IAIgBARIgCgtob3NwaXRhbF9pZBgCIAEoCUIGytoYAggDSAGIAQESJAoPaG9zcGl0YWxfc2VyaWFsGAMgASgMQgbK2hgCCA5IAogBARIeCglkb2N0b3JfaWQYBCABKAlCBsraGAIIAkgDiAEBEikKFHZlcmlmeWluZ19rZXlfZGlnZXN0GAUgASgMQgbK2hgCCA1IBIgBARIkChJkZXBhcnRtZW50X2NsYXNzZXMYBiADKAlCCMraGAQIBxgQEh8KCm5vdF9iZWZvcmUYByABKARCBsraGAIIE0gFiAEBEh4KCW5vdF9hZnRlchgIIAEoBEIGytoYAggTSAaIAQFCCgoIX2R1dHlfaWRCDgoMX2hvc3BpdGFsX2lkQhIKEF9ob3NwaXRhbF9zZXJpYWxCDAoKX2RvY3Rvcl9pZEIXChVfdmVyaWZ5aW5nX2tleV9kaWdlc3RCDQoLX25vdF9iZWZvcmVCDAoKX25vdF9hZnRlciKLBAoJRW1lcmdlbmN5Eh8KCnBhdGllbnRfaWQYASABKAlCBsraGAIIAUgAiAEBEh4KCWRvY3Rvcl9pZBgCIAEoCUIGytoYAggCSAGIAQESLgoZZG9jdG9yX2NlcnRpZmljYXRlX2RpZ2VzdBgDIAEoDEIGytoYAggNSAKIAQESHQoIaG9zcGl0YWwYBCABKAlCBsraGAIICkgDiAEBEiAKC3JlYXNvbl9jb2RlGAUgASgJQgbK2hgCECBIBIgBARIgCgtub3RlX2RpZ2VzdBgGIAEoDEIGytoYAggNSAWIAQESGgoFbm9uY2UYByABKAxCBsraGAIIDkgGiAEBEicKEHNlY29uZF9kb2N0b3JfaWQYCCABKAlCCMraGAQIAiABSAeIAQESIAoLZGVjbGFyZWRfYXQYCSABKARCBsraGAIIE0gIiAEBEh4KCW5vdF9hZnRlchgKIAEoBEIGytoYAggTSAmIAQFCDQoLX3BhdGllbnRfaWRCDAoKX2RvY3Rvcl9pZEIcChpfZG9jdG9yX2NlcnRpZmljYXRlX2RpZ2VzdEILCglfaG9zcGl0YWxCDgoMX3JlYXNvbl9jb2RlQg4KDF9ub3RlX2RpZ2VzdEIICgZfbm9uY2VCEwoRX3NlY29uZF9kb2N0b3JfaWRCDgoMX2RlY2xhcmVkX2F0QgwKCl9ub3RfYWZ0ZXIimAEKBkNybFBpbhInChJjZXJ0aWZpY2F0ZV9kaWdlc3QYASABKAxCBsraGAIIDUgAiAEBEhsKBm51bWJlchgCIAEoDEIGytoYAhAUSAGIAQESGwoGZGlnZXN0GAMgASgMQgbK2hgCCA1IAogBAUIVChNfY2VydGlmaWNhdGVfZGlnZXN0QgkKB19udW1iZXJCCQoHX2RpZ2VzdCJnCgVTd2VlcBIjCg5wYXRpZW50X2RpZ2VzdBgBIAEoDEIGytoYAggNSACIAQESGwoGYmVmb3JlGAIgASgEQgbK2hgCCBNIAYgBAUIRCg9fcGF0aWVudF9kaWdlc3RCCQoHX2JlZm9yZSL9AgoOUmV2b2NhdGlvbkxpc3QSFQoIc2VxdWVuY2UYASABKARIAIgBARIgCgt0aGlzX3VwZGF0ZRgCIAEoBEIGytoYAggTSAGIAQESIAoLbmV4dF91cGRhdGUYAyABKARCBsraGAIIE0gCiAEBEhoKB3NlcmlhbHMYBCADKAxCCcraGAUIDRiAIBIdCgpzdGF0ZW1lbnRzGAUgAygMQgnK2hgFCA0YgCASGgoHa2V5X2lkcxgGIAMoDEIJytoYBQgOGIAIEhwKD2J1bmRsZV9zZXF1ZW5jZRgHIAEoBEgDiAEBEisKBGNybHMYCCADKAsyFS5mZWRlcmF0aW9uLnYxLkNybFBpbkIGytoYAhhAEi0KBnN3ZWVwcxgJIAMoCzIULmZlZGVyYXRpb24udjEuU3dlZXBCB8raGAMYgAhCCwoJX3NlcXVlbmNlQg4KDF90aGlzX3VwZGF0ZUIOCgxfbmV4dF91cGRhdGVCEgoQX2J1bmRsZV9zZXF1ZW5jZSpSCgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABIQCgxST0xFX1BBVElFTlQQARIPCgtST0xFX0RPQ1RPUhACEhEKDVJPTEVfSE9TUElUQUwQAypQCgVSaWdodBIVChFSSUdIVF9VTlNQRUNJRklFRBAAEg8KC1JJR0hUX0lOREVYEAESDgoKUklHSFRfUkVBRBACEg8KC1JJR0hUX1dSSVRFEAMqdgoLU2Vuc2l0aXZpdHkSGwoXU0VOU0lUSVZJVFlfVU5TUEVDSUZJRUQQABIWChJTRU5TSVRJVklUWV9OT1JNQUwQARIaChZTRU5TSVRJVklUWV9SRVNUUklDVEVEEAISFgoSU0VOU0lUSVZJVFlfU0VDUkVUEAMqdAoFUG93ZXISFQoRUE9XRVJfVU5TUEVDSUZJRUQQABIPCgtQT1dFUl9HUkFOVBABEhAKDFBPV0VSX1JFVk9LRRACEg4KClBPV0VSX1JFQUQQAxINCglQT1dFUl9MT0cQBBISCg5QT1dFUl9SRVNUUklDVBAFQkwKHmV4YW1wbGUubWVkdW5pb24uZmVkZXJhdGlvbi52MVABWihtZWR1bmlvbi5leGFtcGxlL2NsaWVudHMvZ28vZmVkZXJhdGlvbnYxYgZwcm90bzM", [file_federation_v1_rules]);
 
 /**
  * A statement and the signature over it.
@@ -243,87 +243,230 @@ export const EncryptionKeyStatementSchema: GenMessage<EncryptionKeyStatement> = 
   messageDesc(file_federation_v1_statement, 3);
 
 /**
- * A patient's consent, label "grant", signed by PRK_P. It names the doctor, so that a copy is of no use to another (C1).
- * The public cloud and every hospital check it themselves: no grant, no record.
+ * A doctor, under whichever certificate its authority gave it: a renewed one keeps what was granted.
+ *
+ * @generated from message federation.v1.DoctorGrantee
+ */
+export type DoctorGrantee = Message<"federation.v1.DoctorGrantee"> & {
+  /**
+   * ID_D.
+   *
+   * @generated from field: optional string doctor_id = 1;
+   */
+  doctorId?: string | undefined;
+
+  /**
+   * The medical authority whose certificate the doctor has to show, as the trust bundle names it.
+   *
+   * @generated from field: optional string authority_id = 2;
+   */
+  authorityId?: string | undefined;
+};
+
+/**
+ * Describes the message federation.v1.DoctorGrantee.
+ * Use `create(DoctorGranteeSchema)` to create a new message.
+ */
+export const DoctorGranteeSchema: GenMessage<DoctorGrantee> = /*@__PURE__*/
+  messageDesc(file_federation_v1_statement, 4);
+
+/**
+ * The doctors of a hospital who are on duty in departments of a class there.
+ *
+ * @generated from message federation.v1.DepartmentGrantee
+ */
+export type DepartmentGrantee = Message<"federation.v1.DepartmentGrantee"> & {
+  /**
+   * ID_HPC.
+   *
+   * @generated from field: optional string hospital_id = 1;
+   */
+  hospitalId?: string | undefined;
+
+  /**
+   * The class.
+   *
+   * @generated from field: optional string department_class = 2;
+   */
+  departmentClass?: string | undefined;
+};
+
+/**
+ * Describes the message federation.v1.DepartmentGrantee.
+ * Use `create(DepartmentGranteeSchema)` to create a new message.
+ */
+export const DepartmentGranteeSchema: GenMessage<DepartmentGrantee> = /*@__PURE__*/
+  messageDesc(file_federation_v1_statement, 5);
+
+/**
+ * The doctors who are on duty at a hospital.
+ *
+ * @generated from message federation.v1.HospitalGrantee
+ */
+export type HospitalGrantee = Message<"federation.v1.HospitalGrantee"> & {
+  /**
+   * ID_HPC.
+   *
+   * @generated from field: optional string hospital_id = 1;
+   */
+  hospitalId?: string | undefined;
+};
+
+/**
+ * Describes the message federation.v1.HospitalGrantee.
+ * Use `create(HospitalGranteeSchema)` to create a new message.
+ */
+export const HospitalGranteeSchema: GenMessage<HospitalGrantee> = /*@__PURE__*/
+  messageDesc(file_federation_v1_statement, 6);
+
+/**
+ * Who a grant is for; one of three.
+ *
+ * @generated from message federation.v1.Grantee
+ */
+export type Grantee = Message<"federation.v1.Grantee"> & {
+  /**
+   * None is nobody.
+   *
+   * @generated from oneof federation.v1.Grantee.who
+   */
+  who: {
+    /**
+     * A doctor.
+     *
+     * @generated from field: federation.v1.DoctorGrantee doctor = 1;
+     */
+    value: DoctorGrantee;
+    case: "doctor";
+  } | {
+    /**
+     * A department: its doctors show a Duty there.
+     *
+     * @generated from field: federation.v1.DepartmentGrantee department = 2;
+     */
+    value: DepartmentGrantee;
+    case: "department";
+  } | {
+    /**
+     * A hospital: its doctors show a Duty there.
+     *
+     * @generated from field: federation.v1.HospitalGrantee hospital = 3;
+     */
+    value: HospitalGrantee;
+    case: "hospital";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message federation.v1.Grantee.
+ * Use `create(GranteeSchema)` to create a new message.
+ */
+export const GranteeSchema: GenMessage<Grantee> = /*@__PURE__*/
+  messageDesc(file_federation_v1_statement, 7);
+
+/**
+ * A patient's consent, label "grant", signed by PRK_P, or by a deputy's PRK_Q. It names who may use it, so that a copy is of no
+ * use to another (C1). The public cloud and every hospital check it themselves: no grant, no record.
  *
  * @generated from message federation.v1.Grant
  */
 export type Grant = Message<"federation.v1.Grant"> & {
   /**
-   * Names this grant; 16 random bytes.
+   * Names this grant among those about this patient; 16 random bytes.
    *
    * @generated from field: optional bytes grant_id = 1;
    */
   grantId?: Uint8Array | undefined;
 
   /**
-   * ID_P; the signer.
+   * ID_P: whose records.
    *
    * @generated from field: optional string patient_id = 2;
    */
   patientId?: string | undefined;
 
   /**
+   * Who signed it: ID_P, or ID_Q of a deputy with the power "grant".
+   *
+   * @generated from field: optional string signer_id = 3;
+   */
+  signerId?: string | undefined;
+
+  /**
    * Serial of the signer's credential. A grant stands until it ends, is taken back, or this credential ends or is revoked:
    * registering anew ends none.
    *
-   * @generated from field: optional bytes patient_serial = 3;
+   * @generated from field: optional bytes signer_serial = 4;
    */
-  patientSerial?: Uint8Array | undefined;
+  signerSerial?: Uint8Array | undefined;
 
   /**
-   * ID_D.
+   * H(mandate) or H(guardian) by which a deputy signs; absent where the patient does.
    *
-   * @generated from field: optional string doctor_id = 4;
+   * @generated from field: optional bytes deputyship_digest = 5;
    */
-  doctorId?: string | undefined;
+  deputyshipDigest?: Uint8Array | undefined;
 
   /**
-   * H(Cert_D).
+   * Who may use it.
    *
-   * @generated from field: optional bytes doctor_certificate_digest = 5;
+   * @generated from field: optional federation.v1.Grantee grantee = 6;
    */
-  doctorCertificateDigest?: Uint8Array | undefined;
+  grantee?: Grantee | undefined;
 
   /**
    * Hospitals, or the one entry "*". None means none.
    *
-   * @generated from field: repeated string hospitals = 6;
+   * @generated from field: repeated string hospitals = 7;
    */
   hospitals: string[];
 
   /**
    * Department classes, or the one entry "*". None means none.
    *
-   * @generated from field: repeated string department_classes = 7;
+   * @generated from field: repeated string department_classes = 8;
    */
   departmentClasses: string[];
 
   /**
+   * The highest sensitivity that it opens: normal or restricted.
+   *
+   * @generated from field: optional federation.v1.Sensitivity highest_sensitivity = 9;
+   */
+  highestSensitivity?: Sensitivity | undefined;
+
+  /**
    * Rights. None means none.
    *
-   * @generated from field: repeated federation.v1.Right rights = 8;
+   * @generated from field: repeated federation.v1.Right rights = 10;
    */
   rights: Right[];
 
   /**
    * Why, in the patient's words or a code; shown, not interpreted.
    *
-   * @generated from field: optional string purpose = 9;
+   * @generated from field: optional string purpose = 11;
    */
   purpose?: string | undefined;
 
   /**
+   * When it was signed: "everything that I signed before" takes it back or doesn't.
+   *
+   * @generated from field: optional uint64 stated_at = 12;
+   */
+  statedAt?: bigint | undefined;
+
+  /**
    * Start of validity.
    *
-   * @generated from field: optional uint64 not_before = 10;
+   * @generated from field: optional uint64 not_before = 13;
    */
   notBefore?: bigint | undefined;
 
   /**
-   * End of validity, not itself included; by default 24 hours after the start, at most 366 days.
+   * End of validity, not itself included; at most 366 days after the start.
    *
-   * @generated from field: optional uint64 not_after = 11;
+   * @generated from field: optional uint64 not_after = 14;
    */
   notAfter?: bigint | undefined;
 };
@@ -333,7 +476,238 @@ export type Grant = Message<"federation.v1.Grant"> & {
  * Use `create(GrantSchema)` to create a new message.
  */
 export const GrantSchema: GenMessage<Grant> = /*@__PURE__*/
-  messageDesc(file_federation_v1_statement, 4);
+  messageDesc(file_federation_v1_statement, 8);
+
+/**
+ * A patient makes another its deputy, label "mandate", signed by PRK_P.
+ *
+ * @generated from message federation.v1.Mandate
+ */
+export type Mandate = Message<"federation.v1.Mandate"> & {
+  /**
+   * Names it among what is about this patient; 16 random bytes.
+   *
+   * @generated from field: optional bytes mandate_id = 1;
+   */
+  mandateId?: Uint8Array | undefined;
+
+  /**
+   * ID_P; the signer.
+   *
+   * @generated from field: optional string patient_id = 2;
+   */
+  patientId?: string | undefined;
+
+  /**
+   * Serial of the signer's credential; the mandate ends with it, as a grant does.
+   *
+   * @generated from field: optional bytes patient_serial = 3;
+   */
+  patientSerial?: Uint8Array | undefined;
+
+  /**
+   * ID_Q, the deputy: another registered patient.
+   *
+   * @generated from field: optional string deputy_id = 4;
+   */
+  deputyId?: string | undefined;
+
+  /**
+   * What the deputy may do. None means nothing.
+   *
+   * @generated from field: repeated federation.v1.Power powers = 5;
+   */
+  powers: Power[];
+
+  /**
+   * When it was signed.
+   *
+   * @generated from field: optional uint64 stated_at = 6;
+   */
+  statedAt?: bigint | undefined;
+
+  /**
+   * Start of validity.
+   *
+   * @generated from field: optional uint64 not_before = 7;
+   */
+  notBefore?: bigint | undefined;
+
+  /**
+   * End of validity, not itself included; at most 1,827 days (five years) after the start.
+   *
+   * @generated from field: optional uint64 not_after = 8;
+   */
+  notAfter?: bigint | undefined;
+};
+
+/**
+ * Describes the message federation.v1.Mandate.
+ * Use `create(MandateSchema)` to create a new message.
+ */
+export const MandateSchema: GenMessage<Mandate> = /*@__PURE__*/
+  messageDesc(file_federation_v1_statement, 9);
+
+/**
+ * Who stands for a patient that can't sign, label "guardian", signed by PRK_HPC: a child's parent, a court's guardian.
+ *
+ * @generated from message federation.v1.Guardianship
+ */
+export type Guardianship = Message<"federation.v1.Guardianship"> & {
+  /**
+   * Names it among what is about this patient; 16 random bytes.
+   *
+   * @generated from field: optional bytes guardianship_id = 1;
+   */
+  guardianshipId?: Uint8Array | undefined;
+
+  /**
+   * ID_HPC; the signer.
+   *
+   * @generated from field: optional string hospital_id = 2;
+   */
+  hospitalId?: string | undefined;
+
+  /**
+   * Serial of the signer's credential; the guardianship ends with it, and is stated anew.
+   *
+   * @generated from field: optional bytes hospital_serial = 3;
+   */
+  hospitalSerial?: Uint8Array | undefined;
+
+  /**
+   * Who looked at the papers, as the hospital knows that person.
+   *
+   * @generated from field: optional string officer = 4;
+   */
+  officer?: string | undefined;
+
+  /**
+   * ID_P.
+   *
+   * @generated from field: optional string patient_id = 5;
+   */
+  patientId?: string | undefined;
+
+  /**
+   * ID_Q, the guardian: another registered patient.
+   *
+   * @generated from field: optional string deputy_id = 6;
+   */
+  deputyId?: string | undefined;
+
+  /**
+   * On what it rests: a code of the hospital's, such as "parent" or "court".
+   *
+   * @generated from field: optional string basis = 7;
+   */
+  basis?: string | undefined;
+
+  /**
+   * What the guardian may do. None means nothing.
+   *
+   * @generated from field: repeated federation.v1.Power powers = 8;
+   */
+  powers: Power[];
+
+  /**
+   * When it was signed.
+   *
+   * @generated from field: optional uint64 stated_at = 9;
+   */
+  statedAt?: bigint | undefined;
+
+  /**
+   * Start of validity.
+   *
+   * @generated from field: optional uint64 not_before = 10;
+   */
+  notBefore?: bigint | undefined;
+
+  /**
+   * End of validity, not itself included: of a child's, its 18th birthday.
+   *
+   * @generated from field: optional uint64 not_after = 11;
+   */
+  notAfter?: bigint | undefined;
+};
+
+/**
+ * Describes the message federation.v1.Guardianship.
+ * Use `create(GuardianshipSchema)` to create a new message.
+ */
+export const GuardianshipSchema: GenMessage<Guardianship> = /*@__PURE__*/
+  messageDesc(file_federation_v1_statement, 10);
+
+/**
+ * A doctor works for a hospital now, label "duty", signed by PRK_HPC.
+ *
+ * @generated from message federation.v1.Duty
+ */
+export type Duty = Message<"federation.v1.Duty"> & {
+  /**
+   * Names it among the hospital's; 16 random bytes.
+   *
+   * @generated from field: optional bytes duty_id = 1;
+   */
+  dutyId?: Uint8Array | undefined;
+
+  /**
+   * ID_HPC; the signer.
+   *
+   * @generated from field: optional string hospital_id = 2;
+   */
+  hospitalId?: string | undefined;
+
+  /**
+   * Serial of the signer's credential; the duty ends with it.
+   *
+   * @generated from field: optional bytes hospital_serial = 3;
+   */
+  hospitalSerial?: Uint8Array | undefined;
+
+  /**
+   * ID_D.
+   *
+   * @generated from field: optional string doctor_id = 4;
+   */
+  doctorId?: string | undefined;
+
+  /**
+   * H(PUK_D): the key of Cert_D.
+   *
+   * @generated from field: optional bytes verifying_key_digest = 5;
+   */
+  verifyingKeyDigest?: Uint8Array | undefined;
+
+  /**
+   * The classes of the departments there. None is duty at the hospital, in no department.
+   *
+   * @generated from field: repeated string department_classes = 6;
+   */
+  departmentClasses: string[];
+
+  /**
+   * Start of validity.
+   *
+   * @generated from field: optional uint64 not_before = 7;
+   */
+  notBefore?: bigint | undefined;
+
+  /**
+   * End of validity, not itself included; at most 24 hours after the start.
+   *
+   * @generated from field: optional uint64 not_after = 8;
+   */
+  notAfter?: bigint | undefined;
+};
+
+/**
+ * Describes the message federation.v1.Duty.
+ * Use `create(DutySchema)` to create a new message.
+ */
+export const DutySchema: GenMessage<Duty> = /*@__PURE__*/
+  messageDesc(file_federation_v1_statement, 11);
 
 /**
  * Access without the patient's consent, label "bg", signed by PRK_D. Reserved: this release refuses every one
@@ -418,7 +792,7 @@ export type Emergency = Message<"federation.v1.Emergency"> & {
  * Use `create(EmergencySchema)` to create a new message.
  */
 export const EmergencySchema: GenMessage<Emergency> = /*@__PURE__*/
-  messageDesc(file_federation_v1_statement, 5);
+  messageDesc(file_federation_v1_statement, 12);
 
 /**
  * The newest CRL of a medical authority that the public cloud knows.
@@ -453,7 +827,35 @@ export type CrlPin = Message<"federation.v1.CrlPin"> & {
  * Use `create(CrlPinSchema)` to create a new message.
  */
 export const CrlPinSchema: GenMessage<CrlPin> = /*@__PURE__*/
-  messageDesc(file_federation_v1_statement, 6);
+  messageDesc(file_federation_v1_statement, 13);
+
+/**
+ * Everything that a patient signed before a moment is taken back: grants and mandates, its deputies' grants with them.
+ *
+ * @generated from message federation.v1.Sweep
+ */
+export type Sweep = Message<"federation.v1.Sweep"> & {
+  /**
+   * H(T("sweep", ID_P)).
+   *
+   * @generated from field: optional bytes patient_digest = 1;
+   */
+  patientDigest?: Uint8Array | undefined;
+
+  /**
+   * What was stated before this.
+   *
+   * @generated from field: optional uint64 before = 2;
+   */
+  before?: bigint | undefined;
+};
+
+/**
+ * Describes the message federation.v1.Sweep.
+ * Use `create(SweepSchema)` to create a new message.
+ */
+export const SweepSchema: GenMessage<Sweep> = /*@__PURE__*/
+  messageDesc(file_federation_v1_statement, 14);
 
 /**
  * Label "rl", signed by PRK_C: what no longer holds. A list past its `next_update` is stale, and stale means no reads.
@@ -490,11 +892,12 @@ export type RevocationList = Message<"federation.v1.RevocationList"> & {
   serials: Uint8Array[];
 
   /**
-   * H(T("gid", ID_P, grant id)) of each revoked grant.
+   * H(T("revoked", what, about whom, id)) of each statement that was taken back before its end: "grant", "mandate" and "guardian"
+   * about ID_P, "duty" about ID_HPC.
    *
-   * @generated from field: repeated bytes grants = 5;
+   * @generated from field: repeated bytes statements = 5;
    */
-  grants: Uint8Array[];
+  statements: Uint8Array[];
 
   /**
    * Key id of each revoked encryption key.
@@ -517,6 +920,13 @@ export type RevocationList = Message<"federation.v1.RevocationList"> & {
    * @generated from field: repeated federation.v1.CrlPin crls = 8;
    */
   crls: CrlPin[];
+
+  /**
+   * Who took back everything signed so far, and when.
+   *
+   * @generated from field: repeated federation.v1.Sweep sweeps = 9;
+   */
+  sweeps: Sweep[];
 };
 
 /**
@@ -524,7 +934,7 @@ export type RevocationList = Message<"federation.v1.RevocationList"> & {
  * Use `create(RevocationListSchema)` to create a new message.
  */
 export const RevocationListSchema: GenMessage<RevocationList> = /*@__PURE__*/
-  messageDesc(file_federation_v1_statement, 7);
+  messageDesc(file_federation_v1_statement, 15);
 
 /**
  * Who a credential is for.
@@ -568,7 +978,7 @@ export const RoleSchema: GenEnum<Role> = /*@__PURE__*/
   enumDesc(file_federation_v1_statement, 0);
 
 /**
- * What a grant allows.
+ * What may be done with a patient's records.
  *
  * @generated from enum federation.v1.Right
  */
@@ -607,4 +1017,100 @@ export enum Right {
  */
 export const RightSchema: GenEnum<Right> = /*@__PURE__*/
   enumDesc(file_federation_v1_statement, 1);
+
+/**
+ * How much of a record is kept from whom. A grant names the highest that it opens.
+ *
+ * @generated from enum federation.v1.Sensitivity
+ */
+export enum Sensitivity {
+  /**
+   * Never valid.
+   *
+   * @generated from enum value: SENSITIVITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * "normal": what a grant opens by default.
+   *
+   * @generated from enum value: SENSITIVITY_NORMAL = 1;
+   */
+  NORMAL = 1,
+
+  /**
+   * "restricted": what a grant opens that says so.
+   *
+   * @generated from enum value: SENSITIVITY_RESTRICTED = 2;
+   */
+  RESTRICTED = 2,
+
+  /**
+   * "secret": for the patient alone, and so in no grant.
+   *
+   * @generated from enum value: SENSITIVITY_SECRET = 3;
+   */
+  SECRET = 3,
+}
+
+/**
+ * Describes the enum federation.v1.Sensitivity.
+ */
+export const SensitivitySchema: GenEnum<Sensitivity> = /*@__PURE__*/
+  enumDesc(file_federation_v1_statement, 2);
+
+/**
+ * What a deputy may do in a patient's name.
+ *
+ * @generated from enum federation.v1.Power
+ */
+export enum Power {
+  /**
+   * Never valid.
+   *
+   * @generated from enum value: POWER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * "grant": sign grants.
+   *
+   * @generated from enum value: POWER_GRANT = 1;
+   */
+  GRANT = 1,
+
+  /**
+   * "revoke": take grants and mandates back.
+   *
+   * @generated from enum value: POWER_REVOKE = 2;
+   */
+  REVOKE = 2,
+
+  /**
+   * "read": find and read the records.
+   *
+   * @generated from enum value: POWER_READ = 3;
+   */
+  READ = 3,
+
+  /**
+   * "log": read who did.
+   *
+   * @generated from enum value: POWER_LOG = 4;
+   */
+  LOG = 4,
+
+  /**
+   * "restrict": hide records.
+   *
+   * @generated from enum value: POWER_RESTRICT = 5;
+   */
+  RESTRICT = 5,
+}
+
+/**
+ * Describes the enum federation.v1.Power.
+ */
+export const PowerSchema: GenEnum<Power> = /*@__PURE__*/
+  enumDesc(file_federation_v1_statement, 3);
 

@@ -1,0 +1,198 @@
+"""What somebody shows for access to a patient's records: its digests, and the way from it to a decision.
+
+Nobody's right yet. `Shown.decide`, the same at the public cloud and at every hospital, verifies what is shown, looks up what became
+of it, and asks `federation.protocol.access`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from federation.protocol import access
+from federation.protocol.access import Allowed, Asker, Policy, Question, Refused, Standing, decide
+from federation.protocol.anchors import Lists
+from federation.protocol.consent import (
+    deputyship_statement,
+    open_deputyship,
+    open_duty,
+    open_grant,
+    peek_grant,
+)
+from federation.protocol.sealing import after_opening
+from federation.protocol.statements import digest_or_empty, signed_digest_or_empty
+from federation.protocol.time import Instant, milliseconds
+from federation.protocol.verifier import VerifiedParty, Verifier
+from federation.v1.access_pb2 import Access, Consent, Deputyship, OwnAccess, ShownDuty
+from federation.v1.record_pb2 import Deposit, RecordQuery
+from federation.v1.search_pb2 import SearchQuery
+from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, SignedStatement
+from keystore.identities import HospitalId, PatientId
+from keystore.transcript import digest, text, transcript
+
+
+def asker_of(party: VerifiedParty) -> Asker:
+    """Return who asks, as the decision knows it."""
+    return Asker(party.role, party.identity, party.authority_id or None)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a message shows, or nothing. None of it is decided yet."""
+
+    patient_id: PatientId
+    access: Access | None = None
+
+    @classmethod
+    def of(cls, message: RecordQuery | Deposit | SearchQuery) -> "Shown":
+        """Return what a message shows."""
+        return cls(PatientId(message.patient_id), message.access if message.HasField("access") else None)
+
+    @classmethod
+    def by_consent(cls, consent: Consent | None, patient_id: PatientId, duty: ShownDuty | None = None) -> "Shown":
+        """Show a consent, or none, and that one is on duty."""
+        if consent is None:
+            return cls(patient_id)
+        access_ = Access(consent=consent)
+        if duty is not None:
+            access_.consent.duty.CopyFrom(duty)
+        return cls(patient_id, access_)
+
+    @property
+    def consent(self) -> Consent | None:
+        """Return the consent that is shown, if it is one."""
+        return self.access.consent if self.ground == "consent" and self.access is not None else None
+
+    @property
+    def ground(self) -> str:
+        """Return by what: "consent", "own", "emergency" or "none"."""
+        return (self.access.WhichOneof("ground") if self.access is not None else None) or "none"
+
+    @property
+    def digest(self) -> bytes:
+        """Return H(access), or nothing where nothing is shown: in c_P, Sig_HPC2 and the log."""
+        if self.access is None:
+            return b""
+        return digest(transcript("access", *_fields(self.access, digest_or_empty)))
+
+    @property
+    def signed_digest(self) -> bytes:
+        """Return Hs(access): nothing that is decided by can be exchanged under Sig_D2. Empty where nothing is shown."""
+        if self.access is None:
+            return b""
+        keys = [signed_digest_or_empty("ks", signed) for signed in _key_statements(self.access)]
+        return digest(transcript("access-signed", *_fields(self.access, signed_digest_or_empty), *keys))
+
+    @property
+    def grant_digest(self) -> bytes:
+        """Return H(grant), or nothing without one: in Sig_P2, when no duty is known yet."""
+        return b"" if self.consent is None else digest_or_empty("grant", self.consent.grant)
+
+    @property
+    def claimed_grant(self) -> access.Grant | None:
+        """Return what its grant says, unverified: for who shows it. Raises MalformedMessage."""
+        return None if self.consent is None else peek_grant(self.consent.grant)
+
+    def decide(self, asker: VerifiedParty, question: Question, verifier: Verifier, *, now: Instant) -> Allowed:
+        """Verify, and decide. Raises Authorization for what is wrong with it, Rejected for a false party behind it."""
+        opened = _opened(self.access, asker, verifier, now=now)
+        decision = decide(opened, question, _standing(opened, verifier.lists), _policy(verifier), now=now)
+        if isinstance(decision, Refused):
+            raise decision.error
+        return decision
+
+
+def require_shown_duty(
+    duty: access.Duty, hospital_id: HospitalId, doctor_id: str, verifier: Verifier, *, now: Instant
+) -> None:
+    """Require that a verified duty is this doctor's at this hospital, and holds now. Raises DutyInvalid, DutyExpired, DutyRevoked."""
+    is_revoked = verifier.lists.is_revoked("duty", duty.hospital_id, duty.id)
+    standing = Standing(frozenset({"duty"}) if is_revoked else frozenset())
+    access.require_duty(duty, hospital_id, doctor_id, standing, _policy(verifier), now=now)
+
+
+def _policy(verifier: Verifier) -> Policy:
+    return Policy(skew_ms=milliseconds(verifier.freshness.skew))
+
+
+def _opened(shown: Access | None, asker: VerifiedParty, verifier: Verifier, *, now: Instant) -> access.Access | None:
+    match shown.WhichOneof("ground") if shown is not None else None:
+        case "consent":
+            return _opened_consent(shown.consent, asker, verifier, now=now)
+        case "own":
+            return access.OwnAccess(_opened_deputyship(shown.own, verifier, now=now))
+        case "emergency":
+            return access.Emergency()
+        case _:
+            return None
+
+
+def _opened_consent(consent: Consent, asker: VerifiedParty, verifier: Verifier, *, now: Instant) -> access.Consent:
+    with after_opening():
+        signer = verifier.party(consent.key_statement, ROLE_PATIENT, now=now)  # shown.1
+    grant = open_grant(consent, signer)
+    deputyship = _opened_deputyship(consent, verifier, now=now)
+    duty = None
+    if consent.HasField("duty"):
+        with after_opening():
+            hospital = verifier.party(consent.duty.key_statement, ROLE_HOSPITAL, now=now)  # shown.8
+        duty = open_duty(consent.duty, hospital, asker)
+    return access.Consent(grant, deputyship, duty)
+
+
+def _opened_deputyship(holder: Consent | OwnAccess, verifier: Verifier, *, now: Instant) -> access.Deputyship | None:
+    if not holder.HasField("deputyship"):
+        return None
+    shown = holder.deputyship
+    role = ROLE_PATIENT if deputyship_statement(shown)[0] == "mandate" else ROLE_HOSPITAL
+    with after_opening():
+        signer = verifier.party(shown.key_statement, role, now=now)  # shown.5
+    return open_deputyship(shown, signer)
+
+
+def _standing(opened: access.Access | None, lists: Lists) -> Standing:
+    """Return which of the statements were taken back, each by itself or with all that its patient signed."""
+    revoked: set[str] = set()
+    grant = opened.grant if isinstance(opened, access.Consent) else None
+    deputyship = opened.deputyship if isinstance(opened, access.Consent | access.OwnAccess) else None
+    duty = opened.duty if isinstance(opened, access.Consent) else None
+    if grant is not None and lists.is_taken_back("grant", grant.patient_id, grant.id, grant.stated_at):
+        revoked.add("grant")
+    if deputyship is not None and lists.is_taken_back(
+        deputyship.kind, deputyship.patient_id, deputyship.id, deputyship.stated_at
+    ):
+        revoked.add("deputyship")
+    if duty is not None and lists.is_revoked("duty", duty.hospital_id, duty.id):
+        revoked.add("duty")
+    return Standing(frozenset(revoked))
+
+
+def _fields(shown: Access, statement_field: Callable[[str, SignedStatement | None], bytes]) -> tuple[bytes, ...]:
+    """Return the ground and the statements that are shown, each by this digest, or nothing where there is none."""
+    ground = shown.WhichOneof("ground") or ""
+    main = duty = deputyship = b""
+    if ground == "consent":
+        main = statement_field("grant", shown.consent.grant)
+        duty = statement_field("duty", shown.consent.duty.duty if shown.consent.HasField("duty") else None)
+    elif ground == "emergency":
+        main = statement_field("bg", shown.emergency)
+    held = _held_deputyship(shown)
+    if held is not None:
+        deputyship = statement_field(*deputyship_statement(held))
+    return text(ground), main, deputyship, duty
+
+
+def _key_statements(shown: Access) -> tuple[SignedStatement | None, ...]:
+    """Return the key statements that are shown: of the grant's signer, of the deputyship's, of the duty's."""
+    held, consent = _held_deputyship(shown), shown.consent
+    is_consent = shown.HasField("consent")
+    return (
+        consent.key_statement if is_consent else None,
+        None if held is None else held.key_statement,
+        consent.duty.key_statement if is_consent and consent.HasField("duty") else None,
+    )
+
+
+def _held_deputyship(shown: Access) -> Deputyship | None:
+    for holder in (shown.consent, shown.own):
+        if holder.HasField("deputyship"):
+            return holder.deputyship
+    return None
