@@ -589,11 +589,32 @@ class NotOwnRecord(Authorization):
     in_words = "These are not your own records."
 
 
-class EmergencyNotSupported(Authorization):
-    """Emergencies are not served in this release."""
+class EmergencyInvalid(Authorization):
+    """The emergency does not bear its doctor's signature, or is about another patient, or for another doctor or hospital."""
 
-    reason = "EMERGENCY_NOT_SUPPORTED"
-    in_words = "Access in an emergency is not offered yet."
+    reason = "EMERGENCY_INVALID"
+    in_words = "The emergency that was declared is not this one."
+
+
+class EmergencyRefused(Authorization):
+    """The policy here does not let this doctor in: for this reason, from this department, alone, or at all."""
+
+    reason = "EMERGENCY_REFUSED"
+    in_words = "Access in an emergency is not given here like this."
+
+
+class EmergencyExpired(Authorization):
+    """The emergency is not yet, or no longer, valid."""
+
+    reason = "EMERGENCY_EXPIRED"
+    in_words = "The emergency has ended; declare it anew if it lasts."
+
+
+class BudgetExhausted(Authorization):
+    """Who asks, or its hospital, has had as many accesses as it may in this time."""
+
+    reason = "BUDGET_EXHAUSTED"
+    in_words = "The number of accesses that are given in a day or a month is used up. Ask who runs this server."
 
 
 class DepartmentForeign(Authorization):

@@ -8,10 +8,11 @@ answers, for every language.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from federation.errors import (
     Authorization,
+    BudgetExhausted,
     DeputyExpired,
     DeputyInvalid,
     DeputyPowers,
@@ -20,7 +21,9 @@ from federation.errors import (
     DutyInvalid,
     DutyMissing,
     DutyRevoked,
-    EmergencyNotSupported,
+    EmergencyExpired,
+    EmergencyInvalid,
+    EmergencyRefused,
     GrantExpired,
     GrantInvalid,
     GrantMissing,
@@ -43,10 +46,11 @@ LONGEST_GRANT = timedelta(days=366)
 LONGEST_MANDATE = timedelta(days=1827)
 LONGEST_GUARDIANSHIP = timedelta(days=18 * 366)
 LONGEST_DUTY = timedelta(hours=24)
+LONGEST_EMERGENCY = timedelta(hours=1)
 
-Right = pb.Right.ValueType
-Power = pb.Power.ValueType
-Sensitivity = pb.Sensitivity.ValueType
+Right: TypeAlias = "pb.Right.ValueType"
+Power: TypeAlias = "pb.Power.ValueType"
+Sensitivity: TypeAlias = "pb.Sensitivity.ValueType"
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,16 @@ class OwnAccess:
 
 @dataclass(frozen=True)
 class Emergency:
-    """A declared emergency: refused in this release."""
+    """What a declared emergency says, and the duty of the doctor. `second_doctor_id` is one whose signature held, or None."""
+
+    id: bytes
+    patient_id: PatientId
+    doctor_id: DoctorId
+    hospital: str
+    reason_code: str
+    second_doctor_id: DoctorId | None
+    validity: Validity
+    duty: Duty
 
 
 Access = Consent | OwnAccess | Emergency
@@ -176,38 +189,78 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """What a patient hides: at a hospital, of a class, one record; ANY is every one. `handle` is lower-case hexadecimal."""
+
+    hospital: str = ANY
+    department_class: str = ANY
+    handle: str = ANY
+
+    def hides(self, hospital_id: str, department_class: str, handle: str) -> bool:
+        """Return whether a record is among it."""
+        named = (self.hospital, hospital_id), (self.department_class, department_class), (self.handle, handle)
+        return all(hidden in (ANY, value) for hidden, value in named)
+
+
+@dataclass(frozen=True)
 class Standing:
-    """What became of the statements that are shown, as far as it is known here. `revoked` holds "grant", "deputyship", "duty"."""
+    """What became of what is shown, and of who asks, as far as it is known here.
+
+    `revoked` holds "grant", "deputyship", "duty"; `exhausted` "accesses", "emergencies": the budgets that are used up.
+    """
 
     revoked: Collection[str] = ()
+    hidden: Sequence[Hidden] = ()
+    emergency_overrides: bool = False
+    exhausted: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class EmergencyPolicy:
+    """When an emergency is let in: for which reasons, of doctors on duty in which classes (ANY: in any, or none), by how many."""
+
+    reasons: Collection[str]
+    duty_classes: Collection[str] = (ANY,)
+    second_clinician: bool = False
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What this receiver allows: how far clocks may differ."""
+    """What this receiver allows: how far clocks may differ, and emergencies, if at all."""
 
     skew_ms: int = 5000
+    emergency: EmergencyPolicy | None = None
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """It may be done, as far as this goes. `ground` is "consent", "own" or "deputy".
+    """It may be done, as far as this goes. `ground` is "consent", "own", "deputy" or "emergency".
 
-    What lies beyond is not on file for who asks: other hospitals, other classes, records of a higher sensitivity.
+    What lies beyond is not on file for who asks: other hospitals, other classes, records of a higher sensitivity, hidden ones.
     """
 
     ground: str
     hospitals: Sequence[str]
     department_classes: Sequence[str]
     highest_sensitivity: Sensitivity
+    hidden: Sequence[Hidden] = ()
 
     def classes(self, asked: str, published: frozenset[str]) -> tuple[str, ...]:
         """Return the classes that the question and the access both cover. Raises GrantScope for none."""
         wanted = sorted(published) if asked == ANY else [asked]
         covered = tuple(name for name in wanted if covers(self.department_classes, name))
         if not covered:
-            raise GrantScope("the grant is not for this department class")  # D2.12, D4.13
+            raise GrantScope("the grant is not for this department class")  # D2.10, D4.12
         return covered
+
+    def shows(self, hospital_id: str, department_class: str, handle: str, sensitivity: Sensitivity) -> bool:
+        """Return whether a record is on file for who asks."""
+        return (
+            covers(self.hospitals, hospital_id)
+            and covers(self.department_classes, department_class)
+            and pb.SENSITIVITY_UNSPECIFIED < sensitivity <= self.highest_sensitivity
+            and not any(one.hides(hospital_id, department_class, handle) for one in self.hidden)
+        )
 
 
 @dataclass(frozen=True)
@@ -234,7 +287,7 @@ def decide(
             case OwnAccess():
                 return rule.by_own_right(access)
             case Emergency():
-                raise EmergencyNotSupported("emergencies are not served in this release")  # access.2
+                return rule.by_emergency(access)
             case _:
                 raise GrantMissing("no grant, no record")  # access.1
     except Authorization as error:
@@ -251,46 +304,92 @@ class _Rule:
     now: Instant
 
     def by_consent(self, consent: Consent) -> Allowed:
-        grant, question = consent.grant, self.question
-        if grant.patient_id != question.patient_id:
-            raise GrantInvalid("the grant is about another patient")  # grant.4
+        grant = consent.grant
+        if grant.patient_id != self.question.patient_id:
+            raise GrantInvalid("the grant is about another patient")  # grant.1
         self._require_signer(consent)
-        if not grant.validity.is_life(LONGEST_GRANT):
-            # grant.6
-            raise GrantInvalid(f"a grant begins before it ends, and ends after at most {LONGEST_GRANT.days} days")
-        if not self._holds(grant.validity):
-            raise GrantExpired("the grant is not yet, or no longer, valid")  # grant.7
-        if "grant" in self.standing.revoked:
-            raise GrantRevoked("the grant was taken back")  # grant.8
+        self._require_standing(grant)
         self._require_grantee(consent)
-        if question.right is not None and question.right not in grant.rights:
-            raise GrantScope("the grant does not give this right")  # grant.12
-        if question.hospital_id is not None and not covers(grant.hospitals, question.hospital_id):
-            raise GrantScope("the grant is not for this hospital")  # grant.13
-        if question.department_class is not None and not covers(grant.department_classes, question.department_class):
-            raise GrantScope("the grant is not for this department class")  # grant.14
-        if grant.highest_sensitivity not in _GRANTED:
-            raise GrantInvalid("no grant opens what is secret")  # grant.15
-        return Allowed("consent", grant.hospitals, grant.department_classes, grant.highest_sensitivity)
+        self._require_scope(grant)
+        self._require_budget("accesses")
+        hidden = self.standing.hidden
+        return Allowed("consent", grant.hospitals, grant.department_classes, grant.highest_sensitivity, hidden)
 
     def by_own_right(self, own: OwnAccess) -> Allowed:
         question, deputyship = self.question, own.deputyship
         if question.asker.role != pb.ROLE_PATIENT:
             raise NotOwnRecord("only a patient has records of its own")  # own.1
         if question.right not in _OWN:
-            raise NotOwnRecord("a patient finds and reads; it deposits no encounter")  # own.2
+            raise NotOwnRecord("a patient finds, reads and sees who did; it deposits no encounter")  # own.2
         if deputyship is None:
             if question.asker.identity != question.patient_id:
                 raise NotOwnRecord("these are another patient's records")  # own.3
             return Allowed("own", (ANY,), (ANY,), pb.SENSITIVITY_SECRET)
-        self._require_deputy(deputyship, question.asker.identity, pb.POWER_READ)
-        return Allowed("deputy", (ANY,), (ANY,), pb.SENSITIVITY_RESTRICTED)
+        power = pb.POWER_LOG if question.right == pb.RIGHT_LOG else pb.POWER_READ
+        self._require_deputy(deputyship, question.asker.identity, power)
+        # Whoever may hide a record may see it; another deputy is restricted as a doctor is.
+        hidden = () if pb.POWER_RESTRICT in deputyship.powers else self.standing.hidden
+        return Allowed("deputy", (ANY,), (ANY,), pb.SENSITIVITY_RESTRICTED, hidden)
+
+    def by_emergency(self, emergency: Emergency) -> Allowed:
+        asker, question, policy = self.question.asker, self.question, self.policy.emergency
+        if policy is None:
+            raise EmergencyRefused("no emergency is let in here")  # bg.1
+        if asker.role != pb.ROLE_DOCTOR or emergency.doctor_id != asker.identity:
+            raise EmergencyInvalid("the emergency is another doctor's")  # bg.2
+        if emergency.patient_id != question.patient_id:
+            raise EmergencyInvalid("the emergency is about another patient")  # bg.3
+        if question.hospital_id is not None and emergency.hospital not in (ANY, question.hospital_id):
+            raise EmergencyInvalid("the emergency is for another hospital")  # bg.4
+        if not emergency.validity.is_life(LONGEST_EMERGENCY):
+            raise EmergencyInvalid("an emergency lives at most an hour")  # bg.5
+        if not self._holds(emergency.validity):
+            raise EmergencyExpired("the emergency is not yet, or no longer, valid")  # bg.6
+        if question.right not in _IN_EMERGENCY:
+            raise EmergencyRefused("in an emergency records are found and read, nothing else")  # bg.7
+        self._require_let_in(emergency, policy)
+        self._require_budget("emergencies")
+        hidden = () if self.standing.emergency_overrides else self.standing.hidden
+        return Allowed("emergency", (ANY,), (ANY,), pb.SENSITIVITY_RESTRICTED, hidden)
+
+    def _require_let_in(self, emergency: Emergency, policy: EmergencyPolicy) -> None:
+        self._require_duty(emergency.duty, emergency.duty.hospital_id)  # bg.8
+        if ANY not in policy.duty_classes and not set(emergency.duty.department_classes) & set(policy.duty_classes):
+            raise EmergencyRefused("the doctor is not on duty where emergencies are let in from")  # bg.9
+        if emergency.reason_code not in policy.reasons:
+            raise EmergencyRefused("this is no reason that is let in here")  # bg.10
+        if policy.second_clinician and emergency.second_doctor_id in (None, emergency.doctor_id):
+            raise EmergencyRefused("an emergency takes a second clinician here")  # bg.11
+
+    def _require_standing(self, grant: Grant) -> None:
+        if not grant.validity.is_life(LONGEST_GRANT):
+            # grant.3
+            raise GrantInvalid(f"a grant begins before it ends, and ends after at most {LONGEST_GRANT.days} days")
+        if not self._holds(grant.validity):
+            raise GrantExpired("the grant is not yet, or no longer, valid")  # grant.4
+        if "grant" in self.standing.revoked:
+            raise GrantRevoked("the grant was taken back")  # grant.5
+
+    def _require_scope(self, grant: Grant) -> None:
+        question = self.question
+        if grant.highest_sensitivity not in _GRANTED:
+            raise GrantInvalid("no grant opens what is secret")  # grant.10
+        if question.right == pb.RIGHT_LOG or (question.right is not None and question.right not in grant.rights):
+            raise GrantScope("the grant does not give this right")  # grant.11
+        if question.hospital_id is not None and not covers(grant.hospitals, question.hospital_id):
+            raise GrantScope("the grant is not for this hospital")  # grant.12
+        if question.department_class is not None and not covers(grant.department_classes, question.department_class):
+            raise GrantScope("the grant is not for this department class")  # grant.13
+
+    def _require_budget(self, name: str) -> None:
+        if name in self.standing.exhausted:
+            raise BudgetExhausted(f"no more {name} are given in this time")  # access.2
 
     def _require_signer(self, consent: Consent) -> None:
         grant, deputyship = consent.grant, consent.deputyship
         if grant.signer_id == grant.patient_id:
             if deputyship is not None:
-                raise DeputyInvalid("the patient itself signed the grant, and a deputyship is shown")  # grant.5
+                raise DeputyInvalid("the patient itself signed the grant, and a deputyship is shown")  # grant.2
             return
         if deputyship is None:
             raise DeputyInvalid(
@@ -316,21 +415,21 @@ class _Rule:
     def _require_grantee(self, consent: Consent) -> None:
         asker, grantee, duty = self.question.asker, consent.grant.grantee, consent.duty
         if asker.role != pb.ROLE_DOCTOR:
-            raise GrantInvalid("a grant is for doctors")  # grant.9
+            raise GrantInvalid("a grant is for doctors")  # grant.6
         match grantee:
             case ToDoctor():
                 if (grantee.doctor_id, grantee.authority_id) != (asker.identity, asker.authority_id):
-                    raise GrantInvalid("the grant is for another doctor, or one of another authority")  # grant.10
+                    raise GrantInvalid("the grant is for another doctor, or one of another authority")  # grant.7
             case ToDepartment():
                 self._require_duty(duty, grantee.hospital_id)
                 if duty is None or grantee.department_class not in duty.department_classes:
-                    raise DutyInvalid("the duty is not in the department that the grant is for")  # grant.11
+                    raise DutyInvalid("the duty is not in the department that the grant is for")  # grant.8
             case ToHospital():
                 self._require_duty(duty, grantee.hospital_id)
             case _:
-                raise GrantInvalid("the grant is for nobody that is known here")  # grant.10
+                raise GrantInvalid("the grant is for nobody that is known here")  # grant.7
         if self.question.right == pb.RIGHT_WRITE:
-            self._require_duty(duty, self.question.hospital_id)
+            self._require_duty(duty, self.question.hospital_id)  # grant.9
 
     def _require_duty(self, duty: Duty | None, hospital_id: HospitalId | None) -> None:
         asker = self.question.asker
@@ -365,7 +464,8 @@ def require_duty(
 
 
 _GRANTED = frozenset({pb.SENSITIVITY_NORMAL, pb.SENSITIVITY_RESTRICTED})
-_OWN = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ})
+_OWN = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ, pb.RIGHT_LOG})
+_IN_EMERGENCY = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ})
 
 
 def covers(allowed: Sequence[str], value: str) -> bool:

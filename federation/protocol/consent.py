@@ -1,7 +1,7 @@
-"""The statements by which patients, deputies and hospitals say who may do what: grants, mandates, guardianships, duties.
+"""The statements by which people say who may do what: grants, mandates, guardianships, duties, emergencies.
 
-Each is made here and opened here: `open_*` verifies the signature by the key of the credential that the statement names, and gives
-what it says. What follows from it is `federation.protocol.access`'s to decide.
+Each is made here and opened here: `open_*` verifies the signature by the key of the credential that the statement names, and
+gives what it says. What follows from it is `federation.protocol.access`'s to decide.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from federation.errors import (
     Authorization,
     DeputyInvalid,
     DutyInvalid,
+    EmergencyInvalid,
     GrantInvalid,
     MalformedMessage,
     SignatureInvalid,
@@ -23,6 +24,7 @@ from federation.protocol import access
 from federation.protocol.access import (
     DOCTORS_LIFE,
     LONGEST_DUTY,
+    LONGEST_EMERGENCY,
     LONGEST_GRANT,
     LONGEST_GUARDIANSHIP,
     LONGEST_MANDATE,
@@ -33,14 +35,14 @@ from federation.protocol.access import (
     Validity,
 )
 from federation.protocol.parties import Entropy, Party
-from federation.protocol.statements import open_statement, peek_statement, sign_statement
+from federation.protocol.statements import open_statement, peek_statement, sign_statement, verify_signature
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty
 from federation.v1 import statement_pb2 as pb
-from federation.v1.access_pb2 import Consent, Deputyship, ShownDuty
-from federation.v1.statement_pb2 import Duty, Grant, Guardianship, Mandate, SignedStatement
-from keystore.identities import DoctorId, HospitalId, PatientId
-from keystore.transcript import digest, statement_digest
+from federation.v1.access_pb2 import Consent, DeclaredEmergency, Deputyship, SecondClinician, ShownDuty
+from federation.v1.statement_pb2 import Duty, Emergency, Grant, Guardianship, Mandate, SignedStatement
+from keystore.identities import ANY, DoctorId, HospitalId, PatientId
+from keystore.transcript import digest, statement_digest, transcript
 
 M = TypeVar("M", bound=Message)
 
@@ -166,6 +168,71 @@ def make_duty(hospital: Party, shift: Shift, verifying_key: bytes) -> SignedStat
     )
     _require_life(_validity(duty), LONGEST_DUTY, DutyInvalid)
     return sign_statement("duty", duty, hospital.signing_key)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a doctor declares: about whom, where, for which reason, with which note; and who seconds it."""
+
+    patient_id: PatientId
+    reason_code: str
+    note: str
+    hospital: str = ANY
+    second_doctor_id: DoctorId | None = None
+
+
+def make_emergency(
+    doctor: Party, declaration: Declaration, *, now: Instant, entropy: Entropy, life: timedelta = LONGEST_EMERGENCY
+) -> SignedStatement:
+    """Declare an emergency. Raises EmergencyInvalid for its life."""
+    emergency = Emergency(
+        patient_id=declaration.patient_id,
+        doctor_id=doctor.identity,
+        hospital=declaration.hospital,
+        reason_code=declaration.reason_code,
+        note_digest=digest(declaration.note.encode()),
+        emergency_id=entropy(16),
+        second_doctor_id=declaration.second_doctor_id,
+        not_before=now,
+        not_after=now + milliseconds(life),
+    )
+    _require_life(_validity(emergency), LONGEST_EMERGENCY, EmergencyInvalid)
+    return sign_statement("bg", emergency, doctor.signing_key)
+
+
+def second(emergency: SignedStatement, clinician: Party) -> SecondClinician:
+    """Second a colleague's emergency."""
+    return SecondClinician(
+        signature=clinician.signing_key.sign(transcript("bg-second", emergency.statement)),
+        key_statement=clinician.self_.key_statement,
+        doctor_certificate=clinician.certificate,
+    )
+
+
+def open_emergency(
+    shown: DeclaredEmergency, doctor: VerifiedParty, clinician: VerifiedParty | None, duty: access.Duty
+) -> access.Emergency:
+    """Verify that this doctor declared it, and that the clinician whom it names seconds it. Raises EmergencyInvalid."""
+    emergency = _opened("bg", Emergency, shown.emergency, doctor, EmergencyInvalid)  # shown.12
+    named = emergency.second_doctor_id if emergency.HasField("second_doctor_id") else None
+    if named != (clinician.identity if clinician else None):
+        raise EmergencyInvalid("the emergency names another second clinician than the one who signed")  # shown.13
+    if clinician is not None:
+        covered = transcript("bg-second", shown.emergency.statement)
+        try:
+            verify_signature(clinician.key, shown.second.signature, covered)
+        except SignatureInvalid as error:
+            raise EmergencyInvalid("the second clinician's signature does not hold") from error  # shown.14
+    return access.Emergency(
+        id=emergency.emergency_id,
+        patient_id=PatientId(emergency.patient_id),
+        doctor_id=DoctorId(emergency.doctor_id),
+        hospital=emergency.hospital,
+        reason_code=emergency.reason_code,
+        second_doctor_id=None if named is None else DoctorId(named),
+        validity=_validity(emergency),
+        duty=duty,
+    )
 
 
 def open_grant(shown: Consent, signer: VerifiedParty) -> access.Grant:
@@ -316,7 +383,7 @@ def _opened(
         raise error_type(f"the {label} does not bear its signer's signature") from error
 
 
-def _validity(statement: Grant | Mandate | Guardianship | Duty) -> Validity:
+def _validity(statement: Grant | Mandate | Guardianship | Duty | Emergency) -> Validity:
     return Validity(statement.not_before, statement.not_after)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from federation.errors import (
     Authorization,
+    BudgetExhausted,
     DeputyExpired,
     DeputyInvalid,
     DeputyPowers,
@@ -12,7 +13,9 @@ from federation.errors import (
     DutyInvalid,
     DutyMissing,
     DutyRevoked,
-    EmergencyNotSupported,
+    EmergencyExpired,
+    EmergencyInvalid,
+    EmergencyRefused,
     FederationError,
     GrantExpired,
     GrantInvalid,
@@ -20,6 +23,7 @@ from federation.errors import (
     GrantRevoked,
     GrantScope,
     NoSuchRecord,
+    NotOwnRecord,
 )
 from federation.v1 import record_pb2 as record
 from federation.v1 import search_pb2 as search
@@ -48,7 +52,7 @@ OUTCOMES = (
     Outcome("grant-scope", GrantScope, search.SEARCH_OUTCOME_GRANT_SCOPE, record.SESSION_OUTCOME_GRANT_SCOPE),
     Outcome(
         "emergency-refused",
-        EmergencyNotSupported,
+        EmergencyRefused,
         search.SEARCH_OUTCOME_EMERGENCY_REFUSED,
         record.SESSION_OUTCOME_EMERGENCY_REFUSED,
     ),
@@ -56,12 +60,23 @@ OUTCOMES = (
     Outcome("duty-over", DutyExpired, search.SEARCH_OUTCOME_DUTY_OVER, record.SESSION_OUTCOME_DUTY_OVER),
     Outcome("deputy-over", DeputyExpired, search.SEARCH_OUTCOME_DEPUTY_OVER, record.SESSION_OUTCOME_DEPUTY_OVER),
     Outcome("deputy-powers", DeputyPowers, search.SEARCH_OUTCOME_DEPUTY_POWERS, record.SESSION_OUTCOME_DEPUTY_POWERS),
+    Outcome(
+        "emergency-over", EmergencyExpired, search.SEARCH_OUTCOME_EMERGENCY_OVER, record.SESSION_OUTCOME_EMERGENCY_OVER
+    ),
+    Outcome(
+        "budget-exhausted",
+        BudgetExhausted,
+        search.SEARCH_OUTCOME_BUDGET_EXHAUSTED,
+        record.SESSION_OUTCOME_BUDGET_EXHAUSTED,
+    ),
+    Outcome("not-own", NotOwnRecord, search.SEARCH_OUTCOME_NOT_OWN, record.SESSION_OUTCOME_NOT_OWN),
 )
 _AS: dict[type[FederationError], type[FederationError]] = {
     DutyInvalid: DutyMissing,
     DutyRevoked: DutyExpired,
     DeputyRevoked: DeputyExpired,
     DeputyInvalid: GrantInvalid,
+    EmergencyInvalid: EmergencyRefused,
 }
 """Errors that are told as another: who asks needs to know what to do about it, and no more."""
 

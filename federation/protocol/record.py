@@ -428,7 +428,7 @@ def _decided(
 ) -> Allowed:
     """Decide anew: on who asked by D3, then on what is shown, for this hospital.
 
-    Raises Authorization for what is wrong with what is shown; Rejected for one who is revoked since D3, or a false party behind it.
+    Raises Authorization for what is wrong with what is shown; Rejected for one who is revoked since D3, or a false party.
     """
     request.require_still_allowed(verifier, now=now)  # D4.10, STO.13
     asker = request.asker.party

@@ -1,7 +1,7 @@
 """What somebody shows for access to a patient's records: its digests, and the way from it to a decision.
 
-Nobody's right yet. `Shown.decide`, the same at the public cloud and at every hospital, verifies what is shown, looks up what became
-of it, and asks `federation.protocol.access`.
+Nobody's right yet. `Shown.decide`, the same at the public cloud and at every hospital, verifies what is shown, looks up what
+became of it, and asks `federation.protocol.access`.
 """
 
 from collections.abc import Callable
@@ -9,19 +9,21 @@ from dataclasses import dataclass
 
 from federation.protocol import access
 from federation.protocol.access import Allowed, Asker, Policy, Question, Refused, Standing, decide
+from federation.protocol.access import Grant as GrantFacts
 from federation.protocol.anchors import Lists
 from federation.protocol.consent import (
     deputyship_statement,
     open_deputyship,
     open_duty,
+    open_emergency,
     open_grant,
     peek_grant,
 )
 from federation.protocol.sealing import after_opening
-from federation.protocol.statements import digest_or_empty, signed_digest_or_empty
+from federation.protocol.statements import certificate_digest, digest_or_empty, signed_digest_or_empty
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, Verifier
-from federation.v1.access_pb2 import Access, Consent, Deputyship, OwnAccess, ShownDuty
+from federation.v1.access_pb2 import Access, Consent, DeclaredEmergency, Deputyship, OwnAccess, ShownDuty
 from federation.v1.record_pb2 import Deposit, RecordQuery
 from federation.v1.search_pb2 import SearchQuery
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, SignedStatement
@@ -78,8 +80,8 @@ class Shown:
         """Return Hs(access): nothing that is decided by can be exchanged under Sig_D2. Empty where nothing is shown."""
         if self.access is None:
             return b""
-        keys = [signed_digest_or_empty("ks", signed) for signed in _key_statements(self.access)]
-        return digest(transcript("access-signed", *_fields(self.access, signed_digest_or_empty), *keys))
+        fields = _fields(self.access, signed_digest_or_empty)
+        return digest(transcript("access-signed", *fields, *_shown_beside(self.access)))
 
     @property
     def grant_digest(self) -> bytes:
@@ -87,7 +89,7 @@ class Shown:
         return b"" if self.consent is None else digest_or_empty("grant", self.consent.grant)
 
     @property
-    def claimed_grant(self) -> access.Grant | None:
+    def claimed_grant(self) -> GrantFacts | None:
         """Return what its grant says, unverified: for who shows it. Raises MalformedMessage."""
         return None if self.consent is None else peek_grant(self.consent.grant)
 
@@ -103,7 +105,10 @@ class Shown:
 def require_shown_duty(
     duty: access.Duty, hospital_id: HospitalId, doctor_id: str, verifier: Verifier, *, now: Instant
 ) -> None:
-    """Require that a verified duty is this doctor's at this hospital, and holds now. Raises DutyInvalid, DutyExpired, DutyRevoked."""
+    """Require that a verified duty is this doctor's at this hospital, and holds now.
+
+    Raises DutyInvalid, DutyExpired, DutyRevoked.
+    """
     is_revoked = verifier.lists.is_revoked("duty", duty.hospital_id, duty.id)
     standing = Standing(frozenset({"duty"}) if is_revoked else frozenset())
     access.require_duty(duty, hospital_id, doctor_id, standing, _policy(verifier), now=now)
@@ -114,13 +119,15 @@ def _policy(verifier: Verifier) -> Policy:
 
 
 def _opened(shown: Access | None, asker: VerifiedParty, verifier: Verifier, *, now: Instant) -> access.Access | None:
-    match shown.WhichOneof("ground") if shown is not None else None:
+    if shown is None:
+        return None
+    match shown.WhichOneof("ground"):
         case "consent":
             return _opened_consent(shown.consent, asker, verifier, now=now)
         case "own":
             return access.OwnAccess(_opened_deputyship(shown.own, verifier, now=now))
         case "emergency":
-            return access.Emergency()
+            return _opened_emergency(shown.emergency, asker, verifier, now=now)
         case _:
             return None
 
@@ -130,12 +137,25 @@ def _opened_consent(consent: Consent, asker: VerifiedParty, verifier: Verifier, 
         signer = verifier.party(consent.key_statement, ROLE_PATIENT, now=now)  # shown.1
     grant = open_grant(consent, signer)
     deputyship = _opened_deputyship(consent, verifier, now=now)
-    duty = None
-    if consent.HasField("duty"):
-        with after_opening():
-            hospital = verifier.party(consent.duty.key_statement, ROLE_HOSPITAL, now=now)  # shown.8
-        duty = open_duty(consent.duty, hospital, asker)
+    duty = _opened_duty(consent.duty, asker, verifier, now=now) if consent.HasField("duty") else None
     return access.Consent(grant, deputyship, duty)
+
+
+def _opened_emergency(
+    shown: DeclaredEmergency, asker: VerifiedParty, verifier: Verifier, *, now: Instant
+) -> access.Emergency:
+    duty = _opened_duty(shown.duty, asker, verifier, now=now)
+    second = None
+    if shown.HasField("second"):
+        with after_opening():
+            second = verifier.doctor(shown.second.key_statement, shown.second.doctor_certificate, now=now)
+    return open_emergency(shown, asker, second, duty)
+
+
+def _opened_duty(shown: ShownDuty, asker: VerifiedParty, verifier: Verifier, *, now: Instant) -> access.Duty:
+    with after_opening():
+        hospital = verifier.party(shown.key_statement, ROLE_HOSPITAL, now=now)  # shown.8
+    return open_duty(shown, hospital, asker)
 
 
 def _opened_deputyship(holder: Consent | OwnAccess, verifier: Verifier, *, now: Instant) -> access.Deputyship | None:
@@ -153,7 +173,7 @@ def _standing(opened: access.Access | None, lists: Lists) -> Standing:
     revoked: set[str] = set()
     grant = opened.grant if isinstance(opened, access.Consent) else None
     deputyship = opened.deputyship if isinstance(opened, access.Consent | access.OwnAccess) else None
-    duty = opened.duty if isinstance(opened, access.Consent) else None
+    duty = opened.duty if isinstance(opened, access.Consent | access.Emergency) else None
     if grant is not None and lists.is_taken_back("grant", grant.patient_id, grant.id, grant.stated_at):
         revoked.add("grant")
     if deputyship is not None and lists.is_taken_back(
@@ -165,29 +185,39 @@ def _standing(opened: access.Access | None, lists: Lists) -> Standing:
     return Standing(frozenset(revoked))
 
 
-def _fields(shown: Access, statement_field: Callable[[str, SignedStatement | None], bytes]) -> tuple[bytes, ...]:
+Digest = Callable[[str, SignedStatement | None], bytes]
+
+
+def _fields(shown: Access, statement_digest: Digest) -> tuple[bytes, ...]:
     """Return the ground and the statements that are shown, each by this digest, or nothing where there is none."""
-    ground = shown.WhichOneof("ground") or ""
-    main = duty = deputyship = b""
-    if ground == "consent":
-        main = statement_field("grant", shown.consent.grant)
-        duty = statement_field("duty", shown.consent.duty.duty if shown.consent.HasField("duty") else None)
-    elif ground == "emergency":
-        main = statement_field("bg", shown.emergency)
-    held = _held_deputyship(shown)
-    if held is not None:
-        deputyship = statement_field(*deputyship_statement(held))
-    return text(ground), main, deputyship, duty
-
-
-def _key_statements(shown: Access) -> tuple[SignedStatement | None, ...]:
-    """Return the key statements that are shown: of the grant's signer, of the deputyship's, of the duty's."""
-    held, consent = _held_deputyship(shown), shown.consent
-    is_consent = shown.HasField("consent")
+    main = b""
+    if shown.HasField("consent"):
+        main = statement_digest("grant", shown.consent.grant)
+    elif shown.HasField("emergency"):
+        main = statement_digest("bg", shown.emergency.emergency)
+    deputyship, duty = _held_deputyship(shown), _held_duty(shown)
     return (
-        consent.key_statement if is_consent else None,
-        None if held is None else held.key_statement,
-        consent.duty.key_statement if is_consent and consent.HasField("duty") else None,
+        text(shown.WhichOneof("ground") or ""),
+        main,
+        b"" if deputyship is None else statement_digest(*deputyship_statement(deputyship)),
+        b"" if duty is None else statement_digest("duty", duty.duty),
+    )
+
+
+def _shown_beside(shown: Access) -> tuple[bytes, ...]:
+    """Return Hs of the key statements beside the statements, and what the second clinician shows."""
+    deputyship, duty, second = _held_deputyship(shown), _held_duty(shown), shown.emergency.second
+    held = (
+        shown.consent.key_statement if shown.HasField("consent") else None,
+        None if deputyship is None else deputyship.key_statement,
+        None if duty is None else duty.key_statement,
+    )
+    is_seconded = shown.emergency.HasField("second")
+    return (
+        *(signed_digest_or_empty("ks", signed) for signed in held),
+        second.signature,
+        signed_digest_or_empty("ks", second.key_statement if is_seconded else None),
+        certificate_digest(second.doctor_certificate),
     )
 
 
@@ -195,4 +225,11 @@ def _held_deputyship(shown: Access) -> Deputyship | None:
     for holder in (shown.consent, shown.own):
         if holder.HasField("deputyship"):
             return holder.deputyship
+    return None
+
+
+def _held_duty(shown: Access) -> ShownDuty | None:
+    for holder in (shown.consent, shown.emergency):
+        if holder.HasField("duty"):
+            return holder.duty
     return None

@@ -20,7 +20,24 @@ ROLE_NAMES: dict["pb.Role.ValueType", str] = {
     pb.ROLE_DOCTOR: "doctor",
     pb.ROLE_HOSPITAL: "hospital",
 }
-RIGHT_NAMES: dict["pb.Right.ValueType", str] = {pb.RIGHT_INDEX: "index", pb.RIGHT_READ: "read", pb.RIGHT_WRITE: "write"}
+RIGHT_NAMES: dict["pb.Right.ValueType", str] = {
+    pb.RIGHT_INDEX: "index",
+    pb.RIGHT_READ: "read",
+    pb.RIGHT_WRITE: "write",
+    pb.RIGHT_LOG: "log",
+}
+POWER_NAMES: dict["pb.Power.ValueType", str] = {
+    pb.POWER_GRANT: "grant",
+    pb.POWER_REVOKE: "revoke",
+    pb.POWER_READ: "read",
+    pb.POWER_LOG: "log",
+    pb.POWER_RESTRICT: "restrict",
+}
+SENSITIVITY_NAMES: dict["pb.Sensitivity.ValueType", str] = {
+    pb.SENSITIVITY_NORMAL: "normal",
+    pb.SENSITIVITY_RESTRICTED: "restricted",
+    pb.SENSITIVITY_SECRET: "secret",
+}
 
 
 @dataclass(frozen=True, repr=False)

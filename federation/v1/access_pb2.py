@@ -26,7 +26,7 @@ from federation.v1 import rules_pb2 as federation_dot_v1_dot_rules__pb2
 from federation.v1 import statement_pb2 as federation_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x65\x64\x65ration/v1/access.proto\x12\rfederation.v1\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"\xf0\x01\n\nDeputyship\x12:\n\x07mandate\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x07mandate\x12\x44\n\x0cguardianship\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x0cguardianship\x12H\n\rkey_statement\x18\x03 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01R\x0ckeyStatement\x88\x01\x01\x42\x04\n\x02\x62yB\x10\n\x0e_key_statement\"\xa9\x01\n\tShownDuty\x12\x37\n\x04\x64uty\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x04\x64uty\x88\x01\x01\x12H\n\rkey_statement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01R\x0ckeyStatement\x88\x01\x01\x42\x07\n\x05_dutyB\x10\n\x0e_key_statement\"\xc5\x02\n\x07\x43onsent\x12\x39\n\x05grant\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x05grant\x88\x01\x01\x12H\n\rkey_statement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01R\x0ckeyStatement\x88\x01\x01\x12\x46\n\ndeputyship\x18\x03 \x01(\x0b\x32\x19.federation.v1.DeputyshipB\x06\xca\xda\x18\x02 \x01H\x02R\ndeputyship\x88\x01\x01\x12\x39\n\x04\x64uty\x18\x04 \x01(\x0b\x32\x18.federation.v1.ShownDutyB\x06\xca\xda\x18\x02 \x01H\x03R\x04\x64uty\x88\x01\x01\x42\x08\n\x06_grantB\x10\n\x0e_key_statementB\r\n\x0b_deputyshipB\x07\n\x05_duty\"b\n\tOwnAccess\x12\x46\n\ndeputyship\x18\x01 \x01(\x0b\x32\x19.federation.v1.DeputyshipB\x06\xca\xda\x18\x02 \x01H\x00R\ndeputyship\x88\x01\x01\x42\r\n\x0b_deputyship\"\xb4\x01\n\x06\x41\x63\x63\x65ss\x12\x32\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x16.federation.v1.ConsentH\x00R\x07\x63onsent\x12,\n\x03own\x18\x02 \x01(\x0b\x32\x18.federation.v1.OwnAccessH\x00R\x03own\x12>\n\temergency\x18\x03 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\temergencyB\x08\n\x06groundBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x65\x64\x65ration/v1/access.proto\x12\rfederation.v1\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"\xf0\x01\n\nDeputyship\x12:\n\x07mandate\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x07mandate\x12\x44\n\x0cguardianship\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x0cguardianship\x12H\n\rkey_statement\x18\x03 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01R\x0ckeyStatement\x88\x01\x01\x42\x04\n\x02\x62yB\x10\n\x0e_key_statement\"\xa9\x01\n\tShownDuty\x12\x37\n\x04\x64uty\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x04\x64uty\x88\x01\x01\x12H\n\rkey_statement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01R\x0ckeyStatement\x88\x01\x01\x42\x07\n\x05_dutyB\x10\n\x0e_key_statement\"\xc5\x02\n\x07\x43onsent\x12\x39\n\x05grant\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x05grant\x88\x01\x01\x12H\n\rkey_statement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01R\x0ckeyStatement\x88\x01\x01\x12\x46\n\ndeputyship\x18\x03 \x01(\x0b\x32\x19.federation.v1.DeputyshipB\x06\xca\xda\x18\x02 \x01H\x02R\ndeputyship\x88\x01\x01\x12\x39\n\x04\x64uty\x18\x04 \x01(\x0b\x32\x18.federation.v1.ShownDutyB\x06\xca\xda\x18\x02 \x01H\x03R\x04\x64uty\x88\x01\x01\x42\x08\n\x06_grantB\x10\n\x0e_key_statementB\r\n\x0b_deputyshipB\x07\n\x05_duty\"b\n\tOwnAccess\x12\x46\n\ndeputyship\x18\x01 \x01(\x0b\x32\x19.federation.v1.DeputyshipB\x06\xca\xda\x18\x02 \x01H\x00R\ndeputyship\x88\x01\x01\x42\r\n\x0b_deputyship\"\xfa\x01\n\x0fSecondClinician\x12)\n\tsignature\x18\x01 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x00R\tsignature\x88\x01\x01\x12H\n\rkey_statement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01R\x0ckeyStatement\x88\x01\x01\x12;\n\x12\x64octor_certificate\x18\x03 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x02R\x11\x64octorCertificate\x88\x01\x01\x42\x0c\n\n_signatureB\x10\n\x0e_key_statementB\x15\n\x13_doctor_certificate\"\xf0\x01\n\x11\x44\x65\x63laredEmergency\x12\x41\n\temergency\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\temergency\x88\x01\x01\x12\x43\n\x06second\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SecondClinicianB\x06\xca\xda\x18\x02 \x01H\x01R\x06second\x88\x01\x01\x12\x31\n\x04\x64uty\x18\x03 \x01(\x0b\x32\x18.federation.v1.ShownDutyH\x02R\x04\x64uty\x88\x01\x01\x42\x0c\n\n_emergencyB\t\n\x07_secondB\x07\n\x05_duty\"\xb6\x01\n\x06\x41\x63\x63\x65ss\x12\x32\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x16.federation.v1.ConsentH\x00R\x07\x63onsent\x12,\n\x03own\x18\x02 \x01(\x0b\x32\x18.federation.v1.OwnAccessH\x00R\x03own\x12@\n\temergency\x18\x03 \x01(\x0b\x32 .federation.v1.DeclaredEmergencyH\x00R\temergencyB\x08\n\x06groundBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSENT'].fields_by_name['duty']._serialized_options = b'\312\332\030\002 \001'
   _globals['_OWNACCESS'].fields_by_name['deputyship']._loaded_options = None
   _globals['_OWNACCESS'].fields_by_name['deputyship']._serialized_options = b'\312\332\030\002 \001'
+  _globals['_SECONDCLINICIAN'].fields_by_name['signature']._loaded_options = None
+  _globals['_SECONDCLINICIAN'].fields_by_name['signature']._serialized_options = b'\312\332\030\002\010\014'
+  _globals['_SECONDCLINICIAN'].fields_by_name['doctor_certificate']._loaded_options = None
+  _globals['_SECONDCLINICIAN'].fields_by_name['doctor_certificate']._serialized_options = b'\312\332\030\003\020\200 '
+  _globals['_DECLAREDEMERGENCY'].fields_by_name['second']._loaded_options = None
+  _globals['_DECLAREDEMERGENCY'].fields_by_name['second']._serialized_options = b'\312\332\030\002 \001'
   _globals['_DEPUTYSHIP']._serialized_start=104
   _globals['_DEPUTYSHIP']._serialized_end=344
   _globals['_SHOWNDUTY']._serialized_start=347
@@ -48,6 +54,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSENT']._serialized_end=844
   _globals['_OWNACCESS']._serialized_start=846
   _globals['_OWNACCESS']._serialized_end=944
-  _globals['_ACCESS']._serialized_start=947
-  _globals['_ACCESS']._serialized_end=1127
+  _globals['_SECONDCLINICIAN']._serialized_start=947
+  _globals['_SECONDCLINICIAN']._serialized_end=1197
+  _globals['_DECLAREDEMERGENCY']._serialized_start=1200
+  _globals['_DECLAREDEMERGENCY']._serialized_end=1440
+  _globals['_ACCESS']._serialized_start=1443
+  _globals['_ACCESS']._serialized_end=1625
 # @@protoc_insertion_point(module_scope)

@@ -5,7 +5,9 @@ Why something may be done with a patient's records, as D2, D4 and STO show it: s
 with. Nothing of it is decided before the one decision on it (docs/protocol.md, section 7).
 
 H(access) = SHA-256(T("access", "consent", "own" or "emergency", H(grant or emergency) or empty, H(deputyship) or empty,
-H(duty) or empty)); nothing, where there is no access.
+H(duty) or empty)); nothing, where there is no access. Hs(access) is the same with "access-signed" and Hs of each statement, and
+then Hs of each key statement beside them, in the order signer, deputyship, duty, and of the second clinician's signature and
+key statement and H of its certificate; what is not there is empty.
 """
 
 from federation.v1 import statement_pb2 as _statement_pb2
@@ -186,6 +188,96 @@ class OwnAccess(_message.Message):
 Global___OwnAccess: _TypeAlias = OwnAccess  # noqa: Y015
 
 @_typing.final
+class SecondClinician(_message.Message):
+    """The second clinician of an emergency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    KEY_STATEMENT_FIELD_NUMBER: _builtins.int
+    DOCTOR_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    signature: _builtins.bytes
+    """S_PRK of the second clinician over T("bg-second", the emergency's bytes)."""
+    doctor_certificate: _builtins.bytes
+    """Cert_D of the second clinician, DER."""
+    @_builtins.property
+    def key_statement(self) -> _statement_pb2.SignedStatement:
+        """KS_D of the second clinician."""
+
+    def __init__(
+        self,
+        *,
+        signature: _builtins.bytes | None = ...,
+        key_statement: _statement_pb2.SignedStatement | None = ...,
+        doctor_certificate: _builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_doctor_certificate", b"_doctor_certificate", "_key_statement", b"_key_statement", "_signature", b"_signature", "doctor_certificate", b"doctor_certificate", "key_statement", b"key_statement", "signature", b"signature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_doctor_certificate", b"_doctor_certificate", "_key_statement", b"_key_statement", "_signature", b"_signature", "doctor_certificate", b"doctor_certificate", "key_statement", b"key_statement", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__doctor_certificate: _TypeAlias = _typing.Literal["doctor_certificate"]  # noqa: Y015
+    _WhichOneofArgType__doctor_certificate: _TypeAlias = _typing.Literal["_doctor_certificate", b"_doctor_certificate"]  # noqa: Y015
+    _WhichOneofReturnType__key_statement: _TypeAlias = _typing.Literal["key_statement"]  # noqa: Y015
+    _WhichOneofArgType__key_statement: _TypeAlias = _typing.Literal["_key_statement", b"_key_statement"]  # noqa: Y015
+    _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
+    _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__doctor_certificate) -> _WhichOneofReturnType__doctor_certificate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key_statement) -> _WhichOneofReturnType__key_statement | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signature) -> _WhichOneofReturnType__signature | None: ...
+
+Global___SecondClinician: _TypeAlias = SecondClinician  # noqa: Y015
+
+@_typing.final
+class DeclaredEmergency(_message.Message):
+    """An emergency: without the patient's consent, and reviewed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMERGENCY_FIELD_NUMBER: _builtins.int
+    SECOND_FIELD_NUMBER: _builtins.int
+    DUTY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def emergency(self) -> _statement_pb2.SignedStatement:
+        """The Emergency, signed by PRK_D of who asks."""
+
+    @_builtins.property
+    def second(self) -> Global___SecondClinician:
+        """Where the emergency names one."""
+
+    @_builtins.property
+    def duty(self) -> Global___ShownDuty:
+        """That the doctor is on duty at its hospital."""
+
+    def __init__(
+        self,
+        *,
+        emergency: _statement_pb2.SignedStatement | None = ...,
+        second: Global___SecondClinician | None = ...,
+        duty: Global___ShownDuty | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "_emergency", b"_emergency", "_second", b"_second", "duty", b"duty", "emergency", b"emergency", "second", b"second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "_emergency", b"_emergency", "_second", b"_second", "duty", b"duty", "emergency", b"emergency", "second", b"second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duty: _TypeAlias = _typing.Literal["duty"]  # noqa: Y015
+    _WhichOneofArgType__duty: _TypeAlias = _typing.Literal["_duty", b"_duty"]  # noqa: Y015
+    _WhichOneofReturnType__emergency: _TypeAlias = _typing.Literal["emergency"]  # noqa: Y015
+    _WhichOneofArgType__emergency: _TypeAlias = _typing.Literal["_emergency", b"_emergency"]  # noqa: Y015
+    _WhichOneofReturnType__second: _TypeAlias = _typing.Literal["second"]  # noqa: Y015
+    _WhichOneofArgType__second: _TypeAlias = _typing.Literal["_second", b"_second"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duty) -> _WhichOneofReturnType__duty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__emergency) -> _WhichOneofReturnType__emergency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__second) -> _WhichOneofReturnType__second | None: ...
+
+Global___DeclaredEmergency: _TypeAlias = DeclaredEmergency  # noqa: Y015
+
+@_typing.final
 class Access(_message.Message):
     """Why."""
 
@@ -203,15 +295,15 @@ class Access(_message.Message):
         """One's own records."""
 
     @_builtins.property
-    def emergency(self) -> _statement_pb2.SignedStatement:
-        """An emergency, refused in this release, signed by PRK_D."""
+    def emergency(self) -> Global___DeclaredEmergency:
+        """In an emergency."""
 
     def __init__(
         self,
         *,
         consent: Global___Consent | None = ...,
         own: Global___OwnAccess | None = ...,
-        emergency: _statement_pb2.SignedStatement | None = ...,
+        emergency: Global___DeclaredEmergency | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "emergency", b"emergency", "ground", b"ground", "own", b"own"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -69,7 +69,7 @@ class _SessionOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Sessio
     SESSION_OUTCOME_GRANT_MISSING: _SessionOutcome.ValueType  # 6
     """"grant-missing": none was sent."""
     SESSION_OUTCOME_EMERGENCY_REFUSED: _SessionOutcome.ValueType  # 7
-    """"emergency-refused": emergencies are not served in this release."""
+    """"emergency-refused": not for this reason, not by this doctor, not without a second clinician, or not here at all."""
     SESSION_OUTCOME_DUTY_MISSING: _SessionOutcome.ValueType  # 8
     """"duty-missing": the grant is for those on duty, or this is a deposit, and no duty there was shown."""
     SESSION_OUTCOME_DUTY_OVER: _SessionOutcome.ValueType  # 9
@@ -78,6 +78,12 @@ class _SessionOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Sessio
     """"deputy-over": the mandate or guardianship is not yet or no longer valid, or was taken back."""
     SESSION_OUTCOME_DEPUTY_POWERS: _SessionOutcome.ValueType  # 11
     """"deputy-powers": it does not give the power to do this."""
+    SESSION_OUTCOME_EMERGENCY_OVER: _SessionOutcome.ValueType  # 12
+    """"emergency-over": the emergency is not yet or no longer valid."""
+    SESSION_OUTCOME_BUDGET_EXHAUSTED: _SessionOutcome.ValueType  # 13
+    """"budget-exhausted": who asks, or its hospital, has had as many as it may, of today's or this month's."""
+    SESSION_OUTCOME_NOT_OWN: _SessionOutcome.ValueType  # 14
+    """"not-own": these are not the asker's own records."""
 
 class SessionOutcome(_SessionOutcome, metaclass=_SessionOutcomeEnumTypeWrapper):
     """How a confirmed session's request ends. A refusal says only what who asks already knows."""
@@ -97,7 +103,7 @@ SESSION_OUTCOME_GRANT_SCOPE: SessionOutcome.ValueType  # 5
 SESSION_OUTCOME_GRANT_MISSING: SessionOutcome.ValueType  # 6
 """"grant-missing": none was sent."""
 SESSION_OUTCOME_EMERGENCY_REFUSED: SessionOutcome.ValueType  # 7
-""""emergency-refused": emergencies are not served in this release."""
+""""emergency-refused": not for this reason, not by this doctor, not without a second clinician, or not here at all."""
 SESSION_OUTCOME_DUTY_MISSING: SessionOutcome.ValueType  # 8
 """"duty-missing": the grant is for those on duty, or this is a deposit, and no duty there was shown."""
 SESSION_OUTCOME_DUTY_OVER: SessionOutcome.ValueType  # 9
@@ -106,6 +112,12 @@ SESSION_OUTCOME_DEPUTY_OVER: SessionOutcome.ValueType  # 10
 """"deputy-over": the mandate or guardianship is not yet or no longer valid, or was taken back."""
 SESSION_OUTCOME_DEPUTY_POWERS: SessionOutcome.ValueType  # 11
 """"deputy-powers": it does not give the power to do this."""
+SESSION_OUTCOME_EMERGENCY_OVER: SessionOutcome.ValueType  # 12
+""""emergency-over": the emergency is not yet or no longer valid."""
+SESSION_OUTCOME_BUDGET_EXHAUSTED: SessionOutcome.ValueType  # 13
+""""budget-exhausted": who asks, or its hospital, has had as many as it may, of today's or this month's."""
+SESSION_OUTCOME_NOT_OWN: SessionOutcome.ValueType  # 14
+""""not-own": these are not the asker's own records."""
 Global___SessionOutcome: _TypeAlias = SessionOutcome  # noqa: Y015
 
 class _PartKind:

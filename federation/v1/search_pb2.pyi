@@ -47,7 +47,7 @@ class _SearchOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchO
     SEARCH_OUTCOME_GRANT_SCOPE: _SearchOutcome.ValueType  # 7
     """"grant-scope": without the right "index", or for other department classes."""
     SEARCH_OUTCOME_EMERGENCY_REFUSED: _SearchOutcome.ValueType  # 8
-    """"emergency-refused": emergencies are not served in this release."""
+    """"emergency-refused": not for this reason, not by this doctor, not without a second clinician, or not here at all."""
     SEARCH_OUTCOME_DUTY_MISSING: _SearchOutcome.ValueType  # 9
     """"duty-missing": the grant is for those on duty, and no duty there was shown."""
     SEARCH_OUTCOME_DUTY_OVER: _SearchOutcome.ValueType  # 10
@@ -56,6 +56,12 @@ class _SearchOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchO
     """"deputy-over": the mandate or guardianship is not yet or no longer valid, or was taken back."""
     SEARCH_OUTCOME_DEPUTY_POWERS: _SearchOutcome.ValueType  # 12
     """"deputy-powers": it does not give the power to do this."""
+    SEARCH_OUTCOME_EMERGENCY_OVER: _SearchOutcome.ValueType  # 13
+    """"emergency-over": the emergency is not yet or no longer valid."""
+    SEARCH_OUTCOME_BUDGET_EXHAUSTED: _SearchOutcome.ValueType  # 14
+    """"budget-exhausted": who asks, or its hospital, has had as many as it may, of today's or this month's."""
+    SEARCH_OUTCOME_NOT_OWN: _SearchOutcome.ValueType  # 15
+    """"not-own": these are not the asker's own records."""
 
 class SearchOutcome(_SearchOutcome, metaclass=_SearchOutcomeEnumTypeWrapper):
     """What the public cloud found."""
@@ -77,7 +83,7 @@ SEARCH_OUTCOME_GRANT_REVOKED: SearchOutcome.ValueType  # 6
 SEARCH_OUTCOME_GRANT_SCOPE: SearchOutcome.ValueType  # 7
 """"grant-scope": without the right "index", or for other department classes."""
 SEARCH_OUTCOME_EMERGENCY_REFUSED: SearchOutcome.ValueType  # 8
-""""emergency-refused": emergencies are not served in this release."""
+""""emergency-refused": not for this reason, not by this doctor, not without a second clinician, or not here at all."""
 SEARCH_OUTCOME_DUTY_MISSING: SearchOutcome.ValueType  # 9
 """"duty-missing": the grant is for those on duty, and no duty there was shown."""
 SEARCH_OUTCOME_DUTY_OVER: SearchOutcome.ValueType  # 10
@@ -86,6 +92,12 @@ SEARCH_OUTCOME_DEPUTY_OVER: SearchOutcome.ValueType  # 11
 """"deputy-over": the mandate or guardianship is not yet or no longer valid, or was taken back."""
 SEARCH_OUTCOME_DEPUTY_POWERS: SearchOutcome.ValueType  # 12
 """"deputy-powers": it does not give the power to do this."""
+SEARCH_OUTCOME_EMERGENCY_OVER: SearchOutcome.ValueType  # 13
+""""emergency-over": the emergency is not yet or no longer valid."""
+SEARCH_OUTCOME_BUDGET_EXHAUSTED: SearchOutcome.ValueType  # 14
+""""budget-exhausted": who asks, or its hospital, has had as many as it may, of today's or this month's."""
+SEARCH_OUTCOME_NOT_OWN: SearchOutcome.ValueType  # 15
+""""not-own": these are not the asker's own records."""
 Global___SearchOutcome: _TypeAlias = SearchOutcome  # noqa: Y015
 
 @_typing.final

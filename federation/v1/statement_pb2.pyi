@@ -63,6 +63,8 @@ class _RightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Right.ValueType
     """"read": fetch records from a hospital (D4)."""
     RIGHT_WRITE: _Right.ValueType  # 3
     """"write": deposit the new encounter (STO)."""
+    RIGHT_LOG: _Right.ValueType  # 4
+    """"log": read who did. In no grant: it is the patient's own, and its deputies'."""
 
 class Right(_Right, metaclass=_RightEnumTypeWrapper):
     """What may be done with a patient's records."""
@@ -75,6 +77,8 @@ RIGHT_READ: Right.ValueType  # 2
 """"read": fetch records from a hospital (D4)."""
 RIGHT_WRITE: Right.ValueType  # 3
 """"write": deposit the new encounter (STO)."""
+RIGHT_LOG: Right.ValueType  # 4
+""""log": read who did. In no grant: it is the patient's own, and its deputies'."""
 Global___Right: _TypeAlias = Right  # noqa: Y015
 
 class _Sensitivity:
@@ -925,72 +929,66 @@ Global___Duty: _TypeAlias = Duty  # noqa: Y015
 
 @_typing.final
 class Emergency(_message.Message):
-    """Access without the patient's consent, label "bg", signed by PRK_D. Reserved: this release refuses every one
-    (EMERGENCY_NOT_SUPPORTED).
+    """Access without the patient's consent, label "bg", signed by PRK_D; where policy asks for a second clinician, signed by that
+    one's PRK_D, too, under label "bg-second".
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PATIENT_ID_FIELD_NUMBER: _builtins.int
     DOCTOR_ID_FIELD_NUMBER: _builtins.int
-    DOCTOR_CERTIFICATE_DIGEST_FIELD_NUMBER: _builtins.int
     HOSPITAL_FIELD_NUMBER: _builtins.int
     REASON_CODE_FIELD_NUMBER: _builtins.int
     NOTE_DIGEST_FIELD_NUMBER: _builtins.int
-    NONCE_FIELD_NUMBER: _builtins.int
+    EMERGENCY_ID_FIELD_NUMBER: _builtins.int
     SECOND_DOCTOR_ID_FIELD_NUMBER: _builtins.int
-    DECLARED_AT_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
     NOT_AFTER_FIELD_NUMBER: _builtins.int
     patient_id: _builtins.str
     """ID_P."""
     doctor_id: _builtins.str
     """ID_D; the signer."""
-    doctor_certificate_digest: _builtins.bytes
-    """H(Cert_D)."""
     hospital: _builtins.str
-    """ID_HPC, or "*"."""
+    """ID_HPC where records are asked for, or "*"."""
     reason_code: _builtins.str
-    """A code of the federation's published list."""
+    """A code of the list that the receiver's policy has."""
     note_digest: _builtins.bytes
     """H(note): what the doctor wrote down."""
-    nonce: _builtins.bytes
-    """16 random bytes."""
+    emergency_id: _builtins.bytes
+    """16 random bytes: names it."""
     second_doctor_id: _builtins.str
     """ID of the second clinician, where policy asks for one."""
-    declared_at: _builtins.int
-    """When it was declared."""
+    not_before: _builtins.int
+    """Start of validity: when it was declared."""
     not_after: _builtins.int
-    """At most 1 hour after declared_at."""
+    """End of validity, not itself included; at most 1 hour after the start."""
     def __init__(
         self,
         *,
         patient_id: _builtins.str | None = ...,
         doctor_id: _builtins.str | None = ...,
-        doctor_certificate_digest: _builtins.bytes | None = ...,
         hospital: _builtins.str | None = ...,
         reason_code: _builtins.str | None = ...,
         note_digest: _builtins.bytes | None = ...,
-        nonce: _builtins.bytes | None = ...,
+        emergency_id: _builtins.bytes | None = ...,
         second_doctor_id: _builtins.str | None = ...,
-        declared_at: _builtins.int | None = ...,
+        not_before: _builtins.int | None = ...,
         not_after: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_declared_at", b"_declared_at", "_doctor_certificate_digest", b"_doctor_certificate_digest", "_doctor_id", b"_doctor_id", "_hospital", b"_hospital", "_nonce", b"_nonce", "_not_after", b"_not_after", "_note_digest", b"_note_digest", "_patient_id", b"_patient_id", "_reason_code", b"_reason_code", "_second_doctor_id", b"_second_doctor_id", "declared_at", b"declared_at", "doctor_certificate_digest", b"doctor_certificate_digest", "doctor_id", b"doctor_id", "hospital", b"hospital", "nonce", b"nonce", "not_after", b"not_after", "note_digest", b"note_digest", "patient_id", b"patient_id", "reason_code", b"reason_code", "second_doctor_id", b"second_doctor_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_doctor_id", b"_doctor_id", "_emergency_id", b"_emergency_id", "_hospital", b"_hospital", "_not_after", b"_not_after", "_not_before", b"_not_before", "_note_digest", b"_note_digest", "_patient_id", b"_patient_id", "_reason_code", b"_reason_code", "_second_doctor_id", b"_second_doctor_id", "doctor_id", b"doctor_id", "emergency_id", b"emergency_id", "hospital", b"hospital", "not_after", b"not_after", "not_before", b"not_before", "note_digest", b"note_digest", "patient_id", b"patient_id", "reason_code", b"reason_code", "second_doctor_id", b"second_doctor_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_declared_at", b"_declared_at", "_doctor_certificate_digest", b"_doctor_certificate_digest", "_doctor_id", b"_doctor_id", "_hospital", b"_hospital", "_nonce", b"_nonce", "_not_after", b"_not_after", "_note_digest", b"_note_digest", "_patient_id", b"_patient_id", "_reason_code", b"_reason_code", "_second_doctor_id", b"_second_doctor_id", "declared_at", b"declared_at", "doctor_certificate_digest", b"doctor_certificate_digest", "doctor_id", b"doctor_id", "hospital", b"hospital", "nonce", b"nonce", "not_after", b"not_after", "note_digest", b"note_digest", "patient_id", b"patient_id", "reason_code", b"reason_code", "second_doctor_id", b"second_doctor_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_doctor_id", b"_doctor_id", "_emergency_id", b"_emergency_id", "_hospital", b"_hospital", "_not_after", b"_not_after", "_not_before", b"_not_before", "_note_digest", b"_note_digest", "_patient_id", b"_patient_id", "_reason_code", b"_reason_code", "_second_doctor_id", b"_second_doctor_id", "doctor_id", b"doctor_id", "emergency_id", b"emergency_id", "hospital", b"hospital", "not_after", b"not_after", "not_before", b"not_before", "note_digest", b"note_digest", "patient_id", b"patient_id", "reason_code", b"reason_code", "second_doctor_id", b"second_doctor_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__declared_at: _TypeAlias = _typing.Literal["declared_at"]  # noqa: Y015
-    _WhichOneofArgType__declared_at: _TypeAlias = _typing.Literal["_declared_at", b"_declared_at"]  # noqa: Y015
-    _WhichOneofReturnType__doctor_certificate_digest: _TypeAlias = _typing.Literal["doctor_certificate_digest"]  # noqa: Y015
-    _WhichOneofArgType__doctor_certificate_digest: _TypeAlias = _typing.Literal["_doctor_certificate_digest", b"_doctor_certificate_digest"]  # noqa: Y015
     _WhichOneofReturnType__doctor_id: _TypeAlias = _typing.Literal["doctor_id"]  # noqa: Y015
     _WhichOneofArgType__doctor_id: _TypeAlias = _typing.Literal["_doctor_id", b"_doctor_id"]  # noqa: Y015
+    _WhichOneofReturnType__emergency_id: _TypeAlias = _typing.Literal["emergency_id"]  # noqa: Y015
+    _WhichOneofArgType__emergency_id: _TypeAlias = _typing.Literal["_emergency_id", b"_emergency_id"]  # noqa: Y015
     _WhichOneofReturnType__hospital: _TypeAlias = _typing.Literal["hospital"]  # noqa: Y015
     _WhichOneofArgType__hospital: _TypeAlias = _typing.Literal["_hospital", b"_hospital"]  # noqa: Y015
-    _WhichOneofReturnType__nonce: _TypeAlias = _typing.Literal["nonce"]  # noqa: Y015
-    _WhichOneofArgType__nonce: _TypeAlias = _typing.Literal["_nonce", b"_nonce"]  # noqa: Y015
     _WhichOneofReturnType__not_after: _TypeAlias = _typing.Literal["not_after"]  # noqa: Y015
     _WhichOneofArgType__not_after: _TypeAlias = _typing.Literal["_not_after", b"_not_after"]  # noqa: Y015
+    _WhichOneofReturnType__not_before: _TypeAlias = _typing.Literal["not_before"]  # noqa: Y015
+    _WhichOneofArgType__not_before: _TypeAlias = _typing.Literal["_not_before", b"_not_before"]  # noqa: Y015
     _WhichOneofReturnType__note_digest: _TypeAlias = _typing.Literal["note_digest"]  # noqa: Y015
     _WhichOneofArgType__note_digest: _TypeAlias = _typing.Literal["_note_digest", b"_note_digest"]  # noqa: Y015
     _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
@@ -1000,17 +998,15 @@ class Emergency(_message.Message):
     _WhichOneofReturnType__second_doctor_id: _TypeAlias = _typing.Literal["second_doctor_id"]  # noqa: Y015
     _WhichOneofArgType__second_doctor_id: _TypeAlias = _typing.Literal["_second_doctor_id", b"_second_doctor_id"]  # noqa: Y015
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__declared_at) -> _WhichOneofReturnType__declared_at | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__doctor_certificate_digest) -> _WhichOneofReturnType__doctor_certificate_digest | None: ...
-    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__doctor_id) -> _WhichOneofReturnType__doctor_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__emergency_id) -> _WhichOneofReturnType__emergency_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital) -> _WhichOneofReturnType__hospital | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__nonce) -> _WhichOneofReturnType__nonce | None: ...
-    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__not_after) -> _WhichOneofReturnType__not_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_before) -> _WhichOneofReturnType__not_before | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__note_digest) -> _WhichOneofReturnType__note_digest | None: ...
     @_typing.overload

@@ -95,7 +95,7 @@ const (
 	SessionOutcome_SESSION_OUTCOME_GRANT_SCOPE SessionOutcome = 5
 	// "grant-missing": none was sent.
 	SessionOutcome_SESSION_OUTCOME_GRANT_MISSING SessionOutcome = 6
-	// "emergency-refused": emergencies are not served in this release.
+	// "emergency-refused": not for this reason, not by this doctor, not without a second clinician, or not here at all.
 	SessionOutcome_SESSION_OUTCOME_EMERGENCY_REFUSED SessionOutcome = 7
 	// "duty-missing": the grant is for those on duty, or this is a deposit, and no duty there was shown.
 	SessionOutcome_SESSION_OUTCOME_DUTY_MISSING SessionOutcome = 8
@@ -105,6 +105,12 @@ const (
 	SessionOutcome_SESSION_OUTCOME_DEPUTY_OVER SessionOutcome = 10
 	// "deputy-powers": it does not give the power to do this.
 	SessionOutcome_SESSION_OUTCOME_DEPUTY_POWERS SessionOutcome = 11
+	// "emergency-over": the emergency is not yet or no longer valid.
+	SessionOutcome_SESSION_OUTCOME_EMERGENCY_OVER SessionOutcome = 12
+	// "budget-exhausted": who asks, or its hospital, has had as many as it may, of today's or this month's.
+	SessionOutcome_SESSION_OUTCOME_BUDGET_EXHAUSTED SessionOutcome = 13
+	// "not-own": these are not the asker's own records.
+	SessionOutcome_SESSION_OUTCOME_NOT_OWN SessionOutcome = 14
 )
 
 // Enum value maps for SessionOutcome.
@@ -122,6 +128,9 @@ var (
 		9:  "SESSION_OUTCOME_DUTY_OVER",
 		10: "SESSION_OUTCOME_DEPUTY_OVER",
 		11: "SESSION_OUTCOME_DEPUTY_POWERS",
+		12: "SESSION_OUTCOME_EMERGENCY_OVER",
+		13: "SESSION_OUTCOME_BUDGET_EXHAUSTED",
+		14: "SESSION_OUTCOME_NOT_OWN",
 	}
 	SessionOutcome_value = map[string]int32{
 		"SESSION_OUTCOME_UNSPECIFIED":       0,
@@ -136,6 +145,9 @@ var (
 		"SESSION_OUTCOME_DUTY_OVER":         9,
 		"SESSION_OUTCOME_DEPUTY_OVER":       10,
 		"SESSION_OUTCOME_DEPUTY_POWERS":     11,
+		"SESSION_OUTCOME_EMERGENCY_OVER":    12,
+		"SESSION_OUTCOME_BUDGET_EXHAUSTED":  13,
+		"SESSION_OUTCOME_NOT_OWN":           14,
 	}
 )
 
@@ -1883,7 +1895,7 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPURPOSE_READ\x10\x01\x12\x11\n" +
-	"\rPURPOSE_STORE\x10\x02*\xa2\x03\n" +
+	"\rPURPOSE_STORE\x10\x02*\x89\x04\n" +
 	"\x0eSessionOutcome\x12\x1f\n" +
 	"\x1bSESSION_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SESSION_OUTCOME_SERVED\x10\x01\x12\x1d\n" +
@@ -1897,7 +1909,10 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x19SESSION_OUTCOME_DUTY_OVER\x10\t\x12\x1f\n" +
 	"\x1bSESSION_OUTCOME_DEPUTY_OVER\x10\n" +
 	"\x12!\n" +
-	"\x1dSESSION_OUTCOME_DEPUTY_POWERS\x10\v*Z\n" +
+	"\x1dSESSION_OUTCOME_DEPUTY_POWERS\x10\v\x12\"\n" +
+	"\x1eSESSION_OUTCOME_EMERGENCY_OVER\x10\f\x12$\n" +
+	" SESSION_OUTCOME_BUDGET_EXHAUSTED\x10\r\x12\x1b\n" +
+	"\x17SESSION_OUTCOME_NOT_OWN\x10\x0e*Z\n" +
 	"\bPartKind\x12\x19\n" +
 	"\x15PART_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PART_KIND_FHIR_BUNDLE\x10\x01\x12\x18\n" +

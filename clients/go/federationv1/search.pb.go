@@ -44,7 +44,7 @@ const (
 	SearchOutcome_SEARCH_OUTCOME_GRANT_REVOKED SearchOutcome = 6
 	// "grant-scope": without the right "index", or for other department classes.
 	SearchOutcome_SEARCH_OUTCOME_GRANT_SCOPE SearchOutcome = 7
-	// "emergency-refused": emergencies are not served in this release.
+	// "emergency-refused": not for this reason, not by this doctor, not without a second clinician, or not here at all.
 	SearchOutcome_SEARCH_OUTCOME_EMERGENCY_REFUSED SearchOutcome = 8
 	// "duty-missing": the grant is for those on duty, and no duty there was shown.
 	SearchOutcome_SEARCH_OUTCOME_DUTY_MISSING SearchOutcome = 9
@@ -54,6 +54,12 @@ const (
 	SearchOutcome_SEARCH_OUTCOME_DEPUTY_OVER SearchOutcome = 11
 	// "deputy-powers": it does not give the power to do this.
 	SearchOutcome_SEARCH_OUTCOME_DEPUTY_POWERS SearchOutcome = 12
+	// "emergency-over": the emergency is not yet or no longer valid.
+	SearchOutcome_SEARCH_OUTCOME_EMERGENCY_OVER SearchOutcome = 13
+	// "budget-exhausted": who asks, or its hospital, has had as many as it may, of today's or this month's.
+	SearchOutcome_SEARCH_OUTCOME_BUDGET_EXHAUSTED SearchOutcome = 14
+	// "not-own": these are not the asker's own records.
+	SearchOutcome_SEARCH_OUTCOME_NOT_OWN SearchOutcome = 15
 )
 
 // Enum value maps for SearchOutcome.
@@ -72,6 +78,9 @@ var (
 		10: "SEARCH_OUTCOME_DUTY_OVER",
 		11: "SEARCH_OUTCOME_DEPUTY_OVER",
 		12: "SEARCH_OUTCOME_DEPUTY_POWERS",
+		13: "SEARCH_OUTCOME_EMERGENCY_OVER",
+		14: "SEARCH_OUTCOME_BUDGET_EXHAUSTED",
+		15: "SEARCH_OUTCOME_NOT_OWN",
 	}
 	SearchOutcome_value = map[string]int32{
 		"SEARCH_OUTCOME_UNSPECIFIED":       0,
@@ -87,6 +96,9 @@ var (
 		"SEARCH_OUTCOME_DUTY_OVER":         10,
 		"SEARCH_OUTCOME_DEPUTY_OVER":       11,
 		"SEARCH_OUTCOME_DEPUTY_POWERS":     12,
+		"SEARCH_OUTCOME_EMERGENCY_OVER":    13,
+		"SEARCH_OUTCOME_BUDGET_EXHAUSTED":  14,
+		"SEARCH_OUTCOME_NOT_OWN":           15,
 	}
 )
 
@@ -621,7 +633,7 @@ const file_federation_v1_search_proto_rawDesc = "" +
 	"\b_sent_atB\b\n" +
 	"\x06_proofB\f\n" +
 	"\n" +
-	"_signature*\xb1\x03\n" +
+	"_signature*\x95\x04\n" +
 	"\rSearchOutcome\x12\x1e\n" +
 	"\x1aSEARCH_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SEARCH_OUTCOME_FOUND\x10\x01\x12\x17\n" +
@@ -636,7 +648,10 @@ const file_federation_v1_search_proto_rawDesc = "" +
 	"\x18SEARCH_OUTCOME_DUTY_OVER\x10\n" +
 	"\x12\x1e\n" +
 	"\x1aSEARCH_OUTCOME_DEPUTY_OVER\x10\v\x12 \n" +
-	"\x1cSEARCH_OUTCOME_DEPUTY_POWERS\x10\f2V\n" +
+	"\x1cSEARCH_OUTCOME_DEPUTY_POWERS\x10\f\x12!\n" +
+	"\x1dSEARCH_OUTCOME_EMERGENCY_OVER\x10\r\x12#\n" +
+	"\x1fSEARCH_OUTCOME_BUDGET_EXHAUSTED\x10\x0e\x12\x1a\n" +
+	"\x16SEARCH_OUTCOME_NOT_OWN\x10\x0f2V\n" +
 	"\rSearchService\x12E\n" +
 	"\x06Search\x12\x1c.federation.v1.SearchRequest\x1a\x1d.federation.v1.SearchResponseBL\n" +
 	"\x1eexample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3"

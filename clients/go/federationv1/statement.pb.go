@@ -93,6 +93,8 @@ const (
 	Right_RIGHT_READ Right = 2
 	// "write": deposit the new encounter (STO).
 	Right_RIGHT_WRITE Right = 3
+	// "log": read who did. In no grant: it is the patient's own, and its deputies'.
+	Right_RIGHT_LOG Right = 4
 )
 
 // Enum value maps for Right.
@@ -102,12 +104,14 @@ var (
 		1: "RIGHT_INDEX",
 		2: "RIGHT_READ",
 		3: "RIGHT_WRITE",
+		4: "RIGHT_LOG",
 	}
 	Right_value = map[string]int32{
 		"RIGHT_UNSPECIFIED": 0,
 		"RIGHT_INDEX":       1,
 		"RIGHT_READ":        2,
 		"RIGHT_WRITE":       3,
+		"RIGHT_LOG":         4,
 	}
 )
 
@@ -1405,30 +1409,28 @@ func (x *Duty) GetNotAfter() uint64 {
 	return 0
 }
 
-// Access without the patient's consent, label "bg", signed by PRK_D. Reserved: this release refuses every one
-// (EMERGENCY_NOT_SUPPORTED).
+// Access without the patient's consent, label "bg", signed by PRK_D; where policy asks for a second clinician, signed by that
+// one's PRK_D, too, under label "bg-second".
 type Emergency struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_P.
 	PatientId *string `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
 	// ID_D; the signer.
 	DoctorId *string `protobuf:"bytes,2,opt,name=doctor_id,json=doctorId,proto3,oneof" json:"doctor_id,omitempty"`
-	// H(Cert_D).
-	DoctorCertificateDigest []byte `protobuf:"bytes,3,opt,name=doctor_certificate_digest,json=doctorCertificateDigest,proto3,oneof" json:"doctor_certificate_digest,omitempty"`
-	// ID_HPC, or "*".
-	Hospital *string `protobuf:"bytes,4,opt,name=hospital,proto3,oneof" json:"hospital,omitempty"`
-	// A code of the federation's published list.
-	ReasonCode *string `protobuf:"bytes,5,opt,name=reason_code,json=reasonCode,proto3,oneof" json:"reason_code,omitempty"`
+	// ID_HPC where records are asked for, or "*".
+	Hospital *string `protobuf:"bytes,3,opt,name=hospital,proto3,oneof" json:"hospital,omitempty"`
+	// A code of the list that the receiver's policy has.
+	ReasonCode *string `protobuf:"bytes,4,opt,name=reason_code,json=reasonCode,proto3,oneof" json:"reason_code,omitempty"`
 	// H(note): what the doctor wrote down.
-	NoteDigest []byte `protobuf:"bytes,6,opt,name=note_digest,json=noteDigest,proto3,oneof" json:"note_digest,omitempty"`
-	// 16 random bytes.
-	Nonce []byte `protobuf:"bytes,7,opt,name=nonce,proto3,oneof" json:"nonce,omitempty"`
+	NoteDigest []byte `protobuf:"bytes,5,opt,name=note_digest,json=noteDigest,proto3,oneof" json:"note_digest,omitempty"`
+	// 16 random bytes: names it.
+	EmergencyId []byte `protobuf:"bytes,6,opt,name=emergency_id,json=emergencyId,proto3,oneof" json:"emergency_id,omitempty"`
 	// ID of the second clinician, where policy asks for one.
-	SecondDoctorId *string `protobuf:"bytes,8,opt,name=second_doctor_id,json=secondDoctorId,proto3,oneof" json:"second_doctor_id,omitempty"`
-	// When it was declared.
-	DeclaredAt *uint64 `protobuf:"varint,9,opt,name=declared_at,json=declaredAt,proto3,oneof" json:"declared_at,omitempty"`
-	// At most 1 hour after declared_at.
-	NotAfter      *uint64 `protobuf:"varint,10,opt,name=not_after,json=notAfter,proto3,oneof" json:"not_after,omitempty"`
+	SecondDoctorId *string `protobuf:"bytes,7,opt,name=second_doctor_id,json=secondDoctorId,proto3,oneof" json:"second_doctor_id,omitempty"`
+	// Start of validity: when it was declared.
+	NotBefore *uint64 `protobuf:"varint,8,opt,name=not_before,json=notBefore,proto3,oneof" json:"not_before,omitempty"`
+	// End of validity, not itself included; at most 1 hour after the start.
+	NotAfter      *uint64 `protobuf:"varint,9,opt,name=not_after,json=notAfter,proto3,oneof" json:"not_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1477,13 +1479,6 @@ func (x *Emergency) GetDoctorId() string {
 	return ""
 }
 
-func (x *Emergency) GetDoctorCertificateDigest() []byte {
-	if x != nil {
-		return x.DoctorCertificateDigest
-	}
-	return nil
-}
-
 func (x *Emergency) GetHospital() string {
 	if x != nil && x.Hospital != nil {
 		return *x.Hospital
@@ -1505,9 +1500,9 @@ func (x *Emergency) GetNoteDigest() []byte {
 	return nil
 }
 
-func (x *Emergency) GetNonce() []byte {
+func (x *Emergency) GetEmergencyId() []byte {
 	if x != nil {
-		return x.Nonce
+		return x.EmergencyId
 	}
 	return nil
 }
@@ -1519,9 +1514,9 @@ func (x *Emergency) GetSecondDoctorId() string {
 	return ""
 }
 
-func (x *Emergency) GetDeclaredAt() uint64 {
-	if x != nil && x.DeclaredAt != nil {
-		return *x.DeclaredAt
+func (x *Emergency) GetNotBefore() uint64 {
+	if x != nil && x.NotBefore != nil {
+		return *x.NotBefore
 	}
 	return 0
 }
@@ -1973,34 +1968,31 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\x15_verifying_key_digestB\r\n" +
 	"\v_not_beforeB\f\n" +
 	"\n" +
-	"_not_after\"\x88\x05\n" +
+	"_not_after\"\xb2\x04\n" +
 	"\tEmergency\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12(\n" +
-	"\tdoctor_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x02H\x01R\bdoctorId\x88\x01\x01\x12G\n" +
-	"\x19doctor_certificate_digest\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x02R\x17doctorCertificateDigest\x88\x01\x01\x12'\n" +
-	"\bhospital\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\b\n" +
-	"H\x03R\bhospital\x88\x01\x01\x12,\n" +
-	"\vreason_code\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\x10 H\x04R\n" +
+	"\tdoctor_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x02H\x01R\bdoctorId\x88\x01\x01\x12'\n" +
+	"\bhospital\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\b\n" +
+	"H\x02R\bhospital\x88\x01\x01\x12,\n" +
+	"\vreason_code\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\x10 H\x03R\n" +
 	"reasonCode\x88\x01\x01\x12,\n" +
-	"\vnote_digest\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x05R\n" +
-	"noteDigest\x88\x01\x01\x12!\n" +
-	"\x05nonce\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x06R\x05nonce\x88\x01\x01\x127\n" +
-	"\x10second_doctor_id\x18\b \x01(\tB\b\xca\xda\x18\x04\b\x02 \x01H\aR\x0esecondDoctorId\x88\x01\x01\x12,\n" +
-	"\vdeclared_at\x18\t \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\bR\n" +
-	"declaredAt\x88\x01\x01\x12(\n" +
-	"\tnot_after\x18\n" +
-	" \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\tR\bnotAfter\x88\x01\x01B\r\n" +
+	"\vnote_digest\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x04R\n" +
+	"noteDigest\x88\x01\x01\x12.\n" +
+	"\femergency_id\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x05R\vemergencyId\x88\x01\x01\x127\n" +
+	"\x10second_doctor_id\x18\a \x01(\tB\b\xca\xda\x18\x04\b\x02 \x01H\x06R\x0esecondDoctorId\x88\x01\x01\x12*\n" +
+	"\n" +
+	"not_before\x18\b \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\aR\tnotBefore\x88\x01\x01\x12(\n" +
+	"\tnot_after\x18\t \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\bR\bnotAfter\x88\x01\x01B\r\n" +
 	"\v_patient_idB\f\n" +
 	"\n" +
-	"_doctor_idB\x1c\n" +
-	"\x1a_doctor_certificate_digestB\v\n" +
+	"_doctor_idB\v\n" +
 	"\t_hospitalB\x0e\n" +
 	"\f_reason_codeB\x0e\n" +
-	"\f_note_digestB\b\n" +
-	"\x06_nonceB\x13\n" +
-	"\x11_second_doctor_idB\x0e\n" +
-	"\f_declared_atB\f\n" +
+	"\f_note_digestB\x0f\n" +
+	"\r_emergency_idB\x13\n" +
+	"\x11_second_doctor_idB\r\n" +
+	"\v_not_beforeB\f\n" +
 	"\n" +
 	"_not_after\"\xbb\x01\n" +
 	"\x06CrlPin\x12:\n" +
@@ -2037,13 +2029,14 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fROLE_PATIENT\x10\x01\x12\x0f\n" +
 	"\vROLE_DOCTOR\x10\x02\x12\x11\n" +
-	"\rROLE_HOSPITAL\x10\x03*P\n" +
+	"\rROLE_HOSPITAL\x10\x03*_\n" +
 	"\x05Right\x12\x15\n" +
 	"\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vRIGHT_INDEX\x10\x01\x12\x0e\n" +
 	"\n" +
 	"RIGHT_READ\x10\x02\x12\x0f\n" +
-	"\vRIGHT_WRITE\x10\x03*v\n" +
+	"\vRIGHT_WRITE\x10\x03\x12\r\n" +
+	"\tRIGHT_LOG\x10\x04*v\n" +
 	"\vSensitivity\x12\x1b\n" +
 	"\x17SENSITIVITY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SENSITIVITY_NORMAL\x10\x01\x12\x1a\n" +
