@@ -11,6 +11,7 @@ from federation.party.hand_over import HandOver, HandOverAwaited
 from federation.party.trust import Between, TrustKeeper
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.bundle import TrustedBundle
+from federation.protocol.doctor_certificate import authority_id_of
 from federation.protocol.identities import Identified
 from federation.protocol.parties import Party
 from federation.protocol.registration import Applicant, Registered
@@ -277,12 +278,15 @@ class Member(Identified):
             return self._party[1]
 
     def _load(self, encryption_key_statement: SignedStatement, signed: SignedStatement, now: Instant) -> Party:
-        own = self._own(signed, now)
+        own = replace(self._own(signed, now), authority_id=self._authority_id())
         secret = self.keys.registration_secret(
             own.registration_point, own.issuer_public_key, own.credential, own.serial
         )
         signing_key = self.keys.signing_key_for(own.verifying_key)
         return Party(own, signing_key, secret, self.epochs, encryption_key_statement, self.certificate)
+
+    def _authority_id(self) -> str:
+        return authority_id_of(self.certificate, self.anchors.authorities) if self.certificate else ""
 
     def _own(self, signed: SignedStatement, now: Instant) -> VerifiedParty:
         return self.verifier().party(signed, peek_statement(KeyStatement, signed).role, now=now)

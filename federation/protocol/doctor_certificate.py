@@ -84,6 +84,13 @@ def authority_of(certificate: x509.Certificate, authorities: Sequence[Authority]
     raise CertificateIllegal("Cert_D comes from no medical authority of this federation, or only says so")  # cert.2
 
 
+def authority_id_of(der: bytes, authorities: Sequence[Authority]) -> str:
+    """Return the name of the authority that certified a doctor, for its own use; nothing where none of these did."""
+    with suppress(CertificateIllegal):
+        return authority_of(read_certificate(der), authorities).authority_id
+    return ""
+
+
 def _require_end_entity(certificate: x509.Certificate) -> None:
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value

@@ -9,14 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from federation.protocol import consultation, record, search
-from federation.protocol.access import AccessClaim, Terms, make_grant
+from federation.protocol.access import ToDoctor, Validity
+from federation.protocol.consent import Shift, Terms, make_duty, make_grant
 from federation.protocol.consultation import code_digest
 from federation.protocol.frames import Piece
 from federation.protocol.handshake import ReceivedOpening, Session, SessionKeys
 from federation.protocol.parsing import check
+from federation.protocol.parties import Party
 from federation.protocol.sealing import UNNAMED, Context
+from federation.protocol.shown import Shown
 from federation.protocol.verifier import Peer, Verifier
-from federation.v1 import record_pb2, search_pb2, statement_pb2
+from federation.v1 import record_pb2, search_pb2
+from federation.v1.access_pb2 import Access, Consent, OwnAccess, ShownDuty
 from federation.v1.consultation_pb2 import (
     BiosignalDelivery,
     CloseRoomRequest,
@@ -26,7 +30,7 @@ from federation.v1.consultation_pb2 import (
     OpenRoomRequest,
 )
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
-from federation.v1.statement_pb2 import SignedStatement
+from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE
 from keystore.transcript import digest
 from tests.vectors.signed import Facts
 from tests.vectors.single_calls import DEPARTMENT_CLASS, HANDLE, call_all
@@ -47,7 +51,20 @@ class Consulted:
 
     patient: consultation.AwaitingDiagnosis
     doctor: consultation.InConsultation
-    grant: SignedStatement
+    consent: Consent
+
+
+TERMS = Terms(("*",), ("*",), (RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE))
+HOUR_MS = 3_600_000
+
+
+def duty(world: World) -> ShownDuty:
+    """The doctor's duty at its hospital, for a day."""
+    shift = Shift(
+        b"a doctor's shift", world.doctor.identity, (DEPARTMENT_CLASS,), Validity(world.now, world.now + 24 * HOUR_MS)
+    )
+    stated = make_duty(world.hospital, shift, world.doctor.self_.verifying_key)
+    return ShownDuty(duty=stated, key_statement=world.hospital.self_.key_statement)
 
 
 def room(world: World) -> tuple[GetRoomResponse, bytes]:
@@ -60,6 +77,7 @@ def room(world: World) -> tuple[GetRoomResponse, bytes]:
         encryption_key_statement=own.encryption_key_statement,
         revocation_list=world.cloud.revocation_list,
         certificate_revocation_list=world.cloud.crls[0],
+        duty=duty(world),
     )
     return served, code_digest(statement.statement, statement.signature, own.certificate)
 
@@ -145,53 +163,57 @@ def deliver(
     """P2, in two frames."""
     now = world.now
     certificate = world.doctor.certificate
-    grant = make_grant(
-        world.patient, world.doctor.identity, certificate, Terms(), now=now, entropy=world.entropy("grant")
-    )
-    waiting, frames = established.deliver(BIOSIGNAL, grant, now=now)
+    grantee = ToDoctor(world.doctor.identity, "M:chamber")
+    grant = make_grant(world.patient, grantee, TERMS, now=now, entropy=world.entropy("grant"))
+    consent = Consent(grant=grant, key_statement=world.patient.self_.key_statement)
+    waiting, frames = established.deliver(BIOSIGNAL, Shown.by_consent(consent, world.patient.identity), now=now)
     facts = Facts(
         transcript_hash=replying.session.transcript_hash, doctor_id=world.doctor.identity, certificate=certificate
     )
     state: Any = replying
     for number, frame in enumerate(frames):
         framed = "p2", replying.receiving.keys
-        receive = _receiving(state, world.verifier)
+        receive = _receiving(state, world.verifier, duty(world))
         kind = BiosignalDelivery if frame.last else None
         state = carry(Step(f"P2-{number}", kind, frame, receive, None, framed, facts, world.patient.signing_key))
-    return Consulted(waiting, state, grant)
+    return Consulted(waiting, state, consent)
 
 
-def _receiving(state: Any, verifier: Verifier) -> Callable[..., Any]:
-    return lambda message, *, now, admitted=True: state.receive(message, verifier, now=now)
+def _receiving(state: Any, verifier: Verifier, *more: Any) -> Callable[..., Any]:
+    return lambda message, *, now, admitted=True: state.receive(message, verifier, *more, now=now)
 
 
-def _claim(world: World, grant: SignedStatement) -> AccessClaim:
-    return AccessClaim(world.patient.identity, grant, world.patient.self_.key_statement)
+def by_consent(world: World, consent: Consent) -> Shown:
+    """What the doctor shows: the consent, and that it is on duty."""
+    return Shown.by_consent(consent, world.patient.identity, duty(world))
 
 
-def look_up(world: World, carry: Carry, grant: SignedStatement) -> search.Answer:
+def own(world: World) -> Shown:
+    """What the patient shows for its own records."""
+    return Shown(world.patient.identity, Access(own=OwnAccess()))
+
+
+def look_up(world: World, carry: Carry, asker: Party, shown: Shown, suffix: str = "") -> search.Answer:
     """D2, C."""
     now, cloud, verifier = world.now, world.cloud, world.verifier
-    question = search.Question(_claim(world, grant), DEPARTMENT_CLASS)
-    waiting, opening = search.ask(
-        world.doctor, question, cloud.encryption_key, verifier, now=now, entropy=world.entropy("D2")
-    )
-    serial = world.doctor.self_.serial
+    question = search.Question(shown, DEPARTMENT_CLASS)
+    draws = world.entropy("D2" + suffix)
+    waiting, opening = search.ask(asker, question, cloud.encryption_key, verifier, now=now, entropy=draws)
+    own = asker.self_
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> search.VerifiedQuery:
         claimed = search.receive_query(message, cloud.keyring, verifier, now=now)
-        known = claimed.claimed_doctor == world.doctor.identity
-        pending = claimed.verify(serial if known else None, world.doctor_shared_key, verifier, now=now)
+        known = claimed.claimed_asker == asker.identity
+        pending = claimed.verify(own.serial if known else None, world.shared_key(asker), verifier, now=now)
         query = pending.admit(admitted)
-        query.authorize(verifier, now=now)
+        query.decide(verifier, now=now)
         return query
 
     key = cloud.keyring.find(opening.key_id)
     context = Context("d2", UNNAMED, cloud.identity, key.key_id, opening.session_id, now)
-    own = world.doctor.self_
     facts = Facts(cloud_id=cloud.identity, registration_point=own.registration_point, serial=own.serial)
-    signer = world.doctor.signing_key
-    query = carry(Step("D2", search_pb2.SearchQuery, opening, receive, (key, context), None, facts, signer))
+    step = Step("D2" + suffix, search_pb2.SearchQuery, opening, receive, (key, context), None, facts, asker.signing_key)
+    query = carry(step)
     hospital = world.hospital
     row = search_pb2.IndexRow(
         hospital_id=hospital.identity,
@@ -203,11 +225,9 @@ def look_up(world: World, carry: Carry, grant: SignedStatement) -> search.Answer
     )
     findings = search.Findings(search_pb2.SEARCH_OUTCOME_FOUND, (row,))
     reply = query.answer(findings, cloud.identity, cloud.signing_key, now=now)
-    context = Context(
-        "c", cloud.identity, world.doctor.identity, waiting.decryption_key.key_id, opening.session_id, now
-    )
+    context = Context("c", cloud.identity, asker.identity, waiting.decryption_key.key_id, opening.session_id, now)
     step = Step(
-        "C",
+        "C" + suffix,
         search_pb2.SearchAnswer,
         reply,
         lambda message, *, now, admitted=True: waiting.receive(message, verifier, now=now),
@@ -220,14 +240,14 @@ def look_up(world: World, carry: Carry, grant: SignedStatement) -> search.Answer
 
 
 def establish(
-    world: World, carry: Carry, intent: record.Intent, suffix: str
+    world: World, carry: Carry, asker: Party, intent: record.Intent, suffix: str
 ) -> tuple[record.Established, record.AwaitingRequest]:
     """D3, H1."""
     now, verifier, hospital = world.now, world.verifier, world.hospital
     key = verifier.encryption_key(hospital.encryption_key_statement, hospital.self_, now=now)
     addressed = Peer(hospital.self_, key)
     waiting, opening = record.begin(
-        world.doctor, addressed, intent, verifier, now=now, entropy=world.entropy("D3" + suffix)
+        asker, addressed, intent, verifier, now=now, entropy=world.entropy("D3" + suffix)
     )
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> ReceivedOpening[Any, Any, Any]:
@@ -236,18 +256,18 @@ def establish(
     own_key = hospital.keyring.find(opening.key_id)
     context = Context("d3", UNNAMED, hospital.identity, own_key.key_id, opening.session_id, now)
     facts = Facts(
-        issuer_public_key=world.issuer_of("doctor"),
+        issuer_public_key=world.issuer_of(world.role_of(asker)),
         receiver=hospital.identity,
         key_id=own_key.key_id,
         session_id=opening.session_id,
     )
-    signer = world.doctor.signing_key
+    signer = asker.signing_key
     asked = carry(
         Step("D3" + suffix, record_pb2.RecordOpening, opening, receive, (own_key, context), None, facts, signer)
     )
     requested, reply = asked.reply(now=now, entropy=world.entropy("H1" + suffix))
-    doctor_key = waiting.decryption_key
-    context = Context("h1", hospital.identity, world.doctor.identity, doctor_key.key_id, opening.session_id, now)
+    asker_key = waiting.decryption_key
+    context = Context("h1", hospital.identity, asker.identity, asker_key.key_id, opening.session_id, now)
     facts = Facts(issuer_public_key=world.issuer_of("hospital"), transcript_hash=requested.session.transcript_hash)
     keys = _keys(requested.session)
     step = Step(
@@ -255,7 +275,7 @@ def establish(
         record_pb2.RecordReply,
         reply,
         lambda message, *, now, admitted=True: waiting.receive(message, verifier, now=now),
-        (doctor_key, context),
+        (asker_key, context),
         None,
         facts,
         hospital.signing_key,
@@ -264,13 +284,13 @@ def establish(
     return carry(step), requested
 
 
-def read_record(world: World, carry: Carry, grant: SignedStatement) -> record.Received:
+def read_record(world: World, carry: Carry, asker: Party, shown: Shown, suffix: str = "") -> record.Received:
     """D3, H1, D4, H2 in three frames."""
     now, verifier = world.now, world.verifier
     scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_READ, department_class=DEPARTMENT_CLASS, handles=[HANDLE])
-    blind = world.entropy("rho-read")(32)
-    intent = record.Intent(_claim(world, grant), scope, blind)
-    established, requested = establish(world, carry, intent, "-read")
+    blind = world.entropy("rho-read" + suffix)(32)
+    intent = record.Intent(shown, scope, blind)
+    established, requested = establish(world, carry, asker, intent, "-read" + suffix)
     state: Any
     state, frame = established.query(now=now)
 
@@ -280,23 +300,23 @@ def read_record(world: World, carry: Carry, grant: SignedStatement) -> record.Re
         return received.decide(verifier, now=now).recorded()
 
     framed = "d4", requested.receiving.keys
-    release = carry(Step("D4", record_pb2.RecordQuery, frame, receive, None, framed))
+    release = carry(Step("D4" + suffix, record_pb2.RecordQuery, frame, receive, None, framed))
     content = record_content(world)
     zeros = padded_size(len(content)) - len(content)
     facts = Facts(
         transcript_hash=requested.session.transcript_hash,
         commitment=intent.commitment,
         content_digest=sha256(content),
-        authorization_id=statement_pb2.Grant.FromString(grant.statement).grant_id,
+        access_digest=shown.digest,
     )
     framed = "h2", requested.session.sending.keys
     for number, piece in enumerate((Piece(content[:CUT]), Piece(content[CUT:], zeros))):
         release, frame = release.slice(piece, now=now)
-        state, _ = carry(Step(f"H2-{number}", None, frame, _receiving(state, verifier), None, framed))
+        state, _ = carry(Step(f"H2-{number}{suffix}", None, frame, _receiving(state, verifier), None, framed))
     frame = release.end(7, now=now)
     receive_end = _receiving(state, verifier)
     signer = world.hospital.signing_key
-    step = Step("H2-2", record_pb2.RecordEnd, frame, receive_end, None, framed, facts, signer)
+    step = Step("H2-2" + suffix, record_pb2.RecordEnd, frame, receive_end, None, framed, facts, signer)
     return carry(step)[1]
 
 
@@ -342,8 +362,8 @@ def deposit(world: World, carry: Carry, consulted: Consulted, diagnosis: Diagnos
     now, verifier = world.now, world.verifier
     scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_STORE, department_class=DEPARTMENT_CLASS)
     blind = world.entropy("rho-store")(32)
-    intent = record.Intent(_claim(world, consulted.grant), scope, blind)
-    established, requested = establish(world, carry, intent, "-store")
+    intent = record.Intent(by_consent(world, consulted.consent), scope, blind)
+    established, requested = establish(world, carry, world.doctor, intent, "-store")
     sto = _deposit(world, consulted, diagnosis, intent)
     waiting, frames = established.deposit(BIOSIGNAL, DIAGNOSIS, sto)
     state: Any = requested
@@ -374,13 +394,12 @@ def _storing(state: record.AwaitingRequest, verifier: Verifier) -> Callable[...,
 def _deposit(world: World, consulted: Consulted, d5: DiagnosisDelivery, intent: record.Intent) -> record_pb2.Deposit:
     p2 = consulted.doctor.delivery
     return record_pb2.Deposit(
-        patient_id=intent.claim.patient_id,
+        patient_id=intent.shown.patient_id,
         doctor_id=world.doctor.identity,
         sent_at=world.now,
         blind=intent.blind,
         scope=intent.scope,
-        grant=intent.claim.grant,
-        patient_key_statement=intent.claim.patient_key_statement,
+        access=intent.shown.access,
         consultation_digest=consulted.patient.transcript_hash,
         biosignal_size_bytes=len(BIOSIGNAL),
         biosignal_digest=p2.biosignal_digest,
@@ -398,9 +417,12 @@ def run(world: World, carry: Carry) -> None:
     """Every phase after registration."""
     open_room(world, carry)
     consulted = consult(world, carry)
-    look_up(world, carry, consulted.grant)
-    received = read_record(world, carry, consulted.grant)
+    shown = by_consent(world, consulted.consent)
+    look_up(world, carry, world.doctor, shown)
+    received = read_record(world, carry, world.doctor, shown)
     diagnosis = diagnose(world, carry, consulted, received.end.signature)
     close_room(world, carry)
     deposit(world, carry, consulted, diagnosis)
-    call_all(world, carry, consulted.grant)
+    look_up(world, carry, world.patient, own(world), "-own")
+    read_record(world, carry, world.patient, own(world), "-own")
+    call_all(world, carry, consulted.consent.grant)

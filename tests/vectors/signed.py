@@ -1,5 +1,6 @@
 """What every signature and hash of the protocol covers, field by field, written from docs/protocol.md and not from the code."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,18 @@ OUTCOMES = (
     "grant-revoked",
     "grant-scope",
     "emergency-refused",
+    "duty-missing",
+    "duty-over",
+    "deputy-over",
+    "deputy-powers",
+    "emergency-over",
+    "budget-exhausted",
+    "not-own",
 )
 ROLES = ("", "patient", "doctor", "hospital")
 PURPOSES = ("", "read", "store")
 ACTIONS = ("", "add", "withdraw")
+STATEMENTS = ("", "grant", "mandate", "guardian", "duty")
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Facts:
     serial: bytes = b""
     commitment: bytes = b""
     content_digest: bytes = b""
-    authorization_id: bytes = b""
+    access_digest: bytes = b""
     biosignal_signature: bytes = b""
     request_digest: bytes = b""
     public_x: bytes = b""
@@ -64,22 +73,68 @@ def t(label: str, *fields: bytes) -> Transcript:
     return Transcript(label, fields)
 
 
-def signed_statement(label: str, message: Any, name: str) -> bytes:
-    """Hs(statement), or an empty field."""
-    if not message.HasField(name):
-        return b""
-    statement = getattr(message, name)
-    return sha256(hs(label, statement).encoded)
-
-
 def hs(label: str, signed: Any) -> Transcript:
     """Hs is H of this."""
     return t("signed", text(label), signed.statement, signed.signature)
 
 
-def grant_digest(message: Any) -> bytes:
-    """H(grant), or an empty field."""
-    return spec.hash_of("grant", message.grant.statement) if message.HasField("grant") else b""
+def _hs(label: str, signed: Any) -> bytes:
+    return sha256(hs(label, signed).encoded)
+
+
+def _h(label: str, signed: Any) -> bytes:
+    return spec.hash_of(label, signed.statement)
+
+
+def _statements(shown: Any, of: Callable[[str, Any], bytes]) -> list[bytes]:
+    """What is shown, as H(access) and Hs(access) list it: ground, grant or emergency, deputyship, duty."""
+    ground = shown.WhichOneof("ground")
+    holder = getattr(shown, ground)
+    main = {"consent": ("grant", "grant"), "emergency": ("bg", "emergency"), "own": None}[ground]
+    found = [text(ground), of(main[0], getattr(holder, main[1])) if main else b""]
+    deputyship = holder.deputyship if ground != "emergency" and holder.HasField("deputyship") else None
+    if deputyship is None:
+        found.append(b"")
+    elif deputyship.HasField("mandate"):
+        found.append(of("mandate", deputyship.mandate))
+    else:
+        found.append(of("guardian", deputyship.guardianship))
+    duty = holder.duty if ground != "own" and holder.HasField("duty") else None
+    return [*found, of("duty", duty.duty) if duty is not None else b""]
+
+
+def access(shown: Any) -> Transcript:
+    """H(access) is H of this."""
+    return t("access", *_statements(shown, _h))
+
+
+def access_signed(shown: Any) -> Transcript:
+    """Hs(access) is H of this."""
+    ground = shown.WhichOneof("ground")
+    holder = getattr(shown, ground)
+    keys = [_hs("ks", holder.key_statement) if ground == "consent" else b""]
+    for name in ("deputyship", "duty"):
+        has = name in holder.DESCRIPTOR.fields_by_name and holder.HasField(name)
+        keys.append(_hs("ks", getattr(holder, name).key_statement) if has else b"")
+    second = [b"", b"", b""]
+    if ground == "emergency" and holder.HasField("second"):
+        one = holder.second
+        second = [one.signature, _hs("ks", one.key_statement), sha256(one.doctor_certificate)]
+    return t("access-signed", *_statements(shown, _hs), *keys, *second)
+
+
+def access_digest(message: Any) -> bytes:
+    """H(access), or an empty field."""
+    return sha256(access(message.access).encoded) if message.HasField("access") else b""
+
+
+def _access_signed_digest(message: Any) -> bytes:
+    return sha256(access_signed(message.access).encoded) if message.HasField("access") else b""
+
+
+def _certificate_digest(message: Any) -> bytes:
+    has = message.HasField("doctor_certificate")
+    return sha256(message.doctor_certificate) if has else b""
 
 
 def reg1(m: Any, f: Facts) -> Transcript:
@@ -114,8 +169,9 @@ def d1(m: Any, f: Facts) -> Transcript:
 
 def p2(m: Any, f: Facts) -> Transcript:
     """Sig_P2."""
-    doctor = text(f.doctor_id), sha256(f.certificate)
-    return t("P2", f.transcript_hash, *doctor, m.biosignal_digest, grant_digest(m), u64(m.sent_at))
+    people = text(f.doctor_id), sha256(f.certificate), text(m.patient_id)
+    grant = _h("grant", m.consent.grant) if m.HasField("consent") else b""
+    return t("P2", f.transcript_hash, *people, m.biosignal_digest, grant, u64(m.sent_at))
 
 
 def d5(m: Any, f: Facts) -> Transcript:
@@ -130,28 +186,27 @@ def p6(m: Any, f: Facts) -> Transcript:
 
 
 def d2_proof(m: Any) -> Transcript:
-    """What HMAC(K_D, ..) covers in D2."""
+    """What HMAC(K_A, ..) covers in D2."""
     return t("D2-proof", u64(m.sent_at), text(m.patient_id), text(m.department_class), m.nonce)
 
 
 def c_proof(m: Any, f: Facts) -> Transcript:
-    """What HMAC(K_D, ..) covers in C."""
+    """What HMAC(K_A, ..) covers in C."""
     return t("C-proof", u64(m.sent_at), sha256(f.query.signature))
 
 
 def d2(m: Any, f: Facts) -> Transcript:
     """Sig_D2 (eq. 26)."""
-    who = text(m.patient_id), text(m.department_class), text(m.doctor_id), sha256(m.doctor_certificate)
+    who = text(m.patient_id), text(m.department_class), text(m.asker_id), _certificate_digest(m)
     own = m.proof, f.registration_point, f.serial, u64(m.sent_at)
-    shown = signed_statement("grant", m, "grant"), signed_statement("ks", m, "patient_key_statement")
-    return t("D2", *own, *who, *shown, u64(m.page), m.nonce, text(f.cloud_id))
+    return t("D2", *own, *who, _access_signed_digest(m), u64(m.page), m.nonce, text(f.cloud_id))
 
 
 def c(m: Any, f: Facts) -> Transcript:
     """Sig_C (eq. 30)."""
     hospitals = listing([text(row.hospital_id) for row in m.rows])
     what = text(OUTCOMES[m.outcome]), text(f.query.department_class), m.proof, f.registration_point, f.serial
-    question = text(f.query.doctor_id), sha256(f.query.signature)
+    question = text(f.query.asker_id), sha256(f.query.signature)
     rows = sha256(listing([_index_row(row) for row in m.rows]))
     return t("C", *what, hospitals, u64(m.sent_at), *question, rows, u64(m.page), u64(m.pages))
 
@@ -169,14 +224,14 @@ def scope(m: Any) -> Transcript:
 
 def commitment(m: Any) -> Transcript:
     """c_P, of a D4 or STO that opens it."""
-    return t("cp", text(m.patient_id), grant_digest(m), sha256(scope(m.scope).encoded), m.blind)
+    return t("cp", text(m.patient_id), access_digest(m), sha256(scope(m.scope).encoded), m.blind)
 
 
 def d3(m: Any, f: Facts) -> Transcript:
     """Sig_D3 (eq. 35 and the hospital)."""
     points = m.agreement_point, m.ephemeral_point, m.registration_point
     bound = text(f.receiver), m.responder_serial, f.key_id, f.session_id
-    drawn = sha256(m.contribution), sha256(m.doctor_certificate)
+    drawn = sha256(m.contribution), _certificate_digest(m)
     return t("D3", f.issuer_public_key, u64(m.sent_at), m.patient_commitment, *points, *bound, *drawn)
 
 
@@ -188,7 +243,7 @@ def h1(m: Any, f: Facts) -> Transcript:
 
 def h2(m: Any, f: Facts) -> Transcript:
     """Sig_HPC2."""
-    what = f.commitment, f.content_digest, f.authorization_id
+    what = f.commitment, f.content_digest, f.access_digest
     return t("H2", f.transcript_hash, *what, u64(m.version), u64(m.sent_at))
 
 
@@ -218,9 +273,15 @@ def tkt(m: Any, f: Facts) -> Transcript:
 
 
 def rev(m: Any, f: Facts) -> Transcript:
-    """Revocation of a grant."""
-    fields = m.grant.statement, m.patient_key_statement.statement, m.nonce, u64(m.sent_at)
-    return t("rev", *fields, text(f.cloud_id))
+    """Statements that are taken back, or everything before a moment."""
+    rows = [spec.transcript("row", text(STATEMENTS[one.kind]), one.statement.statement) for one in m.statements]
+    before = u64(m.before) if m.HasField("before") else b""
+    deputyship = b""
+    if m.HasField("deputyship"):
+        by = m.deputyship
+        deputyship = _hs("mandate", by.mandate) if by.HasField("mandate") else _hs("guardian", by.guardianship)
+    own = m.key_statement.statement, m.nonce, u64(m.sent_at)
+    return t("rev", text(m.owner_id), listing(rows), before, deputyship, *own, text(f.cloud_id))
 
 
 def room(m: Any, f: Facts) -> Transcript:

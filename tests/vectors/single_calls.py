@@ -41,8 +41,12 @@ def call_all(world: World, carry: Carry, grant: SignedStatement) -> None:
         hospital_id=hospital.identity, certificate_signing_request=world.tls_request, nonce=nonces["tlsca"]
     )
     ticket = membership_pb2.TicketRequest(hospital_id=hospital.identity, patient_id="P:new", nonce=nonces["tkt"])
-    revocation = revocation_pb2.GrantRevocation(
-        grant=grant, patient_key_statement=patient.self_.key_statement, nonce=nonces["rev"]
+    revoked = revocation_pb2.RevokedStatement(kind=revocation_pb2.STATEMENT_KIND_GRANT, statement=grant)
+    revocation = revocation_pb2.Revocation(
+        owner_id=patient.identity,
+        statements=[revoked],
+        key_statement=patient.self_.key_statement,
+        nonce=nonces["rev"],
     )
     _call(world, carry, calls.PUBLISH, publication, hospital)
     _call(world, carry, calls.RENEW, renewal, hospital)
@@ -50,15 +54,28 @@ def call_all(world: World, carry: Carry, grant: SignedStatement) -> None:
     _call(world, carry, calls.TICKET, ticket, hospital)
     _call(world, carry, calls.REVOKE, revocation, patient)
     _call(world, carry, calls.REVOKE, _older_revocation(world, grant), patient, "-older")
+    _call(world, carry, calls.REVOKE, _sweep(world), patient, "-all")
 
 
-def _older_revocation(world: World, grant: SignedStatement) -> revocation_pb2.GrantRevocation:
+def _sweep(world: World) -> revocation_pb2.Revocation:
+    """rev of everything that the patient signed before."""
+    return revocation_pb2.Revocation(
+        owner_id=world.patient.identity,
+        before=world.now,
+        key_statement=world.patient.self_.key_statement,
+        nonce=world.entropy("rev-all")(16),
+    )
+
+
+def _older_revocation(world: World, grant: SignedStatement) -> revocation_pb2.Revocation:
     """rev of a grant that the patient signed under an earlier credential, with another key: it still stands."""
     earlier = Grant.FromString(grant.statement)
-    earlier.patient_serial, earlier.grant_id = bytes(16), bytes(range(16))
-    return revocation_pb2.GrantRevocation(
-        grant=sign_statement("grant", earlier, signing_key(Stream("an earlier key").private_key().hex())),
-        patient_key_statement=world.patient.self_.key_statement,
+    earlier.signer_serial, earlier.grant_id = bytes(16), bytes(range(16))
+    signed = sign_statement("grant", earlier, signing_key(Stream("an earlier key").private_key().hex()))
+    return revocation_pb2.Revocation(
+        owner_id=world.patient.identity,
+        statements=[revocation_pb2.RevokedStatement(kind=revocation_pb2.STATEMENT_KIND_GRANT, statement=signed)],
+        key_statement=world.patient.self_.key_statement,
         nonce=world.entropy("rev-older")(16),
     )
 
@@ -83,7 +100,7 @@ def _revoked(claimed: calls.Claimed[Any], world: World, now: int) -> Pending[Any
     """The cloud's steps at rev: the KS inside, whatever is registered now, and then whose the grant is."""
     payload = claimed.opened.payload
     with after_opening():
-        patient = world.verifier.party(payload.patient_key_statement, ROLE_PATIENT, now=now)
+        patient = world.verifier.party(payload.key_statement, ROLE_PATIENT, now=now)
         pending = claimed.verify(patient, now=now)
         named_for_revocation(payload.grant, patient)
     return pending

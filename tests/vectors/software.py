@@ -271,6 +271,8 @@ class Cast:
         keyring = FixedKeyring.of(decryption_key(own))
         statement = signed(own["encryption_key_statement"])
         certificate = bytes.fromhex(own.get("certificate", ""))
+        if certificate:
+            self_ = replace(self_, authority_id="M:chamber")
         return Party(self_, signing_key(own["signing_key"]), secret, keyring, statement, certificate)
 
     def world(self, parties: dict[str, Party], entropy: Any) -> World:
@@ -282,7 +284,10 @@ class Cast:
             patient=parties["patient"],
             doctor=doctor,
             hospital=parties["hospital"],
-            doctor_shared_key=doctor.registration_secret.shared_key(doctor.identity, doctor.self_.serial),
+            shared_keys={
+                one.identity: one.registration_secret.shared_key(one.identity, one.self_.serial)
+                for one in (parties["patient"], doctor)
+            },
             biometric_password=bytes.fromhex(self.data["parties"]["patient"]["evidence"]),
             tls_request=bytes.fromhex(self.data["tls_certificate_request"]),
             entropy=entropy,

@@ -49,11 +49,20 @@ class World:
     patient: Party
     doctor: Party
     hospital: Party
-    doctor_shared_key: bytes
+    shared_keys: dict[str, bytes]
     biometric_password: bytes
     tls_request: bytes
     entropy: Callable[[str], Entropy]
     issuers: dict[str, bytes]
+
+    def shared_key(self, party: Party) -> bytes:
+        """Give K_X, which the cloud keeps."""
+        return self.shared_keys[party.identity]
+
+    def role_of(self, party: Party) -> str:
+        """Give "patient", "doctor" or "hospital"."""
+        named = {"patient": self.patient, "doctor": self.doctor, "hospital": self.hospital}
+        return next(role for role, one in named.items() if one is party)
 
     def issuer_of(self, role: str) -> bytes:
         """Give the PK of a party's credential, as the vectors' makers know it: nothing of the product's code says it here."""
